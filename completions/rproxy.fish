@@ -1,0 +1,205 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_rproxy_global_optspecs
+    string join \n config= data-dir= h/help V/version
+end
+
+function __fish_rproxy_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_rproxy_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_rproxy_using_subcommand
+    set -l cmd (__fish_rproxy_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c rproxy -n "__fish_rproxy_needs_command" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_needs_command" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_needs_command" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_needs_command" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "serve" -d 'Run the proxy'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "auth" -d 'Export, import and rotate the authorities\' keys; sign, list and revoke certificates'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "config" -d 'Print the block that sends OpenSSH clients through the proxy'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "explain" -d 'Say whether somebody may log in somewhere, and which line of the configuration decides'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a host for the proxy'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "recordings" -d 'List and export recordings'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "play" -d 'Replay a recording'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "completions" -d 'Print a script that completes this command line in a shell'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "man" -d 'Print the manual page of rproxy, or write those of all commands'
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l log-format -d 'How log lines look on standard error' -r -f -a "text\t'For people'
+json\t'One JSON object per line'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l check -d 'Check the configuration and stop: exit code 0 if it is good, 78 if not'
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l print-config -d 'Print the configuration in force, defaults included, and stop'
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "export" -d 'Print an authority\'s public keys as lines for OpenSSH\'s files'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "import" -d 'Make a key that exists already the key of an authority'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "krl" -d 'Write the key revocation list for sshd\'s RevokedKeys'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "ls" -d 'List issued certificates, oldest first'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "revoke" -d 'Revoke certificates and keys, for good'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "sign" -d 'Sign a host or user certificate'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "rotate" -d 'Replace an authority\'s key, phase by phase, while sessions go on'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "status" -d 'Show the authorities\' keys, their rotation, and what every host trusts and shows'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l type -d 'Which authority' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
+host\t'The authority that clients and the proxy trust for hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l format -d 'For which file [default: openssh for user, known-hosts for host]' -r -f -a "openssh\t'Plain keys, as TrustedUserCAKeys reads them'
+authorized-keys\t'With `cert-authority` before each, for authorized_keys'
+known-hosts\t'With `@cert-authority PATTERNS` before each, for known_hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l hosts -d 'Hosts that a known-hosts line is for: patterns as in known_hosts [default: *]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l type -d 'Which authority' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
+host\t'The authority that clients and the proxy trust for hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l rotate -d 'Replace the present key by a rotation, which begins now; `auth rotate` goes on with it'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l overwrite -d 'Replace the present key at once'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from krl" -l out -d 'Where to write it; - is standard output' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from krl" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from krl" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from krl" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from krl" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
+json\t'An array of objects'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l expiring -d 'Only valid certificates that end within this time, as in 90m, 12h, 30d' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l revoked -d 'Only revoked certificates'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l serial -d 'Revoke the certificate with this serial' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key-id -d 'Revoke all certificates with this key id, also those to come' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l fingerprint -d 'Revoke a key, in all certificates: SHA256:.., as ssh-keygen -l prints it' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l certificate -d 'Revoke this certificate, by its serial' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l reason -d 'Why; users read it when their connections end' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l host -d 'Sign for a host: every name and address that clients use for it' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l user -d 'Sign for a person, whose name becomes the key id' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l batch -d 'Sign for the hosts of a list; - reads it from standard input' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l logins -d 'Accounts on the hosts that the person may log in to' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l public-key -d 'Public key to sign; - reads it from standard input' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l out -d 'Name of the key; the certificate is PATH-cert.pub' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l ttl -d 'How long the certificate is good for, as in 90m, 12h, 30d, 52w [default: 365d for hosts, 12h for users, or less where their roles say so]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l overwrite -d 'Replace existing files'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l type -d 'Which authority' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
+host\t'The authority that clients and the proxy trust for hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l phase -d 'Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l grace-period -d 'Begin, and go through all phases in this time without further commands' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l rollback -d 'Go back to the old key, as --phase=rollback does'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -l format -d 'As a table, or as an object' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -l login -d 'Account that the hosts are asked about' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -l no-connect -d 'Connect to no host'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l proxy -d 'Where clients reach the proxy [default: the configuration\'s `public_addr`]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l hosts -d 'Hosts behind the proxy, as patterns of ssh_config [default: those in the cluster\'s domain, and the names of the inventory]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l identity -d 'Private key to offer, as IdentityFile' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l certificate -d 'User certificate to offer, as CertificateFile' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l ssh-dir -d 'Directory to use in place of ~/.ssh' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l jump -d 'Write ProxyJump instead of ProxyCommand'
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l known-hosts -d 'Print the lines of the known-hosts file alone'
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l install -d 'Write block and known-hosts file below ~/.ssh, and include them in ~/.ssh/config'
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l login -d 'Account on the host' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l from -d 'Address of the client' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -f -a "setup" -d 'Write what sshd needs to take the user authority\'s certificates and to show one of its own'
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l out-dir -d 'Directory for the snippet and its files; it is made where it is missing' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l host -d 'Every name and address that clients use for the host [default: this machine\'s name]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l public-key -d 'Host key to certify [default: this machine\'s Ed25519 key, else a new one in DIR]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l krl -d 'Revoked keys and certificates, as `auth krl` writes them' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l sshd-config -d 'The host\'s own configuration [default: on the host itself, `/etc/ssh/sshd_config`]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l sshd -d 'The sshd that checks [default: the one that is found]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l ttl -d 'How long the host\'s certificate is good for, as in 90d, 52w [default: 365d]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l overwrite -d 'Replace existing files'
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -f -a "ls" -d 'List recordings, oldest first'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -f -a "export" -d 'Write a recording in a format that other programs read'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
+json\t'An array of objects'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l format -d 'What to write' -r -f -a "asciicast\t'asciicast v3, for asciinema and other players'
+text\t'What was on the screen'
+json\t'One JSON object per event, with all bytes'
+raw\t'The bytes of one stream, unchanged'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l stream -d 'Which bytes `--format=raw` writes' -r -f -a "stdin\t'Standard input'
+stdout\t'Standard output'
+stderr\t'Standard error'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l out -d 'Write to this new file instead of standard output' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l speed -d 'How many times faster than it was' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l idle-limit -d 'Longest silence, in seconds of the session' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l skip-idle -d 'Shorten every silence to a second'
+complete -c rproxy -n "__fish_rproxy_using_subcommand play" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand play" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l out-dir -d 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand man" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand man" -s V -l version -d 'Print version'

@@ -1,0 +1,27 @@
+//! Who may reach what: the ladder from a verified certificate to the permit for one login, and the
+//! policy that decides on it.
+//!
+//! `VerifiedUserCert` → [`Identity`] → [`Permit`] → [`LoginPermit`]. Each rung has private fields and
+//! one constructor, so that nothing can be dialled or relayed without the checks below it. The policy
+//! is asked on the last two rungs, and gives a [`Grant`]. Pure: no clock, no I/O, no audit.
+
+mod forwarding;
+mod identity;
+mod pattern;
+mod permit;
+mod permits;
+mod policy;
+#[cfg(test)]
+mod policy_tests;
+mod role;
+
+pub use forwarding::{
+    Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns, PatternError,
+    Permissions,
+};
+pub use identity::Identity;
+pub use pattern::{NotAPattern, Pattern};
+pub use permit::{Denial, LoginPermit, Permit, Route, authorize, may_enter};
+pub use permits::Permits;
+pub use policy::{Barred, Citation, Demand, Grant, Policy, Question};
+pub use role::{LabelPattern, Member, PermitKey, Place, Role, RolePermit, Rule, Stated};

@@ -1,0 +1,163 @@
+//! Names with wildcards, as `ssh_config(5)` has them under PATTERNS.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Longest pattern, in characters: a key id may have more than a host name.
+const MAX_PATTERN: usize = 1024;
+
+/// Why a text is no pattern.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum NotAPattern {
+    /// Nothing, which would match nobody.
+    #[error("a pattern is empty")]
+    Empty,
+    /// More than 1024 characters.
+    #[error("a pattern has more than {MAX_PATTERN} characters")]
+    TooLong,
+    /// A control character, which no name has.
+    #[error("a pattern has a control character in it")]
+    Control,
+    /// `!PATTERN`, which sshd has in lists.
+    #[error("a pattern with \"!\" before it excludes: what is not allowed stands under deny")]
+    Negated,
+}
+
+/// A name with wildcards: `*` stands for any characters, `?` for exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    characters: Vec<char>,
+    folds_case: bool,
+}
+
+impl Pattern {
+    /// The same pattern, for names that do not distinguish upper and lower case.
+    #[must_use]
+    pub fn folding_case(self) -> Self {
+        Self {
+            characters: folded(self.characters.into_iter()),
+            folds_case: true,
+        }
+    }
+
+    /// Whether the whole name fits.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let name = if self.folds_case {
+            folded(name.chars())
+        } else {
+            name.chars().collect()
+        };
+        fits(&self.characters, &name, ['*', '?'])
+    }
+}
+
+fn folded(characters: impl Iterator<Item = char>) -> Vec<char> {
+    characters.map(|c| c.to_ascii_lowercase()).collect()
+}
+
+impl FromStr for Pattern {
+    type Err = NotAPattern;
+
+    fn from_str(text: &str) -> Result<Self, NotAPattern> {
+        let characters: Vec<char> = text.chars().collect();
+        match characters.as_slice() {
+            [] => Err(NotAPattern::Empty),
+            ['!', ..] => Err(NotAPattern::Negated),
+            long if long.len() > MAX_PATTERN => Err(NotAPattern::TooLong),
+            other if other.iter().any(|c| c.is_control()) => Err(NotAPattern::Control),
+            _ => Ok(Self {
+                characters,
+                folds_case: false,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.characters.iter().try_for_each(|c| write!(f, "{c}"))
+    }
+}
+
+/// Whether a whole text fits a pattern, in which `many` stands for any letters and `one` for exactly
+/// one. Takes time in proportion to the product of both lengths, at most.
+pub(super) fn fits<T: Copy + PartialEq>(pattern: &[T], text: &[T], [many, one]: [T; 2]) -> bool {
+    let (mut pattern, mut rest) = (pattern, text);
+    // Where to go on when what follows the last `many` does not fit: it takes one letter more.
+    let mut retry: Option<(&[T], &[T])> = None;
+    loop {
+        match (pattern, rest) {
+            ([], []) => return true,
+            ([first, pattern_rest @ ..], _) if *first == many => {
+                retry = Some((pattern_rest, rest));
+                pattern = pattern_rest;
+                continue;
+            }
+            ([wanted, pattern_rest @ ..], [letter, text_rest @ ..])
+                if *wanted == one || wanted == letter =>
+            {
+                (pattern, rest) = (pattern_rest, text_rest);
+                continue;
+            }
+            _ => {}
+        }
+        let Some((after, [_, shorter @ ..])) = retry else {
+            return false;
+        };
+        retry = Some((after, shorter));
+        (pattern, rest) = (after, shorter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn case_counts_unless_it_is_folded() {
+        assert!(pattern("db*").matches("db1") && !pattern("db*").matches("DB1"));
+        assert!(pattern("DB?").folding_case().matches("db1"));
+        assert!(pattern("db?").folding_case().matches("DB1"));
+        assert!(!pattern("db?").folding_case().matches("db12"));
+    }
+
+    #[test]
+    fn a_question_mark_is_one_character_of_any_alphabet() {
+        assert!(pattern("Zo?").matches("Zoë"));
+        assert!(!pattern("Zo??").matches("Zoë"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for (bad, why) in [
+            ("", NotAPattern::Empty),
+            ("!root", NotAPattern::Negated),
+            ("a\nb", NotAPattern::Control),
+            (&"x".repeat(1025), NotAPattern::TooLong),
+        ] {
+            assert_eq!(bad.parse::<Pattern>(), Err(why), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_print_as_they_are_read(text in "[^!\\p{Cc}]\\PC{0,20}") {
+            prop_assert_eq!(pattern(&text).to_string(), text);
+        }
+
+        #[test]
+        fn every_name_fits_itself_and_a_star(name in "[^!*?\\p{Cc}][^*?\\p{Cc}]{0,20}") {
+            prop_assert!(pattern(&name).matches(&name));
+            prop_assert!(pattern("*").matches(&name));
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! The one function that decides who may go where: [`Policy::judge`].
+//!
+//! `serve` asks it before anything is looked up or dialled and again about live connections when the
+//! configuration changes, `explain` asks it for people. Pure: no clock, no I/O.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::permits::Permits;
+use super::{Member, Permissions, Place, Role};
+use crate::cert::SourceAddresses;
+use crate::model::format_duration;
+
+/// How much earlier than it was made a certificate may begin, for hosts whose clocks are behind:
+/// that does not count as its life.
+const BACKDATING: Duration = Duration::from_secs(5 * 60);
+
+/// Roles, who has them, and what holds without any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    file: Arc<str>,
+    permit: Permissions,
+    roles: Vec<Arc<Role>>,
+    members: Vec<Member>,
+}
+
+/// What is to be decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Whose identity: the certificate's key id.
+    pub who: &'a str,
+    /// Where to.
+    pub place: &'a Place,
+    /// Under which account.
+    pub login: &'a str,
+    /// From where; `None` for an address that every role takes.
+    pub from: Option<IpAddr>,
+    /// How long the certificate lives in all, from its first second to its last; `None` for a
+    /// certificate that every role takes.
+    pub lifetime: Option<Duration>,
+}
+
+/// A line of a role, to be cited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Citation {
+    role: String,
+    file: Arc<str>,
+    line: usize,
+}
+
+impl Citation {
+    /// The role's name.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The configuration's name.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+}
+
+impl fmt::Display for Citation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "role {}, {}:{}", self.role, self.file, self.line)
+    }
+}
+
+/// The policy lets somebody in. Made by [`Policy::judge`] only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Grant {
+    rule: Option<Citation>,
+    permits: Permits,
+    demands: Vec<Demand>,
+}
+
+/// What a role demands of those whom it lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// `may_connect_from`
+    From {
+        /// Where the client has to be.
+        networks: SourceAddresses,
+        /// The line that says so.
+        rule: Citation,
+    },
+    /// `max_ttl`
+    MaxTtl {
+        /// The longest that the certificate may live.
+        most: Duration,
+        /// The line that says so.
+        rule: Citation,
+    },
+}
+
+impl Demand {
+    fn check(&self, question: &Question<'_>) -> Result<(), Barred> {
+        match self {
+            Self::From { networks, rule } => match question.from {
+                Some(from) if !networks.contains(from) => Err(Barred::Address {
+                    from,
+                    networks: networks.clone(),
+                    rule: rule.clone(),
+                }),
+                Some(_) | None => Ok(()),
+            },
+            Self::MaxTtl { most, rule } => match question.lifetime {
+                Some(lifetime) if lifetime > most.saturating_add(BACKDATING) => {
+                    Err(Barred::Lifetime {
+                        lifetime,
+                        most: *most,
+                        rule: rule.clone(),
+                    })
+                }
+                Some(_) | None => Ok(()),
+            },
+        }
+    }
+}
+
+impl Grant {
+    /// The rule that allows it; `None` where there are no roles.
+    #[must_use]
+    pub fn rule(&self) -> Option<&Citation> {
+        self.rule.as_ref()
+    }
+
+    /// What the connection may carry.
+    #[must_use]
+    pub fn permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    /// What the roles that apply demand; it is met as far as the question said.
+    #[must_use]
+    pub fn demands(&self) -> &[Demand] {
+        &self.demands
+    }
+}
+
+/// Why the policy does not let somebody in, for those who run the proxy: what the user reads is a
+/// [`super::Denial`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Barred {
+    /// Nothing in `users` matches the identity.
+    #[error("{0:?} has no role")]
+    NoRole(String),
+    /// There are roles, and none of them has an allow rule for it.
+    #[error("no allow rule matches in {}", listed(.0))]
+    NotAllowed(Vec<Citation>),
+    /// A deny rule matches.
+    #[error("denied by {0}")]
+    Denied(Citation),
+    /// It is allowed, and not from this address.
+    #[error("not from {from}, only from {networks}: {rule}")]
+    Address {
+        /// Where the client is.
+        from: IpAddr,
+        /// Where it would have to be.
+        networks: SourceAddresses,
+        /// The line that says so.
+        rule: Citation,
+    },
+    /// It is allowed, and not with a certificate that lives so long.
+    #[error("the certificate lives {}, at most {} are allowed: {rule}", life(*.lifetime), life(*.most))]
+    Lifetime {
+        /// How long the certificate lives.
+        lifetime: Duration,
+        /// The longest that it may live.
+        most: Duration,
+        /// The line that says so.
+        rule: Citation,
+    },
+}
+
+impl Barred {
+    /// The line that decides, where one does.
+    #[must_use]
+    pub fn rule(&self) -> Option<&Citation> {
+        match self {
+            Self::NoRole(_) | Self::NotAllowed(_) => None,
+            Self::Denied(rule) | Self::Address { rule, .. } | Self::Lifetime { rule, .. } => {
+                Some(rule)
+            }
+        }
+    }
+
+    /// Whether this is the better answer to somebody who asks about several logins: where a login is
+    /// allowed but for something that can be helped, that is what counts.
+    pub(super) fn tells_more_than(&self, other: &Self) -> bool {
+        let weight = |barred: &Self| match barred {
+            Self::NoRole(_) => 0,
+            Self::NotAllowed(_) => 1,
+            Self::Denied(_) => 2,
+            Self::Lifetime { .. } => 3,
+            Self::Address { .. } => 4,
+        };
+        weight(self) > weight(other)
+    }
+}
+
+/// How long something lives, for people.
+pub(super) fn life(span: Duration) -> String {
+    if span.as_secs() == u64::MAX {
+        "for ever".to_owned()
+    } else {
+        format_duration(span)
+    }
+}
+
+fn listed(roles: &[Citation]) -> String {
+    let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();
+    roles.join("; ")
+}
+
+impl Policy {
+    /// `file` is the configuration's name, for citations; `permit` is what holds where roles are
+    /// silent.
+    #[must_use]
+    pub fn new(
+        file: &str,
+        permit: Permissions,
+        roles: Vec<Arc<Role>>,
+        members: Vec<Member>,
+    ) -> Self {
+        Self {
+            file: file.into(),
+            permit,
+            roles,
+            members,
+        }
+    }
+
+    /// Whether there are roles. Without any, everything that a certificate allows is allowed.
+    #[must_use]
+    pub fn has_roles(&self) -> bool {
+        !self.roles.is_empty()
+    }
+
+    /// The roles that an identity has, each once, in the order of the file.
+    #[must_use]
+    pub fn roles_of(&self, who: &str) -> Vec<&Role> {
+        let theirs: Vec<&Arc<Role>> = self
+            .members
+            .iter()
+            .filter(|member| member.name.matches(who))
+            .flat_map(|member| &member.roles)
+            .collect();
+        let has = |role: &&Arc<Role>| theirs.iter().any(|one| Arc::ptr_eq(one, role));
+        self.roles.iter().filter(has).map(|role| &**role).collect()
+    }
+
+    /// The strictest `max_ttl` among all roles of an identity: a certificate that lives no longer is
+    /// short enough wherever its roles lead.
+    #[must_use]
+    pub fn max_ttl(&self, who: &str) -> Option<(Duration, Citation)> {
+        self.roles_of(who)
+            .into_iter()
+            .filter_map(|role| Some((role.max_ttl?.value, self.cite(role, role.max_ttl?.line))))
+            .min_by_key(|(most, _)| *most)
+    }
+
+    /// Decides.
+    ///
+    /// 1. Without any roles: yes.
+    /// 2. A deny rule of any of the identity's roles matches: no.
+    /// 3. No allow rule of them matches: no.
+    /// 4. A role that applies (one of its allow rules matches, or it has none) has a
+    ///    `may_connect_from` without the address, or a `max_ttl` below the certificate's life: no.
+    /// 5. Otherwise yes, with the permits of the roles that apply.
+    ///
+    /// The order of roles, rules and users in the file changes what is cited, never what is decided.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn judge(&self, question: &Question<'_>) -> Result<Grant, Barred> {
+        let mut permits = Permits::new(&self.permit);
+        let mut demands = Vec::new();
+        if !self.has_roles() {
+            return Ok(Grant {
+                rule: None,
+                permits,
+                demands,
+            });
+        }
+        let Question {
+            who, place, login, ..
+        } = *question;
+        let roles = self.roles_of(who);
+        if roles.is_empty() {
+            return Err(Barred::NoRole(who.to_owned()));
+        }
+        for role in &roles {
+            if let Some(line) = role.denies(login, place) {
+                return Err(Barred::Denied(self.cite(role, line)));
+            }
+        }
+        let mut allowing = roles
+            .iter()
+            .filter_map(|role| Some(self.cite(role, role.allows(login, place)?)));
+        let Some(rule) = allowing.next() else {
+            let cited = roles.iter().map(|role| self.cite(role, role.line));
+            return Err(Barred::NotAllowed(cited.collect()));
+        };
+        for role in roles.iter().filter(|role| role.applies(login, place)) {
+            for demand in self.demands(role) {
+                demand.check(question)?;
+                demands.push(demand);
+            }
+            for (key, line) in &role.permit.lines {
+                permits.state(*key, &role.permit.values, self.cite(role, *line));
+            }
+        }
+        Ok(Grant {
+            rule: Some(rule),
+            permits,
+            demands,
+        })
+    }
+
+    fn demands(&self, role: &Role) -> impl Iterator<Item = Demand> {
+        let from = role.may_connect_from.as_ref().map(|stated| Demand::From {
+            networks: stated.value.clone(),
+            rule: self.cite(role, stated.line),
+        });
+        let max_ttl = role.max_ttl.map(|stated| Demand::MaxTtl {
+            most: stated.value,
+            rule: self.cite(role, stated.line),
+        });
+        from.into_iter().chain(max_ttl)
+    }
+
+    fn cite(&self, role: &Role, line: usize) -> Citation {
+        Citation {
+            role: role.name.clone(),
+            file: Arc::clone(&self.file),
+            line,
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The events and their fields. Every field is always written, `null` where it is unknown.
+
+use std::net::SocketAddr;
+
+use chrono::{DateTime, SecondsFormat};
+use serde::{Serialize, Serializer};
+
+use crate::model::{ConnectionId, Serial, SessionId};
+
+use super::EventKind;
+
+/// Which part of the way an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leg {
+    /// The client: its certificate, its agent, what it asked for.
+    Client,
+    /// The proxy itself: policy, resolution, recording.
+    Proxy,
+    /// The certificate that the host presented.
+    HostCertificate,
+    /// The host's verdict on the user.
+    HostAuthentication,
+}
+
+/// What a session channel runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionKind {
+    /// A login shell.
+    Shell,
+    /// One command.
+    Exec,
+    /// A subsystem, as sftp.
+    Subsystem,
+    /// The forwarded channels of a connection.
+    Forward,
+}
+
+/// What became of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingState {
+    /// Everything that was relayed is in it.
+    Complete,
+    /// Writing failed; what was relayed before is in it.
+    Incomplete,
+    /// There is none.
+    Off,
+}
+
+/// What was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refused {
+    /// The opening of a channel.
+    Channel,
+    /// A request on a channel.
+    ChannelRequest,
+    /// A request on the connection.
+    GlobalRequest,
+    /// Data of a type or at a time at which it has no place.
+    Data,
+}
+
+/// Whom a certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateType {
+    /// A user.
+    User,
+    /// A host.
+    Host,
+}
+
+/// A moment as certificates have it: seconds after the epoch, `u64::MAX` for "forever". Written as
+/// RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixSeconds(pub u64);
+
+impl Serialize for UnixSeconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let time = i64::try_from(self.0)
+            .ok()
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        match time {
+            Some(time) => {
+                serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true))
+            }
+            None => serializer.serialize_str("forever"),
+        }
+    }
+}
+
+/// Something that an auditor may ask about later. `user` is the identity: the key id of the
+/// certificate. `login` is the Unix account on the host. Fingerprints are `SHA256:...`, as
+/// ssh-keygen prints them. A `reason` is a stable word in kebab-case, a `message` is what the user
+/// read. A `rule` is the line of the policy that decides.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+#[expect(
+    missing_docs,
+    reason = "the fields of a row in the documentation's table"
+)]
+pub enum AuditEvent {
+    /// See [`EventKind::AuthSuccess`].
+    AuthSuccess {
+        leg: Leg,
+        user: String,
+        login: Option<String>,
+        client_addr: SocketAddr,
+        serial: Option<Serial>,
+        fingerprint: String,
+        connection: Option<ConnectionId>,
+    },
+    /// See [`EventKind::AuthFailure`].
+    AuthFailure {
+        leg: Leg,
+        reason: &'static str,
+        message: String,
+        client_addr: SocketAddr,
+        user: Option<String>,
+        login: Option<String>,
+        serial: Option<u64>,
+        fingerprint: Option<String>,
+        connection: Option<ConnectionId>,
+    },
+    /// See [`EventKind::Refusal`].
+    Refusal {
+        leg: Leg,
+        reason: &'static str,
+        message: String,
+        rule: Option<String>,
+        user: Option<String>,
+        login: Option<String>,
+        target: Option<String>,
+        client_addr: SocketAddr,
+        connection: Option<ConnectionId>,
+        session: Option<SessionId>,
+    },
+    /// See [`EventKind::InsecureHostKey`].
+    InsecureHostKey {
+        user: String,
+        login: Option<String>,
+        target: String,
+        host_addr: SocketAddr,
+        fingerprint: String,
+        connection: Option<ConnectionId>,
+    },
+    /// See [`EventKind::SessionStart`].
+    SessionStart {
+        session: SessionId,
+        connection: ConnectionId,
+        user: String,
+        login: String,
+        target: String,
+        node: Option<String>,
+        host_addr: SocketAddr,
+        client_addr: SocketAddr,
+        kind: SessionKind,
+        command: Option<String>,
+        recording: Option<String>,
+        insecure_host_key: bool,
+        legacy_algorithms: Vec<&'static str>,
+        rule: Option<String>,
+    },
+    /// See [`EventKind::SessionEnd`].
+    SessionEnd {
+        session: SessionId,
+        connection: ConnectionId,
+        user: String,
+        login: String,
+        target: String,
+        exit_status: Option<u32>,
+        exit_signal: Option<String>,
+        bytes_in: u64,
+        bytes_out: u64,
+        duration_ms: u64,
+        recording: RecordingState,
+        reason: &'static str,
+    },
+    /// See [`EventKind::ChannelRefused`].
+    ChannelRefused {
+        what: Refused,
+        from: &'static str,
+        name: String,
+        detail: Option<String>,
+        reason: &'static str,
+        user: String,
+        login: Option<String>,
+        target: Option<String>,
+        client_addr: SocketAddr,
+        connection: Option<ConnectionId>,
+        session: Option<SessionId>,
+    },
+    /// See [`EventKind::RecordingFailed`].
+    RecordingFailed {
+        session: SessionId,
+        connection: ConnectionId,
+        user: String,
+        error: String,
+        session_ended: bool,
+    },
+    /// See [`EventKind::ForwardOpened`].
+    ForwardOpened {
+        connection: ConnectionId,
+        session: Option<SessionId>,
+        user: String,
+        login: String,
+        target: String,
+        channel: u64,
+        kind: &'static str,
+        address: String,
+    },
+    /// See [`EventKind::CertificateIssued`].
+    CertificateIssued {
+        #[serde(rename = "type")]
+        kind: CertificateType,
+        serial: Serial,
+        key_id: String,
+        principals: Vec<String>,
+        valid_after: UnixSeconds,
+        valid_before: UnixSeconds,
+        fingerprint: String,
+        ca_fingerprint: String,
+    },
+    /// See [`EventKind::CertificateRevoked`].
+    CertificateRevoked {
+        version: u64,
+        serial: Option<Serial>,
+        key_id: Option<String>,
+        fingerprint: Option<String>,
+        by: String,
+        message: Option<String>,
+    },
+    /// See [`EventKind::HostCertificateExpiring`].
+    HostCertificateExpiring {
+        host: String,
+        host_addr: SocketAddr,
+        serial: u64,
+        key_id: String,
+        principals: Vec<String>,
+        valid_before: UnixSeconds,
+        fingerprint: String,
+        ca_fingerprint: String,
+        seen_by: &'static str,
+    },
+    /// See [`EventKind::AuthorityRotated`].
+    AuthorityRotated {
+        #[serde(rename = "type")]
+        kind: CertificateType,
+        from: &'static str,
+        to: &'static str,
+        by: Option<String>,
+    },
+    /// See [`EventKind::AuthorityImported`].
+    AuthorityImported {
+        #[serde(rename = "type")]
+        kind: CertificateType,
+        fingerprint: String,
+        replaced: Option<String>,
+        by: String,
+    },
+    /// See [`EventKind::ServerStarted`].
+    ServerStarted {
+        version: &'static str,
+        listen_addr: SocketAddr,
+        session_recording: bool,
+        proxy_checks_host_keys: bool,
+    },
+    /// See [`EventKind::ServerStopped`].
+    ServerStopped { reason: &'static str },
+    /// See [`EventKind::ConfigurationReloaded`].
+    ConfigurationReloaded {
+        file: String,
+        roles: usize,
+        needs_restart: Vec<String>,
+    },
+    /// See [`EventKind::ConfigurationRefused`].
+    ConfigurationRefused { message: String },
+}
+
+impl AuditEvent {
+    /// Its kind, which has its code and name.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::AuthSuccess { .. } => EventKind::AuthSuccess,
+            Self::AuthFailure { .. } => EventKind::AuthFailure,
+            Self::Refusal { .. } => EventKind::Refusal,
+            Self::InsecureHostKey { .. } => EventKind::InsecureHostKey,
+            Self::SessionStart { .. } => EventKind::SessionStart,
+            Self::SessionEnd { .. } => EventKind::SessionEnd,
+            Self::ChannelRefused { .. } => EventKind::ChannelRefused,
+            Self::RecordingFailed { .. } => EventKind::RecordingFailed,
+            Self::ForwardOpened { .. } => EventKind::ForwardOpened,
+            Self::CertificateIssued { .. } => EventKind::CertificateIssued,
+            Self::CertificateRevoked { .. } => EventKind::CertificateRevoked,
+            Self::HostCertificateExpiring { .. } => EventKind::HostCertificateExpiring,
+            Self::AuthorityRotated { .. } => EventKind::AuthorityRotated,
+            Self::AuthorityImported { .. } => EventKind::AuthorityImported,
+            Self::ServerStarted { .. } => EventKind::ServerStarted,
+            Self::ServerStopped { .. } => EventKind::ServerStopped,
+            Self::ConfigurationReloaded { .. } => EventKind::ConfigurationReloaded,
+            Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The kinds of events: their codes and names never change once released, and are never reused.
+
+/// How much an event matters; the last letter of its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// `I`: as it should be.
+    Info,
+    /// `W`: somebody was refused, or something is insecure.
+    Warning,
+    /// `E`: the proxy could not do its duty.
+    Error,
+}
+
+macro_rules! kinds {
+    ($($kind:ident $code:literal $name:literal $meaning:literal)*) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum EventKind {
+            $(#[doc = $meaning] $kind,)*
+        }
+
+        impl EventKind {
+            /// All kinds, in the order of their codes.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The stable code, as in `RP1001I`.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$kind => $code,)* }
+            }
+
+            /// The stable name, as in `auth.success`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+
+            /// When it is written, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$kind => $meaning,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    AuthSuccess "RP1001I" "auth.success"
+        "A client authenticated on one leg."
+    AuthFailure "RP1002W" "auth.failure"
+        "A client tried to authenticate on one leg and was refused."
+    Refusal "RP1003W" "refusal"
+        "A connection or a session was refused or ended after authentication; `leg` says where."
+    InsecureHostKey "RP1004W" "host_key.insecure"
+        "A host without a certificate was admitted, because `proxy_checks_host_keys` is off."
+    SessionStart "RP2001I" "session.start"
+        "A session began; from here on it is recorded, unless `recording` is null. `legacy_algorithms` are the weak ones that the connection to the host began with."
+    SessionEnd "RP2002I" "session.end"
+        "A session ended."
+    ChannelRefused "RP2003W" "channel.refused"
+        "A channel, a channel request, a global request or data was refused; `detail` says what exactly."
+    RecordingFailed "RP2004E" "recording.failed"
+        "A recording could not be written."
+    ForwardOpened "RP2005I" "forward.opened"
+        "A forwarded channel is opened; its bytes are in the recording of the connection's forwards."
+    CertificateIssued "RP3001I" "certificate.issued"
+        "One of the authorities signed a certificate."
+    CertificateRevoked "RP3002I" "certificate.revoked"
+        "Certificates or keys were revoked: those of a serial, a key id or a fingerprint; `version` is the revocation list's."
+    HostCertificateExpiring "RP3003W" "host_certificate.expiring"
+        "A host presented a certificate that ends soon, to the proxy or to `auth status`; told once a day for each host."
+    AuthorityRotated "RP3004I" "authority.rotated"
+        "The rotation of an authority's key went to another phase; `by` is who moved it, null where its grace period did."
+    AuthorityImported "RP3005I" "authority.imported"
+        "A key that existed elsewhere became an authority's; `replaced` is the key that went at once for it."
+    ServerStarted "RP4001I" "server.started"
+        "The proxy accepts connections."
+    ServerStopped "RP4002I" "server.stopped"
+        "The proxy stopped accepting connections and is about to end."
+    ConfigurationReloaded "RP4003I" "configuration.reloaded"
+        "The configuration was read again and is in force; `needs_restart` names the keys that have changed and are not."
+    ConfigurationRefused "RP4004W" "configuration.refused"
+        "The configuration was read again and has mistakes; the one before stays in force."
+}
+
+impl EventKind {
+    /// How much it matters.
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        match self.code().as_bytes().last() {
+            Some(b'E') => Severity::Error,
+            Some(b'W') => Severity::Warning,
+            _ => Severity::Info,
+        }
+    }
+}
+
+/// All kinds as a Markdown table, for the documentation.
+#[must_use]
+pub fn table() -> String {
+    let mut text = String::from("| code | event | meaning |\n|---|---|---|\n");
+    for kind in EventKind::ALL {
+        let (code, name, meaning) = (kind.code(), kind.name(), kind.meaning());
+        text.push_str(&format!("| `{code}` | `{name}` | {meaning} |\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_and_names_are_unique_and_well_formed() {
+        let codes: BTreeSet<_> = EventKind::ALL.iter().map(|kind| kind.code()).collect();
+        let names: BTreeSet<_> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(codes.len(), EventKind::ALL.len());
+        assert_eq!(names.len(), EventKind::ALL.len());
+        for code in &codes {
+            let digits = code
+                .strip_prefix("RP")
+                .and_then(|rest| rest.strip_suffix(['I', 'W', 'E']))
+                .unwrap_or_else(|| panic!("{code}"));
+            assert!(digits.len() == 4 && digits.parse::<u16>().is_ok(), "{code}");
+        }
+        for name in names {
+            assert!(
+                name.chars()
+                    .all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '_')),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_code_once() {
+        let table = table();
+        for kind in EventKind::ALL {
+            assert_eq!(table.matches(kind.code()).count(), 1);
+        }
+        assert_eq!(table.lines().count(), EventKind::ALL.len() + 2);
+    }
+}

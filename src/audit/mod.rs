@@ -1,0 +1,15 @@
+//! The audit log: who came, who was refused and why, what was recorded, what was signed.
+//!
+//! A closed set of events with stable codes, one JSON object per line in `audit.jsonl`, and the
+//! same on the program's log. What an event must never carry: secrets, and anything typed.
+
+mod daily;
+mod event;
+mod kind;
+mod log;
+
+pub use event::{
+    AuditEvent, CertificateType, Leg, RecordingState, Refused, SessionKind, UnixSeconds,
+};
+pub use kind::{EventKind, Severity, table};
+pub use log::{AuditError, AuditLog, FILE_NAME};

@@ -1,0 +1,250 @@
+//! An authority's key in an ssh-agent, and behind it perhaps in a token or on another machine.
+//!
+//! The agent is not trusted: everything it says has bounds in size and time, and no signature leaves
+//! here that was not verified with the key that the configuration names.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::io::{Errno, FdFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use ssh_key::public::KeyData;
+use ssh_key::{Fingerprint, HashAlg, PublicKey, Signature};
+
+use super::agent_error::{AgentFault, AgentKeyError, Held};
+use super::elsewhere::{AgentSocket, KeyInAgent};
+use crate::agent::{self, Decoder, Reply, SignFlags};
+use crate::cert::{PresentedKey, check_signature, fit_to_sign};
+
+/// What is signed to see whether a key signs. It reads as no certificate and no request for a login.
+const TRIAL: &[u8] = b"rproxy: does this key sign?";
+
+/// How long an agent may take over one signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Somebody waits who may have to confirm, to touch a token or to type its PIN: a minute.
+    Person,
+    /// A connection waits: ten seconds.
+    Connection,
+}
+
+impl Patience {
+    /// The time.
+    #[must_use]
+    pub const fn limit(self) -> Duration {
+        match self {
+            Self::Person => Duration::from_secs(60),
+            Self::Connection => Duration::from_secs(10),
+        }
+    }
+}
+
+/// A key that an agent has, known by its public half.
+#[derive(Clone, Debug)]
+pub(super) struct AgentKey {
+    agent: AgentSocket,
+    public: PublicKey,
+}
+
+impl AgentKey {
+    /// A key whose public half is known.
+    pub(super) fn new(agent: AgentSocket, public: PublicKey) -> Self {
+        Self { agent, public }
+    }
+
+    /// Asks the agent for the public half, and whether it signs.
+    pub(super) fn find(wanted: &KeyInAgent, patience: Patience) -> Result<Self, AgentKeyError> {
+        let public = with(&wanted.agent, patience, |connection| {
+            connection.find(&wanted.key)
+        })?;
+        let key = Self::new(wanted.agent.clone(), public);
+        key.prove(patience)?;
+        Ok(key)
+    }
+
+    pub(super) fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    pub(super) fn agent(&self) -> &AgentSocket {
+        &self.agent
+    }
+
+    /// Whether the agent lists the key. Nobody is asked to confirm anything for that.
+    pub(super) fn check(&self, patience: Patience) -> Result<(), AgentKeyError> {
+        let key = self.public.fingerprint(HashAlg::Sha256);
+        with(&self.agent, patience, |connection| {
+            connection.find(&key).map(drop)
+        })
+    }
+
+    /// Whether the agent signs with it.
+    pub(super) fn prove(&self, patience: Patience) -> Result<(), AgentKeyError> {
+        self.sign(TRIAL, patience).map(drop)
+    }
+
+    /// Has the agent sign, and verifies what it gives.
+    pub(super) fn sign(
+        &self,
+        message: &[u8],
+        patience: Patience,
+    ) -> Result<Signature, AgentKeyError> {
+        with(&self.agent, patience, |connection| {
+            connection.sign(&self.public, message)
+        })
+    }
+}
+
+/// One connection for one purpose, and a new one each time: an agent may have been started again since
+/// the last.
+fn with<T>(
+    agent: &AgentSocket,
+    patience: Patience,
+    ask: impl FnOnce(&mut Connection) -> Result<T, AgentFault>,
+) -> Result<T, AgentKeyError> {
+    Connection::open(agent, patience)
+        .and_then(|mut connection| ask(&mut connection))
+        .map_err(|fault| AgentKeyError::new(agent.clone(), fault))
+}
+
+/// A connection to an agent, with the time that is left for it.
+struct Connection {
+    stream: UnixStream,
+    decoder: Decoder,
+    limit: Duration,
+    deadline: Instant,
+}
+
+impl Connection {
+    fn open(agent: &AgentSocket, patience: Patience) -> Result<Self, AgentFault> {
+        let socket = agent.path().ok_or(AgentFault::NoEnvironment)?;
+        let limit = patience.limit();
+        match connect(&socket) {
+            Ok(stream) => Ok(Self {
+                stream,
+                decoder: Decoder::default(),
+                limit,
+                deadline: Instant::now() + limit,
+            }),
+            // Its queue of connections is full: it has accepted none for long.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(AgentFault::Timeout(limit))
+            }
+            Err(error) => Err(AgentFault::Connect(error)),
+        }
+    }
+
+    /// The key with this fingerprint, from the agent's list; fit to be an authority's.
+    fn find(&mut self, wanted: &Fingerprint) -> Result<PublicKey, AgentFault> {
+        let reply = self.ask(&agent::request_identities())?;
+        let identities = agent::expect_identities(reply)?;
+        if identities.is_empty() {
+            return Err(AgentFault::Empty);
+        }
+        // A certificate has its key's fingerprint, and signs nothing here.
+        let key = identities
+            .iter()
+            .filter_map(|identity| match PresentedKey::decode(&identity.blob) {
+                Ok(PresentedKey::Plain(key)) => Some(key),
+                _ => None,
+            })
+            .find(|key| key.fingerprint(HashAlg::Sha256) == *wanted);
+        match key {
+            Some(key) => Ok(fit_to_sign(key)?),
+            None => Err(AgentFault::NotHeld {
+                key: *wanted,
+                held: Held::of(&identities),
+            }),
+        }
+    }
+
+    fn sign(&mut self, key: &PublicKey, message: &[u8]) -> Result<Signature, AgentFault> {
+        let flags = match key.key_data() {
+            KeyData::Rsa(_) => SignFlags::RSA_SHA2_512,
+            _ => SignFlags::NONE,
+        };
+        let request = agent::sign_request(&key.to_bytes()?, message, flags);
+        let fingerprint = key.fingerprint(HashAlg::Sha256);
+        let signature = match self.ask(&request)? {
+            Reply::Failure | Reply::ExtensionFailure => {
+                // Its list tells whether it lacks the key.
+                self.find(&fingerprint)?;
+                return Err(AgentFault::Refused(fingerprint));
+            }
+            reply => agent::expect_signature(reply)?,
+        };
+        let signature = Signature::try_from(signature.as_slice())?;
+        check_signature(key.key_data(), message, &signature).map_err(|source| {
+            AgentFault::Signature {
+                key: fingerprint,
+                source,
+            }
+        })?;
+        Ok(signature)
+    }
+
+    fn ask(&mut self, request: &[u8]) -> Result<Reply, AgentFault> {
+        let left = self.left()?;
+        self.stream
+            .set_write_timeout(Some(left))
+            .and_then(|()| self.stream.write_all(request))
+            .map_err(|error| self.failed(error))?;
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(reply) = self.decoder.next_reply()? {
+                return Ok(reply);
+            }
+            let left = self.left()?;
+            let read = self
+                .stream
+                .set_read_timeout(Some(left))
+                .and_then(|()| self.stream.read(&mut buffer));
+            match read {
+                Ok(0) => return Err(AgentFault::HungUp),
+                Ok(length) => self
+                    .decoder
+                    .feed(buffer.get(..length).unwrap_or_default())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// What is left of its time; never zero, which would mean forever.
+    fn left(&self) -> Result<Duration, AgentFault> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(AgentFault::Timeout(self.limit));
+        }
+        Ok(left)
+    }
+
+    fn failed(&self, error: io::Error) -> AgentFault {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AgentFault::Timeout(self.limit),
+            // It was closed while we wrote.
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => AgentFault::HungUp,
+            _ => AgentFault::Io(error),
+        }
+    }
+}
+
+/// Connects without ever waiting: the standard library's way waits for as long as the agent accepts
+/// nobody.
+pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(true)?;
+    loop {
+        match rustix::net::connect(&stream, &address) {
+            Err(Errno::INTR) => {}
+            connected => break connected?,
+        }
+    }
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}

@@ -1,0 +1,363 @@
+//! The two authorities of an installation, opened from its data directory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssh_key::{Algorithm, Certificate, HashAlg, PrivateKey, PublicKey};
+
+use super::CaKind;
+use super::agent_key::Patience;
+use super::elsewhere::{AgentSocket, CaKeys};
+use super::error::CaError;
+use super::import::{ImportMode, ImportedKey};
+use super::key::CaKey;
+use super::keyring::Keyring;
+use super::keystore::Keystore;
+use super::ledger::{self, IssueRecord, Ledger};
+use super::outstanding::{self, Outstanding};
+use super::rotation::{MoveError, Rotation, Which};
+use crate::cert::{
+    CertTemplate, HostRequest, RequestError, TrustedKeys, UserRequest, random_serial,
+};
+use crate::model::{ClusterName, Principal, Serial};
+use crate::sys::clock::Clock;
+
+/// How long a certificate that only asks is good for.
+const THROWAWAY_TTL: Duration = Duration::from_secs(120);
+
+/// What there is to know about an installation before its authorities can be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Installation<'c> {
+    /// Where its files are.
+    pub data_dir: &'c Path,
+    /// Its name.
+    pub cluster: &'c ClusterName,
+    /// The authorities' keys that agents have.
+    pub ca_keys: &'c CaKeys,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Installation<'_> {
+    /// The keys, locked for everybody else. Opened anew for each change.
+    fn keystore(&self) -> Result<Keystore<'_>, CaError> {
+        Keystore::open(*self)
+    }
+
+    /// The comment of an authority's keys.
+    fn comment(&self, kind: CaKind) -> String {
+        format!("rproxy {kind} CA {}", self.cluster)
+    }
+}
+
+/// One authority. It signs what [`Authorities`] and [`super::HostMint`] have checked.
+#[derive(Debug)]
+pub struct Authority {
+    kind: CaKind,
+    keyring: Keyring,
+    /// What others are to trust, with a comment that names it.
+    public: Vec<PublicKey>,
+}
+
+impl Authority {
+    fn open(
+        keystore: &Keystore<'_>,
+        kind: CaKind,
+        comment: String,
+        now: u64,
+    ) -> Result<Self, CaError> {
+        let keyring = keystore.keyring(kind, &comment, now)?;
+        let keys = std::iter::once(&keyring.old).chain(&keyring.new);
+        let public = keys.map(|key| PublicKey::new(key.public().key_data().clone(), &*comment));
+        Ok(Self {
+            kind,
+            public: public.collect(),
+            keyring,
+        })
+    }
+
+    /// Which one this is.
+    #[must_use]
+    pub fn kind(&self) -> CaKind {
+        self.kind
+    }
+
+    /// The key that signs.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        self.signer().public()
+    }
+
+    /// The keys that others are to trust, each with the comment `rproxy user CA CLUSTER` or
+    /// `rproxy host CA CLUSTER`: one, or during a rotation the old one and the new one.
+    #[must_use]
+    pub fn public_keys(&self) -> &[PublicKey] {
+        &self.public
+    }
+
+    /// The agent that has one of these keys; `None` for one in a file.
+    #[must_use]
+    pub fn agent_of(&self, key: &PublicKey) -> Option<&AgentSocket> {
+        let key = self
+            .keys()
+            .find(|one| one.public().key_data() == key.key_data());
+        key?.agent()
+    }
+
+    /// The same keys, for verifying certificates.
+    #[must_use]
+    pub fn trusted(&self) -> TrustedKeys {
+        self.public.iter().cloned().collect()
+    }
+
+    /// Where its rotation stands.
+    #[must_use]
+    pub fn rotation(&self) -> Rotation {
+        self.keyring.rotation
+    }
+
+    /// Whether the key that signs is within reach: an agent that has it is asked whether it lists it.
+    /// Blocks for up to ten seconds then.
+    ///
+    /// # Errors
+    /// Says what is wrong with the agent.
+    pub fn check_key(&self) -> Result<(), CaError> {
+        self.signer().check(Patience::Connection)
+    }
+
+    /// Whether the key that signs does so: an agent that has it is asked for a signature. Blocks for up
+    /// to ten seconds then.
+    ///
+    /// # Errors
+    /// Says what is wrong with the agent.
+    pub fn try_key(&self) -> Result<(), CaError> {
+        self.signer().prove(Patience::Connection)
+    }
+
+    pub(super) fn sign(
+        &self,
+        template: &CertTemplate,
+        patience: Patience,
+    ) -> Result<Certificate, CaError> {
+        self.signer().sign(template, patience)
+    }
+
+    fn signer(&self) -> &CaKey {
+        let new = self.keyring.new.as_ref();
+        let signs = self.keyring.rotation.signs_with(self.kind);
+        new.filter(|_| signs == Which::New)
+            .unwrap_or(&self.keyring.old)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &CaKey> {
+        std::iter::once(&self.keyring.old).chain(&self.keyring.new)
+    }
+}
+
+/// A certificate that only asks: its private key is gone before it is signed, so that nobody can log
+/// in with it. A host that answers it, trusts the key that signed it.
+#[derive(Clone, Debug)]
+pub struct Throwaway {
+    /// The user authority's key that signed.
+    pub authority: PublicKey,
+    /// The certificate, good for two minutes.
+    pub certificate: Certificate,
+}
+
+/// A certificate and the line that the ledger has of it.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The certificate, ready to be handed out.
+    pub certificate: Certificate,
+    /// What was recorded of it; what an audit event tells.
+    pub record: IssueRecord,
+}
+
+/// Both authorities and the ledger of what they issued.
+#[derive(Debug)]
+pub struct Authorities {
+    user: Arc<Authority>,
+    host: Arc<Authority>,
+    ledger: Ledger,
+    state_files: [PathBuf; 2],
+    clock: Clock,
+}
+
+impl Authorities {
+    /// Opens the authorities of a data directory; makes them, and the directory, at first use.
+    /// Several processes may do so at once: one of them makes the keys, the others find them.
+    ///
+    /// # Errors
+    /// When the `ca` directory or a key file may be read by others, a key file is broken, encrypted
+    /// or without its private half, the keys are not those of the configuration, or the disk refuses.
+    /// Nothing that exists is overwritten. An agent is asked only where its key is used first.
+    pub fn open(installation: &Installation<'_>) -> Result<Self, CaError> {
+        let keystore = installation.keystore()?;
+        let now = installation.clock.unix_seconds();
+        let open =
+            |kind| Authority::open(&keystore, kind, installation.comment(kind), now).map(Arc::new);
+        Ok(Self {
+            user: open(CaKind::User)?,
+            host: open(CaKind::Host)?,
+            ledger: Ledger::new(installation.data_dir.join(ledger::FILE_NAME)),
+            state_files: keystore.state_files(),
+            clock: installation.clock,
+        })
+    }
+
+    /// Moves the rotation of one authority, under the lock of the data directory; gives where it
+    /// stood and where it stands. `change` is given the former, with what was due already done.
+    ///
+    /// # Errors
+    /// [`CaError::Move`] where the rotation does not go that way; nothing has changed then. Otherwise
+    /// as [`Self::open`].
+    pub fn rotate(
+        installation: &Installation<'_>,
+        kind: CaKind,
+        change: impl FnOnce(&Rotation, u64) -> Result<Rotation, MoveError>,
+    ) -> Result<(Rotation, Rotation), CaError> {
+        let now = installation.clock.unix_seconds();
+        let keystore = installation.keystore()?;
+        keystore.rotate(kind, &installation.comment(kind), now, |rotation| {
+            change(rotation, now)
+        })
+    }
+
+    /// Takes in a key that exists elsewhere, under the lock of the data directory; gives the key that
+    /// the authority had, if it had one, and where its rotation stands now. Nothing is made here that
+    /// is not there.
+    ///
+    /// # Errors
+    /// When there is a key and the mode does not say that it may go, a rotation is under way, the
+    /// configuration says otherwise, or the key does not sign. Nothing has changed then.
+    pub fn import(
+        installation: &Installation<'_>,
+        kind: CaKind,
+        key: ImportedKey,
+        mode: ImportMode,
+    ) -> Result<(Option<PublicKey>, Rotation), CaError> {
+        let now = installation.clock.unix_seconds();
+        let keystore = installation.keystore()?;
+        keystore.import(kind, &installation.comment(kind), now, key, mode)
+    }
+
+    /// The files that change when a rotation moves; they may not be there.
+    #[must_use]
+    pub fn state_files(&self) -> [PathBuf; 2] {
+        self.state_files.clone()
+    }
+
+    /// When a rotation next moves by itself, in seconds since the epoch: then it is time to open the
+    /// authorities again.
+    #[must_use]
+    pub fn due(&self) -> Option<u64> {
+        let both = [&self.user, &self.host].into_iter();
+        both.filter_map(|one| Some(one.rotation().due()?.0)).min()
+    }
+
+    /// Certificates that are good still and that nothing of the signing key has replaced yet: what
+    /// would be refused if the rotation ended now. Empty in standby.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn outstanding(&self, kind: CaKind) -> Result<Vec<Outstanding>, CaError> {
+        let authority = self.of(kind);
+        let fingerprint = |key: &PublicKey| key.fingerprint(HashAlg::Sha256).to_string();
+        let signing = fingerprint(authority.public_key());
+        let leaving: Vec<_> = authority.public_keys().iter().map(fingerprint).collect();
+        let leaving = leaving.into_iter().filter(|key| *key != signing).collect();
+        let now = self.clock.unix_seconds();
+        outstanding::find(self.ledger.path(), kind, &leaving, now)
+    }
+
+    /// A certificate of each key of the user authority to ask a host with, for this login.
+    ///
+    /// # Errors
+    /// When a key cannot be made or does not sign.
+    pub fn throwaways(&self, login: &Principal) -> Result<Vec<Throwaway>, CaError> {
+        let now = self.clock.unix_seconds();
+        let throwaway = |key: &CaKey| {
+            let subject = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)
+                .map_err(CaError::Throwaway)?
+                .public_key()
+                .clone();
+            let request = UserRequest {
+                identity: login.clone(),
+                logins: vec![login.clone()],
+                public_key: subject,
+                ttl: THROWAWAY_TTL,
+                source_addresses: Vec::new(),
+            };
+            Ok(Throwaway {
+                authority: key.public().clone(),
+                certificate: key
+                    .sign(&request.template(random_serial(), now)?, Patience::Person)?,
+            })
+        };
+        self.user.keys().map(throwaway).collect()
+    }
+
+    /// One of the two.
+    #[must_use]
+    pub fn of(&self, kind: CaKind) -> &Arc<Authority> {
+        match kind {
+            CaKind::User => &self.user,
+            CaKind::Host => &self.host,
+        }
+    }
+
+    /// Signs a user certificate: a fresh serial, valid from a minute ago for the request's time,
+    /// its line in the ledger before it is returned.
+    ///
+    /// # Errors
+    /// When the request asks for what no certificate may have, or the ledger cannot be written.
+    pub fn issue_user(&self, request: UserRequest) -> Result<Issued, CaError> {
+        let now = self.clock.unix_seconds();
+        self.issue(&self.user, |serial| request.clone().template(serial, now))
+    }
+
+    /// Signs a host certificate, as [`Self::issue_user`].
+    ///
+    /// # Errors
+    /// As [`Self::issue_user`].
+    pub fn issue_host(&self, request: HostRequest) -> Result<Issued, CaError> {
+        let now = self.clock.unix_seconds();
+        self.issue(&self.host, |serial| request.clone().template(serial, now))
+    }
+
+    fn issue(
+        &self,
+        authority: &Authority,
+        template: impl Fn(Serial) -> Result<CertTemplate, RequestError>,
+    ) -> Result<Issued, CaError> {
+        let (certificate, record) = self.ledger.issue(|serial| {
+            let certificate = authority.sign(&template(serial)?, Patience::Person)?;
+            let record = self.record(authority, serial, &certificate);
+            Ok((certificate, record))
+        })?;
+        Ok(Issued {
+            certificate,
+            record,
+        })
+    }
+
+    fn record(&self, authority: &Authority, serial: Serial, of: &Certificate) -> IssueRecord {
+        let options = of.critical_options().iter();
+        IssueRecord {
+            time: self.clock.now(),
+            kind: authority.kind,
+            serial,
+            key_id: of.key_id().to_owned(),
+            principals: of.valid_principals().to_vec(),
+            valid_after: of.valid_after(),
+            valid_before: of.valid_before(),
+            public_key: of.public_key().fingerprint(HashAlg::Sha256).to_string(),
+            ca: of.signature_key().fingerprint(HashAlg::Sha256).to_string(),
+            critical_options: options
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect::<BTreeMap<_, _>>(),
+        }
+    }
+}

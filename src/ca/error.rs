@@ -1,0 +1,219 @@
+//! What can go wrong with an authority, and what to do about each.
+
+use std::path::PathBuf;
+
+use ssh_key::Fingerprint;
+use thiserror::Error;
+
+use super::CaKind;
+use super::agent_error::AgentKeyError;
+use super::rotation::MoveError;
+use crate::cert::{RequestError, SignError};
+use crate::sys::fs::FsError;
+
+/// Why an authority cannot be opened, or does not sign.
+#[derive(Debug, Error)]
+pub enum CaError {
+    /// A file or directory of the data directory.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A key file that holds something else.
+    #[error("{} is not an OpenSSH private key file", path.display())]
+    NotAKey {
+        /// The key file.
+        path: PathBuf,
+        /// What the parser says.
+        source: ssh_key::Error,
+    },
+    /// A public key file that holds something else.
+    #[error("{} is not an OpenSSH public key file", path.display())]
+    NotAPublicKey {
+        /// The public key file.
+        path: PathBuf,
+        /// What the parser says.
+        source: ssh_key::Error,
+    },
+    /// A key file with a passphrase; nobody is there to type it.
+    #[error("{} is encrypted with a passphrase", .0.display())]
+    Encrypted(PathBuf),
+    /// A key that cannot sign certificates which sshd accepts.
+    #[error("{} holds a key of a kind that cannot be an authority", .0.display())]
+    Unusable(PathBuf),
+    /// The public key file is there, the private one is not.
+    #[error(
+        "{} is missing, but its public key {} is there",
+        path.display(), public_path.display()
+    )]
+    PrivateKeyGone {
+        /// Where the private key should be.
+        path: PathBuf,
+        /// The public key that is there.
+        public_path: PathBuf,
+    },
+    /// The public key file holds another key, or none.
+    #[error("{} is not the public key of {}", public_path.display(), path.display())]
+    PublicMismatch {
+        /// The private key file.
+        path: PathBuf,
+        /// The public key file.
+        public_path: PathBuf,
+    },
+    /// The configuration keeps the key in an agent, and its file is there too.
+    #[error("{} holds a key that the configuration keeps in an agent", .0.display())]
+    StillHere(PathBuf),
+    /// The configuration keeps another key in an agent than the authority has.
+    #[error("the key of the {kind} authority is {there}, not {configured} of auth_service.ca_keys")]
+    OtherKey {
+        /// Which authority.
+        kind: CaKind,
+        /// The fingerprint of the key in the configuration.
+        configured: String,
+        /// The authority's.
+        there: String,
+    },
+    /// The configuration keeps the keys in agents and does not say which is the next one.
+    #[error("auth_service.ca_keys.{0}.next names no key that could follow the present one")]
+    NoNextKey(CaKind),
+    /// A private key is brought that the configuration keeps in an agent.
+    #[error("the configuration keeps this key of the {0} authority in an agent")]
+    InAgent(CaKind),
+    /// A public key is brought, and the configuration has no agent for it.
+    #[error("auth_service.ca_keys does not say which agent has the key {0}")]
+    NoAgentFor(Fingerprint),
+    /// A key is brought that the authority has.
+    #[error("this is the key of the {0} authority already")]
+    HasThisKey(CaKind),
+    /// A key is brought, and the authority has another one.
+    #[error("the {kind} authority has a key already, {key}")]
+    HasKey {
+        /// Which authority.
+        kind: CaKind,
+        /// The key that it has.
+        key: Fingerprint,
+    },
+    /// An agent that has the key did not do its part.
+    #[error(transparent)]
+    Agent(#[from] AgentKeyError),
+    /// A new key could not be made or encoded.
+    #[error("cannot make the key {}", path.display())]
+    KeyMaking {
+        /// Where it was to go.
+        path: PathBuf,
+        /// What the key library says.
+        source: ssh_key::Error,
+    },
+    /// A rotation says that there is a new key, and there is none.
+    #[error("{} is missing, the key that the rotation brings", .0.display())]
+    NewKeyGone(PathBuf),
+    /// The file that says where a rotation stands says something else.
+    #[error("{} does not say where the rotation stands", path.display())]
+    RotationState {
+        /// The state file.
+        path: PathBuf,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
+    /// The rotation does not move that way.
+    #[error(transparent)]
+    Move(#[from] MoveError),
+    /// A key to ask hosts about could not be made.
+    #[error("cannot make a throwaway key")]
+    Throwaway(#[source] ssh_key::Error),
+    /// A new host key could not be made or encoded.
+    #[error("cannot make a host key")]
+    HostKey(#[source] ssh_key::Error),
+    /// The request asks for something that no certificate may have.
+    #[error(transparent)]
+    Refused(#[from] RequestError),
+    /// The authority's key did not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// A line of the ledger, or of the revocations, could not be encoded.
+    #[error("cannot encode the record")]
+    Record(#[source] serde_json::Error),
+}
+
+impl CaError {
+    /// What the administrator can do, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Fs(FsError::TooOpen { path, .. }) => {
+                let mode = if path.is_dir() { "0700" } else { "0600" };
+                format!("chmod {mode} {}", path.display())
+            }
+            Self::Fs(FsError::Owner { path, expected, .. }) => {
+                format!("chown {expected} {}, or run as its owner", path.display())
+            }
+            Self::NotAKey { path, .. } => format!(
+                "restore {} from a backup; it is never replaced on its own",
+                path.display()
+            ),
+            Self::Encrypted(path) => format!(
+                "remove the passphrase with ssh-keygen -p -N '' -f {}",
+                path.display()
+            ),
+            Self::Unusable(_) => {
+                "an authority has an Ed25519, ECDSA or RSA key, RSA of 2048 bits or more".to_owned()
+            }
+            Self::NotAPublicKey { path, .. } => format!(
+                "put the key there as `ssh-add -L` prints it, or restore {} from a backup",
+                path.display()
+            ),
+            Self::PrivateKeyGone { path, public_path } => format!(
+                "restore {}, name the agent that has it in auth_service.ca_keys, or remove {} to \
+                 make a new authority, which nobody trusts yet",
+                path.display(),
+                public_path.display()
+            ),
+            Self::PublicMismatch { public_path, .. } => format!(
+                "remove {}; it is written again from the private key",
+                public_path.display()
+            ),
+            Self::NewKeyGone(path) => format!(
+                "restore {} from a backup, name the agent that has it in auth_service.ca_keys, or \
+                 go back with `rproxy auth rotate --phase=rollback`",
+                path.display()
+            ),
+            Self::StillHere(path) => format!(
+                "remove {} once the agent has the key for good, or take the agent out of \
+                 auth_service.ca_keys",
+                path.display()
+            ),
+            Self::OtherKey { kind, .. } => format!(
+                "name the key as auth_service.ca_keys.{kind}.next and bring it in with \
+                 `rproxy auth rotate --type={kind}`; where nobody trusts the present one yet, \
+                 `rproxy auth import --type={kind} --overwrite FILE.pub` replaces it"
+            ),
+            Self::NoNextKey(kind) => format!(
+                "name it there with its agent, or bring a key file with \
+                 `rproxy auth import --type={kind} --rotate FILE`"
+            ),
+            Self::InAgent(kind) => format!(
+                "give its public key (`ssh-add -L`), or take it out of auth_service.ca_keys.{kind}"
+            ),
+            Self::NoAgentFor(key) => format!(
+                "write there: {{ agent: SOCKET, key: \"{key}\" }}; as `next` where a rotation \
+                 brings it in"
+            ),
+            Self::HasThisKey(_) => "there is nothing to do".to_owned(),
+            Self::HasKey { .. } => "with --rotate both are trusted until the new one has replaced \
+                                    the old one; with --overwrite everything that the old one \
+                                    signed counts no more, at once"
+                .to_owned(),
+            Self::Agent(error) => error.fault().hint().to_owned(),
+            Self::RotationState { path, .. } => {
+                format!("restore {} from a backup", path.display())
+            }
+            Self::Move(error) => error.hint(),
+            Self::Fs(_)
+            | Self::KeyMaking { .. }
+            | Self::HostKey(_)
+            | Self::Throwaway(_)
+            | Self::Sign(_)
+            | Self::Record(_) => return None,
+            Self::Refused(error) => error.hint(),
+        };
+        Some(hint)
+    }
+}

@@ -1,0 +1,109 @@
+//! The key of an authority, wherever it is: everything that an authority signs goes through here.
+
+use std::cell::RefCell;
+
+use signature::Signer;
+use ssh_key::public::KeyData;
+use ssh_key::{Certificate, PublicKey, Signature};
+
+use super::agent_error::AgentKeyError;
+use super::agent_key::{AgentKey, Patience};
+use super::elsewhere::AgentSocket;
+use super::error::CaError;
+use super::keystore::FileKey;
+use crate::cert::CertTemplate;
+
+/// One key of one authority.
+#[derive(Debug)]
+pub(super) enum CaKey {
+    /// In a file of the data directory.
+    File(FileKey),
+    /// In an agent.
+    Agent(AgentKey),
+}
+
+impl CaKey {
+    pub(super) fn public(&self) -> &PublicKey {
+        match self {
+            Self::File(key) => key.public(),
+            Self::Agent(key) => key.public(),
+        }
+    }
+
+    /// The agent that has it.
+    pub(super) fn agent(&self) -> Option<&AgentSocket> {
+        match self {
+            Self::File(_) => None,
+            Self::Agent(key) => Some(key.agent()),
+        }
+    }
+
+    /// Makes the certificate, which is verified before it is given. May block for as long as an
+    /// agent may take.
+    pub(super) fn sign(
+        &self,
+        template: &CertTemplate,
+        patience: Patience,
+    ) -> Result<Certificate, CaError> {
+        match self {
+            Self::File(key) => Ok(key.sign(template)?),
+            Self::Agent(key) => sign_by_agent(key, template, patience),
+        }
+    }
+
+    /// Whether the key is within reach; an agent is asked for its list.
+    pub(super) fn check(&self, patience: Patience) -> Result<(), CaError> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Agent(key) => Ok(key.check(patience)?),
+        }
+    }
+
+    /// Whether the key signs; an agent is asked for a signature.
+    pub(super) fn prove(&self, patience: Patience) -> Result<(), CaError> {
+        match self {
+            Self::File(key) => Ok(key.prove()?),
+            Self::Agent(key) => Ok(key.prove(patience)?),
+        }
+    }
+}
+
+fn sign_by_agent(
+    key: &AgentKey,
+    template: &CertTemplate,
+    patience: Patience,
+) -> Result<Certificate, CaError> {
+    let signer = AgentSigner {
+        key,
+        patience,
+        failure: RefCell::default(),
+    };
+    let signed = template.sign(&signer);
+    match signer.failure.take() {
+        Some(failure) => Err(failure.into()),
+        None => Ok(signed?),
+    }
+}
+
+/// An agent as the key library wants its signers. The library's errors say nothing; what the agent
+/// did is kept beside them.
+struct AgentSigner<'k> {
+    key: &'k AgentKey,
+    patience: Patience,
+    failure: RefCell<Option<AgentKeyError>>,
+}
+
+impl Signer<Signature> for AgentSigner<'_> {
+    fn try_sign(&self, message: &[u8]) -> Result<Signature, signature::Error> {
+        self.key.sign(message, self.patience).map_err(|error| {
+            self.failure.replace(Some(error));
+            signature::Error::new()
+        })
+    }
+}
+
+impl From<&AgentSigner<'_>> for KeyData {
+    fn from(signer: &AgentSigner<'_>) -> Self {
+        signer.key.public().key_data().clone()
+    }
+}

@@ -1,0 +1,325 @@
+//! The authorities' keys on disk and in memory: the only file that holds a private one, beside
+//! `import.rs`, which holds one on its way in.
+//!
+//! It never gives a private key away, never prints one, and never replaces a key file; a rotation's end
+//! does (`keyring.rs`). `ssh_key`
+//! wipes the key from memory when it is dropped; the text read from disk is wiped here.
+//!
+//! A key has two files: the private key, and the public one, which is for people. Of a key that an
+//! agent has there is the public one alone.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use signature::Signer as _;
+use ssh_key::{Algorithm, Certificate, HashAlg, LineEnding, PrivateKey, PublicKey};
+use zeroize::Zeroizing;
+
+use super::CaKind;
+use super::agent_key::{AgentKey, Patience};
+use super::authority::Installation;
+use super::elsewhere::{KeyInAgent, KeysInAgents};
+use super::error::CaError;
+use super::key::CaKey;
+use super::rotation::{Phase, Which};
+use crate::audit::{AuditEvent, AuditLog};
+use crate::cert::{CertTemplate, SignError, check_signature, fit_to_sign};
+use crate::sys::fs::{self, FileLock, PRIVATE_FILE, PUBLIC_FILE, Replace};
+
+/// Largest key file that is read, in bytes; an RSA key of 16384 bits needs 13 KiB.
+pub(super) const MAX_KEY_FILE: u64 = 64 * 1024;
+/// What is signed to see whether a key signs.
+const TRIAL: &[u8] = b"rproxy: does this key sign?";
+
+/// A private key in a file.
+pub(super) struct FileKey {
+    private: Box<PrivateKey>,
+}
+
+impl fmt::Debug for FileKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileKey").finish_non_exhaustive()
+    }
+}
+
+impl FileKey {
+    /// A key that is about to be written.
+    pub(super) fn new(private: Box<PrivateKey>) -> Self {
+        Self { private }
+    }
+
+    pub(super) fn public(&self) -> &PublicKey {
+        self.private.public_key()
+    }
+
+    pub(super) fn sign(&self, template: &CertTemplate) -> Result<Certificate, SignError> {
+        template.sign(self.private.as_ref())
+    }
+
+    /// Whether its two halves belong together.
+    pub(super) fn prove(&self) -> Result<(), SignError> {
+        let signature = self.private.try_sign(TRIAL);
+        let signature = signature.map_err(|error| SignError::Key(error.into()))?;
+        check_signature(self.public().key_data(), TRIAL, &signature).map_err(SignError::Signature)
+    }
+}
+
+/// A key that is put into the keystore.
+#[derive(Debug)]
+pub(super) enum NewKey<'k> {
+    /// One that is made now.
+    Made,
+    /// A private key, which becomes a file.
+    File(FileKey),
+    /// A key that an agent has; its public half is written down.
+    InAgent(&'k KeyInAgent),
+}
+
+/// The directory with the key files of both authorities, locked: no other process makes keys
+/// meanwhile.
+#[derive(Debug)]
+pub(super) struct Keystore<'c> {
+    directory: PathBuf,
+    installation: Installation<'c>,
+    _lock: FileLock,
+}
+
+impl<'c> Keystore<'c> {
+    /// Makes the directory where it is missing and waits for its lock.
+    pub(super) fn open(installation: Installation<'c>) -> Result<Self, CaError> {
+        let directory = installation.data_dir.join("ca");
+        fs::private_dir(&directory)?;
+        Ok(Self {
+            _lock: FileLock::wait(&directory.join("lock"))?,
+            directory,
+            installation,
+        })
+    }
+
+    /// Writes down that a rotation has moved by itself. What cannot be written stops nothing: the
+    /// schedule is what was asked for.
+    pub(super) fn tell_of_move(&self, kind: CaKind, from: Phase, to: Phase) {
+        let Installation {
+            data_dir,
+            cluster,
+            clock,
+            ..
+        } = self.installation;
+        let event = AuditEvent::AuthorityRotated {
+            kind: kind.into(),
+            from: from.name(),
+            to: to.name(),
+            by: None,
+        };
+        let told =
+            AuditLog::open(data_dir, cluster.clone(), clock).and_then(|log| log.emit(&event));
+        if let Err(error) = told {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "cannot write the audit log");
+        }
+    }
+
+    /// A file of the directory.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Where the private key of one of the two is, if it is a file.
+    pub(super) fn private_path(&self, kind: CaKind, which: Which) -> PathBuf {
+        self.path(&match which {
+            Which::Old => format!("{kind}_ca"),
+            Which::New => format!("{kind}_ca_new"),
+        })
+    }
+
+    /// Where its public half is.
+    pub(super) fn public_path(&self, kind: CaKind, which: Which) -> PathBuf {
+        self.path(&match which {
+            Which::Old => format!("{kind}_ca.pub"),
+            Which::New => format!("{kind}_ca_new.pub"),
+        })
+    }
+
+    /// The keys of an authority that are in agents.
+    pub(super) fn elsewhere(&self, kind: CaKind) -> &'c KeysInAgents {
+        self.installation.ca_keys.of(kind)
+    }
+
+    /// Reads a key; `None` where there is none. No agent is asked.
+    ///
+    /// A public key without its private key, of which the configuration does not say that an agent has
+    /// it, says that the private one was taken away, perhaps for good reasons: making a new authority
+    /// then would quietly split the fleet.
+    pub(super) fn read(&self, kind: CaKind, which: Which) -> Result<Option<CaKey>, CaError> {
+        let path = self.private_path(kind, which);
+        let public_path = self.public_path(kind, which);
+        match read_private(&path) {
+            Err(CaError::Fs(missing)) if missing.is_not_found() => {
+                let Some(public) = read_public(&public_path)? else {
+                    return Ok(None);
+                };
+                match self.elsewhere(kind).find(&public) {
+                    Some(one) => Ok(Some(CaKey::Agent(AgentKey::new(one.agent.clone(), public)))),
+                    None => Err(gone(which, path, public_path)),
+                }
+            }
+            read => {
+                let key = FileKey::new(Box::new(read?));
+                if self.elsewhere(kind).find(key.public()).is_some() {
+                    return Err(CaError::StillHere(path));
+                }
+                check_public(&public_path, key.public(), &path)?;
+                Ok(Some(CaKey::File(key)))
+            }
+        }
+    }
+
+    /// Reads the key of one authority; at first use makes it, or takes it from the agent that the
+    /// configuration names.
+    pub(super) fn key(&self, kind: CaKind, comment: &str) -> Result<CaKey, CaError> {
+        if let Some(key) = self.read(kind, Which::Old)? {
+            return Ok(key);
+        }
+        let new = match &self.elsewhere(kind).current {
+            Some(one) => NewKey::InAgent(one),
+            None => NewKey::Made,
+        };
+        self.put(kind, Which::Old, new, comment)
+    }
+
+    /// Puts a key where there is none. Whether it signs is tried first.
+    pub(super) fn put(
+        &self,
+        kind: CaKind,
+        which: Which,
+        new: NewKey<'_>,
+        comment: &str,
+    ) -> Result<CaKey, CaError> {
+        let path = self.private_path(kind, which);
+        let public_path = self.public_path(kind, which);
+        let key = match new {
+            NewKey::Made => {
+                let made = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519);
+                write_private(&path, Box::new(made.map_err(encoding(&path))?), comment)?
+            }
+            NewKey::File(key) => {
+                key.prove()?;
+                write_private(&path, key.private, comment)?
+            }
+            NewKey::InAgent(one) => {
+                let found = AgentKey::find(one, Patience::Person)?;
+                let public = PublicKey::new(found.public().key_data().clone(), comment);
+                CaKey::Agent(AgentKey::new(one.agent.clone(), public))
+            }
+        };
+        check_public(&public_path, key.public(), &path)?;
+        Ok(key)
+    }
+
+    /// The public half of a key; `None` where there is none.
+    pub(super) fn public(&self, kind: CaKind, which: Which) -> Result<Option<PublicKey>, CaError> {
+        read_public(&self.public_path(kind, which))
+    }
+
+    /// Refuses keys that are not those of the configuration: an authority that signs with another key
+    /// than its configuration says would be noticed when it is too late.
+    pub(super) fn check_named<'k>(
+        &self,
+        kind: CaKind,
+        keys: impl IntoIterator<Item = &'k PublicKey>,
+    ) -> Result<(), CaError> {
+        let elsewhere = self.elsewhere(kind);
+        let Some(current) = &elsewhere.current else {
+            return Ok(());
+        };
+        let keys: Vec<_> = keys.into_iter().collect();
+        match keys.first() {
+            Some(first) if !keys.iter().any(|key| elsewhere.find(key).is_some()) => {
+                Err(CaError::OtherKey {
+                    kind,
+                    configured: current.key.to_string(),
+                    there: first.fingerprint(HashAlg::Sha256).to_string(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn gone(which: Which, path: PathBuf, public_path: PathBuf) -> CaError {
+    match which {
+        Which::Old => CaError::PrivateKeyGone { path, public_path },
+        Which::New => CaError::NewKeyGone(path),
+    }
+}
+
+fn encoding(path: &Path) -> impl Fn(ssh_key::Error) -> CaError + Copy {
+    |source| CaError::KeyMaking {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn write_private(path: &Path, mut key: Box<PrivateKey>, comment: &str) -> Result<CaKey, CaError> {
+    key.set_comment(comment);
+    let text = key.to_openssh(LineEnding::LF).map_err(encoding(path))?;
+    fs::write_whole(path, text.as_bytes(), PRIVATE_FILE, Replace::Refuse)?;
+    Ok(CaKey::File(FileKey::new(key)))
+}
+
+fn read_private(path: &Path) -> Result<PrivateKey, CaError> {
+    fs::check_private(path)?;
+    let text = Zeroizing::new(fs::read_limited(path, MAX_KEY_FILE)?);
+    let key = PrivateKey::from_openssh(&*text).map_err(|source| CaError::NotAKey {
+        path: path.to_owned(),
+        source,
+    })?;
+    if key.is_encrypted() {
+        return Err(CaError::Encrypted(path.to_owned()));
+    }
+    if is_usable(&key) {
+        Ok(key)
+    } else {
+        Err(CaError::Unusable(path.to_owned()))
+    }
+}
+
+/// Whether a private key can sign certificates here: the file of a security key cannot, its private
+/// half is in the device.
+fn is_usable(key: &PrivateKey) -> bool {
+    let signs = matches!(
+        key.algorithm(),
+        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. }
+    );
+    signs && fit_to_sign(key.public_key().clone()).is_ok()
+}
+
+fn read_public(path: &Path) -> Result<Option<PublicKey>, CaError> {
+    let bytes = match fs::read_limited(path, MAX_KEY_FILE) {
+        Err(missing) if missing.is_not_found() => return Ok(None),
+        read => read?,
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let key = PublicKey::from_openssh(text.trim()).map_err(|source| CaError::NotAPublicKey {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Some(key))
+}
+
+/// The public key file is for people; it must not lie to them. A missing one is written again.
+fn check_public(path: &Path, key: &PublicKey, private_path: &Path) -> Result<(), CaError> {
+    match read_public(path) {
+        Ok(Some(there)) if there.key_data() == key.key_data() => Ok(()),
+        Ok(None) => {
+            let line = key.to_openssh().map_err(encoding(path))? + "\n";
+            fs::write_whole(path, line.as_bytes(), PUBLIC_FILE, Replace::Refuse)?;
+            Ok(())
+        }
+        Err(CaError::Fs(error)) => Err(error.into()),
+        Ok(Some(_)) | Err(_) => Err(CaError::PublicMismatch {
+            path: private_path.to_owned(),
+            public_path: path.to_owned(),
+        }),
+    }
+}

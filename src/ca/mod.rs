@@ -1,0 +1,87 @@
+//! The two certificate authorities, user and host: their keys, what they sign, and the record of it.
+//!
+//! Invariants: an authority's private key never leaves `keystore.rs`, or is in an agent and never here
+//! (`agent_key.rs`); an existing key file is never
+//! overwritten (only the end of a rotation, or an import that says so, has one key take the other's place),
+//! and no certificate is handed out before its line in the ledger is on disk. (The
+//! proxy's own short-lived host certificates, [`HostMint`], are the one exception: they live in
+//! memory for an hour and are not in the ledger.)
+//!
+//! What is in the data directory:
+//! - `ca/` (0700) with, during a rotation, `user_ca_new` or `host_ca_new` beside the following, and
+//!   `user_rotation.json`, `host_rotation.json`, which say where it stands;
+//! - in it `user_ca`, `host_ca` (0600, OpenSSH private key files), `user_ca.pub`,
+//!   `host_ca.pub` and `lock`, an empty file that is locked while keys are made. Of a key that an
+//!   agent has, there is the `.pub` file alone;
+//! - `issued.jsonl` (0600), the ledger: see [`IssueRecord`];
+//! - `revoked.jsonl` (0600), what is revoked and why: see [`RevocationRecord`].
+
+mod agent_error;
+mod agent_key;
+mod authority;
+mod elsewhere;
+mod error;
+mod hostkey;
+mod import;
+mod key;
+mod keyring;
+mod keystore;
+mod ledger;
+mod lines;
+mod mint;
+mod outstanding;
+mod revoke;
+mod rotation;
+#[cfg(test)]
+mod rotation_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::CertificateType;
+
+pub use agent_error::{AgentFault, AgentKeyError, Held};
+pub use agent_key::Patience;
+pub use authority::{Authorities, Authority, Installation, Issued, Throwaway};
+pub use elsewhere::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
+pub use error::CaError;
+pub use hostkey::NewHostKey;
+pub use import::{ImportError, ImportMode, ImportedKey, KeyFile, LockedKey};
+pub use ledger::{IssueRecord, issued};
+pub use mint::{AtHand, HostIdentity, HostMint};
+pub use outstanding::Outstanding;
+pub use revoke::{MAX_REASON, RevocationLog, RevocationRecord, Revocations, Revoked, Verdict};
+pub use rotation::{MoveError, Phase, Rotation, Schedule, Which};
+
+/// Which of the two authorities: the one that vouches for people, or the one for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaKind {
+    /// Signs user certificates; hosts and the proxy trust it.
+    User,
+    /// Signs host certificates; clients and the proxy trust it.
+    Host,
+}
+
+impl From<CaKind> for CertificateType {
+    fn from(kind: CaKind) -> Self {
+        match kind {
+            CaKind::User => Self::User,
+            CaKind::Host => Self::Host,
+        }
+    }
+}
+
+impl fmt::Display for CaKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Host => "host",
+        })
+    }
+}

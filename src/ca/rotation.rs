@@ -1,0 +1,549 @@
+//! The rotation of an authority's key, as a state machine. Pure: the time is an argument, files are
+//! the keystore's business.
+//!
+//! ```text
+//! standby ─▶ init ─▶ update_clients ─▶ update_servers ─▶ standby
+//!              └────────────┴───────────────┴─▶ rollback ─▶ standby
+//! ```
+//! The keys are called old and new. Outside of standby both are exported and trusted; which one signs
+//! is [`Rotation::signs_with`]'s to say. Standby is reached with one key: the new one, or after a
+//! rollback the old one.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::CaKind;
+use crate::model::format_duration;
+
+/// Shortest grace period: a third of it must be a second at least.
+const MIN_GRACE: Duration = Duration::from_secs(3);
+/// Longest grace period: a year.
+const MAX_GRACE: Duration = Duration::from_secs(365 * 86_400);
+
+/// How far a rotation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// There is one key.
+    Standby,
+    /// The new key is made and to be trusted by everybody; the old one signs.
+    Init,
+    /// Clients change over: user certificates are signed by the new key, clients trust both host
+    /// keys.
+    UpdateClients,
+    /// Servers change over: host certificates are signed by the new key too.
+    UpdateServers,
+    /// Back to the old key, which signs; the new one is trusted until nothing depends on it.
+    Rollback,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Standby,
+        Self::Init,
+        Self::UpdateClients,
+        Self::UpdateServers,
+        Self::Rollback,
+    ];
+
+    /// Its name on the command line and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standby => "standby",
+            Self::Init => "init",
+            Self::UpdateClients => "update_clients",
+            Self::UpdateServers => "update_servers",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// The phase that comes next when all goes well.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::Standby => Self::Init,
+            Self::Init => Self::UpdateClients,
+            Self::UpdateClients => Self::UpdateServers,
+            Self::UpdateServers | Self::Rollback => Self::Standby,
+        }
+    }
+
+    /// Whether the old key can still be gone back to.
+    fn may_roll_back(self) -> bool {
+        matches!(self, Self::Init | Self::UpdateClients | Self::UpdateServers)
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Phase {
+    type Err = MoveError;
+
+    fn from_str(text: &str) -> Result<Self, MoveError> {
+        let written = text.replace('-', "_");
+        let found = Self::ALL.into_iter().find(|phase| phase.name() == written);
+        found.ok_or_else(|| MoveError::Unknown(text.to_owned()))
+    }
+}
+
+/// One of the two keys of a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// The key from before.
+    Old,
+    /// The key that was made for the rotation.
+    New,
+}
+
+/// When a rotation moves by itself, in seconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// To `update_clients`.
+    pub update_clients: u64,
+    /// To `update_servers`.
+    pub update_servers: u64,
+    /// To `standby`: the end of the grace period.
+    pub standby: u64,
+}
+
+/// Where an authority's rotation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    phase: Phase,
+    /// When the phase was entered, in seconds since the epoch; 0 where there never was a rotation.
+    since: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<Schedule>,
+    /// In standby, the key that stays, until the other one is gone from the disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep: Option<Which>,
+}
+
+/// Why a rotation does not move.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum MoveError {
+    /// No phase has this name.
+    #[error("there is no phase {0:?}")]
+    Unknown(String),
+    /// There is nothing to move.
+    #[error("no rotation of the {kind} authority is under way, so it cannot go to {to}")]
+    NotRotating {
+        /// Which authority.
+        kind: CaKind,
+        /// Where it was to go.
+        to: Phase,
+    },
+    /// A second rotation on top of one that is not finished.
+    #[error("a rotation of the {kind} authority is under way already, in phase {phase}")]
+    UnderWay {
+        /// Which authority.
+        kind: CaKind,
+        /// Where it is.
+        phase: Phase,
+    },
+    /// It is there.
+    #[error("the rotation is in phase {0} already")]
+    AlreadyThere(Phase),
+    /// A phase would be left out, or it would go backwards.
+    #[error("the rotation is in phase {from}: next is {}, not {to}", from.next())]
+    OutOfOrder {
+        /// Where it is.
+        from: Phase,
+        /// Where it was to go.
+        to: Phase,
+    },
+    /// A rollback cannot be turned around.
+    #[error("the rotation is rolled back: next is standby, not {0}")]
+    RolledBack(Phase),
+    /// It moves by itself.
+    #[error("the rotation moves by itself until its grace period is over")]
+    Scheduled(Phase),
+    /// A grace period is given for a rotation that has begun.
+    #[error("a grace period is for a rotation that begins")]
+    LateGrace,
+    /// A grace period that leaves nobody any time, or no end in sight.
+    #[error("the grace period of {} is not between 3s and 365d", format_duration(*.0))]
+    Grace(Duration),
+}
+
+impl MoveError {
+    /// What to do instead, in one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unknown(_) => {
+                "the phases are init, update_clients, update_servers, standby and rollback"
+                    .to_owned()
+            }
+            Self::NotRotating { kind, .. } => {
+                format!("begin one with `rproxy auth rotate --type={kind} --phase=init`")
+            }
+            Self::UnderWay { kind, .. } => format!(
+                "finish it, or go back with `rproxy auth rotate --type={kind} --phase=rollback`"
+            ),
+            Self::AlreadyThere(_) => "`rproxy auth status` shows what is left to do".to_owned(),
+            Self::OutOfOrder { from, .. } => {
+                format!(
+                    "give --phase={}, or --phase=rollback to go back",
+                    from.next()
+                )
+            }
+            Self::RolledBack(_) => {
+                "give --phase=standby once nothing is signed by the new key".to_owned()
+            }
+            Self::Scheduled(_) => "wait, or go back with --phase=rollback".to_owned(),
+            Self::LateGrace => "leave out --grace-period, or roll back and begin again".to_owned(),
+            Self::Grace(_) => "give a grace period such as --grace-period=48h".to_owned(),
+        }
+    }
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Standby,
+            since: 0,
+            schedule: None,
+            keep: None,
+        }
+    }
+}
+
+impl Rotation {
+    /// The phase that it is in.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// When the phase was entered, in seconds since the epoch; `None` where there never was one.
+    #[must_use]
+    pub fn since(&self) -> Option<u64> {
+        (self.since != 0).then_some(self.since)
+    }
+
+    /// When it moves by itself, if it does.
+    #[must_use]
+    pub fn schedule(&self) -> Option<Schedule> {
+        self.schedule
+    }
+
+    /// When it next moves by itself, and where to.
+    #[must_use]
+    pub fn due(&self) -> Option<(u64, Phase)> {
+        let schedule = self.schedule?;
+        match self.phase {
+            Phase::Init => Some((schedule.update_clients, Phase::UpdateClients)),
+            Phase::UpdateClients => Some((schedule.update_servers, Phase::UpdateServers)),
+            Phase::UpdateServers => Some((schedule.standby, Phase::Standby)),
+            Phase::Standby | Phase::Rollback => None,
+        }
+    }
+
+    /// The key that is still to be made the only one, in standby.
+    pub(super) fn keep(&self) -> Option<Which> {
+        self.keep
+    }
+
+    /// The same, once only that key is there.
+    pub(super) fn settled(self) -> Self {
+        Self { keep: None, ..self }
+    }
+
+    /// The key that signs. Users get certificates of the new key as soon as everybody trusts it;
+    /// hosts one phase later, when every client trusts it too.
+    #[must_use]
+    pub fn signs_with(&self, kind: CaKind) -> Which {
+        match (self.phase, kind) {
+            (Phase::UpdateServers, _) | (Phase::UpdateClients, CaKind::User) => Which::New,
+            (Phase::Standby | Phase::Init | Phase::Rollback | Phase::UpdateClients, _) => {
+                Which::Old
+            }
+        }
+    }
+
+    /// Begins a rotation, by hand, or with a grace period to move by itself: a third of it for each
+    /// phase. `now` is in seconds since the epoch.
+    ///
+    /// # Errors
+    /// When one is under way, or the grace period is no use.
+    pub fn begin(
+        &self,
+        kind: CaKind,
+        grace: Option<Duration>,
+        now: u64,
+    ) -> Result<Self, MoveError> {
+        if self.phase != Phase::Standby {
+            return Err(MoveError::UnderWay {
+                kind,
+                phase: self.phase,
+            });
+        }
+        if let Some(grace) = grace.filter(|grace| !(MIN_GRACE..=MAX_GRACE).contains(grace)) {
+            return Err(MoveError::Grace(grace));
+        }
+        let after = |grace: Duration, thirds: u64| now.saturating_add(grace.as_secs() * thirds / 3);
+        Ok(Self {
+            phase: Phase::Init,
+            since: now,
+            schedule: grace.map(|grace| Schedule {
+                update_clients: after(grace, 1),
+                update_servers: after(grace, 2),
+                standby: after(grace, 3),
+            }),
+            keep: None,
+        })
+    }
+
+    /// Has the new key take the old one's place at once, without a phase in which both count.
+    ///
+    /// # Errors
+    /// When a rotation is under way.
+    pub(super) fn replaced(&self, kind: CaKind, now: u64) -> Result<Self, MoveError> {
+        if self.phase != Phase::Standby {
+            return Err(MoveError::UnderWay {
+                kind,
+                phase: self.phase,
+            });
+        }
+        Ok(Self {
+            phase: Phase::Standby,
+            since: now,
+            schedule: None,
+            keep: Some(Which::New),
+        })
+    }
+
+    /// Moves by hand.
+    ///
+    /// # Errors
+    /// Every move that the picture above does not have, in words.
+    pub fn go(&self, kind: CaKind, to: Phase, now: u64) -> Result<Self, MoveError> {
+        match (self.phase, to) {
+            (Phase::Standby, Phase::Init) => self.begin(kind, None, now),
+            (Phase::Standby, Phase::Standby) => Err(MoveError::AlreadyThere(to)),
+            (Phase::Standby, _) => Err(MoveError::NotRotating { kind, to }),
+            (from, to) if from == to => Err(MoveError::AlreadyThere(to)),
+            (from, Phase::Rollback) if from.may_roll_back() => Ok(self.moved(to, now)),
+            (Phase::Rollback, Phase::Standby) => Ok(self.moved(to, now)),
+            (Phase::Rollback, to) => Err(MoveError::RolledBack(to)),
+            (phase, Phase::Init) => Err(MoveError::UnderWay { kind, phase }),
+            (from, to) if from.next() != to => Err(MoveError::OutOfOrder { from, to }),
+            (_, to) if self.schedule.is_some() => Err(MoveError::Scheduled(to)),
+            (_, to) => Ok(self.moved(to, now)),
+        }
+    }
+
+    /// Moves by itself, as far as the schedule says by now.
+    #[must_use]
+    pub fn advanced(&self, now: u64) -> Self {
+        let mut rotation = *self;
+        while let Some((_, to)) = rotation.due().filter(|(at, _)| *at <= now) {
+            rotation = rotation.moved(to, now);
+        }
+        rotation
+    }
+
+    fn moved(&self, to: Phase, now: u64) -> Self {
+        let ends = matches!(to, Phase::Standby | Phase::Rollback);
+        Self {
+            phase: to,
+            since: now,
+            schedule: self.schedule.filter(|_| !ends),
+            keep: (to == Phase::Standby).then_some(match self.phase {
+                Phase::Rollback => Which::Old,
+                _ => Which::New,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// A rotation by hand in the given phase.
+    fn at(phase: Phase) -> Rotation {
+        Rotation {
+            phase,
+            ..Rotation::default()
+        }
+    }
+
+    #[test]
+    fn the_whole_table_of_moves() {
+        use Phase::{Init, Rollback, Standby, UpdateClients, UpdateServers};
+        let legal = [
+            (Standby, Init),
+            (Init, UpdateClients),
+            (UpdateClients, UpdateServers),
+            (UpdateServers, Standby),
+            (Init, Rollback),
+            (UpdateClients, Rollback),
+            (UpdateServers, Rollback),
+            (Rollback, Standby),
+        ];
+        for from in Phase::ALL {
+            for to in Phase::ALL {
+                let moved = at(from).go(CaKind::User, to, NOW);
+                assert_eq!(moved.is_ok(), legal.contains(&(from, to)), "{from} {to}");
+                match moved {
+                    Ok(moved) => assert_eq!((moved.phase(), moved.since()), (to, Some(NOW))),
+                    Err(error) => {
+                        let said = error.to_string();
+                        assert!(
+                            said.contains(to.name()) || said.contains(from.name()),
+                            "{said}"
+                        );
+                        assert!(!error.hint().is_empty());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_refusal_says_what_comes_next() {
+        let skipped = at(Phase::Init)
+            .go(CaKind::User, Phase::Standby, NOW)
+            .unwrap_err();
+        assert_eq!(
+            skipped.to_string(),
+            "the rotation is in phase init: next is update_clients, not standby"
+        );
+        let idle = at(Phase::Standby)
+            .go(CaKind::Host, Phase::Rollback, NOW)
+            .unwrap_err();
+        assert_eq!(
+            idle.to_string(),
+            "no rotation of the host authority is under way, so it cannot go to rollback"
+        );
+        assert!(idle.hint().contains("--type=host --phase=init"));
+    }
+
+    #[test]
+    fn users_change_over_before_hosts() {
+        let signs = |kind, phase| at(phase).signs_with(kind);
+        for (phase, user, host) in [
+            (Phase::Standby, Which::Old, Which::Old),
+            (Phase::Init, Which::Old, Which::Old),
+            (Phase::UpdateClients, Which::New, Which::Old),
+            (Phase::UpdateServers, Which::New, Which::New),
+            (Phase::Rollback, Which::Old, Which::Old),
+        ] {
+            assert_eq!(signs(CaKind::User, phase), user, "{phase}");
+            assert_eq!(signs(CaKind::Host, phase), host, "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_grace_period_is_cut_in_thirds() {
+        let begun = Rotation::default()
+            .begin(CaKind::User, Some(3 * DAY), NOW)
+            .unwrap();
+        let at = |days: u64| begun.advanced(NOW + days * 86_400).phase();
+        assert_eq!(
+            [at(0), at(1), at(2), at(3), at(400)],
+            [
+                Phase::Init,
+                Phase::UpdateClients,
+                Phase::UpdateServers,
+                Phase::Standby,
+                Phase::Standby
+            ]
+        );
+        assert_eq!(begun.advanced(u64::MAX).keep(), Some(Which::New));
+        assert_eq!(begun.advanced(u64::MAX).schedule(), None);
+        let by_hand = begun.go(CaKind::User, Phase::UpdateClients, NOW);
+        assert_eq!(by_hand, Err(MoveError::Scheduled(Phase::UpdateClients)));
+        let back = begun.go(CaKind::User, Phase::Rollback, NOW).unwrap();
+        assert_eq!(
+            back.advanced(u64::MAX),
+            back,
+            "a rollback waits for its people"
+        );
+        for bad in [Duration::from_secs(2), 366 * DAY] {
+            let refused = Rotation::default().begin(CaKind::User, Some(bad), NOW);
+            assert_eq!(refused, Err(MoveError::Grace(bad)));
+        }
+    }
+
+    #[test]
+    fn phases_are_written_and_read_alike() {
+        for phase in Phase::ALL {
+            assert_eq!(phase.name().parse(), Ok(phase));
+            assert_eq!(phase.name().replace('_', "-").parse(), Ok(phase));
+        }
+        assert!("".parse::<Phase>().is_err());
+    }
+
+    /// What somebody may do to a rotation.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Begin(Option<u64>),
+        Go(usize),
+        Wait(u64),
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            proptest::option::of(0_u64..100).prop_map(Act::Begin),
+            (0_usize..5).prop_map(Act::Go),
+            (0_u64..50).prop_map(Act::Wait),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is done: the key that signs is one that is trusted since an earlier phase, the
+        /// new key is kept only through every phase, and what is stored reads back.
+        #[test]
+        fn no_key_signs_before_it_is_trusted(kind: bool, acts in proptest::collection::vec(act(), 0..40)) {
+            let kind = if kind { CaKind::User } else { CaKind::Host };
+            let mut now = NOW;
+            let mut rotation = Rotation::default();
+            let mut visited = Vec::new();
+            for act in acts {
+                let before = rotation;
+                let after = match act {
+                    Act::Begin(grace) => before.begin(kind, grace.map(Duration::from_secs), now),
+                    Act::Go(index) => before.go(kind, Phase::ALL[index], now),
+                    Act::Wait(seconds) => {
+                        now += seconds;
+                        Ok(before)
+                    }
+                };
+                rotation = after.unwrap_or(before).advanced(now);
+                if before.phase() == Phase::Standby && rotation.phase() == Phase::Init {
+                    visited.clear();
+                }
+                visited.push(rotation.phase());
+                if rotation.signs_with(kind) == Which::New {
+                    prop_assert!(before.phase() != Phase::Standby || rotation.phase() == Phase::Standby);
+                }
+                match rotation.keep() {
+                    Some(Which::New) => prop_assert!(!visited.contains(&Phase::Rollback)),
+                    Some(Which::Old) => prop_assert!(visited.contains(&Phase::Rollback)),
+                    None => prop_assert!(rotation.phase() != Phase::Standby || before == rotation),
+                }
+                let text = serde_json::to_string(&rotation).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Rotation>(&text).unwrap(), rotation);
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A public key as a peer presents it: a plain key or a certificate.
+
+use ssh_encoding::{Decode, Encode, Reader};
+use ssh_key::public::KeyData;
+use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
+use thiserror::Error;
+
+use super::shown;
+
+/// Smallest RSA modulus that is accepted, in bits (sshd's `RequiredRSASize` may only be higher).
+pub const MIN_RSA_BITS: usize = 2048;
+
+/// Why a key cannot be used.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum KeyError {
+    /// The bytes are not the encoding of a key.
+    #[error("the public key is malformed")]
+    Malformed(#[source] ssh_key::Error),
+    /// A well-formed name, but not one that is accepted here (DSA, unknown algorithms).
+    #[error("the public key algorithm {0} is not supported")]
+    Unsupported(String),
+    /// A certificate whose signature key is itself a certificate. PROTOCOL.certkeys forbids it;
+    /// reading on could take the inner certificate's signer for the CA (CVE-2025-49825).
+    #[error("the certificate's signature key is itself a certificate ({0})")]
+    NestedCertificate(String),
+}
+
+impl KeyError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "make a new key with: ssh-keygen -t ed25519",
+            Self::Unsupported(_) => "use an Ed25519, ECDSA or RSA key: ssh-keygen -t ed25519",
+            Self::NestedCertificate(_) => {
+                "sign with the CA's plain key: a CA key must not be a certificate"
+            }
+        }
+    }
+}
+
+/// A public key blob, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PresentedKey {
+    /// A key alone.
+    Plain(PublicKey),
+    /// A key in a certificate; nothing in it has been checked yet.
+    Certificate(Box<Certificate>),
+}
+
+impl PresentedKey {
+    /// Reads the blob of RFC 4253 section 6.6 or of PROTOCOL.certkeys. The encoding must be the only
+    /// possible one: no trailing bytes anywhere, options in order, canonical integers.
+    pub fn decode(blob: &[u8]) -> Result<Self, KeyError> {
+        let name = algorithm_name(blob)?;
+        let decoded = match SubjectFields::of_certificate(&name) {
+            Some(subject) => {
+                // Before the real decoder, which would recurse into nested certificates.
+                refuse_nested(blob, subject)?;
+                Certificate::from_bytes(blob).map(|cert| Self::Certificate(Box::new(cert)))
+            }
+            None if is_plain(&name) => PublicKey::from_bytes(blob).map(Self::Plain),
+            None => return Err(KeyError::Unsupported(shown::text(&name))),
+        }
+        .map_err(KeyError::Malformed)?;
+        match decoded.encode() {
+            Ok(encoded) if encoded == blob => Ok(decoded),
+            _ => Err(KeyError::Malformed(ssh_key::Error::FormatEncoding)),
+        }
+    }
+
+    /// The key itself, without the certificate around it.
+    #[must_use]
+    pub fn key_data(&self) -> &KeyData {
+        match self {
+            Self::Plain(key) => key.key_data(),
+            Self::Certificate(cert) => cert.public_key(),
+        }
+    }
+
+    /// SHA-256 of the plain key, as `ssh-keygen -l` prints it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.key_data().fingerprint(HashAlg::Sha256)
+    }
+
+    /// The certificate, if it is one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Certificate(cert) => Some(cert),
+        }
+    }
+
+    fn encode(&self) -> ssh_key::Result<Vec<u8>> {
+        match self {
+            Self::Plain(key) => key.to_bytes(),
+            Self::Certificate(cert) => cert.to_bytes(),
+        }
+    }
+}
+
+/// Bits of an RSA key's modulus; `None` for other keys.
+#[must_use]
+pub fn rsa_bits(key: &KeyData) -> Option<usize> {
+    let modulus = key.rsa()?.n().as_positive_bytes()?;
+    let leading = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    Some((modulus.len() * 8).saturating_sub(leading as usize))
+}
+
+/// The bits of an RSA key that is too small.
+pub(super) fn weak_rsa_bits(key: &KeyData) -> Option<usize> {
+    rsa_bits(key).filter(|bits| *bits < MIN_RSA_BITS)
+}
+
+/// Whether an algorithm name is one of a certificate that is read here.
+pub(super) fn is_certificate(name: &str) -> bool {
+    SubjectFields::of_certificate(name).is_some()
+}
+
+/// Whether an algorithm name is one of a plain key that is read here.
+pub(super) fn is_plain(name: &str) -> bool {
+    matches!(
+        name,
+        "ssh-ed25519"
+            | "ssh-rsa"
+            | "ecdsa-sha2-nistp256"
+            | "ecdsa-sha2-nistp384"
+            | "ecdsa-sha2-nistp521"
+            | "sk-ssh-ed25519@openssh.com"
+            | "sk-ecdsa-sha2-nistp256@openssh.com"
+    )
+}
+
+/// How many strings the public key takes between a certificate's nonce and its serial.
+#[derive(Clone, Copy)]
+struct SubjectFields(usize);
+
+impl SubjectFields {
+    fn of_certificate(name: &str) -> Option<Self> {
+        match name {
+            "ssh-ed25519-cert-v01@openssh.com" => Some(Self(1)),
+            "ssh-rsa-cert-v01@openssh.com"
+            | "ecdsa-sha2-nistp256-cert-v01@openssh.com"
+            | "ecdsa-sha2-nistp384-cert-v01@openssh.com"
+            | "ecdsa-sha2-nistp521-cert-v01@openssh.com"
+            | "sk-ssh-ed25519-cert-v01@openssh.com" => Some(Self(2)),
+            "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com" => Some(Self(3)),
+            _ => None,
+        }
+    }
+}
+
+fn algorithm_name(blob: &[u8]) -> Result<String, KeyError> {
+    let reader = &mut &*blob;
+    String::decode(reader).map_err(malformed)
+}
+
+/// Walks the fields of PROTOCOL.certkeys up to the signature key and looks at its algorithm name.
+fn refuse_nested(blob: &[u8], subject: SubjectFields) -> Result<(), KeyError> {
+    let name = signature_key_name(blob, subject).map_err(malformed)?;
+    if name.contains("-cert-v0") {
+        Err(KeyError::NestedCertificate(shown::text(&name)))
+    } else if is_plain(&name) {
+        Ok(())
+    } else {
+        Err(KeyError::Unsupported(shown::text(&name)))
+    }
+}
+
+fn signature_key_name(blob: &[u8], subject: SubjectFields) -> ssh_encoding::Result<String> {
+    const ALGORITHM_AND_NONCE: usize = 2;
+    let reader = &mut &*blob;
+    for _ in 0..ALGORITHM_AND_NONCE + subject.0 {
+        skip_string(reader)?;
+    }
+    u64::decode(reader)?; // serial
+    u32::decode(reader)?; // type
+    skip_string(reader)?; // key id
+    skip_string(reader)?; // valid principals
+    u64::decode(reader)?; // valid after
+    u64::decode(reader)?; // valid before
+    skip_string(reader)?; // critical options
+    skip_string(reader)?; // extensions
+    skip_string(reader)?; // reserved
+    reader.read_prefixed(String::decode)
+}
+
+fn skip_string(reader: &mut &[u8]) -> ssh_encoding::Result<()> {
+    reader.read_prefixed(|_| Ok(()))
+}
+
+fn malformed(error: ssh_encoding::Error) -> KeyError {
+    KeyError::Malformed(error.into())
+}
+
+/// The part of a certificate that the CA signs: everything before the signature field.
+pub(super) fn signed_part(cert: &Certificate) -> ssh_key::Result<Vec<u8>> {
+    let mut bytes = cert.to_bytes()?;
+    let signature = cert.signature().encoded_len_prefixed()?;
+    bytes.truncate(bytes.len().saturating_sub(signature));
+    Ok(bytes)
+}

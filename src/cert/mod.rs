@@ -1,0 +1,33 @@
+//! OpenSSH certificates (PROTOCOL.certkeys): read, decide, template, sign.
+//!
+//! The invariant: what leaves [`verify_user`] or [`verify_host`] has been checked whole, and nothing
+//! else makes a [`VerifiedUserCert`] or a [`VerifiedHost`]. This room knows no sockets, no files and
+//! no clock: the time is an argument.
+
+mod fault;
+mod host;
+mod key;
+pub mod krl;
+mod shown;
+mod signature;
+mod source_address;
+mod template;
+mod trust;
+mod user;
+
+pub use fault::{CertFault, check_ca_signature};
+pub use host::{HostKeyError, HostPolicy, VerifiedHost, verify_host};
+pub use key::{KeyError, MIN_RSA_BITS, PresentedKey, rsa_bits};
+pub use signature::{SignatureError, check_signature};
+pub use source_address::{SourceAddressError, SourceAddresses};
+pub use template::{
+    CertTemplate, HostRequest, MAX_USER_TTL, RequestError, SignError, UserRequest, fit_to_sign,
+    parse_public_key, random_serial,
+};
+pub use trust::TrustedKeys;
+pub use user::{UserCertError, VerifiedUserCert, verify_user};
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Signatures: the right algorithm for the key first, then the mathematics.
+
+use ::signature::Verifier;
+use ssh_key::public::KeyData;
+use ssh_key::{Algorithm, Signature};
+use thiserror::Error;
+
+use super::shown;
+
+/// Why a signature does not count.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SignatureError {
+    /// `ssh-rsa`, which signs with SHA-1 (RFC 8332 replaces it).
+    #[error("the RSA signature uses SHA-1 (ssh-rsa), rsa-sha2-256 or rsa-sha2-512 is required")]
+    Sha1,
+    /// The signature's algorithm is not the one of the key.
+    #[error("the signature's algorithm {found} does not fit the key, which is {key}")]
+    Algorithm {
+        /// The key's algorithm.
+        key: String,
+        /// The signature's algorithm.
+        found: String,
+    },
+    /// It does not verify.
+    #[error("the signature is wrong")]
+    Wrong,
+}
+
+/// Verifies `signature` over `message`; its algorithm must be one that the key makes today.
+///
+/// # Errors
+/// SHA-1, an algorithm of another key type, or a signature that does not verify.
+pub fn check_signature(
+    key: &KeyData,
+    message: &[u8],
+    signature: &Signature,
+) -> Result<(), SignatureError> {
+    let found = signature.algorithm();
+    match (key, &found) {
+        (KeyData::Rsa(_), Algorithm::Rsa { hash: None }) => return Err(SignatureError::Sha1),
+        (KeyData::Rsa(_), Algorithm::Rsa { hash: Some(_) }) => {}
+        // ssh-key does not compare the algorithm of security keys' signatures itself.
+        (
+            KeyData::Ed25519(_)
+            | KeyData::Ecdsa(_)
+            | KeyData::SkEd25519(_)
+            | KeyData::SkEcdsaSha2NistP256(_),
+            found,
+        ) if *found == key.algorithm() => {}
+        _ => {
+            return Err(SignatureError::Algorithm {
+                key: shown::text(key.algorithm().as_str()),
+                found: shown::text(found.as_str()),
+            });
+        }
+    }
+    let padded = pad_rsa(key, signature);
+    let signature = padded.as_ref().unwrap_or(signature);
+    key.verify(message, signature)
+        .map_err(|_opaque| SignatureError::Wrong)
+}
+
+/// Some signers drop the leading zeros of an RSA signature; OpenSSH puts them back, and so do we.
+fn pad_rsa(key: &KeyData, signature: &Signature) -> Option<Signature> {
+    let size = super::rsa_bits(key)?.div_ceil(8);
+    let missing = size.checked_sub(signature.as_bytes().len())?;
+    if missing == 0 {
+        return None;
+    }
+    let padded = [vec![0; missing].as_slice(), signature.as_bytes()].concat();
+    Signature::new(signature.algorithm(), padded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use ::signature::Signer as _;
+
+    use super::*;
+    use crate::cert::testing::{ed25519, keys};
+
+    #[test]
+    fn rsa_signatures_without_their_leading_zeros_verify() {
+        let rsa = &keys()[4];
+        let key = rsa.public_key().key_data();
+        let (message, signature) = (0_u32..)
+            .map(u32::to_be_bytes)
+            .map(|message| (message, rsa.key_data().try_sign(&message).unwrap()))
+            .find(|(_, signature): &(_, Signature)| signature.as_bytes()[0] == 0)
+            .unwrap();
+        let short = Signature::new(signature.algorithm(), &signature.as_bytes()[1..]).unwrap();
+        assert_eq!(check_signature(key, &message, &short), Ok(()));
+        assert_eq!(
+            check_signature(key, b"another", &short),
+            Err(SignatureError::Wrong)
+        );
+    }
+
+    #[test]
+    fn the_algorithm_must_be_the_keys() {
+        let (key, other) = (ed25519(), &keys()[1]);
+        let signature = other.key_data().try_sign(b"x").unwrap();
+        assert_eq!(
+            check_signature(key.public_key().key_data(), b"x", &signature),
+            Err(SignatureError::Algorithm {
+                key: "ssh-ed25519".to_owned(),
+                found: "ecdsa-sha2-nistp256".to_owned(),
+            })
+        );
+    }
+}

@@ -1,0 +1,378 @@
+//! What is asked of a CA, the rules it is held to, and the certificate that comes of it.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use ssh_key::certificate::{Builder, CertType};
+use ssh_key::public::KeyData;
+use ssh_key::{Certificate, PublicKey, SigningKey};
+use thiserror::Error;
+
+use super::signature::{SignatureError, check_signature};
+use super::{KeyError, SourceAddressError, SourceAddresses, key, shown};
+use crate::model::{Principal, Serial, format_duration};
+
+/// Longest life of a user certificate.
+pub const MAX_USER_TTL: Duration = Duration::from_secs(30 * 60 * 60);
+
+/// A certificate starts this long before it is made, for hosts whose clocks are behind.
+const BACKDATE_SECONDS: u64 = 60;
+
+/// Most principals that OpenSSH reads (`SSHKEY_CERT_MAX_PRINCIPALS`).
+const MAX_PRINCIPALS: usize = 256;
+
+/// The end of the year 9999: later, neither `ssh-keygen -L` nor RFC 3339 can write the time.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// What a user may do on a host: the set that ssh-keygen gives by default. Sorted, as the format wants.
+const USER_EXTENSIONS: [&str; 5] = [
+    "permit-X11-forwarding",
+    "permit-agent-forwarding",
+    "permit-port-forwarding",
+    "permit-pty",
+    "permit-user-rc",
+];
+
+/// Why no certificate is made.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum RequestError {
+    /// The text is no public key at all.
+    #[error("the text is not an OpenSSH public key")]
+    NotAKey,
+    /// A public key that cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A certificate, where a plain key is signed.
+    #[error("the public key is already a certificate")]
+    Certificate,
+    /// RSA with too few bits.
+    #[error("the RSA key has {0} bits, at least {min} are required", min = key::MIN_RSA_BITS)]
+    WeakKey(usize),
+    /// No principals: OpenSSH would read that as "any".
+    #[error("no {0} given: a certificate without principals would be valid for all of them")]
+    NoPrincipals(&'static str),
+    /// The same principal twice.
+    #[error("{0} is given twice")]
+    DuplicatePrincipal(Principal),
+    /// More principals than OpenSSH reads.
+    #[error("{0} principals are given, OpenSSH reads at most {MAX_PRINCIPALS}")]
+    TooManyPrincipals(usize),
+    /// A lifetime under one second.
+    #[error("the time to live is zero")]
+    ZeroTtl,
+    /// A user certificate that would live too long.
+    #[error("the time to live {} is too long, user certificates live at most 30h", format_duration(*.0))]
+    TtlTooLong(Duration),
+    /// The end lies beyond the year 9999.
+    #[error("the time to live reaches beyond the year 9999")]
+    TtlOverflow,
+    /// A bad network for the `source-address` option.
+    #[error(transparent)]
+    SourceAddress(#[from] SourceAddressError),
+}
+
+impl RequestError {
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotAKey => {
+                "give the .pub file of a key: its line starts like ssh-ed25519 AAAA...".to_owned()
+            }
+            Self::Key(error) => error.hint().to_owned(),
+            Self::Certificate => {
+                "give the key's plain .pub file, not the -cert.pub file".to_owned()
+            }
+            Self::WeakKey(_) => "make a new key: ssh-keygen -t ed25519".to_owned(),
+            Self::NoPrincipals(_) => {
+                "name them: --logins=LOGIN[,..] for a user, --host=NAME[,..] for a host".to_owned()
+            }
+            Self::DuplicatePrincipal(name) => format!("give {name} once"),
+            Self::TooManyPrincipals(_) => "sign several certificates".to_owned(),
+            Self::ZeroTtl => "give a time to live such as --ttl=12h".to_owned(),
+            Self::TtlTooLong(_) => "give --ttl=30h or less".to_owned(),
+            Self::TtlOverflow => "give a shorter time to live, such as --ttl=365d".to_owned(),
+            Self::SourceAddress(_) => {
+                "write networks as ADDRESS/LENGTH, such as 203.0.113.10/32".to_owned()
+            }
+        }
+    }
+}
+
+/// Why a template did not become a certificate.
+#[derive(Debug, Error)]
+pub enum SignError {
+    /// The CA key failed to sign.
+    #[error("the CA key did not sign")]
+    Key(#[source] ssh_key::Error),
+    /// What came back does not verify with the CA key (an agent or a token that misbehaves).
+    #[error("the CA key's signature does not verify")]
+    Signature(#[source] SignatureError),
+}
+
+/// A user certificate, asked for.
+#[derive(Clone, Debug)]
+pub struct UserRequest {
+    /// Who: becomes the key id.
+    pub identity: Principal,
+    /// The accounts that may be used: the principals.
+    pub logins: Vec<Principal>,
+    /// The key to certify.
+    pub public_key: PublicKey,
+    /// How long from now; more than zero, at most [`MAX_USER_TTL`].
+    pub ttl: Duration,
+    /// Networks for the `source-address` option; none for no such option.
+    pub source_addresses: Vec<String>,
+}
+
+impl UserRequest {
+    /// Applies the rules. `now` is in seconds since the epoch.
+    ///
+    /// # Errors
+    /// The first rule that the request breaks.
+    pub fn template(self, serial: Serial, now: u64) -> Result<CertTemplate, RequestError> {
+        if self.ttl > MAX_USER_TTL {
+            return Err(RequestError::TtlTooLong(self.ttl));
+        }
+        let source_address = match self.source_addresses.as_slice() {
+            [] => None,
+            networks => {
+                let networks: Vec<&str> = networks.iter().map(|n| n.trim()).collect();
+                Some(networks.join(",").parse::<SourceAddresses>()?)
+            }
+        };
+        Ok(CertTemplate {
+            kind: CertType::User,
+            serial,
+            key_id: self.identity.to_string(),
+            principals: checked_principals(self.logins, "logins")?,
+            public_key: fit_to_sign(self.public_key)?,
+            validity: Validity::from_now(now, self.ttl)?,
+            source_address,
+        })
+    }
+}
+
+/// A host certificate, asked for.
+#[derive(Clone, Debug)]
+pub struct HostRequest {
+    /// The host's names and addresses: the principals. The first becomes the key id.
+    pub names: Vec<Principal>,
+    /// The key to certify.
+    pub public_key: PublicKey,
+    /// How long from now; more than zero.
+    pub ttl: Duration,
+}
+
+impl HostRequest {
+    /// Applies the rules. `now` is in seconds since the epoch.
+    ///
+    /// # Errors
+    /// The first rule that the request breaks.
+    pub fn template(self, serial: Serial, now: u64) -> Result<CertTemplate, RequestError> {
+        let principals = checked_principals(self.names, "host names")?;
+        Ok(CertTemplate {
+            kind: CertType::Host,
+            serial,
+            key_id: principals
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            principals,
+            public_key: fit_to_sign(self.public_key)?,
+            validity: Validity::from_now(now, self.ttl)?,
+            source_address: None,
+        })
+    }
+}
+
+/// A certificate that obeys every rule and lacks only the signature.
+#[derive(Clone, Debug)]
+pub struct CertTemplate {
+    kind: CertType,
+    serial: Serial,
+    key_id: String,
+    principals: Vec<Principal>,
+    public_key: PublicKey,
+    validity: Validity,
+    source_address: Option<SourceAddresses>,
+}
+
+impl CertTemplate {
+    /// User or host.
+    #[must_use]
+    pub fn kind(&self) -> CertType {
+        self.kind
+    }
+
+    /// The serial number.
+    #[must_use]
+    pub fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    /// The identity of a user, the first name of a host.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// The principals: at least one, each once.
+    #[must_use]
+    pub fn principals(&self) -> &[Principal] {
+        &self.principals
+    }
+
+    /// The key to certify.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// First second of validity, since the epoch.
+    #[must_use]
+    pub fn valid_after(&self) -> u64 {
+        self.validity.after
+    }
+
+    /// First second that is no longer valid, since the epoch.
+    #[must_use]
+    pub fn valid_before(&self) -> u64 {
+        self.validity.before
+    }
+
+    /// Has `ca` sign (Ed25519, ECDSA, or RSA with SHA-512) and verifies what came back.
+    ///
+    /// # Errors
+    /// The key cannot sign, or its signature does not verify.
+    pub fn sign(&self, ca: &impl SigningKey) -> Result<Certificate, SignError> {
+        let certificate = self
+            .builder()
+            .and_then(|builder| builder.sign(ca))
+            .map_err(SignError::Key)?;
+        let signed = key::signed_part(&certificate).map_err(SignError::Key)?;
+        check_signature(&ca.public_key(), &signed, certificate.signature())
+            .map_err(SignError::Signature)?;
+        Ok(certificate)
+    }
+
+    fn builder(&self) -> ssh_key::Result<Builder> {
+        let mut builder = Builder::new_with_random_nonce(
+            &mut rand::rng(),
+            self.public_key.key_data().clone(),
+            self.validity.after,
+            self.validity.before,
+        )?;
+        builder.serial(self.serial.number())?;
+        builder.cert_type(self.kind)?;
+        builder.key_id(self.key_id.as_str())?;
+        builder.comment(self.public_key.comment().clone())?;
+        for principal in &self.principals {
+            builder.valid_principal(principal.as_str())?;
+        }
+        if let Some(networks) = &self.source_address {
+            builder.critical_option("source-address", networks.to_string())?;
+        }
+        if self.kind.is_user() {
+            for extension in USER_EXTENSIONS {
+                builder.extension(extension, "")?;
+            }
+        }
+        Ok(builder)
+    }
+}
+
+/// Reads a `.pub` file, which must hold one plain key fit to be certified.
+///
+/// # Errors
+/// Says which it is: no key at all, a certificate, an unsupported algorithm, an RSA key too small.
+pub fn parse_public_key(text: &str) -> Result<PublicKey, RequestError> {
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return Err(RequestError::NotAKey);
+    };
+    let mut words = line.split_ascii_whitespace();
+    match (words.next(), words.next()) {
+        (Some(name), Some(_)) if key::is_certificate(name) => Err(RequestError::Certificate),
+        (Some(name), Some(_)) if key::is_plain(name) => {
+            fit_to_sign(PublicKey::from_openssh(line).map_err(KeyError::Malformed)?)
+        }
+        // Every encoded key starts with a length under 256.
+        (Some(name), Some(base64)) if base64.starts_with("AAAA") => {
+            Err(KeyError::Unsupported(shown::text(name)).into())
+        }
+        _ => Err(RequestError::NotAKey),
+    }
+}
+
+/// A random serial number: unique without a counter, and nothing can be learnt from it.
+#[must_use]
+pub fn random_serial() -> Serial {
+    loop {
+        // 63 bits: some readers of certificates hold serials in signed integers.
+        if let Some(serial) = Serial::new(rand::rng().random::<u64>() >> 1) {
+            return serial;
+        }
+    }
+}
+
+/// Gives a key back that may be certified, or may certify: plain, supported, large enough.
+///
+/// # Errors
+/// Says which it is not.
+pub fn fit_to_sign(key: PublicKey) -> Result<PublicKey, RequestError> {
+    match key.key_data() {
+        KeyData::Certificate(_) => Err(RequestError::Certificate),
+        KeyData::Dsa(_) | KeyData::Other(_) => {
+            let name = shown::text(key.algorithm().as_str());
+            Err(KeyError::Unsupported(name).into())
+        }
+        data => match key::weak_rsa_bits(data) {
+            Some(bits) => Err(RequestError::WeakKey(bits)),
+            None => Ok(key),
+        },
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Validity {
+    after: u64,
+    before: u64,
+}
+
+impl Validity {
+    fn from_now(now: u64, ttl: Duration) -> Result<Self, RequestError> {
+        if ttl.as_secs() == 0 {
+            return Err(RequestError::ZeroTtl);
+        }
+        let before = now
+            .checked_add(ttl.as_secs())
+            .filter(|before| *before <= LAST_SECOND)
+            .ok_or(RequestError::TtlOverflow)?;
+        Ok(Self {
+            after: now.saturating_sub(BACKDATE_SECONDS),
+            before,
+        })
+    }
+}
+
+fn checked_principals(
+    names: Vec<Principal>,
+    what: &'static str,
+) -> Result<Vec<Principal>, RequestError> {
+    if names.is_empty() {
+        return Err(RequestError::NoPrincipals(what));
+    }
+    if names.len() > MAX_PRINCIPALS {
+        return Err(RequestError::TooManyPrincipals(names.len()));
+    }
+    for (i, name) in names.iter().enumerate() {
+        if names.iter().skip(i + 1).any(|other| other == name) {
+            return Err(RequestError::DuplicatePrincipal(name.clone()));
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,100 @@
+//! `rproxy auth export`: the authorities' public keys, as lines for OpenSSH's files.
+
+use clap::ValueEnum;
+use ssh_key::certificate::CertType;
+
+use super::{Context, Exit, Failure, open_authorities, ui};
+use crate::ca::CaKind;
+use crate::openssh::{Export, ExportError, ExportFormat};
+
+/// Print an authority's public keys as lines for OpenSSH's files
+///
+/// The user authority's key goes into the file that sshd's TrustedUserCAKeys names, on every host.
+/// The host authority's key goes into the known_hosts of every client.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which authority
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Kind,
+    /// For which file [default: openssh for user, known-hosts for host]
+    #[arg(long)]
+    format: Option<Format>,
+    /// Hosts that a known-hosts line is for: patterns as in known_hosts [default: *]
+    #[arg(long, value_name = "PATTERN,..")]
+    hosts: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Kind {
+    /// The authority that sshd and the proxy trust for users
+    User,
+    /// The authority that clients and the proxy trust for hosts
+    Host,
+}
+
+impl From<Kind> for CaKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::User => Self::User,
+            Kind::Host => Self::Host,
+        }
+    }
+}
+
+impl From<Kind> for CertType {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::User => Self::User,
+            Kind::Host => Self::Host,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Plain keys, as TrustedUserCAKeys reads them
+    Openssh,
+    /// With `cert-authority` before each, for authorized_keys
+    AuthorizedKeys,
+    /// With `@cert-authority PATTERNS` before each, for known_hosts
+    KnownHosts,
+}
+
+impl From<Format> for ExportFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Openssh => Self::Openssh,
+            Format::AuthorizedKeys => Self::AuthorizedKeys,
+            Format::KnownHosts => Self::KnownHosts,
+        }
+    }
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        ui::result(&self.text(context)?)
+    }
+
+    /// What is printed.
+    pub(super) fn text(&self, context: &Context) -> Result<String, Failure> {
+        let format = self.format.map(ExportFormat::from);
+        let export = Export::new(self.kind.into(), format, self.hosts.as_deref());
+        let export = export.map_err(refused)?;
+        let authorities = open_authorities(context)?;
+        let keys = authorities.of(CaKind::from(self.kind)).public_keys();
+        export.lines(keys).map_err(|error| {
+            Failure::new(Exit::Internal, "cannot write the authority's key").because(error)
+        })
+    }
+}
+
+fn refused(error: ExportError) -> Failure {
+    match error {
+        ExportError::Patterns(why) => {
+            Failure::new(Exit::Failed, "cannot use the patterns of --hosts")
+                .because(why)
+                .hint("write them as in known_hosts, for example --hosts='*.example.com,db1'")
+        }
+        mismatch => Failure::new(Exit::Usage, mismatch.to_string()),
+    }
+}

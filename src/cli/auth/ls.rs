@@ -1,0 +1,180 @@
+//! `rproxy auth ls`: the inventory of issued certificates.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat};
+use serde::Serialize;
+
+use super::{Context, Exit, Failure, ca_failure, ui};
+use crate::ca::{IssueRecord, RevocationRecord, Revocations, issued};
+use crate::model::{DurationError, parse_duration};
+use crate::sys::clock::Clock;
+
+/// List issued certificates, oldest first
+///
+/// The state is valid, expiring (in the last tenth of its life), expired, not-yet-valid or revoked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How to print the list
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Only valid certificates that end within this time, as in 90m, 12h, 30d
+    #[arg(long, value_name = "DURATION")]
+    expiring: Option<String>,
+    /// Only revoked certificates
+    #[arg(long, conflicts_with = "expiring")]
+    revoked: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// A table
+    Text,
+    /// An array of objects
+    Json,
+}
+
+/// What a certificate is good for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Valid,
+    Expiring,
+    Expired,
+    NotYetValid,
+    Revoked,
+}
+
+impl State {
+    fn of(record: &IssueRecord, is_revoked: bool, now: u64) -> Self {
+        let life = record.valid_before.saturating_sub(record.valid_after);
+        let left = record.valid_before.saturating_sub(now);
+        if is_revoked {
+            Self::Revoked
+        } else if now < record.valid_after {
+            Self::NotYetValid
+        } else if left == 0 {
+            Self::Expired
+        } else if left <= life / 10 {
+            Self::Expiring
+        } else {
+            Self::Valid
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not-yet-valid",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    fn is_good(self) -> bool {
+        matches!(self, Self::Valid | Self::Expiring)
+    }
+}
+
+/// One object of `--format json`: the ledger's fields, and these.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    issued: &'a IssueRecord,
+    state: State,
+    revoked: Option<&'a RevocationRecord>,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        ui::result(&self.list(context, Clock::System.unix_seconds())?)
+    }
+
+    /// What is printed at a time.
+    pub(super) fn list(&self, context: &Context, now: u64) -> Result<String, Failure> {
+        let within = self.expiring.as_deref().map(within).transpose()?;
+        let ledger = issued(&context.config.data_dir)
+            .map_err(|error| ca_failure("cannot read the ledger", error))?;
+        let revocations = super::revocations(context)?;
+        let mut rows = rows(&ledger, &revocations, now);
+        rows.retain(|row| {
+            let ends_soon = within.is_none_or(|within| {
+                row.state.is_good()
+                    && row.issued.valid_before.saturating_sub(now) <= within.as_secs()
+            });
+            ends_soon && (!self.revoked || row.revoked.is_some())
+        });
+        match self.format {
+            Format::Text => Ok(table(&rows)),
+            Format::Json => json(&rows),
+        }
+    }
+}
+
+fn within(text: &str) -> Result<Duration, Failure> {
+    parse_duration(text).map_err(|error| {
+        let exit = match error {
+            DurationError::Syntax(_) => Exit::Usage,
+            DurationError::Overflow(_) => Exit::Failed,
+        };
+        Failure::new(exit, "cannot use the value of --expiring").because(error)
+    })
+}
+
+fn rows<'a>(ledger: &'a [IssueRecord], revocations: &'a Revocations, now: u64) -> Vec<Row<'a>> {
+    let row = |issued| {
+        let revoked = revocations.of_issued(issued);
+        Row {
+            issued,
+            state: State::of(issued, revoked.is_some(), now),
+            revoked,
+        }
+    };
+    ledger.iter().map(row).collect()
+}
+
+fn json(rows: &[Row<'_>]) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(rows).map_err(|error| {
+        Failure::new(Exit::Internal, "cannot write the list as JSON").because(error)
+    })?;
+    Ok(format!("{text}\n"))
+}
+
+fn table(rows: &[Row<'_>]) -> String {
+    let heads = [
+        "TYPE",
+        "SERIAL",
+        "KEY ID",
+        "PRINCIPALS",
+        "VALID UNTIL",
+        "STATE",
+    ];
+    let mut cells = vec![heads.map(str::to_owned)];
+    cells.extend(rows.iter().map(|row| {
+        let issued = row.issued;
+        let reason = row.revoked.and_then(|record| record.reason.as_deref());
+        let state = match reason {
+            Some(reason) => format!("{}: {reason}", row.state.as_str()),
+            None => row.state.as_str().to_owned(),
+        };
+        [
+            issued.kind.to_string(),
+            issued.serial.to_string(),
+            issued.key_id.clone(),
+            issued.principals.join(","),
+            until(issued.valid_before),
+            state,
+        ]
+    }));
+    ui::aligned(&cells)
+}
+
+fn until(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok();
+    time.and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .map_or_else(
+            || "forever".to_owned(),
+            |time| time.to_rfc3339_opts(SecondsFormat::Secs, true),
+        )
+}

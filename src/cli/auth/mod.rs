@@ -1,0 +1,108 @@
+//! `rproxy auth`: the certificate authorities, made at the first of these commands.
+
+mod batch;
+pub(super) mod credential;
+mod export;
+pub(super) mod files;
+mod import;
+pub(super) mod issue;
+mod krl;
+mod ls;
+pub(super) mod public_key;
+mod revoke;
+mod rotate;
+mod sign;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use super::{Context, Exit, Failure, ui};
+use crate::audit::{AuditEvent, AuditLog};
+use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
+use crate::sys::clock::Clock;
+
+/// Export, import and rotate the authorities' keys; sign, list and revoke certificates
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Export(export::Args),
+    Import(import::Args),
+    Krl(krl::Args),
+    Ls(ls::Args),
+    Revoke(revoke::Args),
+    Sign(sign::Args),
+    Rotate(rotate::Args),
+    Status(status::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Export(args) => args.run(context),
+            Self::Import(args) => args.run(context),
+            Self::Krl(args) => args.run(context),
+            Self::Ls(args) => args.run(context),
+            Self::Revoke(args) => args.run(context),
+            Self::Sign(args) => args.run(context),
+            Self::Rotate(args) => args.run(context),
+            Self::Status(args) => args.run(context),
+        }
+    }
+}
+
+/// Opens the authorities of the data directory; `serve` does it the same way.
+///
+/// # Errors
+/// What is wrong with the data directory or a key in it, with a hint.
+pub(crate) fn open_authorities(context: &Context) -> Result<Authorities, Failure> {
+    Authorities::open(&context.config.installation(Clock::System))
+        .map_err(|error| ca_failure("cannot open the certificate authorities", error))
+}
+
+/// Opens the audit log, for what a command signs or revokes.
+fn audit_log(context: &Context) -> Result<AuditLog, Failure> {
+    let config = &context.config;
+    AuditLog::open(&config.data_dir, config.cluster_name.clone(), Clock::System)
+        .map_err(|error| Failure::new(Exit::Failed, "cannot open the audit log").because(error))
+}
+
+/// Who runs this. For the record only: it proves nothing.
+fn account() -> String {
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|name| !name.is_empty() && !name.chars().any(char::is_control))
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+/// Writes down what was done already.
+fn tell(context: &Context, event: &AuditEvent) -> Result<(), Failure> {
+    let told = audit_log(context)?.emit(event);
+    told.map_err(|error| {
+        Failure::new(Exit::Failed, "it is done, but the audit log lacks it").because(error)
+    })
+}
+
+/// What is revoked. Lines that cannot be read are told of: what they revoke is not revoked.
+fn revocations(context: &Context) -> Result<Revocations, Failure> {
+    let log = RevocationLog::new(&context.config.data_dir, Clock::System);
+    let revocations = log
+        .read()
+        .map_err(|error| ca_failure("cannot read the revocations", error))?;
+    if revocations.unreadable() > 0 {
+        let count = revocations.unreadable();
+        let path = log.path().display();
+        ui::note(&format!(
+            "rproxy: {path}: skipping {count} lines that are no revocations"
+        ));
+    }
+    Ok(revocations)
+}
+
+pub(super) fn ca_failure(message: &str, error: CaError) -> Failure {
+    let hint = error.hint();
+    let failure = Failure::new(Exit::Failed, message).because(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

@@ -1,0 +1,296 @@
+//! `rproxy auth revoke`: certificates and keys that count no longer.
+
+use std::path::{Path, PathBuf};
+
+use clap::ArgGroup;
+use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
+
+use super::{Context, Exit, Failure, account, audit_log, ca_failure, open_authorities, ui};
+use crate::audit::AuditEvent;
+use crate::ca::{
+    Authorities, CaKind, IssueRecord, MAX_REASON, RevocationLog, RevocationRecord, Revoked,
+    Verdict, issued,
+};
+use crate::cert::{PresentedKey, check_ca_signature};
+use crate::model::Serial;
+use crate::sys::clock::Clock;
+use crate::sys::fs::read_limited;
+
+/// Most that is read of a certificate file, in bytes; one with 256 long names has 70 KiB.
+const MAX_CERTIFICATE_FILE: u64 = 256 * 1024;
+const REFUSED: &str = "cannot revoke";
+
+/// Revoke certificates and keys, for good
+///
+/// A running proxy ends their connections within a second. Hosts learn of it by the file of
+/// `rproxy auth krl`. All flags but --reason may be given several times.
+#[derive(Debug, clap::Args)]
+#[command(group(
+    ArgGroup::new("what").required(true).multiple(true)
+        .args(["serial", "key_id", "fingerprint", "certificate"])
+))]
+pub(crate) struct Args {
+    /// Revoke the certificate with this serial
+    #[arg(long, value_name = "NUMBER")]
+    serial: Vec<String>,
+    /// Revoke all certificates with this key id, also those to come
+    #[arg(long, value_name = "ID")]
+    key_id: Vec<String>,
+    /// Revoke a key, in all certificates: SHA256:.., as ssh-keygen -l prints it
+    #[arg(long, value_name = "FINGERPRINT")]
+    fingerprint: Vec<String>,
+    /// Revoke this certificate, by its serial
+    #[arg(long, value_name = "FILE")]
+    certificate: Vec<PathBuf>,
+    /// Why; users read it when their connections end
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        ui::result(&self.revoke(context)?)
+    }
+
+    /// Does it all and gives what is printed.
+    pub(super) fn revoke(&self, context: &Context) -> Result<String, Failure> {
+        let reason = self.reason.as_deref().map(usable_reason).transpose()?;
+        let serials: Vec<_> = self.serial.iter().map(|text| serial(text)).collect();
+        let serials = serials.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let certificates: Vec<_> = self.certificate.iter().map(|f| certificate(f)).collect();
+        let certificates = certificates.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let authorities = open_authorities(context)?;
+        let data_dir = &context.config.data_dir;
+        let ledger = Ledger {
+            issued: issued(data_dir)
+                .map_err(|error| ca_failure("cannot read the ledger", error))?,
+            authorities: &authorities,
+        };
+        let mut wanted = Vec::new();
+        for serial in serials {
+            wanted.push(ledger.of_serial(serial)?);
+        }
+        for (file, certificate) in self.certificate.iter().zip(&certificates) {
+            wanted.push(ledger.of_certificate(file, certificate)?);
+        }
+        for key_id in &self.key_id {
+            wanted.push(of_key_id(key_id)?);
+        }
+        for text in &self.fingerprint {
+            wanted.push(ledger.of_fingerprint(text)?);
+        }
+        let audit = audit_log(context)?;
+        let log = RevocationLog::new(data_dir, Clock::System);
+        let verdicts = log
+            .revoke(wanted, &account(), reason)
+            .map_err(|error| ca_failure(REFUSED, error))?;
+        let mut text = String::new();
+        for verdict in &verdicts {
+            text += &ledger.report(verdict);
+            if let Verdict::New(record) = verdict {
+                audit.emit(&event(record)).map_err(|error| {
+                    Failure::new(Exit::Failed, "it is revoked, but the audit log lacks it")
+                        .because(error)
+                })?;
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// What is known of certificates.
+struct Ledger<'a> {
+    issued: Vec<IssueRecord>,
+    authorities: &'a Authorities,
+}
+
+impl Ledger<'_> {
+    fn entry(&self, serial: Serial) -> Option<&IssueRecord> {
+        self.issued.iter().find(|record| record.serial == serial)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &PublicKey> {
+        [CaKind::User, CaKind::Host]
+            .into_iter()
+            .flat_map(|kind| self.authorities.of(kind).public_keys())
+    }
+
+    /// The certificate of the ledger's CA; one that the ledger does not have may be of either.
+    fn of_serial(&self, serial: Serial) -> Result<Revoked, Failure> {
+        let entry = self.entry(serial);
+        let ca_keys = self
+            .keys()
+            .filter(|key| entry.is_none_or(|entry| entry.ca == sha256(key)))
+            .map(line)
+            .collect::<Result<_, _>>()?;
+        Ok(Revoked::Serial { serial, ca_keys })
+    }
+
+    fn of_certificate(&self, file: &Path, certificate: &Certificate) -> Result<Revoked, Failure> {
+        let refused = |message: String| Failure::new(Exit::Failed, REFUSED).because(message);
+        let name = file.display();
+        let Some(serial) = Serial::new(certificate.serial()) else {
+            return Err(
+                refused(format!("{name} has no serial number: it is 0")).hint(format!(
+                    "revoke its key with --fingerprint={}",
+                    certificate.public_key().fingerprint(HashAlg::Sha256)
+                )),
+            );
+        };
+        let key = certificate.public_key().fingerprint(HashAlg::Sha256);
+        if let Some(entry) = self.entry(serial)
+            && entry.public_key != key.to_string()
+        {
+            return Err(refused(format!(
+                "{name} has the serial {serial}, which belongs to another certificate"
+            ))
+            .hint(format!("revoke that one with --serial={serial}")));
+        }
+        let ca = PublicKey::from(certificate.signature_key().clone());
+        Ok(Revoked::Serial {
+            serial,
+            ca_keys: vec![line(&ca)?],
+        })
+    }
+
+    fn of_fingerprint(&self, text: &str) -> Result<Revoked, Failure> {
+        let refused = || Failure::new(Exit::Failed, format!("cannot revoke {text:?}"));
+        let fingerprint = text
+            .parse::<Fingerprint>()
+            .ok()
+            .filter(|fingerprint| fingerprint.algorithm() == HashAlg::Sha256)
+            .ok_or_else(|| {
+                refused()
+                    .because("this is not a SHA-256 fingerprint")
+                    .hint("give it as `ssh-keygen -l -f KEY` prints it: SHA256:...")
+            })?;
+        let public_key = fingerprint.to_string();
+        if self.keys().any(|key| sha256(key) == public_key) {
+            return Err(refused()
+                .because("this is the key of an authority in use: nobody could log in any more")
+                .hint("replace it first: rproxy auth rotate"));
+        }
+        Ok(Revoked::PublicKey { public_key })
+    }
+
+    fn report(&self, verdict: &Verdict) -> String {
+        let (record, done) = match verdict {
+            Verdict::New(record) => (record, "Revoked"),
+            Verdict::Already(record) => (record, "Revoked already:"),
+        };
+        let what = match &record.what {
+            Revoked::Serial { serial, .. } => match self.entry(*serial) {
+                Some(entry) => format!(
+                    "serial {serial}, the {} certificate of {}",
+                    entry.kind, entry.key_id
+                ),
+                None => format!("serial {serial}, which is not in the ledger"),
+            },
+            Revoked::KeyId { key_id } => {
+                let count = self.issued.iter().filter(|e| e.key_id == *key_id).count();
+                format!("key id {key_id}, which {count} certificates in the ledger have")
+            }
+            Revoked::PublicKey { public_key } => {
+                let has_key = |entry: &&IssueRecord| entry.public_key == *public_key;
+                let count = self.issued.iter().filter(has_key).count();
+                format!("key {public_key}, which {count} certificates in the ledger have")
+            }
+        };
+        format!("{done} {what} (version {})\n", record.version)
+    }
+}
+
+fn of_key_id(key_id: &str) -> Result<Revoked, Failure> {
+    if key_id.trim().is_empty() || key_id.chars().any(char::is_control) {
+        return Err(
+            Failure::new(Exit::Failed, format!("cannot revoke {key_id:?}"))
+                .because("a key id is a name, without control characters"),
+        );
+    }
+    Ok(Revoked::KeyId {
+        key_id: key_id.to_owned(),
+    })
+}
+
+fn serial(text: &str) -> Result<Serial, Failure> {
+    let number = text.trim().parse().ok().and_then(Serial::new);
+    number.ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("cannot revoke {text:?}"))
+            .because("this is not a serial: expected a number from 1 to 18446744073709551615")
+            .hint("`rproxy auth ls` lists the serials, `ssh-keygen -L -f FILE` shows one")
+    })
+}
+
+/// A certificate that its CA has signed: a forged one could name somebody else's serial.
+fn certificate(file: &Path) -> Result<Certificate, Failure> {
+    let refused = || {
+        Failure::new(
+            Exit::Failed,
+            format!("cannot revoke the certificate of {}", file.display()),
+        )
+    };
+    let bytes = read_limited(file, MAX_CERTIFICATE_FILE).map_err(|e| refused().because(e))?;
+    let not_one = || {
+        refused()
+            .because("this is not one OpenSSH certificate")
+            .hint("give the file that ends in -cert.pub, or name the key with --fingerprint")
+    };
+    let text = str::from_utf8(&bytes).map_err(|_binary| not_one())?.trim();
+    if text.lines().count() != 1 {
+        return Err(not_one());
+    }
+    let decoded = Certificate::from_openssh(text)
+        .and_then(|certificate| certificate.to_bytes())
+        .map_err(|_malformed| not_one())?;
+    match PresentedKey::decode(&decoded) {
+        Ok(PresentedKey::Certificate(certificate)) => {
+            check_ca_signature(&certificate).map_err(|fault| refused().because(fault))?;
+            Ok(*certificate)
+        }
+        Ok(PresentedKey::Plain(_)) => Err(not_one()),
+        Err(error) => Err(refused().because(error)),
+    }
+}
+
+fn usable_reason(reason: &str) -> Result<&str, Failure> {
+    let reason = reason.trim();
+    let refused = |why: String| Failure::new(Exit::Failed, "cannot use --reason").because(why);
+    if reason.chars().any(char::is_control) {
+        Err(refused("a reason is one line of text".to_owned()))
+    } else if reason.chars().count() > MAX_REASON {
+        Err(refused(format!(
+            "it is longer than {MAX_REASON} characters"
+        )))
+    } else if reason.is_empty() {
+        Err(refused("it is empty".to_owned()))
+    } else {
+        Ok(reason)
+    }
+}
+
+fn line(key: &PublicKey) -> Result<String, Failure> {
+    let bare = PublicKey::from(key.key_data().clone());
+    bare.to_openssh().map_err(|error| {
+        Failure::new(Exit::Internal, "cannot encode an authority's key").because(error)
+    })
+}
+
+fn sha256(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+fn event(record: &RevocationRecord) -> AuditEvent {
+    let (serial, key_id, fingerprint) = match record.what.clone() {
+        Revoked::Serial { serial, .. } => (Some(serial), None, None),
+        Revoked::KeyId { key_id } => (None, Some(key_id), None),
+        Revoked::PublicKey { public_key } => (None, None, Some(public_key)),
+    };
+    AuditEvent::CertificateRevoked {
+        version: record.version,
+        serial,
+        key_id,
+        fingerprint,
+        by: record.by.clone(),
+        message: record.reason.clone(),
+    }
+}

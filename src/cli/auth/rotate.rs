@@ -1,0 +1,158 @@
+//! `rproxy auth rotate`: move the rotation of an authority's key, and say what is to be done now.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+
+use super::export::Kind;
+use super::{Context, Exit, Failure, account, ca_failure, tell, ui};
+use crate::audit::AuditEvent;
+use crate::ca::{Authorities, CaKind, MoveError, Phase, Rotation};
+use crate::model::parse_duration;
+use crate::sys::clock::Clock;
+
+/// Replace an authority's key, phase by phase, while sessions go on
+///
+/// The phases are `init`, `update_clients`, `update_servers` and `standby`; in between both keys are
+/// exported and trusted. Without --phase the rotation goes to the next one, or begins. The running proxy follows
+/// by itself. What there is to do in a phase goes to standard output; `auth status` shows what is left.
+/// Where the configuration keeps the key in an agent, the new one is `next` of `auth_service.ca_keys`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which authority
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Kind,
+    /// Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`
+    #[arg(long, value_name = "PHASE")]
+    phase: Option<String>,
+    /// Begin, and go through all phases in this time without further commands
+    #[arg(long, value_name = "DURATION", conflicts_with = "rollback")]
+    grace_period: Option<String>,
+    /// Go back to the old key, as --phase=rollback does
+    #[arg(long, conflicts_with = "phase")]
+    rollback: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        ui::result(&self.rotate(context)?)
+    }
+
+    /// Moves the rotation; gives what is printed.
+    pub(super) fn rotate(&self, context: &Context) -> Result<String, Failure> {
+        let kind = CaKind::from(self.kind);
+        let phase = self.phase()?;
+        let grace = self.grace_period.as_deref().map(parse_duration).transpose();
+        let grace = grace.map_err(|error| {
+            Failure::new(Exit::Usage, "cannot use the value of --grace-period").because(error)
+        })?;
+        let change = |rotation: &Rotation, now: u64| match (phase, grace) {
+            (None | Some(Phase::Init), Some(_)) => rotation.begin(kind, grace, now),
+            (Some(_), Some(_)) => Err(MoveError::LateGrace),
+            (Some(phase), None) => rotation.go(kind, phase, now),
+            (None, None) => rotation.go(kind, rotation.phase().next(), now),
+        };
+        let installation = context.config.installation(Clock::System);
+        let (before, after) = Authorities::rotate(&installation, kind, change)
+            .map_err(|error| ca_failure(&format!("cannot rotate the {kind} authority"), error))?;
+        tell(context, &moved(kind, before.phase(), &after))?;
+        Ok(told(kind, before.phase(), &after))
+    }
+
+    fn phase(&self) -> Result<Option<Phase>, Failure> {
+        if self.rollback {
+            return Ok(Some(Phase::Rollback));
+        }
+        let phase = self.phase.as_deref().map(str::parse::<Phase>).transpose();
+        phase.map_err(|error| {
+            let hint = error.hint();
+            Failure::new(Exit::Usage, error.to_string()).hint(hint)
+        })
+    }
+}
+
+/// That somebody has moved a rotation.
+pub(super) fn moved(kind: CaKind, before: Phase, after: &Rotation) -> AuditEvent {
+    AuditEvent::AuthorityRotated {
+        kind: kind.into(),
+        from: before.name(),
+        to: after.phase().name(),
+        by: Some(account()),
+    }
+}
+
+pub(super) fn told(kind: CaKind, before: Phase, after: &Rotation) -> String {
+    let mut text = format!("{kind} authority: {before} -> {}\n", after.phase());
+    for line in to_do(kind, after.phase()) {
+        let _infallible = writeln!(text, "  {line}");
+    }
+    match after.due() {
+        Some((at, phase)) => {
+            let _infallible = writeln!(text, "It goes on to {phase} by itself at {}.", time(at));
+        }
+        None if after.phase() != Phase::Standby => {
+            let _infallible = writeln!(
+                text,
+                "Then: rproxy auth rotate --type={kind} --phase={}",
+                after.phase().next()
+            );
+        }
+        None => {}
+    }
+    text
+}
+
+/// What people have to do in a phase.
+pub(super) fn to_do(kind: CaKind, phase: Phase) -> &'static [&'static str] {
+    match (kind, phase) {
+        (CaKind::User, Phase::Init) => &[
+            "The old key signs. Hosts must trust both keys before the next phase:",
+            "bring `rproxy auth export --type=user` to where TrustedUserCAKeys points, on every host.",
+        ],
+        (CaKind::User, Phase::UpdateClients) => &[
+            "The new key signs user certificates from now on.",
+            "Have everybody's certificate signed again; those of the old key count still.",
+        ],
+        (CaKind::User, Phase::UpdateServers) => &[
+            "Check with `rproxy auth status` that every host takes the new key, and that nothing",
+            "that is needed is signed by the old one: in standby it counts no more.",
+        ],
+        (CaKind::User, Phase::Standby) => &[
+            "One key is left. Bring `rproxy auth export --type=user` to every host once more, so that",
+            "they trust no other.",
+        ],
+        (CaKind::User, Phase::Rollback) => &[
+            "The old key signs again. Have certificates of the new key signed again; in standby they",
+            "count no more.",
+        ],
+        (CaKind::Host, Phase::Init) => &[
+            "The old key signs. Clients must trust both keys before update_servers: bring them",
+            "`rproxy config --install` or `rproxy auth export --type=host`.",
+        ],
+        (CaKind::Host, Phase::UpdateClients) => {
+            &["The old key signs still. Have every client trust both keys before the next phase."]
+        }
+        (CaKind::Host, Phase::UpdateServers) => &[
+            "The new key signs host certificates from now on; the proxy shows them already.",
+            "Sign every host's key again with `rproxy auth sign --host`, and have its sshd reload.",
+        ],
+        (CaKind::Host, Phase::Standby) => &[
+            "One key is left. Bring `rproxy auth export --type=host` to the clients once more, so that",
+            "they trust no other.",
+        ],
+        (CaKind::Host, Phase::Rollback) => &[
+            "The old key signs again. Sign every host's key that has a certificate of the new one",
+            "again, and have its sshd reload; in standby the new key counts no more.",
+        ],
+    }
+}
+
+/// A time for people and programs (RFC 3339), to the second.
+pub(super) fn time(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok();
+    let time = time.and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
+    time.map_or_else(
+        || "never".to_owned(),
+        |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}

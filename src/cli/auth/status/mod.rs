@@ -1,0 +1,101 @@
+//! `rproxy auth status`: where the rotations stand, and what every host of the fleet has made of them.
+
+mod fleet;
+mod report;
+
+use clap::ValueEnum;
+use ssh_key::HashAlg;
+
+use super::{Context, Exit, Failure, ca_failure, open_authorities, ui};
+use crate::ca::{Authorities, CaKind};
+use crate::model::Principal;
+
+use fleet::Fleet;
+use report::{AuthorityStatus, KeyStatus, Report};
+
+/// Show the authorities' keys, their rotation, and what every host trusts and shows
+///
+/// Every host of the inventory is connected to: it proves which host certificate it has, and is asked
+/// about a certificate of each user authority for an account. Nobody logs in: the certificates have no
+/// private key. Where an authority's key is in an agent that is out of reach, the hosts are not asked
+/// about it. A host takes none where the account does not exist, or is closed to certificates.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// As a table, or as an object
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    format: Format,
+    /// Account that the hosts are asked about
+    #[arg(long, value_name = "LOGIN", default_value = "root")]
+    login: String,
+    /// Connect to no host
+    #[arg(long)]
+    no_connect: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        ui::result(&self.text(context)?)
+    }
+
+    /// What is printed.
+    pub(super) fn text(&self, context: &Context) -> Result<String, Failure> {
+        let login: Principal = self.login.parse().map_err(|error| {
+            Failure::new(Exit::Usage, "--login is no account's name").because(error)
+        })?;
+        let authorities = open_authorities(context)?;
+        let mut statuses = Vec::new();
+        for kind in [CaKind::User, CaKind::Host] {
+            statuses.push(authority_status(&authorities, kind)?);
+        }
+        let nodes = if self.no_connect {
+            Vec::new()
+        } else {
+            Fleet::new(context, &authorities, login)?.ask()?
+        };
+        let report = Report {
+            authorities: statuses,
+            nodes,
+        };
+        match self.format {
+            Format::Text => Ok(report.to_string()),
+            Format::Json => serde_json::to_string_pretty(&report)
+                .map(|text| text + "\n")
+                .map_err(|error| {
+                    Failure::new(Exit::Internal, "cannot encode the status").because(error)
+                }),
+        }
+    }
+}
+
+fn authority_status(authorities: &Authorities, kind: CaKind) -> Result<AuthorityStatus, Failure> {
+    let authority = authorities.of(kind);
+    let signing = authority.public_key().key_data();
+    let names: &[_] = match authority.public_keys().len() {
+        1 => &["only"],
+        _ => &["old", "new"],
+    };
+    let keys = authority.public_keys().iter().zip(names);
+    let keys = keys.map(|(key, name)| KeyStatus {
+        name,
+        fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+        signs: key.key_data() == signing,
+        agent: authority.agent_of(key).map(ToString::to_string),
+    });
+    let outstanding = authorities
+        .outstanding(kind)
+        .map_err(|error| ca_failure("cannot read what was issued", error))?;
+    Ok(AuthorityStatus::new(
+        kind,
+        authority.rotation(),
+        keys.collect(),
+        outstanding,
+    ))
+}

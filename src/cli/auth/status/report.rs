@@ -1,0 +1,235 @@
+//! What `auth status` found: one shape for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::super::rotate::{time, to_do};
+use crate::ca::{CaKind, Outstanding, Phase, Rotation};
+use crate::nodes::Node;
+
+/// Most certificates that are listed by name for people.
+const MAX_LISTED: usize = 10;
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) authorities: Vec<AuthorityStatus>,
+    pub(super) nodes: Vec<NodeStatus>,
+}
+
+/// One authority.
+#[derive(Debug, Serialize)]
+pub(super) struct AuthorityStatus {
+    #[serde(rename = "type")]
+    kind: CaKind,
+    phase: Phase,
+    since: Option<String>,
+    next_phase: Option<Phase>,
+    next_at: Option<String>,
+    keys: Vec<KeyStatus>,
+    signed_by_leaving_key: Vec<Outstanding>,
+}
+
+/// One key of an authority.
+#[derive(Debug, Serialize)]
+pub(super) struct KeyStatus {
+    pub(super) name: &'static str,
+    pub(super) fingerprint: String,
+    pub(super) signs: bool,
+    /// The agent that has it; `None` for a key in a file.
+    pub(super) agent: Option<String>,
+}
+
+/// One host.
+#[derive(Debug, Serialize)]
+pub(super) struct NodeStatus {
+    name: String,
+    addr: String,
+    login: String,
+    /// What it presented, if that is a certificate.
+    pub(super) host_certificate: Option<HostCertificate>,
+    /// Why the proxy would not connect to it.
+    pub(super) problem: Option<String>,
+    /// What to do about that.
+    pub(super) hint: Option<String>,
+    pub(super) user_authorities: Vec<UserAuthority>,
+    /// Why there are no answers.
+    pub(super) error: Option<String>,
+}
+
+/// The certificate that a host has proved to have.
+#[derive(Debug, Serialize)]
+pub(super) struct HostCertificate {
+    pub(super) serial: u64,
+    pub(super) principals: Vec<String>,
+    pub(super) valid_before: String,
+    pub(super) seconds_left: u64,
+    /// Whether it is to be renewed.
+    pub(super) ends_soon: bool,
+    pub(super) authority: String,
+    pub(super) authority_name: &'static str,
+}
+
+/// A key of the user authority, and whether the host takes certificates of it.
+#[derive(Debug, Serialize)]
+pub(super) struct UserAuthority {
+    pub(super) fingerprint: String,
+    /// `None` where the host's answer tells nothing.
+    pub(super) accepted: Option<bool>,
+}
+
+impl AuthorityStatus {
+    pub(super) fn new(
+        kind: CaKind,
+        rotation: Rotation,
+        keys: Vec<KeyStatus>,
+        outstanding: Vec<Outstanding>,
+    ) -> Self {
+        Self {
+            kind,
+            phase: rotation.phase(),
+            since: rotation.since().map(time),
+            next_phase: rotation.due().map(|(_, phase)| phase),
+            next_at: rotation.due().map(|(at, _)| time(at)),
+            keys,
+            signed_by_leaving_key: outstanding,
+        }
+    }
+}
+
+impl NodeStatus {
+    pub(super) fn new(node: &Node, login: &str) -> Self {
+        Self {
+            name: node.name.clone(),
+            addr: if node.host.contains(':') {
+                format!("[{}]:{}", node.host, node.port)
+            } else {
+                format!("{}:{}", node.host, node.port)
+            },
+            login: login.to_owned(),
+            host_certificate: None,
+            problem: None,
+            hint: None,
+            user_authorities: Vec::new(),
+            error: None,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for authority in &self.authorities {
+            authority.fmt(f)?;
+        }
+        let user = self.authorities.iter().find(|one| one.kind == CaKind::User);
+        for node in &self.nodes {
+            node.show(f, user)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for AuthorityStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} authority: {}", self.kind, self.phase)?;
+        if let Some(since) = &self.since {
+            write!(f, " since {since}")?;
+        }
+        if let (Some(phase), Some(at)) = (self.next_phase, &self.next_at) {
+            write!(f, ", {phase} at {at}")?;
+        }
+        writeln!(f)?;
+        for key in &self.keys {
+            let signs = if key.signs { "signs" } else { "trusted" };
+            write!(f, "  {} key {}: {signs}", key.name, key.fingerprint)?;
+            match &key.agent {
+                Some(agent) => writeln!(f, ", in the agent at {agent}")?,
+                None => writeln!(f)?,
+            }
+        }
+        if self.phase != Phase::Standby {
+            for line in to_do(self.kind, self.phase) {
+                writeln!(f, "  {line}")?;
+            }
+        }
+        let left = &self.signed_by_leaving_key;
+        if !left.is_empty() {
+            writeln!(
+                f,
+                "  signed by the key that leaves, and not replaced: {}",
+                left.len()
+            )?;
+            for one in left.iter().take(MAX_LISTED) {
+                let until = time(one.valid_before);
+                writeln!(
+                    f,
+                    "    {} (serial {}), until {until}",
+                    one.key_id, one.serial
+                )?;
+            }
+            if left.len() > MAX_LISTED {
+                writeln!(f, "    and {} more", left.len() - MAX_LISTED)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl NodeStatus {
+    fn show(&self, f: &mut fmt::Formatter<'_>, user: Option<&AuthorityStatus>) -> fmt::Result {
+        writeln!(f, "node {} ({})", self.name, self.addr)?;
+        if let Some(certificate) = &self.host_certificate {
+            writeln!(
+                f,
+                "  host certificate: {} key, until {}, for {}",
+                certificate.authority_name,
+                certificate.valid_before,
+                certificate.principals.join(",").escape_debug()
+            )?;
+            if certificate.ends_soon {
+                let left = in_words(certificate.seconds_left);
+                writeln!(f, "  warning: the host certificate ends in {left}")?;
+                writeln!(
+                    f,
+                    "  hint: sign the host's key again with `rproxy auth sign --host`"
+                )?;
+            }
+        }
+        if let Some(problem) = &self.problem {
+            writeln!(f, "  problem: {problem}")?;
+        }
+        if let Some(hint) = &self.hint {
+            writeln!(f, "  hint: {hint}")?;
+        }
+        for asked in &self.user_authorities {
+            let keys = user.map_or(&[][..], |user| &user.keys);
+            let key = keys.iter().find(|key| key.fingerprint == asked.fingerprint);
+            let name = key.map_or("unknown", |key| key.name);
+            let answer = match asked.accepted {
+                Some(true) => "accepted",
+                Some(false) => "not accepted",
+                None => "cannot tell, the host takes any certificate",
+            };
+            writeln!(
+                f,
+                "  user authority, {name} key: {answer} for {}",
+                self.login
+            )?;
+        }
+        if let Some(error) = &self.error {
+            writeln!(f, "  error: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A span of time, roughly: days, or of less than two days hours.
+fn in_words(seconds: u64) -> String {
+    match seconds / 3_600 {
+        hours @ 48.. => format!("{} days", hours / 24),
+        1 => "1 hour".to_owned(),
+        0 => "less than an hour".to_owned(),
+        hours => format!("{hours} hours"),
+    }
+}

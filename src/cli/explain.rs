@@ -1,0 +1,374 @@
+//! `rproxy explain`: what the policy says about somebody who wants to log in somewhere, and which line
+//! of the configuration decides. It asks the function that the proxy asks, and connects to nothing.
+
+use std::net::IpAddr;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{Context, Exit, Failure, ui};
+use crate::access::{Barred, Citation, Demand, Grant, Place, Question};
+use crate::config::{keys, permit_values};
+use crate::model::{HostName, Target, format_duration};
+use crate::nodes::{Inventory, ResolveError};
+
+const CANNOT: &str = "cannot explain that";
+
+/// Say whether somebody may log in somewhere, and which line of the configuration decides
+///
+/// Exit code 0 if they may, 77 if not. The certificate has its say too: it must name the account, and be
+/// good. What is not given is taken as it should be: without --from, the client is wherever it has to be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Who wants to go where: the key id of their certificate, and the host as they call it
+    #[arg(value_name = "USER@HOST[:PORT]")]
+    subject: String,
+    /// Account on the host
+    #[arg(long, value_name = "LOGIN")]
+    login: String,
+    /// Address of the client
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+    /// As text, or as an object
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let explanation = self.explain(context)?;
+        let text = match self.format {
+            Format::Text => explanation.text(),
+            Format::Json => serde_json::to_string_pretty(&explanation)
+                .map(|text| text + "\n")
+                .map_err(|error| {
+                    Failure::new(Exit::Internal, "cannot encode the explanation").because(error)
+                })?,
+        };
+        ui::result(&text)?;
+        if explanation.allowed {
+            Ok(())
+        } else {
+            Err(Failure::told(Exit::NotPermitted))
+        }
+    }
+
+    fn explain(&self, context: &Context) -> Result<Explanation, Failure> {
+        let config = &context.config;
+        let inventory = Inventory::new(config.cluster_name.clone(), config.nodes.clone())
+            .map_err(|error| Failure::new(Exit::Configuration, CANNOT).because(error))?;
+        let (user, target) = self.subject()?;
+        let place = place(&inventory, &target)?;
+        let policy = config.policy();
+        let verdict = policy.judge(&Question {
+            who: user,
+            place: &place,
+            login: &self.login,
+            from: self.from.map(|address| address.to_canonical()),
+            lifetime: None,
+        });
+        let roles = policy.roles_of(user).into_iter();
+        Ok(Explanation {
+            user: user.to_owned(),
+            login: self.login.clone(),
+            host: place.name,
+            labels: place.labels.iter().map(ToString::to_string).collect(),
+            from: self.from,
+            roles: roles.map(|role| role.name.clone()).collect(),
+            ..Explanation::of(&verdict)
+        })
+    }
+
+    fn subject(&self) -> Result<(&str, Target), Failure> {
+        let usage = || Failure::new(Exit::Usage, "expected USER@HOST, as in alice@db1");
+        let (user, host) = self.subject.rsplit_once('@').ok_or_else(usage)?;
+        if user.is_empty() || host.is_empty() {
+            return Err(usage());
+        }
+        let without_port = host.parse::<HostName>().is_ok();
+        let name = format!("proxy:{host}{}", if without_port { ":" } else { "" });
+        let target = Target::from_subsystem(&name)
+            .map_err(|error| Failure::new(Exit::Usage, CANNOT).because(error))?;
+        Ok((user, target))
+    }
+}
+
+/// Where a target leads. What the inventory does not have goes by its name; nobody looks it up.
+fn place(inventory: &Inventory, target: &Target) -> Result<Place, Failure> {
+    match inventory.resolve(target) {
+        Ok(_) | Err(ResolveError::NotFound(_)) => Ok(inventory.place(target)),
+        Err(error) => Err(Failure::new(Exit::Failed, CANNOT)
+            .because(error)
+            .hint("name one node, as in the inventory")),
+    }
+}
+
+/// The answer.
+#[derive(Debug, Default, Serialize)]
+struct Explanation {
+    allowed: bool,
+    user: String,
+    login: String,
+    host: String,
+    labels: Vec<String>,
+    from: Option<IpAddr>,
+    roles: Vec<String>,
+    /// Why, in a sentence.
+    reason: String,
+    /// The line that decides, where one does.
+    rule: Option<Line>,
+    /// What a connection may carry, and what is demanded of it.
+    permits: Vec<Permitted>,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    role: String,
+    file: String,
+    line: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Permitted {
+    key: &'static str,
+    value: String,
+    /// The roles' lines; none where the section `permit` or a default stands.
+    decided_by: Vec<Line>,
+}
+
+impl From<&Citation> for Line {
+    fn from(citation: &Citation) -> Self {
+        Self {
+            role: citation.role().to_owned(),
+            file: citation.file().to_owned(),
+            line: citation.line(),
+        }
+    }
+}
+
+impl Explanation {
+    fn of(verdict: &Result<Grant, Barred>) -> Self {
+        match verdict {
+            Ok(grant) => Self {
+                allowed: true,
+                reason: match grant.rule() {
+                    Some(rule) => format!("allowed by {rule}"),
+                    None => "there are no roles: what the certificate allows is allowed".to_owned(),
+                },
+                rule: grant.rule().map(Line::from),
+                permits: permits(grant),
+                ..Self::default()
+            },
+            Err(barred) => Self {
+                reason: barred.to_string(),
+                rule: barred.rule().map(Line::from),
+                ..Self::default()
+            },
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self {
+            user, login, host, ..
+        } = self;
+        let may = if self.allowed { "may" } else { "may not" };
+        let mut text = format!(
+            "{user} {may} log in to {host} as {login}\n  {}\n",
+            self.reason
+        );
+        for (what, words) in [("roles", &self.roles), ("labels", &self.labels)] {
+            if !words.is_empty() {
+                text.push_str(&format!("  {what}: {}\n", words.join(", ")));
+            }
+        }
+        if self.permits.is_empty() {
+            return text;
+        }
+        let mut rows = vec![["permit", "value", "decided by"].map(str::to_owned)];
+        rows.extend(self.permits.iter().map(Permitted::row));
+        text.push('\n');
+        text + &ui::aligned(&rows)
+    }
+}
+
+fn permits(grant: &Grant) -> Vec<Permitted> {
+    let granted = grant.permits();
+    let permits = permit_values(granted.permissions())
+        .into_iter()
+        .map(|(key, value)| Permitted {
+            key: keys::of_permit(key).name,
+            value,
+            decided_by: granted.decided_by(key).iter().map(Line::from).collect(),
+        });
+    let demands = grant.demands().iter().map(|demand| match demand {
+        Demand::From { networks, rule } => Permitted {
+            key: keys::MAY_CONNECT_FROM.name,
+            value: networks.to_string(),
+            decided_by: vec![rule.into()],
+        },
+        Demand::MaxTtl { most, rule } => Permitted {
+            key: keys::MAX_TTL.name,
+            value: format_duration(*most),
+            decided_by: vec![rule.into()],
+        },
+    });
+    permits.chain(demands).collect()
+}
+
+impl Permitted {
+    fn row(&self) -> [String; 3] {
+        let lines: Vec<_> = self
+            .decided_by
+            .iter()
+            .map(|line| format!("role {}, {}:{}", line.role, line.file, line.line))
+            .collect();
+        let by = match lines.as_slice() {
+            [] => keys::PERMIT.name.to_owned(),
+            some => some.join("; "),
+        };
+        [self.key.to_owned(), self.value.clone(), by]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    const ROLES: &str = "
+nodes: [{ name: db1, addr: 10.0.0.5, labels: { env: prod } }]
+roles:
+  - name: base
+    deny: [{ logins: [root] }]
+  - name: dba
+    allow:
+      - { nodes: [\"db*\"] }
+    may_connect_from: [10.0.0.0/8]
+    max_ttl: 90m
+    permit: { agent: no, max_sessions: 2 }
+users:
+  - { name: \"*\", roles: [base] }
+  - { name: alice@example.com, roles: [dba] }
+";
+
+    fn explain(config: &str, args: &[&str]) -> Result<Explanation, Failure> {
+        let data = Some(Path::new("/data"));
+        let loaded = crate::config::parse(Path::new("r.yaml"), config, data).unwrap();
+        let context = Context {
+            config: loaded.config,
+            warnings: loaded.warnings,
+        };
+        let line = Line::try_parse_from([&["explain"], args].concat()).unwrap();
+        line.args.explain(&context)
+    }
+
+    #[test]
+    fn a_yes_lists_every_permit_with_its_line() {
+        let args = ["alice@example.com@db1", "--login=postgres"];
+        let text = explain(ROLES, &args).unwrap().text();
+        assert_eq!(
+            text,
+            "alice@example.com may log in to db1 as postgres
+  allowed by role dba, r.yaml:8
+  roles: base, dba
+  labels: env=prod
+
+permit            value                                  decided by
+port_forwarding   yes                                    permit
+permit_open       [\"any\"]                                permit
+permit_listen     [\"any\"]                                permit
+x11               no                                     permit
+agent             no                                     role dba, r.yaml:11
+streamlocal       yes                                    permit
+nested_ssh        deny                                   permit
+accept_env        [\"LANG\", \"LC_*\", \"TERM\", \"COLORTERM\"]  permit
+max_sessions      2                                      role dba, r.yaml:11
+may_connect_from  10.0.0.0/8                             role dba, r.yaml:9
+max_ttl           1h30m                                  role dba, r.yaml:10
+"
+        );
+    }
+
+    #[test]
+    fn a_no_has_its_line_and_no_permits() {
+        for (args, reason) in [
+            (
+                &["alice@example.com@DB1:22", "--login=root"][..],
+                "denied by role base, r.yaml:5",
+            ),
+            (
+                &["bob@db1", "--login=bob"],
+                "no allow rule matches in role base, r.yaml:4",
+            ),
+            (
+                &[
+                    "alice@example.com@db1",
+                    "--login=a",
+                    "--from=::ffff:192.0.2.1",
+                ],
+                "not from 192.0.2.1, only from 10.0.0.0/8: role dba, r.yaml:9",
+            ),
+        ] {
+            let answer = explain(ROLES, args).unwrap();
+            assert!(!answer.allowed && answer.permits.is_empty(), "{args:?}");
+            assert_eq!(answer.reason, reason, "{args:?}");
+        }
+        let json = serde_json::to_value(explain(ROLES, &["bob@env=prod", "--login=root"]).unwrap());
+        let json = json.unwrap();
+        assert_eq!(
+            (&json["allowed"], &json["host"]),
+            (&false.into(), &"db1".into())
+        );
+        assert_eq!(json["rule"]["line"], 5);
+    }
+
+    #[test]
+    fn without_roles_the_certificate_decides() {
+        let answer = explain(
+            "cluster_name: c\n",
+            &["alice@anywhere.example", "--login=root"],
+        );
+        let text = answer.unwrap().text();
+        assert!(text.contains("\n  there are no roles: what the certificate allows is allowed\n"));
+    }
+
+    #[test]
+    fn what_is_no_single_place_is_a_failure() {
+        let two = "nodes:
+  - { name: a, addr: 10.0.0.1, labels: { env: prod } }
+  - { name: b, addr: 10.0.0.2, labels: { env: prod } }
+";
+        for (subject, exit) in [
+            ("alice@env=prod", Exit::Failed),
+            ("alice@a:2222", Exit::Failed),
+            ("alice", Exit::Usage),
+            ("@a", Exit::Usage),
+            ("alice@", Exit::Usage),
+            ("alice@a b", Exit::Usage),
+        ] {
+            let failure = explain(two, &[subject, "--login=root"]).unwrap_err();
+            assert_eq!(failure.exit(), exit, "{subject}");
+        }
+        for (subject, host) in [("alice@::1", "::1"), ("alice@[::1]:22", "::1")] {
+            let answer = explain(two, &[subject, "--login=root"]).unwrap();
+            assert_eq!(answer.host, host, "{subject}");
+        }
+    }
+}

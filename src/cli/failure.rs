@@ -1,0 +1,130 @@
+//! How a command fails: what, why, what to do, and the exit code.
+//!
+//! Messages are lower case without a full stop. The first line says what failed, `caused by` lines
+//! say why, `hint` lines say what to do.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::config::ConfigError;
+
+/// Exit codes, as documented in rproxy(1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The operation failed, or nothing was found.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The proxy cannot be reached.
+    Unreachable = 69,
+    /// A bug.
+    Internal = 70,
+    /// Not permitted.
+    NotPermitted = 77,
+    /// The configuration is wrong.
+    Configuration = 78,
+    /// Interrupted by the user.
+    Interrupted = 130,
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+    hints: Vec<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure with its first line.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hints: Vec::new(),
+            source: None,
+        }
+    }
+
+    /// A failure that the result has told already: nothing more is printed.
+    pub fn told(exit: Exit) -> Self {
+        Self::new(exit, "")
+    }
+
+    /// Whether there is anything to print.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    /// Adds the error that led to it; its sources are printed too.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds a line that says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The whole text that the user reads, without a final newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rproxy: {}", self.message)?;
+        let mut cause = self.source.as_deref().map(|e| e as &dyn Error);
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        for hint in &self.hints {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let failure = Self::new(Exit::Configuration, error.to_string());
+        let failure = match &error {
+            ConfigError::NoDataDir => failure.hint("name one with --data-dir or RPROXY_DATA_DIR"),
+            ConfigError::NoClusterName(_) => failure.hint("set cluster_name in the configuration"),
+            _ => failure,
+        };
+        match error {
+            ConfigError::Read(source) => failure.because(source),
+            ConfigError::Encoding { source, .. } => failure.because(source),
+            ConfigError::NoClusterName(source) => failure.because(source),
+            ConfigError::Invalid { .. } | ConfigError::NoDataDir => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_and_hints_follow_the_message() {
+        let failure = Failure::new(Exit::Failed, "cannot sign")
+            .because(std::io::Error::other("disk on fire"))
+            .hint("put it out");
+        assert_eq!(
+            failure.to_string(),
+            "rproxy: cannot sign\n  caused by: disk on fire\n  hint: put it out"
+        );
+    }
+}

@@ -1,0 +1,22 @@
+//! `rproxy host`: what a host of the fleet needs.
+
+mod setup;
+mod sshd;
+#[cfg(test)]
+mod tests;
+
+use super::{Context, Exit, Failure, ui};
+
+/// Prepare a host for the proxy
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Setup(setup::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Setup(args) => args.run(context),
+        }
+    }
+}

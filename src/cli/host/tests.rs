@@ -1,0 +1,273 @@
+//! `host setup`, judged by a real sshd.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Parser;
+
+use super::*;
+use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    args: setup::Args,
+}
+
+struct Scene {
+    directory: tempfile::TempDir,
+    context: Context,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("state");
+        let text = "cluster_name: example.com\n";
+        let loaded = crate::config::parse(Path::new("f"), text, Some(&data_dir)).unwrap();
+        let context = Context {
+            config: loaded.config,
+            warnings: loaded.warnings,
+        };
+        let scene = Self { directory, context };
+        scene.keygen("host_key");
+        // sshd -t wants its separation directory; an ordinary user's sshd does not.
+        if rustix::process::geteuid().is_root() {
+            std::fs::create_dir_all("/run/sshd").unwrap();
+        }
+        scene.config("");
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn keygen(&self, name: &str) {
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(self.path(name))
+            .output()
+            .expect("ssh-keygen, of Debian's openssh-client");
+        assert!(made.status.success(), "{made:?}");
+    }
+
+    /// The host's own configuration, with one host key and these lines.
+    fn config(&self, lines: &str) {
+        let text = format!("HostKey {}\n{lines}", self.path("host_key").display());
+        let path = self.path("sshd_config");
+        write_whole(&path, text.as_bytes(), PUBLIC_FILE, Replace::Allow).unwrap();
+    }
+
+    fn set_up(&self, args: &[&str]) -> Result<String, Failure> {
+        self.set_up_as(args, Some("sshd_config"))
+    }
+
+    /// The same with this configuration, or none, for the host's own.
+    fn set_up_as(&self, args: &[&str], config: Option<&str>) -> Result<String, Failure> {
+        let here = self.directory.path().to_str().unwrap();
+        let mut all = vec!["setup".to_owned(), format!("--out-dir={here}/out")];
+        all.extend(config.map(|config| format!("--sshd-config={here}/{config}")));
+        all.extend(args.iter().map(|arg| arg.replace("DIR", here)));
+        let line = Line::try_parse_from(all).unwrap();
+        line.args.set_up(&self.context, |_question| Ok(false))
+    }
+
+    fn snippet(&self) -> String {
+        std::fs::read_to_string(self.path("out/rproxy.conf")).unwrap()
+    }
+
+    /// What sshd makes of the snippet in front of the host's configuration.
+    fn effective(&self) -> String {
+        let whole = format!(
+            "Include {}\nInclude {}\n",
+            self.path("out/rproxy.conf").display(),
+            self.path("sshd_config").display()
+        );
+        let path = self.path("whole");
+        write_whole(&path, whole.as_bytes(), PUBLIC_FILE, Replace::Allow).unwrap();
+        let sshd = Command::new("/usr/sbin/sshd")
+            .arg("-T")
+            .arg("-f")
+            .arg(path)
+            .output();
+        let sshd = sshd.expect("sshd, of Debian's openssh-server");
+        assert!(sshd.status.success(), "{sshd:?}");
+        String::from_utf8(sshd.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_certified_key_is_taken_into_use_beside_the_keys_in_force() {
+    let scene = Scene::new();
+    let told = scene.set_up(&["--host=db1,10.0.0.5"]).unwrap();
+    assert!(
+        told.contains("Include ") && told.contains("reload"),
+        "{told}"
+    );
+    let effective = scene.effective();
+    let out = |name: &str| scene.path("out").join(name).display().to_string();
+    let has = |line: String| effective.lines().any(|effective| effective == line);
+    assert!(has(format!(
+        "trustedusercakeys {}",
+        out("rproxy_user_ca.pub")
+    )));
+    assert!(has(format!(
+        "hostcertificate {}",
+        out("ssh_host_rproxy_key-cert.pub")
+    )));
+    assert!(has(format!("hostkey {}", out("ssh_host_rproxy_key"))));
+    let old = scene.path("host_key").display().to_string();
+    assert!(has(format!("hostkey {old}")), "{effective}");
+    assert!(has("revokedkeys none".to_owned()));
+}
+
+#[test]
+fn a_key_in_force_is_certified_where_it_is() {
+    let scene = Scene::new();
+    scene
+        .set_up(&["--host=db1", "--public-key=DIR/host_key.pub"])
+        .unwrap();
+    let snippet = scene.snippet();
+    assert!(!snippet.contains("HostKey "), "{snippet}");
+    let certificate = scene.path("out/host_key-cert.pub");
+    assert!(snippet.contains(&format!("HostCertificate {}\n", certificate.display())));
+    assert!(scene.effective().contains("hostcertificate "));
+}
+
+#[test]
+fn revoked_keys_go_along() {
+    let scene = Scene::new();
+    let krl = Command::new("ssh-keygen")
+        .args(["-q", "-k", "-f"])
+        .arg(scene.path("krl"))
+        .arg(scene.path("host_key.pub"))
+        .output();
+    assert!(krl.unwrap().status.success());
+    scene.set_up(&["--host=db1", "--krl=DIR/krl"]).unwrap();
+    let copied = scene.path("out/rproxy_revoked_keys");
+    assert!(
+        scene
+            .effective()
+            .contains(&format!("revokedkeys {}\n", copied.display()))
+    );
+}
+
+#[test]
+fn what_sshd_refuses_never_becomes_a_snippet() {
+    let scene = Scene::new();
+    scene.config("NoSuchKeyword yes\n");
+    let refused = scene.set_up(&["--host=db1"]).unwrap_err().to_string();
+    assert!(refused.contains("NoSuchKeyword"), "{refused}");
+    assert!(!scene.path("out/rproxy.conf").exists());
+    let left: Vec<_> = std::fs::read_dir(scene.path("out")).unwrap().collect();
+    assert!(
+        left.iter().all(|entry| {
+            let name = entry.as_ref().unwrap().file_name();
+            !name.to_string_lossy().contains("check")
+        }),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn existing_files_are_replaced_only_when_told() {
+    let scene = Scene::new();
+    scene.set_up(&["--host=db1"]).unwrap();
+    let before = scene.snippet();
+    let refused = scene.set_up(&["--host=db1"]).unwrap_err();
+    assert!(refused.to_string().contains("already exist"), "{refused}");
+    scene.set_up(&["--host=db1", "--overwrite"]).unwrap();
+    assert_eq!(scene.snippet(), before);
+}
+
+/// Another host has keys of its own, wherever the command is run: without its configuration, those
+/// that sshd has by itself.
+#[test]
+fn this_machines_keys_are_not_another_hosts() {
+    let scene = Scene::new();
+    scene.set_up_as(&["--host=db1"], None).unwrap();
+    let snippet = scene.snippet();
+    let own = scene.path("out/ssh_host_rproxy_key");
+    let named: Vec<_> = snippet
+        .lines()
+        .filter_map(|line| line.strip_prefix("HostKey "))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "/etc/ssh/ssh_host_rsa_key",
+            "/etc/ssh/ssh_host_ecdsa_key",
+            "/etc/ssh/ssh_host_ed25519_key",
+            own.to_str().unwrap(),
+        ],
+        "{snippet}"
+    );
+}
+
+/// A copy of its configuration says which keys it has, though none of them is here.
+#[test]
+fn another_hosts_configuration_names_its_keys() {
+    let scene = Scene::new();
+    let text = "HostKey /keys/of/db1\nPort 2222\n";
+    write_whole(
+        &scene.path("of_db1"),
+        text.as_bytes(),
+        PUBLIC_FILE,
+        Replace::Allow,
+    )
+    .unwrap();
+    scene.set_up_as(&["--host=db1"], Some("of_db1")).unwrap();
+    let snippet = scene.snippet();
+    assert!(snippet.contains("HostKey /keys/of/db1\n"), "{snippet}");
+    assert_eq!(snippet.matches("HostKey ").count(), 2, "{snippet}");
+    let refused = "Port no\n";
+    write_whole(
+        &scene.path("of_db1"),
+        refused.as_bytes(),
+        PUBLIC_FILE,
+        Replace::Allow,
+    )
+    .unwrap();
+    let args = ["--host=db1", "--overwrite"];
+    let refused = scene.set_up_as(&args, Some("of_db1")).unwrap_err();
+    assert!(refused.to_string().contains("sshd refuses"), "{refused}");
+}
+
+/// Its key alone is enough: then nothing is said about keys.
+#[test]
+fn another_hosts_key_is_certified_without_its_private_half() {
+    let scene = Scene::new();
+    std::fs::remove_file(scene.path("host_key")).unwrap();
+    let args = ["--host=db1", "--public-key=DIR/host_key.pub"];
+    scene.set_up_as(&args, None).unwrap();
+    assert!(!scene.snippet().contains("HostKey "), "{}", scene.snippet());
+    assert!(scene.snippet().contains("/host_key-cert.pub\n"));
+}
+
+/// An sshd that cannot read its list lets nobody in.
+#[test]
+fn what_is_no_revocation_list_is_refused() {
+    let scene = Scene::new();
+    for bad in ["", "ssh-ed25519 AAAA somebody\n", "SSHKRL\n\0\0\0"] {
+        write_whole(
+            &scene.path("krl"),
+            bad.as_bytes(),
+            PUBLIC_FILE,
+            Replace::Allow,
+        )
+        .unwrap();
+        let refused = scene.set_up(&["--host=db1", "--krl=DIR/krl"]).unwrap_err();
+        assert!(refused.to_string().contains("revoked keys"), "{refused}");
+    }
+    assert!(!scene.path("out").exists());
+    assert!(!scene.path("state").exists());
+}
+
+#[test]
+fn what_is_signed_is_audited() {
+    let scene = Scene::new();
+    scene.set_up(&["--host=db1"]).unwrap();
+    let audit = std::fs::read_to_string(scene.path("state/audit.jsonl")).unwrap();
+    assert_eq!(audit.matches("certificate.issued").count(), 1, "{audit}");
+}

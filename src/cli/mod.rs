@@ -1,0 +1,139 @@
+//! The command line: one file per command, one printer, one door for failures.
+//!
+//! Results go to standard output, everything else to standard error (`ui`).
+
+mod auth;
+mod completions;
+mod config;
+mod explain;
+mod failure;
+mod host;
+mod logging;
+mod man;
+mod passphrase;
+mod play;
+mod recordings;
+mod serve;
+mod ui;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Diagnostic, Source};
+
+pub use failure::{Exit, Failure};
+
+/// Record SSH sessions to stock sshd, and manage the certificates around them
+#[derive(Debug, Parser)]
+#[command(
+    name = "rproxy",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The flags that every command takes.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "RPROXY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Directory for keys, recordings and logs; overrides the configuration's `data_dir`
+    #[arg(long, global = true, value_name = "DIR", env = "RPROXY_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Configured(Configured),
+    #[command(flatten)]
+    Alone(Alone),
+}
+
+/// Commands that go by the configuration.
+#[derive(Debug, Subcommand)]
+enum Configured {
+    Serve(serve::Args),
+    #[command(subcommand)]
+    Auth(auth::Command),
+    Config(config::Args),
+    Explain(explain::Args),
+    #[command(subcommand)]
+    Host(host::Command),
+    #[command(subcommand)]
+    Recordings(recordings::Command),
+    Play(play::Args),
+}
+
+/// Commands that speak of the command line alone: they work where there is no configuration, or a
+/// bad one.
+#[derive(Debug, Subcommand)]
+enum Alone {
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// What a command is given beside its own flags.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The configuration in force.
+    pub(crate) config: Config,
+    /// What is risky about it.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// Runs one command line and says how it went.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(usage) => return ui::usage(&usage),
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ui::failure(&failure),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Configured(command) => {
+            let source = Source {
+                file: cli.global.config,
+                data_dir: cli.global.data_dir,
+            };
+            let loaded = source.load()?;
+            let context = Context {
+                config: loaded.config,
+                warnings: loaded.warnings,
+            };
+            command.run(&context, source)
+        }
+        Command::Alone(Alone::Completions(args)) => args.run(),
+        Command::Alone(Alone::Man(args)) => args.run(),
+    }
+}
+
+impl Configured {
+    /// `source` is for those who read the configuration again.
+    fn run(self, context: &Context, source: Source) -> Result<(), Failure> {
+        match self {
+            Self::Serve(args) => args.run(context, source),
+            Self::Auth(command) => command.run(context),
+            Self::Config(args) => args.run(context),
+            Self::Explain(args) => args.run(context),
+            Self::Host(command) => command.run(context),
+            Self::Recordings(command) => command.run(context),
+            Self::Play(args) => args.run(context),
+        }
+    }
+}

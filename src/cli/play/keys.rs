@@ -1,0 +1,107 @@
+//! The keys of a replay.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// Space: stop, or go on.
+    Pause,
+    /// `+`, up: twice as fast.
+    Faster,
+    /// `-`, down: half as fast.
+    Slower,
+    /// Right: on to the next event.
+    Skip,
+    /// `q`, Ctrl-C: the end.
+    Quit,
+}
+
+/// Finds keys in what a terminal sends; keeps its place between bytes.
+#[derive(Debug, Default)]
+pub(super) struct KeyParser {
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    #[default]
+    Plain,
+    Escape,
+    /// After CSI or SS3.
+    Sequence,
+}
+
+impl KeyParser {
+    pub(super) fn feed(&mut self, byte: u8) -> Option<Key> {
+        let state = std::mem::take(&mut self.state);
+        match (state, byte) {
+            // Also in the middle of a sequence: these always work.
+            (_, 0x03) => Some(Key::Quit),
+            (_, 0x1B) => {
+                self.state = State::Escape;
+                None
+            }
+            (State::Escape, b'[' | b'O') => {
+                self.state = State::Sequence;
+                None
+            }
+            (State::Sequence, b'A') => Some(Key::Faster),
+            (State::Sequence, b'B') => Some(Key::Slower),
+            (State::Sequence, b'C') => Some(Key::Skip),
+            (State::Sequence, 0x20..=0x3F) => {
+                self.state = State::Sequence;
+                None
+            }
+            (State::Plain | State::Escape, b' ') => Some(Key::Pause),
+            (State::Plain | State::Escape, b'+' | b'=') => Some(Key::Faster),
+            (State::Plain | State::Escape, b'-' | b'_') => Some(Key::Slower),
+            (State::Plain | State::Escape, b'q' | b'Q') => Some(Key::Quit),
+            _ => None,
+        }
+    }
+}
+
+/// Reads keys from standard input in a thread of its own, which ends with the process: a read
+/// from a terminal cannot be called off.
+pub(super) fn listen() -> Receiver<Key> {
+    let (sender, receiver) = sync_channel(16);
+    std::thread::spawn(move || forward(io::stdin().lock(), &sender));
+    receiver
+}
+
+fn forward(mut input: impl Read, keys: &SyncSender<Key>) {
+    let mut parser = KeyParser::default();
+    let mut bytes = [0; 64];
+    while let Ok(count @ 1..) = input.read(&mut bytes) {
+        for byte in bytes.iter().take(count) {
+            if let Some(key) = parser.feed(*byte)
+                && keys.send(key).is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_also_in_pieces() {
+        let (sender, receiver) = sync_channel(64);
+        let bytes = b" +=\x1b[A-\x1b[B\x1bOC\x1b[1;5Cx\x1b[D\x1bq\x1b[\x03";
+        forward(bytes.as_slice(), &sender);
+        drop(sender);
+        let keys: Vec<Key> = receiver.iter().collect();
+        use Key::{Faster, Pause, Quit, Skip, Slower};
+        assert_eq!(
+            keys,
+            [
+                Pause, Faster, Faster, Faster, Slower, Slower, Skip, Skip, Quit, Quit
+            ]
+        );
+    }
+}

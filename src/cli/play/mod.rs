@@ -1,0 +1,139 @@
+//! `rproxy play`: replay a recording on this terminal.
+
+mod keys;
+mod pace;
+mod player;
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use super::{Context, Exit, Failure, recordings, ui};
+use crate::recording::{ExitNote, State};
+use crate::sys::tty::{self, ModeGuard};
+use pace::Pace;
+use player::{Ending, Player, Screen};
+
+/// What `--skip-idle` leaves of a silence.
+const SHORT_SILENCE: Duration = Duration::from_secs(1);
+
+/// Replay a recording
+///
+/// Keys: space stops and goes on, + and - or up and down change the speed, right skips a silence,
+/// q or Ctrl-C ends the replay. Control sequences that could act on this terminal are left out.
+/// Nothing is waited for when standard output is not a terminal.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Session id, or its beginning, or a file
+    #[arg(value_name = "ID|FILE")]
+    recording: String,
+    /// How many times faster than it was
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
+    /// Longest silence, in seconds of the session
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    idle_limit: Option<Duration>,
+    /// Shorten every silence to a second
+    #[arg(long, conflicts_with = "idle_limit")]
+    skip_idle: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(speed) if (0.01..=1000.0).contains(&speed) => Ok(speed),
+        _ => Err("expected a number from 0.01 to 1000".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a number of seconds".to_owned())
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let mut reader = recordings::open(context, &self.recording)?;
+        let played = self.play(&mut reader);
+        // By now the terminal is as it was: what follows can be read.
+        match played {
+            Ok(Ending::Played(exit)) => {
+                self.tell_end(reader.state(), exit.as_ref());
+                Ok(())
+            }
+            Ok(Ending::Quit) => Err(Failure::new(Exit::Interrupted, "the replay was ended")),
+            Err(player::PlayError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(())
+            }
+            Err(error) => Err(
+                Failure::new(Exit::Failed, "cannot play the recording to its end").because(error),
+            ),
+        }
+    }
+
+    fn play(
+        &self,
+        reader: &mut crate::recording::Reader<impl io::Read>,
+    ) -> Result<Ending, player::PlayError> {
+        let (stdin, stdout) = (io::stdin(), io::stdout());
+        let is_watched = stdout.is_terminal();
+        let has_keys = is_watched && stdin.is_terminal();
+        let modes = if has_keys {
+            Some(ModeGuard::raw(&stdin)?)
+        } else if is_watched {
+            Some(ModeGuard::plain_output(&stdout)?)
+        } else {
+            None
+        };
+        let screen = Screen {
+            size: tty::size(&stdout).filter(|_| is_watched),
+            is_watched,
+        };
+        let pace = is_watched.then(|| {
+            let short = self.skip_idle.then_some(SHORT_SILENCE);
+            let keys = has_keys.then(keys::listen);
+            Pace::new(self.speed, self.idle_limit.or(short), keys)
+        });
+        let mut player = Player::new(stdout.lock(), screen, pace, reader.header());
+        let played = player.play(reader);
+        let restored = player.restore();
+        drop(modes);
+        let ending = played?;
+        restored?;
+        if let Some((cols, rows)) = player.outgrown() {
+            ui::note(&format!(
+                "rproxy: the session's terminal was {cols}x{rows}, larger than this one: \
+                 what did not fit was shown in the wrong place"
+            ));
+        }
+        Ok(ending)
+    }
+
+    fn tell_end(&self, state: &State, exit: Option<&ExitNote>) {
+        if *state == State::Truncated {
+            ui::note(
+                "rproxy: the recording has no end: it is still being written, or its writer was \
+                 killed",
+            );
+        }
+        if !io::stdout().is_terminal() {
+            return;
+        }
+        match exit {
+            Some(ExitNote::Status(status)) => {
+                ui::note(&format!(
+                    "rproxy: the session ended with exit status {status}"
+                ));
+            }
+            Some(ExitNote::Signal(signal)) => {
+                let name: String = signal
+                    .name
+                    .chars()
+                    .filter(char::is_ascii_alphanumeric)
+                    .collect();
+                ui::note(&format!("rproxy: the session was ended by signal {name}"));
+            }
+            Some(ExitNote::Unknown) | None => {}
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Which recording `ID|FILE` means.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use crate::cli::{Context, Exit, Failure};
+use crate::recording::{FILE_SUFFIX, Reader, listing};
+
+/// How many candidates an ambiguous id lists.
+const MAX_CANDIDATES: usize = 5;
+
+/// Opens the recording that the user named: a file, or the beginning of an id.
+pub(in crate::cli) fn open(
+    context: &Context,
+    name: &str,
+) -> Result<Reader<BufReader<File>>, Failure> {
+    let path = locate(&super::directory(context), name)?;
+    let failed = || Failure::new(Exit::Failed, format!("cannot read {}", path.display()));
+    let file = File::open(&path).map_err(|error| failed().because(error))?;
+    Reader::open(BufReader::new(file)).map_err(|error| failed().because(error))
+}
+
+fn locate(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
+    if name.contains('/') || name.ends_with(FILE_SUFFIX) {
+        return Ok(PathBuf::from(name));
+    }
+    let found = if name.is_empty() {
+        Vec::new()
+    } else {
+        listing::find(directory, name).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot look for the recording").because(error)
+        })?
+    };
+    match found.as_slice() {
+        [path] => Ok(path.clone()),
+        [] if Path::new(name).is_file() => Ok(PathBuf::from(name)),
+        [] => Err(Failure::new(
+            Exit::Failed,
+            format!("no recording has an id that begins with {name:?}"),
+        )
+        .hint("`rproxy recordings ls` lists them; a file is named by its path")),
+        many => Err(ambiguous(name, many)),
+    }
+}
+
+fn ambiguous(name: &str, found: &[PathBuf]) -> Failure {
+    let message = format!(
+        "{} recordings have an id that begins with {name:?}",
+        found.len()
+    );
+    found
+        .iter()
+        .take(MAX_CANDIDATES)
+        .filter_map(|path| path.file_name()?.to_str()?.strip_suffix(FILE_SUFFIX))
+        .fold(Failure::new(Exit::Failed, message), |failure, id| {
+            failure.hint(format!("one is {id}"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fs;
+
+    #[test]
+    fn an_id_may_be_shortened_while_it_is_unique() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["0192aa", "0192ab", "0193"] {
+            let path = directory.path().join(format!("{name}{FILE_SUFFIX}"));
+            fs::create_new(&path, fs::PRIVATE_FILE).unwrap();
+        }
+        let locate = |name| locate(directory.path(), name);
+        assert!(locate("0193").unwrap().ends_with("0193.cast.zst"));
+        let ambiguous = locate("0192a").unwrap_err();
+        assert!(
+            ambiguous.to_string().contains("2 recordings"),
+            "{ambiguous}"
+        );
+        assert!(
+            ambiguous.to_string().contains("one is 0192ab"),
+            "{ambiguous}"
+        );
+        for missing in ["", "04"] {
+            assert_eq!(locate(missing).unwrap_err().exit(), Exit::Failed);
+        }
+        assert_eq!(locate("./x").unwrap(), PathBuf::from("./x"));
+        assert_eq!(locate("x.cast.zst").unwrap(), PathBuf::from("x.cast.zst"));
+    }
+}

@@ -1,0 +1,32 @@
+//! `rproxy recordings`: list and export recordings.
+
+mod export;
+mod locate;
+mod ls;
+
+use std::path::PathBuf;
+
+use super::{Context, Failure};
+
+pub(super) use locate::open;
+
+/// List and export recordings
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Ls(ls::Args),
+    Export(export::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Ls(args) => args.run(context),
+            Self::Export(args) => args.run(context),
+        }
+    }
+}
+
+/// Where the recordings are.
+fn directory(context: &Context) -> PathBuf {
+    context.config.data_dir.join("recordings")
+}

@@ -1,0 +1,133 @@
+//! Everything that a command prints goes through here: results to standard output, the rest to
+//! standard error. A reader who closes the pipe early ends the command quietly.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use super::failure::{Exit, Failure};
+
+/// Prints a result to standard output.
+///
+/// # Errors
+/// When standard output cannot be written; a closed pipe is not an error.
+pub(crate) fn result(text: &str) -> Result<(), Failure> {
+    result_bytes(text.as_bytes())
+}
+
+/// Prints a result that is not text.
+///
+/// # Errors
+/// As [`result`].
+pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, "cannot write to standard output").because(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells the user something on standard error. There is nobody to tell when that fails.
+pub(crate) fn note(text: &str) {
+    let _nobody_to_tell = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A progress bar on standard error, for so many steps; nothing where that is no terminal.
+///
+/// It is gone when it is dropped, so that what is printed next stands on a clean line.
+pub(crate) struct Progress(indicatif::ProgressBar);
+
+impl Progress {
+    /// Shows the bar. `doing` says what takes the time, as in "signing".
+    pub(crate) fn start(steps: usize, doing: &'static str) -> Self {
+        let bar = if io::stderr().is_terminal() {
+            indicatif::ProgressBar::new(steps as u64)
+        } else {
+            indicatif::ProgressBar::hidden()
+        };
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        bar.set_message(doing);
+        Self(bar)
+    }
+
+    /// One step is done.
+    pub(crate) fn step(&self) {
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Asks a question on the terminal; without a terminal the answer is no.
+///
+/// The answer is a line, not a key: the prompt for keys hides the cursor, and Ctrl-C, which ends
+/// the process here, would leave it hidden.
+///
+/// # Errors
+/// When the terminal goes away.
+pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Ok(false);
+    }
+    let asked = dialoguer::Input::<String>::new()
+        .with_prompt(format!("{question} [y/N]"))
+        .allow_empty(true)
+        .interact_text();
+    match asked {
+        Ok(answer) => Ok(matches!(
+            answer.trim().to_ascii_lowercase().as_str(),
+            "y" | "yes"
+        )),
+        Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            Err(Failure::new(Exit::Interrupted, "interrupted"))
+        }
+        Err(dialoguer::Error::IO(error)) => {
+            Err(Failure::new(Exit::Failed, "cannot ask on the terminal").because(error))
+        }
+    }
+}
+
+/// Columns as wide as their widest cell; the last one is not padded.
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Prints a failure and gives its exit code.
+pub(crate) fn failure(failure: &Failure) -> ExitCode {
+    if !failure.is_told() {
+        note(&failure.to_string());
+    }
+    ExitCode::from(failure.exit() as u8)
+}
+
+/// Prints clap's verdict: help and version to standard output, mistakes to standard error.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let _nobody_to_tell = error.print();
+    if error.use_stderr() {
+        ExitCode::from(Exit::Usage as u8)
+    } else {
+        ExitCode::SUCCESS
+    }
+}

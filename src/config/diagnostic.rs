@@ -1,0 +1,248 @@
+//! What is wrong or risky in a configuration file, with the line that says so.
+
+use std::fmt;
+
+use super::yaml::Place;
+
+/// Most characters of a line that are shown; the rest of it does not help.
+const MAX_EXCERPT: usize = 160;
+/// Indentation of the line that is shown.
+const INDENT: &str = "    ";
+
+/// How much a diagnostic matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, but somebody should know.
+    Warning,
+}
+
+/// One thing that is wrong or risky, and where: `FILE:LINE:COLUMN: KEY: MESSAGE`, then the line
+/// with a caret under the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    severity: Severity,
+    file: String,
+    place: Option<Place>,
+    key: String,
+    message: String,
+    excerpt: Option<String>,
+}
+
+impl Diagnostic {
+    /// How much it matters.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// The path of the key, as in `proxy_service.listen_addr`; empty for the file as a whole.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What is wrong and what was expected.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Line and column, both from 1; `None` for the file as a whole.
+    #[must_use]
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.place.map(|place| (place.line, place.column))
+    }
+
+    /// The first line alone.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let mut line = self.file.clone();
+        if let Some((row, column)) = self.position() {
+            line.push_str(&format!(":{row}:{column}"));
+        }
+        if self.severity == Severity::Warning {
+            line.push_str(": warning");
+        }
+        if !self.key.is_empty() {
+            line.push_str(&format!(": {}", self.key));
+        }
+        format!("{line}: {}", self.message)
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())?;
+        match &self.excerpt {
+            Some(excerpt) => write!(f, "\n{excerpt}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything found in one file, in the order of its lines.
+#[derive(Debug)]
+pub(super) struct Findings<'f> {
+    file: String,
+    lines: Vec<&'f str>,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl<'f> Findings<'f> {
+    pub(super) fn new(file: impl Into<String>, text: &'f str) -> Self {
+        Self {
+            file: file.into(),
+            lines: text.lines().collect(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Notes something that makes the file unusable.
+    pub(super) fn error(&mut self, place: Option<Place>, key: &str, message: impl Into<String>) {
+        let found = self.diagnostic(Severity::Error, place, key, message.into());
+        self.errors.push(found);
+    }
+
+    /// Notes something legal but risky.
+    pub(super) fn warning(&mut self, place: Option<Place>, key: &str, message: impl Into<String>) {
+        let found = self.diagnostic(Severity::Warning, place, key, message.into());
+        self.warnings.push(found);
+    }
+
+    /// Errors and warnings, each sorted by place.
+    pub(super) fn into_parts(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        self.errors.sort_by_key(Diagnostic::position);
+        self.warnings.sort_by_key(Diagnostic::position);
+        (self.errors, self.warnings)
+    }
+
+    fn diagnostic(
+        &self,
+        severity: Severity,
+        place: Option<Place>,
+        key: &str,
+        message: String,
+    ) -> Diagnostic {
+        let line = place.and_then(|place| self.lines.get(place.line - 1).map(|line| (place, line)));
+        Diagnostic {
+            severity,
+            file: self.file.clone(),
+            place,
+            key: key.to_owned(),
+            message,
+            excerpt: line.map(|(place, line)| excerpt(place, line)),
+        }
+    }
+}
+
+/// The line and its caret. Control characters are replaced one for one: a configuration file must
+/// not drive the terminal, and the caret must stay under its value.
+fn excerpt(place: Place, line: &str) -> String {
+    let before = place.column - 1;
+    let width = width(place, line);
+    // Where the value begins far to the right, the line is cut on its left.
+    let skipped = if before + width > MAX_EXCERPT {
+        before.saturating_sub(MAX_EXCERPT / 4)
+    } else {
+        0
+    };
+    let shown: String = line
+        .chars()
+        .skip(skipped)
+        .take(MAX_EXCERPT)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let (left, right) = match skipped {
+        0 => ("", ""),
+        _ => ("… ", "  "),
+    };
+    let blank = " ".repeat(before - skipped);
+    let tildes = "~".repeat((width - 1).min(MAX_EXCERPT));
+    let shown = shown.trim_end();
+    format!("{INDENT}{left}{shown}\n{INDENT}{right}{blank}^{tildes}")
+}
+
+/// How many characters the value itself covers, without what follows its closing quote.
+fn width(place: Place, line: &str) -> usize {
+    let value: String = line
+        .chars()
+        .skip(place.column - 1)
+        .take(place.width)
+        .collect();
+    let value = match value.chars().next() {
+        Some(quote @ ('"' | '\'')) => value.rfind(quote).and_then(|end| value.get(..=end)),
+        _ => None,
+    }
+    .unwrap_or(&value);
+    value.trim_end().chars().count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(line: usize, column: usize, width: usize) -> Option<Place> {
+        Some(Place {
+            line,
+            column,
+            width,
+        })
+    }
+
+    #[test]
+    fn the_caret_stands_under_the_value() {
+        let mut findings = Findings::new("f.yaml", "a: 1\n\tkey: välue\n");
+        findings.error(place(2, 7, 5), "a.key", "expected a list");
+        let (errors, _) = findings.into_parts();
+        assert_eq!(
+            errors[0].to_string(),
+            "f.yaml:2:7: a.key: expected a list\n     key: välue\n          ^~~~~"
+        );
+    }
+
+    #[test]
+    fn the_caret_ends_with_the_value() {
+        for (text, covered, carets) in [
+            ("k: 'x'   # c", 9, "^~~"),
+            ("k: xy  ", 4, "^~"),
+            ("k:", 1, "^"),
+        ] {
+            let mut findings = Findings::new("f", text);
+            findings.error(place(1, 4, covered), "k", "bad");
+            let shown = findings.into_parts().0.remove(0).to_string();
+            assert_eq!(shown.lines().last().map(str::trim), Some(carets), "{text}");
+        }
+    }
+
+    #[test]
+    fn findings_are_sorted_by_place() {
+        let mut findings = Findings::new("f", "a\nb\n");
+        findings.warning(place(2, 1, 1), "b", "second");
+        findings.warning(place(1, 1, 1), "a", "first");
+        findings.warning(None, "", "the file");
+        let (errors, warnings) = findings.into_parts();
+        assert!(errors.is_empty());
+        let messages: Vec<_> = warnings.iter().map(Diagnostic::message).collect();
+        assert_eq!(messages, ["the file", "first", "second"]);
+        assert_eq!(warnings[0].to_string(), "f: warning: the file");
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_cannot_drive_the_terminal() {
+        let text = format!("{}\u{1b}[31mvalue{}", "x".repeat(500), "y".repeat(500));
+        let mut findings = Findings::new("f", &text);
+        findings.error(place(1, 506, 5), "k", "bad");
+        let (errors, _) = findings.into_parts();
+        let shown = errors[0].to_string();
+        assert!(!shown.contains('\u{1b}'));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[1].chars().count() < 200);
+        let caret = lines[2].chars().position(|c| c == '^').unwrap();
+        let under: String = lines[1].chars().skip(caret).take(5).collect();
+        assert_eq!(under, "value");
+    }
+}

@@ -1,0 +1,127 @@
+//! The keys of `roles` and `users`.
+
+use super::{DURATION, Fallback, Form, Key, PERMIT_KEYS};
+
+/// `roles[].name`.
+pub const ROLE_NAME: Key = Key {
+    name: "name",
+    form: Form::Text("a name"),
+    default: Fallback::Required,
+    doc: "What users[].roles calls the role.",
+};
+
+/// `roles[].allow`.
+pub const ALLOW: Key = Key {
+    name: "allow",
+    form: Form::Sections(RULE_KEYS),
+    default: Fallback::Nothing,
+    doc: "Where the users of the role may go. A rule matches where everything that it names does; \
+          one rule that matches is enough. A role without this key allows nothing, and what else \
+          is in it holds wherever its users go.",
+};
+
+/// `roles[].deny`.
+pub const DENY: Key = Key {
+    name: "deny",
+    form: Form::Sections(RULE_KEYS),
+    default: Fallback::Nothing,
+    doc: "Where the users of the role may not go, whatever allows it: rules as in allow.",
+};
+
+/// `roles[].may_connect_from`.
+pub const MAY_CONNECT_FROM: Key = Key {
+    name: "may_connect_from",
+    form: Form::Texts("a network, as in 203.0.113.10/32 or 2001:db8::/64"),
+    default: Fallback::Nothing,
+    doc: "From which addresses clients may come to where the role applies. Without the key, from \
+          any.",
+};
+
+/// `roles[].max_ttl`.
+pub const MAX_TTL: Key = Key {
+    name: "max_ttl",
+    form: DURATION,
+    default: Fallback::Nothing,
+    doc: "How long user certificates may live: auth sign makes no longer ones for the users of the \
+          role, and the proxy takes no longer ones to where it applies.",
+};
+
+/// `roles[].permit`.
+pub const ROLE_PERMIT: Key = Key {
+    name: "permit",
+    form: Form::Section(PERMIT_KEYS),
+    default: Fallback::Nothing,
+    doc: "What a connection may carry to where the role applies: the keys that are given here stand \
+          in place of those of the section permit. Where several roles give one, all of them must \
+          allow it.",
+};
+
+/// `roles[].allow[].logins`.
+pub const RULE_LOGINS: Key = Key {
+    name: "logins",
+    form: Form::Texts("the name of an account, which may have \"*\" and \"?\" in it"),
+    default: Fallback::Nothing,
+    doc: "Accounts on the hosts. Upper and lower case differ. Without the key, all that the \
+          certificate names.",
+};
+
+/// `roles[].allow[].nodes`.
+pub const RULE_NODES: Key = Key {
+    name: "nodes",
+    form: Form::Texts("the name of a node, which may have \"*\" and \"?\" in it"),
+    default: Fallback::Nothing,
+    doc: "Names in the inventory; of hosts that are not there, the name or the address that the \
+          user asks for. Without the key, all of them.",
+};
+
+/// `roles[].allow[].labels`.
+pub const RULE_LABELS: Key = Key {
+    name: "labels",
+    form: Form::Labels,
+    default: Fallback::Nothing,
+    doc: "Labels that the node must carry, all of them; values may have \"*\" and \"?\" in them. \
+          Hosts that are not in the inventory have none.",
+};
+
+/// `users[].name`.
+pub const USER_NAME: Key = Key {
+    name: "name",
+    form: Form::Text("the key id of a certificate, which may have \"*\" and \"?\" in it"),
+    default: Fallback::Required,
+    doc: "Whose certificate it is: the key id, as given to auth sign --user. Upper and lower case \
+          differ. Whoever is matched more than once has the roles of all matches.",
+};
+
+/// `users[].roles`.
+pub const USER_ROLES: Key = Key {
+    name: "roles",
+    form: Form::Texts("the name of a role"),
+    default: Fallback::Required,
+    doc: "The roles that these users have.",
+};
+
+/// The keys of a rule.
+const RULE_KEYS: &[Key] = &[RULE_LOGINS, RULE_NODES, RULE_LABELS];
+
+/// `roles`.
+pub const ROLES: Key = Key {
+    name: "roles",
+    form: Form::Sections(&[
+        ROLE_NAME,
+        ALLOW,
+        DENY,
+        MAY_CONNECT_FROM,
+        MAX_TTL,
+        ROLE_PERMIT,
+    ]),
+    default: Fallback::Nothing,
+    doc: "Who may go where. Without any roles, everything that a certificate allows is allowed.",
+};
+
+/// `users`.
+pub const USERS: Key = Key {
+    name: "users",
+    form: Form::Sections(&[USER_NAME, USER_ROLES]),
+    default: Fallback::Nothing,
+    doc: "Who has which roles. Where there are roles, whoever has none may go nowhere.",
+};

@@ -1,0 +1,156 @@
+//! Keeps the running proxy's revocations up to date with the file that `rproxy auth revoke` writes.
+//!
+//! The file is looked at several times a second: that works on every file system, and misses
+//! nothing. What was revoked once stays revoked, whatever becomes of the file.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::ca::{CaError, RevocationLog, Revocations};
+
+/// How often the file is looked at: a revocation is to be enforced within a second.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// What tells one state of the file from another; it grows with every revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    inode: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// `None` where there is no file.
+    fn of(log: &RevocationLog) -> Option<Self> {
+        let metadata = std::fs::metadata(log.path()).ok()?;
+        Some(Self {
+            length: metadata.len(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+/// Looks at the file.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    log: RevocationLog,
+    stamp: Option<Stamp>,
+    sender: watch::Sender<Arc<Revocations>>,
+}
+
+impl Watcher {
+    /// Reads the file; the receiver gets what it has, now and later.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read: better no proxy than one that lets revoked
+    /// certificates in.
+    pub(super) fn start(
+        log: RevocationLog,
+    ) -> Result<(Self, watch::Receiver<Arc<Revocations>>), CaError> {
+        // The stamp first: what is written in between is read twice, not never.
+        let stamp = Stamp::of(&log);
+        let found = log.read()?;
+        complain(&log, &found);
+        let (sender, receiver) = watch::channel(Arc::new(found));
+        let watcher = Self { log, stamp, sender };
+        Ok((watcher, receiver))
+    }
+
+    /// Looks for as long as anybody wants to know.
+    pub(super) async fn run(mut self) {
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.sender.is_closed() {
+            ticks.tick().await;
+            let stamp = Stamp::of(&self.log);
+            if stamp != self.stamp {
+                self.stamp = stamp;
+                self.read().await;
+            }
+        }
+    }
+
+    async fn read(&self) {
+        let log = self.log.clone();
+        // A long file takes its time, and clients wait to be accepted.
+        let found = match tokio::task::spawn_blocking(move || log.read()).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                return tracing::error!(error, "cannot read the revocations; those known stand");
+            }
+            Err(error) => {
+                return tracing::error!(%error, "cannot read the revocations; those known stand");
+            }
+        };
+        let mut known = Revocations::clone(&self.sender.borrow());
+        let (before, version) = (known.list().version, found.list().version);
+        if version < before {
+            tracing::warn!(
+                before,
+                version,
+                "revocations were removed; those known stand"
+            );
+        }
+        if known.adopt(&found) {
+            tracing::info!(version, "more certificates are revoked");
+            complain(&self.log, &found);
+            self.sender.send_replace(Arc::new(known));
+        }
+    }
+}
+
+fn complain(log: &RevocationLog, found: &Revocations) {
+    if found.unreadable() > 0 {
+        let (file, lines) = (log.path().display(), found.unreadable());
+        tracing::warn!(%file, lines, "lines that are no revocations are passed over");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::Revoked;
+    use crate::sys::clock::Clock;
+
+    fn revoke(log: &RevocationLog, key_id: &str) {
+        let key_id = key_id.to_owned();
+        log.revoke(vec![Revoked::KeyId { key_id }], "root", None)
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn revocations_arrive_within_a_second_and_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = RevocationLog::new(&directory.path().join("state"), Clock::System);
+        let (watcher, mut receiver) = Watcher::start(log.clone()).unwrap();
+        let watching = tokio::spawn(watcher.run());
+        for (count, key_id) in [(1, "alice"), (2, "bob"), (3, "carol")] {
+            if key_id == "carol" {
+                std::fs::remove_file(log.path()).unwrap();
+                tokio::time::sleep(2 * PERIOD).await;
+            }
+            revoke(&log, key_id);
+            tokio::time::timeout(Duration::from_secs(1), receiver.changed())
+                .await
+                .expect("within a second")
+                .unwrap();
+            assert_eq!(receiver.borrow_and_update().records().len(), count);
+        }
+        drop(receiver);
+        watching.await.unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_the_proxy_from_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("revoked.jsonl")).unwrap();
+        let log = RevocationLog::new(directory.path(), Clock::System);
+        assert!(Watcher::start(log).is_err());
+    }
+}

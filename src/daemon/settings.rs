@@ -1,0 +1,71 @@
+//! The configuration as the rooms below know it.
+
+use super::ServeError;
+use crate::cert::{SourceAddressError, SourceAddresses};
+use crate::config::{Config, RecordingMode, SessionRecording};
+use crate::model::{NameError, Principal};
+use crate::nodes::Inventory;
+use crate::recording::Options;
+use crate::session::{Policy, Recording};
+use crate::ssh::{Settings, TimeLimits};
+
+/// What a running proxy can take over from a configuration.
+///
+/// # Errors
+/// When its values contradict each other.
+pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
+    let policy = match (config.auth.session_recording, config.recording.mode) {
+        (SessionRecording::Off, _) => Policy::Off,
+        (SessionRecording::Proxy, RecordingMode::Strict) => Policy::Strict,
+        (SessionRecording::Proxy, RecordingMode::BestEffort) => Policy::BestEffort,
+    };
+    Ok(Settings {
+        policy: config.policy(),
+        inventory: Inventory::new(config.cluster_name.clone(), config.nodes.clone())?,
+        recording: Recording {
+            directory: config.data_dir.join("recordings"),
+            policy,
+            options: Options {
+                pty_input: config.recording.pty_input,
+            },
+        },
+        checks_host_keys: config.auth.proxy_checks_host_keys,
+        listener_names: listener_names(config)?,
+        egress: egress(config)?,
+        login_grace: config.proxy.login_grace_time,
+        connect_timeout: config.upstream.connect_timeout,
+        time: TimeLimits {
+            idle: config.proxy.client_idle_timeout,
+            ends_with_certificate: config.proxy.disconnect_expired_cert,
+            keep_alive_interval: config.proxy.keep_alive_interval,
+            keep_alive_count_max: config.proxy.keep_alive_count_max,
+        },
+    })
+}
+
+/// The networks of `egress_addrs`; none without the key.
+fn egress(config: &Config) -> Result<Option<SourceAddresses>, SourceAddressError> {
+    let networks = &config.proxy.egress_addrs;
+    (!networks.is_empty())
+        .then(|| networks.join(",").parse())
+        .transpose()
+}
+
+/// The host of `public_addr`, the cluster's name, the machine's name.
+fn listener_names(config: &Config) -> Result<Vec<Principal>, NameError> {
+    let mut names = vec![config.cluster_name.as_str().parse()?];
+    if let Some((host, _port)) = &config.proxy.public_addr {
+        names.push(host.parse()?);
+    }
+    let uname = rustix::system::uname();
+    // A machine without a usable name is reached under the others.
+    names.extend(
+        uname
+            .nodename()
+            .to_str()
+            .ok()
+            .and_then(|name| name.parse().ok()),
+    );
+    names.push("localhost".parse()?);
+    Ok(names)
+}

@@ -1,0 +1,40 @@
+//! `rproxy`: an OpenSSH companion, a recording proxy and certificate tool.
+//!
+//! The rooms, floor by floor; a room may use only what is below it (`ARCHITECTURE.md`).
+
+// floor 0: nouns and the operating system
+pub mod model;
+pub mod sys;
+
+// floor 1: rules; pure, deterministic, fuzzable
+pub mod access;
+pub mod agent;
+pub mod cert;
+pub mod openssh;
+pub mod recording;
+pub mod relay;
+pub mod wire;
+
+// floor 2: doors to one foreign system each
+pub mod audit;
+pub mod dns;
+
+// floor 3: authorities with durable state
+pub mod ca;
+pub mod nodes;
+
+// floor 4: the live session
+pub mod session;
+
+// floor 5: SSH over sockets
+pub mod ssh;
+
+// floor 6: what is not SSH
+pub mod web;
+
+// floor 7: assembly
+pub mod config;
+pub mod daemon;
+
+// top: the command line
+pub mod cli;

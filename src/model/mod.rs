@@ -1,0 +1,17 @@
+//! The nouns that every room speaks: names, ids, targets, labels.
+//!
+//! Values only: no I/O, no async, no clock. Every string with a grammar is a type here, parsed once.
+
+mod chain;
+mod duration;
+mod id;
+mod label;
+mod name;
+mod target;
+
+pub use chain::chain;
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use id::{ConnectionId, Serial, SessionId};
+pub use label::{Label, LabelError};
+pub use name::{ClusterName, Login, NameError, Principal};
+pub use target::{HostName, Target, TargetError};

@@ -1,0 +1,397 @@
+//! The static inventory: by name, then by label, and never a guess between two.
+
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+use crate::access::Place;
+use crate::model::{ClusterName, HostName, Label, Target};
+
+use super::{DEFAULT_PORT, Node};
+
+/// Why a list of nodes is not an inventory.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InventoryError {
+    /// Two nodes have the same name.
+    #[error("two nodes have the name {0:?}")]
+    Duplicate(String),
+}
+
+/// Why the inventory has no single answer for a target.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ResolveError {
+    /// No node has this name or label; for names and addresses, DNS is next.
+    #[error("{0} is not in the inventory")]
+    NotFound(String),
+    /// Several nodes carry the label.
+    #[error("{label} is carried by more than one node: {}", candidates.join(", "))]
+    Ambiguous {
+        /// The label that was asked for.
+        label: String,
+        /// The names of all nodes that carry it, sorted.
+        candidates: Vec<String>,
+    },
+    /// The node is known, and what listens on the other port is none of its business.
+    #[error("port {port} of {name} is not in the inventory, only its own port is")]
+    Port {
+        /// The node's name.
+        name: String,
+        /// The port that was asked for.
+        port: u16,
+    },
+    /// The target names a cluster that is not this one.
+    #[error("{0} is another cluster")]
+    Cluster(ClusterName),
+}
+
+/// Where a target leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// The node; `None` where the target is not in the inventory, so that only [`super::may_dial`]
+    /// stands between the client and the address.
+    pub node: Option<Node>,
+    /// The host to dial: an address, or a name for DNS.
+    pub host: String,
+    /// The port to dial.
+    pub port: u16,
+    /// The names of which the host's certificate must carry one: what was asked for, then the
+    /// inventory's name, in lower case. A label is no name.
+    pub names: Vec<String>,
+}
+
+impl Match {
+    /// What to dial for a target outside the inventory; port 22 where it leaves the port open.
+    /// `None` for labels: only the inventory knows those.
+    #[must_use]
+    pub fn outside(target: &Target) -> Option<Self> {
+        let host = match &target.host {
+            HostName::Label(_) => return None,
+            host => host.to_string(),
+        };
+        Some(Self {
+            node: None,
+            names: vec![host.clone()],
+            host,
+            port: target.port.unwrap_or(DEFAULT_PORT),
+        })
+    }
+}
+
+/// All nodes that the configuration lists.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    cluster: ClusterName,
+    nodes: Vec<Node>,
+}
+
+impl Inventory {
+    /// The inventory of a cluster, sorted by name.
+    ///
+    /// # Errors
+    /// When two nodes have the same name; upper and lower case are the same.
+    pub fn new(cluster: ClusterName, mut nodes: Vec<Node>) -> Result<Self, InventoryError> {
+        for node in &mut nodes {
+            node.name.make_ascii_lowercase();
+        }
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        let twice = nodes.windows(2).find_map(|pair| match pair {
+            [a, b] if a.name == b.name => Some(a.name.clone()),
+            _ => None,
+        });
+        match twice {
+            Some(name) => Err(InventoryError::Duplicate(name)),
+            None => Ok(Self { cluster, nodes }),
+        }
+    }
+
+    /// All nodes, sorted by name.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Finds the one node that a target means: by its name, by its name with the cluster's name
+    /// behind it, by a label that no other node carries, or by the very address and port that it is dialled at.
+    ///
+    /// A node's own port stands when the target leaves the port open, asks for 22, or for that very
+    /// port; any other is refused.
+    ///
+    /// # Errors
+    /// [`ResolveError::NotFound`] means that [`Match::outside`] and DNS are next; all others are
+    /// final.
+    pub fn resolve(&self, target: &Target) -> Result<Match, ResolveError> {
+        if let Some(other) = target.cluster.as_ref().filter(|name| !self.is_here(name)) {
+            return Err(ResolveError::Cluster(other.clone()));
+        }
+        let node = match self.candidates(target).as_slice() {
+            [] => return Err(ResolveError::NotFound(target.host.to_string())),
+            [node] => *node,
+            several => {
+                return Err(ResolveError::Ambiguous {
+                    label: target.host.to_string(),
+                    candidates: several.iter().map(|node| node.name.clone()).collect(),
+                });
+            }
+        };
+        match target.port {
+            None | Some(DEFAULT_PORT) => {}
+            Some(port) if port == node.port => {}
+            Some(port) => {
+                let name = node.name.clone();
+                return Err(ResolveError::Port { name, port });
+            }
+        }
+        let mut names = match &target.host {
+            HostName::Label(_) => Vec::new(),
+            host => vec![host.to_string()],
+        };
+        if !names.contains(&node.name) {
+            names.push(node.name.clone());
+        }
+        Ok(Match {
+            host: node.host.clone(),
+            port: node.port,
+            node: Some(node.clone()),
+            names,
+        })
+    }
+
+    /// The node of exactly this name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        let found = self
+            .nodes
+            .binary_search_by(|node| node.name.as_str().cmp(name));
+        self.nodes.get(found.ok()?)
+    }
+
+    /// What the policy has to allow for a target: the node that it means, each of the nodes that carry
+    /// the label, or the very name or address. At least one; whether it can be reached, nobody has
+    /// looked.
+    #[must_use]
+    pub fn places(&self, target: &Target) -> Vec<Place> {
+        let mut places: Vec<Place> = self.candidates(target).into_iter().map(place).collect();
+        if places.is_empty() {
+            places.push(unlisted(target));
+        }
+        places
+    }
+
+    /// The place of a target that [`Inventory::resolve`] has one answer for, or none.
+    #[must_use]
+    pub fn place(&self, target: &Target) -> Place {
+        match self.candidates(target).first() {
+            Some(node) => place(node),
+            None => unlisted(target),
+        }
+    }
+
+    /// The place of this name as the inventory has it now.
+    #[must_use]
+    pub fn place_named(&self, name: &str) -> Place {
+        match self.node(name) {
+            Some(node) => place(node),
+            None => Place {
+                name: name.to_owned(),
+                labels: Vec::new(),
+            },
+        }
+    }
+
+    /// The place that is dialled at exactly this address, where the inventory lists it.
+    #[must_use]
+    pub fn place_at(&self, address: SocketAddr) -> Option<Place> {
+        self.by_address(address.ip(), Some(address.port()))
+            .map(place)
+    }
+
+    /// All nodes that a target may mean; several only for a label.
+    fn candidates(&self, target: &Target) -> Vec<&Node> {
+        match &target.host {
+            HostName::Name(name) => self.by_name(name).into_iter().collect(),
+            HostName::Address(address) => {
+                self.by_address(*address, target.port).into_iter().collect()
+            }
+            HostName::Label(label) => {
+                let carries = |node: &&Node| node.labels.iter().any(|own| is_same(own, label));
+                self.nodes.iter().filter(carries).collect()
+            }
+        }
+    }
+
+    fn is_here(&self, cluster: &ClusterName) -> bool {
+        self.cluster.as_str().eq_ignore_ascii_case(cluster.as_str())
+    }
+
+    fn by_name(&self, name: &str) -> Option<&Node> {
+        let cluster = self.cluster.as_str().to_ascii_lowercase();
+        self.node(name)
+            .or_else(|| self.node(name.strip_suffix(&cluster)?.strip_suffix('.')?))
+    }
+
+    /// The node that is dialled at exactly this address and port: several may share an address.
+    fn by_address(&self, address: IpAddr, port: Option<u16>) -> Option<&Node> {
+        let address = address.to_canonical().to_string();
+        let port = port.unwrap_or(DEFAULT_PORT);
+        self.nodes
+            .iter()
+            .find(|node| node.host == address && node.port == port)
+    }
+}
+
+/// Whether a target's label is a node's: ssh folds the case of the host that it hands to a
+/// ProxyCommand.
+fn is_same(own: &Label, asked: &Label) -> bool {
+    own.key.eq_ignore_ascii_case(&asked.key) && own.value.eq_ignore_ascii_case(&asked.value)
+}
+
+fn place(node: &Node) -> Place {
+    Place {
+        name: node.name.clone(),
+        labels: node.labels.clone(),
+    }
+}
+
+/// The place of a target that the inventory does not have. An IPv4 address in IPv6 clothes goes by its
+/// own name.
+fn unlisted(target: &Target) -> Place {
+    let name = match &target.host {
+        HostName::Address(address) => address.to_canonical().to_string(),
+        host @ (HostName::Name(_) | HostName::Label(_)) => host.to_string(),
+    };
+    Place {
+        name: name.to_ascii_lowercase(),
+        labels: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, host: &str, port: u16, labels: &[&str]) -> Node {
+        Node {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            port,
+            labels: labels.iter().map(|label| label.parse().unwrap()).collect(),
+            legacy: Vec::new(),
+        }
+    }
+
+    fn inventory() -> Inventory {
+        let nodes = vec![
+            node("web1", "127.0.0.1", 2201, &["env=prod", "role=web"]),
+            node("DB1", "10.0.0.5", 22, &["env=prod", "role=db"]),
+            node("web2", "127.0.0.1", 2202, &["env=test", "role=web"]),
+        ];
+        Inventory::new("example.com".parse().unwrap(), nodes).unwrap()
+    }
+
+    fn resolve(target: &str) -> Result<Match, ResolveError> {
+        inventory().resolve(&Target::from_subsystem(&format!("proxy:{target}")).unwrap())
+    }
+
+    fn found(target: &str) -> (String, u16, Vec<String>) {
+        let found = resolve(target).unwrap_or_else(|error| panic!("{target}: {error}"));
+        assert!(found.node.is_some());
+        (found.host, found.port, found.names)
+    }
+
+    #[test]
+    fn names_do_not_distinguish_case_and_may_carry_the_cluster() {
+        let db1 = ("10.0.0.5".to_owned(), 22, vec!["db1".to_owned()]);
+        assert_eq!(found("db1:22"), db1);
+        assert_eq!(found("DB1:"), db1);
+        assert_eq!(found("db1:0@Example.com"), db1);
+        let (_, _, names) = found("db1.example.com:22");
+        assert_eq!(names, ["db1.example.com", "db1"]);
+        assert!(matches!(
+            resolve("db1.example.org:22"),
+            Err(ResolveError::NotFound(_))
+        ));
+        assert!(matches!(
+            resolve("db1example.com:22"),
+            Err(ResolveError::NotFound(_))
+        ));
+    }
+
+    #[test]
+    fn a_nodes_own_port_stands() {
+        for target in ["web1:22", "web1:0", "web1:", "web1:2201"] {
+            assert_eq!(found(target).1, 2201, "{target}");
+        }
+        assert_eq!(
+            resolve("web1:2202"),
+            Err(ResolveError::Port {
+                name: "web1".to_owned(),
+                port: 2202
+            })
+        );
+        assert!(matches!(
+            resolve("env=test:80"),
+            Err(ResolveError::Port { .. })
+        ));
+    }
+
+    #[test]
+    fn labels_find_one_node_or_list_the_candidates() {
+        assert_eq!(found("role=db:22").2, ["db1"]);
+        assert_eq!(found("ENV=Test:22").2, ["web2"]);
+        let ambiguous = resolve("role=web:22").unwrap_err();
+        assert_eq!(
+            ambiguous.to_string(),
+            "role=web is carried by more than one node: web1, web2"
+        );
+        assert!(matches!(
+            resolve("role=mail:22"),
+            Err(ResolveError::NotFound(_))
+        ));
+    }
+
+    #[test]
+    fn an_address_finds_the_node_with_that_very_port() {
+        assert_eq!(found("127.0.0.1:2202").2, ["127.0.0.1", "web2"]);
+        assert_eq!(found("::ffff:10.0.0.5:22").0, "10.0.0.5");
+        assert!(matches!(
+            resolve("127.0.0.1:22"),
+            Err(ResolveError::NotFound(_))
+        ));
+    }
+
+    #[test]
+    fn another_cluster_is_refused_by_name() {
+        let refused = resolve("db1:22@example.org").unwrap_err();
+        assert_eq!(refused.to_string(), "example.org is another cluster");
+    }
+
+    #[test]
+    fn outside_of_the_inventory_the_target_stands_as_it_is() {
+        let outside =
+            |text: &str| Match::outside(&Target::from_subsystem(&format!("proxy:{text}")).unwrap());
+        assert_eq!(
+            outside("Mail.example.org:"),
+            Some(Match {
+                node: None,
+                host: "mail.example.org".to_owned(),
+                port: 22,
+                names: vec!["mail.example.org".to_owned()],
+            })
+        );
+        assert_eq!(outside("[2001:db8::1]:2222").unwrap().port, 2222);
+        assert_eq!(outside("env=prod:22"), None);
+    }
+
+    #[test]
+    fn two_nodes_of_one_name_are_no_inventory() {
+        let nodes = vec![
+            node("a", "10.0.0.1", 22, &[]),
+            node("A", "10.0.0.2", 22, &[]),
+        ];
+        let refused = Inventory::new("c".parse().unwrap(), nodes);
+        assert_eq!(
+            refused.unwrap_err(),
+            InventoryError::Duplicate("a".to_owned())
+        );
+    }
+}

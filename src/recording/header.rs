@@ -1,0 +1,310 @@
+//! Who, where, what: the first line of a recording.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::RecordingError;
+use crate::model::{ConnectionId, SessionId};
+
+/// What kind of channel was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A login shell.
+    Shell,
+    /// One command.
+    Exec,
+    /// A subsystem, such as sftp.
+    Subsystem,
+    /// Forwarded channels of a connection.
+    Forward,
+}
+
+impl Kind {
+    /// The word in the header and in listings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shell => "shell",
+            Self::Exec => "exec",
+            Self::Subsystem => "subsystem",
+            Self::Forward => "forward",
+        }
+    }
+}
+
+/// The terminal as `pty-req` asked for it (RFC 4254, 6.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pty {
+    /// The `TERM` value.
+    pub term: String,
+    /// Width in characters.
+    pub cols: u32,
+    /// Height in rows.
+    pub rows: u32,
+}
+
+/// What is known about a session when its recording begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The session; the file is named after it.
+    pub session: SessionId,
+    /// The inner connection that it belongs to.
+    pub connection: ConnectionId,
+    /// The proxy's cluster name.
+    pub cluster: String,
+    /// The identity: the certificate's key id.
+    pub user: String,
+    /// The account on the host.
+    pub login: String,
+    /// What the user asked for, `host:port`.
+    pub target: String,
+    /// The inventory's name of the host, where it has one.
+    pub node: Option<String>,
+    /// The address that was dialled.
+    pub address: Option<String>,
+    /// What kind of channel this is.
+    pub kind: Kind,
+    /// The command line, or the subsystem's name.
+    pub command: Option<String>,
+    /// The client's address.
+    pub client: Option<String>,
+    /// The user certificate's serial number.
+    pub serial: Option<u64>,
+    /// SHA-256 fingerprint of the user's key, as `ssh-keygen -l` prints it.
+    pub fingerprint: Option<String>,
+    /// When the session began.
+    pub start: DateTime<Utc>,
+    /// The terminal, where the session has one.
+    pub pty: Option<Pty>,
+}
+
+impl Header {
+    /// The header line, LF included.
+    pub(super) fn to_line(&self) -> Result<Vec<u8>, RecordingError> {
+        let mut line =
+            serde_json::to_vec(&HeaderLine::from(self)).map_err(RecordingError::Header)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// What is ours in the header, and the terminal, as an object of an export.
+    pub(super) fn to_json(&self) -> Result<Value, RecordingError> {
+        #[derive(Serialize)]
+        struct Export {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            term: Term,
+            #[serde(flatten)]
+            ours: Ours,
+        }
+        let line = HeaderLine::from(self);
+        serde_json::to_value(Export {
+            kind: "header",
+            term: line.term,
+            ours: line.rproxy,
+        })
+        .map_err(RecordingError::Header)
+    }
+
+    /// Reads a header line, with or without its LF.
+    pub(super) fn from_line(line: &[u8]) -> Result<Self, RecordingError> {
+        let format: FormatOnly = serde_json::from_slice(line)
+            .map_err(|_syntax| RecordingError::NotARecording("no asciicast header of rproxy"))?;
+        if format.version != 3 {
+            return Err(RecordingError::NotARecording("not asciicast version 3"));
+        }
+        if format.rproxy.format != super::FORMAT {
+            let found = format.rproxy.format;
+            return Err(RecordingError::Version { found });
+        }
+        serde_json::from_slice::<HeaderLine>(line)
+            .map(Self::from)
+            .map_err(|_syntax| RecordingError::NotARecording("its header lacks a value"))
+    }
+
+    /// The terminal's size as players read it: 80x24 without a PTY, else within 1..=65535.
+    #[must_use]
+    pub fn size(&self) -> (u16, u16) {
+        self.pty
+            .as_ref()
+            .map_or((80, 24), |pty| (clamped(pty.cols), clamped(pty.rows)))
+    }
+}
+
+fn clamped(size: u32) -> u16 {
+    u16::try_from(size.max(1)).unwrap_or(u16::MAX)
+}
+
+/// The header as JSON has it: asciicast's own keys around ours.
+#[derive(Serialize, Deserialize)]
+struct HeaderLine {
+    version: u32,
+    term: Term,
+    timestamp: i64,
+    title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    rproxy: Ours,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Term {
+    cols: u16,
+    rows: u16,
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ours {
+    format: u32,
+    session: SessionId,
+    connection: ConnectionId,
+    cluster: String,
+    user: String,
+    login: String,
+    target: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    kind: Kind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal")]
+    serial: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(with = "milliseconds")]
+    start: DateTime<Utc>,
+    pty: bool,
+}
+
+/// The least that tells whether the rest can be read.
+#[derive(Deserialize)]
+struct FormatOnly {
+    version: u32,
+    rproxy: FormatNumber,
+}
+
+#[derive(Deserialize)]
+struct FormatNumber {
+    format: u32,
+}
+
+impl From<&Header> for HeaderLine {
+    fn from(header: &Header) -> Self {
+        let (cols, rows) = header.size();
+        Self {
+            version: 3,
+            term: Term {
+                cols,
+                rows,
+                kind: header.pty.as_ref().map(|pty| pty.term.clone()),
+            },
+            timestamp: header.start.timestamp(),
+            title: format!("{}@{} ({})", header.login, header.target, header.user),
+            command: header.command.clone(),
+            rproxy: Ours {
+                format: super::FORMAT,
+                session: header.session,
+                connection: header.connection,
+                cluster: header.cluster.clone(),
+                user: header.user.clone(),
+                login: header.login.clone(),
+                target: header.target.clone(),
+                node: header.node.clone(),
+                address: header.address.clone(),
+                kind: header.kind,
+                command: header.command.clone(),
+                client: header.client.clone(),
+                serial: header.serial,
+                fingerprint: header.fingerprint.clone(),
+                start: header.start,
+                pty: header.pty.is_some(),
+            },
+        }
+    }
+}
+
+impl From<HeaderLine> for Header {
+    fn from(line: HeaderLine) -> Self {
+        let ours = line.rproxy;
+        let term = line.term;
+        Self {
+            session: ours.session,
+            connection: ours.connection,
+            cluster: ours.cluster,
+            user: ours.user,
+            login: ours.login,
+            target: ours.target,
+            node: ours.node,
+            address: ours.address,
+            kind: ours.kind,
+            command: ours.command,
+            client: ours.client,
+            serial: ours.serial,
+            fingerprint: ours.fingerprint,
+            start: ours.start,
+            pty: ours.pty.then(|| Pty {
+                term: term.kind.unwrap_or_default(),
+                cols: u32::from(term.cols),
+                rows: u32::from(term.rows),
+            }),
+        }
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, as every time in a recording is written.
+pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Times with milliseconds, in UTC.
+pub(super) mod milliseconds {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(in crate::recording) fn serialize<S: Serializer>(
+        time: &DateTime<Utc>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::rfc3339(*time))
+    }
+
+    pub(in crate::recording) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<DateTime<Utc>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        DateTime::parse_from_rfc3339(&text)
+            .map(|time| time.to_utc())
+            .map_err(D::Error::custom)
+    }
+}
+
+/// Numbers over 2^53 as strings: many JSON readers lose their last digits.
+mod decimal {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        number: &Option<u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match number {
+            Some(number) => serializer.serialize_str(&number.to_string()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<u64>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| text.parse().map_err(D::Error::custom))
+            .transpose()
+    }
+}

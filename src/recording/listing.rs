@@ -1,0 +1,243 @@
+//! The recordings of a directory: what they are, how they stand, how to find one.
+
+use std::fs::File;
+use std::io::{self, BufReader, Seek};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use rustix::fs::FlockOperation;
+
+use super::error::RecordingError;
+use super::event::ExitNote;
+use super::footer::Footer;
+use super::header::Header;
+use super::reader::Reader;
+use super::{FILE_SUFFIX, file_error};
+
+/// How a recording stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its session goes on: the writer holds its lock.
+    Recording,
+    /// It has its footer.
+    Complete,
+    /// Its writer is gone and left no footer, or recovery wrote it: everything up to the last
+    /// complete event is there.
+    Recovered,
+}
+
+impl Standing {
+    /// The word in listings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recording => "recording",
+            Self::Complete => "complete",
+            Self::Recovered => "recovered",
+        }
+    }
+}
+
+/// One recording of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Who, where, what.
+    pub header: Header,
+    /// How it stands.
+    pub standing: Standing,
+    /// When it ended; for one without footer, when it was last written to.
+    pub end: Option<DateTime<Utc>>,
+    /// How the session ended, where a footer says so.
+    pub exit: ExitNote,
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// A directory's recordings.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Sorted by start, then by id.
+    pub entries: Vec<Entry>,
+    /// Files with a recording's name that are none.
+    pub unreadable: Vec<(PathBuf, RecordingError)>,
+}
+
+/// Lists a directory. One that is not there has no recordings.
+///
+/// Only the first frame and the footer of each file are read.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list(directory: &Path) -> Result<Listing, RecordingError> {
+    let mut listing = Listing::default();
+    for path in paths(directory)? {
+        match entry(&path) {
+            Ok(entry) => listing.entries.push(entry),
+            Err(error) => listing.unreadable.push((path, error)),
+        }
+    }
+    listing
+        .entries
+        .sort_by_key(|entry| (entry.header.start, entry.header.session));
+    listing.unreadable.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(listing)
+}
+
+/// The files whose session id begins with these characters, sorted.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn find(directory: &Path, prefix: &str) -> Result<Vec<PathBuf>, RecordingError> {
+    let prefix = prefix.to_ascii_lowercase();
+    let mut found = paths(directory)?;
+    found.retain(|path| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with(&prefix))
+    });
+    found.sort();
+    Ok(found)
+}
+
+fn paths(directory: &Path) -> Result<Vec<PathBuf>, RecordingError> {
+    let failed = |error| file_error("read directory", directory.to_owned(), error);
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.ends_with(FILE_SUFFIX)) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+fn entry(path: &Path) -> Result<Entry, RecordingError> {
+    let mut file = File::open(path).map_err(|error| file_error("read", path.to_owned(), error))?;
+    // Before the footer is looked for: a writer that ends in between has written it by then.
+    let is_written = is_locked(&file);
+    let header = Reader::open(BufReader::with_capacity(4 << 10, &file))?
+        .header()
+        .clone();
+    file.rewind().map_err(RecordingError::Read)?;
+    let footer = Footer::find(&mut file)?;
+    let last_write = file
+        .metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok();
+    Ok(match footer {
+        Some(footer) => Entry {
+            header,
+            standing: if footer.recovered {
+                Standing::Recovered
+            } else {
+                Standing::Complete
+            },
+            end: Some(footer.end),
+            exit: footer.exit,
+            file: path.to_owned(),
+        },
+        None => Entry {
+            header,
+            standing: if is_written {
+                Standing::Recording
+            } else {
+                Standing::Recovered
+            },
+            end: last_write.filter(|_| !is_written).map(DateTime::from),
+            exit: ExitNote::Unknown,
+            file: path.to_owned(),
+        },
+    })
+}
+
+/// Whether a writer holds the file. Looks without waiting, and lets go at once.
+fn is_locked(file: &File) -> bool {
+    let is_locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_err();
+    if !is_locked {
+        // Closing the file would do it too, but later.
+        let _closing_unlocks = rustix::fs::flock(file, FlockOperation::Unlock);
+    }
+    is_locked
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::tests::header;
+    use super::super::{ExitSignal, Kind, Live, Options};
+    use super::*;
+    use crate::model::SessionId;
+
+    const ORIGIN: Duration = Duration::ZERO;
+
+    fn create(directory: &Path, start_plus: i64) -> Live<File> {
+        let mut header = header(Kind::Exec, false);
+        header.session = SessionId::new();
+        header.start += chrono::TimeDelta::seconds(start_plus);
+        Live::create(directory, &header, Options::default(), ORIGIN).unwrap()
+    }
+
+    #[test]
+    fn a_listing_tells_how_each_stands_in_order_of_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().join("recordings");
+        let going_on = create(&directory, 30);
+        let mut complete = create(&directory, 20);
+        let signal = ExitSignal {
+            name: "KILL".to_owned(),
+            core: false,
+            message: String::new(),
+        };
+        complete.exit(ORIGIN, &ExitNote::Signal(signal.clone()));
+        complete.close(Duration::from_secs(5)).unwrap();
+        drop(create(&directory, 10));
+        crate::sys::fs::create_new(&directory.join("x.cast.zst"), 0o600).unwrap();
+        crate::sys::fs::create_new(&directory.join("notes.txt"), 0o600).unwrap();
+
+        let listing = list(&directory).unwrap();
+        let standings: Vec<_> = listing.entries.iter().map(|entry| entry.standing).collect();
+        assert_eq!(
+            standings,
+            [Standing::Recovered, Standing::Complete, Standing::Recording]
+        );
+        let [recovered, complete, recording] = listing.entries.as_slice() else {
+            panic!("three entries");
+        };
+        assert_eq!(complete.exit, ExitNote::Signal(signal));
+        assert_eq!(
+            complete.end.unwrap(),
+            complete.header.start + chrono::TimeDelta::seconds(5)
+        );
+        assert!(recovered.end.is_some() && recording.end.is_none());
+        assert_eq!(listing.unreadable.len(), 1);
+        drop(going_on);
+    }
+
+    #[test]
+    fn a_missing_directory_has_no_recordings() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing");
+        assert!(list(&missing).unwrap().entries.is_empty());
+        assert!(find(&missing, "").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_recording_is_found_by_the_beginning_of_its_id() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().join("recordings");
+        drop(create(&directory, 0));
+        drop(create(&directory, 0));
+        let all = find(&directory, "").unwrap();
+        assert_eq!(all.len(), 2);
+        let name = all[0].file_name().unwrap().to_str().unwrap();
+        let id = name.strip_suffix(FILE_SUFFIX).unwrap();
+        assert_eq!(find(&directory, &id.to_uppercase()).unwrap(), all[..1]);
+        assert!(find(&directory, "zz").unwrap().is_empty());
+    }
+}

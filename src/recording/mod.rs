@@ -1,0 +1,54 @@
+//! Recordings: the file format (`FORMAT.md`), its writer, its reader, and what is made of them.
+//!
+//! A recording decompresses to an asciicast v3 stream with stock `zstd`; bytes that are not text
+//! stand beside it in frames that `zstd` passes over. The writer never shows an event as durable
+//! before the operating system has it; the reader never fails on a file that was merely cut.
+
+mod batch;
+mod blob;
+mod encoder;
+mod error;
+mod event;
+pub mod export;
+mod footer;
+mod frame;
+mod frames;
+mod header;
+mod lines;
+pub mod listing;
+mod live;
+mod lossy;
+pub mod neutral;
+mod queue;
+mod reader;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::sys::fs::FsError;
+
+pub use error::RecordingError;
+pub use event::{ChannelNote, Event, EventKind, ExitNote, ExitSignal, GapNote, Side, Stream};
+pub use footer::{ByteTotals, Footer};
+pub use header::{Header, Kind, Pty};
+pub use live::{Live, Options, Summary, file_name};
+pub use reader::{Reader, State};
+
+/// The version of `FORMAT.md` that this code writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// What the name of every recording ends with.
+pub const FILE_SUFFIX: &str = ".cast.zst";
+
+/// A failure with a file, and which one.
+fn file_error(action: &'static str, path: PathBuf, source: io::Error) -> RecordingError {
+    RecordingError::File(FsError::Io {
+        action,
+        path,
+        source,
+    })
+}

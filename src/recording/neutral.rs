@@ -1,0 +1,549 @@
+//! Makes a recording's output safe for the terminal of whoever replays it.
+//!
+//! Output is parsed and written anew: nothing reaches the terminal that is not on the list below.
+//! It passes printable characters; BS, HT, LF, VT, FF, CR; colours and attributes; cursor
+//! movement; erasing, inserting, deleting, scrolling; the scroll region; insert, origin and wrap
+//! mode; the alternate screen; the cursor's visibility. It never passes what makes a terminal
+//! answer, sets its title, clipboard, palette or keys, prints, reports the mouse, or leaves a
+//! character set behind.
+
+use vte::{Params, Parser, Perform};
+
+use super::lossy::Decoder;
+
+/// Longest control string that is kept in memory: longer ones go on unseen.
+const MAX_SILENT: usize = 64 << 10;
+/// How much is parsed between two looks at that limit.
+const STEP: usize = 4 << 10;
+
+/// A filter between a recording and a terminal; keeps its place between chunks.
+pub struct Neutral {
+    decoder: Decoder,
+    parser: Parser,
+    silent: usize,
+    filter: Filter,
+}
+
+impl std::fmt::Debug for Neutral {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Neutral")
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Neutral {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Neutral {
+    /// A filter for a terminal in its normal state.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            decoder: Decoder::default(),
+            parser: Parser::new(),
+            silent: 0,
+            filter: Filter::default(),
+        }
+    }
+
+    /// Appends to `out` what may pass of `bytes`.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        std::mem::swap(out, &mut self.filter.out);
+        // The parser loses characters that are cut: it never sees a part of one.
+        let text = self.decoder.decode(bytes);
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (step, tail) = rest.split_at(rest.floor_char_boundary(STEP));
+            rest = tail;
+            self.filter.has_acted = false;
+            self.parser.advance(&mut self.filter, step.as_bytes());
+            self.silent = if self.filter.has_acted {
+                0
+            } else {
+                self.silent + step.len()
+            };
+            if self.silent > MAX_SILENT {
+                // The parser would keep all of the string; a fresh one in the same state does not.
+                self.parser = Parser::new();
+                self.parser.advance(&mut self.filter, b"\x1b]");
+                self.silent = 0;
+            }
+        }
+        std::mem::swap(out, &mut self.filter.out);
+    }
+
+    /// Confines scrolling to this many rows: a terminal taller than the recording's then scrolls
+    /// where that one did.
+    pub fn confine(&mut self, rows: u16, out: &mut Vec<u8>) {
+        self.filter.rows = Some(rows);
+        out.extend_from_slice(format!("\x1b7\x1b[1;{rows}r\x1b8").as_bytes());
+    }
+
+    /// Appends what puts the terminal back into its normal state.
+    pub fn reset(&mut self, out: &mut Vec<u8>) {
+        if self.filter.is_alternate {
+            out.extend_from_slice(b"\x1b[?1049l");
+        }
+        // Setting the region moves the cursor: keep its place.
+        out.extend_from_slice(b"\x1b[4l\x1b[?6l\x1b[?7h\x1b7\x1b[r\x1b8\x1b[?25h\x1b[m");
+        *self = Self::new();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Filter {
+    out: Vec<u8>,
+    has_acted: bool,
+    is_alternate: bool,
+    rows: Option<u16>,
+    /// Which of G0 and G1 holds line drawing characters.
+    graphics: [bool; 2],
+    /// Whether G1 is shifted in.
+    shifted: bool,
+    printed: char,
+}
+
+impl Perform for Filter {
+    fn print(&mut self, character: char) {
+        self.has_acted = true;
+        let is_graphic = self
+            .graphics
+            .get(usize::from(self.shifted))
+            .is_some_and(|graphic| *graphic);
+        let character = if is_graphic {
+            line_drawing(character)
+        } else {
+            character
+        };
+        self.put(character);
+    }
+
+    fn execute(&mut self, byte: u8) {
+        self.has_acted = true;
+        match byte {
+            0x08..=0x0D => self.out.push(byte),
+            0x0E => self.shifted = true,
+            0x0F => self.shifted = false,
+            _ => {}
+        }
+    }
+
+    fn hook(&mut self, _: &Params, _: &[u8], _: bool, _: char) {
+        self.has_acted = true;
+    }
+
+    fn put(&mut self, _: u8) {
+        self.has_acted = true;
+    }
+
+    fn unhook(&mut self) {
+        self.has_acted = true;
+    }
+
+    fn osc_dispatch(&mut self, _: &[&[u8]], _: bool) {
+        self.has_acted = true;
+    }
+
+    fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], ignore: bool, end: char) {
+        self.has_acted = true;
+        if ignore {
+            return;
+        }
+        match (intermediates, end) {
+            ([], 'm') => self.sequence(params, end),
+            ([], 'A'..='I' | '@' | '`' | 'a' | 'd' | 'e' | 'f' | 'X' | 'Z') if is_plain(params) => {
+                self.sequence(params, end);
+            }
+            ([], 'K' | 'L' | 'M' | 'P' | 'S') if is_plain(params) => self.sequence(params, end),
+            // With five parameters it is mouse tracking.
+            ([], 'T') if is_plain(params) && params.len() == 1 => self.sequence(params, end),
+            ([], 'J') if is_plain(params) => self.erase(params),
+            ([], 'b') if is_plain(params) => self.repeat(params),
+            ([], 'r') if is_plain(params) => self.region(params),
+            // With parameters it sets margins.
+            ([], 's') if first(params) == 0 && params.len() == 1 => self.raw(b"\x1b[s"),
+            ([], 'u') => self.raw(b"\x1b[u"),
+            ([], 'h' | 'l') => self.ansi_modes(params, end),
+            ([b'?'], 'h' | 'l') => self.private_modes(params, end),
+            _ => {}
+        }
+    }
+
+    fn esc_dispatch(&mut self, intermediates: &[u8], ignore: bool, byte: u8) {
+        self.has_acted = true;
+        if ignore {
+            return;
+        }
+        match (intermediates, byte) {
+            ([], b'7' | b'8' | b'D' | b'E' | b'M') => self.raw(&[0x1B, byte]),
+            ([], b'c') => self.full_reset(),
+            ([b'('], set) => self.designate(0, set),
+            ([b')'], set) => self.designate(1, set),
+            _ => {}
+        }
+    }
+}
+
+impl Filter {
+    fn put(&mut self, character: char) {
+        if character.is_control() {
+            return;
+        }
+        let shown = if reorders(character) {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        };
+        self.printed = shown;
+        let mut buffer = [0; 4];
+        self.out
+            .extend_from_slice(shown.encode_utf8(&mut buffer).as_bytes());
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    fn sequence(&mut self, params: &Params, end: char) {
+        let groups: Vec<String> = params
+            .iter()
+            .map(|group| {
+                let parts: Vec<String> = group.iter().map(u16::to_string).collect();
+                parts.join(":")
+            })
+            .collect();
+        self.raw(format!("\x1b[{}{end}", groups.join(";")).as_bytes());
+    }
+
+    /// Erasing the scrollback would erase the auditor's.
+    fn erase(&mut self, params: &Params) {
+        if params.len() == 1 && first(params) <= 2 {
+            self.sequence(params, 'J');
+        }
+    }
+
+    /// Written out, and no more than a line of it: a few bytes must not become a flood.
+    fn repeat(&mut self, params: &Params) {
+        let count = first(params).clamp(1, 1000);
+        if self.printed != '\0' {
+            for _ in 0..count {
+                self.put(self.printed);
+            }
+        }
+    }
+
+    fn region(&mut self, params: &Params) {
+        let mut bounds = params.iter().filter_map(|group| group.first().copied());
+        let top = bounds.next().unwrap_or(0).max(1);
+        let bottom = bounds.next().unwrap_or(0);
+        match (bottom, self.rows) {
+            (0, Some(rows)) => self.raw(format!("\x1b[{top};{rows}r").as_bytes()),
+            (0, None) => self.raw(format!("\x1b[{top}r").as_bytes()),
+            (bottom, _) => self.raw(format!("\x1b[{top};{bottom}r").as_bytes()),
+        }
+    }
+
+    fn ansi_modes(&mut self, params: &Params, end: char) {
+        for group in params.iter() {
+            // Insert mode. The others change keys and line feeds.
+            if let [4] = group {
+                self.raw(format!("\x1b[4{end}").as_bytes());
+            }
+        }
+    }
+
+    fn private_modes(&mut self, params: &Params, end: char) {
+        for group in params.iter() {
+            match group {
+                [mode @ (6 | 7 | 25 | 1048)] => self.raw(format!("\x1b[?{mode}{end}").as_bytes()),
+                [47 | 1047 | 1049] => self.alternate(end == 'h'),
+                _ => {}
+            }
+        }
+    }
+
+    fn alternate(&mut self, enter: bool) {
+        if enter != self.is_alternate {
+            self.is_alternate = enter;
+            self.raw(if enter {
+                b"\x1b[?1049h"
+            } else {
+                b"\x1b[?1049l"
+            });
+        }
+    }
+
+    /// What a full reset shows, without what else it does to the auditor's terminal.
+    fn full_reset(&mut self) {
+        self.alternate(false);
+        self.graphics = [false; 2];
+        self.shifted = false;
+        self.raw(b"\x1b[m\x1b[4l\x1b[?6l\x1b[?7h\x1b[?25h");
+        match self.rows {
+            Some(rows) => self.raw(format!("\x1b[1;{rows}r").as_bytes()),
+            None => self.raw(b"\x1b[r"),
+        }
+        self.raw(b"\x1b[H\x1b[2J");
+    }
+
+    /// Character sets are not switched in the terminal: line drawing is translated here.
+    fn designate(&mut self, set: usize, name: u8) {
+        if let Some(graphic) = self.graphics.get_mut(set) {
+            *graphic = name == b'0';
+        }
+    }
+}
+
+fn first(params: &Params) -> u16 {
+    params
+        .iter()
+        .next()
+        .and_then(|group| group.first().copied())
+        .unwrap_or(0)
+}
+
+/// No more than two parameters, none with parts.
+fn is_plain(params: &Params) -> bool {
+    params.len() <= 2 && params.iter().all(|group| group.len() == 1)
+}
+
+/// Direction overrides and isolates reorder what stands around them, so that the auditor would
+/// read something else than was run.
+fn reorders(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// DEC special graphics, as xterm shows them.
+fn line_drawing(character: char) -> char {
+    const FIRST: u32 = 0x60;
+    const GLYPHS: [char; 31] = [
+        '◆', '▒', '␉', '␌', '␍', '␊', '°', '±', '␤', '␋', '┘', '┐', '┌', '└', '┼', '⎺', '⎻', '─',
+        '⎼', '⎽', '├', '┤', '┴', '┬', '│', '≤', '≥', 'π', '≠', '£', '·',
+    ];
+    u32::from(character)
+        .checked_sub(FIRST)
+        .and_then(|index| GLYPHS.get(usize::try_from(index).ok()?))
+        .copied()
+        .unwrap_or(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn neutral(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        Neutral::new().feed(bytes, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// The allow-list once more, as a grammar: the rest of `text`, or where it breaks.
+    fn check(text: &str) -> Result<(), String> {
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            rest = &rest[c.len_utf8()..];
+            if c != '\x1b' {
+                if c.is_control() && !('\x08'..='\x0d').contains(&c) {
+                    return Err(format!("{c:?} before {rest:?}"));
+                }
+                continue;
+            }
+            let allowed = ["7", "8", "D", "E", "M", "[s", "[u", "[r", "[4h", "[4l"];
+            let modes = ["6", "7", "25", "1048", "1049"];
+            let modes = modes
+                .iter()
+                .flat_map(|m| [format!("[?{m}h"), format!("[?{m}l")]);
+            let fixed = allowed.iter().map(|a| (*a).to_owned()).chain(modes);
+            if let Some(found) = fixed.into_iter().find(|a| rest.starts_with(a.as_str())) {
+                rest = &rest[found.len()..];
+                continue;
+            }
+            let broken = || Err(format!("ESC before {rest:?}"));
+            let Some(body) = rest.strip_prefix('[') else {
+                return broken();
+            };
+            let params = body.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+            let with_parts =
+                body.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';' || c == ':');
+            rest = if let Some(rest) = with_parts.strip_prefix('m') {
+                rest
+            } else if params.starts_with(|c| "@`ABCDEFGHIKLMPSTXZadefr".contains(c)) {
+                &params[1..]
+            } else if let Some(rest) = ["0J", "1J", "2J"].iter().find_map(|e| body.strip_prefix(e))
+            {
+                rest
+            } else {
+                return broken();
+            };
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_draws_passes() {
+        for text in [
+            "grüße\r\n\tx\x08",
+            "\x1b[1;31mred\x1b[0m",
+            "\x1b[38:2:0:1:2:3m",
+            "\x1b[2;5H\x1b[2J\x1b[0K\x1b[3A",
+            "\x1b[?25l\x1b[?1049h\x1b[?1049l",
+            "\x1b[1;20r\x1b7\x1b8\x1bM",
+        ] {
+            assert_eq!(neutral(text.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn what_answers_or_changes_the_terminal_does_not() {
+        for text in [
+            "\x05", // answerback
+            "\x07", // bell
+            "\x1b[c",
+            "\x1b[>c",
+            "\x1b[=c",
+            "\x1bZ", // device attributes
+            "\x1b[5n",
+            "\x1b[6n",
+            "\x1b[?6n", // status reports
+            "\x1b[x",
+            "\x1b[?1$p",
+            "\x1b[>q", // parameters, modes, version
+            "\x1bP$qm\x1b\\",
+            "\x1bP+q544e\x1b\\", // settings, terminfo
+            "\x1b]0;title\x07",
+            "\x1b]2;t\x1b\\",
+            "\x1b]52;c;ZXZpbA==\x07",
+            "\x1b]8;;http://evil\x1b\\",
+            "\x1b]4;1;?\x07",
+            "\x1b]1337;File=:AAAA\x07",
+            "\x1b_apc\x1b\\",
+            "\x1b^pm\x1b\\",
+            "\x1bXsos\x1b\\",
+            "\x1bPq#0;2;0;0;0~\x1b\\", // sixel
+            "\x1b[21t",
+            "\x1b[8;1;1t", // window operations
+            "\x1b[5i",
+            "\x1b[?4i", // printing
+            "\x1b[?1000h",
+            "\x1b[?1006h",
+            "\x1b[?2004h",
+            "\x1b[?1004h",
+            "\x1b[?1h",
+            "\x1b[?3h",
+            "\x1b[>4;2m",
+            "\x1b[>1u",
+            "\x1b[?u", // keyboard protocols
+            "\x1b[3J", // scrollback
+            "\x1b[20h",
+            "\x1b[2h", // line feeds, keyboard lock
+            "\x1b(0",
+            "\x0e",
+            "\x0f",
+            "\x1b%G",
+            "\x1bn",
+            "\x1b=", // character sets, keypad
+            "\x1b[1;2;3;4;5T",
+            "\x1b[1;80s",
+            "\x1b[2 q",
+            "\x1b#8",
+            "\x1b[!p",
+        ] {
+            assert_eq!(neutral(text.as_bytes()), "", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn eight_bit_controls_do_nothing() {
+        assert_eq!(neutral(b"a\x9b6nb"), "a\u{fffd}6nb");
+        assert_eq!(neutral("a\u{9b}6nb\u{9d}".as_bytes()), "a6nb");
+    }
+
+    #[test]
+    fn modes_are_sorted_out_one_by_one() {
+        assert_eq!(neutral(b"\x1b[?1049;1006;25h"), "\x1b[?1049h\x1b[?25h");
+    }
+
+    #[test]
+    fn line_drawing_is_translated() {
+        assert_eq!(neutral(b"\x1b(0lqk\x1b(Blqk"), "┌─┐lqk");
+        assert_eq!(neutral(b"\x1b)0\x0ex\x0fx"), "│x");
+    }
+
+    #[test]
+    fn direction_overrides_are_made_visible() {
+        assert_eq!(neutral("a\u{202e}b".as_bytes()), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn an_endless_string_is_swallowed_without_being_kept() {
+        let mut filter = Neutral::new();
+        let mut out = Vec::new();
+        filter.feed(b"\x1b]52;c;", &mut out);
+        for _ in 0..100 {
+            filter.feed(&[b'A'; 9000], &mut out);
+        }
+        filter.feed(b"\x07after", &mut out);
+        assert_eq!(out, b"after");
+    }
+
+    #[test]
+    fn a_repeat_cannot_become_a_flood() {
+        assert_eq!(neutral(b"x\x1b[65535b").len(), 1001);
+        assert_eq!(neutral(b"\x1b[9b"), "");
+    }
+
+    #[test]
+    fn the_end_leaves_the_terminal_as_it_was() {
+        let mut filter = Neutral::new();
+        let mut out = Vec::new();
+        filter.feed(b"\x1b[?1049h\x1b[31m\x1b[?25l", &mut out);
+        out.clear();
+        filter.reset(&mut out);
+        let reset = String::from_utf8(out).unwrap();
+        assert!(reset.starts_with("\x1b[?1049l"));
+        assert!(reset.contains("\x1b[?25h") && reset.ends_with("\x1b[m"));
+    }
+
+    fn noise() -> impl Strategy<Value = Vec<u8>> {
+        let sequence = prop_oneof![
+            "\x1b[\\[\\]P_^X(#%]?[?>=!]?[0-9;:]{0,8}[ $'\"]?[ -~]".prop_map(String::into_bytes),
+            ".{0,8}".prop_map(String::into_bytes),
+            proptest::collection::vec(any::<u8>(), 0..8),
+            Just(b"\x1b\\".to_vec()),
+        ];
+        proptest::collection::vec(sequence, 0..20).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn only_the_list_passes(bytes in noise()) {
+            let text = neutral(&bytes);
+            prop_assert_eq!(check(&text), Ok(()), "{:?}", text);
+        }
+
+        #[test]
+        fn chunks_make_no_difference(bytes in noise(), cut: prop::sample::Index) {
+            let (head, tail) = bytes.split_at(cut.index(bytes.len() + 1));
+            let mut filter = Neutral::new();
+            let mut out = Vec::new();
+            filter.feed(head, &mut out);
+            filter.feed(tail, &mut out);
+            let mut whole = Vec::new();
+            let mut filter = Neutral::new();
+            filter.feed(&bytes, &mut whole);
+            filter.feed(b"", &mut whole);
+            prop_assert_eq!(out, whole);
+        }
+    }
+}

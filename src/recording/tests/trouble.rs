@@ -1,0 +1,164 @@
+//! A disk that fills up: nothing that was committed is lost, and the file stays readable.
+
+use std::io::{self, Write};
+
+use super::*;
+
+/// Takes bytes until its room is used up.
+#[derive(Debug, Default)]
+struct Tight {
+    bytes: Vec<u8>,
+    room: usize,
+}
+
+impl Write for Tight {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(self.room);
+        if count == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.room -= count;
+        self.bytes.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Shares a [`Tight`] with the test.
+#[derive(Clone, Debug)]
+struct Shared(std::rc::Rc<std::cell::RefCell<Tight>>);
+
+impl Shared {
+    fn new(room: usize) -> Self {
+        let bytes = Vec::new();
+        Self(std::rc::Rc::new(std::cell::RefCell::new(Tight {
+            bytes,
+            room,
+        })))
+    }
+
+    fn give(&self, room: usize) {
+        self.0.borrow_mut().room += room;
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.0.borrow().bytes.clone()
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_write_that_fails_half_way_leaves_a_gap_and_a_sound_file() {
+    for room in 1..120 {
+        let disk = Shared::new(usize::MAX);
+        let origin = Duration::ZERO;
+        let header = header(Kind::Shell, true);
+        let mut live = Live::start(disk.clone(), &header, Options::default(), origin).unwrap();
+        disk.0.borrow_mut().room = room;
+        let mut relayed = 0;
+        let mut is_full = false;
+        for n in 0..20u8 {
+            live.output(origin, Stream::Stdout, &[b'a' + n; 50]);
+            relayed += 50;
+            is_full |= live.commit().is_err();
+            let so_far = disk.bytes();
+            let mut reader = Reader::open(so_far.as_slice()).unwrap();
+            assert!(reader.by_ref().all(|event| event.is_ok()));
+            assert_eq!(reader.state(), &State::Truncated);
+        }
+        assert!(is_full);
+        disk.give(usize::MAX / 2);
+        live.output(origin, Stream::Stdout, b"after");
+        live.commit().unwrap();
+        let summary = live.finish(origin).unwrap().1;
+        let (events, state) = read(&disk.bytes());
+        assert_eq!(state, State::Complete(summary.footer.clone()));
+        let totals = summary.footer.bytes;
+        assert_eq!(totals.stdout + totals.lost, relayed + 5);
+        assert!(totals.lost > 0);
+        let gap = events
+            .iter()
+            .position(|event| matches!(event.kind, EventKind::Gap(_)));
+        assert_eq!(
+            gap,
+            Some(events.len() - 2),
+            "the gap stands before what came after it"
+        );
+        assert!(story(&disk.bytes()).stdout.ends_with(b"after"));
+    }
+}
+
+#[test]
+fn a_header_that_cannot_be_written_is_an_error() {
+    let refused = Live::start(
+        Shared::new(20),
+        &header(Kind::Shell, true),
+        Options::default(),
+        Duration::ZERO,
+    );
+    assert!(matches!(refused.unwrap_err(), RecordingError::Write(_)));
+}
+
+#[test]
+fn a_recording_on_disk_is_private_locked_and_never_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    let recordings = directory.path().join("recordings");
+    let header = header(Kind::Shell, true);
+    let live = Live::create(&recordings, &header, Options::default(), Duration::ZERO).unwrap();
+    let path = recordings.join(file_name(header.session));
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
+    let again = Live::create(&recordings, &header, Options::default(), Duration::ZERO);
+    assert!(matches!(again.unwrap_err(), RecordingError::File(_)));
+    let other = std::fs::File::open(&path).unwrap();
+    let lock = || rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockShared);
+    assert!(lock().is_err());
+    let summary = live.close(Duration::from_secs(2)).unwrap();
+    // A process that another test starts holds what is open here until it becomes its program.
+    let patience = std::time::Instant::now() + Duration::from_secs(10);
+    while lock().is_err() {
+        assert!(
+            std::time::Instant::now() < patience,
+            "the lock outlives the writer"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(summary.footer.duration_ms, 2000);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), summary.file_bytes);
+}
+
+#[test]
+fn an_idle_session_holds_little_memory() {
+    let mut live = Live::start(
+        io::sink(),
+        &header(Kind::Shell, true),
+        Options::default(),
+        Duration::ZERO,
+    )
+    .unwrap();
+    for _ in 0..100 {
+        live.output(Duration::ZERO, Stream::Stdout, &[b'x'; 8000]);
+        live.commit().unwrap();
+    }
+    let (_, busy) = live.held();
+    live.idle().unwrap();
+    let (queue, batch) = live.held();
+    assert!(busy < 4 << 20, "{busy}");
+    assert_eq!((queue, batch), (0, 0));
+}

@@ -1,0 +1,190 @@
+//! Forwarded channels: where they lead, and which of them were asked for.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::message::{Fields, MalformedMessage};
+
+/// Listeners that one connection may have on its host at a time.
+const MAX_LISTENERS: usize = 128;
+
+/// Where a forwarded channel leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// From the client to a port that the host connects to (`direct-tcpip`).
+    Tcp {
+        /// The host's name for the other end.
+        host: String,
+        /// Its port.
+        port: u32,
+    },
+    /// From the client to a Unix socket on the host (`direct-streamlocal@openssh.com`).
+    Unix(String),
+    /// From a port that the host listens on (`forwarded-tcpip`).
+    ListeningTcp {
+        /// The address that was asked for.
+        host: String,
+        /// The port that the host listens on.
+        port: u32,
+    },
+    /// From a Unix socket that the host listens on (`forwarded-streamlocal@openssh.com`).
+    ListeningUnix(String),
+    /// To the client's X server (`x11`).
+    X11,
+    /// To the client's agent (`auth-agent@openssh.com`).
+    Agent,
+}
+
+impl Destination {
+    /// Reads the data of a `CHANNEL_OPEN`; `None` for types that forward nothing.
+    ///
+    /// # Errors
+    /// When the data is not of the type.
+    pub(super) fn parse(kind: &str, data: &Bytes) -> Result<Option<Self>, MalformedMessage> {
+        let mut fields = Fields::of_open(data);
+        Ok(Some(match kind {
+            "direct-tcpip" | "forwarded-tcpip" => {
+                let (host, port) = (text(&fields.string()?), fields.uint32()?);
+                let (_originator, _originator_port) = (fields.string()?, fields.uint32()?);
+                fields.end()?;
+                if kind == "direct-tcpip" {
+                    Self::Tcp { host, port }
+                } else {
+                    Self::ListeningTcp { host, port }
+                }
+            }
+            "direct-streamlocal@openssh.com" => Self::Unix(text(&fields.string()?)),
+            "forwarded-streamlocal@openssh.com" => Self::ListeningUnix(text(&fields.string()?)),
+            "x11" => Self::X11,
+            "auth-agent@openssh.com" => Self::Agent,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The type of the channel, as on the wire.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Tcp { .. } => "direct-tcpip",
+            Self::Unix(_) => "direct-streamlocal@openssh.com",
+            Self::ListeningTcp { .. } => "forwarded-tcpip",
+            Self::ListeningUnix(_) => "forwarded-streamlocal@openssh.com",
+            Self::X11 => "x11",
+            Self::Agent => "auth-agent@openssh.com",
+        }
+    }
+
+    /// Where it leads, for people: `host:port` or a path; empty for X11 and the agent.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp { host, port } | Self::ListeningTcp { host, port } => endpoint(host, *port),
+            Self::Unix(path) | Self::ListeningUnix(path) => path.clone(),
+            Self::X11 | Self::Agent => String::new(),
+        }
+    }
+}
+
+/// `host:port`, with brackets around what has colons of its own.
+fn endpoint(host: &str, port: u32) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Something that the host listens on for the client.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Listener {
+    Tcp { host: String, port: u32 },
+    Unix(String),
+}
+
+impl Listener {
+    /// Reads the data of a global request that begins or ends one.
+    pub(super) fn parse(name: &str, data: &Bytes) -> Result<Option<Self>, MalformedMessage> {
+        let mut fields = Fields::of_global(data);
+        let listener = match name {
+            "tcpip-forward" | "cancel-tcpip-forward" => Self::Tcp {
+                host: text(&fields.string()?),
+                port: fields.uint32()?,
+            },
+            "streamlocal-forward@openssh.com" | "cancel-streamlocal-forward@openssh.com" => {
+                Self::Unix(text(&fields.string()?))
+            }
+            _ => return Ok(None),
+        };
+        fields.end()?;
+        Ok(Some(listener))
+    }
+
+    /// Where it listens, for people: `host:port` or a path. The host is empty where it is to listen
+    /// on all addresses.
+    pub(super) fn address(&self) -> String {
+        match self {
+            Self::Tcp { host, port } => endpoint(host, *port),
+            Self::Unix(path) => path.clone(),
+        }
+    }
+
+    /// The listener as the host's success describes it: a port that was left open is named there.
+    pub(super) fn granted(self, reply: &Bytes) -> Self {
+        match self {
+            Self::Tcp { host, port: 0 } => {
+                let port = Fields::of_global(reply).uint32().unwrap_or(0);
+                Self::Tcp { host, port }
+            }
+            listener => listener,
+        }
+    }
+}
+
+/// What the client has asked the host to send back to it.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    listeners: BTreeSet<Listener>,
+    pub(super) agent: bool,
+    pub(super) x11: bool,
+}
+
+impl Expected {
+    /// `false` when there are too many.
+    #[must_use]
+    pub(super) fn listen(&mut self, listener: Listener) -> bool {
+        self.listeners.insert(listener);
+        self.listeners.len() <= MAX_LISTENERS
+    }
+
+    pub(super) fn stop_listening(&mut self, listener: &Listener) {
+        self.listeners.remove(listener);
+    }
+
+    /// Forgets listeners that do not pass; gives them back.
+    pub(super) fn forget(&mut self, is_bad: impl Fn(&Listener) -> bool) -> Vec<Listener> {
+        self.listeners
+            .extract_if(.., |listener| is_bad(listener))
+            .collect()
+    }
+
+    /// Whether the client has asked for channels like this one.
+    pub(super) fn includes(&self, destination: &Destination) -> bool {
+        match destination {
+            Destination::Tcp { .. } | Destination::Unix(_) => false,
+            Destination::ListeningTcp { host, port } => {
+                let (host, port) = (host.clone(), *port);
+                self.listeners.contains(&Listener::Tcp { host, port })
+            }
+            Destination::ListeningUnix(path) => {
+                self.listeners.contains(&Listener::Unix(path.clone()))
+            }
+            Destination::X11 => self.x11,
+            Destination::Agent => self.agent,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The connection layer as a translation: what one side says, told to the other.
+//!
+//! A pure state machine after the law of OpenSSH's `nchan.c`: events change state and yield actions,
+//! actions never change state. An event is a packet from one side; the actions are the messages for
+//! either side and the calls of the [`Tap`], which sees every byte before the caller may send it on.
+//!
+//! Channel numbers are mapped; windows, packet sizes, replies, EOF and CLOSE are passed through, so
+//! that neither side is ever sent more than the other has granted. What crosses is decided by one
+//! table ([`table`]). Knows nothing of sockets, time, files or identities.
+
+mod channel;
+mod forward;
+pub mod message;
+mod nested;
+mod opening;
+mod permitting;
+mod relaying;
+mod requests;
+mod step;
+pub mod table;
+mod tap;
+#[cfg(test)]
+mod tests;
+
+pub use forward::Destination;
+pub use message::{MalformedMessage, Message};
+pub use relaying::{Adopted, Breach, KEEP_ALIVE, Outgoing, Peers, Relay, Violation};
+pub use tap::{ChannelKey, Exit, Kind, Note, Pty, Refused, Start, Stream, Tap, What};
+
+/// The two sides of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The user's ssh.
+    Client,
+    /// The host's sshd.
+    Host,
+}
+
+impl Side {
+    /// The side that it is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Host,
+            Self::Host => Self::Client,
+        }
+    }
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Host => "host",
+        })
+    }
+}

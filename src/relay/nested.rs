@@ -1,0 +1,322 @@
+//! Whether SSH hides inside a forwarded stream.
+//!
+//! SSH begins with a line `SSH-VERSION-SOFTWARE` from either side. Whoever accepts the connection may
+//! send other lines before it (RFC 4253, 4.2), and clients pass over them: OpenSSH's over 1,024 lines of
+//! at most 8,192 bytes. So each side's lines are looked at until one is an identification, or until it
+//! is certain that none will be:
+//!
+//! - Both sides have begun with something else. Only one side of SSH may, so this is another protocol:
+//!   after a request of HTTP its answer may hold whatever it likes.
+//! - A line holds a NUL or is too long, or there were too many lines.
+//!
+//! Nothing is held back. What crosses of an identification before it is recognised is `SSH-2.0` at most.
+//!
+//! What is cut off though it is no SSH: a stream in which one side says nothing, and the other has a line
+//! that begins with `SSH-2.0-` or its like among its first 1,024. What is not recognised: SSH that is
+//! wrapped into something else by programs of the user's own at both ends.
+
+use super::Side;
+
+/// Lines before the identification; one more than that many is none that OpenSSH would wait for.
+const MAX_LINES: u32 = 1_024;
+/// Bytes of a line.
+const MAX_LINE: usize = 8_192;
+/// What identifications begin with.
+const SSH: &[u8] = b"SSH-";
+
+/// Watches both directions of one forwarded stream.
+#[derive(Debug, Default)]
+pub(super) struct NestedSsh {
+    client: Beginning,
+    host: Beginning,
+}
+
+impl NestedSsh {
+    /// Takes the next bytes of one direction; `true` once they complete an SSH identification.
+    pub(super) fn sees_ssh(&mut self, from: Side, data: &[u8]) -> bool {
+        let (own, other) = match from {
+            Side::Client => (&mut self.client, &self.host),
+            Side::Host => (&mut self.host, &self.client),
+        };
+        own.sees_ssh(data, other.is_other())
+    }
+}
+
+/// What one side has said so far.
+#[derive(Debug)]
+enum Beginning {
+    /// Its first line, so far an identification.
+    First(Line),
+    /// It has begun with something else. Another line may follow which is one.
+    Later {
+        line: Line,
+        /// Lines that have ended.
+        lines: u32,
+        /// Bytes of this one.
+        length: usize,
+    },
+    /// No SSH will come.
+    Settled,
+}
+
+impl Default for Beginning {
+    fn default() -> Self {
+        Self::First(Line::default())
+    }
+}
+
+impl Beginning {
+    /// Whether it has begun with something that is no identification.
+    fn is_other(&self) -> bool {
+        match self {
+            Self::First(_) => false,
+            Self::Later { .. } | Self::Settled => true,
+        }
+    }
+
+    fn sees_ssh(&mut self, data: &[u8], other_side_is_other: bool) -> bool {
+        for byte in data {
+            match self {
+                Self::First(line) => line.take(*byte),
+                Self::Later { .. } if other_side_is_other => *self = Self::Settled,
+                Self::Later {
+                    line,
+                    lines,
+                    length,
+                } => {
+                    line.take(*byte);
+                    *length += 1;
+                    if *byte == b'\n' {
+                        (*line, *lines, *length) = (Line::default(), *lines + 1, 0);
+                    }
+                    if *byte == 0 || *length > MAX_LINE || *lines > MAX_LINES {
+                        *self = Self::Settled;
+                    }
+                }
+                Self::Settled => return false,
+            }
+            match self {
+                Self::First(Line::Identification)
+                | Self::Later {
+                    line: Line::Identification,
+                    ..
+                } => return true,
+                Self::First(Line::Other) => *self = Self::after_mismatch(*byte),
+                Self::First(_) | Self::Later { .. } | Self::Settled => {}
+            }
+        }
+        false
+    }
+
+    /// The first line is no identification, as this byte says.
+    fn after_mismatch(byte: u8) -> Self {
+        match byte {
+            0 => Self::Settled,
+            b'\n' => Self::Later {
+                line: Line::default(),
+                lines: 1,
+                length: 0,
+            },
+            _ => Self::Later {
+                line: Line::Other,
+                lines: 0,
+                length: 1,
+            },
+        }
+    }
+}
+
+/// A line, compared with `SSH-DIGITS.DIGITS-`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// So many bytes of [`SSH`].
+    Name(usize),
+    /// In the version, before or after its dot, with or without a digit there.
+    Version { after_dot: bool, digits: bool },
+    /// It is one.
+    Identification,
+    /// It is none.
+    Other,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::Name(0)
+    }
+}
+
+impl Line {
+    fn take(&mut self, byte: u8) {
+        *self = match *self {
+            Self::Name(matched) if SSH.get(matched) == Some(&byte) => match matched + 1 {
+                all if all == SSH.len() => Self::Version {
+                    after_dot: false,
+                    digits: false,
+                },
+                some => Self::Name(some),
+            },
+            Self::Version { after_dot, .. } if byte.is_ascii_digit() => Self::Version {
+                after_dot,
+                digits: true,
+            },
+            Self::Version {
+                after_dot: false,
+                digits: true,
+            } if byte == b'.' => Self::Version {
+                after_dot: true,
+                digits: false,
+            },
+            Self::Version {
+                after_dot: true,
+                digits: true,
+            } if byte == b'-' => Self::Identification,
+            Self::Identification => Self::Identification,
+            Self::Name(_) | Self::Version { .. } | Self::Other => Self::Other,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What one side says, in pieces of these lengths; whether SSH was seen.
+    fn watched(watch: &mut NestedSsh, from: Side, stream: &[u8], cuts: &[usize]) -> bool {
+        let mut rest = stream;
+        for cut in cuts.iter().cycle() {
+            let (piece, next) = rest.split_at((*cut).min(rest.len()));
+            if watch.sees_ssh(from, piece) {
+                return true;
+            }
+            rest = next;
+            if rest.is_empty() {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn alone(stream: &[u8]) -> bool {
+        watched(&mut NestedSsh::default(), Side::Host, stream, &[usize::MAX])
+    }
+
+    /// The plainest way to say which streams of one side are SSH.
+    fn naive(stream: &[u8]) -> bool {
+        let is_ident = |line: &[u8]| {
+            let text = String::from_utf8_lossy(line);
+            let Some((version, _)) = text
+                .strip_prefix("SSH-")
+                .and_then(|rest| rest.split_once('-'))
+            else {
+                return false;
+            };
+            let is_number =
+                |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            version
+                .split_once('.')
+                .is_some_and(|(major, minor)| is_number(major) && is_number(minor))
+        };
+        let before = stream.split(|byte| *byte == 0).next().unwrap_or_default();
+        // A line that goes on as one, and ends in a NUL, is one already.
+        before.split(|byte| *byte == b'\n').any(is_ident)
+    }
+
+    fn side() -> impl Strategy<Value = Side> {
+        prop_oneof![Just(Side::Client), Just(Side::Host)]
+    }
+
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            "SSH-[12]\\.[0-9]{1,2}-[a-z]{0,4}".prop_map(String::into_bytes),
+            "(SSH|S|SSH-|SSH-2|SSH-2\\.|SSH-2\\.0|SSH-\\.0-|SSH--|ssh-2\\.0-| SSH-2\\.0-)[a-z]{0,4}"
+                .prop_map(String::into_bytes),
+            "[ -~\r]{0,12}".prop_map(String::into_bytes),
+            proptest::collection::vec(any::<u8>(), 0..6),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn ssh_is_seen_however_it_is_cut(
+            from in side(),
+            lines in proptest::collection::vec("[a-zA-Z -]{0,20}\r?\n", 0..8),
+            version in "(2\\.0|1\\.99|1\\.5)",
+            cuts in proptest::collection::vec(1usize..5, 1..20),
+            tail: Vec<u8>,
+        ) {
+            let mut stream = lines.concat().into_bytes();
+            stream.extend(format!("SSH-{version}-").into_bytes());
+            stream.extend(tail);
+            let mut watch = NestedSsh::default();
+            prop_assert!(watched(&mut watch, from, &stream, &cuts));
+        }
+
+        #[test]
+        fn it_sees_what_the_plain_definition_sees(
+            from in side(),
+            lines in proptest::collection::vec(line(), 0..6),
+            cuts in proptest::collection::vec(1usize..9, 1..9),
+        ) {
+            let stream = lines.join(&b'\n');
+            let mut watch = NestedSsh::default();
+            prop_assert_eq!(watched(&mut watch, from, &stream, &cuts), naive(&stream));
+        }
+
+        #[test]
+        fn the_side_that_connects_is_seen_whatever_the_other_says(
+            from in side(),
+            before: Vec<u8>,
+            cuts in proptest::collection::vec(1usize..5, 1..9),
+        ) {
+            prop_assume!(!naive(&before));
+            let mut watch = NestedSsh::default();
+            watched(&mut watch, from.other(), &before, &cuts);
+            prop_assert!(watched(&mut watch, from, b"SSH-2.0-x", &cuts));
+        }
+
+        #[test]
+        fn once_both_sides_have_begun_otherwise_anything_may_follow(
+            from in side(),
+            cuts in proptest::collection::vec(1usize..5, 1..9),
+        ) {
+            let mut watch = NestedSsh::default();
+            let answer = b"HTTP/1.1 200 OK\r\n\r\nSSH-2.0-OpenSSH_9.2\r\nSSH-1.99-x\r\n";
+            prop_assert!(!watched(&mut watch, from, b"GET / HTTP/1.1\r\n\r\n", &cuts));
+            prop_assert!(!watched(&mut watch, from.other(), answer, &cuts));
+            prop_assert!(!watched(&mut watch, from, b"POST / HTTP/1.1\r\nSSH-2.0-x\r\n", &cuts));
+        }
+    }
+
+    #[test]
+    fn it_waits_for_as_many_lines_as_ssh_does() {
+        let lines = |count: usize| [b"line\r\n".repeat(count), b"SSH-2.0-x".to_vec()].concat();
+        assert!(alone(&lines(1_024)));
+        assert!(!alone(&lines(1_025)));
+        let long = |length: usize| [vec![b'x'; length], b"\nSSH-2.0-x".to_vec()].concat();
+        assert!(alone(&long(8_191)));
+        assert!(!alone(&long(8_193)));
+    }
+
+    #[test]
+    fn a_nul_is_no_text() {
+        assert!(!alone(b"\0SSH-2.0-x"));
+        assert!(!alone(b"\x16\x03\x01\0\nSSH-2.0-x"));
+    }
+
+    #[test]
+    fn words_about_ssh_are_not_ssh() {
+        for text in [
+            "SSH-KEYGEN(1)\n",
+            "SSH-2.0\n",
+            "SSH-2-x\n",
+            "SSH-.0-x\n",
+            "SSH-2.-x\n",
+            "say SSH-2.0-x\n",
+            "ssh-2.0-x\n",
+        ] {
+            assert!(!alone(text.as_bytes()), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Other permissions for a connection that is under way: what they do not have ends.
+
+use std::sync::Arc;
+
+use super::Side;
+use super::channel::Phase;
+use super::forward::{Destination, Listener};
+use super::message::{Head, Message, Name};
+use super::relaying::{Outgoing, Relay, end};
+use super::tap::{ChannelKey, Refused, Tap, What};
+use crate::access::Permissions;
+
+impl Relay {
+    /// Puts other permissions in force. Forwarded channels that they do not have are closed on both
+    /// sides, listeners at the host are cancelled. The number of both.
+    ///
+    /// Nobody has looked at the beginning of a stream for as long as it might be SSH: when it may no
+    /// longer, all forwarded channels end.
+    pub fn permit(
+        &mut self,
+        permissions: Arc<Permissions>,
+        tap: &mut impl Tap,
+        out: &mut Vec<Outgoing>,
+    ) -> usize {
+        let is_unseen = self.permissions.nested_ssh && !permissions.nested_ssh;
+        self.permissions = permissions;
+        self.expected.agent &= self.permissions.agent;
+        self.expected.x11 &= self.permissions.x11;
+        let cancelled = self.cancel_unpermitted(out);
+        let numbers: Vec<u32> = self.channels.keys().copied().collect();
+        let ended = numbers.into_iter().filter(|number| {
+            if is_unseen {
+                self.end_forwarded(*number, tap, out)
+            } else {
+                self.end_unpermitted(*number, tap, out)
+            }
+        });
+        cancelled + ended.count()
+    }
+
+    /// Cancels listeners at the host that are not permitted any more; how many.
+    pub(super) fn cancel_unpermitted(&mut self, out: &mut Vec<Outgoing>) -> usize {
+        let permissions = &self.permissions;
+        let gone = self.expected.forget(|listener| match listener {
+            Listener::Tcp { host, port } => !permissions.may_listen(host, *port),
+            Listener::Unix(_) => !permissions.streamlocal.allows_remote(),
+        });
+        out.extend(gone.iter().map(cancel));
+        gone.len()
+    }
+
+    /// Whether a forwarded channel may lead there, whoever has asked for it.
+    pub(super) fn permits(&self, destination: &Destination) -> bool {
+        let permissions = &self.permissions;
+        match destination {
+            Destination::Tcp { host, port } => permissions.may_open(host, *port),
+            Destination::Unix(_) => permissions.streamlocal.allows_local(),
+            Destination::ListeningTcp { host, port } => permissions.may_listen(host, *port),
+            Destination::ListeningUnix(_) => permissions.streamlocal.allows_remote(),
+            Destination::X11 => permissions.x11,
+            Destination::Agent => permissions.agent,
+        }
+    }
+
+    /// Ends an open forwarded channel if it is not permitted any more; whether it was.
+    pub(super) fn end_unpermitted(
+        &mut self,
+        number: u32,
+        tap: &mut impl Tap,
+        out: &mut Vec<Outgoing>,
+    ) -> bool {
+        let channel = self.channels.get(&number);
+        let destination = channel.and_then(|channel| channel.destination.as_ref());
+        destination.is_some_and(|one| !self.permits(one)) && self.end_forwarded(number, tap, out)
+    }
+
+    /// Ends an open forwarded channel; whether it was one.
+    fn end_forwarded(&mut self, number: u32, tap: &mut impl Tap, out: &mut Vec<Outgoing>) -> bool {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return false;
+        };
+        let (Phase::Forwarded(_), Some(destination)) = (&channel.phase, &channel.destination)
+        else {
+            return false;
+        };
+        tap.refused(Refused {
+            from: Side::Client,
+            what: What::Channel,
+            name: destination.kind(),
+            detail: Some(&destination.address()),
+            channel: Some(ChannelKey(number)),
+        });
+        end(channel, "", out);
+        tap.closed(ChannelKey(number));
+        true
+    }
+}
+
+/// Tells the host to listen no more. It has nothing to answer.
+fn cancel(listener: &Listener) -> Outgoing {
+    let (name, data) = match listener {
+        Listener::Tcp { host, port } => (
+            "cancel-tcpip-forward",
+            Head::of_data().string(host.as_bytes()).uint32(*port),
+        ),
+        Listener::Unix(path) => (
+            "cancel-streamlocal-forward@openssh.com",
+            Head::of_data().string(path.as_bytes()),
+        ),
+    };
+    Outgoing {
+        to: Side::Host,
+        message: Message::GlobalRequest {
+            name: Name::from_static(name),
+            want_reply: false,
+            data: data.into_bytes(),
+        },
+    }
+}

@@ -1,0 +1,325 @@
+//! The relay itself: one packet in, the messages that follow from it out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::Side;
+use super::channel::{Channel, End, Phase, Replies, Reply, Setup};
+use super::forward::Expected;
+use super::message::{Head, MalformedMessage, Message, Name, STDERR};
+use super::step::Step;
+use super::tap::Tap;
+use crate::access::Permissions;
+
+/// Channels that one connection may have at a time; sshd's own limit is 10 sessions.
+const MAX_CHANNELS: usize = 1_000;
+/// What is refused on one connection before it ends.
+const MAX_REFUSED: u32 = 10_000;
+/// The exit status of a session that the proxy ends, as ssh has for its own failures.
+const EXIT_REFUSED: u32 = 255;
+/// The question whether somebody is still there, which nobody has to know to answer.
+pub const KEEP_ALIVE: &str = "keepalive@openssh.com";
+
+/// A message for one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Who gets it.
+    pub to: Side,
+    /// What it says.
+    pub message: Message,
+}
+
+/// A peer broke the protocol: its connection ends.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the {from} broke the protocol: {what}")]
+pub struct Violation {
+    /// Who did.
+    pub from: Side,
+    /// How.
+    pub what: Breach,
+}
+
+/// How a peer can break the connection protocol.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Breach {
+    /// A packet that is no message.
+    #[error("{0}")]
+    Malformed(#[from] MalformedMessage),
+    /// A channel number that was never given out, or is gone.
+    #[error("a message for channel {0}, which does not exist")]
+    NoChannel(u32),
+    /// A message that the channel's state does not allow.
+    #[error("{0} is out of order")]
+    Order(&'static str),
+    /// More data than the other side has granted, or takes in one message.
+    #[error("data beyond the window")]
+    Overrun,
+    /// Grants that add up to more than 2^32 - 1.
+    #[error("a window of more than 4 GiB")]
+    Window,
+    /// More listeners than one connection may have.
+    #[error("too many listeners")]
+    TooManyListeners,
+    /// A reply that nobody asked for.
+    #[error("a reply to no request")]
+    Reply,
+    /// More that is refused than the audit log is to be filled with.
+    #[error("too much that is not permitted")]
+    TooMuchRefused,
+    /// More requests than may wait for a reply.
+    #[error("too many requests at once")]
+    TooManyRequests,
+}
+
+/// What the two sides are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// The client is OpenSSH's.
+    pub client_is_openssh: bool,
+    /// The host is OpenSSH's.
+    pub host_is_openssh: bool,
+}
+
+impl Peers {
+    /// Whether `eow@openssh.com` may be sent to that side. Others than OpenSSH may answer it, though
+    /// it asks for no answer (OpenSSH's PROTOCOL, 2.1).
+    pub(super) fn takes_eow(self, side: Side) -> bool {
+        match side {
+            Side::Client => self.client_is_openssh,
+            Side::Host => self.host_is_openssh,
+        }
+    }
+}
+
+/// One connection's channels.
+#[derive(Debug, Default)]
+pub struct Relay {
+    pub(super) channels: BTreeMap<u32, Channel>,
+    client_replies: Replies,
+    host_replies: Replies,
+    /// The client has promised to open no more sessions.
+    pub(super) last_session: bool,
+    /// How much was refused so far.
+    pub(super) refused: u32,
+    pub(super) peers: Peers,
+    pub(super) permissions: Arc<Permissions>,
+    /// What the client has asked the host to send back.
+    pub(super) expected: Expected,
+    /// SSH was found inside a forwarded channel, which was closed for it.
+    pub(super) closed_nested_ssh: bool,
+}
+
+/// A session channel that was opened on both sides before the relay began.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopted {
+    /// The client's number for it.
+    pub client_number: u32,
+    /// Bytes that the client takes.
+    pub client_window: u32,
+    /// The most data that the client takes in one message.
+    pub client_max_packet: u32,
+    /// The host's number for it.
+    pub host_number: u32,
+    /// Bytes that the host takes, which the client has been granted.
+    pub host_window: u32,
+    /// The most data that the host takes in one message.
+    pub host_max_packet: u32,
+}
+
+impl Relay {
+    /// A connection without channels.
+    #[must_use]
+    pub fn new(peers: Peers, permissions: Arc<Permissions>) -> Self {
+        Self {
+            peers,
+            permissions,
+            ..Self::default()
+        }
+    }
+
+    /// Takes over a session channel that has number 0 on our side of both connections.
+    pub fn adopt(&mut self, adopted: Adopted) {
+        let channel = Channel {
+            client: End {
+                number: adopted.client_number,
+                window: adopted.client_window,
+                max_packet: adopted.client_max_packet,
+                ..End::default()
+            },
+            host: End {
+                number: adopted.host_number,
+                window: adopted.host_window,
+                max_packet: adopted.host_max_packet,
+                ..End::default()
+            },
+            phase: Phase::Setup(Setup::default()),
+            destination: None,
+        };
+        self.channels.insert(0, channel);
+    }
+
+    /// Session channels, opening and closing ones included.
+    pub(super) fn sessions(&self) -> usize {
+        let is_session = |channel: &&Channel| {
+            !matches!(
+                channel.phase,
+                Phase::Forwarded(_)
+                    | Phase::Opening {
+                        forwarded: true,
+                        ..
+                    }
+            )
+        };
+        self.channels.values().filter(is_session).count()
+    }
+
+    /// How many channels there are, opening and closing ones included.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Takes one packet from one side. The tap has seen everything when this returns; `out` is what
+    /// may be sent once the tap has it safely.
+    ///
+    /// # Errors
+    /// When that side broke the protocol. The relay is then of no further use.
+    pub fn on_packet(
+        &mut self,
+        from: Side,
+        payload: &Bytes,
+        tap: &mut impl Tap,
+        out: &mut Vec<Outgoing>,
+    ) -> Result<(), Violation> {
+        // Authentication messages after success are to be ignored (RFC 4252, 5.1).
+        if matches!(payload.first(), Some(50..=79)) {
+            return Ok(());
+        }
+        let mut step = Step {
+            relay: self,
+            from,
+            tap,
+            out,
+        };
+        Message::parse(payload)
+            .map_err(Breach::from)
+            .and_then(|message| step.take(message))
+            .and_then(|()| step.relay.check_refused())
+            .map_err(|what| Violation { from, what })
+    }
+
+    /// Whether a forwarded channel was ever closed because SSH was spoken in it. ssh itself tells
+    /// nobody why.
+    #[must_use]
+    pub fn has_closed_nested_ssh(&self) -> bool {
+        self.closed_nested_ssh
+    }
+
+    /// What is refused is audited, and the audit log is nobody's to fill.
+    fn check_refused(&self) -> Result<(), Breach> {
+        if self.refused > MAX_REFUSED {
+            return Err(Breach::TooMuchRefused);
+        }
+        Ok(())
+    }
+
+    /// Asks that side whether it is still there. Its answer goes no further, and takes its place among
+    /// the answers to the other side's requests.
+    pub fn ask(&mut self, to: Side, out: &mut Vec<Outgoing>) {
+        // Where too many answers are owed already, one more question tells nothing new.
+        if self.global_replies(to.other()).expect(Reply::Own) {
+            out.push(Outgoing {
+                to,
+                message: Message::GlobalRequest {
+                    name: Name::from_static(KEEP_ALIVE),
+                    want_reply: true,
+                    data: Bytes::new(),
+                },
+            });
+        }
+    }
+
+    /// Ends all sessions from our side: the user reads `text` and gets exit status 255.
+    pub fn end_all(&mut self, text: &str, out: &mut Vec<Outgoing>) {
+        for channel in self.channels.values_mut() {
+            end(channel, text, out);
+        }
+    }
+
+    /// Replies owed to that side's global requests.
+    pub(super) fn global_replies(&mut self, side: Side) -> &mut Replies {
+        match side {
+            Side::Client => &mut self.client_replies,
+            Side::Host => &mut self.host_replies,
+        }
+    }
+
+    /// A channel number that is not in use, or `None` when there are enough channels.
+    pub(super) fn free_number(&self) -> Option<u32> {
+        if self.channels.len() >= MAX_CHANNELS {
+            return None;
+        }
+        (0..).find(|number| !self.channels.contains_key(number))
+    }
+}
+
+/// Says why, gives the exit status, closes both ends.
+pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
+    let was_session = match std::mem::replace(&mut channel.phase, Phase::Ended) {
+        opening @ Phase::Opening { .. } => {
+            channel.phase = opening;
+            return;
+        }
+        Phase::Ended => return,
+        Phase::Forwarded(_) => false,
+        Phase::Setup(_) | Phase::Running => true,
+    };
+    let End {
+        number: recipient,
+        window,
+        max_packet,
+        told_close,
+        ..
+    } = channel.client;
+    if was_session && !told_close {
+        let limit = window.min(max_packet) as usize;
+        let data = Bytes::copy_from_slice(text.as_bytes().get(..limit).unwrap_or(text.as_bytes()));
+        let status = Message::Request {
+            recipient,
+            kind: Name::from_static("exit-status"),
+            want_reply: false,
+            data: Head::of_data().uint32(EXIT_REFUSED).into_bytes(),
+        };
+        for message in [
+            Message::ExtendedData {
+                recipient,
+                code: STDERR,
+                data,
+            },
+            status,
+            Message::Eof { recipient },
+        ] {
+            out.push(Outgoing {
+                to: Side::Client,
+                message,
+            });
+        }
+    }
+    for side in [Side::Client, Side::Host] {
+        tell_close(channel.end(side), side, out);
+    }
+}
+
+pub(super) fn tell_close(end: &mut End, to: Side, out: &mut Vec<Outgoing>) {
+    if !std::mem::replace(&mut end.told_close, true) {
+        out.push(Outgoing {
+            to,
+            message: Message::Close {
+                recipient: end.number,
+            },
+        });
+    }
+}

@@ -1,0 +1,269 @@
+//! One packet's way through the relay: data and the life of a channel. Openings and requests stand in
+//! files of their own.
+
+use bytes::Bytes;
+
+use super::Side;
+use super::channel::{Channel, Phase};
+use super::message::{Message, STDERR};
+use super::relaying::{Breach, Outgoing, Relay, end, tell_close};
+use super::tap::{ChannelKey, Note, Refused, Stream, Tap, What};
+
+/// What one packet may touch.
+pub(super) struct Step<'a, T> {
+    pub(super) relay: &'a mut Relay,
+    pub(super) from: Side,
+    pub(super) tap: &'a mut T,
+    pub(super) out: &'a mut Vec<Outgoing>,
+}
+
+impl<T: Tap> Step<'_, T> {
+    pub(super) fn take(&mut self, message: Message) -> Result<(), Breach> {
+        match message {
+            Message::GlobalRequest {
+                name,
+                want_reply,
+                data,
+            } => self.global_request(name, want_reply, data),
+            Message::RequestSuccess { .. } | Message::RequestFailure => self.global_reply(message),
+            Message::Open {
+                kind,
+                sender,
+                window,
+                max_packet,
+                data,
+            } => self.open(kind, sender, window, max_packet, data),
+            Message::OpenConfirmation {
+                recipient,
+                sender,
+                window,
+                max_packet,
+                data,
+            } => self.open_confirmation(recipient, sender, window, max_packet, data),
+            Message::OpenFailure {
+                recipient,
+                reason,
+                text,
+                language,
+            } => self.open_failure(recipient, reason, text, language),
+            Message::WindowAdjust { recipient, bytes } => self.window_adjust(recipient, bytes),
+            Message::Data { recipient, data } => self.data(recipient, data),
+            Message::ExtendedData {
+                recipient,
+                code,
+                data,
+            } => self.extended_data(recipient, code, data),
+            Message::Eof { recipient } => self.eof(recipient),
+            Message::Close { recipient } => self.close(recipient),
+            Message::Request {
+                recipient,
+                kind,
+                want_reply,
+                data,
+            } => self.request(recipient, &kind, want_reply, data),
+            Message::Success { recipient } => self.reply(recipient, true),
+            Message::Failure { recipient } => self.reply(recipient, false),
+        }
+    }
+
+    pub(super) fn send(&mut self, to: Side, message: Message) {
+        self.out.push(Outgoing { to, message });
+    }
+
+    pub(super) fn refused(&mut self, what: What, name: &str, channel: Option<ChannelKey>) {
+        self.refused_exactly(what, name, None, channel);
+    }
+
+    /// The same, with what exactly it was.
+    pub(super) fn refused_exactly(
+        &mut self,
+        what: What,
+        name: &str,
+        detail: Option<&str>,
+        channel: Option<ChannelKey>,
+    ) {
+        self.relay.refused += 1;
+        self.tap.refused(Refused {
+            from: self.from,
+            what,
+            name,
+            detail,
+            channel,
+        });
+    }
+
+    /// The channel, if this side may speak on it.
+    pub(super) fn channel(&mut self, number: u32) -> Result<&mut Channel, Breach> {
+        let from = self.from;
+        let channel = self
+            .relay
+            .channels
+            .get_mut(&number)
+            .ok_or(Breach::NoChannel(number))?;
+        if channel.end(from).said_close {
+            return Err(Breach::NoChannel(number));
+        }
+        // Whoever opens a channel learns our number only with the confirmation.
+        match channel.phase {
+            Phase::Opening { opener, .. } if opener == from => Err(Breach::NoChannel(number)),
+            _ => Ok(()),
+        }?;
+        Ok(channel)
+    }
+
+    fn window_adjust(&mut self, number: u32, bytes: u32) -> Result<(), Breach> {
+        let from = self.from;
+        let channel = self.channel(number)?;
+        if matches!(channel.phase, Phase::Opening { .. }) {
+            return Err(Breach::Order("a window adjustment"));
+        }
+        let end = channel.end(from);
+        end.window = end.window.checked_add(bytes).ok_or(Breach::Window)?;
+        if channel.is_deaf(from.other()) {
+            return Ok(());
+        }
+        let recipient = channel.end(from.other()).number;
+        self.send(from.other(), Message::WindowAdjust { recipient, bytes });
+        Ok(())
+    }
+
+    fn data(&mut self, number: u32, data: Bytes) -> Result<(), Breach> {
+        let stream = match self.from {
+            Side::Client => Stream::Stdin,
+            Side::Host => Stream::Stdout,
+        };
+        if let Some(recipient) = self.carry(number, stream, &data)? {
+            self.send(self.from.other(), Message::Data { recipient, data });
+        }
+        Ok(())
+    }
+
+    fn extended_data(&mut self, number: u32, code: u32, data: Bytes) -> Result<(), Breach> {
+        if self.from == Side::Client || code != STDERR {
+            self.spend(number, data.len())?;
+            self.refused(
+                What::Data,
+                &format!("extended data {code}"),
+                Some(ChannelKey(number)),
+            );
+            return Ok(());
+        }
+        if let Some(recipient) = self.carry(number, Stream::Stderr, &data)? {
+            self.send(
+                Side::Client,
+                Message::ExtendedData {
+                    recipient,
+                    code,
+                    data,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Takes data off the window that the other side has granted.
+    fn spend(&mut self, number: u32, length: usize) -> Result<(), Breach> {
+        let from = self.from;
+        let channel = self.channel(number)?;
+        if channel.end(from).said_eof || matches!(channel.phase, Phase::Opening { .. }) {
+            return Err(Breach::Order("data"));
+        }
+        let receiver = channel.end(from.other());
+        let length = u32::try_from(length).map_err(|_too_long| Breach::Overrun)?;
+        if length > receiver.max_packet {
+            return Err(Breach::Overrun);
+        }
+        receiver.window = receiver.window.checked_sub(length).ok_or(Breach::Overrun)?;
+        Ok(())
+    }
+
+    /// Shows data to the tap; the receiver's channel number if it goes on.
+    fn carry(&mut self, number: u32, stream: Stream, data: &Bytes) -> Result<Option<u32>, Breach> {
+        self.spend(number, data.len())?;
+        let from = self.from;
+        let nested_ssh = self.relay.permissions.nested_ssh;
+        let channel = self.channel(number)?;
+        if channel.is_deaf(from.other()) {
+            return Ok(None);
+        }
+        match &mut channel.phase {
+            Phase::Running => {
+                let recipient = channel.end(from.other()).number;
+                self.tap.data(ChannelKey(number), stream, data);
+                Ok(Some(recipient))
+            }
+            Phase::Forwarded(watch) => {
+                if !nested_ssh && watch.sees_ssh(from, data) {
+                    self.end_nested_ssh(number);
+                    return Ok(None);
+                }
+                let recipient = channel.end(from.other()).number;
+                self.tap.data(ChannelKey(number), stream, data);
+                Ok(Some(recipient))
+            }
+            // sshd takes no data before something runs either.
+            Phase::Setup(setup) => {
+                if !std::mem::replace(&mut setup.data_refused, true) {
+                    self.refused(What::Data, "before the session", Some(ChannelKey(number)));
+                }
+                Ok(None)
+            }
+            Phase::Opening { .. } | Phase::Ended => Ok(None),
+        }
+    }
+
+    /// SSH inside a forwarded channel is a session that nobody could read.
+    fn end_nested_ssh(&mut self, number: u32) {
+        self.relay.closed_nested_ssh = true;
+        self.refused(What::Data, "nested SSH", Some(ChannelKey(number)));
+        if let Some(channel) = self.relay.channels.get_mut(&number) {
+            end(channel, "", self.out);
+        }
+        self.tap.closed(ChannelKey(number));
+    }
+
+    fn eof(&mut self, number: u32) -> Result<(), Breach> {
+        let from = self.from;
+        let channel = self.channel(number)?;
+        if matches!(channel.phase, Phase::Opening { .. }) || channel.end(from).said_eof {
+            return Err(Breach::Order("an EOF"));
+        }
+        channel.end(from).said_eof = true;
+        if channel.is_deaf(from.other()) {
+            return Ok(());
+        }
+        let recipient = channel.end(from.other()).number;
+        if matches!(channel.phase, Phase::Running | Phase::Forwarded(_)) {
+            self.tap.note(ChannelKey(number), &Note::Eof(from));
+        }
+        self.send(from.other(), Message::Eof { recipient });
+        Ok(())
+    }
+
+    fn close(&mut self, number: u32) -> Result<(), Breach> {
+        let from = self.from;
+        let channel = self.channel(number)?;
+        if matches!(channel.phase, Phase::Opening { .. }) {
+            return Err(Breach::Order("a CLOSE"));
+        }
+        channel.end(from).said_close = true;
+        let over = channel.client.said_close && channel.host.said_close;
+        let Some(channel) = self.relay.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        tell_close(channel.end(from.other()), from.other(), self.out);
+        // The host has said its last word, and hears nothing more: the session is complete before
+        // the client reads that it is.
+        if from == Side::Host && matches!(channel.phase, Phase::Running) {
+            self.tap.closed(ChannelKey(number));
+        }
+        if over {
+            let is_forwarded = matches!(channel.phase, Phase::Forwarded(_));
+            self.relay.channels.remove(&number);
+            if is_forwarded {
+                self.tap.closed(ChannelKey(number));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! The witness of everything that crosses: called before the caller may send it on.
+
+use bytes::Bytes;
+
+use super::Side;
+use super::forward::Destination;
+
+/// A channel of one relay: our own number for it, on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelKey(pub u32);
+
+/// What a session channel runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The login shell.
+    Shell,
+    /// A command.
+    Exec(Bytes),
+    /// A subsystem.
+    Subsystem(Bytes),
+}
+
+/// The three byte streams of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// From the client.
+    Stdin,
+    /// From the host.
+    Stdout,
+    /// From the host, as extended data.
+    Stderr,
+}
+
+/// A pseudo-terminal as the client asked for it (RFC 4254, 6.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pty {
+    /// The value of `TERM`.
+    pub term: Bytes,
+    /// Columns, as sent.
+    pub columns: u32,
+    /// Rows, as sent.
+    pub rows: u32,
+}
+
+/// How a session begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// What runs.
+    pub kind: Kind,
+    /// The terminal, where the client asked for one.
+    pub pty: Option<Pty>,
+    /// The environment that the client asked for, in its order.
+    pub environment: Vec<(Bytes, Bytes)>,
+}
+
+/// What happens on a running session beside its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// One side will send no more.
+    Eof(Side),
+    /// The client sends a signal, by its name without `SIG`.
+    Signal(Bytes),
+    /// Another request that was relayed, by its name.
+    Request(Side, String),
+    /// The host refused the request that should have started the session.
+    StartRefused,
+}
+
+/// How a session ended (RFC 4254, 6.10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With a status.
+    Status(u32),
+    /// By a signal.
+    Signal {
+        /// The name without `SIG`.
+        name: Bytes,
+        /// Whether a core was dumped.
+        core_dumped: bool,
+        /// The host's words.
+        message: Bytes,
+    },
+}
+
+/// What can be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The opening of a channel.
+    Channel,
+    /// A request on a channel.
+    ChannelRequest,
+    /// Data of a type or at a time at which it has no place.
+    Data,
+    /// A request on the connection.
+    GlobalRequest,
+}
+
+/// Something that the table does not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused<'a> {
+    /// Who asked.
+    pub from: Side,
+    /// What it was.
+    pub what: What,
+    /// Its name.
+    pub name: &'a str,
+    /// What exactly, as far as it matters: where a forward would lead or listen, which variable.
+    pub detail: Option<&'a str>,
+    /// On which channel.
+    pub channel: Option<ChannelKey>,
+}
+
+/// Sees everything, in order, before it is sent on.
+pub trait Tap {
+    /// A session is about to start. Until this returns `Ok`, the host is not told.
+    ///
+    /// # Errors
+    /// The text for the user, who then gets exit status 255 instead of a session.
+    fn start(&mut self, channel: ChannelKey, start: &Start) -> Result<(), String>;
+    /// A forwarded channel is about to be opened. Until this returns `Ok`, the other side is not told.
+    ///
+    /// # Errors
+    /// The text for whoever opens it.
+    fn forward(&mut self, channel: ChannelKey, destination: &Destination) -> Result<(), String>;
+    /// Bytes of a running session, or of a forwarded channel: [`Stream::Stdin`] is what the client
+    /// sends, [`Stream::Stdout`] what the host sends.
+    fn data(&mut self, channel: ChannelKey, stream: Stream, bytes: &[u8]);
+    /// The terminal's new size in columns and rows.
+    fn resize(&mut self, channel: ChannelKey, columns: u32, rows: u32);
+    /// Something beside the bytes.
+    fn note(&mut self, channel: ChannelKey, note: &Note);
+    /// The host says how the session ended.
+    fn exit(&mut self, channel: ChannelKey, exit: &Exit);
+    /// The channel is gone; nothing more comes for this key until it starts anew.
+    fn closed(&mut self, channel: ChannelKey);
+    /// Something was refused.
+    fn refused(&mut self, refused: Refused<'_>);
+}

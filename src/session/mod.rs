@@ -1,0 +1,37 @@
+//! The live session: what crosses a relay becomes a recording and audit events.
+//!
+//! The [`Recorder`] is the relay's witness. In strict mode nothing starts without a recording, and
+//! the first byte that cannot be recorded ends the connection; in best-effort mode the gap is marked
+//! and audited. Knows nothing of sockets.
+
+mod forwards;
+mod recorder;
+mod sitting;
+
+use std::path::PathBuf;
+
+use crate::recording::Options;
+
+pub use recorder::{Recorder, RecordingLost, Scene};
+
+/// How sessions are recorded.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Where recordings are kept.
+    pub directory: PathBuf,
+    /// What happens when one cannot be written.
+    pub policy: Policy,
+    /// What is stored.
+    pub options: Options,
+}
+
+/// What happens when a recording cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// No recording, no session.
+    Strict,
+    /// The session goes on; the gap is marked and audited.
+    BestEffort,
+    /// Nothing is recorded, by configuration: sessions are audited only.
+    Off,
+}

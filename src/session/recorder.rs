@@ -1,0 +1,494 @@
+//! The relay's witness: one for each connection, with a recording for each session.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::forwards::Forwards;
+use super::sitting::{Sitting, command, text};
+use super::{Policy, Recording};
+use crate::access::LoginPermit;
+use crate::audit::{self, AuditEvent, AuditLog, RecordingState, SessionKind};
+use crate::model::{ClusterName, ConnectionId, SessionId, chain};
+use crate::recording::{self, Header, Live, RecordingError};
+use crate::relay::{
+    ChannelKey, Destination, Exit, Kind, Note, Refused, Side, Start, Stream, Tap, What,
+};
+use crate::sys::clock::Clock;
+
+/// A session that is silent this long gives back what memory it can. Not sooner: each time costs the
+/// recording its compressor's memory of what came before, and so bytes on the disk.
+const REST_AFTER: Duration = Duration::from_secs(60);
+
+/// Who, where, what: the part of a recording's header that is the same for a whole connection.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// This installation.
+    pub cluster: ClusterName,
+    /// Who may log in where.
+    pub permit: LoginPermit,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The address that was dialled.
+    pub host_address: SocketAddr,
+    /// The host presented a plain key, and the configuration admits it.
+    pub insecure_host_key: bool,
+    /// Weak algorithms that the connection to the host began with.
+    pub legacy_algorithms: Vec<&'static str>,
+}
+
+/// In strict mode: something cannot be recorded, so nothing may be relayed any more.
+#[derive(Debug, Error)]
+#[error("the recording of session {session} cannot be written")]
+pub struct RecordingLost {
+    /// Whose recording.
+    pub session: SessionId,
+    /// Why.
+    pub source: RecordingError,
+}
+
+impl RecordingLost {
+    /// What the user reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        lost_text(self.session, &self.source)
+    }
+}
+
+fn lost_text(session: SessionId, error: &dyn std::error::Error) -> String {
+    format!(
+        "rproxy: proxy: the recording cannot be written: {}\r\n  hint: sessions must be recorded here; tell the proxy's administrator\r\n  id: {session}\r\n",
+        chain(error)
+    )
+}
+
+/// What is about to be recorded.
+struct Beginning {
+    kind: recording::Kind,
+    command: Option<String>,
+    pty: Option<recording::Pty>,
+}
+
+impl Beginning {
+    fn of(start: &Start) -> Self {
+        Self {
+            kind: match start.kind {
+                Kind::Shell => recording::Kind::Shell,
+                Kind::Exec(_) => recording::Kind::Exec,
+                Kind::Subsystem(_) => recording::Kind::Subsystem,
+            },
+            command: command(&start.kind),
+            pty: start.pty.as_ref().map(|pty| recording::Pty {
+                term: text(&pty.term),
+                cols: pty.columns,
+                rows: pty.rows,
+            }),
+        }
+    }
+
+    fn of_forwards() -> Self {
+        Self {
+            kind: recording::Kind::Forward,
+            command: None,
+            pty: None,
+        }
+    }
+}
+
+/// The witness of one connection.
+#[derive(Debug)]
+pub struct Recorder {
+    recording: Recording,
+    audit: AuditLog,
+    scene: Scene,
+    clock: Clock,
+    origin: Instant,
+    sittings: BTreeMap<ChannelKey, Sitting>,
+    /// The forwarded channels, once there was one.
+    forwards: Option<Forwards>,
+    last_write: Duration,
+    /// The end of a session could not be written.
+    lost: Option<RecordingLost>,
+}
+
+impl Recorder {
+    /// A witness without sessions.
+    #[must_use]
+    pub fn new(recording: Recording, audit: AuditLog, clock: Clock, scene: Scene) -> Self {
+        Self {
+            recording,
+            audit,
+            scene,
+            clock,
+            origin: Instant::now(),
+            sittings: BTreeMap::new(),
+            forwards: None,
+            last_write: Duration::ZERO,
+            lost: None,
+        }
+    }
+
+    /// The connection that it watches.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.scene.connection
+    }
+
+    /// Whether a session with a terminal is running.
+    #[must_use]
+    pub fn has_terminal(&self) -> bool {
+        self.sittings.values().any(|sitting| sitting.terminal)
+    }
+
+    /// Makes everything seen so far durable. Nothing may be relayed before this returns `Ok`.
+    ///
+    /// # Errors
+    /// In strict mode, when a recording cannot be written.
+    pub fn commit(&mut self) -> Result<(), RecordingLost> {
+        match self.lost.take() {
+            Some(lost) => Err(lost),
+            None => self.write(Sitting::commit),
+        }
+    }
+
+    /// How long until [`Recorder::rest`] is due, if it is.
+    #[must_use]
+    pub fn until_rest(&self) -> Option<Duration> {
+        let forwards = self.forwards.iter().map(|forwards| &forwards.sitting);
+        let warm = self
+            .sittings
+            .values()
+            .chain(forwards)
+            .any(|sitting| sitting.warm);
+        warm.then(|| (self.last_write + REST_AFTER).saturating_sub(self.now()))
+    }
+
+    /// Gives back memory that silent sessions do not need.
+    ///
+    /// # Errors
+    /// As [`Recorder::commit`].
+    pub fn rest(&mut self) -> Result<(), RecordingLost> {
+        if self.until_rest() == Some(Duration::ZERO) {
+            self.write(Sitting::rest)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The connection is over: ends the sessions that still run.
+    pub fn end(&mut self, reason: &'static str) {
+        for (_, mut sitting) in std::mem::take(&mut self.sittings) {
+            let now = self.now();
+            sitting.broke_off(now, reason);
+            self.finish(sitting, reason);
+        }
+        if let Some(forwards) = self.forwards.take() {
+            self.finish(forwards.sitting, reason);
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn write(
+        &mut self,
+        write: impl Fn(&mut Sitting) -> Result<(), RecordingError>,
+    ) -> Result<(), RecordingLost> {
+        let now = self.now();
+        let forwards = self
+            .forwards
+            .iter_mut()
+            .map(|forwards| &mut forwards.sitting);
+        for sitting in self.sittings.values_mut().chain(forwards) {
+            self.last_write = if sitting.dirty { now } else { self.last_write };
+            let Err(source) = write(sitting) else {
+                continue;
+            };
+            let first = !std::mem::replace(&mut sitting.incomplete, true);
+            let strict = self.recording.policy == Policy::Strict;
+            let session = sitting.id;
+            if first {
+                let event = failed(&self.scene, session, &source, strict);
+                tell(&self.audit, &event);
+            }
+            if strict {
+                return Err(RecordingLost { session, source });
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a recording and its audit trail.
+    ///
+    /// # Errors
+    /// In strict mode, the text for the user.
+    fn begin(&mut self, beginning: &Beginning) -> Result<Sitting, String> {
+        let id = SessionId::new();
+        let now = self.now();
+        let strict = self.recording.policy == Policy::Strict;
+        let recording = match self.recording.policy {
+            Policy::Off => None,
+            Policy::Strict | Policy::BestEffort => match self.open(id, beginning, now) {
+                Ok(live) => Some(live),
+                Err(error) => {
+                    tell(&self.audit, &failed(&self.scene, id, &error, strict));
+                    if strict {
+                        return Err(lost_text(id, &error));
+                    }
+                    None
+                }
+            },
+        };
+        let mut sitting = Sitting::new(id, recording, now);
+        sitting.incomplete = sitting.recording.is_none();
+        let event = self.start_event(&sitting, beginning);
+        if let Err(error) = self.audit.emit(&event) {
+            tracing::error!(error = %chain(&error), "cannot write the audit log");
+            if strict {
+                self.finish(sitting, "audit-failed");
+                return Err(format!(
+                    "rproxy: proxy: the audit log cannot be written: {}\r\n  id: {id}\r\n",
+                    chain(&error)
+                ));
+            }
+        }
+        Ok(sitting)
+    }
+
+    fn open(
+        &self,
+        id: SessionId,
+        beginning: &Beginning,
+        now: Duration,
+    ) -> Result<Live<std::fs::File>, RecordingError> {
+        let Scene { permit, .. } = &self.scene;
+        let (identity, route) = (permit.identity(), permit.route());
+        let certificate = identity.certificate();
+        let header = Header {
+            session: id,
+            connection: self.scene.connection,
+            cluster: self.scene.cluster.to_string(),
+            user: identity.name().to_owned(),
+            login: permit.login().to_string(),
+            target: route.target.to_string(),
+            node: route.node.clone(),
+            address: Some(self.scene.host_address.to_string()),
+            kind: beginning.kind,
+            command: beginning.command.clone(),
+            client: Some(self.scene.client.to_string()),
+            serial: Some(certificate.serial()),
+            fingerprint: Some(certificate.fingerprint().to_string()),
+            start: self.clock.now(),
+            pty: beginning.pty.clone(),
+        };
+        Live::create(
+            &self.recording.directory,
+            &header,
+            self.recording.options,
+            now,
+        )
+    }
+
+    fn start_event(&self, sitting: &Sitting, beginning: &Beginning) -> AuditEvent {
+        let Scene { permit, .. } = &self.scene;
+        let route = permit.route();
+        AuditEvent::SessionStart {
+            session: sitting.id,
+            connection: self.scene.connection,
+            user: permit.identity().name().to_owned(),
+            login: permit.login().to_string(),
+            target: route.target.to_string(),
+            node: route.node.clone(),
+            host_addr: self.scene.host_address,
+            client_addr: self.scene.client,
+            kind: match beginning.kind {
+                recording::Kind::Shell => SessionKind::Shell,
+                recording::Kind::Exec => SessionKind::Exec,
+                recording::Kind::Subsystem => SessionKind::Subsystem,
+                recording::Kind::Forward => SessionKind::Forward,
+            },
+            command: beginning.command.clone(),
+            recording: sitting
+                .recording
+                .as_ref()
+                .map(|_| recording::file_name(sitting.id)),
+            insecure_host_key: self.scene.insecure_host_key,
+            legacy_algorithms: self.scene.legacy_algorithms.clone(),
+            rule: permit.grant().rule().map(ToString::to_string),
+        }
+    }
+
+    fn finish(&mut self, mut sitting: Sitting, reason: &'static str) {
+        let now = self.now();
+        let state = match sitting.recording.take() {
+            None => RecordingState::Off,
+            Some(live) => match live.finish(now) {
+                Ok((file, _summary)) => {
+                    // The kernel has it all; the disk may take its time, on another thread.
+                    drop(tokio::task::spawn_blocking(move || file.sync_all()));
+                    if sitting.incomplete {
+                        RecordingState::Incomplete
+                    } else {
+                        RecordingState::Complete
+                    }
+                }
+                Err(error) => {
+                    tell(&self.audit, &failed(&self.scene, sitting.id, &error, true));
+                    if self.recording.policy == Policy::Strict {
+                        self.lost = Some(RecordingLost {
+                            session: sitting.id,
+                            source: error,
+                        });
+                    }
+                    RecordingState::Incomplete
+                }
+            },
+        };
+        let permit = &self.scene.permit;
+        let event = AuditEvent::SessionEnd {
+            session: sitting.id,
+            connection: self.scene.connection,
+            user: permit.identity().name().to_owned(),
+            login: permit.login().to_string(),
+            target: permit.route().target.to_string(),
+            exit_status: sitting.exit_status(),
+            exit_signal: sitting.exit_signal(),
+            bytes_in: sitting.bytes_in,
+            bytes_out: sitting.bytes_out,
+            duration_ms: u64::try_from((now.saturating_sub(sitting.started)).as_millis())
+                .unwrap_or(u64::MAX),
+            recording: state,
+            reason,
+        };
+        tell(&self.audit, &event);
+    }
+}
+
+impl Tap for Recorder {
+    fn start(&mut self, channel: ChannelKey, start: &Start) -> Result<(), String> {
+        let mut sitting = self.begin(&Beginning::of(start))?;
+        sitting.terminal = start.pty.is_some();
+        sitting.environment(self.now(), &start.environment);
+        self.sittings.insert(channel, sitting);
+        Ok(())
+    }
+
+    fn forward(&mut self, channel: ChannelKey, destination: &Destination) -> Result<(), String> {
+        let mut forwards = match self.forwards.take() {
+            Some(forwards) => forwards,
+            None => Forwards::new(self.begin(&Beginning::of_forwards())?),
+        };
+        let number = forwards.open(self.now(), channel, destination);
+        let permit = &self.scene.permit;
+        let event = AuditEvent::ForwardOpened {
+            connection: self.scene.connection,
+            session: Some(forwards.sitting.id),
+            user: permit.identity().name().to_owned(),
+            login: permit.login().to_string(),
+            target: permit.route().target.to_string(),
+            channel: number,
+            kind: destination.kind(),
+            address: destination.address(),
+        };
+        tell(&self.audit, &event);
+        self.forwards = Some(forwards);
+        Ok(())
+    }
+
+    fn data(&mut self, channel: ChannelKey, stream: Stream, bytes: &[u8]) {
+        let now = self.now();
+        if let Some(sitting) = self.sittings.get_mut(&channel) {
+            sitting.data(now, stream, bytes);
+        } else if let Some(forwards) = &mut self.forwards {
+            forwards.data(now, channel, stream, bytes);
+        }
+    }
+
+    fn resize(&mut self, channel: ChannelKey, columns: u32, rows: u32) {
+        let now = self.now();
+        if let Some(sitting) = self.sittings.get_mut(&channel) {
+            sitting.resize(now, columns, rows);
+        }
+    }
+
+    fn note(&mut self, channel: ChannelKey, note: &Note) {
+        let now = self.now();
+        if let Some(sitting) = self.sittings.get_mut(&channel) {
+            sitting.note(now, note);
+        } else if let Some(forwards) = &mut self.forwards {
+            forwards.note(now, channel, note);
+        }
+    }
+
+    fn exit(&mut self, channel: ChannelKey, exit: &Exit) {
+        let now = self.now();
+        if let Some(sitting) = self.sittings.get_mut(&channel) {
+            sitting.exit(now, exit);
+        }
+    }
+
+    fn closed(&mut self, channel: ChannelKey) {
+        let now = self.now();
+        if let Some(sitting) = self.sittings.remove(&channel) {
+            self.finish(sitting, "closed");
+        } else if let Some(forwards) = &mut self.forwards {
+            forwards.close(now, channel);
+        }
+    }
+
+    fn refused(&mut self, refused: Refused<'_>) {
+        let permit = &self.scene.permit;
+        let event = AuditEvent::ChannelRefused {
+            what: match refused.what {
+                What::Channel => audit::Refused::Channel,
+                What::ChannelRequest => audit::Refused::ChannelRequest,
+                What::Data => audit::Refused::Data,
+                What::GlobalRequest => audit::Refused::GlobalRequest,
+            },
+            from: match refused.from {
+                Side::Client => "client",
+                Side::Host => "host",
+            },
+            name: refused.name.to_owned(),
+            detail: refused.detail.map(str::to_owned),
+            reason: "not-permitted",
+            user: permit.identity().name().to_owned(),
+            login: Some(permit.login().to_string()),
+            target: Some(permit.route().target.to_string()),
+            client_addr: self.scene.client,
+            connection: Some(self.scene.connection),
+            session: refused
+                .channel
+                .and_then(|channel| self.sittings.get(&channel))
+                .map(|sitting| sitting.id),
+        };
+        tell(&self.audit, &event);
+    }
+}
+
+fn failed(
+    scene: &Scene,
+    session: SessionId,
+    error: &RecordingError,
+    session_ended: bool,
+) -> AuditEvent {
+    AuditEvent::RecordingFailed {
+        session,
+        connection: scene.connection,
+        user: scene.permit.identity().name().to_owned(),
+        error: chain(error),
+        session_ended,
+    }
+}
+
+/// Emits an event; when the audit log fails, the program's log has it.
+fn tell(audit: &AuditLog, event: &AuditEvent) {
+    if let Err(error) = audit.emit(event) {
+        tracing::error!(error = %chain(&error), "cannot write the audit log");
+    }
+}

@@ -1,0 +1,190 @@
+//! One session of a connection, from its start to its end.
+
+use std::fs::File;
+use std::time::Duration;
+
+use crate::model::SessionId;
+use crate::recording::{self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError};
+use crate::relay::{Exit, Kind, Note, Side, Stream};
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct Sitting {
+    pub(super) id: SessionId,
+    /// `None` where there is no recording, and may be none.
+    pub(super) recording: Option<Live<File>>,
+    /// Somebody sits at a terminal.
+    pub(super) terminal: bool,
+    /// When it started, on the recorder's clock.
+    pub(super) started: Duration,
+    /// Bytes from the client.
+    pub(super) bytes_in: u64,
+    /// Bytes from the host.
+    pub(super) bytes_out: u64,
+    pub(super) exit: Option<Exit>,
+    /// Something is recorded and not committed.
+    pub(super) dirty: bool,
+    /// The recording holds its compressor's memory.
+    pub(super) warm: bool,
+    /// Part of it could not be recorded.
+    pub(super) incomplete: bool,
+}
+
+impl Sitting {
+    pub(super) fn new(id: SessionId, recording: Option<Live<File>>, started: Duration) -> Self {
+        Self {
+            id,
+            recording,
+            terminal: false,
+            started,
+            bytes_in: 0,
+            bytes_out: 0,
+            exit: None,
+            dirty: false,
+            warm: false,
+            incomplete: false,
+        }
+    }
+
+    /// The recording, about to be written to.
+    fn touch(&mut self) -> Option<&mut Live<File>> {
+        self.dirty = true;
+        self.warm = true;
+        self.recording.as_mut()
+    }
+
+    pub(super) fn data(&mut self, now: Duration, stream: Stream, bytes: &[u8]) {
+        let length = bytes.len() as u64;
+        match stream {
+            Stream::Stdin => self.bytes_in += length,
+            Stream::Stdout | Stream::Stderr => self.bytes_out += length,
+        }
+        let Some(live) = self.touch() else { return };
+        match stream {
+            Stream::Stdin => live.input(now, bytes),
+            Stream::Stdout => live.output(now, recording::Stream::Stdout, bytes),
+            Stream::Stderr => live.output(now, recording::Stream::Stderr, bytes),
+        }
+    }
+
+    pub(super) fn resize(&mut self, now: Duration, columns: u32, rows: u32) {
+        if let Some(live) = self.touch() {
+            live.resize(now, columns, rows);
+        }
+    }
+
+    pub(super) fn note(&mut self, now: Duration, note: &Note) {
+        let note = match note {
+            Note::Eof(side) => ChannelNote::new(recorded(*side), "eof"),
+            Note::Signal(name) => {
+                ChannelNote::new(recording::Side::Client, "signal").with("signal", text(name))
+            }
+            Note::Request(side, name) => ChannelNote::new(recorded(*side), name.as_str()),
+            Note::StartRefused => ChannelNote::new(recording::Side::Host, "refused"),
+        };
+        self.request(now, &note);
+    }
+
+    pub(super) fn request(&mut self, now: Duration, note: &ChannelNote) {
+        if let Some(live) = self.touch() {
+            live.request(now, note);
+        }
+    }
+
+    /// Notes the environment that the client asked for.
+    pub(super) fn environment(
+        &mut self,
+        now: Duration,
+        variables: &[(bytes::Bytes, bytes::Bytes)],
+    ) {
+        let Some(live) = self.touch() else { return };
+        for (name, value) in variables {
+            let note = ChannelNote::new(recording::Side::Client, "env")
+                .with("variable", text(name))
+                .with("value", text(value));
+            live.request(now, &note);
+        }
+    }
+
+    pub(super) fn exit(&mut self, now: Duration, exit: &Exit) {
+        self.exit = Some(exit.clone());
+        let Some(live) = self.touch() else { return };
+        let note = match exit {
+            Exit::Status(status) => ExitNote::Status(*status),
+            Exit::Signal {
+                name,
+                core_dumped,
+                message,
+            } => ExitNote::Signal(ExitSignal {
+                name: text(name),
+                core: *core_dumped,
+                message: text(message),
+            }),
+        };
+        live.exit(now, &note);
+    }
+
+    /// Makes everything recorded so far durable.
+    pub(super) fn commit(&mut self) -> Result<(), RecordingError> {
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(());
+        }
+        self.recording.as_mut().map_or(Ok(()), Live::commit)
+    }
+
+    /// Gives memory back that a silent session does not need.
+    pub(super) fn rest(&mut self) -> Result<(), RecordingError> {
+        if !std::mem::take(&mut self.warm) {
+            return Ok(());
+        }
+        self.recording.as_mut().map_or(Ok(()), Live::idle)
+    }
+
+    /// Marks what the relay could not have recorded any more.
+    pub(super) fn broke_off(&mut self, now: Duration, reason: &str) {
+        if let Some(live) = self.touch() {
+            live.gap(
+                now,
+                &GapNote {
+                    bytes: 0,
+                    events: 0,
+                    reason: reason.to_owned(),
+                },
+            );
+        }
+    }
+
+    pub(super) fn exit_status(&self) -> Option<u32> {
+        match &self.exit {
+            Some(Exit::Status(status)) => Some(*status),
+            Some(Exit::Signal { .. }) | None => None,
+        }
+    }
+
+    pub(super) fn exit_signal(&self) -> Option<String> {
+        match &self.exit {
+            Some(Exit::Signal { name, .. }) => Some(text(name)),
+            Some(Exit::Status(_)) | None => None,
+        }
+    }
+}
+
+/// The command line or the subsystem's name, as text.
+pub(super) fn command(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::Shell => None,
+        Kind::Exec(command) | Kind::Subsystem(command) => Some(text(command)),
+    }
+}
+
+/// What the wire calls a string and people read as text; the bytes stand in the recording.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn recorded(side: Side) -> recording::Side {
+    match side {
+        Side::Client => recording::Side::Client,
+        Side::Host => recording::Side::Host,
+    }
+}

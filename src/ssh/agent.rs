@@ -1,0 +1,111 @@
+//! The user's forwarded agent: asked to list, to bind, and to sign exactly one thing.
+//!
+//! Whatever it answers is hostile input: sizes are bounded by the codec, time by the caller, and a
+//! signature counts only after it was verified.
+
+use std::io;
+
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::stream::ChannelStream;
+use crate::agent::{self, Decoder, Identity, Reply, SignFlags};
+use crate::wire::SessionBinding;
+
+/// What the agent failed to do.
+#[derive(Debug, Error)]
+pub(crate) enum AgentError {
+    /// The channel broke.
+    #[error("the forwarded agent's channel broke")]
+    Io(#[from] io::Error),
+    /// The channel ended.
+    #[error("the forwarded agent closed its channel")]
+    Closed,
+    /// An answer that is not of the protocol.
+    #[error("the forwarded agent's answer makes no sense")]
+    Codec(#[from] agent::AgentError),
+    /// It said no.
+    #[error("the forwarded agent refused to sign")]
+    Refused,
+    /// It holds neither the certificate nor its key.
+    #[error("the forwarded agent does not hold the key that authenticated you")]
+    NoKey,
+}
+
+/// A channel to the agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    stream: ChannelStream,
+    decoder: Decoder,
+}
+
+impl Agent {
+    pub(crate) fn new(stream: ChannelStream) -> Self {
+        Self {
+            stream,
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// The blob under which the agent signs for a certificate: the certificate itself, or its bare
+    /// key where the agent holds no certificates (GNOME Keyring, gpg-agent).
+    pub(crate) async fn find(
+        &mut self,
+        certificate: &[u8],
+        key: &[u8],
+    ) -> Result<Vec<u8>, AgentError> {
+        let reply = self.ask(&agent::request_identities()).await?;
+        let identities = agent::expect_identities(reply)?;
+        let holds = |blob: &[u8]| {
+            identities
+                .iter()
+                .any(|identity: &Identity| identity.blob == blob)
+        };
+        match [certificate, key].into_iter().find(|blob| holds(blob)) {
+            Some(blob) => Ok(blob.to_vec()),
+            None => Err(AgentError::NoKey),
+        }
+    }
+
+    /// Tells the agent which host this is for (`session-bind@openssh.com`), so that keys with
+    /// destination constraints can decide. Agents that do not know it say no, which is fine: they
+    /// hold no such keys.
+    pub(crate) async fn bind(&mut self, binding: &SessionBinding) -> Result<(), AgentError> {
+        let request = agent::session_bind(
+            &binding.host_key,
+            &binding.session_id,
+            &binding.signature,
+            false,
+        );
+        self.ask(&request).await.map(drop)
+    }
+
+    /// Has one thing signed.
+    pub(crate) async fn sign(
+        &mut self,
+        blob: &[u8],
+        data: &[u8],
+        flags: SignFlags,
+    ) -> Result<Vec<u8>, AgentError> {
+        match self.ask(&agent::sign_request(blob, data, flags)).await? {
+            Reply::Failure | Reply::ExtensionFailure => Err(AgentError::Refused),
+            reply => Ok(agent::expect_signature(reply)?),
+        }
+    }
+
+    async fn ask(&mut self, request: &[u8]) -> Result<Reply, AgentError> {
+        self.stream.write_all(request).await?;
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(reply) = self.decoder.next_reply()? {
+                return Ok(reply);
+            }
+            let length = self.stream.read(&mut buffer).await?;
+            if length == 0 {
+                return Err(AgentError::Closed);
+            }
+            self.decoder
+                .feed(buffer.get(..length).unwrap_or_default())?;
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Faults at every packet boundary of a relayed session, on both legs, in both directions: a stream
+//! that is cut, reset, delayed, stalled for good, or that gives single bytes.
+//!
+//! Everything is the real thing but the sockets and the time: two transports, the relay, its recorder
+//! on a disk. The clock is wound forward whenever nobody can go on, so a connection that nothing
+//! would ever end shows as one that reaches [`FOREVER`].
+
+mod peers;
+mod stream;
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ssh_key::PrivateKey;
+use tempfile::TempDir;
+use tokio::io::duplex;
+use tokio::time::timeout;
+
+use self::peers::{STATUS, Seen, TYPED, host, user};
+use self::stream::{Fault, Faulty};
+use super::*;
+use crate::access::{Identity, LoginPermit, Route, authorize};
+use crate::audit::AuditLog;
+use crate::cert::testing::{CertSpec, NOW, ed25519};
+use crate::cert::{TrustedKeys, verify_user};
+use crate::model::Target;
+use crate::recording::{EventKind, Options, Reader, State};
+use crate::session::{Policy, Recording, Scene};
+use crate::ssh::watch::TimeLimits;
+use crate::sys::clock::Clock;
+use crate::wire::{Algorithms, ClientConfig, HostKey, Kex, ServerConfig, Transport};
+
+/// When a connection counts as never ending.
+const FOREVER: Duration = Duration::from_secs(24 * 3600);
+/// How long a side may be silent.
+const LIMITS: TimeLimits = TimeLimits {
+    idle: Duration::from_secs(600),
+    ends_with_certificate: false,
+    keep_alive_interval: Duration::from_secs(30),
+    keep_alive_count_max: 3,
+};
+/// How long the handshake may take, as `login_grace_time` and `connect_timeout` have it.
+const GRACE: Duration = Duration::from_secs(120);
+/// A delay that is none of anybody's limits.
+const DELAY: Duration = Duration::from_secs(50);
+/// Between the bytes at which something happens, beside those at which a packet of the ends is known
+/// to end. No encrypted packet is so short, so none is left out.
+const STEP: usize = 23;
+
+/// A leg, and a direction of it as the proxy sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    FromUser,
+    ToUser,
+    FromHost,
+    ToHost,
+}
+
+const PLACES: [Place; 4] = [
+    Place::FromUser,
+    Place::ToUser,
+    Place::FromHost,
+    Place::ToHost,
+];
+
+/// How a session went.
+struct Run {
+    user: Seen,
+    host: Seen,
+    /// The recording's streams; `None` without a session.
+    recorded: Option<[Vec<u8>; 3]>,
+    /// The proxy's half of both legs: how many bytes went each way.
+    moved: [usize; 4],
+}
+
+/// A transport with few algorithms, so that there are few bytes to fail at.
+fn transport(is_server: bool) -> Transport {
+    static KEY: OnceLock<PrivateKey> = OnceLock::new();
+    let algorithms = Algorithms::default().only_kex(Kex::Curve25519Sha256);
+    let algorithms = algorithms.only_cipher(crate::wire::Cipher::Aes128Gcm);
+    if is_server {
+        let key = HostKey::new(KEY.get_or_init(ed25519).clone(), None);
+        Transport::server(Arc::new(ServerConfig {
+            algorithms,
+            ..ServerConfig::new(vec![key.expect("a host key")])
+        }))
+    } else {
+        Transport::client(Arc::new(ClientConfig {
+            algorithms,
+            host_key_algorithms: vec!["ssh-ed25519".to_owned()],
+            ..ClientConfig::default()
+        }))
+    }
+}
+
+fn permit() -> LoginPermit {
+    static PERMIT: OnceLock<LoginPermit> = OnceLock::new();
+    let make = || {
+        let (authority, key) = (ed25519(), ed25519());
+        let trusted = TrustedKeys::from(vec![authority.public_key().clone()]);
+        let certificate = CertSpec::user(&key).sign(&authority);
+        let verified = verify_user(&certificate, &trusted, None, NOW).expect("it counts");
+        let route = Route {
+            target: Target::from_subsystem("proxy:db1:22").expect("a target"),
+            node: None,
+            place: crate::access::Place {
+                name: "db1".to_owned(),
+                labels: Vec::new(),
+            },
+            host: "db1".to_owned(),
+            port: 22,
+            names: vec!["db1".to_owned()],
+        };
+        let policy = crate::access::Policy::new("", Permissions::default(), Vec::new(), Vec::new());
+        let from = std::net::IpAddr::from([192, 0, 2, 1]);
+        let identity = Identity::new(verified.clone());
+        let permit = authorize(&policy, &identity, route, from).expect("there are no roles");
+        let login = "deploy".parse().expect("a login");
+        permit
+            .for_login(&policy, verified, login)
+            .expect("permitted")
+    };
+    PERMIT.get_or_init(make).clone()
+}
+
+fn recorder(directory: &TempDir) -> Recorder {
+    let clock = Clock::Fixed(NOW);
+    let cluster: crate::model::ClusterName = "example.test".parse().expect("a name");
+    let anywhere = SocketAddr::from(([192, 0, 2, 1], 22));
+    let audit = AuditLog::open(directory.path(), cluster.clone(), clock).expect("it opens");
+    let recording = Recording {
+        directory: directory.path().join("recordings"),
+        policy: Policy::Strict,
+        options: Options { pty_input: false },
+    };
+    let scene = Scene {
+        connection: ConnectionId::new(),
+        cluster,
+        permit: permit(),
+        client: anywhere,
+        host_address: anywhere,
+        insecure_host_key: false,
+        legacy_algorithms: Vec::new(),
+    };
+    Recorder::new(recording, audit, clock, scene)
+}
+
+/// The proxy between the two ends: both handshakes, then the bridge as it is.
+async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder) {
+    let mut client = Leg::new(to_user, transport(true));
+    let mut host = Leg::new(to_host, transport(false));
+    let handshakes = async {
+        while !matches!(client.next().await?, LegEvent::Established) {}
+        loop {
+            match host.next().await? {
+                LegEvent::HostKey(_) => host.transport.accept_host_key()?,
+                LegEvent::Established => {}
+                LegEvent::Packet(_success) => break,
+            }
+        }
+        client
+            .transport
+            .send(&[crate::wire::message::USERAUTH_SUCCESS])?;
+        Ok::<_, LegError>(())
+    };
+    if !matches!(timeout(GRACE, handshakes).await, Ok(Ok(()))) {
+        return;
+    }
+    let peers = Peers::default();
+    let mut bridge = Bridge {
+        client,
+        host,
+        recorder,
+        relay: Relay::new(peers, Arc::new(Permissions::default())),
+        watch: Watch::new(&LIMITS, u64::MAX, Clock::Fixed(NOW), None),
+        told_of_nested_ssh: false,
+        planned: Vec::new(),
+    };
+    // Nobody changes what it may carry.
+    let (_sender, permissions) = mpsc::channel(1);
+    let end = bridge
+        .drive(pin!(std::future::pending()), permissions)
+        .await;
+    bridge.finish(end).await;
+}
+
+/// One session, with what `prepare` does to the proxy's two streams.
+async fn run(prepare: impl FnOnce(&mut Faulty, &mut Faulty)) -> Run {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (at_user, to_user) = duplex(WIDE);
+    let (at_host, to_host) = duplex(WIDE);
+    let (mut to_user, mut to_host) = (Faulty::new(to_user), Faulty::new(to_host));
+    prepare(&mut to_user, &mut to_host);
+    let moved = [
+        to_user.reading.moved(),
+        to_user.writing.moved(),
+        to_host.reading.moved(),
+        to_host.writing.moved(),
+    ];
+    let work = Box::pin(async {
+        tokio::join!(
+            user(Faulty::new(at_user)),
+            host(Faulty::new(at_host)),
+            proxy(to_user, to_host, recorder(&directory)),
+        )
+    });
+    let (user, host, ()) = timeout(FOREVER, work).await.expect("it ends");
+    Run {
+        user,
+        host,
+        recorded: recorded(&directory),
+        moved: moved.map(|moved| moved.load(std::sync::atomic::Ordering::Relaxed)),
+    }
+}
+
+/// More than ever waits.
+const WIDE: usize = 1 << 20;
+
+/// The streams of the one recording, which must be complete, and audited from its start to its end.
+fn recorded(directory: &TempDir) -> Option<[Vec<u8>; 3]> {
+    let audit = std::fs::read_to_string(directory.path().join("audit.jsonl"));
+    let audit = audit.unwrap_or_default();
+    let count = |event: &str| audit.matches(&format!("\"event\":\"{event}\"")).count();
+    assert_eq!(count("session.start"), count("session.end"), "{audit}");
+    let files = std::fs::read_dir(directory.path().join("recordings")).ok()?;
+    let files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    let [file] = files.as_slice() else {
+        panic!("one recording, not {files:?}");
+    };
+    assert_eq!(count("session.start"), 1, "{audit}");
+    let mut streams = [const { Vec::new() }; 3];
+    let mut reader = Reader::open(File::open(file).expect("a file")).expect("a recording");
+    for event in reader.by_ref() {
+        match event.expect("undamaged").kind {
+            EventKind::Output { stream, bytes } => {
+                streams[stream as usize].extend_from_slice(&bytes);
+            }
+            EventKind::Input(bytes) => streams[0].extend_from_slice(&bytes),
+            _ => {}
+        }
+    }
+    assert!(matches!(reader.state(), State::Complete(_)), "sealed");
+    Some(streams)
+}
+
+/// What holds however a session ends: nothing changed, added or left out on the way, and nothing
+/// shown that was not recorded.
+fn check(run: &Run, what: &str) {
+    let [stdin, stdout, stderr] = run.recorded.clone().unwrap_or_default();
+    // The proxy's own last words are for the user, and no part of what the host said.
+    let words = run
+        .user
+        .stderr
+        .windows(8)
+        .position(|word| word == b"rproxy: ");
+    let heard = &run.user.stderr[..words.unwrap_or(run.user.stderr.len())];
+    for (name, said, recorded, heard) in [
+        ("stdin", &run.user.stdin, &stdin, &run.host.stdin[..]),
+        ("stdout", &run.host.stdout, &stdout, &run.user.stdout),
+        ("stderr", &run.host.stderr, &stderr, heard),
+    ] {
+        assert!(said.starts_with(recorded), "{what}: {name} recorded");
+        assert!(recorded.starts_with(heard), "{what}: {name} heard");
+    }
+}
+
+/// What a session must be on which nothing but time was spent.
+fn check_whole(run: &Run, what: &str) {
+    check(run, what);
+    let typed = TYPED.concat();
+    assert_eq!(run.host.stdin, typed, "{what}");
+    assert_eq!(
+        run.user.stdout,
+        [b"hello ", typed.as_slice()].concat(),
+        "{what}"
+    );
+    assert_eq!(
+        run.user.stderr,
+        [TYPED[1], TYPED[3], TYPED[5]].concat(),
+        "{what}"
+    );
+    assert_eq!(run.user.status, Some(STATUS), "{what}");
+    assert!(run.user.closed, "{what}");
+    let [stdin, stdout, stderr] = run.recorded.as_ref().expect("a recording");
+    assert_eq!(
+        (stdin, stdout, stderr),
+        (&typed, &run.host.stdout, &run.host.stderr),
+        "{what}"
+    );
+}
+
+fn at(place: Place, byte: usize, fault: Fault) -> impl FnOnce(&mut Faulty, &mut Faulty) {
+    move |to_user, to_host| match place {
+        Place::FromUser => to_user.reading.fault(byte, fault),
+        Place::ToUser => to_user.writing.fault(byte, fault),
+        Place::FromHost => to_host.reading.fault(byte, fault),
+        Place::ToHost => to_host.writing.fault(byte, fault),
+    }
+}
+
+/// Where something happens: at the ends of packets, just before, just after, and in between.
+fn bytes(place: Place, whole: &Run) -> Vec<usize> {
+    let total = whole.moved[place as usize];
+    let marks = match place {
+        Place::FromUser => &whole.user.marks[..],
+        Place::FromHost => &whole.host.marks[..],
+        Place::ToUser | Place::ToHost => &[],
+    };
+    let ends = marks.iter().map(|(position, _)| *position);
+    let mut bytes: Vec<usize> = (0..total)
+        .step_by(STEP)
+        .chain(ends.flat_map(|end| [end - 1, end, end + 1]))
+        .chain([total - 1, total])
+        .collect();
+    bytes.sort_unstable();
+    bytes.dedup();
+    bytes
+}
+
+/// Every place, every byte that matters.
+async fn everywhere(fault: Fault, check: impl Fn(&Run, &Run, Place, usize, &str)) {
+    let whole = run(|_, _| {}).await;
+    check_whole(&whole, "without a fault");
+    assert!(whole.host.closed);
+    for place in PLACES {
+        for byte in bytes(place, &whole) {
+            let what = format!("{fault:?} {place:?} at {byte}");
+            let run = run(at(place, byte, fault)).await;
+            check(&run, &whole, place, byte, &what);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_loses_nothing_that_was_whole_before_it() {
+    everywhere(Fault::Cut, |run, whole, place, byte, what| {
+        check(run, what);
+        let before = |marks: &[peers::Mark]| {
+            let whole = marks.iter().filter(|(position, _)| *position <= byte);
+            whole.map(|(_, said)| *said).max().unwrap_or_default()
+        };
+        match place {
+            Place::FromUser => {
+                let said = before(&whole.user.marks);
+                assert!(run.host.stdin.len() >= said, "{what}: {said} bytes");
+            }
+            Place::FromHost => {
+                let said = before(&whole.host.marks);
+                assert!(run.user.stdout.len() >= said, "{what}: {said} bytes");
+            }
+            Place::ToUser | Place::ToHost => {}
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_ends_both_sides() {
+    everywhere(Fault::Reset, |run, _, _, _, what| check(run, what)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_is_not_waited_out_for_ever() {
+    everywhere(Fault::Stall, |run, _, _, _, what| check(run, what)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_changes_nothing() {
+    everywhere(Fault::Delay(DELAY), |run, _, place, _, what| {
+        check_whole(run, what);
+        // Nobody waits that long to tell a host that its user has gone.
+        assert!(run.host.closed || place == Place::ToHost, "{what}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_bytes_change_nothing() {
+    let all = |to_user: &mut Faulty, to_host: &mut Faulty| {
+        for stream in [to_user, to_host] {
+            stream.reading.singly();
+            stream.writing.singly();
+        }
+    };
+    check_whole(&run(all).await, "everywhere");
+    check_whole(
+        &run(|to_user, _| to_user.reading.singly()).await,
+        "from the user",
+    );
+    check_whole(
+        &run(|to_user, _| to_user.writing.singly()).await,
+        "to the user",
+    );
+    check_whole(
+        &run(|_, to_host| to_host.reading.singly()).await,
+        "from the host",
+    );
+    check_whole(
+        &run(|_, to_host| to_host.writing.singly()).await,
+        "to the host",
+    );
+}

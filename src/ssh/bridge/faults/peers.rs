@@ -1,0 +1,236 @@
+//! The two honest ends: a user who has a command run, and a host that runs it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use super::stream::Faulty;
+use super::transport;
+use crate::relay::Message;
+use crate::relay::message::{Head, Name, STDERR};
+use crate::ssh::leg::{Leg, LegEvent};
+use crate::wire::DisconnectReason;
+use crate::wire::message::USERAUTH_SUCCESS;
+
+/// What the user types, piece by piece.
+pub(super) const TYPED: [&[u8]; 6] = [
+    b"a",
+    b"second piece of what is typed",
+    &[0xff; 700],
+    b"",
+    b"more\r\n",
+    &[7; 90],
+];
+/// What the host says before it has read anything.
+const GREETING: &[u8] = b"hello ";
+/// How the command ends.
+pub(super) const STATUS: u32 = 7;
+/// The piece after which a side changes keys.
+const USER_REKEYS: usize = 1;
+const HOST_REKEYS: usize = 3;
+/// More than everything that is said.
+const WINDOW: u32 = 1 << 20;
+const MAX_PACKET: u32 = 1 << 15;
+
+/// So many bytes of one stream were said once so many had left.
+pub(super) type Mark = (usize, usize);
+
+/// What one end has seen and said.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) stdin: Vec<u8>,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+    pub(super) status: Option<u32>,
+    /// The channel was closed by both sides.
+    pub(super) closed: bool,
+    /// Of standard input at the user, of standard output at the host.
+    pub(super) marks: Vec<Mark>,
+}
+
+struct Peer {
+    leg: Leg<Faulty>,
+    sent: Arc<AtomicUsize>,
+    seen: Seen,
+}
+
+impl Peer {
+    fn new(stream: Faulty, is_server: bool) -> Self {
+        Self {
+            sent: stream.writing.moved(),
+            leg: Leg::new(stream, transport(is_server)),
+            seen: Seen::default(),
+        }
+    }
+
+    fn send(&mut self, message: &Message) {
+        let (head, body) = message.encode();
+        let sent = self.leg.transport.send_parts(&head, &body);
+        sent.expect("a message to send");
+    }
+
+    /// Notes what has been said so far, unless it waits for new keys.
+    fn mark(&mut self, said: usize) {
+        if self.leg.transport.held_back() == 0 {
+            let queued = self.leg.transport.output().len();
+            let position = self.sent.load(Ordering::Relaxed) + queued;
+            self.seen.marks.push((position, said));
+        }
+    }
+
+    /// The next message; `None` at the end.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            match self.leg.next().await {
+                Ok(LegEvent::HostKey(_)) => {
+                    let accepted = self.leg.transport.accept_host_key();
+                    accepted.expect("it was asked");
+                }
+                Ok(LegEvent::Established) => self.established(),
+                Ok(LegEvent::Packet(payload)) if payload[0] == USERAUTH_SUCCESS => {
+                    self.send(&Message::Open {
+                        kind: Name::from_static("session"),
+                        sender: 0,
+                        window: WINDOW,
+                        max_packet: MAX_PACKET,
+                        data: Bytes::new(),
+                    });
+                }
+                Ok(LegEvent::Packet(payload)) => {
+                    let message =
+                        Message::parse(&payload).expect("the proxy keeps to the protocol");
+                    if let Message::GlobalRequest { want_reply, .. } = message {
+                        if want_reply {
+                            self.send(&Message::RequestFailure);
+                        }
+                        continue;
+                    }
+                    return Some(message);
+                }
+                Err(_end) => return None,
+            }
+        }
+    }
+
+    /// A host lets everybody in, without the ceremony.
+    fn established(&mut self) {
+        if self.leg.transport.session_binding().is_none() {
+            let sent = self.leg.transport.send(&[USERAUTH_SUCCESS]);
+            sent.expect("a message to send");
+        }
+    }
+}
+
+/// Has a command run, types, and reads until it ends.
+pub(super) async fn user(stream: Faulty) -> Seen {
+    let mut peer = Peer::new(stream, false);
+    let mut number = 0;
+    while let Some(message) = peer.next().await {
+        match message {
+            Message::OpenConfirmation { sender, .. } => {
+                number = sender;
+                peer.send(&Message::Request {
+                    recipient: number,
+                    kind: Name::from_static("exec"),
+                    want_reply: true,
+                    data: Head::of_data().string(b"cat").into_bytes(),
+                });
+            }
+            Message::Success { .. } => type_all(&mut peer, number),
+            Message::Data { data, .. } => peer.seen.stdout.extend_from_slice(&data),
+            Message::ExtendedData { data, .. } => peer.seen.stderr.extend_from_slice(&data),
+            Message::Request { kind, data, .. } if kind.as_str() == "exit-status" => {
+                peer.seen.status = data.first_chunk().copied().map(u32::from_be_bytes);
+            }
+            Message::Close { .. } => {
+                peer.send(&Message::Close { recipient: number });
+                peer.seen.closed = true;
+                let reason = DisconnectReason::ByApplication;
+                peer.leg.disconnect(reason, "bye").await;
+                break;
+            }
+            _ => {}
+        }
+    }
+    peer.seen
+}
+
+fn type_all(peer: &mut Peer, recipient: u32) {
+    for (number, piece) in TYPED.into_iter().enumerate() {
+        peer.send(&Message::Data {
+            recipient,
+            data: Bytes::from_static(piece),
+        });
+        peer.seen.stdin.extend_from_slice(piece);
+        peer.mark(peer.seen.stdin.len());
+        if number == USER_REKEYS {
+            let begun = peer.leg.transport.start_rekey();
+            begun.expect("keys may change");
+        }
+    }
+    peer.send(&Message::Eof { recipient });
+}
+
+/// Repeats what it reads, on standard output, and every second piece on standard error too.
+pub(super) async fn host(stream: Faulty) -> Seen {
+    let mut peer = Peer::new(stream, true);
+    let mut number = 0;
+    let mut pieces = 0;
+    while let Some(message) = peer.next().await {
+        match message {
+            Message::Open { sender, .. } => {
+                number = sender;
+                peer.send(&Message::OpenConfirmation {
+                    recipient: number,
+                    sender: 0,
+                    window: WINDOW,
+                    max_packet: MAX_PACKET,
+                    data: Bytes::new(),
+                });
+            }
+            Message::Request { want_reply, .. } => {
+                if want_reply {
+                    peer.send(&Message::Success { recipient: number });
+                }
+                say(&mut peer, number, Bytes::from_static(GREETING));
+            }
+            Message::Data { data, .. } => {
+                peer.seen.stdin.extend_from_slice(&data);
+                if pieces % 2 == 1 {
+                    peer.seen.stderr.extend_from_slice(&data);
+                    peer.send(&Message::ExtendedData {
+                        recipient: number,
+                        code: STDERR,
+                        data: data.clone(),
+                    });
+                }
+                say(&mut peer, number, data);
+                if pieces == HOST_REKEYS {
+                    let begun = peer.leg.transport.start_rekey();
+                    begun.expect("keys may change");
+                }
+                pieces += 1;
+            }
+            Message::Eof { .. } => {
+                peer.send(&Message::Request {
+                    recipient: number,
+                    kind: Name::from_static("exit-status"),
+                    want_reply: false,
+                    data: Head::of_data().uint32(STATUS).into_bytes(),
+                });
+                peer.send(&Message::Eof { recipient: number });
+                peer.send(&Message::Close { recipient: number });
+            }
+            Message::Close { .. } => peer.seen.closed = true,
+            _ => {}
+        }
+    }
+    peer.seen
+}
+
+fn say(peer: &mut Peer, recipient: u32, data: Bytes) {
+    peer.seen.stdout.extend_from_slice(&data);
+    peer.send(&Message::Data { recipient, data });
+    peer.mark(peer.seen.stdout.len());
+}

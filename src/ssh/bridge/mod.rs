@@ -1,0 +1,481 @@
+//! The pump between the inner and the upstream leg: decrypt, record, translate, encrypt.
+//!
+//! One task, no queue between the legs. What a read brought is recorded as a whole and safely stored
+//! before any of it is sent on. Reading one side never waits for writing the other: neither side can
+//! be handed more than the other has granted.
+
+#[cfg(test)]
+mod faults;
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use crate::access::Permissions;
+use crate::model::ConnectionId;
+use crate::relay::{Adopted, Outgoing, Peers, Relay, Side, Violation};
+use crate::session::{Recorder, RecordingLost};
+use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::outer::SHUTTING_DOWN;
+use crate::ssh::refusal::Refusal;
+use crate::ssh::scope::{Scope, ScopeEnd};
+use crate::ssh::watch::{Due, TimeUp, Watch};
+use crate::ssh::watched::{Change, Watched};
+use crate::wire::DisconnectReason;
+
+/// Output that may wait for one side before the other is read no further. Data cannot get there, it
+/// is bounded by the granted windows; a flood of requests can.
+const BACKLOG: usize = 64 * 1024 * 1024;
+
+/// Packets of one side that are translated before they are sent on: compressed, a single read can
+/// hold far more than its size.
+const BATCH: usize = 256;
+
+/// How long a client whose sessions were ended has to leave.
+const LINGER: Duration = Duration::from_millis(300);
+
+/// Bytes after which the outer connection has its turn, so that they leave while they are still in
+/// the processor's cache.
+const TURN: usize = 64 * 1024;
+
+/// What sending counts for in a turn.
+const SENT: usize = 4 * 1024;
+
+/// What the user reads when SSH inside a forward is closed. `CR LF` because it may reach a terminal in
+/// raw mode.
+const NESTED_SSH: &str = "\r\nrproxy: proxy: SSH inside a forward is not permitted here, it could not be recorded\r\n  hint: go to the other host through the proxy instead\r\n";
+
+/// Why a relay ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("{0}: {1}")]
+    Leg(Side, #[source] LegError),
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    #[error(transparent)]
+    Recording(#[from] RecordingLost),
+    #[error(transparent)]
+    Time(#[from] TimeUp),
+    #[error("{}", .0.message)]
+    Withdrawn(Box<Refusal>, ConnectionId),
+    #[error(transparent)]
+    Scope(#[from] ScopeEnd),
+}
+
+impl End {
+    /// Whether one side did what it must not.
+    fn is_protocol_error(&self) -> bool {
+        matches!(
+            self,
+            Self::Violation(_) | Self::Leg(_, LegError::Protocol(_))
+        )
+    }
+
+    /// A stable name for the audit log.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Leg(_, LegError::Protocol(_)) => "protocol-error",
+            Self::Leg(Side::Client, _) => "client-left",
+            Self::Leg(Side::Host, _) => "host-left",
+            Self::Violation(_) => "protocol-error",
+            Self::Recording(_) => "recording-failed",
+            Self::Time(time_up) => time_up.refusal().reason,
+            Self::Withdrawn(refusal, _) => refusal.reason,
+            Self::Scope(end) => end.reason(),
+        }
+    }
+}
+
+/// What happened on both legs before the relay began. Empty where the host was there first.
+#[derive(Debug, Default)]
+pub(crate) struct Prelude {
+    /// The session that is open on both sides.
+    pub(crate) adopted: Option<Adopted>,
+    /// Packets that nobody has answered, in the order of their sides.
+    pub(crate) packets: Vec<(Side, Bytes)>,
+}
+
+/// What can end a relay beside its two sides.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Time.
+    pub(crate) watch: Watch,
+    /// Revocation, and what the policy says.
+    pub(crate) watched: Watched,
+    /// The end of the outer connection, or of the proxy.
+    pub(crate) scope: Scope,
+}
+
+/// Relays until one side is done, and closes the other.
+pub(crate) async fn run<C, H>(
+    (client, host): (Leg<C>, Leg<H>),
+    recorder: Recorder,
+    prelude: Prelude,
+    limits: Limits,
+) where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    let Limits {
+        watch,
+        watched,
+        scope,
+    } = limits;
+    let witness = watched.witness();
+    let is_openssh =
+        |ident: Option<&str>| ident.is_some_and(|ident| ident.starts_with("SSH-2.0-OpenSSH"));
+    let peers = Peers {
+        client_is_openssh: is_openssh(client.transport.peer_ident()),
+        host_is_openssh: is_openssh(host.transport.peer_ident()),
+    };
+    let mut bridge = Bridge {
+        client,
+        host,
+        recorder,
+        relay: Relay::new(peers, watched.permissions()),
+        watch,
+        told_of_nested_ssh: false,
+        planned: Vec::new(),
+    };
+    let end = match bridge.begin(prelude) {
+        Ok(()) => {
+            let (sender, permissions) = mpsc::channel(1);
+            let ends = pin!(ends(watched, scope, sender));
+            bridge.drive(ends, permissions).await
+        }
+        Err(end) => end,
+    };
+    // Also where there is no session whose end would say it.
+    if let End::Time(time_up) = &end {
+        witness.tell(&time_up.refusal());
+    }
+    bridge.finish(end).await;
+}
+
+/// Waits until something else than the two sides ends the relay, and passes on meanwhile what it may
+/// carry.
+async fn ends(
+    mut watched: Watched,
+    scope: Scope,
+    permissions: mpsc::Sender<Arc<Permissions>>,
+) -> End {
+    let connection = watched.connection();
+    loop {
+        tokio::select! {
+            change = watched.change() => match change {
+                Change::Withdrawn(refusal) => {
+                    return End::Withdrawn(Box::new(refusal), connection);
+                }
+                // Nobody takes them only where the relay ends by itself.
+                Change::Permissions(new) => {
+                    let _taken: Result<(), _> = permissions.send(new).await;
+                }
+            },
+            end = scope.ended() => return End::Scope(end),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Bridge<C, H> {
+    client: Leg<C>,
+    host: Leg<H>,
+    recorder: Recorder,
+    relay: Relay,
+    watch: Watch,
+    /// The user knows that SSH inside a forward is closed.
+    told_of_nested_ssh: bool,
+    /// What the packets of one read amount to, until it is recorded.
+    planned: Vec<Outgoing>,
+}
+
+impl<C, H> Bridge<C, H>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Goes on where the prelude has stopped.
+    fn begin(&mut self, prelude: Prelude) -> Result<(), End> {
+        if let Some(adopted) = prelude.adopted {
+            self.relay.adopt(adopted);
+        }
+        for (from, payload) in prelude.packets {
+            self.relay
+                .on_packet(from, &payload, &mut self.recorder, &mut self.planned)?;
+        }
+        self.recorder.commit()?;
+        self.send_planned()
+    }
+
+    /// Relays until one side or `ends` puts an end to it, with the newest `permissions`.
+    async fn drive(
+        &mut self,
+        mut ends: Pin<&mut impl Future<Output = End>>,
+        mut permissions: mpsc::Receiver<Arc<Permissions>>,
+    ) -> End {
+        // Bytes read since everything else had its turn.
+        let mut since_turn = 0;
+        loop {
+            if let Err(end) = self.relay_packets() {
+                return end;
+            }
+            self.client.send_ready().await;
+            self.host.send_ready().await;
+            // While there are bytes, timers and signals are looked at once a turn: each look costs.
+            if since_turn < TURN {
+                match poll_fn(|context| {
+                    Poll::Ready(poll_legs(&mut self.client, &mut self.host, context))
+                })
+                .await
+                {
+                    Poll::Ready(Ok(bytes)) => {
+                        since_turn += bytes.max(SENT);
+                        continue;
+                    }
+                    Poll::Ready(Err(end)) => return end,
+                    Poll::Pending => {}
+                }
+            } else {
+                tokio::task::yield_now().await;
+            }
+            since_turn = 0;
+            let idle = self.recorder.until_rest();
+            tokio::select! {
+                biased;
+                end = &mut ends => return end,
+                Some(permissions) = permissions.recv() => self.permit(permissions),
+                due = self.watch.due() => {
+                    if let Err(end) = self.on_time(due) {
+                        return end;
+                    }
+                }
+                () = tokio::time::sleep(idle.unwrap_or_default()), if idle.is_some() => {
+                    if let Err(lost) = self.recorder.rest() {
+                        return End::Recording(lost);
+                    }
+                }
+                read = poll_fn(|context| poll_legs(&mut self.client, &mut self.host, context)) => {
+                    match read {
+                        Ok(bytes) => since_turn = bytes,
+                        Err(end) => return end,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts other permissions in force. What follows from it is sent with what is relayed next.
+    fn permit(&mut self, permissions: Arc<Permissions>) {
+        let (recorder, planned) = (&mut self.recorder, &mut self.planned);
+        let ended = self.relay.permit(permissions, recorder, planned);
+        // As with warnings: what a program reads stays what the host has said.
+        if ended > 0 && self.recorder.has_terminal() {
+            self.watch.tell(&format!(
+                "\r\nrproxy: proxy: forwarding is no longer permitted as it was, {ended} ended\r\n"
+            ));
+        }
+    }
+
+    fn on_time(&mut self, due: Due) -> Result<(), End> {
+        match due {
+            Due::AskHost => self.relay.ask(Side::Host, &mut self.planned),
+            // Only to somebody at a terminal: what a program reads stays what the host has said.
+            Due::Warn(left) if self.recorder.has_terminal() => {
+                self.watch.warn(left);
+            }
+            Due::Warn(_) => {}
+            Due::End(time_up) => return Err(time_up.into()),
+        }
+        Ok(())
+    }
+
+    /// Takes what both legs have decrypted, records it, and only then passes it on.
+    fn relay_packets(&mut self) -> Result<(), End> {
+        loop {
+            let planned = self.plan_both();
+            // What a side said before it left comes first. Not what came with a breach.
+            if matches!(planned, Ok(_) | Err(End::Leg(..))) {
+                self.recorder.commit()?;
+                // Before the channel's end is sent: who is told may be gone then.
+                if self.relay.has_closed_nested_ssh() {
+                    self.tell_of_nested_ssh();
+                }
+                self.send_planned()?;
+            }
+            if !planned? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Translates what both legs have decrypted; `true` when there may be more of it at once.
+    fn plan_both(&mut self) -> Result<bool, End> {
+        let client_has_more = self.plan(Side::Client)?;
+        let host_has_more = self.plan(Side::Host)?;
+        Ok(client_has_more || host_has_more)
+    }
+
+    /// Translates what one leg has decrypted; `true` when there may be more of it at once.
+    fn plan(&mut self, from: Side) -> Result<bool, End> {
+        for _ in 0..BATCH {
+            if !self.has_room(from.other()) {
+                return Ok(false);
+            }
+            match self.poll_event(from)? {
+                None => return Ok(false),
+                Some(LegEvent::Packet(payload)) => {
+                    match from {
+                        Side::Client => self.watch.client_said(&payload),
+                        Side::Host => self.watch.host_said(),
+                    }
+                    self.relay
+                        .on_packet(from, &payload, &mut self.recorder, &mut self.planned)?;
+                }
+                Some(LegEvent::HostKey(_) | LegEvent::Established) => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// ssh says nothing of a forwarded channel that is closed: whoever wonders why reads it once.
+    fn tell_of_nested_ssh(&mut self) {
+        if !std::mem::replace(&mut self.told_of_nested_ssh, true) {
+            self.watch.tell(NESTED_SSH);
+        }
+    }
+
+    fn has_room(&mut self, side: Side) -> bool {
+        match side {
+            Side::Client => self.client.has_room(BACKLOG),
+            Side::Host => self.host.has_room(BACKLOG),
+        }
+    }
+
+    fn poll_event(&mut self, from: Side) -> Result<Option<LegEvent>, End> {
+        let event = match from {
+            Side::Client => self.client.poll_event(),
+            Side::Host => self.host.poll_event(),
+        };
+        event.map_err(|error| End::Leg(from, error))
+    }
+
+    fn send_planned(&mut self) -> Result<(), End> {
+        for Outgoing { to, message } in self.planned.drain(..) {
+            let (head, body) = message.encode();
+            let transport = match to {
+                Side::Client => &mut self.client.transport,
+                Side::Host => &mut self.host.transport,
+            };
+            transport
+                .send_parts(&head, &body)
+                .map_err(|error| End::Leg(to, error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Tells both sides, as far as they still listen, and closes the recordings.
+    async fn finish(mut self, end: End) {
+        if end.is_protocol_error() {
+            tracing::info!(connection = %self.recorder.connection(), error = %end, "protocol error, the connection ends");
+        } else {
+            tracing::debug!(connection = %self.recorder.connection(), %end, "the relay ended");
+        }
+        // What is still planned was not recorded, or is owed to a side that broke the protocol.
+        self.planned.clear();
+        let (reason, text) = match &end {
+            End::Leg(Side::Client, LegError::Closed | LegError::Io(_)) => (
+                DisconnectReason::ByApplication,
+                "the client has gone".to_owned(),
+            ),
+            End::Leg(Side::Client, LegError::Disconnected { text, .. }) => {
+                (DisconnectReason::ByApplication, text.clone())
+            }
+            End::Leg(side, error) => (
+                DisconnectReason::ConnectionLost,
+                format!("rproxy: {side}: {error}"),
+            ),
+            End::Violation(violation) => (
+                DisconnectReason::ProtocolError,
+                format!("rproxy: {violation}"),
+            ),
+            End::Recording(lost) => (DisconnectReason::ByApplication, lost.text()),
+            End::Time(time_up) => (
+                DisconnectReason::ByApplication,
+                time_up.refusal().text(self.recorder.connection()),
+            ),
+            End::Withdrawn(refusal, id) => (DisconnectReason::ByApplication, refusal.line(id)),
+            End::Scope(ScopeEnd::Shutdown) => {
+                (DisconnectReason::ByApplication, SHUTTING_DOWN.to_owned())
+            }
+            End::Scope(end) => (DisconnectReason::ByApplication, end.to_string()),
+        };
+        let last_words = match &end {
+            End::Recording(_) | End::Time(_) | End::Scope(ScopeEnd::Shutdown) => {
+                Some(format!("{text}\r\n"))
+            }
+            // In raw mode the cursor may be anywhere.
+            End::Withdrawn(refusal, id) => Some(format!("\r\n{}", refusal.text(id))),
+            // The client hears nothing any more.
+            End::Leg(..) | End::Violation(_) | End::Scope(_) => None,
+        };
+        let has_last_words = last_words.is_some();
+        if let Some(last_words) = last_words {
+            self.relay.end_all(&last_words, &mut self.planned);
+            self.planned.retain(|outgoing| outgoing.to == Side::Client);
+            let _gone_is_nobody_to_tell = self.send_planned();
+        }
+        self.recorder.end(end.reason());
+        if has_last_words {
+            self.linger().await;
+        }
+        match &end {
+            End::Leg(Side::Client, error) => self.client.reproach(error).await,
+            _ => self.client.disconnect(reason, &text).await,
+        }
+        match &end {
+            End::Leg(Side::Host, error) => self.host.reproach(error).await,
+            _ => {
+                self.host
+                    .disconnect(reason, "rproxy: the connection ended")
+                    .await;
+            }
+        }
+    }
+
+    /// Lets the client read its last words and leave by itself: ssh drops what it has not shown yet
+    /// when it is disconnected.
+    async fn linger(&mut self) {
+        let leaves = async { while self.client.next().await.is_ok() {} };
+        let _stays = tokio::time::timeout(LINGER, leaves).await;
+    }
+}
+
+/// Moves bytes on both legs; returns how many were read, once something has moved.
+fn poll_legs<C, H>(
+    client: &mut Leg<C>,
+    host: &mut Leg<H>,
+    context: &mut Context<'_>,
+) -> Poll<Result<usize, End>>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    let read_client = host.has_room(BACKLOG);
+    let read_host = client.has_room(BACKLOG);
+    let client = client
+        .poll_transfer(context, read_client)
+        .map_err(|error| End::Leg(Side::Client, error))?;
+    let host = host
+        .poll_transfer(context, read_host)
+        .map_err(|error| End::Leg(Side::Host, error))?;
+    match (client, host) {
+        (Poll::Ready(client), Poll::Ready(host)) => Poll::Ready(Ok(client + host)),
+        (one, Poll::Pending) | (Poll::Pending, one) => one.map(Ok),
+    }
+}

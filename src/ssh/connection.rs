@@ -1,0 +1,443 @@
+//! One inner connection and its host: from the permit to the relay.
+//!
+//! The inner handshake and the way to the host run side by side. The host's answer to the user's
+//! authentication is known before the user's ssh is told that it is in, so that a failure reads as a
+//! banner with a reason.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Proxy;
+use super::agent::Agent;
+use super::authentication::{Authenticated, Unauthenticated, authenticate, plain_key};
+use super::bridge::{self, Limits, Prelude};
+use super::jump::{Ended, Waiting};
+use super::leg::Leg;
+use super::minting::{self, MintError};
+use super::outer::AgentOpener;
+use super::refusal::{Origin, Refusal};
+use super::revocation::admit_user;
+use super::route::judge_login;
+use super::scope::Scope;
+use super::stream::{ChannelHandle, ChannelStream};
+use super::upstream::{
+    self, TURN_LIMIT, Upstream, agent_failed, agent_silent, certificate_blob, key_blob,
+};
+use super::watch::Watch;
+use super::watched::Watched;
+use crate::access::{LoginPermit, Permit};
+use crate::audit::{AuditEvent, Leg as At};
+use crate::cert::PresentedKey;
+use crate::model::{ConnectionId, Login, Serial, chain};
+use crate::session::{Recorder, Scene};
+use crate::wire::auth::Offer;
+use crate::wire::{DisconnectReason, ServerConfig, Transport};
+
+/// A connection that may be made.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) permit: Permit,
+    pub(crate) id: ConnectionId,
+    /// The client's address.
+    pub(crate) client: SocketAddr,
+    /// The agent that was forwarded on the outer connection; `None` with ProxyJump, which forwards
+    /// none there.
+    pub(crate) agent: Option<AgentOpener>,
+    /// The outer connection's life.
+    pub(crate) scope: Scope,
+}
+
+/// The way to the host, as far as it goes without the login.
+struct Ready {
+    upstream: Upstream,
+    agent: Agent,
+    /// What the agent signs for.
+    agent_key: Vec<u8>,
+}
+
+/// A user who is in, and a host that has taken them. The agent has signed what there was to sign.
+struct Established {
+    permit: LoginPermit,
+    upstream: Upstream,
+    prelude: Prelude,
+}
+
+impl Connection {
+    /// Runs the connection until either side is done with it.
+    pub(crate) async fn run(self, stream: ChannelStream) {
+        let terminal = stream.handle();
+        let config = match self.server_config().await {
+            Ok(config) => config,
+            Err(refusal) => return self.refuse(&refusal, None, Some(&terminal)),
+        };
+        let mut leg = Leg::new(stream, Transport::server(config));
+        // Boxed: this future is large, and most of a connection's life is spent after it.
+        let established = Box::pin(async {
+            match &self.agent {
+                Some(agent) => self.establish(&mut leg, agent).await,
+                None => self.establish_by_jump(&mut leg).await,
+            }
+        });
+        let scope = self.scope.clone();
+        let established = tokio::select! {
+            established = established => established,
+            refusal = self.watched().withdrawn() => Err(Failure::Withdrawn(refusal)),
+            () = last_words(&scope) => return,
+        };
+        match established {
+            Ok(established) => {
+                // A channel of ProxyJump has no way to the user's terminal.
+                let terminal = self.agent.is_some().then_some(terminal);
+                Box::pin(self.relay(leg, established, terminal)).await;
+            }
+            Err(Failure::Client(failure)) => {
+                self.report_client(&failure, &terminal);
+                leg.reproach(&failure.ended).await;
+            }
+            Err(Failure::Refused { refusal, login }) => {
+                self.refuse(&refusal, login.as_ref(), None);
+                let text = format!("rproxy: {} (id {})", refusal.message, self.id);
+                leg.disconnect(DisconnectReason::NoMoreAuthMethodsAvailable, &text)
+                    .await;
+            }
+            Err(Failure::Withdrawn(refusal)) => {
+                leg.disconnect(DisconnectReason::ByApplication, &refusal.line(self.id))
+                    .await;
+            }
+        }
+    }
+
+    /// A host certificate for exactly the name that the user's ssh expects.
+    async fn server_config(&self) -> Result<Arc<ServerConfig>, Refusal> {
+        let name = self.permit.route().target.host.to_string();
+        let minted = match name.parse() {
+            Ok(name) => minting::server_config(&self.proxy, vec![name]).await,
+            Err(error) => Err(MintError::Name(error)),
+        };
+        minted.map_err(|error| {
+            tracing::error!(error = %chain(&error), host = name, "cannot make a host certificate");
+            Refusal::new(
+                At::Proxy,
+                "host-certificate-not-minted",
+                format!("cannot make a host certificate: {error}"),
+            )
+            .hint("this is for the administrator of the proxy; its log says more")
+        })
+    }
+
+    async fn establish(
+        &self,
+        leg: &mut Leg<ChannelStream>,
+        agent: &AgentOpener,
+    ) -> Result<Established, Failure> {
+        let id = self.id.to_string();
+        let ready = self.prepare(agent);
+        tokio::pin!(ready);
+        let mut early = None;
+        let mut given_up = false;
+        let attempt = {
+            let grace = self.proxy.settings().login_grace;
+            let inner = authenticate(leg, &id, grace, |offer| self.judge(offer));
+            tokio::pin!(inner);
+            let impatience = tokio::time::sleep(grace);
+            tokio::pin!(impatience);
+            loop {
+                tokio::select! {
+                    attempt = &mut inner => break attempt.map_err(Failure::Client)?,
+                    done = &mut ready, if early.is_none() && !given_up => {
+                        early = Some(done);
+                        impatience.as_mut().reset(Instant::now() + TURN_LIMIT);
+                    }
+                    // The host does not wait for a client that dawdles; it is dialled again.
+                    () = &mut impatience, if matches!(early, Some(Ok(_))) => {
+                        early = None;
+                        given_up = true;
+                    }
+                }
+            }
+        };
+        let Authenticated {
+            verdict: permit,
+            mut auth,
+        } = attempt;
+        let result = match early {
+            Some(result) => result,
+            None if given_up => self.prepare(agent).await,
+            None => ready.await,
+        };
+        let result = match result {
+            Ok(mut ready) => self.log_in(&permit, &mut ready).await.map(|()| ready),
+            Err(refusal) => Err(refusal),
+        };
+        let mut out = Vec::new();
+        match result {
+            Ok(ready) => {
+                auth.accept(&mut out);
+                let _gone_is_seen_by_the_relay = leg.send_all(&mut out);
+                let (prelude, upstream) = (Prelude::default(), ready.upstream);
+                Ok(Established {
+                    permit,
+                    upstream,
+                    prelude,
+                })
+            }
+            Err(refusal) => {
+                auth.reject(Some(&refusal.text(&id)), &mut out);
+                let _gone_is_nobody_to_tell = leg.send_all(&mut out);
+                Err(Failure::Refused {
+                    refusal,
+                    login: Some(permit.login().clone()),
+                })
+            }
+        }
+    }
+
+    /// The way of ProxyJump: the user's ssh is let in first, and its own agent asked.
+    async fn establish_by_jump(
+        &self,
+        leg: &mut Leg<ChannelStream>,
+    ) -> Result<Established, Failure> {
+        let id = self.id.to_string();
+        let grace = self.proxy.settings().login_grace;
+        let attempt = authenticate(leg, &id, grace, |offer| self.judge(offer)).await;
+        let Authenticated {
+            verdict: permit,
+            mut auth,
+        } = attempt.map_err(Failure::Client)?;
+        let mut out = Vec::new();
+        auth.accept(&mut out);
+        let _gone_is_seen_below = leg.send_all(&mut out);
+        let mut waiting = Waiting::new(leg);
+        match self.jump(&mut waiting, &permit).await {
+            Ok((upstream, prelude)) => Ok(Established {
+                permit,
+                upstream,
+                prelude,
+            }),
+            Err(Ended::Refused(refusal)) => {
+                waiting.refuse(&refusal.text(&id)).await;
+                Err(Failure::Refused {
+                    refusal,
+                    login: Some(permit.login().clone()),
+                })
+            }
+            Err(Ended::Gone(ended)) => Err(Failure::Client(Unauthenticated {
+                refusal: None,
+                offered: None,
+                ended,
+            })),
+        }
+    }
+
+    async fn jump(
+        &self,
+        waiting: &mut Waiting<'_>,
+        permit: &LoginPermit,
+    ) -> Result<(Upstream, Prelude), Ended> {
+        let stream = waiting.agent().await?;
+        let work = async {
+            let mut ready = self.prepare_with(stream).await?;
+            self.log_in(permit, &mut ready).await?;
+            Ok(ready.upstream)
+        };
+        let mut upstream = waiting.during(work).await?;
+        let prelude = waiting.hand_over(&mut upstream).await?;
+        Ok((upstream, prelude))
+    }
+
+    async fn prepare(&self, agent: &AgentOpener) -> Result<Ready, Refusal> {
+        let stream = agent.open().await.ok_or_else(|| {
+            Refusal::new(
+                At::Client,
+                "agent-not-opened",
+                "agent forwarding required: it was asked for, but no agent answers",
+            )
+            .hint("start an agent and load the key: eval $(ssh-agent); ssh-add")
+        })?;
+        self.prepare_with(stream).await
+    }
+
+    /// Finds the user's key in the agent, then dials: a user without the key costs the host nothing.
+    async fn prepare_with(&self, stream: ChannelStream) -> Result<Ready, Refusal> {
+        let mut agent = Agent::new(stream);
+        let certificate = self.permit.identity().certificate().certificate();
+        let (certificate, key) = (certificate_blob(certificate)?, key_blob(certificate)?);
+        let found = agent.find(&certificate, &key);
+        let limit = AGENT_LIST_TIMEOUT.min(self.proxy.settings().login_grace);
+        let agent_key = tokio::time::timeout(limit, found)
+            .await
+            .map_err(|_elapsed| agent_silent(limit))?
+            .map_err(|error| agent_failed(&error))?;
+        let upstream = upstream::connect(&self.proxy, &self.permit).await?;
+        Ok(Ready {
+            upstream,
+            agent,
+            agent_key,
+        })
+    }
+
+    async fn log_in(&self, permit: &LoginPermit, ready: &mut Ready) -> Result<(), Refusal> {
+        let Ready {
+            upstream,
+            agent,
+            agent_key,
+        } = ready;
+        let settings = self.proxy.settings();
+        let _still_granted = judge_login(&settings, permit, upstream.address)
+            .map_err(|denial| Refusal::from(&denial))?;
+        let grace = settings.login_grace;
+        upstream::authenticate(upstream, permit, agent, agent_key, grace).await?;
+        let identity = permit.identity();
+        if !upstream.host.is_checked() {
+            self.proxy.tell(&AuditEvent::InsecureHostKey {
+                user: identity.name().to_owned(),
+                login: Some(permit.login().to_string()),
+                target: permit.route().target.to_string(),
+                host_addr: upstream.address,
+                fingerprint: upstream.host.fingerprint().to_string(),
+                connection: Some(self.id),
+            });
+        }
+        self.proxy.tell(&AuditEvent::AuthSuccess {
+            leg: At::HostAuthentication,
+            user: identity.name().to_owned(),
+            login: Some(permit.login().to_string()),
+            client_addr: self.client,
+            serial: Serial::new(identity.certificate().serial()),
+            fingerprint: identity.certificate().fingerprint().to_string(),
+            connection: Some(self.id),
+        });
+        Ok(())
+    }
+
+    /// The same person with the same key, and a login that the certificate names.
+    fn judge(&self, offer: &Offer) -> Result<LoginPermit, Refusal> {
+        let PresentedKey::Certificate(certificate) = &offer.key else {
+            return Err(plain_key(&offer.key));
+        };
+        let certificate = admit_user(&self.proxy, certificate, self.client)?;
+        let login: Login = offer.user.parse().map_err(|error| {
+            Refusal::new(At::Client, "bad-login", format!("bad login: {error}"))
+        })?;
+        let settings = self.proxy.settings();
+        self.permit
+            .for_login(&settings.policy, certificate, login)
+            .map_err(|denial| Refusal::from(&denial))
+    }
+
+    async fn relay(
+        &self,
+        leg: Leg<ChannelStream>,
+        established: Established,
+        terminal: Option<ChannelHandle>,
+    ) {
+        let Established {
+            permit,
+            upstream,
+            prelude,
+        } = established;
+        let valid_before = permit.identity().certificate().valid_before();
+        let settings = self.proxy.settings();
+        let watch = Watch::new(&settings.time, valid_before, self.proxy.clock, terminal);
+        let watched = Watched::logged_in(
+            &self.proxy,
+            permit.clone(),
+            (upstream.address, upstream.host.presented().clone()),
+            self.origin(Some(permit.login())),
+        );
+        let scene = Scene {
+            connection: self.id,
+            cluster: self.proxy.cluster.clone(),
+            permit,
+            client: self.client,
+            host_address: upstream.address,
+            insecure_host_key: !upstream.host.is_checked(),
+            legacy_algorithms: upstream.legacy_algorithms(),
+        };
+        let recorder = Recorder::new(
+            settings.recording.clone(),
+            self.proxy.audit.clone(),
+            self.proxy.clock,
+            scene,
+        );
+        let limits = Limits {
+            watch,
+            watched,
+            scope: self.scope.clone(),
+        };
+        let legs = (leg, upstream.leg);
+        Box::pin(bridge::run(legs, recorder, prelude, limits)).await;
+    }
+
+    fn origin(&self, login: Option<&Login>) -> Origin {
+        Origin {
+            client: self.client,
+            connection: self.id,
+            user: Some(self.permit.identity().name().to_owned()),
+            login: login.map(Login::to_string),
+            target: Some(self.permit.route().target.to_string()),
+        }
+    }
+
+    /// Until the login, the certificate alone can be withdrawn.
+    fn watched(&self) -> Watched {
+        let user = self.permit.identity().clone();
+        Watched::new(&self.proxy, user, self.origin(None))
+    }
+
+    /// Audits a refusal; tells the user where no banner can.
+    fn refuse(&self, refusal: &Refusal, login: Option<&Login>, terminal: Option<&ChannelHandle>) {
+        tracing::info!(connection = %self.id, reason = refusal.reason, "refused: {}", refusal.message);
+        self.proxy.tell(&refusal.event(self.origin(login)));
+        if let Some(terminal) = terminal {
+            terminal.stderr(&refusal.text(self.id));
+            terminal.exit_status(255);
+        }
+    }
+
+    /// The inner client was never let in: it has read the reason as a banner, if there is one.
+    fn report_client(&self, failure: &Unauthenticated, terminal: &ChannelHandle) {
+        match &failure.refusal {
+            Some(refusal) => self.refuse(refusal, None, None),
+            None => {
+                let refusal = Refusal::new(
+                    At::Client,
+                    "inner-connection",
+                    format!(
+                        "the inner connection ended before authentication: {}",
+                        failure.ended
+                    ),
+                );
+                self.refuse(&refusal, None, Some(terminal));
+            }
+        }
+    }
+}
+
+/// The end of the outer connection, and time for what it means to be audited: a client that is
+/// refused hangs up at once.
+async fn last_words(scope: &Scope) {
+    scope.ended().await;
+    tokio::time::sleep(LAST_WORDS).await;
+}
+
+/// How long a connection that lost its client may take to say why it was refused.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
+/// How long the agent may take to list its keys.
+const AGENT_LIST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Why there is nothing to relay.
+enum Failure {
+    /// The inner client did not authenticate.
+    Client(Unauthenticated),
+    /// Its certificate was revoked meanwhile, which is audited.
+    Withdrawn(Refusal),
+    /// It did, and is refused all the same.
+    Refused {
+        refusal: Refusal,
+        login: Option<Login>,
+    },
+}

@@ -1,0 +1,74 @@
+//! Hosts whose certificates end soon: an event a day, so that somebody renews them in time.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use super::Proxy;
+use crate::access::Route;
+use crate::cert::VerifiedHost;
+
+/// How long a host that was looked at is left alone, in seconds: a day.
+const PAUSE: u64 = 86_400;
+/// Most hosts that are remembered; beyond them, none is warned about.
+const MAX_HOSTS: usize = 10_000;
+
+/// When hosts were last warned about, in seconds since the epoch.
+#[derive(Debug, Default)]
+pub(crate) struct Warned(Mutex<BTreeMap<String, u64>>);
+
+impl Warned {
+    /// Whether it is a host's turn again; if so, it has had it.
+    fn take_turn(&self, host: &str, now: u64) -> bool {
+        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.get(host).is_some_and(|at| now < at + PAUSE) {
+            return false;
+        }
+        if warned.len() >= MAX_HOSTS {
+            warned.retain(|_, at| now < *at + PAUSE);
+        }
+        let has_place = warned.len() < MAX_HOSTS;
+        if has_place {
+            warned.insert(host.to_owned(), now);
+        }
+        has_place
+    }
+}
+
+/// Looks at what a host has presented. The connection does not wait for the audit log.
+pub(crate) fn look(proxy: &Proxy, route: &Route, address: SocketAddr, host: &VerifiedHost) {
+    let now = proxy.clock.unix_seconds();
+    let Some(certificate) = host.ending(now).cloned() else {
+        return;
+    };
+    let name = route.node.as_ref().unwrap_or(&route.host).clone();
+    if !proxy.warned.take_turn(&name, now) {
+        return;
+    }
+    let audit = proxy.audit.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = audit.warn_of_ending(&name, address, &certificate, "proxy") {
+            tracing::error!(%error, "cannot write the audit log");
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_one_turn_a_day_and_memory_is_bounded() {
+        let warned = Warned::default();
+        assert!(warned.take_turn("db1", 1_000));
+        assert!(!warned.take_turn("db1", 1_000 + PAUSE - 1));
+        assert!(warned.take_turn("db2", 1_000));
+        assert!(warned.take_turn("db1", 1_000 + PAUSE));
+        for number in 0..2 * MAX_HOSTS {
+            warned.take_turn(&format!("host{number}"), 1_000 + PAUSE);
+        }
+        assert_eq!(warned.0.lock().unwrap().len(), MAX_HOSTS);
+        assert!(!warned.take_turn("one more", 1_000 + PAUSE));
+        assert!(warned.take_turn("one more", 1_000 + 2 * PAUSE));
+    }
+}

@@ -1,0 +1,482 @@
+//! ProxyJump: the host is reached with the agent of the inner connection.
+//!
+//! The user's ssh is let in before the host is known to take it, opens its session, and forwards its
+//! agent. Meanwhile nothing of the session crosses: the client is granted no window, and its requests
+//! wait. When the host has opened a session too, the relay takes both over. Until then every refusal
+//! is told as the output of a session that ends.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::bridge::Prelude;
+use super::leg::{Leg, LegError, LegEvent};
+use super::outer::port::{MAX_PACKET as AGENT_PACKET, Port, WINDOW as AGENT_WINDOW};
+use super::refusal::Refusal;
+use super::stream::{ChannelPort, ChannelStream, channel};
+use super::upstream::Upstream;
+use crate::audit::Leg as At;
+use crate::relay::message::{Head, Message, Name, OpenFailure, STDERR};
+use crate::relay::{Adopted, Side};
+
+/// Our number of the session, on both sides.
+const SESSION: u32 = 0;
+/// Our number of the agent's channel; out of the way of the relay's.
+const AGENT: u32 = u32::MAX;
+/// The most data that the client may send in one message: the least that hosts are known to take.
+const MAX_PACKET: u32 = 16 * 1024;
+/// Bytes of packets that may wait for the host.
+const MAX_QUEUE: usize = 256 * 1024;
+/// How long the client may take to ask for its agent to be forwarded, and to open it.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the last messages of a refusal may take.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// The exit status of a refusal, as ssh has for its own failures.
+const EXIT_REFUSED: u32 = 255;
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The client is to read why.
+    Refused(Refusal),
+    /// The client has gone, or broke the protocol.
+    Gone(LegError),
+}
+
+impl From<LegError> for Ended {
+    fn from(error: LegError) -> Self {
+        Self::Gone(error)
+    }
+}
+
+/// The client's session.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    number: u32,
+    window: u32,
+    max_packet: u32,
+}
+
+/// The agent's channel.
+#[derive(Debug)]
+enum AgentChannel {
+    Closed,
+    Opening(ChannelPort),
+    Open(Port),
+    Failed,
+}
+
+/// The inner connection while the host is not there yet.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    leg: &'a mut Leg<ChannelStream>,
+    session: Option<Session>,
+    agent_asked: bool,
+    agent: AgentChannel,
+    started: bool,
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    wake: Arc<Notify>,
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn new(leg: &'a mut Leg<ChannelStream>) -> Self {
+        Self {
+            leg,
+            session: None,
+            agent_asked: false,
+            agent: AgentChannel::Closed,
+            started: false,
+            queue: VecDeque::new(),
+            queued: 0,
+            wake: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Waits until the client forwards its agent; the channel to it.
+    ///
+    /// # Errors
+    /// When it starts its session without, or is gone.
+    pub(crate) async fn agent(&mut self) -> Result<ChannelStream, Ended> {
+        match tokio::time::timeout(ASK_TIMEOUT, self.ask()).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Ended::Refused(no_agent())),
+        }
+    }
+
+    async fn ask(&mut self) -> Result<ChannelStream, Ended> {
+        while !self.agent_asked {
+            if self.started {
+                return Err(Ended::Refused(no_agent()));
+            }
+            self.next().await?;
+        }
+        let (stream, port) = channel(Arc::clone(&self.wake));
+        self.agent = AgentChannel::Opening(port);
+        self.send(&Message::Open {
+            kind: Name::from_static("auth-agent@openssh.com"),
+            sender: AGENT,
+            window: AGENT_WINDOW,
+            max_packet: AGENT_PACKET,
+            data: Bytes::new(),
+        })?;
+        loop {
+            match self.agent {
+                AgentChannel::Open(_) => return Ok(stream),
+                AgentChannel::Failed => return Err(Ended::Refused(no_agent())),
+                AgentChannel::Closed | AgentChannel::Opening(_) => self.next().await?,
+            }
+        }
+    }
+
+    /// Serves the agent's channel while `work` is done with it.
+    ///
+    /// # Errors
+    /// Those of `work`, and when the client is gone.
+    pub(crate) async fn during<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Ended> {
+        tokio::pin!(work);
+        let wake = Arc::clone(&self.wake);
+        loop {
+            while let Some(event) = self.leg.poll_event()? {
+                self.take(event)?;
+            }
+            self.pump()?;
+            tokio::select! {
+                done = &mut work => return done.map_err(Ended::Refused),
+                moved = self.leg.transfer(true) => {
+                    moved?;
+                }
+                () = wake.notified() => {}
+            }
+        }
+    }
+
+    /// Opens the session at the host, and hands over what waits for it.
+    ///
+    /// # Errors
+    /// When the host opens none, or the client is gone.
+    pub(crate) async fn hand_over(&mut self, upstream: &mut Upstream) -> Result<Prelude, Ended> {
+        let Some(session) = self.session else {
+            return Err(Ended::Refused(no_agent()));
+        };
+        let mut packets = Vec::new();
+        let (host_number, host_window, host_max_packet) = self
+            .during(open_at_host(upstream, session, &mut packets))
+            .await?;
+        self.close_agent().await?;
+        self.send(&Message::WindowAdjust {
+            recipient: session.number,
+            bytes: host_window,
+        })?;
+        packets.extend(self.queue.drain(..).map(|payload| (Side::Client, payload)));
+        let adopted = Adopted {
+            client_number: session.number,
+            client_window: session.window,
+            client_max_packet: session.max_packet,
+            host_number,
+            host_window,
+            host_max_packet,
+        };
+        Ok(Prelude {
+            adopted: Some(adopted),
+            packets,
+        })
+    }
+
+    /// Tells the user why there is no session: accepts what was asked for, says it on stderr, ends
+    /// with status 255. OpenSSH shows nothing of a session whose start fails.
+    pub(crate) async fn refuse(&mut self, text: &str) {
+        // Whoever leaves before the end has no interest in it.
+        let _unheard = tokio::time::timeout(FAREWELL, self.tell(text)).await;
+    }
+
+    async fn tell(&mut self, text: &str) -> Result<(), Ended> {
+        while !self.started {
+            self.next().await?;
+        }
+        let Some(session) = self.session else {
+            return Ok(());
+        };
+        let recipient = session.number;
+        for payload in std::mem::take(&mut self.queue) {
+            if let Ok(Message::Request {
+                recipient: SESSION,
+                want_reply: true,
+                ..
+            }) = Message::parse(&payload)
+            {
+                self.send(&Message::Success { recipient })?;
+            }
+        }
+        let limit = session.window.min(session.max_packet) as usize;
+        let data = Bytes::copy_from_slice(text.as_bytes().get(..limit).unwrap_or(text.as_bytes()));
+        let status = Message::Request {
+            recipient,
+            kind: Name::from_static("exit-status"),
+            want_reply: false,
+            data: Head::of_data().uint32(EXIT_REFUSED).into_bytes(),
+        };
+        for message in [
+            Message::ExtendedData {
+                recipient,
+                code: STDERR,
+                data,
+            },
+            status,
+            Message::Eof { recipient },
+            Message::Close { recipient },
+        ] {
+            self.send(&message)?;
+        }
+        // The client hangs up when its session is over.
+        loop {
+            self.next().await?;
+        }
+    }
+
+    /// Lets go of the agent, and waits until the client has too: the relay knows nothing of it.
+    async fn close_agent(&mut self) -> Result<(), Ended> {
+        let closing = async {
+            loop {
+                self.pump()?;
+                match &self.agent {
+                    AgentChannel::Open(port) if !(port.got_close && port.sent_close) => {}
+                    _ => return Ok(()),
+                }
+                self.next().await?;
+            }
+        };
+        match tokio::time::timeout(FAREWELL, closing).await {
+            Ok(closed) => closed,
+            Err(_elapsed) => Err(Ended::Gone(LegError::Timeout(FAREWELL))),
+        }
+    }
+
+    async fn next(&mut self) -> Result<(), Ended> {
+        let event = self.leg.next().await?;
+        self.take(event)
+    }
+
+    fn send(&mut self, message: &Message) -> Result<(), Ended> {
+        let (head, body) = message.encode();
+        Ok(self
+            .leg
+            .transport
+            .send_parts(&head, &body)
+            .map_err(LegError::from)?)
+    }
+
+    fn pump(&mut self) -> Result<(), Ended> {
+        while let AgentChannel::Open(port) = &mut self.agent
+            && let Some(message) = port.next_message()
+        {
+            self.send(&message)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: LegEvent) -> Result<(), Ended> {
+        let LegEvent::Packet(payload) = event else {
+            return Ok(());
+        };
+        let broken = || Ended::Gone(LegError::Closed);
+        // Authentication messages after success are to be ignored (RFC 4252, 5.1).
+        if matches!(payload.first(), Some(50..=79)) {
+            return Ok(());
+        }
+        let message = Message::parse(&payload).map_err(|_malformed| broken())?;
+        match message {
+            Message::Open {
+                kind,
+                sender,
+                window,
+                max_packet,
+                ..
+            } if self.session.is_none() => self.open(
+                &kind,
+                Session {
+                    number: sender,
+                    window,
+                    max_packet,
+                },
+            ),
+            Message::OpenConfirmation {
+                recipient: AGENT,
+                sender,
+                window,
+                max_packet,
+                ..
+            } => match std::mem::replace(&mut self.agent, AgentChannel::Failed) {
+                AgentChannel::Opening(port) => {
+                    self.agent = AgentChannel::Open(Port::new(port, sender, window, max_packet));
+                    Ok(())
+                }
+                _ => Err(broken()),
+            },
+            Message::OpenFailure {
+                recipient: AGENT, ..
+            } => {
+                self.agent = AgentChannel::Failed;
+                Ok(())
+            }
+            Message::Data {
+                recipient: AGENT,
+                data,
+            } => {
+                if self.agent_port()?.deliver(data) {
+                    Ok(())
+                } else {
+                    Err(broken())
+                }
+            }
+            Message::WindowAdjust {
+                recipient: AGENT,
+                bytes,
+            } => {
+                if self.agent_port()?.grant(bytes) {
+                    Ok(())
+                } else {
+                    Err(broken())
+                }
+            }
+            Message::Eof { recipient: AGENT } => {
+                self.agent_port()?.deliver_eof();
+                Ok(())
+            }
+            Message::Close { recipient: AGENT } => {
+                let port = self.agent_port()?;
+                port.got_close = true;
+                port.hang_up();
+                Ok(())
+            }
+            Message::Request {
+                recipient: SESSION,
+                kind,
+                want_reply,
+                ..
+            } => self.request(kind.as_str(), want_reply, payload),
+            _ => self.hold(payload),
+        }
+    }
+
+    fn agent_port(&mut self) -> Result<&mut Port, Ended> {
+        match &mut self.agent {
+            AgentChannel::Open(port) => Ok(port),
+            _ => Err(Ended::Gone(LegError::Closed)),
+        }
+    }
+
+    fn open(&mut self, kind: &Name, session: Session) -> Result<(), Ended> {
+        if kind.as_str() != "session" {
+            return self.send(&Message::OpenFailure {
+                recipient: session.number,
+                reason: OpenFailure::AdministrativelyProhibited as u32,
+                text: Bytes::from_static(
+                    b"rproxy: with ProxyJump, forwards need a session that forwards its agent",
+                ),
+                language: Bytes::new(),
+            });
+        }
+        self.session = Some(session);
+        self.send(&Message::OpenConfirmation {
+            recipient: session.number,
+            sender: SESSION,
+            window: 0,
+            max_packet: MAX_PACKET,
+            data: Bytes::new(),
+        })
+    }
+
+    fn request(&mut self, kind: &str, want_reply: bool, payload: Bytes) -> Result<(), Ended> {
+        if kind == "auth-agent-req@openssh.com" && !self.started {
+            // The agent was asked for by the proxy's sake; the host does not get it.
+            self.agent_asked = true;
+            return match self.session.filter(|_| want_reply) {
+                Some(Session { number, .. }) => self.send(&Message::Success { recipient: number }),
+                None => Ok(()),
+            };
+        }
+        self.started |= matches!(kind, "shell" | "exec" | "subsystem");
+        self.hold(payload)
+    }
+
+    fn hold(&mut self, payload: Bytes) -> Result<(), Ended> {
+        self.queued += payload.len();
+        if self.queued > MAX_QUEUE {
+            return Err(Ended::Gone(LegError::Closed));
+        }
+        self.queue.push_back(payload);
+        Ok(())
+    }
+}
+
+/// Opens the client's session at the host; its number there, and what the host takes.
+async fn open_at_host(
+    upstream: &mut Upstream,
+    session: Session,
+    packets: &mut Vec<(Side, Bytes)>,
+) -> Result<(u32, u32, u32), Refusal> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Refusal::new(
+            At::HostAuthentication,
+            "host-opened-no-session",
+            format!("the host opened no session: {why}"),
+        )
+    };
+    let open = Message::Open {
+        kind: Name::from_static("session"),
+        sender: SESSION,
+        window: session.window,
+        max_packet: session.max_packet,
+        data: Bytes::new(),
+    };
+    let leg = &mut upstream.leg;
+    let (head, body) = open.encode();
+    leg.transport
+        .send_parts(&head, &body)
+        .map_err(|error| failed(&error))?;
+    loop {
+        let event = tokio::time::timeout(ASK_TIMEOUT, leg.next())
+            .await
+            .map_err(|_elapsed| failed(&LegError::Timeout(ASK_TIMEOUT)))?
+            .map_err(|error| failed(&error))?;
+        let LegEvent::Packet(payload) = event else {
+            continue;
+        };
+        match Message::parse(&payload).map_err(|error| failed(&error))? {
+            Message::OpenConfirmation {
+                recipient: SESSION,
+                sender,
+                window,
+                max_packet,
+                ..
+            } => {
+                if max_packet < MAX_PACKET {
+                    return Err(failed(&"it takes too little at a time for ProxyJump"));
+                }
+                return Ok((sender, window, max_packet));
+            }
+            Message::OpenFailure {
+                recipient: SESSION,
+                text,
+                ..
+            } => {
+                return Err(failed(&String::from_utf8_lossy(&text)));
+            }
+            _ if packets.len() < 64 => packets.push((Side::Host, payload)),
+            _ => return Err(failed(&"it says too much else")),
+        }
+    }
+}
+
+fn no_agent() -> Refusal {
+    Refusal::new(At::Client, "agent-forwarding-required", "agent forwarding required").hint(
+        "with ProxyJump, add -A (scp and sftp too) and load the key with ssh-add; or use ProxyCommand",
+    )
+}

@@ -1,0 +1,206 @@
+//! One leg of a connection: a byte stream and the transport state machine that speaks on it.
+//!
+//! The only place where bytes move between a stream and a [`Transport`].
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+
+use crate::wire::{self, DisconnectReason, Event, Transport};
+
+/// How much is read from a stream at a time.
+const READ_SIZE: usize = 128 * 1024;
+/// How long a last message may take to leave before the stream is dropped.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// What may be held back during a key exchange: well below what the transport admits, because one
+/// read of one side can become much for the other.
+const HELD_BACK: usize = 4 * 1024 * 1024;
+
+/// Why a leg ended.
+#[derive(Debug, Error)]
+pub(crate) enum LegError {
+    /// The stream broke.
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+    /// The stream ended.
+    #[error("the connection was closed")]
+    Closed,
+    /// The peer said goodbye.
+    #[error("the peer disconnected: {text}")]
+    Disconnected {
+        /// The reason code of RFC 4253, 11.1.
+        reason: u32,
+        /// The peer's words.
+        text: String,
+    },
+    /// The transport failed.
+    #[error(transparent)]
+    Protocol(#[from] wire::Error),
+    /// Nothing came in time.
+    #[error("no answer within {} seconds", .0.as_secs())]
+    Timeout(Duration),
+}
+
+/// What a leg has to say.
+#[derive(Debug)]
+pub(crate) enum LegEvent {
+    /// Client role: judge this host key.
+    HostKey(Vec<u8>),
+    /// The first key exchange is complete.
+    Established,
+    /// A packet for the layers above.
+    Packet(Bytes),
+}
+
+/// One leg.
+#[derive(Debug)]
+pub(crate) struct Leg<S> {
+    pub(crate) transport: Transport,
+    stream: S,
+    input: BytesMut,
+    started: Instant,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
+    pub(crate) fn new(stream: S, transport: Transport) -> Self {
+        Self {
+            transport,
+            stream,
+            input: BytesMut::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// The next event; sends what is queued meanwhile. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Result<LegEvent, LegError> {
+        loop {
+            if let Some(event) = self.poll_event()? {
+                return Ok(event);
+            }
+            self.transfer(true).await?;
+        }
+    }
+
+    /// What the bytes read so far amount to.
+    pub(crate) fn poll_event(&mut self) -> Result<Option<LegEvent>, LegError> {
+        Ok(Some(match self.transport.receive(&mut self.input)? {
+            Event::NeedInput => return Ok(None),
+            Event::HostKey { blob, .. } => LegEvent::HostKey(blob),
+            Event::Established => LegEvent::Established,
+            Event::Packet(payload) => LegEvent::Packet(payload.freeze()),
+            Event::Disconnected { reason, text } => {
+                return Err(LegError::Disconnected { reason, text });
+            }
+        }))
+    }
+
+    /// Moves bytes once, in every direction that is ready; returns how many were read. May be
+    /// dropped and called again.
+    pub(crate) async fn transfer(&mut self, read: bool) -> Result<usize, LegError> {
+        poll_fn(|context| self.poll_transfer(context, read)).await
+    }
+
+    /// As [`Leg::transfer`], for a caller that waits for several things.
+    pub(crate) fn poll_transfer(
+        &mut self,
+        context: &mut Context<'_>,
+        read: bool,
+    ) -> Poll<Result<usize, LegError>> {
+        self.transport.tick(self.started.elapsed())?;
+        let read = match read {
+            true => self.poll_read(context)?,
+            false => Poll::Pending,
+        };
+        match self.poll_write(context) {
+            // What a peer said before it hung up comes first; the failure will show again.
+            Poll::Ready(Err(error)) if read.is_pending() => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) if read.is_pending() => Poll::Ready(Ok(0)),
+            Poll::Ready(_) | Poll::Pending => read.map(Ok),
+        }
+    }
+
+    /// Sends what can be sent without waiting. A failure shows at the next transfer.
+    pub(crate) async fn send_ready(&mut self) {
+        poll_fn(|context| {
+            let _later = self.poll_write(context);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, LegError>> {
+        if self.input.capacity() - self.input.len() < READ_SIZE / 2 {
+            self.input.reserve(READ_SIZE);
+        }
+        match pin!(self.stream.read_buf(&mut self.input)).poll(context)? {
+            Poll::Ready(0) => Poll::Ready(Err(LegError::Closed)),
+            other => other.map(Ok),
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LegError>> {
+        let output = self.transport.output();
+        if output.is_empty() {
+            return Poll::Pending;
+        }
+        match pin!(self.stream.write_buf(output)).poll(context)? {
+            Poll::Ready(0) => Poll::Ready(Err(LegError::Closed)),
+            other => other.map(|_written| Ok(())),
+        }
+    }
+
+    /// Queues packets.
+    pub(crate) fn send_all(&mut self, packets: &mut Vec<Vec<u8>>) -> Result<(), LegError> {
+        for packet in packets.drain(..) {
+            self.transport.send(&packet)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that wait to be sent, held-back ones included.
+    pub(crate) fn backlog(&mut self) -> usize {
+        self.transport.output().len() + self.transport.held_back()
+    }
+
+    /// Whether the peer may be given more, for now. During a key exchange much less is taken: what
+    /// is held back for its end is bounded by the transport.
+    pub(crate) fn has_room(&mut self, backlog: usize) -> bool {
+        self.backlog() < backlog && self.transport.held_back() < HELD_BACK
+    }
+
+    /// Tells the peer why it is hung up on, if it broke the protocol: others are gone or know.
+    pub(crate) async fn reproach(&mut self, error: &LegError) {
+        if let LegError::Protocol(error) = error {
+            self.disconnect(error.disconnect_reason(), &format!("rproxy: {error}"))
+                .await;
+        }
+    }
+
+    /// Says goodbye with a reason, and waits a little for it to leave.
+    pub(crate) async fn disconnect(&mut self, reason: DisconnectReason, text: &str) {
+        self.transport.disconnect(reason, text);
+        let farewell = async {
+            while !self.transport.output().is_empty() {
+                self.stream.write_buf(self.transport.output()).await?;
+            }
+            self.stream.flush().await?;
+            self.stream.shutdown().await?;
+            // What the peer still sends is read and dropped: closing a socket with unread bytes
+            // resets it, which can destroy the goodbye on its way.
+            self.input.clear();
+            while self.stream.read_buf(&mut self.input).await? > 0 {
+                self.input.clear();
+            }
+            Ok::<_, io::Error>(())
+        };
+        // The peer may be gone already; there is nobody else to tell.
+        let _unheard = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! The listener: accepts clients and gives each to one worker.
+//!
+//! A worker is a thread with a runtime of its own. All tasks of one client's connection stay on one
+//! worker, so that a packet's way through the proxy wakes no other thread.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::limits::{Admission, Door, TurnedAway};
+use super::{Proxy, canonical, outer};
+
+/// Clients that are turned away and may wait for a worker beside those who are let in.
+const QUEUE_MARGIN: usize = 64;
+/// How long to wait after an accept that failed for want of resources.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The workers and the way to them.
+#[derive(Debug)]
+pub struct Workers {
+    queues: Vec<mpsc::Sender<Client>>,
+    threads: Vec<JoinHandle<()>>,
+    door: Door,
+}
+
+/// A client on its way to a worker.
+#[derive(Debug)]
+struct Client {
+    stream: std::net::TcpStream,
+    address: SocketAddr,
+    admission: Result<Admission, TurnedAway>,
+}
+
+impl Workers {
+    /// Starts `count` workers. They end once `shutdown` is cancelled and every connection is done,
+    /// at the latest after `grace`.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(
+        proxy: &Arc<Proxy>,
+        count: usize,
+        shutdown: &CancellationToken,
+        grace: Duration,
+    ) -> io::Result<Self> {
+        let mut workers = Self {
+            queues: Vec::new(),
+            threads: Vec::new(),
+            door: Door::new(proxy.limits),
+        };
+        // Nobody who was let in at the door is lost on the way.
+        let places = usize::try_from(proxy.limits.connections).unwrap_or(usize::MAX);
+        let places = places
+            .saturating_add(QUEUE_MARGIN)
+            .min(tokio::sync::Semaphore::MAX_PERMITS);
+        for number in 0..count {
+            let (sender, receiver) = mpsc::channel(places);
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let work = work(Arc::clone(proxy), receiver, shutdown.clone(), grace);
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || runtime.block_on(work))?;
+            workers.queues.push(sender);
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Waits until all workers have ended.
+    pub fn join(self) {
+        drop(self.queues);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+
+    /// Accepts clients until `shutdown` is cancelled.
+    pub async fn accept(&self, listener: &TcpListener, shutdown: &CancellationToken) {
+        let mut turn = (0..self.queues.len()).cycle();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = shutdown.cancelled() => return,
+            };
+            let (stream, address) = match accepted {
+                Ok((stream, address)) => match stream.into_std() {
+                    Ok(stream) => (stream, address),
+                    Err(error) => {
+                        tracing::warn!(%error, "lost a client");
+                        continue;
+                    }
+                },
+                Err(error) => {
+                    // Out of file descriptors, or a client that left while it waited.
+                    tracing::warn!(%error, "cannot accept a client");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let client = Client {
+                stream,
+                address,
+                admission: self.door.admit(canonical(address.ip())),
+            };
+            let queue = turn.next().and_then(|number| self.queues.get(number));
+            if queue.is_none_or(|queue| queue.try_send(client).is_err()) {
+                tracing::warn!(client = %address, "too busy, dropped a client");
+            }
+        }
+    }
+}
+
+async fn work(
+    proxy: Arc<Proxy>,
+    mut queue: mpsc::Receiver<Client>,
+    shutdown: CancellationToken,
+    grace: Duration,
+) {
+    let tasks = TaskTracker::new();
+    while let Some(client) = queue.recv().await {
+        let Client {
+            stream,
+            address,
+            admission,
+        } = client;
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, client = %address, "lost a client");
+                continue;
+            }
+        };
+        let proxy = Arc::clone(&proxy);
+        match admission {
+            Ok(admission) => {
+                let (shutdown, more) = (shutdown.clone(), tasks.clone());
+                tasks.spawn(outer::serve(
+                    proxy, stream, address, admission, shutdown, more,
+                ));
+            }
+            Err(away) => {
+                tasks.spawn(outer::turn_away(proxy, stream, address, away));
+            }
+        }
+    }
+    tasks.close();
+    if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
+        tracing::warn!("connections were still open after the grace period");
+    }
+}

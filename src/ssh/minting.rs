@@ -1,0 +1,142 @@
+//! Host certificates for connections, from a key that may be slow, or gone: it may be in an agent.
+//!
+//! What is at hand is used at once. What has to be signed is signed on a thread of its own, a few at a
+//! time; everybody else waits for a turn, for a while, and nobody's packets wait meanwhile.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use super::Proxy;
+use crate::ca::{AtHand, CaError, HostIdentity};
+use crate::model::{NameError, Principal, chain};
+use crate::wire::{self, HostKey, ServerConfig};
+
+/// How many certificates are signed at a time.
+const AT_ONCE: usize = 4;
+/// How many connections may wait for a certificate; one more is refused.
+const MAX_WAITING: usize = 512;
+/// How long a connection waits for its certificate, for its turn and for the signature.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Why there is no certificate. The sources are for the administrator.
+#[derive(Debug, Error)]
+pub(crate) enum MintError {
+    /// The host's name is none that a certificate can have.
+    #[error("its name cannot be in one")]
+    Name(#[from] NameError),
+    /// The address that the client has connected to is not known.
+    #[error("the listener's address is not known")]
+    Address(#[source] io::Error),
+    /// Too many wait already.
+    #[error("too many connections wait for one")]
+    Busy,
+    /// It takes too long.
+    #[error("the host authority's key did not sign within {} seconds", LIMIT.as_secs())]
+    Slow,
+    /// The authority did not sign.
+    #[error("the host authority's key does not sign")]
+    Authority(#[from] CaError),
+    /// The thread that signs is gone: the proxy stops.
+    #[error("the proxy is stopping")]
+    Stopping,
+    /// The certificate cannot be shown.
+    #[error("it cannot be used")]
+    Key(#[from] wire::Error),
+}
+
+/// Turns at the host authority's key.
+#[derive(Debug)]
+pub(crate) struct Minting {
+    turns: Arc<Semaphore>,
+    places: Semaphore,
+}
+
+impl Default for Minting {
+    fn default() -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Semaphore::new(MAX_WAITING),
+        }
+    }
+}
+
+/// What a server shows that goes by these names.
+pub(crate) async fn server_config(
+    proxy: &Arc<Proxy>,
+    names: Vec<Principal>,
+) -> Result<Arc<ServerConfig>, MintError> {
+    let HostIdentity { key, certificate } = identity(proxy, names).await?;
+    let host_key = HostKey::new(key.as_ref().clone(), Some(certificate.as_ref().clone()))?;
+    Ok(Arc::new(ServerConfig::new(vec![host_key])))
+}
+
+async fn identity(proxy: &Arc<Proxy>, names: Vec<Principal>) -> Result<HostIdentity, MintError> {
+    if let Some(identity) = at_hand(proxy, &names) {
+        return Ok(identity);
+    }
+    let _place = proxy
+        .minting
+        .places
+        .try_acquire()
+        .map_err(|_full| MintError::Busy)?;
+    let minted = tokio::time::timeout(LIMIT, mint(proxy, names)).await;
+    minted.unwrap_or(Err(MintError::Slow))
+}
+
+/// An identity that nobody has to wait for. One that ages is made anew in the background, so that a
+/// slow authority makes nobody wait and one that is gone is missed only when the identity ends.
+fn at_hand(proxy: &Arc<Proxy>, names: &[Principal]) -> Option<HostIdentity> {
+    let now = proxy.clock.unix_seconds();
+    match proxy.trust.now().mint.at_hand(names, now) {
+        AtHand::Fresh(identity) => Some(identity),
+        AtHand::Aging(identity) => {
+            renew(Arc::clone(proxy), names.to_vec());
+            Some(identity)
+        }
+        AtHand::Nothing => None,
+    }
+}
+
+fn renew(proxy: Arc<Proxy>, names: Vec<Principal>) {
+    let turn = match Arc::clone(&proxy.minting.turns).try_acquire_owned() {
+        Ok(turn) => turn,
+        // Whoever asks next, in a while, may find a turn.
+        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => return,
+    };
+    tokio::task::spawn_blocking(move || {
+        let now = proxy.clock.unix_seconds();
+        if let Err(error) = proxy.trust.now().mint.mint(&names, now) {
+            tracing::warn!(
+                error = %chain(&error),
+                "cannot make a host certificate anew; the one from before is shown until it ends"
+            );
+        }
+        drop(turn);
+    });
+}
+
+async fn mint(proxy: &Arc<Proxy>, names: Vec<Principal>) -> Result<HostIdentity, MintError> {
+    let turn = Arc::clone(&proxy.minting.turns).acquire_owned().await;
+    let turn = turn.map_err(|_closed| MintError::Stopping)?;
+    // Whoever had the turn before may have asked for the same.
+    if let Some(identity) = at_hand(proxy, &names) {
+        return Ok(identity);
+    }
+    let proxy = Arc::clone(proxy);
+    let minted = tokio::task::spawn_blocking(move || {
+        let minted = proxy
+            .trust
+            .now()
+            .mint
+            .mint(&names, proxy.clock.unix_seconds());
+        // A turn ends with the signature, also when its connection has given up.
+        drop(turn);
+        minted
+    });
+    let minted = minted.await.map_err(|_gone| MintError::Stopping)?;
+    Ok(minted?)
+}

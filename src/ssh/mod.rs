@@ -1,0 +1,161 @@
+//! SSH over sockets: the life of a connection, told once.
+//!
+//! 1. [`listener`]: a client connects; each connection lives on one worker thread.
+//! 2. `outer`: the client authenticates with a user certificate, forwards its agent, and asks for the
+//!    subsystem `proxy:host:port`.
+//! 3. `route`: the target is parsed, resolved and authorised; nothing is dialled before.
+//! 4. `connection`: the user's own ssh is terminated inside the channel (`inner`) while the host is
+//!    dialled and checked (`upstream`); the agent signs once; then
+//! 5. `bridge`: packets cross, through the recording first.
+//!
+//! ProxyJump forwards no agent to the outer connection. There, `jump` lets the user's ssh in first,
+//! asks the agent that it forwards on the inner connection, and dials then.
+//!
+//! A certificate that is revoked while it is in use ends its connections (`revocation`), and so does a
+//! policy that does not have them any more (`watched`).
+//!
+//! Every refusal becomes a sentence for the user and one audit event (`refusal`).
+
+mod agent;
+mod answered;
+mod authentication;
+mod bridge;
+mod connection;
+mod egress;
+mod ending;
+mod jump;
+mod leg;
+mod limits;
+pub mod listener;
+mod minting;
+mod outer;
+pub mod probe;
+mod refusal;
+mod revocation;
+mod route;
+mod scope;
+mod startup;
+mod stream;
+mod trust;
+mod upstream;
+mod watch;
+mod watched;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssh_key::Certificate;
+use tokio::sync::watch::Receiver;
+
+use crate::access::Policy;
+use crate::audit::AuditEvent;
+use crate::audit::AuditLog;
+use crate::ca::Revocations;
+use crate::cert::SourceAddresses;
+use crate::dns::Resolver;
+use crate::model::{ClusterName, Principal};
+use crate::nodes::Inventory;
+use crate::session::Recording;
+use crate::sys::clock::Clock;
+use crate::wire::ClientConfig;
+
+pub(crate) use answered::Answered;
+pub(crate) use ending::Warned;
+pub(crate) use limits::Door;
+pub use limits::Limits;
+pub(crate) use minting::Minting;
+pub(crate) use startup::Startups;
+pub use trust::{CurrentTrust, Trust};
+pub use watch::TimeLimits;
+
+/// What every connection shares. Built once by `daemon`.
+#[derive(Debug)]
+pub struct Proxy {
+    /// This installation's name.
+    pub cluster: ClusterName,
+    /// How many clients there may be.
+    pub limits: Limits,
+    /// The rest of what the configuration says, as it changes.
+    pub settings: Receiver<Arc<Settings>>,
+    /// The authorities' keys.
+    pub trust: CurrentTrust,
+    /// What is revoked, as it changes.
+    pub revocations: Receiver<Arc<Revocations>>,
+    /// DNS.
+    pub resolver: Resolver,
+    /// Where audit events go.
+    pub audit: AuditLog,
+    /// Transport settings of the connections to hosts.
+    pub upstream: Arc<ClientConfig>,
+    /// Turns of connections that begin at hosts.
+    pub(crate) startups: Startups,
+    /// Hosts that have answered lately.
+    pub(crate) answered: Answered,
+    /// Turns of connections that need a certificate of the host authority.
+    pub(crate) minting: Minting,
+    /// Hosts that were warned about.
+    pub(crate) warned: Warned,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Settings of the SSH floor: replaced as a whole when the configuration is read again. A connection
+/// takes them anew for each decision.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who may go where.
+    pub policy: Policy,
+    /// The nodes.
+    pub inventory: Inventory,
+    /// How sessions are recorded.
+    pub recording: Recording,
+    /// Whether hosts must present a host certificate.
+    pub checks_host_keys: bool,
+    /// Names under which clients reach the listener.
+    pub listener_names: Vec<Principal>,
+    /// The networks that hosts see the proxy in; it writes them into user certificates.
+    pub egress: Option<SourceAddresses>,
+    /// How long a client may take to authenticate.
+    pub login_grace: Duration,
+    /// How long the way to a host may take.
+    pub connect_timeout: Duration,
+    /// What time may do to a live connection.
+    pub time: TimeLimits,
+}
+
+impl Proxy {
+    /// The settings in force now.
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// The address that a client's certificate must be good for. `None` for a certificate that is
+    /// bound to this proxy: it names egress addresses and no others, or some that were all there was
+    /// when it was made. That keeps its holder from going to hosts past the proxy, and is for the
+    /// hosts to check.
+    fn bound_address(&self, certificate: &Certificate, client: SocketAddr) -> Option<IpAddr> {
+        let bound = certificate
+            .critical_options()
+            .iter()
+            .find(|(name, _)| name.as_str() == "source-address")
+            .and_then(|(_, list)| list.parse::<SourceAddresses>().ok());
+        let settings = self.settings();
+        let egress = settings.egress.as_ref();
+        let is_to_us =
+            bound.is_some_and(|bound| egress.is_some_and(|egress| bound.is_within(egress)));
+        (!is_to_us).then(|| canonical(client.ip()))
+    }
+
+    /// Emits an audit event. When the audit log fails, the program's log has it.
+    pub(crate) fn tell(&self, event: &AuditEvent) {
+        if let Err(error) = self.audit.emit(event) {
+            tracing::error!(%error, "cannot write the audit log");
+        }
+    }
+}
+
+/// The address of a peer, for certificates with a `source-address`: IPv4 in its own form.
+pub(crate) fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}

@@ -1,0 +1,183 @@
+//! What the client of an outer connection asks for: a subsystem, or a jump.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::channel::{AgentOpener, Channel, EndpointError, no_agent, no_shell, too_many_channels};
+use super::endpoint::{EXIT_REFUSED, Endpoint};
+use super::port::{MAX_PACKET, Port, WINDOW};
+use crate::access::Permit;
+use crate::audit::Refused;
+use crate::model::ConnectionId;
+use crate::relay::Message;
+use crate::relay::message::{Fields, Name, OpenFailure};
+use crate::ssh::connection::Connection;
+use crate::ssh::refusal::Origin;
+use crate::ssh::route;
+use crate::ssh::stream::{ChannelStream, channel};
+
+impl Endpoint {
+    /// ProxyJump: `direct-tcpip` to `host:port` means what `proxy:host:port` does.
+    pub(super) fn jump(
+        &mut self,
+        sender: u32,
+        window: u32,
+        max_packet: u32,
+        data: &Bytes,
+    ) -> Result<(), EndpointError> {
+        let mut fields = Fields::of_open(data);
+        let host = String::from_utf8_lossy(&fields.string()?).into_owned();
+        let port = fields.uint32()?;
+        let id = ConnectionId::new();
+        let name = format!("proxy:{host}:{port}");
+        let permit = route::permit(&self.proxy, &self.caller, &name);
+        let (permit, number) = match (permit, self.free_number()) {
+            (Ok(permit), Some(number)) => (permit, number),
+            (permit, _) => {
+                let refusal = permit.err().unwrap_or_else(too_many_channels);
+                self.proxy.tell(&refusal.event(self.origin(id, Some(name))));
+                return self.send(&Message::OpenFailure {
+                    recipient: sender,
+                    reason: OpenFailure::ConnectFailed as u32,
+                    text: refusal.line(id).into(),
+                    language: Bytes::new(),
+                });
+            }
+        };
+        let (stream, port) = channel(Arc::clone(&self.wake));
+        let port = Port::new(port, sender, window, max_packet);
+        self.channels.insert(number, Channel::Jump { port });
+        self.send(&Message::OpenConfirmation {
+            recipient: sender,
+            sender: number,
+            window: WINDOW,
+            max_packet: MAX_PACKET,
+            data: Bytes::new(),
+        })?;
+        self.connect(permit, id, None, stream);
+        Ok(())
+    }
+
+    pub(super) fn connect(
+        &self,
+        permit: Permit,
+        id: ConnectionId,
+        agent: Option<AgentOpener>,
+        stream: ChannelStream,
+    ) {
+        let connection = Connection {
+            proxy: Arc::clone(&self.proxy),
+            permit,
+            id,
+            client: self.caller.address,
+            agent,
+            scope: self.scope.clone(),
+        };
+        self.tasks.spawn(connection.run(stream));
+    }
+
+    pub(super) fn origin(&self, id: ConnectionId, target: Option<String>) -> Origin {
+        Origin {
+            client: self.caller.address,
+            connection: id,
+            user: Some(self.caller.identity.name().to_owned()),
+            login: None,
+            target,
+        }
+    }
+
+    pub(super) fn request(
+        &mut self,
+        number: u32,
+        kind: &Name,
+        want_reply: bool,
+        data: &Bytes,
+    ) -> Result<(), EndpointError> {
+        let recipient = self.port(number)?.recipient();
+        let Some(Channel::Session {
+            stream,
+            forwards_agent,
+            ..
+        }) = self.channels.get_mut(&number)
+        else {
+            return Err(EndpointError::Breach(
+                "a request on a channel that takes none",
+            ));
+        };
+        let accepted = match kind.as_str() {
+            "auth-agent-req@openssh.com" => {
+                *forwards_agent = true;
+                true
+            }
+            "subsystem" | "shell" | "exec" => {
+                let forwards_agent = *forwards_agent;
+                let Some(stream) = stream.take() else {
+                    return self.answer(recipient, want_reply, false);
+                };
+                self.answer(recipient, want_reply, true)?;
+                let name = match kind.as_str() {
+                    "subsystem" => Some(Fields::of_request(data).string()?),
+                    _ => None,
+                };
+                self.start(stream, name, forwards_agent);
+                return Ok(());
+            }
+            // The client's ssh sends its own environment and terminal along; neither has a use here.
+            "env" | "pty-req" | "window-change" | "keepalive@openssh.com" | "eow@openssh.com" => {
+                false
+            }
+            other => {
+                let other = other.to_owned();
+                self.audit_refused(Refused::ChannelRequest, &other)?;
+                false
+            }
+        };
+        self.answer(recipient, want_reply, accepted)
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        recipient: u32,
+        want_reply: bool,
+        accepted: bool,
+    ) -> Result<(), EndpointError> {
+        match (want_reply, accepted) {
+            (false, _) => Ok(()),
+            (true, true) => self.send(&Message::Success { recipient }),
+            (true, false) => self.send(&Message::Failure { recipient }),
+        }
+    }
+
+    /// Starts the connection that a session asks for, or tells the user why not.
+    pub(super) fn start(
+        &self,
+        stream: ChannelStream,
+        subsystem: Option<Bytes>,
+        forwards_agent: bool,
+    ) {
+        let id = ConnectionId::new();
+        let name = subsystem.as_deref().map(String::from_utf8_lossy);
+        let permit = match &name {
+            Some(name) => route::permit(&self.proxy, &self.caller, name),
+            None => Err(no_shell()),
+        };
+        let permit = permit.and_then(|permit| {
+            if forwards_agent {
+                Ok(permit)
+            } else {
+                Err(no_agent())
+            }
+        });
+        match permit {
+            Ok(permit) => self.connect(permit, id, Some(self.agent_opener.clone()), stream),
+            Err(refusal) => {
+                let target = name.map(|name| name.into_owned());
+                self.proxy.tell(&refusal.event(self.origin(id, target)));
+                let handle = stream.handle();
+                handle.stderr(&refusal.text(id));
+                handle.exit_status(EXIT_REFUSED);
+            }
+        }
+    }
+}

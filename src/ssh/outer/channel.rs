@@ -1,0 +1,130 @@
+//! What an outer connection consists of: its channels, the way to the client's agent, and the ways in
+//! which it ends or refuses.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::port::Port;
+use crate::audit::Leg as At;
+use crate::model::format_duration;
+use crate::relay::MalformedMessage;
+use crate::ssh::leg::LegError;
+use crate::ssh::refusal::Refusal;
+use crate::ssh::scope::ScopeEnd;
+use crate::ssh::stream::{ChannelPort, ChannelStream};
+
+/// How long the client may take to open its agent.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Asks the client for a channel to its agent. Exists only where the client has asked for agent
+/// forwarding.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentOpener {
+    pub(super) requests: mpsc::Sender<oneshot::Sender<ChannelStream>>,
+}
+
+impl AgentOpener {
+    /// A channel to the agent, or `None` when the client does not open one.
+    pub(crate) async fn open(&self) -> Option<ChannelStream> {
+        let (sender, receiver) = oneshot::channel();
+        self.requests.send(sender).await.ok()?;
+        tokio::time::timeout(AGENT_TIMEOUT, receiver)
+            .await
+            .ok()?
+            .ok()
+    }
+}
+
+impl EndpointError {
+    /// A stable name for the audit log.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Idle(_) => "client-idle-timeout",
+            other => other.scope_end().reason(),
+        }
+    }
+
+    /// What that means for the connections inside.
+    pub(super) fn scope_end(&self) -> ScopeEnd {
+        match self {
+            Self::Lost(silence) => ScopeEnd::ClientLost(*silence),
+            Self::Leg(LegError::Protocol(_)) | Self::Malformed(_) | Self::Breach(_) => {
+                ScopeEnd::ProtocolError
+            }
+            Self::Leg(_) | Self::Idle(_) => ScopeEnd::ClientLeft,
+        }
+    }
+}
+
+/// Why an outer connection ends early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EndpointError {
+    #[error(transparent)]
+    Leg(#[from] LegError),
+    #[error(transparent)]
+    Malformed(#[from] MalformedMessage),
+    #[error("{0}")]
+    Breach(&'static str),
+    /// The client does not answer any more.
+    #[error("the client has not answered for {}", format_duration(*.0))]
+    Lost(Duration),
+    /// The client has had no channel for this long.
+    #[error("nothing was asked for within {}", format_duration(*.0))]
+    Idle(Duration),
+}
+
+/// A channel of ours.
+#[derive(Debug)]
+pub(super) enum Channel {
+    /// A session that has not asked for anything yet.
+    Session {
+        port: Port,
+        stream: Option<ChannelStream>,
+        forwards_agent: bool,
+    },
+    /// A connection by ProxyJump.
+    Jump { port: Port },
+    /// The agent, asked for.
+    OpeningAgent {
+        port: ChannelPort,
+        stream: ChannelStream,
+        reply: oneshot::Sender<ChannelStream>,
+    },
+    /// The agent.
+    Agent { port: Port },
+}
+
+impl Channel {
+    pub(super) fn port(&mut self) -> Option<&mut Port> {
+        match self {
+            Self::Session { port, .. } | Self::Jump { port } | Self::Agent { port } => Some(port),
+            Self::OpeningAgent { .. } => None,
+        }
+    }
+}
+
+/// What users read when the proxy shuts down.
+pub(crate) const SHUTTING_DOWN: &str = "rproxy: proxy: shutting down, connect again in a moment";
+
+pub(super) fn too_many_channels() -> Refusal {
+    Refusal::new(
+        At::Proxy,
+        "too-many-channels",
+        "too many channels on one connection",
+    )
+}
+
+pub(super) fn no_shell() -> Refusal {
+    Refusal::new(At::Proxy, "no-subsystem", "there is no shell here, this is a proxy")
+        .hint("use: ssh -o ForwardAgent=yes -o ProxyCommand=\"ssh -o ForwardAgent=yes -p 3023 %r@PROXY -s proxy:%h:%p\" HOST")
+}
+
+pub(super) fn no_agent() -> Refusal {
+    Refusal::new(
+        At::Client,
+        "agent-forwarding-required",
+        "agent forwarding required",
+    )
+    .hint("add -o ForwardAgent=yes to the ssh command in ProxyCommand, and load the key: ssh-add")
+}

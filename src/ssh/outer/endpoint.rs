@@ -1,0 +1,509 @@
+//! The driver of an authenticated outer connection: channels that end here.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Caller;
+use super::channel::{AgentOpener, Channel, EndpointError, SHUTTING_DOWN};
+use super::port::{MAX_PACKET, Port, WINDOW};
+use crate::audit::{AuditEvent, Leg as At, Refused};
+use crate::model::ConnectionId;
+use crate::relay::message::{Name, OpenFailure};
+use crate::relay::{KEEP_ALIVE, Message};
+use crate::ssh::Proxy;
+use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::refusal::Refusal;
+use crate::ssh::scope::{Scope, ScopeEnd};
+use crate::ssh::stream::{ChannelStream, channel};
+use crate::ssh::watch::{Alarm, KeepAlive, Pulse};
+use crate::ssh::watched::Watched;
+use crate::wire::DisconnectReason;
+
+/// Channels that one outer connection may have at a time.
+const MAX_CHANNELS: usize = 64;
+/// What is refused and audited before the connection ends: the audit log is not the client's to fill.
+const MAX_REFUSED: u32 = 1_000;
+/// Output that may wait for the client before channels have to wait.
+const BACKLOG: usize = 1024 * 1024;
+/// Bytes after which the connections inside have their turn: what is read is taken on while it is
+/// still in the processor's cache, and does not pile up to the size of a window.
+const TURN: usize = 64 * 1024;
+/// What sending counts for in a turn.
+const SENT: usize = 4 * 1024;
+/// How long the connections inside may take to end when their user's certificate is revoked.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The exit status of a refusal, as ssh has for its own failures.
+pub(super) const EXIT_REFUSED: u32 = 255;
+
+/// An authenticated outer connection.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) caller: Caller,
+    /// What this connection is called in the audit log.
+    id: ConnectionId,
+    pub(super) leg: Leg<TcpStream>,
+    pub(super) channels: BTreeMap<u32, Channel>,
+    pub(super) wake: Arc<Notify>,
+    pub(super) agent_requests: mpsc::Receiver<oneshot::Sender<ChannelStream>>,
+    pub(super) agent_opener: AgentOpener,
+    pub(super) refused: u32,
+    /// Why the connection is to end, once it is.
+    pub(super) farewell: Option<String>,
+    pub(super) shutdown: CancellationToken,
+    pub(super) keep_alive: KeepAlive,
+    pub(super) alarm: Alarm,
+    /// Answers that the client owes to questions of ours.
+    pub(super) owed: u32,
+    /// Since when there is no channel.
+    pub(super) idle_since: Instant,
+    /// The life of this connection, which those inside share.
+    pub(super) scope: Scope,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        proxy: Arc<Proxy>,
+        (caller, id): (Caller, ConnectionId),
+        leg: Leg<TcpStream>,
+        shutdown: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        let (requests, agent_requests) = mpsc::channel(4);
+        let now = Instant::now();
+        let keep_alive = KeepAlive::new(&proxy.settings().time, now);
+        Self {
+            proxy,
+            caller,
+            id,
+            leg,
+            channels: BTreeMap::new(),
+            wake: Arc::new(Notify::new()),
+            agent_requests,
+            agent_opener: AgentOpener { requests },
+            alarm: Alarm::new(Some(now)),
+            keep_alive,
+            owed: 0,
+            idle_since: now,
+            refused: 0,
+            farewell: None,
+            scope: Scope::within(&shutdown),
+            shutdown,
+            tasks,
+        }
+    }
+
+    /// Runs until the client leaves or breaks the protocol, its certificate is revoked, or the proxy
+    /// shuts down.
+    pub(super) async fn run(mut self, watched: Watched) {
+        let id = self.id;
+        let ended = self.drive(watched).await;
+        self.scope.end(match &ended {
+            Ok(()) => ScopeEnd::Shutdown,
+            Err(error) => error.scope_end(),
+        });
+        for channel in self.channels.values_mut().filter_map(Channel::port) {
+            channel.hang_up();
+        }
+        match ended {
+            Ok(()) => {
+                let text = self.farewell.as_deref().unwrap_or(SHUTTING_DOWN);
+                self.leg
+                    .disconnect(DisconnectReason::ByApplication, text)
+                    .await;
+            }
+            Err(EndpointError::Leg(error @ LegError::Protocol(_))) => {
+                tracing::info!(client = %self.caller.address, %error, "protocol error on the outer connection");
+                self.leg.reproach(&error).await;
+            }
+            Err(EndpointError::Leg(error)) => {
+                tracing::debug!(client = %self.caller.address, %error, "the outer connection ended");
+            }
+            Err(error @ (EndpointError::Lost(_) | EndpointError::Idle(_))) => {
+                tracing::info!(client = %self.caller.address, %error, "ended the outer connection");
+                let refusal = Refusal::new(At::Client, error.reason(), error.to_string());
+                self.proxy.tell(&refusal.event(self.origin(id, None)));
+                self.leg
+                    .disconnect(DisconnectReason::ByApplication, &refusal.line(id))
+                    .await;
+            }
+            Err(error) => {
+                tracing::info!(client = %self.caller.address, %error, "protocol error on the outer connection");
+                let text = format!("rproxy: client: {error}");
+                self.leg
+                    .disconnect(DisconnectReason::ProtocolError, &text)
+                    .await;
+            }
+        }
+    }
+
+    /// `Ok` when the connection is to end and those inside have ended.
+    async fn drive(&mut self, watched: Watched) -> Result<(), EndpointError> {
+        let id = self.id;
+        let mut withdrawn = pin!(watched.withdrawn());
+        let mut last_moment = None;
+        // Bytes read since everything else had its turn.
+        let mut since_turn = 0;
+        loop {
+            while self.leg.has_room(2 * BACKLOG)
+                && let Some(event) = self.leg.poll_event()?
+            {
+                if let LegEvent::Packet(payload) = event {
+                    self.keep_alive.heard(Instant::now());
+                    self.take(&payload)?;
+                }
+            }
+            if let Some(farewell) = &self.farewell {
+                close_idle_sessions(&mut self.channels, farewell);
+            }
+            self.pump()?;
+            if self.farewell.is_some() && self.channels.is_empty() {
+                return Ok(());
+            }
+            self.leg.send_ready().await;
+            // Replies are not bounded by windows: who takes none is heard no further.
+            let read = self.leg.has_room(2 * BACKLOG);
+            // While there are bytes, everything else is looked at once a turn: each look costs.
+            if since_turn < TURN {
+                let moved = poll_fn(|context| Poll::Ready(self.leg.poll_transfer(context, read)));
+                if let Poll::Ready(bytes) = moved.await {
+                    since_turn += bytes?.max(SENT);
+                    continue;
+                }
+            } else {
+                tokio::task::yield_now().await;
+                self.pump()?;
+            }
+            since_turn = 0;
+            tokio::select! {
+                biased;
+                () = self.wake.notified() => {}
+                () = self.alarm.ring() => self.on_time()?,
+                Some(reply) = self.agent_requests.recv() => self.open_agent(reply)?,
+                () = self.shutdown.cancelled(), if self.farewell.is_none() => {
+                    self.farewell = Some(SHUTTING_DOWN.to_owned());
+                }
+                refusal = &mut withdrawn, if self.farewell.is_none() => {
+                    self.farewell = Some(refusal.line(id));
+                    last_moment = Some(Instant::now() + PATIENCE);
+                }
+                () = sleep_until(last_moment), if last_moment.is_some() => return Ok(()),
+                bytes = self.leg.transfer(read) => since_turn = bytes?,
+            }
+        }
+    }
+
+    /// Looks at the clock: whether the client is still there, and has anything to do here.
+    fn on_time(&mut self) -> Result<(), EndpointError> {
+        let now = Instant::now();
+        match self.keep_alive.check(now) {
+            Pulse::Beats => {}
+            Pulse::Ask => {
+                self.owed += 1;
+                self.send(&Message::GlobalRequest {
+                    name: Name::from_static(KEEP_ALIVE),
+                    want_reply: true,
+                    data: Bytes::new(),
+                })?;
+            }
+            Pulse::Lost(silence) => return Err(EndpointError::Lost(silence)),
+        }
+        let limit = self.proxy.settings().time.idle;
+        if !self.channels.is_empty() {
+            self.idle_since = now;
+        }
+        let idle_until = (!limit.is_zero()).then(|| self.idle_since + limit);
+        if idle_until.is_some_and(|until| until <= now) {
+            return Err(EndpointError::Idle(limit));
+        }
+        self.alarm.set(
+            [self.keep_alive.due(), idle_until]
+                .into_iter()
+                .flatten()
+                .min(),
+        );
+        Ok(())
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.farewell.is_some() || self.shutdown.is_cancelled()
+    }
+
+    /// Sends what the channels have, as far as the client takes it.
+    fn pump(&mut self) -> Result<(), EndpointError> {
+        let mut over = Vec::new();
+        for (number, channel) in &mut self.channels {
+            let Some(port) = channel.port() else { continue };
+            while self.leg.backlog() < BACKLOG {
+                let Some(message) = port.next_message() else {
+                    break;
+                };
+                let (head, body) = message.encode();
+                self.leg
+                    .transport
+                    .send_parts(&head, &body)
+                    .map_err(LegError::from)?;
+            }
+            if port.got_close && port.sent_close {
+                over.push(*number);
+            }
+        }
+        for number in over {
+            self.channels.remove(&number);
+            self.idle_since = Instant::now();
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, message: &Message) -> Result<(), EndpointError> {
+        let (head, body) = message.encode();
+        Ok(self
+            .leg
+            .transport
+            .send_parts(&head, &body)
+            .map_err(LegError::from)?)
+    }
+
+    fn take(&mut self, payload: &Bytes) -> Result<(), EndpointError> {
+        // Authentication messages after success are to be ignored (RFC 4252, 5.1).
+        if matches!(payload.first(), Some(50..=79)) {
+            return Ok(());
+        }
+        match Message::parse(payload)? {
+            Message::GlobalRequest {
+                name, want_reply, ..
+            } => {
+                if !matches!(
+                    name.as_str(),
+                    "keepalive@openssh.com" | "no-more-sessions@openssh.com"
+                ) {
+                    self.audit_refused(Refused::GlobalRequest, name.as_str())?;
+                }
+                if want_reply {
+                    self.send(&Message::RequestFailure)
+                } else {
+                    Ok(())
+                }
+            }
+            Message::Open {
+                kind,
+                sender,
+                window,
+                max_packet,
+                data,
+            } => self.open(&kind, sender, window, max_packet, &data),
+            Message::OpenConfirmation {
+                recipient,
+                sender,
+                window,
+                max_packet,
+                ..
+            } => self.agent_opened(recipient, sender, window, max_packet),
+            Message::OpenFailure { recipient, .. } => match self.channels.remove(&recipient) {
+                Some(Channel::OpeningAgent { .. }) => Ok(()),
+                _ => Err(EndpointError::Breach("a reply to no request")),
+            },
+            Message::WindowAdjust { recipient, bytes } => {
+                if self.port(recipient)?.grant(bytes) {
+                    Ok(())
+                } else {
+                    Err(EndpointError::Breach("a window of more than 4 GiB"))
+                }
+            }
+            Message::Data { recipient, data } => {
+                if self.port(recipient)?.deliver(data) {
+                    Ok(())
+                } else {
+                    Err(EndpointError::Breach("data beyond the window"))
+                }
+            }
+            // ssh sends none, and nothing here would read it.
+            Message::ExtendedData { .. } => Err(EndpointError::Breach("extended data")),
+            Message::Eof { recipient } => {
+                self.port(recipient)?.deliver_eof();
+                Ok(())
+            }
+            Message::Close { recipient } => {
+                let port = self.port(recipient)?;
+                port.got_close = true;
+                port.hang_up();
+                Ok(())
+            }
+            Message::Request {
+                recipient,
+                kind,
+                want_reply,
+                data,
+            } => self.request(recipient, &kind, want_reply, &data),
+            Message::RequestSuccess { .. } | Message::RequestFailure if self.owed > 0 => {
+                self.owed -= 1;
+                Ok(())
+            }
+            Message::RequestSuccess { .. }
+            | Message::RequestFailure
+            | Message::Success { .. }
+            | Message::Failure { .. } => Err(EndpointError::Breach("a reply to no request")),
+        }
+    }
+
+    pub(super) fn port(&mut self, number: u32) -> Result<&mut Port, EndpointError> {
+        self.channels
+            .get_mut(&number)
+            .and_then(Channel::port)
+            .filter(|port| !port.got_close)
+            .ok_or(EndpointError::Breach(
+                "a message for a channel that does not exist",
+            ))
+    }
+
+    pub(super) fn free_number(&self) -> Option<u32> {
+        if self.channels.len() >= MAX_CHANNELS {
+            return None;
+        }
+        (0..).find(|number| !self.channels.contains_key(number))
+    }
+
+    fn open(
+        &mut self,
+        kind: &Name,
+        sender: u32,
+        window: u32,
+        max_packet: u32,
+        data: &Bytes,
+    ) -> Result<(), EndpointError> {
+        let fail = |reason: OpenFailure, text: &'static str| Message::OpenFailure {
+            recipient: sender,
+            reason: reason as u32,
+            text: Bytes::from_static(text.as_bytes()),
+            language: Bytes::new(),
+        };
+        if kind.as_str() == "direct-tcpip" && !self.is_leaving() {
+            return self.jump(sender, window, max_packet, data);
+        }
+        if kind.as_str() != "session" {
+            self.audit_refused(Refused::Channel, kind.as_str())?;
+            return self.send(&fail(
+                OpenFailure::AdministrativelyProhibited,
+                "rproxy: only the subsystem proxy:host:port and ProxyJump are served here",
+            ));
+        }
+        let Some(number) = self.free_number().filter(|_| !self.is_leaving()) else {
+            self.audit_refused(Refused::Channel, kind.as_str())?;
+            return self.send(&fail(
+                OpenFailure::ResourceShortage,
+                "rproxy: too many channels",
+            ));
+        };
+        let (stream, port) = channel(Arc::clone(&self.wake));
+        let port = Port::new(port, sender, window, max_packet);
+        self.channels.insert(
+            number,
+            Channel::Session {
+                port,
+                stream: Some(stream),
+                forwards_agent: false,
+            },
+        );
+        self.send(&Message::OpenConfirmation {
+            recipient: sender,
+            sender: number,
+            window: WINDOW,
+            max_packet: MAX_PACKET,
+            data: Bytes::new(),
+        })
+    }
+
+    fn open_agent(&mut self, reply: oneshot::Sender<ChannelStream>) -> Result<(), EndpointError> {
+        // Without a number, the sender is dropped, and the asker reads that there is no agent.
+        let Some(number) = self.free_number() else {
+            return Ok(());
+        };
+        let (stream, port) = channel(Arc::clone(&self.wake));
+        self.channels.insert(
+            number,
+            Channel::OpeningAgent {
+                port,
+                stream,
+                reply,
+            },
+        );
+        self.send(&Message::Open {
+            kind: Name::from_static("auth-agent@openssh.com"),
+            sender: number,
+            window: WINDOW,
+            max_packet: MAX_PACKET,
+            data: Bytes::new(),
+        })
+    }
+
+    fn agent_opened(
+        &mut self,
+        number: u32,
+        sender: u32,
+        window: u32,
+        max_packet: u32,
+    ) -> Result<(), EndpointError> {
+        let Some(Channel::OpeningAgent {
+            port,
+            stream,
+            reply,
+        }) = self.channels.remove(&number)
+        else {
+            return Err(EndpointError::Breach("a reply to no request"));
+        };
+        let port = Port::new(port, sender, window, max_packet);
+        self.channels.insert(number, Channel::Agent { port });
+        // When nobody waits any more, the stream is dropped here, which closes the channel.
+        let _nobody_waits = reply.send(stream);
+        Ok(())
+    }
+
+    /// Audits what is not served here; not without end.
+    pub(super) fn audit_refused(&mut self, what: Refused, name: &str) -> Result<(), EndpointError> {
+        self.refused += 1;
+        if self.refused > MAX_REFUSED {
+            return Err(EndpointError::Breach("too much that is not permitted"));
+        }
+        self.proxy.tell(&AuditEvent::ChannelRefused {
+            what,
+            from: "client",
+            name: name.to_owned(),
+            detail: None,
+            reason: "not-permitted",
+            user: self.caller.identity.name().to_owned(),
+            login: None,
+            target: None,
+            client_addr: self.caller.address,
+            connection: Some(self.id),
+            session: None,
+        });
+        Ok(())
+    }
+}
+
+/// Sessions that have asked for nothing yet will get nothing any more.
+fn close_idle_sessions(channels: &mut BTreeMap<u32, Channel>, text: &str) {
+    for channel in channels.values_mut() {
+        if let Channel::Session { stream, .. } = channel
+            && let Some(stream) = stream.take()
+        {
+            stream.handle().stderr(&format!("{text}\r\n"));
+        }
+    }
+}
+
+async fn sleep_until(moment: Option<Instant>) {
+    tokio::time::sleep_until(moment.unwrap_or_else(Instant::now)).await;
+}

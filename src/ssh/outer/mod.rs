@@ -1,0 +1,220 @@
+//! The outer connection: the client proves who it is, forwards its agent, names a target.
+//!
+//! It carries nothing of the user's session in the clear: that is the inner connection, inside one
+//! of its channels.
+
+mod asked;
+mod channel;
+mod endpoint;
+pub(super) mod port;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use channel::{AgentOpener, SHUTTING_DOWN};
+use endpoint::Endpoint;
+
+use super::authentication::{Unauthenticated, authenticate, plain_key};
+use super::leg::Leg;
+use super::limits::{Admission, Door, Excess, TurnedAway};
+use super::minting::{self, MintError};
+use super::refusal::{Origin, Refusal};
+use super::revocation::admit_user;
+use super::watched::Watched;
+use super::{Proxy, canonical};
+use crate::access::Identity;
+use crate::audit::{AuditEvent, Leg as At};
+use crate::cert::PresentedKey;
+use crate::model::{ConnectionId, Serial, chain};
+use crate::wire::auth::Offer;
+use crate::wire::{DisconnectReason, ServerConfig, Transport};
+
+/// Who the client of an outer connection is.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) identity: Identity,
+    pub(crate) address: SocketAddr,
+}
+
+/// Serves one client until it leaves or `shutdown` ends it. Tasks for the connections inside are
+/// started on `tasks`.
+pub(crate) async fn serve(
+    proxy: Arc<Proxy>,
+    stream: TcpStream,
+    address: SocketAddr,
+    mut admission: Admission,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let Some(config) = server_config(&proxy, &stream).await else {
+        return;
+    };
+    // Keystrokes must not wait for each other; a failure costs speed only.
+    let _slower = stream.set_nodelay(true);
+    let mut leg = Leg::new(stream, Transport::server(config));
+    let id = ConnectionId::new();
+    let name = id.to_string();
+    let grace = proxy.settings().login_grace;
+    let authenticated = tokio::select! {
+        result = authenticate(&mut leg, &name, grace, |offer| judge(&proxy, address, offer)) => result,
+        () = shutdown.cancelled() => return,
+    };
+    let (identity, mut auth) = match authenticated {
+        Ok(authenticated) => (authenticated.verdict, authenticated.auth),
+        Err(failure) => {
+            report(&proxy, address, id, &failure);
+            return leg.reproach(&failure.ended).await;
+        }
+    };
+    let mut out = Vec::new();
+    if let Err(excess) = admission.authenticated(identity.name()) {
+        let user = Some(identity.name().to_owned());
+        let refusal = refused(&proxy, admission.door(), excess, address, id, user);
+        auth.reject(Some(&refusal.text(id)), &mut out);
+        let _gone_is_nobody_to_tell = leg.send_all(&mut out);
+        return say_goodbye(&mut leg, &refusal, id).await;
+    }
+    auth.accept(&mut out);
+    proxy.tell(&AuditEvent::AuthSuccess {
+        leg: At::Client,
+        user: identity.name().to_owned(),
+        login: None,
+        client_addr: address,
+        serial: Serial::new(identity.certificate().serial()),
+        fingerprint: identity.certificate().fingerprint().to_string(),
+        connection: Some(id),
+    });
+    let caller = Caller { identity, address };
+    if let Err(error) = leg.send_all(&mut out) {
+        tracing::debug!(%error, "the client left");
+        return;
+    }
+    let origin = Origin {
+        client: address,
+        connection: id,
+        user: Some(caller.identity.name().to_owned()),
+        login: None,
+        target: None,
+    };
+    let watched = Watched::new(&proxy, caller.identity.clone(), origin);
+    Endpoint::new(proxy, (caller, id), leg, shutdown, tasks)
+        .run(watched)
+        .await;
+}
+
+/// Tells a client for whom there is no place, if it may be told.
+pub(crate) async fn turn_away(
+    proxy: Arc<Proxy>,
+    stream: TcpStream,
+    address: SocketAddr,
+    away: TurnedAway,
+) {
+    let TurnedAway {
+        excess,
+        courtesy,
+        door,
+    } = away;
+    let id = ConnectionId::new();
+    let refusal = refused(&proxy, &door, excess, address, id, None);
+    let Some(_until_told) = courtesy else { return };
+    let Some(config) = server_config(&proxy, &stream).await else {
+        return;
+    };
+    let mut leg = Leg::new(stream, Transport::server(config));
+    say_goodbye(&mut leg, &refusal, id).await;
+}
+
+/// The last words to a client for whom there is no place, as the reason of a disconnect.
+async fn say_goodbye(leg: &mut Leg<TcpStream>, refusal: &Refusal, id: ConnectionId) {
+    let text = format!("rproxy: {} (id {id})", refusal.message);
+    leg.disconnect(DisconnectReason::TooManyConnections, &text)
+        .await;
+}
+
+/// The refusal of a client for whom there is no place; a flood of them is audited once in a while.
+fn refused(
+    proxy: &Proxy,
+    door: &Door,
+    excess: Excess,
+    address: SocketAddr,
+    id: ConnectionId,
+    user: Option<String>,
+) -> Refusal {
+    let mut refusal =
+        Refusal::new(At::Proxy, excess.reason(), excess.message()).hint(excess.hint());
+    let Some(unaudited) = door.audit(excess, address.ip()) else {
+        return refusal;
+    };
+    let message = refusal.message.clone();
+    if unaudited > 0 {
+        refusal.message = format!("{message}; {unaudited} more of these before");
+    }
+    tracing::warn!(client = %address, reason = refusal.reason, "{}", refusal.message);
+    proxy.tell(&refusal.event(Origin {
+        client: address,
+        connection: id,
+        user,
+        login: None,
+        target: None,
+    }));
+    refusal.message = message;
+    refusal
+}
+
+/// The listener presents itself under its configured names and under the address that the client
+/// has connected to: a client may know no other. Without a certificate there is nothing to say to the
+/// client that it would believe.
+async fn server_config(proxy: &Arc<Proxy>, stream: &TcpStream) -> Option<Arc<ServerConfig>> {
+    match listener_config(proxy, stream).await {
+        Ok(config) => Some(config),
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "cannot make the listener's host certificate");
+            None
+        }
+    }
+}
+
+async fn listener_config(
+    proxy: &Arc<Proxy>,
+    stream: &TcpStream,
+) -> Result<Arc<ServerConfig>, MintError> {
+    let mut names = proxy.settings().listener_names.clone();
+    let address = stream.local_addr().map_err(MintError::Address)?.ip();
+    names.push(canonical(address).to_string().parse()?);
+    names.sort();
+    names.dedup();
+    minting::server_config(proxy, names).await
+}
+
+fn judge(proxy: &Proxy, address: SocketAddr, offer: &Offer) -> Result<Identity, Refusal> {
+    match &offer.key {
+        PresentedKey::Plain(_) => Err(plain_key(&offer.key)),
+        PresentedKey::Certificate(certificate) => {
+            admit_user(proxy, certificate, address).map(Identity::new)
+        }
+    }
+}
+
+fn report(proxy: &Proxy, address: SocketAddr, id: ConnectionId, failure: &Unauthenticated) {
+    let Some(refusal) = &failure.refusal else {
+        tracing::info!(client = %address, reason = %failure.ended, "left without authenticating");
+        return;
+    };
+    tracing::info!(client = %address, reason = refusal.reason, "not authenticated");
+    let offered = failure.offered.as_ref();
+    proxy.tell(&AuditEvent::AuthFailure {
+        leg: refusal.leg,
+        reason: refusal.reason,
+        message: refusal.message.clone(),
+        client_addr: address,
+        user: offered.and_then(|key| Some(key.certificate()?.key_id().to_owned())),
+        login: None,
+        serial: offered.and_then(|key| Some(key.certificate()?.serial())),
+        fingerprint: offered.map(|key| key.fingerprint().to_string()),
+        connection: Some(id),
+    });
+}

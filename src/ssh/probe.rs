@@ -1,0 +1,152 @@
+//! Asks a host what it shows and whom it lets in, without ever logging in.
+//!
+//! Stock sshd refuses a certificate of an authority that it trusts with the same words as one of a
+//! stranger's, when the principal is not right. It does tell the two apart before the signature: a
+//! certificate that would do is answered with `SSH_MSG_USERAUTH_PK_OK` (RFC 4252 section 7). So the
+//! certificates asked about here carry the login itself as their principal, and are never signed
+//! for: nobody has their private key.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ssh_key::Certificate;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::leg::{Leg, LegError, LegEvent};
+use crate::cert::{KeyError, PresentedKey};
+use crate::wire::auth::{ClientAuth, ClientAuthEvent, certificate_algorithms};
+use crate::wire::{ClientConfig, DisconnectReason, Transport};
+
+/// How long one host may take for all of it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why a host gave no answer.
+#[derive(Debug, Error)]
+pub enum ProbeError {
+    /// No connection.
+    #[error("cannot connect to {0}")]
+    Connect(SocketAddr, #[source] std::io::Error),
+    /// The connection ended, or was not SSH.
+    #[error("the connection to {0} broke")]
+    Broken(SocketAddr, #[source] Box<dyn Error + Send + Sync>),
+    /// What the host shows is no key.
+    #[error("the host key of {0} cannot be read")]
+    HostKey(SocketAddr, #[source] KeyError),
+    /// It takes too long.
+    #[error("{0} does not answer within {seconds} seconds", seconds = PATIENCE.as_secs())]
+    Timeout(SocketAddr),
+}
+
+/// What a host shows and says.
+#[derive(Debug)]
+pub struct Answers {
+    /// What it presented; the host has proved to hold the key.
+    pub host_key: PresentedKey,
+    /// For each certificate in order, whether it would be let in; what stopped the questions
+    /// otherwise.
+    pub accepted: Result<Vec<bool>, ProbeError>,
+}
+
+/// Connects to a host, sees its key, and asks about certificates for `login`.
+///
+/// # Errors
+/// When there is no SSH server that proves to hold its host key.
+pub async fn ask(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    login: &str,
+    certificates: &[Certificate],
+) -> Result<Answers, ProbeError> {
+    let asking = async {
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| ProbeError::Connect(address, error))?;
+        let signs_with_sha1 = config.signs_with_sha1;
+        let mut leg = Leg::new(stream, Transport::client(config));
+        let host_key = host_key(&mut leg, address).await?;
+        let accepted = questions(&mut leg, login, certificates, signs_with_sha1)
+            .await
+            .map_err(|error| ProbeError::Broken(address, error));
+        leg.disconnect(DisconnectReason::ByApplication, "rproxy auth status")
+            .await;
+        Ok(Answers { host_key, accepted })
+    };
+    timeout(PATIENCE, asking)
+        .await
+        .unwrap_or(Err(ProbeError::Timeout(address)))
+}
+
+async fn host_key(
+    leg: &mut Leg<TcpStream>,
+    address: SocketAddr,
+) -> Result<PresentedKey, ProbeError> {
+    let broken = |error: LegError| ProbeError::Broken(address, error.into());
+    let mut presented = None;
+    loop {
+        match leg.next().await.map_err(broken)? {
+            LegEvent::HostKey(blob) => {
+                let key = PresentedKey::decode(&blob)
+                    .map_err(|error| ProbeError::HostKey(address, error))?;
+                presented = Some(key);
+                leg.transport
+                    .accept_host_key()
+                    .map_err(|error| broken(error.into()))?;
+            }
+            LegEvent::Established => return presented.ok_or_else(|| broken(LegError::Closed)),
+            LegEvent::Packet(_) => return Err(broken(LegError::Closed)),
+        }
+    }
+}
+
+/// One question after the other on one connection: the service is asked for once, and the answer
+/// to that begins every question.
+async fn questions(
+    leg: &mut Leg<TcpStream>,
+    login: &str,
+    certificates: &[Certificate],
+    signs_with_sha1: bool,
+) -> Result<Vec<bool>, Box<dyn Error + Send + Sync>> {
+    let mut accepted = Vec::new();
+    let mut service_accepted: Option<Bytes> = None;
+    let signature_algorithms = leg.transport.peer_extensions().server_sig_algs.clone();
+    for certificate in certificates {
+        let algorithm = certificate_algorithms(
+            certificate,
+            signature_algorithms.as_deref(),
+            signs_with_sha1,
+        );
+        let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
+        let mut auth =
+            ClientAuth::new(session_id, login, &algorithm, certificate.to_bytes()?, None);
+        let mut out = Vec::new();
+        auth.start(&mut out);
+        if let Some(payload) = &service_accepted {
+            out.clear();
+            auth.on_packet(payload, &mut out)?;
+        }
+        loop {
+            leg.send_all(&mut out)?;
+            let LegEvent::Packet(payload) = leg.next().await? else {
+                continue;
+            };
+            match auth.on_packet(&payload, &mut out)? {
+                ClientAuthEvent::Nothing => service_accepted = Some(payload),
+                ClientAuthEvent::Banner(_) => {}
+                ClientAuthEvent::Sign { .. } => {
+                    accepted.push(true);
+                    break;
+                }
+                ClientAuthEvent::Failure { .. } | ClientAuthEvent::Success => {
+                    accepted.push(false);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(accepted)
+}

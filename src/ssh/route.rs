@@ -1,0 +1,140 @@
+//! From the name of a subsystem to a permit: parsed, resolved, authorised, before anything is dialled.
+
+use std::net::SocketAddr;
+
+use super::outer::Caller;
+use super::refusal::{Refusal, resolve_reason};
+use super::{Proxy, Settings, canonical};
+use crate::access::{self, Denial, Grant, LoginPermit, Permit, Place, Route};
+use crate::audit::Leg;
+use crate::model::{HostName, Target};
+use crate::nodes::{Inventory, Match, ResolveError, may_dial};
+
+/// Decides where a subsystem request of a client at this address leads. The policy comes first: for
+/// whoever it does not let in, what is not there, what is ambiguous and what is forbidden read the
+/// same.
+///
+/// # Errors
+/// The refusal for the user: malformed, not permitted, another cluster, ambiguous, not to be dialled.
+pub(crate) fn permit(proxy: &Proxy, caller: &Caller, subsystem: &str) -> Result<Permit, Refusal> {
+    let target = Target::from_subsystem(subsystem).map_err(|error| {
+        Refusal::new(Leg::Proxy, "malformed-target", error.to_string())
+            .hint("use: ProxyCommand ssh -o ForwardAgent=yes -p 3023 %r@PROXY -s proxy:%h:%p")
+    })?;
+    let settings = proxy.settings();
+    let (policy, identity) = (&settings.policy, &caller.identity);
+    let from = canonical(caller.address.ip());
+    let open = open_places(settings.inventory.places(&target), |place| {
+        access::may_enter(policy, identity, &target, place, from)
+    })
+    .map_err(|denial| denied(&settings.inventory, &target, &denial))?;
+    let found = match settings.inventory.resolve(&target) {
+        Ok(found) => found,
+        Err(ResolveError::NotFound(_)) => outside_inventory(&target)?,
+        Err(error) => return Err(unresolved(proxy, error, &open)),
+    };
+    let Match {
+        node,
+        host,
+        port,
+        names,
+    } = found;
+    let route = Route {
+        place: settings.inventory.place(&target),
+        target,
+        node: node.map(|node| node.name),
+        host,
+        port,
+        names,
+    };
+    access::authorize(policy, identity, route, from).map_err(|denial| Refusal::from(&denial))
+}
+
+/// Those of several places that may be entered.
+///
+/// # Errors
+/// Why none may.
+fn open_places(
+    places: Vec<Place>,
+    may_enter: impl Fn(&Place) -> Result<(), Denial>,
+) -> Result<Vec<Place>, Denial> {
+    let mut open = Vec::new();
+    let mut denial = None;
+    for place in places {
+        match may_enter(&place) {
+            Ok(()) => open.push(place),
+            Err(no) => denial = denial.or(Some(no)),
+        }
+    }
+    match denial {
+        Some(denial) if open.is_empty() => Err(denial),
+        _ => Ok(open),
+    }
+}
+
+/// What the user reads is the same whatever the inventory has; the audit log says what it has.
+fn denied(inventory: &Inventory, target: &Target, denial: &Denial) -> Refusal {
+    let mut refusal = Refusal::from(denial);
+    if let (Some(rule), Err(error)) = (&mut refusal.rule, inventory.resolve(target)) {
+        rule.push_str(&format!("; {error}"));
+    }
+    refusal
+}
+
+/// Decides again about a login, for the host at this address, as things are now. A name that the
+/// inventory does not have may lead to the address of one that it has: then the policy must allow both.
+///
+/// # Errors
+/// What the policy says now.
+pub(crate) fn judge_login(
+    settings: &Settings,
+    permit: &LoginPermit,
+    address: SocketAddr,
+) -> Result<Grant, Denial> {
+    let inventory = &settings.inventory;
+    let route = permit.route();
+    let named = inventory.place_named(&route.place.name);
+    let grant = permit.judge_again(&settings.policy, &named)?;
+    if route.node.is_none()
+        && let Some(place) = inventory.place_at(address)
+    {
+        let _both_are_allowed = permit.judge_again(&settings.policy, &place)?;
+    }
+    Ok(grant)
+}
+
+/// What the inventory has to say, to somebody who may enter the `open` ones of its places.
+fn unresolved(proxy: &Proxy, mut error: ResolveError, open: &[Place]) -> Refusal {
+    if let ResolveError::Ambiguous { candidates, .. } = &mut error {
+        candidates.retain(|name| open.iter().any(|place| place.name == *name));
+    }
+    let refusal = Refusal::new(Leg::Proxy, resolve_reason(&error), error.to_string());
+    match error {
+        ResolveError::Cluster(_) => refusal.hint(format!("this cluster is {}", proxy.cluster)),
+        ResolveError::Port { .. } => refusal.hint("leave the port out, or use 22"),
+        ResolveError::Ambiguous { .. } | ResolveError::NotFound(_) => {
+            refusal.hint("name one node, as in the inventory")
+        }
+    }
+}
+
+/// A target that the inventory does not have: DNS is asked when it is dialled, but what is certain
+/// to fail is refused here.
+fn outside_inventory(target: &Target) -> Result<Match, Refusal> {
+    let found =
+        Match::outside(target).ok_or_else(|| unknown_node(target, "no node has this label"))?;
+    if let HostName::Address(address) = &target.host {
+        may_dial(*address).map_err(|forbidden| unknown_node(target, forbidden))?;
+    }
+    Ok(found)
+}
+
+/// A name that leads nowhere.
+pub(crate) fn unknown_node(target: &Target, why: impl std::fmt::Display) -> Refusal {
+    Refusal::new(
+        Leg::Proxy,
+        "unknown-node",
+        format!("unknown node {}: {why}", target.host),
+    )
+    .hint("check the name; the proxy knows the nodes of its configuration and of its DNS")
+}

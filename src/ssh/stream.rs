@@ -1,0 +1,353 @@
+//! A channel of a connection that ends here, as a byte stream.
+//!
+//! Two sides share it: the code that uses the channel ([`ChannelStream`], [`ChannelHandle`]) and the
+//! connection's driver ([`ChannelPort`]). What arrives is held in the packets it came in, and
+//! window is granted again only for what was read, so a slow reader holds at most one window.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+/// Bytes that may wait to be sent before a writer has to wait.
+const OUTBOUND_LIMIT: usize = 256 * 1024;
+/// Bytes of stderr text that are kept; what goes beyond is cut off.
+const STDERR_LIMIT: usize = 16 * 1024;
+
+#[derive(Debug, Default)]
+struct State {
+    inbound: VecDeque<Bytes>,
+    /// Bytes read by the user of the channel since the driver last granted window.
+    consumed: usize,
+    inbound_eof: bool,
+    outbound: BytesMut,
+    outbound_eof: bool,
+    stderr: BytesMut,
+    exit_status: Option<u32>,
+    /// The user of the channel is done with it.
+    finished: bool,
+    /// The peer has closed it, or the connection is gone.
+    gone: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    driver: Arc<Notify>,
+}
+
+impl Shared {
+    /// A panic elsewhere cannot leave the state half changed: no method calls out while it has it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a channel's two sides. The driver is woken through `driver`.
+pub(crate) fn channel(driver: Arc<Notify>) -> (ChannelStream, ChannelPort) {
+    let shared = Arc::new(Shared {
+        state: Mutex::default(),
+        driver,
+    });
+    (
+        ChannelStream {
+            shared: Arc::clone(&shared),
+        },
+        ChannelPort { shared },
+    )
+}
+
+/// The byte stream. Dropping it closes the channel.
+#[derive(Debug)]
+pub(crate) struct ChannelStream {
+    shared: Arc<Shared>,
+}
+
+impl ChannelStream {
+    /// A handle for what is not part of the byte stream.
+    pub(crate) fn handle(&self) -> ChannelHandle {
+        ChannelHandle {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl Drop for ChannelStream {
+    fn drop(&mut self) {
+        self.shared.lock().finished = true;
+        self.shared.driver.notify_one();
+    }
+}
+
+impl AsyncRead for ChannelStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.shared.lock();
+        if state.inbound.is_empty() {
+            if state.inbound_eof || state.gone {
+                return Poll::Ready(Ok(()));
+            }
+            state.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        while let Some(first) = state.inbound.front_mut() {
+            let length = first.len().min(buffer.remaining());
+            buffer.put_slice(&first.split_to(length));
+            let drained = first.is_empty();
+            state.consumed += length;
+            if !drained {
+                break;
+            }
+            state.inbound.pop_front();
+        }
+        drop(state);
+        self.shared.driver.notify_one();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ChannelStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.shared.lock();
+        if state.gone || state.outbound_eof {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let room = OUTBOUND_LIMIT
+            .saturating_sub(state.outbound.len())
+            .min(bytes.len());
+        if room == 0 && !bytes.is_empty() {
+            state.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        state
+            .outbound
+            .extend_from_slice(bytes.get(..room).unwrap_or_default());
+        drop(state);
+        self.shared.driver.notify_one();
+        Poll::Ready(Ok(room))
+    }
+
+    /// Ready once everything was handed to the connection, so that a last word is not lost.
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.shared.lock();
+        if state.outbound.is_empty() || state.gone {
+            return Poll::Ready(Ok(()));
+        }
+        state.writer = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.lock().outbound_eof = true;
+        self.shared.driver.notify_one();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What can be said on a channel beside its byte stream.
+#[derive(Clone, Debug)]
+pub(crate) struct ChannelHandle {
+    shared: Arc<Shared>,
+}
+
+impl ChannelHandle {
+    /// Text for the user's terminal (extended data of type stderr).
+    pub(crate) fn stderr(&self, text: &str) {
+        let mut state = self.shared.lock();
+        let room = STDERR_LIMIT
+            .saturating_sub(state.stderr.len())
+            .min(text.len());
+        state
+            .stderr
+            .extend_from_slice(text.as_bytes().get(..room).unwrap_or_default());
+        drop(state);
+        self.shared.driver.notify_one();
+    }
+
+    /// The exit status that the client's ssh ends with.
+    pub(crate) fn exit_status(&self, status: u32) {
+        self.shared.lock().exit_status = Some(status);
+        self.shared.driver.notify_one();
+    }
+}
+
+/// What the driver may take from a channel at one time.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// Bytes read since the last time: window to grant.
+    pub(crate) consumed: usize,
+    /// Nothing more is read or written; close it once the rest is sent.
+    pub(crate) finished: bool,
+}
+
+/// A piece of output.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Channel data.
+    Data(Bytes),
+    /// Extended data of type stderr.
+    Stderr(Bytes),
+}
+
+/// The driver's side of a channel.
+#[derive(Debug)]
+pub(crate) struct ChannelPort {
+    shared: Arc<Shared>,
+}
+
+impl ChannelPort {
+    /// Data from the peer; the driver has checked it against the window.
+    pub(crate) fn deliver(&self, data: Bytes) {
+        let mut state = self.shared.lock();
+        if state.finished {
+            return;
+        }
+        state.inbound.push_back(data);
+        wake(&mut state.reader);
+    }
+
+    /// The peer will send no more.
+    pub(crate) fn deliver_eof(&self) {
+        let mut state = self.shared.lock();
+        state.inbound_eof = true;
+        wake(&mut state.reader);
+    }
+
+    /// The peer has closed the channel, or the connection is gone.
+    pub(crate) fn hang_up(&self) {
+        let mut state = self.shared.lock();
+        state.gone = true;
+        wake(&mut state.reader);
+        wake(&mut state.writer);
+    }
+
+    /// What to do for this channel beside its output.
+    pub(crate) fn pending(&self) -> Pending {
+        let mut state = self.shared.lock();
+        Pending {
+            consumed: std::mem::take(&mut state.consumed),
+            finished: state.finished,
+        }
+    }
+
+    /// The next piece of output, at most `limit` bytes; stderr first, for it explains the rest.
+    pub(crate) fn next_piece(&self, limit: usize) -> Option<Piece> {
+        let mut state = self.shared.lock();
+        if limit == 0 {
+            return None;
+        }
+        if !state.stderr.is_empty() {
+            let length = limit.min(state.stderr.len());
+            return Some(Piece::Stderr(state.stderr.split_to(length).freeze()));
+        }
+        if state.outbound.is_empty() {
+            return None;
+        }
+        let length = limit.min(state.outbound.len());
+        let piece = state.outbound.split_to(length).freeze();
+        wake(&mut state.writer);
+        Some(Piece::Data(piece))
+    }
+
+    /// Whether all output was taken, and nothing more will come: then EOF is due.
+    pub(crate) fn output_ended(&self) -> bool {
+        let state = self.shared.lock();
+        (state.outbound_eof || state.finished)
+            && state.outbound.is_empty()
+            && state.stderr.is_empty()
+    }
+
+    /// The exit status, once.
+    pub(crate) fn take_exit_status(&self) -> Option<u32> {
+        self.shared.lock().exit_status.take()
+    }
+}
+
+impl Drop for ChannelPort {
+    fn drop(&mut self) {
+        self.hang_up();
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn pair() -> (ChannelStream, ChannelPort) {
+        channel(Arc::new(Notify::new()))
+    }
+
+    #[tokio::test]
+    async fn what_is_delivered_is_read_and_then_granted() {
+        let (mut stream, port) = pair();
+        port.deliver(Bytes::from_static(b"abc"));
+        port.deliver(Bytes::from_static(b"def"));
+        port.deliver_eof();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "abcdef");
+        assert_eq!(port.pending().consumed, 6);
+        assert_eq!(port.pending().consumed, 0);
+    }
+
+    #[tokio::test]
+    async fn a_writer_waits_for_the_driver() {
+        let (mut stream, port) = pair();
+        let big = vec![7u8; OUTBOUND_LIMIT + 1];
+        let writer = tokio::spawn(async move {
+            stream.write_all(&big).await.unwrap();
+            stream.flush().await.unwrap();
+        });
+        let mut taken = 0;
+        while taken <= OUTBOUND_LIMIT {
+            match port.next_piece(32 * 1024) {
+                Some(Piece::Data(data)) => taken += data.len(),
+                Some(Piece::Stderr(_)) => unreachable!(),
+                None => tokio::task::yield_now().await,
+            }
+        }
+        writer.await.unwrap();
+        assert!(port.output_ended());
+    }
+
+    #[tokio::test]
+    async fn a_closed_channel_ends_reads_and_writes() {
+        let (mut stream, port) = pair();
+        drop(port);
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
+        assert!(stream.write_all(b"x").await.is_err());
+    }
+
+    #[test]
+    fn stderr_text_comes_first_and_is_bounded() {
+        let (stream, port) = pair();
+        stream.handle().stderr(&"e".repeat(STDERR_LIMIT + 100));
+        let mut length = 0;
+        while let Some(Piece::Stderr(text)) = port.next_piece(1000) {
+            length += text.len();
+        }
+        assert_eq!(length, STDERR_LIMIT);
+    }
+}

@@ -1,0 +1,40 @@
+//! Whom the proxy trusts, and what it shows: replaced as a whole when an authority's key rotates.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::ca::HostMint;
+use crate::cert::TrustedKeys;
+
+/// The authorities' keys as connections use them.
+#[derive(Debug)]
+pub struct Trust {
+    /// User CA keys.
+    pub users: TrustedKeys,
+    /// Host CA keys.
+    pub hosts: TrustedKeys,
+    /// Makes the host certificates that clients see.
+    pub mint: HostMint,
+}
+
+/// The trust in force. A connection takes it anew for each decision.
+#[derive(Debug)]
+pub struct CurrentTrust(RwLock<Arc<Trust>>);
+
+impl CurrentTrust {
+    /// Starts with this trust.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
+        Self(RwLock::new(Arc::new(trust)))
+    }
+
+    /// What is in force now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Trust> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another trust in force for every decision from now on.
+    pub fn replace(&self, trust: Trust) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+    }
+}

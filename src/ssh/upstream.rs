@@ -1,0 +1,578 @@
+//! The connection to the host: dial, key exchange, the host's certificate, and one authentication
+//! with the certificate that the user authenticated with, signed by the user's agent.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Proxy;
+use super::agent::{Agent, AgentError};
+use super::leg::{Leg, LegError, LegEvent};
+use super::refusal::{Refusal, host_key_reason, key_reason};
+use super::revocation::admit_host;
+use super::route::unknown_node;
+use super::startup::Turn;
+use super::{egress, ending};
+use crate::access::{LoginPermit, Permit, Route};
+use crate::agent::SignFlags;
+use crate::audit::Leg as At;
+use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, verify_host};
+use crate::model::format_duration;
+use crate::nodes;
+use crate::wire::auth::{AuthError, ClientAuth, ClientAuthEvent, certificate_algorithms};
+use crate::wire::signature::SignatureAlgorithm;
+use crate::wire::{
+    self, ClientConfig, DisconnectReason, Lacking, Legacy, Mismatch, Negotiated, Transport,
+};
+
+/// How long one address may take to accept a connection.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest first pause before a host is dialled again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection may stay unauthenticated at a host while its user, or the user's agent,
+/// keeps it waiting.
+pub(crate) const TURN_LIMIT: Duration = Duration::from_secs(15);
+/// How often to look whether somebody waits for the turn of an agent that dawdles.
+const TURN_CHECK: Duration = Duration::from_secs(1);
+
+/// A connection to a host that has proved who it is.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) leg: Leg<TcpStream>,
+    pub(crate) host: VerifiedHost,
+    pub(crate) address: SocketAddr,
+    config: Arc<ClientConfig>,
+    /// The name under which the user's key has signed.
+    algorithm: String,
+    /// The right to be unauthenticated there; it ends with the authentication.
+    turn: Option<Turn>,
+}
+
+impl Upstream {
+    /// The weak algorithms that were agreed upon, each once.
+    pub(crate) fn legacy_algorithms(&self) -> Vec<&'static str> {
+        let negotiated = self.leg.transport.negotiated();
+        let mut names: Vec<_> = negotiated
+            .map(Negotiated::legacy)
+            .unwrap_or_default()
+            .into_iter()
+            .map(Legacy::name)
+            .collect();
+        let ssh_rsa = SignatureAlgorithm::RsaSha1;
+        if self.algorithm == ssh_rsa.certificate_name() && !names.contains(&ssh_rsa.name()) {
+            names.push(ssh_rsa.name());
+        }
+        names
+    }
+}
+
+/// Why there is no connection.
+enum Failure {
+    /// It does not accept connections: another address of the host may.
+    Dial(LegError),
+    /// It accepts them and drops them before it says anything.
+    Dropped(LegError),
+    /// The key exchange failed.
+    Handshake(LegError),
+    /// It is not the host that it should be.
+    Refused(Refusal),
+}
+
+/// Waits for a turn, dials the permitted route and checks the host's certificate.
+///
+/// # Errors
+/// The refusal for the user: not found, not reachable, or not the host it should be.
+pub(crate) async fn connect(proxy: &Proxy, permit: &Permit) -> Result<Upstream, Refusal> {
+    let route = permit.route();
+    let is_listed = route.node.is_some();
+    let addresses = nodes::addresses(&route.host, route.port, is_listed, &proxy.resolver)
+        .await
+        .map_err(|error| unknown_node(&route.target, error))?;
+    let settings = proxy.settings();
+    let config = client_config(proxy, route);
+    let mut left = settings.connect_timeout;
+    let mut last = LegError::Closed;
+    for address in addresses {
+        if let (false, Some(place)) = (is_listed, settings.inventory.place_at(address)) {
+            permit
+                .may_enter_too(&settings.policy, &place)
+                .map_err(|denial| Refusal::from(&denial))?;
+        }
+        let person = permit.identity().name();
+        let turn = proxy
+            .startups
+            .turn(address, person)
+            .await
+            .map_err(|crowded| unreachable(route, &crowded))?;
+        // The time begins with the turn: who waits in a queue has not been let down by the host.
+        let began = Instant::now();
+        match begin(proxy, route, &config, address, began + left).await {
+            Ok((leg, host)) => {
+                ending::look(proxy, route, address, &host);
+                return Ok(Upstream {
+                    leg,
+                    host,
+                    address,
+                    config,
+                    algorithm: String::new(),
+                    turn: Some(turn),
+                });
+            }
+            Err(Failure::Dial(error)) => last = error,
+            Err(Failure::Dropped(error)) => return Err(dropped(route, &error)),
+            Err(Failure::Handshake(LegError::Protocol(wire::Error::Mismatch(
+                Mismatch::Algorithms(lacking),
+            )))) => return Err(nothing_in_common(route, &lacking)),
+            Err(Failure::Handshake(error)) => return Err(unreachable(route, &error)),
+            Err(Failure::Refused(no)) => return Err(no),
+        }
+        left = left.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            break;
+        }
+    }
+    Err(unreachable(route, &last))
+}
+
+/// One address: dialled again for as long as it drops connections before it says anything, which is
+/// what an sshd does that is asked by too many at once; and for a moment where it refuses them though
+/// it has answered lately, as during a restart of its sshd.
+async fn begin(
+    proxy: &Proxy,
+    route: &Route,
+    config: &Arc<ClientConfig>,
+    address: SocketAddr,
+    deadline: Instant,
+) -> Result<(Leg<TcpStream>, VerifiedHost), Failure> {
+    let mut pauses = Pauses::default();
+    loop {
+        let failure = match attempt_at(proxy, route, config, address, deadline).await {
+            Ok(begun) => return Ok(begun),
+            Err(failure) => failure,
+        };
+        let is_worth_another = match &failure {
+            Failure::Dropped(_) => true,
+            Failure::Dial(error) => {
+                is_refused(error) && proxy.answered.may_be_restarting(address, Instant::now())
+            }
+            Failure::Handshake(_) | Failure::Refused(_) => false,
+        };
+        let pause = pauses.next_pause();
+        if !is_worth_another || Instant::now() + pause >= deadline {
+            return Err(failure);
+        }
+        tracing::debug!(host = %address, ?pause, "turned away before a word, will dial again");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Dials an address once.
+async fn attempt_at(
+    proxy: &Proxy,
+    route: &Route,
+    config: &Arc<ClientConfig>,
+    address: SocketAddr,
+    deadline: Instant,
+) -> Result<(Leg<TcpStream>, VerifiedHost), Failure> {
+    let stream = dial(proxy, address, deadline)
+        .await
+        .map_err(Failure::Dial)?;
+    let mut leg = Leg::new(stream, Transport::client(Arc::clone(config)));
+    let handshake = timeout_at(deadline, handshake(proxy, route, &mut leg)).await;
+    let is_silent = leg.transport.peer_ident().is_none();
+    if !is_silent {
+        proxy.answered.note(address, Instant::now());
+    }
+    match handshake {
+        Ok(Ok(host)) => Ok((leg, host)),
+        Ok(Err(Failure::Handshake(error @ (LegError::Closed | LegError::Io(_))))) if is_silent => {
+            Err(Failure::Dropped(error))
+        }
+        Ok(Err(failure)) => Err(failure),
+        Err(_elapsed) => {
+            let limit = proxy.settings().connect_timeout;
+            Err(Failure::Handshake(LegError::Timeout(limit)))
+        }
+    }
+}
+
+/// Whether nobody listens there.
+fn is_refused(error: &LegError) -> bool {
+    matches!(error, LegError::Io(error) if error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// How long to wait before a host is dialled again: longer each time, and never the same, so that
+/// those who were dropped together do not come back together.
+#[derive(Debug, Default)]
+struct Pauses {
+    taken: u32,
+}
+
+impl Pauses {
+    fn next_pause(&mut self) -> Duration {
+        let longest = FIRST_PAUSE * (1 << self.taken.min(5));
+        self.taken += 1;
+        longest.mul_f64(rand::random_range(0.5..1.0))
+    }
+}
+
+async fn dial(
+    proxy: &Proxy,
+    address: SocketAddr,
+    deadline: Instant,
+) -> Result<TcpStream, LegError> {
+    let deadline = deadline.min(Instant::now() + DIAL_TIMEOUT);
+    let settings = proxy.settings();
+    let promised = settings.egress.as_ref();
+    let stream = timeout_at(deadline, egress::connect(address, promised))
+        .await
+        .map_err(|_elapsed| LegError::Timeout(DIAL_TIMEOUT))??;
+    // Keystrokes must not wait for each other; a failure costs speed only.
+    let _slower = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+fn unreachable(route: &Route, error: &dyn std::error::Error) -> Refusal {
+    let mut text = format!(
+        "cannot reach {} ({}:{}): {error}",
+        route.target.host, route.host, route.port
+    );
+    if let Some(source) = error.source() {
+        text.push_str(&format!(": {source}"));
+    }
+    Refusal::new(At::Proxy, "unreachable", text)
+        .hint("check that sshd runs there and that the proxy can reach its port")
+}
+
+fn dropped(route: &Route, error: &LegError) -> Refusal {
+    let text = format!(
+        "{} ({}:{}) drops connections before it says anything: {error}",
+        route.target.host, route.host, route.port
+    );
+    Refusal::new(At::Proxy, "host-dropped", text)
+        .hint("it is overloaded or blocks the proxy: see its log, and MaxStartups and PerSourcePenalties in its sshd_config (docs/hosts.md)")
+}
+
+/// What the host is offered: more than others are if its node says that it is too old.
+fn client_config(proxy: &Proxy, route: &Route) -> Arc<ClientConfig> {
+    let settings = proxy.settings();
+    let node = route.node.as_deref();
+    match node.and_then(|name| settings.inventory.node(name)) {
+        Some(node) if !node.legacy.is_empty() => {
+            Arc::new(ClientConfig::default().with_legacy(&node.legacy))
+        }
+        _ => Arc::clone(&proxy.upstream),
+    }
+}
+
+fn nothing_in_common(route: &Route, lacking: &[Lacking]) -> Refusal {
+    let host = &route.target.host;
+    let lists: Vec<String> = lacking.iter().map(Lacking::to_string).collect();
+    let text = format!(
+        "cannot speak with {host} ({}:{}): {}",
+        route.host,
+        route.port,
+        lists.join("; ")
+    );
+    let names: Vec<_> = lacking
+        .iter()
+        .flat_map(|lacking| &lacking.legacy)
+        .map(|one| one.name())
+        .collect();
+    let is_enough = lacking.iter().all(|lacking| !lacking.legacy.is_empty());
+    let hint = if is_enough {
+        format!(
+            "update sshd on {host}; if that is impossible, let the proxy's configuration have at its entry in nodes: legacy_algorithms: [{}]",
+            names.join(", ")
+        )
+    } else {
+        format!("update sshd on {host}, or let its sshd_config have more algorithms")
+    };
+    Refusal::new(At::Proxy, "no-common-algorithm", text).hint(hint)
+}
+
+async fn handshake(
+    proxy: &Proxy,
+    route: &Route,
+    leg: &mut Leg<TcpStream>,
+) -> Result<VerifiedHost, Failure> {
+    let mut host = None;
+    loop {
+        match leg.next().await {
+            Ok(LegEvent::HostKey(blob)) => match judge(proxy, route, &blob) {
+                Ok(verified) => {
+                    host = Some(verified);
+                    leg.transport
+                        .accept_host_key()
+                        .map_err(|error| Failure::Handshake(error.into()))?;
+                }
+                Err(no) => {
+                    leg.disconnect(DisconnectReason::HostKeyNotVerifiable, &no.message)
+                        .await;
+                    return Err(Failure::Refused(no));
+                }
+            },
+            Ok(LegEvent::Established) => {
+                return host.ok_or(Failure::Handshake(LegError::Closed));
+            }
+            Ok(LegEvent::Packet(_)) => return Err(Failure::Handshake(LegError::Closed)),
+            Err(error) => return Err(Failure::Handshake(error)),
+        }
+    }
+}
+
+/// The one place where a host's key is judged.
+fn judge(proxy: &Proxy, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refusal> {
+    let trust = proxy.trust.now();
+    let policy = HostPolicy {
+        trusted: &trust.hosts,
+        accept_plain_keys: !proxy.settings().checks_host_keys,
+    };
+    let key = PresentedKey::decode(blob).map_err(|error| {
+        Refusal::new(At::HostCertificate, key_reason(&error), error.to_string()).hint(error.hint())
+    })?;
+    let verified = verify_host(&key, policy, &route.names, proxy.clock.unix_seconds());
+    let verified = verified.map_err(|error| {
+        Refusal::new(
+            At::HostCertificate,
+            host_key_reason(&error),
+            error.to_string(),
+        )
+        .hint(error.hint())
+    })?;
+    admit_host(proxy, verified)
+}
+
+/// Authenticates at the host as the permit says, for as long as `grace`. The agent is asked for
+/// exactly one signature. The connection's turn at the host ends here, whatever comes of it.
+///
+/// # Errors
+/// The refusal for the user.
+pub(crate) async fn authenticate(
+    upstream: &mut Upstream,
+    permit: &LoginPermit,
+    agent: &mut Agent,
+    agent_key: &[u8],
+    grace: Duration,
+) -> Result<(), Refusal> {
+    let turn = upstream.turn.take();
+    let agent_is_asked = AtomicBool::new(false);
+    let attempt = attempt(upstream, permit, agent, agent_key, &agent_is_asked);
+    tokio::select! {
+        result = timeout(grace, attempt) => match result {
+            Ok(result) => result,
+            Err(_elapsed) if agent_is_asked.load(Ordering::Relaxed) => Err(agent_silent(grace)),
+            Err(_elapsed) => {
+                let error = LegError::Timeout(grace);
+                Err(refused(permit, "host-authentication-timeout", &error))
+            }
+        },
+        () = overdue(turn.as_ref()) => Err(Refusal::new(
+            At::Client,
+            "agent-timeout",
+            format!("your agent has not signed within {} and others wait for this host", format_duration(TURN_LIMIT)),
+        ).hint("confirm or touch the key sooner")),
+    }
+}
+
+/// Ends when a turn has been held for too long and others wait for it.
+async fn overdue(turn: Option<&Turn>) {
+    tokio::time::sleep(TURN_LIMIT).await;
+    while turn.is_none_or(|turn| !turn.is_awaited()) {
+        tokio::time::sleep(TURN_CHECK).await;
+    }
+}
+
+async fn attempt(
+    upstream: &mut Upstream,
+    permit: &LoginPermit,
+    agent: &mut Agent,
+    agent_key: &[u8],
+    agent_is_asked: &AtomicBool,
+) -> Result<(), Refusal> {
+    let broke = |error: &dyn std::error::Error| refused(permit, "host-authentication", error);
+    let leg = &mut upstream.leg;
+    let extensions = leg.transport.peer_extensions();
+    let certificate = permit.identity().certificate();
+    let algorithm = certificate_algorithms(
+        certificate.certificate(),
+        extensions.server_sig_algs.as_deref(),
+        upstream.config.signs_with_sha1,
+    );
+    upstream.algorithm.clone_from(&algorithm);
+    let host_bound = extensions
+        .hostbound
+        .then(|| leg.transport.host_key_blob().unwrap_or_default().to_vec());
+    if let Some(binding) = leg.transport.session_binding() {
+        agent_is_asked.store(true, Ordering::Relaxed);
+        agent
+            .bind(binding)
+            .await
+            .map_err(|error| agent_failed(&error))?;
+        agent_is_asked.store(false, Ordering::Relaxed);
+    }
+    let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
+    let login = permit.login().as_str();
+    let blob = certificate_blob(certificate.certificate())?;
+    let mut auth = ClientAuth::new(session_id, login, &algorithm, blob, host_bound);
+    let mut out = Vec::new();
+    auth.start(&mut out);
+    loop {
+        leg.send_all(&mut out).map_err(|error| broke(&error))?;
+        let payload = match leg.next().await.map_err(|error| broke(&error))? {
+            LegEvent::Packet(payload) => payload,
+            LegEvent::HostKey(_) | LegEvent::Established => continue,
+        };
+        match auth
+            .on_packet(&payload, &mut out)
+            .map_err(|error| broke(&error))?
+        {
+            ClientAuthEvent::Nothing => {}
+            ClientAuthEvent::Banner(text) => {
+                tracing::debug!(banner = %text, "the host's banner");
+            }
+            ClientAuthEvent::Sign { data } => {
+                let flags = SignFlags::for_algorithm(&algorithm);
+                agent_is_asked.store(true, Ordering::Relaxed);
+                let signature = agent
+                    .sign(agent_key, &data, flags)
+                    .await
+                    .map_err(|error| agent_failed(&error))?;
+                agent_is_asked.store(false, Ordering::Relaxed);
+                auth.signed(&signature, &mut out)
+                    .map_err(|error| agent_lied(&error))?;
+            }
+            ClientAuthEvent::Success => return Ok(()),
+            ClientAuthEvent::Failure { .. } => {
+                let extensions = leg.transport.peer_extensions();
+                let needs_sha1 = certificate.certificate().algorithm().is_rsa()
+                    && !upstream.config.signs_with_sha1
+                    && !extensions.takes_rsa_with_sha2();
+                return Err(rejected(permit, needs_sha1));
+            }
+        }
+    }
+}
+
+/// The certificate as it goes over the wire. A certificate that verified encodes to the very bytes
+/// that were signed.
+pub(crate) fn certificate_blob(certificate: &ssh_key::Certificate) -> Result<Vec<u8>, Refusal> {
+    certificate.to_bytes().map_err(|error| {
+        Refusal::new(
+            At::Proxy,
+            "internal",
+            format!("cannot encode the certificate: {error}"),
+        )
+    })
+}
+
+/// The certificate's key as the wire has it.
+pub(crate) fn key_blob(certificate: &ssh_key::Certificate) -> Result<Vec<u8>, Refusal> {
+    let key = ssh_key::PublicKey::from(certificate.public_key().clone());
+    key.to_bytes().map_err(|error| {
+        Refusal::new(
+            At::Proxy,
+            "internal",
+            format!("cannot encode the key: {error}"),
+        )
+    })
+}
+
+fn refused(permit: &LoginPermit, reason: &'static str, error: &dyn std::error::Error) -> Refusal {
+    let host = &permit.route().target.host;
+    Refusal::new(
+        At::HostAuthentication,
+        reason,
+        format!("cannot log in at {host}: {error}"),
+    )
+}
+
+fn rejected(permit: &LoginPermit, needs_sha1: bool) -> Refusal {
+    let (login, host) = (permit.login(), &permit.route().target.host);
+    if needs_sha1 {
+        return Refusal::new(
+            At::HostAuthentication,
+            "host-refused",
+            format!(
+                "{host} does not let {login} in with this certificate, and does not say that it takes RSA keys but with SHA-1 (ssh-rsa)"
+            ),
+        )
+        .hint(format!(
+            "use an Ed25519 or ECDSA key, or update sshd on {host}; if neither is possible, let the proxy's configuration have at its entry in nodes: legacy_algorithms: [ssh-rsa]"
+        ));
+    }
+    Refusal::new(
+        At::HostAuthentication,
+        "host-refused",
+        format!("{host} does not let {login} in with this certificate"),
+    )
+    .hint(format!(
+        "on {host}: TrustedUserCAKeys must hold the output of `rproxy auth export --type=user`, and the account {login} must exist; its sshd log says why"
+    ))
+}
+
+/// An agent that does not do what it should. This is the user's side of the connection.
+pub(crate) fn agent_failed(error: &AgentError) -> Refusal {
+    let (reason, hint) = match error {
+        AgentError::NoKey => (
+            "agent-without-key",
+            "load it into the agent: ssh-add KEY (the certificate may stay in CertificateFile)",
+        ),
+        AgentError::Refused => (
+            "agent-refused",
+            "was it asked to confirm, or constrained to other hosts?",
+        ),
+        AgentError::Io(_) | AgentError::Closed | AgentError::Codec(_) => {
+            ("agent-failed", "check the agent with: ssh-add -L")
+        }
+    };
+    let mut text = error.to_string();
+    if let Some(source) = error.source() {
+        text.push_str(&format!(": {source}"));
+    }
+    Refusal::new(At::Client, reason, text).hint(hint)
+}
+
+/// An agent that does not answer in time.
+pub(crate) fn agent_silent(limit: Duration) -> Refusal {
+    let limit = format_duration(limit);
+    let text = format!("the forwarded agent has not answered within {limit}");
+    Refusal::new(At::Client, "agent-timeout", text).hint("check the agent with: ssh-add -L")
+}
+
+/// A signature that is none. Nothing of it went to the host.
+fn agent_lied(error: &AuthError) -> Refusal {
+    let mut text = format!("the forwarded agent's answer is not the signature asked for: {error}");
+    if let Some(source) = error.source() {
+        text.push_str(&format!(": {source}"));
+    }
+    Refusal::new(At::Client, "agent-failed", text).hint("check the agent with: ssh-add -L")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_differ() {
+        let mut pauses = Pauses::default();
+        let taken: Vec<Duration> = (0..40).map(|_| pauses.next_pause()).collect();
+        for (number, pause) in taken.iter().enumerate() {
+            let longest = FIRST_PAUSE * (1 << number.min(5));
+            assert!(
+                *pause >= longest / 2 && *pause < longest,
+                "{number}: {pause:?}"
+            );
+        }
+        let mut different = taken.clone();
+        different.sort();
+        different.dedup();
+        assert!(different.len() > 30);
+    }
+}

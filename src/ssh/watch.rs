@@ -1,0 +1,438 @@
+//! What time does to a live connection: a client that is idle, a peer that does not answer any more,
+//! a certificate that expires.
+//!
+//! Packets only push deadlines further away, so one alarm is enough: when it rings, what is due is
+//! worked out, and it is set anew. A packet costs a look at the clock.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::refusal::Refusal;
+use super::stream::ChannelHandle;
+use crate::audit::Leg as At;
+use crate::model::format_duration;
+use crate::sys::clock::Clock;
+
+/// How long before a certificate expires its user is warned.
+const WARNING: Duration = Duration::from_secs(5 * 60);
+/// How often the clock on the wall is looked at, which may be set anew at any time, and how often
+/// where somebody is still to be warned.
+const LOOK: Duration = Duration::from_secs(60);
+const WARN_LOOK: Duration = Duration::from_secs(1);
+/// An alarm that nobody waits for.
+const NEVER: Duration = Duration::from_secs(86_400);
+
+/// The message types of RFC 4254 by which a client shows that somebody is there.
+const CHANNEL_OPEN: u8 = 90;
+const CHANNEL_DATA: u8 = 94;
+const CHANNEL_EXTENDED_DATA: u8 = 95;
+
+/// The configured limits of a live connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// Longest time without a byte from the client; zero for any.
+    pub idle: Duration,
+    /// Whether a connection ends with its certificate.
+    pub ends_with_certificate: bool,
+    /// After how long a silent peer is asked whether it is there; zero for never.
+    pub keep_alive_interval: Duration,
+    /// How many questions may stay unanswered.
+    pub keep_alive_count_max: u32,
+}
+
+/// What a look at the clock says about a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pulse {
+    /// Nothing to do yet.
+    Beats,
+    /// Ask whether it is there.
+    Ask,
+    /// It has been silent for this long, and was asked often enough.
+    Lost(Duration),
+}
+
+/// Whether one peer is still there, as sshd's `ClientAliveInterval` finds out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepAlive {
+    interval: Duration,
+    count_max: u32,
+    heard: Instant,
+    asked: u32,
+}
+
+impl KeepAlive {
+    pub(crate) fn new(limits: &TimeLimits, now: Instant) -> Self {
+        Self {
+            interval: limits.keep_alive_interval,
+            count_max: limits.keep_alive_count_max,
+            heard: now,
+            asked: 0,
+        }
+    }
+
+    /// The peer has said something, whatever it was.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.asked = 0;
+    }
+
+    /// When to look again.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let silence = self.interval * (self.asked + 1);
+        (!self.interval.is_zero()).then(|| self.heard + silence)
+    }
+
+    /// What is to be done now.
+    pub(crate) fn check(&mut self, now: Instant) -> Pulse {
+        if self.due().is_none_or(|due| due > now) {
+            return Pulse::Beats;
+        }
+        if self.asked >= self.count_max {
+            return Pulse::Lost(now - self.heard);
+        }
+        self.asked += 1;
+        Pulse::Ask
+    }
+}
+
+/// Rings once at the time it is set to; then it has to be set anew.
+#[derive(Debug)]
+pub(crate) struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    pub(crate) fn new(at: Option<Instant>) -> Self {
+        let at = at.unwrap_or_else(|| Instant::now() + NEVER);
+        Self(Box::pin(sleep_until(at)))
+    }
+
+    pub(crate) fn set(&mut self, at: Option<Instant>) {
+        let at = at.unwrap_or_else(|| Instant::now() + NEVER);
+        self.0.as_mut().reset(at);
+    }
+
+    /// Waits for it. May be dropped and called again.
+    pub(crate) async fn ring(&mut self) {
+        self.0.as_mut().await;
+    }
+}
+
+/// Why time ends a connection.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum TimeUp {
+    #[error("nothing came from the client for {}", format_duration(*.0))]
+    Idle(Duration),
+    #[error("the host has not answered for {}", format_duration(*.0))]
+    HostLost(Duration),
+    #[error("the certificate has expired")]
+    Expired,
+}
+
+impl TimeUp {
+    /// What the user reads and the audit log says.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            Self::Idle(limit) => Refusal::new(
+                At::Client,
+                "client-idle-timeout",
+                format!(
+                    "idle for {}, which is the limit here",
+                    format_duration(limit)
+                ),
+            ),
+            Self::HostLost(_) => Refusal::new(At::Proxy, "host-lost", self.to_string()),
+            Self::Expired => Refusal::new(
+                At::Client,
+                "certificate-expired",
+                "your certificate has expired, and connections end with it here",
+            )
+            .hint("get a new certificate and connect again"),
+        }
+    }
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Ask the host whether it is there.
+    AskHost,
+    /// Tell the user that the certificate expires in this time; due until [`Watch::warn`].
+    Warn(Duration),
+    /// End the connection.
+    End(TimeUp),
+}
+
+/// The end of a certificate.
+#[derive(Clone, Copy, Debug)]
+struct Certificate {
+    /// In seconds after the epoch.
+    ends: u64,
+    warned: bool,
+}
+
+/// The time of one relayed connection.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    host: KeepAlive,
+    /// The longest idle time, and when the client was last active.
+    idle: Option<Duration>,
+    active: Instant,
+    certificate: Option<Certificate>,
+    clock: Clock,
+    alarm: Alarm,
+    /// Where the user reads what is not part of a session, if there is such a place.
+    terminal: Option<ChannelHandle>,
+}
+
+impl Watch {
+    /// Begins now. `valid_before` is the certificate's, in seconds after the epoch.
+    pub(crate) fn new(
+        limits: &TimeLimits,
+        valid_before: u64,
+        clock: Clock,
+        terminal: Option<ChannelHandle>,
+    ) -> Self {
+        let now = Instant::now();
+        let mut watch = Self {
+            host: KeepAlive::new(limits, now),
+            idle: (!limits.idle.is_zero()).then_some(limits.idle),
+            active: now,
+            certificate: limits.ends_with_certificate.then_some(Certificate {
+                ends: valid_before,
+                warned: false,
+            }),
+            clock,
+            alarm: Alarm::new(None),
+            terminal,
+        };
+        watch.set_alarm(now);
+        watch
+    }
+
+    /// A packet from the client. Only what somebody types, sends or starts counts: keepalives and
+    /// window grants come from programs that nobody sits at.
+    pub(crate) fn client_said(&mut self, payload: &[u8]) {
+        if matches!(
+            payload.first(),
+            Some(&(CHANNEL_OPEN | CHANNEL_DATA | CHANNEL_EXTENDED_DATA))
+        ) {
+            self.active = Instant::now();
+        }
+    }
+
+    /// A packet from the host.
+    pub(crate) fn host_said(&mut self) {
+        self.host.heard(Instant::now());
+    }
+
+    /// Says something to the user that is part of no session, where there is a place for it.
+    pub(crate) fn tell(&self, text: &str) {
+        if let Some(terminal) = &self.terminal {
+            terminal.stderr(text);
+        }
+    }
+
+    /// Warns the user, once.
+    pub(crate) fn warn(&mut self, left: Duration) {
+        self.tell(&warning(left));
+        if let Some(certificate) = &mut self.certificate {
+            certificate.warned = true;
+        }
+    }
+
+    /// Waits until something is due. May be dropped and called again.
+    pub(crate) async fn due(&mut self) -> Due {
+        loop {
+            self.alarm.ring().await;
+            let now = Instant::now();
+            let due = self.check(now);
+            self.set_alarm(now);
+            if let Some(due) = due {
+                return due;
+            }
+        }
+    }
+
+    fn check(&mut self, now: Instant) -> Option<Due> {
+        if let Some(limit) = self.idle
+            && now >= self.active + limit
+        {
+            return Some(Due::End(TimeUp::Idle(limit)));
+        }
+        match self.host.check(now) {
+            Pulse::Beats => {}
+            Pulse::Ask => return Some(Due::AskHost),
+            Pulse::Lost(silence) => return Some(Due::End(TimeUp::HostLost(silence))),
+        }
+        let certificate = self.certificate?;
+        let left = self.left(certificate);
+        if left.is_zero() {
+            return Some(Due::End(TimeUp::Expired));
+        }
+        (left <= WARNING && !certificate.warned).then_some(Due::Warn(left))
+    }
+
+    fn left(&self, certificate: Certificate) -> Duration {
+        Duration::from_secs(certificate.ends.saturating_sub(self.clock.unix_seconds()))
+    }
+
+    fn set_alarm(&mut self, now: Instant) {
+        let expiry = self.certificate.map(|certificate| {
+            let left = self.left(certificate);
+            let step = match left.checked_sub(WARNING) {
+                Some(unworried) if !unworried.is_zero() => unworried.min(LOOK),
+                _ if certificate.warned => left.min(LOOK),
+                _ => left.min(WARN_LOOK),
+            };
+            now + step
+        });
+        let idle = self.idle.map(|limit| self.active + limit);
+        self.alarm
+            .set([self.host.due(), idle, expiry].into_iter().flatten().min());
+    }
+}
+
+/// What the user reads some time before the certificate expires. `CR LF` because it reaches a
+/// terminal in raw mode.
+fn warning(left: Duration) -> String {
+    let left = Duration::from_secs(left.as_secs().max(60) / 60 * 60);
+    format!(
+        "\r\nrproxy: client: your certificate expires in {}, this connection ends with it\r\n  hint: get a new certificate and connect again\r\n",
+        format_duration(left)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: TimeLimits = TimeLimits {
+        idle: Duration::ZERO,
+        ends_with_certificate: false,
+        keep_alive_interval: Duration::from_secs(30),
+        keep_alive_count_max: 3,
+    };
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    #[test]
+    fn a_silent_peer_is_asked_thrice_and_then_lost() {
+        let start = Instant::now();
+        let mut peer = KeepAlive::new(&LIMITS, start);
+        for (at, pulse) in [
+            (29, Pulse::Beats),
+            (30, Pulse::Ask),
+            (31, Pulse::Beats),
+            (60, Pulse::Ask),
+            (90, Pulse::Ask),
+            (119, Pulse::Beats),
+            (120, Pulse::Lost(seconds(120))),
+        ] {
+            assert_eq!(peer.check(start + seconds(at)), pulse, "{at}");
+        }
+    }
+
+    #[test]
+    fn any_word_from_a_peer_starts_the_count_anew() {
+        let start = Instant::now();
+        let mut peer = KeepAlive::new(&LIMITS, start);
+        assert_eq!(peer.check(start + seconds(30)), Pulse::Ask);
+        assert_eq!(peer.check(start + seconds(60)), Pulse::Ask);
+        peer.heard(start + seconds(61));
+        assert_eq!(peer.due(), Some(start + seconds(91)));
+        assert_eq!(peer.check(start + seconds(90)), Pulse::Beats);
+        assert_eq!(peer.check(start + seconds(91)), Pulse::Ask);
+    }
+
+    #[tokio::test]
+    async fn without_limits_nothing_is_ever_due() {
+        let limits = TimeLimits {
+            keep_alive_interval: Duration::ZERO,
+            ..LIMITS
+        };
+        let mut watch = Watch::new(&limits, 0, Clock::Fixed(1), None);
+        assert_eq!(watch.check(Instant::now() + seconds(1_000_000)), None);
+    }
+
+    #[tokio::test]
+    async fn only_what_somebody_sends_or_starts_is_activity() {
+        let limits = TimeLimits {
+            idle: seconds(60),
+            keep_alive_interval: Duration::ZERO,
+            ..LIMITS
+        };
+        for (kind, is_activity) in [
+            (80, false),
+            (81, false),
+            (90, true),
+            (93, false),
+            (94, true),
+            (95, true),
+            (98, false),
+        ] {
+            let mut watch = Watch::new(&limits, 0, Clock::Fixed(1), None);
+            watch.active -= seconds(30);
+            let before = watch.active;
+            watch.client_said(&[kind, 0, 0, 0, 0]);
+            watch.host_said();
+            assert_eq!(watch.active > before, is_activity, "{kind}");
+            let end = Due::End(TimeUp::Idle(seconds(60)));
+            assert_eq!(watch.check(watch.active + seconds(60)), Some(end));
+            assert_eq!(watch.check(watch.active + seconds(59)), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_warned_about_until_somebody_was_there_to_read_it() {
+        let limits = TimeLimits {
+            ends_with_certificate: true,
+            keep_alive_interval: Duration::ZERO,
+            ..LIMITS
+        };
+        let now = Instant::now();
+        let watch_at = |wall| Watch::new(&limits, 1_000, Clock::Fixed(wall), None);
+        assert_eq!(watch_at(699).check(now), None);
+        let mut near = watch_at(700);
+        assert_eq!(near.check(now), Some(Due::Warn(seconds(300))));
+        assert_eq!(near.check(now), Some(Due::Warn(seconds(300))));
+        near.warn(seconds(300));
+        assert_eq!(near.check(now), None);
+        for expired in [1_000, 2_000] {
+            let end = Due::End(TimeUp::Expired);
+            assert_eq!(watch_at(expired).check(now), Some(end));
+        }
+        let never = Watch::new(&limits, u64::MAX, Clock::Fixed(1), None).check(now);
+        assert_eq!(never, None);
+    }
+
+    #[tokio::test]
+    async fn the_alarm_rings_again_after_it_was_dropped_and_reset() {
+        let limits = TimeLimits {
+            idle: Duration::from_millis(60),
+            keep_alive_interval: Duration::ZERO,
+            ..LIMITS
+        };
+        let mut watch = Watch::new(&limits, 0, Clock::Fixed(1), None);
+        for _ in 0..5 {
+            let early = tokio::time::timeout(Duration::from_millis(20), watch.due()).await;
+            assert!(early.is_err());
+            watch.client_said(&[CHANNEL_DATA]);
+        }
+        assert!(matches!(watch.due().await, Due::End(TimeUp::Idle(_))));
+    }
+
+    #[test]
+    fn a_warning_counts_in_minutes() {
+        for (left, text) in [
+            (3, "in 1m,"),
+            (60, "in 1m,"),
+            (179, "in 2m,"),
+            (300, "in 5m,"),
+        ] {
+            assert!(warning(seconds(left)).contains(text), "{left}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What may change for a connection while it lives: its certificates are revoked, or the policy has it
+//! no more or on other terms.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch::Receiver;
+
+use super::refusal::{Origin, Refusal};
+use super::revocation::{revoked_host, revoked_user};
+use super::route::judge_login;
+use super::{Proxy, Settings};
+use crate::access::{Identity, LoginPermit, Permissions};
+use crate::ca::Revocations;
+use crate::cert::PresentedKey;
+use crate::model::ConnectionId;
+
+/// What has changed.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// The connection has to end; it is audited already. What the user is to read.
+    Withdrawn(Refusal),
+    /// From now on it may carry this.
+    Permissions(Arc<Permissions>),
+}
+
+/// A connection, as far as others may change their mind about it.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    proxy: Arc<Proxy>,
+    revocations: Receiver<Arc<Revocations>>,
+    settings: Receiver<Arc<Settings>>,
+    user: Identity,
+    /// The rest of what was decided about it, once it was.
+    login: Option<Login>,
+    origin: Origin,
+}
+
+/// A login at a host that has shown its key.
+#[derive(Debug)]
+struct Login {
+    permit: LoginPermit,
+    host: PresentedKey,
+    address: SocketAddr,
+    permissions: Arc<Permissions>,
+}
+
+/// Puts the end of one connection into the audit log.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    proxy: Arc<Proxy>,
+    origin: Origin,
+}
+
+impl Witness {
+    /// Audits why it ends.
+    pub(crate) fn tell(&self, refusal: &Refusal) {
+        self.proxy.tell(&refusal.event(self.origin.clone()));
+    }
+}
+
+impl Watched {
+    /// A connection that is in, and has not logged in anywhere.
+    pub(crate) fn new(proxy: &Arc<Proxy>, user: Identity, origin: Origin) -> Self {
+        Self {
+            proxy: Arc::clone(proxy),
+            revocations: proxy.revocations.clone(),
+            settings: proxy.settings.clone(),
+            user,
+            login: None,
+            origin,
+        }
+    }
+
+    /// A connection that is logged in at the host at this address, which has presented this key.
+    pub(crate) fn logged_in(
+        proxy: &Arc<Proxy>,
+        permit: LoginPermit,
+        (address, host): (SocketAddr, PresentedKey),
+        origin: Origin,
+    ) -> Self {
+        let permissions = Arc::new(permit.grant().permits().permissions().clone());
+        let user = permit.identity().clone();
+        let login = Login {
+            permit,
+            host,
+            address,
+            permissions,
+        };
+        Self {
+            login: Some(login),
+            ..Self::new(proxy, user, origin)
+        }
+    }
+
+    /// The connection that it is about.
+    pub(crate) fn connection(&self) -> ConnectionId {
+        self.origin.connection
+    }
+
+    /// What puts other ends of this connection into the audit log.
+    pub(crate) fn witness(&self) -> Witness {
+        Witness {
+            proxy: Arc::clone(&self.proxy),
+            origin: self.origin.clone(),
+        }
+    }
+
+    /// What the connection may carry as far as is known; the defaults without a login.
+    pub(crate) fn permissions(&self) -> Arc<Permissions> {
+        match &self.login {
+            Some(login) => Arc::clone(&login.permissions),
+            None => Arc::default(),
+        }
+    }
+
+    /// Waits until the connection has to end, which may be at once.
+    pub(crate) async fn withdrawn(mut self) -> Refusal {
+        loop {
+            if let Change::Withdrawn(refusal) = self.change().await {
+                return refusal;
+            }
+        }
+    }
+
+    /// Waits for the next change, which may be there at once. May be dropped and called again.
+    pub(crate) async fn change(&mut self) -> Change {
+        loop {
+            if let Some(change) = self.look() {
+                return change;
+            }
+            let changed = tokio::select! {
+                changed = self.revocations.changed() => changed,
+                changed = self.settings.changed() => changed,
+            };
+            if changed.is_err() {
+                // Nobody looks any more: the proxy is about to end.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn look(&mut self) -> Option<Change> {
+        let revocations = Arc::clone(&self.revocations.borrow_and_update());
+        let settings = Arc::clone(&self.settings.borrow_and_update());
+        let revoked = revoked_user(&revocations, self.user.certificate()).or_else(|| {
+            let login = self.login.as_ref()?;
+            revoked_host(&revocations, &login.host)
+        });
+        match revoked {
+            Some(refusal) => Some(self.withdraw(refusal)),
+            None => self.judge_again(&settings),
+        }
+    }
+
+    fn judge_again(&mut self, settings: &Settings) -> Option<Change> {
+        let login = self.login.as_mut()?;
+        match judge_login(settings, &login.permit, login.address) {
+            Ok(grant) if grant.permits().permissions() == &*login.permissions => None,
+            Ok(grant) => {
+                login.permissions = Arc::new(grant.permits().permissions().clone());
+                Some(Change::Permissions(Arc::clone(&login.permissions)))
+            }
+            Err(denial) => {
+                let mut refusal = Refusal::from(&denial);
+                refusal.message.push_str(", the policy has changed");
+                Some(self.withdraw(refusal))
+            }
+        }
+    }
+
+    fn withdraw(&self, refusal: Refusal) -> Change {
+        tracing::info!(connection = %self.origin.connection, "{}", refusal.message);
+        self.proxy.tell(&refusal.event(self.origin.clone()));
+        Change::Withdrawn(refusal)
+    }
+}

@@ -1,0 +1,388 @@
+//! Files with the right mode from their first byte on, replaced atomically, locked while used.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Mode of what only the owner may read: private keys, recordings, the audit log.
+pub const PRIVATE_FILE: u32 = 0o600;
+/// Mode of what everybody may read: public keys, certificates.
+pub const PUBLIC_FILE: u32 = 0o644;
+/// Mode of directories that hold private files.
+pub const PRIVATE_DIR: u32 = 0o700;
+
+/// What went wrong with a file, and with which one.
+#[derive(Debug, Error)]
+pub enum FsError {
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A directory with secrets is open to others.
+    #[error("{} has mode {mode:04o}, others can get at its keys", path.display())]
+    TooOpen {
+        /// The directory or file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A directory or file with secrets belongs to somebody else.
+    #[error("{} belongs to user {owner}, not to user {expected} or root", path.display())]
+    Owner {
+        /// The directory or file.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// Who runs this program.
+        expected: u32,
+    },
+    /// Something is there that must not be overwritten.
+    #[error("{} already exists", .0.display())]
+    Exists(PathBuf),
+}
+
+impl FsError {
+    /// Wraps what the operating system said about a path; for `map_err`.
+    pub fn io<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether the file or directory was simply not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Makes a directory for private files, and its parents, unless it is there; then checks it as
+/// [`check_private`] does.
+///
+/// # Errors
+/// When it cannot be made, or is there and others may enter it.
+pub fn private_dir(path: &Path) -> Result<(), FsError> {
+    if !path.is_dir() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(PRIVATE_DIR)
+            .create(path)
+            .map_err(FsError::io("create directory", path))?;
+    }
+    check_private(path)
+}
+
+/// Refuses a file or directory that anyone but its owner may read, write or enter, or that is
+/// neither ours nor root's.
+///
+/// # Errors
+/// [`FsError::TooOpen`], [`FsError::Owner`], or the operating system's.
+pub fn check_private(path: &Path) -> Result<(), FsError> {
+    let metadata = check_closed(path)?;
+    let expected = rustix::process::geteuid().as_raw();
+    if metadata.uid() != expected && metadata.uid() != 0 {
+        return Err(FsError::Owner {
+            path: path.to_owned(),
+            owner: metadata.uid(),
+            expected,
+        });
+    }
+    Ok(())
+}
+
+/// Refuses a file or directory that anyone but its owner may read, write or enter, whoever that is.
+///
+/// # Errors
+/// [`FsError::TooOpen`], or the operating system's.
+pub fn check_closed(path: &Path) -> Result<Metadata, FsError> {
+    let metadata = std::fs::metadata(path).map_err(FsError::io("inspect", path))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(FsError::TooOpen {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(metadata)
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// The operating system's; a longer file is `InvalidData`.
+pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    let file = File::open(path).map_err(FsError::io("read", path))?;
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(
+        &mut io::Read::take(file, limit.saturating_add(1)),
+        &mut bytes,
+    )
+    .map_err(FsError::io("read", path))?;
+    if bytes.len() as u64 > limit {
+        let source = io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("larger than the {limit} bytes that are allowed"),
+        );
+        return Err(FsError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        });
+    }
+    Ok(bytes)
+}
+
+/// Creates a file that is not there yet, with exactly this mode, for appending.
+///
+/// # Errors
+/// [`FsError::Exists`], or the operating system's.
+pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
+    let opened = OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path);
+    match opened {
+        Ok(file) => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(FsError::Exists(path.to_owned()))
+        }
+        Err(error) => Err(FsError::io("create", path)(error)),
+    }
+}
+
+/// Opens a private file for appending; makes it where it is missing.
+///
+/// # Errors
+/// The operating system's.
+pub fn append_private(path: &Path) -> Result<File, FsError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(PRIVATE_FILE)
+        .open(path)
+        .map_err(FsError::io("open", path))
+}
+
+/// Whether an existing file may be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// An existing file is an error.
+    Refuse,
+    /// An existing file is replaced.
+    Allow,
+}
+
+/// Writes a whole file so that other processes see the old content or the new one, never a part.
+///
+/// # Errors
+/// [`FsError::Exists`] with [`Replace::Refuse`], or the operating system's; nothing is left behind.
+pub fn write_whole(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    replace: Replace,
+) -> Result<(), FsError> {
+    Staged::write(path, content, mode)?.place(replace)
+}
+
+/// A whole file, written and synced under a temporary name beside its place. It goes away when it
+/// is dropped: several files appear together or, when one cannot be written, not at all.
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Staged {
+    /// Writes the content beside `path`.
+    ///
+    /// # Errors
+    /// The operating system's; nothing is left behind.
+    pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<Self, FsError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let unique = uuid::Uuid::now_v7().simple();
+        let staged = Self {
+            path: path.to_owned(),
+            temporary: directory_of(path).join(format!(".{name}.{unique}.tmp")),
+        };
+        let mut file = create_new(&staged.temporary, PRIVATE_FILE)?;
+        file.write_all(content)
+            .map_err(FsError::io("write", path))?;
+        file.set_permissions(Permissions::from_mode(mode))
+            .map_err(FsError::io("write", path))?;
+        file.sync_all().map_err(FsError::io("sync", path))?;
+        Ok(staged)
+    }
+
+    /// Where the file is until it is placed.
+    #[must_use]
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Renames or links the file into its place.
+    ///
+    /// # Errors
+    /// [`FsError::Exists`] with [`Replace::Refuse`], or the operating system's.
+    pub fn place(self, replace: Replace) -> Result<(), FsError> {
+        let (path, temporary) = (&self.path, &self.temporary);
+        match replace {
+            Replace::Allow => {
+                std::fs::rename(temporary, path).map_err(FsError::io("replace", path))?;
+            }
+            // A hard link fails where the name is taken: there is no moment between check and use.
+            Replace::Refuse => match std::fs::hard_link(temporary, path) {
+                Ok(()) => {
+                    std::fs::remove_file(temporary).map_err(FsError::io("remove", temporary))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(FsError::Exists(path.clone()));
+                }
+                Err(error) => return Err(FsError::io("create", path)(error)),
+            },
+        }
+        sync_directory_of(path)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Gone already where it was placed.
+        let _gone = std::fs::remove_file(&self.temporary);
+    }
+}
+
+/// Removes a file, for good also after a crash; one that is not there is as good as removed.
+///
+/// # Errors
+/// The operating system's.
+pub fn remove(path: &Path) -> Result<(), FsError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => {
+            removed.map_err(FsError::io("remove", path))?;
+            sync_directory_of(path)
+        }
+    }
+}
+
+/// Gives a file another name in its directory, in the place of what has that name.
+///
+/// # Errors
+/// The operating system's.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    std::fs::rename(from, to).map_err(FsError::io("replace", to))?;
+    sync_directory_of(to)
+}
+
+/// The directory that a file is in; `.` for a bare name.
+#[must_use]
+pub fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Syncs the directory that a file is in: only then is a new file there after a crash.
+///
+/// # Errors
+/// The operating system's.
+pub fn sync_directory_of(path: &Path) -> Result<(), FsError> {
+    let directory = directory_of(path);
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(FsError::io("sync", directory))
+}
+
+/// An exclusive lock on a file, held until it is dropped; other processes wait.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Waits for the lock. The file is made where it is missing and never removed.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn wait(path: &Path) -> Result<Self, FsError> {
+        let file = append_private(path)?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(|errno| FsError::io("lock", path)(errno.into()))?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_whole_file_has_its_mode_and_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write_whole(&path, b"one", PRIVATE_FILE, Replace::Refuse).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        write_whole(&path, b"two", PUBLIC_FILE, Replace::Allow).unwrap();
+        assert_eq!(
+            (mode(&path), std::fs::read(&path).unwrap()),
+            (0o644, b"two".to_vec())
+        );
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_existing_file_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write_whole(&path, b"one", PRIVATE_FILE, Replace::Refuse).unwrap();
+        let refused = write_whole(&path, b"two", PRIVATE_FILE, Replace::Refuse);
+        assert!(matches!(refused, Err(FsError::Exists(_))));
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn directories_open_to_others_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca");
+        private_dir(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        for open in [0o750, 0o705, 0o777] {
+            std::fs::set_permissions(&path, Permissions::from_mode(open)).unwrap();
+            assert!(
+                matches!(private_dir(&path), Err(FsError::TooOpen { .. })),
+                "{open:o}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("big");
+        write_whole(&path, &[0; 11], PUBLIC_FILE, Replace::Refuse).unwrap();
+        assert!(read_limited(&path, 10).is_err());
+        assert_eq!(read_limited(&path, 11).unwrap().len(), 11);
+    }
+}

@@ -1,0 +1,55 @@
+//! The terminal: its size, and its modes while a replay has it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::termios::{self, OptionalActions, OutputModes, Termios};
+
+/// Width and height of a terminal in characters. `None` when it is none, or does not know.
+#[must_use]
+pub fn size(terminal: impl AsFd) -> Option<(u16, u16)> {
+    let size = termios::tcgetwinsize(terminal).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+}
+
+/// A terminal whose modes were changed; dropping this restores them.
+#[derive(Debug)]
+#[must_use = "dropping it restores the terminal"]
+pub struct ModeGuard {
+    terminal: OwnedFd,
+    before: Termios,
+}
+
+impl ModeGuard {
+    /// Raw mode: every key at once, no echo, no signals from keys, output as it is written.
+    ///
+    /// # Errors
+    /// When it is no terminal.
+    pub fn raw(terminal: impl AsFd) -> io::Result<Self> {
+        Self::change(terminal, Termios::make_raw)
+    }
+
+    /// Output as it is written, without a carriage return before each line feed; keys as before.
+    ///
+    /// # Errors
+    /// When it is no terminal.
+    pub fn plain_output(terminal: impl AsFd) -> io::Result<Self> {
+        Self::change(terminal, |modes| modes.output_modes -= OutputModes::OPOST)
+    }
+
+    fn change(terminal: impl AsFd, change: impl FnOnce(&mut Termios)) -> io::Result<Self> {
+        let terminal = terminal.as_fd().try_clone_to_owned()?;
+        let before = termios::tcgetattr(&terminal)?;
+        let mut modes = before.clone();
+        change(&mut modes);
+        termios::tcsetattr(&terminal, OptionalActions::Drain, &modes)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for ModeGuard {
+    fn drop(&mut self) {
+        // A terminal that has gone away needs no restoring.
+        let _gone = termios::tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+    }
+}

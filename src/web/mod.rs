@@ -1,0 +1,36 @@
+//! HTTP: what everybody may know. The authorities' public keys, and the list of what is revoked.
+//!
+//! It cannot hurt the SSH side: it has a thread of its own, few connections, one request on each, no
+//! bodies, and a time for everything. Nothing secret is here, nobody logs in, and nothing that is
+//! asked changes anything. [`Site`] is what there is; a page more is a row in its table.
+
+mod keys;
+mod krl;
+mod page;
+mod server;
+mod site;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+pub use keys::PublicKeys;
+pub use server::Server;
+pub use site::Site;
+pub use tls::{TlsError, TlsFiles};
+
+/// Why nothing is served.
+#[derive(Debug, Error)]
+pub enum WebError {
+    /// The port is taken, or may not be used.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// There is no usable certificate.
+    #[error("cannot serve HTTPS")]
+    Tls(#[from] TlsError),
+    /// The operating system refuses a thread or a runtime.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+}

@@ -1,0 +1,183 @@
+//! The listener of the web: a thread, its clients, and how long each may take.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{MissedTickBehavior, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::WebError;
+use super::site::Site;
+use super::tls::{Tls, TlsFiles};
+use crate::ssh::{Door, Limits, canonical};
+
+/// Clients at a time.
+const MAX_CLIENTS: u32 = 64;
+/// Clients at a time from one address; of IPv6, from a /64 network.
+const MAX_CLIENTS_PER_ADDRESS: u32 = 16;
+/// How long the handshake of TLS may take, and how long a request until its headers are there.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take for everything: the largest list at a few megabits a second.
+const LONGEST: Duration = Duration::from_secs(120);
+/// Most bytes of a request's line and headers.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// Most headers of a request.
+const MAX_HEADERS: usize = 64;
+/// How often the files of the certificate are looked at.
+const REFRESH: Duration = Duration::from_secs(1);
+/// How long to wait after an accept that failed for want of resources.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that has its port, and its certificate where it needs one.
+#[derive(Debug)]
+pub struct Server {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    tls: Option<Tls>,
+}
+
+impl Server {
+    /// Takes the port. Without files for TLS, plain HTTP is spoken.
+    ///
+    /// # Errors
+    /// When the port cannot be had, or the files are no use.
+    pub fn bind(address: SocketAddr, tls: Option<TlsFiles>) -> Result<Self, WebError> {
+        let tls = tls.map(Tls::open).transpose()?;
+        let listen_error = |error| WebError::Listen(address, error);
+        let listener = std::net::TcpListener::bind(address).map_err(listen_error)?;
+        listener.set_nonblocking(true).map_err(listen_error)?;
+        Ok(Self {
+            address: listener.local_addr().map_err(listen_error)?,
+            listener,
+            tls,
+        })
+    }
+
+    /// Where it listens, as a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Serves on a thread of its own until `shutdown`; whoever is served then is cut off.
+    ///
+    /// # Errors
+    /// When there is no thread or no runtime.
+    pub fn start(
+        self,
+        site: Site,
+        shutdown: CancellationToken,
+    ) -> Result<JoinHandle<()>, WebError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(WebError::Start)?;
+        let serve = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    ended = self.serve(Arc::new(site)) => {
+                        if let Err(error) = ended {
+                            tracing::error!(%error, "the web is not served any more");
+                        }
+                    }
+                    () = shutdown.cancelled() => {}
+                }
+            });
+            runtime.shutdown_background();
+        };
+        std::thread::Builder::new()
+            .name("web".to_owned())
+            .spawn(serve)
+            .map_err(WebError::Start)
+    }
+
+    async fn serve(self, site: Arc<Site>) -> io::Result<()> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let mut tls = self.tls;
+        let door = Door::new(Limits {
+            connections: MAX_CLIENTS,
+            per_address: MAX_CLIENTS_PER_ADDRESS,
+            per_user: MAX_CLIENTS,
+            starting: MAX_CLIENTS,
+        });
+        let mut refresh = tokio::time::interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = refresh.tick() => {
+                    if let Some(tls) = &mut tls {
+                        tls.refresh();
+                    }
+                    continue;
+                }
+            };
+            let (stream, address) = match accepted {
+                Ok(client) => client,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client of the web");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(admission) = door.admit(canonical(address.ip())) else {
+                tracing::debug!(client = %address, "too many clients of the web");
+                continue;
+            };
+            let (site, acceptor) = (Arc::clone(&site), tls.as_ref().map(Tls::acceptor));
+            tokio::spawn(async move {
+                let _admission = admission;
+                if timeout(LONGEST, client(stream, acceptor, site))
+                    .await
+                    .is_err()
+                {
+                    tracing::debug!(client = %address, "a client of the web took too long");
+                }
+            });
+        }
+    }
+}
+
+/// One client, from its first byte to its last. How it fails is nobody's business but its own.
+async fn client(stream: TcpStream, acceptor: Option<TlsAcceptor>, site: Arc<Site>) {
+    match acceptor {
+        None => request(stream, site).await,
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
+                request(stream, site).await;
+            }
+        }
+    }
+}
+
+/// One request and its answer.
+async fn request(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<Site>) {
+    let service = service_fn(|request| async {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answer = site.answer(request).await;
+        tracing::debug!(%method, path, status = answer.status().as_u16(), "asked");
+        Ok::<_, std::convert::Infallible>(answer)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEADER_BYTES)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a client of the web broke off");
+    }
+}

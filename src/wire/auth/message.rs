@@ -1,0 +1,183 @@
+//! The messages of RFC 4252, written and read.
+
+use ssh_encoding::{Decode, Reader as _};
+
+use super::AuthError;
+
+pub(super) const SERVICE_REQUEST: u8 = 5;
+pub(super) const SERVICE_ACCEPT: u8 = 6;
+pub(super) const REQUEST: u8 = 50;
+pub(super) const FAILURE: u8 = 51;
+pub(super) const SUCCESS: u8 = 52;
+pub(super) const BANNER: u8 = 53;
+/// Also `PASSWD_CHANGEREQ` and `INFO_REQUEST`: the method in flight decides.
+pub(super) const PK_OK: u8 = 60;
+
+pub(super) const USERAUTH: &str = "ssh-userauth";
+pub(super) const CONNECTION: &str = "ssh-connection";
+
+const PUBLICKEY: &str = "publickey";
+const HOST_BOUND: &str = "publickey-hostbound-v00@openssh.com";
+
+/// Reads `payload` whole: what `read` leaves over makes it malformed.
+pub(super) fn parse<'a, T>(
+    payload: &'a [u8],
+    read: impl FnOnce(&mut &'a [u8]) -> ssh_encoding::Result<T>,
+) -> Result<T, AuthError> {
+    let mut rest = payload;
+    match read(&mut rest) {
+        Ok(value) if rest.is_empty() => Ok(value),
+        _ => Err(AuthError::Malformed),
+    }
+}
+
+/// A `SERVICE_REQUEST` or `SERVICE_ACCEPT` without its number.
+pub(super) fn parse_service(body: &[u8]) -> Result<String, AuthError> {
+    parse(body, String::decode)
+}
+
+/// A `USERAUTH_REQUEST` without its number.
+pub(super) struct Request {
+    pub(super) user: String,
+    pub(super) service: String,
+    pub(super) method: Method,
+}
+
+pub(super) enum Method {
+    None,
+    PublicKey(PublicKeyRequest),
+    Other,
+}
+
+pub(super) struct PublicKeyRequest {
+    pub(super) algorithm: String,
+    pub(super) blob: Vec<u8>,
+    /// The host key that the client believes to talk to; host-bound variant only.
+    pub(super) host_key: Option<Vec<u8>>,
+    /// Absent in a query.
+    pub(super) signature: Option<Vec<u8>>,
+}
+
+impl Request {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, AuthError> {
+        parse(body, |r| {
+            Ok(Self {
+                user: String::decode(r)?,
+                service: String::decode(r)?,
+                method: Method::read(r)?,
+            })
+        })
+    }
+}
+
+impl Method {
+    fn read(r: &mut &[u8]) -> ssh_encoding::Result<Self> {
+        let name = Vec::<u8>::decode(r)?;
+        if name == PUBLICKEY.as_bytes() || name == HOST_BOUND.as_bytes() {
+            let has_signature = bool::decode(r)?;
+            return Ok(Self::PublicKey(PublicKeyRequest {
+                algorithm: String::decode(r)?,
+                blob: Vec::decode(r)?,
+                host_key: if name == HOST_BOUND.as_bytes() {
+                    Some(Vec::decode(r)?)
+                } else {
+                    None
+                },
+                signature: if has_signature {
+                    Some(Vec::decode(r)?)
+                } else {
+                    None
+                },
+            }));
+        }
+        // What other methods carry is theirs.
+        let left = r.remaining_len();
+        r.drain(left)?;
+        Ok(if name == b"none" {
+            Self::None
+        } else {
+            Self::Other
+        })
+    }
+}
+
+/// The start of a public key request, up to the signature: what is sent in a query (`signed` false),
+/// and what is signed after the session id (`signed` true; RFC 4252 section 7, PROTOCOL section 3.1).
+pub(super) fn public_key_request(
+    user: &str,
+    algorithm: &str,
+    blob: &[u8],
+    host_key: Option<&[u8]>,
+    signed: bool,
+) -> Vec<u8> {
+    let mut out = vec![REQUEST];
+    put_string(&mut out, user.as_bytes());
+    put_string(&mut out, CONNECTION.as_bytes());
+    let method = if host_key.is_some() {
+        HOST_BOUND
+    } else {
+        PUBLICKEY
+    };
+    put_string(&mut out, method.as_bytes());
+    out.push(u8::from(signed));
+    put_string(&mut out, algorithm.as_bytes());
+    put_string(&mut out, blob);
+    if let Some(host_key) = host_key {
+        put_string(&mut out, host_key);
+    }
+    out
+}
+
+/// What a signature covers: the session id, then the request.
+pub(super) fn signed_data(session_id: &[u8], request: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4 + session_id.len() + request.len());
+    put_string(&mut out, session_id);
+    out.extend_from_slice(request);
+    out
+}
+
+pub(super) fn service(number: u8) -> Vec<u8> {
+    let mut out = vec![number];
+    put_string(&mut out, USERAUTH.as_bytes());
+    out
+}
+
+/// `USERAUTH_FAILURE`: public keys can continue, nothing was a partial success.
+pub(super) fn failure() -> Vec<u8> {
+    let mut out = vec![FAILURE];
+    put_string(&mut out, PUBLICKEY.as_bytes());
+    out.push(0);
+    out
+}
+
+pub(super) fn banner(text: &str) -> Vec<u8> {
+    let mut lines = printable(text);
+    if !lines.ends_with('\n') {
+        lines.push('\n');
+    }
+    let mut out = vec![BANNER];
+    put_string(&mut out, lines.replace('\n', "\r\n").as_bytes()); // RFC 4252 section 5.4
+    put_string(&mut out, b""); // language
+    out
+}
+
+pub(super) fn pk_ok(algorithm: &str, blob: &[u8]) -> Vec<u8> {
+    let mut out = vec![PK_OK];
+    put_string(&mut out, algorithm.as_bytes());
+    put_string(&mut out, blob);
+    out
+}
+
+/// Text without control characters other than line ends and tabs: it goes to somebody's terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
+}
+
+pub(super) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    // Whatever fits into a packet is shorter.
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(bytes);
+}

@@ -1,0 +1,67 @@
+//! User authentication with public keys (RFC 4252, RFC 8332), both roles, sans-I/O.
+//!
+//! Upper-layer packets in, packets out. [`ServerAuth`] verifies every signature itself and leaves the
+//! judgement about the key to its caller; [`ClientAuth`] offers exactly one key and takes one
+//! signature from outside. Both speak OpenSSH's host-bound variant (PROTOCOL section 3.1,
+//! `publickey-hostbound-v00@openssh.com`). No passwords, no keyboard-interactive, no SHA-1.
+
+mod algorithm;
+mod client;
+mod message;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+pub use algorithm::{SIGNATURE_ALGORITHMS, certificate_algorithms};
+pub use client::{ClientAuth, ClientAuthEvent};
+pub use server::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};
+
+use crate::cert::{KeyError, SignatureError};
+
+/// Why the authentication, and the connection with it, ends.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum AuthError {
+    /// A message that does not parse, or carries bytes after its end.
+    #[error("an authentication message is malformed")]
+    Malformed,
+    /// A message that has no place here and now, by its number.
+    #[error("message {0} is not allowed during user authentication")]
+    Unexpected(u8),
+    /// A service other than `ssh-userauth` or `ssh-connection`.
+    #[error("the service \"{}\" is not offered", .0.escape_debug())]
+    UnknownService(String),
+    /// The user name changed between requests, which sshd refuses too.
+    #[error("the user name may not change during authentication")]
+    UserChanged,
+    /// More failed requests than [`AuthLimits`] allows.
+    #[error("too many authentication failures")]
+    TooManyAttempts,
+    /// A packet was handed in while an offer waits for its answer: the caller's mistake.
+    #[error("an offer was not answered before the next packet")]
+    Unanswered,
+    /// A packet was handed in after the end: the caller's mistake.
+    #[error("the authentication is over")]
+    Finished,
+    /// The server reports success without having seen a signature ("trivial" authentication): what
+    /// followed could ask for anything in the name of a login that never happened.
+    #[error("the server reported success before a signature was sent")]
+    TrivialSuccess,
+    /// The server wants a signature with another key or algorithm than the offered one, or asks
+    /// for a password or an answer (all have message number 60).
+    #[error("the server answered the offered key with a different request")]
+    DifferentRequest,
+    /// More banners than anybody reads.
+    #[error("the server sends banners without end")]
+    BannerFlood,
+    /// The key to present does not decode.
+    #[error("the key to present cannot be used")]
+    Key(#[source] KeyError),
+    /// The signature to send does not parse or is not of the algorithm that was offered.
+    #[error("the signer returned something other than a signature with {0}")]
+    WrongSignatureFormat(String),
+    /// The signature to send does not verify with the offered key.
+    #[error("the signer returned a signature that does not verify")]
+    WrongSignature(#[source] SignatureError),
+}

@@ -1,0 +1,356 @@
+//! The server's side: requests in, offers out to be judged, answers back.
+
+use ssh_key::Signature;
+use ssh_key::public::KeyData;
+use thiserror::Error;
+
+use super::AuthError;
+use super::algorithm::Scheme;
+use super::message::{self, Method, PublicKeyRequest, Request};
+use crate::cert::{KeyError, PresentedKey, SignatureError, check_signature};
+
+/// Requests of any kind before the connection ends: accepted queries do not count as failures, so
+/// something else must bound them.
+const MAX_REQUESTS: u32 = 1024;
+
+/// How much a client may try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthLimits {
+    /// Failed requests until the end, as sshd's `MaxAuthTries`. A first `none` is free.
+    pub max_attempts: u32,
+}
+
+impl Default for AuthLimits {
+    /// An agent offers many keys before the right one: more than sshd's 6.
+    fn default() -> Self {
+        Self { max_attempts: 20 }
+    }
+}
+
+/// A public key as a client offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The user name of the request.
+    pub user: String,
+    /// The public key algorithm that the request names; it fits the key.
+    pub algorithm: String,
+    /// The key's encoding as it was sent.
+    pub blob: Vec<u8>,
+    /// The key, decoded. Nothing about a certificate has been checked.
+    pub key: PresentedKey,
+    /// Whether the request names our host key (`publickey-hostbound-v00@openssh.com`).
+    pub host_bound: bool,
+}
+
+/// Why an offer cannot be used, whoever makes it.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum OfferError {
+    /// Malformed, nested or unsupported.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A signature algorithm that is not accepted, such as `ssh-rsa` (SHA-1).
+    #[error("the public key algorithm \"{}\" is not accepted", .0.escape_debug())]
+    Algorithm(String),
+    /// The request names another algorithm than the key's.
+    #[error("the public key is not of the announced algorithm {0}")]
+    Mismatch(String),
+    /// The client signed for another server: somebody is in the middle.
+    #[error("the request is bound to another host key than ours")]
+    OtherHostKey,
+    /// A signature that does not parse or is of another algorithm than announced.
+    #[error("the signature is malformed or not of the announced algorithm")]
+    MalformedSignature,
+    /// A signature that does not verify.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The security key was not touched.
+    #[error("the security key signed without a touch")]
+    NoTouch,
+    /// The certificate wants the security key's PIN or biometrics, and they were not used.
+    #[error("the certificate requires user verification by the security key")]
+    NotVerified,
+}
+
+/// What a packet led to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ServerAuthEvent {
+    /// Handled inside.
+    Nothing,
+    /// The client asks whether it may sign with this key: judge it, then [`ServerAuth::accept_query`]
+    /// or [`ServerAuth::reject`]. Nothing is proven by a query.
+    Query(Offer),
+    /// The signature is verified: with this key, the named algorithm, this session, and our host key
+    /// if host-bound. Judge the key, then [`ServerAuth::accept`] or [`ServerAuth::reject`].
+    Attempt(Offer),
+    /// The offer cannot be used: call [`ServerAuth::reject`], with a text or without.
+    Refused {
+        /// The user name of the request.
+        user: String,
+        /// Why.
+        reason: OfferError,
+    },
+}
+
+/// User authentication, server side, for one connection.
+#[derive(Debug)]
+pub struct ServerAuth {
+    session_id: Vec<u8>,
+    host_key_blob: Vec<u8>,
+    limits: AuthLimits,
+    user: Option<String>,
+    requests: u32,
+    failures: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waiting for the request of the service `ssh-userauth`.
+    Service,
+    /// Waiting for a request.
+    Request,
+    /// Waiting for the caller's judgement.
+    Judgement(Pending),
+    /// Success was sent.
+    Accepted,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Query { algorithm: String, blob: Vec<u8> },
+    Attempt,
+    Refused,
+}
+
+impl ServerAuth {
+    /// `session_id` is the hash of the first key exchange, `host_key_blob` the host key or certificate
+    /// that we presented in it.
+    #[must_use]
+    pub fn new(session_id: Vec<u8>, host_key_blob: Vec<u8>, limits: AuthLimits) -> Self {
+        Self {
+            session_id,
+            host_key_blob,
+            limits,
+            user: None,
+            requests: 0,
+            failures: 0,
+            state: State::Service,
+        }
+    }
+
+    /// Takes one upper-layer packet; packets to send are pushed on `out`.
+    ///
+    /// # Errors
+    /// The connection must end: a malformed or misplaced message, a changed user name, too many
+    /// failures, or a packet handed in before the last offer was answered.
+    pub fn on_packet(
+        &mut self,
+        payload: &[u8],
+        out: &mut Vec<Vec<u8>>,
+    ) -> Result<ServerAuthEvent, AuthError> {
+        let (&number, body) = payload.split_first().ok_or(AuthError::Malformed)?;
+        match (&self.state, number) {
+            (State::Accepted, _) => Err(AuthError::Finished),
+            (State::Judgement(_), _) => Err(AuthError::Unanswered),
+            (State::Service, message::SERVICE_REQUEST) => self.on_service(body, out),
+            (State::Request, message::REQUEST) => self.on_request(body, out),
+            _ => Err(AuthError::Unexpected(number)),
+        }
+    }
+
+    /// Answers a [`ServerAuthEvent::Query`]: the client may sign.
+    pub fn accept_query(&mut self, out: &mut Vec<Vec<u8>>) {
+        match std::mem::replace(&mut self.state, State::Request) {
+            State::Judgement(Pending::Query { algorithm, blob }) => {
+                out.push(message::pk_ok(&algorithm, &blob));
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// Answers a [`ServerAuthEvent::Attempt`]: the user is authenticated. Anything else that waits
+    /// for an answer is rejected: only a verified signature leads to success.
+    pub fn accept(&mut self, out: &mut Vec<Vec<u8>>) {
+        if matches!(self.state, State::Judgement(Pending::Attempt)) {
+            self.state = State::Accepted;
+            out.push(vec![message::SUCCESS]);
+        } else {
+            self.reject(None, out);
+        }
+    }
+
+    /// Answers any offer: no. A banner, if given, reaches the user first.
+    pub fn reject(&mut self, banner: Option<&str>, out: &mut Vec<Vec<u8>>) {
+        if !matches!(self.state, State::Judgement(_)) {
+            return;
+        }
+        if let Some(text) = banner {
+            self.banner(text, out);
+        }
+        self.state = State::Request;
+        self.fail(out);
+    }
+
+    /// Shows the user a text; possible at any time before success (RFC 4252 section 5.4). Control
+    /// characters are taken out.
+    pub fn banner(&mut self, text: &str, out: &mut Vec<Vec<u8>>) {
+        if !matches!(self.state, State::Service | State::Accepted) {
+            out.push(message::banner(text));
+        }
+    }
+
+    /// Whether no further request will be read: time to say goodbye.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.failures >= self.limits.max_attempts || self.requests >= MAX_REQUESTS
+    }
+
+    fn on_service(
+        &mut self,
+        body: &[u8],
+        out: &mut Vec<Vec<u8>>,
+    ) -> Result<ServerAuthEvent, AuthError> {
+        let name = message::parse_service(body)?;
+        if name != message::USERAUTH {
+            return Err(AuthError::UnknownService(name));
+        }
+        self.state = State::Request;
+        out.push(message::service(message::SERVICE_ACCEPT));
+        Ok(ServerAuthEvent::Nothing)
+    }
+
+    fn on_request(
+        &mut self,
+        body: &[u8],
+        out: &mut Vec<Vec<u8>>,
+    ) -> Result<ServerAuthEvent, AuthError> {
+        if self.is_exhausted() {
+            return Err(AuthError::TooManyAttempts);
+        }
+        self.requests += 1;
+        let request = Request::parse(body)?;
+        if request.service != message::CONNECTION {
+            return Err(AuthError::UnknownService(request.service));
+        }
+        if *self.user.get_or_insert_with(|| request.user.clone()) != request.user {
+            return Err(AuthError::UserChanged);
+        }
+        match request.method {
+            Method::PublicKey(offered) => Ok(self.on_public_key(request.user, offered)),
+            // How clients ask which methods there are (RFC 4252 section 5.2).
+            Method::None if self.requests == 1 => {
+                out.push(message::failure());
+                Ok(ServerAuthEvent::Nothing)
+            }
+            Method::None | Method::Other => {
+                self.fail(out);
+                Ok(ServerAuthEvent::Nothing)
+            }
+        }
+    }
+
+    fn on_public_key(&mut self, user: String, offered: PublicKeyRequest) -> ServerAuthEvent {
+        match self.examine(&user, offered) {
+            Ok((offer, IsSigned(false))) => {
+                self.state = State::Judgement(Pending::Query {
+                    algorithm: offer.algorithm.clone(),
+                    blob: offer.blob.clone(),
+                });
+                ServerAuthEvent::Query(offer)
+            }
+            Ok((offer, IsSigned(true))) => {
+                self.state = State::Judgement(Pending::Attempt);
+                ServerAuthEvent::Attempt(offer)
+            }
+            Err(reason) => {
+                self.state = State::Judgement(Pending::Refused);
+                ServerAuthEvent::Refused { user, reason }
+            }
+        }
+    }
+
+    fn examine(
+        &self,
+        user: &str,
+        offered: PublicKeyRequest,
+    ) -> Result<(Offer, IsSigned), OfferError> {
+        let Some(scheme) = Scheme::from_name(&offered.algorithm) else {
+            return Err(OfferError::Algorithm(offered.algorithm));
+        };
+        let key = PresentedKey::decode(&offered.blob)?;
+        if !scheme.fits(&key) {
+            return Err(OfferError::Mismatch(offered.algorithm));
+        }
+        if offered
+            .host_key
+            .as_ref()
+            .is_some_and(|k| *k != self.host_key_blob)
+        {
+            return Err(OfferError::OtherHostKey);
+        }
+        if let Some(blob) = &offered.signature {
+            let signature = scheme
+                .read_signature(blob)
+                .ok_or(OfferError::MalformedSignature)?;
+            // Rebuilt from what was parsed: what is judged is what was signed.
+            let request = message::public_key_request(
+                user,
+                &offered.algorithm,
+                &offered.blob,
+                offered.host_key.as_deref(),
+                true,
+            );
+            let data = message::signed_data(&self.session_id, &request);
+            check_signature(key.key_data(), &data, &signature)?;
+            check_presence(&key, &signature)?;
+        }
+        let is_signed = IsSigned(offered.signature.is_some());
+        let offer = Offer {
+            user: user.to_owned(),
+            algorithm: offered.algorithm,
+            blob: offered.blob,
+            key,
+            host_bound: offered.host_key.is_some(),
+        };
+        Ok((offer, is_signed))
+    }
+
+    fn fail(&mut self, out: &mut Vec<Vec<u8>>) {
+        self.failures += 1;
+        out.push(message::failure());
+    }
+}
+
+struct IsSigned(bool);
+
+/// The flags that a security key signs (PROTOCOL.u2f): touched unless the CA waived it, verified if
+/// the CA wants it.
+fn check_presence(key: &PresentedKey, signature: &Signature) -> Result<(), OfferError> {
+    const USER_PRESENT: u8 = 0x01;
+    const USER_VERIFIED: u8 = 0x04;
+    if !matches!(
+        key.key_data(),
+        KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_)
+    ) {
+        return Ok(());
+    }
+    // The trailer is the flags and a counter of four bytes.
+    let flags = signature
+        .as_bytes()
+        .iter()
+        .rev()
+        .nth(4)
+        .copied()
+        .unwrap_or(0);
+    let cert = key.certificate();
+    let is_touch_waived = cert.is_some_and(|c| c.extensions().contains_key("no-touch-required"));
+    let is_verification_required =
+        cert.is_some_and(|c| c.critical_options().contains_key("verify-required"));
+    if flags & USER_PRESENT == 0 && !is_touch_waived {
+        return Err(OfferError::NoTouch);
+    }
+    if flags & USER_VERIFIED == 0 && is_verification_required {
+        return Err(OfferError::NotVerified);
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! The two halves of an exchange: public values, and the secret they lead to.
+//!
+//! X25519 (RFC 8731), the NIST curves (RFC 5656), ML-KEM-768 with X25519
+//! (draft-ietf-sshm-mlkem-hybrid-kex), and finite fields ([`group`](super::group)).
+
+use std::fmt;
+
+use aws_lc_rs::agreement::{
+    Algorithm, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, X25519, agree,
+};
+use aws_lc_rs::digest;
+use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
+use ssh_encoding::{Encode, Mpint};
+use zeroize::Zeroizing;
+
+use super::group::{Group, GroupKey};
+use crate::wire::algorithm::Kex;
+use crate::wire::error::{Error, Violation};
+
+const KEM_PUBLIC: usize = 1184;
+const KEM_CIPHERTEXT: usize = 1088;
+const X25519_PUBLIC: usize = 32;
+
+/// The library's failures that can only be its own.
+const FAILED: Error = Error::Crypto("key agreement");
+
+/// A public value that is not one.
+const BAD_PUBLIC: Error = Error::Violation(Violation::KeyExchange("bad public value"));
+
+/// The secret `K`, encoded as the exchange hash and the key derivation want it.
+pub(in crate::wire) struct SharedSecret(Zeroizing<Vec<u8>>);
+
+impl SharedSecret {
+    /// A secret that is a number.
+    pub(super) fn number(magnitude: &[u8]) -> Self {
+        let mpint = Zeroizing::new(Mpint::from_positive_bytes(magnitude));
+        Self::string(mpint.as_bytes())
+    }
+
+    /// A secret that is a string.
+    pub(super) fn string(bytes: &[u8]) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 513 bytes")]
+        let length = bytes.len() as u32;
+        let mut encoded = Zeroizing::new(Vec::with_capacity(4 + bytes.len()));
+        encoded.extend_from_slice(&length.to_be_bytes());
+        encoded.extend_from_slice(bytes);
+        Self(encoded)
+    }
+
+    pub(super) fn encoded(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret(..)")
+    }
+}
+
+/// The client's half, kept until the reply comes.
+pub(in crate::wire) enum ClientExchange {
+    Curve(PrivateKey),
+    Hybrid {
+        kem: Box<DecapsulationKey>,
+        curve: PrivateKey,
+    },
+    Group(GroupKey),
+}
+
+impl ClientExchange {
+    /// A fresh half and its public value, as it stands in the message.
+    pub(in crate::wire) fn start(kex: Kex) -> Result<(Self, Vec<u8>), Error> {
+        match kex.curve() {
+            Curve::Alone(algorithm) => {
+                let key = PrivateKey::generate(algorithm).map_err(|_failed| FAILED)?;
+                let public = public_of(&key)?;
+                Ok((Self::Curve(key), public))
+            }
+            Curve::WithKem => {
+                let kem = DecapsulationKey::generate(&ML_KEM_768).map_err(|_failed| FAILED)?;
+                let curve = PrivateKey::generate(&X25519).map_err(|_failed| FAILED)?;
+                let kem_public = kem
+                    .encapsulation_key()
+                    .and_then(|key| key.key_bytes())
+                    .map_err(|_failed| FAILED)?;
+                let mut public = kem_public.as_ref().to_vec();
+                public.extend_from_slice(&public_of(&curve)?);
+                let kem = Box::new(kem);
+                Ok((Self::Hybrid { kem, curve }, public))
+            }
+            Curve::None(group) => {
+                let key = GroupKey::generate(group)?;
+                let public = key.public();
+                Ok((Self::Group(key), public))
+            }
+        }
+    }
+
+    /// The secret, from the server's public value.
+    pub(in crate::wire) fn finish(self, server_public: &[u8]) -> Result<SharedSecret, Error> {
+        match self {
+            Self::Curve(key) => curve_secret(&key, server_public, number),
+            Self::Hybrid { kem, curve } => {
+                let (ciphertext, point) = server_public
+                    .split_at_checked(KEM_CIPHERTEXT)
+                    .filter(|(_, point)| point.len() == X25519_PUBLIC)
+                    .ok_or(BAD_PUBLIC)?;
+                let kem_secret = kem
+                    .decapsulate(Ciphertext::from(ciphertext))
+                    .map_err(|_failed| BAD_PUBLIC)?;
+                curve_secret(&curve, point, |secret| hybrid(kem_secret.as_ref(), secret))
+            }
+            Self::Group(key) => key.secret(server_public),
+        }
+    }
+}
+
+impl fmt::Debug for ClientExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientExchange(..)")
+    }
+}
+
+/// The server's half: the answer to the client's public value, and the secret.
+pub(in crate::wire) fn respond(
+    kex: Kex,
+    client_public: &[u8],
+) -> Result<(Vec<u8>, SharedSecret), Error> {
+    match kex.curve() {
+        Curve::Alone(algorithm) => {
+            let key = PrivateKey::generate(algorithm).map_err(|_failed| FAILED)?;
+            let secret = curve_secret(&key, client_public, number)?;
+            Ok((public_of(&key)?, secret))
+        }
+        Curve::WithKem => {
+            let (kem_public, point) = client_public
+                .split_at_checked(KEM_PUBLIC)
+                .filter(|(_, point)| point.len() == X25519_PUBLIC)
+                .ok_or(BAD_PUBLIC)?;
+            let kem =
+                EncapsulationKey::new(&ML_KEM_768, kem_public).map_err(|_rejected| BAD_PUBLIC)?;
+            let (ciphertext, kem_secret) = kem.encapsulate().map_err(|_failed| BAD_PUBLIC)?;
+            let curve = PrivateKey::generate(&X25519).map_err(|_failed| FAILED)?;
+            let secret = curve_secret(&curve, point, |secret| hybrid(kem_secret.as_ref(), secret))?;
+            let mut public = ciphertext.as_ref().to_vec();
+            public.extend_from_slice(&public_of(&curve)?);
+            Ok((public, secret))
+        }
+        Curve::None(group) => {
+            let key = GroupKey::generate(group)?;
+            let secret = key.secret(client_public)?;
+            Ok((key.public(), secret))
+        }
+    }
+}
+
+/// What a method is built on.
+enum Curve {
+    Alone(&'static Algorithm),
+    WithKem,
+    None(Group),
+}
+
+impl Kex {
+    const fn curve(self) -> Curve {
+        match self {
+            Self::MlKem768X25519Sha256 => Curve::WithKem,
+            Self::Curve25519Sha256 | Self::Curve25519Sha256Libssh => Curve::Alone(&X25519),
+            Self::EcdhSha2Nistp256 => Curve::Alone(&ECDH_P256),
+            Self::EcdhSha2Nistp384 => Curve::Alone(&ECDH_P384),
+            Self::EcdhSha2Nistp521 => Curve::Alone(&ECDH_P521),
+            Self::DiffieHellmanGroup16Sha512 => Curve::None(Group::Modp4096),
+            Self::DiffieHellmanGroup14Sha256 | Self::DiffieHellmanGroup14Sha1 => {
+                Curve::None(Group::Modp2048)
+            }
+        }
+    }
+}
+
+fn public_of(key: &PrivateKey) -> Result<Vec<u8>, Error> {
+    let public = key.compute_public_key().map_err(|_failed| FAILED)?;
+    Ok(public.as_ref().to_vec())
+}
+
+/// Agrees on a curve. The library refuses points that are not on it, and for X25519 the ones that
+/// lead to nothing but zeros (RFC 8731 section 3).
+fn curve_secret(
+    key: &PrivateKey,
+    peer: &[u8],
+    encode: impl FnOnce(&[u8]) -> SharedSecret,
+) -> Result<SharedSecret, Error> {
+    // Compressed points are legal for the library, not for RFC 5656 as everybody speaks it.
+    let compressed = key.algorithm() != &X25519 && peer.first() != Some(&4);
+    if compressed {
+        return Err(BAD_PUBLIC);
+    }
+    let peer = UnparsedPublicKey::new(key.algorithm(), peer);
+    agree(key, peer, BAD_PUBLIC, |secret| Ok(encode(secret)))
+}
+
+fn number(secret: &[u8]) -> SharedSecret {
+    SharedSecret::number(secret)
+}
+
+/// `SHA-256(ML-KEM secret || X25519 secret)`, as a string.
+fn hybrid(kem_secret: &[u8], curve_secret: &[u8]) -> SharedSecret {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(kem_secret);
+    context.update(curve_secret);
+    SharedSecret::string(context.finish().as_ref())
+}
+
+/// Encodes a public value into a message: a string, or for finite fields an mpint, which is kept
+/// in a form where the two are the same.
+pub(in crate::wire) fn encode_public(public: &[u8], message: &mut Vec<u8>) -> Result<(), Error> {
+    public
+        .encode(message)
+        .map_err(|_too_long| Error::Crypto("public value"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_agree() {
+        for kex in Kex::ALL.iter().chain(Kex::LEGACY) {
+            let (client, client_public) = ClientExchange::start(*kex).expect("starts");
+            let (server_public, server_secret) = respond(*kex, &client_public).expect("responds");
+            let client_secret = client.finish(&server_public).expect("finishes");
+            assert_eq!(client_secret.encoded(), server_secret.encoded(), "{kex}");
+            assert!(client_secret.encoded().len() > 32);
+        }
+    }
+
+    #[test]
+    fn values_that_lead_nowhere_are_refused() {
+        for kex in Kex::ALL.iter().chain(Kex::LEGACY) {
+            let (_, good) = ClientExchange::start(*kex).expect("starts");
+            let zeros = vec![0; good.len()];
+            for bad in [
+                &zeros[..],
+                &[],
+                &[0],
+                &[1],
+                &good[1..],
+                &good[..good.len() - 1],
+            ] {
+                // A number cut at the end is another number, which is as good as any.
+                if matches!(kex.curve(), Curve::None(_)) && bad.len() > 1 && bad != zeros {
+                    continue;
+                }
+                let refused = respond(*kex, bad);
+                assert!(
+                    matches!(refused, Err(Error::Violation(Violation::KeyExchange(_)))),
+                    "{kex} accepts {} bytes",
+                    bad.len()
+                );
+                let (client, _) = ClientExchange::start(*kex).expect("starts");
+                assert!(client.finish(bad).is_err(), "{kex}");
+            }
+        }
+    }
+
+    #[test]
+    fn hybrid_with_zero_x25519_is_refused() {
+        let (_, mut public) = ClientExchange::start(Kex::MlKem768X25519Sha256).expect("starts");
+        public[KEM_PUBLIC..].fill(0);
+        assert!(respond(Kex::MlKem768X25519Sha256, &public).is_err());
+    }
+}

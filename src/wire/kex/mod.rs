@@ -1,0 +1,7 @@
+//! Key exchange: the proposal and what comes of it ([`init`]), the shared secret ([`exchange`],
+//! [`group`]), and the keys ([`mod@derive`]).
+
+pub(super) mod derive;
+pub(super) mod exchange;
+mod group;
+pub(super) mod init;

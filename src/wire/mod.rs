@@ -1,0 +1,54 @@
+//! `wire`: the SSH transport layer as a state machine, both roles.
+//!
+//! Bytes in, bytes and events out: no sockets, no tasks, no clock. A driver reads from its stream
+//! into a buffer, calls [`Transport::receive`] until it answers [`Event::NeedInput`], and writes
+//! what [`Transport::output`] holds. Everything received is taken for hostile: sizes are bounded,
+//! order is checked, and whatever does not fit ends the connection with an [`Error`] that says who
+//! is to blame.
+//!
+//! What is spoken: RFC 4253 (transport), 4344 (rekeying), 4344 and 5647 (AES-CTR and AES-GCM as
+//! OpenSSH frames it), 5656 and 8731 (elliptic curves), 8268 (Diffie-Hellman with SHA-2), 8308
+//! (extension negotiation), 8332 (RSA with SHA-2), the hybrid `mlkem768x25519-sha256`, and of
+//! OpenSSH's PROTOCOL: strict key exchange, `chacha20-poly1305@openssh.com`, encrypt-then-MAC,
+//! `ping@openssh.com`, `zlib@openssh.com`, certificates as host keys.
+//!
+//! What is spoken only with a host whose configuration names it ([`Legacy`]): SHA-1, CBC, and
+//! `ssh-rsa` signatures. What is not at all: `ssh-dss`, 3DES and everything else with blocks of 64
+//! bits, groups of 1024 bits and those that a server makes up. The hybrid
+//! `sntrup761x25519-sha512` is left out because no well-kept crate offers it; peers that prefer it
+//! fall back to `curve25519-sha256`.
+//!
+//! This room knows packets, not policy: whether a host key is the right one is decided by the
+//! driver ([`Event::HostKey`]).
+
+pub mod algorithm;
+pub mod auth;
+pub mod error;
+pub mod hostkey;
+pub mod legacy;
+pub mod message;
+pub mod signature;
+pub mod transport;
+
+mod cipher;
+mod compression;
+mod ident;
+mod kex;
+mod packet;
+
+pub use algorithm::{Algorithms, Cipher, Compression, Kex, Mac};
+pub use error::{DisconnectReason, Error, Lacking, Mismatch, Misuse, Violation};
+pub use hostkey::HostKey;
+pub use legacy::Legacy;
+pub use packet::MAX_PACKET;
+pub use transport::{
+    ClientConfig, Directional, Event, Negotiated, PeerExtensions, RekeyLimits, ServerConfig,
+    SessionBinding, Transport,
+};
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod interop_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,465 @@
+//! Key exchange as the transport lives it: whose turn it is, and what follows from each message.
+//!
+//! ```text
+//! Idle ── our KEXINIT ──▶ Proposed ── peer's KEXINIT ──▶ AwaitInit (server) / AwaitReply (client)
+//!   ▲                                                       │
+//!   │                          AwaitDecision ◀── first reply ┤ (client; until the driver accepts)
+//!   └── peer's NEWKEYS ── AwaitNewKeys ◀── our NEWKEYS ──────┘
+//! ```
+
+use std::mem;
+
+use ssh_encoding::{Decode, Reader};
+
+use super::unexpected;
+use super::{Directional, Event, Negotiated, Phase, Role, SessionBinding, Transport, extension};
+use crate::wire::cipher::{Opener, Sealer};
+use crate::wire::compression::Stage;
+use crate::wire::error::{Error, Misuse, Violation};
+use crate::wire::hostkey::{HostKey, HostKeyAlgorithm};
+use crate::wire::kex::derive::{KeyDerivation, Transcript, Way};
+use crate::wire::kex::exchange::{ClientExchange, SharedSecret, encode_public, respond};
+use crate::wire::kex::init::{
+    EXT_INFO_CLIENT, Proposal, STRICT_CLIENT, STRICT_SERVER, negotiate, propose,
+};
+use crate::wire::message;
+
+/// Where a key exchange stands.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    /// None under way.
+    Idle,
+    /// Our proposal is out; this is its payload.
+    Proposed { ours: Vec<u8> },
+    /// Server: agreed, the client's public value is to come.
+    AwaitInit(Agreed),
+    /// Client: agreed, our public value is out.
+    AwaitReply {
+        agreed: Agreed,
+        half: ClientExchange,
+        public: Vec<u8>,
+    },
+    /// Client: all is there, and the driver decides about the host key.
+    AwaitDecision(NewKeys),
+    /// We use the new keys already; the peer does from its NEWKEYS on.
+    AwaitNewKeys {
+        opener: Opener,
+        negotiated: Negotiated,
+    },
+}
+
+/// Both proposals and their outcome.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    client_init: Vec<u8>,
+    server_init: Vec<u8>,
+    negotiated: Negotiated,
+    /// The peer's next key exchange message was a wrong guess.
+    skip_guess: bool,
+}
+
+/// Keys that are ready for use.
+#[derive(Debug)]
+pub(super) struct NewKeys {
+    sealer: Sealer,
+    opener: Opener,
+    negotiated: Negotiated,
+}
+
+impl Exchange {
+    /// Between our proposal and our NEWKEYS: the layers above must wait.
+    pub(super) const fn holds_back(&self) -> bool {
+        !matches!(self, Self::Idle | Self::AwaitNewKeys { .. })
+    }
+
+    /// Between the peer's proposal and its NEWKEYS: the peer's layers above must wait.
+    pub(super) const fn peer_is_in(&self) -> bool {
+        !matches!(self, Self::Idle | Self::Proposed { .. })
+    }
+
+    pub(super) const fn awaits_decision(&self) -> bool {
+        matches!(self, Self::AwaitDecision(_))
+    }
+
+    /// Whether this message is the wrong guess that is to be ignored.
+    pub(super) fn skips(&mut self, number: u8) -> bool {
+        let (Self::AwaitInit(agreed) | Self::AwaitReply { agreed, .. }) = self else {
+            return false;
+        };
+        // Only messages of a key exchange method can be guesses.
+        (30..50).contains(&number) && mem::take(&mut agreed.skip_guess)
+    }
+}
+
+impl Transport {
+    /// Sends our proposal.
+    pub(super) fn propose(&mut self) -> Result<(), Error> {
+        let ours = match &self.role {
+            Role::Server(config) => {
+                let names = offered_host_keys(&config.host_keys);
+                propose(&config.algorithms, &[STRICT_SERVER], &names)?
+            }
+            Role::Client(config) => {
+                let names: Vec<&str> = config
+                    .host_key_algorithms
+                    .iter()
+                    .filter_map(|name| HostKeyAlgorithm::from_name(name))
+                    .map(HostKeyAlgorithm::name)
+                    .collect();
+                propose(
+                    &config.algorithms,
+                    &[EXT_INFO_CLIENT, STRICT_CLIENT],
+                    &names,
+                )?
+            }
+        };
+        self.writer.write(&ours, &[])?;
+        self.exchange = Exchange::Proposed { ours };
+        Ok(())
+    }
+
+    pub(super) fn on_proposal(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+        if matches!(self.exchange, Exchange::Idle) {
+            self.propose()?;
+        }
+        let Exchange::Proposed { ours } = mem::replace(&mut self.exchange, Exchange::Idle) else {
+            return Err(unexpected(message::KEXINIT, "during a key exchange"));
+        };
+        let proposal = Proposal::parse(&ours)?;
+        let peer = Proposal::parse(payload)?;
+        if !self.is_established() {
+            self.on_first_proposal(&peer)?;
+        }
+        let theirs = payload.to_vec();
+        let skip_guess = peer.wrong_guess(&proposal);
+        if self.role.is_server() {
+            self.exchange = Exchange::AwaitInit(Agreed {
+                negotiated: negotiate(&peer, &proposal, true)?,
+                client_init: theirs,
+                server_init: ours,
+                skip_guess,
+            });
+            return Ok(None);
+        }
+        let agreed = Agreed {
+            negotiated: negotiate(&proposal, &peer, false)?,
+            client_init: ours,
+            server_init: theirs,
+            skip_guess,
+        };
+        let (half, public) = ClientExchange::start(agreed.negotiated.kex)?;
+        let mut init = vec![message::KEX_INIT];
+        encode_public(&public, &mut init)?;
+        self.writer.write(&init, &[])?;
+        self.exchange = Exchange::AwaitReply {
+            agreed,
+            half,
+            public,
+        };
+        Ok(None)
+    }
+
+    /// Takes note of what only the first proposal can say.
+    fn on_first_proposal(&mut self, peer: &Proposal) -> Result<(), Error> {
+        let marker = if self.role.is_server() {
+            STRICT_CLIENT
+        } else {
+            STRICT_SERVER
+        };
+        self.strict = peer.has(marker);
+        self.peer_wants_extensions = self.role.is_server() && peer.has(EXT_INFO_CLIENT);
+        // Anything before it could have been slipped in, to make sequence numbers fit what is cut
+        // out later (CVE-2023-48795).
+        if self.strict && self.reader.sequence() != 1 {
+            return Err(unexpected(message::KEXINIT, "after other messages"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_kex_init(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+        let Exchange::AwaitInit(agreed) = mem::replace(&mut self.exchange, Exchange::Idle) else {
+            return Err(unexpected(message::KEX_INIT, "outside its key exchange"));
+        };
+        let Role::Server(config) = &self.role else {
+            return Err(unexpected(message::KEX_INIT, "from a server"));
+        };
+        let config = config.clone();
+        let [client_public] = strings(message::KEX_INIT, payload)?;
+        let (server_public, secret) = respond(agreed.negotiated.kex, &client_public)?;
+        let (host_key, algorithm) = config
+            .host_keys
+            .iter()
+            .flat_map(|key| key.algorithms().map(move |algorithm| (key, algorithm)))
+            .find(|(_, algorithm)| algorithm.name() == agreed.negotiated.host_key)
+            .ok_or(Misuse::HostKey("not offered"))?;
+        let transcript = self.transcript(&agreed, host_key.blob(), &client_public, &server_public);
+        let hash = transcript.hash(agreed.negotiated.kex, &secret)?;
+        let signature = host_key.sign(algorithm.signature, hash.as_ref())?;
+
+        let mut reply = vec![message::KEX_REPLY];
+        for part in [host_key.blob(), &server_public, &signature] {
+            encode_public(part, &mut reply)?;
+        }
+        self.writer.write(&reply, &[])?;
+        self.host_key
+            .get_or_insert_with(|| host_key.blob().to_vec());
+        let keys = self.new_keys(agreed.negotiated, &secret, hash.as_ref())?;
+        self.use_new_keys(keys)?;
+        Ok(None)
+    }
+
+    pub(super) fn on_kex_reply(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+        let Exchange::AwaitReply {
+            agreed,
+            half,
+            public,
+        } = mem::replace(&mut self.exchange, Exchange::Idle)
+        else {
+            return Err(unexpected(message::KEX_REPLY, "outside its key exchange"));
+        };
+        let [host_key, server_public, signature] = strings(message::KEX_REPLY, payload)?;
+        let algorithm = HostKeyAlgorithm::from_name(&agreed.negotiated.host_key)
+            .ok_or(Misuse::State("host key algorithm"))?;
+        let key = algorithm.signing_key(&host_key)?;
+        let secret = half.finish(&server_public)?;
+        let transcript = self.transcript(&agreed, &host_key, &public, &server_public);
+        let hash = transcript.hash(agreed.negotiated.kex, &secret)?;
+        algorithm
+            .signature
+            .verify(&key, hash.as_ref(), &signature)
+            .map_err(|_bad| Violation::HostKey("signature over the key exchange incorrect"))?;
+
+        let first = self.host_key.is_none();
+        if !first && self.host_key.as_deref() != Some(&host_key) {
+            return Err(Violation::HostKey("changed during the connection").into());
+        }
+        let keys = self.new_keys(agreed.negotiated, &secret, hash.as_ref())?;
+        if !first {
+            self.use_new_keys(keys)?;
+            return Ok(None);
+        }
+        self.host_key = Some(host_key.clone());
+        self.binding = Some(SessionBinding {
+            host_key: host_key.clone(),
+            session_id: hash.as_ref().to_vec(),
+            signature,
+        });
+        self.exchange = Exchange::AwaitDecision(keys);
+        Ok(Some(Event::HostKey {
+            algorithm: algorithm.name().to_owned(),
+            blob: host_key,
+        }))
+    }
+
+    /// Client role: the answer to [`Event::HostKey`]; the key exchange goes on. To refuse, call
+    /// [`disconnect`](Self::disconnect) instead.
+    ///
+    /// # Errors
+    /// When no host key waits for an answer.
+    pub fn accept_host_key(&mut self) -> Result<(), Error> {
+        match mem::replace(&mut self.exchange, Exchange::Idle) {
+            Exchange::AwaitDecision(keys) => self.use_new_keys(keys),
+            other => {
+                self.exchange = other;
+                Err(Misuse::State("no host key waits").into())
+            }
+        }
+    }
+
+    fn transcript<'a>(
+        &'a self,
+        agreed: &'a Agreed,
+        host_key: &'a [u8],
+        client_public: &'a [u8],
+        server_public: &'a [u8],
+    ) -> Transcript<'a> {
+        let ours = self.role.ident();
+        let theirs = self.peer_ident.as_deref().unwrap_or_default();
+        let (client_ident, server_ident) = if self.role.is_server() {
+            (theirs, ours)
+        } else {
+            (ours, theirs)
+        };
+        Transcript {
+            client_ident,
+            server_ident,
+            client_init: &agreed.client_init,
+            server_init: &agreed.server_init,
+            host_key,
+            client_public,
+            server_public,
+        }
+    }
+
+    /// Derives both directions' keys. The first hash is the session's for good.
+    fn new_keys(
+        &mut self,
+        negotiated: Negotiated,
+        secret: &SharedSecret,
+        hash: &[u8],
+    ) -> Result<NewKeys, Error> {
+        let (ours, theirs) = self.ways();
+        let session_id = self.session_id.get_or_insert_with(|| hash.to_vec());
+        let derivation = KeyDerivation {
+            kex: negotiated.kex,
+            secret,
+            hash,
+            session_id,
+        };
+        let (cipher, mac) = (negotiated.cipher, negotiated.mac);
+        Ok(NewKeys {
+            sealer: derivation.sealer(ours, cipher.of(ours), mac.of(ours))?,
+            opener: derivation.opener(theirs, cipher.of(theirs), mac.of(theirs))?,
+            negotiated,
+        })
+    }
+
+    /// The directions of what we send and of what we receive.
+    fn ways(&self) -> (Way, Way) {
+        if self.role.is_server() {
+            (Way::ServerToClient, Way::ClientToServer)
+        } else {
+            (Way::ClientToServer, Way::ServerToClient)
+        }
+    }
+
+    /// Sends NEWKEYS and everything from there on under the new keys.
+    fn use_new_keys(&mut self, keys: NewKeys) -> Result<(), Error> {
+        self.writer.write(&[message::NEWKEYS], &[])?;
+        let compression = keys.negotiated.compression.of(self.ways().0);
+        let compression = Stage::new(compression, self.authenticated);
+        self.writer
+            .change_keys(keys.sealer, compression, self.strict);
+        self.exchange = Exchange::AwaitNewKeys {
+            opener: keys.opener,
+            negotiated: keys.negotiated,
+        };
+        if mem::take(&mut self.peer_wants_extensions) {
+            self.writer.write(&extension::announce()?, &[])?;
+        }
+        self.release_held()
+    }
+
+    pub(super) fn on_new_keys(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+        let Exchange::AwaitNewKeys { opener, negotiated } =
+            mem::replace(&mut self.exchange, Exchange::Idle)
+        else {
+            return Err(unexpected(message::NEWKEYS, "outside its key exchange"));
+        };
+        if payload.len() != 1 {
+            return Err(Violation::Malformed {
+                message: message::NEWKEYS,
+                what: "not empty",
+            }
+            .into());
+        }
+        let compression = negotiated.compression.of(self.ways().1);
+        let compression = Stage::new(compression, self.authenticated);
+        self.reader.change_keys(opener, compression, self.strict);
+        self.negotiated = Some(negotiated);
+        self.keyed_at = None;
+        if self.is_established() {
+            return Ok(None);
+        }
+        self.phase = Phase::Established;
+        Ok(Some(Event::Established))
+    }
+}
+
+impl<T: Copy> Directional<T> {
+    const fn of(&self, way: Way) -> T {
+        match way {
+            Way::ClientToServer => self.client_to_server,
+            Way::ServerToClient => self.server_to_client,
+        }
+    }
+}
+
+/// Names of what the host keys can be offered as, each once.
+fn offered_host_keys(keys: &[HostKey]) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for name in keys
+        .iter()
+        .flat_map(HostKey::algorithms)
+        .map(HostKeyAlgorithm::name)
+    {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Reads a message that is so many strings and nothing else.
+fn strings<const N: usize>(number: u8, payload: &[u8]) -> Result<[Vec<u8>; N], Error> {
+    let malformed = |_error| Violation::Malformed {
+        message: number,
+        what: "not what its key exchange says",
+    };
+    let mut reader = payload.get(1..).unwrap_or_default();
+    let mut parts = std::array::from_fn(|_| Vec::new());
+    for part in &mut parts {
+        *part = Vec::decode(&mut reader).map_err(malformed)?;
+    }
+    reader
+        .finish(parts)
+        .map_err(|error| malformed(error).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+    use ssh_key::PrivateKey;
+    use ssh_key::private::Ed25519Keypair;
+
+    use super::*;
+    use crate::wire::transport::{ClientConfig, ServerConfig};
+
+    fn server_config(seed: u8) -> Arc<ServerConfig> {
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]));
+        let key = HostKey::new(key, None).expect("usable");
+        Arc::new(ServerConfig::new(vec![key]))
+    }
+
+    /// Carries bytes both ways until there are none.
+    fn settle(client: &mut Transport, server: &mut Transport) -> Result<(), Error> {
+        let (mut up, mut down) = (BytesMut::new(), BytesMut::new());
+        while !client.output().is_empty() || !server.output().is_empty() {
+            up.unsplit(client.output().split());
+            while !matches!(server.receive(&mut up)?, Event::NeedInput) {}
+            down.unsplit(server.output().split());
+            loop {
+                match client.receive(&mut down)? {
+                    Event::NeedInput => break,
+                    Event::HostKey { .. } => client.accept_host_key()?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn another_host_key_in_a_later_exchange_is_refused() {
+        for (seed, same) in [(1, true), (2, false)] {
+            let mut client = Transport::client(Arc::new(ClientConfig::default()));
+            let mut server = Transport::server(server_config(1));
+            settle(&mut client, &mut server).expect("handshake");
+            server.role = Role::Server(server_config(seed));
+            client.start_rekey().expect("starts");
+            let outcome = settle(&mut client, &mut server);
+            assert_eq!(outcome.is_ok(), same);
+            let refused = matches!(outcome, Err(Error::Violation(Violation::HostKey(_))));
+            assert_eq!(refused, !same);
+        }
+    }
+
+    #[test]
+    fn a_kind_of_key_is_offered_once() {
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]));
+        let plain = HostKey::new(key, None).expect("usable");
+        assert_eq!(offered_host_keys(&[plain.clone(), plain]), ["ssh-ed25519"]);
+    }
+}

@@ -1,0 +1,229 @@
+//! Tables that are printed from the code into the documentation.
+//!
+//! `RPROXY_TEST_BLESS=1` writes them anew instead of comparing.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use rproxy::config::keys::{Fallback, Form, Key, ROOT};
+use rproxy::sys::fs::{PUBLIC_FILE, Replace, write_whole};
+
+/// Compares what stands in a document between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+fn assert_printed(document: &str, name: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (
+        format!("<!-- begin {name} -->\n"),
+        format!("<!-- end {name} -->"),
+    );
+    let (before, rest) = text.split_once(&begin).expect("the beginning of the part");
+    let (shown, after) = rest.split_once(&end).expect("the end of the part");
+    if std::env::var_os("RPROXY_TEST_BLESS").is_some() {
+        let text = format!("{before}{begin}{expected}{end}{after}");
+        write(&path, text.as_bytes());
+        return;
+    }
+    assert_eq!(
+        shown, expected,
+        "{document} is not what the code says: run this test with RPROXY_TEST_BLESS=1"
+    );
+}
+
+#[test]
+fn every_key_is_documented() {
+    assert_printed("docs/configuration.md", "keys", &sections());
+}
+
+#[test]
+fn every_audit_event_is_documented() {
+    assert_printed("docs/audit-events.md", "events", &rproxy::audit::table());
+}
+
+#[test]
+fn everything_that_crosses_is_documented() {
+    assert_printed(
+        "docs/channels.md",
+        "channels",
+        &rproxy::relay::table::markdown(),
+    );
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    write_whole(path, bytes, PUBLIC_FILE, Replace::Allow).unwrap();
+}
+
+/// The shells whose completions are in the tree, and the names under which they look for them.
+const SHELLS: &[(&str, &str)] = &[
+    ("bash", "rproxy.bash"),
+    ("zsh", "_rproxy"),
+    ("fish", "rproxy.fish"),
+    ("powershell", "rproxy.ps1"),
+];
+
+#[test]
+fn manual_pages_and_completions_are_those_of_the_command_line() {
+    let made = tempfile::tempdir().unwrap();
+    let rproxy = |args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_rproxy"))
+            // Neither asks for a configuration, so a missing one is no hindrance.
+            .env("RPROXY_CONFIG", "/nonexistent")
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        output.stdout
+    };
+    let man = made.path().join("man");
+    std::fs::create_dir(&man).unwrap();
+    rproxy(&["man", "--out-dir", man.to_str().unwrap()]);
+    assert_eq!(
+        rproxy(&["man"]),
+        std::fs::read(man.join("rproxy.1")).unwrap()
+    );
+    let completions = made.path().join("completions");
+    std::fs::create_dir(&completions).unwrap();
+    for (shell, name) in SHELLS {
+        write(&completions.join(name), &rproxy(&["completions", shell]));
+    }
+    for kind in ["man", "completions"] {
+        assert_same_files(kind, &made.path().join(kind));
+    }
+}
+
+/// Compares a directory of the tree with what was made just now.
+fn assert_same_files(kind: &str, made: &Path) {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join(kind);
+    let files = |dir: &Path| -> std::collections::BTreeMap<_, _> {
+        let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+        entries
+            .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+            .collect()
+    };
+    let made = files(made);
+    if std::env::var_os("RPROXY_TEST_BLESS").is_some() {
+        if kept.exists() {
+            std::fs::remove_dir_all(&kept).unwrap();
+        }
+        std::fs::create_dir(&kept).unwrap();
+        for (name, text) in made {
+            write(&kept.join(name), &text);
+        }
+        return;
+    }
+    let kept = files(&kept);
+    assert!(made.keys().eq(kept.keys()), "{kind}: {:?}", made.keys());
+    for (name, text) in made {
+        assert!(
+            kept.get(&name) == Some(&text),
+            "{kind}/{name:?} is not what the code says: run this test with RPROXY_TEST_BLESS=1"
+        );
+    }
+}
+
+/// Passed over where there is no systemd.
+#[test]
+fn systemd_understands_its_unit() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/rproxy.service");
+    let text = std::fs::read_to_string(unit).unwrap();
+    assert!(text.contains("ExecStart=/usr/local/bin/rproxy serve\n"));
+    let installed = text.replace("/usr/local/bin/rproxy", env!("CARGO_BIN_EXE_rproxy"));
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("rproxy.service");
+    write(&copy, installed.as_bytes());
+    let verified = std::process::Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&copy)
+        .output();
+    let Ok(output) = verified else {
+        return;
+    };
+    // Of other units it says what it likes.
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("rproxy"))
+        .collect();
+    assert!(ours.is_empty(), "{said}");
+}
+
+/// The keys of the top level, then those of each section, as tables.
+fn sections() -> String {
+    let (plain, sections): (Vec<&Key>, Vec<&Key>) =
+        ROOT.iter().partition(|key| key.form.keys().is_empty());
+    let mut text = table("", plain);
+    let mut shown = Vec::new();
+    for section in sections {
+        text.push_str(&section_tables("", section, &mut shown));
+    }
+    text
+}
+
+/// The table of a section, and of those below; keys that were shown before are not shown again.
+fn section_tables(above: &str, section: &Key, shown: &mut Vec<Vec<&'static str>>) -> String {
+    let keys: Vec<&Key> = section.form.keys().iter().collect();
+    let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+    if names.is_empty() || shown.contains(&names) {
+        return String::new();
+    }
+    shown.push(names);
+    let name = format!("{above}{}", section.name);
+    let (heading, prefix) = match section.form {
+        Form::Sections(_) => (format!("`{name}`: a list"), format!("{name}[].")),
+        _ => (format!("`{name}`"), format!("{name}.")),
+    };
+    let mut text = format!(
+        "\n### {heading}\n\n{}\n\n{}",
+        section.doc,
+        table(&prefix, keys.iter().copied())
+    );
+    // A section in a section stands in its table.
+    for key in keys {
+        if let Form::Sections(_) = key.form {
+            text.push_str(&section_tables(&prefix, key, shown));
+        }
+    }
+    text
+}
+
+fn table<'k>(prefix: &str, keys: impl IntoIterator<Item = &'k Key>) -> String {
+    let head = "| key | value | default | meaning |\n|---|---|---|---|\n";
+    head.to_owned() + &rows(prefix, keys)
+}
+
+fn has_table(keys: &[Key]) -> bool {
+    let names = |keys: &[Key]| keys.iter().map(|key| key.name).collect::<Vec<_>>();
+    ROOT.iter()
+        .any(|root| names(root.form.keys()) == names(keys))
+}
+
+fn rows<'k>(prefix: &str, keys: impl IntoIterator<Item = &'k Key>) -> String {
+    let mut text = String::new();
+    for key in keys {
+        let default = match key.default {
+            Fallback::Nothing => "none".to_owned(),
+            Fallback::Required => "must be given".to_owned(),
+            Fallback::Derived(from) => from.to_owned(),
+            Fallback::Value(value) => format!("`{value}`"),
+            Fallback::Values(values) => format!("`[{}]`", values.join(", ")),
+        };
+        let value = match key.form {
+            Form::Section(_) => "a section".to_owned(),
+            form => form.expected(),
+        };
+        let cells = [value, default, key.doc.to_owned()].map(|cell| cell.replace('|', "\\|"));
+        let _infallible = writeln!(text, "| `{prefix}{}` | {} |", key.name, cells.join(" | "));
+        // A section in a section has its keys below it, unless they have a table of their own.
+        if let Form::Section(keys) = key.form
+            && !has_table(keys)
+        {
+            text.push_str(&rows(&format!("{prefix}{}.", key.name), keys));
+        }
+    }
+    text
+}

@@ -1,0 +1,22 @@
+//! `proxy_checks_host_keys: no`: plain host keys are admitted, loudly.
+
+use crate::support::{HostKey, World};
+
+#[test]
+fn plain_host_keys_are_admitted_with_a_warning() {
+    let world = World::with()
+        .node("db1", HostKey::Plain)
+        .auth_setting("proxy_checks_host_keys: no")
+        .start();
+    let log = world.proxy_log();
+    assert!(log.contains("proxy_checks_host_keys"), "{log}");
+    let outcome = world.run("db1", "echo hello").success();
+    assert_eq!(outcome.text(), "hello\n");
+    let audit = world.audit();
+    assert!(
+        audit.iter().any(
+            |event| event["event"] == "session.start" && event.to_string().contains("insecure")
+        ),
+        "{audit:#?}"
+    );
+}

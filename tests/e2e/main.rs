@@ -1,0 +1,83 @@
+//! End to end: plain `ssh`, `rproxy`, stock `sshd`, all real, on loopback.
+//!
+//! One binary, because linking is slow; one module per behaviour. Each test has a world of its own
+//! (`support::World`), so they run in parallel, as root and as an ordinary user alike.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests' own files need no particular mode"
+)]
+
+#[cfg(test)]
+mod bulk;
+#[cfg(test)]
+mod bypass;
+#[cfg(test)]
+mod ca_keys;
+#[cfg(test)]
+mod client_block;
+#[cfg(test)]
+mod ending;
+#[cfg(test)]
+mod exec;
+#[cfg(test)]
+mod forwards;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod insecure;
+#[cfg(test)]
+mod interop_clients;
+#[cfg(test)]
+mod interop_russh;
+#[cfg(test)]
+mod interop_servers;
+#[cfg(test)]
+mod jump;
+#[cfg(test)]
+mod legacy;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod multiplex;
+#[cfg(test)]
+mod nested;
+#[cfg(test)]
+mod nothing_lost;
+#[cfg(test)]
+mod parity;
+#[cfg(test)]
+mod permit;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod pty;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
+mod recording;
+#[cfg(test)]
+mod refusal;
+#[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod rotation;
+#[cfg(test)]
+mod sftp;
+#[cfg(test)]
+mod stalls;
+#[cfg(test)]
+mod strict_mode;
+#[cfg(test)]
+mod supervised;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod target;
+#[cfg(test)]
+mod threats;
+#[cfg(test)]
+mod tools;
+#[cfg(test)]
+mod web;

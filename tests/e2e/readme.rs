@@ -1,0 +1,282 @@
+//! The README is true: its commands run in the order in which they stand, its configuration is
+//! accepted, its tests exist.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::agent::Agent;
+use crate::support::children::Children;
+use crate::support::proxy::Proxy;
+use crate::support::sshd::Sshd;
+use crate::support::terminal::Terminal;
+use crate::support::world::login;
+use crate::support::{keys, programs};
+
+/// Commands that other things run: `tests/run.sh` the demo, everybody `tests/run.sh` and cargo.
+const RUN_ELSEWHERE: &[&str] = &["contrib/demo.sh", "tests/run.sh", "cargo build --release"];
+
+/// A fenced block, with the word after the fence.
+struct Block {
+    kind: String,
+    text: String,
+}
+
+#[test]
+fn the_first_screen_has_both_commands() {
+    let first: Vec<_> = readme().lines().take(40).map(str::to_owned).collect();
+    for command in ["$ contrib/demo.sh", "$ tests/run.sh"] {
+        assert!(first.iter().any(|line| line == command), "{command}");
+    }
+    let run = std::fs::read_to_string(root().join("tests/run.sh")).expect("it is there");
+    assert!(run.contains("contrib/demo.sh --once"));
+}
+
+#[test]
+fn every_configuration_is_accepted() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut count = 0;
+    for block in blocks().iter().filter(|block| block.kind == "yaml") {
+        let file = dir.path().join("rproxy.yaml");
+        std::fs::write(&file, &block.text).expect("a writable directory");
+        keys::tool(crate::support::proxy::rproxy(&file).args(["serve", "--check"]));
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn every_named_test_exists() {
+    let readme = readme();
+    let names = readme.split('`').filter(|word| {
+        word.contains("::")
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || ":_".contains(c))
+    });
+    let mut count = 0;
+    for name in names {
+        let mut path: Vec<_> = name.split("::").collect();
+        let function = path.pop().unwrap_or_default();
+        let file = root()
+            .join("tests/e2e")
+            .join(path.join("/"))
+            .with_extension("rs");
+        let text = std::fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("{name}: {}: {error}", file.display()));
+        assert!(text.contains(&format!("fn {function}()")), "{name}");
+        count += 1;
+    }
+    assert!(count > 10, "the table of guarantees has been found");
+}
+
+/// Every command of the README, on one machine: only addresses, the port and names that a reader
+/// would fill in are replaced.
+#[test]
+fn the_quick_start_works() {
+    let place = Place::new();
+    let mut proxy = None;
+    let mut host = None;
+    let mut agent = None;
+    let mut shown = String::new();
+    for block in blocks() {
+        match block.kind.as_str() {
+            "yaml" if !place.config().exists() => {
+                std::fs::write(place.config(), place.on_this_machine(&block.text))
+                    .expect("a writable directory");
+            }
+            "sshd_config" => {
+                for word in block.text.split_whitespace() {
+                    if let Some(name) = word.strip_prefix("/etc/ssh/") {
+                        assert!(place.dir().join(name).is_file(), "{name} was not made");
+                    }
+                }
+                host = Some(place.start_host());
+                place.write_user_key();
+                agent = Some(Agent::start(&place.children, &place.dir().join("agent")));
+            }
+            "console" => {
+                for command in commands(&block) {
+                    if RUN_ELSEWHERE.contains(&command) {
+                        continue;
+                    }
+                    if command.ends_with(" serve") {
+                        // started once the address of the host is known
+                        continue;
+                    }
+                    if let (Some(host), None) = (&host, &proxy) {
+                        proxy = Some(place.start_proxy(host));
+                    }
+                    let port = proxy.as_ref().map(|proxy: &Proxy| proxy.address.port());
+                    shown = place.run(command, port);
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(shown.contains("logged in"), "the last replay: {shown}");
+    assert!(agent.is_some() && proxy.is_some());
+}
+
+/// A directory where the README's commands find what they name.
+struct Place {
+    children: Children,
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("rp-")
+            .tempdir_in("/tmp")
+            .expect("a directory in /tmp");
+        let place = Self {
+            children: Children::new(std::time::Duration::from_secs(120)),
+            dir,
+        };
+        // `ssh` as the reader has it, but with a configuration of its own instead of ~/.ssh.
+        let ssh_config = format!(
+            "BatchMode yes\nIdentityFile none\nStrictHostKeyChecking yes\nUserKnownHostsFile {}\n\
+             GlobalKnownHostsFile /dev/null\n",
+            place.dir().join("known_hosts").display()
+        );
+        std::fs::write(place.dir().join("ssh_config"), ssh_config).expect("a writable directory");
+        std::fs::create_dir(place.dir().join("bin")).expect("a writable directory");
+        let config = place.dir().join("ssh_config");
+        let ssh = programs::path("ssh");
+        place.program("ssh", &format!("{} -F {}", ssh.display(), config.display()));
+        place.program("rproxy", env!("CARGO_BIN_EXE_rproxy"));
+        place.program("asciinema", &programs::asciinema().display().to_string());
+        place
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir().join("rproxy.yaml")
+    }
+
+    /// Puts a program into the reader's `PATH`.
+    fn program(&self, name: &str, command: &str) {
+        let path = self.dir().join("bin").join(name);
+        std::fs::write(&path, format!("#!/bin/sh\nexec {command} \"$@\"\n"))
+            .expect("a writable directory");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("our own file");
+    }
+
+    fn on_this_machine(&self, yaml: &str) -> String {
+        let data = self.dir().join("data");
+        format!("data_dir: {}\n{yaml}", data.display())
+            .replace("0.0.0.0:3023", "127.0.0.1:0")
+            .replace("proxy.example.com", "127.0.0.1")
+    }
+
+    /// The host, with the files that the README's commands have made.
+    fn start_host(&self) -> Sshd {
+        let dir = self.dir().join("host");
+        std::fs::create_dir(&dir).expect("a writable directory");
+        for suffix in ["", "-cert.pub"] {
+            let made = self.dir().join(format!("ssh_host_rproxy_key{suffix}"));
+            std::fs::copy(made, dir.join(format!("host_key{suffix}"))).expect("it was made");
+        }
+        let authority = std::fs::read_to_string(self.dir().join("rproxy_user_ca.pub"))
+            .expect("it was exported");
+        Sshd::start(&self.children, &dir, "db1", &authority, "")
+    }
+
+    /// What a person sends.
+    fn write_user_key(&self) {
+        keys::generate(&self.dir().join("alice"));
+    }
+
+    fn start_proxy(&self, host: &Sshd) -> Proxy {
+        let config = std::fs::read_to_string(self.config()).expect("it was written");
+        let config = config.replace("10.0.0.5:22", &format!("127.0.0.1:{}", host.port));
+        std::fs::write(self.config(), config).expect("a writable directory");
+        let log = self.dir().join("rproxy.log");
+        Proxy::start(&self.children, &self.config(), &log, None)
+    }
+
+    /// Runs one command as its reader would; it must succeed. Gives what it shows.
+    fn run(&self, command: &str, port: Option<u16>) -> String {
+        let mut command = command
+            .replace("proxy.example.com", "127.0.0.1")
+            .replace("deploy", &login());
+        if let Some(port) = port {
+            command = command
+                .replace("-p 3023", &format!("-p {port}"))
+                .replace(":3023", &format!(":{port}"));
+        }
+        if let Some((id, file)) = self.recording() {
+            command = command
+                .replace(" ID", &format!(" {id}"))
+                .replace("FILE", &file.display().to_string());
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        let bin = self.dir().join("bin");
+        let mut bash = Command::new(programs::path("bash"));
+        bash.args(["-o", "pipefail", "-c", &command])
+            .current_dir(self.dir())
+            .env_clear()
+            .env("HOME", self.dir())
+            .env("TERM", "xterm-256color")
+            .env("PATH", format!("{}:{path}", bin.display()))
+            .env("SSH_AUTH_SOCK", self.dir().join("agent"));
+        // At a terminal, as its reader is.
+        let terminal = Terminal::start(&self.children, bash, 30, 120);
+        if command.starts_with("ssh ") {
+            terminal.type_in("echo lo''gged in; exit\r");
+        }
+        let (code, shown) = terminal.finish();
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert_eq!(code, Some(0), "{command}: {shown}");
+        shown
+    }
+
+    /// The recording, once there is one.
+    fn recording(&self) -> Option<(String, PathBuf)> {
+        let file = keys::files(&self.dir().join("data"))
+            .into_iter()
+            .find(|path| path.to_string_lossy().ends_with(".cast.zst"))?;
+        let name = file.file_name()?.to_str()?;
+        let id = name.strip_suffix(".cast.zst")?.to_owned();
+        Some((id, file))
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).expect("it is there")
+}
+
+fn blocks() -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for line in readme().lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(kind), None) => {
+                open = Some(Block {
+                    kind: kind.to_owned(),
+                    text: String::new(),
+                });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some(block)) => block.text.push_str(&format!("{line}\n")),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block without its end");
+    blocks
+}
+
+fn commands(block: &Block) -> impl Iterator<Item = &str> {
+    block
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ "))
+}

@@ -1,0 +1,295 @@
+//! Keys of both authorities are replaced while sessions are opened all the while: none is refused.
+//!
+//! The parts of the fleet are brought up to date as the texts of `rproxy auth rotate` ask: exports to
+//! hosts and clients, certificates signed again.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::support::client::Live;
+use crate::support::{Holds, HostKey, World, keys};
+
+/// Hosts of the fleet.
+const HOSTS: usize = 20;
+/// Hundreds of sessions take their time on a busy machine.
+const LIMIT: Duration = Duration::from_secs(900);
+
+struct Fleet {
+    world: World,
+}
+
+impl Fleet {
+    fn new(hosts: usize) -> Self {
+        let names: Vec<String> = (1..=hosts).map(|number| format!("db{number}")).collect();
+        // The certificate is a file, so that it is replaced in one step.
+        let world = names
+            .iter()
+            .fold(World::with().holds(Holds::BareKey), |world, name| {
+                world.node(name, HostKey::Certified)
+            })
+            .time_limit(LIMIT)
+            .start();
+        Self { world }
+    }
+
+    fn auth(&self, args: &[&str]) -> String {
+        keys::tool(self.world.rproxy().arg("auth").args(args))
+    }
+
+    fn rotate(&self, kind: &str, phase: &str) {
+        let told = self.auth(&[
+            "rotate",
+            &format!("--type={kind}"),
+            &format!("--phase={phase}"),
+        ]);
+        assert!(told.contains(&format!("-> {phase}\n")), "{told}");
+        Self::proxy_follows();
+    }
+
+    /// The proxy looks twice a second.
+    fn proxy_follows() {
+        std::thread::sleep(Duration::from_millis(700));
+    }
+
+    /// The user authority's export on every host; sshd reads it for each connection.
+    fn update_hosts(&self) {
+        let export = self.auth(&["export", "--type=user"]);
+        for node in self.world.nodes() {
+            replace(
+                &self.world.dir().join(&node.name).join("user_ca.pub"),
+                &export,
+            );
+        }
+    }
+
+    /// The host authority's export at the client.
+    fn update_clients(&self) {
+        let export = self.auth(&["export", "--type=host"]);
+        replace(&self.world.dir().join("known_hosts"), &export);
+    }
+
+    fn sign_user(&self) {
+        let key = self.world.user.key.display().to_string();
+        self.auth(&[
+            "sign",
+            "--user=alice",
+            &format!("--logins={}", crate::support::world::login()),
+            &format!("--public-key={key}.pub"),
+            &format!("--out={key}-cert.pub"),
+            "--overwrite",
+        ]);
+    }
+
+    /// Every host's certificate, in one batch; sshd reads it when it starts. Sessions wait for the
+    /// moment in which a reloading sshd does not listen: that one is sshd's own.
+    fn sign_hosts(&self) {
+        let dir = self.world.dir();
+        let mut list = String::new();
+        for node in self.world.nodes() {
+            let key = std::fs::read_to_string(dir.join(&node.name).join("host_key.pub")).unwrap();
+            list += &format!("{} {key}", node.name);
+        }
+        replace(&dir.join("list"), &list);
+        let out = dir.join("signed");
+        std::fs::create_dir_all(&out).unwrap();
+        let batch = format!("--batch={}", dir.join("list").display());
+        let to = format!("--out={}", out.display());
+        let signed = self.auth(&["sign", "--host", &batch, &to, "--overwrite"]);
+        assert_eq!(signed.lines().count(), self.world.nodes().len());
+        let gate = File::create(dir.join("gate")).unwrap();
+        flock(&gate, FlockOperation::LockExclusive).unwrap();
+        for node in self.world.nodes() {
+            let certificate = out.join(format!("{}-cert.pub", node.name));
+            std::fs::rename(certificate, dir.join(&node.name).join("host_key-cert.pub")).unwrap();
+            node.reload(&self.world.children);
+        }
+    }
+
+    /// Opens sessions to all hosts in turn until it is told to stop; writes down how each went.
+    fn sessions(&self) -> Sessions<'_> {
+        let dir = self.world.dir();
+        let names: Vec<_> = self
+            .world
+            .nodes()
+            .iter()
+            .map(|node| node.name.clone())
+            .collect();
+        let script = format!(
+            "while :; do for host in {}; do \
+               test -e stop && exit 0; \
+               if flock -s gate ssh -F inner $host true 2> last.err < /dev/null; \
+               then echo ok >> sessions; else cat last.err >> refused; fi; \
+             done; done",
+            names.join(" ")
+        );
+        File::create(dir.join("gate")).unwrap();
+        let loops = self.world.program("bash").args(["-c", &script]).start();
+        Sessions { dir, loops }
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let text = self.auth(&[
+            "status",
+            "--format=json",
+            &format!("--login={}", crate::support::world::login()),
+        ]);
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+struct Sessions<'w> {
+    dir: &'w Path,
+    loops: Live,
+}
+
+impl Sessions<'_> {
+    fn count(&self) -> usize {
+        let text = std::fs::read_to_string(self.dir.join("sessions")).unwrap_or_default();
+        text.lines().count()
+    }
+
+    fn refused(&self) -> String {
+        std::fs::read_to_string(self.dir.join("refused")).unwrap_or_default()
+    }
+
+    /// Waits until a session went well at every host in the phase; not one may be refused. The hosts
+    /// have their turns, and the session that is under way now may have begun before the phase.
+    fn go_on(&self, fleet: &Fleet, phase: &str) {
+        let before = self.count();
+        for more in 1..=fleet.world.nodes().len() + 1 {
+            fleet.world.eventually(&format!("sessions in {phase}"), || {
+                let refused = self.refused();
+                assert!(refused.is_empty(), "in {phase}: {refused}");
+                (self.count() >= before + more).then_some(())
+            });
+        }
+    }
+
+    fn end(self) {
+        File::create(self.dir.join("stop")).unwrap();
+        let refused = self.refused();
+        self.loops.finish();
+        assert!(refused.is_empty(), "{refused}");
+        std::fs::remove_file(self.dir.join("stop")).unwrap();
+    }
+}
+
+/// In one step, as a configuration tool does it.
+fn replace(path: &Path, text: &str) {
+    let beside = path.with_extension("next");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(beside, path).unwrap();
+}
+
+/// What every host shows and takes, as it says itself: the name of its certificate's authority, and
+/// the answers for each user authority.
+fn proofs(status: &serde_json::Value) -> Vec<(String, Vec<bool>)> {
+    let nodes = status["nodes"].as_array().unwrap();
+    let proof = |node: &serde_json::Value| {
+        let authority = node["host_certificate"]["authority_name"].as_str();
+        let accepted = node["user_authorities"].as_array().unwrap().iter();
+        (
+            authority.unwrap_or_else(|| panic!("{node}")).to_owned(),
+            accepted
+                .map(|one| one["accepted"].as_bool().unwrap())
+                .collect(),
+        )
+    };
+    nodes.iter().map(proof).collect()
+}
+
+fn all(hosts: usize, authority: &str, accepted: &[bool]) -> Vec<(String, Vec<bool>)> {
+    vec![(authority.to_owned(), accepted.to_vec()); hosts]
+}
+
+#[test]
+fn a_full_rotation_of_both_authorities_refuses_nobody() {
+    let fleet = Fleet::new(HOSTS);
+    assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true]));
+    let sessions = fleet.sessions();
+    sessions.go_on(&fleet, "standby");
+
+    fleet.rotate("user", "init");
+    assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true, false]));
+    sessions.go_on(&fleet, "user init");
+    fleet.update_hosts();
+    assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true, true]));
+    fleet.rotate("user", "update_clients");
+    let left = &fleet.status()["authorities"][0]["signed_by_leaving_key"];
+    assert_eq!(left[0]["key_id"], "alice", "{left}");
+    sessions.go_on(&fleet, "user update_clients, old certificate");
+    fleet.sign_user();
+    let left = &fleet.status()["authorities"][0]["signed_by_leaving_key"];
+    assert_eq!(left.as_array().unwrap().len(), 0, "{left}");
+    sessions.go_on(&fleet, "user update_clients, new certificate");
+    fleet.rotate("user", "update_servers");
+    sessions.go_on(&fleet, "user update_servers");
+    fleet.rotate("user", "standby");
+    sessions.go_on(&fleet, "user standby");
+    fleet.update_hosts();
+    assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true]));
+
+    fleet.rotate("host", "init");
+    sessions.go_on(&fleet, "host init");
+    fleet.update_clients();
+    fleet.rotate("host", "update_clients");
+    sessions.go_on(&fleet, "host update_clients");
+    fleet.rotate("host", "update_servers");
+    sessions.go_on(&fleet, "host update_servers, old certificates");
+    assert_eq!(proofs(&fleet.status()), all(HOSTS, "old", &[true]));
+    fleet.sign_hosts();
+    assert_eq!(proofs(&fleet.status()), all(HOSTS, "new", &[true]));
+    sessions.go_on(&fleet, "host update_servers, new certificates");
+    fleet.rotate("host", "standby");
+    fleet.update_clients();
+    sessions.go_on(&fleet, "host standby");
+    assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true]));
+    sessions.end();
+}
+
+#[test]
+fn every_phase_is_rolled_back_without_refusing_anybody() {
+    let fleet = Fleet::new(3);
+    let sessions = fleet.sessions();
+    for kind in ["user", "host"] {
+        for last in ["init", "update_clients", "update_servers"] {
+            fleet.rotate(kind, "init");
+            fleet.update_hosts();
+            fleet.update_clients();
+            for phase in ["update_clients", "update_servers"] {
+                if last != "init" && (phase == "update_clients" || last == phase) {
+                    fleet.rotate(kind, phase);
+                }
+            }
+            fleet.sign_user();
+            fleet.sign_hosts();
+            sessions.go_on(&fleet, &format!("{kind} {last}"));
+            fleet.rotate(kind, "rollback");
+            sessions.go_on(&fleet, &format!("{kind} {last}, rolled back"));
+            fleet.sign_user();
+            fleet.sign_hosts();
+            fleet.rotate(kind, "standby");
+            sessions.go_on(&fleet, &format!("{kind} standby after {last}"));
+            fleet.update_hosts();
+            fleet.update_clients();
+        }
+    }
+    sessions.end();
+}
+
+/// The certificate of the old key counts no more once the rotation is over, and the user is told so.
+#[test]
+fn the_old_key_is_refused_afterwards() {
+    let fleet = Fleet::new(1);
+    for phase in ["init", "update_clients", "update_servers", "standby"] {
+        assert_eq!(fleet.world.run("db1", "true").code(), 0, "before {phase}");
+        fleet.rotate("user", phase);
+    }
+    let refused = fleet.world.run("db1", "true");
+    assert_eq!(refused.code(), 255);
+    let why = "which is not a trusted CA key";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+}

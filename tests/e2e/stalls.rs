@@ -1,0 +1,219 @@
+//! Stalls: whoever does not read stops only what he does not read.
+//!
+//! The first three are known to hang in relays that grant window on receipt or queue between their two
+//! sides. Each is run on a direct connection too, which must end alike.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::hostile::Inner;
+use crate::support::World;
+use crate::support::double::{CLOSE, DATA, OPEN_CONFIRMATION, Payload, WINDOW_ADJUST};
+
+const MIB: usize = 1 << 20;
+
+/// The two ways to the host.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Direct,
+    Proxied,
+}
+
+impl Way {
+    /// The configuration file and the options of ssh.
+    fn ssh(self, world: &World) -> String {
+        let file = |name: &str| world.dir().join(name).display().to_string();
+        match self {
+            Self::Proxied => format!("ssh -F {} db1", file("inner")),
+            Self::Direct => format!(
+                "ssh -F {} -p {} -o HostName=127.0.0.1 -o HostKeyAlias=db1 db1",
+                file("outer"),
+                world.node().port
+            ),
+        }
+    }
+}
+
+/// A writer that never ends, and a reader that comes late and leaves early: the pipeline ends, because
+/// the host hears that nobody reads any more (`eow@openssh.com`).
+#[test]
+fn a_reader_that_leaves_ends_an_endless_writer() {
+    let world = World::new();
+    for way in [Way::Direct, Way::Proxied] {
+        let ssh = way.ssh(&world);
+        let outcome = world
+            .program("bash")
+            .arg("-c")
+            .arg(format!(
+                "cat /dev/zero | {ssh} cat | (sleep 1; head -c 30M)"
+            ))
+            .run()
+            .success();
+        assert_eq!(outcome.stdout.len(), 30 * MIB, "{way:?}");
+    }
+    let recording = world.finished_recording();
+    let recorded = world.exported(&recording, "stdout");
+    assert!(recorded.len() >= 30 * MIB, "{}", recorded.len());
+}
+
+/// Sessions whose output, or input, nobody reads leave the others of their connection at full speed.
+#[test]
+fn a_stalled_session_does_not_hold_up_its_neighbours() {
+    let world = World::new();
+    for way in [Way::Direct, Way::Proxied] {
+        let socket = world.dir().join(format!("{way:?}"));
+        let control = format!("ControlPath={}", socket.display());
+        let client = || {
+            let ssh = match way {
+                Way::Direct => world.direct_ssh(),
+                Way::Proxied => world.ssh(),
+            };
+            ssh.args(["-o", &control])
+        };
+        let _master = client().args(["-N", "-M", "db1"]).start();
+        world.eventually("the master listens", || socket.exists().then_some(()));
+
+        // Nobody reads the first one's output; the second reads nothing of what it is sent.
+        let mut deaf = client().args(["db1", "cat /dev/zero"]).start();
+        deaf.read(1);
+        let mut fed = client().args(["db1", "echo ready; exec sleep 60"]).start();
+        fed.read(6);
+        fed.feed(vec![0; 16 * MIB]);
+        std::thread::sleep(Duration::from_millis(300));
+
+        let started = Instant::now();
+        let down = client()
+            .args(["db1", "head -c 20M /dev/zero"])
+            .run()
+            .success();
+        assert_eq!(down.stdout.len(), 20 * MIB, "{way:?}");
+        let up = client()
+            .args(["db1", "wc -c"])
+            .stdin(vec![0; 20 * MIB])
+            .run()
+            .success();
+        assert_eq!(up.text().trim(), (20 * MIB).to_string(), "{way:?}");
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(15), "{way:?}: {took:?}");
+    }
+}
+
+/// A plain download into a client with tiny windows and packets, which reads in small sips.
+#[test]
+fn a_download_through_a_narrow_window() {
+    const SIZE: usize = 200_000;
+    const WINDOW: u32 = 700;
+    let world = World::new();
+    let mut inner = Inner::log_in(&world, "db1");
+    let peer = &mut inner.peer;
+    let channel = peer.open_session(0, WINDOW, 100);
+    peer.exec(channel, &format!("head -c {SIZE} /dev/zero"));
+    let (mut got, mut window) = (0, WINDOW);
+    while got < SIZE {
+        let data = peer.expect(&[DATA]);
+        let length = data.len() - 9;
+        assert!(length <= 100, "{length} bytes in one message");
+        got += length;
+        window = window
+            .checked_sub(u32::try_from(length).expect("short"))
+            .expect("no more than was granted");
+        if window < WINDOW / 2 {
+            let grant = Payload::new(WINDOW_ADJUST)
+                .u32(channel.recipient)
+                .u32(WINDOW - window);
+            peer.send(&grant);
+            window = WINDOW;
+        }
+    }
+    assert_eq!(got, SIZE);
+    peer.expect(&[CLOSE]);
+    peer.send(&Payload::new(CLOSE).u32(channel.recipient));
+    drop(inner);
+    let recording = world.finished_recording();
+    assert_eq!(world.exported(&recording, "stdout").len(), SIZE);
+
+    // ssh with a small pipe that is read in small pieces.
+    for way in [Way::Direct, Way::Proxied] {
+        let client = match way {
+            Way::Direct => world.direct_ssh(),
+            Way::Proxied => world.ssh(),
+        };
+        let mut session = client.args(["db1", "head -c 20M /dev/zero"]).start();
+        let mut pipe = session.stdout.take().expect("standard output");
+        let (mut total, mut buffer) = (0, [0; 1000]);
+        loop {
+            match pipe.read(&mut buffer).expect("a readable pipe") {
+                0 => break,
+                count => total += count,
+            }
+        }
+        assert_eq!(total, 20 * MIB, "{way:?}");
+        session.finish().success();
+    }
+}
+
+/// A hundred channels of one connection pour out what the client has granted and does not take: the
+/// proxy holds no more than a fixed amount, and other connections are as fast as ever.
+#[test]
+fn a_hundred_stalled_channels_are_bounded() {
+    const CHANNELS: u32 = 100;
+    const WINDOW: u32 = 2 << 20;
+    let world = World::new();
+    world.run("db1", "true").success();
+    let before = world.proxy_memory();
+    let source = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = source.local_addr().expect("a port").port();
+    let mut inner = Inner::log_in(&world, "db1");
+    let peer = &mut inner.peer;
+    let poured = Arc::new(AtomicU64::new(0));
+    let mut channels = Vec::new();
+    for number in 0..CHANNELS {
+        let open = Payload::open("direct-tcpip", number, 0, 1 << 15)
+            .string("127.0.0.1")
+            .u32(port.into())
+            .string("127.0.0.1")
+            .u32(1);
+        peer.send(&open);
+        let confirmation = peer.expect(&[OPEN_CONFIRMATION]);
+        channels.push(u32::from_be_bytes([
+            confirmation[5],
+            confirmation[6],
+            confirmation[7],
+            confirmation[8],
+        ]));
+        let (mut stream, _) = source.accept().expect("sshd connects");
+        let poured = Arc::clone(&poured);
+        // Ends when the other side does.
+        std::thread::spawn(move || {
+            while let Ok(count) = stream.write(&[0; 64 * 1024]) {
+                poured.fetch_add(count as u64, Ordering::Relaxed);
+            }
+        });
+    }
+    for channel in channels {
+        peer.queue(&Payload::new(WINDOW_ADJUST).u32(channel).u32(WINDOW));
+    }
+    peer.flush();
+
+    // Nobody reads any more: the sources come to a stop, and the proxy with them.
+    let (mut last, mut still) = (0, 0);
+    world.eventually("the proxy takes no more", || {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = poured.load(Ordering::Relaxed);
+        still = if now == last { still + 1 } else { 0 };
+        last = now;
+        (still >= 8).then_some(())
+    });
+    let held = world.proxy_memory().saturating_sub(before) / 1024;
+    println!(
+        "{CHANNELS} stalled channels: {held} MiB held of {} MiB sent",
+        last >> 20
+    );
+    let granted = u64::from(CHANNELS * (WINDOW >> 20));
+    assert!(held < granted, "{held} MiB held, {granted} MiB granted");
+    let other = world.run("db1", "head -c 5M /dev/zero").success();
+    assert_eq!(other.stdout.len(), 5 * MIB);
+}

@@ -1,0 +1,446 @@
+//! Test doubles: a client and a host that speak SSH by the book, up to the moment at which a test has
+//! them do otherwise.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{ChildStdin, ChildStdout};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rproxy::wire::{ClientConfig, Event, HostKey, ServerConfig, Transport};
+use ssh_encoding::{Decode, Reader};
+use ssh_key::{Certificate, PrivateKey};
+
+use super::hostile;
+
+/// How long a double waits for the other side.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Message numbers (RFC 4250, 4.1).
+pub(crate) const IGNORE: u8 = 2;
+pub(crate) const NEWKEYS: u8 = 21;
+const SERVICE_REQUEST: u8 = 5;
+const SERVICE_ACCEPT: u8 = 6;
+pub(crate) const USERAUTH_REQUEST: u8 = 50;
+pub(crate) const USERAUTH_SUCCESS: u8 = 52;
+pub(crate) const USERAUTH_BANNER: u8 = 53;
+const USERAUTH_PK_OK: u8 = 60;
+pub(crate) const GLOBAL_REQUEST: u8 = 80;
+pub(crate) const REQUEST_SUCCESS: u8 = 81;
+pub(crate) const REQUEST_FAILURE: u8 = 82;
+pub(crate) const OPEN: u8 = 90;
+pub(crate) const OPEN_CONFIRMATION: u8 = 91;
+pub(crate) const OPEN_FAILURE: u8 = 92;
+pub(crate) const WINDOW_ADJUST: u8 = 93;
+pub(crate) const DATA: u8 = 94;
+pub(crate) const EXTENDED_DATA: u8 = 95;
+pub(crate) const EOF: u8 = 96;
+pub(crate) const CLOSE: u8 = 97;
+pub(crate) const REQUEST: u8 = 98;
+pub(crate) const SUCCESS: u8 = 99;
+
+/// A payload that is being put together.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload(pub(crate) Vec<u8>);
+
+impl Payload {
+    pub(crate) fn new(number: u8) -> Self {
+        Self(vec![number])
+    }
+
+    pub(crate) fn string(mut self, text: impl AsRef<[u8]>) -> Self {
+        self.0.extend(hostile::string(text.as_ref()));
+        self
+    }
+
+    pub(crate) fn u32(mut self, number: u32) -> Self {
+        self.0.extend(number.to_be_bytes());
+        self
+    }
+
+    pub(crate) fn flag(mut self, flag: bool) -> Self {
+        self.0.push(u8::from(flag));
+        self
+    }
+
+    /// The opening of a channel.
+    pub(crate) fn open(kind: &str, sender: u32, window: u32, max_packet: u32) -> Self {
+        Self::new(OPEN)
+            .string(kind)
+            .u32(sender)
+            .u32(window)
+            .u32(max_packet)
+    }
+
+    /// Where a connection was made to, and where it comes from (RFC 4254, 7.2).
+    pub(crate) fn addresses(self) -> Self {
+        self.string("localhost")
+            .u32(8080)
+            .string("192.0.2.1")
+            .u32(1)
+    }
+
+    /// Data on a channel.
+    pub(crate) fn data(recipient: u32, bytes: &[u8]) -> Self {
+        Self::new(DATA).u32(recipient).string(bytes)
+    }
+
+    /// A packet in the clear, as before the first key exchange (RFC 4253, 6).
+    pub(crate) fn in_the_clear(&self) -> Vec<u8> {
+        let padding = 8 + (8 - (5 + self.0.len()) % 8) % 8;
+        let length = u32::try_from(1 + self.0.len() + padding).expect("short");
+        let mut packet = length.to_be_bytes().to_vec();
+        packet.push(u8::try_from(padding).expect("short"));
+        packet.extend(&self.0);
+        packet.extend(vec![0; padding]);
+        packet
+    }
+}
+
+/// One side of a connection.
+pub(crate) struct Peer<S> {
+    pub(crate) transport: Transport,
+    pub(crate) stream: S,
+    input: BytesMut,
+}
+
+/// A client's end of a channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channel {
+    /// The other side's number.
+    pub(crate) recipient: u32,
+}
+
+impl Peer<TcpStream> {
+    /// A client that has connected.
+    pub(crate) fn connect(server: SocketAddr) -> Self {
+        let stream = TcpStream::connect(server).expect("the proxy listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        Self::client(stream)
+    }
+
+    /// A host that was connected to; its key and its certificate are at `key`.
+    pub(crate) fn host(stream: TcpStream, key: &Path) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        let certificate = super::keys::with_suffix(key, "-cert.pub");
+        let certificate = certificate
+            .exists()
+            .then(|| Certificate::read_file(&certificate).expect("a certificate"));
+        let key = PrivateKey::read_openssh_file(key).expect("a private key");
+        let host_key = HostKey::new(key, certificate).expect("a host key that can sign");
+        let config = ServerConfig::new(vec![host_key]);
+        Self::new(stream, Transport::server(Arc::new(config)))
+    }
+}
+
+impl<S: Read + Write> Peer<S> {
+    fn new(stream: S, transport: Transport) -> Self {
+        Self {
+            transport,
+            stream,
+            input: BytesMut::new(),
+        }
+    }
+
+    /// A client on a stream.
+    pub(crate) fn client(stream: S) -> Self {
+        Self::new(stream, Transport::client(Arc::new(ClientConfig::default())))
+    }
+
+    /// Sends what is queued; `false` when the other side has hung up or takes no more.
+    pub(crate) fn flush(&mut self) -> bool {
+        let output = self.transport.output();
+        let sent = self.stream.write_all(output).is_ok() && self.stream.flush().is_ok();
+        output.clear();
+        sent
+    }
+
+    /// Sends a packet; `false` when the other side has hung up or takes no more.
+    pub(crate) fn send(&mut self, payload: &Payload) -> bool {
+        self.transport.send(&payload.0).expect("a payload to send");
+        self.flush()
+    }
+
+    /// Has a packet ready for the next [`Self::flush`].
+    pub(crate) fn queue(&mut self, payload: &Payload) {
+        self.transport.send(&payload.0).expect("a payload to send");
+    }
+
+    /// Waits until the other side has read everything so far.
+    pub(crate) fn catch_up(&mut self) {
+        let request = Payload::new(GLOBAL_REQUEST)
+            .string("keepalive@openssh.com")
+            .flag(true);
+        self.send(&request);
+        self.expect(&[REQUEST_SUCCESS, REQUEST_FAILURE]);
+    }
+
+    /// Sends bytes as they are, behind the transport's back.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok() && self.stream.flush().is_ok()
+    }
+
+    /// Sends a packet with one bit of it changed on the way.
+    pub(crate) fn send_damaged(&mut self, payload: &Payload, at: usize) -> bool {
+        self.flush();
+        self.transport.send(&payload.0).expect("a payload to send");
+        let mut bytes = self.transport.output().split().to_vec();
+        let at = at.min(bytes.len() - 1);
+        bytes[at] ^= 1;
+        self.send_raw(&bytes)
+    }
+
+    /// The next event; `None` when the other side hangs up.
+    pub(crate) fn event(&mut self) -> Option<Event> {
+        loop {
+            let event = self.transport.receive(&mut self.input);
+            let event = event.expect("the other side keeps to the protocol");
+            self.flush();
+            if !matches!(event, Event::NeedInput) {
+                return Some(event);
+            }
+            let mut buffer = [0; 16 * 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    panic!("the other side neither answers nor hangs up")
+                }
+                // A signal ends a read that has a time limit.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_reset) => return None,
+            }
+        }
+    }
+
+    /// The next packet; `None` at the end of the connection.
+    pub(crate) fn packet(&mut self) -> Option<BytesMut> {
+        loop {
+            match self.event()? {
+                Event::Packet(packet) => return Some(packet),
+                Event::HostKey { .. } => self.transport.accept_host_key().expect("it was asked"),
+                Event::Disconnected { .. } => return None,
+                Event::Established | Event::NeedInput => {}
+            }
+        }
+    }
+
+    /// The next packet with one of these numbers; others are passed over.
+    pub(crate) fn expect(&mut self, numbers: &[u8]) -> BytesMut {
+        let mut passed = Vec::new();
+        loop {
+            let Some(packet) = self.packet() else {
+                panic!("the connection ended before one of {numbers:?} came, only {passed:?}");
+            };
+            if numbers.contains(&packet[0]) {
+                return packet;
+            }
+            passed.push(packet[0]);
+        }
+    }
+
+    /// Reads on until the connection ends; what the other side gave as its reason.
+    pub(crate) fn end(&mut self) -> String {
+        let mut reason = String::new();
+        // Something of ours may still be unsent, and the other side need not read it.
+        while let Some(event) = self.event() {
+            if let Event::Disconnected { text, .. } = event {
+                reason = text;
+            }
+        }
+        reason
+    }
+
+    /// Completes the key exchange.
+    pub(crate) fn establish(&mut self) {
+        loop {
+            match self.event().expect("a key exchange") {
+                Event::HostKey { .. } => self.transport.accept_host_key().expect("it was asked"),
+                Event::Established => return,
+                other => panic!("{other:?} during the key exchange"),
+            }
+        }
+    }
+
+    /// As a client: authenticates with a key and the certificate beside it.
+    pub(crate) fn log_in(&mut self, login: &str, key: &Path) {
+        self.ask_for_authentication();
+        self.prove(login, key);
+        self.expect(&[USERAUTH_SUCCESS]);
+    }
+
+    /// As a client: up to where it has to authenticate.
+    pub(crate) fn ask_for_authentication(&mut self) {
+        self.establish();
+        self.send(&Payload::new(SERVICE_REQUEST).string("ssh-userauth"));
+        self.expect(&[SERVICE_ACCEPT]);
+    }
+
+    /// As a client: says which certificate it could authenticate with, without proving it (RFC 4252,
+    /// 7), and waits for the answer that it might.
+    pub(crate) fn offer(&mut self, login: &str, key: &Path) {
+        let query = Payload::new(USERAUTH_REQUEST)
+            .string(login)
+            .string("ssh-connection")
+            .string("publickey")
+            .flag(false)
+            .string("ssh-ed25519-cert-v01@openssh.com")
+            .string(certificate_beside(key));
+        self.send(&query);
+        self.expect(&[USERAUTH_PK_OK]);
+    }
+
+    /// As a client: signs with a key for the certificate beside it.
+    pub(crate) fn prove(&mut self, login: &str, key: &Path) {
+        let signer = PrivateKey::read_openssh_file(key).expect("a private key");
+        let session = self.transport.session_id().expect("keys are in use");
+        let request = hostile::request(session, login, &signer, &certificate_beside(key));
+        self.send(&Payload(request));
+    }
+
+    /// As a client: a session channel of ours with this number.
+    pub(crate) fn open_session(&mut self, number: u32, window: u32, max_packet: u32) -> Channel {
+        self.send(&Payload::open("session", number, window, max_packet));
+        let confirmation = self.expect(&[OPEN_CONFIRMATION]);
+        let mut fields = &confirmation[5..];
+        Channel {
+            recipient: u32::decode(&mut fields).expect("a channel number"),
+        }
+    }
+
+    /// As a client: starts a command, and waits until it has.
+    pub(crate) fn exec(&mut self, channel: Channel, command: &str) {
+        let request = Payload::new(REQUEST)
+            .u32(channel.recipient)
+            .string("exec")
+            .flag(true)
+            .string(command);
+        self.send(&request);
+        self.expect(&[SUCCESS]);
+    }
+
+    /// As a host: lets whoever comes in, with the first key offered.
+    pub(crate) fn welcome(&mut self) {
+        self.establish();
+        self.accept_service();
+        let query = self.expect(&[USERAUTH_REQUEST]);
+        let mut fields = &query[1..];
+        let mut next = || Vec::<u8>::decode(&mut fields).expect("a string");
+        let method = (next(), next(), next()).2;
+        if method == b"none" {
+            let failure = Payload::new(51).string("publickey").flag(false);
+            self.send(&failure);
+            return self.welcome_signed();
+        }
+        self.answer_query(&query);
+    }
+
+    fn accept_service(&mut self) {
+        self.expect(&[SERVICE_REQUEST]);
+        self.send(&Payload::new(SERVICE_ACCEPT).string("ssh-userauth"));
+    }
+
+    fn welcome_signed(&mut self) {
+        let query = self.expect(&[USERAUTH_REQUEST]);
+        self.answer_query(&query);
+    }
+
+    fn answer_query(&mut self, query: &[u8]) {
+        let mut fields = &query[1..];
+        for _ in 0..3 {
+            fields.drain_prefixed().expect("user, service, method");
+        }
+        let signed = u8::decode(&mut fields).expect("a flag") != 0;
+        if !signed {
+            let algorithm = Vec::<u8>::decode(&mut fields).expect("an algorithm");
+            let blob = Vec::<u8>::decode(&mut fields).expect("a key");
+            let answer = Payload::new(USERAUTH_PK_OK).string(algorithm).string(blob);
+            self.send(&answer);
+            self.expect(&[USERAUTH_REQUEST]);
+        }
+        self.send(&Payload::new(USERAUTH_SUCCESS));
+    }
+
+    /// As a host: takes the opening of a session, our number 0 with this window.
+    pub(crate) fn accept_session(&mut self, window: u32, max_packet: u32) -> Channel {
+        let channel = self.queue_session(window, max_packet);
+        self.flush();
+        channel
+    }
+
+    /// The same, but the answer is not sent yet.
+    pub(crate) fn queue_session(&mut self, window: u32, max_packet: u32) -> Channel {
+        let open = self.expect(&[OPEN]);
+        let mut fields = &open[1..];
+        fields.drain_prefixed().expect("a type");
+        let recipient = u32::decode(&mut fields).expect("a channel number");
+        let confirmation = Payload::new(OPEN_CONFIRMATION)
+            .u32(recipient)
+            .u32(0)
+            .u32(window)
+            .u32(max_packet);
+        self.queue(&confirmation);
+        Channel { recipient }
+    }
+
+    /// As a host: says yes until the session has started; the command, if it is one.
+    pub(crate) fn accept_start(&mut self, channel: Channel) -> String {
+        loop {
+            let request = self.expect(&[REQUEST]);
+            let mut fields = &request[5..];
+            let kind = String::decode(&mut fields).expect("a name");
+            if u8::decode(&mut fields).expect("a flag") != 0 {
+                self.send(&Payload::new(SUCCESS).u32(channel.recipient));
+            }
+            if matches!(kind.as_str(), "exec" | "shell" | "subsystem") {
+                return String::decode(&mut fields).unwrap_or_default();
+            }
+        }
+    }
+
+    /// As a host: ends the session with this status.
+    pub(crate) fn exit(&mut self, channel: Channel, status: u32) {
+        let exit = Payload::new(REQUEST)
+            .u32(channel.recipient)
+            .string("exit-status")
+            .flag(false)
+            .u32(status);
+        self.send(&exit);
+        self.send(&Payload::new(EOF).u32(channel.recipient));
+        self.send(&Payload::new(CLOSE).u32(channel.recipient));
+    }
+}
+
+/// The certificate beside a key, as it goes over the wire.
+fn certificate_beside(key: &Path) -> Vec<u8> {
+    let path = super::keys::with_suffix(key, "-cert.pub");
+    let certificate = Certificate::read_file(&path).expect("a certificate");
+    certificate.to_bytes().expect("a certificate has bytes")
+}
+
+/// A child's standard input and output as one stream.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    pub(crate) stdin: ChildStdin,
+    pub(crate) stdout: ChildStdout,
+}
+
+impl Read for Pipes {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stdout.read(buffer)
+    }
+}
+
+impl Write for Pipes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.stdin.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stdin.flush()
+    }
+}

@@ -1,0 +1,21 @@
+//! The harness: real programs in a directory of their own, on loopback, gone when the test is.
+
+pub(crate) mod agent;
+pub(crate) mod children;
+pub(crate) mod client;
+pub(crate) mod double;
+pub(crate) mod hostile;
+pub(crate) mod keys;
+pub(crate) mod namespace;
+pub(crate) mod programs;
+pub(crate) mod proxy;
+pub(crate) mod recordings;
+pub(crate) mod service;
+pub(crate) mod sshd;
+pub(crate) mod terminal;
+pub(crate) mod world;
+
+pub(crate) use client::Outcome;
+pub(crate) use keys::{Certificate, Issuer};
+pub(crate) use sshd::HostKey;
+pub(crate) use world::{Holds, World};

@@ -1,0 +1,95 @@
+//! The programs that the tests run, and the package that brings each of them.
+
+use std::path::{Path, PathBuf};
+
+/// Debian's package for each program; Fedora's where it has another name.
+const PACKAGES: &[(&str, &str)] = &[
+    ("bash", "bash"),
+    ("cc", "gcc"),
+    ("curl", "curl"),
+    ("dbclient", "dropbear-bin (Fedora: dropbear)"),
+    ("dropbear", "dropbear-bin (Fedora: dropbear)"),
+    ("dropbearkey", "dropbear-bin (Fedora: dropbear)"),
+    ("pkcs11-tool", "opensc"),
+    ("ip", "iproute2 (Fedora: iproute)"),
+    ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
+    ("plink", "putty-tools (Fedora: putty)"),
+    ("prlimit", "util-linux"),
+    ("psftp", "putty-tools (Fedora: putty)"),
+    ("puttygen", "putty-tools (Fedora: putty)"),
+    ("sftp", "openssh-client (Fedora: openssh-clients)"),
+    ("softhsm2-util", "softhsm2 (Fedora: softhsm)"),
+    ("ssh", "openssh-client (Fedora: openssh-clients)"),
+    ("ssh-add", "openssh-client (Fedora: openssh-clients)"),
+    ("ssh-agent", "openssh-client (Fedora: openssh-clients)"),
+    ("ssh-keygen", "openssh-client (Fedora: openssh)"),
+    ("sshd", "openssh-server"),
+    ("tinysshd", "tinysshd"),
+    ("tinysshd-makekey", "tinysshd"),
+    ("rsync", "rsync"),
+    ("unshare", "util-linux"),
+    ("vim", "vim (Fedora: vim-enhanced)"),
+    ("zstd", "zstd"),
+];
+
+/// Where programs are looked for after `PATH`: ordinary users often lack the `sbin` directories.
+const ALSO: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/// The path of a program; a missing one fails the test with the package that brings it.
+pub(crate) fn path(name: &str) -> PathBuf {
+    find(name).unwrap_or_else(|| {
+        let package = PACKAGES
+            .iter()
+            .find(|(program, _)| *program == name)
+            .map_or(name, |(_, package)| package);
+        panic!("{name} is missing: install the package {package}, or run tests/run.sh")
+    })
+}
+
+/// The stock asciinema 3, which no distribution ships yet.
+pub(crate) fn asciinema() -> PathBuf {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/asciinema");
+    std::env::var_os("RPROXY_TEST_ASCIINEMA")
+        .map(PathBuf::from)
+        .or_else(|| tools.is_file().then_some(tools))
+        .unwrap_or_else(|| {
+            panic!(
+                "asciinema 3 is missing: run tests/run.sh, or \
+                 `cargo install asciinema --locked --version 3.2.0 --root target/tools`, \
+                 or name one in RPROXY_TEST_ASCIINEMA"
+            )
+        })
+}
+
+/// Where `tests/run.sh` puts what comes from `PyPI`.
+fn virtual_environment() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python/bin")
+}
+
+/// The Python that has these modules, if there is one: named in `RPROXY_TEST_PYTHON`, that of
+/// `tests/run.sh`, or the usual one.
+pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("RPROXY_TEST_PYTHON").map(PathBuf::from);
+    let python = named.or_else(|| other("python3"))?;
+    let found = std::process::Command::new(&python)
+        .args(["-c", &format!("import {module}")])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    found.then_some(python)
+}
+
+/// The path of a program of others that is no part of OpenSSH, if it is there.
+pub(crate) fn other(name: &str) -> Option<PathBuf> {
+    let ours = virtual_environment().join(name);
+    ours.is_file().then_some(ours).or_else(|| find(name))
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(ALSO.iter().map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|candidate| candidate.is_file())
+}

@@ -1,0 +1,127 @@
+//! `rproxy serve` as a child process, and the other commands on its data directory.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::children::{Children, Running};
+use super::programs;
+
+/// A running proxy.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    log: PathBuf,
+    running: Running,
+}
+
+impl Proxy {
+    /// Starts it and waits for the line that says where it listens.
+    ///
+    /// With a limit it can write no file that is larger in KiB: a write fails as on a full disk,
+    /// because the signal that goes with it is ignored.
+    pub(crate) fn start(
+        children: &Children,
+        config: &Path,
+        log: &Path,
+        file_size_limit: Option<u32>,
+    ) -> Self {
+        let mut serve = match file_size_limit {
+            None => rproxy(config),
+            Some(kib) => {
+                let mut shell = clean(&programs::path("bash"), config);
+                shell
+                    .arg("-c")
+                    .arg(format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\""))
+                    .args(["bash", env!("CARGO_BIN_EXE_rproxy"), "--config"])
+                    .arg(config);
+                shell
+            }
+        };
+        Self::run(children, &mut serve, log)
+    }
+
+    /// The same for a command that lacks `serve` only.
+    pub(crate) fn run(children: &Children, rproxy: &mut Command, log: &Path) -> Self {
+        let errors = std::fs::File::create(log).expect("a writable directory");
+        let mut running = children.spawn(
+            rproxy
+                .arg("serve")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(errors),
+        );
+        let address = children
+            .eventually(|| {
+                let text = std::fs::read_to_string(log).unwrap_or_default();
+                assert!(running.ended().is_none(), "rproxy serve ended:\n{text}");
+                listening(&text)
+            })
+            .expect("the proxy listens in time");
+        Self {
+            address,
+            log: log.to_owned(),
+            running,
+        }
+    }
+
+    /// Everything that it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// `VmRSS` in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        memory_of(self.pid())
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.child.id()
+    }
+
+    /// Waits for its end; the exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.running.wait().code()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.running.kill_alone();
+    }
+}
+
+/// `VmRSS` of a process in KiB.
+pub(crate) fn memory_of(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .expect("Linux says how much memory a process has")
+}
+
+/// The address in `listening on 127.0.0.1:PORT`.
+fn listening(log: &str) -> Option<SocketAddr> {
+    let (_, rest) = log.split_once("listening on ")?;
+    // Only a whole line is a whole address.
+    let (line, _) = rest.split_once('\n')?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// `rproxy --config CONFIG`, with nothing of the environment but what it needs.
+pub(crate) fn rproxy(config: &Path) -> Command {
+    let mut command = clean(Path::new(env!("CARGO_BIN_EXE_rproxy")), config);
+    command.arg("--config").arg(config);
+    command
+}
+
+/// A program with nothing of the environment but what it needs.
+fn clean(program: &Path, config: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", config.parent().unwrap_or(config))
+        .env("LC_ALL", "C.UTF-8");
+    command
+}

@@ -1,0 +1,74 @@
+//! What forwards lead to: a service that answers once the other side has said everything.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+/// What every answer begins with.
+pub(crate) const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nanswer: ";
+
+/// Bytes that no encoding survives by accident.
+pub(crate) fn bytes() -> Vec<u8> {
+    (0..=255).cycle().take(100_000).collect()
+}
+
+/// Starts a service on a port of loopback; it answers as long as the test runs.
+pub(crate) fn on_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            answer(&stream, &stream);
+            stream.shutdown(Shutdown::Both).unwrap_or_default();
+        }
+    });
+    port
+}
+
+/// Starts one on a Unix socket.
+pub(crate) fn on_socket(path: &Path) {
+    let listener = UnixListener::bind(path).expect("a short path");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            answer(&stream, &stream);
+        }
+    });
+}
+
+/// A request ends as HTTP's do, or with the stream.
+fn answer(mut from: impl Read, mut to: impl Write) {
+    let mut asked = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        asked.extend_from_slice(&buffer[..count]);
+        if asked.starts_with(b"GET ") && asked.ends_with(b"\r\n\r\n") {
+            break;
+        }
+    }
+    // Whoever hangs up wants no answer.
+    to.write_all(&[ANSWER, &asked].concat()).unwrap_or_default();
+}
+
+/// Says something to a port and hears everything that comes back.
+pub(crate) fn ask(port: u16, bytes: &[u8]) -> Vec<u8> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("somebody listens");
+    let mut writer = stream.try_clone().expect("a socket");
+    let bytes = bytes.to_vec();
+    let writing = std::thread::spawn(move || {
+        // A stream that is closed in the middle is what some tests are about.
+        writer.write_all(&bytes).unwrap_or_default();
+        writer.shutdown(Shutdown::Write).unwrap_or_default();
+    });
+    let mut heard = Vec::new();
+    (&stream).read_to_end(&mut heard).unwrap_or_default();
+    writing.join().expect("the writer does not panic");
+    heard
+}
+
+/// Whether somebody listens on a port.
+pub(crate) fn listens(port: u16) -> bool {
+    // Connecting would open a channel: look at the table instead.
+    let wanted = format!("0100007F:{port:04X} 00000000:0000 0A");
+    std::fs::read_to_string("/proc/net/tcp").is_ok_and(|table| table.contains(&wanted))
+}

@@ -1,0 +1,135 @@
+//! A person at a terminal: a real PTY with a real client in it.
+
+use std::io::{Read, Write};
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pty_process::Size;
+use pty_process::blocking::Pty;
+
+use super::children::{Children, Running};
+
+/// How long a person waits for what should appear.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A client that is running in a terminal.
+pub(crate) struct Terminal {
+    running: Running,
+    pty: Arc<Pty>,
+    screen: Arc<Screen>,
+    /// How much of the screen's text has been looked at.
+    looked: usize,
+    reader: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Screen {
+    shown: Mutex<Shown>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+impl Terminal {
+    pub(crate) fn start(children: &Children, command: Command, rows: u16, cols: u16) -> Self {
+        let name = format!("{command:?}");
+        let (pty, pts) = pty_process::blocking::open().expect("a PTY");
+        pty.resize(Size::new(rows, cols)).expect("a PTY has a size");
+        let child = pty_process::blocking::Command::from(command)
+            .spawn(pts)
+            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let running = children.adopt(child, name);
+        let pty = Arc::new(pty);
+        let screen = Arc::new(Screen::default());
+        let reader = {
+            let (pty, screen) = (Arc::clone(&pty), Arc::clone(&screen));
+            std::thread::spawn(move || read(&pty, &screen))
+        };
+        Self {
+            running,
+            pty,
+            screen,
+            looked: 0,
+            reader: Some(reader),
+        }
+    }
+
+    /// Types.
+    pub(crate) fn type_in(&self, text: &str) {
+        (&*self.pty)
+            .write_all(text.as_bytes())
+            .expect("the terminal takes input");
+    }
+
+    /// Waits until a text appears after what was looked at before, and gives what led to it.
+    pub(crate) fn expect(&mut self, text: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        let mut shown = self.screen.shown.lock().expect("the reader does not panic");
+        loop {
+            let fresh = &shown.bytes[self.looked..];
+            if let Some(at) = find(fresh, text.as_bytes()) {
+                let seen = String::from_utf8_lossy(&fresh[..at]).into_owned();
+                self.looked += at + text.len();
+                return seen;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero() && !shown.closed,
+                "{text:?} does not appear; the terminal shows {:?}",
+                String::from_utf8_lossy(fresh),
+            );
+            shown = self
+                .screen
+                .changed
+                .wait_timeout(shown, left)
+                .expect("the reader does not panic")
+                .0;
+        }
+    }
+
+    /// Changes the window's size, as dragging its corner does.
+    pub(crate) fn resize(&self, rows: u16, cols: u16) {
+        self.pty
+            .resize(Size::new(rows, cols))
+            .expect("a PTY has a size");
+    }
+
+    /// Waits for the client's end; gives its exit code and all that the terminal showed.
+    pub(crate) fn finish(mut self) -> (Option<i32>, Vec<u8>) {
+        let status = self.running.wait();
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader does not panic");
+        }
+        let shown = self.screen.shown.lock().expect("the reader does not panic");
+        (status.code(), shown.bytes.clone())
+    }
+}
+
+/// Collects what the terminal shows. A PTY whose programs are gone reads as an error on Linux.
+fn read(mut pty: &Pty, screen: &Screen) {
+    let mut buffer = [0; 4096];
+    loop {
+        let count = match pty.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            other => other.unwrap_or(0),
+        };
+        let mut shown = screen.shown.lock().expect("nobody panics with the screen");
+        shown.bytes.extend_from_slice(&buffer[..count]);
+        shown.closed = count == 0;
+        screen.changed.notify_all();
+        if count == 0 {
+            return;
+        }
+    }
+}
+
+/// Where a text begins.
+pub(crate) fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    bytes.windows(text.len()).position(|window| window == text)
+}

@@ -1,0 +1,500 @@
+//! The order of the house: floors, doors, heads, sizes, names (`ARCHITECTURE.md`).
+//!
+//! Reads the sources as text. Test code in `src` may use what it likes.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "documents of ours need no particular mode"
+)]
+
+#[cfg(test)]
+mod tidy {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    /// The longest that a file may be, its tests not counted.
+    const LONGEST: usize = 600;
+
+    /// Files that may be longer, and why.
+    const LONGER: &[(&str, usize, &str)] = &[(
+        "src/relay/step.rs",
+        650,
+        "one function per message of RFC 4254, which are read against each other",
+    )];
+
+    /// A room of `src`: it may use the rooms of lower floors, and those beside it that are named.
+    struct Room {
+        name: &'static str,
+        floor: u8,
+        beside: &'static [&'static str],
+        /// Rooms of lower floors that it may not use after all.
+        never: &'static [&'static str],
+    }
+
+    const fn room(name: &'static str, floor: u8, beside: &'static [&'static str]) -> Room {
+        Room {
+            name,
+            floor,
+            beside,
+            never: &[],
+        }
+    }
+
+    const ROOMS: &[Room] = &[
+        // nouns and the operating system
+        room("model", 0, &[]),
+        room("sys", 0, &["model"]),
+        // rules: pure
+        room("access", 1, &["cert"]),
+        room("agent", 1, &["cert", "wire"]),
+        room("cert", 1, &[]),
+        room("openssh", 1, &["cert"]),
+        room("recording", 1, &[]),
+        room("relay", 1, &["access", "recording", "wire"]),
+        room("wire", 1, &["cert"]),
+        // doors to one foreign system each
+        room("audit", 2, &[]),
+        room("dns", 2, &[]),
+        // authorities with durable state: not each other
+        room("ca", 3, &[]),
+        room("nodes", 3, &[]),
+        // the live session
+        Room {
+            name: "session",
+            floor: 4,
+            beside: &[],
+            never: &["ca", "nodes"],
+        },
+        // SSH over sockets
+        room("ssh", 5, &[]),
+        // what is not SSH
+        room("web", 6, &[]),
+        // assembly
+        room("config", 7, &[]),
+        room("daemon", 7, &["config"]),
+        // the command line
+        room("cli", 8, &[]),
+    ];
+
+    /// Foreign crates that only these rooms may name: whoever replaces one, replaces it there.
+    const DOORS: &[(&str, &[&str])] = &[
+        ("avt", &["recording"]),
+        ("aws_lc_rs", &["cert", "wire"]),
+        ("clap", &["cli"]),
+        ("crypto_bigint", &["wire"]),
+        ("dialoguer", &["cli"]),
+        ("form_urlencoded", &["web"]),
+        ("hickory_resolver", &["dns"]),
+        ("http_body_util", &["web"]),
+        ("hyper", &["web"]),
+        ("hyper_util", &["web"]),
+        ("indicatif", &["cli"]),
+        ("saphyr", &["config"]),
+        ("sd_notify", &["daemon"]),
+        ("tokio", &["cli", "daemon", "dns", "session", "ssh", "web"]),
+        ("tokio_rustls", &["web"]),
+        ("tokio_util", &["daemon", "session", "ssh", "web"]),
+        ("tracing_subscriber", &["cli"]),
+        ("vte", &["recording"]),
+        ("zstd", &["recording"]),
+    ];
+
+    /// File names that forbid nothing and so collect everything.
+    const DRAWERS: &[&str] = &["common", "helper", "helpers", "misc", "util", "utils"];
+
+    /// Ends of type names that say nothing.
+    const EMPTY_NAMES: &[&str] = &["Data", "Handler", "Helper", "Info", "Manager", "Utils"];
+
+    #[test]
+    fn rooms_use_only_what_is_below_them() {
+        let mut wrong = Vec::new();
+        for file in sources("src") {
+            let Some(room) = room_of(&file) else { continue };
+            for used in rooms_used(&code(&file)) {
+                if !may_use(room, &used) {
+                    wrong.push(format!(
+                        "{}: {} (floor {}) may not use {used}: a room uses lower floors, and \
+                         beside it only {:?}",
+                        file.display(),
+                        room.name,
+                        room.floor,
+                        room.beside,
+                    ));
+                }
+            }
+        }
+        complain(&wrong);
+    }
+
+    #[test]
+    fn every_room_is_on_a_floor() {
+        let lib = text(Path::new("src/lib.rs"));
+        let declared: BTreeSet<_> = lib
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+            .collect();
+        let placed: BTreeSet<_> = ROOMS.iter().map(|room| room.name).collect();
+        assert_eq!(
+            declared, placed,
+            "src/lib.rs and the table of tests/tidy.rs differ"
+        );
+    }
+
+    /// `RPROXY_TEST_BLESS=1` writes the table instead.
+    #[test]
+    fn the_architecture_shows_these_rooms() {
+        const FILE: &str = "ARCHITECTURE.md";
+        let shown = text(Path::new(FILE));
+        let (before, rest) = shown
+            .split_once("<!-- begin rooms -->\n")
+            .expect("the beginning of the table");
+        let (table, after) = rest
+            .split_once("<!-- end rooms -->")
+            .expect("the end of the table");
+        let expected = rooms_as_markdown();
+        if std::env::var_os("RPROXY_TEST_BLESS").is_some() {
+            let text = format!("{before}<!-- begin rooms -->\n{expected}<!-- end rooms -->{after}");
+            std::fs::write(root().join(FILE), text).expect("a writable file");
+            return;
+        }
+        assert_eq!(
+            table, expected,
+            "{FILE} shows other rooms: run this test with RPROXY_TEST_BLESS=1"
+        );
+    }
+
+    #[test]
+    fn foreign_crates_have_one_door() {
+        let mut wrong = Vec::new();
+        for file in sources("src") {
+            let Some(room) = room_of(&file) else { continue };
+            let code = code(&file);
+            for (krate, doors) in DOORS {
+                if names_crate(&code, krate) && !doors.contains(&room.name) {
+                    wrong.push(format!(
+                        "{}: only {doors:?} may use the crate {krate}",
+                        file.display()
+                    ));
+                }
+            }
+        }
+        complain(&wrong);
+    }
+
+    #[test]
+    fn every_file_says_what_it_is_for() {
+        let wrong: Vec<_> = sources("src")
+            .into_iter()
+            .chain(sources("tests"))
+            .filter(|file| !text(file).starts_with("//! "))
+            .map(|file| format!("{}: begins without a `//!` head", file.display()))
+            .collect();
+        complain(&wrong);
+    }
+
+    #[test]
+    fn no_file_is_too_long() {
+        let wrong: Vec<_> = sources("src")
+            .into_iter()
+            .filter_map(|file| {
+                let lines = code(&file).lines().count();
+                let limit = LONGER
+                    .iter()
+                    .find(|(name, _, _)| Path::new(name) == file)
+                    .map_or(LONGEST, |(_, limit, _)| *limit);
+                (lines > limit).then(|| {
+                    format!(
+                        "{}: {lines} lines without its tests, {limit} are allowed",
+                        file.display()
+                    )
+                })
+            })
+            .collect();
+        complain(&wrong);
+    }
+
+    #[test]
+    fn names_say_something() {
+        let mut wrong = Vec::new();
+        for file in sources("src").into_iter().chain(sources("tests/e2e")) {
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            if DRAWERS.contains(&&*stem) {
+                wrong.push(format!("{}: a drawer; name what is in it", file.display()));
+            }
+            for line in text(&file).lines() {
+                let line = line.trim_start();
+                if line.contains("fn get_") {
+                    wrong.push(format!("{}: no `get_`: {line}", file.display()));
+                }
+                if let Some(name) = type_name(line)
+                    && EMPTY_NAMES.iter().any(|empty| name.ends_with(empty))
+                {
+                    wrong.push(format!("{}: {name} says nothing", file.display()));
+                }
+            }
+        }
+        complain(&wrong);
+    }
+
+    /// What is left to do is not left in the sources.
+    #[test]
+    fn nothing_is_left_for_later() {
+        // Written in halves, or this file would be the first to be found.
+        let marks = [
+            ("TO", "DO"),
+            ("FIX", "ME"),
+            ("XX", "X:"),
+            ("HA", "CK:"),
+            ("WI", "P:"),
+        ]
+        .map(|(first, second)| format!("{first}{second}"));
+        let unfinished = ["under ", "construction"].concat();
+        let mut wrong = Vec::new();
+        for file in everything() {
+            for (number, line) in text(&file).lines().enumerate() {
+                if marks.iter().any(|mark| line.contains(mark)) || line.contains(&unfinished) {
+                    wrong.push(format!("{}:{}: {line}", file.display(), number + 1));
+                }
+            }
+        }
+        complain(&wrong);
+    }
+
+    /// A test module that nobody declares is never run, and the compiler does not mind.
+    #[test]
+    fn no_test_module_is_forgotten() {
+        let mut wrong = Vec::new();
+        for file in sources("tests/e2e") {
+            let (stem, parent) = (file.file_stem(), file.parent());
+            let (Some(stem), Some(parent)) = (stem, parent) else {
+                continue;
+            };
+            let (name, parent) = match stem.to_str() {
+                Some("main") | None => continue,
+                Some("mod") => (
+                    parent.file_name().unwrap_or_default().to_string_lossy(),
+                    parent.parent().unwrap_or(parent),
+                ),
+                Some(name) => (name.into(), parent),
+            };
+            let declared = ["main.rs", "mod.rs"]
+                .iter()
+                .map(|file| std::fs::read_to_string(root().join(parent).join(file)))
+                .any(|text| text.unwrap_or_default().contains(&format!("mod {name};")));
+            if !declared {
+                wrong.push(format!("{}: no `mod {name};` for it", file.display()));
+            }
+        }
+        complain(&wrong);
+    }
+
+    /// The table of rooms, the highest floor first.
+    fn rooms_as_markdown() -> String {
+        let quoted = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            names.join(", ")
+        };
+        let mut table = "| floor | room | beside it | never | crates that few rooms may name |\n\
+                         |---|---|---|---|---|\n"
+            .to_owned();
+        for room in ROOMS.iter().rev() {
+            let crates: Vec<_> = DOORS
+                .iter()
+                .filter(|(_, doors)| doors.contains(&room.name))
+                .map(|(krate, _)| *krate)
+                .collect();
+            table.push_str(&format!(
+                "| {} | `{}` | {} | {} | {} |\n",
+                room.floor,
+                room.name,
+                quoted(room.beside),
+                quoted(room.never),
+                quoted(&crates),
+            ));
+        }
+        table
+    }
+
+    fn complain(wrong: &[String]) {
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    }
+
+    // --- reading ----------------------------------------------------------------------------------
+
+    fn root() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn text(file: &Path) -> String {
+        std::fs::read_to_string(root().join(file))
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()))
+    }
+
+    /// All Rust files below a directory, by their path from the root.
+    fn sources(dir: &str) -> Vec<PathBuf> {
+        let mut files = files(Path::new(dir));
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
+        assert!(!files.is_empty(), "no sources in {dir}");
+        files
+    }
+
+    /// All text that people write here.
+    fn everything() -> Vec<PathBuf> {
+        let kinds = ["md", "rs", "sh", "toml", "yaml"];
+        let mut all: Vec<_> = ["src", "tests", "contrib"]
+            .iter()
+            .flat_map(|dir| files(Path::new(dir)))
+            .chain(files(Path::new("docs")))
+            .chain(
+                [
+                    "ARCHITECTURE.md",
+                    "CHANGELOG.md",
+                    "Cargo.toml",
+                    "README.md",
+                    "SECURITY.md",
+                ]
+                .map(PathBuf::from),
+            )
+            .collect();
+        all.retain(|file| {
+            let extension = file.extension().unwrap_or_default().to_string_lossy();
+            kinds.contains(&&*extension)
+        });
+        all
+    }
+
+    fn files(dir: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(root().join(dir))
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", dir.display()));
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.expect("a readable directory");
+            let path = dir.join(entry.file_name());
+            if entry.path().is_dir() {
+                found.extend(files(&path));
+            } else {
+                found.push(path);
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// A file without its tests and without the text of its comments; empty for files of tests.
+    fn code(file: &Path) -> String {
+        let is_test = file.iter().any(|part| {
+            matches!(
+                part.to_str(),
+                Some("tests" | "tests.rs" | "testing.rs" | "interop_tests")
+            )
+        });
+        if is_test {
+            return String::new();
+        }
+        let text = text(file);
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        code.lines()
+            .map(|line| match line.trim_start().starts_with("//") {
+                true => "\n".to_owned(),
+                false => format!("{line}\n"),
+            })
+            .collect()
+    }
+
+    /// The room that a file of `src` is in; none for `lib.rs` and `main.rs`.
+    fn room_of(file: &Path) -> Option<&'static Room> {
+        let name = file.iter().nth(1)?.to_str()?;
+        let name = name.strip_suffix(".rs").unwrap_or(name);
+        ROOMS.iter().find(|room| room.name == name)
+    }
+
+    fn may_use(room: &Room, used: &str) -> bool {
+        let Some(other) = ROOMS.iter().find(|other| other.name == used) else {
+            // Something of lib.rs itself; the compiler knows better.
+            return true;
+        };
+        other.name == room.name
+            || room.beside.contains(&other.name)
+            || (other.floor < room.floor && !room.never.contains(&other.name))
+    }
+
+    /// The rooms behind `crate::room` and `crate::{room, ..}`.
+    fn rooms_used(code: &str) -> BTreeSet<String> {
+        let mut used = BTreeSet::new();
+        for (at, _) in code.match_indices("crate::") {
+            let rest = &code[at + "crate::".len()..];
+            match rest.strip_prefix('{') {
+                None => used.extend(word(rest)),
+                Some(group) => used.extend(top_level(group).into_iter().filter_map(word)),
+            }
+        }
+        used
+    }
+
+    /// The first word of a path.
+    fn word(path: &str) -> Option<String> {
+        let word: String = path
+            .trim_start()
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .collect();
+        (!word.is_empty()).then_some(word)
+    }
+
+    /// The parts of a `{..}` group, inner groups left whole.
+    fn top_level(group: &str) -> Vec<&str> {
+        let (mut depth, mut begin, mut parts) = (0, 0, Vec::new());
+        for (at, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => {
+                    parts.push(&group[begin..at]);
+                    break;
+                }
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    parts.push(&group[begin..at]);
+                    begin = at + 1;
+                }
+                _ => {}
+            }
+        }
+        parts
+    }
+
+    /// Whether code names a crate: `krate::`, and not as the end of a longer word or path.
+    fn names_crate(code: &str, krate: &str) -> bool {
+        let path = format!("{krate}::");
+        code.match_indices(&path).any(|(at, _)| {
+            let before = code[..at].chars().next_back();
+            !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+        })
+    }
+
+    /// The name that a line gives to a type.
+    fn type_name(line: &str) -> Option<String> {
+        let line = line
+            .strip_prefix("pub(crate) ")
+            .or_else(|| line.strip_prefix("pub(super) "))
+            .or_else(|| line.strip_prefix("pub "))
+            .unwrap_or(line);
+        ["enum ", "struct ", "trait ", "type "]
+            .iter()
+            .find_map(|keyword| line.strip_prefix(keyword))
+            .and_then(word)
+    }
+
+    #[test]
+    fn the_reading_itself_is_right() {
+        assert_eq!(
+            rooms_used("use crate::{model::{A, B}, sys};\ncrate::cert::x()"),
+            ["cert", "model", "sys"].map(str::to_owned).into()
+        );
+        assert!(names_crate("use zstd::Encoder;", "zstd"));
+        assert!(!names_crate("use crate::zstd::x; my_zstd::y()", "zstd"));
+        assert!(!may_use(&ROOMS[0], "cli"));
+        assert_eq!(
+            type_name("pub(crate) struct HostInfo {").as_deref(),
+            Some("HostInfo")
+        );
+    }
+}
