@@ -270,6 +270,8 @@ pub enum AuditEvent {
     },
     /// See [`EventKind::ServerStopped`].
     ServerStopped { reason: &'static str },
+    /// See [`EventKind::ServerDraining`].
+    ServerDraining { seconds: u64 },
     /// See [`EventKind::ConfigurationReloaded`].
     ConfigurationReloaded {
         file: String,
@@ -301,6 +303,7 @@ impl AuditEvent {
             Self::AuthorityImported { .. } => EventKind::AuthorityImported,
             Self::ServerStarted { .. } => EventKind::ServerStarted,
             Self::ServerStopped { .. } => EventKind::ServerStopped,
+            Self::ServerDraining { .. } => EventKind::ServerDraining,
             Self::ConfigurationReloaded { .. } => EventKind::ConfigurationReloaded,
             Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
         }

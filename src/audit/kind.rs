@@ -81,6 +81,8 @@ kinds! {
         "The configuration was read again and is in force; `needs_restart` names the keys that have changed and are not."
     ConfigurationRefused "RP4004W" "configuration.refused"
         "The configuration was read again and has mistakes; the one before stays in force."
+    ServerDraining "RP4010I" "server.draining"
+        "The proxy stops: it accepts nobody any more, and waits for its connections until `seconds` are over."
 }
 
 impl EventKind {

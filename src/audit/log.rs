@@ -417,6 +417,7 @@ mod tests {
                 proxy_checks_host_keys: true,
             },
             AuditEvent::ServerStopped { reason: "signal" },
+            AuditEvent::ServerDraining { seconds: 30 },
             AuditEvent::ConfigurationReloaded {
                 file: text("rproxy.yaml"),
                 roles: 2,

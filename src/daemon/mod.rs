@@ -6,6 +6,7 @@ mod authorities;
 mod reload;
 mod revocations;
 mod settings;
+mod stop;
 mod supervisor;
 
 use std::io;
@@ -16,13 +17,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use reload::Reload;
 use revocations::Watcher;
 use settings::settings;
+use stop::Stop;
 
 use crate::audit::{AuditEvent, AuditLog};
 use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
@@ -36,8 +39,8 @@ use crate::sys::clock::Clock;
 use crate::web::{PublicKeys, Server, Site, TlsFiles, WebError};
 use crate::wire::ClientConfig;
 
-/// How long connections may take to say goodbye when the proxy stops.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long connections may take to say goodbye when they are ended.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Why the proxy does not run.
 #[derive(Debug, Error)]
@@ -82,8 +85,8 @@ impl ServeError {
     }
 }
 
-/// Runs the proxy until it is told to stop by SIGTERM or SIGINT. At SIGHUP the configuration is read
-/// again from its source.
+/// Runs the proxy until it is told to stop by SIGTERM or SIGINT, and its connections are done or have
+/// had their time. At SIGHUP the configuration is read again from its source.
 ///
 /// # Errors
 /// When it cannot start.
@@ -93,7 +96,15 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
     let (watcher, revocations) = Watcher::start(log)?;
     let authorities = authorities::open(config)?;
     let (sender, settings) = watch::channel(Arc::new(settings(config)?));
-    let proxy = Arc::new(build(config, &authorities, revocations, settings)?);
+    let stop = Stop::new();
+    let proxy = build(
+        config,
+        &authorities,
+        revocations,
+        settings,
+        stop.announced(),
+    )?;
+    let proxy = Arc::new(proxy);
     let reload = Reload {
         source,
         config: config.clone(),
@@ -104,7 +115,6 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(ServeError::Start)?;
-    let shutdown = CancellationToken::new();
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     runtime.block_on(async {
         let hangup = signal(SignalKind::hangup()).map_err(ServeError::Start)?;
@@ -113,9 +123,11 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
         let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let bound = listener.local_addr().map_err(listen_error)?;
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&authorities)));
-        let web = serve_web(config, &proxy, &public, &shutdown)?;
-        let workers = Workers::start(&proxy, count, &shutdown, DRAIN).map_err(ServeError::Start)?;
-        stop_on_signals(shutdown.clone()).map_err(ServeError::Start)?;
+        let web = serve_web(config, &proxy, &public, &stop.over)?;
+        let workers =
+            Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
+        let signals = stop_signals().map_err(ServeError::Start)?;
+        tokio::spawn(stop.clone().on_signals(Arc::clone(&proxy), signals));
         tokio::spawn(watcher.run());
         tokio::spawn(reload.run(hangup));
         proxy.audit.emit(&AuditEvent::ServerStarted {
@@ -130,16 +142,21 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
             config.clone(),
             authorities,
             public,
-            shutdown.clone(),
+            stop.over.clone(),
         ));
         supervisor::ready();
         tokio::spawn(supervisor::live());
-        workers.accept(&listener, &shutdown).await;
-        supervisor::stopping();
-        following.abort();
+        workers.accept(&listener, &stop.closing).await;
         drop(listener);
-        tracing::info!("stopping: no new connections, telling the users");
-        workers.join();
+        // On a thread: what happens to live connections goes on happening.
+        if tokio::task::spawn_blocking(|| workers.join())
+            .await
+            .is_err()
+        {
+            tracing::error!("the thread that waits for the workers panicked");
+        }
+        stop.over.cancel();
+        following.abort();
         if web.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the web panicked");
         }
@@ -178,6 +195,7 @@ fn build(
     authorities: &Authorities,
     revocations: watch::Receiver<Arc<Revocations>>,
     settings: watch::Receiver<Arc<Settings>>,
+    stopping: watch::Receiver<Option<Instant>>,
 ) -> Result<Proxy, ServeError> {
     let clock = Clock::System;
     Ok(Proxy {
@@ -191,6 +209,7 @@ fn build(
         settings,
         trust: CurrentTrust::new(authorities::trust(authorities)?),
         revocations,
+        stopping,
         resolver: Resolver::from_system()?,
         audit: AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?,
         upstream: Arc::new(ClientConfig::default()),
@@ -215,16 +234,9 @@ fn raise_file_limit() {
     }
 }
 
-/// Cancels the token at the first SIGTERM or SIGINT.
-fn stop_on_signals(shutdown: CancellationToken) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        shutdown.cancel();
-    });
-    Ok(())
+fn stop_signals() -> io::Result<[Signal; 2]> {
+    Ok([
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ])
 }

@@ -7,6 +7,13 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+/// What it takes to end the connections that are left, and then the program.
+const MARGIN: Duration = Duration::from_secs(15);
+
+/// How often the service manager is told that stopping takes its time. It cannot be told of more than
+/// an hour at once, and a program that hangs should not have an hour.
+pub(super) const AGAIN: Duration = Duration::from_secs(60);
+
 /// Clients are accepted.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
@@ -20,9 +27,14 @@ pub(super) fn reloading() {
     }
 }
 
-/// No clients are accepted any more.
-pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+/// No clients are accepted any more. Those who are there have this much time: the manager should not be
+/// less patient. To be told again within [`AGAIN`], as long as it is not over.
+pub(super) fn stopping(left: Duration) {
+    let needed = (left + MARGIN).min(2 * AGAIN).as_micros();
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::ExtendTimeoutUsec(u32::try_from(needed).unwrap_or(u32::MAX)),
+    ]);
 }
 
 /// Gives a sign of life twice in each interval of the service manager's watchdog, if it has one.

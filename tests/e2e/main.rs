@@ -16,6 +16,7 @@ mod ca_keys;
 #[cfg(test)]
 mod client_block;
 #[cfg(test)]
+mod drain;
 mod ending;
 #[cfg(test)]
 mod exec;

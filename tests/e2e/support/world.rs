@@ -475,8 +475,7 @@ impl World {
         let before = so_far().len();
         let text = std::fs::read_to_string(self.config()).expect("it is there");
         write(&self.config(), &edit(&text));
-        let pid = i32::try_from(self.proxy_pid()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("it runs"), Signal::HUP).expect("it runs");
+        self.signal_proxy(Signal::HUP);
         self.eventually("the configuration is read again", || {
             so_far().into_iter().nth(before)
         })
@@ -505,6 +504,17 @@ impl World {
     /// What the proxy has logged.
     pub(crate) fn proxy_log(&self) -> String {
         self.proxy.borrow().log()
+    }
+
+    /// Any signal for the proxy.
+    pub(crate) fn signal_proxy(&self, signal: Signal) {
+        let pid = i32::try_from(self.proxy_pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("it runs"), signal).expect("it runs");
+    }
+
+    /// Waits for the proxy's end; its exit code.
+    pub(crate) fn proxy_end(&self) -> Option<i32> {
+        self.proxy.borrow_mut().wait()
     }
 
     /// SIGKILL for the proxy, at this instant.
