@@ -35,6 +35,7 @@ pub mod web;
 // floor 7: assembly
 pub mod config;
 pub mod daemon;
+pub mod monitor;
 
 // top: the command line
 pub mod cli;

@@ -70,7 +70,24 @@ mod tidy {
         room("web", 6, &[]),
         // assembly
         room("config", 7, &[]),
-        room("daemon", 7, &["config"]),
+        room("daemon", 7, &["config", "monitor"]),
+        // It reads nothing that comes from the network.
+        Room {
+            name: "monitor",
+            floor: 7,
+            beside: &["config"],
+            never: &[
+                "dns",
+                "nodes",
+                "openssh",
+                "recording",
+                "relay",
+                "session",
+                "ssh",
+                "web",
+                "wire",
+            ],
+        },
         // the command line
         room("cli", 8, &[]),
     ];
@@ -89,8 +106,11 @@ mod tidy {
         ("hyper_util", &["web"]),
         ("indicatif", &["cli"]),
         ("saphyr", &["config"]),
-        ("sd_notify", &["daemon"]),
-        ("tokio", &["cli", "daemon", "dns", "session", "ssh", "web"]),
+        ("sd_notify", &["monitor"]),
+        (
+            "tokio",
+            &["cli", "daemon", "dns", "monitor", "session", "ssh", "web"],
+        ),
         ("tokio_rustls", &["web"]),
         ("tokio_util", &["daemon", "session", "ssh", "web"]),
         ("tracing_subscriber", &["cli"]),

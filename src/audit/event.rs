@@ -272,6 +272,13 @@ pub enum AuditEvent {
     ServerStopped { reason: &'static str },
     /// See [`EventKind::ServerDraining`].
     ServerDraining { seconds: u64 },
+    /// See [`EventKind::ServerUpgraded`].
+    ServerUpgraded {
+        version: &'static str,
+        program: String,
+    },
+    /// See [`EventKind::UpgradeRefused`].
+    UpgradeRefused { message: String },
     /// See [`EventKind::ConfigurationReloaded`].
     ConfigurationReloaded {
         file: String,
@@ -304,6 +311,8 @@ impl AuditEvent {
             Self::ServerStarted { .. } => EventKind::ServerStarted,
             Self::ServerStopped { .. } => EventKind::ServerStopped,
             Self::ServerDraining { .. } => EventKind::ServerDraining,
+            Self::ServerUpgraded { .. } => EventKind::ServerUpgraded,
+            Self::UpgradeRefused { .. } => EventKind::UpgradeRefused,
             Self::ConfigurationReloaded { .. } => EventKind::ConfigurationReloaded,
             Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
         }

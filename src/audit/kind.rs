@@ -83,6 +83,10 @@ kinds! {
         "The configuration was read again and has mistakes; the one before stays in force."
     ServerDraining "RP4010I" "server.draining"
         "The proxy stops: it accepts nobody any more, and waits for its connections until `seconds` are over."
+    ServerUpgraded "RP4011I" "server.upgraded"
+        "The program was replaced while it ran: a new worker accepts connections, the old one has those from before."
+    UpgradeRefused "RP4012W" "server.upgrade_refused"
+        "The program was to be replaced while it ran, and could not be; everything goes on as before."
 }
 
 impl EventKind {

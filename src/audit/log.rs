@@ -418,6 +418,13 @@ mod tests {
             },
             AuditEvent::ServerStopped { reason: "signal" },
             AuditEvent::ServerDraining { seconds: 30 },
+            AuditEvent::ServerUpgraded {
+                version: "0.1.0",
+                program: text("/usr/bin/rproxy"),
+            },
+            AuditEvent::UpgradeRefused {
+                message: text("exit status: 78"),
+            },
             AuditEvent::ConfigurationReloaded {
                 file: text("rproxy.yaml"),
                 roles: 2,

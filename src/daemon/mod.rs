@@ -1,16 +1,15 @@
-//! The running proxy: build everything, bind, serve, drain.
+//! A worker: build everything, serve, drain. The monitor has started it and gives it the ports.
 //!
 //! Maps the configuration onto the rooms; decides nothing about SSH itself.
 
 mod authorities;
+mod orders;
 mod reload;
 mod revocations;
 mod settings;
 mod stop;
-mod supervisor;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,10 +17,11 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use orders::{Listeners, Reporter};
 use reload::Reload;
 use revocations::Watcher;
 use settings::settings;
@@ -33,6 +33,7 @@ use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
 use crate::dns::Resolver;
 use crate::model::NameError;
+use crate::monitor::{Order, Report};
 use crate::ssh::listener::Workers;
 use crate::ssh::{Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Warned};
 use crate::sys::clock::Clock;
@@ -63,9 +64,12 @@ pub enum ServeError {
     /// The system's resolver configuration cannot be read.
     #[error("cannot set up DNS")]
     Dns(#[from] crate::dns::DnsError),
-    /// The port is taken, or may not be used.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] io::Error),
+    /// Nobody has started this process who may.
+    #[error("this command is for rproxy serve, which starts it")]
+    NoMonitor(#[source] io::Error),
+    /// What should be a listener does not listen.
+    #[error("cannot use the listener")]
+    Listen(#[source] io::Error),
     /// The listener of the web does not work.
     #[error("cannot serve the web")]
     Web(#[from] WebError),
@@ -85,12 +89,14 @@ impl ServeError {
     }
 }
 
-/// Runs the proxy until it is told to stop by SIGTERM or SIGINT, and its connections are done or have
-/// had their time. At SIGHUP the configuration is read again from its source.
+/// Serves the clients of the ports that the monitor gives, until the monitor says that it is enough, and
+/// connections are done or have had their time. The configuration is read again from its source when the
+/// monitor says so.
 ///
 /// # Errors
 /// When it cannot start.
-pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
+pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
+    let (reporter, listeners) = Reporter::begin()?;
     raise_file_limit();
     let log = RevocationLog::new(&config.data_dir, Clock::System);
     let (watcher, revocations) = Watcher::start(log)?;
@@ -117,19 +123,17 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
         .map_err(ServeError::Start)?;
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     runtime.block_on(async {
-        let hangup = signal(SignalKind::hangup()).map_err(ServeError::Start)?;
-        let address = config.proxy.listen_addr;
-        let listen_error = |error| ServeError::Listen(address, error);
-        let listener = TcpListener::bind(address).await.map_err(listen_error)?;
-        let bound = listener.local_addr().map_err(listen_error)?;
+        let signals = Signals::new().map_err(ServeError::Start)?;
+        let Listeners { ssh, web } = listeners;
+        let listener = listener(ssh).map_err(ServeError::Listen)?;
+        let bound = listener.local_addr().map_err(ServeError::Listen)?;
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&authorities)));
-        let web = serve_web(config, &proxy, &public, &stop.over)?;
+        let web = serve_web(config, web, &proxy, &public, &stop.web)?;
         let workers =
             Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
-        let signals = stop_signals().map_err(ServeError::Start)?;
-        tokio::spawn(stop.clone().on_signals(Arc::clone(&proxy), signals));
         tokio::spawn(watcher.run());
-        tokio::spawn(reload.run(hangup));
+        let (reloads, requests) = mpsc::channel(1);
+        tokio::spawn(reload.run(requests, reporter.clone()));
         proxy.audit.emit(&AuditEvent::ServerStarted {
             version: env!("CARGO_PKG_VERSION"),
             listen_addr: bound,
@@ -144,8 +148,15 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
             public,
             stop.over.clone(),
         ));
-        supervisor::ready();
-        tokio::spawn(supervisor::live());
+        let orders = reporter.orders(stop.clone()).map_err(ServeError::Start)?;
+        reporter.report(&Report::Ready);
+        let obedient = Obedient {
+            proxy: Arc::clone(&proxy),
+            stop: stop.clone(),
+            reporter,
+            reloads,
+        };
+        tokio::spawn(obedient.run(orders, signals));
         workers.accept(&listener, &stop.closing).await;
         drop(listener);
         // On a thread: what happens to live connections goes on happening.
@@ -160,27 +171,34 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
         if web.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the web panicked");
         }
-        Ok(proxy
-            .audit
-            .emit(&AuditEvent::ServerStopped { reason: "signal" })?)
+        Ok(proxy.audit.emit(&AuditEvent::ServerStopped {
+            reason: stop.reason(),
+        })?)
     })
+}
+
+fn listener(given: Option<std::net::TcpListener>) -> io::Result<TcpListener> {
+    let given = given.ok_or(io::ErrorKind::NotConnected)?;
+    given.set_nonblocking(true)?;
+    TcpListener::from_std(given)
 }
 
 /// Starts the listener of the web, where the configuration has one.
 fn serve_web(
     config: &Config,
+    listener: Option<std::net::TcpListener>,
     proxy: &Proxy,
     public: &watch::Sender<Arc<PublicKeys>>,
     shutdown: &CancellationToken,
 ) -> Result<Option<JoinHandle<()>>, WebError> {
-    let Some(web) = &config.proxy.web else {
+    let (Some(web), Some(listener)) = (&config.proxy.web, listener) else {
         return Ok(None);
     };
     let tls = web.tls.as_ref().map(|tls| TlsFiles {
         certificate: tls.cert_file.clone(),
         key: tls.key_file.clone(),
     });
-    let server = Server::bind(web.listen_addr, tls)?;
+    let server = Server::new(listener, tls)?;
     tracing::info!("the web is at {}", server.url());
     let site = Site::new(
         config.cluster_name.clone(),
@@ -234,9 +252,58 @@ fn raise_file_limit() {
     }
 }
 
-fn stop_signals() -> io::Result<[Signal; 2]> {
-    Ok([
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    ])
+/// The signals that somebody may send to this process itself, or to all of a terminal at once. The
+/// monitor's orders are what counts: stopping is stopping, however often it is said, and the rest is
+/// passed over.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    _passed_over: [Signal; 2],
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _passed_over: [
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::user_defined2())?,
+            ],
+        })
+    }
+}
+
+/// Does what the monitor says.
+#[derive(Debug)]
+struct Obedient {
+    proxy: Arc<Proxy>,
+    stop: Stop,
+    reporter: Reporter,
+    reloads: mpsc::Sender<()>,
+}
+
+impl Obedient {
+    async fn run(self, mut orders: mpsc::Receiver<Order>, mut signals: Signals) {
+        loop {
+            let order = tokio::select! {
+                Some(order) = orders.recv() => order,
+                _ = signals.terminate.recv() => Order::Drain,
+                _ = signals.interrupt.recv() => Order::Drain,
+                else => return,
+            };
+            match order {
+                Order::Start { .. } => {}
+                // One that waits to be done is as good as two.
+                Order::Reload => {
+                    let _is_asked_for = self.reloads.try_send(());
+                }
+                Order::Drain => self.stop.drain(&self.proxy, &self.reporter),
+                Order::End => self.stop.end("signal"),
+                Order::Retire => self.stop.retire(),
+                Order::Ping => self.reporter.report(&Report::Alive),
+            }
+        }
+    }
 }

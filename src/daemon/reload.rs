@@ -1,4 +1,4 @@
-//! SIGHUP: the configuration is read again, and what can change in a running proxy does. The audit log
+//! At SIGHUP the configuration is read again, and what can change in a running proxy does. The audit log
 //! is opened anew, for those who rename it in order to keep it.
 //!
 //! A configuration with mistakes changes nothing. Live connections notice by themselves that the
@@ -7,15 +7,15 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use tokio::signal::unix::Signal;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::orders::Reporter;
 use super::settings::settings;
-use super::supervisor;
 use crate::audit::AuditEvent;
 use crate::config::keys::{self, Key};
 use crate::config::{Config, Loaded, Source};
 use crate::model::chain;
+use crate::monitor::Report;
 use crate::ssh::{Proxy, Settings};
 
 /// Reads the configuration again whenever it is told to.
@@ -32,10 +32,9 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Waits for the signal for as long as the proxy runs.
-    pub(super) async fn run(mut self, mut hangup: Signal) {
-        while hangup.recv().await.is_some() {
-            supervisor::reloading();
+    /// Does so for as long as the proxy runs.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>, reporter: Reporter) {
+        while requests.recv().await.is_some() {
             if let Err(error) = self.proxy.audit.reopen() {
                 let error = chain(&error);
                 tracing::error!(%error, "cannot open the audit log anew, the old file stays");
@@ -48,7 +47,7 @@ impl Reload {
                 self.proxy
                     .tell(&AuditEvent::ConfigurationRefused { message });
             }
-            supervisor::ready();
+            reporter.report(&Report::Reloaded);
         }
         // The settings must not end before those who go by them.
         std::future::pending::<()>().await;

@@ -12,7 +12,6 @@ mod site;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 
 use thiserror::Error;
 
@@ -24,9 +23,9 @@ pub use tls::{TlsError, TlsFiles};
 /// Why nothing is served.
 #[derive(Debug, Error)]
 pub enum WebError {
-    /// The port is taken, or may not be used.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] io::Error),
+    /// What should be a listener does not listen.
+    #[error("cannot use the listener")]
+    Listen(#[source] io::Error),
     /// There is no usable certificate.
     #[error("cannot serve HTTPS")]
     Tls(#[from] TlsError),

@@ -112,7 +112,7 @@ fn a_stop_under_load_loses_nothing() {
     let world = World::with().proxy_setting("drain_timeout: 1s").start();
     let mut sessions: Vec<_> = (0..SESSIONS)
         .map(|number| {
-            let command = format!("while :; do seq -s ' {number}-' 1 2000; done");
+            let command = format!("while seq -s ' {number}-' 1 2000; do :; done");
             world.ssh().args(["db1", &command]).start()
         })
         .collect();

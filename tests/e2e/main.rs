@@ -53,6 +53,7 @@ mod permit;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod processes;
 mod pty;
 #[cfg(test)]
 mod readme;

@@ -442,7 +442,19 @@ impl World {
         self.proxy.borrow().memory()
     }
 
-    /// The proxy's process id.
+    /// The process id of the one worker that the proxy has.
+    pub(crate) fn worker_pid(&self) -> u32 {
+        let workers = self.workers();
+        assert_eq!(workers.len(), 1, "one worker, not {workers:?}");
+        workers[0]
+    }
+
+    /// The process ids of the proxy's workers.
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        self.proxy.borrow().workers()
+    }
+
+    /// The process id of the proxy's monitor.
     pub(crate) fn proxy_pid(&self) -> u32 {
         self.proxy.borrow().pid()
     }
@@ -520,6 +532,11 @@ impl World {
     /// SIGKILL for the proxy, at this instant.
     pub(crate) fn kill_proxy(&self) {
         self.proxy.borrow_mut().kill();
+    }
+
+    /// SIGKILL for the proxy's monitor alone.
+    pub(crate) fn kill_monitor(&self) {
+        self.proxy.borrow_mut().kill_monitor();
     }
 
     /// `rproxy`, on this world's configuration.

@@ -1,8 +1,8 @@
 //! What the service manager is told (`sd_notify(3)`): ready, reloading, stopping, and a sign of life.
 //!
-//! Without `NOTIFY_SOCKET` in the environment there is nobody to tell, and nothing happens.
+//! Without `NOTIFY_SOCKET` in the environment there is nobody to tell, and nothing happens. The
+//! monitor alone speaks: workers do not know of the service manager.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -13,6 +13,16 @@ const MARGIN: Duration = Duration::from_secs(15);
 /// How often the service manager is told that stopping takes its time. It cannot be told of more than
 /// an hour at once, and a program that hangs should not have an hour.
 pub(super) const AGAIN: Duration = Duration::from_secs(60);
+
+/// The variables by which a service manager speaks to the process that it has started, and to no other.
+pub(super) const VARIABLES: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+];
 
 /// Clients are accepted.
 pub(super) fn ready() {
@@ -37,15 +47,15 @@ pub(super) fn stopping(left: Duration) {
     ]);
 }
 
-/// Gives a sign of life twice in each interval of the service manager's watchdog, if it has one.
-pub(super) async fn live() -> Infallible {
-    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else {
-        return std::future::pending().await;
-    };
-    loop {
-        tell(&[NotifyState::Watchdog]);
-        tokio::time::sleep((limit / 2).max(Duration::from_millis(1))).await;
-    }
+/// A sign of life.
+pub(super) fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// How often the service manager wants a sign of life, if it wants any: twice in its limit.
+pub(super) fn watchdog() -> Option<Duration> {
+    let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())?;
+    Some((limit / 2).max(Duration::from_millis(1)))
 }
 
 fn tell(state: &[NotifyState<'_>]) {

@@ -1,0 +1,93 @@
+//! The way to the monitor: what it orders, and what it is told.
+//!
+//! When the monitor is gone, however it went, nobody holds the ports and nobody is told to stop any more:
+//! then this process ends its connections, in order, and itself.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::ServeError;
+use super::stop::Stop;
+use crate::monitor::{self, Order, Port, Report, VERSION};
+use crate::sys::post::{Parcel, Post};
+
+/// Orders that may wait.
+const QUEUE: usize = 64;
+
+/// The way to the monitor. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Reporter(Arc<Post>);
+
+/// The listeners that this process was given.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    pub(super) ssh: Option<TcpListener>,
+    pub(super) web: Option<TcpListener>,
+}
+
+impl Reporter {
+    /// Finds the way, which is standard input, and takes the first order.
+    ///
+    /// # Errors
+    /// When this process was started by anybody else than a monitor of the same version.
+    pub(super) fn begin() -> Result<(Self, Listeners), ServeError> {
+        let post = Post::of_stdin().map_err(ServeError::NoMonitor)?;
+        let parcel = post.receive().map_err(ServeError::NoMonitor)?;
+        let unusable = || ServeError::NoMonitor(io::ErrorKind::InvalidData.into());
+        let Parcel { message, files } = parcel.ok_or_else(unusable)?;
+        let order = monitor::decode(&message);
+        let Ok(Order::Start { version, listeners }) = order else {
+            return Err(unusable());
+        };
+        if version != VERSION || listeners.len() != files.len() {
+            return Err(unusable());
+        }
+        let mut given = Listeners::default();
+        for (port, file) in listeners.into_iter().zip(files) {
+            let place = match port {
+                Port::Ssh => &mut given.ssh,
+                Port::Web => &mut given.web,
+            };
+            *place = Some(file.into());
+        }
+        Ok((Self(Arc::new(post)), given))
+    }
+
+    /// Tells the monitor.
+    pub(super) fn report(&self, report: &Report) {
+        let sent = monitor::encode(report).map_err(io::Error::from);
+        let sent = sent.and_then(|message| self.0.send(&message, &[]));
+        if let Err(error) = sent {
+            tracing::debug!(%error, "the monitor cannot be told");
+        }
+    }
+
+    /// The orders from now on. Their end is the monitor's, and ends everything.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(super) fn orders(&self, stop: Stop) -> io::Result<mpsc::Receiver<Order>> {
+        let (sender, orders) = mpsc::channel(QUEUE);
+        let post = Arc::clone(&self.0);
+        std::thread::Builder::new()
+            .name("orders".to_owned())
+            .spawn(move || {
+                while let Ok(Some(parcel)) = post.receive() {
+                    match monitor::decode(&parcel.message) {
+                        Ok(order) => {
+                            if sender.blocking_send(order).is_err() {
+                                return;
+                            }
+                        }
+                        Err(error) => tracing::warn!(%error, "an order that nobody understands"),
+                    }
+                }
+                tracing::error!("the monitor is gone, and every connection ends with it");
+                stop.end("monitor-gone");
+            })?;
+        Ok(orders)
+    }
+}

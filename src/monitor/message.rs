@@ -1,0 +1,115 @@
+//! What the monitor and its workers say to each other.
+//!
+//! JSON, because an upgrade has two versions of this program talk. A worker is believed no more than
+//! what stands here, and nothing here is a path, a command or a key.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of everything that is said between processes. Whoever changes what stands here or in
+/// `handover` in a way that an older version does not understand, counts it up.
+pub const VERSION: u32 = 1;
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Port {
+    /// SSH.
+    Ssh,
+    /// HTTP.
+    Web,
+}
+
+/// From the monitor to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Begin, with these listeners, which come along. The first order, and only that.
+    Start {
+        /// [`VERSION`]
+        version: u32,
+        /// What the files are that come along, in their order.
+        listeners: Vec<Port>,
+    },
+    /// Read the configuration again.
+    Reload,
+    /// Accept nobody any more, and end when everybody is done or has had their time.
+    Drain,
+    /// End whoever is left.
+    End,
+    /// Another worker accepts from now on; end when everybody is done.
+    Retire,
+    /// Say that you live.
+    Ping,
+}
+
+/// From a worker to the monitor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// Clients are accepted.
+    Ready,
+    /// The configuration was read again, or not, but that is over.
+    Reloaded,
+    /// Nobody is accepted any more; connections may take this long.
+    Draining {
+        /// Seconds.
+        seconds: u64,
+    },
+    /// The answer to [`Order::Ping`].
+    Alive,
+}
+
+/// A message as bytes.
+///
+/// # Errors
+/// Never for those of this file.
+pub fn encode(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(message)
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// When it is none.
+pub fn decode<'m, M: Deserialize<'m>>(bytes: &'m [u8]) -> serde_json::Result<M> {
+    serde_json::from_slice(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An older version reads what a newer one writes, and the other way round: these bytes stay.
+    #[test]
+    fn messages_look_the_same_in_every_version() {
+        let start = Order::Start {
+            version: 1,
+            listeners: vec![Port::Ssh, Port::Web],
+        };
+        let start_text = r#"{"start":{"version":1,"listeners":["ssh","web"]}}"#;
+        for (order, text) in [
+            (start, start_text),
+            (Order::Reload, r#""reload""#),
+            (Order::Drain, r#""drain""#),
+            (Order::End, r#""end""#),
+            (Order::Retire, r#""retire""#),
+            (Order::Ping, r#""ping""#),
+        ] {
+            assert_eq!(encode(&order).unwrap(), text.as_bytes());
+            assert_eq!(decode::<Order>(text.as_bytes()).unwrap(), order);
+        }
+        for (report, text) in [
+            (Report::Ready, r#""ready""#),
+            (Report::Reloaded, r#""reloaded""#),
+            (
+                Report::Draining { seconds: 30 },
+                r#"{"draining":{"seconds":30}}"#,
+            ),
+            (Report::Alive, r#""alive""#),
+        ] {
+            assert_eq!(encode(&report).unwrap(), text.as_bytes());
+            assert_eq!(decode::<Report>(text.as_bytes()).unwrap(), report);
+        }
+        assert!(decode::<Report>(br#""sign""#).is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! The monitor: the process that is started and stays. It holds the ports, and has workers do all that
+//! touches the network.
+//!
+//! As sshd's, it is there so that a mistake in reading what strangers send costs little: it never reads
+//! a byte from a client or a host (`tests/tidy.rs` keeps the rooms that do out of its reach). Signals
+//! come to it, the service manager hears from it, and an upgrade is its affair: it becomes the new
+//! program, which starts a worker of its own, while the old one serves until its last session ends.
+//!
+//! - `listeners`: the ports
+//! - `worker`, `message`: a worker process, and what is said
+//! - `watching`: what happens, one thing after the other
+//! - `program`, `handover`: how it becomes another version of itself
+//! - `supervisor`: the service manager
+
+mod handover;
+mod listeners;
+mod message;
+mod program;
+mod supervisor;
+mod watching;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use handover::Handover;
+use listeners::Listeners;
+use program::Program;
+use watching::{Monitor, Signals};
+
+use crate::config::Config;
+
+pub use message::{Order, Port, Report, VERSION, decode, encode};
+pub use program::Launch;
+pub use worker::Ended;
+
+/// What may happen and wait until it is looked at.
+const QUEUE: usize = 64;
+
+/// Why the proxy does not run, or not any more.
+#[derive(Debug, Error)]
+pub enum MonitorError {
+    /// A port is taken, or may not be used.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The operating system refuses a process, a thread, a runtime or a signal handler.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    /// What an earlier version has left is unusable.
+    #[error("cannot take over from the program that ran here before")]
+    Handover(#[source] io::Error),
+    /// The worker has ended before it served anybody; it has said why.
+    #[error("the worker ended {0} before it served anybody")]
+    NotStarted(Ended),
+    /// The worker has ended by itself.
+    #[error("the worker ended {0}, and with it every connection that it had")]
+    WorkerEnded(Ended),
+}
+
+/// Runs the proxy until it is told to stop by SIGTERM or SIGINT, and its connections are done or have
+/// had their time. At SIGHUP the configuration is read again, at SIGUSR2 the program is.
+///
+/// # Errors
+/// When it cannot start, or its worker ends by itself.
+pub fn serve(config: &Config, launch: Launch) -> Result<(), MonitorError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(MonitorError::Start)?;
+    runtime.block_on(async {
+        // First of all: without a handler a signal is the end.
+        let signals = Signals::new().map_err(MonitorError::Start)?;
+        let (sender, events) = mpsc::channel(QUEUE);
+        let handover = Handover::receive()?;
+        let (program, held, workers) = match handover {
+            None => (Program::of_this_process(), Vec::new(), Vec::new()),
+            Some(mut before) => {
+                let held = std::mem::take(&mut before.listeners);
+                (before.program.clone(), held, before.workers(&sender)?)
+            }
+        };
+        let listeners = Listeners::open(config, held).await?;
+        let mut monitor = Monitor::new(config, launch, program, listeners, workers, sender);
+        monitor.begin()?;
+        monitor.run(signals, events).await
+    })
+}
