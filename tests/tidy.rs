@@ -106,6 +106,7 @@ mod tidy {
         ("hyper_util", &["web"]),
         ("indicatif", &["cli"]),
         ("saphyr", &["config"]),
+        ("listenfd", &["monitor"]),
         ("sd_notify", &["monitor"]),
         (
             "tokio",

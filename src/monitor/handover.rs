@@ -17,6 +17,7 @@ use super::MonitorError;
 use super::listeners::{Held, Listener, Listeners};
 use super::message::{self, VERSION};
 use super::program::Program;
+use super::supervisor;
 use super::worker::{Event, Role, Worker};
 use crate::sys::post::{MOST_FILES, Post};
 
@@ -146,5 +147,9 @@ fn try_exec<'w>(
     next.args(std::env::args_os().skip(1))
         .env(VARIABLE, "1")
         .stdin(theirs);
+    // They come as all ports do; the numbers of their files mean something else by then.
+    for variable in supervisor::SOCKETS {
+        next.env_remove(variable);
+    }
     Err(next.exec())
 }

@@ -3,9 +3,12 @@
 //! Nothing is ever read from them here. A port that came from elsewhere is never closed as long as there
 //! is a use for it, so that no client finds nobody there.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use listenfd::ListenFd;
+use rustix::io::FdFlags;
 use serde::{Deserialize, Serialize};
 
 use super::MonitorError;
@@ -26,6 +29,42 @@ pub(super) struct Held {
     /// The configured address that it was bound for; `None` where somebody else has bound it, who
     /// decides.
     pub(super) address: Option<SocketAddr>,
+}
+
+/// The sockets that the service manager has bound, in the order in which it gives them: the first is
+/// SSH's and the second the web's, where their names do not say it (`FileDescriptorName=`).
+///
+/// # Errors
+/// When there is something else among them, or too much.
+pub(super) fn given() -> io::Result<Vec<Listener>> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut given = ListenFd::from_env();
+    let mut listeners: Vec<Listener> = Vec::new();
+    for index in 0..given.len() {
+        let port = match (names.next(), index) {
+            (Some("ssh"), _) => Port::Ssh,
+            (Some("web"), _) => Port::Web,
+            (_, 0) => Port::Ssh,
+            _ => Port::Web,
+        };
+        if listeners.iter().any(|one| one.is.port == port) {
+            let what = "one for SSH and one for the web can be used, named ssh and web";
+            return Err(io::Error::other(what));
+        }
+        let Some(socket) = given.take_tcp_listener(index)? else {
+            continue;
+        };
+        // It is for no other program.
+        rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        socket.set_nonblocking(true)?;
+        let is = Held {
+            port,
+            address: None,
+        };
+        listeners.push(Listener { is, socket });
+    }
+    Ok(listeners)
 }
 
 /// All ports of a configuration.

@@ -46,6 +46,9 @@ pub enum MonitorError {
     /// A port is taken, or may not be used.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
+    /// The service manager gives what is no listener.
+    #[error("cannot use the sockets that the service manager gives")]
+    Given(#[source] io::Error),
     /// The operating system refuses a process, a thread, a runtime or a signal handler.
     #[error("cannot start")]
     Start(#[source] io::Error),
@@ -76,7 +79,10 @@ pub fn serve(config: &Config, launch: Launch) -> Result<(), MonitorError> {
         let (sender, events) = mpsc::channel(QUEUE);
         let handover = Handover::receive()?;
         let (program, held, workers) = match handover {
-            None => (Program::of_this_process(), Vec::new(), Vec::new()),
+            None => {
+                let given = listeners::given().map_err(MonitorError::Given)?;
+                (Program::of_this_process(), given, Vec::new())
+            }
             Some(mut before) => {
                 let held = std::mem::take(&mut before.listeners);
                 (before.program.clone(), held, before.workers(&sender)?)

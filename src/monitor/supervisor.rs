@@ -24,6 +24,9 @@ pub(super) const VARIABLES: [&str; 6] = [
     "LISTEN_FDNAMES",
 ];
 
+/// Those of them that are about sockets.
+pub(super) const SOCKETS: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
 /// Clients are accepted.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready]);

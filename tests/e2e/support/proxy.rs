@@ -46,14 +46,14 @@ impl Proxy {
 
     /// The same for a command that lacks `serve` only.
     pub(crate) fn run(children: &Children, rproxy: &mut Command, log: &Path) -> Self {
+        rproxy.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::run_with(children, rproxy, log)
+    }
+
+    /// The same, with standard input and output as they are.
+    pub(crate) fn run_with(children: &Children, rproxy: &mut Command, log: &Path) -> Self {
         let errors = std::fs::File::create(log).expect("a writable directory");
-        let mut running = children.spawn(
-            rproxy
-                .arg("serve")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(errors),
-        );
+        let mut running = children.spawn(rproxy.arg("serve").stderr(errors));
         let address = children
             .eventually(|| {
                 let text = std::fs::read_to_string(log).unwrap_or_default();
