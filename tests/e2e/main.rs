@@ -82,4 +82,5 @@ mod threats;
 #[cfg(test)]
 mod tools;
 #[cfg(test)]
+mod upgrade;
 mod web;

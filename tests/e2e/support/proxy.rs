@@ -151,7 +151,12 @@ fn listening(log: &str) -> Option<SocketAddr> {
 
 /// `rproxy --config CONFIG`, with nothing of the environment but what it needs.
 pub(crate) fn rproxy(config: &Path) -> Command {
-    let mut command = clean(Path::new(env!("CARGO_BIN_EXE_rproxy")), config);
+    rproxy_at(Path::new(env!("CARGO_BIN_EXE_rproxy")), config)
+}
+
+/// The same for the program in this file.
+pub(crate) fn rproxy_at(program: &Path, config: &Path) -> Command {
+    let mut command = clean(program, config);
     command.arg("--config").arg(config);
     command
 }

@@ -56,6 +56,7 @@ pub(crate) struct Builder {
     ca_keys: Option<MakeCaKeys>,
     time_limit: Duration,
     file_size_limit: Option<u32>,
+    own_program: bool,
 }
 
 /// Puts the authorities' keys into agents; gives what stands in the configuration under `ca_keys`.
@@ -180,6 +181,12 @@ impl Builder {
         self
     }
 
+    /// The proxy runs from a file of its own, which [`World::replace_program`] can replace.
+    pub(crate) fn own_program(mut self) -> Self {
+        self.own_program = true;
+        self
+    }
+
     /// The proxy can write no file larger than so many KiB, as on a full disk.
     pub(crate) fn file_size_limit(mut self, kib: u32) -> Self {
         self.file_size_limit = Some(kib);
@@ -212,7 +219,14 @@ impl Builder {
         let nodes = self.start_nodes(&children, root, &config, &authorities);
         write(&config, &self.config(root, &nodes));
         let log = root.join("rproxy.log");
-        let proxy = Proxy::start(&children, &config, &log, self.file_size_limit);
+        let proxy = if self.own_program {
+            let program = root.join("rproxy");
+            std::fs::copy(env!("CARGO_BIN_EXE_rproxy"), &program).expect("a writable directory");
+            let mut serve = proxy::rproxy_at(&program, &config);
+            Proxy::run(&children, &mut serve, &log)
+        } else {
+            Proxy::start(&children, &config, &log, self.file_size_limit)
+        };
         let user = make_user(
             &children,
             root,
@@ -413,6 +427,7 @@ impl World {
             proxy_settings: String::new(),
             time_limit: LIMIT,
             file_size_limit: None,
+            own_program: false,
         }
     }
 
@@ -485,12 +500,29 @@ impl World {
             events
         };
         let before = so_far().len();
-        let text = std::fs::read_to_string(self.config()).expect("it is there");
-        write(&self.config(), &edit(&text));
+        self.edit_configuration(edit);
         self.signal_proxy(Signal::HUP);
         self.eventually("the configuration is read again", || {
             so_far().into_iter().nth(before)
         })
+    }
+
+    /// Puts another file in the place of the proxy's program, as a package manager does: a copy of the
+    /// same program, or a script.
+    pub(crate) fn replace_program(&self, script: Option<&str>) {
+        let (place, new) = (self.dir().join("rproxy"), self.dir().join("rproxy.new"));
+        std::fs::copy(env!("CARGO_BIN_EXE_rproxy"), &new).expect("a writable directory");
+        if let Some(script) = script {
+            // The mode stays that of a program.
+            write(&new, script);
+        }
+        std::fs::rename(&new, &place).expect("a writable directory");
+    }
+
+    /// Edits the proxy's configuration; nobody is told.
+    pub(crate) fn edit_configuration(&self, edit: impl FnOnce(&str) -> String) {
+        let text = std::fs::read_to_string(self.config()).expect("it is there");
+        write(&self.config(), &edit(&text));
     }
 
     /// Where the proxy listens.
