@@ -30,6 +30,7 @@ mod ledger;
 mod lines;
 mod mint;
 mod outstanding;
+mod remote;
 mod revoke;
 mod rotation;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use import::{ImportError, ImportMode, ImportedKey, KeyFile, LockedKey};
 pub use ledger::{IssueRecord, issued};
 pub use mint::{AtHand, HostIdentity, HostMint};
 pub use outstanding::Outstanding;
+pub use remote::{Connect, RemoteHostKey, SignsHosts};
 pub use revoke::{MAX_REASON, RevocationLog, RevocationRecord, Revocations, Revoked, Verdict};
 pub use rotation::{MoveError, Phase, Rotation, Schedule, Which};
 

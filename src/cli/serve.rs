@@ -49,7 +49,14 @@ impl Args {
             MonitorError::WorkerEnded(_) => {
                 Failure::new(Exit::Failed, "the proxy does not run any more").because(error)
             }
-            error => Failure::new(Exit::Failed, "the proxy cannot run").because(error),
+            error => {
+                let hint = error.hint();
+                let failure = Failure::new(Exit::Failed, "the proxy cannot run").because(error);
+                match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
         })
     }
 }

@@ -28,14 +28,16 @@ use settings::settings;
 use stop::Stop;
 
 use crate::audit::{AuditEvent, AuditLog};
-use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
+use crate::ca::{CaError, RevocationLog, Revocations};
 use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
 use crate::dns::Resolver;
 use crate::model::NameError;
 use crate::monitor::{Order, Report};
 use crate::ssh::listener::Workers;
-use crate::ssh::{Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Warned};
+use crate::ssh::{
+    Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Trust, Warned,
+};
 use crate::sys::clock::Clock;
 use crate::web::{PublicKeys, Server, Site, TlsFiles, WebError};
 use crate::wire::ClientConfig;
@@ -46,7 +48,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Why the proxy does not run.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The authorities cannot be opened, or the host authority's key does not sign.
+    /// What is revoked cannot be read, or the proxy's host key cannot be made.
     #[error("cannot use the certificate authorities")]
     Authorities(#[from] CaError),
     /// The audit log cannot be opened or written.
@@ -96,16 +98,15 @@ impl ServeError {
 /// # Errors
 /// When it cannot start.
 pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
-    let (reporter, listeners) = Reporter::begin()?;
+    let (reporter, listeners, keys) = Reporter::begin()?;
     raise_file_limit();
     let log = RevocationLog::new(&config.data_dir, Clock::System);
     let (watcher, revocations) = Watcher::start(log)?;
-    let authorities = authorities::open(config)?;
     let (sender, settings) = watch::channel(Arc::new(settings(config)?));
     let stop = Stop::new();
     let proxy = build(
         config,
-        &authorities,
+        authorities::trust(&keys, &reporter)?,
         revocations,
         settings,
         stop.announced(),
@@ -127,7 +128,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         let Listeners { ssh, web } = listeners;
         let listener = listener(ssh).map_err(ServeError::Listen)?;
         let bound = listener.local_addr().map_err(ServeError::Listen)?;
-        let public = watch::Sender::new(Arc::new(authorities::public_keys(&authorities)));
+        let public = watch::Sender::new(Arc::new(authorities::public_keys(&keys)));
         let web = serve_web(config, web, &proxy, &public, &stop.web)?;
         let workers =
             Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
@@ -141,13 +142,6 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
             proxy_checks_host_keys: config.auth.proxy_checks_host_keys,
         })?;
         tracing::info!("listening on {bound}");
-        let following = tokio::spawn(authorities::follow(
-            Arc::clone(&proxy),
-            config.clone(),
-            authorities,
-            public,
-            stop.over.clone(),
-        ));
         let orders = reporter.orders(stop.clone()).map_err(ServeError::Start)?;
         reporter.report(&Report::Ready);
         let obedient = Obedient {
@@ -155,6 +149,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
             stop: stop.clone(),
             reporter,
             reloads,
+            public,
         };
         tokio::spawn(obedient.run(orders, signals));
         workers.accept(&listener, &stop.closing).await;
@@ -167,7 +162,6 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
             tracing::error!("the thread that waits for the workers panicked");
         }
         stop.over.cancel();
-        following.abort();
         if web.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the web panicked");
         }
@@ -210,7 +204,7 @@ fn serve_web(
 
 fn build(
     config: &Config,
-    authorities: &Authorities,
+    trust: Trust,
     revocations: watch::Receiver<Arc<Revocations>>,
     settings: watch::Receiver<Arc<Settings>>,
     stopping: watch::Receiver<Option<Instant>>,
@@ -225,7 +219,7 @@ fn build(
             starting: config.proxy.max_starting,
         },
         settings,
-        trust: CurrentTrust::new(authorities::trust(authorities)?),
+        trust: CurrentTrust::new(trust),
         revocations,
         stopping,
         resolver: Resolver::from_system()?,
@@ -282,6 +276,7 @@ struct Obedient {
     stop: Stop,
     reporter: Reporter,
     reloads: mpsc::Sender<()>,
+    public: watch::Sender<Arc<PublicKeys>>,
 }
 
 impl Obedient {
@@ -295,6 +290,9 @@ impl Obedient {
             };
             match order {
                 Order::Start { .. } => {}
+                Order::Keys(keys) => {
+                    authorities::replace(&keys, &self.reporter, &self.proxy, &self.public);
+                }
                 // One that waits to be done is as good as two.
                 Order::Reload => {
                     let _is_asked_for = self.reloads.try_send(());

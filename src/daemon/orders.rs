@@ -5,13 +5,15 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::ServeError;
 use super::stop::Stop;
-use crate::monitor::{self, Order, Port, Report, VERSION};
+use crate::monitor::{self, Keys, Order, Port, Report, VERSION};
 use crate::sys::post::{Parcel, Post};
 
 /// Orders that may wait.
@@ -33,13 +35,18 @@ impl Reporter {
     ///
     /// # Errors
     /// When this process was started by anybody else than a monitor of the same version.
-    pub(super) fn begin() -> Result<(Self, Listeners), ServeError> {
+    pub(super) fn begin() -> Result<(Self, Listeners, Keys), ServeError> {
         let post = Post::of_stdin().map_err(ServeError::NoMonitor)?;
         let parcel = post.receive().map_err(ServeError::NoMonitor)?;
         let unusable = || ServeError::NoMonitor(io::ErrorKind::InvalidData.into());
         let Parcel { message, files } = parcel.ok_or_else(unusable)?;
         let order = monitor::decode(&message);
-        let Ok(Order::Start { version, listeners }) = order else {
+        let Ok(Order::Start {
+            version,
+            listeners,
+            keys,
+        }) = order
+        else {
             return Err(unusable());
         };
         if version != VERSION || listeners.len() != files.len() {
@@ -53,7 +60,7 @@ impl Reporter {
             };
             *place = Some(file.into());
         }
-        Ok((Self(Arc::new(post)), given))
+        Ok((Self(Arc::new(post)), given, keys))
     }
 
     /// Tells the monitor.
@@ -63,6 +70,17 @@ impl Reporter {
         if let Err(error) = sent {
             tracing::debug!(%error, "the monitor cannot be told");
         }
+    }
+
+    /// A new connection to the agent that signs host certificates.
+    ///
+    /// # Errors
+    /// When the monitor cannot be told.
+    pub(super) fn signer(&self) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        self.0
+            .send(&monitor::encode(&Report::Sign)?, &[theirs.as_fd()])?;
+        Ok(ours)
     }
 
     /// The orders from now on. Their end is the monitor's, and ends everything.

@@ -11,14 +11,13 @@ use std::path::PathBuf;
 
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
 use super::MonitorError;
 use super::listeners::{Held, Listener, Listeners};
 use super::message::{self, VERSION};
 use super::program::Program;
 use super::supervisor;
-use super::worker::{Event, Role, Worker};
+use super::worker::{Ears, Role, Worker};
 use crate::sys::post::{MOST_FILES, Post};
 
 /// Set for a program that takes over.
@@ -93,11 +92,11 @@ impl Handover {
     ///
     /// # Errors
     /// When there are no threads to listen to them.
-    pub(super) fn workers(self, events: &mpsc::Sender<Event>) -> Result<Vec<Worker>, MonitorError> {
+    pub(super) fn workers(self, ears: &Ears) -> Result<Vec<Worker>, MonitorError> {
         let workers = self.workers.into_iter();
         workers
             .map(|(pid, role, post)| {
-                Worker::new(pid, post, role, events.clone()).map_err(MonitorError::Start)
+                Worker::new(pid, post, role, ears.clone()).map_err(MonitorError::Start)
             })
             .collect()
     }

@@ -4,6 +4,7 @@
 //! what stands here, and nothing here is a path, a command or a key.
 
 use serde::{Deserialize, Serialize};
+use ssh_key::PublicKey;
 
 /// The version of everything that is said between processes. Whoever changes what stands here or in
 /// `handover` in a way that an older version does not understand, counts it up.
@@ -19,6 +20,54 @@ pub enum Port {
     Web,
 }
 
+/// What everybody may know of the authorities, and a worker has to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// The user authority's.
+    #[serde(with = "lines")]
+    pub user: Vec<PublicKey>,
+    /// The host authority's.
+    #[serde(with = "lines")]
+    pub host: Vec<PublicKey>,
+    /// The one of them that signs host certificates.
+    #[serde(with = "line")]
+    pub signs: PublicKey,
+}
+
+/// Public keys as OpenSSH writes them.
+mod line {
+    use serde::{Deserialize, Deserializer, Serializer, de, ser};
+    use ssh_key::PublicKey;
+
+    pub(super) fn serialize<S: Serializer>(key: &PublicKey, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&key.to_openssh().map_err(ser::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<PublicKey, D::Error> {
+        let text = String::deserialize(from)?;
+        PublicKey::from_openssh(&text).map_err(de::Error::custom)
+    }
+}
+
+/// Several of them.
+mod lines {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+    use ssh_key::PublicKey;
+
+    pub(super) fn serialize<S: Serializer>(keys: &[PublicKey], to: S) -> Result<S::Ok, S::Error> {
+        let texts: Result<Vec<_>, _> = keys.iter().map(PublicKey::to_openssh).collect();
+        texts.map_err(ser::Error::custom)?.serialize(to)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        from: D,
+    ) -> Result<Vec<PublicKey>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        let keys = texts.iter().map(|text| PublicKey::from_openssh(text));
+        keys.collect::<Result<_, _>>().map_err(de::Error::custom)
+    }
+}
+
 /// From the monitor to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,7 +78,11 @@ pub enum Order {
         version: u32,
         /// What the files are that come along, in their order.
         listeners: Vec<Port>,
+        /// The authorities' keys.
+        keys: Keys,
     },
+    /// The authorities' keys have changed.
+    Keys(Keys),
     /// Read the configuration again.
     Reload,
     /// Accept nobody any more, and end when everybody is done or has had their time.
@@ -57,6 +110,8 @@ pub enum Report {
     },
     /// The answer to [`Order::Ping`].
     Alive,
+    /// A connection comes along, to the agent that signs host certificates.
+    Sign,
 }
 
 /// A message as bytes.
@@ -82,13 +137,27 @@ mod tests {
     /// An older version reads what a newer one writes, and the other way round: these bytes stay.
     #[test]
     fn messages_look_the_same_in_every_version() {
+        let text =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKLnu0BKA3mNaGPdHdb7Zqz0UNxrqtnWhYXnQcLhfPVq c";
+        let key = PublicKey::from_openssh(text).unwrap();
+        let keys = Keys {
+            user: vec![key.clone()],
+            host: vec![key.clone(), key.clone()],
+            signs: key,
+        };
+        let keys_text =
+            format!(r#"{{"user":["{text}"],"host":["{text}","{text}"],"signs":"{text}"}}"#);
         let start = Order::Start {
             version: 1,
             listeners: vec![Port::Ssh, Port::Web],
+            keys: keys.clone(),
         };
-        let start_text = r#"{"start":{"version":1,"listeners":["ssh","web"]}}"#;
+        let start_text =
+            format!(r#"{{"start":{{"version":1,"listeners":["ssh","web"],"keys":{keys_text}}}}}"#);
+        let keys_text = format!(r#"{{"keys":{keys_text}}}"#);
         for (order, text) in [
-            (start, start_text),
+            (start, start_text.as_str()),
+            (Order::Keys(keys), keys_text.as_str()),
             (Order::Reload, r#""reload""#),
             (Order::Drain, r#""drain""#),
             (Order::End, r#""end""#),
@@ -106,10 +175,11 @@ mod tests {
                 r#"{"draining":{"seconds":30}}"#,
             ),
             (Report::Alive, r#""alive""#),
+            (Report::Sign, r#""sign""#),
         ] {
             assert_eq!(encode(&report).unwrap(), text.as_bytes());
             assert_eq!(decode::<Report>(text.as_bytes()).unwrap(), report);
         }
-        assert!(decode::<Report>(br#""sign""#).is_err());
+        assert!(decode::<Report>(br#""exec""#).is_err());
     }
 }

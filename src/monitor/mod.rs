@@ -1,5 +1,5 @@
-//! The monitor: the process that is started and stays. It holds the ports, and has workers do all that
-//! touches the network.
+//! The monitor: the process that is started and stays. It holds the ports and the authorities' keys, and
+//! has workers do all that touches the network.
 //!
 //! As sshd's, it is there so that a mistake in reading what strangers send costs little: it never reads
 //! a byte from a client or a host (`tests/tidy.rs` keeps the rooms that do out of its reach). Signals
@@ -7,15 +7,18 @@
 //! program, which starts a worker of its own, while the old one serves until its last session ends.
 //!
 //! - `listeners`: the ports
+//! - `authorities`, `signer`: the authorities, and what is signed for workers
 //! - `worker`, `message`: a worker process, and what is said
 //! - `watching`: what happens, one thing after the other
 //! - `program`, `handover`: how it becomes another version of itself
 //! - `supervisor`: the service manager
 
+mod authorities;
 mod handover;
 mod listeners;
 mod message;
 mod program;
+mod signer;
 mod supervisor;
 mod watching;
 mod worker;
@@ -26,14 +29,18 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use authorities::Current;
 use handover::Handover;
 use listeners::Listeners;
 use program::Program;
 use watching::{Monitor, Signals};
+use worker::Ears;
 
+use crate::ca::CaError;
 use crate::config::Config;
+use crate::model::chain;
 
-pub use message::{Order, Port, Report, VERSION, decode, encode};
+pub use message::{Keys, Order, Port, Report, VERSION, decode, encode};
 pub use program::Launch;
 pub use worker::Ended;
 
@@ -43,6 +50,9 @@ const QUEUE: usize = 64;
 /// Why the proxy does not run, or not any more.
 #[derive(Debug, Error)]
 pub enum MonitorError {
+    /// The authorities cannot be opened, or the host authority's key does not sign.
+    #[error("cannot use the certificate authorities")]
+    Authorities(#[from] CaError),
     /// A port is taken, or may not be used.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
@@ -63,6 +73,17 @@ pub enum MonitorError {
     WorkerEnded(Ended),
 }
 
+impl MonitorError {
+    /// What the administrator can do, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Authorities(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
 /// Runs the proxy until it is told to stop by SIGTERM or SIGINT, and its connections are done or have
 /// had their time. At SIGHUP the configuration is read again, at SIGUSR2 the program is.
 ///
@@ -78,6 +99,19 @@ pub fn serve(config: &Config, launch: Launch) -> Result<(), MonitorError> {
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let handover = Handover::receive()?;
+        let authorities = match authorities::open(config) {
+            Ok(authorities) => Current::of(authorities),
+            // Those who have connections keep them.
+            Err(error) if handover.is_some() => {
+                tracing::error!(error = %chain(&error), "cannot use the certificate authorities");
+                Current::default()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let ears = Ears {
+            events: sender,
+            authorities,
+        };
         let (program, held, workers) = match handover {
             None => {
                 let given = listeners::given().map_err(MonitorError::Given)?;
@@ -85,12 +119,22 @@ pub fn serve(config: &Config, launch: Launch) -> Result<(), MonitorError> {
             }
             Some(mut before) => {
                 let held = std::mem::take(&mut before.listeners);
-                (before.program.clone(), held, before.workers(&sender)?)
+                (before.program.clone(), held, before.workers(&ears)?)
             }
         };
         let listeners = Listeners::open(config, held).await?;
-        let mut monitor = Monitor::new(config, launch, program, listeners, workers, sender);
+        follow(config, &ears).map_err(MonitorError::Start)?;
+        let mut monitor = Monitor::new(config, launch, program, listeners, workers, ears);
         monitor.begin()?;
         monitor.run(signals, events).await
     })
+}
+
+/// Follows the rotation of the authorities, on a thread that ends with this process.
+fn follow(config: &Config, ears: &Ears) -> io::Result<()> {
+    let (config, ears) = (config.clone(), ears.clone());
+    std::thread::Builder::new()
+        .name("authorities".to_owned())
+        .spawn(move || authorities::follow(&config, &ears.authorities, &ears.events))?;
+    Ok(())
 }

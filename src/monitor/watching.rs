@@ -17,7 +17,7 @@ use super::listeners::Listeners;
 use super::message::{Order, Report};
 use super::program::{Launch, Program};
 use super::supervisor;
-use super::worker::{Ended, Event, Role, Worker};
+use super::worker::{Ears, Ended, Event, Role, Worker};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::config::Config;
 use crate::model::ClusterName;
@@ -68,7 +68,7 @@ pub(super) struct Monitor {
     phase: Phase,
     /// Why it will have ended, where it is not because somebody said so.
     failed: Option<MonitorError>,
-    events: mpsc::Sender<Event>,
+    ears: Ears,
     /// What connections have when the proxy stops, until a worker says what they have now.
     drain_timeout: Duration,
     data_dir: std::path::PathBuf,
@@ -101,7 +101,7 @@ impl Monitor {
         program: Program,
         listeners: Listeners,
         workers: Vec<Worker>,
-        events: mpsc::Sender<Event>,
+        ears: Ears,
     ) -> Self {
         let workers = workers.into_iter();
         Self {
@@ -111,7 +111,7 @@ impl Monitor {
             workers: workers.map(|one| (number(one.pid), one)).collect(),
             phase: Phase::Running,
             failed: None,
-            events,
+            ears,
             drain_timeout: config.proxy.drain_timeout,
             data_dir: config.data_dir.clone(),
             cluster: config.cluster_name.clone(),
@@ -124,7 +124,7 @@ impl Monitor {
     /// When there is no worker then.
     pub(super) fn begin(&mut self) -> Result<(), MonitorError> {
         let (program, launch) = (&self.program, &self.launch);
-        match Worker::start(program, launch, &self.listeners, self.events.clone()) {
+        match Worker::start(program, launch, &self.listeners, self.ears.clone()) {
             Ok(worker) => {
                 self.workers.insert(number(worker.pid), worker);
                 Ok(())
@@ -194,6 +194,7 @@ impl Monitor {
         match event {
             Event::Said(pid, report) => self.on_report(number(pid), &report),
             Event::Gone(pid, ended) => self.on_end(number(pid), ended),
+            Event::Keys(keys) => self.tell_all(&Order::Keys(keys)),
             Event::Checked(checked) => self.on_checked(checked),
         }
     }
@@ -217,6 +218,8 @@ impl Monitor {
                 }
             }
             Report::Alive => worker.is_alive = true,
+            // Answered where it was read.
+            Report::Sign => {}
         }
     }
 
@@ -312,7 +315,7 @@ impl Monitor {
         }
         tracing::info!(program = %self.program.path().display(), "looking at the program that is there now");
         let (program, launch) = (self.program.clone(), self.launch.clone());
-        let events = self.events.clone();
+        let events = self.ears.events.clone();
         let check = move || {
             let checked = program.check(&launch);
             // Without a listener the monitor has ended.

@@ -11,9 +11,11 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 use tokio::sync::mpsc;
 
+use super::authorities::Current;
 use super::listeners::Listeners;
-use super::message::{self, Order, Report, VERSION};
+use super::message::{self, Keys, Order, Report, VERSION};
 use super::program::{Launch, Program};
+use super::signer::Signer;
 use super::supervisor;
 use crate::sys::post::{Parcel, Post};
 
@@ -66,8 +68,17 @@ pub(super) enum Event {
     Said(Pid, Report),
     /// It has ended.
     Gone(Pid, Ended),
+    /// The authorities' keys are others now.
+    Keys(Keys),
     /// Whether what is in the program's place would run.
     Checked(Result<(), String>),
+}
+
+/// Where what a worker says goes.
+#[derive(Clone, Debug)]
+pub(super) struct Ears {
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) authorities: Current,
 }
 
 /// A worker process.
@@ -93,12 +104,15 @@ impl Worker {
         program: &Program,
         launch: &Launch,
         listeners: &Listeners,
-        events: mpsc::Sender<Event>,
+        ears: Ears,
     ) -> io::Result<Self> {
+        let keys = ears.authorities.keys();
+        let keys = keys.ok_or_else(|| io::Error::other("the authorities cannot be opened"))?;
         let (ours, theirs) = Post::pair()?;
         let start = Order::Start {
             version: VERSION,
             listeners: listeners.ports(),
+            keys,
         };
         ours.send(&message::encode(&start)?, &listeners.files())?;
         let mut command = program.same();
@@ -108,24 +122,19 @@ impl Worker {
         let child = command.args(&launch.worker).stdin(theirs).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
-        Self::new(pid, ours, Role::Starting(Instant::now()), events)
+        Self::new(pid, ours, Role::Starting(Instant::now()), ears)
     }
 
     /// One that was started before, perhaps by an earlier version of this program.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn new(
-        pid: Pid,
-        post: Post,
-        role: Role,
-        events: mpsc::Sender<Event>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(pid: Pid, post: Post, role: Role, ears: Ears) -> io::Result<Self> {
         let post = Arc::new(post);
         let incoming = Arc::clone(&post);
         std::thread::Builder::new()
             .name(format!("of-{}", pid.as_raw_nonzero()))
-            .spawn(move || listen(pid, &incoming, &events))?;
+            .spawn(move || listen(pid, &incoming, ears))?;
         Ok(Self {
             pid,
             post,
@@ -154,11 +163,16 @@ impl Worker {
 }
 
 /// Passes on what a worker says, and at last how it has ended.
-fn listen(pid: Pid, post: &Post, events: &mpsc::Sender<Event>) {
+fn listen(pid: Pid, post: &Post, ears: Ears) {
+    let Ears {
+        events,
+        authorities,
+    } = ears;
+    let signer = Signer::new(authorities);
     while let Ok(Some(parcel)) = post.receive() {
         let Parcel { message, files } = parcel;
-        drop(files);
         match message::decode(&message) {
+            Ok(Report::Sign) => files.into_iter().take(1).for_each(|one| signer.serve(one)),
             Ok(report) => {
                 if events.blocking_send(Event::Said(pid, report)).is_err() {
                     return;

@@ -84,6 +84,56 @@ fn the_monitor_touches_no_connection() {
     session.finish().success();
 }
 
+/// The private half of an authority's key, 32 bytes, from its file.
+fn seed(world: &World, name: &str) -> Vec<u8> {
+    let text = std::fs::read_to_string(world.data().join("ca").join(name)).expect("a key file");
+    let key = ssh_key::PrivateKey::from_openssh(text).expect("a key");
+    let pair = key.key_data().ed25519().expect("the default kind");
+    pair.private.to_bytes().to_vec()
+}
+
+/// Whether these bytes are anywhere in the memory of a process.
+fn has_in_memory(pid: u32, wanted: &[u8]) -> bool {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("a child of ours");
+    maps.lines()
+        .filter(|line| line.contains(" rw"))
+        .any(|line| {
+            let range = line
+                .split_whitespace()
+                .next()
+                .and_then(|range| range.split_once('-'));
+            let (from, to) = range.expect("proc(5)");
+            let number = |text| u64::from_str_radix(text, 16).expect("proc(5)");
+            let (from, to) = (number(from), number(to));
+            let mut bytes = vec![0; usize::try_from(to - from).expect("it fits")];
+            // Some mappings, as those of the kernel, cannot be read.
+            let count = memory.read_at(&mut bytes, from).unwrap_or(0);
+            bytes[..count]
+                .windows(wanted.len())
+                .any(|part| part == wanted)
+        })
+}
+
+/// A mistake in reading what strangers send does not give the authorities away: the process that reads has
+/// their keys neither in its memory nor open. Sessions work all the same, whose host certificates are signed
+/// by the other process.
+#[test]
+fn the_worker_has_no_authority() {
+    let world = World::new();
+    world.run("db1", "true").success();
+    let (monitor, worker) = (world.proxy_pid(), world.worker_pid());
+    for name in ["user_ca", "host_ca"] {
+        let seed = seed(&world, name);
+        assert!(
+            has_in_memory(monitor, &seed),
+            "{name}: the test finds what is there"
+        );
+        assert!(!has_in_memory(worker, &seed), "{name}");
+    }
+}
+
 /// Somebody types it by hand.
 #[test]
 fn a_worker_without_a_monitor_says_what_it_is_for() {
