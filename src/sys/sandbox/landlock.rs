@@ -17,7 +17,7 @@ const TRIED: ABI = ABI::V7;
 
 /// What came later than the first version: since which, with which Linux, and what is open before it.
 pub(super) const LATER: &[(u8, &str, &str)] = &[
-    (3, "6.2", "files that may only be read can be cut"),
+    (3, "6.2", "files that are out of reach can be cut by name"),
     (4, "6.7", "TCP ports are not confined"),
     (5, "6.10", "devices that are open take any command"),
     (6, "6.12", "abstract Unix sockets are in reach"),
@@ -82,7 +82,7 @@ fn rights(keep: Keep, is_directory: bool) -> BitFlags<AccessFs> {
     let rights = match keep {
         Keep::Read => read,
         Keep::Write => read | AccessFs::WriteFile | AccessFs::Truncate,
-        Keep::Make => read | AccessFs::WriteFile | AccessFs::MakeReg,
+        Keep::Make => AccessFs::WriteFile | AccessFs::MakeReg,
         Keep::Own => {
             read | AccessFs::WriteFile
                 | AccessFs::Truncate

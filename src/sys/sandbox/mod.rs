@@ -56,7 +56,7 @@ pub enum Keep {
     Read,
     /// Files that are there are read and written, also from the start. None is made or removed.
     Write,
-    /// New files are made, all are read and written. None is cut, removed, renamed or replaced.
+    /// New files are made, all are written. None is read, listed, cut, removed, renamed or replaced.
     Make,
     /// Files and Unix sockets are made, written, cut, renamed within their directory and removed.
     Own,
@@ -184,8 +184,8 @@ impl Plan {
         }
     }
 
-    /// As [`Plan::apply`], for the calling thread alone where it comes to files.
-    fn confine(self) -> Result<Held, SandboxError> {
+    /// As [`Plan::apply`], for the calling thread alone where it comes to files: tests have others.
+    pub(crate) fn confine(self) -> Result<Held, SandboxError> {
         let mut places = Vec::new();
         let mut absent = Vec::new();
         for place in &self.places {
@@ -304,7 +304,7 @@ impl Layers {
                     .map(|(_, linux, what)| format!("{what} (Linux {linux})")),
             ),
             Landlock::Missing(why) => {
-                missing.push(format!("files and ports are not confined: {why}"))
+                missing.push(format!("files and ports are not confined: {why}"));
             }
         }
         if let Seccomp::Missing(why) = self.seccomp {
@@ -325,6 +325,13 @@ impl fmt::Display for Layers {
             Seccomp::Missing(_) => f.write_str(", no seccomp"),
         }
     }
+}
+
+/// The system calls that are denied, as a Markdown table, for the documentation.
+#[must_use]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub fn table() -> String {
+    table::markdown()
 }
 
 /// How many threads this process has; `None` where nobody says.

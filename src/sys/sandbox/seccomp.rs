@@ -66,6 +66,9 @@ pub(super) mod filter {
         libc::CLONE_NEWUTS,
     ];
 
+    /// `TIOCSTI` and `TIOCLINUX`, whose type differs between C libraries.
+    const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
+
     /// Filters the system calls of this process. Without `unix_sockets`, new ones are refused.
     pub(in crate::sys::sandbox) fn restrict(unix_sockets: bool) -> Result<Seccomp, SandboxError> {
         for program in &programs(unix_sockets)? {
@@ -146,8 +149,8 @@ pub(super) mod filter {
         }
 
         // What is typed into the administrator's terminal comes from the administrator.
-        for command in [libc::TIOCSTI, libc::TIOCLINUX] {
-            let tests = vec![condition(1, SeccompCmpOp::Eq, command as u64)?];
+        for command in TERMINAL_INPUT {
+            let tests = vec![condition(1, SeccompCmpOp::Eq, command)?];
             deny(libc::SYS_ioctl, tests)?;
         }
 

@@ -1,7 +1,7 @@
-//! The system calls that are denied whatever their arguments are, in groups, each with its reason.
+//! The system calls that are denied, in groups, each with its reason.
 //!
-//! Numbers and reasons only. Where one of these is missed, a group lost its point: look at what the
-//! kernel has added to it when this table is touched.
+//! Numbers and reasons only. A group is worth as much as it is whole: whoever touches one looks at what
+//! the kernel has added to it since.
 
 use libc::c_long;
 
@@ -9,10 +9,8 @@ use libc::c_long;
 #[derive(Debug)]
 pub(super) struct Group {
     /// What they are.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for readers of the table"))]
     pub(super) name: &'static str,
     /// Why a network service does without.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for readers of the table"))]
     pub(super) why: &'static str,
     /// Their numbers on this architecture.
     pub(super) calls: &'static [c_long],
@@ -32,7 +30,7 @@ mod new {
     pub(super) const KEXEC_FILE_LOAD: c_long = 294;
 }
 
-/// The table.
+/// What is denied whatever the arguments are.
 pub(super) const DENIED: &[Group] = &[
     Group {
         name: "programs",
@@ -199,3 +197,37 @@ pub(super) const DENIED: &[Group] = &[
         ],
     },
 ];
+
+/// What is denied for some arguments, and why; the rules are in `seccomp.rs`.
+const BY_ARGUMENT: &[(&str, &str)] = &[
+    (
+        "new processes and namespaces by `clone`; `clone3` altogether",
+        "threads are enough, and the flags of `clone3` cannot be seen by a filter",
+    ),
+    (
+        "sockets other than IPv4 and IPv6",
+        "every family is another part of the kernel, and a Unix socket may lead to somebody's agent",
+    ),
+    (
+        "memory that can be executed",
+        "no code that was not there at the start",
+    ),
+    (
+        "signals to others, limits of others",
+        "older versions of Landlock do not keep them in",
+    ),
+    (
+        "`TIOCSTI`, `TIOCLINUX`",
+        "what is typed into the administrator's terminal comes from the administrator",
+    ),
+];
+
+/// Both as a Markdown table, for the documentation.
+pub(super) fn markdown() -> String {
+    let always = DENIED.iter().map(|group| (group.name, group.why));
+    let rows = always.chain(BY_ARGUMENT.iter().copied());
+    let head = "| denied | why |\n|---|---|\n".to_owned();
+    rows.fold(head, |text, (name, why)| {
+        text + &format!("| {name} | {why} |\n")
+    })
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -49,7 +50,7 @@ fn again(test: &str) -> std::process::Output {
 }
 
 /// Whether the kernel has it; tests are not silent about what they leave out.
-fn landlock(at_least: u8) -> bool {
+fn has_landlock(at_least: u8) -> bool {
     let found = Layers::offered().landlock;
     let enough = matches!(found, Landlock::Abi(abi) if abi >= at_least);
     if !enough {
@@ -63,12 +64,20 @@ fn write(path: &Path, text: &str) {
         .unwrap();
 }
 
-fn refused<T: std::fmt::Debug>(result: io::Result<T>) {
+fn refused<T: fmt::Debug>(result: io::Result<T>) {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
 
+/// A file without a name, as whoever asks whether a directory takes any makes it.
+fn unnamed(directory: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_TMPFILE)
+        .open(directory)
+}
+
 /// Between directories the kernel may say it as it does between disks.
-fn elsewhere<T: std::fmt::Debug>(result: io::Result<T>) {
+fn elsewhere<T: fmt::Debug>(result: io::Result<T>) {
     let kind = result.unwrap_err().kind();
     assert!(
         matches!(
@@ -107,7 +116,7 @@ fn a_place_that_is_needed_has_to_be_there() {
 
 #[test]
 fn files_outside_the_plan_are_out_of_reach() {
-    if !alone("files_outside_the_plan_are_out_of_reach") || !landlock(3) {
+    if !alone("files_outside_the_plan_are_out_of_reach") || !has_landlock(3) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -137,15 +146,16 @@ fn files_outside_the_plan_are_out_of_reach() {
     assert_eq!(held.absent().collect::<Vec<_>>(), [at("absent")]);
 
     let read = |name: &str| fs::read_to_string(at(name));
-    for (name, overwrites, cuts, makes, removes) in [
-        ("read", false, false, false, false),
-        ("write", true, true, false, false),
-        ("make", true, false, true, false),
-        ("own", true, true, true, true),
+    for (name, reads, overwrites, cuts, makes, removes) in [
+        ("read", true, false, false, false, false),
+        ("write", true, true, true, false, false),
+        ("make", false, true, false, true, false),
+        ("own", true, true, true, true, true),
     ] {
         let path = |file: &str| at(name).join(file);
-        assert_eq!(read(&format!("{name}/old")).unwrap(), "old");
-        assert_eq!(fs::read_dir(at(name)).unwrap().count(), 1);
+        assert_eq!(read(&format!("{name}/old")).is_ok(), reads, "{name}");
+        assert_eq!(fs::read_dir(at(name)).is_ok(), reads, "{name}");
+        assert_eq!(unnamed(&at(name)).is_ok(), overwrites, "{name}");
         assert_eq!(appending(&path("old")).is_ok(), overwrites, "{name}");
         let cut = OpenOptions::new()
             .write(true)
@@ -186,7 +196,7 @@ fn files_outside_the_plan_are_out_of_reach() {
 #[test]
 fn what_is_put_in_the_place_of_a_file_is_out_of_reach() {
     const TEST: &str = "what_is_put_in_the_place_of_a_file_is_out_of_reach";
-    if !alone(TEST) || !landlock(1) {
+    if !alone(TEST) || !has_landlock(1) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -211,7 +221,7 @@ fn what_is_put_in_the_place_of_a_file_is_out_of_reach() {
         .iter()
         .map(|place| Opened::open(place).unwrap());
     let places: Vec<_> = places.collect();
-    super::landlock::restrict(&places, true, Bind::Anything).unwrap();
+    landlock::restrict(&places, true, Bind::Anything).unwrap();
     assert_eq!(fs::read(at("file")).unwrap(), b"file");
     go.send(()).unwrap();
     other.join().unwrap();
@@ -221,7 +231,7 @@ fn what_is_put_in_the_place_of_a_file_is_out_of_reach() {
 
 #[test]
 fn ports_are_those_of_the_plan() {
-    if !alone("ports_are_those_of_the_plan") || !landlock(4) {
+    if !alone("ports_are_those_of_the_plan") || !has_landlock(4) {
         return;
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -241,7 +251,7 @@ fn ports_are_those_of_the_plan() {
     refused(TcpListener::bind(port));
     // What was kept can be given up.
     let thread = thread::spawn(move || {
-        super::landlock::restrict(&[], false, Bind::Nothing).unwrap();
+        landlock::restrict(&[], false, Bind::Nothing).unwrap();
         refused(TcpStream::connect(address));
         refused(TcpListener::bind("127.0.0.1:0"));
     });
@@ -256,7 +266,7 @@ fn ordinary_work_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_owned();
     let plan = Plan::new()
-        .keep(Keep::Make, &path)
+        .keep(Keep::Own, &path)
         .connect_tcp()
         .bind_tcp(Bind::Ephemeral);
     let _held = plan.confine().unwrap();
@@ -356,7 +366,7 @@ fn unix_sockets_can_be_kept() {
     let _listener = UnixListener::bind(own.join("socket")).unwrap();
     UnixStream::connect(own.join("socket")).unwrap();
     fs::remove_file(own.join("socket")).unwrap();
-    if landlock(1) {
+    if has_landlock(1) {
         refused(UnixListener::bind(directory.path().join("socket")));
     }
 }
