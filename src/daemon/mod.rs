@@ -3,6 +3,7 @@
 //! Maps the configuration onto the rooms; decides nothing about SSH itself.
 
 mod authorities;
+pub mod confinement;
 mod reload;
 mod revocations;
 mod settings;
