@@ -54,6 +54,15 @@ fn everything_that_crosses_is_documented() {
     );
 }
 
+#[test]
+fn every_denied_system_call_is_documented() {
+    assert_printed(
+        "docs/confinement.md",
+        "calls",
+        &rproxy::sys::sandbox::table(),
+    );
+}
+
 fn write(path: &Path, bytes: &[u8]) {
     write_whole(path, bytes, PUBLIC_FILE, Replace::Allow).unwrap();
 }

@@ -105,9 +105,12 @@ mod tidy {
         ("hyper", &["web"]),
         ("hyper_util", &["web"]),
         ("indicatif", &["cli"]),
+        ("landlock", &["sys"]),
+        ("libc", &["sys"]),
         ("saphyr", &["config"]),
         ("listenfd", &["monitor"]),
         ("sd_notify", &["monitor"]),
+        ("seccompiler", &["sys"]),
         (
             "tokio",
             &["cli", "daemon", "dns", "monitor", "session", "ssh", "web"],

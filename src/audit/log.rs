@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::model::ClusterName;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FsError, append_private, check_private, private_dir};
+use crate::sys::lent;
 
 use super::AuditEvent;
 use super::kind::Severity;
@@ -203,7 +204,7 @@ impl LineFile {
 /// Whether the last line of a file has no end: the machine stopped, or the disk was full.
 fn ends_torn(path: &Path) -> bool {
     let last = || -> io::Result<u8> {
-        let mut file = File::open(path)?;
+        let mut file = lent::read(path)?;
         file.seek(SeekFrom::End(-1))?;
         let mut last = [0];
         file.read_exact(&mut last)?;

@@ -42,8 +42,9 @@ impl Args {
         for warning in &context.warnings {
             tracing::warn!(target: "config", "{}", warning.headline());
         }
-        let launch = launch(&source.settled(), self.log_format);
-        monitor::serve(&context.config, launch).map_err(|error| match error {
+        let source = source.settled();
+        let launch = launch(&source, self.log_format);
+        monitor::serve(&context.config, &source, launch).map_err(|error| match error {
             // It has said it itself.
             MonitorError::NotStarted(_) => Failure::told(Exit::Failed),
             MonitorError::WorkerEnded(_) => {

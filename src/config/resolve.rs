@@ -132,6 +132,7 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
     let interval = span(&keys::KEEP_ALIVE_INTERVAL, 0);
     let drain = span(&keys::DRAIN_TIMEOUT, 0);
     let expired = section.value(&keys::DISCONNECT_EXPIRED_CERT, switch, findings);
+    let sandbox = section.value(&keys::SANDBOX, switch, findings);
     let web = web(section, findings);
     let listen_addr = listen_addr?.value;
     Some(ProxyService {
@@ -150,6 +151,7 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
         keep_alive_interval: interval?.value,
         keep_alive_count_max: unanswered?.value,
         drain_timeout: drain?.value,
+        sandbox: sandbox?.value,
         web: web?,
     })
 }

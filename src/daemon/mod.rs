@@ -3,6 +3,7 @@
 //! Maps the configuration onto the rooms; decides nothing about SSH itself.
 
 mod authorities;
+mod confinement;
 mod orders;
 mod reload;
 mod revocations;
@@ -39,6 +40,8 @@ use crate::ssh::{
     Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Trust, Warned,
 };
 use crate::sys::clock::Clock;
+use crate::sys::fs::FsError;
+use crate::sys::sandbox::{Held, SandboxError};
 use crate::web::{PublicKeys, Server, Site, TlsFiles, WebError};
 use crate::wire::ClientConfig;
 
@@ -66,6 +69,12 @@ pub enum ServeError {
     /// The system's resolver configuration cannot be read.
     #[error("cannot set up DNS")]
     Dns(#[from] crate::dns::DnsError),
+    /// The process cannot give up what it does not need.
+    #[error("cannot be confined")]
+    Confine(#[from] SandboxError),
+    /// A directory that it keeps cannot be made.
+    #[error("cannot make a directory for recordings or control sockets")]
+    Directory(#[from] FsError),
     /// Nobody has started this process who may.
     #[error("this command is for rproxy serve, which starts it")]
     NoMonitor(#[source] io::Error),
@@ -86,6 +95,9 @@ impl ServeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Authorities(error) => error.hint(),
+            Self::Confine(_) => {
+                Some("with `proxy_service.sandbox: no` it runs without, and says so".to_owned())
+            }
             _ => None,
         }
     }
@@ -100,6 +112,7 @@ impl ServeError {
 pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     let (reporter, listeners, keys) = Reporter::begin()?;
     raise_file_limit();
+    reporter.borrow_files(config, &source)?;
     let log = RevocationLog::new(&config.data_dir, Clock::System);
     let (watcher, revocations) = Watcher::start(log)?;
     let (sender, settings) = watch::channel(Arc::new(settings(config)?));
@@ -123,6 +136,8 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         .build()
         .map_err(ServeError::Start)?;
     let count = std::thread::available_parallelism().map_or(1, usize::from);
+    // Everything is open by now, and there is one thread yet.
+    let _kept = confine(config)?;
     runtime.block_on(async {
         let signals = Signals::new().map_err(ServeError::Start)?;
         let Listeners { ssh, web } = listeners;
@@ -169,6 +184,23 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
             reason: stop.reason(),
         })?)
     })
+}
+
+/// Gives up what the process does not need any more, unless the configuration says otherwise.
+fn confine(config: &Config) -> Result<Option<Held>, ServeError> {
+    if !config.proxy.sandbox {
+        tracing::warn!(
+            "proxy_service.sandbox is off: a worker that is taken over has the account's files"
+        );
+        return Ok(None);
+    }
+    confinement::prepare(config)?;
+    let held = confinement::plan(config).apply()?;
+    tracing::info!("confined by {}", held.layers());
+    for missing in held.layers().missing() {
+        tracing::warn!("not confined as far as it could be: {missing}");
+    }
+    Ok(Some(held))
 }
 
 fn listener(given: Option<std::net::TcpListener>) -> io::Result<TcpListener> {

@@ -3,19 +3,26 @@
 //! When the monitor is gone, however it went, nobody holds the ports and nobody is told to stop any more:
 //! then this process ends its connections, in order, and itself.
 
+use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::ServeError;
 use super::stop::Stop;
+use crate::config::{Config, Source};
 use crate::monitor::{self, Keys, Order, Port, Report, VERSION};
+use crate::sys::lent::{self, Lender, Purpose};
 use crate::sys::post::{Parcel, Post};
 
+/// How long the monitor may take to open a file.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Orders that may wait.
 const QUEUE: usize = 64;
 
@@ -83,6 +90,26 @@ impl Reporter {
         Ok(ours)
     }
 
+    /// From now on the monitor opens the files that are read again while the proxy runs.
+    ///
+    /// # Errors
+    /// When somebody does so already.
+    pub(super) fn borrow_files(&self, config: &Config, source: &Source) -> Result<(), ServeError> {
+        let shelf = monitor::shelf(config, source);
+        lent::borrow(shelf, Box::new(self.clone())).map_err(|error| {
+            let error = io::Error::other(error);
+            ServeError::NoMonitor(error)
+        })
+    }
+
+    fn ask_for(&self, report: &Report) -> io::Result<Option<Parcel>> {
+        let (ours, theirs) = Post::pair()?;
+        ours.set_patience(PATIENCE)?;
+        self.0.send(&monitor::encode(report)?, &[theirs.as_fd()])?;
+        drop(theirs);
+        ours.receive()
+    }
+
     /// The orders from now on. Their end is the monitor's, and ends everything.
     ///
     /// # Errors
@@ -107,5 +134,25 @@ impl Reporter {
                 stop.end("monitor-gone");
             })?;
         Ok(orders)
+    }
+}
+
+impl Lender for Reporter {
+    fn lend(&self, path: &Path, purpose: Purpose) -> io::Result<File> {
+        let report = Report::Lend {
+            path: path.to_owned(),
+            to_append: purpose == Purpose::Append,
+        };
+        // Without an answer it became another version of itself just now.
+        let parcel = match self.ask_for(&report)? {
+            Some(parcel) => parcel,
+            None => self.ask_for(&report)?.ok_or(io::ErrorKind::UnexpectedEof)?,
+        };
+        if let Some(file) = parcel.files.into_iter().next() {
+            return Ok(file.into());
+        }
+        let text = String::from_utf8_lossy(&parcel.message).into_owned();
+        let number = text.parse().map_err(io::Error::other)?;
+        Err(io::Error::from_raw_os_error(number))
     }
 }

@@ -107,6 +107,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<String> {
         auth, keys::CA_KEYS => auth.ca_keys;
         proxy, keys::LISTEN_ADDR => proxy.listen_addr;
         proxy, keys::WEB_LISTEN_ADDR => proxy.web;
+        proxy, keys::SANDBOX => proxy.sandbox;
         proxy, keys::MAX_CONNECTIONS => proxy.max_connections;
         proxy, keys::MAX_CONNECTIONS_PER_ADDRESS => proxy.max_connections_per_address;
         proxy, keys::MAX_CONNECTIONS_PER_USER => proxy.max_connections_per_user;

@@ -1,7 +1,9 @@
 //! What the monitor and its workers say to each other.
 //!
-//! JSON, because an upgrade has two versions of this program talk. A worker is believed no more than
-//! what stands here, and nothing here is a path, a command or a key.
+//! JSON, because an upgrade has two versions of this program talk. A worker is believed nothing: the one
+//! path that it may say is looked up in a list of the monitor's own.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
@@ -112,6 +114,13 @@ pub enum Report {
     Alive,
     /// A connection comes along, to the agent that signs host certificates.
     Sign,
+    /// A way comes along on which this file is wanted, open.
+    Lend {
+        /// Which; it has to be one of those that are lent.
+        path: PathBuf,
+        /// To be appended to, and not to be read.
+        to_append: bool,
+    },
 }
 
 /// A message as bytes.
@@ -176,6 +185,13 @@ mod tests {
             ),
             (Report::Alive, r#""alive""#),
             (Report::Sign, r#""sign""#),
+            (
+                Report::Lend {
+                    path: PathBuf::from("/f"),
+                    to_append: true,
+                },
+                r#"{"lend":{"path":"/f","to_append":true}}"#,
+            ),
         ] {
             assert_eq!(encode(&report).unwrap(), text.as_bytes());
             assert_eq!(decode::<Report>(text.as_bytes()).unwrap(), report);

@@ -8,6 +8,7 @@
 //!
 //! - `listeners`: the ports
 //! - `authorities`, `signer`: the authorities, and what is signed for workers
+//! - `lending`: the files that are opened for them
 //! - `worker`, `message`: a worker process, and what is said
 //! - `watching`: what happens, one thing after the other
 //! - `program`, `handover`: how it becomes another version of itself
@@ -15,6 +16,7 @@
 
 mod authorities;
 mod handover;
+mod lending;
 mod listeners;
 mod message;
 mod program;
@@ -25,6 +27,7 @@ mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -37,9 +40,10 @@ use watching::{Monitor, Signals};
 use worker::Ears;
 
 use crate::ca::CaError;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::model::chain;
 
+pub use lending::shelf;
 pub use message::{Keys, Order, Port, Report, VERSION, decode, encode};
 pub use program::Launch;
 pub use worker::Ended;
@@ -89,7 +93,7 @@ impl MonitorError {
 ///
 /// # Errors
 /// When it cannot start, or its worker ends by itself.
-pub fn serve(config: &Config, launch: Launch) -> Result<(), MonitorError> {
+pub fn serve(config: &Config, source: &Source, launch: Launch) -> Result<(), MonitorError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -111,6 +115,7 @@ pub fn serve(config: &Config, launch: Launch) -> Result<(), MonitorError> {
         let ears = Ears {
             events: sender,
             authorities,
+            shelf: Arc::new(shelf(config, source)),
         };
         let (program, held, workers) = match handover {
             None => {

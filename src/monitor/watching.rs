@@ -219,7 +219,7 @@ impl Monitor {
             }
             Report::Alive => worker.is_alive = true,
             // Answered where it was read.
-            Report::Sign => {}
+            Report::Sign | Report::Lend { .. } => {}
         }
     }
 

@@ -12,11 +12,13 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 use tokio::sync::mpsc;
 
 use super::authorities::Current;
+use super::lending;
 use super::listeners::Listeners;
 use super::message::{self, Keys, Order, Report, VERSION};
 use super::program::{Launch, Program};
 use super::signer::Signer;
 use super::supervisor;
+use crate::sys::lent::{Purpose, Shelf};
 use crate::sys::post::{Parcel, Post};
 
 /// What a worker is there for.
@@ -79,6 +81,8 @@ pub(super) enum Event {
 pub(super) struct Ears {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) authorities: Current,
+    /// The files that are opened for it.
+    pub(super) shelf: Arc<Shelf>,
 }
 
 /// A worker process.
@@ -167,11 +171,22 @@ fn listen(pid: Pid, post: &Post, ears: Ears) {
     let Ears {
         events,
         authorities,
+        shelf,
     } = ears;
     let signer = Signer::new(authorities);
     while let Ok(Some(parcel)) = post.receive() {
         let Parcel { message, files } = parcel;
         match message::decode(&message) {
+            Ok(Report::Lend { path, to_append }) => {
+                let purpose = if to_append {
+                    Purpose::Append
+                } else {
+                    Purpose::Read
+                };
+                for answer in files.into_iter().take(1) {
+                    lending::lend(&shelf, &path, purpose, answer);
+                }
+            }
             Ok(Report::Sign) => files.into_iter().take(1).for_each(|one| signer.serve(one)),
             Ok(report) => {
                 if events.blocking_send(Event::Said(pid, report)).is_err() {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::lent::{self, Purpose};
+
 /// Mode of what only the owner may read: private keys, recordings, the audit log.
 pub const PRIVATE_FILE: u32 = 0o600;
 /// Mode of what everybody may read: public keys, certificates.
@@ -125,7 +127,7 @@ pub fn check_closed(path: &Path) -> Result<Metadata, FsError> {
 /// # Errors
 /// The operating system's; a longer file is `InvalidData`.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
-    let file = File::open(path).map_err(FsError::io("read", path))?;
+    let file = lent::read(path).map_err(FsError::io("read", path))?;
     let mut bytes = Vec::new();
     io::Read::read_to_end(
         &mut io::Read::take(file, limit.saturating_add(1)),
@@ -170,12 +172,16 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
 /// # Errors
 /// The operating system's.
 pub fn append_private(path: &Path) -> Result<File, FsError> {
+    lent::open(path, Purpose::Append).map_err(FsError::io("open", path))
+}
+
+/// The same, here and now, whoever opens files for this process.
+pub(super) fn open_for_appending(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)
         .mode(PRIVATE_FILE)
         .open(path)
-        .map_err(FsError::io("open", path))
 }
 
 /// Whether an existing file may be replaced.

@@ -7,7 +7,9 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
+use std::time::Duration;
 
+use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -52,7 +54,7 @@ impl Post {
     /// When standard input is something else.
     pub fn of_stdin() -> io::Result<Self> {
         let post = Self(io::stdin().as_fd().try_clone_to_owned()?);
-        let kind = rustix::net::sockopt::socket_type(&post.0)?;
+        let kind = sockopt::socket_type(&post.0)?;
         if kind == SocketType::SEQPACKET {
             Ok(post)
         } else {
@@ -72,6 +74,18 @@ impl Post {
     /// When there are too many open files.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self(self.0.try_clone()?))
+    }
+
+    /// How long [`Self::receive`] waits; without this, for ever.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        Ok(sockopt::set_socket_timeout(
+            &self.0,
+            Timeout::Recv,
+            Some(patience),
+        )?)
     }
 
     /// Sends a message. It waits for nobody: a receiver that lets messages pile up is told no more.
@@ -95,7 +109,8 @@ impl Post {
     /// Waits for the next message; `None` when the other end is closed.
     ///
     /// # Errors
-    /// When the operating system says so, or the message is longer than any that is sent.
+    /// When the operating system says so, patience is at its end, or the message is longer than any
+    /// that is sent.
     pub fn receive(&self) -> io::Result<Option<Parcel>> {
         let mut message = vec![0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];

@@ -356,6 +356,15 @@ pub const DRAIN_TIMEOUT: Key = Key {
           signal ends it at once. 0 means that nobody is waited for.",
 };
 
+/// `proxy_service.sandbox`.
+pub const SANDBOX: Key = Key {
+    name: "sandbox",
+    form: Form::Switch,
+    default: Fallback::Value("yes"),
+    doc: "Whether the process that talks to the network gives up the files and the system calls that it \
+          has no use for, as far as the kernel can (Landlock, seccomp).",
+};
+
 /// `upstream.max_starting_per_host`.
 pub const MAX_STARTING_PER_HOST: Key = Key {
     name: "max_starting_per_host",
@@ -407,6 +416,7 @@ pub const PROXY_SERVICE: Key = Key {
         KEEP_ALIVE_INTERVAL,
         KEEP_ALIVE_COUNT_MAX,
         DRAIN_TIMEOUT,
+        SANDBOX,
         WEB_LISTEN_ADDR,
         HTTPS_CERT_FILE,
         HTTPS_KEY_FILE,
