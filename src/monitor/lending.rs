@@ -21,7 +21,10 @@ pub fn shelf(config: &Config, source: &Source) -> Shelf {
     let audit = config.data_dir.join(audit::FILE_NAME);
     let revoked = RevocationLog::new(&config.data_dir, Clock::System);
     // Where there is none, that has to be seen too.
-    let file = source.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+    let file = source
+        .file
+        .as_deref()
+        .unwrap_or_else(|| Path::new(DEFAULT_FILE));
     let tls = config.proxy.web.as_ref().and_then(|web| web.tls.as_ref());
     let tls = tls.map_or_else(Vec::new, |tls| vec![&tls.cert_file, &tls.key_file]);
     // Warnings of once a day look for yesterday's.

@@ -100,10 +100,6 @@ impl Worker {
     ///
     /// # Errors
     /// When there is no process to be had.
-    #[expect(
-        clippy::zombie_processes,
-        reason = "its end is waited for by its process id, also by a monitor that has not started it"
-    )]
     pub(super) fn start(
         program: &Program,
         launch: &Launch,
@@ -124,6 +120,7 @@ impl Worker {
             command.env_remove(variable);
         }
         let child = command.args(&launch.worker).stdin(theirs).spawn()?;
+        // Its end is waited for by its process id, also by a monitor that has not started it.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
         Self::new(pid, ours, Role::Starting(Instant::now()), ears)

@@ -17,6 +17,7 @@ mod ca_keys;
 mod client_block;
 #[cfg(test)]
 mod drain;
+#[cfg(test)]
 mod ending;
 #[cfg(test)]
 mod exec;
@@ -54,6 +55,7 @@ mod permit;
 mod policy;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
 mod pty;
 #[cfg(test)]
 mod readme;
@@ -83,4 +85,5 @@ mod threats;
 mod tools;
 #[cfg(test)]
 mod upgrade;
+#[cfg(test)]
 mod web;
