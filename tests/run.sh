@@ -20,7 +20,7 @@ main() {
 
     step cargo fmt --check
     if command -v shellcheck >/dev/null; then
-        step shellcheck contrib/*.sh tests/*.sh .ci/run
+        step shellcheck contrib/*.sh tests/*.sh tests/docker/*.sh .ci/run
     fi
     step cargo clippy --locked --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --document-private-items

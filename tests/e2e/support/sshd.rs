@@ -291,7 +291,7 @@ fn without_tty_group(dir: &Path) -> PathBuf {
 }
 
 /// Without PAM sshd turns away users whose password is locked, as root's is on many machines.
-fn use_pam() -> &'static str {
+pub(crate) fn use_pam() -> &'static str {
     let shadow = std::fs::read_to_string("/etc/shadow").unwrap_or_default();
     let root_is_locked = shadow.lines().any(|line| line.starts_with("root:!"));
     if rustix::process::geteuid().is_root() && root_is_locked {
