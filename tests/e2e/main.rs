@@ -22,6 +22,8 @@ mod ending;
 #[cfg(test)]
 mod exec;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod forwards;
 #[cfg(test)]
 mod hostile;
