@@ -18,6 +18,8 @@ mod client_block;
 #[cfg(test)]
 mod compose;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod ending;
 #[cfg(test)]
 mod exec;
@@ -83,5 +85,7 @@ mod target;
 mod threats;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
+mod upgrading;
 #[cfg(test)]
 mod web;

@@ -104,11 +104,16 @@ impl Sshd {
         let config = dir.join("sshd_config");
         let key = dir.join("host_key");
         let certificate = keys::with_suffix(&key, "-cert.pub");
-        // Of two lines with MaxStartups, sshd takes the last one.
-        let usual = match settings.contains("MaxStartups") {
-            true => SETTINGS.replace("MaxStartups 100\n", ""),
-            false => SETTINGS.to_owned(),
-        };
+        // Of two lines with MaxStartups sshd takes the last one, of two with one Subsystem none.
+        let mut usual = SETTINGS.to_owned();
+        for (word, line) in [
+            ("MaxStartups", "MaxStartups 100\n"),
+            ("Subsystem", "Subsystem sftp internal-sftp\n"),
+        ] {
+            if settings.contains(word) {
+                usual = usual.replace(line, "");
+            }
+        }
         let mut text = format!("{settings}{usual}Port {port}\nUsePAM {}\n", use_pam());
         // What the account has in its startup files is slow, and says what it likes.
         text.push_str(&format!(
