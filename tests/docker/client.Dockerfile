@@ -6,7 +6,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -m 777 /exchange \
     && useradd --create-home --shell /bin/bash alice
-COPY --chmod=755 client.sh /usr/local/bin/
+COPY client.sh /usr/local/bin/
 USER alice
 WORKDIR /home/alice
 CMD ["client.sh"]

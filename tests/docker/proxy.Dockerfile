@@ -20,7 +20,7 @@ RUN apt-get update \
     && ln -s /etc/rproxy/rproxy.yaml /home/rproxy/rproxy.yaml
 COPY --from=build /source/target/release/rproxy /usr/local/bin/
 COPY --from=player /player/bin/asciinema /usr/local/bin/
-COPY --chmod=755 tests/docker/proxy.sh /usr/local/bin/
+COPY tests/docker/proxy.sh /usr/local/bin/
 COPY tests/docker/rproxy.yaml /etc/rproxy/
 ENV RPROXY_DATA_DIR=/var/lib/rproxy
 USER rproxy

@@ -265,6 +265,29 @@ fn every_configuration_is_accepted() {
     assert!(count > 5, "the configurations have been found");
 }
 
+/// What is fenced as `sh` is a test that the reader may repeat; everything else that is typed is `console`.
+#[test]
+fn tests_to_repeat_exist() {
+    let sources: Vec<_> = keys::files(&root().join("tests/e2e"))
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .collect();
+    for path in documents() {
+        for block in blocks(&text(&path))
+            .iter()
+            .filter(|block| block.kind == "sh")
+        {
+            for line in block.text.lines() {
+                let test = line.strip_prefix("cargo test --test e2e ");
+                let test = test.and_then(|rest| rest.split(' ').next());
+                let wanted = format!("fn {}()", test.unwrap_or_else(|| panic!("{line}")));
+                let found = sources.iter().any(|source| source.contains(&wanted));
+                assert!(found, "{}: {line}", name(&path));
+            }
+        }
+    }
+}
+
 /// `module::test` in a document is a test of this directory, or of a room of `src`.
 #[test]
 fn every_named_test_exists() {
