@@ -51,6 +51,8 @@ sign() {
 answer() {
     request=$exchange/$1.pub
     [ -f "$request" ] || return 0
+    # For whoever signs it again by hand, as the README does.
+    cp "$request" "$HOME/$1.pub"
     # The one that asks waits for the certificate: it says what is wrong in its stead.
     rproxy auth sign "$2" ${3+"$3"} --public-key="$request" --out="$exchange/$1" --overwrite >/dev/null ||
         echo "proxy.sh: no certificate for $1" >&2

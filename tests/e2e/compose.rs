@@ -9,15 +9,12 @@ use std::time::Duration;
 use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Value, json};
 
+use crate::documents::{self, root};
 use crate::support::children::{Children, Running};
 use crate::support::namespace::{Machine, Network, are_possible};
 use crate::support::sshd::use_pam;
 use crate::support::world::login;
 use crate::support::{keys, programs};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -364,6 +361,30 @@ fn scripts_end_in_recorded_sessions() {
         assert_eq!(told, "in\n");
     }
     assert_eq!(fleet.recordings().len(), 4);
+
+    // What the README does on the machine of the proxy.
+    let id = recordings[0]["id"].as_str().expect("an id").to_owned();
+    let link = fleet.path("proxy/rproxy.yaml");
+    std::os::unix::fs::symlink(fleet.path("rproxy.yaml"), link).expect("writable");
+    let mut count = 0;
+    for block in documents::blocks(&read(&root().join("README.md"))) {
+        let commands = block
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix("$ "));
+        let ours = commands.filter(|line| line.starts_with("rproxy ") && !line.ends_with(" serve"));
+        for command in ours {
+            let mut shell = fleet.program("proxy", &programs::path("sh"));
+            let command = command.replace(" ID", &format!(" {id}"));
+            keys::tool(
+                shell
+                    .args(["-c", &command])
+                    .current_dir(fleet.path("proxy")),
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 8, "the commands have been found");
 
     // A container that is made anew asks anew: docker compose up --force-recreate db1.
     let before = read(&fleet.path("exchange/db1-cert.pub"));

@@ -284,7 +284,11 @@ impl Stage {
         let yaml = self.here(yaml);
         let Ok(so_far) = std::fs::read_to_string(&path) else {
             let data = self.at("data");
-            write(&path, &format!("data_dir: {}\n{yaml}", data.display()));
+            let where_data_is = match yaml.contains("data_dir:") {
+                true => String::new(),
+                false => format!("data_dir: {}\n", data.display()),
+            };
+            write(&path, &format!("{where_data_is}{yaml}"));
             return;
         };
         let sections = yaml
