@@ -14,9 +14,10 @@ use tempfile::TempDir;
 use super::agent::Agent;
 use super::children::Children;
 use super::client::Client;
+use super::crowd::Place;
 use super::keys::{self, Certificate, Issuer};
 use super::proxy::{self, Proxy};
-use super::sshd::{self, HostKey, Sshd};
+use super::sshd::{self, HostKey, QUICK, Sshd};
 use super::terminal::Terminal;
 use super::{Outcome, programs};
 
@@ -56,6 +57,7 @@ pub(crate) struct Builder {
     ca_keys: Option<MakeCaKeys>,
     time_limit: Duration,
     file_size_limit: Option<u32>,
+    alone: bool,
 }
 
 /// Puts the authorities' keys into agents; gives what stands in the configuration under `ca_keys`.
@@ -70,6 +72,7 @@ pub(crate) struct World {
     nodes: Vec<Sshd>,
     pub(crate) children: Children,
     dir: TempDir,
+    _place: Place,
 }
 
 /// A person with a key, a certificate and perhaps an agent.
@@ -174,6 +177,12 @@ impl Builder {
         self
     }
 
+    /// Nobody else's world runs meanwhile.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     /// A further line of the section `proxy_service`.
     pub(crate) fn proxy_setting(mut self, yaml: &str) -> Self {
         self.proxy_settings.push_str(&format!("  {yaml}\n"));
@@ -191,6 +200,10 @@ impl Builder {
         if self.nodes.is_empty() {
             self = self.node("db1", HostKey::Certified);
         }
+        let place = match self.alone {
+            true => Place::alone(),
+            false => Place::among_others(),
+        };
         let children = Children::new(self.time_limit);
         // Sockets have short names: the path must stay below 108 bytes.
         let dir = tempfile::Builder::new()
@@ -229,6 +242,7 @@ impl Builder {
             nodes,
             children,
             dir,
+            _place: place,
         };
         world.write_client_files(&world.user, self.forward_agent);
         world
@@ -413,6 +427,7 @@ impl World {
             proxy_settings: String::new(),
             time_limit: LIMIT,
             file_size_limit: None,
+            alone: false,
         }
     }
 
@@ -652,6 +667,7 @@ impl World {
              UserKnownHostsFile {}\n\
              GlobalKnownHostsFile /dev/null\n\
              SendEnv LANG LC_*\n\
+             {QUICK}\
              EscapeChar none\n",
             login(),
             self.dir().join("known_hosts").display(),
