@@ -90,6 +90,7 @@ mod tidy {
         ("indicatif", &["cli"]),
         ("saphyr", &["config"]),
         ("sd_notify", &["daemon"]),
+        ("sntrup761", &["wire"]),
         ("tokio", &["cli", "daemon", "dns", "session", "ssh", "web"]),
         ("tokio_rustls", &["web"]),
         ("tokio_util", &["daemon", "session", "ssh", "web"]),
