@@ -98,7 +98,8 @@ impl Agent {
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
     }
 
-    fn ssh_add(&self, arguments: &[&str], key: &Path) {
+    /// `ssh-add` with these arguments.
+    pub(crate) fn ssh_add(&self, arguments: &[&str], key: &Path) {
         keys::tool(
             Command::new(programs::path("ssh-add"))
                 .arg("-q")
