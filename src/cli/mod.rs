@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod explain;
 mod failure;
+mod fleet;
 mod host;
 mod logging;
 mod man;
