@@ -373,7 +373,7 @@ fn whoever_only_looks_leaves_everything_as_it_is() {
     let files = || {
         let entries = std::fs::read_dir(scene.directory.path().join("ca"));
         let entries = entries.into_iter().flatten().map(Result::unwrap);
-        let read = |path: std::path::PathBuf| (path.clone(), std::fs::read(path).unwrap());
+        let read = |path: PathBuf| (path.clone(), std::fs::read(path).unwrap());
         let mut files: Vec<_> = entries.map(|entry| read(entry.path())).collect();
         files.sort();
         files
@@ -394,7 +394,7 @@ fn whoever_only_looks_leaves_everything_as_it_is() {
     let seen = look(NOW + 250).unwrap().unwrap();
     assert_eq!(seen.authority.rotation().phase(), Phase::Init);
     assert_eq!(seen.overdue, Some((NOW + 100, Phase::UpdateClients)));
-    std::fs::write(&public, "ssh-ed25519 nonsense").unwrap();
+    write_whole(&public, b"ssh-ed25519 nonsense", 0o644, Replace::Refuse).unwrap();
     assert!(look(NOW).unwrap_err().contains("is not the public key of"));
     std::fs::remove_file(&public).unwrap();
     assert_eq!(files(), before);
