@@ -35,16 +35,7 @@ fn a_bad_configuration_is_all_that_is_said() {
 fn faults_of_files_limits_names_and_ports_are_found_together() {
     let world = World::new();
     let data = world.data();
-    let clock = clock::wrong_by(-10 * 86_400, world.dir());
-    let pem = |name: &str| world.dir().join(name).display().to_string();
-    let (cert, key) = (pem("https.pem"), pem("https.key"));
-    keys::tool(
-        Command::new(programs::path("openssl"))
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
-            .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "1"])
-            .args(["-subj", "/CN=web", "-out", &cert, "-keyout", &key])
-            .env("LD_PRELOAD", &clock),
-    );
+    let (cert, key) = https_certificate(&world, "https", 1, -10 * 86_400);
     // Somebody else's port: it listens, and is silent.
     let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = other.local_addr().expect("it is bound").to_string();
@@ -105,6 +96,51 @@ fn faults_of_files_limits_names_and_ports_are_found_together() {
     found.warning("egress", "203.0.113.10", &["proxy_service.egress_addrs"]);
     found.warning("file-size-limit", "", &["ulimit -f unlimited"]);
     found.warning("open-files", "", &["LimitNOFILE="]);
+}
+
+/// A certificate of HTTPS and its key, made so many seconds from now.
+fn https_certificate(world: &World, name: &str, days: u32, seconds: i64) -> (String, String) {
+    let pem = |end: &str| {
+        world
+            .dir()
+            .join(format!("{name}.{end}"))
+            .display()
+            .to_string()
+    };
+    let (cert, key) = (pem("pem"), pem("key"));
+    keys::tool(
+        Command::new(programs::path("openssl"))
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+            .args(["ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=web"])
+            .args(["-days", &days.to_string(), "-out", &cert, "-keyout", &key])
+            .env("LD_PRELOAD", clock::wrong_by(seconds, world.dir())),
+    );
+    (cert, key)
+}
+
+#[test]
+fn certificates_of_https_are_told_of_in_time() {
+    let world = World::new();
+    let look = |cert: &str, key: &str| {
+        Findings::of(doctor(&world, |text| {
+            let files = format!(
+                "proxy_service:\n  web_listen_addr: 127.0.0.1:1\n  https_cert_file: {cert}\n  \
+                 https_key_file: {key}\n"
+            );
+            without_nodes(&text).replacen("proxy_service:\n", &files, 1)
+        }))
+    };
+    let (long, key) = https_certificate(&world, "long", 90, 0);
+    look(&long, &key).ok("https-certificate", "long.pem");
+    let (ending, other) = https_certificate(&world, "ending", 13, 0);
+    look(&ending, &other).warning("https-certificate", "ending.pem", &["renew"]);
+    look(&long, &other).error("https-certificate", "long.pem", &["https_key_file"]);
+    let (ahead, key) = https_certificate(&world, "ahead", 90, 86_400);
+    let found = look(&ahead, &key);
+    found.error("https-certificate", "ahead.pem", &["clock"]);
+    found.error("web-listener", "127.0.0.1:1", &["start the proxy again"]);
+    chmod(Path::new(&other), 0o644);
+    look(&ending, &other).error("https-certificate", "ending.pem", &["chmod 0600"]);
 }
 
 #[test]
@@ -188,6 +224,11 @@ fn a_proxy_that_does_not_run_and_recordings_that_it_cut_are_found() {
     let found = Findings::of(doctor(&world, |text| without_nodes(&text)));
     found.warning("listener", "127.0.0.1", &["systemctl start rproxy"]);
     found.warning("cut-recordings", "recordings", &["was killed"]);
+    let found = Findings::of(doctor(&world, |text| {
+        let here = format!("listen_addr: {}", world.address());
+        without_nodes(&text).replace(&here, "listen_addr: 203.0.113.10:3023")
+    }));
+    found.error("listener", "203.0.113.10", &["0.0.0.0"]);
 }
 
 /// A file system of a MiB that nobody may write to, in a namespace of its own.

@@ -91,6 +91,8 @@ fn doctor<'w>(world: &'w World, edit: impl FnOnce(String) -> String) -> Client<'
     let config = world.dir().join("doctor.yaml");
     std::fs::write(&config, edit(configuration(world))).expect("a writable directory");
     with_config(world, &config)
+        // An ordinary user's sshd lets in that user alone.
+        .args(["--login", &crate::support::world::login()])
 }
 
 /// What the proxy of a world was started with, and the port that it got.

@@ -18,6 +18,7 @@ use crate::wire::ClientConfig;
 
 /// How long a port may take to be connected to.
 const PATIENCE: Duration = Duration::from_secs(5);
+const START: &str = "start it: `systemctl start rproxy`, or `rproxy serve`";
 /// Nobody logs in: the name only has to be one.
 const NOBODY: &str = "doctor";
 
@@ -78,34 +79,7 @@ pub(super) async fn examine(
         ));
         return false;
     }
-    let address = reachable(listens);
-    let runs = match look(address, &address.ip().to_string(), trusted, now).await {
-        Seen::Ours => {
-            findings.push(Finding::ok(&LISTENER, listens, "the proxy answers"));
-            let detail = "a certificate of the host authority";
-            findings.push(Finding::ok(&PROXY_HOST_KEY, listens, detail));
-            true
-        }
-        Seen::Nobody(ProbeError::Connect(_, error)) => {
-            findings.push(free_port(listens, &error));
-            false
-        }
-        Seen::Nobody(error) | Seen::NotSsh(error) => {
-            let detail = format!("the port is taken, not by the proxy: {}", chain(&error));
-            findings.push(Finding::error(&LISTENER, listens, detail, taken(listens)));
-            false
-        }
-        Seen::Other(error @ HostKeyError::PlainKey { .. }) => {
-            let detail = format!("the port is taken by another SSH server: {error}");
-            findings.push(Finding::error(&LISTENER, listens, detail, taken(listens)));
-            false
-        }
-        Seen::Other(error) => {
-            let hint = "see what listens there, and with which data directory";
-            findings.push(Finding::error(&PROXY_HOST_KEY, listens, error, hint));
-            false
-        }
-    };
+    let runs = port(listens, trusted, now, findings).await;
     if let Some(web) = &config.proxy.web {
         let connected = timeout(PATIENCE, TcpStream::connect(reachable(web.listen_addr))).await;
         match connected {
@@ -127,32 +101,59 @@ pub(super) async fn examine(
     runs
 }
 
-/// Whether the port can be taken, seen by taking it for a moment.
-fn free_port(listens: SocketAddr, refused: &io::Error) -> Finding {
-    let start = "start it: `systemctl start rproxy`, or `rproxy serve`";
-    let Err(error) = TcpListener::bind(listens) else {
-        let detail = "the proxy does not run; the port is free";
-        return Finding::warning(&LISTENER, listens, detail, start);
+/// Who has the port; whether it is the proxy. A port that can be taken for a moment, nobody has.
+async fn port(
+    listens: SocketAddr,
+    trusted: Option<&TrustedKeys>,
+    now: u64,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let refused = match TcpListener::bind(listens) {
+        Ok(_) => {
+            let detail = "the proxy does not run; the port is free";
+            findings.push(Finding::warning(&LISTENER, listens, detail, START));
+            return false;
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            let detail = "is no address of this machine";
+            let hint =
+                "set proxy_service.listen_addr to one that it has, or to 0.0.0.0 with the port";
+            findings.push(Finding::error(&LISTENER, listens, detail, hint));
+            return false;
+        }
+        Err(error) => error,
     };
-    let (detail, hint) = match error.kind() {
-        io::ErrorKind::AddrInUse => (
-            format!("the port is taken, and nobody answers: {refused}"),
-            taken(listens),
-        ),
-        io::ErrorKind::PermissionDenied => (
-            "ports below 1024 are for those who may have them".to_owned(),
-            "give the right, AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or a port from \
-             1024 on"
-                .to_owned(),
-        ),
-        io::ErrorKind::AddrNotAvailable => (
-            "no address of this machine".to_owned(),
-            "set proxy_service.listen_addr to one that it has, or to 0.0.0.0 with the port"
-                .to_owned(),
-        ),
-        _ => (error.to_string(), start.to_owned()),
-    };
-    Finding::error(&LISTENER, listens, detail, hint)
+    let address = reachable(listens);
+    findings.push(
+        match look(address, &address.ip().to_string(), trusted, now).await {
+            Seen::Ours => {
+                findings.push(Finding::ok(&LISTENER, listens, "the proxy answers"));
+                let detail = "a certificate of the host authority";
+                findings.push(Finding::ok(&PROXY_HOST_KEY, listens, detail));
+                return true;
+            }
+            Seen::Nobody(_) if refused.kind() == io::ErrorKind::PermissionDenied => {
+                let detail =
+                    "the proxy does not run; ports below 1024 are for those who have the right";
+                let hint = "start it by the unit, which gives the right \
+                        (AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose a port from 1024 on";
+                Finding::warning(&LISTENER, listens, detail, hint)
+            }
+            Seen::Nobody(error) | Seen::NotSsh(error) => {
+                let detail = format!("the port is taken, not by the proxy: {}", chain(&error));
+                Finding::error(&LISTENER, listens, detail, taken(listens))
+            }
+            Seen::Other(error @ HostKeyError::PlainKey { .. }) => {
+                let detail = format!("the port is taken by another SSH server: {error}");
+                Finding::error(&LISTENER, listens, detail, taken(listens))
+            }
+            Seen::Other(error) => {
+                let hint = "see what listens there, and with which data directory";
+                Finding::error(&PROXY_HOST_KEY, listens, error, hint)
+            }
+        },
+    );
+    false
 }
 
 fn taken(listens: SocketAddr) -> String {
