@@ -36,6 +36,7 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a h
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "recordings" -d 'List and export recordings'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "play" -d 'Replay a recording'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "completions" -d 'Print a script that completes this command line in a shell'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "doctor" -d 'Look for what is wrong, and say what to do about it'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "man" -d 'Print the manual page of rproxy, or write those of all commands'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l log-format -d 'How log lines look on standard error' -r -f -a "text\t'For people'
 json\t'One JSON object per line'"
@@ -198,6 +199,17 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l config -d 
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l from-client -d 'Look at this machine as a client of that proxy [default port: 3023]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l host -d 'With --from-client: a host behind the proxy, as it is called for ssh' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l login -d 'Account that the nodes are asked about [default: root]; with --from-client, that is logged in to [default: ssh\'s]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l ssh-config -d 'With --from-client: what ssh reads in place of ~/.ssh/config, as its -F' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l format -d 'As text, or as an array of objects' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s q -l quiet -d 'Leave out what is well'
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l out-dir -d 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F

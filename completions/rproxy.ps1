@@ -35,6 +35,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('recordings', 'recordings', [CompletionResultType]::ParameterValue, 'List and export recordings')
             [CompletionResult]::new('play', 'play', [CompletionResultType]::ParameterValue, 'Replay a recording')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a script that completes this command line in a shell')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what is wrong, and say what to do about it')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Print the manual page of rproxy, or write those of all commands')
             break
         }
@@ -273,6 +274,22 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
         'rproxy;completions' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'rproxy;doctor' {
+            [CompletionResult]::new('--from-client', '--from-client', [CompletionResultType]::ParameterName, 'Look at this machine as a client of that proxy [default port: 3023]')
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'With --from-client: a host behind the proxy, as it is called for ssh')
+            [CompletionResult]::new('--login', '--login', [CompletionResultType]::ParameterName, 'Account that the nodes are asked about [default: root]; with --from-client, that is logged in to [default: ssh''s]')
+            [CompletionResult]::new('--ssh-config', '--ssh-config', [CompletionResultType]::ParameterName, 'With --from-client: what ssh reads in place of ~/.ssh/config, as its -F')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'As text, or as an array of objects')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
+            [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Leave out what is well')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Leave out what is well')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')

@@ -54,6 +54,15 @@ fn everything_that_crosses_is_documented() {
     );
 }
 
+#[test]
+fn everything_that_the_doctor_looks_at_is_documented() {
+    assert_printed(
+        "docs/troubleshooting.md",
+        "checks",
+        &rproxy::cli::doctor_checks(),
+    );
+}
+
 fn write(path: &Path, bytes: &[u8]) {
     write_whole(path, bytes, PUBLIC_FILE, Replace::Allow).unwrap();
 }

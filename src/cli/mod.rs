@@ -5,8 +5,10 @@
 mod auth;
 mod completions;
 mod config;
+mod doctor;
 mod explain;
 mod failure;
+mod fleet;
 mod host;
 mod logging;
 mod man;
@@ -24,6 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Diagnostic, Source};
 
+pub use doctor::table as doctor_checks;
 pub use failure::{Exit, Failure};
 
 /// Record SSH sessions to stock sshd, and manage the certificates around them
@@ -75,11 +78,11 @@ enum Configured {
     Play(play::Args),
 }
 
-/// Commands that speak of the command line alone: they work where there is no configuration, or a
-/// bad one.
+/// Commands that work where there is no configuration, or a bad one.
 #[derive(Debug, Subcommand)]
 enum Alone {
     Completions(completions::Args),
+    Doctor(doctor::Args),
     Man(man::Args),
 }
 
@@ -105,12 +108,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let source = Source {
+        file: cli.global.config,
+        data_dir: cli.global.data_dir,
+    };
     match cli.command {
         Command::Configured(command) => {
-            let source = Source {
-                file: cli.global.config,
-                data_dir: cli.global.data_dir,
-            };
             let loaded = source.load()?;
             let context = Context {
                 config: loaded.config,
@@ -119,6 +122,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             command.run(&context, source)
         }
         Command::Alone(Alone::Completions(args)) => args.run(),
+        Command::Alone(Alone::Doctor(args)) => args.run(&source),
         Command::Alone(Alone::Man(args)) => args.run(),
     }
 }
