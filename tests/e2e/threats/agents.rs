@@ -16,7 +16,8 @@ fn t10_a_key_for_certain_hosts() {
         .start();
     let agent = Agent::start(&world.children, &world.dir().join("bound"));
     let known_hosts = world.dir().join("known_hosts").display().to_string();
-    // To the proxy, to what the user's ssh takes for the hosts, and from the proxy on to one of them.
+    // To the proxy, to what the user's ssh takes for the hosts, and from there on to one of them: by
+    // ProxyCommand from the proxy, by ProxyJump from what shows itself as the host.
     agent.ssh_add(
         &[
             "-H",
@@ -29,14 +30,22 @@ fn t10_a_key_for_certain_hosts() {
             "db2",
             "-h",
             "127.0.0.1>db1",
+            "-h",
+            "db1>db1",
         ],
         &world.user.key,
     );
+    // ssh would sign with the bare key, which is not what the request names: the agent refuses that.
+    agent.forget_bare(&world.user.key);
     let run = |host: &str| {
         let client = world.ssh().env("SSH_AUTH_SOCK", &agent.socket);
         client.args([host, "echo in"]).run()
     };
     assert_eq!(run("db1").success().text(), "in\n");
+    let client = world.program("ssh").env("SSH_AUTH_SOCK", &agent.socket);
+    let jump = crate::jump::config(&world);
+    let jumped = client.args(["-F", &jump, "-A", "db1", "echo in"]).run();
+    assert_eq!(jumped.success().text(), "in\n");
     let refused = run("db2");
     assert_eq!(refused.code(), 255, "{}", refused.stderr);
     assert!(
@@ -48,7 +57,11 @@ fn t10_a_key_for_certain_hosts() {
     assert_eq!(refusals.len(), 1, "{refusals:#?}");
     assert_eq!(text(&refusals[0], "target"), "db2:22");
     let second = world.nodes().last().expect("there are two");
-    assert!(!second.log().contains("Accepted"), "{}", second.log());
+    assert!(
+        !second.log().contains("Accepted publickey"),
+        "{}",
+        second.log()
+    );
 }
 
 /// `ssh-add -c`: the user is asked once for each of the three logins, and a no is one.
