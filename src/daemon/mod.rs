@@ -30,6 +30,7 @@ use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
 use crate::dns::Resolver;
 use crate::model::NameError;
+use crate::session::Registry;
 use crate::ssh::listener::Workers;
 use crate::ssh::{Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Warned};
 use crate::sys::clock::Clock;
@@ -193,6 +194,7 @@ fn build(
         revocations,
         resolver: Resolver::from_system()?,
         audit: AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?,
+        registry: Registry::default(),
         upstream: Arc::new(ClientConfig::default()),
         startups: Startups::new(config.upstream.max_starting_per_host),
         answered: Answered::default(),
