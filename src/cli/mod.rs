@@ -14,6 +14,7 @@ mod passphrase;
 mod play;
 mod recordings;
 mod serve;
+mod sessions;
 mod ui;
 
 use std::ffi::OsString;
@@ -73,6 +74,8 @@ enum Configured {
     #[command(subcommand)]
     Recordings(recordings::Command),
     Play(play::Args),
+    #[command(subcommand)]
+    Sessions(sessions::Command),
 }
 
 /// Commands that speak of the command line alone: they work where there is no configuration, or a
@@ -134,6 +137,7 @@ impl Configured {
             Self::Host(command) => command.run(context),
             Self::Recordings(command) => command.run(context),
             Self::Play(args) => args.run(context),
+            Self::Sessions(command) => command.run(context),
         }
     }
 }

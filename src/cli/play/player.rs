@@ -14,7 +14,7 @@ const WARNING: Duration = Duration::from_secs(2);
 
 /// How a replay fails.
 #[derive(Debug, Error)]
-pub(super) enum PlayError {
+pub(in crate::cli) enum PlayError {
     /// The recording is damaged or cannot be read; what came before was shown.
     #[error(transparent)]
     Recording(#[from] RecordingError),
@@ -25,7 +25,7 @@ pub(super) enum PlayError {
 
 /// How a replay ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(in crate::cli) enum Ending {
     /// The recording was shown to its end; how the session ended, if that is known.
     Played(Option<ExitNote>),
     /// The user ended it.
@@ -34,16 +34,16 @@ pub(super) enum Ending {
 
 /// What the replay is shown on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Screen {
+pub(in crate::cli) struct Screen {
     /// Its size in characters, where it has one.
-    pub(super) size: Option<(u16, u16)>,
+    pub(in crate::cli) size: Option<(u16, u16)>,
     /// Whether it is a terminal, so that it needs clearing and restoring.
-    pub(super) is_watched: bool,
+    pub(in crate::cli) is_watched: bool,
 }
 
 /// A replay.
 #[derive(Debug)]
-pub(super) struct Player<W> {
+pub(in crate::cli) struct Player<W> {
     out: W,
     screen: Screen,
     pace: Option<Pace>,
@@ -56,7 +56,7 @@ pub(super) struct Player<W> {
 }
 
 impl<W: Write> Player<W> {
-    pub(super) fn new(out: W, screen: Screen, pace: Option<Pace>, header: &Header) -> Self {
+    pub(in crate::cli) fn new(out: W, screen: Screen, pace: Option<Pace>, header: &Header) -> Self {
         Self {
             out,
             screen,
@@ -98,7 +98,7 @@ impl<W: Write> Player<W> {
     }
 
     /// Puts the terminal back into its normal state.
-    pub(super) fn restore(&mut self) -> io::Result<()> {
+    pub(in crate::cli) fn restore(&mut self) -> io::Result<()> {
         if self.screen.is_watched {
             self.shown.clear();
             self.neutral.reset(&mut self.shown);
@@ -112,11 +112,11 @@ impl<W: Write> Player<W> {
     }
 
     /// The largest size of the session's terminal, if this one was too small for it.
-    pub(super) fn outgrown(&self) -> Option<(u16, u16)> {
+    pub(in crate::cli) fn outgrown(&self) -> Option<(u16, u16)> {
         self.outgrown
     }
 
-    fn begin(&mut self) -> io::Result<Flow> {
+    pub(in crate::cli) fn begin(&mut self) -> io::Result<Flow> {
         if !self.has_pty || !self.screen.is_watched {
             return Ok(Flow::Go);
         }
@@ -136,7 +136,7 @@ impl<W: Write> Player<W> {
         Ok(Flow::Go)
     }
 
-    fn show(&mut self, event: &Event) -> io::Result<()> {
+    pub(in crate::cli) fn show(&mut self, event: &Event) -> io::Result<()> {
         match &event.kind {
             EventKind::Output { bytes, .. } => self.output(bytes),
             EventKind::Resize { cols, rows } => {
@@ -149,7 +149,7 @@ impl<W: Write> Player<W> {
         }
     }
 
-    fn output(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::cli) fn output(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.shown.clear();
         if self.has_pty || !self.screen.is_watched {
             self.neutral.feed(bytes, &mut self.shown);

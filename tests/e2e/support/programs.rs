@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("prlimit", "util-linux"),
     ("psftp", "putty-tools (Fedora: putty)"),
     ("puttygen", "putty-tools (Fedora: putty)"),
+    ("setpriv", "util-linux"),
     ("sftp", "openssh-client (Fedora: openssh-clients)"),
     ("softhsm2-util", "softhsm2 (Fedora: softhsm)"),
     ("ssh", "openssh-client (Fedora: openssh-clients)"),
