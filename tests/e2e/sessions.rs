@@ -293,9 +293,12 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
     terminal.type_in("printf 'af%s\\033]52;c;eA==\\007\\n' ter\r");
     from_now.expect("after");
     terminal.expect("after");
-    terminal.type_in("exit 7\r");
+    terminal.resize(40, 132);
+    let wait = "until test \"$(stty size)\" = '40 132'; do sleep 0.05; done";
+    terminal.type_in(&format!("{wait}; exit 7\r"));
     let (code, shown) = terminal.finish();
     assert_eq!(code, Some(7));
+    from_now.expect("the session's terminal was 132x40, larger than this one");
     from_now.expect("rproxy: the session ended with exit status 7");
     let (code, all) = from_now.finish();
     assert_eq!(code, Some(0));
@@ -322,7 +325,8 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
     };
     let plain = |bytes: &[u8]| -> String {
         let text = String::from_utf8_lossy(bytes).replace("\u{1b}]52;c;eA==\u{7}", "");
-        // Bracketed paste and titles are for the terminal of whoever types.
+        // Bracketed paste is for the terminal of whoever types; the same can be said in two ways.
+        let text = text.replace("\u{1b}[0K", "\u{1b}[K");
         let text = text
             .replace("\u{1b}[?2004h", "")
             .replace("\u{1b}[?2004l", "");
@@ -429,6 +433,48 @@ fn what_is_not_recorded_is_not_watched() {
     let killed = sessions(&world, &["kill", text(&listed, "id")]);
     assert!(killed.status.success(), "{}", stderr(&killed));
     assert_eq!(session.finish().code(), 255);
+}
+
+/// No audit event, no watching. Ending a session does not depend on a disk.
+#[test]
+fn nobody_watches_without_being_put_down_for_it() {
+    use std::io::{Read, Write};
+
+    let world = World::with().file_size_limit(16).start();
+    let mut session = world.ssh().args(["db1", "echo here; exec cat"]).start();
+    session.read(5);
+    let id = text(&so_many(&world, 1)[0], "id").to_owned();
+    let socket = socket(&world);
+    let ask = || {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).expect("it listens");
+        let question = format!(
+            "{{\"ask\":\"watch\",\"session\":\"{id}\",\"from_start\":true,\"sudo_user\":null}}\n"
+        );
+        stream.write_all(question.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    };
+    // Each fills the log a little, until no more fits. The program's own log, a file here, is full
+    // before that, and nothing depends on it.
+    let refused = (0..200)
+        .map(|_| ask())
+        .find(|answer| answer != "{\"done\":{}}\n");
+    assert_eq!(refused.as_deref(), Some("{\"refused\":\"not-audited\"}\n"));
+    let refused = sessions(&world, &["watch", "--from-start", &id]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stdout.is_empty());
+    let says = stderr(&refused);
+    assert!(
+        says.contains("nobody watches without being put down"),
+        "{says}"
+    );
+
+    let killed = sessions(&world, &["kill", &id, "--reason", "full disk"]);
+    assert!(killed.status.success(), "{}", stderr(&killed));
+    let outcome = session.finish();
+    assert_eq!(outcome.code(), 255);
+    assert!(outcome.stderr.contains("ended this session: full disk"));
 }
 
 /// Sessions of all processes are listed, as they are after an upgrade, and one that hangs keeps nobody

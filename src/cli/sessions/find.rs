@@ -42,7 +42,8 @@ pub(super) fn all(context: &Context) -> Result<Vec<Live>, Failure> {
             // The others may have what is looked for.
             Err(error) => ui::note(&format!("rproxy: {error}")),
             Ok(Reply::Pending) => {
-                ui::note(&format!("rproxy: {}", ClientError::Garbled(process.pid())))
+                let error = ClientError::Garbled(process.pid());
+                ui::note(&format!("rproxy: {error}"));
             }
         }
     }

@@ -14,7 +14,7 @@ const MAX_COMMAND: usize = 60;
 
 /// List what is live, oldest first
 ///
-/// A connection on which nothing runs, as that of a ControlMaster that waits, is listed with its own
+/// A connection on which nothing runs, as that of a control master that waits, is listed with its own
 /// id and the kind `connection`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
