@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::support::client::{Client, Live};
 use crate::support::recordings::{file, lines, said, text};
 use crate::support::terminal::find;
 use crate::support::{World, keys, programs};
@@ -50,8 +51,18 @@ fn events(world: &World, name: &str) -> Vec<Value> {
     events
 }
 
+/// `rproxy sessions watch`, for whoever wants a terminal or a pipe for it.
+fn watch<'w>(world: &'w World, args: &[&str]) -> Client<'w> {
+    world
+        .program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")))
+        .arg("--config")
+        .arg(world.dir().join("rproxy.yaml"))
+        .args(["sessions", "watch"])
+        .args(args)
+}
+
 /// A master of `ControlMaster`, and the option that shares its connection.
-fn master(world: &World) -> (crate::support::client::Live, String) {
+fn master(world: &World) -> (Live, String) {
     let socket = world.dir().join("control");
     let control = format!("ControlPath={}", socket.display());
     let master = world
@@ -127,6 +138,10 @@ fn a_killed_user_reads_why_on_the_terminal() {
     let [session] = so_many(&world, 1).try_into().expect("one");
     let id = text(&session, "id");
     assert_eq!(session["pty"], true);
+    let watch = watch(&world, &["--from-start", id]).start();
+    world.eventually("somebody watches", || {
+        (events(&world, "session.watched").len() == 1).then_some(())
+    });
     let mut kill = world.rproxy();
     kill.env("SUDO_USER", "carol");
     kill.args([
@@ -144,6 +159,14 @@ fn a_killed_user_reads_why_on_the_terminal() {
         .expect("rproxy: proxy: an administrator ended this session: maintenance at six\r\n  id: ");
     terminal.expect(id);
     assert_eq!(terminal.finish().0, Some(255));
+    let watched = watch.finish().success();
+    assert!(
+        watched
+            .text()
+            .ends_with("[rproxy: the session was broken off here: killed]\r\n"),
+        "{watched:?}"
+    );
+    assert_eq!(watched.stderr, "rproxy: the session has ended\n");
 
     let recording = world.finished_recording();
     let lines = lines(file(&recording));
@@ -275,17 +298,8 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
     terminal.expect("ready> ");
     let id = text(&so_many(&world, 1)[0], "id").to_owned();
 
-    let rproxy = Path::new(env!("CARGO_BIN_EXE_rproxy"));
-    let watch = |args: &[&str]| {
-        world
-            .program_at(rproxy)
-            .arg("--config")
-            .arg(world.dir().join("rproxy.yaml"))
-            .args(["sessions", "watch", &id])
-            .args(args)
-    };
-    let mut from_start = watch(&["--from-start"]).start();
-    let mut from_now = watch(&[]).in_terminal(24, 80);
+    let mut from_start = watch(&world, &["--from-start", &id]).start();
+    let mut from_now = watch(&world, &[&id]).in_terminal(24, 80);
     // The terminal as it is now, then what comes.
     let screen = from_now.expect("before");
     assert!(screen.contains("\u{1b}[2J"), "{screen:?}");
@@ -357,13 +371,7 @@ fn ctrl_c_ends_the_watching_and_not_the_session() {
         .start();
     session.read(4);
     let id = text(&so_many(&world, 1)[0], "id").to_owned();
-    let rproxy = Path::new(env!("CARGO_BIN_EXE_rproxy"));
-    let mut watch = world
-        .program_at(rproxy)
-        .arg("--config")
-        .arg(world.dir().join("rproxy.yaml"))
-        .args(["sessions", "watch", "--from-start", &id])
-        .in_terminal(24, 80);
+    let mut watch = watch(&world, &["--from-start", &id]).in_terminal(24, 80);
     watch.expect("out\r\n");
     watch.expect("err\r\n");
     watch.type_in("\u{3}");
@@ -388,12 +396,7 @@ fn a_slow_watcher_does_not_slow_the_session() {
         .start();
     session.read(3);
     let id = text(&so_many(&world, 1)[0], "id").to_owned();
-    let mut watch = world
-        .program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")))
-        .arg("--config")
-        .arg(world.dir().join("rproxy.yaml"))
-        .args(["sessions", "watch", "--from-start", &id])
-        .start();
+    let mut watch = watch(&world, &["--from-start", &id]).start();
     assert_eq!(watch.read(3), b"go\n");
     let pid = i32::try_from(watch.pid()).ok().and_then(Pid::from_raw);
     let pid = pid.expect("it runs");

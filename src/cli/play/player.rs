@@ -12,6 +12,9 @@ use crate::recording::{Event, EventKind, ExitNote, GapNote, Header, Reader, Reco
 /// How long a warning stands before the screen is cleared.
 const WARNING: Duration = Duration::from_secs(2);
 
+/// How much is shown of why a session was broken off, in characters.
+const MAX_REASON: usize = 80;
+
 /// How a replay fails.
 #[derive(Debug, Error)]
 pub(in crate::cli) enum PlayError {
@@ -170,11 +173,15 @@ impl<W: Write> Player<W> {
     }
 
     fn gap(&mut self, gap: &GapNote) -> io::Result<()> {
-        write!(
-            self.out,
-            "\r\n[rproxy: {} bytes are missing here]\r\n",
-            gap.bytes
-        )?;
+        let what = if gap.bytes == 0 && gap.events == 0 {
+            // The relay was in the middle of something. The file says why, and is not to be trusted.
+            let reason = gap.reason.chars().filter(|c| !c.is_control());
+            let reason: String = reason.take(MAX_REASON).collect();
+            format!("the session was broken off here: {reason}")
+        } else {
+            format!("{} bytes are missing here", gap.bytes)
+        };
+        write!(self.out, "\r\n[rproxy: {what}]\r\n")?;
         self.out.flush()
     }
 
@@ -328,6 +335,23 @@ mod tests {
             play(&file, UNWATCHED, None)
                 .1
                 .contains("7 bytes are missing")
+        );
+    }
+
+    #[test]
+    fn it_is_shown_why_a_session_was_broken_off() {
+        let file = recording(Some((80, 24)), |live| {
+            let gap = GapNote {
+                bytes: 0,
+                events: 0,
+                reason: "kil\x1b\u{9b}led".to_owned(),
+            };
+            live.gap(Duration::ZERO, &gap);
+        });
+        let (_, shown, _) = play(&file, UNWATCHED, None);
+        assert!(
+            shown.ends_with("[rproxy: the session was broken off here: killed]\r\n"),
+            "{shown:?}"
         );
     }
 
