@@ -855,10 +855,21 @@ fn a_forward_that_is_no_longer_permitted_is_closed_on_both_sides() {
 #[test]
 fn forwarding_that_was_stopped_stays_so_whatever_is_permitted_then() {
     let mut world = World::with_forward(Permissions::default());
+    let place = Head::of_data().string(b"localhost").uint32(8080);
+    world
+        .say(Side::Client, &global("tcpip-forward", place))
+        .unwrap();
+    let success = Message::RequestSuccess { data: Bytes::new() };
+    world.say(Side::Host, &success).unwrap();
+    world.to_client.clear();
     let mut out = Vec::new();
     let ended = world.relay.stop_forwarding(&mut world.witness, &mut out);
-    assert_eq!(ended, 1);
+    assert_eq!(ended, 2, "a channel and a listener");
     assert_eq!(world.witness.closed, [0]);
+    let cancelled = out.iter().any(|one| {
+        matches!(&one.message, Message::GlobalRequest { name, .. } if name.as_str() == "cancel-tcpip-forward")
+    });
+    assert!(cancelled, "{out:?}");
     assert_eq!(world.permit(Permissions::default()), 0);
     world
         .say(Side::Client, &direct_tcpip(4, "localhost", 80))

@@ -11,6 +11,8 @@ mod order;
 mod recorder;
 mod registry;
 mod sitting;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
