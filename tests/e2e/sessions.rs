@@ -61,6 +61,28 @@ fn watch<'w>(world: &'w World, args: &[&str]) -> Client<'w> {
         .args(args)
 }
 
+/// SIGSTOP, until it has stopped: each thread does when it is its turn.
+fn stop(world: &World, pid: Pid) {
+    kill_process(pid, Signal::STOP).expect("it runs");
+    let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+    let is_stopped = |stat: &PathBuf| {
+        let stat = std::fs::read_to_string(stat.join("stat"));
+        stat.is_ok_and(|stat| stat.contains(") T "))
+    };
+    world.eventually("all its threads have stopped", || {
+        let tasks = std::fs::read_dir(&tasks).expect("it runs");
+        let mut tasks = tasks.map(|task| task.expect("readable").path());
+        tasks.all(|task| is_stopped(&task)).then_some(())
+    });
+}
+
+/// Waits for the first watcher: from then on the session may end.
+fn somebody_watches(world: &World) {
+    world.eventually("somebody watches", || {
+        (events(world, "session.watched").len() == 1).then_some(())
+    });
+}
+
 /// A master of `ControlMaster`, and the option that shares its connection.
 fn master(world: &World) -> (Live, String) {
     let socket = world.dir().join("control");
@@ -139,9 +161,7 @@ fn a_killed_user_reads_why_on_the_terminal() {
     let id = text(&session, "id");
     assert_eq!(session["pty"], true);
     let watch = watch(&world, &["--from-start", id]).start();
-    world.eventually("somebody watches", || {
-        (events(&world, "session.watched").len() == 1).then_some(())
-    });
+    somebody_watches(&world);
     let mut kill = world.rproxy();
     kill.env("SUDO_USER", "carol");
     kill.args([
@@ -299,6 +319,7 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
     let id = text(&so_many(&world, 1)[0], "id").to_owned();
 
     let mut from_start = watch(&world, &["--from-start", &id]).start();
+    somebody_watches(&world);
     let mut from_now = watch(&world, &[&id]).in_terminal(24, 80);
     // The terminal as it is now, then what comes.
     let screen = from_now.expect("before");
@@ -400,7 +421,7 @@ fn a_slow_watcher_does_not_slow_the_session() {
     assert_eq!(watch.read(3), b"go\n");
     let pid = i32::try_from(watch.pid()).ok().and_then(Pid::from_raw);
     let pid = pid.expect("it runs");
-    kill_process(pid, Signal::STOP).expect("it runs");
+    stop(&world, pid);
     std::io::Write::write_all(session.stdin.as_mut().expect("open"), b"go\n").expect("it reads");
     let started = Instant::now();
     assert!(session.read(SIZE).iter().all(|byte| *byte == 0));
@@ -499,7 +520,7 @@ fn all_processes_are_asked() {
         .file_stem()
         .and_then(|stem| stem.to_str()?.parse().ok());
     let pid = pid.and_then(Pid::from_raw).expect("a process");
-    kill_process(pid, Signal::STOP).expect("it runs");
+    stop(&world, pid);
     let output = sessions(&world, &["ls", "--format=json"]);
     kill_process(pid, Signal::CONT).expect("it runs");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -558,7 +579,10 @@ fn another_account_is_refused() {
     session.read(5);
     let id = text(&so_many(&world, 1)[0], "id").to_owned();
     let rproxy = world.dir().join("rproxy");
-    std::fs::copy(env!("CARGO_BIN_EXE_rproxy"), &rproxy).expect("room for a copy");
+    // By another program: what a thread here starts meanwhile would hold the copy open for writing, and
+    // nobody can execute it then.
+    let mut copy = Command::new(programs::path("cp"));
+    keys::tool(copy.arg(env!("CARGO_BIN_EXE_rproxy")).arg(&rproxy));
     let open = |path: &Path, mode| {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(path, permissions).expect("ours");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 const PACKAGES: &[(&str, &str)] = &[
     ("bash", "bash"),
     ("cc", "gcc"),
+    ("cp", "coreutils"),
     ("curl", "curl"),
     ("dbclient", "dropbear-bin (Fedora: dropbear)"),
     ("dropbear", "dropbear-bin (Fedora: dropbear)"),
