@@ -199,6 +199,7 @@ impl Recorder {
         if let Some(forwards) = self.forwards.take() {
             self.finish(forwards.sitting, reason);
         }
+        self.seat.leave();
     }
 
     pub(super) fn now(&self) -> Duration {

@@ -214,12 +214,17 @@ impl Seat {
             session,
         }
     }
+
+    /// The connection is over, though its two sides may still be told so.
+    pub(super) fn leave(&self) {
+        lock(&self.registry.0).remove(&self.connection.id);
+        self.connection.gone.cancel();
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        lock(&self.registry.0).remove(&self.connection.id);
-        self.connection.gone.cancel();
+        self.leave();
     }
 }
 

@@ -203,6 +203,8 @@ async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
     assert_eq!(live, [spared]);
     house.recorder.mark_all("all of it");
     house.recorder.end("killed");
+    assert!(house.registry.connections().is_empty());
+    assert!(connection.gone().is_cancelled());
     let (events, _) = house.recorded(spared);
     let is_marker = |kind: &EventKind| *kind == EventKind::Marker("all of it".to_owned());
     assert!(events.iter().any(is_marker), "{events:?}");
