@@ -35,6 +35,7 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "explain" -d 'Say whet
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a host for the proxy'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "recordings" -d 'List and export recordings'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "play" -d 'Replay a recording'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "sessions" -d 'List, watch and end live sessions'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "completions" -d 'Print a script that completes this command line in a shell'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "doctor" -d 'Look for what is wrong, and say what to do about it'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "man" -d 'Print the manual page of rproxy, or write those of all commands'
@@ -195,6 +196,30 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l data-dir -d 'Dire
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l skip-idle -d 'Shorten every silence to a second'
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -f -a "ls" -d 'List what is live, oldest first'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -f -a "watch" -d 'Watch a live session'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -f -a "kill" -d 'End a live session, or a connection with all its sessions'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
+json\t'An array of objects'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -l from-start -d 'Show first what was there before'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -l from-now -d 'Begin with what the terminal shows now (the default)'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l reason -d 'Why, in one line that the user reads' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -16,6 +16,7 @@ mod passphrase;
 mod play;
 mod recordings;
 mod serve;
+mod sessions;
 mod ui;
 
 use std::ffi::OsString;
@@ -76,6 +77,8 @@ enum Configured {
     #[command(subcommand)]
     Recordings(recordings::Command),
     Play(play::Args),
+    #[command(subcommand)]
+    Sessions(sessions::Command),
 }
 
 /// Commands that work where there is no configuration, or a bad one.
@@ -138,6 +141,7 @@ impl Configured {
             Self::Host(command) => command.run(context),
             Self::Recordings(command) => command.run(context),
             Self::Play(args) => args.run(context),
+            Self::Sessions(command) => command.run(context),
         }
     }
 }

@@ -160,7 +160,7 @@ pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
 }
 
 /// Whether a writer holds the file. Looks without waiting, and lets go at once.
-fn is_locked(file: &File) -> bool {
+pub(super) fn is_locked(file: &File) -> bool {
     let is_locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_err();
     if !is_locked {
         // Closing the file would do it too, but later.

@@ -72,6 +72,8 @@ mod revocation;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod sftp;
 #[cfg(test)]
 mod stalls;
