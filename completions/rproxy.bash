@@ -25,6 +25,9 @@ _rproxy() {
             rproxy,config)
                 cmd="rproxy__subcmd__config"
                 ;;
+            rproxy,doctor)
+                cmd="rproxy__subcmd__doctor"
+                ;;
             rproxy,explain)
                 cmd="rproxy__subcmd__explain"
                 ;;
@@ -83,7 +86,7 @@ _rproxy() {
 
     case "${cmd}" in
         rproxy)
-            opts="-h -V --config --data-dir --help --version serve auth config explain host recordings play completions man"
+            opts="-h -V --config --data-dir --help --version serve auth config explain host recordings play completions doctor man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -445,6 +448,48 @@ _rproxy() {
                     ;;
                 --ssh-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rproxy__subcmd__doctor)
+            opts="-q -h -V --from-client --host --login --ssh-config --quiet --format --config --data-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from-client)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --login)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 --config)

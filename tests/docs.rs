@@ -63,6 +63,15 @@ fn every_denied_system_call_is_documented() {
     );
 }
 
+#[test]
+fn everything_that_the_doctor_looks_at_is_documented() {
+    assert_printed(
+        "docs/troubleshooting.md",
+        "checks",
+        &rproxy::cli::doctor_checks(),
+    );
+}
+
 fn write(path: &Path, bytes: &[u8]) {
     write_whole(path, bytes, PUBLIC_FILE, Replace::Allow).unwrap();
 }
@@ -159,6 +168,52 @@ fn systemd_understands_its_unit() {
         .filter(|line| line.contains("rproxy"))
         .collect();
     assert!(ours.is_empty(), "{said}");
+}
+
+/// With a root of its own in place of this machine's. Passed over where that takes more than there is.
+#[test]
+fn systemd_makes_the_user_and_the_directories() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib");
+    let root = tempfile::tempdir().unwrap();
+    let config = root.path().join("etc/rproxy/rproxy.yaml");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    write(&config, b"cluster_name: example.com\n");
+    let run = |program: &str, arguments: &[&str], file: &str| {
+        let output = std::process::Command::new(program)
+            .arg(format!("--root={}", root.path().display()))
+            .args(arguments)
+            .arg(contrib.join(file))
+            .output();
+        let output = output.ok()?;
+        assert!(output.status.success(), "{program}: {output:?}");
+        Some(())
+    };
+    if !rustix::process::geteuid().is_root() {
+        println!("passed over: it takes root to give files away");
+        return;
+    }
+    let made = run("systemd-sysusers", &[], "sysusers.conf")
+        .and_then(|()| run("systemd-tmpfiles", &["--create"], "rproxy.tmpfiles"));
+    if made.is_none() {
+        println!("passed over: there is no systemd");
+        return;
+    }
+    let users = std::fs::read_to_string(root.path().join("etc/passwd")).unwrap();
+    let user = users
+        .lines()
+        .find_map(|line| line.strip_prefix("rproxy:x:"));
+    let (id, _) = user.unwrap().split_once(':').unwrap();
+    let id: u32 = id.parse().unwrap();
+    for (path, mode, owner) in [
+        ("etc/rproxy", 0o40_750, 0),
+        ("etc/rproxy/rproxy.yaml", 0o100_640, 0),
+        ("var/lib/rproxy", 0o40_700, id),
+    ] {
+        let found = std::fs::metadata(root.path().join(path)).unwrap();
+        assert_eq!((found.mode(), found.uid()), (mode, owner), "{path}");
+    }
 }
 
 /// The keys of the top level, then those of each section, as tables.

@@ -20,12 +20,13 @@ main() {
 
     step cargo fmt --check
     if command -v shellcheck >/dev/null; then
-        step shellcheck contrib/*.sh tests/*.sh .ci/run
+        step shellcheck contrib/*.sh tests/*.sh tests/docker/*.sh .ci/run
     fi
     step cargo clippy --locked --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --document-private-items
     step contrib/demo.sh --once
-    step cargo test --locked --no-fail-fast
+    # Many tests wait for time limits: more of them run at once than there are processors.
+    RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))} step cargo test --locked --no-fail-fast
 }
 
 # --- what must be there ---------------------------------------------------------------------------
@@ -117,8 +118,8 @@ player() {
         export RPROXY_TEST_ASCIINEMA
         return
     fi
-    # unoptimised: it plays a few lines
-    step cargo install --quiet --debug --locked --version "$asciinema_version" \
+    # unoptimised and without what debuggers want: it plays a few lines
+    CARGO_PROFILE_DEV_DEBUG=0 step cargo install --quiet --debug --locked --version "$asciinema_version" \
         --root target/tools --target-dir target/tools/build asciinema
     rm -rf target/tools/build
 }

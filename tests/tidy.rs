@@ -67,6 +67,7 @@ mod tidy {
         // SSH over sockets
         room("ssh", 5, &[]),
         // what is not SSH
+        room("control", 6, &[]),
         room("web", 6, &[]),
         // assembly
         room("config", 7, &[]),
@@ -111,12 +112,18 @@ mod tidy {
         ("listenfd", &["monitor"]),
         ("sd_notify", &["monitor"]),
         ("seccompiler", &["sys"]),
+        ("sntrup761", &["wire"]),
         (
             "tokio",
-            &["cli", "daemon", "dns", "monitor", "session", "ssh", "web"],
+            &[
+                "cli", "control", "daemon", "dns", "monitor", "session", "ssh", "web",
+            ],
         ),
         ("tokio_rustls", &["web"]),
-        ("tokio_util", &["daemon", "session", "ssh", "web"]),
+        (
+            "tokio_util",
+            &["control", "daemon", "session", "ssh", "web"],
+        ),
         ("tracing_subscriber", &["cli"]),
         ("vte", &["recording"]),
         ("zstd", &["recording"]),

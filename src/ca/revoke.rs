@@ -568,6 +568,6 @@ mod tests {
         let found = scene.log.read().unwrap();
         assert_eq!(found.records().len(), 100_000);
         // Without optimisation, among other tests.
-        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+        assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
     }
 }

@@ -32,9 +32,11 @@ use crate::audit::{AuditEvent, AuditLog};
 use crate::ca::{CaError, RevocationLog, Revocations};
 use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
+use crate::control;
 use crate::dns::Resolver;
-use crate::model::NameError;
+use crate::model::{NameError, chain};
 use crate::monitor::{Order, Report};
+use crate::session::Registry;
 use crate::ssh::listener::Workers;
 use crate::ssh::{
     Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Trust, Warned,
@@ -136,6 +138,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         .build()
         .map_err(ServeError::Start)?;
     let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let control = bind_control(config);
     // Everything is open by now, and there is one thread yet.
     let _kept = confine(config)?;
     runtime.block_on(async {
@@ -145,6 +148,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         let bound = listener.local_addr().map_err(ServeError::Listen)?;
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&keys)));
         let web = serve_web(config, web, &proxy, &public, &stop.web)?;
+        let control = control.and_then(|server| serve_control(server, &proxy));
         let workers =
             Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
         tokio::spawn(watcher.run());
@@ -176,6 +180,8 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         {
             tracing::error!("the thread that waits for the workers panicked");
         }
+        // Until now: whoever waits for the last sessions may want to see or to end them.
+        drop(control);
         stop.over.cancel();
         if web.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the web panicked");
@@ -234,6 +240,24 @@ fn serve_web(
     Ok(Some(server.start(site, shutdown.clone())?))
 }
 
+/// Makes the control socket, while this process may. The proxy does its work without it, so nobody is kept
+/// from it where there can be none.
+fn bind_control(config: &Config) -> Option<control::Server> {
+    let bound = control::Server::bind(&control::directory(&config.data_dir));
+    bound.map_err(no_control).ok()
+}
+
+/// Answers at it.
+fn serve_control(server: control::Server, proxy: &Proxy) -> Option<control::Running> {
+    let started = server.start(proxy.registry.clone(), proxy.audit.clone());
+    started.map_err(no_control).ok()
+}
+
+fn no_control(error: control::ControlError) {
+    let error = chain(&error);
+    tracing::error!(%error, "there is no control socket: sessions cannot be listed or ended");
+}
+
 fn build(
     config: &Config,
     trust: Trust,
@@ -256,6 +280,7 @@ fn build(
         stopping,
         resolver: Resolver::from_system()?,
         audit: AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?,
+        registry: Registry::default(),
         upstream: Arc::new(ClientConfig::default()),
         startups: Startups::new(config.upstream.max_starting_per_host),
         answered: Answered::default(),

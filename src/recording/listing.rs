@@ -116,7 +116,11 @@ fn paths(directory: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     Ok(paths)
 }
 
-fn entry(path: &Path) -> Result<Entry, RecordingError> {
+/// Looks into one file, as [`list`] does.
+///
+/// # Errors
+/// When it is no recording, or cannot be read.
+pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
     let mut file = File::open(path).map_err(|error| file_error("read", path.to_owned(), error))?;
     // Before the footer is looked for: a writer that ends in between has written it by then.
     let is_written = is_locked(&file);
@@ -156,7 +160,7 @@ fn entry(path: &Path) -> Result<Entry, RecordingError> {
 }
 
 /// Whether a writer holds the file. Looks without waiting, and lets go at once.
-fn is_locked(file: &File) -> bool {
+pub(super) fn is_locked(file: &File) -> bool {
     let is_locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_err();
     if !is_locked {
         // Closing the file would do it too, but later.

@@ -58,7 +58,7 @@ use crate::cert::SourceAddresses;
 use crate::dns::Resolver;
 use crate::model::{ClusterName, Principal};
 use crate::nodes::Inventory;
-use crate::session::Recording;
+use crate::session::{Recording, Registry};
 use crate::sys::clock::Clock;
 use crate::wire::ClientConfig;
 
@@ -90,6 +90,8 @@ pub struct Proxy {
     pub resolver: Resolver,
     /// Where audit events go.
     pub audit: AuditLog,
+    /// What is live.
+    pub registry: Registry,
     /// Transport settings of the connections to hosts.
     pub upstream: Arc<ClientConfig>,
     /// Turns of connections that begin at hosts.

@@ -3,11 +3,13 @@
 
 use std::error::Error as _;
 use std::io::ErrorKind;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ssh_key::Certificate;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -389,6 +391,20 @@ async fn overdue(turn: Option<&Turn>) {
     }
 }
 
+/// As what the certificate is offered, and bound to which host key: an agent that holds keys for
+/// certain hosts only (`ssh-add -h`) signs nothing that is not.
+fn offer(
+    host: &Transport,
+    certificate: &Certificate,
+    signs_with_sha1: bool,
+) -> (String, Option<Vec<u8>>) {
+    let extensions = host.peer_extensions();
+    let known = extensions.server_sig_algs.as_deref();
+    let algorithm = certificate_algorithms(certificate, known, signs_with_sha1);
+    let key = || host.host_key_blob().unwrap_or_default().to_vec();
+    (algorithm, extensions.hostbound.then(key))
+}
+
 async fn attempt(
     upstream: &mut Upstream,
     permit: &LoginPermit,
@@ -398,17 +414,8 @@ async fn attempt(
 ) -> Result<(), Refusal> {
     let broke = |error: &dyn std::error::Error| refused(permit, "host-authentication", error);
     let leg = &mut upstream.leg;
-    let extensions = leg.transport.peer_extensions();
-    let certificate = permit.identity().certificate();
-    let algorithm = certificate_algorithms(
-        certificate.certificate(),
-        extensions.server_sig_algs.as_deref(),
-        upstream.config.signs_with_sha1,
-    );
-    upstream.algorithm.clone_from(&algorithm);
-    let host_bound = extensions
-        .hostbound
-        .then(|| leg.transport.host_key_blob().unwrap_or_default().to_vec());
+    let certificate = permit.identity().certificate().certificate();
+    let signs_with_sha1 = upstream.config.signs_with_sha1;
     if let Some(binding) = leg.transport.session_binding() {
         agent_is_asked.store(true, Ordering::Relaxed);
         agent
@@ -419,16 +426,25 @@ async fn attempt(
     }
     let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
     let login = permit.login().as_str();
-    let blob = certificate_blob(certificate.certificate())?;
+    let blob = certificate_blob(certificate)?;
+    let (mut algorithm, host_bound) = offer(&leg.transport, certificate, signs_with_sha1);
     let mut auth = ClientAuth::new(session_id, login, &algorithm, blob, host_bound);
     let mut out = Vec::new();
     auth.start(&mut out);
+    let mut knows_extensions = false;
     loop {
         leg.send_all(&mut out).map_err(|error| broke(&error))?;
         let payload = match leg.next().await.map_err(|error| broke(&error))? {
             LegEvent::Packet(payload) => payload,
             LegEvent::HostKey(_) | LegEvent::Established => continue,
         };
+        // What the host can do it says before anything else, and rarely before it is asked something.
+        if !mem::replace(&mut knows_extensions, true) {
+            let (other, host_bound) = offer(&leg.transport, certificate, signs_with_sha1);
+            auth.offer(&other, host_bound);
+            algorithm = other;
+            upstream.algorithm.clone_from(&algorithm);
+        }
         match auth
             .on_packet(&payload, &mut out)
             .map_err(|error| broke(&error))?
@@ -451,7 +467,7 @@ async fn attempt(
             ClientAuthEvent::Success => return Ok(()),
             ClientAuthEvent::Failure { .. } => {
                 let extensions = leg.transport.peer_extensions();
-                let needs_sha1 = certificate.certificate().algorithm().is_rsa()
+                let needs_sha1 = certificate.algorithm().is_rsa()
                     && !upstream.config.signs_with_sha1
                     && !extensions.takes_rsa_with_sha2();
                 return Err(rejected(permit, needs_sha1));
@@ -462,7 +478,7 @@ async fn attempt(
 
 /// The certificate as it goes over the wire. A certificate that verified encodes to the very bytes
 /// that were signed.
-pub(crate) fn certificate_blob(certificate: &ssh_key::Certificate) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn certificate_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
     certificate.to_bytes().map_err(|error| {
         Refusal::new(
             At::Proxy,
@@ -473,7 +489,7 @@ pub(crate) fn certificate_blob(certificate: &ssh_key::Certificate) -> Result<Vec
 }
 
 /// The certificate's key as the wire has it.
-pub(crate) fn key_blob(certificate: &ssh_key::Certificate) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn key_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
     let key = ssh_key::PublicKey::from(certificate.public_key().clone());
     key.to_bytes().map_err(|error| {
         Refusal::new(

@@ -50,6 +50,9 @@ pub enum FsError {
     /// Something is there that must not be overwritten.
     #[error("{} already exists", .0.display())]
     Exists(PathBuf),
+    /// A device, a pipe or a socket is there: what is replaced are files.
+    #[error("{} is no regular file", .0.display())]
+    NotAFile(PathBuf),
 }
 
 impl FsError {
@@ -244,11 +247,13 @@ impl Staged {
     /// Renames or links the file into its place.
     ///
     /// # Errors
-    /// [`FsError::Exists`] with [`Replace::Refuse`], or the operating system's.
+    /// [`FsError::Exists`] with [`Replace::Refuse`], [`FsError::NotAFile`] with [`Replace::Allow`], or
+    /// the operating system's.
     pub fn place(self, replace: Replace) -> Result<(), FsError> {
         let (path, temporary) = (&self.path, &self.temporary);
         match replace {
             Replace::Allow => {
+                check_replaceable(path)?;
                 std::fs::rename(temporary, path).map_err(FsError::io("replace", path))?;
             }
             // A hard link fails where the name is taken: there is no moment between check and use.
@@ -270,6 +275,19 @@ impl Drop for Staged {
     fn drop(&mut self) {
         // Gone already where it was placed.
         let _gone = std::fs::remove_file(&self.temporary);
+    }
+}
+
+/// Refuses a place that is, or leads to, something that no file may take the place of: root could
+/// rename over `/dev/null` and `/dev/stdout`.
+///
+/// # Errors
+/// [`FsError::NotAFile`].
+pub fn check_replaceable(path: &Path) -> Result<(), FsError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(FsError::NotAFile(path.to_owned())),
+        // What cannot be inspected is for the writing to fail at.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -366,6 +384,26 @@ mod tests {
         assert!(matches!(refused, Err(FsError::Exists(_))));
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let refused = write_whole(&socket, b"one", PUBLIC_FILE, Replace::Allow);
+        assert!(matches!(refused, Err(FsError::NotAFile(_))), "{refused:?}");
+        assert!(!std::fs::metadata(&socket).unwrap().is_file());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        // No more than a link to it; another link is.
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        let refused = write_whole(&link, b"one", PUBLIC_FILE, Replace::Allow);
+        assert!(matches!(refused, Err(FsError::NotAFile(_))), "{refused:?}");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        std::fs::remove_file(&socket).unwrap();
+        write_whole(&link, b"one", PUBLIC_FILE, Replace::Allow).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_file());
     }
 
     #[test]

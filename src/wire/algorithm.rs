@@ -9,6 +9,10 @@ use aws_lc_rs::{digest, hmac};
 pub enum Kex {
     /// ML-KEM-768 and X25519 together, against quantum computers to come.
     MlKem768X25519Sha256,
+    /// Streamlined NTRU Prime 761 and X25519 together: what OpenSSH 9.0 to 9.9 prefers.
+    Sntrup761X25519Sha512,
+    /// The same under the name it had before it was standardised.
+    Sntrup761X25519Sha512Openssh,
     /// X25519 (RFC 8731).
     Curve25519Sha256,
     /// The same under the name it had before it was standardised.
@@ -117,6 +121,8 @@ macro_rules! names {
 
 names!(Kex:
     MlKem768X25519Sha256 = "mlkem768x25519-sha256",
+    Sntrup761X25519Sha512 = "sntrup761x25519-sha512",
+    Sntrup761X25519Sha512Openssh = "sntrup761x25519-sha512@openssh.com",
     Curve25519Sha256 = "curve25519-sha256",
     Curve25519Sha256Libssh = "curve25519-sha256@libssh.org",
     EcdhSha2Nistp256 = "ecdh-sha2-nistp256",
@@ -166,7 +172,10 @@ impl Kex {
             | Self::EcdhSha2Nistp256
             | Self::DiffieHellmanGroup14Sha256 => &digest::SHA256,
             Self::EcdhSha2Nistp384 => &digest::SHA384,
-            Self::EcdhSha2Nistp521 | Self::DiffieHellmanGroup16Sha512 => &digest::SHA512,
+            Self::Sntrup761X25519Sha512
+            | Self::Sntrup761X25519Sha512Openssh
+            | Self::EcdhSha2Nistp521
+            | Self::DiffieHellmanGroup16Sha512 => &digest::SHA512,
             Self::DiffieHellmanGroup14Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
         }
     }

@@ -8,15 +8,13 @@
 //!
 //! What is spoken: RFC 4253 (transport), 4344 (rekeying), 4344 and 5647 (AES-CTR and AES-GCM as
 //! OpenSSH frames it), 5656 and 8731 (elliptic curves), 8268 (Diffie-Hellman with SHA-2), 8308
-//! (extension negotiation), 8332 (RSA with SHA-2), the hybrid `mlkem768x25519-sha256`, and of
-//! OpenSSH's PROTOCOL: strict key exchange, `chacha20-poly1305@openssh.com`, encrypt-then-MAC,
+//! (extension negotiation), 8332 (RSA with SHA-2), the hybrids `mlkem768x25519-sha256` and
+//! `sntrup761x25519-sha512`, and of OpenSSH's PROTOCOL: strict key exchange, `chacha20-poly1305@openssh.com`, encrypt-then-MAC,
 //! `ping@openssh.com`, `zlib@openssh.com`, certificates as host keys.
 //!
 //! What is spoken only with a host whose configuration names it ([`Legacy`]): SHA-1, CBC, and
 //! `ssh-rsa` signatures. What is not at all: `ssh-dss`, 3DES and everything else with blocks of 64
-//! bits, groups of 1024 bits and those that a server makes up. The hybrid
-//! `sntrup761x25519-sha512` is left out because no well-kept crate offers it; peers that prefer it
-//! fall back to `curve25519-sha256`.
+//! bits, groups of 1024 bits and those that a server makes up.
 //!
 //! This room knows packets, not policy: whether a host key is the right one is decided by the
 //! driver ([`Event::HostKey`]).

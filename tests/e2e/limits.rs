@@ -37,6 +37,7 @@ fn two_hundred_at_once_to_a_stock_sshd() {
     let world = World::with()
         .tuned_node("db1", HostKey::Certified, STOCK)
         .time_limit(BURST_LIMIT)
+        .alone()
         .start();
     for round in 1..=3 {
         let began = Instant::now();
@@ -166,13 +167,13 @@ fn a_client_that_dawdles_inside_gives_its_turn_back() {
     let world = World::with()
         .settings("upstream: { max_starting_per_host: 1 }")
         .start();
+    let began = Instant::now();
     let mut dawdler = world.outer_ssh();
     dawdler = dawdler.args(["127.0.0.1", "-s", "proxy:db1:22"]);
     let _dawdler = dawdler.start();
     world.eventually("the host is dialled", || {
         (world.node().connections() == 1).then_some(())
     });
-    let began = Instant::now();
     world.run("db1", "true").success();
     let waited = began.elapsed();
     assert!(
@@ -289,10 +290,10 @@ fn an_idle_connection_without_a_session_ends() {
 #[test]
 fn a_connection_with_input_is_not_idle() {
     let world = World::with()
-        .proxy_setting("client_idle_timeout: 2s")
+        .proxy_setting("client_idle_timeout: 5s")
         .start();
     let mut live = resident(&world);
-    for _ in 0..10 {
+    for _ in 0..14 {
         let stdin = live.stdin.as_mut().expect("it is open");
         stdin.write_all(b"x\n").expect("the session runs");
         assert_eq!(live.read(2), b"x\n");
@@ -323,12 +324,12 @@ fn a_host_that_does_not_answer_any_more() {
 fn keepalives_of_the_proxy_disturb_nobody() {
     let world = World::with()
         .proxy_setting("keep_alive_interval: 1s")
-        .proxy_setting("keep_alive_count_max: 1")
+        .proxy_setting("keep_alive_count_max: 4")
         .start();
     let outcome = world
         .ssh()
-        .args(["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1"])
-        .args(["db1", "sleep 5; echo done"])
+        .args(["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=4"])
+        .args(["db1", "sleep 8; echo done"])
         .run()
         .success();
     assert_eq!(outcome.text(), "done\n");
@@ -436,7 +437,7 @@ fn a_connection_without_a_target_ends() {
 
 fn expiring() -> Certificate {
     Certificate {
-        issuer: Issuer::UserAuthority(&["-V", "always:+10s"]),
+        issuer: Issuer::UserAuthority(&["-V", "always:+15s"]),
         principals: None,
     }
 }
@@ -478,7 +479,7 @@ fn without_a_terminal_there_is_no_warning() {
 #[test]
 fn a_connection_outlives_its_certificate_where_nothing_else_is_said() {
     let world = World::with().certificate(expiring()).start();
-    world.run("db1", "sleep 12").success();
+    world.run("db1", "sleep 17").success();
 }
 
 /// For the comparison in the README: the same burst through an OpenSSH jump host, with stock limits
@@ -490,6 +491,7 @@ fn two_hundred_at_once_through_a_jump_host() {
         .tuned_node("db1", HostKey::Certified, STOCK)
         .tuned_node("jump", HostKey::Certified, STOCK)
         .time_limit(BURST_LIMIT)
+        .alone()
         .start();
     for round in 1..=3 {
         let clients: Vec<_> = (0..BURST)

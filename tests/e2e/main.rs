@@ -16,11 +16,19 @@ mod ca_keys;
 #[cfg(test)]
 mod client_block;
 #[cfg(test)]
+mod compose;
+#[cfg(test)]
+mod doctor;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod ending;
 #[cfg(test)]
 mod exec;
+#[cfg(test)]
+mod fleet;
 #[cfg(test)]
 mod forwards;
 #[cfg(test)]
@@ -68,6 +76,8 @@ mod revocation;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod sftp;
 #[cfg(test)]
 mod stalls;
@@ -85,5 +95,7 @@ mod threats;
 mod tools;
 #[cfg(test)]
 mod upgrade;
+#[cfg(test)]
+mod upgrading;
 #[cfg(test)]
 mod web;

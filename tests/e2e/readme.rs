@@ -1,9 +1,10 @@
 //! The README is true: its commands run in the order in which they stand, its configuration is
-//! accepted, its tests exist.
+//! accepted. That its tests exist is `documents::every_named_test_exists`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::documents::{self, Block, root};
 use crate::support::agent::Agent;
 use crate::support::children::Children;
 use crate::support::proxy::Proxy;
@@ -14,12 +15,6 @@ use crate::support::{keys, programs};
 
 /// Commands that other things run: `tests/run.sh` the demo, everybody `tests/run.sh` and cargo.
 const RUN_ELSEWHERE: &[&str] = &["contrib/demo.sh", "tests/run.sh", "cargo build --release"];
-
-/// A fenced block, with the word after the fence.
-struct Block {
-    kind: String,
-    text: String,
-}
 
 #[test]
 fn the_first_screen_has_both_commands() {
@@ -42,31 +37,6 @@ fn every_configuration_is_accepted() {
         count += 1;
     }
     assert_eq!(count, 2);
-}
-
-#[test]
-fn every_named_test_exists() {
-    let readme = readme();
-    let names = readme.split('`').filter(|word| {
-        word.contains("::")
-            && word
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || ":_".contains(c))
-    });
-    let mut count = 0;
-    for name in names {
-        let mut path: Vec<_> = name.split("::").collect();
-        let function = path.pop().unwrap_or_default();
-        let file = root()
-            .join("tests/e2e")
-            .join(path.join("/"))
-            .with_extension("rs");
-        let text = std::fs::read_to_string(&file)
-            .unwrap_or_else(|error| panic!("{name}: {}: {error}", file.display()));
-        assert!(text.contains(&format!("fn {function}()")), "{name}");
-        count += 1;
-    }
-    assert!(count > 10, "the table of guarantees has been found");
 }
 
 /// Every command of the README, on one machine: only addresses, the port and names that a reader
@@ -246,32 +216,12 @@ impl Place {
     }
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn readme() -> String {
     std::fs::read_to_string(root().join("README.md")).expect("it is there")
 }
 
 fn blocks() -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut open: Option<Block> = None;
-    for line in readme().lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(kind), None) => {
-                open = Some(Block {
-                    kind: kind.to_owned(),
-                    text: String::new(),
-                });
-            }
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (None, Some(block)) => block.text.push_str(&format!("{line}\n")),
-            (None, None) => {}
-        }
-    }
-    assert!(open.is_none(), "a block without its end");
-    blocks
+    documents::blocks(&readme())
 }
 
 fn commands(block: &Block) -> impl Iterator<Item = &str> {

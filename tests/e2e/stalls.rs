@@ -97,7 +97,7 @@ fn a_stalled_session_does_not_hold_up_its_neighbours() {
             .success();
         assert_eq!(up.text().trim(), (20 * MIB).to_string(), "{way:?}");
         let took = started.elapsed();
-        assert!(took < Duration::from_secs(15), "{way:?}: {took:?}");
+        assert!(took < Duration::from_secs(60), "{way:?}: {took:?}");
     }
 }
 

@@ -114,14 +114,15 @@ impl WebCa {
     }
 }
 
-fn plain() -> Builder {
+/// A world whose proxy serves plain HTTP.
+pub(crate) fn plain() -> Builder {
     World::with()
         .proxy_setting("web_listen_addr: 127.0.0.1:0")
         .proxy_setting("web_plain_http: yes")
 }
 
 /// Where the web is: `https://127.0.0.1:PORT`.
-fn url(world: &World, path: &str) -> String {
+pub(crate) fn url(world: &World, path: &str) -> String {
     let log = world.proxy_log();
     let (_, rest) = log.split_once("the web is at ").expect("the web is served");
     let base = rest.split_whitespace().next().expect("a URL");

@@ -290,7 +290,7 @@ fn a_hundred_thousand_of_each_kind_read_the_same_on_both_sides() {
     let again = read_back(&ours);
     // Seconds even where nothing is optimised and other tests want the machine too.
     let taken = started.elapsed();
-    assert!(taken < Duration::from_secs(10), "{taken:?}");
+    assert!(taken < Duration::from_secs(30), "{taken:?}");
     assert!(again == ours, "nothing is lost on the way");
 
     let mut keys = Vec::new();

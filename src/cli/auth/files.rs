@@ -7,7 +7,7 @@ use rustix::fs::Access;
 use zeroize::Zeroizing;
 
 use super::super::{Exit, Failure};
-use crate::sys::fs::{FsError, Replace, Staged, directory_of};
+use crate::sys::fs::{FsError, Replace, Staged, check_replaceable, directory_of};
 
 /// One file to be written.
 pub(in crate::cli) struct Output {
@@ -43,6 +43,9 @@ pub(in crate::cli) fn check(
     if let Some(directory) = existing.iter().find(|path| path.is_dir()) {
         let message = format!("{} is a directory", directory.display());
         return Err(Failure::new(Exit::Failed, message));
+    }
+    for path in &existing {
+        check_replaceable(path).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     }
     if existing.is_empty() {
         return Ok(Replace::Refuse);
@@ -132,6 +135,13 @@ mod tests {
         assert!(check(&[file.join("below")], true, no).is_err());
         assert!(check(&[directory.path().join("none/key")], true, no).is_err());
         assert!(check(&[directory.path().to_owned()], true, no).is_err());
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let refused = check(std::slice::from_ref(&socket), true, no).unwrap_err();
+        assert!(
+            refused.to_string().contains("is no regular file"),
+            "{refused}"
+        );
         let new = directory.path().join("new");
         assert_eq!(
             check(std::slice::from_ref(&new), false, no).unwrap(),

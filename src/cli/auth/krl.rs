@@ -6,7 +6,7 @@ use super::{Context, Exit, Failure, ca_failure, ui};
 use crate::ca::RevocationLog;
 use crate::cert::krl::{MAX_KRL, RevocationList};
 use crate::sys::clock::Clock;
-use crate::sys::fs::{PUBLIC_FILE, Replace, read_limited, write_whole};
+use crate::sys::fs::{PUBLIC_FILE, Replace, check_replaceable, read_limited, write_whole};
 
 /// Write the key revocation list for sshd's RevokedKeys
 ///
@@ -77,6 +77,11 @@ fn existing(path: &Path) -> Result<Option<RevocationList>, Failure> {
         Failure::new(Exit::Failed, format!("cannot replace {}", path.display()))
             .hint("choose another --out, or remove the file first")
     };
+    check_replaceable(path).map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot replace {}", path.display()))
+            .because(error)
+            .hint("choose another --out; - is standard output")
+    })?;
     let bytes = match read_limited(path, MAX_KRL as u64) {
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return Ok(None),

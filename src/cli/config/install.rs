@@ -117,6 +117,7 @@ impl Place {
         let path = self.directory.join("config");
         // Where the file is a link into somebody's dotfiles, the link stays.
         let path = std::fs::canonicalize(&path).unwrap_or(path);
+        fs::check_replaceable(&path)?;
         let old = read(&path)?.unwrap_or_default();
         let name = self.block_name();
         if includes(&String::from_utf8_lossy(&old), &name) {

@@ -218,3 +218,18 @@ fn a_linked_config_stays_a_link() {
     assert!(scene.ssh("config").symlink_metadata().unwrap().is_symlink());
     assert!(scene.read("dotfile").ends_with("\n\nUser bob\n"));
 }
+
+/// A link to `/dev/null`, as some have it, is no place for a file: nothing is renamed over a device.
+#[test]
+fn a_config_that_is_no_file_is_left_alone() {
+    let scene = Scene::new(CONFIG);
+    std::fs::create_dir_all(scene.ssh("")).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(scene.ssh("device")).unwrap();
+    symlink(scene.ssh("device"), scene.ssh("config")).unwrap();
+    let args = scene.args(&[]);
+    let place = Place::find(args.ssh_dir.as_deref(), &scene.context.config.cluster_name);
+    let refused = args.install(&scene.context, &place.unwrap()).unwrap_err();
+    let told = format!("{} is no regular file", scene.ssh("device").display());
+    assert!(refused.to_string().contains(&told), "{refused}");
+    assert!(!scene.ssh("device").metadata().unwrap().is_file());
+}

@@ -140,16 +140,9 @@ fn table(listing: &Listing) -> String {
             exit,
             command,
         ]
-        .map(|cell| printable(&cell))
+        .map(|cell| ui::cell(&cell))
     }));
     ui::aligned(&rows)
-}
-
-/// Names and commands come from users: control characters are not for the terminal.
-fn printable(cell: &str) -> String {
-    cell.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

@@ -27,6 +27,6 @@ impl Command {
 }
 
 /// Where the recordings are.
-fn directory(context: &Context) -> PathBuf {
+pub(super) fn directory(context: &Context) -> PathBuf {
     context.config.data_dir.join("recordings")
 }

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod faults;
+mod obeying;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -19,9 +20,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::access::Permissions;
-use crate::model::ConnectionId;
 use crate::relay::{Adopted, Outgoing, Peers, Relay, Side, Violation};
-use crate::session::{Recorder, RecordingLost};
+use crate::session::{Order, Recorder, RecordingLost};
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::outer::SHUTTING_DOWN;
 use crate::ssh::refusal::Refusal;
@@ -63,8 +63,9 @@ enum End {
     Recording(#[from] RecordingLost),
     #[error(transparent)]
     Time(#[from] TimeUp),
+    /// With the id that the user may ask about.
     #[error("{}", .0.message)]
-    Withdrawn(Box<Refusal>, ConnectionId),
+    Withdrawn(Box<Refusal>, String),
     #[error(transparent)]
     Scope(#[from] ScopeEnd),
 }
@@ -120,6 +121,8 @@ pub(crate) struct Limits {
     pub(crate) watched: Watched,
     /// The end of the outer connection, or of the proxy.
     pub(crate) scope: Scope,
+    /// An administrator.
+    pub(crate) orders: mpsc::Receiver<Order>,
 }
 
 /// Relays until one side is done, and closes the other.
@@ -136,6 +139,7 @@ pub(crate) async fn run<C, H>(
         watch,
         watched,
         scope,
+        orders,
     } = limits;
     let witness = watched.witness();
     let is_openssh =
@@ -157,7 +161,7 @@ pub(crate) async fn run<C, H>(
         Ok(()) => {
             let (sender, news) = mpsc::channel(1);
             let ends = pin!(ends(watched, scope, sender));
-            bridge.drive(ends, news).await
+            bridge.drive(ends, news, orders).await
         }
         Err(end) => end,
     };
@@ -171,7 +175,7 @@ pub(crate) async fn run<C, H>(
 /// Waits until something else than the two sides ends the relay, and passes on meanwhile what else
 /// changes for it.
 async fn ends(mut watched: Watched, scope: Scope, news: mpsc::Sender<News>) -> End {
-    let connection = watched.connection();
+    let connection = watched.connection().to_string();
     loop {
         tokio::select! {
             change = watched.change() => {
@@ -221,11 +225,12 @@ where
         self.send_planned()
     }
 
-    /// Relays until one side or `ends` puts an end to it, and takes the `news` meanwhile.
+    /// Relays until one side, `ends` or an order puts an end to it, and takes the `news` meanwhile.
     async fn drive(
         &mut self,
         mut ends: Pin<&mut impl Future<Output = End>>,
         mut news: mpsc::Receiver<News>,
+        mut orders: mpsc::Receiver<Order>,
     ) -> End {
         // Bytes read since everything else had its turn.
         let mut since_turn = 0;
@@ -261,6 +266,11 @@ where
                     News::Permissions(permissions) => self.permit(permissions),
                     News::Stopping(at) => self.watch.stops_at(at),
                 },
+                Some(order) = orders.recv() => {
+                    if let Err(end) = self.obey(&order) {
+                        return end;
+                    }
+                }
                 due = self.watch.due() => {
                     if let Err(end) = self.on_time(due) {
                         return end;

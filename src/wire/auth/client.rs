@@ -93,6 +93,16 @@ impl ClientAuth {
         }
     }
 
+    /// Offers the key as this algorithm and bound to this host key instead, as the server's extensions
+    /// have it. They come before its answer to [`ClientAuth::start`] (RFC 8308 section 2.4), not before
+    /// that is sent. Without effect once the key has been offered.
+    pub fn offer(&mut self, algorithm: &str, host_bound: Option<Vec<u8>>) {
+        if matches!(self.state, State::Start | State::ServiceRequested) {
+            algorithm.clone_into(&mut self.algorithm);
+            self.host_key = host_bound;
+        }
+    }
+
     /// Takes one upper-layer packet; packets to send are pushed on `out`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The two halves of an exchange: public values, and the secret they lead to.
 //!
-//! X25519 (RFC 8731), the NIST curves (RFC 5656), ML-KEM-768 with X25519
-//! (draft-ietf-sshm-mlkem-hybrid-kex), and finite fields ([`group`](super::group)).
+//! X25519 (RFC 8731), the NIST curves (RFC 5656), X25519 with an encapsulated key beside it
+//! ([`kem`](super::kem)), and finite fields ([`group`](super::group)).
 
 use std::fmt;
 
@@ -9,23 +9,21 @@ use aws_lc_rs::agreement::{
     Algorithm, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, X25519, agree,
 };
 use aws_lc_rs::digest;
-use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
 use ssh_encoding::{Encode, Mpint};
 use zeroize::Zeroizing;
 
 use super::group::{Group, GroupKey};
+use super::kem::{Kem, KemKey};
 use crate::wire::algorithm::Kex;
 use crate::wire::error::{Error, Violation};
 
-const KEM_PUBLIC: usize = 1184;
-const KEM_CIPHERTEXT: usize = 1088;
 const X25519_PUBLIC: usize = 32;
 
 /// The library's failures that can only be its own.
-const FAILED: Error = Error::Crypto("key agreement");
+pub(super) const FAILED: Error = Error::Crypto("key agreement");
 
 /// A public value that is not one.
-const BAD_PUBLIC: Error = Error::Violation(Violation::KeyExchange("bad public value"));
+pub(super) const BAD_PUBLIC: Error = Error::Violation(Violation::KeyExchange("bad public value"));
 
 /// The secret `K`, encoded as the exchange hash and the key derivation want it.
 pub(in crate::wire) struct SharedSecret(Zeroizing<Vec<u8>>);
@@ -62,7 +60,9 @@ impl fmt::Debug for SharedSecret {
 pub(in crate::wire) enum ClientExchange {
     Curve(PrivateKey),
     Hybrid {
-        kem: Box<DecapsulationKey>,
+        kex: Kex,
+        kem: Kem,
+        key: KemKey,
         curve: PrivateKey,
     },
     Group(GroupKey),
@@ -77,17 +77,17 @@ impl ClientExchange {
                 let public = public_of(&key)?;
                 Ok((Self::Curve(key), public))
             }
-            Curve::WithKem => {
-                let kem = DecapsulationKey::generate(&ML_KEM_768).map_err(|_failed| FAILED)?;
+            Curve::With(kem) => {
+                let (key, mut public) = kem.generate()?;
                 let curve = PrivateKey::generate(&X25519).map_err(|_failed| FAILED)?;
-                let kem_public = kem
-                    .encapsulation_key()
-                    .and_then(|key| key.key_bytes())
-                    .map_err(|_failed| FAILED)?;
-                let mut public = kem_public.as_ref().to_vec();
                 public.extend_from_slice(&public_of(&curve)?);
-                let kem = Box::new(kem);
-                Ok((Self::Hybrid { kem, curve }, public))
+                let half = Self::Hybrid {
+                    kex,
+                    kem,
+                    key,
+                    curve,
+                };
+                Ok((half, public))
             }
             Curve::None(group) => {
                 let key = GroupKey::generate(group)?;
@@ -101,15 +101,15 @@ impl ClientExchange {
     pub(in crate::wire) fn finish(self, server_public: &[u8]) -> Result<SharedSecret, Error> {
         match self {
             Self::Curve(key) => curve_secret(&key, server_public, number),
-            Self::Hybrid { kem, curve } => {
-                let (ciphertext, point) = server_public
-                    .split_at_checked(KEM_CIPHERTEXT)
-                    .filter(|(_, point)| point.len() == X25519_PUBLIC)
-                    .ok_or(BAD_PUBLIC)?;
-                let kem_secret = kem
-                    .decapsulate(Ciphertext::from(ciphertext))
-                    .map_err(|_failed| BAD_PUBLIC)?;
-                curve_secret(&curve, point, |secret| hybrid(kem_secret.as_ref(), secret))
+            Self::Hybrid {
+                kex,
+                kem,
+                key,
+                curve,
+            } => {
+                let (ciphertext, point) = parts(server_public, kem.ciphertext_len())?;
+                let kem_secret = key.decapsulate(ciphertext)?;
+                curve_secret(&curve, point, |secret| hybrid(kex, &kem_secret, secret))
             }
             Self::Group(key) => key.secret(server_public),
         }
@@ -133,17 +133,11 @@ pub(in crate::wire) fn respond(
             let secret = curve_secret(&key, client_public, number)?;
             Ok((public_of(&key)?, secret))
         }
-        Curve::WithKem => {
-            let (kem_public, point) = client_public
-                .split_at_checked(KEM_PUBLIC)
-                .filter(|(_, point)| point.len() == X25519_PUBLIC)
-                .ok_or(BAD_PUBLIC)?;
-            let kem =
-                EncapsulationKey::new(&ML_KEM_768, kem_public).map_err(|_rejected| BAD_PUBLIC)?;
-            let (ciphertext, kem_secret) = kem.encapsulate().map_err(|_failed| BAD_PUBLIC)?;
+        Curve::With(kem) => {
+            let (kem_public, point) = parts(client_public, kem.public_len())?;
             let curve = PrivateKey::generate(&X25519).map_err(|_failed| FAILED)?;
-            let secret = curve_secret(&curve, point, |secret| hybrid(kem_secret.as_ref(), secret))?;
-            let mut public = ciphertext.as_ref().to_vec();
+            let (mut public, kem_secret) = kem.encapsulate(kem_public)?;
+            let secret = curve_secret(&curve, point, |secret| hybrid(kex, &kem_secret, secret))?;
             public.extend_from_slice(&public_of(&curve)?);
             Ok((public, secret))
         }
@@ -158,14 +152,17 @@ pub(in crate::wire) fn respond(
 /// What a method is built on.
 enum Curve {
     Alone(&'static Algorithm),
-    WithKem,
+    With(Kem),
     None(Group),
 }
 
 impl Kex {
     const fn curve(self) -> Curve {
         match self {
-            Self::MlKem768X25519Sha256 => Curve::WithKem,
+            Self::MlKem768X25519Sha256 => Curve::With(Kem::MlKem768),
+            Self::Sntrup761X25519Sha512 | Self::Sntrup761X25519Sha512Openssh => {
+                Curve::With(Kem::Sntrup761)
+            }
             Self::Curve25519Sha256 | Self::Curve25519Sha256Libssh => Curve::Alone(&X25519),
             Self::EcdhSha2Nistp256 => Curve::Alone(&ECDH_P256),
             Self::EcdhSha2Nistp384 => Curve::Alone(&ECDH_P384),
@@ -203,9 +200,17 @@ fn number(secret: &[u8]) -> SharedSecret {
     SharedSecret::number(secret)
 }
 
-/// `SHA-256(ML-KEM secret || X25519 secret)`, as a string.
-fn hybrid(kem_secret: &[u8], curve_secret: &[u8]) -> SharedSecret {
-    let mut context = digest::Context::new(&digest::SHA256);
+/// Cuts the public value of a hybrid in two.
+fn parts(public: &[u8], kem_len: usize) -> Result<(&[u8], &[u8]), Error> {
+    public
+        .split_at_checked(kem_len)
+        .filter(|(_, point)| point.len() == X25519_PUBLIC)
+        .ok_or(BAD_PUBLIC)
+}
+
+/// `HASH(encapsulated secret || X25519 secret)`, as a string.
+fn hybrid(kex: Kex, kem_secret: &[u8], curve_secret: &[u8]) -> SharedSecret {
+    let mut context = digest::Context::new(kex.digest());
     context.update(kem_secret);
     context.update(curve_secret);
     SharedSecret::string(context.finish().as_ref())
@@ -265,8 +270,15 @@ mod tests {
 
     #[test]
     fn hybrid_with_zero_x25519_is_refused() {
-        let (_, mut public) = ClientExchange::start(Kex::MlKem768X25519Sha256).expect("starts");
-        public[KEM_PUBLIC..].fill(0);
-        assert!(respond(Kex::MlKem768X25519Sha256, &public).is_err());
+        for kex in [Kex::MlKem768X25519Sha256, Kex::Sntrup761X25519Sha512] {
+            let (client, mut public) = ClientExchange::start(kex).expect("starts");
+            let (mut answer, _) = respond(kex, &public).expect("responds");
+            for value in [&mut public, &mut answer] {
+                let point = value.len() - X25519_PUBLIC;
+                value[point..].fill(0);
+            }
+            assert!(respond(kex, &public).is_err(), "{kex}");
+            assert!(client.finish(&answer).is_err(), "{kex}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Key exchange: the proposal and what comes of it ([`init`]), the shared secret ([`exchange`],
-//! [`group`]), and the keys ([`mod@derive`]).
+//! [`kem`], [`group`]), and the keys ([`mod@derive`]).
 
 pub(super) mod derive;
 pub(super) mod exchange;
 mod group;
 pub(super) mod init;
+mod kem;

@@ -328,7 +328,7 @@ fn channels_that_are_not_served() {
 /// Clients that take their time, at each stage of the way in: each has its grace time, and no more.
 #[test]
 fn slow_clients_are_given_up_on() {
-    let world = World::with().proxy_setting("login_grace_time: 1s").start();
+    let world = World::with().proxy_setting("login_grace_time: 3s").start();
     let address = world.address();
     let ends = |name: &str, act: &(dyn Fn(&mut Client) + Sync)| {
         let began = Instant::now();
@@ -341,8 +341,8 @@ fn slow_clients_are_given_up_on() {
             assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "{name}");
         }
         let took = began.elapsed();
-        assert!(took >= Duration::from_millis(900), "{name}: {took:?}");
-        assert!(took < Duration::from_secs(15), "{name}: {took:?}");
+        assert!(took >= Duration::from_millis(2900), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(30), "{name}: {took:?}");
     };
     std::thread::scope(|scope| {
         scope.spawn(|| ends("nothing", &|_| {}));

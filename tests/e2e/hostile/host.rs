@@ -451,7 +451,7 @@ fn a_key_exchange_that_takes_its_time() {
 /// A host that accepts connections and never says a word.
 #[test]
 fn a_silent_host() {
-    let stage = Stage::with("upstream: { connect_timeout: 2s }");
+    let stage = Stage::with("upstream: { connect_timeout: 4s }");
     let outcome = stage.visit(|stream, _key| drain(stream));
     assert_eq!(outcome.code(), 255);
     assert!(

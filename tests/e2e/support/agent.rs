@@ -98,7 +98,19 @@ impl Agent {
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
     }
 
-    fn ssh_add(&self, arguments: &[&str], key: &Path) {
+    /// Removes a key and leaves its certificate.
+    pub(crate) fn forget_bare(&self, key: &Path) {
+        let (alone, public) = (
+            keys::with_suffix(key, ".bare"),
+            keys::with_suffix(key, ".bare.pub"),
+        );
+        std::fs::copy(key, &alone).expect("a readable key");
+        std::fs::copy(keys::with_suffix(key, ".pub"), public).expect("a readable key");
+        self.ssh_add(&["-d"], &alone);
+    }
+
+    /// `ssh-add` with these arguments.
+    pub(crate) fn ssh_add(&self, arguments: &[&str], key: &Path) {
         keys::tool(
             Command::new(programs::path("ssh-add"))
                 .arg("-q")

@@ -3,6 +3,8 @@
 pub(crate) mod agent;
 pub(crate) mod children;
 pub(crate) mod client;
+pub(crate) mod clock;
+pub(crate) mod crowd;
 pub(crate) mod double;
 pub(crate) mod hostile;
 pub(crate) mod keys;

@@ -40,6 +40,10 @@ pub(crate) struct Sshd {
     running: RefCell<Running>,
 }
 
+/// Without the key exchange that OpenSSH 9 prefers: it takes a tenth of a second of `ssh`, twice for each
+/// session. The tests of algorithms ask for it by name.
+pub(crate) const QUICK: &str = "KexAlgorithms -sntrup761*\n";
+
 /// What sshd is told beside its keys and port.
 const SETTINGS: &str = "\
 AuthenticationMethods publickey
@@ -104,12 +108,20 @@ impl Sshd {
         let config = dir.join("sshd_config");
         let key = dir.join("host_key");
         let certificate = keys::with_suffix(&key, "-cert.pub");
-        // Of two lines with MaxStartups, sshd takes the last one.
-        let usual = match settings.contains("MaxStartups") {
-            true => SETTINGS.replace("MaxStartups 100\n", ""),
-            false => SETTINGS.to_owned(),
-        };
-        let mut text = format!("{settings}{usual}Port {port}\nUsePAM {}\n", use_pam());
+        // Of two lines with MaxStartups sshd takes the last one, of two with one Subsystem none.
+        let mut usual = SETTINGS.to_owned();
+        for (word, line) in [
+            ("MaxStartups", "MaxStartups 100\n"),
+            ("Subsystem", "Subsystem sftp internal-sftp\n"),
+        ] {
+            if settings.contains(word) {
+                usual = usual.replace(line, "");
+            }
+        }
+        let mut text = format!(
+            "{settings}{usual}{QUICK}Port {port}\nUsePAM {}\n",
+            use_pam()
+        );
         // What the account has in its startup files is slow, and says what it likes.
         text.push_str(&format!(
             "SetEnv HISTFILE=/dev/null HOME={}\n",
@@ -155,9 +167,19 @@ impl Sshd {
 
     /// Starts it again after [`Self::stop`]. It listens when this returns.
     pub(crate) fn start_again(&self, children: &Children) {
+        self.start_again_with(children, |sshd| sshd);
+    }
+
+    /// The same with more arguments or another environment.
+    pub(crate) fn start_again_with(
+        &self,
+        children: &Children,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) {
         let starts = || self.log().matches("Server listening on").count();
         let before = starts();
-        let sshd = Command::new(programs::path("sshd"));
+        let mut sshd = Command::new(programs::path("sshd"));
+        change(&mut sshd);
         *self.running.borrow_mut() = run(children, sshd, &self.config, &self.log);
         children
             .eventually(|| (starts() > before).then_some(()))
@@ -193,7 +215,8 @@ impl Sshd {
 /// Runs sshd, wherever, with this configuration; what it says is added to the log.
 fn run(children: &Children, mut sshd: Command, config: &Path, log: &Path) -> Running {
     let errors = std::fs::File::options().create(true).append(true).open(log);
-    if terminals_belong_to_users() {
+    let preloads = sshd.get_envs().any(|(name, _)| name == "LD_PRELOAD");
+    if terminals_belong_to_users() && !preloads {
         let dir = config.parent().expect("it is in a directory");
         sshd.env("LD_PRELOAD", without_tty_group(dir));
     }
@@ -291,7 +314,7 @@ fn without_tty_group(dir: &Path) -> PathBuf {
 }
 
 /// Without PAM sshd turns away users whose password is locked, as root's is on many machines.
-fn use_pam() -> &'static str {
+pub(crate) fn use_pam() -> &'static str {
     let shadow = std::fs::read_to_string("/etc/shadow").unwrap_or_default();
     let root_is_locked = shadow.lines().any(|line| line.starts_with("root:!"));
     if rustix::process::geteuid().is_root() && root_is_locked {

@@ -14,9 +14,10 @@ use tempfile::TempDir;
 use super::agent::Agent;
 use super::children::Children;
 use super::client::Client;
+use super::crowd::Place;
 use super::keys::{self, Certificate, Issuer};
 use super::proxy::{self, Proxy};
-use super::sshd::{self, HostKey, Sshd};
+use super::sshd::{self, HostKey, QUICK, Sshd};
 use super::terminal::Terminal;
 use super::{Outcome, programs};
 
@@ -57,6 +58,7 @@ pub(crate) struct Builder {
     time_limit: Duration,
     file_size_limit: Option<u32>,
     own_program: bool,
+    alone: bool,
 }
 
 /// Puts the authorities' keys into agents; gives what stands in the configuration under `ca_keys`.
@@ -71,6 +73,7 @@ pub(crate) struct World {
     nodes: Vec<Sshd>,
     pub(crate) children: Children,
     dir: TempDir,
+    _place: Place,
 }
 
 /// A person with a key, a certificate and perhaps an agent.
@@ -175,6 +178,12 @@ impl Builder {
         self
     }
 
+    /// Nobody else's world runs meanwhile.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     /// A further line of the section `proxy_service`.
     pub(crate) fn proxy_setting(mut self, yaml: &str) -> Self {
         self.proxy_settings.push_str(&format!("  {yaml}\n"));
@@ -198,6 +207,10 @@ impl Builder {
         if self.nodes.is_empty() {
             self = self.node("db1", HostKey::Certified);
         }
+        let place = match self.alone {
+            true => Place::alone(),
+            false => Place::among_others(),
+        };
         let children = Children::new(self.time_limit);
         // Sockets have short names: the path must stay below 108 bytes.
         let dir = tempfile::Builder::new()
@@ -243,6 +256,7 @@ impl Builder {
             nodes,
             children,
             dir,
+            _place: place,
         };
         world.write_client_files(&world.user, self.forward_agent);
         world
@@ -428,6 +442,7 @@ impl World {
             time_limit: LIMIT,
             file_size_limit: None,
             own_program: false,
+            alone: false,
         }
     }
 
@@ -571,6 +586,25 @@ impl World {
         self.proxy.borrow_mut().kill_monitor();
     }
 
+    /// SIGTERM for the proxy, and its end.
+    pub(crate) fn stop_proxy(&self) {
+        self.signal_proxy(Signal::TERM);
+        assert_eq!(self.proxy_end(), Some(0));
+    }
+
+    /// A second proxy on the same configuration and directory, on another port.
+    pub(crate) fn another_proxy(&self) -> Proxy {
+        let log = self.dir().join("another.log");
+        Proxy::start(&self.children, &self.config(), &log, None)
+    }
+
+    /// Another proxy in the place of one that has ended, on another port.
+    pub(crate) fn restart_proxy(&self) {
+        let log = self.dir().join("rproxy.log");
+        let proxy = Proxy::start(&self.children, &self.config(), &log, None);
+        self.proxy.replace(proxy);
+    }
+
     /// `rproxy`, on this world's configuration.
     pub(crate) fn rproxy(&self) -> Command {
         proxy::rproxy(&self.config())
@@ -711,6 +745,7 @@ impl World {
              UserKnownHostsFile {}\n\
              GlobalKnownHostsFile /dev/null\n\
              SendEnv LANG LC_*\n\
+             {QUICK}\
              EscapeChar none\n",
             login(),
             self.dir().join("known_hosts").display(),

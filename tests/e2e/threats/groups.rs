@@ -280,19 +280,24 @@ fn t5_extensions_of_sftp() {
 fn t6_a_forward_after_its_session() {
     let world = World::new();
     let (service, local) = (on_port(), free_port());
+    let over = world.dir().join("over");
     let ssh = world
         .ssh()
-        .args([
-            "-L",
-            &format!("{local}:127.0.0.1:{service}"),
-            "db1",
-            "sleep 0.5",
-        ])
+        .args(["-L", &format!("{local}:127.0.0.1:{service}"), "db1"])
+        .arg(format!(
+            "until test -e {}; do sleep 0.02; done",
+            over.display()
+        ))
         .start();
     world.eventually("ssh listens", || listens(local).then_some(()));
     let stream = std::net::TcpStream::connect(("127.0.0.1", local)).expect("ssh listens");
     std::io::Write::write_all(&mut &stream, b"begun ").expect("a socket");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::fs::write(&over, "").expect("a writable directory");
+    world.eventually("the session ends", || {
+        let audit = world.audit();
+        let mut ends = audit.iter().filter(|event| event["event"] == "session.end");
+        ends.any(|event| event["kind"] != "forward").then_some(())
+    });
     std::io::Write::write_all(&mut &stream, b"ended").expect("a socket");
     stream
         .shutdown(std::net::Shutdown::Write)

@@ -4,6 +4,7 @@
 //! `docs/THREATS.md` says for each where it stands; the last test here compares the two.
 
 mod advisories;
+mod agents;
 mod channels;
 mod groups;
 mod techniques;
@@ -59,6 +60,7 @@ fn ask_channel(peer: &mut Peer<Pipes>, channel: Channel, name: &str, fields: &[&
 /// The tests of this room, by their files.
 const SOURCES: &[(&str, &str)] = &[
     ("advisories", include_str!("advisories.rs")),
+    ("agents", include_str!("agents.rs")),
     ("channels", include_str!("channels.rs")),
     ("groups", include_str!("groups.rs")),
     ("techniques", include_str!("techniques.rs")),

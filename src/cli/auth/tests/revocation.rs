@@ -358,6 +358,10 @@ fn a_list_replaces_older_lists_only() {
     scene.fails(&["krl"], Exit::Usage);
     scene.fails(&["krl", "--out=DIR/none/krl"], Exit::Failed);
     scene.fails(&["krl", "--out=DIR"], Exit::Failed);
+    let _listener = std::os::unix::net::UnixListener::bind(scene.path("device")).unwrap();
+    let refused = scene.fails(&["krl", "--out=DIR/device"], Exit::Failed);
+    assert!(refused.contains("is no regular file"), "{refused}");
+    assert!(!scene.path("device").metadata().unwrap().is_file());
 }
 
 #[test]

@@ -70,6 +70,25 @@ fn client_request(key: &PrivateKey) -> Vec<u8> {
     message::public_key_request("deploy", "ssh-ed25519", &blob, None, true)
 }
 
+/// Extensions that come after the service was asked for, and before it is accepted.
+#[test]
+fn what_is_announced_late_still_counts() {
+    let key = ed25519();
+    let blob = key.public_key().to_bytes().unwrap();
+    for host_key in [None, Some(HOST_KEY)] {
+        let mut client = client_after(&key, &[]);
+        client.offer("ssh-ed25519", host_key.map(<[u8]>::to_vec));
+        let mut out = Vec::new();
+        client.on_packet(&service_accept(), &mut out).unwrap();
+        let query = message::public_key_request("deploy", "ssh-ed25519", &blob, host_key, false);
+        assert_eq!(out, [query]);
+        // What is offered stays as it is.
+        client.offer("rsa-sha2-512", None);
+        let event = client.on_packet(&pk_ok(&key), &mut out).unwrap();
+        assert!(matches!(event, ClientAuthEvent::Sign { .. }), "{event:?}");
+    }
+}
+
 #[test]
 fn a_wrong_signature_is_not_sent() {
     let (key, other) = (ed25519(), ed25519());

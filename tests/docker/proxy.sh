@@ -1,0 +1,62 @@
+#!/bin/sh
+# The proxy's container: hands out what is public of the authorities, signs for those that
+# docker-compose.yml names, and serves.
+#
+#   proxy.sh          serves
+#   proxy.sh healthy  whether the proxy answers
+#
+# It signs whatever lies in the exchange under a name that it knows, as nobody should who has hosts
+# that matter: getting-started.md and contrib/ansible are for those.
+
+set -eu
+
+exchange=${EXCHANGE:-/exchange}
+listens=${LISTENS:-127.0.0.1}
+
+main() {
+    case ${1-} in
+        healthy)
+            # Its host key is a certificate; a scanner that reads one has talked to the proxy.
+            [ -n "$(ssh-keyscan -c -t ed25519 -T 5 -p 3023 "$listens" 2>/dev/null)" ]
+            exit
+            ;;
+    esac
+    rproxy serve --check
+    publish user_ca.pub auth export --type=user
+    publish known_hosts auth export --type=host
+    publish ssh_config config
+    while :; do
+        sign
+        sleep "${POLL:-1}"
+    done &
+    exec rproxy serve
+}
+
+# What `rproxy ARGUMENT..` prints, as a whole or not at all.
+publish() {
+    name=$1
+    shift
+    rproxy "$@" >"$exchange/.$name"
+    mv -f "$exchange/.$name" "$exchange/$name"
+}
+
+# Answers those who ask: a file NAME.pub becomes a file NAME-cert.pub.
+sign() {
+    for host in $HOSTS; do
+        answer "$host" --host="$host,$host.example.com"
+    done
+    answer "$PERSON" --user="$PERSON" --logins="$LOGINS"
+}
+
+answer() {
+    request=$exchange/$1.pub
+    [ -f "$request" ] || return 0
+    # For whoever signs it again by hand, as the README does.
+    cp "$request" "$HOME/$1.pub"
+    # The one that asks waits for the certificate: it says what is wrong in its stead.
+    rproxy auth sign "$2" ${3+"$3"} --public-key="$request" --out="$exchange/$1" --overwrite >/dev/null ||
+        echo "proxy.sh: no certificate for $1" >&2
+    rm -f "$request"
+}
+
+main "$@"

@@ -1,0 +1,401 @@
+//! `docker-compose.yml`: what it says of its containers is so, and their scripts, run on machines of
+//! their own, end in recorded sessions. No Docker is needed, and none is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use saphyr_parser::{Event, Parser};
+use serde_json::{Map, Value, json};
+
+use crate::documents::{self, root};
+use crate::support::children::{Children, Running};
+use crate::support::namespace::{Machine, Network, are_possible};
+use crate::support::sshd::use_pam;
+use crate::support::world::login;
+use crate::support::{keys, programs};
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn compose() -> Value {
+    parse(&read(&root().join("docker-compose.yml")))
+}
+
+/// The services of `docker-compose.yml`, by their names.
+fn services() -> BTreeMap<String, Value> {
+    let services = compose()["services"].as_object().cloned();
+    services.expect("there are services").into_iter().collect()
+}
+
+/// YAML as JSON, scalars as texts.
+fn parse(yaml: &str) -> Value {
+    let mut open: Vec<(Value, Option<String>)> = Vec::new();
+    let mut parser = Parser::new_from_str(yaml);
+    while let Some(event) = parser.next_event() {
+        let done = match event.expect("it is YAML").0 {
+            Event::Scalar(text, ..) => json!(text),
+            Event::SequenceStart(..) => {
+                open.push((json!([]), None));
+                continue;
+            }
+            Event::MappingStart(..) => {
+                open.push((Value::Object(Map::new()), None));
+                continue;
+            }
+            Event::SequenceEnd | Event::MappingEnd => open.pop().expect("it was opened").0,
+            _ => continue,
+        };
+        match open.last_mut() {
+            None => return done,
+            Some((Value::Array(items), _)) => items.push(done),
+            Some((Value::Object(entries), key)) => match key.take() {
+                None => *key = done.as_str().map(str::to_owned),
+                Some(key) => assert!(entries.insert(key, done).is_none(), "a key twice"),
+            },
+            Some(_) => unreachable!("only collections are opened"),
+        }
+    }
+    panic!("no document")
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let items = value.as_array().cloned().unwrap_or_default();
+    let text = |item: &Value| item.as_str().expect("a text").to_owned();
+    items.iter().map(text).collect()
+}
+
+/// A file that an image is built by, and the directory that it sees.
+fn dockerfile(service: &Value) -> (String, PathBuf) {
+    let build = &service["build"];
+    let context = root().join(build["context"].as_str().expect("a context"));
+    let text = read(&context.join(build["dockerfile"].as_str().expect("a file")));
+    (text.replace("\\\n", " "), context)
+}
+
+/// The script that a container runs.
+fn script(service: &Value) -> String {
+    let (text, _) = dockerfile(service);
+    let run = text.lines().find_map(|line| line.strip_prefix("CMD "));
+    let command: Vec<String> = serde_json::from_str(run.expect("a CMD")).expect("a list");
+    command.concat()
+}
+
+#[test]
+fn images_are_built_from_what_is_there_and_hold_no_keys() {
+    for (name, service) in services() {
+        let (text, context) = dockerfile(&service);
+        for line in text.lines() {
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words[..] {
+                ["FROM", image, ..] => {
+                    let (_, tag) = image.split_once(':').expect("a tag");
+                    assert!(tag.contains('.'), "{name}: {image} is not pinned");
+                }
+                ["COPY", first, ..] if first.starts_with("--from=") => {}
+                ["COPY", .., from, _] => {
+                    assert!(context.join(from).exists(), "{name}: no {from}");
+                    assert!(!from.contains("key"), "{name}: {from}");
+                }
+                ["RUN", ..] => {
+                    assert!(!line.contains("ssh-keygen"), "{name}: {line}");
+                    // Debian's package makes host keys.
+                    let brings = line.contains("openssh-server") || line.contains("add --no-cache");
+                    let removes = line.contains("/etc/ssh/ssh_host_*");
+                    assert!(!brings || removes, "{name}: {line}");
+                }
+                _ => {}
+            }
+        }
+        let healthy = texts(&service["healthcheck"]["test"]);
+        assert_eq!(healthy, ["CMD", &script(&service), "healthy"], "{name}");
+    }
+    let (proxy, _) = dockerfile(&services()["proxy"]);
+    let manifest = read(&root().join("Cargo.toml"));
+    let rust = manifest.split("rust-version = \"").nth(1).expect("an MSRV");
+    let rust = rust.split('"').next().expect("a version");
+    assert!(proxy.contains(&format!("rust:{rust}.")), "of Rust {rust}");
+}
+
+#[test]
+fn services_fit_together() {
+    let services = services();
+    let names: BTreeSet<_> = services.keys().map(String::as_str).collect();
+    assert_eq!(names, ["client", "db1", "proxy", "web1"].into());
+
+    let mut mounted = BTreeSet::new();
+    for (name, service) in &services {
+        assert_eq!(service["hostname"], json!(name));
+        let needed = service["depends_on"].as_object().cloned();
+        for (needed, how) in needed.unwrap_or_default() {
+            assert!(names.contains(needed.as_str()), "{name} waits for {needed}");
+            assert_eq!(how["condition"], "service_healthy");
+        }
+        for volume in texts(&service["volumes"]) {
+            let (volume, path) = volume.split_once(':').expect("VOLUME:PATH");
+            mounted.insert(volume.to_owned());
+            // A volume begins as the image's directory: whoever may write there may write here.
+            let (text, _) = dockerfile(service);
+            let made = text.lines().any(|line| {
+                line.starts_with("RUN") && line.contains("install -d") && line.contains(path)
+            });
+            assert!(made, "{name}: {path} has no owner");
+        }
+        let hosts = service["environment"]["HOSTS"].as_str();
+        for host in hosts.into_iter().flat_map(str::split_whitespace) {
+            assert!(names.contains(host), "{name}: {host}");
+        }
+    }
+    let declared = compose()["volumes"].as_object().cloned();
+    let declared: BTreeSet<_> = declared
+        .expect("volumes")
+        .into_iter()
+        .map(|(k, _)| k)
+        .collect();
+    assert_eq!(mounted, declared);
+
+    let file = root().join("tests/docker/rproxy.yaml");
+    let config = parse(&read(&file));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let check = ["serve", "--check", "--data-dir"];
+    keys::tool(
+        crate::support::proxy::rproxy(&file)
+            .args(check)
+            .arg(dir.path()),
+    );
+    for node in config["nodes"].as_array().expect("nodes") {
+        let name = node["name"].as_str().expect("a name");
+        assert_eq!(node["addr"], json!(format!("{name}:22")));
+        assert!(names.contains(name), "{name}");
+    }
+    let proxy = &services["proxy"];
+    let public = config["proxy_service"]["public_addr"].as_str();
+    let (host, port) = public
+        .and_then(|addr| addr.split_once(':'))
+        .expect("HOST:PORT");
+    assert_eq!(texts(&proxy["networks"]["default"]["aliases"]), [host]);
+    assert_eq!(texts(&proxy["ports"]), [format!("127.0.0.1:{port}:{port}")]);
+}
+
+/// The containers, as machines on one network. They end in the order in which they stand here.
+struct Fleet {
+    running: Vec<Running>,
+    machines: BTreeMap<&'static str, Machine>,
+    _network: Network,
+    children: Children,
+    dir: tempfile::TempDir,
+}
+
+const ADDRESSES: [(&str, &str); 4] = [
+    ("proxy", "10.77.0.3"),
+    ("db1", "10.77.0.4"),
+    ("web1", "10.77.0.5"),
+    ("client", "10.77.0.6"),
+];
+
+impl Fleet {
+    /// `None` where there can be no namespaces.
+    fn new() -> Option<Self> {
+        if !are_possible() {
+            eprintln!("NOT RUN: network namespaces take root, and a kernel that allows them");
+            return None;
+        }
+        let children = Children::new(Duration::from_secs(120));
+        let dir = tempfile::Builder::new().prefix("rp-").tempdir_in("/tmp");
+        let dir = dir.expect("a directory in /tmp");
+        let network = Network::new(&children);
+        let machine = |address| network.machine(&children, &[&format!("{address}/24")]);
+        let machines = ADDRESSES.map(|(name, address)| (name, machine(address)));
+        for path in ["exchange", "db1", "web1", "client", "proxy"] {
+            std::fs::create_dir_all(dir.path().join(path)).expect("a writable directory");
+        }
+        let mut config = read(&root().join("tests/docker/rproxy.yaml"))
+            .replace("proxy.example.com", ADDRESSES[0].1);
+        for (name, address) in ADDRESSES {
+            config = config.replace(&format!("\"{name}:22\""), &format!("\"{address}:22\""));
+            // What a distribution has there.
+            let mut sshd = format!("UsePAM {}\nStrictModes no\nPidFile none\n", use_pam());
+            if name == "db1" {
+                let etc = dir.path().join(name);
+                sshd = format!("Include {}/sshd_config.d/*.conf\n{sshd}", etc.display());
+            }
+            std::fs::write(dir.path().join(name).join("sshd_config"), sshd).expect("writable");
+        }
+        std::fs::write(dir.path().join("rproxy.yaml"), config).expect("writable");
+        Some(Self {
+            running: Vec::new(),
+            machines: machines.into(),
+            _network: network,
+            children,
+            dir,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A program in a container: its environment is that of the file, with paths of ours.
+    fn program(&self, name: &str, program: &Path) -> Command {
+        let mut command = self.machines[name].command(program);
+        let path = std::env::var("PATH").unwrap_or_default();
+        let ours = Path::new(env!("CARGO_BIN_EXE_rproxy")).parent();
+        let ours = ours.expect("it is in a directory").display();
+        command
+            .env_clear()
+            .env("PATH", format!("{ours}:{path}:/usr/sbin:/sbin"));
+        let environment = services()[name]["environment"].as_object().cloned();
+        for (key, value) in environment.expect("every container has some") {
+            command.env(key, value.as_str().expect("a text"));
+        }
+        command
+            .env("HOME", self.path(name))
+            .env("EXCHANGE", self.path("exchange"))
+            .env("POLL", "0.1")
+            .env("LOGINS", login())
+            .env("LOGIN", login())
+            .env("SSH_ETC", self.path(name))
+            .env("SSH_AUTH_SOCK", self.path(name).join("agent"))
+            .env("RPROXY_CONFIG", self.path("rproxy.yaml"))
+            .env("RPROXY_DATA_DIR", self.path("data"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The script of a container. That of web1 in the shell of Alpine, where this machine has it.
+    fn script(&self, name: &str) -> Command {
+        let script = root().join("tests/docker").join(script(&services()[name]));
+        match programs::other("busybox").filter(|_| name == "web1") {
+            Some(busybox) => {
+                let mut command = self.program(name, &busybox);
+                command.arg("sh").arg(script);
+                command
+            }
+            None => self.program(name, &script),
+        }
+    }
+
+    fn is_healthy(&self, name: &str) -> bool {
+        let mut command = self.script(name);
+        command.arg("healthy").stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    /// Starts a container, and waits until it is healthy.
+    fn start(&mut self, name: &str) {
+        assert!(!self.is_healthy(name), "{name} before its start");
+        let log = std::fs::File::create(self.path(name).join("log")).expect("writable");
+        let copy = log.try_clone().expect("an open file");
+        let mut running = self
+            .children
+            .spawn(self.script(name).stdout(log).stderr(copy));
+        self.children
+            .eventually(|| {
+                assert!(running.ended().is_none(), "{name} ended");
+                self.is_healthy(name).then_some(())
+            })
+            .unwrap_or_else(|| panic!("{name} is not healthy in time"));
+        self.running.push(running);
+    }
+
+    fn rproxy(&self, args: &[&str]) -> String {
+        let program = Path::new(env!("CARGO_BIN_EXE_rproxy"));
+        keys::tool(self.program("proxy", program).args(args))
+    }
+
+    fn recordings(&self) -> Vec<Value> {
+        let list = self.rproxy(&["recordings", "ls", "--format=json"]);
+        serde_json::from_str(&list).expect("an array")
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (name, _) in ADDRESSES {
+                let log = std::fs::read_to_string(self.path(name).join("log"));
+                eprintln!("==== {name}\n{}", log.unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// What `docker compose up` ends in, in the order of `depends_on`.
+#[test]
+fn scripts_end_in_recorded_sessions() {
+    let Some(mut fleet) = Fleet::new() else {
+        return;
+    };
+    for name in ["proxy", "db1", "web1", "client"] {
+        fleet.start(name);
+    }
+    let recordings = fleet.recordings();
+    let mut hosts: Vec<_> = recordings.iter().map(|one| one["host"].clone()).collect();
+    hosts.sort_by_key(Value::to_string);
+    assert_eq!(hosts, ["db1", "web1"], "{recordings:?}");
+    for recording in &recordings {
+        assert_eq!(recording["user"], "alice");
+        let id = recording["id"].as_str().expect("an id");
+        let played = fleet.rproxy(&["recordings", "export", id, "--format=text"]);
+        assert!(played.contains("recorded on Linux"), "{played}");
+    }
+
+    // Both ways in of the README, as `docker compose exec client` would have them.
+    let proxy = ADDRESSES[0].1;
+    let login = login();
+    let config = fleet.path("client/.ssh/config").display().to_string();
+    let jump = format!("{login}@{proxy}:3023");
+    let through = format!(
+        "ProxyCommand=ssh -F {config} -o ForwardAgent=yes -p 3023 %r@{proxy} -s proxy:%h:%p"
+    );
+    for way in [["-J", &jump], ["-o", &through]] {
+        let mut ssh = fleet.program("client", &programs::path("ssh"));
+        let to = format!("{login}@db1");
+        let told = keys::tool(
+            ssh.args(["-F", &config, "-A"])
+                .args(way)
+                .args([&to, "echo in"]),
+        );
+        assert_eq!(told, "in\n");
+    }
+    assert_eq!(fleet.recordings().len(), 4);
+
+    // What the README does on the machine of the proxy.
+    let id = recordings[0]["id"].as_str().expect("an id").to_owned();
+    let link = fleet.path("proxy/rproxy.yaml");
+    std::os::unix::fs::symlink(fleet.path("rproxy.yaml"), link).expect("writable");
+    let mut count = 0;
+    for block in documents::blocks(&read(&root().join("README.md"))) {
+        let commands = block
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix("$ "));
+        let ours = commands.filter(|line| line.starts_with("rproxy ") && !line.ends_with(" serve"));
+        for command in ours {
+            let mut shell = fleet.program("proxy", &programs::path("sh"));
+            let command = command.replace(" ID", &format!(" {id}"));
+            keys::tool(
+                shell
+                    .args(["-c", &command])
+                    .current_dir(fleet.path("proxy")),
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 8, "the commands have been found");
+
+    // A container that is made anew asks anew: docker compose up --force-recreate db1.
+    let before = read(&fleet.path("exchange/db1-cert.pub"));
+    for file in ["ssh_host_rproxy_key", "ssh_host_rproxy_key.pub"] {
+        std::fs::remove_file(fleet.path("db1").join(file)).expect("it was made");
+    }
+    drop(fleet.running.remove(1));
+    fleet.start("db1");
+    assert_ne!(read(&fleet.path("exchange/db1-cert.pub")), before);
+    // Nothing private has crossed.
+    for file in keys::files(&fleet.path("exchange")) {
+        assert!(!read(&file).contains("PRIVATE"), "{}", file.display());
+    }
+}

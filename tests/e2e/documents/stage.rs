@@ -1,0 +1,434 @@
+//! Where the commands of documents are run: a proxy, the hosts `db1` and `web1`, and Alice, on loopback,
+//! with files below one directory in place of `/etc`, `/usr`, `/var` and homes.
+//!
+//! Everything is the real thing, except that there is no systemd: `systemctl reload ssh` is the signal
+//! that it would send.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::root;
+use crate::support::agent::Agent;
+use crate::support::children::{Children, Running};
+use crate::support::proxy::{self, Proxy};
+use crate::support::sshd::{Sshd, free_port};
+use crate::support::terminal::Terminal;
+use crate::support::world::login;
+use crate::support::{keys, programs};
+
+/// Where a command is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Machine {
+    Proxy,
+    Alice,
+    Db1,
+}
+
+impl Machine {
+    /// By what stands before the `$`; nothing is the machine of the proxy.
+    pub(super) fn of(prompt: &str) -> Option<Self> {
+        match prompt {
+            "" | "proxy" => Some(Self::Proxy),
+            "alice" => Some(Self::Alice),
+            "db1" => Some(Self::Db1),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Alice => "alice",
+            Self::Db1 => "db1",
+        }
+    }
+}
+
+/// What is typed when a command asks: its beginning, then question and answer.
+const ANSWERS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "ssh-keygen -t",
+        &[("Enter passphrase", "\r"), ("same passphrase", "\r")],
+    ),
+    ("ssh deploy@db1", &[("", "echo lo''gged in; exit\r")]),
+    (
+        "softhsm2-util --init-token",
+        &[
+            ("enter SO PIN", "1234\r"),
+            ("reenter SO PIN", "1234\r"),
+            ("enter user PIN", "1234\r"),
+            ("reenter user PIN", "1234\r"),
+        ],
+    ),
+    ("pkcs11-tool", &[("enter User PIN", "1234\r")]),
+    (
+        "SSH_AUTH_SOCK=/run/rproxy/agent ssh-add -s",
+        &[("Enter passphrase", "1234\r")],
+    ),
+];
+
+/// Where distributions put the library of `SoftHSM2`; the documents name Debian's.
+const SOFTHSM: &[&str] = &[
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/softhsm/libsofthsm.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+];
+
+/// Its parts end in the order in which they stand here.
+pub(super) struct Stage {
+    proxy: Option<Proxy>,
+    agents: Vec<Running>,
+    agent: Agent,
+    hosts: [Sshd; 2],
+    /// Where the proxy will listen.
+    port: u16,
+    children: Children,
+    dir: tempfile::TempDir,
+}
+
+const HOSTS: [&str; 2] = ["db1", "web1"];
+
+impl Stage {
+    /// Hosts that have never heard of the proxy, and a source tree that was built.
+    pub(super) fn empty() -> Self {
+        let children = Children::new(Duration::from_secs(300));
+        let dir = tempfile::Builder::new()
+            .prefix("rp-")
+            .tempdir_in("/tmp")
+            .expect("a directory in /tmp");
+        let at = |path: &str| dir.path().join(path);
+        for path in [
+            "proxy/target/release",
+            "alice/.ssh",
+            "db1",
+            "web1",
+            "bin",
+            "etc/rproxy",
+            "etc/ssh",
+            "run/rproxy",
+            "usr/local/bin",
+            "root",
+            "tokens",
+        ] {
+            std::fs::create_dir_all(at(path)).expect("a writable directory");
+        }
+        let hosts = HOSTS.map(|name| {
+            let place = at(name);
+            keys::generate(&place.join("host_key"));
+            let settings = format!(
+                "PidFile {0}/pid\nSubsystem sftp internal-sftp -d {0}\n",
+                place.display()
+            );
+            Sshd::start(&children, &place, name, "", &settings)
+        });
+        let stage = Self {
+            proxy: None,
+            agents: Vec::new(),
+            agent: Agent::start(&children, &at("alice/agent")),
+            hosts,
+            port: free_port(),
+            children,
+            dir,
+        };
+        stage.lay_out();
+        stage
+    }
+
+    /// The same, with a configuration.
+    pub(super) fn configured() -> Self {
+        let stage = Self::empty();
+        stage.configure(
+            "cluster_name: example.com\n\
+             proxy_service:\n  listen_addr: 0.0.0.0:3023\n  public_addr: proxy.example.com:3023\n\
+             nodes:\n  - { name: db1, addr: \"10.0.0.5:22\", labels: { env: prod } }\n",
+        );
+        stage
+    }
+
+    /// The same, with the proxy running; Alice has sent her key, and `db1` its own.
+    pub(super) fn serving() -> Self {
+        let mut stage = Self::configured();
+        stage.run(Machine::Proxy, "rproxy serve", &[]);
+        let key = stage.at("alice/.ssh/id_ed25519");
+        keys::generate(&key);
+        stage.copy("alice/.ssh/id_ed25519.pub", "proxy/alice.pub");
+        stage.copy("db1/host_key.pub", "proxy/db1.pub");
+        stage
+    }
+
+    /// A cluster that works, with a session that was recorded.
+    pub(super) fn enrolled() -> Self {
+        let mut stage = Self::serving();
+        for (machine, command) in [
+            (
+                Machine::Proxy,
+                "rproxy host setup --host=db1 --public-key=db1.pub --out-dir=/etc/ssh/rproxy-db1",
+            ),
+            (
+                Machine::Proxy,
+                "rproxy auth sign --user=alice --logins=deploy --public-key=alice.pub",
+            ),
+            (Machine::Proxy, "rproxy config > rproxy.ssh_config"),
+            (Machine::Alice, "ssh-add ~/.ssh/id_ed25519"),
+            (Machine::Alice, "ssh deploy@db1 true"),
+        ] {
+            stage.run(machine, command, &[]);
+            stage.afterwards(command);
+        }
+        stage
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        std::fs::copy(self.at(from), self.at(to)).expect("it is there, and there is room");
+    }
+
+    /// What people find on their machines.
+    fn lay_out(&self) {
+        let link = |from: &Path, to: &str| {
+            std::os::unix::fs::symlink(from, self.at(to)).expect("a writable directory");
+        };
+        let rproxy = Path::new(env!("CARGO_BIN_EXE_rproxy"));
+        link(rproxy, "proxy/target/release/rproxy");
+        link(rproxy, "usr/local/bin/rproxy");
+        for tree in ["completions", "contrib", "man"] {
+            link(&root().join(tree), &format!("proxy/{tree}"));
+        }
+        // Programs as they are, with a configuration of the stage in place of ~/.ssh.
+        let config = self.at("alice/ssh_config");
+        for name in ["ssh", "scp", "sftp"] {
+            let path = programs::path(name);
+            self.program(name, &format!("{} -F {}", path.display(), config.display()));
+        }
+        let sshd = programs::path("sshd");
+        let settings = self.at("db1/sshd_config");
+        self.program(
+            "sshd",
+            &format!("{} -f {}", sshd.display(), settings.display()),
+        );
+        let asciinema = programs::asciinema();
+        self.program("asciinema", &asciinema.display().to_string());
+        let script =
+            "case \"$*\" in 'reload ssh') kill -HUP \"$(cat db1/pid)\" ;; *) exit 1 ;; esac; :";
+        let script = script.replace("db1/pid", &self.at("db1/pid").display().to_string());
+        self.program(
+            "systemctl",
+            &format!("sh -c '{}' sh", script.replace('\'', "'\\''")),
+        );
+        let text = format!(
+            "Include {}\nBatchMode yes\nIdentityFile none\nStrictHostKeyChecking yes\n\
+             UserKnownHostsFile /dev/null\nGlobalKnownHostsFile /dev/null\n",
+            self.at("alice/.ssh/config").display()
+        );
+        write(&config, &text);
+        write(&self.at("alice/notes.txt"), "a note\n");
+        write(
+            &self.at("softhsm2.conf"),
+            &format!("directories.tokendir = {}\n", self.at("tokens").display()),
+        );
+        keys::generate(&self.at("ca"));
+    }
+
+    /// Puts a program into everybody's `PATH`.
+    fn program(&self, name: &str, command: &str) {
+        let path = self.at("bin").join(name);
+        write(&path, &format!("#!/bin/sh\nexec {command} \"$@\"\n"));
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("our own file");
+    }
+
+    /// A text of a document with the places of the stage.
+    fn here(&self, text: &str) -> String {
+        let library = SOFTHSM
+            .iter()
+            .find_map(|path| std::fs::canonicalize(path).ok())
+            .unwrap_or_default();
+        let dir = self.dir.path().display();
+        let port = self.port;
+        let mut text = text.replace(SOFTHSM[0], "LIBRARY");
+        for (there, here) in [
+            ("/etc/", format!("{dir}/etc/")),
+            ("/run/", format!("{dir}/run/")),
+            ("/root/", format!("{dir}/root/")),
+            ("/usr/", format!("{dir}/usr/")),
+            ("/var/lib/rproxy", format!("{dir}/data")),
+            ("/path/to/ca", format!("{dir}/ca")),
+            ("LIBRARY", library.display().to_string()),
+            ("0.0.0.0:3023", format!("127.0.0.1:{port}")),
+            ("proxy.example.com:3023", format!("127.0.0.1:{port}")),
+            ("10.0.0.5:22", format!("127.0.0.1:{}", self.hosts[0].port)),
+            ("10.0.0.6:22", format!("127.0.0.1:{}", self.hosts[1].port)),
+            ("deploy", login()),
+        ] {
+            text = text.replace(there, &here);
+        }
+        if let Some((id, file)) = self.recording() {
+            text = text
+                .replace(" ID", &format!(" {id}"))
+                .replace("FILE", &file.display().to_string());
+        }
+        text
+    }
+
+    /// A whole configuration takes its place; the first one only. Sections that it lacks are added, unless
+    /// they name a key that only the text has.
+    pub(super) fn configure(&self, yaml: &str) {
+        if yaml.contains("SHA256:") {
+            return;
+        }
+        let path = self.at("etc/rproxy/rproxy.yaml");
+        let yaml = self.here(yaml);
+        let Ok(so_far) = std::fs::read_to_string(&path) else {
+            let data = self.at("data");
+            let where_data_is = match yaml.contains("data_dir:") {
+                true => String::new(),
+                false => format!("data_dir: {}\n", data.display()),
+            };
+            write(&path, &format!("{where_data_is}{yaml}"));
+            return;
+        };
+        let sections = yaml
+            .lines()
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+        let mut sections = sections.filter_map(|line| line.split_once(':'));
+        let is_new = |name: &str| !so_far.contains(&format!("\n{name}:"));
+        if sections.all(|(name, _)| is_new(name)) {
+            write(&path, &format!("{so_far}{yaml}"));
+        }
+    }
+
+    /// Runs a command as its reader would, at a terminal. It must succeed, or show what the text shows, except
+    /// for places of files.
+    pub(super) fn run(&mut self, machine: Machine, command: &str, expected: &[String]) {
+        if command == "rproxy serve" {
+            let mut serve = proxy::rproxy(&self.at("etc/rproxy/rproxy.yaml"));
+            let log = self.at("rproxy.log");
+            let proxy = Proxy::run(&self.children, &mut serve, &log);
+            self.program("pidof", &format!("echo {}; :", proxy.pid()));
+            self.proxy = Some(proxy);
+            return;
+        }
+        let mut bash = Command::new(programs::path("bash"));
+        let paths = ["bin", "usr/local/bin"].map(|path| self.at(path).display().to_string());
+        bash.env_clear()
+            .env("HOME", self.at(machine.name()))
+            .env("TERM", "xterm-256color")
+            .env("LC_ALL", "C.UTF-8")
+            .env(
+                "PATH",
+                format!(
+                    "{}:{}:/usr/sbin:/sbin",
+                    paths.join(":"),
+                    std::env::var("PATH").unwrap_or_default()
+                ),
+            )
+            .env("RPROXY_CONFIG", self.at("etc/rproxy/rproxy.yaml"))
+            .env("SOFTHSM2_CONF", self.at("softhsm2.conf"))
+            .current_dir(self.at(machine.name()));
+        if machine == Machine::Alice {
+            bash.env("SSH_AUTH_SOCK", &self.agent.socket);
+        }
+        let line = self.here(command);
+        if let Some(arguments) = line.strip_prefix("ssh-agent ") {
+            // It stays with the test, not behind it.
+            bash.args(["-c", &format!("exec ssh-agent -D {arguments}")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null());
+            self.agents.push(self.children.spawn(&mut bash));
+            let socket = self.at("run/rproxy/agent");
+            let listens = || std::os::unix::net::UnixStream::connect(&socket).ok();
+            self.children
+                .eventually(listens)
+                .expect("the agent listens");
+            return;
+        }
+        bash.args(["-o", "pipefail", "-c", &line]);
+        let mut terminal = Terminal::start(&self.children, bash, 30, 120);
+        let is_asked = |(beginning, _): &&(&str, _)| {
+            // A session with a command asks nothing.
+            command == *beginning || !beginning.ends_with("@db1") && command.starts_with(beginning)
+        };
+        for (question, answer) in ANSWERS
+            .iter()
+            .find(is_asked)
+            .map_or(&[][..], |(_, all)| all)
+        {
+            if !question.is_empty() {
+                terminal.expect(question);
+            }
+            terminal.type_in(answer);
+        }
+        let (code, shown) = terminal.finish();
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        let succeeded = code == Some(0) || !expected.is_empty();
+        assert!(succeeded, "{command}: {code:?}\n{shown}\n{}", self.logs());
+        for line in expected.iter().filter(|line| !line.contains('/')) {
+            assert!(shown.contains(&self.here(line)), "{command}: {shown}");
+        }
+    }
+
+    fn logs(&self) -> String {
+        let proxy = self.proxy.as_ref().map(Proxy::log).unwrap_or_default();
+        format!("==== rproxy\n{proxy}\n==== db1\n{}", self.hosts[0].log())
+    }
+
+    /// What the text says is done after a command: files are carried, lines put where they belong.
+    pub(super) fn afterwards(&self, command: &str) {
+        if command.starts_with("rproxy host setup --host=") {
+            for host in HOSTS {
+                let directory = format!("/etc/ssh/rproxy-{host}");
+                if command.contains(&directory) {
+                    self.settings(
+                        host,
+                        &self.here(&format!("Include {directory}/rproxy.conf\n")),
+                    );
+                }
+            }
+            if command.contains("--public-key") {
+                self.hosts[0].reload(&self.children);
+            }
+        } else if command.starts_with("rproxy auth sign --host=db1") {
+            self.copy("proxy/db1-cert.pub", "etc/ssh/db1-cert.pub");
+            self.copy("proxy/user_cas.pub", "etc/ssh/user_cas.pub");
+            self.settings(
+                "db1",
+                &self.here("HostCertificate /etc/ssh/db1-cert.pub\nTrustedUserCAKeys /etc/ssh/user_cas.pub\n"),
+            );
+            self.hosts[0].reload(&self.children);
+        } else if command.starts_with("sshd -t && systemctl reload") {
+            // The same is done on the other host.
+            self.hosts[1].reload(&self.children);
+        } else if command.starts_with("ssh-keygen -t") {
+            self.copy("alice/.ssh/id_ed25519.pub", "proxy/alice.pub");
+        } else if command.starts_with("rproxy auth sign --user=alice") {
+            self.copy("proxy/alice-cert.pub", "alice/.ssh/id_ed25519-cert.pub");
+        } else if command.starts_with("rproxy config >") {
+            self.copy("proxy/rproxy.ssh_config", "alice/.ssh/config");
+        }
+    }
+
+    /// Puts lines at the top of a host's configuration.
+    fn settings(&self, host: &str, lines: &str) {
+        let path = self.at(host).join("sshd_config");
+        let so_far = std::fs::read_to_string(&path).expect("sshd runs with it");
+        write(&path, &format!("{lines}{so_far}"));
+    }
+
+    /// A recording, once there is one.
+    fn recording(&self) -> Option<(String, PathBuf)> {
+        let file = keys::files(&self.at("data"))
+            .into_iter()
+            .find(|path| path.to_string_lossy().ends_with(".cast.zst"))?;
+        let name = file.file_name()?.to_str()?;
+        let id = name.strip_suffix(".cast.zst")?.to_owned();
+        Some((id, file))
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("a writable directory");
+}
