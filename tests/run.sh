@@ -53,6 +53,7 @@ programs=(
 # RPROXY_TEST_INTEROP=all brings them all, and makes that a failure.
 interop_programs=(
     "dbclient dropbear-bin dropbear"
+    "fish fish fish"
     "fusermount3 fuse3 fuse3"
     "lftp lftp lftp"
     "plink putty-tools putty"
@@ -60,6 +61,7 @@ interop_programs=(
     "sshfs sshfs fuse-sshfs"
     "tinysshd tinysshd tinysshd"
     "xauth xauth xorg-x11-xauth"
+    "zsh zsh zsh"
 )
 modules=(ansible-core asyncssh paramiko)
 

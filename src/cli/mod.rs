@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error (`ui`).
 
 mod auth;
+mod complete;
 mod completions;
 mod config;
 mod explain;
@@ -75,11 +76,12 @@ enum Configured {
     Play(play::Args),
 }
 
-/// Commands that speak of the command line alone: they work where there is no configuration, or a
-/// bad one.
+/// Commands that speak of the command line: they work where there is no configuration, or a bad one.
 #[derive(Debug, Subcommand)]
 enum Alone {
     Completions(completions::Args),
+    #[command(hide = true)]
+    Complete(complete::Args),
     Man(man::Args),
 }
 
@@ -119,6 +121,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             command.run(&context, source)
         }
         Command::Alone(Alone::Completions(args)) => args.run(),
+        Command::Alone(Alone::Complete(args)) => args.run(cli.global),
         Command::Alone(Alone::Man(args)) => args.run(),
     }
 }

@@ -72,6 +72,8 @@ mod rotation;
 #[cfg(test)]
 mod sftp;
 #[cfg(test)]
+mod shells;
+#[cfg(test)]
 mod stalls;
 #[cfg(test)]
 mod strict_mode;
