@@ -56,6 +56,7 @@ interop_programs=(
     "fish fish fish"
     "fusermount3 fuse3 fuse3"
     "lftp lftp lftp"
+    "mandoc mandoc mandoc"
     "plink putty-tools putty"
     "shellcheck shellcheck ShellCheck"
     "sshfs sshfs fuse-sshfs"
