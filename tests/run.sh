@@ -58,6 +58,7 @@ interop_programs=(
     "lftp lftp lftp"
     "mandoc mandoc mandoc"
     "plink putty-tools putty"
+    "rpmbuild rpm rpm-build"
     "shellcheck shellcheck ShellCheck"
     "sshfs sshfs fuse-sshfs"
     "tinysshd tinysshd tinysshd"
