@@ -1,4 +1,29 @@
+# What only the program knows: ids of recordings, names of people and hosts.
+_rproxy_values() {
+    local line=${COMP_LINE:0:COMP_POINT} word="" found value
+    local -a words
+    read -ra words <<<"$line"
+    if [[ $line != *[[:blank:]] ]]; then
+        word=${words[${#words[@]} - 1]}
+        unset "words[${#words[@]} - 1]"
+    fi
+    found=$("$1" complete --word="$word" -- "${words[@]}" 2>/dev/null) || return 1
+    # Of a word with a '@' or '=' in it, only what follows is replaced.
+    word=${word%"$2"}
+    COMPREPLY=()
+    while IFS=$'\t' read -r value _; do
+        if [[ -n $value ]]; then
+            COMPREPLY+=("${value#"$word"}")
+        fi
+    done <<<"$found"
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *@ ]]; then
+        compopt -o nospace
+    fi
+    return 0
+}
+
 _rproxy() {
+    _rproxy_values "$@" && return 0
     local i cur prev opts cmd
     COMPREPLY=()
     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -24,6 +49,9 @@ _rproxy() {
                 ;;
             rproxy,config)
                 cmd="rproxy__subcmd__config"
+                ;;
+            rproxy,doctor)
+                cmd="rproxy__subcmd__doctor"
                 ;;
             rproxy,explain)
                 cmd="rproxy__subcmd__explain"
@@ -83,7 +111,7 @@ _rproxy() {
 
     case "${cmd}" in
         rproxy)
-            opts="-h -V --config --data-dir --help --version serve auth config explain host recordings play completions man"
+            opts="-h -V --config --data-dir --help --version serve auth config explain host recordings play completions doctor man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -445,6 +473,48 @@ _rproxy() {
                     ;;
                 --ssh-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rproxy__subcmd__doctor)
+            opts="-q -h -V --from-client --host --login --ssh-config --quiet --format --config --data-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from-client)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --login)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 --config)

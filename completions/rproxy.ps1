@@ -5,6 +5,21 @@ using namespace System.Management.Automation.Language
 Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
     param($wordToComplete, $commandAst, $cursorPosition)
 
+    # What only the program knows: ids of recordings, names of people and hosts.
+    $typed = @($commandAst.CommandElements |
+        Where-Object { $_.Extent.EndOffset -lt $cursorPosition } |
+        ForEach-Object { $_.ToString() })
+    if ($typed.Count -gt 0) {
+        $found = @(& $typed[0] complete "--word=$wordToComplete" '--' $typed 2>$null)
+        if ($LASTEXITCODE -eq 0) {
+            $found | Where-Object { $_ } | ForEach-Object {
+                $value, $help = $_ -split "`t", 2
+                [CompletionResult]::new($value, $value, [CompletionResultType]::ParameterValue, $help)
+            }
+            return
+        }
+    }
+
     $commandElements = $commandAst.CommandElements
     $command = @(
         'rproxy'
@@ -34,7 +49,9 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('host', 'host', [CompletionResultType]::ParameterValue, 'Prepare a host for the proxy')
             [CompletionResult]::new('recordings', 'recordings', [CompletionResultType]::ParameterValue, 'List and export recordings')
             [CompletionResult]::new('play', 'play', [CompletionResultType]::ParameterValue, 'Replay a recording')
+            [CompletionResult]::new('sessions', 'sessions', [CompletionResultType]::ParameterValue, 'List, watch and end live sessions')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a script that completes this command line in a shell')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what is wrong, and say what to do about it')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Print the manual page of rproxy, or write those of all commands')
             break
         }
@@ -270,6 +287,49 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
+        'rproxy;sessions' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
+            [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List what is live, oldest first')
+            [CompletionResult]::new('watch', 'watch', [CompletionResultType]::ParameterValue, 'Watch a live session')
+            [CompletionResult]::new('kill', 'kill', [CompletionResultType]::ParameterValue, 'End a live session, or a connection with all its sessions')
+            break
+        }
+        'rproxy;sessions;ls' {
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'How to print the list')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
+            [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'rproxy;sessions;watch' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
+            [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('--from-start', '--from-start', [CompletionResultType]::ParameterName, 'Show first what was there before')
+            [CompletionResult]::new('--from-now', '--from-now', [CompletionResultType]::ParameterName, 'Begin with what the terminal shows now (the default)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'rproxy;sessions;kill' {
+            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, in one line that the user reads')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
+            [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'rproxy;completions' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
@@ -279,8 +339,24 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
+        'rproxy;doctor' {
+            [CompletionResult]::new('--from-client', '--from-client', [CompletionResultType]::ParameterName, 'Look at this machine as a client of that proxy [default port: 3023]')
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'With --from-client: a host behind the proxy, as it is called for ssh')
+            [CompletionResult]::new('--login', '--login', [CompletionResultType]::ParameterName, 'Account that the nodes are asked about [default: root]; with --from-client, that is logged in to [default: ssh''s]')
+            [CompletionResult]::new('--ssh-config', '--ssh-config', [CompletionResultType]::ParameterName, 'With --from-client: what ssh reads in place of ~/.ssh/config, as its -F')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'As text, or as an array of objects')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
+            [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Leave out what is well')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Leave out what is well')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'rproxy;man' {
-            [CompletionResult]::new('--out-dir', '--out-dir', [CompletionResultType]::ParameterName, 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5')
+            [CompletionResult]::new('--out-dir', '--out-dir', [CompletionResultType]::ParameterName, 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5, rproxy-recording.5')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')

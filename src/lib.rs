@@ -30,6 +30,7 @@ pub mod session;
 pub mod ssh;
 
 // floor 6: what is not SSH
+pub mod control;
 pub mod web;
 
 // floor 7: assembly

@@ -54,6 +54,15 @@ fn everything_that_crosses_is_documented() {
     );
 }
 
+#[test]
+fn everything_that_the_doctor_looks_at_is_documented() {
+    assert_printed(
+        "docs/troubleshooting.md",
+        "checks",
+        &rproxy::cli::doctor_checks(),
+    );
+}
+
 fn write(path: &Path, bytes: &[u8]) {
     write_whole(path, bytes, PUBLIC_FILE, Replace::Allow).unwrap();
 }
@@ -124,6 +133,32 @@ fn assert_same_files(kind: &str, made: &Path) {
             "{kind}/{name:?} is not what the code says: run this test with RPROXY_TEST_BLESS=1"
         );
     }
+}
+
+/// Passed over where there is no mandoc.
+#[test]
+fn manual_pages_are_good_to_read() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+    let pages: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let checked = std::process::Command::new("mandoc")
+        .args(["-T", "lint", "-W", "warning"])
+        .args(pages)
+        .output();
+    let Ok(output) = checked else {
+        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
+        assert!(!all, "mandoc is missing");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Pages that are compared have no date.
+    let complaints: Vec<_> = said
+        .lines()
+        .filter(|line| !line.contains("missing date"))
+        .collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
 /// Passed over where there is no systemd.

@@ -67,6 +67,7 @@ mod tidy {
         // SSH over sockets
         room("ssh", 5, &[]),
         // what is not SSH
+        room("control", 6, &[]),
         room("web", 6, &[]),
         // assembly
         room("config", 7, &[]),
@@ -91,9 +92,15 @@ mod tidy {
         ("saphyr", &["config"]),
         ("sd_notify", &["daemon"]),
         ("sntrup761", &["wire"]),
-        ("tokio", &["cli", "daemon", "dns", "session", "ssh", "web"]),
+        (
+            "tokio",
+            &["cli", "control", "daemon", "dns", "session", "ssh", "web"],
+        ),
         ("tokio_rustls", &["web"]),
-        ("tokio_util", &["daemon", "session", "ssh", "web"]),
+        (
+            "tokio_util",
+            &["control", "daemon", "session", "ssh", "web"],
+        ),
         ("tracing_subscriber", &["cli"]),
         ("vte", &["recording"]),
         ("zstd", &["recording"]),

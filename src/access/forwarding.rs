@@ -75,6 +75,18 @@ impl Permissions {
         self.port_forwarding.allows_remote() && self.permit_listen.matches(host, port)
     }
 
+    /// The same without any forwarding.
+    #[must_use]
+    pub fn without_forwarding(&self) -> Self {
+        Self {
+            port_forwarding: Direction::Neither,
+            x11: false,
+            agent: false,
+            streamlocal: Direction::Neither,
+            ..self.clone()
+        }
+    }
+
     /// Whether an environment variable of this name passes.
     #[must_use]
     pub fn accepts_env(&self, name: &str) -> bool {

@@ -212,6 +212,30 @@ pub enum AuditEvent {
         kind: &'static str,
         address: String,
     },
+    /// See [`EventKind::SessionWatched`].
+    SessionWatched {
+        session: SessionId,
+        connection: ConnectionId,
+        user: String,
+        login: String,
+        target: String,
+        by: String,
+        uid: u32,
+        sudo_user: Option<String>,
+        from_start: bool,
+    },
+    /// See [`EventKind::SessionKilled`].
+    SessionKilled {
+        session: Option<SessionId>,
+        connection: ConnectionId,
+        user: String,
+        login: String,
+        target: String,
+        by: String,
+        uid: u32,
+        sudo_user: Option<String>,
+        message: Option<String>,
+    },
     /// See [`EventKind::CertificateIssued`].
     CertificateIssued {
         #[serde(rename = "type")]
@@ -294,6 +318,8 @@ impl AuditEvent {
             Self::ChannelRefused { .. } => EventKind::ChannelRefused,
             Self::RecordingFailed { .. } => EventKind::RecordingFailed,
             Self::ForwardOpened { .. } => EventKind::ForwardOpened,
+            Self::SessionWatched { .. } => EventKind::SessionWatched,
+            Self::SessionKilled { .. } => EventKind::SessionKilled,
             Self::CertificateIssued { .. } => EventKind::CertificateIssued,
             Self::CertificateRevoked { .. } => EventKind::CertificateRevoked,
             Self::HostCertificateExpiring { .. } => EventKind::HostCertificateExpiring,

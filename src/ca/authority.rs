@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use ssh_key::{Algorithm, Certificate, HashAlg, PrivateKey, PublicKey};
+use ssh_key::{Certificate, HashAlg, PublicKey};
 
 use super::CaKind;
 use super::agent_key::Patience;
@@ -18,14 +17,9 @@ use super::keystore::Keystore;
 use super::ledger::{self, IssueRecord, Ledger};
 use super::outstanding::{self, Outstanding};
 use super::rotation::{MoveError, Rotation, Which};
-use crate::cert::{
-    CertTemplate, HostRequest, RequestError, TrustedKeys, UserRequest, random_serial,
-};
-use crate::model::{ClusterName, Principal, Serial};
+use crate::cert::{CertTemplate, HostRequest, RequestError, TrustedKeys, UserRequest};
+use crate::model::{ClusterName, Serial};
 use crate::sys::clock::Clock;
-
-/// How long a certificate that only asks is good for.
-const THROWAWAY_TTL: Duration = Duration::from_secs(120);
 
 /// What there is to know about an installation before its authorities can be opened.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +41,7 @@ impl Installation<'_> {
     }
 
     /// The comment of an authority's keys.
-    fn comment(&self, kind: CaKind) -> String {
+    pub(super) fn comment(&self, kind: CaKind) -> String {
         format!("rproxy {kind} CA {}", self.cluster)
     }
 }
@@ -68,14 +62,22 @@ impl Authority {
         comment: String,
         now: u64,
     ) -> Result<Self, CaError> {
-        let keyring = keystore.keyring(kind, &comment, now)?;
+        Ok(Self::of(
+            kind,
+            keystore.keyring(kind, &comment, now)?,
+            &comment,
+        ))
+    }
+
+    /// The authority with these keys.
+    pub(super) fn of(kind: CaKind, keyring: Keyring, comment: &str) -> Self {
         let keys = std::iter::once(&keyring.old).chain(&keyring.new);
-        let public = keys.map(|key| PublicKey::new(key.public().key_data().clone(), &*comment));
-        Ok(Self {
+        let public = keys.map(|key| PublicKey::new(key.public().key_data().clone(), comment));
+        Self {
             kind,
             public: public.collect(),
             keyring,
-        })
+        }
     }
 
     /// Which one this is.
@@ -144,26 +146,16 @@ impl Authority {
         self.signer().sign(template, patience)
     }
 
-    fn signer(&self) -> &CaKey {
+    pub(super) fn signer(&self) -> &CaKey {
         let new = self.keyring.new.as_ref();
         let signs = self.keyring.rotation.signs_with(self.kind);
         new.filter(|_| signs == Which::New)
             .unwrap_or(&self.keyring.old)
     }
 
-    fn keys(&self) -> impl Iterator<Item = &CaKey> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &CaKey> {
         std::iter::once(&self.keyring.old).chain(&self.keyring.new)
     }
-}
-
-/// A certificate that only asks: its private key is gone before it is signed, so that nobody can log
-/// in with it. A host that answers it, trusts the key that signed it.
-#[derive(Clone, Debug)]
-pub struct Throwaway {
-    /// The user authority's key that signed.
-    pub authority: PublicKey,
-    /// The certificate, good for two minutes.
-    pub certificate: Certificate,
 }
 
 /// A certificate and the line that the ledger has of it.
@@ -270,33 +262,6 @@ impl Authorities {
         let leaving = leaving.into_iter().filter(|key| *key != signing).collect();
         let now = self.clock.unix_seconds();
         outstanding::find(self.ledger.path(), kind, &leaving, now)
-    }
-
-    /// A certificate of each key of the user authority to ask a host with, for this login.
-    ///
-    /// # Errors
-    /// When a key cannot be made or does not sign.
-    pub fn throwaways(&self, login: &Principal) -> Result<Vec<Throwaway>, CaError> {
-        let now = self.clock.unix_seconds();
-        let throwaway = |key: &CaKey| {
-            let subject = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)
-                .map_err(CaError::Throwaway)?
-                .public_key()
-                .clone();
-            let request = UserRequest {
-                identity: login.clone(),
-                logins: vec![login.clone()],
-                public_key: subject,
-                ttl: THROWAWAY_TTL,
-                source_addresses: Vec::new(),
-            };
-            Ok(Throwaway {
-                authority: key.public().clone(),
-                certificate: key
-                    .sign(&request.template(random_serial(), now)?, Patience::Person)?,
-            })
-        };
-        self.user.keys().map(throwaway).collect()
     }
 
     /// One of the two.

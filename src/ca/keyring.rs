@@ -233,7 +233,8 @@ impl Keystore<'_> {
         Ok(fs::remove(&self.public_path(kind, Which::New))?)
     }
 
-    fn read_state(&self, kind: CaKind) -> Result<Rotation, CaError> {
+    /// Where the rotation stood when it was last written down.
+    pub(super) fn read_state(&self, kind: CaKind) -> Result<Rotation, CaError> {
         let path = self.state_path(kind);
         let bytes = match fs::read_limited(&path, MAX_STATE) {
             Err(missing) if missing.is_not_found() => return Ok(Rotation::default()),

@@ -81,7 +81,7 @@ pub(super) enum NewKey<'k> {
 pub(super) struct Keystore<'c> {
     directory: PathBuf,
     installation: Installation<'c>,
-    _lock: FileLock,
+    _lock: Option<FileLock>,
 }
 
 impl<'c> Keystore<'c> {
@@ -90,10 +90,25 @@ impl<'c> Keystore<'c> {
         let directory = installation.data_dir.join("ca");
         fs::private_dir(&directory)?;
         Ok(Self {
-            _lock: FileLock::wait(&directory.join("lock"))?,
+            _lock: Some(FileLock::wait(&directory.join("lock"))?),
             directory,
             installation,
         })
+    }
+
+    /// Opens the directory for looking: what is missing stays so. `None` where there is none.
+    pub(super) fn look(installation: Installation<'c>) -> Result<Option<Self>, CaError> {
+        let directory = installation.data_dir.join("ca");
+        match fs::check_private(&directory) {
+            Err(missing) if missing.is_not_found() => return Ok(None),
+            checked => checked?,
+        }
+        let lock = directory.join("lock");
+        Ok(Some(Self {
+            _lock: lock.exists().then(|| FileLock::wait(&lock)).transpose()?,
+            directory,
+            installation,
+        }))
     }
 
     /// Writes down that a rotation has moved by itself. What cannot be written stops nothing: the
@@ -151,6 +166,19 @@ impl<'c> Keystore<'c> {
     /// it, says that the private one was taken away, perhaps for good reasons: making a new authority
     /// then would quietly split the fleet.
     pub(super) fn read(&self, kind: CaKind, which: Which) -> Result<Option<CaKey>, CaError> {
+        let found = self.look_at(kind, which)?;
+        if let Some(CaKey::File(key)) = &found {
+            let (path, public_path) = (
+                self.private_path(kind, which),
+                self.public_path(kind, which),
+            );
+            check_public(&public_path, key.public(), &path)?;
+        }
+        Ok(found)
+    }
+
+    /// The same, and nothing is written: a public key file that is missing stays so.
+    pub(super) fn look_at(&self, kind: CaKind, which: Which) -> Result<Option<CaKey>, CaError> {
         let path = self.private_path(kind, which);
         let public_path = self.public_path(kind, which);
         match read_private(&path) {
@@ -168,7 +196,7 @@ impl<'c> Keystore<'c> {
                 if self.elsewhere(kind).find(key.public()).is_some() {
                     return Err(CaError::StillHere(path));
                 }
-                check_public(&public_path, key.public(), &path)?;
+                let _may_be_missing = has_public(&public_path, key.public(), &path)?;
                 Ok(Some(CaKey::File(key)))
             }
         }
@@ -309,13 +337,18 @@ fn read_public(path: &Path) -> Result<Option<PublicKey>, CaError> {
 
 /// The public key file is for people; it must not lie to them. A missing one is written again.
 fn check_public(path: &Path, key: &PublicKey, private_path: &Path) -> Result<(), CaError> {
+    if !has_public(path, key, private_path)? {
+        let line = key.to_openssh().map_err(encoding(path))? + "\n";
+        fs::write_whole(path, line.as_bytes(), PUBLIC_FILE, Replace::Refuse)?;
+    }
+    Ok(())
+}
+
+/// Whether the public key file is there; it may not hold another key then.
+fn has_public(path: &Path, key: &PublicKey, private_path: &Path) -> Result<bool, CaError> {
     match read_public(path) {
-        Ok(Some(there)) if there.key_data() == key.key_data() => Ok(()),
-        Ok(None) => {
-            let line = key.to_openssh().map_err(encoding(path))? + "\n";
-            fs::write_whole(path, line.as_bytes(), PUBLIC_FILE, Replace::Refuse)?;
-            Ok(())
-        }
+        Ok(Some(there)) if there.key_data() == key.key_data() => Ok(true),
+        Ok(None) => Ok(false),
         Err(CaError::Fs(error)) => Err(error.into()),
         Ok(Some(_)) | Err(_) => Err(CaError::PublicMismatch {
             path: private_path.to_owned(),

@@ -28,6 +28,7 @@ mod keyring;
 mod keystore;
 mod ledger;
 mod lines;
+mod look;
 mod mint;
 mod outstanding;
 mod revoke;
@@ -38,6 +39,7 @@ mod rotation_tests;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod throwaway;
 
 use std::fmt;
 
@@ -47,16 +49,18 @@ use crate::audit::CertificateType;
 
 pub use agent_error::{AgentFault, AgentKeyError, Held};
 pub use agent_key::Patience;
-pub use authority::{Authorities, Authority, Installation, Issued, Throwaway};
+pub use authority::{Authorities, Authority, Installation, Issued};
 pub use elsewhere::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 pub use error::CaError;
 pub use hostkey::NewHostKey;
 pub use import::{ImportError, ImportMode, ImportedKey, KeyFile, LockedKey};
 pub use ledger::{IssueRecord, issued};
+pub use look::Seen;
 pub use mint::{AtHand, HostIdentity, HostMint};
 pub use outstanding::Outstanding;
 pub use revoke::{MAX_REASON, RevocationLog, RevocationRecord, Revocations, Revoked, Verdict};
 pub use rotation::{MoveError, Phase, Rotation, Schedule, Which};
+pub use throwaway::{Throwaway, Trials};
 
 /// Which of the two authorities: the one that vouches for people, or the one for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -338,14 +338,64 @@ fn a_throwaway_is_signed_by_each_key_and_kept_by_nobody() {
     scene.open();
     up_to(&scene, CaKind::User, Phase::Init);
     let authorities = scene.open();
-    let throwaways = authorities.throwaways(&"root".parse().unwrap()).unwrap();
     let user = authorities.of(CaKind::User);
+    let root = "root".parse().unwrap();
+    let networks = ["203.0.113.10/32".to_owned()];
+    let throwaways = user.throwaways(&root, &networks, NOW).unwrap();
     assert_eq!(throwaways.len(), 2);
     for (throwaway, key) in throwaways.iter().zip(user.public_keys()) {
         let certificate = &throwaway.certificate;
         assert_eq!(certificate.signature_key(), key.key_data());
         assert_eq!(certificate.valid_principals(), ["root"]);
         assert_eq!(certificate.valid_before(), NOW + 120);
+        let options = certificate.critical_options();
+        assert_eq!(options.get("source-address").unwrap(), "203.0.113.10/32");
     }
+    let trials = user.trials(&root, NOW).unwrap();
+    let usual = &throwaways[0].certificate;
+    assert_eq!(trials.behind.valid_before(), usual.valid_after());
+    assert_eq!(trials.ahead.valid_after(), usual.valid_before());
     assert!(!Path::new(&scene.directory.path().join("issued.jsonl")).exists());
+}
+
+#[test]
+fn whoever_only_looks_leaves_everything_as_it_is() {
+    let scene = Scene::new();
+    let look = |now| {
+        let installation = Installation {
+            data_dir: scene.directory.path(),
+            cluster: &"example.com".parse().unwrap(),
+            ca_keys: &CaKeys::default(),
+            clock: Clock::Fixed(now),
+        };
+        Authorities::look(&installation, CaKind::User).map_err(|error| error.to_string())
+    };
+    let files = || {
+        let entries = std::fs::read_dir(scene.directory.path().join("ca"));
+        let entries = entries.into_iter().flatten().map(Result::unwrap);
+        let read = |path: PathBuf| (path.clone(), std::fs::read(path).unwrap());
+        let mut files: Vec<_> = entries.map(|entry| read(entry.path())).collect();
+        files.sort();
+        files
+    };
+    assert!(look(NOW).unwrap().is_none());
+    assert!(files().is_empty());
+    scene.open();
+    let grace = Some(Duration::from_secs(300));
+    let begin = |rotation: &Rotation, now| rotation.begin(CaKind::User, grace, now);
+    scene.rotate(CaKind::User, begin).unwrap();
+    let public = scene.directory.path().join("ca/user_ca.pub");
+    std::fs::remove_file(&public).unwrap();
+    let before = files();
+
+    let seen = look(NOW).unwrap().unwrap();
+    assert_eq!(seen.authority.public_keys().len(), 2);
+    assert_eq!(seen.overdue, None);
+    let seen = look(NOW + 250).unwrap().unwrap();
+    assert_eq!(seen.authority.rotation().phase(), Phase::Init);
+    assert_eq!(seen.overdue, Some((NOW + 100, Phase::UpdateClients)));
+    write_whole(&public, b"ssh-ed25519 nonsense", 0o644, Replace::Refuse).unwrap();
+    assert!(look(NOW).unwrap_err().contains("is not the public key of"));
+    std::fs::remove_file(&public).unwrap();
+    assert_eq!(files(), before);
 }

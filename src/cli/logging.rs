@@ -35,7 +35,10 @@ pub(crate) fn start(format: Format) -> Result<(), Failure> {
     };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        // It would tell standard error, and panic where that cannot be written, as on a full disk:
+        // whoever logs something then would end with it.
+        .log_internal_errors(false);
     let started = match format {
         Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

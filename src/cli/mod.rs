@@ -3,10 +3,13 @@
 //! Results go to standard output, everything else to standard error (`ui`).
 
 mod auth;
+mod complete;
 mod completions;
 mod config;
+mod doctor;
 mod explain;
 mod failure;
+mod fleet;
 mod host;
 mod logging;
 mod man;
@@ -14,6 +17,7 @@ mod passphrase;
 mod play;
 mod recordings;
 mod serve;
+mod sessions;
 mod ui;
 
 use std::ffi::OsString;
@@ -24,6 +28,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Diagnostic, Source};
 
+pub use doctor::table as doctor_checks;
 pub use failure::{Exit, Failure};
 
 /// Record SSH sessions to stock sshd, and manage the certificates around them
@@ -73,13 +78,17 @@ enum Configured {
     #[command(subcommand)]
     Recordings(recordings::Command),
     Play(play::Args),
+    #[command(subcommand)]
+    Sessions(sessions::Command),
 }
 
-/// Commands that speak of the command line alone: they work where there is no configuration, or a
-/// bad one.
+/// Commands that work where there is no configuration, or a bad one.
 #[derive(Debug, Subcommand)]
 enum Alone {
     Completions(completions::Args),
+    #[command(hide = true)]
+    Complete(complete::Args),
+    Doctor(doctor::Args),
     Man(man::Args),
 }
 
@@ -105,12 +114,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let source = Source {
+        file: cli.global.config,
+        data_dir: cli.global.data_dir,
+    };
     match cli.command {
         Command::Configured(command) => {
-            let source = Source {
-                file: cli.global.config,
-                data_dir: cli.global.data_dir,
-            };
             let loaded = source.load()?;
             let context = Context {
                 config: loaded.config,
@@ -119,6 +128,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             command.run(&context, source)
         }
         Command::Alone(Alone::Completions(args)) => args.run(),
+        Command::Alone(Alone::Complete(args)) => args.run(source),
+        Command::Alone(Alone::Doctor(args)) => args.run(&source),
         Command::Alone(Alone::Man(args)) => args.run(),
     }
 }
@@ -134,6 +145,7 @@ impl Configured {
             Self::Host(command) => command.run(context),
             Self::Recordings(command) => command.run(context),
             Self::Play(args) => args.run(context),
+            Self::Sessions(command) => command.run(context),
         }
     }
 }

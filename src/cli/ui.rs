@@ -94,6 +94,14 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
     }
 }
 
+/// A cell of a table as it may be printed: names and commands come from users, and control characters
+/// are not for the terminal.
+pub(crate) fn cell(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
 /// Columns as wide as their widest cell; the last one is not padded.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];

@@ -28,8 +28,10 @@ use crate::audit::{AuditEvent, AuditLog};
 use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
 use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
+use crate::control;
 use crate::dns::Resolver;
-use crate::model::NameError;
+use crate::model::{NameError, chain};
+use crate::session::Registry;
 use crate::ssh::listener::Workers;
 use crate::ssh::{Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Warned};
 use crate::sys::clock::Clock;
@@ -114,6 +116,7 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
         let bound = listener.local_addr().map_err(listen_error)?;
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&authorities)));
         let web = serve_web(config, &proxy, &public, &shutdown)?;
+        let control = serve_control(config, &proxy);
         let workers = Workers::start(&proxy, count, &shutdown, DRAIN).map_err(ServeError::Start)?;
         stop_on_signals(shutdown.clone()).map_err(ServeError::Start)?;
         tokio::spawn(watcher.run());
@@ -140,6 +143,8 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
         drop(listener);
         tracing::info!("stopping: no new connections, telling the users");
         workers.join();
+        // Until now: whoever waits for the last sessions may want to see or to end them.
+        drop(control);
         if web.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the web panicked");
         }
@@ -173,6 +178,22 @@ fn serve_web(
     Ok(Some(server.start(site, shutdown.clone())?))
 }
 
+/// Starts the control socket. The proxy does its work without it, so nobody is kept from it where there
+/// can be none.
+fn serve_control(config: &Config, proxy: &Proxy) -> Option<control::Running> {
+    let directory = control::directory(&config.data_dir);
+    let started = control::Server::bind(&directory)
+        .and_then(|server| server.start(proxy.registry.clone(), proxy.audit.clone()));
+    match started {
+        Ok(running) => Some(running),
+        Err(error) => {
+            let error = chain(&error);
+            tracing::error!(%error, "there is no control socket: sessions cannot be listed or ended");
+            None
+        }
+    }
+}
+
 fn build(
     config: &Config,
     authorities: &Authorities,
@@ -193,6 +214,7 @@ fn build(
         revocations,
         resolver: Resolver::from_system()?,
         audit: AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?,
+        registry: Registry::default(),
         upstream: Arc::new(ClientConfig::default()),
         startups: Startups::new(config.upstream.max_starting_per_host),
         answered: Answered::default(),

@@ -116,7 +116,11 @@ fn paths(directory: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     Ok(paths)
 }
 
-fn entry(path: &Path) -> Result<Entry, RecordingError> {
+/// What one file says of itself, from its first frame and its footer.
+///
+/// # Errors
+/// When it cannot be read, or is no recording.
+pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
     let mut file = File::open(path).map_err(|error| file_error("read", path.to_owned(), error))?;
     // Before the footer is looked for: a writer that ends in between has written it by then.
     let is_written = is_locked(&file);
@@ -156,7 +160,7 @@ fn entry(path: &Path) -> Result<Entry, RecordingError> {
 }
 
 /// Whether a writer holds the file. Looks without waiting, and lets go at once.
-fn is_locked(file: &File) -> bool {
+pub(super) fn is_locked(file: &File) -> bool {
     let is_locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_err();
     if !is_locked {
         // Closing the file would do it too, but later.

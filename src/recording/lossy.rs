@@ -18,6 +18,11 @@ impl Decoder {
         text
     }
 
+    /// The beginning of a character whose end has not come.
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.partial
+    }
+
     /// What is left at the end.
     pub(super) fn finish(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned()

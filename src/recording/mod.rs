@@ -21,6 +21,8 @@ mod lossy;
 pub mod neutral;
 mod queue;
 mod reader;
+mod screen;
+mod tail;
 mod text;
 
 #[cfg(test)]
@@ -37,6 +39,8 @@ pub use footer::{ByteTotals, Footer};
 pub use header::{Header, Kind, Pty};
 pub use live::{Live, Options, Summary, file_name};
 pub use reader::{Reader, State};
+pub use screen::Screen;
+pub use tail::Tail;
 
 /// The version of `FORMAT.md` that this code writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;

@@ -22,6 +22,11 @@ impl Relay {
         tap: &mut impl Tap,
         out: &mut Vec<Outgoing>,
     ) -> usize {
+        let permissions = if self.forwards_nothing {
+            Arc::new(permissions.without_forwarding())
+        } else {
+            permissions
+        };
         let is_unseen = self.permissions.nested_ssh && !permissions.nested_ssh;
         self.permissions = permissions;
         self.expected.agent &= self.permissions.agent;
@@ -36,6 +41,13 @@ impl Relay {
             }
         });
         cancelled + ended.count()
+    }
+
+    /// Ends everything that is forwarded, for as long as the connection lives. How much that was.
+    pub fn stop_forwarding(&mut self, tap: &mut impl Tap, out: &mut Vec<Outgoing>) -> usize {
+        self.forwards_nothing = true;
+        let permissions = Arc::clone(&self.permissions);
+        self.permit(permissions, tap, out)
     }
 
     /// Cancels listeners at the host that are not permitted any more; how many.

@@ -11,7 +11,7 @@ use super::channel::{Channel, End, Phase, Replies, Reply, Setup};
 use super::forward::Expected;
 use super::message::{Head, MalformedMessage, Message, Name, STDERR};
 use super::step::Step;
-use super::tap::Tap;
+use super::tap::{ChannelKey, Tap};
 use crate::access::Permissions;
 
 /// Channels that one connection may have at a time; sshd's own limit is 10 sessions.
@@ -110,6 +110,8 @@ pub struct Relay {
     pub(super) expected: Expected,
     /// SSH was found inside a forwarded channel, which was closed for it.
     pub(super) closed_nested_ssh: bool,
+    /// Whatever the permissions are or become: nothing is forwarded any more.
+    pub(super) forwards_nothing: bool,
 }
 
 /// A session channel that was opened on both sides before the relay began.
@@ -162,7 +164,8 @@ impl Relay {
     }
 
     /// Session channels, opening and closing ones included.
-    pub(super) fn sessions(&self) -> usize {
+    #[must_use]
+    pub fn sessions(&self) -> usize {
         let is_session = |channel: &&Channel| {
             !matches!(
                 channel.phase,
@@ -245,6 +248,14 @@ impl Relay {
     /// Ends all sessions from our side: the user reads `text` and gets exit status 255.
     pub fn end_all(&mut self, text: &str, out: &mut Vec<Outgoing>) {
         for channel in self.channels.values_mut() {
+            end(channel, text, out);
+        }
+    }
+
+    /// Ends one session from our side, as [`Relay::end_all`] does; the others go on. The tap hears no
+    /// more of its channel.
+    pub fn end_session(&mut self, key: ChannelKey, text: &str, out: &mut Vec<Outgoing>) {
+        if let Some(channel) = self.channels.get_mut(&key.0) {
             end(channel, text, out);
         }
     }

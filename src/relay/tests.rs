@@ -853,6 +853,82 @@ fn a_forward_that_is_no_longer_permitted_is_closed_on_both_sides() {
 }
 
 #[test]
+fn forwarding_that_was_stopped_stays_so_whatever_is_permitted_then() {
+    let mut world = World::with_forward(Permissions::default());
+    let place = Head::of_data().string(b"localhost").uint32(8080);
+    world
+        .say(Side::Client, &global("tcpip-forward", place))
+        .unwrap();
+    let success = Message::RequestSuccess { data: Bytes::new() };
+    world.say(Side::Host, &success).unwrap();
+    world.to_client.clear();
+    let mut out = Vec::new();
+    let ended = world.relay.stop_forwarding(&mut world.witness, &mut out);
+    assert_eq!(ended, 2, "a channel and a listener");
+    assert_eq!(world.witness.closed, [0]);
+    let cancelled = out.iter().any(|one| {
+        matches!(&one.message, Message::GlobalRequest { name, .. } if name.as_str() == "cancel-tcpip-forward")
+    });
+    assert!(cancelled, "{out:?}");
+    assert_eq!(world.permit(Permissions::default()), 0);
+    world
+        .say(Side::Client, &direct_tcpip(4, "localhost", 80))
+        .unwrap();
+    let refused = world.to_client.pop_front();
+    assert!(matches!(
+        refused,
+        Some(Message::OpenFailure { recipient: 4, .. })
+    ));
+}
+
+/// One of two sessions is ended: its user reads why, both sides are told to close, and what still
+/// arrives for it goes nowhere. The other one goes on.
+#[test]
+fn one_session_ends_and_its_neighbour_goes_on() {
+    let mut world = World::with_session();
+    world.say(Side::Client, &open(8)).unwrap();
+    world.say(Side::Host, &confirm(1, 10)).unwrap();
+    let start = Message::Request {
+        recipient: 1,
+        kind: Name::from_static("shell"),
+        want_reply: false,
+        data: Bytes::new(),
+    };
+    world.say(Side::Client, &start).unwrap();
+    world.to_client.clear();
+    world.to_host.clear();
+
+    let mut out = Vec::new();
+    world.relay.end_session(ChannelKey(0), "why", &mut out);
+    let (to_client, to_host): (Vec<_>, Vec<_>) =
+        out.into_iter().partition(|one| one.to == Side::Client);
+    assert_eq!(to_host.len(), 1);
+    assert_eq!(to_host[0].message, Message::Close { recipient: 9 });
+    assert!(
+        matches!(&to_client[0].message, Message::ExtendedData { recipient: 7, data, .. } if data == "why"),
+        "{to_client:?}"
+    );
+    let last = to_client.last().map(|one| &one.message);
+    assert_eq!(last, Some(&Message::Close { recipient: 7 }));
+
+    world.say(Side::Host, &data(0, 5)).unwrap();
+    assert_eq!(world.to_client.pop_front(), None);
+    world.say(Side::Host, &data(1, 5)).unwrap();
+    let passed = world.to_client.pop_front();
+    assert!(matches!(passed, Some(Message::Data { recipient: 8, .. })));
+    // Ended is ended.
+    let mut out = Vec::new();
+    world.relay.end_session(ChannelKey(0), "why", &mut out);
+    assert_eq!(out, []);
+    assert_eq!(world.relay.sessions(), 2);
+    for side in [Side::Host, Side::Client] {
+        world.say(side, &Message::Close { recipient: 0 }).unwrap();
+    }
+    assert_eq!(world.relay.sessions(), 1);
+    assert!(world.witness.closed.is_empty(), "the tap knows already");
+}
+
+#[test]
 fn a_forward_that_was_being_opened_ends_once_it_is() {
     let mut world = World::default();
     world

@@ -2,17 +2,26 @@
 //!
 //! The [`Recorder`] is the relay's witness. In strict mode nothing starts without a recording, and
 //! the first byte that cannot be recorded ends the connection; in best-effort mode the gap is marked
-//! and audited. Knows nothing of sockets.
+//! and audited. The [`Registry`] knows what is live, for those who list, watch or end it. Knows nothing
+//! of sockets.
 
 mod forwards;
+mod killing;
+mod order;
 mod recorder;
+mod registry;
 mod sitting;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
 use crate::recording::Options;
 
+pub use killing::Place;
+pub use order::{Order, Reason, ReasonError};
 pub use recorder::{Recorder, RecordingLost, Scene};
+pub use registry::{LiveConnection, LiveSession, Registry, Seat};
 
 /// How sessions are recorded.
 #[derive(Clone, Debug)]

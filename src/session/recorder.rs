@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::forwards::Forwards;
+use super::registry::{Opening, Seat};
 use super::sitting::{Sitting, command, text};
 use super::{Policy, Recording};
 use crate::access::LoginPermit;
@@ -107,9 +108,11 @@ pub struct Recorder {
     scene: Scene,
     clock: Clock,
     origin: Instant,
-    sittings: BTreeMap<ChannelKey, Sitting>,
+    /// Its place among all that is live.
+    seat: Seat,
+    pub(super) sittings: BTreeMap<ChannelKey, Sitting>,
     /// The forwarded channels, once there was one.
-    forwards: Option<Forwards>,
+    pub(super) forwards: Option<Forwards>,
     last_write: Duration,
     /// The end of a session could not be written.
     lost: Option<RecordingLost>,
@@ -118,13 +121,20 @@ pub struct Recorder {
 impl Recorder {
     /// A witness without sessions.
     #[must_use]
-    pub fn new(recording: Recording, audit: AuditLog, clock: Clock, scene: Scene) -> Self {
+    pub fn new(
+        recording: Recording,
+        audit: AuditLog,
+        clock: Clock,
+        scene: Scene,
+        seat: Seat,
+    ) -> Self {
         Self {
             recording,
             audit,
             scene,
             clock,
             origin: Instant::now(),
+            seat,
             sittings: BTreeMap::new(),
             forwards: None,
             last_write: Duration::ZERO,
@@ -189,9 +199,10 @@ impl Recorder {
         if let Some(forwards) = self.forwards.take() {
             self.finish(forwards.sitting, reason);
         }
+        self.seat.leave();
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
@@ -209,7 +220,7 @@ impl Recorder {
             let Err(source) = write(sitting) else {
                 continue;
             };
-            let first = !std::mem::replace(&mut sitting.incomplete, true);
+            let first = sitting.misses_something();
             let strict = self.recording.policy == Policy::Strict;
             let session = sitting.id;
             if first {
@@ -244,8 +255,21 @@ impl Recorder {
                 }
             },
         };
-        let mut sitting = Sitting::new(id, recording, now);
-        sitting.incomplete = sitting.recording.is_none();
+        let file = recording
+            .as_ref()
+            .map(|_| self.recording.directory.join(recording::file_name(id)));
+        let seat = self.seat.begin(Opening {
+            id,
+            kind: beginning.kind,
+            command: beginning.command.clone(),
+            pty: beginning.pty.is_some(),
+            start: self.clock.now(),
+            file,
+        });
+        let mut sitting = Sitting::new(id, recording, now, seat);
+        if sitting.recording.is_none() {
+            sitting.misses_something();
+        }
         let event = self.start_event(&sitting, beginning);
         if let Err(error) = self.audit.emit(&event) {
             tracing::error!(error = %chain(&error), "cannot write the audit log");
@@ -323,7 +347,7 @@ impl Recorder {
         }
     }
 
-    fn finish(&mut self, mut sitting: Sitting, reason: &'static str) {
+    pub(super) fn finish(&mut self, mut sitting: Sitting, reason: &'static str) {
         let now = self.now();
         let state = match sitting.recording.take() {
             None => RecordingState::Off,

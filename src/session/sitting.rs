@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::time::Duration;
 
+use super::registry::SessionSeat;
 use crate::model::SessionId;
 use crate::recording::{self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError};
 use crate::relay::{Exit, Kind, Note, Side, Stream};
@@ -28,10 +29,17 @@ pub(super) struct Sitting {
     pub(super) warm: bool,
     /// Part of it could not be recorded.
     pub(super) incomplete: bool,
+    /// Its place among all that is live.
+    seat: SessionSeat,
 }
 
 impl Sitting {
-    pub(super) fn new(id: SessionId, recording: Option<Live<File>>, started: Duration) -> Self {
+    pub(super) fn new(
+        id: SessionId,
+        recording: Option<Live<File>>,
+        started: Duration,
+        seat: SessionSeat,
+    ) -> Self {
         Self {
             id,
             recording,
@@ -43,6 +51,7 @@ impl Sitting {
             dirty: false,
             warm: false,
             incomplete: false,
+            seat,
         }
     }
 
@@ -59,6 +68,7 @@ impl Sitting {
             Stream::Stdin => self.bytes_in += length,
             Stream::Stdout | Stream::Stderr => self.bytes_out += length,
         }
+        self.seat.carried(self.bytes_in, self.bytes_out);
         let Some(live) = self.touch() else { return };
         match stream {
             Stream::Stdin => live.input(now, bytes),
@@ -138,6 +148,19 @@ impl Sitting {
             return Ok(());
         }
         self.recording.as_mut().map_or(Ok(()), Live::idle)
+    }
+
+    /// Part of it is not in the recording. Whether that is new.
+    pub(super) fn misses_something(&mut self) -> bool {
+        self.seat.misses_something();
+        !std::mem::replace(&mut self.incomplete, true)
+    }
+
+    /// A label for people.
+    pub(super) fn mark(&mut self, now: Duration, text: &str) {
+        if let Some(live) = self.touch() {
+            live.marker(now, text);
+        }
     }
 
     /// Marks what the relay could not have recorded any more.

@@ -357,16 +357,19 @@ impl Connection {
             insecure_host_key: !upstream.host.is_checked(),
             legacy_algorithms: upstream.legacy_algorithms(),
         };
+        let (seat, orders) = self.proxy.registry.enter(&scene, self.proxy.clock.now());
         let recorder = Recorder::new(
             settings.recording.clone(),
             self.proxy.audit.clone(),
             self.proxy.clock,
             scene,
+            seat,
         );
         let limits = Limits {
             watch,
             watched,
             scope: self.scope.clone(),
+            orders,
         };
         let legs = (leg, upstream.leg);
         Box::pin(bridge::run(legs, recorder, prelude, limits)).await;

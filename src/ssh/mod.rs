@@ -56,7 +56,7 @@ use crate::cert::SourceAddresses;
 use crate::dns::Resolver;
 use crate::model::{ClusterName, Principal};
 use crate::nodes::Inventory;
-use crate::session::Recording;
+use crate::session::{Recording, Registry};
 use crate::sys::clock::Clock;
 use crate::wire::ClientConfig;
 
@@ -86,6 +86,8 @@ pub struct Proxy {
     pub resolver: Resolver,
     /// Where audit events go.
     pub audit: AuditLog,
+    /// What is live.
+    pub registry: Registry,
     /// Transport settings of the connections to hosts.
     pub upstream: Arc<ClientConfig>,
     /// Turns of connections that begin at hosts.

@@ -72,7 +72,7 @@ pub async fn ask(
         let accepted = questions(&mut leg, login, certificates, signs_with_sha1)
             .await
             .map_err(|error| ProbeError::Broken(address, error));
-        leg.disconnect(DisconnectReason::ByApplication, "rproxy auth status")
+        leg.disconnect(DisconnectReason::ByApplication, "rproxy only asks")
             .await;
         Ok(Answers { host_key, accepted })
     };

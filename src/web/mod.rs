@@ -19,7 +19,7 @@ use thiserror::Error;
 pub use keys::PublicKeys;
 pub use server::Server;
 pub use site::Site;
-pub use tls::{TlsError, TlsFiles};
+pub use tls::{TlsError, TlsFiles, Validity};
 
 /// Why nothing is served.
 #[derive(Debug, Error)]

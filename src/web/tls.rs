@@ -3,13 +3,16 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{CertificateError, Error as RustlsError, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
 
 use crate::sys::fs::{FsError, read_limited};
@@ -52,8 +55,70 @@ pub enum TlsError {
         /// Both.
         files: TlsFiles,
         /// What rustls says.
-        source: tokio_rustls::rustls::Error,
+        source: RustlsError,
     },
+}
+
+/// When a certificate of HTTPS is good, seen from one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It is good now, and was asked about no other time.
+    Good,
+    /// It is good now and ends within the notice, at this second since the epoch.
+    Ending(u64),
+    /// It ended at this second.
+    Ended(u64),
+    /// It begins at this second.
+    Ahead(u64),
+}
+
+impl TlsFiles {
+    /// Reads the files as the listener does, and says whether the certificate is good at `now`, and
+    /// will be for another `notice` seconds.
+    ///
+    /// # Errors
+    /// What the listener would not start with.
+    pub fn validity(&self, now: u64, notice: u64) -> Result<Validity, TlsError> {
+        let (chain, _) = read_both(self)?;
+        let Some(certificate) = chain.first() else {
+            return Err(TlsError::NoCertificate(self.certificate.clone()));
+        };
+        let unusable = |source| TlsError::Unusable {
+            files: self.clone(),
+            source,
+        };
+        let certificate = ParsedCertificate::try_from(certificate).map_err(unusable)?;
+        let at = |second| fault_at(&certificate, second);
+        Ok(match at(now) {
+            Some(CertificateError::ExpiredContext { not_after, .. }) => {
+                Validity::Ended(not_after.as_secs())
+            }
+            Some(CertificateError::Expired) => Validity::Ended(now),
+            Some(CertificateError::NotValidYetContext { not_before, .. }) => {
+                Validity::Ahead(not_before.as_secs())
+            }
+            Some(CertificateError::NotValidYet) => Validity::Ahead(now),
+            _ => match at(now.saturating_add(notice)) {
+                Some(CertificateError::ExpiredContext { not_after, .. }) => {
+                    Validity::Ending(not_after.as_secs())
+                }
+                Some(CertificateError::Expired) => Validity::Ending(now),
+                _ => Validity::Good,
+            },
+        })
+    }
+}
+
+/// What is wrong with a certificate at a second since the epoch. Nobody's signature is trusted here:
+/// a certificate is asked for its time before anybody looks for who has signed it.
+fn fault_at(certificate: &ParsedCertificate<'_>, second: u64) -> Option<CertificateError> {
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(second));
+    let algorithms = default_provider().signature_verification_algorithms.all;
+    let nobody = RootCertStore::empty();
+    match verify_server_cert_signed_by_trust_anchor(certificate, &nobody, &[], at, algorithms) {
+        Err(RustlsError::InvalidCertificate(fault)) => Some(fault),
+        _ => None,
+    }
 }
 
 /// What is shown now, and the files to look at for what is shown next.
@@ -116,6 +181,15 @@ impl Tls {
 }
 
 fn read(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+    let (_, mut config) = read_both(files)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+/// The certificate with its issuers, and the same with its key, which fits.
+fn read_both(files: &TlsFiles) -> Result<(Chain, ServerConfig), TlsError> {
     let text = read_limited(&files.certificate, MAX_FILE)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let chain = chain.map_err(|source| TlsError::Pem {
@@ -129,13 +203,16 @@ fn read(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let key = read_key(files)?;
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    let mut config = config.map_err(|source| TlsError::Unusable {
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(chain.clone(), key)
+        });
+    let config = config.map_err(|source| TlsError::Unusable {
         files: files.clone(),
         source,
     })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok((chain, config))
 }
 
 /// The private key. A group may read it, as Debian's `ssl-cert` does; everybody may not.

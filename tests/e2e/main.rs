@@ -18,6 +18,8 @@ mod client_block;
 #[cfg(test)]
 mod compose;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod ending;
@@ -70,7 +72,11 @@ mod revocation;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod sftp;
+#[cfg(test)]
+mod shells;
 #[cfg(test)]
 mod stalls;
 #[cfg(test)]

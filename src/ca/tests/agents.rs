@@ -74,9 +74,10 @@ fn keys_of_every_kind_sign_for_both_authorities_and_never_come_here() {
         );
         let minted = HostMint::new(authorities.of(CaKind::Host).clone()).unwrap();
         minted.mint(&["db1".parse().unwrap()], NOW).unwrap();
-        let throwaways = authorities.throwaways(&"root".parse().unwrap()).unwrap();
-        assert_eq!(throwaways.len(), 1);
-        authorities.of(CaKind::User).check_key().unwrap();
+        let user = authorities.of(CaKind::User);
+        let throwaways = user.throwaways(&"root".parse().unwrap(), &[], NOW);
+        assert_eq!(throwaways.unwrap().len(), 1);
+        user.check_key().unwrap();
         authorities.of(CaKind::Host).try_key().unwrap();
     }
 }

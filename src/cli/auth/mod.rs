@@ -21,6 +21,8 @@ use crate::audit::{AuditEvent, AuditLog};
 use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
 use crate::sys::clock::Clock;
 
+pub(super) use rotate::time;
+
 /// Export, import and rotate the authorities' keys; sign, list and revoke certificates
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {

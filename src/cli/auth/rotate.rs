@@ -148,7 +148,7 @@ pub(super) fn to_do(kind: CaKind, phase: Phase) -> &'static [&'static str] {
 }
 
 /// A time for people and programs (RFC 3339), to the second.
-pub(super) fn time(seconds: u64) -> String {
+pub(in crate::cli) fn time(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok();
     let time = time.and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
     time.map_or_else(

@@ -197,7 +197,7 @@ fn cannot_write(error: RenderError) -> Failure {
 }
 
 /// `host`, `host:port`, `address`, `[address]`, `[address]:port`.
-fn host_and_port(text: &str) -> Option<(String, u16)> {
+pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     let host = |text: &str| match text.parse::<HostName>() {
         Ok(HostName::Name(name)) => Some(name),
         Ok(HostName::Address(address)) => Some(address.to_string()),

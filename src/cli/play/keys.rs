@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(in crate::cli) enum Key {
     /// Space: stop, or go on.
     Pause,
     /// `+`, up: twice as fast.
@@ -20,7 +20,7 @@ pub(super) enum Key {
 
 /// Finds keys in what a terminal sends; keeps its place between bytes.
 #[derive(Debug, Default)]
-pub(super) struct KeyParser {
+pub(in crate::cli) struct KeyParser {
     state: State,
 }
 
@@ -34,7 +34,7 @@ enum State {
 }
 
 impl KeyParser {
-    pub(super) fn feed(&mut self, byte: u8) -> Option<Key> {
+    pub(in crate::cli) fn feed(&mut self, byte: u8) -> Option<Key> {
         let state = std::mem::take(&mut self.state);
         match (state, byte) {
             // Also in the middle of a sequence: these always work.
@@ -65,7 +65,7 @@ impl KeyParser {
 
 /// Reads keys from standard input in a thread of its own, which ends with the process: a read
 /// from a terminal cannot be called off.
-pub(super) fn listen() -> Receiver<Key> {
+pub(in crate::cli) fn listen() -> Receiver<Key> {
     let (sender, receiver) = sync_channel(16);
     std::thread::spawn(move || forward(io::stdin().lock(), &sender));
     receiver

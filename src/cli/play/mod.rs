@@ -1,8 +1,8 @@
 //! `rproxy play`: replay a recording on this terminal.
 
-mod keys;
+pub(super) mod keys;
 mod pace;
-mod player;
+pub(super) mod player;
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -119,21 +119,26 @@ impl Args {
         if !io::stdout().is_terminal() {
             return;
         }
-        match exit {
-            Some(ExitNote::Status(status)) => {
-                ui::note(&format!(
-                    "rproxy: the session ended with exit status {status}"
-                ));
-            }
-            Some(ExitNote::Signal(signal)) => {
-                let name: String = signal
-                    .name
-                    .chars()
-                    .filter(char::is_ascii_alphanumeric)
-                    .collect();
-                ui::note(&format!("rproxy: the session was ended by signal {name}"));
-            }
-            Some(ExitNote::Unknown) | None => {}
+        if let Some(ending) = exit.and_then(ending) {
+            ui::note(&ending);
         }
+    }
+}
+
+/// How a session ended, in a sentence; `None` where that is not known.
+pub(super) fn ending(exit: &ExitNote) -> Option<String> {
+    match exit {
+        ExitNote::Status(status) => Some(format!(
+            "rproxy: the session ended with exit status {status}"
+        )),
+        ExitNote::Signal(signal) => {
+            let name: String = signal
+                .name
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .collect();
+            Some(format!("rproxy: the session was ended by signal {name}"))
+        }
+        ExitNote::Unknown => None,
     }
 }

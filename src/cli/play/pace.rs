@@ -12,7 +12,7 @@ const MAX_LAG: Duration = Duration::from_millis(500);
 
 /// Whether a replay goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(in crate::cli) enum Flow {
     /// The event is due.
     Go,
     /// The user has had enough.
@@ -21,7 +21,7 @@ pub(super) enum Flow {
 
 /// The clock of a replay.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::cli) struct Pace {
     keys: Option<Receiver<Key>>,
     speed: f64,
     idle_limit: Option<Duration>,
@@ -29,7 +29,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         speed: f64,
         idle_limit: Option<Duration>,
         keys: Option<Receiver<Key>>,
@@ -43,7 +43,7 @@ impl Pace {
     }
 
     /// Waits for what was this much time in the session.
-    pub(super) fn wait(&mut self, recorded: Duration) -> Flow {
+    pub(in crate::cli) fn wait(&mut self, recorded: Duration) -> Flow {
         let recorded = self
             .idle_limit
             .map_or(recorded, |limit| recorded.min(limit));
@@ -51,7 +51,7 @@ impl Pace {
     }
 
     /// Waits for a time of the clock on the wall.
-    pub(super) fn wait_unscaled(&mut self, time: Duration) -> Flow {
+    pub(in crate::cli) fn wait_unscaled(&mut self, time: Duration) -> Flow {
         let now = Instant::now();
         // Due times add up, so that the time it takes to write does not.
         let base = if self.due + MAX_LAG < now {

@@ -12,9 +12,12 @@ use crate::recording::{Event, EventKind, ExitNote, GapNote, Header, Reader, Reco
 /// How long a warning stands before the screen is cleared.
 const WARNING: Duration = Duration::from_secs(2);
 
+/// How much is shown of why a session was broken off, in characters.
+const MAX_REASON: usize = 80;
+
 /// How a replay fails.
 #[derive(Debug, Error)]
-pub(super) enum PlayError {
+pub(in crate::cli) enum PlayError {
     /// The recording is damaged or cannot be read; what came before was shown.
     #[error(transparent)]
     Recording(#[from] RecordingError),
@@ -25,7 +28,7 @@ pub(super) enum PlayError {
 
 /// How a replay ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(in crate::cli) enum Ending {
     /// The recording was shown to its end; how the session ended, if that is known.
     Played(Option<ExitNote>),
     /// The user ended it.
@@ -34,16 +37,16 @@ pub(super) enum Ending {
 
 /// What the replay is shown on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Screen {
+pub(in crate::cli) struct Screen {
     /// Its size in characters, where it has one.
-    pub(super) size: Option<(u16, u16)>,
+    pub(in crate::cli) size: Option<(u16, u16)>,
     /// Whether it is a terminal, so that it needs clearing and restoring.
-    pub(super) is_watched: bool,
+    pub(in crate::cli) is_watched: bool,
 }
 
 /// A replay.
 #[derive(Debug)]
-pub(super) struct Player<W> {
+pub(in crate::cli) struct Player<W> {
     out: W,
     screen: Screen,
     pace: Option<Pace>,
@@ -56,7 +59,7 @@ pub(super) struct Player<W> {
 }
 
 impl<W: Write> Player<W> {
-    pub(super) fn new(out: W, screen: Screen, pace: Option<Pace>, header: &Header) -> Self {
+    pub(in crate::cli) fn new(out: W, screen: Screen, pace: Option<Pace>, header: &Header) -> Self {
         Self {
             out,
             screen,
@@ -98,7 +101,7 @@ impl<W: Write> Player<W> {
     }
 
     /// Puts the terminal back into its normal state.
-    pub(super) fn restore(&mut self) -> io::Result<()> {
+    pub(in crate::cli) fn restore(&mut self) -> io::Result<()> {
         if self.screen.is_watched {
             self.shown.clear();
             self.neutral.reset(&mut self.shown);
@@ -112,11 +115,11 @@ impl<W: Write> Player<W> {
     }
 
     /// The largest size of the session's terminal, if this one was too small for it.
-    pub(super) fn outgrown(&self) -> Option<(u16, u16)> {
+    pub(in crate::cli) fn outgrown(&self) -> Option<(u16, u16)> {
         self.outgrown
     }
 
-    fn begin(&mut self) -> io::Result<Flow> {
+    pub(in crate::cli) fn begin(&mut self) -> io::Result<Flow> {
         if !self.has_pty || !self.screen.is_watched {
             return Ok(Flow::Go);
         }
@@ -136,7 +139,7 @@ impl<W: Write> Player<W> {
         Ok(Flow::Go)
     }
 
-    fn show(&mut self, event: &Event) -> io::Result<()> {
+    pub(in crate::cli) fn show(&mut self, event: &Event) -> io::Result<()> {
         match &event.kind {
             EventKind::Output { bytes, .. } => self.output(bytes),
             EventKind::Resize { cols, rows } => {
@@ -149,7 +152,7 @@ impl<W: Write> Player<W> {
         }
     }
 
-    fn output(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::cli) fn output(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.shown.clear();
         if self.has_pty || !self.screen.is_watched {
             self.neutral.feed(bytes, &mut self.shown);
@@ -170,11 +173,15 @@ impl<W: Write> Player<W> {
     }
 
     fn gap(&mut self, gap: &GapNote) -> io::Result<()> {
-        write!(
-            self.out,
-            "\r\n[rproxy: {} bytes are missing here]\r\n",
-            gap.bytes
-        )?;
+        let what = if gap.bytes == 0 && gap.events == 0 {
+            // The relay was in the middle of something. The file says why, and is not to be trusted.
+            let reason = gap.reason.chars().filter(|c| !c.is_control());
+            let reason: String = reason.take(MAX_REASON).collect();
+            format!("the session was broken off here: {reason}")
+        } else {
+            format!("{} bytes are missing here", gap.bytes)
+        };
+        write!(self.out, "\r\n[rproxy: {what}]\r\n")?;
         self.out.flush()
     }
 
@@ -328,6 +335,23 @@ mod tests {
             play(&file, UNWATCHED, None)
                 .1
                 .contains("7 bytes are missing")
+        );
+    }
+
+    #[test]
+    fn it_is_shown_why_a_session_was_broken_off() {
+        let file = recording(Some((80, 24)), |live| {
+            let gap = GapNote {
+                bytes: 0,
+                events: 0,
+                reason: "kil\x1b\u{9b}led".to_owned(),
+            };
+            live.gap(Duration::ZERO, &gap);
+        });
+        let (_, shown, _) = play(&file, UNWATCHED, None);
+        assert!(
+            shown.ends_with("[rproxy: the session was broken off here: killed]\r\n"),
+            "{shown:?}"
         );
     }
 

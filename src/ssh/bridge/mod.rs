@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod faults;
+mod obeying;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -18,9 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use crate::access::Permissions;
-use crate::model::ConnectionId;
 use crate::relay::{Adopted, Outgoing, Peers, Relay, Side, Violation};
-use crate::session::{Recorder, RecordingLost};
+use crate::session::{Order, Recorder, RecordingLost};
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::outer::SHUTTING_DOWN;
 use crate::ssh::refusal::Refusal;
@@ -62,8 +62,9 @@ enum End {
     Recording(#[from] RecordingLost),
     #[error(transparent)]
     Time(#[from] TimeUp),
+    /// With the id that the user may ask about.
     #[error("{}", .0.message)]
-    Withdrawn(Box<Refusal>, ConnectionId),
+    Withdrawn(Box<Refusal>, String),
     #[error(transparent)]
     Scope(#[from] ScopeEnd),
 }
@@ -110,6 +111,8 @@ pub(crate) struct Limits {
     pub(crate) watched: Watched,
     /// The end of the outer connection, or of the proxy.
     pub(crate) scope: Scope,
+    /// An administrator.
+    pub(crate) orders: mpsc::Receiver<Order>,
 }
 
 /// Relays until one side is done, and closes the other.
@@ -126,6 +129,7 @@ pub(crate) async fn run<C, H>(
         watch,
         watched,
         scope,
+        orders,
     } = limits;
     let witness = watched.witness();
     let is_openssh =
@@ -147,7 +151,7 @@ pub(crate) async fn run<C, H>(
         Ok(()) => {
             let (sender, permissions) = mpsc::channel(1);
             let ends = pin!(ends(watched, scope, sender));
-            bridge.drive(ends, permissions).await
+            bridge.drive(ends, permissions, orders).await
         }
         Err(end) => end,
     };
@@ -165,7 +169,7 @@ async fn ends(
     scope: Scope,
     permissions: mpsc::Sender<Arc<Permissions>>,
 ) -> End {
-    let connection = watched.connection();
+    let connection = watched.connection().to_string();
     loop {
         tokio::select! {
             change = watched.change() => match change {
@@ -213,11 +217,12 @@ where
         self.send_planned()
     }
 
-    /// Relays until one side or `ends` puts an end to it, with the newest `permissions`.
+    /// Relays until one side, `ends` or an order puts an end to it, with the newest `permissions`.
     async fn drive(
         &mut self,
         mut ends: Pin<&mut impl Future<Output = End>>,
         mut permissions: mpsc::Receiver<Arc<Permissions>>,
+        mut orders: mpsc::Receiver<Order>,
     ) -> End {
         // Bytes read since everything else had its turn.
         let mut since_turn = 0;
@@ -250,6 +255,11 @@ where
                 biased;
                 end = &mut ends => return end,
                 Some(permissions) = permissions.recv() => self.permit(permissions),
+                Some(order) = orders.recv() => {
+                    if let Err(end) = self.obey(&order) {
+                        return end;
+                    }
+                }
                 due = self.watch.due() => {
                     if let Err(end) = self.on_time(due) {
                         return end;

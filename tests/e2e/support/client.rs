@@ -184,6 +184,11 @@ impl Live {
         bytes
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.child.id()
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.running.ended().is_some()

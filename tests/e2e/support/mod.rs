@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod children;
 pub(crate) mod client;
+pub(crate) mod clock;
 pub(crate) mod crowd;
 pub(crate) mod double;
 pub(crate) mod hostile;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 const PACKAGES: &[(&str, &str)] = &[
     ("bash", "bash"),
     ("cc", "gcc"),
+    ("cp", "coreutils"),
     ("curl", "curl"),
     ("dbclient", "dropbear-bin (Fedora: dropbear)"),
     ("dropbear", "dropbear-bin (Fedora: dropbear)"),
@@ -18,6 +19,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("prlimit", "util-linux"),
     ("psftp", "putty-tools (Fedora: putty)"),
     ("puttygen", "putty-tools (Fedora: putty)"),
+    ("setpriv", "util-linux"),
     ("sftp", "openssh-client (Fedora: openssh-clients)"),
     ("softhsm2-util", "softhsm2 (Fedora: softhsm)"),
     ("ssh", "openssh-client (Fedora: openssh-clients)"),

@@ -167,9 +167,19 @@ impl Sshd {
 
     /// Starts it again after [`Self::stop`]. It listens when this returns.
     pub(crate) fn start_again(&self, children: &Children) {
+        self.start_again_with(children, |sshd| sshd);
+    }
+
+    /// The same with more arguments or another environment.
+    pub(crate) fn start_again_with(
+        &self,
+        children: &Children,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) {
         let starts = || self.log().matches("Server listening on").count();
         let before = starts();
-        let sshd = Command::new(programs::path("sshd"));
+        let mut sshd = Command::new(programs::path("sshd"));
+        change(&mut sshd);
         *self.running.borrow_mut() = run(children, sshd, &self.config, &self.log);
         children
             .eventually(|| (starts() > before).then_some(()))
@@ -205,7 +215,8 @@ impl Sshd {
 /// Runs sshd, wherever, with this configuration; what it says is added to the log.
 fn run(children: &Children, mut sshd: Command, config: &Path, log: &Path) -> Running {
     let errors = std::fs::File::options().create(true).append(true).open(log);
-    if terminals_belong_to_users() {
+    let preloads = sshd.get_envs().any(|(name, _)| name == "LD_PRELOAD");
+    if terminals_belong_to_users() && !preloads {
         let dir = config.parent().expect("it is in a directory");
         sshd.env("LD_PRELOAD", without_tty_group(dir));
     }

@@ -527,6 +527,26 @@ impl World {
         self.proxy.borrow_mut().kill();
     }
 
+    /// SIGTERM for the proxy, and its end.
+    pub(crate) fn stop_proxy(&self) {
+        let pid = i32::try_from(self.proxy_pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("it runs"), Signal::TERM).expect("it runs");
+        assert_eq!(self.proxy.borrow_mut().wait(), Some(0));
+    }
+
+    /// A second proxy on the same configuration and directory, on another port.
+    pub(crate) fn another_proxy(&self) -> Proxy {
+        let log = self.dir().join("another.log");
+        Proxy::start(&self.children, &self.config(), &log, None)
+    }
+
+    /// Another proxy in the place of one that has ended, on another port.
+    pub(crate) fn restart_proxy(&self) {
+        let log = self.dir().join("rproxy.log");
+        let proxy = Proxy::start(&self.children, &self.config(), &log, None);
+        self.proxy.replace(proxy);
+    }
+
     /// `rproxy`, on this world's configuration.
     pub(crate) fn rproxy(&self) -> Command {
         proxy::rproxy(&self.config())

@@ -3,25 +3,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ssh_key::{Algorithm, Certificate, HashAlg, PrivateKey};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use ssh_key::{Certificate, HashAlg};
 
+use super::super::super::fleet;
 use super::super::rotate::time;
-use super::super::{Context, Exit, Failure, audit_log, ca_failure, ui};
+use super::super::{Context, Failure, audit_log, ca_failure, ui};
 use super::report::{HostCertificate, NodeStatus, UserAuthority};
 use crate::audit::AuditLog;
 use crate::ca::{Authorities, CaError, CaKind};
-use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, UserRequest, random_serial, verify_host};
+use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, verify_host};
 use crate::dns::Resolver;
 use crate::model::{Principal, chain};
-use crate::nodes::{self, Node};
-use crate::ssh::probe::{self, Answers};
+use crate::nodes::Node;
+use crate::ssh::probe::Answers;
 use crate::sys::clock::Clock;
-use crate::wire::ClientConfig;
-
-/// How many hosts are asked at the same time.
-const AT_ONCE: usize = 32;
 
 /// What all hosts are asked, and what their answers are held against.
 #[derive(Debug)]
@@ -45,7 +40,9 @@ impl Fleet {
         authorities: &Authorities,
         login: Principal,
     ) -> Result<Self, Failure> {
-        let throwaways = match authorities.throwaways(&login) {
+        let now = Clock::System.unix_seconds();
+        let user = authorities.of(CaKind::User);
+        let throwaways = match user.throwaways(&login, &[], now) {
             Ok(throwaways) => throwaways,
             // What the hosts show can be seen all the same.
             Err(error @ CaError::Agent(_)) => {
@@ -66,7 +63,7 @@ impl Fleet {
         let user_authorities = throwaways.iter().map(|one| fingerprint(&one.authority));
         let user_authorities = user_authorities.collect();
         let mut certificates: Vec<_> = throwaways.into_iter().map(|one| one.certificate).collect();
-        certificates.push(control(&login)?);
+        certificates.push(fleet::control(&login)?);
         let host = authorities.of(CaKind::Host);
         let names: &[_] = match host.public_keys().len() {
             1 => &["only"],
@@ -86,69 +83,24 @@ impl Fleet {
 
     /// Asks every host, and waits for all answers, in the order of the inventory.
     pub(super) fn ask(self) -> Result<Vec<NodeStatus>, Failure> {
-        if self.nodes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Failure::new(Exit::Failed, "cannot ask the hosts").because(error)
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| cannot(error.into()))?;
-        let resolver = Resolver::from_system().map_err(|error| cannot(error.into()))?;
-        let progress = ui::Progress::start(self.nodes.len(), "asking hosts");
         let fleet = Arc::new(self);
-        let resolver = Arc::new(resolver);
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
-        runtime.block_on(async {
-            let mut asking = JoinSet::new();
-            for (index, node) in fleet.nodes.iter().cloned().enumerate() {
-                let (fleet, resolver) = (Arc::clone(&fleet), Arc::clone(&resolver));
-                let turns = Arc::clone(&turns);
-                asking.spawn(async move {
-                    let _turn = turns.acquire().await;
-                    (index, fleet.ask_one(&node, &resolver).await)
-                });
-            }
-            let mut answers = Vec::new();
-            while let Some(answer) = asking.join_next().await {
-                answers.push(answer.map_err(|error| cannot(error.into()))?);
-                progress.step();
-            }
-            answers.sort_by_key(|(index, _)| *index);
-            Ok(answers.into_iter().map(|(_, status)| status).collect())
+        fleet::each(&fleet.nodes, |node, resolver| {
+            let fleet = Arc::clone(&fleet);
+            async move { fleet.ask_one(&node, &resolver).await }
         })
     }
 
     async fn ask_one(&self, node: &Node, resolver: &Resolver) -> NodeStatus {
         let mut status = NodeStatus::new(node, self.login.as_str());
-        let addresses = match nodes::addresses(&node.host, node.port, true, resolver).await {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                status.error = Some(chain(&error));
-                return status;
-            }
-        };
-        for address in addresses {
-            match self.ask_at(node, address).await {
-                Ok(answers) => {
-                    self.judge(node, address, answers, &mut status);
-                    return status;
-                }
-                Err(error) => status.error = Some(chain(&error)),
-            }
+        let login = self.login.as_str();
+        match fleet::ask(node, resolver, login, &self.certificates).await {
+            Ok((address, answers)) => self.judge(node, address, answers, &mut status),
+            Err(silence) => status.error = Some(chain(&silence)),
         }
         status
     }
 
-    async fn ask_at(&self, node: &Node, address: SocketAddr) -> Result<Answers, probe::ProbeError> {
-        let config = Arc::new(ClientConfig::default().with_legacy(&node.legacy));
-        probe::ask(address, config, self.login.as_str(), &self.certificates).await
-    }
-
     fn judge(&self, node: &Node, address: SocketAddr, answers: Answers, status: &mut NodeStatus) {
-        status.error = None;
         let now = Clock::System.unix_seconds();
         let policy = HostPolicy {
             trusted: &self.host_authorities,
@@ -206,25 +158,4 @@ impl Fleet {
             ui::note(&format!("rproxy: {}", chain(&error)));
         }
     }
-}
-
-/// A certificate that no host can have a reason to take: its authority is forgotten at once.
-fn control(login: &Principal) -> Result<Certificate, Failure> {
-    let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::new(Exit::Failed, "cannot make the certificate to ask with").because(error)
-    };
-    let key = || {
-        PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)
-            .map_err(|error| cannot(error.into()))
-    };
-    let request = UserRequest {
-        identity: login.clone(),
-        logins: vec![login.clone()],
-        public_key: key()?.public_key().clone(),
-        ttl: std::time::Duration::from_secs(60),
-        source_addresses: Vec::new(),
-    };
-    let template = request.template(random_serial(), Clock::System.unix_seconds());
-    let template = template.map_err(|error| cannot(error.into()))?;
-    template.sign(&key()?).map_err(|error| cannot(error.into()))
 }

@@ -25,7 +25,7 @@ use crate::access::{Identity, LoginPermit, Route, authorize};
 use crate::audit::AuditLog;
 use crate::cert::testing::{CertSpec, NOW, ed25519};
 use crate::cert::{TrustedKeys, verify_user};
-use crate::model::Target;
+use crate::model::{ConnectionId, Target};
 use crate::recording::{EventKind, Options, Reader, State};
 use crate::session::{Policy, Recording, Scene};
 use crate::ssh::watch::TimeLimits;
@@ -144,7 +144,8 @@ fn recorder(directory: &TempDir) -> Recorder {
         insecure_host_key: false,
         legacy_algorithms: Vec::new(),
     };
-    Recorder::new(recording, audit, clock, scene)
+    let (seat, _orders) = crate::session::Registry::default().enter(&scene, clock.now());
+    Recorder::new(recording, audit, clock, scene, seat)
 }
 
 /// The proxy between the two ends: both handshakes, then the bridge as it is.
@@ -178,10 +179,11 @@ async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder) {
         told_of_nested_ssh: false,
         planned: Vec::new(),
     };
-    // Nobody changes what it may carry.
+    // Nobody changes what it may carry, and nobody wants it to end.
     let (_sender, permissions) = mpsc::channel(1);
+    let (_sender, orders) = mpsc::channel(1);
     let end = bridge
-        .drive(pin!(std::future::pending()), permissions)
+        .drive(pin!(std::future::pending()), permissions, orders)
         .await;
     bridge.finish(end).await;
 }

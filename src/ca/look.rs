@@ -1,0 +1,52 @@
+//! The authorities as they lie on the disk: for whoever only wants to know how they stand.
+//!
+//! Makes nothing, writes nothing, and moves no rotation, also where one is due.
+
+use std::sync::Arc;
+
+use super::CaKind;
+use super::authority::{Authorities, Authority, Installation};
+use super::error::CaError;
+use super::keyring::Keyring;
+use super::keystore::Keystore;
+use super::rotation::{Phase, Which};
+
+/// An authority as it lies there.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its keys, and where its rotation stood when that was last written down.
+    pub authority: Arc<Authority>,
+    /// When the rotation should have moved by itself, and where to, if nobody has moved it since.
+    pub overdue: Option<(u64, Phase)>,
+}
+
+impl Authorities {
+    /// Looks at one of the two; `None` where it was never made. No agent is asked.
+    ///
+    /// # Errors
+    /// As [`Authorities::open`].
+    pub fn look(installation: &Installation<'_>, kind: CaKind) -> Result<Option<Seen>, CaError> {
+        let Some(keystore) = Keystore::look(*installation)? else {
+            return Ok(None);
+        };
+        let rotation = keystore.read_state(kind)?;
+        let new = match rotation.phase() {
+            Phase::Standby => None,
+            Phase::Rollback => keystore.look_at(kind, Which::New).ok().flatten(),
+            Phase::Init | Phase::UpdateClients | Phase::UpdateServers => {
+                let gone = || CaError::NewKeyGone(keystore.private_path(kind, Which::New));
+                Some(keystore.look_at(kind, Which::New)?.ok_or_else(gone)?)
+            }
+        };
+        let Some(old) = keystore.look_at(kind, Which::Old)? else {
+            return Ok(None);
+        };
+        keystore.check_named(kind, [&old].into_iter().chain(&new).map(|key| key.public()))?;
+        let keyring = Keyring { rotation, old, new };
+        let now = installation.clock.unix_seconds();
+        Ok(Some(Seen {
+            authority: Arc::new(Authority::of(kind, keyring, &installation.comment(kind))),
+            overdue: rotation.due().filter(|(at, _)| *at <= now),
+        }))
+    }
+}

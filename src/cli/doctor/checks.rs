@@ -1,0 +1,202 @@
+//! Everything that is looked at: one entry for each check, in the order in which people read of it.
+//! `docs/troubleshooting.md` is printed from it.
+
+/// What belongs together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Group {
+    /// The file.
+    Configuration,
+    /// The data directory.
+    Files,
+    /// The authorities.
+    Keys,
+    /// Time, disk and limits of the machine.
+    Machine,
+    /// Names and addresses.
+    Names,
+    /// The running proxy.
+    Proxy,
+    /// The hosts.
+    Nodes,
+    /// The user's machine.
+    Client,
+    /// The user's agent and certificate.
+    Agent,
+    /// From there to the proxy.
+    Way,
+}
+
+impl Group {
+    /// The line above its findings.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Files => "data directory",
+            Self::Keys => "authorities",
+            Self::Machine => "machine",
+            Self::Names => "names and addresses",
+            Self::Proxy => "running proxy",
+            Self::Nodes => "nodes",
+            Self::Client => "ssh",
+            Self::Agent => "agent and certificate",
+            Self::Way => "way to the proxy",
+        }
+    }
+
+    /// The heading of its table.
+    pub(crate) fn heading(self) -> &'static str {
+        match self {
+            Self::Configuration => "Configuration",
+            Self::Files => "Data directory",
+            Self::Keys => "Authorities",
+            Self::Machine => "Machine",
+            Self::Names => "Names and addresses",
+            Self::Proxy => "Running proxy",
+            Self::Nodes => "Nodes",
+            Self::Client => "On the client: ssh",
+            Self::Agent => "On the client: agent and certificate",
+            Self::Way => "On the client: the way to the proxy",
+        }
+    }
+}
+
+/// One check.
+#[derive(Debug)]
+pub(crate) struct Check {
+    /// Its name in reports; names do not change.
+    pub(crate) name: &'static str,
+    /// Where it stands.
+    pub(crate) group: Group,
+    /// What it looks at.
+    pub(crate) about: &'static str,
+    /// What may be wrong, and what to do about it.
+    pub(crate) fix: &'static str,
+}
+
+/// Names the checks once, and lists them.
+macro_rules! checks {
+    ($($group:ident { $($constant:ident $name:literal: $about:literal => $fix:literal;)* })*) => {
+        $($(pub(crate) static $constant: Check = Check {
+            name: $name,
+            group: Group::$group,
+            about: $about,
+            fix: $fix,
+        };)*)*
+
+        /// All of them, group by group.
+        pub(crate) static ALL: &[&Check] = &[$($(&$constant,)*)*];
+    };
+}
+
+checks! {
+    Configuration {
+        CONFIG "config": "every key and value of the configuration file"
+            => "correct the line; what is risky is told as a warning. `rproxy serve --check` shows the same";
+        CONFIG_MODE "config-mode": "who may write the configuration file"
+            => "whoever may write it decides what the proxy does: `chmod go-w FILE`, `chown root FILE`";
+    }
+    Files {
+        DATA_DIR "data-dir": "the data directory and `ca/`: there, of mode 0700, of the right owner"
+            => "`chmod 0700 DIR`; `chown`, or run the doctor as the user that the proxy runs as";
+        RECORDINGS_DIR "recordings-dir": "where recordings are written: mode, owner, whether a file can be made"
+            => "`chmod 0700 DIR`, `chown`, mount it for writing. In strict mode there are no sessions until then";
+        STATE_FILES "state-files": "`audit.jsonl`, `issued.jsonl`, `revoked.jsonl`: mode, owner, whether they can be written"
+            => "`chmod 0600 FILE`, `chown`, mount it for writing";
+        CUT_RECORDINGS "cut-recordings": "recordings of the last seven days without an end"
+            => "the proxy was killed or the machine crashed; they are readable up to there. See the program's log of that time";
+    }
+    Keys {
+        AUTHORITY "authority": "the keys of the user and the host authority: there, readable by nobody else, whole, signing; where an agent has one, whether it signs"
+            => "what the hint says: `chmod`, restore from a backup, remove a `.pub` that does not fit, start the agent and add the key";
+        ROTATION "rotation": "a rotation that should have moved on, or has been in a phase for more than a week"
+            => "`rproxy auth status`, `rproxy auth rotate`";
+        REVOCATIONS "revocations": "lines of `revoked.jsonl` that cannot be read"
+            => "what such a line revokes is not revoked: revoke it again";
+        HTTPS_CERTIFICATE "https-certificate": "certificate and key of HTTPS: readable, fitting, the key not open to everybody, the certificate good for another two weeks"
+            => "renew it; the running proxy reads the new files by itself";
+    }
+    Machine {
+        CLOCK "clock": "whether the clock stands before what this machine has written already, and whether somebody sets it"
+            => "set the clock, and have it kept: `timedatectl set-ntp true`, chrony. Certificates begin a minute before they are made";
+        DISK_SPACE "disk-space": "free space and free inodes for recordings"
+            => "make room: move recordings away, or give them a larger disk. In strict mode a full disk ends every session";
+        FILE_SIZE_LIMIT "file-size-limit": "the limit of file sizes of the shell or service"
+            => "`ulimit -f unlimited`, `LimitFSIZE=infinity` in the unit: recordings end at it";
+        OPEN_FILES "open-files": "the hard limit of open files against `max_connections`"
+            => "`LimitNOFILE=` in the unit, or a lower `proxy_service.max_connections`";
+    }
+    Names {
+        NAME_SERVERS "name-servers": "`/etc/resolv.conf`, where names have to be looked up"
+            => "name a server there, or give the nodes addresses";
+        PUBLIC_ADDR "public-addr": "`public_addr`: whether the name resolves, and whose host certificate is shown there"
+            => "correct the name or DNS; let the port through to the listener";
+        EGRESS "egress": "whether the machine has an address of `egress_addrs`"
+            => "name the address that hosts see: user certificates are good from there only";
+    }
+    Proxy {
+        LISTENER "listener": "`listen_addr`: whether the proxy answers there, or the port is free to be taken"
+            => "start the proxy; end or move what has the port; for a port below 1024 give the right, as the unit does";
+        PROXY_HOST_KEY "proxy-host-key": "the running proxy's host certificate: authority and names"
+            => "another data directory, or somebody else: see what listens there";
+        WEB_LISTENER "web-listener": "`web_listen_addr`, where there is one"
+            => "see the proxy's log for why it does not listen";
+    }
+    Nodes {
+        NODE_NAME "node-name": "whether the address of a node resolves"
+            => "correct `nodes[].addr`, or DNS";
+        NODE_PORT "node-port": "whether its port can be reached"
+            => "start sshd, open the firewall, correct the port";
+        NODE_SSH "node-ssh": "whether SSH is spoken there"
+            => "correct the port; where sshd ends connections before it speaks, see `MaxStartups` and `PerSourcePenalties` in docs/hosts.md";
+        NODE_HOST_KEY "node-host-key": "the host certificate: there, of our authority, of type host, with the node's name, good now and for a while, not revoked"
+            => "`rproxy auth sign --host=NAME --public-key=FILE` as the hint says, `HostCertificate` in sshd_config, `systemctl reload ssh`";
+        NODE_USER_CA "node-user-ca": "whether the host takes certificates of the user authority, asked without logging in"
+            => "`TrustedUserCAKeys`, as `rproxy host setup` writes it; `--login` for an account that exists there";
+        NODE_CLOCK "node-clock": "where it takes none: whether it takes those of another time"
+            => "set the host's clock";
+        NODE_EGRESS "node-egress": "with `egress_addrs`: whether it takes certificates that are good from there only"
+            => "the host sees the proxy under another address: correct `egress_addrs`, or the translation of addresses";
+    }
+    Client {
+        SSH_VERSION "ssh-version": "whether there is OpenSSH, and how old it is"
+            => "install the OpenSSH client; 8.9 and later can bind agents to hosts";
+        SSH_CONFIG "ssh-config": "whether `ssh -G` reads the configuration"
+            => "correct the line that ssh names";
+        PROXY_COMMAND "proxy-command": "with `--host`: the ProxyCommand or ProxyJump of the host, and whether it leads to this proxy"
+            => "`rproxy config --install`, or its block in `~/.ssh/config`, before what else is said about the host";
+        FORWARD_AGENT "forward-agent": "whether the agent goes along to the proxy"
+            => "`ForwardAgent=yes` in the ProxyCommand (with ProxyJump: for the host)";
+        HOST_KEY_CHECKING "host-key-checking": "`StrictHostKeyChecking`"
+            => "remove `StrictHostKeyChecking no`: anybody could be the proxy";
+        CONTROL_PATH "control-path": "the length of `ControlPath`"
+            => "a shorter one, such as `~/.ssh/%C`";
+        KNOWN_HOSTS "known-hosts": "`@cert-authority` lines for the proxy and the host, in the files and the command that ssh reads"
+            => "`rproxy config --install`, or `rproxy auth export --type=host >> ~/.ssh/known_hosts` with a pattern that matches";
+    }
+    Agent {
+        AGENT "agent": "`SSH_AUTH_SOCK` or `IdentityAgent`: whether an agent answers there"
+            => "start one, `eval $(ssh-agent)`, and add the key";
+        AGENT_KEYS "agent-keys": "whether it has keys"
+            => "`ssh-add`, or `ssh-add -X` where it is locked";
+        CERTIFICATE "certificate": "a user certificate, in the agent or in a file that ssh reads, for a key that the agent has"
+            => "get one (`rproxy auth sign --user`), `ssh-add KEY`; agents that keep no certificates (GNOME Keyring, gpg-agent): `CertificateFile` in ssh_config";
+        CERTIFICATE_TIME "certificate-time": "whether it is good now"
+            => "get a new one; for one that is not good yet, look at the clock";
+        LOGIN "login": "whether the account is among its principals"
+            => "log in as one that is, or get a certificate for it";
+        IDENTITIES_ONLY "identities-only": "whether `IdentitiesOnly` keeps ssh from offering it"
+            => "name the key with `IdentityFile`, or remove `IdentitiesOnly`";
+    }
+    Way {
+        PROXY_NAME "proxy-name": "whether the proxy's name resolves"
+            => "correct the name, or DNS";
+        PROXY_PORT "proxy-port": "whether its port can be reached, and speaks SSH"
+            => "ask whether it runs; correct the port; open the firewall";
+        SHOWN_KEY "shown-key": "whose host certificate is shown there, and for which names"
+            => "not the proxy that known_hosts means: do not log in before it is known why";
+        CLIENT_CLOCK "client-clock": "the clock, against the proxy's certificate, which is never older than an hour"
+            => "set the clock";
+        PROXY_LOGIN "proxy-login": "a connection to the proxy by ssh itself, as far as its authentication"
+            => "what the proxy says; its audit log has the event under the same id";
+    }
+}

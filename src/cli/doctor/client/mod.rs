@@ -1,0 +1,101 @@
+//! A user's machine, from ssh's configuration to the door of the proxy.
+//!
+//! What ssh makes of its files is ssh's to say (`ssh -G`, `ssh-keygen -F`); the last word has ssh itself,
+//! which goes as far as authenticating to the proxy.
+
+mod agent;
+mod certificate;
+mod known_hosts;
+mod proxy;
+mod settings;
+mod ssh;
+mod way;
+
+use std::path::PathBuf;
+
+use super::report::Finding;
+use super::{Exit, Failure};
+use crate::sys::clock::Clock;
+
+use agent::Held;
+use certificate::Holdings;
+use ssh::{Effective, Ssh};
+use way::Way;
+
+/// Who asks, and where they want to go.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// The proxy's name.
+    pub(super) proxy: String,
+    pub(super) port: u16,
+    /// A host behind it.
+    pub(super) host: Option<String>,
+    pub(super) login: Option<String>,
+    pub(super) ssh_config: Option<PathBuf>,
+}
+
+impl Client {
+    /// Looks at everything that can be looked at: what depends on something that is not there is left
+    /// out.
+    pub(super) fn examine(&self) -> Result<Vec<Finding>, Failure> {
+        let now = Clock::System.unix_seconds();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Exit::Failed, "cannot ask the network").because(error))?;
+        let mut findings = Vec::new();
+        let ssh = Ssh::new(self.ssh_config.clone());
+        let ssh_is_there = ssh.version(&mut findings);
+        let found = if ssh_is_there {
+            Way::find(self, &ssh, &mut findings)
+        } else {
+            Err(None)
+        };
+        // Where there is no way, what ssh makes of the host tells of keys and the account.
+        let outer = match &found {
+            Ok(way) => Some(&way.outer),
+            Err(host) => host.as_ref(),
+        };
+        let way = found.as_ref().ok();
+        let socket = agent::socket(outer);
+        let held = runtime.block_on(agent::examine(socket.as_deref(), &mut findings));
+        if let Held::Keys(held) = &held {
+            let holdings = Holdings::find(held, outer);
+            holdings.examine(
+                self.account(way, outer),
+                now,
+                socket.as_deref(),
+                &mut findings,
+            );
+        }
+        let trusted = way.map(|way| {
+            settings::examine(way, &mut findings);
+            known_hosts::examine(way, &mut findings)
+        });
+        let target = proxy::Target {
+            host: &self.proxy,
+            port: self.port,
+            names: way.map(Way::names_of_proxy),
+            trusted: trusted.as_ref(),
+            now,
+        };
+        let is_there = runtime.block_on(target.examine(&mut findings));
+        // ssh would wait for an agent that says nothing.
+        let is_answered = !matches!(held, Held::Silence);
+        if let Some(way) = way.filter(|_| is_there && is_answered) {
+            findings.push(proxy::log_in(way));
+        }
+        Ok(findings)
+    }
+
+    /// The account on the host: what was given, else what ssh makes of its configuration.
+    fn account<'a>(
+        &'a self,
+        way: Option<&'a Way>,
+        outer: Option<&'a Effective>,
+    ) -> Option<&'a str> {
+        let host = way.and_then(|way| way.inner.as_ref()).or(outer);
+        let given = self.login.as_deref();
+        given.or_else(|| host?.value("user"))
+    }
+}

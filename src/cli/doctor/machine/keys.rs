@@ -1,0 +1,182 @@
+//! The authorities: their keys, their rotations, what is revoked; and the certificate of HTTPS.
+
+use std::sync::Arc;
+
+use ssh_key::HashAlg;
+
+use super::super::super::auth::time;
+use super::super::checks::{AUTHORITY, HTTPS_CERTIFICATE, REVOCATIONS, ROTATION};
+use super::super::report::{Finding, Status};
+use super::files::remedy;
+use crate::ca::{Authorities, Authority, CaError, CaKind, Phase, RevocationLog, Revocations, Seen};
+use crate::config::Config;
+use crate::model::chain;
+use crate::sys::clock::Clock;
+use crate::sys::fs::FsError;
+use crate::web::{TlsError, TlsFiles, Validity};
+
+/// How long a rotation may stay in one phase before somebody is reminded, in seconds: a week.
+const LONG: u64 = 7 * 86_400;
+/// With how much left a certificate of HTTPS is to be renewed, in seconds: two weeks.
+const HTTPS_NOTICE: u64 = 14 * 86_400;
+
+/// What the checks of the network go by.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// The user authority, where its key signs.
+    pub(super) user: Option<Arc<Authority>>,
+    /// The host authority; its key may be out of reach.
+    pub(super) host: Option<Arc<Authority>>,
+    /// What is revoked, as far as that can be read.
+    pub(super) revocations: Revocations,
+}
+
+pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) -> Keys {
+    let mut authority = |kind| {
+        let seen = match Authorities::look(&config.installation(Clock::System), kind) {
+            Ok(Some(seen)) => seen,
+            Ok(None) => {
+                let detail = "has no key yet";
+                let hint = "`rproxy serve` makes it, and so does `rproxy auth export`";
+                findings.push(Finding::error(&AUTHORITY, kind, detail, hint));
+                return None;
+            }
+            Err(error) => {
+                findings.push(fault(kind, error));
+                return None;
+            }
+        };
+        let signs = signing(kind, &seen.authority);
+        let is_signing = signs.status == Status::Ok;
+        findings.push(signs);
+        findings.push(rotation(kind, &seen, now));
+        Some((seen.authority, is_signing))
+    };
+    let user = authority(CaKind::User);
+    let host = authority(CaKind::Host);
+    let keys = Keys {
+        user: user.and_then(|(user, is_signing)| is_signing.then_some(user)),
+        host: host.map(|(host, _)| host),
+        revocations: revocations(config, findings),
+    };
+    findings.extend(https(config, now));
+    keys
+}
+
+fn fault(kind: CaKind, error: CaError) -> Finding {
+    let hint = match &error {
+        CaError::Fs(fault) => remedy(fault),
+        other => {
+            let hint = other.hint();
+            hint.unwrap_or_else(|| "restore the key from a backup".to_owned())
+        }
+    };
+    Finding::error(&AUTHORITY, kind, chain(&error), hint)
+}
+
+fn signing(kind: CaKind, authority: &Authority) -> Finding {
+    if let Err(error) = authority.try_key() {
+        return fault(kind, error);
+    }
+    let key = authority.public_key();
+    let fingerprint = key.fingerprint(HashAlg::Sha256);
+    let detail = match authority.agent_of(key) {
+        Some(agent) => format!("the agent at {agent} signs with {fingerprint}"),
+        None => format!("signs with {fingerprint}"),
+    };
+    Finding::ok(&AUTHORITY, kind, detail)
+}
+
+fn rotation(kind: CaKind, seen: &Seen, now: u64) -> Finding {
+    let rotation = seen.authority.rotation();
+    let phase = rotation.phase();
+    if let Some((at, to)) = seen.overdue {
+        let detail = format!("should have gone from {phase} to {to} at {}", time(at));
+        let hint = "the running proxy moves it, or else `rproxy auth status`; see that every host \
+                    and client has the keys of that phase";
+        return Finding::warning(&ROTATION, kind, detail, hint);
+    }
+    let Some(since) = rotation.since().filter(|_| phase != Phase::Standby) else {
+        return Finding::ok(&ROTATION, kind, "none is under way");
+    };
+    let detail = format!("in {phase} since {}", time(since));
+    if rotation.due().is_none() && now.saturating_sub(since) > LONG {
+        let hint = format!(
+            "`rproxy auth status` says what is left to do; then \
+             `rproxy auth rotate --type={kind} --phase={}`",
+            phase.next()
+        );
+        return Finding::warning(&ROTATION, kind, detail, hint);
+    }
+    Finding::ok(&ROTATION, kind, detail)
+}
+
+fn revocations(config: &Config, findings: &mut Vec<Finding>) -> Revocations {
+    let log = RevocationLog::new(&config.data_dir, Clock::System);
+    let subject = log.path().display();
+    match log.read() {
+        Ok(revocations) => {
+            findings.push(match revocations.unreadable() {
+                0 if revocations.records().is_empty() => {
+                    Finding::ok(&REVOCATIONS, subject, "nothing is revoked")
+                }
+                0 => {
+                    let detail = format!("{} in force", revocations.records().len());
+                    Finding::ok(&REVOCATIONS, subject, detail)
+                }
+                count => Finding::error(
+                    &REVOCATIONS,
+                    subject,
+                    format!("{count} lines are no revocations: what they meant is not revoked"),
+                    "revoke it again with `rproxy auth revoke`, then remove those lines",
+                ),
+            });
+            revocations
+        }
+        Err(error) => {
+            let hint = "the proxy does not start without it: restore it, or run this as its owner";
+            findings.push(Finding::error(&REVOCATIONS, subject, chain(&error), hint));
+            Revocations::default()
+        }
+    }
+}
+
+fn https(config: &Config, now: u64) -> Option<Finding> {
+    let files = config.proxy.web.as_ref()?.tls.as_ref()?;
+    let subject = files.cert_file.display();
+    let files = TlsFiles {
+        certificate: files.cert_file.clone(),
+        key: files.key_file.clone(),
+    };
+    let renew = "renew it; the running proxy reads the new files by itself";
+    let check = &HTTPS_CERTIFICATE;
+    Some(match files.validity(now, HTTPS_NOTICE) {
+        Ok(Validity::Good) => Finding::ok(check, subject, "good, and fits its key"),
+        Ok(Validity::Ending(at)) => {
+            Finding::warning(check, subject, format!("ends {}", time(at)), renew)
+        }
+        Ok(Validity::Ended(at)) => {
+            Finding::error(check, subject, format!("ended {}", time(at)), renew)
+        }
+        Ok(Validity::Ahead(at)) => {
+            let hint = "look at the clock, or wait";
+            Finding::error(check, subject, format!("begins {}", time(at)), hint)
+        }
+        Err(error) => {
+            let hint = match &error {
+                TlsError::File(FsError::TooOpen { path, .. }) => {
+                    format!("chmod 0600 {}", path.display())
+                }
+                TlsError::File(_) => {
+                    "name files that the user that the proxy runs as can read".to_owned()
+                }
+                _ => {
+                    "https_cert_file is the certificate in PEM, then its issuers'; https_key_file \
+                      its private key"
+                        .to_owned()
+                }
+            };
+            Finding::error(check, subject, chain(&error), hint)
+        }
+    })
+}

@@ -1,0 +1,324 @@
+//! Every node: where it is, what it shows, whom it takes.
+//!
+//! Stock sshd says of a certificate without its private key whether it would do. One that begins later
+//! or has ended tells of its clock; one that is good from the promised addresses only, of what it sees.
+
+use std::sync::Arc;
+
+use ssh_key::Certificate;
+use ssh_key::public::KeyData;
+
+use super::super::super::auth::time;
+use super::super::super::fleet::{self, Silence};
+use super::super::checks::{
+    NODE_CLOCK, NODE_EGRESS, NODE_HOST_KEY, NODE_NAME, NODE_PORT, NODE_SSH, NODE_USER_CA,
+};
+use super::super::report::Finding;
+use super::keys::Keys;
+use super::{Exit, Failure};
+use crate::ca::{Authority, CaError, Phase, Revocations, Throwaway, Trials};
+use crate::cert::{HostKeyError, HostPolicy, PresentedKey, TrustedKeys, verify_host};
+use crate::config::Config;
+use crate::dns::Resolver;
+use crate::model::{Principal, chain};
+use crate::nodes::Node;
+use crate::ssh::probe::{Answers, ProbeError};
+
+/// What all nodes are asked, and what their answers are held against.
+#[derive(Debug)]
+struct Questions {
+    login: Principal,
+    now: u64,
+    host_authority: Option<TrustedKeys>,
+    checks_host_keys: bool,
+    revocations: Revocations,
+    user: Option<UserQuestions>,
+}
+
+/// What they are asked about the user authority.
+#[derive(Debug)]
+struct UserQuestions {
+    /// One of each key.
+    usual: Vec<Throwaway>,
+    /// The key that signs.
+    signing: KeyData,
+    phase: Phase,
+    /// Of the key that signs, good from the promised addresses only.
+    bound: Option<Certificate>,
+    trials: Trials,
+    /// Of nobody's.
+    control: Certificate,
+}
+
+/// What a node says about the user authority.
+struct Taken {
+    usual: Vec<bool>,
+    bound: Option<bool>,
+    control: bool,
+}
+
+pub(super) fn examine(
+    config: &Config,
+    keys: &Keys,
+    login: &Principal,
+    now: u64,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Failure> {
+    if config.nodes.is_empty() {
+        return Ok(());
+    }
+    let user = keys.user.as_deref();
+    let user = user.map(|user| UserQuestions::new(user, config, login, now));
+    let questions = Arc::new(Questions {
+        login: login.clone(),
+        now,
+        host_authority: keys.host.as_ref().map(|host| host.trusted()),
+        checks_host_keys: config.auth.proxy_checks_host_keys,
+        revocations: keys.revocations.clone(),
+        user: user.transpose()?,
+    });
+    let found = fleet::each(&config.nodes, |node, resolver| {
+        let questions = Arc::clone(&questions);
+        async move { questions.examine(&node, &resolver).await }
+    })?;
+    findings.extend(found.into_iter().flatten());
+    Ok(())
+}
+
+impl UserQuestions {
+    fn new(
+        user: &Authority,
+        config: &Config,
+        login: &Principal,
+        now: u64,
+    ) -> Result<Self, Failure> {
+        let cannot = |error: CaError| {
+            Failure::new(Exit::Failed, "cannot make the certificates to ask with").because(error)
+        };
+        let signing = user.public_key().key_data().clone();
+        let networks = &config.proxy.egress_addrs;
+        let bound = if networks.is_empty() {
+            None
+        } else {
+            let bound = user.throwaways(login, networks, now).map_err(cannot)?;
+            let of_signing = |one: &Throwaway| *one.authority.key_data() == signing;
+            bound
+                .into_iter()
+                .find(of_signing)
+                .map(|one| one.certificate)
+        };
+        Ok(Self {
+            usual: user.throwaways(login, &[], now).map_err(cannot)?,
+            phase: user.rotation().phase(),
+            bound,
+            trials: user.trials(login, now).map_err(cannot)?,
+            control: fleet::control(login)?,
+            signing,
+        })
+    }
+
+    /// In the order in which [`Self::taken`] reads the answers. sshd ends a connection after a few
+    /// that it refuses: what it most likely takes comes first.
+    fn certificates(&self) -> Vec<Certificate> {
+        let usual = self.usual.iter().map(|one| &one.certificate);
+        usual
+            .chain(&self.bound)
+            .chain([&self.control])
+            .cloned()
+            .collect()
+    }
+
+    fn taken(&self, mut answers: Vec<bool>) -> Option<Taken> {
+        let control = answers.pop()?;
+        let bound = match &self.bound {
+            Some(_) => Some(answers.pop()?),
+            None => None,
+        };
+        Some(Taken {
+            usual: answers,
+            bound,
+            control,
+        })
+    }
+}
+
+impl Questions {
+    async fn examine(&self, node: &Node, resolver: &Resolver) -> Vec<Finding> {
+        let name = &node.name;
+        let certificates = self.user.as_ref().map(UserQuestions::certificates);
+        let certificates = certificates.unwrap_or_default();
+        let login = self.login.as_str();
+        let (address, answers) = match fleet::ask(node, resolver, login, &certificates).await {
+            Ok(answers) => answers,
+            Err(silence) => return vec![silent(name, &silence)],
+        };
+        let mut findings = vec![
+            Finding::ok(&NODE_SSH, name, format!("answers at {address}")),
+            self.host_key(name, &answers.host_key),
+        ];
+        if let Some(user) = &self.user {
+            let found = self.user_ca(user, node, resolver, answers).await;
+            findings.extend(found);
+        }
+        findings
+    }
+
+    fn host_key(&self, name: &str, presented: &PresentedKey) -> Finding {
+        let check = &NODE_HOST_KEY;
+        if let Some((_, reason)) = self.revocations.of_key(presented) {
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            let detail = format!("is revoked{reason}");
+            let hint =
+                "the host needs a new key and a certificate for it: `rproxy auth sign --host`";
+            return Finding::error(check, name, detail, hint);
+        }
+        let Some(trusted) = &self.host_authority else {
+            return Finding::ok(check, name, "there is no host authority to hold it against");
+        };
+        let policy = HostPolicy {
+            trusted,
+            accept_plain_keys: !self.checks_host_keys,
+        };
+        let names = [name.to_owned()];
+        match verify_host(presented, policy, &names, self.now) {
+            Ok(host) => match (host.certificate(), host.ending(self.now)) {
+                (_, Some(ending)) => {
+                    let detail = format!("ends {}", time(ending.valid_before()));
+                    let hint = "sign the host's key again with `rproxy auth sign --host`";
+                    Finding::warning(check, name, detail, hint)
+                }
+                (Some(certificate), None) => {
+                    let detail = format!("good until {}", time(certificate.valid_before()));
+                    Finding::ok(check, name, detail)
+                }
+                (None, _) => {
+                    let detail = "a plain key, which proxy_checks_host_keys lets pass unchecked";
+                    let hint = "sign it with `rproxy auth sign --host`, then set \
+                                proxy_checks_host_keys to yes";
+                    Finding::warning(check, name, detail, hint)
+                }
+            },
+            Err(error @ HostKeyError::Fault { .. }) => {
+                let hint = format!("{}; then HostCertificate in sshd_config", error.hint());
+                Finding::error(check, name, error, hint)
+            }
+            Err(error) => {
+                let hint = error.hint();
+                Finding::error(check, name, error, hint)
+            }
+        }
+    }
+
+    async fn user_ca(
+        &self,
+        user: &UserQuestions,
+        node: &Node,
+        resolver: &Resolver,
+        answers: Answers,
+    ) -> Vec<Finding> {
+        let name = &node.name;
+        let taken = answers.accepted.map(|answers| user.taken(answers));
+        let taken = match taken {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return Vec::new(),
+            Err(error) => {
+                let hint = "it ends connections early: see MaxAuthTries and PerSourcePenalties of \
+                            its sshd, and docs/hosts.md";
+                let detail = chain(&error);
+                return vec![Finding::warning(&NODE_USER_CA, name, detail, hint)];
+            }
+        };
+        if taken.control {
+            let detail =
+                "takes any certificate, also of a stranger's authority: nothing can be told";
+            let hint = "it is no stock sshd: see who answers there";
+            return vec![Finding::warning(&NODE_USER_CA, name, detail, hint)];
+        }
+        let asked = || user.usual.iter().zip(&taken.usual);
+        let signs = |one: &Throwaway| *one.authority.key_data() == user.signing;
+        if !asked().any(|(one, is_taken)| signs(one) && *is_taken) {
+            return vec![self.refused(user, node, resolver).await];
+        }
+        let login = &self.login;
+        let mut findings = Vec::new();
+        let lacks_other = asked().any(|(one, is_taken)| !signs(one) && !is_taken);
+        findings.push(if lacks_other && user.phase == Phase::Init {
+            let detail = "does not take the key yet that the rotation brings";
+            let hint = "bring `rproxy auth export --type=user` to where TrustedUserCAKeys points, \
+                        before the next phase";
+            Finding::warning(&NODE_USER_CA, name, detail, hint)
+        } else {
+            let detail = format!("takes certificates for {login}");
+            Finding::ok(&NODE_USER_CA, name, detail)
+        });
+        match taken.bound {
+            None => {}
+            Some(true) => {
+                let detail = "sees the proxy under a promised address";
+                findings.push(Finding::ok(&NODE_EGRESS, name, detail));
+            }
+            Some(false) => {
+                let detail = "sees the proxy under an address that is not in egress_addrs, and \
+                              refuses every user's certificate";
+                let hint = "set proxy_service.egress_addrs to the address in this host's log \
+                            (`journalctl -u ssh`), and have users' certificates signed again";
+                findings.push(Finding::error(&NODE_EGRESS, name, detail, hint));
+            }
+        }
+        findings
+    }
+
+    /// Why a host takes no certificate of the key that signs: its clock, or it does not know the key.
+    async fn refused(&self, user: &UserQuestions, node: &Node, resolver: &Resolver) -> Finding {
+        let (name, login) = (&node.name, &self.login);
+        let trials = [user.trials.behind.clone(), user.trials.ahead.clone()];
+        let asked = fleet::ask(node, resolver, login.as_str(), &trials).await;
+        let taken = asked.ok().and_then(|(_, answers)| answers.accepted.ok());
+        let clock = |which: &str| {
+            let detail = format!(
+                "its clock is {which}: it takes certificates of another time, and none of now"
+            );
+            let hint =
+                "set the host's clock, and have it kept: `timedatectl set-ntp true`, or chrony";
+            Finding::error(&NODE_CLOCK, name, detail, hint)
+        };
+        match taken.as_deref() {
+            Some([true, false]) => clock("more than a minute behind"),
+            Some([false, true]) => clock("ahead"),
+            _ => {
+                let detail = format!("takes no certificate of the user authority for {login}");
+                let hint = "bring `rproxy auth export --type=user` to the host and name the file \
+                            with TrustedUserCAKeys in its sshd_config, or use `rproxy host setup`; \
+                            where the account is closed or does not exist, ask about another with \
+                            --login";
+                Finding::error(&NODE_USER_CA, name, detail, hint)
+            }
+        }
+    }
+}
+
+/// Why there are no answers.
+fn silent(name: &str, silence: &Silence) -> Finding {
+    let detail = chain(silence);
+    match silence {
+        Silence::Address(_) => Finding::error(
+            &NODE_NAME,
+            name,
+            detail,
+            "correct nodes[].addr, or DNS; /etc/hosts counts too",
+        ),
+        Silence::Probe(ProbeError::Connect(..) | ProbeError::Timeout(_)) => Finding::error(
+            &NODE_PORT,
+            name,
+            detail,
+            "start its sshd, open the firewall for the proxy, or correct the port in nodes[].addr",
+        ),
+        Silence::Probe(_) => Finding::error(
+            &NODE_SSH,
+            name,
+            detail,
+            "correct the port in nodes[].addr; where sshd is there and ends connections at once, \
+             see MaxStartups and PerSourcePenalties in docs/hosts.md",
+        ),
+    }
+}

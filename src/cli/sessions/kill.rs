@@ -1,0 +1,49 @@
+//! `rproxy sessions kill`.
+
+use super::find;
+use crate::cli::{Context, Exit, Failure, ui};
+use crate::control::{Ask, Reply, What};
+use crate::session::Reason;
+
+/// End a live session, or a connection with all its sessions
+///
+/// The user reads that an administrator ended it, and the reason; the audit log and the recording
+/// have both. A session that is the only one of its connection ends with the connection; others of
+/// that connection go on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Id of a session or of a connection, or its beginning
+    id: String,
+    /// Why, in one line that the user reads
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<Reason>,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let live = find::all(context)?;
+        let (found, what) = find::named(&live, &self.id)?;
+        let ask = Ask::Kill {
+            what,
+            reason: self.reason,
+            sudo_user: super::sudo_user(),
+        };
+        let (id, kind) = match what {
+            What::Session(id) => (id.to_string(), "session"),
+            What::Connection(id) => (id.to_string(), "connection"),
+        };
+        match found.process.ask(&ask).map_err(find::failure)? {
+            Reply::Done(_) => {
+                let (user, host) = (ui::cell(&found.row.user), ui::cell(&found.row.host));
+                ui::note(&format!("rproxy: ended {kind} {id} of {user} on {host}"));
+                Ok(())
+            }
+            Reply::Pending => Err(Failure::new(
+                Exit::Failed,
+                format!("{kind} {id} was told to end, and has not yet"),
+            )
+            .hint("look again with `rproxy sessions ls`")),
+            Reply::Refused(why) => Err(super::refused(&id, why)),
+        }
+    }
+}

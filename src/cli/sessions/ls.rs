@@ -1,0 +1,212 @@
+//! `rproxy sessions ls`.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::find;
+use crate::cli::{Context, Failure, ui};
+use crate::control::Row;
+use crate::recording::export::printable_json;
+
+/// Longest command in the table, in characters.
+const MAX_COMMAND: usize = 60;
+
+/// List what is live, oldest first
+///
+/// A connection on which nothing runs, as that of a control master that waits, is listed with its own
+/// id and the kind `connection`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How to print the list
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// A table
+    Text,
+    /// An array of objects
+    Json,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let live = find::all(context)?;
+        let rows: Vec<Row> = live.into_iter().map(|live| live.row).collect();
+        ui::result(&match self.format {
+            Format::Text => table(&rows),
+            Format::Json => json(&rows),
+        })
+    }
+}
+
+/// One object of `--format json`; the keys are fixed, and those of `recordings ls` mean the same.
+#[derive(Serialize)]
+struct Object<'a> {
+    id: String,
+    connection: String,
+    user: &'a str,
+    login: &'a str,
+    host: &'a str,
+    kind: &'a str,
+    command: Option<&'a str>,
+    start: String,
+    state: &'static str,
+    target: &'a str,
+    client: String,
+    file: Option<&'a str>,
+    pty: bool,
+    bytes_in: u64,
+    bytes_out: u64,
+    pid: u32,
+}
+
+impl<'a> Object<'a> {
+    fn new(row: &'a Row) -> Self {
+        Self {
+            id: row.id(),
+            connection: row.connection.to_string(),
+            user: &row.user,
+            login: &row.login,
+            host: &row.host,
+            kind: &row.kind,
+            command: row.command.as_deref(),
+            start: time(row.start, SecondsFormat::Millis),
+            state: row.state.as_str(),
+            target: &row.target,
+            client: row.client.to_string(),
+            file: row.file.as_deref(),
+            pty: row.pty,
+            bytes_in: row.bytes_in,
+            bytes_out: row.bytes_out,
+            pid: row.pid,
+        }
+    }
+}
+
+fn time(time: DateTime<Utc>, precision: SecondsFormat) -> String {
+    time.to_rfc3339_opts(precision, true)
+}
+
+fn json(rows: &[Row]) -> String {
+    let objects = rows.iter().map(|row| {
+        // An object is strings and numbers: it always has a JSON form.
+        serde_json::to_value(Object::new(row)).unwrap_or(Value::Null)
+    });
+    format!("{}\n", printable_json(&Value::Array(objects.collect())))
+}
+
+fn table(rows: &[Row]) -> String {
+    let heads = [
+        "ID", "START", "USER", "LOGIN", "HOST", "KIND", "STATE", "CLIENT", "IN", "OUT", "COMMAND",
+    ];
+    let mut lines = vec![heads.map(str::to_owned)];
+    lines.extend(rows.iter().map(|row| {
+        let command = row.command.as_deref().unwrap_or("-");
+        [
+            row.id(),
+            time(row.start, SecondsFormat::Secs),
+            row.user.clone(),
+            row.login.clone(),
+            row.host.clone(),
+            row.kind.clone(),
+            row.state.as_str().to_owned(),
+            row.client.to_string(),
+            size(row.bytes_in),
+            size(row.bytes_out),
+            command.chars().take(MAX_COMMAND).collect(),
+        ]
+        .map(|cell| ui::cell(&cell))
+    }));
+    ui::aligned(&lines)
+}
+
+/// A number of bytes for people, without a blank.
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string().replace(' ', "")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::control::State;
+
+    pub(in crate::cli::sessions) fn row() -> Row {
+        Row {
+            session: Some("01920000-0000-7000-8000-000000000001".parse().unwrap()),
+            connection: "01920000-0000-7000-8000-000000000002".parse().unwrap(),
+            user: "alice".to_owned(),
+            login: "deploy".to_owned(),
+            host: "db1".to_owned(),
+            target: "db1:22".to_owned(),
+            client: "192.0.2.1:50000".parse().unwrap(),
+            kind: "exec".to_owned(),
+            command: Some("echo \u{1b}[31m\u{9b}".to_owned()),
+            start: DateTime::from_timestamp(1_760_000_000, 0).unwrap(),
+            state: State::Recording,
+            pty: false,
+            bytes_in: 12,
+            bytes_out: 3 << 20,
+            file: Some("/r/x.cast.zst".to_owned()),
+            pid: 7,
+        }
+    }
+
+    fn idle() -> Row {
+        Row {
+            session: None,
+            kind: "connection".to_owned(),
+            command: None,
+            state: State::Idle,
+            file: None,
+            ..row()
+        }
+    }
+
+    #[test]
+    fn the_keys_are_fixed() {
+        let text = json(&[row(), idle()]);
+        assert!(!text.contains('\u{9b}'));
+        let objects: Value = serde_json::from_str(&text).unwrap();
+        let expected = serde_json::json!({
+            "id": "01920000-0000-7000-8000-000000000001",
+            "connection": "01920000-0000-7000-8000-000000000002",
+            "user": "alice",
+            "login": "deploy",
+            "host": "db1",
+            "kind": "exec",
+            "command": "echo \u{1b}[31m\u{9b}",
+            "start": "2025-10-09T08:53:20.000Z",
+            "state": "recording",
+            "target": "db1:22",
+            "client": "192.0.2.1:50000",
+            "file": "/r/x.cast.zst",
+            "pty": false,
+            "bytes_in": 12,
+            "bytes_out": 3_145_728,
+            "pid": 7,
+        });
+        assert_eq!(objects[0], expected);
+        assert_eq!(objects[1]["id"], objects[1]["connection"]);
+        assert_eq!(objects[1]["state"], "idle");
+        assert_eq!(objects[1]["file"], Value::Null);
+    }
+
+    #[test]
+    fn the_table_is_safe_to_print() {
+        let table = table(&[row()]);
+        let line = table.lines().nth(1).unwrap();
+        assert!(
+            line.ends_with("192.0.2.1:50000  12B  3.00MiB  echo \u{fffd}[31m\u{fffd}"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn nothing_live_is_an_empty_table() {
+        assert_eq!(json(&[]), "[]\n");
+        assert_eq!(table(&[]).lines().count(), 1);
+    }
+}

@@ -1,0 +1,58 @@
+//! `rproxy sessions`: what is live on the running proxy, watched and ended.
+
+mod find;
+mod kill;
+mod ls;
+mod watch;
+
+use super::{Context, Exit, Failure};
+use crate::control::Refused;
+
+/// List, watch and end live sessions
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Ls(ls::Args),
+    Watch(watch::Args),
+    Kill(kill::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Ls(args) => args.run(context),
+            Self::Watch(args) => args.run(context),
+            Self::Kill(args) => args.run(context),
+        }
+    }
+}
+
+/// Whom sudo works for here, for the record.
+fn sudo_user() -> Option<String> {
+    std::env::var("SUDO_USER").ok()
+}
+
+/// The proxy has not done what it was asked for, about the thing with this id.
+fn refused(id: &str, why: Refused) -> Failure {
+    let failed = |message: String| Failure::new(Exit::Failed, message);
+    match why {
+        Refused::NotPermitted => Failure::new(
+            Exit::NotPermitted,
+            "the proxy answers root and its own account, nobody else",
+        ),
+        Refused::NotLive => failed(format!("{id} has ended already")),
+        Refused::NotRecorded => {
+            failed(format!("session {id} is not recorded: there is nothing to watch"))
+                .hint("recordings are switched off, or the disk is full: see auth_service.session_recording and recording.mode")
+        }
+        Refused::NotAudited => failed(
+            "the proxy cannot write its audit log, and nobody watches without being put down for it"
+                .to_owned(),
+        )
+        .hint("the log of `rproxy serve` says why"),
+        Refused::NotUnderstood => {
+            failed("the running proxy does not understand the question".to_owned())
+                .hint("it is of another version: restart it")
+        }
+        Refused::Busy => failed("the proxy has too many to answer".to_owned()),
+    }
+}

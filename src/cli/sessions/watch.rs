@@ -1,0 +1,377 @@
+//! `rproxy sessions watch`: a live session on this terminal, read from its recording as it grows.
+//!
+//! Nothing is asked of the session: it does not notice how slowly it is watched, or that it is.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::find::{self, Live};
+use crate::cli::play::keys::{self, Key};
+use crate::cli::play::player::{PlayError, Player};
+use crate::cli::play::{self, player};
+use crate::cli::{Context, Exit, Failure, recordings, ui};
+use crate::control::{Ask, Reply, What};
+use crate::model::SessionId;
+use crate::recording::{
+    Event, EventKind, ExitNote, Header, Reader, RecordingError, Screen, State, Tail, file_name,
+};
+use crate::sys::tty::{self, ModeGuard};
+
+/// What is read ahead of what is shown.
+const AHEAD: usize = 64;
+
+/// Watch a live session
+///
+/// It is shown until it ends; q or Ctrl-C ends the watching, not the session. Control sequences that
+/// could act on this terminal are left out. That somebody watches is audited.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Id of a session, or its beginning; of a connection, if it has one session
+    id: String,
+    /// Show first what was there before
+    #[arg(long)]
+    from_start: bool,
+    /// Begin with what the terminal shows now (the default)
+    #[arg(long, conflicts_with = "from_start")]
+    from_now: bool,
+}
+
+/// What the one who shows waits for.
+#[derive(Debug)]
+enum Feed {
+    /// What comes now happens now.
+    CaughtUp,
+    Event(Event),
+    /// There is no more.
+    End(State),
+    Failed(RecordingError),
+    /// The person who watches has had enough.
+    Quit,
+}
+
+/// How the watching ends.
+#[derive(Debug)]
+enum Ending {
+    /// With the session; how that ended, if that is known.
+    Session(State, Option<ExitNote>),
+    /// The session goes on.
+    Quit,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let live = find::all(context)?;
+        let (found, session) = self.session(&live)?;
+        let ask = Ask::Watch {
+            session,
+            from_start: self.from_start,
+            sudo_user: super::sudo_user(),
+        };
+        match found.process.ask(&ask).map_err(find::failure)? {
+            Reply::Done(_) => {}
+            Reply::Pending => return Err(Failure::new(Exit::Internal, "no answer to a question")),
+            Reply::Refused(why) => return Err(super::refused(&session.to_string(), why)),
+        }
+        // Where it is is ours to know: what a process says names no file that we open.
+        let path = recordings::directory(&context.config).join(file_name(session));
+        match self.watch(&path) {
+            Ok(Ending::Session(state, exit)) => {
+                ui::note(&farewell(&state, exit.as_ref()));
+                Ok(())
+            }
+            Ok(Ending::Quit) => Err(Failure::new(
+                Exit::Interrupted,
+                "the watching was ended, the session goes on",
+            )),
+            Err(PlayError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(
+                Failure::new(Exit::Failed, "cannot watch the session to its end").because(error),
+            ),
+        }
+    }
+
+    fn session<'l>(&self, live: &'l [Live]) -> Result<(&'l Live, SessionId), Failure> {
+        let (found, what) = find::named(live, &self.id)?;
+        let connection = match what {
+            What::Session(session) => return Ok((found, session)),
+            What::Connection(connection) => connection,
+        };
+        let sessions = || live.iter().filter(|one| one.row.connection == connection);
+        let mut ids = sessions().filter_map(|one| one.row.session.map(|session| (one, session)));
+        match (ids.next(), ids.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(Failure::new(
+                Exit::Failed,
+                format!("nothing runs on connection {connection}"),
+            )),
+            (Some(_), Some(_)) => Err(sessions().filter_map(|one| one.row.session).fold(
+                Failure::new(
+                    Exit::Failed,
+                    format!("connection {connection} has several sessions"),
+                ),
+                |failure, id| failure.hint(format!("one is {id}")),
+            )),
+        }
+    }
+
+    fn watch(&self, path: &Path) -> Result<Ending, PlayError> {
+        let (sender, feed) = sync_channel(AHEAD);
+        let told = sender.clone();
+        let tail = Tail::open(path, move || {
+            let _nobody_watches_any_more = told.send(Feed::CaughtUp);
+        })?;
+        let reader = Reader::open(tail)?;
+        let header = reader.header().clone();
+
+        let (stdin, stdout) = (io::stdin(), io::stdout());
+        let is_watched = stdout.is_terminal();
+        let has_keys = is_watched && stdin.is_terminal();
+        let modes = if has_keys {
+            Some(ModeGuard::raw(&stdin)?)
+        } else if is_watched {
+            Some(ModeGuard::plain_output(&stdout)?)
+        } else {
+            None
+        };
+        if has_keys {
+            let keys = sender.clone();
+            std::thread::spawn(move || wait_for_quit(&keys));
+        }
+        // Both threads end with the process: neither a terminal nor a file can be told to stop waiting.
+        std::thread::spawn(move || follow(reader, &sender));
+        let screen = player::Screen {
+            size: tty::size(&stdout).filter(|_| is_watched),
+            is_watched,
+        };
+        let mut player = Player::new(stdout.lock(), screen, None, &header);
+        let past = (!self.from_start).then(|| Past::new(&header, is_watched));
+        let shown = show(&feed, past, &mut player);
+        let restored = player.restore();
+        drop(modes);
+        let ending = shown?;
+        restored?;
+        if let Some((cols, rows)) = player.outgrown() {
+            ui::note(&format!(
+                "rproxy: the session's terminal was {cols}x{rows}, larger than this one: \
+                 what did not fit was shown in the wrong place"
+            ));
+        }
+        Ok(ending)
+    }
+}
+
+/// What was there before somebody began to watch, without being shown.
+struct Past {
+    /// The terminal, where there is one on both sides.
+    screen: Option<Screen>,
+    resized: Option<Event>,
+}
+
+impl Past {
+    fn new(header: &Header, is_watched: bool) -> Self {
+        let has_screen = header.pty.is_some() && is_watched;
+        Self {
+            screen: has_screen.then(|| Screen::new(header.size())),
+            resized: None,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match (&event.kind, &mut self.screen) {
+            (EventKind::Output { bytes, .. }, Some(screen)) => screen.feed(bytes),
+            (EventKind::Resize { cols, rows }, screen) => {
+                if let Some(screen) = screen {
+                    screen.resize(*cols, *rows);
+                }
+                self.resized = Some(event);
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows what the terminal shows now.
+    fn show(self, player: &mut Player<impl io::Write>) -> io::Result<()> {
+        if let Some(resized) = &self.resized {
+            player.show(resized)?;
+        }
+        match self.screen {
+            Some(screen) => player.output(&screen.dump()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn show(
+    feed: &Receiver<Feed>,
+    mut past: Option<Past>,
+    player: &mut Player<impl io::Write>,
+) -> Result<Ending, PlayError> {
+    player.begin()?;
+    let mut exit = None;
+    for fed in feed {
+        match fed {
+            Feed::CaughtUp => {
+                if let Some(past) = past.take() {
+                    past.show(player)?;
+                }
+            }
+            Feed::Event(event) => {
+                if let EventKind::Exit(note) = &event.kind {
+                    exit = Some(note.clone());
+                }
+                match &mut past {
+                    Some(past) => past.take(event),
+                    None => player.show(&event)?,
+                }
+            }
+            Feed::End(state) => return Ok(Ending::Session(state, exit)),
+            Feed::Failed(error) => return Err(error.into()),
+            Feed::Quit => return Ok(Ending::Quit),
+        }
+    }
+    Ok(Ending::Quit)
+}
+
+/// Reads for as long as somebody shows it.
+fn follow(mut reader: Reader<Tail>, feed: &SyncSender<Feed>) {
+    for event in &mut reader {
+        let fed = match event {
+            Ok(event) => Feed::Event(event),
+            Err(error) => Feed::Failed(error),
+        };
+        if feed.send(fed).is_err() {
+            return;
+        }
+    }
+    let _nobody_watches_any_more = feed.send(Feed::End(reader.state().clone()));
+}
+
+fn wait_for_quit(feed: &SyncSender<Feed>) {
+    for key in keys::listen() {
+        if key == Key::Quit {
+            let _nobody_watches_any_more = feed.send(Feed::Quit);
+            return;
+        }
+    }
+}
+
+fn farewell(state: &State, exit: Option<&ExitNote>) -> String {
+    match (state, exit.and_then(play::ending)) {
+        (_, Some(ending)) => ending,
+        (State::Truncated, None) => {
+            "rproxy: nobody writes the recording any more: the proxy was killed".to_owned()
+        }
+        (_, None) => "rproxy: the session has ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::recording::{Kind, Pty, Stream};
+
+    fn header(pty: bool) -> Header {
+        Header {
+            session: SessionId::new(),
+            connection: crate::model::ConnectionId::new(),
+            cluster: "example.com".to_owned(),
+            user: "alice".to_owned(),
+            login: "deploy".to_owned(),
+            target: "db1:22".to_owned(),
+            node: None,
+            address: None,
+            kind: Kind::Shell,
+            command: None,
+            client: None,
+            serial: None,
+            fingerprint: None,
+            start: chrono::DateTime::UNIX_EPOCH,
+            pty: pty.then(|| Pty {
+                term: "xterm".to_owned(),
+                cols: 20,
+                rows: 4,
+            }),
+        }
+    }
+
+    fn output(text: &str) -> Feed {
+        Feed::Event(Event {
+            at: Duration::ZERO,
+            kind: EventKind::Output {
+                stream: Stream::Stdout,
+                bytes: text.as_bytes().to_vec(),
+            },
+        })
+    }
+
+    /// What is shown of this feed.
+    fn shown(pty: bool, is_watched: bool, from_start: bool, fed: Vec<Feed>) -> (Ending, String) {
+        let header = header(pty);
+        let (sender, feed) = sync_channel(fed.len());
+        for one in fed {
+            sender.send(one).unwrap();
+        }
+        let screen = player::Screen {
+            size: is_watched.then_some((80, 24)),
+            is_watched,
+        };
+        let mut bytes = Vec::new();
+        let mut player = Player::new(&mut bytes, screen, None, &header);
+        let past = (!from_start).then(|| Past::new(&header, is_watched));
+        let ending = show(&feed, past, &mut player).unwrap();
+        drop(player);
+        (ending, String::from_utf8(bytes).unwrap())
+    }
+
+    fn feed() -> Vec<Feed> {
+        vec![
+            output("scrolled away\r\n\n\n\n\n\x1b[Hbefore\x1b[2;3"),
+            Feed::CaughtUp,
+            output("Hafter\x1b]52;c;x\x07"),
+            Feed::Quit,
+        ]
+    }
+
+    #[test]
+    fn who_begins_now_sees_the_screen_as_it_is_and_what_follows() {
+        let (ending, shown) = shown(true, true, false, feed());
+        assert!(matches!(ending, Ending::Quit));
+        assert!(!shown.contains("scrolled"), "{shown:?}");
+        let (screen, rest) = shown.split_once("before").unwrap();
+        assert!(screen.starts_with("\x1b[H\x1b[2J"), "{shown:?}");
+        assert!(rest.ends_with("\x1b[2;3Hafter"), "{shown:?}");
+    }
+
+    #[test]
+    fn who_begins_at_the_start_sees_it_all() {
+        let (_, shown) = shown(true, false, true, feed());
+        assert!(shown.starts_with("scrolled away\r\n"), "{shown:?}");
+        assert!(shown.ends_with("\x1b[2;3Hafter"), "{shown:?}");
+    }
+
+    #[test]
+    fn a_pipe_gets_what_comes_and_no_screen() {
+        for pty in [true, false] {
+            let feed = vec![
+                output("past"),
+                Feed::CaughtUp,
+                output("new\n"),
+                Feed::Event(Event {
+                    at: Duration::ZERO,
+                    kind: EventKind::Exit(ExitNote::Status(3)),
+                }),
+                Feed::End(State::Truncated),
+            ];
+            let (ending, shown) = shown(pty, false, false, feed);
+            assert_eq!(shown, "new\n");
+            let Ending::Session(state, exit) = ending else {
+                panic!("it ends with the session");
+            };
+            let farewell = farewell(&state, exit.as_ref());
+            assert!(farewell.ends_with("exit status 3"), "{farewell}");
+        }
+    }
+}

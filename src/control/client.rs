@@ -1,0 +1,218 @@
+//! The end of a command: finds the processes of the proxy, and asks them.
+//!
+//! A process that is stopped, or that hangs, costs a few seconds and nothing else.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use thiserror::Error;
+
+use super::process_of;
+use super::protocol::{Answer, Ask, MAX_LINE, Refused, Row, line};
+
+/// How long a process may take to accept.
+const ACCEPTING: Duration = Duration::from_secs(2);
+/// How long a process may be silent.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Between two tries of a socket whose queue is full.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Most lines of an answer.
+const MAX_LINES: usize = 1_000_000;
+
+/// Why a process has not answered.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// We may not look there.
+    #[error("permission denied: {}", .0.display())]
+    Denied(PathBuf),
+    /// The process is gone and has left its socket.
+    #[error("process {0} is gone")]
+    Gone(u32),
+    /// It is there, and says nothing.
+    #[error("process {0} does not answer")]
+    Silent(u32),
+    /// The process speaks in another way.
+    #[error("process {0} gives an answer that this version does not understand")]
+    Garbled(u32),
+    /// The operating system's word.
+    #[error("cannot use {}", .0.display())]
+    Io(PathBuf, #[source] io::Error),
+}
+
+/// A process of the proxy, by its socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pid: u32,
+    socket: PathBuf,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done; what was asked for, where that was something.
+    Done(Vec<Row>),
+    /// It was told to end, and has not yet.
+    Pending,
+    /// It is not done.
+    Refused(Refused),
+}
+
+/// The processes that have a socket in this directory, oldest number first. Some may be gone.
+///
+/// # Errors
+/// When the directory is there and cannot be read.
+pub fn processes(directory: &Path) -> Result<Vec<Process>, ClientError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => ClientError::Denied(directory.to_owned()),
+        _ => ClientError::Io(directory.to_owned(), error),
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut processes = Vec::new();
+    for entry in entries {
+        let socket = entry.map_err(failed)?.path();
+        if let Some(pid) = process_of(&socket) {
+            processes.push(Process { pid, socket });
+        }
+    }
+    processes.sort_by_key(|process| process.pid);
+    Ok(processes)
+}
+
+impl Process {
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Asks it, and reads its answer to the end.
+    ///
+    /// # Errors
+    /// When it cannot be reached, is silent, or gives an answer that is none.
+    pub fn ask(&self, ask: &Ask) -> Result<Reply, ClientError> {
+        let mut stream = self.connect()?;
+        let set = stream
+            .set_read_timeout(Some(SILENCE))
+            .and_then(|()| stream.set_write_timeout(Some(SILENCE)));
+        set.map_err(|error| self.failed(error))?;
+        match stream.write_all(&line(ask)) {
+            // It may have answered before it has read all, and closed.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) => {}
+            written => written.map_err(|error| self.failed(error))?,
+        }
+        self.read(BufReader::new(stream))
+    }
+
+    fn read(&self, mut stream: impl BufRead) -> Result<Reply, ClientError> {
+        let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
+        let mut rows = Vec::new();
+        for _ in 0..MAX_LINES {
+            let mut line = Vec::new();
+            let mut limited = (&mut stream).take(limit);
+            let read = limited.read_until(b'\n', &mut line);
+            read.map_err(|error| self.failed(error))?;
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            match serde_json::from_slice(&line) {
+                Ok(Answer::Row(row)) => rows.push(*row),
+                Ok(Answer::Done {}) => return Ok(Reply::Done(rows)),
+                Ok(Answer::Pending {}) => return Ok(Reply::Pending),
+                Ok(Answer::Refused(refused)) => return Ok(Reply::Refused(refused)),
+                Err(_not_ours) => break,
+            }
+        }
+        Err(ClientError::Garbled(self.pid))
+    }
+
+    /// A blocking connect would wait for as long as the queue of a stopped process is full.
+    fn connect(&self) -> Result<UnixStream, ClientError> {
+        let address = SocketAddrUnix::new(&self.socket).map_err(|errno| self.refused(errno))?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+            .map_err(|errno| self.refused(errno))?;
+        let until = Instant::now() + ACCEPTING;
+        loop {
+            match rustix::net::connect(&socket, &address) {
+                Ok(()) => break,
+                Err(Errno::AGAIN) if Instant::now() < until => std::thread::sleep(PAUSE),
+                Err(errno) => return Err(self.refused(errno)),
+            }
+        }
+        let stream = UnixStream::from(socket);
+        let blocking = stream.set_nonblocking(false);
+        blocking.map_err(|error| self.failed(error))?;
+        Ok(stream)
+    }
+
+    fn refused(&self, errno: Errno) -> ClientError {
+        match errno {
+            Errno::CONNREFUSED | Errno::NOENT => ClientError::Gone(self.pid),
+            Errno::AGAIN => ClientError::Silent(self.pid),
+            Errno::ACCESS | Errno::PERM => ClientError::Denied(self.socket.clone()),
+            _ => self.failed(errno.into()),
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> ClientError {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Silent(self.pid),
+            io::ErrorKind::ConnectionReset => ClientError::Garbled(self.pid),
+            _ => ClientError::Io(self.socket.clone(), error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(answer: &[u8]) -> Result<Reply, ClientError> {
+        let process = Process {
+            pid: 7,
+            socket: PathBuf::from("/x/7.sock"),
+        };
+        process.read(answer)
+    }
+
+    #[test]
+    fn an_answer_has_an_end() {
+        assert!(matches!(read(b"{\"done\":{}}\n"), Ok(Reply::Done(rows)) if rows.is_empty()));
+        assert!(matches!(
+            read(b"{\"pending\":{}}\nmore"),
+            Ok(Reply::Pending)
+        ));
+        assert!(matches!(
+            read(b"{\"refused\":\"not-live\"}\n"),
+            Ok(Reply::Refused(Refused::NotLive))
+        ));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        let long = vec![b' '; 2 * MAX_LINE];
+        for answer in [
+            b"".as_slice(),
+            b"{\"done\":{}}",
+            b"\n",
+            b"{\"row\":{}}\n",
+            b"{\"refused\":\"who knows\"}\n{\"done\":{}}\n",
+            b"\xff\xfe\n",
+            &long,
+        ] {
+            let error = read(answer).expect_err("none");
+            assert!(matches!(error, ClientError::Garbled(7)), "{error}");
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The end of a process of the proxy: its socket, a thread, and what each question is answered with.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, test_kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::account::{Accounts, claimed};
+use super::protocol::{Answer, Ask, MAX_QUESTION, Refused, Row, What, line};
+use super::{ControlError, SUFFIX, process_of};
+use crate::audit::{AuditEvent, AuditLog};
+use crate::model::SessionId;
+use crate::session::{LiveConnection, Order, Reason, Registry};
+use crate::sys::fs::{FsError, PRIVATE_FILE, private_dir};
+
+/// Clients at a time.
+const MAX_CLIENTS: usize = 16;
+/// How long a question may take to come.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client may take for everything.
+const LONGEST: Duration = Duration::from_secs(15);
+/// How long somebody who ends a session is kept waiting for that.
+const ENDING: Duration = Duration::from_secs(5);
+/// How long to wait after an accept that failed for want of resources.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A process's control socket.
+#[derive(Debug)]
+pub struct Server {
+    listener: std::os::unix::net::UnixListener,
+    socket: Socket,
+}
+
+/// A socket in the file system, which goes away with this.
+#[derive(Debug)]
+struct Socket(PathBuf);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _gone_already = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What is answered from.
+#[derive(Debug)]
+struct Desk {
+    registry: Registry,
+    audit: AuditLog,
+    accounts: Accounts,
+    pid: u32,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Peer<'a> {
+    name: &'a str,
+    uid: u32,
+}
+
+impl Server {
+    /// Makes the socket, private to its owner. Those that processes which are gone have left are
+    /// removed.
+    ///
+    /// # Errors
+    /// When the directory or the socket cannot be made.
+    pub fn bind(directory: &Path) -> Result<Self, ControlError> {
+        private_dir(directory)?;
+        let own = std::process::id();
+        remove_deserted(directory, own)?;
+        let path = directory.join(format!("{own}{SUFFIX}"));
+        let failed = |error| ControlError::Listen(path.clone(), error);
+        let listener = std::os::unix::net::UnixListener::bind(&path).map_err(failed)?;
+        let socket = Socket(path.clone());
+        // The directory keeps others out until then.
+        let mode = std::fs::Permissions::from_mode(PRIVATE_FILE);
+        std::fs::set_permissions(&path, mode).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok(Self { listener, socket })
+    }
+
+    /// Answers on a thread of its own.
+    ///
+    /// # Errors
+    /// When there is no thread or no runtime.
+    pub fn start(self, registry: Registry, audit: AuditLog) -> Result<Running, ControlError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ControlError::Start)?;
+        let desk = Arc::new(Desk {
+            registry,
+            audit,
+            accounts: Accounts::of_this_process(),
+            pid: std::process::id(),
+        });
+        let stop = CancellationToken::new();
+        let (stopped, listener) = (stop.clone(), self.listener);
+        let serve = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    ended = serve(listener, desk) => {
+                        if let Err(error) = ended {
+                            tracing::error!(%error, "the control socket is not served any more");
+                        }
+                    }
+                    () = stopped.cancelled() => {}
+                }
+            });
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(serve)
+            .map_err(ControlError::Start)?;
+        Ok(Running {
+            stop,
+            thread: Some(thread),
+            _socket: self.socket,
+        })
+    }
+}
+
+/// A control socket that is served until this is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it closes the control socket"]
+pub struct Running {
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+    _socket: Socket,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if self.thread.take().is_some_and(|one| one.join().is_err()) {
+            tracing::error!("the thread of the control socket panicked");
+        }
+    }
+}
+
+/// Removes the sockets of processes that are gone, and one that had our number before us.
+fn remove_deserted(directory: &Path, own: u32) -> Result<(), FsError> {
+    let entries = std::fs::read_dir(directory).map_err(FsError::io("read directory", directory))?;
+    for entry in entries {
+        let path = entry
+            .map_err(FsError::io("read directory", directory))?
+            .path();
+        let Some(process) = process_of(&path) else {
+            continue;
+        };
+        if process == own || !is_running(process) {
+            std::fs::remove_file(&path).map_err(FsError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_running(process: u32) -> bool {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    // Somebody else's process is one all the same.
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+async fn serve(listener: std::os::unix::net::UnixListener, desk: Arc<Desk>) -> io::Result<()> {
+    let listener = UnixListener::from_std(listener)?;
+    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _unnamed)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept on the control socket");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            // A few bytes: they fit, or nobody waits for them.
+            let busy = line(&Answer::Refused(Refused::Busy));
+            let _nobody_waits = stream.try_write(&busy);
+            continue;
+        };
+        let desk = Arc::clone(&desk);
+        tokio::spawn(async move {
+            let _place = place;
+            match timeout(LONGEST, desk.attend(stream)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a client of the control socket broke off");
+                }
+                Err(_elapsed) => tracing::debug!("a client of the control socket took too long"),
+            }
+        });
+    }
+}
+
+impl Desk {
+    /// One client: its question, and the answer.
+    async fn attend(&self, mut stream: UnixStream) -> io::Result<()> {
+        let uid = stream.peer_cred()?.uid();
+        let Some(name) = self.accounts.admit(uid) else {
+            tracing::warn!(uid, "somebody else asks on the control socket");
+            return stream
+                .write_all(&line(&Answer::Refused(Refused::NotPermitted)))
+                .await;
+        };
+        let (reading, mut writing) = stream.split();
+        let mut question = Vec::new();
+        let limit = u64::try_from(MAX_QUESTION).unwrap_or(u64::MAX);
+        let mut reading = BufReader::new(reading.take(limit));
+        timeout(PATIENCE, reading.read_until(b'\n', &mut question)).await??;
+        let answer = match serde_json::from_slice(&question) {
+            Ok(ask) if question.ends_with(b"\n") => {
+                self.answer(ask, Peer { name, uid }, &mut writing).await?
+            }
+            Ok(_) | Err(_) => Answer::Refused(Refused::NotUnderstood),
+        };
+        writing.write_all(&line(&answer)).await
+    }
+
+    /// Does what is asked. What this gives is the last line of the answer.
+    async fn answer(
+        &self,
+        ask: Ask,
+        peer: Peer<'_>,
+        out: &mut (impl AsyncWriteExt + Unpin),
+    ) -> io::Result<Answer> {
+        Ok(match ask {
+            Ask::Sessions => {
+                for connection in self.registry.connections() {
+                    for row in Row::of(&connection, self.pid) {
+                        out.write_all(&line(&Answer::Row(Box::new(row)))).await?;
+                    }
+                }
+                Answer::Done {}
+            }
+            Ask::Watch {
+                session,
+                from_start,
+                sudo_user,
+            } => self.watch(session, from_start, peer, sudo_user.as_deref()),
+            Ask::Kill {
+                what,
+                reason,
+                sudo_user,
+            } => self.kill(what, reason, peer, sudo_user.as_deref()).await,
+        })
+    }
+
+    /// Nobody watches without having been put down for it.
+    fn watch(
+        &self,
+        id: SessionId,
+        from_start: bool,
+        peer: Peer<'_>,
+        sudo_user: Option<&str>,
+    ) -> Answer {
+        let Some((connection, session)) = self.registry.session(id) else {
+            return Answer::Refused(Refused::NotLive);
+        };
+        if session.file.is_none() {
+            return Answer::Refused(Refused::NotRecorded);
+        }
+        let audited = self.audit.emit(&AuditEvent::SessionWatched {
+            session: id,
+            connection: connection.id,
+            user: connection.user.clone(),
+            login: connection.login.clone(),
+            target: connection.target.clone(),
+            by: peer.name.to_owned(),
+            uid: peer.uid,
+            sudo_user: sudo_user.and_then(claimed).map(str::to_owned),
+            from_start,
+        });
+        match audited {
+            Ok(()) => Answer::Done {},
+            Err(_told_on_the_log) => Answer::Refused(Refused::NotAudited),
+        }
+    }
+
+    /// Ends a session also where that cannot be audited: what has to end must not depend on a disk.
+    /// The program's log has the event then.
+    async fn kill(
+        &self,
+        what: What,
+        reason: Option<Reason>,
+        peer: Peer<'_>,
+        sudo_user: Option<&str>,
+    ) -> Answer {
+        let (connection, gone, session) = match what {
+            What::Session(id) => match self.registry.session(id) {
+                Some((connection, session)) => (connection, session.gone().clone(), Some(id)),
+                None => return Answer::Refused(Refused::NotLive),
+            },
+            What::Connection(id) => match self.registry.connection(id) {
+                Some(connection) => {
+                    let gone = connection.gone().clone();
+                    (connection, gone, None)
+                }
+                None => return Answer::Refused(Refused::NotLive),
+            },
+        };
+        let event = killed(&connection, session, reason.as_ref(), peer, sudo_user);
+        let _told_on_the_log = self.audit.emit(&event);
+        let told = connection.order(Order {
+            session,
+            by: peer.name.to_owned(),
+            reason,
+        });
+        if !told {
+            tracing::debug!(connection = %connection.id, "it takes no orders, and ends by itself");
+        }
+        match timeout(ENDING, gone.cancelled()).await {
+            Ok(()) => Answer::Done {},
+            Err(_elapsed) => Answer::Pending {},
+        }
+    }
+}
+
+fn killed(
+    connection: &LiveConnection,
+    session: Option<SessionId>,
+    reason: Option<&Reason>,
+    peer: Peer<'_>,
+    sudo_user: Option<&str>,
+) -> AuditEvent {
+    AuditEvent::SessionKilled {
+        session,
+        connection: connection.id,
+        user: connection.user.clone(),
+        login: connection.login.clone(),
+        target: connection.target.clone(),
+        by: peer.name.to_owned(),
+        uid: peer.uid,
+        sudo_user: sudo_user.and_then(claimed).map(str::to_owned),
+        message: reason.map(ToString::to_string),
+    }
+}

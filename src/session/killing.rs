@@ -1,0 +1,53 @@
+//! Ends one session of several, from outside: what its recording says of it.
+
+use super::recorder::Recorder;
+use crate::model::SessionId;
+use crate::relay::ChannelKey;
+
+/// Where a live session is on its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On this channel.
+    Channel(ChannelKey),
+    /// It is all that is forwarded.
+    Forwards,
+}
+
+impl Recorder {
+    /// Where a session is; `None` when it is none of this connection's, or has ended.
+    #[must_use]
+    pub fn place(&self, session: SessionId) -> Option<Place> {
+        let is_forwards = |forwards: &super::forwards::Forwards| forwards.sitting.id == session;
+        if self.forwards.as_ref().is_some_and(is_forwards) {
+            return Some(Place::Forwards);
+        }
+        self.sittings
+            .iter()
+            .find(|(_, sitting)| sitting.id == session)
+            .map(|(key, _)| Place::Channel(*key))
+    }
+
+    /// Writes into all recordings of the connection what happens now, for people.
+    pub fn mark_all(&mut self, text: &str) {
+        let now = self.now();
+        let forwards = self.forwards.iter_mut().map(|one| &mut one.sitting);
+        for sitting in self.sittings.values_mut().chain(forwards) {
+            sitting.mark(now, text);
+        }
+    }
+
+    /// The session at this place has ended, in the middle of what it did. What the relay still says
+    /// about its channels is about nothing.
+    pub fn end_one(&mut self, place: Place, text: &str, reason: &'static str) {
+        let sitting = match place {
+            Place::Channel(key) => self.sittings.remove(&key),
+            Place::Forwards => self.forwards.take().map(|forwards| forwards.sitting),
+        };
+        if let Some(mut sitting) = sitting {
+            let now = self.now();
+            sitting.mark(now, text);
+            sitting.broke_off(now, reason);
+            self.finish(sitting, reason);
+        }
+    }
+}

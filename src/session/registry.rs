@@ -1,0 +1,256 @@
+//! What is live: connections and their sessions, for whoever lists, watches or ends them.
+//!
+//! Recorders write, others read, and neither waits for the other longer than it takes to copy a list
+//! of pointers. It ends nothing itself, it passes orders on; knows no sockets and no files.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Scene;
+use super::order::Order;
+use crate::model::{ConnectionId, SessionId};
+use crate::recording::Kind;
+
+/// Orders that a connection has not looked at yet. It looks many times a second.
+const MAX_ORDERS: usize = 8;
+
+/// All live connections of this process. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(Arc<Mutex<BTreeMap<ConnectionId, Arc<LiveConnection>>>>);
+
+/// A connection that is relayed.
+#[derive(Debug)]
+pub struct LiveConnection {
+    /// Its id.
+    pub id: ConnectionId,
+    /// The identity: the certificate's key id.
+    pub user: String,
+    /// The account on the host.
+    pub login: String,
+    /// What the user asked for.
+    pub target: String,
+    /// The inventory's name of the host, else the host as it was asked for.
+    pub host: String,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// Since when it is relayed.
+    pub start: DateTime<Utc>,
+    sessions: Mutex<BTreeMap<SessionId, Arc<LiveSession>>>,
+    orders: mpsc::Sender<Order>,
+    gone: CancellationToken,
+}
+
+/// What is known of a session when it begins.
+#[derive(Clone, Debug)]
+pub(super) struct Opening {
+    pub(super) id: SessionId,
+    pub(super) kind: Kind,
+    pub(super) command: Option<String>,
+    pub(super) pty: bool,
+    pub(super) start: DateTime<Utc>,
+    pub(super) file: Option<PathBuf>,
+}
+
+/// A session that runs: one session channel, or all forwarded channels of a connection.
+#[derive(Debug)]
+pub struct LiveSession {
+    /// Its id.
+    pub id: SessionId,
+    /// What kind of channel it is.
+    pub kind: Kind,
+    /// The command line, or the subsystem's name.
+    pub command: Option<String>,
+    /// Whether somebody sits at a terminal.
+    pub pty: bool,
+    /// When it began.
+    pub start: DateTime<Utc>,
+    /// The recording; `None` where there is none.
+    pub file: Option<PathBuf>,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    is_incomplete: AtomicBool,
+    gone: CancellationToken,
+}
+
+impl LiveSession {
+    /// Bytes from the client so far.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Bytes from the host so far.
+    #[must_use]
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Whether a part of it could not be recorded.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.is_incomplete.load(Ordering::Relaxed)
+    }
+
+    /// Rings when it has ended, and its end is audited.
+    #[must_use]
+    pub fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+
+    /// There is one writer, so storing a total is enough.
+    pub(super) fn carried(&self, bytes_in: u64, bytes_out: u64) {
+        self.bytes_in.store(bytes_in, Ordering::Relaxed);
+        self.bytes_out.store(bytes_out, Ordering::Relaxed);
+    }
+
+    pub(super) fn misses_something(&self) {
+        self.is_incomplete.store(true, Ordering::Relaxed);
+    }
+}
+
+impl LiveConnection {
+    /// Its sessions, oldest first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Arc<LiveSession>> {
+        lock(&self.sessions).values().cloned().collect()
+    }
+
+    /// Rings when it has ended.
+    #[must_use]
+    pub fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+
+    /// Passes an order on. `false` when it takes none: it is about to end, or has others to obey.
+    #[must_use]
+    pub fn order(&self, order: Order) -> bool {
+        self.orders.try_send(order).is_ok()
+    }
+}
+
+impl Registry {
+    /// All connections, oldest first.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Arc<LiveConnection>> {
+        lock(&self.0).values().cloned().collect()
+    }
+
+    /// The connection with this id.
+    #[must_use]
+    pub fn connection(&self, id: ConnectionId) -> Option<Arc<LiveConnection>> {
+        lock(&self.0).get(&id).cloned()
+    }
+
+    /// The session with this id, and its connection.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> Option<(Arc<LiveConnection>, Arc<LiveSession>)> {
+        self.connections().into_iter().find_map(|connection| {
+            let session = lock(&connection.sessions).get(&id).cloned()?;
+            Some((connection, session))
+        })
+    }
+
+    /// Lists a connection until its seat is dropped. The other end of its orders comes with it.
+    #[must_use]
+    pub fn enter(&self, scene: &Scene, start: DateTime<Utc>) -> (Seat, mpsc::Receiver<Order>) {
+        let (orders, receiver) = mpsc::channel(MAX_ORDERS);
+        let route = scene.permit.route();
+        let host = || route.target.host.to_string();
+        let connection = Arc::new(LiveConnection {
+            id: scene.connection,
+            user: scene.permit.identity().name().to_owned(),
+            login: scene.permit.login().to_string(),
+            target: route.target.to_string(),
+            host: route.node.clone().unwrap_or_else(host),
+            client: scene.client,
+            start,
+            sessions: Mutex::default(),
+            orders,
+            gone: CancellationToken::new(),
+        });
+        lock(&self.0).insert(connection.id, Arc::clone(&connection));
+        let registry = self.clone();
+        let seat = Seat {
+            registry,
+            connection,
+        };
+        (seat, receiver)
+    }
+}
+
+/// A connection's place in the registry.
+#[derive(Debug)]
+pub struct Seat {
+    registry: Registry,
+    connection: Arc<LiveConnection>,
+}
+
+impl Seat {
+    /// Lists a session until what this gives is dropped.
+    pub(super) fn begin(&self, opening: Opening) -> SessionSeat {
+        let session = Arc::new(LiveSession {
+            id: opening.id,
+            kind: opening.kind,
+            command: opening.command,
+            pty: opening.pty,
+            start: opening.start,
+            file: opening.file,
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            is_incomplete: AtomicBool::new(false),
+            gone: CancellationToken::new(),
+        });
+        lock(&self.connection.sessions).insert(session.id, Arc::clone(&session));
+        SessionSeat {
+            connection: Arc::clone(&self.connection),
+            session,
+        }
+    }
+
+    /// The connection is over, though its two sides may still be told so.
+    pub(super) fn leave(&self) {
+        lock(&self.registry.0).remove(&self.connection.id);
+        self.connection.gone.cancel();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// A session's place in the registry.
+#[derive(Debug)]
+pub(super) struct SessionSeat {
+    connection: Arc<LiveConnection>,
+    session: Arc<LiveSession>,
+}
+
+impl Deref for SessionSeat {
+    type Target = LiveSession;
+
+    fn deref(&self) -> &LiveSession {
+        &self.session
+    }
+}
+
+impl Drop for SessionSeat {
+    fn drop(&mut self) {
+        lock(&self.connection.sessions).remove(&self.session.id);
+        self.session.gone.cancel();
+    }
+}
+
+/// Maps are whole between any two statements: a panic elsewhere spoils none.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,230 @@
+//! What is live is in the registry for exactly as long as it is, and one session ends without the
+//! others.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::sync::mpsc::Receiver;
+
+use super::*;
+use crate::access::{Identity, LoginPermit, Permissions, Place as At, Route, authorize};
+use crate::audit::AuditLog;
+use crate::cert::testing::{CertSpec, NOW, ed25519};
+use crate::cert::{TrustedKeys, verify_user};
+use crate::model::{ConnectionId, SessionId, Target};
+use crate::recording::{EventKind, Kind as Recorded, Reader, State};
+use crate::relay::{ChannelKey, Destination, Kind, Start, Stream, Tap};
+use crate::sys::clock::Clock;
+
+fn permit() -> LoginPermit {
+    let (authority, key) = (ed25519(), ed25519());
+    let trusted = TrustedKeys::from(vec![authority.public_key().clone()]);
+    let certificate = CertSpec::user(&key).sign(&authority);
+    let verified = verify_user(&certificate, &trusted, None, NOW).unwrap();
+    let route = Route {
+        target: Target::from_subsystem("proxy:db1.example.com:22").unwrap(),
+        node: Some("db1".to_owned()),
+        place: At {
+            name: "db1".to_owned(),
+            labels: Vec::new(),
+        },
+        host: "db1".to_owned(),
+        port: 22,
+        names: vec!["db1".to_owned()],
+    };
+    let policy = crate::access::Policy::new("", Permissions::default(), Vec::new(), Vec::new());
+    let identity = Identity::new(verified.clone());
+    let from = std::net::IpAddr::from([192, 0, 2, 1]);
+    let permit = authorize(&policy, &identity, route, from).unwrap();
+    let login = "deploy".parse().unwrap();
+    permit.for_login(&policy, verified, login).unwrap()
+}
+
+/// A recorder whose connection is in a registry.
+struct House {
+    registry: Registry,
+    recorder: Recorder,
+    orders: Receiver<Order>,
+    directory: tempfile::TempDir,
+}
+
+impl House {
+    fn new(policy: Policy) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Clock::Fixed(NOW);
+        let cluster: crate::model::ClusterName = "example.test".parse().unwrap();
+        let anywhere = SocketAddr::from(([192, 0, 2, 1], 22));
+        let scene = Scene {
+            connection: ConnectionId::new(),
+            cluster: cluster.clone(),
+            permit: permit(),
+            client: anywhere,
+            host_address: anywhere,
+            insecure_host_key: false,
+            legacy_algorithms: Vec::new(),
+        };
+        let recording = Recording {
+            directory: directory.path().join("recordings"),
+            policy,
+            options: Options { pty_input: false },
+        };
+        let registry = Registry::default();
+        let (seat, orders) = registry.enter(&scene, clock.now());
+        let audit = AuditLog::open(&directory.path().join("data"), cluster, clock).unwrap();
+        Self {
+            recorder: Recorder::new(recording, audit, clock, scene, seat),
+            registry,
+            orders,
+            directory,
+        }
+    }
+
+    /// Starts a command on a channel; its session.
+    fn start(&mut self, channel: u32) -> SessionId {
+        let start = Start {
+            kind: Kind::Exec(format!("command {channel}").into()),
+            pty: None,
+            environment: Vec::new(),
+        };
+        self.recorder.start(ChannelKey(channel), &start).unwrap();
+        let connection = self.registry.connections().remove(0);
+        let name = format!("command {channel}");
+        let is_it = |one: &&std::sync::Arc<LiveSession>| one.command.as_ref() == Some(&name);
+        let sessions = connection.sessions();
+        sessions.iter().find(is_it).unwrap().id
+    }
+
+    fn audit(&self) -> Vec<Value> {
+        let file = self.directory.path().join("data/audit.jsonl");
+        let text = std::fs::read_to_string(file).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Everything in a recording, and how far it goes.
+    fn recorded(&self, session: SessionId) -> (Vec<EventKind>, State) {
+        let name = crate::recording::file_name(session);
+        let file = self.directory.path().join("recordings").join(name);
+        let mut reader = Reader::open(std::fs::File::open(file).unwrap()).unwrap();
+        let events = reader.by_ref().map(|event| event.unwrap().kind).collect();
+        (events, reader.state().clone())
+    }
+}
+
+#[tokio::test]
+async fn what_is_live_is_listed_for_as_long_as_it_is() {
+    let mut house = House::new(Policy::Strict);
+    let connection = house.registry.connections().remove(0);
+    assert_eq!(connection.login, "deploy");
+    assert_eq!(connection.host, "db1");
+    assert_eq!(connection.target, "db1.example.com:22");
+    assert!(connection.sessions().is_empty());
+
+    let id = house.start(3);
+    let (found, session) = house.registry.session(id).unwrap();
+    assert_eq!(found.id, connection.id);
+    assert_eq!(session.kind, Recorded::Exec);
+    assert!(session.file.as_ref().unwrap().is_file());
+    for (stream, bytes) in [
+        (Stream::Stdin, "12"),
+        (Stream::Stdout, "345"),
+        (Stream::Stderr, "6789"),
+    ] {
+        house.recorder.data(ChannelKey(3), stream, bytes.as_bytes());
+    }
+    assert_eq!((session.bytes_in(), session.bytes_out()), (2, 7));
+    assert!(!session.is_incomplete());
+    assert!(!session.gone().is_cancelled());
+    house.recorder.closed(ChannelKey(3));
+    assert!(session.gone().is_cancelled());
+    assert!(house.registry.session(id).is_none());
+    assert!(house.registry.connection(connection.id).is_some());
+
+    let destination = Destination::Unix("/run/x".to_owned());
+    house.recorder.forward(ChannelKey(4), &destination).unwrap();
+    assert_eq!(connection.sessions()[0].kind, Recorded::Forward);
+    let House {
+        registry, recorder, ..
+    } = house;
+    drop(recorder);
+    assert!(connection.gone().is_cancelled());
+    assert!(connection.sessions().is_empty());
+    assert!(registry.connections().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_recording_there_is_no_file() {
+    let mut house = House::new(Policy::Off);
+    let id = house.start(0);
+    let (_, session) = house.registry.session(id).unwrap();
+    assert!(session.file.is_none() && session.is_incomplete());
+}
+
+#[tokio::test]
+async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
+    let mut house = House::new(Policy::Strict);
+    let (doomed, spared) = (house.start(0), house.start(1));
+    let destination = Destination::Unix("/run/x".to_owned());
+    house.recorder.forward(ChannelKey(2), &destination).unwrap();
+    let place = house.recorder.place(doomed).unwrap();
+    assert_eq!(place, Place::Channel(ChannelKey(0)));
+    house
+        .recorder
+        .end_one(place, "ended by root: why", "killed");
+    assert_eq!(house.recorder.place(doomed), None);
+    assert!(house.registry.session(doomed).is_none());
+    let (events, state) = house.recorded(doomed);
+    assert!(matches!(state, State::Complete(_)), "{state:?}");
+    let is_marker = |kind: &EventKind| *kind == EventKind::Marker("ended by root: why".to_owned());
+    assert!(events.iter().any(is_marker), "{events:?}");
+    let end = house.audit().pop().unwrap();
+    assert_eq!(end["event"], "session.end");
+    assert_eq!(end["session"], doomed.to_string());
+    assert_eq!(end["reason"], "killed");
+
+    // What is said of a channel that is gone is about nothing.
+    house.recorder.data(ChannelKey(0), Stream::Stdout, b"late");
+    house.recorder.closed(ChannelKey(0));
+    house
+        .recorder
+        .data(ChannelKey(1), Stream::Stdout, b"on time");
+    house.recorder.commit().unwrap();
+    let (events, state) = house.recorded(spared);
+    assert_eq!(state, State::Truncated);
+    assert!(matches!(events.last(), Some(EventKind::Output { bytes, .. }) if bytes == b"on time"));
+
+    let connection = house.registry.connections().remove(0);
+    let forwards = connection.sessions().pop().unwrap().id;
+    assert_eq!(house.recorder.place(forwards), Some(Place::Forwards));
+    house.recorder.end_one(Place::Forwards, "why", "killed");
+    house.recorder.closed(ChannelKey(2));
+    let live: Vec<_> = connection.sessions().iter().map(|one| one.id).collect();
+    assert_eq!(live, [spared]);
+    house.recorder.mark_all("all of it");
+    house.recorder.end("killed");
+    assert!(house.registry.connections().is_empty());
+    assert!(connection.gone().is_cancelled());
+    let (events, _) = house.recorded(spared);
+    let is_marker = |kind: &EventKind| *kind == EventKind::Marker("all of it".to_owned());
+    assert!(events.iter().any(is_marker), "{events:?}");
+}
+
+#[tokio::test]
+async fn orders_are_passed_on_and_do_not_pile_up() {
+    let mut house = House::new(Policy::Off);
+    let connection = house.registry.connections().remove(0);
+    let order = || {
+        connection.order(Order {
+            session: None,
+            by: "root".to_owned(),
+            reason: None,
+        })
+    };
+    let taken = (0..1000).take_while(|_| order()).count();
+    assert!((1..100).contains(&taken), "{taken}");
+    assert!(house.orders.recv().await.is_some());
+    assert!(order());
+    house.orders.close();
+    assert!(!order());
+}

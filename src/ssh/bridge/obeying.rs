@@ -1,0 +1,58 @@
+//! What an administrator wants of a live connection is done here. It is audited already.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Bridge, End};
+use crate::audit::Leg as At;
+use crate::session::{Order, Place};
+use crate::ssh::refusal::Refusal;
+
+/// Why the sessions end, for the audit log and the recordings.
+const KILLED: &str = "killed";
+
+impl<C, H> Bridge<C, H>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Ends a session, or with `Err` the connection: also where that session is all there is on it.
+    /// What a session is told is sent with what is relayed next.
+    pub(super) fn obey(&mut self, order: &Order) -> Result<(), End> {
+        let refusal = Refusal::new(At::Proxy, KILLED, order.message());
+        let Some(session) = order.session else {
+            let id = self.recorder.connection().to_string();
+            return Err(self.end_for(order, refusal, id));
+        };
+        // It may have ended by itself meanwhile.
+        let Some(place) = self.recorder.place(session) else {
+            return Ok(());
+        };
+        let others = match place {
+            Place::Channel(_) => self.relay.channels().saturating_sub(1),
+            Place::Forwards => self.relay.sessions(),
+        };
+        if others == 0 {
+            return Err(self.end_for(order, refusal, session.to_string()));
+        }
+        // In raw mode the cursor may be anywhere.
+        let text = format!("\r\n{}", refusal.text(session));
+        match place {
+            Place::Channel(key) => self.relay.end_session(key, &text, &mut self.planned),
+            Place::Forwards => {
+                let (recorder, planned) = (&mut self.recorder, &mut self.planned);
+                self.relay.stop_forwarding(recorder, planned);
+                // As with warnings: what a program reads stays what the host has said.
+                if self.recorder.has_terminal() {
+                    self.watch.tell(&text);
+                }
+            }
+        }
+        self.recorder.end_one(place, &order.marker(), KILLED);
+        Ok(())
+    }
+
+    fn end_for(&mut self, order: &Order, refusal: Refusal, id: String) -> End {
+        self.recorder.mark_all(&order.marker());
+        End::Withdrawn(Box::new(refusal), id)
+    }
+}

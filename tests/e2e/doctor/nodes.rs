@@ -1,0 +1,142 @@
+//! Faults of hosts: one proxy with all of them, asked once.
+
+use std::io::Write;
+use std::net::TcpListener;
+
+use super::{Findings, doctor};
+use crate::support::{HostKey, World, clock, keys};
+
+/// A port of loopback at which nobody is.
+fn nobody() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+#[test]
+fn each_fault_of_a_host_is_found_and_its_fix_named() {
+    let web = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let web_port = web.local_addr().expect("it is bound").port();
+    let closed = nobody();
+    let world = World::with()
+        .node("db1", HostKey::Certified)
+        .node("plain", HostKey::Plain)
+        .node("stranger", HostKey::Stranger)
+        .node("expired", HostKey::Expired)
+        .node("ending", HostKey::Ending)
+        .node("other", HostKey::Named("elsewhere"))
+        .node("usertype", HostKey::UserType)
+        .node("revoked", HostKey::Certified)
+        .tuned_node("no-ca", HostKey::Certified, "TrustedUserCAKeys none\n")
+        .node("late", HostKey::Certified)
+        .node("early", HostKey::Certified)
+        .foreign_node("down", closed)
+        .foreign_node("web", web_port)
+        .start();
+    let node = |name: &str| {
+        let mut nodes = world.nodes().iter();
+        nodes
+            .find(|node| node.name == name)
+            .expect("a node of that name")
+    };
+    for (name, seconds) in [("late", -7_200), ("early", 7_200)] {
+        let library = clock::wrong_by(seconds, world.dir());
+        node(name).stop();
+        node(name).start_again_with(&world.children, |sshd| sshd.env("LD_PRELOAD", &library));
+    }
+    let issued = keys::tool(world.rproxy().args(["auth", "ls", "--format", "json"]));
+    let issued: Vec<serde_json::Value> = serde_json::from_str(&issued).expect("a list");
+    let revoked = issued.iter().find(|one| one["key_id"] == "revoked");
+    let serial = revoked.expect("it was signed")["serial"].to_string();
+    keys::tool(
+        world
+            .rproxy()
+            .args(["auth", "revoke", "--serial", serial.trim_matches('"')]),
+    );
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = web.accept().expect("the doctor looks");
+        stream
+            .write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            .expect("it reads");
+    });
+
+    let found = Findings::of(doctor(&world, |text| {
+        let nowhere = "  - { name: nowhere, addr: \"rproxy-test.invalid:22\" }\n";
+        text.replacen("nodes:\n", &format!("nodes:\n{nowhere}"), 1)
+    }));
+    server.join().expect("somebody connected");
+
+    found.ok("node-host-key", "db1");
+    found.ok("node-user-ca", "db1");
+    found.error("node-name", "nowhere", &["nodes[].addr", "DNS"]);
+    found.error("node-port", "down", &["sshd", "firewall"]);
+    found.error("node-ssh", "web", &["port"]);
+    found.error("node-host-key", "plain", &["rproxy auth sign --host=plain"]);
+    found.error(
+        "node-host-key",
+        "stranger",
+        &["rproxy auth sign --host=stranger"],
+    );
+    found.error(
+        "node-host-key",
+        "expired",
+        &["renew", "rproxy auth sign --host=expired"],
+    );
+    found.warning("node-host-key", "ending", &["rproxy auth sign --host"]);
+    found.error(
+        "node-host-key",
+        "other",
+        &["rproxy auth sign --host=other,elsewhere"],
+    );
+    found.error("node-host-key", "usertype", &["HostCertificate"]);
+    found.error("node-host-key", "revoked", &["new key"]);
+    found.error(
+        "node-user-ca",
+        "no-ca",
+        &["TrustedUserCAKeys", "rproxy host setup"],
+    );
+    found.error("node-clock", "late", &["set the host's clock"]);
+    found.error("node-clock", "early", &["set the host's clock"]);
+    assert!(
+        found.all.contains("behind") && found.all.contains("ahead"),
+        "{}",
+        found.all
+    );
+}
+
+/// What user certificates promise, and what the host sees, differ: everybody is locked out.
+#[test]
+fn egress_addresses_that_hosts_do_not_see_are_found() {
+    let world = World::new();
+    let with = |network: &str| {
+        Findings::of(doctor(&world, |text| {
+            let egress = format!("proxy_service:\n  egress_addrs: [{network}]\n");
+            text.replacen("proxy_service:\n", &egress, 1)
+        }))
+    };
+    let found = with("203.0.113.10/32");
+    found.error("node-egress", "db1", &["egress_addrs", "log"]);
+    found.warning("egress", "203.0.113.10/32", &["egress_addrs"]);
+    let found = with("127.0.0.1/32");
+    found.ok("node-egress", "db1");
+    found.ok("egress", "127.0.0.1/32");
+}
+
+/// During a rotation, a host that lacks the new key is told of before it matters, and then it matters.
+#[test]
+fn a_host_that_lacks_the_key_of_a_rotation_is_found() {
+    let world = World::new();
+    let rotate = |phase: &str| {
+        let phase = format!("--phase={phase}");
+        keys::tool(
+            world
+                .rproxy()
+                .args(["auth", "rotate", "--type=user", &phase]),
+        )
+    };
+    rotate("init");
+    let found = Findings::of(doctor(&world, |text| text));
+    found.warning("node-user-ca", "db1", &["before the next phase"]);
+    rotate("update_clients");
+    let found = Findings::of(doctor(&world, |text| text));
+    found.error("node-user-ca", "db1", &["TrustedUserCAKeys"]);
+}

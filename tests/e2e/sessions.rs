@@ -1,0 +1,677 @@
+//! `rproxy sessions`: what is live is listed, watched and ended on the running proxy.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::client::{Client, Live};
+use crate::support::recordings::{file, lines, said, text};
+use crate::support::terminal::find;
+use crate::support::{World, keys, programs};
+
+/// What is live, as JSON.
+fn live(world: &World) -> Vec<Value> {
+    let listing = keys::tool(world.rproxy().args(["sessions", "ls", "--format", "json"]));
+    serde_json::from_str(&listing).unwrap_or_else(|error| panic!("{error}\n{listing}"))
+}
+
+/// What is live, as soon as it is so much.
+fn so_many(world: &World, count: usize) -> Vec<Value> {
+    world.eventually("sessions are listed", || {
+        let live = live(world);
+        (live.len() == count).then_some(live)
+    })
+}
+
+fn sessions(world: &World, args: &[&str]) -> Output {
+    let mut command = world.rproxy();
+    command.arg("sessions").args(args);
+    command.output().expect("rproxy starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The control socket of the process that serves.
+fn socket(world: &World) -> PathBuf {
+    let mut sockets = keys::files(&world.data().join("control"));
+    assert_eq!(sockets.len(), 1, "{sockets:?}");
+    sockets.remove(0)
+}
+
+/// The audit events of this name.
+fn events(world: &World, name: &str) -> Vec<Value> {
+    let mut events = world.audit();
+    events.retain(|event| event["event"] == name);
+    events
+}
+
+/// `rproxy sessions watch`, for whoever wants a terminal or a pipe for it.
+fn watch<'w>(world: &'w World, args: &[&str]) -> Client<'w> {
+    world
+        .program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")))
+        .arg("--config")
+        .arg(world.dir().join("rproxy.yaml"))
+        .args(["sessions", "watch"])
+        .args(args)
+}
+
+/// SIGSTOP, until it has stopped: each thread does when it is its turn.
+fn stop(world: &World, pid: Pid) {
+    kill_process(pid, Signal::STOP).expect("it runs");
+    let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+    let is_stopped = |stat: &PathBuf| {
+        let stat = std::fs::read_to_string(stat.join("stat"));
+        stat.is_ok_and(|stat| stat.contains(") T "))
+    };
+    world.eventually("all its threads have stopped", || {
+        let tasks = std::fs::read_dir(&tasks).expect("it runs");
+        let mut tasks = tasks.map(|task| task.expect("readable").path());
+        tasks.all(|task| is_stopped(&task)).then_some(())
+    });
+}
+
+/// Waits for the first watcher: from then on the session may end.
+fn somebody_watches(world: &World) {
+    world.eventually("somebody watches", || {
+        (events(world, "session.watched").len() == 1).then_some(())
+    });
+}
+
+/// A master of `ControlMaster`, and the option that shares its connection.
+fn master(world: &World) -> (Live, String) {
+    let socket = world.dir().join("control");
+    let control = format!("ControlPath={}", socket.display());
+    let master = world
+        .ssh()
+        .args(["-N", "-M", "-o", &control, "db1"])
+        .start();
+    world.eventually("the master listens", || socket.exists().then_some(()));
+    (master, control)
+}
+
+#[test]
+fn what_is_live_is_listed_and_what_has_ended_is_not() {
+    let world = World::new();
+    assert_eq!(live(&world), Vec::<Value>::new());
+    let empty = sessions(&world, &["ls"]);
+    assert!(empty.status.success() && empty.stderr.is_empty());
+    assert!(empty.stdout.starts_with(b"ID  "), "{empty:?}");
+
+    // A connection without a session has a line of its own.
+    let (_master, control) = master(&world);
+    let [idle] = so_many(&world, 1).try_into().expect("one");
+    assert_eq!(text(&idle, "kind"), "connection");
+    assert_eq!(text(&idle, "state"), "idle");
+    assert_eq!(idle["id"], idle["connection"]);
+
+    let mut session = world
+        .ssh()
+        .args([
+            "-o",
+            &control,
+            "db1",
+            "head -c 5 | wc -c; echo err >&2; cat",
+        ])
+        .start();
+    std::io::Write::write_all(session.stdin.as_mut().expect("open"), b"12345").expect("it reads");
+    assert_eq!(session.read(2), b"5\n");
+    let listed = world.eventually("the bytes are counted", || {
+        let live = live(&world);
+        (live[0]["bytes_out"] == 6).then(|| live[0].clone())
+    });
+    assert_eq!(listed["bytes_in"], 5);
+    assert_eq!(listed["connection"], idle["connection"]);
+    let recording = world.recording();
+    for field in [
+        "id",
+        "connection",
+        "user",
+        "login",
+        "host",
+        "kind",
+        "command",
+        "state",
+        "target",
+        "client",
+        "file",
+    ] {
+        assert_eq!(listed[field], recording[field], "{field}");
+    }
+    assert_eq!(listed["pty"], false);
+    let name = format!("{}.sock", listed["pid"]);
+    assert!(socket(&world).ends_with(&name), "{name}");
+    assert_eq!(text(&listed, "user"), "alice");
+    assert_eq!(text(&listed, "kind"), "exec");
+
+    session.finish().success();
+    assert_eq!(text(&so_many(&world, 1)[0], "kind"), "connection");
+}
+
+#[test]
+fn a_killed_user_reads_why_on_the_terminal() {
+    let world = World::new();
+    let mut terminal = world.shell();
+    let [session] = so_many(&world, 1).try_into().expect("one");
+    let id = text(&session, "id");
+    assert_eq!(session["pty"], true);
+    let watch = watch(&world, &["--from-start", id]).start();
+    somebody_watches(&world);
+    let mut kill = world.rproxy();
+    kill.env("SUDO_USER", "carol");
+    kill.args([
+        "sessions",
+        "kill",
+        &id[..30],
+        "--reason",
+        "maintenance at six",
+    ]);
+    let killed = kill.output().expect("rproxy starts");
+    assert!(killed.status.success(), "{}", stderr(&killed));
+    // It has ended when the command has.
+    assert_eq!(live(&world), Vec::<Value>::new());
+    terminal
+        .expect("rproxy: proxy: an administrator ended this session: maintenance at six\r\n  id: ");
+    terminal.expect(id);
+    assert_eq!(terminal.finish().0, Some(255));
+    let watched = watch.finish().success();
+    assert!(
+        watched
+            .text()
+            .ends_with("[rproxy: the session was broken off here: killed]\r\n"),
+        "{watched:?}"
+    );
+    assert_eq!(watched.stderr, "rproxy: the session has ended\n");
+
+    let recording = world.finished_recording();
+    let lines = lines(file(&recording));
+    assert!(
+        said(&lines, "m").contains(": maintenance at six"),
+        "{lines:?}"
+    );
+    assert!(said(&lines, "g").contains("killed"), "{lines:?}");
+    let [event] = events(&world, "session.killed").try_into().expect("one");
+    assert_eq!(text(&event, "code"), "RP2007W");
+    assert_eq!(text(&event, "session"), id);
+    assert_eq!(event["connection"], session["connection"]);
+    assert_eq!(text(&event, "message"), "maintenance at six");
+    assert_eq!(event["uid"], rustix::process::geteuid().as_raw());
+    assert_eq!(text(&event, "by"), crate::support::world::login());
+    assert_eq!(text(&event, "sudo_user"), "carol");
+    let [end] = events(&world, "session.end").try_into().expect("one");
+    assert_eq!(text(&end, "reason"), "killed");
+    assert_eq!(text(&end, "recording"), "complete");
+
+    let again = sessions(&world, &["kill", id]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        stderr(&again).contains("nothing live"),
+        "{}",
+        stderr(&again)
+    );
+}
+
+#[test]
+fn one_of_several_sessions_ends_and_spares_its_siblings() {
+    let world = World::new();
+    let (mut master, control) = master(&world);
+    let start = |command: &str| world.ssh().args(["-o", &control, "db1", command]).start();
+    let mut doomed = start("echo doomed; exec cat");
+    doomed.read(7);
+    let mut spared = start("echo spared; exec cat");
+    spared.read(7);
+    let all = so_many(&world, 2);
+    let id = |command: &str| {
+        let is_it = |one: &&Value| text(one, "command").contains(command);
+        text(all.iter().find(is_it).expect("it is live"), "id").to_owned()
+    };
+
+    let killed = sessions(&world, &["kill", &id("doomed"), "--reason", "too many"]);
+    assert!(killed.status.success(), "{}", stderr(&killed));
+    assert_eq!(so_many(&world, 1)[0]["id"], id("spared"));
+    let outcome = doomed.finish();
+    assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("rproxy: proxy: an administrator ended this session: too many\r\n"),
+        "{}",
+        outcome.stderr
+    );
+    // The host's side is closed too: the command has read the end of its input.
+    let ended = format!("pgrep -f '{}' | wc -l", "echo [d]oomed; exec cat");
+    world.eventually("the command is gone", || {
+        let count = world.ssh().args(["-o", &control, "db1", &ended]).run();
+        (count.text().trim() == "0").then_some(())
+    });
+
+    assert!(!master.has_ended());
+    spared.feed(b"still here".to_vec());
+    assert_eq!(spared.finish().success().text(), "still here");
+
+    // The connection with whatever runs on it.
+    let mut last = start("echo last; exec cat");
+    last.read(5);
+    let connection = text(&so_many(&world, 1)[0], "connection").to_owned();
+    let killed = sessions(&world, &["kill", &connection]);
+    assert!(killed.status.success(), "{}", stderr(&killed));
+    assert_eq!(last.finish().code(), 255);
+    let outcome = master.finish();
+    assert_eq!(outcome.code(), 255);
+    assert_eq!(live(&world), Vec::<Value>::new());
+    let events = events(&world, "session.killed");
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[1]["session"], Value::Null);
+    assert_eq!(events[1]["message"], Value::Null);
+    assert_eq!(text(&events[1], "connection"), connection);
+}
+
+/// What is forwarded is one session; once it was ended, its connection forwards nothing any more.
+#[test]
+fn forwards_are_ended_for_good_and_the_shell_stays() {
+    let world = World::new();
+    let (_master, control) = master(&world);
+    let mut session = world
+        .ssh()
+        .args(["-o", &control, "db1", "echo here; exec cat"])
+        .start();
+    session.read(5);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let forward = || {
+        let args = ["-o", &control, "-W", &address, "db1"];
+        world.ssh().args(args).start()
+    };
+    let mut through = forward();
+    let (mut peer, _) = listener.accept().expect("the host connects");
+    std::io::Write::write_all(&mut peer, b"hello").expect("open");
+    assert_eq!(through.read(5), b"hello");
+    let forwards = so_many(&world, 2)
+        .into_iter()
+        .find(|one| one["kind"] == "forward")
+        .expect("the forwards are a session");
+    let killed = sessions(&world, &["kill", text(&forwards, "id")]);
+    assert!(killed.status.success(), "{}", stderr(&killed));
+    assert_eq!(text(&so_many(&world, 1)[0], "kind"), "exec");
+    let mut rest = Vec::new();
+    let _reset_or_end = std::io::Read::read_to_end(&mut peer, &mut rest);
+    assert!(rest.is_empty());
+    through.finish();
+    let refused = forward().finish();
+    assert_ne!(refused.code(), 0);
+    assert_eq!(so_many(&world, 1)[0]["kind"], "exec");
+    session.feed(b"the shell stays".to_vec());
+    assert_eq!(session.finish().success().text(), "the shell stays");
+}
+
+#[test]
+fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
+    let world = World::new();
+    let mut terminal = world.shell();
+    terminal.type_in("printf 'be%s\\n' fore\r");
+    terminal.expect("before\r\n");
+    terminal.expect("ready> ");
+    let id = text(&so_many(&world, 1)[0], "id").to_owned();
+
+    let mut from_start = watch(&world, &["--from-start", &id]).start();
+    somebody_watches(&world);
+    let mut from_now = watch(&world, &[&id]).in_terminal(24, 80);
+    // The terminal as it is now, then what comes.
+    let screen = from_now.expect("before");
+    assert!(screen.contains("\u{1b}[2J"), "{screen:?}");
+    from_now.expect("ready>");
+    terminal.type_in("printf 'af%s\\033]52;c;eA==\\007\\n' ter\r");
+    from_now.expect("after");
+    terminal.expect("after");
+    terminal.resize(40, 132);
+    let wait = "until test \"$(stty size)\" = '40 132'; do sleep 0.05; done";
+    terminal.type_in(&format!("{wait}; exit 7\r"));
+    let (code, shown) = terminal.finish();
+    assert_eq!(code, Some(7));
+    from_now.expect("the session's terminal was 132x40, larger than this one");
+    from_now.expect("rproxy: the session ended with exit status 7");
+    let (code, all) = from_now.finish();
+    assert_eq!(code, Some(0));
+    assert!(
+        find(&all, b"\x1b]52").is_none(),
+        "what acts on a terminal is left out"
+    );
+
+    // From the start, a pipe gets what the terminal has shown, but for what could act on one.
+    let mut seen = Vec::new();
+    let mut pipe = from_start.stdout.take().expect("piped");
+    std::io::Read::read_to_end(&mut pipe, &mut seen).expect("readable");
+    let outcome = from_start.finish();
+    assert_eq!(outcome.code(), 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("exit status 7"),
+        "{}",
+        outcome.stderr
+    );
+    let host_said: Vec<u8> = {
+        // ssh itself adds a line about the connection at the end.
+        let end = find(&shown, b"Connection to").unwrap_or(shown.len());
+        shown[..end].to_vec()
+    };
+    let plain = |bytes: &[u8]| -> String {
+        let text = String::from_utf8_lossy(bytes).replace("\u{1b}]52;c;eA==\u{7}", "");
+        // Bracketed paste is for the terminal of whoever types; the same can be said in two ways.
+        let text = text.replace("\u{1b}[0K", "\u{1b}[K");
+        let text = text
+            .replace("\u{1b}[?2004h", "")
+            .replace("\u{1b}[?2004l", "");
+        let text = text.replace('\r', "");
+        // What is typed before ssh has set the terminal up is echoed twice, by this side too.
+        let begins = text.find("ready> ").expect("a prompt");
+        text[begins..].to_owned()
+    };
+    assert_eq!(plain(&seen), plain(&host_said));
+
+    let watched = events(&world, "session.watched");
+    assert_eq!(watched.len(), 2, "{watched:#?}");
+    for event in &watched {
+        assert_eq!(text(event, "code"), "RP2006I");
+        assert_eq!(text(event, "session"), id);
+        assert_eq!(text(event, "user"), "alice");
+    }
+    let from_start = watched.iter().filter(|one| one["from_start"] == true);
+    assert_eq!(from_start.count(), 1);
+}
+
+#[test]
+fn ctrl_c_ends_the_watching_and_not_the_session() {
+    let world = World::new();
+    let mut session = world
+        .ssh()
+        .args(["db1", "echo out; echo err >&2; exec cat"])
+        .start();
+    session.read(4);
+    let id = text(&so_many(&world, 1)[0], "id").to_owned();
+    let mut watch = watch(&world, &["--from-start", &id]).in_terminal(24, 80);
+    watch.expect("out\r\n");
+    watch.expect("err\r\n");
+    watch.type_in("\u{3}");
+    watch.expect("the session goes on");
+    assert_eq!(watch.finish().0, Some(130));
+    assert_eq!(so_many(&world, 1)[0]["id"], id);
+    session.feed(b"it does".to_vec());
+    assert_eq!(session.finish().success().text(), "it does");
+}
+
+/// A watcher that is stopped holds nobody up.
+#[test]
+fn a_slow_watcher_does_not_slow_the_session() {
+    const SIZE: usize = 12 << 20;
+    let world = World::new();
+    let mut session = world
+        .ssh()
+        .args([
+            "db1",
+            "echo go; read go; dd if=/dev/zero bs=64k count=192 2>/dev/null; echo done; exec cat",
+        ])
+        .start();
+    session.read(3);
+    let id = text(&so_many(&world, 1)[0], "id").to_owned();
+    let mut watch = watch(&world, &["--from-start", &id]).start();
+    assert_eq!(watch.read(3), b"go\n");
+    let pid = i32::try_from(watch.pid()).ok().and_then(Pid::from_raw);
+    let pid = pid.expect("it runs");
+    stop(&world, pid);
+    std::io::Write::write_all(session.stdin.as_mut().expect("open"), b"go\n").expect("it reads");
+    let started = Instant::now();
+    assert!(session.read(SIZE).iter().all(|byte| *byte == 0));
+    assert_eq!(session.read(5), b"done\n");
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    kill_process(pid, Signal::CONT).expect("it runs");
+    drop(session.stdin.take());
+    session.finish().success();
+    // What it has missed was not lost.
+    let shown = watch.finish().success().stdout;
+    assert_eq!(shown, b"done\n", "zeros are nothing on a terminal");
+}
+
+#[test]
+fn what_is_not_recorded_is_not_watched() {
+    let world = World::with()
+        .auth_setting("session_recording: \"off\"")
+        .start();
+    let mut session = world.ssh().args(["db1", "echo here; exec cat"]).start();
+    session.read(5);
+    let [listed] = so_many(&world, 1).try_into().expect("one");
+    assert_eq!(text(&listed, "state"), "off");
+    assert_eq!(listed["file"], Value::Null);
+    let refused = sessions(&world, &["watch", text(&listed, "id")]);
+    assert_eq!(refused.status.code(), Some(1));
+    let says = stderr(&refused);
+    assert!(
+        says.contains("is not recorded: there is nothing to watch"),
+        "{says}"
+    );
+    assert_eq!(events(&world, "session.watched").len(), 0);
+    let killed = sessions(&world, &["kill", text(&listed, "id")]);
+    assert!(killed.status.success(), "{}", stderr(&killed));
+    assert_eq!(session.finish().code(), 255);
+}
+
+/// No audit event, no watching. Ending a session does not depend on a disk.
+#[test]
+fn nobody_watches_without_being_put_down_for_it() {
+    use std::io::{Read, Write};
+
+    let world = World::with().file_size_limit(16).start();
+    let mut session = world.ssh().args(["db1", "echo here; exec cat"]).start();
+    session.read(5);
+    let id = text(&so_many(&world, 1)[0], "id").to_owned();
+    let socket = socket(&world);
+    let ask = || {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).expect("it listens");
+        let question = format!(
+            "{{\"ask\":\"watch\",\"session\":\"{id}\",\"from_start\":true,\"sudo_user\":null}}\n"
+        );
+        stream.write_all(question.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    };
+    // Each fills the log a little, until no more fits. The program's own log, a file here, is full
+    // before that, and nothing depends on it.
+    let refused = (0..200)
+        .map(|_| ask())
+        .find(|answer| answer != "{\"done\":{}}\n");
+    assert_eq!(refused.as_deref(), Some("{\"refused\":\"not-audited\"}\n"));
+    let refused = sessions(&world, &["watch", "--from-start", &id]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stdout.is_empty());
+    let says = stderr(&refused);
+    assert!(
+        says.contains("nobody watches without being put down"),
+        "{says}"
+    );
+
+    let killed = sessions(&world, &["kill", &id, "--reason", "full disk"]);
+    assert!(killed.status.success(), "{}", stderr(&killed));
+    let outcome = session.finish();
+    assert_eq!(outcome.code(), 255);
+    assert!(outcome.stderr.contains("ended this session: full disk"));
+}
+
+/// Sessions of all processes are listed, as they are after an upgrade, and one that hangs keeps nobody
+/// from the others.
+#[test]
+fn all_processes_are_asked() {
+    let world = World::new();
+    let first = socket(&world);
+    let mut session = world.ssh().args(["db1", "echo here; exec cat"]).start();
+    session.read(5);
+    let _another = world.another_proxy();
+    let mut sockets = keys::files(&world.data().join("control"));
+    sockets.retain(|socket| *socket != first);
+    let [second] = sockets.try_into().expect("another one");
+    let [listed] = so_many(&world, 1).try_into().expect("one");
+    assert!(first.ends_with(format!("{}.sock", listed["pid"])));
+
+    let pid = second
+        .file_stem()
+        .and_then(|stem| stem.to_str()?.parse().ok());
+    let pid = pid.and_then(Pid::from_raw).expect("a process");
+    stop(&world, pid);
+    let output = sessions(&world, &["ls", "--format=json"]);
+    kill_process(pid, Signal::CONT).expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let says = stderr(&output);
+    assert!(says.contains("does not answer"), "{says}");
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["id"], listed["id"]);
+    drop(session);
+}
+
+/// A socket that a process has left behind is no proxy, and does not stand in the next one's way.
+#[test]
+fn without_a_proxy_there_is_an_exit_code_for_that() {
+    let world = World::new();
+    let directory = world.data().join("control");
+    let mode = |path: &Path| {
+        let metadata = std::fs::metadata(path).expect("it is there");
+        metadata.permissions().mode() & 0o7777
+    };
+    assert_eq!(mode(&directory), 0o700);
+    assert_eq!(mode(&socket(&world)), 0o600);
+    world.kill_proxy();
+    let refused = world.eventually("nobody answers", || {
+        let refused = sessions(&world, &["ls"]);
+        (refused.status.code() == Some(69)).then_some(refused)
+    });
+    let says = stderr(&refused);
+    assert!(
+        says.contains("rproxy: no proxy is running here\n  hint: "),
+        "{says}"
+    );
+
+    let mut gone = Command::new(programs::path("bash"));
+    let mut gone = gone.args(["-c", "exit"]).spawn().expect("bash starts");
+    gone.wait().expect("it ends");
+    let deserted = directory.join(format!("{}.sock", gone.id()));
+    drop(std::os::unix::net::UnixListener::bind(&deserted).expect("a socket"));
+    assert_eq!(sessions(&world, &["ls"]).status.code(), Some(69));
+    world.restart_proxy();
+    assert!(!deserted.exists(), "the next one removes it");
+    assert!(sessions(&world, &["ls"]).status.success());
+    world.stop_proxy();
+    assert_eq!(keys::files(&directory), Vec::<PathBuf>::new());
+}
+
+/// The directory keeps others out; where somebody has opened it, the proxy asks the kernel who they are.
+#[test]
+fn another_account_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can ask as somebody else");
+        return;
+    }
+    let world = World::new();
+    let mut session = world.ssh().args(["db1", "echo here; exec cat"]).start();
+    session.read(5);
+    let id = text(&so_many(&world, 1)[0], "id").to_owned();
+    let rproxy = world.dir().join("rproxy");
+    // By another program: what a thread here starts meanwhile would hold the copy open for writing, and
+    // nobody can execute it then.
+    let mut copy = Command::new(programs::path("cp"));
+    keys::tool(copy.arg(env!("CARGO_BIN_EXE_rproxy")).arg(&rproxy));
+    let open = |path: &Path, mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, permissions).expect("ours");
+    };
+    let as_nobody = |args: &[&str]| {
+        Command::new(programs::path("setpriv"))
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&rproxy)
+            .arg("--data-dir")
+            .arg(world.data())
+            .arg("sessions")
+            .args(args)
+            .env("HOME", "/nonexistent")
+            .output()
+            .expect("setpriv starts")
+    };
+    open(world.dir(), 0o755);
+    open(&world.data(), 0o755);
+    let refused = as_nobody(&["ls"]);
+    assert_eq!(refused.status.code(), Some(77), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("permission denied"),
+        "{}",
+        stderr(&refused)
+    );
+
+    let directory = world.data().join("control");
+    open(&directory, 0o755);
+    open(&socket(&world), 0o666);
+    for args in [["ls", "--format=json"], ["kill", &id], ["watch", &id]] {
+        let refused = as_nobody(&args);
+        assert_eq!(refused.status.code(), Some(77), "{}", stderr(&refused));
+        let says = stderr(&refused);
+        assert!(says.contains("answers root and its own account"), "{says}");
+        assert!(refused.stdout.is_empty());
+    }
+    assert!(world.proxy_log().contains("somebody else asks"));
+    assert_eq!(so_many(&world, 1)[0]["id"], id);
+    drop(session);
+}
+
+/// Whoever may ask and asks nonsense, or nothing, or too much, gets an answer or an end; others are
+/// answered meanwhile.
+#[test]
+fn nonsense_on_the_socket_hurts_nobody() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    let world = World::new();
+    let socket = socket(&world);
+    let connect = || UnixStream::connect(&socket).expect("it listens");
+    let long = [b"{\"ask\":\"".as_slice(), &[b'x'; 100_000], b"\"}\n"].concat();
+    for question in [
+        b"\n".as_slice(),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"{\"ask\":\"sessions\"",
+        b"\xff\xfe\x00\n",
+        b"{\"ask\":\"kill\",\"what\":{\"session\":\"../../x\"}}\n",
+        &long,
+    ] {
+        let mut stream = connect();
+        // It may close before it has read all.
+        let _closed = stream.write_all(question);
+        let _closed = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = String::new();
+        let _reset = stream.read_to_string(&mut answer);
+        assert!(
+            answer.is_empty() || answer == "{\"refused\":\"not-understood\"}\n",
+            "{answer}"
+        );
+    }
+    let unknown = "{\"ask\":\"kill\",\"what\":{\"session\":\"01920000-0000-7000-8000-000000000001\"},\"reason\":null,\"sudo_user\":null}\n";
+    let mut stream = connect();
+    stream.write_all(unknown.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert_eq!(answer, "{\"refused\":\"not-live\"}\n");
+
+    // Silent ones can take all places, not for long, and none of SSH's.
+    world.eventually("all places are taken", || {
+        let _silent: Vec<UnixStream> = (0..16).map(|_| connect()).collect();
+        let mut answer = String::new();
+        let mut stream = connect();
+        let _closed = stream.write_all(b"{\"ask\":\"sessions\"}\n");
+        let _reset = stream.read_to_string(&mut answer);
+        answer.contains("busy").then_some(())
+    });
+    assert_eq!(world.run("db1", "echo on").success().text(), "on\n");
+    world.eventually("there is a place again", || {
+        sessions(&world, &["ls"]).status.success().then_some(())
+    });
+}
