@@ -1,4 +1,29 @@
+# What only the program knows: ids of recordings, names of people and hosts.
+_rproxy_values() {
+    local line=${COMP_LINE:0:COMP_POINT} word="" found value
+    local -a words
+    read -ra words <<<"$line"
+    if [[ $line != *[[:blank:]] ]]; then
+        word=${words[${#words[@]} - 1]}
+        unset "words[${#words[@]} - 1]"
+    fi
+    found=$("$1" complete --word="$word" -- "${words[@]}" 2>/dev/null) || return 1
+    # Of a word with a '@' or '=' in it, only what follows is replaced.
+    word=${word%"$2"}
+    COMPREPLY=()
+    while IFS=$'\t' read -r value _; do
+        if [[ -n $value ]]; then
+            COMPREPLY+=("${value#"$word"}")
+        fi
+    done <<<"$found"
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *@ ]]; then
+        compopt -o nospace
+    fi
+    return 0
+}
+
 _rproxy() {
+    _rproxy_values "$@" && return 0
     local i cur prev opts cmd
     COMPREPLY=()
     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -46,6 +71,9 @@ _rproxy() {
             rproxy,serve)
                 cmd="rproxy__subcmd__serve"
                 ;;
+            rproxy,sessions)
+                cmd="rproxy__subcmd__sessions"
+                ;;
             rproxy__subcmd__auth,export)
                 cmd="rproxy__subcmd__auth__subcmd__export"
                 ;;
@@ -79,6 +107,15 @@ _rproxy() {
             rproxy__subcmd__recordings,ls)
                 cmd="rproxy__subcmd__recordings__subcmd__ls"
                 ;;
+            rproxy__subcmd__sessions,kill)
+                cmd="rproxy__subcmd__sessions__subcmd__kill"
+                ;;
+            rproxy__subcmd__sessions,ls)
+                cmd="rproxy__subcmd__sessions__subcmd__ls"
+                ;;
+            rproxy__subcmd__sessions,watch)
+                cmd="rproxy__subcmd__sessions__subcmd__watch"
+                ;;
             *)
                 ;;
         esac
@@ -86,7 +123,7 @@ _rproxy() {
 
     case "${cmd}" in
         rproxy)
-            opts="-h -V --config --data-dir --help --version serve auth config explain host recordings play completions doctor man"
+            opts="-h -V --config --data-dir --help --version serve auth config explain host recordings play sessions completions doctor man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -762,6 +799,102 @@ _rproxy() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rproxy__subcmd__sessions)
+            opts="-h -V --config --data-dir --help --version ls watch kill"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rproxy__subcmd__sessions__subcmd__kill)
+            opts="-h -V --reason --config --data-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rproxy__subcmd__sessions__subcmd__ls)
+            opts="-h -V --format --config --data-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rproxy__subcmd__sessions__subcmd__watch)
+            opts="-h -V --from-start --from-now --config --data-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -235,8 +235,18 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l data-dir -d 'Di
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s q -l quiet -d 'Leave out what is well'
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l out-dir -d 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l out-dir -d 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5, rproxy-recording.5' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -s h -l help -d 'Print help'
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -s V -l version -d 'Print version'
+
+# What only the program knows: ids of recordings, names of people and hosts.
+function __fish_rproxy_values
+    set -l words (commandline -opc)
+    set -l word (commandline -ct)
+    command $words[1] complete --word="$word" -- $words 2>/dev/null
+end
+
+complete -c rproxy -n "__fish_rproxy_values | string length -q" -k -f -a "(__fish_rproxy_values)"
+complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l host -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"

@@ -5,6 +5,21 @@ using namespace System.Management.Automation.Language
 Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
     param($wordToComplete, $commandAst, $cursorPosition)
 
+    # What only the program knows: ids of recordings, names of people and hosts.
+    $typed = @($commandAst.CommandElements |
+        Where-Object { $_.Extent.EndOffset -lt $cursorPosition } |
+        ForEach-Object { $_.ToString() })
+    if ($typed.Count -gt 0) {
+        $found = @(& $typed[0] complete "--word=$wordToComplete" '--' $typed 2>$null)
+        if ($LASTEXITCODE -eq 0) {
+            $found | Where-Object { $_ } | ForEach-Object {
+                $value, $help = $_ -split "`t", 2
+                [CompletionResult]::new($value, $value, [CompletionResultType]::ParameterValue, $help)
+            }
+            return
+        }
+    }
+
     $commandElements = $commandAst.CommandElements
     $command = @(
         'rproxy'
@@ -341,7 +356,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             break
         }
         'rproxy;man' {
-            [CompletionResult]::new('--out-dir', '--out-dir', [CompletionResultType]::ParameterName, 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5')
+            [CompletionResult]::new('--out-dir', '--out-dir', [CompletionResultType]::ParameterName, 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5, rproxy-recording.5')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')

@@ -144,6 +144,32 @@ fn assert_same_files(kind: &str, made: &Path) {
     }
 }
 
+/// Passed over where there is no mandoc.
+#[test]
+fn manual_pages_are_good_to_read() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+    let pages: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let checked = std::process::Command::new("mandoc")
+        .args(["-T", "lint", "-W", "warning"])
+        .args(pages)
+        .output();
+    let Ok(output) = checked else {
+        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
+        assert!(!all, "mandoc is missing");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Pages that are compared have no date.
+    let complaints: Vec<_> = said
+        .lines()
+        .filter(|line| !line.contains("missing date"))
+        .collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
 /// Passed over where there is no systemd.
 #[test]
 fn systemd_understands_its_unit() {

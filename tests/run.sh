@@ -54,13 +54,17 @@ programs=(
 # RPROXY_TEST_INTEROP=all brings them all, and makes that a failure.
 interop_programs=(
     "dbclient dropbear-bin dropbear"
+    "fish fish fish"
     "fusermount3 fuse3 fuse3"
     "lftp lftp lftp"
+    "mandoc mandoc mandoc"
     "plink putty-tools putty"
+    "rpmbuild rpm rpm-build"
     "shellcheck shellcheck ShellCheck"
     "sshfs sshfs fuse-sshfs"
     "tinysshd tinysshd tinysshd"
     "xauth xauth xorg-x11-xauth"
+    "zsh zsh zsh"
 )
 modules=(ansible-core asyncssh paramiko)
 

@@ -28,6 +28,32 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// All of them.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Failed,
+        Self::Usage,
+        Self::Unreachable,
+        Self::Internal,
+        Self::NotPermitted,
+        Self::Configuration,
+        Self::Interrupted,
+    ];
+
+    /// What it tells whoever started the command.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Failed => "The command failed, or found nothing.",
+            Self::Usage => "The command line is wrong.",
+            Self::Unreachable => "The proxy cannot be reached.",
+            Self::Internal => "A bug. Please report it.",
+            Self::NotPermitted => "Not permitted.",
+            Self::Configuration => "The configuration is wrong.",
+            Self::Interrupted => "Interrupted.",
+        }
+    }
+}
+
 /// A failed command.
 #[derive(Debug)]
 pub struct Failure {

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error (`ui`).
 
 mod auth;
+mod complete;
 mod completions;
 mod config;
 mod doctor;
@@ -86,6 +87,8 @@ enum Configured {
 #[derive(Debug, Subcommand)]
 enum Alone {
     Completions(completions::Args),
+    #[command(hide = true)]
+    Complete(complete::Args),
     Doctor(doctor::Args),
     Man(man::Args),
 }
@@ -130,6 +133,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             command.run(&context, source)
         }
         Command::Alone(Alone::Completions(args)) => args.run(),
+        Command::Alone(Alone::Complete(args)) => args.run(source),
         Command::Alone(Alone::Doctor(args)) => args.run(&source),
         Command::Alone(Alone::Man(args)) => args.run(),
     }

@@ -116,10 +116,10 @@ fn paths(directory: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     Ok(paths)
 }
 
-/// Looks into one file, as [`list`] does.
+/// What one file says of itself, from its first frame and its footer.
 ///
 /// # Errors
-/// When it is no recording, or cannot be read.
+/// When it cannot be read, or is no recording.
 pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
     let mut file = File::open(path).map_err(|error| file_error("read", path.to_owned(), error))?;
     // Before the footer is looked for: a writer that ends in between has written it by then.

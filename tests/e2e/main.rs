@@ -80,6 +80,8 @@ mod sessions;
 #[cfg(test)]
 mod sftp;
 #[cfg(test)]
+mod shells;
+#[cfg(test)]
 mod stalls;
 #[cfg(test)]
 mod strict_mode;

@@ -15,7 +15,7 @@ pub(in crate::cli) fn open(
     context: &Context,
     name: &str,
 ) -> Result<Reader<BufReader<File>>, Failure> {
-    let path = locate(&super::directory(context), name)?;
+    let path = locate(&super::directory(&context.config), name)?;
     let failed = || Failure::new(Exit::Failed, format!("cannot read {}", path.display()));
     let file = File::open(&path).map_err(|error| failed().because(error))?;
     Reader::open(BufReader::new(file)).map_err(|error| failed().because(error))

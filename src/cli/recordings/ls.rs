@@ -30,7 +30,7 @@ enum Format {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let listing = listing::list(&super::directory(context)).map_err(|error| {
+        let listing = listing::list(&super::directory(&context.config)).map_err(|error| {
             Failure::new(Exit::Failed, "cannot list the recordings").because(error)
         })?;
         for (path, error) in &listing.unreadable {
@@ -92,7 +92,7 @@ impl<'a> Row<'a> {
 }
 
 /// The inventory's name, else the host as it was asked for.
-fn host(header: &Header) -> &str {
+pub(in crate::cli) fn host(header: &Header) -> &str {
     let asked = header.target.rsplit_once(':');
     let asked = asked.map_or(header.target.as_str(), |(host, _port)| host);
     header.node.as_deref().unwrap_or(asked)

@@ -7,8 +7,10 @@ mod ls;
 use std::path::PathBuf;
 
 use super::{Context, Failure};
+use crate::config::Config;
 
 pub(super) use locate::open;
+pub(super) use ls::host;
 
 /// List and export recordings
 #[derive(Debug, clap::Subcommand)]
@@ -27,6 +29,6 @@ impl Command {
 }
 
 /// Where the recordings are.
-pub(super) fn directory(context: &Context) -> PathBuf {
-    context.config.data_dir.join("recordings")
+pub(super) fn directory(config: &Config) -> PathBuf {
+    config.data_dir.join("recordings")
 }

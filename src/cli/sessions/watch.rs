@@ -74,7 +74,7 @@ impl Args {
             Reply::Refused(why) => return Err(super::refused(&session.to_string(), why)),
         }
         // Where it is is ours to know: what a process says names no file that we open.
-        let path = recordings::directory(context).join(file_name(session));
+        let path = recordings::directory(&context.config).join(file_name(session));
         match self.watch(&path) {
             Ok(Ending::Session(state, exit)) => {
                 ui::note(&farewell(&state, exit.as_ref()));

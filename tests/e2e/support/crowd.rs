@@ -1,97 +1,110 @@
 //! Who runs beside whom: a test that needs the whole machine has it for itself.
 //!
 //! Hundreds of processes at once would have every neighbour miss its time limits, and tell nothing
-//! about it.
+//! about it. Nobody waits for such a test before it has begun: it begins once nobody else is there, which
+//! may be at the very end.
 
-use std::cell::Cell;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-static CROWD: Mutex<Crowd> = Mutex::new(Crowd {
-    worlds: 0,
-    wants_all: false,
-});
-static CHANGED: Condvar = Condvar::new();
-
-thread_local! {
-    /// Worlds of this thread's test: the second one of a test never waits for somebody who waits for
-    /// the first.
-    static MINE: Cell<usize> = const { Cell::new(0) };
-}
+/// All worlds of all tests.
+static CROWD: Crowd = Crowd::new();
 
 #[derive(Debug)]
 struct Crowd {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
     worlds: usize,
-    wants_all: bool,
+    is_taken: bool,
 }
 
-fn crowd() -> MutexGuard<'static, Crowd> {
-    CROWD.lock().unwrap_or_else(PoisonError::into_inner)
-}
+impl Crowd {
+    const fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                worlds: 0,
+                is_taken: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
 
-fn wait_while(condition: impl Fn(&Crowd) -> bool) -> MutexGuard<'static, Crowd> {
-    CHANGED
-        .wait_while(crowd(), |crowd| condition(crowd))
-        .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        self.changed
+            .wait_while(self.lock(), |state| condition(state))
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn among_others(&'static self) -> Place {
+        self.wait_while(|state| state.is_taken).worlds += 1;
+        Place(self)
+    }
+
+    fn alone(&'static self) -> Place {
+        let mut state = self.wait_while(|state| state.worlds > 0);
+        state.worlds = 1;
+        state.is_taken = true;
+        Place(self)
+    }
 }
 
 /// A place on the machine, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    alone: bool,
-}
+pub(crate) struct Place(&'static Crowd);
 
 impl Place {
-    /// Among others, once nobody has the machine or waits for it.
+    /// Among others.
     pub(crate) fn among_others() -> Self {
-        let is_first = MINE.get() == 0;
-        let mut crowd = wait_while(|crowd| is_first && crowd.wants_all);
-        crowd.worlds += 1;
-        MINE.set(MINE.get() + 1);
-        Self { alone: false }
+        CROWD.among_others()
     }
 
-    /// The whole machine, once the others have left.
+    /// The whole machine.
     pub(crate) fn alone() -> Self {
-        assert_eq!(MINE.get(), 0, "a test that wants it all has one world");
-        wait_while(|crowd| crowd.wants_all).wants_all = true;
-        drop(wait_while(|crowd| crowd.worlds > 0));
-        MINE.set(1);
-        Self { alone: true }
+        CROWD.alone()
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut crowd = crowd();
-        if self.alone {
-            crowd.wants_all = false;
-        } else {
-            crowd.worlds -= 1;
-        }
-        MINE.set(MINE.get().saturating_sub(1));
-        drop(crowd);
-        CHANGED.notify_all();
+        let mut state = self.0.lock();
+        state.worlds -= 1;
+        // Whoever is alone leaves nobody behind.
+        state.is_taken = false;
+        drop(state);
+        self.0.changed.notify_all();
     }
 }
 
 #[test]
-fn whoever_wants_the_machine_has_it_alone() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    static ALONE: AtomicBool = AtomicBool::new(false);
-    let first = Place::among_others();
-    let greedy = std::thread::spawn(|| {
-        let _place = Place::alone();
-        ALONE.store(true, Ordering::SeqCst);
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        ALONE.store(false, Ordering::SeqCst);
-    });
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    // The test's own second world does not wait, also while somebody waits for the first.
-    let second = Place::among_others();
-    assert!(!ALONE.load(Ordering::SeqCst));
-    drop((first, second));
-    let third = Place::among_others();
-    assert!(!ALONE.load(Ordering::SeqCst));
-    drop(third);
-    greedy.join().expect("it got its turn");
+fn whoever_has_the_machine_has_it_alone() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static CROWD: Crowd = Crowd::new();
+    static OTHERS: AtomicUsize = AtomicUsize::new(0);
+    let mut tests = Vec::new();
+    for number in 0..12 {
+        tests.push(std::thread::spawn(move || {
+            if number % 4 == 0 {
+                let _place = CROWD.alone();
+                assert_eq!(OTHERS.load(Ordering::SeqCst), 0);
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                assert_eq!(OTHERS.load(Ordering::SeqCst), 0);
+            } else {
+                // A test may have two worlds.
+                let _places = (CROWD.among_others(), CROWD.among_others());
+                OTHERS.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                OTHERS.fetch_sub(1, Ordering::SeqCst);
+            }
+        }));
+    }
+    for test in tests {
+        test.join().expect("nobody else was there");
+    }
 }

@@ -102,6 +102,7 @@ pub(super) fn remedy(fault: &FsError) -> String {
              doctor`; else chown {expected} {}",
             path.display()
         ),
+        FsError::NotAFile(path) => format!("move away what is at {}", path.display()),
         FsError::Io { .. } | FsError::Exists(_) => {
             "run this as the user that the proxy runs as".to_owned()
         }

@@ -1,0 +1,408 @@
+//! `rproxy complete`: what the scripts of `rproxy completions` ask while somebody types.
+//!
+//! It runs at a key stroke: it reads little, waits for nothing, writes nothing but candidates, and is
+//! silent about everything that goes wrong.
+
+use std::path::{Path, PathBuf};
+
+use chrono::SecondsFormat;
+use clap::{Arg, Command, CommandFactory};
+
+use super::{Cli, Exit, Failure, recordings, ui};
+use crate::config::{Config, Source};
+use crate::recording::listing::{self, Entry, Standing};
+
+/// Most recordings that are offered, the newest ones.
+const OFFERED: usize = 50;
+/// Most recordings that are looked at for those whose sessions go on.
+const LOOKED_AT: usize = 1000;
+
+/// Print what may stand in place of a word, for shells
+///
+/// A line for each candidate: the whole word, a tab, what it is. Exit code 1 where the word is nothing that
+/// this command knows more about than the shell.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What there is of the word
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    word: String,
+    /// The words before it, the program's name first
+    #[arg(last = true, value_name = "WORD")]
+    before: Vec<String>,
+}
+
+impl Args {
+    pub(crate) fn run(self, source: Source) -> Result<(), Failure> {
+        let mut cli = Cli::command();
+        cli.build();
+        let line = Line::read(&cli, &self.before, &self.word);
+        let Some((kind, typed)) = line.sought else {
+            return Err(Failure::told(Exit::Failed));
+        };
+        let source = Source {
+            file: line.config.or(source.file),
+            data_dir: line.data_dir.or(source.data_dir),
+        };
+        let candidates = match source.load() {
+            Ok(loaded) => kind.candidates(&loaded.config, typed),
+            Err(_silent) => Vec::new(),
+        };
+        let whole = self.word.strip_suffix(typed).unwrap_or_default();
+        let lines: String = candidates
+            .iter()
+            .filter(|candidate| is_plain(&candidate.value))
+            .map(|candidate| {
+                format!(
+                    "{whole}{}\t{}\n",
+                    candidate.value,
+                    printable(&candidate.help)
+                )
+            })
+            .collect();
+        ui::result(&lines)
+    }
+}
+
+/// A value, and what a person has to know to choose it.
+#[derive(Debug, PartialEq, Eq)]
+struct Candidate {
+    value: String,
+    help: String,
+}
+
+/// Whether a value means itself in every shell, so that none has to be quoted.
+fn is_plain(value: &str) -> bool {
+    let is_plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+' | ',');
+    !value.starts_with('-') && value.chars().all(is_plain)
+}
+
+/// One line of text: what recordings say comes from users and hosts.
+fn printable(help: &str) -> String {
+    let is_odd = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    help.chars()
+        .map(|c| if is_odd(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// What a value names. An argument says it by the name of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A recording, by its id.
+    Recording,
+    /// A session that goes on, by its id.
+    Session,
+    /// A person at a host.
+    Subject,
+    /// Hosts, with commas between them.
+    Hosts,
+}
+
+impl Kind {
+    /// What the values of an argument name, where it is something known here.
+    pub(super) fn of(argument: &Arg) -> Option<Self> {
+        let name = argument.get_value_names()?.first()?.as_str();
+        match (argument.get_long(), name) {
+            (None, "ID|FILE") => Some(Self::Recording),
+            (None, "ID") => Some(Self::Session),
+            (None, "USER@HOST[:PORT]") => Some(Self::Subject),
+            (Some("host"), _) => Some(Self::Hosts),
+            _ => None,
+        }
+    }
+
+    /// What may stand in place of `typed`.
+    fn candidates(self, config: &Config, typed: &str) -> Vec<Candidate> {
+        match self {
+            Self::Recording => recorded(&recordings::directory(config), typed, LOOKED_AT, |_| true),
+            Self::Session => recorded(&recordings::directory(config), typed, LOOKED_AT, |entry| {
+                entry.standing == Standing::Recording
+            }),
+            Self::Subject => subjects(config, typed),
+            Self::Hosts => hosts(config, typed),
+        }
+    }
+}
+
+/// Ids, the newest first: they begin with the time.
+fn recorded(
+    directory: &Path,
+    typed: &str,
+    most: usize,
+    is_wanted: impl Fn(&Entry) -> bool,
+) -> Vec<Candidate> {
+    let found = listing::find(directory, typed).unwrap_or_default();
+    let entries = found
+        .iter()
+        .rev()
+        .take(most)
+        .map(|path| listing::entry(path));
+    entries
+        .filter_map(Result::ok)
+        .filter(is_wanted)
+        .take(OFFERED)
+        .map(|entry| {
+            let header = &entry.header;
+            let start = header.start.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let host = recordings::host(header);
+            let (user, login, kind) = (&header.user, &header.login, header.kind.as_str());
+            Candidate {
+                value: header.session.to_string(),
+                help: format!("{user}, {login}@{host}, {start}, {kind}"),
+            }
+        })
+        .collect()
+}
+
+/// People whom the configuration names, then hosts behind them. A key id may have a `@` in it.
+fn subjects(config: &Config, typed: &str) -> Vec<Candidate> {
+    let people = config.users.iter().map(|member| Candidate {
+        value: format!("{}@", member.name),
+        help: "a person".to_owned(),
+    });
+    let mut candidates = beginning_with(typed, people);
+    if let Some((person, host)) = typed.rsplit_once('@') {
+        candidates.extend(nodes(config, host).into_iter().map(|node| Candidate {
+            value: format!("{person}@{}", node.value),
+            ..node
+        }));
+    }
+    candidates
+}
+
+fn hosts(config: &Config, typed: &str) -> Vec<Candidate> {
+    let (before, last) = match typed.rsplit_once(',') {
+        Some((before, last)) => (format!("{before},"), last),
+        None => (String::new(), typed),
+    };
+    let listed: Vec<_> = before.split(',').collect();
+    let mut found = nodes(config, last);
+    found.retain(|node| !listed.contains(&&*node.value));
+    for node in &mut found {
+        node.value.insert_str(0, &before);
+    }
+    found
+}
+
+fn nodes(config: &Config, typed: &str) -> Vec<Candidate> {
+    let nodes = config.nodes.iter().map(|node| {
+        let labels: String = node
+            .labels
+            .iter()
+            .map(|label| format!(" {label}"))
+            .collect();
+        Candidate {
+            value: node.name.clone(),
+            help: format!("{}:{}{labels}", node.host, node.port),
+        }
+    });
+    beginning_with(typed, nodes)
+}
+
+fn beginning_with(typed: &str, all: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
+    all.filter(|candidate| candidate.value.starts_with(typed))
+        .collect()
+}
+
+/// What a command line says up to the word that is being typed.
+#[derive(Debug, Default)]
+struct Line<'a> {
+    config: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
+    /// What the word is, and what there is of its value.
+    sought: Option<(Kind, &'a str)>,
+}
+
+impl<'a> Line<'a> {
+    fn read(cli: &Command, before: &'a [String], word: &'a str) -> Self {
+        let mut line = Self::default();
+        let mut command = cli;
+        // The flag whose value comes next, and how many positional arguments there were.
+        let (mut flag, mut positional) = (None::<&Arg>, 0);
+        for word in before.iter().skip(1) {
+            if let Some(flag) = flag.take() {
+                line.note(flag, word);
+            } else if let Some((named, value)) = value_of_flag(command, word) {
+                line.note(named, value);
+            } else if word.starts_with('-') {
+                flag = flag_of(command, word);
+            } else if let Some(below) = command.find_subcommand(word) {
+                command = below;
+            } else {
+                positional += 1;
+            }
+        }
+        let sought = match (flag, value_of_flag(command, word)) {
+            (Some(flag), _) => Some((flag, word)),
+            (None, Some(found)) => Some(found),
+            (None, None) if word.starts_with('-') => None,
+            (None, None) => command
+                .get_positionals()
+                .nth(positional)
+                .map(|argument| (argument, word)),
+        };
+        line.sought = sought.and_then(|(argument, typed)| Some((Kind::of(argument)?, typed)));
+        line
+    }
+
+    /// Keeps what decides where names and ids are to be found.
+    fn note(&mut self, flag: &Arg, value: &str) {
+        let path = || Some(expanded(value));
+        match flag.get_id().as_str() {
+            "config" => self.config = path(),
+            "data_dir" => self.data_dir = path(),
+            _ => {}
+        }
+    }
+}
+
+/// A flag that takes a value, as in `--flag`.
+fn flag_of<'c>(command: &'c Command, word: &str) -> Option<&'c Arg> {
+    let name = word.strip_prefix("--")?;
+    command
+        .get_arguments()
+        .find(|argument| argument.get_long() == Some(name))
+        .filter(|argument| argument.get_action().takes_values())
+}
+
+/// `--flag=value`.
+fn value_of_flag<'c, 'w>(command: &'c Command, word: &'w str) -> Option<(&'c Arg, &'w str)> {
+    let (flag, value) = word.split_once('=')?;
+    Some((flag_of(command, flag)?, value))
+}
+
+/// What the shell would make of a path. Words come as they were typed.
+fn expanded(typed: &str) -> PathBuf {
+    match (typed.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(below), Some(home)) => home.join(below),
+        _ => PathBuf::from(typed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sought(line: &str) -> Option<(Kind, String)> {
+        let mut cli = Cli::command();
+        cli.build();
+        let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        let (word, before) = words.split_last().unwrap();
+        let sought = Line::read(&cli, before, word).sought;
+        sought.map(|(kind, typed)| (kind, typed.to_owned()))
+    }
+
+    fn values(kind: Kind, typed: &str) -> Vec<String> {
+        let text = "
+nodes:
+  - { name: db1, addr: 10.0.0.5, labels: { env: prod } }
+  - { name: db2, addr: \"10.0.0.6:2222\" }
+  - { name: web1, addr: 10.0.0.7 }
+roles: [{ name: all, allow: [{ nodes: [\"*\"] }] }]
+users:
+  - { name: alice@example.com, roles: [all] }
+  - { name: bob, roles: [all] }
+  - { name: \"*\", roles: [all] }
+  - { name: \"a b$(id)\", roles: [all] }
+";
+        let data = Some(Path::new("/nonexistent"));
+        let loaded = crate::config::parse(Path::new("r.yaml"), text, data).unwrap();
+        let found = kind.candidates(&loaded.config, typed).into_iter();
+        found
+            .map(|candidate| candidate.value)
+            .filter(|value| is_plain(value))
+            .collect()
+    }
+
+    #[test]
+    fn the_word_that_is_typed_is_known_by_what_stands_before_it() {
+        use Kind::{Hosts, Recording, Subject};
+        for (line, expected) in [
+            ("rproxy play ", Some((Recording, ""))),
+            ("rproxy play --speed 2 01", Some((Recording, "01"))),
+            (
+                "rproxy --config x play --skip-idle 01",
+                Some((Recording, "01")),
+            ),
+            (
+                "rproxy recordings export --format=raw ",
+                Some((Recording, "")),
+            ),
+            (
+                "rproxy explain --login root alice@",
+                Some((Subject, "alice@")),
+            ),
+            ("rproxy auth sign --host ", Some((Hosts, ""))),
+            ("rproxy auth sign --host=db1,", Some((Hosts, "db1,"))),
+            ("rproxy host setup --host db", Some((Hosts, "db"))),
+            ("rproxy ", None),
+            ("rproxy play --", None),
+            ("rproxy play --speed ", None),
+            ("rproxy play x ", None),
+            ("rproxy recordings ls ", None),
+            ("rproxy auth sign --user ", None),
+            ("rproxy nonsense ", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|(kind, typed)| (kind, typed.to_owned()));
+            assert_eq!(sought(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_live_session_is_what_an_id_alone_names() {
+        let positional = Arg::new("session").value_name("ID");
+        assert_eq!(Kind::of(&positional), Some(Kind::Session));
+        assert_eq!(Kind::of(&positional.long("key-id")), None);
+    }
+
+    #[test]
+    fn the_line_says_where_to_look() {
+        let mut cli = Cli::command();
+        cli.build();
+        let before = ["rproxy", "--config=/c", "play", "--data-dir", "~/d"].map(str::to_owned);
+        let line = Line::read(&cli, &before, "");
+        assert_eq!(line.config, Some("/c".into()));
+        let data_dir = line.data_dir.unwrap();
+        assert!(
+            data_dir.is_absolute() && data_dir.ends_with("d"),
+            "{data_dir:?}"
+        );
+    }
+
+    #[test]
+    fn people_and_hosts_come_from_the_configuration() {
+        let none = Vec::<String>::new();
+        for (kind, typed, expected) in [
+            (Kind::Hosts, "", vec!["db1", "db2", "web1"]),
+            (Kind::Hosts, "db", vec!["db1", "db2"]),
+            (Kind::Hosts, "db1,", vec!["db1,db2", "db1,web1"]),
+            (Kind::Subject, "", vec!["alice@example.com@", "bob@"]),
+            (Kind::Subject, "bob@d", vec!["bob@db1", "bob@db2"]),
+            (Kind::Subject, "alice@e", vec!["alice@example.com@"]),
+            (
+                Kind::Subject,
+                "alice@example.com@w",
+                vec!["alice@example.com@web1"],
+            ),
+        ] {
+            assert_eq!(values(kind, typed), expected, "{kind:?} {typed:?}");
+        }
+        assert_eq!(values(Kind::Recording, ""), none);
+        assert_eq!(values(Kind::Session, ""), none);
+    }
+
+    #[test]
+    fn help_is_one_line() {
+        assert_eq!(
+            printable("a\tb\n\u{1b}[31m\u{202e}c"),
+            "a\u{fffd}b\u{fffd}\u{fffd}[31m\u{fffd}c"
+        );
+        for odd in ["a b", "$(id)", "a;b", "-x", "a'b", "a*"] {
+            assert!(!is_plain(odd), "{odd}");
+        }
+    }
+}
