@@ -16,6 +16,8 @@ mod ca_keys;
 #[cfg(test)]
 mod client_block;
 #[cfg(test)]
+mod confined;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod ending;
