@@ -3,13 +3,14 @@
 //! It keeps new recordings, its control socket, connections to hosts and DNS. It never keeps anything
 //! below `ca/`, and no directory that `ca/` is below: what is kept of the data directory would be kept of
 //! the authorities' keys. So the files that lie beside `ca/`, or anywhere (the configuration, the key of
-//! HTTPS), are not kept but lent ([`crate::monitor::shelf`]): opened by the process outside at every reload and rotation
-//! of logs, as they are then, and handed over open.
+//! HTTPS), are not kept but lent ([`crate::monitor::shelf`]): opened by the monitor at every reload and
+//! rotation of logs, as they are then, and handed over open.
 //!
 //! Nothing here applies what it lists.
 
 use crate::config::Config;
-use crate::sys::fs::{FsError, private_dir};
+use crate::model::chain;
+use crate::sys::fs::private_dir;
 use crate::sys::sandbox::{Bind, Keep, Plan};
 
 /// The directory of recordings in the data directory.
@@ -17,14 +18,15 @@ const RECORDINGS: &str = "recordings";
 /// The directory of control sockets in the data directory.
 const CONTROL: &str = "control";
 
-/// Makes the directories that [`plan`] keeps: those that are made later are out of reach.
-///
-/// # Errors
-/// When one cannot be made, or is there and others may enter it.
-pub(super) fn prepare(config: &Config) -> Result<(), FsError> {
-    [RECORDINGS, CONTROL]
-        .iter()
-        .try_for_each(|name| private_dir(&config.data_dir.join(name)))
+/// Makes the directories that [`plan`] keeps: those that are made later are out of reach. Where one cannot
+/// be made, whoever needs it fails by itself later on, as without a sandbox.
+pub(super) fn prepare(config: &Config) {
+    for name in [RECORDINGS, CONTROL] {
+        if let Err(error) = private_dir(&config.data_dir.join(name)) {
+            let error = chain(&error);
+            tracing::error!(%error, "{name}/ is of no use, also later: that takes a restart");
+        }
+    }
 }
 
 /// What is kept, once everything is bound, opened and read for the first time, and before there is a
@@ -34,9 +36,9 @@ pub(super) fn plan(config: &Config) -> Plan {
     let at = |name| config.data_dir.join(name);
     Plan::new()
         // Who takes this process over can neither read the recordings that are there nor remove them.
-        .keep(Keep::Make, at(RECORDINGS))
+        .keep_if_there(Keep::Make, at(RECORDINGS))
         // The socket is made before, with its mode, and removed at the end.
-        .keep(Keep::Own, at(CONTROL))
+        .keep_if_there(Keep::Own, at(CONTROL))
         // What this process takes from the machine, for its metrics.
         .keep_if_there(Keep::Read, "/proc/self")
         .connect_tcp()
@@ -199,7 +201,7 @@ mod tests {
         let secrets = ["ca/user_ca", "ca/host_ca", "issued.jsonl"].map(|name| data.join(name));
         let old_recording = data.join("recordings/old.cast.zst");
         private_dir(&data.join("ca")).unwrap();
-        prepare(&config).unwrap();
+        prepare(&config);
         for file in tls.iter().chain(&secrets).chain([&old_recording]) {
             write_whole(file, b"old", PRIVATE_FILE, Replace::Refuse).unwrap();
         }

@@ -12,7 +12,6 @@ mod stop;
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -20,7 +19,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use orders::{Listeners, Reporter};
 use reload::Reload;
@@ -42,7 +40,6 @@ use crate::ssh::{
     Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Trust, Warned,
 };
 use crate::sys::clock::Clock;
-use crate::sys::fs::FsError;
 use crate::sys::sandbox::{Held, SandboxError};
 use crate::web::{PublicKeys, Server, Site, TlsFiles, WebError};
 use crate::wire::ClientConfig;
@@ -74,9 +71,6 @@ pub enum ServeError {
     /// The process cannot give up what it does not need.
     #[error("cannot be confined")]
     Confine(#[from] SandboxError),
-    /// A directory that it keeps cannot be made.
-    #[error("cannot make a directory for recordings or control sockets")]
-    Directory(#[from] FsError),
     /// Nobody has started this process who may.
     #[error("this command is for rproxy serve, which starts it")]
     NoMonitor(#[source] io::Error),
@@ -133,21 +127,24 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         settings: sender,
         proxy: Arc::clone(&proxy),
     };
+    let Listeners { ssh, web } = listeners;
+    let web = web_server(config, web)?;
+    let control = bind_control(config);
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    // Everything is bound, opened and read for the first time above, by the only thread that there is.
+    // What comes below has what is open by now, and what `confinement::plan` keeps.
+    let _kept = confine(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ServeError::Start)?;
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
-    let control = bind_control(config);
-    // Everything is open by now, and there is one thread yet.
-    let _kept = confine(config)?;
     runtime.block_on(async {
         let signals = Signals::new().map_err(ServeError::Start)?;
-        let Listeners { ssh, web } = listeners;
         let listener = listener(ssh).map_err(ServeError::Listen)?;
         let bound = listener.local_addr().map_err(ServeError::Listen)?;
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&keys)));
-        let web = serve_web(config, web, &proxy, &public, &stop.web)?;
+        let web = web.map(|server| server.start(site(config, &proxy, &public), stop.web.clone()));
+        let web = web.transpose()?;
         let control = control.and_then(|server| serve_control(server, &proxy));
         let workers =
             Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
@@ -200,11 +197,13 @@ fn confine(config: &Config) -> Result<Option<Held>, ServeError> {
         );
         return Ok(None);
     }
-    confinement::prepare(config)?;
+    confinement::prepare(config);
     let held = confinement::plan(config).apply()?;
     tracing::info!("confined by {}", held.layers());
-    for missing in held.layers().missing() {
-        tracing::warn!("not confined as far as it could be: {missing}");
+    let missing = held.layers().missing();
+    if !missing.is_empty() {
+        let missing = missing.join("; ");
+        tracing::warn!("this kernel cannot confine it as far as it should be: {missing}");
     }
     Ok(Some(held))
 }
@@ -215,14 +214,11 @@ fn listener(given: Option<std::net::TcpListener>) -> io::Result<TcpListener> {
     TcpListener::from_std(given)
 }
 
-/// Starts the listener of the web, where the configuration has one.
-fn serve_web(
+/// The web, where the configuration has it.
+fn web_server(
     config: &Config,
     listener: Option<std::net::TcpListener>,
-    proxy: &Proxy,
-    public: &watch::Sender<Arc<PublicKeys>>,
-    shutdown: &CancellationToken,
-) -> Result<Option<JoinHandle<()>>, WebError> {
+) -> Result<Option<Server>, WebError> {
     let (Some(web), Some(listener)) = (&config.proxy.web, listener) else {
         return Ok(None);
     };
@@ -232,12 +228,16 @@ fn serve_web(
     });
     let server = Server::new(listener, tls)?;
     tracing::info!("the web is at {}", server.url());
-    let site = Site::new(
+    Ok(Some(server))
+}
+
+/// What the web shows.
+fn site(config: &Config, proxy: &Proxy, public: &watch::Sender<Arc<PublicKeys>>) -> Site {
+    Site::new(
         config.cluster_name.clone(),
         public.subscribe(),
         proxy.revocations.clone(),
-    );
-    Ok(Some(server.start(site, shutdown.clone())?))
+    )
 }
 
 /// Makes the control socket, while this process may. The proxy does its work without it, so nobody is kept

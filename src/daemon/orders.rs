@@ -107,7 +107,13 @@ impl Reporter {
         ours.set_patience(PATIENCE)?;
         self.0.send(&monitor::encode(report)?, &[theirs.as_fd()])?;
         drop(theirs);
-        ours.receive()
+        match ours.receive() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the monitor does not open it in time",
+            )),
+            answer => answer,
+        }
     }
 
     /// The orders from now on. Their end is the monitor's, and ends everything.
@@ -140,7 +146,7 @@ impl Reporter {
 impl Lender for Reporter {
     fn lend(&self, path: &Path, purpose: Purpose) -> io::Result<File> {
         let report = Report::Lend {
-            path: path.to_owned(),
+            path: path.as_os_str().to_owned(),
             to_append: purpose == Purpose::Append,
         };
         // Without an answer it became another version of itself just now.

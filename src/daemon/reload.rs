@@ -35,8 +35,8 @@ impl Reload {
     /// Does so for as long as the proxy runs.
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>, reporter: Reporter) {
         while requests.recv().await.is_some() {
-            if let Err(error) = self.proxy.audit.reopen() {
-                let error = chain(&error);
+            if let Err(error) = self.reopen_log().await {
+                let error = chain(&*error);
                 tracing::error!(%error, "cannot open the audit log anew, the old file stays");
             }
             if let Err(error) = self.reload().await {
@@ -51,6 +51,13 @@ impl Reload {
         }
         // The settings must not end before those who go by them.
         std::future::pending::<()>().await;
+    }
+
+    /// On a thread: the monitor opens it, and clients do not wait for that.
+    async fn reopen_log(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let audit = self.proxy.audit.clone();
+        tokio::task::spawn_blocking(move || audit.reopen()).await??;
+        Ok(())
     }
 
     async fn reload(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {

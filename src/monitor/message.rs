@@ -3,7 +3,7 @@
 //! JSON, because an upgrade has two versions of this program talk. A worker is believed nothing: the one
 //! path that it may say is looked up in a list of the monitor's own.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
@@ -116,8 +116,8 @@ pub enum Report {
     Sign,
     /// A way comes along on which this file is wanted, open.
     Lend {
-        /// Which; it has to be one of those that are lent.
-        path: PathBuf,
+        /// Its path, which has to be one of those that are lent. It need not be UTF-8.
+        path: OsString,
         /// To be appended to, and not to be read.
         to_append: bool,
     },
@@ -187,10 +187,10 @@ mod tests {
             (Report::Sign, r#""sign""#),
             (
                 Report::Lend {
-                    path: PathBuf::from("/f"),
+                    path: OsString::from("/f"),
                     to_append: true,
                 },
-                r#"{"lend":{"path":"/f","to_append":true}}"#,
+                r#"{"lend":{"path":{"Unix":[47,102]},"to_append":true}}"#,
             ),
         ] {
             assert_eq!(encode(&report).unwrap(), text.as_bytes());

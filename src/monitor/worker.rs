@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 use tokio::sync::mpsc;
 
 use super::authorities::Current;
-use super::lending;
+use super::lending::Lending;
 use super::listeners::Listeners;
 use super::message::{self, Keys, Order, Report, VERSION};
 use super::program::{Launch, Program};
@@ -171,6 +171,7 @@ fn listen(pid: Pid, post: &Post, ears: Ears) {
         shelf,
     } = ears;
     let signer = Signer::new(authorities);
+    let lending = Lending::new(shelf);
     while let Ok(Some(parcel)) = post.receive() {
         let Parcel { message, files } = parcel;
         match message::decode(&message) {
@@ -180,8 +181,8 @@ fn listen(pid: Pid, post: &Post, ears: Ears) {
                 } else {
                     Purpose::Read
                 };
-                for answer in files.into_iter().take(1) {
-                    lending::lend(&shelf, &path, purpose, answer);
+                if let Some(answer) = files.into_iter().next() {
+                    lending.lend(path.into(), purpose, answer);
                 }
             }
             Ok(Report::Sign) => files.into_iter().take(1).for_each(|one| signer.serve(one)),

@@ -18,6 +18,8 @@ mod client_block;
 #[cfg(test)]
 mod compose;
 #[cfg(test)]
+mod confined;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod documents;

@@ -134,41 +134,6 @@ fn the_worker_has_no_authority() {
     }
 }
 
-/// What the worker does not need it has given up, where the kernel can have it so; the monitor has not, which
-/// becomes another program one day.
-#[test]
-fn the_worker_is_confined() {
-    let world = World::new();
-    world.run("db1", "true").success();
-    let line = |pid: u32, name: &str| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name).map(str::to_owned));
-        line.expect("proc(5)").trim().to_owned()
-    };
-    let log = world.proxy_log();
-    assert!(log.contains("confined by "), "{log}");
-    if log.contains(", seccomp") {
-        assert_eq!(line(world.worker_pid(), "Seccomp:"), "2");
-        let monitor = line(world.proxy_pid(), "Seccomp_filters:");
-        assert_ne!(line(world.worker_pid(), "Seccomp_filters:"), monitor);
-    }
-    assert_eq!(line(world.worker_pid(), "NoNewPrivs:"), "1");
-}
-
-/// `sandbox: no`, for those whom it is in the way of.
-#[test]
-fn the_sandbox_can_be_left_out() {
-    let world = World::with().proxy_setting("sandbox: no").start();
-    world.run("db1", "true").success();
-    let log = world.proxy_log();
-    assert!(
-        !log.contains("confined by ") && log.contains("proxy_service.sandbox is off"),
-        "{log}"
-    );
-}
-
 /// Somebody types it by hand.
 #[test]
 fn a_worker_without_a_monitor_says_what_it_is_for() {

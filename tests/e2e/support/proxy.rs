@@ -100,7 +100,9 @@ impl Proxy {
             // It may have ended meanwhile.
             kill_process(worker.expect("a process id"), Signal::KILL).unwrap_or_default();
         }
-        self.running.kill_alone();
+        // The monitor has nothing to do but to bury them: killed too, it would leave that to a process
+        // that may not do it.
+        self.running.wait();
     }
 
     /// SIGKILL for the monitor alone.
