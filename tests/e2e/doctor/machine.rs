@@ -48,6 +48,7 @@ fn faults_of_files_limits_names_and_ports_are_found_together() {
     chmod(&data, 0o755);
     chmod(&data.join("ca"), 0o750);
     chmod(&data.join("audit.jsonl"), 0o644);
+    fs::remove_dir(data.join("recordings")).expect("no session was recorded");
     fs::write(data.join("recordings"), "a file").expect("a writable directory");
     fs::write(data.join("revoked.jsonl"), "nonsense\n").expect("a writable directory");
     chmod(&data.join("revoked.jsonl"), 0o600);
