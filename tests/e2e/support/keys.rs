@@ -127,7 +127,5 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
                 vec![path]
             }
         })
-        // A socket has nothing to read.
-        .filter(|path| path.is_file())
         .collect()
 }
