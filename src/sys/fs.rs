@@ -181,6 +181,32 @@ pub fn append_private(path: &Path) -> Result<File, FsError> {
         .map_err(FsError::io("open", path))
 }
 
+/// How much room a file system has, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What this program may still take.
+    pub free: u64,
+    /// All of it.
+    pub size: u64,
+    /// Whether there is room for one more file.
+    pub takes_files: bool,
+}
+
+/// How much room there is at a path.
+///
+/// # Errors
+/// The operating system's.
+pub fn space(path: &Path) -> Result<Space, FsError> {
+    let answer = rustix::fs::statvfs(path).map_err(io::Error::from);
+    let answer = answer.map_err(FsError::io("ask for the free space of", path))?;
+    Ok(Space {
+        free: answer.f_bavail.saturating_mul(answer.f_frsize),
+        size: answer.f_blocks.saturating_mul(answer.f_frsize),
+        // Some file systems make room for files as they go, and say that they have none at all.
+        takes_files: answer.f_files == 0 || answer.f_favail > 0,
+    })
+}
+
 /// Whether an existing file may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {

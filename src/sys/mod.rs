@@ -5,5 +5,6 @@
 
 pub mod clock;
 pub mod fs;
+pub mod process;
 pub mod tty;
 pub mod watch;
