@@ -54,6 +54,7 @@ mod tidy {
         // doors to one foreign system each
         room("audit", 2, &[]),
         room("dns", 2, &[]),
+        room("metrics", 2, &["audit"]),
         // authorities with durable state: not each other
         room("ca", 3, &[]),
         room("nodes", 3, &[]),
@@ -89,6 +90,7 @@ mod tidy {
         ("hyper", &["web"]),
         ("hyper_util", &["web"]),
         ("indicatif", &["cli"]),
+        ("prometheus_client", &["metrics"]),
         ("saphyr", &["config"]),
         ("sd_notify", &["daemon"]),
         ("sntrup761", &["wire"]),

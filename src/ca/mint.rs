@@ -91,6 +91,14 @@ impl HostMint {
         self.authority.public_key()
     }
 
+    /// Whether the authority's key is within reach. Blocks as [`Authority::check_key`] does.
+    ///
+    /// # Errors
+    /// Says what is wrong with the agent that has it.
+    pub fn check_key(&self) -> Result<(), CaError> {
+        self.authority.check_key()
+    }
+
     /// A mint with the same host key, whose certificates another authority signs, or the same one with
     /// another key.
     #[must_use]

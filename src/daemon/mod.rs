@@ -7,6 +7,7 @@ mod reload;
 mod revocations;
 mod settings;
 mod supervisor;
+mod telemetry;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,12 +31,13 @@ use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
 use crate::control;
 use crate::dns::Resolver;
+use crate::metrics::Metrics;
 use crate::model::{NameError, chain};
 use crate::session::Registry;
 use crate::ssh::listener::Workers;
 use crate::ssh::{Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Warned};
 use crate::sys::clock::Clock;
-use crate::web::{PublicKeys, Server, Site, TlsFiles, WebError};
+use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
 use crate::wire::ClientConfig;
 
 /// How long connections may take to say goodbye when the proxy stops.
@@ -117,7 +119,11 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&authorities)));
         let web = serve_web(config, &proxy, &public, &shutdown)?;
         let control = serve_control(config, &proxy);
+        let telemetry = telemetry::bind(config)?;
         let workers = Workers::start(&proxy, count, &shutdown, DRAIN).map_err(ServeError::Start)?;
+        let telemetry = telemetry
+            .map(|bound| bound.serve(&proxy, &workers, &shutdown))
+            .transpose()?;
         stop_on_signals(shutdown.clone()).map_err(ServeError::Start)?;
         tokio::spawn(watcher.run());
         tokio::spawn(reload.run(hangup));
@@ -148,6 +154,8 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
         if web.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the web panicked");
         }
+        // It says until the end how far that is.
+        telemetry.into_iter().for_each(telemetry::Serving::end);
         Ok(proxy
             .audit
             .emit(&AuditEvent::ServerStopped { reason: "signal" })?)
@@ -170,12 +178,12 @@ fn serve_web(
     });
     let server = Server::bind(web.listen_addr, tls)?;
     tracing::info!("the web is at {}", server.url());
-    let site = Site::new(
+    let site = PublicSite::new(
         config.cluster_name.clone(),
         public.subscribe(),
         proxy.revocations.clone(),
     );
-    Ok(Some(server.start(site, shutdown.clone())?))
+    Ok(Some(site.serve(server, shutdown.clone())?))
 }
 
 /// Starts the control socket. The proxy does its work without it, so nobody is kept from it where there
@@ -201,6 +209,9 @@ fn build(
     settings: watch::Receiver<Arc<Settings>>,
 ) -> Result<Proxy, ServeError> {
     let clock = Clock::System;
+    let metrics = telemetry::metrics(clock);
+    let audit = AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?;
+    let observer: Arc<Metrics> = Arc::clone(&metrics);
     Ok(Proxy {
         cluster: config.cluster_name.clone(),
         limits: Limits {
@@ -213,7 +224,8 @@ fn build(
         trust: CurrentTrust::new(authorities::trust(authorities)?),
         revocations,
         resolver: Resolver::from_system()?,
-        audit: AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?,
+        audit: audit.observed_by(observer),
+        metrics,
         registry: Registry::default(),
         upstream: Arc::new(ClientConfig::default()),
         startups: Startups::new(config.upstream.max_starting_per_host),

@@ -108,6 +108,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<String> {
         auth, keys::CA_KEYS => auth.ca_keys;
         proxy, keys::LISTEN_ADDR => proxy.listen_addr;
         proxy, keys::WEB_LISTEN_ADDR => proxy.web;
+        proxy, keys::METRICS_LISTEN_ADDR => proxy.metrics_listen_addr;
         proxy, keys::MAX_CONNECTIONS => proxy.max_connections;
         proxy, keys::MAX_CONNECTIONS_PER_ADDRESS => proxy.max_connections_per_address;
         proxy, keys::MAX_CONNECTIONS_PER_USER => proxy.max_connections_per_user;
