@@ -35,7 +35,9 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "explain" -d 'Say whet
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a host for the proxy'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "recordings" -d 'List and export recordings'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "play" -d 'Replay a recording'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "sessions" -d 'List, watch and end live sessions'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "completions" -d 'Print a script that completes this command line in a shell'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "doctor" -d 'Look for what is wrong, and say what to do about it'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "man" -d 'Print the manual page of rproxy, or write those of all commands'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l log-format -d 'How log lines look on standard error' -r -f -a "text\t'For people'
 json\t'One JSON object per line'"
@@ -194,10 +196,45 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l data-dir -d 'Dire
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -l skip-idle -d 'Shorten every silence to a second'
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand play" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -f -a "ls" -d 'List what is live, oldest first'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -f -a "watch" -d 'Watch a live session'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and not __fish_seen_subcommand_from ls watch kill" -f -a "kill" -d 'End a live session, or a connection with all its sessions'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
+json\t'An array of objects'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -l from-start -d 'Show first what was there before'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -l from-now -d 'Begin with what the terminal shows now (the default)'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from watch" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l reason -d 'Why, in one line that the user reads' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l from-client -d 'Look at this machine as a client of that proxy [default port: 3023]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l host -d 'With --from-client: a host behind the proxy, as it is called for ssh' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l login -d 'Account that the nodes are asked about [default: root]; with --from-client, that is logged in to [default: ssh\'s]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l ssh-config -d 'With --from-client: what ssh reads in place of ~/.ssh/config, as its -F' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l format -d 'As text, or as an array of objects' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s q -l quiet -d 'Leave out what is well'
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l out-dir -d 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5, rproxy-recording.5' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F

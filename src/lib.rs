@@ -37,6 +37,7 @@ pub mod web;
 // floor 7: assembly
 pub mod config;
 pub mod daemon;
+pub mod monitor;
 
 // top: the command line
 pub mod cli;

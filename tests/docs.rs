@@ -58,6 +58,15 @@ fn everything_that_crosses_is_documented() {
 }
 
 #[test]
+fn every_denied_system_call_is_documented() {
+    assert_printed(
+        "docs/confinement.md",
+        "calls",
+        &rproxy::sys::sandbox::table(),
+    );
+}
+
+#[test]
 fn everything_that_the_doctor_looks_at_is_documented() {
     assert_printed(
         "docs/troubleshooting.md",

@@ -72,7 +72,24 @@ mod tidy {
         room("web", 6, &[]),
         // assembly
         room("config", 7, &[]),
-        room("daemon", 7, &["config"]),
+        room("daemon", 7, &["config", "monitor"]),
+        // It reads nothing that comes from the network.
+        Room {
+            name: "monitor",
+            floor: 7,
+            beside: &["config"],
+            never: &[
+                "dns",
+                "nodes",
+                "openssh",
+                "recording",
+                "relay",
+                "session",
+                "ssh",
+                "web",
+                "wire",
+            ],
+        },
         // the command line
         room("cli", 8, &[]),
     ];
@@ -90,13 +107,19 @@ mod tidy {
         ("hyper", &["web"]),
         ("hyper_util", &["web"]),
         ("indicatif", &["cli"]),
+        ("landlock", &["sys"]),
+        ("libc", &["sys"]),
         ("prometheus_client", &["metrics"]),
         ("saphyr", &["config"]),
-        ("sd_notify", &["daemon"]),
+        ("listenfd", &["monitor"]),
+        ("sd_notify", &["monitor"]),
+        ("seccompiler", &["sys"]),
         ("sntrup761", &["wire"]),
         (
             "tokio",
-            &["cli", "control", "daemon", "dns", "session", "ssh", "web"],
+            &[
+                "cli", "control", "daemon", "dns", "monitor", "session", "ssh", "web",
+            ],
         ),
         ("tokio_rustls", &["web"]),
         (

@@ -2,10 +2,12 @@
 //!
 //! The agent at the other end is the user's, forwarded: hostile input (CVE-2025-47913). Sizes and
 //! counts are bounded, nothing panics, and an answer of the wrong kind is an error. Only three
-//! requests can be written here: list the identities, sign, bind the session.
+//! requests can be written here: list the identities, sign, bind the session. `serve` is the other side,
+//! for this program's own processes.
 
 mod reply;
 mod request;
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -14,3 +16,4 @@ pub use reply::{
     expect_signature, expect_success,
 };
 pub use request::{SignFlags, request_identities, session_bind, sign_request};
+pub use serve::{MAX_REQUEST, Request, failure, identities_answer, sign_response};

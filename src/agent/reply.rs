@@ -190,6 +190,6 @@ fn read_identities(rest: &mut &[u8]) -> Result<Vec<Identity>, AgentError> {
     Ok(identities)
 }
 
-fn read_string(rest: &mut &[u8]) -> Result<Vec<u8>, AgentError> {
+pub(super) fn read_string(rest: &mut &[u8]) -> Result<Vec<u8>, AgentError> {
     Vec::decode(rest).ok().ok_or(AgentError::Malformed)
 }

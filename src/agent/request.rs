@@ -64,13 +64,13 @@ pub fn session_bind(
     framed(&message)
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 + message.len());
     put_string(&mut out, message);
     out
 }
 
-fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     // Whatever goes to an agent came in packets, which are shorter.
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_be_bytes());

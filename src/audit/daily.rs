@@ -1,6 +1,5 @@
 //! Warnings that stay true for weeks: one event a day for each thing that they are about.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,6 +10,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg};
 
 use super::{AuditError, AuditEvent, AuditLog, UnixSeconds};
+use crate::sys::lent;
 
 /// How long one event stands for those that would follow it.
 const DAY: TimeDelta = TimeDelta::days(1);
@@ -76,7 +76,7 @@ impl AuditLog {
 
 /// The end of the log; its first line may be cut.
 fn tail(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = lent::read(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();

@@ -294,6 +294,15 @@ pub enum AuditEvent {
     },
     /// See [`EventKind::ServerStopped`].
     ServerStopped { reason: &'static str },
+    /// See [`EventKind::ServerDraining`].
+    ServerDraining { seconds: u64 },
+    /// See [`EventKind::ServerUpgraded`].
+    ServerUpgraded {
+        version: &'static str,
+        program: String,
+    },
+    /// See [`EventKind::UpgradeRefused`].
+    UpgradeRefused { message: String },
     /// See [`EventKind::ConfigurationReloaded`].
     ConfigurationReloaded {
         file: String,
@@ -327,6 +336,9 @@ impl AuditEvent {
             Self::AuthorityImported { .. } => EventKind::AuthorityImported,
             Self::ServerStarted { .. } => EventKind::ServerStarted,
             Self::ServerStopped { .. } => EventKind::ServerStopped,
+            Self::ServerDraining { .. } => EventKind::ServerDraining,
+            Self::ServerUpgraded { .. } => EventKind::ServerUpgraded,
+            Self::UpgradeRefused { .. } => EventKind::UpgradeRefused,
             Self::ConfigurationReloaded { .. } => EventKind::ConfigurationReloaded,
             Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
         }

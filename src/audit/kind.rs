@@ -78,13 +78,19 @@ kinds! {
     AuthorityImported "RP3005I" "authority.imported"
         "A key that existed elsewhere became an authority's; `replaced` is the key that went at once for it."
     ServerStarted "RP4001I" "server.started"
-        "The proxy accepts connections."
+        "A worker of the proxy accepts connections: at the start, and after each upgrade."
     ServerStopped "RP4002I" "server.stopped"
-        "The proxy stopped accepting connections and is about to end."
+        "A worker of the proxy has no connection any more and ends: `reason` is `signal`, `upgraded` where another worker has taken over, or `monitor-gone`."
     ConfigurationReloaded "RP4003I" "configuration.reloaded"
         "The configuration was read again and is in force; `needs_restart` names the keys that have changed and are not."
     ConfigurationRefused "RP4004W" "configuration.refused"
         "The configuration was read again and has mistakes; the one before stays in force."
+    ServerDraining "RP4010I" "server.draining"
+        "The proxy stops: it accepts nobody any more, and waits for its connections until `seconds` are over."
+    ServerUpgraded "RP4011I" "server.upgraded"
+        "The program was replaced while it ran: a new worker accepts connections, the old one has those from before."
+    UpgradeRefused "RP4012W" "server.upgrade_refused"
+        "The program was to be replaced while it ran, and could not be; everything goes on as before."
 }
 
 impl EventKind {

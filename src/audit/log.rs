@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::model::ClusterName;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FsError, append_private, check_private, private_dir};
+use crate::sys::lent;
 
 use super::AuditEvent;
 use super::kind::Severity;
@@ -231,7 +232,7 @@ impl LineFile {
 /// Whether the last line of a file has no end: the machine stopped, or the disk was full.
 fn ends_torn(path: &Path) -> bool {
     let last = || -> io::Result<u8> {
-        let mut file = File::open(path)?;
+        let mut file = lent::read(path)?;
         file.seek(SeekFrom::End(-1))?;
         let mut last = [0];
         file.read_exact(&mut last)?;
@@ -445,6 +446,14 @@ mod tests {
                 proxy_checks_host_keys: true,
             },
             AuditEvent::ServerStopped { reason: "signal" },
+            AuditEvent::ServerDraining { seconds: 30 },
+            AuditEvent::ServerUpgraded {
+                version: "0.1.0",
+                program: text("/usr/bin/rproxy"),
+            },
+            AuditEvent::UpgradeRefused {
+                message: text("exit status: 78"),
+            },
             AuditEvent::ConfigurationReloaded {
                 file: text("rproxy.yaml"),
                 roles: 2,

@@ -97,6 +97,26 @@ impl AgentKey {
     }
 }
 
+/// Has whoever is at the other end of a connection sign, and verifies what it gives.
+pub(super) fn sign_over(
+    stream: UnixStream,
+    key: &PublicKey,
+    message: &[u8],
+    patience: Patience,
+) -> Result<Signature, AgentFault> {
+    Connection::over(stream, patience).sign(key, message)
+}
+
+/// Whether whoever is at the other end of a connection lists this key.
+pub(super) fn check_over(
+    stream: UnixStream,
+    key: &PublicKey,
+    patience: Patience,
+) -> Result<(), AgentFault> {
+    let key = key.fingerprint(HashAlg::Sha256);
+    Connection::over(stream, patience).find(&key).map(drop)
+}
+
 /// One connection for one purpose, and a new one each time: an agent may have been started again since
 /// the last.
 fn with<T>(
@@ -120,19 +140,23 @@ struct Connection {
 impl Connection {
     fn open(agent: &AgentSocket, patience: Patience) -> Result<Self, AgentFault> {
         let socket = agent.path().ok_or(AgentFault::NoEnvironment)?;
-        let limit = patience.limit();
         match connect(&socket) {
-            Ok(stream) => Ok(Self {
-                stream,
-                decoder: Decoder::default(),
-                limit,
-                deadline: Instant::now() + limit,
-            }),
+            Ok(stream) => Ok(Self::over(stream, patience)),
             // Its queue of connections is full: it has accepted none for long.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(AgentFault::Timeout(limit))
+                Err(AgentFault::Timeout(patience.limit()))
             }
             Err(error) => Err(AgentFault::Connect(error)),
+        }
+    }
+
+    fn over(stream: UnixStream, patience: Patience) -> Self {
+        let limit = patience.limit();
+        Self {
+            stream,
+            decoder: Decoder::default(),
+            limit,
+            deadline: Instant::now() + limit,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ssh_key::{Certificate, HashAlg, PublicKey};
+use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 
 use super::CaKind;
 use super::agent_key::Patience;
@@ -17,7 +17,10 @@ use super::keystore::Keystore;
 use super::ledger::{self, IssueRecord, Ledger};
 use super::outstanding::{self, Outstanding};
 use super::rotation::{MoveError, Rotation, Which};
-use crate::cert::{CertTemplate, HostRequest, RequestError, TrustedKeys, UserRequest};
+use crate::cert::{
+    CertTemplate, HostRequest, RequestError, TrustedKeys, UnsignedError, UserRequest,
+    check_proxy_host,
+};
 use crate::model::{ClusterName, Serial};
 use crate::sys::clock::Clock;
 
@@ -144,6 +147,21 @@ impl Authority {
         patience: Patience,
     ) -> Result<Certificate, CaError> {
         self.signer().sign(template, patience)
+    }
+
+    /// Signs for a process that talks to the network and is not trusted: `data` is what a host
+    /// certificate of the proxy has before its signature, or is not signed. The user authority signs
+    /// nothing that way. `now` is in seconds since the epoch. Blocks for as long as the key takes, ten
+    /// seconds at most.
+    ///
+    /// # Errors
+    /// When it is anything else, or the key does not sign.
+    pub fn sign_for_proxy(&self, data: &[u8], now: u64) -> Result<Signature, CaError> {
+        if self.kind != CaKind::Host {
+            return Err(UnsignedError::OtherAuthority.into());
+        }
+        check_proxy_host(data, self.public_key(), now)?;
+        self.signer().sign_bytes(data, Patience::Connection)
     }
 
     pub(super) fn signer(&self) -> &CaKey {

@@ -6,9 +6,9 @@ use ssh_key::Fingerprint;
 use thiserror::Error;
 
 use super::CaKind;
-use super::agent_error::AgentKeyError;
+use super::agent_error::{AgentFault, AgentKeyError};
 use super::rotation::MoveError;
-use crate::cert::{RequestError, SignError};
+use crate::cert::{RequestError, SignError, UnsignedError};
 use crate::sys::fs::FsError;
 
 /// Why an authority cannot be opened, or does not sign.
@@ -94,6 +94,12 @@ pub enum CaError {
     /// An agent that has the key did not do its part.
     #[error(transparent)]
     Agent(#[from] AgentKeyError),
+    /// The process that has the key did not do its part.
+    #[error("the monitor {0}")]
+    Remote(#[source] Box<AgentFault>),
+    /// A process that talks to the network asks for what it has no use for.
+    #[error("not signed for the proxy")]
+    NotForProxy(#[from] UnsignedError),
     /// A new key could not be made or encoded.
     #[error("cannot make the key {}", path.display())]
     KeyMaking {
@@ -207,6 +213,8 @@ impl CaError {
             }
             Self::Move(error) => error.hint(),
             Self::Fs(_)
+            | Self::Remote(_)
+            | Self::NotForProxy(_)
             | Self::KeyMaking { .. }
             | Self::HostKey(_)
             | Self::Throwaway(_)

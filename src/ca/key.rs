@@ -51,6 +51,18 @@ impl CaKey {
         }
     }
 
+    /// Signs these bytes, which somebody has judged.
+    pub(super) fn sign_bytes(
+        &self,
+        message: &[u8],
+        patience: Patience,
+    ) -> Result<Signature, CaError> {
+        match self {
+            Self::File(key) => Ok(key.sign_bytes(message)?),
+            Self::Agent(key) => Ok(key.sign(message, patience)?),
+        }
+    }
+
     /// Whether the key is within reach; an agent is asked for its list.
     pub(super) fn check(&self, patience: Patience) -> Result<(), CaError> {
         match self {

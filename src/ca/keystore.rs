@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use signature::Signer as _;
-use ssh_key::{Algorithm, Certificate, HashAlg, LineEnding, PrivateKey, PublicKey};
+use ssh_key::{Algorithm, Certificate, HashAlg, LineEnding, PrivateKey, PublicKey, Signature};
 use zeroize::Zeroizing;
 
 use super::CaKind;
@@ -58,9 +58,15 @@ impl FileKey {
 
     /// Whether its two halves belong together.
     pub(super) fn prove(&self) -> Result<(), SignError> {
-        let signature = self.private.try_sign(TRIAL);
+        self.sign_bytes(TRIAL).map(drop)
+    }
+
+    pub(super) fn sign_bytes(&self, message: &[u8]) -> Result<Signature, SignError> {
+        let signature = self.private.try_sign(message);
         let signature = signature.map_err(|error| SignError::Key(error.into()))?;
-        check_signature(self.public().key_data(), TRIAL, &signature).map_err(SignError::Signature)
+        check_signature(self.public().key_data(), message, &signature)
+            .map_err(SignError::Signature)?;
+        Ok(signature)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Files of lines that are only ever appended to, by several processes. Whoever writes holds a lock
 //! on the file; whoever reads takes what has an end.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::sys::fs::{self, FsError};
+use crate::sys::lent;
 
 /// Adds whole lines, or nothing: what a full disk cut off is taken back. `torn` says that the file
 /// ends within a line.
@@ -38,7 +38,7 @@ pub(super) fn read(
     from: u64,
     mut take: impl FnMut(&[u8]),
 ) -> Result<(u64, bool), FsError> {
-    let mut file = File::open(path).map_err(FsError::io("read", path))?;
+    let mut file = lent::read(path).map_err(FsError::io("read", path))?;
     file.seek(SeekFrom::Start(from))
         .map_err(FsError::io("read", path))?;
     let mut reader = BufReader::new(file);

@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use ssh_key::{Algorithm, Certificate, PrivateKey, PublicKey};
 
-use super::agent_key::Patience;
-use super::authority::Authority;
 use super::error::CaError;
-use crate::cert::{HostRequest, random_serial};
+use super::remote::SignsHosts;
+use crate::cert::{HostRequest, MAX_PROXY_HOST_TTL, random_serial};
 use crate::model::Principal;
 
 /// How long a minted certificate is good for.
-const VALIDITY: Duration = Duration::from_secs(3_600);
+const VALIDITY: Duration = MAX_PROXY_HOST_TTL;
 /// How much of that may be left before it is made anew.
 const RENEW_BELOW: u64 = VALIDITY.as_secs() / 2;
 /// With how much left it is shown no more: a login that has begun must still find it good.
@@ -59,7 +58,7 @@ pub enum AtHand {
 
 /// Mints the proxy's host certificates. Shared by all connections.
 pub struct HostMint {
-    authority: Arc<Authority>,
+    authority: Arc<dyn SignsHosts>,
     key: Arc<PrivateKey>,
     cache: Mutex<Cache>,
 }
@@ -75,7 +74,7 @@ impl HostMint {
     ///
     /// # Errors
     /// When the key library cannot make a key.
-    pub fn new(host_authority: Arc<Authority>) -> Result<Self, CaError> {
+    pub fn new(host_authority: Arc<dyn SignsHosts>) -> Result<Self, CaError> {
         let key =
             PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).map_err(CaError::HostKey)?;
         Ok(Self {
@@ -91,18 +90,18 @@ impl HostMint {
         self.authority.public_key()
     }
 
-    /// Whether the authority's key is within reach. Blocks as [`Authority::check_key`] does.
+    /// Whether the authority's key is within reach. Blocks for ten seconds at most.
     ///
     /// # Errors
-    /// Says what is wrong with the agent that has it.
+    /// When it is not.
     pub fn check_key(&self) -> Result<(), CaError> {
-        self.authority.check_key()
+        self.authority.check()
     }
 
     /// A mint with the same host key, whose certificates another authority signs, or the same one with
     /// another key.
     #[must_use]
-    pub fn under(&self, host_authority: Arc<Authority>) -> Self {
+    pub fn under(&self, host_authority: Arc<dyn SignsHosts>) -> Self {
         Self {
             authority: host_authority,
             key: Arc::clone(&self.key),
@@ -136,7 +135,7 @@ impl HostMint {
         };
         // Signed outside the lock: threads may sign for the same name.
         let template = request.template(random_serial(), now)?;
-        let certificate = Arc::new(self.authority.sign(&template, Patience::Connection)?);
+        let certificate = Arc::new(self.authority.sign(&template)?);
         self.cache().keep(names, &certificate);
         Ok(self.identity(certificate))
     }
@@ -227,7 +226,7 @@ mod tests {
             clock: Clock::System,
         })
         .unwrap();
-        let mint = HostMint::new(Arc::clone(authorities.of(CaKind::Host))).unwrap();
+        let mint = HostMint::new(authorities.of(CaKind::Host).clone()).unwrap();
         (directory, mint)
     }
 
@@ -244,11 +243,7 @@ mod tests {
         assert_eq!(certificate.valid_before(), NOW + 3_600);
         assert_ne!(certificate.serial(), 0);
         assert_eq!(certificate.public_key(), key.public_key().key_data());
-        assert!(
-            mint.authority
-                .trusted()
-                .contains(certificate.signature_key())
-        );
+        assert_eq!(certificate.signature_key(), mint.public_key().key_data());
         assert!(!directory.path().join("issued.jsonl").exists());
     }
 

@@ -31,6 +31,7 @@ mod lines;
 mod look;
 mod mint;
 mod outstanding;
+mod remote;
 mod revoke;
 mod rotation;
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use ledger::{IssueRecord, issued};
 pub use look::Seen;
 pub use mint::{AtHand, HostIdentity, HostMint};
 pub use outstanding::Outstanding;
+pub use remote::{Connect, RemoteHostKey, SignsHosts};
 pub use revoke::{MAX_REASON, RevocationLog, RevocationRecord, Revocations, Revoked, Verdict};
 pub use rotation::{MoveError, Phase, Rotation, Schedule, Which};
 pub use throwaway::{Throwaway, Trials};

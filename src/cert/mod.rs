@@ -13,6 +13,7 @@ mod signature;
 mod source_address;
 mod template;
 mod trust;
+mod unsigned;
 mod user;
 
 pub use fault::{CertFault, check_ca_signature};
@@ -25,6 +26,7 @@ pub use template::{
     parse_public_key, random_serial,
 };
 pub use trust::TrustedKeys;
+pub use unsigned::{MAX_PROXY_HOST_TTL, UnsignedError, check_proxy_host};
 pub use user::{UserCertError, VerifiedUserCert, verify_user};
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub const MAX_USER_TTL: Duration = Duration::from_secs(30 * 60 * 60);
 const BACKDATE_SECONDS: u64 = 60;
 
 /// Most principals that OpenSSH reads (`SSHKEY_CERT_MAX_PRINCIPALS`).
-const MAX_PRINCIPALS: usize = 256;
+pub(super) const MAX_PRINCIPALS: usize = 256;
 
 /// The end of the year 9999: later, neither `ssh-keygen -L` nor RFC 3339 can write the time.
 const LAST_SECOND: u64 = 253_402_300_799;

@@ -19,6 +19,7 @@ mod recordings;
 mod serve;
 mod sessions;
 mod ui;
+mod worker;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -103,13 +104,17 @@ pub(crate) struct Context {
 
 /// Runs one command line and says how it went.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
-        Err(usage) => return ui::usage(&usage),
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Not for people: neither the help nor the shells know of it.
+    let done = if args.get(1).is_some_and(|first| first == worker::NAME) {
+        worker::Cli::try_parse_from(args.into_iter().skip(1)).map(worker::Cli::run)
+    } else {
+        Cli::try_parse_from(args).map(dispatch)
     };
-    match dispatch(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => ui::failure(&failure),
+    match done {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => ui::failure(&failure),
+        Err(usage) => ui::usage(&usage),
     }
 }
 

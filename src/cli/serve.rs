@@ -1,10 +1,14 @@
 //! `rproxy serve`: run the proxy, or say whether it would run.
 
-use crate::config::Source;
-use crate::{config, daemon};
+use std::ffi::OsString;
+
+use clap::ValueEnum;
+
+use crate::config::{self, Source};
+use crate::monitor::{self, Launch, MonitorError};
 
 use super::logging::{self, Format};
-use super::{Context, Exit, Failure, ui};
+use super::{Context, Exit, Failure, ui, worker};
 
 /// Run the proxy
 #[derive(Debug, clap::Args)]
@@ -38,13 +42,44 @@ impl Args {
         for warning in &context.warnings {
             tracing::warn!(target: "config", "{}", warning.headline());
         }
-        daemon::serve(&context.config, source.settled()).map_err(|error| {
-            let hint = error.hint();
-            let failure = Failure::new(Exit::Failed, "the proxy cannot run").because(error);
-            match hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
+        let source = source.settled();
+        let launch = launch(&source, self.log_format);
+        monitor::serve(&context.config, &source, launch).map_err(|error| match error {
+            // It has said it itself.
+            MonitorError::NotStarted(_) => Failure::told(Exit::Failed),
+            MonitorError::WorkerEnded(_) => {
+                Failure::new(Exit::Failed, "the proxy does not run any more").because(error)
+            }
+            error => {
+                let hint = error.hint();
+                let failure = Failure::new(Exit::Failed, "the proxy cannot run").because(error);
+                match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
             }
         })
+    }
+}
+
+/// What the monitor's children are told: the same configuration, from the same place.
+fn launch(source: &Source, format: Format) -> Launch {
+    let mut flags: Vec<OsString> = Vec::new();
+    for (flag, value) in [("--config", &source.file), ("--data-dir", &source.data_dir)] {
+        if let Some(value) = value {
+            flags.extend([flag.into(), value.into()]);
+        }
+    }
+    let with = |args: &[&str]| {
+        let mut all: Vec<OsString> = args.iter().map(OsString::from).collect();
+        all.extend_from_slice(&flags);
+        all
+    };
+    let format = format.to_possible_value();
+    let format = format.as_ref().map_or("text", |value| value.get_name());
+    Launch {
+        worker: with(&[worker::NAME, "--log-format", format]),
+        check: with(&["serve", "--check"]),
+        version: vec![worker::NAME.into(), "--protocol".into()],
     }
 }

@@ -136,6 +136,10 @@ pub struct ProxyService {
     pub keep_alive_interval: Duration,
     /// `keep_alive_count_max`.
     pub keep_alive_count_max: u32,
+    /// `drain_timeout`: how long connections may go on when the proxy is to stop.
+    pub drain_timeout: Duration,
+    /// `sandbox`: whether the worker is confined.
+    pub sandbox: bool,
     /// The listener of the web, where there is one.
     pub web: Option<Web>,
     /// `metrics_listen_addr`.
@@ -573,6 +577,8 @@ mod tests {
                     disconnect_expired_cert: pty_input,
                     keep_alive_interval: Duration::from_secs(seconds[2] - 1),
                     keep_alive_count_max: counts[4],
+                    drain_timeout: Duration::from_secs(seconds[0] - 1),
+                    sandbox: checks,
                     web: web.map(|(is_plain, path)| Web {
                         listen_addr: SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), listen.1),
                         tls: (!is_plain).then(|| HttpsFiles {

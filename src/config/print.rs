@@ -114,7 +114,7 @@ fn ca_keys(keys: &CaKeys) -> Vec<String> {
 }
 
 /// What `proxy_service` says about connections.
-fn connections(proxy: &ProxyService) -> [String; 9] {
+fn connections(proxy: &ProxyService) -> [String; 11] {
     let span = format_duration;
     [
         format!("  max_connections: {}", proxy.max_connections),
@@ -135,6 +135,8 @@ fn connections(proxy: &ProxyService) -> [String; 9] {
         ),
         format!("  keep_alive_interval: {}", span(proxy.keep_alive_interval)),
         format!("  keep_alive_count_max: {}", proxy.keep_alive_count_max),
+        format!("  drain_timeout: {}", span(proxy.drain_timeout)),
+        format!("  sandbox: {}", switch(proxy.sandbox)),
     ]
 }
 

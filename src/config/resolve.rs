@@ -132,7 +132,9 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
     let grace = span(&keys::LOGIN_GRACE_TIME, 1);
     let idle = span(&keys::CLIENT_IDLE_TIMEOUT, 0);
     let interval = span(&keys::KEEP_ALIVE_INTERVAL, 0);
+    let drain = span(&keys::DRAIN_TIMEOUT, 0);
     let expired = section.value(&keys::DISCONNECT_EXPIRED_CERT, switch, findings);
+    let sandbox = section.value(&keys::SANDBOX, switch, findings);
     let web = web(section, findings);
     let metrics = metrics(section, findings);
     let listen_addr = listen_addr?.value;
@@ -151,6 +153,8 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
         disconnect_expired_cert: expired?.value,
         keep_alive_interval: interval?.value,
         keep_alive_count_max: unanswered?.value,
+        drain_timeout: drain?.value,
+        sandbox: sandbox?.value,
         web: web?,
         metrics_listen_addr: metrics?,
     })

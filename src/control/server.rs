@@ -38,6 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     listener: std::os::unix::net::UnixListener,
     socket: Socket,
+    accounts: Accounts,
 }
 
 /// A socket in the file system, which goes away with this.
@@ -67,7 +68,7 @@ struct Peer<'a> {
 }
 
 impl Server {
-    /// Makes the socket, private to its owner. Those that processes which are gone have left are
+    /// Makes the socket, private to its owner, while this process still may. Those that processes which are gone have left are
     /// removed.
     ///
     /// # Errors
@@ -84,7 +85,11 @@ impl Server {
         let mode = std::fs::Permissions::from_mode(PRIVATE_FILE);
         std::fs::set_permissions(&path, mode).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Self { listener, socket })
+        Ok(Self {
+            listener,
+            socket,
+            accounts: Accounts::of_this_process(),
+        })
     }
 
     /// Answers on a thread of its own.
@@ -99,7 +104,7 @@ impl Server {
         let desk = Arc::new(Desk {
             registry,
             audit,
-            accounts: Accounts::of_this_process(),
+            accounts: self.accounts,
             pid: std::process::id(),
         });
         let stop = CancellationToken::new();

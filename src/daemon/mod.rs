@@ -1,52 +1,58 @@
-//! The running proxy: build everything, bind, serve, drain.
+//! A worker: build everything, serve, drain. The monitor has started it and gives it the ports.
 //!
 //! Maps the configuration onto the rooms; decides nothing about SSH itself.
 
 mod authorities;
+mod confinement;
+mod orders;
 mod reload;
 mod revocations;
 mod settings;
-mod supervisor;
+mod stop;
 mod telemetry;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
+use orders::{Listeners, Reporter};
 use reload::Reload;
 use revocations::Watcher;
 use settings::settings;
+use stop::Stop;
 
 use crate::audit::{AuditEvent, AuditLog};
-use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
+use crate::ca::{CaError, RevocationLog, Revocations};
 use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
 use crate::control;
 use crate::dns::Resolver;
 use crate::metrics::Metrics;
 use crate::model::{NameError, chain};
+use crate::monitor::{Order, Report};
 use crate::session::Registry;
 use crate::ssh::listener::Workers;
-use crate::ssh::{Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Warned};
+use crate::ssh::{
+    Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Trust, Warned,
+};
 use crate::sys::clock::Clock;
+use crate::sys::sandbox::{Held, SandboxError};
 use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
 use crate::wire::ClientConfig;
 
-/// How long connections may take to say goodbye when the proxy stops.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long connections may take to say goodbye when they are ended.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Why the proxy does not run.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The authorities cannot be opened, or the host authority's key does not sign.
+    /// What is revoked cannot be read, or the proxy's host key cannot be made.
     #[error("cannot use the certificate authorities")]
     Authorities(#[from] CaError),
     /// The audit log cannot be opened or written.
@@ -64,9 +70,15 @@ pub enum ServeError {
     /// The system's resolver configuration cannot be read.
     #[error("cannot set up DNS")]
     Dns(#[from] crate::dns::DnsError),
-    /// The port is taken, or may not be used.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] io::Error),
+    /// The process cannot give up what it does not need.
+    #[error("cannot be confined")]
+    Confine(#[from] SandboxError),
+    /// Nobody has started this process who may.
+    #[error("this command is for rproxy serve, which starts it")]
+    NoMonitor(#[source] io::Error),
+    /// What should be a listener does not listen.
+    #[error("cannot use the listener")]
+    Listen(#[source] io::Error),
     /// The listener of the web does not work.
     #[error("cannot serve the web")]
     Web(#[from] WebError),
@@ -81,52 +93,67 @@ impl ServeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Authorities(error) => error.hint(),
+            Self::Confine(_) => {
+                Some("with `proxy_service.sandbox: no` it runs without, and says so".to_owned())
+            }
             _ => None,
         }
     }
 }
 
-/// Runs the proxy until it is told to stop by SIGTERM or SIGINT. At SIGHUP the configuration is read
-/// again from its source.
+/// Serves the clients of the ports that the monitor gives, until the monitor says that it is enough, and
+/// connections are done or have had their time. The configuration is read again from its source when the
+/// monitor says so.
 ///
 /// # Errors
 /// When it cannot start.
-pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
+pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
+    let (reporter, listeners, keys) = Reporter::begin()?;
     raise_file_limit();
+    reporter.borrow_files(config, &source)?;
     let log = RevocationLog::new(&config.data_dir, Clock::System);
     let (watcher, revocations) = Watcher::start(log)?;
-    let authorities = authorities::open(config)?;
     let (sender, settings) = watch::channel(Arc::new(settings(config)?));
-    let proxy = Arc::new(build(config, &authorities, revocations, settings)?);
+    let stop = Stop::new();
+    let proxy = build(
+        config,
+        authorities::trust(&keys, &reporter)?,
+        revocations,
+        settings,
+        stop.announced(),
+    )?;
+    let proxy = Arc::new(proxy);
     let reload = Reload {
         source,
         config: config.clone(),
         settings: sender,
         proxy: Arc::clone(&proxy),
     };
+    let Listeners { ssh, web, metrics } = listeners;
+    let web = web_server(config, web)?;
+    let control = bind_control(config);
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    // Everything is bound, opened and read for the first time above, by the only thread that there is.
+    // What comes below has what is open by now, and what `confinement::plan` keeps.
+    let _kept = confine(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ServeError::Start)?;
-    let shutdown = CancellationToken::new();
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
     runtime.block_on(async {
-        let hangup = signal(SignalKind::hangup()).map_err(ServeError::Start)?;
-        let address = config.proxy.listen_addr;
-        let listen_error = |error| ServeError::Listen(address, error);
-        let listener = TcpListener::bind(address).await.map_err(listen_error)?;
-        let bound = listener.local_addr().map_err(listen_error)?;
-        let public = watch::Sender::new(Arc::new(authorities::public_keys(&authorities)));
-        let web = serve_web(config, &proxy, &public, &shutdown)?;
-        let control = serve_control(config, &proxy);
-        let telemetry = telemetry::bind(config)?;
-        let workers = Workers::start(&proxy, count, &shutdown, DRAIN).map_err(ServeError::Start)?;
-        let telemetry = telemetry
-            .map(|bound| bound.serve(&proxy, &workers, &shutdown))
-            .transpose()?;
-        stop_on_signals(shutdown.clone()).map_err(ServeError::Start)?;
+        let signals = Signals::new().map_err(ServeError::Start)?;
+        let listener = listener(ssh).map_err(ServeError::Listen)?;
+        let bound = listener.local_addr().map_err(ServeError::Listen)?;
+        let public = watch::Sender::new(Arc::new(authorities::public_keys(&keys)));
+        let web = web.map(|server| site(config, &proxy, &public).serve(server, stop.web.clone()));
+        let web = web.transpose()?;
+        let control = control.and_then(|server| serve_control(server, &proxy));
+        let workers =
+            Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
+        let telemetry = telemetry::serve(metrics, &proxy, &workers, &stop)?;
         tokio::spawn(watcher.run());
-        tokio::spawn(reload.run(hangup));
+        let (reloads, requests) = mpsc::channel(1);
+        tokio::spawn(reload.run(requests, reporter.clone()));
         proxy.audit.emit(&AuditEvent::ServerStarted {
             version: env!("CARGO_PKG_VERSION"),
             listen_addr: bound,
@@ -134,79 +161,114 @@ pub fn serve(config: &Config, source: Source) -> Result<(), ServeError> {
             proxy_checks_host_keys: config.auth.proxy_checks_host_keys,
         })?;
         tracing::info!("listening on {bound}");
-        let following = tokio::spawn(authorities::follow(
-            Arc::clone(&proxy),
-            config.clone(),
-            authorities,
+        let orders = reporter.orders(stop.clone()).map_err(ServeError::Start)?;
+        reporter.report(&Report::Ready);
+        let obedient = Obedient {
+            proxy: Arc::clone(&proxy),
+            stop: stop.clone(),
+            reporter,
+            reloads,
             public,
-            shutdown.clone(),
-        ));
-        supervisor::ready();
-        tokio::spawn(supervisor::live());
-        workers.accept(&listener, &shutdown).await;
-        supervisor::stopping();
-        following.abort();
+        };
+        tokio::spawn(obedient.run(orders, signals));
+        workers.accept(&listener, &stop.closing).await;
         drop(listener);
-        tracing::info!("stopping: no new connections, telling the users");
-        workers.join();
+        // On a thread: what happens to live connections goes on happening.
+        if tokio::task::spawn_blocking(|| workers.join())
+            .await
+            .is_err()
+        {
+            tracing::error!("the thread that waits for the workers panicked");
+        }
         // Until now: whoever waits for the last sessions may want to see or to end them.
         drop(control);
+        stop.over.cancel();
         if web.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the web panicked");
         }
         // It says until the end how far that is.
         telemetry.into_iter().for_each(telemetry::Serving::end);
-        Ok(proxy
-            .audit
-            .emit(&AuditEvent::ServerStopped { reason: "signal" })?)
+        Ok(proxy.audit.emit(&AuditEvent::ServerStopped {
+            reason: stop.reason(),
+        })?)
     })
 }
 
-/// Starts the listener of the web, where the configuration has one.
-fn serve_web(
+/// Gives up what the process does not need any more, unless the configuration says otherwise.
+fn confine(config: &Config) -> Result<Option<Held>, ServeError> {
+    if !config.proxy.sandbox {
+        tracing::warn!(
+            "proxy_service.sandbox is off: a worker that is taken over has the account's files"
+        );
+        return Ok(None);
+    }
+    confinement::prepare(config);
+    let held = confinement::plan(config).apply()?;
+    tracing::info!("confined by {}", held.layers());
+    let missing = held.layers().missing();
+    if !missing.is_empty() {
+        let missing = missing.join("; ");
+        tracing::warn!("this kernel cannot confine it as far as it should be: {missing}");
+    }
+    Ok(Some(held))
+}
+
+fn listener(given: Option<std::net::TcpListener>) -> io::Result<TcpListener> {
+    let given = given.ok_or(io::ErrorKind::NotConnected)?;
+    given.set_nonblocking(true)?;
+    TcpListener::from_std(given)
+}
+
+/// The web, where the configuration has it.
+fn web_server(
     config: &Config,
-    proxy: &Proxy,
-    public: &watch::Sender<Arc<PublicKeys>>,
-    shutdown: &CancellationToken,
-) -> Result<Option<JoinHandle<()>>, WebError> {
-    let Some(web) = &config.proxy.web else {
+    listener: Option<std::net::TcpListener>,
+) -> Result<Option<Server>, WebError> {
+    let (Some(web), Some(listener)) = (&config.proxy.web, listener) else {
         return Ok(None);
     };
     let tls = web.tls.as_ref().map(|tls| TlsFiles {
         certificate: tls.cert_file.clone(),
         key: tls.key_file.clone(),
     });
-    let server = Server::bind(web.listen_addr, tls)?;
+    let server = Server::new(listener, tls)?;
     tracing::info!("the web is at {}", server.url());
-    let site = PublicSite::new(
+    Ok(Some(server))
+}
+
+/// What the web shows.
+fn site(config: &Config, proxy: &Proxy, public: &watch::Sender<Arc<PublicKeys>>) -> PublicSite {
+    PublicSite::new(
         config.cluster_name.clone(),
         public.subscribe(),
         proxy.revocations.clone(),
-    );
-    Ok(Some(site.serve(server, shutdown.clone())?))
+    )
 }
 
-/// Starts the control socket. The proxy does its work without it, so nobody is kept from it where there
-/// can be none.
-fn serve_control(config: &Config, proxy: &Proxy) -> Option<control::Running> {
-    let directory = control::directory(&config.data_dir);
-    let started = control::Server::bind(&directory)
-        .and_then(|server| server.start(proxy.registry.clone(), proxy.audit.clone()));
-    match started {
-        Ok(running) => Some(running),
-        Err(error) => {
-            let error = chain(&error);
-            tracing::error!(%error, "there is no control socket: sessions cannot be listed or ended");
-            None
-        }
-    }
+/// Makes the control socket, while this process may. The proxy does its work without it, so nobody is kept
+/// from it where there can be none.
+fn bind_control(config: &Config) -> Option<control::Server> {
+    let bound = control::Server::bind(&control::directory(&config.data_dir));
+    bound.map_err(no_control).ok()
+}
+
+/// Answers at it.
+fn serve_control(server: control::Server, proxy: &Proxy) -> Option<control::Running> {
+    let started = server.start(proxy.registry.clone(), proxy.audit.clone());
+    started.map_err(no_control).ok()
+}
+
+fn no_control(error: control::ControlError) {
+    let error = chain(&error);
+    tracing::error!(%error, "there is no control socket: sessions cannot be listed or ended");
 }
 
 fn build(
     config: &Config,
-    authorities: &Authorities,
+    trust: Trust,
     revocations: watch::Receiver<Arc<Revocations>>,
     settings: watch::Receiver<Arc<Settings>>,
+    stopping: watch::Receiver<Option<Instant>>,
 ) -> Result<Proxy, ServeError> {
     let clock = Clock::System;
     let metrics = telemetry::metrics(clock);
@@ -221,8 +283,9 @@ fn build(
             starting: config.proxy.max_starting,
         },
         settings,
-        trust: CurrentTrust::new(authorities::trust(authorities)?),
+        trust: CurrentTrust::new(trust),
         revocations,
+        stopping,
         resolver: Resolver::from_system()?,
         audit: audit.observed_by(observer),
         metrics,
@@ -249,16 +312,62 @@ fn raise_file_limit() {
     }
 }
 
-/// Cancels the token at the first SIGTERM or SIGINT.
-fn stop_on_signals(shutdown: CancellationToken) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// The signals that somebody may send to this process itself, or to all of a terminal at once. The
+/// monitor's orders are what counts: stopping is stopping, however often it is said, and the rest is
+/// passed over.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    _passed_over: [Signal; 2],
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _passed_over: [
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::user_defined2())?,
+            ],
+        })
+    }
+}
+
+/// Does what the monitor says.
+#[derive(Debug)]
+struct Obedient {
+    proxy: Arc<Proxy>,
+    stop: Stop,
+    reporter: Reporter,
+    reloads: mpsc::Sender<()>,
+    public: watch::Sender<Arc<PublicKeys>>,
+}
+
+impl Obedient {
+    async fn run(self, mut orders: mpsc::Receiver<Order>, mut signals: Signals) {
+        loop {
+            let order = tokio::select! {
+                Some(order) = orders.recv() => order,
+                _ = signals.terminate.recv() => Order::Drain,
+                _ = signals.interrupt.recv() => Order::Drain,
+                else => return,
+            };
+            match order {
+                Order::Start { .. } => {}
+                Order::Keys(keys) => {
+                    authorities::replace(&keys, &self.reporter, &self.proxy, &self.public);
+                }
+                // One that waits to be done is as good as two.
+                Order::Reload => {
+                    let _is_asked_for = self.reloads.try_send(());
+                }
+                Order::Drain => self.stop.drain(&self.proxy, &self.reporter),
+                Order::End => self.stop.end("signal"),
+                Order::Retire => self.stop.retire(),
+                Order::Ping => self.reporter.report(&Report::Alive),
+            }
         }
-        shutdown.cancel();
-    });
-    Ok(())
+    }
 }

@@ -1,4 +1,4 @@
-//! SIGHUP: the configuration is read again, and what can change in a running proxy does. The audit log
+//! At SIGHUP the configuration is read again, and what can change in a running proxy does. The audit log
 //! is opened anew, for those who rename it in order to keep it.
 //!
 //! A configuration with mistakes changes nothing. Live connections notice by themselves that the
@@ -7,15 +7,15 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use tokio::signal::unix::Signal;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::orders::Reporter;
 use super::settings::settings;
-use super::supervisor;
 use crate::audit::AuditEvent;
 use crate::config::keys::{self, Key};
 use crate::config::{Config, Loaded, Source};
 use crate::model::chain;
+use crate::monitor::Report;
 use crate::ssh::{Proxy, Settings};
 
 /// Reads the configuration again whenever it is told to.
@@ -32,12 +32,11 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Waits for the signal for as long as the proxy runs.
-    pub(super) async fn run(mut self, mut hangup: Signal) {
-        while hangup.recv().await.is_some() {
-            supervisor::reloading();
-            if let Err(error) = self.proxy.audit.reopen() {
-                let error = chain(&error);
+    /// Does so for as long as the proxy runs.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>, reporter: Reporter) {
+        while requests.recv().await.is_some() {
+            if let Err(error) = self.reopen_log().await {
+                let error = chain(&*error);
                 tracing::error!(%error, "cannot open the audit log anew, the old file stays");
             }
             if let Err(error) = self.reload().await {
@@ -48,10 +47,17 @@ impl Reload {
                 self.proxy
                     .tell(&AuditEvent::ConfigurationRefused { message });
             }
-            supervisor::ready();
+            reporter.report(&Report::Reloaded);
         }
         // The settings must not end before those who go by them.
         std::future::pending::<()>().await;
+    }
+
+    /// On a thread: the monitor opens it, and clients do not wait for that.
+    async fn reopen_log(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let audit = self.proxy.audit.clone();
+        tokio::task::spawn_blocking(move || audit.reopen()).await??;
+        Ok(())
     }
 
     async fn reload(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -109,6 +115,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<String> {
         proxy, keys::LISTEN_ADDR => proxy.listen_addr;
         proxy, keys::WEB_LISTEN_ADDR => proxy.web;
         proxy, keys::METRICS_LISTEN_ADDR => proxy.metrics_listen_addr;
+        proxy, keys::SANDBOX => proxy.sandbox;
         proxy, keys::MAX_CONNECTIONS => proxy.max_connections;
         proxy, keys::MAX_CONNECTIONS_PER_ADDRESS => proxy.max_connections_per_address;
         proxy, keys::MAX_CONNECTIONS_PER_USER => proxy.max_connections_per_user;

@@ -40,6 +40,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
             keep_alive_interval: config.proxy.keep_alive_interval,
             keep_alive_count_max: config.proxy.keep_alive_count_max,
         },
+        drain: config.proxy.drain_timeout,
     })
 }
 

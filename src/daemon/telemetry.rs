@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use super::stop::Stop;
 use crate::metrics::Metrics;
 use crate::ssh::Proxy;
 use crate::ssh::listener::Workers;
@@ -22,10 +22,6 @@ pub(super) fn metrics(clock: Clock) -> Arc<Metrics> {
     metrics
 }
 
-/// A listener that has its port.
-#[derive(Debug)]
-pub(super) struct Bound(Server);
-
 /// A listener that answers.
 #[derive(Debug)]
 pub(super) struct Serving {
@@ -33,38 +29,30 @@ pub(super) struct Serving {
     end: CancellationToken,
 }
 
-/// Takes the port, where the configuration has one.
+/// Answers about this proxy, where there is a listener for that, until another worker takes over or the
+/// proxy has stopped. It is called on the runtime that accepts clients.
 ///
 /// # Errors
-/// When the port cannot be had.
-pub(super) fn bind(config: &Config) -> Result<Option<Bound>, WebError> {
-    let address = config.proxy.metrics_listen_addr;
-    let server = address.map(|address| Server::bind(address, None));
-    Ok(server.transpose()?.map(Bound))
-}
-
-impl Bound {
-    /// Answers about this proxy, which takes no more clients once `shutdown` is cancelled. It is called
-    /// on the runtime that accepts them.
-    ///
-    /// # Errors
-    /// When there is no thread or no runtime.
-    pub(super) fn serve(
-        self,
-        proxy: &Arc<Proxy>,
-        workers: &Workers,
-        shutdown: &CancellationToken,
-    ) -> Result<Serving, WebError> {
-        tracing::info!("the metrics are at {}/metrics", self.0.url());
-        let pulse = workers.pulse().and(Handle::current());
-        let health = Health::new(Arc::clone(proxy), pulse, shutdown.clone());
-        let end = CancellationToken::new();
-        let telemetry = Telemetry::new(Arc::clone(proxy), health);
-        Ok(Serving {
-            thread: telemetry.serve(self.0, end.clone())?,
-            end,
-        })
-    }
+/// When the listener is none, or there is no thread or no runtime.
+pub(super) fn serve(
+    listener: Option<std::net::TcpListener>,
+    proxy: &Arc<Proxy>,
+    workers: &Workers,
+    stop: &Stop,
+) -> Result<Option<Serving>, WebError> {
+    let Some(listener) = listener else {
+        return Ok(None);
+    };
+    let server = Server::new(listener, None)?;
+    tracing::info!("the metrics are at {}/metrics", server.url());
+    let pulse = workers.pulse().and(Handle::current());
+    let health = Health::new(Arc::clone(proxy), pulse, stop.closing.clone());
+    let end = stop.web.clone();
+    let telemetry = Telemetry::new(Arc::clone(proxy), health);
+    Ok(Some(Serving {
+        thread: telemetry.serve(server, end.clone())?,
+        end,
+    }))
 }
 
 impl Serving {

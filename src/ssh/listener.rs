@@ -92,8 +92,8 @@ struct Client {
 }
 
 impl Workers {
-    /// Starts `count` workers. They end once `shutdown` is cancelled and every connection is done,
-    /// at the latest after `grace`.
+    /// Starts `count` workers. They end once nobody is accepted any more and every connection is done,
+    /// which `shutdown` ends, and at the latest `grace` after that.
     ///
     /// # Errors
     /// When a thread or its runtime cannot be made.
@@ -138,7 +138,7 @@ impl Workers {
         }
     }
 
-    /// Waits until all workers have ended.
+    /// Waits until all workers have ended. Blocks for as long as there are connections.
     pub fn join(self) {
         drop(self.queues);
         for thread in self.threads {
@@ -148,13 +148,13 @@ impl Workers {
         }
     }
 
-    /// Accepts clients until `shutdown` is cancelled.
-    pub async fn accept(&self, listener: &TcpListener, shutdown: &CancellationToken) {
+    /// Accepts clients until `closing` is cancelled.
+    pub async fn accept(&self, listener: &TcpListener, closing: &CancellationToken) {
         let mut turn = (0..self.queues.len()).cycle();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = shutdown.cancelled() => return,
+                () = closing.cancelled() => return,
             };
             let (stream, address) = match accepted {
                 Ok((stream, address)) => match stream.into_std() {
@@ -218,6 +218,10 @@ async fn work(
         }
     }
     tasks.close();
+    tokio::select! {
+        () = tasks.wait() => return,
+        () = shutdown.cancelled() => {}
+    }
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!("connections were still open after the grace period");
     }

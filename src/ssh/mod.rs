@@ -12,7 +12,8 @@
 //! asks the agent that it forwards on the inner connection, and dials then.
 //!
 //! A certificate that is revoked while it is in use ends its connections (`revocation`), and so does a
-//! policy that does not have them any more (`watched`).
+//! policy that does not have them any more (`watched`). A proxy that stops says so first, and waits a
+//! while.
 //!
 //! Every refusal becomes a sentence for the user and one audit event (`refusal`).
 
@@ -47,6 +48,7 @@ use std::time::Duration;
 
 use ssh_key::Certificate;
 use tokio::sync::watch::Receiver;
+use tokio::time::Instant;
 
 use crate::access::Policy;
 use crate::audit::AuditEvent;
@@ -83,6 +85,8 @@ pub struct Proxy {
     pub trust: CurrentTrust,
     /// What is revoked, as it changes.
     pub revocations: Receiver<Arc<Revocations>>,
+    /// When connections end because the proxy stops, once it does.
+    pub stopping: Receiver<Option<Instant>>,
     /// DNS.
     pub resolver: Resolver,
     /// Where audit events go.
@@ -127,6 +131,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// What time may do to a live connection.
     pub time: TimeLimits,
+    /// How long connections may go on when the proxy stops.
+    pub drain: Duration,
 }
 
 impl Proxy {

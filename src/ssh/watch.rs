@@ -1,5 +1,5 @@
 //! What time does to a live connection: a client that is idle, a peer that does not answer any more,
-//! a certificate that expires.
+//! a certificate that expires, a proxy that stops.
 //!
 //! Packets only push deadlines further away, so one alarm is enough: when it rings, what is due is
 //! worked out, and it is set anew. A packet costs a look at the clock.
@@ -159,6 +159,8 @@ pub(crate) enum Due {
     AskHost,
     /// Tell the user that the certificate expires in this time; due until [`Watch::warn`].
     Warn(Duration),
+    /// Tell the user that the proxy stops in this time; due until [`Watch::tell_of_stop`].
+    TellOfStop(Duration),
     /// End the connection.
     End(TimeUp),
 }
@@ -179,6 +181,8 @@ pub(crate) struct Watch {
     idle: Option<Duration>,
     active: Instant,
     certificate: Option<Certificate>,
+    /// When the proxy stops, as long as the user does not know.
+    stop: Option<Instant>,
     clock: Clock,
     alarm: Alarm,
     /// Where the user reads what is not part of a session, if there is such a place.
@@ -202,6 +206,7 @@ impl Watch {
                 ends: valid_before,
                 warned: false,
             }),
+            stop: None,
             clock,
             alarm: Alarm::new(None),
             terminal,
@@ -241,6 +246,18 @@ impl Watch {
         }
     }
 
+    /// The proxy stops at this time.
+    pub(crate) fn stops_at(&mut self, at: Instant) {
+        self.stop = Some(at);
+        self.alarm.set(Some(Instant::now()));
+    }
+
+    /// Tells the user of it, once.
+    pub(crate) fn tell_of_stop(&mut self, left: Duration) {
+        self.tell(&stopping(left));
+        self.stop = None;
+    }
+
     /// Waits until something is due. May be dropped and called again.
     pub(crate) async fn due(&mut self) -> Due {
         loop {
@@ -265,12 +282,18 @@ impl Watch {
             Pulse::Ask => return Some(Due::AskHost),
             Pulse::Lost(silence) => return Some(Due::End(TimeUp::HostLost(silence))),
         }
-        let certificate = self.certificate?;
-        let left = self.left(certificate);
-        if left.is_zero() {
+        let left = self.certificate.map(|certificate| self.left(certificate));
+        if left.is_some_and(|left| left.is_zero()) {
             return Some(Due::End(TimeUp::Expired));
         }
-        (left <= WARNING && !certificate.warned).then_some(Due::Warn(left))
+        if let Some(at) = self.stop {
+            return Some(Due::TellOfStop(at.saturating_duration_since(now)));
+        }
+        let unwarned = self.certificate.filter(|certificate| !certificate.warned);
+        unwarned
+            .and(left)
+            .filter(|left| *left <= WARNING)
+            .map(Due::Warn)
     }
 
     fn left(&self, certificate: Certificate) -> Duration {
@@ -288,8 +311,10 @@ impl Watch {
             now + step
         });
         let idle = self.idle.map(|limit| self.active + limit);
-        self.alarm
-            .set([self.host.due(), idle, expiry].into_iter().flatten().min());
+        // Somebody may come to read it.
+        let untold = self.stop.map(|_| now + WARN_LOOK);
+        let dues = [self.host.due(), idle, expiry, untold];
+        self.alarm.set(dues.into_iter().flatten().min());
     }
 }
 
@@ -299,6 +324,15 @@ fn warning(left: Duration) -> String {
     let left = Duration::from_secs(left.as_secs().max(60) / 60 * 60);
     format!(
         "\r\nrproxy: client: your certificate expires in {}, this connection ends with it\r\n  hint: get a new certificate and connect again\r\n",
+        format_duration(left)
+    )
+}
+
+/// What the user reads when the proxy is about to stop.
+fn stopping(left: Duration) -> String {
+    let left = Duration::from_secs(left.as_secs().saturating_add(1));
+    format!(
+        "\r\nrproxy: proxy: the proxy stops, this session ends in {} at the latest\r\n  hint: finish what you do, and connect again in a moment\r\n",
         format_duration(left)
     )
 }
@@ -406,6 +440,25 @@ mod tests {
         }
         let never = Watch::new(&limits, u64::MAX, Clock::Fixed(1), None).check(now);
         assert_eq!(never, None);
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_told_as_soon_as_somebody_can_read_it_and_once() {
+        let limits = TimeLimits {
+            keep_alive_interval: Duration::ZERO,
+            ..LIMITS
+        };
+        let mut watch = Watch::new(&limits, 0, Clock::Fixed(1), None);
+        let now = Instant::now();
+        watch.stops_at(now + seconds(30));
+        for _ in 0..2 {
+            assert_eq!(watch.check(now), Some(Due::TellOfStop(seconds(30))));
+        }
+        let Due::TellOfStop(left) = watch.due().await else {
+            panic!("nothing else is due");
+        };
+        watch.tell_of_stop(left);
+        assert_eq!(watch.check(now), None);
     }
 
     #[tokio::test]

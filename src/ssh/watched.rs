@@ -1,10 +1,11 @@
-//! What may change for a connection while it lives: its certificates are revoked, or the policy has it
-//! no more or on other terms.
+//! What may change for a connection while it lives: its certificates are revoked, the policy has it
+//! no more or on other terms, or the proxy is about to stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
+use tokio::time::Instant;
 
 use super::refusal::{Origin, Refusal};
 use super::revocation::{revoked_host, revoked_user};
@@ -22,6 +23,8 @@ pub(crate) enum Change {
     Withdrawn(Refusal),
     /// From now on it may carry this.
     Permissions(Arc<Permissions>),
+    /// The proxy stops, and the connection with it, at this time at the latest. Told once.
+    Stopping(Instant),
 }
 
 /// A connection, as far as others may change their mind about it.
@@ -30,6 +33,8 @@ pub(crate) struct Watched {
     proxy: Arc<Proxy>,
     revocations: Receiver<Arc<Revocations>>,
     settings: Receiver<Arc<Settings>>,
+    stopping: Receiver<Option<Instant>>,
+    told_of_stop: bool,
     user: Identity,
     /// The rest of what was decided about it, once it was.
     login: Option<Login>,
@@ -66,6 +71,8 @@ impl Watched {
             proxy: Arc::clone(proxy),
             revocations: proxy.revocations.clone(),
             settings: proxy.settings.clone(),
+            stopping: proxy.stopping.clone(),
+            told_of_stop: false,
             user,
             login: None,
             origin,
@@ -132,6 +139,7 @@ impl Watched {
             let changed = tokio::select! {
                 changed = self.revocations.changed() => changed,
                 changed = self.settings.changed() => changed,
+                changed = self.stopping.changed() => changed,
             };
             if changed.is_err() {
                 // Nobody looks any more: the proxy is about to end.
@@ -147,10 +155,15 @@ impl Watched {
             let login = self.login.as_ref()?;
             revoked_host(&revocations, &login.host)
         });
-        match revoked {
-            Some(refusal) => Some(self.withdraw(refusal)),
-            None => self.judge_again(&settings),
+        if let Some(refusal) = revoked {
+            return Some(self.withdraw(refusal));
         }
+        let stopping = *self.stopping.borrow_and_update();
+        if let Some(at) = stopping.filter(|_| !self.told_of_stop) {
+            self.told_of_stop = true;
+            return Some(Change::Stopping(at));
+        }
+        self.judge_again(&settings)
     }
 
     fn judge_again(&mut self, settings: &Settings) -> Option<Change> {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::lent::{self, Purpose};
+
 /// Mode of what only the owner may read: private keys, recordings, the audit log.
 pub const PRIVATE_FILE: u32 = 0o600;
 /// Mode of what everybody may read: public keys, certificates.
@@ -128,7 +130,7 @@ pub fn check_closed(path: &Path) -> Result<Metadata, FsError> {
 /// # Errors
 /// The operating system's; a longer file is `InvalidData`.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
-    let file = File::open(path).map_err(FsError::io("read", path))?;
+    let file = lent::read(path).map_err(FsError::io("read", path))?;
     let mut bytes = Vec::new();
     io::Read::read_to_end(
         &mut io::Read::take(file, limit.saturating_add(1)),
@@ -173,12 +175,16 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
 /// # Errors
 /// The operating system's.
 pub fn append_private(path: &Path) -> Result<File, FsError> {
+    lent::open(path, Purpose::Append).map_err(FsError::io("open", path))
+}
+
+/// The same, here and now, whoever opens files for this process.
+pub(super) fn open_for_appending(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)
         .mode(PRIVATE_FILE)
         .open(path)
-        .map_err(FsError::io("open", path))
 }
 
 /// How much room a file system has, in bytes.
@@ -205,6 +211,27 @@ pub fn space(path: &Path) -> Result<Space, FsError> {
         // Some file systems make room for files as they go, and say that they have none at all.
         takes_files: answer.f_files == 0 || answer.f_favail > 0,
     })
+}
+
+/// Whether a file can be made and written in a directory, found out without leaving one there: it has no
+/// name. Where the file system has no such files, its word for who may write has to do.
+///
+/// # Errors
+/// The operating system's.
+pub fn takes_files(directory: &Path) -> Result<(), FsError> {
+    use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
+    use rustix::io::Errno;
+    let mode = Mode::from_raw_mode(PRIVATE_FILE);
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let written = match openat(CWD, directory, flags, mode) {
+        Ok(file) => File::from(file).write_all(b"?"),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            let wanted = Access::WRITE_OK | Access::EXEC_OK;
+            accessat(CWD, directory, wanted, AtFlags::EACCESS).map_err(io::Error::from)
+        }
+        Err(errno) => Err(errno.into()),
+    };
+    written.map_err(FsError::io("make a file in", directory))
 }
 
 /// Whether an existing file may be replaced.

@@ -1,10 +1,13 @@
-//! The only doors to the clock and to the disk.
+//! The only doors to the clock and to the disk, and the door that closes behind a process.
 //!
 //! Time is a parameter everywhere else, so that tests can stop it; files are made here, so that
 //! none is ever created with wider permissions than it should have.
 
 pub mod clock;
 pub mod fs;
+pub mod lent;
+pub mod post;
 pub mod process;
+pub mod sandbox;
 pub mod tty;
 pub mod watch;

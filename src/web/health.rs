@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::probe::{PATIENCE, Probe};
 use crate::model::chain;
 use crate::session::Policy;
 use crate::ssh::Proxy;
 use crate::ssh::listener::Pulse;
-use crate::sys::fs::{self, FsError, PRIVATE_FILE};
+use crate::sys::fs::{self, FsError};
+use crate::sys::lent;
 
 /// How long a thread may take to answer.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -164,23 +164,17 @@ fn state(proxy: &Proxy) -> Vec<Check> {
 
 /// Whether a recording can be made here, as a session would make it.
 fn takes_recordings(directory: &Path) -> Result<String, String> {
-    let written = || -> Result<(), FsError> {
-        fs::private_dir(directory)?;
-        let path = directory.join(format!(".readiness-{}", Uuid::now_v7()));
-        let mut file = fs::create_new(&path, PRIVATE_FILE)?;
-        let written = std::io::Write::write_all(&mut file, b"?");
-        fs::remove(&path)?;
-        written.map_err(FsError::io("write", &path))
-    };
-    written().map_err(|error| chain(&error))?;
+    fs::private_dir(directory)
+        .and_then(|()| fs::takes_files(directory))
+        .map_err(|error| chain(&error))?;
     has_room(directory)
 }
 
-/// Whether the file can be opened for the next line. Nothing is written.
+/// Whether the file is there, and can be opened for the next line. Nothing is written.
 fn takes_events(path: &Path) -> Result<String, String> {
-    let opened = std::fs::OpenOptions::new().append(true).open(path);
-    opened
+    lent::read(path)
         .map_err(FsError::io("open", path))
+        .and_then(|_it_is_there| fs::append_private(path))
         .map_err(|error| chain(&error))?;
     has_room(path)
 }
@@ -234,7 +228,7 @@ mod tests {
             "nothing stays"
         );
         let file = directory.path().join("file");
-        fs::create_new(&file, PRIVATE_FILE).unwrap();
+        fs::create_new(&file, fs::PRIVATE_FILE).unwrap();
         let refused = takes_recordings(&file).unwrap_err();
         assert!(refused.contains("file"), "{refused}");
         takes_events(&file).unwrap();

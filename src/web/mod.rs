@@ -16,7 +16,6 @@ mod telemetry;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 
 use thiserror::Error;
 
@@ -30,9 +29,9 @@ pub use tls::{TlsError, TlsFiles, Validity};
 /// Why nothing is served.
 #[derive(Debug, Error)]
 pub enum WebError {
-    /// The port is taken, or may not be used.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] io::Error),
+    /// What should be a listener does not listen.
+    #[error("cannot use the listener")]
+    Listen(#[source] io::Error),
     /// There is no usable certificate.
     #[error("cannot serve HTTPS")]
     Tls(#[from] TlsError),

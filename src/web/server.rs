@@ -46,17 +46,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the port. Without files for TLS, plain HTTP is spoken.
+    /// Takes a listener. Without files for TLS, plain HTTP is spoken.
     ///
     /// # Errors
-    /// When the port cannot be had, or the files are no use.
-    pub fn bind(address: SocketAddr, tls: Option<TlsFiles>) -> Result<Self, WebError> {
+    /// When the listener is none, or the files are no use.
+    pub fn new(listener: std::net::TcpListener, tls: Option<TlsFiles>) -> Result<Self, WebError> {
         let tls = tls.map(Tls::open).transpose()?;
-        let listen_error = |error| WebError::Listen(address, error);
-        let listener = std::net::TcpListener::bind(address).map_err(listen_error)?;
-        listener.set_nonblocking(true).map_err(listen_error)?;
+        listener.set_nonblocking(true).map_err(WebError::Listen)?;
         Ok(Self {
-            address: listener.local_addr().map_err(listen_error)?,
+            address: listener.local_addr().map_err(WebError::Listen)?,
             listener,
             tls,
         })

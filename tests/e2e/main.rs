@@ -18,9 +18,13 @@ mod client_block;
 #[cfg(test)]
 mod compose;
 #[cfg(test)]
+mod confined;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod documents;
+#[cfg(test)]
+mod drain;
 #[cfg(test)]
 mod ending;
 #[cfg(test)]
@@ -62,6 +66,8 @@ mod permit;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod processes;
+#[cfg(test)]
 mod pty;
 #[cfg(test)]
 mod readme;
@@ -93,6 +99,8 @@ mod target;
 mod threats;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
+mod upgrade;
 #[cfg(test)]
 mod upgrading;
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::ca_keys::in_an_agent;
 use crate::support::service::{ANSWER, ask, bytes, listens, on_port};
 use crate::support::sshd::free_port;
@@ -290,6 +292,30 @@ fn a_proxy_that_cannot_record_is_alive_and_not_ready() {
     ready(200, "audit_log: ok: ");
 }
 
+/// While the last sessions end, nobody is sent here any more, and nobody starts it again.
+#[test]
+fn a_proxy_that_stops_is_alive_and_not_ready() {
+    let world = measured().start();
+    let mut session = world.ssh().args(["db1", "cat"]).start();
+    world.eventually("the session runs", || {
+        let scrape = scrape(&world);
+        (scrape["rproxy_open_sessions{kind=\"exec\"}"] == 1.0).then_some(())
+    });
+    assert_eq!(asked(&world, &[], "/readyz").0, 200);
+    world.signal_proxy(Signal::TERM);
+    world.eventually("it is not ready", || {
+        let (status, text) = asked(&world, &[], "/readyz");
+        let says = "listener: failed: stopping";
+        (status == 503 && text.contains(says)).then_some(())
+    });
+    let (status, text) = asked(&world, &[], "/healthz");
+    assert_eq!((status, &*text), (200, "threads: ok: stopping\n"));
+    assert_eq!(scrape(&world)["rproxy_open_sessions{kind=\"exec\"}"], 1.0);
+    drop(session.stdin.take());
+    session.finish().success();
+    assert_eq!(world.proxy_end(), Some(0));
+}
+
 /// The key that signs what clients see is elsewhere, and gone.
 #[test]
 fn an_authority_out_of_reach_is_told_of() {
@@ -301,9 +327,10 @@ fn an_authority_out_of_reach_is_told_of() {
     world.eventually("it is missed", || {
         let (status, text) = asked(&world, &[], "/readyz");
         let says = "host_authority: failed: ";
-        (status == 503 && text.contains(says) && text.contains("cannot be connected to"))
-            .then_some(())
+        (status == 503 && text.contains(says)).then_some(())
     });
+    let log = world.proxy_log();
+    assert!(log.contains("cannot be connected to"), "{log}");
     assert_eq!(asked(&world, &[], "/healthz").0, 200);
 }
 

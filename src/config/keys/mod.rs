@@ -355,6 +355,25 @@ pub const KEEP_ALIVE_COUNT_MAX: Key = Key {
     doc: "How many such questions may go unanswered before the connection counts as lost.",
 };
 
+/// `proxy_service.drain_timeout`.
+pub const DRAIN_TIMEOUT: Key = Key {
+    name: "drain_timeout",
+    form: DURATION_OR_ZERO,
+    default: Fallback::Value("30s"),
+    doc: "How long connections may go on after SIGTERM or SIGINT: nobody is accepted any more, users \
+          at a terminal are told, except with ProxyJump, and what is left then is ended. A second \
+          signal ends it at once. 0 means that nobody is waited for.",
+};
+
+/// `proxy_service.sandbox`.
+pub const SANDBOX: Key = Key {
+    name: "sandbox",
+    form: Form::Switch,
+    default: Fallback::Value("yes"),
+    doc: "Whether the process that talks to the network gives up the files and the system calls that it \
+          has no use for, as far as the kernel can (Landlock, seccomp).",
+};
+
 /// `upstream.max_starting_per_host`.
 pub const MAX_STARTING_PER_HOST: Key = Key {
     name: "max_starting_per_host",
@@ -405,6 +424,8 @@ pub const PROXY_SERVICE: Key = Key {
         DISCONNECT_EXPIRED_CERT,
         KEEP_ALIVE_INTERVAL,
         KEEP_ALIVE_COUNT_MAX,
+        DRAIN_TIMEOUT,
+        SANDBOX,
         WEB_LISTEN_ADDR,
         HTTPS_CERT_FILE,
         HTTPS_KEY_FILE,

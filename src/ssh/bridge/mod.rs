@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::access::Permissions;
 use crate::relay::{Adopted, Outgoing, Peers, Relay, Side, Violation};
@@ -102,6 +103,15 @@ pub(crate) struct Prelude {
     pub(crate) packets: Vec<(Side, Bytes)>,
 }
 
+/// What a relay learns while it goes on.
+#[derive(Debug)]
+enum News {
+    /// What it may carry from now on.
+    Permissions(Arc<Permissions>),
+    /// The proxy stops, at this time at the latest.
+    Stopping(Instant),
+}
+
 /// What can end a relay beside its two sides.
 #[derive(Debug)]
 pub(crate) struct Limits {
@@ -149,9 +159,9 @@ pub(crate) async fn run<C, H>(
     };
     let end = match bridge.begin(prelude) {
         Ok(()) => {
-            let (sender, permissions) = mpsc::channel(1);
+            let (sender, news) = mpsc::channel(1);
             let ends = pin!(ends(watched, scope, sender));
-            bridge.drive(ends, permissions, orders).await
+            bridge.drive(ends, news, orders).await
         }
         Err(end) => end,
     };
@@ -162,25 +172,23 @@ pub(crate) async fn run<C, H>(
     bridge.finish(end).await;
 }
 
-/// Waits until something else than the two sides ends the relay, and passes on meanwhile what it may
-/// carry.
-async fn ends(
-    mut watched: Watched,
-    scope: Scope,
-    permissions: mpsc::Sender<Arc<Permissions>>,
-) -> End {
+/// Waits until something else than the two sides ends the relay, and passes on meanwhile what else
+/// changes for it.
+async fn ends(mut watched: Watched, scope: Scope, news: mpsc::Sender<News>) -> End {
     let connection = watched.connection().to_string();
     loop {
         tokio::select! {
-            change = watched.change() => match change {
-                Change::Withdrawn(refusal) => {
-                    return End::Withdrawn(Box::new(refusal), connection);
-                }
-                // Nobody takes them only where the relay ends by itself.
-                Change::Permissions(new) => {
-                    let _taken: Result<(), _> = permissions.send(new).await;
-                }
-            },
+            change = watched.change() => {
+                let new = match change {
+                    Change::Withdrawn(refusal) => {
+                        return End::Withdrawn(Box::new(refusal), connection);
+                    }
+                    Change::Permissions(new) => News::Permissions(new),
+                    Change::Stopping(at) => News::Stopping(at),
+                };
+                // Nobody takes it only where the relay ends by itself.
+                let _taken: Result<(), _> = news.send(new).await;
+            }
             end = scope.ended() => return End::Scope(end),
         }
     }
@@ -217,11 +225,11 @@ where
         self.send_planned()
     }
 
-    /// Relays until one side, `ends` or an order puts an end to it, with the newest `permissions`.
+    /// Relays until one side, `ends` or an order puts an end to it, and takes the `news` meanwhile.
     async fn drive(
         &mut self,
         mut ends: Pin<&mut impl Future<Output = End>>,
-        mut permissions: mpsc::Receiver<Arc<Permissions>>,
+        mut news: mpsc::Receiver<News>,
         mut orders: mpsc::Receiver<Order>,
     ) -> End {
         // Bytes read since everything else had its turn.
@@ -254,7 +262,10 @@ where
             tokio::select! {
                 biased;
                 end = &mut ends => return end,
-                Some(permissions) = permissions.recv() => self.permit(permissions),
+                Some(new) = news.recv() => match new {
+                    News::Permissions(permissions) => self.permit(permissions),
+                    News::Stopping(at) => self.watch.stops_at(at),
+                },
                 Some(order) = orders.recv() => {
                     if let Err(end) = self.obey(&order) {
                         return end;
@@ -299,7 +310,10 @@ where
             Due::Warn(left) if self.recorder.has_terminal() => {
                 self.watch.warn(left);
             }
-            Due::Warn(_) => {}
+            Due::TellOfStop(left) if self.recorder.has_terminal() => {
+                self.watch.tell_of_stop(left);
+            }
+            Due::Warn(_) | Due::TellOfStop(_) => {}
             Due::End(time_up) => return Err(time_up.into()),
         }
         Ok(())

@@ -127,5 +127,7 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
                 vec![path]
             }
         })
+        // A socket has nothing to read.
+        .filter(|path| path.is_file())
         .collect()
 }

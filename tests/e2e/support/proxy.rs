@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::children::{Children, Running};
 use super::programs;
 
@@ -44,14 +46,14 @@ impl Proxy {
 
     /// The same for a command that lacks `serve` only.
     pub(crate) fn run(children: &Children, rproxy: &mut Command, log: &Path) -> Self {
+        rproxy.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::run_with(children, rproxy, log)
+    }
+
+    /// The same, with standard input and output as they are.
+    pub(crate) fn run_with(children: &Children, rproxy: &mut Command, log: &Path) -> Self {
         let errors = std::fs::File::create(log).expect("a writable directory");
-        let mut running = children.spawn(
-            rproxy
-                .arg("serve")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(errors),
-        );
+        let mut running = children.spawn(rproxy.arg("serve").stderr(errors));
         let address = children
             .eventually(|| {
                 let text = std::fs::read_to_string(log).unwrap_or_default();
@@ -71,14 +73,19 @@ impl Proxy {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// `VmRSS` in KiB.
+    /// `VmRSS` of all its processes, in KiB.
     pub(crate) fn memory(&self) -> u64 {
         memory_of(self.pid())
     }
 
-    /// Its process id.
+    /// The process id of its monitor, which is the process that was started.
     pub(crate) fn pid(&self) -> u32 {
         self.running.child.id()
+    }
+
+    /// The process ids of its workers.
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        children_of(self.pid())
     }
 
     /// Waits for its end; the exit code.
@@ -86,14 +93,50 @@ impl Proxy {
         self.running.wait().code()
     }
 
-    /// SIGKILL.
+    /// SIGKILL for all its processes.
     pub(crate) fn kill(&mut self) {
+        for worker in self.workers() {
+            let worker = i32::try_from(worker).ok().and_then(Pid::from_raw);
+            // It may have ended meanwhile.
+            kill_process(worker.expect("a process id"), Signal::KILL).unwrap_or_default();
+        }
+        // The monitor has nothing to do but to bury them: killed too, it would leave that to a process
+        // that may not do it.
+        self.running.wait();
+    }
+
+    /// SIGKILL for the monitor alone.
+    pub(crate) fn kill_monitor(&mut self) {
         self.running.kill_alone();
     }
 }
 
+/// The children of a process, in the order in which they were started.
+fn children_of(parent: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").expect("Linux");
+    let is_child = |pid: &u32| {
+        // proc(5): the parent follows the state, and that the name in parentheses.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned());
+        let found = rest.and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+        found == Some(parent)
+    };
+    let numbers = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut children: Vec<u32> = numbers.filter(is_child).collect();
+    children.sort_unstable();
+    children
+}
+
+/// `VmRSS` of the processes of the proxy with this monitor, in KiB.
+pub(crate) fn memory_of(monitor: u32) -> u64 {
+    let workers = children_of(monitor);
+    workers.into_iter().map(resident).sum::<u64>() + resident(monitor)
+}
+
 /// `VmRSS` of a process in KiB.
-pub(crate) fn memory_of(pid: u32) -> u64 {
+fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
@@ -110,7 +153,12 @@ fn listening(log: &str) -> Option<SocketAddr> {
 
 /// `rproxy --config CONFIG`, with nothing of the environment but what it needs.
 pub(crate) fn rproxy(config: &Path) -> Command {
-    let mut command = clean(Path::new(env!("CARGO_BIN_EXE_rproxy")), config);
+    rproxy_at(Path::new(env!("CARGO_BIN_EXE_rproxy")), config)
+}
+
+/// The same for the program in this file.
+pub(crate) fn rproxy_at(program: &Path, config: &Path) -> Command {
+    let mut command = clean(program, config);
     command.arg("--config").arg(config);
     command
 }

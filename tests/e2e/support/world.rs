@@ -57,6 +57,7 @@ pub(crate) struct Builder {
     ca_keys: Option<MakeCaKeys>,
     time_limit: Duration,
     file_size_limit: Option<u32>,
+    own_program: bool,
     alone: bool,
 }
 
@@ -189,6 +190,12 @@ impl Builder {
         self
     }
 
+    /// The proxy runs from a file of its own, which [`World::replace_program`] can replace.
+    pub(crate) fn own_program(mut self) -> Self {
+        self.own_program = true;
+        self
+    }
+
     /// The proxy can write no file larger than so many KiB, as on a full disk.
     pub(crate) fn file_size_limit(mut self, kib: u32) -> Self {
         self.file_size_limit = Some(kib);
@@ -225,7 +232,14 @@ impl Builder {
         let nodes = self.start_nodes(&children, root, &config, &authorities);
         write(&config, &self.config(root, &nodes));
         let log = root.join("rproxy.log");
-        let proxy = Proxy::start(&children, &config, &log, self.file_size_limit);
+        let proxy = if self.own_program {
+            let program = root.join("rproxy");
+            std::fs::copy(env!("CARGO_BIN_EXE_rproxy"), &program).expect("a writable directory");
+            let mut serve = proxy::rproxy_at(&program, &config);
+            Proxy::run(&children, &mut serve, &log)
+        } else {
+            Proxy::start(&children, &config, &log, self.file_size_limit)
+        };
         let user = make_user(
             &children,
             root,
@@ -427,6 +441,7 @@ impl World {
             proxy_settings: String::new(),
             time_limit: LIMIT,
             file_size_limit: None,
+            own_program: false,
             alone: false,
         }
     }
@@ -457,7 +472,19 @@ impl World {
         self.proxy.borrow().memory()
     }
 
-    /// The proxy's process id.
+    /// The process id of the one worker that the proxy has.
+    pub(crate) fn worker_pid(&self) -> u32 {
+        let workers = self.workers();
+        assert_eq!(workers.len(), 1, "one worker, not {workers:?}");
+        workers[0]
+    }
+
+    /// The process ids of the proxy's workers.
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        self.proxy.borrow().workers()
+    }
+
+    /// The process id of the proxy's monitor.
     pub(crate) fn proxy_pid(&self) -> u32 {
         self.proxy.borrow().pid()
     }
@@ -488,13 +515,29 @@ impl World {
             events
         };
         let before = so_far().len();
-        let text = std::fs::read_to_string(self.config()).expect("it is there");
-        write(&self.config(), &edit(&text));
-        let pid = i32::try_from(self.proxy_pid()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("it runs"), Signal::HUP).expect("it runs");
+        self.edit_configuration(edit);
+        self.signal_proxy(Signal::HUP);
         self.eventually("the configuration is read again", || {
             so_far().into_iter().nth(before)
         })
+    }
+
+    /// Puts another file in the place of the proxy's program, as a package manager does: a copy of the
+    /// same program, or a script.
+    pub(crate) fn replace_program(&self, script: Option<&str>) {
+        let (place, new) = (self.dir().join("rproxy"), self.dir().join("rproxy.new"));
+        std::fs::copy(env!("CARGO_BIN_EXE_rproxy"), &new).expect("a writable directory");
+        if let Some(script) = script {
+            // The mode stays that of a program.
+            write(&new, script);
+        }
+        std::fs::rename(&new, &place).expect("a writable directory");
+    }
+
+    /// Edits the proxy's configuration; nobody is told.
+    pub(crate) fn edit_configuration(&self, edit: impl FnOnce(&str) -> String) {
+        let text = std::fs::read_to_string(self.config()).expect("it is there");
+        write(&self.config(), &edit(&text));
     }
 
     /// Where the proxy listens.
@@ -522,16 +565,31 @@ impl World {
         self.proxy.borrow().log()
     }
 
+    /// Any signal for the proxy.
+    pub(crate) fn signal_proxy(&self, signal: Signal) {
+        let pid = i32::try_from(self.proxy_pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("it runs"), signal).expect("it runs");
+    }
+
+    /// Waits for the proxy's end; its exit code.
+    pub(crate) fn proxy_end(&self) -> Option<i32> {
+        self.proxy.borrow_mut().wait()
+    }
+
     /// SIGKILL for the proxy, at this instant.
     pub(crate) fn kill_proxy(&self) {
         self.proxy.borrow_mut().kill();
     }
 
+    /// SIGKILL for the proxy's monitor alone.
+    pub(crate) fn kill_monitor(&self) {
+        self.proxy.borrow_mut().kill_monitor();
+    }
+
     /// SIGTERM for the proxy, and its end.
     pub(crate) fn stop_proxy(&self) {
-        let pid = i32::try_from(self.proxy_pid()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("it runs"), Signal::TERM).expect("it runs");
-        assert_eq!(self.proxy.borrow_mut().wait(), Some(0));
+        self.signal_proxy(Signal::TERM);
+        assert_eq!(self.proxy_end(), Some(0));
     }
 
     /// A second proxy on the same configuration and directory, on another port.

@@ -167,7 +167,7 @@ fn t2_bytes_are_equal_in_a_terminal() {
 #[test]
 fn t4_no_more_files() {
     let world = World::new();
-    let proxy = world.proxy_pid();
+    let proxy = world.worker_pid();
     let files = || -> Vec<(usize, PathBuf)> {
         let entries = std::fs::read_dir(format!("/proc/{proxy}/fd")).expect("it runs");
         entries

@@ -1,0 +1,47 @@
+//! `rproxy worker`: what `rproxy serve` starts. Nobody else has a use for it, so it is not shown.
+
+use clap::Parser;
+
+use super::logging::{self, Format};
+use super::{Exit, Failure, Global, ui};
+use crate::config::Source;
+use crate::{daemon, monitor};
+
+/// The first argument.
+pub(super) const NAME: &str = "worker";
+
+/// Serve clients for `rproxy serve`, which starts this
+#[derive(Debug, Parser)]
+#[command(name = "rproxy worker")]
+pub(super) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    /// How log lines look on standard error
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    log_format: Format,
+    /// Print the version of what is said between the processes, and stop
+    #[arg(long)]
+    protocol: bool,
+}
+
+impl Cli {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        if self.protocol {
+            return ui::result(&format!("{}\n", monitor::VERSION));
+        }
+        let source = Source {
+            file: self.global.config,
+            data_dir: self.global.data_dir,
+        };
+        let loaded = source.load()?;
+        logging::start(self.log_format)?;
+        daemon::work(&loaded.config, source).map_err(|error| {
+            let hint = error.hint();
+            let failure = Failure::new(Exit::Failed, "the proxy cannot run").because(error);
+            match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })
+    }
+}

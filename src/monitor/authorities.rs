@@ -1,0 +1,113 @@
+//! The authorities, which this process alone opens, and the rotation of their keys, which it follows:
+//! whoever moves it, and when it is due.
+//!
+//! Workers have the public halves, and are told when those change.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::message::Keys;
+use super::worker::Event;
+use crate::ca::{Authorities, CaError, CaKind};
+use crate::config::Config;
+use crate::model::chain;
+use crate::sys::clock::Clock;
+use crate::sys::watch::FileWatch;
+
+/// How often the state files are looked at.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The authorities as they are now; none where they could not be opened. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Current(Arc<RwLock<Option<Arc<Authorities>>>>);
+
+impl Current {
+    pub(super) fn of(authorities: Authorities) -> Self {
+        Self(Arc::new(RwLock::new(Some(Arc::new(authorities)))))
+    }
+
+    pub(super) fn get(&self) -> Option<Arc<Authorities>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn replace(&self, authorities: Authorities) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(authorities));
+    }
+
+    /// What everybody may know of them.
+    pub(super) fn keys(&self) -> Option<Keys> {
+        self.get().map(|authorities| keys(&authorities))
+    }
+}
+
+/// Opens the authorities, and says so loudly where their keys cannot sign. Without the host
+/// authority's key there is nothing to show to clients; the user authority's key only has to be there
+/// when `auth sign --user` wants it.
+///
+/// # Errors
+/// When the authorities cannot be opened, or the host authority's key does not sign.
+pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
+    let authorities = Authorities::open(&config.installation(Clock::System))?;
+    authorities.of(CaKind::Host).try_key()?;
+    if let Err(error) = authorities.of(CaKind::User).check_key() {
+        tracing::warn!(
+            error = %chain(&error),
+            "the user authority's key is out of reach: no user certificates can be signed"
+        );
+    }
+    Ok(authorities)
+}
+
+fn keys(authorities: &Authorities) -> Keys {
+    let of = |kind| authorities.of(kind).public_keys().to_vec();
+    Keys {
+        user: of(CaKind::User),
+        host: of(CaKind::Host),
+        signs: authorities.of(CaKind::Host).public_key().clone(),
+    }
+}
+
+/// Opens the authorities again whenever a rotation moves, as long as somebody wants to know. What
+/// cannot be opened leaves everything as it is, and is tried again. On a thread of its own: whoever
+/// holds the lock of the data directory is waited for.
+pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<Event>) {
+    let installation = config.installation(Clock::System);
+    let (mut watch, mut due) = (None, None);
+    // Between opening them and now, somebody may have moved it.
+    let mut is_stale = true;
+    let mut is_told = false;
+    while !events.is_closed() {
+        let changed = watch.as_mut().is_some_and(FileWatch::changed);
+        let is_due = due.is_some_and(|due| due <= Clock::System.unix_seconds());
+        if changed || is_due || is_stale {
+            // The watch first: what is moved in between is read twice, not never.
+            let next = current.get().map(|open| FileWatch::new(open.state_files()));
+            match Authorities::open(&installation) {
+                Ok(authorities) => {
+                    due = authorities.due();
+                    watch = next.or_else(|| Some(FileWatch::new(authorities.state_files())));
+                    (is_stale, is_told) = (false, false);
+                    let (before, after) = (current.keys(), keys(&authorities));
+                    current.replace(authorities);
+                    if before.as_ref() != Some(&after)
+                        && events.blocking_send(Event::Keys(after)).is_err()
+                    {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    if !is_told {
+                        tracing::error!(error = %chain(&error), "cannot follow the rotation");
+                    }
+                    (is_stale, is_told) = (true, true);
+                }
+            }
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}

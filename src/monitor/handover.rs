@@ -1,0 +1,154 @@
+//! An upgrade: this process becomes the program that is in its place now, and goes on where it was.
+//!
+//! The ports and the ways to the workers are sent to a socket that nobody reads yet, and whose other
+//! end is the standard input of the program that comes next. Everything else of this process ends with
+//! the `exec`; its children stay its children.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::MonitorError;
+use super::listeners::{Held, Listener, Listeners};
+use super::message::{self, VERSION};
+use super::program::Program;
+use super::supervisor;
+use super::worker::{Ears, Role, Worker};
+use crate::sys::post::{MOST_FILES, Post};
+
+/// Set for a program that takes over.
+pub(super) const VARIABLE: &str = "RPROXY_HANDOVER";
+
+/// What is handed over; the files of the listeners, then those of the workers, come along.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    version: u32,
+    program: PathBuf,
+    listeners: Vec<Held>,
+    workers: Vec<Known>,
+}
+
+/// A worker, as it is handed over.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    pid: i32,
+    is_serving: bool,
+}
+
+/// What this process was before.
+#[derive(Debug)]
+pub(super) struct Handover {
+    pub(super) program: Program,
+    pub(super) listeners: Vec<Listener>,
+    workers: Vec<(Pid, Role, Post)>,
+}
+
+impl Handover {
+    /// What an earlier version of this process has left, if there was one.
+    ///
+    /// # Errors
+    /// When it has left something else than what it says.
+    pub(super) fn receive() -> Result<Option<Self>, MonitorError> {
+        if std::env::var_os(VARIABLE).is_none() {
+            return Ok(None);
+        }
+        let parcel = Post::of_stdin().and_then(|post| post.receive());
+        let parcel = parcel.map_err(MonitorError::Handover)?;
+        let parcel = parcel.ok_or_else(unusable)?;
+        let state: State = message::decode(&parcel.message)
+            .map_err(|error| MonitorError::Handover(error.into()))?;
+        let mut files = parcel.files.into_iter();
+        if state.version != VERSION || files.len() != state.listeners.len() + state.workers.len() {
+            return Err(unusable());
+        }
+        let listeners = state.listeners.into_iter().zip(&mut files);
+        let listeners = listeners.map(|(is, file)| Listener {
+            is,
+            socket: file.into(),
+        });
+        let listeners = listeners.collect();
+        let workers = state.workers.into_iter().zip(files);
+        let workers = workers.map(|(known, file)| {
+            let pid = Pid::from_raw(known.pid).ok_or_else(unusable)?;
+            let role = if known.is_serving {
+                Role::Serving
+            } else {
+                Role::Retired
+            };
+            Ok((pid, role, Post::of(file)))
+        });
+        Ok(Some(Self {
+            program: Program::at(state.program),
+            listeners,
+            workers: workers.collect::<Result<_, MonitorError>>()?,
+        }))
+    }
+
+    /// The workers.
+    ///
+    /// # Errors
+    /// When there are no threads to listen to them.
+    pub(super) fn workers(self, ears: &Ears) -> Result<Vec<Worker>, MonitorError> {
+        let workers = self.workers.into_iter();
+        workers
+            .map(|(pid, role, post)| {
+                Worker::new(pid, post, role, ears.clone()).map_err(MonitorError::Start)
+            })
+            .collect()
+    }
+}
+
+fn unusable() -> MonitorError {
+    MonitorError::Handover(io::ErrorKind::InvalidData.into())
+}
+
+/// Becomes the program that is in this one's place now. Returns only where that does not work.
+pub(super) fn exec<'w>(
+    program: &Program,
+    listeners: &Listeners,
+    workers: impl Iterator<Item = &'w Worker>,
+) -> io::Error {
+    match try_exec(program, listeners, workers) {
+        Err(error) => error,
+    }
+}
+
+fn try_exec<'w>(
+    program: &Program,
+    listeners: &Listeners,
+    workers: impl Iterator<Item = &'w Worker>,
+) -> io::Result<std::convert::Infallible> {
+    let mut files = listeners.files();
+    let mut known = Vec::new();
+    for worker in workers {
+        files.push(worker.post.as_fd());
+        known.push(Known {
+            pid: worker.pid.as_raw_nonzero().get(),
+            is_serving: worker.role != Role::Retired,
+        });
+    }
+    if files.len() > MOST_FILES {
+        return Err(io::Error::other("too many workers are left from upgrades"));
+    }
+    let state = State {
+        version: VERSION,
+        program: program.path().to_owned(),
+        listeners: listeners.held(),
+        workers: known,
+    };
+    let (ours, theirs) = Post::pair()?;
+    ours.send(&message::encode(&state)?, &files)?;
+    let mut next = program.newest();
+    next.args(std::env::args_os().skip(1))
+        .env(VARIABLE, "1")
+        .stdin(theirs);
+    // They come as all ports do; the numbers of their files mean something else by then.
+    for variable in supervisor::SOCKETS {
+        next.env_remove(variable);
+    }
+    Err(next.exec())
+}

@@ -1,0 +1,142 @@
+//! The ports: bound here, or held since before this program ran.
+//!
+//! Nothing is ever read from them here. A port that came from elsewhere is never closed as long as there
+//! is a use for it, so that no client finds nobody there.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use listenfd::ListenFd;
+use rustix::io::FdFlags;
+use serde::{Deserialize, Serialize};
+
+use super::MonitorError;
+use super::message::Port;
+use crate::config::Config;
+
+/// One port.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) is: Held,
+    pub(super) socket: TcpListener,
+}
+
+/// What is known about a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) port: Port,
+    /// The configured address that it was bound for; `None` where somebody else has bound it, who
+    /// decides.
+    pub(super) address: Option<SocketAddr>,
+}
+
+/// The sockets that the service manager has bound, in the order in which it gives them: the first is
+/// SSH's and the second the web's, where their names do not say it (`FileDescriptorName=`).
+///
+/// # Errors
+/// When there is something else among them, or too much.
+pub(super) fn given() -> io::Result<Vec<Listener>> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut given = ListenFd::from_env();
+    let mut listeners: Vec<Listener> = Vec::new();
+    for index in 0..given.len() {
+        let port = match (names.next(), index) {
+            (Some("ssh"), _) => Port::Ssh,
+            (Some("web"), _) => Port::Web,
+            (Some("metrics"), _) => Port::Metrics,
+            (_, 0) => Port::Ssh,
+            _ => Port::Web,
+        };
+        if listeners.iter().any(|one| one.is.port == port) {
+            let what =
+                "one each can be used for SSH, the web and the metrics, named ssh, web and metrics";
+            return Err(io::Error::other(what));
+        }
+        let Some(socket) = given.take_tcp_listener(index)? else {
+            continue;
+        };
+        // It is for no other program.
+        rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        socket.set_nonblocking(true)?;
+        let is = Held {
+            port,
+            address: None,
+        };
+        listeners.push(Listener { is, socket });
+    }
+    Ok(listeners)
+}
+
+/// All ports of a configuration.
+#[derive(Debug)]
+pub(super) struct Listeners(Vec<Listener>);
+
+impl Listeners {
+    /// Takes from `held` what the configuration still wants, and binds the rest.
+    ///
+    /// # Errors
+    /// When an address cannot be had.
+    pub(super) async fn open(
+        config: &Config,
+        mut held: Vec<Listener>,
+    ) -> Result<Self, MonitorError> {
+        let web = config.proxy.web.as_ref().map(|web| web.listen_addr);
+        let wanted = [
+            (Port::Ssh, Some(config.proxy.listen_addr)),
+            (Port::Web, web),
+            (Port::Metrics, config.proxy.metrics_listen_addr),
+        ];
+        let mut listeners = Vec::new();
+        for (port, address) in wanted {
+            let Some(address) = address else { continue };
+            let fits = |one: &Listener| {
+                one.is.port == port && one.is.address.is_none_or(|bound| bound == address)
+            };
+            let listener = match held.iter().position(fits) {
+                Some(index) => held.swap_remove(index),
+                None => bind(port, address).await?,
+            };
+            listeners.push(listener);
+        }
+        for unused in held {
+            tracing::info!(port = ?unused.is.port, "a port is not listened on any more");
+        }
+        Ok(Self(listeners))
+    }
+
+    /// Lets go of them.
+    pub(super) fn close(&mut self) {
+        self.0.clear();
+    }
+
+    /// What they are, in the order of [`Self::files`].
+    pub(super) fn held(&self) -> Vec<Held> {
+        self.0.iter().map(|one| one.is).collect()
+    }
+
+    /// The same, for a worker.
+    pub(super) fn ports(&self) -> Vec<Port> {
+        self.0.iter().map(|one| one.is.port).collect()
+    }
+
+    /// Their files.
+    pub(super) fn files(&self) -> Vec<BorrowedFd<'_>> {
+        self.0.iter().map(|one| one.socket.as_fd()).collect()
+    }
+}
+
+async fn bind(port: Port, address: SocketAddr) -> Result<Listener, MonitorError> {
+    let error = |error| MonitorError::Listen(address, error);
+    let socket = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(error)?;
+    Ok(Listener {
+        is: Held {
+            port,
+            address: Some(address),
+        },
+        socket: socket.into_std().map_err(error)?,
+    })
+}

@@ -1,0 +1,145 @@
+//! The monitor: the process that is started and stays. It holds the ports and the authorities' keys, and
+//! has workers do all that touches the network.
+//!
+//! As sshd's, it is there so that a mistake in reading what strangers send costs little: it never reads
+//! a byte from a client or a host (`tests/tidy.rs` keeps the rooms that do out of its reach). Signals
+//! come to it, the service manager hears from it, and an upgrade is its affair: it becomes the new
+//! program, which starts a worker of its own, while the old one serves until its last session ends.
+//!
+//! - `listeners`: the ports
+//! - `authorities`, `signer`: the authorities, and what is signed for workers
+//! - `lending`: the files that are opened for them
+//! - `worker`, `message`: a worker process, and what is said
+//! - `watching`: what happens, one thing after the other
+//! - `program`, `handover`: how it becomes another version of itself
+//! - `supervisor`: the service manager
+
+mod authorities;
+mod handover;
+mod lending;
+mod listeners;
+mod message;
+mod program;
+mod signer;
+mod supervisor;
+mod watching;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use authorities::Current;
+use handover::Handover;
+use listeners::Listeners;
+use program::Program;
+use watching::{Monitor, Signals};
+use worker::Ears;
+
+use crate::ca::CaError;
+use crate::config::{Config, Source};
+use crate::model::chain;
+
+pub use lending::shelf;
+pub use message::{Keys, Order, Port, Report, VERSION, decode, encode};
+pub use program::Launch;
+pub use worker::Ended;
+
+/// What may happen and wait until it is looked at.
+const QUEUE: usize = 64;
+
+/// Why the proxy does not run, or not any more.
+#[derive(Debug, Error)]
+pub enum MonitorError {
+    /// The authorities cannot be opened, or the host authority's key does not sign.
+    #[error("cannot use the certificate authorities")]
+    Authorities(#[from] CaError),
+    /// A port is taken, or may not be used.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The service manager gives what is no listener.
+    #[error("cannot use the sockets that the service manager gives")]
+    Given(#[source] io::Error),
+    /// The operating system refuses a process, a thread, a runtime or a signal handler.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    /// What an earlier version has left is unusable.
+    #[error("cannot take over from the program that ran here before")]
+    Handover(#[source] io::Error),
+    /// The worker has ended before it served anybody; it has said why.
+    #[error("the worker ended {0} before it served anybody")]
+    NotStarted(Ended),
+    /// The worker has ended by itself.
+    #[error("the worker ended {0}, and with it every connection that it had")]
+    WorkerEnded(Ended),
+}
+
+impl MonitorError {
+    /// What the administrator can do, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Authorities(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// Runs the proxy until it is told to stop by SIGTERM or SIGINT, and its connections are done or have
+/// had their time. At SIGHUP the configuration is read again, at SIGUSR2 the program is.
+///
+/// # Errors
+/// When it cannot start, or its worker ends by itself.
+pub fn serve(config: &Config, source: &Source, launch: Launch) -> Result<(), MonitorError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(MonitorError::Start)?;
+    runtime.block_on(async {
+        // First of all: without a handler a signal is the end.
+        let signals = Signals::new().map_err(MonitorError::Start)?;
+        let (sender, events) = mpsc::channel(QUEUE);
+        let handover = Handover::receive()?;
+        let authorities = match authorities::open(config) {
+            Ok(authorities) => Current::of(authorities),
+            // Those who have connections keep them.
+            Err(error) if handover.is_some() => {
+                tracing::error!(error = %chain(&error), "cannot use the certificate authorities");
+                Current::default()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let ears = Ears {
+            events: sender,
+            authorities,
+            shelf: Arc::new(shelf(config, source)),
+        };
+        let (program, held, workers) = match handover {
+            None => {
+                let given = listeners::given().map_err(MonitorError::Given)?;
+                (Program::of_this_process(), given, Vec::new())
+            }
+            Some(mut before) => {
+                let held = std::mem::take(&mut before.listeners);
+                (before.program.clone(), held, before.workers(&ears)?)
+            }
+        };
+        let listeners = Listeners::open(config, held).await?;
+        follow(config, &ears).map_err(MonitorError::Start)?;
+        let mut monitor = Monitor::new(config, launch, program, listeners, workers, ears);
+        monitor.begin()?;
+        monitor.run(signals, events).await
+    })
+}
+
+/// Follows the rotation of the authorities, on a thread that ends with this process.
+fn follow(config: &Config, ears: &Ears) -> io::Result<()> {
+    let (config, ears) = (config.clone(), ears.clone());
+    std::thread::Builder::new()
+        .name("authorities".to_owned())
+        .spawn(move || authorities::follow(&config, &ears.authorities, &ears.events))?;
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! The program that runs: where it is, so that it can be run again.
+//!
+//! An upgrade puts another file in its place. So the place is found out at the start, as it was named
+//! then: a name that leads to the newest version leads to the next one too.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::handover;
+use super::message::VERSION;
+use super::supervisor;
+
+/// The running program, whatever becomes of its file.
+const RUNNING: &str = "/proc/self/exe";
+/// How long a program may take to say whether it would run.
+const CHECK_LIMIT: Duration = Duration::from_secs(30);
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+/// Most that is told of why it would not.
+const MAX_REASON: usize = 2_000;
+
+/// The arguments for those that the monitor starts.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// Of a worker.
+    pub worker: Vec<OsString>,
+    /// Of a run that only looks at the configuration.
+    pub check: Vec<OsString>,
+    /// Of a run that prints [`VERSION`] and ends.
+    pub version: Vec<OsString>,
+}
+
+/// Where the program is, and how it was called.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    name: OsString,
+}
+
+impl Program {
+    /// Finds out about this process.
+    pub(super) fn of_this_process() -> Self {
+        let name = std::env::args_os().next().unwrap_or_default();
+        let path = named(Path::new(&name))
+            .filter(|path| is_running(path))
+            .or_else(|| std::env::current_exe().ok())
+            .unwrap_or_else(|| PathBuf::from(RUNNING));
+        Self { path, name }
+    }
+
+    /// The one that an earlier version of this process has found.
+    pub(super) fn at(path: PathBuf) -> Self {
+        let name = std::env::args_os().next().unwrap_or_default();
+        Self { path, name }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What runs, also where another program is in its place by now.
+    pub(super) fn same(&self) -> Command {
+        let path = if is_running(&self.path) {
+            &self.path
+        } else {
+            Path::new(RUNNING)
+        };
+        self.command(path)
+    }
+
+    /// What is in its place now.
+    pub(super) fn newest(&self) -> Command {
+        self.command(&self.path)
+    }
+
+    fn command(&self, path: &Path) -> Command {
+        let mut command = Command::new(path);
+        command.arg0(&self.name).env_remove(handover::VARIABLE);
+        command
+    }
+
+    /// Whether what is in its place now would run as this monitor's successor. The reason why not is for
+    /// people. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// That reason.
+    pub(super) fn check(&self, launch: &Launch) -> Result<(), String> {
+        self.ask(&launch.check)?;
+        let version = self.ask(&launch.version)?;
+        if version.trim() == VERSION.to_string() {
+            return Ok(());
+        }
+        Err(format!(
+            "{} cannot take over from this version: restart it instead",
+            self.path.display()
+        ))
+    }
+
+    /// Runs it; gives what it prints.
+    fn ask(&self, args: &[OsString]) -> Result<String, String> {
+        let shown = self.path.display();
+        let mut command = self.newest();
+        for variable in supervisor::VARIABLES {
+            command.env_remove(variable);
+        }
+        let child = command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.map_err(|error| format!("cannot run {shown}: {error}"))?;
+        let failed = |error: io::Error| format!("cannot wait for {shown}: {error}");
+        // What it prints fits into a pipe, or it waits until its time is over.
+        let until = Instant::now() + CHECK_LIMIT;
+        while child.try_wait().map_err(failed)?.is_none() {
+            if Instant::now() >= until {
+                let _gone = child.kill();
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        let output = child.wait_with_output().map_err(failed)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let mut reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        reason.truncate(reason.floor_char_boundary(MAX_REASON));
+        Err(format!("{shown}: {}: {reason}", output.status))
+    }
+}
+
+/// The file that a command's name means: a path, or the first of this name in the search path.
+fn named(name: &Path) -> Option<PathBuf> {
+    if name.components().count() > 1 || name.is_absolute() {
+        return std::path::absolute(name).ok();
+    }
+    let directories = std::env::var_os("PATH")?;
+    std::env::split_paths(&directories)
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Whether this file is what runs here.
+fn is_running(path: &Path) -> bool {
+    let identity = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    identity(path).is_some() && identity(path) == identity(Path::new(RUNNING))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_path_or_is_searched() {
+        let sh = named(Path::new("sh")).unwrap();
+        assert!(sh.is_absolute() && sh.ends_with("sh"));
+        assert_eq!(named(Path::new("/bin/sh")), Some(PathBuf::from("/bin/sh")));
+        let relative = named(Path::new("./sh")).unwrap();
+        assert!(relative.is_absolute());
+        assert_eq!(named(Path::new("no-program-has-this-name")), None);
+    }
+
+    #[test]
+    fn what_is_in_the_place_must_be_a_successor() {
+        let launch = |args: &[&str]| Launch {
+            worker: Vec::new(),
+            check: args.iter().map(OsString::from).collect(),
+            version: vec!["-c".into(), format!("echo {VERSION}").into()],
+        };
+        let shell = Program::at(PathBuf::from("/bin/sh"));
+        assert_eq!(shell.check(&launch(&["-c", "true"])), Ok(()));
+        let refused = shell.check(&launch(&["-c", "echo no such key >&2; exit 78"]));
+        assert_eq!(
+            refused,
+            Err("/bin/sh: exit status: 78: no such key".to_owned())
+        );
+        let mut older = launch(&["-c", "true"]);
+        older.version = vec!["-c".into(), "echo 0".into()];
+        assert!(shell.check(&older).unwrap_err().contains("restart it"));
+        let nothing = Program::at(PathBuf::from("/nowhere/rproxy"));
+        assert!(
+            nothing
+                .check(&launch(&[]))
+                .unwrap_err()
+                .starts_with("cannot run")
+        );
+    }
+}

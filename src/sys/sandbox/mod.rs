@@ -1,0 +1,340 @@
+//! What a process keeps of its rights once it has started: places by Landlock, system calls by
+//! seccomp. What is given up never comes back.
+//!
+//! Both hold for the thread that enters and for what it starts afterwards, so a program enters before
+//! it has a second thread. Where the kernel lacks one of them, the other holds alone and [`Layers`]
+//! says so; a kernel that has it and refuses is an error. Nothing here decides what a program needs:
+//! that is its [`Plan`].
+
+mod landlock;
+mod seccomp;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags};
+use thiserror::Error;
+
+/// Where Linux lists the threads of the process that asks.
+const THREADS: &str = "/proc/self/task";
+
+/// Why a process is not confined.
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    /// Other threads would keep every right.
+    #[error("{0} threads run already, and a sandbox holds only for the one that enters it")]
+    Threads(usize),
+    /// A place that the plan keeps cannot be found.
+    #[error("cannot keep {}", path.display())]
+    Place {
+        /// The place.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The kernel has Landlock, and refuses.
+    #[error("the kernel refuses the Landlock rules")]
+    Landlock(#[from] ::landlock::RulesetError),
+    /// The table of system calls cannot be translated: a bug.
+    #[error("the seccomp filter cannot be made")]
+    Filter(#[from] seccompiler::BackendError),
+    /// The kernel has seccomp, and refuses.
+    #[error("the kernel refuses the seccomp filter")]
+    Seccomp(#[from] seccompiler::Error),
+}
+
+/// What is still possible with the files at a place: it and all that is below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Files are read and directories listed.
+    Read,
+    /// Files that are there are read and written, also from the start. None is made or removed.
+    Write,
+    /// New files are made, all are written. None is read, listed, cut, removed, renamed or replaced.
+    Make,
+    /// Files and Unix sockets are made, written, cut, renamed within their directory and removed.
+    Own,
+}
+
+/// A place that stays in reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub path: PathBuf,
+    /// For what.
+    pub keep: Keep,
+    /// Whether it has to be there.
+    needed: bool,
+}
+
+/// Which local TCP ports may still be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// None.
+    Nothing,
+    /// One that the kernel picks: for connections that go out from an address of choice.
+    Ephemeral,
+    /// Any.
+    Anything,
+}
+
+/// What a process keeps. It begins with nothing but what it has open.
+///
+/// Never possible under any plan: to run a program or start a process, and the system calls of the
+/// table in `sandbox/seccomp.rs`. Always possible: what works on descriptors that are open already
+/// (a listener's `accept` among it), threads, UDP, and to look at the metadata of files.
+///
+/// A place is what is there when the plan is entered, not its name. A file that is put in another's
+/// place by a rename is out of reach, as is a directory that is made anew or mounted over: keep
+/// directories, and in them what is replaced. What is kept of a directory is kept of all below it;
+/// no part of it can be taken out.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    places: Vec<Place>,
+    connects_tcp: bool,
+    binds_tcp: Bind,
+    unix_sockets: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Plan {
+    /// Keeps nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            places: Vec::new(),
+            connects_tcp: false,
+            binds_tcp: Bind::Nothing,
+            unix_sockets: false,
+        }
+    }
+
+    /// Keeps a place that has to be there.
+    #[must_use]
+    pub fn keep(mut self, keep: Keep, path: impl Into<PathBuf>) -> Self {
+        self.places.push(Place {
+            path: path.into(),
+            keep,
+            needed: true,
+        });
+        self
+    }
+
+    /// Keeps a place if it is there.
+    #[must_use]
+    pub fn keep_if_there(mut self, keep: Keep, path: impl Into<PathBuf>) -> Self {
+        self.places.push(Place {
+            path: path.into(),
+            keep,
+            needed: false,
+        });
+        self
+    }
+
+    /// Keeps TCP connections to any address and port.
+    #[must_use]
+    pub fn connect_tcp(mut self) -> Self {
+        self.connects_tcp = true;
+        self
+    }
+
+    /// Keeps these local TCP ports.
+    #[must_use]
+    pub fn bind_tcp(mut self, which: Bind) -> Self {
+        self.binds_tcp = which;
+        self
+    }
+
+    /// Keeps new Unix sockets. Where they may lead cannot be told apart on most kernels, so with them
+    /// every agent of the same account stays in reach. Those that are open already, and pairs, always
+    /// stay.
+    #[must_use]
+    pub fn unix_sockets(mut self) -> Self {
+        self.unix_sockets = true;
+        self
+    }
+
+    /// The places that stay in reach.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Enters the sandbox, for good. Has to be called while the process has one thread.
+    ///
+    /// # Errors
+    /// When there are more threads, when a place that is needed is not there, or when the kernel
+    /// refuses. The process may be half confined then, and should end.
+    pub fn apply(self) -> Result<Held, SandboxError> {
+        match threads() {
+            // Without /proc nobody can tell; the caller has promised.
+            None | Some(1) => self.confine(),
+            Some(several) => Err(SandboxError::Threads(several)),
+        }
+    }
+
+    /// As [`Plan::apply`], for the calling thread alone where it comes to files: tests have others.
+    pub(crate) fn confine(self) -> Result<Held, SandboxError> {
+        let mut places = Vec::new();
+        let mut absent = Vec::new();
+        for place in &self.places {
+            match Opened::open(place) {
+                Ok(opened) => places.push(opened),
+                Err(error) if !place.needed && error.kind() == io::ErrorKind::NotFound => {
+                    absent.push(place.path.clone());
+                }
+                Err(source) => {
+                    let path = place.path.clone();
+                    return Err(SandboxError::Place { path, source });
+                }
+            }
+        }
+        let landlock = landlock::restrict(&places, self.connects_tcp, self.binds_tcp)?;
+        let seccomp = seccomp::restrict(self.unix_sockets)?;
+        Ok(Held {
+            layers: Layers { landlock, seccomp },
+            absent,
+            _places: places.into_iter().map(|place| place.fd).collect(),
+        })
+    }
+}
+
+/// A place while rules are made for it.
+#[derive(Debug)]
+struct Opened {
+    fd: OwnedFd,
+    keep: Keep,
+    is_directory: bool,
+}
+
+impl Opened {
+    /// Opens what the path leads to, for nothing but to name it.
+    fn open(place: &Place) -> io::Result<Self> {
+        let fd = rustix::fs::open(&place.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let mode = rustix::fs::fstat(&fd)?.st_mode;
+        Ok(Self {
+            fd,
+            keep: place.keep,
+            is_directory: FileType::from_raw_mode(mode) == FileType::Directory,
+        })
+    }
+}
+
+/// What is in force. Keep it for as long as the process runs: what a plan keeps of `/proc` is only
+/// remembered by the kernel while it is open.
+#[derive(Debug)]
+#[must_use = "dropping it may lose places in /proc"]
+pub struct Held {
+    layers: Layers,
+    absent: Vec<PathBuf>,
+    _places: Vec<OwnedFd>,
+}
+
+impl Held {
+    /// What is in force, and what is missing.
+    #[must_use]
+    pub fn layers(&self) -> Layers {
+        self.layers
+    }
+
+    /// The places of the plan that were not there, and stay out of reach if they are made.
+    pub fn absent(&self) -> impl Iterator<Item = &Path> {
+        self.absent.iter().map(PathBuf::as_path)
+    }
+}
+
+/// The two halves of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// Files, TCP, signals.
+    pub landlock: Landlock,
+    /// System calls.
+    pub seccomp: Seccomp,
+}
+
+/// Landlock, as this kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landlock {
+    /// With this version of its interface (the kernel's, or the newest that we know).
+    Abi(u8),
+    /// Not at all, and why.
+    Missing(&'static str),
+}
+
+/// Seccomp filters, as this kernel has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seccomp {
+    /// They work.
+    Filter,
+    /// Not at all, and why.
+    Missing(&'static str),
+}
+
+impl Layers {
+    /// What this kernel offers; nothing is given up.
+    #[must_use]
+    pub fn offered() -> Self {
+        Self {
+            landlock: landlock::offered(),
+            seccomp: seccomp::offered(),
+        }
+    }
+
+    /// What a newer or differently built kernel would add, each a sentence without its end; empty
+    /// where everything holds.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        match self.landlock {
+            Landlock::Abi(abi) => missing.extend(
+                landlock::LATER
+                    .iter()
+                    .filter(|(since, _, _)| abi < *since)
+                    .map(|(_, linux, what)| format!("{what} (Linux {linux})")),
+            ),
+            Landlock::Missing(why) => {
+                missing.push(format!("files and ports are not confined: {why}"));
+            }
+        }
+        if let Seccomp::Missing(why) = self.seccomp {
+            missing.push(format!("system calls are not filtered: {why}"));
+        }
+        missing
+    }
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.landlock {
+            Landlock::Abi(abi) => write!(f, "Landlock (ABI {abi})")?,
+            Landlock::Missing(_) => f.write_str("no Landlock")?,
+        }
+        match self.seccomp {
+            Seccomp::Filter => f.write_str(", seccomp"),
+            Seccomp::Missing(_) => f.write_str(", no seccomp"),
+        }
+    }
+}
+
+/// The system calls that are denied, as a Markdown table, for the documentation.
+#[must_use]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub fn table() -> String {
+    table::markdown()
+}
+
+/// How many threads this process has; `None` where nobody says.
+fn threads() -> Option<usize> {
+    std::fs::read_dir(THREADS).ok().map(Iterator::count)
+}

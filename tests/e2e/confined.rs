@@ -1,0 +1,106 @@
+//! The worker has given up what it does not need, and everything goes on: what these tests do not say
+//! of it, all others do, whose workers are confined as well.
+
+use rustix::process::Signal;
+
+use crate::support::recordings::text;
+use crate::support::{World, keys};
+
+/// A field of `/proc/PID/status`, as a number.
+fn status(pid: u32, field: &str) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let value = status.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name == field).then(|| value.trim().to_owned())
+    });
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("proc(5): {field}"))
+}
+
+/// What the worker has logged about it.
+fn confined_by(world: &World) -> String {
+    let log = world.proxy_log();
+    let (_, rest) = log.split_once("confined by ").expect("it says so");
+    rest.lines().next().expect("a line").to_owned()
+}
+
+/// Somebody removes the directory for recordings. A process that may make directories makes it anew.
+fn lose_recordings(world: &World) {
+    let recordings = world.data().join("recordings");
+    std::fs::remove_dir_all(recordings).expect("the test's own directory");
+}
+
+/// The kernel says so. That it also keeps to it shows where the worker cannot do what it did before: make
+/// a directory beside `ca/`.
+#[test]
+fn the_worker_is_confined() {
+    let world = World::new();
+    world.run("db1", "true").success();
+    let (monitor, worker) = (world.proxy_pid(), world.worker_pid());
+    assert_eq!(status(worker, "NoNewPrivs"), 1);
+    assert_eq!(status(worker, "Seccomp"), 2);
+    // A container may have filters of its own.
+    let filters = |pid| status(pid, "Seccomp_filters");
+    assert!(filters(worker) > filters(monitor));
+    let by = confined_by(&world);
+    assert!(by.contains(", seccomp"), "{by}");
+    if by.contains("no Landlock") {
+        return println!("left out: {by}");
+    }
+    lose_recordings(&world);
+    let outcome = world.run("db1", "true");
+    assert_ne!(outcome.code(), 0);
+    assert!(outcome.stderr.contains("record"), "{}", outcome.stderr);
+}
+
+/// Whoever does not want it says so, and is told what that means.
+#[test]
+fn it_can_be_switched_off() {
+    let world = World::with().proxy_setting("sandbox: no").start();
+    world.run("db1", "true").success();
+    let filters = |pid| status(pid, "Seccomp_filters");
+    assert_eq!(filters(world.worker_pid()), filters(world.proxy_pid()));
+    let log = world.proxy_log();
+    assert!(log.contains("proxy_service.sandbox is off"), "{log}");
+    lose_recordings(&world);
+    world.run("db1", "true").success();
+}
+
+/// A worker from before an upgrade goes on with the monitor that came after: its log is rotated, and what
+/// is revoked ends its sessions.
+#[test]
+fn files_are_lent_across_an_upgrade() {
+    let world = World::with().own_program().start();
+    let mut terminal = world.shell();
+    let old = world.worker_pid();
+    world.signal_proxy(Signal::USR2);
+    world.eventually("an upgrade", || {
+        let upgraded = |event: &serde_json::Value| event["event"] == "server.upgraded";
+        world.audit().iter().any(upgraded).then_some(())
+    });
+    assert!(world.workers().contains(&old));
+
+    let log = world.data().join("audit.jsonl");
+    std::fs::rename(&log, log.with_extension("1")).expect("our own file");
+    world.signal_proxy(Signal::HUP);
+    world.eventually("both write to the new file", || {
+        // Until one of them has made it, there is none.
+        let events = log.exists().then(|| world.audit())?;
+        let reloaded = |event: &&serde_json::Value| event["event"] == "configuration.reloaded";
+        (events.iter().filter(reloaded).count() == 2).then_some(())
+    });
+
+    keys::tool(
+        world
+            .rproxy()
+            .args(["auth", "revoke", "--key-id=alice", "--reason=laptop stolen"]),
+    );
+    terminal.expect("rproxy: client: certificate revoked: laptop stolen");
+    assert_eq!(terminal.finish().0, Some(255));
+    let ended = world.eventually("the session has ended", || {
+        let ended = |event: &serde_json::Value| event["event"] == "session.end";
+        world.audit().into_iter().find(ended)
+    });
+    assert_eq!(text(&ended, "reason"), "certificate-revoked");
+}

@@ -1,0 +1,153 @@
+//! Two processes: the monitor holds the ports, the worker talks to the network. What becomes of one when
+//! the other ends.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::World;
+
+/// Whether there is such a process, and it is not only waiting to be buried.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+/// The sockets of a process, as the kernel numbers them.
+fn sockets(pid: u32) -> Vec<String> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+    let links = entries
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links
+        .map(|link| link.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// SIGKILL for the monitor: nobody could stop the worker any more, so it ends its sessions as at any end,
+/// and itself.
+#[test]
+fn the_worker_ends_in_order_when_the_monitor_is_killed() {
+    let world = World::new();
+    let mut session = world.ssh().args(["db1", "echo here; sleep 60"]).start();
+    assert_eq!(session.read(5), b"here\n");
+    let worker = world.worker_pid();
+    world.kill_monitor();
+    let outcome = session.finish();
+    assert_eq!(outcome.code(), 255);
+    assert!(
+        outcome.stderr.contains("rproxy: proxy: shutting down"),
+        "{}",
+        outcome.stderr
+    );
+    world.eventually("the worker has ended", || (!lives(worker)).then_some(()));
+    assert_eq!(world.recording()["state"], "complete");
+    let audit = world.audit();
+    let stopped = audit
+        .iter()
+        .find(|event| event["event"] == "server.stopped");
+    assert_eq!(stopped.expect("audited")["reason"], "monitor-gone");
+}
+
+/// The worker is killed, or crashes: there is no proxy then, and the service manager learns so.
+#[test]
+fn the_monitor_says_so_when_the_worker_is_killed() {
+    let world = World::new();
+    let worker = i32::try_from(world.worker_pid())
+        .ok()
+        .and_then(Pid::from_raw);
+    kill_process(worker.expect("it runs"), Signal::KILL).expect("it runs");
+    assert_eq!(world.proxy_end(), Some(1));
+    let log = world.proxy_log();
+    assert!(
+        log.contains(
+            "rproxy: the proxy does not run any more\n  caused by: the worker ended by signal 9"
+        ),
+        "{log}"
+    );
+}
+
+/// What strangers send is read by the worker: the monitor has the listener and no connection.
+#[test]
+fn the_monitor_touches_no_connection() {
+    let world = World::new();
+    let before = sockets(world.proxy_pid());
+    let mut session = world.ssh().args(["db1", "cat"]).start();
+    world.eventually("a session", || {
+        world
+            .audit()
+            .iter()
+            .any(|event| event["event"] == "session.start")
+            .then_some(())
+    });
+    assert_eq!(sockets(world.proxy_pid()), before);
+    session.stdin = None;
+    session.finish().success();
+}
+
+/// The private half of an authority's key, 32 bytes, from its file.
+fn seed(world: &World, name: &str) -> Vec<u8> {
+    let text = std::fs::read_to_string(world.data().join("ca").join(name)).expect("a key file");
+    let key = ssh_key::PrivateKey::from_openssh(text).expect("a key");
+    let pair = key.key_data().ed25519().expect("the default kind");
+    pair.private.to_bytes().to_vec()
+}
+
+/// Whether these bytes are anywhere in the memory of a process.
+fn has_in_memory(pid: u32, wanted: &[u8]) -> bool {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("a child of ours");
+    maps.lines()
+        .filter(|line| line.contains(" rw"))
+        .any(|line| {
+            let range = line
+                .split_whitespace()
+                .next()
+                .and_then(|range| range.split_once('-'));
+            let (from, to) = range.expect("proc(5)");
+            let number = |text| u64::from_str_radix(text, 16).expect("proc(5)");
+            let (from, to) = (number(from), number(to));
+            let mut bytes = vec![0; usize::try_from(to - from).expect("it fits")];
+            // Some mappings, as those of the kernel, cannot be read.
+            let count = memory.read_at(&mut bytes, from).unwrap_or(0);
+            bytes[..count]
+                .windows(wanted.len())
+                .any(|part| part == wanted)
+        })
+}
+
+/// A mistake in reading what strangers send does not give the authorities away: the process that reads has
+/// their keys neither in its memory nor open. Sessions work all the same, whose host certificates are signed
+/// by the other process.
+#[test]
+fn the_worker_has_no_authority() {
+    let world = World::new();
+    world.run("db1", "true").success();
+    let (monitor, worker) = (world.proxy_pid(), world.worker_pid());
+    for name in ["user_ca", "host_ca"] {
+        let seed = seed(&world, name);
+        assert!(
+            has_in_memory(monitor, &seed),
+            "{name}: the test finds what is there"
+        );
+        assert!(!has_in_memory(worker, &seed), "{name}");
+    }
+}
+
+/// Somebody types it by hand.
+#[test]
+fn a_worker_without_a_monitor_says_what_it_is_for() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rproxy"))
+        .arg("worker")
+        .arg("--data-dir=/nonexistent")
+        .env("RPROXY_CONFIG", "/dev/null")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("this command is for rproxy serve, which starts it"),
+        "{said}"
+    );
+}

@@ -1,0 +1,265 @@
+//! The program is replaced while it runs: nobody is dropped, and nobody finds no port.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::client::Live;
+use crate::support::recordings::text;
+use crate::support::{Outcome, World};
+
+fn events(world: &World, name: &str) -> Vec<Value> {
+    let mut audit = world.audit();
+    audit.retain(|event| event["event"] == name);
+    audit
+}
+
+/// SIGUSR2; the audit event that says what came of it.
+fn upgrade(world: &World) -> Value {
+    let so_far = || {
+        let mut all = world.audit();
+        all.retain(|event| text(event, "event").starts_with("server.upgrade"));
+        all
+    };
+    let before = so_far().len();
+    world.signal_proxy(Signal::USR2);
+    world.eventually("an upgrade", || so_far().into_iter().nth(before))
+}
+
+fn upgraded(world: &World) {
+    let event = upgrade(world);
+    assert_eq!(event["event"], "server.upgraded", "{event:#}");
+}
+
+/// Why there was no upgrade.
+fn refused(world: &World) -> String {
+    let event = upgrade(world);
+    assert_eq!(event["event"], "server.upgrade_refused", "{event:#}");
+    text(&event, "message").to_owned()
+}
+
+fn echoes(session: &mut Live, said: &[u8]) {
+    let stdin = session.stdin.as_mut().expect("a pipe");
+    stdin.write_all(said).expect("it reads");
+    assert_eq!(session.read(said.len()), said);
+}
+
+fn cat(world: &World) -> Live {
+    let mut session = world.ssh().args(["db1", "cat"]).start();
+    echoes(&mut session, b"begun");
+    session
+}
+
+/// How many sockets a process has.
+fn sockets(pid: u32) -> usize {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+    let links = entries
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links
+        .filter(|link| link.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
+/// The number is the promise: 500 sessions of stock clients, most of them over shared connections, which
+/// is what keeps the test in bounds: it takes its time to start 550 times ssh.
+#[test]
+fn five_hundred_sessions_survive() {
+    const MASTERS: usize = 49;
+    const EACH: usize = 10;
+    const ALONE: usize = 10;
+    let world = World::with()
+        .own_program()
+        .time_limit(Duration::from_secs(400))
+        .start();
+    let control = |number: usize| {
+        let socket = world.dir().join(format!("c{number}"));
+        (format!("ControlPath={}", socket.display()), socket)
+    };
+    let mut masters = Vec::new();
+    for number in 0..MASTERS {
+        let (option, socket) = control(number);
+        let master = world.ssh().args(["-N", "-M", "-o", &option, "db1"]).start();
+        masters.push((master, socket));
+        // A few at a time.
+        if let Some((_, socket)) = number.checked_sub(7).and_then(|early| masters.get(early)) {
+            world.eventually("a master listens", || socket.exists().then_some(()));
+        }
+    }
+    for (_, socket) in &masters {
+        world.eventually("a master listens", || socket.exists().then_some(()));
+    }
+    let mut sessions: Vec<Live> = (0..MASTERS * EACH)
+        .map(|number| {
+            let (option, _) = control(number / EACH);
+            world.ssh().args(["-o", &option, "db1", "cat"]).start()
+        })
+        .collect();
+    sessions.extend((0..ALONE).map(|_| cat(&world)));
+    assert_eq!(sessions.len(), 500);
+    for session in &mut sessions {
+        echoes(session, b"before");
+    }
+
+    let old = world.worker_pid();
+    world.replace_program(None);
+    upgraded(&world);
+    let new: Vec<u32> = world
+        .workers()
+        .into_iter()
+        .filter(|pid| *pid != old)
+        .collect();
+    let [new] = new[..] else {
+        panic!("one new worker, not {new:?}");
+    };
+    for session in &mut sessions {
+        echoes(session, b"after the upgrade");
+    }
+
+    let (of_old, of_new) = (sockets(old), sockets(new));
+    let mut fresh = cat(&world);
+    assert!(
+        sockets(new) > of_new,
+        "who comes now is served by the new one"
+    );
+    assert_eq!(sockets(old), of_old);
+    echoes(&mut fresh, b"fresh");
+    // Who is there already may ask for more.
+    let (option, _) = control(0);
+    let more = world
+        .ssh()
+        .args(["-o", &option, "db1", "echo more"])
+        .start();
+
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for mut session in sessions.into_iter().chain([more]) {
+        session.stdin = None;
+        outcomes.push(session.finish().success());
+    }
+    drop(masters);
+    world.eventually("the old worker ends", || {
+        (world.workers() == [new]).then_some(())
+    });
+    echoes(&mut fresh, b"and the new one stays");
+    fresh.finish().success();
+    assert_eq!(events(&world, "server.stopped")[0]["reason"], "upgraded");
+    assert_eq!(events(&world, "session.end").len(), 502);
+}
+
+/// One after the other, with a session from each time; the ports of SSH and of the web are there at every
+/// moment.
+#[test]
+fn upgrades_in_a_row() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr();
+    let web = port.expect("it is bound");
+    let world = World::with()
+        .own_program()
+        .proxy_setting(&format!("web_listen_addr: \"{web}\""))
+        .proxy_setting("web_plain_http: yes")
+        .start();
+    let ssh = world.address();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let knock = |address: SocketAddr| {
+            let stop = &stop;
+            move || {
+                let mut knocks = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    TcpStream::connect(address).expect("somebody listens");
+                    knocks += 1;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                knocks
+            }
+        };
+        let knocking = [ssh, web].map(|address| scope.spawn(knock(address)));
+        let mut sessions = vec![cat(&world)];
+        for round in 1..=3 {
+            world.replace_program(None);
+            upgraded(&world);
+            assert_eq!(world.workers().len(), round + 1);
+            sessions.push(cat(&world));
+            for session in &mut sessions {
+                echoes(session, b"still here");
+            }
+        }
+        // The newest goes last: none that is older waits for it.
+        for session in sessions {
+            session.finish().success();
+        }
+        world.eventually("one worker is left", || {
+            (world.workers().len() == 1).then_some(())
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        for knocks in knocking {
+            assert!(knocks.join().expect("never refused") > 10);
+        }
+    });
+    world.signal_proxy(Signal::TERM);
+    assert_eq!(world.proxy_end(), Some(0));
+}
+
+/// What is in the program's place does not run, does not like the configuration, or cannot begin to serve:
+/// the one that runs goes on.
+#[test]
+fn what_would_not_run_takes_nothing_over() {
+    let world = World::with().own_program().start();
+    let old = world.worker_pid();
+    let mut session = cat(&world);
+    world.replace_program(Some("#!/bin/sh\necho broken >&2; exit 3\n"));
+    let reason = refused(&world);
+    assert!(reason.contains("exit status: 3: broken"), "{reason}");
+    world.replace_program(Some("no program at all"));
+    assert!(refused(&world).contains("cannot run"));
+
+    world.replace_program(None);
+    world.edit_configuration(|text| format!("{text}no_such_key: 1\n"));
+    let reason = refused(&world);
+    assert!(reason.contains("no_such_key"), "{reason}");
+    world.edit_configuration(|text| text.replace("no_such_key: 1\n", ""));
+
+    let hindrance = world.data().join("revoked.jsonl");
+    std::fs::create_dir(&hindrance).expect("nothing was revoked");
+    let reason = refused(&world);
+    assert!(
+        reason.contains("the new worker ended with exit code 1"),
+        "{reason}"
+    );
+    assert_eq!(world.worker_pid(), old, "the old one serves");
+    world.run("db1", "true").success();
+    echoes(&mut session, b"unharmed");
+
+    std::fs::remove_dir(&hindrance).expect("it is empty");
+    upgraded(&world);
+    echoes(&mut session, b"unharmed");
+    session.finish().success();
+    world.eventually("the old worker ends", || {
+        let workers = world.workers();
+        (workers.len() == 1 && workers[0] != old).then_some(())
+    });
+}
+
+/// A stop is one for all workers, also for those from before an upgrade; so is what SIGHUP brings.
+#[test]
+fn workers_from_before_obey_too() {
+    let world = World::with().own_program().start();
+    let mut terminal = world.shell();
+    let mut session = cat(&world);
+    upgraded(&world);
+    let reloaded = || events(&world, "configuration.reloaded").len();
+    world.signal_proxy(Signal::HUP);
+    world.eventually("both read it again", || (reloaded() == 2).then_some(()));
+
+    world.signal_proxy(Signal::TERM);
+    terminal.expect("rproxy: proxy: the proxy stops, this session ends in");
+    echoes(&mut session, b"in peace");
+    session.finish().success();
+    terminal.type_in("exit 5\r");
+    assert_eq!(terminal.finish().0, Some(5));
+    assert_eq!(world.proxy_end(), Some(0));
+}
