@@ -54,6 +54,7 @@ programs=(
 # RPROXY_TEST_INTEROP=all brings them all, and makes that a failure.
 interop_programs=(
     "dbclient dropbear-bin dropbear"
+    "busybox busybox busybox"
     "fish fish fish"
     "fusermount3 fuse3 fuse3"
     "lftp lftp lftp"

@@ -25,7 +25,10 @@ const CANNOT_RUN: &[(&str, &str)] = &[
         "changes this machine; `tests/docs.rs` has systemd check the unit, `supervised` runs as under it",
     ),
     ("systemctl status rproxy", "no unit was started"),
-    ("systemctl restart rproxy", "no unit was started"),
+    (
+        "systemctl kill --signal=USR2",
+        "no unit was started; `upgrade` sends the signal",
+    ),
     (
         "systemd-sysusers",
         "changes this machine; `tests/docs.rs` runs it with a root of its own",

@@ -308,7 +308,7 @@ impl Stage {
             let mut serve = proxy::rproxy(&self.at("etc/rproxy/rproxy.yaml"));
             let log = self.at("rproxy.log");
             let proxy = Proxy::run(&self.children, &mut serve, &log);
-            self.program("pidof", &format!("echo {}; :", proxy.pid()));
+            self.program("pgrep", &format!("echo {}; :", proxy.pid()));
             self.proxy = Some(proxy);
             return;
         }
