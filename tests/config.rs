@@ -121,6 +121,7 @@ fn the_example_is_good_and_shows_every_key() {
             "public_addr",
             "egress_addrs",
             "web_listen_addr",
+            "metrics_listen_addr",
             "https_",
             "nodes",
             "- {",

@@ -11,7 +11,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use serde_json::Value;
+
 use rproxy::config::keys::{Fallback, Form, Key, ROOT};
+use rproxy::metrics::{Metrics, Values};
 use rproxy::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
 /// Compares what stands in a document between `<!-- begin NAME -->` and `<!-- end NAME -->`.
@@ -70,6 +73,146 @@ fn everything_that_the_doctor_looks_at_is_documented() {
         "checks",
         &rproxy::cli::doctor_checks(),
     );
+}
+
+#[test]
+fn every_metric_is_documented() {
+    assert_printed("docs/metrics.md", "metrics", &rproxy::metrics::table());
+}
+
+/// Labels that Prometheus adds by itself.
+const LABELS_OF_PROMETHEUS: &[&str] = &["instance", "job", "le"];
+
+/// The names in a query, each with the text behind it.
+fn names(query: &str) -> Vec<(&str, &str)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut names = Vec::new();
+    let mut rest = query;
+    while let Some(start) = rest.find(is_part) {
+        let (_, from) = rest.split_at(start);
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        let (name, behind) = from.split_at(end);
+        names.push((name, behind));
+        rest = behind;
+    }
+    names
+}
+
+/// What is wrong with a query: metrics that there are not, labels and values that they do not have.
+fn faults(query: &str) -> Vec<String> {
+    let families = Metrics::families();
+    let family_of = |name: &str| {
+        let mut families = families.iter();
+        families.find(|family| family.series().iter().any(|one| one == name))
+    };
+    let mut faults = Vec::new();
+    let mut labels = LABELS_OF_PROMETHEUS.to_vec();
+    for (name, behind) in names(query) {
+        if !name.starts_with("rproxy_") && !name.starts_with("process_") {
+            continue;
+        }
+        let Some(family) = family_of(name) else {
+            faults.push(format!("{name} is no metric"));
+            continue;
+        };
+        labels.extend(family.labels.iter().map(|label| label.name));
+        let matchers = behind
+            .strip_prefix('{')
+            .and_then(|rest| rest.split_once('}'));
+        for matcher in matchers
+            .into_iter()
+            .flat_map(|(inside, _)| inside.split(','))
+        {
+            let (label, value) = matcher.split_once(['=', '!']).expect("a matcher");
+            let value = value.trim_start_matches(['=', '~']).trim_matches('"');
+            match family.labels.iter().find(|known| known.name == label) {
+                Some(known) => match &known.values {
+                    Values::Closed(values) if !values.contains(&value) => {
+                        faults.push(format!("{name}: {label} is never {value}"));
+                    }
+                    _ => {}
+                },
+                None if LABELS_OF_PROMETHEUS.contains(&label) => {}
+                None => faults.push(format!("{name} has no label {label}")),
+            }
+        }
+    }
+    for grouping in query.split(" by (").skip(1) {
+        let (inside, _) = grouping.split_once(')').expect("an end");
+        for label in inside.split(',').map(str::trim) {
+            if !labels.contains(&label) {
+                faults.push(format!("nothing has the label {label}"));
+            }
+        }
+    }
+    faults
+}
+
+/// The texts of all fields of this name.
+fn fields<'v>(value: &'v Value, name: &str, found: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                if key == name {
+                    found.extend(value.as_str());
+                }
+                fields(value, name, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, name, found)),
+        _ => {}
+    }
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The dashboard, the alerts and the examples ask for metrics that there are, by labels that they have.
+#[test]
+fn queries_ask_for_what_there_is() {
+    let dashboard: Value = serde_json::from_str(&read("contrib/grafana-dashboard.json")).unwrap();
+    let mut queries = Vec::new();
+    fields(&dashboard, "expr", &mut queries);
+    fields(&dashboard, "query", &mut queries);
+    let rules = read("contrib/prometheus-rules.yaml");
+    let alerts: Vec<_> = rules
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("expr: "))
+        .collect();
+    assert_eq!(
+        alerts.len(),
+        rules.matches("- alert: ").count(),
+        "each on its line"
+    );
+    queries.extend(&alerts);
+    let documented = read("docs/metrics.md");
+    let is_example = |line: &&str| line.starts_with("rproxy_") || line.starts_with("histogram_");
+    queries.extend(documented.lines().filter(is_example));
+    assert!(queries.len() > 40, "{queries:#?}");
+    let mut asked = String::new();
+    for query in queries {
+        assert_eq!(faults(query), Vec::<String>::new(), "{query}");
+        asked.push_str(query);
+    }
+    // Nothing is counted for nobody.
+    for family in Metrics::families() {
+        assert!(
+            asked.contains(&family.name()),
+            "nobody asks for {}",
+            family.name()
+        );
+    }
+    for wrong in [
+        "rproxy_session_total",
+        "rproxy_sessions",
+        "rate(rproxy_recording_commit_seconds[5m])",
+        "rproxy_refusals_total{leg=\"host\"}",
+        "rproxy_refusals_total{kind=\"exec\"}",
+        "sum by (kind) (rproxy_refusals_total)",
+    ] {
+        assert_eq!(faults(wrong).len(), 1, "{wrong}");
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) {

@@ -54,6 +54,7 @@ mod tidy {
         // doors to one foreign system each
         room("audit", 2, &[]),
         room("dns", 2, &[]),
+        room("metrics", 2, &["audit"]),
         // authorities with durable state: not each other
         room("ca", 3, &[]),
         room("nodes", 3, &[]),
@@ -108,6 +109,7 @@ mod tidy {
         ("indicatif", &["cli"]),
         ("landlock", &["sys"]),
         ("libc", &["sys"]),
+        ("prometheus_client", &["metrics"]),
         ("saphyr", &["config"]),
         ("listenfd", &["monitor"]),
         ("sd_notify", &["monitor"]),

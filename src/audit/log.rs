@@ -3,6 +3,7 @@
 //! A line is one `write` to a file opened for appending, so the lines of several processes never
 //! mix. It is in the kernel's hands when [`AuditLog::emit`] returns: a killed process loses none.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -50,10 +51,17 @@ pub enum AuditError {
     Encode(#[from] serde_json::Error),
 }
 
+/// Is told of every event beside the log.
+pub trait Observer: fmt::Debug + Send + Sync {
+    /// An event was emitted; it is in the file if `is_written`.
+    fn emitted(&self, event: &AuditEvent, is_written: bool);
+}
+
 /// The audit log; clones share one file.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     shared: Arc<Shared>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 #[derive(Debug)]
@@ -94,7 +102,19 @@ impl AuditLog {
             path,
             file,
         });
-        Ok(Self { shared })
+        Ok(Self {
+            shared,
+            observer: None,
+        })
+    }
+
+    /// The same log, with somebody who is told what this and its clones emit.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
     }
 
     /// Writes an event to the file and to the program's log. On an error it is on the program's log
@@ -103,6 +123,14 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError::Write`] when the file cannot be written, as on a full disk.
     pub fn emit(&self, event: &AuditEvent) -> Result<(), AuditError> {
+        let emitted = self.write(event);
+        if let Some(observer) = &self.observer {
+            observer.emitted(event, emitted.is_ok());
+        }
+        emitted
+    }
+
+    fn write(&self, event: &AuditEvent) -> Result<(), AuditError> {
         let line = self.line(event)?;
         match event.kind().severity() {
             Severity::Info => tracing::info!(target: "audit", "{line}"),
@@ -454,7 +482,31 @@ mod tests {
                     torn: false,
                 }),
             }),
+            observer: None,
         }
+    }
+
+    /// Remembers what it is told.
+    #[derive(Debug, Default)]
+    struct Told(Mutex<Vec<(EventKind, bool)>>);
+
+    impl Observer for Told {
+        fn emitted(&self, event: &AuditEvent, is_written: bool) {
+            self.0.lock().unwrap().push((event.kind(), is_written));
+        }
+    }
+
+    #[test]
+    fn an_observer_is_told_whether_it_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let told = Arc::new(Told::default());
+        let stopped = AuditEvent::ServerStopped { reason: "signal" };
+        for log in [open(directory.path()), full()] {
+            let log = log.observed_by(Arc::<Told>::clone(&told));
+            let _full = log.clone().emit(&stopped);
+        }
+        let kind = EventKind::ServerStopped;
+        assert_eq!(*told.0.lock().unwrap(), [(kind, true), (kind, false)]);
     }
 
     fn lines(log: &AuditLog) -> Vec<Value> {

@@ -12,4 +12,4 @@ pub use event::{
     AuditEvent, CertificateType, Leg, RecordingState, Refused, SessionKind, UnixSeconds,
 };
 pub use kind::{EventKind, Severity, table};
-pub use log::{AuditError, AuditLog, FILE_NAME};
+pub use log::{AuditError, AuditLog, FILE_NAME, Observer};

@@ -107,6 +107,16 @@ pub(super) fn sign_over(
     Connection::over(stream, patience).sign(key, message)
 }
 
+/// Whether whoever is at the other end of a connection lists this key.
+pub(super) fn check_over(
+    stream: UnixStream,
+    key: &PublicKey,
+    patience: Patience,
+) -> Result<(), AgentFault> {
+    let key = key.fingerprint(HashAlg::Sha256);
+    Connection::over(stream, patience).find(&key).map(drop)
+}
+
 /// One connection for one purpose, and a new one each time: an agent may have been started again since
 /// the last.
 fn with<T>(

@@ -90,6 +90,14 @@ impl HostMint {
         self.authority.public_key()
     }
 
+    /// Whether the authority's key is within reach. Blocks for ten seconds at most.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check_key(&self) -> Result<(), CaError> {
+        self.authority.check()
+    }
+
     /// A mint with the same host key, whose certificates another authority signs, or the same one with
     /// another key.
     #[must_use]

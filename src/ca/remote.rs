@@ -27,6 +27,12 @@ pub trait SignsHosts: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the key does not sign.
     fn sign(&self, template: &CertTemplate) -> Result<Certificate, CaError>;
+
+    /// Whether the key is within reach; nothing is signed. Blocks for as long.
+    ///
+    /// # Errors
+    /// When it is not.
+    fn check(&self) -> Result<(), CaError>;
 }
 
 impl SignsHosts for Authority {
@@ -36,6 +42,10 @@ impl SignsHosts for Authority {
 
     fn sign(&self, template: &CertTemplate) -> Result<Certificate, CaError> {
         Self::sign(self, template, Patience::Connection)
+    }
+
+    fn check(&self) -> Result<(), CaError> {
+        self.check_key()
     }
 }
 
@@ -84,6 +94,14 @@ impl SignsHosts for RemoteHostKey {
             Some(fault) => Err(CaError::Remote(Box::new(fault))),
             None => Ok(signed?),
         }
+    }
+
+    fn check(&self) -> Result<(), CaError> {
+        let check = |stream| agent_key::check_over(stream, &self.public, Patience::Connection);
+        let connected = (self.connect)().map_err(AgentFault::Connect);
+        connected
+            .and_then(check)
+            .map_err(|fault| CaError::Remote(Box::new(fault)))
     }
 }
 

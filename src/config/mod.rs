@@ -142,6 +142,8 @@ pub struct ProxyService {
     pub sandbox: bool,
     /// The listener of the web, where there is one.
     pub web: Option<Web>,
+    /// `metrics_listen_addr`.
+    pub metrics_listen_addr: Option<SocketAddr>,
 }
 
 /// What `proxy_service` says about the web.
@@ -584,6 +586,7 @@ mod tests {
                             key_file: PathBuf::from(&path),
                         }),
                     }),
+                    metrics_listen_addr: checks.then(|| SocketAddr::new(std::net::Ipv4Addr::from(listen.0).into(), listen.1)),
                 },
                 upstream: Upstream {
                     max_starting_per_host: counts[5],

@@ -51,6 +51,10 @@ pub fn to_yaml(config: &Config) -> String {
     lines.push(format!("  egress_addrs: [{}]", networks.join(", ")));
     lines.extend(connections(proxy));
     lines.extend(proxy.web.iter().flat_map(web));
+    if let Some(address) = proxy.metrics_listen_addr {
+        let address = text(&address.to_string());
+        lines.push(format!("  metrics_listen_addr: {address}"));
+    }
     let upstream = &config.upstream;
     lines.push("upstream:".to_owned());
     lines.push(format!(

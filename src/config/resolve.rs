@@ -27,6 +27,8 @@ use super::{
 const LISTEN_PORT: u16 = 3023;
 /// The port of the web where none is given.
 const WEB_PORT: u16 = 3080;
+/// The port of the metrics where none is given.
+const METRICS_PORT: u16 = 3081;
 /// Largest count.
 const MAX_COUNT: u32 = 1_000_000;
 /// Longest duration: 52 weeks.
@@ -134,6 +136,7 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
     let expired = section.value(&keys::DISCONNECT_EXPIRED_CERT, switch, findings);
     let sandbox = section.value(&keys::SANDBOX, switch, findings);
     let web = web(section, findings);
+    let metrics = metrics(section, findings);
     let listen_addr = listen_addr?.value;
     Some(ProxyService {
         listen_addr,
@@ -153,6 +156,7 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
         drain_timeout: drain?.value,
         sandbox: sandbox?.value,
         web: web?,
+        metrics_listen_addr: metrics?,
     })
 }
 
@@ -198,6 +202,16 @@ fn web(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Option<Web>
         listen_addr: listen_addr.value,
         tls,
     }))
+}
+
+/// The listener of the metrics, if there is to be one. `None` only where an error was noted.
+fn metrics(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Option<SocketAddr>> {
+    let key = &keys::METRICS_LISTEN_ADDR;
+    let addr = section.value(key, |text| listener(key, METRICS_PORT, text), findings);
+    match (section.has(key), addr) {
+        (false, _) => Some(None),
+        (true, addr) => addr.map(|addr| Some(addr.value)),
+    }
 }
 
 fn upstream(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Upstream> {

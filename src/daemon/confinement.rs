@@ -62,7 +62,9 @@ mod tests {
     use crate::config::Source;
     use crate::monitor::shelf;
     use crate::sys::clock::Clock;
-    use crate::sys::fs::{PRIVATE_FILE, Replace, create_new, read_limited, write_whole};
+    use crate::sys::fs::{
+        PRIVATE_FILE, Replace, create_new, read_limited, takes_files, write_whole,
+    };
     use crate::sys::lent::{self, Lender, Purpose, Shelf};
     use crate::sys::sandbox::{Landlock, Layers};
 
@@ -213,6 +215,8 @@ mod tests {
 
         // Recordings are made, and those that are there stay unread.
         create_new(&data.join("recordings/new.cast.zst"), PRIVATE_FILE).unwrap();
+        takes_files(&data.join("recordings")).unwrap();
+        takes_files(&data).unwrap_err();
         File::open(&old_recording).unwrap_err();
         std::fs::remove_file(&old_recording).unwrap_err();
         // The audit log is kept by a rename, and goes on in a new file.

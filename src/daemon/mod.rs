@@ -9,6 +9,7 @@ mod reload;
 mod revocations;
 mod settings;
 mod stop;
+mod telemetry;
 
 use std::io;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
 use crate::control;
 use crate::dns::Resolver;
+use crate::metrics::Metrics;
 use crate::model::{NameError, chain};
 use crate::monitor::{Order, Report};
 use crate::session::Registry;
@@ -41,7 +43,7 @@ use crate::ssh::{
 };
 use crate::sys::clock::Clock;
 use crate::sys::sandbox::{Held, SandboxError};
-use crate::web::{PublicKeys, Server, Site, TlsFiles, WebError};
+use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
 use crate::wire::ClientConfig;
 
 /// How long connections may take to say goodbye when they are ended.
@@ -127,7 +129,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         settings: sender,
         proxy: Arc::clone(&proxy),
     };
-    let Listeners { ssh, web } = listeners;
+    let Listeners { ssh, web, metrics } = listeners;
     let web = web_server(config, web)?;
     let control = bind_control(config);
     let count = std::thread::available_parallelism().map_or(1, usize::from);
@@ -143,11 +145,12 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         let listener = listener(ssh).map_err(ServeError::Listen)?;
         let bound = listener.local_addr().map_err(ServeError::Listen)?;
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&keys)));
-        let web = web.map(|server| server.start(site(config, &proxy, &public), stop.web.clone()));
+        let web = web.map(|server| site(config, &proxy, &public).serve(server, stop.web.clone()));
         let web = web.transpose()?;
         let control = control.and_then(|server| serve_control(server, &proxy));
         let workers =
             Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
+        let telemetry = telemetry::serve(metrics, &proxy, &workers, &stop)?;
         tokio::spawn(watcher.run());
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(reload.run(requests, reporter.clone()));
@@ -183,6 +186,8 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         if web.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the web panicked");
         }
+        // It says until the end how far that is.
+        telemetry.into_iter().for_each(telemetry::Serving::end);
         Ok(proxy.audit.emit(&AuditEvent::ServerStopped {
             reason: stop.reason(),
         })?)
@@ -232,8 +237,8 @@ fn web_server(
 }
 
 /// What the web shows.
-fn site(config: &Config, proxy: &Proxy, public: &watch::Sender<Arc<PublicKeys>>) -> Site {
-    Site::new(
+fn site(config: &Config, proxy: &Proxy, public: &watch::Sender<Arc<PublicKeys>>) -> PublicSite {
+    PublicSite::new(
         config.cluster_name.clone(),
         public.subscribe(),
         proxy.revocations.clone(),
@@ -266,6 +271,9 @@ fn build(
     stopping: watch::Receiver<Option<Instant>>,
 ) -> Result<Proxy, ServeError> {
     let clock = Clock::System;
+    let metrics = telemetry::metrics(clock);
+    let audit = AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?;
+    let observer: Arc<Metrics> = Arc::clone(&metrics);
     Ok(Proxy {
         cluster: config.cluster_name.clone(),
         limits: Limits {
@@ -279,7 +287,8 @@ fn build(
         revocations,
         stopping,
         resolver: Resolver::from_system()?,
-        audit: AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?,
+        audit: audit.observed_by(observer),
+        metrics,
         registry: Registry::default(),
         upstream: Arc::new(ClientConfig::default()),
         startups: Startups::new(config.upstream.max_starting_per_host),

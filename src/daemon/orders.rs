@@ -35,6 +35,7 @@ pub(super) struct Reporter(Arc<Post>);
 pub(super) struct Listeners {
     pub(super) ssh: Option<TcpListener>,
     pub(super) web: Option<TcpListener>,
+    pub(super) metrics: Option<TcpListener>,
 }
 
 impl Reporter {
@@ -64,6 +65,7 @@ impl Reporter {
             let place = match port {
                 Port::Ssh => &mut given.ssh,
                 Port::Web => &mut given.web,
+                Port::Metrics => &mut given.metrics,
             };
             *place = Some(file.into());
         }

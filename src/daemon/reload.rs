@@ -114,6 +114,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<String> {
         auth, keys::CA_KEYS => auth.ca_keys;
         proxy, keys::LISTEN_ADDR => proxy.listen_addr;
         proxy, keys::WEB_LISTEN_ADDR => proxy.web;
+        proxy, keys::METRICS_LISTEN_ADDR => proxy.metrics_listen_addr;
         proxy, keys::SANDBOX => proxy.sandbox;
         proxy, keys::MAX_CONNECTIONS => proxy.max_connections;
         proxy, keys::MAX_CONNECTIONS_PER_ADDRESS => proxy.max_connections_per_address;

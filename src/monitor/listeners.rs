@@ -45,11 +45,13 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
         let port = match (names.next(), index) {
             (Some("ssh"), _) => Port::Ssh,
             (Some("web"), _) => Port::Web,
+            (Some("metrics"), _) => Port::Metrics,
             (_, 0) => Port::Ssh,
             _ => Port::Web,
         };
         if listeners.iter().any(|one| one.is.port == port) {
-            let what = "one for SSH and one for the web can be used, named ssh and web";
+            let what =
+                "one each can be used for SSH, the web and the metrics, named ssh, web and metrics";
             return Err(io::Error::other(what));
         }
         let Some(socket) = given.take_tcp_listener(index)? else {
@@ -84,6 +86,7 @@ impl Listeners {
         let wanted = [
             (Port::Ssh, Some(config.proxy.listen_addr)),
             (Port::Web, web),
+            (Port::Metrics, config.proxy.metrics_listen_addr),
         ];
         let mut listeners = Vec::new();
         for (port, address) in wanted {

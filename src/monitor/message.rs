@@ -18,8 +18,10 @@ pub const VERSION: u32 = 1;
 pub enum Port {
     /// SSH.
     Ssh,
-    /// HTTP.
+    /// HTTP, for everybody.
     Web,
+    /// HTTP, for the operator's machines.
+    Metrics,
 }
 
 /// What everybody may know of the authorities, and a worker has to.

@@ -78,11 +78,13 @@ impl Signer {
 fn converse(mut stream: UnixStream, current: &Current) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    for _ in 0..MAX_REQUESTS {
+    for number in 0..MAX_REQUESTS {
         let Some(message) = read(&mut stream)? else {
             return Ok(());
         };
-        stream.write_all(&answer(&message, current))?;
+        // Who begins with it asks whether the key is within reach; later, what was refused.
+        let is_checked = number == 0;
+        stream.write_all(&answer(&message, current, is_checked))?;
     }
     Ok(())
 }
@@ -103,9 +105,9 @@ fn read(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(message))
 }
 
-fn answer(message: &[u8], current: &Current) -> Vec<u8> {
+fn answer(message: &[u8], current: &Current, is_checked: bool) -> Vec<u8> {
     match Request::parse(message) {
-        Ok(Request::Identities) => identities(current),
+        Ok(Request::Identities) => identities(current, is_checked),
         Ok(Request::Sign { key, data }) => match sign(&key, &data, current) {
             Ok(signature) => agent::sign_response(&signature),
             Err(refused) => {
@@ -117,11 +119,21 @@ fn answer(message: &[u8], current: &Current) -> Vec<u8> {
     }
 }
 
-fn identities(current: &Current) -> Vec<u8> {
+/// The key that signs; with `is_checked` only if it is within reach.
+fn identities(current: &Current, is_checked: bool) -> Vec<u8> {
     let authorities = current.get();
-    let key = authorities
+    let host = authorities
         .as_ref()
-        .map(|authorities| authorities.of(CaKind::Host).public_key());
+        .map(|authorities| authorities.of(CaKind::Host));
+    let key = host
+        .filter(|host| {
+            let checked = if is_checked { host.check_key() } else { Ok(()) };
+            if let Err(error) = &checked {
+                tracing::warn!(error = %chain(error), "the host authority's key is out of reach");
+            }
+            checked.is_ok()
+        })
+        .map(|host| host.public_key());
     match key.and_then(|key| Some((key.to_bytes().ok()?, key.comment().to_string()))) {
         Some((blob, comment)) => agent::identities_answer(Some((&blob, &comment))),
         None => agent::identities_answer(None),

@@ -186,6 +186,12 @@ impl<W: Write> Live<W> {
         self.exit = exit.clone();
     }
 
+    /// Size of the file so far, in bytes.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
     /// Bytes that are recorded and not committed.
     #[must_use]
     pub fn pending(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -12,6 +13,7 @@ use super::sitting::{Sitting, command, text};
 use super::{Policy, Recording};
 use crate::access::LoginPermit;
 use crate::audit::{self, AuditEvent, AuditLog, RecordingState, SessionKind};
+use crate::metrics::{Flow, Metrics, Tally};
 use crate::model::{ClusterName, ConnectionId, SessionId, chain};
 use crate::recording::{self, Header, Live, RecordingError};
 use crate::relay::{
@@ -91,6 +93,15 @@ impl Beginning {
         }
     }
 
+    fn session_kind(&self) -> SessionKind {
+        match self.kind {
+            recording::Kind::Shell => SessionKind::Shell,
+            recording::Kind::Exec => SessionKind::Exec,
+            recording::Kind::Subsystem => SessionKind::Subsystem,
+            recording::Kind::Forward => SessionKind::Forward,
+        }
+    }
+
     fn of_forwards() -> Self {
         Self {
             kind: recording::Kind::Forward,
@@ -105,6 +116,7 @@ impl Beginning {
 pub struct Recorder {
     recording: Recording,
     audit: AuditLog,
+    metrics: Arc<Metrics>,
     scene: Scene,
     clock: Clock,
     origin: Instant,
@@ -114,6 +126,8 @@ pub struct Recorder {
     /// The forwarded channels, once there was one.
     pub(super) forwards: Option<Forwards>,
     last_write: Duration,
+    /// Bytes that the metrics have not yet.
+    tally: Tally,
     /// The end of a session could not be written.
     lost: Option<RecordingLost>,
 }
@@ -124,6 +138,7 @@ impl Recorder {
     pub fn new(
         recording: Recording,
         audit: AuditLog,
+        metrics: Arc<Metrics>,
         clock: Clock,
         scene: Scene,
         seat: Seat,
@@ -131,6 +146,7 @@ impl Recorder {
         Self {
             recording,
             audit,
+            metrics,
             scene,
             clock,
             origin: Instant::now(),
@@ -138,6 +154,7 @@ impl Recorder {
             sittings: BTreeMap::new(),
             forwards: None,
             last_write: Duration::ZERO,
+            tally: Tally::default(),
             lost: None,
         }
     }
@@ -199,6 +216,7 @@ impl Recorder {
         if let Some(forwards) = self.forwards.take() {
             self.finish(forwards.sitting, reason);
         }
+        self.tally.settle(&self.metrics.relayed);
         self.seat.leave();
     }
 
@@ -211,13 +229,16 @@ impl Recorder {
         write: impl Fn(&mut Sitting) -> Result<(), RecordingError>,
     ) -> Result<(), RecordingLost> {
         let now = self.now();
+        let mut grown = 0;
         let forwards = self
             .forwards
             .iter_mut()
             .map(|forwards| &mut forwards.sitting);
         for sitting in self.sittings.values_mut().chain(forwards) {
             self.last_write = if sitting.dirty { now } else { self.last_write };
-            let Err(source) = write(sitting) else {
+            let written = write(sitting);
+            grown += sitting.grown();
+            let Err(source) = written else {
                 continue;
             };
             let first = sitting.misses_something();
@@ -231,6 +252,14 @@ impl Recorder {
                 return Err(RecordingLost { session, source });
             }
         }
+        // Where nothing was recorded there is nothing to count, and no clock to look at.
+        if grown > 0 {
+            self.metrics.recording_written.add(grown);
+            self.metrics
+                .recording_commit
+                .observe(self.now().saturating_sub(now));
+        }
+        self.tally.settle(&self.metrics.relayed);
         Ok(())
     }
 
@@ -281,6 +310,7 @@ impl Recorder {
                 ));
             }
         }
+        sitting.running = Some(self.metrics.session(beginning.session_kind()));
         Ok(sitting)
     }
 
@@ -330,12 +360,7 @@ impl Recorder {
             node: route.node.clone(),
             host_addr: self.scene.host_address,
             client_addr: self.scene.client,
-            kind: match beginning.kind {
-                recording::Kind::Shell => SessionKind::Shell,
-                recording::Kind::Exec => SessionKind::Exec,
-                recording::Kind::Subsystem => SessionKind::Subsystem,
-                recording::Kind::Forward => SessionKind::Forward,
-            },
+            kind: beginning.session_kind(),
             command: beginning.command.clone(),
             recording: sitting
                 .recording
@@ -352,7 +377,10 @@ impl Recorder {
         let state = match sitting.recording.take() {
             None => RecordingState::Off,
             Some(live) => match live.finish(now) {
-                Ok((file, _summary)) => {
+                Ok((file, summary)) => {
+                    let grown = sitting.growth(summary.file_bytes);
+                    self.metrics.recording_written.add(grown);
+                    self.tally.settle(&self.metrics.relayed);
                     // The kernel has it all; the disk may take its time, on another thread.
                     drop(tokio::task::spawn_blocking(move || file.sync_all()));
                     if sitting.incomplete {
@@ -428,8 +456,20 @@ impl Tap for Recorder {
         let now = self.now();
         if let Some(sitting) = self.sittings.get_mut(&channel) {
             sitting.data(now, stream, bytes);
-        } else if let Some(forwards) = &mut self.forwards {
-            forwards.data(now, channel, stream, bytes);
+            let flow = match stream {
+                Stream::Stdin => Flow::Stdin,
+                Stream::Stdout => Flow::Stdout,
+                Stream::Stderr => Flow::Stderr,
+            };
+            self.tally.add(flow, bytes.len());
+        } else if let Some(forwards) = &mut self.forwards
+            && forwards.data(now, channel, stream, bytes)
+        {
+            let flow = match stream {
+                Stream::Stdin => Flow::ForwardToHost,
+                Stream::Stdout | Stream::Stderr => Flow::ForwardToClient,
+            };
+            self.tally.add(flow, bytes.len());
         }
     }
 

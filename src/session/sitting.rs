@@ -4,6 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::registry::SessionSeat;
+use crate::metrics::Held;
 use crate::model::SessionId;
 use crate::recording::{self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError};
 use crate::relay::{Exit, Kind, Note, Side, Stream};
@@ -31,6 +32,10 @@ pub(super) struct Sitting {
     pub(super) incomplete: bool,
     /// Its place among all that is live.
     seat: SessionSeat,
+    /// Bytes of the recording that were counted.
+    counted: u64,
+    /// It is one of the sessions that run, once it does.
+    pub(super) running: Option<Held>,
 }
 
 impl Sitting {
@@ -52,7 +57,21 @@ impl Sitting {
             warm: false,
             incomplete: false,
             seat,
+            counted: 0,
+            running: None,
         }
+    }
+
+    /// By how much a recording of this size has grown since it was counted.
+    pub(super) fn growth(&mut self, size: u64) -> u64 {
+        let before = std::mem::replace(&mut self.counted, size);
+        size.saturating_sub(before)
+    }
+
+    /// By how much the recording has grown since it was counted.
+    pub(super) fn grown(&mut self) -> u64 {
+        let size = self.recording.as_ref().map(Live::file_bytes);
+        size.map_or(0, |size| self.growth(size))
     }
 
     /// The recording, about to be written to.

@@ -2,6 +2,7 @@
 //! others.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
@@ -72,7 +73,7 @@ impl House {
         let (seat, orders) = registry.enter(&scene, clock.now());
         let audit = AuditLog::open(&directory.path().join("data"), cluster, clock).unwrap();
         Self {
-            recorder: Recorder::new(recording, audit, clock, scene, seat),
+            recorder: Recorder::new(recording, audit, Arc::default(), clock, scene, seat),
             registry,
             orders,
             directory,
@@ -89,7 +90,7 @@ impl House {
         self.recorder.start(ChannelKey(channel), &start).unwrap();
         let connection = self.registry.connections().remove(0);
         let name = format!("command {channel}");
-        let is_it = |one: &&std::sync::Arc<LiveSession>| one.command.as_ref() == Some(&name);
+        let is_it = |one: &&Arc<LiveSession>| one.command.as_ref() == Some(&name);
         let sessions = connection.sessions();
         sessions.iter().find(is_it).unwrap().id
     }

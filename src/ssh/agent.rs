@@ -4,12 +4,15 @@
 //! signature counts only after it was verified.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Instant;
 
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::stream::ChannelStream;
 use crate::agent::{self, Decoder, Identity, Reply, SignFlags};
+use crate::metrics::{AgentTask, Metrics};
 use crate::wire::SessionBinding;
 
 /// What the agent failed to do.
@@ -37,13 +40,15 @@ pub(crate) enum AgentError {
 pub(crate) struct Agent {
     stream: ChannelStream,
     decoder: Decoder,
+    metrics: Arc<Metrics>,
 }
 
 impl Agent {
-    pub(crate) fn new(stream: ChannelStream) -> Self {
+    pub(crate) fn new(stream: ChannelStream, metrics: Arc<Metrics>) -> Self {
         Self {
             stream,
             decoder: Decoder::default(),
+            metrics,
         }
     }
 
@@ -54,7 +59,8 @@ impl Agent {
         certificate: &[u8],
         key: &[u8],
     ) -> Result<Vec<u8>, AgentError> {
-        let reply = self.ask(&agent::request_identities()).await?;
+        let request = agent::request_identities();
+        let reply = self.ask_timed(AgentTask::List, &request).await?;
         let identities = agent::expect_identities(reply)?;
         let holds = |blob: &[u8]| {
             identities
@@ -87,10 +93,18 @@ impl Agent {
         data: &[u8],
         flags: SignFlags,
     ) -> Result<Vec<u8>, AgentError> {
-        match self.ask(&agent::sign_request(blob, data, flags)).await? {
+        let request = agent::sign_request(blob, data, flags);
+        match self.ask_timed(AgentTask::Sign, &request).await? {
             Reply::Failure | Reply::ExtensionFailure => Err(AgentError::Refused),
             reply => Ok(agent::expect_signature(reply)?),
         }
+    }
+
+    async fn ask_timed(&mut self, task: AgentTask, request: &[u8]) -> Result<Reply, AgentError> {
+        let asked = Instant::now();
+        let reply = self.ask(request).await?;
+        self.metrics.agent.observe(task, asked.elapsed());
+        Ok(reply)
     }
 
     async fn ask(&mut self, request: &[u8]) -> Result<Reply, AgentError> {

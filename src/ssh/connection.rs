@@ -30,6 +30,7 @@ use super::watched::Watched;
 use crate::access::{LoginPermit, Permit};
 use crate::audit::{AuditEvent, Leg as At};
 use crate::cert::PresentedKey;
+use crate::metrics::Layer;
 use crate::model::{ConnectionId, Login, Serial, chain};
 use crate::session::{Recorder, Scene};
 use crate::wire::auth::Offer;
@@ -68,6 +69,7 @@ struct Established {
 impl Connection {
     /// Runs the connection until either side is done with it.
     pub(crate) async fn run(self, stream: ChannelStream) {
+        let _open = self.proxy.metrics.connection(Layer::Inner);
         let terminal = stream.handle();
         let config = match self.server_config().await {
             Ok(config) => config,
@@ -262,7 +264,7 @@ impl Connection {
 
     /// Finds the user's key in the agent, then dials: a user without the key costs the host nothing.
     async fn prepare_with(&self, stream: ChannelStream) -> Result<Ready, Refusal> {
-        let mut agent = Agent::new(stream);
+        let mut agent = Agent::new(stream, Arc::clone(&self.proxy.metrics));
         let certificate = self.permit.identity().certificate().certificate();
         let (certificate, key) = (certificate_blob(certificate)?, key_blob(certificate)?);
         let found = agent.find(&certificate, &key);
@@ -361,6 +363,7 @@ impl Connection {
         let recorder = Recorder::new(
             settings.recording.clone(),
             self.proxy.audit.clone(),
+            Arc::clone(&self.proxy.metrics),
             self.proxy.clock,
             scene,
             seat,

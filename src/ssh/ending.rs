@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
+use ssh_key::Certificate;
+
 use super::Proxy;
 use crate::access::Route;
 use crate::cert::VerifiedHost;
 
 /// How long a host that was looked at is left alone, in seconds: a day.
 const PAUSE: u64 = 86_400;
+/// What stands for "without an end" in a certificate, as far as calendars go.
+const FOREVER: u64 = i64::MAX.unsigned_abs();
 /// Most hosts that are remembered; beyond them, none is warned about.
 const MAX_HOSTS: usize = 10_000;
 
@@ -38,6 +42,11 @@ impl Warned {
 /// Looks at what a host has presented. The connection does not wait for the audit log.
 pub(crate) fn look(proxy: &Proxy, route: &Route, address: SocketAddr, host: &VerifiedHost) {
     let now = proxy.clock.unix_seconds();
+    if let Some(node) = &route.node {
+        let end = host.certificate().map(Certificate::valid_before);
+        let end = end.filter(|end| *end < FOREVER);
+        proxy.metrics.host_certificates.set(node, end);
+    }
     let Some(certificate) = host.ending(now).cloned() else {
         return;
     };

@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::metrics;
+
 /// Clients at a time that are told why they are refused. More than this many are dropped without a
 /// word, or the words would be what the limits are there to prevent.
 const MAX_COURTESIES: usize = 64;
@@ -48,6 +50,16 @@ impl Excess {
             Self::Address(_) => "too-many-connections-from-address",
             Self::User(_) => "too-many-connections-of-user",
             Self::Starting(_) => "too-many-unauthenticated-connections",
+        }
+    }
+
+    /// Under which it is counted.
+    pub(crate) fn metric(self) -> metrics::Excess {
+        match self {
+            Self::Connections(_) => metrics::Excess::Connections,
+            Self::Address(_) => metrics::Excess::Address,
+            Self::User(_) => metrics::Excess::User,
+            Self::Starting(_) => metrics::Excess::Starting,
         }
     }
 

@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +29,58 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Workers {
     queues: Vec<mpsc::Sender<Client>>,
     threads: Vec<JoinHandle<()>>,
+    runtimes: Vec<Handle>,
     door: Door,
+}
+
+/// Feels whether threads turn, from another one. Clones feel the same.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    runtimes: Vec<Handle>,
+}
+
+/// What a [`Pulse`] has felt: how many threads are how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// They turn.
+    pub answered: usize,
+    /// They have not answered in time.
+    pub late: usize,
+    /// They have ended.
+    pub ended: usize,
+}
+
+impl Pulse {
+    /// Feels the thread of this runtime too.
+    #[must_use]
+    pub fn and(mut self, runtime: Handle) -> Self {
+        self.runtimes.push(runtime);
+        self
+    }
+
+    /// Has every thread do next to nothing, for which it may take this long. A thread that is busy for
+    /// longer serves none of its connections meanwhile.
+    pub async fn feel(&self, limit: Duration) -> Heard {
+        let deadline = Instant::now() + limit;
+        let asked: Vec<_> = self
+            .runtimes
+            .iter()
+            .map(|runtime| runtime.spawn(async {}))
+            .collect();
+        let mut heard = Heard::default();
+        for mut answer in asked {
+            match timeout_at(deadline, &mut answer).await {
+                Ok(Ok(())) => heard.answered += 1,
+                Ok(Err(_ended)) => heard.ended += 1,
+                Err(_elapsed) => {
+                    // What waits there is not added to by who asks again.
+                    answer.abort();
+                    heard.late += 1;
+                }
+            }
+        }
+        heard
+    }
 }
 
 /// A client on its way to a worker.
@@ -53,6 +106,7 @@ impl Workers {
         let mut workers = Self {
             queues: Vec::new(),
             threads: Vec::new(),
+            runtimes: Vec::new(),
             door: Door::new(proxy.limits),
         };
         // Nobody who was let in at the door is lost on the way.
@@ -65,6 +119,7 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
+            workers.runtimes.push(runtime.handle().clone());
             let work = work(Arc::clone(proxy), receiver, shutdown.clone(), grace);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
@@ -73,6 +128,14 @@ impl Workers {
             workers.threads.push(thread);
         }
         Ok(workers)
+    }
+
+    /// Whether the workers turn.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse {
+            runtimes: self.runtimes.clone(),
+        }
     }
 
     /// Waits until all workers have ended. Blocks for as long as there are connections.
@@ -161,5 +224,68 @@ async fn work(
     }
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!("connections were still open after the grace period");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as std_mpsc;
+
+    use super::*;
+
+    /// A thread with a runtime.
+    struct Thread {
+        handle: Handle,
+        end: tokio::sync::oneshot::Sender<()>,
+        thread: JoinHandle<()>,
+    }
+
+    impl Thread {
+        fn start() -> Self {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            let handle = runtime.handle().clone();
+            let (end, ended) = tokio::sync::oneshot::channel();
+            let thread =
+                std::thread::spawn(move || runtime.block_on(async { ended.await.unwrap() }));
+            Self {
+                handle,
+                end,
+                thread,
+            }
+        }
+
+        fn end(self) {
+            self.end.send(()).unwrap();
+            self.thread.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_hangs_is_not_one_that_turns() {
+        let (one, two) = (Thread::start(), Thread::start());
+        let pulse = Pulse {
+            runtimes: vec![one.handle.clone()],
+        };
+        let pulse = pulse.and(two.handle.clone());
+        let limit = Duration::from_secs(30);
+        let heard = |answered, late, ended| Heard {
+            answered,
+            late,
+            ended,
+        };
+        assert_eq!(pulse.feel(limit).await, heard(2, 0, 0));
+        let (go_on, told) = std_mpsc::channel::<()>();
+        let hangs = two.handle.spawn(async move { told.recv().unwrap_err() });
+        let felt = pulse.feel(Duration::from_millis(200)).await;
+        // On a busy machine the other one may be late as well.
+        assert!(felt.late >= 1, "{felt:?}");
+        drop(go_on);
+        hangs.await.unwrap();
+        assert_eq!(pulse.feel(limit).await, heard(2, 0, 0));
+        two.end();
+        assert_eq!(pulse.feel(limit).await, heard(1, 0, 1));
+        one.end();
     }
 }

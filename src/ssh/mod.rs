@@ -56,6 +56,7 @@ use crate::audit::AuditLog;
 use crate::ca::Revocations;
 use crate::cert::SourceAddresses;
 use crate::dns::Resolver;
+use crate::metrics::Metrics;
 use crate::model::{ClusterName, Principal};
 use crate::nodes::Inventory;
 use crate::session::{Recording, Registry};
@@ -90,6 +91,8 @@ pub struct Proxy {
     pub resolver: Resolver,
     /// Where audit events go.
     pub audit: AuditLog,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// What is live.
     pub registry: Registry,
     /// Transport settings of the connections to hosts.

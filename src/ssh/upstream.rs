@@ -25,6 +25,7 @@ use crate::access::{LoginPermit, Permit, Route};
 use crate::agent::SignFlags;
 use crate::audit::Leg as At;
 use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, verify_host};
+use crate::metrics::Step;
 use crate::model::format_duration;
 use crate::nodes;
 use crate::wire::auth::{AuthError, ClientAuth, ClientAuthEvent, certificate_algorithms};
@@ -107,6 +108,7 @@ pub(crate) async fn connect(proxy: &Proxy, permit: &Permit) -> Result<Upstream, 
                 .map_err(|denial| Refusal::from(&denial))?;
         }
         let person = permit.identity().name();
+        let asked = Instant::now();
         let turn = proxy
             .startups
             .turn(address, person)
@@ -114,6 +116,7 @@ pub(crate) async fn connect(proxy: &Proxy, permit: &Permit) -> Result<Upstream, 
             .map_err(|crowded| unreachable(route, &crowded))?;
         // The time begins with the turn: who waits in a queue has not been let down by the host.
         let began = Instant::now();
+        proxy.metrics.host_turn.observe(began - asked);
         match begin(proxy, route, &config, address, began + left).await {
             Ok((leg, host)) => {
                 ending::look(proxy, route, address, &host);
@@ -182,9 +185,13 @@ async fn attempt_at(
     address: SocketAddr,
     deadline: Instant,
 ) -> Result<(Leg<TcpStream>, VerifiedHost), Failure> {
+    let began = Instant::now();
     let stream = dial(proxy, address, deadline)
         .await
         .map_err(Failure::Dial)?;
+    let dialled = Instant::now();
+    let steps = &proxy.metrics.host_connect;
+    steps.observe(Step::Dial, dialled - began);
     let mut leg = Leg::new(stream, Transport::client(Arc::clone(config)));
     let handshake = timeout_at(deadline, handshake(proxy, route, &mut leg)).await;
     let is_silent = leg.transport.peer_ident().is_none();
@@ -192,7 +199,10 @@ async fn attempt_at(
         proxy.answered.note(address, Instant::now());
     }
     match handshake {
-        Ok(Ok(host)) => Ok((leg, host)),
+        Ok(Ok(host)) => {
+            steps.observe(Step::Handshake, dialled.elapsed());
+            Ok((leg, host))
+        }
         Ok(Err(Failure::Handshake(error @ (LegError::Closed | LegError::Io(_))))) if is_silent => {
             Err(Failure::Dropped(error))
         }

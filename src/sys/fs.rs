@@ -187,6 +187,53 @@ pub(super) fn open_for_appending(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// How much room a file system has, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What this program may still take.
+    pub free: u64,
+    /// All of it.
+    pub size: u64,
+    /// Whether there is room for one more file.
+    pub takes_files: bool,
+}
+
+/// How much room there is at a path.
+///
+/// # Errors
+/// The operating system's.
+pub fn space(path: &Path) -> Result<Space, FsError> {
+    let answer = rustix::fs::statvfs(path).map_err(io::Error::from);
+    let answer = answer.map_err(FsError::io("ask for the free space of", path))?;
+    Ok(Space {
+        free: answer.f_bavail.saturating_mul(answer.f_frsize),
+        size: answer.f_blocks.saturating_mul(answer.f_frsize),
+        // Some file systems make room for files as they go, and say that they have none at all.
+        takes_files: answer.f_files == 0 || answer.f_favail > 0,
+    })
+}
+
+/// Whether a file can be made and written in a directory, found out without leaving one there: it has no
+/// name. Where the file system has no such files, its word for who may write has to do.
+///
+/// # Errors
+/// The operating system's.
+pub fn takes_files(directory: &Path) -> Result<(), FsError> {
+    use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
+    use rustix::io::Errno;
+    let mode = Mode::from_raw_mode(PRIVATE_FILE);
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let written = match openat(CWD, directory, flags, mode) {
+        Ok(file) => File::from(file).write_all(b"?"),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            let wanted = Access::WRITE_OK | Access::EXEC_OK;
+            accessat(CWD, directory, wanted, AtFlags::EACCESS).map_err(io::Error::from)
+        }
+        Err(errno) => Err(errno.into()),
+    };
+    written.map_err(FsError::io("make a file in", directory))
+}
+
 /// Whether an existing file may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod fs;
 pub mod lent;
 pub mod post;
+pub mod process;
 pub mod sandbox;
 pub mod tty;
 pub mod watch;

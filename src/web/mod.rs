@@ -1,23 +1,29 @@
-//! HTTP: what everybody may know. The authorities' public keys, and the list of what is revoked.
+//! HTTP: what everybody may know (the authorities' public keys, and the list of what is revoked), and,
+//! on a listener of its own, what the operator's machines ask: numbers, and whether all is well.
 //!
-//! It cannot hurt the SSH side: it has a thread of its own, few connections, one request on each, no
-//! bodies, and a time for everything. Nothing secret is here, nobody logs in, and nothing that is
-//! asked changes anything. [`Site`] is what there is; a page more is a row in its table.
+//! It cannot hurt the SSH side: each listener has a thread of its own, few connections, one request on
+//! each, no bodies, and a time for everything. Nothing secret is here, nobody logs in, and nothing that
+//! is asked changes anything. `Site` is what there is; a page more is a row in its table.
 
+mod health;
 mod keys;
 mod krl;
 mod page;
+mod probe;
 mod server;
 mod site;
+mod telemetry;
 mod tls;
 
 use std::io;
 
 use thiserror::Error;
 
+pub use health::Health;
 pub use keys::PublicKeys;
 pub use server::Server;
-pub use site::Site;
+pub use site::PublicSite;
+pub use telemetry::Telemetry;
 pub use tls::{TlsError, TlsFiles, Validity};
 
 /// Why nothing is served.

@@ -77,6 +77,14 @@ impl Page {
     }
 }
 
+/// The state of something at this moment: nothing to keep, and nothing to save as a file.
+pub(super) fn report(status: StatusCode, kind: &'static str, text: String) -> Answer {
+    let mut answer = with_status(status, text.into());
+    set(&mut answer, header::CONTENT_TYPE, kind);
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    answer
+}
+
 /// Words for whoever asked for something that there is not.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::WebError;
-use super::site::Site;
+use super::site::{self, Site};
 use super::tls::{Tls, TlsFiles};
 use crate::ssh::{Door, Limits, canonical};
 
@@ -71,9 +71,10 @@ impl Server {
     ///
     /// # Errors
     /// When there is no thread or no runtime.
-    pub fn start(
+    pub(super) fn start(
         self,
-        site: Site,
+        name: &str,
+        site: impl Site,
         shutdown: CancellationToken,
     ) -> Result<JoinHandle<()>, WebError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -94,12 +95,12 @@ impl Server {
             runtime.shutdown_background();
         };
         std::thread::Builder::new()
-            .name("web".to_owned())
+            .name(name.to_owned())
             .spawn(serve)
             .map_err(WebError::Start)
     }
 
-    async fn serve(self, site: Arc<Site>) -> io::Result<()> {
+    async fn serve(self, site: Arc<impl Site>) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let mut tls = self.tls;
         let door = Door::new(Limits {
@@ -147,7 +148,7 @@ impl Server {
 }
 
 /// One client, from its first byte to its last. How it fails is nobody's business but its own.
-async fn client(stream: TcpStream, acceptor: Option<TlsAcceptor>, site: Arc<Site>) {
+async fn client(stream: TcpStream, acceptor: Option<TlsAcceptor>, site: Arc<impl Site>) {
     match acceptor {
         None => request(stream, site).await,
         Some(acceptor) => {
@@ -159,10 +160,10 @@ async fn client(stream: TcpStream, acceptor: Option<TlsAcceptor>, site: Arc<Site
 }
 
 /// One request and its answer.
-async fn request(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<Site>) {
+async fn request(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<impl Site>) {
     let service = service_fn(|request| async {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answer = site.answer(request).await;
+        let answer = site::answer(&*site, request).await;
         tracing::debug!(%method, path, status = answer.status().as_u16(), "asked");
         Ok::<_, std::convert::Infallible>(answer)
     });

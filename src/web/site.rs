@@ -1,39 +1,94 @@
-//! What there is, and at which path.
+//! What there is, and at which path: how a site answers, and the one for everybody.
 
+use std::fmt;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use hyper::body::Body;
 use hyper::header::HeaderMap;
 use hyper::{Method, Request, StatusCode, header};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use super::WebError;
 use super::keys::PublicKeys;
 use super::krl::Krl;
-use super::page::{Answer, Page, Refusal, set};
+use super::page::{Answer, Refusal, set};
+use super::server::Server;
 use crate::ca::Revocations;
 use crate::model::ClusterName;
 
-/// A place on the site.
+/// What a listener serves.
+pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
+    /// A place on it.
+    type Place: Copy + Send + Sync;
+
+    /// The places and their paths.
+    const PLACES: &'static [(&'static str, Self::Place)];
+
+    /// What is there for a question without mistakes.
+    fn at(
+        &self,
+        place: Self::Place,
+        question: Question<'_>,
+    ) -> impl Future<Output = Result<Answer, Refusal>> + Send;
+}
+
+/// What somebody asks.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+pub(super) struct Question<'q> {
+    pub(super) query: &'q str,
+    pub(super) headers: &'q HeaderMap,
+}
+
+/// Answers a request, whatever it is.
+pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> Answer {
+    let path = request.uri().path();
+    let Some((_, place)) = S::PLACES.iter().find(|(known, _)| *known == path) else {
+        let known: Vec<_> = S::PLACES.iter().map(|(path, _)| *path).collect();
+        let hint = format!("there is {}", known.join(" and "));
+        let message = "there is nothing at this path";
+        return Refusal::new(StatusCode::NOT_FOUND, message, hint).answer();
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let (message, hint) = ("this can only be read", "ask with GET or HEAD");
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message, hint);
+        let mut answer = refusal.answer();
+        set(&mut answer, header::ALLOW, "GET, HEAD");
+        return answer;
+    }
+    if has_body(&request) {
+        let hint = "send none, and neither Content-Length nor Transfer-Encoding";
+        let message = "a question has no body";
+        return Refusal::new(StatusCode::BAD_REQUEST, message, hint).answer();
+    }
+    // Of the request only this goes on: what a body may be is nobody's business any more.
+    let (parts, _body) = request.into_parts();
+    let question = Question {
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &parts.headers,
+    };
+    match site.at(*place, question).await {
+        Ok(answer) => answer,
+        Err(refusal) => refusal.answer(),
+    }
+}
+
+/// A place for everybody.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
     Export,
     Krl,
 }
 
-/// The places and their paths.
-const PLACES: &[(&str, Place)] = &[
-    ("/webapi/auth/export", Place::Export),
-    ("/webapi/auth/krl", Place::Krl),
-];
-
-/// Everything that is served.
+/// What everybody may know.
 #[derive(Debug)]
-pub struct Site {
+pub struct PublicSite {
     keys: watch::Receiver<Arc<PublicKeys>>,
     krl: Krl,
 }
 
-impl Site {
+impl PublicSite {
     /// What is served follows the senders.
     #[must_use]
     pub fn new(
@@ -46,48 +101,47 @@ impl Site {
             krl: Krl::new(cluster, revocations),
         }
     }
+}
 
-    /// Answers a request, whatever it is.
-    pub(super) async fn answer(&self, request: Request<impl Body>) -> Answer {
-        let path = request.uri().path();
-        let Some((_, place)) = PLACES.iter().find(|(known, _)| *known == path) else {
-            let known: Vec<_> = PLACES.iter().map(|(path, _)| *path).collect();
-            let hint = format!("there is {}", known.join(" and "));
-            let message = "there is nothing at this path";
-            return Refusal::new(StatusCode::NOT_FOUND, message, hint).answer();
-        };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let (message, hint) = ("this can only be read", "ask with GET or HEAD");
-            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message, hint);
-            let mut answer = refusal.answer();
-            set(&mut answer, header::ALLOW, "GET, HEAD");
-            return answer;
-        }
-        if has_body(&request) {
-            let hint = "send none, and neither Content-Length nor Transfer-Encoding";
-            let message = "a question has no body";
-            return Refusal::new(StatusCode::BAD_REQUEST, message, hint).answer();
-        }
-        let query = request.uri().query().unwrap_or_default();
-        match self.page(*place, query).await {
-            Ok(page) => page.answer(request.headers()),
-            Err(refusal) => refusal.answer(),
-        }
+impl PublicSite {
+    /// Serves it on a thread of its own until `shutdown`.
+    ///
+    /// # Errors
+    /// When there is no thread or no runtime.
+    pub fn serve(
+        self,
+        server: Server,
+        shutdown: CancellationToken,
+    ) -> Result<JoinHandle<()>, WebError> {
+        server.start("web", self, shutdown)
     }
+}
 
-    async fn page(&self, place: Place, query: &str) -> Result<Page, Refusal> {
-        match place {
+impl Site for PublicSite {
+    type Place = Place;
+
+    const PLACES: &'static [(&'static str, Place)] = &[
+        ("/webapi/auth/export", Place::Export),
+        ("/webapi/auth/krl", Place::Krl),
+    ];
+
+    async fn at(&self, place: Place, question: Question<'_>) -> Result<Answer, Refusal> {
+        let Question { query, headers } = question;
+        let page = match place {
             Place::Export => {
                 let keys = Arc::clone(&self.keys.borrow());
-                keys.page(query)
+                keys.page(query)?
             }
-            Place::Krl if query.is_empty() => self.krl.page().await,
-            Place::Krl => Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "the revocation list takes no parameters",
-                "ask for /webapi/auth/krl alone",
-            )),
-        }
+            Place::Krl if query.is_empty() => self.krl.page().await?,
+            Place::Krl => {
+                return Err(Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    "the revocation list takes no parameters",
+                    "ask for /webapi/auth/krl alone",
+                ));
+            }
+        };
+        Ok(page.answer(headers))
     }
 }
 
@@ -110,14 +164,14 @@ mod tests {
     use crate::cert::krl::RevocationList;
     use crate::sys::clock::Clock;
 
-    fn site() -> (Site, watch::Sender<Arc<Revocations>>) {
+    fn site() -> (PublicSite, watch::Sender<Arc<Revocations>>) {
         let none = PublicKeys {
             user: Vec::new(),
             host: Vec::new(),
         };
         let (_, keys) = watch::channel(Arc::new(none));
         let (sender, revocations) = watch::channel(Arc::default());
-        let site = Site::new("example.com".parse().unwrap(), keys, revocations);
+        let site = PublicSite::new("example.com".parse().unwrap(), keys, revocations);
         (site, sender)
     }
 
@@ -156,7 +210,7 @@ mod tests {
             ("GET", "/webapi/auth/krl?version=1", 400),
             ("GET", "/webapi/auth/export", 400),
         ] {
-            let answer = site.answer(request(method, target)).await;
+            let answer = answer(&site, request(method, target)).await;
             assert_eq!(answer.status().as_u16(), status, "{method} {target}");
             if status >= 400 {
                 let said = String::from_utf8(said(answer).await).unwrap();
@@ -170,24 +224,20 @@ mod tests {
         let (site, _sender) = site();
         let with_body = Request::get("/webapi/auth/krl");
         let with_body = with_body.body(Full::new(Bytes::from("x"))).unwrap();
-        assert_eq!(
-            site.answer(with_body).await.status(),
-            StatusCode::BAD_REQUEST
-        );
+        let refused = answer(&site, with_body).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
         let announced = Request::get("/webapi/auth/krl").header("content-length", "7");
         let announced = announced.body(Empty::<Bytes>::new()).unwrap();
-        assert_eq!(
-            site.answer(announced).await.status(),
-            StatusCode::BAD_REQUEST
-        );
+        let refused = answer(&site, announced).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     }
 
     #[tokio::test]
     async fn the_list_is_the_one_in_force() {
         let (site, sender) = site();
         let krl = || async {
-            let answer = site.answer(request("GET", "/webapi/auth/krl")).await;
-            RevocationList::decode(&said(answer).await).unwrap()
+            let list = answer(&site, request("GET", "/webapi/auth/krl")).await;
+            RevocationList::decode(&said(list).await).unwrap()
         };
         assert_eq!(krl().await.version, 0);
         let directory = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ const SOFTHSM: &[&str] = &[
 const PIN: &str = "1234";
 
 /// A stock ssh-agent with a key for each authority, and one for each to come.
-fn in_an_agent(children: &Children, root: &Path) -> (Agent, String) {
+pub(crate) fn in_an_agent(children: &Children, root: &Path) -> (Agent, String) {
     let agent = Agent::start(children, &root.join("ca_agent"));
     for name in ["user", "host", "next_user", "next_host"] {
         let key = root.join(format!("{name}_key"));

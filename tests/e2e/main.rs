@@ -52,6 +52,8 @@ mod legacy;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod multiplex;
 #[cfg(test)]
 mod nested;

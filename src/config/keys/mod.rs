@@ -213,6 +213,15 @@ pub const WEB_PLAIN_HTTP: Key = Key {
           network path can then put keys of their own in the place of the authorities'.",
 };
 
+/// `proxy_service.metrics_listen_addr`.
+pub const METRICS_LISTEN_ADDR: Key = Key {
+    name: "metrics_listen_addr",
+    form: Form::Text("an address with a port, as in 127.0.0.1:3081, [::1]:3081 or :3081"),
+    default: Fallback::Nothing,
+    doc: "Where metrics for Prometheus and the state of the proxy are served over plain HTTP, to \
+          anybody who asks. Without it, nowhere. An address alone means port 3081.",
+};
+
 /// `nodes[].name`.
 pub const NODE_NAME: Key = Key {
     name: "name",
@@ -421,6 +430,7 @@ pub const PROXY_SERVICE: Key = Key {
         HTTPS_CERT_FILE,
         HTTPS_KEY_FILE,
         WEB_PLAIN_HTTP,
+        METRICS_LISTEN_ADDR,
     ]),
     default: Fallback::Nothing,
     doc: "The listener.",

@@ -10,6 +10,7 @@ pub(super) mod port;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ use super::{Proxy, canonical};
 use crate::access::Identity;
 use crate::audit::{AuditEvent, Leg as At};
 use crate::cert::PresentedKey;
+use crate::metrics::Layer;
 use crate::model::{ConnectionId, Serial, chain};
 use crate::wire::auth::Offer;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
@@ -50,6 +52,8 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
     tasks: TaskTracker,
 ) {
+    let _open = proxy.metrics.connection(Layer::Outer);
+    let began = Instant::now();
     let Some(config) = server_config(&proxy, &stream).await else {
         return;
     };
@@ -70,6 +74,7 @@ pub(crate) async fn serve(
             return leg.reproach(&failure.ended).await;
         }
     };
+    proxy.metrics.client_authentication.observe(began.elapsed());
     let mut out = Vec::new();
     if let Err(excess) = admission.authenticated(identity.name()) {
         let user = Some(identity.name().to_owned());
@@ -144,6 +149,7 @@ fn refused(
     id: ConnectionId,
     user: Option<String>,
 ) -> Refusal {
+    proxy.metrics.turned_away.add(excess.metric(), 1);
     let mut refusal =
         Refusal::new(At::Proxy, excess.reason(), excess.message()).hint(excess.hint());
     let Some(unaudited) = door.audit(excess, address.ip()) else {

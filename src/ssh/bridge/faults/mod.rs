@@ -145,7 +145,7 @@ fn recorder(directory: &TempDir) -> Recorder {
         legacy_algorithms: Vec::new(),
     };
     let (seat, _orders) = crate::session::Registry::default().enter(&scene, clock.now());
-    Recorder::new(recording, audit, clock, scene, seat)
+    Recorder::new(recording, audit, Arc::default(), clock, scene, seat)
 }
 
 /// The proxy between the two ends: both handshakes, then the bridge as it is.

@@ -1,0 +1,66 @@
+//! The listener for the operator's machines: numbers, and whether all is well. It lives longer than the
+//! one for clients, so that somebody can ask how far the proxy is with stopping.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::stop::Stop;
+use crate::metrics::Metrics;
+use crate::ssh::Proxy;
+use crate::ssh::listener::Workers;
+use crate::sys::clock::Clock;
+use crate::web::{Health, Server, Telemetry, WebError};
+
+/// What is counted, from now on.
+pub(super) fn metrics(clock: Clock) -> Arc<Metrics> {
+    let metrics = Arc::new(Metrics::default());
+    let seconds = u32::try_from(clock.unix_seconds()).map(f64::from);
+    metrics.process_start.set(seconds.ok());
+    metrics
+}
+
+/// A listener that answers.
+#[derive(Debug)]
+pub(super) struct Serving {
+    thread: JoinHandle<()>,
+    end: CancellationToken,
+}
+
+/// Answers about this proxy, where there is a listener for that, until another worker takes over or the
+/// proxy has stopped. It is called on the runtime that accepts clients.
+///
+/// # Errors
+/// When the listener is none, or there is no thread or no runtime.
+pub(super) fn serve(
+    listener: Option<std::net::TcpListener>,
+    proxy: &Arc<Proxy>,
+    workers: &Workers,
+    stop: &Stop,
+) -> Result<Option<Serving>, WebError> {
+    let Some(listener) = listener else {
+        return Ok(None);
+    };
+    let server = Server::new(listener, None)?;
+    tracing::info!("the metrics are at {}/metrics", server.url());
+    let pulse = workers.pulse().and(Handle::current());
+    let health = Health::new(Arc::clone(proxy), pulse, stop.closing.clone());
+    let end = stop.web.clone();
+    let telemetry = Telemetry::new(Arc::clone(proxy), health);
+    Ok(Some(Serving {
+        thread: telemetry.serve(server, end.clone())?,
+        end,
+    }))
+}
+
+impl Serving {
+    /// Stops answering.
+    pub(super) fn end(self) {
+        self.end.cancel();
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of the metrics panicked");
+        }
+    }
+}

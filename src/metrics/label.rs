@@ -1,0 +1,305 @@
+//! Labels, and the closed sets that their values are from.
+
+use std::fmt;
+
+use super::meter::{Counter, Each};
+use crate::audit::{EventKind, Leg, Refused, SessionKind};
+
+/// By what the series of a family are told apart.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// What it can be.
+    pub values: Values,
+}
+
+/// What a label can be. Every set is bounded by the program or by the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// One of these.
+    Closed(Vec<&'static str>),
+    /// A word that stands in the program's text; what it says.
+    Program(&'static str),
+    /// A node of the inventory.
+    Nodes,
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: ", self.name)?;
+        match &self.values {
+            Values::Closed(values) if values.len() > 8 => write!(f, "one of {}", values.len()),
+            Values::Closed(values) => f.write_str(&values.join(", ")),
+            Values::Program(what) => f.write_str(what),
+            Values::Nodes => f.write_str("a node of the inventory"),
+        }
+    }
+}
+
+/// A set whose members are known when the program is built.
+pub trait ClosedSet: Copy + PartialEq + fmt::Debug + 'static {
+    /// The names of its labels.
+    const LABELS: &'static [&'static str];
+    /// Its members.
+    const ALL: &'static [Self];
+
+    /// The value of each label.
+    fn values(self) -> Vec<&'static str>;
+
+    /// Its labels, described.
+    #[must_use]
+    fn described() -> Vec<Label> {
+        let values_of = |place: usize| {
+            let mut values = Vec::new();
+            for member in Self::ALL {
+                match member.values().get(place) {
+                    Some(value) if !values.contains(value) => values.push(*value),
+                    _ => {}
+                }
+            }
+            values
+        };
+        let names = Self::LABELS.iter().enumerate();
+        names
+            .map(|(place, name)| Label {
+                name,
+                values: Values::Closed(values_of(place)),
+            })
+            .collect()
+    }
+}
+
+macro_rules! closed_sets {
+    ($($set:ident $label:literal $what:literal { $($member:ident $value:literal $meaning:literal)* })*) => {$(
+        #[doc = $what]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $set {
+            $(#[doc = $meaning] $member,)*
+        }
+
+        impl ClosedSet for $set {
+            const LABELS: &'static [&'static str] = &[$label];
+            const ALL: &'static [Self] = &[$(Self::$member,)*];
+
+            fn values(self) -> Vec<&'static str> {
+                vec![match self { $(Self::$member => $value,)* }]
+            }
+        }
+    )*};
+}
+
+closed_sets! {
+    Layer "layer" "Which connection of the two that a client has." {
+        Outer "outer" "From the client to the listener."
+        Inner "inner" "The user's own, in a channel of the outer one."
+    }
+    Excess "limit" "The limit that a client was beyond." {
+        Connections "connections" "Of all clients."
+        Address "address" "Of one address."
+        User "user" "Of one person."
+        Starting "starting" "Of those that have not authenticated."
+    }
+    AgentTask "task" "What a user's agent is asked to do." {
+        List "list" "To list its keys."
+        Sign "sign" "To sign."
+    }
+    Step "step" "A step on the way to a host." {
+        Dial "dial" "The connection of TCP."
+        Handshake "handshake" "The key exchange, with the host's certificate."
+    }
+    Authority "authority" "Whose keys." {
+        User "user" "Those that users' certificates are signed with."
+        Host "host" "Those that hosts' certificates are signed with."
+    }
+}
+
+impl ClosedSet for SessionKind {
+    const LABELS: &'static [&'static str] = &["kind"];
+    const ALL: &'static [Self] = &[Self::Shell, Self::Exec, Self::Subsystem, Self::Forward];
+
+    fn values(self) -> Vec<&'static str> {
+        vec![match self {
+            Self::Shell => "shell",
+            Self::Exec => "exec",
+            Self::Subsystem => "subsystem",
+            Self::Forward => "forward",
+        }]
+    }
+}
+
+impl ClosedSet for Refused {
+    const LABELS: &'static [&'static str] = &["what"];
+    const ALL: &'static [Self] = &[
+        Self::Channel,
+        Self::ChannelRequest,
+        Self::GlobalRequest,
+        Self::Data,
+    ];
+
+    fn values(self) -> Vec<&'static str> {
+        vec![match self {
+            Self::Channel => "channel",
+            Self::ChannelRequest => "channel-request",
+            Self::GlobalRequest => "global-request",
+            Self::Data => "data",
+        }]
+    }
+}
+
+impl ClosedSet for Leg {
+    const LABELS: &'static [&'static str] = &["leg"];
+    const ALL: &'static [Self] = &[
+        Self::Client,
+        Self::Proxy,
+        Self::HostCertificate,
+        Self::HostAuthentication,
+    ];
+
+    fn values(self) -> Vec<&'static str> {
+        vec![match self {
+            Self::Client => "client",
+            Self::Proxy => "proxy",
+            Self::HostCertificate => "host-certificate",
+            Self::HostAuthentication => "host-authentication",
+        }]
+    }
+}
+
+impl ClosedSet for EventKind {
+    const LABELS: &'static [&'static str] = &["event"];
+    const ALL: &'static [Self] = Self::ALL;
+
+    fn values(self) -> Vec<&'static str> {
+        vec![self.name()]
+    }
+}
+
+/// Where bytes of a channel go, and which stream they are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// A session's standard input.
+    Stdin,
+    /// A session's standard output, and what a terminal shows.
+    Stdout,
+    /// A session's standard error.
+    Stderr,
+    /// A forwarded channel, to the host.
+    ForwardToHost,
+    /// A forwarded channel, to the client.
+    ForwardToClient,
+}
+
+impl ClosedSet for Flow {
+    const LABELS: &'static [&'static str] = &["direction", "stream"];
+    const ALL: &'static [Self] = &[
+        Self::Stdin,
+        Self::Stdout,
+        Self::Stderr,
+        Self::ForwardToHost,
+        Self::ForwardToClient,
+    ];
+
+    fn values(self) -> Vec<&'static str> {
+        match self {
+            Self::Stdin => vec!["to_host", "stdin"],
+            Self::Stdout => vec!["to_client", "stdout"],
+            Self::Stderr => vec!["to_client", "stderr"],
+            Self::ForwardToHost => vec!["to_host", "forward"],
+            Self::ForwardToClient => vec!["to_client", "forward"],
+        }
+    }
+}
+
+/// Bytes of one connection that are not in the counters yet. Other threads' counters are not touched
+/// for each packet, but once for what a read has brought.
+#[derive(Debug, Default)]
+pub struct Tally {
+    stdin: u64,
+    stdout: u64,
+    stderr: u64,
+    forward_to_host: u64,
+    forward_to_client: u64,
+}
+
+impl Tally {
+    /// Notes bytes.
+    pub fn add(&mut self, flow: Flow, bytes: usize) {
+        *self.of(flow) += bytes as u64;
+    }
+
+    /// Takes everything over into the counters.
+    pub fn settle(&mut self, counters: &Each<Flow, Counter>) {
+        for flow in Flow::ALL {
+            let bytes = std::mem::take(self.of(*flow));
+            if bytes > 0 {
+                counters.add(*flow, bytes);
+            }
+        }
+    }
+
+    fn of(&mut self, flow: Flow) -> &mut u64 {
+        match flow {
+            Flow::Stdin => &mut self.stdin,
+            Flow::Stdout => &mut self.stdout,
+            Flow::Stderr => &mut self.stderr,
+            Flow::ForwardToHost => &mut self.forward_to_host,
+            Flow::ForwardToClient => &mut self.forward_to_client,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_has_a_value_for_every_label() {
+        fn check<S: ClosedSet>() {
+            for (number, member) in S::ALL.iter().enumerate() {
+                let values = member.values();
+                assert_eq!(values.len(), S::LABELS.len(), "{member:?}");
+                assert!(
+                    S::ALL[..number]
+                        .iter()
+                        .all(|other| other.values() != values)
+                );
+            }
+        }
+        check::<Layer>();
+        check::<Excess>();
+        check::<AgentTask>();
+        check::<Step>();
+        check::<Authority>();
+        check::<SessionKind>();
+        check::<Refused>();
+        check::<Leg>();
+        check::<EventKind>();
+        check::<Flow>();
+    }
+
+    #[test]
+    fn values_are_those_of_the_audit_log() {
+        fn check<S: ClosedSet + serde::Serialize>() {
+            for member in S::ALL {
+                let json = serde_json::to_value(member).unwrap();
+                assert_eq!(json, serde_json::json!(member.values()[0]));
+            }
+        }
+        check::<SessionKind>();
+        check::<Refused>();
+        check::<Leg>();
+    }
+
+    #[test]
+    fn a_tally_is_settled_once() {
+        let counters = Each::<Flow, Counter>::default();
+        let mut tally = Tally::default();
+        tally.add(Flow::Stdout, 3);
+        tally.add(Flow::Stdout, 4);
+        tally.settle(&counters);
+        tally.settle(&counters);
+        assert_eq!(counters.with(Flow::Stdout, Counter::value), Some(7));
+        assert_eq!(counters.with(Flow::Stdin, Counter::value), Some(0));
+    }
+}

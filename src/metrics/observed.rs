@@ -1,0 +1,20 @@
+//! What the audit log is told is counted too, so that the two say the same.
+
+use super::Metrics;
+use crate::audit::{AuditEvent, Observer};
+
+impl Observer for Metrics {
+    fn emitted(&self, event: &AuditEvent, is_written: bool) {
+        self.audit_events.add(event.kind(), 1);
+        if !is_written {
+            self.audit_failures.add(1);
+        }
+        match event {
+            AuditEvent::AuthFailure { leg, reason, .. }
+            | AuditEvent::Refusal { leg, reason, .. } => self.refusals.add(*leg, reason),
+            AuditEvent::ChannelRefused { what, .. } => self.channel_refusals.add(*what, 1),
+            AuditEvent::RecordingFailed { .. } => self.recording_failures.add(1),
+            _ => {}
+        }
+    }
+}

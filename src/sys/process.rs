@@ -1,0 +1,74 @@
+//! What this process takes from the machine, as the kernel says. What it does not say is `None`.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time.
+    pub cpu: Option<Duration>,
+    /// Memory in RAM, in bytes.
+    pub resident: Option<u64>,
+    /// Open file descriptors.
+    pub open_files: Option<u64>,
+    /// File descriptors that may be open.
+    pub max_files: Option<u64>,
+}
+
+/// What this process uses now.
+#[must_use]
+pub fn usage() -> Usage {
+    let status = std::fs::read_to_string("/proc/self/status").ok();
+    let open_files = std::fs::read_dir("/proc/self/fd").ok();
+    Usage {
+        cpu: Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok(),
+        resident: status.as_deref().and_then(resident),
+        // One of them is the directory itself.
+        open_files: open_files.map(|files| (files.count() as u64).saturating_sub(1)),
+        max_files: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
+    }
+}
+
+/// `VmRSS` of proc(5), which is in KiB.
+fn resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_process_uses_something() {
+        let before = usage();
+        let held: Vec<_> = (0..50)
+            .map(|_| std::fs::File::open("/dev/null").unwrap())
+            .collect();
+        let after = usage();
+        assert!(after.cpu >= before.cpu && after.cpu > Some(Duration::ZERO));
+        assert!(after.resident > Some(100_000), "{after:?}");
+        // Other tests open files too.
+        assert!(after.open_files >= Some(held.len() as u64), "{after:?}");
+        assert!(after.max_files > after.open_files);
+    }
+
+    #[test]
+    fn the_kernels_text_is_read() {
+        assert_eq!(resident("Name:\tx\nVmRSS:\t   12 kB\n"), Some(12_288));
+        for text in [
+            "",
+            "VmRSS:",
+            "VmRSS:\t12",
+            "VmRSS:\t-1 kB",
+            "VmRSS:\t99999999999999999999 kB",
+        ] {
+            assert_eq!(resident(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Whether the proxy lives, and whether it is of use: `/healthz` and `/readyz`.
+//!
+//! Alive means that its threads turn: who is not should be started again. Ready means that the next
+//! client would be served: who is not should get no clients meanwhile. Each check says what is wrong.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::probe::{PATIENCE, Probe};
+use crate::model::chain;
+use crate::session::Policy;
+use crate::ssh::Proxy;
+use crate::ssh::listener::Pulse;
+use crate::sys::fs::{self, FsError};
+use crate::sys::lent;
+
+/// How long a thread may take to answer.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Free space below which the next session could not be recorded for long.
+const LEAST_FREE: u64 = 16 * 1024 * 1024;
+
+/// What is looked at.
+#[derive(Debug)]
+pub struct Health {
+    proxy: Arc<Proxy>,
+    pulse: Pulse,
+    /// The proxy takes no clients any more.
+    stopping: CancellationToken,
+    state: Probe<Vec<Check>>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good(String),
+    /// It does not work, and the configuration says that sessions go on without it.
+    Tolerated(String),
+    Bad(String),
+}
+
+impl Check {
+    fn new(name: &'static str, verdict: Verdict) -> Self {
+        Self { name, verdict }
+    }
+
+    /// A check that sessions depend on if `is_needed`.
+    fn of(name: &'static str, result: Result<String, String>, is_needed: bool) -> Self {
+        let verdict = match result {
+            Ok(good) => Verdict::Good(good),
+            Err(why) if is_needed => Verdict::Bad(why),
+            Err(why) => Verdict::Tolerated(why),
+        };
+        Self::new(name, verdict)
+    }
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub(super) fn is_good(&self) -> bool {
+        let is_bad = |check: &Check| matches!(check.verdict, Verdict::Bad(_));
+        !self.checks.iter().any(is_bad)
+    }
+
+    /// A line for each check.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for Check { name, verdict } in &self.checks {
+            let (word, what) = match verdict {
+                Verdict::Good(what) => ("ok", what),
+                Verdict::Tolerated(what) => ("warning", what),
+                Verdict::Bad(what) => ("failed", what),
+            };
+            let _infallible = writeln!(text, "{name}: {word}: {what}");
+        }
+        text
+    }
+}
+
+impl Health {
+    /// Looks at this proxy, which takes no clients any more once `stopping` is cancelled.
+    #[must_use]
+    pub fn new(proxy: Arc<Proxy>, pulse: Pulse, stopping: CancellationToken) -> Self {
+        Self {
+            proxy,
+            pulse,
+            stopping,
+            state: Probe::default(),
+        }
+    }
+
+    /// Whether every thread that serves clients turns.
+    pub(super) async fn liveness(&self) -> Report {
+        // Then threads end one by one, and nobody should start them again.
+        let verdict = if self.stopping.is_cancelled() {
+            Verdict::Good("stopping".to_owned())
+        } else {
+            let heard = self.pulse.feel(HEARTBEAT).await;
+            let all = heard.answered + heard.late + heard.ended;
+            match all - heard.answered {
+                0 => Verdict::Good(format!("{all} answer")),
+                dead => Verdict::Bad(format!("{dead} of {all} do not answer within a second")),
+            }
+        };
+        Report {
+            checks: vec![Check::new("threads", verdict)],
+        }
+    }
+
+    /// Whether the next client would be served.
+    pub(super) async fn readiness(&self) -> Report {
+        let listener = if self.stopping.is_cancelled() {
+            Verdict::Bad("stopping, no new connections".to_owned())
+        } else {
+            Verdict::Good("takes connections".to_owned())
+        };
+        let mut checks = vec![Check::new("listener", listener)];
+        let proxy = Arc::clone(&self.proxy);
+        match self.state.result(move || state(&proxy)).await {
+            Some(more) => checks.extend(more),
+            None => {
+                let seconds = PATIENCE.as_secs();
+                let text = format!("not done within {seconds} seconds, a disk or an agent hangs");
+                checks.push(Check::new("checks", Verdict::Bad(text)));
+            }
+        }
+        Report { checks }
+    }
+}
+
+/// What sessions need. Blocks.
+fn state(proxy: &Proxy) -> Vec<Check> {
+    let authority = match proxy.trust.now().mint.check_key() {
+        Ok(()) => Ok("its key is within reach".to_owned()),
+        Err(error) => Err(chain(&error)),
+    };
+    let recording = &proxy.settings.borrow().recording.clone();
+    let is_strict = recording.policy == Policy::Strict;
+    let recordings = match recording.policy {
+        Policy::Off => Ok("nothing is recorded, as configured".to_owned()),
+        Policy::Strict | Policy::BestEffort => takes_recordings(&recording.directory),
+    };
+    vec![
+        Check::of("host_authority", authority, true),
+        Check::of("recordings", recordings, is_strict),
+        Check::of("audit_log", takes_events(proxy.audit.path()), is_strict),
+    ]
+}
+
+/// Whether a recording can be made here, as a session would make it.
+fn takes_recordings(directory: &Path) -> Result<String, String> {
+    fs::private_dir(directory)
+        .and_then(|()| fs::takes_files(directory))
+        .map_err(|error| chain(&error))?;
+    has_room(directory)
+}
+
+/// Whether the file is there, and can be opened for the next line. Nothing is written.
+fn takes_events(path: &Path) -> Result<String, String> {
+    lent::read(path)
+        .map_err(FsError::io("open", path))
+        .and_then(|_it_is_there| fs::append_private(path))
+        .map_err(|error| chain(&error))?;
+    has_room(path)
+}
+
+fn has_room(path: &Path) -> Result<String, String> {
+    let space = fs::space(path).map_err(|error| chain(&error))?;
+    let free = format!("{} MiB free", space.free / (1024 * 1024));
+    if !space.takes_files {
+        return Err("the file system has no inodes left".to_owned());
+    }
+    if space.free < LEAST_FREE {
+        let least = LEAST_FREE / (1024 * 1024);
+        return Err(format!("only {free}, {least} are needed"));
+    }
+    Ok(free)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(verdicts: &[Verdict]) -> Report {
+        let check = |verdict: &Verdict| Check::new("one", verdict.clone());
+        Report {
+            checks: verdicts.iter().map(check).collect(),
+        }
+    }
+
+    #[test]
+    fn one_failure_is_enough() {
+        let (good, tolerated, bad) = (
+            Verdict::Good("a".to_owned()),
+            Verdict::Tolerated("b".to_owned()),
+            Verdict::Bad("c".to_owned()),
+        );
+        assert!(report(&[]).is_good());
+        assert!(report(&[good.clone(), tolerated.clone()]).is_good());
+        let all = report(&[good, tolerated, bad]);
+        assert!(!all.is_good());
+        assert_eq!(all.text(), "one: ok: a\none: warning: b\none: failed: c\n");
+    }
+
+    #[test]
+    fn a_place_that_takes_no_recording_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().join("recordings");
+        takes_recordings(&there).unwrap();
+        assert_eq!(
+            std::fs::read_dir(&there).unwrap().count(),
+            0,
+            "nothing stays"
+        );
+        let file = directory.path().join("file");
+        fs::create_new(&file, fs::PRIVATE_FILE).unwrap();
+        let refused = takes_recordings(&file).unwrap_err();
+        assert!(refused.contains("file"), "{refused}");
+        takes_events(&file).unwrap();
+        takes_events(&there).unwrap_err();
+        takes_events(&directory.path().join("missing")).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_system_without_room_is_found() {
+        // That of /proc has no blocks at all.
+        let refused = has_room(Path::new("/proc")).unwrap_err();
+        assert!(refused.contains("0 MiB"), "{refused}");
+    }
+}

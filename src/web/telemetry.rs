@@ -1,0 +1,164 @@
+//! What the operator's machines ask: `/metrics`, `/healthz`, `/readyz`.
+//!
+//! Numbers, names of nodes, paths and errors of this machine; nothing of a session, and no person's
+//! name. It is meant for the machine itself, or for a network of the operator's.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use hyper::{StatusCode, header};
+use tokio_util::sync::CancellationToken;
+
+use super::WebError;
+use super::health::{Health, Report};
+use super::page::{Answer, Refusal, report};
+use super::probe::Probe;
+use super::server::Server;
+use super::site::{Question, Site};
+use crate::metrics::{Authority, ClosedSet as _, Form, Metrics};
+use crate::ssh::Proxy;
+use crate::sys::fs::{self, Space};
+use crate::sys::process::{self, Usage};
+
+/// What plain words are.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A place on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Metrics,
+    Liveness,
+    Readiness,
+}
+
+/// Numbers and the state of a running proxy.
+#[derive(Debug)]
+pub struct Telemetry {
+    proxy: Arc<Proxy>,
+    health: Health,
+    machine: Probe<Machine>,
+}
+
+/// What the machine says.
+#[derive(Clone, Copy, Debug)]
+struct Machine {
+    usage: Usage,
+    recordings: Option<Space>,
+}
+
+impl Telemetry {
+    /// Of this proxy.
+    #[must_use]
+    pub fn new(proxy: Arc<Proxy>, health: Health) -> Self {
+        Self {
+            proxy,
+            health,
+            machine: Probe::default(),
+        }
+    }
+
+    /// Serves it on a thread of its own until `end`.
+    ///
+    /// # Errors
+    /// When there is no thread or no runtime.
+    pub fn serve(self, server: Server, end: CancellationToken) -> Result<JoinHandle<()>, WebError> {
+        server.start("metrics", self, end)
+    }
+
+    /// What is counted, with what is only known by looking.
+    async fn metrics(&self, accepts: &str) -> Result<Answer, Refusal> {
+        let directory = self.proxy.settings.borrow().recording.directory.clone();
+        let look = move || Machine {
+            usage: process::usage(),
+            // It is made by the first session.
+            recordings: directory
+                .ancestors()
+                .find(|path| path.exists())
+                .and_then(|path| fs::space(path).ok()),
+        };
+        let machine = self.machine.result(look).await;
+        self.take(machine);
+        let form = Form::for_client(accepts);
+        match self.proxy.metrics.text(form) {
+            Ok(text) => Ok(report(StatusCode::OK, form.content_type(), text)),
+            Err(error) => Err(Refusal::failed("cannot write the metrics", &error)),
+        }
+    }
+
+    /// Takes over what was found by looking.
+    fn take(&self, machine: Option<Machine>) {
+        let proxy = &self.proxy;
+        let metrics: &Metrics = &proxy.metrics;
+        let count = |number: usize| Some(u32::try_from(number).map_or(f64::MAX, f64::from));
+        let trust = proxy.trust.now();
+        for authority in Authority::ALL {
+            let keys = match authority {
+                Authority::User => trust.users.len(),
+                Authority::Host => trust.hosts.len(),
+            };
+            metrics
+                .authority_keys
+                .with(*authority, |reading| reading.set(count(keys)));
+        }
+        let revoked = proxy.revocations.borrow().records().len();
+        metrics.revocations.set(count(revoked));
+        let settings = Arc::clone(&proxy.settings.borrow());
+        let is_listed = |node: &str| settings.inventory.node(node).is_some();
+        metrics.host_certificates.retain(is_listed);
+        let (usage, space) = match machine {
+            Some(machine) => (machine.usage, machine.recordings),
+            None => (Usage::default(), None),
+        };
+        metrics
+            .process_cpu
+            .set(usage.cpu.map(|time| time.as_secs_f64()));
+        metrics.process_resident.set(usage.resident.map(float));
+        metrics.process_open_fds.set(usage.open_files.map(float));
+        metrics.process_max_fds.set(usage.max_files.map(float));
+        metrics
+            .recordings_free
+            .set(space.map(|space| float(space.free)));
+        metrics
+            .recordings_size
+            .set(space.map(|space| float(space.size)));
+    }
+}
+
+/// As Prometheus has all numbers. Of more than 8 PiB, a few bytes are lost.
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+impl Site for Telemetry {
+    type Place = Place;
+
+    const PLACES: &'static [(&'static str, Place)] = &[
+        ("/metrics", Place::Metrics),
+        ("/healthz", Place::Liveness),
+        ("/readyz", Place::Readiness),
+    ];
+
+    /// What is asked beyond the path is passed over: probes add parameters of their own.
+    async fn at(&self, place: Place, question: Question<'_>) -> Result<Answer, Refusal> {
+        let accepts: Vec<_> = question
+            .headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        match place {
+            Place::Metrics => self.metrics(&accepts.join(",")).await,
+            Place::Liveness => Ok(told(&self.health.liveness().await)),
+            Place::Readiness => Ok(told(&self.health.readiness().await)),
+        }
+    }
+}
+
+fn told(health: &Report) -> Answer {
+    let status = if health.is_good() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    report(status, TEXT, health.text())
+}
