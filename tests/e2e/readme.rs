@@ -130,10 +130,7 @@ impl Place {
     /// Puts a program into the reader's `PATH`.
     fn program(&self, name: &str, command: &str) {
         let path = self.dir().join("bin").join(name);
-        std::fs::write(&path, format!("#!/bin/sh\nexec {command} \"$@\"\n"))
-            .expect("a writable directory");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).expect("our own file");
+        programs::put_script(&format!("#!/bin/sh\nexec {command} \"$@\"\n"), &path);
     }
 
     fn on_this_machine(&self, yaml: &str) -> String {

@@ -579,10 +579,7 @@ fn another_account_is_refused() {
     session.read(5);
     let id = text(&so_many(&world, 1)[0], "id").to_owned();
     let rproxy = world.dir().join("rproxy");
-    // By another program: what a thread here starts meanwhile would hold the copy open for writing, and
-    // nobody can execute it then.
-    let mut copy = Command::new(programs::path("cp"));
-    keys::tool(copy.arg(env!("CARGO_BIN_EXE_rproxy")).arg(&rproxy));
+    programs::put(Path::new(env!("CARGO_BIN_EXE_rproxy")), &rproxy);
     let open = |path: &Path, mode| {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(path, permissions).expect("ours");

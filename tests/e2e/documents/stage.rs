@@ -236,9 +236,7 @@ impl Stage {
     /// Puts a program into everybody's `PATH`.
     fn program(&self, name: &str, command: &str) {
         let path = self.at("bin").join(name);
-        write(&path, &format!("#!/bin/sh\nexec {command} \"$@\"\n"));
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).expect("our own file");
+        programs::put_script(&format!("#!/bin/sh\nexec {command} \"$@\"\n"), &path);
     }
 
     /// A text of a document with the places of the stage.

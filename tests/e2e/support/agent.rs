@@ -58,9 +58,7 @@ impl Agent {
     /// Adds the keys of a token, whose PIN is this one.
     pub(crate) fn add_token(&self, library: &Path, pin: &str) {
         let askpass = self.socket.with_extension("askpass");
-        std::fs::write(&askpass, format!("#!/bin/sh\necho {pin}\n")).expect("a writable directory");
-        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&askpass, all).expect("a file of ours");
+        programs::put_script(&format!("#!/bin/sh\necho {pin}\n"), &askpass);
         keys::tool(
             Command::new(programs::path("ssh-add"))
                 .arg("-s")

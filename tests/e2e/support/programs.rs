@@ -1,6 +1,9 @@
 //! The programs that the tests run, and the package that brings each of them.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::keys;
 
 /// Debian's package for each program; Fedora's where it has another name.
 const PACKAGES: &[(&str, &str)] = &[
@@ -12,6 +15,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dropbear", "dropbear-bin (Fedora: dropbear)"),
     ("dropbearkey", "dropbear-bin (Fedora: dropbear)"),
     ("pkcs11-tool", "opensc"),
+    ("install", "coreutils"),
     ("ip", "iproute2 (Fedora: iproute)"),
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
@@ -49,6 +53,23 @@ pub(crate) fn path(name: &str) -> PathBuf {
     })
 }
 
+/// Puts a program in its place, for everybody to run.
+///
+/// Another process writes it: what a thread of ours starts meanwhile holds what is open for writing here,
+/// and nobody can run that as long as it does.
+pub(crate) fn put(program: &Path, place: &Path) {
+    let mut install = Command::new(path("install"));
+    keys::tool(install.args(["-m", "755"]).arg(program).arg(place));
+}
+
+/// The same for a script.
+pub(crate) fn put_script(text: &str, place: &Path) {
+    let source = keys::with_suffix(place, ".text");
+    std::fs::write(&source, text).expect("a writable directory");
+    put(&source, place);
+    std::fs::remove_file(source).expect("our own file");
+}
+
 /// The stock asciinema 3, which no distribution ships yet.
 pub(crate) fn asciinema() -> PathBuf {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/asciinema");
@@ -74,7 +95,7 @@ fn virtual_environment() -> PathBuf {
 pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
     let named = std::env::var_os("RPROXY_TEST_PYTHON").map(PathBuf::from);
     let python = named.or_else(|| other("python3"))?;
-    let found = std::process::Command::new(&python)
+    let found = Command::new(&python)
         .args(["-c", &format!("import {module}")])
         .stderr(std::process::Stdio::null())
         .status()

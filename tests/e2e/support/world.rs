@@ -234,7 +234,7 @@ impl Builder {
         let log = root.join("rproxy.log");
         let proxy = if self.own_program {
             let program = root.join("rproxy");
-            std::fs::copy(env!("CARGO_BIN_EXE_rproxy"), &program).expect("a writable directory");
+            programs::put(Path::new(env!("CARGO_BIN_EXE_rproxy")), &program);
             let mut serve = proxy::rproxy_at(&program, &config);
             Proxy::run(&children, &mut serve, &log)
         } else {
@@ -526,10 +526,9 @@ impl World {
     /// same program, or a script.
     pub(crate) fn replace_program(&self, script: Option<&str>) {
         let (place, new) = (self.dir().join("rproxy"), self.dir().join("rproxy.new"));
-        std::fs::copy(env!("CARGO_BIN_EXE_rproxy"), &new).expect("a writable directory");
-        if let Some(script) = script {
-            // The mode stays that of a program.
-            write(&new, script);
+        match script {
+            Some(script) => programs::put_script(script, &new),
+            None => programs::put(Path::new(env!("CARGO_BIN_EXE_rproxy")), &new),
         }
         std::fs::rename(&new, &place).expect("a writable directory");
     }

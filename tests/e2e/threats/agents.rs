@@ -1,11 +1,10 @@
 //! T10: agents as people have them, whose keys are bound to places, ask before they sign, or are many.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::agent::Agent;
 use crate::support::recordings::text;
-use crate::support::{HostKey, World, keys};
+use crate::support::{HostKey, World, keys, programs};
 
 /// `ssh-add -h`: the key signs for the proxy, and through it for the hosts that it is bound to.
 #[test]
@@ -117,8 +116,6 @@ fn t10_an_agent_with_many_keys() {
 }
 
 fn executable(path: &Path, script: &str) -> std::path::PathBuf {
-    std::fs::write(path, script).expect("a writable directory");
-    let mode = PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(path, mode).expect("a file of ours");
+    programs::put_script(script, path);
     path.to_owned()
 }
