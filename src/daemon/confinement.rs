@@ -178,9 +178,12 @@ mod tests {
         }
         let (_crate, module) = module_path!().split_once("::").unwrap();
         let test = "what_the_proxy_does_works_and_the_authorities_are_out_of_reach";
+        // What it makes, it may not remove any more.
+        let directory = tempfile::tempdir().unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
             .args([&format!("{module}::{test}"), "--exact", "--nocapture"])
             .env(MARK, "")
+            .env("TMPDIR", directory.path())
             .output()
             .unwrap();
         let (out, err) = (&output.stdout, &output.stderr);

@@ -42,9 +42,12 @@ fn alone(test: &str) -> bool {
 
 fn again(test: &str) -> std::process::Output {
     let (_crate, module) = module_path!().split_once("::").unwrap();
+    // What it makes, it may not remove any more.
+    let directory = tempfile::tempdir().unwrap();
     Command::new(std::env::current_exe().unwrap())
         .args([&format!("{module}::{test}"), "--exact", "--nocapture"])
         .env(MARK, test)
+        .env("TMPDIR", directory.path())
         .output()
         .unwrap()
 }
