@@ -252,6 +252,16 @@ impl Relay {
         }
     }
 
+    /// Whether all sessions have been granted room for a text of so many bytes.
+    #[must_use]
+    pub fn has_room_for(&self, length: usize) -> bool {
+        self.channels.values().all(|channel| {
+            let is_told = matches!(channel.phase, Phase::Setup(_) | Phase::Running)
+                && !channel.client.told_close;
+            !is_told || channel.client.window as usize >= length
+        })
+    }
+
     /// Ends one session from our side, as [`Relay::end_all`] does; the others go on. The tap hears no
     /// more of its channel.
     pub fn end_session(&mut self, key: ChannelKey, text: &str, out: &mut Vec<Outgoing>) {

@@ -192,6 +192,26 @@ fn numbers_are_mapped_and_grants_pass_through() {
 }
 
 #[test]
+fn there_is_room_for_last_words_where_the_client_has_granted_it() {
+    assert!(Relay::default().has_room_for(1), "nobody is to be told");
+    let mut world = World::with_session();
+    assert!(world.relay.has_room_for(1000));
+    assert!(!world.relay.has_room_for(1001));
+    for _ in 0..10 {
+        world.say(Side::Host, &data(0, 100)).unwrap();
+    }
+    assert!(!world.relay.has_room_for(1), "a download takes all of it");
+    let (recipient, bytes) = (0, 50);
+    let granted = Message::WindowAdjust { recipient, bytes };
+    world.say(Side::Client, &granted).unwrap();
+    assert!(world.relay.has_room_for(50));
+    assert!(!world.relay.has_room_for(51));
+    let mut out = Vec::new();
+    world.relay.end_all("goodbye", &mut out);
+    assert!(world.relay.has_room_for(51), "who was told needs none");
+}
+
+#[test]
 fn the_host_is_told_nothing_before_the_recording_stands() {
     let mut world = World {
         witness: Witness {

@@ -41,6 +41,12 @@ const BATCH: usize = 256;
 /// How long a client whose sessions were ended has to leave.
 const LINGER: Duration = Duration::from_millis(300);
 
+/// How long a client whose sessions are to be ended has to grant room for the reason.
+const ROOM: Duration = Duration::from_secs(1);
+
+/// `SSH_MSG_CHANNEL_WINDOW_ADJUST` (RFC 4254, section 5.2).
+const CHANNEL_WINDOW_ADJUST: u8 = 93;
+
 /// Bytes after which the outer connection has its turn, so that they leave while they are still in
 /// the processor's cache.
 const TURN: usize = 64 * 1024;
@@ -448,8 +454,12 @@ where
             // The client hears nothing any more.
             End::Leg(..) | End::Violation(_) | End::Scope(_) => None,
         };
-        let has_last_words = last_words.is_some();
-        if let Some(last_words) = last_words {
+        // Where there is no room for them, what the disconnect says is shown instead.
+        let has_last_words = match &last_words {
+            Some(last_words) => self.make_room(last_words.len()).await,
+            None => false,
+        };
+        if let Some(last_words) = last_words.filter(|_| has_last_words) {
             self.relay.end_all(&last_words, &mut self.planned);
             self.planned.retain(|outgoing| outgoing.to == Side::Client);
             let _gone_is_nobody_to_tell = self.send_planned();
@@ -470,6 +480,34 @@ where
                     .await;
             }
         }
+    }
+
+    /// Waits a little until the client has granted room for so many bytes: in the middle of a download it may
+    /// have none left. `false` where it does not. Whatever else it says comes too late.
+    async fn make_room(&mut self, length: usize) -> bool {
+        let granted = async {
+            while !self.relay.has_room_for(length) {
+                let Ok(event) = self.client.next().await else {
+                    return;
+                };
+                let LegEvent::Packet(payload) = event else {
+                    continue;
+                };
+                if payload.first() == Some(&CHANNEL_WINDOW_ADJUST) {
+                    let (recorder, planned) = (&mut self.recorder, &mut self.planned);
+                    let heard = self
+                        .relay
+                        .on_packet(Side::Client, &payload, recorder, planned);
+                    // The host needs no window any more.
+                    planned.clear();
+                    if heard.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        let _in_vain = tokio::time::timeout(ROOM, granted).await;
+        self.relay.has_room_for(length)
     }
 
     /// Lets the client read its last words and leave by itself: ssh drops what it has not shown yet
