@@ -100,11 +100,8 @@ impl Args {
         drop(modes);
         let ending = played?;
         restored?;
-        if let Some((cols, rows)) = player.outgrown() {
-            ui::note(&format!(
-                "rproxy: the session's terminal was {cols}x{rows}, larger than this one: \
-                 what did not fit was shown in the wrong place"
-            ));
+        if let Some(larger) = player.outgrown() {
+            ui::note(&larger);
         }
         Ok(ending)
     }

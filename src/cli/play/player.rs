@@ -114,9 +114,13 @@ impl<W: Write> Player<W> {
         self.out.flush()
     }
 
-    /// The largest size of the session's terminal, if this one was too small for it.
-    pub(in crate::cli) fn outgrown(&self) -> Option<(u16, u16)> {
-        self.outgrown
+    /// What the one who watches has to know, if the session's terminal was larger than this one.
+    pub(in crate::cli) fn outgrown(&self) -> Option<String> {
+        let (cols, rows) = self.outgrown?;
+        Some(format!(
+            "rproxy: the session's terminal was {cols}x{rows}, larger than this one: \
+             what did not fit was shown in the wrong place"
+        ))
     }
 
     pub(in crate::cli) fn begin(&mut self) -> io::Result<Flow> {
@@ -277,7 +281,7 @@ mod tests {
         let mut player = Player::new(Vec::new(), screen, pace, reader.header());
         let ending = player.play(&mut reader).unwrap();
         player.restore().unwrap();
-        let outgrown = player.outgrown();
+        let outgrown = player.outgrown;
         (ending, String::from_utf8(player.out).unwrap(), outgrown)
     }
 

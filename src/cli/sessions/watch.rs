@@ -151,11 +151,8 @@ impl Args {
         drop(modes);
         let ending = shown?;
         restored?;
-        if let Some((cols, rows)) = player.outgrown() {
-            ui::note(&format!(
-                "rproxy: the session's terminal was {cols}x{rows}, larger than this one: \
-                 what did not fit was shown in the wrong place"
-            ));
+        if let Some(larger) = player.outgrown() {
+            ui::note(&larger);
         }
         Ok(ending)
     }
