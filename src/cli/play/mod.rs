@@ -37,6 +37,45 @@ pub(crate) struct Args {
     skip_idle: bool,
 }
 
+/// Where something is played: standard output, and the terminal that somebody sits at. Its modes are as
+/// before when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// What it is shown on.
+    pub(super) screen: Screen,
+    /// Whether there are keys to be pressed.
+    pub(super) has_keys: bool,
+    _modes: Option<ModeGuard>,
+}
+
+impl Place {
+    /// This one.
+    ///
+    /// # Errors
+    /// When the terminal's modes cannot be changed.
+    pub(super) fn here() -> io::Result<Self> {
+        let (stdin, stdout) = (io::stdin(), io::stdout());
+        let is_watched = stdout.is_terminal();
+        let has_keys = is_watched && stdin.is_terminal();
+        let modes = if has_keys {
+            Some(ModeGuard::raw(&stdin)?)
+        } else if is_watched {
+            Some(ModeGuard::plain_output(&stdout)?)
+        } else {
+            None
+        };
+        let screen = Screen {
+            size: tty::size(&stdout).filter(|_| is_watched),
+            is_watched,
+        };
+        Ok(Self {
+            screen,
+            has_keys,
+            _modes: modes,
+        })
+    }
+}
+
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(speed) if (0.01..=1000.0).contains(&speed) => Ok(speed),
@@ -75,29 +114,16 @@ impl Args {
         &self,
         reader: &mut crate::recording::Reader<impl io::Read>,
     ) -> Result<Ending, player::PlayError> {
-        let (stdin, stdout) = (io::stdin(), io::stdout());
-        let is_watched = stdout.is_terminal();
-        let has_keys = is_watched && stdin.is_terminal();
-        let modes = if has_keys {
-            Some(ModeGuard::raw(&stdin)?)
-        } else if is_watched {
-            Some(ModeGuard::plain_output(&stdout)?)
-        } else {
-            None
-        };
-        let screen = Screen {
-            size: tty::size(&stdout).filter(|_| is_watched),
-            is_watched,
-        };
-        let pace = is_watched.then(|| {
+        let place = Place::here()?;
+        let pace = place.screen.is_watched.then(|| {
             let short = self.skip_idle.then_some(SHORT_SILENCE);
-            let keys = has_keys.then(keys::listen);
+            let keys = place.has_keys.then(keys::listen);
             Pace::new(self.speed, self.idle_limit.or(short), keys)
         });
-        let mut player = Player::new(stdout.lock(), screen, pace, reader.header());
+        let mut player = Player::new(io::stdout().lock(), place.screen, pace, reader.header());
         let played = player.play(reader);
         let restored = player.restore();
-        drop(modes);
+        drop(place);
         let ending = played?;
         restored?;
         if let Some(larger) = player.outgrown() {

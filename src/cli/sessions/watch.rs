@@ -2,21 +2,20 @@
 //!
 //! Nothing is asked of the session: it does not notice how slowly it is watched, or that it is.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::find::{self, Live};
+use crate::cli::play;
 use crate::cli::play::keys::{self, Key};
 use crate::cli::play::player::{PlayError, Player};
-use crate::cli::play::{self, player};
 use crate::cli::{Context, Exit, Failure, recordings, ui};
 use crate::control::{Ask, Reply, What};
 use crate::model::SessionId;
 use crate::recording::{
     Event, EventKind, ExitNote, Header, Reader, RecordingError, Screen, State, Tail, file_name,
 };
-use crate::sys::tty::{self, ModeGuard};
 
 /// What is read ahead of what is shown.
 const AHEAD: usize = 64;
@@ -124,31 +123,18 @@ impl Args {
         let reader = Reader::open(tail)?;
         let header = reader.header().clone();
 
-        let (stdin, stdout) = (io::stdin(), io::stdout());
-        let is_watched = stdout.is_terminal();
-        let has_keys = is_watched && stdin.is_terminal();
-        let modes = if has_keys {
-            Some(ModeGuard::raw(&stdin)?)
-        } else if is_watched {
-            Some(ModeGuard::plain_output(&stdout)?)
-        } else {
-            None
-        };
-        if has_keys {
+        let place = play::Place::here()?;
+        if place.has_keys {
             let keys = sender.clone();
             std::thread::spawn(move || wait_for_quit(&keys));
         }
         // Both threads end with the process: neither a terminal nor a file can be told to stop waiting.
         std::thread::spawn(move || follow(reader, &sender));
-        let screen = player::Screen {
-            size: tty::size(&stdout).filter(|_| is_watched),
-            is_watched,
-        };
-        let mut player = Player::new(stdout.lock(), screen, None, &header);
-        let past = (!self.from_start).then(|| Past::new(&header, is_watched));
+        let mut player = Player::new(io::stdout().lock(), place.screen, None, &header);
+        let past = (!self.from_start).then(|| Past::new(&header, place.screen.is_watched));
         let shown = show(&feed, past, &mut player);
         let restored = player.restore();
-        drop(modes);
+        drop(place);
         let ending = shown?;
         restored?;
         if let Some(larger) = player.outgrown() {
@@ -268,6 +254,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cli::play::player;
     use crate::recording::{Kind, Pty, Stream};
 
     fn header(pty: bool) -> Header {
