@@ -8,6 +8,7 @@ mod id;
 mod label;
 mod name;
 mod target;
+pub mod text;
 
 pub use chain::chain;
 pub use duration::{DurationError, format_duration, parse_duration};
