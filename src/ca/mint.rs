@@ -14,7 +14,7 @@ use ssh_key::{Algorithm, Certificate, PrivateKey, PublicKey};
 use super::error::CaError;
 use super::remote::SignsHosts;
 use crate::cert::{HostRequest, MAX_PROXY_HOST_TTL, random_serial};
-use crate::model::Principal;
+use crate::model::HostPrincipal;
 
 /// How long a minted certificate is good for.
 const VALIDITY: Duration = MAX_PROXY_HOST_TTL;
@@ -112,7 +112,7 @@ impl HostMint {
     /// The identity for these names, as far as nothing has to be signed for it. Never blocks. `now` is
     /// in seconds since the epoch.
     #[must_use]
-    pub fn at_hand(&self, names: &[Principal], now: u64) -> AtHand {
+    pub fn at_hand(&self, names: &[HostPrincipal], now: u64) -> AtHand {
         let found = self.cache().find(names, now);
         match found {
             Found::Fresh(certificate) => AtHand::Fresh(self.identity(certificate)),
@@ -127,7 +127,7 @@ impl HostMint {
     ///
     /// # Errors
     /// Without any name, with more than a certificate can have, or when signing fails.
-    pub fn mint(&self, names: &[Principal], now: u64) -> Result<HostIdentity, CaError> {
+    pub fn mint(&self, names: &[HostPrincipal], now: u64) -> Result<HostIdentity, CaError> {
         let request = HostRequest {
             public_key: self.key.public_key().clone(),
             names: names.to_vec(),
@@ -155,7 +155,7 @@ impl HostMint {
 /// The certificates that were used last.
 #[derive(Default)]
 struct Cache {
-    entries: HashMap<Vec<Principal>, Entry>,
+    entries: HashMap<Vec<HostPrincipal>, Entry>,
     uses: u64,
 }
 
@@ -173,7 +173,7 @@ enum Found {
 }
 
 impl Cache {
-    fn find(&mut self, names: &[Principal], now: u64) -> Found {
+    fn find(&mut self, names: &[HostPrincipal], now: u64) -> Found {
         self.uses += 1;
         let Some(entry) = self.entries.get_mut(names) else {
             return Found::Nothing;
@@ -192,7 +192,7 @@ impl Cache {
         Found::Aging(certificate)
     }
 
-    fn keep(&mut self, names: &[Principal], certificate: &Arc<Certificate>) {
+    fn keep(&mut self, names: &[HostPrincipal], certificate: &Arc<Certificate>) {
         if self.entries.len() >= CAPACITY && !self.entries.contains_key(names) {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.last_use);
             if let Some(names) = oldest.map(|(names, _)| names.clone()) {
@@ -230,7 +230,7 @@ mod tests {
         (directory, mint)
     }
 
-    fn name(text: &str) -> [Principal; 1] {
+    fn name(text: &str) -> [HostPrincipal; 1] {
         [text.parse().unwrap()]
     }
 

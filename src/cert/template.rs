@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::signature::{SignatureError, check_signature};
 use super::{KeyError, SourceAddressError, SourceAddresses, key, shown};
-use crate::model::{Principal, Serial, format_duration};
+use crate::model::{HostPrincipal, Principal, Serial, format_duration};
 
 /// Longest life of a user certificate.
 pub const MAX_USER_TTL: Duration = Duration::from_secs(30 * 60 * 60);
@@ -157,7 +157,7 @@ impl UserRequest {
 #[derive(Clone, Debug)]
 pub struct HostRequest {
     /// The host's names and addresses: the principals. The first becomes the key id.
-    pub names: Vec<Principal>,
+    pub names: Vec<HostPrincipal>,
     /// The key to certify.
     pub public_key: PublicKey,
     /// How long from now; more than zero.
@@ -170,7 +170,8 @@ impl HostRequest {
     /// # Errors
     /// The first rule that the request breaks.
     pub fn template(self, serial: Serial, now: u64) -> Result<CertTemplate, RequestError> {
-        let principals = checked_principals(self.names, "host names")?;
+        let names = self.names.into_iter().map(Principal::from).collect();
+        let principals = checked_principals(names, "host names")?;
         Ok(CertTemplate {
             kind: CertType::Host,
             serial,

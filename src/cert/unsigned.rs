@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::key::{KeyError, PresentedKey, signed_part};
 use super::template::MAX_PRINCIPALS;
-use crate::model::Principal;
+use crate::model::{HostName, HostPrincipal};
 
 /// Longest life of what passes: that of the proxy's own host certificates.
 pub const MAX_PROXY_HOST_TTL: Duration = Duration::from_secs(3_600);
@@ -69,7 +69,7 @@ pub fn check_proxy_host(data: &[u8], authority: &PublicKey, now: u64) -> Result<
         return Err(UnsignedError::Subject);
     }
     let names = certificate.valid_principals();
-    let are_names = names.iter().all(|name| name.parse::<Principal>().is_ok());
+    let are_names = names.iter().all(|name| is_asked(name));
     if names.is_empty()
         || names.len() > MAX_PRINCIPALS
         || !are_names
@@ -89,6 +89,14 @@ pub fn check_proxy_host(data: &[u8], authority: &PublicKey, now: u64) -> Result<
         return Err(UnsignedError::Serial);
     }
     Ok(())
+}
+
+/// Whether a principal is a name that a user can ask for a host by, as the proxy writes it.
+fn is_asked(name: &str) -> bool {
+    let asked = name
+        .parse::<HostName>()
+        .map(|host| HostPrincipal::asked(&host));
+    matches!(asked, Ok(Ok(asked)) if asked.as_str().eq_ignore_ascii_case(name))
 }
 
 /// Reads it as the certificate that it would be with a signature, and makes sure that it is that and
@@ -193,6 +201,14 @@ mod tests {
                 UnsignedError::Subject,
             ),
             (Box::new(|spec| spec.names.clear()), UnsignedError::Names),
+            (
+                Box::new(|spec| spec.names.push("a\\tb".to_owned())),
+                UnsignedError::Names,
+            ),
+            (
+                Box::new(|spec| spec.names.push("[db1]:22".to_owned())),
+                UnsignedError::Names,
+            ),
             (
                 Box::new(|spec| spec.names.push("no name".to_owned())),
                 UnsignedError::Names,

@@ -3,7 +3,7 @@
 use super::ServeError;
 use crate::cert::{SourceAddressError, SourceAddresses};
 use crate::config::{Config, RecordingMode, SessionRecording};
-use crate::model::{NameError, Principal};
+use crate::model::{HostPrincipal, NameError};
 use crate::nodes::Inventory;
 use crate::recording::Options;
 use crate::session::{Policy, Recording};
@@ -53,8 +53,9 @@ fn egress(config: &Config) -> Result<Option<SourceAddresses>, SourceAddressError
 }
 
 /// The host of `public_addr`, the cluster's name, the machine's name.
-fn listener_names(config: &Config) -> Result<Vec<Principal>, NameError> {
-    let mut names = vec![config.cluster_name.as_str().parse()?];
+fn listener_names(config: &Config) -> Result<Vec<HostPrincipal>, NameError> {
+    // A cluster's name need not be one that a host can have; then nobody looks for a host by it.
+    let mut names: Vec<HostPrincipal> = config.cluster_name.as_str().parse().into_iter().collect();
     if let Some((host, _port)) = &config.proxy.public_addr {
         names.push(host.parse()?);
     }

@@ -14,5 +14,5 @@ pub use chain::chain;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use id::{ConnectionId, Serial, SessionId};
 pub use label::{Label, LabelError};
-pub use name::{ClusterName, Login, NameError, Principal};
+pub use name::{ClusterName, HostPrincipal, Login, NameError, Principal};
 pub use target::{HostName, Target, TargetError};

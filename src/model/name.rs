@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::target::HostName;
+
 /// Longest name of any kind, in bytes: what a DNS name may have.
 const MAX_NAME: usize = 255;
 
@@ -26,12 +28,16 @@ pub enum NameError {
         /// The first character that is not allowed.
         character: char,
     },
+    /// Where a host's name has to be, something else.
+    #[error("{0:?} is neither a host name nor an address")]
+    NotAHost(String),
 }
 
 /// A principal of a certificate: one login or one host name, never a list and never a pattern.
 ///
 /// Commas are refused because sshd up to 10.2 splits principals on them (CVE-2026-35414); `*`, `?`
-/// and `!` because `known_hosts` and `AuthorizedPrincipals` read them as patterns.
+/// and `!` because `known_hosts` and `AuthorizedPrincipals` read them as patterns; what shows nothing or
+/// turns the reading direction because two names that look the same must be the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Principal(String);
@@ -49,15 +55,94 @@ impl FromStr for Principal {
 
     /// Trims surrounding white space, then checks every character.
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let is_bad =
-            |c: char| c.is_control() || c.is_whitespace() || matches!(c, ',' | '*' | '?' | '!');
+        let is_bad = |c: char| {
+            c.is_control()
+                || c.is_whitespace()
+                || is_unseen(c)
+                || matches!(c, ',' | '*' | '?' | '!')
+        };
         checked(text.trim(), is_bad).map(Self)
     }
+}
+
+/// Whether a character shows nothing, or only turns the reading direction (of Unicode's category Cf, the
+/// ones that occur in texts, and what is reserved to show nothing).
+fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A principal of a host certificate: a host name or an address, in lower case and without a port, as ssh
+/// looks for it. Parsed, it is nothing else.
+///
+/// The proxy's own certificates also show a label, where the user has asked for one
+/// ([`HostPrincipal::asked`]).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct HostPrincipal(Principal);
+
+impl HostPrincipal {
+    /// The name as the certificate carries it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The host as a user has asked for it, which may be by a label.
+    ///
+    /// # Errors
+    /// When the label has a character that no principal may have.
+    pub fn asked(host: &HostName) -> Result<Self, NameError> {
+        host.to_string().parse().map(Self)
+    }
+}
+
+impl FromStr for HostPrincipal {
+    type Err = NameError;
+
+    /// Trims surrounding white space. The first character that no host name and no address has is named.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let text = text.trim();
+        let is_bad = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'));
+        let text = checked(text, is_bad)?;
+        match text.parse() {
+            Ok(host @ (HostName::Name(_) | HostName::Address(_))) => Self::asked(&host),
+            Ok(HostName::Label(_)) | Err(_) => Err(NameError::NotAHost(text)),
+        }
+    }
+}
+
+impl From<HostPrincipal> for Principal {
+    fn from(host: HostPrincipal) -> Self {
+        host.0
+    }
+}
+
+impl fmt::Display for HostPrincipal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -152,6 +237,76 @@ mod tests {
         }
         assert!("x".repeat(256).parse::<Principal>().is_err());
         assert!("x".repeat(255).parse::<Principal>().is_ok());
+    }
+
+    #[test]
+    fn principals_that_look_the_same_are_the_same() {
+        for bad in [
+            "ro\u{200b}ot",
+            "\u{202e}toor",
+            "root\u{feff}x",
+            "ro\u{ad}ot",
+        ] {
+            assert!(bad.parse::<Principal>().is_err(), "{bad:?} was accepted");
+        }
+        for good in ["CORP\\alice", "müller", "web$deploy", "alice@example.com"] {
+            assert!(good.parse::<Principal>().is_ok(), "{good:?} was refused");
+        }
+    }
+
+    #[test]
+    fn a_hosts_principal_is_a_host_name_or_an_address_and_nothing_else() {
+        for (given, kept) in [
+            ("db1", "db1"),
+            (" DB1.Example.COM ", "db1.example.com"),
+            ("db_1.internal", "db_1.internal"),
+            ("10.0.0.5", "10.0.0.5"),
+            ("2001:DB8:0::5", "2001:db8::5"),
+        ] {
+            let name: HostPrincipal = given.parse().unwrap();
+            assert_eq!(name.as_str(), kept, "{given}");
+        }
+        for bad in [
+            "",
+            "a\\tb",
+            "a\tb",
+            "a/b",
+            "a b",
+            "a,b",
+            "db*",
+            "env=prod",
+            "alice@db1",
+            "db1:22",
+            "[::1]",
+            "[db1]:22",
+            "-db1",
+            ".db1",
+            "a..b",
+            "10.0.0.5/32",
+            "fe80::1%eth0",
+            "a'b",
+            "a\"b",
+            "a;b",
+            "a$b",
+            "bücher.example",
+            "~db1",
+            "ssh://db1",
+            "::g",
+        ] {
+            assert!(
+                bad.parse::<HostPrincipal>().is_err(),
+                "{bad:?} was accepted"
+            );
+        }
+        assert!("x".repeat(64).parse::<HostPrincipal>().is_err());
+    }
+
+    #[test]
+    fn a_label_is_shown_to_whoever_asks_for_one() {
+        let label: HostName = "env=prod".parse().unwrap();
+        assert_eq!(HostPrincipal::asked(&label).unwrap().as_str(), "env=prod");
+        let several: HostName = "env=a,b".parse().unwrap();
+        assert!(HostPrincipal::asked(&several).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod inventory;
 use crate::model::Label;
 use crate::wire::Legacy;
 
-pub use address::{AddressError, Forbidden, addresses, may_dial};
+pub use address::{AddressError, Forbidden, addresses, may_dial, plain};
 pub use inventory::{Inventory, InventoryError, Match, ResolveError};
 
 /// The port of sshd.

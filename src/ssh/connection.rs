@@ -31,7 +31,7 @@ use crate::access::{LoginPermit, Permit};
 use crate::audit::{AuditEvent, Leg as At};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
-use crate::model::{ConnectionId, Login, Serial, chain};
+use crate::model::{ConnectionId, HostPrincipal, Login, Serial, chain};
 use crate::session::{Recorder, Scene};
 use crate::wire::auth::Offer;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
@@ -114,13 +114,13 @@ impl Connection {
 
     /// A host certificate for exactly the name that the user's ssh expects.
     async fn server_config(&self) -> Result<Arc<ServerConfig>, Refusal> {
-        let name = self.permit.route().target.host.to_string();
-        let minted = match name.parse() {
+        let name = &self.permit.route().target.host;
+        let minted = match HostPrincipal::asked(name) {
             Ok(name) => minting::server_config(&self.proxy, vec![name]).await,
             Err(error) => Err(MintError::Name(error)),
         };
         minted.map_err(|error| {
-            tracing::error!(error = %chain(&error), host = name, "cannot make a host certificate");
+            tracing::error!(error = %chain(&error), host = %name, "cannot make a host certificate");
             Refusal::new(
                 At::Proxy,
                 "host-certificate-not-minted",

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::Proxy;
 use crate::ca::{AtHand, CaError, HostIdentity};
-use crate::model::{NameError, Principal, chain};
+use crate::model::{HostPrincipal, NameError, chain};
 use crate::wire::{self, HostKey, ServerConfig};
 
 /// How many certificates are signed at a time.
@@ -67,14 +67,17 @@ impl Default for Minting {
 /// What a server shows that goes by these names.
 pub(crate) async fn server_config(
     proxy: &Arc<Proxy>,
-    names: Vec<Principal>,
+    names: Vec<HostPrincipal>,
 ) -> Result<Arc<ServerConfig>, MintError> {
     let HostIdentity { key, certificate } = identity(proxy, names).await?;
     let host_key = HostKey::new(key.as_ref().clone(), Some(certificate.as_ref().clone()))?;
     Ok(Arc::new(ServerConfig::new(vec![host_key])))
 }
 
-async fn identity(proxy: &Arc<Proxy>, names: Vec<Principal>) -> Result<HostIdentity, MintError> {
+async fn identity(
+    proxy: &Arc<Proxy>,
+    names: Vec<HostPrincipal>,
+) -> Result<HostIdentity, MintError> {
     if let Some(identity) = at_hand(proxy, &names) {
         return Ok(identity);
     }
@@ -89,7 +92,7 @@ async fn identity(proxy: &Arc<Proxy>, names: Vec<Principal>) -> Result<HostIdent
 
 /// An identity that nobody has to wait for. One that ages is made anew in the background, so that a
 /// slow authority makes nobody wait and one that is gone is missed only when the identity ends.
-fn at_hand(proxy: &Arc<Proxy>, names: &[Principal]) -> Option<HostIdentity> {
+fn at_hand(proxy: &Arc<Proxy>, names: &[HostPrincipal]) -> Option<HostIdentity> {
     let now = proxy.clock.unix_seconds();
     match proxy.trust.now().mint.at_hand(names, now) {
         AtHand::Fresh(identity) => Some(identity),
@@ -101,7 +104,7 @@ fn at_hand(proxy: &Arc<Proxy>, names: &[Principal]) -> Option<HostIdentity> {
     }
 }
 
-fn renew(proxy: Arc<Proxy>, names: Vec<Principal>) {
+fn renew(proxy: Arc<Proxy>, names: Vec<HostPrincipal>) {
     let turn = match Arc::clone(&proxy.minting.turns).try_acquire_owned() {
         Ok(turn) => turn,
         // Whoever asks next, in a while, may find a turn.
@@ -119,7 +122,7 @@ fn renew(proxy: Arc<Proxy>, names: Vec<Principal>) {
     });
 }
 
-async fn mint(proxy: &Arc<Proxy>, names: Vec<Principal>) -> Result<HostIdentity, MintError> {
+async fn mint(proxy: &Arc<Proxy>, names: Vec<HostPrincipal>) -> Result<HostIdentity, MintError> {
     let turn = Arc::clone(&proxy.minting.turns).acquire_owned().await;
     let turn = turn.map_err(|_closed| MintError::Stopping)?;
     // Whoever had the turn before may have asked for the same.

@@ -57,7 +57,7 @@ use crate::ca::Revocations;
 use crate::cert::SourceAddresses;
 use crate::dns::Resolver;
 use crate::metrics::Metrics;
-use crate::model::{ClusterName, Principal};
+use crate::model::{ClusterName, HostPrincipal};
 use crate::nodes::Inventory;
 use crate::session::{Recording, Registry};
 use crate::sys::clock::Clock;
@@ -122,7 +122,7 @@ pub struct Settings {
     /// Whether hosts must present a host certificate.
     pub checks_host_keys: bool,
     /// Names under which clients reach the listener.
-    pub listener_names: Vec<Principal>,
+    pub listener_names: Vec<HostPrincipal>,
     /// The networks that hosts see the proxy in; it writes them into user certificates.
     pub egress: Option<SourceAddresses>,
     /// How long a client may take to authenticate.

@@ -8,7 +8,7 @@ use ssh_key::public::KeyData;
 
 use super::*;
 use crate::cert::testing::{CertSpec, NOW, ed25519, keys, ssh_keygen};
-use crate::model::{Principal, Serial};
+use crate::model::{HostPrincipal, Principal, Serial};
 
 #[test]
 fn ssh_keygen_reads_what_a_template_signs() {
@@ -41,7 +41,7 @@ fn ssh_keygen_reads_what_a_template_signs() {
         }
     }
     let request = HostRequest {
-        names: principals(&["db1", "10.0.0.5"]),
+        names: hosts(&["db1", "10.0.0.5"]),
         public_key: ed25519().public_key().clone(),
         ttl: Duration::from_secs(365 * 86400),
     };
@@ -106,7 +106,7 @@ fn requests_that_break_a_rule_are_refused() {
         RequestError::Certificate
     );
     let for_ever = HostRequest {
-        names: principals(&["db1"]),
+        names: hosts(&["db1"]),
         public_key: ed25519().public_key().clone(),
         ttl: Duration::MAX,
     };
@@ -170,6 +170,10 @@ proptest! {
 }
 
 fn principals(names: &[&str]) -> Vec<Principal> {
+    names.iter().map(|n| n.parse().unwrap()).collect()
+}
+
+fn hosts(names: &[&str]) -> Vec<HostPrincipal> {
     names.iter().map(|n| n.parse().unwrap()).collect()
 }
 

@@ -13,7 +13,7 @@ use ssh_key::PublicKey;
 use super::issue::{Issuer, Request};
 use super::{Context, Exit, Failure, ui};
 use crate::cert::{HostRequest, parse_public_key, random_serial};
-use crate::model::Principal;
+use crate::model::HostPrincipal;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{self, PUBLIC_FILE, Replace};
 
@@ -31,7 +31,7 @@ pub(super) struct Batch {
 /// One line of the list.
 #[derive(Debug)]
 struct Host {
-    names: Vec<Principal>,
+    names: Vec<HostPrincipal>,
     public_key: PublicKey,
 }
 
@@ -46,7 +46,7 @@ impl Host {
 
     /// What its file and its line are called.
     fn name(&self) -> &str {
-        self.names.first().map_or("", Principal::as_str)
+        self.names.first().map_or("", HostPrincipal::as_str)
     }
 }
 
@@ -186,7 +186,10 @@ fn parse_line(line: &str, ttl: Duration) -> Result<Host, String> {
         .ok_or("there is no key after the name")?;
     let names = names
         .split(',')
-        .map(|name| name.parse::<Principal>().map_err(|error| error.to_string()))
+        .map(|name| {
+            name.parse::<HostPrincipal>()
+                .map_err(|error| error.to_string())
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let public_key = parse_public_key(key.trim()).map_err(|error| error.to_string())?;
     let host = Host { names, public_key };

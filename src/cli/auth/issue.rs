@@ -7,7 +7,7 @@ use super::{Context, Exit, Failure, audit_log, ca_failure, open_authorities, rev
 use crate::audit::{AuditEvent, AuditLog, UnixSeconds};
 use crate::ca::{Authorities, IssueRecord, Issued, Revocations, Revoked};
 use crate::cert::{HostRequest, UserRequest, random_serial};
-use crate::model::Principal;
+use crate::model::HostPrincipal;
 use crate::sys::clock::Clock;
 
 /// What is told when nothing is signed.
@@ -39,7 +39,7 @@ impl Request {
     /// Refuses a certificate for a revoked key id or key: it would be refused everywhere.
     pub(super) fn refuse_revoked(&self, revocations: &Revocations) -> Result<(), Failure> {
         let (key_id, key) = self.subject();
-        let key_id = key_id.map_or("", Principal::as_str);
+        let key_id = key_id.unwrap_or_default();
         let Some(record) = revocations.of_subject(key_id, &key.fingerprint(HashAlg::Sha256)) else {
             return Ok(());
         };
@@ -59,10 +59,13 @@ impl Request {
         })
     }
 
-    fn subject(&self) -> (Option<&Principal>, &PublicKey) {
+    fn subject(&self) -> (Option<&str>, &PublicKey) {
         match self {
-            Self::User(request) => (Some(&request.identity), &request.public_key),
-            Self::Host(request) => (request.names.first(), &request.public_key),
+            Self::User(request) => (Some(request.identity.as_str()), &request.public_key),
+            Self::Host(request) => {
+                let first = request.names.first().map(HostPrincipal::as_str);
+                (first, &request.public_key)
+            }
         }
     }
 }

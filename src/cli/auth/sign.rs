@@ -17,7 +17,9 @@ use super::issue::{Issuer, REFUSED, Request};
 use super::{Context, Exit, Failure, ca_failure, files, public_key, revocations, ui};
 use crate::ca::NewHostKey;
 use crate::cert::{HostRequest, UserRequest};
-use crate::model::{DurationError, Principal, format_duration, parse_duration};
+use crate::model::{
+    DurationError, HostPrincipal, NameError, Principal, format_duration, parse_duration,
+};
 
 /// How long a host certificate is good for unless told otherwise: 365 days.
 const HOST_TTL: Duration = Duration::from_secs(365 * 86_400);
@@ -196,13 +198,13 @@ impl Args {
         key: &PublicKey,
         ttl: Duration,
     ) -> Result<Request, Failure> {
-        let name = |text: &String| {
-            text.parse::<Principal>().map_err(|error| {
-                Failure::new(Exit::Failed, REFUSED)
-                    .because(error)
-                    .hint("name each account or host in full: a certificate knows no patterns")
-            })
+        let refused = |error: NameError| {
+            Failure::new(Exit::Failed, REFUSED)
+                .because(error)
+                .hint("name each account or host in full: a certificate knows no patterns")
         };
+        let name = |text: &String| text.parse::<Principal>().map_err(refused);
+        let host = |text: &String| text.parse::<HostPrincipal>().map_err(refused);
         match &self.user {
             Some(user) => Ok(Request::User(UserRequest {
                 identity: name(user)?,
@@ -212,7 +214,7 @@ impl Args {
                 source_addresses: context.config.proxy.egress_addrs.clone(),
             })),
             None => Ok(Request::Host(HostRequest {
-                names: self.names().iter().map(name).collect::<Result<_, _>>()?,
+                names: self.names().iter().map(host).collect::<Result<_, _>>()?,
                 public_key: key.clone(),
                 ttl,
             })),

@@ -17,7 +17,7 @@ use super::{Context, Exit, Failure, ui};
 use crate::ca::{Authorities, CaKind, NewHostKey};
 use crate::cert::HostRequest;
 use crate::cert::krl::{MAX_KRL, RevocationList};
-use crate::model::{Principal, parse_duration};
+use crate::model::{HostPrincipal, parse_duration};
 use crate::openssh::{self, Export, RenderError};
 use crate::sys::fs::{self, PUBLIC_FILE};
 
@@ -130,7 +130,7 @@ impl Args {
         })
     }
 
-    fn names(&self) -> Result<Vec<Principal>, Failure> {
+    fn names(&self) -> Result<Vec<HostPrincipal>, Failure> {
         let uname = rustix::system::uname();
         let machine = uname.nodename().to_string_lossy().into_owned();
         let given = if self.host.is_empty() {
@@ -138,7 +138,7 @@ impl Args {
         } else {
             &self.host
         };
-        let names = given.iter().map(|name| name.parse::<Principal>());
+        let names = given.iter().map(|name| name.parse::<HostPrincipal>());
         names.collect::<Result<_, _>>().map_err(|error| {
             Failure::new(Exit::Failed, "cannot sign for the host")
                 .because(error)
@@ -148,7 +148,7 @@ impl Args {
 
     /// The host's configuration. This machine's own is that of no other host: it names this machine's
     /// keys.
-    fn host_config(&self, names: &[Principal]) -> HostConfig<'_> {
+    fn host_config(&self, names: &[HostPrincipal]) -> HostConfig<'_> {
         let uname = rustix::system::uname();
         let machine = uname.nodename().to_string_lossy();
         let short = machine.split('.').next().unwrap_or_default();
@@ -191,7 +191,7 @@ impl Args {
         Ok(directory)
     }
 
-    fn credential(&self, directory: &Path, names: &[Principal]) -> Result<Credential, Failure> {
+    fn credential(&self, directory: &Path, names: &[HostPrincipal]) -> Result<Credential, Failure> {
         let usual = Path::new(USUAL_KEY);
         let is_this_machine = self.host.is_empty() && usual.is_file();
         let given = self
@@ -199,7 +199,7 @@ impl Args {
             .as_deref()
             .or_else(|| is_this_machine.then_some(usual));
         let Some(path) = given else {
-            let comment = names.first().map_or("", Principal::as_str);
+            let comment = names.first().map_or("", HostPrincipal::as_str);
             return Ok(Credential::Made {
                 key: NewHostKey::generate(comment)
                     .map_err(|error| ca_failure("cannot make a host key", error))?,

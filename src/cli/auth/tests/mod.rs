@@ -355,7 +355,23 @@ fn refused_values_are_named() {
     scene.key("id", &["-t", "ed25519"]);
     let host = |name: &str| format!("--host={name}");
     for bad in [
-        "", ",", "db1,", "a b", "a\nb", "db*", "db?", "!db", "db1,db1",
+        "",
+        ",",
+        "db1,",
+        "a b",
+        "a\nb",
+        "db*",
+        "db?",
+        "!db",
+        "db1,db1",
+        "a\\tb",
+        "db1,a\\tb",
+        "env=prod",
+        "[db1]:22",
+        "db1:22",
+        "a/b",
+        "-db1",
+        "DB1,db1",
     ] {
         let refused = scene.fails(&["sign", &host(bad), "--out=DIR/x"], Exit::Failed);
         assert!(refused.contains("caused by: "), "{refused}");
