@@ -8,6 +8,7 @@ pub mod fs;
 pub mod lent;
 pub mod post;
 pub mod process;
+pub mod running;
 pub mod sandbox;
 pub mod tty;
 pub mod watch;
