@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rproxy::wire::{Algorithms, Cipher, ClientConfig, Event, HostKey, ServerConfig, Transport};
+use rproxy::wire::{
+    Algorithms, Cipher, ClientConfig, Event, HostKey, ServerConfig, Transport, message,
+};
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
 
 use super::{Result, Work};
@@ -85,7 +87,7 @@ fn open(cipher: Cipher, size: usize) -> Result<Work> {
     })
 }
 
-/// A client and a server after their key exchange.
+/// A client and a server after key exchange and user authentication.
 fn established(cipher: Cipher) -> Result<(Transport, Transport)> {
     let algorithms = Algorithms {
         ciphers: vec![cipher],
@@ -101,7 +103,11 @@ fn established(cipher: Cipher) -> Result<(Transport, Transport)> {
         ..ClientConfig::default()
     }));
     let (mut to_client, mut to_server) = (BytesMut::new(), BytesMut::new());
-    for _ in 0..8 {
+    for round in 0..9 {
+        // What is sent without authentication is bounded.
+        if round == 8 {
+            server.send(&[message::USERAUTH_SUCCESS])?;
+        }
         to_server.unsplit(client.output().split());
         settle(&mut server, &mut to_server)?;
         to_client.unsplit(server.output().split());

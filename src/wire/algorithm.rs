@@ -163,6 +163,29 @@ names!(Compression:
 );
 
 impl Kex {
+    /// Whether it computes with numbers of thousands of bits.
+    #[must_use]
+    pub const fn is_finite_field(self) -> bool {
+        match self {
+            Self::DiffieHellmanGroup16Sha512
+            | Self::DiffieHellmanGroup14Sha256
+            | Self::DiffieHellmanGroup14Sha1 => true,
+            Self::MlKem768X25519Sha256
+            | Self::Sntrup761X25519Sha512
+            | Self::Sntrup761X25519Sha512Openssh
+            | Self::Curve25519Sha256
+            | Self::Curve25519Sha256Libssh
+            | Self::EcdhSha2Nistp256
+            | Self::EcdhSha2Nistp384
+            | Self::EcdhSha2Nistp521 => false,
+        }
+    }
+
+    /// What one key exchange costs, against the cheapest.
+    pub(super) const fn weight(self) -> u64 {
+        if self.is_finite_field() { 8 } else { 1 }
+    }
+
     /// The hash of the exchange, which also derives the keys.
     pub(super) fn digest(self) -> &'static digest::Algorithm {
         match self {
@@ -267,6 +290,16 @@ impl Default for Algorithms {
 }
 
 impl Algorithms {
+    /// What clients are offered: everything but key exchange in finite fields. That costs a server
+    /// some 20 times what it costs a client that has prepared its half, and every client that knows
+    /// certificates of host keys knows a curve too.
+    #[must_use]
+    pub fn for_clients() -> Self {
+        let mut algorithms = Self::default();
+        algorithms.kex.retain(|kex| !kex.is_finite_field());
+        algorithms
+    }
+
     /// Only this key exchange.
     #[must_use]
     pub fn only_kex(mut self, kex: Kex) -> Self {
@@ -299,6 +332,15 @@ impl Algorithms {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_are_offered_no_finite_fields() {
+        let offered = Algorithms::for_clients();
+        assert!(offered.kex.iter().all(|kex| !kex.is_finite_field()));
+        assert!(offered.kex.contains(&Kex::EcdhSha2Nistp256));
+        let all = Algorithms::default().kex;
+        assert!(all.iter().any(|kex| kex.is_finite_field()), "hosts are");
+    }
 
     #[test]
     fn names_are_read_back() {

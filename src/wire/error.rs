@@ -69,6 +69,12 @@ pub enum Violation {
     /// More messages that ask for a reply than the peer has taken replies.
     #[error("flooded with messages that need replies")]
     Flood,
+    /// New keys, more often than the traffic and the time since the last ones have it.
+    #[error("asked for new keys again and again")]
+    Rekeys,
+    /// More bytes or packets than a login takes.
+    #[error("sent too much before authentication")]
+    Unauthenticated,
 }
 
 /// What the two sides do not have in common.

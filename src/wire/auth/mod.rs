@@ -18,6 +18,7 @@ pub use algorithm::{SIGNATURE_ALGORITHMS, certificate_algorithms};
 pub use client::{ClientAuth, ClientAuthEvent};
 pub use server::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};
 
+use super::DisconnectReason;
 use crate::cert::{KeyError, SignatureError};
 
 /// Why the authentication, and the connection with it, ends.
@@ -64,4 +65,22 @@ pub enum AuthError {
     /// The signature to send does not verify with the offered key.
     #[error("the signer returned a signature that does not verify")]
     WrongSignature(#[source] SignatureError),
+}
+
+impl AuthError {
+    /// Whether the peer broke the protocol. It did not where it was merely refused too often.
+    #[must_use]
+    pub const fn is_breach(&self) -> bool {
+        !matches!(self, Self::TooManyAttempts)
+    }
+
+    /// The reason code for the peer.
+    #[must_use]
+    pub const fn disconnect_reason(&self) -> DisconnectReason {
+        match self {
+            Self::TooManyAttempts => DisconnectReason::NoMoreAuthMethodsAvailable,
+            Self::UnknownService(_) => DisconnectReason::ServiceNotAvailable,
+            _ => DisconnectReason::ProtocolError,
+        }
+    }
 }

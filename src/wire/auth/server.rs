@@ -100,14 +100,16 @@ pub struct ServerAuth {
     user: Option<String>,
     requests: u32,
     failures: u32,
+    /// The client has been told which methods there are.
+    knows_methods: bool,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Waiting for the request of the service `ssh-userauth`.
+    /// Waiting for the first request of the service `ssh-userauth`.
     Service,
-    /// Waiting for a request.
+    /// Waiting for a request, or for the service to be asked for again.
     Request,
     /// Waiting for the caller's judgement.
     Judgement(Pending),
@@ -134,6 +136,7 @@ impl ServerAuth {
             user: None,
             requests: 0,
             failures: 0,
+            knows_methods: false,
             state: State::Service,
         }
     }
@@ -152,7 +155,11 @@ impl ServerAuth {
         match (&self.state, number) {
             (State::Accepted, _) => Err(AuthError::Finished),
             (State::Judgement(_), _) => Err(AuthError::Unanswered),
-            (State::Service, message::SERVICE_REQUEST) => self.on_service(body, out),
+            // Some clients (paramiko) ask for the service before each attempt, and sshd says yes
+            // each time.
+            (State::Service | State::Request, message::SERVICE_REQUEST) => {
+                self.on_service(body, out)
+            }
             (State::Request, message::REQUEST) => self.on_request(body, out),
             _ => Err(AuthError::Unexpected(number)),
         }
@@ -210,6 +217,7 @@ impl ServerAuth {
         body: &[u8],
         out: &mut Vec<Vec<u8>>,
     ) -> Result<ServerAuthEvent, AuthError> {
+        self.count_request()?;
         let name = message::parse_service(body)?;
         if name != message::USERAUTH {
             return Err(AuthError::UnknownService(name));
@@ -224,10 +232,7 @@ impl ServerAuth {
         body: &[u8],
         out: &mut Vec<Vec<u8>>,
     ) -> Result<ServerAuthEvent, AuthError> {
-        if self.is_exhausted() {
-            return Err(AuthError::TooManyAttempts);
-        }
-        self.requests += 1;
+        self.count_request()?;
         let request = Request::parse(body)?;
         if request.service != message::CONNECTION {
             return Err(AuthError::UnknownService(request.service));
@@ -238,7 +243,7 @@ impl ServerAuth {
         match request.method {
             Method::PublicKey(offered) => Ok(self.on_public_key(request.user, offered)),
             // How clients ask which methods there are (RFC 4252 section 5.2).
-            Method::None if self.requests == 1 => {
+            Method::None if !std::mem::replace(&mut self.knows_methods, true) => {
                 out.push(message::failure());
                 Ok(ServerAuthEvent::Nothing)
             }
@@ -313,6 +318,14 @@ impl ServerAuth {
             host_bound: offered.host_key.is_some(),
         };
         Ok((offer, is_signed))
+    }
+
+    fn count_request(&mut self) -> Result<(), AuthError> {
+        if self.is_exhausted() {
+            return Err(AuthError::TooManyAttempts);
+        }
+        self.requests += 1;
+        Ok(())
     }
 
     fn fail(&mut self, out: &mut Vec<Vec<u8>>) {

@@ -24,13 +24,14 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// A server with these host keys and everything else as built in.
+    /// A server with these host keys and everything else as built in: what is offered is
+    /// [`Algorithms::for_clients`].
     #[must_use]
     pub fn new(host_keys: Vec<HostKey>) -> Self {
         Self {
             ident: IDENT.to_owned(),
             host_keys,
-            algorithms: Algorithms::default(),
+            algorithms: Algorithms::for_clients(),
             rekey: RekeyLimits::default(),
         }
     }

@@ -13,6 +13,7 @@ use ssh_encoding::{Decode, Reader};
 
 use super::unexpected;
 use super::{Directional, Event, Negotiated, Phase, Role, SessionBinding, Transport, extension};
+use crate::wire::algorithm::Kex;
 use crate::wire::cipher::{Opener, Sealer};
 use crate::wire::compression::Stage;
 use crate::wire::error::{Error, Misuse, Violation};
@@ -96,8 +97,12 @@ impl Transport {
     pub(super) fn propose(&mut self) -> Result<(), Error> {
         let ours = match &self.role {
             Role::Server(config) => {
-                let names = offered_host_keys(&config.host_keys);
-                propose(&config.algorithms, &[STRICT_SERVER], &names)?
+                let keys = self.presentable(&config.host_keys);
+                propose(
+                    &config.algorithms,
+                    &[STRICT_SERVER],
+                    &offered_host_keys(keys),
+                )?
             }
             Role::Client(config) => {
                 let names: Vec<&str> = config
@@ -119,7 +124,13 @@ impl Transport {
     }
 
     pub(super) fn on_proposal(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
-        if matches!(self.exchange, Exchange::Idle) {
+        let is_asked_for = matches!(self.exchange, Exchange::Idle);
+        if is_asked_for {
+            // Nobody needs new keys before user authentication. Each exchange costs us more than the
+            // peer, and what a login depends on must not begin anew beneath it.
+            if !self.authenticated {
+                return Err(unexpected(message::KEXINIT, "again before authentication"));
+            }
             self.propose()?;
         }
         let Exchange::Proposed { ours } = mem::replace(&mut self.exchange, Exchange::Idle) else {
@@ -132,9 +143,17 @@ impl Transport {
         }
         let theirs = payload.to_vec();
         let skip_guess = peer.wrong_guess(&proposal);
+        let negotiated = if self.role.is_server() {
+            negotiate(&peer, &proposal, true)?
+        } else {
+            negotiate(&proposal, &peer, false)?
+        };
+        if is_asked_for {
+            self.charge_rekey(negotiated.kex)?;
+        }
         if self.role.is_server() {
             self.exchange = Exchange::AwaitInit(Agreed {
-                negotiated: negotiate(&peer, &proposal, true)?,
+                negotiated,
                 client_init: theirs,
                 server_init: ours,
                 skip_guess,
@@ -142,7 +161,7 @@ impl Transport {
             return Ok(None);
         }
         let agreed = Agreed {
-            negotiated: negotiate(&proposal, &peer, false)?,
+            negotiated,
             client_init: ours,
             server_init: theirs,
             skip_guess,
@@ -157,6 +176,12 @@ impl Transport {
             public,
         };
         Ok(None)
+    }
+
+    /// A key exchange that the peer asks for, after the first.
+    fn charge_rekey(&mut self, kex: Kex) -> Result<(), Error> {
+        let bytes = self.writer.usage().bytes + self.reader.usage().bytes;
+        self.rekeys.charge(kex, bytes, self.now)
     }
 
     /// Takes note of what only the first proposal can say.
@@ -176,6 +201,14 @@ impl Transport {
         Ok(())
     }
 
+    /// Server: the host keys that it may show. One that it has shown it keeps for as long as the
+    /// connection lives: clients are entitled to hang up on another (some do worse, CVE-2026-60002).
+    fn presentable<'k>(&self, keys: &'k [HostKey]) -> impl Iterator<Item = &'k HostKey> {
+        let shown = self.host_key.clone();
+        keys.iter()
+            .filter(move |key| shown.as_deref().is_none_or(|shown| shown == key.blob()))
+    }
+
     pub(super) fn on_kex_init(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
         let Exchange::AwaitInit(agreed) = mem::replace(&mut self.exchange, Exchange::Idle) else {
             return Err(unexpected(message::KEX_INIT, "outside its key exchange"));
@@ -186,9 +219,8 @@ impl Transport {
         let config = config.clone();
         let [client_public] = strings(message::KEX_INIT, payload)?;
         let (server_public, secret) = respond(agreed.negotiated.kex, &client_public)?;
-        let (host_key, algorithm) = config
-            .host_keys
-            .iter()
+        let (host_key, algorithm) = self
+            .presentable(&config.host_keys)
             .flat_map(|key| key.algorithms().map(move |algorithm| (key, algorithm)))
             .find(|(_, algorithm)| algorithm.name() == agreed.negotiated.host_key)
             .ok_or(Misuse::HostKey("not offered"))?;
@@ -376,10 +408,9 @@ impl<T: Copy> Directional<T> {
 }
 
 /// Names of what the host keys can be offered as, each once.
-fn offered_host_keys(keys: &[HostKey]) -> Vec<&'static str> {
+fn offered_host_keys<'k>(keys: impl Iterator<Item = &'k HostKey>) -> Vec<&'static str> {
     let mut names = Vec::new();
     for name in keys
-        .iter()
         .flat_map(HostKey::algorithms)
         .map(HostKeyAlgorithm::name)
     {
@@ -415,6 +446,7 @@ mod tests {
     use ssh_key::private::Ed25519Keypair;
 
     use super::*;
+    use crate::cert::testing::p256;
     use crate::wire::transport::{ClientConfig, ServerConfig};
 
     fn server_config(seed: u8) -> Arc<ServerConfig> {
@@ -447,7 +479,11 @@ mod tests {
             let mut client = Transport::client(Arc::new(ClientConfig::default()));
             let mut server = Transport::server(server_config(1));
             settle(&mut client, &mut server).expect("handshake");
+            server.send(&[message::USERAUTH_SUCCESS]).expect("sends");
+            settle(&mut client, &mut server).expect("success");
+            // As no server of ours would.
             server.role = Role::Server(server_config(seed));
+            server.host_key = None;
             client.start_rekey().expect("starts");
             let outcome = settle(&mut client, &mut server);
             assert_eq!(outcome.is_ok(), same);
@@ -460,6 +496,36 @@ mod tests {
     fn a_kind_of_key_is_offered_once() {
         let key = PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]));
         let plain = HostKey::new(key, None).expect("usable");
-        assert_eq!(offered_host_keys(&[plain.clone(), plain]), ["ssh-ed25519"]);
+        let keys = [plain.clone(), plain];
+        assert_eq!(offered_host_keys(keys.iter()), ["ssh-ed25519"]);
+    }
+
+    /// A client that asks for another kind of key later gets the one that it has seen, or nothing.
+    #[test]
+    fn a_server_shows_one_host_key_for_as_long_as_the_connection_lives() {
+        let config = || {
+            let ed25519 = PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]));
+            let keys = [ed25519, p256()].map(|key| HostKey::new(key, None).expect("usable"));
+            Arc::new(ServerConfig::new(keys.to_vec()))
+        };
+        let asks = |names: &[&str]| {
+            Arc::new(ClientConfig {
+                host_key_algorithms: names.iter().map(|name| (*name).to_owned()).collect(),
+                ..ClientConfig::default()
+            })
+        };
+        let (first, other) = ("ssh-ed25519", "ecdsa-sha2-nistp256");
+        for (later, works) in [(&[other, first][..], true), (&[other], false)] {
+            let mut client = Transport::client(asks(&[first]));
+            let mut server = Transport::server(config());
+            settle(&mut client, &mut server).expect("handshake");
+            server.send(&[message::USERAUTH_SUCCESS]).expect("sends");
+            settle(&mut client, &mut server).expect("success");
+            let shown = server.host_key_blob().expect("shown").to_vec();
+            client.role = Role::Client(asks(later));
+            client.start_rekey().expect("starts");
+            assert_eq!(settle(&mut client, &mut server).is_ok(), works, "{later:?}");
+            assert_eq!(client.host_key_blob(), Some(&*shown));
+        }
     }
 }

@@ -11,6 +11,13 @@ const SERVER_SIG_ALGS: &str = "server-sig-algs";
 const HOSTBOUND: &str = "publickey-hostbound@openssh.com";
 const PING: &str = "ping@openssh.com";
 
+/// Most messages of this kind that a peer may send in all.
+pub(super) const MAX_MESSAGES: u32 = 4;
+/// Most extensions in one message. OpenSSH sends five.
+const MAX_EXTENSIONS: u32 = 256;
+/// Longest list of signature algorithms that is read, in bytes; what is beyond it is cut off.
+const MAX_LIST: usize = 4096;
+
 /// What we say as a server.
 pub(super) fn announce() -> Result<Vec<u8>, Error> {
     let algorithms: Vec<&str> = SignatureAlgorithm::ALL
@@ -47,10 +54,14 @@ fn decode(payload: &[u8], known: &mut PeerExtensions) -> ssh_encoding::Result<()
     let mut reader = payload;
     reader.drain(1)?;
     let count = u32::decode(&mut reader)?;
+    if count > MAX_EXTENSIONS {
+        return Err(ssh_encoding::Error::Overflow);
+    }
     for _ in 0..count {
         let name = Vec::<u8>::decode(&mut reader)?;
-        let value = Vec::<u8>::decode(&mut reader)?;
+        let mut value = Vec::<u8>::decode(&mut reader)?;
         if name == SERVER_SIG_ALGS.as_bytes() {
+            value.truncate(MAX_LIST);
             let list = String::from_utf8(value).unwrap_or_default();
             known.server_sig_algs = Some(list.split(',').map(str::to_owned).collect());
         } else if name == HOSTBOUND.as_bytes() {
@@ -79,7 +90,7 @@ mod tests {
     #[test]
     fn counts_that_lie_are_malformed() {
         let mut known = PeerExtensions::default();
-        for count in [2, 4, u32::MAX] {
+        for count in [2, 4, MAX_EXTENSIONS + 1, u32::MAX] {
             let mut payload = announce().expect("announced");
             payload[1..5].copy_from_slice(&count.to_be_bytes());
             assert!(read(&payload, &mut known).is_err(), "{count}");

@@ -6,6 +6,7 @@ mod config;
 mod exchange;
 mod extension;
 mod outgoing;
+mod patience;
 
 use std::fmt;
 use std::mem;
@@ -22,6 +23,7 @@ pub use config::{
 
 use self::exchange::Exchange;
 use self::outgoing::{Held, Replies};
+use self::patience::RekeyAllowance;
 use super::error::{DisconnectReason, Error, Misuse, Violation};
 use super::ident::IdentReader;
 use super::message;
@@ -83,6 +85,12 @@ pub struct Transport {
     replies: Replies,
     /// When the keys were taken into use, as far as [`tick`](Transport::tick) has told.
     keyed_at: Option<Duration>,
+    /// The time, as far as [`tick`](Transport::tick) has told.
+    now: Duration,
+    /// How often the peer may still ask for new keys.
+    rekeys: RekeyAllowance,
+    /// How often the peer has said what it can do.
+    extension_messages: u32,
 }
 
 #[derive(Clone)]
@@ -158,6 +166,9 @@ impl Transport {
             held: Held::default(),
             replies: Replies::default(),
             keyed_at: None,
+            now: Duration::ZERO,
+            rekeys: RekeyAllowance::default(),
+            extension_messages: 0,
         };
         let ident = format!("{}\r\n", transport.role.ident());
         transport.writer.write_raw(ident.as_bytes());
@@ -203,6 +214,9 @@ impl Transport {
                     let Some(packet) = self.reader.read(input)? else {
                         return Ok(Event::NeedInput);
                     };
+                    if !self.authenticated && patience::is_too_much(self.reader.usage()) {
+                        return Err(Violation::Unauthenticated.into());
+                    }
                     if let Some(event) = self.dispatch(packet)? {
                         return Ok(event);
                     }
@@ -235,7 +249,7 @@ impl Transport {
             message::IGNORE | message::DEBUG | message::UNIMPLEMENTED => Ok(None),
             message::EXT_INFO => {
                 self.check_moment(number)?;
-                extension::read(&packet, &mut self.extensions)?;
+                self.on_extensions(&packet)?;
                 Ok(None)
             }
             message::PING => {
@@ -272,6 +286,15 @@ impl Transport {
             return Err(unexpected(number, "during a key exchange"));
         }
         Ok(())
+    }
+
+    /// RFC 8308 section 2.4 has two moments for it, and OpenSSH a third.
+    fn on_extensions(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.extension_messages += 1;
+        if self.extension_messages > extension::MAX_MESSAGES {
+            return Err(unexpected(message::EXT_INFO, "again and again"));
+        }
+        extension::read(payload, &mut self.extensions)
     }
 
     fn on_disconnect(&mut self, payload: &[u8]) -> Event {
@@ -408,6 +431,7 @@ impl Transport {
     /// # Errors
     /// When the proposal cannot be made.
     pub fn tick(&mut self, now: Duration) -> Result<(), Error> {
+        self.now = self.now.max(now);
         let keyed_at = *self.keyed_at.get_or_insert(now);
         let overdue = now.saturating_sub(keyed_at) >= self.role.limits().time;
         if overdue && self.may_rekey() {
@@ -434,13 +458,13 @@ impl Transport {
     /// Starts a key exchange, unless one is under way.
     ///
     /// # Errors
-    /// Before the first is complete.
+    /// Before user authentication: a peer takes a second key exchange there for an attack, as we do.
     pub fn start_rekey(&mut self) -> Result<(), Error> {
         match self.phase {
             Phase::Ended => Ok(()),
             Phase::Established if self.is_rekeying() => Ok(()),
-            Phase::Established => self.propose(),
-            _ => Err(Misuse::State("not established").into()),
+            Phase::Established if self.authenticated => self.propose(),
+            _ => Err(Misuse::State("not authenticated").into()),
         }
     }
 

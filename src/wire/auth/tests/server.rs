@@ -168,7 +168,11 @@ fn attempts_are_limited_and_a_first_none_is_free() {
         server.accept_query(&mut out);
         event == Err(AuthError::TooManyAttempts)
     });
-    assert_eq!(queries, Some(1024), "accepted queries are bounded too");
+    assert_eq!(
+        queries,
+        Some(1023),
+        "accepted queries are bounded too, together with requests of the service"
+    );
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn what_has_no_place_ends_the_connection() {
     assert_eq!(feed(&mut server(), &[]).0, Err(AuthError::Malformed));
 
     let mut server = started_server();
-    for number in [5, 51, 52, 60, 61, 80, 90, 94] {
+    for number in [51, 52, 60, 61, 80, 90, 94] {
         let packet = [vec![number], string(b"ssh-userauth")].concat();
         assert_eq!(
             feed(&mut server, &packet).0,
@@ -206,6 +210,41 @@ fn what_has_no_place_ends_the_connection() {
     );
     let trailing = [attempt(&ed25519(), |_| {}), vec![0]].concat();
     assert_eq!(feed(&mut server, &trailing).0, Err(AuthError::Malformed));
+}
+
+/// paramiko asks for the service before each attempt.
+#[test]
+fn the_service_may_be_asked_for_again_until_success() {
+    let key = ed25519();
+    let blob = p256().public_key().to_bytes().unwrap();
+    let other = message::public_key_request("deploy", "ecdsa-sha2-nistp256", &blob, None, false);
+    let mut server = server();
+    for _ in 0..2 {
+        let (event, out) = feed(&mut server, &service_request("ssh-userauth"));
+        assert_eq!(event, Ok(ServerAuthEvent::Nothing));
+        assert_eq!(out, [message::service(6)]);
+        feed(&mut server, &other).0.unwrap();
+        server.reject(None, &mut Vec::new());
+    }
+    assert_eq!(
+        feed(&mut server, &service_request("ssh-connection")).0,
+        Err(AuthError::UnknownService("ssh-connection".to_owned()))
+    );
+    feed(&mut server, &service_request("ssh-userauth"))
+        .0
+        .unwrap();
+    feed(&mut server, &attempt(&key, |_| {})).0.unwrap();
+    server.accept(&mut Vec::new());
+    assert_eq!(
+        feed(&mut server, &service_request("ssh-userauth")).0,
+        Err(AuthError::Finished)
+    );
+
+    let mut server = started_server();
+    let asked = (0..2000).find(|_| {
+        feed(&mut server, &service_request("ssh-userauth")).0 == Err(AuthError::TooManyAttempts)
+    });
+    assert_eq!(asked, Some(1023), "bounded");
 }
 
 #[test]

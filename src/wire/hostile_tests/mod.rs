@@ -1,6 +1,8 @@
 //! Peers that say what an honest one would not: a hand-driven peer against either role, and
 //! somebody in the middle of an honest pair.
 
+mod floods;
+
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
@@ -211,6 +213,27 @@ impl Puppet {
         assert!(matches!(puppet.events.pop(), Some(Event::Established)));
         puppet
     }
+
+    /// The same, after user authentication.
+    fn authenticated(tested_is_server: bool, strict: bool) -> Self {
+        const SUCCESS: &[u8] = &[message::USERAUTH_SUCCESS];
+        let mut puppet = Self::established(tested_is_server, strict);
+        if tested_is_server {
+            puppet.tested.send(SUCCESS).expect("sends");
+            while puppet.hear().expect("success") != SUCCESS {}
+        } else {
+            puppet.say(SUCCESS).expect("taken");
+            assert!(matches!(puppet.events.pop(), Some(Event::Packet(_))));
+        }
+        puppet
+    }
+
+    /// Has the keys changed.
+    fn rekey(&mut self) -> Result<(), Error> {
+        self.propose(self.strict)?;
+        self.theirs = self.hear().expect("proposal");
+        self.agree()
+    }
 }
 
 fn violation(result: Result<(), Error>) -> Violation {
@@ -305,18 +328,12 @@ fn old_peers_may_chatter_and_keep_counting() {
 #[test]
 fn strict_exchange_counts_from_zero_again_each_time() {
     for is_server in [true, false] {
-        let mut puppet = Puppet::established(is_server, true);
-        if is_server {
-            let extensions = puppet.hear().expect("extensions");
-            assert_eq!(extensions[0], message::EXT_INFO);
-        }
+        let mut puppet = Puppet::authenticated(is_server, true);
         for round in 0..3 {
             puppet.say(&[94, round]).expect("opens");
             puppet.tested.send(&[95, round]).expect("sends");
             assert_eq!(puppet.hear(), Some(vec![95, round]));
-            puppet.propose(true).expect("proposal");
-            puppet.theirs = puppet.hear().expect("proposal");
-            puppet.agree().expect("key exchange");
+            puppet.rekey().expect("key exchange");
         }
     }
 }
@@ -339,7 +356,7 @@ fn unknown_messages_are_answered_by_their_number() {
 fn upper_layers_must_wait_for_the_peers_new_keys() {
     for is_server in [true, false] {
         for number in [5, 50, 94, message::PING, message::EXT_INFO] {
-            let mut puppet = Puppet::established(is_server, true);
+            let mut puppet = Puppet::authenticated(is_server, true);
             puppet.propose(true).expect("proposal");
             is_unexpected(puppet.say(&[number, 0, 0, 0, 0]), number);
         }
