@@ -1,8 +1,8 @@
 //! The ssh-agent protocol (draft-miller-ssh-agent, OpenSSH's PROTOCOL.agent), client side, sans-I/O.
 //!
 //! The agent at the other end is the user's, forwarded: hostile input (CVE-2025-47913). Sizes and
-//! counts are bounded, nothing panics, and an answer of the wrong kind is an error. Only three
-//! requests can be written here: list the identities, sign, bind the session. `serve` is the other side,
+//! counts are bounded, nothing panics, and an answer of the wrong kind is an error. Only four
+//! requests can be written here: list the identities, sign, bind the session, name the extensions. `serve` is the other side,
 //! for this program's own processes.
 
 mod reply;
@@ -15,5 +15,5 @@ pub use reply::{
     AgentError, Decoder, Identity, MAX_IDENTITIES, MAX_REPLY, Reply, expect_identities,
     expect_signature, expect_success,
 };
-pub use request::{SignFlags, request_identities, session_bind, sign_request};
+pub use request::{SESSION_BIND, SignFlags, query, request_identities, session_bind, sign_request};
 pub use serve::{MAX_REQUEST, Request, failure, identities_answer, sign_response};

@@ -14,6 +14,7 @@ const SUCCESS: u8 = 6;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_RESPONSE: u8 = 14;
 const EXTENSION_FAILURE: u8 = 28;
+const EXTENSION_RESPONSE: u8 = 29;
 /// Failures of ssh.com's and of old agents, which OpenSSH reads too.
 const OTHER_FAILURES: [u8; 2] = [30, 102];
 
@@ -62,20 +63,26 @@ pub enum Reply {
     Failure,
     /// An extension is known but failed.
     ExtensionFailure,
+    /// What an extension answers beyond success.
+    Extension(Vec<u8>),
 }
 
 impl Reply {
     /// Reads one message, without its length.
     ///
     /// # Errors
-    /// Anything but one of the replies above, whole and with nothing after it.
+    /// Anything but one of the replies above, whole and with nothing after it. What an extension
+    /// answers is not looked into.
     pub fn parse(message: &[u8]) -> Result<Self, AgentError> {
         let (&kind, body) = message.split_first().ok_or(AgentError::Malformed)?;
         let rest = &mut &*body;
         let reply = match kind {
             IDENTITIES_ANSWER => Self::Identities(read_identities(rest)?),
             SIGN_RESPONSE => Self::Signature(read_string(rest)?),
+            // The answer to `query` was a success with contents before RFC 9987.
+            SUCCESS if !body.is_empty() => return Ok(Self::Extension(body.to_vec())),
             SUCCESS => Self::Success,
+            EXTENSION_RESPONSE => return Ok(Self::Extension(body.to_vec())),
             FAILURE => Self::Failure,
             EXTENSION_FAILURE => Self::ExtensionFailure,
             other if OTHER_FAILURES.contains(&other) => Self::Failure,
@@ -85,6 +92,21 @@ impl Reply {
             Ok(reply)
         } else {
             Err(AgentError::Malformed)
+        }
+    }
+}
+
+impl Reply {
+    /// Whether this reply to [`query`](super::query) names an extension. Agents put the names into
+    /// one list or several, behind their number or the name of the question: each is a string that
+    /// is there or not.
+    #[must_use]
+    pub fn announces(&self, extension: &str) -> bool {
+        let mut name = Vec::new();
+        super::request::put_string(&mut name, extension.as_bytes());
+        match self {
+            Self::Extension(body) => body.windows(name.len()).any(|part| part == name),
+            _ => false,
         }
     }
 }
@@ -125,7 +147,9 @@ pub fn expect_success(reply: Reply) -> Result<(), AgentError> {
 fn refusal(reply: &Reply) -> AgentError {
     match reply {
         Reply::Failure | Reply::ExtensionFailure => AgentError::Refused,
-        Reply::Identities(_) | Reply::Signature(_) | Reply::Success => AgentError::WrongReply,
+        Reply::Identities(_) | Reply::Signature(_) | Reply::Success | Reply::Extension(_) => {
+            AgentError::WrongReply
+        }
     }
 }
 

@@ -4,6 +4,9 @@ const REQUEST_IDENTITIES: u8 = 11;
 const SIGN_REQUEST: u8 = 13;
 const EXTENSION: u8 = 27;
 
+/// The name of the extension of [`session_bind`].
+pub const SESSION_BIND: &str = "session-bind@openssh.com";
+
 /// The flags of a signature request (draft-miller-ssh-agent section 3.6.1): the hash for RSA keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignFlags(u32);
@@ -56,11 +59,20 @@ pub fn session_bind(
     forwarding: bool,
 ) -> Vec<u8> {
     let mut message = vec![EXTENSION];
-    put_string(&mut message, b"session-bind@openssh.com");
+    put_string(&mut message, SESSION_BIND.as_bytes());
     put_string(&mut message, host_key);
     put_string(&mut message, session_id);
     put_string(&mut message, signature);
     message.push(u8::from(forwarding));
+    framed(&message)
+}
+
+/// Asks for the names of the extensions that the agent knows (RFC 9987 section 3.8.1). Most agents
+/// do not know this one.
+#[must_use]
+pub fn query() -> Vec<u8> {
+    let mut message = vec![EXTENSION];
+    put_string(&mut message, b"query");
     framed(&message)
 }
 

@@ -286,7 +286,7 @@ fn impossible_replies_are_refused() {
     let too_long = u32::try_from(MAX_REPLY + 1).unwrap().to_be_bytes();
     assert_eq!(decode(&too_long), Err(AgentError::TooLong));
     assert_eq!(decode(&framed(&[])), Err(AgentError::Malformed));
-    assert_eq!(decode(&framed(&[6, 0])), Err(AgentError::Malformed));
+    assert_eq!(decode(&framed(&[5, 0])), Err(AgentError::Malformed));
     assert_eq!(decode(&framed(&[99])), Err(AgentError::UnknownType(99)));
     assert_eq!(
         decode(&framed(&[12, 0, 0, 0, 1])),

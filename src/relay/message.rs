@@ -67,6 +67,9 @@ pub enum MalformedMessage {
     /// A name is not ASCII.
     #[error("a message with number {0} holds a name that is not ASCII")]
     Name(u8),
+    /// A channel that takes no data at all: whoever writes to it would wait for ever.
+    #[error("a message with number {0} opens a channel with a maximum packet size of 0")]
+    NoPacket(u8),
     /// The connection protocol has no such message.
     #[error("message number {0} does not belong to the connection protocol")]
     Unknown(u8),
@@ -200,14 +203,14 @@ impl Message {
                 kind: fields.name()?,
                 sender: fields.uint32()?,
                 window: fields.uint32()?,
-                max_packet: fields.uint32()?,
+                max_packet: fields.max_packet()?,
                 data: fields.rest(),
             },
             number::CHANNEL_OPEN_CONFIRMATION => Self::OpenConfirmation {
                 recipient: fields.uint32()?,
                 sender: fields.uint32()?,
                 window: fields.uint32()?,
-                max_packet: fields.uint32()?,
+                max_packet: fields.max_packet()?,
                 data: fields.rest(),
             },
             number::CHANNEL_OPEN_FAILURE => Self::OpenFailure {
@@ -394,6 +397,14 @@ impl Fields {
         let value = u32::from_be_bytes(*bytes);
         self.rest = self.rest.slice(4..);
         Ok(value)
+    }
+
+    /// The most data that the other side takes in one message (RFC 4254, 5.1).
+    fn max_packet(&mut self) -> Result<u32, MalformedMessage> {
+        match self.uint32()? {
+            0 => Err(MalformedMessage::NoPacket(self.number)),
+            size => Ok(size),
+        }
     }
 
     /// A `boolean`: everything but zero is true.

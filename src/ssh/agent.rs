@@ -30,6 +30,13 @@ pub(crate) enum AgentError {
     /// It said no.
     #[error("the forwarded agent refused to sign")]
     Refused,
+    /// It knows how to be bound to a session, and refused: what it signs afterwards would be signed
+    /// as if it were asked on its own machine (CVE-2026-73281).
+    #[error(
+        "the forwarded agent refused to be bound to the session at the host ({})",
+        agent::SESSION_BIND
+    )]
+    Unbound,
     /// It holds neither the certificate nor its key.
     #[error("the forwarded agent does not hold the key that authenticated you")]
     NoKey,
@@ -75,7 +82,8 @@ impl Agent {
 
     /// Tells the agent which host this is for (`session-bind@openssh.com`), so that keys with
     /// destination constraints can decide. Agents that do not know it say no, which is fine: they
-    /// hold no such keys.
+    /// hold no such keys. One that knows it and says no, because it is locked or takes the binding
+    /// for forged, is asked for nothing any more.
     pub(crate) async fn bind(&mut self, binding: &SessionBinding) -> Result<(), AgentError> {
         let request = agent::session_bind(
             &binding.host_key,
@@ -83,7 +91,20 @@ impl Agent {
             &binding.signature,
             false,
         );
-        self.ask(&request).await.map(drop)
+        let is_refused = match self.ask(&request).await? {
+            Reply::Success => false,
+            Reply::ExtensionFailure => true,
+            // It does not know it, or does not want to.
+            Reply::Failure => self
+                .ask(&agent::query())
+                .await?
+                .announces(agent::SESSION_BIND),
+            _ => return Err(agent::AgentError::WrongReply.into()),
+        };
+        match is_refused {
+            true => Err(AgentError::Unbound),
+            false => Ok(()),
+        }
     }
 
     /// Has one thing signed.

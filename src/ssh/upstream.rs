@@ -554,6 +554,7 @@ pub(crate) fn agent_failed(error: &AgentError) -> Refusal {
             "agent-refused",
             "was it asked to confirm, or constrained to other hosts?",
         ),
+        AgentError::Unbound => ("agent-unbound", "is it locked? unlock it with: ssh-add -X"),
         AgentError::Io(_) | AgentError::Closed | AgentError::Codec(_) => {
             ("agent-failed", "check the agent with: ssh-add -L")
         }

@@ -26,6 +26,7 @@ const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 const EXTENSION: u8 = 27;
+const EXTENSION_RESPONSE: u8 = 29;
 
 /// What the proxy waits for an agent, as these worlds are configured.
 const GRACE: &str = "login_grace_time: 20s";
@@ -50,6 +51,8 @@ enum Does {
     /// Answers without end.
     Floods,
     Refuses,
+    /// Refuses, and says that it knows the extension when it is asked which ones it knows.
+    RefusesToBeBound,
     /// A good signature, by another key.
     SignsWithAnotherKey,
     /// A good signature, over something else.
@@ -223,6 +226,25 @@ const CASES: &[Case] = &[
         "refused to sign",
         "agent-refused",
     ),
+    // The extension is known, and failed.
+    case(
+        EXTENSION,
+        Does::Says(b"\0\0\0\x01\x1c"),
+        "refused to be bound",
+        "agent-unbound",
+    ),
+    case(
+        EXTENSION,
+        Does::RefusesToBeBound,
+        "refused to be bound",
+        "agent-unbound",
+    ),
+    case(
+        EXTENSION,
+        Does::Says(b"\0\0\0\x05\x0c\0\0\0\0"),
+        "does not answer the request",
+        "agent-failed",
+    ),
     case(
         SIGN_REQUEST,
         Does::SignsWithAnotherKey,
@@ -345,6 +367,16 @@ impl Liar {
                 framed(&listing(&many))
             }
             Does::Refuses => framed(&[FAILURE]),
+            // RFC 9987, 3.8.1
+            Does::RefusesToBeBound if request.ends_with(&string(b"query")) => framed(
+                &[
+                    vec![EXTENSION_RESPONSE],
+                    string(b"query"),
+                    string(b"session-bind@openssh.com"),
+                ]
+                .concat(),
+            ),
+            Does::RefusesToBeBound => framed(&[FAILURE]),
             Does::SignsWithAnotherKey => {
                 let other = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519);
                 let other = other.expect("a new key");
