@@ -3,18 +3,29 @@
 //!
 //! Counters and guards only. A guard gives back what it holds when it is dropped; one set of counters
 //! is shared by all workers.
+//!
+//! A stranger cannot keep others out: no address has all places of those who have not authenticated,
+//! and when the places run out, the address with the most of them gives one to an address with fewer.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::crowd::{Crowd, Ticket, network};
 use crate::metrics;
 
 /// Clients at a time that are told why they are refused. More than this many are dropped without a
 /// word, or the words would be what the limits are there to prevent.
 const MAX_COURTESIES: usize = 64;
+/// The same, from one address.
+const MAX_COURTESIES_PER_ADDRESS: usize = 16;
+/// How often the clients of one address may begin a key exchange in the long run: each costs the
+/// proxy a millisecond or so. Clients that come faster wait for their turn.
+const TURN: Duration = Duration::from_millis(20);
+/// Addresses whose turns are told apart; the rest share theirs.
+const MAX_TURNS: usize = 4096;
 /// How long the same refusal of the same address is audited only once.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
 /// Addresses whose refusals are told apart in the audit log.
@@ -33,6 +44,14 @@ pub struct Limits {
     pub starting: u32,
 }
 
+impl Limits {
+    /// How many of one address may be unauthenticated: three quarters of all, so that no single
+    /// address has every place.
+    fn starting_share(self) -> u32 {
+        self.starting - self.starting / 4
+    }
+}
+
 /// Which limit a client is beyond, and where that limit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Excess {
@@ -40,6 +59,9 @@ pub(crate) enum Excess {
     Address(u32),
     User(u32),
     Starting(u32),
+    StartingFromAddress(u32),
+    /// It was let in, and made room for a client of an address that has fewer.
+    Displaced,
 }
 
 impl Excess {
@@ -50,6 +72,9 @@ impl Excess {
             Self::Address(_) => "too-many-connections-from-address",
             Self::User(_) => "too-many-connections-of-user",
             Self::Starting(_) => "too-many-unauthenticated-connections",
+            Self::StartingFromAddress(_) | Self::Displaced => {
+                "too-many-unauthenticated-connections-from-address"
+            }
         }
     }
 
@@ -59,7 +84,9 @@ impl Excess {
             Self::Connections(_) => metrics::Excess::Connections,
             Self::Address(_) => metrics::Excess::Address,
             Self::User(_) => metrics::Excess::User,
-            Self::Starting(_) => metrics::Excess::Starting,
+            Self::Starting(_) | Self::StartingFromAddress(_) | Self::Displaced => {
+                metrics::Excess::Starting
+            }
         }
     }
 
@@ -78,13 +105,25 @@ impl Excess {
             Self::Starting(limit) => {
                 format!("too many clients are logging in at the moment: the limit is {limit}")
             }
+            Self::StartingFromAddress(limit) => {
+                format!(
+                    "too many clients from your address are logging in at the moment: the limit is {limit}"
+                )
+            }
+            Self::Displaced => {
+                "too many clients from your address are logging in, and clients from other addresses need their places"
+                    .to_owned()
+            }
         }
     }
 
     /// What to do about it.
     pub(crate) fn hint(self) -> &'static str {
         match self {
-            Self::Connections(_) | Self::Starting(_) => "try again in a moment",
+            Self::Connections(_)
+            | Self::Starting(_)
+            | Self::StartingFromAddress(_)
+            | Self::Displaced => "try again in a moment",
             Self::Address(_) | Self::User(_) => {
                 "close connections that are not used any more, or share one: ControlMaster in ssh_config(5)"
             }
@@ -95,11 +134,57 @@ impl Excess {
 #[derive(Debug, Default)]
 struct Counts {
     connections: u32,
-    starting: u32,
-    courtesies: usize,
+    starting: Crowd,
+    courtesies: Crowd,
     addresses: BTreeMap<IpAddr, u32>,
     users: BTreeMap<String, u32>,
+    turns: Turns,
     audited: Audited,
+}
+
+impl Counts {
+    /// A client's place is free again.
+    fn give_back(&mut self, network: IpAddr) {
+        self.connections -= 1;
+        decrease(&mut self.addresses, &network);
+    }
+
+    /// Makes room for a client of this network, at the cost of one that has more clients which have
+    /// not authenticated; `false` where there is none.
+    fn displace_for(&mut self, network: IpAddr) -> bool {
+        let own = self.starting.count_from(network);
+        let heavier = self.starting.heaviest().filter(|(_, count)| *count > own);
+        let displaced = heavier.filter(|(heavier, _)| self.starting.displace(*heavier));
+        if let Some((heavier, _)) = displaced {
+            self.give_back(heavier);
+        }
+        displaced.is_some()
+    }
+
+    /// Sees that there is room for a client of this network.
+    fn make_room(&mut self, network: IpAddr, limits: Limits) -> Result<(), Excess> {
+        if self.addresses.get(&network).copied().unwrap_or_default() >= limits.per_address {
+            return Err(Excess::Address(limits.per_address));
+        }
+        if self.connections >= limits.connections && !self.displace_for(network) {
+            return Err(Excess::Connections(limits.connections));
+        }
+        if self.starting.len() >= limits.starting as usize && !self.displace_for(network) {
+            return Err(Excess::Starting(limits.starting));
+        }
+        let share = limits.starting_share();
+        if self.starting.count_from(network) >= share as usize {
+            return Err(Excess::StartingFromAddress(share));
+        }
+        Ok(())
+    }
+
+    /// The right to tell a client why it is refused, where there are not too many.
+    fn courtesy(&mut self, network: IpAddr) -> Option<Ticket> {
+        let is_free = self.courtesies.len() < MAX_COURTESIES
+            && self.courtesies.count_from(network) < MAX_COURTESIES_PER_ADDRESS;
+        is_free.then(|| self.courtesies.enter(network))
+    }
 }
 
 /// The counters of one listener. Clones share them.
@@ -128,35 +213,31 @@ impl Door {
 
     /// A client is here.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<Admission, TurnedAway> {
-        let address = network(address);
+        let network = network(address);
         let mut counts = self.lock();
-        let from_here = counts.addresses.get(&address).copied().unwrap_or_default();
-        let limits = self.limits;
-        let excess = if counts.connections >= limits.connections {
-            Excess::Connections(limits.connections)
-        } else if from_here >= limits.per_address {
-            Excess::Address(limits.per_address)
-        } else if counts.starting >= limits.starting {
-            Excess::Starting(limits.starting)
-        } else {
-            counts.connections += 1;
-            counts.starting += 1;
-            increase(&mut counts.addresses, address);
-            return Ok(Admission {
+        if let Err(excess) = counts.make_room(network, self.limits) {
+            let courtesy = counts.courtesy(network);
+            drop(counts);
+            return Err(TurnedAway {
+                excess,
+                courtesy: courtesy.map(|ticket| self.courtesy(ticket)),
                 door: self.clone(),
-                address,
-                user: None,
             });
-        };
-        let courtesy = (counts.courtesies < MAX_COURTESIES).then(|| {
-            counts.courtesies += 1;
-            Courtesy { door: self.clone() }
-        });
-        Err(TurnedAway {
-            excess,
-            courtesy,
+        }
+        counts.connections += 1;
+        increase(&mut counts.addresses, network);
+        Ok(Admission {
+            ticket: counts.starting.enter(network),
             door: self.clone(),
+            user: None,
         })
+    }
+
+    fn courtesy(&self, ticket: Ticket) -> Courtesy {
+        Courtesy {
+            door: self.clone(),
+            ticket,
+        }
     }
 
     /// Whether this refusal goes to the audit log, and how many like it have not since the last
@@ -178,12 +259,36 @@ impl Door {
 #[derive(Debug)]
 pub(crate) struct Admission {
     door: Door,
-    address: IpAddr,
+    ticket: Ticket,
     /// Who it is, once it has authenticated.
     user: Option<String>,
 }
 
 impl Admission {
+    /// Waits for the turn of this client's address to begin a key exchange: at once, unless its
+    /// clients come in too fast.
+    pub(crate) async fn turn(&self) {
+        let network = self.ticket.network();
+        let burst = TURN * self.door.limits.starting;
+        let wait = self.door.lock().turns.next(network, burst, Instant::now());
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Ends when this client, which has not authenticated, has lost its place to another.
+    pub(crate) async fn displaced(&self) {
+        self.ticket.displaced().cancelled().await;
+    }
+
+    /// A client that has lost its place: the right to be told so.
+    pub(crate) fn into_turned_away(self) -> TurnedAway {
+        let ticket = self.door.lock().courtesy(self.ticket.network());
+        TurnedAway {
+            excess: Excess::Displaced,
+            courtesy: ticket.map(|ticket| self.door.courtesy(ticket)),
+            door: self.door.clone(),
+        }
+    }
+
     /// The client has authenticated as this person.
     pub(crate) fn authenticated(&mut self, user: &str) -> Result<(), Excess> {
         let limit = self.door.limits.per_user;
@@ -194,8 +299,10 @@ impl Admission {
         if counts.users.get(user).copied().unwrap_or_default() >= limit {
             return Err(Excess::User(limit));
         }
+        if !counts.starting.leave(&self.ticket) {
+            return Err(Excess::Displaced);
+        }
         increase(&mut counts.users, user.to_owned());
-        counts.starting -= 1;
         drop(counts);
         self.user = Some(user.to_owned());
         Ok(())
@@ -210,11 +317,16 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.door.lock();
-        counts.connections -= 1;
-        decrease(&mut counts.addresses, &self.address);
-        match &self.user {
-            Some(user) => decrease(&mut counts.users, user),
-            None => counts.starting -= 1,
+        let has_place = match &self.user {
+            Some(user) => {
+                decrease(&mut counts.users, user);
+                true
+            }
+            // Who was displaced has given its place back.
+            None => counts.starting.leave(&self.ticket),
+        };
+        if has_place {
+            counts.give_back(self.ticket.network());
         }
     }
 }
@@ -223,11 +335,33 @@ impl Drop for Admission {
 #[derive(Debug)]
 pub(crate) struct Courtesy {
     door: Door,
+    ticket: Ticket,
 }
 
 impl Drop for Courtesy {
     fn drop(&mut self) {
-        self.door.lock().courtesies -= 1;
+        self.door.lock().courtesies.leave(&self.ticket);
+    }
+}
+
+/// Up to when each address has had its turns.
+#[derive(Debug, Default)]
+struct Turns {
+    used: BTreeMap<Option<IpAddr>, Instant>,
+}
+
+impl Turns {
+    /// How long a client of this address waits for its turn. `burst` is how far ahead of its time an
+    /// address may be.
+    fn next(&mut self, network: IpAddr, burst: Duration, now: Instant) -> Duration {
+        if self.used.len() >= MAX_TURNS {
+            self.used.retain(|_, until| *until > now);
+        }
+        let is_known = self.used.contains_key(&Some(network));
+        let key = (is_known || self.used.len() < MAX_TURNS).then_some(network);
+        let used = self.used.entry(key).or_insert(now);
+        *used = now.max(*used) + TURN;
+        used.saturating_duration_since(now + burst)
     }
 }
 
@@ -245,17 +379,6 @@ where
         if *count == 0 {
             counts.remove(key);
         }
-    }
-}
-
-/// What counts as one address: of IPv6, the /64 network that one machine has to itself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let prefix = u128::from(address) & !u128::from(u64::MAX);
-            Ipv6Addr::from(prefix).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -319,8 +442,10 @@ mod tests {
     #[test]
     fn places_are_counted_in_all_and_given_back() {
         let door = door(2, 9, 9, 9);
-        let first = door.admit(there(1)).unwrap();
-        let _second = door.admit(there(2)).unwrap();
+        let mut first = door.admit(there(1)).unwrap();
+        first.authenticated("alice").unwrap();
+        let mut second = door.admit(there(2)).unwrap();
+        second.authenticated("bob").unwrap();
         assert_eq!(excess(&door, there(3)), Some(Excess::Connections(2)));
         drop(first);
         assert_eq!(excess(&door, there(3)), None);
@@ -361,7 +486,7 @@ mod tests {
         drop(first);
         assert_eq!(excess(&door, HERE), Some(Excess::Starting(1)));
         drop(second);
-        assert_eq!(door.lock().starting, 0);
+        assert_eq!(door.lock().starting.len(), 0);
     }
 
     #[test]
@@ -380,12 +505,100 @@ mod tests {
     #[test]
     fn only_so_many_are_told_at_a_time() {
         let door = door(0, 9, 9, 9);
-        let mut told: Vec<_> = (0..MAX_COURTESIES + 5)
-            .filter_map(|_| door.admit(HERE).unwrap_err().courtesy)
-            .collect();
-        assert_eq!(told.len(), MAX_COURTESIES);
+        let courtesy = |address| door.admit(address).unwrap_err().courtesy;
+        let mut told: Vec<_> = (0..100).filter_map(|_| courtesy(HERE)).collect();
+        assert_eq!(told.len(), MAX_COURTESIES_PER_ADDRESS);
         told.pop();
-        assert!(door.admit(HERE).unwrap_err().courtesy.is_some());
+        told.extend((0..=250).filter_map(|last| courtesy(there(last))));
+        assert_eq!(told.len(), MAX_COURTESIES);
+        told.remove(0);
+        assert!(courtesy(HERE).is_some());
+    }
+
+    /// Four addresses hold every place, and come again as soon as they have lost one.
+    #[test]
+    fn strangers_cannot_keep_others_out() {
+        let door = door(1000, 500, 100, 300);
+        let mut held: Vec<Admission> = Vec::new();
+        let mut attack = || {
+            let addresses = [1, 2, 3, 4].map(there).into_iter().cycle().take(2000);
+            held.extend(addresses.filter_map(|address| door.admit(address).ok()));
+        };
+        attack();
+        assert_eq!(door.lock().starting.len(), 300);
+        for round in 0..50 {
+            let mut honest = door.admit(there(9)).expect("there is always a place");
+            attack();
+            assert!(!honest.ticket.displaced().is_cancelled(), "{round}");
+            honest.authenticated("alice").unwrap();
+        }
+        drop(held);
+        assert_eq!(door.lock().connections, 0);
+        assert!(door.lock().addresses.is_empty());
+    }
+
+    #[test]
+    fn one_address_leaves_places_for_others() {
+        let door = door(1000, 1000, 100, 300);
+        let held: Vec<Admission> = (0..300).filter_map(|_| door.admit(HERE).ok()).collect();
+        assert_eq!(held.len(), 225);
+        let share = Excess::StartingFromAddress(225);
+        assert_eq!(excess(&door, HERE), Some(share));
+        let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
+        assert_eq!(excess(&door, mapped), Some(share));
+        let _others: Vec<_> = (0..75)
+            .map(|last| door.admit(there(last)).unwrap())
+            .collect();
+        assert!(
+            held.iter()
+                .all(|one| !one.ticket.displaced().is_cancelled())
+        );
+    }
+
+    #[test]
+    fn who_has_authenticated_is_never_displaced() {
+        let door = door(4, 9, 9, 4);
+        let mut held: Vec<_> = (0..3).map(|_| door.admit(HERE).unwrap()).collect();
+        for one in &mut held {
+            one.authenticated("alice").unwrap();
+        }
+        let _last = door.admit(HERE).unwrap();
+        let _instead = door.admit(there(1)).unwrap();
+        assert_eq!(excess(&door, there(1)), Some(Excess::Connections(4)));
+        assert!(
+            held.iter()
+                .all(|one| !one.ticket.displaced().is_cancelled())
+        );
+    }
+
+    /// The place was lost in the moment in which the client proved who it is.
+    #[test]
+    fn who_was_displaced_cannot_authenticate_any_more() {
+        let door = door(9, 9, 9, 1);
+        let mut slow = door.admit(HERE).unwrap();
+        let _instead = door.admit(there(1)).unwrap();
+        assert!(slow.ticket.displaced().is_cancelled());
+        assert_eq!(slow.authenticated("alice"), Err(Excess::Displaced));
+        let away = slow.into_turned_away();
+        assert!(away.courtesy.is_some());
+        assert_eq!(door.lock().connections, 1);
+    }
+
+    #[test]
+    fn clients_of_one_address_take_turns_once_they_come_too_fast() {
+        let mut turns = Turns::default();
+        let start = Instant::now();
+        let burst = TURN * 10;
+        let waits: Vec<_> = (0..30).map(|_| turns.next(HERE, burst, start)).collect();
+        assert!(waits[..10].iter().all(Duration::is_zero), "{waits:?}");
+        assert_eq!(waits[29], TURN * 20);
+        assert_eq!(turns.next(there(1), burst, start), Duration::ZERO);
+        let later = start + TURN * 1000;
+        assert_eq!(turns.next(HERE, burst, later), Duration::ZERO);
+        for n in 0..100_000_u32 {
+            turns.next(IpAddr::from(n.to_be_bytes()), burst, later);
+        }
+        assert_eq!(turns.used.len(), MAX_TURNS + 1);
     }
 
     #[test]

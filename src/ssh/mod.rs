@@ -22,6 +22,7 @@ mod answered;
 mod authentication;
 mod bridge;
 mod connection;
+mod crowd;
 mod egress;
 mod ending;
 mod jump;
@@ -64,8 +65,8 @@ use crate::sys::clock::Clock;
 use crate::wire::ClientConfig;
 
 pub(crate) use answered::Answered;
+pub(crate) use crowd::{Crowd, Ticket, network};
 pub(crate) use ending::Warned;
-pub(crate) use limits::Door;
 pub use limits::Limits;
 pub(crate) use minting::Minting;
 pub(crate) use startup::Startups;

@@ -9,6 +9,7 @@ mod health;
 mod keys;
 mod krl;
 mod page;
+mod places;
 mod probe;
 mod server;
 mod site;

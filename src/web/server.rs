@@ -16,14 +16,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::WebError;
+use super::places::{Places, Seat};
 use super::site::{self, Site};
 use super::tls::{Tls, TlsFiles};
-use crate::ssh::{Door, Limits, canonical};
 
-/// Clients at a time.
-const MAX_CLIENTS: u32 = 64;
-/// Clients at a time from one address; of IPv6, from a /64 network.
-const MAX_CLIENTS_PER_ADDRESS: u32 = 16;
 /// How long the handshake of TLS may take, and how long a request until its headers are there.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may take for everything: the largest list at a few megabits a second.
@@ -103,12 +99,7 @@ impl Server {
     async fn serve(self, site: Arc<impl Site>) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let mut tls = self.tls;
-        let door = Door::new(Limits {
-            connections: MAX_CLIENTS,
-            per_address: MAX_CLIENTS_PER_ADDRESS,
-            per_user: MAX_CLIENTS,
-            starting: MAX_CLIENTS,
-        });
+        let places = Places::new();
         let mut refresh = tokio::time::interval(REFRESH);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -129,18 +120,18 @@ impl Server {
                     continue;
                 }
             };
-            let Ok(admission) = door.admit(canonical(address.ip())) else {
-                tracing::debug!(client = %address, "too many clients of the web");
-                continue;
-            };
+            let seat = places.enter(address.ip());
             let (site, acceptor) = (Arc::clone(&site), tls.as_ref().map(Tls::acceptor));
             tokio::spawn(async move {
-                let _admission = admission;
-                if timeout(LONGEST, client(stream, acceptor, site))
-                    .await
-                    .is_err()
-                {
-                    tracing::debug!(client = %address, "a client of the web took too long");
+                tokio::select! {
+                    served = timeout(LONGEST, client(stream, acceptor, site, &seat)) => {
+                        if served.is_err() {
+                            tracing::debug!(client = %address, "a client of the web took too long");
+                        }
+                    }
+                    () = seat.displaced() => {
+                        tracing::debug!(client = %address, "a client of the web made room for others");
+                    }
                 }
             });
         }
@@ -148,21 +139,27 @@ impl Server {
 }
 
 /// One client, from its first byte to its last. How it fails is nobody's business but its own.
-async fn client(stream: TcpStream, acceptor: Option<TlsAcceptor>, site: Arc<impl Site>) {
+async fn client(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    site: Arc<impl Site>,
+    seat: &Seat,
+) {
     match acceptor {
-        None => request(stream, site).await,
+        None => request(stream, site, seat).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
-                request(stream, site).await;
+                request(stream, site, seat).await;
             }
         }
     }
 }
 
 /// One request and its answer.
-async fn request(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<impl Site>) {
+async fn request<S: Site>(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<S>, seat: &Seat) {
     let service = service_fn(|request| async {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        seat.asked(site::is_about_health::<S>(&path));
         let answer = site::answer(&*site, request).await;
         tracing::debug!(%method, path, status = answer.status().as_u16(), "asked");
         Ok::<_, std::convert::Infallible>(answer)

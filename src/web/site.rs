@@ -26,6 +26,11 @@ pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
     /// The places and their paths.
     const PLACES: &'static [(&'static str, Self::Place)];
 
+    /// Whether this place says if all is well: who asks that is never kept waiting by others.
+    fn is_about_health(_place: Self::Place) -> bool {
+        false
+    }
+
     /// What is there for a question without mistakes.
     fn at(
         &self,
@@ -41,10 +46,22 @@ pub(super) struct Question<'q> {
     pub(super) headers: &'q HeaderMap,
 }
 
+/// The place at a path.
+fn place_at<S: Site>(path: &str) -> Option<S::Place> {
+    let mut places = S::PLACES.iter();
+    places
+        .find(|(known, _)| *known == path)
+        .map(|(_, place)| *place)
+}
+
+/// Whether this path is asked for to learn if all is well.
+pub(super) fn is_about_health<S: Site>(path: &str) -> bool {
+    place_at::<S>(path).is_some_and(S::is_about_health)
+}
+
 /// Answers a request, whatever it is.
 pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> Answer {
-    let path = request.uri().path();
-    let Some((_, place)) = S::PLACES.iter().find(|(known, _)| *known == path) else {
+    let Some(place) = place_at::<S>(request.uri().path()) else {
         let known: Vec<_> = S::PLACES.iter().map(|(path, _)| *path).collect();
         let hint = format!("there is {}", known.join(" and "));
         let message = "there is nothing at this path";
@@ -68,7 +85,7 @@ pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> An
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
     };
-    match site.at(*place, question).await {
+    match site.at(place, question).await {
         Ok(answer) => answer,
         Err(refusal) => refusal.answer(),
     }

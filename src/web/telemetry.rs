@@ -138,6 +138,10 @@ impl Site for Telemetry {
         ("/readyz", Place::Readiness),
     ];
 
+    fn is_about_health(place: Place) -> bool {
+        matches!(place, Place::Liveness | Place::Readiness)
+    }
+
     /// What is asked beyond the path is passed over: probes add parameters of their own.
     async fn at(&self, place: Place, question: Question<'_>) -> Result<Answer, Refusal> {
         let accepts: Vec<_> = question

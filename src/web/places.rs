@@ -1,0 +1,197 @@
+//! Places of a listener of the web. Everybody gets one, and has to give it back when there are too
+//! many: the oldest of the address with the most goes first. Whoever dawdles, before the question is
+//! whole or while the answer is read, is gone before anybody else is kept out.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::ssh::{Crowd, Ticket, network};
+
+/// Clients at a time that have not asked yet, and as many again that are being answered.
+const MAX_CLIENTS: usize = 64;
+/// The same, from one address; of IPv6, from a /64 network.
+const MAX_CLIENTS_PER_ADDRESS: usize = 16;
+/// Clients at a time that are told whether all is well, beside the others.
+const MAX_HEALTH: usize = 16;
+/// The same, from one address.
+const MAX_HEALTH_PER_ADDRESS: usize = 8;
+
+/// The places of one listener. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    asking: Pool,
+    answered: Pool,
+    health: Pool,
+}
+
+impl Places {
+    pub(super) fn new() -> Self {
+        Self {
+            asking: Pool::new(MAX_CLIENTS, MAX_CLIENTS_PER_ADDRESS),
+            answered: Pool::new(MAX_CLIENTS, MAX_CLIENTS_PER_ADDRESS),
+            health: Pool::new(MAX_HEALTH, MAX_HEALTH_PER_ADDRESS),
+        }
+    }
+
+    /// A client is here, and has not asked for anything yet.
+    pub(super) fn enter(&self, address: IpAddr) -> Seat {
+        let network = network(address);
+        Seat {
+            places: self.clone(),
+            network,
+            place: Mutex::new(self.asking.enter(network)),
+            moved: Notify::new(),
+        }
+    }
+}
+
+/// One client's place, as it moves from asking to being answered.
+#[derive(Debug)]
+pub(super) struct Seat {
+    places: Places,
+    network: IpAddr,
+    place: Mutex<Place>,
+    moved: Notify,
+}
+
+impl Seat {
+    /// The client has asked, and is going to be answered: about the health of the proxy, or
+    /// something else.
+    pub(super) fn asked(&self, is_about_health: bool) {
+        let pool = match is_about_health {
+            true => &self.places.health,
+            false => &self.places.answered,
+        };
+        let place = pool.enter(self.network);
+        *self.lock() = place;
+        self.moved.notify_one();
+    }
+
+    /// Ends when the client has to make room for others.
+    pub(super) async fn displaced(&self) {
+        loop {
+            let displaced: CancellationToken = self.lock().ticket.displaced().clone();
+            tokio::select! {
+                () = displaced.cancelled() => return,
+                () = self.moved.notified() => {}
+            }
+        }
+    }
+
+    /// A panic elsewhere cannot leave it half changed.
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Places of one kind.
+#[derive(Clone, Debug)]
+struct Pool {
+    crowd: Arc<Mutex<Crowd>>,
+    most: usize,
+    most_per_network: usize,
+}
+
+impl Pool {
+    fn new(most: usize, most_per_network: usize) -> Self {
+        Self {
+            crowd: Arc::default(),
+            most,
+            most_per_network,
+        }
+    }
+
+    fn enter(&self, network: IpAddr) -> Place {
+        let mut crowd = self.lock();
+        if crowd.count_from(network) >= self.most_per_network {
+            crowd.displace(network);
+        } else if crowd.len() >= self.most
+            && let Some((heaviest, _)) = crowd.heaviest()
+        {
+            crowd.displace(heaviest);
+        }
+        Place {
+            ticket: crowd.enter(network),
+            pool: self.clone(),
+        }
+    }
+
+    /// A panic elsewhere cannot leave it half changed.
+    fn lock(&self) -> MutexGuard<'_, Crowd> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Dropping it gives it back.
+#[derive(Debug)]
+struct Place {
+    pool: Pool,
+    ticket: Ticket,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pool.lock().leave(&self.ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there(last: usize) -> IpAddr {
+        IpAddr::from([192, 0, 2, u8::try_from(last).unwrap()])
+    }
+
+    fn is_displaced(seat: &Seat) -> bool {
+        seat.lock().ticket.displaced().is_cancelled()
+    }
+
+    #[test]
+    fn dawdlers_make_room_the_oldest_of_the_heaviest_address_first() {
+        let places = Places::new();
+        let held: Vec<Seat> = (0..100).map(|n| places.enter(there(n % 4))).collect();
+        let gone = |held: &[Seat]| held.iter().filter(|seat| is_displaced(seat)).count();
+        assert_eq!(gone(&held), 100 - 64);
+        assert_eq!(gone(&held[..36]), 36, "the oldest");
+        let honest = places.enter(there(9));
+        assert_eq!(gone(&held), 37);
+        for n in 0..1000 {
+            let _more = places.enter(there(n % 4));
+        }
+        assert!(!is_displaced(&honest));
+        drop(held);
+        drop(honest);
+        assert_eq!(places.asking.lock().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn health_has_places_of_its_own() {
+        let places = Places::new();
+        let readers: Vec<Seat> = (0..200).map(|n| places.enter(there(n))).collect();
+        for seat in &readers {
+            seat.asked(false);
+        }
+        let probe = places.enter(there(201));
+        probe.asked(true);
+        for seat in &readers {
+            seat.asked(false);
+        }
+        assert!(!is_displaced(&probe));
+        assert_eq!(places.answered.lock().len(), 64);
+        assert_eq!(places.health.lock().len(), 1);
+        // Who is displaced after it has moved learns of it too.
+        let learns = probe.displaced();
+        let more = (0..8).map(|_| {
+            let seat = places.enter(there(201));
+            seat.asked(true);
+            seat
+        });
+        let more: Vec<Seat> = more.collect();
+        learns.await;
+        drop(more);
+    }
+}
