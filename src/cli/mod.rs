@@ -10,17 +10,14 @@ mod doctor;
 mod explain;
 mod failure;
 mod fleet;
-mod help;
 mod host;
 mod logging;
 mod man;
 mod passphrase;
 mod play;
 mod recordings;
-mod running;
 mod serve;
 mod sessions;
-mod table;
 mod ui;
 mod worker;
 
@@ -84,9 +81,6 @@ enum Configured {
     Play(play::Args),
     #[command(subcommand)]
     Sessions(sessions::Command),
-    Reload(running::Reload),
-    Upgrade(running::Upgrade),
-    Stop(running::Stop),
 }
 
 /// Commands that work where there is no configuration, or a bad one.
@@ -96,9 +90,7 @@ enum Alone {
     #[command(hide = true)]
     Complete(complete::Args),
     Doctor(doctor::Args),
-    Help(help::Args),
     Man(man::Args),
-    Version(help::Version),
 }
 
 /// What a command is given beside its own flags.
@@ -143,9 +135,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Alone(Alone::Completions(args)) => args.run(),
         Command::Alone(Alone::Complete(args)) => args.run(source),
         Command::Alone(Alone::Doctor(args)) => args.run(&source),
-        Command::Alone(Alone::Help(args)) => args.run(),
         Command::Alone(Alone::Man(args)) => args.run(),
-        Command::Alone(Alone::Version(version)) => version.run(),
     }
 }
 
@@ -161,9 +151,6 @@ impl Configured {
             Self::Recordings(command) => command.run(context),
             Self::Play(args) => args.run(context),
             Self::Sessions(command) => command.run(context),
-            Self::Reload(args) => args.run(context),
-            Self::Upgrade(args) => args.run(context),
-            Self::Stop(args) => args.run(context),
         }
     }
 }

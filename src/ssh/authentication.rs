@@ -16,10 +16,14 @@ use crate::wire::auth::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEve
 /// its plain keys first, and each is one attempt.
 const MAX_ATTEMPTS: u32 = 20;
 
+/// How long a client may take to say what it is: it sends one line, and needs to know nothing for it.
+const IDENTIFICATION: Duration = Duration::from_secs(10);
+
 /// How the authentication of a leg failed.
 #[derive(Debug)]
 pub(crate) struct Unauthenticated {
-    /// The most telling refusal, if the client got as far as being refused.
+    /// The most telling refusal, if the client got as far as being refused: how it broke the
+    /// protocol afterwards, if it did.
     pub(crate) refusal: Option<Refusal>,
     /// The key that was refused.
     pub(crate) offered: Option<PresentedKey>,
@@ -64,11 +68,57 @@ where
             LegError::Timeout(grace)
         }
     };
+    let Refused { refusal, offered } = refused;
+    // What ended it is what its user, the log and the audit log are to know, not what was refused
+    // before.
+    let refusal = refusal.map(|refusal| breach(&ended).unwrap_or(refusal));
     Err(Unauthenticated {
-        refusal: refused.refusal,
-        offered: refused.offered,
+        refusal,
+        offered,
         ended,
     })
+}
+
+/// How the client broke the protocol, if that is what ended the leg.
+fn breach(ended: &LegError) -> Option<Refusal> {
+    let is_breach = match ended {
+        LegError::Protocol(_) => true,
+        LegError::Authentication(error) => error.is_breach(),
+        LegError::Io(_)
+        | LegError::Closed
+        | LegError::Disconnected { .. }
+        | LegError::Timeout(_) => false,
+    };
+    is_breach.then(|| {
+        let message = format!("the client broke the protocol while it logged in: {ended}");
+        Refusal::new(audit::Leg::Client, "protocol-error", message)
+            .hint("its program is at fault, not its certificate: update it, or report what it is")
+    })
+}
+
+/// Waits until the client has identified itself; what it has said beyond that.
+async fn identified<S>(leg: &mut Leg<S>, id: &str) -> Result<Option<LegEvent>, LegError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let line = async {
+        loop {
+            let event = leg.poll_event()?;
+            if event.is_some() || leg.transport.peer_ident().is_some() {
+                return Ok(event);
+            }
+            leg.transfer(true).await?;
+        }
+    };
+    if let Ok(identified) = tokio::time::timeout(IDENTIFICATION, line).await {
+        return identified;
+    }
+    let text = format!(
+        "rproxy: client: no SSH identification within {} (id {id})",
+        format_duration(IDENTIFICATION)
+    );
+    leg.disconnect(DisconnectReason::ByApplication, &text).await;
+    Err(LegError::Timeout(IDENTIFICATION))
 }
 
 async fn attempt<S, T>(
@@ -82,8 +132,13 @@ where
 {
     let mut auth: Option<ServerAuth> = None;
     let mut out = Vec::new();
+    let mut early = identified(leg, id).await?;
     loop {
-        let payload = match leg.next().await? {
+        let event = match early.take() {
+            Some(event) => event,
+            None => leg.next().await?,
+        };
+        let payload = match event {
             LegEvent::Packet(payload) => payload,
             LegEvent::Established => {
                 let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
@@ -125,12 +180,9 @@ where
             }
             Err(error) => {
                 leg.send_all(&mut out)?;
-                leg.disconnect(
-                    DisconnectReason::NoMoreAuthMethodsAvailable,
-                    &format!("rproxy: client: {error}"),
-                )
-                .await;
-                return Err(LegError::Closed);
+                let text = format!("rproxy: client: {error}");
+                leg.disconnect(error.disconnect_reason(), &text).await;
+                return Err(error.into());
             }
         }
         leg.send_all(&mut out)?;
@@ -185,4 +237,54 @@ pub(crate) fn bad_certificate(error: &UserCertError) -> Refusal {
 fn unusable(reason: &OfferError) -> Refusal {
     Refusal::new(audit::Leg::Client, offer_reason(reason), reason.to_string())
         .hint("get a new certificate: rproxy auth sign --user")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::cert::testing::ed25519;
+    use crate::wire::{HostKey, ServerConfig, Transport};
+
+    const GRACE: Duration = Duration::from_secs(120);
+
+    /// After what time a client that says this and no more is given up.
+    async fn given_up_after(says: &[u8]) -> Duration {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let host_key = HostKey::new(ed25519(), None).unwrap();
+        let config = Arc::new(ServerConfig::new(vec![host_key]));
+        let mut leg = Leg::new(ours, Transport::server(config));
+        theirs.write_all(says).await.unwrap();
+        let began = Instant::now();
+        let refuse = |offer: &Offer| Err::<(), _>(plain_key(&offer.key));
+        let failed = authenticate(&mut leg, "id", GRACE, refuse).await;
+        let failed = failed.expect_err("nobody authenticates");
+        assert!(matches!(failed.ended, LegError::Timeout(_)), "{failed:?}");
+        began.elapsed()
+    }
+
+    /// A silent client is given up long before one that has begun to speak.
+    #[tokio::test(start_paused = true)]
+    async fn an_identification_must_come_soon() {
+        for says in [&b""[..], b"SSH-2.0-OpenS"] {
+            let took = given_up_after(says).await;
+            assert!(took < IDENTIFICATION * 2, "{took:?}");
+        }
+        let took = given_up_after(b"SSH-2.0-test\r\n").await;
+        assert!(took >= GRACE, "{took:?}");
+    }
+
+    /// A client that breaks the protocol after a refusal has not failed because of the refusal.
+    #[test]
+    fn a_breach_is_no_refusal() {
+        use crate::wire::auth::AuthError;
+        let breach = |error: AuthError| breach(&error.into()).map(|refusal| refusal.message);
+        let told = breach(AuthError::Unexpected(80)).unwrap();
+        assert!(told.contains("message 80 is not allowed"), "{told}");
+        assert_eq!(breach(AuthError::TooManyAttempts), None);
+    }
 }

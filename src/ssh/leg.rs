@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
+use crate::wire::auth::AuthError;
 use crate::wire::{self, DisconnectReason, Event, Transport};
 
 /// How much is read from a stream at a time.
@@ -43,6 +44,9 @@ pub(crate) enum LegError {
     /// The transport failed.
     #[error(transparent)]
     Protocol(#[from] wire::Error),
+    /// The client's authentication cannot go on; it knows why.
+    #[error(transparent)]
+    Authentication(#[from] AuthError),
     /// Nothing came in time.
     #[error("no answer within {} seconds", .0.as_secs())]
     Timeout(Duration),

@@ -8,7 +8,6 @@ pub mod fs;
 pub mod lent;
 pub mod post;
 pub mod process;
-pub mod running;
 pub mod sandbox;
 pub mod tty;
 pub mod watch;

@@ -22,7 +22,7 @@ fn measured() -> Builder {
 }
 
 /// Where a path of the listener is.
-fn url(world: &World, path: &str) -> String {
+pub(crate) fn url(world: &World, path: &str) -> String {
     let log = world.proxy_log();
     let (_, rest) = log
         .split_once("the metrics are at ")

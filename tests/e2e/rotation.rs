@@ -4,6 +4,7 @@
 //! hosts and clients, certificates signed again.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -292,4 +293,41 @@ fn the_old_key_is_refused_afterwards() {
     assert_eq!(refused.code(), 255);
     let why = "which is not a trusted CA key";
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
+}
+
+/// A connection sees one host key for as long as it lives, though its keys change all the time and the
+/// CA is replaced meanwhile.
+#[test]
+fn a_live_connection_keeps_its_host_keys_through_a_rotation() {
+    let world = World::new();
+    // The outer leg changes its keys as often as the inner one.
+    let outer = world.dir().join("outer");
+    let text = std::fs::read_to_string(&outer).unwrap();
+    replace(&outer, &format!("RekeyLimit 16K\n{text}"));
+    let mut session = world
+        .ssh()
+        .args(["-v", "-o", "RekeyLimit=16K", "db1", "cat"])
+        .start();
+    let mut speak = |number: u8| {
+        let said = vec![number; 64 * 1024];
+        let stdin = session.stdin.as_mut().expect("a session");
+        stdin.write_all(&said).expect("the session goes on");
+        assert!(session.read(said.len()) == said);
+    };
+    speak(0);
+    let auth = |args: &[&str]| keys::tool(world.rproxy().arg("auth").args(args));
+    for (number, phase) in (1..).zip(["init", "update_clients", "update_servers"]) {
+        auth(&["rotate", "--type=host", &format!("--phase={phase}")]);
+        Fleet::proxy_follows();
+        speak(number);
+        if phase == "init" {
+            replace(
+                &world.dir().join("known_hosts"),
+                &auth(&["export", "--type=host"]),
+            );
+        }
+    }
+    let outcome = session.finish().success();
+    let changes = outcome.stderr.matches("SSH2_MSG_NEWKEYS sent").count();
+    assert!(changes > 8, "{changes} times");
 }

@@ -348,7 +348,7 @@ fn slow_clients_are_bounded() {
         held.push(stream);
     }
     world.run("db1", "true").success();
-    // The address has all its places taken: those beyond are cut off at once.
+    // The address has all its places taken: the oldest made room for the others.
     let mut cut_off = 0;
     for stream in &mut held {
         stream
@@ -368,6 +368,49 @@ fn slow_clients_are_bounded() {
         outcome.status.success().then_some(())
     });
     assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+/// Half requests from four addresses, more than there are places, opened again when they are lost:
+/// the web, metrics and health answer everybody else at once.
+#[test]
+fn half_requests_of_others_silence_nobody() {
+    let world = plain()
+        .proxy_setting("metrics_listen_addr: 127.0.0.1:0")
+        .start();
+    let metrics = |path: &str| crate::metrics::url(&world, path);
+    let (_, metrics_address) = metrics("").split_once("://").map(owned).expect("a URL");
+    let listeners = [
+        address(&world),
+        metrics_address.parse().expect("an address"),
+    ];
+    let mut held: Vec<TcpStream> = Vec::new();
+    for round in 0..3 {
+        for listener in listeners {
+            for last in 2..=5 {
+                let source = std::net::Ipv4Addr::new(127, 0, 0, last);
+                held.extend((0..20).map(|_| {
+                    let mut stream =
+                        crate::hostile::connect_from(source, listener).expect("it listens");
+                    // One that has lost its place may be gone already.
+                    let _gone = stream.write_all(b"GET /healthz HTTP/1.1\r\nX-Slow: ");
+                    stream
+                }));
+            }
+        }
+        for url in [
+            url(&world, KRL),
+            metrics("/healthz"),
+            metrics("/readyz"),
+            metrics("/metrics"),
+        ] {
+            let outcome = curl(&world, &["-f", "-o", "/dev/null", &url]);
+            assert_eq!(outcome.code(), 0, "{round}: {url}: {}", outcome.stderr);
+        }
+    }
+}
+
+fn owned((one, other): (&str, &str)) -> (String, String) {
+    (one.to_owned(), other.to_owned())
 }
 
 /// Bytes that are no HTTP, no TLS, or no end of it.

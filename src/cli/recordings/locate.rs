@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use crate::cli::sessions::find::LAST;
 use crate::cli::{Context, Exit, Failure};
 use crate::recording::{FILE_SUFFIX, Reader, listing};
 
@@ -26,9 +25,6 @@ fn locate(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
     if name.contains('/') || name.ends_with(FILE_SUFFIX) {
         return Ok(PathBuf::from(name));
     }
-    if name == LAST {
-        return newest(directory);
-    }
     let found = if name.is_empty() {
         Vec::new()
     } else {
@@ -46,19 +42,6 @@ fn locate(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
         .hint("`rproxy recordings ls` lists them; a file is named by its path")),
         many => Err(ambiguous(name, many)),
     }
-}
-
-/// The newest recording: ids begin with the time.
-fn newest(directory: &Path) -> Result<PathBuf, Failure> {
-    let found = listing::find(directory, "").map_err(|error| {
-        Failure::new(Exit::Failed, "cannot look for the recording").because(error)
-    })?;
-    found.into_iter().next_back().ok_or_else(|| {
-        Failure::new(
-            Exit::Failed,
-            format!("there are no recordings in {}", directory.display()),
-        )
-    })
 }
 
 fn ambiguous(name: &str, found: &[PathBuf]) -> Failure {
@@ -98,7 +81,6 @@ mod tests {
             ambiguous.to_string().contains("one is 0192ab"),
             "{ambiguous}"
         );
-        assert!(locate("last").unwrap().ends_with("0193.cast.zst"));
         for missing in ["", "04"] {
             assert_eq!(locate(missing).unwrap_err().exit(), Exit::Failed);
         }

@@ -1,7 +1,6 @@
 //! `rproxy recordings`: list and export recordings.
 
 mod export;
-mod filter;
 mod locate;
 mod ls;
 

@@ -308,8 +308,10 @@ pub const MAX_STARTING: Key = Key {
     name: "max_starting",
     form: COUNT,
     default: Fallback::Value("300"),
-    doc: "Most clients at a time that have not authenticated yet. One more is told so and \
-          disconnected; nobody is dropped at random.",
+    doc: "Most clients at a time that have not authenticated yet, three quarters of them from one \
+          address (of IPv6, a /64 network). If all places are taken, a client from an address \
+          with fewer of them gets the place of the oldest client from the address with the most; \
+          any other is told so and disconnected. Nobody is dropped at random.",
 };
 
 /// `proxy_service.login_grace_time`.

@@ -64,7 +64,16 @@ pub(crate) async fn serve(
     let name = id.to_string();
     let grace = proxy.settings().login_grace;
     let authenticated = tokio::select! {
-        result = authenticate(&mut leg, &name, grace, |offer| judge(&proxy, address, offer)) => result,
+        result = async {
+            admission.turn().await;
+            authenticate(&mut leg, &name, grace, |offer| judge(&proxy, address, offer)).await
+        } => result,
+        () = admission.displaced() => {
+            let TurnedAway { excess, courtesy, door } = admission.into_turned_away();
+            let refusal = refused(&proxy, &door, excess, address, id, None);
+            let Some(_until_told) = courtesy else { return };
+            return say_goodbye(&mut leg, &refusal, id).await;
+        }
         () = shutdown.cancelled() => return,
     };
     let (identity, mut auth) = match authenticated {
@@ -210,7 +219,7 @@ fn report(proxy: &Proxy, address: SocketAddr, id: ConnectionId, failure: &Unauth
         tracing::info!(client = %address, reason = %failure.ended, "left without authenticating");
         return;
     };
-    tracing::info!(client = %address, reason = refusal.reason, "not authenticated");
+    tracing::info!(client = %address, reason = refusal.reason, ended = %failure.ended, "not authenticated");
     let offered = failure.offered.as_ref();
     proxy.tell(&AuditEvent::AuthFailure {
         leg: refusal.leg,

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::World;
 use crate::support::double::{
     CLOSE, EOF, EXTENDED_DATA, GLOBAL_REQUEST, IGNORE, NEWKEYS, OPEN, OPEN_FAILURE, Payload, Peer,
-    REQUEST_SUCCESS, SUCCESS, WINDOW_ADJUST,
+    REQUEST_SUCCESS, SUCCESS, USERAUTH_FAILURE, USERAUTH_REQUEST, WINDOW_ADJUST,
 };
+use crate::support::recordings::text;
 use crate::support::world::login;
+use crate::support::{World, keys};
 
 use super::{Bystander, attack};
 
@@ -164,7 +165,63 @@ fn clients_that_do_not_authenticate() {
             }
         },
     );
+    ends(
+        "another user in the next attempt",
+        "user name may not change",
+        &|client| {
+            client.send(&Payload::new(5).string("ssh-userauth"));
+            for user in ["alice", "root"] {
+                let none = Payload::new(50).string(user).string("ssh-connection");
+                client.send(&none.string("none"));
+            }
+        },
+    );
+    ends(
+        "traffic without end",
+        "sent too much before authentication",
+        &|client| {
+            let ignored = Payload::new(IGNORE).string(vec![0; 30_000]);
+            for _ in 0..2_000 {
+                if !client.send(&ignored) {
+                    return;
+                }
+            }
+        },
+    );
     bystander.unharmed();
+}
+
+/// A client that breaks the protocol after a refusal: that, and not the refusal, is what is told.
+#[test]
+fn a_breach_after_a_refusal_is_what_log_and_audit_say() {
+    let world = World::new();
+    let mut client = Peer::connect(world.address());
+    client.ask_for_authentication();
+    let key = world.dir().join("plain");
+    keys::generate(&key);
+    let plain = ssh_key::PublicKey::read_openssh_file(keys::with_suffix(&key, ".pub"));
+    let blob = plain.and_then(|key| key.to_bytes()).expect("a public key");
+    let query = Payload::new(USERAUTH_REQUEST)
+        .string(login())
+        .string("ssh-connection")
+        .string("publickey")
+        .flag(false)
+        .string("ssh-ed25519")
+        .string(blob);
+    client.send(&query);
+    client.expect(&[USERAUTH_FAILURE]);
+    let early = Payload::new(GLOBAL_REQUEST).string("keepalive@openssh.com");
+    client.send(&early.flag(true));
+    let says = "message 80 is not allowed during user authentication";
+    let told = client.end();
+    assert!(told.contains(says), "{told}");
+    let failure = world.eventually("the failure is audited", || {
+        let mut events = world.audit().into_iter();
+        events.find(|event| text(event, "event") == "auth.failure")
+    });
+    assert_eq!(text(&failure, "reason"), "protocol-error");
+    assert!(text(&failure, "message").contains(says), "{failure:#}");
+    assert!(world.proxy_log().contains(says), "{}", world.proxy_log());
 }
 
 /// A client that is who it says, and breaks the protocol.
@@ -204,7 +261,7 @@ fn clients_that_are_authenticated() {
         "a confirmation of nothing",
         "a reply to no request",
         &|client| {
-            client.send(&Payload::new(91).u32(0).u32(0).u32(0).u32(0));
+            client.send(&Payload::new(91).u32(0).u32(0).u32(0).u32(1));
         },
     );
     ends("too much data", "data beyond the window", &|client| {
@@ -231,6 +288,13 @@ fn clients_that_are_authenticated() {
                     .u32(channel.recipient)
                     .u32(u32::MAX),
             );
+        },
+    );
+    ends(
+        "a channel that takes no data",
+        "a maximum packet size of 0",
+        &|client| {
+            client.send(&Payload::open("session", 0, 1 << 20, 0));
         },
     );
     ends("extended data", "extended data", &|client| {

@@ -95,7 +95,7 @@ fn clients_that_relay_to_a_host() {
         "a confirmation of nothing",
         "a reply to no request",
         &|peer| {
-            peer.send(&Payload::new(OPEN_CONFIRMATION).u32(0).u32(0).u32(0).u32(0));
+            peer.send(&Payload::new(OPEN_CONFIRMATION).u32(0).u32(0).u32(0).u32(1));
         },
     );
     ends("a reply to nothing", "a reply to no request", &|peer| {

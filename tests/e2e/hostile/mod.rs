@@ -2,9 +2,11 @@
 
 mod agent;
 mod client;
+mod crowd;
 mod host;
 mod inner;
 
+pub(crate) use crowd::connect_from;
 pub(crate) use inner::Inner;
 
 use std::io::Write;

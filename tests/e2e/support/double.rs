@@ -24,6 +24,7 @@ pub(crate) const NEWKEYS: u8 = 21;
 const SERVICE_REQUEST: u8 = 5;
 const SERVICE_ACCEPT: u8 = 6;
 pub(crate) const USERAUTH_REQUEST: u8 = 50;
+pub(crate) const USERAUTH_FAILURE: u8 = 51;
 pub(crate) const USERAUTH_SUCCESS: u8 = 52;
 pub(crate) const USERAUTH_BANNER: u8 = 53;
 const USERAUTH_PK_OK: u8 = 60;
@@ -332,7 +333,9 @@ impl<S: Read + Write> Peer<S> {
         let mut next = || Vec::<u8>::decode(&mut fields).expect("a string");
         let method = (next(), next(), next()).2;
         if method == b"none" {
-            let failure = Payload::new(51).string("publickey").flag(false);
+            let failure = Payload::new(USERAUTH_FAILURE)
+                .string("publickey")
+                .flag(false);
             self.send(&failure);
             return self.welcome_signed();
         }

@@ -1,0 +1,192 @@
+//! Strangers in numbers: sockets that are held, and key exchanges that are begun.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rproxy::wire::{Algorithms, ClientConfig, Kex, Transport};
+use rustix::net;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::World;
+use crate::support::double::Payload;
+
+use super::Bystander;
+
+/// Addresses of the strangers, none of which is the users'.
+const STRANGERS: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(127, 0, 0, 2),
+    Ipv4Addr::new(127, 0, 0, 3),
+    Ipv4Addr::new(127, 0, 0, 4),
+    Ipv4Addr::new(127, 0, 0, 5),
+];
+/// Sockets that each of them holds.
+const HELD: usize = 500;
+/// A connection to a server, from an address of ours.
+pub(crate) fn connect_from(source: Ipv4Addr, server: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None)?;
+    net::bind(&socket, &SocketAddr::from((source, 0)))?;
+    net::connect(&socket, &server)?;
+    Ok(TcpStream::from(socket))
+}
+
+/// As many files as this process may have: both ends of thousands of sockets are here and there.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).expect("up to the hard limit");
+}
+
+/// Strangers at work on threads of their own, until they are dropped.
+struct Attack {
+    is_over: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Attack {
+    fn start(work: impl Fn(Ipv4Addr, &AtomicBool) + Clone + Send + 'static) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let threads = STRANGERS.map(|source| {
+            let (is_over, work) = (Arc::clone(&is_over), work.clone());
+            std::thread::spawn(move || work(source, &is_over))
+        });
+        Self {
+            is_over,
+            threads: threads.into(),
+        }
+    }
+
+    fn end(mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().expect("a stranger has no expectations");
+        }
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether the other side has hung up.
+fn has_ended(mut stream: &TcpStream) -> bool {
+    match stream.read(&mut [0; 4096]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    }
+}
+
+/// 2,000 sockets of four addresses, opened again as soon as they are lost: people from elsewhere log
+/// in all the while, at once.
+#[test]
+fn silent_sockets_lock_nobody_out() {
+    raise_file_limit();
+    let world = World::with().alone().start();
+    let quiet = time(|| drop(world.run("db1", "true").success()));
+    let address = world.address();
+    let opened = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&opened);
+    let attack = Attack::start(move |source, is_over| {
+        let mut held: Vec<TcpStream> = Vec::new();
+        while !is_over.load(Ordering::Relaxed) {
+            held.retain(|stream| !has_ended(stream));
+            while held.len() < HELD && !is_over.load(Ordering::Relaxed) {
+                let Ok(stream) = connect_from(source, address) else {
+                    break;
+                };
+                stream.set_nonblocking(true).expect("a socket");
+                count.fetch_add(1, Ordering::Relaxed);
+                held.push(stream);
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    world.eventually("the sockets are there", || {
+        (opened.load(Ordering::Relaxed) >= STRANGERS.len() * HELD).then_some(())
+    });
+    for _ in 0..5 {
+        let took = time(|| drop(world.run("db1", "true").success()));
+        println!("a login took {took:?}, {quiet:?} without strangers");
+        // Within a second on a machine that has nothing else to do.
+        assert!(took < Duration::from_secs(15), "{took:?}");
+    }
+    attack.end();
+    let turned_away = world.refusals_so_far();
+    assert!(turned_away.len() < 50, "{}", turned_away.len());
+}
+
+fn time(act: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    act();
+    began.elapsed()
+}
+
+/// What a client says up to its part of the key exchange, all of it in the clear: it costs nothing to
+/// say it again.
+fn opening(kex: Kex, public: &[u8]) -> Vec<u8> {
+    let config = ClientConfig {
+        algorithms: Algorithms::default().only_kex(kex),
+        ..ClientConfig::default()
+    };
+    let mut transport = Transport::client(Arc::new(config));
+    let mut said: BytesMut = transport.output().split();
+    said.extend_from_slice(&Payload::new(30).string(public).in_the_clear());
+    said.to_vec()
+}
+
+/// Key exchanges that cost those who begin them nothing: sessions go on meanwhile as if nothing were.
+#[test]
+fn endless_key_exchanges_slow_nobody_down() {
+    let world = World::with().alone().start();
+    let mut bystander = Bystander::start(&world);
+    let echo = |bystander: &mut Bystander<'_>| {
+        let mut times: Vec<_> = (0..50).map(|_| time(|| bystander.speak())).collect();
+        times.sort();
+        times[times.len() / 2]
+    };
+    let quiet = echo(&mut bystander);
+    // Public values that are as good as any.
+    let finite = opening(Kex::DiffieHellmanGroup16Sha512, &[4]);
+    let curve = opening(Kex::Curve25519Sha256, &[9; 32]);
+    let address = world.address();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&begun);
+    let attack = Attack::start(move |source, is_over| {
+        // Whoever hangs up at once has nothing computed.
+        let mut held = VecDeque::new();
+        while !is_over.load(Ordering::Relaxed) {
+            for opening in [&finite, &curve] {
+                let Ok(mut stream) = connect_from(source, address) else {
+                    continue;
+                };
+                let _hung_up = stream.write_all(opening);
+                count.fetch_add(1, Ordering::Relaxed);
+                held.push_back(stream);
+            }
+            while held.len() > 50 {
+                held.pop_front();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    world.eventually("the strangers are at it", || {
+        (begun.load(Ordering::Relaxed) > 1000).then_some(())
+    });
+    let busy = echo(&mut bystander);
+    attack.end();
+    println!("echo {quiet:?} without strangers, {busy:?} with {begun:?} key exchanges");
+    assert!(
+        busy < (quiet * 3).max(Duration::from_millis(100)),
+        "{quiet:?} without strangers, {busy:?} with them"
+    );
+    bystander.unharmed();
+}
