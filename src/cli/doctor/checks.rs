@@ -120,6 +120,8 @@ checks! {
             => "set the clock, and have it kept: `timedatectl set-ntp true`, chrony. Certificates begin a minute before they are made";
         DISK_SPACE "disk-space": "free space and free inodes for recordings"
             => "make room: move recordings away, or give them a larger disk. In strict mode a full disk ends every session";
+        RECORDING_FAILURES "recording-failures": "recordings of the last seven days that could not be written, and whether the disk was full"
+            => "make room and alert on free space; for other errors see the program's log of that time";
         FILE_SIZE_LIMIT "file-size-limit": "the limit of file sizes of the shell or service"
             => "`ulimit -f unlimited`, `LimitFSIZE=infinity` in the unit: recordings end at it";
         OPEN_FILES "open-files": "the hard limit of open files against `max_connections`"

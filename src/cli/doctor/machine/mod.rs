@@ -1,5 +1,6 @@
 //! The proxy's machine, room by room.
 
+mod failures;
 mod files;
 mod keys;
 mod listener;
@@ -28,6 +29,7 @@ pub(super) fn examine(source: &Source, login: &str) -> Result<Vec<Finding>, Fail
     files::examine(&config, now, &mut findings);
     let keys = keys::examine(&config, now, &mut findings);
     system::examine(&config, now, &mut findings);
+    failures::examine(&config.data_dir, now, &mut findings);
     let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Exit::Failed, "cannot ask the network").because(error)
     };
