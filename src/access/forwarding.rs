@@ -41,7 +41,7 @@ pub struct Permissions {
 }
 
 impl Default for Permissions {
-    /// sshd's defaults; of the environment, language and terminal.
+    /// sshd's defaults; of the environment language, terminal, and the version of git's protocol.
     fn default() -> Self {
         Self {
             port_forwarding: Direction::Both,
@@ -52,9 +52,16 @@ impl Default for Permissions {
             streamlocal: Direction::Both,
             nested_ssh: false,
             accept_env: NamePatterns::new(
-                ["LANG", "LC_*", "TERM", "COLORTERM"]
-                    .map(|name| NamePattern(name.to_owned()))
-                    .into(),
+                [
+                    "LANG",
+                    "LC_*",
+                    "TERM",
+                    "COLORTERM",
+                    "NO_COLOR",
+                    "GIT_PROTOCOL",
+                ]
+                .map(|name| NamePattern(name.to_owned()))
+                .into(),
             ),
             max_sessions: 10,
         }

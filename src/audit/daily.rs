@@ -9,7 +9,7 @@ use serde_json::Value;
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg};
 
-use super::{AuditError, AuditEvent, AuditLog, UnixSeconds};
+use super::{AuditError, AuditEvent, AuditLog, ForeignSerial, UnixSeconds};
 use crate::sys::lent;
 
 /// How long one event stands for those that would follow it.
@@ -35,7 +35,7 @@ impl AuditLog {
         let event = AuditEvent::HostCertificateExpiring {
             host: host.to_owned(),
             host_addr,
-            serial: certificate.serial(),
+            serial: ForeignSerial(certificate.serial()),
             key_id: certificate.key_id().to_owned(),
             principals: certificate.valid_principals().to_vec(),
             valid_before: UnixSeconds(certificate.valid_before()),

@@ -92,6 +92,16 @@ impl Serialize for UnixSeconds {
     }
 }
 
+/// A serial as a certificate of whoever carries it, 0 too. A string in JSON, as [`Serial`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForeignSerial(pub u64);
+
+impl Serialize for ForeignSerial {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
 /// Something that an auditor may ask about later. `user` is the identity: the key id of the
 /// certificate. `login` is the Unix account on the host. Fingerprints are `SHA256:...`, as
 /// ssh-keygen prints them. A `reason` is a stable word in kebab-case, a `message` is what the user
@@ -121,7 +131,7 @@ pub enum AuditEvent {
         client_addr: SocketAddr,
         user: Option<String>,
         login: Option<String>,
-        serial: Option<u64>,
+        serial: Option<ForeignSerial>,
         fingerprint: Option<String>,
         connection: Option<ConnectionId>,
     },
@@ -186,6 +196,19 @@ pub enum AuditEvent {
         name: String,
         detail: Option<String>,
         reason: &'static str,
+        user: String,
+        login: Option<String>,
+        target: Option<String>,
+        client_addr: SocketAddr,
+        connection: Option<ConnectionId>,
+        session: Option<SessionId>,
+    },
+    /// See [`EventKind::RequestIgnored`].
+    RequestIgnored {
+        what: Refused,
+        from: &'static str,
+        name: String,
+        detail: Option<String>,
         user: String,
         login: Option<String>,
         target: Option<String>,
@@ -261,7 +284,7 @@ pub enum AuditEvent {
     HostCertificateExpiring {
         host: String,
         host_addr: SocketAddr,
-        serial: u64,
+        serial: ForeignSerial,
         key_id: String,
         principals: Vec<String>,
         valid_before: UnixSeconds,
@@ -325,6 +348,7 @@ impl AuditEvent {
             Self::SessionStart { .. } => EventKind::SessionStart,
             Self::SessionEnd { .. } => EventKind::SessionEnd,
             Self::ChannelRefused { .. } => EventKind::ChannelRefused,
+            Self::RequestIgnored { .. } => EventKind::RequestIgnored,
             Self::RecordingFailed { .. } => EventKind::RecordingFailed,
             Self::ForwardOpened { .. } => EventKind::ForwardOpened,
             Self::SessionWatched { .. } => EventKind::SessionWatched,

@@ -67,6 +67,8 @@ kinds! {
         "Somebody watches a live session; `by` and `uid` are theirs."
     SessionKilled "RP2007W" "session.killed"
         "Somebody ended a live session, or with `session` null a connection; `message` is the reason that they gave."
+    RequestIgnored "RP2008I" "request.ignored"
+        "A client sent by habit what does not pass, and misses nothing by it: an ordinary environment variable that `accept_env` does not have, PuTTY's notices, questions whether somebody is there. Told once for each in a connection."
     CertificateIssued "RP3001I" "certificate.issued"
         "One of the authorities signed a certificate."
     CertificateRevoked "RP3002I" "certificate.revoked"

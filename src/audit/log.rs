@@ -283,7 +283,8 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::audit::{
-        CertificateType, EventKind, Leg, RecordingState, Refused, SessionKind, UnixSeconds,
+        CertificateType, EventKind, ForeignSerial, Leg, RecordingState, Refused, SessionKind,
+        UnixSeconds,
     };
     use crate::model::{ConnectionId, Serial, SessionId};
 
@@ -314,7 +315,7 @@ mod tests {
                 client_addr: addr,
                 user: None,
                 login: None,
-                serial: Some(0),
+                serial: Some(ForeignSerial(0)),
                 fingerprint: None,
                 connection: None,
             },
@@ -381,6 +382,18 @@ mod tests {
                 connection: Some(connection),
                 session: Some(session),
             },
+            AuditEvent::RequestIgnored {
+                what: Refused::ChannelRequest,
+                from: "client",
+                name: text("env"),
+                detail: Some(text("GIT_PROTOCOL")),
+                user: text("alice"),
+                login: Some(text("root")),
+                target: Some(text("db1:22")),
+                client_addr: addr,
+                connection: Some(connection),
+                session: Some(session),
+            },
             AuditEvent::ForwardOpened {
                 connection,
                 session: Some(session),
@@ -419,7 +432,7 @@ mod tests {
             AuditEvent::HostCertificateExpiring {
                 host: text("db1"),
                 host_addr: addr,
-                serial: 7,
+                serial: ForeignSerial(7),
                 key_id: text("db1"),
                 principals: vec![text("db1")],
                 valid_before: UnixSeconds(0),

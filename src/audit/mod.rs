@@ -9,7 +9,8 @@ mod kind;
 mod log;
 
 pub use event::{
-    AuditEvent, CertificateType, Leg, RecordingState, Refused, SessionKind, UnixSeconds,
+    AuditEvent, CertificateType, ForeignSerial, Leg, RecordingState, Refused, SessionKind,
+    UnixSeconds,
 };
 pub use kind::{EventKind, Severity, table};
 pub use log::{AuditError, AuditLog, FILE_NAME, Observer};

@@ -27,7 +27,8 @@ pub struct IssueRecord {
     /// The certificate's type, and so the authority's.
     #[serde(rename = "type")]
     pub kind: CaKind,
-    /// The serial, which no other line has.
+    /// The serial, which no other line has; a number, as earlier versions read it.
+    #[serde(serialize_with = "Serial::as_number")]
     pub serial: Serial,
     /// The key id: the person, or the host's first name.
     pub key_id: String,

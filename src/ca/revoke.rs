@@ -47,7 +47,8 @@ pub struct RevocationRecord {
 pub enum Revoked {
     /// One certificate.
     Serial {
-        /// Its serial.
+        /// Its serial; a number, as earlier versions read it.
+        #[serde(serialize_with = "Serial::as_number")]
         serial: Serial,
         /// The keys of the CAs that it may be of, as in a `.pub` file; none for any CA.
         ca_keys: Vec<String>,

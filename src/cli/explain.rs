@@ -290,18 +290,18 @@ users:
   roles: base, dba
   labels: env=prod
 
-permit            value                                  decided by
-port_forwarding   yes                                    permit
-permit_open       [\"any\"]                                permit
-permit_listen     [\"any\"]                                permit
-x11               no                                     permit
-agent             no                                     role dba, r.yaml:11
-streamlocal       yes                                    permit
-nested_ssh        deny                                   permit
-accept_env        [\"LANG\", \"LC_*\", \"TERM\", \"COLORTERM\"]  permit
-max_sessions      2                                      role dba, r.yaml:11
-may_connect_from  10.0.0.0/8                             role dba, r.yaml:9
-max_ttl           1h30m                                  role dba, r.yaml:10
+permit            value                                                              decided by
+port_forwarding   yes                                                                permit
+permit_open       [\"any\"]                                                            permit
+permit_listen     [\"any\"]                                                            permit
+x11               no                                                                 permit
+agent             no                                                                 role dba, r.yaml:11
+streamlocal       yes                                                                permit
+nested_ssh        deny                                                               permit
+accept_env        [\"LANG\", \"LC_*\", \"TERM\", \"COLORTERM\", \"NO_COLOR\", \"GIT_PROTOCOL\"]  permit
+max_sessions      2                                                                  role dba, r.yaml:11
+may_connect_from  10.0.0.0/8                                                         role dba, r.yaml:9
+max_ttl           1h30m                                                              role dba, r.yaml:10
 "
         );
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 /// The id of one session channel and of its recording: a `UUIDv7`, so ids sort by start time.
@@ -74,8 +75,10 @@ impl FromStr for ConnectionId {
 }
 
 /// A certificate's serial number. Never zero: a KRL cannot name serial 0 (PROTOCOL.krl).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+///
+/// In JSON it is a decimal string: many readers keep numbers as floating point, and round what has
+/// more than 53 bits. A number is read too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(NonZeroU64);
 
 impl Serial {
@@ -90,10 +93,68 @@ impl Serial {
     pub fn number(self) -> u64 {
         self.0.get()
     }
+
+    /// Writes it as a JSON number, for files of ours that earlier versions read.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn as_number<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.number())
+    }
+}
+
+impl Serialize for Serial {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Serial {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl Visitor<'_> for Either {
+            type Value = Serial;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number from 1 to 18446744073709551615, or one in a string")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Serial, E> {
+                let serial = Serial::new(number);
+                serial.ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Serial, E> {
+                let serial = text.parse().ok().and_then(Serial::new);
+                serial.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_keeps_all_its_digits_in_json() {
+        let serial = Serial::new(u64::MAX - 1).unwrap();
+        let json = serde_json::to_string(&serial).unwrap();
+        assert_eq!(json, "\"18446744073709551614\"");
+        for written in [json.as_str(), "18446744073709551614"] {
+            assert_eq!(serde_json::from_str::<Serial>(written).unwrap(), serial);
+        }
+        for wrong in ["0", "\"0\"", "-1", "1.0", "\"\"", "\"0x1\"", "null"] {
+            assert!(serde_json::from_str::<Serial>(wrong).is_err(), "{wrong}");
+        }
     }
 }

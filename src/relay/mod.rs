@@ -10,6 +10,7 @@
 
 mod channel;
 mod forward;
+mod habits;
 pub mod message;
 mod nested;
 mod opening;
@@ -23,6 +24,7 @@ mod tap;
 mod tests;
 
 pub use forward::Destination;
+pub use habits::{Habit, Habits};
 pub use message::{MalformedMessage, Message};
 pub use relaying::{Adopted, Breach, KEEP_ALIVE, Outgoing, Peers, Relay, Violation};
 pub use tap::{ChannelKey, Exit, Kind, Note, Pty, Refused, Start, Stream, Tap, What};

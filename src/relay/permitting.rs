@@ -101,6 +101,7 @@ impl Relay {
             name: destination.kind(),
             detail: Some(&destination.address()),
             channel: Some(ChannelKey(number)),
+            by_habit: false,
         });
         end(channel, "", out);
         tap.closed(ChannelKey(number));

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::Side;
 use super::channel::{Channel, End, Phase, Replies, Reply, Setup};
 use super::forward::Expected;
+use super::habits::Habits;
 use super::message::{Head, MalformedMessage, Message, Name, STDERR};
 use super::step::Step;
 use super::tap::{ChannelKey, Tap};
@@ -104,6 +105,8 @@ pub struct Relay {
     pub(super) last_session: bool,
     /// How much was refused so far.
     pub(super) refused: u32,
+    /// What was refused and does not matter.
+    pub(super) habits: Habits,
     pub(super) peers: Peers,
     pub(super) permissions: Arc<Permissions>,
     /// What the client has asked the host to send back.

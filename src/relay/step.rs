@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Side;
 use super::channel::{Channel, Phase};
+use super::habits::Habit;
 use super::message::{Message, STDERR};
 use super::relaying::{Breach, Outgoing, Relay, end, tell_close};
 use super::tap::{ChannelKey, Note, Refused, Stream, Tap, What};
@@ -82,13 +83,22 @@ impl<T: Tap> Step<'_, T> {
         detail: Option<&str>,
         channel: Option<ChannelKey>,
     ) {
-        self.relay.refused += 1;
+        let habit = match self.from {
+            Side::Client => self.relay.habits.look(what, name, detail),
+            Side::Host => Habit::No,
+        };
+        match habit {
+            Habit::No => self.relay.refused += 1,
+            Habit::First => {}
+            Habit::Again => return,
+        }
         self.tap.refused(Refused {
             from: self.from,
             what,
             name,
             detail,
             channel,
+            by_habit: habit == Habit::First,
         });
     }
 

@@ -108,6 +108,8 @@ pub struct Refused<'a> {
     pub detail: Option<&'a str>,
     /// On which channel.
     pub channel: Option<ChannelKey>,
+    /// Clients send it by habit, and miss nothing by the refusal.
+    pub by_habit: bool,
 }
 
 /// Sees everything, in order, before it is sent on.

@@ -506,32 +506,58 @@ impl Tap for Recorder {
     }
 
     fn refused(&mut self, refused: Refused<'_>) {
-        let permit = &self.scene.permit;
-        let event = AuditEvent::ChannelRefused {
-            what: match refused.what {
-                What::Channel => audit::Refused::Channel,
-                What::ChannelRequest => audit::Refused::ChannelRequest,
-                What::Data => audit::Refused::Data,
-                What::GlobalRequest => audit::Refused::GlobalRequest,
-            },
-            from: match refused.from {
-                Side::Client => "client",
-                Side::Host => "host",
-            },
-            name: refused.name.to_owned(),
-            detail: refused.detail.map(str::to_owned),
+        let session = refused
+            .channel
+            .and_then(|channel| self.sittings.get(&channel))
+            .map(|sitting| sitting.id);
+        tell(&self.audit, &refusal(&self.scene, &refused, session));
+    }
+}
+
+fn refusal(scene: &Scene, refused: &Refused<'_>, session: Option<SessionId>) -> AuditEvent {
+    let permit = &scene.permit;
+    let what = match refused.what {
+        What::Channel => audit::Refused::Channel,
+        What::ChannelRequest => audit::Refused::ChannelRequest,
+        What::Data => audit::Refused::Data,
+        What::GlobalRequest => audit::Refused::GlobalRequest,
+    };
+    let from = match refused.from {
+        Side::Client => "client",
+        Side::Host => "host",
+    };
+    let (name, detail) = (refused.name.to_owned(), refused.detail.map(str::to_owned));
+    let user = permit.identity().name().to_owned();
+    let login = Some(permit.login().to_string());
+    let target = Some(permit.route().target.to_string());
+    let (client_addr, connection) = (scene.client, Some(scene.connection));
+    if refused.by_habit {
+        AuditEvent::RequestIgnored {
+            what,
+            from,
+            name,
+            detail,
+            user,
+            login,
+            target,
+            client_addr,
+            connection,
+            session,
+        }
+    } else {
+        AuditEvent::ChannelRefused {
+            what,
+            from,
+            name,
+            detail,
             reason: "not-permitted",
-            user: permit.identity().name().to_owned(),
-            login: Some(permit.login().to_string()),
-            target: Some(permit.route().target.to_string()),
-            client_addr: self.scene.client,
-            connection: Some(self.scene.connection),
-            session: refused
-                .channel
-                .and_then(|channel| self.sittings.get(&channel))
-                .map(|sitting| sitting.id),
-        };
-        tell(&self.audit, &event);
+            user,
+            login,
+            target,
+            client_addr,
+            connection,
+            session,
+        }
     }
 }
 

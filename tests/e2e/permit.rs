@@ -12,7 +12,7 @@ use crate::forwards::{forwards, refused};
 use crate::hostile::Inner;
 use crate::interop_clients::others;
 use crate::support::client::Live;
-use crate::support::double::{CLOSE, DATA, OPEN_CONFIRMATION, OPEN_FAILURE, Payload};
+use crate::support::double::{CLOSE, DATA, OPEN_CONFIRMATION, OPEN_FAILURE, Payload, REQUEST};
 use crate::support::recordings::text;
 use crate::support::service::{ANSWER, ask, listens, on_port, on_socket};
 use crate::support::sshd::free_port;
@@ -417,13 +417,67 @@ fn accept_env() {
         .success();
     assert_eq!(outcome.text(), "<1> <2> <> <>\n");
     refused(&world, "channel-request", "env");
-    let mut names = details(&world, "env");
-    names.sort();
-    assert_eq!(names, ["BR", "LC_ALL"]);
+    assert_eq!(details(&world, "env"), ["BR"]);
+    assert_eq!(ignored(&world), ["LC_ALL"]);
     let recording = world.finished_recording();
     let header = crate::support::recordings::lines(crate::support::recordings::file(&recording));
     let recorded = header.iter().any(|line| line.to_string().contains("APP_X"));
     assert!(recorded, "{header:#?}");
+}
+
+/// What was refused and does not matter.
+fn ignored(world: &World) -> Vec<String> {
+    let mut events = world.audit();
+    events.retain(|event| event["event"] == "request.ignored");
+    let names = events.iter().map(|event| {
+        assert!(text(event, "code").ends_with('I'), "no warning: {event}");
+        let detail = event["detail"].as_str().unwrap_or(text(event, "name"));
+        detail.to_owned()
+    });
+    names.collect()
+}
+
+/// What PuTTY's own requests end with.
+const PUTTY: &str = "@putty.projects.tartarus.org";
+/// `SSH_MSG_CHANNEL_FAILURE`.
+const CHANNEL_FAILURE: u8 = 100;
+
+/// git and PuTTY are no news: what they send passes, or is refused without a warning and without
+/// end.
+#[test]
+fn habits_of_clients_are_no_warnings() {
+    let world = World::with()
+        .tuned_node("db1", HostKey::Certified, "AcceptEnv *\n")
+        .start();
+    let outcome = world
+        .ssh()
+        .args(["-o", "SetEnv=GIT_PROTOCOL=version=2 NO_COLOR=1 TZ=UTC"])
+        .args(["db1", "echo \"<$GIT_PROTOCOL> <$NO_COLOR> <$TZ>\""])
+        .run()
+        .success();
+    assert_eq!(outcome.text(), "<version=2> <1> <>\n");
+    assert_eq!(ignored(&world), ["TZ"]);
+
+    let mut inner = Inner::log_in(&world, "db1");
+    let peer = &mut inner.peer;
+    let channel = peer.open_session(0, 1 << 20, 1 << 15);
+    for _ in 0..3 {
+        for name in ["simple", "winadj"] {
+            let name = format!("{name}{PUTTY}");
+            let request = Payload::new(REQUEST).u32(channel.recipient);
+            peer.send(&request.string(name).flag(true));
+            peer.expect(&[CHANNEL_FAILURE]);
+        }
+    }
+    peer.exec(channel, "true");
+    let simple = format!("simple{PUTTY}");
+    let winadj = format!("winadj{PUTTY}");
+    assert_eq!(ignored(&world), ["TZ", &simple, &winadj]);
+    let warnings = world.audit();
+    let warnings = warnings
+        .iter()
+        .filter(|event| event["event"] == "channel.refused");
+    assert_eq!(warnings.count(), 0);
 }
 
 /// The answer to a forbidden channel is the one of the standard, for every type that there is.

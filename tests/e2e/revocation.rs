@@ -52,7 +52,7 @@ fn check_refused(outcome: &Outcome, says: &str) {
 fn a_revoked_serial_ends_a_live_session() {
     let world = World::new();
     let mut terminal = world.shell();
-    let serial = issued(&world, "alice")["serial"].to_string();
+    let serial = text(&issued(&world, "alice"), "serial").to_owned();
     revoke(&world, &["--serial", &serial, "--reason", "laptop stolen"]);
     terminal.expect("rproxy: client: certificate revoked: laptop stolen");
     let (code, _) = terminal.finish();
@@ -84,7 +84,7 @@ fn only_the_revoked_have_to_go() {
     let world = World::new();
     let mut live = world.ssh().args(["db1", "echo begins; sleep 1000"]).start();
     assert_eq!(live.read(7), b"begins\n");
-    revoke(&world, &["--key-id", "mallory"]);
+    revoke(&world, &["--key-id", "mallory", "--unknown"]);
     let other = world.run("db1", "echo still welcome").success();
     assert_eq!(other.text(), "still welcome\n");
 
@@ -100,7 +100,7 @@ fn only_the_revoked_have_to_go() {
 fn a_revoked_host_is_talked_to_no_more() {
     let world = World::new();
     let mut terminal = world.shell();
-    let serial = issued(&world, "db1")["serial"].to_string();
+    let serial = text(&issued(&world, "db1"), "serial").to_owned();
     revoke(&world, &["--serial", &serial, "--reason", "reinstalled"]);
     let text = "rproxy: host certificate: remote host's certificate revoked: reinstalled";
     terminal.expect(text);
@@ -156,7 +156,8 @@ fn commands_at_once_corrupt_nothing() {
     let key = keys::with_suffix(&world.user.key, ".pub");
     let start = |number: usize| -> Vec<Command> {
         let mut revoke = world.rproxy();
-        revoke.args(["auth", "revoke", "--key-id", &format!("person{number}")]);
+        revoke.args(["auth", "revoke", "--unknown"]);
+        revoke.args(["--key-id", &format!("person{number}")]);
         let mut sign = world.rproxy();
         sign.args(["auth", "sign", "--logins=root"])
             .arg(format!("--user=user{number}"))

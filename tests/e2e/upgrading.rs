@@ -29,7 +29,7 @@ fn an_older_version_passes_over_what_it_does_not_know() {
     keys::generate(&key);
     let key = format!("--public-key={}.pub", key.display());
     auth(&["sign", "--user=alice", "--logins=deploy", &key]);
-    auth(&["revoke", "--key-id=mallory"]);
+    auth(&["revoke", "--unknown", "--key-id=mallory"]);
     for file in ["issued.jsonl", "revoked.jsonl"] {
         add_a_field(&root.join("data").join(file));
     }

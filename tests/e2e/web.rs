@@ -186,7 +186,7 @@ fn keys_and_list_are_those_of_the_commands() {
         let served = ca.curl(&world, &["-f", &url(&world, &format!("{EXPORT}?{query}"))]);
         assert_eq!(served.success().text(), auth(&world, args), "{query}");
     }
-    auth(&world, &["revoke", "--key-id=mallory"]);
+    auth(&world, &["revoke", "--unknown", "--key-id=mallory"]);
     let expected = keys::tool_bytes(world.rproxy().args(["auth", "krl", "--out=-"]));
     world.eventually("the list is served", || {
         let served = ca.curl(&world, &["-f", &url(&world, KRL)]).success();
@@ -223,7 +223,7 @@ fn a_rotation_shows() {
 #[test]
 fn an_etag_saves_the_way() {
     let world = plain().start();
-    auth(&world, &["revoke", "--key-id=mallory"]);
+    auth(&world, &["revoke", "--unknown", "--key-id=mallory"]);
     let headers = world.eventually("the list has a date", || {
         let headers = curl(&world, &["-I", &url(&world, KRL)]).success().text();
         headers.contains("last-modified: ").then_some(headers)
@@ -241,7 +241,7 @@ fn an_etag_saves_the_way() {
     let known = format!("If-None-Match: {}", header("etag: "));
     let again = asked(&world, &["-H", &known], KRL);
     assert_eq!(again, (304, String::new()));
-    auth(&world, &["revoke", "--key-id=trudy"]);
+    auth(&world, &["revoke", "--unknown", "--key-id=trudy"]);
     world.eventually("the list is another", || {
         (curl(&world, &["-H", &known, &url(&world, KRL)])
             .stdout
@@ -525,7 +525,7 @@ fn a_bad_list_never_replaces_a_good_one() {
     let out = format!("--out={}", file.display());
     auth(&world, &["krl", &out]);
     let older = fs::read(&file).expect("there");
-    auth(&world, &["revoke", "--key-id=mallory"]);
+    auth(&world, &["revoke", "--unknown", "--key-id=mallory"]);
     auth(&world, &["krl", &out]);
     let good = fs::read(&file).expect("there");
     let cut_short = format!(

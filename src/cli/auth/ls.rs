@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Context, Exit, Failure, ca_failure, ui};
 use crate::ca::{IssueRecord, RevocationRecord, Revocations, issued};
@@ -135,10 +136,26 @@ fn rows<'a>(ledger: &'a [IssueRecord], revocations: &'a Revocations, now: u64) -
 }
 
 fn json(rows: &[Row<'_>]) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(rows).map_err(|error| {
-        Failure::new(Exit::Internal, "cannot write the list as JSON").because(error)
-    })?;
+    let failed =
+        |error| Failure::new(Exit::Internal, "cannot write the list as JSON").because(error);
+    let mut list = Vec::new();
+    for row in rows {
+        let mut object = serde_json::to_value(row).map_err(failed)?;
+        spell_serial(&mut object);
+        spell_serial(&mut object["revoked"]);
+        list.push(object);
+    }
+    let text = serde_json::to_string_pretty(&list).map_err(failed)?;
     Ok(format!("{text}\n"))
+}
+
+/// The files have serials as numbers. Programs that read what is printed may round those.
+fn spell_serial(object: &mut Value) {
+    if let Some(serial) = object.get_mut("serial")
+        && serial.is_number()
+    {
+        *serial = Value::String(serial.to_string());
+    }
 }
 
 fn table(rows: &[Row<'_>]) -> String {

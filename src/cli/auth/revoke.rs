@@ -23,7 +23,7 @@ const REFUSED: &str = "cannot revoke";
 /// Revoke certificates and keys, for good
 ///
 /// A running proxy ends their connections within a second. Hosts learn of it by the file of
-/// `rproxy auth krl`. All flags but --reason may be given several times.
+/// `rproxy auth krl`. All flags but --reason and --unknown may be given several times.
 #[derive(Debug, clap::Args)]
 #[command(group(
     ArgGroup::new("what").required(true).multiple(true)
@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Revoke this certificate, by its serial
     #[arg(long, value_name = "FILE")]
     certificate: Vec<PathBuf>,
+    /// Revoke a serial or a key id also if no certificate in the ledger has it
+    #[arg(long)]
+    unknown: bool,
     /// Why; users read it when their connections end
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -68,13 +71,19 @@ impl Args {
         };
         let mut wanted = Vec::new();
         for serial in serials {
+            self.check_known(
+                ledger.entry(serial).is_some(),
+                &format!("the serial {serial}"),
+            )?;
             wanted.push(ledger.of_serial(serial)?);
         }
         for (file, certificate) in self.certificate.iter().zip(&certificates) {
             wanted.push(ledger.of_certificate(file, certificate)?);
         }
         for key_id in &self.key_id {
-            wanted.push(of_key_id(key_id)?);
+            let revoked = of_key_id(key_id)?;
+            self.check_known(ledger.has_key_id(key_id), &format!("the key id {key_id:?}"))?;
+            wanted.push(revoked);
         }
         for text in &self.fingerprint {
             wanted.push(ledger.of_fingerprint(text)?);
@@ -96,6 +105,18 @@ impl Args {
         }
         Ok(text)
     }
+
+    /// A serial that some program has rounded, or a name with a typing error, revokes nobody: that
+    /// must not look like success.
+    fn check_known(&self, is_known: bool, what: &str) -> Result<(), Failure> {
+        if is_known || self.unknown {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Failed, format!("cannot revoke {what}"))
+            .because("no certificate in the ledger has it, so nothing was revoked")
+            .hint("`rproxy auth ls` lists what was issued, with every digit of the serials")
+            .hint("if it was issued elsewhere or is yet to come, add --unknown"))
+    }
 }
 
 /// What is known of certificates.
@@ -107,6 +128,10 @@ struct Ledger<'a> {
 impl Ledger<'_> {
     fn entry(&self, serial: Serial) -> Option<&IssueRecord> {
         self.issued.iter().find(|record| record.serial == serial)
+    }
+
+    fn has_key_id(&self, key_id: &str) -> bool {
+        self.issued.iter().any(|record| record.key_id == key_id)
     }
 
     fn keys(&self) -> impl Iterator<Item = &PublicKey> {

@@ -68,7 +68,14 @@ pub const NESTED_SSH: Key = Key {
 pub const ACCEPT_ENV: Key = Key {
     name: "accept_env",
     form: Form::Texts("the name of a variable, which may have \"*\" and \"?\" in it"),
-    default: Fallback::Values(&["LANG", "LC_*", "TERM", "COLORTERM"]),
+    default: Fallback::Values(&[
+        "LANG",
+        "LC_*",
+        "TERM",
+        "COLORTERM",
+        "NO_COLOR",
+        "GIT_PROTOCOL",
+    ]),
     doc: "Which environment variables pass to the host, as sshd's AcceptEnv. The host's own \
           AcceptEnv still has its say.",
 };
@@ -115,8 +122,8 @@ pub const PERMIT: Key = Key {
     name: "permit",
     form: Form::Section(PERMIT_KEYS),
     default: Fallback::Nothing,
-    doc: "What a connection may carry. The defaults are sshd's; of the environment, language and \
-          terminal pass.",
+    doc: "What a connection may carry. The defaults are sshd's; of the environment, language, \
+          terminal and the version of git's protocol pass.",
 };
 
 /// Which way something may go.

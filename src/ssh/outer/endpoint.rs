@@ -20,7 +20,7 @@ use super::port::{MAX_PACKET, Port, WINDOW};
 use crate::audit::{AuditEvent, Leg as At, Refused};
 use crate::model::ConnectionId;
 use crate::relay::message::{Name, OpenFailure};
-use crate::relay::{KEEP_ALIVE, Message};
+use crate::relay::{Habit, Habits, KEEP_ALIVE, Message, What};
 use crate::ssh::Proxy;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::refusal::Refusal;
@@ -59,6 +59,8 @@ pub(super) struct Endpoint {
     pub(super) agent_requests: mpsc::Receiver<oneshot::Sender<ChannelStream>>,
     pub(super) agent_opener: AgentOpener,
     pub(super) refused: u32,
+    /// What was refused and does not matter.
+    habits: Habits,
     /// Why the connection is to end, once it is.
     pub(super) farewell: Option<String>,
     pub(super) shutdown: CancellationToken,
@@ -98,6 +100,7 @@ impl Endpoint {
             owed: 0,
             idle_since: now,
             refused: 0,
+            habits: Habits::default(),
             farewell: None,
             scope: Scope::within(&shutdown),
             shutdown,
@@ -472,23 +475,49 @@ impl Endpoint {
 
     /// Audits what is not served here; not without end.
     pub(super) fn audit_refused(&mut self, what: Refused, name: &str) -> Result<(), EndpointError> {
-        self.refused += 1;
-        if self.refused > MAX_REFUSED {
-            return Err(EndpointError::Breach("too much that is not permitted"));
-        }
-        self.proxy.tell(&AuditEvent::ChannelRefused {
-            what,
-            from: "client",
-            name: name.to_owned(),
-            detail: None,
-            reason: "not-permitted",
-            user: self.caller.identity.name().to_owned(),
-            login: None,
-            target: None,
-            client_addr: self.caller.address,
-            connection: Some(self.id),
-            session: None,
-        });
+        let habit = match what {
+            Refused::Channel | Refused::Data => Habit::No,
+            Refused::ChannelRequest => self.habits.look(What::ChannelRequest, name, None),
+            Refused::GlobalRequest => self.habits.look(What::GlobalRequest, name, None),
+        };
+        let (from, name) = ("client", name.to_owned());
+        let user = self.caller.identity.name().to_owned();
+        let (client_addr, connection) = (self.caller.address, Some(self.id));
+        let event = match habit {
+            Habit::Again => return Ok(()),
+            Habit::First => AuditEvent::RequestIgnored {
+                what,
+                from,
+                name,
+                detail: None,
+                user,
+                login: None,
+                target: None,
+                client_addr,
+                connection,
+                session: None,
+            },
+            Habit::No => {
+                self.refused += 1;
+                if self.refused > MAX_REFUSED {
+                    return Err(EndpointError::Breach("too much that is not permitted"));
+                }
+                AuditEvent::ChannelRefused {
+                    what,
+                    from,
+                    name,
+                    detail: None,
+                    reason: "not-permitted",
+                    user,
+                    login: None,
+                    target: None,
+                    client_addr,
+                    connection,
+                    session: None,
+                }
+            }
+        };
+        self.proxy.tell(&event);
         Ok(())
     }
 }

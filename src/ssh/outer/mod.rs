@@ -28,7 +28,7 @@ use super::revocation::admit_user;
 use super::watched::Watched;
 use super::{Proxy, canonical};
 use crate::access::Identity;
-use crate::audit::{AuditEvent, Leg as At};
+use crate::audit::{AuditEvent, ForeignSerial, Leg as At};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
 use crate::model::{ConnectionId, Serial, chain};
@@ -228,7 +228,7 @@ fn report(proxy: &Proxy, address: SocketAddr, id: ConnectionId, failure: &Unauth
         client_addr: address,
         user: offered.and_then(|key| Some(key.certificate()?.key_id().to_owned())),
         login: None,
-        serial: offered.and_then(|key| Some(key.certificate()?.serial())),
+        serial: offered.and_then(|key| Some(ForeignSerial(key.certificate()?.serial()))),
         fingerprint: offered.map(|key| key.fingerprint().to_string()),
         connection: Some(id),
     });
