@@ -283,7 +283,7 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__auth__subcmd__revoke)
-            opts="-h -V --serial --key-id --fingerprint --certificate --reason --config --data-dir --help --version"
+            opts="-h -V --serial --key-id --fingerprint --certificate --unknown --reason --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

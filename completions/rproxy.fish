@@ -97,6 +97,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l reason -d 'Why; users read it when their connections end' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l unknown -d 'Revoke a serial or a key id also if no certificate in the ledger has it'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l host -d 'Sign for a host: every name and address that clients use for it' -r

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::documents::{self, Block, root};
 use crate::support::agent::Agent;
 use crate::support::children::Children;
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Proxy, rproxy};
 use crate::support::sshd::Sshd;
 use crate::support::terminal::Terminal;
 use crate::support::world::login;
@@ -156,6 +156,12 @@ impl Place {
     /// What a person sends.
     fn write_user_key(&self) {
         keys::generate(&self.dir().join("alice"));
+        // Somebody who has a certificate that is taken back later.
+        let key = self.dir().join("mallory");
+        keys::generate(&key);
+        let sign = ["auth", "sign", "--user=mallory", "--logins=deploy"];
+        let key = format!("--public-key={}.pub", key.display());
+        keys::tool(rproxy(&self.config()).args(sign).arg(key));
     }
 
     fn start_proxy(&self, host: &Sshd) -> Proxy {
