@@ -11,8 +11,8 @@ const MAX_HABITS: usize = 64;
 /// Longest name that may be one, in bytes.
 const MAX_NAME: usize = 64;
 
-/// Requests by name. PuTTY and what is made of it (plink, pscp, WinSCP, `FileZilla`) say so how they
-/// use a channel, and ask for a refusal to measure the window with.
+/// Requests by name. PuTTY, and what is made of it, says so how it uses a channel, and asks for a
+/// refusal to measure the window with.
 const REQUESTS: &[&str] = &[
     "simple@putty.projects.tartarus.org",
     "winadj@putty.projects.tartarus.org",

@@ -142,7 +142,7 @@ fn json(rows: &[Row<'_>]) -> Result<String, Failure> {
     for row in rows {
         let mut object = serde_json::to_value(row).map_err(failed)?;
         spell_serial(&mut object);
-        spell_serial(&mut object["revoked"]);
+        object.get_mut("revoked").map(spell_serial);
         list.push(object);
     }
     let text = serde_json::to_string_pretty(&list).map_err(failed)?;
