@@ -121,6 +121,9 @@ mod tests {
                 (at("rproxy.yaml"), Purpose::Read),
                 (at("tls.pem"), Purpose::Read),
                 (at("tls.key"), Purpose::Read),
+                (PathBuf::from("/etc/nsswitch.conf"), Purpose::Read),
+                (PathBuf::from("/etc/hosts"), Purpose::Read),
+                (PathBuf::from("/etc/resolv.conf"), Purpose::Read),
             ]
         );
     }

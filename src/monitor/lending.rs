@@ -15,6 +15,7 @@ use crate::ca::RevocationLog;
 use crate::config::{Config, DEFAULT_FILE, Source};
 use crate::sys::clock::Clock;
 use crate::sys::lent::{Purpose, Shelf};
+use crate::sys::names;
 use crate::sys::post::Post;
 
 /// How many files may be being opened for one worker at a time.
@@ -39,6 +40,8 @@ pub fn shelf(config: &Config, source: &Source) -> Shelf {
     [revoked.path(), file]
         .into_iter()
         .chain(tls.into_iter().map(PathBuf::as_path))
+        // How names are resolved changes while it runs.
+        .chain(names::ALL.map(Path::new))
         .fold(shelf, |shelf, path| shelf.with(path, Purpose::Read))
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub struct FileWatch {
     files: Vec<(PathBuf, Option<Stamp>)>,
+    is_new: bool,
 }
 
 /// What is different about a file whose content is.
@@ -30,18 +31,24 @@ impl FileWatch {
         };
         Self {
             files: paths.into_iter().map(with_stamp).collect(),
+            is_new: false,
         }
     }
 
     /// Whether one of them has changed since the last time that this was asked.
     pub fn changed(&mut self) -> bool {
-        let mut changed = false;
+        let mut changed = std::mem::take(&mut self.is_new);
         for (path, seen) in &mut self.files {
             let now = stamp(path);
             changed |= *seen != now;
             *seen = now;
         }
         changed
+    }
+
+    /// The next time, all of them have changed.
+    pub fn forget(&mut self) {
+        self.is_new = true;
     }
 }
 
@@ -71,6 +78,9 @@ mod tests {
             assert!(!watch.changed());
         }
         std::fs::remove_file(&path).unwrap();
+        assert!(watch.changed());
+        assert!(!watch.changed());
+        watch.forget();
         assert!(watch.changed());
         assert!(!watch.changed());
     }

@@ -128,7 +128,7 @@ checks! {
             => "`LimitNOFILE=` in the unit, or a lower `proxy_service.max_connections`";
     }
     Names {
-        NAME_SERVERS "name-servers": "`/etc/resolv.conf`, where names have to be looked up"
+        NAME_SERVERS "name-servers": "who is asked about names, by `/etc/nsswitch.conf` and `/etc/resolv.conf`, where any have to be looked up"
             => "name a server there, or give the nodes addresses";
         PUBLIC_ADDR "public-addr": "`public_addr`: whether the name resolves, and whose host certificate is shown there"
             => "correct the name or DNS; let the port through to the listener";

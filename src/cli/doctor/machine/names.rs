@@ -7,15 +7,10 @@ use super::super::report::Finding;
 use super::listener::{Seen, look};
 use crate::cert::{SourceAddresses, TrustedKeys};
 use crate::config::Config;
-use crate::dns::Resolver;
+use crate::dns::{Asked, Resolver};
 use crate::model::chain;
 use crate::ssh::probe::ProbeError;
-use crate::sys::fs::read_limited;
-
-/// The resolver's configuration.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
-/// Largest one that is read, in bytes.
-const MAX_RESOLV_CONF: u64 = 1 << 20;
+use crate::sys::names::{NSSWITCH, RESOLV_CONF};
 
 /// What is known when names are looked at.
 pub(super) struct Place<'p> {
@@ -27,7 +22,7 @@ pub(super) struct Place<'p> {
 
 impl Place<'_> {
     pub(super) async fn examine(&self, runs: bool, findings: &mut Vec<Finding>) {
-        findings.extend(name_servers(self.config));
+        findings.extend(name_servers(self.config, &self.resolver.asked()));
         if let Some((host, port)) = &self.config.proxy.public_addr {
             findings.push(self.public(host, *port, runs).await);
         }
@@ -87,26 +82,24 @@ fn listed(addresses: &[IpAddr]) -> String {
 }
 
 /// Whether names can be looked up, where any are.
-fn name_servers(config: &Config) -> Option<Finding> {
+fn name_servers(config: &Config, asked: &Asked) -> Option<Finding> {
     let public = config.proxy.public_addr.iter().map(|(host, _)| host);
     let mut hosts = config.nodes.iter().map(|node| &node.host).chain(public);
     let needs_names = hosts.any(|host| host.parse::<IpAddr>().is_err());
-    let text = read_limited(RESOLV_CONF.as_ref(), MAX_RESOLV_CONF).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let servers: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"))
-        .map(str::trim)
-        .collect();
-    match (servers.is_empty(), needs_names) {
+    match (asked.servers.is_empty(), needs_names) {
         (false, _) => {
-            let detail = servers.join(", ");
+            let detail = format!("{}: {}", asked.order, listed(&asked.servers));
             Some(Finding::ok(&NAME_SERVERS, RESOLV_CONF, detail))
         }
-        (true, true) => {
+        (true, true) if asked.dns => {
             let detail = "names no server: only /etc/hosts is asked";
             let hint = "name one there, or give the nodes addresses";
             Some(Finding::warning(&NAME_SERVERS, RESOLV_CONF, detail, hint))
+        }
+        // The machine is meant to do without.
+        (true, true) => {
+            let detail = format!("asked about names: {}", asked.order);
+            Some(Finding::ok(&NAME_SERVERS, NSSWITCH, detail))
         }
         (true, false) => None,
     }
