@@ -150,6 +150,9 @@ pub fn server_auth(data: &[u8]) {
             Ok(ServerAuthEvent::Query(_)) => auth.accept_query(&mut out),
             Ok(ServerAuthEvent::Attempt(_)) => unreachable!("nobody signed for this session"),
             Ok(ServerAuthEvent::Refused { .. }) => auth.reject(Some("no"), &mut out),
+            Ok(ServerAuthEvent::Interactive { .. } | ServerAuthEvent::Answers(_)) => {
+                unreachable!("public keys alone are admitted")
+            }
             Err(_) => return,
         }
     }
@@ -166,7 +169,8 @@ pub fn client_auth(data: &[u8]) {
         match auth.on_packet(packet, &mut out) {
             Ok(ClientAuthEvent::Sign { .. }) => asked += 1,
             Ok(ClientAuthEvent::Success) => unreachable!("nothing was signed"),
-            Ok(ClientAuthEvent::Banner(text)) => assert!(text.len() <= 3 * 8 * 1024),
+            Ok(ClientAuthEvent::Banner(text)) => assert!(text.len() <= 3 * 128 * 1024),
+            Ok(ClientAuthEvent::Questions(_)) => unreachable!("no key was taken"),
             Ok(ClientAuthEvent::Nothing | ClientAuthEvent::Failure { .. }) => {}
             Err(_) => return,
         }

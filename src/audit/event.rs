@@ -157,6 +157,17 @@ pub enum AuditEvent {
         fingerprint: String,
         connection: Option<ConnectionId>,
     },
+    /// See [`EventKind::SecondFactor`].
+    SecondFactor {
+        user: String,
+        login: String,
+        target: String,
+        host_addr: SocketAddr,
+        client_addr: SocketAddr,
+        questions: usize,
+        accepted: bool,
+        connection: Option<ConnectionId>,
+    },
     /// See [`EventKind::SessionStart`].
     SessionStart {
         session: SessionId,
@@ -345,6 +356,7 @@ impl AuditEvent {
             Self::AuthFailure { .. } => EventKind::AuthFailure,
             Self::Refusal { .. } => EventKind::Refusal,
             Self::InsecureHostKey { .. } => EventKind::InsecureHostKey,
+            Self::SecondFactor { .. } => EventKind::SecondFactor,
             Self::SessionStart { .. } => EventKind::SessionStart,
             Self::SessionEnd { .. } => EventKind::SessionEnd,
             Self::ChannelRefused { .. } => EventKind::ChannelRefused,

@@ -53,6 +53,8 @@ kinds! {
         "A connection or a session was refused or ended after authentication; `leg` says where."
     InsecureHostKey "RP1004W" "host_key.insecure"
         "A host without a certificate was admitted, because `proxy_checks_host_keys` is off."
+    SecondFactor "RP1010I" "auth.second_factor"
+        "A host took a user's key and asked for more, and the user's answers were passed on; `questions` is how many there were, `accepted` whether the host took the answers. What was answered is nowhere."
     SessionStart "RP2001I" "session.start"
         "A session began; from here on it is recorded, unless `recording` is null. `legacy_algorithms` are the weak ones that the connection to the host began with."
     SessionEnd "RP2002I" "session.end"

@@ -339,6 +339,16 @@ mod tests {
                 fingerprint: text("SHA256:abc"),
                 connection: Some(connection),
             },
+            AuditEvent::SecondFactor {
+                user: text("alice"),
+                login: text("root"),
+                target: text("db1:22"),
+                host_addr: addr,
+                client_addr: addr,
+                questions: 1,
+                accepted: true,
+                connection: Some(connection),
+            },
             AuditEvent::SessionStart {
                 session,
                 connection,

@@ -26,12 +26,16 @@ pub enum KeyError {
 }
 
 impl KeyError {
+    /// What to do about a kind of key that is not known here, newer ones among them.
+    pub const UNKNOWN_KIND_HINT: &str = "rproxy does not know this kind of key: \
+         use an Ed25519, ECDSA, RSA or security key (ssh-keygen -t ed25519), and have that certified";
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "make a new key with: ssh-keygen -t ed25519",
-            Self::Unsupported(_) => "use an Ed25519, ECDSA or RSA key: ssh-keygen -t ed25519",
+            Self::Unsupported(_) => Self::UNKNOWN_KIND_HINT,
             Self::NestedCertificate(_) => {
                 "sign with the CA's plain key: a CA key must not be a certificate"
             }

@@ -118,6 +118,8 @@ pub struct ProxyService {
     pub public_addr: Option<(String, u16)>,
     /// `egress_addrs`: networks in CIDR form.
     pub egress_addrs: Vec<String>,
+    /// `banner_file`: what everybody reads before they log in.
+    pub banner_file: Option<PathBuf>,
     /// `max_connections`.
     pub max_connections: u32,
     /// `max_connections_per_address`.
@@ -568,6 +570,7 @@ mod tests {
                     listen_addr: SocketAddr::new(std::net::Ipv4Addr::from(listen.0).into(), listen.1),
                     public_addr: public,
                     egress_addrs: vec!["10.0.0.0/8".to_owned(), "2001:db8::/32".to_owned()],
+                    banner_file: Some(PathBuf::from("/etc/rproxy/banner")),
                     max_connections: counts[0],
                     max_connections_per_address: counts[1],
                     max_connections_per_user: counts[2],

@@ -49,6 +49,9 @@ pub fn to_yaml(config: &Config) -> String {
         .map(|network| text(network))
         .collect();
     lines.push(format!("  egress_addrs: [{}]", networks.join(", ")));
+    if let Some(file) = &proxy.banner_file {
+        lines.push(format!("  banner_file: {}", text(&file.to_string_lossy())));
+    }
     lines.extend(connections(proxy));
     lines.extend(proxy.web.iter().flat_map(web));
     if let Some(address) = proxy.metrics_listen_addr {

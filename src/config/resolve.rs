@@ -121,6 +121,8 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
         let message = "every address is in it, so certificates are good from everywhere";
         findings.warning(everything.place, &path, message);
     }
+    let banner = &keys::BANNER_FILE;
+    let banner = section.value(banner, |text| absolute(banner, text), findings);
     let mut number = |key: &keys::Key| section.value(key, |text| count(key, text), findings);
     let max_connections = number(&keys::MAX_CONNECTIONS);
     let per_address = number(&keys::MAX_CONNECTIONS_PER_ADDRESS);
@@ -144,6 +146,7 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
             .map(|addr| addr.value)
             .map(|(host, port)| (host, port.unwrap_or_else(|| listen_addr.port()))),
         egress_addrs: egress.into_iter().map(|network| network.value).collect(),
+        banner_file: banner.map(|path| path.value),
         max_connections: max_connections?.value,
         max_connections_per_address: per_address?.value,
         max_connections_per_user: per_user?.value,

@@ -61,6 +61,9 @@ pub enum ServeError {
     /// The networks of `egress_addrs` cannot stand in a certificate.
     #[error("cannot use the egress addresses")]
     Egress(#[from] SourceAddressError),
+    /// The operator's banner cannot be read.
+    #[error("cannot use banner_file")]
+    Banner(#[source] crate::sys::fs::FsError),
     /// The inventory contradicts itself.
     #[error("cannot use the inventory")]
     Inventory(#[from] crate::nodes::InventoryError),

@@ -116,6 +116,7 @@ fn keep(old: &Config, new: &mut Config) -> Vec<String> {
         proxy, keys::WEB_LISTEN_ADDR => proxy.web;
         proxy, keys::METRICS_LISTEN_ADDR => proxy.metrics_listen_addr;
         proxy, keys::SANDBOX => proxy.sandbox;
+        proxy, keys::BANNER_FILE => proxy.banner_file;
         proxy, keys::MAX_CONNECTIONS => proxy.max_connections;
         proxy, keys::MAX_CONNECTIONS_PER_ADDRESS => proxy.max_connections_per_address;
         proxy, keys::MAX_CONNECTIONS_PER_USER => proxy.max_connections_per_user;

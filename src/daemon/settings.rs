@@ -8,6 +8,10 @@ use crate::nodes::Inventory;
 use crate::recording::Options;
 use crate::session::{Policy, Recording};
 use crate::ssh::{Settings, TimeLimits};
+use crate::sys::fs::read_limited;
+
+/// Longest banner of the operator's, in bytes.
+const MAX_BANNER: u64 = 64 * 1024;
 
 /// What a running proxy can take over from a configuration.
 ///
@@ -32,6 +36,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
         checks_host_keys: config.auth.proxy_checks_host_keys,
         listener_names: listener_names(config)?,
         egress: egress(config)?,
+        greeting: greeting(config)?,
         login_grace: config.proxy.login_grace_time,
         connect_timeout: config.upstream.connect_timeout,
         time: TimeLimits {
@@ -42,6 +47,15 @@ pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
         },
         drain: config.proxy.drain_timeout,
     })
+}
+
+/// The text of `banner_file`; none without the key.
+fn greeting(config: &Config) -> Result<Option<String>, ServeError> {
+    let Some(path) = &config.proxy.banner_file else {
+        return Ok(None);
+    };
+    let text = read_limited(path, MAX_BANNER).map_err(ServeError::Banner)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// The networks of `egress_addrs`; none without the key.

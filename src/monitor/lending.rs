@@ -37,8 +37,10 @@ pub fn shelf(config: &Config, source: &Source) -> Shelf {
     let shelf = Shelf::new()
         .with(&audit, Purpose::Append)
         .with(&audit, Purpose::Read);
+    let banner = config.proxy.banner_file.as_deref();
     [revoked.path(), file]
         .into_iter()
+        .chain(banner)
         .chain(tls.into_iter().map(PathBuf::as_path))
         // How names are resolved changes while it runs.
         .chain(names::ALL.map(Path::new))

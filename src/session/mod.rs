@@ -22,6 +22,7 @@ pub use killing::Place;
 pub use order::{Order, Reason, ReasonError};
 pub use recorder::{Recorder, RecordingLost, Scene};
 pub use registry::{LiveConnection, LiveSession, Registry, Seat};
+pub use sitting::Said;
 
 /// How sessions are recorded.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::forwards::Forwards;
 use super::registry::{Opening, Seat};
-use super::sitting::{Sitting, command, text};
+use super::sitting::{Said, Sitting, command, text};
 use super::{Policy, Recording};
 use crate::access::LoginPermit;
 use crate::audit::{self, AuditEvent, AuditLog, RecordingState, SessionKind};
@@ -42,6 +42,8 @@ pub struct Scene {
     pub insecure_host_key: bool,
     /// Weak algorithms that the connection to the host began with.
     pub legacy_algorithms: Vec<&'static str>,
+    /// What was said before; it stands in the recording of the first session.
+    pub said: Vec<Said>,
 }
 
 /// In strict mode: something cannot be recorded, so nothing may be relayed any more.
@@ -296,6 +298,9 @@ impl Recorder {
             file,
         });
         let mut sitting = Sitting::new(id, recording, now, seat);
+        for said in std::mem::take(&mut self.scene.said) {
+            sitting.said(now, &said);
+        }
         if sitting.recording.is_none() {
             sitting.misses_something();
         }

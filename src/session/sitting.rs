@@ -8,6 +8,18 @@ use crate::metrics::Held;
 use crate::model::SessionId;
 use crate::recording::{self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError};
 use crate::relay::{Exit, Kind, Note, Side, Stream};
+use crate::wire::auth::Challenge;
+
+/// What a user read, or was asked, before there was a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The operator's own banner.
+    Greeting(String),
+    /// A banner of the host.
+    Banner(String),
+    /// Questions of the host. Answers are not kept.
+    Asked(Challenge),
+}
 
 /// One session.
 #[derive(Debug)]
@@ -118,6 +130,26 @@ impl Sitting {
         if let Some(live) = self.touch() {
             live.request(now, note);
         }
+    }
+
+    /// Notes what the user read or was asked before.
+    pub(super) fn said(&mut self, now: Duration, said: &Said) {
+        let note = match said {
+            Said::Greeting(text) => {
+                ChannelNote::new(recording::Side::Proxy, "banner").with("text", text.as_str())
+            }
+            Said::Banner(text) => {
+                ChannelNote::new(recording::Side::Host, "banner").with("text", text.as_str())
+            }
+            Said::Asked(challenge) => {
+                let prompts = challenge.prompts.iter().map(|prompt| prompt.text.as_str());
+                ChannelNote::new(recording::Side::Host, "keyboard-interactive")
+                    .with("name", challenge.name.as_str())
+                    .with("instruction", challenge.instruction.as_str())
+                    .with("prompts", prompts.collect::<Vec<_>>())
+            }
+        };
+        self.request(now, &note);
     }
 
     /// Notes the environment that the client asked for.

@@ -63,6 +63,7 @@ impl House {
             host_address: anywhere,
             insecure_host_key: false,
             legacy_algorithms: Vec::new(),
+            said: Vec::new(),
         };
         let recording = Recording {
             directory: directory.path().join("recordings"),

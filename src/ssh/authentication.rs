@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::leg::{Leg, LegError, LegEvent};
-use super::refusal::{Refusal, offer_reason, user_certificate_reason};
+use super::refusal::{Refusal, Worth, offer_reason, user_certificate_reason};
+use super::rounds::{Answer, Fit, Rounds};
 use crate::audit;
-use crate::cert::{PresentedKey, UserCertError};
+use crate::cert::{CertFault, KeyError, PresentedKey, UserCertError};
 use crate::model::format_duration;
 use crate::wire::DisconnectReason;
 use crate::wire::auth::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};
@@ -42,20 +43,22 @@ pub(crate) struct Authenticated<T> {
 
 /// Runs key exchange and authentication until `judge` takes a signed offer, for as long as `grace`.
 ///
-/// `judge` is asked about queries too, so that nobody touches a security key for nothing. A refused
-/// certificate is answered with a banner that says why; a plain key, which agents offer first as a
-/// matter of course, is refused in silence.
+/// `judge` is asked about queries too, so that nobody touches a security key for nothing. Which of
+/// several keys is taken, and when a banner says why none is, is for [`Rounds`] to say. `greeting` is
+/// what everybody reads before.
 pub(crate) async fn authenticate<S, T>(
     leg: &mut Leg<S>,
     id: &str,
     grace: Duration,
-    judge: impl Fn(&Offer) -> Result<T, Refusal>,
+    greeting: Option<&str>,
+    judge: impl Fn(&Offer) -> Result<(T, Fit), Refusal>,
 ) -> Result<Authenticated<T>, Unauthenticated>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut refused = Refused::default();
-    let attempt = tokio::time::timeout(grace, attempt(leg, id, &judge, &mut refused));
+    let mut rounds = None;
+    let attempt = attempt(leg, id, greeting, &judge, &mut rounds);
+    let attempt = tokio::time::timeout(grace, attempt);
     let ended = match attempt.await {
         Ok(Ok(authenticated)) => return Ok(authenticated),
         Ok(Err(ended)) => ended,
@@ -68,7 +71,7 @@ where
             LegError::Timeout(grace)
         }
     };
-    let Refused { refusal, offered } = refused;
+    let (refusal, offered) = rounds.map_or((None, None), Rounds::into_refusal);
     // What ended it is what its user, the log and the audit log are to know, not what was refused
     // before.
     let refusal = refusal.map(|refusal| breach(&ended).unwrap_or(refusal));
@@ -124,8 +127,9 @@ where
 async fn attempt<S, T>(
     leg: &mut Leg<S>,
     id: &str,
-    judge: &impl Fn(&Offer) -> Result<T, Refusal>,
-    refused: &mut Refused,
+    greeting: Option<&str>,
+    judge: &impl Fn(&Offer) -> Result<(T, Fit), Refusal>,
+    rounds: &mut Option<Rounds>,
 ) -> Result<Authenticated<T>, LegError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -146,37 +150,48 @@ where
                 let limits = AuthLimits {
                     max_attempts: MAX_ATTEMPTS,
                 };
-                auth = Some(ServerAuth::new(session_id, host_key, limits));
+                let mut fresh = ServerAuth::new(session_id, host_key, limits);
+                if let Some(text) = greeting {
+                    fresh.greet(text);
+                }
+                auth = Some(fresh);
+                *rounds = Some(Rounds::new(leg.transport.peer_ident()));
                 continue;
             }
             LegEvent::HostKey(_) => continue,
         };
-        let Some(auth_state) = auth.as_mut() else {
+        let (Some(auth_state), Some(rounds)) = (auth.as_mut(), rounds.as_mut()) else {
             continue;
         };
-        match auth_state.on_packet(&payload, &mut out) {
-            Ok(ServerAuthEvent::Nothing) => {}
+        let answer = match auth_state.on_packet(&payload, &mut out) {
+            // Nobody is asked anything on these legs.
+            Ok(
+                ServerAuthEvent::Nothing
+                | ServerAuthEvent::Interactive { .. }
+                | ServerAuthEvent::Answers(_),
+            ) => Answer::Refuse(None),
             Ok(ServerAuthEvent::Query(offer)) => match judge(&offer) {
-                Ok(_) => auth_state.accept_query(&mut out),
-                Err(no) => {
-                    auth_state.reject(refused.take(no, Some(offer.key), id).as_deref(), &mut out);
-                }
+                Ok((_, fit)) => rounds.good(&offer.blob, fit),
+                Err(no) => rounds.bad(&offer.blob, Some(offer.key), no),
             },
             Ok(ServerAuthEvent::Attempt(offer)) => match judge(&offer) {
-                Ok(verdict) => {
+                Ok((verdict, _)) => {
                     leg.send_all(&mut out)?;
                     if let Some(auth) = auth {
                         return Ok(Authenticated { verdict, auth });
                     }
                     continue;
                 }
-                Err(no) => {
-                    auth_state.reject(refused.take(no, Some(offer.key), id).as_deref(), &mut out);
-                }
+                Err(no) => Answer::Refuse(rounds.refuse(Some(offer.key), no)),
             },
+            Ok(ServerAuthEvent::Refused {
+                blob,
+                signed: false,
+                reason,
+                ..
+            }) => rounds.bad(&blob, None, unusable(&reason)),
             Ok(ServerAuthEvent::Refused { reason, .. }) => {
-                let no = unusable(&reason);
-                auth_state.reject(refused.take(no, None, id).as_deref(), &mut out);
+                Answer::Refuse(rounds.refuse(None, unusable(&reason)))
             }
             Err(error) => {
                 leg.send_all(&mut out)?;
@@ -184,59 +199,58 @@ where
                 leg.disconnect(error.disconnect_reason(), &text).await;
                 return Err(error.into());
             }
+        };
+        match answer {
+            Answer::Take => auth_state.accept_query(&mut out),
+            Answer::Postpone if auth_state.postpone(&mut out) => {}
+            Answer::Postpone => auth_state.reject(None, &mut out),
+            Answer::Refuse(why) => {
+                auth_state.reject(why.map(|no| no.text(id)).as_deref(), &mut out);
+            }
         }
         leg.send_all(&mut out)?;
     }
 }
 
-/// The most telling refusal so far: a certificate's tells more than a plain key's.
-#[derive(Debug, Default)]
-struct Refused {
-    refusal: Option<Refusal>,
-    offered: Option<PresentedKey>,
-}
-
-impl Refused {
-    /// Remembers a refusal; the banner that goes with it, if it is worth one.
-    fn take(&mut self, no: Refusal, offered: Option<PresentedKey>, id: &str) -> Option<String> {
-        let banner = (no.reason != PLAIN_KEY).then(|| no.text(id));
-        if banner.is_some() || self.refusal.is_none() {
-            self.refusal = Some(no);
-            self.offered = offered;
-        }
-        banner
-    }
-}
-
-/// The reason of a plain key's refusal: it is not worth a banner.
-const PLAIN_KEY: &str = "not-a-certificate";
-
 /// A plain key where only certificates count.
 pub(crate) fn plain_key(key: &PresentedKey) -> Refusal {
     Refusal::new(
         audit::Leg::Client,
-        PLAIN_KEY,
+        "not-a-certificate",
         format!(
             "a plain key was offered ({}), only user certificates count",
             key.fingerprint()
         ),
     )
     .hint("get a certificate for it: rproxy auth sign --user")
+    .worth(Worth::PlainKey)
 }
 
 /// A certificate that does not count.
 pub(crate) fn bad_certificate(error: &UserCertError) -> Refusal {
+    let worth = match error {
+        UserCertError::HostCertificate | UserCertError::Fault(CertFault::UnknownAuthority(_)) => {
+            Worth::Foreign
+        }
+        _ => Worth::Usual,
+    };
     Refusal::new(
         audit::Leg::Client,
         user_certificate_reason(error),
         error.to_string(),
     )
     .hint(error.hint())
+    .worth(worth)
 }
 
 fn unusable(reason: &OfferError) -> Refusal {
+    let worth = match reason {
+        OfferError::Algorithm(_) | OfferError::Key(KeyError::Unsupported(_)) => Worth::Foreign,
+        _ => Worth::Usual,
+    };
     Refusal::new(audit::Leg::Client, offer_reason(reason), reason.to_string())
-        .hint("get a new certificate: rproxy auth sign --user")
+        .hint(reason.hint())
+        .worth(worth)
 }
 
 #[cfg(test)]
@@ -260,8 +274,8 @@ mod tests {
         let mut leg = Leg::new(ours, Transport::server(config));
         theirs.write_all(says).await.unwrap();
         let began = Instant::now();
-        let refuse = |offer: &Offer| Err::<(), _>(plain_key(&offer.key));
-        let failed = authenticate(&mut leg, "id", GRACE, refuse).await;
+        let refuse = |offer: &Offer| Err::<((), Fit), _>(plain_key(&offer.key));
+        let failed = authenticate(&mut leg, "id", GRACE, None, refuse).await;
         let failed = failed.expect_err("nobody authenticates");
         assert!(matches!(failed.ended, LegError::Timeout(_)), "{failed:?}");
         began.elapsed()

@@ -13,26 +13,30 @@ use super::Proxy;
 use super::agent::Agent;
 use super::authentication::{Authenticated, Unauthenticated, authenticate, plain_key};
 use super::bridge::{self, Limits, Prelude};
+use super::conversation::Conversation;
+use super::early::{self, EXIT_REFUSED};
 use super::jump::{Ended, Waiting};
 use super::leg::Leg;
+use super::login::{
+    self, Signer, TURN_LIMIT, agent_failed, agent_silent, certificate_blob, key_blob,
+};
 use super::minting::{self, MintError};
 use super::outer::AgentOpener;
-use super::refusal::{Origin, Refusal};
+use super::refusal::{Origin, Refusal, Worth};
 use super::revocation::admit_user;
+use super::rounds::Fit;
 use super::route::judge_login;
 use super::scope::Scope;
 use super::stream::{ChannelHandle, ChannelStream};
-use super::upstream::{
-    self, TURN_LIMIT, Upstream, agent_failed, agent_silent, certificate_blob, key_blob,
-};
+use super::upstream::{self, Upstream};
 use super::watch::Watch;
 use super::watched::Watched;
-use crate::access::{LoginPermit, Permit};
+use crate::access::{Denial, LoginPermit, Permit};
 use crate::audit::{AuditEvent, Leg as At};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
 use crate::model::{ConnectionId, HostPrincipal, Login, Serial, chain};
-use crate::session::{Recorder, Scene};
+use crate::session::{Recorder, Said, Scene};
 use crate::wire::auth::Offer;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
@@ -47,6 +51,8 @@ pub(crate) struct Connection {
     /// The agent that was forwarded on the outer connection; `None` with ProxyJump, which forwards
     /// none there.
     pub(crate) agent: Option<AgentOpener>,
+    /// What the outer connection's server shows.
+    pub(crate) shown: Arc<ServerConfig>,
     /// The outer connection's life.
     pub(crate) scope: Scope,
 }
@@ -64,6 +70,8 @@ struct Established {
     permit: LoginPermit,
     upstream: Upstream,
     prelude: Prelude,
+    /// What the user has read and was asked.
+    said: Vec<Said>,
 }
 
 impl Connection {
@@ -73,7 +81,11 @@ impl Connection {
         let terminal = stream.handle();
         let config = match self.server_config().await {
             Ok(config) => config,
-            Err(refusal) => return self.refuse(&refusal, None, Some(&terminal)),
+            Err(refusal) => {
+                self.refuse(&refusal, None, None);
+                let shown = Arc::clone(&self.shown);
+                return early::refuse(stream, shown, &refusal.text(self.id)).await;
+            }
         };
         let mut leg = Leg::new(stream, Transport::server(config));
         // Boxed: this future is large, and most of a connection's life is spent after it.
@@ -141,8 +153,9 @@ impl Connection {
         let mut early = None;
         let mut given_up = false;
         let attempt = {
-            let grace = self.proxy.settings().login_grace;
-            let inner = authenticate(leg, &id, grace, |offer| self.judge(offer));
+            let settings = self.proxy.settings();
+            let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
+            let inner = authenticate(leg, &id, grace, greeting, |offer| self.judge(offer));
             tokio::pin!(inner);
             let impatience = tokio::time::sleep(grace);
             tokio::pin!(impatience);
@@ -170,10 +183,15 @@ impl Connection {
             None if given_up => self.prepare(agent).await,
             None => ready.await,
         };
+        let mut conversation = Conversation::with(leg, &mut auth);
         let result = match result {
-            Ok(mut ready) => self.log_in(&permit, &mut ready).await.map(|()| ready),
+            Ok(mut ready) => {
+                let done = self.log_in(&permit, &mut ready, &mut conversation).await;
+                done.map(|()| ready)
+            }
             Err(refusal) => Err(refusal),
         };
+        let said = self.said(conversation);
         let mut out = Vec::new();
         match result {
             Ok(ready) => {
@@ -184,6 +202,7 @@ impl Connection {
                     permit,
                     upstream,
                     prelude,
+                    said,
                 })
             }
             Err(refusal) => {
@@ -203,8 +222,9 @@ impl Connection {
         leg: &mut Leg<ChannelStream>,
     ) -> Result<Established, Failure> {
         let id = self.id.to_string();
-        let grace = self.proxy.settings().login_grace;
-        let attempt = authenticate(leg, &id, grace, |offer| self.judge(offer)).await;
+        let settings = self.proxy.settings();
+        let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
+        let attempt = authenticate(leg, &id, grace, greeting, |offer| self.judge(offer)).await;
         let Authenticated {
             verdict: permit,
             mut auth,
@@ -213,11 +233,13 @@ impl Connection {
         auth.accept(&mut out);
         let _gone_is_seen_below = leg.send_all(&mut out);
         let mut waiting = Waiting::new(leg);
-        match self.jump(&mut waiting, &permit).await {
+        let mut conversation = Conversation::with_nobody();
+        match self.jump(&mut waiting, &permit, &mut conversation).await {
             Ok((upstream, prelude)) => Ok(Established {
                 permit,
                 upstream,
                 prelude,
+                said: self.said(conversation),
             }),
             Err(Ended::Refused(refusal)) => {
                 waiting.refuse(&refusal.text(&id)).await;
@@ -238,14 +260,19 @@ impl Connection {
         &self,
         waiting: &mut Waiting<'_>,
         permit: &LoginPermit,
+        conversation: &mut Conversation<'_>,
     ) -> Result<(Upstream, Prelude), Ended> {
         let stream = waiting.agent().await?;
         let work = async {
             let mut ready = self.prepare_with(stream).await?;
-            self.log_in(permit, &mut ready).await?;
+            self.log_in(permit, &mut ready, conversation).await?;
             Ok(ready.upstream)
         };
-        let mut upstream = waiting.during(work).await?;
+        let upstream = waiting.during(work).await;
+        for banner in conversation.banners() {
+            waiting.say(banner)?;
+        }
+        let mut upstream = upstream?;
         let prelude = waiting.hand_over(&mut upstream).await?;
         Ok((upstream, prelude))
     }
@@ -281,7 +308,19 @@ impl Connection {
         })
     }
 
-    async fn log_in(&self, permit: &LoginPermit, ready: &mut Ready) -> Result<(), Refusal> {
+    /// What the user has read before there is a session.
+    fn said(&self, conversation: Conversation<'_>) -> Vec<Said> {
+        let greeting = self.proxy.settings().greeting.clone();
+        let greeting = greeting.map(Said::Greeting).into_iter();
+        greeting.chain(conversation.into_said()).collect()
+    }
+
+    async fn log_in(
+        &self,
+        permit: &LoginPermit,
+        ready: &mut Ready,
+        conversation: &mut Conversation<'_>,
+    ) -> Result<(), Refusal> {
         let Ready {
             upstream,
             agent,
@@ -291,8 +330,25 @@ impl Connection {
         let _still_granted = judge_login(&settings, permit, upstream.address)
             .map_err(|denial| Refusal::from(&denial))?;
         let grace = settings.login_grace;
-        upstream::authenticate(upstream, permit, agent, agent_key, grace).await?;
+        let signer = Signer {
+            agent,
+            key: agent_key,
+        };
+        let done = login::authenticate(upstream, permit, signer, conversation, grace).await;
         let identity = permit.identity();
+        if conversation.was_asked() {
+            self.proxy.tell(&AuditEvent::SecondFactor {
+                user: identity.name().to_owned(),
+                login: permit.login().to_string(),
+                target: permit.route().target.to_string(),
+                host_addr: upstream.address,
+                client_addr: self.client,
+                questions: conversation.questions(),
+                accepted: done.is_ok(),
+                connection: Some(self.id),
+            });
+        }
+        done?;
         if !upstream.host.is_checked() {
             self.proxy.tell(&AuditEvent::InsecureHostKey {
                 user: identity.name().to_owned(),
@@ -316,7 +372,7 @@ impl Connection {
     }
 
     /// The same person with the same key, and a login that the certificate names.
-    fn judge(&self, offer: &Offer) -> Result<LoginPermit, Refusal> {
+    fn judge(&self, offer: &Offer) -> Result<(LoginPermit, Fit), Refusal> {
         let PresentedKey::Certificate(certificate) = &offer.key else {
             return Err(plain_key(&offer.key));
         };
@@ -325,9 +381,17 @@ impl Connection {
             Refusal::new(At::Client, "bad-login", format!("bad login: {error}"))
         })?;
         let settings = self.proxy.settings();
-        self.permit
-            .for_login(&settings.policy, certificate, login)
-            .map_err(|denial| Refusal::from(&denial))
+        let has_login = certificate.allows_login(&login);
+        let permit = self
+            .permit
+            .for_login(&settings.policy, certificate, login.clone());
+        match permit {
+            Ok(permit) => Ok((permit, Fit::Good)),
+            Err(denial @ (Denial::OtherIdentity { .. } | Denial::OtherKey)) if has_login => {
+                Err(shown_another_first(&denial, &login))
+            }
+            Err(denial) => Err(Refusal::from(&denial)),
+        }
     }
 
     async fn relay(
@@ -340,6 +404,7 @@ impl Connection {
             permit,
             upstream,
             prelude,
+            said,
         } = established;
         let valid_before = permit.identity().certificate().valid_before();
         let settings = self.proxy.settings();
@@ -358,6 +423,7 @@ impl Connection {
             host_address: upstream.address,
             insecure_host_key: !upstream.host.is_checked(),
             legacy_algorithms: upstream.legacy_algorithms(),
+            said,
         };
         let (seat, orders) = self.proxy.registry.enter(&scene, self.proxy.clock.now());
         let recorder = Recorder::new(
@@ -400,7 +466,7 @@ impl Connection {
         self.proxy.tell(&refusal.event(self.origin(login)));
         if let Some(terminal) = terminal {
             terminal.stderr(&refusal.text(self.id));
-            terminal.exit_status(255);
+            terminal.exit_status(EXIT_REFUSED);
         }
     }
 
@@ -421,6 +487,15 @@ impl Connection {
             }
         }
     }
+}
+
+/// A certificate that has the login, where the outer connection was authenticated with another one.
+fn shown_another_first(denial: &Denial, login: &Login) -> Refusal {
+    Refusal::from(denial)
+        .hint(format!(
+            "the proxy was shown another certificate first; name the login to the proxy too, so that it takes the one with it: `ssh -J {login}@PROXY`, or `%r@PROXY` in ProxyCommand; or have ssh offer this one alone (IdentitiesOnly, CertificateFile)"
+        ))
+        .worth(Worth::WayOut)
 }
 
 /// The end of the outer connection, and time for what it means to be audited: a client that is

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::bridge::Prelude;
+use super::early::EXIT_REFUSED;
 use super::leg::{Leg, LegError, LegEvent};
 use super::outer::port::{MAX_PACKET as AGENT_PACKET, Port, WINDOW as AGENT_WINDOW};
 use super::refusal::Refusal;
@@ -34,9 +35,8 @@ const MAX_QUEUE: usize = 256 * 1024;
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the last messages of a refusal may take.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// The exit status of a refusal, as ssh has for its own failures.
-const EXIT_REFUSED: u32 = 255;
-
+/// How long a client may stay whose session is over: one that is shared by others does.
+const HANG_UP: Duration = Duration::from_millis(500);
 /// Why there is no session.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -77,6 +77,8 @@ pub(crate) struct Waiting<'a> {
     agent_asked: bool,
     agent: AgentChannel,
     started: bool,
+    /// The client has closed its session.
+    closed: bool,
     queue: VecDeque<Bytes>,
     queued: usize,
     wake: Arc<Notify>,
@@ -90,6 +92,7 @@ impl<'a> Waiting<'a> {
             agent_asked: false,
             agent: AgentChannel::Closed,
             started: false,
+            closed: false,
             queue: VecDeque::new(),
             queued: 0,
             wake: Arc::new(Notify::new()),
@@ -214,8 +217,7 @@ impl<'a> Waiting<'a> {
                 self.send(&Message::Success { recipient })?;
             }
         }
-        let limit = session.window.min(session.max_packet) as usize;
-        let data = Bytes::copy_from_slice(text.as_bytes().get(..limit).unwrap_or(text.as_bytes()));
+        self.say(text)?;
         let status = Message::Request {
             recipient,
             kind: Name::from_static("exit-status"),
@@ -223,21 +225,54 @@ impl<'a> Waiting<'a> {
             data: Head::of_data().uint32(EXIT_REFUSED).into_bytes(),
         };
         for message in [
-            Message::ExtendedData {
-                recipient,
-                code: STDERR,
-                data,
-            },
             status,
             Message::Eof { recipient },
             Message::Close { recipient },
         ] {
             self.send(&message)?;
         }
-        // The client hangs up when its session is over.
-        loop {
+        // The client hangs up when all its channels are closed, the agent's too. What was asked of the
+        // agent is done with; one that is still being opened is closed once it is.
+        while !self.closed {
+            self.pump()?;
             self.next().await?;
         }
+        let last = async {
+            loop {
+                self.pump()?;
+                self.next().await?;
+            }
+        };
+        tokio::time::timeout(HANG_UP, last).await.unwrap_or(Ok(()))
+    }
+
+    /// Writes to the session's stderr as far as the client's window goes, and takes it from what the
+    /// host will have. Nothing is said where there is no session.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) fn say(&mut self, text: &str) -> Result<(), Ended> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let (recipient, most) = (session.number, session.max_packet.min(MAX_PACKET));
+        let window = usize::try_from(session.window).unwrap_or(usize::MAX);
+        let text = text.as_bytes();
+        let text = text.get(..window).unwrap_or(text);
+        session.window -= u32::try_from(text.len()).unwrap_or(session.window);
+        // A client that takes nothing at a time gets nothing.
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        for piece in text
+            .chunks(most.max(1))
+            .take(if most == 0 { 0 } else { usize::MAX })
+        {
+            self.send(&Message::ExtendedData {
+                recipient,
+                code: STDERR,
+                data: Bytes::copy_from_slice(piece),
+            })?;
+        }
+        Ok(())
     }
 
     /// Lets go of the agent, and waits until the client has too: the relay knows nothing of it.
@@ -361,6 +396,10 @@ impl<'a> Waiting<'a> {
                 want_reply,
                 ..
             } => self.request(kind.as_str(), want_reply, payload),
+            Message::Close { recipient: SESSION } => {
+                self.closed = true;
+                self.hold(payload)
+            }
             _ => self.hold(payload),
         }
     }

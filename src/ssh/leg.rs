@@ -92,17 +92,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
+    /// The next packet, in memory that its reader can overwrite when it has a secret in it. May be
+    /// dropped and called again.
+    pub(crate) async fn next_secret(&mut self) -> Result<BytesMut, LegError> {
+        loop {
+            match self.poll_raw()? {
+                Some(Event::Packet(payload)) => return Ok(payload),
+                Some(_) => {}
+                None => {
+                    self.transfer(true).await?;
+                }
+            }
+        }
+    }
+
     /// What the bytes read so far amount to.
     pub(crate) fn poll_event(&mut self) -> Result<Option<LegEvent>, LegError> {
-        Ok(Some(match self.transport.receive(&mut self.input)? {
-            Event::NeedInput => return Ok(None),
-            Event::HostKey { blob, .. } => LegEvent::HostKey(blob),
-            Event::Established => LegEvent::Established,
-            Event::Packet(payload) => LegEvent::Packet(payload.freeze()),
-            Event::Disconnected { reason, text } => {
-                return Err(LegError::Disconnected { reason, text });
-            }
-        }))
+        Ok(match self.poll_raw()? {
+            Some(Event::HostKey { blob, .. }) => Some(LegEvent::HostKey(blob)),
+            Some(Event::Established) => Some(LegEvent::Established),
+            Some(Event::Packet(payload)) => Some(LegEvent::Packet(payload.freeze())),
+            Some(Event::NeedInput | Event::Disconnected { .. }) | None => None,
+        })
+    }
+
+    fn poll_raw(&mut self) -> Result<Option<Event>, LegError> {
+        match self.transport.receive(&mut self.input)? {
+            Event::NeedInput => Ok(None),
+            Event::Disconnected { reason, text } => Err(LegError::Disconnected { reason, text }),
+            event => Ok(Some(event)),
+        }
     }
 
     /// Moves bytes once, in every direction that is ready; returns how many were read. May be
@@ -189,13 +208,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     /// Says goodbye with a reason, and waits a little for it to leave.
     pub(crate) async fn disconnect(&mut self, reason: DisconnectReason, text: &str) {
+        self.part(reason, text, true).await;
+    }
+
+    /// As [`Leg::disconnect`], for a client that may still be writing: the stream is not shut down, so
+    /// that what it writes breaks nothing before it has read why.
+    pub(crate) async fn disconnect_once_read(&mut self, reason: DisconnectReason, text: &str) {
+        self.part(reason, text, false).await;
+    }
+
+    async fn part(&mut self, reason: DisconnectReason, text: &str, shut: bool) {
         self.transport.disconnect(reason, text);
         let farewell = async {
             while !self.transport.output().is_empty() {
                 self.stream.write_buf(self.transport.output()).await?;
             }
             self.stream.flush().await?;
-            self.stream.shutdown().await?;
+            if shut {
+                self.stream.shutdown().await?;
+            }
             // What the peer still sends is read and dropped: closing a socket with unread bytes
             // resets it, which can destroy the goodbye on its way.
             self.input.clear();

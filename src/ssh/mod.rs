@@ -22,18 +22,22 @@ mod answered;
 mod authentication;
 mod bridge;
 mod connection;
+mod conversation;
 mod crowd;
+mod early;
 mod egress;
 mod ending;
 mod jump;
 mod leg;
 mod limits;
 pub mod listener;
+mod login;
 mod minting;
 mod outer;
 pub mod probe;
 mod refusal;
 mod revocation;
+mod rounds;
 mod route;
 mod scope;
 mod startup;
@@ -126,6 +130,8 @@ pub struct Settings {
     pub listener_names: Vec<HostPrincipal>,
     /// The networks that hosts see the proxy in; it writes them into user certificates.
     pub egress: Option<SourceAddresses>,
+    /// What everybody reads who logs in through the proxy (`banner_file`).
+    pub greeting: Option<String>,
     /// How long a client may take to authenticate.
     pub login_grace: Duration,
     /// How long the way to a host may take.

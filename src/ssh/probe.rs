@@ -141,7 +141,9 @@ async fn questions(
                     accepted.push(true);
                     break;
                 }
-                ClientAuthEvent::Failure { .. } | ClientAuthEvent::Success => {
+                ClientAuthEvent::Failure { .. }
+                | ClientAuthEvent::Questions(_)
+                | ClientAuthEvent::Success => {
                     accepted.push(false);
                     break;
                 }

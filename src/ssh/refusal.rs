@@ -23,6 +23,19 @@ pub(crate) struct Origin {
     pub(crate) target: Option<String>,
 }
 
+/// How much a refusal tells, where a client has had several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Worth {
+    /// A plain key: agents offer theirs as a matter of course.
+    PlainKey,
+    /// A key or certificate that belongs elsewhere.
+    Foreign,
+    /// What is wrong with what should have served.
+    Usual,
+    /// It names the way out.
+    WayOut,
+}
+
 /// Why a connection goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -36,6 +49,8 @@ pub(crate) struct Refusal {
     pub(crate) hint: Option<String>,
     /// What the policy says about it: for the audit log, not for the user.
     pub(crate) rule: Option<String>,
+    /// How much it tells beside others.
+    pub(crate) worth: Worth,
 }
 
 impl From<&Denial> for Refusal {
@@ -44,8 +59,13 @@ impl From<&Denial> for Refusal {
             Denial::OtherIdentity { .. } | Denial::OtherKey | Denial::Login { .. } => Leg::Client,
             Denial::Policy { .. } => Leg::Proxy,
         };
+        let worth = match denial {
+            Denial::OtherIdentity { .. } | Denial::OtherKey => Worth::Foreign,
+            Denial::Login { .. } | Denial::Policy { .. } => Worth::Usual,
+        };
         Self {
             rule: denial.rule(),
+            worth,
             ..Self::new(leg, denial.reason(), denial.to_string()).hint(denial.hint())
         }
     }
@@ -59,7 +79,14 @@ impl Refusal {
             message: message.into(),
             hint: None,
             rule: None,
+            worth: Worth::Usual,
         }
+    }
+
+    #[must_use]
+    pub(crate) fn worth(mut self, worth: Worth) -> Self {
+        self.worth = worth;
+        self
     }
 
     #[must_use]

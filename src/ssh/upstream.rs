@@ -1,34 +1,25 @@
-//! The connection to the host: dial, key exchange, the host's certificate, and one authentication
-//! with the certificate that the user authenticated with, signed by the user's agent.
+//! The connection to the host: dial, key exchange, and the host's certificate.
 
-use std::error::Error as _;
 use std::io::ErrorKind;
-use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ssh_key::Certificate;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
-use super::agent::{Agent, AgentError};
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{Refusal, host_key_reason, key_reason};
 use super::revocation::admit_host;
 use super::route::unknown_node;
 use super::startup::Turn;
 use super::{egress, ending};
-use crate::access::{LoginPermit, Permit, Route};
-use crate::agent::SignFlags;
+use crate::access::{Permit, Route};
 use crate::audit::Leg as At;
 use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, verify_host};
 use crate::metrics::Step;
-use crate::model::format_duration;
 use crate::nodes;
-use crate::wire::auth::{AuthError, ClientAuth, ClientAuthEvent, certificate_algorithms};
 use crate::wire::signature::SignatureAlgorithm;
 use crate::wire::{
     self, ClientConfig, DisconnectReason, Lacking, Legacy, Mismatch, Negotiated, Transport,
@@ -38,11 +29,6 @@ use crate::wire::{
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest first pause before a host is dialled again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection may stay unauthenticated at a host while its user, or the user's agent,
-/// keeps it waiting.
-pub(crate) const TURN_LIMIT: Duration = Duration::from_secs(15);
-/// How often to look whether somebody waits for the turn of an agent that dawdles.
-const TURN_CHECK: Duration = Duration::from_secs(1);
 
 /// A connection to a host that has proved who it is.
 #[derive(Debug)]
@@ -50,11 +36,11 @@ pub(crate) struct Upstream {
     pub(crate) leg: Leg<TcpStream>,
     pub(crate) host: VerifiedHost,
     pub(crate) address: SocketAddr,
-    config: Arc<ClientConfig>,
+    pub(super) config: Arc<ClientConfig>,
     /// The name under which the user's key has signed.
-    algorithm: String,
+    pub(super) algorithm: String,
     /// The right to be unauthenticated there; it ends with the authentication.
-    turn: Option<Turn>,
+    pub(super) turn: Option<Turn>,
 }
 
 impl Upstream {
@@ -359,227 +345,6 @@ fn judge(proxy: &Proxy, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refu
         .hint(error.hint())
     })?;
     admit_host(proxy, verified)
-}
-
-/// Authenticates at the host as the permit says, for as long as `grace`. The agent is asked for
-/// exactly one signature. The connection's turn at the host ends here, whatever comes of it.
-///
-/// # Errors
-/// The refusal for the user.
-pub(crate) async fn authenticate(
-    upstream: &mut Upstream,
-    permit: &LoginPermit,
-    agent: &mut Agent,
-    agent_key: &[u8],
-    grace: Duration,
-) -> Result<(), Refusal> {
-    let turn = upstream.turn.take();
-    let agent_is_asked = AtomicBool::new(false);
-    let attempt = attempt(upstream, permit, agent, agent_key, &agent_is_asked);
-    tokio::select! {
-        result = timeout(grace, attempt) => match result {
-            Ok(result) => result,
-            Err(_elapsed) if agent_is_asked.load(Ordering::Relaxed) => Err(agent_silent(grace)),
-            Err(_elapsed) => {
-                let error = LegError::Timeout(grace);
-                Err(refused(permit, "host-authentication-timeout", &error))
-            }
-        },
-        () = overdue(turn.as_ref()) => Err(Refusal::new(
-            At::Client,
-            "agent-timeout",
-            format!("your agent has not signed within {} and others wait for this host", format_duration(TURN_LIMIT)),
-        ).hint("confirm or touch the key sooner")),
-    }
-}
-
-/// Ends when a turn has been held for too long and others wait for it.
-async fn overdue(turn: Option<&Turn>) {
-    tokio::time::sleep(TURN_LIMIT).await;
-    while turn.is_none_or(|turn| !turn.is_awaited()) {
-        tokio::time::sleep(TURN_CHECK).await;
-    }
-}
-
-/// As what the certificate is offered, and bound to which host key: an agent that holds keys for
-/// certain hosts only (`ssh-add -h`) signs nothing that is not.
-fn offer(
-    host: &Transport,
-    certificate: &Certificate,
-    signs_with_sha1: bool,
-) -> (String, Option<Vec<u8>>) {
-    let extensions = host.peer_extensions();
-    let known = extensions.server_sig_algs.as_deref();
-    let algorithm = certificate_algorithms(certificate, known, signs_with_sha1);
-    let key = || host.host_key_blob().unwrap_or_default().to_vec();
-    (algorithm, extensions.hostbound.then(key))
-}
-
-async fn attempt(
-    upstream: &mut Upstream,
-    permit: &LoginPermit,
-    agent: &mut Agent,
-    agent_key: &[u8],
-    agent_is_asked: &AtomicBool,
-) -> Result<(), Refusal> {
-    let broke = |error: &dyn std::error::Error| refused(permit, "host-authentication", error);
-    let leg = &mut upstream.leg;
-    let certificate = permit.identity().certificate().certificate();
-    let signs_with_sha1 = upstream.config.signs_with_sha1;
-    if let Some(binding) = leg.transport.session_binding() {
-        agent_is_asked.store(true, Ordering::Relaxed);
-        agent
-            .bind(binding)
-            .await
-            .map_err(|error| agent_failed(&error))?;
-        agent_is_asked.store(false, Ordering::Relaxed);
-    }
-    let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
-    let login = permit.login().as_str();
-    let blob = certificate_blob(certificate)?;
-    let (mut algorithm, host_bound) = offer(&leg.transport, certificate, signs_with_sha1);
-    let mut auth = ClientAuth::new(session_id, login, &algorithm, blob, host_bound);
-    let mut out = Vec::new();
-    auth.start(&mut out);
-    let mut knows_extensions = false;
-    loop {
-        leg.send_all(&mut out).map_err(|error| broke(&error))?;
-        let payload = match leg.next().await.map_err(|error| broke(&error))? {
-            LegEvent::Packet(payload) => payload,
-            LegEvent::HostKey(_) | LegEvent::Established => continue,
-        };
-        // What the host can do it says before anything else, and rarely before it is asked something.
-        if !mem::replace(&mut knows_extensions, true) {
-            let (other, host_bound) = offer(&leg.transport, certificate, signs_with_sha1);
-            auth.offer(&other, host_bound);
-            algorithm = other;
-            upstream.algorithm.clone_from(&algorithm);
-        }
-        match auth
-            .on_packet(&payload, &mut out)
-            .map_err(|error| broke(&error))?
-        {
-            ClientAuthEvent::Nothing => {}
-            ClientAuthEvent::Banner(text) => {
-                tracing::debug!(banner = %text, "the host's banner");
-            }
-            ClientAuthEvent::Sign { data } => {
-                let flags = SignFlags::for_algorithm(&algorithm);
-                agent_is_asked.store(true, Ordering::Relaxed);
-                let signature = agent
-                    .sign(agent_key, &data, flags)
-                    .await
-                    .map_err(|error| agent_failed(&error))?;
-                agent_is_asked.store(false, Ordering::Relaxed);
-                auth.signed(&signature, &mut out)
-                    .map_err(|error| agent_lied(&error))?;
-            }
-            ClientAuthEvent::Success => return Ok(()),
-            ClientAuthEvent::Failure { .. } => {
-                let extensions = leg.transport.peer_extensions();
-                let needs_sha1 = certificate.algorithm().is_rsa()
-                    && !upstream.config.signs_with_sha1
-                    && !extensions.takes_rsa_with_sha2();
-                return Err(rejected(permit, needs_sha1));
-            }
-        }
-    }
-}
-
-/// The certificate as it goes over the wire. A certificate that verified encodes to the very bytes
-/// that were signed.
-pub(crate) fn certificate_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
-    certificate.to_bytes().map_err(|error| {
-        Refusal::new(
-            At::Proxy,
-            "internal",
-            format!("cannot encode the certificate: {error}"),
-        )
-    })
-}
-
-/// The certificate's key as the wire has it.
-pub(crate) fn key_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
-    let key = ssh_key::PublicKey::from(certificate.public_key().clone());
-    key.to_bytes().map_err(|error| {
-        Refusal::new(
-            At::Proxy,
-            "internal",
-            format!("cannot encode the key: {error}"),
-        )
-    })
-}
-
-fn refused(permit: &LoginPermit, reason: &'static str, error: &dyn std::error::Error) -> Refusal {
-    let host = &permit.route().target.host;
-    Refusal::new(
-        At::HostAuthentication,
-        reason,
-        format!("cannot log in at {host}: {error}"),
-    )
-}
-
-fn rejected(permit: &LoginPermit, needs_sha1: bool) -> Refusal {
-    let (login, host) = (permit.login(), &permit.route().target.host);
-    if needs_sha1 {
-        return Refusal::new(
-            At::HostAuthentication,
-            "host-refused",
-            format!(
-                "{host} does not let {login} in with this certificate, and does not say that it takes RSA keys but with SHA-1 (ssh-rsa)"
-            ),
-        )
-        .hint(format!(
-            "use an Ed25519 or ECDSA key, or update sshd on {host}; if neither is possible, let the proxy's configuration have at its entry in nodes: legacy_algorithms: [ssh-rsa]"
-        ));
-    }
-    Refusal::new(
-        At::HostAuthentication,
-        "host-refused",
-        format!("{host} does not let {login} in with this certificate"),
-    )
-    .hint(format!(
-        "on {host}: TrustedUserCAKeys must hold the output of `rproxy auth export --type=user`, and the account {login} must exist; its sshd log says why"
-    ))
-}
-
-/// An agent that does not do what it should. This is the user's side of the connection.
-pub(crate) fn agent_failed(error: &AgentError) -> Refusal {
-    let (reason, hint) = match error {
-        AgentError::NoKey => (
-            "agent-without-key",
-            "load it into the agent: ssh-add KEY (the certificate may stay in CertificateFile)",
-        ),
-        AgentError::Refused => (
-            "agent-refused",
-            "was it asked to confirm, or constrained to other hosts?",
-        ),
-        AgentError::Unbound => ("agent-unbound", "is it locked? unlock it with: ssh-add -X"),
-        AgentError::Io(_) | AgentError::Closed | AgentError::Codec(_) => {
-            ("agent-failed", "check the agent with: ssh-add -L")
-        }
-    };
-    let mut text = error.to_string();
-    if let Some(source) = error.source() {
-        text.push_str(&format!(": {source}"));
-    }
-    Refusal::new(At::Client, reason, text).hint(hint)
-}
-
-/// An agent that does not answer in time.
-pub(crate) fn agent_silent(limit: Duration) -> Refusal {
-    let limit = format_duration(limit);
-    let text = format!("the forwarded agent has not answered within {limit}");
-    Refusal::new(At::Client, "agent-timeout", text).hint("check the agent with: ssh-add -L")
-}
-
-/// A signature that is none. Nothing of it went to the host.
-fn agent_lied(error: &AuthError) -> Refusal {
-    let mut text = format!("the forwarded agent's answer is not the signature asked for: {error}");
-    if let Some(source) = error.source() {
-        text.push_str(&format!(": {source}"));
-    }
-    Refusal::new(At::Client, "agent-failed", text).hint("check the agent with: ssh-add -L")
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `ssh -J PROXY HOST`: the host is reached with the agent that the inner connection forwards.
 
+use std::time::{Duration, Instant};
+
 use crate::support::recordings::text;
-use crate::support::{Outcome, World};
+use crate::support::{HostKey, Outcome, World};
 
 /// Writes a configuration that jumps, and gives its path.
 pub(crate) fn config(world: &World) -> String {
@@ -76,6 +78,28 @@ fn no_agent() {
     let refusals = world.refusals();
     assert_eq!(refusals.len(), 1, "{refusals:#?}");
     assert_eq!(world.node().connections(), 0);
+}
+
+/// The host refuses the login after the agent has signed: ssh is told, and its agent's channel is let
+/// go, so that the terminal comes back at once.
+#[test]
+fn a_host_that_refuses_gives_the_terminal_back_at_once() {
+    let world = World::with()
+        .tuned_node("db1", HostKey::Certified, "DenyUsers *\n")
+        .start();
+    let began = Instant::now();
+    let outcome = jump(&world, &["-A", "db1", "echo never"]);
+    let took = began.elapsed();
+    assert_eq!(outcome.code(), 255);
+    let said = "rproxy: host authentication: ";
+    assert_eq!(
+        outcome.stderr.matches(said).count(),
+        1,
+        "{}",
+        outcome.stderr
+    );
+    // It took ten seconds more where the client was waited for that waited for the proxy.
+    assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
 #[test]

@@ -8,6 +8,8 @@
 )]
 
 #[cfg(test)]
+mod banner;
+#[cfg(test)]
 mod bulk;
 #[cfg(test)]
 mod bypass;
@@ -79,6 +81,8 @@ mod refusal;
 mod revocation;
 #[cfg(test)]
 mod rotation;
+#[cfg(test)]
+mod second_factor;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

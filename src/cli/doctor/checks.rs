@@ -186,6 +186,8 @@ checks! {
             => "get a new one; for one that is not good yet, look at the clock";
         LOGIN "login": "whether the account is among its principals"
             => "log in as one that is, or get a certificate for it";
+        CERTIFICATE_CHOICE "certificate-choice": "where the agent has certificates of several key ids: whether the proxy takes one that has the account"
+            => "name the login to the proxy too: `ssh -J LOGIN@PROXY`, `%r@PROXY` in ProxyCommand; or `IdentitiesOnly yes` with `CertificateFile` and `IdentityFile`";
         IDENTITIES_ONLY "identities-only": "whether `IdentitiesOnly` keeps ssh from offering it"
             => "name the key with `IdentityFile`, or remove `IdentitiesOnly`";
     }

@@ -177,6 +177,15 @@ pub const EGRESS_ADDRS: Key = Key {
           into user certificates, so that sshd accepts them through the proxy only.",
 };
 
+/// `proxy_service.banner_file`.
+pub const BANNER_FILE: Key = Key {
+    name: "banner_file",
+    form: Form::Text("an absolute path"),
+    default: Fallback::Nothing,
+    doc: "A text that everybody reads before they log in through the proxy, such as that sessions \
+          here are recorded. 64 KiB at most. It is read again when the configuration is.",
+};
+
 /// `proxy_service.web_listen_addr`.
 pub const WEB_LISTEN_ADDR: Key = Key {
     name: "web_listen_addr",
@@ -417,6 +426,7 @@ pub const PROXY_SERVICE: Key = Key {
         LISTEN_ADDR,
         PUBLIC_ADDR,
         EGRESS_ADDRS,
+        BANNER_FILE,
         MAX_CONNECTIONS,
         MAX_CONNECTIONS_PER_ADDRESS,
         MAX_CONNECTIONS_PER_USER,

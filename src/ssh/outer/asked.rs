@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::channel::{AgentOpener, Channel, EndpointError, no_agent, no_shell, too_many_channels};
-use super::endpoint::{EXIT_REFUSED, Endpoint};
+use super::endpoint::Endpoint;
 use super::port::{MAX_PACKET, Port, WINDOW};
 use crate::access::Permit;
 use crate::audit::Refused;
@@ -13,7 +13,8 @@ use crate::model::ConnectionId;
 use crate::relay::Message;
 use crate::relay::message::{Fields, Name, OpenFailure};
 use crate::ssh::connection::Connection;
-use crate::ssh::refusal::Origin;
+use crate::ssh::early::{self, EXIT_REFUSED};
+use crate::ssh::refusal::{Origin, Refusal};
 use crate::ssh::route;
 use crate::ssh::stream::{ChannelStream, channel};
 
@@ -32,18 +33,15 @@ impl Endpoint {
         let id = ConnectionId::new();
         let name = format!("proxy:{host}:{port}");
         let permit = route::permit(&self.proxy, &self.caller, &name);
-        let (permit, number) = match (permit, self.free_number()) {
-            (Ok(permit), Some(number)) => (permit, number),
-            (permit, _) => {
-                let refusal = permit.err().unwrap_or_else(too_many_channels);
-                self.proxy.tell(&refusal.event(self.origin(id, Some(name))));
-                return self.send(&Message::OpenFailure {
-                    recipient: sender,
-                    reason: OpenFailure::ConnectFailed as u32,
-                    text: refusal.line(id).into(),
-                    language: Bytes::new(),
-                });
-            }
+        let Some(number) = self.free_number() else {
+            let refusal = permit.err().unwrap_or_else(too_many_channels);
+            self.proxy.tell(&refusal.event(self.origin(id, Some(name))));
+            return self.send(&Message::OpenFailure {
+                recipient: sender,
+                reason: OpenFailure::ConnectFailed as u32,
+                text: refusal.line(id).into(),
+                language: Bytes::new(),
+            });
         };
         let (stream, port) = channel(Arc::clone(&self.wake));
         let port = Port::new(port, sender, window, max_packet);
@@ -55,8 +53,25 @@ impl Endpoint {
             max_packet: MAX_PACKET,
             data: Bytes::new(),
         })?;
-        self.connect(permit, id, None, stream);
+        match permit {
+            Ok(permit) => self.connect(permit, id, None, stream),
+            Err(refusal) => self.refuse(&refusal, id, Some(name), stream),
+        }
         Ok(())
+    }
+
+    /// Tells the client of a channel that nothing comes of it, where its ssh reads it.
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        id: ConnectionId,
+        target: Option<String>,
+        stream: ChannelStream,
+    ) {
+        self.proxy.tell(&refusal.event(self.origin(id, target)));
+        let (shown, text) = (Arc::clone(&self.shown), refusal.text(id));
+        self.tasks
+            .spawn(async move { early::refuse(stream, shown, &text).await });
     }
 
     pub(super) fn connect(
@@ -72,6 +87,7 @@ impl Endpoint {
             id,
             client: self.caller.address,
             agent,
+            shown: Arc::clone(&self.shown),
             scope: self.scope.clone(),
         };
         self.tasks.spawn(connection.run(stream));
@@ -98,6 +114,7 @@ impl Endpoint {
         let Some(Channel::Session {
             stream,
             forwards_agent,
+            has_terminal,
             ..
         }) = self.channels.get_mut(&number)
         else {
@@ -111,7 +128,7 @@ impl Endpoint {
                 true
             }
             "subsystem" | "shell" | "exec" => {
-                let forwards_agent = *forwards_agent;
+                let (forwards_agent, has_terminal) = (*forwards_agent, *has_terminal);
                 let Some(stream) = stream.take() else {
                     return self.answer(recipient, want_reply, false);
                 };
@@ -120,13 +137,15 @@ impl Endpoint {
                     "subsystem" => Some(Fields::of_request(data).string()?),
                     _ => None,
                 };
-                self.start(stream, name, forwards_agent);
+                self.start(stream, name, forwards_agent, has_terminal);
                 return Ok(());
             }
             // The client's ssh sends its own environment and terminal along; neither has a use here.
-            "env" | "pty-req" | "window-change" | "keepalive@openssh.com" | "eow@openssh.com" => {
+            "pty-req" => {
+                *has_terminal = true;
                 false
             }
+            "env" | "window-change" | "keepalive@openssh.com" | "eow@openssh.com" => false,
             other => {
                 let other = other.to_owned();
                 self.audit_refused(Refused::ChannelRequest, &other)?;
@@ -155,6 +174,7 @@ impl Endpoint {
         stream: ChannelStream,
         subsystem: Option<Bytes>,
         forwards_agent: bool,
+        has_terminal: bool,
     ) {
         let id = ConnectionId::new();
         let name = subsystem.as_deref().map(String::from_utf8_lossy);
@@ -169,15 +189,21 @@ impl Endpoint {
                 Err(no_agent())
             }
         });
-        match permit {
-            Ok(permit) => self.connect(permit, id, Some(self.agent_opener.clone()), stream),
-            Err(refusal) => {
-                let target = name.map(|name| name.into_owned());
-                self.proxy.tell(&refusal.event(self.origin(id, target)));
-                let handle = stream.handle();
-                handle.stderr(&refusal.text(id));
-                handle.exit_status(EXIT_REFUSED);
+        let refusal = match permit {
+            Ok(permit) => {
+                return self.connect(permit, id, Some(self.agent_opener.clone()), stream);
             }
+            Err(refusal) => refusal,
+        };
+        let target = name.map(|name| name.into_owned());
+        // Whoever sits at a terminal speaks no SSH inside, and need not wait until that is seen.
+        if has_terminal && target.is_none() {
+            self.proxy.tell(&refusal.event(self.origin(id, None)));
+            let handle = stream.handle();
+            handle.stderr(&refusal.text(id));
+            handle.exit_status(EXIT_REFUSED);
+        } else {
+            self.refuse(&refusal, id, target, stream);
         }
     }
 }

@@ -82,6 +82,8 @@ pub(super) enum Channel {
         port: Port,
         stream: Option<ChannelStream>,
         forwards_agent: bool,
+        /// It has asked for a terminal: a person reads what is said here.
+        has_terminal: bool,
     },
     /// A connection by ProxyJump.
     Jump { port: Port },

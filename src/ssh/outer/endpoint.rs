@@ -28,7 +28,7 @@ use crate::ssh::scope::{Scope, ScopeEnd};
 use crate::ssh::stream::{ChannelStream, channel};
 use crate::ssh::watch::{Alarm, KeepAlive, Pulse};
 use crate::ssh::watched::Watched;
-use crate::wire::DisconnectReason;
+use crate::wire::{DisconnectReason, ServerConfig};
 
 /// Channels that one outer connection may have at a time.
 const MAX_CHANNELS: usize = 64;
@@ -43,14 +43,14 @@ const TURN: usize = 64 * 1024;
 const SENT: usize = 4 * 1024;
 /// How long the connections inside may take to end when their user's certificate is revoked.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The exit status of a refusal, as ssh has for its own failures.
-pub(super) const EXIT_REFUSED: u32 = 255;
 
 /// An authenticated outer connection.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) proxy: Arc<Proxy>,
     pub(super) caller: Caller,
+    /// What this connection's server shows.
+    pub(super) shown: Arc<ServerConfig>,
     /// What this connection is called in the audit log.
     id: ConnectionId,
     pub(super) leg: Leg<TcpStream>,
@@ -79,7 +79,7 @@ impl Endpoint {
     pub(super) fn new(
         proxy: Arc<Proxy>,
         (caller, id): (Caller, ConnectionId),
-        leg: Leg<TcpStream>,
+        (leg, shown): (Leg<TcpStream>, Arc<ServerConfig>),
         shutdown: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
@@ -89,6 +89,7 @@ impl Endpoint {
         Self {
             proxy,
             caller,
+            shown,
             id,
             leg,
             channels: BTreeMap::new(),
@@ -417,6 +418,7 @@ impl Endpoint {
                 port,
                 stream: Some(stream),
                 forwards_agent: false,
+                has_terminal: false,
             },
         );
         self.send(&Message::OpenConfirmation {

@@ -25,13 +25,14 @@ use super::limits::{Admission, Door, Excess, TurnedAway};
 use super::minting::{self, MintError};
 use super::refusal::{Origin, Refusal};
 use super::revocation::admit_user;
+use super::rounds::Fit;
 use super::watched::Watched;
 use super::{Proxy, canonical};
 use crate::access::Identity;
 use crate::audit::{AuditEvent, ForeignSerial, Leg as At};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
-use crate::model::{ConnectionId, Serial, chain};
+use crate::model::{ConnectionId, Login, Serial, chain};
 use crate::wire::auth::Offer;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
@@ -59,14 +60,14 @@ pub(crate) async fn serve(
     };
     // Keystrokes must not wait for each other; a failure costs speed only.
     let _slower = stream.set_nodelay(true);
-    let mut leg = Leg::new(stream, Transport::server(config));
+    let mut leg = Leg::new(stream, Transport::server(Arc::clone(&config)));
     let id = ConnectionId::new();
     let name = id.to_string();
     let grace = proxy.settings().login_grace;
     let authenticated = tokio::select! {
         result = async {
             admission.turn().await;
-            authenticate(&mut leg, &name, grace, |offer| judge(&proxy, address, offer)).await
+            authenticate(&mut leg, &name, grace, None, |offer| judge(&proxy, address, offer)).await
         } => result,
         () = admission.displaced() => {
             let TurnedAway { excess, courtesy, door } = admission.into_turned_away();
@@ -115,7 +116,7 @@ pub(crate) async fn serve(
         target: None,
     };
     let watched = Watched::new(&proxy, caller.identity.clone(), origin);
-    Endpoint::new(proxy, (caller, id), leg, shutdown, tasks)
+    Endpoint::new(proxy, (caller, id), (leg, config), shutdown, tasks)
         .run(watched)
         .await;
 }
@@ -205,13 +206,18 @@ async fn listener_config(
     minting::server_config(proxy, names).await
 }
 
-fn judge(proxy: &Proxy, address: SocketAddr, offer: &Offer) -> Result<Identity, Refusal> {
-    match &offer.key {
-        PresentedKey::Plain(_) => Err(plain_key(&offer.key)),
-        PresentedKey::Certificate(certificate) => {
-            admit_user(proxy, certificate, address).map(Identity::new)
-        }
-    }
+/// The user name of the outer connection is the login at the host, where the client was told so
+/// (`%r@PROXY`): a certificate without it is taken only if the client has none with it.
+fn judge(proxy: &Proxy, address: SocketAddr, offer: &Offer) -> Result<(Identity, Fit), Refusal> {
+    let PresentedKey::Certificate(certificate) = &offer.key else {
+        return Err(plain_key(&offer.key));
+    };
+    let certificate = admit_user(proxy, certificate, address)?;
+    let fit = match offer.user.parse::<Login>() {
+        Ok(login) if !certificate.allows_login(&login) => Fit::Spare,
+        Ok(_) | Err(_) => Fit::Good,
+    };
+    Ok((Identity::new(certificate), fit))
 }
 
 fn report(proxy: &Proxy, address: SocketAddr, id: ConnectionId, failure: &Unauthenticated) {

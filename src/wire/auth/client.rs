@@ -1,26 +1,37 @@
-//! The client's side: one key offered, one signature from outside.
+//! The client's side: one key offered, one signature from outside, and what the server asks after it.
 
 use ssh_encoding::Decode as _;
+use zeroize::Zeroizing;
 
-use super::AuthError;
 use super::algorithm::Scheme;
 use super::message;
+use super::{Answers, AuthError, Challenge};
 use crate::cert::{PresentedKey, SignatureError, check_signature};
 use crate::wire::signature::{BadSignature, SignatureAlgorithm};
 
 /// Most banners of one server.
 const MAX_BANNERS: u32 = 16;
 
-/// Longest banner that is shown, in bytes; the rest is cut.
-const MAX_BANNER: usize = 8 * 1024;
+/// Most bytes of all banners of one server that are shown; the rest is cut. OpenSSH's own tests want
+/// 100,000 of them.
+const MAX_BANNER: usize = 128 * 1024;
+
+/// Most challenges of one server, over all attempts.
+const MAX_CHALLENGES: u32 = 32;
+
+/// How often a server may be asked to ask again.
+const MAX_TRIES: u32 = 6;
 
 /// What a packet led to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ClientAuthEvent {
     /// Handled inside.
     Nothing,
-    /// A text for the user, without control characters; at most 8 KiB, at most 16 of them.
+    /// A text for the user, without control characters other than line ends and tabs; at most 128 KiB
+    /// in all, at most 16 of them.
     Banner(String),
+    /// The server asks: [`ClientAuth::answer`] is to follow.
+    Questions(Challenge),
     /// The server would take this key: have `data` signed, then call [`ClientAuth::signed`].
     Sign {
         /// What the signature must cover.
@@ -28,7 +39,9 @@ pub enum ClientAuthEvent {
     },
     /// Authenticated.
     Success,
-    /// The key was refused, or was not enough (`partial`). Nothing further is tried.
+    /// The key was refused, or was not enough (`partial`), or the answers were wrong. Where the server
+    /// names `keyboard-interactive` after it has taken the key, [`ClientAuth::interact`] can follow;
+    /// otherwise nothing further is tried.
     Failure {
         /// The methods that the server names.
         methods: Vec<String>,
@@ -40,7 +53,8 @@ pub enum ClientAuthEvent {
 /// User authentication, client side, for one connection.
 ///
 /// It asks first whether the key would do, so that a security key is touched for something, and
-/// sends exactly one signature.
+/// sends exactly one signature. Questions are taken only from a server that has said that the key is
+/// right and is not enough: whoever has proved nothing to it gets no answers to pass on.
 #[derive(Debug)]
 pub struct ClientAuth {
     session_id: Vec<u8>,
@@ -49,6 +63,10 @@ pub struct ClientAuth {
     blob: Vec<u8>,
     host_key: Option<Vec<u8>>,
     banners: u32,
+    /// Bytes of banners that may still be shown.
+    banner_left: usize,
+    challenges: u32,
+    tries: u32,
     state: State,
 }
 
@@ -59,6 +77,12 @@ enum State {
     Queried,
     Signing,
     Signed,
+    /// The key was taken, and the server wants to ask.
+    Partial,
+    /// It was told to.
+    Interacting,
+    /// It has asked so many questions.
+    Asked(usize),
     Finished,
 }
 
@@ -81,6 +105,9 @@ impl ClientAuth {
             blob,
             host_key: host_bound,
             banners: 0,
+            banner_left: MAX_BANNER,
+            challenges: 0,
+            tries: 0,
             state: State::Start,
         }
     }
@@ -120,12 +147,15 @@ impl ClientAuth {
             (_, message::BANNER) => self.on_banner(body),
             (State::ServiceRequested, message::SERVICE_ACCEPT) => self.on_service(body, out),
             (State::Queried, message::PK_OK) => self.on_pk_ok(body),
-            (State::Queried | State::Signed, message::FAILURE) => self.on_failure(body),
-            (State::Signed, message::SUCCESS) if body.is_empty() => {
+            (State::Queried | State::Signed | State::Interacting, message::FAILURE) => {
+                self.on_failure(body)
+            }
+            (State::Interacting, message::INFO_REQUEST) => self.on_challenge(body),
+            (State::Signed | State::Interacting, message::SUCCESS) if body.is_empty() => {
                 self.state = State::Finished;
                 Ok(ClientAuthEvent::Success)
             }
-            (State::Signed, message::SUCCESS) => Err(AuthError::Malformed),
+            (State::Signed | State::Interacting, message::SUCCESS) => Err(AuthError::Malformed),
             (_, message::SUCCESS) => Err(AuthError::TrivialSuccess),
             (_, message::PK_OK) => Err(AuthError::DifferentRequest),
             _ => Err(AuthError::Unexpected(number)),
@@ -154,6 +184,47 @@ impl ClientAuth {
         Ok(())
     }
 
+    /// Whether [`ClientAuth::interact`] has a use now.
+    #[must_use]
+    pub fn can_interact(&self) -> bool {
+        self.state == State::Partial && self.tries < MAX_TRIES
+    }
+
+    /// Has the server ask, by keyboard-interactive (RFC 4256); `false`, and nothing is sent, where
+    /// [`ClientAuth::can_interact`] says no.
+    #[must_use]
+    pub fn interact(&mut self, out: &mut Vec<Vec<u8>>) -> bool {
+        let can = self.can_interact();
+        if can {
+            self.tries += 1;
+            self.state = State::Interacting;
+            out.push(message::interactive_request(&self.user));
+        }
+        can
+    }
+
+    /// The packet that answers [`ClientAuthEvent::Questions`], one answer for each question.
+    ///
+    /// # Errors
+    /// Nothing was asked, or another number of questions.
+    pub fn answer(&mut self, answers: &Answers) -> Result<Zeroizing<Vec<u8>>, AuthError> {
+        if self.state != State::Asked(answers.len()) {
+            return Err(AuthError::Finished);
+        }
+        self.state = State::Interacting;
+        Ok(answers.encode())
+    }
+
+    fn on_challenge(&mut self, body: &[u8]) -> Result<ClientAuthEvent, AuthError> {
+        self.challenges += 1;
+        if self.challenges > MAX_CHALLENGES {
+            return Err(AuthError::EndlessQuestions);
+        }
+        let challenge = Challenge::parse(body)?;
+        self.state = State::Asked(challenge.prompts.len());
+        Ok(ClientAuthEvent::Questions(challenge))
+    }
+
     fn on_banner(&mut self, body: &[u8]) -> Result<ClientAuthEvent, AuthError> {
         self.banners += 1;
         if self.banners > MAX_BANNERS {
@@ -161,7 +232,8 @@ impl ClientAuth {
         }
         let (mut text, _language) =
             message::parse(body, |r| Ok((Vec::<u8>::decode(r)?, Vec::<u8>::decode(r)?)))?;
-        text.truncate(MAX_BANNER);
+        text.truncate(self.banner_left);
+        self.banner_left -= text.len();
         let text = message::printable(&String::from_utf8_lossy(&text));
         Ok(ClientAuthEvent::Banner(text))
     }
@@ -197,15 +269,21 @@ impl ClientAuth {
     fn on_failure(&mut self, body: &[u8]) -> Result<ClientAuthEvent, AuthError> {
         let (methods, partial) =
             message::parse(body, |r| Ok((String::decode(r)?, bool::decode(r)?)))?;
-        self.state = State::Finished;
-        Ok(ClientAuthEvent::Failure {
-            methods: methods
-                .split(',')
-                .filter(|name| !name.is_empty())
-                .map(message::printable)
-                .collect(),
-            partial,
-        })
+        let mut methods = methods.split(',').filter(|name| !name.is_empty());
+        // The signature has been taken if that was said of it, or led to questions before.
+        let is_taken = match self.state {
+            State::Signed => partial,
+            state => state == State::Interacting,
+        };
+        let asks = methods
+            .clone()
+            .any(|name| name == message::KEYBOARD_INTERACTIVE);
+        self.state = match is_taken && asks {
+            true => State::Partial,
+            false => State::Finished,
+        };
+        let methods = methods.by_ref().map(message::printable).collect();
+        Ok(ClientAuthEvent::Failure { methods, partial })
     }
 
     fn request(&self, signed: bool) -> Vec<u8> {

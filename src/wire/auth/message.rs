@@ -2,7 +2,7 @@
 
 use ssh_encoding::{Decode, Reader as _};
 
-use super::AuthError;
+use super::{AuthError, Methods};
 
 pub(super) const SERVICE_REQUEST: u8 = 5;
 pub(super) const SERVICE_ACCEPT: u8 = 6;
@@ -10,14 +10,17 @@ pub(super) const REQUEST: u8 = 50;
 pub(super) const FAILURE: u8 = 51;
 pub(super) const SUCCESS: u8 = 52;
 pub(super) const BANNER: u8 = 53;
-/// Also `PASSWD_CHANGEREQ` and `INFO_REQUEST`: the method in flight decides.
+/// Also [`INFO_REQUEST`] and `PASSWD_CHANGEREQ`: the method in flight decides.
 pub(super) const PK_OK: u8 = 60;
+pub(super) const INFO_REQUEST: u8 = 60;
+pub(super) const INFO_RESPONSE: u8 = 61;
 
 pub(super) const USERAUTH: &str = "ssh-userauth";
 pub(super) const CONNECTION: &str = "ssh-connection";
 
-const PUBLICKEY: &str = "publickey";
+pub(super) const PUBLICKEY: &str = "publickey";
 const HOST_BOUND: &str = "publickey-hostbound-v00@openssh.com";
+pub(super) const KEYBOARD_INTERACTIVE: &str = "keyboard-interactive";
 
 /// Reads `payload` whole: what `read` leaves over makes it malformed.
 pub(super) fn parse<'a, T>(
@@ -46,6 +49,7 @@ pub(super) struct Request {
 pub(super) enum Method {
     None,
     PublicKey(PublicKeyRequest),
+    KeyboardInteractive,
     Other,
 }
 
@@ -89,6 +93,11 @@ impl Method {
                     None
                 },
             }));
+        }
+        if name == KEYBOARD_INTERACTIVE.as_bytes() {
+            // A language and wishes for the kind of question, neither of which has a use here.
+            let _language_and_wishes = (Vec::<u8>::decode(r)?, Vec::<u8>::decode(r)?);
+            return Ok(Self::KeyboardInteractive);
         }
         // What other methods carry is theirs.
         let left = r.remaining_len();
@@ -142,21 +151,36 @@ pub(super) fn service(number: u8) -> Vec<u8> {
     out
 }
 
-/// `USERAUTH_FAILURE`: public keys can continue, nothing was a partial success.
-pub(super) fn failure() -> Vec<u8> {
+/// `USERAUTH_FAILURE`: these methods can continue, and whether the request was a partial success.
+pub(super) fn failure(methods: Methods, partial: bool) -> Vec<u8> {
     let mut out = vec![FAILURE];
-    put_string(&mut out, PUBLICKEY.as_bytes());
-    out.push(0);
+    put_string(&mut out, methods.list().as_bytes());
+    out.push(u8::from(partial));
     out
 }
 
+/// The request of keyboard-interactive (RFC 4256 section 3.1), without a language or wishes.
+pub(super) fn interactive_request(user: &str) -> Vec<u8> {
+    let mut out = vec![REQUEST];
+    for field in [user, CONNECTION, KEYBOARD_INTERACTIVE, "", ""] {
+        put_string(&mut out, field.as_bytes());
+    }
+    out
+}
+
+/// A text of ours for the user.
 pub(super) fn banner(text: &str) -> Vec<u8> {
     let mut lines = printable(text);
     if !lines.ends_with('\n') {
         lines.push('\n');
     }
+    foreign_banner(&lines.replace('\n', "\r\n")) // RFC 4252 section 5.4
+}
+
+/// A text that is passed on as it is: [`printable`] already.
+pub(super) fn foreign_banner(text: &str) -> Vec<u8> {
     let mut out = vec![BANNER];
-    put_string(&mut out, lines.replace('\n', "\r\n").as_bytes()); // RFC 4252 section 5.4
+    put_string(&mut out, text.as_bytes());
     put_string(&mut out, b""); // language
     out
 }
@@ -168,11 +192,20 @@ pub(super) fn pk_ok(algorithm: &str, blob: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Text without control characters other than line ends and tabs: it goes to somebody's terminal.
+/// Text without control characters other than line ends and tabs, and without characters that
+/// change the order of others or cannot be seen: it goes to somebody's terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || is_deceptive(*c)))
         .collect()
+}
+
+/// Bidirectional controls, marks without width, separators that are line ends to some.
+fn is_deceptive(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
 }
 
 pub(super) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -3,11 +3,17 @@
 //! Upper-layer packets in, packets out. [`ServerAuth`] verifies every signature itself and leaves the
 //! judgement about the key to its caller; [`ClientAuth`] offers exactly one key and takes one
 //! signature from outside. Both speak OpenSSH's host-bound variant (PROTOCOL section 3.1,
-//! `publickey-hostbound-v00@openssh.com`). No passwords, no keyboard-interactive, no SHA-1.
+//! `publickey-hostbound-v00@openssh.com`). No passwords, no SHA-1.
+//!
+//! Keyboard-interactive (RFC 4256) is spoken where the caller says so: the server asks what its caller
+//! has to ask and takes the caller's word for the answers, the client passes on what a server asks that
+//! has taken the key and wants more.
 
 mod algorithm;
 mod client;
+mod interactive;
 mod message;
+mod methods;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -16,6 +22,8 @@ use thiserror::Error;
 
 pub use algorithm::{SIGNATURE_ALGORITHMS, certificate_algorithms};
 pub use client::{ClientAuth, ClientAuthEvent};
+pub use interactive::{Answers, Challenge, MAX_ANSWER, MAX_PROMPTS, Prompt};
+pub use methods::Methods;
 pub use server::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};
 
 use super::DisconnectReason;
@@ -53,6 +61,15 @@ pub enum AuthError {
     /// for a password or an answer (all have message number 60).
     #[error("the server answered the offered key with a different request")]
     DifferentRequest,
+    /// More questions at a time than [`MAX_PROMPTS`].
+    #[error("more than {MAX_PROMPTS} questions were asked at a time")]
+    TooManyQuestions,
+    /// More rounds of questions than anybody answers.
+    #[error("questions are asked without end")]
+    EndlessQuestions,
+    /// An answer longer than [`MAX_ANSWER`].
+    #[error("an answer is longer than {MAX_ANSWER} bytes")]
+    AnswerTooLong,
     /// More banners than anybody reads.
     #[error("the server sends banners without end")]
     BannerFlood,

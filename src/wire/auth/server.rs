@@ -4,14 +4,16 @@ use ssh_key::Signature;
 use ssh_key::public::KeyData;
 use thiserror::Error;
 
-use super::AuthError;
 use super::algorithm::Scheme;
 use super::message::{self, Method, PublicKeyRequest, Request};
+use super::{Answers, AuthError, Challenge, Methods};
 use crate::cert::{KeyError, PresentedKey, SignatureError, check_signature};
 
 /// Requests of any kind before the connection ends: accepted queries do not count as failures, so
 /// something else must bound them.
 const MAX_REQUESTS: u32 = 1024;
+/// Times that a client may be sent round its keys once more.
+const MAX_ROUNDS: u32 = 4;
 
 /// How much a client may try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,35 @@ pub enum OfferError {
     NotVerified,
 }
 
+impl OfferError {
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Key(error) => error.hint(),
+            Self::Algorithm(name) if SHA1.contains(&name.as_str()) => {
+                "update the ssh client: its RSA keys must sign with SHA-2 (rsa-sha2-256 or rsa-sha2-512)"
+            }
+            Self::Algorithm(_) => KeyError::UNKNOWN_KIND_HINT,
+            Self::NoTouch => {
+                "touch the security key, or have the certificate say no-touch-required"
+            }
+            Self::NotVerified => {
+                "give the security key its PIN or fingerprint: ssh-keygen -O verify-required made it so"
+            }
+            Self::OtherHostKey => {
+                "somebody may be between you and the proxy: tell the people who run it"
+            }
+            Self::Mismatch(_) | Self::MalformedSignature | Self::Signature(_) => {
+                "the ssh client or the agent is broken: try another, or a new key with ssh-keygen -t ed25519"
+            }
+        }
+    }
+}
+
+/// Names under which RSA keys sign with SHA-1.
+const SHA1: [&str; 2] = ["ssh-rsa", "ssh-rsa-cert-v01@openssh.com"];
+
 /// What a packet led to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ServerAuthEvent {
@@ -86,9 +117,22 @@ pub enum ServerAuthEvent {
     Refused {
         /// The user name of the request.
         user: String,
+        /// The key's encoding as it was sent.
+        blob: Vec<u8>,
+        /// Whether it came with a signature, or was a query.
+        signed: bool,
         /// Why.
         reason: OfferError,
     },
+    /// The client wants to be asked: [`ServerAuth::ask`], or [`ServerAuth::reject`]. Only where
+    /// [`ServerAuth::allow`] or [`ServerAuth::require_more`] has admitted it. Nothing is proven by it.
+    Interactive {
+        /// The user name of the request.
+        user: String,
+    },
+    /// The answers to the latest [`ServerAuth::ask`], one for each question: judge them, for as long as
+    /// that takes, then [`ServerAuth::ask`] again, [`ServerAuth::accept`] or [`ServerAuth::reject`].
+    Answers(Answers),
 }
 
 /// User authentication, server side, for one connection.
@@ -102,6 +146,13 @@ pub struct ServerAuth {
     failures: u32,
     /// The client has been told which methods there are.
     knows_methods: bool,
+    /// Times that the client was sent round its keys.
+    rounds: u32,
+    methods: Methods,
+    /// A signature was verified and is not enough.
+    is_proven: bool,
+    /// What every client reads before its first request is answered.
+    greeting: Option<String>,
     state: State,
 }
 
@@ -113,6 +164,8 @@ enum State {
     Request,
     /// Waiting for the caller's judgement.
     Judgement(Pending),
+    /// Waiting for as many answers.
+    Asked(usize),
     /// Success was sent.
     Accepted,
 }
@@ -122,6 +175,8 @@ enum Pending {
     Query { algorithm: String, blob: Vec<u8> },
     Attempt,
     Refused,
+    Interactive,
+    Answers,
 }
 
 impl ServerAuth {
@@ -137,8 +192,24 @@ impl ServerAuth {
             requests: 0,
             failures: 0,
             knows_methods: false,
+            rounds: 0,
+            methods: Methods::PUBLIC_KEY,
+            is_proven: false,
+            greeting: None,
             state: State::Service,
         }
+    }
+
+    /// Has every client read this text before its first request is answered, as sshd's `Banner`. Control
+    /// characters are taken out.
+    pub fn greet(&mut self, text: &str) {
+        self.greeting = Some(text.to_owned());
+    }
+
+    /// The methods that are admitted from now on; public keys alone unless this is called. Whoever
+    /// admits questions answers for it that [`ServerAuth::accept`] is called for right answers only.
+    pub fn allow(&mut self, methods: Methods) {
+        self.methods = methods;
     }
 
     /// Takes one upper-layer packet; packets to send are pushed on `out`.
@@ -157,10 +228,16 @@ impl ServerAuth {
             (State::Judgement(_), _) => Err(AuthError::Unanswered),
             // Some clients (paramiko) ask for the service before each attempt, and sshd says yes
             // each time.
-            (State::Service | State::Request, message::SERVICE_REQUEST) => {
+            (State::Service | State::Request | State::Asked(_), message::SERVICE_REQUEST) => {
                 self.on_service(body, out)
             }
-            (State::Request, message::REQUEST) => self.on_request(body, out),
+            // A client may leave questions unanswered and try something else (RFC 4256 section 3.1).
+            (State::Request | State::Asked(_), message::REQUEST) => self.on_request(body, out),
+            (State::Asked(count), message::INFO_RESPONSE) => {
+                let answers = Answers::parse(body, *count)?;
+                self.state = State::Judgement(Pending::Answers);
+                Ok(ServerAuthEvent::Answers(answers))
+            }
             _ => Err(AuthError::Unexpected(number)),
         }
     }
@@ -175,10 +252,17 @@ impl ServerAuth {
         }
     }
 
-    /// Answers a [`ServerAuthEvent::Attempt`]: the user is authenticated. Anything else that waits
-    /// for an answer is rejected: only a verified signature leads to success.
+    /// Answers a [`ServerAuthEvent::Attempt`], or [`ServerAuthEvent::Answers`]: the user is
+    /// authenticated. After [`ServerAuth::require_more`], which a signature has come before, also a
+    /// [`ServerAuthEvent::Interactive`]. Anything else that waits for an answer is rejected: only a
+    /// verified signature, or answers that the caller has judged, lead to success.
     pub fn accept(&mut self, out: &mut Vec<Vec<u8>>) {
-        if matches!(self.state, State::Judgement(Pending::Attempt)) {
+        let may = match &self.state {
+            State::Judgement(Pending::Attempt | Pending::Answers) => true,
+            State::Judgement(Pending::Interactive) => self.is_proven,
+            _ => false,
+        };
+        if may {
             self.state = State::Accepted;
             out.push(vec![message::SUCCESS]);
         } else {
@@ -198,11 +282,72 @@ impl ServerAuth {
         self.fail(out);
     }
 
+    /// Answers a [`ServerAuthEvent::Query`], or a refused one: not now. Says "partial success", at
+    /// which clients of OpenSSH, and no others that are known, offer all their keys again, each after
+    /// those that they have not offered yet: a key that comes a second time is followed by no new one.
+    /// The count of failures begins anew. `false`, and nothing is sent, where that cannot be: no query
+    /// waits for an answer, or the client was sent round too often.
+    #[must_use]
+    pub fn postpone(&mut self, out: &mut Vec<Vec<u8>>) -> bool {
+        let waits = matches!(
+            self.state,
+            State::Judgement(Pending::Query { .. } | Pending::Refused)
+        );
+        if !waits || self.rounds >= MAX_ROUNDS {
+            return false;
+        }
+        self.rounds += 1;
+        self.failures = 0;
+        self.state = State::Request;
+        out.push(message::failure(self.methods, true));
+        true
+    }
+
+    /// Answers a [`ServerAuthEvent::Attempt`]: the key is right and is not enough. From now on only
+    /// these methods are admitted. `false`, and nothing is sent, where no verified signature waits for
+    /// an answer.
+    #[must_use]
+    pub fn require_more(&mut self, methods: Methods, out: &mut Vec<Vec<u8>>) -> bool {
+        if !matches!(self.state, State::Judgement(Pending::Attempt)) {
+            return false;
+        }
+        self.methods = methods;
+        self.is_proven = true;
+        self.failures = 0;
+        self.state = State::Request;
+        out.push(message::failure(methods, true));
+        true
+    }
+
+    /// Answers a [`ServerAuthEvent::Interactive`] or [`ServerAuthEvent::Answers`] with questions, or with
+    /// a text alone. Anything else that waits for an answer is rejected.
+    pub fn ask(&mut self, challenge: &Challenge, out: &mut Vec<Vec<u8>>) {
+        if matches!(
+            self.state,
+            State::Judgement(Pending::Interactive | Pending::Answers)
+        ) {
+            self.state = State::Asked(challenge.prompts.len());
+            out.push(challenge.encode());
+        } else {
+            self.reject(None, out);
+        }
+    }
+
     /// Shows the user a text; possible at any time before success (RFC 4252 section 5.4). Control
     /// characters are taken out.
     pub fn banner(&mut self, text: &str, out: &mut Vec<Vec<u8>>) {
         if !matches!(self.state, State::Service | State::Accepted) {
             out.push(message::banner(text));
+        }
+    }
+
+    /// As [`ServerAuth::banner`], for a text of a host as [`ClientAuthEvent::Banner`] has it: its line
+    /// ends stay as they are, and none is added.
+    ///
+    /// [`ClientAuthEvent::Banner`]: super::ClientAuthEvent::Banner
+    pub fn pass_on_banner(&mut self, text: &str, out: &mut Vec<Vec<u8>>) {
+        if !matches!(self.state, State::Service | State::Accepted) {
+            out.push(message::foreign_banner(text));
         }
     }
 
@@ -240,14 +385,24 @@ impl ServerAuth {
         if *self.user.get_or_insert_with(|| request.user.clone()) != request.user {
             return Err(AuthError::UserChanged);
         }
+        self.state = State::Request;
+        if let Some(greeting) = self.greeting.take() {
+            self.banner(&greeting, out);
+        }
         match request.method {
-            Method::PublicKey(offered) => Ok(self.on_public_key(request.user, offered)),
+            Method::PublicKey(offered) if self.methods.public_key => {
+                Ok(self.on_public_key(request.user, offered))
+            }
+            Method::KeyboardInteractive if self.methods.keyboard_interactive => {
+                self.state = State::Judgement(Pending::Interactive);
+                Ok(ServerAuthEvent::Interactive { user: request.user })
+            }
             // How clients ask which methods there are (RFC 4252 section 5.2).
             Method::None if !std::mem::replace(&mut self.knows_methods, true) => {
-                out.push(message::failure());
+                out.push(message::failure(self.methods, false));
                 Ok(ServerAuthEvent::Nothing)
             }
-            Method::None | Method::Other => {
+            Method::None | Method::Other | Method::PublicKey(_) | Method::KeyboardInteractive => {
                 self.fail(out);
                 Ok(ServerAuthEvent::Nothing)
             }
@@ -255,6 +410,7 @@ impl ServerAuth {
     }
 
     fn on_public_key(&mut self, user: String, offered: PublicKeyRequest) -> ServerAuthEvent {
+        let (blob, signed) = (offered.blob.clone(), offered.signature.is_some());
         match self.examine(&user, offered) {
             Ok((offer, IsSigned(false))) => {
                 self.state = State::Judgement(Pending::Query {
@@ -269,7 +425,12 @@ impl ServerAuth {
             }
             Err(reason) => {
                 self.state = State::Judgement(Pending::Refused);
-                ServerAuthEvent::Refused { user, reason }
+                ServerAuthEvent::Refused {
+                    user,
+                    blob,
+                    signed,
+                    reason,
+                }
             }
         }
     }
@@ -330,7 +491,7 @@ impl ServerAuth {
 
     fn fail(&mut self, out: &mut Vec<Vec<u8>>) {
         self.failures += 1;
-        out.push(message::failure());
+        out.push(message::failure(self.methods, false));
     }
 }
 

@@ -128,6 +128,27 @@ fn an_agent_that_keeps_no_certificates_is_found() {
     Findings::of(found.env("SSH_AUTH_SOCK", &agent.socket)).is_well();
 }
 
+/// The proxy takes the first certificate that has the login which is named to it.
+#[test]
+fn a_certificate_that_the_proxy_would_pass_over_is_found() {
+    let world = World::with()
+        .certificate(crate::support::Certificate {
+            issuer: crate::support::Issuer::Rproxy,
+            principals: Some("somebody-else".to_owned()),
+        })
+        .start();
+    world.add_certificate("alice-ops", &crate::support::world::login(), &[]);
+    let of_login = |text: &str| text.replace("%r@", "somebody-else@");
+    let found = Findings::of(to(
+        &world,
+        &world.address().to_string(),
+        changed(&world, of_login),
+    ));
+    found.error("certificate-choice", "", &["%r@PROXY"]);
+    assert!(found.all.contains("that of alice-ops is"), "{}", found.all);
+    Findings::of(doctor(&world)).is_well();
+}
+
 #[test]
 fn faults_of_certificates_are_found() {
     let world = World::new();

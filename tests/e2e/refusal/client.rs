@@ -1,7 +1,7 @@
 //! The client leg: who the user is.
 
 use crate::support::hostile;
-use crate::support::{Certificate, Issuer, World};
+use crate::support::{Certificate, Holds, Issuer, World, keys};
 
 use super::Refusal;
 
@@ -101,27 +101,172 @@ fn a_certificate_whose_signature_key_is_a_certificate() {
 
     // The same bytes with the user's own good certificate are accepted: the refusal is not about
     // this client's manners.
-    let path = crate::support::keys::with_suffix(key, "-cert.pub");
+    let path = keys::with_suffix(key, "-cert.pub");
     let good = ssh_key::Certificate::read_file(&path).expect("a certificate");
     let good = good.to_bytes().expect("a certificate has bytes");
     let verdict = hostile::offer(world.address(), &login, key, &good);
     assert!(verdict.accepted, "{}", verdict.said);
 }
 
-/// A plain key is refused in silence, because every agent offers the plain key before the
-/// certificate; ssh itself says that nothing was accepted.
+/// Agents offer plain keys before the certificate, so the reason is told when nothing better follows.
 #[test]
 fn a_key_without_a_certificate() {
-    let world = World::with().holds(crate::support::Holds::BareKey).start();
+    let world = World::with().holds(Holds::BareKey).start();
     world.forget_certificate();
     let outcome = world.run("db1", "true");
     assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("Permission denied (publickey)"));
+    let told = &outcome.stderr;
+    for said in [
+        "rproxy: client: a plain key was offered (SHA256:",
+        "  hint: get a certificate for it: rproxy auth sign --user",
+        "  id: ",
+    ] {
+        assert_eq!(told.matches(said).count(), 1, "{said} in {told}");
+    }
     let refusals = world.refusals();
     assert_eq!(refusals.len(), 1, "{refusals:#?}");
     assert_eq!(refusals[0]["reason"], "not-a-certificate", "{refusals:#?}");
     assert_eq!(world.node().connections(), 0);
     assert!(world.recording_files().is_empty());
+}
+
+/// The same on the inner connection, whose words ssh shows whatever becomes of the ProxyCommand's.
+#[test]
+fn a_key_without_a_certificate_on_the_inner_connection() {
+    let world = World::new();
+    let bare = world.dir().join("bare");
+    keys::generate(&bare);
+    let outcome = world
+        .ssh()
+        .args(["-o", "IdentityAgent=none", "-i"])
+        .arg(&bare)
+        .args(["db1", "true"])
+        .run();
+    assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
+    let said = "rproxy: client: a plain key was offered";
+    let told = &outcome.stderr;
+    assert_eq!(told.matches(said).count(), 1, "{told}");
+    assert_eq!(world.refusals().len(), 1, "{:#?}", world.refusals());
+}
+
+/// Whatever an agent holds besides.
+#[test]
+fn keys_that_were_passed_over_are_not_told_of_when_a_login_succeeds() {
+    let world = World::with().holds(Holds::Nothing).start();
+    let agent = world.agent();
+    for name in ["bare1", "bare2"] {
+        let key = world.dir().join(name);
+        keys::generate(&key);
+        agent.add_bare(&key);
+    }
+    let login = crate::support::world::login();
+    world.add_certificate("expired", &login, &["-V", "-2d:-1d"]);
+    world.add_certificate("host", "db1", &["-h"]);
+    let stranger = world.dir().join("stranger");
+    let authority = world.dir().join("stranger_ca");
+    keys::generate(&stranger);
+    keys::generate(&authority);
+    keys::sign(&authority, "stranger", &login, &[], &stranger);
+    agent.add(&stranger);
+    agent.add(&world.user.key);
+    let outcome = world.run("db1", "echo in").success();
+    assert_eq!(
+        (outcome.text().as_str(), outcome.stderr.as_str()),
+        ("in\n", "")
+    );
+    let audit = world.audit();
+    let refused = audit.iter().find(|event| event["event"] == "auth.failure");
+    assert!(refused.is_none(), "{refused:#?}");
+
+    // Without the good one, the most telling reason is told, once.
+    agent.ssh_add(&["-d"], &world.user.key);
+    for suffix in ["", ".pub", "-cert.pub"] {
+        std::fs::remove_file(keys::with_suffix(&world.user.key, suffix)).expect("it is there");
+    }
+    let outcome = world.run("db1", "true");
+    assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
+    let told = &outcome.stderr;
+    assert_eq!(told.matches("rproxy: ").count(), 1, "{told}");
+    assert!(told.contains("expired"), "{told}");
+    assert_eq!(world.refusals().len(), 1, "{:#?}", world.refusals());
+}
+
+/// Two certificates with different key ids in one agent: the one that has the login counts, whichever
+/// comes first, on both ways.
+#[test]
+fn of_two_certificates_the_one_with_the_login_is_taken() {
+    let world = World::with()
+        .certificate(Certificate {
+            issuer: Issuer::Rproxy,
+            principals: Some("somebody-else".to_owned()),
+        })
+        .start();
+    let login = crate::support::world::login();
+    world.add_certificate("alice-ops", &login, &[]);
+    let outcome = world.run("db1", "echo in").success();
+    assert_eq!(
+        (outcome.text().as_str(), outcome.stderr.as_str()),
+        ("in\n", "")
+    );
+    let jump = crate::jump::config(&world);
+    let outcome = world
+        .program("ssh")
+        .args(["-F", &jump, "-A", "db1", "echo in"])
+        .run()
+        .success();
+    assert_eq!(
+        (outcome.text().as_str(), outcome.stderr.as_str()),
+        ("in\n", "")
+    );
+    for recording in world.recordings() {
+        assert_eq!(recording["user"], "alice-ops", "{recording:#}");
+    }
+
+    // A client that names another login to the proxy reads what to do.
+    let command = format!(
+        "ProxyCommand={} -F {} somebody-else@127.0.0.1 -s proxy:%h:%p",
+        crate::support::programs::path("ssh").display(),
+        world.dir().join("outer").display(),
+    );
+    let outcome = world.ssh().args(["-o", &command, "db1", "true"]).run();
+    assert_eq!(outcome.code(), 255);
+    let hint = format!(
+        "name the login to the proxy too, so that it takes the one with it: `ssh -J {login}@PROXY`"
+    );
+    assert!(outcome.stderr.contains(&hint), "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stderr.matches("rproxy: ").count(),
+        1,
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// A certificate without the user name that the proxy is told is taken when no other follows, however
+/// many keys the agent has besides.
+#[test]
+fn the_name_told_to_the_proxy_need_not_be_a_login() {
+    let world = World::with().holds(Holds::Nothing).start();
+    for number in 0..15 {
+        let key = world.dir().join(format!("bare{number}"));
+        keys::generate(&key);
+        world.agent().add_bare(&key);
+    }
+    world.agent().add(&world.user.key);
+    let command = format!(
+        "ProxyCommand={} -F {} nobody-here@127.0.0.1 -s proxy:%h:%p",
+        crate::support::programs::path("ssh").display(),
+        world.dir().join("outer").display(),
+    );
+    let outcome = world
+        .ssh()
+        .args(["-o", &command, "db1", "echo in"])
+        .run()
+        .success();
+    assert_eq!(
+        (outcome.text().as_str(), outcome.stderr.as_str()),
+        ("in\n", "")
+    );
 }
 
 /// The inner connection comes from somebody else than the outer one.

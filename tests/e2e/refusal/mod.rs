@@ -3,6 +3,7 @@
 mod agent;
 mod client;
 mod host;
+mod persist;
 mod target;
 
 use crate::support::recordings::text;

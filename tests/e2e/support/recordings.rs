@@ -78,6 +78,15 @@ impl World {
                 .arg(text(recording, "id")),
         )
     }
+
+    /// Everything in a recording, as JSON.
+    pub(crate) fn exported_as_json(&self, recording: &Value) -> String {
+        keys::tool(
+            self.rproxy()
+                .args(["recordings", "export", "--format=json"])
+                .arg(text(recording, "id")),
+        )
+    }
 }
 
 /// A field of an object that must be a string.

@@ -460,6 +460,27 @@ impl World {
         )
     }
 
+    /// Puts another key into the user's agent, with a certificate of the user authority for these
+    /// logins, as `ssh-keygen` makes it with these arguments; `name` is its key id.
+    pub(crate) fn add_certificate(&self, name: &str, principals: &str, more: &[&str]) {
+        let authorities = Authorities::exported(&self.config());
+        let key = self.dir().join(name);
+        keys::generate(&key);
+        keys::sign(
+            &authorities.user_key(self.dir()),
+            name,
+            principals,
+            more,
+            &key,
+        );
+        self.agent().add(&key);
+    }
+
+    /// The user's agent.
+    pub(crate) fn agent(&self) -> &Agent {
+        self.user.agent.as_ref().expect("the user has an agent")
+    }
+
     /// A new host key with a certificate for `name`, at `PATH` and `PATH-cert.pub`.
     pub(crate) fn host_key(&self, name: &str) -> PathBuf {
         let key = self.dir().join(format!("{name}_host_key"));

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use ssh_key::{Certificate, HashAlg};
 
 use super::super::super::auth::time;
-use super::super::checks::{CERTIFICATE, CERTIFICATE_TIME, IDENTITIES_ONLY, LOGIN};
+use super::super::checks::{
+    CERTIFICATE, CERTIFICATE_CHOICE, CERTIFICATE_TIME, IDENTITIES_ONLY, LOGIN,
+};
 use super::super::report::Finding;
 use super::ssh::Effective;
 use crate::cert::PresentedKey;
@@ -52,9 +54,10 @@ impl<'h> Holdings<'h> {
         }
     }
 
+    /// `account` is the one on the host, `named` the user name of the connection to the proxy.
     pub(super) fn examine(
         &self,
-        account: Option<&str>,
+        (account, named): (Option<&str>, Option<&str>),
         now: u64,
         socket: Option<&Path>,
         findings: &mut Vec<Finding>,
@@ -81,6 +84,7 @@ impl<'h> Holdings<'h> {
         findings.push(in_time(&all, &good, now));
         if let Some(account) = account {
             findings.extend(login(account, &good));
+            findings.extend(choice(account, named, &good));
         }
         let is_offered =
             |one: &&Certificate| of_files.iter().any(|f| f.public_key() == one.public_key());
@@ -213,6 +217,40 @@ fn login(account: &str, good: &[&Certificate]) -> Option<Finding> {
              with --logins={account}"
         );
         Finding::error(&LOGIN, account, detail, hint)
+    })
+}
+
+/// Which of several people's certificates the proxy takes: the first that has the login that is named
+/// to it, else the first.
+fn choice(account: &str, named: Option<&str>, good: &[&Certificate]) -> Option<Finding> {
+    let check = &CERTIFICATE_CHOICE;
+    let has = |one: &&&Certificate, login: &str| one.valid_principals().iter().any(|p| p == login);
+    let first = good.first()?;
+    if good.iter().all(|one| one.key_id() == first.key_id()) {
+        return None;
+    }
+    let named = named.unwrap_or_default();
+    let taken = good.iter().find(|one| has(one, named)).unwrap_or(first);
+    let better = good.iter().find(|one| has(one, account));
+    let detail = format!(
+        "there are certificates of several key ids, and the proxy takes that of {}",
+        taken.key_id()
+    );
+    Some(match better {
+        Some(better) if !has(&taken, account) => Finding::error(
+            check,
+            "",
+            format!(
+                "{detail}, which is not for {account}; that of {} is",
+                better.key_id()
+            ),
+            format!(
+                "name the login to the proxy too: `ssh -J {account}@PROXY`, or `%r@PROXY` in \
+                 ProxyCommand; or have ssh offer the right one alone: IdentitiesOnly yes, \
+                 CertificateFile, IdentityFile"
+            ),
+        ),
+        _ => Finding::ok(check, "", detail),
     })
 }
 

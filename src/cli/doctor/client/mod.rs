@@ -62,7 +62,10 @@ impl Client {
         if let Held::Keys(held) = &held {
             let holdings = Holdings::find(held, outer);
             holdings.examine(
-                self.account(way, outer),
+                (
+                    self.account(way, outer),
+                    outer.and_then(|outer| outer.value("user")),
+                ),
                 now,
                 socket.as_deref(),
                 &mut findings,

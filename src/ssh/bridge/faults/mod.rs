@@ -143,6 +143,7 @@ fn recorder(directory: &TempDir) -> Recorder {
         host_address: anywhere,
         insecure_host_key: false,
         legacy_algorithms: Vec::new(),
+        said: Vec::new(),
     };
     let (seat, _orders) = crate::session::Registry::default().enter(&scene, clock.now());
     Recorder::new(recording, audit, Arc::default(), clock, scene, seat)

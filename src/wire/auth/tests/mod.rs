@@ -1,6 +1,7 @@
 //! Our client against our server, and each against hostile peers.
 
 mod client;
+mod interactive;
 mod server;
 
 use ::signature::Signer as _;
@@ -54,7 +55,7 @@ fn our_client_authenticates_to_our_server() {
                             server.banner("welcome", &mut to_client);
                             server.accept(&mut to_client);
                         }
-                        refused @ ServerAuthEvent::Refused { .. } => panic!("{refused:?}"),
+                        other => panic!("{other:?}"),
                     }
                 }
                 for packet in to_client {
@@ -67,7 +68,7 @@ fn our_client_authenticates_to_our_server() {
                             client.signed(&signature, &mut to_server).unwrap();
                         }
                         ClientAuthEvent::Success => is_done = true,
-                        failure @ ClientAuthEvent::Failure { .. } => panic!("{failure:?}"),
+                        other => panic!("{other:?}"),
                     }
                 }
             }

@@ -373,7 +373,7 @@ struct Attempt {
 
 fn refusal(event: Result<ServerAuthEvent, AuthError>) -> OfferError {
     match event {
-        Ok(ServerAuthEvent::Refused { user, reason }) => {
+        Ok(ServerAuthEvent::Refused { user, reason, .. }) => {
             assert_eq!(user, "deploy");
             reason
         }

@@ -87,6 +87,9 @@ fn admit<S: Read + Write>(driver: &mut Driver<S>) -> Result<Offer, OfferError> {
                 auth.reject(None, &mut answers);
                 Some(Err(reason))
             }
+            ServerAuthEvent::Interactive { .. } | ServerAuthEvent::Answers(_) => {
+                panic!("nobody is asked here")
+            }
         };
         for answer in answers {
             driver.transport.send(&answer).expect("sends");

@@ -1,0 +1,265 @@
+//! Which of a client's keys is taken, and when a refusal is told.
+//!
+//! A client offers its keys one after the other and does not say which is the last, and ssh ends
+//! without waiting for a word once it has no more. So whoever says why at the first key that does not
+//! count says it before a login that succeeds, and whoever says nothing leaves a login that fails
+//! without a reason. OpenSSH's client can be sent round: after a "partial success" it offers all its
+//! keys again, those that it has not offered yet first. When the first key that was turned down comes
+//! again, nothing better follows. A key that has been postponed was not refused, and none is taken that
+//! would not have been taken before. Other clients make less of it (some stop), so they are refused at
+//! once.
+
+use super::refusal::{Refusal, Worth};
+use crate::cert::PresentedKey;
+
+/// How well a key that counts serves the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It is what the client needs.
+    Good,
+    /// It counts, and another that the client may have would serve better.
+    Spare,
+}
+
+/// What to say to a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Yes.
+    Take,
+    /// Not now: the client comes back to it.
+    Postpone,
+    /// No, and this is why, if it is time to say so.
+    Refuse(Option<Refusal>),
+}
+
+/// How far the client has come with its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It offers each for the first time.
+    First,
+    /// All were offered, and one that was passed over is waited for.
+    Spare,
+    /// Nothing better follows.
+    Last,
+}
+
+/// The keys of one client on one leg.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    /// Whether the client offers its keys again when it is told to.
+    comes_back: bool,
+    /// The first key that was turned down, as it was sent.
+    first: Option<Vec<u8>>,
+    stage: Stage,
+    has_spare: bool,
+    best: Option<(Refusal, Option<PresentedKey>)>,
+    told: bool,
+}
+
+impl Rounds {
+    /// `ident` is how the client calls itself.
+    pub(super) fn new(ident: Option<&str>) -> Self {
+        Self {
+            comes_back: ident.is_some_and(|ident| ident.starts_with("SSH-2.0-OpenSSH_")),
+            first: None,
+            stage: Stage::First,
+            has_spare: false,
+            best: None,
+            told: false,
+        }
+    }
+
+    /// A client asks whether it may sign with this key, which counts.
+    pub(super) fn good(&mut self, blob: &[u8], fit: Fit) -> Answer {
+        let is_second_time = self.first.as_deref() == Some(blob);
+        if fit == Fit::Good || !self.comes_back || self.stage != Stage::First || is_second_time {
+            return Answer::Take;
+        }
+        self.has_spare = true;
+        self.turn_down(blob)
+    }
+
+    /// A client asks whether it may sign with this key, which does not count.
+    pub(super) fn bad(&mut self, blob: &[u8], key: Option<PresentedKey>, no: Refusal) -> Answer {
+        if !self.comes_back {
+            return Answer::Refuse(self.refuse(key, no));
+        }
+        self.remember(key, no);
+        self.turn_down(blob)
+    }
+
+    /// A client has signed with a key that does not count; why, if it is worth telling.
+    pub(super) fn refuse(&mut self, key: Option<PresentedKey>, no: Refusal) -> Option<Refusal> {
+        let worth_telling = no.worth != Worth::PlainKey;
+        self.remember(key, no.clone());
+        worth_telling.then(|| {
+            self.told = true;
+            no
+        })
+    }
+
+    /// The most telling refusal, and the key that got it.
+    pub(super) fn into_refusal(self) -> (Option<Refusal>, Option<PresentedKey>) {
+        match self.best {
+            Some((refusal, key)) => (Some(refusal), key),
+            None => (None, None),
+        }
+    }
+
+    fn turn_down(&mut self, blob: &[u8]) -> Answer {
+        let Some(first) = &self.first else {
+            self.first = Some(blob.to_vec());
+            return Answer::Postpone;
+        };
+        if first != blob {
+            return Answer::Refuse(None);
+        }
+        // Round once more for a key that counts, and no further.
+        if self.has_spare && self.stage == Stage::First {
+            self.stage = Stage::Spare;
+            return Answer::Postpone;
+        }
+        self.stage = Stage::Last;
+        Answer::Refuse(self.tell())
+    }
+
+    fn tell(&mut self) -> Option<Refusal> {
+        if std::mem::replace(&mut self.told, true) {
+            return None;
+        }
+        self.best.as_ref().map(|(refusal, _)| refusal.clone())
+    }
+
+    fn remember(&mut self, key: Option<PresentedKey>, no: Refusal) {
+        let is_better = self
+            .best
+            .as_ref()
+            .is_none_or(|(best, _)| no.worth > best.worth);
+        if is_better {
+            self.best = Some((no, key));
+            self.told = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Leg;
+
+    const OPENSSH: Option<&str> = Some("SSH-2.0-OpenSSH_9.2p1 Debian-2");
+
+    fn no(reason: &'static str, worth: Worth) -> Refusal {
+        Refusal::new(Leg::Client, reason, reason).worth(worth)
+    }
+
+    /// What a client has: keys that count or do not.
+    #[derive(Clone)]
+    enum Key {
+        Counts(Fit),
+        DoesNot(&'static str, Worth),
+    }
+
+    /// How a login went: which key was taken, and what was told.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Login {
+        taken: Option<usize>,
+        told: Vec<&'static str>,
+    }
+
+    /// Does as OpenSSH's client does: the key at the head is offered and goes to the end; one that was
+    /// tried ends it, and a partial success makes all of them untried.
+    fn log_in(keys: &[Key]) -> Login {
+        let mut rounds = Rounds::new(OPENSSH);
+        let mut queue: std::collections::VecDeque<_> = (0..keys.len()).collect();
+        let mut tried = vec![false; keys.len()];
+        let mut login = Login::default();
+        while let Some(index) = queue.pop_front() {
+            if std::mem::replace(&mut tried[index], true) {
+                break;
+            }
+            queue.push_back(index);
+            let blob = [u8::try_from(index).unwrap()];
+            let answer = match &keys[index] {
+                Key::Counts(fit) => rounds.good(&blob, *fit),
+                Key::DoesNot(reason, worth) => rounds.bad(&blob, None, no(reason, *worth)),
+            };
+            match answer {
+                Answer::Take => {
+                    login.taken = Some(index);
+                    break;
+                }
+                Answer::Postpone => tried.fill(false),
+                Answer::Refuse(why) => login.told.extend(why.map(|no| no.reason)),
+            }
+        }
+        login
+    }
+
+    const PLAIN: Key = Key::DoesNot("plain", Worth::PlainKey);
+    const FOREIGN: Key = Key::DoesNot("foreign", Worth::Foreign);
+    const EXPIRED: Key = Key::DoesNot("expired", Worth::Usual);
+    const GOOD: Key = Key::Counts(Fit::Good);
+    const SPARE: Key = Key::Counts(Fit::Spare);
+
+    #[test]
+    fn a_login_that_succeeds_tells_no_refusal() {
+        for keys in [
+            vec![GOOD],
+            vec![PLAIN, GOOD],
+            vec![EXPIRED, PLAIN, FOREIGN, GOOD],
+            vec![SPARE, EXPIRED, GOOD],
+        ] {
+            let login = log_in(&keys);
+            assert_eq!(login.taken, Some(keys.len() - 1));
+            assert_eq!(login.told, Vec::<&str>::new());
+        }
+    }
+
+    #[test]
+    fn a_login_that_fails_tells_the_most_telling_refusal_once() {
+        for (keys, told) in [
+            (vec![PLAIN], "plain"),
+            (vec![PLAIN, PLAIN], "plain"),
+            (vec![EXPIRED], "expired"),
+            (vec![PLAIN, FOREIGN], "foreign"),
+            (vec![FOREIGN, PLAIN, EXPIRED, FOREIGN], "expired"),
+        ] {
+            let login = log_in(&keys);
+            assert_eq!((login.taken, login.told), (None, vec![told]));
+        }
+    }
+
+    #[test]
+    fn a_key_that_serves_less_well_is_taken_when_nothing_better_follows() {
+        for (keys, taken) in [
+            (vec![SPARE], 0),
+            (vec![SPARE, SPARE], 0),
+            (vec![SPARE, GOOD], 1),
+            (vec![PLAIN, SPARE, PLAIN, GOOD], 3),
+            (vec![PLAIN, EXPIRED, SPARE, PLAIN], 2),
+            (vec![EXPIRED, SPARE, SPARE], 1),
+        ] {
+            let login = log_in(&keys);
+            assert_eq!((login.taken, login.told), (Some(taken), vec![]));
+        }
+    }
+
+    #[test]
+    fn clients_that_do_not_come_back_are_told_at_once() {
+        for ident in [
+            None,
+            Some("SSH-2.0-paramiko_5.0"),
+            Some("SSH-2.0-PuTTY_0.83"),
+        ] {
+            let mut rounds = Rounds::new(ident);
+            let plain = no("plain", Worth::PlainKey);
+            assert_eq!(rounds.bad(b"1", None, plain), Answer::Refuse(None));
+            let expired = no("expired", Worth::Usual);
+            let told = Answer::Refuse(Some(expired.clone()));
+            assert_eq!(rounds.bad(b"2", None, expired.clone()), told);
+            assert_eq!(rounds.good(b"3", Fit::Spare), Answer::Take);
+            assert_eq!(rounds.into_refusal().0, Some(expired));
+        }
+    }
+}
