@@ -15,7 +15,7 @@ use crate::support::agent::Agent;
 use crate::support::double::Peer;
 use crate::support::recordings::text;
 use crate::support::world::login;
-use crate::support::{Holds, World, keys, programs};
+use crate::support::{Holds, HostKey, World, keys, programs};
 
 /// A program of others; `None`, and a word about it, where it is not installed.
 pub(crate) fn others(name: &str) -> Option<PathBuf> {
@@ -114,6 +114,24 @@ fn openssh_with_each_algorithm_on_both_legs() {
                 outcome.stderr
             );
         }
+    }
+}
+
+/// OpenSSH that asks for new keys as often as it can be told to, on both sides of the proxy: often is
+/// not endless.
+#[test]
+fn openssh_that_changes_keys_all_the_time() {
+    let world = World::with()
+        .tuned_node("db1", HostKey::Certified, "RekeyLimit 16K\n")
+        .start();
+    for limit in ["RekeyLimit=16", "RekeyLimit=16K", "RekeyLimit=1G 1s"] {
+        let outcome = world
+            .ssh()
+            .args(["-o", limit, "db1", "cat"])
+            .stdin(vec![b'x'; 1_000_000])
+            .run()
+            .success();
+        assert_eq!(outcome.stdout.len(), 1_000_000, "{limit}");
     }
 }
 
