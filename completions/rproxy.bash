@@ -80,6 +80,9 @@ _rproxy() {
             rproxy__subcmd__auth,import)
                 cmd="rproxy__subcmd__auth__subcmd__import"
                 ;;
+            rproxy__subcmd__auth,init)
+                cmd="rproxy__subcmd__auth__subcmd__init"
+                ;;
             rproxy__subcmd__auth,krl)
                 cmd="rproxy__subcmd__auth__subcmd__krl"
                 ;;
@@ -97,6 +100,9 @@ _rproxy() {
                 ;;
             rproxy__subcmd__auth,status)
                 cmd="rproxy__subcmd__auth__subcmd__status"
+                ;;
+            rproxy__subcmd__auth,unrevoke)
+                cmd="rproxy__subcmd__auth__subcmd__unrevoke"
                 ;;
             rproxy__subcmd__host,setup)
                 cmd="rproxy__subcmd__host__subcmd__setup"
@@ -145,7 +151,7 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__auth)
-            opts="-h -V --config --data-dir --help --version export import krl ls revoke sign rotate status"
+            opts="-h -V --config --data-dir --help --version export import init krl ls revoke sign rotate status unrevoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -226,6 +232,28 @@ _rproxy() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        rproxy__subcmd__auth__subcmd__init)
+            opts="-h -V --config --data-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         rproxy__subcmd__auth__subcmd__krl)
             opts="-h -V --out --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -283,7 +311,7 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__auth__subcmd__revoke)
-            opts="-h -V --serial --key-id --fingerprint --certificate --unknown --reason --config --data-dir --help --version"
+            opts="-h -V --serial --key-id --type --key --certificate --unknown --reason --yes --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -297,7 +325,11 @@ _rproxy() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --fingerprint)
+                --type)
+                    COMPREPLY=($(compgen -W "user host" -- "${cur}"))
+                    return 0
+                    ;;
+                --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -325,7 +357,7 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__auth__subcmd__rotate)
-            opts="-h -V --type --phase --grace-period --rollback --config --data-dir --help --version"
+            opts="-h -V --type --phase --grace-period --rollback --force --login --remove-kept --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -340,6 +372,10 @@ _rproxy() {
                     return 0
                     ;;
                 --grace-period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --login)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -420,6 +456,44 @@ _rproxy() {
                     return 0
                     ;;
                 --login)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rproxy__subcmd__auth__subcmd__unrevoke)
+            opts="-h -V --serial --key-id --key --reason --yes --config --data-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --serial)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

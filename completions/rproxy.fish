@@ -29,7 +29,7 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -l data-dir -d 'Directory fo
 complete -c rproxy -n "__fish_rproxy_needs_command" -s h -l help -d 'Print help'
 complete -c rproxy -n "__fish_rproxy_needs_command" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "serve" -d 'Run the proxy'
-complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "auth" -d 'Export, import and rotate the authorities\' keys; sign, list and revoke certificates'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "auth" -d 'Make, export, import and rotate the authorities\' keys; sign, list and revoke certificates'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "config" -d 'Print the block that sends OpenSSH clients through the proxy'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "explain" -d 'Say whether somebody may log in somewhere, and which line of the configuration decides'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a host for the proxy'
@@ -47,18 +47,20 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l check -d 'Check 
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l print-config -d 'Print the configuration in force, defaults included, and stop'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -s h -l help -d 'Print help'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "export" -d 'Print an authority\'s public keys as lines for OpenSSH\'s files'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "import" -d 'Make a key that exists already the key of an authority'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "krl" -d 'Write the key revocation list for sshd\'s RevokedKeys'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "ls" -d 'List issued certificates, oldest first'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "revoke" -d 'Revoke certificates and keys, for good'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "sign" -d 'Sign a host or user certificate'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "rotate" -d 'Replace an authority\'s key, phase by phase, while sessions go on'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import krl ls revoke sign rotate status" -f -a "status" -d 'Show the authorities\' keys, their rotation, and what every host trusts and shows'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "export" -d 'Print an authority\'s public keys as lines for OpenSSH\'s files'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "import" -d 'Make a key that exists already the key of an authority'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "init" -d 'Make the certificate authorities, where there are none yet'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "krl" -d 'Write the key revocation list for sshd\'s RevokedKeys'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "ls" -d 'List issued certificates, oldest first'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "revoke" -d 'Revoke certificates and keys'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "sign" -d 'Sign a host or user certificate'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "rotate" -d 'Replace an authority\'s key, phase by phase, while sessions go on'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "status" -d 'Show the authorities\' keys, their rotation, and what every host trusts and shows'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "unrevoke" -d 'Lift revocations that were a mistake'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l type -d 'Which authority' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
 host\t'The authority that clients and the proxy trust for hosts'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l format -d 'For which file [default: openssh for user, known-hosts for host]' -r -f -a "openssh\t'Plain keys, as TrustedUserCAKeys reads them'
@@ -77,6 +79,10 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l overwrite -d 'Replace the present key at once'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from init" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from init" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from init" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from krl" -l out -d 'Where to write it; - is standard output' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from krl" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from krl" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
@@ -92,12 +98,15 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l serial -d 'Revoke the certificate with this serial' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key-id -d 'Revoke all certificates with this key id, also those to come' -r
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l fingerprint -d 'Revoke a key, in all certificates: SHA256:.., as ssh-keygen -l prints it' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l type -d 'With --key-id: only certificates of people, or only those of hosts' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
+host\t'The authority that clients and the proxy trust for hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key -d 'Revoke a key, in all certificates: its .pub file, or SHA256:.., as ssh-keygen -l prints it' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l certificate -d 'Revoke this certificate, by its serial' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l reason -d 'Why; users read it when their connections end' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l unknown -d 'Revoke a serial or a key id also if no certificate in the ledger has it'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l yes -d 'Do not ask'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l host -d 'Sign for a host: every name and address that clients use for it' -r
@@ -116,9 +125,12 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 host\t'The authority that clients and the proxy trust for hosts'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l phase -d 'Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l grace-period -d 'Begin, and go through all phases in this time without further commands' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l login -d 'Account that the hosts are asked about' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l rollback -d 'Go back to the old key, as --phase=rollback does'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l force -d 'Go on although hosts or people would be cut off'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l remove-kept -d 'Remove the keys that were kept for a way back, for good'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -l format -d 'As a table, or as an object' -r -f -a "text\t'For people'
@@ -129,6 +141,15 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -l no-connect -d 'Connect to no host'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l serial -d 'Lift the revocation of this serial' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l key-id -d 'Lift the revocation of this key id' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l key -d 'Lift the revocation of this key: a .pub file, or SHA256:..' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l reason -d 'Why, for the audit log' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l yes -d 'Do not ask'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l proxy -d 'Where clients reach the proxy [default: the configuration\'s `public_addr`]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l hosts -d 'Hosts behind the proxy, as patterns of ssh_config [default: those in the cluster\'s domain, and the names of the inventory]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l identity -d 'Private key to offer, as IdentityFile' -r -F

@@ -49,6 +49,7 @@ start_host() {
     say "A stock sshd as the host $host: it trusts the user authority and shows a host certificate"
     write "$dir/auth.yaml" "cluster_name: demo.test
 data_dir: $dir/data"
+    run "$rproxy" --config "$dir/auth.yaml" auth init
     run_to "$dir/user_ca.pub" "$rproxy" --config "$dir/auth.yaml" auth export --type=user
     run "$rproxy" --config "$dir/auth.yaml" auth sign --host="$host" --out="$dir/host_key"
 

@@ -319,6 +319,29 @@ pub enum AuditEvent {
         replaced: Option<String>,
         by: String,
     },
+    /// See [`EventKind::AuthorityCreated`].
+    AuthorityCreated {
+        #[serde(rename = "type")]
+        kind: CertificateType,
+        fingerprint: String,
+        by: String,
+    },
+    /// See [`EventKind::RevocationLifted`].
+    RevocationLifted {
+        version: u64,
+        serial: Option<Serial>,
+        key_id: Option<String>,
+        fingerprint: Option<String>,
+        by: String,
+        message: Option<String>,
+    },
+    /// See [`EventKind::AuthorityKeyRemoved`].
+    AuthorityKeyRemoved {
+        #[serde(rename = "type")]
+        kind: CertificateType,
+        fingerprint: String,
+        by: String,
+    },
     /// See [`EventKind::ServerStarted`].
     ServerStarted {
         version: &'static str,
@@ -370,6 +393,9 @@ impl AuditEvent {
             Self::HostCertificateExpiring { .. } => EventKind::HostCertificateExpiring,
             Self::AuthorityRotated { .. } => EventKind::AuthorityRotated,
             Self::AuthorityImported { .. } => EventKind::AuthorityImported,
+            Self::AuthorityCreated { .. } => EventKind::AuthorityCreated,
+            Self::RevocationLifted { .. } => EventKind::RevocationLifted,
+            Self::AuthorityKeyRemoved { .. } => EventKind::AuthorityKeyRemoved,
             Self::ServerStarted { .. } => EventKind::ServerStarted,
             Self::ServerStopped { .. } => EventKind::ServerStopped,
             Self::ServerDraining { .. } => EventKind::ServerDraining,

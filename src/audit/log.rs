@@ -462,6 +462,24 @@ mod tests {
                 replaced: None,
                 by: text("root"),
             },
+            AuditEvent::AuthorityCreated {
+                kind: CertificateType::User,
+                fingerprint: text("SHA256:abc"),
+                by: text("root"),
+            },
+            AuditEvent::RevocationLifted {
+                version: 2,
+                serial: Serial::new(7),
+                key_id: None,
+                fingerprint: None,
+                by: text("root"),
+                message: None,
+            },
+            AuditEvent::AuthorityKeyRemoved {
+                kind: CertificateType::User,
+                fingerprint: text("SHA256:abc"),
+                by: text("root"),
+            },
             AuditEvent::ServerStarted {
                 version: "1",
                 listen_addr: addr,

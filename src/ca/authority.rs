@@ -62,14 +62,10 @@ impl Authority {
     fn open(
         keystore: &Keystore<'_>,
         kind: CaKind,
-        comment: String,
+        comment: &str,
         now: u64,
     ) -> Result<Self, CaError> {
-        Ok(Self::of(
-            kind,
-            keystore.keyring(kind, &comment, now)?,
-            &comment,
-        ))
+        Ok(Self::of(kind, keystore.keyring(kind, now)?, comment))
     }
 
     /// The authority with these keys.
@@ -100,6 +96,12 @@ impl Authority {
     #[must_use]
     pub fn public_keys(&self) -> &[PublicKey] {
         &self.public
+    }
+
+    /// Keys that it had before and that are kept for a way back: nobody trusts them.
+    #[must_use]
+    pub fn kept_keys(&self) -> &[PublicKey] {
+        &self.keyring.kept
     }
 
     /// The agent that has one of these keys; `None` for one in a file.
@@ -176,6 +178,15 @@ impl Authority {
     }
 }
 
+/// A key that was made for an authority, or taken from an agent for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Which authority.
+    pub kind: CaKind,
+    /// Its public half.
+    pub key: PublicKey,
+}
+
 /// A certificate and the line that the ledger has of it.
 #[derive(Clone, Debug)]
 pub struct Issued {
@@ -196,18 +207,39 @@ pub struct Authorities {
 }
 
 impl Authorities {
-    /// Opens the authorities of a data directory; makes them, and the directory, at first use.
-    /// Several processes may do so at once: one of them makes the keys, the others find them.
+    /// Opens the authorities of a data directory. Nothing is made that is not there.
     ///
     /// # Errors
-    /// When the `ca` directory or a key file may be read by others, a key file is broken, encrypted
-    /// or without its private half, the keys are not those of the configuration, or the disk refuses.
-    /// Nothing that exists is overwritten. An agent is asked only where its key is used first.
+    /// [`CaError::None`] and [`CaError::NoneOf`] where there are none. When the data directory, its `ca`
+    /// directory or a key file may be read by others, a key file is broken, encrypted or without its
+    /// private half, the keys are not those of the configuration, the ledger is damaged or knows of
+    /// more than there is, or the disk refuses. An agent is asked only where its key is used first.
     pub fn open(installation: &Installation<'_>) -> Result<Self, CaError> {
-        let keystore = installation.keystore()?;
+        Self::of_keystore(installation, &installation.keystore()?)
+    }
+
+    /// Makes the authorities that are missing, and the directory; gives them all, and the keys that
+    /// were made. Several processes may do so at once: one of them makes the keys, the others find them.
+    ///
+    /// # Errors
+    /// As [`Self::open`]. Nothing that exists is overwritten.
+    pub fn make(installation: &Installation<'_>) -> Result<(Self, Vec<Made>), CaError> {
+        let keystore = Keystore::make(*installation)?;
+        let mut made = Vec::new();
+        for kind in [CaKind::User, CaKind::Host] {
+            let key = keystore.make_key(kind, &installation.comment(kind))?;
+            made.extend(key.map(|key| Made { kind, key }));
+        }
+        Ok((Self::of_keystore(installation, &keystore)?, made))
+    }
+
+    fn of_keystore(
+        installation: &Installation<'_>,
+        keystore: &Keystore<'_>,
+    ) -> Result<Self, CaError> {
         let now = installation.clock.unix_seconds();
         let open =
-            |kind| Authority::open(&keystore, kind, installation.comment(kind), now).map(Arc::new);
+            |kind| Authority::open(keystore, kind, &installation.comment(kind), now).map(Arc::new);
         Ok(Self {
             user: open(CaKind::User)?,
             host: open(CaKind::Host)?,
@@ -218,7 +250,8 @@ impl Authorities {
     }
 
     /// Moves the rotation of one authority, under the lock of the data directory; gives where it
-    /// stood and where it stands. `change` is given the former, with what was due already done.
+    /// stood and where it stands. `change` is given the former, with what was due already done, the
+    /// number of the key that was kept last, and the time.
     ///
     /// # Errors
     /// [`CaError::Move`] where the rotation does not go that way; nothing has changed then. Otherwise
@@ -226,18 +259,29 @@ impl Authorities {
     pub fn rotate(
         installation: &Installation<'_>,
         kind: CaKind,
-        change: impl FnOnce(&Rotation, u64) -> Result<Rotation, MoveError>,
+        change: impl FnOnce(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError>,
     ) -> Result<(Rotation, Rotation), CaError> {
         let now = installation.clock.unix_seconds();
         let keystore = installation.keystore()?;
-        keystore.rotate(kind, &installation.comment(kind), now, |rotation| {
-            change(rotation, now)
+        keystore.rotate(kind, &installation.comment(kind), now, |rotation, kept| {
+            change(rotation, kept, now)
         })
     }
 
+    /// Removes the keys that rotations have left, for good; gives what they were.
+    ///
+    /// # Errors
+    /// When the data directory cannot be used, or the disk refuses.
+    pub fn remove_kept(
+        installation: &Installation<'_>,
+        kind: CaKind,
+    ) -> Result<Vec<PublicKey>, CaError> {
+        installation.keystore()?.remove_kept(kind)
+    }
+
     /// Takes in a key that exists elsewhere, under the lock of the data directory; gives the key that
-    /// the authority had, if it had one, and where its rotation stands now. Nothing is made here that
-    /// is not there.
+    /// the authority had, if it had one, and where its rotation stands now. The data directory is made
+    /// where it is missing; no key is.
     ///
     /// # Errors
     /// When there is a key and the mode does not say that it may go, a rotation is under way, the
@@ -249,7 +293,7 @@ impl Authorities {
         mode: ImportMode,
     ) -> Result<(Option<PublicKey>, Rotation), CaError> {
         let now = installation.clock.unix_seconds();
-        let keystore = installation.keystore()?;
+        let keystore = Keystore::make(*installation)?;
         keystore.import(kind, &installation.comment(kind), now, key, mode)
     }
 

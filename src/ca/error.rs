@@ -17,6 +17,38 @@ pub enum CaError {
     /// A file or directory of the data directory.
     #[error(transparent)]
     Fs(#[from] FsError),
+    /// There are no authorities there.
+    #[error("there are no certificate authorities in the data directory {}", .0.display())]
+    None(PathBuf),
+    /// One of the two is not there.
+    #[error("there is no {kind} authority in the data directory {}", data_dir.display())]
+    NoneOf {
+        /// Which authority.
+        kind: CaKind,
+        /// The data directory.
+        data_dir: PathBuf,
+    },
+    /// A line that says nothing, in a file of which every line counts.
+    #[error("line {line} of {} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: u64,
+    },
+    /// A file that is missing, or one from before.
+    #[error(
+        "{} is missing or an old copy: it has {has}, the ledger issued.jsonl knows of {known}",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// How far it is.
+        has: String,
+        /// How far the ledger knows that it was.
+        known: String,
+    },
     /// A key file that holds something else.
     #[error("{} is not an OpenSSH private key file", path.display())]
     NotAKey {
@@ -151,6 +183,16 @@ impl CaError {
             Self::Fs(FsError::Owner { path, expected, .. }) => {
                 format!("chown {expected} {}, or run as its owner", path.display())
             }
+            Self::None(_) | Self::NoneOf { .. } => {
+                "name the proxy's data directory with --data-dir or --config and run this as the \
+                 account that the proxy runs as; on a new proxy, `rproxy auth init` makes them, and \
+                 so does `rproxy serve`"
+                    .to_owned()
+            }
+            Self::Damaged { path, .. } | Self::Older { path, .. } => format!(
+                "restore {} from a backup; until then nothing is served, signed or published",
+                path.display()
+            ),
             Self::NotAKey { path, .. } => format!(
                 "restore {} from a backup; it is never replaced on its own",
                 path.display()

@@ -14,6 +14,7 @@ use super::error::CaError;
 use super::import::{ImportMode, ImportedKey};
 use super::key::CaKey;
 use super::keystore::{FileKey, Keystore, NewKey};
+use super::ledger::Mark;
 use super::rotation::{MoveError, Phase, Rotation, Which};
 use crate::sys::fs::{self, PRIVATE_FILE, Replace};
 
@@ -29,17 +30,14 @@ pub(super) struct Keyring {
     pub(super) old: CaKey,
     /// The key that the rotation brings, as long as it is not the only one.
     pub(super) new: Option<CaKey>,
+    /// Keys from before, which nobody trusts any more.
+    pub(super) kept: Vec<PublicKey>,
 }
 
 impl Keystore<'_> {
-    /// Reads the keys of an authority. Makes one where there never was any; finishes what a crash
-    /// has left, and what the schedule says is due.
-    pub(super) fn keyring(
-        &self,
-        kind: CaKind,
-        comment: &str,
-        now: u64,
-    ) -> Result<Keyring, CaError> {
+    /// Reads the keys of an authority. Finishes what a crash has left, and what the schedule says is
+    /// due.
+    pub(super) fn keyring(&self, kind: CaKind, now: u64) -> Result<Keyring, CaError> {
         let rotation = self.settle(kind, now)?;
         let new = match rotation.phase() {
             Phase::Standby => None,
@@ -50,9 +48,14 @@ impl Keystore<'_> {
             },
             Phase::Init | Phase::UpdateClients | Phase::UpdateServers => Some(self.new_key(kind)?),
         };
-        let old = self.key(kind, comment)?;
+        let old = self.key(kind)?;
         self.check_named(kind, [&old].into_iter().chain(&new).map(CaKey::public))?;
-        Ok(Keyring { rotation, old, new })
+        Ok(Keyring {
+            rotation,
+            old,
+            new,
+            kept: self.kept_keys(kind)?,
+        })
     }
 
     /// Moves a rotation; gives where it stood and where it stands.
@@ -61,13 +64,17 @@ impl Keystore<'_> {
         kind: CaKind,
         comment: &str,
         now: u64,
-        change: impl FnOnce(&Rotation) -> Result<Rotation, MoveError>,
+        change: impl FnOnce(&Rotation, Option<u64>) -> Result<Rotation, MoveError>,
     ) -> Result<(Rotation, Rotation), CaError> {
         let before = self.settle(kind, now)?;
-        let after = change(&before)?;
+        let after = change(&before, self.kept(kind)?.last().copied())?;
+        if let Some(kept) = after.bring() {
+            self.check_kept(kind, kept)?;
+            self.make_new_of_old(kind)?;
+        }
         if after.phase() == Phase::Init {
             // There must be an old key before there is a new one.
-            let old = self.key(kind, comment)?;
+            let old = self.key(kind)?;
             let new = self.next_key(kind, old.public())?;
             self.put_new(kind, new, comment)?;
         }
@@ -76,6 +83,7 @@ impl Keystore<'_> {
             self.new_key(kind)?.check(Patience::Person)?;
         }
         self.store(kind, &after)?;
+        self.mark(kind, &after)?;
         Ok((before, self.finish(kind, after)?))
     }
 
@@ -125,6 +133,7 @@ impl Keystore<'_> {
         };
         self.put_new(kind, new, comment)?;
         self.store(kind, &after)?;
+        self.mark(kind, &after)?;
         Ok((Some(old), self.finish(kind, after)?))
     }
 
@@ -173,30 +182,43 @@ impl Keystore<'_> {
         self.path(&format!("{kind}_rotation.json"))
     }
 
-    fn settle(&self, kind: CaKind, now: u64) -> Result<Rotation, CaError> {
+    pub(super) fn settle(&self, kind: CaKind, now: u64) -> Result<Rotation, CaError> {
         let stored = self.read_state(kind)?;
         let advanced = stored.advanced(now);
         if advanced != stored {
             self.store(kind, &advanced)?;
+            self.mark(kind, &advanced)?;
             self.tell_of_move(kind, stored.phase(), advanced.phase());
         }
         self.finish(kind, advanced)
     }
 
-    /// Leaves the one key on disk that standby wants. Can be done again at any point.
+    /// Puts every key where the phase wants it: one into the place in standby, the other aside. Can be
+    /// done again at any point.
     fn finish(&self, kind: CaKind, rotation: Rotation) -> Result<Rotation, CaError> {
-        let Some(keep) = rotation.keep() else {
-            return Ok(rotation);
+        let keep = match (rotation.bring(), rotation.keep()) {
+            (Some(kept), _) => {
+                self.bring_back(kind, kept)?;
+                let settled = rotation.settled();
+                self.store(kind, &settled)?;
+                return Ok(settled);
+            }
+            (None, Some(keep)) => keep,
+            (None, None) => return Ok(rotation),
         };
-        if keep == Which::New && !self.has_moved(kind)? {
+        if keep == Which::Old {
+            self.put_aside(kind, Which::New, rotation.moves())?;
+        } else if !self.has_moved(kind)? {
             match self.read(kind, Which::New)? {
                 Some(CaKey::File(_)) => {
+                    self.put_aside(kind, Which::Old, rotation.moves())?;
                     // The public key file belongs to the private one: it is written again from it.
                     fs::remove(&self.public_path(kind, Which::Old))?;
                     let place = self.private_path(kind, Which::Old);
                     fs::rename(&self.private_path(kind, Which::New), &place)?;
                 }
                 Some(CaKey::Agent(_)) => {
+                    self.put_aside(kind, Which::Old, rotation.moves())?;
                     fs::remove(&self.private_path(kind, Which::Old))?;
                     let place = self.public_path(kind, Which::Old);
                     fs::rename(&self.public_path(kind, Which::New), &place)?;
@@ -228,19 +250,50 @@ impl Keystore<'_> {
             ))
     }
 
-    fn remove_new(&self, kind: CaKind) -> Result<(), CaError> {
+    pub(super) fn remove_new(&self, kind: CaKind) -> Result<(), CaError> {
         fs::remove(&self.private_path(kind, Which::New))?;
         Ok(fs::remove(&self.public_path(kind, Which::New))?)
     }
 
     /// Where the rotation stood when it was last written down.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the ledger knows that it had moved on.
     pub(super) fn read_state(&self, kind: CaKind) -> Result<Rotation, CaError> {
         let path = self.state_path(kind);
-        let bytes = match fs::read_limited(&path, MAX_STATE) {
-            Err(missing) if missing.is_not_found() => return Ok(Rotation::default()),
-            read => read?,
+        // The ledger first: it is always behind.
+        let known = self.marks()?.moves(kind);
+        let rotation = match fs::read_limited(&path, MAX_STATE) {
+            Err(missing) if missing.is_not_found() => Rotation::default(),
+            read => {
+                let read = serde_json::from_slice(&read?);
+                let bad = |source| CaError::RotationState {
+                    path: path.clone(),
+                    source,
+                };
+                read.map_err(bad)?
+            }
         };
-        serde_json::from_slice(&bytes).map_err(|source| CaError::RotationState { path, source })
+        if rotation.moves() < known {
+            let at = |moves| Mark::Rotation {
+                authority: kind,
+                moves,
+            };
+            return Err(CaError::Older {
+                path,
+                has: at(rotation.moves()).to_string(),
+                known: at(known).to_string(),
+            });
+        }
+        Ok(rotation)
+    }
+
+    /// Has the ledger know how far the rotation is.
+    fn mark(&self, kind: CaKind, rotation: &Rotation) -> Result<(), CaError> {
+        self.write_mark(Mark::Rotation {
+            authority: kind,
+            moves: rotation.moves(),
+        })
     }
 
     fn store(&self, kind: CaKind, rotation: &Rotation) -> Result<(), CaError> {

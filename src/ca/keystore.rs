@@ -21,6 +21,7 @@ use super::authority::Installation;
 use super::elsewhere::{KeyInAgent, KeysInAgents};
 use super::error::CaError;
 use super::key::CaKey;
+use super::ledger::{self, Ledger, Mark, Marks};
 use super::rotation::{Phase, Which};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::cert::{CertTemplate, SignError, check_signature, fit_to_sign};
@@ -92,9 +93,22 @@ pub(super) struct Keystore<'c> {
 
 impl<'c> Keystore<'c> {
     /// Makes the directory where it is missing and waits for its lock.
-    pub(super) fn open(installation: Installation<'c>) -> Result<Self, CaError> {
+    pub(super) fn make(installation: Installation<'c>) -> Result<Self, CaError> {
         let directory = installation.data_dir.join("ca");
         fs::private_dir(&directory)?;
+        Self::open(installation)
+    }
+
+    /// Waits for the lock of the directory.
+    pub(super) fn open(installation: Installation<'c>) -> Result<Self, CaError> {
+        check_data_dir(installation.data_dir)?;
+        let directory = installation.data_dir.join("ca");
+        match fs::check_private(&directory) {
+            Err(missing) if missing.is_not_found() => {
+                return Err(CaError::None(installation.data_dir.to_owned()));
+            }
+            checked => checked?,
+        }
         Ok(Self {
             _lock: Some(FileLock::wait(&directory.join("lock"))?),
             directory,
@@ -104,6 +118,10 @@ impl<'c> Keystore<'c> {
 
     /// Opens the directory for looking: what is missing stays so. `None` where there is none.
     pub(super) fn look(installation: Installation<'c>) -> Result<Option<Self>, CaError> {
+        match check_data_dir(installation.data_dir) {
+            Err(CaError::None(_)) => return Ok(None),
+            checked => checked?,
+        }
         let directory = installation.data_dir.join("ca");
         match fs::check_private(&directory) {
             Err(missing) if missing.is_not_found() => return Ok(None),
@@ -187,38 +205,83 @@ impl<'c> Keystore<'c> {
     pub(super) fn look_at(&self, kind: CaKind, which: Which) -> Result<Option<CaKey>, CaError> {
         let path = self.private_path(kind, which);
         let public_path = self.public_path(kind, which);
-        match read_private(&path) {
+        match self.look_at_file(kind, &path, &public_path) {
+            Err(CaError::PrivateKeyGone { path, .. }) if which == Which::New => {
+                Err(CaError::NewKeyGone(path))
+            }
+            looked => looked,
+        }
+    }
+
+    /// The same, of a key anywhere in the directory.
+    pub(super) fn look_at_file(
+        &self,
+        kind: CaKind,
+        path: &Path,
+        public_path: &Path,
+    ) -> Result<Option<CaKey>, CaError> {
+        match read_private(path) {
             Err(CaError::Fs(missing)) if missing.is_not_found() => {
-                let Some(public) = read_public(&public_path)? else {
+                let Some(public) = read_public(public_path)? else {
                     return Ok(None);
                 };
                 match self.elsewhere(kind).find(&public) {
                     Some(one) => Ok(Some(CaKey::Agent(AgentKey::new(one.agent.clone(), public)))),
-                    None => Err(gone(which, path, public_path)),
+                    None => Err(CaError::PrivateKeyGone {
+                        path: path.to_owned(),
+                        public_path: public_path.to_owned(),
+                    }),
                 }
             }
             read => {
                 let key = FileKey::new(Box::new(read?));
                 if self.elsewhere(kind).find(key.public()).is_some() {
-                    return Err(CaError::StillHere(path));
+                    return Err(CaError::StillHere(path.to_owned()));
                 }
-                let _may_be_missing = has_public(&public_path, key.public(), &path)?;
+                let _may_be_missing = has_public(public_path, key.public(), path)?;
                 Ok(Some(CaKey::File(key)))
             }
         }
     }
 
-    /// Reads the key of one authority; at first use makes it, or takes it from the agent that the
-    /// configuration names.
-    pub(super) fn key(&self, kind: CaKind, comment: &str) -> Result<CaKey, CaError> {
-        if let Some(key) = self.read(kind, Which::Old)? {
-            return Ok(key);
+    /// Reads the key of one authority.
+    pub(super) fn key(&self, kind: CaKind) -> Result<CaKey, CaError> {
+        let none = || CaError::NoneOf {
+            kind,
+            data_dir: self.installation.data_dir.to_owned(),
+        };
+        self.read(kind, Which::Old)?.ok_or_else(none)
+    }
+
+    /// Makes the key of one authority where there never was any, or takes it from the agent that the
+    /// configuration names; gives it where it was made.
+    pub(super) fn make_key(
+        &self,
+        kind: CaKind,
+        comment: &str,
+    ) -> Result<Option<PublicKey>, CaError> {
+        // What a crash has left comes into its place first.
+        self.settle(kind, self.installation.clock.unix_seconds())?;
+        if self.read(kind, Which::Old)?.is_some() {
+            return Ok(None);
         }
         let new = match &self.elsewhere(kind).current {
             Some(one) => NewKey::InAgent(one),
             None => NewKey::Made,
         };
-        self.put(kind, Which::Old, new, comment)
+        let made = self.put(kind, Which::Old, new, comment)?;
+        Ok(Some(made.public().clone()))
+    }
+
+    /// What the ledger knows of the other files.
+    pub(super) fn marks(&self) -> Result<Marks, CaError> {
+        Marks::read(self.installation.data_dir)
+    }
+
+    /// Has the ledger know how far another file is.
+    pub(super) fn write_mark(&self, mark: Mark) -> Result<(), CaError> {
+        let path = self.installation.data_dir.join(ledger::FILE_NAME);
+        Ledger::new(path).mark(mark, self.installation.clock)
     }
 
     /// Puts a key where there is none. Whether it signs is tried first.
@@ -252,7 +315,12 @@ impl<'c> Keystore<'c> {
 
     /// The public half of a key; `None` where there is none.
     pub(super) fn public(&self, kind: CaKind, which: Which) -> Result<Option<PublicKey>, CaError> {
-        read_public(&self.public_path(kind, which))
+        self.public_at(&self.public_path(kind, which))
+    }
+
+    /// The same, of a file of the directory.
+    pub(super) fn public_at(&self, path: &Path) -> Result<Option<PublicKey>, CaError> {
+        read_public(path)
     }
 
     /// Refuses keys that are not those of the configuration: an authority that signs with another key
@@ -280,11 +348,19 @@ impl<'c> Keystore<'c> {
     }
 }
 
-fn gone(which: Which, path: PathBuf, public_path: PathBuf) -> CaError {
-    match which {
-        Which::Old => CaError::PrivateKeyGone { path, public_path },
-        Which::New => CaError::NewKeyGone(path),
+/// Refuses a data directory that is not there, or that others may read or write.
+fn check_data_dir(data_dir: &Path) -> Result<(), CaError> {
+    match fs::check_unshared(data_dir) {
+        Err(missing) if missing.is_not_found() => Err(CaError::None(data_dir.to_owned())),
+        checked => Ok(checked?),
     }
+}
+
+/// The place of a key's public half.
+pub(super) fn with_pub(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    PathBuf::from(name)
 }
 
 fn encoding(path: &Path) -> impl Fn(ssh_key::Error) -> CaError + Copy {

@@ -2,18 +2,24 @@
 //!
 //! A line is on disk before its certificate is handed out. Every writer holds an exclusive lock on
 //! the file, so that lines of several processes never mix and no serial is given twice.
+//!
+//! Beside certificates it has marks: how far the revocations and the rotations had come. A file of
+//! theirs that is missing, or was restored from before, is noticed by them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::CaKind;
 use super::error::CaError;
-use super::{CaKind, lines};
+use super::lines::{self, End};
 use crate::cert::random_serial;
 use crate::model::Serial;
+use crate::sys::clock::Clock;
 use crate::sys::fs::{FileLock, FsError};
 
 /// The ledger's name in the data directory.
@@ -46,10 +52,136 @@ pub struct IssueRecord {
     pub critical_options: BTreeMap<String, String>,
 }
 
-/// The part of a line that the next serial must differ from.
+/// How far another file had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Mark {
+    /// The revocations.
+    Revocations {
+        /// The version of the last line.
+        version: u64,
+        /// How many lines there were.
+        lines: u64,
+    },
+    /// The rotation of an authority's key.
+    Rotation {
+        /// Which authority's.
+        authority: CaKind,
+        /// How often it had moved.
+        moves: u64,
+    },
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revocations { version, lines } => write!(f, "version {version}, {lines} lines"),
+            Self::Rotation { moves, .. } => write!(f, "step {moves}"),
+        }
+    }
+}
+
+/// A mark, as a line.
+#[derive(Serialize)]
+struct MarkLine {
+    time: DateTime<Utc>,
+    #[serde(flatten)]
+    mark: Mark,
+}
+
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum About {
+    User,
+    Host,
+    Revocations,
+    Rotation,
+    /// Something that a later version has written.
+    #[serde(other)]
+    Other,
+}
+
+/// What has to be known of a line at the least.
 #[derive(Deserialize)]
-struct SerialOnly {
-    serial: Serial,
+struct Line {
+    #[serde(rename = "type")]
+    about: About,
+    serial: Option<Serial>,
+    version: Option<u64>,
+    lines: Option<u64>,
+    authority: Option<CaKind>,
+    moves: Option<u64>,
+}
+
+impl Line {
+    /// `None` where a line is damaged.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let line: Self = serde_json::from_slice(line).ok()?;
+        let is_whole = match line.about {
+            About::User | About::Host => line.serial.is_some(),
+            About::Revocations => line.version.is_some() && line.lines.is_some(),
+            About::Rotation => line.authority.is_some() && line.moves.is_some(),
+            About::Other => true,
+        };
+        is_whole.then_some(line)
+    }
+}
+
+/// The marks that the ledger has: the furthest of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    /// Version and lines of the revocations.
+    pub(super) revocations: Option<(u64, u64)>,
+    user_moves: u64,
+    host_moves: u64,
+}
+
+impl Marks {
+    /// Reads them all.
+    pub(super) fn read(data_dir: &Path) -> Result<Self, CaError> {
+        let mut marks = Self::default();
+        let read = lines::read(&data_dir.join(FILE_NAME), 0, |line| {
+            Line::parse(line).map(|line| marks.take(&line)).is_some()
+        });
+        match read {
+            Err(CaError::Fs(error)) if error.is_not_found() => Ok(marks),
+            read => read.map(|_end| marks),
+        }
+    }
+
+    /// How often a rotation had moved.
+    pub(super) fn moves(&self, kind: CaKind) -> u64 {
+        match kind {
+            CaKind::User => self.user_moves,
+            CaKind::Host => self.host_moves,
+        }
+    }
+
+    /// Whether nothing of this mark is news.
+    fn has(&self, mark: Mark) -> bool {
+        match mark {
+            Mark::Revocations { version, lines } => self
+                .revocations
+                .is_some_and(|known| known.0 >= version && known.1 >= lines),
+            Mark::Rotation { authority, moves } => self.moves(authority) >= moves,
+        }
+    }
+
+    fn take(&mut self, line: &Line) {
+        if line.about == About::Revocations {
+            let known = self.revocations.unwrap_or_default();
+            let version = line.version.unwrap_or_default().max(known.0);
+            let lines = line.lines.unwrap_or_default().max(known.1);
+            self.revocations = Some((version, lines));
+        }
+        let moves = line.moves.unwrap_or_default();
+        match line.authority.filter(|_| line.about == About::Rotation) {
+            Some(CaKind::User) => self.user_moves = self.user_moves.max(moves),
+            Some(CaKind::Host) => self.host_moves = self.host_moves.max(moves),
+            None => {}
+        }
+    }
 }
 
 /// The ledger of one data directory.
@@ -59,10 +191,11 @@ pub(super) struct Ledger {
     seen: Mutex<Seen>,
 }
 
-/// The serials in the first `upto` bytes of the file.
+/// The serials and marks in the first `upto` bytes of the file.
 #[derive(Debug, Default)]
 struct Seen {
     serials: HashSet<Serial>,
+    marks: Marks,
     upto: u64,
 }
 
@@ -87,12 +220,12 @@ impl Ledger {
         sign: impl Fn(Serial) -> Result<(T, IssueRecord), CaError>,
     ) -> Result<(T, IssueRecord), CaError> {
         loop {
-            let serial = self.locked(|seen, _torn| Ok(seen.fresh()))?;
+            let serial = self.locked(|seen, _end| Ok(seen.fresh()))?;
             let (certificate, record) = sign(serial)?;
-            let is_ours = self.locked(|seen, torn| {
+            let is_ours = self.locked(|seen, end| {
                 let is_ours = !seen.serials.contains(&serial);
                 if is_ours {
-                    self.append(&record, torn)?;
+                    self.append(&record, end)?;
                 }
                 Ok(is_ours)
             })?;
@@ -102,55 +235,74 @@ impl Ledger {
         }
     }
 
-    /// Looks at what everybody has written, while nobody else writes. The flag says whether the last
-    /// line is torn.
-    fn locked<T>(
-        &self,
-        look: impl FnOnce(&Seen, bool) -> Result<T, CaError>,
-    ) -> Result<T, CaError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let _lock = FileLock::wait(&self.path)?;
-        let torn = seen.read_on(&self.path)?;
-        look(&seen, torn)
+    /// Writes down how far another file has come, unless that is known.
+    pub(super) fn mark(&self, mark: Mark, clock: Clock) -> Result<(), CaError> {
+        self.locked(|seen, end| {
+            if seen.marks.has(mark) {
+                return Ok(());
+            }
+            let time = clock.now();
+            self.append(&MarkLine { time, mark }, end)
+        })
     }
 
-    fn append(&self, record: &IssueRecord, torn: bool) -> Result<(), CaError> {
-        let line = serde_json::to_string(record).map_err(CaError::Record)?;
-        Ok(lines::append(&self.path, &format!("{line}\n"), torn)?)
+    /// Looks at what everybody has written, while nobody else writes. The end is the file's.
+    fn locked<T>(&self, look: impl FnOnce(&Seen, End) -> Result<T, CaError>) -> Result<T, CaError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = FileLock::wait(&self.path)?;
+        let end = seen.read_on(&self.path)?;
+        look(&seen, end)
+    }
+
+    fn append(&self, line: &impl Serialize, end: End) -> Result<(), CaError> {
+        let line = serde_json::to_string(line).map_err(CaError::Record)?;
+        Ok(lines::append(&self.path, &format!("{line}\n"), end)?)
     }
 }
 
-/// Every certificate that a data directory's authorities have issued, in the order of issue. A line
-/// that is none is passed over: its certificate was never handed out.
+/// Every certificate that a data directory's authorities have issued, in the order of issue.
 ///
 /// # Errors
-/// When the ledger is there and cannot be read.
+/// When the ledger is there and cannot be read, or a line other than a torn last one is damaged.
 pub fn issued(data_dir: &Path) -> Result<Vec<IssueRecord>, CaError> {
+    issued_in(&data_dir.join(FILE_NAME))
+}
+
+/// The same, of the file.
+pub(super) fn issued_in(path: &Path) -> Result<Vec<IssueRecord>, CaError> {
     let mut records = Vec::new();
-    let read = lines::read(&data_dir.join(FILE_NAME), 0, |line| {
-        records.extend(serde_json::from_slice::<IssueRecord>(line));
+    let read = lines::read(path, 0, |line| match Line::parse(line) {
+        Some(known) if matches!(known.about, About::User | About::Host) => {
+            let record = serde_json::from_slice::<IssueRecord>(line);
+            record.map(|record| records.push(record)).is_ok()
+        }
+        other => other.is_some(),
     });
     match read {
-        Err(error) if !error.is_not_found() => Err(error.into()),
-        _ => Ok(records),
+        Err(CaError::Fs(error)) if error.is_not_found() => Ok(records),
+        read => read.map(|_end| records),
     }
 }
 
 impl Seen {
-    /// Reads what was added since the last time. True when the last line has no end: a crash tore
-    /// it, and its certificate was never handed out.
-    fn read_on(&mut self, path: &Path) -> Result<bool, FsError> {
+    /// Reads what was added since the last time.
+    fn read_on(&mut self, path: &Path) -> Result<End, CaError> {
         let metadata = std::fs::metadata(path).map_err(FsError::io("inspect", path))?;
         let length = metadata.len();
         if length < self.upto {
             *self = Self::default();
         }
-        let serials = &mut self.serials;
-        let (upto, torn) = lines::read(path, self.upto, |line| {
-            serials.extend(serde_json::from_slice(line).map(|SerialOnly { serial }| serial));
+        let (serials, marks) = (&mut self.serials, &mut self.marks);
+        let end = lines::read(path, self.upto, |line| match Line::parse(line) {
+            Some(line) => {
+                serials.extend(line.serial);
+                marks.take(&line);
+                true
+            }
+            None => false,
         })?;
-        self.upto = upto;
-        Ok(torn)
+        self.upto = end.upto;
+        Ok(end)
     }
 
     /// A random serial that no line has.

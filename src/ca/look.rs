@@ -21,7 +21,7 @@ pub struct Seen {
 }
 
 impl Authorities {
-    /// Looks at one of the two; `None` where it was never made. No agent is asked.
+    /// Looks at one of the two; `None` where it was never made. No agent is asked, nothing is written.
     ///
     /// # Errors
     /// As [`Authorities::open`].
@@ -42,7 +42,12 @@ impl Authorities {
             return Ok(None);
         };
         keystore.check_named(kind, [&old].into_iter().chain(&new).map(|key| key.public()))?;
-        let keyring = Keyring { rotation, old, new };
+        let keyring = Keyring {
+            rotation,
+            old,
+            new,
+            kept: keystore.kept_keys(kind)?,
+        };
         let now = installation.clock.unix_seconds();
         Ok(Some(Seen {
             authority: Arc::new(Authority::of(kind, keyring, &installation.comment(kind))),

@@ -217,9 +217,9 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     fn mint() -> (tempfile::TempDir, HostMint) {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = crate::sys::fs::private_tempdir();
         let cluster = "example.com".parse().unwrap();
-        let authorities = Authorities::open(&Installation {
+        let (authorities, _made) = Authorities::make(&Installation {
             data_dir: directory.path(),
             cluster: &cluster,
             ca_keys: &CaKeys::default(),

@@ -9,11 +9,12 @@
 //!
 //! What is in the data directory:
 //! - `ca/` (0700) with, during a rotation, `user_ca_new` or `host_ca_new` beside the following, and
-//!   `user_rotation.json`, `host_rotation.json`, which say where it stands;
+//!   `user_rotation.json`, `host_rotation.json`, which say where it stands; after one
+//!   `user_ca_kept_N` or `host_ca_kept_N`, the keys from before, which nobody trusts;
 //! - in it `user_ca`, `host_ca` (0600, OpenSSH private key files), `user_ca.pub`,
 //!   `host_ca.pub` and `lock`, an empty file that is locked while keys are made. Of a key that an
 //!   agent has, there is the `.pub` file alone;
-//! - `issued.jsonl` (0600), the ledger: see [`IssueRecord`];
+//! - `issued.jsonl` (0600), the ledger: see [`IssueRecord`]; it also has how far the two others were;
 //! - `revoked.jsonl` (0600), what is revoked and why: see [`RevocationRecord`].
 
 mod agent_error;
@@ -23,6 +24,7 @@ mod elsewhere;
 mod error;
 mod hostkey;
 mod import;
+mod kept;
 mod key;
 mod keyring;
 mod keystore;
@@ -32,6 +34,7 @@ mod look;
 mod mint;
 mod outstanding;
 mod remote;
+mod revocations;
 mod revoke;
 mod rotation;
 #[cfg(test)]
@@ -50,7 +53,7 @@ use crate::audit::CertificateType;
 
 pub use agent_error::{AgentFault, AgentKeyError, Held};
 pub use agent_key::Patience;
-pub use authority::{Authorities, Authority, Installation, Issued};
+pub use authority::{Authorities, Authority, Installation, Issued, Made};
 pub use elsewhere::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 pub use error::CaError;
 pub use hostkey::NewHostKey;
@@ -60,7 +63,8 @@ pub use look::Seen;
 pub use mint::{AtHand, HostIdentity, HostMint};
 pub use outstanding::Outstanding;
 pub use remote::{Connect, RemoteHostKey, SignsHosts};
-pub use revoke::{MAX_REASON, RevocationLog, RevocationRecord, Revocations, Revoked, Verdict};
+pub use revocations::Revocations;
+pub use revoke::{MAX_REASON, RevocationLog, RevocationRecord, Revoked, Verdict};
 pub use rotation::{MoveError, Phase, Rotation, Schedule, Which};
 pub use throwaway::{Throwaway, Trials};
 

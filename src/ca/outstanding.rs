@@ -1,16 +1,14 @@
 //! What is still signed by a key that is about to go, read from the ledger.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::CaKind;
 use super::error::CaError;
+use super::ledger::{self, IssueRecord};
 use crate::model::Serial;
-use crate::sys::fs::FsError;
 
 /// A certificate that ends with the key that signed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,19 +23,19 @@ pub struct Outstanding {
     pub valid_before: u64,
 }
 
-/// The part of a ledger line that matters here.
-#[derive(Deserialize)]
-struct Line {
-    #[serde(rename = "type")]
-    kind: CaKind,
-    ca: String,
-    #[serde(flatten)]
-    certificate: Outstanding,
+impl From<IssueRecord> for Outstanding {
+    fn from(record: IssueRecord) -> Self {
+        Self {
+            serial: record.serial,
+            key_id: record.key_id,
+            principals: record.principals,
+            valid_before: record.valid_before,
+        }
+    }
 }
 
 /// Certificates of one kind that are good at `now`, signed by one of the keys that leave, for whom
-/// nothing was signed by another key since. Those that end last come first. Lines that do not parse
-/// are passed over: a crash may have torn them.
+/// nothing was signed by another key since. Those that end last come first.
 pub(super) fn find(
     ledger: &Path,
     kind: CaKind,
@@ -47,26 +45,16 @@ pub(super) fn find(
     if leaving.is_empty() {
         return Ok(Vec::new());
     }
-    let file = match File::open(ledger) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        opened => opened.map_err(FsError::io("read", ledger))?,
-    };
     let mut by_subject: BTreeMap<String, Vec<Outstanding>> = BTreeMap::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(FsError::io("read", ledger))?;
-        let Ok(line) = serde_json::from_slice::<Line>(&line) else {
-            continue;
-        };
-        if line.kind != kind {
+    for record in ledger::issued_in(ledger)? {
+        if record.kind != kind {
             continue;
         }
-        let of_subject = by_subject
-            .entry(line.certificate.key_id.clone())
-            .or_default();
-        if !leaving.contains(&line.ca) {
+        let of_subject = by_subject.entry(record.key_id.clone()).or_default();
+        if !leaving.contains(&record.ca) {
             of_subject.clear();
-        } else if line.certificate.valid_before > now {
-            of_subject.push(line.certificate);
+        } else if record.valid_before > now {
+            of_subject.push(record.into());
         }
     }
     let mut found: Vec<_> = by_subject.into_values().flatten().collect();

@@ -1,22 +1,21 @@
 //! What is revoked, since when, by whom and why: `revoked.jsonl`, one JSON object per line, only
 //! ever appended, as the ledger is.
 //!
-//! Nothing is ever taken off: a revocation list of a higher version revokes at least as much. The
-//! lines become a [`RevocationList`], which decides here as its encoding does in sshd.
+//! Nothing is ever taken off the file. A revocation that was a mistake is lifted by another line, and
+//! the list of the next version has it no more. The ledger knows how far the file has come, so that one
+//! that is missing, or a copy from before, is noticed.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
 
 use super::error::CaError;
-use super::ledger::IssueRecord;
-use super::lines;
-use crate::cert::PresentedKey;
-use crate::cert::krl::{RevocationList, Why};
-use crate::model::{ClusterName, Serial};
+use super::ledger::{Ledger, Mark, Marks};
+use super::lines::{self, End};
+use super::revocations::Revocations;
+use super::{CaKind, ledger};
+use crate::model::Serial;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FileLock, private_dir};
 
@@ -25,10 +24,10 @@ const FILE_NAME: &str = "revoked.jsonl";
 /// Longest reason, in characters: it is read in one line on a terminal.
 pub const MAX_REASON: usize = 200;
 
-/// One line: one thing that is revoked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One line: one thing that is revoked, or is no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RevocationRecord {
-    /// When it was revoked (RFC 3339).
+    /// When it was written (RFC 3339).
     pub time: DateTime<Utc>,
     /// The version of the revocation list that has it: each line's is higher than all before.
     pub version: u64,
@@ -42,7 +41,7 @@ pub struct RevocationRecord {
 }
 
 /// What a line revokes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Revoked {
     /// One certificate.
@@ -53,21 +52,47 @@ pub enum Revoked {
         /// The keys of the CAs that it may be of, as in a `.pub` file; none for any CA.
         ca_keys: Vec<String>,
     },
-    /// All certificates with a key id, of any CA, past and future.
+    /// All certificates with a key id, past and future.
     KeyId {
         /// The key id.
         key_id: String,
+        /// Whose certificates: people's or hosts'; `None` for both, and for those of any CA.
+        #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+        kind: Option<CaKind>,
+        /// The keys that the CA of that type had, as in a `.pub` file; none for any CA. Keys that it
+        /// has later sign nothing for this key id.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ca_keys: Vec<String>,
     },
     /// A key: alone, in any certificate, and as a CA.
     PublicKey {
         /// Its SHA-256 fingerprint, as the ledger and `ssh-keygen -l` have it.
         public_key: String,
     },
+    /// Nothing: what earlier lines revoked is revoked no more.
+    Lifted {
+        /// What those lines say.
+        lifts: Box<Self>,
+    },
 }
 
 impl Revoked {
+    /// All certificates with a key id, of any CA.
+    #[must_use]
+    pub fn of_key_id(key_id: String) -> Self {
+        Self::KeyId {
+            key_id,
+            kind: None,
+            ca_keys: Vec::new(),
+        }
+    }
+
     /// Whether all that `other` revokes is revoked by this already.
-    fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let has_all = |keys: &[String], others: &[String]| {
+            let has_all = !others.is_empty() && others.iter().all(|key| keys.contains(key));
+            keys.is_empty() || has_all
+        };
         match (self, other) {
             (
                 Self::Serial { serial, ca_keys },
@@ -75,9 +100,22 @@ impl Revoked {
                     serial: other,
                     ca_keys: others,
                 },
+            ) => serial == other && has_all(ca_keys, others),
+            (
+                Self::KeyId {
+                    key_id,
+                    kind,
+                    ca_keys,
+                },
+                Self::KeyId {
+                    key_id: other,
+                    kind: other_kind,
+                    ca_keys: others,
+                },
             ) => {
-                let has_all = !others.is_empty() && others.iter().all(|key| ca_keys.contains(key));
-                serial == other && (ca_keys.is_empty() || has_all)
+                key_id == other
+                    && (kind.is_none() || kind == other_kind)
+                    && has_all(ca_keys, others)
             }
             _ => self == other,
         }
@@ -96,6 +134,7 @@ pub enum Verdict {
 /// The revocations of a data directory, on disk.
 #[derive(Clone, Debug)]
 pub struct RevocationLog {
+    data_dir: PathBuf,
     path: PathBuf,
     clock: Clock,
 }
@@ -105,6 +144,7 @@ impl RevocationLog {
     #[must_use]
     pub fn new(data_dir: &Path, clock: Clock) -> Self {
         Self {
+            data_dir: data_dir.to_owned(),
             path: data_dir.join(FILE_NAME),
             clock,
         }
@@ -116,17 +156,38 @@ impl RevocationLog {
         &self.path
     }
 
+    /// What the file has, and nothing is asked about whether that is all. For whoever knows an earlier
+    /// state of it and follows it.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, or a line other than a torn last one is damaged.
+    pub fn follow(&self) -> Result<Revocations, CaError> {
+        Ok(self.read_to_end()?.0)
+    }
+
     /// What is revoked now.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// As [`Self::follow`], and when the ledger knows of more than the file has, or cannot be read.
     pub fn read(&self) -> Result<Revocations, CaError> {
-        let mut found = Revocations::default();
-        match lines::read(&self.path, 0, |line| found.take(line)) {
-            Ok((_, torn)) => found.torn = torn,
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
+        // The ledger first: it is always behind.
+        let marks = Marks::read(&self.data_dir)?;
+        let found = self.read_to_end()?.0;
+        self.check(&found, &marks)?;
+        Ok(found)
+    }
+
+    /// The same, and has the ledger know how far the file is. For whoever begins to rely on it.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when the ledger cannot be written.
+    pub fn settle(&self) -> Result<Revocations, CaError> {
+        if !self.path.exists() {
+            return self.read();
         }
+        let _lock = self.lock()?;
+        let found = self.read()?;
+        self.mark(&found)?;
         Ok(found)
     }
 
@@ -141,31 +202,49 @@ impl RevocationLog {
         by: &str,
         reason: Option<&str>,
     ) -> Result<Vec<Verdict>, CaError> {
-        let _lock = self.lock()?;
-        let mut known = self.read()?;
-        let mut text = String::new();
-        let mut verdicts = Vec::new();
-        for what in wanted {
-            if let Some(record) = known.of_revoked(&what) {
-                verdicts.push(Verdict::Already(record.clone()));
-                continue;
+        self.change(|known, end| {
+            let mut written = Vec::new();
+            let mut verdicts = Vec::new();
+            for what in wanted {
+                if let Some(record) = known.of_revoked(&what) {
+                    verdicts.push(Verdict::Already(record.clone()));
+                    continue;
+                }
+                let record = self.record(known, by, reason, what);
+                known.add(record.clone());
+                written.push(record.clone());
+                verdicts.push(Verdict::New(record));
             }
-            let record = RevocationRecord {
-                time: self.clock.now(),
-                version: known.list.version + 1,
-                by: by.to_owned(),
-                reason: reason.map(str::to_owned),
-                what,
-            };
-            text += &serde_json::to_string(&record).map_err(CaError::Record)?;
-            text.push('\n');
-            known.add(record.clone());
-            verdicts.push(Verdict::New(record));
-        }
-        if !text.is_empty() {
-            lines::append(&self.path, &text, known.torn)?;
-        }
-        Ok(verdicts)
+            self.append(known, &written, end)?;
+            Ok(verdicts)
+        })
+    }
+
+    /// Lifts what earlier lines revoke, as they say it; gives the lines that were written. What is not
+    /// revoked gets none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn lift(
+        &self,
+        wanted: Vec<Revoked>,
+        by: &str,
+        reason: Option<&str>,
+    ) -> Result<Vec<RevocationRecord>, CaError> {
+        self.change(|known, end| {
+            let mut written = Vec::new();
+            for lifts in wanted {
+                if !known.in_force().any(|record| record.what == lifts) {
+                    continue;
+                }
+                let lifts = Box::new(lifts);
+                let record = self.record(known, by, reason, Revoked::Lifted { lifts });
+                known.add(record.clone());
+                written.push(record);
+            }
+            self.append(known, &written, end)?;
+            Ok(written)
+        })
     }
 
     /// Keeps other commands from revoking until it is dropped.
@@ -173,222 +252,98 @@ impl RevocationLog {
     /// # Errors
     /// When the file cannot be made or locked.
     pub fn lock(&self) -> Result<FileLock, CaError> {
-        if let Some(data_dir) = self.path.parent() {
-            private_dir(data_dir)?;
-        }
+        private_dir(&self.data_dir)?;
         Ok(FileLock::wait(&self.path)?)
     }
-}
 
-/// What was revoked when the file was read.
-#[derive(Clone, Debug, Default)]
-pub struct Revocations {
-    list: RevocationList,
-    records: Vec<RevocationRecord>,
-    /// Places in `records`.
-    by_serial: HashMap<Serial, Vec<usize>>,
-    by_key_id: HashMap<String, usize>,
-    by_public_key: HashMap<String, usize>,
-    unreadable: usize,
-    torn: bool,
-}
-
-impl Revocations {
-    /// The same as a key revocation list; its version is the last line's, its date too.
-    #[must_use]
-    pub fn list(&self) -> &RevocationList {
-        &self.list
-    }
-
-    /// The list as it is published for a cluster's hosts: `RevokedKeys` of their sshd. The same
-    /// revocations always make the same.
-    #[must_use]
-    pub fn published(&self, cluster: &ClusterName) -> RevocationList {
-        let mut list = self.list.clone();
-        list.comment = format!("rproxy {cluster}");
-        list
-    }
-
-    /// The lines, oldest first.
-    #[must_use]
-    pub fn records(&self) -> &[RevocationRecord] {
-        &self.records
-    }
-
-    /// How many lines are none. A crash leaves one at most, of a revocation that was never reported
-    /// as done.
-    #[must_use]
-    pub fn unreadable(&self) -> usize {
-        self.unreadable
-    }
-
-    /// Whether a certificate is revoked, and by which line.
-    #[must_use]
-    pub fn of_certificate(&self, certificate: &Certificate) -> Option<(Why, Option<&str>)> {
-        let why = self.list.why_certificate(certificate)?;
-        let found = self.find(
-            Serial::new(certificate.serial()),
-            certificate.key_id(),
-            &sha256(certificate.public_key()),
-            &sha256(certificate.signature_key()),
-        );
-        Some((why, found.and_then(|record| record.reason.as_deref())))
-    }
-
-    /// Whether a key or certificate is revoked, and the reason that was given.
-    #[must_use]
-    pub fn of_key(&self, key: &PresentedKey) -> Option<(Why, Option<&str>)> {
-        match key {
-            PresentedKey::Certificate(certificate) => self.of_certificate(certificate),
-            PresentedKey::Plain(plain) => {
-                let why = self.list.why_revoked(key)?;
-                let found = self.by_public_key(&sha256(plain.key_data()));
-                Some((why, found.and_then(|record| record.reason.as_deref())))
-            }
-        }
-    }
-
-    /// The line that revokes a certificate of the ledger.
-    #[must_use]
-    pub fn of_issued(&self, issued: &IssueRecord) -> Option<&RevocationRecord> {
-        self.find(
-            Some(issued.serial),
-            &issued.key_id,
-            &issued.public_key,
-            &issued.ca,
-        )
-    }
-
-    /// The line that would revoke a certificate for this key id and key, whatever its serial.
-    #[must_use]
-    pub fn of_subject(&self, key_id: &str, public_key: &Fingerprint) -> Option<&RevocationRecord> {
-        self.by_key_id(key_id)
-            .or_else(|| self.by_public_key(&public_key.to_string()))
-    }
-
-    /// Adds what another reading has beside this one; `true` when there was something.
-    #[must_use]
-    pub fn adopt(&mut self, other: &Self) -> bool {
-        let known = self.records.len();
-        for record in &other.records {
-            if self.of_revoked(&record.what).is_none() {
-                self.add(record.clone());
-            }
-        }
-        self.records.len() > known
-    }
-
-    /// The line that revokes all of this already.
-    fn of_revoked(&self, what: &Revoked) -> Option<&RevocationRecord> {
-        match what {
-            Revoked::Serial { serial, .. } => {
-                let places = self.by_serial.get(serial)?.iter();
-                let mut records = places.filter_map(|place| self.records.get(*place));
-                records.find(|record| record.what.covers(what))
-            }
-            Revoked::KeyId { key_id } => self.by_key_id(key_id),
-            Revoked::PublicKey { public_key } => self.by_public_key(public_key),
-        }
-    }
-
-    fn find(
+    fn change<T>(
         &self,
-        serial: Option<Serial>,
-        key_id: &str,
-        public_key: &str,
-        ca: &str,
-    ) -> Option<&RevocationRecord> {
-        self.by_public_key(public_key)
-            .or_else(|| self.by_key_id(key_id))
-            .or_else(|| self.by_serial(serial?, ca))
-            .or_else(|| self.by_public_key(ca))
+        change: impl FnOnce(&mut Revocations, End) -> Result<T, CaError>,
+    ) -> Result<T, CaError> {
+        // Before the lock, which makes the file: one that is missing is told of as such.
+        let marks = Marks::read(&self.data_dir)?;
+        let _lock = self.lock()?;
+        let (mut known, end) = self.read_to_end()?;
+        self.check(&known, &marks)?;
+        change(&mut known, end)
     }
 
-    fn by_serial(&self, serial: Serial, ca: &str) -> Option<&RevocationRecord> {
-        let places = self.by_serial.get(&serial)?.iter();
-        let mut records = places.filter_map(|place| self.records.get(*place));
-        records.find(|record| match &record.what {
-            Revoked::Serial { ca_keys, .. } => {
-                let keys = authorities(ca_keys);
-                keys.is_empty() || keys.iter().any(|key| sha256(key.key_data()) == ca)
-            }
-            Revoked::KeyId { .. } | Revoked::PublicKey { .. } => false,
-        })
-    }
-
-    fn by_key_id(&self, key_id: &str) -> Option<&RevocationRecord> {
-        self.records.get(*self.by_key_id.get(key_id)?)
-    }
-
-    fn by_public_key(&self, public_key: &str) -> Option<&RevocationRecord> {
-        self.records.get(*self.by_public_key.get(public_key)?)
-    }
-
-    /// Takes in a line of the file.
-    fn take(&mut self, line: &[u8]) {
-        if line.is_empty() {
-            return;
-        }
-        match serde_json::from_slice::<RevocationRecord>(line) {
-            Ok(mut record) => {
-                record.reason = record.reason.as_deref().map(fit_to_show);
-                self.add(record);
-            }
-            Err(_) => self.unreadable += 1,
+    fn record(
+        &self,
+        known: &Revocations,
+        by: &str,
+        reason: Option<&str>,
+        what: Revoked,
+    ) -> RevocationRecord {
+        RevocationRecord {
+            time: self.clock.now(),
+            version: known.list().version + 1,
+            by: by.to_owned(),
+            reason: reason.map(str::to_owned),
+            what,
         }
     }
 
-    fn add(&mut self, record: RevocationRecord) {
-        let place = self.records.len();
-        match &record.what {
-            Revoked::Serial { serial, ca_keys } => {
-                let keys = authorities(ca_keys);
-                for key in &keys {
-                    self.list.revoke_serials(Some(key), *serial..=*serial);
-                }
-                if keys.is_empty() {
-                    self.list.revoke_serials(None, *serial..=*serial);
-                }
-                self.by_serial.entry(*serial).or_default().push(place);
-            }
-            Revoked::KeyId { key_id } => {
-                self.list.revoke_key_id(None, key_id);
-                self.by_key_id.entry(key_id.clone()).or_insert(place);
-            }
-            Revoked::PublicKey { public_key } => {
-                let listed = public_key
-                    .parse()
-                    .is_ok_and(|fingerprint| self.list.revoke_fingerprint(&fingerprint));
-                if !listed {
-                    self.unreadable += 1;
-                }
-                self.by_public_key
-                    .entry(public_key.clone())
-                    .or_insert(place);
-            }
+    fn append(
+        &self,
+        known: &Revocations,
+        records: &[RevocationRecord],
+        end: End,
+    ) -> Result<(), CaError> {
+        if records.is_empty() {
+            return Ok(());
         }
-        self.list.version = self.list.version.max(record.version);
-        let time = u64::try_from(record.time.timestamp()).unwrap_or_default();
-        self.list.generated = self.list.generated.max(time);
-        self.records.push(record);
+        let mut text = String::new();
+        for record in records {
+            text += &serde_json::to_string(record).map_err(CaError::Record)?;
+            text.push('\n');
+        }
+        lines::append(&self.path, &text, end)?;
+        self.mark(known)
     }
-}
 
-/// The CAs of a line. Where one cannot be read, none is given, which stands for any: better one
-/// certificate too many than one too few.
-fn authorities(lines: &[String]) -> Vec<PublicKey> {
-    let keys: Result<_, _> = lines.iter().map(|l| PublicKey::from_openssh(l)).collect();
-    keys.unwrap_or_default()
-}
+    fn read_to_end(&self) -> Result<(Revocations, End), CaError> {
+        let mut records = Vec::new();
+        let read = lines::read(&self.path, 0, |line| match Revocations::parse(line) {
+            Some(record) => {
+                records.push(record);
+                true
+            }
+            None => false,
+        });
+        match read {
+            Err(CaError::Fs(error)) if error.is_not_found() => Ok(Default::default()),
+            read => Ok((Revocations::of(records), read?)),
+        }
+    }
 
-fn sha256(key: &ssh_key::public::KeyData) -> String {
-    key.fingerprint(HashAlg::Sha256).to_string()
-}
+    /// Refuses a file that has less than the ledger knows of.
+    fn check(&self, found: &Revocations, marks: &Marks) -> Result<(), CaError> {
+        let has = Mark::Revocations {
+            version: found.list().version,
+            lines: found.records().len() as u64,
+        };
+        match marks.revocations {
+            Some((version, lines))
+                if version > found.list().version || lines > found.records().len() as u64 =>
+            {
+                Err(CaError::Older {
+                    path: self.path.clone(),
+                    has: has.to_string(),
+                    known: Mark::Revocations { version, lines }.to_string(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
 
-/// Somebody may have written the file by hand, and users read this on their terminals.
-fn fit_to_show(reason: &str) -> String {
-    let harmless = reason.chars().filter(|c| !c.is_control());
-    harmless.take(MAX_REASON).collect()
+    fn mark(&self, known: &Revocations) -> Result<(), CaError> {
+        let mark = Mark::Revocations {
+            version: known.list().version,
+            lines: known.records().len() as u64,
+        };
+        Ledger::new(self.data_dir.join(ledger::FILE_NAME)).mark(mark, self.clock)
+    }
 }
 
 #[cfg(test)]
@@ -396,9 +351,12 @@ mod tests {
     use std::io::Write as _;
     use std::time::Instant;
 
+    use ssh_key::{HashAlg, PublicKey};
+
     use super::*;
+    use crate::cert::krl::Why;
     use crate::cert::testing::{CertSpec, ed25519};
-    use crate::sys::fs::append_private;
+    use crate::sys::fs::{PRIVATE_FILE, Replace, append_private, write_whole};
 
     const CLOCK: Clock = Clock::Fixed(1_800_000_000);
 
@@ -412,6 +370,12 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let log = RevocationLog::new(&directory.path().join("state"), CLOCK);
             Self { directory, log }
+        }
+
+        /// Gives the file another content.
+        fn put(&self, text: &str) {
+            let path = self.log.path();
+            write_whole(path, text.as_bytes(), PRIVATE_FILE, Replace::Allow).unwrap();
         }
 
         fn revoke(&self, what: Revoked) -> Verdict {
@@ -428,9 +392,7 @@ mod tests {
     }
 
     fn of_key_id(key_id: &str) -> Revoked {
-        Revoked::KeyId {
-            key_id: key_id.to_owned(),
-        }
+        Revoked::of_key_id(key_id.to_owned())
     }
 
     #[test]
@@ -447,7 +409,7 @@ mod tests {
             Some((Why::Serial, Some("stolen")))
         );
         assert_eq!(found.of_certificate(&foreign), None);
-        let fingerprint = sha256(key.public_key().key_data());
+        let fingerprint = key.public_key().fingerprint(HashAlg::Sha256).to_string();
         let revoked = Revoked::PublicKey {
             public_key: fingerprint,
         };
@@ -497,36 +459,150 @@ mod tests {
             }
         });
         let found = scene.log.read().unwrap();
-        assert_eq!(found.unreadable(), 0);
         let versions: Vec<_> = found.records().iter().map(|r| r.version).collect();
         assert_eq!(versions, (1..=100).collect::<Vec<_>>());
     }
 
     #[test]
-    fn torn_and_foreign_lines_cost_nothing_else() {
+    fn a_torn_last_line_costs_nothing_else() {
         let scene = Scene::new();
         scene.revoke(of_key_id("alice"));
         let mut file = append_private(scene.log.path()).unwrap();
-        file.write_all(b"nonsense\n\n{\"time\":\"2027-01-15T")
-            .unwrap();
-        let found = scene.log.read().unwrap();
-        assert_eq!((found.records().len(), found.unreadable()), (1, 1));
+        file.write_all(b"{\"time\":\"2027-01-15T").unwrap();
+        assert_eq!(scene.log.read().unwrap().records().len(), 1);
         scene.revoke(of_key_id("bob"));
         let found = scene.log.read().unwrap();
         let versions: Vec<_> = found.records().iter().map(|r| r.version).collect();
-        assert_eq!((versions, found.unreadable()), (vec![1, 2], 2));
+        assert_eq!(versions, [1, 2]);
+    }
+
+    /// What the line revoked would be let in.
+    #[test]
+    fn a_damaged_line_in_the_middle_is_refused() {
+        for what in ["cut", "another word", "zeros"] {
+            let damage = |line: &str| match what {
+                "cut" => line[..line.len() / 2].to_owned(),
+                "zeros" => "\0".repeat(line.len()),
+                _ => line.replace("key_id", "kex_id"),
+            };
+            let scene = Scene::new();
+            for name in ["alice", "bob", "carol"] {
+                scene.revoke(of_key_id(name));
+            }
+            let text = std::fs::read_to_string(scene.log.path()).unwrap();
+            let bob = text.lines().nth(1).unwrap();
+            scene.put(&text.replace(bob, &damage(bob)));
+            let refused = scene.log.read().unwrap_err();
+            assert!(
+                matches!(refused, CaError::Damaged { line: 2, .. }),
+                "{what}: {refused}"
+            );
+            assert!(scene.log.follow().is_err(), "{what}");
+            let more = scene.log.revoke(vec![of_key_id("dave")], "root", None);
+            assert!(more.is_err(), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_from_before_is_refused() {
+        let scene = Scene::new();
+        scene.revoke(of_key_id("alice"));
+        let early = std::fs::read_to_string(scene.log.path()).unwrap();
+        scene.revoke(of_key_id("bob"));
+        let late = std::fs::read_to_string(scene.log.path()).unwrap();
+        let refused = |what: &str| {
+            let refused = scene.log.read().unwrap_err();
+            assert!(
+                matches!(refused, CaError::Older { .. }),
+                "{what}: {refused}"
+            );
+            let more = scene.log.revoke(vec![of_key_id("carol")], "root", None);
+            assert!(more.is_err(), "{what}");
+        };
+        scene.put(&early);
+        refused("a copy from before");
+        // The version is the same, and a line is gone.
+        let bob = late.lines().last().unwrap();
+        scene.put(&format!("{bob}\n"));
+        refused("a line that was taken out");
+        std::fs::remove_file(scene.log.path()).unwrap();
+        refused("none");
+        scene.put(&late);
+        assert_eq!(scene.log.read().unwrap().records().len(), 2);
+    }
+
+    /// Revocations of a version that marked nothing are known from the next start on.
+    #[test]
+    fn whoever_relies_on_the_file_has_the_ledger_know_it() {
+        let scene = Scene::new();
+        scene.revoke(of_key_id("alice"));
+        let ledger = scene.directory.path().join("state/issued.jsonl");
+        std::fs::remove_file(&ledger).unwrap();
+        scene.log.settle().unwrap();
+        std::fs::remove_file(scene.log.path()).unwrap();
+        assert!(matches!(scene.log.read(), Err(CaError::Older { .. })));
+    }
+
+    #[test]
+    fn a_mistake_is_lifted_by_a_list_of_a_higher_version() {
+        let scene = Scene::new();
+        let ca = ed25519();
+        let certificate = CertSpec::user(&ed25519()).sign(&ca);
+        let what = of_key_id(certificate.key_id());
+        scene.revoke(what.clone());
+        scene.revoke(of_key_id("bob"));
+        let mut running = scene.log.read().unwrap();
+        assert!(running.of_certificate(&certificate).is_some());
+        let lift = |what: &Revoked| scene.log.lift(vec![what.clone()], "root", None).unwrap();
+        assert_eq!(lift(&what).len(), 1);
+        assert!(lift(&what).is_empty(), "there is nothing to lift any more");
+        let found = scene.log.read().unwrap();
+        assert_eq!(found.list().version, 3);
+        assert_eq!(found.of_certificate(&certificate), None);
+        assert_eq!(found.list().why_certificate(&certificate), None);
+        assert_eq!(found.in_force().count(), 1);
+        assert!(running.adopt(&found), "it is followed");
+        assert_eq!(running.of_certificate(&certificate), None);
+        assert_eq!(running.in_force().count(), 1);
+        // And revoked again.
+        assert!(matches!(scene.revoke(what), Verdict::New(_)));
+        let found = scene.log.read().unwrap();
+        assert!(found.of_certificate(&certificate).is_some());
+        assert!(running.adopt(&found));
+        assert!(running.of_certificate(&certificate).is_some());
+        assert!(!running.adopt(&Revocations::default()), "nothing is lost");
+    }
+
+    #[test]
+    fn a_key_id_of_people_is_none_of_hosts() {
+        let scene = Scene::new();
+        let (user_ca, host_ca) = (ed25519(), ed25519());
+        let person = CertSpec::user(&ed25519()).sign(&user_ca);
+        let machine = CertSpec::user(&ed25519()).sign(&host_ca);
+        assert_eq!(person.key_id(), machine.key_id());
+        scene.revoke(Revoked::KeyId {
+            key_id: person.key_id().to_owned(),
+            kind: Some(CaKind::User),
+            ca_keys: vec![user_ca.public_key().to_openssh().unwrap()],
+        });
+        let found = scene.log.read().unwrap();
+        assert_eq!(
+            found.of_certificate(&person),
+            Some((Why::KeyId, Some("stolen")))
+        );
+        assert_eq!(found.of_certificate(&machine), None);
+        let key = ed25519().public_key().fingerprint(HashAlg::Sha256);
+        let of = |kind| found.of_subject(kind, person.key_id(), &key).is_some();
+        assert!(of(CaKind::User) && !of(CaKind::Host));
     }
 
     #[test]
     fn a_reason_cannot_drive_a_terminal() {
-        let mut found = Revocations::default();
         let long = "x".repeat(1000);
-        found.take(
-            format!(
-                r#"{{"time":"2027-01-15T08:00:00Z","version":1,"by":"root","reason":"\u001b[2J{long}","key_id":"alice"}}"#
-            )
-            .as_bytes(),
+        let line = format!(
+            r#"{{"time":"2027-01-15T08:00:00Z","version":1,"by":"root","reason":"\u001b[2J{long}","key_id":"alice"}}"#
         );
+        let found = Revocations::of(vec![Revocations::parse(line.as_bytes()).unwrap()]);
         let reason = found.records()[0].reason.as_deref().unwrap();
         assert!(reason.starts_with("[2Jxx"));
         assert_eq!(reason.chars().count(), MAX_REASON);
@@ -535,10 +611,8 @@ mod tests {
     /// A line that does not say for whose certificates is about all of them.
     #[test]
     fn a_ca_that_cannot_be_read_is_any() {
-        let mut found = Revocations::default();
-        found.take(
-            br#"{"time":"2027-01-15T08:00:00Z","version":1,"by":"root","reason":null,"serial":42,"ca_keys":["?"]}"#,
-        );
+        let line = br#"{"time":"2027-01-15T08:00:00Z","version":1,"by":"root","reason":null,"serial":42,"ca_keys":["?"]}"#;
+        let found = Revocations::of(vec![Revocations::parse(line).unwrap()]);
         let certificate = CertSpec::user(&ed25519()).sign(&ed25519());
         assert_eq!(
             found.of_certificate(&certificate),
@@ -564,7 +638,7 @@ mod tests {
             text += &format!("{}\n", serde_json::to_string(&record).unwrap());
         }
         std::fs::create_dir(scene.directory.path().join("state")).unwrap();
-        lines::append(scene.log.path(), &text, false).unwrap();
+        lines::append(scene.log.path(), &text, End::default()).unwrap();
         let started = Instant::now();
         let found = scene.log.read().unwrap();
         assert_eq!(found.records().len(), 100_000);

@@ -4,10 +4,13 @@
 //! ```text
 //! standby ─▶ init ─▶ update_clients ─▶ update_servers ─▶ standby
 //!              └────────────┴───────────────┴─▶ rollback ─▶ standby
+//!                                                  ▲            │
+//!                                                  └────────────┘
 //! ```
 //! The keys are called old and new. Outside of standby both are exported and trusted; which one signs
 //! is [`Rotation::signs_with`]'s to say. Standby is reached with one key: the new one, or after a
-//! rollback the old one.
+//! rollback the old one. The other one is kept, trusted by nobody, until somebody removes it: with it
+//! a rollback leads back also from standby.
 
 use std::fmt;
 use std::str::FromStr;
@@ -125,9 +128,15 @@ pub struct Rotation {
     since: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<Schedule>,
-    /// In standby, the key that stays, until the other one is gone from the disk.
+    /// In standby, the key that stays, until the other one is out of its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     keep: Option<Which>,
+    /// In rollback from standby, the kept key that becomes the old one, until it is in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bring: Option<u64>,
+    /// How often it has moved; what is kept is numbered by it.
+    #[serde(default)]
+    moves: u64,
 }
 
 /// Why a rotation does not move.
@@ -144,6 +153,12 @@ pub enum MoveError {
         /// Where it was to go.
         to: Phase,
     },
+    /// There is no key to go back to.
+    #[error("the {0} authority has no key from before: nothing was kept, or it was removed")]
+    NothingKept(CaKind),
+    /// It is in another phase than it was looked at in.
+    #[error("somebody else has moved the rotation to {0} meanwhile")]
+    Overtaken(Phase),
     /// A second rotation on top of one that is not finished.
     #[error("a rotation of the {kind} authority is under way already, in phase {phase}")]
     UnderWay {
@@ -189,6 +204,10 @@ impl MoveError {
             Self::NotRotating { kind, .. } => {
                 format!("begin one with `rproxy auth rotate --type={kind} --phase=init`")
             }
+            Self::NothingKept(kind) => {
+                format!("`rproxy auth rotate --type={kind}` begins a rotation to another key")
+            }
+            Self::Overtaken(_) => "`rproxy auth status` shows how it stands now".to_owned(),
             Self::UnderWay { kind, .. } => format!(
                 "finish it, or go back with `rproxy auth rotate --type={kind} --phase=rollback`"
             ),
@@ -216,6 +235,8 @@ impl Default for Rotation {
             since: 0,
             schedule: None,
             keep: None,
+            bring: None,
+            moves: 0,
         }
     }
 }
@@ -256,9 +277,23 @@ impl Rotation {
         self.keep
     }
 
-    /// The same, once only that key is there.
+    /// The kept key that is still to be put into the old one's place.
+    pub(super) fn bring(&self) -> Option<u64> {
+        self.bring
+    }
+
+    /// How often it has moved.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// The same, once every key is in its place.
     pub(super) fn settled(self) -> Self {
-        Self { keep: None, ..self }
+        Self {
+            keep: None,
+            bring: None,
+            ..self
+        }
     }
 
     /// The key that signs. Users get certificates of the new key as soon as everybody trusts it;
@@ -303,6 +338,8 @@ impl Rotation {
                 standby: after(grace, 3),
             }),
             keep: None,
+            bring: None,
+            moves: self.moves.saturating_add(1),
         })
     }
 
@@ -322,16 +359,31 @@ impl Rotation {
             since: now,
             schedule: None,
             keep: Some(Which::New),
+            bring: None,
+            moves: self.moves.saturating_add(1),
         })
     }
 
-    /// Moves by hand.
+    /// Moves by hand. `kept` is the number of the key that was kept last, if one is there.
     ///
     /// # Errors
     /// Every move that the picture above does not have, in words.
-    pub fn go(&self, kind: CaKind, to: Phase, now: u64) -> Result<Self, MoveError> {
+    pub fn go(
+        &self,
+        kind: CaKind,
+        to: Phase,
+        kept: Option<u64>,
+        now: u64,
+    ) -> Result<Self, MoveError> {
         match (self.phase, to) {
             (Phase::Standby, Phase::Init) => self.begin(kind, None, now),
+            (Phase::Standby, Phase::Rollback) => {
+                let bring = Some(kept.ok_or(MoveError::NothingKept(kind))?);
+                Ok(Self {
+                    bring,
+                    ..self.moved(to, now)
+                })
+            }
             (Phase::Standby, Phase::Standby) => Err(MoveError::AlreadyThere(to)),
             (Phase::Standby, _) => Err(MoveError::NotRotating { kind, to }),
             (from, to) if from == to => Err(MoveError::AlreadyThere(to)),
@@ -365,6 +417,8 @@ impl Rotation {
                 Phase::Rollback => Which::Old,
                 _ => Which::New,
             }),
+            bring: None,
+            moves: self.moves.saturating_add(1),
         }
     }
 }
@@ -401,14 +455,16 @@ mod tests {
         ];
         for from in Phase::ALL {
             for to in Phase::ALL {
-                let moved = at(from).go(CaKind::User, to, NOW);
+                let moved = at(from).go(CaKind::User, to, None, NOW);
                 assert_eq!(moved.is_ok(), legal.contains(&(from, to)), "{from} {to}");
                 match moved {
                     Ok(moved) => assert_eq!((moved.phase(), moved.since()), (to, Some(NOW))),
                     Err(error) => {
                         let said = error.to_string();
                         assert!(
-                            said.contains(to.name()) || said.contains(from.name()),
+                            said.contains(to.name())
+                                || said.contains(from.name())
+                                || error == MoveError::NothingKept(CaKind::User),
                             "{said}"
                         );
                         assert!(!error.hint().is_empty());
@@ -421,20 +477,35 @@ mod tests {
     #[test]
     fn the_refusal_says_what_comes_next() {
         let skipped = at(Phase::Init)
-            .go(CaKind::User, Phase::Standby, NOW)
+            .go(CaKind::User, Phase::Standby, None, NOW)
             .unwrap_err();
         assert_eq!(
             skipped.to_string(),
             "the rotation is in phase init: next is update_clients, not standby"
         );
         let idle = at(Phase::Standby)
-            .go(CaKind::Host, Phase::Rollback, NOW)
+            .go(CaKind::Host, Phase::UpdateClients, None, NOW)
             .unwrap_err();
         assert_eq!(
             idle.to_string(),
-            "no rotation of the host authority is under way, so it cannot go to rollback"
+            "no rotation of the host authority is under way, so it cannot go to update_clients"
         );
         assert!(idle.hint().contains("--type=host --phase=init"));
+    }
+
+    #[test]
+    fn from_standby_a_kept_key_leads_back() {
+        let back = at(Phase::Standby)
+            .go(CaKind::User, Phase::Rollback, Some(4), NOW)
+            .unwrap();
+        assert_eq!((back.phase(), back.bring()), (Phase::Rollback, Some(4)));
+        assert_eq!(back.signs_with(CaKind::User), Which::Old);
+        let done = back
+            .settled()
+            .go(CaKind::User, Phase::Standby, None, NOW)
+            .unwrap();
+        assert_eq!(done.keep(), Some(Which::Old));
+        assert!(done.moves() > back.moves());
     }
 
     #[test]
@@ -470,9 +541,9 @@ mod tests {
         );
         assert_eq!(begun.advanced(u64::MAX).keep(), Some(Which::New));
         assert_eq!(begun.advanced(u64::MAX).schedule(), None);
-        let by_hand = begun.go(CaKind::User, Phase::UpdateClients, NOW);
+        let by_hand = begun.go(CaKind::User, Phase::UpdateClients, None, NOW);
         assert_eq!(by_hand, Err(MoveError::Scheduled(Phase::UpdateClients)));
-        let back = begun.go(CaKind::User, Phase::Rollback, NOW).unwrap();
+        let back = begun.go(CaKind::User, Phase::Rollback, None, NOW).unwrap();
         assert_eq!(
             back.advanced(u64::MAX),
             back,
@@ -522,7 +593,7 @@ mod tests {
                 let before = rotation;
                 let after = match act {
                     Act::Begin(grace) => before.begin(kind, grace.map(Duration::from_secs), now),
-                    Act::Go(index) => before.go(kind, Phase::ALL[index], now),
+                    Act::Go(index) => before.go(kind, Phase::ALL[index], None, now),
                     Act::Wait(seconds) => {
                         now += seconds;
                         Ok(before)

@@ -1,13 +1,13 @@
 //! Rotations on disk: which keys are there in each phase, and what a crash leaves.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ssh_key::{Algorithm, PrivateKey};
 
 use super::*;
-use crate::cert::{HostRequest, UserRequest};
+use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
@@ -21,17 +21,18 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         Self {
-            directory: tempfile::tempdir().unwrap(),
+            directory: crate::sys::fs::private_tempdir(),
         }
     }
 
     fn open_at(&self, now: u64) -> Result<Authorities, CaError> {
-        Authorities::open(&Installation {
+        let made = Authorities::make(&Installation {
             data_dir: self.directory.path(),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
             clock: Clock::Fixed(now),
-        })
+        });
+        made.map(|(authorities, _made)| authorities)
     }
 
     fn open(&self) -> Authorities {
@@ -39,13 +40,13 @@ impl Scene {
     }
 
     fn go(&self, kind: CaKind, to: Phase) -> Result<(Rotation, Rotation), CaError> {
-        self.rotate(kind, |rotation, now| rotation.go(kind, to, now))
+        self.rotate(kind, |rotation, kept, now| rotation.go(kind, to, kept, now))
     }
 
     fn rotate(
         &self,
         kind: CaKind,
-        change: impl FnOnce(&Rotation, u64) -> Result<Rotation, MoveError>,
+        change: impl FnOnce(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError>,
     ) -> Result<(Rotation, Rotation), CaError> {
         let installation = Installation {
             data_dir: self.directory.path(),
@@ -53,6 +54,9 @@ impl Scene {
             ca_keys: &CaKeys::default(),
             clock: Clock::Fixed(NOW),
         };
+        if !self.ca("lock").exists() {
+            Authorities::make(&installation)?;
+        }
         Authorities::rotate(&installation, kind, change)
     }
 
@@ -73,7 +77,7 @@ impl Scene {
         let entries = std::fs::read_dir(self.directory.path().join("ca")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names
-            .filter(|name| !name.ends_with("_rotation.json"))
+            .filter(|name| !name.ends_with("_rotation.json") && !name.contains("_kept_"))
             .collect()
     }
 
@@ -181,7 +185,7 @@ fn the_schedule_is_kept_whenever_somebody_looks() {
     let grace = Duration::from_secs(300);
     scene.open();
     scene
-        .rotate(CaKind::User, |rotation, now| {
+        .rotate(CaKind::User, |rotation, _kept, now| {
             rotation.begin(CaKind::User, Some(grace), now)
         })
         .unwrap();
@@ -219,7 +223,7 @@ fn the_schedule_is_kept_whenever_somebody_looks() {
 #[test]
 fn a_crash_at_the_end_is_finished_by_whoever_comes_next() {
     let kind = CaKind::User;
-    let standby = r#"{"phase":"standby","since":1,"keep":"new"}"#;
+    let standby = r#"{"phase":"standby","since":1,"keep":"new","moves":9}"#;
     for steps in 0..=4 {
         let scene = Scene::new();
         scene.open();
@@ -237,7 +241,7 @@ fn a_crash_at_the_end_is_finished_by_whoever_comes_next() {
             remove("user_ca_new.pub");
         }
         if steps > 3 {
-            scene.state(kind, r#"{"phase":"standby","since":1}"#);
+            scene.state(kind, r#"{"phase":"standby","since":1,"moves":9}"#);
         }
         assert_eq!(
             scene.keys(kind),
@@ -252,13 +256,156 @@ fn a_crash_at_the_end_is_finished_by_whoever_comes_next() {
 #[test]
 fn a_crash_at_the_beginning_leaves_a_key_that_nobody_uses() {
     let scene = Scene::new();
-    scene.open();
-    up_to(&scene, CaKind::Host, Phase::Init);
-    let announced = scene.keys(CaKind::Host).0[1].clone();
-    std::fs::remove_file(scene.ca("host_rotation.json")).unwrap();
+    let (old, _) = scene.keys(CaKind::Host);
+    std::fs::copy(scene.ca("host_ca"), scene.ca("host_ca_new")).unwrap();
     assert_eq!(scene.keys(CaKind::Host).0.len(), 1);
     scene.go(CaKind::Host, Phase::Init).unwrap();
-    assert_ne!(scene.keys(CaKind::Host).0[1], announced);
+    assert_ne!(scene.keys(CaKind::Host).0[1], old[0]);
+}
+
+/// A state from before would have a key sign that nobody trusts any more.
+#[test]
+fn a_state_that_is_missing_or_from_before_is_refused() {
+    let scene = Scene::new();
+    scene.open();
+    up_to(&scene, CaKind::User, Phase::Init);
+    let early = std::fs::read_to_string(scene.ca("user_rotation.json")).unwrap();
+    scene.go(CaKind::User, Phase::UpdateClients).unwrap();
+    let late = std::fs::read_to_string(scene.ca("user_rotation.json")).unwrap();
+    let refused = |what: &str| {
+        let refused = scene.open_at(NOW).unwrap_err();
+        assert!(
+            matches!(refused, CaError::Older { .. }),
+            "{what}: {refused}"
+        );
+        let hint = refused.hint().unwrap();
+        assert!(hint.contains("user_rotation.json from a backup"), "{hint}");
+    };
+    scene.state(CaKind::User, &early);
+    refused("a copy from before");
+    std::fs::remove_file(scene.ca("user_rotation.json")).unwrap();
+    refused("none");
+    scene.state(CaKind::User, &late);
+    scene.open_at(NOW).unwrap();
+}
+
+/// Whatever happened, and however often: with the key that was kept one can go back.
+#[test]
+fn from_standby_a_rollback_leads_back_to_the_key_that_was_kept() {
+    for kind in KINDS {
+        let scene = Scene::new();
+        let (old, _) = scene.keys(kind);
+        let nothing = scene.go(kind, Phase::Rollback).unwrap_err();
+        assert!(
+            nothing.to_string().contains("no key from before"),
+            "{nothing}"
+        );
+        up_to(&scene, kind, Phase::UpdateServers);
+        scene.go(kind, Phase::Standby).unwrap();
+        let (new, _) = scene.keys(kind);
+        let kept = |scene: &Scene| {
+            let authorities = scene.open();
+            let kept = authorities.of(kind).kept_keys().iter();
+            let kept = kept.map(|key| key.fingerprint(Default::default()).to_string());
+            kept.collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&scene), old);
+        for (back, forth) in [(&old, &new), (&new, &old)] {
+            scene.go(kind, Phase::Rollback).unwrap();
+            let both = vec![back[0].clone(), forth[0].clone()];
+            assert_eq!(scene.keys(kind), (both, back[0].clone()));
+            scene.go(kind, Phase::Standby).unwrap();
+            assert_eq!(&scene.keys(kind).0, back);
+            assert_eq!(scene.files(), usual_files());
+            assert_eq!(&kept(&scene), forth, "the other one can be gone back to");
+        }
+        let installation = Installation {
+            data_dir: scene.directory.path(),
+            cluster: &"example.com".parse().unwrap(),
+            ca_keys: &CaKeys::default(),
+            clock: Clock::Fixed(NOW),
+        };
+        let removed = Authorities::remove_kept(&installation, kind).unwrap();
+        assert_eq!(removed.len(), 1);
+        assert!(kept(&scene).is_empty());
+        scene.go(kind, Phase::Rollback).unwrap_err();
+    }
+}
+
+/// The process dies while a kept key is brought back, between any two steps.
+#[test]
+fn a_crash_on_the_way_back_is_finished_by_whoever_comes_next() {
+    let kind = CaKind::User;
+    for steps in 0..=3 {
+        let scene = Scene::new();
+        let (old, _) = scene.keys(kind);
+        up_to(&scene, kind, Phase::UpdateServers);
+        scene.go(kind, Phase::Standby).unwrap();
+        let (new, _) = scene.keys(kind);
+        std::fs::hard_link(scene.ca("user_ca"), scene.ca("user_ca_new")).unwrap();
+        std::fs::hard_link(scene.ca("user_ca.pub"), scene.ca("user_ca_new.pub")).unwrap();
+        scene.state(
+            kind,
+            r#"{"phase":"rollback","since":1,"bring":4,"moves":5}"#,
+        );
+        if steps > 0 {
+            std::fs::remove_file(scene.ca("user_ca.pub")).unwrap();
+        }
+        if steps > 1 {
+            std::fs::rename(scene.ca("user_ca_kept_4"), scene.ca("user_ca")).unwrap();
+        }
+        if steps > 2 {
+            std::fs::remove_file(scene.ca("user_ca_kept_4.pub")).unwrap();
+        }
+        let both = vec![old[0].clone(), new[0].clone()];
+        assert_eq!(scene.keys(kind), (both, old[0].clone()), "{steps}");
+    }
+}
+
+#[test]
+fn nothing_is_made_that_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let installation = Installation {
+        data_dir: &data_dir,
+        cluster: &"example.com".parse().unwrap(),
+        ca_keys: &CaKeys::default(),
+        clock: Clock::Fixed(NOW),
+    };
+    let none = Authorities::open(&installation).unwrap_err();
+    assert!(
+        none.to_string().contains(data_dir.to_str().unwrap()),
+        "{none}"
+    );
+    assert!(none.hint().unwrap().contains("rproxy auth init"));
+    assert!(!data_dir.exists());
+    let (_, made) = Authorities::make(&installation).unwrap();
+    assert_eq!(made.len(), 2);
+    let (_, again) = Authorities::make(&installation).unwrap();
+    assert!(again.is_empty());
+    Authorities::open(&installation).unwrap();
+}
+
+#[test]
+fn a_data_directory_that_others_may_read_or_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scene = Scene::new();
+    scene.open();
+    for (mode, is_good) in [
+        (0o755, false),
+        (0o750, false),
+        (0o702, false),
+        (0o711, true),
+        (0o700, true),
+    ] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(scene.directory.path(), permissions).unwrap();
+        let opened = scene.open_at(NOW);
+        assert_eq!(opened.is_ok(), is_good, "{mode:o}");
+        if let Err(error) = opened {
+            assert!(error.hint().unwrap().contains("chmod 0700"));
+        }
+    }
 }
 
 #[test]
@@ -303,6 +450,7 @@ fn what_is_signed_by_the_key_that_leaves_is_listed_until_it_is_replaced() {
         logins: vec!["root".parse().unwrap()],
         public_key: key(),
         ttl: Duration::from_secs(seconds),
+        max_ttl: MAX_USER_TTL,
         source_addresses: Vec::new(),
     };
     let host = |name: &str| HostRequest {
@@ -355,7 +503,7 @@ fn a_throwaway_is_signed_by_each_key_and_kept_by_nobody() {
     let usual = &throwaways[0].certificate;
     assert_eq!(trials.behind.valid_before(), usual.valid_after());
     assert_eq!(trials.ahead.valid_after(), usual.valid_before());
-    assert!(!Path::new(&scene.directory.path().join("issued.jsonl")).exists());
+    assert!(issued(scene.directory.path()).unwrap().is_empty());
 }
 
 #[test]
@@ -382,7 +530,7 @@ fn whoever_only_looks_leaves_everything_as_it_is() {
     assert!(files().is_empty());
     scene.open();
     let grace = Some(Duration::from_secs(300));
-    let begin = |rotation: &Rotation, now| rotation.begin(CaKind::User, grace, now);
+    let begin = |rotation: &Rotation, _kept, now| rotation.begin(CaKind::User, grace, now);
     scene.rotate(CaKind::User, begin).unwrap();
     let public = scene.directory.path().join("ca/user_ca.pub");
     std::fs::remove_file(&public).unwrap();

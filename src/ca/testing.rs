@@ -10,7 +10,7 @@ use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 
 use super::*;
 use crate::cert::testing::string;
-use crate::cert::{HostRequest, UserRequest};
+use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
@@ -41,11 +41,11 @@ impl Home {
     }
 
     pub(super) fn open(&self) -> Result<Authorities, CaError> {
-        self.with(Authorities::open)
+        self.with(|installation| Ok(Authorities::make(installation)?.0))
     }
 
     pub(super) fn go(&self, kind: CaKind, to: Phase) -> Result<(), CaError> {
-        let change = |rotation: &Rotation, now| rotation.go(kind, to, now);
+        let change = |rotation: &Rotation, kept, now| rotation.go(kind, to, kept, now);
         self.with(|installation| Authorities::rotate(installation, kind, change).map(drop))
     }
 
@@ -76,7 +76,7 @@ impl Home {
         let entries = std::fs::read_dir(self.path("data/ca")).unwrap();
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.contains("_ca"))
+            .filter(|name| name.contains("_ca") && !name.contains("_kept_"))
             .collect();
         names.sort();
         names
@@ -120,6 +120,7 @@ pub(super) fn user_request(key: &PublicKey) -> UserRequest {
         logins: vec!["root".parse().unwrap()],
         public_key: key.clone(),
         ttl: Duration::from_secs(60),
+        max_ttl: MAX_USER_TTL,
         source_addresses: Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use super::signature::{SignatureError, check_signature};
 use super::{KeyError, SourceAddressError, SourceAddresses, key, shown};
 use crate::model::{HostPrincipal, Principal, Serial, format_duration};
 
-/// Longest life of a user certificate.
+/// Longest life of a user certificate, unless the policy says otherwise.
 pub const MAX_USER_TTL: Duration = Duration::from_secs(30 * 60 * 60);
 
 /// A certificate starts this long before it is made, for hosts whose clocks are behind.
@@ -61,8 +61,16 @@ pub enum RequestError {
     #[error("the time to live is zero")]
     ZeroTtl,
     /// A user certificate that would live too long.
-    #[error("the time to live {} is too long, user certificates live at most 30h", format_duration(*.0))]
-    TtlTooLong(Duration),
+    #[error(
+        "the time to live {} is too long, this certificate may live {} at most",
+        format_duration(*ttl), format_duration(*most)
+    )]
+    TtlTooLong {
+        /// What was asked for.
+        ttl: Duration,
+        /// What is allowed.
+        most: Duration,
+    },
     /// The end lies beyond the year 9999.
     #[error("the time to live reaches beyond the year 9999")]
     TtlOverflow,
@@ -90,7 +98,9 @@ impl RequestError {
             Self::DuplicatePrincipal(name) => format!("give {name} once"),
             Self::TooManyPrincipals(_) => "sign several certificates".to_owned(),
             Self::ZeroTtl => "give a time to live such as --ttl=12h".to_owned(),
-            Self::TtlTooLong(_) => "give --ttl=30h or less".to_owned(),
+            Self::TtlTooLong { most, .. } => {
+                format!("give --ttl={} or less", format_duration(*most))
+            }
             Self::TtlOverflow => "give a shorter time to live, such as --ttl=365d".to_owned(),
             Self::SourceAddress(_) => {
                 "write networks as ADDRESS/LENGTH, such as 203.0.113.10/32".to_owned()
@@ -119,8 +129,10 @@ pub struct UserRequest {
     pub logins: Vec<Principal>,
     /// The key to certify.
     pub public_key: PublicKey,
-    /// How long from now; more than zero, at most [`MAX_USER_TTL`].
+    /// How long from now; more than zero, at most `max_ttl`.
     pub ttl: Duration,
+    /// What the policy allows: [`MAX_USER_TTL`], unless it says otherwise.
+    pub max_ttl: Duration,
     /// Networks for the `source-address` option; none for no such option.
     pub source_addresses: Vec<String>,
 }
@@ -131,8 +143,11 @@ impl UserRequest {
     /// # Errors
     /// The first rule that the request breaks.
     pub fn template(self, serial: Serial, now: u64) -> Result<CertTemplate, RequestError> {
-        if self.ttl > MAX_USER_TTL {
-            return Err(RequestError::TtlTooLong(self.ttl));
+        if self.ttl > self.max_ttl {
+            return Err(RequestError::TtlTooLong {
+                ttl: self.ttl,
+                most: self.max_ttl,
+            });
         }
         let source_address = match self.source_addresses.as_slice() {
             [] => None,

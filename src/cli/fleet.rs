@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Exit, Failure, ui};
-use crate::cert::{UserRequest, random_serial};
+use crate::cert::{MAX_USER_TTL, UserRequest, random_serial};
 use crate::dns::{DnsError, Resolver};
 use crate::model::Principal;
 use crate::nodes::{self, AddressError, Node};
@@ -123,6 +123,7 @@ pub(crate) fn control(login: &Principal) -> Result<Certificate, Failure> {
         logins: vec![login.clone()],
         public_key: key()?.public_key().clone(),
         ttl: std::time::Duration::from_secs(60),
+        max_ttl: MAX_USER_TTL,
         source_addresses: Vec::new(),
     };
     let template = request.template(random_serial(), Clock::System.unix_seconds());

@@ -22,7 +22,8 @@ mod ui;
 mod worker;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -100,6 +101,24 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     /// What is risky about it.
     pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// The proxy's data directory, for commands that look for what is in it: they make none.
+///
+/// # Errors
+/// Says where it was looked for, when it is not there or out of reach.
+pub(crate) fn existing_data_dir(context: &Context) -> Result<&Path, Failure> {
+    let data_dir = context.config.data_dir.as_path();
+    let why = match std::fs::metadata(data_dir) {
+        Ok(metadata) if metadata.is_dir() => return Ok(data_dir),
+        Ok(_) => io::ErrorKind::NotADirectory.into(),
+        Err(error) => error,
+    };
+    let message = format!("there is no data directory {}", data_dir.display());
+    Err(Failure::new(Exit::Failed, message).because(why).hint(
+        "name the proxy's data directory with --data-dir or --config, and run this as the account \
+         that the proxy runs as",
+    ))
 }
 
 /// Runs one command line and says how it went.

@@ -241,17 +241,17 @@ mod tests {
         );
         // A list of revocations is followed from before it is there, and when it is replaced.
         let revoked = RevocationLog::new(&data, Clock::System);
-        assert_eq!(revoked.read().unwrap().records().len(), 0);
+        assert_eq!(revoked.follow().unwrap().records().len(), 0);
         let elsewhere = RevocationLog::new(&directory.path().join("elsewhere"), Clock::System);
         for count in 1..=2 {
             let (made, place) = (elsewhere.clone(), revoked.path().to_owned());
             outside.does(move || {
                 let key_id = format!("user{count}");
-                let what = vec![Revoked::KeyId { key_id }];
+                let what = vec![Revoked::of_key_id(key_id)];
                 made.revoke(what, "root", None).unwrap();
                 replace(&place, &std::fs::read(made.path()).unwrap());
             });
-            assert_eq!(revoked.read().unwrap().records().len(), count);
+            assert_eq!(revoked.follow().unwrap().records().len(), count);
         }
         // The configuration and the files of HTTPS are read as they are now.
         let (file, pem) = (source.file.clone().unwrap(), tls[0].clone());

@@ -1,7 +1,7 @@
 //! Keeps the running proxy's revocations up to date with the file that `rproxy auth revoke` writes.
 //!
 //! The file is looked at several times a second: that works on every file system, and misses
-//! nothing. What was revoked once stays revoked, whatever becomes of the file.
+//! nothing. What was revoked once stays revoked until a line lifts it, whatever becomes of the file.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -47,15 +47,14 @@ impl Watcher {
     /// Reads the file; the receiver gets what it has, now and later.
     ///
     /// # Errors
-    /// When the file is there and cannot be read: better no proxy than one that lets revoked
-    /// certificates in.
+    /// When the file cannot be read, is damaged, or has less than the ledger knows of: better no proxy
+    /// than one that lets revoked certificates in.
     pub(super) fn start(
         log: RevocationLog,
     ) -> Result<(Self, watch::Receiver<Arc<Revocations>>), CaError> {
         // The stamp first: what is written in between is read twice, not never.
         let stamp = Stamp::of(&log);
         let found = log.read()?;
-        complain(&log, &found);
         let (sender, receiver) = watch::channel(Arc::new(found));
         let watcher = Self { log, stamp, sender };
         Ok((watcher, receiver))
@@ -78,7 +77,7 @@ impl Watcher {
     async fn read(&self) {
         let log = self.log.clone();
         // A long file takes its time, and clients wait to be accepted.
-        let found = match tokio::task::spawn_blocking(move || log.read()).await {
+        let found = match tokio::task::spawn_blocking(move || log.follow()).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
@@ -98,17 +97,9 @@ impl Watcher {
             );
         }
         if known.adopt(&found) {
-            tracing::info!(version, "more certificates are revoked");
-            complain(&self.log, &found);
+            tracing::info!(version, "the revocations have changed");
             self.sender.send_replace(Arc::new(known));
         }
-    }
-}
-
-fn complain(log: &RevocationLog, found: &Revocations) {
-    if found.unreadable() > 0 {
-        let (file, lines) = (log.path().display(), found.unreadable());
-        tracing::warn!(%file, lines, "lines that are no revocations are passed over");
     }
 }
 
@@ -120,7 +111,7 @@ mod tests {
 
     fn revoke(log: &RevocationLog, key_id: &str) {
         let key_id = key_id.to_owned();
-        log.revoke(vec![Revoked::KeyId { key_id }], "root", None)
+        log.revoke(vec![Revoked::of_key_id(key_id)], "root", None)
             .unwrap();
     }
 
@@ -135,8 +126,13 @@ mod tests {
             if key_id == "carol" {
                 std::fs::remove_file(log.path()).unwrap();
                 tokio::time::sleep(2 * PERIOD).await;
+                // A file that has less than the ledger knows of is none that is added to.
+                let other = RevocationLog::new(&directory.path().join("other"), Clock::System);
+                revoke(&other, key_id);
+                std::fs::rename(other.path(), log.path()).unwrap();
+            } else {
+                revoke(&log, key_id);
             }
-            revoke(&log, key_id);
             // That it is a second, and no more, is measured end to end; here others may be busy.
             tokio::time::timeout(Duration::from_secs(10), receiver.changed())
                 .await

@@ -64,7 +64,7 @@ families! {
     authority_keys: Each<Authority, Reading>, "rproxy_authority_keys",
         "Keys of an authority that are trusted: two while its key is being rotated.";
     revocations: Reading, "rproxy_revocations",
-        "Lines in the log of what is revoked.";
+        "Revocations that are in force.";
     audit_events: Each<crate::audit::EventKind, Counter>, "rproxy_audit_events",
         "Events of the running proxy for the audit log, by their name there.";
     audit_failures: Counter, "rproxy_audit_failures",

@@ -55,6 +55,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_secs(total))
 }
 
+/// The same, and every number has its unit: what people type is not guessed at.
+///
+/// # Errors
+/// As [`parse_duration`], and for a number alone.
+pub fn parse_duration_with_units(text: &str) -> Result<Duration, DurationError> {
+    let parsed = parse_duration(text)?;
+    if text.trim().ends_with(|c: char| c.is_ascii_digit()) {
+        return Err(DurationError::Syntax(text.to_owned()));
+    }
+    Ok(parsed)
+}
+
 /// The shortest text that [`parse_duration`] reads back to the same number of seconds.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
@@ -94,6 +106,15 @@ mod tests {
             parse_duration("2W").unwrap(),
             Duration::from_secs(1_209_600)
         );
+    }
+
+    #[test]
+    fn what_people_type_has_units() {
+        let typed = parse_duration_with_units;
+        assert_eq!(typed(" 90m ").unwrap(), Duration::from_secs(5_400));
+        for bad in ["90", "1h30", "0"] {
+            assert!(matches!(typed(bad), Err(DurationError::Syntax(_))), "{bad}");
+        }
     }
 
     #[test]

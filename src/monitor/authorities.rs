@@ -6,11 +6,13 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use ssh_key::HashAlg;
 use tokio::sync::mpsc;
 
 use super::message::Keys;
 use super::worker::Event;
-use crate::ca::{Authorities, CaError, CaKind};
+use crate::audit::{AuditEvent, AuditLog};
+use crate::ca::{Authorities, CaError, CaKind, Made, RevocationLog};
 use crate::config::Config;
 use crate::model::chain;
 use crate::sys::clock::Clock;
@@ -45,14 +47,15 @@ impl Current {
     }
 }
 
-/// Opens the authorities, and says so loudly where their keys cannot sign. Without the host
-/// authority's key there is nothing to show to clients; the user authority's key only has to be there
-/// when `auth sign --user` wants it.
+/// Opens the authorities, and makes them at the first start; says so loudly where their keys cannot
+/// sign. Without the host authority's key there is nothing to show to clients; the user authority's key
+/// only has to be there when `auth sign --user` wants it.
 ///
 /// # Errors
 /// When the authorities cannot be opened, or the host authority's key does not sign.
 pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
-    let authorities = Authorities::open(&config.installation(Clock::System))?;
+    let (authorities, made) = Authorities::make(&config.installation(Clock::System))?;
+    made.iter().for_each(|one| tell(config, one));
     authorities.of(CaKind::Host).try_key()?;
     if let Err(error) = authorities.of(CaKind::User).check_key() {
         tracing::warn!(
@@ -61,6 +64,34 @@ pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
         );
     }
     Ok(authorities)
+}
+
+/// Has the ledger know how far the revocations are, which nobody serves without.
+///
+/// # Errors
+/// When they are damaged, or older than the ledger knows.
+pub(super) fn rely_on_revocations(config: &Config) -> Result<(), CaError> {
+    let log = RevocationLog::new(&config.data_dir, Clock::System);
+    log.settle().map(drop)
+}
+
+/// Says that an authority was made, also in the audit log.
+fn tell(config: &Config, made: &Made) {
+    let fingerprint = made.key.fingerprint(HashAlg::Sha256).to_string();
+    let data_dir = config.data_dir.display();
+    tracing::info!(
+        "made the {} authority in {data_dir}: {fingerprint}",
+        made.kind
+    );
+    let event = AuditEvent::AuthorityCreated {
+        kind: made.kind.into(),
+        fingerprint,
+        by: "serve".to_owned(),
+    };
+    let log = AuditLog::open(&config.data_dir, config.cluster_name.clone(), Clock::System);
+    if let Err(error) = log.and_then(|log| log.emit(&event)) {
+        tracing::error!(error = %chain(&error), "cannot write the audit log");
+    }
 }
 
 fn keys(authorities: &Authorities) -> Keys {

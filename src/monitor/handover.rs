@@ -1,7 +1,8 @@
 //! An upgrade: this process becomes the program that is in its place now, and goes on where it was.
 //!
 //! The ports and the ways to the workers are sent to a socket that nobody reads yet, and whose other
-//! end is the standard input of the program that comes next. Everything else of this process ends with
+//! end is the standard input of the program that comes next; the lock of the data directory follows.
+//! Everything else of this process ends with
 //! the `exec`; its children stay its children.
 
 use std::io;
@@ -18,10 +19,14 @@ use super::message::{self, VERSION};
 use super::program::Program;
 use super::supervisor;
 use super::worker::{Ears, Role, Worker};
+use crate::sys::fs::FileLock;
 use crate::sys::post::{MOST_FILES, Post};
 
 /// Set for a program that takes over.
 pub(super) const VARIABLE: &str = "RPROXY_HANDOVER";
+
+/// What the message with the lock says.
+const LOCK: &[u8] = b"lock";
 
 /// What is handed over; the files of the listeners, then those of the workers, come along.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +47,8 @@ struct Known {
 /// What this process was before.
 #[derive(Debug)]
 pub(super) struct Handover {
+    /// The lock of the data directory; earlier versions have none.
+    pub(super) lock: Option<FileLock>,
     pub(super) program: Program,
     pub(super) listeners: Vec<Listener>,
     workers: Vec<(Pid, Role, Post)>,
@@ -56,9 +63,12 @@ impl Handover {
         if std::env::var_os(VARIABLE).is_none() {
             return Ok(None);
         }
-        let parcel = Post::of_stdin().and_then(|post| post.receive());
-        let parcel = parcel.map_err(MonitorError::Handover)?;
+        let post = Post::of_stdin().map_err(MonitorError::Handover)?;
+        let parcel = post.receive().map_err(MonitorError::Handover)?;
         let parcel = parcel.ok_or_else(unusable)?;
+        // It comes by itself: a version that does not know of it leaves it where it is.
+        let lock = post.receive().map_err(MonitorError::Handover)?;
+        let lock = lock.and_then(|parcel| parcel.files.into_iter().next());
         let state: State = message::decode(&parcel.message)
             .map_err(|error| MonitorError::Handover(error.into()))?;
         let mut files = parcel.files.into_iter();
@@ -82,6 +92,7 @@ impl Handover {
             Ok((pid, role, Post::of(file)))
         });
         Ok(Some(Self {
+            lock: lock.map(FileLock::handed_over),
             program: Program::at(state.program),
             listeners,
             workers: workers.collect::<Result<_, MonitorError>>()?,
@@ -111,8 +122,9 @@ pub(super) fn exec<'w>(
     program: &Program,
     listeners: &Listeners,
     workers: impl Iterator<Item = &'w Worker>,
+    lock: &FileLock,
 ) -> io::Error {
-    match try_exec(program, listeners, workers) {
+    match try_exec(program, listeners, workers, lock) {
         Err(error) => error,
     }
 }
@@ -121,6 +133,7 @@ fn try_exec<'w>(
     program: &Program,
     listeners: &Listeners,
     workers: impl Iterator<Item = &'w Worker>,
+    lock: &FileLock,
 ) -> io::Result<std::convert::Infallible> {
     let mut files = listeners.files();
     let mut known = Vec::new();
@@ -142,6 +155,7 @@ fn try_exec<'w>(
     };
     let (ours, theirs) = Post::pair()?;
     ours.send(&message::encode(&state)?, &files)?;
+    ours.send(LOCK, &[lock.as_fd()])?;
     let mut next = program.newest();
     next.args(std::env::args_os().skip(1))
         .env(VARIABLE, "1")

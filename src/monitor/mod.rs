@@ -7,6 +7,7 @@
 //! program, which starts a worker of its own, while the old one serves until its last session ends.
 //!
 //! - `listeners`: the ports
+//! - `lock`: that nobody else serves the same data directory
 //! - `authorities`, `signer`: the authorities, and what is signed for workers
 //! - `lending`: the files that are opened for them
 //! - `worker`, `message`: a worker process, and what is said
@@ -18,6 +19,7 @@ mod authorities;
 mod handover;
 mod lending;
 mod listeners;
+mod lock;
 mod message;
 mod program;
 mod signer;
@@ -27,6 +29,7 @@ mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -42,8 +45,10 @@ use worker::Ears;
 use crate::ca::CaError;
 use crate::config::{Config, Source};
 use crate::model::chain;
+use crate::sys::fs::FsError;
 
 pub use lending::shelf;
+pub use lock::is_served;
 pub use message::{Keys, Order, Port, Report, VERSION, decode, encode};
 pub use program::Launch;
 pub use worker::Ended;
@@ -57,6 +62,12 @@ pub enum MonitorError {
     /// The authorities cannot be opened, or the host authority's key does not sign.
     #[error("cannot use the certificate authorities")]
     Authorities(#[from] CaError),
+    /// Another proxy serves the data directory.
+    #[error("another rproxy serve runs on the data directory {}", .0.display())]
+    Busy(PathBuf),
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory")]
+    DataDir(#[from] FsError),
     /// A port is taken, or may not be used.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
@@ -83,6 +94,10 @@ impl MonitorError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Authorities(error) => error.hint(),
+            Self::Busy(_) => Some(
+                "stop it first, or give this one a data directory of its own with --data-dir"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -102,7 +117,11 @@ pub fn serve(config: &Config, source: &Source, launch: Launch) -> Result<(), Mon
         // First of all: without a handler a signal is the end.
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
-        let handover = Handover::receive()?;
+        let mut handover = Handover::receive()?;
+        let lock = match handover.as_mut().and_then(|before| before.lock.take()) {
+            Some(lock) => lock,
+            None => lock::take(&config.data_dir)?,
+        };
         let authorities = match authorities::open(config) {
             Ok(authorities) => Current::of(authorities),
             // Those who have connections keep them.
@@ -112,6 +131,11 @@ pub fn serve(config: &Config, source: &Source, launch: Launch) -> Result<(), Mon
             }
             Err(error) => return Err(error.into()),
         };
+        match authorities::rely_on_revocations(config) {
+            // The worker says so, and those of before go on with what they know.
+            Err(_) if handover.is_some() => {}
+            relied => relied?,
+        }
         let ears = Ears {
             events: sender,
             authorities,
@@ -129,7 +153,7 @@ pub fn serve(config: &Config, source: &Source, launch: Launch) -> Result<(), Mon
         };
         let listeners = Listeners::open(config, held).await?;
         follow(config, &ears).map_err(MonitorError::Start)?;
-        let mut monitor = Monitor::new(config, launch, program, listeners, workers, ears);
+        let mut monitor = Monitor::new(config, launch, program, listeners, workers, ears, lock);
         monitor.begin()?;
         monitor.run(signals, events).await
     })

@@ -178,9 +178,9 @@ mod tests {
 
     impl Home {
         fn new() -> Self {
-            let directory = tempfile::tempdir().unwrap();
+            let directory = crate::sys::fs::private_tempdir();
             let cluster = "example.com".parse().unwrap();
-            let authorities = Authorities::open(&Installation {
+            let (authorities, _made) = Authorities::make(&Installation {
                 data_dir: directory.path(),
                 cluster: &cluster,
                 ca_keys: &CaKeys::default(),

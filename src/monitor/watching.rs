@@ -22,6 +22,7 @@ use crate::audit::{AuditEvent, AuditLog};
 use crate::config::Config;
 use crate::model::ClusterName;
 use crate::sys::clock::Clock;
+use crate::sys::fs::FileLock;
 
 /// How long a worker may take to begin where another one serves, before it is given up.
 const LATE: Duration = Duration::from_secs(60);
@@ -73,6 +74,8 @@ pub(super) struct Monitor {
     drain_timeout: Duration,
     data_dir: std::path::PathBuf,
     cluster: ClusterName,
+    /// That nobody else serves the data directory.
+    lock: FileLock,
 }
 
 fn every(period: Duration) -> Interval {
@@ -102,6 +105,7 @@ impl Monitor {
         listeners: Listeners,
         workers: Vec<Worker>,
         ears: Ears,
+        lock: FileLock,
     ) -> Self {
         let workers = workers.into_iter();
         Self {
@@ -115,6 +119,7 @@ impl Monitor {
             drain_timeout: config.proxy.drain_timeout,
             data_dir: config.data_dir.clone(),
             cluster: config.cluster_name.clone(),
+            lock,
         }
     }
 
@@ -336,7 +341,8 @@ impl Monitor {
             return self.refuse(reason);
         }
         tracing::info!("becoming the program that is there now");
-        let error = handover::exec(&self.program, &self.listeners, self.workers.values());
+        let (program, workers) = (&self.program, self.workers.values());
+        let error = handover::exec(program, &self.listeners, workers, &self.lock);
         self.refuse(format!("it cannot be run: {error}"));
     }
 

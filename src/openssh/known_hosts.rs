@@ -46,6 +46,8 @@ impl fmt::Display for HostPatterns {
 /// A line that makes ssh trust this authority for the host certificates of these hosts, without its
 /// newline.
 ///
+/// The comment gets no blanks: readers of `known_hosts` in Go take a marker, hosts, a key and one word.
+///
 /// # Errors
 /// As [`super::plain_key`].
 pub fn known_hosts_authority(
@@ -53,9 +55,10 @@ pub fn known_hosts_authority(
     key: &KeyData,
     comment: &str,
 ) -> Result<String, RenderError> {
+    let comment: Vec<&str> = comment.split(char::is_whitespace).collect();
     Ok(format!(
         "@cert-authority {hosts} {}",
-        plain_key(key, comment)?
+        plain_key(key, &comment.join("-"))?
     ))
 }
 

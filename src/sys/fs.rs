@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -97,7 +98,27 @@ pub fn private_dir(path: &Path) -> Result<(), FsError> {
 /// # Errors
 /// [`FsError::TooOpen`], [`FsError::Owner`], or the operating system's.
 pub fn check_private(path: &Path) -> Result<(), FsError> {
-    let metadata = check_closed(path)?;
+    check_owner(path, &check_closed(path)?)
+}
+
+/// Refuses a directory that anyone but its owner may read or write, or that is neither ours nor
+/// root's. Others may pass through it.
+///
+/// # Errors
+/// [`FsError::TooOpen`], [`FsError::Owner`], or the operating system's.
+pub fn check_unshared(path: &Path) -> Result<(), FsError> {
+    let metadata = std::fs::metadata(path).map_err(FsError::io("inspect", path))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o066 != 0 {
+        return Err(FsError::TooOpen {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    check_owner(path, &metadata)
+}
+
+fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), FsError> {
     let expected = rustix::process::geteuid().as_raw();
     if metadata.uid() != expected && metadata.uid() != 0 {
         return Err(FsError::Owner {
@@ -384,7 +405,7 @@ pub fn sync_directory_of(path: &Path) -> Result<(), FsError> {
 /// An exclusive lock on a file, held until it is dropped; other processes wait.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
 }
 
 impl FileLock {
@@ -396,8 +417,43 @@ impl FileLock {
         let file = append_private(path)?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|errno| FsError::io("lock", path)(errno.into()))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
+
+    /// Takes the lock if nobody has it; `None` where somebody does. The file is made where it is
+    /// missing and never removed.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn attempt(path: &Path) -> Result<Option<Self>, FsError> {
+        let file = append_private(path)?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(FsError::io("lock", path)(errno.into())),
+        }
+    }
+
+    /// A lock that came from another process, with its file: whoever has the file has the lock.
+    #[must_use]
+    pub fn handed_over(file: OwnedFd) -> Self {
+        Self { file: file.into() }
+    }
+}
+
+impl AsFd for FileLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// For tests: a directory that nobody else may look into, whatever the umask is.
+#[cfg(test)]
+pub fn private_tempdir() -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .permissions(Permissions::from_mode(PRIVATE_DIR))
+        .tempdir()
+        .unwrap()
 }
 
 #[cfg(test)]

@@ -261,7 +261,7 @@ mod tests {
         let state = directory.path().join("state");
         let log = RevocationLog::new(&state, Clock::System);
         let key_id = "mallory".to_owned();
-        let revoked = Revoked::KeyId { key_id };
+        let revoked = Revoked::of_key_id(key_id);
         log.revoke(vec![revoked], "root", None).unwrap();
         sender.send_replace(Arc::new(log.read().unwrap()));
         assert_eq!(krl().await.version, 1);

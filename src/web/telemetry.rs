@@ -100,7 +100,7 @@ impl Telemetry {
                 .authority_keys
                 .with(*authority, |reading| reading.set(count(keys)));
         }
-        let revoked = proxy.revocations.borrow().records().len();
+        let revoked = proxy.revocations.borrow().in_force().count();
         metrics.revocations.set(count(revoked));
         let settings = Arc::clone(&proxy.settings.borrow());
         let is_listed = |node: &str| settings.inventory.node(node).is_some();

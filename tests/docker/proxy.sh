@@ -22,6 +22,7 @@ main() {
             ;;
     esac
     rproxy serve --check
+    rproxy auth init >/dev/null
     publish user_ca.pub auth export --type=user
     publish known_hosts auth export --type=host
     publish ssh_config config

@@ -61,6 +61,7 @@ impl Scene {
         let config = root.join("rproxy.yaml");
         write(&config, &configuration(root));
         let auth = |args: &[&str]| keys::tool(proxy::rproxy(&config).arg("auth").args(args));
+        auth(&["init"]);
         write(&root.join("known_hosts"), &auth(&["export", "--type=host"]));
         let host_dir = root.join("db1");
         std::fs::create_dir(&host_dir).expect("a writable directory");

@@ -226,7 +226,10 @@ fn an_agent_that_dies_is_missed_where_something_is_signed_and_nowhere_else() {
         status.contains(&shown) && status.contains("host certificate: only key"),
         "{status}"
     );
-    let serve = fails(world.rproxy().arg("serve"));
+    // Beside the proxy that runs, on a copy of its data.
+    let copy = world.dir().join("copy");
+    keys::tool(Command::new("cp").arg("-a").arg(world.data()).arg(&copy));
+    let serve = fails(world.rproxy().arg("--data-dir").arg(&copy).arg("serve"));
     assert!(
         serve.contains("rproxy: the proxy cannot run") && serve.contains(told),
         "{serve}"
@@ -292,6 +295,7 @@ fn authorities_rotate_from_one_key_of_an_agent_to_the_next() {
             "rotate",
             &format!("--type={kind}"),
             &format!("--phase={phase}"),
+            &format!("--login={}", login()),
         ]);
     };
     let followed = |times: usize| {

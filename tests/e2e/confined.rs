@@ -91,11 +91,13 @@ fn files_are_lent_across_an_upgrade() {
         (events.iter().filter(reloaded).count() == 2).then_some(())
     });
 
-    keys::tool(
-        world
-            .rproxy()
-            .args(["auth", "revoke", "--key-id=alice", "--reason=laptop stolen"]),
-    );
+    keys::tool(world.rproxy().args([
+        "auth",
+        "revoke",
+        "--yes",
+        "--key-id=alice",
+        "--reason=laptop stolen",
+    ]));
     terminal.expect("rproxy: client: certificate revoked: laptop stolen");
     assert_eq!(terminal.finish().0, Some(255));
     let ended = world.eventually("the session has ended", || {

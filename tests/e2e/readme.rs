@@ -70,7 +70,9 @@ fn the_quick_start_works() {
                         continue;
                     }
                     if command.ends_with(" serve") {
-                        // started once the address of the host is known
+                        // Started once the address of the host is known; its first start makes
+                        // the authorities.
+                        place.run("rproxy --config rproxy.yaml auth init", None);
                         continue;
                     }
                     if let (Some(host), None) = (&host, &proxy) {
@@ -198,9 +200,13 @@ impl Place {
             .env("PATH", format!("{}:{path}", bin.display()))
             .env("SSH_AUTH_SOCK", self.dir().join("agent"));
         // At a terminal, as its reader is.
-        let terminal = Terminal::start(&self.children, bash, 30, 120);
+        let mut terminal = Terminal::start(&self.children, bash, 30, 120);
         if command.starts_with("ssh ") {
             terminal.type_in("echo lo''gged in; exit\r");
+        }
+        if command.contains(" auth revoke ") {
+            terminal.expect("[y/N]");
+            terminal.type_in("y\r");
         }
         let (code, shown) = terminal.finish();
         let shown = String::from_utf8_lossy(&shown).into_owned();

@@ -9,7 +9,7 @@ use crate::support::recordings::text;
 use crate::support::{HostKey, Outcome, World, keys};
 
 fn revoke(world: &World, args: &[&str]) -> String {
-    keys::tool(world.rproxy().args(["auth", "revoke"]).args(args))
+    keys::tool(world.rproxy().args(["auth", "revoke", "--yes"]).args(args))
 }
 
 /// The inventory's entry for a key id.
@@ -156,7 +156,7 @@ fn commands_at_once_corrupt_nothing() {
     let key = keys::with_suffix(&world.user.key, ".pub");
     let start = |number: usize| -> Vec<Command> {
         let mut revoke = world.rproxy();
-        revoke.args(["auth", "revoke", "--unknown"]);
+        revoke.args(["auth", "revoke", "--yes", "--unknown"]);
         revoke.args(["--key-id", &format!("person{number}")]);
         let mut sign = world.rproxy();
         sign.args(["auth", "sign", "--logins=root"])
@@ -190,6 +190,7 @@ fn commands_at_once_corrupt_nothing() {
     assert_eq!(versions, (1..=EACH).collect::<Vec<_>>());
     let mut serials: Vec<_> = read("issued.jsonl")
         .iter()
+        .filter(|r| r["type"] == "user" || r["type"] == "host")
         .map(|r| r["serial"].to_string())
         .collect();
     let count = serials.len();
@@ -203,4 +204,74 @@ fn commands_at_once_corrupt_nothing() {
         .output()
         .expect("ssh-keygen runs");
     assert!(listed.status.success(), "{listed:?}");
+}
+
+/// With the line that is lost, the person whom it revoked would be let in again.
+#[test]
+fn damaged_or_missing_revocations_keep_the_proxy_from_starting() {
+    let world = World::new();
+    revoke(&world, &["--unknown", "--key-id=mallory"]);
+    revoke(&world, &["--unknown", "--key-id=trudy"]);
+    let config = world.dir().join("again.yaml");
+    let data = world.dir().join("copy");
+    let file = data.join("revoked.jsonl");
+    let text = std::fs::read_to_string(world.dir().join("data/revoked.jsonl")).unwrap();
+    keys::tool(
+        Command::new("cp")
+            .arg("-a")
+            .args([world.dir().join("data"), data.clone()]),
+    );
+    std::fs::write(
+        &config,
+        format!(
+            "data_dir: {}\nproxy_service:\n  listen_addr: 127.0.0.1:0\n",
+            data.display()
+        ),
+    )
+    .unwrap();
+    let fails = |args: &[&str]| {
+        let output = crate::support::proxy::rproxy(&config).args(args).output();
+        let output = output.expect("it starts");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (damaged, why) in [
+        (Some(text.replacen("key_id", "kex_id", 1)), "line 1 of "),
+        (
+            Some(text.lines().next().unwrap().to_owned() + "\n"),
+            "an old copy",
+        ),
+        (None, "is missing"),
+    ] {
+        match damaged {
+            Some(damaged) => std::fs::write(&file, damaged).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        for args in [&["serve"][..], &["auth", "krl", "--out=-"]] {
+            let told = fails(args);
+            assert!(
+                told.contains(why) && told.contains("from a backup"),
+                "{told}"
+            );
+        }
+    }
+}
+
+/// Two of them would give the same serials, and each would miss what the other is told.
+#[test]
+fn a_second_proxy_on_one_data_directory_says_so_and_stops() {
+    let world = World::new();
+    let config = world.dir().join("second.yaml");
+    let data = world.dir().join("data").display().to_string();
+    let text = format!("data_dir: {data}\nproxy_service:\n  listen_addr: 127.0.0.1:0\n");
+    std::fs::write(&config, text).unwrap();
+    let output = crate::support::proxy::rproxy(&config).arg("serve").output();
+    let output = output.expect("it starts");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains(&data) && told.contains("another rproxy serve"),
+        "{told}"
+    );
+    world.run("db1", "true").success();
 }

@@ -45,6 +45,7 @@ impl Fleet {
             "rotate",
             &format!("--type={kind}"),
             &format!("--phase={phase}"),
+            &format!("--login={}", crate::support::world::login()),
         ]);
         assert!(told.contains(&format!("-> {phase}\n")), "{told}");
         Self::proxy_follows();
@@ -281,13 +282,64 @@ fn every_phase_is_rolled_back_without_refusing_anybody() {
     sessions.end();
 }
 
+/// Commands given one after the other, as somebody who reads nothing would give them: the host does not
+/// know the new key, and nobody is cut off.
+#[test]
+fn going_on_names_who_would_be_cut_off_and_needs_force() {
+    let fleet = Fleet::new(1);
+    fleet.rotate("user", "init");
+    let login = format!("--login={}", crate::support::world::login());
+    let move_on = |more: &[&str]| {
+        let args = ["auth", "rotate", "--type=user", &login];
+        let output = fleet.world.rproxy().args(args).args(more).output();
+        let output = output.expect("it starts");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), told)
+    };
+    for _ in 0..3 {
+        let (code, told) = move_on(&[]);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(
+            told.contains("db1: does not trust the key SHA256:"),
+            "{told}"
+        );
+        assert!(
+            told.contains("--force") && told.contains("--rollback"),
+            "{told}"
+        );
+    }
+    fleet.world.run("db1", "true").success();
+
+    // Ready hosts are no reason to stay; people who have the old key's certificates are.
+    fleet.update_hosts();
+    fleet.rotate("user", "update_clients");
+    fleet.rotate("user", "update_servers");
+    let (code, told) = move_on(&[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("certificate of alice: serial "), "{told}");
+    fleet.world.run("db1", "true").success();
+    let (code, told) = move_on(&["--force"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("certificate of alice: serial "), "{told}");
+    Fleet::proxy_follows();
+    assert_eq!(fleet.world.run("db1", "true").code(), 255);
+
+    // And back, with the key that was kept.
+    let status = fleet.auth(&["status", "--no-connect"]);
+    assert!(status.contains("kept key SHA256:"), "{status}");
+    fleet.rotate("user", "rollback");
+    fleet.world.run("db1", "true").success();
+}
+
 /// The certificate of the old key counts no more once the rotation is over, and the user is told so.
 #[test]
 fn the_old_key_is_refused_afterwards() {
     let fleet = Fleet::new(1);
     for phase in ["init", "update_clients", "update_servers", "standby"] {
         assert_eq!(fleet.world.run("db1", "true").code(), 0, "before {phase}");
-        fleet.rotate("user", phase);
+        let phase = format!("--phase={phase}");
+        fleet.auth(&["rotate", "--type=user", &phase, "--force"]);
+        Fleet::proxy_follows();
     }
     let refused = fleet.world.run("db1", "true");
     assert_eq!(refused.code(), 255);

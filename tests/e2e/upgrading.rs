@@ -28,8 +28,9 @@ fn an_older_version_passes_over_what_it_does_not_know() {
     let key = root.join("key");
     keys::generate(&key);
     let key = format!("--public-key={}.pub", key.display());
+    auth(&["init"]);
     auth(&["sign", "--user=alice", "--logins=deploy", &key]);
-    auth(&["revoke", "--unknown", "--key-id=mallory"]);
+    auth(&["revoke", "--yes", "--unknown", "--key-id=mallory"]);
     for file in ["issued.jsonl", "revoked.jsonl"] {
         add_a_field(&root.join("data").join(file));
     }

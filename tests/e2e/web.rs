@@ -186,7 +186,10 @@ fn keys_and_list_are_those_of_the_commands() {
         let served = ca.curl(&world, &["-f", &url(&world, &format!("{EXPORT}?{query}"))]);
         assert_eq!(served.success().text(), auth(&world, args), "{query}");
     }
-    auth(&world, &["revoke", "--unknown", "--key-id=mallory"]);
+    auth(
+        &world,
+        &["revoke", "--yes", "--unknown", "--key-id=mallory"],
+    );
     let expected = keys::tool_bytes(world.rproxy().args(["auth", "krl", "--out=-"]));
     world.eventually("the list is served", || {
         let served = ca.curl(&world, &["-f", &url(&world, KRL)]).success();
@@ -223,7 +226,10 @@ fn a_rotation_shows() {
 #[test]
 fn an_etag_saves_the_way() {
     let world = plain().start();
-    auth(&world, &["revoke", "--unknown", "--key-id=mallory"]);
+    auth(
+        &world,
+        &["revoke", "--yes", "--unknown", "--key-id=mallory"],
+    );
     let headers = world.eventually("the list has a date", || {
         let headers = curl(&world, &["-I", &url(&world, KRL)]).success().text();
         headers.contains("last-modified: ").then_some(headers)
@@ -241,7 +247,7 @@ fn an_etag_saves_the_way() {
     let known = format!("If-None-Match: {}", header("etag: "));
     let again = asked(&world, &["-H", &known], KRL);
     assert_eq!(again, (304, String::new()));
-    auth(&world, &["revoke", "--unknown", "--key-id=trudy"]);
+    auth(&world, &["revoke", "--yes", "--unknown", "--key-id=trudy"]);
     world.eventually("the list is another", || {
         (curl(&world, &["-H", &known, &url(&world, KRL)])
             .stdout
@@ -485,7 +491,7 @@ fn hosts_fetch_the_list() {
         before
     );
 
-    auth(&world, &["revoke", "--key-id=alice"]);
+    auth(&world, &["revoke", "--yes", "--key-id=alice"]);
     world.eventually("sshd refuses", || {
         fetch(&world, &url, &list, &trust).success();
         let outcome = world.direct_ssh().args(["db1", "true"]).run();
@@ -525,7 +531,10 @@ fn a_bad_list_never_replaces_a_good_one() {
     let out = format!("--out={}", file.display());
     auth(&world, &["krl", &out]);
     let older = fs::read(&file).expect("there");
-    auth(&world, &["revoke", "--unknown", "--key-id=mallory"]);
+    auth(
+        &world,
+        &["revoke", "--yes", "--unknown", "--key-id=mallory"],
+    );
     auth(&world, &["krl", &out]);
     let good = fs::read(&file).expect("there");
     let cut_short = format!(

@@ -269,7 +269,7 @@ fn a_crash_at_the_end_loses_no_key() {
             home.go(CaKind::User, phase).unwrap();
         }
         let state = home.ca("user_rotation.json");
-        let standby = br#"{"phase":"standby","since":1,"keep":"new"}"#;
+        let standby = br#"{"phase":"standby","since":1,"keep":"new","moves":9}"#;
         write_whole(&state, standby, PUBLIC_FILE, Replace::Allow).unwrap();
         if steps > 0 {
             std::fs::remove_file(home.ca("user_ca")).unwrap();

@@ -81,7 +81,7 @@ fn requests_that_break_a_rule_are_refused() {
         ),
         (
             |r| r.ttl = MAX_USER_TTL + Duration::from_secs(1),
-            "the time to live 1d6h1s is too long, user certificates live at most 30h",
+            "the time to live 1d6h1s is too long, this certificate may live 1d6h at most",
         ),
         (
             |r| r.source_addresses = vec!["10.0.0.1/8".to_owned()],
@@ -183,6 +183,7 @@ fn user_request(public_key: PublicKey) -> UserRequest {
         logins: principals(&["alice", "deploy"]),
         public_key,
         ttl: Duration::from_secs(12 * 3600),
+        max_ttl: MAX_USER_TTL,
         source_addresses: names(&["203.0.113.10/32", " 10.0.0.0/8 "]),
     }
 }

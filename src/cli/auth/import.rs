@@ -143,7 +143,8 @@ fn replaced(context: &Context, kind: CaKind, before: &PublicKey) -> Result<Strin
         .iter()
         .filter(|record| record.ca == before && record.valid_before > now)
         .count();
-    let mut text = format!("The key {before} is gone; certificates that it signed: {lost}\n");
+    let mut text =
+        format!("The key {before} is trusted no more; certificates that it signed: {lost}\n");
     for line in to_do(kind, Phase::Standby) {
         text += &format!("  {line}\n");
     }

@@ -5,7 +5,7 @@ use ssh_key::{HashAlg, PublicKey};
 
 use super::{Context, Exit, Failure, audit_log, ca_failure, open_authorities, revocations};
 use crate::audit::{AuditEvent, AuditLog, UnixSeconds};
-use crate::ca::{Authorities, IssueRecord, Issued, Revocations, Revoked};
+use crate::ca::{Authorities, CaKind, IssueRecord, Issued, Revocations, Revoked};
 use crate::cert::{HostRequest, UserRequest, random_serial};
 use crate::model::HostPrincipal;
 use crate::sys::clock::Clock;
@@ -40,7 +40,8 @@ impl Request {
     pub(super) fn refuse_revoked(&self, revocations: &Revocations) -> Result<(), Failure> {
         let (key_id, key) = self.subject();
         let key_id = key_id.unwrap_or_default();
-        let Some(record) = revocations.of_subject(key_id, &key.fingerprint(HashAlg::Sha256)) else {
+        let fingerprint = key.fingerprint(HashAlg::Sha256);
+        let Some(record) = revocations.of_subject(self.kind(), key_id, &fingerprint) else {
             return Ok(());
         };
         let reason = match &record.reason {
@@ -50,13 +51,23 @@ impl Request {
         Err(match &record.what {
             Revoked::KeyId { .. } => Failure::new(Exit::Failed, REFUSED)
                 .because(format!("the key id {key_id} is revoked{reason}"))
-                .hint("a key id is revoked for good: sign for another name"),
-            Revoked::PublicKey { .. } | Revoked::Serial { .. } => {
+                .hint(format!(
+                    "sign for another name; if it was a mistake: rproxy auth unrevoke \
+                     --key-id={key_id}"
+                )),
+            Revoked::PublicKey { .. } | Revoked::Serial { .. } | Revoked::Lifted { .. } => {
                 Failure::new(Exit::Failed, REFUSED)
                     .because(format!("the key of {key_id} is revoked{reason}"))
                     .hint("make a new key: ssh-keygen -t ed25519")
             }
         })
+    }
+
+    fn kind(&self) -> CaKind {
+        match self {
+            Self::User(_) => CaKind::User,
+            Self::Host(_) => CaKind::Host,
+        }
     }
 
     fn subject(&self) -> (Option<&str>, &PublicKey) {
@@ -79,7 +90,7 @@ pub(in crate::cli) struct Issuer {
 }
 
 impl Issuer {
-    /// Opens it all; makes the authorities where there are none yet.
+    /// Opens it all.
     pub(in crate::cli) fn open(context: &Context) -> Result<Self, Failure> {
         Ok(Self {
             authorities: open_authorities(context)?,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, Exit, Failure, ca_failure, ui};
+use super::{Context, Exit, Failure, ca_failure, existing_data_dir, ui};
 use crate::ca::RevocationLog;
 use crate::cert::krl::{MAX_KRL, RevocationList};
 use crate::sys::clock::Clock;
@@ -32,6 +32,7 @@ impl Args {
     pub(super) fn write(&self, context: &Context) -> Result<String, Failure> {
         let name = self.out.display();
         let refused = || Failure::new(Exit::Failed, format!("cannot write {name}"));
+        existing_data_dir(context)?;
         // An older list must not come after a newer one.
         let _lock = log(context)
             .lock()

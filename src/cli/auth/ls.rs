@@ -6,9 +6,9 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Context, Exit, Failure, ca_failure, ui};
+use super::{Context, Exit, Failure, ca_failure, existing_data_dir, ui};
 use crate::ca::{IssueRecord, RevocationRecord, Revocations, issued};
-use crate::model::{DurationError, parse_duration};
+use crate::model::{DurationError, parse_duration_with_units};
 use crate::sys::clock::Clock;
 
 /// List issued certificates, oldest first
@@ -95,6 +95,7 @@ impl Args {
     /// What is printed at a time.
     pub(super) fn list(&self, context: &Context, now: u64) -> Result<String, Failure> {
         let within = self.expiring.as_deref().map(within).transpose()?;
+        existing_data_dir(context)?;
         let ledger = issued(&context.config.data_dir)
             .map_err(|error| ca_failure("cannot read the ledger", error))?;
         let revocations = super::revocations(context)?;
@@ -114,7 +115,7 @@ impl Args {
 }
 
 fn within(text: &str) -> Result<Duration, Failure> {
-    parse_duration(text).map_err(|error| {
+    parse_duration_with_units(text).map_err(|error| {
         let exit = match error {
             DurationError::Syntax(_) => Exit::Usage,
             DurationError::Overflow(_) => Exit::Failed,

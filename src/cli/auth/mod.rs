@@ -1,14 +1,17 @@
-//! `rproxy auth`: the certificate authorities, made at the first of these commands.
+//! `rproxy auth`: the certificate authorities, made by `auth init`.
 
 mod batch;
 pub(super) mod credential;
 mod export;
 pub(super) mod files;
 mod import;
+mod init;
 pub(super) mod issue;
 mod krl;
+mod lift;
 mod ls;
 pub(super) mod public_key;
+mod readiness;
 mod revoke;
 mod rotate;
 mod sign;
@@ -16,24 +19,26 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use super::{Context, Exit, Failure, ui};
+use super::{Context, Exit, Failure, existing_data_dir, ui};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
 use crate::sys::clock::Clock;
 
 pub(super) use rotate::time;
 
-/// Export, import and rotate the authorities' keys; sign, list and revoke certificates
+/// Make, export, import and rotate the authorities' keys; sign, list and revoke certificates
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Export(export::Args),
     Import(import::Args),
+    Init(init::Args),
     Krl(krl::Args),
     Ls(ls::Args),
     Revoke(revoke::Args),
     Sign(sign::Args),
     Rotate(rotate::Args),
     Status(status::Args),
+    Unrevoke(lift::Args),
 }
 
 impl Command {
@@ -41,17 +46,19 @@ impl Command {
         match self {
             Self::Export(args) => args.run(context),
             Self::Import(args) => args.run(context),
+            Self::Init(args) => args.run(context),
             Self::Krl(args) => args.run(context),
             Self::Ls(args) => args.run(context),
             Self::Revoke(args) => args.run(context),
             Self::Sign(args) => args.run(context),
             Self::Rotate(args) => args.run(context),
             Self::Status(args) => args.run(context),
+            Self::Unrevoke(args) => args.run(context),
         }
     }
 }
 
-/// Opens the authorities of the data directory; `serve` does it the same way.
+/// Opens the authorities of the data directory. Nothing is made that is not there.
 ///
 /// # Errors
 /// What is wrong with the data directory or a key in it, with a hint.
@@ -84,20 +91,12 @@ fn tell(context: &Context, event: &AuditEvent) -> Result<(), Failure> {
     })
 }
 
-/// What is revoked. Lines that cannot be read are told of: what they revoke is not revoked.
+/// What is revoked.
 fn revocations(context: &Context) -> Result<Revocations, Failure> {
+    existing_data_dir(context)?;
     let log = RevocationLog::new(&context.config.data_dir, Clock::System);
-    let revocations = log
-        .read()
-        .map_err(|error| ca_failure("cannot read the revocations", error))?;
-    if revocations.unreadable() > 0 {
-        let count = revocations.unreadable();
-        let path = log.path().display();
-        ui::note(&format!(
-            "rproxy: {path}: skipping {count} lines that are no revocations"
-        ));
-    }
-    Ok(revocations)
+    log.read()
+        .map_err(|error| ca_failure("cannot read the revocations", error))
 }
 
 pub(super) fn ca_failure(message: &str, error: CaError) -> Failure {

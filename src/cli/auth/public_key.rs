@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use ssh_key::PublicKey;
+use ssh_key::{Fingerprint, HashAlg, PublicKey};
 use zeroize::Zeroizing;
 
 use super::super::{Exit, Failure};
@@ -23,7 +23,7 @@ pub(in crate::cli) fn read(path: &Path) -> Result<PublicKey, Failure> {
     } else {
         path.display().to_string()
     };
-    let refused = || Failure::new(Exit::Failed, format!("cannot sign the key of {name}"));
+    let refused = || Failure::new(Exit::Failed, format!("cannot use the key of {name}"));
     // Somebody may give a private key by mistake: it is not left in memory.
     let bytes = if path == Path::new("-") {
         read_all(io::stdin().lock()).map_err(|error| refused().because(error))?
@@ -42,6 +42,26 @@ pub(in crate::cli) fn read(path: &Path) -> Result<PublicKey, Failure> {
             Err(Failure::new(Exit::Failed, format!("{name} {what}")).hint(hint))
         }
     }
+}
+
+/// The SHA-256 fingerprint of a key that is named by it, or by a `.pub` file.
+///
+/// # Errors
+/// Says that it is neither, or what is in the file instead.
+pub(in crate::cli) fn fingerprint(text: &str) -> Result<String, Failure> {
+    let fingerprint = text.parse::<Fingerprint>().ok();
+    if let Some(sha256) = fingerprint.filter(|one| one.algorithm() == HashAlg::Sha256) {
+        return Ok(sha256.to_string());
+    }
+    let path = Path::new(text);
+    if fingerprint.is_some() || !path.exists() {
+        return Err(
+            Failure::new(Exit::Failed, format!("cannot use the key {text:?}"))
+                .because("this is not a SHA-256 fingerprint, and no file")
+                .hint("give a .pub file, or what `ssh-keygen -l -f KEY` prints: SHA256:..."),
+        );
+    }
+    Ok(read(path)?.fingerprint(HashAlg::Sha256).to_string())
 }
 
 fn read_all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {

@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
-use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
+use ssh_key::{Certificate, HashAlg, PublicKey};
 
-use super::{Context, Exit, Failure, account, audit_log, ca_failure, open_authorities, ui};
+use super::export::Kind;
+use super::rotate::time;
+use super::{
+    Context, Exit, Failure, account, audit_log, ca_failure, open_authorities, public_key, ui,
+};
 use crate::audit::AuditEvent;
 use crate::ca::{
     Authorities, CaKind, IssueRecord, MAX_REASON, RevocationLog, RevocationRecord, Revoked,
@@ -19,15 +23,21 @@ use crate::sys::fs::read_limited;
 /// Most that is read of a certificate file, in bytes; one with 256 long names has 70 KiB.
 const MAX_CERTIFICATE_FILE: u64 = 256 * 1024;
 const REFUSED: &str = "cannot revoke";
+/// Most certificates that are shown for one thing that is revoked.
+const MAX_SHOWN: usize = 5;
 
-/// Revoke certificates and keys, for good
+/// Revoke certificates and keys
 ///
-/// A running proxy ends their connections within a second. Hosts learn of it by the file of
-/// `rproxy auth krl`. All flags but --reason and --unknown may be given several times.
+/// It shows what is hit, and asks. A running proxy ends their connections within a second. Hosts learn
+/// of it by the file of `rproxy auth krl`. Serials, key ids, keys and certificates may be given several
+/// times.
+///
+/// For a lost laptop: --key, and the person goes on with another key; or --serial. For somebody who
+/// leaves: --key-id, after which the proxy signs nothing for that name any more.
 #[derive(Debug, clap::Args)]
 #[command(group(
     ArgGroup::new("what").required(true).multiple(true)
-        .args(["serial", "key_id", "fingerprint", "certificate"])
+        .args(["serial", "key_id", "key", "certificate"])
 ))]
 pub(crate) struct Args {
     /// Revoke the certificate with this serial
@@ -36,9 +46,12 @@ pub(crate) struct Args {
     /// Revoke all certificates with this key id, also those to come
     #[arg(long, value_name = "ID")]
     key_id: Vec<String>,
-    /// Revoke a key, in all certificates: SHA256:.., as ssh-keygen -l prints it
-    #[arg(long, value_name = "FINGERPRINT")]
-    fingerprint: Vec<String>,
+    /// With --key-id: only certificates of people, or only those of hosts
+    #[arg(long = "type", value_name = "TYPE", requires = "key_id")]
+    kind: Option<Kind>,
+    /// Revoke a key, in all certificates: its .pub file, or SHA256:.., as ssh-keygen -l prints it
+    #[arg(long, alias = "fingerprint", value_name = "FILE|FINGERPRINT")]
+    key: Vec<String>,
     /// Revoke this certificate, by its serial
     #[arg(long, value_name = "FILE")]
     certificate: Vec<PathBuf>,
@@ -48,15 +61,22 @@ pub(crate) struct Args {
     /// Why; users read it when their connections end
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        ui::result(&self.revoke(context)?)
+        ui::result(&self.revoke(context, ui::confirm)?)
     }
 
-    /// Does it all and gives what is printed.
-    pub(super) fn revoke(&self, context: &Context) -> Result<String, Failure> {
+    /// Does it all and gives what is printed. `ask` puts a question to the user.
+    pub(super) fn revoke(
+        &self,
+        context: &Context,
+        ask: impl FnOnce(&str) -> Result<bool, Failure>,
+    ) -> Result<String, Failure> {
         let reason = self.reason.as_deref().map(usable_reason).transpose()?;
         let serials: Vec<_> = self.serial.iter().map(|text| serial(text)).collect();
         let serials = serials.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -65,8 +85,7 @@ impl Args {
         let authorities = open_authorities(context)?;
         let data_dir = &context.config.data_dir;
         let ledger = Ledger {
-            issued: issued(data_dir)
-                .map_err(|error| ca_failure("cannot read the ledger", error))?,
+            hits: Hits::read(context)?,
             authorities: &authorities,
         };
         let mut wanted = Vec::new();
@@ -81,12 +100,20 @@ impl Args {
             wanted.push(ledger.of_certificate(file, certificate)?);
         }
         for key_id in &self.key_id {
-            let revoked = of_key_id(key_id)?;
+            let revoked = ledger.of_key_id(key_id, self.kind.map(CaKind::from))?;
             self.check_known(ledger.has_key_id(key_id), &format!("the key id {key_id:?}"))?;
             wanted.push(revoked);
         }
-        for text in &self.fingerprint {
-            wanted.push(ledger.of_fingerprint(text)?);
+        for text in &self.key {
+            wanted.push(ledger.of_key(text)?);
+        }
+        for what in &wanted {
+            ui::note(&ledger.hits.of(what));
+        }
+        if !self.yes && !ask("Revoke this?")? {
+            return Err(Failure::new(Exit::Failed, "nothing is revoked")
+                .because("nobody has confirmed it")
+                .hint("answer yes on a terminal, or give --yes"));
         }
         let audit = audit_log(context)?;
         let log = RevocationLog::new(data_dir, Clock::System);
@@ -121,17 +148,18 @@ impl Args {
 
 /// What is known of certificates.
 struct Ledger<'a> {
-    issued: Vec<IssueRecord>,
+    hits: Hits,
     authorities: &'a Authorities,
 }
 
 impl Ledger<'_> {
     fn entry(&self, serial: Serial) -> Option<&IssueRecord> {
-        self.issued.iter().find(|record| record.serial == serial)
+        self.hits.entry(serial)
     }
 
     fn has_key_id(&self, key_id: &str) -> bool {
-        self.issued.iter().any(|record| record.key_id == key_id)
+        let mut issued = self.hits.issued.iter();
+        issued.any(|record| record.key_id == key_id)
     }
 
     fn keys(&self) -> impl Iterator<Item = &PublicKey> {
@@ -157,7 +185,7 @@ impl Ledger<'_> {
         let Some(serial) = Serial::new(certificate.serial()) else {
             return Err(
                 refused(format!("{name} has no serial number: it is 0")).hint(format!(
-                    "revoke its key with --fingerprint={}",
+                    "revoke its key with --key={}",
                     certificate.public_key().fingerprint(HashAlg::Sha256)
                 )),
             );
@@ -178,24 +206,39 @@ impl Ledger<'_> {
         })
     }
 
-    fn of_fingerprint(&self, text: &str) -> Result<Revoked, Failure> {
-        let refused = || Failure::new(Exit::Failed, format!("cannot revoke {text:?}"));
-        let fingerprint = text
-            .parse::<Fingerprint>()
-            .ok()
-            .filter(|fingerprint| fingerprint.algorithm() == HashAlg::Sha256)
-            .ok_or_else(|| {
-                refused()
-                    .because("this is not a SHA-256 fingerprint")
-                    .hint("give it as `ssh-keygen -l -f KEY` prints it: SHA256:...")
-            })?;
-        let public_key = fingerprint.to_string();
+    fn of_key(&self, text: &str) -> Result<Revoked, Failure> {
+        let public_key = public_key::fingerprint(text)?;
         if self.keys().any(|key| sha256(key) == public_key) {
-            return Err(refused()
-                .because("this is the key of an authority in use: nobody could log in any more")
-                .hint("replace it first: rproxy auth rotate"));
+            return Err(
+                Failure::new(Exit::Failed, format!("cannot revoke {text:?}"))
+                    .because("this is the key of an authority in use: nobody could log in any more")
+                    .hint("replace it first: rproxy auth rotate"),
+            );
         }
         Ok(Revoked::PublicKey { public_key })
+    }
+
+    /// A name may be a person's and a host's: then it has to be said whose is meant.
+    fn of_key_id(&self, key_id: &str, kind: Option<CaKind>) -> Result<Revoked, Failure> {
+        let refused = || Failure::new(Exit::Failed, format!("cannot revoke {key_id:?}"));
+        if key_id.trim().is_empty() || key_id.chars().any(char::is_control) {
+            return Err(refused().because("a key id is a name, without control characters"));
+        }
+        let has = |kind| {
+            let mut issued = self.hits.issued.iter();
+            issued.any(|record| record.key_id == key_id && record.kind == kind)
+        };
+        if kind.is_none() && has(CaKind::User) && has(CaKind::Host) {
+            return Err(refused()
+                .because("a person and a host have certificates with this key id")
+                .hint("give --type=user or --type=host"));
+        }
+        let keys = kind.map_or(&[][..], |kind| self.authorities.of(kind).public_keys());
+        Ok(Revoked::KeyId {
+            key_id: key_id.to_owned(),
+            kind,
+            ca_keys: keys.iter().map(line).collect::<Result<_, _>>()?,
+        })
     }
 
     fn report(&self, verdict: &Verdict) -> String {
@@ -203,7 +246,49 @@ impl Ledger<'_> {
             Verdict::New(record) => (record, "Revoked"),
             Verdict::Already(record) => (record, "Revoked already:"),
         };
-        let what = match &record.what {
+        let what = self.hits.name(&record.what);
+        format!("{done} {what} (version {})\n", record.version)
+    }
+}
+
+/// The certificates of the ledger, and which of them a revocation is about.
+pub(super) struct Hits {
+    issued: Vec<IssueRecord>,
+    now: u64,
+}
+
+impl Hits {
+    /// Reads the ledger.
+    pub(super) fn read(context: &Context) -> Result<Self, Failure> {
+        let issued = issued(&context.config.data_dir)
+            .map_err(|error| ca_failure("cannot read the ledger", error))?;
+        let now = Clock::System.unix_seconds();
+        Ok(Self { issued, now })
+    }
+
+    fn entry(&self, serial: Serial) -> Option<&IssueRecord> {
+        self.issued.iter().find(|record| record.serial == serial)
+    }
+
+    fn all(&self, what: &Revoked) -> Vec<&IssueRecord> {
+        let is_hit = |record: &&IssueRecord| match what {
+            Revoked::Serial { serial, .. } => record.serial == *serial,
+            Revoked::KeyId { key_id, kind, .. } => {
+                record.key_id == *key_id && kind.is_none_or(|kind| kind == record.kind)
+            }
+            Revoked::PublicKey { public_key } => record.public_key == *public_key,
+            Revoked::Lifted { .. } => false,
+        };
+        self.issued.iter().filter(is_hit).collect()
+    }
+
+    /// What is revoked, in a few words.
+    pub(super) fn name(&self, what: &Revoked) -> String {
+        let count = match self.all(what).len() {
+            1 => "1 certificate in the ledger has".to_owned(),
+            count => format!("{count} certificates in the ledger have"),
+        };
+        match what {
             Revoked::Serial { serial, .. } => match self.entry(*serial) {
                 Some(entry) => format!(
                     "serial {serial}, the {} certificate of {}",
@@ -211,33 +296,47 @@ impl Ledger<'_> {
                 ),
                 None => format!("serial {serial}, which is not in the ledger"),
             },
-            Revoked::KeyId { key_id } => {
-                let count = self.issued.iter().filter(|e| e.key_id == *key_id).count();
-                format!("key id {key_id}, which {count} certificates in the ledger have")
-            }
-            Revoked::PublicKey { public_key } => {
-                let has_key = |entry: &&IssueRecord| entry.public_key == *public_key;
-                let count = self.issued.iter().filter(has_key).count();
-                format!("key {public_key}, which {count} certificates in the ledger have")
-            }
-        };
-        format!("{done} {what} (version {})\n", record.version)
+            Revoked::KeyId { key_id, kind, .. } => match kind {
+                Some(kind) => format!("{kind} key id {key_id}, which {count}"),
+                None => format!("key id {key_id}, which {count}"),
+            },
+            Revoked::PublicKey { public_key } => format!("key {public_key}, which {count}"),
+            Revoked::Lifted { lifts } => self.name(lifts),
+        }
+    }
+
+    /// The same, with a line for each certificate that is good still.
+    pub(super) fn of(&self, what: &Revoked) -> String {
+        let mut text = self.name(what);
+        let good = |record: &&&IssueRecord| record.valid_before > self.now;
+        let all = self.all(what);
+        let good: Vec<_> = all.iter().filter(good).collect();
+        for record in good.iter().take(MAX_SHOWN) {
+            text += &format!(
+                "\n  {} {}, serial {}, for {}, until {}",
+                record.kind,
+                ui::cell(&record.key_id),
+                record.serial,
+                ui::cell(&record.principals.join(",")),
+                time(record.valid_before)
+            );
+        }
+        if good.len() > MAX_SHOWN {
+            text += &format!("\n  and {} more", good.len() - MAX_SHOWN);
+        }
+        if let Revoked::KeyId { kind, .. } = what {
+            let whose = match kind {
+                Some(CaKind::User) => "of people",
+                Some(CaKind::Host) => "of hosts",
+                None => "of people and hosts",
+            };
+            text += &format!("\n  and all certificates {whose} with this key id to come");
+        }
+        text
     }
 }
 
-fn of_key_id(key_id: &str) -> Result<Revoked, Failure> {
-    if key_id.trim().is_empty() || key_id.chars().any(char::is_control) {
-        return Err(
-            Failure::new(Exit::Failed, format!("cannot revoke {key_id:?}"))
-                .because("a key id is a name, without control characters"),
-        );
-    }
-    Ok(Revoked::KeyId {
-        key_id: key_id.to_owned(),
-    })
-}
-
-fn serial(text: &str) -> Result<Serial, Failure> {
+pub(super) fn serial(text: &str) -> Result<Serial, Failure> {
     let number = text.trim().parse().ok().and_then(Serial::new);
     number.ok_or_else(|| {
         Failure::new(Exit::Failed, format!("cannot revoke {text:?}"))
@@ -258,7 +357,7 @@ fn certificate(file: &Path) -> Result<Certificate, Failure> {
     let not_one = || {
         refused()
             .because("this is not one OpenSSH certificate")
-            .hint("give the file that ends in -cert.pub, or name the key with --fingerprint")
+            .hint("give the file that ends in -cert.pub, or name the key with --key")
     };
     let text = str::from_utf8(&bytes).map_err(|_binary| not_one())?.trim();
     if text.lines().count() != 1 {
@@ -277,7 +376,7 @@ fn certificate(file: &Path) -> Result<Certificate, Failure> {
     }
 }
 
-fn usable_reason(reason: &str) -> Result<&str, Failure> {
+pub(super) fn usable_reason(reason: &str) -> Result<&str, Failure> {
     let reason = reason.trim();
     let refused = |why: String| Failure::new(Exit::Failed, "cannot use --reason").because(why);
     if reason.chars().any(char::is_control) {
@@ -304,12 +403,18 @@ fn sha256(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-fn event(record: &RevocationRecord) -> AuditEvent {
-    let (serial, key_id, fingerprint) = match record.what.clone() {
+/// What the audit log says of it: its serial, key id or key.
+pub(super) fn names(what: &Revoked) -> (Option<Serial>, Option<String>, Option<String>) {
+    match what.clone() {
         Revoked::Serial { serial, .. } => (Some(serial), None, None),
-        Revoked::KeyId { key_id } => (None, Some(key_id), None),
+        Revoked::KeyId { key_id, .. } => (None, Some(key_id), None),
         Revoked::PublicKey { public_key } => (None, None, Some(public_key)),
-    };
+        Revoked::Lifted { lifts } => names(&lifts),
+    }
+}
+
+fn event(record: &RevocationRecord) -> AuditEvent {
+    let (serial, key_id, fingerprint) = names(&record.what);
     AuditEvent::CertificateRevoked {
         version: record.version,
         serial,

@@ -4,11 +4,14 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
+use ssh_key::HashAlg;
+
 use super::export::Kind;
-use super::{Context, Exit, Failure, account, ca_failure, tell, ui};
+use super::readiness::{self, Move};
+use super::{Context, Exit, Failure, account, ca_failure, open_authorities, tell, ui};
 use crate::audit::AuditEvent;
-use crate::ca::{Authorities, CaKind, MoveError, Phase, Rotation};
-use crate::model::parse_duration;
+use crate::ca::{Authorities, Authority, CaError, CaKind, MoveError, Phase, Rotation};
+use crate::model::{Principal, parse_duration_with_units};
 use crate::sys::clock::Clock;
 
 /// Replace an authority's key, phase by phase, while sessions go on
@@ -17,6 +20,11 @@ use crate::sys::clock::Clock;
 /// exported and trusted. Without --phase the rotation goes to the next one, or begins. The running proxy follows
 /// by itself. What there is to do in a phase goes to standard output; `auth status` shows what is left.
 /// Where the configuration keeps the key in an agent, the new one is `next` of `auth_service.ca_keys`.
+///
+/// Before the rotation goes on, every host of the inventory is asked whether it is ready. If somebody
+/// would be cut off, they are named and nothing is done, unless --force says so. With --grace-period
+/// nobody is asked. The key that was replaced is kept, trusted no more, until --remove-kept: as long as
+/// it is there, --rollback leads back to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which authority
@@ -31,6 +39,15 @@ pub(crate) struct Args {
     /// Go back to the old key, as --phase=rollback does
     #[arg(long, conflicts_with = "phase")]
     rollback: bool,
+    /// Go on although hosts or people would be cut off
+    #[arg(long)]
+    force: bool,
+    /// Account that the hosts are asked about
+    #[arg(long, value_name = "LOGIN", default_value = "root")]
+    login: String,
+    /// Remove the keys that were kept for a way back, for good
+    #[arg(long, conflicts_with_all = ["phase", "rollback", "grace_period"])]
+    remove_kept: bool,
 }
 
 impl Args {
@@ -42,21 +59,85 @@ impl Args {
     pub(super) fn rotate(&self, context: &Context) -> Result<String, Failure> {
         let kind = CaKind::from(self.kind);
         let phase = self.phase()?;
-        let grace = self.grace_period.as_deref().map(parse_duration).transpose();
+        let grace = self
+            .grace_period
+            .as_deref()
+            .map(parse_duration_with_units)
+            .transpose();
         let grace = grace.map_err(|error| {
             Failure::new(Exit::Usage, "cannot use the value of --grace-period").because(error)
         })?;
-        let change = |rotation: &Rotation, now: u64| match (phase, grace) {
+        if self.remove_kept {
+            return remove_kept(context, kind);
+        }
+        let change = |rotation: &Rotation, kept, now: u64| match (phase, grace) {
             (None | Some(Phase::Init), Some(_)) => rotation.begin(kind, grace, now),
             (Some(_), Some(_)) => Err(MoveError::LateGrace),
-            (Some(phase), None) => rotation.go(kind, phase, now),
-            (None, None) => rotation.go(kind, rotation.phase().next(), now),
+            (Some(phase), None) => rotation.go(kind, phase, kept, now),
+            (None, None) => rotation.go(kind, rotation.phase().next(), kept, now),
         };
+        let failed = |error| ca_failure(&format!("cannot rotate the {kind} authority"), error);
+        let seen = self.look_ahead(context, kind, change)?;
         let installation = context.config.installation(Clock::System);
-        let (before, after) = Authorities::rotate(&installation, kind, change)
-            .map_err(|error| ca_failure(&format!("cannot rotate the {kind} authority"), error))?;
+        let (before, after) = Authorities::rotate(&installation, kind, |rotation, kept, now| {
+            if rotation.phase() != seen {
+                return Err(MoveError::Overtaken(rotation.phase()));
+            }
+            change(rotation, kept, now)
+        })
+        .map_err(failed)?;
         tell(context, &moved(kind, before.phase(), &after))?;
         Ok(told(kind, before.phase(), &after))
+    }
+
+    /// Finds out who would be cut off, and refuses unless that is meant. Gives the phase that the
+    /// rotation is in.
+    fn look_ahead(
+        &self,
+        context: &Context,
+        kind: CaKind,
+        change: impl Fn(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError>,
+    ) -> Result<Phase, Failure> {
+        let login: Principal = self.login.parse().map_err(|error| {
+            Failure::new(Exit::Usage, "--login is no account's name").because(error)
+        })?;
+        let failed = |error| ca_failure(&format!("cannot rotate the {kind} authority"), error);
+        let look = |authority: &Authority| {
+            let rotation = authority.rotation();
+            // Which key was kept matters only when it is brought back.
+            let kept = authority.kept_keys().first().map(|_key| 0);
+            let after = change(&rotation, kept, Clock::System.unix_seconds());
+            Ok((rotation.phase(), after.map_err(CaError::from)?.phase()))
+        };
+        let installation = context.config.installation(Clock::System);
+        let seen = Authorities::look(&installation, kind).map_err(failed)?;
+        if let Some(seen) = seen.filter(|one| one.authority.rotation().phase() == Phase::Standby) {
+            // There is no second key to ask about.
+            return Ok(look(&seen.authority).map_err(failed)?.0);
+        }
+        let authorities = open_authorities(context)?;
+        let (from, to) = look(authorities.of(kind)).map_err(failed)?;
+        let wanted = Move { kind, from, to };
+        let cut = readiness::cut_off(context, &authorities, wanted, login)?;
+        if cut.is_empty() {
+            return Ok(from);
+        }
+        let list = cut.join("\n  ");
+        let what = format!("with the {kind} authority in {to} these may be cut off");
+        // Who goes back has a reason to.
+        if self.force || to == Phase::Rollback {
+            ui::note(&format!("rproxy: {what}:\n  {list}"));
+            return Ok(from);
+        }
+        Err(Failure::new(
+            Exit::Failed,
+            format!("the rotation stays in {from}: {what}"),
+        )
+        .because(list)
+        .hint(format!(
+            "`rproxy auth status` says the same; once they are ready, give the command again, \
+                 or cut them off with --force; back: rproxy auth rotate --type={kind} --rollback"
+        )))
     }
 
     fn phase(&self) -> Result<Option<Phase>, Failure> {
@@ -69,6 +150,29 @@ impl Args {
             Failure::new(Exit::Usage, error.to_string()).hint(hint)
         })
     }
+}
+
+fn remove_kept(context: &Context, kind: CaKind) -> Result<String, Failure> {
+    let installation = context.config.installation(Clock::System);
+    let removed = Authorities::remove_kept(&installation, kind)
+        .map_err(|error| ca_failure("cannot remove the keys that were kept", error))?;
+    let mut text = String::new();
+    for key in &removed {
+        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        let _infallible = writeln!(text, "Removed: {kind} authority's key {fingerprint}");
+        tell(
+            context,
+            &AuditEvent::AuthorityKeyRemoved {
+                kind: kind.into(),
+                fingerprint,
+                by: account(),
+            },
+        )?;
+    }
+    if removed.is_empty() {
+        text += "There is none.\n";
+    }
+    Ok(text)
 }
 
 /// That somebody has moved a rotation.
@@ -118,8 +222,9 @@ pub(super) fn to_do(kind: CaKind, phase: Phase) -> &'static [&'static str] {
             "that is needed is signed by the old one: in standby it counts no more.",
         ],
         (CaKind::User, Phase::Standby) => &[
-            "One key is left. Bring `rproxy auth export --type=user` to every host once more, so that",
-            "they trust no other.",
+            "One key is trusted. Bring `rproxy auth export --type=user` to every host once more, so that",
+            "they trust no other. The key that was replaced is kept: --rollback goes back to it, and",
+            "--remove-kept removes it.",
         ],
         (CaKind::User, Phase::Rollback) => &[
             "The old key signs again. Have certificates of the new key signed again; in standby they",
@@ -137,8 +242,9 @@ pub(super) fn to_do(kind: CaKind, phase: Phase) -> &'static [&'static str] {
             "Sign every host's key again with `rproxy auth sign --host`, and have its sshd reload.",
         ],
         (CaKind::Host, Phase::Standby) => &[
-            "One key is left. Bring `rproxy auth export --type=host` to the clients once more, so that",
-            "they trust no other.",
+            "One key is trusted. Bring `rproxy auth export --type=host` to the clients once more, so that",
+            "they trust no other. The key that was replaced is kept: --rollback goes back to it, and",
+            "--remove-kept removes it.",
         ],
         (CaKind::Host, Phase::Rollback) => &[
             "The old key signs again. Sign every host's key that has a certificate of the new one",

@@ -16,9 +16,9 @@ use super::credential::{
 use super::issue::{Issuer, REFUSED, Request};
 use super::{Context, Exit, Failure, ca_failure, files, public_key, revocations, ui};
 use crate::ca::NewHostKey;
-use crate::cert::{HostRequest, UserRequest};
+use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
 use crate::model::{
-    DurationError, HostPrincipal, NameError, Principal, format_duration, parse_duration,
+    DurationError, HostPrincipal, NameError, Principal, format_duration, parse_duration_with_units,
 };
 
 /// How long a host certificate is good for unless told otherwise: 365 days.
@@ -134,22 +134,33 @@ impl Args {
         self.host.as_deref().unwrap_or_default()
     }
 
-    /// As long as was asked for. Of a person's certificate, roles may say how long it may be at most.
+    /// As long as was asked for. How long a person's certificate may be at most, roles may say.
     fn ttl(&self, context: &Context) -> Result<Duration, Failure> {
         let asked = self.ttl.as_deref().map(asked_ttl).transpose()?;
         let Some(user) = &self.user else {
             return Ok(asked.unwrap_or(HOST_TTL));
         };
-        match (asked, context.config.policy().max_ttl(user.trim())) {
-            (None, None) => Ok(USER_TTL),
-            (None, Some((most, _))) => Ok(most.min(USER_TTL)),
-            (Some(ttl), Some((most, rule))) if ttl > most => {
-                let (ttl, most) = (format_duration(ttl), format_duration(most));
+        let most = max_ttl(context, user);
+        match (asked, &self.ttl) {
+            (None, _) => Ok(USER_TTL.min(most)),
+            (Some(ttl), Some(given)) if ttl > most => {
+                let (because, hint) = match context.config.policy().max_ttl(user.trim()) {
+                    Some((most, rule)) => {
+                        let most = format_duration(most);
+                        let because = format!(
+                            "certificates of {user} may live {most} at most, not {given}: {rule}"
+                        );
+                        (because, format!("give --ttl={most} or less"))
+                    }
+                    None => (
+                        format!("certificates of people may live 30h at most, not {given}"),
+                        "give --ttl=30h or less; the max_ttl of a role may allow its users more"
+                            .to_owned(),
+                    ),
+                };
                 Err(Failure::new(Exit::Failed, REFUSED)
-                    .because(format!(
-                        "certificates of {user} may live {most} at most, not {ttl}: {rule}"
-                    ))
-                    .hint(format!("give --ttl={most} or less")))
+                    .because(because)
+                    .hint(hint))
             }
             (Some(ttl), _) => Ok(ttl),
         }
@@ -211,6 +222,7 @@ impl Args {
                 logins: self.logins.iter().map(name).collect::<Result<_, _>>()?,
                 public_key: key.clone(),
                 ttl,
+                max_ttl: max_ttl(context, user),
                 source_addresses: context.config.proxy.egress_addrs.clone(),
             })),
             None => Ok(Request::Host(HostRequest {
@@ -222,9 +234,15 @@ impl Args {
     }
 }
 
+/// How long a person's certificate may live: what their roles say, or 30 hours.
+fn max_ttl(context: &Context, user: &str) -> Duration {
+    let most = context.config.policy().max_ttl(user.trim());
+    most.map_or(MAX_USER_TTL, |(most, _)| most)
+}
+
 /// Reads the value of --ttl.
 fn asked_ttl(text: &str) -> Result<Duration, Failure> {
-    parse_duration(text).map_err(|error| {
+    parse_duration_with_units(text).map_err(|error| {
         let exit = match error {
             DurationError::Syntax(_) => Exit::Usage,
             DurationError::Overflow(_) => Exit::Failed,

@@ -6,6 +6,7 @@ use std::process::Command;
 use clap::Parser;
 
 use super::*;
+use crate::sys::clock::Clock;
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
 #[derive(Debug, Parser)]
@@ -36,6 +37,8 @@ impl Scene {
             config: loaded.config,
             warnings: loaded.warnings,
         };
+        let installation = context.config.installation(Clock::System);
+        crate::ca::Authorities::make(&installation).unwrap();
         Self { directory, context }
     }
 
@@ -147,6 +150,26 @@ fn a_proxy_that_nobody_named_is_not_guessed() {
 }
 
 #[test]
+fn where_there_are_no_authorities_none_are_made() {
+    let scene = Scene::new(CONFIG);
+    let data_dir = scene.directory.path().join("state");
+    std::fs::remove_dir_all(&data_dir).unwrap();
+    let place = Place::find(Some(&scene.ssh("")), &scene.context.config.cluster_name).unwrap();
+    let refused = [
+        scene.printed(&[]).unwrap_err(),
+        scene
+            .args(&["--install"])
+            .install(&scene.context, &place)
+            .unwrap_err(),
+    ];
+    for failure in refused {
+        let text = failure.to_string();
+        assert!(text.contains(data_dir.to_str().unwrap()), "{text}");
+        assert!(!data_dir.exists() && !scene.ssh("rproxy").exists());
+    }
+}
+
+#[test]
 fn known_hosts_are_what_auth_export_prints() {
     let scene = Scene::new(CONFIG);
     let authorities = auth::open_authorities(&scene.context).unwrap();
@@ -155,7 +178,7 @@ fn known_hosts_are_what_auth_export_prints() {
         text.starts_with("@cert-authority * ssh-ed25519 AAAA"),
         "{text}"
     );
-    assert!(text.ends_with(" rproxy host CA example.com\n"), "{text}");
+    assert!(text.ends_with(" rproxy-host-CA-example.com\n"), "{text}");
 }
 
 #[test]

@@ -110,8 +110,8 @@ checks! {
             => "what the hint says: `chmod`, restore from a backup, remove a `.pub` that does not fit, start the agent and add the key";
         ROTATION "rotation": "a rotation that should have moved on, or has been in a phase for more than a week"
             => "`rproxy auth status`, `rproxy auth rotate`";
-        REVOCATIONS "revocations": "lines of `revoked.jsonl` that cannot be read"
-            => "what such a line revokes is not revoked: revoke it again";
+        REVOCATIONS "revocations": "`revoked.jsonl`: damaged lines, or less than the ledger knows of"
+            => "restore it from a backup; the proxy does not start without it";
         HTTPS_CERTIFICATE "https-certificate": "certificate and key of HTTPS: readable, fitting, the key not open to everybody, the certificate good for another two weeks"
             => "renew it; the running proxy reads the new files by itself";
     }

@@ -17,7 +17,7 @@ use super::{Context, Exit, Failure, ui};
 use crate::ca::{Authorities, CaKind, NewHostKey};
 use crate::cert::HostRequest;
 use crate::cert::krl::{MAX_KRL, RevocationList};
-use crate::model::{HostPrincipal, parse_duration};
+use crate::model::{HostPrincipal, parse_duration_with_units};
 use crate::openssh::{self, Export, RenderError};
 use crate::sys::fs::{self, PUBLIC_FILE};
 
@@ -124,7 +124,7 @@ impl Args {
 
     fn ttl(&self) -> Result<Duration, Failure> {
         self.ttl.as_deref().map_or(Ok(TTL), |text| {
-            parse_duration(text).map_err(|error| {
+            parse_duration_with_units(text).map_err(|error| {
                 Failure::new(Exit::Usage, "cannot use the value of --ttl").because(error)
             })
         })

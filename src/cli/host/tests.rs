@@ -6,6 +6,7 @@ use std::process::Command;
 use clap::Parser;
 
 use super::*;
+use crate::sys::clock::Clock;
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
 #[derive(Debug, Parser)]
@@ -29,6 +30,8 @@ impl Scene {
             config: loaded.config,
             warnings: loaded.warnings,
         };
+        let installation = context.config.installation(Clock::System);
+        crate::ca::Authorities::make(&installation).unwrap();
         let scene = Self { directory, context };
         scene.keygen("host_key");
         // sshd -t wants its separation directory; an ordinary user's sshd does not.
@@ -261,7 +264,7 @@ fn what_is_no_revocation_list_is_refused() {
         assert!(refused.to_string().contains("revoked keys"), "{refused}");
     }
     assert!(!scene.path("out").exists());
-    assert!(!scene.path("state").exists());
+    assert!(!scene.path("state/issued.jsonl").exists());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Context, Exit, Failure};
+use crate::cli::{Context, Exit, Failure, existing_data_dir};
 use crate::recording::{FILE_SUFFIX, Reader, listing};
 
 /// How many candidates an ambiguous id lists.
@@ -15,6 +15,7 @@ pub(in crate::cli) fn open(
     context: &Context,
     name: &str,
 ) -> Result<Reader<BufReader<File>>, Failure> {
+    existing_data_dir(context)?;
     let path = locate(&super::directory(&context.config), name)?;
     let failed = || Failure::new(Exit::Failed, format!("cannot read {}", path.display()));
     let file = File::open(&path).map_err(|error| failed().because(error))?;

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::{Context, Exit, Failure, ui};
+use crate::cli::{Context, Exit, Failure, existing_data_dir, ui};
 use crate::recording::export::printable_json;
 use crate::recording::listing::{self, Entry, Listing};
 use crate::recording::{ExitNote, Header};
@@ -30,6 +30,7 @@ enum Format {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        existing_data_dir(context)?;
         let listing = listing::list(&super::directory(&context.config)).map_err(|error| {
             Failure::new(Exit::Failed, "cannot list the recordings").because(error)
         })?;

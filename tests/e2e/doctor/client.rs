@@ -184,7 +184,11 @@ fn faults_of_certificates_are_found() {
     let found = Findings::of(to(&world, &address, config));
     found.error("identities-only", "", &["IdentityFile", "IdentitiesOnly"]);
 
-    keys::tool(world.rproxy().args(["auth", "revoke", "--key-id", "alice"]));
+    keys::tool(
+        world
+            .rproxy()
+            .args(["auth", "revoke", "--yes", "--key-id", "alice"]),
+    );
     world
         .eventually("the proxy knows", || {
             let found = Findings::of(doctor(&world));

@@ -85,7 +85,7 @@ fn faults_of_files_limits_names_and_ports_are_found_together() {
     found.error("authority", "user", &["chmod 0700"]);
     found.error("state-files", "audit.jsonl", &["chmod 0600"]);
     found.error("recordings-dir", "recordings", &["move", "away"]);
-    found.error("revocations", "revoked.jsonl", &["revoke it again"]);
+    found.error("revocations", "revoked.jsonl", &["from a backup"]);
     found.error("clock", "", &["set the clock"]);
     found.error("https-certificate", "https.pem", &["renew"]);
     found.error("listener", &taken, &["ss -ltnp"]);

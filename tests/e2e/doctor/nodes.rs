@@ -47,11 +47,13 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
     let issued: Vec<serde_json::Value> = serde_json::from_str(&issued).expect("a list");
     let revoked = issued.iter().find(|one| one["key_id"] == "revoked");
     let serial = revoked.expect("it was signed")["serial"].to_string();
-    keys::tool(
-        world
-            .rproxy()
-            .args(["auth", "revoke", "--serial", serial.trim_matches('"')]),
-    );
+    keys::tool(world.rproxy().args([
+        "auth",
+        "revoke",
+        "--yes",
+        "--serial",
+        serial.trim_matches('"'),
+    ]));
     let server = std::thread::spawn(move || {
         let (mut stream, _) = web.accept().expect("the doctor looks");
         stream
@@ -130,7 +132,7 @@ fn a_host_that_lacks_the_key_of_a_rotation_is_found() {
         keys::tool(
             world
                 .rproxy()
-                .args(["auth", "rotate", "--type=user", &phase]),
+                .args(["auth", "rotate", "--type=user", "--force", &phase]),
         )
     };
     rotate("init");

@@ -52,6 +52,7 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         &[("Enter passphrase", "\r"), ("same passphrase", "\r")],
     ),
     ("ssh deploy@db1", &[("", "echo lo''gged in; exit\r")]),
+    ("rproxy auth revoke", &[("[y/N]", "y\r")]),
     (
         "softhsm2-util --init-token",
         &[

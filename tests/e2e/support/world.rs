@@ -333,6 +333,7 @@ struct Authorities {
 
 impl Authorities {
     fn exported(config: &Path) -> Self {
+        keys::tool(proxy::rproxy(config).args(["auth", "init"]));
         let export = |kind: &str| {
             keys::tool(proxy::rproxy(config).args(["auth", "export", &format!("--type={kind}")]))
         };

@@ -7,10 +7,10 @@ use ssh_key::{Certificate, HashAlg};
 
 use super::super::super::fleet;
 use super::super::rotate::time;
-use super::super::{Context, Failure, audit_log, ca_failure, ui};
+use super::super::{Context, Failure, audit_log, ca_failure, revocations, ui};
 use super::report::{HostCertificate, NodeStatus, UserAuthority};
 use crate::audit::AuditLog;
-use crate::ca::{Authorities, CaError, CaKind};
+use crate::ca::{Authorities, CaError, CaKind, Revocations};
 use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, verify_host};
 use crate::dns::Resolver;
 use crate::model::{Principal, chain};
@@ -20,7 +20,7 @@ use crate::sys::clock::Clock;
 
 /// What all hosts are asked, and what their answers are held against.
 #[derive(Debug)]
-pub(super) struct Fleet {
+pub(in crate::cli::auth) struct Fleet {
     nodes: Vec<Node>,
     login: Principal,
     /// One certificate for each key of the user authority, and last the control: of nobody's.
@@ -29,13 +29,14 @@ pub(super) struct Fleet {
     host_authorities: TrustedKeys,
     /// Fingerprint and name of the keys of the host authority.
     host_names: Vec<(String, &'static str)>,
+    revocations: Revocations,
     /// Where warnings go.
     audit: AuditLog,
 }
 
 impl Fleet {
     /// Prepares the questions.
-    pub(super) fn new(
+    pub(in crate::cli::auth) fn new(
         context: &Context,
         authorities: &Authorities,
         login: Principal,
@@ -77,12 +78,13 @@ impl Fleet {
             user_authorities,
             host_authorities: host.trusted(),
             host_names: keys.zip(names.iter().copied()).collect(),
+            revocations: revocations(context)?,
             audit: audit_log(context)?,
         })
     }
 
     /// Asks every host, and waits for all answers, in the order of the inventory.
-    pub(super) fn ask(self) -> Result<Vec<NodeStatus>, Failure> {
+    pub(in crate::cli::auth) fn ask(self) -> Result<Vec<NodeStatus>, Failure> {
         let fleet = Arc::new(self);
         fleet::each(&fleet.nodes, |node, resolver| {
             let fleet = Arc::clone(&fleet);
@@ -119,6 +121,15 @@ impl Fleet {
                 status.problem = Some(error.to_string());
                 status.hint = Some(error.hint());
             }
+        }
+        if let Some((_, reason)) = self.revocations.of_key(&answers.host_key) {
+            status.revoked = true;
+            status.problem = Some(match reason {
+                Some(reason) => format!("the host is revoked: {reason}"),
+                None => "the host is revoked".to_owned(),
+            });
+            let hint = "make it a new key and a certificate for it: rproxy host setup";
+            status.hint = Some(hint.to_owned());
         }
         if let PresentedKey::Certificate(certificate) = &answers.host_key {
             let authority = certificate.signature_key().fingerprint(HashAlg::Sha256);

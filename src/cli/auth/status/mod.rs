@@ -1,7 +1,7 @@
 //! `rproxy auth status`: where the rotations stand, and what every host of the fleet has made of them.
 
-mod fleet;
-mod report;
+pub(super) mod fleet;
+pub(super) mod report;
 
 use clap::ValueEnum;
 use ssh_key::HashAlg;
@@ -92,10 +92,13 @@ fn authority_status(authorities: &Authorities, kind: CaKind) -> Result<Authority
     let outstanding = authorities
         .outstanding(kind)
         .map_err(|error| ca_failure("cannot read what was issued", error))?;
+    let kept = authority.kept_keys().iter();
+    let kept = kept.map(|key| key.fingerprint(HashAlg::Sha256).to_string());
     Ok(AuthorityStatus::new(
         kind,
         authority.rotation(),
         keys.collect(),
+        kept.collect(),
         outstanding,
     ))
 }

@@ -13,14 +13,14 @@ const MAX_LISTED: usize = 10;
 
 /// All of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) authorities: Vec<AuthorityStatus>,
-    pub(super) nodes: Vec<NodeStatus>,
+pub(in crate::cli::auth) struct Report {
+    pub(in crate::cli::auth) authorities: Vec<AuthorityStatus>,
+    pub(in crate::cli::auth) nodes: Vec<NodeStatus>,
 }
 
 /// One authority.
 #[derive(Debug, Serialize)]
-pub(super) struct AuthorityStatus {
+pub(in crate::cli::auth) struct AuthorityStatus {
     #[serde(rename = "type")]
     kind: CaKind,
     phase: Phase,
@@ -28,62 +28,67 @@ pub(super) struct AuthorityStatus {
     next_phase: Option<Phase>,
     next_at: Option<String>,
     keys: Vec<KeyStatus>,
+    /// Keys from before, which nobody trusts.
+    kept_keys: Vec<String>,
     signed_by_leaving_key: Vec<Outstanding>,
 }
 
 /// One key of an authority.
 #[derive(Debug, Serialize)]
-pub(super) struct KeyStatus {
-    pub(super) name: &'static str,
-    pub(super) fingerprint: String,
-    pub(super) signs: bool,
+pub(in crate::cli::auth) struct KeyStatus {
+    pub(in crate::cli::auth) name: &'static str,
+    pub(in crate::cli::auth) fingerprint: String,
+    pub(in crate::cli::auth) signs: bool,
     /// The agent that has it; `None` for a key in a file.
-    pub(super) agent: Option<String>,
+    pub(in crate::cli::auth) agent: Option<String>,
 }
 
 /// One host.
 #[derive(Debug, Serialize)]
-pub(super) struct NodeStatus {
-    name: String,
+pub(in crate::cli::auth) struct NodeStatus {
+    pub(in crate::cli::auth) name: String,
     addr: String,
     login: String,
     /// What it presented, if that is a certificate.
-    pub(super) host_certificate: Option<HostCertificate>,
+    pub(in crate::cli::auth) host_certificate: Option<HostCertificate>,
+    /// Whether what it presented is revoked.
+    pub(in crate::cli::auth) revoked: bool,
     /// Why the proxy would not connect to it.
-    pub(super) problem: Option<String>,
+    pub(in crate::cli::auth) problem: Option<String>,
     /// What to do about that.
-    pub(super) hint: Option<String>,
-    pub(super) user_authorities: Vec<UserAuthority>,
+    pub(in crate::cli::auth) hint: Option<String>,
+    pub(in crate::cli::auth) user_authorities: Vec<UserAuthority>,
     /// Why there are no answers.
-    pub(super) error: Option<String>,
+    pub(in crate::cli::auth) error: Option<String>,
 }
 
 /// The certificate that a host has proved to have.
 #[derive(Debug, Serialize)]
-pub(super) struct HostCertificate {
-    pub(super) serial: u64,
-    pub(super) principals: Vec<String>,
-    pub(super) valid_before: String,
-    pub(super) seconds_left: u64,
+pub(in crate::cli::auth) struct HostCertificate {
+    pub(in crate::cli::auth) serial: u64,
+    pub(in crate::cli::auth) principals: Vec<String>,
+    pub(in crate::cli::auth) valid_before: String,
+    pub(in crate::cli::auth) seconds_left: u64,
     /// Whether it is to be renewed.
-    pub(super) ends_soon: bool,
-    pub(super) authority: String,
-    pub(super) authority_name: &'static str,
+    pub(in crate::cli::auth) ends_soon: bool,
+    pub(in crate::cli::auth) authority: String,
+    pub(in crate::cli::auth) authority_name: &'static str,
 }
 
 /// A key of the user authority, and whether the host takes certificates of it.
 #[derive(Debug, Serialize)]
-pub(super) struct UserAuthority {
-    pub(super) fingerprint: String,
+pub(in crate::cli::auth) struct UserAuthority {
+    pub(in crate::cli::auth) fingerprint: String,
     /// `None` where the host's answer tells nothing.
-    pub(super) accepted: Option<bool>,
+    pub(in crate::cli::auth) accepted: Option<bool>,
 }
 
 impl AuthorityStatus {
-    pub(super) fn new(
+    pub(in crate::cli::auth) fn new(
         kind: CaKind,
         rotation: Rotation,
         keys: Vec<KeyStatus>,
+        kept_keys: Vec<String>,
         outstanding: Vec<Outstanding>,
     ) -> Self {
         Self {
@@ -93,13 +98,14 @@ impl AuthorityStatus {
             next_phase: rotation.due().map(|(_, phase)| phase),
             next_at: rotation.due().map(|(at, _)| time(at)),
             keys,
+            kept_keys,
             signed_by_leaving_key: outstanding,
         }
     }
 }
 
 impl NodeStatus {
-    pub(super) fn new(node: &Node, login: &str) -> Self {
+    pub(in crate::cli::auth) fn new(node: &Node, login: &str) -> Self {
         Self {
             name: node.name.clone(),
             addr: if node.host.contains(':') {
@@ -109,6 +115,7 @@ impl NodeStatus {
             },
             login: login.to_owned(),
             host_certificate: None,
+            revoked: false,
             problem: None,
             hint: None,
             user_authorities: Vec::new(),
@@ -147,6 +154,14 @@ impl fmt::Display for AuthorityStatus {
                 Some(agent) => writeln!(f, ", in the agent at {agent}")?,
                 None => writeln!(f)?,
             }
+        }
+        for key in &self.kept_keys {
+            writeln!(f, "  kept key {key}: trusted no more")?;
+        }
+        if !self.kept_keys.is_empty() && self.phase == Phase::Standby {
+            let rotate = format!("rproxy auth rotate --type={}", self.kind);
+            writeln!(f, "    back to the last one: {rotate} --rollback")?;
+            writeln!(f, "    remove what is kept: {rotate} --remove-kept")?;
         }
         if self.phase != Phase::Standby {
             for line in to_do(self.kind, self.phase) {

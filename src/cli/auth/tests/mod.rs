@@ -25,17 +25,22 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::of("cluster_name: example.com\nproxy_service: { listen_addr: 127.0.0.1 }\n")
+    }
+
+    fn of(file: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let file = "cluster_name: example.com\nproxy_service: { listen_addr: 127.0.0.1 }\n";
         let data_dir = directory.path().join("state");
         let loaded = config::parse(Path::new("test"), file, Some(&data_dir)).unwrap();
-        Self {
+        let scene = Self {
             context: Context {
                 config: loaded.config,
                 warnings: loaded.warnings,
             },
             directory,
-        }
+        };
+        scene.ok(&["init"]);
+        scene
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -59,7 +64,9 @@ impl Scene {
             Command::Sign(args) => args.sign(&self.context, |_| Ok(answer)),
             Command::Krl(args) => args.write(&self.context),
             Command::Ls(args) => args.list(&self.context, Clock::System.unix_seconds()),
-            Command::Revoke(args) => args.revoke(&self.context),
+            Command::Init(args) => args.make(&self.context),
+            Command::Revoke(args) => args.revoke(&self.context, |_| Ok(answer)),
+            Command::Unrevoke(args) => args.lift(&self.context, |_| Ok(answer)),
             Command::Rotate(args) => args.rotate(&self.context),
             Command::Status(args) => args.text(&self.context),
         }
@@ -158,6 +165,7 @@ fn export_prints_each_file_s_form() {
     let host = scene.ok(&["export", "--type=host", "--format=openssh"]);
     assert!(host.ends_with(" rproxy host CA example.com\n"), "{host}");
     let known = scene.ok(&["export", "--type=host"]);
+    let host = host.replace("rproxy host CA example.com", "rproxy-host-CA-example.com");
     assert_eq!(known, format!("@cert-authority * {host}"));
     assert_eq!(
         scene.ok(&["export", "--type=host", "--hosts=*.example.com, [p]:3023"]),
@@ -184,7 +192,7 @@ fn export_refuses_what_does_not_go_together() {
         "{refused}"
     );
     assert!(
-        !scene.exists("state"),
+        !scene.exists("state/issued.jsonl"),
         "a refused command makes no authority"
     );
 }
@@ -346,7 +354,7 @@ fn wrong_command_lines_are_usage_errors() {
     ] {
         scene.fails(bad, Exit::Usage);
     }
-    assert!(!scene.exists("state") && !scene.exists("x"));
+    assert!(!scene.exists("state/issued.jsonl") && !scene.exists("x"));
 }
 
 #[test]
@@ -381,11 +389,11 @@ fn refused_values_are_named() {
         scene.fails(&[&user[..], &["--logins", bad]].concat(), Exit::Failed);
     }
     for (ttl, reason) in [
-        ("0", "zero"),
+        ("0s", "zero"),
         ("0h", "zero"),
-        ("31h", "at most 30h"),
+        ("31h", "30h at most"),
         ("99999999999999999999w", "too long"),
-        ("18446744073709551615", "too long"),
+        ("18446744073709551615s", "30h at most"),
     ] {
         let ttl = format!("--ttl={ttl}");
         let refused = scene.fails(
@@ -398,10 +406,12 @@ fn refused_values_are_named() {
         "sign",
         "--host=db1",
         "--out=DIR/x",
-        "--ttl=18446744073709551615",
+        "--ttl=18446744073709551615s",
     ];
     assert!(scene.fails(&overflow, Exit::Failed).contains("9999"));
-    assert!(!scene.exists("state") && !scene.exists("x") && !scene.exists("id-cert.pub"));
+    assert!(
+        !scene.exists("state/issued.jsonl") && !scene.exists("x") && !scene.exists("id-cert.pub")
+    );
 }
 
 #[test]
@@ -436,6 +446,79 @@ fn what_is_no_public_key_is_refused_by_name() {
 }
 
 #[test]
+fn a_certificate_lives_as_long_as_the_policy_says_and_no_longer() {
+    let scene = Scene::new();
+    scene.key("id", &[]);
+    let sign = |ttl: &str, exit| {
+        let ttl = format!("--ttl={ttl}");
+        let (user, key) = ("--user=alice", "--public-key=DIR/id.pub");
+        scene.fails(&["sign", user, "--logins=root", key, &ttl], exit)
+    };
+    let refused = sign("1801m", Exit::Failed);
+    assert!(refused.contains("30h at most, not 1801m"), "{refused}");
+    assert!(refused.contains("max_ttl"), "{refused}");
+    for bare in ["3600", "1h30"] {
+        let refused = sign(bare, Exit::Usage);
+        assert!(refused.contains("a number with a unit"), "{refused}");
+    }
+
+    let file = "roles: [{ name: all, max_ttl: 7d }]\nusers: [{ name: alice, roles: [all] }]\n";
+    let scene = Scene::of(&format!("cluster_name: example.com\n{file}"));
+    scene.key("id", &[]);
+    let sign = |ttl: &str| {
+        let ttl = format!("--ttl={ttl}");
+        let (user, key) = ("--user=alice", "--public-key=DIR/id.pub");
+        let line = ["sign", user, "--logins=root", key, &ttl, "--overwrite"];
+        scene.run(&line, false)
+    };
+    sign("168h").unwrap();
+    let refused = sign("169h").unwrap_err().to_string();
+    assert!(
+        refused.contains("1w at most, not 169h: role all"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn nothing_but_init_makes_authorities() {
+    let scene = Scene::new();
+    let again = scene.ok(&["init"]);
+    assert!(
+        again.contains("user authority: is there already, SHA256:"),
+        "{again}"
+    );
+    let audit = scene.read("state/audit.jsonl");
+    assert_eq!(audit.matches("authority.created").count(), 2, "{audit}");
+    std::fs::remove_dir_all(scene.path("state")).unwrap();
+    scene.key("id", &[]);
+    let commands: [&[&str]; 9] = [
+        &["export", "--type=user"],
+        &["sign", "--host=db1", "--out=DIR/db1"],
+        &[
+            "sign",
+            "--user=alice",
+            "--logins=root",
+            "--public-key=DIR/id.pub",
+        ],
+        &["ls"],
+        &["krl", "--out=DIR/krl"],
+        &["revoke", "--serial=7", "--yes"],
+        &["unrevoke", "--serial=7", "--yes"],
+        &["rotate", "--type=user"],
+        &["status", "--no-connect"],
+    ];
+    let state = scene.path("state").display().to_string();
+    for command in commands {
+        let refused = scene.fails(command, Exit::Failed);
+        assert!(refused.contains(&state), "{command:?}: {refused}");
+        assert!(
+            !scene.exists("state") && !scene.exists("krl"),
+            "{command:?}"
+        );
+    }
+}
+
+#[test]
 fn existing_files_stay_unless_the_user_says_so() {
     let scene = Scene::new();
     let sign = ["sign", "--host=db1", "--out=DIR/db1"];
@@ -448,7 +531,7 @@ fn existing_files_stay_unless_the_user_says_so() {
         std::fs::remove_file(scene.path(taken)).unwrap();
     }
     assert!(
-        !scene.exists("state"),
+        !scene.exists("state/issued.jsonl"),
         "nothing is signed for files that cannot be written"
     );
     scene.write("db1", "theirs");
@@ -466,7 +549,7 @@ fn a_place_that_cannot_be_written_is_found_before_anything_is_signed() {
     scene.write("file", "");
     scene.fails(&["sign", "--host=db1", "--out=DIR/file/db1"], Exit::Failed);
     scene.fails(&["sign", "--host=db1", "--out=DIR/none/db1"], Exit::Failed);
-    assert!(!scene.exists("state"));
+    assert!(!scene.exists("state/issued.jsonl"));
 }
 
 #[test]
@@ -593,13 +676,15 @@ fn a_list_of_hosts_is_signed_as_a_whole() {
     let issued = scene.read("state/issued.jsonl").lines().count();
     let audit = scene.read("state/audit.jsonl");
     assert_eq!(audit.matches("certificate.issued").count(), issued);
-    scene.ok(&["revoke", "--key-id=db2"]);
+    let issued = || crate::ca::issued(&scene.path("state")).unwrap().len();
+    let before = issued();
+    scene.ok(&["revoke", "--yes", "--key-id=db2"]);
     let refused = scene.fails(&batch, Exit::Failed);
     assert!(refused.contains("the key id db2 is revoked"), "{refused}");
-    assert_eq!(scene.read("state/issued.jsonl").lines().count(), issued);
+    assert_eq!(issued(), before);
     scene.write("list", &format!("{list}db3 nonsense\n"));
     assert!(scene.fails(&batch, Exit::Failed).contains("line 4: "));
-    assert_eq!(scene.read("state/issued.jsonl").lines().count(), issued);
+    assert_eq!(issued(), before);
     for bad in [
         &["sign", "--host=db1", "--batch=DIR/list"][..],
         &["sign", "--batch=DIR/list", "--user=alice", "--logins=root"],

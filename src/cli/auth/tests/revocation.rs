@@ -109,7 +109,7 @@ fn what_ends_soon_is_told_apart() {
 fn a_data_directory_without_certificates_lists_none() {
     let scene = Scene::new();
     assert_eq!(listed(&scene, &[]), Vec::<Value>::new());
-    assert!(!scene.exists("state"), "listing makes nothing");
+    assert!(!scene.exists("state/issued.jsonl"), "listing makes nothing");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_revoked_serial_is_on_the_list_and_the_others_are_not() {
     let scene = scene();
     let number = serial(&scene, "alice");
     let flag = format!("--serial={number}");
-    let said = scene.ok(&["revoke", &flag, "--reason=laptop stolen"]);
+    let said = scene.ok(&["revoke", "--yes", &flag, "--reason=laptop stolen"]);
     assert_eq!(
         said,
         format!("Revoked serial {number}, the user certificate of alice (version 1)\n")
@@ -141,7 +141,7 @@ fn a_revoked_serial_is_on_the_list_and_the_others_are_not() {
     assert_eq!(events[0]["serial"], number);
     assert_eq!(events[0]["message"], "laptop stolen");
 
-    let said = scene.ok(&["revoke", &flag, "--reason=again"]);
+    let said = scene.ok(&["revoke", "--yes", &flag, "--reason=again"]);
     assert!(said.starts_with("Revoked already: serial "), "{said}");
     assert_eq!(audited(&scene, "certificate.revoked").len(), 1);
 }
@@ -171,10 +171,10 @@ fn what_is_not_in_the_ledger_is_revoked_only_on_purpose() {
         assert!(failure.contains("--unknown"), "{failure}");
         assert!(!scene.exists("state/revoked.jsonl"), "all or nothing");
     }
-    let said = scene.ok(&["revoke", &rounded, "--unknown"]);
+    let said = scene.ok(&["revoke", "--yes", &rounded, "--unknown"]);
     assert!(said.contains("which is not in the ledger"), "{said}");
-    scene.ok(&["revoke", "--key-id=alcie", "--unknown"]);
-    scene.ok(&["revoke", "--key-id=alice"]);
+    scene.ok(&["revoke", "--yes", "--key-id=alcie", "--unknown"]);
+    scene.ok(&["revoke", "--yes", "--key-id=alice"]);
     let revoked = self::listed(&scene, &["--revoked"]);
     assert_eq!(revoked.len(), 1);
     assert_eq!(revoked[0]["key_id"], "alice");
@@ -185,7 +185,7 @@ fn what_is_not_in_the_ledger_is_revoked_only_on_purpose() {
 #[test]
 fn files_of_the_data_directory_keep_serials_as_numbers() {
     let scene = scene();
-    scene.ok(&["revoke", "--certificate=DIR/db1-cert.pub"]);
+    scene.ok(&["revoke", "--yes", "--certificate=DIR/db1-cert.pub"]);
     for file in ["issued", "revoked"] {
         for line in scene.read(&format!("state/{file}.jsonl")).lines() {
             let line: Value = serde_json::from_str(line).unwrap();
@@ -213,6 +213,7 @@ fn every_flag_revokes_and_several_go_together() {
     let fingerprint = listed(&scene, &[])[0]["public_key"].clone();
     let said = scene.ok(&[
         "revoke",
+        "--yes",
         "--certificate=DIR/db1-cert.pub",
         "--key-id=bob",
         &format!("--fingerprint={}", fingerprint.as_str().unwrap()),
@@ -222,7 +223,7 @@ fn every_flag_revokes_and_several_go_together() {
     ]);
     assert_eq!(said.lines().count(), 5, "{said}");
     assert!(said.contains("serial 17, which is not in the ledger"));
-    assert!(said.contains("key id bob, which 1 certificates in the ledger have"));
+    assert!(said.contains("key id bob, which 1 certificate in the ledger has"));
     scene.ok(&["krl", "--out=DIR/krl"]);
     for (file, revoked) in [
         ("db1-cert.pub", true),
@@ -244,8 +245,14 @@ fn the_revoked_get_no_new_certificate() {
     let scene = scene();
     let fingerprint = listed(&scene, &[])[0]["public_key"].clone();
     let fingerprint = format!("--fingerprint={}", fingerprint.as_str().unwrap());
-    scene.ok(&["revoke", "--key-id=mallory", "--unknown", "--reason=left"]);
-    scene.ok(&["revoke", &fingerprint]);
+    scene.ok(&[
+        "revoke",
+        "--yes",
+        "--key-id=mallory",
+        "--unknown",
+        "--reason=left",
+    ]);
+    scene.ok(&["revoke", "--yes", &fingerprint]);
     let sign = |user: &str, key: &str| {
         let user = format!("--user={user}");
         let key = format!("--public-key=DIR/{key}.pub");
@@ -360,13 +367,13 @@ fn a_certificate_cannot_take_another_ones_serial_along() {
             .output();
         assert_success(signed.as_ref().unwrap());
     };
-    let revoke = ["revoke", "--certificate=DIR/mallory-cert.pub"];
+    let revoke = ["revoke", "--yes", "--certificate=DIR/mallory-cert.pub"];
     sign(&number);
     let refused = scene.fails(&revoke, Exit::Failed);
     assert!(refused.contains("belongs to another"), "{refused}");
     sign("0");
     let refused = scene.fails(&revoke, Exit::Failed);
-    assert!(refused.contains("--fingerprint=SHA256:"), "{refused}");
+    assert!(refused.contains("--key=SHA256:"), "{refused}");
     sign("17");
     let said = scene.ok(&revoke);
     assert!(said.contains("not in the ledger"), "{said}");
@@ -380,7 +387,13 @@ fn a_list_replaces_older_lists_only() {
     let said = scene.ok(&krl);
     assert!(said.starts_with("Version 0 has been written"), "{said}");
     assert!(!is_revoked(&scene, "alice.pub"));
-    scene.ok(&["revoke", "--key-id=bob", "--key-id=carol", "--unknown"]);
+    scene.ok(&[
+        "revoke",
+        "--yes",
+        "--key-id=bob",
+        "--key-id=carol",
+        "--unknown",
+    ]);
     scene.ok(&krl);
     let written = std::fs::read(scene.path("krl")).unwrap();
     assert!(scene.ok(&krl).ends_with("has version 2 already\n"));
@@ -433,7 +446,13 @@ fn what_is_signed_is_audited() {
 #[test]
 fn the_list_names_the_cluster_and_its_version() {
     let scene = scene();
-    scene.ok(&["revoke", "--serial=17", "--key-id=bob", "--unknown"]);
+    scene.ok(&[
+        "revoke",
+        "--yes",
+        "--serial=17",
+        "--key-id=bob",
+        "--unknown",
+    ]);
     scene.ok(&["krl", "--out=DIR/krl"]);
     let list = RevocationList::decode(&std::fs::read(scene.path("krl")).unwrap()).unwrap();
     assert_eq!(list.version, 2);
@@ -441,4 +460,121 @@ fn the_list_names_the_cluster_and_its_version() {
     let certificate = scene.read("alice-cert.pub");
     let certificate = ssh_key::Certificate::from_openssh(&certificate).unwrap();
     assert_eq!(list.why_certificate(&certificate), None::<Why>);
+}
+
+#[test]
+fn revoking_shows_what_is_hit_and_asks() {
+    let scene = scene();
+    let asked = scene.fails(&["revoke", "--key-id=alice"], Exit::Failed);
+    assert!(
+        asked.contains("nothing is revoked") && asked.contains("--yes"),
+        "{asked}"
+    );
+    assert!(!scene.exists("state/revoked.jsonl"));
+    let hits = revoke::Hits::read(&scene.context).unwrap();
+    let shown = hits.of(&crate::ca::Revoked::of_key_id("alice".to_owned()));
+    for part in [
+        "which 1 certificate in the ledger has",
+        &format!(
+            "user alice, serial {}, for root,deploy, until ",
+            serial(&scene, "alice")
+        ),
+        "of people and hosts with this key id to come",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    scene.run(&["revoke", "--key-id=alice"], true).unwrap();
+    assert_eq!(listed(&scene, &["--revoked"]).len(), 1);
+}
+
+#[test]
+fn a_name_of_a_person_and_a_host_is_revoked_as_the_one_that_is_meant() {
+    let scene = scene();
+    let sign = [
+        "sign",
+        "--user=db1",
+        "--logins=root",
+        "--public-key=DIR/alice.pub",
+    ];
+    scene.ok(&[&sign[..], &["--overwrite"]].concat());
+    let refused = scene.fails(&["revoke", "--yes", "--key-id=db1"], Exit::Failed);
+    assert!(refused.contains("--type=user or --type=host"), "{refused}");
+    let said = scene.ok(&["revoke", "--yes", "--key-id=db1", "--type=user"]);
+    assert!(said.contains("user key id db1"), "{said}");
+    scene.ok(&["krl", "--out=DIR/krl"]);
+    assert!(is_revoked(&scene, "alice-cert.pub"));
+    assert!(!is_revoked(&scene, "db1-cert.pub"));
+    scene.fails(&[&sign[..], &["--overwrite"]].concat(), Exit::Failed);
+    scene.ok(&["sign", "--host=db1", "--out=DIR/db1", "--overwrite"]);
+}
+
+#[test]
+fn a_mistake_is_lifted_and_said_to_be_one() {
+    let scene = scene();
+    scene.ok(&["revoke", "--yes", "--unknown", "--key-id=alice", "--serial=17"]);
+    scene.ok(&["krl", "--out=DIR/krl"]);
+    assert!(is_revoked(&scene, "alice-cert.pub"));
+    let lift = ["unrevoke", "--key-id=alice", "--reason=wrong alice"];
+    scene.fails(&lift, Exit::Failed);
+    let said = scene.run(&lift, true).unwrap();
+    assert!(said.contains("Revoked no more: key id alice"), "{said}");
+    assert!(
+        said.contains("(version 3)") && said.contains("auth krl"),
+        "{said}"
+    );
+    scene.ok(&["krl", "--out=DIR/krl"]);
+    assert!(!is_revoked(&scene, "alice-cert.pub"));
+    assert_eq!(listed(&scene, &["--revoked"]).len(), 0);
+    let events = audited(&scene, "revocation.lifted");
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["key_id"], "alice");
+    assert_eq!(events[0]["message"], "wrong alice");
+    let again = scene.fails(&lift, Exit::Failed);
+    assert!(again.contains("is not revoked"), "{again}");
+    let sign = [
+        "sign",
+        "--user=alice",
+        "--logins=root",
+        "--public-key=DIR/alice.pub",
+    ];
+    scene.ok(&[&sign[..], &["--overwrite"]].concat());
+}
+
+/// For a lost laptop: the key, not the person.
+#[test]
+fn a_key_is_named_by_its_file_or_its_fingerprint() {
+    let scene = scene();
+    scene.ok(&["revoke", "--yes", "--key=DIR/alice.pub"]);
+    assert_eq!(listed(&scene, &["--revoked"]).len(), 1);
+    scene.key("new", &[]);
+    scene.ok(&[
+        "sign",
+        "--user=alice",
+        "--logins=root",
+        "--public-key=DIR/new.pub",
+    ]);
+    scene
+        .run(&["unrevoke", "--key=DIR/alice.pub"], true)
+        .unwrap();
+    assert_eq!(listed(&scene, &["--revoked"]).len(), 0);
+}
+
+#[test]
+fn damaged_revocations_are_published_nowhere() {
+    let scene = scene();
+    scene.ok(&["revoke", "--yes", "--key-id=alice"]);
+    scene.ok(&["revoke", "--yes", "--unknown", "--key-id=bob"]);
+    let text = scene.read("state/revoked.jsonl");
+    scene.write("state/revoked.jsonl", &text.replacen("key_id", "kex_id", 1));
+    for command in [
+        &["krl", "--out=DIR/krl"][..],
+        &["ls"],
+        &["revoke", "--yes", "--key-id=carol"],
+        &["sign", "--host=db2", "--out=DIR/db2"],
+    ] {
+        let refused = scene.fails(command, Exit::Failed);
+        assert!(refused.contains("line 1 of "), "{refused}");
+        assert!(refused.contains("from a backup"), "{refused}");
+    }
+    assert!(!scene.exists("krl") && !scene.exists("db2"));
 }

@@ -116,25 +116,18 @@ fn revocations(config: &Config, findings: &mut Vec<Finding>) -> Revocations {
     let subject = log.path().display();
     match log.read() {
         Ok(revocations) => {
-            findings.push(match revocations.unreadable() {
-                0 if revocations.records().is_empty() => {
-                    Finding::ok(&REVOCATIONS, subject, "nothing is revoked")
-                }
-                0 => {
-                    let detail = format!("{} in force", revocations.records().len());
-                    Finding::ok(&REVOCATIONS, subject, detail)
-                }
-                count => Finding::error(
-                    &REVOCATIONS,
-                    subject,
-                    format!("{count} lines are no revocations: what they meant is not revoked"),
-                    "revoke it again with `rproxy auth revoke`, then remove those lines",
-                ),
-            });
+            let detail = match revocations.in_force().count() {
+                0 => "nothing is revoked".to_owned(),
+                count => format!("{count} in force"),
+            };
+            findings.push(Finding::ok(&REVOCATIONS, subject, detail));
             revocations
         }
         Err(error) => {
-            let hint = "the proxy does not start without it: restore it, or run this as its owner";
+            let hint = error.hint().unwrap_or_else(|| {
+                "the proxy does not start without it: restore it, or run this as its owner"
+                    .to_owned()
+            });
             findings.push(Finding::error(&REVOCATIONS, subject, chain(&error), hint));
             Revocations::default()
         }

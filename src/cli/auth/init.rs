@@ -1,0 +1,53 @@
+//! `rproxy auth init`: make the certificate authorities.
+
+use std::fmt::Write as _;
+
+use ssh_key::{HashAlg, PublicKey};
+
+use super::{Context, Failure, account, ca_failure, tell, ui};
+use crate::audit::AuditEvent;
+use crate::ca::{Authorities, CaKind};
+use crate::sys::clock::Clock;
+
+/// Make the certificate authorities, where there are none yet
+///
+/// Their keys go into the data directory, or stay in the agents that `auth_service.ca_keys` names.
+/// `rproxy serve` does the same when it starts. What is there already stays as it is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        ui::result(&self.make(context)?)
+    }
+
+    /// Makes what is missing and gives what is printed.
+    pub(super) fn make(&self, context: &Context) -> Result<String, Failure> {
+        let config = &context.config;
+        let (authorities, made) = Authorities::make(&config.installation(Clock::System))
+            .map_err(|error| ca_failure("cannot make the certificate authorities", error))?;
+        for one in &made {
+            tell(
+                context,
+                &AuditEvent::AuthorityCreated {
+                    kind: one.kind.into(),
+                    fingerprint: fingerprint(&one.key),
+                    by: account(),
+                },
+            )?;
+        }
+        let mut text = String::new();
+        for kind in [CaKind::User, CaKind::Host] {
+            let is_new = made.iter().any(|one| one.kind == kind);
+            let verb = if is_new { "made" } else { "is there already" };
+            let key = fingerprint(authorities.of(kind).public_key());
+            let _infallible = writeln!(text, "{kind} authority: {verb}, {key}");
+        }
+        let _infallible = writeln!(text, "data directory: {}", config.data_dir.display());
+        Ok(text)
+    }
+}
+
+fn fingerprint(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}

@@ -1,0 +1,136 @@
+//! `rproxy auth unrevoke`: a revocation that was a mistake is lifted.
+
+use clap::ArgGroup;
+
+use super::public_key;
+use super::revoke::{self, Hits};
+use super::{Context, Exit, Failure, account, audit_log, ca_failure, revocations, ui};
+use crate::audit::AuditEvent;
+use crate::ca::{RevocationLog, RevocationRecord, Revoked};
+use crate::sys::clock::Clock;
+
+/// Lift revocations that were a mistake
+///
+/// What was revoked stays in the ledger, and so does the lifting. The revocation list gets a higher
+/// version, which no longer has it: a running proxy goes by it within a second, hosts once they have
+/// the new file of `rproxy auth krl`. It asks before it does so.
+#[derive(Debug, clap::Args)]
+#[command(group(
+    ArgGroup::new("what").required(true).multiple(true).args(["serial", "key_id", "key"])
+))]
+pub(crate) struct Args {
+    /// Lift the revocation of this serial
+    #[arg(long, value_name = "NUMBER")]
+    serial: Vec<String>,
+    /// Lift the revocation of this key id
+    #[arg(long, value_name = "ID")]
+    key_id: Vec<String>,
+    /// Lift the revocation of this key: a .pub file, or SHA256:..
+    #[arg(long, alias = "fingerprint", value_name = "FILE|FINGERPRINT")]
+    key: Vec<String>,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        ui::result(&self.lift(context, ui::confirm)?)
+    }
+
+    /// Does it all and gives what is printed. `ask` puts a question to the user.
+    pub(super) fn lift(
+        &self,
+        context: &Context,
+        ask: impl FnOnce(&str) -> Result<bool, Failure>,
+    ) -> Result<String, Failure> {
+        let reason = self.reason.as_deref().map(revoke::usable_reason);
+        let reason = reason.transpose()?;
+        let known = revocations(context)?;
+        let all: Vec<_> = known.in_force().collect();
+        let mut lifted: Vec<&RevocationRecord> = Vec::new();
+        for text in &self.serial {
+            let wanted = revoke::serial(text)?;
+            let is = |what: &Revoked| matches!(what, Revoked::Serial { serial, .. } if *serial == wanted);
+            lifted.extend(matching(&all, &format!("the serial {wanted}"), is)?);
+        }
+        for wanted in &self.key_id {
+            let is =
+                |what: &Revoked| matches!(what, Revoked::KeyId { key_id, .. } if key_id == wanted);
+            lifted.extend(matching(&all, &format!("the key id {wanted:?}"), is)?);
+        }
+        for text in &self.key {
+            let wanted = public_key::fingerprint(text)?;
+            let is = |what: &Revoked| matches!(what, Revoked::PublicKey { public_key } if *public_key == wanted);
+            lifted.extend(matching(&all, &format!("the key {wanted}"), is)?);
+        }
+        let hits = Hits::read(context)?;
+        for record in &lifted {
+            ui::note(&format!(
+                "version {}, by {}: {}",
+                record.version,
+                record.by,
+                hits.of(&record.what)
+            ));
+        }
+        if !self.yes && !ask("Lift this? What it revoked counts again.")? {
+            return Err(Failure::new(Exit::Failed, "nothing is lifted")
+                .because("nobody has confirmed it")
+                .hint("answer yes on a terminal, or give --yes"));
+        }
+        let audit = audit_log(context)?;
+        let log = RevocationLog::new(&context.config.data_dir, Clock::System);
+        let wanted = lifted.iter().map(|record| record.what.clone()).collect();
+        let written = log
+            .lift(wanted, &account(), reason)
+            .map_err(|error| ca_failure("cannot lift the revocation", error))?;
+        let mut text = String::new();
+        for record in &written {
+            if let Some(event) = event(record) {
+                audit.emit(&event).map_err(|error| {
+                    Failure::new(Exit::Failed, "it is lifted, but the audit log lacks it")
+                        .because(error)
+                })?;
+            }
+            if let Revoked::Lifted { lifts } = &record.what {
+                let (what, version) = (hits.of(lifts), record.version);
+                text += &format!("Revoked no more: {what} (version {version})\n");
+            }
+        }
+        text += "Hosts refuse it until they have the new list: rproxy auth krl --out=FILE\n";
+        Ok(text)
+    }
+}
+
+/// The lines that revoke this; that there is none is an error.
+fn matching<'a>(
+    all: &[&'a RevocationRecord],
+    name: &str,
+    is: impl Fn(&Revoked) -> bool,
+) -> Result<Vec<&'a RevocationRecord>, Failure> {
+    let found: Vec<_> = all.iter().copied().filter(|r| is(&r.what)).collect();
+    if found.is_empty() {
+        return Err(Failure::new(Exit::Failed, "cannot lift the revocation")
+            .because(format!("{name} is not revoked"))
+            .hint("`rproxy auth ls --revoked` lists what is"));
+    }
+    Ok(found)
+}
+
+fn event(record: &RevocationRecord) -> Option<AuditEvent> {
+    let Revoked::Lifted { lifts } = &record.what else {
+        return None;
+    };
+    let (serial, key_id, fingerprint) = revoke::names(lifts);
+    Some(AuditEvent::RevocationLifted {
+        version: record.version,
+        serial,
+        key_id,
+        fingerprint,
+        by: record.by.clone(),
+        message: record.reason.clone(),
+    })
+}

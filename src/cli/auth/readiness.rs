@@ -1,0 +1,126 @@
+//! Whom the next phase of a rotation would cut off: asked of every host of the inventory, and of the
+//! ledger.
+
+use super::rotate::time;
+use super::status::fleet::Fleet;
+use super::status::report::NodeStatus;
+use super::{Context, Failure, ca_failure, ui};
+use crate::ca::{Authorities, CaKind, Outstanding, Phase};
+use crate::model::Principal;
+use ssh_key::{HashAlg, PublicKey};
+
+/// Most that are named.
+const MAX_NAMED: usize = 20;
+
+/// A move of a rotation that somebody wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    pub(super) kind: CaKind,
+    pub(super) from: Phase,
+    pub(super) to: Phase,
+}
+
+impl Move {
+    /// Whether the hosts of the inventory have a say in it.
+    fn concerns_hosts(self) -> bool {
+        match (self.kind, self.to) {
+            (_, Phase::Init) => false,
+            (CaKind::User, _) | (CaKind::Host, Phase::Standby) => true,
+            (CaKind::Host, _) => false,
+        }
+    }
+
+    /// The key that everything depends on afterwards; `None` where it is not there yet.
+    fn staying(self, keys: &[PublicKey]) -> Option<String> {
+        let is_back = self.to == Phase::Rollback || self.from == Phase::Rollback;
+        let key = if is_back { keys.first() } else { keys.last() };
+        key.map(|key| key.fingerprint(HashAlg::Sha256).to_string())
+    }
+}
+
+/// Those that would be cut off, or may be; a line for each. Empty where nobody would.
+///
+/// # Errors
+/// When the hosts cannot be asked, or the ledger cannot be read.
+pub(super) fn cut_off(
+    context: &Context,
+    authorities: &Authorities,
+    wanted: Move,
+    login: Principal,
+) -> Result<Vec<String>, Failure> {
+    let mut cut = Vec::new();
+    if wanted.concerns_hosts() {
+        if context.config.nodes.is_empty() {
+            ui::note("rproxy: the inventory has no hosts: none was asked whether it is ready");
+        }
+        let account = login.to_string();
+        let staying = wanted.staying(authorities.of(wanted.kind).public_keys());
+        let staying = staying.unwrap_or_default();
+        for status in Fleet::new(context, authorities, login)?.ask()? {
+            let why = match wanted.kind {
+                CaKind::User => user_key(&status, &staying, &account),
+                CaKind::Host => host_key(&status, &staying),
+            };
+            cut.extend(why.map(|why| format!("{}: {why}", status.name)));
+        }
+    }
+    if wanted.to == Phase::Standby {
+        let outstanding = authorities
+            .outstanding(wanted.kind)
+            .map_err(|error| ca_failure("cannot read what was issued", error))?;
+        cut.extend(outstanding.iter().map(certificate));
+    }
+    if cut.len() > MAX_NAMED {
+        let more = cut.len() - MAX_NAMED;
+        cut.truncate(MAX_NAMED);
+        cut.push(format!("and {more} more"));
+    }
+    Ok(cut)
+}
+
+/// Why a host may let nobody in whose certificate is of the key that stays.
+fn user_key(status: &NodeStatus, staying: &str, login: &str) -> Option<String> {
+    if let Some(error) = &status.error {
+        return Some(format!("gave no answer: {error}"));
+    }
+    let answers = &status.user_authorities;
+    let of = |is: &dyn Fn(&str) -> bool| {
+        let mut found = answers.iter().filter(|one| is(&one.fingerprint));
+        found.find_map(|one| one.accepted)
+    };
+    match of(&|key| key == staying) {
+        Some(true) => None,
+        Some(false) if of(&|key| key != staying) == Some(true) => {
+            Some(format!("does not trust the key {staying}"))
+        }
+        Some(false) => Some(format!(
+            "lets {login} in with no key; --login names an account that it knows"
+        )),
+        // One that takes any certificate says nothing about any of them.
+        None if answers.is_empty() => Some("was not asked".to_owned()),
+        None => None,
+    }
+}
+
+/// Why the proxy would not connect to a host any more.
+fn host_key(status: &NodeStatus, staying: &str) -> Option<String> {
+    match (&status.host_certificate, &status.error) {
+        (Some(certificate), _) if certificate.authority == staying => None,
+        (Some(certificate), _) => Some(format!(
+            "shows a certificate of the key {}",
+            certificate.authority
+        )),
+        (None, Some(error)) => Some(format!("gave no answer: {error}")),
+        // It has none that could be lost.
+        (None, None) => None,
+    }
+}
+
+fn certificate(one: &Outstanding) -> String {
+    format!(
+        "certificate of {}: serial {}, until {}, is of the key that goes",
+        ui::cell(&one.key_id),
+        one.serial,
+        time(one.valid_before)
+    )
+}

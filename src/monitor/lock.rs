@@ -1,0 +1,42 @@
+//! One proxy for one data directory: who serves holds a lock on `serve.lock` in it.
+//!
+//! The monitor holds it, and hands it on to the program that it becomes, so that it is never free in
+//! between. Workers do not: those of a monitor that is gone are about to end.
+
+use std::path::{Path, PathBuf};
+
+use super::MonitorError;
+use crate::sys::fs::{self, FileLock, FsError};
+
+/// The file's name in the data directory.
+const FILE_NAME: &str = "serve.lock";
+
+/// Takes the lock.
+///
+/// # Errors
+/// [`MonitorError::Busy`] where another process has it; the operating system's.
+pub(super) fn take(data_dir: &Path) -> Result<FileLock, MonitorError> {
+    fs::private_dir(data_dir).or_else(|error| match error {
+        // Others may pass through; what they may not, the authorities say.
+        FsError::TooOpen { .. } => Ok(()),
+        error => Err(error),
+    })?;
+    let lock = FileLock::attempt(&path(data_dir))?;
+    lock.ok_or_else(|| MonitorError::Busy(data_dir.to_owned()))
+}
+
+/// Whether somebody serves this data directory now. Makes nothing.
+///
+/// # Errors
+/// The operating system's.
+pub fn is_served(data_dir: &Path) -> Result<bool, FsError> {
+    let path = path(data_dir);
+    if !path.exists() {
+        return Ok(false);
+    }
+    Ok(FileLock::attempt(&path)?.is_none())
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE_NAME)
+}
