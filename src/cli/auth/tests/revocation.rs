@@ -511,7 +511,13 @@ fn a_name_of_a_person_and_a_host_is_revoked_as_the_one_that_is_meant() {
 #[test]
 fn a_mistake_is_lifted_and_said_to_be_one() {
     let scene = scene();
-    scene.ok(&["revoke", "--yes", "--unknown", "--key-id=alice", "--serial=17"]);
+    scene.ok(&[
+        "revoke",
+        "--yes",
+        "--unknown",
+        "--key-id=alice",
+        "--serial=17",
+    ]);
     scene.ok(&["krl", "--out=DIR/krl"]);
     assert!(is_revoked(&scene, "alice-cert.pub"));
     let lift = ["unrevoke", "--key-id=alice", "--reason=wrong alice"];
