@@ -814,7 +814,7 @@ _rproxy() {
                     return 0
                     ;;
                 --stream)
-                    COMPREPLY=($(compgen -W "stdin stdout stderr" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "stdin stdout stderr command environment" -- "${cur}"))
                     return 0
                     ;;
                 --out)

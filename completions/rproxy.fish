@@ -202,10 +202,12 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_see
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l format -d 'What to write' -r -f -a "asciicast\t'asciicast v3, for asciinema and other players'
 text\t'What was on the screen'
 json\t'One JSON object per event, with all bytes'
-raw\t'The bytes of one stream, unchanged'"
+raw\t'The bytes of one stream, of the command or of the environment, unchanged'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l stream -d 'Which bytes `--format=raw` writes' -r -f -a "stdin\t'Standard input'
 stdout\t'Standard output'
-stderr\t'Standard error'"
+stderr\t'Standard error'
+command\t'The command line, or the subsystem\'s name'
+environment\t'The environment that the client sent, each NAME=VALUE ended by a zero byte'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l out -d 'Write to this new file instead of standard output' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F

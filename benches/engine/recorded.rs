@@ -39,7 +39,7 @@ pub(super) fn terminal() -> Result<Work> {
         }
     }
     let pty = Pty {
-        term: "xterm-256color".to_owned(),
+        term: "xterm-256color".into(),
         cols: 80,
         rows: 24,
     };

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::verbatim::{Verbatim, from_hex};
+
 /// One of the three byte streams of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -29,6 +31,9 @@ impl Stream {
     }
 }
 
+/// Ends the key of exact bytes.
+const HEX: &str = "_hex";
+
 /// Who sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -48,7 +53,8 @@ pub struct ChannelNote {
     pub from: Side,
     /// Its name in the words of RFC 4254: `env`, `signal`, `eof`, ...
     pub name: String,
-    /// What it says, by name. Bytes that may not be UTF-8 go under a key that ends in `_hex`.
+    /// What it says, by name. Where a text is not the bytes that it stands for, these are beside it in
+    /// hexadecimal, under its key with `_hex` behind it.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
 }
@@ -68,6 +74,26 @@ impl ChannelNote {
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.fields.insert(key.into(), value.into());
         self
+    }
+
+    /// Adds a string of the wire: readable, and exact.
+    #[must_use]
+    pub fn with_bytes(mut self, key: &str, bytes: &[u8]) -> Self {
+        let said = Verbatim::from(bytes);
+        if let Some(hex) = said.hex() {
+            self.fields.insert(format!("{key}{HEX}"), hex.into());
+        }
+        self.with(key, said.text())
+    }
+
+    /// The exact bytes of a string of the wire. `None` where there is none.
+    #[must_use]
+    pub fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        let text = |key: &str| self.fields.get(key)?.as_str();
+        match text(&format!("{key}{HEX}")) {
+            Some(hex) => from_hex(hex),
+            None => text(key).map(|text| text.as_bytes().to_vec()),
+        }
     }
 }
 
@@ -94,15 +120,72 @@ pub enum ExitNote {
     Unknown,
 }
 
+/// Most bytes of each text of a signal in the footer, which is found in one piece.
+const MAX_BRIEF: usize = 1 << 10;
+
+impl ExitNote {
+    /// As the footer has it: short, whatever a host said.
+    pub(super) fn brief(&self) -> Self {
+        match self {
+            Self::Signal(signal) => Self::Signal(ExitSignal {
+                name: signal.name.beginning(MAX_BRIEF),
+                core: signal.core,
+                message: signal.message.beginning(MAX_BRIEF),
+            }),
+            Self::Status(_) | Self::Unknown => self.clone(),
+        }
+    }
+}
+
 /// The fields of `exit-signal` (RFC 4254, 6.10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "SignalFields", into = "SignalFields")]
 pub struct ExitSignal {
     /// The signal's name without `SIG`.
-    pub name: String,
+    pub name: Verbatim,
     /// Whether a core was dumped.
     pub core: bool,
     /// The host's explanation.
-    pub message: String,
+    pub message: Verbatim,
+}
+
+/// The same as it is written.
+#[derive(Serialize, Deserialize)]
+struct SignalFields {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name_hex: Option<String>,
+    core: bool,
+    message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message_hex: Option<String>,
+}
+
+impl From<ExitSignal> for SignalFields {
+    fn from(signal: ExitSignal) -> Self {
+        Self {
+            name: signal.name.text().into_owned(),
+            name_hex: signal.name.hex(),
+            core: signal.core,
+            message: signal.message.text().into_owned(),
+            message_hex: signal.message.hex(),
+        }
+    }
+}
+
+impl TryFrom<SignalFields> for ExitSignal {
+    type Error = &'static str;
+
+    fn try_from(fields: SignalFields) -> Result<Self, Self::Error> {
+        let read = |text, hex: Option<String>| {
+            Verbatim::read(text, hex.as_deref()).ok_or("not hexadecimal")
+        };
+        Ok(Self {
+            name: read(fields.name, fields.name_hex)?,
+            core: fields.core,
+            message: read(fields.message, fields.message_hex)?,
+        })
+    }
 }
 
 /// One event of a recording.

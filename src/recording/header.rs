@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::RecordingError;
+use super::verbatim::{Verbatim, to_hex};
 use crate::model::{ConnectionId, SessionId};
+
+/// Most that players are shown of a client's string, in bytes.
+const MAX_SHOWN: usize = 4 << 10;
 
 /// What kind of channel was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,7 +42,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pty {
     /// The `TERM` value.
-    pub term: String,
+    pub term: Verbatim,
     /// Width in characters.
     pub cols: u32,
     /// Height in rows.
@@ -67,7 +71,7 @@ pub struct Header {
     /// What kind of channel this is.
     pub kind: Kind,
     /// The command line, or the subsystem's name.
-    pub command: Option<String>,
+    pub command: Option<Verbatim>,
     /// The client's address.
     pub client: Option<String>,
     /// The user certificate's serial number.
@@ -120,8 +124,9 @@ impl Header {
             return Err(RecordingError::Version { found });
         }
         serde_json::from_slice::<HeaderLine>(line)
-            .map(Self::from)
-            .map_err(|_syntax| RecordingError::NotARecording("its header lacks a value"))
+            .ok()
+            .and_then(Self::read)
+            .ok_or(RecordingError::NotARecording("its header lacks a value"))
     }
 
     /// The terminal's size as players read it: 80x24 without a PTY, else within 1..=65535.
@@ -174,6 +179,10 @@ struct Ours {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     command: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    command_hex: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    term_hex: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     client: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "decimal")]
     serial: Option<u64>,
@@ -199,16 +208,18 @@ struct FormatNumber {
 impl From<&Header> for HeaderLine {
     fn from(header: &Header) -> Self {
         let (cols, rows) = header.size();
+        let command = header.command.as_ref();
+        let term = header.pty.as_ref().map(|pty| Shown::new(&pty.term));
         Self {
             version: 3,
             term: Term {
                 cols,
                 rows,
-                kind: header.pty.as_ref().map(|pty| pty.term.clone()),
+                kind: term.as_ref().map(|term| term.text.clone()),
             },
             timestamp: header.start.timestamp(),
             title: format!("{}@{} ({})", header.login, header.target, header.user),
-            command: header.command.clone(),
+            command: command.map(|command| Shown::new(command).text),
             rproxy: Ours {
                 format: super::FORMAT,
                 session: header.session,
@@ -220,7 +231,9 @@ impl From<&Header> for HeaderLine {
                 node: header.node.clone(),
                 address: header.address.clone(),
                 kind: header.kind,
-                command: header.command.clone(),
+                command: command.map(|command| command.text().into_owned()),
+                command_hex: command.and_then(Verbatim::hex),
+                term_hex: term.and_then(|term| term.hex),
                 client: header.client.clone(),
                 serial: header.serial,
                 fingerprint: header.fingerprint.clone(),
@@ -231,11 +244,40 @@ impl From<&Header> for HeaderLine {
     }
 }
 
-impl From<HeaderLine> for Header {
-    fn from(line: HeaderLine) -> Self {
+/// What a player shows of a string: not all of a long one, because a header has to fit into a line
+/// whatever a client sends.
+struct Shown {
+    text: String,
+    /// The bytes, where the text is not all of them.
+    hex: Option<String>,
+}
+
+impl Shown {
+    fn new(said: &Verbatim) -> Self {
+        let text = said.text();
+        let shown = text.get(..text.floor_char_boundary(MAX_SHOWN));
+        let is_whole = text.len() <= MAX_SHOWN;
+        Self {
+            text: shown.unwrap_or_default().to_owned(),
+            hex: said
+                .hex()
+                .or_else(|| (!is_whole).then(|| to_hex(said.bytes()))),
+        }
+    }
+}
+
+impl Header {
+    /// `None` where a value is not what its key says.
+    fn read(line: HeaderLine) -> Option<Self> {
         let ours = line.rproxy;
         let term = line.term;
-        Self {
+        let command = match ours.command {
+            Some(text) => Some(Verbatim::read(text, ours.command_hex.as_deref())?),
+            None => None,
+        };
+        let kind = term.kind.unwrap_or_default();
+        let kind = Verbatim::read(kind, ours.term_hex.as_deref())?;
+        Some(Self {
             session: ours.session,
             connection: ours.connection,
             cluster: ours.cluster,
@@ -245,17 +287,17 @@ impl From<HeaderLine> for Header {
             node: ours.node,
             address: ours.address,
             kind: ours.kind,
-            command: ours.command,
+            command,
             client: ours.client,
             serial: ours.serial,
             fingerprint: ours.fingerprint,
             start: ours.start,
             pty: ours.pty.then(|| Pty {
-                term: term.kind.unwrap_or_default(),
+                term: kind,
                 cols: u32::from(term.cols),
                 rows: u32::from(term.rows),
             }),
-        }
+        })
     }
 }
 

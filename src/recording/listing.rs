@@ -194,9 +194,9 @@ mod tests {
         let going_on = create(&directory, 30);
         let mut complete = create(&directory, 20);
         let signal = ExitSignal {
-            name: "KILL".to_owned(),
+            name: "KILL".into(),
             core: false,
-            message: String::new(),
+            message: "".into(),
         };
         complete.exit(ORIGIN, &ExitNote::Signal(signal.clone()));
         complete.close(Duration::from_secs(5)).unwrap();

@@ -183,7 +183,7 @@ impl<W: Write> Live<W> {
                 self.line(now, lines::NO_EXIT_STATUS, &lines::json(exit));
             }
         }
-        self.exit = exit.clone();
+        self.exit = exit.brief();
     }
 
     /// Size of the file so far, in bytes.

@@ -24,6 +24,7 @@ mod reader;
 mod screen;
 mod tail;
 mod text;
+mod verbatim;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use live::{Live, Options, Summary, file_name};
 pub use reader::{Reader, State};
 pub use screen::Screen;
 pub use tail::Tail;
+pub use verbatim::Verbatim;
 
 /// The version of `FORMAT.md` that this code writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;

@@ -15,21 +15,21 @@ pub enum Destination {
     /// From the client to a port that the host connects to (`direct-tcpip`).
     Tcp {
         /// The host's name for the other end.
-        host: String,
+        host: Bytes,
         /// Its port.
         port: u32,
     },
     /// From the client to a Unix socket on the host (`direct-streamlocal@openssh.com`).
-    Unix(String),
+    Unix(Bytes),
     /// From a port that the host listens on (`forwarded-tcpip`).
     ListeningTcp {
         /// The address that was asked for.
-        host: String,
+        host: Bytes,
         /// The port that the host listens on.
         port: u32,
     },
     /// From a Unix socket that the host listens on (`forwarded-streamlocal@openssh.com`).
-    ListeningUnix(String),
+    ListeningUnix(Bytes),
     /// To the client's X server (`x11`).
     X11,
     /// To the client's agent (`auth-agent@openssh.com`).
@@ -45,7 +45,7 @@ impl Destination {
         let mut fields = Fields::of_open(data);
         Ok(Some(match kind {
             "direct-tcpip" | "forwarded-tcpip" => {
-                let (host, port) = (text(&fields.string()?), fields.uint32()?);
+                let (host, port) = (fields.string()?, fields.uint32()?);
                 let (_originator, _originator_port) = (fields.string()?, fields.uint32()?);
                 fields.end()?;
                 if kind == "direct-tcpip" {
@@ -54,8 +54,8 @@ impl Destination {
                     Self::ListeningTcp { host, port }
                 }
             }
-            "direct-streamlocal@openssh.com" => Self::Unix(text(&fields.string()?)),
-            "forwarded-streamlocal@openssh.com" => Self::ListeningUnix(text(&fields.string()?)),
+            "direct-streamlocal@openssh.com" => Self::Unix(fields.string()?),
+            "forwarded-streamlocal@openssh.com" => Self::ListeningUnix(fields.string()?),
             "x11" => Self::X11,
             "auth-agent@openssh.com" => Self::Agent,
             _ => return Ok(None),
@@ -78,32 +78,40 @@ impl Destination {
     /// Where it leads, for people: `host:port` or a path; empty for X11 and the agent.
     #[must_use]
     pub fn address(&self) -> String {
+        text(&self.address_bytes())
+    }
+
+    /// The same, byte for byte.
+    #[must_use]
+    pub fn address_bytes(&self) -> Bytes {
         match self {
             Self::Tcp { host, port } | Self::ListeningTcp { host, port } => endpoint(host, *port),
             Self::Unix(path) | Self::ListeningUnix(path) => path.clone(),
-            Self::X11 | Self::Agent => String::new(),
+            Self::X11 | Self::Agent => Bytes::new(),
         }
     }
 }
 
 /// `host:port`, with brackets around what has colons of its own.
-fn endpoint(host: &str, port: u32) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+fn endpoint(host: &[u8], port: u32) -> Bytes {
+    let port = format!(":{port}");
+    let parts: [&[u8]; 4] = match host.contains(&b':') {
+        true => [b"[", host, b"]", port.as_bytes()],
+        false => [b"", host, b"", port.as_bytes()],
+    };
+    parts.concat().into()
 }
 
-fn text(bytes: &[u8]) -> String {
+/// What the policy and people read of a name on the wire. No rule names what is no UTF-8.
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Something that the host listens on for the client.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Listener {
-    Tcp { host: String, port: u32 },
-    Unix(String),
+    Tcp { host: Bytes, port: u32 },
+    Unix(Bytes),
 }
 
 impl Listener {
@@ -112,11 +120,11 @@ impl Listener {
         let mut fields = Fields::of_global(data);
         let listener = match name {
             "tcpip-forward" | "cancel-tcpip-forward" => Self::Tcp {
-                host: text(&fields.string()?),
+                host: fields.string()?,
                 port: fields.uint32()?,
             },
             "streamlocal-forward@openssh.com" | "cancel-streamlocal-forward@openssh.com" => {
-                Self::Unix(text(&fields.string()?))
+                Self::Unix(fields.string()?)
             }
             _ => return Ok(None),
         };
@@ -128,8 +136,8 @@ impl Listener {
     /// on all addresses.
     pub(super) fn address(&self) -> String {
         match self {
-            Self::Tcp { host, port } => endpoint(host, *port),
-            Self::Unix(path) => path.clone(),
+            Self::Tcp { host, port } => text(&endpoint(host, *port)),
+            Self::Unix(path) => text(path),
         }
     }
 

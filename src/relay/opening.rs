@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Side;
 use super::channel::{Channel, End, Phase, Setup};
-use super::forward::Destination;
+use super::forward::{Destination, text};
 use super::message::{Message, Name, OpenFailure};
 use super::nested::NestedSsh;
 use super::relaying::Breach;
@@ -95,7 +95,7 @@ impl<T: Tap> Step<'_, T> {
             }
             Verdict::Permit(_) => match destination {
                 Some(Destination::Tcp { host, port }) => (
-                    permissions.may_open(host, *port),
+                    permissions.may_open(&text(host), *port),
                     "rproxy: forwarding to this host and port is not permitted",
                 ),
                 Some(Destination::Unix(_)) => (

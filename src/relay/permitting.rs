@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Side;
 use super::channel::Phase;
-use super::forward::{Destination, Listener};
+use super::forward::{Destination, Listener, text};
 use super::message::{Head, Message, Name};
 use super::relaying::{Outgoing, Relay, end};
 use super::tap::{ChannelKey, Refused, Tap, What};
@@ -54,7 +54,7 @@ impl Relay {
     pub(super) fn cancel_unpermitted(&mut self, out: &mut Vec<Outgoing>) -> usize {
         let permissions = &self.permissions;
         let gone = self.expected.forget(|listener| match listener {
-            Listener::Tcp { host, port } => !permissions.may_listen(host, *port),
+            Listener::Tcp { host, port } => !permissions.may_listen(&text(host), *port),
             Listener::Unix(_) => !permissions.streamlocal.allows_remote(),
         });
         out.extend(gone.iter().map(cancel));
@@ -65,9 +65,9 @@ impl Relay {
     pub(super) fn permits(&self, destination: &Destination) -> bool {
         let permissions = &self.permissions;
         match destination {
-            Destination::Tcp { host, port } => permissions.may_open(host, *port),
+            Destination::Tcp { host, port } => permissions.may_open(&text(host), *port),
             Destination::Unix(_) => permissions.streamlocal.allows_local(),
-            Destination::ListeningTcp { host, port } => permissions.may_listen(host, *port),
+            Destination::ListeningTcp { host, port } => permissions.may_listen(&text(host), *port),
             Destination::ListeningUnix(_) => permissions.streamlocal.allows_remote(),
             Destination::X11 => permissions.x11,
             Destination::Agent => permissions.agent,
@@ -114,11 +114,11 @@ fn cancel(listener: &Listener) -> Outgoing {
     let (name, data) = match listener {
         Listener::Tcp { host, port } => (
             "cancel-tcpip-forward",
-            Head::of_data().string(host.as_bytes()).uint32(*port),
+            Head::of_data().string(host).uint32(*port),
         ),
         Listener::Unix(path) => (
             "cancel-streamlocal-forward@openssh.com",
-            Head::of_data().string(path.as_bytes()),
+            Head::of_data().string(path),
         ),
     };
     Outgoing {

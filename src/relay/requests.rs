@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Side;
 use super::channel::{Phase, Reply, Setup};
-use super::forward::Listener;
+use super::forward::{Listener, text};
 use super::message::{Fields, Message, Name};
 use super::relaying::{Breach, Outgoing, end};
 use super::step::Step;
@@ -79,7 +79,9 @@ impl<T: Tap> Step<'_, T> {
         let listener = listener?;
         let permissions = &self.relay.permissions;
         let permitted = match (feature, &listener) {
-            (Feature::Listen, Listener::Tcp { host, port }) => permissions.may_listen(host, *port),
+            (Feature::Listen, Listener::Tcp { host, port }) => {
+                permissions.may_listen(&text(host), *port)
+            }
             (Feature::StreamlocalListen, Listener::Unix(_)) => {
                 permissions.streamlocal.allows_remote()
             }

@@ -52,7 +52,7 @@ impl Forwards {
         let note = ChannelNote::new(opener, "open")
             .with("channel", self.count)
             .with("type", destination.kind())
-            .with("address", destination.address());
+            .with_bytes("address", &destination.address_bytes());
         self.sitting.request(now, &note);
         self.count
     }

@@ -9,13 +9,13 @@ use thiserror::Error;
 
 use super::forwards::Forwards;
 use super::registry::{Opening, Seat};
-use super::sitting::{Said, Sitting, command, text};
+use super::sitting::{Said, Sitting, command};
 use super::{Policy, Recording};
 use crate::access::LoginPermit;
 use crate::audit::{self, AuditEvent, AuditLog, RecordingState, SessionKind};
 use crate::metrics::{Flow, Metrics, Tally};
 use crate::model::{ClusterName, ConnectionId, SessionId, chain};
-use crate::recording::{self, Header, Live, RecordingError};
+use crate::recording::{self, Header, Live, RecordingError, Verbatim};
 use crate::relay::{
     ChannelKey, Destination, Exit, Kind, Note, Refused, Side, Start, Stream, Tap, What,
 };
@@ -74,7 +74,7 @@ fn lost_text(session: SessionId, error: &dyn std::error::Error) -> String {
 /// What is about to be recorded.
 struct Beginning {
     kind: recording::Kind,
-    command: Option<String>,
+    command: Option<Verbatim>,
     pty: Option<recording::Pty>,
 }
 
@@ -88,11 +88,17 @@ impl Beginning {
             },
             command: command(&start.kind),
             pty: start.pty.as_ref().map(|pty| recording::Pty {
-                term: text(&pty.term),
+                term: pty.term.as_ref().into(),
                 cols: pty.columns,
                 rows: pty.rows,
             }),
         }
+    }
+
+    /// The command for people.
+    fn command_text(&self) -> Option<String> {
+        let command = self.command.as_ref();
+        command.map(|command| command.text().into_owned())
     }
 
     fn session_kind(&self) -> SessionKind {
@@ -292,7 +298,7 @@ impl Recorder {
         let seat = self.seat.begin(Opening {
             id,
             kind: beginning.kind,
-            command: beginning.command.clone(),
+            command: beginning.command_text(),
             pty: beginning.pty.is_some(),
             start: self.clock.now(),
             file,
@@ -366,7 +372,7 @@ impl Recorder {
             host_addr: self.scene.host_address,
             client_addr: self.scene.client,
             kind: beginning.session_kind(),
-            command: beginning.command.clone(),
+            command: beginning.command_text(),
             recording: sitting
                 .recording
                 .as_ref()
@@ -429,7 +435,9 @@ impl Recorder {
 impl Tap for Recorder {
     fn start(&mut self, channel: ChannelKey, start: &Start) -> Result<(), String> {
         let mut sitting = self.begin(&Beginning::of(start))?;
-        sitting.terminal = start.pty.is_some();
+        if let Some(pty) = &start.pty {
+            sitting.terminal(self.now(), pty);
+        }
         sitting.environment(self.now(), &start.environment);
         self.sittings.insert(channel, sitting);
         Ok(())

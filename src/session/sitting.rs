@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::registry::SessionSeat;
 use crate::metrics::Held;
 use crate::model::SessionId;
-use crate::recording::{self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError};
-use crate::relay::{Exit, Kind, Note, Side, Stream};
+use crate::recording::{
+    self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, Verbatim,
+};
+use crate::relay::{Exit, Kind, Note, Pty, Side, Stream};
 use crate::wire::auth::Challenge;
 
 /// What a user read, or was asked, before there was a session.
@@ -118,7 +120,7 @@ impl Sitting {
         let note = match note {
             Note::Eof(side) => ChannelNote::new(recorded(*side), "eof"),
             Note::Signal(name) => {
-                ChannelNote::new(recording::Side::Client, "signal").with("signal", text(name))
+                ChannelNote::new(recording::Side::Client, "signal").with_bytes("signal", name)
             }
             Note::Request(side, name) => ChannelNote::new(recorded(*side), name.as_str()),
             Note::StartRefused => ChannelNote::new(recording::Side::Host, "refused"),
@@ -152,6 +154,16 @@ impl Sitting {
         self.request(now, &note);
     }
 
+    /// Notes the terminal that the client asked for. The header has what players understand of it.
+    pub(super) fn terminal(&mut self, now: Duration, pty: &Pty) {
+        self.terminal = true;
+        let note = ChannelNote::new(recording::Side::Client, "pty-req")
+            .with_bytes("term", &pty.term)
+            .with("cols", pty.columns)
+            .with("rows", pty.rows);
+        self.request(now, &note);
+    }
+
     /// Notes the environment that the client asked for.
     pub(super) fn environment(
         &mut self,
@@ -161,8 +173,8 @@ impl Sitting {
         let Some(live) = self.touch() else { return };
         for (name, value) in variables {
             let note = ChannelNote::new(recording::Side::Client, "env")
-                .with("variable", text(name))
-                .with("value", text(value));
+                .with_bytes("variable", name)
+                .with_bytes("value", value);
             live.request(now, &note);
         }
     }
@@ -177,9 +189,9 @@ impl Sitting {
                 core_dumped,
                 message,
             } => ExitNote::Signal(ExitSignal {
-                name: text(name),
+                name: name.as_ref().into(),
                 core: *core_dumped,
-                message: text(message),
+                message: message.as_ref().into(),
             }),
         };
         live.exit(now, &note);
@@ -243,16 +255,16 @@ impl Sitting {
     }
 }
 
-/// The command line or the subsystem's name, as text.
-pub(super) fn command(kind: &Kind) -> Option<String> {
+/// The command line or the subsystem's name.
+pub(super) fn command(kind: &Kind) -> Option<Verbatim> {
     match kind {
         Kind::Shell => None,
-        Kind::Exec(command) | Kind::Subsystem(command) => Some(text(command)),
+        Kind::Exec(command) | Kind::Subsystem(command) => Some(command.as_ref().into()),
     }
 }
 
-/// What the wire calls a string and people read as text; the bytes stand in the recording.
-pub(super) fn text(bytes: &[u8]) -> String {
+/// What the wire calls a string, for the audit log; the bytes stand in the recording.
+fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

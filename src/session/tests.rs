@@ -1,6 +1,8 @@
 //! What is live is in the registry for exactly as long as it is, and one session ends without the
 //! others.
 
+mod exact;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -143,7 +145,7 @@ async fn what_is_live_is_listed_for_as_long_as_it_is() {
     assert!(house.registry.session(id).is_none());
     assert!(house.registry.connection(connection.id).is_some());
 
-    let destination = Destination::Unix("/run/x".to_owned());
+    let destination = Destination::Unix("/run/x".into());
     house.recorder.forward(ChannelKey(4), &destination).unwrap();
     assert_eq!(connection.sessions()[0].kind, Recorded::Forward);
     let House {
@@ -167,7 +169,7 @@ async fn without_a_recording_there_is_no_file() {
 async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
     let mut house = House::new(Policy::Strict);
     let (doomed, spared) = (house.start(0), house.start(1));
-    let destination = Destination::Unix("/run/x".to_owned());
+    let destination = Destination::Unix("/run/x".into());
     house.recorder.forward(ChannelKey(2), &destination).unwrap();
     let place = house.recorder.place(doomed).unwrap();
     assert_eq!(place, Place::Channel(ChannelKey(0)));

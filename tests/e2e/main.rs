@@ -30,6 +30,8 @@ mod drain;
 #[cfg(test)]
 mod ending;
 #[cfg(test)]
+mod exact;
+#[cfg(test)]
 mod exec;
 #[cfg(test)]
 mod fleet;

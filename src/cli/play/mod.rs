@@ -155,11 +155,8 @@ pub(super) fn ending(exit: &ExitNote) -> Option<String> {
             "rproxy: the session ended with exit status {status}"
         )),
         ExitNote::Signal(signal) => {
-            let name: String = signal
-                .name
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .collect();
+            let name = signal.name.text();
+            let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
             Some(format!("rproxy: the session was ended by signal {name}"))
         }
         ExitNote::Unknown => None,

@@ -261,7 +261,7 @@ mod tests {
             fingerprint: None,
             start: chrono::DateTime::UNIX_EPOCH,
             pty: pty.map(|(cols, rows)| Pty {
-                term: "xterm".to_owned(),
+                term: "xterm".into(),
                 cols,
                 rows,
             }),

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
 use crate::cli::{Context, Exit, Failure, ui};
-use crate::recording::export::{self, ExportError, Format};
+use crate::recording::export::{self, ExportError, Format, Part};
 use crate::recording::{State, Stream};
 use crate::sys::fs;
 
@@ -33,7 +33,7 @@ enum FormatArg {
     Text,
     /// One JSON object per event, with all bytes
     Json,
-    /// The bytes of one stream, unchanged
+    /// The bytes of one stream, of the command or of the environment, unchanged
     Raw,
 }
 
@@ -45,14 +45,20 @@ enum StreamArg {
     Stdout,
     /// Standard error
     Stderr,
+    /// The command line, or the subsystem's name
+    Command,
+    /// The environment that the client sent, each NAME=VALUE ended by a zero byte
+    Environment,
 }
 
-impl From<StreamArg> for Stream {
+impl From<StreamArg> for Part {
     fn from(stream: StreamArg) -> Self {
         match stream {
-            StreamArg::Stdin => Self::Stdin,
-            StreamArg::Stdout => Self::Stdout,
-            StreamArg::Stderr => Self::Stderr,
+            StreamArg::Stdin => Self::Stream(Stream::Stdin),
+            StreamArg::Stdout => Self::Stream(Stream::Stdout),
+            StreamArg::Stderr => Self::Stream(Stream::Stderr),
+            StreamArg::Command => Self::Command,
+            StreamArg::Environment => Self::Environment,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `rproxy recordings ls`.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use crate::cli::{Context, Exit, Failure, existing_data_dir, ui};
 use crate::recording::export::printable_json;
 use crate::recording::listing::{self, Entry, Listing};
-use crate::recording::{ExitNote, Header};
+use crate::recording::{ExitNote, Header, Verbatim};
 
 /// Longest command in the table, in characters.
 const MAX_COMMAND: usize = 60;
@@ -53,11 +55,13 @@ struct Row<'a> {
     login: &'a str,
     host: &'a str,
     kind: &'static str,
-    command: Option<&'a str>,
+    command: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_hex: Option<String>,
     start: String,
     end: Option<String>,
     exit_status: Option<u32>,
-    exit_signal: Option<&'a str>,
+    exit_signal: Option<Cow<'a, str>>,
     state: &'static str,
     target: &'a str,
     client: Option<&'a str>,
@@ -69,7 +73,7 @@ impl<'a> Row<'a> {
         let header = &entry.header;
         let (exit_status, exit_signal) = match &entry.exit {
             ExitNote::Status(status) => (Some(*status), None),
-            ExitNote::Signal(signal) => (None, Some(signal.name.as_str())),
+            ExitNote::Signal(signal) => (None, Some(signal.name.text())),
             ExitNote::Unknown => (None, None),
         };
         Self {
@@ -79,7 +83,8 @@ impl<'a> Row<'a> {
             login: &header.login,
             host: host(header),
             kind: header.kind.as_str(),
-            command: header.command.as_deref(),
+            command: header.command.as_ref().map(Verbatim::text),
+            command_hex: header.command.as_ref().and_then(Verbatim::hex),
             start: time(header.start),
             end: entry.end.map(time),
             exit_status,
@@ -120,15 +125,11 @@ fn table(listing: &Listing) -> String {
         let row = Row::new(entry);
         let exit = match (row.exit_status, row.exit_signal) {
             (Some(status), _) => status.to_string(),
-            (None, Some(signal)) => signal.to_owned(),
+            (None, Some(signal)) => signal.into_owned(),
             (None, None) => "-".to_owned(),
         };
-        let command: String = row
-            .command
-            .unwrap_or("-")
-            .chars()
-            .take(MAX_COMMAND)
-            .collect();
+        let command = row.command.as_deref().unwrap_or("-");
+        let command = command.chars().take(MAX_COMMAND).collect();
         let start = entry.header.start;
         [
             row.id,
@@ -166,7 +167,7 @@ mod tests {
                 node: None,
                 address: None,
                 kind: Kind::Exec,
-                command: Some("echo \u{1b}[31m\u{9b}".to_owned()),
+                command: Some("echo \u{1b}[31m\u{9b}".into()),
                 client: None,
                 serial: None,
                 fingerprint: None,

@@ -274,7 +274,7 @@ mod tests {
             fingerprint: None,
             start: chrono::DateTime::UNIX_EPOCH,
             pty: pty.then(|| Pty {
-                term: "xterm".to_owned(),
+                term: "xterm".into(),
                 cols: 20,
                 rows: 4,
             }),

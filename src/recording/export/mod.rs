@@ -27,8 +27,19 @@ pub enum Format {
     Text,
     /// One JSON object per line, bytes as base64: nothing is lost.
     Json,
+    /// Bytes as they crossed, and nothing else.
+    Raw(Part),
+}
+
+/// What a raw export takes of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
     /// The bytes of one stream.
-    Raw(Stream),
+    Stream(Stream),
+    /// The command line, or the subsystem's name.
+    Command,
+    /// The environment that the client asked for: `NAME=VALUE`, each ended by a NUL.
+    Environment,
 }
 
 /// How an export fails.
@@ -55,7 +66,7 @@ pub fn export<R: Read>(
         Format::Asciicast => asciicast::export(reader, out),
         Format::Text => text::export(reader, out),
         Format::Json => json::export(reader, out),
-        Format::Raw(stream) => raw::export(reader, stream, out),
+        Format::Raw(part) => raw::export(reader, part, out),
     }?;
     out.flush()?;
     Ok(())

@@ -13,9 +13,9 @@ fn data(name: &str) -> PathBuf {
 /// Every kind of event, text and blobs.
 pub(super) fn full() -> Vec<u8> {
     let signal = ExitSignal {
-        name: "TERM".to_owned(),
+        name: "TERM".into(),
         core: false,
-        message: "asked to".to_owned(),
+        message: "asked to".into(),
     };
     let calls = [
         Call::Request(ChannelNote::new(Side::Client, "env").with("value", "C.UTF-8")),
@@ -63,9 +63,9 @@ fn expected_full() -> Vec<Event> {
         reason: "disk full".to_owned(),
     };
     let signal = ExitSignal {
-        name: "TERM".to_owned(),
+        name: "TERM".into(),
         core: false,
-        message: "asked to".to_owned(),
+        message: "asked to".into(),
     };
     let stderr = EventKind::Output {
         stream: Stream::Stderr,

@@ -23,13 +23,13 @@ pub(super) fn header(kind: Kind, pty: bool) -> Header {
         node: Some("db1".to_owned()),
         address: Some("10.0.0.5:22".to_owned()),
         kind,
-        command: (kind != Kind::Shell).then(|| "cat /etc/motd".to_owned()),
+        command: (kind != Kind::Shell).then(|| "cat /etc/motd".into()),
         client: Some("192.0.2.7:50000".to_owned()),
         serial: Some(u64::MAX),
         fingerprint: Some("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".to_owned()),
         start: DateTime::from_timestamp(1_760_000_000, 250_000_000).unwrap(),
         pty: pty.then(|| Pty {
-            term: "xterm-256color".to_owned(),
+            term: "xterm-256color".into(),
             cols: 120,
             rows: 40,
         }),
@@ -73,11 +73,11 @@ fn call() -> impl Strategy<Value = Call> {
     ];
     let exit = prop_oneof![
         any::<u32>().prop_map(ExitNote::Status),
-        (".{0,8}", any::<bool>(), ".{0,8}").prop_map(|(name, core, message)| {
+        (bytes(), any::<bool>(), bytes()).prop_map(|(name, core, message)| {
             ExitNote::Signal(ExitSignal {
-                name,
+                name: name.into(),
                 core,
-                message,
+                message: message.into(),
             })
         }),
         Just(ExitNote::Unknown),
@@ -87,8 +87,8 @@ fn call() -> impl Strategy<Value = Call> {
         4 => bytes().prop_map(Call::Input),
         1 => (0..70_000u32, 0..70_000u32).prop_map(|(cols, rows)| Call::Resize(cols, rows)),
         1 => ".{0,20}".prop_map(Call::Marker),
-        1 => (".{0,9}", ".{0,9}").prop_map(|(name, value)| {
-            Call::Request(ChannelNote::new(Side::Client, name).with("value", value))
+        1 => (".{0,9}", bytes()).prop_map(|(name, value)| {
+            Call::Request(ChannelNote::new(Side::Client, name).with_bytes("value", &value))
         }),
         1 => (any::<u32>(), any::<u32>(), ".{0,9}").prop_map(|(bytes, events, reason)| {
             Call::Gap(GapNote { bytes: bytes.into(), events: events.into(), reason })
