@@ -1,6 +1,7 @@
 //! The events and their fields. Every field is always written, `null` where it is unknown.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use chrono::{DateTime, SecondsFormat};
 use serde::{Serialize, Serializer};
@@ -41,9 +42,9 @@ pub enum SessionKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordingState {
-    /// Everything that was relayed is in it.
+    /// Everything that was relayed is in it, and the disk has it.
     Complete,
-    /// Writing failed; what was relayed before is in it.
+    /// Writing failed, and what was relayed before is in it; or the disk did not confirm its end.
     Incomplete,
     /// There is none.
     Off,
@@ -148,6 +149,13 @@ pub enum AuditEvent {
         connection: Option<ConnectionId>,
         session: Option<SessionId>,
     },
+    /// See [`EventKind::RefusalsCounted`].
+    RefusalsCounted {
+        client_ip: Option<IpAddr>,
+        user: Option<String>,
+        counts: BTreeMap<String, u64>,
+        seconds: u64,
+    },
     /// See [`EventKind::InsecureHostKey`].
     InsecureHostKey {
         user: String,
@@ -234,6 +242,13 @@ pub enum AuditEvent {
         user: String,
         error: String,
         session_ended: bool,
+    },
+    /// See [`EventKind::RecordingSyncFailed`].
+    RecordingSyncFailed {
+        session: SessionId,
+        connection: ConnectionId,
+        user: String,
+        error: String,
     },
     /// See [`EventKind::ForwardOpened`].
     ForwardOpened {
@@ -378,6 +393,7 @@ impl AuditEvent {
             Self::AuthSuccess { .. } => EventKind::AuthSuccess,
             Self::AuthFailure { .. } => EventKind::AuthFailure,
             Self::Refusal { .. } => EventKind::Refusal,
+            Self::RefusalsCounted { .. } => EventKind::RefusalsCounted,
             Self::InsecureHostKey { .. } => EventKind::InsecureHostKey,
             Self::SecondFactor { .. } => EventKind::SecondFactor,
             Self::SessionStart { .. } => EventKind::SessionStart,
@@ -385,6 +401,7 @@ impl AuditEvent {
             Self::ChannelRefused { .. } => EventKind::ChannelRefused,
             Self::RequestIgnored { .. } => EventKind::RequestIgnored,
             Self::RecordingFailed { .. } => EventKind::RecordingFailed,
+            Self::RecordingSyncFailed { .. } => EventKind::RecordingSyncFailed,
             Self::ForwardOpened { .. } => EventKind::ForwardOpened,
             Self::SessionWatched { .. } => EventKind::SessionWatched,
             Self::SessionKilled { .. } => EventKind::SessionKilled,

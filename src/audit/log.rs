@@ -6,8 +6,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
 use serde::Serialize;
@@ -15,22 +17,20 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::model::ClusterName;
+use crate::model::{ClusterName, text};
 use crate::sys::clock::Clock;
-use crate::sys::fs::{FsError, append_private, check_private, private_dir};
+use crate::sys::fs::{FsError, append_private, check_private, private_dir, reserve_is_touched};
 use crate::sys::lent;
 
 use super::AuditEvent;
+use super::bound::{MAX_STRANGERS_TEXT, MAX_TEXT, bound};
+use super::flood::{Cause, Flood, Sum};
 use super::kind::Severity;
 
 /// The log's name in the data directory.
 pub const FILE_NAME: &str = "audit.jsonl";
-/// Longest text of a field, in bytes; the rest is cut.
-const MAX_TEXT: usize = 4096;
-/// Most items of a list; OpenSSH allows as many principals.
-const MAX_ITEMS: usize = 256;
-/// Stands where a text was cut.
-const CUT: &str = "[...]";
+/// How long what is known about the room on the disk is good for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why an event is not in the audit log.
 #[derive(Debug, Error)]
@@ -51,10 +51,21 @@ pub enum AuditError {
     Encode(#[from] serde_json::Error),
 }
 
+/// What has become of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the file.
+    Written,
+    /// It is one of too many like it, and in the next sum of them.
+    Counted,
+    /// It could not be written.
+    Lost,
+}
+
 /// Is told of every event beside the log.
 pub trait Observer: fmt::Debug + Send + Sync {
-    /// An event was emitted; it is in the file if `is_written`.
-    fn emitted(&self, event: &AuditEvent, is_written: bool);
+    /// An event was emitted.
+    fn emitted(&self, event: &AuditEvent, fate: Fate);
 }
 
 /// The audit log; clones share one file.
@@ -70,6 +81,15 @@ struct Shared {
     clock: Clock,
     path: PathBuf,
     file: Mutex<LineFile>,
+    flood: Mutex<Flood>,
+    room: Mutex<Room>,
+}
+
+/// Whether the disk has room for what strangers cause, as it was when somebody looked.
+#[derive(Debug)]
+struct Room {
+    looked: Instant,
+    is_left: bool,
 }
 
 /// What every line has, before the event's own fields.
@@ -101,6 +121,11 @@ impl AuditLog {
             clock,
             path,
             file,
+            flood: Mutex::new(Flood::new(Instant::now())),
+            room: Mutex::new(Room {
+                looked: Instant::now(),
+                is_left: true,
+            }),
         });
         Ok(Self {
             shared,
@@ -118,26 +143,69 @@ impl AuditLog {
     }
 
     /// Writes an event to the file and to the program's log. On an error it is on the program's log
-    /// only; the caller decides whether things may go on.
+    /// only; the caller decides whether things may go on. Refusals beyond somebody's share of the log
+    /// are counted instead, and told by [`AuditLog::tell_sums`].
     ///
     /// # Errors
     /// [`AuditError::Write`] when the file cannot be written, as on a full disk.
     pub fn emit(&self, event: &AuditEvent) -> Result<(), AuditError> {
-        let emitted = self.write(event);
+        let emitted = self.write_or_count(event);
         if let Some(observer) = &self.observer {
-            observer.emitted(event, emitted.is_ok());
+            let fate = emitted.as_ref().map_or(Fate::Lost, |fate| *fate);
+            observer.emitted(event, fate);
         }
-        emitted
+        emitted.map(drop)
     }
 
-    fn write(&self, event: &AuditEvent) -> Result<(), AuditError> {
+    /// Tells what was counted in place of being written, once a minute; at the end of the log, at once.
+    /// Somebody has to call it now and then.
+    ///
+    /// # Errors
+    /// As [`AuditLog::emit`].
+    pub fn tell_sums(&self, is_end: bool) -> Result<(), AuditError> {
+        let sums = lock(&self.shared.flood).sums(Instant::now(), is_end);
+        sums.into_iter().try_for_each(|sum| self.emit(&event(sum)))
+    }
+
+    /// Whether a line of the program's log about somebody who has not authenticated fits into their
+    /// share.
+    #[must_use]
+    pub fn admits_line(&self, address: IpAddr, bytes: usize) -> bool {
+        lock(&self.shared.flood).admits(&Cause::address(address), bytes)
+    }
+
+    fn write_or_count(&self, event: &AuditEvent) -> Result<Fate, AuditError> {
         let line = self.line(event)?;
+        if let Some(cause) = Cause::of(event) {
+            let has_room = !cause.is_stranger() || self.has_room();
+            let mut flood = lock(&self.shared.flood);
+            if !has_room || !flood.admits(&cause, line.len()) {
+                flood.count(&cause, event);
+                return Ok(Fate::Counted);
+            }
+        }
+        self.write(event, line).map(|()| Fate::Written)
+    }
+
+    /// Whether more than the reserve is left on the disk, which is for recordings that run.
+    fn has_room(&self) -> bool {
+        let mut room = lock(&self.shared.room);
+        if room.looked.elapsed() > LOOK_AGAIN {
+            *room = Room {
+                looked: Instant::now(),
+                is_left: !reserve_is_touched(&self.shared.path),
+            };
+        }
+        room.is_left
+    }
+
+    fn write(&self, event: &AuditEvent, line: String) -> Result<(), AuditError> {
         match event.kind().severity() {
             Severity::Info => tracing::info!(target: "audit", "{line}"),
             Severity::Warning => tracing::warn!(target: "audit", "{line}"),
             Severity::Error => tracing::error!(target: "audit", "{line}"),
         }
-        self.lock().append(line).map_err(|source| {
+        lock(&self.shared.file).append(line).map_err(|source| {
             let path = self.shared.path.clone();
             let error = AuditError::Write { path, source };
             tracing::error!(error = &error as &dyn std::error::Error, "audit event lost");
@@ -152,16 +220,8 @@ impl AuditLog {
     /// As [`AuditLog::open`]; events then go where they went before.
     pub fn reopen(&self) -> Result<(), AuditError> {
         let fresh = LineFile::open(&self.shared.path).map_err(AuditError::Open)?;
-        *self.lock() = fresh;
+        *lock(&self.shared.file) = fresh;
         Ok(())
-    }
-
-    /// A panic while somebody had it leaves at worst a torn line, which `torn` accounts for.
-    fn lock(&self) -> MutexGuard<'_, LineFile> {
-        self.shared
-            .file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn clock(&self) -> Clock {
@@ -178,7 +238,11 @@ impl AuditLog {
         let kind = event.kind();
         let fields = match serde_json::to_value(event)? {
             Value::Object(mut fields) => {
-                fields.values_mut().for_each(cut);
+                let limit = match Cause::of(event) {
+                    Some(cause) if cause.is_stranger() => MAX_STRANGERS_TEXT,
+                    _ => MAX_TEXT,
+                };
+                fields.values_mut().for_each(|value| bound(value, limit));
                 fields
             }
             _ => Map::new(),
@@ -195,7 +259,7 @@ impl AuditLog {
             cluster: self.shared.cluster.as_str(),
             fields,
         })?;
-        Ok(harmless(&line))
+        Ok(text::json(&line))
     }
 }
 
@@ -243,36 +307,24 @@ fn ends_torn(path: &Path) -> bool {
     last().is_ok_and(|byte| byte != b'\n')
 }
 
-/// Bounds what a client can make us write.
-fn cut(value: &mut Value) {
-    match value {
-        Value::String(text) if text.len() > MAX_TEXT => {
-            text.truncate(text.floor_char_boundary(MAX_TEXT));
-            text.push_str(CUT);
-        }
-        Value::Array(items) => {
-            items.truncate(MAX_ITEMS);
-            items.iter_mut().for_each(cut);
-        }
-        _ => {}
-    }
+/// A panic while somebody had it leaves at worst a torn line, which `torn` accounts for.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// JSON escapes only the control characters of ASCII. Those of Latin-1 drive terminals too, and
-/// directional marks make a line read as something else.
-fn harmless(json: &str) -> String {
-    let mut line = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            '\u{7f}'..='\u{9f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' => line.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => line.push(c),
-        }
+/// The event of a sum.
+fn event(sum: Sum) -> AuditEvent {
+    let (client_ip, user) = match sum.cause {
+        Cause::Address(address) => (Some(address), None),
+        Cause::Person(name) => (None, Some(name)),
+        Cause::Others => (None, None),
+    };
+    AuditEvent::RefusalsCounted {
+        client_ip,
+        user,
+        counts: sum.counts,
+        seconds: sum.seconds,
     }
-    line
 }
 
 #[cfg(test)]
@@ -280,6 +332,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::os::unix::fs::PermissionsExt;
 
+    use crate::audit::bound::CUT;
     use proptest::prelude::*;
 
     use crate::audit::{
@@ -330,6 +383,12 @@ mod tests {
                 client_addr: addr,
                 connection: Some(connection),
                 session: None,
+            },
+            AuditEvent::RefusalsCounted {
+                client_ip: Some(addr.ip()),
+                user: None,
+                counts: [(text("auth.failure"), 3)].into(),
+                seconds: 60,
             },
             AuditEvent::InsecureHostKey {
                 user: text("alice"),
@@ -420,6 +479,12 @@ mod tests {
                 user: text("alice"),
                 error: text("no space left on device"),
                 session_ended: true,
+            },
+            AuditEvent::RecordingSyncFailed {
+                session,
+                connection,
+                user: text("alice"),
+                error: text("Input/output error"),
             },
             AuditEvent::CertificateIssued {
                 kind: CertificateType::User,
@@ -647,6 +712,79 @@ mod tests {
         let last: Value = serde_json::from_str(written.lines().last().unwrap()).unwrap();
         assert_eq!(last["reason"], "two");
         assert_eq!(written.lines().count(), 2);
+    }
+
+    /// A certificate of the attacker's own authority, with the longest key id that there may be.
+    #[test]
+    fn a_stranger_cannot_fill_the_disk_and_what_is_not_written_is_told_as_a_sum() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = open(directory.path());
+        let key_id = "\u{1}".repeat(4096);
+        for port in 0..5_000 {
+            let event = AuditEvent::AuthFailure {
+                leg: Leg::Client,
+                reason: "untrusted-authority",
+                message: format!("the certificate of {key_id} is not ours"),
+                client_addr: (std::net::Ipv4Addr::LOCALHOST, port).into(),
+                user: Some(key_id.clone()),
+                login: None,
+                serial: Some(ForeignSerial(7)),
+                fingerprint: Some(text("SHA256:abc")),
+                connection: Some(ConnectionId::new()),
+            };
+            log.emit(&event).unwrap();
+        }
+        let size = || std::fs::metadata(log.path()).unwrap().len();
+        assert!(size() < 32 * 1024, "{}", size());
+        let written = lines(&log);
+        for line in &written {
+            assert!(
+                line.to_string().len() < 2_000,
+                "bounded after escaping: {line}"
+            );
+        }
+        log.tell_sums(false).unwrap();
+        assert_eq!(lines(&log).len(), written.len(), "the minute is not over");
+        log.tell_sums(true).unwrap();
+        let sum = lines(&log).pop().unwrap();
+        assert_eq!(sum["event"], "refusals.counted");
+        assert_eq!(sum["client_ip"], "127.0.0.1");
+        let counted = sum["counts"]["auth.failure/untrusted-authority"]
+            .as_u64()
+            .unwrap();
+        assert_eq!(counted, 5_000 - written.len() as u64);
+        // Nobody else loses anything.
+        log.emit(&stop("still written")).unwrap();
+        assert_eq!(lines(&log).pop().unwrap()["reason"], "still written");
+    }
+
+    /// What one person is refused: bounded in bytes, and the rest is a sum.
+    #[test]
+    fn refused_requests_of_a_person_are_bounded_in_bytes() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = open(directory.path());
+        let refused = |name: String| AuditEvent::ChannelRefused {
+            what: Refused::ChannelRequest,
+            from: "client",
+            detail: Some(name.clone()),
+            name,
+            reason: "not-permitted",
+            user: text("mallory"),
+            login: Some(text("root")),
+            target: Some(text("db1:22")),
+            client_addr: "192.0.2.1:1".parse().unwrap(),
+            connection: None,
+            session: None,
+        };
+        for _ in 0..10_000 {
+            log.emit(&refused("\u{9b}".repeat(30_000))).unwrap();
+        }
+        let size = std::fs::metadata(log.path()).unwrap().len();
+        assert!(size < 2 * 1024 * 1024, "{size}");
+        log.tell_sums(true).unwrap();
+        let sum = lines(&log).pop().unwrap();
+        assert_eq!(sum["user"], "mallory");
+        assert!(sum["counts"]["channel.refused/not-permitted"].as_u64() > Some(9_000));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! A closed set of events with stable codes, one JSON object per line in `audit.jsonl`, and the
 //! same on the program's log. What an event must never carry: secrets, and anything typed.
 
+mod bound;
 mod daily;
 mod event;
+mod flood;
 mod kind;
 mod log;
 
@@ -13,4 +15,4 @@ pub use event::{
     UnixSeconds,
 };
 pub use kind::{EventKind, Severity, table};
-pub use log::{AuditError, AuditLog, FILE_NAME, Observer};
+pub use log::{AuditError, AuditLog, FILE_NAME, Fate, Observer};

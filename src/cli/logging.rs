@@ -1,10 +1,11 @@
-//! Where log lines go: standard error, filtered by `RPROXY_LOG`.
+//! Where log lines go: standard error (`sys::log`), filtered by `RPROXY_LOG`.
 
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, Failure};
+use crate::sys::log;
 
 /// The variable that says what is logged: `debug`, or per part, as in `info,audit=off`.
 const VARIABLE: &str = "RPROXY_LOG";
@@ -18,7 +19,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Starts logging for the whole process.
+/// Starts logging for the whole process. Lines wait until [`log::start`].
 ///
 /// # Errors
 /// When `RPROXY_LOG` is no filter, or logging was started before.
@@ -35,7 +36,7 @@ pub(crate) fn start(format: Format) -> Result<(), Failure> {
     };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| log::Lines)
         // It would tell standard error, and panic where that cannot be written, as on a full disk:
         // whoever logs something then would end with it.
         .log_internal_errors(false);

@@ -130,6 +130,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     } else {
         Cli::try_parse_from(args).map(dispatch)
     };
+    crate::sys::log::flush();
     match done {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => ui::failure(&failure),

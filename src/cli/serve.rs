@@ -39,6 +39,7 @@ impl Args {
             return ui::result(&config::to_yaml(&context.config));
         }
         logging::start(self.log_format)?;
+        start_log()?;
         for warning in &context.warnings {
             tracing::warn!(target: "config", "{}", warning.headline());
         }
@@ -60,6 +61,11 @@ impl Args {
             }
         })
     }
+}
+
+fn start_log() -> Result<(), Failure> {
+    let started = crate::sys::log::start();
+    started.map_err(|error| Failure::new(Exit::Internal, "cannot start logging").because(error))
 }
 
 /// What the monitor's children are told: the same configuration, from the same place.

@@ -42,6 +42,7 @@ use crate::ssh::{
     Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Trust, Warned,
 };
 use crate::sys::clock::Clock;
+use crate::sys::log;
 use crate::sys::sandbox::{Held, SandboxError};
 use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
 use crate::wire::ClientConfig;
@@ -139,6 +140,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     // Everything is bound, opened and read for the first time above, by the only thread that there is.
     // What comes below has what is open by now, and what `confinement::plan` keeps.
     let _kept = confine(config)?;
+    log::start().map_err(ServeError::Start)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -155,6 +157,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
             Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
         let telemetry = telemetry::serve(metrics, &proxy, &workers, &stop)?;
         tokio::spawn(watcher.run());
+        tokio::spawn(telemetry::tell_sums(proxy.audit.clone()));
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(reload.run(requests, reporter.clone()));
         proxy.audit.emit(&AuditEvent::ServerStarted {
@@ -191,6 +194,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         }
         // It says until the end how far that is.
         telemetry.into_iter().for_each(telemetry::Serving::end);
+        proxy.audit.tell_sums(true)?;
         Ok(proxy.audit.emit(&AuditEvent::ServerStopped {
             reason: stop.reason(),
         })?)

@@ -3,16 +3,21 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::stop::Stop;
+use crate::audit::AuditLog;
 use crate::metrics::Metrics;
 use crate::ssh::Proxy;
 use crate::ssh::listener::Workers;
 use crate::sys::clock::Clock;
 use crate::web::{Health, Server, Telemetry, WebError};
+
+/// How often it is seen whether there are sums to tell; they are due once a minute.
+const LOOK_FOR_SUMS: Duration = Duration::from_secs(5);
 
 /// What is counted, from now on.
 pub(super) fn metrics(clock: Clock) -> Arc<Metrics> {
@@ -62,5 +67,15 @@ impl Serving {
         if self.thread.join().is_err() {
             tracing::error!("the thread of the metrics panicked");
         }
+    }
+}
+
+/// Tells, as time goes by, how much was refused beyond what the audit log has room for.
+pub(super) async fn tell_sums(audit: AuditLog) {
+    let mut time = tokio::time::interval(LOOK_FOR_SUMS);
+    loop {
+        time.tick().await;
+        // Where it cannot be written, the program's log has it.
+        let _told_already = audit.tell_sums(false);
     }
 }

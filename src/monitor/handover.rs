@@ -20,6 +20,7 @@ use super::program::Program;
 use super::supervisor;
 use super::worker::{Ears, Role, Worker};
 use crate::sys::fs::FileLock;
+use crate::sys::log;
 use crate::sys::post::{MOST_FILES, Post};
 
 /// Set for a program that takes over.
@@ -164,5 +165,7 @@ fn try_exec<'w>(
     for variable in supervisor::SOCKETS {
         next.env_remove(variable);
     }
+    // The thread that writes it ends with this program.
+    log::flush();
     Err(next.exec())
 }

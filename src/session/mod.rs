@@ -10,6 +10,7 @@ mod killing;
 mod order;
 mod recorder;
 mod registry;
+mod sealing;
 mod sitting;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::forwards::Forwards;
 use super::registry::{Opening, Seat};
+use super::sealing::{Disk, Sealing};
 use super::sitting::{Said, Sitting, command};
 use super::{Policy, Recording};
 use crate::access::LoginPermit;
@@ -20,6 +21,7 @@ use crate::relay::{
     ChannelKey, Destination, Exit, Kind, Note, Refused, Side, Start, Stream, Tap, What,
 };
 use crate::sys::clock::Clock;
+use crate::sys::fs;
 
 /// A session that is silent this long gives back what memory it can. Not sooner: each time costs the
 /// recording its compressor's memory of what came before, and so bytes on the disk.
@@ -138,6 +140,8 @@ pub struct Recorder {
     tally: Tally,
     /// The end of a session could not be written.
     lost: Option<RecordingLost>,
+    /// What keeps finished recordings.
+    pub(super) disk: Disk,
 }
 
 impl Recorder {
@@ -164,6 +168,7 @@ impl Recorder {
             last_write: Duration::ZERO,
             tally: Tally::default(),
             lost: None,
+            disk: Disk::real(),
         }
     }
 
@@ -331,6 +336,9 @@ impl Recorder {
         beginning: &Beginning,
         now: Duration,
     ) -> Result<Live<std::fs::File>, RecordingError> {
+        if fs::reserve_is_touched(&self.recording.directory) {
+            return Err(RecordingError::NearlyFull);
+        }
         let Scene { permit, .. } = &self.scene;
         let (identity, route) = (permit.identity(), permit.route());
         let certificate = identity.certificate();
@@ -385,6 +393,7 @@ impl Recorder {
 
     pub(super) fn finish(&mut self, mut sitting: Sitting, reason: &'static str) {
         let now = self.now();
+        let mut finished = None;
         let state = match sitting.recording.take() {
             None => RecordingState::Off,
             Some(live) => match live.finish(now) {
@@ -392,8 +401,7 @@ impl Recorder {
                     let grown = sitting.growth(summary.file_bytes);
                     self.metrics.recording_written.add(grown);
                     self.tally.settle(&self.metrics.relayed);
-                    // The kernel has it all; the disk may take its time, on another thread.
-                    drop(tokio::task::spawn_blocking(move || file.sync_all()));
+                    finished = Some(file);
                     if sitting.incomplete {
                         RecordingState::Incomplete
                     } else {
@@ -412,8 +420,28 @@ impl Recorder {
                 }
             },
         };
+        let end = self.end_event(&sitting, now, state, reason);
+        let sealing = Sealing {
+            audit: self.audit.clone(),
+            end,
+            departed: sitting.seat.leave(),
+        };
+        // The kernel has it all. The disk may take its time, and nobody calls it complete before.
+        match finished {
+            Some(file) => sealing.after_sync(file, &self.disk),
+            None => sealing.without_file(),
+        }
+    }
+
+    fn end_event(
+        &self,
+        sitting: &Sitting,
+        now: Duration,
+        recording: RecordingState,
+        reason: &'static str,
+    ) -> AuditEvent {
         let permit = &self.scene.permit;
-        let event = AuditEvent::SessionEnd {
+        AuditEvent::SessionEnd {
             session: sitting.id,
             connection: self.scene.connection,
             user: permit.identity().name().to_owned(),
@@ -425,10 +453,9 @@ impl Recorder {
             bytes_out: sitting.bytes_out,
             duration_ms: u64::try_from((now.saturating_sub(sitting.started)).as_millis())
                 .unwrap_or(u64::MAX),
-            recording: state,
+            recording,
             reason,
-        };
-        tell(&self.audit, &event);
+        }
     }
 }
 

@@ -99,7 +99,7 @@ impl LiveSession {
         self.is_incomplete.load(Ordering::Relaxed)
     }
 
-    /// Rings when it has ended, and its end is audited.
+    /// Rings when it has ended, the disk has its recording, and its end is audited.
     #[must_use]
     pub fn gone(&self) -> &CancellationToken {
         &self.gone
@@ -194,7 +194,7 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// Lists a session until what this gives is dropped.
+    /// Lists a session until it leaves, or what this gives is dropped.
     pub(super) fn begin(&self, opening: Opening) -> SessionSeat {
         let session = Arc::new(LiveSession {
             id: opening.id,
@@ -209,9 +209,11 @@ impl Seat {
             gone: CancellationToken::new(),
         });
         lock(&self.connection.sessions).insert(session.id, Arc::clone(&session));
+        let departed = Some(Departed(session.gone.clone()));
         SessionSeat {
             connection: Arc::clone(&self.connection),
             session,
+            departed,
         }
     }
 
@@ -233,6 +235,27 @@ impl Drop for Seat {
 pub(super) struct SessionSeat {
     connection: Arc<LiveConnection>,
     session: Arc<LiveSession>,
+    departed: Option<Departed>,
+}
+
+impl SessionSeat {
+    /// The session is live no more. What this gives is dropped when its end is audited.
+    pub(super) fn leave(mut self) -> Departed {
+        let gone = &self.session.gone;
+        self.departed
+            .take()
+            .unwrap_or_else(|| Departed(gone.clone()))
+    }
+}
+
+/// A session that is live no more; whoever waits for its end is told when this is dropped.
+#[derive(Debug)]
+pub(super) struct Departed(CancellationToken);
+
+impl Drop for Departed {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 impl Deref for SessionSeat {
@@ -246,7 +269,6 @@ impl Deref for SessionSeat {
 impl Drop for SessionSeat {
     fn drop(&mut self) {
         lock(&self.connection.sessions).remove(&self.session.id);
-        self.session.gone.cancel();
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Sitting {
     /// Part of it could not be recorded.
     pub(super) incomplete: bool,
     /// Its place among all that is live.
-    seat: SessionSeat,
+    pub(super) seat: SessionSeat,
     /// Bytes of the recording that were counted.
     counted: u64,
     /// It is one of the sessions that run, once it does.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
+use super::sealing::Disk;
 use super::*;
 use crate::access::{Identity, LoginPermit, Permissions, Place as At, Route, authorize};
 use crate::audit::AuditLog;
@@ -106,6 +107,18 @@ impl House {
             .collect()
     }
 
+    /// The audited ends of sessions, as soon as there are so many.
+    async fn ends(&self, count: usize) -> Vec<Value> {
+        loop {
+            let mut events = self.audit();
+            events.retain(|event| event["event"] == "session.end");
+            if events.len() >= count {
+                return events;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// Everything in a recording, and how far it goes.
     fn recorded(&self, session: SessionId) -> (Vec<EventKind>, State) {
         let name = crate::recording::file_name(session);
@@ -141,7 +154,7 @@ async fn what_is_live_is_listed_for_as_long_as_it_is() {
     assert!(!session.is_incomplete());
     assert!(!session.gone().is_cancelled());
     house.recorder.closed(ChannelKey(3));
-    assert!(session.gone().is_cancelled());
+    session.gone().cancelled().await;
     assert!(house.registry.session(id).is_none());
     assert!(house.registry.connection(connection.id).is_some());
 
@@ -165,6 +178,54 @@ async fn without_a_recording_there_is_no_file() {
     assert!(session.file.is_none() && session.is_incomplete());
 }
 
+/// A disk that takes its time keeps no relay waiting, and nobody says meanwhile that it has it all.
+#[tokio::test]
+async fn an_end_is_audited_when_the_disk_has_the_recording_and_not_before() {
+    let mut house = House::new(Policy::Strict);
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    house.recorder.disk = Disk::of(move |_| {
+        told.lock().unwrap().recv().unwrap();
+        Ok(())
+    });
+    let (first, second) = (house.start(0), house.start(1));
+    let (_, slow) = house.registry.session(first).unwrap();
+    house.recorder.closed(ChannelKey(0));
+    assert!(house.registry.session(first).is_none());
+    let bytes = b"meanwhile";
+    house.recorder.data(ChannelKey(1), Stream::Stdout, bytes);
+    house.recorder.commit().unwrap();
+    let (events, _) = house.recorded(second);
+    assert!(matches!(events.last(), Some(EventKind::Output { bytes: b, .. }) if b == bytes));
+    let ends = |events: &[Value]| events.iter().any(|event| event["event"] == "session.end");
+    assert!(!ends(&house.audit()), "the disk does not have it yet");
+    assert!(!slow.gone().is_cancelled());
+    go_on.send(()).unwrap();
+    slow.gone().cancelled().await;
+    let end = house.ends(1).await.remove(0);
+    assert_eq!(end["session"], first.to_string());
+    assert_eq!(end["recording"], "complete");
+    drop(go_on);
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_is_an_event_and_the_recording_is_not_called_complete() {
+    let mut house = House::new(Policy::Strict);
+    house.recorder.disk = Disk::of(|_| Err(std::io::Error::from_raw_os_error(5)));
+    let id = house.start(0);
+    house.recorder.closed(ChannelKey(0));
+    let end = house.ends(1).await.remove(0);
+    assert_eq!(end["recording"], "incomplete");
+    let events = house.audit();
+    let failed = events
+        .iter()
+        .find(|event| event["event"] == "recording.sync_failed")
+        .unwrap();
+    assert_eq!(failed["code"], "RP2009E");
+    assert_eq!(failed["session"], id.to_string());
+    assert!(failed["error"].as_str().unwrap().contains("os error 5"));
+}
+
 #[tokio::test]
 async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
     let mut house = House::new(Policy::Strict);
@@ -178,12 +239,11 @@ async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
         .end_one(place, "ended by root: why", "killed");
     assert_eq!(house.recorder.place(doomed), None);
     assert!(house.registry.session(doomed).is_none());
+    let end = house.ends(1).await.remove(0);
     let (events, state) = house.recorded(doomed);
     assert!(matches!(state, State::Complete(_)), "{state:?}");
     let is_marker = |kind: &EventKind| *kind == EventKind::Marker("ended by root: why".to_owned());
     assert!(events.iter().any(is_marker), "{events:?}");
-    let end = house.audit().pop().unwrap();
-    assert_eq!(end["event"], "session.end");
     assert_eq!(end["session"], doomed.to_string());
     assert_eq!(end["reason"], "killed");
 

@@ -234,6 +234,19 @@ pub fn space(path: &Path) -> Result<Space, FsError> {
     })
 }
 
+/// What is kept free for recordings that run, in bytes; of a small disk [`RESERVED_PART`].
+const RESERVE: u64 = 64 << 20;
+/// The largest part of a disk that is kept free: one of so many.
+const RESERVED_PART: u64 = 50;
+
+/// Whether so little is left where a path is that only recordings that run may have it. What cannot be
+/// asked is not known to be full.
+#[must_use]
+pub fn reserve_is_touched(path: &Path) -> bool {
+    let reserve = |space: &Space| RESERVE.min(space.size / RESERVED_PART);
+    space(path).is_ok_and(|space| space.free < reserve(&space))
+}
+
 /// Whether a file can be made and written in a directory, found out without leaving one there: it has no
 /// name. Where the file system has no such files, its word for who may write has to do.
 ///

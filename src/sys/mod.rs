@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod fs;
 pub mod lent;
+pub mod log;
 pub mod names;
 pub mod post;
 pub mod process;

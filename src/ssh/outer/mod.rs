@@ -36,6 +36,9 @@ use crate::model::{ConnectionId, Login, Serial, chain};
 use crate::wire::auth::Offer;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
+/// What a line about a client that has not authenticated counts for, in bytes.
+const LINE: usize = 256;
+
 /// Who the client of an outer connection is.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -222,10 +225,15 @@ fn judge(proxy: &Proxy, address: SocketAddr, offer: &Offer) -> Result<(Identity,
 
 fn report(proxy: &Proxy, address: SocketAddr, id: ConnectionId, failure: &Unauthenticated) {
     let Some(refusal) = &failure.refusal else {
-        tracing::info!(client = %address, reason = %failure.ended, "left without authenticating");
+        // What a stranger can repeat at will is bounded, on this log too.
+        if proxy.audit.admits_line(address.ip(), LINE) {
+            tracing::info!(client = %address, reason = %failure.ended, "left without authenticating");
+        }
         return;
     };
-    tracing::info!(client = %address, reason = refusal.reason, ended = %failure.ended, "not authenticated");
+    if proxy.audit.admits_line(address.ip(), LINE) {
+        tracing::info!(client = %address, reason = refusal.reason, ended = %failure.ended, "not authenticated");
+    }
     let offered = failure.offered.as_ref();
     proxy.tell(&AuditEvent::AuthFailure {
         leg: refusal.leg,
