@@ -115,22 +115,27 @@ impl AuditLog {
             private_dir(data_dir).map_err(AuditError::Open)?;
         }
         let path = data_dir.join(FILE_NAME);
-        let file = Mutex::new(LineFile::open(&path).map_err(AuditError::Open)?);
+        let file = LineFile::open(&path).map_err(AuditError::Open)?;
+        Ok(Self::of(path, file, cluster, clock))
+    }
+
+    fn of(path: PathBuf, file: LineFile, cluster: ClusterName, clock: Clock) -> Self {
+        let looked = Instant::now();
         let shared = Arc::new(Shared {
             cluster,
             clock,
             path,
-            file,
-            flood: Mutex::new(Flood::new(Instant::now())),
+            file: Mutex::new(file),
+            flood: Mutex::new(Flood::new(looked)),
             room: Mutex::new(Room {
-                looked: Instant::now(),
+                looked,
                 is_left: true,
             }),
         });
-        Ok(Self {
+        Self {
             shared,
             observer: None,
-        })
+        }
     }
 
     /// The same log, with somebody who is told what this and its clones emit.
@@ -600,27 +605,21 @@ mod tests {
 
     /// A log on a full disk.
     fn full() -> AuditLog {
-        AuditLog {
-            shared: Arc::new(Shared {
-                cluster: "c".parse().unwrap(),
-                clock: Clock::System,
-                path: PathBuf::from("/dev/full"),
-                file: Mutex::new(LineFile {
-                    file: File::options().append(true).open("/dev/full").unwrap(),
-                    torn: false,
-                }),
-            }),
-            observer: None,
-        }
+        let path = PathBuf::from("/dev/full");
+        let file = LineFile {
+            file: File::options().append(true).open(&path).unwrap(),
+            torn: false,
+        };
+        AuditLog::of(path, file, "c".parse().unwrap(), Clock::System)
     }
 
     /// Remembers what it is told.
     #[derive(Debug, Default)]
-    struct Told(Mutex<Vec<(EventKind, bool)>>);
+    struct Told(Mutex<Vec<(EventKind, Fate)>>);
 
     impl Observer for Told {
-        fn emitted(&self, event: &AuditEvent, is_written: bool) {
-            self.0.lock().unwrap().push((event.kind(), is_written));
+        fn emitted(&self, event: &AuditEvent, fate: Fate) {
+            self.0.lock().unwrap().push((event.kind(), fate));
         }
     }
 
@@ -634,7 +633,8 @@ mod tests {
             let _full = log.clone().emit(&stopped);
         }
         let kind = EventKind::ServerStopped;
-        assert_eq!(*told.0.lock().unwrap(), [(kind, true), (kind, false)]);
+        let told = told.0.lock().unwrap();
+        assert_eq!(*told, [(kind, Fate::Written), (kind, Fate::Lost)]);
     }
 
     fn lines(log: &AuditLog) -> Vec<Value> {

@@ -57,6 +57,7 @@ impl Sealing {
     /// Audits the end of a session without a file to wait for.
     pub(super) fn without_file(self) {
         self.tell(&self.end);
+        drop(self.departed);
     }
 
     /// Has the file synced on another thread, and then audits the end.
@@ -78,12 +79,12 @@ impl Sealing {
     }
 
     fn after(mut self, synced: io::Result<()>) {
-        if let Err(error) = synced {
-            if let Some(failed) = not_synced(&mut self.end, &error) {
-                self.tell(&failed);
-            }
+        if let Err(error) = synced
+            && let Some(failed) = not_synced(&mut self.end, &error)
+        {
+            self.tell(&failed);
         }
-        self.tell(&self.end);
+        self.without_file();
     }
 
     fn tell(&self, event: &AuditEvent) {

@@ -67,10 +67,11 @@ fn a_revoked_serial_ends_a_live_session() {
     }
     let recording = world.finished_recording();
     assert_eq!(text(&recording, "state"), "complete");
-    let ends: Vec<_> = world.audit();
-    let end = ends.iter().find(|event| event["event"] == "session.end");
-    let end = end.expect("the session has ended");
-    assert_eq!(text(end, "reason"), "certificate-revoked");
+    let end = world.eventually("the session's end is audited", || {
+        let is_end = |event: &Value| event["event"] == "session.end";
+        world.audit().into_iter().find(is_end)
+    });
+    assert_eq!(text(&end, "reason"), "certificate-revoked");
 
     check_refused(
         &world.run("db1", "true"),
