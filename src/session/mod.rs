@@ -9,6 +9,7 @@ mod forwards;
 mod killing;
 mod order;
 mod recorder;
+mod refusal;
 mod registry;
 mod sealing;
 mod sitting;

@@ -8,18 +8,17 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::forwards::Forwards;
+use super::refusal::refusal;
 use super::registry::{Opening, Seat};
 use super::sealing::{Disk, Sealing};
 use super::sitting::{Said, Sitting, command};
 use super::{Policy, Recording};
 use crate::access::LoginPermit;
-use crate::audit::{self, AuditEvent, AuditLog, RecordingState, SessionKind};
+use crate::audit::{AuditEvent, AuditLog, RecordingState, SessionKind};
 use crate::metrics::{Flow, Metrics, Tally};
 use crate::model::{ClusterName, ConnectionId, SessionId, chain};
 use crate::recording::{self, Header, Live, RecordingError, Verbatim};
-use crate::relay::{
-    ChannelKey, Destination, Exit, Kind, Note, Refused, Side, Start, Stream, Tap, What,
-};
+use crate::relay::{ChannelKey, Destination, Exit, Kind, Note, Refused, Start, Stream, Tap};
 use crate::sys::clock::Clock;
 use crate::sys::fs;
 
@@ -551,53 +550,6 @@ impl Tap for Recorder {
             .and_then(|channel| self.sittings.get(&channel))
             .map(|sitting| sitting.id);
         tell(&self.audit, &refusal(&self.scene, &refused, session));
-    }
-}
-
-fn refusal(scene: &Scene, refused: &Refused<'_>, session: Option<SessionId>) -> AuditEvent {
-    let permit = &scene.permit;
-    let what = match refused.what {
-        What::Channel => audit::Refused::Channel,
-        What::ChannelRequest => audit::Refused::ChannelRequest,
-        What::Data => audit::Refused::Data,
-        What::GlobalRequest => audit::Refused::GlobalRequest,
-    };
-    let from = match refused.from {
-        Side::Client => "client",
-        Side::Host => "host",
-    };
-    let (name, detail) = (refused.name.to_owned(), refused.detail.map(str::to_owned));
-    let user = permit.identity().name().to_owned();
-    let login = Some(permit.login().to_string());
-    let target = Some(permit.route().target.to_string());
-    let (client_addr, connection) = (scene.client, Some(scene.connection));
-    if refused.by_habit {
-        AuditEvent::RequestIgnored {
-            what,
-            from,
-            name,
-            detail,
-            user,
-            login,
-            target,
-            client_addr,
-            connection,
-            session,
-        }
-    } else {
-        AuditEvent::ChannelRefused {
-            what,
-            from,
-            name,
-            detail,
-            reason: "not-permitted",
-            user,
-            login,
-            target,
-            client_addr,
-            connection,
-            session,
-        }
     }
 }
 
