@@ -53,6 +53,23 @@ fn serve(yaml: &[u8], mode: u32, args: &[&str]) -> Output {
     output
 }
 
+/// A file with another name than was meant must not mean the defaults.
+#[test]
+fn without_a_file_nothing_is_served_unless_that_is_meant() {
+    if std::path::Path::new("/etc/rproxy/rproxy.yaml").exists() {
+        return;
+    }
+    for args in [&["--check"][..], &[]] {
+        let output = serve(b"roles: []\n", 0o644, args);
+        assert_eq!(output.status.code(), Some(78));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("there is no configuration file"), "{text}");
+        assert!(text.contains("--defaults"), "{text}");
+    }
+    let output = serve(b"", 0o644, &["--check", "--defaults"]);
+    assert_eq!(output.status.code(), Some(0));
+}
+
 fn check(yaml: &[u8]) -> Output {
     serve(yaml, 0o644, &["--check", "--config", NAME])
 }

@@ -318,7 +318,9 @@ fn manual_pages_are_good_to_read() {
 fn systemd_understands_its_unit() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/rproxy.service");
     let text = std::fs::read_to_string(unit).unwrap();
-    assert!(text.contains("ExecStart=/usr/local/bin/rproxy serve\n"));
+    assert!(
+        text.contains("ExecStart=/usr/local/bin/rproxy --config /etc/rproxy/rproxy.yaml serve\n")
+    );
     let installed = text.replace("/usr/local/bin/rproxy", env!("CARGO_BIN_EXE_rproxy"));
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("rproxy.service");

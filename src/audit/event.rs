@@ -361,6 +361,7 @@ pub enum AuditEvent {
     ServerStarted {
         version: &'static str,
         listen_addr: SocketAddr,
+        configuration: Option<String>,
         session_recording: bool,
         proxy_checks_host_keys: bool,
     },

@@ -92,7 +92,7 @@ kinds! {
     AuthorityKeyRemoved "RP3008I" "authority.key_removed"
         "A key that a rotation had replaced was removed for good: there is no way back to it."
     ServerStarted "RP4001I" "server.started"
-        "A worker of the proxy accepts connections: at the start, and after each upgrade."
+        "A worker of the proxy accepts connections: at the start, and after each upgrade. `configuration` is the file in force, null where there is none and the defaults are."
     ServerStopped "RP4002I" "server.stopped"
         "A worker of the proxy has no connection any more and ends: `reason` is `signal`, `upgraded` where another worker has taken over, or `monitor-gone`."
     ConfigurationReloaded "RP4003I" "configuration.reloaded"

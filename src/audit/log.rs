@@ -553,6 +553,7 @@ mod tests {
             AuditEvent::ServerStarted {
                 version: "1",
                 listen_addr: addr,
+                configuration: Some(text("/etc/rproxy/rproxy.yaml")),
                 session_recording: true,
                 proxy_checks_host_keys: true,
             },

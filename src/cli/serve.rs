@@ -1,10 +1,12 @@
 //! `rproxy serve`: run the proxy, or say whether it would run.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::ValueEnum;
 
 use crate::config::{self, Source};
+use crate::model::text;
 use crate::monitor::{self, Launch, MonitorError};
 
 use super::logging::{self, Format};
@@ -19,6 +21,9 @@ pub(crate) struct Args {
     /// Print the configuration in force, defaults included, and stop
     #[arg(long, conflicts_with = "check")]
     print_config: bool,
+    /// Run with the defaults if there is no configuration file; without this, that is an error
+    #[arg(long)]
+    defaults: bool,
     /// How log lines look on standard error
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     log_format: Format,
@@ -26,6 +31,10 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context, source: Source) -> Result<(), Failure> {
+        let source = source.settled();
+        if !self.print_config {
+            self.check_file(&source)?;
+        }
         if self.check || self.print_config {
             for warning in &context.warnings {
                 ui::note(&warning.to_string());
@@ -43,7 +52,13 @@ impl Args {
         for warning in &context.warnings {
             tracing::warn!(target: "config", "{}", warning.headline());
         }
-        let source = source.settled();
+        match &source.file {
+            Some(file) => tracing::info!("the configuration is {}", text::path(file)),
+            None => tracing::warn!(
+                "there is no configuration file: the defaults are in force, and everybody with a \
+                 certificate may go everywhere"
+            ),
+        }
         let launch = launch(&source, self.log_format);
         monitor::serve(&context.config, &source, launch).map_err(|error| match error {
             // It has said it itself.
@@ -59,6 +74,26 @@ impl Args {
                     None => failure,
                 }
             }
+        })
+    }
+}
+
+impl Args {
+    /// A file with another name than was meant would otherwise be passed over, and with it every role.
+    fn check_file(&self, source: &Source) -> Result<(), Failure> {
+        if source.file.is_some() || self.defaults {
+            return Ok(());
+        }
+        let failure = Failure::new(Exit::Configuration, "there is no configuration file")
+            .because(format!(
+                "{} is not there, and --config names none",
+                config::DEFAULT_FILE
+            ))
+            .hint("name the file with --config, or add --defaults to run without one");
+        let other = Path::new(config::DEFAULT_FILE).with_extension("yml");
+        Err(match other.exists() {
+            true => failure.hint(format!("there is {}: rename it", text::path(&other))),
+            false => failure,
         })
     }
 }
@@ -85,7 +120,10 @@ fn launch(source: &Source, format: Format) -> Launch {
     let format = format.as_ref().map_or("text", |value| value.get_name());
     Launch {
         worker: with(&[worker::NAME, "--log-format", format]),
-        check: with(&["serve", "--check"]),
+        check: with(match source.file {
+            Some(_) => &["serve", "--check"],
+            None => &["serve", "--check", "--defaults"],
+        }),
         version: vec![worker::NAME.into(), "--protocol".into()],
     }
 }

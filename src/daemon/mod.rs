@@ -114,6 +114,8 @@ impl ServeError {
 pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     let (reporter, listeners, keys) = Reporter::begin()?;
     raise_file_limit();
+    let file = source.file.as_ref();
+    let configuration = file.map(|file| file.display().to_string());
     reporter.borrow_files(config, &source)?;
     let log = RevocationLog::new(&config.data_dir, Clock::System);
     let (watcher, revocations) = Watcher::start(log)?;
@@ -163,6 +165,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         proxy.audit.emit(&AuditEvent::ServerStarted {
             version: env!("CARGO_PKG_VERSION"),
             listen_addr: bound,
+            configuration,
             session_recording: config.auth.session_recording == SessionRecording::Proxy,
             proxy_checks_host_keys: config.auth.proxy_checks_host_keys,
         })?;
