@@ -56,7 +56,7 @@ fn serve(yaml: &[u8], mode: u32, args: &[&str]) -> Output {
 /// A file with another name than was meant must not mean the defaults.
 #[test]
 fn without_a_file_nothing_is_served_unless_that_is_meant() {
-    if std::path::Path::new("/etc/rproxy/rproxy.yaml").exists() {
+    if Path::new("/etc/rproxy/rproxy.yaml").exists() {
         return;
     }
     for args in [&["--check"][..], &[]] {
