@@ -863,7 +863,7 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__serve)
-            opts="-h -V --check --print-config --log-format --config --data-dir --help --version"
+            opts="-h -V --check --print-config --defaults --log-format --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -45,6 +45,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l config -d 'Confi
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l check -d 'Check the configuration and stop: exit code 0 if it is good, 78 if not'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l print-config -d 'Print the configuration in force, defaults included, and stop'
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l defaults -d 'Run with the defaults if there is no configuration file; without this, that is an error'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
