@@ -21,6 +21,8 @@ pub struct Route {
     pub node: Option<String>,
     /// What the policy goes by.
     pub place: Place,
+    /// Other places that this turns out to be too. The policy must allow all of them.
+    pub also: Vec<Place>,
     /// What is dialled: an address or a DNS name.
     pub host: String,
     /// The port that is dialled.
@@ -246,7 +248,13 @@ impl Permit {
             });
         }
         let (route, from) = (self.route.clone(), self.from);
-        match judge(policy, &inner, &route.place, login.as_str(), from) {
+        let also = &route.also;
+        let judged = judge(policy, &inner, &route.place, login.as_str(), from);
+        let judged = also.iter().try_fold(judged, |grant, place| {
+            let more = judge(policy, &inner, place, login.as_str(), from)?;
+            Ok::<_, Barred>(grant.map(|grant| grant.and(more)))
+        });
+        match judged.and_then(|grant| grant) {
             Ok(grant) => Ok(LoginPermit {
                 route,
                 identity: Identity::new(inner),
@@ -300,6 +308,22 @@ impl LoginPermit {
     /// What the policy has said: why, and what the connection may carry.
     pub fn grant(&self) -> &Grant {
         &self.grant
+    }
+
+    /// The same permit where the host turns out to be other places too: what all of them allow.
+    ///
+    /// # Errors
+    /// What the policy says about the first that it does not allow.
+    pub fn also_at(mut self, policy: &Policy, places: Vec<Place>) -> Result<Self, Denial> {
+        for place in places {
+            if place == self.route.place || self.route.also.contains(&place) {
+                continue;
+            }
+            let grant = self.judge_again(policy, &place)?;
+            self.grant = self.grant.and(grant);
+            self.route.also.push(place);
+        }
+        Ok(self)
     }
 
     /// Decides again, under a policy or an inventory that have changed meanwhile. `place` is where the

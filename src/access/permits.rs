@@ -32,6 +32,20 @@ impl Permits {
         take(&mut self.permissions, key, value);
     }
 
+    /// What both allow, where a connection is about two places.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.permissions = restricted(&self.permissions, &other.permissions);
+        for (key, cited) in other.decided_by {
+            let own = self.decided_by.entry(key).or_default();
+            for one in cited {
+                if !own.contains(&one) {
+                    own.push(one);
+                }
+            }
+        }
+        self
+    }
+
     /// What the connection may carry.
     #[must_use]
     pub fn permissions(&self) -> &Permissions {

@@ -140,6 +140,17 @@ impl Grant {
         self.rule.as_ref()
     }
 
+    /// What holds where a connection is about two places and both are allowed: the strictest of each.
+    pub fn and(mut self, other: Self) -> Self {
+        self.permits = self.permits.and(other.permits);
+        for demand in other.demands {
+            if !self.demands.contains(&demand) {
+                self.demands.push(demand);
+            }
+        }
+        self
+    }
+
     /// What the connection may carry.
     #[must_use]
     pub fn permits(&self) -> &Permits {

@@ -84,6 +84,12 @@ impl HostMint {
         })
     }
 
+    /// The host key that all its certificates are for.
+    #[must_use]
+    pub fn host_key(&self) -> &PublicKey {
+        self.key.public_key()
+    }
+
     /// The authority's key that signs.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {

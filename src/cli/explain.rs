@@ -1,7 +1,8 @@
 //! `rproxy explain`: what the policy says about somebody who wants to log in somewhere, and which line
-//! of the configuration decides. It asks the function that the proxy asks, and connects to nothing.
+//! of the configuration decides. It asks the function that the proxy asks, and connects to nothing; names
+//! are looked up as the proxy does it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -9,8 +10,9 @@ use serde::Serialize;
 use super::{Context, Exit, Failure, ui};
 use crate::access::{Barred, Citation, Demand, Grant, Place, Question};
 use crate::config::{keys, permit_values};
+use crate::dns::Resolver;
 use crate::model::{HostName, Target, format_duration};
-use crate::nodes::{Inventory, ResolveError};
+use crate::nodes::{self, Inventory, Match, ResolveError, Whereabouts};
 
 const CANNOT: &str = "cannot explain that";
 
@@ -68,13 +70,24 @@ impl Args {
         let (user, target) = self.subject()?;
         let place = place(&inventory, &target)?;
         let policy = config.policy();
-        let verdict = policy.judge(&Question {
-            who: user,
-            place: &place,
-            login: &self.login,
-            from: self.from.map(|address| address.to_canonical()),
-            lifetime: None,
-        });
+        let judge = |place: &Place| {
+            policy.judge(&Question {
+                who: user,
+                place,
+                login: &self.login,
+                from: self.from.map(|address| address.to_canonical()),
+                lifetime: None,
+            })
+        };
+        let mut verdict = judge(&place);
+        if verdict.is_ok() && policy.has_roles() {
+            for other in others(&inventory, &target, &place)? {
+                verdict = match (verdict, judge(&other)) {
+                    (Ok(grant), Ok(more)) => Ok(grant.and(more)),
+                    (Err(barred), _) | (Ok(_), Err(barred)) => Err(barred),
+                };
+            }
+        }
         let roles = policy.roles_of(user).into_iter();
         Ok(Explanation {
             user: user.to_owned(),
@@ -109,6 +122,37 @@ fn place(inventory: &Inventory, target: &Target) -> Result<Place, Failure> {
             .because(error)
             .hint("name one node, as in the inventory")),
     }
+}
+
+/// The nodes that this turns out to be too, by what is dialled for them. What has no address is dialled
+/// for nobody.
+fn others(inventory: &Inventory, target: &Target, place: &Place) -> Result<Vec<Place>, Failure> {
+    let found = inventory.resolve(target).ok();
+    let Some(found) = found.or_else(|| Match::outside(target)) else {
+        return Ok(Vec::new());
+    };
+    let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::new(Exit::Failed, CANNOT).because(error)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| cannot(error.into()))?;
+    let resolver = Resolver::from_system().map_err(|error| cannot(error.into()))?;
+    let known = Whereabouts::default();
+    let addresses = runtime.block_on(async {
+        known.learn(inventory, &resolver).await;
+        resolver.resolve(&found.host).await.unwrap_or_default()
+    });
+    let mut others = inventory.places_by_text(&found.host, found.port);
+    for address in addresses {
+        let address = SocketAddr::new(address, found.port);
+        let nodes = known.nodes_at(inventory, address);
+        others.extend(nodes.into_iter().map(nodes::place));
+    }
+    others.retain(|other| other != place);
+    others.dedup();
+    Ok(others)
 }
 
 /// The answer.

@@ -12,6 +12,7 @@ mod stop;
 mod telemetry;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ use crate::dns::Resolver;
 use crate::metrics::Metrics;
 use crate::model::{NameError, chain};
 use crate::monitor::{Order, Report};
+use crate::nodes::Whereabouts;
 use crate::session::Registry;
 use crate::ssh::listener::Workers;
 use crate::ssh::{
@@ -127,6 +129,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         revocations,
         settings,
         stop.announced(),
+        own_listeners(&listeners),
     )?;
     let proxy = Arc::new(proxy);
     let reload = Reload {
@@ -273,12 +276,23 @@ fn no_control(error: control::ControlError) {
     tracing::error!(%error, "there is no control socket: sessions cannot be listed or ended");
 }
 
+/// Where this process listens, whatever for.
+fn own_listeners(listeners: &Listeners) -> Vec<SocketAddr> {
+    let Listeners { ssh, web, metrics } = listeners;
+    [ssh, web, metrics]
+        .into_iter()
+        .flatten()
+        .filter_map(|listener| listener.local_addr().ok())
+        .collect()
+}
+
 fn build(
     config: &Config,
     trust: Trust,
     revocations: watch::Receiver<Arc<Revocations>>,
     settings: watch::Receiver<Arc<Settings>>,
     stopping: watch::Receiver<Option<Instant>>,
+    listeners: Vec<SocketAddr>,
 ) -> Result<Proxy, ServeError> {
     let clock = Clock::System;
     let metrics = telemetry::metrics(clock);
@@ -304,6 +318,8 @@ fn build(
         startups: Startups::new(config.upstream.max_starting_per_host),
         answered: Answered::default(),
         minting: Minting::default(),
+        whereabouts: Whereabouts::default(),
+        listeners,
         warned: Warned::default(),
         clock,
     })

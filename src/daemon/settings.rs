@@ -34,6 +34,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
             },
         },
         checks_host_keys: config.auth.proxy_checks_host_keys,
+        public_addr: config.proxy.public_addr.clone(),
         listener_names: listener_names(config)?,
         egress: egress(config)?,
         greeting: greeting(config)?,

@@ -19,6 +19,8 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::parse_resolv_conf;
 use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::sys::fs::{FsError, read_limited};
@@ -31,6 +33,8 @@ use order::{Order, Source, Status};
 pub const MAX_ADDRESSES: usize = 8;
 /// How long one name may take, retries included.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How many names are looked up at a time where many are asked about.
+const AT_ONCE: usize = 32;
 /// Largest file that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
 
@@ -249,6 +253,33 @@ impl Resolver {
             }
         }
         Err(failure.unwrap_or_else(|| DnsError::NotFound(host.to_owned())))
+    }
+
+    /// The same for many names at once, for as long as `patience`: those that had an answer by then.
+    pub async fn resolve_all(
+        &self,
+        hosts: Vec<String>,
+        patience: Duration,
+    ) -> Vec<(String, Vec<IpAddr>)> {
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let mut asking = JoinSet::new();
+        for host in hosts {
+            let (resolver, turns) = (self.clone(), Arc::clone(&turns));
+            asking.spawn(async move {
+                let _turn = turns.acquire().await;
+                let addresses = resolver.resolve(&host).await.ok()?;
+                Some((host, addresses))
+            });
+        }
+        let mut found = Vec::new();
+        let collect = async {
+            while let Some(answer) = asking.join_next().await {
+                found.extend(answer.ok().flatten());
+            }
+        };
+        // Those that are late are asked again another time.
+        let _late = timeout(patience, collect).await;
+        found
     }
 
     async fn ask(&self, known: &Known, host: &str) -> Result<Vec<IpAddr>, DnsError> {

@@ -1,13 +1,14 @@
 //! The static inventory: by name, then by label, and never a guess between two.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use thiserror::Error;
 
 use crate::access::Place;
 use crate::model::{ClusterName, HostName, Label, Target};
 
-use super::{DEFAULT_PORT, Node};
+use super::whereabouts::exact_or_all;
+use super::{DEFAULT_PORT, Node, plain};
 
 /// Why a list of nodes is not an inventory.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -111,7 +112,8 @@ impl Inventory {
     }
 
     /// Finds the one node that a target means: by its name, by its name with the cluster's name
-    /// behind it, by a label that no other node carries, or by the very address and port that it is dialled at.
+    /// behind it, by a label that no other node carries, or by the very address or name, and port, that it is
+    /// dialled at.
     ///
     /// A node's own port stands when the target leaves the port open, asks for 22, or for that very
     /// port; any other is refused.
@@ -198,17 +200,36 @@ impl Inventory {
         }
     }
 
-    /// The place that is dialled at exactly this address, where the inventory lists it.
+    /// The places of the nodes that are dialled at this very name or address and port; where none is, of
+    /// all that are there at any port. Nothing is looked up.
     #[must_use]
-    pub fn place_at(&self, address: SocketAddr) -> Option<Place> {
-        self.by_address(address.ip(), Some(address.port()))
-            .map(place)
+    pub fn places_by_text(&self, host: &str, port: u16) -> Vec<Place> {
+        let nodes = self.nodes.iter().filter(|node| is_same_host(node, host));
+        exact_or_all(nodes, port).into_iter().map(place).collect()
+    }
+
+    /// The places of the nodes that one of these principals of a host certificate names: by the node's
+    /// name, with the cluster's behind it or not, or by what is dialled for it, at this port.
+    #[must_use]
+    pub fn places_named_by(&self, principals: &[String], port: u16) -> Vec<Place> {
+        let mut places: Vec<Place> = Vec::new();
+        for principal in principals {
+            let principal = principal.to_ascii_lowercase();
+            let named = self.by_own_name(&principal).map(place);
+            let dialled = self.places_by_text(&principal, port);
+            for one in named.into_iter().chain(dialled) {
+                if !places.contains(&one) {
+                    places.push(one);
+                }
+            }
+        }
+        places
     }
 
     /// All nodes that a target may mean; several only for a label.
     fn candidates(&self, target: &Target) -> Vec<&Node> {
         match &target.host {
-            HostName::Name(name) => self.by_name(name).into_iter().collect(),
+            HostName::Name(name) => self.by_name(name, target.port).into_iter().collect(),
             HostName::Address(address) => {
                 self.by_address(*address, target.port).into_iter().collect()
             }
@@ -223,7 +244,14 @@ impl Inventory {
         self.cluster.as_str().eq_ignore_ascii_case(cluster.as_str())
     }
 
-    fn by_name(&self, name: &str) -> Option<&Node> {
+    fn by_name(&self, name: &str, port: Option<u16>) -> Option<&Node> {
+        let port = port.unwrap_or(DEFAULT_PORT);
+        let is_dialled = |node: &&Node| node.host == name && node.port == port;
+        self.by_own_name(name)
+            .or_else(|| self.nodes.iter().find(is_dialled))
+    }
+
+    fn by_own_name(&self, name: &str) -> Option<&Node> {
         let cluster = self.cluster.as_str().to_ascii_lowercase();
         self.node(name)
             .or_else(|| self.node(name.strip_suffix(&cluster)?.strip_suffix('.')?))
@@ -245,7 +273,17 @@ fn is_same(own: &Label, asked: &Label) -> bool {
     own.key.eq_ignore_ascii_case(&asked.key) && own.value.eq_ignore_ascii_case(&asked.value)
 }
 
-fn place(node: &Node) -> Place {
+/// Whether this is what is dialled for a node; addresses are compared as such.
+fn is_same_host(node: &Node, host: &str) -> bool {
+    match (node.host.parse::<IpAddr>(), host.parse::<IpAddr>()) {
+        (Ok(own), Ok(other)) => plain(own) == plain(other),
+        _ => node.host.eq_ignore_ascii_case(host),
+    }
+}
+
+/// A node as the policy sees it.
+#[must_use]
+pub fn place(node: &Node) -> Place {
     Place {
         name: node.name.clone(),
         labels: node.labels.clone(),

@@ -5,12 +5,14 @@
 
 mod address;
 mod inventory;
+mod whereabouts;
 
 use crate::model::Label;
 use crate::wire::Legacy;
 
 pub use address::{AddressError, Forbidden, addresses, may_dial, plain};
-pub use inventory::{Inventory, InventoryError, Match, ResolveError};
+pub use inventory::{Inventory, InventoryError, Match, ResolveError, place};
+pub use whereabouts::Whereabouts;
 
 /// The port of sshd.
 pub const DEFAULT_PORT: u16 = 22;

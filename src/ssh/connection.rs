@@ -25,7 +25,7 @@ use super::outer::AgentOpener;
 use super::refusal::{Origin, Refusal, Worth};
 use super::revocation::admit_user;
 use super::rounds::Fit;
-use super::route::judge_login;
+use super::route::{judge_login, places_of};
 use super::scope::Scope;
 use super::stream::{ChannelHandle, ChannelStream};
 use super::upstream::{self, Upstream};
@@ -124,11 +124,25 @@ impl Connection {
         }
     }
 
-    /// A host certificate for exactly the name that the user's ssh expects.
+    /// What the certificate is for that the user's ssh is shown: the name that was asked for, and what it
+    /// stands for in the inventory, for those who have it in `HostKeyAlias`.
+    fn shown(&self, asked: HostPrincipal) -> Vec<HostPrincipal> {
+        let mut names = vec![asked];
+        if let Some(node) = &self.permit.route().node {
+            for name in [node.clone(), format!("{node}.{}", self.proxy.cluster)] {
+                // A cluster's name need not be part of a host's.
+                let name = name.parse().ok().filter(|name| !names.contains(name));
+                names.extend(name);
+            }
+        }
+        names
+    }
+
+    /// A host certificate for the name that the user's ssh expects.
     async fn server_config(&self) -> Result<Arc<ServerConfig>, Refusal> {
         let name = &self.permit.route().target.host;
         let minted = match HostPrincipal::asked(name) {
-            Ok(name) => minting::server_config(&self.proxy, vec![name]).await,
+            Ok(name) => minting::server_config(&self.proxy, self.shown(name)).await,
             Err(error) => Err(MintError::Name(error)),
         };
         minted.map_err(|error| {
@@ -187,14 +201,14 @@ impl Connection {
         let result = match result {
             Ok(mut ready) => {
                 let done = self.log_in(&permit, &mut ready, &mut conversation).await;
-                done.map(|()| ready)
+                done.map(|permit| (permit, ready))
             }
             Err(refusal) => Err(refusal),
         };
         let said = self.said(conversation);
         let mut out = Vec::new();
         match result {
-            Ok(ready) => {
+            Ok((permit, ready)) => {
                 auth.accept(&mut out);
                 let _gone_is_seen_by_the_relay = leg.send_all(&mut out);
                 let (prelude, upstream) = (Prelude::default(), ready.upstream);
@@ -235,7 +249,7 @@ impl Connection {
         let mut waiting = Waiting::new(leg);
         let mut conversation = Conversation::with_nobody();
         match self.jump(&mut waiting, &permit, &mut conversation).await {
-            Ok((upstream, prelude)) => Ok(Established {
+            Ok((permit, upstream, prelude)) => Ok(Established {
                 permit,
                 upstream,
                 prelude,
@@ -261,20 +275,20 @@ impl Connection {
         waiting: &mut Waiting<'_>,
         permit: &LoginPermit,
         conversation: &mut Conversation<'_>,
-    ) -> Result<(Upstream, Prelude), Ended> {
+    ) -> Result<(LoginPermit, Upstream, Prelude), Ended> {
         let stream = waiting.agent().await?;
         let work = async {
             let mut ready = self.prepare_with(stream).await?;
-            self.log_in(permit, &mut ready, conversation).await?;
-            Ok(ready.upstream)
+            let permit = self.log_in(permit, &mut ready, conversation).await?;
+            Ok((permit, ready.upstream))
         };
-        let upstream = waiting.during(work).await;
+        let done = waiting.during(work).await;
         for banner in conversation.banners() {
             waiting.say(banner)?;
         }
-        let mut upstream = upstream?;
+        let (permit, mut upstream) = done?;
         let prelude = waiting.hand_over(&mut upstream).await?;
-        Ok((upstream, prelude))
+        Ok((permit, upstream, prelude))
     }
 
     async fn prepare(&self, agent: &AgentOpener) -> Result<Ready, Refusal> {
@@ -315,19 +329,24 @@ impl Connection {
         greeting.chain(conversation.into_said()).collect()
     }
 
+    /// Logs in at the host. The permit is what holds for all places that the host turned out to be.
     async fn log_in(
         &self,
         permit: &LoginPermit,
         ready: &mut Ready,
         conversation: &mut Conversation<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<LoginPermit, Refusal> {
         let Ready {
             upstream,
             agent,
             agent_key,
         } = ready;
         let settings = self.proxy.settings();
-        let _still_granted = judge_login(&settings, permit, upstream.address)
+        let (address, key) = (upstream.address, upstream.host.presented());
+        let places = places_of(&self.proxy, &settings, address, Some(key));
+        let permit = permit.clone().also_at(&settings.policy, places);
+        let permit = &permit.map_err(|denial| Refusal::from(&denial))?;
+        let _still_granted = judge_login(&self.proxy, &settings, permit, address, key)
             .map_err(|denial| Refusal::from(&denial))?;
         let grace = settings.login_grace;
         let signer = Signer {
@@ -368,7 +387,7 @@ impl Connection {
             fingerprint: identity.certificate().fingerprint().to_string(),
             connection: Some(self.id),
         });
-        Ok(())
+        Ok(permit.clone())
     }
 
     /// The same person with the same key, and a login that the certificate names.

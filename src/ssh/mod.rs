@@ -34,6 +34,7 @@ pub mod listener;
 mod login;
 mod minting;
 mod outer;
+mod own;
 pub mod probe;
 mod refusal;
 mod revocation;
@@ -63,7 +64,7 @@ use crate::cert::SourceAddresses;
 use crate::dns::Resolver;
 use crate::metrics::Metrics;
 use crate::model::{ClusterName, HostPrincipal};
-use crate::nodes::Inventory;
+use crate::nodes::{Inventory, Whereabouts};
 use crate::session::{Recording, Registry};
 use crate::sys::clock::Clock;
 use crate::wire::ClientConfig;
@@ -108,6 +109,10 @@ pub struct Proxy {
     pub(crate) answered: Answered,
     /// Turns of connections that need a certificate of the host authority.
     pub(crate) minting: Minting,
+    /// Where the nodes are whose addresses are names.
+    pub(crate) whereabouts: Whereabouts,
+    /// Addresses and ports of this proxy's own listeners.
+    pub listeners: Vec<SocketAddr>,
     /// Hosts that were warned about.
     pub(crate) warned: Warned,
     /// The time.
@@ -126,6 +131,8 @@ pub struct Settings {
     pub recording: Recording,
     /// Whether hosts must present a host certificate.
     pub checks_host_keys: bool,
+    /// The host and the port under which clients reach the listener, where the configuration has them.
+    pub public_addr: Option<(String, u16)>,
     /// Names under which clients reach the listener.
     pub listener_names: Vec<HostPrincipal>,
     /// The networks that hosts see the proxy in; it writes them into user certificates.

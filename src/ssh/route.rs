@@ -7,8 +7,9 @@ use super::refusal::{Refusal, resolve_reason};
 use super::{Proxy, Settings, canonical};
 use crate::access::{self, Denial, Grant, LoginPermit, Permit, Place, Route};
 use crate::audit::Leg;
+use crate::cert::PresentedKey;
 use crate::model::{HostName, Target};
-use crate::nodes::{Inventory, Match, ResolveError, may_dial};
+use crate::nodes::{Inventory, Match, ResolveError, may_dial, place};
 
 /// Decides where a subsystem request of a client at this address leads. The policy comes first: for
 /// whoever it does not let in, what is not there, what is ambiguous and what is forbidden read the
@@ -39,8 +40,16 @@ pub(crate) fn permit(proxy: &Proxy, caller: &Caller, subsystem: &str) -> Result<
         port,
         names,
     } = found;
+    let place = settings.inventory.place(&target);
+    let mut also = settings.inventory.places_by_text(&host, port);
+    also.retain(|other| *other != place);
+    for other in &also {
+        access::may_enter(policy, identity, &target, other, from)
+            .map_err(|denial| denied(&settings.inventory, &target, &denial))?;
+    }
     let route = Route {
-        place: settings.inventory.place(&target),
+        place,
+        also,
         target,
         node: node.map(|node| node.name),
         host,
@@ -81,26 +90,57 @@ fn denied(inventory: &Inventory, target: &Target, denial: &Denial) -> Refusal {
     refusal
 }
 
-/// Decides again about a login, for the host at this address, as things are now. A name that the
-/// inventory does not have may lead to the address of one that it has: then the policy must allow both.
+/// Decides again about a login, for the host at this address, as things are now. A host may be several
+/// places: by what is dialled for it, and by what its certificate says. The policy must allow all of them,
+/// and the strictest holds.
 ///
 /// # Errors
 /// What the policy says now.
 pub(crate) fn judge_login(
+    proxy: &Proxy,
     settings: &Settings,
     permit: &LoginPermit,
     address: SocketAddr,
+    key: &PresentedKey,
 ) -> Result<Grant, Denial> {
     let inventory = &settings.inventory;
     let route = permit.route();
     let named = inventory.place_named(&route.place.name);
-    let grant = permit.judge_again(&settings.policy, &named)?;
-    if route.node.is_none()
-        && let Some(place) = inventory.place_at(address)
-    {
-        let _both_are_allowed = permit.judge_again(&settings.policy, &place)?;
+    let mut grant = permit.judge_again(&settings.policy, &named)?;
+    let known = route.also.iter();
+    let known = known.map(|place| inventory.place_named(&place.name));
+    for place in known.chain(places_of(proxy, settings, address, Some(key))) {
+        if place != named {
+            grant = grant.and(permit.judge_again(&settings.policy, &place)?);
+        }
     }
     Ok(grant)
+}
+
+/// The nodes that a host is: by its address, and by the principals of its certificate, once that was
+/// checked.
+pub(crate) fn places_of(
+    proxy: &Proxy,
+    settings: &Settings,
+    address: SocketAddr,
+    key: Option<&PresentedKey>,
+) -> Vec<Place> {
+    let inventory = &settings.inventory;
+    let nodes = proxy.whereabouts.nodes_at(inventory, address);
+    let mut places: Vec<Place> = nodes.into_iter().map(place).collect();
+    if let Some(certificate) = key.and_then(PresentedKey::certificate) {
+        let named = inventory.places_named_by(certificate.valid_principals(), address.port());
+        places.extend(named);
+    }
+    places
+}
+
+/// Learns where the nodes are whose addresses are names, if there is anything to decide.
+pub(crate) async fn learn(proxy: &Proxy, settings: &Settings) {
+    if settings.policy.has_roles() {
+        let inventory = &settings.inventory;
+        proxy.whereabouts.learn(inventory, &proxy.resolver).await;
+    }
 }
 
 /// What the inventory has to say, to somebody who may enter the `open` ones of its places.

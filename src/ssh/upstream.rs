@@ -12,9 +12,9 @@ use super::Proxy;
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{Refusal, host_key_reason, key_reason};
 use super::revocation::admit_host;
-use super::route::unknown_node;
+use super::route::{learn, places_of, unknown_node};
 use super::startup::Turn;
-use super::{egress, ending};
+use super::{egress, ending, own};
 use crate::access::{Permit, Route};
 use crate::audit::Leg as At;
 use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, verify_host};
@@ -85,14 +85,16 @@ pub(crate) async fn connect(proxy: &Proxy, permit: &Permit) -> Result<Upstream, 
         .map_err(|error| unknown_node(&route.target, error))?;
     let settings = proxy.settings();
     let config = client_config(proxy, route);
+    learn(proxy, &settings).await;
     let mut left = settings.connect_timeout;
     let mut last = LegError::Closed;
     for address in addresses {
-        if let (false, Some(place)) = (is_listed, settings.inventory.place_at(address)) {
+        for place in places_of(proxy, &settings, address, None) {
             permit
                 .may_enter_too(&settings.policy, &place)
                 .map_err(|denial| Refusal::from(&denial))?;
         }
+        own::refuse_address(proxy, route, address)?;
         let person = permit.identity().name();
         let asked = Instant::now();
         let turn = proxy
@@ -105,6 +107,11 @@ pub(crate) async fn connect(proxy: &Proxy, permit: &Permit) -> Result<Upstream, 
         proxy.metrics.host_turn.observe(began - asked);
         match begin(proxy, route, &config, address, began + left).await {
             Ok((leg, host)) => {
+                for place in places_of(proxy, &settings, address, Some(host.presented())) {
+                    permit
+                        .may_enter_too(&settings.policy, &place)
+                        .map_err(|denial| Refusal::from(&denial))?;
+                }
                 ending::look(proxy, route, address, &host);
                 return Ok(Upstream {
                     leg,
@@ -335,6 +342,7 @@ fn judge(proxy: &Proxy, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refu
     let key = PresentedKey::decode(blob).map_err(|error| {
         Refusal::new(At::HostCertificate, key_reason(&error), error.to_string()).hint(error.hint())
     })?;
+    own::refuse_key(proxy, route, &key)?;
     let verified = verify_host(&key, policy, &route.names, proxy.clock.unix_seconds());
     let verified = verified.map_err(|error| {
         Refusal::new(

@@ -168,7 +168,14 @@ impl Watched {
 
     fn judge_again(&mut self, settings: &Settings) -> Option<Change> {
         let login = self.login.as_mut()?;
-        match judge_login(settings, &login.permit, login.address) {
+        let judged = judge_login(
+            &self.proxy,
+            settings,
+            &login.permit,
+            login.address,
+            &login.host,
+        );
+        match judged {
             Ok(grant) if grant.permits().permissions() == &*login.permissions => None,
             Ok(grant) => {
                 login.permissions = Arc::new(grant.permits().permissions().clone());

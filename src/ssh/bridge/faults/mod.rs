@@ -109,6 +109,7 @@ fn permit() -> LoginPermit {
                 name: "db1".to_owned(),
                 labels: Vec::new(),
             },
+            also: Vec::new(),
             host: "db1".to_owned(),
             port: 22,
             names: vec!["db1".to_owned()],
