@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::message::{Fields, MalformedMessage};
+use super::table::{AGENT_CONNECT, AGENT_CONNECT_OPENSSH};
 
 /// Listeners that one connection may have on its host at a time.
 const MAX_LISTENERS: usize = 128;
@@ -57,7 +58,7 @@ impl Destination {
             "direct-streamlocal@openssh.com" => Self::Unix(fields.string()?),
             "forwarded-streamlocal@openssh.com" => Self::ListeningUnix(fields.string()?),
             "x11" => Self::X11,
-            "auth-agent@openssh.com" => Self::Agent,
+            AGENT_CONNECT | AGENT_CONNECT_OPENSSH => Self::Agent,
             _ => return Ok(None),
         }))
     }
@@ -71,7 +72,7 @@ impl Destination {
             Self::ListeningTcp { .. } => "forwarded-tcpip",
             Self::ListeningUnix(_) => "forwarded-streamlocal@openssh.com",
             Self::X11 => "x11",
-            Self::Agent => "auth-agent@openssh.com",
+            Self::Agent => AGENT_CONNECT_OPENSSH,
         }
     }
 

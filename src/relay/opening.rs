@@ -9,7 +9,7 @@ use super::message::{Message, Name, OpenFailure};
 use super::nested::NestedSsh;
 use super::relaying::Breach;
 use super::step::Step;
-use super::table::{Feature, Place, Verdict, judge};
+use super::table::{Feature, Place, Verdict, agent_channel, judge};
 use super::tap::{ChannelKey, Tap, What};
 
 /// Why a channel is not opened.
@@ -65,6 +65,12 @@ impl<T: Tap> Step<'_, T> {
             window,
             max_packet,
             ..End::default()
+        };
+        let kind = match channel.destination {
+            Some(Destination::Agent) => {
+                Name::from_static(agent_channel(self.relay.agent_is_by_rfc))
+            }
+            _ => kind,
         };
         self.relay.channels.insert(number, channel);
         self.send(

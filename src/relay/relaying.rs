@@ -82,6 +82,8 @@ pub struct Peers {
     pub client_is_openssh: bool,
     /// The host is OpenSSH's.
     pub host_is_openssh: bool,
+    /// The host knows agent forwarding by the names of RFC 9987 (`agent-forward` in its extensions).
+    pub host_knows_agent_req: bool,
 }
 
 impl Peers {
@@ -111,6 +113,8 @@ pub struct Relay {
     pub(super) permissions: Arc<Permissions>,
     /// What the client has asked the host to send back.
     pub(super) expected: Expected,
+    /// The client has asked for agent forwarding by the name of RFC 9987, and expects its channels by it.
+    pub(super) agent_is_by_rfc: bool,
     /// SSH was found inside a forwarded channel, which was closed for it.
     pub(super) closed_nested_ssh: bool,
     /// Whatever the permissions are or become: nothing is forwarded any more.

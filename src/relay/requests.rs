@@ -8,7 +8,7 @@ use super::forward::{Listener, text};
 use super::message::{Fields, Message, Name};
 use super::relaying::{Breach, Outgoing, end};
 use super::step::Step;
-use super::table::{Feature, Place, Verdict, judge};
+use super::table::{AGENT_REQ, AGENT_REQ_OPENSSH, Feature, Place, Verdict, judge};
 use super::tap::{ChannelKey, Exit, Kind, Note, Pty, Start, Tap, What};
 
 /// "End of write": the sender takes no more data, so that a command that writes for ever ends.
@@ -222,7 +222,7 @@ impl<T: Tap> Step<'_, T> {
             return Err(Breach::TooManyRequests);
         }
         let recipient = channel.end(from.other()).number;
-        let kind = kind.clone();
+        let kind = self.known_there(kind);
         self.send(
             from.other(),
             Message::Request {
@@ -233,6 +233,18 @@ impl<T: Tap> Step<'_, T> {
             },
         );
         Ok(())
+    }
+
+    /// A request's name as the other side knows it: agent forwarding has two.
+    fn known_there(&mut self, kind: &Name) -> Name {
+        if !matches!(kind.as_str(), AGENT_REQ | AGENT_REQ_OPENSSH) {
+            return kind.clone();
+        }
+        self.relay.agent_is_by_rfc = kind.as_str() == AGENT_REQ;
+        Name::from_static(match self.relay.peers.host_knows_agent_req {
+            true => AGENT_REQ,
+            false => AGENT_REQ_OPENSSH,
+        })
     }
 
     /// Whether the permit has what a request asks for; channels that follow from it are expected then.

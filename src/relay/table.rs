@@ -87,6 +87,24 @@ use Place::{Forwarded, Global, Open, Running, Setup};
 use Side::{Client, Host};
 use Verdict::{Expected, Permit, Relay, RelayLastSession, Start, Swallow};
 
+/// The request for agent forwarding (RFC 9987).
+pub const AGENT_REQ: &str = "agent-req";
+/// The same, as OpenSSH has always called it.
+pub const AGENT_REQ_OPENSSH: &str = "auth-agent-req@openssh.com";
+/// The type of a channel to the agent (RFC 9987).
+pub const AGENT_CONNECT: &str = "agent-connect";
+/// The same, as OpenSSH has always called it.
+pub const AGENT_CONNECT_OPENSSH: &str = "auth-agent@openssh.com";
+
+/// The type of a channel to the agent of a client that has asked for it by this name.
+#[must_use]
+pub const fn agent_channel(is_by_rfc: bool) -> &'static str {
+    match is_by_rfc {
+        true => AGENT_CONNECT,
+        false => AGENT_CONNECT_OPENSSH,
+    }
+}
+
 /// All rows: RFC 4254, RFC 4335, OpenSSH's PROTOCOL.
 pub const TABLE: &[Row] = &[
     row(Client, Open, "session", Permit(Feature::Session)),
@@ -100,12 +118,8 @@ pub const TABLE: &[Row] = &[
     row(Client, Setup, "pty-req", Relay),
     row(Client, Setup, "env", Permit(Feature::Environment)),
     row(Client, Setup, "window-change", Relay),
-    row(
-        Client,
-        Setup,
-        "auth-agent-req@openssh.com",
-        Permit(Feature::Agent),
-    ),
+    row(Client, Setup, AGENT_REQ_OPENSSH, Permit(Feature::Agent)),
+    row(Client, Setup, AGENT_REQ, Permit(Feature::Agent)),
     row(Client, Setup, "x11-req", Permit(Feature::X11)),
     row(Client, Setup, "shell", Start),
     row(Client, Setup, "exec", Start),
@@ -147,7 +161,8 @@ pub const TABLE: &[Row] = &[
     row(Host, Open, "forwarded-tcpip", Expected),
     row(Host, Open, "forwarded-streamlocal@openssh.com", Expected),
     row(Host, Open, "x11", Expected),
-    row(Host, Open, "auth-agent@openssh.com", Expected),
+    row(Host, Open, AGENT_CONNECT_OPENSSH, Expected),
+    row(Host, Open, AGENT_CONNECT, Expected),
     row(Host, Setup, "keepalive@openssh.com", Relay),
     row(Host, Running, "exit-status", Relay),
     row(Host, Running, "exit-signal", Relay),

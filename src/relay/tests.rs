@@ -791,6 +791,45 @@ fn the_agent_is_opened_only_after_it_was_forwarded() {
     ));
 }
 
+/// RFC 9987 has names of its own: each side is spoken to by those that it knows.
+#[test]
+fn the_agent_goes_by_the_name_that_each_side_knows() {
+    const REQUESTS: [&str; 2] = ["auth-agent-req@openssh.com", "agent-req"];
+    const CHANNELS: [&str; 2] = ["auth-agent@openssh.com", "agent-connect"];
+    for (by_client, by_host) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let peers = Peers {
+            host_knows_agent_req: by_host == 1,
+            ..Peers::default()
+        };
+        let mut world = World {
+            relay: Relay::new(peers, Arc::default()),
+            ..World::default()
+        };
+        world.say(Side::Client, &open(7)).unwrap();
+        world.say(Side::Host, &confirm(0, 9)).unwrap();
+        world.to_host.clear();
+        world.to_client.clear();
+        let asked = request(REQUESTS[by_client], Head::of_data());
+        world.say(Side::Client, &asked).unwrap();
+        let Some(Message::Request { kind, .. }) = world.to_host.pop_front() else {
+            panic!("nothing asked");
+        };
+        assert_eq!(kind.as_str(), REQUESTS[by_host]);
+        let agent = Message::Open {
+            kind: Name::from_static(CHANNELS[by_host]),
+            sender: 1,
+            window: 10,
+            max_packet: 10,
+            data: Bytes::new(),
+        };
+        world.say(Side::Host, &agent).unwrap();
+        let Some(Message::Open { kind, .. }) = world.to_client.pop_front() else {
+            panic!("nothing opened");
+        };
+        assert_eq!(kind.as_str(), CHANNELS[by_client]);
+    }
+}
+
 #[test]
 fn the_environment_passes_the_list() {
     let mut world = World::default();
@@ -1082,6 +1121,7 @@ fn row_world(place: Place, permissions: Permissions) -> World {
     let peers = Peers {
         client_is_openssh: true,
         host_is_openssh: true,
+        host_knows_agent_req: false,
     };
     let channel = match place {
         Place::Open | Place::Global => None,

@@ -160,12 +160,11 @@ impl Inner<'_> {
             let event = self.auth.on_packet(&payload, &mut out);
             payload.as_mut().zeroize();
             self.leg.send_all(&mut out)?;
-            match event? {
-                event @ (ServerAuthEvent::Interactive { .. } | ServerAuthEvent::Answers(_)) => {
-                    return Ok(event);
-                }
-                // Keys are not looked at any more, so nothing else waits for a judgement.
-                _ => {}
+            // Keys are not looked at any more, so nothing else waits for a judgement.
+            if let event @ (ServerAuthEvent::Interactive { .. } | ServerAuthEvent::Answers(_)) =
+                event?
+            {
+                return Ok(event);
             }
         }
     }

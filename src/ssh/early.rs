@@ -1,6 +1,6 @@
 //! A refusal that is known before there is an inner connection.
 //!
-//! With ControlPersist, ssh throws away what its ProxyCommand writes to stderr, so a reason that is
+//! With `ControlPersist`, ssh throws away what its ProxyCommand writes to stderr, so a reason that is
 //! told there reaches nobody. It is told where the user's own ssh reads it: inside the channel, as a
 //! disconnect, before any key exchange and so without a certificate for a name that leads nowhere.
 //! Where no SSH is spoken inside the channel, somebody reads stderr. It is told once, on one of the two.

@@ -21,6 +21,7 @@ use super::stream::{ChannelPort, ChannelStream, channel};
 use super::upstream::Upstream;
 use crate::audit::Leg as At;
 use crate::relay::message::{Head, Message, Name, OpenFailure, STDERR};
+use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH, agent_channel};
 use crate::relay::{Adopted, Side};
 
 /// Our number of the session, on both sides.
@@ -75,6 +76,8 @@ pub(crate) struct Waiting<'a> {
     leg: &'a mut Leg<ChannelStream>,
     session: Option<Session>,
     agent_asked: bool,
+    /// By the name of RFC 9987.
+    agent_is_by_rfc: bool,
     agent: AgentChannel,
     started: bool,
     /// The client has closed its session.
@@ -90,6 +93,7 @@ impl<'a> Waiting<'a> {
             leg,
             session: None,
             agent_asked: false,
+            agent_is_by_rfc: false,
             agent: AgentChannel::Closed,
             started: false,
             closed: false,
@@ -120,7 +124,7 @@ impl<'a> Waiting<'a> {
         let (stream, port) = channel(Arc::clone(&self.wake));
         self.agent = AgentChannel::Opening(port);
         self.send(&Message::Open {
-            kind: Name::from_static("auth-agent@openssh.com"),
+            kind: Name::from_static(agent_channel(self.agent_is_by_rfc)),
             sender: AGENT,
             window: AGENT_WINDOW,
             max_packet: AGENT_PACKET,
@@ -433,7 +437,8 @@ impl<'a> Waiting<'a> {
     }
 
     fn request(&mut self, kind: &str, want_reply: bool, payload: Bytes) -> Result<(), Ended> {
-        if kind == "auth-agent-req@openssh.com" && !self.started {
+        if matches!(kind, AGENT_REQ | AGENT_REQ_OPENSSH) && !self.started {
+            self.agent_is_by_rfc = kind == AGENT_REQ;
             // The agent was asked for by the proxy's sake; the host does not get it.
             self.agent_asked = true;
             return match self.session.filter(|_| want_reply) {

@@ -153,6 +153,7 @@ pub(crate) async fn run<C, H>(
     let peers = Peers {
         client_is_openssh: is_openssh(client.transport.peer_ident()),
         host_is_openssh: is_openssh(host.transport.peer_ident()),
+        host_knows_agent_req: host.transport.peer_extensions().agent_forward,
     };
     let mut bridge = Bridge {
         client,

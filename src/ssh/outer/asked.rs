@@ -12,6 +12,7 @@ use crate::audit::Refused;
 use crate::model::ConnectionId;
 use crate::relay::Message;
 use crate::relay::message::{Fields, Name, OpenFailure};
+use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH};
 use crate::ssh::connection::Connection;
 use crate::ssh::early::{self, EXIT_REFUSED};
 use crate::ssh::refusal::{Origin, Refusal};
@@ -123,8 +124,9 @@ impl Endpoint {
             ));
         };
         let accepted = match kind.as_str() {
-            "auth-agent-req@openssh.com" => {
+            AGENT_REQ | AGENT_REQ_OPENSSH => {
                 *forwards_agent = true;
+                self.agent_is_by_rfc = kind.as_str() == AGENT_REQ;
                 true
             }
             "subsystem" | "shell" | "exec" => {

@@ -20,6 +20,7 @@ use super::port::{MAX_PACKET, Port, WINDOW};
 use crate::audit::{AuditEvent, Leg as At, Refused};
 use crate::model::ConnectionId;
 use crate::relay::message::{Name, OpenFailure};
+use crate::relay::table::agent_channel;
 use crate::relay::{Habit, Habits, KEEP_ALIVE, Message, What};
 use crate::ssh::Proxy;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
@@ -58,6 +59,8 @@ pub(super) struct Endpoint {
     pub(super) wake: Arc<Notify>,
     pub(super) agent_requests: mpsc::Receiver<oneshot::Sender<ChannelStream>>,
     pub(super) agent_opener: AgentOpener,
+    /// The client has asked for agent forwarding by the name of RFC 9987.
+    pub(super) agent_is_by_rfc: bool,
     pub(super) refused: u32,
     /// What was refused and does not matter.
     habits: Habits,
@@ -96,6 +99,7 @@ impl Endpoint {
             wake: Arc::new(Notify::new()),
             agent_requests,
             agent_opener: AgentOpener { requests },
+            agent_is_by_rfc: false,
             alarm: Alarm::new(Some(now)),
             keep_alive,
             owed: 0,
@@ -445,7 +449,7 @@ impl Endpoint {
             },
         );
         self.send(&Message::Open {
-            kind: Name::from_static("auth-agent@openssh.com"),
+            kind: Name::from_static(agent_channel(self.agent_is_by_rfc)),
             sender: number,
             window: WINDOW,
             max_packet: MAX_PACKET,

@@ -157,6 +157,8 @@ pub struct PeerExtensions {
     pub hostbound: bool,
     /// `ping@openssh.com`, version 0.
     pub ping: bool,
+    /// `agent-forward`, version 0 (RFC 9987): it knows `agent-req` and `agent-connect`.
+    pub agent_forward: bool,
 }
 
 impl PeerExtensions {

@@ -10,6 +10,8 @@ use crate::wire::signature::SignatureAlgorithm;
 const SERVER_SIG_ALGS: &str = "server-sig-algs";
 const HOSTBOUND: &str = "publickey-hostbound@openssh.com";
 const PING: &str = "ping@openssh.com";
+/// Agent forwarding under the names of RFC 9987.
+const AGENT_FORWARD: &str = "agent-forward";
 
 /// Most messages of this kind that a peer may send in all.
 pub(super) const MAX_MESSAGES: u32 = 4;
@@ -29,8 +31,9 @@ pub(super) fn announce() -> Result<Vec<u8>, Error> {
         (SERVER_SIG_ALGS, algorithms.as_str()),
         (HOSTBOUND, "0"),
         (PING, "0"),
+        (AGENT_FORWARD, "0"),
     ];
-    let mut payload = vec![message::EXT_INFO, 0, 0, 0, 3];
+    let mut payload = vec![message::EXT_INFO, 0, 0, 0, 4];
     for (name, value) in extensions {
         name.encode(&mut payload)
             .and_then(|()| value.encode(&mut payload))
@@ -68,6 +71,8 @@ fn decode(payload: &[u8], known: &mut PeerExtensions) -> ssh_encoding::Result<()
             known.hostbound = value == b"0";
         } else if name == PING.as_bytes() {
             known.ping = value == b"0";
+        } else if name == AGENT_FORWARD.as_bytes() {
+            known.agent_forward = value == b"0";
         }
     }
     reader.ensure_finished()
@@ -81,7 +86,7 @@ mod tests {
     fn what_is_announced_is_read() {
         let mut known = PeerExtensions::default();
         read(&announce().expect("announced"), &mut known).expect("valid");
-        assert!(known.hostbound && known.ping);
+        assert!(known.hostbound && known.ping && known.agent_forward);
         let algorithms = known.server_sig_algs.expect("given");
         assert!(algorithms.iter().any(|one| one == "rsa-sha2-512"));
         assert!(!algorithms.iter().any(|one| one == "ssh-rsa"));
@@ -90,7 +95,7 @@ mod tests {
     #[test]
     fn counts_that_lie_are_malformed() {
         let mut known = PeerExtensions::default();
-        for count in [2, 4, MAX_EXTENSIONS + 1, u32::MAX] {
+        for count in [3, 5, MAX_EXTENSIONS + 1, u32::MAX] {
             let mut payload = announce().expect("announced");
             payload[1..5].copy_from_slice(&count.to_be_bytes());
             assert!(read(&payload, &mut known).is_err(), "{count}");
