@@ -84,7 +84,8 @@ impl Connection {
             Err(refusal) => {
                 self.refuse(&refusal, None, None);
                 let shown = Arc::clone(&self.shown);
-                return early::refuse(stream, shown, &refusal.text(self.id)).await;
+                return early::refuse(stream, shown, self.agent.is_some(), &refusal.text(self.id))
+                    .await;
             }
         };
         let mut leg = Leg::new(stream, Transport::server(config));

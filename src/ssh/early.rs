@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::leg::Leg;
 use super::stream::ChannelStream;
@@ -22,13 +22,26 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const IDENT: [u8; 4] = *b"SSH-";
 
 /// Tells the client of a channel why there is nothing in it, and closes it. `config` is shown and not
-/// used: nothing is exchanged.
-pub(crate) async fn refuse(mut stream: ChannelStream, config: Arc<ServerConfig>, text: &str) {
+/// used: nothing is exchanged. A channel of ProxyJump has no stderr; there a client that speaks no SSH
+/// reads the text as data.
+pub(crate) async fn refuse(
+    mut stream: ChannelStream,
+    config: Arc<ServerConfig>,
+    has_stderr: bool,
+    text: &str,
+) {
     if speaks_ssh(&mut stream).await {
         let mut leg = Leg::new(stream, Transport::server(config));
         let text = text.trim_end().replace("\r\n", "\n");
         leg.disconnect_once_read(DisconnectReason::ByApplication, &text)
             .await;
+    } else if !has_stderr {
+        // A client that is gone needs no reason, and one that takes nothing gets none.
+        let said = async {
+            stream.write_all(text.as_bytes()).await?;
+            stream.flush().await
+        };
+        let _unheard = tokio::time::timeout(PATIENCE, said).await;
     } else {
         let terminal = stream.handle();
         terminal.stderr(text);
@@ -60,7 +73,7 @@ mod tests {
             None => port.deliver_eof(),
         }
         let config = Arc::new(ServerConfig::new(Vec::new()));
-        let task = tokio::spawn(refuse(stream, config, TEXT));
+        let task = tokio::spawn(refuse(stream, config, true, TEXT));
         let (mut output, mut stderr) = (Vec::new(), Vec::new());
         while !task.is_finished() || !port.output_ended() {
             if !output.is_empty() {

@@ -56,7 +56,7 @@ impl Endpoint {
         })?;
         match permit {
             Ok(permit) => self.connect(permit, id, None, stream),
-            Err(refusal) => self.refuse(&refusal, id, Some(name), stream),
+            Err(refusal) => self.refuse(&refusal, id, Some(name), (stream, false)),
         }
         Ok(())
     }
@@ -67,12 +67,12 @@ impl Endpoint {
         refusal: &Refusal,
         id: ConnectionId,
         target: Option<String>,
-        stream: ChannelStream,
+        (stream, has_stderr): (ChannelStream, bool),
     ) {
         self.proxy.tell(&refusal.event(self.origin(id, target)));
         let (shown, text) = (Arc::clone(&self.shown), refusal.text(id));
         self.tasks
-            .spawn(async move { early::refuse(stream, shown, &text).await });
+            .spawn(async move { early::refuse(stream, shown, has_stderr, &text).await });
     }
 
     pub(super) fn connect(
@@ -205,7 +205,7 @@ impl Endpoint {
             handle.stderr(&refusal.text(id));
             handle.exit_status(EXIT_REFUSED);
         } else {
-            self.refuse(&refusal, id, target, stream);
+            self.refuse(&refusal, id, target, (stream, true));
         }
     }
 }
