@@ -16,6 +16,7 @@ mod man;
 mod passphrase;
 mod play;
 mod recordings;
+mod rehearsal;
 mod serve;
 mod sessions;
 mod ui;

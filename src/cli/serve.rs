@@ -10,7 +10,7 @@ use crate::model::text;
 use crate::monitor::{self, Launch, MonitorError};
 
 use super::logging::{self, Format};
-use super::{Context, Exit, Failure, ui, worker};
+use super::{Context, Exit, Failure, rehearsal, ui, worker};
 
 /// Run the proxy
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,7 @@ impl Args {
             }
         }
         if self.check {
+            rehearsal::rehearse(&context.config)?;
             ui::note("configuration ok");
             return Ok(());
         }

@@ -33,7 +33,7 @@ fn every_configuration_is_accepted() {
     for block in blocks().iter().filter(|block| block.kind == "yaml") {
         let file = dir.path().join("rproxy.yaml");
         std::fs::write(&file, &block.text).expect("a writable directory");
-        keys::tool(rproxy(&file).args(["serve", "--check"]));
+        keys::tool(rproxy(&file).args(["serve", "--print-config"]));
         count += 1;
     }
     assert_eq!(count, 2);
