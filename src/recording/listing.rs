@@ -13,6 +13,7 @@ use super::footer::Footer;
 use super::header::Header;
 use super::reader::Reader;
 use super::{FILE_SUFFIX, file_error};
+use crate::sys::fs;
 
 /// How a recording stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,7 @@ fn paths(directory: &Path) -> Result<Vec<PathBuf>, RecordingError> {
 /// # Errors
 /// When it cannot be read, or is no recording.
 pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
-    let mut file = File::open(path).map_err(|error| file_error("read", path.to_owned(), error))?;
+    let mut file = fs::open_regular(path)?;
     // Before the footer is looked for: a writer that ends in between has written it by then.
     let is_written = is_locked(&file);
     let header = Reader::open(BufReader::with_capacity(4 << 10, &file))?
@@ -201,8 +202,8 @@ mod tests {
         complete.exit(ORIGIN, &ExitNote::Signal(signal.clone()));
         complete.close(Duration::from_secs(5)).unwrap();
         drop(create(&directory, 10));
-        crate::sys::fs::create_new(&directory.join("x.cast.zst"), 0o600).unwrap();
-        crate::sys::fs::create_new(&directory.join("notes.txt"), 0o600).unwrap();
+        fs::create_new(&directory.join("x.cast.zst"), 0o600).unwrap();
+        fs::create_new(&directory.join("notes.txt"), 0o600).unwrap();
 
         let listing = list(&directory).unwrap();
         let standings: Vec<_> = listing.entries.iter().map(|entry| entry.standing).collect();
@@ -221,6 +222,28 @@ mod tests {
         assert!(recovered.end.is_some() && recording.end.is_none());
         assert_eq!(listing.unreadable.len(), 1);
         drop(going_on);
+    }
+
+    /// A pipe that nobody writes to is not waited for.
+    #[test]
+    fn what_is_no_regular_file_is_no_recording() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(format!("{name}{FILE_SUFFIX}"));
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), mode).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("device")).unwrap();
+        std::fs::create_dir(path("directory")).unwrap();
+        let listing = list(directory.path()).unwrap();
+        assert_eq!((listing.entries.len(), listing.unreadable.len()), (0, 4));
+        for (path, error) in listing.unreadable {
+            let text = error.to_string();
+            assert!(
+                text.ends_with("is no regular file"),
+                "{}: {text}",
+                path.display()
+            );
+        }
     }
 
     #[test]

@@ -10,17 +10,13 @@
 use vte::{Params, Parser, Perform};
 
 use super::lossy::Decoder;
-
-/// Longest control string that is kept in memory: longer ones go on unseen.
-const MAX_SILENT: usize = 64 << 10;
-/// How much is parsed between two looks at that limit.
-const STEP: usize = 4 << 10;
+use super::screen::seven_bit;
 
 /// A filter between a recording and a terminal; keeps its place between chunks.
 pub struct Neutral {
     decoder: Decoder,
     parser: Parser,
-    silent: usize,
+    strings: Strings,
     filter: Filter,
 }
 
@@ -45,7 +41,7 @@ impl Neutral {
         Self {
             decoder: Decoder::default(),
             parser: Parser::new(),
-            silent: 0,
+            strings: Strings::default(),
             filter: Filter::default(),
         }
     }
@@ -54,25 +50,12 @@ impl Neutral {
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         std::mem::swap(out, &mut self.filter.out);
         // The parser loses characters that are cut: it never sees a part of one.
-        let text = self.decoder.decode(bytes);
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let (step, tail) = rest.split_at(rest.floor_char_boundary(STEP));
-            rest = tail;
-            self.filter.has_acted = false;
-            self.parser.advance(&mut self.filter, step.as_bytes());
-            self.silent = if self.filter.has_acted {
-                0
-            } else {
-                self.silent + step.len()
-            };
-            if self.silent > MAX_SILENT {
-                // The parser would keep all of the string; a fresh one in the same state does not.
-                self.parser = Parser::new();
-                self.parser.advance(&mut self.filter, b"\x1b]");
-                self.silent = 0;
-            }
-        }
+        let text = seven_bit(&self.decoder.decode(bytes)).into_bytes();
+        let parsed: Vec<u8> = text
+            .into_iter()
+            .filter(|byte| self.strings.is_parsed(*byte))
+            .collect();
+        self.parser.advance(&mut self.filter, &parsed);
         std::mem::swap(out, &mut self.filter.out);
     }
 
@@ -88,18 +71,54 @@ impl Neutral {
         if self.filter.is_alternate {
             out.extend_from_slice(b"\x1b[?1049l");
         }
-        // Setting the region moves the cursor: keep its place.
-        out.extend_from_slice(b"\x1b[4l\x1b[?6l\x1b[?7h\x1b7\x1b[r\x1b8\x1b[?25h\x1b[m");
+        // Setting the region moves the cursor: keep its place. So does leaving origin mode, which a
+        // saved place would bring back: then what follows stands below everything.
+        out.extend_from_slice(if self.filter.origin {
+            b"\x1b[?6l\x1b[r\x1b[9999;1H"
+        } else {
+            b"\x1b7\x1b[r\x1b8"
+        });
+        out.extend_from_slice(b"\x1b[4l\x1b[?7h\x1b[?25h\x1b[m");
         *self = Self::new();
+    }
+}
+
+/// Where commands to the operating system (OSC) begin and end: the parser would keep all of one, however
+/// long, and none passes. It has no memory of any other sequence but its parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Strings {
+    #[default]
+    Outside,
+    /// After an ESC.
+    Escaped,
+    Inside,
+}
+
+impl Strings {
+    /// Whether the parser is to see the next byte: it sees how a string begins and how it ends.
+    fn is_parsed(&mut self, byte: u8) -> bool {
+        let before = *self;
+        *self = match (before, byte) {
+            (_, 0x1B) => Self::Escaped,
+            (Self::Escaped, b']') => Self::Inside,
+            // Control characters act at once, in the middle of a sequence too.
+            (Self::Escaped, 0..0x20 | 0x7F..) if !matches!(byte, 0x18 | 0x1A) => Self::Escaped,
+            (Self::Inside, 0x07 | 0x18 | 0x1A) => Self::Outside,
+            (Self::Inside, _) => Self::Inside,
+            (Self::Outside | Self::Escaped, _) => Self::Outside,
+        };
+        (before, *self) != (Self::Inside, Self::Inside)
     }
 }
 
 #[derive(Debug, Default)]
 struct Filter {
     out: Vec<u8>,
-    has_acted: bool,
     is_alternate: bool,
     rows: Option<u16>,
+    /// Whether places count from the scroll region (DECOM), now and where the cursor was saved.
+    origin: bool,
+    saved_origin: bool,
     /// Which of G0 and G1 holds line drawing characters.
     graphics: [bool; 2],
     /// Whether G1 is shifted in.
@@ -109,7 +128,6 @@ struct Filter {
 
 impl Perform for Filter {
     fn print(&mut self, character: char) {
-        self.has_acted = true;
         let is_graphic = self
             .graphics
             .get(usize::from(self.shifted))
@@ -123,7 +141,6 @@ impl Perform for Filter {
     }
 
     fn execute(&mut self, byte: u8) {
-        self.has_acted = true;
         match byte {
             0x08..=0x0D => self.out.push(byte),
             0x0E => self.shifted = true,
@@ -132,24 +149,7 @@ impl Perform for Filter {
         }
     }
 
-    fn hook(&mut self, _: &Params, _: &[u8], _: bool, _: char) {
-        self.has_acted = true;
-    }
-
-    fn put(&mut self, _: u8) {
-        self.has_acted = true;
-    }
-
-    fn unhook(&mut self) {
-        self.has_acted = true;
-    }
-
-    fn osc_dispatch(&mut self, _: &[&[u8]], _: bool) {
-        self.has_acted = true;
-    }
-
     fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], ignore: bool, end: char) {
-        self.has_acted = true;
         if ignore {
             return;
         }
@@ -165,8 +165,8 @@ impl Perform for Filter {
             ([], 'b') if is_plain(params) => self.repeat(params),
             ([], 'r') if is_plain(params) => self.region(params),
             // With parameters it sets margins.
-            ([], 's') if first(params) == 0 && params.len() == 1 => self.raw(b"\x1b[s"),
-            ([], 'u') => self.raw(b"\x1b[u"),
+            ([], 's') if first(params) == 0 && params.len() == 1 => self.save(b"\x1b[s"),
+            ([], 'u') => self.recall(b"\x1b[u"),
             ([], 'h' | 'l') => self.ansi_modes(params, end),
             ([b'?'], 'h' | 'l') => self.private_modes(params, end),
             _ => {}
@@ -174,12 +174,13 @@ impl Perform for Filter {
     }
 
     fn esc_dispatch(&mut self, intermediates: &[u8], ignore: bool, byte: u8) {
-        self.has_acted = true;
         if ignore {
             return;
         }
         match (intermediates, byte) {
-            ([], b'7' | b'8' | b'D' | b'E' | b'M') => self.raw(&[0x1B, byte]),
+            ([], b'7') => self.save(b"\x1b7"),
+            ([], b'8') => self.recall(b"\x1b8"),
+            ([], b'D' | b'E' | b'M') => self.raw(&[0x1B, byte]),
             ([], b'c') => self.full_reset(),
             ([b'('], set) => self.designate(0, set),
             ([b')'], set) => self.designate(1, set),
@@ -206,6 +207,16 @@ impl Filter {
 
     fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
+    }
+
+    fn save(&mut self, bytes: &[u8]) {
+        self.saved_origin = self.origin;
+        self.raw(bytes);
+    }
+
+    fn recall(&mut self, bytes: &[u8]) {
+        self.origin = self.saved_origin;
+        self.raw(bytes);
     }
 
     fn sequence(&mut self, params: &Params, end: char) {
@@ -259,7 +270,15 @@ impl Filter {
     fn private_modes(&mut self, params: &Params, end: char) {
         for group in params.iter() {
             match group {
-                [mode @ (6 | 7 | 25 | 1048)] => self.raw(format!("\x1b[?{mode}{end}").as_bytes()),
+                [mode @ (6 | 7 | 25 | 1048)] => {
+                    match (mode, end) {
+                        (6, _) => self.origin = end == 'h',
+                        (1048, 'h') => self.saved_origin = self.origin,
+                        (1048, _) => self.origin = self.saved_origin,
+                        _ => {}
+                    }
+                    self.raw(format!("\x1b[?{mode}{end}").as_bytes());
+                }
                 [47 | 1047 | 1049] => self.alternate(end == 'h'),
                 _ => {}
             }
@@ -282,6 +301,7 @@ impl Filter {
         self.alternate(false);
         self.graphics = [false; 2];
         self.shifted = false;
+        self.origin = false;
         self.raw(b"\x1b[m\x1b[4l\x1b[?6l\x1b[?7h\x1b[?25h");
         match self.rows {
             Some(rows) => self.raw(format!("\x1b[1;{rows}r").as_bytes()),
@@ -388,6 +408,77 @@ mod tests {
         Ok(())
     }
 
+    /// What a terminal shows that was fed this.
+    fn rows(bytes: &[u8]) -> Vec<String> {
+        let mut terminal = avt::Terminal::new(80, 24).unwrap();
+        terminal.feed(String::from_utf8_lossy(bytes).as_ref());
+        let rows = terminal.screen().text();
+        rows.iter().map(|row| row.trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn leaving_keeps_the_cursor_below_what_was_shown() {
+        for shown in [
+            "one\r\ntwo",
+            "\x1b[?6hone\r\ntwo",
+            "\x1b[?6h\x1b7\x1b[?6l\x1b8\r\ntwo",
+        ] {
+            let mut neutral = Neutral::new();
+            let mut out = Vec::new();
+            neutral.feed(shown.as_bytes(), &mut out);
+            neutral.reset(&mut out);
+            out.extend_from_slice(b"\r\n$ ");
+            let rows = rows(&out);
+            let prompt = rows.iter().position(|row| row == "$").expect("a prompt");
+            let last = rows
+                .iter()
+                .position(|row| row == "two")
+                .expect("what was shown");
+            assert!(prompt > last, "{shown:?}: {rows:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Whatever came before, and however long: what a terminal shows afterwards is shown.
+        #[test]
+        fn what_follows_a_long_sequence_is_shown(
+            begin in proptest::sample::select(vec![
+                "\x1b[", "\x1b[?", "\x1b[1;", "\x1b[ ", "\x1b]0;", "\x1bP", "\x1bP1$", "\x1b_", "\x1b^",
+                "\x1bX", "\x1b(", "\x1b", "\u{9b}", "\u{9d}", "\u{90}", "",
+            ]),
+            fill in proptest::sample::select(vec!["0", ";", " ", "\0"]),
+            end in proptest::sample::select(vec!["m", "\x1b\\", "\x18", "\u{9c}"]),
+            length in prop_oneof![0..100usize, 60_000..210_000usize],
+            size in prop_oneof![1..9000usize, Just(usize::MAX)],
+        ) {
+            let body = fill.repeat(length);
+            let said = format!("{begin}{body}{end}\x1b[m\x1b(B\x1b[H\x1b[2Jfirst\r\nsecond\r\n");
+            let mut filter = Neutral::new();
+            let mut out = Vec::new();
+            for part in said.as_bytes().chunks(size) {
+                filter.feed(part, &mut out);
+            }
+            prop_assert_eq!(rows(&out), rows(said.as_bytes()));
+            prop_assert!(rows(&out)[0] == "first");
+        }
+
+        /// The same without help: nothing but text follows.
+        #[test]
+        fn text_after_a_long_sequence_is_not_dark(
+            (begin, end) in proptest::sample::select(vec![
+                ("\x1b[", "m"), ("\x1b[?", "$p"), ("\x1b]0;", "\x07"), ("\x1b]0;", "\x1b\\"), ("\x1bP", "q\x1b\\"),
+                ("\x1b_", "\x1b\\"), ("\x1b^", "\x1b\\"), ("\x1bX", "\x1b\\"), ("\u{9b}", "m"),
+            ]),
+            length in 60_000..210_000usize,
+        ) {
+            let body = "0".repeat(length);
+            let shown = neutral(format!("{begin}{body}{end}first\r\nsecond\r\n").as_bytes());
+            prop_assert!(shown.ends_with("first\r\nsecond\r\n"), "{}", &shown[shown.len().min(50)..]);
+        }
+    }
+
     #[test]
     fn what_draws_passes() {
         for text in [
@@ -464,7 +555,7 @@ mod tests {
     #[test]
     fn eight_bit_controls_do_nothing() {
         assert_eq!(neutral(b"a\x9b6nb"), "a\u{fffd}6nb");
-        assert_eq!(neutral("a\u{9b}6nb\u{9d}".as_bytes()), "a6nb");
+        assert_eq!(neutral("a\u{9b}6nb\u{9d}".as_bytes()), "ab");
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Screen {
 }
 
 /// C1 controls as ESC and a letter, which all terminals and parsers take (ECMA-48, 5.3).
-fn seven_bit(text: &str) -> String {
+pub(super) fn seven_bit(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
         match u8::try_from(character) {

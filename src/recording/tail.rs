@@ -12,6 +12,7 @@ use super::error::RecordingError;
 use super::file_error;
 use super::footer::Footer;
 use super::listing::is_locked;
+use crate::sys::fs;
 
 /// How often a file is looked at that has nothing new.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -52,7 +53,8 @@ impl Tail {
         if !metadata.is_file() {
             return Err(RecordingError::NotARecording("it is no regular file"));
         }
-        let file = File::open(path).map_err(failed)?;
+        // It may have been replaced meanwhile.
+        let file = fs::open_regular(path)?;
         Ok(Self {
             past: file.metadata().map_err(failed)?.len(),
             file,
@@ -255,7 +257,7 @@ mod tests {
             .collect();
 
         let path = directory.path().join("x.cast.zst");
-        let mut file = crate::sys::fs::create_new(&path, 0o600).unwrap();
+        let mut file = fs::create_new(&path, 0o600).unwrap();
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
         let (sender, given) = channel();
         let tail = Tail::open(&path, || {}).unwrap();

@@ -172,6 +172,36 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     Ok(bytes)
 }
 
+/// Opens a regular file to read it. What a directory holds others may have made: a pipe there is not
+/// waited for, and a device is not touched.
+///
+/// # Errors
+/// [`FsError::NotAFile`], or the operating system's.
+pub fn open_regular(path: &Path) -> Result<File, FsError> {
+    let failed = |error| match error {
+        // A socket cannot be opened at all.
+        error if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::NXIO) => {
+            FsError::NotAFile(path.to_owned())
+        }
+        error => FsError::io("read", path)(error),
+    };
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)
+        .map_err(failed)?;
+    if file
+        .metadata()
+        .map_err(FsError::io("inspect", path))?
+        .is_file()
+    {
+        Ok(file)
+    } else {
+        Err(FsError::NotAFile(path.to_owned()))
+    }
+}
+
 /// Creates a file that is not there yet, with exactly this mode, for appending.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Context, Exit, Failure, existing_data_dir};
 use crate::recording::{FILE_SUFFIX, Reader, listing};
+use crate::sys::fs;
 
 /// How many candidates an ambiguous id lists.
 const MAX_CANDIDATES: usize = 5;
@@ -18,7 +19,7 @@ pub(in crate::cli) fn open(
     existing_data_dir(context)?;
     let path = locate(&super::directory(&context.config), name)?;
     let failed = || Failure::new(Exit::Failed, format!("cannot read {}", path.display()));
-    let file = File::open(&path).map_err(|error| failed().because(error))?;
+    let file = fs::open_regular(&path).map_err(|error| failed().because(error))?;
     Reader::open(BufReader::new(file)).map_err(|error| failed().because(error))
 }
 
@@ -62,7 +63,6 @@ fn ambiguous(name: &str, found: &[PathBuf]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::fs;
 
     #[test]
     fn an_id_may_be_shortened_while_it_is_unique() {

@@ -1,6 +1,5 @@
 //! Recordings that could not be written: the disk may have room again by the time somebody looks.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use super::super::super::auth::time;
 use super::super::super::ui;
 use super::super::checks::RECORDING_FAILURES;
 use super::super::report::Finding;
+use crate::sys::fs;
 
 /// How much of the audit log's end is read, in bytes.
 const LOOKED_AT: u64 = 4 << 20;
@@ -73,7 +73,7 @@ fn end_of(path: &Path) -> io::Result<Vec<u8>> {
     if !path.symlink_metadata()?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let mut file = File::open(path)?;
+    let mut file = fs::open_regular(path).map_err(io::Error::other)?;
     let skipped = file.metadata()?.len().saturating_sub(LOOKED_AT);
     file.seek(SeekFrom::Start(skipped))?;
     let mut end = Vec::new();
