@@ -146,7 +146,9 @@ fn five_hundred_sessions_survive() {
     echoes(&mut fresh, b"and the new one stays");
     fresh.finish().success();
     assert_eq!(events(&world, "server.stopped")[0]["reason"], "upgraded");
-    assert_eq!(events(&world, "session.end").len(), 502);
+    world.eventually("the disk has every recording", || {
+        (events(&world, "session.end").len() == 502).then_some(())
+    });
 }
 
 /// One after the other, with a session from each time; the ports of SSH and of the web are there at every
