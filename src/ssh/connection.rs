@@ -93,7 +93,7 @@ impl Connection {
         let established = Box::pin(async {
             match &self.agent {
                 Some(agent) => self.establish(&mut leg, agent).await,
-                None => self.establish_by_jump(&mut leg).await,
+                None => Box::pin(self.establish_by_jump(&mut leg)).await,
             }
         });
         let scope = self.scope.clone();
