@@ -20,9 +20,12 @@ const MAX_WAITING: usize = 256;
 
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
+/// How a file is synced.
+type SyncFile = dyn Fn(&File) -> io::Result<()> + Send + Sync;
+
 /// Asks the disk to keep a file; returns when it has.
 #[derive(Clone)]
-pub(super) struct Disk(Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>);
+pub(super) struct Disk(Arc<SyncFile>);
 
 impl Disk {
     /// The real one.
