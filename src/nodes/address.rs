@@ -135,7 +135,7 @@ const SPECIAL_V4: [(Ipv4Addr, u32, &str); 9] = [
     (Ipv4Addr::new(203, 0, 113, 0), 24, "documentation"),
 ];
 
-/// What is special in IPv6, the same. What is neither here nor private nor in 2000::/3 is not allocated.
+/// What is special in IPv6, the same. What is neither here nor private nor in `2000::/3` is not allocated.
 const SPECIAL_V6: [(Ipv6Addr, u32, &str); 9] = [
     (net6([0x64, 0xff9b, 1]), 48, "NAT64 of a site"),
     (net6([0x100, 0, 0]), 32, "discard-only"),
