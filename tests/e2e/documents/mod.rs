@@ -261,7 +261,7 @@ fn every_configuration_is_accepted() {
         {
             std::fs::write(&file, &block.text).expect("a writable directory");
             let data = format!("--data-dir={}", dir.path().join("data").display());
-            keys::tool(proxy::rproxy(&file).args(["serve", "--check", &data]));
+            keys::tool(proxy::rproxy(&file).args(["serve", "--print-config", &data]));
             count += 1;
         }
     }
