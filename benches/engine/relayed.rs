@@ -5,7 +5,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use rproxy::relay::message::Name;
 use rproxy::relay::{
-    ChannelKey, Destination, Exit, Message, Note, Peers, Refused, Relay, Side, Start, Stream, Tap,
+    ChannelKey, Destination, Exit, Message, Note, Peers, Refused, Relay, Request, Side, Start,
+    Stream, Tap,
 };
 
 use super::{Result, Work};
@@ -26,6 +27,10 @@ impl Tap for Witness {
     fn forward(&mut self, _: ChannelKey, _: &Destination) -> std::result::Result<(), String> {
         Ok(())
     }
+    fn global(&mut self, _: &Request) -> std::result::Result<(), String> {
+        Ok(())
+    }
+    fn abandoned(&mut self, _: &Start) {}
     fn data(&mut self, _: ChannelKey, _: Stream, bytes: &[u8]) {
         self.bytes += bytes.len();
     }

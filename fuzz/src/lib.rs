@@ -12,7 +12,7 @@ use rproxy::cert::PresentedKey;
 use rproxy::model::Target;
 use rproxy::recording::Reader;
 use rproxy::relay::{
-    ChannelKey, Destination, Exit, Note, Peers, Refused, Relay, Side, Start, Stream, Tap,
+    ChannelKey, Destination, Exit, Note, Peers, Refused, Relay, Request, Side, Start, Stream, Tap,
 };
 use rproxy::wire::auth::{AuthLimits, ClientAuth, ClientAuthEvent, ServerAuth, ServerAuthEvent};
 use rproxy::wire::{ClientConfig, Event, HostKey, ServerConfig, Transport};
@@ -188,6 +188,10 @@ impl Tap for Blind {
     fn forward(&mut self, _: ChannelKey, _: &Destination) -> Result<(), String> {
         Ok(())
     }
+    fn global(&mut self, _: &Request) -> Result<(), String> {
+        Ok(())
+    }
+    fn abandoned(&mut self, _: &Start) {}
     fn data(&mut self, _: ChannelKey, _: Stream, _: &[u8]) {}
     fn resize(&mut self, _: ChannelKey, _: u32, _: u32) {}
     fn note(&mut self, _: ChannelKey, _: &Note) {}

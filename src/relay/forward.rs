@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::content::Content;
 use super::message::{Fields, MalformedMessage};
 use super::table::{AGENT_CONNECT, AGENT_CONNECT_OPENSSH};
 
@@ -38,29 +39,20 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Reads the data of a `CHANNEL_OPEN`; `None` for types that forward nothing.
-    ///
-    /// # Errors
-    /// When the data is not of the type.
-    pub(super) fn parse(kind: &str, data: &Bytes) -> Result<Option<Self>, MalformedMessage> {
-        let mut fields = Fields::of_open(data);
-        Ok(Some(match kind {
-            "direct-tcpip" | "forwarded-tcpip" => {
-                let (host, port) = (fields.string()?, fields.uint32()?);
-                let (_originator, _originator_port) = (fields.string()?, fields.uint32()?);
-                fields.end()?;
-                if kind == "direct-tcpip" {
-                    Self::Tcp { host, port }
-                } else {
-                    Self::ListeningTcp { host, port }
-                }
-            }
-            "direct-streamlocal@openssh.com" => Self::Unix(fields.string()?),
-            "forwarded-streamlocal@openssh.com" => Self::ListeningUnix(fields.string()?),
+    /// Where a channel of this type leads; `None` for types that forward nothing.
+    pub(super) fn of(kind: &str, content: &Content) -> Option<Self> {
+        let host = || content.text("host");
+        let port = content.number("port");
+        let path = || content.text("path");
+        Some(match kind {
+            "direct-tcpip" => Self::Tcp { host: host(), port },
+            "forwarded-tcpip" => Self::ListeningTcp { host: host(), port },
+            "direct-streamlocal@openssh.com" => Self::Unix(path()),
+            "forwarded-streamlocal@openssh.com" => Self::ListeningUnix(path()),
             "x11" => Self::X11,
             AGENT_CONNECT | AGENT_CONNECT_OPENSSH => Self::Agent,
-            _ => return Ok(None),
-        }))
+            _ => return None,
+        })
     }
 
     /// The type of the channel, as on the wire.
@@ -116,21 +108,18 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// Reads the data of a global request that begins or ends one.
-    pub(super) fn parse(name: &str, data: &Bytes) -> Result<Option<Self>, MalformedMessage> {
-        let mut fields = Fields::of_global(data);
-        let listener = match name {
+    /// What a global request begins or ends; `None` for those that do neither.
+    pub(super) fn of(name: &str, content: &Content) -> Option<Self> {
+        Some(match name {
             "tcpip-forward" | "cancel-tcpip-forward" => Self::Tcp {
-                host: fields.string()?,
-                port: fields.uint32()?,
+                host: content.text("host"),
+                port: content.number("port"),
             },
             "streamlocal-forward@openssh.com" | "cancel-streamlocal-forward@openssh.com" => {
-                Self::Unix(fields.string()?)
+                Self::Unix(content.text("path"))
             }
-            _ => return Ok(None),
-        };
-        fields.end()?;
-        Ok(Some(listener))
+            _ => return None,
+        })
     }
 
     /// Where it listens, for people: `host:port` or a path. The host is empty where it is to listen
@@ -142,14 +131,32 @@ impl Listener {
         }
     }
 
-    /// The listener as the host's success describes it: a port that was left open is named there.
-    pub(super) fn granted(self, reply: &Bytes) -> Self {
+    /// The port that the host's success names: where it was to choose one (RFC 4254, 7.1). Some name
+    /// it although there was no choice, which says nothing new and goes no further.
+    pub(super) fn chosen(&self, reply: &Bytes) -> Result<Option<u32>, MalformedMessage> {
+        let mut fields = Fields::of_success(reply);
+        if reply.is_empty() {
+            return Ok(None);
+        }
         match self {
-            Self::Tcp { host, port: 0 } => {
-                let port = Fields::of_global(reply).uint32().unwrap_or(0);
-                Self::Tcp { host, port }
+            Self::Tcp { port: asked, .. } => {
+                let named = fields.uint32()?;
+                fields.end()?;
+                match asked {
+                    0 => Ok(Some(named)),
+                    asked if *asked == named => Ok(None),
+                    _ => Err(fields.too_long()),
+                }
             }
-            listener => listener,
+            Self::Unix(_) => Err(fields.too_long()),
+        }
+    }
+
+    /// The listener, at the port that was chosen.
+    pub(super) fn at(self, chosen: Option<u32>) -> Self {
+        match (self, chosen) {
+            (Self::Tcp { host, .. }, Some(port)) => Self::Tcp { host, port },
+            (listener, _) => listener,
         }
     }
 }

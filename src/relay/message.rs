@@ -38,6 +38,9 @@ pub mod number {
     pub const CHANNEL_FAILURE: u8 = 100;
 }
 
+/// The longest name: twice what RFC 4251, section 6, allows, for those who count otherwise.
+pub const MAX_NAME: usize = 128;
+
 /// `SSH_EXTENDED_DATA_STDERR`, the only extended data type there is (RFC 4254, 5.2).
 pub const STDERR: u32 = 1;
 
@@ -64,12 +67,15 @@ pub enum MalformedMessage {
     /// Something follows its last field.
     #[error("a message with number {0} is longer than its fields")]
     Long(u8),
-    /// A name is not ASCII.
-    #[error("a message with number {0} holds a name that is not ASCII")]
+    /// A name is not ASCII, or longer than a name may be.
+    #[error("a message with number {0} holds a name that is not ASCII, or too long")]
     Name(u8),
     /// A channel that takes no data at all: whoever writes to it would wait for ever.
     #[error("a message with number {0} opens a channel with a maximum packet size of 0")]
     NoPacket(u8),
+    /// A text is longer than it may be.
+    #[error("a message with number {0} holds a text that is too long")]
+    Text(u8),
     /// The connection protocol has no such message.
     #[error("message number {0} does not belong to the connection protocol")]
     Unknown(u8),
@@ -368,6 +374,24 @@ impl Fields {
         }
     }
 
+    /// The type-specific data of a `CHANNEL_OPEN_CONFIRMATION`.
+    #[must_use]
+    pub fn of_confirmation(data: &Bytes) -> Self {
+        Self {
+            number: number::CHANNEL_OPEN_CONFIRMATION,
+            rest: data.clone(),
+        }
+    }
+
+    /// The request-specific data of a `REQUEST_SUCCESS`.
+    #[must_use]
+    pub fn of_success(data: &Bytes) -> Self {
+        Self {
+            number: number::REQUEST_SUCCESS,
+            rest: data.clone(),
+        }
+    }
+
     /// The type-specific data of a `CHANNEL_OPEN`.
     #[must_use]
     pub fn of_open(data: &Bytes) -> Self {
@@ -377,7 +401,7 @@ impl Fields {
         }
     }
 
-    /// The request-specific data of a `GLOBAL_REQUEST`, or of the success that answers it.
+    /// The request-specific data of a `GLOBAL_REQUEST`.
     #[must_use]
     pub fn of_global(data: &Bytes) -> Self {
         Self {
@@ -432,13 +456,37 @@ impl Fields {
         Ok(self.rest.split_to(length))
     }
 
+    /// A `string` of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`Fields::string`], and when it is longer.
+    pub fn string_of(&mut self, longest: usize) -> Result<Bytes, MalformedMessage> {
+        let bytes = self.string()?;
+        if bytes.len() > longest {
+            return Err(MalformedMessage::Text(self.number));
+        }
+        Ok(bytes)
+    }
+
+    /// What is said of a message with something that does not belong there.
+    #[must_use]
+    pub fn too_long(&self) -> MalformedMessage {
+        MalformedMessage::Long(self.number)
+    }
+
+    /// What is said of a message in which something is missing.
+    #[must_use]
+    pub fn too_short(&self) -> MalformedMessage {
+        MalformedMessage::Short(self.number)
+    }
+
     /// A `string` that names something.
     ///
     /// # Errors
-    /// As [`Fields::string`], and when it is not printable ASCII.
+    /// As [`Fields::string`], and when it is not printable ASCII of at most [`MAX_NAME`] bytes.
     pub fn name(&mut self) -> Result<Name, MalformedMessage> {
         let bytes = self.string()?;
-        if bytes.iter().all(u8::is_ascii_graphic) {
+        if bytes.len() <= MAX_NAME && bytes.iter().all(u8::is_ascii_graphic) {
             Ok(Name(bytes))
         } else {
             Err(MalformedMessage::Name(self.number))

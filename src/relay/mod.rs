@@ -9,6 +9,7 @@
 //! table ([`table`]). Knows nothing of sockets, time, files or identities.
 
 mod channel;
+mod content;
 mod forward;
 mod habits;
 pub mod message;
@@ -23,11 +24,12 @@ mod tap;
 #[cfg(test)]
 mod tests;
 
+pub use content::Value;
 pub use forward::Destination;
 pub use habits::{Habit, Habits};
 pub use message::{MalformedMessage, Message};
-pub use relaying::{Adopted, Breach, KEEP_ALIVE, Outgoing, Peers, Relay, Violation};
-pub use tap::{ChannelKey, Exit, Kind, Note, Pty, Refused, Start, Stream, Tap, What};
+pub use relaying::{Adopted, Breach, KEEP_ALIVE, Outgoing, Peers, Relay, Violation, first_grant};
+pub use tap::{ChannelKey, Exit, Kind, Note, Pty, Refused, Request, Start, Stream, Tap, What};
 
 /// The two sides of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

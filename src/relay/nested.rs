@@ -1,4 +1,4 @@
-//! Whether SSH hides inside a forwarded stream.
+//! Whether SSH hides inside a forwarded stream, or inside a session.
 //!
 //! SSH begins with a line `SSH-VERSION-SOFTWARE` from either side. Whoever accepts the connection may
 //! send other lines before it (RFC 4253, 4.2), and clients pass over them: OpenSSH's over 1,024 lines of
@@ -9,11 +9,16 @@
 //!   after a request of HTTP its answer may hold whatever it likes.
 //! - A line holds a NUL or is too long, or there were too many lines.
 //!
-//! Nothing is held back. What crosses of an identification before it is recognised is `SSH-2.0` at most.
+//! That other protocol may be one that leads on to SSH: `CONNECT` of HTTP, SOCKS, a command that dials.
+//! And the output of a command may have such lines at any time. So there, and in sessions, an identification
+//! counts together with what follows it in SSH and nowhere else, the first packet of a key exchange
+//! (RFC 4253, 6 and 7.1): wherever in the first MiB of a direction that is, it is SSH.
 //!
-//! What is cut off though it is no SSH: a stream in which one side says nothing, and the other has a line
+//! Nothing is held back. What crosses before it is recognised is an identification at most.
+//!
+//! What is cut off though it is no SSH: a forward in which one side says nothing, and the other has a line
 //! that begins with `SSH-2.0-` or its like among its first 1,024. What is not recognised: SSH that is
-//! wrapped into something else by programs of the user's own at both ends.
+//! wrapped into something else by programs of the user's own at both ends, or begins after a MiB.
 
 use super::Side;
 
@@ -24,11 +29,21 @@ const MAX_LINE: usize = 8_192;
 /// What identifications begin with.
 const SSH: &[u8] = b"SSH-";
 
+/// Bytes of one direction that are looked through for a key exchange.
+const MAX_PREAMBLE: usize = 1024 * 1024;
+/// The longest rest of an identification line (RFC 4253, 4.2: 255 bytes in all).
+const MAX_IDENTIFICATION: usize = 255;
+/// `SSH_MSG_KEXINIT`
+const KEXINIT: u8 = 20;
+/// Where it stands in a packet: behind the packet's length and the length of its padding.
+const NUMBER_AT: usize = 5;
+
 /// Watches both directions of one forwarded stream.
 #[derive(Debug, Default)]
 pub(super) struct NestedSsh {
     client: Beginning,
     host: Beginning,
+    handshakes: Handshakes,
 }
 
 impl NestedSsh {
@@ -38,7 +53,106 @@ impl NestedSsh {
             Side::Client => (&mut self.client, &self.host),
             Side::Host => (&mut self.host, &self.client),
         };
-        own.sees_ssh(data, other.is_other())
+        own.sees_ssh(data, other.is_other()) || self.handshakes.sees_ssh(from, data)
+    }
+}
+
+/// Watches both directions of a session, or of a forward that has begun with something else.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    client: Handshake,
+    host: Handshake,
+    /// SSH was seen. It may have been permitted then.
+    pub(super) seen: bool,
+}
+
+impl Handshakes {
+    /// Takes the next bytes of one direction; `true` once they begin a key exchange.
+    pub(super) fn sees_ssh(&mut self, from: Side, data: &[u8]) -> bool {
+        let own = match from {
+            Side::Client => &mut self.client,
+            Side::Host => &mut self.host,
+        };
+        let sees = own.sees_ssh(data);
+        self.seen |= sees;
+        sees
+    }
+}
+
+/// How far one direction is into the beginning of SSH, wherever it begins.
+#[derive(Debug, Default)]
+struct Handshake {
+    at: At,
+    /// Bytes that were looked through.
+    looked: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// Before or in an identification.
+    Identification(Line),
+    /// In the rest of its line, of which there were so many bytes.
+    Software(usize),
+    /// In the packet behind it, of which there were so many bytes.
+    Packet(usize),
+}
+
+impl Default for At {
+    fn default() -> Self {
+        Self::Identification(Line::default())
+    }
+}
+
+impl Handshake {
+    fn sees_ssh(&mut self, data: &[u8]) -> bool {
+        let left = MAX_PREAMBLE.saturating_sub(self.looked);
+        let data = data.get(..left).unwrap_or(data);
+        self.looked += data.len();
+        for byte in data {
+            if self.at.takes_last(*byte) {
+                self.looked = MAX_PREAMBLE;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl At {
+    /// Takes a byte; `true` when it is the one that says that a key exchange begins.
+    fn takes_last(&mut self, byte: u8) -> bool {
+        *self = match *self {
+            // The only beginning that is also an end of what was read.
+            Self::Identification(Line::Name(2)) if byte == b'S' => return false,
+            Self::Identification(mut line) => {
+                line.take(byte);
+                match line {
+                    Line::Identification => Self::Software(0),
+                    Line::Other => Self::anew(byte),
+                    line => Self::Identification(line),
+                }
+            }
+            Self::Software(_) if byte == b'\n' => Self::Packet(0),
+            Self::Software(length) if byte != 0 && length < MAX_IDENTIFICATION => {
+                Self::Software(length + 1)
+            }
+            // No first packet is as long as 64 KiB.
+            Self::Packet(at @ (0 | 1)) if byte == 0 => Self::Packet(at + 1),
+            Self::Packet(at @ 2..NUMBER_AT) => Self::Packet(at + 1),
+            Self::Packet(NUMBER_AT) if byte == KEXINIT => return true,
+            Self::Software(_) | Self::Packet(_) => Self::anew(byte),
+        };
+        false
+    }
+
+    /// Begins with this byte.
+    fn anew(byte: u8) -> Self {
+        let mut line = Line::default();
+        line.take(byte);
+        match line {
+            Line::Other => Self::default(),
+            line => Self::Identification(line),
+        }
     }
 }
 
@@ -223,6 +337,63 @@ mod tests {
         before.split(|byte| *byte == b'\n').any(is_ident)
     }
 
+    /// An identification, and the beginning of a first packet.
+    const HANDSHAKE: &[u8] = b"SSH-2.0-OpenSSH_9.2p1\r\n\0\0\x04\x1c\x0a\x14cookie";
+
+    #[test]
+    fn ssh_after_the_request_of_a_proxy_is_seen() {
+        let preambles: [(&[u8], &[u8]); 4] = [
+            (
+                b"CONNECT db2:22 HTTP/1.1\r\nHost: db2:22\r\n\r\n",
+                b"HTTP/1.1 200 OK\r\n\r\n",
+            ),
+            (
+                b"\x05\x01\0\x05\x01\0\x03\x03db2\0\x16",
+                b"\x05\0\x05\0\0\x01\x7f\0\0\x01\0\x16",
+            ),
+            (
+                b"\x04\x01\0\x16\x7f\0\0\x01me\0",
+                b"\0\x5a\0\x16\x7f\0\0\x01",
+            ),
+            (b"a line that is read away\n", b"and one that is not\n"),
+        ];
+        for (request, answer) in preambles {
+            for cuts in [&[1][..], &[7], &[usize::MAX]] {
+                for from in [Side::Client, Side::Host] {
+                    let mut watch = NestedSsh::default();
+                    assert!(!watched(&mut watch, Side::Client, request, cuts));
+                    assert!(!watched(&mut watch, Side::Host, answer, cuts));
+                    assert!(
+                        watched(&mut watch, from, HANDSHAKE, cuts),
+                        "{request:?} {from}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_about_ssh_is_no_key_exchange() {
+        let mut page = b"SSH-2.0-OpenSSH_9.2p1\r\nSSH-1.99-x\n".to_vec();
+        page.extend(b"SSH-2.0-x\n\0\0\x04\x1c\x0a\x15SSH-2.0-x\n\x14SSSSH-2.0");
+        let mut watch = Handshakes::default();
+        for from in [Side::Client, Side::Host] {
+            assert!(!watch.sees_ssh(from, &page));
+        }
+        assert!(!watch.seen);
+        let again = [b"-y\n".as_slice(), &HANDSHAKE[HANDSHAKE.len() - 12..]].concat();
+        assert!(watch.sees_ssh(Side::Host, &again));
+        assert!(watch.seen);
+    }
+
+    #[test]
+    fn what_comes_after_a_mebibyte_is_not_looked_at() {
+        let mut watch = Handshakes::default();
+        assert!(!watch.sees_ssh(Side::Client, &vec![b'x'; MAX_PREAMBLE]));
+        assert!(!watch.sees_ssh(Side::Client, HANDSHAKE));
+        assert!(watch.sees_ssh(Side::Host, HANDSHAKE));
+    }
+
     fn side() -> impl Strategy<Value = Side> {
         prop_oneof![Just(Side::Client), Just(Side::Host)]
     }
@@ -238,6 +409,30 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_key_exchange_is_seen_whatever_came_before(
+            from in side(),
+            before in proptest::collection::vec(any::<u8>(), 0..200),
+            cuts in proptest::collection::vec(1usize..9, 1..9),
+        ) {
+            // What ends as an identification ends would make this one the end of a longer one.
+            let mut stream = before;
+            stream.extend(b"\n\n\n\n\n\n\n");
+            stream.extend(HANDSHAKE);
+            let mut watch = Handshakes::default();
+            let mut rest = stream.as_slice();
+            let mut sees = false;
+            for cut in cuts.iter().cycle() {
+                let (piece, next) = rest.split_at((*cut).min(rest.len()));
+                sees |= watch.sees_ssh(from, piece);
+                rest = next;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert!(sees);
+        }
+
         #[test]
         fn ssh_is_seen_however_it_is_cut(
             from in side(),

@@ -4,30 +4,42 @@ use bytes::Bytes;
 
 use super::Side;
 use super::channel::{Channel, End, Phase, Setup};
+use super::content::{Content, Value};
 use super::forward::{Destination, text};
-use super::message::{Message, Name, OpenFailure};
+use super::message::{Fields, Message, Name, OpenFailure};
 use super::nested::NestedSsh;
 use super::relaying::Breach;
 use super::step::Step;
-use super::table::{Feature, Place, Verdict, agent_channel, judge};
-use super::tap::{ChannelKey, Tap, What};
+use super::table::{Feature, Place, Verdict, agent_channel, find, judge};
+use super::tap::{ChannelKey, Note, Request, Tap, What};
 
 /// Why a channel is not opened.
 type Refusal = (OpenFailure, &'static str);
+
+/// The longest text of an answer that a channel is not opened.
+const MAX_TEXT: usize = 1_024;
+
+/// What the client reads when the host opens no session. With sshd the reason is most often its `MaxSessions`.
+const NO_SESSION: &str = "rproxy: host: it opens no session";
 
 const NOT_SERVED: &str = "rproxy: this type of channel is not permitted";
 
 impl<T: Tap> Step<'_, T> {
     pub(super) fn open(
         &mut self,
-        kind: Name,
+        kind: &Name,
         sender: u32,
         window: u32,
         max_packet: u32,
-        data: Bytes,
+        data: &Bytes,
     ) -> Result<(), Breach> {
         let from = self.from;
-        let destination = Destination::parse(kind.as_str(), &data)?;
+        let row = find(from, Place::Open, kind.as_str());
+        let content = match row {
+            Some(row) => Content::parse(row.fields, Fields::of_open(data))?,
+            None => Content::default(),
+        };
+        let destination = row.and_then(|row| Destination::of(row.name, &content));
         let judged = self
             .judge_open(kind.as_str(), destination.as_ref())
             .and_then(|()| {
@@ -49,6 +61,9 @@ impl<T: Tap> Step<'_, T> {
             self.refuse_open(sender, OpenFailure::ResourceShortage, &text);
             return Ok(());
         }
+        if destination.is_some() {
+            self.note_origin(number, &content, max_packet);
+        }
         let forwarded = destination.is_some();
         let phase = Phase::Opening {
             opener: from,
@@ -60,18 +75,14 @@ impl<T: Tap> Step<'_, T> {
             phase,
             destination,
         };
-        *channel.end(from) = End {
-            number: sender,
-            window,
-            max_packet,
-            ..End::default()
-        };
         let kind = match channel.destination {
             Some(Destination::Agent) => {
                 Name::from_static(agent_channel(self.relay.agent_is_by_rfc))
             }
-            _ => kind,
+            _ => kind.clone(),
         };
+        *channel.end(from) = End::new(sender, window, max_packet);
+        let window = channel.end(from).window;
         self.relay.channels.insert(number, channel);
         self.send(
             from.other(),
@@ -80,10 +91,38 @@ impl<T: Tap> Step<'_, T> {
                 sender: number,
                 window,
                 max_packet,
-                data,
+                data: content.data,
             },
         );
         Ok(())
+    }
+
+    /// Notes what crosses of a forward's opening beside where it leads to.
+    fn note_origin(&mut self, number: u32, content: &Content, max_packet: u32) {
+        let is_told = |name: &str, value: &Value| match value {
+            Value::Text(text) => {
+                matches!(name, "host" | "path") && std::str::from_utf8(text).is_ok()
+            }
+            Value::Number(_) => name == "port",
+            Value::Flag(_) | Value::Bytes(_) => false,
+        };
+        let mut fields = content.values.clone();
+        fields.retain(|(name, value)| !is_told(name, value));
+        fields.extend(odd_packet(max_packet));
+        self.note_forward(number, "origin", fields);
+    }
+
+    fn note_forward(
+        &mut self,
+        number: u32,
+        name: &'static str,
+        fields: Vec<(&'static str, Value)>,
+    ) {
+        if !fields.is_empty() {
+            let from = self.from;
+            let note = Note::Request(Request { from, name, fields });
+            self.tap.note(ChannelKey(number), &note);
+        }
     }
 
     fn judge_open(&self, kind: &str, destination: Option<&Destination>) -> Result<(), Refusal> {
@@ -115,6 +154,7 @@ impl<T: Tap> Step<'_, T> {
                 "rproxy: nobody has asked for this channel",
             ),
             Verdict::Relay
+            | Verdict::Ask
             | Verdict::RelayLastSession
             | Verdict::Start
             | Verdict::Swallow
@@ -139,22 +179,31 @@ impl<T: Tap> Step<'_, T> {
         sender: u32,
         window: u32,
         max_packet: u32,
-        data: Bytes,
+        data: &Bytes,
     ) -> Result<(), Breach> {
+        // No type of channel has anything to confirm beside its numbers.
+        Fields::of_confirmation(data).end()?;
         let (from, opener) = (self.from, self.from.other());
         let (channel, forwarded) = self.opening(number)?;
-        *channel.end(from) = End {
-            number: sender,
-            window,
-            max_packet,
-            ..End::default()
-        };
-        channel.phase = if forwarded {
-            Phase::Forwarded(NestedSsh::default())
-        } else {
-            Phase::Setup(Setup::default())
-        };
+        *channel.end(from) = End::new(sender, window, max_packet);
+        let window = channel.end(from).window;
         let recipient = channel.end(opener).number;
+        let odd = odd_packet(max_packet);
+        if forwarded {
+            channel.phase = Phase::Forwarded(NestedSsh::default());
+            self.note_forward(number, "confirmation", odd.into_iter().collect());
+        } else {
+            let mut setup = Setup::default();
+            let asked = odd_packet(channel.end(opener).max_packet);
+            for (from, name, field) in [(opener, "open", asked), (from, "confirmation", odd)] {
+                if let Some(field) = field {
+                    let fields = vec![field];
+                    // Nothing was asked for yet: there is room.
+                    let _fits = setup.add(Request { from, name, fields });
+                }
+            }
+            channel.phase = Phase::Setup(setup);
+        }
         self.send(
             opener,
             Message::OpenConfirmation {
@@ -162,7 +211,7 @@ impl<T: Tap> Step<'_, T> {
                 sender: number,
                 window,
                 max_packet,
-                data,
+                data: Bytes::new(),
             },
         );
         self.relay.end_unpermitted(number, self.tap, self.out);
@@ -173,23 +222,40 @@ impl<T: Tap> Step<'_, T> {
         &mut self,
         number: u32,
         reason: u32,
-        text: Bytes,
-        language: Bytes,
+        text: &Bytes,
     ) -> Result<(), Breach> {
         let opener = self.from.other();
         let (channel, forwarded) = self.opening(number)?;
         let recipient = channel.end(opener).number;
         self.relay.channels.remove(&number);
-        if forwarded {
+        let (reason, text) = if forwarded {
+            let text = text.slice(..text.len().min(MAX_TEXT));
+            let fields = vec![
+                ("reason", Value::Number(reason)),
+                ("text", Value::Text(text.clone())),
+            ];
+            self.note_forward(number, "open-failure", fields);
             self.tap.closed(ChannelKey(number));
-        }
+            (reason, text)
+        } else {
+            // There is no recording that could have the host's own words.
+            self.relay.in_vain += 1;
+            let known = OpenFailure::AdministrativelyProhibited as u32
+                ..=OpenFailure::ResourceShortage as u32;
+            let reason = if known.contains(&reason) {
+                reason
+            } else {
+                OpenFailure::ConnectFailed as u32
+            };
+            (reason, Bytes::from_static(NO_SESSION.as_bytes()))
+        };
         self.send(
             opener,
             Message::OpenFailure {
                 recipient,
                 reason,
                 text,
-                language,
+                language: Bytes::new(),
             },
         );
         Ok(())
@@ -204,4 +270,11 @@ impl<T: Tap> Step<'_, T> {
             _ => Err(Breach::Reply),
         }
     }
+}
+
+/// The field that has the most data of one message, where it is none of the numbers that are chosen
+/// for that: those say nothing.
+fn odd_packet(max_packet: u32) -> Option<(&'static str, Value)> {
+    let is_usual = max_packet.is_power_of_two() && max_packet <= 256 * 1024;
+    (!is_usual).then_some(("max_packet", Value::Number(max_packet)))
 }

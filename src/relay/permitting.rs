@@ -7,6 +7,7 @@ use super::channel::Phase;
 use super::forward::{Destination, Listener, text};
 use super::message::{Head, Message, Name};
 use super::relaying::{Outgoing, Relay, end};
+use super::step::NESTED_SSH;
 use super::tap::{ChannelKey, Refused, Tap, What};
 use crate::access::Permissions;
 
@@ -14,8 +15,8 @@ impl Relay {
     /// Puts other permissions in force. Forwarded channels that they do not have are closed on both
     /// sides, listeners at the host are cancelled. The number of both.
     ///
-    /// Nobody has looked at the beginning of a stream for as long as it might be SSH: when it may no
-    /// longer, all forwarded channels end.
+    /// Nobody has looked at the beginning of a forward for as long as it might be SSH: when it may no
+    /// longer, all forwarded channels end, and the sessions in which it was seen.
     pub fn permit(
         &mut self,
         permissions: Arc<Permissions>,
@@ -34,6 +35,9 @@ impl Relay {
         let cancelled = self.cancel_unpermitted(out);
         let numbers: Vec<u32> = self.channels.keys().copied().collect();
         let ended = numbers.into_iter().filter(|number| {
+            if is_unseen && self.end_nested(*number, tap, out) {
+                return true;
+            }
             if is_unseen {
                 self.end_forwarded(*number, tap, out)
             } else {
@@ -84,6 +88,26 @@ impl Relay {
         let channel = self.channels.get(&number);
         let destination = channel.and_then(|channel| channel.destination.as_ref());
         destination.is_some_and(|one| !self.permits(one)) && self.end_forwarded(number, tap, out)
+    }
+
+    /// Ends a session in which SSH was seen; whether it was one.
+    fn end_nested(&mut self, number: u32, tap: &mut impl Tap, out: &mut Vec<Outgoing>) -> bool {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return false;
+        };
+        if !matches!(&channel.phase, Phase::Running(watch) if watch.seen) {
+            return false;
+        }
+        tap.refused(Refused {
+            from: Side::Client,
+            what: What::Data,
+            name: "nested SSH",
+            detail: None,
+            channel: Some(ChannelKey(number)),
+        });
+        end(channel, NESTED_SSH, out);
+        tap.closed(ChannelKey(number));
+        true
     }
 
     /// Ends an open forwarded channel; whether it was one.

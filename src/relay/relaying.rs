@@ -12,7 +12,7 @@ use super::forward::Expected;
 use super::habits::Habits;
 use super::message::{Head, MalformedMessage, Message, Name, STDERR};
 use super::step::Step;
-use super::tap::{ChannelKey, Tap};
+use super::tap::{ChannelKey, Kind, Tap};
 use crate::access::Permissions;
 
 /// Channels that one connection may have at a time; sshd's own limit is 10 sessions.
@@ -109,6 +109,8 @@ pub struct Relay {
     pub(super) refused: u32,
     /// What was refused and does not matter.
     pub(super) habits: Habits,
+    /// How much came to nothing: messages that go no further, channels on which nothing began.
+    pub(super) in_vain: u32,
     pub(super) peers: Peers,
     pub(super) permissions: Arc<Permissions>,
     /// What the client has asked the host to send back.
@@ -126,16 +128,23 @@ pub struct Relay {
 pub struct Adopted {
     /// The client's number for it.
     pub client_number: u32,
-    /// Bytes that the client takes.
+    /// Bytes that the client takes. The host has been told of [`first_grant`] of them.
     pub client_window: u32,
     /// The most data that the client takes in one message.
     pub client_max_packet: u32,
     /// The host's number for it.
     pub host_number: u32,
-    /// Bytes that the host takes, which the client has been granted.
+    /// Bytes that the host takes. The client has been told of [`first_grant`] of them.
     pub host_window: u32,
     /// The most data that the host takes in one message.
     pub host_max_packet: u32,
+}
+
+/// What one side is told of a window that the other one opens a channel with: a round number, and
+/// not without bound.
+#[must_use]
+pub fn first_grant(window: u32) -> u32 {
+    End::new(0, window, 0).window
 }
 
 impl Relay {
@@ -152,18 +161,16 @@ impl Relay {
     /// Takes over a session channel that has number 0 on our side of both connections.
     pub fn adopt(&mut self, adopted: Adopted) {
         let channel = Channel {
-            client: End {
-                number: adopted.client_number,
-                window: adopted.client_window,
-                max_packet: adopted.client_max_packet,
-                ..End::default()
-            },
-            host: End {
-                number: adopted.host_number,
-                window: adopted.host_window,
-                max_packet: adopted.host_max_packet,
-                ..End::default()
-            },
+            client: End::new(
+                adopted.client_number,
+                adopted.client_window,
+                adopted.client_max_packet,
+            ),
+            host: End::new(
+                adopted.host_number,
+                adopted.host_window,
+                adopted.host_max_packet,
+            ),
             phase: Phase::Setup(Setup::default()),
             destination: None,
         };
@@ -206,7 +213,10 @@ impl Relay {
     ) -> Result<(), Violation> {
         // Authentication messages after success are to be ignored (RFC 4252, 5.1).
         if matches!(payload.first(), Some(50..=79)) {
-            return Ok(());
+            self.in_vain += 1;
+            return self
+                .check_refused()
+                .map_err(|what| Violation { from, what });
         }
         let mut step = Step {
             relay: self,
@@ -228,9 +238,10 @@ impl Relay {
         self.closed_nested_ssh
     }
 
-    /// What is refused is audited, and the audit log is nobody's to fill.
+    /// What is refused is audited, and the audit log is nobody's to fill. What goes no further costs
+    /// time.
     fn check_refused(&self) -> Result<(), Breach> {
-        if self.refused > MAX_REFUSED {
+        if self.refused > MAX_REFUSED || self.in_vain > MAX_REFUSED {
             return Err(Breach::TooMuchRefused);
         }
         Ok(())
@@ -252,6 +263,13 @@ impl Relay {
         }
     }
 
+    /// Shows the tap what has crossed on channels on which no session has begun: it will not begin any more.
+    pub fn abandon_all(&mut self, tap: &mut impl Tap) {
+        for channel in self.channels.values_mut() {
+            abandon(channel, tap);
+        }
+    }
+
     /// Ends all sessions from our side: the user reads `text` and gets exit status 255.
     pub fn end_all(&mut self, text: &str, out: &mut Vec<Outgoing>) {
         for channel in self.channels.values_mut() {
@@ -263,9 +281,9 @@ impl Relay {
     #[must_use]
     pub fn has_room_for(&self, length: usize) -> bool {
         self.channels.values().all(|channel| {
-            let is_told = matches!(channel.phase, Phase::Setup(_) | Phase::Running)
+            let is_told = matches!(channel.phase, Phase::Setup(_) | Phase::Running(_))
                 && !channel.client.told_close;
-            !is_told || channel.client.window as usize >= length
+            !is_told || channel.client.takes() as usize >= length
         })
     }
 
@@ -294,6 +312,18 @@ impl Relay {
     }
 }
 
+/// No session begins on this channel any more. Whether none had, and what has crossed is shown.
+pub(super) fn abandon(channel: &mut Channel, tap: &mut impl Tap) -> bool {
+    let Phase::Setup(setup) = &mut channel.phase else {
+        return false;
+    };
+    let setup = std::mem::take(setup);
+    if !setup.is_empty() {
+        tap.abandoned(&setup.into_start(Kind::Shell));
+    }
+    true
+}
+
 /// Says why, gives the exit status, closes both ends.
 pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
     let was_session = match std::mem::replace(&mut channel.phase, Phase::Ended) {
@@ -303,11 +333,11 @@ pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
         }
         Phase::Ended => return,
         Phase::Forwarded(_) => false,
-        Phase::Setup(_) | Phase::Running => true,
+        Phase::Setup(_) | Phase::Running(_) => true,
     };
+    let window = channel.client.takes();
     let End {
         number: recipient,
-        window,
         max_packet,
         told_close,
         ..

@@ -3,13 +3,15 @@
 use bytes::Bytes;
 
 use super::Side;
-use super::channel::{Phase, Reply, Setup};
+use super::channel::{Phase, Reply, Setup, kept};
+use super::content::{Content, Value};
 use super::forward::{Listener, text};
-use super::message::{Fields, Message, Name};
+use super::message::{Fields, Head, Message, Name};
+use super::nested::Handshakes;
 use super::relaying::{Breach, Outgoing, end};
 use super::step::Step;
-use super::table::{AGENT_REQ, AGENT_REQ_OPENSSH, Feature, Place, Verdict, judge};
-use super::tap::{ChannelKey, Exit, Kind, Note, Pty, Start, Tap, What};
+use super::table::{AGENT_REQ, AGENT_REQ_OPENSSH, Feature, Place, Row, Verdict, find};
+use super::tap::{ChannelKey, Exit, Kind, Note, Pty, Request, Tap, What};
 
 /// "End of write": the sender takes no more data, so that a command that writes for ever ends.
 const EOW: &str = "eow@openssh.com";
@@ -19,54 +21,75 @@ const ENDINGS: [&str; 2] = ["exit-status", "exit-signal"];
 impl<T: Tap> Step<'_, T> {
     pub(super) fn global_request(
         &mut self,
-        name: Name,
+        name: &Name,
         want_reply: bool,
-        data: Bytes,
+        data: &Bytes,
     ) -> Result<(), Breach> {
         let from = self.from;
-        let verdict = judge(from, Place::Global, name.as_str());
-        let listener = match verdict {
-            Verdict::Permit(_) => Listener::parse(name.as_str(), &data)?,
-            _ => None,
+        let Some(row) = find(from, Place::Global, name.as_str()) else {
+            self.refused(What::GlobalRequest, name.as_str(), None);
+            return self.refuse_global(want_reply);
         };
-        let address = listener.as_ref().map(Listener::address);
-        let reply = match verdict {
+        if row.verdict == Verdict::Swallow {
+            self.relay.in_vain += 1;
+            return self.refuse_global(want_reply);
+        }
+        let content = Content::parse(row.fields, Fields::of_global(data))?;
+        let reply = match row.verdict {
+            // Who wants no answer is asked all the same: that there is one is no news to anybody.
+            Verdict::Ask if want_reply => Some(Reply::Bare),
+            Verdict::Ask => Some(Reply::Own),
             Verdict::Relay | Verdict::RelayLastSession => Some(Reply::Relayed { start: false }),
-            Verdict::Permit(feature) => self.judge_listener(feature, name.as_str(), listener),
+            Verdict::Permit(feature) => {
+                let listener = Listener::of(row.name, &content);
+                let address = listener.as_ref().map(Listener::address);
+                let reply = self.judge_listener(feature, row.name, listener);
+                if reply.is_none() {
+                    let detail = address.as_deref();
+                    self.refused_exactly(What::GlobalRequest, row.name, detail, None);
+                }
+                reply.filter(|_| self.tap.global(&request(from, row, &content)).is_ok())
+            }
             Verdict::Swallow | Verdict::Refuse | Verdict::Start | Verdict::Expected => None,
         };
-        if verdict == Verdict::RelayLastSession {
+        let Some(reply) = reply else {
+            return self.refuse_global(want_reply);
+        };
+        if row.verdict == Verdict::RelayLastSession {
             self.relay.last_session = true;
         }
-        if reply.is_none() && verdict != Verdict::Swallow {
-            let detail = address.as_deref();
-            self.refused_exactly(What::GlobalRequest, name.as_str(), detail, None);
-        }
-        let relayed = reply.is_some();
+        let want_reply = want_reply || row.verdict == Verdict::Ask;
         if want_reply {
-            if !self
-                .relay
-                .global_replies(from)
-                .expect(reply.unwrap_or(Reply::Refused))
-            {
-                return Err(Breach::TooManyRequests);
-            }
-        } else if let Some(Reply::Listen(listener)) = reply {
+            self.expect_global(reply)?;
+        } else if let Reply::Listen(listener) = reply {
             self.listens(listener)?;
         }
-        if relayed {
-            self.send(
-                from.other(),
-                Message::GlobalRequest {
-                    name,
-                    want_reply,
-                    data,
-                },
-            );
-        } else {
-            self.flush_global_refusals(from);
-        }
+        self.send(
+            from.other(),
+            Message::GlobalRequest {
+                name: Name::from_static(row.name),
+                want_reply,
+                data: content.data,
+            },
+        );
         Ok(())
+    }
+
+    /// Answers what is not relayed, once its turn has come.
+    fn refuse_global(&mut self, want_reply: bool) -> Result<(), Breach> {
+        if want_reply {
+            self.expect_global(Reply::Refused)?;
+        }
+        self.flush_global_refusals(self.from);
+        Ok(())
+    }
+
+    fn expect_global(&mut self, reply: Reply) -> Result<(), Breach> {
+        if self.relay.global_replies(self.from).expect(reply) {
+            Ok(())
+        } else {
+            Err(Breach::TooManyRequests)
+        }
     }
 
     /// What to expect of a request that begins or ends a listener; `None` when it is not permitted.
@@ -112,18 +135,47 @@ impl<T: Tap> Step<'_, T> {
             .global_replies(asked)
             .answered()
             .ok_or(Breach::Reply)?;
-        match (reply, &message) {
+        match (reply, message) {
             // Nobody on the other side has asked.
             (Reply::Own, _) => {}
             (Reply::Listen(listener), Message::RequestSuccess { data }) => {
-                self.listens(listener.granted(data))?;
-                self.send(asked, message);
-                // The permissions may have changed since it was asked for.
-                self.relay.cancel_unpermitted(self.out);
+                self.granted(listener, &data)?;
             }
-            _ => self.send(asked, message),
+            (Reply::Relayed { .. } | Reply::Refused, Message::RequestSuccess { data }) => {
+                Fields::of_success(&data).end()?;
+                self.send(asked, Message::RequestSuccess { data: Bytes::new() });
+            }
+            _ => self.send(asked, Message::RequestFailure),
         }
         self.flush_global_refusals(asked);
+        Ok(())
+    }
+
+    /// The host listens. Where it was to choose a port, it says which.
+    fn granted(&mut self, listener: Listener, reply: &Bytes) -> Result<(), Breach> {
+        let (from, asked) = (self.from, self.from.other());
+        let port = listener.chosen(reply)?;
+        if let Some(port) = port {
+            let listening = Request {
+                from,
+                name: "listening",
+                fields: vec![("port", Value::Number(port))],
+            };
+            if self.tap.global(&listening).is_err() {
+                self.send(asked, Message::RequestFailure);
+                return Ok(());
+            }
+        }
+        self.listens(listener.at(port))?;
+        let data = port.map(|port| Head::of_data().uint32(port).into_bytes());
+        self.send(
+            asked,
+            Message::RequestSuccess {
+                data: data.unwrap_or_default(),
+            },
+        );
+        // The permissions may have changed since it was asked for.
+        self.relay.cancel_unpermitted(self.out);
         Ok(())
     }
 
@@ -144,12 +196,13 @@ impl<T: Tap> Step<'_, T> {
         if reply == (Reply::Relayed { start: true }) && !success {
             self.tap.note(ChannelKey(number), &Note::StartRefused);
         }
-        let message = if success {
-            Message::Success { recipient }
-        } else {
-            Message::Failure { recipient }
-        };
-        self.send(asked, message);
+        match reply {
+            Reply::Own => {}
+            Reply::Relayed { .. } if success => self.send(asked, Message::Success { recipient }),
+            Reply::Relayed { .. } | Reply::Bare | Reply::Listen(_) | Reply::Refused => {
+                self.send(asked, Message::Failure { recipient });
+            }
+        }
         self.flush_refusals(number, asked);
         Ok(())
     }
@@ -172,7 +225,7 @@ impl<T: Tap> Step<'_, T> {
         number: u32,
         kind: &Name,
         want_reply: bool,
-        data: Bytes,
+        data: &Bytes,
     ) -> Result<(), Breach> {
         let from = self.from;
         let channel = self.channel(number)?;
@@ -180,7 +233,7 @@ impl<T: Tap> Step<'_, T> {
             Phase::Opening { .. } => return Err(Breach::Order("a request")),
             Phase::Ended => return Ok(()),
             Phase::Setup(_) => Place::Setup,
-            Phase::Running => Place::Running,
+            Phase::Running(_) => Place::Running,
             Phase::Forwarded(_) => Place::Forwarded,
         };
         // ssh closes as soon as both streams have ended, sshd once the command has: how it ended is
@@ -192,33 +245,41 @@ impl<T: Tap> Step<'_, T> {
         if kind.as_str() == EOW && !self.relay.peers.takes_eow(from.other()) {
             return Ok(());
         }
-        let start = match judge(from, place, kind.as_str()) {
+        let Some(row) = find(from, place, kind.as_str()) else {
+            return self.refuse_request(number, kind, None, want_reply);
+        };
+        let content = Content::parse(row.fields, Fields::of_request(data))?;
+        let reply = match row.verdict {
+            // As with questions of the connection.
+            Verdict::Ask if want_reply => Reply::Bare,
+            Verdict::Ask => Reply::Own,
             Verdict::Relay => {
-                if !self.observe(number, kind.as_str(), &data)? {
+                if !self.observe(number, row, &content)? {
                     return self.refuse_request(number, kind, None, want_reply);
                 }
-                false
+                Reply::Relayed { start: false }
             }
             Verdict::Start => {
-                if !self.start(number, kind.as_str(), want_reply, &data)? {
+                if !self.start(number, row, want_reply, &content)? {
                     return Ok(());
                 }
-                true
+                Reply::Relayed { start: true }
             }
             Verdict::Permit(feature) => {
-                let permitted = self.permits(feature, &data)?;
-                if !permitted || !self.observe(number, kind.as_str(), &data)? {
-                    let detail = variable(feature, &data)?;
+                let permitted = self.permits(feature, &content);
+                if !permitted || !self.observe(number, row, &content)? {
+                    let detail = variable(feature, &content);
                     return self.refuse_request(number, kind, detail.as_deref(), want_reply);
                 }
-                false
+                Reply::Relayed { start: false }
             }
             Verdict::Expected | Verdict::Refuse | Verdict::RelayLastSession | Verdict::Swallow => {
                 return self.refuse_request(number, kind, None, want_reply);
             }
         };
+        let want_reply = want_reply || row.verdict == Verdict::Ask;
         let channel = self.channel(number)?;
-        if want_reply && !channel.end(from).replies.expect(Reply::Relayed { start }) {
+        if want_reply && !channel.end(from).replies.expect(reply) {
             return Err(Breach::TooManyRequests);
         }
         let recipient = channel.end(from.other()).number;
@@ -229,7 +290,7 @@ impl<T: Tap> Step<'_, T> {
                 recipient,
                 kind,
                 want_reply,
-                data,
+                data: content.data,
             },
         );
         Ok(())
@@ -248,9 +309,9 @@ impl<T: Tap> Step<'_, T> {
     }
 
     /// Whether the permit has what a request asks for; channels that follow from it are expected then.
-    fn permits(&mut self, feature: Feature, data: &Bytes) -> Result<bool, Breach> {
+    fn permits(&mut self, feature: Feature, content: &Content) -> bool {
         let permissions = &self.relay.permissions;
-        Ok(match feature {
+        match feature {
             Feature::Agent => {
                 self.relay.expected.agent |= permissions.agent;
                 permissions.agent
@@ -260,7 +321,7 @@ impl<T: Tap> Step<'_, T> {
                 permissions.x11
             }
             Feature::Environment => {
-                let name = Fields::of_request(data).string()?;
+                let name = content.text("variable");
                 std::str::from_utf8(&name).is_ok_and(|name| permissions.accepts_env(name))
             }
             Feature::Listen
@@ -268,7 +329,7 @@ impl<T: Tap> Step<'_, T> {
             | Feature::Session
             | Feature::StreamlocalListen
             | Feature::StreamlocalOpen => false,
-        })
+        }
     }
 
     fn refuse_request(
@@ -297,36 +358,27 @@ impl<T: Tap> Step<'_, T> {
     fn start(
         &mut self,
         number: u32,
-        kind: &str,
+        row: &Row,
         want_reply: bool,
-        data: &Bytes,
+        content: &Content,
     ) -> Result<bool, Breach> {
-        let mut fields = Fields::of_request(data);
-        let kind = match kind {
-            "exec" => Kind::Exec(fields.string()?),
-            "subsystem" => Kind::Subsystem(fields.string()?),
+        let kind = match row.name {
+            "exec" => Kind::Exec(content.text("command")),
+            "subsystem" => Kind::Subsystem(content.text("command")),
             _ => Kind::Shell,
         };
-        fields.end()?;
         let channel = self.channel(number)?;
         let Phase::Setup(setup) = &mut channel.phase else {
             return Err(Breach::Order("the start of a session"));
         };
-        let Setup {
-            pty, environment, ..
-        } = std::mem::take(setup);
-        let start = Start {
-            kind,
-            pty,
-            environment,
-        };
+        let start = std::mem::take(setup).into_start(kind);
         let refusal = self.tap.start(ChannelKey(number), &start);
         let Some(channel) = self.relay.channels.get_mut(&number) else {
             return Ok(false);
         };
         match refusal {
             Ok(()) => {
-                channel.phase = Phase::Running;
+                channel.phase = Phase::Running(Handshakes::default());
                 Ok(true)
             }
             Err(text) => {
@@ -346,75 +398,80 @@ impl<T: Tap> Step<'_, T> {
         }
     }
 
-    /// Reads a request that is relayed as it is, for the recording; `false` when it goes too far.
-    fn observe(&mut self, number: u32, kind: &str, data: &Bytes) -> Result<bool, Breach> {
+    /// Shows a request that is relayed to the recording; `false` when it goes too far.
+    fn observe(
+        &mut self,
+        number: u32,
+        row: &'static Row,
+        content: &Content,
+    ) -> Result<bool, Breach> {
         let key = ChannelKey(number);
-        let from = self.from;
-        let mut fields = Fields::of_request(data);
+        let request = request(self.from, row, content);
         let channel = self.channel(number)?;
-        match (kind, &mut channel.phase) {
-            ("pty-req", Phase::Setup(setup)) => {
-                let term = fields.string()?;
-                let (columns, rows) = (fields.uint32()?, fields.uint32()?);
-                setup.pty = Some(Pty {
-                    term,
-                    columns,
-                    rows,
-                });
-            }
-            ("env", Phase::Setup(setup)) => {
-                let (name, value) = (fields.string()?, fields.string()?);
-                fields.end()?;
-                return Ok(setup.add_variable(name, value));
-            }
-            ("window-change", phase) => {
-                let (columns, rows) = (fields.uint32()?, fields.uint32()?);
-                match phase {
-                    Phase::Setup(setup) => {
-                        if let Some(pty) = &mut setup.pty {
-                            (pty.columns, pty.rows) = (columns, rows);
-                        }
-                    }
-                    _ => self.tap.resize(key, columns, rows),
+        if let Phase::Setup(setup) = &mut channel.phase {
+            return Ok(prepare(setup, request, content));
+        }
+        match row.name {
+            "window-change" => {
+                self.tap
+                    .resize(key, content.number("cols"), content.number("rows"));
+                if content.number("width") != 0 || content.number("height") != 0 {
+                    self.tap.note(key, &Note::Request(request));
                 }
             }
-            ("signal", _) => {
-                let name = fields.string()?;
-                fields.end()?;
-                self.tap.note(key, &Note::Signal(name));
-            }
-            ("exit-status", _) => {
-                let status = fields.uint32()?;
-                fields.end()?;
+            "exit-status" => {
+                let status = content.number("status");
                 self.tap.exit(key, &Exit::Status(status));
             }
-            ("exit-signal", _) => {
-                let name = fields.string()?;
-                let core_dumped = fields.boolean()?;
-                let message = fields.string()?;
-                self.tap.exit(
-                    key,
-                    &Exit::Signal {
-                        name,
-                        core_dumped,
-                        message,
-                    },
-                );
+            "exit-signal" => {
+                let exit = Exit::Signal {
+                    name: content.text("signal"),
+                    core_dumped: content.flag("core"),
+                    message: content.text("message"),
+                };
+                self.tap.exit(key, &exit);
             }
-            (_, Phase::Running | Phase::Forwarded(_)) => {
-                self.tap.note(key, &Note::Request(from, kind.to_owned()));
-            }
-            _ => {}
+            _ => self.tap.note(key, &Note::Request(request)),
         }
         Ok(true)
     }
 }
 
-/// The name of the variable, where a request is about one.
-fn variable(feature: Feature, data: &Bytes) -> Result<Option<String>, Breach> {
-    if feature != Feature::Environment {
-        return Ok(None);
+/// Takes note of a request before the session begins; `false` when there are too many.
+fn prepare(setup: &mut Setup, request: Request, content: &Content) -> bool {
+    match request.name {
+        "env" => {
+            let (name, value) = (content.text("variable"), content.text("value"));
+            return setup.add_variable(&name, &value);
+        }
+        "pty-req" => {
+            setup.pty = Some(Pty {
+                term: kept(&content.text("term")),
+                columns: content.number("cols"),
+                rows: content.number("rows"),
+            });
+        }
+        "window-change" => {
+            if let Some(pty) = &mut setup.pty {
+                (pty.columns, pty.rows) = (content.number("cols"), content.number("rows"));
+            }
+        }
+        _ => {}
     }
-    let name = Fields::of_request(data).string()?;
-    Ok(Some(String::from_utf8_lossy(&name).into_owned()))
+    setup.add(request)
+}
+
+/// A message of the table as the recording sees it.
+pub(super) fn request(from: Side, row: &'static Row, content: &Content) -> Request {
+    Request {
+        from,
+        name: row.name,
+        fields: content.values.clone(),
+    }
+}
+
+/// The name of the variable, where a request is about one.
+fn variable(feature: Feature, content: &Content) -> Option<String> {
+    let name = content.text("variable");
+    (feature == Feature::Environment).then(|| String::from_utf8_lossy(&name).into_owned())
 }

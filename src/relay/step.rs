@@ -7,8 +7,12 @@ use super::Side;
 use super::channel::{Channel, Phase};
 use super::habits::Habit;
 use super::message::{Message, STDERR};
-use super::relaying::{Breach, Outgoing, Relay, end, tell_close};
+use super::relaying::{Breach, Outgoing, Relay, abandon, end, tell_close};
 use super::tap::{ChannelKey, Note, Refused, Stream, Tap, What};
+
+/// What the user reads when SSH inside a session is ended. `CR LF` because it may reach a terminal in
+/// raw mode.
+pub(super) const NESTED_SSH: &str = "\r\nrproxy: proxy: SSH inside a session is not permitted here, it could not be recorded\r\n  hint: go to the other host through the proxy instead\r\n";
 
 /// What one packet may touch.
 pub(super) struct Step<'a, T> {
@@ -25,7 +29,7 @@ impl<T: Tap> Step<'_, T> {
                 name,
                 want_reply,
                 data,
-            } => self.global_request(name, want_reply, data),
+            } => self.global_request(&name, want_reply, &data),
             Message::RequestSuccess { .. } | Message::RequestFailure => self.global_reply(message),
             Message::Open {
                 kind,
@@ -33,20 +37,21 @@ impl<T: Tap> Step<'_, T> {
                 window,
                 max_packet,
                 data,
-            } => self.open(kind, sender, window, max_packet, data),
+            } => self.open(&kind, sender, window, max_packet, &data),
             Message::OpenConfirmation {
                 recipient,
                 sender,
                 window,
                 max_packet,
                 data,
-            } => self.open_confirmation(recipient, sender, window, max_packet, data),
+            } => self.open_confirmation(recipient, sender, window, max_packet, &data),
             Message::OpenFailure {
                 recipient,
                 reason,
                 text,
-                language,
-            } => self.open_failure(recipient, reason, text, language),
+                // A tag that says which language the text is in.
+                language: _,
+            } => self.open_failure(recipient, reason, &text),
             Message::WindowAdjust { recipient, bytes } => self.window_adjust(recipient, bytes),
             Message::Data { recipient, data } => self.data(recipient, data),
             Message::ExtendedData {
@@ -61,7 +66,7 @@ impl<T: Tap> Step<'_, T> {
                 kind,
                 want_reply,
                 data,
-            } => self.request(recipient, &kind, want_reply, data),
+            } => self.request(recipient, &kind, want_reply, &data),
             Message::Success { recipient } => self.reply(recipient, true),
             Message::Failure { recipient } => self.reply(recipient, false),
         }
@@ -127,13 +132,26 @@ impl<T: Tap> Step<'_, T> {
         if matches!(channel.phase, Phase::Opening { .. }) {
             return Err(Breach::Order("a window adjustment"));
         }
-        let end = channel.end(from);
-        end.window = end.window.checked_add(bytes).ok_or(Breach::Window)?;
-        if channel.is_deaf(from.other()) {
+        if !channel.end(from).add(bytes) {
+            return Err(Breach::Window);
+        }
+        self.pass_grant(number, from)
+    }
+
+    /// Tells the other side what this one has granted, as far as it is to be told now.
+    fn pass_grant(&mut self, number: u32, of: Side) -> Result<(), Breach> {
+        let Some(channel) = self.relay.channels.get_mut(&number) else {
+            return Err(Breach::NoChannel(number));
+        };
+        let to = of.other();
+        if channel.is_deaf(to) || channel.end(to).told_close {
             return Ok(());
         }
-        let recipient = channel.end(from.other()).number;
-        self.send(from.other(), Message::WindowAdjust { recipient, bytes });
+        let bytes = channel.end(of).grant();
+        let recipient = channel.end(to).number;
+        if bytes > 0 {
+            self.send(to, Message::WindowAdjust { recipient, bytes });
+        }
         Ok(())
     }
 
@@ -184,7 +202,7 @@ impl<T: Tap> Step<'_, T> {
             return Err(Breach::Overrun);
         }
         receiver.window = receiver.window.checked_sub(length).ok_or(Breach::Overrun)?;
-        Ok(())
+        self.pass_grant(number, from.other())
     }
 
     /// Shows data to the tap; the receiver's channel number if it goes on.
@@ -193,18 +211,24 @@ impl<T: Tap> Step<'_, T> {
         let from = self.from;
         let nested_ssh = self.relay.permissions.nested_ssh;
         let channel = self.channel(number)?;
-        if channel.is_deaf(from.other()) {
+        // Nothing is no data, and how often it is said goes nowhere.
+        if channel.is_deaf(from.other()) || data.is_empty() {
             return Ok(None);
         }
         match &mut channel.phase {
-            Phase::Running => {
+            Phase::Running(watch) => {
+                let sees_ssh = stream != Stream::Stderr && watch.sees_ssh(from, data);
+                if sees_ssh && !nested_ssh {
+                    self.end_nested_ssh(number, NESTED_SSH);
+                    return Ok(None);
+                }
                 let recipient = channel.end(from.other()).number;
                 self.tap.data(ChannelKey(number), stream, data);
                 Ok(Some(recipient))
             }
             Phase::Forwarded(watch) => {
                 if !nested_ssh && watch.sees_ssh(from, data) {
-                    self.end_nested_ssh(number);
+                    self.end_nested_ssh(number, "");
                     return Ok(None);
                 }
                 let recipient = channel.end(from.other()).number;
@@ -222,12 +246,12 @@ impl<T: Tap> Step<'_, T> {
         }
     }
 
-    /// SSH inside a forwarded channel is a session that nobody could read.
-    fn end_nested_ssh(&mut self, number: u32) {
-        self.relay.closed_nested_ssh = true;
+    /// SSH inside a channel is a session that nobody could read.
+    fn end_nested_ssh(&mut self, number: u32, text: &str) {
+        self.relay.closed_nested_ssh |= text.is_empty();
         self.refused(What::Data, "nested SSH", Some(ChannelKey(number)));
         if let Some(channel) = self.relay.channels.get_mut(&number) {
-            end(channel, "", self.out);
+            end(channel, text, self.out);
         }
         self.tap.closed(ChannelKey(number));
     }
@@ -243,7 +267,7 @@ impl<T: Tap> Step<'_, T> {
             return Ok(());
         }
         let recipient = channel.end(from.other()).number;
-        if matches!(channel.phase, Phase::Running | Phase::Forwarded(_)) {
+        if matches!(channel.phase, Phase::Running(_) | Phase::Forwarded(_)) {
             self.tap.note(ChannelKey(number), &Note::Eof(from));
         }
         self.send(from.other(), Message::Eof { recipient });
@@ -264,8 +288,11 @@ impl<T: Tap> Step<'_, T> {
         tell_close(channel.end(from.other()), from.other(), self.out);
         // The host has said its last word, and hears nothing more: the session is complete before
         // the client reads that it is.
-        if from == Side::Host && matches!(channel.phase, Phase::Running) {
+        if from == Side::Host && matches!(channel.phase, Phase::Running(_)) {
             self.tap.closed(ChannelKey(number));
+        }
+        if abandon(channel, self.tap) {
+            self.relay.in_vain += 1;
         }
         if over {
             let is_forwarded = matches!(channel.phase, Phase::Forwarded(_));

@@ -5,6 +5,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use super::Side;
+use super::content::{Fate, Field, Holds};
 
 /// Where a name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Place {
 pub enum Verdict {
     /// Passed on, recorded where it belongs to a session.
     Relay,
+    /// Passed on as a question that holds nothing, and answered with a no, which is answer enough.
+    Ask,
     /// Passed on, and no session channel may be opened afterwards.
     RelayLastSession,
     /// Passed on once the recording stands.
@@ -72,20 +75,110 @@ pub struct Row {
     pub name: &'static str,
     /// What becomes of it.
     pub verdict: Verdict,
+    /// What it consists of beside its name.
+    pub fields: &'static [Field],
 }
 
-const fn row(from: Side, place: Place, name: &'static str, verdict: Verdict) -> Row {
+const fn row(
+    from: Side,
+    place: Place,
+    name: &'static str,
+    verdict: Verdict,
+    fields: &'static [Field],
+) -> Row {
     Row {
         from,
         place,
         name,
         verdict,
+        fields,
     }
 }
 
+const fn recorded(name: &'static str, holds: Holds) -> Field {
+    Field {
+        name,
+        holds,
+        fate: Fate::Recorded,
+    }
+}
+
+const fn blank(name: &'static str, holds: Holds) -> Field {
+    Field {
+        name,
+        holds,
+        fate: Fate::Blank,
+    }
+}
+
+use Holds::{Flag, Modes, Number, Text};
 use Place::{Forwarded, Global, Open, Running, Setup};
 use Side::{Client, Host};
-use Verdict::{Expected, Permit, Relay, RelayLastSession, Start, Swallow};
+use Verdict::{Ask, Expected, Permit, Relay, RelayLastSession, Start, Swallow};
+
+/// The longest name of a host: more than DNS has (RFC 1035) and than `NI_MAXHOST`.
+const HOST: usize = 1_025;
+/// The longest path: Linux's `PATH_MAX`.
+const PATH: usize = 4_096;
+/// The longest name of a terminal, a signal, a variable, a protocol.
+const NAME: usize = 256;
+/// The longest text that a host says beside a signal.
+const MESSAGE: usize = 4_096;
+/// The longest command, or value of a variable: what a packet has room for (RFC 4253, 6.1, and OpenSSH's own limit).
+const PACKET: usize = 256 * 1024;
+
+const NOTHING: &[Field] = &[];
+const ENDPOINTS: &[Field] = &[
+    recorded("host", Text(HOST)),
+    recorded("port", Number),
+    recorded("originator", Text(HOST)),
+    recorded("originator_port", Number),
+];
+const ORIGINATOR: &[Field] = &[
+    recorded("originator", Text(HOST)),
+    recorded("originator_port", Number),
+];
+const LISTENER: &[Field] = &[recorded("host", Text(HOST)), recorded("port", Number)];
+const SOCKET: &[Field] = &[recorded("path", Text(PATH))];
+const TO_SOCKET: &[Field] = &[
+    recorded("path", Text(PATH)),
+    blank("reserved", Text(HOST)),
+    blank("reserved", Number),
+];
+const FROM_SOCKET: &[Field] = &[recorded("path", Text(PATH)), blank("reserved", Text(HOST))];
+const TERMINAL: &[Field] = &[
+    recorded("term", Text(NAME)),
+    recorded("cols", Number),
+    recorded("rows", Number),
+    recorded("width", Number),
+    recorded("height", Number),
+    recorded("modes", Modes),
+];
+const SIZE: &[Field] = &[
+    recorded("cols", Number),
+    recorded("rows", Number),
+    recorded("width", Number),
+    recorded("height", Number),
+];
+const VARIABLE: &[Field] = &[
+    recorded("variable", Text(NAME)),
+    recorded("value", Text(PACKET)),
+];
+const X_DISPLAY: &[Field] = &[
+    recorded("single", Flag),
+    recorded("protocol", Text(NAME)),
+    recorded("cookie", Text(NAME)),
+    recorded("screen", Number),
+];
+const COMMAND: &[Field] = &[recorded("command", Text(PACKET))];
+const SIGNAL: &[Field] = &[recorded("signal", Text(NAME))];
+const EXIT_STATUS: &[Field] = &[recorded("status", Number)];
+const EXIT_SIGNAL: &[Field] = &[
+    recorded("signal", Text(NAME)),
+    recorded("core", Flag),
+    recorded("message", Text(MESSAGE)),
+    blank("language", Text(NAME)),
+];
 
 /// The request for agent forwarding (RFC 9987).
 pub const AGENT_REQ: &str = "agent-req";
@@ -106,89 +199,71 @@ pub const fn agent_channel(is_by_rfc: bool) -> &'static str {
 }
 
 /// All rows: RFC 4254, RFC 4335, OpenSSH's PROTOCOL.
+#[rustfmt::skip] // one row, one line
 pub const TABLE: &[Row] = &[
-    row(Client, Open, "session", Permit(Feature::Session)),
-    row(Client, Open, "direct-tcpip", Permit(Feature::Open)),
-    row(
-        Client,
-        Open,
-        "direct-streamlocal@openssh.com",
-        Permit(Feature::StreamlocalOpen),
-    ),
-    row(Client, Setup, "pty-req", Relay),
-    row(Client, Setup, "env", Permit(Feature::Environment)),
-    row(Client, Setup, "window-change", Relay),
-    row(Client, Setup, AGENT_REQ_OPENSSH, Permit(Feature::Agent)),
-    row(Client, Setup, AGENT_REQ, Permit(Feature::Agent)),
-    row(Client, Setup, "x11-req", Permit(Feature::X11)),
-    row(Client, Setup, "shell", Start),
-    row(Client, Setup, "exec", Start),
-    row(Client, Setup, "subsystem", Start),
-    row(Client, Setup, "keepalive@openssh.com", Relay),
-    row(Client, Running, "window-change", Relay),
-    row(Client, Running, "signal", Relay),
-    row(Client, Running, "break", Relay),
-    row(Client, Running, "eow@openssh.com", Relay),
-    row(Client, Running, "keepalive@openssh.com", Relay),
-    row(Client, Forwarded, "eow@openssh.com", Relay),
-    row(Client, Forwarded, "keepalive@openssh.com", Relay),
-    row(Client, Global, "tcpip-forward", Permit(Feature::Listen)),
-    row(
-        Client,
-        Global,
-        "cancel-tcpip-forward",
-        Permit(Feature::Listen),
-    ),
-    row(
-        Client,
-        Global,
-        "streamlocal-forward@openssh.com",
-        Permit(Feature::StreamlocalListen),
-    ),
-    row(
-        Client,
-        Global,
-        "cancel-streamlocal-forward@openssh.com",
-        Permit(Feature::StreamlocalListen),
-    ),
-    row(Client, Global, "keepalive@openssh.com", Relay),
-    row(
-        Client,
-        Global,
-        "no-more-sessions@openssh.com",
-        RelayLastSession,
-    ),
-    row(Host, Open, "forwarded-tcpip", Expected),
-    row(Host, Open, "forwarded-streamlocal@openssh.com", Expected),
-    row(Host, Open, "x11", Expected),
-    row(Host, Open, AGENT_CONNECT_OPENSSH, Expected),
-    row(Host, Open, AGENT_CONNECT, Expected),
-    row(Host, Setup, "keepalive@openssh.com", Relay),
-    row(Host, Running, "exit-status", Relay),
-    row(Host, Running, "exit-signal", Relay),
-    row(Host, Running, "eow@openssh.com", Relay),
-    row(Host, Running, "xon-xoff", Relay),
-    row(Host, Running, "keepalive@openssh.com", Relay),
-    row(Host, Forwarded, "eow@openssh.com", Relay),
-    row(Host, Forwarded, "keepalive@openssh.com", Relay),
-    row(Host, Global, "keepalive@openssh.com", Relay),
-    row(Host, Global, "hostkeys-00@openssh.com", Swallow),
+    row(Client, Open, "session", Permit(Feature::Session), NOTHING),
+    row(Client, Open, "direct-tcpip", Permit(Feature::Open), ENDPOINTS),
+    row(Client, Open, "direct-streamlocal@openssh.com", Permit(Feature::StreamlocalOpen), TO_SOCKET),
+    row(Client, Setup, "pty-req", Relay, TERMINAL),
+    row(Client, Setup, "env", Permit(Feature::Environment), VARIABLE),
+    row(Client, Setup, "window-change", Relay, SIZE),
+    row(Client, Setup, AGENT_REQ_OPENSSH, Permit(Feature::Agent), NOTHING),
+    row(Client, Setup, AGENT_REQ, Permit(Feature::Agent), NOTHING),
+    row(Client, Setup, "x11-req", Permit(Feature::X11), X_DISPLAY),
+    row(Client, Setup, "shell", Start, NOTHING),
+    row(Client, Setup, "exec", Start, COMMAND),
+    row(Client, Setup, "subsystem", Start, COMMAND),
+    row(Client, Setup, "keepalive@openssh.com", Ask, NOTHING),
+    row(Client, Running, "window-change", Relay, SIZE),
+    row(Client, Running, "signal", Relay, SIGNAL),
+    row(Client, Running, "break", Relay, &[recorded("length", Number)]),
+    row(Client, Running, "eow@openssh.com", Relay, NOTHING),
+    row(Client, Running, "keepalive@openssh.com", Relay, NOTHING),
+    row(Client, Forwarded, "eow@openssh.com", Relay, NOTHING),
+    row(Client, Forwarded, "keepalive@openssh.com", Relay, NOTHING),
+    row(Client, Global, "tcpip-forward", Permit(Feature::Listen), LISTENER),
+    row(Client, Global, "cancel-tcpip-forward", Permit(Feature::Listen), LISTENER),
+    row(Client, Global, "streamlocal-forward@openssh.com", Permit(Feature::StreamlocalListen), SOCKET),
+    row(Client, Global, "cancel-streamlocal-forward@openssh.com", Permit(Feature::StreamlocalListen), SOCKET),
+    row(Client, Global, "keepalive@openssh.com", Ask, NOTHING),
+    row(Client, Global, "no-more-sessions@openssh.com", RelayLastSession, NOTHING),
+    row(Host, Open, "forwarded-tcpip", Expected, ENDPOINTS),
+    row(Host, Open, "forwarded-streamlocal@openssh.com", Expected, FROM_SOCKET),
+    row(Host, Open, "x11", Expected, ORIGINATOR),
+    row(Host, Open, AGENT_CONNECT_OPENSSH, Expected, NOTHING),
+    row(Host, Open, AGENT_CONNECT, Expected, NOTHING),
+    row(Host, Setup, "keepalive@openssh.com", Ask, NOTHING),
+    row(Host, Running, "exit-status", Relay, EXIT_STATUS),
+    row(Host, Running, "exit-signal", Relay, EXIT_SIGNAL),
+    row(Host, Running, "eow@openssh.com", Relay, NOTHING),
+    row(Host, Running, "xon-xoff", Relay, &[recorded("client_can_do", Flag)]),
+    row(Host, Running, "keepalive@openssh.com", Relay, NOTHING),
+    row(Host, Forwarded, "eow@openssh.com", Relay, NOTHING),
+    row(Host, Forwarded, "keepalive@openssh.com", Relay, NOTHING),
+    row(Host, Global, "keepalive@openssh.com", Ask, NOTHING),
+    row(Host, Global, "hostkeys-00@openssh.com", Swallow, NOTHING),
 ];
+
+/// Looks a name up; `None` for what has no row.
+#[must_use]
+pub fn find(from: Side, place: Place, name: &str) -> Option<&'static Row> {
+    TABLE
+        .iter()
+        .find(|row| row.from == from && row.place == place && row.name == name)
+}
 
 /// Looks a name up.
 #[must_use]
 pub fn judge(from: Side, place: Place, name: &str) -> Verdict {
-    TABLE
-        .iter()
-        .find(|row| row.from == from && row.place == place && row.name == name)
-        .map_or(Verdict::Refuse, |row| row.verdict)
+    find(from, place, name).map_or(Verdict::Refuse, |row| row.verdict)
 }
 
 /// The table as Markdown, for the documentation.
 #[must_use]
 pub fn markdown() -> String {
-    let mut text =
-        String::from("| from | where | name | what becomes of it |\n|---|---|---|---|\n");
+    let mut text = String::from(
+        "| from | where | name | what becomes of it | what crosses of it |\n|---|---|---|---|---|\n",
+    );
     for row in TABLE {
         let place = match row.place {
             Open => "channel type",
@@ -199,6 +274,7 @@ pub fn markdown() -> String {
         };
         let verdict = match row.verdict {
             Relay => "relayed and recorded".to_owned(),
+            Ask => "relayed as a bare question, and its answer as a bare \"no\"".to_owned(),
             RelayLastSession => "relayed; later sessions of the connection are refused".to_owned(),
             Start => "relayed once the recording stands".to_owned(),
             Permit(feature) => format!("relayed and recorded if `permit.{}` has it", feature.key()),
@@ -207,12 +283,36 @@ pub fn markdown() -> String {
             Verdict::Refuse => "refused and audited".to_owned(),
         };
         text.push_str(&format!(
-            "| {} | {place} | `{}` | {verdict} |\n",
-            row.from, row.name
+            "| {} | {place} | `{}` | {verdict} | {} |\n",
+            row.from,
+            row.name,
+            fields(row)
         ));
     }
-    text.push_str("| either | anywhere | everything else | refused and audited |\n");
+    text.push_str("| either | anywhere | everything else | refused and audited | nothing |\n");
     text
+}
+
+/// What crosses of a row, for the documentation.
+fn fields(row: &Row) -> String {
+    let crossing = row
+        .fields
+        .iter()
+        .filter(|field| field.fate == Fate::Recorded);
+    let names: Vec<String> = crossing.map(describe).collect();
+    match (row.verdict, names.is_empty()) {
+        (Swallow | Verdict::Refuse, _) => "nothing".to_owned(),
+        (_, true) => "its name".to_owned(),
+        (_, false) => names.join(", "),
+    }
+}
+
+fn describe(field: &Field) -> String {
+    match field.holds {
+        Text(longest) if longest >= PACKET => format!("`{}`", field.name),
+        Text(longest) => format!("`{}` (at most {longest} bytes)", field.name),
+        Modes | Number | Flag => format!("`{}`", field.name),
+    }
 }
 
 impl Feature {

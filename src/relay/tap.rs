@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Side;
+use super::content::Value;
 use super::forward::Destination;
 
 /// A channel of one relay: our own number for it, on both sides.
@@ -42,6 +43,17 @@ pub struct Pty {
     pub rows: u32,
 }
 
+/// A message that crosses, by its name, with everything that crosses of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who sends it.
+    pub from: Side,
+    /// Its name.
+    pub name: &'static str,
+    /// What it says.
+    pub fields: Vec<(&'static str, Value)>,
+}
+
 /// How a session begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
@@ -51,6 +63,8 @@ pub struct Start {
     pub pty: Option<Pty>,
     /// The environment that the client asked for, in its order.
     pub environment: Vec<(Bytes, Bytes)>,
+    /// What else has crossed on its channel before.
+    pub asked: Vec<Request>,
 }
 
 /// What happens on a running session beside its bytes.
@@ -58,10 +72,8 @@ pub struct Start {
 pub enum Note {
     /// One side will send no more.
     Eof(Side),
-    /// The client sends a signal, by its name without `SIG`.
-    Signal(Bytes),
-    /// Another request that was relayed, by its name.
-    Request(Side, String),
+    /// A request or another message.
+    Request(Request),
     /// The host refused the request that should have started the session.
     StartRefused,
 }
@@ -124,6 +136,13 @@ pub trait Tap {
     /// # Errors
     /// The text for whoever opens it.
     fn forward(&mut self, channel: ChannelKey, destination: &Destination) -> Result<(), String>;
+    /// A request about listeners is about to be sent, or answered. Until this returns `Ok`, nobody is told.
+    ///
+    /// # Errors
+    /// What is wrong, for whoever asks.
+    fn global(&mut self, request: &Request) -> Result<(), String>;
+    /// A channel on which something was asked for ends, and no session has begun on it.
+    fn abandoned(&mut self, asked: &Start);
     /// Bytes of a running session, or of a forwarded channel: [`Stream::Stdin`] is what the client
     /// sends, [`Stream::Stdout`] what the host sends.
     fn data(&mut self, channel: ChannelKey, stream: Stream, bytes: &[u8]);

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::message::{Head, Message, Name, OpenFailure, STDERR};
-use super::table::{Place, TABLE, Verdict};
+use super::table::{Place, Row, TABLE, Verdict};
 use super::{
     Breach, ChannelKey, Destination, Exit, KEEP_ALIVE, Kind, Note, Outgoing, Peers, Refused, Relay,
-    Side, Start, Stream, Tap,
+    Request, Side, Start, Stream, Tap, Value,
 };
 use crate::access::{Direction, NamePatterns, Permissions};
+
+mod crossing;
 
 /// Remembers what it saw; refuses sessions when told to.
 #[derive(Debug, Default)]
@@ -24,11 +26,45 @@ struct Witness {
     closed: Vec<u32>,
     exits: Vec<Exit>,
     refuses: bool,
+    /// Everything that it was shown beside the bytes, in pieces.
+    shown: Vec<Value>,
+    /// Channels on which nothing began.
+    abandoned: usize,
+}
+
+impl Witness {
+    fn text(&mut self, bytes: &Bytes) {
+        self.shown.push(Value::Text(bytes.clone()));
+    }
+
+    fn numbers(&mut self, numbers: &[u32]) {
+        self.shown
+            .extend(numbers.iter().copied().map(Value::Number));
+    }
+
+    fn request(&mut self, request: &Request) {
+        let values = request.fields.iter().map(|(_, value)| value.clone());
+        self.shown.extend(values);
+    }
+
+    fn begun(&mut self, start: &Start) {
+        if let Kind::Exec(text) | Kind::Subsystem(text) = &start.kind {
+            self.text(text);
+        }
+        for (name, value) in &start.environment {
+            self.text(name);
+            self.text(value);
+        }
+        for request in &start.asked {
+            self.request(request);
+        }
+    }
 }
 
 impl Tap for Witness {
     fn start(&mut self, channel: ChannelKey, start: &Start) -> Result<(), String> {
         self.starts.push((channel.0, start.kind.clone()));
+        self.begun(start);
         if self.refuses {
             Err("no space left".to_owned())
         } else {
@@ -38,6 +74,16 @@ impl Tap for Witness {
 
     fn forward(&mut self, channel: ChannelKey, destination: &Destination) -> Result<(), String> {
         self.forwards.push((channel.0, destination.address()));
+        match destination {
+            Destination::Tcp { host, port } | Destination::ListeningTcp { host, port } => {
+                self.text(host);
+                self.numbers(&[*port]);
+            }
+            Destination::Unix(path) | Destination::ListeningUnix(path) => {
+                self.text(path);
+            }
+            Destination::X11 | Destination::Agent => {}
+        }
         if self.refuses {
             Err("no space left".to_owned())
         } else {
@@ -57,12 +103,44 @@ impl Tap for Witness {
             .extend_from_slice(bytes);
     }
 
-    fn resize(&mut self, _channel: ChannelKey, _columns: u32, _rows: u32) {}
+    fn global(&mut self, request: &Request) -> Result<(), String> {
+        self.request(request);
+        if self.refuses {
+            Err("no space left".to_owned())
+        } else {
+            Ok(())
+        }
+    }
 
-    fn note(&mut self, _channel: ChannelKey, _note: &Note) {}
+    fn abandoned(&mut self, asked: &Start) {
+        self.abandoned += 1;
+        self.begun(asked);
+    }
+
+    fn resize(&mut self, _channel: ChannelKey, columns: u32, rows: u32) {
+        self.numbers(&[columns, rows]);
+    }
+
+    fn note(&mut self, _channel: ChannelKey, note: &Note) {
+        if let Note::Request(request) = note {
+            self.request(request);
+        }
+    }
 
     fn exit(&mut self, _channel: ChannelKey, exit: &Exit) {
         self.exits.push(exit.clone());
+        match exit {
+            Exit::Status(status) => self.numbers(&[*status]),
+            Exit::Signal {
+                name,
+                core_dumped,
+                message,
+            } => {
+                self.text(name);
+                self.text(message);
+                self.shown.push(Value::Flag(*core_dumped));
+            }
+        }
     }
 
     fn closed(&mut self, channel: ChannelKey) {
@@ -318,7 +396,10 @@ fn what_the_table_does_not_name_is_refused_by_name() {
                 sender: 5,
                 window: 1,
                 max_packet: 1,
-                data: Bytes::new(),
+                data: Head::of_data()
+                    .string(b"localhost")
+                    .uint32(6000)
+                    .into_bytes(),
             },
         )
         .unwrap();
@@ -1096,12 +1177,10 @@ fn every_row_does_what_it_says() {
         };
         for (permissions, all) in [(everything, true), (nothing, false)] {
             let mut world = row_world(row.place, permissions);
-            world
-                .say(row.from, &row_message(row.place, row.name))
-                .unwrap();
+            world.say(row.from, &row_message(row)).unwrap();
             let passed = !world.under_way(row.from.other()).is_empty();
             let expected = match row.verdict {
-                Verdict::Relay | Verdict::RelayLastSession | Verdict::Start => true,
+                Verdict::Relay | Verdict::Ask | Verdict::RelayLastSession | Verdict::Start => true,
                 Verdict::Permit(_) => all,
                 Verdict::Expected | Verdict::Swallow | Verdict::Refuse => false,
             };
@@ -1148,44 +1227,9 @@ fn row_world(place: Place, permissions: Permissions) -> World {
 }
 
 /// A well-formed message for a row.
-fn row_message(place: Place, name: &'static str) -> Message {
-    let address = || Head::of_data().string(b"localhost").uint32(8080);
-    let data = match name {
-        "direct-tcpip" | "forwarded-tcpip" => address().string(b"localhost").uint32(4711),
-        "tcpip-forward" | "cancel-tcpip-forward" => address(),
-        "pty-req" => Head::of_data()
-            .string(b"xterm")
-            .uint32(80)
-            .uint32(24)
-            .uint32(0)
-            .uint32(0)
-            .string(b""),
-        "env" => Head::of_data().string(b"LANG").string(b"C"),
-        "window-change" => Head::of_data().uint32(80).uint32(24).uint32(0).uint32(0),
-        "exit-status" => Head::of_data().uint32(0),
-        "exit-signal" => Head::of_data()
-            .string(b"TERM")
-            .boolean(false)
-            .string(b"")
-            .string(b""),
-        "exec" | "subsystem" | "signal" => Head::of_data().string(b"x"),
-        name if name.contains("streamlocal") => Head::of_data().string(b"/tmp/socket"),
-        _ => Head::of_data(),
-    };
-    match place {
-        Place::Open => {
-            let (kind, data) = (Name::from_static(name), data.into_bytes());
-            Message::Open {
-                kind,
-                sender: 5,
-                window: 10,
-                max_packet: 10,
-                data,
-            }
-        }
-        Place::Global => global(name, data),
-        Place::Setup | Place::Running | Place::Forwarded => request(name, data),
-    }
+fn row_message(row: &Row) -> Message {
+    let data = crossing::data(row, &crossing::usual);
+    crossing::message(row, data)
 }
 
 /// A peer that keeps to the protocol: sends within its window, answers CLOSE with CLOSE.
@@ -1494,14 +1538,14 @@ fn the_answer_to_our_own_question_is_kept_from_the_client() {
     let yes = Message::RequestSuccess { data: Bytes::new() };
     let no = Message::RequestFailure;
     world.say(Side::Host, &yes).unwrap();
-    assert_eq!(world.to_client, std::slice::from_ref(&yes));
+    assert_eq!(world.to_client, std::slice::from_ref(&no));
     world.say(Side::Host, &no).unwrap();
     assert_eq!(
         world.to_client,
-        [yes.clone(), no.clone()],
+        [no.clone(), no.clone()],
         "the refusal's turn"
     );
     world.say(Side::Host, &yes).unwrap();
-    assert_eq!(world.to_client, [yes.clone(), no, yes.clone()]);
+    assert_eq!(world.to_client, [no.clone(), no.clone(), no]);
     assert_eq!(world.say(Side::Host, &yes), Err(Breach::Reply));
 }

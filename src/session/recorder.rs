@@ -11,14 +11,16 @@ use super::forwards::Forwards;
 use super::refusal::refusal;
 use super::registry::{Opening, Seat};
 use super::sealing::{Disk, Sealing};
-use super::sitting::{Said, Sitting, command};
+use super::sitting::{Said, Sitting, command, note_of};
 use super::{Policy, Recording};
 use crate::access::LoginPermit;
 use crate::audit::{AuditEvent, AuditLog, RecordingState, SessionKind};
 use crate::metrics::{Flow, Metrics, Tally};
 use crate::model::{ClusterName, ConnectionId, SessionId, chain};
-use crate::recording::{self, Header, Live, RecordingError, Verbatim};
-use crate::relay::{ChannelKey, Destination, Exit, Kind, Note, Refused, Start, Stream, Tap};
+use crate::recording::{self, ChannelNote, Header, Live, RecordingError, Verbatim};
+use crate::relay::{
+    ChannelKey, Destination, Exit, Kind, Note, Refused, Request, Side, Start, Stream, Tap, Value,
+};
 use crate::sys::clock::Clock;
 use crate::sys::fs;
 
@@ -218,6 +220,26 @@ impl Recorder {
         }
     }
 
+    /// Notes in all recordings the words with which one side has left. Whether there is one that has them.
+    #[must_use]
+    pub fn last_words(&mut self, from: Side, text: &str) -> bool {
+        let now = self.now();
+        let fields = vec![("text", Value::Text(text.to_owned().into()))];
+        let request = Request {
+            from,
+            name: "disconnect",
+            fields,
+        };
+        let note = note_of(&request);
+        let forwards = self.forwards.iter_mut().map(|one| &mut one.sitting);
+        let mut noted = false;
+        for sitting in self.sittings.values_mut().chain(forwards) {
+            sitting.request(now, &note);
+            noted |= sitting.recording.is_some() && !sitting.incomplete;
+        }
+        noted && self.commit().is_ok()
+    }
+
     /// The connection is over: ends the sessions that still run.
     pub fn end(&mut self, reason: &'static str) {
         for (_, mut sitting) in std::mem::take(&mut self.sittings) {
@@ -327,6 +349,17 @@ impl Recorder {
         }
         sitting.running = Some(self.metrics.session(beginning.session_kind()));
         Ok(sitting)
+    }
+
+    /// The recording of what is forwarded; it begins when there is something.
+    ///
+    /// # Errors
+    /// As [`Recorder::begin`].
+    fn take_forwards(&mut self) -> Result<Forwards, String> {
+        match self.forwards.take() {
+            Some(forwards) => Ok(forwards),
+            None => Ok(Forwards::new(self.begin(&Beginning::of_forwards())?)),
+        }
     }
 
     fn open(
@@ -462,18 +495,19 @@ impl Tap for Recorder {
     fn start(&mut self, channel: ChannelKey, start: &Start) -> Result<(), String> {
         let mut sitting = self.begin(&Beginning::of(start))?;
         if let Some(pty) = &start.pty {
-            sitting.terminal(self.now(), pty);
+            sitting.terminal = true;
+            if !start.asked.iter().any(|request| request.name == "pty-req") {
+                sitting.terminal(self.now(), pty);
+            }
         }
         sitting.environment(self.now(), &start.environment);
+        sitting.asked(self.now(), &start.asked);
         self.sittings.insert(channel, sitting);
         Ok(())
     }
 
     fn forward(&mut self, channel: ChannelKey, destination: &Destination) -> Result<(), String> {
-        let mut forwards = match self.forwards.take() {
-            Some(forwards) => forwards,
-            None => Forwards::new(self.begin(&Beginning::of_forwards())?),
-        };
+        let mut forwards = self.take_forwards()?;
         let number = forwards.open(self.now(), channel, destination);
         let permit = &self.scene.permit;
         let event = AuditEvent::ForwardOpened {
@@ -489,6 +523,28 @@ impl Tap for Recorder {
         tell(&self.audit, &event);
         self.forwards = Some(forwards);
         Ok(())
+    }
+
+    fn global(&mut self, request: &Request) -> Result<(), String> {
+        let mut forwards = self.take_forwards()?;
+        forwards.sitting.request(self.now(), &note_of(request));
+        self.forwards = Some(forwards);
+        Ok(())
+    }
+
+    fn abandoned(&mut self, asked: &Start) {
+        // Where that fails, it is audited, and what was asked for is over.
+        let Ok(mut sitting) = self.begin(&Beginning::of(asked)) else {
+            return;
+        };
+        let now = self.now();
+        sitting.environment(now, &asked.environment);
+        sitting.asked(now, &asked.asked);
+        sitting.request(
+            now,
+            &ChannelNote::new(recording::Side::Proxy, "not-started"),
+        );
+        self.finish(sitting, "not-started");
     }
 
     fn data(&mut self, channel: ChannelKey, stream: Stream, bytes: &[u8]) {

@@ -9,7 +9,7 @@ use crate::model::SessionId;
 use crate::recording::{
     self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, Verbatim,
 };
-use crate::relay::{Exit, Kind, Note, Pty, Side, Stream};
+use crate::relay::{Exit, Kind, Note, Pty, Request, Side, Stream, Value};
 use crate::wire::auth::Challenge;
 
 /// What a user read, or was asked, before there was a session.
@@ -119,10 +119,7 @@ impl Sitting {
     pub(super) fn note(&mut self, now: Duration, note: &Note) {
         let note = match note {
             Note::Eof(side) => ChannelNote::new(recorded(*side), "eof"),
-            Note::Signal(name) => {
-                ChannelNote::new(recording::Side::Client, "signal").with_bytes("signal", name)
-            }
-            Note::Request(side, name) => ChannelNote::new(recorded(*side), name.as_str()),
+            Note::Request(request) => note_of(request),
             Note::StartRefused => ChannelNote::new(recording::Side::Host, "refused"),
         };
         self.request(now, &note);
@@ -154,7 +151,7 @@ impl Sitting {
         self.request(now, &note);
     }
 
-    /// Notes the terminal that the client asked for. The header has what players understand of it.
+    /// Notes the terminal that the client asked for, where the request itself is not noted. The header has what players understand of it.
     pub(super) fn terminal(&mut self, now: Duration, pty: &Pty) {
         self.terminal = true;
         let note = ChannelNote::new(recording::Side::Client, "pty-req")
@@ -162,6 +159,13 @@ impl Sitting {
             .with("cols", pty.columns)
             .with("rows", pty.rows);
         self.request(now, &note);
+    }
+
+    /// Notes what was asked for before the session began.
+    pub(super) fn asked(&mut self, now: Duration, requests: &[Request]) {
+        for request in requests {
+            self.request(now, &note_of(request));
+        }
     }
 
     /// Notes the environment that the client asked for.
@@ -266,6 +270,22 @@ pub(super) fn command(kind: &Kind) -> Option<Verbatim> {
 /// What the wire calls a string, for the audit log; the bytes stand in the recording.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A message with its fields, each as text or as hexadecimal digits: the exact bytes.
+pub(super) fn note_of(request: &Request) -> ChannelNote {
+    let note = ChannelNote::new(recorded(request.from), request.name);
+    let fields = request.fields.iter();
+    fields.fold(note, |note, (name, value)| match value {
+        Value::Number(number) => note.with(*name, *number),
+        Value::Flag(flag) => note.with(*name, *flag),
+        Value::Bytes(bytes) => note.with(format!("{name}_hex"), hex(bytes)),
+        Value::Text(bytes) => note.with_bytes(*name, bytes),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn recorded(side: Side) -> recording::Side {

@@ -91,6 +91,7 @@ impl House {
             kind: Kind::Exec(format!("command {channel}").into()),
             pty: None,
             environment: Vec::new(),
+            asked: Vec::new(),
         };
         self.recorder.start(ChannelKey(channel), &start).unwrap();
         let connection = self.registry.connections().remove(0);

@@ -22,7 +22,7 @@ use super::upstream::Upstream;
 use crate::audit::Leg as At;
 use crate::relay::message::{Head, Message, Name, OpenFailure, STDERR};
 use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH, agent_channel};
-use crate::relay::{Adopted, Side};
+use crate::relay::{Adopted, Side, first_grant};
 
 /// Our number of the session, on both sides.
 const SESSION: u32 = 0;
@@ -32,6 +32,10 @@ const AGENT: u32 = u32::MAX;
 const MAX_PACKET: u32 = 16 * 1024;
 /// Bytes of packets that may wait for the host.
 const MAX_QUEUE: usize = 256 * 1024;
+/// What each of them takes beside its bytes.
+const OVERHEAD: usize = 128;
+/// Characters that the user reads of why the host opens no session.
+const MAX_TEXT: usize = 256;
 /// How long the client may take to ask for its agent to be forwarded, and to open it.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the last messages of a refusal may take.
@@ -179,7 +183,7 @@ impl<'a> Waiting<'a> {
         self.close_agent().await?;
         self.send(&Message::WindowAdjust {
             recipient: session.number,
-            bytes: host_window,
+            bytes: first_grant(host_window),
         })?;
         packets.extend(self.queue.drain(..).map(|payload| (Side::Client, payload)));
         let adopted = Adopted {
@@ -336,8 +340,8 @@ impl<'a> Waiting<'a> {
                 sender,
                 window,
                 max_packet,
-                ..
-            } if self.session.is_none() => self.open(
+                data,
+            } if self.session.is_none() && data.is_empty() => self.open(
                 &kind,
                 Session {
                     number: sender,
@@ -451,11 +455,12 @@ impl<'a> Waiting<'a> {
     }
 
     fn hold(&mut self, payload: Bytes) -> Result<(), Ended> {
-        self.queued += payload.len();
+        self.queued += payload.len() + OVERHEAD;
         if self.queued > MAX_QUEUE {
             return Err(Ended::Gone(LegError::Closed));
         }
-        self.queue.push_back(payload);
+        // What waits must not keep the read that it came with.
+        self.queue.push_back(Bytes::copy_from_slice(&payload));
         Ok(())
     }
 }
@@ -476,7 +481,7 @@ async fn open_at_host(
     let open = Message::Open {
         kind: Name::from_static("session"),
         sender: SESSION,
-        window: session.window,
+        window: first_grant(session.window),
         max_packet: session.max_packet,
         data: Bytes::new(),
     };
@@ -511,7 +516,9 @@ async fn open_at_host(
                 text,
                 ..
             } => {
-                return Err(failed(&String::from_utf8_lossy(&text)));
+                let text = String::from_utf8_lossy(&text);
+                let printable = text.chars().filter(|character| !character.is_control());
+                return Err(failed(&printable.take(MAX_TEXT).collect::<String>()));
             }
             _ if packets.len() < 64 => packets.push((Side::Host, payload)),
             _ => return Err(failed(&"it says too much else")),

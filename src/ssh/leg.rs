@@ -24,6 +24,18 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// read of one side can become much for the other.
 const HELD_BACK: usize = 4 * 1024 * 1024;
 
+/// Packets that are smaller than this are copied: whoever keeps one must not keep the whole read that it came with.
+const SMALL: usize = 16 * 1024;
+
+/// The payload, which takes up no more memory than a few times its size.
+fn own(payload: BytesMut) -> Bytes {
+    if payload.len() < SMALL {
+        Bytes::copy_from_slice(&payload)
+    } else {
+        payload.freeze()
+    }
+}
+
 /// Why a leg ended.
 #[derive(Debug, Error)]
 pub(crate) enum LegError {
@@ -111,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         Ok(match self.poll_raw()? {
             Some(Event::HostKey { blob, .. }) => Some(LegEvent::HostKey(blob)),
             Some(Event::Established) => Some(LegEvent::Established),
-            Some(Event::Packet(payload)) => Some(LegEvent::Packet(payload.freeze())),
+            Some(Event::Packet(payload)) => Some(LegEvent::Packet(own(payload))),
             Some(Event::NeedInput | Event::Disconnected { .. }) | None => None,
         })
     }

@@ -1,27 +1,28 @@
 //! A channel of a connection that ends here, as a byte stream.
 //!
 //! Two sides share it: the code that uses the channel ([`ChannelStream`], [`ChannelHandle`]) and the
-//! connection's driver ([`ChannelPort`]). What arrives is held in the packets it came in, and
-//! window is granted again only for what was read, so a slow reader holds at most one window.
+//! connection's driver ([`ChannelPort`]). What arrives is copied, and window is granted again only for what was
+//! read, so a slow reader holds at most one window, whatever the packets were that it came in.
 
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 /// Bytes that may wait to be sent before a writer has to wait.
 const OUTBOUND_LIMIT: usize = 256 * 1024;
+/// Room that an empty channel keeps for what arrives next.
+const KEPT: usize = 64 * 1024;
 /// Bytes of stderr text that are kept; what goes beyond is cut off.
 const STDERR_LIMIT: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 struct State {
-    inbound: VecDeque<Bytes>,
+    inbound: BytesMut,
     /// Bytes read by the user of the channel since the driver last granted window.
     consumed: usize,
     inbound_eof: bool,
@@ -100,15 +101,12 @@ impl AsyncRead for ChannelStream {
             state.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        while let Some(first) = state.inbound.front_mut() {
-            let length = first.len().min(buffer.remaining());
-            buffer.put_slice(&first.split_to(length));
-            let drained = first.is_empty();
-            state.consumed += length;
-            if !drained {
-                break;
-            }
-            state.inbound.pop_front();
+        let length = state.inbound.len().min(buffer.remaining());
+        buffer.put_slice(state.inbound.get(..length).unwrap_or_default());
+        state.inbound.advance(length);
+        state.consumed += length;
+        if state.inbound.is_empty() && state.inbound.capacity() > KEPT {
+            state.inbound = BytesMut::new();
         }
         drop(state);
         self.shared.driver.notify_one();
@@ -211,12 +209,12 @@ pub(crate) struct ChannelPort {
 
 impl ChannelPort {
     /// Data from the peer; the driver has checked it against the window.
-    pub(crate) fn deliver(&self, data: Bytes) {
+    pub(crate) fn deliver(&self, data: &[u8]) {
         let mut state = self.shared.lock();
         if state.finished {
             return;
         }
-        state.inbound.push_back(data);
+        state.inbound.extend_from_slice(data);
         wake(&mut state.reader);
     }
 
@@ -302,14 +300,30 @@ mod tests {
     #[tokio::test]
     async fn what_is_delivered_is_read_and_then_granted() {
         let (mut stream, port) = pair();
-        port.deliver(Bytes::from_static(b"abc"));
-        port.deliver(Bytes::from_static(b"def"));
+        port.deliver(b"abc");
+        port.deliver(b"def");
         port.deliver_eof();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "abcdef");
         assert_eq!(port.pending().consumed, 6);
         assert_eq!(port.pending().consumed, 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_takes_up_no_more_than_twice_its_bytes() {
+        let (mut stream, port) = pair();
+        // Each byte came in a read of its own.
+        for _ in 0..10_000 {
+            let read = Bytes::from(vec![7; 128 * 1024]);
+            port.deliver(&read.slice(..1));
+        }
+        let capacity = || port.shared.lock().inbound.capacity();
+        assert!(capacity() <= 20_000, "{}", capacity());
+        port.deliver(&vec![7; 1024 * 1024]);
+        let mut all = vec![0; 10_000 + 1024 * 1024];
+        stream.read_exact(&mut all).await.unwrap();
+        assert!(capacity() <= KEPT, "{}", capacity());
     }
 
     #[tokio::test]

@@ -30,9 +30,9 @@ use crate::ssh::watch::{Due, TimeUp, Watch};
 use crate::ssh::watched::{Change, Watched};
 use crate::wire::DisconnectReason;
 
-/// Output that may wait for one side before the other is read no further. Data cannot get there, it
-/// is bounded by the granted windows; a flood of requests can.
-const BACKLOG: usize = 64 * 1024 * 1024;
+/// Output that may wait for one side before nothing is read that could add to it: from the other side, and from
+/// that side itself, which is answered too. A peer that reads what it is sent is never held up by more than that.
+const BACKLOG: usize = 2 * 1024 * 1024;
 
 /// Packets of one side that are translated before they are sent on: compressed, a single read can
 /// hold far more than its size.
@@ -312,6 +312,10 @@ where
 
     fn on_time(&mut self, due: Due) -> Result<(), End> {
         match due {
+            // A host that is not listened to is not silent.
+            Due::AskHost | Due::End(TimeUp::HostLost(_)) if !self.has_room(Side::Client) => {
+                self.watch.host_said();
+            }
             Due::AskHost => self.relay.ask(Side::Host, &mut self.planned),
             // Only to somebody at a terminal: what a program reads stays what the host has said.
             Due::Warn(left) if self.recorder.has_terminal() => {
@@ -355,7 +359,7 @@ where
     /// Translates what one leg has decrypted; `true` when there may be more of it at once.
     fn plan(&mut self, from: Side) -> Result<bool, End> {
         for _ in 0..BATCH {
-            if !self.has_room(from.other()) {
+            if !self.has_room(from.other()) || !self.has_room(from) {
                 return Ok(false);
             }
             match self.poll_event(from)? {
@@ -427,6 +431,15 @@ where
             End::Leg(Side::Client, LegError::Disconnected { text, .. }) => {
                 (DisconnectReason::ByApplication, text.clone())
             }
+            // What the host says reaches the client where it is recorded, and nowhere else.
+            End::Leg(side, LegError::Disconnected { text, .. })
+                if !self.recorder.last_words(*side, text) =>
+            {
+                (
+                    DisconnectReason::ConnectionLost,
+                    format!("rproxy: {side}: the peer disconnected"),
+                )
+            }
             End::Leg(side, error) => (
                 DisconnectReason::ConnectionLost,
                 format!("rproxy: {side}: {error}"),
@@ -461,10 +474,12 @@ where
             None => false,
         };
         if let Some(last_words) = last_words.filter(|_| has_last_words) {
+            self.relay.abandon_all(&mut self.recorder);
             self.relay.end_all(&last_words, &mut self.planned);
             self.planned.retain(|outgoing| outgoing.to == Side::Client);
             let _gone_is_nobody_to_tell = self.send_planned();
         }
+        self.relay.abandon_all(&mut self.recorder);
         self.recorder.end(end.reason());
         if has_last_words {
             self.linger().await;
@@ -529,13 +544,12 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    let read_client = host.has_room(BACKLOG);
-    let read_host = client.has_room(BACKLOG);
+    let read = client.has_room(BACKLOG) && host.has_room(BACKLOG);
     let client = client
-        .poll_transfer(context, read_client)
+        .poll_transfer(context, read)
         .map_err(|error| End::Leg(Side::Client, error))?;
     let host = host
-        .poll_transfer(context, read_host)
+        .poll_transfer(context, read)
         .map_err(|error| End::Leg(Side::Host, error))?;
     match (client, host) {
         (Poll::Ready(client), Poll::Ready(host)) => Poll::Ready(Ok(client + host)),

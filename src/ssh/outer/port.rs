@@ -68,7 +68,7 @@ impl Port {
             return false;
         };
         self.receive_window = rest;
-        self.port.deliver(data);
+        self.port.deliver(&data);
         true
     }
 
