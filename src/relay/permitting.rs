@@ -103,6 +103,7 @@ impl Relay {
             what: What::Data,
             name: "nested SSH",
             detail: None,
+            by_habit: false,
             channel: Some(ChannelKey(number)),
         });
         end(channel, NESTED_SSH, out);
