@@ -57,7 +57,6 @@ async fn speaks_ssh(stream: &mut ChannelStream) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tokio::sync::Notify;
 
     use super::*;
@@ -69,7 +68,7 @@ mod tests {
     async fn told(sent: Option<&'static [u8]>) -> (Vec<u8>, Vec<u8>, Option<u32>) {
         let (stream, port): (_, ChannelPort) = channel(Arc::new(Notify::new()));
         match sent {
-            Some(sent) => port.deliver(Bytes::from_static(sent)),
+            Some(sent) => port.deliver(sent),
             None => port.deliver_eof(),
         }
         let config = Arc::new(ServerConfig::new(Vec::new()));
