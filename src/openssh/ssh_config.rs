@@ -246,7 +246,11 @@ mod tests {
         assert!(printed.status.success(), "{printed:?}");
         assert!(printed.stderr.is_empty(), "{printed:?}");
         let text = String::from_utf8(printed.stdout).unwrap();
-        let value = |line: &str| Some(line.strip_prefix(keyword)?.trim().to_owned());
+        let value = |line: &str| {
+            let (printed, value) = line.split_once(' ')?;
+            let is_it = printed.eq_ignore_ascii_case(keyword.trim());
+            is_it.then(|| value.trim().to_owned())
+        };
         text.lines().find_map(value)
     }
 
@@ -321,8 +325,12 @@ mod tests {
         let outer = proxy_command.replacen("ssh ", "ssh -G -F none ", 1);
         let printed = Command::new("sh").args(["-c", &outer]).output().unwrap();
         let printed = String::from_utf8(printed.stdout).unwrap();
-        let has = |line: &str| printed.lines().any(|printed| printed == line);
-        assert!(has(&format!("knownhostscommand {command}")), "{printed}");
+        let is_it = |line: &str| {
+            line.split_once(' ').is_some_and(|(keyword, value)| {
+                keyword.eq_ignore_ascii_case("knownhostscommand") && value == command
+            })
+        };
+        assert!(printed.lines().any(is_it), "{printed}");
     }
 
     #[test]

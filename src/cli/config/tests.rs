@@ -68,7 +68,7 @@ impl Scene {
     }
 
     fn put(&self, name: &str, text: &str) {
-        std::fs::create_dir_all(self.ssh("")).unwrap();
+        std::fs::create_dir_all(self.ssh(name).parent().unwrap()).unwrap();
         write_whole(
             &self.ssh(name),
             text.as_bytes(),
@@ -88,7 +88,11 @@ impl Scene {
             .expect("ssh, of Debian's openssh-client");
         assert!(printed.status.success(), "{printed:?}");
         let text = String::from_utf8(printed.stdout).unwrap();
-        let command = |line: &str| Some(line.strip_prefix("proxycommand ")?.to_owned());
+        let command = |line: &str| {
+            let (keyword, value) = line.split_once(' ')?;
+            let is_it = keyword.eq_ignore_ascii_case("proxycommand");
+            is_it.then(|| value.to_owned())
+        };
         text.lines().find_map(command)
     }
 }
@@ -240,6 +244,33 @@ fn a_linked_config_stays_a_link() {
     scene.install(&[]);
     assert!(scene.ssh("config").symlink_metadata().unwrap().is_symlink());
     assert!(scene.read("dotfile").ends_with("\n\nUser bob\n"));
+}
+
+/// Root, who installs for somebody, goes where that person's links lead as little as anybody else would.
+#[test]
+fn links_of_the_user_lead_root_nowhere() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("left out: only root can make somebody else's link");
+    }
+    let nobody = Some(65534);
+    let scene = Scene::new(CONFIG);
+    scene.put("precious/file", "precious\n");
+    let refused = |link: &str, target: &str| {
+        symlink(scene.ssh(target), scene.ssh(link)).unwrap();
+        std::os::unix::fs::lchown(scene.ssh(link), nobody, None).unwrap();
+        let args = scene.args(&[]);
+        let place = Place::find(args.ssh_dir.as_deref(), &scene.context.config.cluster_name);
+        let refused = args.install(&scene.context, &place.unwrap()).unwrap_err();
+        let told = format!("{} is a link of user 65534", scene.ssh(link).display());
+        assert!(refused.to_string().contains(&told), "{refused}");
+        assert_eq!(scene.read("precious/file"), "precious\n");
+        let names = std::fs::read_dir(scene.ssh("precious")).unwrap().count();
+        assert_eq!(names, 1, "{link}");
+        std::fs::remove_file(scene.ssh(link)).unwrap();
+    };
+    refused("rproxy", "precious");
+    refused("config", "precious/file");
+    refused("config", "precious/new");
 }
 
 /// A link to `/dev/null`, as some have it, is no place for a file: nothing is renamed over a device.

@@ -96,10 +96,7 @@ impl Sshd {
         };
         let is_told = told.output.status.success();
         let text = String::from_utf8_lossy(&told.output.stdout);
-        let keys = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("hostkey "));
-        let keys: Vec<_> = keys
+        let keys: Vec<_> = host_keys_in(&text)
             .map(PathBuf::from)
             .filter(|key| is_told && told.lent.as_ref() != Some(key))
             .collect();
@@ -181,10 +178,35 @@ struct Told {
     lent: Option<PathBuf>,
 }
 
+/// The host keys in what `sshd -T` prints. Releases before 10.4 write keywords in lower case, later ones
+/// as the manual does.
+fn host_keys_in(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let (keyword, value) = line.split_once(' ')?;
+        keyword.eq_ignore_ascii_case("hostkey").then_some(value)
+    })
+}
+
 fn search() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(USUAL_PLACES.iter().map(PathBuf::from))
         .map(|directory| directory.join(OsStr::new("sshd")))
         .find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_keys_in;
+
+    #[test]
+    fn host_keys_are_found_however_keywords_are_written() {
+        for text in [
+            "port 22\nhostkey /etc/a\nhostkey /etc/B c\nhostkeyagent none\n",
+            "Port 22\nHostKey /etc/a\nHostKey /etc/B c\nHostKeyAgent none\n",
+        ] {
+            let keys: Vec<_> = host_keys_in(text).collect();
+            assert_eq!(keys, ["/etc/a", "/etc/B c"]);
+        }
+    }
 }

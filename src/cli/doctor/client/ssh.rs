@@ -105,7 +105,7 @@ fn version(said: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// What `ssh -G` prints: keywords in lower case, and their values.
+/// What `ssh -G` prints: keywords, here in lower case whatever case they are printed in, and their values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Effective(Vec<(String, String)>);
 
@@ -125,7 +125,8 @@ impl Effective {
 
     fn parse(text: &str) -> Self {
         let words = text.lines().filter_map(|line| line.split_once(' '));
-        let lines = words.map(|(keyword, value)| (keyword.to_owned(), value.trim().to_owned()));
+        let lines =
+            words.map(|(keyword, value)| (keyword.to_ascii_lowercase(), value.trim().to_owned()));
         Self(lines.collect())
     }
 
@@ -227,6 +228,7 @@ mod tests {
             }
         );
         assert_eq!(names("hostname db1\nport 22\n").looked_for, ["db1"]);
+        assert_eq!(names("HostName db1\nPort 22\n").looked_for, ["db1"]);
         let alias = names("hostname 10.0.0.5\nport 2222\nhostkeyalias db1\n");
         assert_eq!(
             (alias.looked_for, alias.certified.as_str()),
