@@ -37,7 +37,8 @@ main() {
     done
     ssh-add -q "$key"
     for host in $HOSTS; do
-        ssh -F "$ssh/config" "$host" 'echo "recorded on $(uname -s)"'
+        # With a terminal: without one, asciinema would have nothing to show.
+        ssh -F "$ssh/config" -tt "$host" 'echo "recorded on $(uname -s)"' </dev/null
     done
     : >"$ready"
     wait "$agent"

@@ -1,13 +1,22 @@
-# The proxy of docker-compose.yml. The context is the top of the source tree.
-
-FROM rust:1.95.0-slim-bookworm AS build
-WORKDIR /source
-COPY . .
-RUN cargo build --release --locked --bin rproxy
+# The proxy of docker-compose.yml. The context is the top of the source tree, of which the build sees what
+# cargo reads: a change anywhere else builds nothing anew. What was downloaded and compiled stays in caches
+# of the builder, so that a change in the sources compiles what depends on it.
 
 # What plays recordings without rproxy; no distribution has version 3 yet.
 FROM rust:1.95.0-slim-bookworm AS player
-RUN cargo install --locked --version 3.2.0 --root /player asciinema
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build,id=player \
+    CARGO_TARGET_DIR=/build cargo install --locked --version 3.2.0 --root /player asciinema
+
+FROM rust:1.95.0-slim-bookworm AS build
+WORKDIR /source
+COPY Cargo.toml Cargo.lock ./
+COPY benches benches
+COPY src src
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/source/target,id=rproxy \
+    cargo build --release --locked --bin rproxy \
+    && install target/release/rproxy /usr/local/bin/
 
 FROM debian:12.12-slim
 RUN apt-get update \
@@ -18,10 +27,9 @@ RUN apt-get update \
     && install -d -m 777 /exchange \
     && install -d /etc/rproxy \
     && ln -s /etc/rproxy/rproxy.yaml /home/rproxy/rproxy.yaml
-COPY --from=build /source/target/release/rproxy /usr/local/bin/
 COPY --from=player /player/bin/asciinema /usr/local/bin/
+COPY --from=build /usr/local/bin/rproxy /usr/local/bin/
 COPY tests/docker/proxy.sh /usr/local/bin/
-COPY tests/docker/rproxy.yaml /etc/rproxy/
 ENV RPROXY_DATA_DIR=/var/lib/rproxy
 USER rproxy
 WORKDIR /home/rproxy

@@ -135,6 +135,11 @@ fn services_fit_together() {
         }
         for volume in texts(&service["volumes"]) {
             let (volume, path) = volume.split_once(':').expect("VOLUME:PATH");
+            if volume.starts_with("./") {
+                assert!(root().join(volume).is_file(), "{name}: no {volume}");
+                assert!(path.ends_with(":ro"), "{name}: {path} can be written");
+                continue;
+            }
             mounted.insert(volume.to_owned());
             // A volume begins as the image's directory: whoever may write there may write here.
             let (text, _) = dockerfile(service);
@@ -176,7 +181,63 @@ fn services_fit_together() {
         .and_then(|addr| addr.split_once(':'))
         .expect("HOST:PORT");
     assert_eq!(texts(&proxy["networks"]["default"]["aliases"]), [host]);
-    assert_eq!(texts(&proxy["ports"]), [format!("127.0.0.1:{port}:{port}")]);
+    let published = format!("127.0.0.1:${{RPROXY_PORT:-{port}}}:{port}");
+    assert_eq!(texts(&proxy["ports"]), [published]);
+}
+
+/// What nobody has to wait for a second time, and what nobody has to read.
+#[test]
+fn a_change_beside_the_sources_builds_nothing_and_health_is_silent() {
+    let services = services();
+    let (text, _) = dockerfile(&services["proxy"]);
+    let copied: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("COPY ") && !line.contains("--from="))
+        .flat_map(|line| line.split_whitespace().skip(1))
+        .collect();
+    assert!(!copied.contains(&"."), "everything is copied");
+    // What cargo needs is there: targets that the manifest names, and what the sources include.
+    for needed in ["Cargo.toml", "Cargo.lock", "src", "benches"] {
+        assert!(copied.contains(&needed), "{needed} is not copied");
+    }
+    let ignored = read(&root().join(".dockerignore"));
+    let seen: BTreeSet<_> = ignored
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .collect();
+    assert!(ignored.lines().any(|line| line == "*"), "{ignored}");
+    for path in &seen {
+        assert!(copied.contains(path), "{path} is seen by no build");
+    }
+    for builds in text
+        .lines()
+        .filter(|line| line.starts_with("RUN") && line.contains(" cargo "))
+    {
+        assert!(builds.contains("--mount=type=cache"), "{builds}");
+    }
+    assert!(
+        !text.contains("rproxy.yaml /etc"),
+        "the configuration is in the image"
+    );
+
+    for (name, service) in &services {
+        let health = &service["healthcheck"];
+        let interval = health["interval"]
+            .as_str()
+            .and_then(|text| text.strip_suffix('s'));
+        let interval: u32 = interval
+            .and_then(|text| text.parse().ok())
+            .expect("seconds");
+        assert!(interval >= 10, "{name}: {interval}");
+        let script = read(&root().join("tests/docker").join(script(service)));
+        for loud in ["ssh-keyscan", "nc ", "curl "] {
+            assert!(!script.contains(loud), "{name}: {loud} is logged");
+        }
+    }
+    let proxy = &services["proxy"];
+    assert_eq!(proxy["read_only"], "true");
+    assert_eq!(texts(&proxy["cap_drop"]), ["ALL"]);
+    assert_eq!(texts(&proxy["security_opt"]), ["no-new-privileges:true"]);
 }
 
 /// The containers, as machines on one network. They end in the order in which they stand here.
@@ -340,7 +401,17 @@ fn scripts_end_in_recorded_sessions() {
         let id = recording["id"].as_str().expect("an id");
         let played = fleet.rproxy(&["recordings", "export", id, "--format=text"]);
         assert!(played.contains("recorded on Linux"), "{played}");
+        // Stock asciinema has something to show.
+        let events = fleet.rproxy(&["recordings", "export", id, "--format=asciicast"]);
+        assert!(events.contains("recorded on Linux"), "{events}");
     }
+    // A check of health leaves no line behind.
+    let logs = || ADDRESSES.map(|(name, _)| read(&fleet.path(name).join("log")));
+    let before = logs();
+    for (name, _) in ADDRESSES {
+        assert!(fleet.is_healthy(name), "{name}");
+    }
+    assert_eq!(logs(), before);
 
     // Both ways in of the README, as `docker compose exec client` would have them.
     let proxy = ADDRESSES[0].1;
