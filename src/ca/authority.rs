@@ -13,7 +13,7 @@ use super::error::CaError;
 use super::import::{ImportMode, ImportedKey};
 use super::key::CaKey;
 use super::keyring::Keyring;
-use super::keystore::Keystore;
+use super::keystore::{Keystore, Private};
 use super::ledger::{self, IssueRecord, Ledger};
 use super::outstanding::{self, Outstanding};
 use super::rotation::{MoveError, Rotation, Which};
@@ -216,6 +216,17 @@ impl Authorities {
     /// more than there is, or the disk refuses. An agent is asked only where its key is used first.
     pub fn open(installation: &Installation<'_>) -> Result<Self, CaError> {
         Self::of_keystore(installation, &installation.keystore()?)
+    }
+
+    /// The same for the running proxy, which signs with one key: the private half of the host
+    /// authority's key that signs now is read, no other file with a private key is. Certificates of the
+    /// user authority are refused.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; what is in files that are not read is not looked at.
+    pub fn open_for_proxy(installation: &Installation<'_>) -> Result<Self, CaError> {
+        let keystore = installation.keystore()?.reading(Private::ForProxy);
+        Self::of_keystore(installation, &keystore)
     }
 
     /// Makes the authorities that are missing, and the directory; gives them all, and the keys that

@@ -132,6 +132,9 @@ pub enum CaError {
     /// A process that talks to the network asks for what it has no use for.
     #[error("not signed for the proxy")]
     NotForProxy(#[from] UnsignedError),
+    /// A signature is wanted with a key whose private half this process has not read.
+    #[error("this process does not sign with the key {0}")]
+    Unread(Fingerprint),
     /// A new key could not be made or encoded.
     #[error("cannot make the key {}", path.display())]
     KeyMaking {
@@ -257,6 +260,7 @@ impl CaError {
             Self::Fs(_)
             | Self::Remote(_)
             | Self::NotForProxy(_)
+            | Self::Unread(_)
             | Self::KeyMaking { .. }
             | Self::HostKey(_)
             | Self::Throwaway(_)

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use signature::Signer;
 use ssh_key::public::KeyData;
-use ssh_key::{Certificate, PublicKey, Signature};
+use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 
 use super::agent_error::AgentKeyError;
 use super::agent_key::{AgentKey, Patience};
@@ -20,6 +20,8 @@ pub(super) enum CaKey {
     File(FileKey),
     /// In an agent.
     Agent(AgentKey),
+    /// In a file whose private half was left where it is: this process signs nothing with it.
+    Unread(PublicKey),
 }
 
 impl CaKey {
@@ -27,13 +29,22 @@ impl CaKey {
         match self {
             Self::File(key) => key.public(),
             Self::Agent(key) => key.public(),
+            Self::Unread(key) => key,
+        }
+    }
+
+    /// The same without a private half.
+    pub(super) fn without_private_half(self) -> Self {
+        match self {
+            Self::File(key) => Self::Unread(key.public().clone()),
+            Self::Agent(_) | Self::Unread(_) => self,
         }
     }
 
     /// The agent that has it.
     pub(super) fn agent(&self) -> Option<&AgentSocket> {
         match self {
-            Self::File(_) => None,
+            Self::File(_) | Self::Unread(_) => None,
             Self::Agent(key) => Some(key.agent()),
         }
     }
@@ -48,6 +59,7 @@ impl CaKey {
         match self {
             Self::File(key) => Ok(key.sign(template)?),
             Self::Agent(key) => sign_by_agent(key, template, patience),
+            Self::Unread(key) => Err(unread(key)),
         }
     }
 
@@ -60,13 +72,14 @@ impl CaKey {
         match self {
             Self::File(key) => Ok(key.sign_bytes(message)?),
             Self::Agent(key) => Ok(key.sign(message, patience)?),
+            Self::Unread(key) => Err(unread(key)),
         }
     }
 
     /// Whether the key is within reach; an agent is asked for its list.
     pub(super) fn check(&self, patience: Patience) -> Result<(), CaError> {
         match self {
-            Self::File(_) => Ok(()),
+            Self::File(_) | Self::Unread(_) => Ok(()),
             Self::Agent(key) => Ok(key.check(patience)?),
         }
     }
@@ -76,8 +89,13 @@ impl CaKey {
         match self {
             Self::File(key) => Ok(key.prove()?),
             Self::Agent(key) => Ok(key.prove(patience)?),
+            Self::Unread(key) => Err(unread(key)),
         }
     }
+}
+
+fn unread(key: &PublicKey) -> CaError {
+    CaError::Unread(key.fingerprint(HashAlg::Sha256))
 }
 
 fn sign_by_agent(

@@ -39,16 +39,25 @@ impl Keystore<'_> {
     /// due.
     pub(super) fn keyring(&self, kind: CaKind, now: u64) -> Result<Keyring, CaError> {
         let rotation = self.settle(kind, now)?;
+        let signs = rotation.signs_with(kind);
+        let read = |which| match self.private.includes(kind, which, signs) {
+            true => self.read(kind, which),
+            false => self.read_public_half(kind, which),
+        };
+        let gone = || CaError::NewKeyGone(self.private_path(kind, Which::New));
         let new = match rotation.phase() {
             Phase::Standby => None,
             // What is rolled back may be gone: nothing is signed with it any more.
-            Phase::Rollback => match self.new_key(kind) {
+            Phase::Rollback => match read(Which::New) {
                 Err(CaError::NewKeyGone(_)) => None,
-                read => Some(read?),
+                read => read?,
             },
-            Phase::Init | Phase::UpdateClients | Phase::UpdateServers => Some(self.new_key(kind)?),
+            Phase::Init | Phase::UpdateClients | Phase::UpdateServers => {
+                Some(read(Which::New)?.ok_or_else(gone)?)
+            }
         };
-        let old = self.key(kind)?;
+        let none = || self.none(kind);
+        let old = read(Which::Old)?.ok_or_else(none)?;
         self.check_named(kind, [&old].into_iter().chain(&new).map(CaKey::public))?;
         Ok(Keyring {
             rotation,
@@ -210,7 +219,7 @@ impl Keystore<'_> {
             self.put_aside(kind, Which::New, rotation.moves())?;
         } else if !self.has_moved(kind)? {
             match self.read(kind, Which::New)? {
-                Some(CaKey::File(_)) => {
+                Some(CaKey::File(_) | CaKey::Unread(_)) => {
                     self.put_aside(kind, Which::Old, rotation.moves())?;
                     // The public key file belongs to the private one: it is written again from it.
                     fs::remove(&self.public_path(kind, Which::Old))?;

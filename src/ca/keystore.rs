@@ -82,12 +82,31 @@ pub(super) enum NewKey<'k> {
     InAgent(&'k KeyInAgent),
 }
 
+/// Which private keys are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Private {
+    /// Those of both authorities.
+    All,
+    /// What the running proxy signs with: the host authority's key, during a rotation the one of both
+    /// that signs.
+    ForProxy,
+}
+
+impl Private {
+    /// Whether this private key is read, where that one signs.
+    pub(super) fn includes(self, kind: CaKind, which: Which, signs: Which) -> bool {
+        self == Self::All || (kind == CaKind::Host && which == signs)
+    }
+}
+
 /// The directory with the key files of both authorities, locked: no other process makes keys
 /// meanwhile.
 #[derive(Debug)]
 pub(super) struct Keystore<'c> {
     directory: PathBuf,
     installation: Installation<'c>,
+    /// Which private keys [`Keystore::keyring`] gives.
+    pub(super) private: Private,
     _lock: Option<FileLock>,
 }
 
@@ -113,7 +132,13 @@ impl<'c> Keystore<'c> {
             _lock: Some(FileLock::wait(&directory.join("lock"))?),
             directory,
             installation,
+            private: Private::All,
         })
+    }
+
+    /// Reads no more private keys than these.
+    pub(super) fn reading(self, private: Private) -> Self {
+        Self { private, ..self }
     }
 
     /// Opens the directory for looking: what is missing stays so. `None` where there is none.
@@ -132,6 +157,7 @@ impl<'c> Keystore<'c> {
             _lock: lock.exists().then(|| FileLock::wait(&lock)).transpose()?,
             directory,
             installation,
+            private: Private::All,
         }))
     }
 
@@ -201,7 +227,37 @@ impl<'c> Keystore<'c> {
         Ok(found)
     }
 
-    /// The same, and nothing is written: a public key file that is missing stays so.
+    /// A key as a process needs it that signs nothing with it: of one in a file, the public half alone.
+    /// The private one is read only where nothing else says what the key is.
+    pub(super) fn read_public_half(
+        &self,
+        kind: CaKind,
+        which: Which,
+    ) -> Result<Option<CaKey>, CaError> {
+        let (path, public_path) = (
+            self.private_path(kind, which),
+            self.public_path(kind, which),
+        );
+        match fs::check_private(&path) {
+            Err(missing) if missing.is_not_found() => return self.read(kind, which),
+            checked => checked?,
+        }
+        let public = match read_public(&public_path) {
+            Ok(public) => public,
+            Err(CaError::Fs(error)) => return Err(error.into()),
+            Err(_) => return Err(CaError::PublicMismatch { path, public_path }),
+        };
+        let Some(public) = public else {
+            let read = self.read(kind, which)?;
+            return Ok(read.map(CaKey::without_private_half));
+        };
+        if self.elsewhere(kind).find(&public).is_some() {
+            return Err(CaError::StillHere(path));
+        }
+        Ok(Some(CaKey::Unread(public)))
+    }
+
+    /// As [`Self::read`], and nothing is written: a public key file that is missing stays so.
     pub(super) fn look_at(&self, kind: CaKind, which: Which) -> Result<Option<CaKey>, CaError> {
         let path = self.private_path(kind, which);
         let public_path = self.public_path(kind, which);
@@ -246,11 +302,15 @@ impl<'c> Keystore<'c> {
 
     /// Reads the key of one authority.
     pub(super) fn key(&self, kind: CaKind) -> Result<CaKey, CaError> {
-        let none = || CaError::NoneOf {
+        self.read(kind, Which::Old)?.ok_or_else(|| self.none(kind))
+    }
+
+    /// That there is no such authority here.
+    pub(super) fn none(&self, kind: CaKind) -> CaError {
+        CaError::NoneOf {
             kind,
             data_dir: self.installation.data_dir.to_owned(),
-        };
-        self.read(kind, Which::Old)?.ok_or_else(none)
+        }
     }
 
     /// Makes the key of one authority where there never was any, or takes it from the agent that the

@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Diagnostic, Source};
+use crate::sys::process;
 
 pub use doctor::table as doctor_checks;
 pub use failure::{Exit, Failure};
@@ -125,6 +126,12 @@ pub(crate) fn existing_data_dir(context: &Context) -> Result<&Path, Failure> {
 /// Runs one command line and says how it went.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    // Before there is a key in it.
+    if let Err(error) = process::close_memory() {
+        ui::note(&format!(
+            "core dumps of this process may hold keys: {error}"
+        ));
+    }
     // Not for people: neither the help nor the shells know of it.
     let done = if args.get(1).is_some_and(|first| first == worker::NAME) {
         worker::Cli::try_parse_from(args.into_iter().skip(1)).map(worker::Cli::run)
@@ -163,6 +170,10 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 impl Configured {
     /// `source` is for those who read the configuration again.
     fn run(self, context: &Context, source: Source) -> Result<(), Failure> {
+        if matches!(self, Self::Auth(_) | Self::Host(_)) {
+            // The keys are in memory for a moment. An ordinary user may have no right to it.
+            let _unlocked = process::lock_memory();
+        }
         match self {
             Self::Serve(args) => args.run(context, source),
             Self::Auth(command) => command.run(context),

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use crate::config::{self, Source};
 use crate::model::text;
 use crate::monitor::{self, Launch, MonitorError};
+use crate::sys::process;
 
 use super::logging::{self, Format};
 use super::{Context, Exit, Failure, rehearsal, ui, worker};
@@ -59,6 +60,13 @@ impl Args {
                 "there is no configuration file: the defaults are in force, and everybody with a \
                  certificate may go everywhere"
             ),
+        }
+        if let Err(error) = process::lock_memory() {
+            tracing::warn!(
+                %error,
+                "memory cannot be locked: keys may get into swap; lift the limit of locked memory \
+                 (LimitMEMLOCK=infinity), or keep the keys in an agent"
+            );
         }
         let launch = launch(&source, self.log_format);
         monitor::serve(&context.config, &source, launch).map_err(|error| match error {

@@ -54,8 +54,15 @@ impl Current {
 /// # Errors
 /// When the authorities cannot be opened, or the host authority's key does not sign.
 pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
-    let (authorities, made) = Authorities::make(&config.installation(Clock::System))?;
-    made.iter().for_each(|one| tell(config, one));
+    let installation = config.installation(Clock::System);
+    let authorities = match Authorities::open_for_proxy(&installation) {
+        Err(CaError::None(_) | CaError::NoneOf { .. }) => {
+            let (_, made) = Authorities::make(&installation)?;
+            made.iter().for_each(|one| tell(config, one));
+            Authorities::open_for_proxy(&installation)?
+        }
+        opened => opened?,
+    };
     authorities.of(CaKind::Host).try_key()?;
     if let Err(error) = authorities.of(CaKind::User).check_key() {
         tracing::warn!(
@@ -118,7 +125,7 @@ pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<E
         if changed || is_due || is_stale {
             // The watch first: what is moved in between is read twice, not never.
             let next = current.get().map(|open| FileWatch::new(open.state_files()));
-            match Authorities::open(&installation) {
+            match Authorities::open_for_proxy(&installation) {
                 Ok(authorities) => {
                     due = authorities.due();
                     watch = next.or_else(|| Some(FileWatch::new(authorities.state_files())));

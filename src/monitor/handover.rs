@@ -145,6 +145,8 @@ fn try_exec<'w>(
             is_serving: worker.role != Role::Retired,
         });
     }
+    // It may have changed since it was asked.
+    program.check_place().map_err(io::Error::other)?;
     if files.len() > MOST_FILES {
         return Err(io::Error::other("too many workers are left from upgrades"));
     }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use super::handover;
 use super::message::VERSION;
 use super::supervisor;
+use crate::model::chain;
+use crate::sys::directory;
 
 /// The running program, whatever becomes of its file.
 const RUNNING: &str = "/proc/self/exe";
@@ -90,6 +92,7 @@ impl Program {
     /// # Errors
     /// That reason.
     pub(super) fn check(&self, launch: &Launch) -> Result<(), String> {
+        self.check_place()?;
         self.ask(&launch.check)?;
         let version = self.ask(&launch.version)?;
         if version.trim() == VERSION.to_string() {
@@ -99,6 +102,15 @@ impl Program {
             "{} cannot take over from this version: restart it instead",
             self.path.display()
         ))
+    }
+
+    /// Whether nobody but root and this account can have put there what is there now: whoever else could
+    /// would be the proxy next. The reason why not is for people.
+    ///
+    /// # Errors
+    /// That reason.
+    pub(super) fn check_place(&self) -> Result<(), String> {
+        directory::check_program(&self.path).map_err(|error| chain(&error))
     }
 
     /// Runs it; gives what it prints.
@@ -157,7 +169,10 @@ fn is_running(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::sys::fs;
 
     #[test]
     fn a_name_is_a_path_or_is_searched() {
@@ -187,11 +202,61 @@ mod tests {
         older.version = vec!["-c".into(), "echo 0".into()];
         assert!(shell.check(&older).unwrap_err().contains("restart it"));
         let nothing = Program::at(PathBuf::from("/nowhere/rproxy"));
-        assert!(
-            nothing
-                .check(&launch(&[]))
-                .unwrap_err()
-                .starts_with("cannot run")
-        );
+        let refused = nothing.check(&launch(&[])).unwrap_err();
+        assert!(refused.contains("/nowhere"), "{refused}");
+    }
+
+    /// Nothing is run that somebody else can have put there, not even to ask it.
+    #[test]
+    fn what_others_may_write_is_not_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("bin");
+        std::fs::create_dir(&folder).unwrap();
+        let (place, trace) = (folder.join("rproxy"), directory.path().join("it ran"));
+        let script = format!("#!/bin/sh\n: >'{}'\necho {VERSION}\n", trace.display());
+        fs::write_whole(&place, script.as_bytes(), 0o755, fs::Replace::Allow).unwrap();
+        let launch = Launch {
+            worker: Vec::new(),
+            check: Vec::new(),
+            version: Vec::new(),
+        };
+        let refused = |path: &Path| {
+            let refused = Program::at(path.to_owned()).check(&launch).unwrap_err();
+            assert!(!trace.exists(), "{refused}");
+            refused
+        };
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        for writable in [0o775, 0o757, 0o777] {
+            mode(&place, writable);
+            let said = refused(&place);
+            assert!(said.contains("others can write"), "{said}");
+            assert!(said.contains(&format!("mode {writable:04o}")), "{said}");
+        }
+        mode(&place, 0o755);
+        for writable in [0o775, 0o757, 0o777] {
+            mode(&folder, writable);
+            assert!(refused(&place).contains("others can write"), "{writable:o}");
+        }
+        mode(&folder, 0o755);
+        // A name that leads to what others may write is no better.
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&place, &link).unwrap();
+        mode(&folder, 0o777);
+        assert!(refused(&link).contains("others can write"));
+        mode(&folder, 0o755);
+        if rustix::process::geteuid().is_root() {
+            let nobody = Some(65534);
+            for (path, back) in [(&place, &place), (&folder, &folder)] {
+                std::os::unix::fs::chown(path, nobody, None).unwrap();
+                assert!(refused(&place).contains("belongs to user 65534"));
+                std::os::unix::fs::chown(back, Some(0), None).unwrap();
+            }
+            std::os::unix::fs::lchown(&link, nobody, None).unwrap();
+            assert!(refused(&link).contains("belongs to user 65534"));
+        }
+        Program::at(place).check(&launch).unwrap();
+        assert!(trace.exists());
     }
 }

@@ -45,6 +45,9 @@ pub enum ProbeError {
 /// What a host shows and says.
 #[derive(Debug)]
 pub struct Answers {
+    /// What it says that it is, from its identification (RFC 4253 section 4.2): software, a blank,
+    /// comments. Hostile input, and not more than a claim.
+    pub software: String,
     /// What it presented; the host has proved to hold the key.
     pub host_key: PresentedKey,
     /// For each certificate in order, whether it would be let in; what stopped the questions
@@ -69,12 +72,18 @@ pub async fn ask(
         let signs_with_sha1 = config.signs_with_sha1;
         let mut leg = Leg::new(stream, Transport::client(config));
         let host_key = host_key(&mut leg, address).await?;
+        let ident = leg.transport.peer_ident().unwrap_or_default();
+        let software = ident.splitn(3, '-').nth(2).unwrap_or_default().to_owned();
         let accepted = questions(&mut leg, login, certificates, signs_with_sha1)
             .await
             .map_err(|error| ProbeError::Broken(address, error));
         leg.disconnect(DisconnectReason::ByApplication, "rproxy only asks")
             .await;
-        Ok(Answers { host_key, accepted })
+        Ok(Answers {
+            software,
+            host_key,
+            accepted,
+        })
     };
     timeout(PATIENCE, asking)
         .await

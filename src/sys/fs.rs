@@ -48,6 +48,22 @@ pub enum FsError {
         /// Who runs this program.
         expected: u32,
     },
+    /// Others than its owner may write what only root and we should.
+    #[error("others can write {} (mode {mode:04o})", path.display())]
+    Writable {
+        /// The directory or file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A link of somebody else, who chooses where it leads.
+    #[error("{} is a link of user {owner}, who could lead it anywhere", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+    },
     /// Something is there that must not be overwritten.
     #[error("{} already exists", .0.display())]
     Exists(PathBuf),
@@ -152,7 +168,10 @@ pub fn check_closed(path: &Path) -> Result<Metadata, FsError> {
 /// The operating system's; a longer file is `InvalidData`.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     let file = lent::read(path).map_err(FsError::io("read", path))?;
-    let mut bytes = Vec::new();
+    // In one piece: what grows leaves copies of a secret behind.
+    let expected = file.metadata().map_or(0, |metadata| metadata.len());
+    let expected = usize::try_from(expected.min(limit)).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(expected.saturating_add(1));
     io::Read::read_to_end(
         &mut io::Read::take(file, limit.saturating_add(1)),
         &mut bytes,
@@ -457,7 +476,11 @@ impl FileLock {
     /// # Errors
     /// The operating system's.
     pub fn wait(path: &Path) -> Result<Self, FsError> {
-        let file = append_private(path)?;
+        Self::on(append_private(path)?, path)
+    }
+
+    /// Waits for the lock on an open file, which is at `path`.
+    pub(super) fn on(file: File, path: &Path) -> Result<Self, FsError> {
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|errno| FsError::io("lock", path)(errno.into()))?;
         Ok(Self { file })

@@ -4,6 +4,7 @@
 //! none is ever created with wider permissions than it should have.
 
 pub mod clock;
+pub mod directory;
 pub mod fs;
 pub mod lent;
 pub mod log;

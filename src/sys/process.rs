@@ -1,8 +1,46 @@
-//! What this process takes from the machine, as the kernel says. What it does not say is `None`.
+//! What this process takes from the machine, as the kernel says (what it does not say is `None`), and
+//! how it keeps its memory to itself.
 
+use std::io;
 use std::time::Duration;
 
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
+
+/// Keeps the memory of this process from others of its account: no core dump is written, whoever asks
+/// for one, and nobody but root can trace it or read its memory. A program that is run by `exec` has to
+/// say it again.
+///
+/// # Errors
+/// The operating system's.
+pub fn close_memory() -> io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    Ok(setrlimit(Resource::Core, none)?)
+}
+
+/// Keeps all memory of this process out of swap, what it has and what it will have. What was never
+/// touched takes no room.
+///
+/// # Errors
+/// Where the limit of locked memory can neither be lifted nor be passed over: half a lock would refuse
+/// memory later, in the middle of something. Nothing is locked then.
+pub fn lock_memory() -> io::Result<()> {
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if rustix::process::getrlimit(Resource::Memlock) != unlimited {
+        setrlimit(Resource::Memlock, unlimited)?;
+    }
+    Ok(mlockall(
+        MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT,
+    )?)
+}
 
 /// What a process uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +65,7 @@ pub fn usage() -> Usage {
         resident: status.as_deref().and_then(resident),
         // One of them is the directory itself.
         open_files: open_files.map(|files| (files.count() as u64).saturating_sub(1)),
-        max_files: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
+        max_files: rustix::process::getrlimit(Resource::Nofile).current,
     }
 }
 
@@ -56,6 +94,18 @@ mod tests {
         // Other tests open files too.
         assert!(after.open_files >= Some(held.len() as u64), "{after:?}");
         assert!(after.max_files > after.open_files);
+    }
+
+    #[test]
+    fn a_closed_process_is_never_dumped() {
+        close_memory().unwrap();
+        let dumpable = rustix::process::dumpable_behavior().unwrap();
+        assert_eq!(dumpable, DumpableBehavior::NotDumpable);
+        let limit = rustix::process::getrlimit(Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+        // What looks at itself goes on.
+        std::fs::read_link("/proc/self/exe").unwrap();
+        assert!(usage().open_files > Some(0));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 //! Owned are `rproxy/CLUSTER.config` and `rproxy/CLUSTER.known_hosts`, whole; in `config` one line is,
 //! and no other is touched. A file is replaced in one step, with the mode that it had.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::{Exit, Failure};
 use crate::model::ClusterName;
-use crate::sys::fs::{self, FileLock, FsError, PRIVATE_FILE, PUBLIC_FILE, Replace};
+use crate::sys::directory::Directory;
+use crate::sys::fs::{FsError, PRIVATE_FILE, PUBLIC_FILE};
 
 /// Largest `config` that is read, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -91,44 +92,49 @@ impl Place {
 
     /// Brings all files to where they should be: what is included comes before what includes it.
     pub(super) fn install(&self, block: &str, known_hosts: &str) -> Result<Vec<Change>, Failure> {
-        self.place(block, known_hosts)
-            .map_err(|error| Failure::new(Exit::Failed, "cannot install the block").because(error))
+        self.place(block, known_hosts).map_err(|error| {
+            let is_link = matches!(error, FsError::Link { .. });
+            let failure = Failure::new(Exit::Failed, "cannot install the block").because(error);
+            match is_link {
+                true => failure.hint("run the command as that user, or name the real directory"),
+                false => failure,
+            }
+        })
     }
 
     fn place(&self, block: &str, known_hosts: &str) -> Result<Vec<Change>, FsError> {
-        let own = self.directory.join("rproxy");
-        for directory in [&self.directory, &own] {
-            // A directory that is there is the user's: ssh itself says when it is too open.
-            if !directory.is_dir() {
-                fs::private_dir(directory)?;
-            }
-        }
-        let _lock = FileLock::wait(&own.join("lock"))?;
-        let file = |suffix: &str| own.join(format!("{}.{suffix}", self.cluster));
+        // A directory that is there is the user's: ssh itself says when it is too open.
+        let own = Directory::make(&self.directory.join("rproxy"))?;
+        let _lock = own.lock("lock")?;
+        let file = |suffix: &str| OsString::from(format!("{}.{suffix}", self.cluster));
         Ok(vec![
-            replace(&file("known_hosts"), known_hosts.as_bytes(), PUBLIC_FILE)?,
-            replace(&file("config"), block.as_bytes(), PUBLIC_FILE)?,
+            replace(
+                &own,
+                &file("known_hosts"),
+                known_hosts.as_bytes(),
+                PUBLIC_FILE,
+            )?,
+            replace(&own, &file("config"), block.as_bytes(), PUBLIC_FILE)?,
             self.include()?,
         ])
     }
 
     /// The line stands before everything else: after a `Host` line it would hold for that host only.
     fn include(&self) -> Result<Change, FsError> {
-        let path = self.directory.join("config");
-        // Where the file is a link into somebody's dotfiles, the link stays.
-        let path = std::fs::canonicalize(&path).unwrap_or(path);
-        fs::check_replaceable(&path)?;
-        let old = read(&path)?.unwrap_or_default();
+        // Where the file is a link into the user's dotfiles, the link stays.
+        let (directory, file) = Directory::of(&self.directory.join("config"))?;
+        let old = directory.read(&file, MAX_CONFIG)?;
+        let old = old.map(|content| content.bytes).unwrap_or_default();
         let name = self.block_name();
         if includes(&String::from_utf8_lossy(&old), &name) {
-            return replace(&path, &old, PRIVATE_FILE);
+            return replace(&directory, &file, &old, PRIVATE_FILE);
         }
         let mut new = format!("Include {name}\n").into_bytes();
         if !old.is_empty() {
             new.push(b'\n');
         }
         new.extend_from_slice(&old);
-        replace(&path, &new, PRIVATE_FILE)
+        replace(&directory, &file, &new, PRIVATE_FILE)
     }
 }
 
@@ -157,32 +163,27 @@ fn includes(text: &str, name: &str) -> bool {
         })
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, FsError> {
-    match fs::read_limited(path, MAX_CONFIG) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Gives the file this content, unless it has it.
-fn replace(path: &Path, content: &[u8], mode: u32) -> Result<Change, FsError> {
-    let old = read(path)?;
+fn replace(
+    directory: &Directory,
+    name: &OsStr,
+    content: &[u8],
+    mode: u32,
+) -> Result<Change, FsError> {
+    let old = directory.read(name, MAX_CONFIG)?;
     let verb = match &old {
-        Some(old) if old == content => "unchanged",
+        Some(old) if old.bytes == content => "unchanged",
         Some(_) => "changed",
         None => "added",
     };
     if verb != "unchanged" {
-        let mode = match std::fs::metadata(path) {
-            Ok(metadata) => metadata.permissions().mode() & 0o7777,
-            Err(_missing) => mode,
-        };
-        fs::write_whole(path, content, mode, Replace::Allow)?;
+        let mode = old.as_ref().map_or(mode, |old| old.mode);
+        directory.write(name, content, mode)?;
     }
-    let (removed, added) = difference(&old.unwrap_or_default(), content);
+    let old = old.map(|old| old.bytes).unwrap_or_default();
+    let (removed, added) = difference(&old, content);
     Ok(Change {
-        path: path.to_owned(),
+        path: directory.path().join(name),
         verb,
         removed,
         added,

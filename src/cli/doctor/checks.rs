@@ -150,6 +150,8 @@ checks! {
             => "start sshd, open the firewall, correct the port";
         NODE_SSH "node-ssh": "whether SSH is spoken there"
             => "correct the port; where sshd ends connections before it speaks, see `MaxStartups` and `PerSourcePenalties` in docs/hosts.md";
+        NODE_VERSION "node-version": "whether the release of sshd that the host announces has known holes, where no distribution announces to mend them"
+            => "update openssh-server; see `docs/hosts.md` for what the announcement does not tell";
         NODE_HOST_KEY "node-host-key": "the host certificate: there, of our authority, of type host, with the node's name, good now and for a while, not revoked"
             => "`rproxy auth sign --host=NAME --public-key=FILE` as the hint says, `HostCertificate` in sshd_config, `systemctl reload ssh`";
         NODE_USER_CA "node-user-ca": "whether the host takes certificates of the user authority, asked without logging in"

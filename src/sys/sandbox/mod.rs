@@ -157,8 +157,8 @@ impl Plan {
     }
 
     /// Keeps new Unix sockets. Where they may lead cannot be told apart on most kernels, so with them
-    /// every agent of the same account stays in reach. Those that are open already, and pairs, always
-    /// stay.
+    /// every agent of the same account stays in reach. Those that are open already, and pairs that cannot
+    /// be connected to others, always stay.
     #[must_use]
     pub fn unix_sockets(mut self) -> Self {
         self.unix_sockets = true;

@@ -69,6 +69,17 @@ pub(super) mod filter {
     /// `TIOCSTI` and `TIOCLINUX`, whose type differs between C libraries.
     const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
 
+    /// Commands of `ioctl` that say whom the kernel signals about a file: `FIOSETOWN`, `SIOCSPGRP`.
+    const OWNER_BY_IOCTL: [u64; 2] = [0x8901, 0x8902];
+
+    /// The same of `fcntl`, and with which signal.
+    const OWNER_BY_FCNTL: [c_int; 3] = [libc::F_SETOWN, F_SETSIG, F_SETOWN_EX];
+    const F_SETSIG: c_int = 10;
+    const F_SETOWN_EX: c_int = 15;
+
+    /// The bits of a socket's type that say its kind; above them are flags.
+    const SOCKET_KIND: u64 = 0xf;
+
     /// Filters the system calls of this process. Without `unix_sockets`, new ones are refused.
     pub(in crate::sys::sandbox) fn restrict(unix_sockets: bool) -> Result<Seccomp, SandboxError> {
         for program in &programs(unix_sockets)? {
@@ -136,12 +147,29 @@ pub(super) mod filter {
             deny(libc::SYS_clone, vec![has(0, namespace)?])?;
         }
 
-        // Every family is another part of the kernel. Pairs stay: they lead nowhere else.
+        // Every family is another part of the kernel.
         let mut other = vec![differs(0, libc::AF_INET)?, differs(0, libc::AF_INET6)?];
         if unix_sockets {
             other.push(differs(0, libc::AF_UNIX)?);
         }
         deny(libc::SYS_socket, other)?;
+        // Raw sockets see what is not theirs, and of other protocols than TCP Landlock knows no ports.
+        for kind in kinds_but([libc::SOCK_STREAM, libc::SOCK_DGRAM]) {
+            deny(libc::SYS_socket, vec![is_of_kind(1, kind)?])?;
+        }
+        let protocols = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
+        let protocols = protocols.map(|protocol| differs(2, protocol));
+        deny(
+            libc::SYS_socket,
+            protocols.into_iter().collect::<Result<_, _>>()?,
+        )?;
+
+        // Pairs stay where they lead nowhere else. A datagram socket can be connected anew, and sends
+        // to whatever address it is told.
+        deny(libc::SYS_socketpair, vec![differs(0, libc::AF_UNIX)?])?;
+        for kind in kinds_but([libc::SOCK_STREAM, libc::SOCK_SEQPACKET]) {
+            deny(libc::SYS_socketpair, vec![is_of_kind(1, kind)?])?;
+        }
 
         // No code that was not there at the start.
         for call in [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_pkey_mprotect] {
@@ -150,6 +178,17 @@ pub(super) mod filter {
 
         // What is typed into the administrator's terminal comes from the administrator.
         for command in TERMINAL_INPUT {
+            let tests = vec![condition(1, SeccompCmpOp::Eq, command)?];
+            deny(libc::SYS_ioctl, tests)?;
+        }
+
+        // Whom the kernel signals about a file can be any process of the account.
+        for command in OWNER_BY_FCNTL {
+            let command = u64::from(command.cast_unsigned());
+            let tests = vec![condition(1, SeccompCmpOp::Eq, command)?];
+            deny(libc::SYS_fcntl, tests)?;
+        }
+        for command in OWNER_BY_IOCTL {
             let tests = vec![condition(1, SeccompCmpOp::Eq, command)?];
             deny(libc::SYS_ioctl, tests)?;
         }
@@ -166,6 +205,16 @@ pub(super) mod filter {
         }
         deny(libc::SYS_prlimit64, vec![differs(0, own)?, differs(0, 0)?])?;
         Ok(rules)
+    }
+
+    /// The kinds of sockets that there may be, without these.
+    fn kinds_but(kept: [c_int; 2]) -> impl Iterator<Item = u64> {
+        let kept = kept.map(|kind| u64::from(kind.cast_unsigned()));
+        (0..=SOCKET_KIND).filter(move |kind| !kept.contains(kind))
+    }
+
+    fn is_of_kind(argument: u8, kind: u64) -> Result<SeccompCondition, BackendError> {
+        condition(argument, SeccompCmpOp::MaskedEq(SOCKET_KIND), kind)
     }
 
     fn has(argument: u8, flag: c_int) -> Result<SeccompCondition, BackendError> {

@@ -20,6 +20,7 @@ pub(super) struct Group {
 mod new {
     use libc::c_long;
 
+    pub(super) const PROCESS_MRELEASE: c_long = 448;
     pub(super) const FCHMODAT2: c_long = 452;
     pub(super) const SETXATTRAT: c_long = 463;
     pub(super) const REMOVEXATTRAT: c_long = 466;
@@ -50,10 +51,45 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_pidfd_open,
             libc::SYS_pidfd_send_signal,
             libc::SYS_process_madvise,
+            new::PROCESS_MRELEASE,
             libc::SYS_process_vm_readv,
             libc::SYS_process_vm_writev,
             libc::SYS_ptrace,
             libc::SYS_tkill,
+        ],
+    },
+    Group {
+        name: "priorities, processors",
+        why: "the kernel takes any process of the account for them, and one that never gets its turn is \
+              stopped",
+        calls: &[
+            libc::SYS_ioprio_set,
+            libc::SYS_sched_setaffinity,
+            libc::SYS_sched_setattr,
+            libc::SYS_sched_setparam,
+            libc::SYS_sched_setscheduler,
+            libc::SYS_setpgid,
+            libc::SYS_setpriority,
+        ],
+    },
+    Group {
+        name: "queues, semaphores and memory that have names",
+        why: "programs of the account share them, and none of ours does",
+        calls: &[
+            libc::SYS_mq_open,
+            libc::SYS_mq_unlink,
+            libc::SYS_msgctl,
+            libc::SYS_msgget,
+            libc::SYS_msgrcv,
+            libc::SYS_msgsnd,
+            libc::SYS_semctl,
+            libc::SYS_semget,
+            libc::SYS_semop,
+            libc::SYS_semtimedop,
+            libc::SYS_shmat,
+            libc::SYS_shmctl,
+            libc::SYS_shmdt,
+            libc::SYS_shmget,
         ],
     },
     Group {
@@ -190,8 +226,6 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_personality,
             libc::SYS_remap_file_pages,
             libc::SYS_set_mempolicy,
-            libc::SYS_shmat,
-            libc::SYS_shmget,
             libc::SYS_userfaultfd,
             libc::SYS_vhangup,
         ],
@@ -205,15 +239,21 @@ const BY_ARGUMENT: &[(&str, &str)] = &[
         "threads are enough, and the flags of `clone3` cannot be seen by a filter",
     ),
     (
-        "sockets other than IPv4 and IPv6",
-        "every family is another part of the kernel, and a Unix socket may lead to somebody's agent",
+        "sockets other than TCP and UDP over IPv4 and IPv6",
+        "every family and protocol is another part of the kernel, and Landlock does not know the ports of \
+         all of them; a Unix socket may lead to somebody's agent",
+    ),
+    (
+        "pairs of sockets, but for streams and sequences of packets between Unix sockets",
+        "one half of a pair of datagram sockets can be connected to any other socket, and send to it",
     ),
     (
         "memory that can be executed",
         "no code that was not there at the start",
     ),
     (
-        "signals to others, limits of others",
+        "signals to others, also by `F_SETOWN`, `F_SETOWN_EX`, `F_SETSIG`, `FIOSETOWN`, `SIOCSPGRP`; limits \
+         of others",
         "older versions of Landlock do not keep them in",
     ),
     (

@@ -353,6 +353,32 @@ fn programs_processes_and_foreign_sockets_are_refused() {
     assert!(status.contains("Seccomp:\t2"), "{status}");
 }
 
+/// A datagram socket of a pair would reach any other: the log of the machine, the service manager.
+#[test]
+fn a_pair_of_datagram_sockets_leads_nowhere() {
+    if !alone("a_pair_of_datagram_sockets_leads_nowhere") {
+        return;
+    }
+    use rustix::net::{SocketAddrUnix, SocketFlags};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let _listener = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let pair = |kind| {
+        rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+            .map_err(io::Error::from)
+    };
+    let _held = Plan::new().keep(Keep::Read, "/").confine().unwrap();
+    refused(pair(SocketType::DGRAM));
+    refused(pair(SocketType::RAW));
+    // The others stay with whom they were made for.
+    for kind in [SocketType::STREAM, SocketType::SEQPACKET] {
+        let (one, _other) = pair(kind).unwrap();
+        let address = SocketAddrUnix::new(&path).unwrap();
+        rustix::net::connect(&one, &address).unwrap_err();
+    }
+    refused(rustix::process::setpriority_process(None, 5).map_err(io::Error::from));
+}
+
 #[test]
 fn unix_sockets_can_be_kept() {
     if !alone("unix_sockets_can_be_kept") {
@@ -516,9 +542,34 @@ fn arguments_decide_where_a_call_has_a_good_use() {
         (libc::SYS_socket, vec![2, 1], ALLOW),
         (libc::SYS_socket, vec![10, 2], ALLOW),
         (libc::SYS_socket, vec![1, 1], DENY),
+        (libc::SYS_socket, vec![2, 1 | 0x80000 | 0x800, 6], ALLOW),
+        (libc::SYS_socket, vec![2, 2 | 0x80000, high | 17], ALLOW),
+        (libc::SYS_socket, vec![2, 3, 1], DENY),
+        (libc::SYS_socket, vec![2, 3 | 0x80000, 6], DENY),
+        (libc::SYS_socket, vec![10, 5, 132], DENY),
+        (libc::SYS_socket, vec![2, 1, 262], DENY),
+        (libc::SYS_socket, vec![2, 2, 1], DENY),
         (libc::SYS_socket, vec![high | 16, 3], DENY),
         (libc::SYS_socket, vec![38, 5], DENY),
         (libc::SYS_socketpair, vec![1, 1], ALLOW),
+        (libc::SYS_socketpair, vec![1, 5 | 0x80000], ALLOW),
+        (libc::SYS_socketpair, vec![1, 2], DENY),
+        (libc::SYS_socketpair, vec![1, 2 | 0x80000 | 0x800], DENY),
+        // For Unix sockets the kernel makes a datagram socket of this kind.
+        (libc::SYS_socketpair, vec![1, high | 3], DENY),
+        (libc::SYS_socketpair, vec![30, 1], DENY),
+        (libc::SYS_fcntl, vec![0, 4, 0x800], ALLOW),
+        (libc::SYS_fcntl, vec![0, 1030], ALLOW),
+        (libc::SYS_fcntl, vec![0, 8, 1], DENY),
+        (libc::SYS_fcntl, vec![0, high | 8, 1], DENY),
+        (libc::SYS_fcntl, vec![0, 10, 9], DENY),
+        (libc::SYS_fcntl, vec![0, 15], DENY),
+        (libc::SYS_ioctl, vec![0, 0x5421], ALLOW),
+        (libc::SYS_ioctl, vec![0, 0x8901], DENY),
+        (libc::SYS_ioctl, vec![0, 0x8902], DENY),
+        (libc::SYS_setpriority, vec![0, 1, 19], DENY),
+        (libc::SYS_ioprio_set, vec![1, 1, 0], DENY),
+        (libc::SYS_sched_setaffinity, vec![1, 8, 0], DENY),
         (libc::SYS_mmap, vec![0, 4096, 3], ALLOW),
         (libc::SYS_mmap, vec![0, 4096, 5], DENY),
         (libc::SYS_mprotect, vec![0, 4096, 1], ALLOW),

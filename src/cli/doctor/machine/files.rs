@@ -102,6 +102,8 @@ pub(super) fn remedy(fault: &FsError) -> String {
              doctor`; else chown {expected} {}",
             path.display()
         ),
+        FsError::Writable { path, .. } => format!("chmod go-w {}", path.display()),
+        FsError::Link { path, .. } => format!("remove the link {}", path.display()),
         FsError::NotAFile(path) => format!("move away what is at {}", path.display()),
         FsError::Io { .. } | FsError::Exists(_) => {
             "run this as the user that the proxy runs as".to_owned()

@@ -6,6 +6,7 @@ mod keys;
 mod listener;
 mod names;
 mod nodes;
+mod release;
 mod system;
 
 use super::checks::{CONFIG, CONFIG_MODE};

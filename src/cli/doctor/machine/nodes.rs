@@ -15,6 +15,7 @@ use super::super::checks::{
 };
 use super::super::report::Finding;
 use super::keys::Keys;
+use super::release;
 use super::{Exit, Failure};
 use crate::ca::{Authority, CaError, Phase, Revocations, Throwaway, Trials};
 use crate::cert::{HostKeyError, HostPolicy, PresentedKey, TrustedKeys, verify_host};
@@ -154,6 +155,7 @@ impl Questions {
         };
         let mut findings = vec![
             Finding::ok(&NODE_SSH, name, format!("answers at {address}")),
+            release::judge(name, &answers.software),
             self.host_key(name, &answers.host_key),
         ];
         if let Some(user) = &self.user {
