@@ -26,7 +26,9 @@ main() {
     RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --document-private-items
     step contrib/demo.sh --once
     # Many tests wait for time limits: more of them run at once than there are processors.
-    RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))} step cargo test --locked --no-fail-fast
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+    step cargo test --locked --no-fail-fast
+    releases
 }
 
 # --- what must be there ---------------------------------------------------------------------------
@@ -54,27 +56,46 @@ programs=(
 # RPROXY_TEST_INTEROP=all brings them all, and makes that a failure.
 interop_programs=(
     "dbclient dropbear-bin dropbear"
+    "borg borgbackup borgbackup"
     "busybox busybox busybox"
     "fish fish fish"
     "fusermount3 fuse3 fuse3"
+    "go golang-go golang"
     "lftp lftp lftp"
     "mandoc mandoc mandoc"
+    "mosh mosh mosh"
+    "node nodejs nodejs"
+    "npm npm npm"
     "plink putty-tools putty"
     "rpmbuild rpm rpm-build"
     "shellcheck shellcheck ShellCheck"
     "sshfs sshfs fuse-sshfs"
     "tinysshd tinysshd tinysshd"
     "xauth xauth xorg-x11-xauth"
+    "patchelf patchelf patchelf"
+    "restic restic restic"
+    "unison unison unison"
+    "/usr/include/libssh/server.h libssh-dev libssh-devel"
+    "/usr/include/openssl/evp.h libssl-dev openssl-devel"
+    "/usr/share/gocode/src/golang.org/x/crypto/ssh/server.go golang-golang-x-crypto-dev golang-x-crypto-devel"
     "zsh zsh zsh"
 )
-modules=(ansible-core asyncssh paramiko)
+modules=(ansible-core asyncssh mitogen paramiko)
 
 others() {
     if [[ ${RPROXY_TEST_INTEROP-} != all ]]; then
         return
     fi
     packages "${interop_programs[@]}"
-    if [[ ! -x target/tools/python/bin/ansible-playbook ]]; then
+    if [[ ! -d target/tools/node/node_modules/ssh2 ]]; then
+        step npm install --silent --no-audit --no-fund --ignore-scripts --omit=optional --prefix target/tools/node ssh2
+    fi
+    # Younger than the package of some distributions: --sftp-ssh.
+    if ! rclone help flags 2>/dev/null | grep -q sftp-ssh; then
+        step tests/openssh.sh sid target/tools/rclone rclone
+    fi
+    if [[ ! -x target/tools/python/bin/ansible-playbook ]] ||
+        ! target/tools/python/bin/python -c 'import mitogen' 2>/dev/null; then
         step python3 -m venv target/tools/python
         step target/tools/python/bin/pip install --quiet "${modules[@]}"
     fi
@@ -84,7 +105,7 @@ packages() {
     local line program debian fedora missing=()
     for line in "$@"; do
         read -r program debian fedora <<<"$line"
-        if command -v "$program" >/dev/null; then
+        if command -v "$program" >/dev/null || [[ -e $program ]]; then
             continue
         fi
         if command -v apt-get >/dev/null; then
@@ -127,6 +148,43 @@ player() {
     CARGO_PROFILE_DEV_DEBUG=0 step cargo install --quiet --debug --locked --version "$asciinema_version" \
         --root target/tools --target-dir target/tools/build asciinema
     rm -rf target/tools/build
+}
+
+# --- other releases of OpenSSH ----------------------------------------------------------------------
+
+# What has to work with every release: sessions, terminals, files, forwards, agents, key exchanges.
+core=(
+    confined:: exec:: forwards:: identity:: jump:: multiplex:: permit::a_ pty:: recording:: refusal:: revocation:: sftp::
+    interop_clients::ssh_ interop_servers::keys_change_all_the_time interop_servers::sshd_
+)
+# What reads what its programs print.
+readers=(doctor::nodes fleet::)
+
+# The newest release in all combinations with the system's, which everything above was run with; others of
+# which hosts still run many, in both roles.
+releases() {
+    local suite role
+    for suite in sid trixie bullseye; do
+        if ! tests/openssh.sh "$suite" "target/tools/openssh/$suite"; then
+            if [[ ${RPROXY_TEST_INTEROP-} == all ]] && command -v apt-get >/dev/null; then
+                fail "no OpenSSH of Debian's $suite"
+            fi
+            echo "run.sh: left out: OpenSSH of Debian's $suite"
+            continue
+        fi
+        export RPROXY_TEST_OPENSSH=target/tools/openssh/$suite
+        case $suite in
+        sid)
+            step cargo test --locked --lib cli::host
+            RPROXY_TEST_OPENSSH_ROLE=both step cargo test --locked --test e2e -- "${core[@]}" "${readers[@]}"
+            for role in client server; do
+                RPROXY_TEST_OPENSSH_ROLE=$role step cargo test --locked --test e2e -- "${core[@]}"
+            done
+            ;;
+        *) step cargo test --locked --test e2e -- exec:: jump:: pty:: sftp:: interop_servers::keys_change_all_the_time ;;
+        esac
+        unset RPROXY_TEST_OPENSSH
+    done
 }
 
 # --- small things ---------------------------------------------------------------------------------

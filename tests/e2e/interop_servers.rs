@@ -220,7 +220,7 @@ fn tinyssh_host() {
     refused_by_host(port, &start);
 }
 
-fn refused_by_certificate(port: u16, start: &dyn Fn(&World) -> Running) {
+pub(crate) fn refused_by_certificate(port: u16, start: &dyn Fn(&World) -> Running) {
     let world = World::with()
         .node("db1", HostKey::Certified)
         .foreign_node("drop1", port)
@@ -241,7 +241,7 @@ fn refused_by_certificate(port: u16, start: &dyn Fn(&World) -> Running) {
     );
 }
 
-fn refused_by_host(port: u16, start: &dyn Fn(&World) -> Running) {
+pub(crate) fn refused_by_host(port: u16, start: &dyn Fn(&World) -> Running) {
     let world = World::with()
         .node("db1", HostKey::Certified)
         .foreign_node("drop1", port)
@@ -261,7 +261,7 @@ fn refused_by_host(port: u16, start: &dyn Fn(&World) -> Running) {
 }
 
 /// Waits until somebody listens.
-fn await_port(world: &World, port: u16) {
+pub(crate) fn await_port(world: &World, port: u16) {
     world.eventually("the host listens", || {
         std::net::TcpStream::connect(("127.0.0.1", port))
             .ok()

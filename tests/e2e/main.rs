@@ -46,6 +46,7 @@ mod insecure;
 #[cfg(test)]
 mod interop_clients;
 #[cfg(test)]
+mod interop_programs;
 mod interop_russh;
 #[cfg(test)]
 mod interop_servers;

@@ -69,6 +69,8 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
 
     found.ok("node-host-key", "db1");
     found.ok("node-user-ca", "db1");
+    // It announces the distribution's package, or is new enough.
+    found.ok("node-version", "db1");
     found.error("node-name", "nowhere", &["nodes[].addr", "DNS"]);
     found.error("node-port", "down", &["sshd", "firewall"]);
     found.error("node-ssh", "web", &["port"]);

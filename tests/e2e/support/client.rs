@@ -10,6 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use super::children::{Children, Running};
 use super::double::Pipes;
+use super::programs;
 use super::terminal::Terminal;
 
 /// A client command that is being put together.
@@ -68,7 +69,7 @@ impl<'w> Client<'w> {
     pub(crate) fn of(children: &'w Children, mut command: Command, home: &Path) -> Self {
         command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", programs::search_path())
             .env("HOME", home)
             .env("TERM", "xterm-256color")
             .current_dir(home);

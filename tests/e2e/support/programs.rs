@@ -1,5 +1,6 @@
 //! The programs that the tests run, and the package that brings each of them.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,6 +42,51 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// Where programs are looked for after `PATH`: ordinary users often lack the `sbin` directories.
 const ALSO: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/// Names a directory in which `tests/openssh.sh` has unpacked another release of OpenSSH than the
+/// system's; the tests then run that one.
+const OPENSSH: &str = "RPROXY_TEST_OPENSSH";
+/// In which role: `client`, `server`, or both where it is not set.
+const OPENSSH_ROLE: &str = "RPROXY_TEST_OPENSSH_ROLE";
+/// What the hosts run; everything else of OpenSSH is the client's.
+const OF_HOSTS: &[&str] = &["sshd", "sshd-session", "sshd-auth", "sftp-server"];
+
+/// A program of the other release of OpenSSH, where the tests are to run it.
+pub(crate) fn of_other_openssh(name: &str) -> Option<PathBuf> {
+    let role = if OF_HOSTS.contains(&name) {
+        "server"
+    } else {
+        "client"
+    };
+    let program = other_openssh(role)?.join(name);
+    program.is_file().then_some(program)
+}
+
+fn other_openssh(role: &str) -> Option<PathBuf> {
+    let directory = PathBuf::from(std::env::var_os(OPENSSH)?);
+    let wanted = std::env::var(OPENSSH_ROLE).unwrap_or_else(|_| role.to_owned());
+    assert!(
+        ["client", "server", "both"].contains(&&*wanted),
+        "{OPENSSH_ROLE} is client, server or both"
+    );
+    let bin = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(directory)
+        .join("bin");
+    assert!(
+        bin.join("sshd").is_file(),
+        "no OpenSSH in {}",
+        bin.display()
+    );
+    (wanted == role || wanted == "both").then_some(bin)
+}
+
+/// `PATH` for programs that run others: the client's OpenSSH is found first.
+pub(crate) fn search_path() -> OsString {
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let directories = other_openssh("client").into_iter();
+    let directories = directories.chain(std::env::split_paths(&usual));
+    std::env::join_paths(directories).expect("directories without a colon")
+}
 
 /// The path of a program; a missing one fails the test with the package that brings it.
 pub(crate) fn path(name: &str) -> PathBuf {
@@ -110,6 +156,9 @@ pub(crate) fn other(name: &str) -> Option<PathBuf> {
 }
 
 fn find(name: &str) -> Option<PathBuf> {
+    if let Some(program) = of_other_openssh(name) {
+        return Some(program);
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(ALSO.iter().map(PathBuf::from))

@@ -168,7 +168,7 @@ fn clean(program: &Path, config: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("PATH", programs::search_path())
         .env("HOME", config.parent().unwrap_or(config))
         .env("LC_ALL", "C.UTF-8");
     command

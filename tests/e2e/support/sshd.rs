@@ -122,6 +122,15 @@ impl Sshd {
             "{settings}{usual}{QUICK}Port {port}\nUsePAM {}\n",
             use_pam()
         );
+        // From 9.8 and 10.0 on, sshd runs programs of its own, at the places of its package.
+        for (keyword, name) in [
+            ("SshdSessionPath", "sshd-session"),
+            ("SshdAuthPath", "sshd-auth"),
+        ] {
+            if let Some(program) = programs::of_other_openssh(name) {
+                text.push_str(&format!("{keyword} {}\n", program.display()));
+            }
+        }
         // What the account has in its startup files is slow, and says what it likes.
         text.push_str(&format!(
             "SetEnv HISTFILE=/dev/null HOME={}\n",

@@ -1,0 +1,334 @@
+//! Programs that run ssh for backups, synchronisation and terminals, security keys without hardware, and
+//! hosts made with libraries. Those that are not installed are passed over with a word.
+//!
+//! What each of them can do is written down in `tests/interop/README.md`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::interop_clients::{first_line, others, python, script};
+use crate::interop_servers::{await_port, refused_by_certificate, refused_by_host};
+use crate::support::agent::Agent;
+use crate::support::children::Running;
+use crate::support::recordings::text;
+use crate::support::world::login;
+use crate::support::{HostKey, World, keys, programs, service, sshd};
+
+/// ssh as other programs call it.
+fn command(world: &World) -> String {
+    let ssh = programs::path("ssh");
+    let config = world.dir().join("inner");
+    format!("{} -F {}", ssh.display(), config.display())
+}
+
+/// A directory with two files.
+fn tree(world: &World) -> PathBuf {
+    let dir = world.dir().join("tree");
+    std::fs::create_dir_all(dir.join("sub")).expect("writable");
+    for name in ["with space", "sub/plain"] {
+        std::fs::write(dir.join(name), service::bytes()).expect("writable");
+    }
+    dir
+}
+
+/// A shell script in the user's environment, with `$SSH` as other programs call it, `$DIR`, and a tree of
+/// files in `$DIR/tree`.
+fn runs(script: &str) -> World {
+    let world = World::with().time_limit(Duration::from_secs(180)).start();
+    tree(&world);
+    world
+        .program("bash")
+        .args(["-euc", script])
+        .env("SSH", command(&world))
+        .env("DIR", world.dir())
+        .env("LC_ALL", "C.UTF-8")
+        .run()
+        .success();
+    let recordings = world.recordings();
+    assert!(!recordings.is_empty(), "nothing was recorded");
+    world
+}
+
+#[test]
+fn restic_backs_up_and_restores() {
+    if others("restic").is_none() {
+        return;
+    }
+    runs(
+        "export RESTIC_PASSWORD=secret\n\
+         restic() { command restic --no-cache -q -r \"sftp:db1:$DIR/repository\" \
+         -o sftp.command=\"$SSH db1 -s sftp\" \"$@\"; }\n\
+         restic init\nrestic backup \"$DIR/tree\"\nrestic check\n\
+         restic restore latest --target \"$DIR/back\"\ndiff -r \"$DIR/tree\" \"$DIR/back$DIR/tree\"\n",
+    );
+}
+
+#[test]
+fn borg_backs_up_and_extracts() {
+    if others("borg").is_none() {
+        return;
+    }
+    runs(
+        "export BORG_RSH=\"$SSH\" BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes\n\
+         borg init -e none \"db1:$DIR/repository\"\ncd \"$DIR\"\n\
+         borg create \"db1:$DIR/repository::one\" tree\nmkdir back\ncd back\n\
+         borg extract \"db1:$DIR/repository::one\"\ndiff -r ../tree tree\n",
+    );
+}
+
+#[test]
+fn unison_synchronises_both_ways() {
+    if others("unison").is_none() {
+        return;
+    }
+    runs(
+        "sync() { unison \"$DIR/tree\" \"ssh://db1/$DIR/there\" -batch -silent \
+         -sshcmd \"${SSH%% *}\" -sshargs \"${SSH#* }\"; }\n\
+         sync\ndiff -r \"$DIR/tree\" \"$DIR/there\"\necho changed >\"$DIR/there/sub/plain\"\n\
+         sync\ndiff -r \"$DIR/tree\" \"$DIR/there\"\n",
+    );
+}
+
+#[test]
+fn rclone_copies_by_ssh() {
+    // The option is younger than some distributions' package.
+    let newest = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/rclone/bin/rclone");
+    let Some(rclone) = newest
+        .is_file()
+        .then_some(newest)
+        .or_else(|| others("rclone"))
+    else {
+        return;
+    };
+    let help = keys::tool(Command::new(&rclone).args(["help", "flags", "sftp-ssh"]));
+    if !help.contains("--sftp-ssh ") {
+        return println!("passed over: this rclone has no --sftp-ssh");
+    }
+    runs(&format!(
+        "rclone() {{ {} -q --config /dev/null --sftp-ssh \"$SSH db1\" \"$@\"; }}\n\
+         rclone copy \"$DIR/tree\" \":sftp:$DIR/there\"\nrclone copy \":sftp:$DIR/there\" \"$DIR/back\"\n\
+         diff -r \"$DIR/tree\" \"$DIR/back\"\n",
+        rclone.display()
+    ));
+}
+
+/// mosh starts its server by ssh; what follows is its own affair, over UDP.
+#[test]
+fn mosh_begins_by_ssh() {
+    if others("mosh").is_none() {
+        return;
+    }
+    let world = World::new();
+    let mut terminal = world
+        .program("mosh")
+        .args(["--experimental-remote-ip=remote", "--no-init"])
+        .arg(format!("--ssh={}", command(&world)))
+        .args(["db1", "--", "sh", "-c", "echo came-$((6 * 7)); sleep 1"])
+        .env("LC_ALL", "C.UTF-8")
+        .in_terminal(24, 80);
+    terminal.expect("came-42");
+    assert_eq!(terminal.finish().0, Some(0));
+    let recording = world.finished_recording();
+    assert!(text(&recording, "command").contains("mosh-server"));
+    let said = world.exported(&recording, "stdout");
+    assert!(String::from_utf8_lossy(&said).contains("MOSH CONNECT"));
+}
+
+/// mitogen runs Python on hosts, without files of its own there.
+#[test]
+fn mitogen_calls_functions_on_hosts() {
+    let Some(python) = python("mitogen") else {
+        return;
+    };
+    let world = World::new();
+    let ssh = programs::path("ssh");
+    let outcome = world
+        .program_at(&python)
+        .arg(script("mitogen_client.py"))
+        .arg(&ssh)
+        .arg(world.dir().join("inner"))
+        .arg(login())
+        .run()
+        .success();
+    assert_eq!(outcome.text(), "there and back 42\n", "{}", outcome.stderr);
+}
+
+/// A key whose private half is in a device, here one in software: login at the proxy and at the host, with
+/// the agent forwarded.
+#[test]
+fn security_keys_log_in() {
+    let world = World::new();
+    let at = |name: &str| world.dir().join(name);
+    let middleware = at("sk.so");
+    let compiled = Command::new(programs::path("cc"))
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&middleware)
+        .arg(script("sk_middleware.c"))
+        .arg("-lcrypto")
+        .stderr(Stdio::null())
+        .status();
+    if !compiled.expect("cc runs").success() {
+        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
+        assert!(!all, "the headers of OpenSSL are missing");
+        return println!("passed over: no headers of OpenSSL");
+    }
+    let key = at("sk");
+    keys::tool(
+        Command::new(programs::path("ssh-keygen"))
+            .args(["-q", "-t", "ed25519-sk", "-N", "", "-C", "", "-w"])
+            .arg(&middleware)
+            .arg("-f")
+            .arg(&key)
+            .stdin(Stdio::null()),
+    );
+    keys::tool(
+        world
+            .rproxy()
+            .args(["auth", "sign", "--user=alice", "--logins", &login()])
+            .arg("--public-key")
+            .arg(keys::with_suffix(&key, ".pub"))
+            .arg("--out")
+            .arg(&key),
+    );
+    let agent = Agent::start_with(&world.children, &at("sk-agent"), |agent| {
+        agent.arg("-P").arg(&middleware)
+    });
+    keys::tool(
+        Command::new(programs::path("ssh-add"))
+            .arg("-q")
+            .arg("-S")
+            .arg(&middleware)
+            .arg(&key)
+            .env("SSH_AUTH_SOCK", &agent.socket)
+            .stdin(Stdio::null()),
+    );
+    let outcome = world
+        .ssh()
+        .env("SSH_AUTH_SOCK", &agent.socket)
+        .args(["db1", "echo in"])
+        .run()
+        .success();
+    assert_eq!(outcome.text(), "in\n");
+}
+
+/// Go's x/crypto/ssh: it shows a certificate and checks ours.
+#[test]
+fn go_host() {
+    let Some(go) = others("go") else { return };
+    let world_of = |port| {
+        World::with()
+            .node("db1", HostKey::Certified)
+            .foreign_node("go1", port)
+            .time_limit(Duration::from_secs(240))
+            .start()
+    };
+    let port = sshd::free_port();
+    let world = world_of(port);
+    let program = world.dir().join("go_server");
+    let built = Command::new(&go)
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(script("go_server.go"))
+        .env("GO111MODULE", "off")
+        .env("GOPATH", "/usr/share/gocode")
+        .env("GOCACHE", world.dir().join("go-cache"))
+        .env("GOFLAGS", "")
+        .output()
+        .expect("go runs");
+    if !built.status.success() {
+        let said = String::from_utf8_lossy(&built.stderr).into_owned();
+        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
+        assert!(!all, "{said}");
+        return println!("passed over: go has no x/crypto: {said}");
+    }
+    let key = world.host_key("go1");
+    let authority = keys::tool(world.rproxy().args(["auth", "export", "--type=user"]));
+    let trusted = world.dir().join("trusted_users");
+    std::fs::write(&trusted, authority).expect("a writable directory");
+    let mut server = world.children.spawn(
+        Command::new(&program)
+            .arg(&key)
+            .arg(&trusted)
+            .arg(format!("127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped()),
+    );
+    first_line(server.child.stdout.take().expect("it is piped"));
+    let outcome = world.ssh().args(["go1", "anything"]).stdin("typed\n").run();
+    assert_eq!(outcome.code(), 7, "{}", outcome.stderr);
+    assert_eq!(outcome.text(), "typed\ncommand: anything\n");
+    assert!(outcome.stderr.contains("to stderr"), "{}", outcome.stderr);
+    let recording = world.finished_recording();
+    assert_eq!(
+        world.exported(&recording, "stdout"),
+        b"typed\ncommand: anything\n"
+    );
+}
+
+/// node's ssh2 knows no certificates: its host is refused, or refuses.
+#[test]
+fn node_ssh2_host() {
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node/node_modules");
+    let Some(node) = others("node").filter(|_| modules.join("ssh2").is_dir()) else {
+        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
+        assert!(!all, "node's ssh2 is missing");
+        return println!("passed over: node's ssh2 is not installed");
+    };
+    let port = sshd::free_port();
+    let start = |world: &World| -> Running {
+        let key = world.dir().join("ssh2_host_key");
+        keys::generate_as(&key, &["-t", "ecdsa", "-b", "256", "-m", "PEM"]);
+        let running = world.children.spawn(
+            Command::new(&node)
+                .arg(script("ssh2_server.js"))
+                .arg(&modules)
+                .arg(&key)
+                .arg(port.to_string())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        );
+        await_port(world, port);
+        running
+    };
+    refused_by_certificate(port, &start);
+    refused_by_host(port, &start);
+}
+
+/// So does libssh.
+#[test]
+fn libssh_host() {
+    let program = tempfile::tempdir().expect("a temporary directory");
+    let server = program.path().join("libssh_server");
+    let compiled = Command::new(programs::path("cc"))
+        .arg("-o")
+        .arg(&server)
+        .arg(script("libssh_server.c"))
+        .arg("-lssh")
+        .stderr(Stdio::null())
+        .status();
+    if !compiled.expect("cc runs").success() {
+        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
+        assert!(!all, "libssh is missing");
+        return println!("passed over: libssh is not installed");
+    }
+    let port = sshd::free_port();
+    let start = |world: &World| -> Running {
+        let key = world.dir().join("libssh_host_key");
+        keys::generate(&key);
+        let mut running = world.children.spawn(
+            Command::new(&server)
+                .arg(&key)
+                .arg(port.to_string())
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null()),
+        );
+        // It serves one connection at a time: nobody dials only to see whether it listens.
+        first_line(running.child.stdout.take().expect("it is piped"));
+        running
+    };
+    refused_by_certificate(port, &start);
+    refused_by_host(port, &start);
+}
