@@ -189,7 +189,9 @@ fn files_of_the_data_directory_keep_serials_as_numbers() {
     for file in ["issued", "revoked"] {
         for line in scene.read(&format!("state/{file}.jsonl")).lines() {
             let line: Value = serde_json::from_str(line).unwrap();
-            assert!(line["serial"].is_u64(), "{line}");
+            // The ledger's marks are of no certificate.
+            let is_mark = line["type"] == "revocations";
+            assert!(is_mark || line["serial"].is_u64(), "{line}");
         }
     }
     let all = listed(&scene, &[]);
@@ -575,7 +577,7 @@ fn damaged_revocations_are_published_nowhere() {
     for command in [
         &["krl", "--out=DIR/krl"][..],
         &["ls"],
-        &["revoke", "--yes", "--key-id=carol"],
+        &["revoke", "--yes", "--unknown", "--key-id=carol"],
         &["sign", "--host=db2", "--out=DIR/db2"],
     ] {
         let refused = scene.fails(command, Exit::Failed);
