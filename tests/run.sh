@@ -157,6 +157,13 @@ core=(
     confined:: exec:: forwards:: identity:: jump:: multiplex:: permit::a_ pty:: recording:: refusal:: revocation:: sftp::
     interop_clients::ssh_ interop_servers::keys_change_all_the_time interop_servers::sshd_
 )
+# Newer agents keep no certificate that has expired, and newer clients name other keys first: these tests
+# are about what such a client shows to the proxy.
+not_core=(
+    --skip refusal::client::a_key_without_a_certificate_on_the_inner_connection
+    --skip refusal::client::an_expired_certificate
+    --skip refusal::client::keys_that_were_passed_over_are_not_told_of_when_a_login_succeeds
+)
 # What reads what its programs print.
 readers=(doctor::nodes fleet::)
 
@@ -176,12 +183,18 @@ releases() {
         case $suite in
         sid)
             step cargo test --locked --lib cli::host
-            RPROXY_TEST_OPENSSH_ROLE=both step cargo test --locked --test e2e -- "${core[@]}" "${readers[@]}"
+            RPROXY_TEST_OPENSSH_ROLE=both step cargo test --locked --test e2e -- "${core[@]}" "${readers[@]}" "${not_core[@]}"
             for role in client server; do
-                RPROXY_TEST_OPENSSH_ROLE=$role step cargo test --locked --test e2e -- "${core[@]}"
+                # Its hosts are given the algorithms that the client knows.
+                RPROXY_TEST_OPENSSH_ROLE=$role step cargo test --locked --test e2e -- "${core[@]}" "${not_core[@]}" \
+                    --skip interop_servers::sshd_with_each_algorithm
             done
             ;;
-        *) step cargo test --locked --test e2e -- exec:: jump:: pty:: sftp:: interop_servers::keys_change_all_the_time ;;
+        *)
+            # scp of 8.4 does not know -O.
+            step cargo test --locked --test e2e -- exec:: jump:: pty:: sftp:: \
+                interop_servers::keys_change_all_the_time --skip jump::files
+            ;;
         esac
         unset RPROXY_TEST_OPENSSH
     done
