@@ -51,6 +51,7 @@ fn the_quick_start_works() {
     for block in blocks() {
         match block.kind.as_str() {
             "yaml" if !place.config().exists() => {
+                place.write_host_key();
                 std::fs::write(place.config(), place.on_this_machine(&block.text))
                     .expect("a writable directory");
             }
@@ -60,7 +61,7 @@ fn the_quick_start_works() {
                         assert!(place.dir().join(name).is_file(), "{name} was not made");
                     }
                 }
-                host = Some(place.start_host());
+                host = Some(place.start_host(&block.text));
                 place.write_user_key();
                 agent = Some(Agent::start(&place.children, &place.dir().join("agent")));
             }
@@ -142,16 +143,37 @@ impl Place {
             .replace("proxy.example.com", "127.0.0.1")
     }
 
-    /// The host, with the files that the README's commands have made.
-    fn start_host(&self) -> Sshd {
+    /// The key that the host has, and the half of it that is copied to the proxy.
+    fn write_host_key(&self) {
         let dir = self.dir().join("host");
         std::fs::create_dir(&dir).expect("a writable directory");
-        for suffix in ["", "-cert.pub"] {
-            let made = self.dir().join(format!("ssh_host_rproxy_key{suffix}"));
-            std::fs::copy(made, dir.join(format!("host_key{suffix}"))).expect("it was made");
-        }
-        let authority = std::fs::read_to_string(self.dir().join("rproxy_user_ca.pub"))
-            .expect("it was exported");
+        keys::generate(&dir.join("host_key"));
+        std::fs::copy(dir.join("host_key.pub"), self.dir().join("db1.pub")).expect("it was made");
+    }
+
+    /// What the README copies to this name in `/etc/ssh` of the host.
+    fn made_as(&self, name: &str) -> PathBuf {
+        self.dir().join(match name {
+            "ssh_host_ed25519_key-cert.pub" => "db1-cert.pub",
+            other => other,
+        })
+    }
+
+    /// The host, with the README's lines in front of its own configuration and the files that the
+    /// commands have made.
+    fn start_host(&self, lines: &str) -> Sshd {
+        let dir = self.dir().join("host");
+        assert!(
+            !lines.contains("HostKey "),
+            "the host keeps its keys: {lines}"
+        );
+        std::fs::copy(
+            self.made_as("ssh_host_ed25519_key-cert.pub"),
+            dir.join("host_key-cert.pub"),
+        )
+        .expect("it was made");
+        let authority =
+            std::fs::read_to_string(self.made_as("rproxy_user_ca.pub")).expect("it was exported");
         Sshd::start(&self.children, &dir, "db1", &authority, "")
     }
 
@@ -184,10 +206,12 @@ impl Place {
                 .replace("-p 3023", &format!("-p {port}"))
                 .replace(":3023", &format!(":{port}"));
         }
-        if let Some((id, file)) = self.recording() {
-            command = command
-                .replace(" ID", &format!(" {id}"))
-                .replace("FILE", &file.display().to_string());
+        if let Some((_, file)) = self.recording() {
+            command = command.replace("FILE", &file.display().to_string());
+        }
+        if command.contains("SERIAL") {
+            let issued = std::fs::read_to_string(self.dir().join("data/issued.jsonl"));
+            command = command.replace("SERIAL", &serial_of(&issued.expect("a ledger"), "alice"));
         }
         let path = std::env::var("PATH").unwrap_or_default();
         let bin = self.dir().join("bin");
@@ -196,6 +220,8 @@ impl Place {
             .current_dir(self.dir())
             .env_clear()
             .env("HOME", self.dir())
+            // where the README has /etc/rproxy/rproxy.yaml
+            .env("RPROXY_CONFIG", self.config())
             .env("TERM", "xterm-256color")
             .env("PATH", format!("{}:{path}", bin.display()))
             .env("SSH_AUTH_SOCK", self.dir().join("agent"));
@@ -223,6 +249,18 @@ impl Place {
         let id = name.strip_suffix(".cast.zst")?.to_owned();
         Some((id, file))
     }
+}
+
+/// The serial of somebody's newest certificate.
+fn serial_of(ledger: &str, key_id: &str) -> String {
+    let records = ledger
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let newest = records.filter(|record| record["key_id"] == key_id).last();
+    let serial = &newest.expect("a certificate")["serial"];
+    serial
+        .as_str()
+        .map_or_else(|| serial.to_string(), str::to_owned)
 }
 
 fn readme() -> String {
