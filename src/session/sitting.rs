@@ -280,7 +280,7 @@ pub(super) fn note_of(request: &Request) -> ChannelNote {
         Value::Number(number) => note.with(*name, *number),
         Value::Flag(flag) => note.with(*name, *flag),
         Value::Bytes(bytes) => note.with(format!("{name}_hex"), hex(bytes)),
-        Value::Text(bytes) => note.with_bytes(*name, bytes),
+        Value::Text(bytes) => note.with_bytes(name, bytes),
     })
 }
 

@@ -431,7 +431,9 @@ fn ignored(world: &World) -> Vec<String> {
     events.retain(|event| event["event"] == "request.ignored");
     let names = events.iter().map(|event| {
         assert!(text(event, "code").ends_with('I'), "no warning: {event}");
-        let detail = event["detail"].as_str().unwrap_or(text(event, "name"));
+        let detail = event["detail"]
+            .as_str()
+            .unwrap_or_else(|| text(event, "name"));
         detail.to_owned()
     });
     names.collect()

@@ -254,7 +254,7 @@ fn serial_of(ledger: &str, key_id: &str) -> String {
     let records = ledger
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let newest = records.filter(|record| record["key_id"] == key_id).last();
+    let newest = records.rev().find(|record| record["key_id"] == key_id);
     let serial = &newest.expect("a certificate")["serial"];
     serial
         .as_str()

@@ -1,8 +1,8 @@
-//! With ControlPersist, ssh throws away what its ProxyCommand says: the user's own connection says it.
+//! With `ControlPersist`, ssh throws away what its ProxyCommand says: the user's own connection says it.
 
 use crate::support::{Outcome, World, programs};
 
-/// `ssh` to `db1` by this ProxyCommand, or by ProxyJump; what it says with and without ControlPersist.
+/// `ssh` to `db1` by this ProxyCommand, or by ProxyJump; what it says with and without `ControlPersist`.
 fn both(world: &World, options: &[&str]) -> [Outcome; 2] {
     let path = format!("ControlPath={}/%C", world.dir().display());
     let persist = [
