@@ -74,8 +74,13 @@ fn check(yaml: &[u8]) -> Output {
     serve(yaml, 0o644, &["--check", "--config", NAME])
 }
 
+/// The file alone, whatever it names.
+fn read(yaml: &[u8]) -> Output {
+    serve(yaml, 0o644, &["--print-config", "--config", NAME])
+}
+
 fn print(yaml: &[u8]) -> String {
-    let output = serve(yaml, 0o644, &["--print-config", "--config", NAME]);
+    let output = read(yaml);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
 }
@@ -98,11 +103,22 @@ fn assert_stderr(case: &Path, output: &Output) {
 #[test]
 fn good_files_are_accepted_with_their_warnings() {
     for case in files("valid") {
-        let output = check(&fs::read(&case).unwrap());
+        let output = read(&fs::read(&case).unwrap());
         assert_stderr(&case, &output);
         assert_eq!(output.status.code(), Some(0), "{}", case.display());
-        assert!(output.stdout.is_empty());
     }
+}
+
+/// `--check` goes on to what the file names, which is not on this machine.
+#[test]
+fn a_check_looks_at_what_the_file_names() {
+    let output = check(b"cluster_name: example.com\nproxy_service:\n  listen_addr: 127.0.0.1:0\n");
+    assert_eq!(text(&output.stderr), "configuration ok\n");
+    assert_eq!(output.status.code(), Some(0));
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/web.yaml");
+    let output = check(&fs::read(case).unwrap());
+    assert!(text(&output.stderr).contains("web.pem"));
+    assert_ne!(output.status.code(), Some(0));
 }
 
 #[test]
@@ -127,8 +143,8 @@ fn what_is_printed_loads_back_to_the_same() {
 fn the_example_is_good_and_shows_every_key() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/rproxy.example.yaml");
     let yaml = fs::read_to_string(example).unwrap();
-    let output = check(yaml.as_bytes());
-    assert_eq!(text(&output.stderr), "configuration ok\n");
+    let output = read(yaml.as_bytes());
+    assert_eq!(text(&output.stderr), "");
     assert_shown(&yaml, rproxy::config::keys::ROOT);
     // What it sets is the default wherever there is one.
     let printed = print(yaml.as_bytes());
@@ -136,6 +152,7 @@ fn the_example_is_good_and_shows_every_key() {
     let is_own = |line: &&str| {
         [
             "public_addr",
+            "banner_file",
             "egress_addrs",
             "web_listen_addr",
             "metrics_listen_addr",

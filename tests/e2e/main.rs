@@ -47,6 +47,7 @@ mod insecure;
 mod interop_clients;
 #[cfg(test)]
 mod interop_programs;
+#[cfg(test)]
 mod interop_russh;
 #[cfg(test)]
 mod interop_servers;
