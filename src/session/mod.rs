@@ -7,6 +7,7 @@
 
 mod forwards;
 mod killing;
+mod leaving;
 mod order;
 mod recorder;
 mod refusal;

@@ -17,9 +17,9 @@ use crate::access::LoginPermit;
 use crate::audit::{AuditEvent, AuditLog, RecordingState, SessionKind};
 use crate::metrics::{Flow, Metrics, Tally};
 use crate::model::{ClusterName, ConnectionId, SessionId, chain};
-use crate::recording::{self, ChannelNote, Header, Live, RecordingError, Verbatim};
+use crate::recording::{self, Header, Live, RecordingError, Verbatim};
 use crate::relay::{
-    ChannelKey, Destination, Exit, Kind, Note, Refused, Request, Side, Start, Stream, Tap, Value,
+    ChannelKey, Destination, Exit, Kind, Note, Refused, Request, Start, Stream, Tap,
 };
 use crate::sys::clock::Clock;
 use crate::sys::fs;
@@ -75,14 +75,14 @@ fn lost_text(session: SessionId, error: &dyn std::error::Error) -> String {
 }
 
 /// What is about to be recorded.
-struct Beginning {
+pub(super) struct Beginning {
     kind: recording::Kind,
     command: Option<Verbatim>,
     pty: Option<recording::Pty>,
 }
 
 impl Beginning {
-    fn of(start: &Start) -> Self {
+    pub(super) fn of(start: &Start) -> Self {
         Self {
             kind: match start.kind {
                 Kind::Shell => recording::Kind::Shell,
@@ -220,26 +220,6 @@ impl Recorder {
         }
     }
 
-    /// Notes in all recordings the words with which one side has left. Whether there is one that has them.
-    #[must_use]
-    pub fn last_words(&mut self, from: Side, text: &str) -> bool {
-        let now = self.now();
-        let fields = vec![("text", Value::Text(text.to_owned().into()))];
-        let request = Request {
-            from,
-            name: "disconnect",
-            fields,
-        };
-        let note = note_of(&request);
-        let forwards = self.forwards.iter_mut().map(|one| &mut one.sitting);
-        let mut noted = false;
-        for sitting in self.sittings.values_mut().chain(forwards) {
-            sitting.request(now, &note);
-            noted |= sitting.recording.is_some() && !sitting.incomplete;
-        }
-        noted && self.commit().is_ok()
-    }
-
     /// The connection is over: ends the sessions that still run.
     pub fn end(&mut self, reason: &'static str) {
         for (_, mut sitting) in std::mem::take(&mut self.sittings) {
@@ -301,7 +281,7 @@ impl Recorder {
     ///
     /// # Errors
     /// In strict mode, the text for the user.
-    fn begin(&mut self, beginning: &Beginning) -> Result<Sitting, String> {
+    pub(super) fn begin(&mut self, beginning: &Beginning) -> Result<Sitting, String> {
         let id = SessionId::new();
         let now = self.now();
         let strict = self.recording.policy == Policy::Strict;
@@ -533,18 +513,7 @@ impl Tap for Recorder {
     }
 
     fn abandoned(&mut self, asked: &Start) {
-        // Where that fails, it is audited, and what was asked for is over.
-        let Ok(mut sitting) = self.begin(&Beginning::of(asked)) else {
-            return;
-        };
-        let now = self.now();
-        sitting.environment(now, &asked.environment);
-        sitting.asked(now, &asked.asked);
-        sitting.request(
-            now,
-            &ChannelNote::new(recording::Side::Proxy, "not-started"),
-        );
-        self.finish(sitting, "not-started");
+        self.never_began(asked);
     }
 
     fn data(&mut self, channel: ChannelKey, stream: Stream, bytes: &[u8]) {

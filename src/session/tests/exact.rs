@@ -223,18 +223,24 @@ async fn every_string_that_crosses_is_recorded_byte_for_byte() {
 /// A recording that cannot be read any more hides more than one that was not made.
 #[tokio::test]
 async fn the_longest_strings_of_a_message_leave_a_recording_that_reads() {
-    // As long as a packet lets them be, in what JSON writes longest.
-    let long = |last: u8| [&vec![1; 250_000][..], &[last]].concat();
+    // As long as they may be, in what JSON writes longest.
+    let of = |length: usize, last: u8| [&vec![1; length - 1][..], &[last]].concat();
+    let long = |last| of(250_000, last);
     let mut crossing = Crossing::new();
     crossing.open(Side::Client, 0, "session", &[]);
     let sizes = [80, 24, 0, 0].map(uint32);
-    let pty = [&[string(&long(b'x'))], &sizes[..], &[string(&[0])]].concat();
+    let pty = [&[string(&of(256, b'x'))], &sizes[..], &[string(&[0])]].concat();
     crossing.request(Side::Client, 0, "pty-req", &pty);
     crossing.request(Side::Client, 0, "exec", &[string(&long(0xff))]);
-    let ending = [string(b"TERM"), vec![0], string(&long(0xfe)), string(b"")];
+    let ending = [
+        string(b"TERM"),
+        vec![0],
+        string(&of(4_096, 0xfe)),
+        string(b""),
+    ];
     crossing.request(Side::Host, 0, "exit-signal", &ending);
     let recorded = crossing.recorded();
     assert_eq!(recorded["command"], [long(0xff)]);
-    assert_eq!(recorded["header term"], [long(b'x')]);
-    assert_eq!(recorded["exit message"], [long(0xfe)]);
+    assert_eq!(recorded["header term"], [of(256, b'x')]);
+    assert_eq!(recorded["exit message"], [of(4_096, 0xfe)]);
 }

@@ -224,16 +224,26 @@ const WIDE: usize = 1 << 20;
 
 /// The streams of the one recording, which must be complete, and audited from its start to its end.
 fn recorded(directory: &TempDir) -> Option<[Vec<u8>; 3]> {
-    let audit = std::fs::read_to_string(directory.path().join("audit.jsonl"));
-    let audit = audit.unwrap_or_default();
-    let count = |event: &str| audit.matches(&format!("\"event\":\"{event}\"")).count();
-    assert_eq!(count("session.start"), count("session.end"), "{audit}");
+    let read = || {
+        let audit = std::fs::read_to_string(directory.path().join("audit.jsonl"));
+        let audit = audit.unwrap_or_default();
+        let count = |event: &str| audit.matches(&format!("\"event\":\"{event}\"")).count();
+        (count("session.start"), count("session.end"), audit)
+    };
+    // The end is audited when the disk has the recording, by a thread of its own.
+    let until = std::time::Instant::now() + FOREVER;
+    let (mut starts, mut ends, mut audit) = read();
+    while starts != ends && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+        (starts, ends, audit) = read();
+    }
+    assert_eq!(starts, ends, "{audit}");
     let files = std::fs::read_dir(directory.path().join("recordings")).ok()?;
     let files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
     let [file] = files.as_slice() else {
         panic!("one recording, not {files:?}");
     };
-    assert_eq!(count("session.start"), 1, "{audit}");
+    assert_eq!(starts, 1, "{audit}");
     let mut streams = [const { Vec::new() }; 3];
     let mut reader = Reader::open(File::open(file).expect("a file")).expect("a recording");
     for event in reader.by_ref() {

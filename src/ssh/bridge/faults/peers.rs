@@ -18,7 +18,7 @@ pub(super) const TYPED: [&[u8]; 6] = [
     b"a",
     b"second piece of what is typed",
     &[0xff; 700],
-    b"",
+    b"0",
     b"more\r\n",
     &[7; 90],
 ];
