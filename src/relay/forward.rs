@@ -188,6 +188,15 @@ impl Expected {
             .collect()
     }
 
+    /// Whether the client has asked for any channels of this type.
+    pub(super) fn any(&self, kind: &str) -> bool {
+        match kind {
+            "x11" => self.x11,
+            AGENT_CONNECT | AGENT_CONNECT_OPENSSH => self.agent,
+            _ => !self.listeners.is_empty(),
+        }
+    }
+
     /// Whether the client has asked for channels like this one.
     pub(super) fn includes(&self, destination: &Destination) -> bool {
         match destination {

@@ -210,6 +210,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         self.backlog() < backlog && self.transport.held_back() < HELD_BACK
     }
 
+    /// Whether the peer takes what it is sent: who does not is heard no further. What a key exchange holds back does not
+    /// count, for the peer has to be heard until that is over.
+    pub(crate) fn takes(&mut self, backlog: usize) -> bool {
+        self.transport.output().len() < backlog
+    }
+
     /// Tells the peer why it is hung up on, if it broke the protocol: others are gone or know.
     pub(crate) async fn reproach(&mut self, error: &LegError) {
         if let LegError::Protocol(error) = error {

@@ -359,7 +359,7 @@ where
     /// Translates what one leg has decrypted; `true` when there may be more of it at once.
     fn plan(&mut self, from: Side) -> Result<bool, End> {
         for _ in 0..BATCH {
-            if !self.has_room(from.other()) || !self.has_room(from) {
+            if !self.has_room(from.other()) || !self.takes(from) {
                 return Ok(false);
             }
             match self.poll_event(from)? {
@@ -389,6 +389,13 @@ where
         match side {
             Side::Client => self.client.has_room(BACKLOG),
             Side::Host => self.host.has_room(BACKLOG),
+        }
+    }
+
+    fn takes(&mut self, side: Side) -> bool {
+        match side {
+            Side::Client => self.client.takes(BACKLOG),
+            Side::Host => self.host.takes(BACKLOG),
         }
     }
 
@@ -544,12 +551,13 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    let read = client.has_room(BACKLOG) && host.has_room(BACKLOG);
+    let read_client = host.has_room(BACKLOG) && client.takes(BACKLOG);
+    let read_host = client.has_room(BACKLOG) && host.takes(BACKLOG);
     let client = client
-        .poll_transfer(context, read)
+        .poll_transfer(context, read_client)
         .map_err(|error| End::Leg(Side::Client, error))?;
     let host = host
-        .poll_transfer(context, read)
+        .poll_transfer(context, read_host)
         .map_err(|error| End::Leg(Side::Host, error))?;
     match (client, host) {
         (Poll::Ready(client), Poll::Ready(host)) => Poll::Ready(Ok(client + host)),
