@@ -282,7 +282,7 @@ fn rejected(permit: &LoginPermit, needs_sha1: bool) -> Refusal {
         format!("{host} does not let {login} in with this certificate"),
     )
     .hint(format!(
-        "on {host}: TrustedUserCAKeys must hold the output of `rproxy auth export --type=user`, and the account {login} must exist; its sshd log says why"
+        "on {host}: TrustedUserCAKeys must hold the output of `rproxy auth export --type=user`, and the account {login} must exist; its sshd log says why. If its log says nothing of the kind, `rproxy doctor` on the proxy tells whether `egress_addrs` or a clock that is off is the reason"
     ))
 }
 
