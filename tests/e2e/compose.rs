@@ -168,7 +168,7 @@ fn services_fit_together() {
     keys::tool(
         crate::support::proxy::rproxy(&file)
             .args(check)
-            .arg(dir.path()),
+            .arg(dir.path().join("data")),
     );
     for node in config["nodes"].as_array().expect("nodes") {
         let name = node["name"].as_str().expect("a name");
@@ -446,7 +446,10 @@ fn scripts_end_in_recorded_sessions() {
         let ours = commands.filter(|line| line.starts_with("rproxy ") && !line.ends_with(" serve"));
         for command in ours {
             let mut shell = fleet.program("proxy", &programs::path("sh"));
+            let ledger = read(&fleet.path("data/issued.jsonl"));
+            let serial = crate::readme::serial_of(&ledger, "alice");
             let command = command.replace(" ID", &format!(" {id}"));
+            let command = command.replace("SERIAL", &serial);
             keys::tool(
                 shell
                     .args(["-c", &command])

@@ -228,7 +228,7 @@ impl Place {
         if command.starts_with("ssh ") {
             terminal.type_in("echo lo''gged in; exit\r");
         }
-        if command.contains(" auth revoke ") {
+        if command.contains(" auth revoke ") && !command.contains(" --yes") {
             terminal.expect("[y/N]");
             terminal.type_in("y\r");
         }
@@ -250,7 +250,7 @@ impl Place {
 }
 
 /// The serial of somebody's newest certificate.
-fn serial_of(ledger: &str, key_id: &str) -> String {
+pub(crate) fn serial_of(ledger: &str, key_id: &str) -> String {
     let records = ledger
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

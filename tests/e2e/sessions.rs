@@ -505,11 +505,15 @@ fn nobody_watches_without_being_put_down_for_it() {
 /// from the others.
 #[test]
 fn all_processes_are_asked() {
-    let world = World::new();
+    let world = World::with().own_program().start();
     let first = socket(&world);
     let mut session = world.ssh().args(["db1", "echo here; exec cat"]).start();
     session.read(5);
-    let _another = world.another_proxy();
+    // After an upgrade there are two workers: the old one stays for its session.
+    world.signal_proxy(Signal::USR2);
+    world.eventually("the new worker serves", || {
+        (events(&world, "server.upgraded").len() == 1).then_some(())
+    });
     let mut sockets = keys::files(&world.data().join("control"));
     sockets.retain(|socket| *socket != first);
     let [second] = sockets.try_into().expect("another one");

@@ -300,8 +300,8 @@ mod tests {
     fn a_synopsis_shows_what_to_type() {
         assert_eq!(
             synopsis_of(&["serve"]),
-            "rproxy serve [--check] [--print-config] [--log-format FORMAT] [--config FILE] \
-             [--data-dir DIR]"
+            "rproxy serve [--check] [--print-config] [--defaults] [--log-format FORMAT] \
+             [--config FILE] [--data-dir DIR]"
         );
         let sign = synopsis_of(&["auth", "sign"]);
         assert!(sign.starts_with("rproxy auth sign {--host "), "{sign}");

@@ -174,6 +174,8 @@ fn faults_of_the_authorities_are_found() {
     chmod(&ca("user_ca"), 0o600);
 
     // The public key of another, and a rotation that was forgotten.
+    let ledger = world.data().join("issued.jsonl");
+    let without_rotation = fs::read(&ledger).expect("it is there");
     let public = fs::read(ca("host_ca.pub")).expect("it is there");
     fs::copy(ca("user_ca.pub"), ca("host_ca.pub")).expect("it is ours");
     keys::tool(
@@ -197,6 +199,8 @@ fn faults_of_the_authorities_are_found() {
     fs::write(ca("user_rotation.json"), state.to_string()).expect("it is ours");
     look(&as_it_is).warning("rotation", "user", &["the running proxy moves it"]);
     fs::remove_file(ca("user_rotation.json")).expect("it is ours");
+    look(&as_it_is).error("authority", "user", &["restore", "user_rotation.json"]);
+    fs::write(&ledger, without_rotation).expect("it is ours");
 
     // The key went into an agent, which is gone; and a key that went for good.
     for kind in ["user", "host"] {

@@ -613,12 +613,6 @@ impl World {
         assert_eq!(self.proxy_end(), Some(0));
     }
 
-    /// A second proxy on the same configuration and directory, on another port.
-    pub(crate) fn another_proxy(&self) -> Proxy {
-        let log = self.dir().join("another.log");
-        Proxy::start(&self.children, &self.config(), &log, None)
-    }
-
     /// Another proxy in the place of one that has ended, on another port.
     pub(crate) fn restart_proxy(&self) {
         let log = self.dir().join("rproxy.log");
