@@ -36,9 +36,14 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a h
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "recordings" -d 'List and export recordings'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "play" -d 'Replay a recording'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "sessions" -d 'List, watch and end live sessions'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "reload" -d 'Have the running proxy read its configuration again'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "upgrade" -d 'Have the running proxy replace itself by the program that is installed now'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "stop" -d 'Stop the running proxy'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "completions" -d 'Print a script that completes this command line in a shell'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "doctor" -d 'Look for what is wrong, and say what to do about it'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "help" -d 'Print help for a command'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "man" -d 'Print the manual page of rproxy, or write those of all commands'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "version" -d 'Print the version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l log-format -d 'How log lines look on standard error' -r -f -a "text\t'For people'
 json\t'One JSON object per line'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
@@ -153,6 +158,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l proxy -d 'Where clients reach the proxy [default: the configuration\'s `public_addr`]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l hosts -d 'Hosts behind the proxy, as patterns of ssh_config [default: those in the cluster\'s domain, and the names of the inventory]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l login -d 'Account on the hosts, as User, for whoever is called otherwise on this machine' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l identity -d 'Private key to offer, as IdentityFile' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l certificate -d 'User certificate to offer, as CertificateFile' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l ssh-dir -d 'Directory to use in place of ~/.ssh' -r -F
@@ -194,6 +200,19 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -f -a "ls" -d 'List recordings, oldest first'
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -f -a "export" -d 'Write a recording in a format that other programs read'
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l user -d 'Only those of this user; `*` and `?` are wildcards' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l login -d 'Only those of this login on the host' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l host -d 'Only those of this host, by its name in the inventory or as it was asked for' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l kind -d 'Only those of this kind' -r -f -a "shell\t'A shell'
+exec\t'A command'
+subsystem\t'A subsystem, such as sftp'
+forward\t'The forwards of a connection'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l state -d 'Only those in this state' -r -f -a "recording\t'The session goes on'
+complete\t'With its end'
+recovered\t'Without its end: the proxy was killed'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l command -d 'Only those whose command has this text in it' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l since -d 'Only those that began at this time or later: 2h, 7d (ago), 2026-11-29, or RFC 3339' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l until -d 'Only those that began before this time' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
 json\t'An array of objects'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
@@ -245,6 +264,19 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand reload" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand reload" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand reload" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand upgrade" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand upgrade" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand upgrade" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand upgrade" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand stop" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand stop" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand stop" -l no-wait -d 'Do not wait until it has stopped'
+complete -c rproxy -n "__fish_rproxy_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand stop" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -260,11 +292,19 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l data-dir -d 'Di
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s q -l quiet -d 'Leave out what is well'
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand help" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand help" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand help" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand help" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l out-dir -d 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5, rproxy-recording.5' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -s h -l help -d 'Print help'
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand version" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand version" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand version" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand version" -s V -l version -d 'Print version'
 
 # What only the program knows: ids of recordings, names of people and hosts.
 function __fish_rproxy_values
@@ -275,3 +315,6 @@ end
 
 complete -c rproxy -n "__fish_rproxy_values | string length -q" -k -f -a "(__fish_rproxy_values)"
 complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l host -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"
+complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l key-id -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"
+complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l serial -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"
+complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l user -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"

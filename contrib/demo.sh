@@ -30,8 +30,8 @@ main() {
 
     need_openssh
     need_cargo
-    say "Build rproxy"
-    run cargo build --quiet --locked
+    say "Build rproxy: several minutes the first time, seconds from then on"
+    run cargo build --locked
     rproxy="${CARGO_TARGET_DIR:-$PWD/target}/debug/rproxy"
 
     dir=$(mktemp -d /tmp/rproxy-demo.XXXXXX)
@@ -135,24 +135,34 @@ replay() {
 }
 
 leave_running() {
+    # Two programs that know where everything is, so that one short line is enough.
+    write_program "$dir/ssh" "SSH_AUTH_SOCK=$SSH_AUTH_SOCK" "${ssh[@]}" -l "$login"
+    write_program "$dir/rproxy" "RPROXY_CONFIG=$dir/rproxy.yaml" "$rproxy"
     say "Your turn. In another terminal:"
-    printf '   '
-    words "SSH_AUTH_SOCK=$SSH_AUTH_SOCK" "${ssh[@]}" "$login@$host"
-    printf '\n   '
-    words "$rproxy" --config "$dir/rproxy.yaml" recordings ls
-    printf '\n   '
-    words "$rproxy" --config "$dir/rproxy.yaml" play ID
-    printf '\n\n'
+    printf '\n    %s/ssh %s\n\n' "$dir" "$host"
+    printf 'Then see what was recorded:\n\n    %s/rproxy play last\n\n' "$dir"
     if ! users_own_terminals; then
         printf 'In this container sshd cannot give you a terminal, because /dev/pts is mounted without gid=:\n'
         printf 'add a command to the line, or run the demo as root.\n\n'
     fi
     if [[ -t 0 ]]; then
-        read -r -p "Press Enter to end it all and clean up. " _ || true
+        read -r -p "Press Enter to stop it and clean up. " _ || true
     else
-        echo "Ctrl-C ends it all and cleans up."
+        echo "Ctrl-C stops it and cleans up."
         wait "$last_pid" || true
     fi
+}
+
+# A program that sets one variable and runs a command with what it is given.
+write_program() {
+    local file=$1 variable=$2
+    shift 2
+    {
+        printf '#!/bin/sh\n%s exec' "$variable"
+        words "$@"
+        printf ' "$@"\n'
+    } >"$file"
+    chmod +x "$file"
 }
 
 # --- what must be there ---------------------------------------------------------------------------

@@ -23,7 +23,7 @@ use crate::sys::clock::Clock;
 use crate::sys::fs::{FileLock, FsError};
 
 /// The ledger's name in the data directory.
-pub(super) const FILE_NAME: &str = "issued.jsonl";
+pub const FILE_NAME: &str = "issued.jsonl";
 
 /// One line of the ledger: what was signed, for whom, by which key.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -58,7 +58,7 @@ pub use elsewhere::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 pub use error::CaError;
 pub use hostkey::NewHostKey;
 pub use import::{ImportError, ImportMode, ImportedKey, KeyFile, LockedKey};
-pub use ledger::{IssueRecord, issued};
+pub use ledger::{FILE_NAME as LEDGER, IssueRecord, issued};
 pub use look::Seen;
 pub use mint::{AtHand, HostIdentity, HostMint};
 pub use outstanding::Outstanding;

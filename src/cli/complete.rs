@@ -3,12 +3,14 @@
 //! It runs at a key stroke: it reads little, waits for nothing, writes nothing but candidates, and is
 //! silent about everything that goes wrong.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use chrono::SecondsFormat;
 use clap::{Arg, Command, CommandFactory};
 
 use super::{Cli, Exit, Failure, recordings, ui};
+use crate::ca::{CaKind, IssueRecord, issued};
 use crate::config::{Config, Source};
 use crate::recording::listing::{self, Entry, Standing};
 
@@ -16,6 +18,8 @@ use crate::recording::listing::{self, Entry, Standing};
 const OFFERED: usize = 50;
 /// Most recordings that are looked at for those whose sessions go on.
 const LOOKED_AT: usize = 1000;
+/// Most bytes of the ledger that are read.
+const MAX_LEDGER: u64 = 8 << 20;
 
 /// Print what may stand in place of a word, for shells
 ///
@@ -99,6 +103,12 @@ pub(super) enum Kind {
     Subject,
     /// Hosts, with commas between them.
     Hosts,
+    /// A person.
+    Person,
+    /// The key id of a certificate that was issued.
+    KeyId,
+    /// The serial of a certificate that was issued.
+    Serial,
 }
 
 impl Kind {
@@ -110,6 +120,9 @@ impl Kind {
             (None, "ID") => Some(Self::Session),
             (None, "USER@HOST[:PORT]") => Some(Self::Subject),
             (Some("host"), _) => Some(Self::Hosts),
+            (Some("user"), _) => Some(Self::Person),
+            (Some("key-id"), _) => Some(Self::KeyId),
+            (Some("serial"), _) => Some(Self::Serial),
             _ => None,
         }
     }
@@ -123,6 +136,9 @@ impl Kind {
             }),
             Self::Subject => subjects(config, typed),
             Self::Hosts => hosts(config, typed),
+            Self::Person => people(config, typed),
+            Self::KeyId => key_ids(&certificates(config), typed),
+            Self::Serial => serials(&certificates(config), typed),
         }
     }
 }
@@ -155,6 +171,69 @@ fn recorded(
             }
         })
         .collect()
+}
+
+/// What was issued, the newest first; nothing where there is more than can be read at a key stroke.
+fn certificates(config: &Config) -> Vec<IssueRecord> {
+    let ledger = config.data_dir.join(crate::ca::LEDGER);
+    let is_short = std::fs::metadata(ledger).is_ok_and(|file| file.len() <= MAX_LEDGER);
+    let mut records = match is_short {
+        true => issued(&config.data_dir).unwrap_or_default(),
+        false => Vec::new(),
+    };
+    records.reverse();
+    records
+}
+
+/// People of the configuration, then key ids of certificates that were issued to others.
+fn people(config: &Config, typed: &str) -> Vec<Candidate> {
+    let listed = config.users.iter().map(|member| Candidate {
+        value: member.name.to_string(),
+        help: "a person".to_owned(),
+    });
+    let mut certificates = certificates(config);
+    certificates.retain(|record| record.kind == CaKind::User);
+    let mut candidates = beginning_with(typed, listed);
+    for candidate in key_ids(&certificates, typed) {
+        if !candidates
+            .iter()
+            .any(|known| known.value == candidate.value)
+        {
+            candidates.push(candidate);
+        }
+    }
+    candidates
+}
+
+/// Each key id once, with the newest of its certificates.
+fn key_ids(certificates: &[IssueRecord], typed: &str) -> Vec<Candidate> {
+    let mut seen = BTreeSet::new();
+    certificates
+        .iter()
+        .filter(|record| record.key_id.starts_with(typed) && seen.insert(&record.key_id))
+        .take(OFFERED)
+        .map(|record| Candidate {
+            value: record.key_id.clone(),
+            help: format!("{} certificate, {}", record.kind, of_record(record)),
+        })
+        .collect()
+}
+
+fn serials(certificates: &[IssueRecord], typed: &str) -> Vec<Candidate> {
+    certificates
+        .iter()
+        .map(|record| Candidate {
+            value: record.serial.to_string(),
+            help: format!("{}, {}", record.key_id, of_record(record)),
+        })
+        .filter(|candidate| candidate.value.starts_with(typed))
+        .take(OFFERED)
+        .collect()
+}
+
+fn of_record(record: &IssueRecord) -> String {
+    let issued = record.time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    format!("{}, issued {issued}", record.principals.join(","))
 }
 
 /// People whom the configuration names, then hosts behind them. A key id may have a `@` in it.
@@ -319,7 +398,7 @@ users:
 
     #[test]
     fn the_word_that_is_typed_is_known_by_what_stands_before_it() {
-        use Kind::{Hosts, Recording, Subject};
+        use Kind::{Hosts, KeyId, Person, Recording, Serial, Subject};
         for (line, expected) in [
             ("rproxy play ", Some((Recording, ""))),
             ("rproxy play --speed 2 01", Some((Recording, "01"))),
@@ -343,7 +422,10 @@ users:
             ("rproxy play --speed ", None),
             ("rproxy play x ", None),
             ("rproxy recordings ls ", None),
-            ("rproxy auth sign --user ", None),
+            ("rproxy auth sign --user ", Some((Person, ""))),
+            ("rproxy auth revoke --key-id=al", Some((KeyId, "al"))),
+            ("rproxy auth revoke --serial 1", Some((Serial, "1"))),
+            ("rproxy recordings ls --user=b", Some((Person, "b"))),
             ("rproxy nonsense ", None),
             ("", None),
         ] {
@@ -356,7 +438,7 @@ users:
     fn a_live_session_is_what_an_id_alone_names() {
         let positional = Arg::new("session").value_name("ID");
         assert_eq!(Kind::of(&positional), Some(Kind::Session));
-        assert_eq!(Kind::of(&positional.long("key-id")), None);
+        assert_eq!(Kind::of(&positional.long("session")), None);
     }
 
     #[test]
@@ -391,8 +473,44 @@ users:
         ] {
             assert_eq!(values(kind, typed), expected, "{kind:?} {typed:?}");
         }
+        assert_eq!(
+            values(Kind::Person, ""),
+            ["alice@example.com", "bob", "*"].map(str::to_owned)[..2]
+        );
+        assert_eq!(values(Kind::KeyId, ""), none);
         assert_eq!(values(Kind::Recording, ""), none);
         assert_eq!(values(Kind::Session, ""), none);
+    }
+
+    #[test]
+    fn certificates_are_offered_by_key_id_and_by_serial() {
+        let record = |key_id: &str, serial: u64, kind| IssueRecord {
+            time: chrono::DateTime::from_timestamp(1_760_000_000, 0).unwrap(),
+            kind,
+            serial: crate::model::Serial::new(serial).unwrap(),
+            key_id: key_id.to_owned(),
+            principals: vec!["deploy".to_owned()],
+            valid_after: 0,
+            valid_before: 1,
+            public_key: "SHA256:x".to_owned(),
+            ca: "SHA256:y".to_owned(),
+            critical_options: std::collections::BTreeMap::new(),
+        };
+        let records = [
+            record("alice", 17, CaKind::User),
+            record("bob", 18, CaKind::User),
+            record("alice", 27, CaKind::User),
+        ];
+        let values = |found: Vec<Candidate>| -> Vec<String> {
+            found.into_iter().map(|candidate| candidate.value).collect()
+        };
+        assert_eq!(values(key_ids(&records, "")), ["alice", "bob"]);
+        assert_eq!(values(key_ids(&records, "b")), ["bob"]);
+        assert_eq!(values(serials(&records, "1")), ["17", "18"]);
+        assert_eq!(
+            serials(&records, "27")[0].help,
+            "alice, deploy, issued 2025-10-09T08:53:20Z"
+        );
     }
 
     #[test]

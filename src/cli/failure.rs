@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use crate::config::ConfigError;
 
@@ -118,7 +119,38 @@ impl fmt::Display for Failure {
         for hint in &self.hints {
             write!(f, "\n  hint: {hint}")?;
         }
-        Ok(())
+        match self.hints.is_empty() && self.is_denied() {
+            true => write!(
+                f,
+                "\n  hint: {}",
+                denied_hint(rustix::process::geteuid().is_root())
+            ),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether the operating system has denied something.
+    fn is_denied(&self) -> bool {
+        let mut cause = self.source.as_deref().map(|e| e as &dyn Error);
+        while let Some(error) = cause {
+            let error_of_system = error.downcast_ref::<io::Error>();
+            if error_of_system.is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+/// What to do where this account may not.
+fn denied_hint(is_root: bool) -> &'static str {
+    if is_root {
+        "root is denied too: look at the mount's options, at attributes (lsattr) and at SELinux or AppArmor"
+    } else {
+        "run it as root, or as the account that runs the proxy"
     }
 }
 
@@ -141,12 +173,34 @@ impl From<ConfigError> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    #[test]
+    fn a_denial_says_who_may() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let failure = Failure::new(Exit::Failed, "cannot read").because(denied());
+        let root = rustix::process::geteuid().is_root();
+        let hint = format!("\n  hint: {}", denied_hint(root));
+        assert!(failure.to_string().ends_with(&hint), "{failure}");
+        assert_ne!(denied_hint(true), denied_hint(false));
+        let deeper = crate::sys::fs::FsError::io("read", Path::new("/x"))(denied());
+        let failure = Failure::new(Exit::Failed, "cannot read").because(deeper);
+        assert!(failure.to_string().ends_with(&hint), "{failure}");
+        let failure = failure.hint("ask somebody");
+        assert!(
+            failure.to_string().ends_with("hint: ask somebody"),
+            "{failure}"
+        );
+        let other = Failure::new(Exit::Failed, "cannot read").because(io::Error::other("x"));
+        assert!(!other.to_string().contains("hint"), "{other}");
+    }
 
     #[test]
     fn causes_and_hints_follow_the_message() {
         let failure = Failure::new(Exit::Failed, "cannot sign")
-            .because(std::io::Error::other("disk on fire"))
+            .because(io::Error::other("disk on fire"))
             .hint("put it out");
         assert_eq!(
             failure.to_string(),

@@ -10,6 +10,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod fleet;
+mod help;
 mod host;
 mod logging;
 mod man;
@@ -17,8 +18,10 @@ mod passphrase;
 mod play;
 mod recordings;
 mod rehearsal;
+mod running;
 mod serve;
 mod sessions;
+mod table;
 mod ui;
 mod worker;
 
@@ -84,6 +87,9 @@ enum Configured {
     Play(play::Args),
     #[command(subcommand)]
     Sessions(sessions::Command),
+    Reload(running::Reload),
+    Upgrade(running::Upgrade),
+    Stop(running::Stop),
 }
 
 /// Commands that work where there is no configuration, or a bad one.
@@ -93,7 +99,9 @@ enum Alone {
     #[command(hide = true)]
     Complete(complete::Args),
     Doctor(doctor::Args),
+    Help(help::Args),
     Man(man::Args),
+    Version(help::Version),
 }
 
 /// What a command is given beside its own flags.
@@ -163,7 +171,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Alone(Alone::Completions(args)) => args.run(),
         Command::Alone(Alone::Complete(args)) => args.run(source),
         Command::Alone(Alone::Doctor(args)) => args.run(&source),
+        Command::Alone(Alone::Help(args)) => args.run(),
         Command::Alone(Alone::Man(args)) => args.run(),
+        Command::Alone(Alone::Version(version)) => version.run(),
     }
 }
 
@@ -183,6 +193,9 @@ impl Configured {
             Self::Recordings(command) => command.run(context),
             Self::Play(args) => args.run(context),
             Self::Sessions(command) => command.run(context),
+            Self::Reload(args) => args.run(context),
+            Self::Upgrade(args) => args.run(context),
+            Self::Stop(args) => args.run(context),
         }
     }
 }

@@ -102,6 +102,11 @@ pub(crate) fn cell(text: &str) -> String {
         .collect()
 }
 
+/// A number of bytes for people, without a blank.
+pub(crate) fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string().replace(' ', "")
+}
+
 /// Columns as wide as their widest cell; the last one is not padded.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];

@@ -27,6 +27,8 @@ pub struct ClientBlock<'a> {
     pub identity: Option<&'a str>,
     /// `CertificateFile`.
     pub certificate: Option<&'a str>,
+    /// `User` at the hosts: the login.
+    pub login: Option<&'a str>,
     /// `ProxyJump` instead of the `ProxyCommand`.
     pub jump: bool,
 }
@@ -41,10 +43,14 @@ impl ClientBlock<'_> {
     /// For a path or pattern that would need quoting.
     pub fn render(&self) -> Result<String, RenderError> {
         let hosts = self.hosts.iter().map(|host| word(host, is_pattern));
-        let hosts = hosts.collect::<Result<Vec<_>, _>>()?.join(" ");
+        let hosts = in_either_case(&hosts.collect::<Result<Vec<_>, _>>()?, "");
+        let proxy = word(self.proxy_host, is_pattern)?;
         let mut lines = self.common_lines()?;
         // The agent signs for the host too, so it goes along on either connection.
         let proxy_lines = format!("{lines}    ForwardAgent yes\n");
+        if let Some(login) = self.login {
+            let _infallible = writeln!(lines, "    User {}", word(login, is_login)?);
+        }
         if self.jump {
             let _infallible = writeln!(
                 lines,
@@ -56,9 +62,10 @@ impl ClientBlock<'_> {
             let _infallible = writeln!(lines, "    ProxyCommand {}", self.proxy_command()?);
         }
         Ok(format!(
-            "{begin}\nHost {hosts} !{proxy}\n{lines}\nHost {proxy}\n{proxy_lines}{end}\n",
+            "{begin}\nHost {hosts} {excluded}\n{lines}\nHost {proxies}\n{proxy_lines}{end}\n",
             begin = begin(self.name),
-            proxy = word(self.proxy_host, is_pattern)?,
+            excluded = in_either_case(&[proxy], "!"),
+            proxies = in_either_case(&[proxy], ""),
             end = end(self.name),
         ))
     }
@@ -142,6 +149,18 @@ impl ClientBlock<'_> {
     }
 }
 
+/// Patterns as they are, then in upper case: `ssh DB1` means db1, but a `Host` line tells the two
+/// apart, and ssh makes a name lower case only after it has read the file.
+fn in_either_case(patterns: &[&str], before: &str) -> String {
+    let upper = patterns.iter().map(|pattern| pattern.to_ascii_uppercase());
+    let upper = upper.filter(|upper| !patterns.contains(&upper.as_str()));
+    let all = patterns.iter().map(|pattern| (*pattern).to_owned());
+    all.chain(upper)
+        .map(|pattern| format!("{before}{pattern}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// The first line of a block.
 #[must_use]
 pub fn begin(name: &str) -> String {
@@ -189,6 +208,11 @@ fn is_pattern(c: char) -> bool {
         || matches!(c, '.' | '_' | '-' | ':' | '*' | '?' | '=' | '/' | '+' | '@')
 }
 
+/// What no name of an account needs to be quoted for.
+fn is_login(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '@')
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
@@ -214,6 +238,7 @@ mod tests {
             inline_known_hosts: &[],
             identity: None,
             certificate: None,
+            login: None,
             jump: false,
         };
         change(&mut block);
@@ -261,10 +286,15 @@ mod tests {
             -o UserKnownHostsFile=~/.ssh/rproxy/example.com.known_hosts \
             -p 3023 %r@proxy.example.com -s proxy:%h:%p";
         let command = |host: &str| effective(&file.file, host, "proxycommand ");
-        for host in ["db1", "web.example.com"] {
+        for host in ["db1", "DB1", "web.example.com", "WEB.EXAMPLE.COM"] {
             assert_eq!(command(host).as_deref(), Some(proxied), "{host}");
         }
-        for host in ["proxy.example.com", "db2", "example.com"] {
+        for host in [
+            "proxy.example.com",
+            "PROXY.EXAMPLE.COM",
+            "db2",
+            "example.com",
+        ] {
             assert_eq!(command(host), None, "{host}");
         }
         let known_hosts = |host| effective(&file.file, host, "userknownhostsfile ").unwrap();
@@ -288,6 +318,17 @@ mod tests {
         let command = effective(&file.file, "db1", "proxycommand ").unwrap();
         let offered = "-o IdentityFile=/k/id -o CertificateFile=/k/id-cert.pub -p 3023";
         assert!(command.contains(offered), "{command}");
+    }
+
+    #[test]
+    fn a_login_is_for_the_hosts_and_not_for_the_proxy() {
+        let file = written(&block(|block| block.login = Some("deploy")).unwrap());
+        let user = |host| effective(&file.file, host, "user ").unwrap();
+        assert_eq!(user("db1"), "deploy");
+        assert_ne!(user("proxy.example.com"), "deploy");
+        for bad in ["", "-x", "a b", "a%h", "$USER"] {
+            assert!(block(|block| block.login = Some(bad)).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

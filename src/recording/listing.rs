@@ -50,6 +50,8 @@ pub struct Entry {
     pub end: Option<DateTime<Utc>>,
     /// How the session ended, where a footer says so.
     pub exit: ExitNote,
+    /// Bytes of the file so far.
+    pub size: u64,
     /// The file.
     pub file: PathBuf,
 }
@@ -130,10 +132,9 @@ pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
         .clone();
     file.rewind().map_err(RecordingError::Read)?;
     let footer = Footer::find(&mut file)?;
-    let last_write = file
-        .metadata()
-        .and_then(|metadata| metadata.modified())
-        .ok();
+    let metadata = file.metadata().map_err(RecordingError::Read)?;
+    let size = metadata.len();
+    let last_write = metadata.modified().ok();
     Ok(match footer {
         Some(footer) => Entry {
             header,
@@ -144,6 +145,7 @@ pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
             },
             end: Some(footer.end),
             exit: footer.exit,
+            size,
             file: path.to_owned(),
         },
         None => Entry {
@@ -155,6 +157,7 @@ pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
             },
             end: last_write.filter(|_| !is_written).map(DateTime::from),
             exit: ExitNote::Unknown,
+            size,
             file: path.to_owned(),
         },
     })

@@ -24,8 +24,7 @@ use crate::relay::{
 use crate::sys::clock::Clock;
 use crate::sys::fs;
 
-/// A session that is silent this long gives back what memory it can. Not sooner: each time costs the
-/// recording its compressor's memory of what came before, and so bytes on the disk.
+/// A session that is silent this long gives back memory. Sooner would cost bytes on the disk each time.
 const REST_AFTER: Duration = Duration::from_secs(60);
 
 /// Who, where, what: the part of a recording's header that is the same for a whole connection.

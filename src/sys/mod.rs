@@ -11,6 +11,7 @@ pub mod log;
 pub mod names;
 pub mod post;
 pub mod process;
+pub mod running;
 pub mod sandbox;
 pub mod tty;
 pub mod watch;

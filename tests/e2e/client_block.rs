@@ -16,6 +16,18 @@ fn ssh<'w>(world: &'w World, file: &str) -> Client<'w> {
         .arg(world.dir().join(file))
 }
 
+/// A name that was typed in upper case is the same host; `--login` is the account there.
+#[test]
+fn a_host_is_reached_in_upper_case_and_under_the_login_of_the_block() {
+    let world = World::new();
+    let login = crate::support::world::login();
+    let text = block(&world, &[&format!("--login={login}")]);
+    assert!(text.contains(&format!("    User {login}\n")), "{text}");
+    std::fs::write(world.dir().join("block"), text).unwrap();
+    let outcome = ssh(&world, "block").args(["DB1", "id -un"]).run().success();
+    assert_eq!(outcome.text().trim_end(), login);
+}
+
 fn session(world: &World, file: &str) -> Outcome {
     ssh(world, file).args(["db1", "echo through"]).run()
 }

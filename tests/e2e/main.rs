@@ -18,6 +18,8 @@ mod ca_keys;
 #[cfg(test)]
 mod client_block;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod compose;
 #[cfg(test)]
 mod confined;

@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Write ProxyJump instead of ProxyCommand
     #[arg(long)]
     jump: bool,
+    /// Account on the hosts, as User, for whoever is called otherwise on this machine
+    #[arg(long, value_name = "LOGIN")]
+    login: Option<String>,
     /// Private key to offer, as IdentityFile
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
@@ -100,6 +103,7 @@ impl Args {
             inline_known_hosts: &inline,
             identity: identity.as_deref(),
             certificate: certificate.as_deref(),
+            login: self.login.as_deref(),
             jump: self.jump,
         }
         .render()
@@ -193,7 +197,7 @@ fn written(path: &Path) -> Result<String, Failure> {
 fn cannot_write(error: RenderError) -> Failure {
     Failure::new(Exit::Failed, "cannot write the block for ssh_config")
         .because(error)
-        .hint("choose paths of letters, digits and / . _ - + ~, without white space")
+        .hint("choose paths and a login of letters, digits and / . _ - + ~, without white space")
 }
 
 /// `host`, `host:port`, `address`, `[address]`, `[address]:port`.

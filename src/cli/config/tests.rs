@@ -103,7 +103,7 @@ fn the_configuration_says_who_is_behind_which_proxy() {
     let block = scene.printed(&[]).unwrap();
     assert!(
         block
-            .starts_with("# BEGIN rproxy example.com\nHost *.example.com db1 !proxy.example.com\n")
+            .starts_with("# BEGIN rproxy example.com\nHost *.example.com db1 *.EXAMPLE.COM DB1 !proxy.example.com !PROXY.EXAMPLE.COM\n")
     );
     assert!(block.ends_with("# END rproxy example.com\n"));
     scene.put("block", &block);
@@ -125,7 +125,10 @@ fn flags_stand_above_the_configuration() {
             "--identity=id",
         ])
         .unwrap();
-    assert!(block.contains("Host a? *.b !2001:db8::5\n"), "{block}");
+    assert!(
+        block.contains("Host a? *.b A? *.B !2001:db8::5 !2001:DB8::5\n"),
+        "{block}"
+    );
     assert!(block.contains(" -p 22 %r@2001:db8::5 -s "), "{block}");
     let here = std::env::current_dir().unwrap();
     let absolute = format!("    IdentityFile {}\n", here.join("id").display());
@@ -191,7 +194,9 @@ fn installing_twice_changes_nothing_the_second_time() {
     let first = scene.install(&[]);
     assert_eq!(first.matches("added ").count(), 3, "{first}");
     assert!(
-        first.contains("  + Host *.example.com db1 !proxy.example.com\n"),
+        first.contains(
+            "  + Host *.example.com db1 *.EXAMPLE.COM DB1 !proxy.example.com !PROXY.EXAMPLE.COM\n"
+        ),
         "{first}"
     );
     let second = scene.install(&[]);
@@ -226,11 +231,13 @@ fn what_is_not_ours_stays_as_it_is() {
 
     let changed = scene.install(&["--hosts=web1"]);
     assert!(
-        changed.contains("  - Host *.example.com db1 !proxy.example.com\n"),
+        changed.contains(
+            "  - Host *.example.com db1 *.EXAMPLE.COM DB1 !proxy.example.com !PROXY.EXAMPLE.COM\n"
+        ),
         "{changed}"
     );
     assert!(
-        changed.contains("  + Host web1 !proxy.example.com\n"),
+        changed.contains("  + Host web1 WEB1 !proxy.example.com !PROXY.EXAMPLE.COM\n"),
         "{changed}"
     );
     assert_eq!(scene.read("config"), config);

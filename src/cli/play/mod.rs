@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::{Context, Exit, Failure, recordings, ui};
-use crate::recording::{ExitNote, State};
+use crate::recording::{ExitNote, Kind, State};
 use crate::sys::tty::{self, ModeGuard};
 use pace::Pace;
 use player::{Ending, Player, Screen};
@@ -23,7 +23,7 @@ const SHORT_SILENCE: Duration = Duration::from_secs(1);
 /// Nothing is waited for when standard output is not a terminal.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Session id, or its beginning, or a file
+    /// Session id, or its beginning, or `last`, or a file
     #[arg(value_name = "ID|FILE")]
     recording: String,
     /// How many times faster than it was
@@ -93,6 +93,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut reader = recordings::open(context, &self.recording)?;
+        if reader.header().kind == Kind::Forward {
+            return Err(nothing_to_play(&reader.header().session.to_string()));
+        }
         let played = self.play(&mut reader);
         // By now the terminal is as it was: what follows can be read.
         match played {
@@ -146,6 +149,17 @@ impl Args {
             ui::note(&ending);
         }
     }
+}
+
+/// Forwarded connections have streams of bytes, and no screen that somebody looked at.
+fn nothing_to_play(id: &str) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        format!("{id} is a recording of forwarded connections: there is nothing to play"),
+    )
+    .hint(format!(
+        "`rproxy recordings export {id} --format=json` writes all that has crossed"
+    ))
 }
 
 /// How a session ended, in a sentence; `None` where that is not known.

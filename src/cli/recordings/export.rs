@@ -11,7 +11,7 @@ use crate::sys::fs;
 /// Write a recording in a format that other programs read
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Session id, or its beginning, or a file
+    /// Session id, or its beginning, or `last`, or a file
     #[arg(value_name = "ID|FILE")]
     recording: String,
     /// What to write

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use crate::cli::sessions::find::LAST;
 use crate::cli::{Context, Exit, Failure, existing_data_dir};
 use crate::recording::{FILE_SUFFIX, Reader, listing};
 use crate::sys::fs;
@@ -27,6 +28,9 @@ fn locate(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
     if name.contains('/') || name.ends_with(FILE_SUFFIX) {
         return Ok(PathBuf::from(name));
     }
+    if name == LAST {
+        return newest(directory);
+    }
     let found = if name.is_empty() {
         Vec::new()
     } else {
@@ -44,6 +48,19 @@ fn locate(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
         .hint("`rproxy recordings ls` lists them; a file is named by its path")),
         many => Err(ambiguous(name, many)),
     }
+}
+
+/// The newest recording: ids begin with the time.
+fn newest(directory: &Path) -> Result<PathBuf, Failure> {
+    let found = listing::find(directory, "").map_err(|error| {
+        Failure::new(Exit::Failed, "cannot look for the recording").because(error)
+    })?;
+    found.into_iter().next_back().ok_or_else(|| {
+        Failure::new(
+            Exit::Failed,
+            format!("there are no recordings in {}", directory.display()),
+        )
+    })
 }
 
 fn ambiguous(name: &str, found: &[PathBuf]) -> Failure {
@@ -82,6 +99,7 @@ mod tests {
             ambiguous.to_string().contains("one is 0192ab"),
             "{ambiguous}"
         );
+        assert!(locate("last").unwrap().ends_with("0193.cast.zst"));
         for missing in ["", "04"] {
             assert_eq!(locate(missing).unwrap_err().exit(), Exit::Failed);
         }

@@ -6,17 +6,27 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::filter::Filter;
+use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Exit, Failure, existing_data_dir, ui};
 use crate::recording::export::printable_json;
-use crate::recording::listing::{self, Entry, Listing};
+use crate::recording::listing::{self, Entry, Listing, Standing};
 use crate::recording::{ExitNote, Header, Verbatim};
 
 /// Longest command in the table, in characters.
 const MAX_COMMAND: usize = 60;
+/// Columns that are cut at a narrow terminal: the command, the host, the user, the login.
+const YIELDING: &[usize] = &[10, 5, 3, 4];
+/// Columns that a narrow terminal does without: the kind, the size, the login, the duration.
+const OPTIONAL: &[usize] = &[6, 9, 4, 2];
 
 /// List recordings, oldest first
+///
+/// At a terminal, ids are shortened to what tells them apart; every command takes them so.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    filter: Filter,
     /// How to print the list
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -33,14 +43,21 @@ enum Format {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         existing_data_dir(context)?;
-        let listing = listing::list(&super::directory(&context.config)).map_err(|error| {
+        let mut listing = listing::list(&super::directory(&context.config)).map_err(|error| {
             Failure::new(Exit::Failed, "cannot list the recordings").because(error)
         })?;
+        let surface = Surface::stdout();
+        let shown = if surface.width.is_some() {
+            shortest(&listing.entries)
+        } else {
+            FULL_ID
+        };
+        listing.entries.retain(|entry| self.filter.takes(entry));
         for (path, error) in &listing.unreadable {
             ui::note(&format!("rproxy: skipping {}: {error}", path.display()));
         }
         ui::result(&match self.format {
-            Format::Text => table(&listing),
+            Format::Text => table(&listing, shown).render(surface),
             Format::Json => json(&listing),
         })
     }
@@ -60,6 +77,10 @@ struct Row<'a> {
     command_hex: Option<String>,
     start: String,
     end: Option<String>,
+    /// Seconds from start to end.
+    duration: Option<f64>,
+    /// Bytes of the file.
+    size: u64,
     exit_status: Option<u32>,
     exit_signal: Option<Cow<'a, str>>,
     state: &'static str,
@@ -87,6 +108,8 @@ impl<'a> Row<'a> {
             command_hex: header.command.as_ref().and_then(Verbatim::hex),
             start: time(header.start),
             end: entry.end.map(time),
+            duration: duration(entry).map(|milliseconds| milliseconds as f64 / 1000.0),
+            size: entry.size,
             exit_status,
             exit_signal,
             state: entry.standing.as_str(),
@@ -116,46 +139,93 @@ fn json(listing: &Listing) -> String {
     format!("{}\n", printable_json(&Value::Array(rows.collect())))
 }
 
-fn table(listing: &Listing) -> String {
+/// Characters of a session id.
+const FULL_ID: usize = 36;
+/// Fewest characters of an id that are shown.
+const SHORT_ID: usize = 8;
+
+/// How many characters of each id tell it from all others.
+fn shortest(entries: &[Entry]) -> usize {
+    let mut ids: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.header.session.to_string())
+        .collect();
+    ids.sort_unstable();
+    let common = |pair: &[String]| match pair {
+        [a, b] => a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count(),
+        _ => 0,
+    };
+    let longest = ids.windows(2).map(common).max();
+    longest.map_or(SHORT_ID, |common| (common + 1).clamp(SHORT_ID, FULL_ID))
+}
+
+/// How long the session took, in milliseconds; `None` while it goes on.
+fn duration(entry: &Entry) -> Option<i64> {
+    let took = entry.end? - entry.header.start;
+    Some(took.num_milliseconds().max(0))
+}
+
+/// `5s`, `12m05s`, `3h07m`, `2d04h`.
+fn duration_text(milliseconds: i64) -> String {
+    let seconds = milliseconds / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, _, _) => format!("{hours}h{:02}m", minutes % 60),
+        (_, _, _) => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+fn table(listing: &Listing, id_length: usize) -> Table<11> {
     let heads = [
-        "ID", "START", "USER", "LOGIN", "HOST", "KIND", "STATE", "EXIT", "COMMAND",
+        "ID", "START", "DURATION", "USER", "LOGIN", "HOST", "KIND", "STATE", "EXIT", "SIZE",
+        "COMMAND",
     ];
-    let mut rows = vec![heads.map(str::to_owned)];
-    rows.extend(listing.entries.iter().map(|entry| {
+    let mut table = Table::new(heads, YIELDING).without_if_narrow(OPTIONAL);
+    for entry in &listing.entries {
         let row = Row::new(entry);
         let exit = match (row.exit_status, row.exit_signal) {
-            (Some(status), _) => status.to_string(),
-            (None, Some(signal)) => signal.into_owned(),
-            (None, None) => "-".to_owned(),
+            (Some(0), _) => Cell::from("0".to_owned()),
+            (Some(status), _) => Cell::tinted(status.to_string(), Tint::Bad),
+            (None, Some(signal)) => Cell::tinted(ui::cell(&signal), Tint::Bad),
+            (None, None) => Cell::from("-".to_owned()),
         };
-        let command = row.command.as_deref().unwrap_or("-");
-        let command = command.chars().take(MAX_COMMAND).collect();
+        let state = match entry.standing {
+            Standing::Recording => Tint::Good,
+            Standing::Complete => Tint::Plain,
+            Standing::Recovered => Tint::Odd,
+        };
+        let command = row.command.as_deref().unwrap_or("-").chars();
+        let command = command.take(MAX_COMMAND);
         let start = entry.header.start;
-        [
-            row.id,
-            start.to_rfc3339_opts(SecondsFormat::Secs, true),
-            row.user.to_owned(),
-            row.login.to_owned(),
-            row.host.to_owned(),
-            row.kind.to_owned(),
-            row.state.to_owned(),
+        let took = duration(entry).map_or_else(|| "-".to_owned(), duration_text);
+        table.push([
+            Cell::from(row.id.chars().take(id_length).collect::<String>()),
+            start.to_rfc3339_opts(SecondsFormat::Secs, true).into(),
+            took.into(),
+            ui::cell(row.user).into(),
+            ui::cell(row.login).into(),
+            ui::cell(row.host).into(),
+            row.kind.to_owned().into(),
+            Cell::tinted(row.state, state),
             exit,
-            command,
-        ]
-        .map(|cell| ui::cell(&cell))
-    }));
-    ui::aligned(&rows)
+            ui::size(row.size).into(),
+            ui::cell(&command.collect::<String>()).into(),
+        ]);
+    }
+    table
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::recording::listing::Standing;
     use crate::recording::{Kind, Pty};
 
-    fn entry() -> Entry {
+    pub(in crate::cli::recordings) fn entry() -> Entry {
         Entry {
             header: Header {
                 session: "01920000-0000-7000-8000-000000000001".parse().unwrap(),
@@ -177,6 +247,7 @@ mod tests {
             standing: Standing::Complete,
             end: DateTime::from_timestamp(1_760_000_061, 500_000_000),
             exit: ExitNote::Status(3),
+            size: 2048,
             file: Path::new("/r/x.cast.zst").to_owned(),
         }
     }
@@ -203,6 +274,8 @@ mod tests {
             "command": "echo \u{1b}[31m\u{9b}",
             "start": "2025-10-09T08:53:20.000Z",
             "end": "2025-10-09T08:54:21.500Z",
+            "duration": 61.5,
+            "size": 2048,
             "exit_status": 3,
             "exit_signal": null,
             "state": "complete",
@@ -215,13 +288,44 @@ mod tests {
 
     #[test]
     fn the_table_is_safe_to_print() {
-        let table = table(&listing());
+        let table = table(&listing(), FULL_ID).render(Surface::default());
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[0].starts_with("ID  "));
         assert!(
-            lines[1].ends_with("exec  complete  3     echo \u{fffd}[31m\u{fffd}"),
+            lines[1].ends_with("exec  complete  3     2.00KiB  echo \u{fffd}[31m\u{fffd}"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn ids_are_as_short_as_they_can_be_told_apart() {
+        let with = |id: &str| {
+            let mut entry = entry();
+            entry.header.session = id.parse().unwrap();
+            entry
+        };
+        assert_eq!(shortest(&[]), SHORT_ID);
+        assert_eq!(shortest(&[entry()]), SHORT_ID);
+        let entries = [
+            with("01920000-0000-7000-8000-00000000000a"),
+            with("01930000-0000-7000-8000-000000000000"),
+            with("01920000-0001-7000-8000-000000000000"),
+        ];
+        assert_eq!(shortest(&entries), "01920000-0001".len());
+        assert_eq!(shortest(&[entry(), entry()]), FULL_ID);
+    }
+
+    #[test]
+    fn durations_have_two_units() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (725, "12m05s"),
+            (11_220, "3h07m"),
+            (187_200, "2d04h"),
+        ] {
+            assert_eq!(duration_text(seconds * 1000 + 999), text);
+        }
     }
 
     #[test]

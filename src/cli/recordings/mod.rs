@@ -1,6 +1,7 @@
 //! `rproxy recordings`: list and export recordings.
 
 mod export;
+mod filter;
 mod locate;
 mod ls;
 

@@ -8,6 +8,9 @@ use crate::control::{self, Ask, ClientError, Process, Reply, Row, What};
 /// How many candidates an ambiguous id lists.
 const MAX_CANDIDATES: usize = 5;
 
+/// Names the newest one.
+pub(in crate::cli) const LAST: &str = "last";
+
 /// Something live, and the process that has it.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
@@ -18,13 +21,6 @@ pub(super) struct Live {
 /// Everything that is live, oldest first.
 pub(super) fn all(context: &Context) -> Result<Vec<Live>, Failure> {
     let directory = control::directory(&context.config.data_dir);
-    let unreachable = || {
-        let directory = directory.display();
-        Failure::new(Exit::Unreachable, "no proxy is running here").hint(format!(
-            "its control socket would be in {directory}: start it with `rproxy serve`, or name its \
-             directory with --data-dir"
-        ))
-    };
     let mut live = Vec::new();
     let mut answered = 0_usize;
     for process in control::processes(&directory).map_err(failure)? {
@@ -48,14 +44,24 @@ pub(super) fn all(context: &Context) -> Result<Vec<Live>, Failure> {
         }
     }
     if answered == 0 {
-        return Err(unreachable());
+        return Err(unreachable(context));
     }
     live.sort_by_key(|live| (live.row.start, live.row.id()));
     Ok(live)
 }
 
+/// Nothing answers on this data directory.
+pub(in crate::cli) fn unreachable(context: &Context) -> Failure {
+    let directory = control::directory(&context.config.data_dir);
+    let directory = directory.display();
+    Failure::new(Exit::Unreachable, "no proxy is running here").hint(format!(
+        "its control socket would be in {directory}: start it with `rproxy serve`, or name its \
+         directory with --data-dir"
+    ))
+}
+
 /// A process could not be asked.
-pub(super) fn failure(error: ClientError) -> Failure {
+pub(in crate::cli) fn failure(error: ClientError) -> Failure {
     match error {
         ClientError::Denied(_) => Failure::new(Exit::NotPermitted, "cannot ask the running proxy")
             .because(error)
@@ -69,9 +75,17 @@ pub(super) fn failure(error: ClientError) -> Failure {
     }
 }
 
-/// The session or connection whose id is this, or the only one whose id begins with it.
+/// The session or connection whose id is this, or the only one whose id begins with it; `last` is the
+/// newest one. `live` is sorted, the oldest first.
 pub(super) fn named<'l>(live: &'l [Live], name: &str) -> Result<(&'l Live, What), Failure> {
     let name = name.to_ascii_lowercase();
+    if name == LAST {
+        let newest = live.last().map(|one| match one.row.session {
+            Some(session) => (one, What::Session(session)),
+            None => (one, What::Connection(one.row.connection)),
+        });
+        return newest.ok_or_else(|| Failure::new(Exit::Failed, "nothing is live"));
+    }
     let mut found = BTreeMap::new();
     for one in live {
         let connection = one.row.connection;
@@ -151,6 +165,7 @@ mod tests {
             let failure = named(missing).unwrap_err();
             assert!(failure.to_string().contains("sessions ls"), "{failure}");
         }
+        assert_eq!(named("last").unwrap(), What::Connection(d.parse().unwrap()));
         let failure = named("0192").unwrap_err().to_string();
         assert!(failure.contains("3 ids begin with"), "{failure}");
         assert!(

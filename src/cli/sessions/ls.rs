@@ -5,12 +5,18 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::find;
+use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Failure, ui};
-use crate::control::Row;
+use crate::control::{Row, State};
 use crate::recording::export::printable_json;
 
 /// Longest command in the table, in characters.
 const MAX_COMMAND: usize = 60;
+/// Columns that are cut at a narrow terminal: the command, the host, the user, the login.
+const YIELDING: &[usize] = &[10, 4, 2, 3];
+/// Columns that a narrow terminal does without: the kind, bytes each way, the client's address, the
+/// login, the time.
+const OPTIONAL: &[usize] = &[5, 8, 9, 7, 3, 1];
 
 /// List what is live, oldest first
 ///
@@ -36,7 +42,7 @@ impl Args {
         let live = find::all(context)?;
         let rows: Vec<Row> = live.into_iter().map(|live| live.row).collect();
         ui::result(&match self.format {
-            Format::Text => table(&rows),
+            Format::Text => table(&rows).render(Surface::stdout()),
             Format::Json => json(&rows),
         })
     }
@@ -98,40 +104,38 @@ fn json(rows: &[Row]) -> String {
     format!("{}\n", printable_json(&Value::Array(objects.collect())))
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row]) -> Table<11> {
     let heads = [
         "ID", "START", "USER", "LOGIN", "HOST", "KIND", "STATE", "CLIENT", "IN", "OUT", "COMMAND",
     ];
-    let mut lines = vec![heads.map(str::to_owned)];
-    lines.extend(rows.iter().map(|row| {
-        let command = row.command.as_deref().unwrap_or("-");
-        [
-            row.id(),
-            time(row.start, SecondsFormat::Secs),
-            row.user.clone(),
-            row.login.clone(),
-            row.host.clone(),
-            row.kind.clone(),
-            row.state.as_str().to_owned(),
-            row.client.to_string(),
-            size(row.bytes_in),
-            size(row.bytes_out),
-            command.chars().take(MAX_COMMAND).collect(),
-        ]
-        .map(|cell| ui::cell(&cell))
-    }));
-    ui::aligned(&lines)
-}
-
-/// A number of bytes for people, without a blank.
-fn size(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string().replace(' ', "")
+    let mut table = Table::new(heads, YIELDING).without_if_narrow(OPTIONAL);
+    for row in rows {
+        let state = match row.state {
+            State::Recording => Tint::Good,
+            State::Incomplete | State::Off => Tint::Odd,
+            State::Idle => Tint::Plain,
+        };
+        let command = row.command.as_deref().unwrap_or("-").chars();
+        table.push([
+            row.id().into(),
+            time(row.start, SecondsFormat::Secs).into(),
+            ui::cell(&row.user).into(),
+            ui::cell(&row.login).into(),
+            ui::cell(&row.host).into(),
+            ui::cell(&row.kind).into(),
+            Cell::tinted(row.state.as_str(), state),
+            row.client.to_string().into(),
+            ui::size(row.bytes_in).into(),
+            ui::size(row.bytes_out).into(),
+            ui::cell(&command.take(MAX_COMMAND).collect::<String>()).into(),
+        ]);
+    }
+    table
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::control::State;
 
     pub(in crate::cli::sessions) fn row() -> Row {
         Row {
@@ -196,7 +200,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_table_is_safe_to_print() {
-        let table = table(&[row()]);
+        let table = table(&[row()]).render(Surface::default());
         let line = table.lines().nth(1).unwrap();
         assert!(
             line.ends_with("192.0.2.1:50000  12B  3.00MiB  echo \u{fffd}[31m\u{fffd}"),
@@ -207,6 +211,6 @@ pub(super) mod tests {
     #[test]
     fn nothing_live_is_an_empty_table() {
         assert_eq!(json(&[]), "[]\n");
-        assert_eq!(table(&[]).lines().count(), 1);
+        assert_eq!(table(&[]).render(Surface::default()).lines().count(), 1);
     }
 }

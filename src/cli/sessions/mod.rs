@@ -1,6 +1,6 @@
 //! `rproxy sessions`: what is live on the running proxy, watched and ended.
 
-mod find;
+pub(super) mod find;
 mod kill;
 mod ls;
 mod watch;
@@ -32,7 +32,7 @@ fn sudo_user() -> Option<String> {
 }
 
 /// The proxy has not done what it was asked for, about the thing with this id.
-fn refused(id: &str, why: Refused) -> Failure {
+pub(super) fn refused(id: &str, why: Refused) -> Failure {
     let failed = |message: String| Failure::new(Exit::Failed, message);
     match why {
         Refused::NotPermitted => Failure::new(

@@ -1,0 +1,42 @@
+//! `rproxy help` and `rproxy version`: what `--help` and `--version` print.
+
+use clap::{CommandFactory, Parser};
+
+use super::{Cli, Exit, Failure, ui};
+
+/// Print help for a command
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The command, as in `rproxy help auth sign`
+    #[arg(value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Print the version
+#[derive(Debug, clap::Args)]
+pub(crate) struct Version {}
+
+impl Args {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let words = std::iter::once("rproxy".to_owned())
+            .chain(self.command)
+            .chain(["--help".to_owned()]);
+        match Cli::try_parse_from(words) {
+            Err(told) if told.use_stderr() => {
+                ui::usage(&told);
+                Err(Failure::told(Exit::Usage))
+            }
+            Err(help) => {
+                ui::usage(&help);
+                Ok(())
+            }
+            Ok(_) => Err(Failure::new(Exit::Internal, "there is no help for this")),
+        }
+    }
+}
+
+impl Version {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        ui::result(&Cli::command().render_version())
+    }
+}

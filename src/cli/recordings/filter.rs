@@ -1,0 +1,190 @@
+//! Which recordings `recordings ls` lists.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+
+use super::ls::host;
+use crate::access::Pattern;
+use crate::model::parse_duration;
+use crate::recording::listing::{Entry, Standing};
+use crate::recording::{Kind, Verbatim};
+use crate::sys::clock::Clock;
+
+/// What a recording must be like to be listed; everything that is given must be so.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Filter {
+    /// Only those of this user; `*` and `?` are wildcards
+    #[arg(long, value_name = "NAME", value_parser = pattern)]
+    user: Option<Pattern>,
+    /// Only those of this login on the host
+    #[arg(long, value_name = "LOGIN", value_parser = pattern)]
+    login: Option<Pattern>,
+    /// Only those of this host, by its name in the inventory or as it was asked for
+    #[arg(long, value_name = "NAME", value_parser = any_case)]
+    host: Option<Pattern>,
+    /// Only those of this kind
+    #[arg(long, value_name = "KIND")]
+    kind: Option<KindName>,
+    /// Only those in this state
+    #[arg(long, value_name = "STATE")]
+    state: Option<StateName>,
+    /// Only those whose command has this text in it
+    #[arg(long, value_name = "TEXT")]
+    command: Option<String>,
+    /// Only those that began at this time or later: 2h, 7d (ago), 2026-11-29, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<DateTime<Utc>>,
+    /// Only those that began before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum KindName {
+    /// A shell
+    Shell,
+    /// A command
+    Exec,
+    /// A subsystem, such as sftp
+    Subsystem,
+    /// The forwards of a connection
+    Forward,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum StateName {
+    /// The session goes on
+    Recording,
+    /// With its end
+    Complete,
+    /// Without its end: the proxy was killed
+    Recovered,
+}
+
+impl Filter {
+    /// Whether this one is listed.
+    pub(super) fn takes(&self, entry: &Entry) -> bool {
+        let header = &entry.header;
+        let asked = header.target.rsplit_once(':');
+        let asked = asked.map_or(header.target.as_str(), |(host, _port)| host);
+        let fits = |pattern: &Option<Pattern>, name: &str| {
+            pattern.as_ref().is_none_or(|pattern| pattern.matches(name))
+        };
+        fits(&self.user, &header.user)
+            && fits(&self.login, &header.login)
+            && (fits(&self.host, host(header)) || fits(&self.host, asked))
+            && self.kind.is_none_or(|kind| kind.is(header.kind))
+            && self.state.is_none_or(|state| state.is(entry.standing))
+            && self.has_command(header.command.as_ref().map(Verbatim::text).as_deref())
+            && self.since.is_none_or(|since| header.start >= since)
+            && self.until.is_none_or(|until| header.start < until)
+    }
+
+    fn has_command(&self, command: Option<&str>) -> bool {
+        let Some(text) = &self.command else {
+            return true;
+        };
+        command.is_some_and(|command| command.contains(text.as_str()))
+    }
+}
+
+impl KindName {
+    fn is(self, kind: Kind) -> bool {
+        match self {
+            Self::Shell => kind == Kind::Shell,
+            Self::Exec => kind == Kind::Exec,
+            Self::Subsystem => kind == Kind::Subsystem,
+            Self::Forward => kind == Kind::Forward,
+        }
+    }
+}
+
+impl StateName {
+    fn is(self, standing: Standing) -> bool {
+        match self {
+            Self::Recording => standing == Standing::Recording,
+            Self::Complete => standing == Standing::Complete,
+            Self::Recovered => standing == Standing::Recovered,
+        }
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    text.parse::<Pattern>().map_err(|error| error.to_string())
+}
+
+/// Names of hosts have no case.
+fn any_case(text: &str) -> Result<Pattern, String> {
+    Ok(pattern(text)?.folding_case())
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let expected = || "expected 2h, 7d, 2026-11-29 or 2026-11-29T12:00:00Z".to_owned();
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    if let Ok(day) = text.parse::<NaiveDate>() {
+        return Ok(day.and_time(NaiveTime::MIN).and_utc());
+    }
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        // A number alone would be seconds to some and a year to others.
+        return Err(expected());
+    }
+    let ago = parse_duration(text).map_err(|_error| expected())?;
+    let ago = chrono::TimeDelta::from_std(ago).map_err(|_error| expected())?;
+    let now = i64::try_from(Clock::System.unix_seconds()).ok();
+    now.and_then(|now| DateTime::from_timestamp(now, 0))
+        .and_then(|now| now.checked_sub_signed(ago))
+        .ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::ls::tests::entry;
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        filter: Filter,
+    }
+
+    fn takes(args: &[&str]) -> bool {
+        let words = std::iter::once("ls").chain(args.iter().copied());
+        Line::try_parse_from(words).unwrap().filter.takes(&entry())
+    }
+
+    #[test]
+    fn everything_that_is_given_must_be_so() {
+        for args in [
+            &[][..],
+            &["--user=alice"],
+            &["--user=al*", "--login=deploy"],
+            &["--host=[2001:DB8::1]"],
+            &["--kind=exec", "--state=complete"],
+            &["--command=echo"],
+            &["--since=2025-10-09", "--until=2025-10-10"],
+            &["--since=2025-10-09T08:53:20Z", "--until=1h"],
+        ] {
+            assert!(takes(args), "{args:?}");
+        }
+        for args in [
+            &["--user=bob"][..],
+            &["--user=alic"],
+            &["--user=alice", "--login=root"],
+            &["--host=db1"],
+            &["--kind=shell"],
+            &["--state=recording"],
+            &["--command=rm"],
+            &["--since=2025-10-10"],
+            &["--since=1h"],
+            &["--until=2025-10-09T08:53:20Z"],
+        ] {
+            assert!(!takes(args), "{args:?}");
+        }
+        for wrong in ["--since=yesterday", "--since=2025", "--until=", "--kind=x"] {
+            assert!(Line::try_parse_from(["ls", wrong]).is_err(), "{wrong}");
+        }
+    }
+}
