@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::table::{Surface, Table};
 use super::{Context, Exit, Failure, ui};
 use crate::access::{Barred, Citation, Demand, Grant, Place, Question};
 use crate::config::{keys, permit_values};
@@ -236,10 +237,12 @@ impl Explanation {
         if self.permits.is_empty() {
             return text;
         }
-        let mut rows = vec![["permit", "value", "decided by"].map(str::to_owned)];
-        rows.extend(self.permits.iter().map(Permitted::row));
+        let mut table = Table::new(["permit", "value", "decided by"], &[]);
+        for permitted in &self.permits {
+            table.push(permitted.row().map(Into::into));
+        }
         text.push('\n');
-        text + &ui::aligned(&rows)
+        text + &table.render(Surface::default())
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::super::table::{Surface, Table};
 use super::{Context, Exit, Failure, ca_failure, existing_data_dir, ui};
 use crate::ca::{IssueRecord, RevocationRecord, Revocations, issued};
 use crate::model::{DurationError, parse_duration_with_units};
@@ -168,24 +169,25 @@ fn table(rows: &[Row<'_>]) -> String {
         "VALID UNTIL",
         "STATE",
     ];
-    let mut cells = vec![heads.map(str::to_owned)];
-    cells.extend(rows.iter().map(|row| {
+    let mut table = Table::new(heads, &[]);
+    for row in rows {
         let issued = row.issued;
         let reason = row.revoked.and_then(|record| record.reason.as_deref());
         let state = match reason {
             Some(reason) => format!("{}: {reason}", row.state.as_str()),
             None => row.state.as_str().to_owned(),
         };
-        [
+        let cells = [
             issued.kind.to_string(),
             issued.serial.to_string(),
             issued.key_id.clone(),
             issued.principals.join(","),
             until(issued.valid_before),
             state,
-        ]
-    }));
-    ui::aligned(&cells)
+        ];
+        table.push(cells.map(Into::into));
+    }
+    table.render(Surface::default())
 }
 
 fn until(seconds: u64) -> String {

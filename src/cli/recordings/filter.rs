@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-use super::ls::host;
+use super::ls::{asked, host};
 use crate::access::Pattern;
 use crate::model::parse_duration;
 use crate::recording::listing::{Entry, Standing};
@@ -64,14 +64,12 @@ impl Filter {
     /// Whether this one is listed.
     pub(super) fn takes(&self, entry: &Entry) -> bool {
         let header = &entry.header;
-        let asked = header.target.rsplit_once(':');
-        let asked = asked.map_or(header.target.as_str(), |(host, _port)| host);
         let fits = |pattern: &Option<Pattern>, name: &str| {
             pattern.as_ref().is_none_or(|pattern| pattern.matches(name))
         };
         fits(&self.user, &header.user)
             && fits(&self.login, &header.login)
-            && (fits(&self.host, host(header)) || fits(&self.host, asked))
+            && (fits(&self.host, host(header)) || fits(&self.host, asked(header)))
             && self.kind.is_none_or(|kind| kind.is(header.kind))
             && self.state.is_none_or(|state| state.is(entry.standing))
             && self.has_command(header.command.as_ref().map(Verbatim::text).as_deref())

@@ -122,9 +122,13 @@ impl<'a> Row<'a> {
 
 /// The inventory's name, else the host as it was asked for.
 pub(in crate::cli) fn host(header: &Header) -> &str {
-    let asked = header.target.rsplit_once(':');
-    let asked = asked.map_or(header.target.as_str(), |(host, _port)| host);
-    header.node.as_deref().unwrap_or(asked)
+    header.node.as_deref().unwrap_or_else(|| asked(header))
+}
+
+/// The host as it was asked for, without its port.
+pub(super) fn asked(header: &Header) -> &str {
+    let split = header.target.rsplit_once(':');
+    split.map_or(header.target.as_str(), |(host, _port)| host)
 }
 
 fn time(time: DateTime<Utc>) -> String {
