@@ -371,8 +371,7 @@ fn a_team_brings_the_authority_that_its_hosts_trust() {
         let rproxy = world.program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")));
         let client = rproxy.args(import(more).get_args());
         let mut terminal = client.in_terminal(24, 200);
-        terminal.expect("Passphrase of ");
-        terminal.type_in(&format!("{passphrase}\r"));
+        terminal.answer_hidden("Passphrase of ", &format!("{passphrase}\r"));
         let (code, shown) = terminal.finish();
         let shown = String::from_utf8_lossy(&shown).into_owned();
         assert!(!shown.contains(passphrase), "{shown}");

@@ -356,6 +356,10 @@ impl Stage {
             .find(is_asked)
             .map_or(&[][..], |(_, all)| all)
         {
+            if question.contains("PIN") || question.contains("passphrase") {
+                terminal.answer_hidden(question, answer);
+                continue;
+            }
             if !question.is_empty() {
                 terminal.expect(question);
             }

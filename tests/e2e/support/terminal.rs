@@ -93,6 +93,26 @@ impl Terminal {
         }
     }
 
+    /// Answers a question as soon as what is typed is hidden. Programs that hide it only after they
+    /// wrote the question throw away what was typed in between.
+    pub(crate) fn answer_hidden(&mut self, question: &str, secret: &str) {
+        self.expect(question);
+        let until = Instant::now() + PATIENCE;
+        while self.echoes() {
+            assert!(Instant::now() < until, "{question:?}: answers are shown");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.type_in(secret);
+    }
+
+    /// Whether the terminal shows what is typed. Both ends of a PTY have the same modes.
+    fn echoes(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&*self.pty).expect("a PTY has modes");
+        modes
+            .local_modes
+            .contains(rustix::termios::LocalModes::ECHO)
+    }
+
     /// Changes the window's size, as dragging its corner does.
     pub(crate) fn resize(&self, rows: u16, cols: u16) {
         self.pty
