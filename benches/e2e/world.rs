@@ -247,9 +247,10 @@ impl Proxy {
         )
     }
 
-    /// Both authorities, the hosts' key and certificate, the user's.
+    /// Both CAs, the hosts' key and certificate, the user's.
     fn credentials(&self, at: &Path, login: &str) -> Result<()> {
         let path = |name: &str| at.join(name).display().to_string();
+        self.run(&["auth", "init"])?;
         write(
             &at.join("user_ca.pub"),
             &self.run(&["auth", "export", "--type=user"])?,
