@@ -92,7 +92,7 @@ impl Denial {
                 "use the same certificate and key for the proxy and for the host"
             }
             Self::Login { .. } => {
-                "log in under one of these names, or get a certificate for this one: rproxy auth sign --user"
+                "log in under one of these names, or get a certificate for this one; on the proxy: rproxy auth sign --user"
             }
             Self::Policy { why, .. } => match **why {
                 Barred::NoRole(_) | Barred::NotAllowed(_) | Barred::Denied(_) => {
@@ -100,7 +100,7 @@ impl Denial {
                 }
                 Barred::Address { .. } => "connect from elsewhere",
                 Barred::Lifetime { .. } => {
-                    "get a certificate that ends sooner: rproxy auth sign --user --ttl"
+                    "get a certificate that expires sooner; on the proxy: rproxy auth sign --user --ttl"
                 }
             },
         }

@@ -62,15 +62,12 @@ impl HostKeyError {
     pub fn hint(&self) -> String {
         match self {
             Self::PlainKey { name, algorithm } => sign_command([name], algorithm),
-            Self::UserCertificate { name } => format!(
-                "set HostCertificate in the host's sshd_config to a host certificate; {}",
-                sign_command([name], ED25519)
-            ),
+            Self::UserCertificate { name } => sign_command([name], ED25519),
             Self::Fault {
                 name,
                 fault: CertFault::Expired(until),
             } => format!(
-                "renew the host certificate, it ended {}; {}",
+                "renew the host certificate, it expired at {}: {}",
                 shown::time(*until),
                 sign_command([name], ED25519)
             ),
@@ -78,12 +75,12 @@ impl HostKeyError {
                 fault: CertFault::NotYetValid(from),
                 ..
             } => format!(
-                "check the clocks, or wait: the host certificate starts {}",
+                "check the clocks, or wait: the host certificate starts at {}",
                 shown::time(*from)
             ),
             Self::Fault { name, .. } => sign_command([name], ED25519),
             Self::WrongName { wanted, has } => format!(
-                "use one of the names in the certificate, or {}",
+                "use one of the names in the certificate; or {}",
                 sign_command(wanted.first().into_iter().chain(has), ED25519)
             ),
         }
@@ -94,8 +91,9 @@ const ED25519: &str = "ssh-ed25519";
 /// A certificate with more than this left need not be renewed, in seconds: 30 days.
 const LONGEST_NOTICE: u64 = 30 * 86_400;
 
-/// The command that would help. It may be copied into a shell, and names may come from a hostile
-/// host: those with characters that a host name has no need of are left out.
+/// What gives the host a certificate: its key is on the host and the CA on the proxy, so files have to be
+/// carried. The commands may be copied into a shell, and names may come from a hostile host: those with
+/// characters that a host name has no need of are left out.
 fn sign_command<'a>(names: impl IntoIterator<Item = &'a String>, algorithm: &str) -> String {
     let is_harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
     let names: Vec<&str> = names
@@ -103,17 +101,21 @@ fn sign_command<'a>(names: impl IntoIterator<Item = &'a String>, algorithm: &str
         .map(String::as_str)
         .filter(|name| name.len() <= 255 && !name.starts_with('-') && name.chars().all(is_harmless))
         .collect();
+    let host = names.first().copied().unwrap_or("the host");
     let names = match names.as_slice() {
         [] => "NAME".to_owned(),
         names => names.join(","),
     };
-    let file = match algorithm {
-        "ssh-rsa" => "ssh_host_rsa_key.pub",
-        ecdsa if ecdsa.starts_with("ecdsa-") => "ssh_host_ecdsa_key.pub",
-        _ => "ssh_host_ed25519_key.pub",
+    let key = match algorithm {
+        "ssh-rsa" => "ssh_host_rsa_key",
+        ecdsa if ecdsa.starts_with("ecdsa-") => "ssh_host_ecdsa_key",
+        _ => "ssh_host_ed25519_key",
     };
     format!(
-        "sign the host's key with: rproxy auth sign --host={names} --public-key=/etc/ssh/{file}"
+        "copy /etc/ssh/{key}.pub from {host} to the proxy; on the proxy: rproxy auth sign \
+         --host={names} --public-key={key}.pub; copy {key}-cert.pub to /etc/ssh on {host}; on \
+         {host}: `HostCertificate /etc/ssh/{key}-cert.pub` in /etc/ssh/sshd_config, then \
+         `systemctl reload ssh`"
     )
 }
 

@@ -47,14 +47,19 @@ impl UserCertError {
                 "present a user certificate (ssh-keygen -L shows a certificate's type)".to_owned()
             }
             Self::Fault(CertFault::Expired(until)) => {
-                format!("get a new certificate: it ended {}", shown::time(*until))
+                format!(
+                    "get a new certificate, this one expired at {}; on the proxy: rproxy auth sign --user",
+                    shown::time(*until)
+                )
             }
             Self::Fault(CertFault::NotYetValid(from)) => format!(
                 "check the clocks, or wait: the certificate starts {}",
                 shown::time(*from)
             ),
             Self::Fault(CertFault::WeakKey(_)) => {
-                "get a certificate for a new key: ssh-keygen -t ed25519".to_owned()
+                "on your machine, make a new key: ssh-keygen -t ed25519; then get a certificate for it; \
+                 on the proxy: rproxy auth sign --user"
+                    .to_owned()
             }
             Self::SourceAddress { .. } => {
                 "connect from an address that the certificate names, or get a new certificate"
@@ -63,7 +68,7 @@ impl UserCertError {
             Self::Fault(_)
             | Self::NoKeyId
             | Self::MalformedSourceAddress(_)
-            | Self::CorruptFlag => "get a certificate from this cluster's user CA: \
+            | Self::CorruptFlag => "get a certificate from this cluster's user CA; on the proxy: \
                  rproxy auth sign --user=NAME --logins=LOGIN --public-key=FILE"
                 .to_owned(),
         }

@@ -106,6 +106,14 @@ pub(crate) async fn ask(
     })
 }
 
+/// How a host's certificate is renewed, for somebody at the proxy.
+pub(crate) fn renewing(name: &str) -> String {
+    format!(
+        "copy the public key of {name} to the proxy; on the proxy: rproxy auth sign --host={name} \
+         --public-key=FILE; copy the certificate back; on {name}: systemctl reload ssh"
+    )
+}
+
 /// A certificate that no host can have a reason to take: its authority is forgotten at once.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error (`ui`).
 
 mod auth;
+mod carried;
 mod complete;
 mod completions;
 mod config;

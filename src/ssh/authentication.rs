@@ -222,7 +222,9 @@ pub(crate) fn plain_key(key: &PresentedKey) -> Refusal {
             key.fingerprint()
         ),
     )
-    .hint("get a certificate for it: rproxy auth sign --user")
+    .hint(
+        "get a certificate for it; on the proxy: rproxy auth sign --user=NAME --logins=LOGIN --public-key=FILE",
+    )
     .worth(Worth::PlainKey)
 }
 
@@ -248,8 +250,12 @@ fn unusable(reason: &OfferError) -> Refusal {
         OfferError::Algorithm(_) | OfferError::Key(KeyError::Unsupported(_)) => Worth::Foreign,
         _ => Worth::Usual,
     };
+    let hint = match reason {
+        OfferError::Key(_) => format!("on your machine: {}", reason.hint()),
+        _ => reason.hint().to_owned(),
+    };
     Refusal::new(audit::Leg::Client, offer_reason(reason), reason.to_string())
-        .hint(reason.hint())
+        .hint(hint)
         .worth(worth)
 }
 

@@ -22,6 +22,7 @@ use super::login::{
 };
 use super::minting::{self, MintError};
 use super::outer::AgentOpener;
+use super::reached::Reached;
 use super::refusal::{Origin, Refusal, Worth};
 use super::revocation::admit_user;
 use super::rounds::Fit;
@@ -153,7 +154,7 @@ impl Connection {
                 "host-certificate-not-minted",
                 format!("cannot make a host certificate: {error}"),
             )
-            .hint("this is for the administrator of the proxy; its log says more")
+            .hint("tell the people who run this proxy; on the proxy, its log says more")
         })
     }
 
@@ -299,7 +300,7 @@ impl Connection {
                 "agent-not-opened",
                 "agent forwarding required: it was asked for, but no agent answers",
             )
-            .hint("start an agent and load the key: eval $(ssh-agent); ssh-add")
+            .hint("on your machine: start an agent and load the key: eval $(ssh-agent); ssh-add")
         })?;
         self.prepare_with(stream).await
     }
@@ -408,7 +409,8 @@ impl Connection {
         match permit {
             Ok(permit) => Ok((permit, Fit::Good)),
             Err(denial @ (Denial::OtherIdentity { .. } | Denial::OtherKey)) if has_login => {
-                Err(shown_another_first(&denial, &login))
+                let reached = Reached::of(&self.proxy, &settings);
+                Err(shown_another_first(&denial, &login, &reached))
             }
             Err(denial) => Err(Refusal::from(&denial)),
         }
@@ -510,10 +512,12 @@ impl Connection {
 }
 
 /// A certificate that has the login, where the outer connection was authenticated with another one.
-fn shown_another_first(denial: &Denial, login: &Login) -> Refusal {
+fn shown_another_first(denial: &Denial, login: &Login, reached: &Reached) -> Refusal {
     Refusal::from(denial)
         .hint(format!(
-            "the proxy was shown another certificate first; name the login to the proxy too, so that it takes the one with it: `ssh -J {login}@PROXY`, or `%r@PROXY` in ProxyCommand; or have ssh offer this one alone (IdentitiesOnly, CertificateFile)"
+            "the proxy was shown another certificate first; on your machine: name the login to the proxy too, so that it takes the one with it: `ssh -J {}`, or `{}` in ProxyCommand; or have ssh offer this one alone (IdentitiesOnly, CertificateFile)",
+            reached.jump(login.as_str()),
+            reached.destination()
         ))
         .worth(Worth::WayOut)
 }

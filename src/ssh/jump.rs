@@ -528,6 +528,6 @@ async fn open_at_host(
 
 fn no_agent() -> Refusal {
     Refusal::new(At::Client, "agent-forwarding-required", "agent forwarding required").hint(
-        "with ProxyJump, add -A (scp and sftp too) and load the key with ssh-add; or use ProxyCommand",
+        "on your machine: with ProxyJump, add -A (scp and sftp too) and load the key with ssh-add; or use ProxyCommand, which `rproxy config` prints on the proxy",
     )
 }

@@ -29,6 +29,8 @@ pub(crate) const TURN_LIMIT: Duration = Duration::from_secs(15);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// How often to look whether somebody waits for the turn of an agent that dawdles.
 const TURN_CHECK: Duration = Duration::from_secs(1);
+/// What to do about an agent that does not do what it should.
+const CHECK_AGENT: &str = "on your machine, check the agent: ssh-add -L";
 
 /// Whom a login at a host waits for.
 #[derive(Debug, Default)]
@@ -273,7 +275,7 @@ fn rejected(permit: &LoginPermit, needs_sha1: bool) -> Refusal {
             ),
         )
         .hint(format!(
-            "use an Ed25519 or ECDSA key, or update sshd on {host}; if neither is possible, let the proxy's configuration have at its entry in nodes: legacy_algorithms: [ssh-rsa]"
+            "use an Ed25519 or ECDSA key, or update sshd on {host}; if neither is possible, on the proxy, in its configuration at the entry of {host} in nodes: legacy_algorithms: [ssh-rsa]"
         ));
     }
     Refusal::new(
@@ -282,7 +284,7 @@ fn rejected(permit: &LoginPermit, needs_sha1: bool) -> Refusal {
         format!("{host} does not let {login} in with this certificate"),
     )
     .hint(format!(
-        "on {host}: TrustedUserCAKeys must hold the output of `rproxy auth export --type=user`, and the account {login} must exist; its sshd log says why. If its log says nothing of the kind, `rproxy doctor` on the proxy tells whether `egress_addrs` or a clock that is off is the reason"
+        "on {host}: the file of TrustedUserCAKeys must hold what `rproxy auth export --type=user` prints on the proxy, and the account {login} must exist; the log of its sshd says why. If it says nothing of the kind, on the proxy: `rproxy doctor`, which tells whether `egress_addrs` or a clock that is off is the reason"
     ))
 }
 
@@ -312,7 +314,7 @@ fn wants_more(
     );
     refusal(text).hint(match asks {
         true => format!(
-            "with ProxyJump nobody can be asked before the session: use ProxyCommand (`rproxy config` prints it); or let sshd on {host} do without (AuthenticationMethods publickey)"
+            "with ProxyJump nobody can be asked before the session: use ProxyCommand, which `rproxy config` prints on the proxy; or on {host}, in sshd_config: AuthenticationMethods publickey"
         ),
         false => format!(
             "the proxy passes on questions of keyboard-interactive, and no passwords: on {host}, set AuthenticationMethods publickey,keyboard-interactive, or publickey alone"
@@ -327,7 +329,7 @@ fn unanswered(permit: &LoginPermit, error: &Unanswered) -> Refusal {
         "{host} takes the certificate and wants a second factor besides, and the client did not answer: {error}"
     );
     Refusal::new(At::Client, "second-factor", text)
-        .hint("log in from a terminal, without BatchMode and with KbdInteractiveAuthentication")
+        .hint("on your machine: log in from a terminal, without BatchMode and with KbdInteractiveAuthentication")
 }
 
 /// An agent that does not do what it should. This is the user's side of the connection.
@@ -335,15 +337,15 @@ pub(crate) fn agent_failed(error: &AgentError) -> Refusal {
     let (reason, hint) = match error {
         AgentError::NoKey => (
             "agent-without-key",
-            "load it into the agent: ssh-add KEY (the certificate may stay in CertificateFile)",
+            "on your machine, load it into the agent: ssh-add KEY (the certificate may stay in CertificateFile)",
         ),
         AgentError::Refused => (
             "agent-refused",
             "was it asked to confirm, or constrained to other hosts?",
         ),
-        AgentError::Unbound => ("agent-unbound", "is it locked? unlock it with: ssh-add -X"),
+        AgentError::Unbound => ("agent-unbound", "is it locked? on your machine, unlock it: ssh-add -X"),
         AgentError::Io(_) | AgentError::Closed | AgentError::Codec(_) => {
-            ("agent-failed", "check the agent with: ssh-add -L")
+            ("agent-failed", CHECK_AGENT)
         }
     };
     let mut text = error.to_string();
@@ -357,7 +359,7 @@ pub(crate) fn agent_failed(error: &AgentError) -> Refusal {
 pub(crate) fn agent_silent(limit: Duration) -> Refusal {
     let limit = format_duration(limit);
     let text = format!("the forwarded agent has not answered within {limit}");
-    Refusal::new(At::Client, "agent-timeout", text).hint("check the agent with: ssh-add -L")
+    Refusal::new(At::Client, "agent-timeout", text).hint(CHECK_AGENT)
 }
 
 /// A signature that is none. Nothing of it went to the host.
@@ -366,5 +368,5 @@ fn agent_lied(error: &AuthError) -> Refusal {
     if let Some(source) = error.source() {
         text.push_str(&format!(": {source}"));
     }
-    Refusal::new(At::Client, "agent-failed", text).hint("check the agent with: ssh-add -L")
+    Refusal::new(At::Client, "agent-failed", text).hint(CHECK_AGENT)
 }

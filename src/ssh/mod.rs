@@ -36,6 +36,7 @@ mod minting;
 mod outer;
 mod own;
 pub mod probe;
+mod reached;
 mod refusal;
 mod revocation;
 mod rounds;

@@ -69,7 +69,7 @@ pub(crate) fn revoked_host(revocations: &Revocations, presented: &PresentedKey) 
     };
     Some(
         Refusal::new(At::HostCertificate, REVOKED, with_reason(what, reason))
-            .hint("the host needs a new key and a certificate for it: rproxy auth sign --host"),
+            .hint("tell the people who run this proxy: the host needs a new key, and a certificate for it; on the proxy: rproxy host setup"),
     )
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::outer::Caller;
+use super::reached::Reached;
 use super::refusal::{Refusal, resolve_reason};
 use super::{Proxy, Settings, canonical};
 use crate::access::{self, Denial, Grant, LoginPermit, Permit, Place, Route};
@@ -18,11 +19,13 @@ use crate::nodes::{Inventory, Match, ResolveError, may_dial, place};
 /// # Errors
 /// The refusal for the user: malformed, not permitted, another cluster, ambiguous, not to be dialled.
 pub(crate) fn permit(proxy: &Proxy, caller: &Caller, subsystem: &str) -> Result<Permit, Refusal> {
-    let target = Target::from_subsystem(subsystem).map_err(|error| {
-        Refusal::new(Leg::Proxy, "malformed-target", error.to_string())
-            .hint("use: ProxyCommand ssh -o ForwardAgent=yes -p 3023 %r@PROXY -s proxy:%h:%p")
-    })?;
     let settings = proxy.settings();
+    let target = Target::from_subsystem(subsystem).map_err(|error| {
+        let command = Reached::of(proxy, &settings).command();
+        Refusal::new(Leg::Proxy, "malformed-target", error.to_string()).hint(format!(
+            "on your machine, in ssh_config: ProxyCommand {command}"
+        ))
+    })?;
     let (policy, identity) = (&settings.policy, &caller.identity);
     let from = canonical(caller.address.ip());
     let open = open_places(settings.inventory.places(&target), |place| {

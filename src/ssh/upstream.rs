@@ -252,7 +252,7 @@ fn unreachable(route: &Route, error: &dyn std::error::Error) -> Refusal {
         text.push_str(&format!(": {source}"));
     }
     Refusal::new(At::Proxy, "unreachable", text)
-        .hint("check that sshd runs there and that the proxy can reach its port")
+        .hint(format!("check that sshd runs on {} and that the proxy can reach its port", route.target.host))
 }
 
 fn dropped(route: &Route, error: &LegError) -> Refusal {
@@ -261,7 +261,7 @@ fn dropped(route: &Route, error: &LegError) -> Refusal {
         route.target.host, route.host, route.port
     );
     Refusal::new(At::Proxy, "host-dropped", text)
-        .hint("it is overloaded or blocks the proxy: see its log, and MaxStartups and PerSourcePenalties in its sshd_config (docs/hosts.md)")
+        .hint(format!("it is overloaded or blocks the proxy; on {}: see the log of sshd, and MaxStartups and PerSourcePenalties in sshd_config (docs/hosts.md)", route.target.host))
 }
 
 /// What the host is offered: more than others are if its node says that it is too old.
@@ -293,11 +293,11 @@ fn nothing_in_common(route: &Route, lacking: &[Lacking]) -> Refusal {
     let is_enough = lacking.iter().all(|lacking| !lacking.legacy.is_empty());
     let hint = if is_enough {
         format!(
-            "update sshd on {host}; if that is impossible, let the proxy's configuration have at its entry in nodes: legacy_algorithms: [{}]",
+            "update sshd on {host}; if that is impossible, on the proxy, in its configuration at the entry of {host} in nodes: legacy_algorithms: [{}]",
             names.join(", ")
         )
     } else {
-        format!("update sshd on {host}, or let its sshd_config have more algorithms")
+        format!("on {host}: update sshd, or let its sshd_config have more algorithms")
     };
     Refusal::new(At::Proxy, "no-common-algorithm", text).hint(hint)
 }
@@ -340,7 +340,8 @@ fn judge(proxy: &Proxy, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refu
         accept_plain_keys: !proxy.settings().checks_host_keys,
     };
     let key = PresentedKey::decode(blob).map_err(|error| {
-        Refusal::new(At::HostCertificate, key_reason(&error), error.to_string()).hint(error.hint())
+        let hint = format!("on {}: {}", route.target.host, error.hint());
+        Refusal::new(At::HostCertificate, key_reason(&error), error.to_string()).hint(hint)
     })?;
     own::refuse_key(proxy, route, &key)?;
     let verified = verify_host(&key, policy, &route.names, proxy.clock.unix_seconds());

@@ -147,7 +147,7 @@ impl TimeUp {
                 "certificate-expired",
                 "your certificate has expired, and connections end with it here",
             )
-            .hint("get a new certificate and connect again"),
+            .hint("get a new certificate and connect again; on the proxy: rproxy auth sign --user"),
         }
     }
 }

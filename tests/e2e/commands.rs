@@ -164,3 +164,69 @@ fn help_and_version_are_commands_too() {
     assert_eq!(code, Some(2));
     assert!(unknown.contains("sing"), "{unknown}");
 }
+
+/// What is printed is right where it is used: paths as they are on the host, and what has to be copied
+/// where.
+#[test]
+fn what_is_signed_says_what_to_copy_where() {
+    let world = World::new();
+    let at_home = |args: &[&str]| {
+        let mut command = world.rproxy();
+        let output = command.current_dir(world.dir()).args(args).output();
+        let output = output.expect("rproxy starts");
+        assert!(output.status.success(), "{}", told(&output));
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        (printed, told(&output))
+    };
+    let (printed, hint) = at_home(&["auth", "sign", "--host=db7", "--out=db7"]);
+    assert_eq!(
+        printed,
+        "The credentials have been written to db7, db7.pub, db7-cert.pub\n\
+         HostKey /etc/ssh/db7\nHostCertificate /etc/ssh/db7-cert.pub\n"
+    );
+    assert!(
+        hint.contains("copy db7, db7.pub, db7-cert.pub to /etc/ssh on db7; on db7: add these lines"),
+        "{hint}"
+    );
+
+    // The host's own key came here under another name.
+    std::fs::rename(world.dir().join("db7.pub"), world.dir().join("db8.pub")).expect("it is there");
+    let (printed, _) = at_home(&["auth", "sign", "--host=db8", "--public-key=db8.pub"]);
+    assert_eq!(
+        printed,
+        "The credentials have been written to db8-cert.pub\n\
+         HostCertificate /etc/ssh/db8-cert.pub\n"
+    );
+
+    let (_, hint) = at_home(&[
+        "auth",
+        "sign",
+        "--user=carol",
+        "--logins=root",
+        "--public-key=db8.pub",
+        "--out=carol-cert.pub",
+    ]);
+    assert!(
+        hint.contains("copy carol-cert.pub to the machine of carol, beside the private key"),
+        "{hint}"
+    );
+
+    let (printed, _) = at_home(&["host", "setup", "--host=db9", "--out-dir=rproxy-db9"]);
+    let here = world.dir().join("rproxy-db9");
+    assert!(
+        printed.contains(&format!("Copy the directory {} to /etc/ssh/rproxy-db9 on db9", here.display()))
+            && printed.contains("On db9:\n")
+            && printed.contains("  Include /etc/ssh/rproxy-db9/rproxy.conf\n"),
+        "{printed}"
+    );
+    let snippet = std::fs::read_to_string(here.join("rproxy.conf")).expect("it was written");
+    assert!(
+        snippet.contains("HostKey /etc/ssh/rproxy-db9/ssh_host_rproxy_key\n")
+            && snippet.contains("TrustedUserCAKeys /etc/ssh/rproxy-db9/rproxy_user_ca.pub\n")
+            && !snippet.contains(&world.dir().display().to_string()),
+        "{snippet}"
+    );
+
+    let (_, hint) = at_home(&["auth", "krl", "--out=revoked"]);
+    assert!(hint.contains("copy revoked to where RevokedKeys points"), "{hint}");
+}

@@ -162,8 +162,11 @@ fn a_good_host_certificate_counts_under_each_of_its_names() {
         check_host(&certificate(hostile.sign(&ca)), &ca, "db2")
             .unwrap_err()
             .hint(),
-        "use one of the names in the certificate, or sign the host's key with: \
-         rproxy auth sign --host=db2,db1 --public-key=/etc/ssh/ssh_host_ed25519_key.pub"
+        "use one of the names in the certificate; or copy /etc/ssh/ssh_host_ed25519_key.pub from \
+         db2 to the proxy; on the proxy: rproxy auth sign --host=db2,db1 \
+         --public-key=ssh_host_ed25519_key.pub; copy ssh_host_ed25519_key-cert.pub to /etc/ssh on \
+         db2; on db2: `HostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub` in \
+         /etc/ssh/sshd_config, then `systemctl reload ssh`"
     );
 }
 
@@ -225,8 +228,10 @@ fn plain_host_keys_are_refused_unless_admitted() {
     );
     assert_eq!(
         error.hint(),
-        "sign the host's key with: rproxy auth sign --host=db1 \
-         --public-key=/etc/ssh/ssh_host_ecdsa_key.pub"
+        "copy /etc/ssh/ssh_host_ecdsa_key.pub from db1 to the proxy; on the proxy: rproxy auth sign \
+         --host=db1 --public-key=ssh_host_ecdsa_key.pub; copy ssh_host_ecdsa_key-cert.pub to \
+         /etc/ssh on db1; on db1: `HostCertificate /etc/ssh/ssh_host_ecdsa_key-cert.pub` in \
+         /etc/ssh/sshd_config, then `systemctl reload ssh`"
     );
 
     let trusted = trust(&ca);

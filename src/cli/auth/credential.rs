@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ssh_key::{Certificate, PublicKey};
 use zeroize::Zeroizing;
 
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, carried};
 use super::files::Output;
 use crate::ca::NewHostKey;
 use crate::openssh::{self, RenderError};
@@ -73,16 +73,37 @@ impl Credential {
             .collect())
     }
 
-    /// The lines that a host's `sshd_config` needs. The private key's line is left out when its path
-    /// is not known; sshd finds the key that belongs to a certificate by itself.
-    pub(in crate::cli) fn sshd_lines(&self) -> Result<Vec<String>, Failure> {
+    /// The lines that a host's `sshd_config` needs, with the paths on the host, and the directory there
+    /// that the certificate goes to. The private key's line is left out if its path is not known; sshd
+    /// finds the key that belongs to a certificate by itself.
+    pub(in crate::cli) fn sshd_lines(
+        &self,
+        is_this_machine: bool,
+    ) -> Result<(Vec<String>, PathBuf), Failure> {
+        let refused = |error| {
+            Failure::new(Exit::Failed, "cannot write the lines for sshd_config").because(error)
+        };
+        let absolute = |path: &Path| std::path::absolute(path).map_err(refused);
+        let on_host = |path: &Path| match is_this_machine {
+            true => absolute(path),
+            false => carried::on_host(path).map_err(refused),
+        };
         let (private, certificate) = self.sshd_paths();
         let mut lines = Vec::new();
         if let Some(private) = private {
-            lines.push(line(&private, openssh::host_key)?);
+            let there = on_host(&private)?;
+            // Of another host's key, the public half was brought here under some name.
+            let is_known = matches!(self, Self::Made { .. })
+                || private.is_file()
+                || there == absolute(&private)?;
+            if is_known {
+                lines.push(line(&there, openssh::host_key)?);
+            }
         }
+        let certificate = on_host(&certificate)?;
         lines.push(line(&certificate, openssh::host_certificate)?);
-        Ok(lines)
+        let directory = certificate.parent().unwrap_or(&certificate);
+        Ok((lines, directory.to_owned()))
     }
 
     /// The private key, where its path is known, and the certificate.
@@ -99,10 +120,8 @@ impl Credential {
 }
 
 fn line(path: &Path, render: fn(&Path) -> Result<String, RenderError>) -> Result<String, Failure> {
-    let refused = || Failure::new(Exit::Failed, "cannot write the lines for sshd_config");
-    let absolute = std::path::absolute(path).map_err(|error| refused().because(error))?;
-    render(&absolute).map_err(|error| {
-        refused()
+    render(path).map_err(|error| {
+        Failure::new(Exit::Failed, "cannot write the lines for sshd_config")
             .because(error)
             .hint("choose a path without quotes, backslashes and control characters")
     })

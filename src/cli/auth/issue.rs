@@ -58,7 +58,10 @@ impl Request {
             Revoked::PublicKey { .. } | Revoked::Serial { .. } | Revoked::Lifted { .. } => {
                 Failure::new(Exit::Failed, REFUSED)
                     .because(format!("the key of {key_id} is revoked{reason}"))
-                    .hint("make a new key: ssh-keygen -t ed25519")
+                    .hint(format!(
+                        "on the machine of {key_id}, make a new key: ssh-keygen -t ed25519; copy its \
+                         .pub file here and give it with --public-key"
+                    ))
             }
         })
     }

@@ -25,7 +25,12 @@ impl Args {
             let (_, bytes) = encoded(context)?;
             return ui::result_bytes(&bytes);
         }
-        ui::result(&self.write(context)?)
+        ui::result(&self.write(context)?)?;
+        ui::note(&format!(
+            "hint: copy {} to where RevokedKeys points in sshd_config, on every host",
+            self.out.display()
+        ));
+        Ok(())
     }
 
     /// Writes the file and gives what is printed.

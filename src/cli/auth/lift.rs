@@ -100,7 +100,8 @@ impl Args {
                 text += &format!("Revoked no more: {what} (version {version})\n");
             }
         }
-        text += "Hosts refuse it until they have the new list: rproxy auth krl --out=FILE\n";
+        text += "Hosts refuse it until they have the new list. On the proxy: rproxy auth krl --out=FILE; copy \
+                 FILE to where RevokedKeys points, on every host\n";
         Ok(text)
     }
 }

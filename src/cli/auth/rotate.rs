@@ -211,7 +211,8 @@ pub(super) fn to_do(kind: CaKind, phase: Phase) -> &'static [&'static str] {
     match (kind, phase) {
         (CaKind::User, Phase::Init) => &[
             "The old key signs. Hosts must trust both keys before the next phase:",
-            "bring `rproxy auth export --type=user` to where TrustedUserCAKeys points, on every host.",
+            "on the proxy: rproxy auth export --type=user > user_ca.pub",
+            "copy user_ca.pub to where TrustedUserCAKeys points, on every host.",
         ],
         (CaKind::User, Phase::UpdateClients) => &[
             "The new key signs user certificates from now on.",
@@ -222,28 +223,30 @@ pub(super) fn to_do(kind: CaKind, phase: Phase) -> &'static [&'static str] {
             "that is needed is signed by the old one: in standby it counts no more.",
         ],
         (CaKind::User, Phase::Standby) => &[
-            "One key is trusted. Bring `rproxy auth export --type=user` to every host once more, so that",
-            "they trust no other. The key that was replaced is kept: --rollback goes back to it, and",
-            "--remove-kept removes it.",
+            "One key is trusted. Copy what `rproxy auth export --type=user` prints on the proxy to every",
+            "host once more, so that they trust no other. The key that was replaced is kept: --rollback",
+            "goes back to it, and --remove-kept removes it.",
         ],
         (CaKind::User, Phase::Rollback) => &[
             "The old key signs again. Have certificates of the new key signed again; in standby they",
             "count no more.",
         ],
         (CaKind::Host, Phase::Init) => &[
-            "The old key signs. Clients must trust both keys before update_servers: bring them",
-            "`rproxy config --install` or `rproxy auth export --type=host`.",
+            "The old key signs. Clients must trust both keys before update_servers.",
+            "On the proxy: rproxy config --known-hosts; on every client: put what it prints into the",
+            "known-hosts file of the block, ~/.ssh/rproxy/CLUSTER.known_hosts.",
         ],
         (CaKind::Host, Phase::UpdateClients) => {
             &["The old key signs still. Have every client trust both keys before the next phase."]
         }
         (CaKind::Host, Phase::UpdateServers) => &[
             "The new key signs host certificates from now on; the proxy shows them already.",
-            "Sign every host's key again with `rproxy auth sign --host`, and have its sshd reload.",
+            "On the proxy: sign every host's key again with `rproxy auth sign --host`; copy each certificate",
+            "to its host, and have sshd there reload.",
         ],
         (CaKind::Host, Phase::Standby) => &[
-            "One key is trusted. Bring `rproxy auth export --type=host` to the clients once more, so that",
-            "they trust no other. The key that was replaced is kept: --rollback goes back to it, and",
+            "One key is trusted. Copy what `rproxy config --known-hosts` prints on the proxy to the clients",
+            "once more, so that they trust no other. The key that was replaced is kept: --rollback goes back to it, and",
             "--remove-kept removes it.",
         ],
         (CaKind::Host, Phase::Rollback) => &[

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::ArgGroup;
 use ssh_key::PublicKey;
 
+use super::super::carried;
 use super::batch::Batch;
 use super::credential::{
     Credential, certificate_beside, certificate_for, is_public, private_beside,
@@ -98,14 +99,36 @@ impl Args {
         request.check()?;
         request.refuse_revoked(&revocations(context)?)?;
         warn_of_no_role(context, &request);
-        let sshd_lines = match request {
-            Request::Host(_) => credential.sshd_lines()?,
-            Request::User(_) => Vec::new(),
-        };
         let paths = credential.paths();
+        let (sshd_lines, hint) = match &request {
+            Request::Host(request) => {
+                let is_here = carried::is_this_machine(&request.names);
+                let (lines, directory) = credential.sshd_lines(is_here)?;
+                let host = request.names.first().map_or("", HostPrincipal::as_str);
+                let hint = match is_here {
+                    true => "add these lines to /etc/ssh/sshd_config on this machine".to_owned(),
+                    false => format!(
+                        "copy {} to {} on {host}; on {host}: add these lines to /etc/ssh/sshd_config",
+                        shown(&paths),
+                        directory.display()
+                    ),
+                };
+                let hint = format!("{hint}, then `sshd -t && systemctl reload ssh`");
+                (lines, hint)
+            }
+            Request::User(request) => (
+                Vec::new(),
+                format!(
+                    "copy {} to the machine of {}, beside the private key; there: ssh-add KEY",
+                    shown(&paths),
+                    request.identity
+                ),
+            ),
+        };
         let replace = files::check(&paths, self.overwrite, ask)?;
         let issued = Issuer::open(context)?.issue(request)?;
         files::write(&credential.outputs(&issued.certificate)?, replace)?;
+        ui::note(&format!("hint: {hint}"));
         Ok(report(&paths, &sshd_lines))
     }
 
@@ -126,7 +149,12 @@ impl Args {
         let directory = self.out.as_deref();
         let paths = directory.map(|directory| batch.paths(directory));
         let replace = files::check(&paths.unwrap_or_default(), self.overwrite, ask)?;
-        batch.sign(context, directory, ttl, replace)
+        let result = batch.sign(context, directory, ttl, replace)?;
+        ui::note(
+            "hint: copy each certificate to its host; on each host: name it with HostCertificate in \
+             /etc/ssh/sshd_config, then `sshd -t && systemctl reload ssh`",
+        );
+        Ok(result)
     }
 
     /// The names that were given with --host.
@@ -265,15 +293,16 @@ fn warn_of_no_role(context: &Context, request: &Request) {
     }
 }
 
-fn report(paths: &[PathBuf], sshd_lines: &[String]) -> String {
+fn shown(paths: &[PathBuf]) -> String {
     let names: Vec<_> = paths
         .iter()
         .map(|path| path.display().to_string())
         .collect();
-    let mut text = format!(
-        "The credentials have been written to {}\n",
-        names.join(", ")
-    );
+    names.join(", ")
+}
+
+fn report(paths: &[PathBuf], sshd_lines: &[String]) -> String {
+    let mut text = format!("The credentials have been written to {}\n", shown(paths));
     for line in sshd_lines {
         text.push_str(line);
         text.push('\n');

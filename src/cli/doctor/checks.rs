@@ -147,17 +147,17 @@ checks! {
         NODE_NAME "node-name": "whether the address of a node resolves"
             => "correct `nodes[].addr`, or DNS";
         NODE_PORT "node-port": "whether its port can be reached"
-            => "start sshd, open the firewall, correct the port";
+            => "on the host: start sshd, open the firewall; or correct the port";
         NODE_SSH "node-ssh": "whether SSH is spoken there"
             => "correct the port; where sshd ends connections before it speaks, see `MaxStartups` and `PerSourcePenalties` in docs/hosts.md";
         NODE_VERSION "node-version": "whether the release of sshd that the host announces has known holes, where no distribution announces to mend them"
-            => "update openssh-server; see `docs/hosts.md` for what the announcement does not tell";
+            => "on the host: update openssh-server; see `docs/hosts.md` for what the announcement does not tell";
         NODE_HOST_KEY "node-host-key": "the host certificate: there, of our authority, of type host, with the node's name, good now and for a while, not revoked"
-            => "`rproxy auth sign --host=NAME --public-key=FILE` as the hint says, `HostCertificate` in sshd_config, `systemctl reload ssh`";
+            => "copy the host's public key to the proxy; on the proxy: `rproxy auth sign --host=NAME --public-key=FILE`; copy the certificate to the host; on the host: `HostCertificate` in sshd_config, `systemctl reload ssh`";
         NODE_USER_CA "node-user-ca": "whether the host takes certificates of the user authority, asked without logging in"
-            => "`TrustedUserCAKeys`, as `rproxy host setup` writes it; `--login` for an account that exists there";
+            => "on the host: `TrustedUserCAKeys`, as `rproxy host setup` on the proxy writes it; `--login` for an account that exists there";
         NODE_CLOCK "node-clock": "where it takes none: whether it takes those of another time"
-            => "set the host's clock";
+            => "on the host: set the clock";
         NODE_EGRESS "node-egress": "with `egress_addrs`: whether it takes certificates that are good from there only"
             => "the host sees the proxy under another address: correct `egress_addrs`, or the translation of addresses";
     }
@@ -167,7 +167,7 @@ checks! {
         SSH_CONFIG "ssh-config": "whether `ssh -G` reads the configuration"
             => "correct the line that ssh names";
         PROXY_COMMAND "proxy-command": "with `--host`: the ProxyCommand or ProxyJump of the host, and whether it leads to this proxy"
-            => "`rproxy config --install`, or its block in `~/.ssh/config`, before what else is said about the host";
+            => "on the proxy: `rproxy config` prints a block; on your machine: put it into `~/.ssh/config`, before what else is said about the host";
         FORWARD_AGENT "forward-agent": "whether the agent goes along to the proxy"
             => "`ForwardAgent=yes` in the ProxyCommand (with ProxyJump: for the host)";
         HOST_KEY_CHECKING "host-key-checking": "`StrictHostKeyChecking`"
@@ -175,7 +175,7 @@ checks! {
         CONTROL_PATH "control-path": "the length of `ControlPath`"
             => "a shorter one, such as `~/.ssh/%C`";
         KNOWN_HOSTS "known-hosts": "`@cert-authority` lines for the proxy and the host, in the files and the command that ssh reads"
-            => "`rproxy config --install`, or `rproxy auth export --type=host >> ~/.ssh/known_hosts` with a pattern that matches";
+            => "on the proxy: `rproxy auth export --type=host`; on your machine: append what it prints to `~/.ssh/known_hosts`, with a pattern that matches";
     }
     Agent {
         AGENT "agent": "`SSH_AUTH_SOCK` or `IdentityAgent`: whether an agent answers there"
@@ -183,13 +183,13 @@ checks! {
         AGENT_KEYS "agent-keys": "whether it has keys"
             => "`ssh-add`, or `ssh-add -X` where it is locked";
         CERTIFICATE "certificate": "a user certificate, in the agent or in a file that ssh reads, for a key that the agent has"
-            => "get one (`rproxy auth sign --user`), `ssh-add KEY`; agents that keep no certificates (GNOME Keyring, gpg-agent): `CertificateFile` in ssh_config";
+            => "get one (on the proxy: `rproxy auth sign --user`), then on your machine `ssh-add KEY`; agents that keep no certificates (GNOME Keyring, gpg-agent): `CertificateFile` in ssh_config";
         CERTIFICATE_TIME "certificate-time": "whether it is good now"
             => "get a new one; for one that is not good yet, look at the clock";
         LOGIN "login": "whether the account is among its principals"
             => "log in as one that is, or get a certificate for it";
         CERTIFICATE_CHOICE "certificate-choice": "where the agent has certificates of several key ids: whether the proxy takes one that has the account"
-            => "name the login to the proxy too: `ssh -J LOGIN@PROXY`, `%r@PROXY` in ProxyCommand; or `IdentitiesOnly yes` with `CertificateFile` and `IdentityFile`";
+            => "name the login to the proxy too: `ssh -J LOGIN@PROXY:PORT`, `%r@PROXY` in ProxyCommand; or `IdentitiesOnly yes` with `CertificateFile` and `IdentityFile`";
         IDENTITIES_ONLY "identities-only": "whether `IdentitiesOnly` keeps ssh from offering it"
             => "name the key with `IdentityFile`, or remove `IdentitiesOnly`";
     }
@@ -197,12 +197,12 @@ checks! {
         PROXY_NAME "proxy-name": "whether the proxy's name resolves"
             => "correct the name, or DNS";
         PROXY_PORT "proxy-port": "whether its port can be reached, and speaks SSH"
-            => "ask whether it runs; correct the port; open the firewall";
+            => "ask whether it runs (on the proxy: `rproxy doctor`); correct the port; open the firewall";
         SHOWN_KEY "shown-key": "whose host certificate is shown there, and for which names"
             => "not the proxy that known_hosts means: do not log in before it is known why";
         CLIENT_CLOCK "client-clock": "the clock, against the proxy's certificate, which is never older than an hour"
             => "set the clock";
         PROXY_LOGIN "proxy-login": "a connection to the proxy by ssh itself, as far as its authentication"
-            => "what the proxy says; its audit log has the event under the same id";
+            => "what the proxy says; on the proxy, the audit log has the event under the same id";
     }
 }

@@ -13,7 +13,7 @@ use super::super::auth::files::{self, Output};
 use super::super::auth::issue::{Issuer, Request};
 use super::super::auth::{ca_failure, public_key};
 use super::sshd::{HostConfig, Sshd};
-use super::{Context, Exit, Failure, ui};
+use super::{Context, Exit, Failure, carried, ui};
 use crate::ca::{Authorities, CaKind, NewHostKey};
 use crate::cert::HostRequest;
 use crate::cert::krl::{MAX_KRL, RevocationList};
@@ -79,6 +79,7 @@ impl Args {
         let krl = self.krl()?;
         let sshd = Sshd::find(self.sshd.as_deref(), self.host_config(&names))?;
         let directory = self.directory()?;
+        let place = self.place(&directory, &names)?;
         let credential = self.credential(&directory, &names)?;
         let layout = Layout {
             user_ca: directory.join("rproxy_user_ca.pub"),
@@ -90,10 +91,12 @@ impl Args {
         let replace = files::check(&paths, self.overwrite, ask)?;
 
         let host_keys = sshd.as_ref().map(|sshd| sshd.host_keys(&directory));
-        let snippet = layout.snippet(&credential, &host_keys.unwrap_or_default())?;
+        let host_keys = host_keys.unwrap_or_default();
+        let trial = layout.snippet(&credential, &host_keys, |path| path.to_owned())?;
+        let snippet = layout.snippet(&credential, &host_keys, |path| place.of(path))?;
         let issuer = Issuer::open(context)?;
         let issued = issuer.issue(Request::Host(HostRequest {
-            names,
+            names: names.clone(),
             public_key: credential.public_key().clone(),
             ttl,
         }))?;
@@ -107,7 +110,7 @@ impl Args {
         files::write(&outputs, replace)?;
         match &sshd {
             Some(sshd) => {
-                sshd.check(&snippet, &directory)?;
+                sshd.check(&trial, &directory)?;
                 if !sshd.knows_the_host() {
                     ui::note(
                         "checked without the host's own configuration, which --sshd-config names: \
@@ -119,7 +122,7 @@ impl Args {
         }
         // The snippet comes last: it never names a file that is not there or that sshd refuses.
         files::write(&[public(&layout.snippet, snippet)], replace)?;
-        Ok(report(&paths, &layout.snippet))
+        Ok(report(&paths, &place, &place.of(&layout.snippet)))
     }
 
     fn ttl(&self) -> Result<Duration, Failure> {
@@ -149,18 +152,27 @@ impl Args {
     /// The host's configuration. This machine's own is that of no other host: it names this machine's
     /// keys.
     fn host_config(&self, names: &[HostPrincipal]) -> HostConfig<'_> {
-        let uname = rustix::system::uname();
-        let machine = uname.nodename().to_string_lossy();
-        let short = machine.split('.').next().unwrap_or_default();
-        let is_this_machine = names.iter().any(|name| {
-            let name = name.as_str();
-            name.eq_ignore_ascii_case(&machine) || name.eq_ignore_ascii_case(short)
-        });
-        match (&self.sshd_config, is_this_machine) {
+        match (&self.sshd_config, carried::is_this_machine(names)) {
             (Some(named), true) => HostConfig::Here(Some(named)),
             (None, true) => HostConfig::Here(None),
             (named, false) => HostConfig::Elsewhere(named.as_deref()),
         }
+    }
+
+    /// Where the directory will be on the host.
+    fn place(&self, directory: &Path, names: &[HostPrincipal]) -> Result<Place, Failure> {
+        let other = names.first().filter(|_| !carried::is_this_machine(names));
+        let there = match other {
+            None => directory.to_owned(),
+            Some(_) => carried::on_host(&self.out_dir).map_err(|error| {
+                Failure::new(Exit::Failed, "cannot use the directory of --out-dir").because(error)
+            })?,
+        };
+        Ok(Place {
+            host: other.map(ToString::to_string),
+            here: directory.to_owned(),
+            there,
+        })
     }
 
     /// The content of the KRL: what sshd cannot read there would lock everybody out.
@@ -216,6 +228,25 @@ impl Args {
     }
 }
 
+/// The directory here, and on the host.
+#[derive(Debug)]
+struct Place {
+    /// The host's name, if it is another machine.
+    host: Option<String>,
+    here: PathBuf,
+    there: PathBuf,
+}
+
+impl Place {
+    /// A file's path on the host.
+    fn of(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.here) {
+            Ok(name) => self.there.join(name),
+            Err(_elsewhere) => path.to_owned(),
+        }
+    }
+}
+
 /// Where everything but the host's key goes.
 #[derive(Debug)]
 struct Layout {
@@ -234,18 +265,23 @@ impl Layout {
 
     /// The snippet. A single `HostKey` line turns sshd's own choice of keys off, so that every key
     /// that is in force now is named too: clients may have pinned them.
-    fn snippet(&self, credential: &Credential, in_force: &[PathBuf]) -> Result<String, Failure> {
+    fn snippet(
+        &self,
+        credential: &Credential,
+        in_force: &[PathBuf],
+        place: impl Fn(&Path) -> PathBuf,
+    ) -> Result<String, Failure> {
         let mut lines = vec!["# Written by `rproxy host setup`".to_owned()];
-        lines.push(line(openssh::trusted_user_ca_keys(&self.user_ca))?);
+        lines.push(line(openssh::trusted_user_ca_keys(&place(&self.user_ca)))?);
         let (key, certificate) = credential.sshd_paths();
         if let Some(key) = key.filter(|key| !in_force.contains(key)) {
             for key in in_force.iter().chain([&key]) {
-                lines.push(line(openssh::host_key(key))?);
+                lines.push(line(openssh::host_key(&place(key)))?);
             }
         }
-        lines.push(line(openssh::host_certificate(&certificate))?);
+        lines.push(line(openssh::host_certificate(&place(&certificate)))?);
         if let Some(krl) = &self.krl {
-            lines.push(line(openssh::revoked_keys(krl))?);
+            lines.push(line(openssh::revoked_keys(&place(krl)))?);
         }
         Ok(lines.join("\n") + "\n")
     }
@@ -275,11 +311,22 @@ fn public(path: &Path, content: String) -> Output {
     }
 }
 
-fn report(paths: &[PathBuf], snippet: &Path) -> String {
+/// `snippet` is its path on the host.
+fn report(paths: &[PathBuf], place: &Place, snippet: &Path) -> String {
     let mut text = String::from("The host's files have been written:\n");
     for path in paths {
         let _infallible = writeln!(text, "  {}", path.display());
     }
+    let _infallible = match &place.host {
+        Some(host) => writeln!(
+            text,
+            "Copy the directory {} to {} on {host}, and remove it here if there is a private key in it.\n\
+             On {host}:",
+            place.here.display(),
+            place.there.display()
+        ),
+        None => writeln!(text, "On this machine:"),
+    };
     let is_included = snippet.parent() == Some(Path::new("/etc/ssh/sshd_config.d"));
     if !is_included {
         let _infallible = writeln!(

@@ -15,6 +15,7 @@ use crate::relay::message::{Fields, Name, OpenFailure};
 use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH};
 use crate::ssh::connection::Connection;
 use crate::ssh::early::{self, EXIT_REFUSED};
+use crate::ssh::reached::Reached;
 use crate::ssh::refusal::{Origin, Refusal};
 use crate::ssh::route;
 use crate::ssh::stream::{ChannelStream, channel};
@@ -182,7 +183,7 @@ impl Endpoint {
         let name = subsystem.as_deref().map(String::from_utf8_lossy);
         let permit = match &name {
             Some(name) => route::permit(&self.proxy, &self.caller, name),
-            None => Err(no_shell()),
+            None => Err(no_shell(&Reached::of(&self.proxy, &self.proxy.settings()))),
         };
         let permit = permit.and_then(|permit| {
             if forwards_agent {

@@ -10,6 +10,7 @@ use crate::audit::Leg as At;
 use crate::model::format_duration;
 use crate::relay::MalformedMessage;
 use crate::ssh::leg::LegError;
+use crate::ssh::reached::Reached;
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::ScopeEnd;
 use crate::ssh::stream::{ChannelPort, ChannelStream};
@@ -117,9 +118,16 @@ pub(super) fn too_many_channels() -> Refusal {
     )
 }
 
-pub(super) fn no_shell() -> Refusal {
-    Refusal::new(At::Proxy, "no-subsystem", "there is no shell here, this is a proxy")
-        .hint("use: ssh -o ForwardAgent=yes -o ProxyCommand=\"ssh -o ForwardAgent=yes -p 3023 %r@PROXY -s proxy:%h:%p\" HOST")
+pub(super) fn no_shell(reached: &Reached) -> Refusal {
+    Refusal::new(
+        At::Proxy,
+        "no-subsystem",
+        "there is no shell here, this is a proxy",
+    )
+    .hint(format!(
+        "on your machine: ssh -o ForwardAgent=yes -o ProxyCommand=\"{}\" HOST",
+        reached.command()
+    ))
 }
 
 pub(super) fn no_agent() -> Refusal {
@@ -128,5 +136,5 @@ pub(super) fn no_agent() -> Refusal {
         "agent-forwarding-required",
         "agent forwarding required",
     )
-    .hint("add -o ForwardAgent=yes to the ssh command in ProxyCommand, and load the key: ssh-add")
+    .hint("on your machine: add -o ForwardAgent=yes to the ssh command in ProxyCommand, and load the key: ssh-add")
 }

@@ -93,7 +93,7 @@ impl OfferError {
                 "somebody may be between you and the proxy: tell the people who run it"
             }
             Self::Mismatch(_) | Self::MalformedSignature | Self::Signature(_) => {
-                "the ssh client or the agent is broken: try another, or a new key with ssh-keygen -t ed25519"
+                "the ssh client or the agent is broken: try another; or on your machine, make a new key: ssh-keygen -t ed25519"
             }
         }
     }

@@ -144,7 +144,7 @@ fn a_certificate_that_the_proxy_would_pass_over_is_found() {
         &world.address().to_string(),
         changed(&world, of_login),
     ));
-    found.error("certificate-choice", "", &["%r@PROXY"]);
+    found.error("certificate-choice", "", &["%r@127.0.0.1"]);
     assert!(found.all.contains("that of alice-ops is"), "{}", found.all);
     Findings::of(doctor(&world)).is_well();
 }
@@ -216,12 +216,12 @@ fn faults_of_sshs_configuration_are_found() {
             .filter(|line| !line.starts_with("ProxyCommand"));
         lines.collect::<Vec<_>>().join("\n")
     });
-    straight.error("proxy-command", "db1", &["rproxy config --install"]);
+    straight.error("proxy-command", "db1", &["on the proxy: ", "on your machine: "]);
     straight.ok("login", &crate::support::world::login());
     let elsewhere = look(&|text| text.replace("%r@127.0.0.1", "-p 9 %r@127.0.0.1"));
-    elsewhere.error("proxy-command", "db1", &["rproxy config --install"]);
+    elsewhere.error("proxy-command", "db1", &["rproxy config"]);
     let other = look(&|text| text.replace("-s proxy:%h:%p", "-W %h:%p"));
-    other.error("proxy-command", "db1", &["rproxy config --install"]);
+    other.error("proxy-command", "db1", &["rproxy config"]);
     look(&|text| format!("Nonsense yes\n{text}")).error("ssh-config", "", &["ssh -G"]);
 
     let long = "x".repeat(100);
@@ -269,7 +269,7 @@ fn faults_of_known_hosts_and_of_the_way_are_found() {
         "127.0.0.1",
         &["rproxy config --install", "--type=host"],
     );
-    found.error("known-hosts", "db1", &["rproxy config --install"]);
+    found.error("known-hosts", "db1", &["on the proxy: ", "on your machine: "]);
     found.error("proxy-login", "127.0.0.1", &["known-hosts"]);
     let left = fs::read_to_string(world.dir().join("other_hosts")).expect("it is there");
     assert_eq!(left, "", "nothing is learnt");

@@ -72,9 +72,9 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
     // It announces the distribution's package, or is new enough.
     found.ok("node-version", "db1");
     found.error("node-name", "nowhere", &["nodes[].addr", "DNS"]);
-    found.error("node-port", "down", &["sshd", "firewall"]);
+    found.error("node-port", "down", &["on down: start sshd", "firewall"]);
     found.error("node-ssh", "web", &["port"]);
-    found.error("node-host-key", "plain", &["rproxy auth sign --host=plain"]);
+    found.error("node-host-key", "plain", &["on the proxy: rproxy auth sign --host=plain", "on plain: "]);
     found.error(
         "node-host-key",
         "stranger",
@@ -98,8 +98,8 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
         "no-ca",
         &["TrustedUserCAKeys", "rproxy host setup"],
     );
-    found.error("node-clock", "late", &["set the host's clock"]);
-    found.error("node-clock", "early", &["set the host's clock"]);
+    found.error("node-clock", "late", &["on late: set the clock"]);
+    found.error("node-clock", "early", &["on early: set the clock"]);
     assert!(
         found.all.contains("behind") && found.all.contains("ahead"),
         "{}",
@@ -118,7 +118,7 @@ fn egress_addresses_that_hosts_do_not_see_are_found() {
         }))
     };
     let found = with("203.0.113.10/32");
-    found.error("node-egress", "db1", &["egress_addrs", "log"]);
+    found.error("node-egress", "db1", &["on db1: ", "on the proxy: ", "egress_addrs"]);
     found.warning("egress", "203.0.113.10/32", &["egress_addrs"]);
     let found = with("127.0.0.1/32");
     found.ok("node-egress", "db1");

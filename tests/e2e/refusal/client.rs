@@ -231,7 +231,8 @@ fn of_two_certificates_the_one_with_the_login_is_taken() {
     let outcome = world.ssh().args(["-o", &command, "db1", "true"]).run();
     assert_eq!(outcome.code(), 255);
     let hint = format!(
-        "name the login to the proxy too, so that it takes the one with it: `ssh -J {login}@PROXY`"
+        "on your machine: name the login to the proxy too, so that it takes the one with it: \
+         `ssh -J {login}@127.0.0.1:3023`, or `%r@127.0.0.1` in ProxyCommand"
     );
     assert!(outcome.stderr.contains(&hint), "{}", outcome.stderr);
     assert_eq!(

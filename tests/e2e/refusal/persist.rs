@@ -70,7 +70,8 @@ fn a_port_that_is_not_the_nodes() {
 
 #[test]
 fn an_unknown_subsystem() {
-    by_command(&World::new(), "gateway:%h:%p", &["unknown subsystem"]);
+    let says = ["unknown subsystem", "-p 3023 %r@127.0.0.1 -s proxy:%h:%p"];
+    by_command(&World::new(), "gateway:%h:%p", &says);
 }
 
 #[test]
@@ -82,7 +83,12 @@ fn no_subsystem() {
         world.dir().join("outer").display(),
     );
     let inner = world.dir().join("inner").display().to_string();
-    refused(&world, &["-F", &inner, "-o", &command], &["no shell here"]);
+    let says = [
+        "no shell here",
+        "  hint: on your machine: ",
+        "ssh -o ForwardAgent=yes -p 3023 %r@127.0.0.1 -s proxy:%h:%p",
+    ];
+    refused(&world, &["-F", &inner, "-o", &command], &says);
 }
 
 #[test]

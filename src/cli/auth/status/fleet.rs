@@ -128,8 +128,11 @@ impl Fleet {
                 Some(reason) => format!("the host is revoked: {reason}"),
                 None => "the host is revoked".to_owned(),
             });
-            let hint = "make it a new key and a certificate for it: rproxy host setup";
-            status.hint = Some(hint.to_owned());
+            status.hint = Some(format!(
+                "it needs a new key and a certificate for it; on the proxy: rproxy host setup \
+                 --host={} --out-dir=DIR; then copy DIR to the host",
+                node.name
+            ));
         }
         if let PresentedKey::Certificate(certificate) = &answers.host_key {
             let authority = certificate.signature_key().fingerprint(HashAlg::Sha256);

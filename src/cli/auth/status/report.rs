@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::super::rotate::{time, to_do};
+use crate::cli::fleet;
 use crate::ca::{CaKind, Outstanding, Phase, Rotation};
 use crate::nodes::Node;
 
@@ -205,10 +206,7 @@ impl NodeStatus {
             if certificate.ends_soon {
                 let left = in_words(certificate.seconds_left);
                 writeln!(f, "  warning: the host certificate ends in {left}")?;
-                writeln!(
-                    f,
-                    "  hint: sign the host's key again with `rproxy auth sign --host`"
-                )?;
+                writeln!(f, "  hint: {}", fleet::renewing(&self.name))?;
             }
         }
         if let Some(problem) = &self.problem {

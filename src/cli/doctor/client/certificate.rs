@@ -21,9 +21,9 @@ const BARE_AGENTS: [(&str, &str); 3] = [
     ("/gcr/", "GNOME Keyring"),
     ("gpg-agent", "gpg-agent"),
 ];
-const RENEW: &str = "get a new one from whoever runs the proxy (`rproxy auth sign --user=NAME \
-                     --logins=LOGIN --public-key=FILE`), put it beside the key as KEY-cert.pub, and \
-                     `ssh-add KEY`";
+const RENEW: &str = "get a new one; on the proxy: `rproxy auth sign --user=NAME --logins=LOGIN \
+                     --public-key=FILE`; copy it to your machine; there: put it beside the key as \
+                     KEY-cert.pub, and `ssh-add KEY`";
 
 /// Keys and certificates, of the agent and of files.
 #[derive(Debug)]
@@ -54,10 +54,11 @@ impl<'h> Holdings<'h> {
         }
     }
 
-    /// `account` is the one on the host, `named` the user name of the connection to the proxy.
+    /// `account` is the one on the host, `named` the user name of the connection to `proxy`.
     pub(super) fn examine(
         &self,
         (account, named): (Option<&str>, Option<&str>),
+        proxy: (&str, u16),
         now: u64,
         socket: Option<&Path>,
         findings: &mut Vec<Finding>,
@@ -84,7 +85,7 @@ impl<'h> Holdings<'h> {
         findings.push(in_time(&all, &good, now));
         if let Some(account) = account {
             findings.extend(login(account, &good));
-            findings.extend(choice(account, named, &good));
+            findings.extend(choice(account, named, proxy, &good));
         }
         let is_offered =
             |one: &&Certificate| of_files.iter().any(|f| f.public_key() == one.public_key());
@@ -116,7 +117,7 @@ impl<'h> Holdings<'h> {
             );
             let hint = format!(
                 "set CertificateFile {} in ssh_config, for the hosts, the proxy and the \
-                 ProxyCommand (`rproxy config --certificate=FILE` does): agents such as GNOME \
+                 ProxyCommand (on the proxy, `rproxy config --certificate=FILE` writes such a block): agents such as GNOME \
                  Keyring and gpg-agent keep no certificates; ssh-agent does, with `ssh-add KEY`",
                 path.display()
             );
@@ -213,8 +214,8 @@ fn login(account: &str, good: &[&Certificate]) -> Option<Finding> {
     } else {
         let detail = format!("the certificate is for {}", principals.join(", "));
         let hint = format!(
-            "log in as one of these (User in ssh_config, `ssh LOGIN@HOST`), or get a certificate \
-             with --logins={account}"
+            "log in as one of these (User in ssh_config, `ssh LOGIN@HOST`), or get a certificate; on \
+             the proxy: rproxy auth sign --user=NAME --logins={account}"
         );
         Finding::error(&LOGIN, account, detail, hint)
     })
@@ -222,7 +223,12 @@ fn login(account: &str, good: &[&Certificate]) -> Option<Finding> {
 
 /// Which of several people's certificates the proxy takes: the first that has the login that is named
 /// to it, else the first.
-fn choice(account: &str, named: Option<&str>, good: &[&Certificate]) -> Option<Finding> {
+fn choice(
+    account: &str,
+    named: Option<&str>,
+    (proxy, port): (&str, u16),
+    good: &[&Certificate],
+) -> Option<Finding> {
     let check = &CERTIFICATE_CHOICE;
     let has = |one: &&&Certificate, login: &str| one.valid_principals().iter().any(|p| p == login);
     let first = good.first()?;
@@ -245,9 +251,13 @@ fn choice(account: &str, named: Option<&str>, good: &[&Certificate]) -> Option<F
                 better.key_id()
             ),
             format!(
-                "name the login to the proxy too: `ssh -J {account}@PROXY`, or `%r@PROXY` in \
+                "name the login to the proxy too: `ssh -J {account}@{}:{port}`, or `%r@{proxy}` in \
                  ProxyCommand; or have ssh offer the right one alone: IdentitiesOnly yes, \
-                 CertificateFile, IdentityFile"
+                 CertificateFile, IdentityFile",
+                match proxy.contains(':') {
+                    true => format!("[{proxy}]"),
+                    false => proxy.to_owned(),
+                }
             ),
         ),
         _ => Finding::ok(check, "", detail),

@@ -105,8 +105,9 @@ impl Found {
             };
             let pattern = names.looked_for.first().unwrap_or(&names.certified);
             let hint = format!(
-                "run `rproxy config --install`, or append the lines of `rproxy auth export \
-                 --type=host` to ~/.ssh/known_hosts, with patterns that match {pattern}"
+                "on the proxy: `rproxy auth export --type=host` prints lines with patterns; on your \
+                 machine: append them to ~/.ssh/known_hosts, with patterns that match {pattern}; or \
+                 use the block that `rproxy config` prints there"
             );
             return Finding::error(&KNOWN_HOSTS, subject, detail, hint);
         }

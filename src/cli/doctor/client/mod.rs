@@ -66,6 +66,7 @@ impl Client {
                     self.account(way, outer),
                     outer.and_then(|outer| outer.value("user")),
                 ),
+                (&self.proxy, self.port),
                 now,
                 socket.as_deref(),
                 &mut findings,

@@ -124,13 +124,13 @@ impl Target<'_> {
             (None, Err(error)) => {
                 let hint = match &error {
                     HostKeyError::WrongName { .. } => {
-                        "use the name that the certificate has, or have it set as public_addr in \
-                         the proxy's configuration"
+                        "use the name that the certificate has; or on the proxy: set this one as \
+                         public_addr in its configuration"
                     }
                     _ => {
-                        "this is not the proxy that known_hosts means, or its authority has a new \
-                         key: ask whoever runs it, compare with `rproxy auth export --type=host` \
-                         there, then `rproxy config --install`"
+                        "this is not the proxy that known_hosts means, or its CA has a new key: ask \
+                         whoever runs it, and compare with what `rproxy auth export --type=host` \
+                         prints on the proxy"
                     }
                 };
                 findings.push(Finding::error(&SHOWN_KEY, &names.certified, error, hint));
@@ -148,7 +148,7 @@ fn nameless(host: &str, why: &str) -> Finding {
 fn silent(subject: &str, error: &ProbeError) -> Finding {
     let hint = match error {
         ProbeError::Connect(..) | ProbeError::Timeout(_) => {
-            "ask whether the proxy runs (`rproxy doctor` there), correct the port, or let the \
+            "ask whether the proxy runs (on the proxy: `rproxy doctor`), correct the port, or let the \
              firewall pass it"
         }
         _ => "something else is there than the proxy: correct name and port",
@@ -177,7 +177,7 @@ fn refused(subject: &str, said: &Said) -> Finding {
     let hinted = lines().find_map(|line| line.strip_prefix("hint: "));
     let complaint = said.complaint();
     if let Some(told) = told {
-        let hint = hinted.unwrap_or("the proxy's audit log says more");
+        let hint = hinted.unwrap_or("on the proxy: the audit log says more");
         return Finding::error(check, subject, told, hint);
     }
     let is = |text: &str| lines().any(|line| line.contains(text));

@@ -14,9 +14,8 @@ const NOWHERE: &str = "rproxy-doctor.invalid";
 /// What a ProxyCommand of one program has no need of. A command with one is not run here.
 const SHELL: &[char] = &['&', ';', '|', '<', '>', '$', '`', '(', ')', '\n'];
 /// The name of our block's repair.
-const INSTALL: &str = "run `rproxy config --install` where the configuration of the proxy is, or put \
-                       the block that `rproxy config` prints into ~/.ssh/config, before what else is \
-                       said about the host";
+const INSTALL: &str = "on the proxy: `rproxy config` prints a block; on your machine: put it into \
+                       ~/.ssh/config, before what else is said about the host";
 
 /// The way to the proxy.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) ->
             Ok(Some(seen)) => seen,
             Ok(None) => {
                 let detail = "has no key yet";
-                let hint = "`rproxy serve` makes it, and so does `rproxy auth export`";
+                let hint = "`rproxy auth init` makes it, and so does `rproxy serve`";
                 findings.push(Finding::error(&AUTHORITY, kind, detail, hint));
                 return None;
             }

@@ -170,8 +170,10 @@ impl Questions {
         if let Some((_, reason)) = self.revocations.of_key(presented) {
             let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
             let detail = format!("is revoked{reason}");
-            let hint =
-                "the host needs a new key and a certificate for it: `rproxy auth sign --host`";
+            let hint = format!(
+                "it needs a new key and a certificate for it; on the proxy: rproxy host setup \
+                 --host={name} --out-dir=DIR; then copy DIR to {name}"
+            );
             return Finding::error(check, name, detail, hint);
         }
         let Some(trusted) = &self.host_authority else {
@@ -185,8 +187,8 @@ impl Questions {
         match verify_host(presented, policy, &names, self.now) {
             Ok(host) => match (host.certificate(), host.ending(self.now)) {
                 (_, Some(ending)) => {
-                    let detail = format!("ends {}", time(ending.valid_before()));
-                    let hint = "sign the host's key again with `rproxy auth sign --host`";
+                    let detail = format!("expires at {}", time(ending.valid_before()));
+                    let hint = fleet::renewing(name);
                     Finding::warning(check, name, detail, hint)
                 }
                 (Some(certificate), None) => {
@@ -195,15 +197,13 @@ impl Questions {
                 }
                 (None, _) => {
                     let detail = "a plain key, which proxy_checks_host_keys lets pass unchecked";
-                    let hint = "sign it with `rproxy auth sign --host`, then set \
-                                proxy_checks_host_keys to yes";
+                    let hint = format!(
+                        "{}; then set proxy_checks_host_keys to yes",
+                        fleet::renewing(name)
+                    );
                     Finding::warning(check, name, detail, hint)
                 }
             },
-            Err(error @ HostKeyError::Fault { .. }) => {
-                let hint = format!("{}; then HostCertificate in sshd_config", error.hint());
-                Finding::error(check, name, error, hint)
-            }
             Err(error) => {
                 let hint = error.hint();
                 Finding::error(check, name, error, hint)
@@ -224,8 +224,10 @@ impl Questions {
             Ok(Some(taken)) => taken,
             Ok(None) => return Vec::new(),
             Err(error) => {
-                let hint = "it ends connections early: see MaxAuthTries and PerSourcePenalties of \
-                            its sshd, and docs/hosts.md";
+                let hint = format!(
+                    "it ends connections early; on {name}: see MaxAuthTries and PerSourcePenalties \
+                     in sshd_config, and docs/hosts.md"
+                );
                 let detail = chain(&error);
                 return vec![Finding::warning(&NODE_USER_CA, name, detail, hint)];
             }
@@ -246,8 +248,10 @@ impl Questions {
         let lacks_other = asked().any(|(one, is_taken)| !signs(one) && !is_taken);
         findings.push(if lacks_other && user.phase == Phase::Init {
             let detail = "does not take the key yet that the rotation brings";
-            let hint = "bring `rproxy auth export --type=user` to where TrustedUserCAKeys points, \
-                        before the next phase";
+            let hint = format!(
+                "on the proxy: rproxy auth export --type=user > user_ca.pub; copy user_ca.pub to \
+                 where TrustedUserCAKeys points on {name}, before the next phase"
+            );
             Finding::warning(&NODE_USER_CA, name, detail, hint)
         } else {
             let detail = format!("takes certificates for {login}");
@@ -262,8 +266,11 @@ impl Questions {
             Some(false) => {
                 let detail = "sees the proxy under an address that is not in egress_addrs, and \
                               refuses every user's certificate";
-                let hint = "set proxy_service.egress_addrs to the address in this host's log \
-                            (`journalctl -u ssh`), and have users' certificates signed again";
+                let hint = format!(
+                    "on {name}: `journalctl -u ssh` shows the proxy's address as {name} sees it; on \
+                     the proxy: set proxy_service.egress_addrs to it, and have users' certificates \
+                     signed again"
+                );
                 findings.push(Finding::error(&NODE_EGRESS, name, detail, hint));
             }
         }
@@ -280,8 +287,9 @@ impl Questions {
             let detail = format!(
                 "its clock is {which}: it takes certificates of another time, and none of now"
             );
-            let hint =
-                "set the host's clock, and have it kept: `timedatectl set-ntp true`, or chrony";
+            let hint = format!(
+                "on {name}: set the clock, and have it kept: `timedatectl set-ntp true`, or chrony"
+            );
             Finding::error(&NODE_CLOCK, name, detail, hint)
         };
         match taken.as_deref() {
@@ -289,10 +297,12 @@ impl Questions {
             Some([false, true]) => clock("ahead"),
             _ => {
                 let detail = format!("takes no certificate of the user authority for {login}");
-                let hint = "bring `rproxy auth export --type=user` to the host and name the file \
-                            with TrustedUserCAKeys in its sshd_config, or use `rproxy host setup`; \
-                            where the account is closed or does not exist, ask about another with \
-                            --login";
+                let hint = format!(
+                    "on the proxy: rproxy auth export --type=user > user_ca.pub; copy user_ca.pub to \
+                     {name}; on {name}: name the file with TrustedUserCAKeys in sshd_config (or use \
+                     rproxy host setup, which writes all of it); if the account is closed or does \
+                     not exist there, ask about another with --login"
+                );
                 Finding::error(&NODE_USER_CA, name, detail, hint)
             }
         }
@@ -313,14 +323,16 @@ fn silent(name: &str, silence: &Silence) -> Finding {
             &NODE_PORT,
             name,
             detail,
-            "start its sshd, open the firewall for the proxy, or correct the port in nodes[].addr",
+            format!("on {name}: start sshd, open the firewall for the proxy; or correct the port in nodes[].addr"),
         ),
         Silence::Probe(_) => Finding::error(
             &NODE_SSH,
             name,
             detail,
-            "correct the port in nodes[].addr; where sshd is there and ends connections at once, \
-             see MaxStartups and PerSourcePenalties in docs/hosts.md",
+            format!(
+                "correct the port in nodes[].addr; if sshd is there and ends connections at once, on \
+                 {name}: see MaxStartups and PerSourcePenalties in sshd_config (docs/hosts.md)"
+            ),
         ),
     }
 }

@@ -112,8 +112,10 @@ pub(super) fn judge(name: &str, software: &str) -> Finding {
         "{shown} has known holes: {} ({}){others}",
         worst.name, worst.what
     );
-    let hint = "update openssh-server; Red Hat, Alpine and others mend holes under the same number: there, \
-                see that its updates are installed";
+    let hint = format!(
+        "on {name}: update openssh-server; Red Hat, Alpine and others mend holes under the same number: \
+         there, see that its updates are installed"
+    );
     Finding::warning(check, name, detail, hint)
 }
 
