@@ -4,6 +4,7 @@ use clap::ArgGroup;
 
 use super::public_key;
 use super::revoke::{self, Hits};
+use super::subjects::Subjects;
 use super::{Context, Exit, Failure, account, audit_log, ca_failure, revocations, ui};
 use crate::audit::AuditEvent;
 use crate::ca::{RevocationLog, RevocationRecord, Revoked};
@@ -19,21 +20,8 @@ use crate::sys::clock::Clock;
     ArgGroup::new("what").required(true).multiple(true).args(["serial", "key_id", "key"])
 ))]
 pub(crate) struct Args {
-    /// Lift the revocation of this serial
-    #[arg(long, value_name = "NUMBER")]
-    serial: Vec<String>,
-    /// Lift the revocation of this key id
-    #[arg(long, value_name = "ID")]
-    key_id: Vec<String>,
-    /// Lift the revocation of this key: a .pub file, or SHA256:..
-    #[arg(long, alias = "fingerprint", value_name = "FILE|FINGERPRINT")]
-    key: Vec<String>,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    subjects: Subjects,
 }
 
 impl Args {
@@ -47,22 +35,23 @@ impl Args {
         context: &Context,
         ask: impl FnOnce(&str) -> Result<bool, Failure>,
     ) -> Result<String, Failure> {
-        let reason = self.reason.as_deref().map(revoke::usable_reason);
+        let subjects = &self.subjects;
+        let reason = subjects.reason.as_deref().map(revoke::usable_reason);
         let reason = reason.transpose()?;
         let known = revocations(context)?;
         let all: Vec<_> = known.in_force().collect();
         let mut lifted: Vec<&RevocationRecord> = Vec::new();
-        for text in &self.serial {
+        for text in &subjects.serial {
             let wanted = revoke::serial(text)?;
             let is = |what: &Revoked| matches!(what, Revoked::Serial { serial, .. } if *serial == wanted);
             lifted.extend(matching(&all, &format!("the serial {wanted}"), is)?);
         }
-        for wanted in &self.key_id {
+        for wanted in &subjects.key_id {
             let is =
                 |what: &Revoked| matches!(what, Revoked::KeyId { key_id, .. } if key_id == wanted);
             lifted.extend(matching(&all, &format!("the key id {wanted:?}"), is)?);
         }
-        for text in &self.key {
+        for text in &subjects.key {
             let wanted = public_key::fingerprint(text)?;
             let is = |what: &Revoked| matches!(what, Revoked::PublicKey { public_key } if *public_key == wanted);
             lifted.extend(matching(&all, &format!("the key {wanted}"), is)?);
@@ -76,11 +65,8 @@ impl Args {
                 hits.of(&record.what)
             ));
         }
-        if !self.yes && !ask("Lift this? What it revoked counts again.")? {
-            return Err(Failure::new(Exit::Failed, "nothing is lifted")
-                .because("nobody has confirmed it")
-                .hint("answer yes on a terminal, or give --yes"));
-        }
+        let question = "Lift this? What it revoked counts again.";
+        subjects.confirm(question, "nothing is lifted", ask)?;
         let audit = audit_log(context)?;
         let log = RevocationLog::new(&context.config.data_dir, Clock::System);
         let wanted = lifted.iter().map(|record| record.what.clone()).collect();

@@ -16,6 +16,7 @@ mod revoke;
 mod rotate;
 mod sign;
 mod status;
+mod subjects;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@ use ssh_key::{Certificate, HashAlg, PublicKey};
 
 use super::export::Kind;
 use super::rotate::time;
+use super::subjects::Subjects;
 use super::{
     Context, Exit, Failure, account, audit_log, ca_failure, open_authorities, public_key, ui,
 };
@@ -40,30 +41,17 @@ const MAX_SHOWN: usize = 5;
         .args(["serial", "key_id", "key", "certificate"])
 ))]
 pub(crate) struct Args {
-    /// Revoke the certificate with this serial
-    #[arg(long, value_name = "NUMBER")]
-    serial: Vec<String>,
-    /// Revoke all certificates with this key id, also those to come
-    #[arg(long, value_name = "ID")]
-    key_id: Vec<String>,
+    #[command(flatten)]
+    subjects: Subjects,
     /// With --key-id: only certificates of people, or only those of hosts
     #[arg(long = "type", value_name = "TYPE", requires = "key_id")]
     kind: Option<Kind>,
-    /// Revoke a key, in all certificates: its .pub file, or SHA256:.., as ssh-keygen -l prints it
-    #[arg(long, alias = "fingerprint", value_name = "FILE|FINGERPRINT")]
-    key: Vec<String>,
     /// Revoke this certificate, by its serial
     #[arg(long, value_name = "FILE")]
     certificate: Vec<PathBuf>,
     /// Revoke a serial or a key id also if no certificate in the ledger has it
     #[arg(long)]
     unknown: bool,
-    /// Why; users read it when their connections end
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
 }
 
 impl Args {
@@ -77,8 +65,9 @@ impl Args {
         context: &Context,
         ask: impl FnOnce(&str) -> Result<bool, Failure>,
     ) -> Result<String, Failure> {
-        let reason = self.reason.as_deref().map(usable_reason).transpose()?;
-        let serials: Vec<_> = self.serial.iter().map(|text| serial(text)).collect();
+        let subjects = &self.subjects;
+        let reason = subjects.reason.as_deref().map(usable_reason).transpose()?;
+        let serials: Vec<_> = subjects.serial.iter().map(|text| serial(text)).collect();
         let serials = serials.into_iter().collect::<Result<Vec<_>, _>>()?;
         let certificates: Vec<_> = self.certificate.iter().map(|f| certificate(f)).collect();
         let certificates = certificates.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -99,22 +88,18 @@ impl Args {
         for (file, certificate) in self.certificate.iter().zip(&certificates) {
             wanted.push(ledger.of_certificate(file, certificate)?);
         }
-        for key_id in &self.key_id {
+        for key_id in &subjects.key_id {
             let revoked = ledger.of_key_id(key_id, self.kind.map(CaKind::from))?;
             self.check_known(ledger.has_key_id(key_id), &format!("the key id {key_id:?}"))?;
             wanted.push(revoked);
         }
-        for text in &self.key {
+        for text in &subjects.key {
             wanted.push(ledger.of_key(text)?);
         }
         for what in &wanted {
             ui::note(&ledger.hits.of(what));
         }
-        if !self.yes && !ask("Revoke this?")? {
-            return Err(Failure::new(Exit::Failed, "nothing is revoked")
-                .because("nobody has confirmed it")
-                .hint("answer yes on a terminal, or give --yes"));
-        }
+        subjects.confirm("Revoke this?", "nothing is revoked", ask)?;
         let audit = audit_log(context)?;
         let log = RevocationLog::new(data_dir, Clock::System);
         let verdicts = log
