@@ -96,6 +96,8 @@ pub struct AuthService {
     pub session_recording: SessionRecording,
     /// `proxy_checks_host_keys`: `false` admits plain host keys.
     pub proxy_checks_host_keys: bool,
+    /// `max_ttl`: how long certificates of people may live whose roles do not say it.
+    pub max_ttl: Duration,
     /// `ca_keys`: the authorities' keys that agents have.
     pub ca_keys: CaKeys,
 }
@@ -429,6 +431,7 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/data"));
         assert_eq!(config.auth.session_recording, SessionRecording::Proxy);
         assert!(config.auth.proxy_checks_host_keys);
+        assert_eq!(config.auth.max_ttl, crate::cert::MAX_USER_TTL);
         assert_eq!(config.proxy.listen_addr, "0.0.0.0:3023".parse().unwrap());
         assert_eq!(config.proxy.public_addr, None);
         assert!(config.proxy.egress_addrs.is_empty() && config.nodes.is_empty());
@@ -547,6 +550,7 @@ mod tests {
             seconds in proptest::array::uniform4(1u64..31_449_600),
             permit in permissions(),
             ca_keys in ca_keys(),
+            max_ttl in (1u64..=52 * 7 * 86_400).prop_map(Duration::from_secs),
             listen: (u32, u16),
             web in proptest::option::of((proptest::bool::ANY, "/[^\0]{0,20}")),
             public in proptest::option::of((name(), 1u16..)),
@@ -564,6 +568,7 @@ mod tests {
                 auth: AuthService {
                     session_recording: if off { SessionRecording::Off } else { SessionRecording::Proxy },
                     proxy_checks_host_keys: checks,
+                    max_ttl,
                     ca_keys,
                 },
                 proxy: ProxyService {

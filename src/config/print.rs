@@ -7,7 +7,7 @@ use crate::access::{
     PermitKey, Role, Rule,
 };
 use crate::ca::{CaKeys, KeyInAgent};
-use crate::model::format_duration;
+use crate::model::{format_duration, format_in_one_unit};
 use crate::nodes::Node;
 
 use super::keys;
@@ -31,6 +31,7 @@ pub fn to_yaml(config: &Config) -> String {
             switch(auth.proxy_checks_host_keys)
         ),
     ];
+    lines.push(format!("  max_ttl: {}", format_in_one_unit(auth.max_ttl)));
     lines.extend(ca_keys(&auth.ca_keys));
     lines.push("proxy_service:".to_owned());
     lines.push(format!(

@@ -89,8 +89,10 @@ pub(super) fn file(tree: Option<&yaml::Node>, findings: &mut Findings<'_>) -> Op
 fn auth_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<AuthService> {
     let recorded = section.value(&keys::SESSION_RECORDING, session_recording, findings);
     let checked = section.value(&keys::PROXY_CHECKS_HOST_KEYS, switch, findings);
+    let max_ttl = &keys::PEOPLE_MAX_TTL;
+    let max_ttl = section.value(max_ttl, |text| duration(max_ttl, text, 1), findings);
     let ca_keys = ca_keys(&section.section(&keys::CA_KEYS, findings), findings);
-    let (recorded, checked) = (recorded?, checked?);
+    let (recorded, checked, max_ttl) = (recorded?, checked?, max_ttl?);
     if recorded.value == SessionRecording::Off {
         let path = section.path_to(keys::SESSION_RECORDING.name);
         findings.warning(recorded.place, &path, "no session is recorded");
@@ -104,6 +106,7 @@ fn auth_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Au
     Some(AuthService {
         session_recording: recorded.value,
         proxy_checks_host_keys: checked.value,
+        max_ttl: max_ttl.value,
         ca_keys,
     })
 }

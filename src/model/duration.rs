@@ -67,6 +67,16 @@ pub fn parse_duration_with_units(text: &str) -> Result<Duration, DurationError> 
     Ok(parsed)
 }
 
+/// A text of one number with the largest unit that it is whole in, as in `30h` for 1 day and 6 hours.
+#[must_use]
+pub fn format_in_one_unit(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(604_800, 'w'), (86_400, 'd'), (3_600, 'h'), (60, 'm')];
+    let is_whole = |(unit, _): &&(u64, char)| seconds > 0 && seconds % unit == 0;
+    let (unit, name) = units.iter().find(is_whole).unwrap_or(&(1, 's'));
+    format!("{}{name}", seconds / unit)
+}
+
 /// The shortest text that [`parse_duration`] reads back to the same number of seconds.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
@@ -109,6 +119,19 @@ mod tests {
     }
 
     #[test]
+    fn one_unit_is_the_largest_that_is_whole() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (90, "90s"),
+            (5_400, "90m"),
+            (108_000, "30h"),
+            (604_800, "1w"),
+        ] {
+            assert_eq!(format_in_one_unit(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
     fn what_people_type_has_units() {
         let typed = parse_duration_with_units;
         assert_eq!(typed(" 90m ").unwrap(), Duration::from_secs(5_400));
@@ -138,6 +161,7 @@ mod tests {
         fn what_is_formatted_parses_back(seconds: u64) {
             let duration = Duration::from_secs(seconds);
             prop_assert_eq!(parse_duration(&format_duration(duration)).unwrap(), duration);
+            prop_assert_eq!(parse_duration(&format_in_one_unit(duration)).unwrap(), duration);
         }
     }
 }

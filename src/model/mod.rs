@@ -11,7 +11,9 @@ mod target;
 pub mod text;
 
 pub use chain::chain;
-pub use duration::{DurationError, format_duration, parse_duration, parse_duration_with_units};
+pub use duration::{
+    DurationError, format_duration, format_in_one_unit, parse_duration, parse_duration_with_units,
+};
 pub use id::{ConnectionId, Serial, SessionId};
 pub use label::{Label, LabelError};
 pub use name::{ClusterName, HostPrincipal, Login, NameError, Principal};

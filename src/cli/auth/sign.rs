@@ -17,9 +17,10 @@ use super::credential::{
 use super::issue::{Issuer, REFUSED, Request};
 use super::{Context, Exit, Failure, ca_failure, files, public_key, revocations, ui};
 use crate::ca::NewHostKey;
-use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
+use crate::cert::{HostRequest, UserRequest};
 use crate::model::{
-    DurationError, HostPrincipal, NameError, Principal, format_duration, parse_duration_with_units,
+    DurationError, HostPrincipal, NameError, Principal, format_in_one_unit,
+    parse_duration_with_units,
 };
 
 /// How long a host certificate is good for unless told otherwise: 365 days.
@@ -71,7 +72,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
     /// How long the certificate is good for, as in 90m, 12h, 30d, 52w
-    /// [default: 365d for hosts, 12h for users, or less where their roles say so]
+    /// [default: 365d for hosts, 12h for users, or less if max_ttl says so]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
     /// Replace existing files
@@ -174,17 +175,22 @@ impl Args {
             (Some(ttl), Some(given)) if ttl > most => {
                 let (because, hint) = match context.config.policy().max_ttl(user.trim()) {
                     Some((most, rule)) => {
-                        let most = format_duration(most);
+                        let most = format_in_one_unit(most);
                         let because = format!(
                             "certificates of {user} may live {most} at most, not {given}: {rule}"
                         );
                         (because, format!("give --ttl={most} or less"))
                     }
-                    None => (
-                        format!("certificates of people may live 30h at most, not {given}"),
-                        "give --ttl=30h or less; the max_ttl of a role may allow its users more"
-                            .to_owned(),
-                    ),
+                    None => {
+                        let most = format_in_one_unit(most);
+                        let because =
+                            format!("certificates of people may live {most} at most, not {given}");
+                        let hint = format!(
+                            "give --ttl={most} or less; auth_service.max_ttl in the configuration may \
+                             allow everybody more, and max_ttl of a role its users"
+                        );
+                        (because, hint)
+                    }
                 };
                 Err(Failure::new(Exit::Failed, REFUSED)
                     .because(because)
@@ -262,10 +268,10 @@ impl Args {
     }
 }
 
-/// How long a person's certificate may live: what their roles say, or 30 hours.
+/// How long a person's certificate may live: what their roles say, or `auth_service.max_ttl`.
 fn max_ttl(context: &Context, user: &str) -> Duration {
     let most = context.config.policy().max_ttl(user.trim());
-    most.map_or(MAX_USER_TTL, |(most, _)| most)
+    most.map_or(context.config.auth.max_ttl, |(most, _)| most)
 }
 
 /// Reads the value of --ttl.

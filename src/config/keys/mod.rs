@@ -150,6 +150,15 @@ pub const PROXY_CHECKS_HOST_KEYS: Key = Key {
           host keys, so anybody on the network path can be the host: insecure.",
 };
 
+/// `auth_service.max_ttl`.
+pub const PEOPLE_MAX_TTL: Key = Key {
+    name: "max_ttl",
+    form: DURATION,
+    default: Fallback::Value("30h"),
+    doc: "How long the certificates of people may live that auth sign makes, if none of their roles \
+          has a max_ttl; what a role says counts in place of this.",
+};
+
 /// `proxy_service.listen_addr`.
 pub const LISTEN_ADDR: Key = Key {
     name: "listen_addr",
@@ -414,7 +423,12 @@ const DURATION_OR_ZERO: Form = Form::Text("a duration up to 52w, as in 30s, 10m 
 /// `auth_service`.
 pub const AUTH_SERVICE: Key = Key {
     name: "auth_service",
-    form: Form::Section(&[SESSION_RECORDING, PROXY_CHECKS_HOST_KEYS, CA_KEYS]),
+    form: Form::Section(&[
+        SESSION_RECORDING,
+        PROXY_CHECKS_HOST_KEYS,
+        PEOPLE_MAX_TTL,
+        CA_KEYS,
+    ]),
     default: Fallback::Nothing,
     doc: "What holds for the whole cluster.",
 };

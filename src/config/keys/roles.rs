@@ -44,7 +44,7 @@ pub const MAX_TTL: Key = Key {
     default: Fallback::Nothing,
     doc: "How long user certificates may live: auth sign makes no longer ones for the users of the \
           role, and the proxy takes no longer ones to where it applies. Without the key in any of \
-          their roles, auth sign makes none that live longer than 30h.",
+          their roles, auth sign goes by auth_service.max_ttl.",
 };
 
 /// `roles[].permit`.

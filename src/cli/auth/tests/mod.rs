@@ -477,6 +477,23 @@ fn a_certificate_lives_as_long_as_the_policy_says_and_no_longer() {
         refused.contains("1w at most, not 169h: role all"),
         "{refused}"
     );
+
+    // Whoever has no role has what holds for everybody.
+    let file = "auth_service: { max_ttl: 72h }\nroles: [{ name: all, max_ttl: 7d }]\n";
+    let scene = Scene::of(&format!("cluster_name: example.com\n{file}"));
+    scene.key("id", &[]);
+    let sign = |ttl: &str| {
+        let ttl = format!("--ttl={ttl}");
+        let (user, key) = ("--user=bob", "--public-key=DIR/id.pub");
+        let line = ["sign", user, "--logins=root", key, &ttl, "--overwrite"];
+        scene.run(&line, false)
+    };
+    sign("3d").unwrap();
+    let refused = sign("73h").unwrap_err().to_string();
+    assert!(
+        refused.contains("3d at most, not 73h") && refused.contains("auth_service.max_ttl"),
+        "{refused}"
+    );
 }
 
 #[test]
