@@ -19,7 +19,9 @@ use uuid::Uuid;
 
 use crate::model::{ClusterName, text};
 use crate::sys::clock::Clock;
-use crate::sys::fs::{FsError, append_private, check_private, private_dir, reserve_is_touched};
+use crate::sys::fs::{
+    FsError, append_private, check_private, could_append, private_dir, reserve_is_touched,
+};
 use crate::sys::lent;
 
 use super::AuditEvent;
@@ -117,6 +119,19 @@ impl AuditLog {
         let path = data_dir.join(FILE_NAME);
         let file = LineFile::open(&path).map_err(AuditError::Open)?;
         Ok(Self::of(path, file, cluster, clock))
+    }
+
+    /// Looks whether [`AuditLog::open`] could. Makes nothing.
+    ///
+    /// # Errors
+    /// As [`AuditLog::open`].
+    pub fn look(data_dir: &Path) -> Result<(), AuditError> {
+        let path = data_dir.join(FILE_NAME);
+        could_append(&path).map_err(AuditError::Open)?;
+        match check_private(&path) {
+            Err(missing) if missing.is_not_found() => Ok(()),
+            checked => checked.map_err(AuditError::Open),
+        }
     }
 
     fn of(path: PathBuf, file: LineFile, cluster: ClusterName, clock: Clock) -> Self {

@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use super::CaKind;
+use super::agent_key::{AgentKey, Patience};
 use super::authority::{Authorities, Authority, Installation};
 use super::error::CaError;
 use super::keyring::Keyring;
 use super::keystore::Keystore;
 use super::rotation::{Phase, Which};
+use crate::sys::fs;
 
 /// An authority as it lies there.
 #[derive(Clone, Debug)]
@@ -53,5 +55,18 @@ impl Authorities {
             authority: Arc::new(Authority::of(kind, keyring, &installation.comment(kind))),
             overdue: rotation.due().filter(|(at, _)| *at <= now),
         }))
+    }
+
+    /// Looks whether an authority that there is not yet could be made: where the configuration has its
+    /// key in an agent, that has to hold it and sign.
+    ///
+    /// # Errors
+    /// What is wrong with the agent, or with the directory.
+    pub fn could_make(installation: &Installation<'_>, kind: CaKind) -> Result<(), CaError> {
+        fs::could_make_in(&installation.data_dir.join("ca"))?;
+        if let Some(key) = &installation.ca_keys.of(kind).current {
+            AgentKey::find(key, Patience::Connection)?;
+        }
+        Ok(())
     }
 }

@@ -16,7 +16,8 @@ use super::{Context, Exit, Failure, rehearsal, ui, worker};
 /// Run the proxy
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Check the configuration and stop: exit code 0 if it is good, 78 if not
+    /// Check the configuration, and what else serve needs to start, and stop: exit code 0 if all is well,
+    /// 78 if not
     #[arg(long)]
     check: bool,
     /// Print the configuration in force, defaults included, and stop
@@ -77,11 +78,7 @@ impl Args {
             }
             error => {
                 let hint = error.hint();
-                let failure = Failure::new(Exit::Failed, "the proxy cannot run").because(error);
-                match hint {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
+                rehearsal::cannot_run(Exit::Failed, error, hint)
             }
         })
     }

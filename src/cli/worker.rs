@@ -3,7 +3,7 @@
 use clap::Parser;
 
 use super::logging::{self, Format};
-use super::{Exit, Failure, Global, ui};
+use super::{Exit, Failure, Global, rehearsal, ui};
 use crate::config::Source;
 use crate::{daemon, monitor};
 
@@ -37,11 +37,7 @@ impl Cli {
         logging::start(self.log_format)?;
         daemon::work(&loaded.config, source).map_err(|error| {
             let hint = error.hint();
-            let failure = Failure::new(Exit::Failed, "the proxy cannot run").because(error);
-            match hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
+            rehearsal::cannot_run(Exit::Failed, error, hint)
         })
     }
 }

@@ -4,6 +4,7 @@
 
 mod authorities;
 mod confinement;
+mod ground;
 mod orders;
 mod reload;
 mod revocations;
@@ -22,13 +23,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use ground::{Ground, Purpose};
 use orders::{Listeners, Reporter};
 use reload::Reload;
 use revocations::Watcher;
-use settings::settings;
 use stop::Stop;
 
-use crate::audit::{AuditEvent, AuditLog};
+use crate::audit::{AuditError, AuditEvent, AuditLog};
 use crate::ca::{CaError, RevocationLog, Revocations};
 use crate::cert::SourceAddressError;
 use crate::config::{Config, SessionRecording, Source};
@@ -44,6 +45,7 @@ use crate::ssh::{
     Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Trust, Warned,
 };
 use crate::sys::clock::Clock;
+use crate::sys::fs::FsError;
 use crate::sys::log;
 use crate::sys::sandbox::{Held, SandboxError};
 use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
@@ -60,13 +62,16 @@ pub enum ServeError {
     Authorities(#[from] CaError),
     /// The audit log cannot be opened or written.
     #[error("cannot use the audit log")]
-    Audit(#[from] crate::audit::AuditError),
+    Audit(#[from] AuditError),
+    /// In strict mode, recordings cannot be made.
+    #[error("cannot use the directory of recordings, and recording.mode is strict")]
+    Recordings(#[source] FsError),
     /// The networks of `egress_addrs` cannot stand in a certificate.
     #[error("cannot use the egress addresses")]
     Egress(#[from] SourceAddressError),
     /// The operator's banner cannot be read.
     #[error("cannot use banner_file")]
-    Banner(#[source] crate::sys::fs::FsError),
+    Banner(#[source] FsError),
     /// The inventory contradicts itself.
     #[error("cannot use the inventory")]
     Inventory(#[from] crate::nodes::InventoryError),
@@ -99,6 +104,16 @@ impl ServeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Authorities(error) => error.hint(),
+            Self::Audit(AuditError::Open(FsError::TooOpen { path, .. })) => {
+                Some(format!("chmod 0600 {}", path.display()))
+            }
+            Self::Recordings(FsError::TooOpen { path, .. }) => {
+                Some(format!("chmod 0700 {}", path.display()))
+            }
+            Self::Recordings(_) => Some(
+                "have a directory there that the account of the proxy may write to, with mode 0700"
+                    .to_owned(),
+            ),
             Self::Confine(_) => {
                 Some("with `proxy_service.sandbox: no` it runs without, and says so".to_owned())
             }
@@ -121,7 +136,18 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     reporter.borrow_files(config, &source)?;
     let log = RevocationLog::new(&config.data_dir, Clock::System);
     let (watcher, revocations) = Watcher::start(log)?;
-    let (sender, settings) = watch::channel(Arc::new(settings(config)?));
+    let own_listeners = own_listeners(&listeners);
+    let Listeners { ssh, web, metrics } = listeners;
+    let Some(ground) = ground::lay(config, Purpose::Serve(web))? else {
+        return Err(ServeError::Start(io::ErrorKind::Other.into()));
+    };
+    let Ground {
+        settings,
+        audit,
+        resolver,
+        web,
+    } = ground;
+    let (sender, settings) = watch::channel(Arc::new(settings));
     let stop = Stop::new();
     let proxy = build(
         config,
@@ -129,8 +155,9 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         revocations,
         settings,
         stop.announced(),
-        own_listeners(&listeners),
-    )?;
+        own_listeners,
+        (audit, resolver),
+    );
     let proxy = Arc::new(proxy);
     let reload = Reload {
         source,
@@ -138,8 +165,6 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         settings: sender,
         proxy: Arc::clone(&proxy),
     };
-    let Listeners { ssh, web, metrics } = listeners;
-    let web = web_server(config, web)?;
     let control = bind_control(config);
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     // Everything is bound, opened and read for the first time above, by the only thread that there is.
@@ -207,6 +232,15 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     })
 }
 
+/// Looks whether a worker could start, as far as that can be known without making or changing anything:
+/// whether the kernel confines it, for one, only the worker learns.
+///
+/// # Errors
+/// What [`work`] would fail with.
+pub fn rehearse(config: &Config) -> Result<(), ServeError> {
+    ground::lay(config, Purpose::Look).map(drop)
+}
+
 /// Gives up what the process does not need any more, unless the configuration says otherwise.
 fn confine(config: &Config) -> Result<Option<Held>, ServeError> {
     if !config.proxy.sandbox {
@@ -237,16 +271,21 @@ fn web_server(
     config: &Config,
     listener: Option<std::net::TcpListener>,
 ) -> Result<Option<Server>, WebError> {
-    let (Some(web), Some(listener)) = (&config.proxy.web, listener) else {
+    let (Some(_), Some(listener)) = (&config.proxy.web, listener) else {
         return Ok(None);
     };
-    let tls = web.tls.as_ref().map(|tls| TlsFiles {
-        certificate: tls.cert_file.clone(),
-        key: tls.key_file.clone(),
-    });
-    let server = Server::new(listener, tls)?;
+    let server = Server::new(listener, tls_files(config))?;
     tracing::info!("the web is at {}", server.url());
     Ok(Some(server))
+}
+
+/// The files of HTTPS, where the configuration has them.
+fn tls_files(config: &Config) -> Option<TlsFiles> {
+    let files = config.proxy.web.as_ref()?.tls.as_ref()?;
+    Some(TlsFiles {
+        certificate: files.cert_file.clone(),
+        key: files.key_file.clone(),
+    })
 }
 
 /// What the web shows.
@@ -293,12 +332,12 @@ fn build(
     settings: watch::Receiver<Arc<Settings>>,
     stopping: watch::Receiver<Option<Instant>>,
     listeners: Vec<SocketAddr>,
-) -> Result<Proxy, ServeError> {
+    (audit, resolver): (AuditLog, Resolver),
+) -> Proxy {
     let clock = Clock::System;
     let metrics = telemetry::metrics(clock);
-    let audit = AuditLog::open(&config.data_dir, config.cluster_name.clone(), clock)?;
     let observer: Arc<Metrics> = Arc::clone(&metrics);
-    Ok(Proxy {
+    Proxy {
         cluster: config.cluster_name.clone(),
         limits: Limits {
             connections: config.proxy.max_connections,
@@ -310,7 +349,7 @@ fn build(
         trust: CurrentTrust::new(trust),
         revocations,
         stopping,
-        resolver: Resolver::from_system()?,
+        resolver,
         audit: audit.observed_by(observer),
         metrics,
         registry: Registry::default(),
@@ -322,7 +361,7 @@ fn build(
         listeners,
         warned: Warned::default(),
         clock,
-    })
+    }
 }
 
 /// Every connection needs a few descriptors. The soft limit is low for programs that use `select`,

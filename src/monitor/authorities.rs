@@ -73,6 +73,32 @@ pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
     Ok(authorities)
 }
 
+/// Looks whether [`open`] could. Agents that have the keys are asked whether they sign, unless a proxy
+/// runs, which has asked them.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn look(config: &Config, is_running: bool) -> Result<(), CaError> {
+    let installation = config.installation(Clock::System);
+    for kind in [CaKind::User, CaKind::Host] {
+        match Authorities::look(&installation, kind)? {
+            Some(seen) if kind == CaKind::Host && !is_running => seen.authority.try_key()?,
+            Some(_) => {}
+            None => Authorities::could_make(&installation, kind)?,
+        }
+    }
+    Ok(())
+}
+
+/// Looks whether [`rely_on_revocations`] could.
+///
+/// # Errors
+/// As [`rely_on_revocations`].
+pub(super) fn look_at_revocations(config: &Config) -> Result<(), CaError> {
+    let log = RevocationLog::new(&config.data_dir, Clock::System);
+    log.read().map(drop)
+}
+
 /// Has the ledger know how far the revocations are, which nobody serves without.
 ///
 /// # Errors

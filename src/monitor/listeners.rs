@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use listenfd::ListenFd;
 use rustix::io::FdFlags;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use serde::{Deserialize, Serialize};
 
 use super::MonitorError;
@@ -82,15 +83,8 @@ impl Listeners {
         config: &Config,
         mut held: Vec<Listener>,
     ) -> Result<Self, MonitorError> {
-        let web = config.proxy.web.as_ref().map(|web| web.listen_addr);
-        let wanted = [
-            (Port::Ssh, Some(config.proxy.listen_addr)),
-            (Port::Web, web),
-            (Port::Metrics, config.proxy.metrics_listen_addr),
-        ];
         let mut listeners = Vec::new();
-        for (port, address) in wanted {
-            let Some(address) = address else { continue };
+        for (port, address) in wanted(config) {
             let fits = |one: &Listener| {
                 one.is.port == port && one.is.address.is_none_or(|bound| bound == address)
             };
@@ -104,6 +98,27 @@ impl Listeners {
             tracing::info!(port = ?unused.is.port, "a port is not listened on any more");
         }
         Ok(Self(listeners))
+    }
+
+    /// Looks whether all of them could be bound. Nobody listens meanwhile, so that two that look are
+    /// not in each other's way.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn look(config: &Config) -> Result<(), MonitorError> {
+        let wanted = wanted(config);
+        for (index, (_, address)) in wanted.iter().enumerate() {
+            let before = wanted.iter().take(index);
+            let looked = match before
+                .into_iter()
+                .any(|(_, other)| overlap(*other, *address))
+            {
+                true => Err(rustix::io::Errno::ADDRINUSE.into()),
+                false => is_free(*address),
+            };
+            looked.map_err(|error| MonitorError::Listen(*address, error))?;
+        }
+        Ok(())
     }
 
     /// Lets go of them.
@@ -125,6 +140,39 @@ impl Listeners {
     pub(super) fn files(&self) -> Vec<BorrowedFd<'_>> {
         self.0.iter().map(|one| one.socket.as_fd()).collect()
     }
+}
+
+/// Where a configuration listens, and for what.
+fn wanted(config: &Config) -> Vec<(Port, SocketAddr)> {
+    let web = config.proxy.web.as_ref().map(|web| web.listen_addr);
+    let wanted = [
+        (Port::Ssh, Some(config.proxy.listen_addr)),
+        (Port::Web, web),
+        (Port::Metrics, config.proxy.metrics_listen_addr),
+    ];
+    let wanted = wanted.into_iter();
+    wanted
+        .filter_map(|(port, address)| Some((port, address?)))
+        .collect()
+}
+
+/// Whether who listens on one keeps the other from it.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_same = one.ip() == other.ip()
+        || (one.is_ipv4() == other.is_ipv4()
+            && (one.ip().is_unspecified() || other.ip().is_unspecified()));
+    is_same && one.port() == other.port() && one.port() != 0
+}
+
+/// Whether an address could be listened on.
+fn is_free(address: SocketAddr) -> io::Result<()> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    Ok(rustix::net::bind(&socket, &address)?)
 }
 
 async fn bind(port: Port, address: SocketAddr) -> Result<Listener, MonitorError> {

@@ -25,11 +25,24 @@ pub(super) fn take(data_dir: &Path) -> Result<FileLock, MonitorError> {
     lock.ok_or_else(|| MonitorError::Busy(data_dir.to_owned()))
 }
 
+/// Whether it could be taken, if nobody has it. Makes nothing.
+///
+/// # Errors
+/// As [`take`], without [`MonitorError::Busy`].
+pub(super) fn look(data_dir: &Path) -> Result<(), MonitorError> {
+    fs::could_make_in(data_dir)?;
+    let path = path(data_dir);
+    if path.exists() {
+        FileLock::attempt(&path)?;
+    }
+    Ok(())
+}
+
 /// Whether somebody serves this data directory now. Makes nothing.
 ///
 /// # Errors
 /// The operating system's.
-pub fn is_served(data_dir: &Path) -> Result<bool, FsError> {
+pub(super) fn is_served(data_dir: &Path) -> Result<bool, FsError> {
     let path = path(data_dir);
     if !path.exists() {
         return Ok(false);

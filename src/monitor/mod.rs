@@ -6,6 +6,7 @@
 //! come to it, the service manager hears from it, and an upgrade is its affair: it becomes the new
 //! program, which starts a worker of its own, while the old one serves until its last session ends.
 //!
+//! - `ground`: what has to hold before it starts
 //! - `listeners`: the ports
 //! - `lock`: that nobody else serves the same data directory
 //! - `authorities`, `signer`: the authorities, and what is signed for workers
@@ -16,6 +17,7 @@
 //! - `supervisor`: the service manager
 
 mod authorities;
+mod ground;
 mod handover;
 mod lending;
 mod listeners;
@@ -36,6 +38,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use authorities::Current;
+use ground::Purpose;
 use handover::Handover;
 use listeners::Listeners;
 use program::Program;
@@ -48,7 +51,6 @@ use crate::model::chain;
 use crate::sys::fs::FsError;
 
 pub use lending::shelf;
-pub use lock::is_served;
 pub use message::{Keys, Order, Port, Report, VERSION, decode, encode};
 pub use program::Launch;
 pub use worker::Ended;
@@ -98,6 +100,10 @@ impl MonitorError {
                 "stop it first, or give this one a data directory of its own with --data-dir"
                     .to_owned(),
             ),
+            Self::Listen(..) => Some(
+                "`ss -ltnp` shows which program has the port; or configure another address"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -117,46 +123,72 @@ pub fn serve(config: &Config, source: &Source, launch: Launch) -> Result<(), Mon
         // First of all: without a handler a signal is the end.
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
-        let mut handover = Handover::receive()?;
-        let lock = match handover.as_mut().and_then(|before| before.lock.take()) {
-            Some(lock) => lock,
-            None => lock::take(&config.data_dir)?,
-        };
-        let authorities = match authorities::open(config) {
-            Ok(authorities) => Current::of(authorities),
-            // Those who have connections keep them.
-            Err(error) if handover.is_some() => {
-                tracing::error!(error = %chain(&error), "cannot use the certificate authorities");
-                Current::default()
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match authorities::rely_on_revocations(config) {
-            // The worker says so, and those of before go on with what they know.
-            Err(_) if handover.is_some() => {}
-            relied => relied?,
-        }
-        let ears = Ears {
+        let handover = Handover::receive()?;
+        let ears = |authorities| Ears {
             events: sender,
             authorities,
             shelf: Arc::new(shelf(config, source)),
         };
-        let (program, held, workers) = match handover {
+        let (program, ears, workers, lock, listeners) = match handover {
             None => {
                 let given = listeners::given().map_err(MonitorError::Given)?;
-                (Program::of_this_process(), given, Vec::new())
+                let Some(ground) = ground::lay(config, Purpose::Serve(given)).await? else {
+                    return Err(MonitorError::Start(io::ErrorKind::Other.into()));
+                };
+                let ears = ears(Current::of(ground.authorities));
+                let program = Program::of_this_process();
+                (program, ears, Vec::new(), ground.lock, ground.listeners)
             }
+            // Those who have connections keep them: what does not hold any more is told, and no reason
+            // to end.
             Some(mut before) => {
+                let lock = match before.lock.take() {
+                    Some(lock) => lock,
+                    None => lock::take(&config.data_dir)?,
+                };
+                let ears = ears(authorities_as_they_are(config));
+                // The worker says so, and those of before go on with what they know.
+                let _relied = authorities::rely_on_revocations(config);
                 let held = std::mem::take(&mut before.listeners);
-                (before.program.clone(), held, before.workers(&ears)?)
+                let program = before.program.clone();
+                let workers = before.workers(&ears)?;
+                let listeners = Listeners::open(config, held).await?;
+                (program, ears, workers, lock, listeners)
             }
         };
-        let listeners = Listeners::open(config, held).await?;
         follow(config, &ears).map_err(MonitorError::Start)?;
         let mut monitor = Monitor::new(config, launch, program, listeners, workers, ears, lock);
         monitor.begin()?;
         monitor.run(signals, events).await
     })
+}
+
+/// Looks whether [`serve`] could start, as far as that can be known without making or changing anything:
+/// whether the sockets of a service manager are usable, for one, is known to its child alone. Where a
+/// proxy runs on the data directory, its ports are its own, and agents that have the CA keys are asked for
+/// no signature.
+///
+/// # Errors
+/// What [`serve`] would fail with.
+pub fn rehearse(config: &Config) -> Result<(), MonitorError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(MonitorError::Start)?;
+    runtime
+        .block_on(ground::lay(config, Purpose::Look))
+        .map(drop)
+}
+
+/// The authorities after an upgrade, if they can be opened.
+fn authorities_as_they_are(config: &Config) -> Current {
+    match authorities::open(config) {
+        Ok(authorities) => Current::of(authorities),
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "cannot use the certificate authorities");
+            Current::default()
+        }
+    }
 }
 
 /// Follows the rotation of the authorities, on a thread that ends with this process.

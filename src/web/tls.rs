@@ -109,6 +109,16 @@ impl TlsFiles {
     }
 }
 
+impl TlsFiles {
+    /// Reads the files as the listener does, whatever their certificate says of its time.
+    ///
+    /// # Errors
+    /// What the listener would not start with.
+    pub fn look(&self) -> Result<(), TlsError> {
+        read(self).map(drop)
+    }
+}
+
 /// What is wrong with a certificate at a second since the epoch. Nobody's signature is trusted here:
 /// a certificate is asked for its time before anybody looks for who has signed it.
 fn fault_at(certificate: &ParsedCertificate<'_>, second: u64) -> Option<CertificateError> {

@@ -98,6 +98,8 @@ mod shells;
 #[cfg(test)]
 mod stalls;
 #[cfg(test)]
+mod starting;
+#[cfg(test)]
 mod strict_mode;
 #[cfg(test)]
 mod supervised;

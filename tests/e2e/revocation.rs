@@ -276,35 +276,3 @@ fn a_second_proxy_on_one_data_directory_says_so_and_stops() {
     );
     world.run("db1", "true").success();
 }
-
-/// What would keep `serve` from starting is said by `serve --check` too.
-#[test]
-fn a_check_fails_whenever_serving_would() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let config = dir.path().join("rproxy.yaml");
-    let data = dir.path().join("data");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let check = |more: &str| {
-        let data = data.display();
-        let text = format!("data_dir: {data}\nproxy_service:\n{more}");
-        std::fs::write(&config, text).unwrap();
-        let mut serve = crate::support::proxy::rproxy(&config);
-        let output = serve.args(["serve", "--check"]).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), told)
-    };
-    let free = "  listen_addr: 127.0.0.1:0\n";
-    assert_eq!(check(free).0, Some(0), "{}", check(free).1);
-    let address = taken.local_addr().unwrap();
-    let (code, told) = check(&format!("  listen_addr: {address}\n"));
-    assert_eq!(code, Some(78), "{told}");
-    assert!(
-        told.contains(&format!("cannot listen on {address}")),
-        "{told}"
-    );
-    let web = "  web_listen_addr: 127.0.0.1:0\n  https_cert_file: /none\n  https_key_file: /none\n";
-    let (code, told) = check(&format!("{free}{web}"));
-    assert_eq!(code, Some(78), "{told}");
-    assert!(told.contains("/none"), "{told}");
-    assert!(!data.exists(), "a check makes nothing");
-}

@@ -1,0 +1,92 @@
+//! What a worker stands on: one list of preconditions, in the order in which they are needed. A worker
+//! opens what they are about, `serve --check` only looks whether one could.
+
+use std::net::TcpListener;
+
+use super::ServeError;
+use super::settings::settings;
+use super::{tls_files, web_server};
+use crate::audit::AuditLog;
+use crate::config::{Config, RecordingMode, SessionRecording};
+use crate::dns::Resolver;
+use crate::ssh::Settings;
+use crate::sys::clock::Clock;
+use crate::sys::fs::{FsError, check_private, could_make_in, private_dir};
+use crate::web::{Server, WebError};
+
+/// The directory of recordings in the data directory.
+const RECORDINGS: &str = "recordings";
+
+/// What is done about the preconditions.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// They are fulfilled. The listener is the web's, if there is one.
+    Serve(Option<TcpListener>),
+    /// Nothing is made or changed.
+    Look,
+}
+
+/// What a worker has then.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) settings: Settings,
+    pub(super) audit: AuditLog,
+    pub(super) resolver: Resolver,
+    pub(super) web: Option<Server>,
+}
+
+/// Goes through the list; gives the ground where it is to be stood on.
+///
+/// # Errors
+/// The first precondition that does not hold.
+pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, ServeError> {
+    let settings = settings(config)?;
+    let audit = match &purpose {
+        Purpose::Serve(_) => Some(AuditLog::open(
+            &config.data_dir,
+            config.cluster_name.clone(),
+            Clock::System,
+        )?),
+        Purpose::Look => {
+            AuditLog::look(&config.data_dir)?;
+            None
+        }
+    };
+    rely_on_recordings(config, &purpose)?;
+    let resolver = Resolver::from_system()?;
+    let web = match purpose {
+        Purpose::Serve(listener) => web_server(config, listener)?,
+        Purpose::Look => {
+            let files = tls_files(config);
+            files
+                .map_or(Ok(()), |files| files.look())
+                .map_err(WebError::from)?;
+            None
+        }
+    };
+    Ok(audit.map(|audit| Ground {
+        settings,
+        audit,
+        resolver,
+        web,
+    }))
+}
+
+/// In strict mode there is no session without a recording, so that a proxy which cannot make any is of no
+/// use to anybody. A full disk is another matter: it may have room again.
+fn rely_on_recordings(config: &Config, purpose: &Purpose) -> Result<(), ServeError> {
+    let directory = config.data_dir.join(RECORDINGS);
+    let is_usable = |exists: Result<(), FsError>| exists.and_then(|()| could_make_in(&directory));
+    let usable = match purpose {
+        Purpose::Serve(_) => is_usable(private_dir(&directory)),
+        Purpose::Look if directory.is_dir() => is_usable(check_private(&directory)),
+        Purpose::Look => could_make_in(&directory),
+    };
+    let is_strict = config.auth.session_recording == SessionRecording::Proxy
+        && config.recording.mode == RecordingMode::Strict;
+    match usable {
+        Err(error) if is_strict => Err(ServeError::Recordings(error)),
+        // What becomes of each session is told when it begins.
+        Err(_) | Ok(()) => Ok(()),
+    }
+}

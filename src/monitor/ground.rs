@@ -1,0 +1,76 @@
+//! What the proxy stands on before it has a worker: one list of preconditions, in the order in which they
+//! are needed. `serve` takes what they are about, `serve --check` only looks whether it could.
+
+use super::MonitorError;
+use super::authorities;
+use super::listeners::{Listener, Listeners};
+use super::lock;
+use crate::ca::Authorities;
+use crate::config::Config;
+use crate::control;
+use crate::sys::fs::FileLock;
+
+/// What is done about the preconditions.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// They are fulfilled: locked, made, opened, bound. The ports are those that are held already.
+    Serve(Vec<Listener>),
+    /// Nothing is made or changed.
+    Look,
+}
+
+/// What `serve` has then.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) lock: FileLock,
+    pub(super) authorities: Authorities,
+    pub(super) listeners: Listeners,
+}
+
+/// Goes through the list; gives the ground where it is to be stood on.
+///
+/// # Errors
+/// The first precondition that does not hold.
+pub(super) async fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, MonitorError> {
+    let is_running = matches!(purpose, Purpose::Look) && is_running(config);
+    let lock = match &purpose {
+        Purpose::Serve(_) => Some(lock::take(&config.data_dir)?),
+        Purpose::Look => {
+            lock::look(&config.data_dir)?;
+            None
+        }
+    };
+    let authorities = match &purpose {
+        Purpose::Serve(_) => Some(authorities::open(config)?),
+        Purpose::Look => {
+            authorities::look(config, is_running)?;
+            None
+        }
+    };
+    match &purpose {
+        Purpose::Serve(_) => authorities::rely_on_revocations(config)?,
+        Purpose::Look => authorities::look_at_revocations(config)?,
+    }
+    let listeners = match purpose {
+        Purpose::Serve(held) => Some(Listeners::open(config, held).await?),
+        // The ports are its own.
+        Purpose::Look if is_running => None,
+        Purpose::Look => {
+            Listeners::look(config)?;
+            None
+        }
+    };
+    let taken = lock.zip(authorities).zip(listeners);
+    Ok(taken.map(|((lock, authorities), listeners)| Ground {
+        lock,
+        authorities,
+        listeners,
+    }))
+}
+
+/// Whether a proxy serves this data directory now, also one of a version that takes no lock.
+fn is_running(config: &Config) -> bool {
+    let sockets = control::processes(&control::directory(&config.data_dir));
+    lock::is_served(&config.data_dir).unwrap_or(false)
+        || sockets.is_ok_and(|processes| !processes.is_empty())
+}
