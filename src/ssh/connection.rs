@@ -21,13 +21,13 @@ use super::login::{
     self, Signer, TURN_LIMIT, agent_failed, agent_silent, certificate_blob, key_blob,
 };
 use super::minting::{self, MintError};
-use super::outer::AgentOpener;
+use super::outer::{AgentOpener, NoAgent, SHUTTING_DOWN, too_many_channels};
 use super::reached::Reached;
 use super::refusal::{Origin, Refusal, Worth};
 use super::revocation::admit_user;
 use super::rounds::Fit;
 use super::route::{judge_login, places_of};
-use super::scope::Scope;
+use super::scope::{Scope, ScopeEnd};
 use super::stream::{ChannelHandle, ChannelStream};
 use super::upstream::{self, Upstream};
 use super::watch::Watch;
@@ -101,7 +101,7 @@ impl Connection {
         let established = tokio::select! {
             established = established => established,
             refusal = self.watched().withdrawn() => Err(Failure::Withdrawn(refusal)),
-            () = last_words(&scope) => return,
+            why = last_words(&scope) => Err(Failure::Over(why)),
         };
         match established {
             Ok(established) => {
@@ -119,6 +119,12 @@ impl Connection {
                 leg.disconnect(DisconnectReason::NoMoreAuthMethodsAvailable, &text)
                     .await;
             }
+            Err(Failure::Over(ScopeEnd::Shutdown)) => {
+                leg.disconnect(DisconnectReason::ByApplication, SHUTTING_DOWN)
+                    .await;
+            }
+            // There is nobody to tell.
+            Err(Failure::Over(_)) => {}
             Err(Failure::Withdrawn(refusal)) => {
                 leg.disconnect(DisconnectReason::ByApplication, &refusal.line(self.id))
                     .await;
@@ -294,13 +300,14 @@ impl Connection {
     }
 
     async fn prepare(&self, agent: &AgentOpener) -> Result<Ready, Refusal> {
-        let stream = agent.open().await.ok_or_else(|| {
-            Refusal::new(
+        let stream = agent.open().await.map_err(|none| match none {
+            NoAgent::Crowded => too_many_channels(),
+            NoAgent::Silent => Refusal::new(
                 At::Client,
                 "agent-not-opened",
                 "agent forwarding required: it was asked for, but no agent answers",
             )
-            .hint("on your machine: start an agent and load the key: eval $(ssh-agent); ssh-add")
+            .hint("on your machine: start an agent and load the key: eval $(ssh-agent); ssh-add"),
         })?;
         self.prepare_with(stream).await
     }
@@ -524,9 +531,10 @@ fn shown_another_first(denial: &Denial, login: &Login, reached: &Reached) -> Ref
 
 /// The end of the outer connection, and time for what it means to be audited: a client that is
 /// refused hangs up at once.
-async fn last_words(scope: &Scope) {
-    scope.ended().await;
+async fn last_words(scope: &Scope) -> ScopeEnd {
+    let why = scope.ended().await;
     tokio::time::sleep(LAST_WORDS).await;
+    why
 }
 
 /// How long a connection that lost its client may take to say why it was refused.
@@ -540,6 +548,8 @@ enum Failure {
     Client(Unauthenticated),
     /// Its certificate was revoked meanwhile, which is audited.
     Withdrawn(Refusal),
+    /// The outer connection is over.
+    Over(ScopeEnd),
     /// It did, and is refused all the same.
     Refused {
         refusal: Refusal,

@@ -343,7 +343,10 @@ pub(crate) fn agent_failed(error: &AgentError) -> Refusal {
             "agent-refused",
             "was it asked to confirm, or constrained to other hosts?",
         ),
-        AgentError::Unbound => ("agent-unbound", "is it locked? on your machine, unlock it: ssh-add -X"),
+        AgentError::Unbound => (
+            "agent-unbound",
+            "is it locked? on your machine, unlock it: ssh-add -X",
+        ),
         AgentError::Io(_) | AgentError::Closed | AgentError::Codec(_) => {
             ("agent-failed", CHECK_AGENT)
         }

@@ -251,8 +251,10 @@ fn unreachable(route: &Route, error: &dyn std::error::Error) -> Refusal {
     if let Some(source) = error.source() {
         text.push_str(&format!(": {source}"));
     }
-    Refusal::new(At::Proxy, "unreachable", text)
-        .hint(format!("check that sshd runs on {} and that the proxy can reach its port", route.target.host))
+    Refusal::new(At::Proxy, "unreachable", text).hint(format!(
+        "check that sshd runs on {} and that the proxy can reach its port",
+        route.target.host
+    ))
 }
 
 fn dropped(route: &Route, error: &LegError) -> Refusal {

@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::channel::{AgentOpener, Channel, EndpointError, no_agent, no_shell, too_many_channels};
 use super::endpoint::Endpoint;
-use super::port::{MAX_PACKET, Port, WINDOW};
 use crate::access::Permit;
 use crate::audit::Refused;
 use crate::model::ConnectionId;
@@ -18,7 +17,7 @@ use crate::ssh::early::{self, EXIT_REFUSED};
 use crate::ssh::reached::Reached;
 use crate::ssh::refusal::{Origin, Refusal};
 use crate::ssh::route;
-use crate::ssh::stream::{ChannelStream, channel};
+use crate::ssh::stream::ChannelStream;
 
 impl Endpoint {
     /// ProxyJump: `direct-tcpip` to `host:port` means what `proxy:host:port` does.
@@ -34,8 +33,13 @@ impl Endpoint {
         let port = fields.uint32()?;
         let id = ConnectionId::new();
         let name = format!("proxy:{host}:{port}");
-        let permit = route::permit(&self.proxy, &self.caller, &name);
-        let Some(number) = self.free_number() else {
+        let free = self.free_number();
+        let permit = match (self.leaving(), free) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(_)) => route::permit(&self.proxy, &self.caller, &name),
+            (None, None) => Err(too_many_channels()),
+        };
+        let Some(number) = free.or_else(|| self.courtesy_number()) else {
             let refusal = permit.err().unwrap_or_else(too_many_channels);
             self.proxy.tell(&refusal.event(self.origin(id, Some(name))));
             return self.send(&Message::OpenFailure {
@@ -45,16 +49,8 @@ impl Endpoint {
                 language: Bytes::new(),
             });
         };
-        let (stream, port) = channel(Arc::clone(&self.wake));
-        let port = Port::new(port, sender, window, max_packet);
-        self.channels.insert(number, Channel::Jump { port });
-        self.send(&Message::OpenConfirmation {
-            recipient: sender,
-            sender: number,
-            window: WINDOW,
-            max_packet: MAX_PACKET,
-            data: Bytes::new(),
-        })?;
+        let (is_refused, jump) = (permit.is_err(), |port| Channel::Jump { port });
+        let stream = self.admit(number, (sender, window, max_packet), is_refused, jump)?;
         match permit {
             Ok(permit) => self.connect(permit, id, None, stream),
             Err(refusal) => self.refuse(&refusal, id, Some(name), (stream, false)),
@@ -117,6 +113,7 @@ impl Endpoint {
             stream,
             forwards_agent,
             has_terminal,
+            refusal,
             ..
         }) = self.channels.get_mut(&number)
         else {
@@ -132,6 +129,7 @@ impl Endpoint {
             }
             "subsystem" | "shell" | "exec" => {
                 let (forwards_agent, has_terminal) = (*forwards_agent, *has_terminal);
+                let refusal = refusal.take();
                 let Some(stream) = stream.take() else {
                     return self.answer(recipient, want_reply, false);
                 };
@@ -140,7 +138,7 @@ impl Endpoint {
                     "subsystem" => Some(Fields::of_request(data).string()?),
                     _ => None,
                 };
-                self.start(stream, name, forwards_agent, has_terminal);
+                self.start(stream, name, refusal, (forwards_agent, has_terminal));
                 return Ok(());
             }
             // The client's ssh sends its own environment and terminal along; neither has a use here.
@@ -171,19 +169,21 @@ impl Endpoint {
         }
     }
 
-    /// Starts the connection that a session asks for, or tells the user why not.
+    /// Starts the connection that a session asks for, or tells the user why not: what is known already, or
+    /// what is wrong with it.
     pub(super) fn start(
         &self,
         stream: ChannelStream,
         subsystem: Option<Bytes>,
-        forwards_agent: bool,
-        has_terminal: bool,
+        refusal: Option<Refusal>,
+        (forwards_agent, has_terminal): (bool, bool),
     ) {
         let id = ConnectionId::new();
         let name = subsystem.as_deref().map(String::from_utf8_lossy);
-        let permit = match &name {
-            Some(name) => route::permit(&self.proxy, &self.caller, name),
-            None => Err(no_shell(&Reached::of(&self.proxy, &self.proxy.settings()))),
+        let permit = match (refusal, &name) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(name)) => route::permit(&self.proxy, &self.caller, name),
+            (None, None) => Err(no_shell(&Reached::of(&self.proxy, &self.proxy.settings()))),
         };
         let permit = permit.and_then(|permit| {
             if forwards_agent {

@@ -18,22 +18,39 @@ use crate::ssh::stream::{ChannelPort, ChannelStream};
 /// How long the client may take to open its agent.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Why there is no channel to the client's agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAgent {
+    /// The client opens none.
+    Silent,
+    /// The connection has as many channels as it may have.
+    Crowded,
+}
+
+/// Who waits for a channel to the agent.
+pub(super) type AgentRequest = oneshot::Sender<Result<ChannelStream, NoAgent>>;
+
 /// Asks the client for a channel to its agent. Exists only where the client has asked for agent
 /// forwarding.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentOpener {
-    pub(super) requests: mpsc::Sender<oneshot::Sender<ChannelStream>>,
+    pub(super) requests: mpsc::Sender<AgentRequest>,
 }
 
 impl AgentOpener {
-    /// A channel to the agent, or `None` when the client does not open one.
-    pub(crate) async fn open(&self) -> Option<ChannelStream> {
+    /// A channel to the agent.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn open(&self) -> Result<ChannelStream, NoAgent> {
         let (sender, receiver) = oneshot::channel();
-        self.requests.send(sender).await.ok()?;
-        tokio::time::timeout(AGENT_TIMEOUT, receiver)
-            .await
-            .ok()?
-            .ok()
+        let asked = self.requests.send(sender).await;
+        asked.map_err(|_closed| NoAgent::Silent)?;
+        match tokio::time::timeout(AGENT_TIMEOUT, receiver).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(_dropped)) => Err(NoAgent::Silent),
+            Err(_elapsed) => Err(NoAgent::Silent),
+        }
     }
 }
 
@@ -85,6 +102,8 @@ pub(super) enum Channel {
         forwards_agent: bool,
         /// It has asked for a terminal: a person reads what is said here.
         has_terminal: bool,
+        /// Why nothing comes of what it asks for, if that is known already.
+        refusal: Option<Refusal>,
     },
     /// A connection by ProxyJump.
     Jump { port: Port },
@@ -92,7 +111,7 @@ pub(super) enum Channel {
     OpeningAgent {
         port: ChannelPort,
         stream: ChannelStream,
-        reply: oneshot::Sender<ChannelStream>,
+        reply: AgentRequest,
     },
     /// The agent.
     Agent { port: Port },
@@ -110,11 +129,22 @@ impl Channel {
 /// What users read when the proxy shuts down.
 pub(crate) const SHUTTING_DOWN: &str = "rproxy: proxy: shutting down, connect again in a moment";
 
-pub(super) fn too_many_channels() -> Refusal {
+/// A connection that has as many channels as it may have.
+pub(crate) fn too_many_channels() -> Refusal {
     Refusal::new(
         At::Proxy,
         "too-many-channels",
         "too many channels on one connection",
+    )
+    .hint("on your machine: end some of the sessions that share the connection to the proxy, or give this one a connection of its own: -o ControlPath=none in ProxyCommand")
+}
+
+/// A connection that is about to end, for the proxy does.
+pub(super) fn shutting_down() -> Refusal {
+    Refusal::new(
+        At::Proxy,
+        "shutting-down",
+        "shutting down, connect again in a moment",
     )
 }
 

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Caller;
-use super::channel::{AgentOpener, Channel, EndpointError, SHUTTING_DOWN};
+use super::channel::{
+    AgentOpener, AgentRequest, Channel, EndpointError, NoAgent, SHUTTING_DOWN, shutting_down,
+    too_many_channels,
+};
 use super::port::{MAX_PACKET, Port, WINDOW};
 use crate::audit::{AuditEvent, Leg as At, Refused};
 use crate::model::ConnectionId;
@@ -33,6 +36,13 @@ use crate::wire::{DisconnectReason, ServerConfig};
 
 /// Channels that one outer connection may have at a time.
 const MAX_CHANNELS: usize = 64;
+/// Further channels on which nothing happens but that the client reads why.
+const MAX_COURTESIES: usize = 8;
+/// Bytes that the client may send on one of those: how an SSH connection begins.
+const COURTESY_WINDOW: u32 = 64 * 1024;
+/// How long a session that has asked for nothing yet may take to do so when the connection is to end: it
+/// reads why then, where its ssh shows it.
+const IDLE_SESSION: Duration = Duration::from_secs(1);
 /// What is refused and audited before the connection ends: the audit log is not the client's to fill.
 const MAX_REFUSED: u32 = 1_000;
 /// Output that may wait for the client before channels have to wait.
@@ -57,15 +67,17 @@ pub(super) struct Endpoint {
     pub(super) leg: Leg<TcpStream>,
     pub(super) channels: BTreeMap<u32, Channel>,
     pub(super) wake: Arc<Notify>,
-    pub(super) agent_requests: mpsc::Receiver<oneshot::Sender<ChannelStream>>,
+    pub(super) agent_requests: mpsc::Receiver<AgentRequest>,
     pub(super) agent_opener: AgentOpener,
     /// The client has asked for agent forwarding by the name of RFC 9987.
     pub(super) agent_is_by_rfc: bool,
     pub(super) refused: u32,
     /// What was refused and does not matter.
     habits: Habits,
-    /// Why the connection is to end, once it is.
-    pub(super) farewell: Option<String>,
+    /// Why the connection is to end, once it is: its last words, and what new sessions read.
+    pub(super) farewell: Option<(String, Refusal)>,
+    /// Until when sessions may ask for something that have not yet.
+    idle_until: Option<Instant>,
     pub(super) shutdown: CancellationToken,
     pub(super) keep_alive: KeepAlive,
     pub(super) alarm: Alarm,
@@ -107,6 +119,7 @@ impl Endpoint {
             refused: 0,
             habits: Habits::default(),
             farewell: None,
+            idle_until: None,
             scope: Scope::within(&shutdown),
             shutdown,
             tasks,
@@ -127,7 +140,8 @@ impl Endpoint {
         }
         match ended {
             Ok(()) => {
-                let text = self.farewell.as_deref().unwrap_or(SHUTTING_DOWN);
+                let farewell = self.farewell.as_ref();
+                let text = farewell.map_or(SHUTTING_DOWN, |(text, _)| text);
                 self.leg
                     .disconnect(DisconnectReason::ByApplication, text)
                     .await;
@@ -173,9 +187,6 @@ impl Endpoint {
                     self.take(&payload)?;
                 }
             }
-            if let Some(farewell) = &self.farewell {
-                close_idle_sessions(&mut self.channels, farewell);
-            }
             self.pump()?;
             if self.farewell.is_some() && self.channels.is_empty() {
                 return Ok(());
@@ -201,13 +212,19 @@ impl Endpoint {
                 () = self.alarm.ring() => self.on_time()?,
                 Some(reply) = self.agent_requests.recv() => self.open_agent(reply)?,
                 () = self.shutdown.cancelled(), if self.farewell.is_none() => {
-                    self.farewell = Some(SHUTTING_DOWN.to_owned());
+                    self.leave(SHUTTING_DOWN.to_owned(), shutting_down());
                 }
                 refusal = &mut withdrawn, if self.farewell.is_none() => {
-                    self.farewell = Some(refusal.line(id));
+                    self.leave(refusal.line(id), refusal);
                     last_moment = Some(Instant::now() + PATIENCE);
                 }
                 () = sleep_until(last_moment), if last_moment.is_some() => return Ok(()),
+                () = sleep_until(self.idle_until), if self.idle_until.is_some() => {
+                    self.idle_until = None;
+                    if let Some((farewell, _)) = &self.farewell {
+                        close_idle_sessions(&mut self.channels, farewell);
+                    }
+                }
                 bytes = self.leg.transfer(read) => since_turn = bytes?,
             }
         }
@@ -245,8 +262,21 @@ impl Endpoint {
         Ok(())
     }
 
-    fn is_leaving(&self) -> bool {
-        self.farewell.is_some() || self.shutdown.is_cancelled()
+    /// The connection is to end. What comes until then reads why.
+    fn leave(&mut self, farewell: String, why: Refusal) {
+        for channel in self.channels.values_mut() {
+            if let Channel::Session { refusal, .. } = channel {
+                *refusal = Some(why.clone());
+            }
+        }
+        self.idle_until = Some(Instant::now() + IDLE_SESSION);
+        self.farewell = Some((farewell, why));
+    }
+
+    /// Why the connection is about to end, if it is.
+    pub(super) fn leaving(&self) -> Option<Refusal> {
+        let known = self.farewell.as_ref().map(|(_, refusal)| refusal.clone());
+        known.or_else(|| self.shutdown.is_cancelled().then(shutting_down))
     }
 
     /// Sends what the channels have, as far as the client takes it.
@@ -383,6 +413,39 @@ impl Endpoint {
         (0..).find(|number| !self.channels.contains_key(number))
     }
 
+    /// The number for a channel on which the client only reads why nothing comes of it.
+    pub(super) fn courtesy_number(&self) -> Option<u32> {
+        if self.channels.len() >= MAX_CHANNELS + MAX_COURTESIES {
+            return None;
+        }
+        (0..).find(|number| !self.channels.contains_key(number))
+    }
+
+    /// Takes in a channel of the client's; a refused one is there for the reason alone.
+    pub(super) fn admit(
+        &mut self,
+        number: u32,
+        (sender, window, max_packet): (u32, u32, u32),
+        is_refused: bool,
+        channel: impl FnOnce(Port) -> Channel,
+    ) -> Result<ChannelStream, EndpointError> {
+        let (stream, port) = crate::ssh::stream::channel(Arc::clone(&self.wake));
+        let granted = match is_refused {
+            true => COURTESY_WINDOW,
+            false => WINDOW,
+        };
+        let port = Port::new(port, sender, window, max_packet).narrowed(granted);
+        self.channels.insert(number, channel(port));
+        self.send(&Message::OpenConfirmation {
+            recipient: sender,
+            sender: number,
+            window: granted,
+            max_packet: MAX_PACKET,
+            data: Bytes::new(),
+        })?;
+        Ok(stream)
+    }
+
     fn open(
         &mut self,
         kind: &Name,
@@ -397,7 +460,7 @@ impl Endpoint {
             text: Bytes::from_static(text.as_bytes()),
             language: Bytes::new(),
         };
-        if kind.as_str() == "direct-tcpip" && !self.is_leaving() {
+        if kind.as_str() == "direct-tcpip" {
             return self.jump(sender, window, max_packet, data);
         }
         if kind.as_str() != "session" {
@@ -407,36 +470,34 @@ impl Endpoint {
                 "rproxy: only the subsystem proxy:host:port and ProxyJump are served here",
             ));
         }
-        let Some(number) = self.free_number().filter(|_| !self.is_leaving()) else {
+        let free = self.free_number();
+        let crowded = || free.is_none().then(too_many_channels);
+        let refusal = self.leaving().or_else(crowded);
+        let Some(number) = free.or_else(|| self.courtesy_number()) else {
             self.audit_refused(Refused::Channel, kind.as_str())?;
             return self.send(&fail(
                 OpenFailure::ResourceShortage,
                 "rproxy: too many channels",
             ));
         };
-        let (stream, port) = channel(Arc::clone(&self.wake));
-        let port = Port::new(port, sender, window, max_packet);
-        self.channels.insert(
-            number,
-            Channel::Session {
-                port,
-                stream: Some(stream),
-                forwards_agent: false,
-                has_terminal: false,
-            },
-        );
-        self.send(&Message::OpenConfirmation {
-            recipient: sender,
-            sender: number,
-            window: WINDOW,
-            max_packet: MAX_PACKET,
-            data: Bytes::new(),
-        })
+        let is_refused = refusal.is_some();
+        let session = |port| Channel::Session {
+            port,
+            stream: None,
+            forwards_agent: false,
+            has_terminal: false,
+            refusal,
+        };
+        let opened = self.admit(number, (sender, window, max_packet), is_refused, session)?;
+        if let Some(Channel::Session { stream, .. }) = self.channels.get_mut(&number) {
+            *stream = Some(opened);
+        }
+        Ok(())
     }
 
-    fn open_agent(&mut self, reply: oneshot::Sender<ChannelStream>) -> Result<(), EndpointError> {
-        // Without a number, the sender is dropped, and the asker reads that there is no agent.
+    fn open_agent(&mut self, reply: AgentRequest) -> Result<(), EndpointError> {
         let Some(number) = self.free_number() else {
+            let _nobody_waits = reply.send(Err(NoAgent::Crowded));
             return Ok(());
         };
         let (stream, port) = channel(Arc::clone(&self.wake));
@@ -475,7 +536,7 @@ impl Endpoint {
         let port = Port::new(port, sender, window, max_packet);
         self.channels.insert(number, Channel::Agent { port });
         // When nobody waits any more, the stream is dropped here, which closes the channel.
-        let _nobody_waits = reply.send(stream);
+        let _nobody_waits = reply.send(Ok(stream));
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use channel::{AgentOpener, SHUTTING_DOWN};
+pub(crate) use channel::{AgentOpener, NoAgent, SHUTTING_DOWN, too_many_channels};
 use endpoint::Endpoint;
 
 use super::authentication::{Unauthenticated, authenticate, plain_key};
@@ -78,7 +78,9 @@ pub(crate) async fn serve(
             let Some(_until_told) = courtesy else { return };
             return say_goodbye(&mut leg, &refusal, id).await;
         }
-        () = shutdown.cancelled() => return,
+        () = shutdown.cancelled() => {
+            return leg.disconnect(DisconnectReason::ByApplication, SHUTTING_DOWN).await;
+        }
     };
     let (identity, mut auth) = match authenticated {
         Ok(authenticated) => (authenticated.verdict, authenticated.auth),

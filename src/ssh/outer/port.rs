@@ -50,6 +50,14 @@ impl Port {
         }
     }
 
+    /// The same, whose client may send so many bytes only.
+    pub(in crate::ssh) fn narrowed(self, window: u32) -> Self {
+        Self {
+            receive_window: window,
+            ..self
+        }
+    }
+
     /// The client's number for the channel.
     pub(in crate::ssh) fn recipient(&self) -> u32 {
         self.recipient

@@ -1,5 +1,11 @@
 //! With `ControlPersist`, ssh throws away what its ProxyCommand says: the user's own connection says it.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use rustix::process::Signal;
+
+use crate::support::client::Live;
 use crate::support::{Outcome, World, programs};
 
 /// `ssh` to `db1` by this ProxyCommand, or by ProxyJump; what it says with and without `ControlPersist`.
@@ -97,4 +103,108 @@ fn a_jump_to_a_port_that_is_not_the_nodes() {
     let jump = crate::jump::config(&world);
     let options = ["-F", &jump, "-A", "-p", "2"];
     refused(&world, &options, &["is not in the inventory, only"]);
+}
+
+/// One connection to the proxy that everybody shares, with so many channels taken. They are forwards to
+/// the host whose users have said no more than that they speak SSH.
+struct Shared<'w> {
+    world: &'w World,
+    socket: String,
+    _master: Live,
+    _taken: Vec<TcpStream>,
+}
+
+impl<'w> Shared<'w> {
+    fn with(world: &'w World, channels: usize) -> Self {
+        let socket = world.dir().join("shared").display().to_string();
+        let local = {
+            let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            free.local_addr().expect("it listens")
+        };
+        let control = format!("ControlPath={socket}");
+        let forward = format!("{local}:db1:22");
+        let master = world
+            .outer_ssh()
+            .args(["-N", "-M", "-o", &control, "-L", &forward, "127.0.0.1"])
+            .start();
+        // It makes its socket when it listens for forwards already.
+        let place = std::path::Path::new(&socket);
+        world.eventually("the master listens", || place.exists().then_some(()));
+        let taken = (0..channels).map(|_| {
+            let mut stream = TcpStream::connect(local).expect("the master listens");
+            stream.write_all(b"SSH-2.0-waiting\r\n").expect("it reads");
+            let mut first = [0; 4];
+            stream.read_exact(&mut first).expect("the proxy answers");
+            assert_eq!(&first, b"SSH-");
+            stream
+        });
+        Self {
+            world,
+            _taken: taken.collect(),
+            socket,
+            _master: master,
+        }
+    }
+
+    /// What takes a connection to the host over it.
+    fn command(&self, arguments: &str) -> String {
+        format!(
+            "ProxyCommand={} -F {} -o ControlPath={} {arguments}",
+            programs::path("ssh").display(),
+            self.world.dir().join("outer").display(),
+            self.socket,
+        )
+    }
+}
+
+#[test]
+fn too_many_channels() {
+    let says = ["too many channels on one connection", "ControlPath=none"];
+    // No place is left; then one for the session, and none for the agent.
+    for (channels, arguments) in [
+        (64, "%r@127.0.0.1 -s proxy:%h:%p"),
+        (64, "-W %h:%p %r@127.0.0.1"),
+        (63, "%r@127.0.0.1 -s proxy:%h:%p"),
+    ] {
+        let world = World::new();
+        let shared = Shared::with(&world, channels);
+        let command = shared.command(arguments);
+        let inner = world.dir().join("inner").display().to_string();
+        refused(&world, &["-F", &inner, "-A", "-o", &command], &says);
+    }
+}
+
+/// Whoever comes over a connection that is about to end.
+#[test]
+fn a_proxy_that_stops() {
+    let world = World::with().proxy_setting("drain_timeout: 0").start();
+    // Somebody who does not hang up keeps the connection for a while.
+    let shared = Shared::with(&world, 1);
+    world.signal_proxy(Signal::TERM);
+    world.eventually("it stops", || {
+        let mut audit = world.audit();
+        audit.retain(|event| event["event"] == "server.draining");
+        audit.pop()
+    });
+    let inner = world.dir().join("inner").display().to_string();
+    let command = shared.command("%r@127.0.0.1 -s proxy:%h:%p");
+    let path = format!("ControlPath={}/%C", world.dir().display());
+    let persist = [
+        "-o",
+        "ControlMaster=auto",
+        "-o",
+        "ControlPersist=1",
+        "-o",
+        &path,
+    ];
+    let outcome = world
+        .program("ssh")
+        .args(["-F", &inner, "-o", &command])
+        .args(persist)
+        .args(["db1", "true"])
+        .run();
+    assert_eq!(outcome.code(), 255);
+    let told = &outcome.stderr;
+    let said = "shutting down, connect again in a moment";
+    assert_eq!(told.matches(said).count(), 1, "{told}");
 }
