@@ -185,7 +185,9 @@ fn what_is_signed_says_what_to_copy_where() {
          HostKey /etc/ssh/db7\nHostCertificate /etc/ssh/db7-cert.pub\n"
     );
     assert!(
-        hint.contains("copy db7, db7.pub, db7-cert.pub to /etc/ssh on db7; on db7: add these lines"),
+        hint.contains(
+            "copy db7, db7.pub, db7-cert.pub to /etc/ssh on db7; on db7: add these lines"
+        ),
         "{hint}"
     );
 
@@ -214,8 +216,10 @@ fn what_is_signed_says_what_to_copy_where() {
     let (printed, _) = at_home(&["host", "setup", "--host=db9", "--out-dir=rproxy-db9"]);
     let here = world.dir().join("rproxy-db9");
     assert!(
-        printed.contains(&format!("Copy the directory {} to /etc/ssh/rproxy-db9 on db9", here.display()))
-            && printed.contains("On db9:\n")
+        printed.contains(&format!(
+            "Copy the directory {} to /etc/ssh/rproxy-db9 on db9",
+            here.display()
+        )) && printed.contains("On db9:\n")
             && printed.contains("  Include /etc/ssh/rproxy-db9/rproxy.conf\n"),
         "{printed}"
     );
@@ -228,5 +232,8 @@ fn what_is_signed_says_what_to_copy_where() {
     );
 
     let (_, hint) = at_home(&["auth", "krl", "--out=revoked"]);
-    assert!(hint.contains("copy revoked to where RevokedKeys points"), "{hint}");
+    assert!(
+        hint.contains("copy revoked to where RevokedKeys points"),
+        "{hint}"
+    );
 }

@@ -216,7 +216,11 @@ fn faults_of_sshs_configuration_are_found() {
             .filter(|line| !line.starts_with("ProxyCommand"));
         lines.collect::<Vec<_>>().join("\n")
     });
-    straight.error("proxy-command", "db1", &["on the proxy: ", "on your machine: "]);
+    straight.error(
+        "proxy-command",
+        "db1",
+        &["on the proxy: ", "on your machine: "],
+    );
     straight.ok("login", &crate::support::world::login());
     let elsewhere = look(&|text| text.replace("%r@127.0.0.1", "-p 9 %r@127.0.0.1"));
     elsewhere.error("proxy-command", "db1", &["rproxy config"]);
@@ -269,7 +273,11 @@ fn faults_of_known_hosts_and_of_the_way_are_found() {
         "127.0.0.1",
         &["rproxy config --install", "--type=host"],
     );
-    found.error("known-hosts", "db1", &["on the proxy: ", "on your machine: "]);
+    found.error(
+        "known-hosts",
+        "db1",
+        &["on the proxy: ", "on your machine: "],
+    );
     found.error("proxy-login", "127.0.0.1", &["known-hosts"]);
     let left = fs::read_to_string(world.dir().join("other_hosts")).expect("it is there");
     assert_eq!(left, "", "nothing is learnt");

@@ -74,7 +74,11 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
     found.error("node-name", "nowhere", &["nodes[].addr", "DNS"]);
     found.error("node-port", "down", &["on down: start sshd", "firewall"]);
     found.error("node-ssh", "web", &["port"]);
-    found.error("node-host-key", "plain", &["on the proxy: rproxy auth sign --host=plain", "on plain: "]);
+    found.error(
+        "node-host-key",
+        "plain",
+        &["on the proxy: rproxy auth sign --host=plain", "on plain: "],
+    );
     found.error(
         "node-host-key",
         "stranger",
@@ -118,7 +122,11 @@ fn egress_addresses_that_hosts_do_not_see_are_found() {
         }))
     };
     let found = with("203.0.113.10/32");
-    found.error("node-egress", "db1", &["on db1: ", "on the proxy: ", "egress_addrs"]);
+    found.error(
+        "node-egress",
+        "db1",
+        &["on db1: ", "on the proxy: ", "egress_addrs"],
+    );
     found.warning("egress", "203.0.113.10/32", &["egress_addrs"]);
     let found = with("127.0.0.1/32");
     found.ok("node-egress", "db1");

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::super::rotate::{time, to_do};
-use crate::cli::fleet;
 use crate::ca::{CaKind, Outstanding, Phase, Rotation};
+use crate::cli::fleet;
 use crate::nodes::Node;
 
 /// Most certificates that are listed by name for people.

@@ -18,7 +18,7 @@ use super::keys::Keys;
 use super::release;
 use super::{Exit, Failure};
 use crate::ca::{Authority, CaError, Phase, Revocations, Throwaway, Trials};
-use crate::cert::{HostKeyError, HostPolicy, PresentedKey, TrustedKeys, verify_host};
+use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, verify_host};
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::model::{Principal, chain};
@@ -323,7 +323,9 @@ fn silent(name: &str, silence: &Silence) -> Finding {
             &NODE_PORT,
             name,
             detail,
-            format!("on {name}: start sshd, open the firewall for the proxy; or correct the port in nodes[].addr"),
+            format!(
+                "on {name}: start sshd, open the firewall for the proxy; or correct the port in nodes[].addr"
+            ),
         ),
         Silence::Probe(_) => Finding::error(
             &NODE_SSH,
