@@ -326,7 +326,7 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__auth__subcmd__revoke)
-            opts="-h -V --serial --key-id --type --key --certificate --unknown --reason --yes --config --data-dir --help --version"
+            opts="-h -V --serial --key-id --key --reason --yes --type --certificate --unknown --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -340,19 +340,19 @@ _rproxy() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --type)
-                    COMPREPLY=($(compgen -W "user host" -- "${cur}"))
-                    return 0
-                    ;;
                 --key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --certificate)
+                --reason)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --reason)
+                --type)
+                    COMPREPLY=($(compgen -W "user host" -- "${cur}"))
+                    return 0
+                    ;;
+                --certificate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

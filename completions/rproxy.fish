@@ -48,7 +48,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l log-format -d 'H
 json\t'One JSON object per line'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l check -d 'Check the configuration and stop: exit code 0 if it is good, 78 if not'
+complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l check -d 'Check the configuration, and what else serve needs to start, and stop: exit code 0 if all is well, 78 if not'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l print-config -d 'Print the configuration in force, defaults included, and stop'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l defaults -d 'Run with the defaults if there is no configuration file; without this, that is an error'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -102,17 +102,17 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l revoked -d 'Only revoked certificates'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l serial -d 'Revoke the certificate with this serial' -r
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key-id -d 'Revoke all certificates with this key id, also those to come' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l serial -d 'The certificate with this serial' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key-id -d 'All certificates with this key id, also those to come' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key -d 'A key, in all certificates: its .pub file, or SHA256:.., as ssh-keygen -l prints it' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l reason -d 'Why; it goes to the audit log, and users read it if it ends their connections' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l type -d 'With --key-id: only certificates of people, or only those of hosts' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
 host\t'The authority that clients and the proxy trust for hosts'"
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key -d 'Revoke a key, in all certificates: its .pub file, or SHA256:.., as ssh-keygen -l prints it' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l certificate -d 'Revoke this certificate, by its serial' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l reason -d 'Why; users read it when their connections end' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l unknown -d 'Revoke a serial or a key id also if no certificate in the ledger has it'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l yes -d 'Do not ask'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l unknown -d 'Revoke a serial or a key id also if no certificate in the ledger has it'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l host -d 'Sign for a host: every name and address that clients use for it' -r
@@ -121,7 +121,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l logins -d 'Accounts on the hosts that the person may log in to' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l public-key -d 'Public key to sign; - reads it from standard input' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l out -d 'Name of the key; the certificate is PATH-cert.pub' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l ttl -d 'How long the certificate is good for, as in 90m, 12h, 30d, 52w [default: 365d for hosts, 12h for users, or less where their roles say so]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l ttl -d 'How long the certificate is good for, as in 90m, 12h, 30d, 52w [default: 365d for hosts, 12h for users, or less if max_ttl says so]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l overwrite -d 'Replace existing files'
@@ -147,10 +147,10 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -l no-connect -d 'Connect to no host'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l serial -d 'Lift the revocation of this serial' -r
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l key-id -d 'Lift the revocation of this key id' -r
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l key -d 'Lift the revocation of this key: a .pub file, or SHA256:..' -r
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l reason -d 'Why, for the audit log' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l serial -d 'The certificate with this serial' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l key-id -d 'All certificates with this key id, also those to come' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l key -d 'A key, in all certificates: its .pub file, or SHA256:.., as ssh-keygen -l prints it' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l reason -d 'Why; it goes to the audit log, and users read it if it ends their connections' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from unrevoke" -l yes -d 'Do not ask'

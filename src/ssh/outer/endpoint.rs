@@ -34,12 +34,6 @@ use crate::ssh::watch::{Alarm, KeepAlive, Pulse};
 use crate::ssh::watched::Watched;
 use crate::wire::{DisconnectReason, ServerConfig};
 
-/// Channels that one outer connection may have at a time.
-const MAX_CHANNELS: usize = 64;
-/// Further channels on which nothing happens but that the client reads why.
-const MAX_COURTESIES: usize = 8;
-/// Bytes that the client may send on one of those: how an SSH connection begins.
-const COURTESY_WINDOW: u32 = 64 * 1024;
 /// How long a session that has asked for nothing yet may take to do so when the connection is to end: it
 /// reads why then, where its ssh shows it.
 const IDLE_SESSION: Duration = Duration::from_secs(1);
@@ -404,46 +398,6 @@ impl Endpoint {
             .ok_or(EndpointError::Breach(
                 "a message for a channel that does not exist",
             ))
-    }
-
-    pub(super) fn free_number(&self) -> Option<u32> {
-        if self.channels.len() >= MAX_CHANNELS {
-            return None;
-        }
-        (0..).find(|number| !self.channels.contains_key(number))
-    }
-
-    /// The number for a channel on which the client only reads why nothing comes of it.
-    pub(super) fn courtesy_number(&self) -> Option<u32> {
-        if self.channels.len() >= MAX_CHANNELS + MAX_COURTESIES {
-            return None;
-        }
-        (0..).find(|number| !self.channels.contains_key(number))
-    }
-
-    /// Takes in a channel of the client's; a refused one is there for the reason alone.
-    pub(super) fn admit(
-        &mut self,
-        number: u32,
-        (sender, window, max_packet): (u32, u32, u32),
-        is_refused: bool,
-        channel: impl FnOnce(Port) -> Channel,
-    ) -> Result<ChannelStream, EndpointError> {
-        let (stream, port) = crate::ssh::stream::channel(Arc::clone(&self.wake));
-        let granted = match is_refused {
-            true => COURTESY_WINDOW,
-            false => WINDOW,
-        };
-        let port = Port::new(port, sender, window, max_packet).narrowed(granted);
-        self.channels.insert(number, channel(port));
-        self.send(&Message::OpenConfirmation {
-            recipient: sender,
-            sender: number,
-            window: granted,
-            max_packet: MAX_PACKET,
-            data: Bytes::new(),
-        })?;
-        Ok(stream)
     }
 
     fn open(

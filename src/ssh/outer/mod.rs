@@ -6,6 +6,7 @@
 mod asked;
 mod channel;
 mod endpoint;
+mod places;
 pub(super) mod port;
 
 use std::net::SocketAddr;

@@ -271,7 +271,7 @@ fn faults_of_known_hosts_and_of_the_way_are_found() {
     found.error(
         "known-hosts",
         "127.0.0.1",
-        &["rproxy config --install", "--type=host"],
+        &["on the proxy: ", "--type=host", "on your machine: "],
     );
     found.error(
         "known-hosts",

@@ -118,7 +118,7 @@ fn a_key_without_a_certificate() {
     let told = &outcome.stderr;
     for said in [
         "rproxy: client: a plain key was offered (SHA256:",
-        "  hint: get a certificate for it: rproxy auth sign --user",
+        "  hint: get a certificate for it; on the proxy: rproxy auth sign --user",
         "  id: ",
     ] {
         assert_eq!(told.matches(said).count(), 1, "{said} in {told}");

@@ -160,18 +160,31 @@ impl<'w> Shared<'w> {
 #[test]
 fn too_many_channels() {
     let says = ["too many channels on one connection", "ControlPath=none"];
-    // No place is left; then one for the session, and none for the agent.
-    for (channels, arguments) in [
-        (64, "%r@127.0.0.1 -s proxy:%h:%p"),
-        (64, "-W %h:%p %r@127.0.0.1"),
-        (63, "%r@127.0.0.1 -s proxy:%h:%p"),
-    ] {
+    for arguments in ["%r@127.0.0.1 -s proxy:%h:%p", "-W %h:%p %r@127.0.0.1"] {
         let world = World::new();
-        let shared = Shared::with(&world, channels);
+        let shared = Shared::with(&world, 64);
         let command = shared.command(arguments);
         let inner = world.dir().join("inner").display().to_string();
         refused(&world, &["-F", &inner, "-A", "-o", &command], &says);
     }
+}
+
+/// There is a place for the session, and none for the agent.
+#[test]
+fn too_many_channels_for_an_agent() {
+    let world = World::new();
+    let shared = Shared::with(&world, 63);
+    let command = shared.command("%r@127.0.0.1 -s proxy:%h:%p");
+    let inner = world.dir().join("inner").display().to_string();
+    for outcome in both(&world, &["-F", &inner, "-o", &command]) {
+        let told = &outcome.stderr;
+        assert_eq!(outcome.code(), 255, "{told}");
+        let said = "rproxy: proxy: too many channels on one connection";
+        assert_eq!(told.matches(said).count(), 1, "{told}");
+        assert_eq!(told.matches("ControlPath=none").count(), 1, "{told}");
+    }
+    let refusals = world.refusals();
+    assert_eq!(refusals.len(), 2, "{refusals:#?}");
 }
 
 /// Whoever comes over a connection that is about to end.
