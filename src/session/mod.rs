@@ -25,6 +25,7 @@ pub use killing::Place;
 pub use order::{Order, Reason, ReasonError};
 pub use recorder::{Recorder, RecordingLost, Scene};
 pub use registry::{LiveConnection, LiveSession, Registry, Seat};
+pub(crate) use sealing::settled;
 pub use sitting::Said;
 
 /// How sessions are recorded.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::registry::Departed;
 use crate::audit::{AuditEvent, AuditLog, RecordingState};
@@ -17,6 +18,9 @@ use crate::model::chain;
 /// Recordings that may wait for the disk at a time, in the whole process. A disk that takes none of so
 /// many takes no more either: the next ones are audited as not synced.
 const MAX_WAITING: usize = 256;
+
+/// How often those who wait for all of them look.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
@@ -71,8 +75,8 @@ impl Sealing {
             Some(place) => {
                 drop(tokio::task::spawn_blocking(move || {
                     let synced = (disk.0)(&file);
-                    drop(place);
                     self.after(synced);
+                    drop(place);
                 }));
             }
             None => self.after(Err(io::Error::other(
@@ -94,6 +98,19 @@ impl Sealing {
         if let Err(error) = self.audit.emit(event) {
             tracing::error!(error = %chain(&error), "cannot write the audit log");
         }
+    }
+}
+
+/// Waits until the ends of all sessions are audited, for so long at most: a runtime that ends forgets what
+/// it has not begun.
+pub(crate) async fn settled(limit: Duration) {
+    let audited = async {
+        while WAITING.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    if tokio::time::timeout(limit, audited).await.is_err() {
+        tracing::error!("the disk has not kept every recording yet: their ends are not audited");
     }
 }
 
@@ -133,6 +150,26 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
+        WAITING.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_disk_is_waited_for() {
+        let place = Place::take().unwrap();
+        let (is_over, over) = std::sync::mpsc::channel();
+        let waiter = tokio::spawn(async move {
+            settled(Duration::from_secs(60)).await;
+            is_over.send(()).unwrap();
+        });
+        tokio::task::yield_now().await;
+        assert!(over.try_recv().is_err());
+        drop(place);
+        waiter.await.unwrap();
+        over.try_recv().unwrap();
     }
 }

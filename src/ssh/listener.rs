@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::limits::{Admission, Door, TurnedAway};
 use super::{Proxy, canonical, outer};
+use crate::session::settled;
 
 /// Clients that are turned away and may wait for a worker beside those who are let in.
 const QUEUE_MARGIN: usize = 64;
@@ -123,7 +124,12 @@ impl Workers {
             let work = work(Arc::clone(proxy), receiver, shutdown.clone(), grace);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn(move || runtime.block_on(work))?;
+                .spawn(move || {
+                    runtime.block_on(async {
+                        work.await;
+                        settled(grace).await;
+                    });
+                })?;
             workers.queues.push(sender);
             workers.threads.push(thread);
         }
