@@ -22,6 +22,7 @@ mod rehearsal;
 mod running;
 mod serve;
 mod sessions;
+mod signals;
 mod table;
 mod ui;
 mod worker;

@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal, Read, Write};
 
 use zeroize::Zeroizing;
 
+use super::signals::Signals;
 use super::{Exit, Failure, ui};
+use crate::model::text::Printable;
 use crate::sys::tty::ModeGuard;
 
 /// Longest passphrase, in bytes.
@@ -27,9 +29,13 @@ pub(crate) fn ask(question: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Failure>
     let typed = {
         // Before the question: what is typed at once is not shown either. All keys arrive as bytes,
         // so that Ctrl-C cannot leave the terminal as it is now.
-        let silent = ModeGuard::raw(&terminal);
+        let silent = Signals::take().and_then(|signals| {
+            let silent = ModeGuard::raw(&terminal)?;
+            signals.end_at_once(silent.modes());
+            Ok(silent)
+        });
         silent.and_then(|_silent| {
-            write!(io::stderr().lock(), "{question}: ")?;
+            write!(io::stderr().lock(), "{}: ", Printable(question))?;
             read_line(Unbuffered(&terminal))
         })
     };

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::termios::{self, OptionalActions, OutputModes, Termios};
 
@@ -12,13 +13,25 @@ pub fn size(terminal: impl AsFd) -> Option<(u16, u16)> {
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
-/// A terminal whose modes were changed; dropping this restores them.
+/// The modes that a terminal had.
 #[derive(Debug)]
-#[must_use = "dropping it restores the terminal"]
-pub struct ModeGuard {
+pub struct Modes {
     terminal: OwnedFd,
     before: Termios,
 }
+
+impl Modes {
+    /// Gives them back, without waiting for output that the terminal has not taken.
+    pub fn restore(&self) {
+        // A terminal that has gone away needs no restoring.
+        let _gone = termios::tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
+}
+
+/// A terminal whose modes were changed; dropping this restores them.
+#[derive(Debug)]
+#[must_use = "dropping it restores the terminal"]
+pub struct ModeGuard(Arc<Modes>);
 
 impl ModeGuard {
     /// Raw mode: every key at once, no echo, no signals from keys, output as it is written.
@@ -37,19 +50,26 @@ impl ModeGuard {
         Self::change(terminal, |modes| modes.output_modes -= OutputModes::OPOST)
     }
 
+    /// What it will restore, for whoever has to be faster than that.
+    #[must_use]
+    pub fn modes(&self) -> Arc<Modes> {
+        Arc::clone(&self.0)
+    }
+
     fn change(terminal: impl AsFd, change: impl FnOnce(&mut Termios)) -> io::Result<Self> {
         let terminal = terminal.as_fd().try_clone_to_owned()?;
         let before = termios::tcgetattr(&terminal)?;
         let mut modes = before.clone();
         change(&mut modes);
         termios::tcsetattr(&terminal, OptionalActions::Drain, &modes)?;
-        Ok(Self { terminal, before })
+        Ok(Self(Arc::new(Modes { terminal, before })))
     }
 }
 
 impl Drop for ModeGuard {
     fn drop(&mut self) {
+        let Modes { terminal, before } = &*self.0;
         // A terminal that has gone away needs no restoring.
-        let _gone = termios::tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+        let _gone = termios::tcsetattr(terminal, OptionalActions::Drain, before);
     }
 }

@@ -1,7 +1,7 @@
 //! The keys of a replay.
 
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,11 +64,13 @@ impl KeyParser {
 }
 
 /// Reads keys from standard input in a thread of its own, which ends with the process: a read
-/// from a terminal cannot be called off.
-pub(in crate::cli) fn listen() -> Receiver<Key> {
-    let (sender, receiver) = sync_channel(16);
-    std::thread::spawn(move || forward(io::stdin().lock(), &sender));
-    receiver
+/// from a terminal cannot be called off. The end of the input is the end of the replay: without its
+/// terminal nobody watches, and nobody could end a pause.
+pub(in crate::cli) fn listen(keys: SyncSender<Key>) {
+    std::thread::spawn(move || {
+        forward(io::stdin().lock(), &keys);
+        let _nobody_plays_any_more = keys.send(Key::Quit);
+    });
 }
 
 fn forward(mut input: impl Read, keys: &SyncSender<Key>) {
@@ -87,6 +89,8 @@ fn forward(mut input: impl Read, keys: &SyncSender<Key>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use super::*;
 
     #[test]

@@ -5,22 +5,31 @@ mod pace;
 pub(super) mod player;
 
 use std::io::{self, IsTerminal};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
+use super::signals::Signals;
 use super::{Context, Exit, Failure, recordings, ui};
+use crate::model::text::Printable;
 use crate::recording::{ExitNote, Kind, State};
 use crate::sys::tty::{self, ModeGuard};
+use keys::Key;
 use pace::Pace;
 use player::{Ending, Player, Screen};
 
 /// What `--skip-idle` leaves of a silence.
 const SHORT_SILENCE: Duration = Duration::from_secs(1);
+/// How much is shown of a signal's name, in bytes.
+const MAX_NAME: usize = 32;
+/// Keys that may have been pressed and not looked at.
+const KEYS_AHEAD: usize = 16;
 
 /// Replay a recording
 ///
 /// Keys: space stops and goes on, + and - or up and down change the speed, right skips a silence,
-/// q or Ctrl-C ends the replay. Control sequences that could act on this terminal are left out.
-/// Nothing is waited for when standard output is not a terminal.
+/// q or Ctrl-C ends the replay. Control sequences that could act on this terminal are left out. However
+/// the replay ends, by a signal too, the terminal is as it was before. Nothing is waited for when
+/// standard output is not a terminal.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Session id, or its beginning, or `last`, or a file
@@ -44,8 +53,10 @@ pub(super) struct Place {
     /// What it is shown on.
     pub(super) screen: Screen,
     /// Whether there are keys to be pressed.
-    pub(super) has_keys: bool,
-    _modes: Option<ModeGuard>,
+    has_keys: bool,
+    modes: Option<ModeGuard>,
+    /// Taken for a terminal alone: what has no screen to put back ends as it always does.
+    signals: Option<Signals>,
 }
 
 impl Place {
@@ -57,6 +68,8 @@ impl Place {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let is_watched = stdout.is_terminal();
         let has_keys = is_watched && stdin.is_terminal();
+        // Before the modes are changed: from then on there is something to put back.
+        let signals = is_watched.then(Signals::take).transpose()?;
         let modes = if has_keys {
             Some(ModeGuard::raw(&stdin)?)
         } else if is_watched {
@@ -71,8 +84,23 @@ impl Place {
         Ok(Self {
             screen,
             has_keys,
-            _modes: modes,
+            modes,
+            signals,
         })
+    }
+
+    /// Sends the keys that are pressed, and [`Key::Quit`] for a signal.
+    pub(super) fn listen(&mut self, keys: &SyncSender<Key>) {
+        if let Some(signals) = self.signals.take() {
+            let keys = keys.clone();
+            let quit = move || {
+                let _nobody_plays_any_more = keys.send(Key::Quit);
+            };
+            signals.end_with(quit, self.modes.as_ref().map(ModeGuard::modes));
+        }
+        if self.has_keys {
+            keys::listen(keys.clone());
+        }
     }
 }
 
@@ -117,10 +145,11 @@ impl Args {
         &self,
         reader: &mut crate::recording::Reader<impl io::Read>,
     ) -> Result<Ending, player::PlayError> {
-        let place = Place::here()?;
+        let mut place = Place::here()?;
+        let (sender, keys) = sync_channel(KEYS_AHEAD);
+        place.listen(&sender);
         let pace = place.screen.is_watched.then(|| {
             let short = self.skip_idle.then_some(SHORT_SILENCE);
-            let keys = place.has_keys.then(keys::listen);
             Pace::new(self.speed, self.idle_limit.or(short), keys)
         });
         let mut player = Player::new(io::stdout().lock(), place.screen, pace, reader.header());
@@ -169,8 +198,7 @@ pub(super) fn ending(exit: &ExitNote) -> Option<String> {
             "rproxy: the session ended with exit status {status}"
         )),
         ExitNote::Signal(signal) => {
-            let name = signal.name.text();
-            let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+            let name = Printable(&signal.name.text()).within(MAX_NAME);
             Some(format!("rproxy: the session was ended by signal {name}"))
         }
         ExitNote::Unknown => None,

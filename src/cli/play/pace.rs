@@ -22,7 +22,7 @@ pub(in crate::cli) enum Flow {
 /// The clock of a replay.
 #[derive(Debug)]
 pub(in crate::cli) struct Pace {
-    keys: Option<Receiver<Key>>,
+    keys: Receiver<Key>,
     speed: f64,
     idle_limit: Option<Duration>,
     due: Instant,
@@ -32,7 +32,7 @@ impl Pace {
     pub(in crate::cli) fn new(
         speed: f64,
         idle_limit: Option<Duration>,
-        keys: Option<Receiver<Key>>,
+        keys: Receiver<Key>,
     ) -> Self {
         Self {
             keys,
@@ -60,21 +60,20 @@ impl Pace {
             self.due
         };
         self.due = base + time;
-        let Some(keys) = &self.keys else {
-            std::thread::sleep(self.left());
-            return Flow::Go;
-        };
         // What is left of the wait, while it stands still.
         let mut paused = None;
         loop {
             let key = match paused {
-                None => keys.recv_timeout(self.left()),
-                Some(_) => keys.recv().map_err(|_gone| RecvTimeoutError::Disconnected),
+                None => self.keys.recv_timeout(self.left()),
+                Some(_) => self
+                    .keys
+                    .recv()
+                    .map_err(|_gone| RecvTimeoutError::Disconnected),
             };
             let left = paused.unwrap_or_else(|| self.left());
             match key {
                 Err(RecvTimeoutError::Timeout) => return Flow::Go,
-                // Without its terminal nobody watches, and nobody could end a pause.
+                // Whoever listens for keys is gone: nobody could end a pause.
                 Ok(Key::Quit) | Err(RecvTimeoutError::Disconnected) => return Flow::Quit,
                 Ok(Key::Skip) => {
                     self.due = Instant::now();
@@ -124,7 +123,7 @@ mod tests {
             sender.send(*key).unwrap();
         }
         drop(sender);
-        let mut pace = Pace::new(speed, None, Some(receiver));
+        let mut pace = Pace::new(speed, None, receiver);
         let flow = pace.wait(HOUR);
         (flow, pace)
     }
@@ -149,7 +148,8 @@ mod tests {
     #[test]
     fn silence_is_shortened_and_speed_divides() {
         let begun = Instant::now();
-        let mut pace = Pace::new(100.0, Some(Duration::from_secs(2)), None);
+        let (_sender, keys) = sync_channel(1);
+        let mut pace = Pace::new(100.0, Some(Duration::from_secs(2)), keys);
         assert_eq!(pace.wait(HOUR), Flow::Go);
         let took = begun.elapsed();
         assert!(

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::find::{self, Live};
 use crate::cli::play;
-use crate::cli::play::keys::{self, Key};
+use crate::cli::play::keys::Key;
 use crate::cli::play::player::{PlayError, Player};
 use crate::cli::{Context, Exit, Failure, recordings, ui};
 use crate::control::{Ask, Reply, What};
@@ -23,7 +23,8 @@ const AHEAD: usize = 64;
 /// Watch a live session
 ///
 /// It is shown until it ends; q or Ctrl-C ends the watching, not the session. Control sequences that
-/// could act on this terminal are left out. That somebody watches is audited.
+/// could act on this terminal are left out, and it is as it was before however the watching ends. That
+/// somebody watches is audited.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Id of a session, or its beginning; of a connection, if it has one session
@@ -123,12 +124,12 @@ impl Args {
         let reader = Reader::open(tail)?;
         let header = reader.header().clone();
 
-        let place = play::Place::here()?;
-        if place.has_keys {
-            let keys = sender.clone();
-            std::thread::spawn(move || wait_for_quit(&keys));
-        }
-        // Both threads end with the process: neither a terminal nor a file can be told to stop waiting.
+        let mut place = play::Place::here()?;
+        let (pressed, keys) = sync_channel(1);
+        place.listen(&pressed);
+        let quit = sender.clone();
+        std::thread::spawn(move || wait_for_quit(&keys, &quit));
+        // These threads end with the process: neither a terminal nor a file can be told to stop waiting.
         std::thread::spawn(move || follow(reader, &sender));
         let mut player = Player::new(io::stdout().lock(), place.screen, None, &header);
         let past = (!self.from_start).then(|| Past::new(&header, place.screen.is_watched));
@@ -230,8 +231,8 @@ fn follow(mut reader: Reader<Tail>, feed: &SyncSender<Feed>) {
     let _nobody_watches_any_more = feed.send(Feed::End(reader.state().clone()));
 }
 
-fn wait_for_quit(feed: &SyncSender<Feed>) {
-    for key in keys::listen() {
+fn wait_for_quit(keys: &Receiver<Key>, feed: &SyncSender<Feed>) {
+    for key in keys {
         if key == Key::Quit {
             let _nobody_watches_any_more = feed.send(Feed::Quit);
             return;
