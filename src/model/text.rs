@@ -7,6 +7,8 @@
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
+/// Longest reason that somebody gives for something, in bytes: it is read in one line.
+pub const MAX_REASON: usize = 500;
 /// Ends a text that was cut.
 const CUT: &str = "...";
 
@@ -94,6 +96,31 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
+/// A foreign text of several lines as [`Lines`] has it, but with the control characters of ASCII as
+/// their keys: `^[` for ESC. What terminals say is full of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Carets<'a>(pub &'a str);
+
+impl fmt::Display for Carets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut characters = self.0.chars().peekable();
+        let mut text = String::with_capacity(self.0.len());
+        while let Some(c) = characters.next() {
+            match c {
+                '\n' | '\t' => text.push(c),
+                '\r' if characters.peek() == Some(&'\n') => {}
+                '\0'..='\x1f' | '\x7f' => {
+                    text.push('^');
+                    // Control characters are 0x40 away from what stands on their key.
+                    text.push(char::from_u32(u32::from(c) ^ 0x40).unwrap_or('?'));
+                }
+                _ => escape(c, &mut text),
+            }
+        }
+        f.write_str(&text)
+    }
+}
+
 /// A path as one line. Bytes that are no UTF-8 stand there as `\xFF`.
 #[must_use]
 pub fn path(path: &Path) -> ShownPath<'_> {
@@ -154,6 +181,20 @@ pub fn json(json: &str) -> String {
     safe
 }
 
+/// Bytes that are mostly text, with their line feeds and tabs, as [`Lines`] has it. Those that are no
+/// UTF-8 stand there as `\xFF`.
+#[must_use]
+pub fn byte_lines(bytes: &[u8]) -> String {
+    let mut lines = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        let _infallible = write!(lines, "{}", Lines(chunk.valid()));
+        for byte in chunk.invalid() {
+            let _infallible = write!(lines, "\\x{byte:02x}");
+        }
+    }
+    lines
+}
+
 fn escape(c: char, line: &mut String) {
     match c {
         '\t' | '\n' | '\r' => line.extend(c.escape_default()),
@@ -191,7 +232,12 @@ mod tests {
         assert_eq!(line, "a\\u{1b}[2J\\nb\\u{202e}c\\u{9b}");
         assert_eq!(format!("{:6}|", Printable("é\t")), "é\\t   |");
         assert_eq!(Lines("a\r\nb\tc\rd").to_string(), "a\nb\tc\\rd");
+        assert_eq!(
+            Carets("a\x1b\r\n\x7f\t\u{9b}").to_string(),
+            "a^[\n^?\t\\u{9b}"
+        );
         assert_eq!(bytes(b"a\xffb\n"), "a\\xffb\\n");
+        assert_eq!(byte_lines(b"a\xff\tb\r\n\x1b"), "a\\xff\tb\n\\u{1b}");
         let odd = Path::new(OsStr::from_bytes(b"/x\xa0\n\x1b"));
         assert_eq!(path(odd).to_string(), "/x\\xa0\\n\\u{1b}");
         assert_eq!(masked("a\u{202e}\u{1b}"), "a\u{fffd}\u{fffd}");
@@ -215,8 +261,9 @@ mod tests {
             prop_assert!(is_printable(&bytes(&raw)));
             let cut = Printable(&text).within(limit);
             prop_assert!(is_printable(&cut) && cut.len() <= limit);
-            let lines = Lines(&text).to_string();
-            prop_assert!(lines.chars().all(|c| matches!(c, '\n' | '\t') || !is_unsafe(c)));
+            for lines in [Lines(&text).to_string(), Carets(&text).to_string(), byte_lines(&raw)] {
+                prop_assert!(lines.chars().all(|c| matches!(c, '\n' | '\t') || !is_unsafe(c)));
+            }
         }
 
         #[test]

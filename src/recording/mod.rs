@@ -18,6 +18,7 @@ mod lines;
 pub mod listing;
 mod live;
 mod lossy;
+mod model;
 pub mod neutral;
 mod queue;
 mod reader;

@@ -1,19 +1,11 @@
 //! What a session's terminal shows at some moment: for whoever begins to look then.
 
-use avt::Terminal;
-
-use super::lossy::Decoder;
-
-/// Terminals larger than this exist only to exhaust memory.
-const MAX_SIDE: u16 = 1000;
+use super::model::Model;
 
 /// A terminal that is fed and not looked at yet.
 pub struct Screen {
-    /// `None` only where a terminal of no size was asked for, which [`side`] rules out.
-    terminal: Option<Terminal>,
-    decoder: Decoder,
-    /// A storm of resizes with nothing shown between them is one resize.
-    resized: Option<(u16, u16)>,
+    /// `None` only where a terminal of no size was asked for, which the model rules out.
+    model: Option<Model>,
 }
 
 impl std::fmt::Debug for Screen {
@@ -25,43 +17,37 @@ impl std::fmt::Debug for Screen {
 impl Screen {
     /// An empty one of this size in characters.
     #[must_use]
-    pub fn new((cols, rows): (u16, u16)) -> Self {
+    pub fn new(size: (u16, u16)) -> Self {
         Self {
-            terminal: Terminal::with_scrollback(side(cols), side(rows), Some(0)).ok(),
-            decoder: Decoder::default(),
-            resized: None,
+            model: Model::new(size).ok(),
         }
     }
 
     /// Takes output of the session.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.settle();
-        let text = self.decoder.decode(bytes);
-        if let Some(terminal) = &mut self.terminal {
-            terminal.feed(text.as_str());
+        if let Some(model) = &mut self.model {
+            model.feed(bytes, &mut ());
         }
     }
 
     /// The session's terminal has another size.
     pub fn resize(&mut self, cols: u16, rows: u16) {
-        self.resized = Some((cols, rows));
+        if let Some(model) = &mut self.model {
+            model.resize(cols, rows);
+        }
     }
 
     /// Output that brings an empty terminal of the same size into this state, in the middle of a
     /// control sequence if need be. It is as hostile as the output that it was made from.
     #[must_use]
     pub fn dump(mut self) -> Vec<u8> {
-        self.settle();
-        let dump = self.terminal.as_ref().map(Terminal::dump);
-        let mut bytes = seven_bit(&dump.unwrap_or_default()).into_bytes();
-        bytes.extend_from_slice(self.decoder.rest());
+        let Some(model) = &mut self.model else {
+            return Vec::new();
+        };
+        let (text, partial) = model.dump();
+        let mut bytes = seven_bit(&text).into_bytes();
+        bytes.extend_from_slice(partial);
         bytes
-    }
-
-    fn settle(&mut self) {
-        if let (Some((cols, rows)), Some(terminal)) = (self.resized.take(), &mut self.terminal) {
-            terminal.resize(side(cols), side(rows));
-        }
     }
 }
 
@@ -77,12 +63,10 @@ pub(super) fn seven_bit(text: &str) -> String {
     plain
 }
 
-fn side(size: u16) -> usize {
-    usize::from(size.clamp(1, MAX_SIDE))
-}
-
 #[cfg(test)]
 mod tests {
+    use avt::Terminal;
+
     use super::*;
 
     #[test]

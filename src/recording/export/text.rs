@@ -1,23 +1,27 @@
 //! Plain text, to be read and searched.
 //!
 //! With a PTY: what the terminal showed, scrollback included, lines joined where they were only
-//! wrapped. A screen of a full-screen program is printed as it last stood, between two rules,
-//! because it leaves no trace in the scrollback. Without a PTY: standard output and error as they
-//! came. Control characters are written as `^X`, so that the text is safe to print.
+//! wrapped, up to 64 KiB. A screen of a full-screen program is printed as it last stood, between
+//! two rules, because it leaves no trace in the scrollback. Without a PTY: standard output and
+//! error as they came. What is not safe to print is written as `model::text` has it.
+//!
+//! A line is written as soon as it has scrolled away: what is held is the terminal model, a
+//! screen of it, and one line.
 
 use std::io::{self, Read, Write};
 
-use avt::observer::Transcript;
-use avt::parser::Function;
-use avt::{Observation, Observer, Operation, ScreenKind, Terminal};
+use avt::parser::{DecMode, Function};
+use avt::{Line, Observation, Observer, Operation, ScreenKind, Terminal};
 
 use super::super::event::EventKind;
 use super::super::lossy::Decoder;
+use super::super::model::Model;
 use super::super::reader::Reader;
 use super::ExportError;
+use crate::model::text::Carets;
 
-/// Terminals larger than this exist only to exhaust memory.
-const MAX_SIDE: u16 = 1000;
+/// A line that is longer goes on in the next one, in bytes. A host can wrap for ever.
+const MAX_LINE: usize = 64 << 10;
 /// Around a full-screen program's last screen.
 const RULE: &str = "--------------------------------";
 
@@ -34,131 +38,163 @@ pub(super) fn export<R: Read>(
 
 fn pipe<R: Read>(reader: &mut Reader<R>, out: &mut impl Write) -> Result<(), ExportError> {
     let mut decoder = Decoder::default();
+    // The first half of a line feed.
+    let mut ends_in_cr = false;
+    let mut put = |text: &str| {
+        let whole = match ends_in_cr {
+            true => format!("\r{text}"),
+            false => text.to_owned(),
+        };
+        let shown = whole.strip_suffix('\r');
+        ends_in_cr = shown.is_some();
+        write!(out, "{}", Carets(shown.unwrap_or(&whole)))
+    };
     for event in reader {
         if let EventKind::Output { bytes, .. } = event?.kind {
-            out.write_all(printable(&decoder.decode(&bytes)).as_bytes())?;
+            put(&decoder.decode(&bytes))?;
         }
     }
-    out.write_all(printable(&decoder.finish()).as_bytes())?;
+    put(&decoder.finish())?;
+    if ends_in_cr {
+        write!(out, "{}", Carets("\r"))?;
+    }
     Ok(())
 }
 
 fn terminal<R: Read>(reader: &mut Reader<R>, out: &mut impl Write) -> Result<(), ExportError> {
-    let (cols, rows) = reader.header().size();
-    let mut terminal = Terminal::with_scrollback(side(cols), side(rows), Some(0))
+    let mut model = Model::new(reader.header().size())
         .map_err(|size| io::Error::new(io::ErrorKind::InvalidData, size))?;
-    let mut watch = Watch::default();
-    let mut decoder = Decoder::default();
-    // A storm of resizes with nothing shown between them is one resize.
-    let mut resized = None;
+    let mut transcript = Transcript::new(out);
     for event in reader {
         match event?.kind {
-            EventKind::Output { bytes, .. } => {
-                if let Some((cols, rows)) = resized.take() {
-                    let lines = terminal.resize_with(side(cols), side(rows), &mut watch);
-                    put(out, &lines)?;
-                }
-                let text = decoder.decode(&bytes);
-                put(out, &terminal.feed_with(text.as_str(), &mut watch))?;
-            }
-            EventKind::Resize { cols, rows } => resized = Some((cols, rows)),
+            EventKind::Output { bytes, .. } => model.feed(&bytes, &mut transcript),
+            EventKind::Resize { cols, rows } => model.resize(cols, rows),
             _ => {}
         }
+        transcript.written()?;
     }
-    put(
-        out,
-        &terminal.feed_with(decoder.finish().as_str(), &mut watch),
-    )?;
-    let mut rest = Vec::new();
-    if terminal.active_screen_kind() == ScreenKind::Alternate {
-        rest = framed(&terminal);
+    model.finish(&mut transcript);
+    transcript.screen(model.terminal());
+    if model.is_alternate() {
+        transcript.framed(&framed(model.terminal()));
     }
-    rest.splice(0..0, watch.transcript.finish(&terminal));
-    put(out, &rest)
+    Ok(transcript.written()?)
 }
 
-fn side(size: u16) -> usize {
-    usize::from(size.clamp(1, MAX_SIDE))
+/// Writes what scrolls away, and full screens that vanish.
+struct Transcript<'w, W> {
+    out: &'w mut W,
+    /// The beginning of a line that goes on in the next row.
+    line: String,
+    /// The screen of a full-screen program that may be about to leave it.
+    leaving: Option<String>,
+    failed: Option<io::Error>,
 }
 
-fn put(out: &mut impl Write, lines: &[String]) -> Result<(), ExportError> {
-    for line in lines {
-        writeln!(out, "{}", printable(line))?;
+impl<'w, W: Write> Transcript<'w, W> {
+    fn new(out: &'w mut W) -> Self {
+        Self {
+            out,
+            line: String::new(),
+            leaving: None,
+            failed: None,
+        }
     }
-    Ok(())
+
+    /// Whether all could be written so far.
+    fn written(&mut self) -> io::Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// A row; the line if it ends there.
+    fn row(&mut self, row: &Line) -> Option<String> {
+        self.line.extend(row.chars());
+        if !row.is_wrapped() {
+            self.line.truncate(self.line.trim_end().len());
+            return Some(std::mem::take(&mut self.line));
+        }
+        (self.line.len() >= MAX_LINE).then(|| std::mem::take(&mut self.line))
+    }
+
+    /// The rows of the main screen, without the empty ones at its end.
+    fn screen(&mut self, terminal: &Terminal) {
+        let mut empty = 0;
+        for row in terminal.primary_screen().all_lines() {
+            match self.row(row) {
+                Some(line) if line.is_empty() => empty += 1,
+                Some(line) => {
+                    for _ in 0..std::mem::take(&mut empty) {
+                        self.put("");
+                    }
+                    self.put(&line);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn framed(&mut self, screen: &str) {
+        self.put(RULE);
+        if !screen.is_empty() {
+            self.put(screen);
+        }
+        self.put(RULE);
+    }
+
+    fn put(&mut self, lines: &str) {
+        if self.failed.is_none() {
+            self.failed = writeln!(self.out, "{}", Carets(lines)).err();
+        }
+    }
 }
 
-/// Collects what scrolls away, and full screens that are about to vanish.
-#[derive(Default)]
-struct Watch {
-    transcript: Transcript,
-    screens: Vec<String>,
-}
-
-impl Observer for &mut Watch {
-    type Output = Vec<String>;
+impl<W: Write> Observer for Transcript<'_, W> {
+    type Output = ();
 
     fn before(&mut self, context: &mut Observation<'_>, operation: &Operation) {
+        let Operation::Function(function) = operation else {
+            return;
+        };
+        let is_reset = matches!(function, Function::Ris);
         let terminal = context.terminal();
-        let is_leaving = terminal.active_screen_kind() == ScreenKind::Alternate
-            && matches!(
-                operation,
-                Operation::Function(Function::Decrst(_) | Function::Ris)
-            );
-        if is_leaving {
-            self.screens = framed(terminal);
+        let is_alternate = terminal.active_screen_kind() == ScreenKind::Alternate;
+        if is_alternate && (is_reset || leaves(function)) {
+            self.leaving = Some(framed(terminal));
         }
-        Observer::before(&mut &mut self.transcript, context, operation);
-    }
-
-    fn after(&mut self, context: &mut Observation<'_>, operation: &Operation) {
-        if context.terminal().active_screen_kind() == ScreenKind::Alternate {
-            // Another mode was reset: the screen stays.
-            self.screens.clear();
+        if is_reset {
+            self.screen(terminal);
         }
-        Observer::after(&mut &mut self.transcript, context, operation);
     }
 
-    fn evicted(&mut self, context: &mut Observation<'_>, line: &avt::Line) {
-        Observer::evicted(&mut &mut self.transcript, context, line);
+    fn evicted(&mut self, _context: &mut Observation<'_>, row: &Line) {
+        if let Some(line) = self.row(row) {
+            self.put(&line);
+        }
     }
 
-    fn end(&mut self, context: &mut Observation<'_>) -> Vec<String> {
-        let mut lines = Observer::end(&mut &mut self.transcript, context);
-        lines.append(&mut self.screens);
-        lines
+    fn end(&mut self, _context: &mut Observation<'_>) {
+        if let Some(screen) = self.leaving.take() {
+            self.framed(&screen);
+        }
     }
 }
 
-/// The screen as it stands, without the empty lines at its end, between two rules.
-fn framed(terminal: &Terminal) -> Vec<String> {
-    let mut lines = terminal.screen().text();
-    while lines.last().is_some_and(|line| line.trim().is_empty()) {
-        lines.pop();
-    }
-    let rule = || std::iter::once(RULE.to_owned());
-    let lines = lines.into_iter().map(|line| line.trim_end().to_owned());
-    rule().chain(lines).chain(rule()).collect()
+/// Whether a function takes a terminal back to its main screen.
+fn leaves(function: &Function) -> bool {
+    let is_screen = |mode: &DecMode| {
+        matches!(
+            mode,
+            DecMode::AltScreenBuffer | DecMode::SaveCursorAltScreenBuffer
+        )
+    };
+    matches!(function, Function::Decrst(modes) if modes.as_slice().iter().any(is_screen))
 }
 
-/// Control characters as `^X`, but for tab and line feed; CR LF is a line feed.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\n' | '\t' => shown.push(character),
-            '\r' if characters.peek() == Some(&'\n') => {}
-            '\0'..='\x1f' | '\x7f' => {
-                shown.push('^');
-                // Control characters are 0x40 away from what stands on their key.
-                shown.push(char::from_u32(u32::from(character) ^ 0x40).unwrap_or('?'));
-            }
-            _ if character.is_control() => shown.push(char::REPLACEMENT_CHARACTER),
-            _ => shown.push(character),
-        }
-    }
-    shown
+/// The screen as it stands, without the empty lines at its end.
+fn framed(terminal: &Terminal) -> String {
+    let lines = terminal.screen().text();
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+    lines.join("\n").trim_end_matches('\n').to_owned()
 }
 
 #[cfg(test)]
@@ -166,9 +202,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::super::Stream;
-    use super::super::super::tests::{Call, calls};
-    use super::super::Format;
+    use super::super::super::tests::{Call, calls, recorded};
     use super::super::tests::{exported, stdout};
+    use super::super::{Format, export};
+    use super::*;
+    use crate::model::text::is_unsafe;
 
     fn text(calls: &[Call], pty: bool) -> String {
         String::from_utf8(exported(calls, pty, Format::Text)).unwrap()
@@ -191,7 +229,7 @@ mod tests {
             Call::Commit,
             stdout(b"\x1b[?1049l$ exit\r\n"),
         ];
-        let rule = super::RULE;
+        let rule = RULE;
         let shown = text(&calls, true);
         assert!(
             shown.contains(&format!("{rule}\nsecret plan\n{rule}\n")),
@@ -222,13 +260,108 @@ mod tests {
         assert!(text(&calls, true).contains('x'));
     }
 
+    /// Counts what is written, and holds none of it.
+    #[derive(Default)]
+    struct Counted {
+        bytes: usize,
+        longest_line: usize,
+        line: usize,
+    }
+
+    impl Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.bytes += bytes.len();
+            for byte in bytes {
+                self.line = if *byte == b'\n' { 0 } else { self.line + 1 };
+                self.longest_line = self.longest_line.max(self.line);
+            }
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn counted(calls: &[Call]) -> Counted {
+        let file = recorded(calls, true);
+        let mut out = Counted::default();
+        let mut reader = Reader::open(file.as_slice()).unwrap();
+        export(&mut reader, Format::Text, &mut out).unwrap();
+        out
+    }
+
+    /// 32 kB of each sequence that asks for much: the text stays within a line for each of them,
+    /// and no line is longer than a line may be.
+    #[test]
+    fn no_sequence_becomes_a_flood() {
+        const RECORDED: usize = 32 << 10;
+        for sequence in [
+            "\x1b[65535b",
+            "x\x1b[65535b",
+            "\x1b#8\x1b[2J",
+            "\x1b#8\x1b[999S",
+            "\x1b#8\x1bc",
+            "\x1b[?1049h\x1b#8\x1b[?1049l",
+            "\x1b[65535@\x1b[65535L\x1b[65535M\x1b[65535P\x1b[65535X",
+            "\x1b[65535S",
+            "\x1b[65535T",
+            "\x1b[65535I\x1b[65535Z",
+            "\x1b[999;999Hx\x1b[2J",
+            "\x1b[8;9999;9999tx",
+        ] {
+            let times = RECORDED / sequence.len();
+            let out = counted(&[stdout(format!("A{}", sequence.repeat(times)).as_bytes())]);
+            // The tests' terminal has 120 columns and 40 rows.
+            assert!(
+                out.bytes <= times * 3 * 120 + 5000,
+                "{sequence:?}: {}",
+                out.bytes
+            );
+            assert!(out.longest_line < MAX_LINE + 120 * 4, "{sequence:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_wraps_for_ever_is_broken() {
+        let calls = [stdout(&vec![b'x'; 3 * MAX_LINE]), stdout(b"\r\n$ ")];
+        let text = text(&calls, true);
+        let lines: Vec<usize> = text.lines().map(str::len).collect();
+        let broken = MAX_LINE.next_multiple_of(120);
+        assert_eq!(lines, [broken, broken, 3 * MAX_LINE - 2 * broken, 1]);
+    }
+
+    #[test]
+    fn a_full_screen_that_changes_its_modes_is_written_once() {
+        let calls = [stdout(
+            b"\x1b[?1049hplan\x1b[?25l\x1b[?1l\x1b[?1;1049l\x1b[?1049hnext\x1bc",
+        )];
+        let shown = text(&calls, true);
+        for screen in ["plan", "next"] {
+            assert_eq!(shown.matches(screen).count(), 1, "{shown}");
+        }
+        assert_eq!(shown.matches(RULE).count(), 4, "{shown}");
+    }
+
+    #[test]
+    fn a_line_feed_in_two_halves_is_one() {
+        assert_eq!(
+            text(&[stdout(b"a\r"), stdout(b"\nb\rc\r")], false),
+            "a\nb^Mc^M"
+        );
+        assert_eq!(
+            text(&[stdout("a\u{202e}b\u{9b}".as_bytes())], false),
+            "a\\u{202e}b\\u{9b}"
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
         #[test]
         fn any_recording_has_a_printable_text(calls in calls(), pty: bool) {
             let text = text(&calls, pty);
-            prop_assert!(text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()));
+            prop_assert!(text.chars().all(|c| matches!(c, '\n' | '\t') || !is_unsafe(c)));
         }
     }
 }
