@@ -4,6 +4,9 @@
 
 use std::io::{self, IsTerminal};
 
+use unicode_width::UnicodeWidthChar as _;
+
+use crate::model::text;
 use crate::sys::tty;
 
 /// What is between two columns.
@@ -65,7 +68,8 @@ impl Tint {
     }
 }
 
-/// One cell; the text is safe to print.
+/// One cell. Names and commands come from users and hosts: what is unsafe on a terminal stands there
+/// as U+FFFD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     text: String,
@@ -74,17 +78,23 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// A cell that stands out.
-    pub(crate) fn tinted(text: impl Into<String>, tint: Tint) -> Self {
+    pub(crate) fn tinted(text: impl AsRef<str>, tint: Tint) -> Self {
         Self {
-            text: text.into(),
+            text: text::masked(text.as_ref()),
             tint,
         }
     }
 }
 
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::tinted(text, Tint::Plain)
+    }
+}
+
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self::tinted(text, Tint::Plain)
+        text.as_str().into()
     }
 }
 
@@ -142,7 +152,7 @@ impl<const N: usize> Table<N> {
                     }
                     _ => line.push_str(&shown),
                 }
-                blanks += width.saturating_sub(shown.chars().count()) + GAP;
+                blanks += width.saturating_sub(columns_of(&shown)) + GAP;
             }
             text.push_str(&line);
             text.push('\n');
@@ -150,12 +160,12 @@ impl<const N: usize> Table<N> {
         text
     }
 
-    /// The width of each column, in characters; `None` for one that is left out.
+    /// The width of each column, in columns of the terminal; `None` for one that is left out.
     fn columns(&self, limit: Option<usize>) -> [Option<usize>; N] {
         let mut columns = [Some(0); N];
         for row in &self.rows {
             for (column, cell) in columns.iter_mut().zip(row) {
-                *column = column.map(|width| cell.text.chars().count().max(width));
+                *column = column.map(|width| columns_of(&cell.text).max(width));
             }
         }
         let Some(limit) = limit else {
@@ -192,12 +202,26 @@ fn total(columns: &[Option<usize>]) -> usize {
     shown.sum::<usize>() + gaps
 }
 
-/// The text, or its beginning and `…`, in so many characters.
+/// How many columns of a terminal a text takes up: two for each character of East Asia and each emoji,
+/// none for marks that stand on another character (Unicode's UAX 11, as wcwidth(3) has it).
+fn columns_of(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// The text, or its beginning and `…`, in so many columns.
 fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if columns_of(text) <= width {
         return text.to_owned();
     }
-    let mut beginning: String = text.chars().take(width.saturating_sub(1)).collect();
+    let mut beginning = String::new();
+    let mut left = width.saturating_sub(1);
+    for c in text.chars() {
+        let Some(rest) = left.checked_sub(c.width().unwrap_or(0)) else {
+            break;
+        };
+        left = rest;
+        beginning.push(c);
+    }
     beginning.push('…');
     beginning
 }
@@ -246,6 +270,55 @@ mod tests {
             assert_eq!(text.lines().nth(1), Some(expected), "{width}");
             assert!(text.lines().all(|line| line.chars().count() <= width));
         }
+    }
+
+    /// What a terminal model has in each column of the rows that were printed.
+    fn on_a_terminal(text: &str, cols: usize) -> Vec<Vec<char>> {
+        let mut terminal = avt::Terminal::new(cols, 10).unwrap();
+        terminal.feed(text.replace('\n', "\r\n").as_str());
+        let lines = terminal.screen().visible_lines();
+        lines
+            .map(|line| line.cells().iter().map(avt::Cell::char).collect())
+            .collect()
+    }
+
+    #[test]
+    fn wide_characters_count_twice_and_marks_not_at_all() {
+        assert_eq!(columns_of("漢字😀e\u{301}x"), 8);
+        let mut table = Table::new(["USER", "HOST", "COMMAND"], &[2, 0]);
+        for user in ["漢字", "alice", "😀b"] {
+            table.push([user.into(), "db1".into(), "echo 漢字漢字漢字漢字".into()]);
+        }
+        for width in [24, 25, 30, 80] {
+            let surface = Surface {
+                width: Some(width),
+                colours: false,
+            };
+            let text = table.render(surface);
+            assert!(text.lines().all(|line| columns_of(line) <= width), "{text}");
+            let rows = on_a_terminal(&text, width);
+            let host = rows[0].iter().position(|c| *c == 'H').unwrap();
+            for row in &rows[1..4] {
+                assert_eq!(row[host..host + 3], ['d', 'b', '1'], "{width}: {text}");
+            }
+        }
+        let mut accents = Table::new(["A", "B"], &[]);
+        accents.push(["e\u{301}".into(), "b".into()]);
+        assert_eq!(accents.render(Surface::default()), "A  B\ne\u{301}  b\n");
+    }
+
+    #[test]
+    fn a_cell_is_safe_on_a_terminal() {
+        let mut table = Table::new(["A", "B"], &[]);
+        table.push([
+            "a\u{1b}[2J\n".into(),
+            Cell::tinted("b\u{202e}\u{200b}", Tint::Bad),
+        ]);
+        let text = table.render(Surface::default());
+        assert_eq!(
+            text.lines().nth(1),
+            Some("a\u{fffd}[2J\u{fffd}  b\u{fffd}\u{fffd}")
+        );
     }
 
     #[test]
