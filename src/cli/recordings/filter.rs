@@ -1,6 +1,7 @@
 //! Which recordings `recordings ls` lists.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::ls::{asked, host};
 use crate::access::Pattern;
@@ -22,11 +23,11 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "NAME", value_parser = any_case)]
     host: Option<Pattern>,
     /// Only those of this kind
-    #[arg(long, value_name = "KIND")]
-    kind: Option<KindName>,
+    #[arg(long, value_name = "KIND", value_parser = named(KINDS, Kind::as_str))]
+    kind: Option<Kind>,
     /// Only those in this state
-    #[arg(long, value_name = "STATE")]
-    state: Option<StateName>,
+    #[arg(long, value_name = "STATE", value_parser = named(STATES, Standing::as_str))]
+    state: Option<Standing>,
     /// Only those whose command has this text in it
     #[arg(long, value_name = "TEXT")]
     command: Option<String>,
@@ -38,27 +39,20 @@ pub(crate) struct Filter {
     until: Option<DateTime<Utc>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum KindName {
-    /// A shell
-    Shell,
-    /// A command
-    Exec,
-    /// A subsystem, such as sftp
-    Subsystem,
-    /// The forwards of a connection
-    Forward,
-}
+/// The kinds, and what each is to whoever types it.
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::Shell, "A shell"),
+    (Kind::Exec, "A command"),
+    (Kind::Subsystem, "A subsystem, such as sftp"),
+    (Kind::Forward, "The forwards of a connection"),
+];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum StateName {
-    /// The session goes on
-    Recording,
-    /// With its end
-    Complete,
-    /// Without its end: the proxy was killed
-    Recovered,
-}
+/// The states, in the same way.
+const STATES: [(Standing, &str); 3] = [
+    (Standing::Recording, "The session goes on"),
+    (Standing::Complete, "With its end"),
+    (Standing::Recovered, "Without its end: the proxy was killed"),
+];
 
 impl Filter {
     /// Whether this one is listed.
@@ -70,8 +64,8 @@ impl Filter {
         fits(&self.user, &header.user)
             && fits(&self.login, &header.login)
             && (fits(&self.host, host(header)) || fits(&self.host, asked(header)))
-            && self.kind.is_none_or(|kind| kind.is(header.kind))
-            && self.state.is_none_or(|state| state.is(entry.standing))
+            && self.kind.is_none_or(|kind| kind == header.kind)
+            && self.state.is_none_or(|state| state == entry.standing)
             && self.has_command(header.command.as_ref().map(Verbatim::text).as_deref())
             && self.since.is_none_or(|since| header.start >= since)
             && self.until.is_none_or(|until| header.start < until)
@@ -85,25 +79,18 @@ impl Filter {
     }
 }
 
-impl KindName {
-    fn is(self, kind: Kind) -> bool {
-        match self {
-            Self::Shell => kind == Kind::Shell,
-            Self::Exec => kind == Kind::Exec,
-            Self::Subsystem => kind == Kind::Subsystem,
-            Self::Forward => kind == Kind::Forward,
-        }
-    }
-}
-
-impl StateName {
-    fn is(self, standing: Standing) -> bool {
-        match self {
-            Self::Recording => standing == Standing::Recording,
-            Self::Complete => standing == Standing::Complete,
-            Self::Recovered => standing == Standing::Recovered,
-        }
-    }
+/// Takes the values of a table by their names.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    all: [(T, &'static str); N],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let names = all.map(|(value, help)| PossibleValue::new(name(value)).help(help));
+    PossibleValuesParser::new(names).try_map(move |typed| {
+        let mut values = all.into_iter().map(|(value, _)| value);
+        values
+            .find(|value| name(*value) == typed)
+            .ok_or("there is no such value")
+    })
 }
 
 fn pattern(text: &str) -> Result<Pattern, String> {
