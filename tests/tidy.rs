@@ -122,6 +122,7 @@ mod tidy {
             ],
         ),
         ("tokio_rustls", &["web"]),
+        ("unicode_width", &["cli"]),
         (
             "tokio_util",
             &["control", "daemon", "session", "ssh", "web"],
@@ -265,6 +266,54 @@ mod tidy {
                 }
             }
         }
+        complain(&wrong);
+    }
+
+    /// What decides about single characters of foreign text, or escapes them.
+    const ESCAPES: &[&str] = &[
+        "is_control(",
+        "::is_control",
+        "is_ascii_control",
+        "escape_debug",
+        "escape_default",
+        "escape_unicode",
+    ];
+
+    /// Files that may, and why.
+    const MAY_ESCAPE: &[(&str, &str)] = &[
+        ("src/model/text.rs", "the door"),
+        (
+            "src/recording/neutral.rs",
+            "a terminal's own output: controls are left out of a replay, not shown",
+        ),
+        (
+            "src/cli/auth/revoke.rs",
+            "what is revoked is what a certificate says, also if it cannot be seen",
+        ),
+    ];
+
+    /// Foreign text reaches terminals, tables and logs by one door, which knows of more than control
+    /// characters.
+    #[test]
+    fn foreign_text_has_one_door() {
+        let mut wrong = Vec::new();
+        for file in sources("src") {
+            let code = code(&file);
+            let found = ESCAPES.iter().find(|escape| code.contains(**escape));
+            let may = MAY_ESCAPE.iter().any(|(name, _)| Path::new(name) == file);
+            match found {
+                Some(escape) if !may => wrong.push(format!(
+                    "{}: `{escape}`: model::text is the door for foreign text",
+                    file.display()
+                )),
+                None if may => wrong.push(format!("{}: needs no exception", file.display())),
+                _ => {}
+            }
+        }
+        let stale = MAY_ESCAPE
+            .iter()
+            .filter(|(name, _)| !root().join(name).is_file());
+        wrong.extend(stale.map(|(name, _)| format!("{name}: an exception for no file")));
         complain(&wrong);
     }
 

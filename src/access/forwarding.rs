@@ -12,6 +12,8 @@ use thiserror::Error;
 
 use super::pattern::fits;
 
+use crate::model::text::is_unsafe;
+
 /// What a host's port patterns say where all ports are meant.
 const ANY: &str = "*";
 /// Longest pattern, in bytes: a host name of DNS, brackets, a port.
@@ -274,7 +276,7 @@ impl EndpointPattern {
             None if host.contains(':') => return None,
             None => host,
         };
-        let is_bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']');
+        let is_bad = |c: char| c.is_whitespace() || is_unsafe(c) || matches!(c, '[' | ']');
         if host.is_empty() || host.contains(is_bad) {
             return None;
         }

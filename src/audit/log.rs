@@ -41,7 +41,7 @@ pub enum AuditError {
     #[error("cannot open the audit log")]
     Open(#[source] FsError),
     /// The line cannot be written.
-    #[error("cannot write to the audit log {}", path.display())]
+    #[error("cannot write to the audit log {}", text::path(path))]
     Write {
         /// The log.
         path: PathBuf,

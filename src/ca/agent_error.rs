@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::elsewhere::AgentSocket;
 use crate::agent::{self, Identity};
 use crate::cert::{PresentedKey, RequestError, SignatureError};
+use crate::model::text::Printable;
 
 /// Most keys of an agent that an error lists.
 const MAX_LISTED: usize = 8;
@@ -155,8 +156,7 @@ pub struct Held(Vec<String>);
 impl Held {
     pub(super) fn of(identities: &[Identity]) -> Self {
         let shown = identities.iter().map(|identity| {
-            let comment = identity.comment.escape_debug();
-            let comment: String = comment.take(MAX_COMMENT).collect();
+            let comment = Printable(&identity.comment).within(MAX_COMMENT);
             match PresentedKey::decode(&identity.blob) {
                 Ok(key) => format!("{} ({comment})", key.fingerprint()),
                 Err(_) => format!("one that cannot be read ({comment})"),

@@ -9,6 +9,7 @@ use super::CaKind;
 use super::agent_error::{AgentFault, AgentKeyError};
 use super::rotation::MoveError;
 use crate::cert::{RequestError, SignError, UnsignedError};
+use crate::model::text;
 use crate::sys::fs::FsError;
 
 /// Why an authority cannot be opened, or does not sign.
@@ -18,10 +19,13 @@ pub enum CaError {
     #[error(transparent)]
     Fs(#[from] FsError),
     /// There are no authorities there.
-    #[error("there are no certificate authorities in the data directory {}", .0.display())]
+    #[error("there are no certificate authorities in the data directory {}", text::path(.0))]
     None(PathBuf),
     /// One of the two is not there.
-    #[error("there is no {kind} authority in the data directory {}", data_dir.display())]
+    #[error(
+        "there is no {kind} authority in the data directory {}",
+        text::path(data_dir)
+    )]
     NoneOf {
         /// Which authority.
         kind: CaKind,
@@ -29,7 +33,7 @@ pub enum CaError {
         data_dir: PathBuf,
     },
     /// A line that says nothing, in a file of which every line counts.
-    #[error("line {line} of {} is damaged", path.display())]
+    #[error("line {line} of {} is damaged", text::path(path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -39,7 +43,7 @@ pub enum CaError {
     /// A file that is missing, or one from before.
     #[error(
         "{} is missing or an old copy: it has {has}, the ledger issued.jsonl knows of {known}",
-        path.display()
+        text::path(path)
     )]
     Older {
         /// The file.
@@ -50,7 +54,7 @@ pub enum CaError {
         known: String,
     },
     /// A key file that holds something else.
-    #[error("{} is not an OpenSSH private key file", path.display())]
+    #[error("{} is not an OpenSSH private key file", text::path(path))]
     NotAKey {
         /// The key file.
         path: PathBuf,
@@ -58,7 +62,7 @@ pub enum CaError {
         source: ssh_key::Error,
     },
     /// A public key file that holds something else.
-    #[error("{} is not an OpenSSH public key file", path.display())]
+    #[error("{} is not an OpenSSH public key file", text::path(path))]
     NotAPublicKey {
         /// The public key file.
         path: PathBuf,
@@ -66,15 +70,16 @@ pub enum CaError {
         source: ssh_key::Error,
     },
     /// A key file with a passphrase; nobody is there to type it.
-    #[error("{} is encrypted with a passphrase", .0.display())]
+    #[error("{} is encrypted with a passphrase", text::path(.0))]
     Encrypted(PathBuf),
     /// A key that cannot sign certificates which sshd accepts.
-    #[error("{} holds a key of a kind that cannot be an authority", .0.display())]
+    #[error("{} holds a key of a kind that cannot be an authority", text::path(.0))]
     Unusable(PathBuf),
     /// The public key file is there, the private one is not.
     #[error(
         "{} is missing, but its public key {} is there",
-        path.display(), public_path.display()
+        text::path(path),
+        text::path(public_path)
     )]
     PrivateKeyGone {
         /// Where the private key should be.
@@ -83,7 +88,11 @@ pub enum CaError {
         public_path: PathBuf,
     },
     /// The public key file holds another key, or none.
-    #[error("{} is not the public key of {}", public_path.display(), path.display())]
+    #[error(
+        "{} is not the public key of {}",
+        text::path(public_path),
+        text::path(path)
+    )]
     PublicMismatch {
         /// The private key file.
         path: PathBuf,
@@ -91,7 +100,7 @@ pub enum CaError {
         public_path: PathBuf,
     },
     /// The configuration keeps the key in an agent, and its file is there too.
-    #[error("{} holds a key that the configuration keeps in an agent", .0.display())]
+    #[error("{} holds a key that the configuration keeps in an agent", text::path(.0))]
     StillHere(PathBuf),
     /// The configuration keeps another key in an agent than the authority has.
     #[error("the key of the {kind} authority is {there}, not {configured} of auth_service.ca_keys")]
@@ -136,7 +145,7 @@ pub enum CaError {
     #[error("this process does not sign with the key {0}")]
     Unread(Fingerprint),
     /// A new key could not be made or encoded.
-    #[error("cannot make the key {}", path.display())]
+    #[error("cannot make the key {}", text::path(path))]
     KeyMaking {
         /// Where it was to go.
         path: PathBuf,
@@ -144,10 +153,10 @@ pub enum CaError {
         source: ssh_key::Error,
     },
     /// A rotation says that there is a new key, and there is none.
-    #[error("{} is missing, the key that the rotation brings", .0.display())]
+    #[error("{} is missing, the key that the rotation brings", text::path(.0))]
     NewKeyGone(PathBuf),
     /// The file that says where a rotation stands says something else.
-    #[error("{} does not say where the rotation stands", path.display())]
+    #[error("{} does not say where the rotation stands", text::path(path))]
     RotationState {
         /// The state file.
         path: PathBuf,

@@ -64,7 +64,7 @@ pub use mint::{AtHand, HostIdentity, HostMint};
 pub use outstanding::Outstanding;
 pub use remote::{Connect, RemoteHostKey, SignsHosts};
 pub use revocations::Revocations;
-pub use revoke::{MAX_REASON, RevocationLog, RevocationRecord, Revoked, Verdict};
+pub use revoke::{RevocationLog, RevocationRecord, Revoked, Verdict};
 pub use rotation::{MoveError, Phase, Rotation, Schedule, Which};
 pub use throwaway::{Throwaway, Trials};
 

@@ -7,9 +7,10 @@ use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
 
 use super::CaKind;
 use super::ledger::IssueRecord;
-use super::revoke::{MAX_REASON, RevocationRecord, Revoked};
+use super::revoke::{RevocationRecord, Revoked};
 use crate::cert::PresentedKey;
 use crate::cert::krl::{RevocationList, Why};
+use crate::model::text::{MAX_REASON, Printable};
 use crate::model::{ClusterName, Serial};
 
 /// What was revoked when the file was read.
@@ -270,6 +271,5 @@ fn sha256(key: &ssh_key::public::KeyData) -> String {
 
 /// Somebody may have written the file by hand, and users read this on their terminals.
 fn fit_to_show(reason: &str) -> String {
-    let harmless = reason.chars().filter(|c| !c.is_control());
-    harmless.take(MAX_REASON).collect()
+    Printable(reason).within(MAX_REASON)
 }

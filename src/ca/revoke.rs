@@ -21,8 +21,6 @@ use crate::sys::fs::{FileLock, private_dir};
 
 /// The file's name in the data directory.
 const FILE_NAME: &str = "revoked.jsonl";
-/// Longest reason, in characters: it is read in one line on a terminal.
-pub const MAX_REASON: usize = 200;
 
 /// One line: one thing that is revoked, or is no longer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -356,6 +354,7 @@ mod tests {
     use super::*;
     use crate::cert::krl::Why;
     use crate::cert::testing::{CertSpec, ed25519};
+    use crate::model::text::MAX_REASON;
     use crate::sys::fs::{PRIVATE_FILE, Replace, append_private, write_whole};
 
     const CLOCK: Clock = Clock::Fixed(1_800_000_000);
@@ -604,8 +603,8 @@ mod tests {
         );
         let found = Revocations::of(vec![Revocations::parse(line.as_bytes()).unwrap()]);
         let reason = found.records()[0].reason.as_deref().unwrap();
-        assert!(reason.starts_with("[2Jxx"));
-        assert_eq!(reason.chars().count(), MAX_REASON);
+        assert!(reason.starts_with("\\u{1b}[2Jxx"));
+        assert_eq!(reason.len(), MAX_REASON);
     }
 
     /// A line that does not say for whose certificates is about all of them.

@@ -2,17 +2,14 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Longest text of a peer that a message repeats, in characters.
+use crate::model::text::Printable;
+
+/// Longest text of a peer that a message repeats, in bytes.
 const MAX_SHOWN: usize = 128;
 
-/// What a peer wrote, without control characters (they could drive a terminal) and not endless.
+/// What a peer wrote, fit to print and not endless.
 pub(super) fn text(foreign: &str) -> String {
-    let mut escaped = foreign.escape_debug();
-    let mut shown: String = escaped.clone().take(MAX_SHOWN).collect();
-    if escaped.nth(MAX_SHOWN).is_some() {
-        shown.push_str("...");
-    }
-    shown
+    Printable(foreign).within(MAX_SHOWN)
 }
 
 /// Names of a certificate, separated by commas.
@@ -50,7 +47,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped_and_length_is_bounded() {
         assert_eq!(text("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
-        assert_eq!(text(&"x".repeat(1000)).len(), MAX_SHOWN + 3);
+        assert_eq!(text(&"x".repeat(1000)).len(), MAX_SHOWN);
         assert_eq!(text(&"x".repeat(MAX_SHOWN)).len(), MAX_SHOWN);
     }
 

@@ -12,6 +12,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::{Cli, Exit, Failure, recordings, ui};
 use crate::ca::{CaKind, IssueRecord, issued};
 use crate::config::{Config, Source};
+use crate::model::text;
 use crate::recording::listing::{self, Entry, Standing};
 
 /// Most recordings that are offered, the newest ones.
@@ -59,7 +60,7 @@ impl Args {
                 format!(
                     "{whole}{}\t{}\n",
                     candidate.value,
-                    printable(&candidate.help)
+                    text::masked(&candidate.help)
                 )
             })
             .collect();
@@ -79,17 +80,6 @@ fn is_plain(value: &str) -> bool {
     let is_plain =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+' | ',');
     !value.starts_with('-') && value.chars().all(is_plain)
-}
-
-/// One line of text: what recordings say comes from users and hosts.
-fn printable(help: &str) -> String {
-    let is_odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    help.chars()
-        .map(|c| if is_odd(c) { '\u{fffd}' } else { c })
-        .collect()
 }
 
 /// What a value names. An argument says it by the name of its value.
@@ -516,7 +506,7 @@ users:
     #[test]
     fn help_is_one_line() {
         assert_eq!(
-            printable("a\tb\n\u{1b}[31m\u{202e}c"),
+            text::masked("a\tb\n\u{1b}[31m\u{202e}c"),
             "a\u{fffd}b\u{fffd}\u{fffd}[31m\u{fffd}c"
         );
         for odd in ["a b", "$(id)", "a;b", "-x", "a'b", "a*"] {

@@ -12,6 +12,7 @@ use super::{Context, Exit, Failure, ui};
 use crate::access::{Barred, Citation, Demand, Grant, Place, Question};
 use crate::config::{keys, permit_values};
 use crate::dns::Resolver;
+use crate::model::text;
 use crate::model::{HostName, Target, format_duration};
 use crate::nodes::{self, Inventory, Match, ResolveError, Whereabouts};
 
@@ -49,9 +50,9 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let explanation = self.explain(context)?;
         let text = match self.format {
-            Format::Text => explanation.text(),
+            Format::Text => explanation.text(Surface::stdout()),
             Format::Json => serde_json::to_string_pretty(&explanation)
-                .map(|text| text + "\n")
+                .map(|text| text::json(&text) + "\n")
                 .map_err(|error| {
                     Failure::new(Exit::Internal, "cannot encode the explanation").because(error)
                 })?,
@@ -220,7 +221,7 @@ impl Explanation {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, surface: Surface) -> String {
         let Self {
             user, login, host, ..
         } = self;
@@ -237,12 +238,14 @@ impl Explanation {
         if self.permits.is_empty() {
             return text;
         }
-        let mut table = Table::new(["permit", "value", "decided by"], &[]);
+        let mut table = Table::new(["permit", "value", "decided by"], &[1, 2]);
         for permitted in &self.permits {
             table.push(permitted.row().map(Into::into));
         }
         text.push('\n');
-        text + &table.render(Surface::default())
+        // What else is told here has no colours.
+        let colours = false;
+        text + &table.render(Surface { colours, ..surface })
     }
 }
 
@@ -329,7 +332,7 @@ users:
     #[test]
     fn a_yes_lists_every_permit_with_its_line() {
         let args = ["alice@example.com@db1", "--login=postgres"];
-        let text = explain(ROLES, &args).unwrap().text();
+        let text = explain(ROLES, &args).unwrap().text(Surface::default());
         assert_eq!(
             text,
             "alice@example.com may log in to db1 as postgres
@@ -392,7 +395,7 @@ max_ttl           1h30m                                                         
             "cluster_name: c\n",
             &["alice@anywhere.example", "--login=root"],
         );
-        let text = answer.unwrap().text();
+        let text = answer.unwrap().text(Surface::default());
         assert!(text.contains("\n  there are no roles: what the certificate allows is allowed\n"));
     }
 

@@ -1,10 +1,11 @@
 //! Where log lines go: standard error (`sys::log`), filtered by `RPROXY_LOG`.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, Failure};
+use crate::model::text;
 use crate::sys::log;
 
 /// The variable that says what is logged: `debug`, or per part, as in `info,audit=off`.
@@ -17,6 +18,41 @@ pub(crate) enum Format {
     Text,
     /// One JSON object per line
     Json,
+}
+
+/// Writes lines with what others said in them, made safe to read.
+#[derive(Clone, Copy, Debug)]
+struct Safe {
+    format: Format,
+    /// ESC is ours: the subscriber has escaped those of others.
+    has_colours: bool,
+}
+
+impl Safe {
+    fn line(self, line: &str) -> String {
+        match (self.format, self.has_colours) {
+            (Format::Json, _) => text::json(line),
+            (Format::Text, false) => text::Lines(line).to_string(),
+            (Format::Text, true) => {
+                let parts = line
+                    .split('\u{1b}')
+                    .map(|part| text::Lines(part).to_string());
+                parts.collect::<Vec<_>>().join("\u{1b}")
+            }
+        }
+    }
+}
+
+impl Write for Safe {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let safe = self.line(&String::from_utf8_lossy(line));
+        log::Lines.write_all(safe.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        log::Lines.flush()
+    }
 }
 
 /// Starts logging for the whole process. Lines wait until [`log::start`].
@@ -34,15 +70,45 @@ pub(crate) fn start(format: Format) -> Result<(), Failure> {
         Err(std::env::VarError::NotPresent) => EnvFilter::new("info"),
         Err(error) => return Err(wrong().because(error)),
     };
+    let has_colours = format == Format::Text && io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| log::Lines)
+        .with_writer(move || Safe {
+            format,
+            has_colours,
+        })
         // It would tell standard error, and panic where that cannot be written, as on a full disk:
         // whoever logs something then would end with it.
         .log_internal_errors(false);
     let started = match format {
-        Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
+        Format::Text => lines.with_ansi(has_colours).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| Failure::new(Exit::Internal, "cannot start logging").because(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_is_safe_to_read() {
+        let line = "refused \u{9b}6n \u{202e}x\u{200b}\n";
+        let text = Safe {
+            format: Format::Text,
+            has_colours: false,
+        };
+        assert_eq!(text.line(line), "refused \\u{9b}6n \\u{202e}x\\u{200b}\n");
+        let coloured = Safe {
+            has_colours: true,
+            ..text
+        };
+        assert_eq!(coloured.line("\u{1b}[2mx\u{9b}\n"), "\u{1b}[2mx\\u{9b}\n");
+        let json = Safe {
+            format: Format::Json,
+            has_colours: false,
+        };
+        let safe = json.line("{\"a\":\"\u{9b}\u{202e}\"}\n");
+        assert_eq!(safe, "{\"a\":\"\\u009b\\u202e\"}\n");
+    }
 }

@@ -5,12 +5,25 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::failure::{Exit, Failure};
+use crate::model::text::Lines;
 
-/// Prints a result to standard output.
+/// Prints a result to standard output. A terminal gets what is safe there, a pipe or a file the exact
+/// text.
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is not an error.
 pub(crate) fn result(text: &str) -> Result<(), Failure> {
+    match io::stdout().is_terminal() {
+        true => result_bytes(Lines(text).to_string().as_bytes()),
+        false => result_bytes(text.as_bytes()),
+    }
+}
+
+/// Prints what was made for a terminal: a table, whose cells are safe and whose colours are ours.
+///
+/// # Errors
+/// As [`result`].
+pub(crate) fn rendered(text: &str) -> Result<(), Failure> {
     result_bytes(text.as_bytes())
 }
 
@@ -28,9 +41,10 @@ pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Tells the user something on standard error. There is nobody to tell when that fails.
+/// Tells the user something on standard error, as it is safe on a terminal. There is nobody to tell
+/// when that fails.
 pub(crate) fn note(text: &str) {
-    let _nobody_to_tell = writeln!(io::stderr().lock(), "{text}");
+    let _nobody_to_tell = writeln!(io::stderr().lock(), "{}", Lines(text));
 }
 
 /// A progress bar on standard error, for so many steps; nothing where that is no terminal.
@@ -77,7 +91,7 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
         return Ok(false);
     }
     let asked = dialoguer::Input::<String>::new()
-        .with_prompt(format!("{question} [y/N]"))
+        .with_prompt(format!("{} [y/N]", Lines(question)))
         .allow_empty(true)
         .interact_text();
     match asked {
@@ -92,14 +106,6 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
             Err(Failure::new(Exit::Failed, "cannot ask on the terminal").because(error))
         }
     }
-}
-
-/// A cell of a table as it may be printed: names and commands come from users, and control characters
-/// are not for the terminal.
-pub(crate) fn cell(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 /// A number of bytes for people, without a blank.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use super::yaml::Place;
 
+use crate::model::text::is_unsafe;
+
 /// Most characters of a line that are shown; the rest of it does not help.
 const MAX_EXCERPT: usize = 160;
 /// Indentation of the line that is shown.
@@ -154,7 +156,7 @@ fn excerpt(place: Place, line: &str) -> String {
         .chars()
         .skip(skipped)
         .take(MAX_EXCERPT)
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_unsafe(c) { ' ' } else { c })
         .collect();
     let (left, right) = match skipped {
         0 => ("", ""),

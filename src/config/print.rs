@@ -8,6 +8,7 @@ use crate::access::{
 };
 use crate::ca::{CaKeys, KeyInAgent};
 use crate::model::{format_duration, format_in_one_unit};
+use crate::model::text::is_unsafe;
 use crate::nodes::Node;
 
 use super::keys;
@@ -334,7 +335,7 @@ fn text(value: &str) -> String {
     for c in value.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+            c if is_unsafe(c) => {
                 quoted.push_str(&format!("\\U{:08x}", u32::from(c)));
             }
             c => quoted.push(c),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Member, Permissions, Role};
+use crate::model::text::{is_printable, is_unsafe};
 use crate::model::{ClusterName, HostName, Label, parse_duration};
 use crate::nodes::{DEFAULT_PORT, Node};
 
@@ -468,7 +469,7 @@ fn node_name(text: &str) -> Result<String, String> {
 
 /// The key of a label: what a target can name before its first `=`.
 pub(super) fn label_key(text: &str) -> Result<String, String> {
-    let is_bad = |c: char| c.is_control() || c.is_whitespace() || c == '=';
+    let is_bad = |c: char| is_unsafe(c) || c.is_whitespace() || c == '=';
     if text.is_empty() || text.contains(is_bad) {
         let message = "expected a label's name without white space and '='";
         return Err(format!("{message}, found {}", quoted(text)));
@@ -477,8 +478,8 @@ pub(super) fn label_key(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn label_value(text: &str) -> Result<String, String> {
-    if text.contains(char::is_control) {
-        let message = "expected a label's value without control characters";
+    if !is_printable(text) {
+        let message = "expected a label's value without control or invisible characters";
         return Err(format!("{message}, found {}", quoted(text)));
     }
     Ok(text.to_owned())

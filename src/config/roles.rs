@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::access::{LabelPattern, Member, Pattern, PermitKey, Role, RolePermit, Rule, Stated};
 use crate::cert::SourceAddresses;
+use crate::model::text::is_printable;
 
 use super::diagnostic::Findings;
 use super::keys::{self, Key};
@@ -185,7 +186,7 @@ fn role_permit(section: &Section<'_>, findings: &mut Findings<'_>) -> RolePermit
 }
 
 fn plain_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(char::is_control) {
+    if text.is_empty() || !is_printable(text) {
         return Err(format!("expected a name, found {}", quoted(text)));
     }
     Ok(text.to_owned())

@@ -5,6 +5,8 @@ use super::diagnostic::Findings;
 use super::keys::{self, Fallback, Form, Key};
 use super::yaml::{Content, Node, Place};
 
+use crate::model::text::{self, Printable};
+
 /// Longest value that is repeated in a message, in characters.
 const MAX_QUOTED: usize = 64;
 
@@ -313,16 +315,14 @@ fn found(content: &Content) -> String {
 
 /// A value for a message: short, and harmless on a terminal.
 pub(super) fn quoted(text: &str) -> String {
-    format!("{:?}", shorten(text))
+    match text::is_printable(text) {
+        true => format!("{:?}", shorten(text)),
+        false => format!("\"{}\"", shorten(text)),
+    }
 }
 
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= MAX_QUOTED && !text.chars().any(char::is_control) {
-        return text.to_owned();
-    }
-    let short: String = text.chars().take(MAX_QUOTED).collect();
-    let printable: String = short.chars().flat_map(char::escape_default).collect();
-    format!("{printable}...")
+    Printable(text).within(MAX_QUOTED)
 }
 
 /// What to say about a key that is not in its section's table.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::model::text;
 use crate::sys::fs::read_limited;
 
 /// Most that is read of the list of accounts.
@@ -52,8 +53,7 @@ fn name_in(passwd: &str, uid: u32) -> Option<String> {
 
 /// A name as it may stand in the audit log.
 pub(super) fn claimed(name: &str) -> Option<&str> {
-    let is_name =
-        !name.is_empty() && name.len() <= MAX_CLAIM && !name.chars().any(char::is_control);
+    let is_name = !name.is_empty() && name.len() <= MAX_CLAIM && text::is_printable(name);
     is_name.then_some(name)
 }
 

@@ -14,6 +14,8 @@ use thiserror::Error;
 use super::process_of;
 use super::protocol::{Answer, Ask, MAX_LINE, Refused, Row, line};
 
+use crate::model::text;
+
 /// How long a process may take to accept.
 const ACCEPTING: Duration = Duration::from_secs(2);
 /// How long a process may be silent.
@@ -27,7 +29,7 @@ const MAX_LINES: usize = 1_000_000;
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// We may not look there.
-    #[error("permission denied: {}", .0.display())]
+    #[error("permission denied: {}", text::path(.0))]
     Denied(PathBuf),
     /// The process is gone and has left its socket.
     #[error("process {0} is gone")]
@@ -39,7 +41,7 @@ pub enum ClientError {
     #[error("process {0} gives an answer that this version does not understand")]
     Garbled(u32),
     /// The operating system's word.
-    #[error("cannot use {}", .0.display())]
+    #[error("cannot use {}", text::path(.0))]
     Io(PathBuf, #[source] io::Error),
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::model::text;
 use crate::sys::fs::FsError;
 
 pub use client::{ClientError, Process, Reply, processes};
@@ -46,7 +47,7 @@ pub enum ControlError {
     #[error("cannot use the directory of the control sockets")]
     Directory(#[from] FsError),
     /// The socket cannot be made.
-    #[error("cannot listen on {}", .0.display())]
+    #[error("cannot listen on {}", text::path(.0))]
     Listen(PathBuf, #[source] io::Error),
     /// The operating system refuses a thread or a runtime.
     #[error("cannot start")]

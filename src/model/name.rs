@@ -7,6 +7,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::target::HostName;
+use super::text::is_unsafe;
 
 /// Longest name of any kind, in bytes: what a DNS name may have.
 const MAX_NAME: usize = 255;
@@ -55,37 +56,10 @@ impl FromStr for Principal {
 
     /// Trims surrounding white space, then checks every character.
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let is_bad = |c: char| {
-            c.is_control()
-                || c.is_whitespace()
-                || is_unseen(c)
-                || matches!(c, ',' | '*' | '?' | '!')
-        };
+        let is_bad =
+            |c: char| is_unsafe(c) || c.is_whitespace() || matches!(c, ',' | '*' | '?' | '!');
         checked(text.trim(), is_bad).map(Self)
     }
-}
-
-/// Whether a character shows nothing, or only turns the reading direction (of Unicode's category Cf, the
-/// ones that occur in texts, and what is reserved to show nothing).
-fn is_unseen(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
 }
 
 impl fmt::Display for Principal {
@@ -162,9 +136,9 @@ impl Login {
 impl FromStr for Login {
     type Err = NameError;
 
-    /// Control characters are refused, everything else is the host's to judge.
+    /// What cannot be shown is refused, everything else is the host's to judge.
     fn from_str(text: &str) -> Result<Self, NameError> {
-        checked(text, char::is_control).map(Self)
+        checked(text, is_unsafe).map(Self)
     }
 }
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::label::Label;
 use super::name::ClusterName;
+use super::text::is_unsafe;
 
 /// Longest host text, in bytes: a DNS name in presentation form (RFC 1035, 2.3.4).
 const MAX_HOST: usize = 253;
@@ -74,7 +75,7 @@ impl FromStr for HostName {
             return Err(bad());
         }
         if text.contains('=') {
-            let printable = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
+            let printable = text.chars().all(|c| !is_unsafe(c) && !c.is_whitespace());
             return match text.parse() {
                 Ok(label) if printable => Ok(Self::Label(label)),
                 _ => Err(bad()),

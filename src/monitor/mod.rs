@@ -48,6 +48,7 @@ use worker::Ears;
 use crate::ca::CaError;
 use crate::config::{Config, Source};
 use crate::model::chain;
+use crate::model::text;
 use crate::sys::fs::FsError;
 
 pub use lending::shelf;
@@ -65,7 +66,7 @@ pub enum MonitorError {
     #[error("cannot use the certificate authorities")]
     Authorities(#[from] CaError),
     /// Another proxy serves the data directory.
-    #[error("another rproxy serve runs on the data directory {}", .0.display())]
+    #[error("another rproxy serve runs on the data directory {}", text::path(.0))]
     Busy(PathBuf),
     /// The data directory cannot be used.
     #[error("cannot use the data directory")]

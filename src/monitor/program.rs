@@ -23,8 +23,8 @@ const RUNNING: &str = "/proc/self/exe";
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
-/// Most that is told of why it would not.
-const MAX_REASON: usize = 2_000;
+/// Most that is told of what it says about that, in bytes.
+const MAX_SAID: usize = 2_000;
 
 /// The arguments for those that the monitor starts.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ impl Program {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let mut reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        reason.truncate(reason.floor_char_boundary(MAX_REASON));
+        reason.truncate(reason.floor_char_boundary(MAX_SAID));
         Err(format!("{shown}: {}: {reason}", output.status))
     }
 }

@@ -5,6 +5,8 @@ use ssh_key::public::KeyData;
 
 use super::RenderError;
 
+use crate::model::text;
+
 /// A public key as one line without its newline: `ssh-ed25519 AAAA... comment`.
 ///
 /// This is what sshd's `TrustedUserCAKeys` file and `ssh-keygen` read as it is.
@@ -12,7 +14,7 @@ use super::RenderError;
 /// # Errors
 /// For a comment with a control character, and for a key that cannot be encoded.
 pub fn plain_key(key: &KeyData, comment: &str) -> Result<String, RenderError> {
-    if comment.chars().any(char::is_control) {
+    if !text::is_printable(comment) {
         return Err(RenderError::Comment(comment.to_owned()));
     }
     PublicKey::new(key.clone(), comment.trim())

@@ -69,11 +69,7 @@ fn pattern(text: &str) -> Result<String, RenderError> {
     }
     // `|` begins a hashed name, `#` a comment, `@` a marker; a second `!` is no host's name.
     let bad = text.chars().enumerate().find(|(at, c)| {
-        c.is_control()
-            || c.is_whitespace()
-            || !c.is_ascii()
-            || matches!(c, '|' | '#' | '@' | '"' | '\\')
-            || (*c == '!' && *at > 0)
+        !c.is_ascii_graphic() || matches!(c, '|' | '#' | '@' | '"' | '\\') || (*c == '!' && *at > 0)
     });
     match bad {
         Some((_, character)) => Err(RenderError::Pattern {

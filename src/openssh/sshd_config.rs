@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::RenderError;
 
+use crate::model::text::is_unsafe;
+
 /// `HostKey PATH`: the private host key.
 ///
 /// # Errors
@@ -46,7 +48,7 @@ fn line(keyword: &str, path: &Path) -> Result<String, RenderError> {
     let text = text.ok_or_else(refused)?;
     if text
         .chars()
-        .any(|c| c.is_control() || matches!(c, '"' | '\\'))
+        .any(|c| is_unsafe(c) || matches!(c, '"' | '\\'))
     {
         return Err(refused());
     }

@@ -11,6 +11,7 @@ use vte::{Params, Parser, Perform};
 
 use super::lossy::Decoder;
 use super::screen::seven_bit;
+use crate::model::text::is_unsafe;
 
 /// A filter between a recording and a terminal; keeps its place between chunks.
 pub struct Neutral {
@@ -194,7 +195,9 @@ impl Filter {
         if character.is_control() {
             return;
         }
-        let shown = if reorders(character) {
+        // What turns the text around it, or is not seen, makes an auditor read something else than
+        // was run.
+        let shown = if is_unsafe(character) && !is_part(character) {
             char::REPLACEMENT_CHARACTER
         } else {
             character
@@ -331,13 +334,10 @@ fn is_plain(params: &Params) -> bool {
     params.len() <= 2 && params.iter().all(|group| group.len() == 1)
 }
 
-/// Direction overrides and isolates reorder what stands around them, so that the auditor would
-/// read something else than was run.
-fn reorders(character: char) -> bool {
-    matches!(
-        character,
-        '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
-    )
+/// Joiners and variation selectors are parts of other characters, of emoji and of whole scripts: on a
+/// screen they stay.
+fn is_part(character: char) -> bool {
+    matches!(character, '\u{200C}' | '\u{200D}' | '\u{FE00}'..='\u{FE0F}')
 }
 
 /// DEC special graphics, as xterm shows them.
@@ -570,8 +570,14 @@ mod tests {
     }
 
     #[test]
-    fn direction_overrides_are_made_visible() {
+    fn what_turns_or_hides_is_made_visible() {
         assert_eq!(neutral("a\u{202e}b".as_bytes()), "a\u{fffd}b");
+        assert_eq!(
+            neutral("a\u{200b}\u{feff}b".as_bytes()),
+            "a\u{fffd}\u{fffd}b"
+        );
+        let family = "👩\u{200d}👧 ✔\u{fe0f}";
+        assert_eq!(neutral(family.as_bytes()), family);
     }
 
     #[test]

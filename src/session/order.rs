@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::model::SessionId;
-
-/// Longest reason, in bytes: it has to fit into one message to the user.
-const MAX_REASON: usize = 500;
+use crate::model::text::{self, MAX_REASON};
 
 /// End a session, or the whole connection.
 #[derive(Clone, Debug)]
@@ -62,7 +60,7 @@ pub enum ReasonError {
     #[error("it is longer than {MAX_REASON} bytes")]
     TooLong,
     /// It would do something to the user's terminal.
-    #[error("it has a line break or another control character in it")]
+    #[error("it has a line break, or another control or invisible character in it")]
     Control,
 }
 
@@ -75,7 +73,7 @@ impl FromStr for Reason {
             Err(ReasonError::Empty)
         } else if text.len() > MAX_REASON {
             Err(ReasonError::TooLong)
-        } else if text.chars().any(char::is_control) {
+        } else if !text::is_printable(text) {
             Err(ReasonError::Control)
         } else {
             Ok(Self(text.to_owned()))

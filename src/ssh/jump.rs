@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::stream::{ChannelPort, ChannelStream, channel};
 use super::upstream::Upstream;
 use crate::audit::Leg as At;
+use crate::model::text::Printable;
 use crate::relay::message::{Head, Message, Name, OpenFailure, STDERR};
 use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH, agent_channel};
 use crate::relay::{Adopted, Side, first_grant};
@@ -517,8 +518,7 @@ async fn open_at_host(
                 ..
             } => {
                 let text = String::from_utf8_lossy(&text);
-                let printable = text.chars().filter(|character| !character.is_control());
-                return Err(failed(&printable.take(MAX_TEXT).collect::<String>()));
+                return Err(failed(&Printable(&text).within(MAX_TEXT)));
             }
             _ if packets.len() < 64 => packets.push((Side::Host, payload)),
             _ => return Err(failed(&"it says too much else")),

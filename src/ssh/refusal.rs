@@ -10,6 +10,7 @@ use crate::access::Denial;
 use crate::audit::{AuditEvent, Leg};
 use crate::cert::{CertFault, HostKeyError, KeyError, UserCertError};
 use crate::model::ConnectionId;
+use crate::model::text::Printable;
 use crate::nodes::ResolveError;
 use crate::wire::auth::OfferError;
 
@@ -120,14 +121,16 @@ impl Refusal {
 
     /// The text in one line, for messages that have room for no more.
     pub(crate) fn line(&self, id: impl Display) -> String {
-        format!("rproxy: {}: {} (id {id})", leg_name(self.leg), self.message)
+        let message = Printable(&self.message);
+        format!("rproxy: {}: {message} (id {id})", leg_name(self.leg))
     }
 
     /// The text for the user's terminal. `CR LF` because it may reach one in raw mode.
     pub(crate) fn text(&self, id: impl Display) -> String {
-        let mut text = format!("rproxy: {}: {}\r\n", leg_name(self.leg), self.message);
+        let message = Printable(&self.message);
+        let mut text = format!("rproxy: {}: {message}\r\n", leg_name(self.leg));
         if let Some(hint) = &self.hint {
-            text.push_str(&format!("  hint: {hint}\r\n"));
+            text.push_str(&format!("  hint: {}\r\n", Printable(hint)));
         }
         text.push_str(&format!("  id: {id}\r\n"));
         text

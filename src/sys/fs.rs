@@ -10,6 +10,8 @@ use thiserror::Error;
 
 use super::lent::{self, Purpose};
 
+use crate::model::text;
+
 /// Mode of what only the owner may read: private keys, recordings, the audit log.
 pub const PRIVATE_FILE: u32 = 0o600;
 /// Mode of what everybody may read: public keys, certificates.
@@ -21,7 +23,7 @@ pub const PRIVATE_DIR: u32 = 0o700;
 #[derive(Debug, Error)]
 pub enum FsError {
     /// The operating system refused.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", text::path(path))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -31,7 +33,7 @@ pub enum FsError {
         source: io::Error,
     },
     /// A directory with secrets is open to others.
-    #[error("{} has mode {mode:04o}, others can get at its keys", path.display())]
+    #[error("{} has mode {mode:04o}, others can get at its keys", text::path(path))]
     TooOpen {
         /// The directory or file.
         path: PathBuf,
@@ -39,7 +41,10 @@ pub enum FsError {
         mode: u32,
     },
     /// A directory or file with secrets belongs to somebody else.
-    #[error("{} belongs to user {owner}, not to user {expected} or root", path.display())]
+    #[error(
+        "{} belongs to user {owner}, not to user {expected} or root",
+        text::path(path)
+    )]
     Owner {
         /// The directory or file.
         path: PathBuf,
@@ -49,7 +54,7 @@ pub enum FsError {
         expected: u32,
     },
     /// Others than its owner may write what only root and we should.
-    #[error("others can write {} (mode {mode:04o})", path.display())]
+    #[error("others can write {} (mode {mode:04o})", text::path(path))]
     Writable {
         /// The directory or file.
         path: PathBuf,
@@ -57,7 +62,10 @@ pub enum FsError {
         mode: u32,
     },
     /// A link of somebody else, who chooses where it leads.
-    #[error("{} is a link of user {owner}, who could lead it anywhere", path.display())]
+    #[error(
+        "{} is a link of user {owner}, who could lead it anywhere",
+        text::path(path)
+    )]
     Link {
         /// The link.
         path: PathBuf,
@@ -65,10 +73,10 @@ pub enum FsError {
         owner: u32,
     },
     /// Something is there that must not be overwritten.
-    #[error("{} already exists", .0.display())]
+    #[error("{} already exists", text::path(.0))]
     Exists(PathBuf),
     /// A device, a pipe or a socket is there: what is replaced are files.
-    #[error("{} is no regular file", .0.display())]
+    #[error("{} is no regular file", text::path(.0))]
     NotAFile(PathBuf),
 }
 

@@ -15,6 +15,7 @@ use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, Error as RustlsError, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
 
+use crate::model::text;
 use crate::sys::fs::{FsError, read_limited};
 use crate::sys::watch::FileWatch;
 
@@ -37,7 +38,7 @@ pub enum TlsError {
     #[error(transparent)]
     File(#[from] FsError),
     /// A file without what it should have.
-    #[error("{} holds no {what} in PEM", path.display())]
+    #[error("{} holds no {what} in PEM", text::path(path))]
     Pem {
         /// The file.
         path: PathBuf,
@@ -47,10 +48,10 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// A file without any certificate.
-    #[error("{} holds no certificate in PEM", .0.display())]
+    #[error("{} holds no certificate in PEM", text::path(.0))]
     NoCertificate(PathBuf),
     /// They do not belong together, or are of a kind that is not known.
-    #[error("the certificate {} and the key {} cannot be used together", files.certificate.display(), files.key.display())]
+    #[error("the certificate {} and the key {} cannot be used together", text::path(&files.certificate), text::path(&files.key))]
     Unusable {
         /// Both.
         files: TlsFiles,

@@ -9,8 +9,12 @@ use serde_json::Value;
 use super::super::table::{Surface, Table};
 use super::{Context, Exit, Failure, ca_failure, existing_data_dir, ui};
 use crate::ca::{IssueRecord, RevocationRecord, Revocations, issued};
+use crate::model::text;
 use crate::model::{DurationError, parse_duration_with_units};
 use crate::sys::clock::Clock;
+
+/// Columns that are cut at a narrow terminal: the state with its reason, the principals, the key id.
+const YIELDING: &[usize] = &[5, 3, 2];
 
 /// List issued certificates, oldest first
 ///
@@ -90,11 +94,17 @@ struct Row<'a> {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        ui::result(&self.list(context, Clock::System.unix_seconds())?)
+        self.list(context, Clock::System.unix_seconds(), Surface::stdout())
+            .and_then(|list| ui::rendered(&list))
     }
 
-    /// What is printed at a time.
-    pub(super) fn list(&self, context: &Context, now: u64) -> Result<String, Failure> {
+    /// What is printed at a time, for this surface.
+    pub(super) fn list(
+        &self,
+        context: &Context,
+        now: u64,
+        surface: Surface,
+    ) -> Result<String, Failure> {
         let within = self.expiring.as_deref().map(within).transpose()?;
         existing_data_dir(context)?;
         let ledger = issued(&context.config.data_dir)
@@ -109,7 +119,7 @@ impl Args {
             ends_soon && (!self.revoked || row.revoked.is_some())
         });
         match self.format {
-            Format::Text => Ok(table(&rows)),
+            Format::Text => Ok(table(&rows).render(surface)),
             Format::Json => json(&rows),
         }
     }
@@ -148,7 +158,7 @@ fn json(rows: &[Row<'_>]) -> Result<String, Failure> {
         list.push(object);
     }
     let text = serde_json::to_string_pretty(&list).map_err(failed)?;
-    Ok(format!("{text}\n"))
+    Ok(format!("{}\n", text::json(&text)))
 }
 
 /// The files have serials as numbers. Programs that read what is printed may round those.
@@ -160,7 +170,7 @@ fn spell_serial(object: &mut Value) {
     }
 }
 
-fn table(rows: &[Row<'_>]) -> String {
+fn table(rows: &[Row<'_>]) -> Table<6> {
     let heads = [
         "TYPE",
         "SERIAL",
@@ -169,7 +179,7 @@ fn table(rows: &[Row<'_>]) -> String {
         "VALID UNTIL",
         "STATE",
     ];
-    let mut table = Table::new(heads, &[]);
+    let mut table = Table::new(heads, YIELDING);
     for row in rows {
         let issued = row.issued;
         let reason = row.revoked.and_then(|record| record.reason.as_deref());
@@ -187,7 +197,7 @@ fn table(rows: &[Row<'_>]) -> String {
         ];
         table.push(cells.map(Into::into));
     }
-    table.render(Surface::default())
+    table
 }
 
 fn until(seconds: u64) -> String {

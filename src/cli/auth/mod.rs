@@ -1,5 +1,7 @@
 //! `rproxy auth`: the certificate authorities, made by `auth init`.
 
+use crate::model::text;
+
 mod batch;
 pub(super) mod credential;
 mod export;
@@ -80,7 +82,7 @@ fn account() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())
-        .find(|name| !name.is_empty() && !name.chars().any(char::is_control))
+        .find(|name| !name.is_empty() && text::is_printable(name))
         .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 

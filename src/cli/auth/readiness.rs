@@ -7,6 +7,7 @@ use super::status::report::NodeStatus;
 use super::{Context, Failure, ca_failure, ui};
 use crate::ca::{Authorities, CaKind, Outstanding, Phase};
 use crate::model::Principal;
+use crate::model::text::Printable;
 use ssh_key::{HashAlg, PublicKey};
 
 /// Most that are named.
@@ -119,7 +120,7 @@ fn host_key(status: &NodeStatus, staying: &str) -> Option<String> {
 fn certificate(one: &Outstanding) -> String {
     format!(
         "certificate of {}: serial {}, until {}, is of the key that goes",
-        ui::cell(&one.key_id),
+        Printable(&one.key_id),
         one.serial,
         time(one.valid_before)
     )

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::audit::AuditEvent;
 use crate::ca::{
-    Authorities, CaKind, IssueRecord, MAX_REASON, RevocationLog, RevocationRecord, Revoked,
-    Verdict, issued,
+    Authorities, CaKind, IssueRecord, RevocationLog, RevocationRecord, Revoked, Verdict, issued,
 };
 use crate::cert::{PresentedKey, check_ca_signature};
 use crate::model::Serial;
+use crate::model::text::{self, MAX_REASON, Printable};
 use crate::sys::clock::Clock;
 use crate::sys::fs::read_limited;
 
@@ -300,9 +300,9 @@ impl Hits {
             text += &format!(
                 "\n  {} {}, serial {}, for {}, until {}",
                 record.kind,
-                ui::cell(&record.key_id),
+                Printable(&record.key_id),
                 record.serial,
-                ui::cell(&record.principals.join(",")),
+                Printable(&record.principals.join(",")),
                 time(record.valid_before)
             );
         }
@@ -364,12 +364,11 @@ fn certificate(file: &Path) -> Result<Certificate, Failure> {
 pub(super) fn usable_reason(reason: &str) -> Result<&str, Failure> {
     let reason = reason.trim();
     let refused = |why: String| Failure::new(Exit::Failed, "cannot use --reason").because(why);
-    if reason.chars().any(char::is_control) {
-        Err(refused("a reason is one line of text".to_owned()))
-    } else if reason.chars().count() > MAX_REASON {
-        Err(refused(format!(
-            "it is longer than {MAX_REASON} characters"
-        )))
+    if !text::is_printable(reason) {
+        let why = "a reason is one line of text, without control or invisible characters";
+        Err(refused(why.to_owned()))
+    } else if reason.len() > MAX_REASON {
+        Err(refused(format!("it is longer than {MAX_REASON} bytes")))
     } else if reason.is_empty() {
         Err(refused("it is empty".to_owned()))
     } else {

@@ -16,6 +16,7 @@ use clap::ValueEnum;
 
 use super::{Exit, Failure, ui};
 use crate::config::Source;
+use crate::model::text;
 
 use client::Client;
 use report::Report;
@@ -83,7 +84,7 @@ impl Args {
                 let text = serde_json::to_string_pretty(&report).map_err(|error| {
                     Failure::new(Exit::Internal, "cannot encode the findings").because(error)
                 })?;
-                ui::result(&(text + "\n"))?;
+                ui::result(&(text::json(&text) + "\n"))?;
             }
         }
         if has_errors {
@@ -100,7 +101,7 @@ impl Args {
                 .hint("write it as proxy.example.com, proxy.example.com:3023 or [2001:db8::5]:3023")
         })?;
         for given in [&self.host, &self.login].into_iter().flatten() {
-            if given.is_empty() || given.starts_with('-') || given.chars().any(char::is_control) {
+            if given.is_empty() || given.starts_with('-') || !text::is_printable(given) {
                 return Err(usage(format!("{given:?} is no name")));
             }
         }

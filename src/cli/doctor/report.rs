@@ -6,6 +6,8 @@ use serde::{Serialize, Serializer};
 
 use super::checks::Check;
 
+use crate::model::text::Printable;
+
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -98,13 +100,7 @@ fn in_one_line(text: impl fmt::Display) -> String {
         if !line.is_empty() {
             line.push_str("; ");
         }
-        for c in part.chars() {
-            if c.is_control() {
-                line.extend(c.escape_debug());
-            } else {
-                line.push(c);
-            }
-        }
+        line.push_str(&Printable(part).to_string());
     }
     line
 }

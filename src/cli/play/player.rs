@@ -6,14 +6,12 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::pace::{Flow, Pace};
+use crate::model::text::{MAX_REASON, Printable};
 use crate::recording::neutral::Neutral;
 use crate::recording::{Event, EventKind, ExitNote, GapNote, Header, Reader, RecordingError};
 
 /// How long a warning stands before the screen is cleared.
 const WARNING: Duration = Duration::from_secs(2);
-
-/// How much is shown of why a session was broken off, in characters.
-const MAX_REASON: usize = 80;
 
 /// How a replay fails.
 #[derive(Debug, Error)]
@@ -179,8 +177,7 @@ impl<W: Write> Player<W> {
     fn gap(&mut self, gap: &GapNote) -> io::Result<()> {
         let what = if gap.bytes == 0 && gap.events == 0 {
             // The relay was in the middle of something. The file says why, and is not to be trusted.
-            let reason = gap.reason.chars().filter(|c| !c.is_control());
-            let reason: String = reason.take(MAX_REASON).collect();
+            let reason = Printable(&gap.reason).within(MAX_REASON);
             format!("the session was broken off here: {reason}")
         } else {
             format!("{} bytes are missing here", gap.bytes)
@@ -366,7 +363,7 @@ mod tests {
         });
         let (sender, keys) = sync_channel(4);
         sender.send(Key::Quit).unwrap();
-        let (ending, shown, _) = play(&file, SMALL, Some(Pace::new(1.0, None, Some(keys))));
+        let (ending, shown, _) = play(&file, SMALL, Some(Pace::new(1.0, None, keys)));
         assert_eq!(ending, Ending::Quit);
         assert!(!shown.contains("late"));
     }

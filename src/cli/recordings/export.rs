@@ -3,12 +3,16 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
+use super::harmless::Harmless;
 use crate::cli::{Context, Exit, Failure, ui};
 use crate::recording::export::{self, ExportError, Format, Part};
 use crate::recording::{State, Stream};
 use crate::sys::fs;
 
 /// Write a recording in a format that other programs read
+///
+/// A pipe or a file gets the exact bytes. A terminal gets them with everything escaped that could act
+/// on it, or deceive whoever reads it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Session id, or its beginning, or `last`, or a file
@@ -33,7 +37,7 @@ enum FormatArg {
     Text,
     /// One JSON object per event, with all bytes
     Json,
-    /// The bytes of one stream, of the command or of the environment, unchanged
+    /// The bytes of one stream, of the command or of the environment, unchanged but for a terminal
     Raw,
 }
 
@@ -74,6 +78,11 @@ impl Args {
                 })?;
                 export::export(&mut reader, format, &mut BufWriter::new(file))
             }
+            None if io::stdout().is_terminal() => {
+                let mut out = Harmless::new(BufWriter::new(io::stdout().lock()), format);
+                let exported = export::export(&mut reader, format, &mut out);
+                exported.and_then(|()| Ok(out.finish()?))
+            }
             None => {
                 let mut out = BufWriter::new(io::stdout().lock());
                 let exported = export::export(&mut reader, format, &mut out);
@@ -107,7 +116,7 @@ impl Args {
     }
 
     fn format(&self) -> Result<Format, Failure> {
-        let format = match (self.format, self.stream) {
+        Ok(match (self.format, self.stream) {
             (FormatArg::Raw, Some(stream)) => Format::Raw(stream.into()),
             (FormatArg::Raw, None) => {
                 return Err(Failure::new(Exit::Usage, "--format=raw needs --stream"));
@@ -121,14 +130,6 @@ impl Args {
             (FormatArg::Asciicast, None) => Format::Asciicast,
             (FormatArg::Text, None) => Format::Text,
             (FormatArg::Json, None) => Format::Json,
-        };
-        let to_terminal = self.out.is_none() && io::stdout().is_terminal();
-        if matches!(format, Format::Raw(_)) && to_terminal {
-            return Err(
-                Failure::new(Exit::Usage, "raw bytes could take over this terminal")
-                    .hint("redirect standard output, or name a file with --out"),
-            );
-        }
-        Ok(format)
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::sessions::find::LAST;
 use crate::cli::{Context, Exit, Failure, existing_data_dir};
+use crate::model::text;
 use crate::recording::{FILE_SUFFIX, Reader, listing};
 use crate::sys::fs;
 
@@ -19,7 +20,7 @@ pub(in crate::cli) fn open(
 ) -> Result<Reader<BufReader<File>>, Failure> {
     existing_data_dir(context)?;
     let path = locate(&super::directory(&context.config), name)?;
-    let failed = || Failure::new(Exit::Failed, format!("cannot read {}", path.display()));
+    let failed = || Failure::new(Exit::Failed, format!("cannot read {}", text::path(&path)));
     let file = fs::open_regular(&path).map_err(|error| failed().because(error))?;
     Reader::open(BufReader::new(file)).map_err(|error| failed().because(error))
 }
@@ -58,7 +59,7 @@ fn newest(directory: &Path) -> Result<PathBuf, Failure> {
     found.into_iter().next_back().ok_or_else(|| {
         Failure::new(
             Exit::Failed,
-            format!("there are no recordings in {}", directory.display()),
+            format!("there are no recordings in {}", text::path(directory)),
         )
     })
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::filter::Filter;
 use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Exit, Failure, existing_data_dir, ui};
-use crate::recording::export::printable_json;
+use crate::model::text;
 use crate::recording::listing::{self, Entry, Listing, Standing};
 use crate::recording::{ExitNote, Header, Verbatim};
 
@@ -54,12 +54,12 @@ impl Args {
         };
         listing.entries.retain(|entry| self.filter.takes(entry));
         for (path, error) in &listing.unreadable {
-            ui::note(&format!("rproxy: skipping {}: {error}", path.display()));
+            ui::note(&format!("rproxy: skipping {}: {error}", text::path(path)));
         }
-        ui::result(&match self.format {
-            Format::Text => table(&listing, shown).render(surface),
-            Format::Json => json(&listing),
-        })
+        match self.format {
+            Format::Text => ui::rendered(&table(&listing, shown).render(surface)),
+            Format::Json => ui::result(&json(&listing)),
+        }
     }
 }
 
@@ -140,7 +140,10 @@ fn json(listing: &Listing) -> String {
         // A row is strings and numbers: it always has a JSON form.
         serde_json::to_value(Row::new(entry)).unwrap_or(Value::Null)
     });
-    format!("{}\n", printable_json(&Value::Array(rows.collect())))
+    format!(
+        "{}\n",
+        text::json(&Value::Array(rows.collect()).to_string())
+    )
 }
 
 /// Characters of a session id.
@@ -192,7 +195,7 @@ fn table(listing: &Listing, id_length: usize) -> Table<11> {
         let exit = match (row.exit_status, row.exit_signal) {
             (Some(0), _) => Cell::from("0".to_owned()),
             (Some(status), _) => Cell::tinted(status.to_string(), Tint::Bad),
-            (None, Some(signal)) => Cell::tinted(ui::cell(&signal), Tint::Bad),
+            (None, Some(signal)) => Cell::tinted(signal, Tint::Bad),
             (None, None) => Cell::from("-".to_owned()),
         };
         let state = match entry.standing {
@@ -208,14 +211,14 @@ fn table(listing: &Listing, id_length: usize) -> Table<11> {
             Cell::from(row.id.chars().take(id_length).collect::<String>()),
             start.to_rfc3339_opts(SecondsFormat::Secs, true).into(),
             took.into(),
-            ui::cell(row.user).into(),
-            ui::cell(row.login).into(),
-            ui::cell(row.host).into(),
-            row.kind.to_owned().into(),
+            row.user.into(),
+            row.login.into(),
+            row.host.into(),
+            row.kind.into(),
             Cell::tinted(row.state, state),
             exit,
             ui::size(row.size).into(),
-            ui::cell(&command.collect::<String>()).into(),
+            command.collect::<String>().into(),
         ]);
     }
     table

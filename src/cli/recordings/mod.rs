@@ -2,6 +2,7 @@
 
 mod export;
 mod filter;
+mod harmless;
 mod locate;
 mod ls;
 

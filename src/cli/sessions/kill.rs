@@ -3,6 +3,7 @@
 use super::find;
 use crate::cli::{Context, Exit, Failure, ui};
 use crate::control::{Ask, Reply, What};
+use crate::model::text::Printable;
 use crate::session::Reason;
 
 /// End a live session, or a connection with all its sessions
@@ -34,7 +35,7 @@ impl Args {
         };
         match found.process.ask(&ask).map_err(find::failure)? {
             Reply::Done(_) => {
-                let (user, host) = (ui::cell(&found.row.user), ui::cell(&found.row.host));
+                let (user, host) = (Printable(&found.row.user), Printable(&found.row.host));
                 ui::note(&format!("rproxy: ended {kind} {id} of {user} on {host}"));
                 Ok(())
             }

@@ -8,7 +8,7 @@ use super::find;
 use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Failure, ui};
 use crate::control::{Row, State};
-use crate::recording::export::printable_json;
+use crate::model::text;
 
 /// Longest command in the table, in characters.
 const MAX_COMMAND: usize = 60;
@@ -41,10 +41,10 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let live = find::all(context)?;
         let rows: Vec<Row> = live.into_iter().map(|live| live.row).collect();
-        ui::result(&match self.format {
-            Format::Text => table(&rows).render(Surface::stdout()),
-            Format::Json => json(&rows),
-        })
+        match self.format {
+            Format::Text => ui::rendered(&table(&rows).render(Surface::stdout())),
+            Format::Json => ui::result(&json(&rows)),
+        }
     }
 }
 
@@ -101,7 +101,10 @@ fn json(rows: &[Row]) -> String {
         // An object is strings and numbers: it always has a JSON form.
         serde_json::to_value(Object::new(row)).unwrap_or(Value::Null)
     });
-    format!("{}\n", printable_json(&Value::Array(objects.collect())))
+    format!(
+        "{}\n",
+        text::json(&Value::Array(objects.collect()).to_string())
+    )
 }
 
 fn table(rows: &[Row]) -> Table<11> {
@@ -119,15 +122,15 @@ fn table(rows: &[Row]) -> Table<11> {
         table.push([
             row.id().into(),
             time(row.start, SecondsFormat::Secs).into(),
-            ui::cell(&row.user).into(),
-            ui::cell(&row.login).into(),
-            ui::cell(&row.host).into(),
-            ui::cell(&row.kind).into(),
+            row.user.as_str().into(),
+            row.login.as_str().into(),
+            row.host.as_str().into(),
+            row.kind.as_str().into(),
             Cell::tinted(row.state.as_str(), state),
             row.client.to_string().into(),
             ui::size(row.bytes_in).into(),
             ui::size(row.bytes_out).into(),
-            ui::cell(&command.take(MAX_COMMAND).collect::<String>()).into(),
+            command.take(MAX_COMMAND).collect::<String>().into(),
         ]);
     }
     table

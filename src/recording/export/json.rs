@@ -12,6 +12,7 @@ use ssh_encoding::base64::{Base64, Encoding};
 use super::super::event::{Event, EventKind};
 use super::super::reader::{Reader, State};
 use super::ExportError;
+use crate::model::text;
 
 pub(super) fn export<R: Read>(
     reader: &mut Reader<R>,
@@ -31,30 +32,7 @@ pub(super) fn export<R: Read>(
 }
 
 fn put(out: &mut impl Write, object: &Value) -> Result<(), ExportError> {
-    Ok(writeln!(out, "{}", printable_json(object))?)
-}
-
-/// A value as JSON that is safe to print: DEL and the C1 controls, which JSON allows in strings
-/// and terminals obey, are escaped too.
-#[must_use]
-pub fn printable_json(value: &Value) -> String {
-    let text = value.to_string();
-    if !text.contains(is_high_control) {
-        return text;
-    }
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_high_control(character) {
-            safe.push_str(&format!("\\u{:04x}", u32::from(character)));
-        } else {
-            safe.push(character);
-        }
-    }
-    safe
-}
-
-fn is_high_control(character: char) -> bool {
-    matches!(character, '\u{7f}'..='\u{9f}')
+    Ok(writeln!(out, "{}", text::json(&object.to_string()))?)
 }
 
 fn object(event: &Event) -> Value {

@@ -16,8 +16,6 @@ use super::error::RecordingError;
 use super::event::Stream;
 use super::reader::Reader;
 
-pub use json::printable_json;
-
 /// What to make of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

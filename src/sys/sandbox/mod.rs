@@ -6,6 +6,8 @@
 //! says so; a kernel that has it and refuses is an error. Nothing here decides what a program needs:
 //! that is its [`Plan`].
 
+use crate::model::text;
+
 mod landlock;
 mod seccomp;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -31,7 +33,7 @@ pub enum SandboxError {
     #[error("{0} threads run already, and a sandbox holds only for the one that enters it")]
     Threads(usize),
     /// A place that the plan keeps cannot be found.
-    #[error("cannot keep {}", path.display())]
+    #[error("cannot keep {}", text::path(path))]
     Place {
         /// The place.
         path: PathBuf,

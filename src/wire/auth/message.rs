@@ -4,6 +4,8 @@ use ssh_encoding::{Decode, Reader as _};
 
 use super::{AuthError, Methods};
 
+use crate::model::text::is_unsafe;
+
 pub(super) const SERVICE_REQUEST: u8 = 5;
 pub(super) const SERVICE_ACCEPT: u8 = 6;
 pub(super) const REQUEST: u8 = 50;
@@ -196,16 +198,8 @@ pub(super) fn pk_ok(algorithm: &str, blob: &[u8]) -> Vec<u8> {
 /// change the order of others or cannot be seen: it goes to somebody's terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
-        .filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || is_deceptive(*c)))
+        .filter(|c| matches!(c, '\n' | '\t') || !is_unsafe(*c))
         .collect()
-}
-
-/// Bidirectional controls, marks without width, separators that are line ends to some.
-fn is_deceptive(c: char) -> bool {
-    matches!(
-        c,
-        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    )
 }
 
 pub(super) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {

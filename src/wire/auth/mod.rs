@@ -9,6 +9,8 @@
 //! has to ask and takes the caller's word for the answers, the client passes on what a server asks that
 //! has taken the key and wants more.
 
+use crate::model::text::Printable;
+
 mod algorithm;
 mod client;
 mod interactive;
@@ -29,6 +31,9 @@ pub use server::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};
 use super::DisconnectReason;
 use crate::cert::{KeyError, SignatureError};
 
+/// Longest name of a peer that a message repeats, in bytes.
+const MAX_SHOWN: usize = 128;
+
 /// Why the authentication, and the connection with it, ends.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AuthError {
@@ -39,7 +44,7 @@ pub enum AuthError {
     #[error("message {0} is not allowed during user authentication")]
     Unexpected(u8),
     /// A service other than `ssh-userauth` or `ssh-connection`.
-    #[error("the service \"{}\" is not offered", .0.escape_debug())]
+    #[error("the service \"{}\" is not offered", Printable(.0).within(MAX_SHOWN))]
     UnknownService(String),
     /// The user name changed between requests, which sshd refuses too.
     #[error("the user name may not change during authentication")]

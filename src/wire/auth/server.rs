@@ -8,6 +8,7 @@ use super::algorithm::Scheme;
 use super::message::{self, Method, PublicKeyRequest, Request};
 use super::{Answers, AuthError, Challenge, Methods};
 use crate::cert::{KeyError, PresentedKey, SignatureError, check_signature};
+use crate::model::text::Printable;
 
 /// Requests of any kind before the connection ends: accepted queries do not count as failures, so
 /// something else must bound them.
@@ -51,7 +52,7 @@ pub enum OfferError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A signature algorithm that is not accepted, such as `ssh-rsa` (SHA-1).
-    #[error("the public key algorithm \"{}\" is not accepted", .0.escape_debug())]
+    #[error("the public key algorithm \"{}\" is not accepted", Printable(.0).within(super::MAX_SHOWN))]
     Algorithm(String),
     /// The request names another algorithm than the key's.
     #[error("the public key is not of the announced algorithm {0}")]

@@ -3,6 +3,7 @@
 use aws_lc_rs::rand;
 use ssh_encoding::{Decode, Encode, Reader};
 
+use crate::model::text::Printable;
 use crate::wire::algorithm::{Algorithms, Cipher, Compression, Kex, Mac};
 use crate::wire::error::{Error, Lacking, Mismatch, Violation};
 use crate::wire::legacy::Legacy;
@@ -210,7 +211,7 @@ impl Chooser {
             let offered = if self.peer_is_client { client } else { server };
             self.lacking.push(Lacking {
                 kind,
-                offered: offered.escape_debug().take(MAX_SHOWN).collect(),
+                offered: Printable(offered).within(MAX_SHOWN),
                 legacy: Legacy::all()
                     .filter(|one| {
                         offered

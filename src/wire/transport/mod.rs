@@ -29,6 +29,8 @@ use super::ident::IdentReader;
 use super::message;
 use super::packet::{PacketReader, PacketWriter};
 
+use crate::model::text::Printable;
+
 /// Longest text of a disconnect message that we send.
 const MAX_DISCONNECT_TEXT: usize = 1024;
 
@@ -305,11 +307,7 @@ impl Transport {
         let text = String::from_utf8_lossy(&text);
         Event::Disconnected {
             reason,
-            text: text
-                .chars()
-                .filter(|character| !character.is_control())
-                .take(MAX_DISCONNECT_TEXT)
-                .collect(),
+            text: Printable(&text).within(MAX_DISCONNECT_TEXT),
         }
     }
 

@@ -9,6 +9,7 @@ use ssh_key::HashAlg;
 use super::{Context, Exit, Failure, ca_failure, open_authorities, ui};
 use crate::ca::{Authorities, CaKind};
 use crate::model::Principal;
+use crate::model::text;
 
 use fleet::Fleet;
 use report::{AuthorityStatus, KeyStatus, Report};
@@ -67,7 +68,7 @@ impl Args {
         match self.format {
             Format::Text => Ok(report.to_string()),
             Format::Json => serde_json::to_string_pretty(&report)
-                .map(|text| text + "\n")
+                .map(|text| text::json(&text) + "\n")
                 .map_err(|error| {
                     Failure::new(Exit::Internal, "cannot encode the status").because(error)
                 }),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::rotate::{time, to_do};
 use crate::ca::{CaKind, Outstanding, Phase, Rotation};
 use crate::cli::fleet;
+use crate::model::text::Printable;
 use crate::nodes::Node;
 
 /// Most certificates that are listed by name for people.
@@ -181,7 +182,8 @@ impl fmt::Display for AuthorityStatus {
                 writeln!(
                     f,
                     "    {} (serial {}), until {until}",
-                    one.key_id, one.serial
+                    Printable(&one.key_id),
+                    one.serial
                 )?;
             }
             if left.len() > MAX_LISTED {
@@ -201,7 +203,7 @@ impl NodeStatus {
                 "  host certificate: {} key, until {}, for {}",
                 certificate.authority_name,
                 certificate.valid_before,
-                certificate.principals.join(",").escape_debug()
+                Printable(&certificate.principals.join(","))
             )?;
             if certificate.ends_soon {
                 let left = in_words(certificate.seconds_left);

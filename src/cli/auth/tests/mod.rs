@@ -9,6 +9,7 @@ use std::process::{Command as Process, Output, Stdio};
 use clap::Parser;
 
 use super::*;
+use crate::cli::table::Surface;
 use crate::config;
 
 #[derive(Debug, Parser)]
@@ -63,7 +64,11 @@ impl Scene {
             Command::Import(args) => args.import(&self.context, |_| Ok(None)),
             Command::Sign(args) => args.sign(&self.context, |_| Ok(answer)),
             Command::Krl(args) => args.write(&self.context),
-            Command::Ls(args) => args.list(&self.context, Clock::System.unix_seconds()),
+            Command::Ls(args) => args.list(
+                &self.context,
+                Clock::System.unix_seconds(),
+                Surface::default(),
+            ),
             Command::Init(args) => args.make(&self.context),
             Command::Revoke(args) => args.revoke(&self.context, |_| Ok(answer)),
             Command::Unrevoke(args) => args.lift(&self.context, |_| Ok(answer)),

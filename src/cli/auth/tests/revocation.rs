@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::cert::krl::{RevocationList, Why};
+use crate::cli::table::Surface;
 
 /// A scene with a user certificate `alice-cert.pub` and a host certificate `db1-cert.pub`.
 fn scene() -> Scene {
@@ -88,7 +89,7 @@ fn what_ends_soon_is_told_apart() {
         let Command::Ls(args) = line.unwrap().command else {
             panic!("not ls")
         };
-        let text = args.list(&scene.context, now).unwrap();
+        let text = args.list(&scene.context, now, Surface::default()).unwrap();
         let all: Vec<Value> = serde_json::from_str(&text).unwrap();
         let states = all.iter().map(|entry| entry["state"].clone());
         states.collect::<Vec<_>>()

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::super::super::auth::time;
-use super::super::super::ui;
 use super::super::checks::RECORDING_FAILURES;
 use super::super::report::Finding;
+use crate::model::text::Printable;
 use crate::sys::fs;
 
 /// How much of the audit log's end is read, in bytes.
@@ -54,7 +54,7 @@ fn judge(log: &[u8], now: u64) -> Finding {
         "{what}{} in the last seven days, the last one at {}: {}",
         failed.len(),
         time(seconds(last)),
-        ui::cell(error)
+        Printable(error)
     );
     let hint = if is_full {
         "make room, or give recordings a larger disk; alert on `rproxy_recording_failures_total`"

@@ -7,6 +7,8 @@
 use super::super::checks::NODE_VERSION;
 use super::super::report::Finding;
 
+use crate::model::text::Printable;
+
 /// Longest announcement that is shown, in characters; RFC 4253 allows 255 bytes.
 const MAX_SHOWN: usize = 60;
 
@@ -72,22 +74,12 @@ const HOLES: &[Hole] = &[
 /// What there is to say about what a host announces, such as `OpenSSH_9.2p1 Debian-2+deb12u10`.
 pub(super) fn judge(name: &str, software: &str) -> Finding {
     let check = &NODE_VERSION;
-    let shown: String = software
-        .chars()
-        .take(MAX_SHOWN)
-        .map(|c| {
-            if c.is_ascii_graphic() || c == ' ' {
-                c
-            } else {
-                '?'
-            }
-        })
-        .collect();
+    let shown = Printable(software).within(MAX_SHOWN);
     let Some(release) = release(software) else {
         return Finding::ok(
             check,
             name,
-            format!("announces {shown:?}, no release of OpenSSH"),
+            format!("announces \"{shown}\", no release of OpenSSH"),
         );
     };
     let holes: Vec<_> = HOLES
