@@ -84,6 +84,8 @@ mod recording;
 #[cfg(test)]
 mod refusal;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod rotation;
