@@ -222,7 +222,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_see
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l format -d 'What to write' -r -f -a "asciicast\t'asciicast v3, for asciinema and other players'
 text\t'What was on the screen'
 json\t'One JSON object per event, with all bytes'
-raw\t'The bytes of one stream, of the command or of the environment, unchanged'"
+raw\t'The bytes of one stream, of the command or of the environment, unchanged but for a terminal'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and __fish_seen_subcommand_from export" -l stream -d 'Which bytes `--format=raw` writes' -r -f -a "stdin\t'Standard input'
 stdout\t'Standard output'
 stderr\t'Standard error'

@@ -5,8 +5,6 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::model::text::is_unsafe;
-
 /// Longest pattern, in characters: a key id may have more than a host name.
 const MAX_PATTERN: usize = 1024;
 
@@ -69,7 +67,7 @@ impl FromStr for Pattern {
             [] => Err(NotAPattern::Empty),
             ['!', ..] => Err(NotAPattern::Negated),
             long if long.len() > MAX_PATTERN => Err(NotAPattern::TooLong),
-            other if other.iter().copied().any(is_unsafe) => Err(NotAPattern::Control),
+            other if other.iter().any(|c| c.is_control()) => Err(NotAPattern::Control),
             _ => Ok(Self {
                 characters,
                 folds_case: false,

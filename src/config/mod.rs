@@ -540,6 +540,11 @@ mod tests {
         (keys(), keys()).prop_map(|(user, host)| CaKeys { user, host })
     }
 
+    /// Text of this pattern in which everything is seen.
+    fn visible(pattern: &'static str) -> impl Strategy<Value = String> {
+        pattern.prop_filter("visible", |text| crate::model::text::is_printable(text))
+    }
+
     proptest! {
         #[test]
         fn what_is_printed_loads_back(
@@ -556,7 +561,7 @@ mod tests {
             public in proptest::option::of((name(), 1u16..)),
             nodes in proptest::collection::btree_map(
                 name(),
-                (name(), 1u16.., proptest::collection::btree_map("[^=\\s\\p{C}]{1,8}", "\\PC{0,8}", 0..3)),
+                (name(), 1u16.., proptest::collection::btree_map(visible("[^=\\s\\p{C}]{1,8}"), visible("\\PC{0,8}"), 0..3)),
                 0..4,
             ),
         ) {

@@ -212,3 +212,18 @@ pub(crate) fn resolve_reason(error: &ResolveError) -> &'static str {
         ResolveError::Cluster(_) => "unknown-cluster",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::text::is_printable;
+
+    #[test]
+    fn what_others_have_said_does_not_act_on_the_users_terminal() {
+        let refusal = Refusal::new(Leg::Client, "x", "no \u{1b}[2J\u{202e}").hint("say \u{9b}6n");
+        assert!(is_printable(&refusal.line(1)), "{}", refusal.line(1));
+        let text = refusal.text(1);
+        assert_eq!(text.lines().count(), 3);
+        assert!(text.lines().all(is_printable), "{text:?}");
+    }
+}

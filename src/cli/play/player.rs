@@ -351,7 +351,7 @@ mod tests {
         });
         let (_, shown, _) = play(&file, UNWATCHED, None);
         assert!(
-            shown.ends_with("[rproxy: the session was broken off here: killed]\r\n"),
+            shown.ends_with("broken off here: kil\\u{1b}\\u{9b}led]\r\n"),
             "{shown:?}"
         );
     }

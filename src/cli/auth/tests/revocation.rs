@@ -284,7 +284,7 @@ fn what_cannot_be_revoked_is_refused_and_nothing_is_written() {
     scene.write("huge", &"A".repeat(1024 * 1024));
     let forged = scene.read("alice-cert.pub").replace("AAAA", "AAAB");
     scene.write("forged", &forged);
-    let long = format!("--reason={}", "x".repeat(201));
+    let long = format!("--reason={}", "x".repeat(501));
     let own = scene.ok(&["export", "--type=user"]);
     scene.write("ca.pub", &own);
     let own = ssh_key::PublicKey::from_openssh(&own).unwrap();
@@ -312,7 +312,7 @@ fn what_cannot_be_revoked_is_refused_and_nothing_is_written() {
         ),
         (&["revoke", "--fingerprint=MD5:00"], Exit::Failed, "SHA-256"),
         (&["revoke", &own], Exit::Failed, "authority in use"),
-        (&["revoke", "--serial=1", &long], Exit::Failed, "200"),
+        (&["revoke", "--serial=1", &long], Exit::Failed, "500 bytes"),
         (
             &["revoke", "--serial=1", "--reason= "],
             Exit::Failed,
