@@ -7,8 +7,8 @@ use crate::access::{
     PermitKey, Role, Rule,
 };
 use crate::ca::{CaKeys, KeyInAgent};
-use crate::model::{format_duration, format_in_one_unit};
 use crate::model::text::is_unsafe;
+use crate::model::{format_duration, format_in_one_unit};
 use crate::nodes::Node;
 
 use super::keys;
