@@ -290,7 +290,12 @@ fn certificates_live_as_long_as_roles_have_it() {
         "{said}"
     );
     let signed = sign(&["--ttl=2h"]);
-    assert!(signed.status.success() && signed.stderr.is_empty());
+    let said = String::from_utf8_lossy(&signed.stderr);
+    assert!(signed.status.success(), "{said}");
+    assert!(
+        said.starts_with("hint: copy ") && said.lines().count() == 1,
+        "{said}"
+    );
 
     let foreign = World::with()
         .settings(&alice_has(&format!("{EVERYWHERE}    max_ttl: 2h\n")))
