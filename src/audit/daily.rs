@@ -1,8 +1,6 @@
 //! Warnings that stay true for weeks: one event a day for each thing that they are about.
 
-use std::io::{self, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
-use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -10,6 +8,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg};
 
 use super::{AuditError, AuditEvent, AuditLog, ForeignSerial, UnixSeconds};
+use crate::sys::fs::read_end;
 use crate::sys::lent;
 
 /// How long one event stands for those that would follow it.
@@ -60,7 +59,8 @@ impl AuditLog {
                 && line.get(field) == about.as_ref()
                 && time(line).is_some_and(|time| time > since)
         };
-        let tail = tail(self.path()).unwrap_or_default();
+        let tail = lent::read(self.path()).and_then(|file| read_end(file, TAIL));
+        let tail = tail.unwrap_or_default();
         let is_told = tail
             .split(|byte| *byte == b'\n')
             // Most lines are about something else, and need no parsing.
@@ -72,16 +72,6 @@ impl AuditLog {
         }
         Ok(!is_told)
     }
-}
-
-/// The end of the log; its first line may be cut.
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = lent::read(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-    let mut tail = Vec::new();
-    file.take(TAIL).read_to_end(&mut tail)?;
-    Ok(tail)
 }
 
 fn time(line: &Value) -> Option<DateTime<Utc>> {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,8 @@ use uuid::Uuid;
 use crate::model::{ClusterName, text};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{
-    FsError, append_private, check_private, could_append, private_dir, reserve_is_touched,
+    FsError, append_private, check_private, could_append, private_dir, read_end,
+    reserve_is_touched,
 };
 use crate::sys::lent;
 
@@ -315,16 +316,9 @@ impl LineFile {
 
 /// Whether the last line of a file has no end: the machine stopped, or the disk was full.
 fn ends_torn(path: &Path) -> bool {
-    let last = || -> io::Result<u8> {
-        let mut file = lent::read(path)?;
-        file.seek(SeekFrom::End(-1))?;
-        let mut last = [0];
-        file.read_exact(&mut last)?;
-        let [last] = last;
-        Ok(last)
-    };
+    let last = lent::read(path).and_then(|file| read_end(file, 1));
     // An empty file has no last byte.
-    last().is_ok_and(|byte| byte != b'\n')
+    last.is_ok_and(|last| last.first().is_some_and(|byte| *byte != b'\n'))
 }
 
 /// A panic while somebody had it leaves at worst a torn line, which `torn` accounts for.

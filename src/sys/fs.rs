@@ -226,6 +226,18 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     Ok(bytes)
 }
 
+/// Reads the last bytes of a file, `limit` at most: the beginning of the first line may be missing.
+///
+/// # Errors
+/// The operating system's.
+pub fn read_end(mut file: File, limit: u64) -> io::Result<Vec<u8>> {
+    let skipped = file.metadata()?.len().saturating_sub(limit);
+    io::Seek::seek(&mut file, io::SeekFrom::Start(skipped))?;
+    let mut end = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, limit), &mut end)?;
+    Ok(end)
+}
+
 /// Opens a regular file to read it. What a directory holds others may have made: a pipe there is not
 /// waited for, and a device is not touched.
 ///

@@ -1,6 +1,6 @@
 //! Recordings that could not be written: the disk may have room again by the time somebody looks.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -68,17 +68,13 @@ fn seconds(event: &Event) -> u64 {
     u64::try_from(event.time.timestamp()).unwrap_or_default()
 }
 
-/// The end of a regular file, from the beginning of a line on.
+/// The end of a regular file, and of none behind a link.
 fn end_of(path: &Path) -> io::Result<Vec<u8>> {
     if !path.symlink_metadata()?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let mut file = fs::open_regular(path).map_err(io::Error::other)?;
-    let skipped = file.metadata()?.len().saturating_sub(LOOKED_AT);
-    file.seek(SeekFrom::Start(skipped))?;
-    let mut end = Vec::new();
-    file.take(LOOKED_AT).read_to_end(&mut end)?;
-    Ok(end)
+    let file = fs::open_regular(path).map_err(io::Error::other)?;
+    fs::read_end(file, LOOKED_AT)
 }
 
 #[cfg(test)]
