@@ -15,6 +15,8 @@ mod registry;
 mod sealing;
 mod sitting;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;

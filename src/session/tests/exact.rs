@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::*;
+use crate::access::Permissions;
 use crate::recording::{ChannelNote, ExitNote};
 use crate::relay::{Peers, Relay, Side};
 

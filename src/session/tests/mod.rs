@@ -3,7 +3,6 @@
 
 mod exact;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,39 +10,9 @@ use tokio::sync::mpsc::Receiver;
 
 use super::sealing::Disk;
 use super::*;
-use crate::access::{Identity, LoginPermit, Permissions, Place as At, Route, authorize};
-use crate::audit::AuditLog;
-use crate::cert::testing::{CertSpec, NOW, ed25519};
-use crate::cert::{TrustedKeys, verify_user};
-use crate::model::{ConnectionId, SessionId, Target};
+use crate::model::SessionId;
 use crate::recording::{EventKind, Kind as Recorded, Reader, State};
 use crate::relay::{ChannelKey, Destination, Kind, Start, Stream, Tap};
-use crate::sys::clock::Clock;
-
-fn permit() -> LoginPermit {
-    let (authority, key) = (ed25519(), ed25519());
-    let trusted = TrustedKeys::from(vec![authority.public_key().clone()]);
-    let certificate = CertSpec::user(&key).sign(&authority);
-    let verified = verify_user(&certificate, &trusted, None, NOW).unwrap();
-    let route = Route {
-        target: Target::from_subsystem("proxy:db1.example.com:22").unwrap(),
-        node: Some("db1".to_owned()),
-        place: At {
-            name: "db1".to_owned(),
-            labels: Vec::new(),
-        },
-        also: Vec::new(),
-        host: "db1".to_owned(),
-        port: 22,
-        names: vec!["db1".to_owned()],
-    };
-    let policy = crate::access::Policy::new("", Permissions::default(), Vec::new(), Vec::new());
-    let identity = Identity::new(verified.clone());
-    let from = std::net::IpAddr::from([192, 0, 2, 1]);
-    let permit = authorize(&policy, &identity, route, from).unwrap();
-    let login = "deploy".parse().unwrap();
-    permit.for_login(&policy, verified, login).unwrap()
-}
 
 /// A recorder whose connection is in a registry.
 struct House {
@@ -56,29 +25,10 @@ struct House {
 impl House {
     fn new(policy: Policy) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let clock = Clock::Fixed(NOW);
-        let cluster: crate::model::ClusterName = "example.test".parse().unwrap();
-        let anywhere = SocketAddr::from(([192, 0, 2, 1], 22));
-        let scene = Scene {
-            connection: ConnectionId::new(),
-            cluster: cluster.clone(),
-            permit: permit(),
-            client: anywhere,
-            host_address: anywhere,
-            insecure_host_key: false,
-            legacy_algorithms: Vec::new(),
-            said: Vec::new(),
-        };
-        let recording = Recording {
-            directory: directory.path().join("recordings"),
-            policy,
-            options: Options { pty_input: false },
-        };
-        let registry = Registry::default();
-        let (seat, orders) = registry.enter(&scene, clock.now());
-        let audit = AuditLog::open(&directory.path().join("data"), cluster, clock).unwrap();
+        let (recorder, registry, orders) =
+            testing::recorder(directory.path(), testing::permit(), policy);
         Self {
-            recorder: Recorder::new(recording, audit, Arc::default(), clock, scene, seat),
+            recorder,
             registry,
             orders,
             directory,

@@ -9,7 +9,6 @@ mod peers;
 mod stream;
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,13 +20,10 @@ use tokio::time::timeout;
 use self::peers::{STATUS, Seen, TYPED, host, user};
 use self::stream::{Fault, Faulty};
 use super::*;
-use crate::access::{Identity, LoginPermit, Route, authorize};
-use crate::audit::AuditLog;
-use crate::cert::testing::{CertSpec, NOW, ed25519};
-use crate::cert::{TrustedKeys, verify_user};
-use crate::model::{ConnectionId, Target};
-use crate::recording::{EventKind, Options, Reader, State};
-use crate::session::{Policy, Recording, Scene};
+use crate::access::LoginPermit;
+use crate::cert::testing::{NOW, ed25519};
+use crate::recording::{EventKind, Reader, State};
+use crate::session::{Policy, testing};
 use crate::ssh::watch::TimeLimits;
 use crate::sys::clock::Clock;
 use crate::wire::{Algorithms, ClientConfig, HostKey, Kex, ServerConfig, Transport};
@@ -95,59 +91,13 @@ fn transport(is_server: bool) -> Transport {
     }
 }
 
-fn permit() -> LoginPermit {
-    static PERMIT: OnceLock<LoginPermit> = OnceLock::new();
-    let make = || {
-        let (authority, key) = (ed25519(), ed25519());
-        let trusted = TrustedKeys::from(vec![authority.public_key().clone()]);
-        let certificate = CertSpec::user(&key).sign(&authority);
-        let verified = verify_user(&certificate, &trusted, None, NOW).expect("it counts");
-        let route = Route {
-            target: Target::from_subsystem("proxy:db1:22").expect("a target"),
-            node: None,
-            place: crate::access::Place {
-                name: "db1".to_owned(),
-                labels: Vec::new(),
-            },
-            also: Vec::new(),
-            host: "db1".to_owned(),
-            port: 22,
-            names: vec!["db1".to_owned()],
-        };
-        let policy = crate::access::Policy::new("", Permissions::default(), Vec::new(), Vec::new());
-        let from = std::net::IpAddr::from([192, 0, 2, 1]);
-        let identity = Identity::new(verified.clone());
-        let permit = authorize(&policy, &identity, route, from).expect("there are no roles");
-        let login = "deploy".parse().expect("a login");
-        permit
-            .for_login(&policy, verified, login)
-            .expect("permitted")
-    };
-    PERMIT.get_or_init(make).clone()
-}
-
+/// A recorder that does not wait for new keys each time.
 fn recorder(directory: &TempDir) -> Recorder {
-    let clock = Clock::Fixed(NOW);
-    let cluster: crate::model::ClusterName = "example.test".parse().expect("a name");
-    let anywhere = SocketAddr::from(([192, 0, 2, 1], 22));
-    let audit = AuditLog::open(directory.path(), cluster.clone(), clock).expect("it opens");
-    let recording = Recording {
-        directory: directory.path().join("recordings"),
-        policy: Policy::Strict,
-        options: Options { pty_input: false },
-    };
-    let scene = Scene {
-        connection: ConnectionId::new(),
-        cluster,
-        permit: permit(),
-        client: anywhere,
-        host_address: anywhere,
-        insecure_host_key: false,
-        legacy_algorithms: Vec::new(),
-        said: Vec::new(),
-    };
-    let (seat, _orders) = crate::session::Registry::default().enter(&scene, clock.now());
-    Recorder::new(recording, audit, Arc::default(), clock, scene, seat)
+    static PERMIT: OnceLock<LoginPermit> = OnceLock::new();
+    let permit = PERMIT.get_or_init(testing::permit).clone();
+    let (recorder, _registry, _orders) =
+        testing::recorder(directory.path(), permit, Policy::Strict);
+    recorder
 }
 
 /// The proxy between the two ends: both handshakes, then the bridge as it is.
@@ -225,7 +175,7 @@ const WIDE: usize = 1 << 20;
 /// The streams of the one recording, which must be complete, and audited from its start to its end.
 fn recorded(directory: &TempDir) -> Option<[Vec<u8>; 3]> {
     let read = || {
-        let audit = std::fs::read_to_string(directory.path().join("audit.jsonl"));
+        let audit = std::fs::read_to_string(directory.path().join("data/audit.jsonl"));
         let audit = audit.unwrap_or_default();
         let count = |event: &str| audit.matches(&format!("\"event\":\"{event}\"")).count();
         (count("session.start"), count("session.end"), audit)
