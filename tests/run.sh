@@ -60,6 +60,7 @@ interop_programs=(
     "busybox busybox busybox"
     "fish fish fish"
     "fusermount3 fuse3 fuse3"
+    "git-annex git-annex git-annex"
     "go golang-go golang"
     "lftp lftp lftp"
     "mandoc mandoc mandoc"
@@ -75,6 +76,7 @@ interop_programs=(
     "patchelf patchelf patchelf"
     "restic restic restic"
     "unison unison unison"
+    "make make make"
     "/usr/include/libssh/server.h libssh-dev libssh-devel"
     "/usr/include/openssl/evp.h libssl-dev openssl-devel"
     "/usr/share/gocode/src/golang.org/x/crypto/ssh/server.go golang-golang-x-crypto-dev golang-x-crypto-devel"
@@ -93,6 +95,10 @@ others() {
     # Younger than the package of some distributions: --sftp-ssh.
     if ! rclone help flags 2>/dev/null | grep -q sftp-ssh; then
         step tests/openssh.sh sid target/tools/rclone rclone
+    fi
+    # Its security key in software; others than Debian's do without.
+    if command -v apt-get >/dev/null && ! tests/openssh.sh --sk-dummy trixie target/tools/sk-dummy; then
+        fail "no sk-dummy of OpenSSH"
     fi
     if [[ ! -x target/tools/python/bin/ansible-playbook ]] ||
         ! target/tools/python/bin/python -c 'import mitogen' 2>/dev/null; then

@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rproxy::wire::{Algorithms, Cipher, Kex, Mac};
 
@@ -29,11 +29,33 @@ pub(crate) fn python(module: &str) -> Option<PathBuf> {
 
 fn found(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     if path.is_none() {
-        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
-        assert!(!all, "{name} is missing");
+        assert!(!are_all_wanted(), "{name} is missing");
         println!("passed over: {name} is not installed");
     }
     path
+}
+
+/// Whether a program of others that is missing is a failure.
+pub(crate) fn are_all_wanted() -> bool {
+    std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all")
+}
+
+/// A program of `tests/interop`, compiled: `false`, and a word about it, without the headers of a library.
+pub(crate) fn compiled(source: &str, arguments: &[&str], library: &str, program: &Path) -> bool {
+    let compiled = Command::new(programs::path("cc"))
+        .args(arguments)
+        .arg("-o")
+        .arg(program)
+        .arg(script(source))
+        .arg(format!("-l{library}"))
+        .stderr(Stdio::null())
+        .status();
+    let is_compiled = compiled.expect("cc runs").success();
+    if !is_compiled {
+        assert!(!are_all_wanted(), "the headers of {library} are missing");
+        println!("passed over: no headers of {library}");
+    }
+    is_compiled
 }
 
 /// A script of `tests/interop`.

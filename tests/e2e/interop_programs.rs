@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::interop_clients::{first_line, others, python, script};
-use crate::interop_servers::{await_port, refused_by_certificate, refused_by_host};
+use serde_json::Value;
+
+use crate::interop_clients::{are_all_wanted, compiled, first_line, others, python, script};
+use crate::interop_servers::{await_port, refused, speaks_and_listens, trusted_users};
 use crate::support::agent::Agent;
 use crate::support::children::Running;
 use crate::support::recordings::text;
@@ -20,6 +22,13 @@ fn command(world: &World) -> String {
     let ssh = programs::path("ssh");
     let config = world.dir().join("inner");
     format!("{} -F {}", ssh.display(), config.display())
+}
+
+/// What `tests/run.sh` puts below `target/tools`.
+fn tool(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/tools")
+        .join(name)
 }
 
 /// A directory with two files.
@@ -93,7 +102,7 @@ fn unison_synchronises_both_ways() {
 #[test]
 fn rclone_copies_by_ssh() {
     // The option is younger than some distributions' package.
-    let newest = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/rclone/bin/rclone");
+    let newest = tool("rclone/bin/rclone");
     let Some(rclone) = newest
         .is_file()
         .then_some(newest)
@@ -154,30 +163,66 @@ fn mitogen_calls_functions_on_hosts() {
     assert_eq!(outcome.text(), "there and back 42\n", "{}", outcome.stderr);
 }
 
-/// A key whose private half is in a device, here one in software: login at the proxy and at the host, with
-/// the agent forwarded.
+/// git-annex asks for its own program on the host, and speaks with that.
+#[test]
+fn git_annex_copies_by_ssh() {
+    if others("git-annex").is_none() {
+        return;
+    }
+    let world = runs(
+        "export HOME=\"$DIR/home\" GIT_SSH_COMMAND=\"$SSH\" GIT_ANNEX_USE_GIT_SSH=1\n\
+         mkdir \"$HOME\"\ngit config --global user.name a\ngit config --global user.email a@example.com\n\
+         git init -q --bare \"$DIR/there\"\ngit -C \"$DIR/there\" annex init -q there\n\
+         cd \"$DIR\"\ncp -r tree kept\ncd tree\ngit init -q\ngit annex init -q here\n\
+         git annex add -q .\ngit commit -q -m one\ngit remote add there \"db1:$DIR/there\"\n\
+         git annex copy -q --to there\ngit annex drop -q .\n\
+         if diff -r -x .git \"$DIR/kept\" . >/dev/null 2>&1; then exit 3; fi\n\
+         git annex get -q --from there\ndiff -r -x .git \"$DIR/kept\" .\n",
+    );
+    let recordings = world.recordings();
+    let asked = |recording: &Value| text(recording, "command").contains("git-annex-shell");
+    assert!(recordings.iter().any(asked), "{recordings:#?}");
+}
+
+/// A security key in software, ours: Ed25519 alone.
 #[test]
 fn security_keys_log_in() {
+    let built = tempfile::tempdir().expect("a temporary directory");
+    let middleware = built.path().join("sk.so");
+    if compiled(
+        "sk_middleware.c",
+        &["-shared", "-fPIC"],
+        "crypto",
+        &middleware,
+    ) {
+        logs_in_with(&middleware, "ed25519-sk", "ED25519-SK-CERT");
+    }
+}
+
+/// That of OpenSSH's own tests, of both kinds.
+#[test]
+fn security_keys_of_openssh_log_in() {
+    let middleware = tool("sk-dummy/sk-dummy.so");
+    if !middleware.is_file() {
+        // What has no packages of Debian does without.
+        let can = programs::other("apt-get").is_some();
+        assert!(!(can && are_all_wanted()), "sk-dummy is missing");
+        return println!("passed over: OpenSSH's sk-dummy is not built");
+    }
+    logs_in_with(&middleware, "ed25519-sk", "ED25519-SK-CERT");
+    logs_in_with(&middleware, "ecdsa-sk", "ECDSA-SK-CERT");
+}
+
+/// A key whose private half is in a device, here one in software: login at the proxy and at the host, with
+/// the agent forwarded. `named` is what sshd calls its certificate.
+fn logs_in_with(middleware: &Path, kind: &str, named: &str) {
     let world = World::new();
     let at = |name: &str| world.dir().join(name);
-    let middleware = at("sk.so");
-    let compiled = Command::new(programs::path("cc"))
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&middleware)
-        .arg(script("sk_middleware.c"))
-        .arg("-lcrypto")
-        .stderr(Stdio::null())
-        .status();
-    if !compiled.expect("cc runs").success() {
-        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
-        assert!(!all, "the headers of OpenSSL are missing");
-        return println!("passed over: no headers of OpenSSL");
-    }
     let key = at("sk");
     keys::tool(
         Command::new(programs::path("ssh-keygen"))
-            .args(["-q", "-t", "ed25519-sk", "-N", "", "-C", "", "-w"])
-            .arg(&middleware)
+            .args(["-q", "-t", kind, "-N", "", "-C", "", "-w"])
+            .arg(middleware)
             .arg("-f")
             .arg(&key)
             .stdin(Stdio::null()),
@@ -192,13 +237,13 @@ fn security_keys_log_in() {
             .arg(&key),
     );
     let agent = Agent::start_with(&world.children, &at("sk-agent"), |agent| {
-        agent.arg("-P").arg(&middleware)
+        agent.arg("-P").arg(middleware)
     });
     keys::tool(
         Command::new(programs::path("ssh-add"))
             .arg("-q")
             .arg("-S")
-            .arg(&middleware)
+            .arg(middleware)
             .arg(&key)
             .env("SSH_AUTH_SOCK", &agent.socket)
             .stdin(Stdio::null()),
@@ -210,21 +255,20 @@ fn security_keys_log_in() {
         .run()
         .success();
     assert_eq!(outcome.text(), "in\n");
+    let log = world.node().log();
+    assert!(log.contains(named), "{log}");
 }
 
 /// Go's x/crypto/ssh: it shows a certificate and checks ours.
 #[test]
 fn go_host() {
     let Some(go) = others("go") else { return };
-    let world_of = |port| {
-        World::with()
-            .node("db1", HostKey::Certified)
-            .foreign_node("go1", port)
-            .time_limit(Duration::from_secs(240))
-            .start()
-    };
     let port = sshd::free_port();
-    let world = world_of(port);
+    let world = World::with()
+        .node("db1", HostKey::Certified)
+        .foreign_node("go1", port)
+        .time_limit(Duration::from_secs(240))
+        .start();
     let program = world.dir().join("go_server");
     let built = Command::new(&go)
         .args(["build", "-o"])
@@ -238,41 +282,27 @@ fn go_host() {
         .expect("go runs");
     if !built.status.success() {
         let said = String::from_utf8_lossy(&built.stderr).into_owned();
-        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
-        assert!(!all, "{said}");
+        assert!(!are_all_wanted(), "{said}");
         return println!("passed over: go has no x/crypto: {said}");
     }
-    let key = world.host_key("go1");
-    let authority = keys::tool(world.rproxy().args(["auth", "export", "--type=user"]));
-    let trusted = world.dir().join("trusted_users");
-    std::fs::write(&trusted, authority).expect("a writable directory");
     let mut server = world.children.spawn(
         Command::new(&program)
-            .arg(&key)
-            .arg(&trusted)
+            .arg(world.host_key("go1"))
+            .arg(trusted_users(&world))
             .arg(format!("127.0.0.1:{port}"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped()),
     );
     first_line(server.child.stdout.take().expect("it is piped"));
-    let outcome = world.ssh().args(["go1", "anything"]).stdin("typed\n").run();
-    assert_eq!(outcome.code(), 7, "{}", outcome.stderr);
-    assert_eq!(outcome.text(), "typed\ncommand: anything\n");
-    assert!(outcome.stderr.contains("to stderr"), "{}", outcome.stderr);
-    let recording = world.finished_recording();
-    assert_eq!(
-        world.exported(&recording, "stdout"),
-        b"typed\ncommand: anything\n"
-    );
+    speaks_and_listens(&world, "go1");
 }
 
 /// node's ssh2 knows no certificates: its host is refused, or refuses.
 #[test]
 fn node_ssh2_host() {
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node/node_modules");
+    let modules = tool("node/node_modules");
     let Some(node) = others("node").filter(|_| modules.join("ssh2").is_dir()) else {
-        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
-        assert!(!all, "node's ssh2 is missing");
+        assert!(!are_all_wanted(), "node's ssh2 is missing");
         return println!("passed over: node's ssh2 is not installed");
     };
     let port = sshd::free_port();
@@ -292,8 +322,7 @@ fn node_ssh2_host() {
         await_port(world, port);
         running
     };
-    refused_by_certificate(port, &start);
-    refused_by_host(port, &start);
+    refused(port, &start);
 }
 
 /// So does libssh.
@@ -301,17 +330,8 @@ fn node_ssh2_host() {
 fn libssh_host() {
     let program = tempfile::tempdir().expect("a temporary directory");
     let server = program.path().join("libssh_server");
-    let compiled = Command::new(programs::path("cc"))
-        .arg("-o")
-        .arg(&server)
-        .arg(script("libssh_server.c"))
-        .arg("-lssh")
-        .stderr(Stdio::null())
-        .status();
-    if !compiled.expect("cc runs").success() {
-        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
-        assert!(!all, "libssh is missing");
-        return println!("passed over: libssh is not installed");
+    if !compiled("libssh_server.c", &[], "ssh", &server) {
+        return;
     }
     let port = sshd::free_port();
     let start = |world: &World| -> Running {
@@ -329,6 +349,5 @@ fn libssh_host() {
         first_line(running.child.stdout.take().expect("it is piped"));
         running
     };
-    refused_by_certificate(port, &start);
-    refused_by_host(port, &start);
+    refused(port, &start);
 }

@@ -1,15 +1,14 @@
 //! A host that runs russh's server, in the test's own process: our client's role.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
 
 use russh::keys::ssh_key::certificate::CertType;
-use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey};
+use russh::keys::{Certificate, HashAlg, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, Session};
 use russh::{Channel, ChannelId, Error};
 
 use crate::support::world::login;
-use crate::support::{HostKey, World, keys};
+use crate::support::{HostKey, World, keys, russh_host};
 
 /// Admits the certificates of one authority for one login; every command says its name on both
 /// outputs and sends back what it gets.
@@ -81,24 +80,6 @@ impl server::Handler for Host {
     }
 }
 
-/// Serves one connection.
-fn start(listener: TcpListener, config: server::Config, host: Host) {
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async {
-            let (stream, _) = listener.accept().expect("the proxy dials");
-            stream.set_nonblocking(true).expect("a socket");
-            let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
-            let session = server::run_stream(Arc::new(config), stream, host).await;
-            // The proxy hangs up when its client does.
-            session.expect("a session").await.unwrap_or_default();
-        });
-    });
-}
-
 /// It shows a host certificate and checks the user's; its keys change every hundred kilobytes.
 #[test]
 fn russh_host() {
@@ -108,20 +89,17 @@ fn russh_host() {
         .node("db1", HostKey::Certified)
         .foreign_node("russh1", port)
         .start();
-    let key = world.host_key("russh1");
-    let certificate = keys::with_suffix(&key, "-cert.pub");
     let authority = keys::tool(world.rproxy().args(["auth", "export", "--type=user"]));
     let config = server::Config {
-        keys: vec![PrivateKey::read_openssh_file(&key).expect("a key")],
-        certificates: vec![Certificate::read_file(&certificate).expect("a certificate")],
         limits: russh::Limits::new(100_000, 100_000, std::time::Duration::from_secs(3600)),
-        ..server::Config::default()
+        ..russh_host::config(&world, "russh1")
     };
-    let host = Host {
-        authority: PublicKey::from_openssh(authority.trim()).expect("a key"),
-        login: login(),
-    };
-    start(listener, config, host);
+    let authority = PublicKey::from_openssh(authority.trim()).expect("a key");
+    let login = login();
+    russh_host::serve(listener, config, move || Host {
+        authority: authority.clone(),
+        login: login.clone(),
+    });
 
     let typed = crate::bulk::random(1 << 20);
     let outcome = world

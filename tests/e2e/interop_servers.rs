@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::interop_clients::{algorithm_options, first_line, others, python, script};
@@ -87,20 +87,7 @@ fn asyncssh_host() {
         .foreign_node("async1", port)
         .start();
     let _server = start_asyncssh(&world, &python, "async1", port, &[]);
-    let outcome = world
-        .ssh()
-        .args(["async1", "anything"])
-        .stdin("typed\n")
-        .run();
-    assert_eq!(outcome.code(), 7, "{}", outcome.stderr);
-    assert_eq!(outcome.text(), "typed\ncommand: anything\n");
-    assert!(outcome.stderr.contains("to stderr"), "{}", outcome.stderr);
-    let recording = world.finished_recording();
-    assert_eq!(
-        world.exported(&recording, "stdout"),
-        b"typed\ncommand: anything\n"
-    );
-    assert_eq!(world.exported(&recording, "stdin"), b"typed\n");
+    speaks_and_listens(&world, "async1");
 }
 
 /// A host that says that it takes RSA keys with SHA-1 only: they sign so where the configuration has it.
@@ -137,15 +124,11 @@ fn start_asyncssh(
     port: u16,
     signatures: &[&str],
 ) -> Running {
-    let key = world.host_key(name);
-    let authority = keys::tool(world.rproxy().args(["auth", "export", "--type=user"]));
-    let trusted = world.dir().join("trusted_users");
-    std::fs::write(&trusted, authority).expect("a writable directory");
     let mut server = world.children.spawn(
         Command::new(python)
             .arg(script("asyncssh_server.py"))
-            .arg(&key)
-            .arg(&trusted)
+            .arg(world.host_key(name))
+            .arg(trusted_users(world))
             .arg(port.to_string())
             .args(signatures)
             .stdin(Stdio::null())
@@ -182,8 +165,7 @@ fn dropbear_host() {
         await_port(world, port);
         running
     };
-    refused_by_certificate(port, &start);
-    refused_by_host(port, &start);
+    refused(port, &start);
 }
 
 /// tinysshd is like dropbear in this. It serves one connection on its standard input and output, as
@@ -216,48 +198,56 @@ fn tinyssh_host() {
             .children
             .spawn(&mut Command::new(programs::path("true")))
     };
-    refused_by_certificate(port, &start);
-    refused_by_host(port, &start);
+    refused(port, &start);
 }
 
-pub(crate) fn refused_by_certificate(port: u16, start: &dyn Fn(&World) -> Running) {
-    let world = World::with()
-        .node("db1", HostKey::Certified)
-        .foreign_node("drop1", port)
-        .start();
-    let _host = start(&world);
-    let outcome = world.run("drop1", "true");
-    assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
-    let refusals = world.refusals();
-    assert_eq!(
-        text(&refusals[0], "leg"),
-        "host-certificate",
-        "{refusals:#?}"
-    );
-    assert!(
-        outcome.stderr.contains("host certificate"),
-        "{}",
-        outcome.stderr
-    );
+/// The user authority's key, in a file.
+pub(crate) fn trusted_users(world: &World) -> PathBuf {
+    let authority = keys::tool(world.rproxy().args(["auth", "export", "--type=user"]));
+    let trusted = world.dir().join("trusted_users");
+    std::fs::write(&trusted, authority).expect("a writable directory");
+    trusted
 }
 
-pub(crate) fn refused_by_host(port: u16, start: &dyn Fn(&World) -> Running) {
-    let world = World::with()
-        .node("db1", HostKey::Certified)
-        .foreign_node("drop1", port)
-        .auth_setting("proxy_checks_host_keys: no")
-        .start();
-    let _host = start(&world);
-    let outcome = world.run("drop1", "true");
-    assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
-    let refusals = world.refusals();
-    assert_eq!(
-        text(&refusals[0], "reason"),
-        "host-refused",
-        "{refusals:#?}"
-    );
-    let said = format!("drop1 does not let {} in with this certificate", login());
-    assert!(outcome.stderr.contains(&said), "{}", outcome.stderr);
+/// A host that says its command on both outputs, sends back what it gets and ends with 7: all of that
+/// arrives and is recorded.
+pub(crate) fn speaks_and_listens(world: &World, name: &str) {
+    let outcome = world.ssh().args([name, "anything"]).stdin("typed\n").run();
+    assert_eq!(outcome.code(), 7, "{}", outcome.stderr);
+    let expected = "typed\ncommand: anything\n";
+    assert_eq!(outcome.text(), expected);
+    assert!(outcome.stderr.contains("to stderr"), "{}", outcome.stderr);
+    let recording = world.finished_recording();
+    assert_eq!(world.exported(&recording, "stdout"), expected.as_bytes());
+    assert_eq!(world.exported(&recording, "stdin"), b"typed\n");
+}
+
+/// A host that knows no certificates: it is refused for its own, and where plain keys are admitted it
+/// refuses the user's.
+pub(crate) fn refused(port: u16, start: &dyn Fn(&World) -> Running) {
+    for checks_host_keys in [true, false] {
+        let mut builder = World::with()
+            .node("db1", HostKey::Certified)
+            .foreign_node("drop1", port);
+        if !checks_host_keys {
+            builder = builder.auth_setting("proxy_checks_host_keys: no");
+        }
+        let world = builder.start();
+        let _host = start(&world);
+        let outcome = world.run("drop1", "true");
+        assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
+        let refusals = world.refusals();
+        let (field, value, said) = match checks_host_keys {
+            true => ("leg", "host-certificate", "host certificate".to_owned()),
+            false => (
+                "reason",
+                "host-refused",
+                format!("drop1 does not let {} in with this certificate", login()),
+            ),
+        };
+        assert_eq!(text(&refusals[0], field), value, "{refusals:#?}");
+        assert!(outcome.stderr.contains(&said), "{}", outcome.stderr);
+    }
 }
 
 /// Waits until somebody listens.

@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use russh::keys::{Certificate, PrivateKey};
+use russh::keys::Certificate;
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, Response, Session};
 use russh::{Channel, ChannelId, Error, MethodKind, MethodSet};
 
 use crate::support::recordings::text;
-use crate::support::{HostKey, Outcome, World, keys, programs};
+use crate::support::{HostKey, Outcome, World, keys, programs, russh_host};
 
 /// Never to be found in what the proxy writes.
 const SECRET: &str = "correct horse battery";
@@ -93,34 +93,14 @@ fn world() -> (World, Arc<Mutex<Vec<String>>>) {
         .node("db1", HostKey::Certified)
         .foreign_node("db2", port)
         .start();
-    let key = world.host_key("db2");
-    let certificate = keys::with_suffix(&key, "-cert.pub");
-    let config = Arc::new(server::Config {
-        keys: vec![PrivateKey::read_openssh_file(&key).expect("a key")],
-        certificates: vec![Certificate::read_file(&certificate).expect("a certificate")],
+    let config = server::Config {
         auth_rejection_time: std::time::Duration::from_millis(10),
-        ..server::Config::default()
-    });
+        ..russh_host::config(&world, "db2")
+    };
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&heard);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async {
-            for stream in listener.incoming() {
-                let stream = stream.expect("the proxy dials");
-                stream.set_nonblocking(true).expect("a socket");
-                let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
-                let host = Host {
-                    heard: Arc::clone(&hears),
-                };
-                if let Ok(session) = server::run_stream(Arc::clone(&config), stream, host).await {
-                    session.await.unwrap_or_default();
-                }
-            }
-        });
+    russh_host::serve(listener, config, move || Host {
+        heard: Arc::clone(&hears),
     });
     (world, heard)
 }
