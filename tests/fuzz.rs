@@ -132,6 +132,33 @@ mod fuzz {
         }
     }
 
+    /// A browser's signature for a security key, with every field that it can have (PROTOCOL.u2f).
+    #[test]
+    fn damaged_signatures() {
+        let ecdsa = [string(&[0x12; 32]), string(&[0x34; 32])].concat();
+        let message = "what nobody has signed";
+        let challenge = "d2hhdCBub2JvZHkgaGFzIHNpZ25lZA";
+        assert_eq!(challenge.len(), (message.len() * 4).div_ceil(3));
+        let client_data = format!(
+            "{{\"type\":\"webauthn.get\",\"challenge\":\"{challenge}\",\"origin\":\"https://a\"}}"
+        );
+        let browsers = [
+            string(b"webauthn-sk-ecdsa-sha2-nistp256@openssh.com"),
+            string(&ecdsa),
+            vec![0x81, 0, 0, 0, 7],
+            string(b"https://a"),
+            string(client_data.as_bytes()),
+            string(b"\xa1\x61x\x01"),
+        ];
+        damaged(&browsers.concat(), 1, targets::signature);
+        let own = [
+            string(b"sk-ecdsa-sha2-nistp256@openssh.com"),
+            string(&ecdsa),
+            vec![0x01, 0, 0, 0, 7],
+        ];
+        damaged(&own.concat(), 1, targets::signature);
+    }
+
     #[test]
     fn tampered_handshakes() {
         for at in 0..=255 {
@@ -171,6 +198,7 @@ mod fuzz {
             targets::relay(&data);
             targets::agent_replies(&data);
             targets::certificate(&data);
+            targets::signature(&data);
             targets::recording(&data);
         }
 

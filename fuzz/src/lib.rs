@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use rproxy::access::Permissions;
 use rproxy::agent::Decoder;
-use rproxy::cert::PresentedKey;
+use rproxy::cert::{
+    PresentedKey, certificate_blob, check_signature, read_signature, security_key_flags,
+};
 use rproxy::model::Target;
 use rproxy::recording::Reader;
 use rproxy::relay::{
@@ -18,6 +20,7 @@ use rproxy::wire::auth::{AuthLimits, ClientAuth, ClientAuthEvent, ServerAuth, Se
 use rproxy::wire::{ClientConfig, Event, HostKey, ServerConfig, Transport};
 use ssh_key::PrivateKey;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
+use ssh_key::public::{EcdsaPublicKey, SkEcdsaSha2NistP256};
 
 /// The most that a transport may want to send in answer to a peer that takes nothing.
 const MOST_OUTPUT: usize = 4 << 20;
@@ -254,9 +257,33 @@ pub fn target(data: &[u8]) {
 /// Keys and certificates: what is accepted has only this one encoding.
 pub fn certificate(data: &[u8]) {
     if let Ok(PresentedKey::Certificate(certificate)) = PresentedKey::decode(data) {
-        assert_eq!(certificate.to_bytes().ok().as_deref(), Some(data));
+        assert_eq!(certificate_blob(&certificate).ok().as_deref(), Some(data));
     }
 }
+
+/// Signatures: none verifies, as nobody has made one.
+pub fn signature(data: &[u8]) {
+    let Some(signature) = read_signature(data) else {
+        return;
+    };
+    let _flags = security_key_flags(&signature);
+    let Ok(EcdsaPublicKey::NistP256(point)) = EcdsaPublicKey::from_sec1_bytes(&GENERATOR) else {
+        unreachable!("a point of the curve");
+    };
+    let security_key = SkEcdsaSha2NistP256::new(point, "ssh:").into();
+    for key in [key().public_key().key_data(), &security_key] {
+        assert!(check_signature(key, b"what nobody has signed", &signature).is_err());
+    }
+}
+
+/// The generator of P-256, uncompressed: a public key like any other.
+const GENERATOR: [u8; 65] = [
+    0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40,
+    0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2,
+    0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e,
+    0x16, 0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51,
+    0xf5,
+];
 
 /// Recordings: any file is read to an end.
 pub fn recording(data: &[u8]) {

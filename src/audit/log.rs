@@ -20,8 +20,7 @@ use uuid::Uuid;
 use crate::model::{ClusterName, text};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{
-    FsError, append_private, check_private, could_append, private_dir, read_end,
-    reserve_is_touched,
+    FsError, append_private, check_private, could_append, private_dir, read_end, reserve_is_touched,
 };
 use crate::sys::lent;
 

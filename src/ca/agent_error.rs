@@ -159,7 +159,7 @@ impl Held {
             let comment = Printable(&identity.comment).within(MAX_COMMENT);
             match PresentedKey::decode(&identity.blob) {
                 Ok(key) => format!("{} ({comment})", key.fingerprint()),
-                Err(_) => format!("one that cannot be read ({comment})"),
+                Err(error) => format!("one that cannot be read: {error} ({comment})"),
             }
         });
         Self(shown.collect())

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use ssh_key::public::KeyData;
-use ssh_key::{Fingerprint, HashAlg, PublicKey, Signature};
+use ssh_key::{Algorithm, Fingerprint, HashAlg, PublicKey, Signature};
 
 use super::agent_error::{AgentFault, AgentKeyError, Held};
 use super::elsewhere::{AgentSocket, KeyInAgent};
 use crate::agent::{self, Decoder, Reply, SignFlags};
-use crate::cert::{PresentedKey, check_signature, fit_to_sign};
+use crate::cert::{PresentedKey, SignatureError, check_signature, fit_to_sign};
 
 /// What is signed to see whether a key signs. It reads as no certificate and no request for a login.
 const TRIAL: &[u8] = b"rproxy: does this key sign?";
@@ -200,6 +200,16 @@ impl Connection {
             reply => agent::expect_signature(reply)?,
         };
         let signature = Signature::try_from(signature.as_slice())?;
+        // What an agent has a browser sign, most releases of sshd take from no CA.
+        if let Algorithm::Other(found) = signature.algorithm() {
+            return Err(AgentFault::Signature {
+                key: fingerprint,
+                source: SignatureError::Algorithm {
+                    key: key.algorithm().as_str().to_owned(),
+                    found: found.as_str().escape_debug().to_string(),
+                },
+            });
+        }
         check_signature(key.key_data(), message, &signature).map_err(|source| {
             AgentFault::Signature {
                 key: fingerprint,

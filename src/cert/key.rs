@@ -1,11 +1,14 @@
 //! A public key as a peer presents it: a plain key or a certificate.
 
+use std::borrow::Cow;
+
+use ssh_encoding::base64::{Base64, Encoding as _};
 use ssh_encoding::{Decode, Encode, Reader};
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
 use thiserror::Error;
 
-use super::shown;
+use super::{shown, webauthn};
 
 /// Smallest RSA modulus that is accepted, in bits (sshd's `RequiredRSASize` may only be higher).
 pub const MIN_RSA_BITS: usize = 2048;
@@ -19,6 +22,9 @@ pub enum KeyError {
     /// A well-formed name, but not one that is accepted here (DSA, unknown algorithms).
     #[error("the public key algorithm {0} is not supported")]
     Unsupported(String),
+    /// A certificate that a CA key of such a kind has signed.
+    #[error("the certificate's CA key is of an algorithm that is not supported ({0})")]
+    UnsupportedCa(String),
     /// A certificate whose signature key is itself a certificate. PROTOCOL.certkeys forbids it;
     /// reading on could take the inner certificate's signer for the CA (CVE-2025-49825).
     #[error("the certificate's signature key is itself a certificate ({0})")]
@@ -36,6 +42,10 @@ impl KeyError {
         match self {
             Self::Malformed(_) => "make a new key with: ssh-keygen -t ed25519",
             Self::Unsupported(_) => Self::UNKNOWN_KIND_HINT,
+            Self::UnsupportedCa(_) => {
+                "rproxy does not know this kind of CA key: sign with one that is Ed25519, ECDSA, RSA or a \
+                 security key (ssh-keygen -t ed25519)"
+            }
             Self::NestedCertificate(_) => {
                 "sign with the CA's plain key: a CA key must not be a certificate"
             }
@@ -60,8 +70,9 @@ impl PresentedKey {
         let decoded = match SubjectFields::of_certificate(&name) {
             Some(subject) => {
                 // Before the real decoder, which would recurse into nested certificates.
-                refuse_nested(blob, subject)?;
-                Certificate::from_bytes(blob).map(|cert| Self::Certificate(Box::new(cert)))
+                let signature = refuse_nested(blob, subject)?;
+                Certificate::from_bytes(&readable(blob, signature)?)
+                    .map(|cert| Self::Certificate(Box::new(cert)))
             }
             None if is_plain(&name) => PublicKey::from_bytes(blob).map(Self::Plain),
             None => return Err(KeyError::Unsupported(shown::text(&name))),
@@ -71,6 +82,21 @@ impl PresentedKey {
             Ok(encoded) if encoded == blob => Ok(decoded),
             _ => Err(KeyError::Malformed(ssh_key::Error::FormatEncoding)),
         }
+    }
+
+    /// Reads a line of a `.pub` file: the algorithm's name, the encoded key, a comment. The comment is
+    /// left out.
+    pub fn from_line(line: &str) -> Result<Self, KeyError> {
+        let malformed = || KeyError::Malformed(ssh_key::Error::FormatEncoding);
+        let mut words = line.split_ascii_whitespace();
+        let (Some(name), Some(encoded)) = (words.next(), words.next()) else {
+            return Err(malformed());
+        };
+        let blob = Base64::decode_vec(encoded).ok().ok_or_else(malformed)?;
+        if algorithm_name(&blob)? != name {
+            return Err(malformed());
+        }
+        Self::decode(&blob)
     }
 
     /// The key itself, without the certificate around it.
@@ -100,9 +126,24 @@ impl PresentedKey {
     fn encode(&self) -> ssh_key::Result<Vec<u8>> {
         match self {
             Self::Plain(key) => key.to_bytes(),
-            Self::Certificate(cert) => cert.to_bytes(),
+            Self::Certificate(cert) => certificate_blob(cert),
         }
     }
+}
+
+/// The certificate as it goes over the wire. One that was decoded encodes to the very bytes that its
+/// CA signed.
+///
+/// # Errors
+/// It is one that cannot be encoded, which no decoded one is.
+pub fn certificate_blob(cert: &Certificate) -> ssh_key::Result<Vec<u8>> {
+    if !webauthn::is_one(cert.signature()) {
+        return cert.to_bytes();
+    }
+    let mut blob = signed_part(cert)?;
+    let signature = webauthn::encode(cert.signature())?;
+    signature.encode(&mut blob)?;
+    Ok(blob)
 }
 
 /// Bits of an RSA key's modulus; `None` for other keys.
@@ -162,18 +203,37 @@ fn algorithm_name(blob: &[u8]) -> Result<String, KeyError> {
 }
 
 /// Walks the fields of PROTOCOL.certkeys up to the signature key and looks at its algorithm name.
-fn refuse_nested(blob: &[u8], subject: SubjectFields) -> Result<(), KeyError> {
-    let name = signature_key_name(blob, subject).map_err(malformed)?;
+/// Gives back what follows that key: the signature.
+fn refuse_nested(blob: &[u8], subject: SubjectFields) -> Result<&[u8], KeyError> {
+    let (name, signature) = signature_key_name(blob, subject).map_err(malformed)?;
     if name.contains("-cert-v0") {
         Err(KeyError::NestedCertificate(shown::text(&name)))
     } else if is_plain(&name) {
-        Ok(())
+        Ok(signature)
     } else {
-        Err(KeyError::Unsupported(shown::text(&name)))
+        Err(KeyError::UnsupportedCa(shown::text(&name)))
     }
 }
 
-fn signature_key_name(blob: &[u8], subject: SubjectFields) -> ssh_encoding::Result<String> {
+/// The certificate in the form that the real decoder knows; `signature` is how it ends.
+fn readable<'a>(blob: &'a [u8], signature: &[u8]) -> Result<Cow<'a, [u8]>, KeyError> {
+    let reader = &mut &*signature;
+    let encoded = Vec::<u8>::decode(reader).map_err(malformed)?;
+    let Some(folded) = webauthn::fold(&encoded) else {
+        return Ok(Cow::Borrowed(blob));
+    };
+    let end = blob.len().saturating_sub(signature.len());
+    let mut readable = blob.get(..end).unwrap_or_default().to_vec();
+    folded.encode(&mut readable).map_err(malformed)?;
+    // What follows stays there, for the decoder to refuse.
+    readable.extend_from_slice(reader);
+    Ok(Cow::Owned(readable))
+}
+
+fn signature_key_name(
+    blob: &[u8],
+    subject: SubjectFields,
+) -> ssh_encoding::Result<(String, &[u8])> {
     const ALGORITHM_AND_NONCE: usize = 2;
     let reader = &mut &*blob;
     for _ in 0..ALGORITHM_AND_NONCE + subject.0 {
@@ -188,7 +248,8 @@ fn signature_key_name(blob: &[u8], subject: SubjectFields) -> ssh_encoding::Resu
     skip_string(reader)?; // critical options
     skip_string(reader)?; // extensions
     skip_string(reader)?; // reserved
-    reader.read_prefixed(String::decode)
+    let name = reader.read_prefixed(String::decode)?;
+    Ok((name, reader))
 }
 
 fn skip_string(reader: &mut &[u8]) -> ssh_encoding::Result<()> {

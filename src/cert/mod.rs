@@ -15,11 +15,14 @@ mod template;
 mod trust;
 mod unsigned;
 mod user;
+mod webauthn;
 
 pub use fault::{CertFault, check_ca_signature};
 pub use host::{HostKeyError, HostPolicy, VerifiedHost, verify_host};
-pub use key::{KeyError, MIN_RSA_BITS, PresentedKey, rsa_bits};
-pub use signature::{SignatureError, check_signature};
+pub use key::{KeyError, MIN_RSA_BITS, PresentedKey, certificate_blob, rsa_bits};
+pub use signature::{
+    SignatureError, check_signature, is_made_by, read_signature, security_key_flags,
+};
 pub use source_address::{SourceAddressError, SourceAddresses};
 pub use template::{
     CertTemplate, HostRequest, MAX_USER_TTL, RequestError, SignError, UserRequest, fit_to_sign,
@@ -28,7 +31,10 @@ pub use template::{
 pub use trust::TrustedKeys;
 pub use unsigned::{MAX_PROXY_HOST_TTL, UnsignedError, check_proxy_host};
 pub use user::{UserCertError, VerifiedUserCert, verify_user};
+pub use webauthn::{WEBAUTHN, WEBAUTHN_CERTIFICATE};
 
+#[cfg(test)]
+mod browser;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

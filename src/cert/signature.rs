@@ -1,11 +1,12 @@
 //! Signatures: the right algorithm for the key first, then the mathematics.
 
 use ::signature::Verifier;
+use ssh_encoding::{Decode as _, Reader as _};
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, Signature};
 use thiserror::Error;
 
-use super::shown;
+use super::{shown, webauthn};
 
 /// Why a signature does not count.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -21,9 +22,51 @@ pub enum SignatureError {
         /// The signature's algorithm.
         found: String,
     },
+    /// A browser's signature (`webauthn-sk-ecdsa-sha2-nistp256@openssh.com`) for something else.
+    #[error("the browser's signature was made for something else")]
+    ClientData,
     /// It does not verify.
     #[error("the signature is wrong")]
     Wrong,
+}
+
+/// Reads an encoded signature (RFC 4253 section 6.6, PROTOCOL.u2f). Nothing may follow it. The ones that
+/// security keys make for browsers have all their fields as their bytes.
+///
+/// `None` if it is malformed.
+#[must_use]
+pub fn read_signature(encoded: &[u8]) -> Option<Signature> {
+    let mut fields = encoded;
+    let name = String::decode(&mut fields).ok()?;
+    if matches!(&*name, webauthn::WEBAUTHN | webauthn::WEBAUTHN_CERTIFICATE) {
+        return webauthn::read(&name, fields);
+    }
+    let reader = &mut &*encoded;
+    let signature = Signature::decode(reader).ok()?;
+    reader.is_finished().then_some(signature)
+}
+
+/// Whether a key of this algorithm makes such a signature. The keys `sk-ecdsa-sha2-nistp256@openssh.com`
+/// have two forms of them, and as in OpenSSH either will do, whatever the request names.
+#[must_use]
+pub fn is_made_by(signature: &Signature, key: &Algorithm) -> bool {
+    signature.algorithm() == *key
+        || (*key == Algorithm::SkEcdsaSha2NistP256 && webauthn::is_one(signature))
+}
+
+/// The flags that a security key has signed (PROTOCOL.u2f), such as whether it was touched.
+///
+/// `None` for signatures of other keys.
+#[must_use]
+pub fn security_key_flags(signature: &Signature) -> Option<u8> {
+    match signature.algorithm() {
+        // They end in the flags and a counter of four bytes.
+        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => {
+            signature.as_bytes().iter().rev().nth(4).copied()
+        }
+        _ if webauthn::is_one(signature) => webauthn::flags(signature),
+        _ => None,
+    }
 }
 
 /// Verifies `signature` over `message`; its algorithm must be one that the key makes today.
@@ -39,6 +82,9 @@ pub fn check_signature(
     match (key, &found) {
         (KeyData::Rsa(_), Algorithm::Rsa { hash: None }) => return Err(SignatureError::Sha1),
         (KeyData::Rsa(_), Algorithm::Rsa { hash: Some(_) }) => {}
+        (KeyData::SkEcdsaSha2NistP256(key), _) if webauthn::is_one(signature) => {
+            return webauthn::verify(key, message, signature);
+        }
         // ssh-key does not compare the algorithm of security keys' signatures itself.
         (
             KeyData::Ed25519(_)

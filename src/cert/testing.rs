@@ -8,6 +8,8 @@ use ssh_key::certificate::{Builder, CertType};
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, Certificate, EcdsaCurve, PrivateKey};
 
+pub(crate) use super::browser::{Browser, string};
+
 /// A moment inside the validity of [`CertSpec`].
 pub(crate) const NOW: u64 = 1_800_000_000;
 
@@ -140,13 +142,6 @@ impl CertSpec {
         }
         builder.sign(ca).unwrap()
     }
-}
-
-/// An SSH string: its length, then its bytes.
-pub(crate) fn string(bytes: &[u8]) -> Vec<u8> {
-    let mut out = u32::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
-    out.extend_from_slice(bytes);
-    out
 }
 
 /// An Ed25519 certificate blob around an arbitrary signature key blob; the signature is nonsense.

@@ -18,6 +18,7 @@ use super::upstream::Upstream;
 use crate::access::LoginPermit;
 use crate::agent::SignFlags;
 use crate::audit::Leg as At;
+use crate::cert;
 use crate::model::format_duration;
 use crate::wire::Transport;
 use crate::wire::auth::{AuthError, ClientAuth, ClientAuthEvent, certificate_algorithms};
@@ -234,7 +235,7 @@ async fn attempt(
 /// The certificate as it goes over the wire. A certificate that verified encodes to the very bytes
 /// that were signed.
 pub(crate) fn certificate_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
-    certificate.to_bytes().map_err(|error| {
+    cert::certificate_blob(certificate).map_err(|error| {
         Refusal::new(
             At::Proxy,
             "internal",

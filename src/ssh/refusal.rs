@@ -187,6 +187,7 @@ pub(crate) fn key_reason(error: &KeyError) -> &'static str {
     match error {
         KeyError::Malformed(_) => "malformed-key",
         KeyError::Unsupported(_) => "unsupported-key",
+        KeyError::UnsupportedCa(_) => "unsupported-ca-key",
         KeyError::NestedCertificate(_) => "nested-certificate",
     }
 }

@@ -1,5 +1,6 @@
 //! The connection to the host: dial, key exchange, and the host's certificate.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -287,21 +288,31 @@ fn nothing_in_common(route: &Route, lacking: &[Lacking]) -> Refusal {
         route.port,
         lists.join("; ")
     );
+    Refusal::new(At::Proxy, "no-common-algorithm", text).hint(more_algorithms(host, lacking))
+}
+
+/// What to do about a host that knows no algorithm of ours.
+fn more_algorithms(host: &impl fmt::Display, lacking: &[Lacking]) -> String {
     let names: Vec<_> = lacking
         .iter()
         .flat_map(|lacking| &lacking.legacy)
         .map(|one| one.name())
         .collect();
-    let is_enough = lacking.iter().all(|lacking| !lacking.legacy.is_empty());
-    let hint = if is_enough {
-        format!(
+    if lacking.iter().all(|lacking| !lacking.legacy.is_empty()) {
+        return format!(
             "update sshd on {host}; if that is impossible, on the proxy, in its configuration at the entry of {host} in nodes: legacy_algorithms: [{}]",
             names.join(", ")
-        )
-    } else {
-        format!("on {host}: update sshd, or let its sshd_config have more algorithms")
-    };
-    Refusal::new(At::Proxy, "no-common-algorithm", text).hint(hint)
+        );
+    }
+    if lacking
+        .iter()
+        .all(|lacking| lacking.kind == Lacking::HOST_KEY)
+    {
+        return format!(
+            "rproxy does not know this kind of key: on {host}, add an Ed25519 host key (ssh-keygen -A, HostKey in sshd_config) with a certificate"
+        );
+    }
+    format!("on {host}: update sshd, or let its sshd_config have more algorithms")
 }
 
 async fn handshake(
@@ -361,6 +372,33 @@ fn judge(proxy: &Proxy, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Legacy;
+
+    /// Also for kinds of host keys that are younger than this program.
+    #[test]
+    fn what_is_lacking_says_what_to_do() {
+        let lacking = |kind: &'static str, legacy: &[Legacy]| Lacking {
+            kind,
+            offered: "ssh-mldsa44-ed25519@openssh.com".to_owned(),
+            legacy: legacy.to_vec(),
+        };
+        let rsa = "ssh-rsa".parse().unwrap();
+        for (lists, said) in [
+            (
+                vec![lacking(Lacking::HOST_KEY, &[rsa])],
+                "legacy_algorithms: [ssh-rsa]",
+            ),
+            (vec![lacking(Lacking::HOST_KEY, &[])], "an Ed25519 host key"),
+            (vec![lacking("cipher", &[])], "more algorithms"),
+            (
+                vec![lacking(Lacking::HOST_KEY, &[]), lacking("cipher", &[])],
+                "more algorithms",
+            ),
+        ] {
+            let hint = more_algorithms(&"db1", &lists);
+            assert!(hint.contains(said) && hint.contains("db1"), "{hint}");
+        }
+    }
 
     #[test]
     fn pauses_grow_to_a_bound_and_differ() {

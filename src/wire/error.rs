@@ -100,6 +100,11 @@ pub struct Lacking {
     pub legacy: Vec<Legacy>,
 }
 
+impl Lacking {
+    /// The list of host key algorithms.
+    pub const HOST_KEY: &str = "host key";
+}
+
 /// How the caller went wrong.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Misuse {

@@ -119,3 +119,5 @@ mod upgrade;
 mod upgrading;
 #[cfg(test)]
 mod web;
+#[cfg(test)]
+mod webauthn;

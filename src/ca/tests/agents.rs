@@ -376,7 +376,7 @@ fn a_list_may_hold_anything_and_is_shown_harmlessly() {
     });
     let said = fault(&home).to_string();
     assert!(
-        said.contains(r"one that cannot be read (a \u{1b}[2Jcomment)"),
+        said.contains(r"one that cannot be read: the public key is malformed (a \u{1b}[2Jcomment)"),
         "{said}"
     );
     assert!(said.ends_with(" and 14 more"), "{said}");

@@ -2,6 +2,7 @@
 
 mod decide;
 mod issue;
+mod webauthn;
 
 use std::fs;
 use std::path::Path;

@@ -15,7 +15,7 @@ use crate::audit::AuditEvent;
 use crate::ca::{
     Authorities, CaKind, IssueRecord, RevocationLog, RevocationRecord, Revoked, Verdict, issued,
 };
-use crate::cert::{PresentedKey, check_ca_signature};
+use crate::cert::{KeyError, PresentedKey, check_ca_signature};
 use crate::model::Serial;
 use crate::model::text::{self, MAX_REASON, Printable};
 use crate::sys::clock::Clock;
@@ -348,15 +348,12 @@ fn certificate(file: &Path) -> Result<Certificate, Failure> {
     if text.lines().count() != 1 {
         return Err(not_one());
     }
-    let decoded = Certificate::from_openssh(text)
-        .and_then(|certificate| certificate.to_bytes())
-        .map_err(|_malformed| not_one())?;
-    match PresentedKey::decode(&decoded) {
+    match PresentedKey::from_line(text) {
         Ok(PresentedKey::Certificate(certificate)) => {
             check_ca_signature(&certificate).map_err(|fault| refused().because(fault))?;
             Ok(*certificate)
         }
-        Ok(PresentedKey::Plain(_)) => Err(not_one()),
+        Ok(PresentedKey::Plain(_)) | Err(KeyError::Malformed(_)) => Err(not_one()),
         Err(error) => Err(refused().because(error)),
     }
 }

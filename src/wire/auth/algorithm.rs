@@ -1,21 +1,20 @@
 //! Public key algorithm names: which key each one wants, and how it signs.
 
-use ssh_encoding::Decode as _;
-use ssh_encoding::Reader as _;
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, Certificate, HashAlg, Signature};
 
-use crate::cert::PresentedKey;
+use crate::cert::{PresentedKey, WEBAUTHN, WEBAUTHN_CERTIFICATE, is_made_by, read_signature};
 use crate::wire::signature::SignatureAlgorithm;
 
 /// The signature algorithms that users' keys may use, for `server-sig-algs` (RFC 8308 section 3.1).
-pub const SIGNATURE_ALGORITHMS: [&str; 8] = [
+pub const SIGNATURE_ALGORITHMS: [&str; 9] = [
     "ssh-ed25519",
     "sk-ssh-ed25519@openssh.com",
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
     "ecdsa-sha2-nistp521",
     "sk-ecdsa-sha2-nistp256@openssh.com",
+    WEBAUTHN,
     "rsa-sha2-512",
     "rsa-sha2-256",
 ];
@@ -24,6 +23,8 @@ pub const SIGNATURE_ALGORITHMS: [&str; 8] = [
 ///
 /// RSA certificates have two (RFC 8332): SHA-512 unless the server's `server-sig-algs` has SHA-256 only.
 /// Where SHA-1 may be used (`allows_sha1`), a server that says nothing of either is old enough to need it.
+/// Those of ECDSA security keys have two as well, and as OpenSSH's server takes either form of signature
+/// under either, the one that all its releases know is preferred.
 #[must_use]
 pub fn certificate_algorithms(
     cert: &Certificate,
@@ -34,7 +35,7 @@ pub fn certificate_algorithms(
         server_sig_algs.is_some_and(|algorithms| {
             algorithms
                 .iter()
-                .any(|a| a.strip_suffix("-cert-v01@openssh.com").unwrap_or(a) == name)
+                .any(|a| a == name || a.strip_suffix("-cert-v01@openssh.com").unwrap_or(a) == name)
         })
     };
     match cert.algorithm() {
@@ -48,11 +49,20 @@ pub fn certificate_algorithms(
             };
             Algorithm::Rsa { hash: Some(hash) }.to_certificate_type()
         }
+        Algorithm::SkEcdsaSha2NistP256 => {
+            let own = Algorithm::SkEcdsaSha2NistP256.to_certificate_type();
+            let lists_own = lists(Algorithm::SkEcdsaSha2NistP256.as_str()) || lists(&own);
+            match lists_own || !(lists(WEBAUTHN) || lists(WEBAUTHN_CERTIFICATE)) {
+                true => own,
+                false => WEBAUTHN_CERTIFICATE.to_owned(),
+            }
+        }
         algorithm => algorithm.to_certificate_type(),
     }
 }
 
-/// How a request's algorithm name signs.
+/// How a request's algorithm name signs. The names of browsers' signatures are other names for a security
+/// key's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scheme {
     /// The algorithm of the signature: for RSA with its hash.
@@ -64,6 +74,8 @@ impl Scheme {
     /// `None` for what is not accepted: SHA-1, DSA, unknown names.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         let (signature, is_certificate) = match Algorithm::new(name) {
+            _ if name == WEBAUTHN => (Algorithm::SkEcdsaSha2NistP256, false),
+            _ if name == WEBAUTHN_CERTIFICATE => (Algorithm::SkEcdsaSha2NistP256, true),
             Ok(plain) if !matches!(plain, Algorithm::Other(_)) => (plain, false),
             _ => (Algorithm::new_certificate(name).ok()?, true),
         };
@@ -87,9 +99,7 @@ impl Scheme {
 
     /// Reads a signature blob, which must be of this very algorithm and have nothing after it.
     pub(super) fn read_signature(&self, blob: &[u8]) -> Option<Signature> {
-        let reader = &mut &*blob;
-        let signature = Signature::decode(reader).ok()?;
-        (reader.is_finished() && signature.algorithm() == self.signature).then_some(signature)
+        read_signature(blob).filter(|signature| is_made_by(signature, &self.signature))
     }
 }
 

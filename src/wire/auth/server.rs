@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::algorithm::Scheme;
 use super::message::{self, Method, PublicKeyRequest, Request};
 use super::{Answers, AuthError, Challenge, Methods};
-use crate::cert::{KeyError, PresentedKey, SignatureError, check_signature};
+use crate::cert::{KeyError, PresentedKey, SignatureError, check_signature, security_key_flags};
 use crate::model::text::Printable;
 
 /// Requests of any kind before the connection ends: accepted queries do not count as failures, so
@@ -509,14 +509,7 @@ fn check_presence(key: &PresentedKey, signature: &Signature) -> Result<(), Offer
     ) {
         return Ok(());
     }
-    // The trailer is the flags and a counter of four bytes.
-    let flags = signature
-        .as_bytes()
-        .iter()
-        .rev()
-        .nth(4)
-        .copied()
-        .unwrap_or(0);
+    let flags = security_key_flags(signature).unwrap_or(0);
     let cert = key.certificate();
     let is_touch_waived = cert.is_some_and(|c| c.extensions().contains_key("no-touch-required"));
     let is_verification_required =

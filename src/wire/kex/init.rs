@@ -140,9 +140,12 @@ pub(in crate::wire) fn negotiate(
         lacking: Vec::new(),
     };
     let kex = choose.first("key exchange", &client.kex, &server.kex, Kex::from_name);
-    let host_key = choose.first("host key", &client.host_keys, &server.host_keys, |name| {
-        Some(name.to_owned())
-    });
+    let host_key = choose.first(
+        Lacking::HOST_KEY,
+        &client.host_keys,
+        &server.host_keys,
+        |name| Some(name.to_owned()),
+    );
     let up = choose.direction(client, server, |both| &both.client_to_server);
     let down = choose.direction(client, server, |both| &both.server_to_client);
     match (kex, host_key, up, down) {

@@ -6,9 +6,13 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use ssh_encoding::base64::{Base64, Encoding};
+
 use super::Findings;
 use crate::support::agent::Agent;
+use crate::support::agent_messages::{framed, listing, read_message};
 use crate::support::client::Client;
+use crate::support::hostile::string;
 use crate::support::{Holds, World, clock, keys};
 
 /// The doctor beside the user, on the way to `db1`, with what ssh reads there.
@@ -93,6 +97,39 @@ fn faults_of_agents_are_found() {
 
     agent.freeze();
     with_agent(&world, &agent).error("agent", "second", &["hangs"]);
+}
+
+/// Kinds of keys that are younger than this program, in the agent and in a file, are named.
+#[test]
+fn keys_of_unknown_kinds_are_found() {
+    const NEW: &str = "ssh-mldsa44-ed25519";
+    let world = World::new();
+    let encoded = |name: &str| [string(name.as_bytes()), string(&[7; 1344])].concat();
+    let socket = world.dir().join("new");
+    let listener = UnixListener::bind(&socket).expect("a short path");
+    let plain = encoded(&format!("{NEW}@openssh.com"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            while read_message(&mut stream).is_some() {
+                let answer = framed(&listing(&[&plain]));
+                stream.write_all(&answer).unwrap_or_default();
+            }
+        }
+    });
+    let name = format!("{NEW}-cert-v01@openssh.com");
+    let file = world.dir().join("new-cert.pub");
+    let line = format!("{name} {}\n", Base64::encode_string(&encoded(&name)));
+    fs::write(&file, line).expect("a writable directory");
+    let config = changed(&world, |text| {
+        format!("CertificateFile {}\n{text}", file.display())
+    });
+    let found = to(&world, &world.address().to_string(), config);
+    let found = Findings::of(found.env("SSH_AUTH_SOCK", &socket));
+    let said = ["does not know this kind of key", "ssh-keygen -t ed25519"];
+    found.warning("agent-keys", "", &said);
+    found.warning("certificate", "new-cert.pub", &said);
+    assert!(found.all.contains(&name), "{}", found.all);
 }
 
 /// As on a desktop: the agent has the key and keeps no certificates, which is a file that ssh is not

@@ -2,31 +2,26 @@
 //! a sentence for its user, and leaves nothing behind.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signature::Signer;
-use ssh_encoding::{Decode, Encode};
+use ssh_encoding::Encode;
 use ssh_key::{Algorithm, Certificate, PrivateKey};
 
 use crate::jump;
+use crate::support::agent_messages::{
+    EXTENSION, EXTENSION_RESPONSE, FAILURE, REQUEST_IDENTITIES, SIGN_REQUEST, SIGN_RESPONSE,
+    SUCCESS, framed, listing, read_message, signed_data,
+};
 use crate::support::client::Live;
 use crate::support::hostile::string;
 use crate::support::recordings::text;
 use crate::support::{World, keys, programs};
 
 use super::Bystander;
-
-const FAILURE: u8 = 5;
-const SUCCESS: u8 = 6;
-const REQUEST_IDENTITIES: u8 = 11;
-const IDENTITIES_ANSWER: u8 = 12;
-const SIGN_REQUEST: u8 = 13;
-const SIGN_RESPONSE: u8 = 14;
-const EXTENSION: u8 = 27;
-const EXTENSION_RESPONSE: u8 = 29;
 
 /// What the proxy waits for an agent, as these worlds are configured.
 const GRACE: &str = "login_grace_time: 20s";
@@ -391,36 +386,6 @@ impl Liar {
         };
         stream.write_all(&answer).is_ok()
     }
-}
-
-fn read_message(stream: &mut UnixStream) -> Option<Vec<u8>> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).ok()?;
-    let length = usize::try_from(u32::from_be_bytes(length)).expect("64 bits");
-    let mut message = vec![0; length];
-    stream.read_exact(&mut message).ok()?;
-    (!message.is_empty()).then_some(message)
-}
-
-fn framed(message: &[u8]) -> Vec<u8> {
-    string(message)
-}
-
-fn listing(blobs: &[&[u8]]) -> Vec<u8> {
-    let count = u32::try_from(blobs.len()).expect("few");
-    let mut answer = vec![IDENTITIES_ANSWER];
-    answer.extend(count.to_be_bytes());
-    for blob in blobs {
-        answer.extend(string(blob));
-        answer.extend(string(b"comment"));
-    }
-    answer
-}
-
-fn signed_data(request: &[u8]) -> Vec<u8> {
-    let mut fields = &request[1..];
-    let _key = Vec::<u8>::decode(&mut fields).expect("a key");
-    Vec::<u8>::decode(&mut fields).expect("data")
 }
 
 /// By ProxyCommand: the outer ssh forwards the agent.

@@ -13,6 +13,7 @@ use signature::Signer;
 use ssh_encoding::Encode;
 use ssh_key::{Certificate, PrivateKey};
 
+const ED25519: &str = "ssh-ed25519-cert-v01@openssh.com";
 const SERVICE_REQUEST: u8 = 5;
 const SERVICE_ACCEPT: u8 = 6;
 const USERAUTH_REQUEST: u8 = 50;
@@ -64,6 +65,19 @@ pub(crate) fn nested_certificate(key: &Path) -> Vec<u8> {
 /// Offers a certificate, with a good signature by its key, and listens to the answer.
 pub(crate) fn offer(server: SocketAddr, login: &str, key: &Path, certificate: &[u8]) -> Verdict {
     let signer = PrivateKey::read_openssh_file(key).expect("a key made by ssh-keygen");
+    offer_as(server, login, ED25519, certificate, |data| {
+        sign(&signer, data)
+    })
+}
+
+/// Offers a certificate under this name, with this signature.
+pub(crate) fn offer_as(
+    server: SocketAddr,
+    login: &str,
+    algorithm: &str,
+    certificate: &[u8],
+    sign: impl Fn(&[u8]) -> Vec<u8>,
+) -> Verdict {
     let mut line = Line::connect(server);
     let mut verdict = Verdict::default();
     let mut established = false;
@@ -79,7 +93,7 @@ pub(crate) fn offer(server: SocketAddr, login: &str, key: &Path, certificate: &[
             Some(Event::Packet(packet)) => match packet.first() {
                 Some(&SERVICE_ACCEPT) => {
                     let session = line.transport.session_id().expect("keys are in use");
-                    let request = request(session, login, &signer, certificate);
+                    let request = request_as(session, login, algorithm, certificate, &sign);
                     line.transport.send(&request).expect("after key exchange");
                 }
                 Some(&USERAUTH_BANNER) => {
@@ -109,16 +123,28 @@ pub(super) fn request(
     signer: &PrivateKey,
     certificate: &[u8],
 ) -> Vec<u8> {
+    request_as(session, login, ED25519, certificate, |data| {
+        sign(signer, data)
+    })
+}
+
+fn request_as(
+    session: &[u8],
+    login: &str,
+    algorithm: &str,
+    certificate: &[u8],
+    sign: impl Fn(&[u8]) -> Vec<u8>,
+) -> Vec<u8> {
     let mut request = vec![USERAUTH_REQUEST];
     for field in [login, "ssh-connection", "publickey"] {
         request.extend(string(field.as_bytes()));
     }
     request.push(1);
-    request.extend(string(b"ssh-ed25519-cert-v01@openssh.com"));
+    request.extend(string(algorithm.as_bytes()));
     request.extend(string(certificate));
     let mut signed = string(session);
     signed.extend(&request);
-    let signature = sign(signer, &signed);
+    let signature = sign(&signed);
     request.extend(string(&signature));
     request
 }

@@ -1,6 +1,10 @@
 //! The harness: real programs in a directory of their own, on loopback, gone when the test is.
 
 pub(crate) mod agent;
+pub(crate) mod agent_messages;
+#[expect(dead_code, reason = "the tests beside the code need more of it")]
+#[path = "../../../src/cert/browser.rs"]
+pub(crate) mod browser;
 pub(crate) mod children;
 pub(crate) mod client;
 pub(crate) mod clock;
@@ -12,6 +16,7 @@ pub(crate) mod namespace;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod recordings;
+pub(crate) mod russh_host;
 pub(crate) mod service;
 pub(crate) mod sshd;
 pub(crate) mod terminal;

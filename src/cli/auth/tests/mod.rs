@@ -431,6 +431,8 @@ fn what_is_no_public_key_is_refused_by_name() {
         "--out=DIR/cert.pub",
     ]);
     scene.write("dsa.pub", "ssh-dss AAAAB3NzaC1kc3MAAACBAP");
+    let new = "ssh-mldsa44-ed25519@openssh.com";
+    scene.write("young.pub", &format!("{new} AAAAH3NzaC1tbGRzYTQ0 me"));
     scene.write("broken.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+ me");
     scene.write("big.pub", &"a".repeat(65 * 1024));
     for (file, reason) in [
@@ -438,6 +440,11 @@ fn what_is_no_public_key_is_refused_by_name() {
         ("cert.pub", "already a certificate"),
         ("small.pub", "1024 bits"),
         ("dsa.pub", "ssh-dss is not supported"),
+        (
+            "young.pub",
+            "ssh-mldsa44-ed25519@openssh.com is not supported",
+        ),
+        ("young.pub", "does not know this kind of key"),
         ("broken.pub", "malformed"),
         ("big.pub", "larger than"),
         ("missing.pub", "cannot read"),

@@ -1,5 +1,6 @@
 //! The user's agent: whether it answers, and what it has.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,10 +79,15 @@ pub(super) async fn examine(socket: Option<&Path>, findings: &mut Vec<Finding>) 
         ));
         return Held::Nothing;
     }
-    let keys: Vec<_> = listed
-        .iter()
-        .filter_map(|identity| PresentedKey::decode(&identity.blob).ok())
-        .collect();
+    let (mut keys, mut unknown) = (Vec::new(), BTreeSet::new());
+    for identity in &listed {
+        match PresentedKey::decode(&identity.blob) {
+            Ok(key) => keys.push(key),
+            Err(error) => {
+                unknown.insert((error.to_string(), error.hint()));
+            }
+        }
+    }
     let certificates = keys
         .iter()
         .filter(|key| key.certificate().is_some())
@@ -89,6 +95,10 @@ pub(super) async fn examine(socket: Option<&Path>, findings: &mut Vec<Finding>) 
     let plain = keys.len() - certificates;
     let detail = format!("keys: {plain}, certificates: {certificates}");
     findings.push(Finding::ok(&AGENT_KEYS, "", detail));
+    for (detail, hint) in unknown {
+        let detail = format!("it has one that rproxy cannot read: {detail}");
+        findings.push(Finding::warning(&AGENT_KEYS, "", detail, hint));
+    }
     Held::Keys(keys)
 }
 

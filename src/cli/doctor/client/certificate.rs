@@ -10,7 +10,7 @@ use super::super::checks::{
 };
 use super::super::report::Finding;
 use super::ssh::Effective;
-use crate::cert::PresentedKey;
+use crate::cert::{KeyError, PresentedKey};
 use crate::sys::fs::read_limited;
 
 /// Largest file of a certificate that is read, in bytes.
@@ -33,6 +33,8 @@ pub(super) struct Holdings<'h> {
     configured: Vec<(PathBuf, Certificate)>,
     /// Certificates in files that it does not.
     elsewhere: Vec<(PathBuf, Certificate)>,
+    /// Files of either kind that hold no certificate that is known here.
+    unreadable: Vec<(PathBuf, KeyError)>,
     identities_only: bool,
 }
 
@@ -40,17 +42,26 @@ impl<'h> Holdings<'h> {
     /// Looks where ssh looks, and in `~/.ssh`.
     pub(super) fn find(held: &'h [PresentedKey], outer: Option<&Effective>) -> Self {
         let configured = outer.map(configured).unwrap_or_default();
-        let read = |path: PathBuf| Some((path.clone(), read(&path)?));
+        let mut unreadable = Vec::new();
+        let mut read = |path: PathBuf| match read(&path)? {
+            Ok(certificate) => Some((path, certificate)),
+            Err(KeyError::Malformed(_)) => None,
+            Err(error) => {
+                unreadable.push((path, error));
+                None
+            }
+        };
         let is_other = |path: &PathBuf| !configured.contains(path);
         Self {
             held,
             elsewhere: certificates_of_home()
                 .into_iter()
                 .filter(is_other)
-                .filter_map(read)
+                .filter_map(&mut read)
                 .collect(),
             identities_only: outer.and_then(|o| o.value("identitiesonly")) == Some("yes"),
-            configured: configured.into_iter().filter_map(read).collect(),
+            configured: configured.into_iter().filter_map(&mut read).collect(),
+            unreadable,
         }
     }
 
@@ -63,6 +74,14 @@ impl<'h> Holdings<'h> {
         socket: Option<&Path>,
         findings: &mut Vec<Finding>,
     ) {
+        for (path, error) in &self.unreadable {
+            findings.push(Finding::warning(
+                &CERTIFICATE,
+                path.display(),
+                error,
+                error.hint(),
+            ));
+        }
         let in_agent = self.held.iter().filter_map(PresentedKey::certificate);
         let in_agent: Vec<_> = in_agent.filter(|one| one.cert_type().is_user()).collect();
         let of_files = self.configured.iter().map(|(_, certificate)| certificate);
@@ -288,9 +307,13 @@ fn certificates_of_home() -> Vec<PathBuf> {
     paths
 }
 
-fn read(path: &Path) -> Option<Certificate> {
+/// The certificate in a file, or why it is not read.
+fn read(path: &Path) -> Option<Result<Certificate, KeyError>> {
     let text = read_limited(path, MAX_FILE).ok()?;
-    Certificate::from_openssh(String::from_utf8_lossy(&text).trim()).ok()
+    let line = String::from_utf8_lossy(&text);
+    PresentedKey::from_line(line.trim())
+        .map(|key| key.certificate().cloned())
+        .transpose()
 }
 
 /// A path as ssh has it, with the home directory put in.

@@ -3,6 +3,7 @@
 mod client;
 mod interactive;
 mod server;
+mod webauthn;
 
 use ::signature::Signer as _;
 use proptest::prelude::*;
