@@ -228,7 +228,7 @@ fn verify(blob: &[u8], ca: &Browser) -> Result<(), UserCertError> {
     verify_user(certificate, &trusted, None, NOW).map(drop)
 }
 
-/// OpenSSH 10.3 has the name among its default CASignatureAlgorithms.
+/// OpenSSH 10.3 has the name among its default `CASignatureAlgorithms`.
 #[test]
 fn a_ca_may_sign_so() {
     let browser = Browser::new();
