@@ -58,6 +58,7 @@ fn policy(roles: Vec<Role>) -> Policy {
     let roles: Vec<_> = roles.into_iter().map(Arc::new).collect();
     let alice = Member {
         name: "alice".parse().unwrap(),
+        line: 1,
         roles: roles.clone(),
     };
     Policy::new(FILE, Permissions::default(), roles, vec![alice])
@@ -159,6 +160,7 @@ fn users_are_patterns_and_roles_add_up() {
         .collect();
     let member = |name: &str, role: usize| Member {
         name: name.parse().unwrap(),
+        line: 1,
         roles: vec![Arc::clone(&roles[role]); 2],
     };
     let members = vec![member("*", 0), member("*@dba.example.com", 1)];

@@ -68,7 +68,9 @@ impl Rule {
 }
 
 impl LabelPattern {
-    fn is_among(&self, labels: &[Label]) -> bool {
+    /// Whether one of these labels has the key, and a value that fits.
+    #[must_use]
+    pub fn is_among(&self, labels: &[Label]) -> bool {
         labels.iter().any(|label| {
             label.key.eq_ignore_ascii_case(&self.key) && self.value.matches(&label.value)
         })
@@ -169,6 +171,8 @@ fn first_match(rules: &[Rule], login: &str, place: &Place) -> Option<usize> {
 pub struct Member {
     /// Whose identity it is: the key id of the certificate.
     pub name: Pattern,
+    /// The line in which the entry begins, from 1.
+    pub line: usize,
     /// The roles that they have.
     pub roles: Vec<Arc<Role>>,
 }

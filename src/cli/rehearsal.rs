@@ -2,9 +2,13 @@
 //! through when they start, without making or changing anything.
 
 use std::error::Error;
+use std::path::Path;
 
 use super::{Exit, Failure};
+use crate::access::Pattern;
+use crate::ca::{self, CaKind};
 use crate::config::Config;
+use crate::model::text::{self, Printable};
 use crate::{daemon, monitor};
 
 /// Goes through them.
@@ -20,6 +24,43 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
         let hint = error.hint();
         cannot_run(Exit::Configuration, error, hint)
     })
+}
+
+/// Warnings of users and logins in the configuration that nobody has who was issued a certificate here.
+/// None where none was issued: then it is not known who there is.
+pub(super) fn strangers(config: &Config) -> Vec<String> {
+    let issued = ca::issued(&config.data_dir).unwrap_or_default();
+    let issued: Vec<_> = issued
+        .iter()
+        .filter(|one| one.kind == CaKind::User)
+        .collect();
+    if issued.is_empty() {
+        return Vec::new();
+    }
+    let is_user = |name: &Pattern| issued.iter().any(|one| name.matches(&one.key_id));
+    let is_login = |login: &Pattern| {
+        let mut logins = issued.iter().flat_map(|one| &one.principals);
+        logins.any(|one| login.matches(one))
+    };
+    let warn = |line: usize, what: &str, name: &Pattern| {
+        let name = name.to_string();
+        format!(
+            "{}:{line}: warning: {what} {} is in no certificate that was issued here",
+            text::path(Path::new(&config.file)),
+            Printable(&name)
+        )
+    };
+    let mut warnings = Vec::new();
+    for role in &config.roles {
+        for rule in role.allow.iter().flatten().chain(&role.deny) {
+            let strangers = rule.logins.iter().flatten().filter(|one| !is_login(one));
+            warnings.extend(strangers.map(|login| (rule.line, warn(rule.line, "login", login))));
+        }
+    }
+    let strangers = config.users.iter().filter(|member| !is_user(&member.name));
+    warnings.extend(strangers.map(|member| (member.line, warn(member.line, "user", &member.name))));
+    warnings.sort_by_key(|(line, _)| *line);
+    warnings.into_iter().map(|(_, warning)| warning).collect()
 }
 
 /// Why the proxy does not start.

@@ -43,6 +43,9 @@ impl Args {
             }
         }
         if self.check {
+            for warning in rehearsal::strangers(&context.config) {
+                ui::note(&warning);
+            }
             rehearsal::rehearse(&context.config)?;
             ui::note("configuration ok");
             return Ok(());

@@ -115,6 +115,11 @@ impl<'f> Findings<'f> {
         self.warnings.push(found);
     }
 
+    /// How many warnings there are so far.
+    pub(super) fn warnings(&self) -> usize {
+        self.warnings.len()
+    }
+
     /// Errors and warnings, each sorted by place.
     pub(super) fn into_parts(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         self.errors.sort_by_key(Diagnostic::position);

@@ -13,6 +13,7 @@ mod print;
 mod resolve;
 mod roles;
 mod section;
+mod unmatched;
 mod yaml;
 
 use std::net::SocketAddr;

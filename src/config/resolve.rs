@@ -64,7 +64,7 @@ pub(super) fn file(tree: Option<&yaml::Node>, findings: &mut Findings<'_>) -> Op
     let upstream = upstream(&root.section(&keys::UPSTREAM, findings), findings);
     let permit = permit(&root.section(&keys::PERMIT, findings), findings);
     let nodes = nodes(root.sections(&keys::NODES, findings), findings);
-    let roles = roles::roles(root.sections(&keys::ROLES, findings), findings);
+    let roles = roles::roles(root.sections(&keys::ROLES, findings), &nodes, findings);
     let users = roles::users(root.sections(&keys::USERS, findings), &roles, findings);
     if let (true, Some(place)) = (users.is_empty(), root.place_of(&keys::ROLES))
         && !roles.is_empty()

@@ -6,15 +6,21 @@ use std::time::Duration;
 use crate::access::{LabelPattern, Member, Pattern, PermitKey, Role, RolePermit, Rule, Stated};
 use crate::cert::SourceAddresses;
 use crate::model::text::is_printable;
+use crate::nodes::Node;
 
 use super::diagnostic::Findings;
 use super::keys::{self, Key};
 use super::permit::permit;
 use super::resolve::{duration, label_key, label_value, network};
 use super::section::{Located, Section, quoted};
+use super::unmatched;
 
-/// Reads `roles`.
-pub(super) fn roles(sections: Vec<Section<'_>>, findings: &mut Findings<'_>) -> Vec<Arc<Role>> {
+/// Reads `roles`. What they name of these nodes should be there.
+pub(super) fn roles(
+    sections: Vec<Section<'_>>,
+    nodes: &[Node],
+    findings: &mut Findings<'_>,
+) -> Vec<Arc<Role>> {
     let mut seen = Seen::default();
     let mut roles = Vec::new();
     for section in sections {
@@ -24,8 +30,8 @@ pub(super) fn roles(sections: Vec<Section<'_>>, findings: &mut Findings<'_>) -> 
                 .as_ref()
                 .map_or_else(String::new, |name| name.value.clone()),
             line: section.place().map_or(0, |place| place.line),
-            allow: rules(&section, &keys::ALLOW, findings),
-            deny: rules(&section, &keys::DENY, findings).unwrap_or_default(),
+            allow: rules(&section, &keys::ALLOW, nodes, findings),
+            deny: rules(&section, &keys::DENY, nodes, findings).unwrap_or_default(),
             may_connect_from: may_connect_from(&section, findings),
             max_ttl: max_ttl(&section, findings),
             permit: role_permit(&section, findings),
@@ -55,6 +61,7 @@ pub(super) fn users(
         if seen.is_new(name, &section, &keys::USER_NAME, findings) {
             members.extend(pattern.map(|name| Member {
                 name,
+                line: section.place().map_or(0, |place| place.line),
                 roles: theirs.into_iter().map(|role| role.value).collect(),
             }));
         }
@@ -100,7 +107,12 @@ fn known_role(text: &str, roles: &[Arc<Role>]) -> Result<Arc<Role>, String> {
 }
 
 /// `None` without the key.
-fn rules(section: &Section<'_>, key: &Key, findings: &mut Findings<'_>) -> Option<Vec<Rule>> {
+fn rules(
+    section: &Section<'_>,
+    key: &Key,
+    nodes: &[Node],
+    findings: &mut Findings<'_>,
+) -> Option<Vec<Rule>> {
     if section.is_empty(key, findings) {
         return None;
     }
@@ -109,7 +121,11 @@ fn rules(section: &Section<'_>, key: &Key, findings: &mut Findings<'_>) -> Optio
     Some(
         sections
             .iter()
-            .map(|section| rule(section, findings))
+            .map(|section| {
+                let rule = rule(section, findings);
+                unmatched::warn(section, &rule, nodes, findings);
+                rule
+            })
             .collect(),
     )
 }

@@ -248,6 +248,14 @@ impl<'f> Section<'f> {
         labels
     }
 
+    /// Where the items of the list under a key stand.
+    pub(super) fn places(&self, key: &Key) -> Vec<Place> {
+        match self.entry(key).map(|(node, _)| &node.content) {
+            Some(Content::Sequence(items)) => items.iter().map(|item| item.place).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The items of the list under a key, each with its path.
     fn items(&self, key: &Key, findings: &mut Findings<'_>) -> Vec<(String, &'f Node)> {
         let path = self.path_to(key.name);

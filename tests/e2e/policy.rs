@@ -510,3 +510,35 @@ fn a_changed_permit_holds_for_live_connections() {
     );
     ssh.stdin = None;
 }
+
+/// `serve --check` knows who was issued certificates, and warns of rules about others; wildcards that
+/// somebody fits, and what is right, are no matter.
+#[test]
+fn a_check_warns_of_people_and_logins_that_nobody_has() {
+    let account = login();
+    let world = fleet(&format!(
+        "roles:\n  - name: ops\n    allow:\n      - {{ logins: [{account}, postgers], nodes: [\"*\"] }}\n    \
+         deny: [{{ logins: [\"some*\"], labels: {{ env: prdo }} }}]\n\
+         users:\n  - {{ name: alice, roles: [ops] }}\n  - {{ name: \"al*\", roles: [ops] }}\n  \
+         - {{ name: alcie, roles: [ops] }}\n"
+    ));
+    let output = world.rproxy().args(["serve", "--check"]).output();
+    let output = output.expect("rproxy runs");
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let warnings: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.split_once(": warning: "))
+        .map(|(_, warning)| warning)
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "roles[0].deny[0].labels: no node has a label \"env=prdo\"",
+            "login postgers is in no certificate that was issued here",
+            "user alcie is in no certificate that was issued here",
+        ],
+        "{said}"
+    );
+    assert!(said.ends_with("configuration ok\n"), "{said}");
+}

@@ -1,0 +1,61 @@
+//! Warnings of rules that name what is not there: most often a slip, and one that opens a door where
+//! the rule denies.
+
+use crate::access::Rule;
+use crate::model::Label;
+use crate::nodes::Node;
+
+use super::diagnostic::Findings;
+use super::keys;
+use super::section::{Section, quoted};
+
+/// Warns of node names and labels that no node of the inventory has.
+pub(super) fn warn(
+    section: &Section<'_>,
+    rule: &Rule,
+    nodes: &[Node],
+    findings: &mut Findings<'_>,
+) {
+    let so_far = findings.warnings();
+    // Without an inventory, all names are those of DNS.
+    if !nodes.is_empty() {
+        names(section, rule, nodes, findings);
+    }
+    let path = section.path_to(keys::RULE_LABELS.name);
+    let place = section.place_of(&keys::RULE_LABELS);
+    for wanted in &rule.labels {
+        if !nodes.iter().any(|node| wanted.is_among(&node.labels)) {
+            let label = quoted(&format!("{}={}", wanted.key, wanted.value));
+            findings.warning(place, &path, format!("no node has a label {label}"));
+        }
+    }
+    if findings.warnings() == so_far && !rule.labels.is_empty() {
+        let names = rule.nodes.as_deref();
+        let is_meant = |node: &Node| {
+            names.is_none_or(|names| names.iter().any(|name| name.matches(&node.name)))
+                && carries_all(rule, &node.labels)
+        };
+        if !nodes.iter().any(is_meant) {
+            let message = "no node has all that this rule names";
+            findings.warning(section.place(), section.path(), message);
+        }
+    }
+}
+
+fn names(section: &Section<'_>, rule: &Rule, nodes: &[Node], findings: &mut Findings<'_>) {
+    let key = &keys::RULE_NODES;
+    let places = section.places(key).into_iter();
+    for (pattern, place) in rule.nodes.iter().flatten().zip(places) {
+        if !nodes.iter().any(|node| pattern.matches(&node.name)) {
+            let message = format!(
+                "no node is called {}: this is about hosts outside the inventory alone",
+                quoted(&pattern.to_string())
+            );
+            findings.warning(Some(place), &section.path_to(key.name), message);
+        }
+    }
+}
+
+fn carries_all(rule: &Rule, labels: &[Label]) -> bool {
+    rule.labels.iter().all(|wanted| wanted.is_among(labels))
+}
