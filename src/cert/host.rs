@@ -78,6 +78,10 @@ impl HostKeyError {
                 "check the clocks, or wait: the host certificate starts at {}",
                 shown::time(*from)
             ),
+            Self::Fault {
+                name,
+                fault: CertFault::WeakKey(_),
+            } => short_host_key_hint(name),
             Self::Fault { name, .. } => sign_command([name], ED25519),
             Self::WrongName { wanted, has } => format!(
                 "use one of the names in the certificate; or {}",
@@ -85,6 +89,15 @@ impl HostKeyError {
             ),
         }
     }
+}
+
+/// What the administrator of a host does about an RSA key that is too short, in one line.
+#[must_use]
+pub fn short_host_key_hint(name: &str) -> String {
+    format!(
+        "use the host's Ed25519 key, which `ssh-keygen -A` makes if there is none: {}",
+        sign_command([&name.to_owned()], ED25519)
+    )
 }
 
 const ED25519: &str = "ssh-ed25519";

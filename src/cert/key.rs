@@ -154,8 +154,9 @@ pub fn rsa_bits(key: &KeyData) -> Option<usize> {
     Some((modulus.len() * 8).saturating_sub(leading as usize))
 }
 
-/// The bits of an RSA key that is too small.
-pub(super) fn weak_rsa_bits(key: &KeyData) -> Option<usize> {
+/// The bits of an RSA key that is too short to be accepted ([`MIN_RSA_BITS`]); `None` for all others.
+#[must_use]
+pub fn weak_rsa_bits(key: &KeyData) -> Option<usize> {
     rsa_bits(key).filter(|bits| *bits < MIN_RSA_BITS)
 }
 

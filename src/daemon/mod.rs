@@ -20,7 +20,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::Instant;
 
 use ground::{Ground, Purpose};
@@ -42,7 +42,7 @@ use crate::nodes::Whereabouts;
 use crate::session::Registry;
 use crate::ssh::listener::Workers;
 use crate::ssh::{
-    Answered, CurrentTrust, Limits, Minting, Proxy, Settings, Startups, Trust, Warned,
+    Answered, CurrentTrust, Limits, Minting, Proxy, Remembered, Settings, Startups, Trust, Warned,
 };
 use crate::sys::clock::Clock;
 use crate::sys::fs::FsError;
@@ -354,10 +354,12 @@ fn build(
         metrics,
         registry: Registry::default(),
         upstream: Arc::new(ClientConfig::default()),
-        startups: Startups::new(config.upstream.max_starting_per_host),
+        startups: Startups::at_hosts(config.upstream.max_starting_per_host),
         answered: Answered::default(),
+        remembered: Remembered::default(),
         minting: Minting::default(),
         whereabouts: Whereabouts::default(),
+        learning: Mutex::default(),
         listeners,
         warned: Warned::default(),
         clock,

@@ -29,9 +29,11 @@ use super::rounds::Fit;
 use super::route::{judge_login, places_of};
 use super::scope::{Scope, ScopeEnd};
 use super::stream::{ChannelHandle, ChannelStream};
+use super::turns::Whose;
 use super::upstream::{self, Upstream};
 use super::watch::Watch;
 use super::watched::Watched;
+use super::way::{self, Way};
 use crate::access::{Denial, LoginPermit, Permit};
 use crate::audit::{AuditEvent, Leg as At};
 use crate::cert::PresentedKey;
@@ -80,8 +82,19 @@ impl Connection {
     pub(crate) async fn run(self, stream: ChannelStream) {
         let _open = self.proxy.metrics.connection(Layer::Inner);
         let terminal = stream.handle();
-        let config = match self.server_config().await {
-            Ok(config) => config,
+        let scope = self.scope.clone();
+        let found = tokio::select! {
+            found = self.find() => found,
+            why = last_words(&scope) => {
+                if matches!(why, ScopeEnd::Shutdown) {
+                    let (shown, has_stderr) = (Arc::clone(&self.shown), self.agent.is_some());
+                    early::refuse(stream, shown, has_stderr, SHUTTING_DOWN).await;
+                }
+                return;
+            }
+        };
+        let (way, config) = match found {
+            Ok(found) => found,
             Err(refusal) => {
                 self.refuse(&refusal, None, None);
                 let shown = Arc::clone(&self.shown);
@@ -93,11 +106,10 @@ impl Connection {
         // Boxed: this future is large, and most of a connection's life is spent after it.
         let established = Box::pin(async {
             match &self.agent {
-                Some(agent) => self.establish(&mut leg, agent).await,
-                None => Box::pin(self.establish_by_jump(&mut leg)).await,
+                Some(agent) => self.establish(&mut leg, agent, &way).await,
+                None => Box::pin(self.establish_by_jump(&mut leg, &way)).await,
             }
         });
-        let scope = self.scope.clone();
         let established = tokio::select! {
             established = established => established,
             refusal = self.watched().withdrawn() => Err(Failure::Withdrawn(refusal)),
@@ -132,25 +144,44 @@ impl Connection {
         }
     }
 
+    /// Where the target leads, and what the user's ssh is shown for it. What leads nowhere is refused, and
+    /// nothing is signed for it.
+    async fn find(&self) -> Result<(Way, Arc<ServerConfig>), Refusal> {
+        let way = way::find(&self.proxy, &self.permit).await?;
+        let config = self.server_config(&way).await?;
+        Ok((way, config))
+    }
+
     /// What the certificate is for that the user's ssh is shown: the name that was asked for, and what it
-    /// stands for in the inventory, for those who have it in `HostKeyAlias`.
-    fn shown(&self, asked: HostPrincipal) -> Vec<HostPrincipal> {
+    /// stands for, for those who have it in `HostKeyAlias`: in the inventory, and by the host's own
+    /// certificate as far as that is remembered.
+    fn shown(&self, asked: HostPrincipal, remembered: &[HostPrincipal]) -> Vec<HostPrincipal> {
         let mut names = vec![asked];
-        if let Some(node) = &self.permit.route().node {
-            for name in [node.clone(), format!("{node}.{}", self.proxy.cluster)] {
-                // A cluster's name need not be part of a host's.
-                let name = name.parse().ok().filter(|name| !names.contains(name));
-                names.extend(name);
+        let node = self.permit.route().node.as_ref();
+        // A cluster's name need not be part of a host's.
+        let listed = node.map(|node| [node.clone(), format!("{node}.{}", self.proxy.cluster)]);
+        let listed = listed.into_iter().flatten();
+        let listed = listed.filter_map(|name| name.parse().ok());
+        for name in listed.chain(remembered.iter().cloned()) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names
     }
 
-    /// A host certificate for the name that the user's ssh expects.
-    async fn server_config(&self) -> Result<Arc<ServerConfig>, Refusal> {
+    /// A host certificate for the name that the user's ssh expects. Where nobody signs, one that is at hand
+    /// without the remembered names does.
+    async fn server_config(&self, way: &Way) -> Result<Arc<ServerConfig>, Refusal> {
         let name = &self.permit.route().target.host;
+        let whose = Whose::Person(self.permit.identity().name().to_owned());
         let minted = match HostPrincipal::asked(name) {
-            Ok(name) => minting::server_config(&self.proxy, self.shown(name)).await,
+            Ok(name) => {
+                let names = self.shown(name.clone(), &way.remembered);
+                let minted = minting::server_config(&self.proxy, &whose, names).await;
+                let names = self.shown(name, &[]);
+                minted.or_else(|error| minting::config_at_hand(&self.proxy, &names).ok_or(error))
+            }
             Err(error) => Err(MintError::Name(error)),
         };
         minted.map_err(|error| {
@@ -168,9 +199,10 @@ impl Connection {
         &self,
         leg: &mut Leg<ChannelStream>,
         agent: &AgentOpener,
+        way: &Way,
     ) -> Result<Established, Failure> {
         let id = self.id.to_string();
-        let ready = self.prepare(agent);
+        let ready = self.prepare(agent, way);
         tokio::pin!(ready);
         let mut early = None;
         let mut given_up = false;
@@ -202,7 +234,7 @@ impl Connection {
         } = attempt;
         let result = match early {
             Some(result) => result,
-            None if given_up => self.prepare(agent).await,
+            None if given_up => self.prepare(agent, way).await,
             None => ready.await,
         };
         let mut conversation = Conversation::with(leg, &mut auth);
@@ -242,6 +274,7 @@ impl Connection {
     async fn establish_by_jump(
         &self,
         leg: &mut Leg<ChannelStream>,
+        way: &Way,
     ) -> Result<Established, Failure> {
         let id = self.id.to_string();
         let settings = self.proxy.settings();
@@ -256,7 +289,8 @@ impl Connection {
         let _gone_is_seen_below = leg.send_all(&mut out);
         let mut waiting = Waiting::new(leg);
         let mut conversation = Conversation::with_nobody();
-        match self.jump(&mut waiting, &permit, &mut conversation).await {
+        let jump = self.jump(&mut waiting, &permit, &mut conversation, way);
+        match jump.await {
             Ok((permit, upstream, prelude)) => Ok(Established {
                 permit,
                 upstream,
@@ -283,10 +317,11 @@ impl Connection {
         waiting: &mut Waiting<'_>,
         permit: &LoginPermit,
         conversation: &mut Conversation<'_>,
+        way: &Way,
     ) -> Result<(LoginPermit, Upstream, Prelude), Ended> {
         let stream = waiting.agent().await?;
         let work = async {
-            let mut ready = self.prepare_with(stream).await?;
+            let mut ready = self.prepare_with(stream, way).await?;
             let permit = self.log_in(permit, &mut ready, conversation).await?;
             Ok((permit, ready.upstream))
         };
@@ -299,7 +334,7 @@ impl Connection {
         Ok((permit, upstream, prelude))
     }
 
-    async fn prepare(&self, agent: &AgentOpener) -> Result<Ready, Refusal> {
+    async fn prepare(&self, agent: &AgentOpener, way: &Way) -> Result<Ready, Refusal> {
         let stream = agent.open().await.map_err(|none| match none {
             NoAgent::Crowded => too_many_channels(),
             NoAgent::Silent => Refusal::new(
@@ -309,11 +344,11 @@ impl Connection {
             )
             .hint("on your machine: start an agent and load the key: eval $(ssh-agent); ssh-add"),
         })?;
-        self.prepare_with(stream).await
+        self.prepare_with(stream, way).await
     }
 
     /// Finds the user's key in the agent, then dials: a user without the key costs the host nothing.
-    async fn prepare_with(&self, stream: ChannelStream) -> Result<Ready, Refusal> {
+    async fn prepare_with(&self, stream: ChannelStream, way: &Way) -> Result<Ready, Refusal> {
         let mut agent = Agent::new(stream, Arc::clone(&self.proxy.metrics));
         let certificate = self.permit.identity().certificate().certificate();
         let (certificate, key) = (certificate_blob(certificate)?, key_blob(certificate)?);
@@ -323,7 +358,7 @@ impl Connection {
             .await
             .map_err(|_elapsed| agent_silent(limit))?
             .map_err(|error| agent_failed(&error))?;
-        let upstream = upstream::connect(&self.proxy, &self.permit).await?;
+        let upstream = upstream::connect(&self.proxy, &self.permit, way).await?;
         Ok(Ready {
             upstream,
             agent,

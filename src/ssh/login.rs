@@ -3,6 +3,7 @@
 
 use std::error::Error as _;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::agent::{Agent, AgentError};
 use super::conversation::{Conversation, Unanswered};
 use super::leg::{LegError, LegEvent};
 use super::refusal::Refusal;
-use super::startup::Turn;
+use super::turns::Turn;
 use super::upstream::Upstream;
 use crate::access::LoginPermit;
 use crate::agent::SignFlags;
@@ -103,7 +104,7 @@ pub(crate) async fn authenticate(
 
 /// Ends when a turn has been held for too long and others wait for it. People need longer to answer
 /// than an agent to sign.
-async fn overdue(turn: Option<&Turn>, awaited: &Awaited) {
+async fn overdue(turn: Option<&Turn<SocketAddr>>, awaited: &Awaited) {
     let began = Instant::now();
     tokio::time::sleep(TURN_LIMIT).await;
     while turn.is_none_or(|turn| !turn.is_awaited())

@@ -1,23 +1,24 @@
 //! Host certificates for connections, from a key that may be slow, or gone: it may be in an agent.
 //!
 //! What is at hand is used at once. What has to be signed is signed on a thread of its own, a few at a
-//! time; everybody else waits for a turn, for a while, and nobody's packets wait meanwhile.
+//! time; everybody else waits for a turn, for a while, and nobody's packets wait meanwhile. People take
+//! turns: one person's many names delay another person's by no more than the signatures in work.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::Proxy;
+use super::turns::{Crowded, Turns, Whose};
 use crate::ca::{AtHand, CaError, HostIdentity};
 use crate::model::{HostPrincipal, NameError, chain};
 use crate::wire::{self, HostKey, ServerConfig};
 
 /// How many certificates are signed at a time.
 const AT_ONCE: usize = 4;
-/// How many connections may wait for a certificate; one more is refused.
+/// How many connections may wait for a certificate; for one more, whoever has most makes room.
 const MAX_WAITING: usize = 512;
 /// How long a connection waits for its certificate, for its turn and for the signature.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -33,7 +34,7 @@ pub(crate) enum MintError {
     Address(#[source] io::Error),
     /// Too many wait already.
     #[error("too many connections wait for one")]
-    Busy,
+    Busy(#[source] Crowded),
     /// It takes too long.
     #[error("the host authority's key did not sign within {} seconds", LIMIT.as_secs())]
     Slow,
@@ -50,43 +51,44 @@ pub(crate) enum MintError {
 
 /// Turns at the host authority's key.
 #[derive(Debug)]
-pub(crate) struct Minting {
-    turns: Arc<Semaphore>,
-    places: Semaphore,
-}
+pub(crate) struct Minting(Turns<()>);
 
 impl Default for Minting {
     fn default() -> Self {
-        Self {
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            places: Semaphore::new(MAX_WAITING),
-        }
+        Self(Turns::new(AT_ONCE, MAX_WAITING))
     }
 }
 
-/// What a server shows that goes by these names.
+/// What a server shows to somebody, that goes by these names.
 pub(crate) async fn server_config(
     proxy: &Arc<Proxy>,
+    whose: &Whose,
     names: Vec<HostPrincipal>,
 ) -> Result<Arc<ServerConfig>, MintError> {
-    let HostIdentity { key, certificate } = identity(proxy, names).await?;
+    let HostIdentity { key, certificate } = identity(proxy, whose, names).await?;
     let host_key = HostKey::new(key.as_ref().clone(), Some(certificate.as_ref().clone()))?;
     Ok(Arc::new(ServerConfig::new(vec![host_key])))
 }
 
+/// The same, if nothing has to be signed for it.
+pub(crate) fn config_at_hand(
+    proxy: &Arc<Proxy>,
+    names: &[HostPrincipal],
+) -> Option<Arc<ServerConfig>> {
+    let HostIdentity { key, certificate } = at_hand(proxy, names)?;
+    let host_key = HostKey::new(key.as_ref().clone(), Some(certificate.as_ref().clone())).ok()?;
+    Some(Arc::new(ServerConfig::new(vec![host_key])))
+}
+
 async fn identity(
     proxy: &Arc<Proxy>,
+    whose: &Whose,
     names: Vec<HostPrincipal>,
 ) -> Result<HostIdentity, MintError> {
     if let Some(identity) = at_hand(proxy, &names) {
         return Ok(identity);
     }
-    let _place = proxy
-        .minting
-        .places
-        .try_acquire()
-        .map_err(|_full| MintError::Busy)?;
-    let minted = tokio::time::timeout(LIMIT, mint(proxy, names)).await;
+    let minted = tokio::time::timeout(LIMIT, mint(proxy, whose, names)).await;
     minted.unwrap_or(Err(MintError::Slow))
 }
 
@@ -105,10 +107,9 @@ fn at_hand(proxy: &Arc<Proxy>, names: &[HostPrincipal]) -> Option<HostIdentity> 
 }
 
 fn renew(proxy: Arc<Proxy>, names: Vec<HostPrincipal>) {
-    let turn = match Arc::clone(&proxy.minting.turns).try_acquire_owned() {
-        Ok(turn) => turn,
-        // Whoever asks next, in a while, may find a turn.
-        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => return,
+    // Otherwise, whoever asks next, in a while, may find a turn.
+    let Some(turn) = proxy.minting.0.try_turn(()) else {
+        return;
     };
     tokio::task::spawn_blocking(move || {
         let now = proxy.clock.unix_seconds();
@@ -122,9 +123,13 @@ fn renew(proxy: Arc<Proxy>, names: Vec<HostPrincipal>) {
     });
 }
 
-async fn mint(proxy: &Arc<Proxy>, names: Vec<HostPrincipal>) -> Result<HostIdentity, MintError> {
-    let turn = Arc::clone(&proxy.minting.turns).acquire_owned().await;
-    let turn = turn.map_err(|_closed| MintError::Stopping)?;
+async fn mint(
+    proxy: &Arc<Proxy>,
+    whose: &Whose,
+    names: Vec<HostPrincipal>,
+) -> Result<HostIdentity, MintError> {
+    let turn = proxy.minting.0.turn((), whose).await;
+    let turn = turn.map_err(MintError::Busy)?;
     // Whoever had the turn before may have asked for the same.
     if let Some(identity) = at_hand(proxy, &names) {
         return Ok(identity);

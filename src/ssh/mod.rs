@@ -4,9 +4,10 @@
 //! 2. `outer`: the client authenticates with a user certificate, forwards its agent, and asks for the
 //!    subsystem `proxy:host:port`.
 //! 3. `route`: the target is parsed, resolved and authorised; nothing is dialled before.
-//! 4. `connection`: the user's own ssh is terminated inside the channel (`inner`) while the host is
+//! 4. `way`: its name is looked up; what leads nowhere is refused before anything is signed for it.
+//! 5. `connection`: the user's own ssh is terminated inside the channel (`inner`) while the host is
 //!    dialled and checked (`upstream`); the agent signs once; then
-//! 5. `bridge`: packets cross, through the recording first.
+//! 6. `bridge`: packets cross, through the recording first.
 //!
 //! ProxyJump forwards no agent to the outer connection. There, `jump` lets the user's ssh in first,
 //! asks the agent that it forwards on the inner connection, and dials then.
@@ -27,6 +28,7 @@ mod crowd;
 mod early;
 mod egress;
 mod ending;
+mod identify;
 mod jump;
 mod leg;
 mod limits;
@@ -38,22 +40,25 @@ mod own;
 pub mod probe;
 mod reached;
 mod refusal;
+mod remembered;
 mod revocation;
 mod rounds;
 mod route;
 mod scope;
-mod startup;
 mod stream;
 mod trust;
+mod turns;
 mod upstream;
 mod watch;
 mod watched;
+mod way;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_key::Certificate;
+use tokio::sync::Mutex;
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
@@ -75,8 +80,9 @@ pub(crate) use crowd::{Crowd, Ticket, network};
 pub(crate) use ending::Warned;
 pub use limits::Limits;
 pub(crate) use minting::Minting;
-pub(crate) use startup::Startups;
+pub(crate) use remembered::Remembered;
 pub use trust::{CurrentTrust, Trust};
+pub(crate) use turns::Startups;
 pub use watch::TimeLimits;
 
 /// What every connection shares. Built once by `daemon`.
@@ -108,10 +114,14 @@ pub struct Proxy {
     pub(crate) startups: Startups,
     /// Hosts that have answered lately.
     pub(crate) answered: Answered,
+    /// What hosts are called by their own certificates.
+    pub(crate) remembered: Remembered,
     /// Turns of connections that need a certificate of the host authority.
     pub(crate) minting: Minting,
     /// Where the nodes are whose addresses are names.
     pub(crate) whereabouts: Whereabouts,
+    /// Whose turn it is to look that up.
+    pub(crate) learning: Mutex<()>,
     /// Addresses and ports of this proxy's own listeners.
     pub listeners: Vec<SocketAddr>,
     /// Hosts that were warned about.

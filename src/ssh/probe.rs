@@ -17,10 +17,11 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::identify::{NoServer, identified};
 use super::leg::{Leg, LegError, LegEvent};
 use crate::cert::{KeyError, PresentedKey};
 use crate::wire::auth::{ClientAuth, ClientAuthEvent, certificate_algorithms};
-use crate::wire::{ClientConfig, DisconnectReason, Transport};
+use crate::wire::{self, ClientConfig, DisconnectReason, Mismatch, Transport};
 
 /// How long one host may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -34,6 +35,12 @@ pub enum ProbeError {
     /// The connection ended, or was not SSH.
     #[error("the connection to {0} broke")]
     Broken(SocketAddr, #[source] Box<dyn Error + Send + Sync>),
+    /// Nobody there identifies themselves as an SSH server.
+    #[error("{0} {1}")]
+    NoServer(SocketAddr, Box<dyn Error + Send + Sync>),
+    /// The host's RSA key is too short: its bits.
+    #[error("{0} shows a host key that is too short")]
+    ShortHostKey(SocketAddr, #[source] Mismatch),
     /// What the host shows is no key.
     #[error("the host key of {0} cannot be read")]
     HostKey(SocketAddr, #[source] KeyError),
@@ -71,6 +78,10 @@ pub async fn ask(
             .map_err(|error| ProbeError::Connect(address, error))?;
         let signs_with_sha1 = config.signs_with_sha1;
         let mut leg = Leg::new(stream, Transport::client(config));
+        identified(&mut leg).await.map_err(|error| match error {
+            NoServer::Leg(error) => ProbeError::Broken(address, error.into()),
+            other => ProbeError::NoServer(address, other.into()),
+        })?;
         let host_key = host_key(&mut leg, address).await?;
         let ident = leg.transport.peer_ident().unwrap_or_default();
         let software = ident.splitn(3, '-').nth(2).unwrap_or_default().to_owned();
@@ -94,7 +105,12 @@ async fn host_key(
     leg: &mut Leg<TcpStream>,
     address: SocketAddr,
 ) -> Result<PresentedKey, ProbeError> {
-    let broken = |error: LegError| ProbeError::Broken(address, error.into());
+    let broken = |error: LegError| match error {
+        LegError::Protocol(wire::Error::Mismatch(short @ Mismatch::ShortHostKey(_))) => {
+            ProbeError::ShortHostKey(address, short)
+        }
+        other => ProbeError::Broken(address, other.into()),
+    };
     let mut presented = None;
     loop {
         match leg.next().await.map_err(broken)? {

@@ -199,6 +199,7 @@ pub(crate) fn offer_reason(error: &OfferError) -> &'static str {
         OfferError::Algorithm(_) | OfferError::Mismatch(_) => "unsupported-algorithm",
         OfferError::OtherHostKey => "other-host-key",
         OfferError::MalformedSignature | OfferError::Signature(_) => "bad-signature",
+        OfferError::ShortKey(_) => "weak-key",
         OfferError::NoTouch => "security-key-not-touched",
         OfferError::NotVerified => "security-key-not-verified",
     }

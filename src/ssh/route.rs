@@ -142,6 +142,8 @@ pub(crate) fn places_of(
 pub(crate) async fn learn(proxy: &Proxy, settings: &Settings) {
     if settings.policy.has_roles() {
         let inventory = &settings.inventory;
+        // Whoever comes while somebody looks waits for what that finds.
+        let _turn = proxy.learning.lock().await;
         proxy.whereabouts.learn(inventory, &proxy.resolver).await;
     }
 }

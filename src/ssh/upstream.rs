@@ -10,17 +10,18 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
+use super::identify::{NoServer, identified};
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{Refusal, host_key_reason, key_reason};
 use super::revocation::admit_host;
-use super::route::{learn, places_of, unknown_node};
-use super::startup::Turn;
+use super::route::learn;
+use super::turns::{Turn, Whose};
+use super::way::{Way, may_dial, may_enter};
 use super::{egress, ending, own};
 use crate::access::{Permit, Route};
 use crate::audit::Leg as At;
-use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, verify_host};
+use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, short_host_key_hint, verify_host};
 use crate::metrics::Step;
-use crate::nodes;
 use crate::wire::signature::SignatureAlgorithm;
 use crate::wire::{
     self, ClientConfig, DisconnectReason, Lacking, Legacy, Mismatch, Negotiated, Transport,
@@ -41,7 +42,7 @@ pub(crate) struct Upstream {
     /// The name under which the user's key has signed.
     pub(super) algorithm: String,
     /// The right to be unauthenticated there; it ends with the authentication.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<Turn<SocketAddr>>,
 }
 
 impl Upstream {
@@ -66,8 +67,8 @@ impl Upstream {
 enum Failure {
     /// It does not accept connections: another address of the host may.
     Dial(LegError),
-    /// It accepts them and drops them before it says anything.
-    Dropped(LegError),
+    /// It accepts them, and no SSH server identifies itself.
+    NoServer(NoServer),
     /// The key exchange failed.
     Handshake(LegError),
     /// It is not the host that it should be.
@@ -77,30 +78,25 @@ enum Failure {
 /// Waits for a turn, dials the permitted route and checks the host's certificate.
 ///
 /// # Errors
-/// The refusal for the user: not found, not reachable, or not the host it should be.
-pub(crate) async fn connect(proxy: &Proxy, permit: &Permit) -> Result<Upstream, Refusal> {
+/// The refusal for the user: not reachable, not the host it should be, or a host that is denied.
+pub(crate) async fn connect(
+    proxy: &Proxy,
+    permit: &Permit,
+    way: &Way,
+) -> Result<Upstream, Refusal> {
     let route = permit.route();
-    let is_listed = route.node.is_some();
-    let addresses = nodes::addresses(&route.host, route.port, is_listed, &proxy.resolver)
-        .await
-        .map_err(|error| unknown_node(&route.target, error))?;
     let settings = proxy.settings();
     let config = client_config(proxy, route);
     learn(proxy, &settings).await;
     let mut left = settings.connect_timeout;
     let mut last = LegError::Closed;
-    for address in addresses {
-        for place in places_of(proxy, &settings, address, None) {
-            permit
-                .may_enter_too(&settings.policy, &place)
-                .map_err(|denial| Refusal::from(&denial))?;
-        }
-        own::refuse_address(proxy, route, address)?;
-        let person = permit.identity().name();
+    for address in way.addresses.iter().copied() {
+        may_dial(proxy, &settings, permit, address)?;
+        let person = Whose::Person(permit.identity().name().to_owned());
         let asked = Instant::now();
         let turn = proxy
             .startups
-            .turn(address, person)
+            .turn(address, &person)
             .await
             .map_err(|crowded| unreachable(route, &crowded))?;
         // The time begins with the turn: who waits in a queue has not been let down by the host.
@@ -108,11 +104,9 @@ pub(crate) async fn connect(proxy: &Proxy, permit: &Permit) -> Result<Upstream, 
         proxy.metrics.host_turn.observe(began - asked);
         match begin(proxy, route, &config, address, began + left).await {
             Ok((leg, host)) => {
-                for place in places_of(proxy, &settings, address, Some(host.presented())) {
-                    permit
-                        .may_enter_too(&settings.policy, &place)
-                        .map_err(|denial| Refusal::from(&denial))?;
-                }
+                proxy.remembered.note(address, &host);
+                may_enter(proxy, &settings, permit, address, Some(host.presented()))?;
+                way.is_as_shown(&host)?;
                 ending::look(proxy, route, address, &host);
                 return Ok(Upstream {
                     leg,
@@ -123,8 +117,15 @@ pub(crate) async fn connect(proxy: &Proxy, permit: &Permit) -> Result<Upstream, 
                     turn: Some(turn),
                 });
             }
-            Err(Failure::Dial(error)) => last = error,
-            Err(Failure::Dropped(error)) => return Err(dropped(route, &error)),
+            Err(Failure::Dial(error)) => {
+                // What is shown from memory is of the host that is dialled first, and this is not it.
+                proxy.remembered.forget(address);
+                last = error;
+            }
+            Err(Failure::NoServer(error)) => return Err(no_server(route, &error)),
+            Err(Failure::Handshake(LegError::Protocol(wire::Error::Mismatch(
+                Mismatch::ShortHostKey(bits),
+            )))) => return Err(short_host_key(route, bits)),
             Err(Failure::Handshake(LegError::Protocol(wire::Error::Mismatch(
                 Mismatch::Algorithms(lacking),
             )))) => return Err(nothing_in_common(route, &lacking)),
@@ -156,7 +157,7 @@ async fn begin(
             Err(failure) => failure,
         };
         let is_worth_another = match &failure {
-            Failure::Dropped(_) => true,
+            Failure::NoServer(error) => matches!(error, NoServer::TurnedAway(..)),
             Failure::Dial(error) => {
                 is_refused(error) && proxy.answered.may_be_restarting(address, Instant::now())
             }
@@ -187,18 +188,21 @@ async fn attempt_at(
     let steps = &proxy.metrics.host_connect;
     steps.observe(Step::Dial, dialled - began);
     let mut leg = Leg::new(stream, Transport::client(Arc::clone(config)));
-    let handshake = timeout_at(deadline, handshake(proxy, route, &mut leg)).await;
-    let is_silent = leg.transport.peer_ident().is_none();
-    if !is_silent {
+    let handshake = async {
+        identified(&mut leg).await.map_err(|error| match error {
+            NoServer::Leg(error) => Failure::Handshake(error),
+            other => Failure::NoServer(other),
+        })?;
+        handshake(proxy, route, &mut leg).await
+    };
+    let handshake = timeout_at(deadline, handshake).await;
+    if leg.transport.peer_ident().is_some() {
         proxy.answered.note(address, Instant::now());
     }
     match handshake {
         Ok(Ok(host)) => {
             steps.observe(Step::Handshake, dialled.elapsed());
             Ok((leg, host))
-        }
-        Ok(Err(Failure::Handshake(error @ (LegError::Closed | LegError::Io(_))))) if is_silent => {
-            Err(Failure::Dropped(error))
         }
         Ok(Err(failure)) => Err(failure),
         Err(_elapsed) => {
@@ -258,13 +262,31 @@ fn unreachable(route: &Route, error: &dyn std::error::Error) -> Refusal {
     ))
 }
 
-fn dropped(route: &Route, error: &LegError) -> Refusal {
-    let text = format!(
-        "{} ({}:{}) drops connections before it says anything: {error}",
+/// Nobody there identifies themselves as an SSH server.
+fn no_server(route: &Route, error: &NoServer) -> Refusal {
+    let what = format!(
+        "{} ({}:{}) {error}",
         route.target.host, route.host, route.port
     );
-    Refusal::new(At::Proxy, "host-dropped", text)
-        .hint(format!("it is overloaded or blocks the proxy; on {}: see the log of sshd, and MaxStartups and PerSourcePenalties in sshd_config (docs/hosts.md)", route.target.host))
+    match error {
+        NoServer::Other(_) => Refusal::new(At::Proxy, "not-ssh", what)
+            .hint("correct the port: the one that was asked for, or that of `addr` in the proxy's nodes"),
+        NoServer::TurnedAway(_, source) => {
+            Refusal::new(At::Proxy, "host-dropped", format!("{what}: {source}"))
+                .hint(format!("it is overloaded or blocks the proxy; on {}: see the log of sshd, and MaxStartups and PerSourcePenalties in sshd_config (docs/hosts.md)", route.target.host))
+        }
+        NoServer::Leg(source) => unreachable(route, source),
+    }
+}
+
+fn short_host_key(route: &Route, bits: usize) -> Refusal {
+    let name = route.names.last().map_or("NAME", String::as_str);
+    Refusal::new(
+        At::HostCertificate,
+        "weak-key",
+        Mismatch::ShortHostKey(bits).to_string(),
+    )
+    .hint(short_host_key_hint(name))
 }
 
 /// What the host is offered: more than others are if its node says that it is too old.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::legacy::Legacy;
+use crate::cert::MIN_RSA_BITS;
 
 /// Why a connection cannot go on. After any of these the [`Transport`](super::Transport) takes no
 /// more input; [`disconnect`](super::Transport::disconnect) with
@@ -83,6 +84,12 @@ pub enum Mismatch {
     /// The peer speaks another protocol version.
     #[error("protocol version not supported: {0}")]
     Version(String),
+    /// The host's RSA key is too short: its bits.
+    #[error(
+        "the host's RSA key has {0} bits, at least {min} are required",
+        min = MIN_RSA_BITS
+    )]
+    ShortHostKey(usize),
     /// No common algorithm, in one list or several.
     #[error("{}", .0.iter().map(Lacking::to_string).collect::<Vec<_>>().join("; "))]
     Algorithms(Vec<Lacking>),
@@ -129,7 +136,9 @@ impl Error {
         match self {
             Self::Violation(Violation::Mac) => DisconnectReason::MacError,
             Self::Violation(Violation::Compression(_)) => DisconnectReason::CompressionError,
-            Self::Violation(Violation::HostKey(_)) => DisconnectReason::HostKeyNotVerifiable,
+            Self::Violation(Violation::HostKey(_)) | Self::Mismatch(Mismatch::ShortHostKey(_)) => {
+                DisconnectReason::HostKeyNotVerifiable
+            }
             Self::Violation(Violation::KeyExchange(_))
             | Self::Mismatch(Mismatch::Algorithms(_)) => DisconnectReason::KeyExchangeFailed,
             Self::Mismatch(Mismatch::Version(_)) => DisconnectReason::ProtocolVersionNotSupported,

@@ -11,6 +11,8 @@ const MAX_LINE: usize = 255;
 /// What a server may send before its identification: lines and bytes in all.
 const MAX_BANNER_LINES: u32 = 1024;
 const MAX_BANNER_BYTES: usize = 8 * 1024;
+/// How much is kept of the first line that is no identification, in bytes.
+const MAX_KEPT: usize = 256;
 
 /// Reads the peer's identification.
 #[derive(Debug)]
@@ -19,6 +21,9 @@ pub(super) struct IdentReader {
     banner_allowed: bool,
     banner_lines: u32,
     banner_bytes: usize,
+    /// The beginning of the first line that was not blank and no identification.
+    first: Vec<u8>,
+    first_is_whole: bool,
 }
 
 impl IdentReader {
@@ -28,6 +33,22 @@ impl IdentReader {
             banner_allowed,
             banner_lines: 0,
             banner_bytes: 0,
+            first: Vec::new(),
+            first_is_whole: false,
+        }
+    }
+
+    /// What the peer has said first that is no identification, as far as it has come: its first line,
+    /// without the end of it, or what is there of that. 256 bytes at most; hostile input.
+    pub(super) fn first(&self) -> Option<&[u8]> {
+        (!self.first.is_empty()).then_some(&self.first)
+    }
+
+    fn note(&mut self, line: &[u8], is_whole: bool) {
+        if !self.first_is_whole {
+            let line = line.trim_ascii();
+            self.first = line.get(..MAX_KEPT).unwrap_or(line).to_vec();
+            self.first_is_whole = is_whole && !line.is_empty();
         }
     }
 
@@ -47,6 +68,9 @@ impl IdentReader {
                 MAX_BANNER_BYTES - self.banner_bytes
             };
             let Some(end) = input.iter().take(limit).position(|byte| *byte == b'\n') else {
+                if !is_ident {
+                    self.note(input, false);
+                }
                 if input.len() >= limit {
                     return Err(Violation::Identification("line too long").into());
                 }
@@ -61,6 +85,7 @@ impl IdentReader {
             if !self.banner_allowed {
                 return Err(Violation::Identification("the first line is not one").into());
             }
+            self.note(line, true);
             self.banner_lines += 1;
             self.banner_bytes += end + 1;
             if self.banner_lines > MAX_BANNER_LINES || self.banner_bytes >= MAX_BANNER_BYTES {
@@ -128,6 +153,35 @@ mod tests {
             refused,
             Err(Error::Violation(Violation::Identification(_)))
         ));
+    }
+
+    #[test]
+    fn what_is_said_instead_is_kept_as_far_as_it_came() {
+        let first = |bytes: &[u8]| {
+            let mut reader = IdentReader::new(true);
+            let mut input = BytesMut::new();
+            let mut kept = Vec::new();
+            for byte in bytes {
+                input.extend_from_slice(&[*byte]);
+                let read = reader.read(&mut input);
+                kept = reader.first().unwrap_or_default().to_vec();
+                if !matches!(read, Ok(None)) {
+                    break;
+                }
+            }
+            String::from_utf8_lossy(&kept).into_owned()
+        };
+        let http = "HTTP/1.1 400 Bad Request";
+        assert_eq!(
+            first(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n"),
+            http
+        );
+        assert_eq!(first(b"\r\n \nHTTP/1.1 400 Bad Request\nmore"), http);
+        assert_eq!(first(b"\x15\x03\x01"), "\x15\x03\x01");
+        assert_eq!(first(b"220 mail"), "220 mail");
+        assert_eq!(first(b"SS"), "");
+        assert_eq!(first(b"SSH-2.0-x\r\n"), "");
+        assert_eq!(first(&[b'a'; 9000]).len(), MAX_KEPT);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod endpoint;
 mod places;
 pub(super) mod port;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ use super::minting::{self, MintError};
 use super::refusal::{Origin, Refusal};
 use super::revocation::admit_user;
 use super::rounds::Fit;
+use super::turns::Whose;
 use super::watched::Watched;
 use super::{Proxy, canonical};
 use crate::access::Identity;
@@ -59,7 +60,7 @@ pub(crate) async fn serve(
 ) {
     let _open = proxy.metrics.connection(Layer::Outer);
     let began = Instant::now();
-    let Some(config) = server_config(&proxy, &stream).await else {
+    let Some(config) = server_config(&proxy, &stream, address.ip()).await else {
         return;
     };
     // Keystrokes must not wait for each other; a failure costs speed only.
@@ -142,7 +143,7 @@ pub(crate) async fn turn_away(
     let id = ConnectionId::new();
     let refusal = refused(&proxy, &door, excess, address, id, None);
     let Some(_until_told) = courtesy else { return };
-    let Some(config) = server_config(&proxy, &stream).await else {
+    let Some(config) = server_config(&proxy, &stream, address.ip()).await else {
         return;
     };
     let mut leg = Leg::new(stream, Transport::server(config));
@@ -190,8 +191,12 @@ fn refused(
 /// The listener presents itself under its configured names and under the address that the client
 /// has connected to: a client may know no other. Without a certificate there is nothing to say to the
 /// client that it would believe.
-async fn server_config(proxy: &Arc<Proxy>, stream: &TcpStream) -> Option<Arc<ServerConfig>> {
-    match listener_config(proxy, stream).await {
+async fn server_config(
+    proxy: &Arc<Proxy>,
+    stream: &TcpStream,
+    client: IpAddr,
+) -> Option<Arc<ServerConfig>> {
+    match listener_config(proxy, stream, client).await {
         Ok(config) => Some(config),
         Err(error) => {
             tracing::error!(error = %chain(&error), "cannot make the listener's host certificate");
@@ -203,13 +208,14 @@ async fn server_config(proxy: &Arc<Proxy>, stream: &TcpStream) -> Option<Arc<Ser
 async fn listener_config(
     proxy: &Arc<Proxy>,
     stream: &TcpStream,
+    client: IpAddr,
 ) -> Result<Arc<ServerConfig>, MintError> {
     let mut names = proxy.settings().listener_names.clone();
     let address = stream.local_addr().map_err(MintError::Address)?.ip();
     names.push(canonical(address).to_string().parse()?);
     names.sort();
     names.dedup();
-    minting::server_config(proxy, names).await
+    minting::server_config(proxy, &Whose::from(client), names).await
 }
 
 /// The user name of the outer connection is the login at the host, where the client was told so

@@ -7,7 +7,10 @@ use thiserror::Error;
 use super::algorithm::Scheme;
 use super::message::{self, Method, PublicKeyRequest, Request};
 use super::{Answers, AuthError, Challenge, Methods};
-use crate::cert::{KeyError, PresentedKey, SignatureError, check_signature, security_key_flags};
+use crate::cert::{
+    KeyError, MIN_RSA_BITS, PresentedKey, SignatureError, check_signature, security_key_flags,
+    weak_rsa_bits,
+};
 use crate::model::text::Printable;
 
 /// Requests of any kind before the connection ends: accepted queries do not count as failures, so
@@ -66,8 +69,16 @@ pub enum OfferError {
     /// A signature that does not verify.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    /// An RSA key that is too short: its bits.
+    #[error(
+        "the RSA key has {0} bits, at least {min} are required",
+        min = MIN_RSA_BITS
+    )]
+    ShortKey(usize),
     /// The security key was not touched.
-    #[error("the security key signed without a touch")]
+    #[error(
+        "the security key signed without a touch, and no certificate allows that: sshd would refuse it too"
+    )]
     NoTouch,
     /// The certificate wants the security key's PIN or biometrics, and they were not used.
     #[error("the certificate requires user verification by the security key")]
@@ -84,8 +95,9 @@ impl OfferError {
                 "update the ssh client: its RSA keys must sign with SHA-2 (rsa-sha2-256 or rsa-sha2-512)"
             }
             Self::Algorithm(_) => KeyError::UNKNOWN_KIND_HINT,
+            Self::ShortKey(_) => "make a new key (ssh-keygen -t ed25519), and have that certified",
             Self::NoTouch => {
-                "touch the security key, or have the certificate say no-touch-required"
+                "the key was made with `ssh-keygen -O no-touch-required`: make one without, and have that certified; or have the certificate say no-touch-required too"
             }
             Self::NotVerified => {
                 "give the security key its PIN or fingerprint: ssh-keygen -O verify-required made it so"
@@ -456,6 +468,10 @@ impl ServerAuth {
             return Err(OfferError::OtherHostKey);
         }
         if let Some(blob) = &offered.signature {
+            // It would fit no signature, which says less.
+            if let Some(bits) = weak_rsa_bits(key.key_data()) {
+                return Err(OfferError::ShortKey(bits));
+            }
             let signature = scheme
                 .read_signature(blob)
                 .ok_or(OfferError::MalformedSignature)?;

@@ -13,10 +13,11 @@ use ssh_encoding::{Decode, Reader};
 
 use super::unexpected;
 use super::{Directional, Event, Negotiated, Phase, Role, SessionBinding, Transport, extension};
+use crate::cert::weak_rsa_bits;
 use crate::wire::algorithm::Kex;
 use crate::wire::cipher::{Opener, Sealer};
 use crate::wire::compression::Stage;
-use crate::wire::error::{Error, Misuse, Violation};
+use crate::wire::error::{Error, Mismatch, Misuse, Violation};
 use crate::wire::hostkey::{HostKey, HostKeyAlgorithm};
 use crate::wire::kex::derive::{KeyDerivation, Transcript, Way};
 use crate::wire::kex::exchange::{ClientExchange, SharedSecret, encode_public, respond};
@@ -253,6 +254,10 @@ impl Transport {
         let algorithm = HostKeyAlgorithm::from_name(&agreed.negotiated.host_key)
             .ok_or(Misuse::State("host key algorithm"))?;
         let key = algorithm.signing_key(&host_key)?;
+        // It would fit no signature, which says less.
+        if let Some(bits) = weak_rsa_bits(&key) {
+            return Err(Mismatch::ShortHostKey(bits).into());
+        }
         let secret = half.finish(&server_public)?;
         let transcript = self.transcript(&agreed, &host_key, &public, &server_public);
         let hash = transcript.hash(agreed.negotiated.kex, &secret)?;

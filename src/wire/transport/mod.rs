@@ -71,6 +71,8 @@ pub struct Transport {
     reader: PacketReader,
     writer: PacketWriter,
     peer_ident: Option<String>,
+    /// What a server says that has not identified itself.
+    said_instead: Option<Vec<u8>>,
     exchange: Exchange,
     /// Both sides do strict key exchange (PROTOCOL 1.10).
     strict: bool,
@@ -156,6 +158,7 @@ impl Transport {
             reader: PacketReader::new(),
             writer: PacketWriter::new(),
             peer_ident: None,
+            said_instead: None,
             exchange: Exchange::Idle,
             strict: false,
             peer_wants_extensions: false,
@@ -203,9 +206,12 @@ impl Transport {
                     return Ok(Event::NeedInput);
                 }
                 Phase::Identification(reader) => {
-                    let Some(ident) = reader.read(input)? else {
+                    let read = reader.read(input);
+                    self.said_instead = reader.first().map(<[u8]>::to_vec);
+                    let Some(ident) = read? else {
                         return Ok(Event::NeedInput);
                     };
+                    self.said_instead = None;
                     self.peer_ident = Some(ident);
                     self.phase = Phase::Keying;
                 }
@@ -500,6 +506,14 @@ impl Transport {
     #[must_use]
     pub fn peer_ident(&self) -> Option<&str> {
         self.peer_ident.as_deref()
+    }
+
+    /// Client role, as long as the server has not identified itself: the first line that it says instead,
+    /// as far as it has come; 256 bytes at most. A server may say something first (RFC 4253 section 4.2);
+    /// one that says nothing else speaks no SSH.
+    #[must_use]
+    pub fn said_instead(&self) -> Option<&[u8]> {
+        self.said_instead.as_deref()
     }
 
     /// What the latest complete key exchange agreed upon.

@@ -10,7 +10,7 @@ use super::super::checks::{
 };
 use super::super::report::Finding;
 use super::ssh::Effective;
-use crate::cert::{KeyError, PresentedKey};
+use crate::cert::{KeyError, MIN_RSA_BITS, PresentedKey, weak_rsa_bits};
 use crate::sys::fs::read_limited;
 
 /// Largest file of a certificate that is read, in bytes.
@@ -99,7 +99,7 @@ impl<'h> Holdings<'h> {
             .filter(|one| is_good(one, now))
             .collect();
         if let Some(certificate) = good.first().or_else(|| all.first()) {
-            findings.push(Finding::ok(&CERTIFICATE, "", described(certificate)));
+            findings.push(sized(certificate));
         }
         findings.push(in_time(&all, &good, now));
         if let Some(account) = account {
@@ -175,6 +175,21 @@ impl<'h> Holdings<'h> {
 
 fn is_good(certificate: &Certificate, now: u64) -> bool {
     (certificate.valid_after()..certificate.valid_before()).contains(&now)
+}
+
+/// Which certificate it is, unless its key is too short for the proxy.
+fn sized(certificate: &Certificate) -> Finding {
+    let described = described(certificate);
+    match weak_rsa_bits(certificate.public_key()) {
+        None => Finding::ok(&CERTIFICATE, "", described),
+        Some(bits) => {
+            let detail = format!(
+                "{described}: its RSA key has {bits} bits, the proxy requires {MIN_RSA_BITS}"
+            );
+            let hint = format!("make a new key (`ssh-keygen -t ed25519`); {RENEW}");
+            Finding::error(&CERTIFICATE, "", detail, hint)
+        }
+    }
 }
 
 fn described(certificate: &Certificate) -> String {

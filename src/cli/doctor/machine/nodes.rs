@@ -18,7 +18,7 @@ use super::keys::Keys;
 use super::release;
 use super::{Exit, Failure};
 use crate::ca::{Authority, CaError, Phase, Revocations, Throwaway, Trials};
-use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, verify_host};
+use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, short_host_key_hint, verify_host};
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::model::{Principal, chain};
@@ -327,6 +327,9 @@ fn silent(name: &str, silence: &Silence) -> Finding {
                 "on {name}: start sshd, open the firewall for the proxy; or correct the port in nodes[].addr"
             ),
         ),
+        Silence::Probe(ProbeError::ShortHostKey(..)) => {
+            Finding::error(&NODE_HOST_KEY, name, detail, short_host_key_hint(name))
+        }
         Silence::Probe(_) => Finding::error(
             &NODE_SSH,
             name,

@@ -247,6 +247,23 @@ fn the_service_may_be_asked_for_again_until_success() {
     assert_eq!(asked, Some(1023), "bounded");
 }
 
+/// Such a key fits no signature; what is told is its size, also if nothing was asked before.
+#[test]
+fn a_signature_of_a_key_that_is_too_short_is_refused_for_its_size() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = ["-q", "-t", "rsa", "-b", "1024", "-N", "", "-f", "small"];
+    let mut command = std::process::Command::new("ssh-keygen");
+    command.args(args).current_dir(directory.path());
+    assert!(command.status().unwrap().success());
+    let key = PrivateKey::read_openssh_file(&directory.path().join("small")).unwrap();
+    let cert = CertSpec::user(&key).sign(&ed25519()).to_bytes().unwrap();
+    let name = "rsa-sha2-512-cert-v01@openssh.com";
+    let mut request = message::public_key_request("deploy", name, &cert, None, true);
+    message::put_string(&mut request, b"any");
+    let (event, _) = feed(&mut started_server(), &request);
+    assert_eq!(refusal(event), OfferError::ShortKey(1024));
+}
+
 #[test]
 fn security_keys_must_be_touched_and_verified_where_the_ca_says_so() {
     const TOUCHED: u8 = 1;

@@ -1,0 +1,154 @@
+//! What hosts are called by their own certificates, as these were seen last: for users whose ssh goes
+//! by such a name (`HostKeyAlias`) and is shown a certificate before the host is asked.
+//!
+//! Only what a certificate said that counted is remembered, and what is shown from memory is held
+//! against the certificate that the host shows this time.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ssh_key::public::KeyData;
+
+use crate::cert::VerifiedHost;
+use crate::model::HostPrincipal;
+
+/// Hosts that are remembered; the one that was seen least lately goes first.
+const MAX_HOSTS: usize = 4096;
+/// Names that are remembered of one.
+const MAX_NAMES: usize = 16;
+
+/// What is known of all hosts.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered(Mutex<Hosts>);
+
+#[derive(Debug, Default)]
+struct Hosts {
+    hosts: BTreeMap<SocketAddr, Host>,
+    seen: u64,
+}
+
+#[derive(Debug)]
+struct Host {
+    key: KeyData,
+    names: Vec<HostPrincipal>,
+    /// Machines take turns at this address: only what all of them are called counts.
+    is_several: bool,
+    seen: u64,
+}
+
+impl Remembered {
+    /// The names of the host at an address.
+    pub(crate) fn names_at(&self, address: SocketAddr) -> Vec<HostPrincipal> {
+        let known = self.lock();
+        let host = known.hosts.get(&address);
+        host.map(|host| host.names.clone()).unwrap_or_default()
+    }
+
+    /// A host has shown its key, and it counts.
+    pub(crate) fn note(&self, address: SocketAddr, host: &VerifiedHost) {
+        match host.certificate() {
+            Some(certificate) => {
+                let principals = certificate.valid_principals();
+                self.lock()
+                    .note(address, certificate.public_key(), principals);
+            }
+            None => self.forget(address),
+        }
+    }
+
+    /// Nothing is known of this address any more.
+    pub(crate) fn forget(&self, address: SocketAddr) {
+        self.lock().hosts.remove(&address);
+    }
+
+    /// A panic elsewhere cannot leave the map half changed: no method calls out while it has it.
+    fn lock(&self) -> MutexGuard<'_, Hosts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hosts {
+    fn note(&mut self, address: SocketAddr, key: &KeyData, principals: &[String]) {
+        self.seen += 1;
+        let mut names: Vec<HostPrincipal> = principals
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .take(MAX_NAMES)
+            .collect();
+        let known = self.hosts.get(&address);
+        let is_several = known.is_some_and(|host| host.is_several || host.key != *key);
+        if let Some(known) = known.filter(|_| is_several) {
+            names.retain(|name| known.names.contains(name));
+        }
+        if known.is_none() && self.hosts.len() >= MAX_HOSTS {
+            let oldest = self.hosts.iter().min_by_key(|(_, host)| host.seen);
+            if let Some(oldest) = oldest.map(|(address, _)| *address) {
+                self.hosts.remove(&oldest);
+            }
+        }
+        let host = Host {
+            key: key.clone(),
+            names,
+            is_several,
+            seen: self.seen,
+        };
+        self.hosts.insert(address, host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssh_key::public::Ed25519PublicKey;
+
+    use super::*;
+
+    fn key(number: u8) -> KeyData {
+        KeyData::Ed25519(Ed25519PublicKey([number; 32]))
+    }
+
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    fn seen(known: &Remembered, port: u16, number: u8, names: &[&str]) -> Vec<String> {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        known.lock().note(at(port), &key(number), &names);
+        let names = known.names_at(at(port));
+        names.iter().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_host_is_called_what_its_last_certificate_said() {
+        let known = Remembered::default();
+        assert!(known.names_at(at(22)).is_empty());
+        assert_eq!(seen(&known, 22, 1, &["db1", "db"]), ["db1", "db"]);
+        assert_eq!(seen(&known, 22, 1, &["db1", "*.x", "new"]), ["db1", "new"]);
+        assert!(known.names_at(at(2222)).is_empty());
+        known.forget(at(22));
+        assert!(known.names_at(at(22)).is_empty());
+    }
+
+    #[test]
+    fn machines_that_share_an_address_are_called_what_all_are() {
+        let known = Remembered::default();
+        seen(&known, 22, 1, &["web", "web1"]);
+        assert_eq!(seen(&known, 22, 2, &["web", "web2"]), ["web"]);
+        assert_eq!(seen(&known, 22, 2, &["web", "web2"]), ["web"]);
+        assert_eq!(seen(&known, 22, 1, &["web1", "web"]), ["web"]);
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_may_be() {
+        let known = Remembered::default();
+        let names: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(seen(&known, 1, 1, &names).len(), MAX_NAMES);
+        for port in 2..6000 {
+            seen(&known, port, 1, &["db1"]);
+        }
+        assert_eq!(known.lock().hosts.len(), MAX_HOSTS);
+        assert!(known.names_at(at(1)).is_empty(), "the oldest went first");
+        assert!(!known.names_at(at(5999)).is_empty());
+    }
+}
