@@ -213,16 +213,14 @@ fn security_keys_of_openssh_log_in() {
     logs_in_with(&middleware, "ecdsa-sk", "ECDSA-SK-CERT");
 }
 
-/// A key whose private half is in a device, here one in software: login at the proxy and at the host, with
-/// the agent forwarded. `named` is what sshd calls its certificate.
-fn logs_in_with(middleware: &Path, kind: &str, named: &str) {
-    let world = World::new();
-    let at = |name: &str| world.dir().join(name);
-    let key = at("sk");
+/// A new key in a device, of this kind, made with these arguments.
+fn security_key(world: &World, middleware: &Path, kind: &str, more: &[&str]) -> PathBuf {
+    let key = world.dir().join("sk");
     keys::tool(
         Command::new(programs::path("ssh-keygen"))
             .args(["-q", "-t", kind, "-N", "", "-C", "", "-w"])
             .arg(middleware)
+            .args(more)
             .arg("-f")
             .arg(&key)
             .stdin(Stdio::null()),
@@ -236,7 +234,13 @@ fn logs_in_with(middleware: &Path, kind: &str, named: &str) {
             .arg("--out")
             .arg(&key),
     );
-    let agent = Agent::start_with(&world.children, &at("sk-agent"), |agent| {
+    key
+}
+
+/// An agent of this name that has the key and its certificate.
+fn security_agent(world: &World, middleware: &Path, key: &Path, name: &str) -> Agent {
+    let socket = world.dir().join(name);
+    let agent = Agent::start_with(&world.children, &socket, |agent| {
         agent.arg("-P").arg(middleware)
     });
     keys::tool(
@@ -244,10 +248,19 @@ fn logs_in_with(middleware: &Path, kind: &str, named: &str) {
             .arg("-q")
             .arg("-S")
             .arg(middleware)
-            .arg(&key)
+            .arg(key)
             .env("SSH_AUTH_SOCK", &agent.socket)
             .stdin(Stdio::null()),
     );
+    agent
+}
+
+/// A key whose private half is in a device, here one in software: login at the proxy and at the host, with
+/// the agent forwarded. `named` is what sshd calls its certificate.
+fn logs_in_with(middleware: &Path, kind: &str, named: &str) {
+    let world = World::new();
+    let key = security_key(&world, middleware, kind, &[]);
+    let agent = security_agent(&world, middleware, &key, "sk-agent");
     let outcome = world
         .ssh()
         .env("SSH_AUTH_SOCK", &agent.socket)
@@ -257,6 +270,61 @@ fn logs_in_with(middleware: &Path, kind: &str, named: &str) {
     assert_eq!(outcome.text(), "in\n");
     let log = world.node().log();
     assert!(log.contains(named), "{log}");
+}
+
+/// A key that was made to sign without a touch is refused in words of its own, as sshd refuses it, unless
+/// its certificate says that it may; the doctor passes the words on. ssh-keygen(1), `no-touch-required`.
+#[test]
+fn security_keys_that_want_no_touch_need_a_certificate_that_says_so() {
+    let world = World::new();
+    let middleware = world.dir().join("sk.so");
+    if !compiled(
+        "sk_middleware.c",
+        &["-shared", "-fPIC"],
+        "crypto",
+        &middleware,
+    ) {
+        return;
+    }
+    let untouched = ["-O", "no-touch-required"];
+    let key = security_key(&world, &middleware, "ed25519-sk", &untouched);
+    let agent = security_agent(&world, &middleware, &key, "sk-agent");
+    let outcome = world
+        .ssh()
+        .env("SSH_AUTH_SOCK", &agent.socket)
+        .args(["db1", "true"])
+        .run();
+    assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
+    for words in [
+        "rproxy: client: the security key signed without a touch",
+        "hint: the key was made with `ssh-keygen -O no-touch-required`",
+    ] {
+        assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
+    }
+    let refusals = world.refusals();
+    assert_eq!(refusals.len(), 1, "{refusals:#?}");
+    assert_eq!(text(&refusals[0], "reason"), "security-key-not-touched");
+    assert_eq!(world.node().connections(), 0);
+    let doctor = world
+        .program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")))
+        .env("SSH_AUTH_SOCK", &agent.socket)
+        .env("RPROXY_CONFIG", "/nonexistent")
+        .args(["doctor", "--from-client", &world.address().to_string()])
+        .args(["--host", "db1", "--ssh-config"])
+        .arg(world.dir().join("inner"))
+        .run();
+    assert_eq!(doctor.code(), 1, "{}", doctor.text());
+    for words in ["without a touch", "no-touch-required"] {
+        assert!(doctor.text().contains(words), "{}", doctor.text());
+    }
+
+    let exported = keys::tool(world.rproxy().args(["auth", "export", "--type=user"]));
+    let authority = keys::authority(&world.data(), &exported);
+    keys::sign(&authority, "alice", &login(), &untouched, &key);
+    let agent = security_agent(&world, &middleware, &key, "waived-agent");
+    let ssh = world.ssh().env("SSH_AUTH_SOCK", &agent.socket);
+    let outcome = ssh.args(["db1", "echo in"]).run().success();
+    assert_eq!(outcome.text(), "in\n");
 }
 
 /// Go's x/crypto/ssh: it shows a certificate and checks ours.

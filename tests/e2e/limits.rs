@@ -241,7 +241,7 @@ fn a_host_that_drops_every_connection_is_given_up() {
         let outcome = world.run("db1", "true");
         let given_up = outcome
             .stderr
-            .contains("drops connections before it says anything");
+            .contains("drops connections before it identifies itself");
         given_up.then(|| assert_eq!(outcome.code(), 255))
     });
 }

@@ -8,6 +8,8 @@
 )]
 
 #[cfg(test)]
+mod alias;
+#[cfg(test)]
 mod banner;
 #[cfg(test)]
 mod bulk;
@@ -59,6 +61,8 @@ mod jump;
 mod legacy;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod machines;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

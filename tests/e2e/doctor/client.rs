@@ -351,7 +351,10 @@ fn faults_of_known_hosts_and_of_the_way_are_found() {
             .write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n")
             .expect("it reads");
     });
-    Findings::of(to(&world, &web_address, "inner")).error("proxy-port", &web_address, &["port"]);
+    let found = Findings::of(to(&world, &web_address, "inner"));
+    found.error("proxy-port", &web_address, &["port"]);
+    let quoted = r#"is no SSH server: it answers \"HTTP/1.0 400 Bad Request\""#;
+    assert!(found.all.contains(quoted), "{}", found.all);
     server.join().expect("somebody connected");
     world.kill_proxy();
     Findings::of(doctor(&world)).error("proxy-port", "127.0.0.1", &["firewall"]);

@@ -25,6 +25,7 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
         .node("ending", HostKey::Ending)
         .node("other", HostKey::Named("elsewhere"))
         .node("usertype", HostKey::UserType)
+        .node("short", HostKey::Short)
         .node("revoked", HostKey::Certified)
         .tuned_node("no-ca", HostKey::Certified, "TrustedUserCAKeys none\n")
         .node("late", HostKey::Certified)
@@ -74,6 +75,14 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
     found.error("node-name", "nowhere", &["nodes[].addr", "DNS"]);
     found.error("node-port", "down", &["on down: start sshd", "firewall"]);
     found.error("node-ssh", "web", &["port"]);
+    let quoted = r#"is no SSH server: it answers \"HTTP/1.0 400 Bad Request\""#;
+    assert!(found.all.contains(quoted), "{}", found.all);
+    found.error(
+        "node-host-key",
+        "short",
+        &["ssh-keygen -A", "rproxy auth sign --host=short"],
+    );
+    assert!(found.all.contains("RSA key has 1024 bits"), "{}", found.all);
     found.error(
         "node-host-key",
         "plain",

@@ -82,7 +82,7 @@ impl Stage {
 
     /// A host that misbehaves before it has shown who it is.
     fn refused(&self, name: &str, said: &str, act: impl FnOnce(&mut TcpStream) + Send) {
-        attack(&self.world, name, "refused: cannot reach evil", || {
+        attack(&self.world, name, said, || {
             let outcome = self.visit(|mut stream, _key| {
                 act(&mut stream);
                 drain(stream);
@@ -124,10 +124,12 @@ fn hosts_that_never_speak_ssh() {
     let stage = Stage::new();
     let bystander = Bystander::start(&stage.world);
     let ident = b"SSH-2.0-Evil\r\n";
-    stage.refused("text without end", "no SSH identification", |stream| {
+    let welcome = "is no SSH server: it answers \"Welcome to this host.\"";
+    stage.refused("text without end", welcome, |stream| {
         while write(stream, b"Welcome to this host.\r\n") {}
     });
-    stage.refused("a line without end", "no SSH identification", |stream| {
+    let long = "is no SSH server: it answers \"xxxxxxxx";
+    stage.refused("a line without end", long, |stream| {
         while write(stream, &[b'x'; 1024]) {}
     });
     stage.refused(

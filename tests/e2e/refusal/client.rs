@@ -44,6 +44,24 @@ fn a_certificate_of_another_authority() {
 }
 
 #[test]
+fn a_key_that_is_too_short() {
+    let world = World::with()
+        .user_key(&["-t", "rsa", "-b", "1024"])
+        .certificate(made(&[]))
+        .start();
+    let outcome = world.run("db1", "true");
+    Refusal {
+        leg: "client",
+        says: &[
+            "has an RSA key of 1024 bits, at least 2048 are required",
+            "hint: get a certificate for a new key",
+        ],
+        dials: false,
+    }
+    .check(&world, &outcome);
+}
+
+#[test]
 fn a_certificate_of_type_host() {
     refused(made(&["-h"]), &["host certificate"]);
 }

@@ -1,5 +1,12 @@
 //! The host certificate leg: whom the proxy talks to.
 
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::support::recordings::text;
+use crate::support::service::{that_leads_to, that_says};
 use crate::support::{HostKey, World};
 
 use super::Refusal;
@@ -44,4 +51,76 @@ fn an_expired_certificate() {
 #[test]
 fn a_certificate_with_another_name() {
     refused(HostKey::Named("elsewhere"), &["db1", "elsewhere"]);
+}
+
+#[test]
+fn a_host_key_that_is_too_short() {
+    refused(
+        HostKey::Short,
+        &[
+            "the host's RSA key has 1024 bits, at least 2048 are required",
+            "hint: use the host's Ed25519 key",
+        ],
+    );
+}
+
+/// What is no SSH server is asked once, and quoted; nobody dials it again and again.
+#[test]
+fn a_port_that_speaks_something_else() {
+    for (words, stays, quoted) in [
+        (
+            &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+            false,
+            "HTTP/1.1 400 Bad Request",
+        ),
+        (
+            b"220 mail.example.com ESMTP\r\n",
+            true,
+            "220 mail.example.com ESMTP",
+        ),
+        (
+            b"\x15\x03\x01\x1b]0;x\x07",
+            false,
+            "\\u{15}\\u{3}\\u{1}\\u{1b}]0;x\\u{7}",
+        ),
+    ] {
+        let (port, count) = that_says(words, stays);
+        let world = World::with()
+            .node("db1", HostKey::Certified)
+            .foreign_node("web1", port)
+            .start();
+        let began = Instant::now();
+        let outcome = world.run("web1", "true");
+        assert!(began.elapsed() < Duration::from_secs(15));
+        let says = format!("web1 (127.0.0.1:{port}) is no SSH server: it answers \"{quoted}\"");
+        Refusal {
+            leg: "proxy",
+            says: &[&says, "hint: correct the port"],
+            dials: false,
+        }
+        .check(&world, &outcome);
+        assert_eq!(text(&world.refusals()[0], "reason"), "not-ssh");
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+}
+
+/// What stands for the proxy shows the proxy's key: it does not connect to itself.
+#[test]
+fn the_proxy_behind_another_port() {
+    let address: Arc<OnceLock<SocketAddr>> = Arc::default();
+    let leads_to = Arc::clone(&address);
+    let port = that_leads_to(move || *leads_to.get().expect("the proxy listens"));
+    let world = World::with()
+        .node("db1", HostKey::Certified)
+        .foreign_node("front", port)
+        .start();
+    address.set(world.address()).expect("it is set once");
+    let outcome = world.run("front", "true");
+    Refusal {
+        leg: "proxy",
+        says: &["front is this proxy, which does not connect to itself"],
+        dials: false,
+    }
+    .check(&world, &outcome);
+    assert_eq!(text(&world.refusals()[0], "reason"), "own-listener");
 }

@@ -1,5 +1,6 @@
 //! The target: what it may not be.
 
+use crate::ca_keys::in_an_agent;
 use crate::support::{HostKey, World};
 
 use super::Refusal;
@@ -81,4 +82,25 @@ fn an_unknown_node() {
         dials: false,
     }
     .check(&world, &outcome);
+}
+
+/// What has no address needs no certificate: nothing is signed for it, and nobody waits for whoever
+/// signs.
+#[test]
+fn an_unknown_node_costs_no_signature() {
+    let world = World::with().ca_keys(in_an_agent).start();
+    world.run("127.0.0.1", "true");
+    world.ca_agent.take().expect("the keys are in one").kill();
+    for host in ["no-such-host.invalid", "nor-this-one.invalid"] {
+        let outcome = world.run(host, "true");
+        assert_eq!(outcome.code(), 255);
+        let says = format!("rproxy: proxy: unknown node {host}");
+        assert!(outcome.stderr.contains(&says), "{}", outcome.stderr);
+    }
+    let log = world.proxy_log();
+    assert!(!log.contains("cannot make a host certificate"), "{log}");
+    // Of what can be reached it is told that nobody signs.
+    let outcome = world.run("db1", "true");
+    let says = "cannot make a host certificate";
+    assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
 }

@@ -1,6 +1,6 @@
 //! Machines on one network: network namespaces of Linux, joined by a switch.
 //!
-//! They have no names. Each lives as long as its keeper, a process that waits for the end of its
+//! They have no names, unless a test gives one of them a hosts file. Each lives as long as its keeper, a process that waits for the end of its
 //! standard input, which is the test's own: however the test ends, its namespaces are gone, and two
 //! tests at once know nothing of each other.
 
@@ -15,6 +15,7 @@ use super::{keys, programs};
 #[derive(Debug)]
 pub(crate) struct Machine {
     keeper: Running,
+    has_own_names: bool,
 }
 
 /// A switch with machines.
@@ -27,34 +28,54 @@ pub(crate) struct Network {
 pub(crate) fn are_possible() -> bool {
     rustix::process::geteuid().is_root()
         && Command::new(programs::path("unshare"))
-            .args(["--net", "true"])
+            .args(["--net", "--mount", "true"])
             .stderr(Stdio::null())
             .status()
             .is_ok_and(|status| status.success())
 }
 
+/// Puts the hosts file in `$0` in the place of the machine's, and no name server beside it.
+const OWN_NAMES: &str = "\
+mount --bind \"$0/hosts\" /etc/hosts && \
+if [ -e /etc/resolv.conf ]; then mount --bind \"$0/resolv.conf\" /etc/resolv.conf; fi && \
+echo ready && exec cat > /dev/null";
+
 impl Machine {
-    fn new(children: &Children) -> Self {
-        let mut keeper = children.spawn(
-            Command::new(programs::path("unshare"))
-                .args(["--net", "sh", "-c", "echo ready && exec cat > /dev/null"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped()),
-        );
+    fn new(children: &Children, names: Option<&Path>) -> Self {
+        let mut unshare = Command::new(programs::path("unshare"));
+        unshare.arg("--net");
+        match names {
+            Some(directory) => {
+                std::fs::write(directory.join("resolv.conf"), "").expect("a writable directory");
+                unshare
+                    .args(["--mount", "sh", "-c", OWN_NAMES])
+                    .arg(directory);
+            }
+            None => {
+                unshare.args(["sh", "-c", "echo ready && exec cat > /dev/null"]);
+            }
+        }
+        let mut keeper = children.spawn(unshare.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let mut said = [0; 6];
         let stdout = keeper.child.stdout.as_mut().expect("it is piped");
         stdout.read_exact(&mut said).expect("the namespace is made");
-        let machine = Self { keeper };
+        let machine = Self {
+            keeper,
+            has_own_names: names.is_some(),
+        };
         machine.ip(&["link", "set", "lo", "up"]);
         machine
     }
 
-    /// A program on this machine. Files are those of all.
+    /// A program on this machine. Files are those of all, but for those that say what names mean.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(programs::path("nsenter"));
-        command
-            .arg(format!("--net=/proc/{}/ns/net", self.keeper.child.id()))
-            .arg(program);
+        let keeper = self.keeper.child.id();
+        command.arg(format!("--net=/proc/{keeper}/ns/net"));
+        if self.has_own_names {
+            command.arg(format!("--mount=/proc/{keeper}/ns/mnt"));
+        }
+        command.arg(program);
         command
     }
 
@@ -66,7 +87,7 @@ impl Machine {
 impl Network {
     /// A switch that nothing is plugged into.
     pub(crate) fn new(children: &Children) -> Self {
-        let switch = Machine::new(children);
+        let switch = Machine::new(children, None);
         switch.ip(&["link", "add", "switch", "type", "bridge"]);
         switch.ip(&["link", "set", "switch", "up"]);
         Self { switch }
@@ -74,7 +95,27 @@ impl Network {
 
     /// A machine with these addresses, as in `10.77.0.2/24`.
     pub(crate) fn machine(&self, children: &Children, addresses: &[&str]) -> Machine {
-        let machine = Machine::new(children);
+        self.machine_with(children, addresses, None)
+    }
+
+    /// The same with names of its own: those of the file `hosts` in a directory, which may change, and
+    /// no others.
+    pub(crate) fn machine_with_names(
+        &self,
+        children: &Children,
+        addresses: &[&str],
+        names: &Path,
+    ) -> Machine {
+        self.machine_with(children, addresses, Some(names))
+    }
+
+    fn machine_with(
+        &self,
+        children: &Children,
+        addresses: &[&str],
+        names: Option<&Path>,
+    ) -> Machine {
+        let machine = Machine::new(children, names);
         let pid = machine.keeper.child.id().to_string();
         let port = format!("port{pid}");
         self.switch.ip(&[

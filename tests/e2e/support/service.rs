@@ -1,9 +1,11 @@
 //! What forwards lead to: a service that answers once the other side has said everything.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What every answer begins with.
 pub(crate) const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nanswer: ";
@@ -21,6 +23,48 @@ pub(crate) fn on_port() -> u16 {
         for stream in listener.incoming().flatten() {
             answer(&stream, &stream);
             stream.shutdown(Shutdown::Both).unwrap_or_default();
+        }
+    });
+    port
+}
+
+/// Starts something on a port of loopback that is no SSH server: it says this to whoever has said a
+/// line, and hangs up, or stays. Also how often it was connected to.
+pub(crate) fn that_says(words: &'static [u8], stays: bool) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _asked = stream.read(&mut [0; 4096]);
+            stream.write_all(words).unwrap_or_default();
+            if stays {
+                kept.push(stream);
+            }
+        }
+    });
+    (port, count)
+}
+
+/// Starts something on a port of loopback that passes everything on to an address, and back.
+pub(crate) fn that_leads_to(address: impl Fn() -> SocketAddr + Send + 'static) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let far = TcpStream::connect(address()).expect("somebody listens");
+            for (mut from, mut to) in [(&near, &far), (&far, &near)]
+                .map(|(from, to)| (from.try_clone(), to.try_clone()))
+                .map(|(from, to)| (from.expect("a socket"), to.expect("a socket")))
+            {
+                std::thread::spawn(move || {
+                    std::io::copy(&mut from, &mut to).unwrap_or_default();
+                    to.shutdown(Shutdown::Write).unwrap_or_default();
+                });
+            }
         }
     });
     port

@@ -26,6 +26,8 @@ pub(crate) enum HostKey {
     UserType,
     /// A certificate that was valid until yesterday.
     Expired,
+    /// A certificate for an RSA key of 1024 bits, which `rproxy` would not sign.
+    Short,
     /// A certificate of a year that has less than ten days left.
     Ending,
 }
@@ -248,6 +250,7 @@ pub(crate) fn certify(
     let key = dir.join("host_key");
     match shown {
         HostKey::Certified | HostKey::CertifiedAs(_) | HostKey::Named(_) | HostKey::Plain => {}
+        HostKey::Short => keys::sign(&host_authority(), name, name, &["-h"], &key),
         HostKey::UserType => keys::sign(&host_authority(), name, name, &[], &key),
         HostKey::Expired => {
             keys::sign(

@@ -314,6 +314,7 @@ impl Builder {
                         certify_host(config, name, &key);
                     }
                     HostKey::Named(other) => sign_host(config, other, &key),
+                    HostKey::Short => keys::generate_as(&key, &["-t", "rsa", "-b", "1024"]),
                     _ => keys::generate(&key),
                 }
                 sshd::certify(&dir, name, *shown, || authorities.host_key(root));
