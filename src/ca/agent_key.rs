@@ -17,6 +17,7 @@ use super::agent_error::{AgentFault, AgentKeyError, Held};
 use super::elsewhere::{AgentSocket, KeyInAgent};
 use crate::agent::{self, Decoder, Reply, SignFlags};
 use crate::cert::{PresentedKey, SignatureError, check_signature, fit_to_sign};
+use crate::model::text::Printable;
 
 /// What is signed to see whether a key signs. It reads as no certificate and no request for a login.
 const TRIAL: &[u8] = b"rproxy: does this key sign?";
@@ -206,7 +207,7 @@ impl Connection {
                 key: fingerprint,
                 source: SignatureError::Algorithm {
                     key: key.algorithm().as_str().to_owned(),
-                    found: found.as_str().escape_debug().to_string(),
+                    found: Printable(found.as_str()).to_string(),
                 },
             });
         }

@@ -10,7 +10,7 @@ use ssh_key::{PrivateKey, PublicKey, Signature};
 
 use crate::ca::testing::*;
 use crate::ca::*;
-use crate::cert::testing::{ed25519, keys, string};
+use crate::cert::testing::{Browser, ed25519, keys, string};
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
 /// A home whose user authority's key is this one, in a real agent.
@@ -370,13 +370,18 @@ fn a_list_may_hold_anything_and_is_shown_harmlessly() {
     let (key, socket) = (ed25519(), home.path("agent"));
     home.ca_keys.user.current = in_agent(&socket, &key);
     double(&socket, |_| {
-        let mut keys = vec![b"garbage".to_vec(), Vec::new()];
+        let young = string(b"ssh-mldsa44-ed25519@openssh.com");
+        let mut keys = vec![b"garbage".to_vec(), young];
         keys.extend((0..20).map(|_| ed25519().public_key().to_bytes().unwrap()));
         Some(listing(&keys))
     });
     let said = fault(&home).to_string();
     assert!(
         said.contains(r"one that cannot be read: the public key is malformed (a \u{1b}[2Jcomment)"),
+        "{said}"
+    );
+    assert!(
+        said.contains("algorithm ssh-mldsa44-ed25519@openssh.com is not supported"),
         "{said}"
     );
     assert!(said.ends_with(" and 14 more"), "{said}");
@@ -445,4 +450,28 @@ fn a_security_key_signs_as_its_agent_does() {
         listed.contains("(using sk-ssh-ed25519@openssh.com)"),
         "{listed}"
     );
+}
+
+/// sshd before 10.3 takes certificates with such a signature from no CA unless it is told to.
+#[test]
+fn a_browser_signs_for_no_authority() {
+    let mut home = Home::new();
+    let (browser, socket) = (Browser::new(), home.path("agent"));
+    let key = PublicKey::from(browser.public());
+    home.ca_keys.user.current = Some(KeyInAgent {
+        agent: AgentSocket::Path(socket.clone()),
+        key: key.fingerprint(Default::default()),
+    });
+    let blob = key.to_bytes().unwrap();
+    double(&socket, move |request| {
+        Some(match to_sign(request) {
+            Some(message) => [vec![14], string(&browser.sign(&message))].concat(),
+            None => listing(std::slice::from_ref(&blob)),
+        })
+    });
+    let refused = fault(&home);
+    let AgentFault::Signature { source, .. } = refused.fault() else {
+        panic!("{refused}");
+    };
+    assert!(source.to_string().contains("webauthn-sk-ecdsa"), "{source}");
 }

@@ -455,6 +455,9 @@ fn what_is_no_public_key_is_refused_by_name() {
         assert!(refused.contains(reason), "{file}: {refused}");
     }
     assert!(!scene.exists("new.pub"));
+    let import = ["import", "--type=user", "--overwrite", "DIR/young.pub"];
+    let refused = scene.fails(&import, Exit::Failed);
+    assert!(refused.contains(new), "{refused}");
 }
 
 #[test]
