@@ -121,7 +121,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l logins -d 'Accounts on the hosts that the person may log in to' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l public-key -d 'Public key to sign; - reads it from standard input' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l out -d 'Name of the key; the certificate is PATH-cert.pub' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l ttl -d 'How long the certificate is good for, as in 90m, 12h, 30d, 52w [default: 365d for hosts, 12h for users, or less if max_ttl says so]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l ttl -d 'How long the certificate is good for, as in 90m, 12h, 30d, 52w [default: 365d for hosts, 12h for users, or less if the policy says so]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l overwrite -d 'Replace existing files'

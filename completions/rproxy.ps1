@@ -171,7 +171,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--logins', '--logins', [CompletionResultType]::ParameterName, 'Accounts on the hosts that the person may log in to')
             [CompletionResult]::new('--public-key', '--public-key', [CompletionResultType]::ParameterName, 'Public key to sign; - reads it from standard input')
             [CompletionResult]::new('--out', '--out', [CompletionResultType]::ParameterName, 'Name of the key; the certificate is PATH-cert.pub')
-            [CompletionResult]::new('--ttl', '--ttl', [CompletionResultType]::ParameterName, 'How long the certificate is good for, as in 90m, 12h, 30d, 52w [default: 365d for hosts, 12h for users, or less if max_ttl says so]')
+            [CompletionResult]::new('--ttl', '--ttl', [CompletionResultType]::ParameterName, 'How long the certificate is good for, as in 90m, 12h, 30d, 52w [default: 365d for hosts, 12h for users, or less if the policy says so]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
             [CompletionResult]::new('--overwrite', '--overwrite', [CompletionResultType]::ParameterName, 'Replace existing files')

@@ -72,7 +72,7 @@ pub fn parse_duration_with_units(text: &str) -> Result<Duration, DurationError> 
 pub fn format_in_one_unit(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(604_800, 'w'), (86_400, 'd'), (3_600, 'h'), (60, 'm')];
-    let is_whole = |(unit, _): &&(u64, char)| seconds > 0 && seconds % unit == 0;
+    let is_whole = |(unit, _): &&(u64, char)| seconds > 0 && seconds.is_multiple_of(*unit);
     let (unit, name) = units.iter().find(is_whole).unwrap_or(&(1, 's'));
     format!("{}{name}", seconds / unit)
 }

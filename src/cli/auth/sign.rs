@@ -72,7 +72,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
     /// How long the certificate is good for, as in 90m, 12h, 30d, 52w
-    /// [default: 365d for hosts, 12h for users, or less if max_ttl says so]
+    /// [default: 365d for hosts, 12h for users, or less if the policy says so]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
     /// Replace existing files

@@ -29,7 +29,7 @@ use crate::ssh::Proxy;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::{Scope, ScopeEnd};
-use crate::ssh::stream::{ChannelStream, channel};
+use crate::ssh::stream::channel;
 use crate::ssh::watch::{Alarm, KeepAlive, Pulse};
 use crate::ssh::watched::Watched;
 use crate::wire::{DisconnectReason, ServerConfig};
