@@ -103,6 +103,78 @@ impl Serialize for ForeignSerial {
     }
 }
 
+/// Something on a connection that does not pass.
+#[derive(Clone, Debug)]
+pub struct NotPassed {
+    /// What it is.
+    pub what: Refused,
+    /// Who wants it: `client` or `host`.
+    pub from: &'static str,
+    /// What the protocol calls it.
+    pub name: String,
+    /// Which one exactly.
+    pub detail: Option<String>,
+    /// The identity.
+    pub user: String,
+    /// The account on the host, where there is one already.
+    pub login: Option<String>,
+    /// Where the connection leads.
+    pub target: Option<String>,
+    /// The client.
+    pub client_addr: SocketAddr,
+    /// The connection.
+    pub connection: Option<ConnectionId>,
+    /// The session that it is about.
+    pub session: Option<SessionId>,
+}
+
+impl NotPassed {
+    /// Its event: that it was refused, or passed over if clients send it `by_habit`.
+    #[must_use]
+    pub fn event(self, by_habit: bool) -> AuditEvent {
+        let Self {
+            what,
+            from,
+            name,
+            detail,
+            user,
+            login,
+            target,
+            client_addr,
+            connection,
+            session,
+        } = self;
+        if by_habit {
+            AuditEvent::RequestIgnored {
+                what,
+                from,
+                name,
+                detail,
+                user,
+                login,
+                target,
+                client_addr,
+                connection,
+                session,
+            }
+        } else {
+            AuditEvent::ChannelRefused {
+                what,
+                from,
+                name,
+                detail,
+                reason: "not-permitted",
+                user,
+                login,
+                target,
+                client_addr,
+                connection,
+                session,
+            }
+        }
+    }
+}
+
 /// Something that an auditor may ask about later. `user` is the identity: the key id of the
 /// certificate. `login` is the Unix account on the host. Fingerprints are `SHA256:...`, as
 /// ssh-keygen prints them. A `reason` is a stable word in kebab-case, a `message` is what the user

@@ -11,7 +11,7 @@ mod kind;
 mod log;
 
 pub use event::{
-    AuditEvent, CertificateType, ForeignSerial, Leg, RecordingState, Refused, SessionKind,
+    AuditEvent, CertificateType, ForeignSerial, Leg, NotPassed, RecordingState, Refused, SessionKind,
     UnixSeconds,
 };
 pub use kind::{EventKind, Severity, table};

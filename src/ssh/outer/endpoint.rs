@@ -20,7 +20,7 @@ use super::channel::{
     too_many_channels,
 };
 use super::port::{MAX_PACKET, Port, WINDOW};
-use crate::audit::{AuditEvent, Leg as At, Refused};
+use crate::audit::{Leg as At, NotPassed, Refused};
 use crate::model::ConnectionId;
 use crate::relay::message::{Name, OpenFailure};
 use crate::relay::table::agent_channel;
@@ -501,44 +501,29 @@ impl Endpoint {
             Refused::ChannelRequest => self.habits.look(What::ChannelRequest, name, None),
             Refused::GlobalRequest => self.habits.look(What::GlobalRequest, name, None),
         };
-        let (from, name) = ("client", name.to_owned());
-        let user = self.caller.identity.name().to_owned();
-        let (client_addr, connection) = (self.caller.address, Some(self.id));
-        let event = match habit {
+        match habit {
             Habit::Again => return Ok(()),
-            Habit::First => AuditEvent::RequestIgnored {
-                what,
-                from,
-                name,
-                detail: None,
-                user,
-                login: None,
-                target: None,
-                client_addr,
-                connection,
-                session: None,
-            },
+            Habit::First => {}
             Habit::No => {
                 self.refused += 1;
                 if self.refused > MAX_REFUSED {
                     return Err(EndpointError::Breach("too much that is not permitted"));
                 }
-                AuditEvent::ChannelRefused {
-                    what,
-                    from,
-                    name,
-                    detail: None,
-                    reason: "not-permitted",
-                    user,
-                    login: None,
-                    target: None,
-                    client_addr,
-                    connection,
-                    session: None,
-                }
             }
+        }
+        let not_passed = NotPassed {
+            what,
+            from: "client",
+            name: name.to_owned(),
+            detail: None,
+            user: self.caller.identity.name().to_owned(),
+            login: None,
+            target: None,
+            client_addr: self.caller.address,
+            connection: Some(self.id),
+            session: None,
         };
-        self.proxy.tell(&event);
+        self.proxy.tell(&not_passed.event(habit == Habit::First));
         Ok(())
     }
 }
