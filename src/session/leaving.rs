@@ -1,6 +1,7 @@
 //! What is recorded of the end of things that never were a session, or are one no longer.
 
-use super::recorder::{Beginning, Recorder};
+use super::beginning::Beginning;
+use super::recorder::Recorder;
 use super::sitting::note_of;
 use crate::recording::{self, ChannelNote};
 use crate::relay::{Request, Side, Start, Value};

@@ -5,6 +5,7 @@
 //! and audited. The [`Registry`] knows what is live, for those who list, watch or end it. Knows nothing
 //! of sockets.
 
+mod beginning;
 mod forwards;
 mod killing;
 mod leaving;

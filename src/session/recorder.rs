@@ -7,20 +7,19 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::beginning::Beginning;
 use super::forwards::Forwards;
 use super::refusal::refusal;
 use super::registry::{Opening, Seat};
 use super::sealing::{Disk, Sealing};
-use super::sitting::{Said, Sitting, command, note_of};
+use super::sitting::{Said, Sitting, note_of};
 use super::{Policy, Recording};
 use crate::access::LoginPermit;
-use crate::audit::{AuditEvent, AuditLog, RecordingState, SessionKind};
+use crate::audit::{AuditEvent, AuditLog, RecordingState};
 use crate::metrics::{Flow, Metrics, Tally};
 use crate::model::{ClusterName, ConnectionId, SessionId, chain};
 use crate::recording::{self, Header, Live, RecordingError, Verbatim};
-use crate::relay::{
-    ChannelKey, Destination, Exit, Kind, Note, Refused, Request, Start, Stream, Tap,
-};
+use crate::relay::{ChannelKey, Destination, Exit, Note, Refused, Request, Start, Stream, Tap};
 use crate::sys::clock::Clock;
 use crate::sys::fs;
 
@@ -71,54 +70,6 @@ fn lost_text(session: SessionId, error: &dyn std::error::Error) -> String {
         "rproxy: proxy: the recording cannot be written: {}\r\n  hint: sessions must be recorded here; tell the proxy's administrator\r\n  id: {session}\r\n",
         chain(error)
     )
-}
-
-/// What is about to be recorded.
-pub(super) struct Beginning {
-    kind: recording::Kind,
-    command: Option<Verbatim>,
-    pty: Option<recording::Pty>,
-}
-
-impl Beginning {
-    pub(super) fn of(start: &Start) -> Self {
-        Self {
-            kind: match start.kind {
-                Kind::Shell => recording::Kind::Shell,
-                Kind::Exec(_) => recording::Kind::Exec,
-                Kind::Subsystem(_) => recording::Kind::Subsystem,
-            },
-            command: command(&start.kind),
-            pty: start.pty.as_ref().map(|pty| recording::Pty {
-                term: pty.term.as_ref().into(),
-                cols: pty.columns,
-                rows: pty.rows,
-            }),
-        }
-    }
-
-    /// The command for people.
-    fn command_text(&self) -> Option<String> {
-        let command = self.command.as_ref();
-        command.map(|command| command.text().into_owned())
-    }
-
-    fn session_kind(&self) -> SessionKind {
-        match self.kind {
-            recording::Kind::Shell => SessionKind::Shell,
-            recording::Kind::Exec => SessionKind::Exec,
-            recording::Kind::Subsystem => SessionKind::Subsystem,
-            recording::Kind::Forward => SessionKind::Forward,
-        }
-    }
-
-    fn of_forwards() -> Self {
-        Self {
-            kind: recording::Kind::Forward,
-            command: None,
-            pty: None,
-        }
-    }
 }
 
 /// The witness of one connection.
@@ -392,6 +343,7 @@ impl Recorder {
             client_addr: self.scene.client,
             kind: beginning.session_kind(),
             command: beginning.command_text(),
+            command_hex: beginning.command.as_ref().and_then(Verbatim::hex),
             recording: sitting
                 .recording
                 .as_ref()
@@ -451,7 +403,7 @@ impl Recorder {
         recording: RecordingState,
         reason: &'static str,
     ) -> AuditEvent {
-        let permit = &self.scene.permit;
+        let (permit, signal) = (&self.scene.permit, sitting.exit_signal());
         AuditEvent::SessionEnd {
             session: sitting.id,
             connection: self.scene.connection,
@@ -459,7 +411,8 @@ impl Recorder {
             login: permit.login().to_string(),
             target: permit.route().target.to_string(),
             exit_status: sitting.exit_status(),
-            exit_signal: sitting.exit_signal(),
+            exit_signal: signal.as_ref().map(|name| name.text().into_owned()),
+            exit_signal_hex: signal.as_ref().and_then(Verbatim::hex),
             bytes_in: sitting.bytes_in,
             bytes_out: sitting.bytes_out,
             duration_ms: u64::try_from((now.saturating_sub(sitting.started)).as_millis())

@@ -9,7 +9,7 @@ use crate::model::SessionId;
 use crate::recording::{
     self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, Verbatim,
 };
-use crate::relay::{Exit, Kind, Note, Pty, Request, Side, Stream, Value};
+use crate::relay::{Exit, Note, Pty, Request, Side, Stream, Value};
 use crate::wire::auth::Challenge;
 
 /// What a user read, or was asked, before there was a session.
@@ -251,25 +251,12 @@ impl Sitting {
         }
     }
 
-    pub(super) fn exit_signal(&self) -> Option<String> {
+    pub(super) fn exit_signal(&self) -> Option<Verbatim> {
         match &self.exit {
-            Some(Exit::Signal { name, .. }) => Some(text(name)),
+            Some(Exit::Signal { name, .. }) => Some(name.as_ref().into()),
             Some(Exit::Status(_)) | None => None,
         }
     }
-}
-
-/// The command line or the subsystem's name.
-pub(super) fn command(kind: &Kind) -> Option<Verbatim> {
-    match kind {
-        Kind::Shell => None,
-        Kind::Exec(command) | Kind::Subsystem(command) => Some(command.as_ref().into()),
-    }
-}
-
-/// What the wire calls a string, for the audit log; the bytes stand in the recording.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A message with its fields, each as text or as hexadecimal digits: the exact bytes.

@@ -52,6 +52,20 @@ fn a_command_that_is_no_text_is_in_the_recording() {
         header["command"], readable,
         "people read as much as there is"
     );
+
+    // So does the audit log.
+    world.run("db1", "true").success();
+    let starts = |event: &Value| event["event"] == "session.start";
+    let [odd, plain] = [0, 1].map(|number| {
+        let mut starts = world.audit().into_iter().filter(starts);
+        starts.nth(number).expect("two sessions have begun")
+    });
+    assert_eq!(odd["command"], readable, "{odd:#}");
+    assert_eq!(odd["command_hex"], hex(&command));
+    assert_eq!(
+        (&plain["command"], &plain["command_hex"]),
+        (&"true".into(), &Value::Null)
+    );
 }
 
 #[test]

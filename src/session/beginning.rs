@@ -1,0 +1,64 @@
+//! What a session is, before there is one.
+
+use crate::audit::SessionKind;
+use crate::recording::{self, Verbatim};
+use crate::relay::{Kind, Start};
+
+/// What is about to be recorded.
+pub(super) struct Beginning {
+    pub(super) kind: recording::Kind,
+    pub(super) command: Option<Verbatim>,
+    pub(super) pty: Option<recording::Pty>,
+}
+
+impl Beginning {
+    /// A session that is asked for.
+    pub(super) fn of(start: &Start) -> Self {
+        Self {
+            kind: match start.kind {
+                Kind::Shell => recording::Kind::Shell,
+                Kind::Exec(_) => recording::Kind::Exec,
+                Kind::Subsystem(_) => recording::Kind::Subsystem,
+            },
+            command: command(&start.kind),
+            pty: start.pty.as_ref().map(|pty| recording::Pty {
+                term: pty.term.as_ref().into(),
+                cols: pty.columns,
+                rows: pty.rows,
+            }),
+        }
+    }
+
+    /// The command for people.
+    pub(super) fn command_text(&self) -> Option<String> {
+        let command = self.command.as_ref();
+        command.map(|command| command.text().into_owned())
+    }
+
+    /// The audit log's word for it.
+    pub(super) fn session_kind(&self) -> SessionKind {
+        match self.kind {
+            recording::Kind::Shell => SessionKind::Shell,
+            recording::Kind::Exec => SessionKind::Exec,
+            recording::Kind::Subsystem => SessionKind::Subsystem,
+            recording::Kind::Forward => SessionKind::Forward,
+        }
+    }
+
+    /// What is forwarded over a connection.
+    pub(super) fn of_forwards() -> Self {
+        Self {
+            kind: recording::Kind::Forward,
+            command: None,
+            pty: None,
+        }
+    }
+}
+
+/// The command line or the subsystem's name.
+fn command(kind: &Kind) -> Option<Verbatim> {
+    match kind {
+        Kind::Shell => None,
+        Kind::Exec(command) | Kind::Subsystem(command) => Some(command.as_ref().into()),
+    }
+}
