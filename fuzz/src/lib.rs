@@ -172,7 +172,7 @@ pub fn client_auth(data: &[u8]) {
         match auth.on_packet(packet, &mut out) {
             Ok(ClientAuthEvent::Sign { .. }) => asked += 1,
             Ok(ClientAuthEvent::Success) => unreachable!("nothing was signed"),
-            Ok(ClientAuthEvent::Banner(text)) => assert!(text.len() <= 3 * 128 * 1024),
+            Ok(ClientAuthEvent::Banner(text)) => assert!(text.shown().len() <= 3 * 128 * 1024),
             Ok(ClientAuthEvent::Questions(_)) => unreachable!("no key was taken"),
             Ok(ClientAuthEvent::Nothing | ClientAuthEvent::Failure { .. }) => {}
             Err(_) => return,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::verbatim::{Verbatim, from_hex};
+use super::verbatim::{Verbatim, from_hex, to_hex};
 
 /// One of the three byte streams of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,6 +84,35 @@ impl ChannelNote {
             self.fields.insert(format!("{key}{HEX}"), hex.into());
         }
         self.with(key, said.text())
+    }
+
+    /// Adds a text that somebody read, and what was sent where that is something else.
+    #[must_use]
+    pub fn with_shown(mut self, key: &str, shown: &str, sent: &[u8]) -> Self {
+        if shown.as_bytes() != sent {
+            self.fields
+                .insert(format!("{key}{HEX}"), to_hex(sent).into());
+        }
+        self.with(key, shown)
+    }
+
+    /// Adds a list of such texts; where any was sent as something else, what was sent of all.
+    #[must_use]
+    pub fn with_all_shown<'a>(
+        mut self,
+        key: &str,
+        texts: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Self {
+        let (shown, sent): (Vec<&str>, Vec<&[u8]>) = texts.unzip();
+        if shown
+            .iter()
+            .zip(&sent)
+            .any(|(shown, sent)| shown.as_bytes() != *sent)
+        {
+            let sent: Vec<String> = sent.into_iter().map(to_hex).collect();
+            self.fields.insert(format!("{key}{HEX}"), sent.into());
+        }
+        self.with(key, shown)
     }
 
     /// The exact bytes of a string of the wire. `None` where there is none.

@@ -10,7 +10,7 @@ use crate::recording::{
     self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, Verbatim,
 };
 use crate::relay::{Exit, Note, Pty, Request, Side, Stream, Value};
-use crate::wire::auth::Challenge;
+use crate::wire::auth::{Challenge, ForeignText};
 
 /// What a user read, or was asked, before there was a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Said {
     /// The operator's own banner.
     Greeting(String),
     /// A banner of the host.
-    Banner(String),
+    Banner(ForeignText),
     /// Questions of the host. Answers are not kept.
     Asked(Challenge),
 }
@@ -138,14 +138,16 @@ impl Sitting {
                 ChannelNote::new(recording::Side::Proxy, "banner").with("text", text.as_str())
             }
             Said::Banner(text) => {
-                ChannelNote::new(recording::Side::Host, "banner").with("text", text.as_str())
+                let note = ChannelNote::new(recording::Side::Host, "banner");
+                note.with_shown("text", text.shown(), text.sent())
             }
             Said::Asked(challenge) => {
-                let prompts = challenge.prompts.iter().map(|prompt| prompt.text.as_str());
+                let (name, todo) = (&challenge.name, &challenge.instruction);
+                let prompts = challenge.prompts.iter().map(|prompt| &prompt.text);
                 ChannelNote::new(recording::Side::Host, "keyboard-interactive")
-                    .with("name", challenge.name.as_str())
-                    .with("instruction", challenge.instruction.as_str())
-                    .with("prompts", prompts.collect::<Vec<_>>())
+                    .with_shown("name", name.shown(), name.sent())
+                    .with_shown("instruction", todo.shown(), todo.sent())
+                    .with_all_shown("prompts", prompts.map(|text| (text.shown(), text.sent())))
             }
         };
         self.request(now, &note);

@@ -12,7 +12,9 @@ use zeroize::Zeroize as _;
 use super::leg::{Leg, LegError};
 use super::stream::ChannelStream;
 use crate::session::Said;
-use crate::wire::auth::{Answers, AuthError, Challenge, Methods, ServerAuth, ServerAuthEvent};
+use crate::wire::auth::{
+    Answers, AuthError, Challenge, ForeignText, Methods, ServerAuth, ServerAuthEvent,
+};
 
 /// Why the user gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +69,7 @@ impl<'a> Conversation<'a> {
     /// The banners so far, for whoever has not read them.
     pub(crate) fn banners(&self) -> impl Iterator<Item = &str> {
         self.said.iter().filter_map(|said| match said {
-            Said::Banner(text) => Some(text.as_str()),
+            Said::Banner(text) => Some(text.shown()),
             Said::Greeting(_) | Said::Asked(_) => None,
         })
     }
@@ -92,10 +94,10 @@ impl<'a> Conversation<'a> {
     }
 
     /// Shows the user a banner of the host.
-    pub(crate) async fn banner(&mut self, text: String) -> Result<(), LegError> {
+    pub(crate) async fn banner(&mut self, text: ForeignText) -> Result<(), LegError> {
         if let Some(Inner { leg, auth }) = &mut self.user {
             let mut out = Vec::new();
-            auth.pass_on_banner(&text, &mut out);
+            auth.pass_on_banner(text.shown(), &mut out);
             leg.send_all(&mut out)?;
             leg.send_ready().await;
         }

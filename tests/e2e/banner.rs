@@ -96,14 +96,22 @@ fn a_banner_comes_before_a_denial() {
 }
 
 #[test]
-fn a_banner_is_harmless_and_recorded_as_it_was_read() {
+fn a_banner_is_harmless_and_recorded_as_it_was_read_and_sent() {
     let hostile = "\u{1b}]0;title\u{7}wel\u{202e}come\u{200b}\r\n\u{9b}2J".as_bytes();
-    let _banner = Banner::write(hostile);
+    let hostile = [hostile, b"\xa0\xff"].concat();
+    let _banner = Banner::write(&hostile);
     let world = world("");
     let outcome = world.run("db1", "true").success();
-    assert_eq!(outcome.stderr, "]0;titlewelcome\n2J");
+    assert!(
+        outcome.stderr.starts_with("]0;titlewelcome\n2J"),
+        "{}",
+        outcome.stderr
+    );
     let events = events(&world);
     assert!(events.contains(r#"]0;titlewelcome\n2J"#), "{events}");
+    let hex: String = hostile.iter().map(|byte| format!("{byte:02x}")).collect();
+    let exact = format!(r#""text_hex":"{hex}""#);
+    assert!(events.contains(&exact), "{events}");
 }
 
 /// "Sessions here are recorded", on both ways, before the host's.

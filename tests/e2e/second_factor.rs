@@ -138,6 +138,15 @@ fn questions_are_asked_on_the_users_own_connection() {
     for said in ["keyboard-interactive", "Password: ", "Code: ", "of db2"] {
         assert!(events.contains(said), "{said} in {events}");
     }
+    // What would have driven the terminal was not shown, and is kept as it was sent.
+    let name: String = b"Two\x1b[2J steps"
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert!(
+        events.contains(&format!(r#""name_hex":"{name}""#)),
+        "{events}"
+    );
     let audit = world.audit();
     let asked = audit
         .iter()

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::algorithm::Scheme;
 use super::message;
-use super::{Answers, AuthError, Challenge};
+use super::{Answers, AuthError, Challenge, ForeignText};
 use crate::cert::{PresentedKey, SignatureError, check_signature};
 use crate::wire::signature::{BadSignature, SignatureAlgorithm};
 
@@ -29,7 +29,7 @@ pub enum ClientAuthEvent {
     Nothing,
     /// A text for the user, without control characters other than line ends and tabs; at most 128 KiB
     /// in all, at most 16 of them.
-    Banner(String),
+    Banner(ForeignText),
     /// The server asks: [`ClientAuth::answer`] is to follow.
     Questions(Challenge),
     /// The server would take this key: have `data` signed, then call [`ClientAuth::signed`].
@@ -230,11 +230,10 @@ impl ClientAuth {
         if self.banners > MAX_BANNERS {
             return Err(AuthError::BannerFlood);
         }
-        let (mut text, _language) =
+        let (text, _language) =
             message::parse(body, |r| Ok((Vec::<u8>::decode(r)?, Vec::<u8>::decode(r)?)))?;
-        text.truncate(self.banner_left);
-        self.banner_left -= text.len();
-        let text = message::printable(&String::from_utf8_lossy(&text));
+        let text = ForeignText::new(text, self.banner_left);
+        self.banner_left -= text.sent().len();
         Ok(ClientAuthEvent::Banner(text))
     }
 

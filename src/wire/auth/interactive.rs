@@ -9,8 +9,8 @@ use std::fmt;
 use ssh_encoding::Decode as _;
 use zeroize::Zeroizing;
 
-use super::AuthError;
-use super::message::{self, printable, put_string};
+use super::message::{self, put_string};
+use super::{AuthError, ForeignText};
 
 /// Most questions at a time.
 pub const MAX_PROMPTS: usize = 16;
@@ -25,7 +25,7 @@ pub const MAX_ANSWER: usize = 4 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
     /// Its text.
-    pub text: String,
+    pub text: ForeignText,
     /// Whether what is typed may be seen.
     pub echo: bool,
 }
@@ -34,9 +34,9 @@ pub struct Prompt {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Challenge {
     /// What it is called; may be empty.
-    pub name: String,
+    pub name: ForeignText,
     /// What to do; may be empty.
-    pub instruction: String,
+    pub instruction: ForeignText,
     /// The questions, [`MAX_PROMPTS`] at most.
     pub prompts: Vec<Prompt>,
 }
@@ -44,7 +44,6 @@ pub struct Challenge {
 impl Challenge {
     /// Reads the body of `INFO_REQUEST`.
     pub(super) fn parse(body: &[u8]) -> Result<Self, AuthError> {
-        let text = |bytes: Vec<u8>, limit| shortened(&bytes, limit);
         let mut rest = body;
         let (name, instruction, count) = head(&mut rest).ok().ok_or(AuthError::Malformed)?;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
@@ -56,7 +55,7 @@ impl Challenge {
         for _ in 0..count {
             let (prompt, echo) = question(&mut rest).ok().ok_or(AuthError::Malformed)?;
             prompts.push(Prompt {
-                text: text(prompt, MAX_LINE),
+                text: ForeignText::new(prompt, MAX_LINE),
                 echo,
             });
         }
@@ -64,8 +63,8 @@ impl Challenge {
             return Err(AuthError::Malformed);
         }
         Ok(Self {
-            name: text(name, MAX_LINE),
-            instruction: text(instruction, MAX_INSTRUCTION),
+            name: ForeignText::new(name, MAX_LINE),
+            instruction: ForeignText::new(instruction, MAX_INSTRUCTION),
             prompts,
         })
     }
@@ -73,12 +72,12 @@ impl Challenge {
     /// The whole message `INFO_REQUEST`.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = vec![message::INFO_REQUEST];
-        put_string(&mut out, printable(&self.name).as_bytes());
-        put_string(&mut out, printable(&self.instruction).as_bytes());
+        put_string(&mut out, self.name.shown().as_bytes());
+        put_string(&mut out, self.instruction.shown().as_bytes());
         put_string(&mut out, b""); // language
         put_count(&mut out, self.prompts.len());
         for prompt in &self.prompts {
-            put_string(&mut out, printable(&prompt.text).as_bytes());
+            put_string(&mut out, prompt.text.shown().as_bytes());
             out.push(u8::from(prompt.echo));
         }
         out
@@ -159,11 +158,6 @@ fn head(rest: &mut &[u8]) -> ssh_encoding::Result<Head> {
 
 fn question(rest: &mut &[u8]) -> ssh_encoding::Result<(Vec<u8>, bool)> {
     Ok((Vec::decode(rest)?, bool::decode(rest)?))
-}
-
-fn shortened(bytes: &[u8], limit: usize) -> String {
-    let bytes = bytes.get(..limit).unwrap_or(bytes);
-    printable(&String::from_utf8_lossy(bytes))
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {

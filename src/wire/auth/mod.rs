@@ -13,6 +13,7 @@ use crate::model::text::Printable;
 
 mod algorithm;
 mod client;
+mod foreign;
 mod interactive;
 mod message;
 mod methods;
@@ -24,6 +25,7 @@ use thiserror::Error;
 
 pub use algorithm::{SIGNATURE_ALGORITHMS, certificate_algorithms};
 pub use client::{ClientAuth, ClientAuthEvent};
+pub use foreign::ForeignText;
 pub use interactive::{Answers, Challenge, MAX_ANSWER, MAX_PROMPTS, Prompt};
 pub use methods::Methods;
 pub use server::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};

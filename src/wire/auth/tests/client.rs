@@ -148,7 +148,8 @@ fn failures_and_banners_reach_the_caller_within_bounds() {
             panic!("no banner");
         };
         let left = [100_000, 128 * 1024 - 100_000];
-        assert_eq!(text.len(), left.get(round).copied().unwrap_or(0));
+        assert_eq!(text.shown().len(), left.get(round).copied().unwrap_or(0));
+        assert_eq!(text.sent().len(), text.shown().len());
     }
     assert_eq!(
         client.on_packet(&long, &mut out),
@@ -156,11 +157,13 @@ fn failures_and_banners_reach_the_caller_within_bounds() {
     );
 
     let mut client = client_after(&key, &[]);
-    let hostile = [vec![53], string(b"\x1b]0;x\x07hello\r\n\xff"), string(b"")].concat();
-    assert_eq!(
-        client.on_packet(&hostile, &mut out),
-        Ok(ClientAuthEvent::Banner("]0;xhello\n\u{fffd}".to_owned()))
-    );
+    let sent = b"\x1b]0;x\x07hello\r\n\xff";
+    let hostile = [vec![53], string(sent), string(b"")].concat();
+    let Ok(ClientAuthEvent::Banner(text)) = client.on_packet(&hostile, &mut out) else {
+        panic!("no banner");
+    };
+    assert_eq!(text.shown(), "]0;xhello\n\u{fffd}");
+    assert_eq!(text.sent(), sent);
 }
 
 #[test]

@@ -5,12 +5,12 @@ use super::*;
 /// A challenge with these questions, none of which may be seen.
 fn challenge(questions: &[&str]) -> Challenge {
     Challenge {
-        name: "name".to_owned(),
-        instruction: "do this\nand that".to_owned(),
+        name: "name".into(),
+        instruction: "do this\nand that".into(),
         prompts: questions
             .iter()
             .map(|text| Prompt {
-                text: (*text).to_owned(),
+                text: (*text).into(),
                 echo: false,
             })
             .collect(),
@@ -212,8 +212,13 @@ fn questions_are_bounded_and_harmless() {
     let hostile = [string(text.as_bytes()), vec![1]].concat();
     let challenge = asked(1, &hostile).unwrap();
     let prompt = &challenge.prompts[0];
-    assert!(prompt.echo && prompt.text.starts_with("]0;xPassword: y"));
-    assert!(prompt.text.len() <= 1024);
+    assert!(prompt.echo && prompt.text.shown().starts_with("]0;xPassword: y"));
+    assert_eq!(
+        prompt.text.sent(),
+        &text.as_bytes()[..1024],
+        "as it was sent"
+    );
+    assert!(prompt.text.shown().len() <= 1024);
 
     let (_, mut client) = half_way();
     assert!(client.interact(&mut Vec::new()));
