@@ -65,7 +65,8 @@ pub struct Listing {
     pub unreadable: Vec<(PathBuf, RecordingError)>,
 }
 
-/// Lists a directory. One that is not there has no recordings.
+/// Lists a directory. One that is not there has no recordings. Links, pipes and whatever else is no
+/// regular file are none.
 ///
 /// Only the first frame and the footer of each file are read.
 ///
@@ -73,7 +74,7 @@ pub struct Listing {
 /// When the directory cannot be read.
 pub fn list(directory: &Path) -> Result<Listing, RecordingError> {
     let mut listing = Listing::default();
-    for path in paths(directory)? {
+    for (path, _) in paths(directory)? {
         match entry(&path) {
             Ok(entry) => listing.entries.push(entry),
             Err(error) => listing.unreadable.push((path, error)),
@@ -86,23 +87,28 @@ pub fn list(directory: &Path) -> Result<Listing, RecordingError> {
     Ok(listing)
 }
 
-/// The files whose session id begins with these characters, sorted.
+/// The files whose session id begins with these characters, sorted. Only regular files: nothing else
+/// stands in the way of a recording that is looked for.
 ///
 /// # Errors
 /// When the directory cannot be read.
 pub fn find(directory: &Path, prefix: &str) -> Result<Vec<PathBuf>, RecordingError> {
     let prefix = prefix.to_ascii_lowercase();
-    let mut found = paths(directory)?;
-    found.retain(|path| {
-        path.file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with(&prefix))
-    });
+    let is_named = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(&prefix))
+    };
+    let mut found: Vec<PathBuf> = paths(directory)?
+        .into_iter()
+        .filter(|(path, is_file)| *is_file && is_named(path))
+        .map(|(path, _)| path)
+        .collect();
     found.sort();
     Ok(found)
 }
 
-fn paths(directory: &Path) -> Result<Vec<PathBuf>, RecordingError> {
+/// What has a recording's name, and whether it is a regular file.
+fn paths(directory: &Path) -> Result<Vec<(PathBuf, bool)>, RecordingError> {
     let failed = |error| file_error("read directory", directory.to_owned(), error);
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -110,10 +116,12 @@ fn paths(directory: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     };
     let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(failed)?.path();
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
         let name = path.file_name().and_then(|name| name.to_str());
         if name.is_some_and(|name| name.ends_with(FILE_SUFFIX)) {
-            paths.push(path);
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            paths.push((path, is_file));
         }
     }
     Ok(paths)
@@ -124,7 +132,7 @@ fn paths(directory: &Path) -> Result<Vec<PathBuf>, RecordingError> {
 /// # Errors
 /// When it cannot be read, or is no recording.
 pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
-    let mut file = fs::open_regular(path)?;
+    let mut file = fs::open_regular_entry(path)?;
     // Before the footer is looked for: a writer that ends in between has written it by then.
     let is_written = is_locked(&file);
     let header = Reader::open(BufReader::with_capacity(4 << 10, &file))?
@@ -237,8 +245,15 @@ mod tests {
         let _listener = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         std::os::unix::fs::symlink("/dev/zero", path("device")).unwrap();
         std::fs::create_dir(path("directory")).unwrap();
+        // A link to a recording is none either: it would be listed twice.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let elsewhere = elsewhere.path().join("recordings");
+        drop(create(&elsewhere, 0));
+        let real = find(&elsewhere, "").unwrap().remove(0);
+        std::os::unix::fs::symlink(real, path("link")).unwrap();
+        assert!(find(directory.path(), "").unwrap().is_empty());
         let listing = list(directory.path()).unwrap();
-        assert_eq!((listing.entries.len(), listing.unreadable.len()), (0, 4));
+        assert_eq!((listing.entries.len(), listing.unreadable.len()), (0, 5));
         for (path, error) in listing.unreadable {
             let text = error.to_string();
             assert!(

@@ -244,14 +244,25 @@ pub fn read_end(mut file: File, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// [`FsError::NotAFile`], or the operating system's.
 pub fn open_regular(path: &Path) -> Result<File, FsError> {
-    let failed = |error| match error {
-        // A socket cannot be opened at all.
-        error if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::NXIO) => {
-            FsError::NotAFile(path.to_owned())
-        }
-        error => FsError::io("read", path)(error),
+    open_regular_with(path, rustix::fs::OFlags::empty())
+}
+
+/// The same for what a directory itself holds: a link there is no file.
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn open_regular_entry(path: &Path) -> Result<File, FsError> {
+    open_regular_with(path, rustix::fs::OFlags::NOFOLLOW)
+}
+
+fn open_regular_with(path: &Path, more: rustix::fs::OFlags) -> Result<File, FsError> {
+    use rustix::io::Errno;
+    let failed = |error| match Errno::from_io_error(&error) {
+        // A socket cannot be opened at all, a link not without following it.
+        Some(Errno::NXIO | Errno::LOOP) => FsError::NotAFile(path.to_owned()),
+        _ => FsError::io("read", path)(error),
     };
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY | more;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())

@@ -72,6 +72,8 @@ mod nested;
 #[cfg(test)]
 mod nothing_lost;
 #[cfg(test)]
+mod odd_files;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
 mod permit;
