@@ -276,3 +276,42 @@ fn a_second_proxy_on_one_data_directory_says_so_and_stops() {
     );
     world.run("db1", "true").success();
 }
+
+/// `auth status` asks the hosts, and says of a revoked one that it is revoked, to people and to programs.
+#[test]
+fn a_revoked_host_is_shown_as_revoked() {
+    let world = World::with()
+        .node("db1", HostKey::Certified)
+        .node("db2", HostKey::Certified)
+        .start();
+    let shown = || {
+        let text = keys::tool(world.rproxy().args(["auth", "status"]));
+        let json = keys::tool(world.rproxy().args(["auth", "status", "--format=json"]));
+        let json: Value = serde_json::from_str(&json).expect("JSON");
+        (text, json["nodes"].clone())
+    };
+    let (before, nodes) = shown();
+    assert!(!before.contains("revoked"), "{before}");
+    assert_eq!(nodes[1]["revoked"], false, "{nodes:#}");
+
+    let serial = text(&issued(&world, "db2"), "serial").to_owned();
+    revoke(&world, &["--serial", &serial, "--reason", "disk sold"]);
+    let (after, nodes) = shown();
+    assert!(
+        after.contains("  problem: the host is revoked: disk sold\n"),
+        "{after}"
+    );
+    assert!(after.contains("rproxy host setup"), "{after}");
+    assert_eq!(nodes[0]["revoked"], false, "{nodes:#}");
+    assert_eq!(nodes[0]["problem"], Value::Null, "{nodes:#}");
+    assert_eq!(nodes[1]["revoked"], true, "{nodes:#}");
+    assert_eq!(nodes[1]["problem"], "the host is revoked: disk sold");
+    assert_eq!(nodes[1]["host_certificate"]["serial"], serial);
+
+    keys::tool(
+        world
+            .rproxy()
+            .args(["auth", "unrevoke", "--yes", "--serial", &serial]),
+    );
+    assert!(!shown().0.contains("revoked"));
+}

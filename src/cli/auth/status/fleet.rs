@@ -9,7 +9,7 @@ use super::super::super::fleet;
 use super::super::rotate::time;
 use super::super::{Context, Failure, audit_log, ca_failure, revocations, ui};
 use super::report::{HostCertificate, NodeStatus, UserAuthority};
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, ForeignSerial};
 use crate::ca::{Authorities, CaError, CaKind, Revocations};
 use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, verify_host};
 use crate::dns::Resolver;
@@ -139,7 +139,7 @@ impl Fleet {
             let authority = authority.to_string();
             let name = self.host_names.iter().find(|(key, _)| *key == authority);
             status.host_certificate = Some(HostCertificate {
-                serial: certificate.serial(),
+                serial: ForeignSerial(certificate.serial()),
                 principals: certificate.valid_principals().to_vec(),
                 valid_before: time(certificate.valid_before()),
                 seconds_left: certificate.valid_before().saturating_sub(now),

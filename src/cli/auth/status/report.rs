@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::super::rotate::{time, to_do};
+use crate::audit::ForeignSerial;
 use crate::ca::{CaKind, Outstanding, Phase, Rotation};
 use crate::cli::fleet;
 use crate::model::text::Printable;
@@ -67,7 +68,7 @@ pub(in crate::cli::auth) struct NodeStatus {
 /// The certificate that a host has proved to have.
 #[derive(Debug, Serialize)]
 pub(in crate::cli::auth) struct HostCertificate {
-    pub(in crate::cli::auth) serial: u64,
+    pub(in crate::cli::auth) serial: ForeignSerial,
     pub(in crate::cli::auth) principals: Vec<String>,
     pub(in crate::cli::auth) valid_before: String,
     pub(in crate::cli::auth) seconds_left: u64,
