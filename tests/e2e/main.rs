@@ -26,6 +26,8 @@ mod compose;
 #[cfg(test)]
 mod confined;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod documents;

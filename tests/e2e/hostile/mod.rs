@@ -5,6 +5,7 @@ mod client;
 mod crowd;
 mod host;
 mod inner;
+mod logs;
 
 pub(crate) use crowd::connect_from;
 pub(crate) use inner::Inner;

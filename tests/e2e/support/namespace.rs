@@ -40,6 +40,39 @@ mount --bind \"$0/hosts\" /etc/hosts && \
 if [ -e /etc/resolv.conf ]; then mount --bind \"$0/resolv.conf\" /etc/resolv.conf; fi && \
 echo ready && exec cat > /dev/null";
 
+/// Whether a process can have file systems of its own here. It takes root, and a kernel that allows it.
+pub(crate) fn may_mount() -> bool {
+    rustix::process::geteuid().is_root()
+        && Command::new(programs::path("unshare"))
+            .args(["--mount", "true"])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+}
+
+/// The same command with a new disk of so many MiB at a directory, with what is in the directory on it.
+/// Nobody else sees the disk, and it goes away with the last process that does.
+pub(crate) fn with_disk_at(directory: &Path, mib: u32, command: &Command) -> Command {
+    let mut shell = Command::new(programs::path("unshare"));
+    shell.args(["--mount", "sh", "-e", "-c"]);
+    shell.arg(format!(
+        "cp -a \"$1\" \"$1.copy\"\n\
+         mount -t tmpfs -o size={mib}m,mode=0700 none \"$1\"\n\
+         cp -a \"$1.copy/.\" \"$1\"\n\
+         shift\n\
+         exec \"$@\""
+    ));
+    shell.arg("sh").arg(directory);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    shell
+}
+
 impl Machine {
     fn new(children: &Children, names: Option<&Path>) -> Self {
         let mut unshare = Command::new(programs::path("unshare"));

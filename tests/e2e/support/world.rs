@@ -19,7 +19,7 @@ use super::keys::{self, Certificate, Issuer};
 use super::proxy::{self, Proxy};
 use super::sshd::{self, HostKey, QUICK, Sshd};
 use super::terminal::Terminal;
-use super::{Outcome, programs};
+use super::{Outcome, namespace, programs};
 
 /// The kind of key that everybody has who is not said to have another.
 const ED25519: &[&str] = &["-t", "ed25519"];
@@ -57,6 +57,7 @@ pub(crate) struct Builder {
     ca_keys: Option<MakeCaKeys>,
     time_limit: Duration,
     file_size_limit: Option<u32>,
+    disk: Option<u32>,
     own_program: bool,
     alone: bool,
 }
@@ -202,6 +203,13 @@ impl Builder {
         self
     }
 
+    /// The proxy's data directory is a disk of so many MiB, which nobody else sees
+    /// ([`World::data_on_disk`]). See [`namespace::may_mount`].
+    pub(crate) fn disk(mut self, mib: u32) -> Self {
+        self.disk = Some(mib);
+        self
+    }
+
     /// Starts everything.
     pub(crate) fn start(mut self) -> World {
         if self.nodes.is_empty() {
@@ -236,6 +244,10 @@ impl Builder {
             let program = root.join("rproxy");
             programs::put(Path::new(env!("CARGO_BIN_EXE_rproxy")), &program);
             let mut serve = proxy::rproxy_at(&program, &config);
+            Proxy::run(&children, &mut serve, &log)
+        } else if let Some(mib) = self.disk {
+            let data = root.join("data");
+            let mut serve = namespace::with_disk_at(&data, mib, &proxy::rproxy(&config));
             Proxy::run(&children, &mut serve, &log)
         } else {
             Proxy::start(&children, &config, &log, self.file_size_limit)
@@ -443,6 +455,7 @@ impl World {
             proxy_settings: String::new(),
             time_limit: LIMIT,
             file_size_limit: None,
+            disk: None,
             own_program: false,
             alone: false,
         }
@@ -520,6 +533,13 @@ impl World {
     /// The proxy's data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// The same as the proxy sees it, where it has a disk of its own.
+    pub(crate) fn data_on_disk(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.proxy_pid()));
+        let data = self.data();
+        root.join(data.strip_prefix("/").expect("an absolute path"))
     }
 
     fn config(&self) -> PathBuf {

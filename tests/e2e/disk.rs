@@ -1,0 +1,149 @@
+//! A disk that fills: what is left is for the recordings that run.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::hostile::offer;
+use crate::support::world::login;
+use crate::support::{World, keys, namespace};
+
+/// Size of the disk, in MiB. A fiftieth of it is reserved: 655 KiB.
+const DISK: u32 = 32;
+/// What is left once it is filled, in bytes: some of the reserve is gone.
+const LEFT: u64 = 500 << 10;
+
+fn free(path: &Path) -> u64 {
+    let space = rustix::fs::statvfs(path).expect("a file system");
+    space.f_bavail * space.f_frsize
+}
+
+fn audit(data: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(data.join("audit.jsonl")).expect("it is there");
+    let line = |line| serde_json::from_str(line).expect("JSON");
+    text.lines().map(line).collect()
+}
+
+fn recordings(data: &Path) -> Vec<PathBuf> {
+    let mut files = keys::files(&data.join("recordings"));
+    files.sort();
+    files
+}
+
+/// With less than the reserve left, no recording begins and strangers leave no lines. A session that
+/// runs goes on in strict mode, and its recording is whole.
+#[test]
+fn the_last_of_it_is_for_recordings_that_run() {
+    if !namespace::may_mount() {
+        eprintln!("NOT RUN: a disk of its own takes root, and a kernel that allows it");
+        return;
+    }
+    let began = Instant::now();
+    let world = World::with().disk(DISK).start();
+    let data = world.data_on_disk();
+    let mut session = world.ssh().args(["db1", "cat"]).start();
+    let mut said = Vec::new();
+    let mut speak = |bytes: &[u8]| {
+        let stdin = session.stdin.as_mut().expect("a session");
+        stdin.write_all(bytes).expect("the session goes on");
+        assert_eq!(session.read(bytes.len()), bytes);
+        said.extend_from_slice(bytes);
+    };
+    speak(b"before\n");
+    assert_eq!(recordings(&data).len(), 1);
+
+    let filler = vec![0; usize::try_from(free(&data) - LEFT).expect("a small disk")];
+    std::fs::write(data.join("filler"), filler).expect("there is room for it");
+    assert!(
+        free(&data) <= LEFT && free(&data) > LEFT / 2,
+        "{}",
+        free(&data)
+    );
+
+    // How much room there is the proxy looks up once a second.
+    world.eventually("it looks again", || {
+        (began.elapsed() > Duration::from_secs(2)).then_some(())
+    });
+    let refused = world.run("db1", "echo unrecorded");
+    assert_ne!(refused.code(), 0);
+    assert!(!refused.text().contains("unrecorded"));
+    assert!(
+        refused.stderr.contains("rproxy: proxy: "),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(recordings(&data).len(), 1, "none was begun");
+
+    let stranger = world.dir().join("stranger");
+    let authority = world.dir().join("stranger_ca");
+    keys::generate(&stranger);
+    keys::generate(&authority);
+    keys::sign(&authority, "mallory", &login(), &[], &stranger);
+    let certificate = ssh_key::Certificate::read_file(&keys::with_suffix(&stranger, "-cert.pub"));
+    let certificate = certificate
+        .and_then(|one| Ok(one.to_bytes()?))
+        .expect("readable");
+    let log_size = || {
+        std::fs::metadata(data.join("audit.jsonl"))
+            .expect("it is there")
+            .len()
+    };
+    let before = log_size();
+    for _ in 0..3 {
+        assert!(!offer(world.address(), &login(), &stranger, &certificate).accepted);
+    }
+    assert_eq!(log_size(), before, "strangers have none of what is left");
+
+    // Incompressible, and together a good part of what is left.
+    for round in 0..20_u32 {
+        let mut bytes = vec![0; 8 << 10];
+        rand::fill(&mut bytes[..]);
+        bytes[..4].copy_from_slice(&round.to_be_bytes());
+        speak(&bytes);
+    }
+    session.finish().success();
+    let ended = world.eventually("the session has ended", || {
+        let ended = |event: &Value| event["event"] == "session.end";
+        audit(&data).into_iter().find(ended)
+    });
+    assert_eq!(ended["recording"], "complete", "{ended:#}");
+    let copy = world.dir().join("copy.cast.zst");
+    std::fs::copy(&recordings(&data)[0], &copy).expect("there is room elsewhere");
+    let stored = keys::tool_bytes(
+        world
+            .rproxy()
+            .args(["recordings", "export", "--format=raw", "--stream=stdout"])
+            .arg(&copy),
+    );
+    assert!(stored == said, "{} bytes of {}", stored.len(), said.len());
+
+    // There is room again, and everything is as before.
+    std::fs::remove_file(data.join("filler")).expect("our own file");
+    assert_eq!(
+        world.run("db1", "echo recorded").success().text(),
+        "recorded\n"
+    );
+    // What was counted is told at the end at the latest.
+    let log = std::fs::File::open(data.join("audit.jsonl")).expect("it is there");
+    world.stop_proxy();
+    let text = std::io::read_to_string(log).expect("it is still open");
+    let sums = text
+        .lines()
+        .filter(|line| line.contains("refusals.counted"));
+    let sums: Vec<Value> = sums
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let counted: u64 = sums
+        .iter()
+        .flat_map(|sum| {
+            let counts = sum["counts"].as_object().expect("counts by reason");
+            counts
+                .values()
+                .map(|count| count.as_u64().unwrap_or_default())
+                .collect::<Vec<_>>()
+        })
+        .sum();
+    assert_eq!(counted, 3, "{sums:#?}");
+}
