@@ -97,7 +97,7 @@ mod tidy {
     /// Foreign crates that only these rooms may name: whoever replaces one, replaces it there.
     const DOORS: &[(&str, &[&str])] = &[
         ("avt", &["recording"]),
-        ("aws_lc_rs", &["cert", "wire"]),
+        ("aws_lc_rs", &["cert", "config", "wire"]),
         ("clap", &["cli"]),
         ("crypto_bigint", &["wire"]),
         ("dialoguer", &["cli"]),

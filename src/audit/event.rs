@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use chrono::{DateTime, SecondsFormat};
+use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use crate::model::{ConnectionId, Serial, SessionId};
+use crate::sys::account::Actor;
 
 use super::EventKind;
 
@@ -103,6 +105,31 @@ impl Serialize for ForeignSerial {
     }
 }
 
+/// A key of the configuration whose value protects less than another one did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Weaker {
+    /// The key with its sections, as in `permit.nested_ssh` or `roles[dba].deny`.
+    pub key: String,
+    /// The value before: at the start the default.
+    pub from: String,
+    /// The value now.
+    pub to: String,
+}
+
+/// The fields of somebody, `null` each where nobody has done it.
+fn or_nulls<S: Serializer>(actor: &Option<Actor>, serializer: S) -> Result<S::Ok, S::Error> {
+    match actor {
+        Some(actor) => actor.serialize(serializer),
+        None => {
+            let mut fields = serializer.serialize_struct("Actor", 3)?;
+            for name in ["by", "uid", "sudo_user"] {
+                fields.serialize_field(name, &None::<()>)?;
+            }
+            fields.end()
+        }
+    }
+}
+
 /// Something on a connection that does not pass.
 #[derive(Clone, Debug)]
 pub struct NotPassed {
@@ -178,7 +205,8 @@ impl NotPassed {
 /// Something that an auditor may ask about later. `user` is the identity: the key id of the
 /// certificate. `login` is the Unix account on the host. Fingerprints are `SHA256:...`, as
 /// ssh-keygen prints them. A `reason` is a stable word in kebab-case, a `message` is what the user
-/// read. A `rule` is the line of the policy that decides.
+/// read. A `rule` is the line of the policy that decides. Who has done something is an [`Actor`]: `by`,
+/// `uid` and `sudo_user`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 #[expect(
@@ -342,10 +370,9 @@ pub enum AuditEvent {
         user: String,
         login: String,
         target: String,
-        by: String,
-        uid: u32,
-        sudo_user: Option<String>,
         from_start: bool,
+        #[serde(flatten)]
+        actor: Actor,
     },
     /// See [`EventKind::SessionKilled`].
     SessionKilled {
@@ -354,10 +381,22 @@ pub enum AuditEvent {
         user: String,
         login: String,
         target: String,
-        by: String,
-        uid: u32,
-        sudo_user: Option<String>,
         message: Option<String>,
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::RecordingRead`].
+    RecordingRead {
+        how: &'static str,
+        session: Option<SessionId>,
+        connection: Option<ConnectionId>,
+        user: Option<String>,
+        login: Option<String>,
+        target: Option<String>,
+        filter: Option<BTreeMap<&'static str, String>>,
+        recordings: usize,
+        #[serde(flatten)]
+        actor: Actor,
     },
     /// See [`EventKind::CertificateIssued`].
     CertificateIssued {
@@ -370,6 +409,8 @@ pub enum AuditEvent {
         valid_before: UnixSeconds,
         fingerprint: String,
         ca_fingerprint: String,
+        #[serde(flatten)]
+        actor: Actor,
     },
     /// See [`EventKind::CertificateRevoked`].
     CertificateRevoked {
@@ -377,8 +418,9 @@ pub enum AuditEvent {
         serial: Option<Serial>,
         key_id: Option<String>,
         fingerprint: Option<String>,
-        by: String,
         message: Option<String>,
+        #[serde(flatten)]
+        actor: Actor,
     },
     /// See [`EventKind::HostCertificateExpiring`].
     HostCertificateExpiring {
@@ -398,7 +440,8 @@ pub enum AuditEvent {
         kind: CertificateType,
         from: &'static str,
         to: &'static str,
-        by: Option<String>,
+        #[serde(flatten, serialize_with = "or_nulls")]
+        actor: Option<Actor>,
     },
     /// See [`EventKind::AuthorityImported`].
     AuthorityImported {
@@ -406,14 +449,17 @@ pub enum AuditEvent {
         kind: CertificateType,
         fingerprint: String,
         replaced: Option<String>,
-        by: String,
+        #[serde(flatten)]
+        actor: Actor,
     },
     /// See [`EventKind::AuthorityCreated`].
     AuthorityCreated {
         #[serde(rename = "type")]
         kind: CertificateType,
         fingerprint: String,
-        by: String,
+        how: &'static str,
+        #[serde(flatten)]
+        actor: Actor,
     },
     /// See [`EventKind::RevocationLifted`].
     RevocationLifted {
@@ -421,15 +467,17 @@ pub enum AuditEvent {
         serial: Option<Serial>,
         key_id: Option<String>,
         fingerprint: Option<String>,
-        by: String,
         message: Option<String>,
+        #[serde(flatten)]
+        actor: Actor,
     },
     /// See [`EventKind::AuthorityKeyRemoved`].
     AuthorityKeyRemoved {
         #[serde(rename = "type")]
         kind: CertificateType,
         fingerprint: String,
-        by: String,
+        #[serde(flatten)]
+        actor: Actor,
     },
     /// See [`EventKind::ServerStarted`].
     ServerStarted {
@@ -452,9 +500,12 @@ pub enum AuditEvent {
     UpgradeRefused { message: String },
     /// See [`EventKind::ConfigurationReloaded`].
     ConfigurationReloaded {
-        file: String,
+        at: &'static str,
+        file: Option<String>,
+        sha256: Option<String>,
         roles: usize,
         needs_restart: Vec<String>,
+        weaker: Vec<Weaker>,
     },
     /// See [`EventKind::ConfigurationRefused`].
     ConfigurationRefused { message: String },
@@ -480,6 +531,7 @@ impl AuditEvent {
             Self::ForwardOpened { .. } => EventKind::ForwardOpened,
             Self::SessionWatched { .. } => EventKind::SessionWatched,
             Self::SessionKilled { .. } => EventKind::SessionKilled,
+            Self::RecordingRead { .. } => EventKind::RecordingRead,
             Self::CertificateIssued { .. } => EventKind::CertificateIssued,
             Self::CertificateRevoked { .. } => EventKind::CertificateRevoked,
             Self::HostCertificateExpiring { .. } => EventKind::HostCertificateExpiring,

@@ -350,14 +350,19 @@ mod tests {
 
     use crate::audit::{
         CertificateType, EventKind, ForeignSerial, Leg, RecordingState, Refused, SessionKind,
-        UnixSeconds,
+        UnixSeconds, Weaker,
     };
     use crate::model::{ConnectionId, Serial, SessionId};
+    use crate::sys::account::Actor;
 
     use super::*;
 
     fn text(text: &str) -> String {
         text.to_owned()
+    }
+
+    fn root() -> Actor {
+        Actor::new(text("root"), 0, Some("carol"))
     }
 
     /// One event of every kind.
@@ -510,13 +515,14 @@ mod tests {
                 valid_before: UnixSeconds(u64::MAX),
                 fingerprint: text("SHA256:abc"),
                 ca_fingerprint: text("SHA256:def"),
+                actor: root(),
             },
             AuditEvent::CertificateRevoked {
                 version: 1,
                 serial: Serial::new(7),
                 key_id: None,
                 fingerprint: None,
-                by: text("root"),
+                actor: root(),
                 message: None,
             },
             AuditEvent::HostCertificateExpiring {
@@ -534,31 +540,32 @@ mod tests {
                 kind: CertificateType::Host,
                 from: "standby",
                 to: "init",
-                by: None,
+                actor: None,
             },
             AuditEvent::AuthorityImported {
                 kind: CertificateType::User,
                 fingerprint: text("SHA256:abc"),
                 replaced: None,
-                by: text("root"),
+                actor: root(),
             },
             AuditEvent::AuthorityCreated {
                 kind: CertificateType::User,
                 fingerprint: text("SHA256:abc"),
-                by: text("root"),
+                how: "auth init",
+                actor: root(),
             },
             AuditEvent::RevocationLifted {
                 version: 2,
                 serial: Serial::new(7),
                 key_id: None,
                 fingerprint: None,
-                by: text("root"),
+                actor: root(),
                 message: None,
             },
             AuditEvent::AuthorityKeyRemoved {
                 kind: CertificateType::User,
                 fingerprint: text("SHA256:abc"),
-                by: text("root"),
+                actor: root(),
             },
             AuditEvent::ServerStarted {
                 version: "1",
@@ -574,10 +581,8 @@ mod tests {
                 user: text("alice"),
                 login: text("deploy"),
                 target: text("db1:22"),
-                by: text("root"),
-                uid: 0,
-                sudo_user: Some(text("carol")),
                 from_start: true,
+                actor: root(),
             },
             AuditEvent::SessionKilled {
                 session: Some(session),
@@ -585,10 +590,19 @@ mod tests {
                 user: text("alice"),
                 login: text("deploy"),
                 target: text("db1:22"),
-                by: text("root"),
-                uid: 0,
-                sudo_user: None,
                 message: Some(text("maintenance")),
+                actor: root(),
+            },
+            AuditEvent::RecordingRead {
+                how: "play",
+                session: Some(session),
+                connection: Some(connection),
+                user: Some(text("alice")),
+                login: Some(text("deploy")),
+                target: Some(text("db1:22")),
+                filter: None,
+                recordings: 1,
+                actor: root(),
             },
             AuditEvent::ServerDraining { seconds: 30 },
             AuditEvent::ServerUpgraded {
@@ -599,9 +613,16 @@ mod tests {
                 message: text("exit status: 78"),
             },
             AuditEvent::ConfigurationReloaded {
-                file: text("rproxy.yaml"),
+                at: "reload",
+                file: Some(text("rproxy.yaml")),
+                sha256: Some(text("e3b0")),
                 roles: 2,
                 needs_restart: vec![text("data_dir")],
+                weaker: vec![Weaker {
+                    key: text("recording.mode"),
+                    from: text("strict"),
+                    to: text("best_effort"),
+                }],
             },
             AuditEvent::ConfigurationRefused {
                 message: text("1 problem in rproxy.yaml"),
@@ -689,6 +710,18 @@ mod tests {
         assert_eq!(certificate["type"], "user");
         assert_eq!(certificate["valid_after"], "1970-01-01T00:00:00Z");
         assert_eq!(certificate["valid_before"], "forever");
+        assert_eq!(
+            (
+                &certificate["by"],
+                &certificate["uid"],
+                &certificate["sudo_user"]
+            ),
+            (&Value::from("root"), &Value::from(0), &Value::from("carol"))
+        );
+        let rotated = lines.iter().find(|line| line["code"] == "RP3004I").unwrap();
+        for name in ["by", "uid", "sudo_user"] {
+            assert_eq!(rotated.get(name), Some(&Value::Null), "nobody did it");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ mod kind;
 mod log;
 
 pub use event::{
-    AuditEvent, CertificateType, ForeignSerial, Leg, NotPassed, RecordingState, Refused, SessionKind,
-    UnixSeconds,
+    AuditEvent, CertificateType, ForeignSerial, Leg, NotPassed, RecordingState, Refused,
+    SessionKind, UnixSeconds, Weaker,
 };
 pub use kind::{EventKind, Severity, table};
 pub use log::{AuditError, AuditLog, FILE_NAME, Fate, Observer};

@@ -174,7 +174,7 @@ impl<'c> Keystore<'c> {
             kind: kind.into(),
             from: from.name(),
             to: to.name(),
-            by: None,
+            actor: None,
         };
         let told =
             AuditLog::open(data_dir, cluster.clone(), clock).and_then(|log| log.emit(&event));

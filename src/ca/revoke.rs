@@ -29,7 +29,7 @@ pub struct RevocationRecord {
     pub time: DateTime<Utc>,
     /// The version of the revocation list that has it: each line's is higher than all before.
     pub version: u64,
-    /// Who did it: the account that ran the command.
+    /// Who did it: whom sudo worked for, else the account that ran the command.
     pub by: String,
     /// Why; users read it.
     pub reason: Option<String>,

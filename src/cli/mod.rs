@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error (`ui`).
 
+mod auditing;
 mod auth;
 mod carried;
 mod complete;

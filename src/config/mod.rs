@@ -14,6 +14,7 @@ mod resolve;
 mod roles;
 mod section;
 mod unmatched;
+mod weaker;
 mod yaml;
 
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ use diagnostic::Findings;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use print::{permit_values, to_yaml};
+pub use weaker::weaker;
 
 /// The file that is read where none is named and this one is there.
 pub const DEFAULT_FILE: &str = "/etc/rproxy/rproxy.yaml";
@@ -48,6 +50,8 @@ const MAX_LISTED: usize = 50;
 pub struct Config {
     /// The file's name, as it was given.
     pub file: String,
+    /// The SHA-256 of what the file had in it, in hex; `None` where there is none, and the defaults hold.
+    pub sha256: Option<String>,
     /// `cluster_name`.
     pub cluster_name: ClusterName,
     /// `data_dir`, or the `--data-dir` flag.
@@ -80,6 +84,16 @@ impl Config {
             ca_keys: &self.auth.ca_keys,
             clock,
         }
+    }
+
+    /// What holds without any file, for the same installation.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub fn defaults(&self) -> Result<Self, ConfigError> {
+        let name = format!("{}: \"{}\"", keys::CLUSTER_NAME.name, self.cluster_name);
+        let loaded = parse(Path::new(""), &name, Some(&self.data_dir))?;
+        Ok(loaded.config)
     }
 
     /// Who may go where, as `file` has it.
@@ -270,28 +284,32 @@ impl Source {
 }
 
 fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, ConfigError> {
-    let (path, bytes) = match file {
-        Some(path) => (
-            path,
-            read_limited(path, MAX_FILE).map_err(ConfigError::Read)?,
-        ),
-        None => {
-            let path = Path::new(DEFAULT_FILE);
-            match read_limited(path, MAX_FILE) {
-                Err(error) if error.is_not_found() => (path, Vec::new()),
-                read => (path, read.map_err(ConfigError::Read)?),
-            }
-        }
+    let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+    let bytes = match read_limited(path, MAX_FILE) {
+        Err(error) if error.is_not_found() && file.is_none() => None,
+        read => Some(read.map_err(ConfigError::Read)?),
     };
+    let sha256 = bytes.as_deref().map(sha256);
+    let bytes = bytes.unwrap_or_default();
     let text = std::str::from_utf8(&bytes).map_err(|source| ConfigError::Encoding {
         file: path.to_owned(),
         source,
     })?;
     let mut loaded = parse(path, text, data_dir)?;
+    loaded.config.sha256 = sha256;
     if let Some(open) = open_to_others(path) {
         loaded.warnings.insert(0, open);
     }
     Ok(loaded)
+}
+
+/// In hex, as sha256sum(1) prints it.
+fn sha256(bytes: &[u8]) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    hash.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Reads a configuration from a text; `file` is its name in messages.
@@ -326,6 +344,7 @@ pub fn parse(file: &Path, text: &str, data_dir: Option<&Path>) -> Result<Loaded,
     };
     let config = Config {
         file: file.display().to_string(),
+        sha256: None,
         cluster_name,
         data_dir,
         auth: resolved.auth,
@@ -469,6 +488,22 @@ mod tests {
     }
 
     #[test]
+    fn the_hash_is_that_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("rproxy.yaml");
+        let text = "cluster_name: c\n";
+        std::fs::write(&file, text).unwrap();
+        let source = Source {
+            file: Some(file),
+            data_dir: Some(directory.path().to_owned()),
+        };
+        let config = source.load().unwrap().config;
+        let expected = "bdb08fc5bcf61215a2008a59ec9fb7eaedb89c7f4e5cb2b996a86a92cbd39ab7";
+        assert_eq!(config.sha256.as_deref(), Some(expected));
+        assert_eq!(config.defaults().unwrap().sha256, None);
+    }
+
+    #[test]
     fn a_flood_of_problems_is_cut() {
         let text: String = (0..1000).map(|n| format!("wrong{n}: 1\n")).collect();
         let error = parse(Path::new("f"), &text, None).unwrap_err();
@@ -569,6 +604,7 @@ mod tests {
             let [off, checks, best_effort, pty_input] = switches;
             let config = Config {
                 file: "f".to_owned(),
+                sha256: None,
                 cluster_name: cluster.parse().unwrap(),
                 data_dir: PathBuf::from(directory),
                 auth: AuthService {

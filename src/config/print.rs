@@ -165,6 +165,11 @@ fn web(web: &Web) -> Vec<String> {
 /// The keys of `permit` with the values that say this.
 #[must_use]
 pub fn permit_values(permit: &Permissions) -> [(PermitKey, String); 9] {
+    PermitKey::ALL.map(|key| (key, permit_value(permit, key)))
+}
+
+/// The value of one key of `permit`.
+pub(super) fn permit_value(permit: &Permissions, key: PermitKey) -> String {
     let list = |words: Vec<String>| {
         let words: Vec<String> = words.iter().map(|word| text(word)).collect();
         format!("[{}]", words.join(", "))
@@ -174,25 +179,22 @@ pub fn permit_values(permit: &Permissions) -> [(PermitKey, String); 9] {
         let names = names.iter().map(|name| name.as_str().to_owned());
         list(names.collect())
     };
-    PermitKey::ALL.map(|key| {
-        let value = match key {
-            PermitKey::PortForwarding => direction(permit.port_forwarding).to_owned(),
-            PermitKey::PermitOpen => endpoints(&permit.permit_open),
-            PermitKey::PermitListen => endpoints(&permit.permit_listen),
-            PermitKey::X11 => switch(permit.x11).to_owned(),
-            PermitKey::Agent => switch(permit.agent).to_owned(),
-            PermitKey::Streamlocal => direction(permit.streamlocal).to_owned(),
-            PermitKey::NestedSsh if permit.nested_ssh => "allow".to_owned(),
-            PermitKey::NestedSsh => "deny".to_owned(),
-            PermitKey::AcceptEnv => {
-                // Several lists only where several roles have one.
-                let lists: Vec<String> = permit.accept_env.lists().map(names).collect();
-                lists.join(" and ")
-            }
-            PermitKey::MaxSessions => permit.max_sessions.to_string(),
-        };
-        (key, value)
-    })
+    match key {
+        PermitKey::PortForwarding => direction(permit.port_forwarding).to_owned(),
+        PermitKey::PermitOpen => endpoints(&permit.permit_open),
+        PermitKey::PermitListen => endpoints(&permit.permit_listen),
+        PermitKey::X11 => switch(permit.x11).to_owned(),
+        PermitKey::Agent => switch(permit.agent).to_owned(),
+        PermitKey::Streamlocal => direction(permit.streamlocal).to_owned(),
+        PermitKey::NestedSsh if permit.nested_ssh => "allow".to_owned(),
+        PermitKey::NestedSsh => "deny".to_owned(),
+        PermitKey::AcceptEnv => {
+            // Several lists only where several roles have one.
+            let lists: Vec<String> = permit.accept_env.lists().map(names).collect();
+            lists.join(" and ")
+        }
+        PermitKey::MaxSessions => permit.max_sessions.to_string(),
+    }
 }
 
 fn permit(permit: &Permissions) -> Vec<String> {
@@ -214,7 +216,11 @@ fn role(role: &Role) -> Vec<String> {
             continue;
         };
         lines.push(format!("    {}:", key.name));
-        lines.extend(rules.iter().map(rule));
+        lines.extend(
+            rules
+                .iter()
+                .map(|rule| format!("      - {}", rule_text(rule))),
+        );
     }
     if let Some(networks) = &role.may_connect_from {
         let networks = networks.value.to_string();
@@ -237,7 +243,8 @@ fn role(role: &Role) -> Vec<String> {
     lines
 }
 
-fn rule(rule: &Rule) -> String {
+/// The conditions of a rule, as the file has them.
+pub(super) fn rule_text(rule: &Rule) -> String {
     let list = |patterns: &[Pattern]| {
         let words: Vec<String> = patterns.iter().map(|one| text(&one.to_string())).collect();
         words.join(", ")
@@ -261,7 +268,7 @@ fn rule(rule: &Rule) -> String {
             labels.join(", ")
         ));
     }
-    format!("      - {{ {} }}", conditions.join(", "))
+    format!("{{ {} }}", conditions.join(", "))
 }
 
 fn user(member: &Member) -> String {
@@ -311,21 +318,21 @@ fn host_and_port(host: &str, port: u16) -> String {
     }
 }
 
-fn session_recording(value: SessionRecording) -> &'static str {
+pub(super) fn session_recording(value: SessionRecording) -> &'static str {
     match value {
         SessionRecording::Proxy => "proxy",
         SessionRecording::Off => "off",
     }
 }
 
-fn recording_mode(value: RecordingMode) -> &'static str {
+pub(super) fn recording_mode(value: RecordingMode) -> &'static str {
     match value {
         RecordingMode::Strict => "strict",
         RecordingMode::BestEffort => "best_effort",
     }
 }
 
-fn switch(value: bool) -> &'static str {
+pub(super) fn switch(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 

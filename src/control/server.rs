@@ -14,12 +14,13 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::account::{Accounts, claimed};
+use super::account::Accounts;
 use super::protocol::{Answer, Ask, MAX_QUESTION, Refused, Row, What, line};
 use super::{ControlError, SUFFIX, process_of};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::model::SessionId;
 use crate::session::{LiveConnection, Order, Reason, Registry};
+use crate::sys::account::Actor;
 use crate::sys::fs::{FsError, PRIVATE_FILE, private_dir};
 
 /// Clients at a time.
@@ -60,11 +61,18 @@ struct Desk {
     pid: u32,
 }
 
-/// Who asks.
+/// Who asks, by the kernel's word.
 #[derive(Clone, Copy, Debug)]
 struct Peer<'a> {
     name: &'a str,
     uid: u32,
+}
+
+impl Peer<'_> {
+    /// The same with whom sudo works for, as they say themselves.
+    fn actor(self, sudo_user: Option<&str>) -> Actor {
+        Actor::new(self.name.to_owned(), self.uid, sudo_user)
+    }
 }
 
 impl Server {
@@ -251,23 +259,20 @@ impl Desk {
                 session,
                 from_start,
                 sudo_user,
-            } => self.watch(session, from_start, peer, sudo_user.as_deref()),
+            } => self.watch(session, from_start, peer.actor(sudo_user.as_deref())),
             Ask::Kill {
                 what,
                 reason,
                 sudo_user,
-            } => self.kill(what, reason, peer, sudo_user.as_deref()).await,
+            } => {
+                let actor = peer.actor(sudo_user.as_deref());
+                self.kill(what, reason, actor).await
+            }
         })
     }
 
     /// Nobody watches without having been put down for it.
-    fn watch(
-        &self,
-        id: SessionId,
-        from_start: bool,
-        peer: Peer<'_>,
-        sudo_user: Option<&str>,
-    ) -> Answer {
+    fn watch(&self, id: SessionId, from_start: bool, actor: Actor) -> Answer {
         let Some((connection, session)) = self.registry.session(id) else {
             return Answer::Refused(Refused::NotLive);
         };
@@ -280,10 +285,8 @@ impl Desk {
             user: connection.user.clone(),
             login: connection.login.clone(),
             target: connection.target.clone(),
-            by: peer.name.to_owned(),
-            uid: peer.uid,
-            sudo_user: sudo_user.and_then(claimed).map(str::to_owned),
             from_start,
+            actor,
         });
         match audited {
             Ok(()) => Answer::Done {},
@@ -293,13 +296,7 @@ impl Desk {
 
     /// Ends a session also where that cannot be audited: what has to end must not depend on a disk.
     /// The program's log has the event then.
-    async fn kill(
-        &self,
-        what: What,
-        reason: Option<Reason>,
-        peer: Peer<'_>,
-        sudo_user: Option<&str>,
-    ) -> Answer {
+    async fn kill(&self, what: What, reason: Option<Reason>, actor: Actor) -> Answer {
         let (connection, gone, session) = match what {
             What::Session(id) => match self.registry.session(id) {
                 Some((connection, session)) => (connection, session.gone().clone(), Some(id)),
@@ -313,11 +310,12 @@ impl Desk {
                 None => return Answer::Refused(Refused::NotLive),
             },
         };
-        let event = killed(&connection, session, reason.as_ref(), peer, sudo_user);
+        let by = actor.by.clone();
+        let event = killed(&connection, session, reason.as_ref(), actor);
         let _told_on_the_log = self.audit.emit(&event);
         let told = connection.order(Order {
             session,
-            by: peer.name.to_owned(),
+            by,
             reason,
         });
         if !told {
@@ -334,8 +332,7 @@ fn killed(
     connection: &LiveConnection,
     session: Option<SessionId>,
     reason: Option<&Reason>,
-    peer: Peer<'_>,
-    sudo_user: Option<&str>,
+    actor: Actor,
 ) -> AuditEvent {
     AuditEvent::SessionKilled {
         session,
@@ -343,9 +340,7 @@ fn killed(
         user: connection.user.clone(),
         login: connection.login.clone(),
         target: connection.target.clone(),
-        by: peer.name.to_owned(),
-        uid: peer.uid,
-        sudo_user: sudo_user.and_then(claimed).map(str::to_owned),
+        actor,
         message: reason.map(ToString::to_string),
     }
 }

@@ -25,14 +25,14 @@ use tokio::time::Instant;
 
 use ground::{Ground, Purpose};
 use orders::{Listeners, Reporter};
-use reload::Reload;
+use reload::{Reload, in_force};
 use revocations::Watcher;
 use stop::Stop;
 
 use crate::audit::{AuditError, AuditEvent, AuditLog};
 use crate::ca::{CaError, RevocationLog, Revocations};
 use crate::cert::SourceAddressError;
-use crate::config::{Config, SessionRecording, Source};
+use crate::config::{Config, ConfigError, SessionRecording, Source, weaker};
 use crate::control;
 use crate::dns::Resolver;
 use crate::metrics::Metrics;
@@ -66,6 +66,9 @@ pub enum ServeError {
     /// In strict mode, recordings cannot be made.
     #[error("cannot use the directory of recordings, and recording.mode is strict")]
     Recordings(#[source] FsError),
+    /// The defaults are no configuration.
+    #[error("cannot compare the configuration with the defaults")]
+    Defaults(#[from] ConfigError),
     /// The networks of `egress_addrs` cannot stand in a certificate.
     #[error("cannot use the egress addresses")]
     Egress(#[from] SourceAddressError),
@@ -197,6 +200,9 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
             session_recording: config.auth.session_recording == SessionRecording::Proxy,
             proxy_checks_host_keys: config.auth.proxy_checks_host_keys,
         })?;
+        let weaker = weaker(&config.defaults()?, config);
+        let event = in_force("start", config, Vec::new(), weaker);
+        proxy.audit.emit(&event)?;
         tracing::info!("listening on {bound}");
         let orders = reporter.orders(stop.clone()).map_err(ServeError::Start)?;
         reporter.report(&Report::Ready);

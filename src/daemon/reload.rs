@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::orders::Reporter;
 use super::settings::settings;
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, Weaker};
 use crate::config::keys::{self, Key};
-use crate::config::{Config, Loaded, Source};
+use crate::config::{Config, Loaded, Source, weaker};
 use crate::model::chain;
 use crate::monitor::Report;
 use crate::ssh::{Proxy, Settings};
@@ -79,18 +79,37 @@ impl Reload {
         if config.roles.is_empty() && !self.config.roles.is_empty() {
             tracing::warn!("there are no roles any more: what a certificate allows is allowed");
         }
+        let weaker = weaker(&self.config, &config);
+        for one in &weaker {
+            let (key, from, to) = (&one.key, &one.from, &one.to);
+            tracing::warn!("{key} protects less than before: {from} became {to}");
+        }
         tracing::info!(
             roles = config.roles.len(),
             "the configuration was read again"
         );
-        self.proxy.tell(&AuditEvent::ConfigurationReloaded {
-            file: config.file.clone(),
-            roles: config.roles.len(),
-            needs_restart,
-        });
+        self.proxy
+            .tell(&in_force("reload", &config, needs_restart, weaker));
         self.config = config;
         self.settings.send_replace(Arc::new(settings));
         Ok(())
+    }
+}
+
+/// That this configuration is in force now, and what in it protects less than before.
+pub(super) fn in_force(
+    at: &'static str,
+    config: &Config,
+    needs_restart: Vec<String>,
+    weaker: Vec<Weaker>,
+) -> AuditEvent {
+    AuditEvent::ConfigurationReloaded {
+        at,
+        file: config.sha256.is_some().then(|| config.file.clone()),
+        sha256: config.sha256.clone(),
+        roles: config.roles.len(),
+        needs_restart,
+        weaker,
     }
 }
 

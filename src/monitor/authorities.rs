@@ -15,6 +15,7 @@ use crate::audit::{AuditEvent, AuditLog};
 use crate::ca::{Authorities, CaError, CaKind, Made, RevocationLog};
 use crate::config::Config;
 use crate::model::chain;
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::watch::FileWatch;
 
@@ -119,7 +120,8 @@ fn tell(config: &Config, made: &Made) {
     let event = AuditEvent::AuthorityCreated {
         kind: made.kind.into(),
         fingerprint,
-        by: "serve".to_owned(),
+        how: "serve",
+        actor: Actor::of_this_process(),
     };
     let log = AuditLog::open(&config.data_dir, config.cluster_name.clone(), Clock::System);
     if let Err(error) = log.and_then(|log| log.emit(&event)) {

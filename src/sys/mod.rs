@@ -3,6 +3,7 @@
 //! Time is a parameter everywhere else, so that tests can stop it; files are made here, so that
 //! none is ever created with wider permissions than it should have.
 
+pub mod account;
 pub mod clock;
 pub mod directory;
 pub mod fs;

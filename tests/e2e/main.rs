@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod alias;
 #[cfg(test)]
+mod auditor;
+#[cfg(test)]
 mod banner;
 #[cfg(test)]
 mod bulk;

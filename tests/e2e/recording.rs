@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::children::Children;
 use crate::support::recordings::{file, lines, said, text};
 use crate::support::{World, keys, programs};
@@ -150,6 +152,11 @@ fn recording_can_be_off() {
     });
     assert!(start["recording"].is_null(), "{start:#}");
     assert!(world.recording_files().is_empty());
+    let mut events = world.audit().into_iter();
+    let in_force = events.find(|event| event["event"] == "configuration.reloaded");
+    let in_force = in_force.expect("the start is audited");
+    let off = json!([{ "key": "auth_service.session_recording", "from": "proxy", "to": "off" }]);
+    assert_eq!(in_force["weaker"], off, "{in_force:#}");
 }
 
 /// The user's ssh dies in the middle: the recording is finished all the same.

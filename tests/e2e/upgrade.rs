@@ -276,7 +276,13 @@ fn workers_from_before_obey_too() {
     let mut terminal = world.shell();
     let mut session = cat(&world);
     upgraded(&world);
-    let reloaded = || events(&world, "configuration.reloaded").len();
+    let reloaded = || {
+        let events = events(&world, "configuration.reloaded");
+        events
+            .iter()
+            .filter(|event| event["at"] == "reload")
+            .count()
+    };
     world.signal_proxy(Signal::HUP);
     world.eventually("both read it again", || (reloaded() == 2).then_some(()));
 

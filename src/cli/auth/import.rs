@@ -8,11 +8,12 @@ use zeroize::Zeroizing;
 use super::super::passphrase;
 use super::export::Kind;
 use super::rotate::{moved, to_do, told};
-use super::{Context, Exit, Failure, account, ca_failure, tell, ui};
+use super::{Context, Exit, Failure, auditing, ca_failure, ui};
 use crate::audit::AuditEvent;
 use crate::ca::{
     Authorities, CaKind, ImportError, ImportMode, ImportedKey, KeyFile, Phase, Rotation, issued,
 };
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
 /// Make a key that exists already the key of an authority
@@ -57,9 +58,9 @@ impl Args {
         let installation = context.config.installation(Clock::System);
         let (before, rotation) = Authorities::import(&installation, kind, key, self.mode())
             .map_err(|error| ca_failure(&self.refused(), error))?;
-        tell(context, &event(kind, &imported, before.as_ref(), &rotation))?;
+        auditing::tell(context, &event(kind, &imported, before.as_ref(), &rotation))?;
         if rotation.phase() == Phase::Init {
-            tell(context, &moved(kind, Phase::Standby, &rotation))?;
+            auditing::tell(context, &moved(kind, Phase::Standby, &rotation))?;
         }
         let mut text = if rotation.phase() == Phase::Init {
             told(kind, Phase::Standby, &rotation)
@@ -129,7 +130,7 @@ fn event(
         kind: kind.into(),
         fingerprint: fingerprint(imported),
         replaced: replaced.map(fingerprint),
-        by: account(),
+        actor: Actor::of_this_process(),
     }
 }
 

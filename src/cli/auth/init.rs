@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use ssh_key::{HashAlg, PublicKey};
 
-use super::{Context, Failure, account, ca_failure, tell, ui};
+use super::{Context, Failure, auditing, ca_failure, ui};
 use crate::audit::AuditEvent;
 use crate::ca::{Authorities, CaKind};
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
 /// Make the certificate authorities, where there are none yet
@@ -27,12 +28,13 @@ impl Args {
         let (authorities, made) = Authorities::make(&config.installation(Clock::System))
             .map_err(|error| ca_failure("cannot make the certificate authorities", error))?;
         for one in &made {
-            tell(
+            auditing::tell(
                 context,
                 &AuditEvent::AuthorityCreated {
                     kind: one.kind.into(),
                     fingerprint: fingerprint(&one.key),
-                    by: account(),
+                    how: "auth init",
+                    actor: Actor::of_this_process(),
                 },
             )?;
         }

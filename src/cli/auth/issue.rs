@@ -3,11 +3,12 @@
 
 use ssh_key::{HashAlg, PublicKey};
 
-use super::{Context, Exit, Failure, audit_log, ca_failure, open_authorities, revocations};
+use super::{Context, Exit, Failure, auditing, ca_failure, open_authorities, revocations};
 use crate::audit::{AuditEvent, AuditLog, UnixSeconds};
 use crate::ca::{Authorities, CaKind, IssueRecord, Issued, Revocations, Revoked};
 use crate::cert::{HostRequest, UserRequest, random_serial};
 use crate::model::HostPrincipal;
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
 /// What is told when nothing is signed.
@@ -89,6 +90,7 @@ impl Request {
 pub(in crate::cli) struct Issuer {
     authorities: Authorities,
     audit: AuditLog,
+    actor: Actor,
     revocations: Revocations,
 }
 
@@ -97,7 +99,8 @@ impl Issuer {
     pub(in crate::cli) fn open(context: &Context) -> Result<Self, Failure> {
         Ok(Self {
             authorities: open_authorities(context)?,
-            audit: audit_log(context)?,
+            audit: auditing::log(context)?,
+            actor: Actor::of_this_process(),
             revocations: revocations(context)?,
         })
     }
@@ -119,13 +122,13 @@ impl Issuer {
         }
         .map_err(|error| ca_failure(REFUSED, error))?;
         self.audit
-            .emit(&event(&issued.record))
+            .emit(&event(&issued.record, &self.actor))
             .map_err(|error| Failure::new(Exit::Failed, REFUSED).because(error))?;
         Ok(issued)
     }
 }
 
-fn event(record: &IssueRecord) -> AuditEvent {
+fn event(record: &IssueRecord, actor: &Actor) -> AuditEvent {
     AuditEvent::CertificateIssued {
         kind: record.kind.into(),
         serial: record.serial,
@@ -135,5 +138,6 @@ fn event(record: &IssueRecord) -> AuditEvent {
         valid_before: UnixSeconds(record.valid_before),
         fingerprint: record.public_key.clone(),
         ca_fingerprint: record.ca.clone(),
+        actor: actor.clone(),
     }
 }

@@ -5,9 +5,10 @@ use clap::ArgGroup;
 use super::public_key;
 use super::revoke::{self, Hits};
 use super::subjects::Subjects;
-use super::{Context, Exit, Failure, account, audit_log, ca_failure, revocations, ui};
+use super::{Context, Exit, Failure, auditing, ca_failure, revocations, ui};
 use crate::audit::AuditEvent;
 use crate::ca::{RevocationLog, RevocationRecord, Revoked};
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
 /// Lift revocations that were a mistake
@@ -67,15 +68,16 @@ impl Args {
         }
         let question = "Lift this? What it revoked counts again.";
         subjects.confirm(question, "nothing is lifted", ask)?;
-        let audit = audit_log(context)?;
+        let audit = auditing::log(context)?;
+        let actor = Actor::of_this_process();
         let log = RevocationLog::new(&context.config.data_dir, Clock::System);
         let wanted = lifted.iter().map(|record| record.what.clone()).collect();
         let written = log
-            .lift(wanted, &account(), reason)
+            .lift(wanted, actor.person(), reason)
             .map_err(|error| ca_failure("cannot lift the revocation", error))?;
         let mut text = String::new();
         for record in &written {
-            if let Some(event) = event(record) {
+            if let Some(event) = event(record, &actor) {
                 audit.emit(&event).map_err(|error| {
                     Failure::new(Exit::Failed, "it is lifted, but the audit log lacks it")
                         .because(error)
@@ -107,7 +109,7 @@ fn matching<'a>(
     Ok(found)
 }
 
-fn event(record: &RevocationRecord) -> Option<AuditEvent> {
+fn event(record: &RevocationRecord, actor: &Actor) -> Option<AuditEvent> {
     let Revoked::Lifted { lifts } = &record.what else {
         return None;
     };
@@ -117,7 +119,7 @@ fn event(record: &RevocationRecord) -> Option<AuditEvent> {
         serial,
         key_id,
         fingerprint,
-        by: record.by.clone(),
         message: record.reason.clone(),
+        actor: actor.clone(),
     })
 }

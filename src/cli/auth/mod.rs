@@ -22,8 +22,7 @@ mod subjects;
 #[cfg(test)]
 mod tests;
 
-use super::{Context, Exit, Failure, existing_data_dir, ui};
-use crate::audit::{AuditEvent, AuditLog};
+use super::{Context, Exit, Failure, auditing, existing_data_dir, ui};
 use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
 use crate::sys::clock::Clock;
 
@@ -68,30 +67,6 @@ impl Command {
 pub(crate) fn open_authorities(context: &Context) -> Result<Authorities, Failure> {
     Authorities::open(&context.config.installation(Clock::System))
         .map_err(|error| ca_failure("cannot open the certificate authorities", error))
-}
-
-/// Opens the audit log, for what a command signs or revokes.
-fn audit_log(context: &Context) -> Result<AuditLog, Failure> {
-    let config = &context.config;
-    AuditLog::open(&config.data_dir, config.cluster_name.clone(), Clock::System)
-        .map_err(|error| Failure::new(Exit::Failed, "cannot open the audit log").because(error))
-}
-
-/// Who runs this. For the record only: it proves nothing.
-fn account() -> String {
-    ["SUDO_USER", "USER", "LOGNAME"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|name| !name.is_empty() && text::is_printable(name))
-        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
-}
-
-/// Writes down what was done already.
-fn tell(context: &Context, event: &AuditEvent) -> Result<(), Failure> {
-    let told = audit_log(context)?.emit(event);
-    told.map_err(|error| {
-        Failure::new(Exit::Failed, "it is done, but the audit log lacks it").because(error)
-    })
 }
 
 /// What is revoked.

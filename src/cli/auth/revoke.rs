@@ -8,9 +8,7 @@ use ssh_key::{Certificate, HashAlg, PublicKey};
 use super::export::Kind;
 use super::rotate::time;
 use super::subjects::Subjects;
-use super::{
-    Context, Exit, Failure, account, audit_log, ca_failure, open_authorities, public_key, ui,
-};
+use super::{Context, Exit, Failure, auditing, ca_failure, open_authorities, public_key, ui};
 use crate::audit::AuditEvent;
 use crate::ca::{
     Authorities, CaKind, IssueRecord, RevocationLog, RevocationRecord, Revoked, Verdict, issued,
@@ -18,6 +16,7 @@ use crate::ca::{
 use crate::cert::{KeyError, PresentedKey, check_ca_signature};
 use crate::model::Serial;
 use crate::model::text::{self, MAX_REASON, Printable};
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::fs::read_limited;
 
@@ -100,16 +99,17 @@ impl Args {
             ui::note(&ledger.hits.of(what));
         }
         subjects.confirm("Revoke this?", "nothing is revoked", ask)?;
-        let audit = audit_log(context)?;
+        let audit = auditing::log(context)?;
+        let actor = Actor::of_this_process();
         let log = RevocationLog::new(data_dir, Clock::System);
         let verdicts = log
-            .revoke(wanted, &account(), reason)
+            .revoke(wanted, actor.person(), reason)
             .map_err(|error| ca_failure(REFUSED, error))?;
         let mut text = String::new();
         for verdict in &verdicts {
             text += &ledger.report(verdict);
             if let Verdict::New(record) = verdict {
-                audit.emit(&event(record)).map_err(|error| {
+                audit.emit(&event(record, &actor)).map_err(|error| {
                     Failure::new(Exit::Failed, "it is revoked, but the audit log lacks it")
                         .because(error)
                 })?;
@@ -394,14 +394,14 @@ pub(super) fn names(what: &Revoked) -> (Option<Serial>, Option<String>, Option<S
     }
 }
 
-fn event(record: &RevocationRecord) -> AuditEvent {
+fn event(record: &RevocationRecord, actor: &Actor) -> AuditEvent {
     let (serial, key_id, fingerprint) = names(&record.what);
     AuditEvent::CertificateRevoked {
         version: record.version,
         serial,
         key_id,
         fingerprint,
-        by: record.by.clone(),
         message: record.reason.clone(),
+        actor: actor.clone(),
     }
 }

@@ -8,10 +8,11 @@ use ssh_key::HashAlg;
 
 use super::export::Kind;
 use super::readiness::{self, Move};
-use super::{Context, Exit, Failure, account, ca_failure, open_authorities, tell, ui};
+use super::{Context, Exit, Failure, auditing, ca_failure, open_authorities, ui};
 use crate::audit::AuditEvent;
 use crate::ca::{Authorities, Authority, CaError, CaKind, MoveError, Phase, Rotation};
 use crate::model::{Principal, parse_duration_with_units};
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
 /// Replace an authority's key, phase by phase, while sessions go on
@@ -86,7 +87,7 @@ impl Args {
             change(rotation, kept, now)
         })
         .map_err(failed)?;
-        tell(context, &moved(kind, before.phase(), &after))?;
+        auditing::tell(context, &moved(kind, before.phase(), &after))?;
         Ok(told(kind, before.phase(), &after))
     }
 
@@ -160,12 +161,12 @@ fn remove_kept(context: &Context, kind: CaKind) -> Result<String, Failure> {
     for key in &removed {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         let _infallible = writeln!(text, "Removed: {kind} authority's key {fingerprint}");
-        tell(
+        auditing::tell(
             context,
             &AuditEvent::AuthorityKeyRemoved {
                 kind: kind.into(),
                 fingerprint,
-                by: account(),
+                actor: Actor::of_this_process(),
             },
         )?;
     }
@@ -181,7 +182,7 @@ pub(super) fn moved(kind: CaKind, before: Phase, after: &Rotation) -> AuditEvent
         kind: kind.into(),
         from: before.name(),
         to: after.phase().name(),
-        by: Some(account()),
+        actor: Some(Actor::of_this_process()),
     }
 }
 

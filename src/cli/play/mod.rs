@@ -120,7 +120,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut reader = recordings::open(context, &self.recording)?;
+        let mut reader = recordings::open(context, &self.recording, "play")?;
         if reader.header().kind == Kind::Forward {
             return Err(nothing_to_play(&reader.header().session.to_string()));
         }

@@ -70,7 +70,7 @@ impl From<StreamArg> for Part {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let format = self.format()?;
-        let mut reader = super::open(context, &self.recording)?;
+        let mut reader = super::open(context, &self.recording, "export")?;
         let exported = match &self.out {
             Some(path) => {
                 let file = fs::create_new(path, fs::PRIVATE_FILE).map_err(|error| {

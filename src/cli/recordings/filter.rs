@@ -1,6 +1,8 @@
 //! Which recordings `recordings ls` lists.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::ls::{asked, host};
@@ -69,6 +71,36 @@ impl Filter {
             && self.has_command(header.command.as_ref().map(Verbatim::text).as_deref())
             && self.since.is_none_or(|since| header.start >= since)
             && self.until.is_none_or(|until| header.start < until)
+    }
+
+    /// What was given, for the audit log: each option's name and its value.
+    pub(super) fn words(&self) -> BTreeMap<&'static str, String> {
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let name = |pattern: &Option<Pattern>| pattern.as_ref().map(ToString::to_string);
+        let Self {
+            user,
+            login,
+            host,
+            kind,
+            state,
+            command,
+            since,
+            until,
+        } = self;
+        let words = [
+            ("user", name(user)),
+            ("login", name(login)),
+            ("host", name(host)),
+            ("kind", kind.map(|kind| kind.as_str().to_owned())),
+            ("state", state.map(|state| state.as_str().to_owned())),
+            ("command", command.clone()),
+            ("since", since.map(time)),
+            ("until", until.map(time)),
+        ];
+        let given = words.into_iter();
+        given
+            .filter_map(|(name, word)| Some((name, word?)))
+            .collect()
     }
 
     fn has_command(&self, command: Option<&str>) -> bool {
@@ -168,6 +200,23 @@ mod tests {
         ] {
             assert!(!takes(args), "{args:?}");
         }
+        let words = |args: &[&str]| {
+            let args = std::iter::once("ls").chain(args.iter().copied());
+            Line::try_parse_from(args).unwrap().filter.words()
+        };
+        assert!(words(&[]).is_empty());
+        let given = words(&["--user=al*", "--kind=exec", "--since=2025-10-09"]);
+        let expected = [
+            ("kind", "exec"),
+            ("since", "2025-10-09T00:00:00Z"),
+            ("user", "al*"),
+        ];
+        assert!(
+            given
+                .iter()
+                .map(|(name, word)| (*name, word.as_str()))
+                .eq(expected)
+        );
         for wrong in ["--since=yesterday", "--since=2025", "--until=", "--kind=x"] {
             assert!(Line::try_parse_from(["ls", wrong]).is_err(), "{wrong}");
         }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use super::read;
 use crate::cli::sessions::find::LAST;
 use crate::cli::{Context, Exit, Failure, existing_data_dir};
 use crate::model::text;
@@ -13,20 +14,44 @@ use crate::sys::fs;
 /// How many candidates an ambiguous id lists.
 const MAX_CANDIDATES: usize = 5;
 
-/// Opens the recording that the user named: a file, or the beginning of an id.
+/// Opens the recording that the user named: a file, or the beginning of an id. That one of the data
+/// directory is read is audited, as what `how` names; else it is not opened.
 pub(in crate::cli) fn open(
     context: &Context,
     name: &str,
+    how: &'static str,
 ) -> Result<Reader<BufReader<File>>, Failure> {
-    existing_data_dir(context)?;
-    let path = locate(&super::directory(&context.config), name)?;
+    let directory = super::directory(&context.config);
+    if !is_path(name) {
+        existing_data_dir(context)?;
+    }
+    let path = locate(&directory, name)?;
     let failed = || Failure::new(Exit::Failed, format!("cannot read {}", text::path(&path)));
     let file = fs::open_regular(&path).map_err(|error| failed().because(error))?;
-    Reader::open(BufReader::new(file)).map_err(|error| failed().because(error))
+    let reader = Reader::open(BufReader::new(file)).map_err(|error| failed().because(error))?;
+    if is_below(&path, &directory) {
+        read::tell(context, &read::one(how, reader.header()))?;
+    }
+    Ok(reader)
+}
+
+/// Whether a file is in the directory, by whatever path. A copy of a recording elsewhere is no longer
+/// the proxy's.
+fn is_below(path: &Path, directory: &Path) -> bool {
+    match (path.canonicalize(), directory.canonicalize()) {
+        (Ok(path), Ok(directory)) => path.starts_with(directory),
+        // Without the directory there is nothing in it. A file that was there just now is.
+        (_, directory) => directory.is_ok(),
+    }
+}
+
+/// Whether a name is the path of a file, and no id.
+fn is_path(name: &str) -> bool {
+    name.contains('/') || name.ends_with(FILE_SUFFIX)
 }
 
 fn locate(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
-    if name.contains('/') || name.ends_with(FILE_SUFFIX) {
+    if is_path(name) {
         return Ok(PathBuf::from(name));
     }
     if name == LAST {

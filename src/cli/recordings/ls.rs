@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::filter::Filter;
+use super::read;
 use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Exit, Failure, existing_data_dir, ui};
 use crate::model::text;
@@ -53,6 +54,8 @@ impl Args {
             FULL_ID
         };
         listing.entries.retain(|entry| self.filter.takes(entry));
+        let found = listing.entries.len();
+        read::tell(context, &read::list(self.filter.words(), found))?;
         for (path, error) in &listing.unreadable {
             ui::note(&format!("rproxy: skipping {}: {error}", text::path(path)));
         }

@@ -5,6 +5,7 @@ mod filter;
 mod harmless;
 mod locate;
 mod ls;
+mod read;
 
 use std::path::PathBuf;
 

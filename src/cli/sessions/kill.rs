@@ -5,6 +5,7 @@ use crate::cli::{Context, Exit, Failure, ui};
 use crate::control::{Ask, Reply, What};
 use crate::model::text::Printable;
 use crate::session::Reason;
+use crate::sys::account;
 
 /// End a live session, or a connection with all its sessions
 ///
@@ -27,7 +28,7 @@ impl Args {
         let ask = Ask::Kill {
             what,
             reason: self.reason,
-            sudo_user: super::sudo_user(),
+            sudo_user: account::sudo_user(),
         };
         let (id, kind) = match what {
             What::Session(id) => (id.to_string(), "session"),

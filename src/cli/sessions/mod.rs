@@ -26,11 +26,6 @@ impl Command {
     }
 }
 
-/// Whom sudo works for here, for the record.
-fn sudo_user() -> Option<String> {
-    std::env::var("SUDO_USER").ok()
-}
-
 /// The proxy has not done what it was asked for, about the thing with this id.
 pub(super) fn refused(id: &str, why: Refused) -> Failure {
     let failed = |message: String| Failure::new(Exit::Failed, message);

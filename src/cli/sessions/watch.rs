@@ -16,6 +16,7 @@ use crate::model::SessionId;
 use crate::recording::{
     Event, EventKind, ExitNote, Header, Reader, RecordingError, Screen, State, Tail, file_name,
 };
+use crate::sys::account;
 
 /// What is read ahead of what is shown.
 const AHEAD: usize = 64;
@@ -66,7 +67,7 @@ impl Args {
         let ask = Ask::Watch {
             session,
             from_start: self.from_start,
-            sudo_user: super::sudo_user(),
+            sudo_user: account::sudo_user(),
         };
         match found.process.ask(&ask).map_err(find::failure)? {
             Reply::Done(_) => {}

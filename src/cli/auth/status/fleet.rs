@@ -7,7 +7,7 @@ use ssh_key::{Certificate, HashAlg};
 
 use super::super::super::fleet;
 use super::super::rotate::time;
-use super::super::{Context, Failure, audit_log, ca_failure, revocations, ui};
+use super::super::{Context, Failure, auditing, ca_failure, revocations, ui};
 use super::report::{HostCertificate, NodeStatus, UserAuthority};
 use crate::audit::{AuditLog, ForeignSerial};
 use crate::ca::{Authorities, CaError, CaKind, Revocations};
@@ -79,7 +79,7 @@ impl Fleet {
             host_authorities: host.trusted(),
             host_names: keys.zip(names.iter().copied()).collect(),
             revocations: revocations(context)?,
-            audit: audit_log(context)?,
+            audit: auditing::log(context)?,
         })
     }
 

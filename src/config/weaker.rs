@@ -1,0 +1,741 @@
+//! Which keys protect less in one configuration than in another: what an auditor has to know of a change.
+//!
+//! Every key is decided about: those that guard what is recorded, whom a host is, where people may go and
+//! what a connection carries. Names, addresses and sizes guard nothing.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::access::{
+    Direction, EndpointPatterns, Member, NamePattern, NamePatterns, Permissions, PermitKey, Role,
+    Rule,
+};
+use crate::audit::Weaker;
+use crate::model::{format_duration, format_in_one_unit};
+use crate::wire::Legacy;
+
+use super::keys::{self, Key};
+use super::print::{permit_value, recording_mode, rule_text, session_recording, switch};
+use super::{AuthService, Config, ProxyService, Recording, RecordingMode, SessionRecording, Web};
+
+/// What stands for a list without items, and for a key that is not given.
+const NONE: &str = "none";
+
+/// The keys that protect less in `new` than in `old`.
+#[must_use]
+pub fn weaker(old: &Config, new: &Config) -> Vec<Weaker> {
+    let mut found = Found::default();
+    // Whoever adds a key to the configuration decides here what it guards.
+    let Config {
+        file: _,
+        sha256: _,
+        cluster_name: _,
+        data_dir: _,
+        auth,
+        proxy,
+        upstream: _,
+        permit: _,
+        nodes: _,
+        roles: _,
+        users: _,
+        recording,
+    } = new;
+    found.auth(&old.auth, auth);
+    found.proxy(&old.proxy, proxy);
+    found.permit(&keys::PERMIT, &old.permit, &new.permit);
+    found.nodes(old, new);
+    found.roles(old, new);
+    found.recording(old.recording, *recording);
+    found.0
+}
+
+#[derive(Debug, Default)]
+struct Found(Vec<Weaker>);
+
+impl Found {
+    fn add(&mut self, is_weaker: bool, key: impl Into<String>, from: String, to: String) {
+        if is_weaker {
+            let key = key.into();
+            self.0.push(Weaker { key, from, to });
+        }
+    }
+
+    /// A switch that protects as long as it has this value.
+    fn switch(&mut self, section: &Key, key: &Key, safe: bool, old: bool, new: bool) {
+        let is_weaker = old == safe && new != safe;
+        let (old, new) = (switch(old).to_owned(), switch(new).to_owned());
+        self.add(is_weaker, path(section, key), old, new);
+    }
+
+    fn auth(&mut self, old: &AuthService, new: &AuthService) {
+        let AuthService {
+            session_recording: recording,
+            proxy_checks_host_keys,
+            // The same guard, in a file or in an agent. It cannot change while the proxy runs.
+            ca_keys: _,
+            max_ttl,
+        } = new;
+        let section = &keys::AUTH_SERVICE;
+        self.add(
+            old.session_recording == SessionRecording::Proxy && *recording == SessionRecording::Off,
+            path(section, &keys::SESSION_RECORDING),
+            session_recording(old.session_recording).to_owned(),
+            session_recording(*recording).to_owned(),
+        );
+        self.switch(
+            section,
+            &keys::PROXY_CHECKS_HOST_KEYS,
+            true,
+            old.proxy_checks_host_keys,
+            *proxy_checks_host_keys,
+        );
+        self.add(
+            *max_ttl > old.max_ttl,
+            path(section, &keys::PEOPLE_MAX_TTL),
+            format_in_one_unit(old.max_ttl),
+            format_in_one_unit(*max_ttl),
+        );
+    }
+
+    fn recording(&mut self, old: Recording, new: Recording) {
+        let Recording { mode, pty_input } = new;
+        let section = &keys::RECORDING;
+        self.add(
+            old.mode == RecordingMode::Strict && mode == RecordingMode::BestEffort,
+            path(section, &keys::RECORDING_MODE),
+            recording_mode(old.mode).to_owned(),
+            recording_mode(mode).to_owned(),
+        );
+        // Less is recorded; more, passwords too, is what the other value costs.
+        self.switch(section, &keys::PTY_INPUT, true, old.pty_input, pty_input);
+    }
+
+    fn proxy(&mut self, old: &ProxyService, new: &ProxyService) {
+        let ProxyService {
+            // Places and names.
+            listen_addr: _,
+            public_addr: _,
+            banner_file: _,
+            // How many, how long: what is lost is room, not protection.
+            max_connections: _,
+            max_connections_per_address: _,
+            max_connections_per_user: _,
+            max_starting: _,
+            login_grace_time: _,
+            keep_alive_interval: _,
+            keep_alive_count_max: _,
+            drain_timeout: _,
+            egress_addrs,
+            client_idle_timeout,
+            disconnect_expired_cert,
+            sandbox,
+            web,
+            metrics_listen_addr,
+        } = new;
+        let section = &keys::PROXY_SERVICE;
+        self.networks(
+            path(section, &keys::EGRESS_ADDRS),
+            Some(&old.egress_addrs).filter(|networks| !networks.is_empty()),
+            Some(egress_addrs).filter(|networks| !networks.is_empty()),
+        );
+        let (before, after) = (old.client_idle_timeout, *client_idle_timeout);
+        self.add(
+            !before.is_zero() && (after.is_zero() || after > before),
+            path(section, &keys::CLIENT_IDLE_TIMEOUT),
+            format_duration(before),
+            format_duration(after),
+        );
+        self.switch(
+            section,
+            &keys::DISCONNECT_EXPIRED_CERT,
+            true,
+            old.disconnect_expired_cert,
+            *disconnect_expired_cert,
+        );
+        self.switch(section, &keys::SANDBOX, true, old.sandbox, *sandbox);
+        let is_plain = |web: &Option<Web>| web.as_ref().is_some_and(|web| web.tls.is_none());
+        self.switch(
+            section,
+            &keys::WEB_PLAIN_HTTP,
+            false,
+            is_plain(&old.web),
+            is_plain(web),
+        );
+        let is_open = |address: Option<SocketAddr>| {
+            address.is_some_and(|address| !address.ip().is_loopback())
+        };
+        let shown =
+            |address: Option<SocketAddr>| address.map_or(NONE.to_owned(), |one| one.to_string());
+        self.add(
+            is_open(*metrics_listen_addr) && !is_open(old.metrics_listen_addr),
+            path(section, &keys::METRICS_LISTEN_ADDR),
+            shown(old.metrics_listen_addr),
+            shown(*metrics_listen_addr),
+        );
+    }
+
+    /// Networks outside of which something is refused; `None` for no such limit.
+    fn networks(&mut self, key: String, old: Option<&Vec<String>>, new: Option<&Vec<String>>) {
+        let is_weaker = match (old, new) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(old), Some(new)) => {
+                let is_known = |network: &&String| old.iter().any(|old| is_within(network, old));
+                !new.iter().all(|network| is_known(&network))
+            }
+        };
+        let shown = |networks: Option<&Vec<String>>| {
+            networks.map_or(NONE.to_owned(), |networks| networks.join(", "))
+        };
+        self.add(is_weaker, key, shown(old), shown(new));
+    }
+
+    fn permit(&mut self, section: &Key, old: &Permissions, new: &Permissions) {
+        for key in PermitKey::ALL {
+            let name = path(section, &keys::of_permit(key));
+            self.permit_key(name, key, old, new);
+        }
+    }
+
+    fn permit_key(&mut self, name: String, key: PermitKey, old: &Permissions, new: &Permissions) {
+        self.add(
+            carries_more(key, old, new),
+            name,
+            permit_value(old, key),
+            permit_value(new, key),
+        );
+    }
+
+    fn nodes(&mut self, old: &Config, new: &Config) {
+        for node in &new.nodes {
+            let before = old.nodes.iter().find(|one| one.name == node.name);
+            let before = before.map_or(&[][..], |one| &one.legacy);
+            let shown = |legacy: &[Legacy]| {
+                let names: Vec<_> = legacy.iter().map(|one| one.name()).collect();
+                listed(&names)
+            };
+            self.add(
+                node.legacy.iter().any(|one| !before.contains(one)),
+                format!("nodes[{}].{}", node.name, keys::LEGACY_ALGORITHMS.name),
+                shown(before),
+                shown(&node.legacy),
+            );
+        }
+    }
+
+    /// Without roles everybody may go everywhere, so nothing in roles is weaker than none.
+    fn roles(&mut self, old: &Config, new: &Config) {
+        if old.roles.is_empty() {
+            // What connections carry, and how long certificates live, is another matter.
+            for role in &new.roles {
+                self.role_ttl(None, role, old);
+                self.role_permit(None, role, old, new);
+            }
+            return;
+        }
+        let names = |roles: &[Arc<Role>]| {
+            let names: Vec<_> = roles.iter().map(|role| role.name.as_str()).collect();
+            listed(&names)
+        };
+        if new.roles.is_empty() {
+            self.add(true, keys::ROLES.name, names(&old.roles), NONE.to_owned());
+            return;
+        }
+        for role in &new.roles {
+            let before = named(&old.roles, &role.name);
+            self.role(before, role);
+            self.role_ttl(before, role, old);
+            self.role_permit(before, role, old, new);
+        }
+        for gone in &old.roles {
+            let is_gone = named(&new.roles, &gone.name).is_none();
+            let key = format!("{}[{}]", keys::ROLES.name, gone.name);
+            let shown = "a role that restricts its users".to_owned();
+            self.add(is_gone && restricts(gone), key, shown, NONE.to_owned());
+        }
+        self.users(old, new);
+    }
+
+    fn role(&mut self, before: Option<&Role>, role: &Role) {
+        let key = |key: &Key| format!("{}[{}].{}", keys::ROLES.name, role.name, key.name);
+        let rules = |rules: Option<&[Rule]>| -> Vec<String> {
+            rules.unwrap_or_default().iter().map(rule_text).collect()
+        };
+        let had = rules(before.and_then(|role| role.allow.as_deref()));
+        let has = rules(role.allow.as_deref());
+        self.add(
+            has.iter().any(|rule| !had.contains(rule)),
+            key(&keys::ALLOW),
+            listed(&had),
+            listed(&has),
+        );
+        let Some(before) = before else { return };
+        let (had, has) = (rules(Some(&before.deny)), rules(Some(&role.deny)));
+        self.add(
+            had.iter().any(|rule| !has.contains(rule)),
+            key(&keys::DENY),
+            listed(&had),
+            listed(&has),
+        );
+        let networks = |role: &Role| {
+            let networks = role.may_connect_from.as_ref()?.value.to_string();
+            Some(networks.split(',').map(str::to_owned).collect::<Vec<_>>())
+        };
+        let (had, has) = (networks(before), networks(role));
+        self.networks(key(&keys::MAY_CONNECT_FROM), had.as_ref(), has.as_ref());
+    }
+
+    /// Without the key in a role, `auth_service` says how long certificates are made for, and the proxy
+    /// takes longer ones.
+    fn role_ttl(&mut self, before: Option<&Role>, role: &Role, old: &Config) {
+        let span = |role: &Role| role.max_ttl.map(|span| span.value);
+        let (had, has) = (before.and_then(span), span(role));
+        let is_weaker = match (had, has) {
+            (_, None) => had.is_some(),
+            (_, Some(has)) => has > had.unwrap_or(old.auth.max_ttl),
+        };
+        let shown = |span: Option<_>| span.map_or(NONE.to_owned(), format_in_one_unit);
+        self.add(
+            is_weaker,
+            format!("{}[{}].{}", keys::ROLES.name, role.name, keys::MAX_TTL.name),
+            shown(had),
+            shown(has),
+        );
+    }
+
+    /// What a role says about a key stands in place of what the section `permit` says.
+    fn role_permit(&mut self, before: Option<&Role>, role: &Role, old: &Config, new: &Config) {
+        for key in PermitKey::ALL {
+            let stated = |role: &Role| role.permit.lines.contains_key(&key);
+            let (had, has) = (before.filter(|role| stated(role)), stated(role));
+            if had.is_none() && !has {
+                continue;
+            }
+            let had = had.map_or(&old.permit, |role| &role.permit.values);
+            let has = if has {
+                &role.permit.values
+            } else {
+                &new.permit
+            };
+            let section = format!("{}[{}]", keys::ROLES.name, role.name);
+            let name = format!(
+                "{section}.{}.{}",
+                keys::ROLE_PERMIT.name,
+                keys::of_permit(key).name
+            );
+            self.permit_key(name, key, had, has);
+        }
+    }
+
+    fn users(&mut self, old: &Config, new: &Config) {
+        let roles_of = |config: &Config, name: &str| -> Vec<Arc<Role>> {
+            let is_it = |member: &&Member| member.name.to_string() == name;
+            let member = config.users.iter().find(is_it);
+            member.map_or_else(Vec::new, |member| member.roles.clone())
+        };
+        let all = old.users.iter().chain(&new.users);
+        let mut names: Vec<String> = all.map(|member| member.name.to_string()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let (had, has) = (roles_of(old, &name), roles_of(new, &name));
+            let gained = has.iter().any(|role| named(&had, &role.name).is_none());
+            let lost = |role: &Arc<Role>| restricts(role) && named(&has, &role.name).is_none();
+            let shown = |roles: &[Arc<Role>]| {
+                let names: Vec<_> = roles.iter().map(|role| role.name.as_str()).collect();
+                listed(&names)
+            };
+            self.add(
+                gained || had.iter().any(lost),
+                format!("{}[{name}].{}", keys::USERS.name, keys::USER_ROLES.name),
+                shown(&had),
+                shown(&has),
+            );
+        }
+    }
+}
+
+fn path(section: &Key, key: &Key) -> String {
+    format!("{}.{}", section.name, key.name)
+}
+
+fn listed<T: AsRef<str>>(items: &[T]) -> String {
+    if items.is_empty() {
+        return NONE.to_owned();
+    }
+    let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+    items.join(", ")
+}
+
+fn named<'a>(roles: &'a [Arc<Role>], name: &str) -> Option<&'a Role> {
+    let found = roles.iter().find(|role| role.name == name);
+    found.map(Arc::as_ref)
+}
+
+/// Whether one network, as in `10.0.0.0/8` or `2001:db8::1`, is a part of another one.
+fn is_within(inner: &str, outer: &str) -> bool {
+    let read = |network: &str| -> Option<(bool, u128, u32)> {
+        let (address, length) = network.split_once('/').unwrap_or((network, "128"));
+        let length: u32 = length.parse().ok()?;
+        // The bits of the network are the first ones, of IPv4 too.
+        Some(match address.parse().ok()? {
+            IpAddr::V4(address) => (true, u128::from(address.to_bits()) << 96, length.min(32)),
+            IpAddr::V6(address) => (false, address.to_bits(), length.min(128)),
+        })
+    };
+    let (Some(inner), Some(outer)) = (read(inner), read(outer)) else {
+        return inner == outer;
+    };
+    let mask = u128::MAX.checked_shl(128 - outer.2).unwrap_or(0);
+    inner.0 == outer.0 && inner.2 >= outer.2 && (inner.1 & mask) == (outer.1 & mask)
+}
+
+/// Whether anything in a role keeps its users from something.
+fn restricts(role: &Role) -> bool {
+    !role.deny.is_empty()
+        || role.may_connect_from.is_some()
+        || role.max_ttl.is_some()
+        || !role.permit.lines.is_empty()
+}
+
+/// Whether a connection may carry something by the new value of a key that it could not by the old one.
+/// Lists are compared as they are written.
+fn carries_more(key: PermitKey, old: &Permissions, new: &Permissions) -> bool {
+    let directions = |old: Direction, new: Direction| {
+        (new.allows_local() && !old.allows_local()) || (new.allows_remote() && !old.allows_remote())
+    };
+    match key {
+        PermitKey::PortForwarding => directions(old.port_forwarding, new.port_forwarding),
+        PermitKey::Streamlocal => directions(old.streamlocal, new.streamlocal),
+        PermitKey::PermitOpen => endpoints(&old.permit_open, &new.permit_open),
+        PermitKey::PermitListen => endpoints(&old.permit_listen, &new.permit_listen),
+        PermitKey::X11 => new.x11 && !old.x11,
+        PermitKey::Agent => new.agent && !old.agent,
+        PermitKey::NestedSsh => new.nested_ssh && !old.nested_ssh,
+        PermitKey::AcceptEnv => variables(&old.accept_env, &new.accept_env),
+        // How many sessions there are: each of them is recorded.
+        PermitKey::MaxSessions => false,
+    }
+}
+
+fn endpoints(old: &EndpointPatterns, new: &EndpointPatterns) -> bool {
+    match (old, new) {
+        (EndpointPatterns::Any, _) => false,
+        (EndpointPatterns::Only(_), EndpointPatterns::Any) => true,
+        (EndpointPatterns::Only(old), EndpointPatterns::Only(new)) => {
+            new.iter().any(|pattern| !old.contains(pattern))
+        }
+    }
+}
+
+fn variables(old: &NamePatterns, new: &NamePatterns) -> bool {
+    let mut new = new.lists().flatten();
+    new.any(|pattern| {
+        let is_covered = |list: &[NamePattern]| list.iter().any(|old| covers(old, pattern));
+        !old.lists().all(is_covered)
+    })
+}
+
+/// Whether one pattern surely matches whatever another one does: a `*` takes the wildcards of the other
+/// for letters, a `?` must not.
+fn covers(old: &NamePattern, new: &NamePattern) -> bool {
+    let has = |pattern: &NamePattern, wildcards: &[char]| pattern.as_str().contains(wildcards);
+    old == new || ((!has(old, &['?']) || !has(new, &['*', '?'])) && old.matches(new.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::keys::Form;
+
+    fn config(text: &str) -> Config {
+        let data = Some(Path::new("/data"));
+        match crate::config::parse(Path::new("f"), text, data) {
+            Ok(loaded) => loaded.config,
+            Err(error) => panic!("{error}\n{text}"),
+        }
+    }
+
+    /// Key, a configuration, and one in which the key protects less.
+    const WEAKER: &[(&str, &str, &str)] = &[
+        (
+            "auth_service.session_recording",
+            "",
+            "auth_service: { session_recording: off }",
+        ),
+        (
+            "auth_service.proxy_checks_host_keys",
+            "",
+            "auth_service: { proxy_checks_host_keys: no }",
+        ),
+        ("recording.mode", "", "recording: { mode: best_effort }"),
+        (
+            "recording.pty_input",
+            "recording: { pty_input: yes }",
+            "recording: { pty_input: no }",
+        ),
+        (
+            "proxy_service.egress_addrs",
+            "proxy_service: { egress_addrs: [10.0.0.1/32] }",
+            "",
+        ),
+        (
+            "proxy_service.egress_addrs",
+            "proxy_service: { egress_addrs: [10.0.0.1/32] }",
+            "proxy_service: { egress_addrs: [10.0.0.1/32, 10.0.0.2/32] }",
+        ),
+        (
+            "proxy_service.client_idle_timeout",
+            "proxy_service: { client_idle_timeout: 10m }",
+            "proxy_service: { client_idle_timeout: 11m }",
+        ),
+        (
+            "proxy_service.client_idle_timeout",
+            "proxy_service: { client_idle_timeout: 10m }",
+            "",
+        ),
+        (
+            "proxy_service.disconnect_expired_cert",
+            "proxy_service: { disconnect_expired_cert: yes }",
+            "",
+        ),
+        (
+            "proxy_service.sandbox",
+            "",
+            "proxy_service: { sandbox: no }",
+        ),
+        (
+            "proxy_service.web_plain_http",
+            "",
+            "proxy_service: { web_listen_addr: \":80\", web_plain_http: yes }",
+        ),
+        (
+            "proxy_service.metrics_listen_addr",
+            "proxy_service: { metrics_listen_addr: \"127.0.0.1:1\" }",
+            "proxy_service: { metrics_listen_addr: \"0.0.0.0:1\" }",
+        ),
+        (
+            "permit.port_forwarding",
+            "permit: { port_forwarding: local }",
+            "permit: { port_forwarding: remote }",
+        ),
+        (
+            "permit.permit_open",
+            "permit: { permit_open: [\"db:1\"] }",
+            "permit: { permit_open: [\"db:1\", \"db:2\"] }",
+        ),
+        ("permit.permit_open", "permit: { permit_open: [none] }", ""),
+        (
+            "permit.permit_listen",
+            "permit: { permit_listen: [80] }",
+            "permit: { permit_listen: [any] }",
+        ),
+        ("permit.x11", "", "permit: { x11: yes }"),
+        ("permit.agent", "permit: { agent: no }", ""),
+        (
+            "permit.streamlocal",
+            "permit: { streamlocal: no }",
+            "permit: { streamlocal: yes }",
+        ),
+        ("permit.nested_ssh", "", "permit: { nested_ssh: allow }"),
+        (
+            "permit.accept_env",
+            "permit: { accept_env: [\"LC_?\"] }",
+            "permit: { accept_env: [\"LC_*\"] }",
+        ),
+        (
+            "nodes[].legacy_algorithms",
+            "nodes: [{ name: db1, addr: db1 }]",
+            "nodes: [{ name: db1, addr: db1, legacy_algorithms: [ssh-rsa] }]",
+        ),
+        (
+            "roles",
+            "roles: [{ name: r, allow: [{ logins: [a] }] }]",
+            "",
+        ),
+        (
+            "roles[]",
+            "roles: [{ name: r }, { name: s, deny: [{ logins: [root] }] }]",
+            "roles: [{ name: r }]",
+        ),
+        (
+            "roles[].allow",
+            "roles: [{ name: r, allow: [{ logins: [a] }] }]",
+            "roles: [{ name: r, allow: [{ logins: [b] }] }]",
+        ),
+        (
+            "roles[].allow",
+            "roles: [{ name: r }]",
+            "roles: [{ name: r }, { name: s, allow: [{ nodes: [b] }] }]",
+        ),
+        (
+            "roles[].allow",
+            "roles: [{ name: r, allow: [{ labels: { env: dev } }] }]",
+            "roles: [{ name: r, allow: [{ labels: { env: \"*\" } }] }]",
+        ),
+        (
+            "roles[].deny",
+            "roles: [{ name: r, deny: [{ logins: [a] }] }]",
+            "roles: [{ name: r }]",
+        ),
+        (
+            "roles[].may_connect_from",
+            "roles: [{ name: r, may_connect_from: [10.0.0.0/8] }]",
+            "roles: [{ name: r, may_connect_from: [0.0.0.0/0] }]",
+        ),
+        (
+            "roles[].max_ttl",
+            "roles: [{ name: r, max_ttl: 1h }]",
+            "roles: [{ name: r, max_ttl: 2h }]",
+        ),
+        ("roles[].max_ttl", "", "roles: [{ name: r, max_ttl: 31h }]"),
+        ("auth_service.max_ttl", "", "auth_service: { max_ttl: 31h }"),
+        (
+            "roles[].permit.nested_ssh",
+            "",
+            "roles: [{ name: r, permit: { nested_ssh: allow } }]",
+        ),
+        (
+            "roles[].permit.agent",
+            "roles: [{ name: r, permit: { agent: no } }]",
+            "roles: [{ name: r, permit: { x11: no } }]",
+        ),
+        (
+            "users[].roles",
+            "roles: [{ name: r }, { name: s }]\nusers: [{ name: a, roles: [r] }]",
+            "roles: [{ name: r }, { name: s }]\nusers: [{ name: a, roles: [r, s] }]",
+        ),
+        (
+            "users[].roles",
+            "roles: [{ name: r }, { name: s, max_ttl: 1h }]\nusers: [{ name: a, roles: [r, s] }]",
+            "roles: [{ name: r }, { name: s, max_ttl: 1h }]\nusers: [{ name: a, roles: [r] }]",
+        ),
+    ];
+
+    /// Keys of which no value protects less than another: names, places, sizes, and files.
+    const NEUTRAL: &[&str] = &[
+        "cluster_name",
+        "data_dir",
+        "auth_service.ca_keys",
+        "proxy_service.listen_addr",
+        "proxy_service.public_addr",
+        "proxy_service.banner_file",
+        "proxy_service.max_connections",
+        "proxy_service.max_connections_per_address",
+        "proxy_service.max_connections_per_user",
+        "proxy_service.max_starting",
+        "proxy_service.login_grace_time",
+        "proxy_service.keep_alive_interval",
+        "proxy_service.keep_alive_count_max",
+        "proxy_service.drain_timeout",
+        "proxy_service.web_listen_addr",
+        "proxy_service.https_cert_file",
+        "proxy_service.https_key_file",
+        "upstream.max_starting_per_host",
+        "upstream.connect_timeout",
+        "permit.max_sessions",
+        "nodes[].name",
+        "nodes[].addr",
+        "nodes[].labels",
+        "roles[].name",
+        "users[].name",
+    ];
+
+    /// A key's name without the names of roles, users and nodes.
+    fn plain(key: &str) -> String {
+        let mut plain = String::new();
+        let mut is_name = false;
+        for c in key.chars() {
+            is_name &= c != ']';
+            if !is_name {
+                plain.push(c);
+            }
+            is_name |= c == '[';
+        }
+        plain
+    }
+
+    #[test]
+    fn what_protects_less_is_named_and_the_way_back_is_not() {
+        for (key, strong, weak) in WEAKER {
+            let (strong, weak) = (config(strong), config(weak));
+            let found = weaker(&strong, &weak);
+            let names: Vec<String> = found.iter().map(|one| plain(&one.key)).collect();
+            assert_eq!(names, [*key], "{found:?}");
+            assert_ne!(found[0].from, found[0].to);
+            assert!(weaker(&strong, &strong).is_empty());
+            let is_both_ways = ["permit.port_forwarding", "roles[].allow"];
+            if !is_both_ways.contains(key) {
+                let back = weaker(&weak, &strong);
+                assert!(back.iter().all(|one| plain(&one.key) != *key), "{back:?}");
+            }
+        }
+        let found = weaker(
+            &config(""),
+            &config("auth_service: { session_recording: off }"),
+        );
+        let (from, to) = ("proxy".to_owned(), "off".to_owned());
+        let key = "auth_service.session_recording".to_owned();
+        assert_eq!(found, [Weaker { key, from, to }]);
+    }
+
+    #[test]
+    fn moved_lines_and_narrower_lists_are_not_weaker() {
+        for (old, new) in [
+            (
+                "roles: [{ name: r, allow: [{ logins: [a] }, { logins: [b] }] }]",
+                "# moved\n\nroles: [{ name: r, allow: [{ logins: [b] }] }]",
+            ),
+            ("", "permit: { accept_env: [LC_ALL, \"LC_A*\", LANG] }"),
+            (
+                "",
+                "permit: { permit_open: [\"db:1\"], agent: no, max_sessions: 500 }",
+            ),
+            ("", "roles: [{ name: r, allow: [{ logins: [\"*\"] }] }]"),
+            (
+                "proxy_service: { egress_addrs: [10.0.0.0/31, 10.0.0.2/32, 2001:db8::/32] }",
+                "proxy_service: { egress_addrs: [10.0.0.1/32, 10.0.0.2/32, 2001:db8:7::/48] }",
+            ),
+        ] {
+            let found = weaker(&config(old), &config(new));
+            assert!(found.is_empty(), "{old} -> {new}: {found:?}");
+        }
+    }
+
+    /// No key is forgotten: each protects less in one of the cases, or is said to protect nothing.
+    #[test]
+    fn every_key_is_decided_about() {
+        fn walk(before: &str, keys: &[Key], all: &mut BTreeSet<String>) {
+            for key in keys {
+                let path = format!("{before}{}", key.name);
+                let is_whole = ["roles[].allow", "roles[].deny", "roles[].permit"];
+                let is_whole = is_whole.contains(&path.as_str());
+                match key.form {
+                    _ if is_whole || path == "auth_service.ca_keys" => {
+                        all.insert(path);
+                    }
+                    Form::Section(keys) => walk(&format!("{path}."), keys, all),
+                    Form::Sections(keys) => walk(&format!("{path}[]."), keys, all),
+                    _ => {
+                        all.insert(path);
+                    }
+                }
+            }
+        }
+        let mut keys = BTreeSet::new();
+        walk("", keys::ROOT, &mut keys);
+        // A role's section is the same as the one for all.
+        keys.remove("roles[].permit");
+        let decided = WEAKER.iter().map(|(key, _, _)| *key);
+        let mut decided: BTreeSet<String> = decided
+            .chain(NEUTRAL.iter().copied())
+            .map(str::to_owned)
+            .collect();
+        let of_roles = |key: &String| !key.starts_with("roles[].permit.");
+        decided.retain(|key| of_roles(key) && key != "roles" && key != "roles[]");
+        assert_eq!(keys, decided);
+    }
+}
