@@ -667,7 +667,7 @@ mod tests {
             assert_eq!(names, [*key], "{found:?}");
             assert_ne!(found[0].from, found[0].to);
             assert!(weaker(&strong, &strong).is_empty());
-            let is_both_ways = ["permit.port_forwarding", "roles[].allow"];
+            let is_both_ways = ["permit.port_forwarding", "roles[].allow", "users[].roles"];
             if !is_both_ways.contains(key) {
                 let back = weaker(&weak, &strong);
                 assert!(back.iter().all(|one| plain(&one.key) != *key), "{back:?}");

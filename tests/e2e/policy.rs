@@ -454,6 +454,12 @@ fn a_broken_configuration_changes_nothing() {
 fn a_renamed_audit_log_is_followed() {
     let world = World::new();
     world.run("db1", "true").success();
+    // It is written when the disk has the recording.
+    let has_ended = || {
+        let ended = |event: &Value| event["event"] == "session.end";
+        world.audit().iter().any(ended).then_some(())
+    };
+    world.eventually("the session has ended", has_ended);
     let (log, kept) = (
         world.data().join("audit.jsonl"),
         world.data().join("audit.jsonl.1"),
@@ -462,10 +468,7 @@ fn a_renamed_audit_log_is_followed() {
     let reloaded = world.reconfigure(str::to_owned);
     assert_eq!(text(&reloaded, "event"), "configuration.reloaded");
     world.run("db1", "true").success();
-    world.eventually("the new file has the session", || {
-        let ended = |event: &Value| event["event"] == "session.end";
-        world.audit().iter().any(ended).then_some(())
-    });
+    world.eventually("the new file has the session", has_ended);
     let kept = std::fs::read_to_string(kept).expect("it is kept");
     assert!(kept.contains("session.end") && !kept.contains("\"at\":\"reload\""));
 }
