@@ -1,7 +1,5 @@
 //! `rproxy auth`: the certificate authorities, made by `auth init`.
 
-use crate::model::text;
-
 mod batch;
 pub(super) mod credential;
 mod export;
