@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 
 use super::{Findings, doctor};
+use crate::support::service::{host_with_keys_of, that_says};
 use crate::support::{HostKey, World, clock, keys};
 
 /// A port of loopback at which nobody is.
@@ -17,6 +18,8 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
     let web = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let web_port = web.local_addr().expect("it is bound").port();
     let closed = nobody();
+    let young_keys = "ssh-mldsa44-ed25519@openssh.com";
+    let (young_port, _) = that_says(host_with_keys_of(young_keys), true);
     let world = World::with()
         .node("db1", HostKey::Certified)
         .node("plain", HostKey::Plain)
@@ -32,6 +35,7 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
         .node("early", HostKey::Certified)
         .foreign_node("down", closed)
         .foreign_node("web", web_port)
+        .foreign_node("young", young_port)
         .start();
     let node = |name: &str| {
         let mut nodes = world.nodes().iter();
@@ -77,6 +81,9 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
     found.error("node-ssh", "web", &["port"]);
     let quoted = r#"is no SSH server: it answers \"HTTP/1.0 400 Bad Request\""#;
     assert!(found.all.contains(quoted), "{}", found.all);
+    found.error("node-ssh", "young", &[]);
+    let quoted = format!("no common host key, the peer offers {young_keys}");
+    assert!(found.all.contains(&quoted), "{}", found.all);
     found.error(
         "node-host-key",
         "short",

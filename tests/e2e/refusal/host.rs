@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::support::recordings::text;
-use crate::support::service::{that_leads_to, that_says};
+use crate::support::service::{host_with_keys_of, that_leads_to, that_says};
 use crate::support::{HostKey, World};
 
 use super::Refusal;
@@ -62,6 +62,30 @@ fn a_host_key_that_is_too_short() {
             "hint: use the host's Ed25519 key",
         ],
     );
+}
+
+/// A kind of host key that is younger than this program.
+#[test]
+fn a_host_key_of_an_unknown_kind() {
+    const YOUNG: &str = "ssh-mldsa44-ed25519@openssh.com";
+    let (port, _) = that_says(host_with_keys_of(YOUNG), true);
+    let world = World::with()
+        .node("db1", HostKey::Certified)
+        .foreign_node("young", port)
+        .start();
+    let outcome = world.run("young", "true");
+    let says = format!("no common host key, the peer offers {YOUNG}");
+    Refusal {
+        leg: "proxy",
+        says: &[
+            &says,
+            "hint: rproxy does not know this kind of key: on young, add an Ed25519 host key",
+        ],
+        dials: false,
+    }
+    .check(&world, &outcome);
+    let refusals = world.refusals();
+    assert_eq!(text(&refusals[0], "reason"), "no-common-algorithm");
 }
 
 /// What is no SSH server is asked once, and quoted; nobody dials it again and again.

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::hostile::string;
+
 /// What every answer begins with.
 pub(crate) const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nanswer: ";
 
@@ -47,6 +49,35 @@ pub(crate) fn that_says(words: &'static [u8], stays: bool) -> (u16, Arc<AtomicUs
         }
     });
     (port, count)
+}
+
+/// What a host says first that has host keys of this kind alone: identification and KEXINIT (RFC 4253,
+/// 4.2 and 7.1).
+pub(crate) fn host_with_keys_of(kind: &str) -> &'static [u8] {
+    let (cipher, mac) = ("aes128-gcm@openssh.com", "hmac-sha2-256");
+    let lists = [
+        "curve25519-sha256",
+        kind,
+        cipher,
+        cipher,
+        mac,
+        mac,
+        "none",
+        "none",
+        "",
+        "",
+    ];
+    let mut payload = vec![20];
+    payload.extend([7; 16]);
+    payload.extend(lists.iter().flat_map(|list| string(list.as_bytes())));
+    payload.extend([0; 5]);
+    let padding = 4 + (8 - (5 + payload.len() + 4) % 8) % 8;
+    let mut packet = vec![u8::try_from(padding).expect("few")];
+    packet.extend(payload);
+    packet.extend(vec![0; padding]);
+    [b"SSH-2.0-Young\r\n".as_slice(), &string(&packet)]
+        .concat()
+        .leak()
 }
 
 /// Starts something on a port of loopback that passes everything on to an address, and back.
