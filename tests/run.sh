@@ -161,6 +161,7 @@ player() {
 # What has to work with every release: sessions, terminals, files, forwards, agents, key exchanges.
 core=(
     confined:: exec:: forwards:: identity:: jump:: multiplex:: permit::a_ pty:: recording:: refusal:: revocation:: sftp::
+    webauthn:: interop_programs::security_keys
     interop_clients::ssh_ interop_servers::keys_change_all_the_time interop_servers::sshd_
 )
 # Newer agents keep no certificate that has expired, and newer clients name other keys first: these tests

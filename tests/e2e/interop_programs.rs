@@ -213,6 +213,12 @@ fn security_keys_of_openssh_log_in() {
     logs_in_with(&middleware, "ecdsa-sk", "ECDSA-SK-CERT");
 }
 
+/// What speaks with devices for another release of OpenSSH than the system's.
+fn device_helper() -> Option<(&'static str, PathBuf)> {
+    let helper = programs::of_other_openssh("ssh-sk-helper");
+    helper.map(|path| ("SSH_SK_HELPER", path))
+}
+
 /// A new key in a device, of this kind, made with these arguments.
 fn security_key(world: &World, middleware: &Path, kind: &str, more: &[&str]) -> PathBuf {
     let key = world.dir().join("sk");
@@ -223,6 +229,7 @@ fn security_key(world: &World, middleware: &Path, kind: &str, more: &[&str]) -> 
             .args(more)
             .arg("-f")
             .arg(&key)
+            .envs(device_helper())
             .stdin(Stdio::null()),
     );
     keys::tool(
@@ -241,7 +248,7 @@ fn security_key(world: &World, middleware: &Path, kind: &str, more: &[&str]) -> 
 fn security_agent(world: &World, middleware: &Path, key: &Path, name: &str) -> Agent {
     let socket = world.dir().join(name);
     let agent = Agent::start_with(&world.children, &socket, |agent| {
-        agent.arg("-P").arg(middleware)
+        agent.arg("-P").arg(middleware).envs(device_helper())
     });
     keys::tool(
         Command::new(programs::path("ssh-add"))
