@@ -181,6 +181,16 @@ impl Kex {
         }
     }
 
+    /// Whether it takes milliseconds, so that it is not for a thread that serves sessions.
+    #[must_use]
+    pub const fn is_slow(self) -> bool {
+        self.is_finite_field()
+            || matches!(
+                self,
+                Self::Sntrup761X25519Sha512 | Self::Sntrup761X25519Sha512Openssh
+            )
+    }
+
     /// What one key exchange costs, against the cheapest.
     pub(super) const fn weight(self) -> u64 {
         if self.is_finite_field() { 8 } else { 1 }

@@ -41,7 +41,7 @@ pub use legacy::Legacy;
 pub use packet::MAX_PACKET;
 pub use transport::{
     ClientConfig, Directional, Event, Negotiated, PeerExtensions, RekeyLimits, ServerConfig,
-    SessionBinding, Transport,
+    SessionBinding, Transport, Work, Worked,
 };
 
 #[cfg(test)]

@@ -6,12 +6,16 @@
 //!   │                          AwaitDecision ◀── first reply ┤ (client; until the driver accepts)
 //!   └── peer's NEWKEYS ── AwaitNewKeys ◀── our NEWKEYS ──────┘
 //! ```
+//!
+//! Where what takes long is deferred, `AwaitStart` comes before `AwaitReply`, `AwaitSecret` after it and
+//! `AwaitResponse` after `AwaitInit`.
 
 use std::mem;
 
 use ssh_encoding::{Decode, Reader};
 
 use super::unexpected;
+use super::work::{Outcome, Work, Worked};
 use super::{Directional, Event, Negotiated, Phase, Role, SessionBinding, Transport, extension};
 use crate::cert::weak_rsa_bits;
 use crate::wire::algorithm::Kex;
@@ -41,6 +45,15 @@ pub(super) enum Exchange {
         half: ClientExchange,
         public: Vec<u8>,
     },
+    /// Client: agreed, our public value is being computed.
+    AwaitStart(Agreed),
+    /// Client: the secret is being computed.
+    AwaitSecret(Replied),
+    /// Server: our public value and the secret are being computed.
+    AwaitResponse {
+        agreed: Agreed,
+        client_public: Vec<u8>,
+    },
     /// Client: all is there, and the driver decides about the host key.
     AwaitDecision(NewKeys),
     /// We use the new keys already; the peer does from its NEWKEYS on.
@@ -58,6 +71,17 @@ pub(super) struct Agreed {
     negotiated: Negotiated,
     /// The peer's next key exchange message was a wrong guess.
     skip_guess: bool,
+}
+
+/// A server's reply, and what it replies to.
+#[derive(Debug)]
+pub(super) struct Replied {
+    agreed: Agreed,
+    /// Our public value.
+    public: Vec<u8>,
+    host_key: Vec<u8>,
+    server_public: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 /// Keys that are ready for use.
@@ -81,6 +105,13 @@ impl Exchange {
 
     pub(super) const fn awaits_decision(&self) -> bool {
         matches!(self, Self::AwaitDecision(_))
+    }
+
+    pub(super) const fn awaits_work(&self) -> bool {
+        matches!(
+            self,
+            Self::AwaitStart(_) | Self::AwaitSecret(_) | Self::AwaitResponse { .. }
+        )
     }
 
     /// Whether this message is the wrong guess that is to be ignored.
@@ -167,7 +198,51 @@ impl Transport {
             server_init: theirs,
             skip_guess,
         };
-        let (half, public) = ClientExchange::start(agreed.negotiated.kex)?;
+        let kex = agreed.negotiated.kex;
+        if self.defers(kex) {
+            self.exchange = Exchange::AwaitStart(agreed);
+            self.work = Some(Work::start(kex));
+            return Ok(None);
+        }
+        let started = ClientExchange::start(kex)?;
+        self.on_started(agreed, started)?;
+        Ok(None)
+    }
+
+    fn defers(&self, kex: Kex) -> bool {
+        self.defers && kex.is_slow()
+    }
+
+    /// Goes on with what was computed elsewhere.
+    pub(super) fn go_on(&mut self, worked: Worked) -> Result<Option<Event>, Error> {
+        match (mem::replace(&mut self.exchange, Exchange::Idle), worked.0) {
+            (Exchange::AwaitStart(agreed), Outcome::Started(started)) => {
+                self.on_started(agreed, started?)?;
+                Ok(None)
+            }
+            (Exchange::AwaitSecret(replied), Outcome::Finished(secret)) => {
+                self.on_secret(replied, &secret?)
+            }
+            (
+                Exchange::AwaitResponse {
+                    agreed,
+                    client_public,
+                },
+                Outcome::Responded(response),
+            ) => {
+                let (server_public, secret) = response?;
+                self.on_response(agreed, &client_public, &server_public, &secret)
+            }
+            _ => Err(Misuse::State("other work was asked for").into()),
+        }
+    }
+
+    /// Client: sends our public value.
+    fn on_started(
+        &mut self,
+        agreed: Agreed,
+        (half, public): (ClientExchange, Vec<u8>),
+    ) -> Result<(), Error> {
         let mut init = vec![message::KEX_INIT];
         encode_public(&public, &mut init)?;
         self.writer.write(&init, &[])?;
@@ -176,7 +251,7 @@ impl Transport {
             half,
             public,
         };
-        Ok(None)
+        Ok(())
     }
 
     /// A key exchange that the peer asks for, after the first.
@@ -214,29 +289,49 @@ impl Transport {
         let Exchange::AwaitInit(agreed) = mem::replace(&mut self.exchange, Exchange::Idle) else {
             return Err(unexpected(message::KEX_INIT, "outside its key exchange"));
         };
+        let [client_public] = strings(message::KEX_INIT, payload)?;
+        let kex = agreed.negotiated.kex;
+        if self.defers(kex) {
+            self.work = Some(Work::respond(kex, client_public.clone()));
+            self.exchange = Exchange::AwaitResponse {
+                agreed,
+                client_public,
+            };
+            return Ok(None);
+        }
+        let (server_public, secret) = respond(kex, &client_public)?;
+        self.on_response(agreed, &client_public, &server_public, &secret)
+    }
+
+    /// Server: proves who it is, and takes the new keys into use.
+    fn on_response(
+        &mut self,
+        agreed: Agreed,
+        client_public: &[u8],
+        server_public: &[u8],
+        secret: &SharedSecret,
+    ) -> Result<Option<Event>, Error> {
         let Role::Server(config) = &self.role else {
             return Err(unexpected(message::KEX_INIT, "from a server"));
         };
         let config = config.clone();
-        let [client_public] = strings(message::KEX_INIT, payload)?;
-        let (server_public, secret) = respond(agreed.negotiated.kex, &client_public)?;
         let (host_key, algorithm) = self
             .presentable(&config.host_keys)
             .flat_map(|key| key.algorithms().map(move |algorithm| (key, algorithm)))
             .find(|(_, algorithm)| algorithm.name() == agreed.negotiated.host_key)
             .ok_or(Misuse::HostKey("not offered"))?;
-        let transcript = self.transcript(&agreed, host_key.blob(), &client_public, &server_public);
-        let hash = transcript.hash(agreed.negotiated.kex, &secret)?;
+        let transcript = self.transcript(&agreed, host_key.blob(), client_public, server_public);
+        let hash = transcript.hash(agreed.negotiated.kex, secret)?;
         let signature = host_key.sign(algorithm.signature, hash.as_ref())?;
 
         let mut reply = vec![message::KEX_REPLY];
-        for part in [host_key.blob(), &server_public, &signature] {
+        for part in [host_key.blob(), server_public, &signature] {
             encode_public(part, &mut reply)?;
         }
         self.writer.write(&reply, &[])?;
         self.host_key
             .get_or_insert_with(|| host_key.blob().to_vec());
-        let keys = self.new_keys(agreed.negotiated, &secret, hash.as_ref())?;
+        let keys = self.new_keys(agreed.negotiated, secret, hash.as_ref())?;
         self.use_new_keys(keys)?;
         Ok(None)
     }
@@ -251,6 +346,36 @@ impl Transport {
             return Err(unexpected(message::KEX_REPLY, "outside its key exchange"));
         };
         let [host_key, server_public, signature] = strings(message::KEX_REPLY, payload)?;
+        let kex = agreed.negotiated.kex;
+        let replied = Replied {
+            agreed,
+            public,
+            host_key,
+            server_public,
+            signature,
+        };
+        if self.defers(kex) {
+            self.work = Some(Work::finish(half, replied.server_public.clone()));
+            self.exchange = Exchange::AwaitSecret(replied);
+            return Ok(None);
+        }
+        let secret = half.finish(&replied.server_public)?;
+        self.on_secret(replied, &secret)
+    }
+
+    /// Client: checks that the server is who it says.
+    fn on_secret(
+        &mut self,
+        replied: Replied,
+        secret: &SharedSecret,
+    ) -> Result<Option<Event>, Error> {
+        let Replied {
+            agreed,
+            public,
+            host_key,
+            server_public,
+            signature,
+        } = replied;
         let algorithm = HostKeyAlgorithm::from_name(&agreed.negotiated.host_key)
             .ok_or(Misuse::State("host key algorithm"))?;
         let key = algorithm.signing_key(&host_key)?;
@@ -258,9 +383,8 @@ impl Transport {
         if let Some(bits) = weak_rsa_bits(&key) {
             return Err(Mismatch::ShortHostKey(bits).into());
         }
-        let secret = half.finish(&server_public)?;
         let transcript = self.transcript(&agreed, &host_key, &public, &server_public);
-        let hash = transcript.hash(agreed.negotiated.kex, &secret)?;
+        let hash = transcript.hash(agreed.negotiated.kex, secret)?;
         algorithm
             .signature
             .verify(&key, hash.as_ref(), &signature)
@@ -270,7 +394,7 @@ impl Transport {
         if !first && self.host_key.as_deref() != Some(&host_key) {
             return Err(Violation::HostKey("changed during the connection").into());
         }
-        let keys = self.new_keys(agreed.negotiated, &secret, hash.as_ref())?;
+        let keys = self.new_keys(agreed.negotiated, secret, hash.as_ref())?;
         if !first {
             self.use_new_keys(keys)?;
             return Ok(None);
@@ -452,6 +576,7 @@ mod tests {
 
     use super::*;
     use crate::cert::testing::p256;
+    use crate::wire::algorithm::Algorithms;
     use crate::wire::transport::{ClientConfig, ServerConfig};
 
     fn server_config(seed: u8) -> Arc<ServerConfig> {
@@ -462,13 +587,21 @@ mod tests {
 
     /// Carries bytes both ways until there are none.
     fn settle(client: &mut Transport, server: &mut Transport) -> Result<(), Error> {
-        let (mut up, mut down) = (BytesMut::new(), BytesMut::new());
+        settle_from(client, server, &mut Default::default())
+    }
+
+    /// The same with what has arrived on both sides and waits there.
+    fn settle_from(
+        client: &mut Transport,
+        server: &mut Transport,
+        (up, down): &mut (BytesMut, BytesMut),
+    ) -> Result<(), Error> {
         while !client.output().is_empty() || !server.output().is_empty() {
             up.unsplit(client.output().split());
-            while !matches!(server.receive(&mut up)?, Event::NeedInput) {}
+            while !matches!(server.receive(up)?, Event::NeedInput) {}
             down.unsplit(server.output().split());
             loop {
-                match client.receive(&mut down)? {
+                match client.receive(down)? {
                     Event::NeedInput => break,
                     Event::HostKey { .. } => client.accept_host_key()?,
                     _ => {}
@@ -495,6 +628,91 @@ mod tests {
             let refused = matches!(outcome, Err(Error::Violation(Violation::HostKey(_))));
             assert_eq!(refused, !same);
         }
+    }
+
+    /// Carries bytes both ways until there are none, and computes what is deferred only when nobody can go on
+    /// without it. How often that was.
+    fn settle_with_work(client: &mut Transport, server: &mut Transport) -> usize {
+        let mut count = 0;
+        let mut arrived = <(BytesMut, BytesMut)>::default();
+        loop {
+            settle_from(client, server, &mut arrived).expect("both keep to the protocol");
+            let mut did = false;
+            let sides = [
+                (&mut *client, &mut arrived.1),
+                (&mut *server, &mut arrived.0),
+            ];
+            for (side, input) in sides {
+                let Some(work) = side.take_work() else {
+                    continue;
+                };
+                // Whatever is said meanwhile has to wait.
+                side.send(b"\x50later").expect("there is room");
+                side.worked(work.run());
+                // Nothing new has to arrive for it to go on.
+                loop {
+                    match side.receive(input).expect("it goes on") {
+                        Event::NeedInput => break,
+                        Event::HostKey { .. } => side.accept_host_key().expect("it was asked"),
+                        _ => {}
+                    }
+                }
+                did = true;
+                count += 1;
+            }
+            if !did {
+                return count;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_computed_elsewhere_leads_to_the_same_keys() {
+        for (kex, by_client, by_server) in [
+            (Kex::DiffieHellmanGroup14Sha256, 2, 1),
+            (Kex::Sntrup761X25519Sha512, 2, 1),
+            (Kex::Curve25519Sha256, 0, 0),
+        ] {
+            let algorithms = Algorithms::default().only_kex(kex);
+            let mut client = Transport::client(Arc::new(ClientConfig {
+                algorithms: algorithms.clone(),
+                ..ClientConfig::default()
+            }));
+            let key = PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]));
+            let key = HostKey::new(key, None).expect("usable");
+            let mut server = Transport::server(Arc::new(ServerConfig {
+                algorithms,
+                ..ServerConfig::new(vec![key])
+            }));
+            client.defer_work();
+            server.defer_work();
+            let each = by_client + by_server;
+            assert_eq!(settle_with_work(&mut client, &mut server), each, "{kex}");
+            assert!(client.is_established() && server.is_established(), "{kex}");
+            assert_eq!(client.session_id(), server.session_id());
+            // And once more, with what waits meanwhile behind it.
+            server.send(&[message::USERAUTH_SUCCESS]).expect("sends");
+            settle(&mut client, &mut server).expect("success");
+            client.start_rekey().expect("starts");
+            assert_eq!(settle_with_work(&mut client, &mut server), each, "{kex}");
+            assert!(!client.is_rekeying() && !server.is_rekeying(), "{kex}");
+            assert_eq!((client.held_back(), server.held_back()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn work_that_nobody_asked_for_ends_the_connection() {
+        let mut client = Transport::client(Arc::new(ClientConfig {
+            algorithms: Algorithms::default().only_kex(Kex::Sntrup761X25519Sha512),
+            ..ClientConfig::default()
+        }));
+        client.defer_work();
+        let mut server = Transport::server(server_config(1));
+        settle(&mut client, &mut server).expect("as far as it goes");
+        let _other = client.take_work().expect("a public value");
+        client.worked(Work::respond(Kex::Curve25519Sha256, vec![9; 32]).run());
+        let outcome = client.receive(&mut BytesMut::new());
+        assert!(matches!(outcome, Err(Error::Misuse(_))), "{outcome:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod exchange;
 mod extension;
 mod outgoing;
 mod patience;
+mod work;
 
 use std::fmt;
 use std::mem;
@@ -24,6 +25,7 @@ pub use config::{
 use self::exchange::Exchange;
 use self::outgoing::{Held, Replies};
 use self::patience::RekeyAllowance;
+pub use self::work::{Work, Worked};
 use super::error::{DisconnectReason, Error, Misuse, Violation};
 use super::ident::IdentReader;
 use super::message;
@@ -95,6 +97,12 @@ pub struct Transport {
     rekeys: RekeyAllowance,
     /// How often the peer has said what it can do.
     extension_messages: u32,
+    /// What takes long is for the driver.
+    defers: bool,
+    /// It waits for the driver to take it.
+    work: Option<Work>,
+    /// What came of it.
+    worked: Option<Worked>,
 }
 
 #[derive(Clone)]
@@ -174,6 +182,9 @@ impl Transport {
             now: Duration::ZERO,
             rekeys: RekeyAllowance::default(),
             extension_messages: 0,
+            defers: false,
+            work: None,
+            worked: None,
         };
         let ident = format!("{}\r\n", transport.role.ident());
         transport.writer.write_raw(ident.as_bytes());
@@ -218,6 +229,15 @@ impl Transport {
                 Phase::Keying | Phase::Established => {
                     if self.exchange.awaits_decision() {
                         return Ok(Event::NeedInput);
+                    }
+                    if self.exchange.awaits_work() {
+                        let Some(worked) = self.worked.take() else {
+                            return Ok(Event::NeedInput);
+                        };
+                        if let Some(event) = self.go_on(worked)? {
+                            return Ok(event);
+                        }
+                        continue;
                     }
                     let Some(packet) = self.reader.read(input)? else {
                         return Ok(Event::NeedInput);
@@ -348,6 +368,22 @@ impl Transport {
         let (written, taken) = self.writer.progress();
         let end = written + self.held.len() as u64 + length as u64;
         self.replies.admit(length, end, taken)
+    }
+
+    /// From now on, what takes long in a key exchange is left to the driver, which looks for it with
+    /// [`take_work`](Self::take_work) after each [`Event::NeedInput`].
+    pub fn defer_work(&mut self) {
+        self.defers = true;
+    }
+
+    /// What is to be computed before anything goes on, once. Its result is for [`worked`](Self::worked).
+    pub fn take_work(&mut self) -> Option<Work> {
+        self.work.take()
+    }
+
+    /// The result of the work that was taken; [`receive`](Self::receive) goes on then.
+    pub fn worked(&mut self, worked: Worked) {
+        self.worked = Some(worked);
     }
 
     /// Queues one packet of the layers above; `payload` begins with its message number. During a
