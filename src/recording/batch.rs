@@ -80,7 +80,6 @@ impl Batch {
     }
 
     /// Bytes of memory that this holds.
-    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.encoder.held() + self.out.capacity() + self.lines.capacity()
     }

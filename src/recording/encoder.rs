@@ -92,7 +92,6 @@ impl Encoder {
     }
 
     /// Bytes of memory that the context holds.
-    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.context.as_ref().map_or(0, CCtx::sizeof)
     }

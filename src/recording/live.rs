@@ -192,6 +192,12 @@ impl<W: Write> Live<W> {
         self.file_bytes
     }
 
+    /// Bytes of memory that it holds: the compressor's, and buffers.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.queue.room() + self.batch.held()
+    }
+
     /// Bytes that are recorded and not committed.
     #[must_use]
     pub fn pending(&self) -> usize {
@@ -280,12 +286,6 @@ impl<W: Write> Live<W> {
         let since = u64::try_from(since).unwrap_or(u64::MAX);
         self.latest_ms = self.latest_ms.max(since);
         self.latest_ms
-    }
-
-    /// Bytes of memory held: events not committed, everything else.
-    #[cfg(test)]
-    pub(super) fn held(&self) -> (usize, usize) {
-        (self.queue.room(), self.batch.held())
     }
 
     fn encode(&mut self) -> Result<(), RecordingError> {

@@ -89,7 +89,6 @@ impl Queue {
     }
 
     /// Bytes of memory that the queue holds.
-    #[cfg(test)]
     pub(super) fn room(&self) -> usize {
         self.bytes.capacity() + self.records.capacity() * size_of::<Record>()
     }

@@ -23,9 +23,6 @@ use crate::relay::{ChannelKey, Destination, Exit, Note, Refused, Request, Start,
 use crate::sys::clock::Clock;
 use crate::sys::fs;
 
-/// A session that is silent this long gives back memory. Sooner would cost bytes on the disk each time.
-const REST_AFTER: Duration = Duration::from_secs(60);
-
 /// Who, where, what: the part of a recording's header that is the same for a whole connection.
 #[derive(Clone, Debug)]
 pub struct Scene {
@@ -87,6 +84,8 @@ pub struct Recorder {
     /// The forwarded channels, once there was one.
     pub(super) forwards: Option<Forwards>,
     last_write: Duration,
+    /// Memory that the compressors hold, in bytes.
+    held: usize,
     /// Bytes that the metrics have not yet.
     tally: Tally,
     /// The end of a session could not be written.
@@ -117,6 +116,7 @@ impl Recorder {
             sittings: BTreeMap::new(),
             forwards: None,
             last_write: Duration::ZERO,
+            held: 0,
             tally: Tally::default(),
             lost: None,
             disk: Disk::real(),
@@ -146,16 +146,23 @@ impl Recorder {
         }
     }
 
-    /// How long until [`Recorder::rest`] is due, if it is.
+    /// The memory that the recordings' compressors hold, in bytes, as of the last commit.
     #[must_use]
-    pub fn until_rest(&self) -> Option<Duration> {
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// How long until the sessions have been silent for this long, if there is any whose memory
+    /// [`Recorder::rest`] would give back.
+    #[must_use]
+    pub fn until_rest(&self, after: Duration) -> Option<Duration> {
         let forwards = self.forwards.iter().map(|forwards| &forwards.sitting);
         let warm = self
             .sittings
             .values()
             .chain(forwards)
             .any(|sitting| sitting.warm);
-        warm.then(|| (self.last_write + REST_AFTER).saturating_sub(self.now()))
+        warm.then(|| (self.last_write + after).saturating_sub(self.now()))
     }
 
     /// Gives back memory that silent sessions do not need.
@@ -163,11 +170,7 @@ impl Recorder {
     /// # Errors
     /// As [`Recorder::commit`].
     pub fn rest(&mut self) -> Result<(), RecordingLost> {
-        if self.until_rest() == Some(Duration::ZERO) {
-            self.write(Sitting::rest)
-        } else {
-            Ok(())
-        }
+        self.write(Sitting::rest)
     }
 
     /// The connection is over: ends the sessions that still run.
@@ -194,6 +197,7 @@ impl Recorder {
     ) -> Result<(), RecordingLost> {
         let now = self.now();
         let mut grown = 0;
+        self.held = 0;
         let forwards = self
             .forwards
             .iter_mut()
@@ -202,6 +206,7 @@ impl Recorder {
             self.last_write = if sitting.dirty { now } else { self.last_write };
             let written = write(sitting);
             grown += sitting.grown();
+            self.held += sitting.held();
             let Err(source) = written else {
                 continue;
             };

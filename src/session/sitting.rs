@@ -88,6 +88,11 @@ impl Sitting {
         size.map_or(0, |size| self.growth(size))
     }
 
+    /// Memory that its compressor holds, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.recording.as_ref().map_or(0, Live::held)
+    }
+
     /// The recording, about to be written to.
     fn touch(&mut self) -> Option<&mut Live<File>> {
         self.dirty = true;

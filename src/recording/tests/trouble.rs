@@ -156,9 +156,8 @@ fn an_idle_session_holds_little_memory() {
         live.output(Duration::ZERO, Stream::Stdout, &[b'x'; 8000]);
         live.commit().unwrap();
     }
-    let (_, busy) = live.held();
+    let busy = live.held();
     live.idle().unwrap();
-    let (queue, batch) = live.held();
-    assert!(busy < 4 << 20, "{busy}");
-    assert_eq!((queue, batch), (0, 0));
+    assert!((64 << 10..4 << 20).contains(&busy), "{busy}");
+    assert_eq!(live.held(), 0);
 }
