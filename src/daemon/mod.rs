@@ -42,11 +42,13 @@ use crate::nodes::Whereabouts;
 use crate::session::Registry;
 use crate::ssh::listener::Workers;
 use crate::ssh::{
-    Answered, CurrentTrust, Limits, Minting, Proxy, Remembered, Settings, Startups, Trust, Warned,
+    Answered, Budget, CurrentTrust, Limits, Minting, Proxy, Remembered, Settings, Startups, Trust,
+    Warned, Workshop,
 };
 use crate::sys::clock::Clock;
 use crate::sys::fs::FsError;
 use crate::sys::log;
+use crate::sys::process;
 use crate::sys::sandbox::{Held, SandboxError};
 use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
 use crate::wire::ClientConfig;
@@ -169,7 +171,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         proxy: Arc::clone(&proxy),
     };
     let control = bind_control(config);
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = processors();
     // Everything is bound, opened and read for the first time above, by the only thread that there is.
     // What comes below has what is open by now, and what `confinement::plan` keeps.
     let _kept = confine(config)?;
@@ -360,6 +362,8 @@ fn build(
         metrics,
         registry: Registry::default(),
         upstream: Arc::new(ClientConfig::default()),
+        budget: budget(),
+        workshop: Workshop::new(processors()),
         startups: Startups::at_hosts(config.upstream.max_starting_per_host),
         answered: Answered::default(),
         remembered: Remembered::default(),
@@ -370,6 +374,22 @@ fn build(
         warned: Warned::default(),
         clock,
     }
+}
+
+/// How much memory may be held for clients, after what this process may have.
+fn budget() -> Budget {
+    let budget = Budget::new(process::memory());
+    let (all, person) = budget.limits();
+    tracing::info!(
+        all_mib = all >> 20,
+        person_mib = person >> 20,
+        "memory for what waits in connections"
+    );
+    budget
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Every connection needs a few descriptors. The soft limit is low for programs that use `select`,

@@ -13,6 +13,7 @@ use super::Proxy;
 use super::agent::Agent;
 use super::authentication::{Authenticated, Unauthenticated, authenticate, plain_key};
 use super::bridge::{self, Limits, Prelude};
+use super::budget::Share;
 use super::conversation::Conversation;
 use super::early::{self, EXIT_REFUSED};
 use super::jump::{Ended, Waiting};
@@ -79,7 +80,8 @@ struct Established {
 
 impl Connection {
     /// Runs the connection until either side is done with it.
-    pub(crate) async fn run(self, stream: ChannelStream) {
+    /// `share` is what the budget has for it.
+    pub(crate) async fn run(self, stream: ChannelStream, share: Share) {
         let _open = self.proxy.metrics.connection(Layer::Inner);
         let terminal = stream.handle();
         let scope = self.scope.clone();
@@ -102,7 +104,7 @@ impl Connection {
                     .await;
             }
         };
-        let mut leg = Leg::new(stream, Transport::server(config));
+        let mut leg = Leg::with(&self.proxy.workshop, stream, Transport::server(config));
         // Boxed: this future is large, and most of a connection's life is spent after it.
         let established = Box::pin(async {
             match &self.agent {
@@ -119,7 +121,7 @@ impl Connection {
             Ok(established) => {
                 // A channel of ProxyJump has no way to the user's terminal.
                 let terminal = self.agent.is_some().then_some(terminal);
-                Box::pin(self.relay(leg, established, terminal)).await;
+                Box::pin(self.relay(leg, established, terminal, share)).await;
             }
             Err(Failure::Client(failure)) => {
                 self.report_client(&failure, &terminal);
@@ -463,6 +465,7 @@ impl Connection {
         leg: Leg<ChannelStream>,
         established: Established,
         terminal: Option<ChannelHandle>,
+        share: Share,
     ) {
         let Established {
             permit,
@@ -503,6 +506,7 @@ impl Connection {
             watched,
             scope: self.scope.clone(),
             orders,
+            share,
         };
         let legs = (leg, upstream.leg);
         Box::pin(bridge::run(legs, recorder, prelude, limits)).await;

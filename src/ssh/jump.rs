@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::bridge::Prelude;
 use super::early::EXIT_REFUSED;
 use super::leg::{Leg, LegError, LegEvent};
-use super::outer::port::{MAX_PACKET as AGENT_PACKET, Port, WINDOW as AGENT_WINDOW};
+use super::outer::port::{AGENT_WINDOW, MAX_PACKET as AGENT_PACKET, Port};
 use super::refusal::Refusal;
 use super::stream::{ChannelPort, ChannelStream, channel};
 use super::upstream::Upstream;
@@ -35,6 +35,10 @@ const MAX_PACKET: u32 = 16 * 1024;
 const MAX_QUEUE: usize = 256 * 1024;
 /// What each of them takes beside its bytes.
 const OVERHEAD: usize = 128;
+/// Bytes of answers that a client may leave unread: who does is heard no further.
+const MAX_UNREAD: usize = 256 * 1024;
+/// Packets, and bytes of them, that the host may say beside that it opens the session.
+const MAX_EARLY: (usize, usize) = (64, 256 * 1024);
 /// Characters that the user reads of why the host opens no session.
 const MAX_TEXT: usize = 256;
 /// How long the client may take to ask for its agent to be forwarded, and to open it.
@@ -155,13 +159,16 @@ impl<'a> Waiting<'a> {
         tokio::pin!(work);
         let wake = Arc::clone(&self.wake);
         loop {
-            while let Some(event) = self.leg.poll_event()? {
+            while self.leg.takes(MAX_UNREAD)
+                && let Some(event) = self.leg.poll_event()?
+            {
                 self.take(event)?;
             }
             self.pump()?;
+            let read = self.leg.takes(MAX_UNREAD);
             tokio::select! {
                 done = &mut work => return done.map_err(Ended::Refused),
-                moved = self.leg.transfer(true) => {
+                moved = self.leg.transfer(read) => {
                     moved?;
                 }
                 () = wake.notified() => {}
@@ -303,8 +310,13 @@ impl<'a> Waiting<'a> {
     }
 
     async fn next(&mut self) -> Result<(), Ended> {
-        let event = self.leg.next().await?;
-        self.take(event)
+        loop {
+            let read = self.leg.takes(MAX_UNREAD);
+            if read && let Some(event) = self.leg.poll_event()? {
+                return self.take(event);
+            }
+            self.leg.transfer(read).await?;
+        }
     }
 
     fn send(&mut self, message: &Message) -> Result<(), Ended> {
@@ -318,7 +330,7 @@ impl<'a> Waiting<'a> {
 
     fn pump(&mut self) -> Result<(), Ended> {
         while let AgentChannel::Open(port) = &mut self.agent
-            && let Some(message) = port.next_message()
+            && let Some(message) = port.next_message(AGENT_WINDOW)
         {
             self.send(&message)?;
         }
@@ -358,7 +370,11 @@ impl<'a> Waiting<'a> {
                 ..
             } => match std::mem::replace(&mut self.agent, AgentChannel::Failed) {
                 AgentChannel::Opening(port) => {
-                    self.agent = AgentChannel::Open(Port::new(port, sender, window, max_packet));
+                    self.agent = AgentChannel::Open(Port::new(
+                        port,
+                        AGENT_WINDOW,
+                        (sender, window, max_packet),
+                    ));
                     Ok(())
                 }
                 _ => Err(broken()),
@@ -487,6 +503,7 @@ async fn open_at_host(
         data: Bytes::new(),
     };
     let leg = &mut upstream.leg;
+    let mut said = 0;
     let (head, body) = open.encode();
     leg.transport
         .send_parts(&head, &body)
@@ -520,9 +537,12 @@ async fn open_at_host(
                 let text = String::from_utf8_lossy(&text);
                 return Err(failed(&Printable(&text).within(MAX_TEXT)));
             }
-            _ if packets.len() < 64 => packets.push((Side::Host, payload)),
-            _ => return Err(failed(&"it says too much else")),
+            _ => said += payload.len(),
         }
+        if packets.len() >= MAX_EARLY.0 || said > MAX_EARLY.1 {
+            return Err(failed(&"it says too much else"));
+        }
+        packets.push((Side::Host, payload));
     }
 }
 

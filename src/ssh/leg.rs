@@ -4,25 +4,32 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::workshop::Workshop;
 use crate::wire::auth::AuthError;
-use crate::wire::{self, DisconnectReason, Event, Transport};
+use crate::wire::{self, DisconnectReason, Event, Transport, Worked};
 
 /// How much is read from a stream at a time.
 const READ_SIZE: usize = 128 * 1024;
 /// How long a last message may take to leave before the stream is dropped.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// What a peer may still send meanwhile, in bytes: more than is on its way to us.
+const MAX_DROPPED: usize = 32 * 1024 * 1024;
 /// What may be held back during a key exchange: well below what the transport admits, because one
 /// read of one side can become much for the other.
 const HELD_BACK: usize = 4 * 1024 * 1024;
+
+/// Room for output that is kept when all of it has left.
+const KEPT: usize = 256 * 1024;
 
 /// Packets that are smaller than this are copied: whoever keeps one must not keep the whole read that it came with.
 const SMALL: usize = 16 * 1024;
@@ -81,6 +88,12 @@ pub(crate) struct Leg<S> {
     pub(crate) transport: Transport,
     stream: S,
     input: BytesMut,
+    /// The most that waited to be sent since nothing did: the memory is held until then.
+    most: usize,
+    /// Who computes what takes long.
+    workshop: Option<Workshop>,
+    /// What is being computed. Nothing is taken from the input meanwhile.
+    work: Option<AbortOnDropHandle<Option<Worked>>>,
     started: Instant,
 }
 
@@ -90,7 +103,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             transport,
             stream,
             input: BytesMut::new(),
+            most: 0,
+            workshop: None,
+            work: None,
             started: Instant::now(),
+        }
+    }
+
+    /// The same, with what takes long in its key exchanges computed elsewhere.
+    pub(crate) fn with(workshop: &Workshop, stream: S, mut transport: Transport) -> Self {
+        transport.defer_work();
+        Self {
+            workshop: Some(workshop.clone()),
+            ..Self::new(stream, transport)
         }
     }
 
@@ -130,10 +155,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     fn poll_raw(&mut self) -> Result<Option<Event>, LegError> {
         match self.transport.receive(&mut self.input)? {
-            Event::NeedInput => Ok(None),
+            Event::NeedInput => {
+                self.begin_work();
+                Ok(None)
+            }
             Event::Disconnected { reason, text } => Err(LegError::Disconnected { reason, text }),
             event => Ok(Some(event)),
         }
+    }
+
+    fn begin_work(&mut self) {
+        if let Some(workshop) = &self.workshop
+            && let Some(work) = self.transport.take_work()
+        {
+            self.work = Some(workshop.compute(work));
+        }
+    }
+
+    /// Ready once, when what is being computed is there.
+    fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LegError>> {
+        let Some(work) = &mut self.work else {
+            return Poll::Pending;
+        };
+        let done = ready!(Pin::new(work).poll(context));
+        self.work = None;
+        // Without a result the proxy is about to end.
+        let worked = done.ok().flatten().ok_or(LegError::Closed)?;
+        self.transport.worked(worked);
+        Poll::Ready(Ok(()))
     }
 
     /// Moves bytes once, in every direction that is ready; returns how many were read. May be
@@ -149,7 +198,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         read: bool,
     ) -> Poll<Result<usize, LegError>> {
         self.transport.tick(self.started.elapsed())?;
-        let read = match read {
+        if self.poll_work(context)?.is_ready() {
+            return Poll::Ready(Ok(0));
+        }
+        // What comes while something is computed would pile up.
+        let read = match read && self.work.is_none() {
             true => self.poll_read(context)?,
             false => Poll::Pending,
         };
@@ -185,10 +238,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         if output.is_empty() {
             return Poll::Pending;
         }
-        match pin!(self.stream.write_buf(output)).poll(context)? {
+        self.most = self.most.max(output.len());
+        let written = pin!(self.stream.write_buf(&mut *output)).poll(context)?;
+        if output.is_empty() {
+            // What was much once is seldom much again.
+            if self.most > KEPT {
+                *output = BytesMut::new();
+            }
+            self.most = 0;
+        }
+        match written {
             Poll::Ready(0) => Poll::Ready(Err(LegError::Closed)),
             other => other.map(|_written| Ok(())),
         }
+    }
+
+    /// The memory that its buffers take up, in bytes; they may have grown to twice of it by doubling.
+    pub(crate) fn held(&mut self) -> usize {
+        self.most.max(self.transport.output().len())
+            + self.transport.held_back()
+            + self.input.len().max(READ_SIZE)
     }
 
     /// Queues packets.
@@ -248,7 +317,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             // What the peer still sends is read and dropped: closing a socket with unread bytes
             // resets it, which can destroy the goodbye on its way.
             self.input.clear();
-            while self.stream.read_buf(&mut self.input).await? > 0 {
+            let mut dropped = 0;
+            while dropped < MAX_DROPPED {
+                match self.stream.read_buf(&mut self.input).await? {
+                    0 => break,
+                    read => dropped += read,
+                }
                 self.input.clear();
             }
             Ok::<_, io::Error>(())

@@ -22,6 +22,7 @@ mod agent;
 mod answered;
 mod authentication;
 mod bridge;
+mod budget;
 mod connection;
 mod conversation;
 mod crowd;
@@ -52,6 +53,7 @@ mod upstream;
 mod watch;
 mod watched;
 mod way;
+mod workshop;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -76,6 +78,7 @@ use crate::sys::clock::Clock;
 use crate::wire::ClientConfig;
 
 pub(crate) use answered::Answered;
+pub(crate) use budget::Budget;
 pub(crate) use crowd::{Crowd, Ticket, network};
 pub(crate) use ending::Warned;
 pub use limits::Limits;
@@ -84,6 +87,7 @@ pub(crate) use remembered::Remembered;
 pub use trust::{CurrentTrust, Trust};
 pub(crate) use turns::Startups;
 pub use watch::TimeLimits;
+pub(crate) use workshop::Workshop;
 
 /// What every connection shares. Built once by `daemon`.
 #[derive(Debug)]
@@ -110,6 +114,10 @@ pub struct Proxy {
     pub registry: Registry,
     /// Transport settings of the connections to hosts.
     pub upstream: Arc<ClientConfig>,
+    /// How much memory may be held for clients.
+    pub(crate) budget: Budget,
+    /// Who computes what takes long in key exchanges.
+    pub(crate) workshop: Workshop,
     /// Turns of connections that begin at hosts.
     pub(crate) startups: Startups,
     /// Hosts that have answered lately.

@@ -1,8 +1,8 @@
 //! A channel of a connection that ends here, as a byte stream.
 //!
 //! Two sides share it: the code that uses the channel ([`ChannelStream`], [`ChannelHandle`]) and the
-//! connection's driver ([`ChannelPort`]). What arrives is copied, and window is granted again only for what was
-//! read, so a slow reader holds at most one window, whatever the packets were that it came in.
+//! connection's driver ([`ChannelPort`]). What arrives is copied, and window is granted only as far as what was
+//! not read leaves room, so a slow reader holds at most one window, whatever the packets were that it came in.
 
 use std::io;
 use std::pin::Pin;
@@ -20,13 +20,13 @@ const KEPT: usize = 64 * 1024;
 /// Bytes of stderr text that are kept; what goes beyond is cut off.
 const STDERR_LIMIT: usize = 16 * 1024;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     inbound: BytesMut,
-    /// Bytes read by the user of the channel since the driver last granted window.
-    consumed: usize,
     inbound_eof: bool,
     outbound: BytesMut,
+    /// Bytes that may wait to be sent before a writer has to wait.
+    outbound_limit: usize,
     outbound_eof: bool,
     stderr: BytesMut,
     exit_status: Option<u32>,
@@ -36,6 +36,24 @@ struct State {
     gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            inbound: BytesMut::new(),
+            inbound_eof: false,
+            outbound: BytesMut::new(),
+            outbound_limit: OUTBOUND_LIMIT,
+            outbound_eof: false,
+            stderr: BytesMut::new(),
+            exit_status: None,
+            finished: false,
+            gone: false,
+            reader: None,
+            writer: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -82,7 +100,11 @@ impl ChannelStream {
 
 impl Drop for ChannelStream {
     fn drop(&mut self) {
-        self.shared.lock().finished = true;
+        let mut state = self.shared.lock();
+        state.finished = true;
+        // Nobody reads that any more.
+        state.inbound = BytesMut::new();
+        drop(state);
         self.shared.driver.notify_one();
     }
 }
@@ -104,7 +126,6 @@ impl AsyncRead for ChannelStream {
         let length = state.inbound.len().min(buffer.remaining());
         buffer.put_slice(state.inbound.get(..length).unwrap_or_default());
         state.inbound.advance(length);
-        state.consumed += length;
         if state.inbound.is_empty() && state.inbound.capacity() > KEPT {
             state.inbound = BytesMut::new();
         }
@@ -124,7 +145,8 @@ impl AsyncWrite for ChannelStream {
         if state.gone || state.outbound_eof {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = OUTBOUND_LIMIT
+        let room = state
+            .outbound_limit
             .saturating_sub(state.outbound.len())
             .min(bytes.len());
         if room == 0 && !bytes.is_empty() {
@@ -183,11 +205,11 @@ impl ChannelHandle {
     }
 }
 
-/// What the driver may take from a channel at one time.
+/// How a channel is, for its driver.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    /// Bytes read since the last time: window to grant.
-    pub(crate) consumed: usize,
+    /// Bytes that arrived and were not read yet.
+    pub(crate) unread: usize,
     /// Nothing more is read or written; close it once the rest is sent.
     pub(crate) finished: bool,
 }
@@ -235,11 +257,23 @@ impl ChannelPort {
 
     /// What to do for this channel beside its output.
     pub(crate) fn pending(&self) -> Pending {
-        let mut state = self.shared.lock();
+        let state = self.shared.lock();
         Pending {
-            consumed: std::mem::take(&mut state.consumed),
+            unread: state.inbound.len(),
             finished: state.finished,
         }
+    }
+
+    /// The memory that waits in its buffers, in bytes, once no more output may wait than `limit`.
+    pub(crate) fn held(&self, limit: usize) -> usize {
+        let mut state = self.shared.lock();
+        let limit = limit.min(OUTBOUND_LIMIT);
+        let has_grown = limit > state.outbound_limit;
+        state.outbound_limit = limit;
+        if has_grown {
+            wake(&mut state.writer);
+        }
+        state.inbound.capacity() + state.outbound.capacity() + state.stderr.capacity()
     }
 
     /// The next piece of output, at most `limit` bytes; stderr first, for it explains the rest.
@@ -302,12 +336,12 @@ mod tests {
         let (mut stream, port) = pair();
         port.deliver(b"abc");
         port.deliver(b"def");
+        assert_eq!(port.pending().unread, 6);
         port.deliver_eof();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "abcdef");
-        assert_eq!(port.pending().consumed, 6);
-        assert_eq!(port.pending().consumed, 0);
+        assert_eq!(port.pending().unread, 0);
     }
 
     #[tokio::test]
@@ -318,7 +352,7 @@ mod tests {
             let read = Bytes::from(vec![7; 128 * 1024]);
             port.deliver(&read.slice(..1));
         }
-        let capacity = || port.shared.lock().inbound.capacity();
+        let capacity = || port.held(OUTBOUND_LIMIT);
         assert!(capacity() <= 20_000, "{}", capacity());
         port.deliver(&vec![7; 1024 * 1024]);
         let mut all = vec![0; 10_000 + 1024 * 1024];
@@ -344,6 +378,30 @@ mod tests {
         }
         writer.await.unwrap();
         assert!(port.output_ended());
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_is_lowered_and_lifted_holds_and_wakes_the_writer() {
+        let (mut stream, port) = pair();
+        port.held(1000);
+        let writer = tokio::spawn(async move { stream.write_all(&[7; 1500]).await });
+        while port.shared.lock().writer.is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(port.shared.lock().outbound.len(), 1000);
+        port.held(usize::MAX);
+        writer.await.unwrap().unwrap();
+        assert_eq!(port.shared.lock().outbound_limit, OUTBOUND_LIMIT);
+    }
+
+    #[test]
+    fn what_nobody_will_read_takes_up_nothing() {
+        let (stream, port) = pair();
+        port.deliver(&[7; 100_000]);
+        drop(stream);
+        assert_eq!(port.held(OUTBOUND_LIMIT), 0);
+        port.deliver(&[7; 100_000]);
+        assert_eq!(port.held(OUTBOUND_LIMIT), 0);
     }
 
     #[tokio::test]

@@ -187,7 +187,8 @@ async fn attempt_at(
     let dialled = Instant::now();
     let steps = &proxy.metrics.host_connect;
     steps.observe(Step::Dial, dialled - began);
-    let mut leg = Leg::new(stream, Transport::client(Arc::clone(config)));
+    let transport = Transport::client(Arc::clone(config));
+    let mut leg = Leg::with(&proxy.workshop, stream, transport);
     let handshake = async {
         identified(&mut leg).await.map_err(|error| match error {
             NoServer::Leg(error) => Failure::Handshake(error),

@@ -2,6 +2,7 @@
 //! how it keeps its memory to itself.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::mm::{MlockAllFlags, mlockall};
@@ -42,6 +43,42 @@ pub fn lock_memory() -> io::Result<()> {
     )?)
 }
 
+/// How much memory this process may have, in bytes, as far as that is known: that of the machine, or of its
+/// control group (`MemoryMax` of systemd, the limit of a container), or what its own limits of data and
+/// of addresses allow, whichever is least.
+#[must_use]
+pub fn memory() -> Option<u64> {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine
+        .as_deref()
+        .and_then(|text| kibibytes(text, "MemTotal:"));
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = group(&groups)
+        .map(Path::new)
+        .into_iter()
+        .flat_map(Path::ancestors);
+    let grouped = groups.filter_map(|path| {
+        let path = Path::new(CONTROL_GROUPS).join(path.strip_prefix("/").ok()?);
+        let limit = std::fs::read_to_string(path.join("memory.max")).ok()?;
+        // "max" is no limit.
+        limit.trim().parse().ok()
+    });
+    let own = [Resource::Data, Resource::As].map(|limit| rustix::process::getrlimit(limit).current);
+    machine
+        .into_iter()
+        .chain(grouped)
+        .chain(own.into_iter().flatten())
+        .min()
+}
+
+/// Where control groups of the second version are.
+const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
+
+/// The path of the control group of the second version (cgroups(7)).
+fn group(groups: &str) -> Option<&str> {
+    groups.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
 /// What a process uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -62,18 +99,18 @@ pub fn usage() -> Usage {
     let open_files = std::fs::read_dir("/proc/self/fd").ok();
     Usage {
         cpu: Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok(),
-        resident: status.as_deref().and_then(resident),
+        resident: status
+            .as_deref()
+            .and_then(|status| kibibytes(status, "VmRSS:")),
         // One of them is the directory itself.
         open_files: open_files.map(|files| (files.count() as u64).saturating_sub(1)),
         max_files: rustix::process::getrlimit(Resource::Nofile).current,
     }
 }
 
-/// `VmRSS` of proc(5), which is in KiB.
-fn resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// A line of proc(5) that is in KiB, in bytes.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -109,8 +146,20 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_that_it_may_have_is_known() {
+        // Nowhere are these tests run with less.
+        assert!(memory() > Some(100 << 20), "{:?}", memory());
+        let groups = "12:pids:/user\n0::/system.slice/rproxy.service\n";
+        assert_eq!(group(groups), Some("/system.slice/rproxy.service"));
+        assert_eq!(group("12:pids:/user\n"), None);
+    }
+
+    #[test]
     fn the_kernels_text_is_read() {
-        assert_eq!(resident("Name:\tx\nVmRSS:\t   12 kB\n"), Some(12_288));
+        assert_eq!(
+            kibibytes("Name:\tx\nVmRSS:\t   12 kB\n", "VmRSS:"),
+            Some(12_288)
+        );
         for text in [
             "",
             "VmRSS:",
@@ -118,7 +167,7 @@ mod tests {
             "VmRSS:\t-1 kB",
             "VmRSS:\t99999999999999999999 kB",
         ] {
-            assert_eq!(resident(text), None, "{text}");
+            assert_eq!(kibibytes(text, "VmRSS:"), None, "{text}");
         }
     }
 }

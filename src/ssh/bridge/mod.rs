@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::access::Permissions;
 use crate::relay::{Adopted, Outgoing, Peers, Relay, Side, Violation};
 use crate::session::{Order, Recorder, RecordingLost};
+use crate::ssh::budget::Share;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::outer::SHUTTING_DOWN;
 use crate::ssh::refusal::Refusal;
@@ -32,11 +33,20 @@ use crate::wire::DisconnectReason;
 
 /// Output that may wait for one side before nothing is read that could add to it: from the other side, and from
 /// that side itself, which is answered too. A peer that reads what it is sent is never held up by more than that.
+/// Less may wait when the budget is used up.
 const BACKLOG: usize = 2 * 1024 * 1024;
 
 /// Packets of one side that are translated before they are sent on: compressed, a single read can
 /// hold far more than its size.
 const BATCH: usize = 256;
+/// The same in bytes.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// How soon a silent session gives back its compressor's memory. Sooner would cost bytes on the disk each
+/// time.
+const REST: Duration = Duration::from_secs(60);
+/// The same when the budget is used up.
+const SHORT_REST: Duration = Duration::from_secs(1);
 
 /// How long a client whose sessions were ended has to leave.
 const LINGER: Duration = Duration::from_millis(300);
@@ -129,6 +139,8 @@ pub(crate) struct Limits {
     pub(crate) scope: Scope,
     /// An administrator.
     pub(crate) orders: mpsc::Receiver<Order>,
+    /// What is held for the connection.
+    pub(crate) share: Share,
 }
 
 /// Relays until one side is done, and closes the other.
@@ -146,6 +158,7 @@ pub(crate) async fn run<C, H>(
         watched,
         scope,
         orders,
+        share,
     } = limits;
     let witness = watched.witness();
     let is_openssh =
@@ -161,6 +174,7 @@ pub(crate) async fn run<C, H>(
         recorder,
         relay: Relay::new(peers, watched.permissions()),
         watch,
+        share,
         told_of_nested_ssh: false,
         planned: Vec::new(),
     };
@@ -208,6 +222,7 @@ struct Bridge<C, H> {
     recorder: Recorder,
     relay: Relay,
     watch: Watch,
+    share: Share,
     /// The user knows that SSH inside a forward is closed.
     told_of_nested_ssh: bool,
     /// What the packets of one read amount to, until it is recorded.
@@ -247,10 +262,12 @@ where
             }
             self.client.send_ready().await;
             self.host.send_ready().await;
+            self.count_held();
+            let room = self.room();
             // While there are bytes, timers and signals are looked at once a turn: each look costs.
             if since_turn < TURN {
                 match poll_fn(|context| {
-                    Poll::Ready(poll_legs(&mut self.client, &mut self.host, context))
+                    Poll::Ready(poll_legs(&mut self.client, &mut self.host, room, context))
                 })
                 .await
                 {
@@ -265,7 +282,7 @@ where
                 tokio::task::yield_now().await;
             }
             since_turn = 0;
-            let idle = self.recorder.until_rest();
+            let idle = self.until_rest();
             tokio::select! {
                 biased;
                 end = &mut ends => return end,
@@ -284,11 +301,13 @@ where
                     }
                 }
                 () = tokio::time::sleep(idle.unwrap_or_default()), if idle.is_some() => {
-                    if let Err(lost) = self.recorder.rest() {
+                    if self.until_rest() == Some(Duration::ZERO)
+                        && let Err(lost) = self.recorder.rest()
+                    {
                         return End::Recording(lost);
                     }
                 }
-                read = poll_fn(|context| poll_legs(&mut self.client, &mut self.host, context)) => {
+                read = poll_fn(|context| poll_legs(&mut self.client, &mut self.host, room, context)) => {
                     match read {
                         Ok(bytes) => since_turn = bytes,
                         Err(end) => return end,
@@ -296,6 +315,27 @@ where
                 }
             }
         }
+    }
+
+    /// Tells the budget what waits here.
+    fn count_held(&mut self) {
+        let held = self.client.held() + self.host.held() + self.recorder.held();
+        self.share.hold(held);
+    }
+
+    /// How much may wait for a side before what could add to it is not read.
+    fn room(&self) -> usize {
+        self.share.room(BACKLOG)
+    }
+
+    /// How long until silent sessions give back memory, if they have any to give.
+    fn until_rest(&self) -> Option<Duration> {
+        let after = if self.share.is_ample() {
+            REST
+        } else {
+            SHORT_REST
+        };
+        self.recorder.until_rest(after)
     }
 
     /// Puts other permissions in force. What follows from it is sent with what is relayed next.
@@ -358,6 +398,7 @@ where
 
     /// Translates what one leg has decrypted; `true` when there may be more of it at once.
     fn plan(&mut self, from: Side) -> Result<bool, End> {
+        let mut bytes = 0;
         for _ in 0..BATCH {
             if !self.has_room(from.other()) || !self.takes(from) {
                 return Ok(false);
@@ -365,6 +406,7 @@ where
             match self.poll_event(from)? {
                 None => return Ok(false),
                 Some(LegEvent::Packet(payload)) => {
+                    bytes += payload.len();
                     match from {
                         Side::Client => self.watch.client_said(&payload),
                         Side::Host => self.watch.host_said(),
@@ -373,6 +415,9 @@ where
                         .on_packet(from, &payload, &mut self.recorder, &mut self.planned)?;
                 }
                 Some(LegEvent::HostKey(_) | LegEvent::Established) => {}
+            }
+            if bytes > BATCH_BYTES {
+                break;
             }
         }
         Ok(true)
@@ -386,16 +431,18 @@ where
     }
 
     fn has_room(&mut self, side: Side) -> bool {
+        let room = self.room();
         match side {
-            Side::Client => self.client.has_room(BACKLOG),
-            Side::Host => self.host.has_room(BACKLOG),
+            Side::Client => self.client.has_room(room),
+            Side::Host => self.host.has_room(room),
         }
     }
 
     fn takes(&mut self, side: Side) -> bool {
+        let room = self.room();
         match side {
-            Side::Client => self.client.takes(BACKLOG),
-            Side::Host => self.host.takes(BACKLOG),
+            Side::Client => self.client.takes(room),
+            Side::Host => self.host.takes(room),
         }
     }
 
@@ -545,14 +592,15 @@ where
 fn poll_legs<C, H>(
     client: &mut Leg<C>,
     host: &mut Leg<H>,
+    room: usize,
     context: &mut Context<'_>,
 ) -> Poll<Result<usize, End>>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    let read_client = host.has_room(BACKLOG) && client.takes(BACKLOG);
-    let read_host = client.has_room(BACKLOG) && host.takes(BACKLOG);
+    let read_client = host.has_room(room) && client.takes(room);
+    let read_host = client.has_room(room) && host.takes(room);
     let client = client
         .poll_transfer(context, read_client)
         .map_err(|error| End::Leg(Side::Client, error))?;

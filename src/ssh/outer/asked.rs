@@ -12,6 +12,7 @@ use crate::model::ConnectionId;
 use crate::relay::Message;
 use crate::relay::message::{Fields, Name, OpenFailure};
 use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH};
+use crate::ssh::budget::{Share, Spent};
 use crate::ssh::connection::Connection;
 use crate::ssh::early::{self, EXIT_REFUSED};
 use crate::ssh::reached::Reached;
@@ -51,8 +52,8 @@ impl Endpoint {
         };
         let (is_refused, jump) = (permit.is_err(), |port| Channel::Jump { port });
         let stream = self.admit(number, (sender, window, max_packet), is_refused, jump)?;
-        match permit {
-            Ok(permit) => self.connect(permit, id, None, stream),
+        match permit.and_then(|permit| Ok((permit, self.room()?))) {
+            Ok((permit, share)) => self.connect((permit, share), id, None, stream),
             Err(refusal) => self.refuse(&refusal, id, Some(name), (stream, false)),
         }
         Ok(())
@@ -72,9 +73,14 @@ impl Endpoint {
             .spawn(async move { early::refuse(stream, shown, has_stderr, &text).await });
     }
 
-    pub(super) fn connect(
+    /// What the budget has for one more connection.
+    fn room(&self) -> Result<Share, Refusal> {
+        self.account.inner().map_err(Spent::refusal)
+    }
+
+    fn connect(
         &self,
-        permit: Permit,
+        (permit, share): (Permit, Share),
         id: ConnectionId,
         agent: Option<AgentOpener>,
         stream: ChannelStream,
@@ -88,7 +94,7 @@ impl Endpoint {
             shown: Arc::clone(&self.shown),
             scope: self.scope.clone(),
         };
-        self.tasks.spawn(connection.run(stream));
+        self.tasks.spawn(connection.run(stream, share));
     }
 
     pub(super) fn origin(&self, id: ConnectionId, target: Option<String>) -> Origin {
@@ -187,14 +193,14 @@ impl Endpoint {
         };
         let permit = permit.and_then(|permit| {
             if forwards_agent {
-                Ok(permit)
+                Ok((permit, self.room()?))
             } else {
                 Err(no_agent())
             }
         });
         let refusal = match permit {
-            Ok(permit) => {
-                return self.connect(permit, id, Some(self.agent_opener.clone()), stream);
+            Ok(permitted) => {
+                return self.connect(permitted, id, Some(self.agent_opener.clone()), stream);
             }
             Err(refusal) => refusal,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::port::Port;
+use super::port::{AGENT_WINDOW, EARLY_WINDOW, Port};
 use crate::audit::Leg as At;
 use crate::model::format_duration;
 use crate::relay::MalformedMessage;
@@ -122,6 +122,17 @@ impl Channel {
         match self {
             Self::Session { port, .. } | Self::Jump { port } | Self::Agent { port } => Some(port),
             Self::OpeningAgent { .. } => None,
+        }
+    }
+
+    /// What the client may send on it before it is read, if it is as much as `most` on a connection.
+    pub(super) fn window(&self, most: u32) -> u32 {
+        match self {
+            Self::Session {
+                stream: Some(_), ..
+            } => EARLY_WINDOW,
+            Self::Session { stream: None, .. } | Self::Jump { .. } => most,
+            Self::OpeningAgent { .. } | Self::Agent { .. } => AGENT_WINDOW,
         }
     }
 }

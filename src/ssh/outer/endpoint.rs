@@ -19,13 +19,14 @@ use super::channel::{
     AgentOpener, AgentRequest, Channel, EndpointError, NoAgent, SHUTTING_DOWN, shutting_down,
     too_many_channels,
 };
-use super::port::{MAX_PACKET, Port, WINDOW};
+use super::port::{AGENT_WINDOW, MAX_PACKET, Port, WINDOW};
 use crate::audit::{Leg as At, NotPassed, Refused};
 use crate::model::ConnectionId;
 use crate::relay::message::{Name, OpenFailure};
 use crate::relay::table::agent_channel;
 use crate::relay::{Habit, Habits, KEEP_ALIVE, Message, What};
 use crate::ssh::Proxy;
+use crate::ssh::budget::{Account, Share};
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::{Scope, ScopeEnd};
@@ -39,7 +40,7 @@ use crate::wire::{DisconnectReason, ServerConfig};
 const IDLE_SESSION: Duration = Duration::from_secs(1);
 /// What is refused and audited before the connection ends: the audit log is not the client's to fill.
 const MAX_REFUSED: u32 = 1_000;
-/// Output that may wait for the client before channels have to wait.
+/// Output that may wait for the client before channels have to wait, unless the budget is used up.
 const BACKLOG: usize = 1024 * 1024;
 /// Bytes after which the connections inside have their turn: what is read is taken on while it is
 /// still in the processor's cache, and does not pile up to the size of a window.
@@ -59,6 +60,10 @@ pub(super) struct Endpoint {
     /// What this connection is called in the audit log.
     id: ConnectionId,
     pub(super) leg: Leg<TcpStream>,
+    /// What the client's person may have held.
+    pub(super) account: Account,
+    /// What is held for this connection.
+    share: Share,
     pub(super) channels: BTreeMap<u32, Channel>,
     pub(super) wake: Arc<Notify>,
     pub(super) agent_requests: mpsc::Receiver<AgentRequest>,
@@ -88,6 +93,7 @@ impl Endpoint {
     pub(super) fn new(
         proxy: Arc<Proxy>,
         (caller, id): (Caller, ConnectionId),
+        account: Account,
         (leg, shown): (Leg<TcpStream>, Arc<ServerConfig>),
         shutdown: CancellationToken,
         tasks: TaskTracker,
@@ -101,6 +107,8 @@ impl Endpoint {
             shown,
             id,
             leg,
+            share: account.outer(),
+            account,
             channels: BTreeMap::new(),
             wake: Arc::new(Notify::new()),
             agent_requests,
@@ -173,7 +181,8 @@ impl Endpoint {
         // Bytes read since everything else had its turn.
         let mut since_turn = 0;
         loop {
-            while self.leg.has_room(2 * BACKLOG)
+            let backlog = self.share.room(2 * BACKLOG);
+            while self.leg.has_room(backlog)
                 && let Some(event) = self.leg.poll_event()?
             {
                 if let LegEvent::Packet(payload) = event {
@@ -187,7 +196,7 @@ impl Endpoint {
             }
             self.leg.send_ready().await;
             // Replies are not bounded by windows: who takes none is heard no further.
-            let read = self.leg.has_room(2 * BACKLOG);
+            let read = self.leg.has_room(backlog);
             // While there are bytes, everything else is looked at once a turn: each look costs.
             if since_turn < TURN {
                 let moved = poll_fn(|context| Poll::Ready(self.leg.poll_transfer(context, read)));
@@ -276,10 +285,15 @@ impl Endpoint {
     /// Sends what the channels have, as far as the client takes it.
     fn pump(&mut self) -> Result<(), EndpointError> {
         let mut over = Vec::new();
+        let (backlog, output) = (self.share.room(BACKLOG), self.share.room(usize::MAX));
+        let window = self.share.room(WINDOW as usize);
+        let window = u32::try_from(window).unwrap_or(WINDOW);
+        let mut held = 0;
         for (number, channel) in &mut self.channels {
+            let window = channel.window(window);
             let Some(port) = channel.port() else { continue };
-            while self.leg.backlog() < BACKLOG {
-                let Some(message) = port.next_message() else {
+            while self.leg.backlog() < backlog {
+                let Some(message) = port.next_message(window) else {
                     break;
                 };
                 let (head, body) = message.encode();
@@ -288,10 +302,12 @@ impl Endpoint {
                     .send_parts(&head, &body)
                     .map_err(LegError::from)?;
             }
+            held += port.held(output);
             if port.got_close && port.sent_close {
                 over.push(*number);
             }
         }
+        self.share.hold(held + self.leg.held());
         for number in over {
             self.channels.remove(&number);
             self.idle_since = Instant::now();
@@ -466,7 +482,7 @@ impl Endpoint {
         self.send(&Message::Open {
             kind: Name::from_static(agent_channel(self.agent_is_by_rfc)),
             sender: number,
-            window: WINDOW,
+            window: AGENT_WINDOW,
             max_packet: MAX_PACKET,
             data: Bytes::new(),
         })
@@ -487,7 +503,7 @@ impl Endpoint {
         else {
             return Err(EndpointError::Breach("a reply to no request"));
         };
-        let port = Port::new(port, sender, window, max_packet);
+        let port = Port::new(port, AGENT_WINDOW, (sender, window, max_packet));
         self.channels.insert(number, Channel::Agent { port });
         // When nobody waits any more, the stream is dropped here, which closes the channel.
         let _nobody_waits = reply.send(Ok(stream));

@@ -65,7 +65,8 @@ pub(crate) async fn serve(
     };
     // Keystrokes must not wait for each other; a failure costs speed only.
     let _slower = stream.set_nodelay(true);
-    let mut leg = Leg::new(stream, Transport::server(Arc::clone(&config)));
+    let transport = Transport::server(Arc::clone(&config));
+    let mut leg = Leg::with(&proxy.workshop, stream, transport);
     let id = ConnectionId::new();
     let name = id.to_string();
     let grace = proxy.settings().login_grace;
@@ -123,7 +124,8 @@ pub(crate) async fn serve(
         target: None,
     };
     let watched = Watched::new(&proxy, caller.identity.clone(), origin);
-    Endpoint::new(proxy, (caller, id), (leg, config), shutdown, tasks)
+    let account = proxy.budget.account(caller.identity.name());
+    Endpoint::new(proxy, (caller, id), account, (leg, config), shutdown, tasks)
         .run(watched)
         .await;
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::channel::{Channel, EndpointError};
 use super::endpoint::Endpoint;
-use super::port::{MAX_PACKET, Port, WINDOW};
+use super::port::{EARLY_WINDOW, MAX_PACKET, Port};
 use crate::relay::Message;
 use crate::ssh::stream::{ChannelStream, channel};
 
@@ -43,16 +43,16 @@ impl Endpoint {
         of: impl FnOnce(Port) -> Channel,
     ) -> Result<ChannelStream, EndpointError> {
         let (stream, port) = channel(Arc::clone(&self.wake));
-        let granted = match is_refused {
-            true => COURTESY_WINDOW,
-            false => WINDOW,
+        let port = Port::new(port, EARLY_WINDOW, (sender, window, max_packet));
+        let port = match is_refused {
+            true => port.narrowed(COURTESY_WINDOW),
+            false => port,
         };
-        let port = Port::new(port, sender, window, max_packet).narrowed(granted);
         self.channels.insert(number, of(port));
         self.send(&Message::OpenConfirmation {
             recipient: sender,
             sender: number,
-            window: granted,
+            window: EARLY_WINDOW,
             max_packet: MAX_PACKET,
             data: Bytes::new(),
         })?;

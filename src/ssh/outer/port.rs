@@ -8,6 +8,11 @@ use crate::ssh::stream::{ChannelPort, Piece};
 
 /// Bytes that the client may send on a channel before they are read.
 pub(in crate::ssh) const WINDOW: u32 = 2 * 1024 * 1024;
+/// The same while nobody knows what the channel is for: enough for how ssh begins, which does not wait
+/// for an answer.
+pub(in crate::ssh) const EARLY_WINDOW: u32 = 16 * 1024;
+/// The same for an agent, whose answers are read as they come.
+pub(in crate::ssh) const AGENT_WINDOW: u32 = 64 * 1024;
 /// The most data that is taken in one message.
 pub(in crate::ssh) const MAX_PACKET: u32 = 64 * 1024;
 
@@ -23,39 +28,36 @@ pub(in crate::ssh) struct Port {
     max_packet: u32,
     /// Bytes that the client may still send.
     receive_window: u32,
-    /// Bytes read, and not granted again yet.
-    to_grant: u32,
+    /// The most that may be that at any time.
+    most: u32,
     sent_eof: bool,
     pub(in crate::ssh) sent_close: bool,
     pub(in crate::ssh) got_close: bool,
 }
 
 impl Port {
+    /// A channel whose client was granted `granted` bytes, and takes `window` itself.
     pub(in crate::ssh) fn new(
         port: ChannelPort,
-        recipient: u32,
-        window: u32,
-        max_packet: u32,
+        granted: u32,
+        (recipient, window, max_packet): (u32, u32, u32),
     ) -> Self {
         Self {
             port,
             recipient,
             send_window: window,
             max_packet,
-            receive_window: WINDOW,
-            to_grant: 0,
+            receive_window: granted,
+            most: WINDOW,
             sent_eof: false,
             sent_close: false,
             got_close: false,
         }
     }
 
-    /// The same, whose client may send so many bytes only.
-    pub(in crate::ssh) fn narrowed(self, window: u32) -> Self {
-        Self {
-            receive_window: window,
-            ..self
-        }
+    /// The same, whose client may never send more than so many bytes before they are read.
+    pub(in crate::ssh) fn narrowed(self, most: u32) -> Self {
+        Self { most, ..self }
     }
 
     /// The client's number for the channel.
@@ -100,18 +102,25 @@ impl Port {
         }
     }
 
-    /// The next message that this channel has to send, if any.
-    pub(in crate::ssh) fn next_message(&mut self) -> Option<Message> {
+    /// The memory that waits in the channel's buffers, in bytes, once no more output may wait than `limit`.
+    pub(in crate::ssh) fn held(&self, limit: usize) -> usize {
+        self.port.held(limit)
+    }
+
+    /// The next message that this channel has to send, if any. `window` is what the client may send
+    /// before it is read: where that is less than was granted, nothing more is granted for now.
+    pub(in crate::ssh) fn next_message(&mut self, window: u32) -> Option<Message> {
         if self.sent_close {
             return None;
         }
         let recipient = self.recipient;
         let pending = self.port.pending();
-        self.to_grant = self
-            .to_grant
-            .saturating_add(u32::try_from(pending.consumed).unwrap_or(u32::MAX));
-        if self.to_grant >= WINDOW / 4 && !pending.finished {
-            let bytes = std::mem::take(&mut self.to_grant);
+        let unread = u32::try_from(pending.unread).unwrap_or(u32::MAX);
+        let window = window.min(self.most);
+        let bytes = window
+            .saturating_sub(self.receive_window)
+            .saturating_sub(unread);
+        if bytes >= (window / 4).max(1) && !pending.finished {
             self.receive_window = self.receive_window.saturating_add(bytes);
             return Some(Message::WindowAdjust { recipient, bytes });
         }
@@ -170,5 +179,62 @@ impl Port {
         Some(Message::Close {
             recipient: self.recipient,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::ssh::stream::{ChannelStream, channel};
+
+    fn port(granted: u32) -> (ChannelStream, Port) {
+        let (stream, port) = channel(Arc::new(Notify::new()));
+        (stream, Port::new(port, granted, (0, 1 << 20, 1 << 15)))
+    }
+
+    fn granted(port: &mut Port, window: u32) -> u32 {
+        match port.next_message(window) {
+            Some(Message::WindowAdjust { bytes, .. }) => bytes,
+            None => 0,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_sent_before_a_request_is_little() {
+        let (_stream, mut port) = port(EARLY_WINDOW);
+        assert_eq!(granted(&mut port, EARLY_WINDOW), 0);
+        for _ in 0..EARLY_WINDOW {
+            assert!(port.deliver(Bytes::from_static(b"x")));
+        }
+        assert!(!port.deliver(Bytes::from_static(b"x")));
+        assert!(port.held(usize::MAX) <= 2 * EARLY_WINDOW as usize);
+        // Somebody asks for something, and will read.
+        assert_eq!(granted(&mut port, WINDOW), WINDOW - EARLY_WINDOW);
+        assert_eq!(granted(&mut port, WINDOW), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_granted_again_as_far_as_there_is_room() {
+        let (mut stream, mut port) = port(WINDOW);
+        let mut sent = 0;
+        while port.deliver(vec![7; MAX_PACKET as usize].into()) {
+            sent += MAX_PACKET;
+        }
+        assert_eq!(sent, WINDOW);
+        assert_eq!(granted(&mut port, WINDOW), 0, "nothing was read");
+        let mut read = vec![0; WINDOW as usize / 2];
+        stream.read_exact(&mut read).await.unwrap();
+        // The budget is used up: what waits is more than may.
+        assert_eq!(granted(&mut port, MAX_PACKET), 0);
+        stream.read_exact(&mut read).await.unwrap();
+        assert_eq!(granted(&mut port, MAX_PACKET), MAX_PACKET);
+        // And back.
+        assert_eq!(granted(&mut port, WINDOW), WINDOW - MAX_PACKET);
     }
 }

@@ -5,6 +5,7 @@
 //! on a disk. The clock is wound forward whenever nobody can go on, so a connection that nothing
 //! would ever end shows as one that reaches [`FOREVER`].
 
+mod held;
 mod peers;
 mod stream;
 
@@ -101,7 +102,7 @@ fn recorder(directory: &TempDir) -> Recorder {
 }
 
 /// The proxy between the two ends: both handshakes, then the bridge as it is.
-async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder) {
+async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder, share: Share) {
     let mut client = Leg::new(to_user, transport(true));
     let mut host = Leg::new(to_host, transport(false));
     let handshakes = async {
@@ -128,6 +129,7 @@ async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder) {
         recorder,
         relay: Relay::new(peers, Arc::new(Permissions::default())),
         watch: Watch::new(&LIMITS, u64::MAX, Clock::Fixed(NOW), None),
+        share,
         told_of_nested_ssh: false,
         planned: Vec::new(),
     };
@@ -157,7 +159,7 @@ async fn run(prepare: impl FnOnce(&mut Faulty, &mut Faulty)) -> Run {
         tokio::join!(
             user(Faulty::new(at_user)),
             host(Faulty::new(at_host)),
-            proxy(to_user, to_host, recorder(&directory)),
+            proxy(to_user, to_host, recorder(&directory), Share::alone()),
         )
     });
     let (user, host, ()) = timeout(FOREVER, work).await.expect("it ends");

@@ -49,14 +49,14 @@ pub(super) struct Seen {
     pub(super) marks: Vec<Mark>,
 }
 
-struct Peer {
-    leg: Leg<Faulty>,
+pub(super) struct Peer {
+    pub(super) leg: Leg<Faulty>,
     sent: Arc<AtomicUsize>,
     seen: Seen,
 }
 
 impl Peer {
-    fn new(stream: Faulty, is_server: bool) -> Self {
+    pub(super) fn new(stream: Faulty, is_server: bool) -> Self {
         Self {
             sent: stream.writing.moved(),
             leg: Leg::new(stream, transport(is_server)),
@@ -64,7 +64,7 @@ impl Peer {
         }
     }
 
-    fn send(&mut self, message: &Message) {
+    pub(super) fn send(&mut self, message: &Message) {
         let (head, body) = message.encode();
         let sent = self.leg.transport.send_parts(&head, &body);
         sent.expect("a message to send");
@@ -79,8 +79,8 @@ impl Peer {
         }
     }
 
-    /// The next message; `None` at the end.
-    async fn next(&mut self) -> Option<Message> {
+    /// The next message; `None` at the end. A user opens a session once it is in.
+    pub(super) async fn next(&mut self) -> Option<Message> {
         loop {
             match self.leg.next().await {
                 Ok(LegEvent::HostKey(_)) => {
