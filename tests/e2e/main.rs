@@ -66,6 +66,8 @@ mod legacy;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod machines;
 #[cfg(test)]
 mod metrics;

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
 
 use crate::forwards::{forwarding, forwards, refused};
 use crate::support::client::Live;
@@ -124,6 +125,170 @@ fn it_may_be_allowed() {
             assert!(stored.starts_with(b"SSH-2.0-"), "{recording:#}");
             assert!(stored.len() > 1_000, "{recording:#}");
         }
+    }
+}
+
+/// A program at the host that passes bytes on between its session and a port there, as `nc` does.
+fn relay(world: &World) -> PathBuf {
+    let script = world.dir().join("relay");
+    let text = "exec 3<>\"/dev/tcp/127.0.0.1/$1\"; cat <&3 & cat >&3; kill $!\n";
+    std::fs::write(&script, text).expect("a writable directory");
+    script
+}
+
+/// A real ssh whose ProxyCommand is a session without a terminal.
+fn through_a_session(world: &World) -> Outcome {
+    let proxy_command = format!(
+        "ProxyCommand={} -F {} db1 'bash {} {}'",
+        programs::path("ssh").display(),
+        world.dir().join("inner").display(),
+        relay(world).display(),
+        world.node().port,
+    );
+    world
+        .outer_ssh()
+        .args(["-o", "HostKeyAlias=db1", "-o", &proxy_command])
+        .args(["127.0.0.1", "echo nested"])
+        .run()
+}
+
+#[test]
+fn it_ends_a_session_without_a_terminal() {
+    let world = World::new();
+    let outcome = through_a_session(&world);
+    assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
+    assert_eq!(outcome.text(), "");
+    assert!(
+        outcome
+            .stderr
+            .contains("SSH inside a session is not permitted"),
+        "{}",
+        outcome.stderr
+    );
+    let event = refused(&world, "data", "nested SSH");
+    assert_eq!(text(&event, "user"), "alice");
+    let logins = world.node().log().matches("Accepted publickey").count();
+    assert_eq!(logins, 1, "the session's own");
+    // What crossed before it was recognised is recorded.
+    let recording = world.finished_recording();
+    let stored = world.exported(&recording, "stdin");
+    assert!(stored.len() < 1_000, "{} bytes", stored.len());
+    // Other programs may talk as they like.
+    let echo = world
+        .ssh()
+        .args(["db1", "cat"])
+        .stdin("SSH-2.0-x\r\n")
+        .run();
+    assert_eq!(echo.success().text(), "SSH-2.0-x\r\n");
+}
+
+#[test]
+fn it_may_be_allowed_in_a_session() {
+    let world = World::with()
+        .settings("permit: { nested_ssh: allow }")
+        .start();
+    let outcome = through_a_session(&world).success();
+    assert_eq!(outcome.text(), "nested\n");
+    let recording = world.finished_recording();
+    for stream in ["stdin", "stdout"] {
+        let stored = world.exported(&recording, stream);
+        assert!(stored.starts_with(b"SSH-2.0-"), "{recording:#}");
+        assert!(stored.len() > 1_000, "{recording:#}");
+    }
+}
+
+/// A proxy at the host that is asked for its destination first: by `CONNECT` of HTTP, or by SOCKS.
+fn proxy_at_the_host(by_socks: bool) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for mut near in listener.incoming().flatten() {
+            let destination = if by_socks {
+                asked_by_socks(&mut near)
+            } else {
+                asked_by_connect(&mut near)
+            };
+            let far = TcpStream::connect((Ipv4Addr::LOCALHOST, destination)).expect("sshd");
+            std::thread::scope(|scope| {
+                scope.spawn(|| copy(&near, &far));
+                copy(&far, &near);
+            });
+        }
+    });
+    port
+}
+
+fn asked_by_socks(near: &mut TcpStream) -> u16 {
+    near.read_exact(&mut [0; 3]).expect("methods");
+    near.write_all(&[5, 0]).expect("a socket");
+    let mut request = [0; 10];
+    near.read_exact(&mut request).expect("a request");
+    near.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0])
+        .expect("a socket");
+    u16::from_be_bytes([request[8], request[9]])
+}
+
+fn asked_by_connect(near: &mut TcpStream) -> u16 {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        near.read_exact(&mut byte).expect("a request");
+        request.extend(byte);
+    }
+    near.write_all(b"HTTP/1.1 200 OK\r\n\r\n")
+        .expect("a socket");
+    let request = String::from_utf8(request).expect("text");
+    let (_, rest) = request.split_once(':').expect("a port");
+    let (port, _) = rest.split_once(' ').expect("a version");
+    port.parse().expect("a number")
+}
+
+/// A port behind which an HTTP proxy is asked for another port of loopback: for ssh, which knows no
+/// `CONNECT`.
+fn through_connect(proxy: u16, destination: u16) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let mut far = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy)).expect("ssh listens");
+            far.write_all(format!("CONNECT 127.0.0.1:{destination} HTTP/1.1\r\n\r\n").as_bytes())
+                .expect("a socket");
+            far.read_exact(&mut [0; b"HTTP/1.1 200 OK\r\n\r\n".len()])
+                .expect("an answer");
+            std::thread::scope(|scope| {
+                scope.spawn(|| copy(&near, &far));
+                copy(&far, &near);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn it_is_closed_behind_a_proxy_at_the_host_too() {
+    for by_socks in [false, true] {
+        let world = World::new();
+        let (local, sshd) = (free_port(), world.node().port);
+        let proxy = proxy_at_the_host(by_socks);
+        let held = forwarding(&world, "-L", &format!("{local}:127.0.0.1:{proxy}")).start();
+        world.eventually("ssh listens", || listens(local).then_some(()));
+        let port = if by_socks {
+            through_socks(local, sshd)
+        } else {
+            through_connect(local, sshd)
+        };
+        let outcome = nested(&world, "-L", port);
+        assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
+        assert_eq!(outcome.text(), "");
+        let event = refused(&world, "data", "nested SSH");
+        assert_eq!(text(&event, "user"), "alice");
+        let logins = world.node().log().matches("Accepted publickey").count();
+        assert_eq!(logins, 1, "the one that holds the forward");
+        drop(held);
+        // How it was asked for is recorded, and no key exchange.
+        let recording = forwards(&world);
+        let stored = world.exported(&recording, "stdin");
+        assert!(stored.len() > 9 && stored.len() < 2_000, "{}", stored.len());
     }
 }
 

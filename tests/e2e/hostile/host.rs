@@ -7,7 +7,7 @@ use crate::support::double::{
     CLOSE, Channel, DATA, EOF, GLOBAL_REQUEST, IGNORE, NEWKEYS, OPEN_FAILURE, Payload, Peer,
     REQUEST, REQUEST_SUCCESS, SUCCESS, USERAUTH_BANNER, WINDOW_ADJUST,
 };
-use crate::support::proxy::memory_of;
+use crate::support::proxy::{memory_of, peak_of};
 use crate::support::recordings::text;
 use crate::support::{HostKey, Outcome, World};
 
@@ -273,6 +273,60 @@ fn hosts_that_break_the_protocol() {
             host.flush();
         },
     );
+    bystander.unharmed();
+}
+
+/// A host that announces its keys over and over, wants an answer each time, and reads none.
+#[test]
+fn host_keys_without_end() {
+    let stage = Stage::new();
+    let bystander = Bystander::start(&stage.world);
+    let pid = stage.world.proxy_pid();
+    let before = peak_of(pid);
+    attack(
+        &stage.world,
+        "host keys without end",
+        "too much that is not permitted",
+        || {
+            let outcome = stage.visit(|stream, key| {
+                let mut host = Peer::host(stream, key);
+                start(&mut host);
+                let keys = Payload::new(GLOBAL_REQUEST)
+                    .string("hostkeys-00@openssh.com")
+                    .flag(true)
+                    .string(vec![7; 8 * 1024]);
+                while host.send(&keys) {}
+            });
+            assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
+        },
+    );
+    let grown = peak_of(pid) - before;
+    println!("host keys without end: {grown} KiB held at most");
+    assert!(grown < 32 * 1024, "{grown} KiB");
+    bystander.unharmed();
+}
+
+/// A host that sends its user as much as it may, with very much between each byte that is ignored.
+#[test]
+fn bytes_of_a_host_keep_nothing_else() {
+    let stage = Stage::new();
+    let bystander = Bystander::start(&stage.world);
+    let pid = stage.world.proxy_pid();
+    let before = peak_of(pid);
+    let outcome = stage.visit(|stream, key| {
+        let mut host = Peer::host(stream, key);
+        let channel = start(&mut host);
+        for _ in 0..1_000 {
+            host.queue(&Payload::new(IGNORE).string(vec![0; 112 * 1024]));
+            host.send(&Payload::data(channel.recipient, b"x"));
+        }
+        host.exit(channel, 0);
+        host.end();
+    });
+    assert_eq!(outcome.success().text().len(), 1_000);
+    let grown = peak_of(pid) - before;
+    println!("bytes of a host: {grown} KiB held at most");
+    assert!(grown < 32 * 1024, "{grown} KiB");
     bystander.unharmed();
 }
 

@@ -1,13 +1,16 @@
 //! Hostile clients of the inner connection, with a real sshd behind the proxy: an honest `ssh` carries
 //! their bytes.
 
+use rproxy::wire::Event;
+
 use crate::support::World;
 use crate::support::children::Running;
+use crate::support::client::Client;
 use crate::support::double::{
     CLOSE, Channel, EOF, EXTENDED_DATA, OPEN_CONFIRMATION, Payload, Peer, Pipes, REQUEST,
     REQUEST_SUCCESS, SUCCESS, WINDOW_ADJUST,
 };
-use crate::support::world::login;
+use crate::support::world::{User, login};
 
 use super::{Bystander, attack};
 
@@ -25,10 +28,28 @@ impl Inner {
         inner
     }
 
+    /// The same as another person; or what the proxy says where it does not begin.
+    pub(crate) fn log_in_as(world: &World, other: &User, host: &str) -> Result<Self, String> {
+        let mut inner = Self::through(world.outer_ssh_as(other), host);
+        match inner.peer.event() {
+            Some(Event::HostKey { .. }) => {
+                let accepted = inner.peer.transport.accept_host_key();
+                accepted.expect("it was asked");
+            }
+            Some(Event::Disconnected { text, .. }) => return Err(text),
+            other => panic!("{other:?} at the beginning"),
+        }
+        inner.peer.log_in(&login(), &other.key);
+        Ok(inner)
+    }
+
     /// Connects only.
     pub(crate) fn connect(world: &World, host: &str) -> Self {
-        let (pipes, ssh) = world
-            .outer_ssh()
+        Self::through(world.outer_ssh(), host)
+    }
+
+    fn through(ssh: Client<'_>, host: &str) -> Self {
+        let (pipes, ssh) = ssh
             .args(["127.0.0.1", "-s", &format!("proxy:{host}:22")])
             .into_pipes();
         Self {

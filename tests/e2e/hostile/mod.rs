@@ -6,6 +6,7 @@ mod crowd;
 mod host;
 mod inner;
 mod logs;
+mod memory;
 
 pub(crate) use crowd::connect_from;
 pub(crate) use inner::Inner;

@@ -1,8 +1,11 @@
 //! `rproxy serve` as a child process, and the other commands on its data directory.
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -15,27 +18,57 @@ pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     log: PathBuf,
+    tap: Option<Arc<Tap>>,
     running: Running,
+}
+
+/// Standard error of a proxy as a pipe, which is read for as long as the test wants.
+#[derive(Debug, Default)]
+struct Tap {
+    is_shut: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Tap {
+    fn set(&self, is_shut: bool) {
+        *self.is_shut.lock().expect("nobody panics with it") = is_shut;
+        self.changed.notify_all();
+    }
+
+    /// Copies what comes from a pipe into the log, until the proxy has ended.
+    fn pour(self: Arc<Self>, mut from: impl Read + Send + 'static, mut log: File) {
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let is_shut = self.is_shut.lock().expect("nobody panics with it");
+                drop(self.changed.wait_while(is_shut, |is_shut| *is_shut));
+                match from.read(&mut buffer) {
+                    Ok(count @ 1..) => log.write_all(&buffer[..count]).expect("a file"),
+                    Ok(0) | Err(_) => return,
+                }
+            }
+        });
+    }
 }
 
 impl Proxy {
     /// Starts it and waits for the line that says where it listens.
     ///
-    /// With a limit it can write no file that is larger in KiB: a write fails as on a full disk,
-    /// because the signal that goes with it is ignored.
+    /// With a limit, as the arguments of `ulimit`: a write beyond the size of a file fails as on a full
+    /// disk, because the signal that goes with it is ignored.
     pub(crate) fn start(
         children: &Children,
         config: &Path,
         log: &Path,
-        file_size_limit: Option<u32>,
+        limit: Option<&str>,
     ) -> Self {
-        let mut serve = match file_size_limit {
+        let mut serve = match limit {
             None => rproxy(config),
-            Some(kib) => {
+            Some(limit) => {
                 let mut shell = clean(&programs::path("bash"), config);
                 shell
                     .arg("-c")
-                    .arg(format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\""))
+                    .arg(format!("trap '' XFSZ; ulimit {limit}; exec \"$@\""))
                     .args(["bash", env!("CARGO_BIN_EXE_rproxy"), "--config"])
                     .arg(config);
                 shell
@@ -52,8 +85,36 @@ impl Proxy {
 
     /// The same, with standard input and output as they are.
     pub(crate) fn run_with(children: &Children, rproxy: &mut Command, log: &Path) -> Self {
-        let errors = std::fs::File::create(log).expect("a writable directory");
-        let mut running = children.spawn(rproxy.arg("serve").stderr(errors));
+        let errors = File::create(log).expect("a writable directory");
+        let running = children.spawn(rproxy.arg("serve").stderr(errors));
+        Self::started(children, running, log, None)
+    }
+
+    /// A proxy whose log is read from a pipe, until [`Self::read_log`] says otherwise.
+    pub(crate) fn with_pipe(children: &Children, config: &Path, log: &Path) -> Self {
+        let file = File::create(log).expect("a writable directory");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let mut serve = rproxy(config);
+        serve.stdin(Stdio::null()).stdout(Stdio::null());
+        let running = children.spawn(serve.arg("serve").stderr(writer));
+        // The end of the pipe that the command has would keep it open.
+        drop(serve);
+        let tap = Arc::new(Tap::default());
+        Arc::clone(&tap).pour(reader, file);
+        Self::started(children, running, log, Some(tap))
+    }
+
+    /// Whether somebody reads the log: only where it is a pipe.
+    pub(crate) fn read_log(&self, is_read: bool) {
+        self.tap.as_ref().expect("its log is a pipe").set(!is_read);
+    }
+
+    fn started(
+        children: &Children,
+        mut running: Running,
+        log: &Path,
+        tap: Option<Arc<Tap>>,
+    ) -> Self {
         let address = children
             .eventually(|| {
                 let text = std::fs::read_to_string(log).unwrap_or_default();
@@ -64,6 +125,7 @@ impl Proxy {
         Self {
             address,
             log: log.to_owned(),
+            tap,
             running,
         }
     }
@@ -135,10 +197,22 @@ pub(crate) fn memory_of(monitor: u32) -> u64 {
     workers.into_iter().map(resident).sum::<u64>() + resident(monitor)
 }
 
+/// The most memory that the processes of the proxy with this monitor have ever had, in KiB (`VmHWM`).
+pub(crate) fn peak_of(monitor: u32) -> u64 {
+    let workers = children_of(monitor);
+    let most = |pid| status(pid, "VmHWM:");
+    workers.into_iter().map(most).sum::<u64>() + most(monitor)
+}
+
 /// `VmRSS` of a process in KiB.
 fn resident(pid: u32) -> u64 {
+    status(pid, "VmRSS:")
+}
+
+/// A line of the status of a process, in KiB.
+fn status(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
         .expect("Linux says how much memory a process has")
 }

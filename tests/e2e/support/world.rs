@@ -56,7 +56,8 @@ pub(crate) struct Builder {
     proxy_settings: String,
     ca_keys: Option<MakeCaKeys>,
     time_limit: Duration,
-    file_size_limit: Option<u32>,
+    limit: Option<String>,
+    piped_log: bool,
     disk: Option<u32>,
     own_program: bool,
     alone: bool,
@@ -86,6 +87,12 @@ pub(crate) struct User {
 }
 
 impl User {
+    /// The socket of the agent.
+    fn socket(&self) -> &Path {
+        let agent = self.agent.as_ref();
+        &agent.expect("this person has an agent").socket
+    }
+
     /// What ssh is told about keys.
     fn client_lines(&self) -> String {
         match self.holds {
@@ -199,7 +206,19 @@ impl Builder {
 
     /// The proxy can write no file larger than so many KiB, as on a full disk.
     pub(crate) fn file_size_limit(mut self, kib: u32) -> Self {
-        self.file_size_limit = Some(kib);
+        self.limit = Some(format!("-f {kib}"));
+        self
+    }
+
+    /// The proxy may have no more memory for data than so many KiB.
+    pub(crate) fn data_limit(mut self, kib: u32) -> Self {
+        self.limit = Some(format!("-d {kib}"));
+        self
+    }
+
+    /// The proxy's log is a pipe, which [`World::read_log`] stops and goes on to read.
+    pub(crate) fn piped_log(mut self) -> Self {
+        self.piped_log = true;
         self
     }
 
@@ -249,8 +268,10 @@ impl Builder {
             let data = root.join("data");
             let mut serve = namespace::with_disk_at(&data, mib, &proxy::rproxy(&config));
             Proxy::run(&children, &mut serve, &log)
+        } else if self.piped_log {
+            Proxy::with_pipe(&children, &config, &log)
         } else {
-            Proxy::start(&children, &config, &log, self.file_size_limit)
+            Proxy::start(&children, &config, &log, self.limit.as_deref())
         };
         let user = make_user(
             &children,
@@ -454,7 +475,8 @@ impl World {
             ca_keys: None,
             proxy_settings: String::new(),
             time_limit: LIMIT,
-            file_size_limit: None,
+            limit: None,
+            piped_log: false,
             disk: None,
             own_program: false,
             alone: false,
@@ -602,6 +624,11 @@ impl World {
         &self.nodes
     }
 
+    /// Whether somebody reads the pipe that the proxy's log is.
+    pub(crate) fn read_log(&self, is_read: bool) {
+        self.proxy.borrow().read_log(is_read);
+    }
+
     /// What the proxy has logged.
     pub(crate) fn proxy_log(&self) -> String {
         self.proxy.borrow().log()
@@ -665,6 +692,12 @@ impl World {
         self.program("ssh").arg("-F").arg(self.dir().join("inner"))
     }
 
+    /// The same as another person.
+    pub(crate) fn ssh_as(&self, other: &User) -> Client<'_> {
+        let ssh = self.ssh();
+        ssh.env("SSH_AUTH_SOCK", other.socket())
+    }
+
     /// A bare shell on `db1` in a terminal of 24 by 80, at its prompt.
     pub(crate) fn shell(&self) -> Terminal {
         let mut terminal = self
@@ -679,6 +712,12 @@ impl World {
     /// `ssh` to the proxy itself.
     pub(crate) fn outer_ssh(&self) -> Client<'_> {
         self.program("ssh").arg("-F").arg(self.dir().join("outer"))
+    }
+
+    /// The same as another person.
+    pub(crate) fn outer_ssh_as(&self, other: &User) -> Client<'_> {
+        let ssh = self.outer_ssh();
+        ssh.env("SSH_AUTH_SOCK", other.socket())
     }
 
     /// `ssh HOST COMMAND` through the proxy, to its end.
@@ -731,18 +770,15 @@ impl World {
 
     /// The inner connection authenticates as somebody else than the outer one.
     pub(crate) fn inner_user(&self, other: &User) {
-        let socket = other.agent.as_ref().map(|agent| &agent.socket);
-        let socket = socket.expect("the other user has an agent");
         let lines = format!(
             "IdentityAgent {}\n{}",
-            socket.display(),
+            other.socket().display(),
             other.client_lines()
         );
         self.write_inner(&lines);
-        let own = self.user.agent.as_ref().expect("the user has an agent");
         let outer = format!(
             "IdentityAgent {}\n{}",
-            own.socket.display(),
+            self.user.socket().display(),
             self.user.client_lines()
         );
         self.write_outer(&outer, true);

@@ -1,0 +1,143 @@
+//! What authenticated clients can have the proxy hold: the bounds of ARCHITECTURE.md, measured.
+
+use std::time::Duration;
+
+use crate::support::World;
+use crate::support::double::{IGNORE, Payload, Peer, REQUEST};
+use crate::support::proxy::peak_of;
+use crate::support::world::login;
+
+use super::{Bystander, Inner};
+
+/// What is ignored before each thing that is kept.
+const NOISE: usize = 112 * 1024;
+/// How much the proxy may grow by in such an attack, in KiB. Each of them has sent several times as much, and
+/// would hold that if a byte kept the read that it came in.
+const BOUND: u64 = 64 * 1024;
+
+fn noise() -> Payload {
+    Payload::new(IGNORE).string(vec![0; NOISE])
+}
+
+/// By how much the proxy has grown at most since it had so many KiB.
+fn growth(world: &World, before: u64, what: &str) -> u64 {
+    let grown = peak_of(world.proxy_pid()).saturating_sub(before);
+    println!("{what}: {grown} KiB held at most");
+    grown
+}
+
+/// A channel that is opened and asked for nothing, and gets a byte after very much that is ignored, over
+/// and over.
+#[test]
+fn a_byte_on_a_channel_without_a_purpose_keeps_nothing_else() {
+    const BYTES: usize = 1_500;
+    let world = World::new();
+    let bystander = Bystander::start(&world);
+    let mut client = Peer::connect(world.address());
+    client.log_in(&login(), &world.user.key);
+    let channel = client.open_session(0, 1 << 20, 1 << 15);
+    let before = peak_of(world.proxy_pid());
+    for _ in 0..BYTES {
+        client.queue(&noise());
+        client.send(&Payload::data(channel.recipient, b"x"));
+    }
+    client.catch_up();
+    assert!(growth(&world, before, "bytes without a purpose") < BOUND);
+    // And no more than a little of it before somebody asks for something.
+    let more = vec![0; 15 * 1024];
+    client.send(&Payload::data(channel.recipient, &more));
+    let end = client.end();
+    assert!(end.contains("data beyond the window"), "{end}");
+    bystander.unharmed();
+}
+
+/// Variables for sessions that never start, each after very much that is ignored.
+#[test]
+fn an_environment_keeps_nothing_else() {
+    const SESSIONS: u32 = 10;
+    const VARIABLES: u32 = 120;
+    let world = World::new();
+    let bystander = Bystander::start(&world);
+    let mut inner = Inner::log_in(&world, "db1");
+    let peer = &mut inner.peer;
+    let before = peak_of(world.proxy_pid());
+    for number in 0..SESSIONS {
+        let channel = peer.open_session(number, 1 << 20, 1 << 15);
+        for variable in 0..VARIABLES {
+            peer.queue(&noise());
+            let request = Payload::new(REQUEST)
+                .u32(channel.recipient)
+                .string("env")
+                .flag(false)
+                .string(format!("LC_{variable}"))
+                .string("C");
+            peer.send(&request);
+        }
+    }
+    peer.catch_up();
+    assert!(growth(&world, before, "variables") < BOUND);
+    drop(inner);
+    bystander.unharmed();
+}
+
+/// One person's sessions grant their host all that there is to grant, and read nothing. The proxy may have
+/// 512 MiB, which makes 64 for this person. What is new is refused at last, what is there goes on, and
+/// nobody else notices.
+#[test]
+fn windows_that_are_never_read() {
+    const LIMIT: u32 = 512 * 1024;
+    const PERSON: u64 = 64 * 1024;
+    let world = World::with()
+        .data_limit(LIMIT)
+        .alone()
+        .time_limit(Duration::from_secs(400))
+        .start();
+    let mallory = world.another_user("mallory");
+    let mut bystander = Bystander::start(&world);
+    let before = peak_of(world.proxy_pid());
+    let mut deaf = Vec::new();
+    let refused = loop {
+        let mut inner = match Inner::log_in_as(&world, &mallory, "db1") {
+            Ok(inner) => inner,
+            Err(refused) => break refused,
+        };
+        let channel = inner.peer.open_session(0, u32::MAX, 1 << 15);
+        inner.peer.exec(channel, "exec cat /dev/zero");
+        deaf.push(inner);
+        bystander.speak();
+        assert!(deaf.len() < 200, "as many as that hold 64 MiB");
+    };
+    println!("{} sessions that read nothing", deaf.len());
+    let reason = "hold as much of the proxy's memory as one person may";
+    assert!(refused.contains(reason), "{refused}");
+    let stock = world.ssh_as(&mallory).args(["db1", "true"]).run();
+    assert_eq!(stock.code(), 255);
+    assert!(stock.stderr.contains(reason), "{}", stock.stderr);
+    let reasons: Vec<_> = world
+        .refusals()
+        .into_iter()
+        .map(|one| one["reason"].clone())
+        .collect();
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason == "too-much-memory-of-user"),
+        "{reasons:?}"
+    );
+    // The person's own, and half as much again for what buffers have grown by.
+    let grown = growth(&world, before, "windows that are never read");
+    assert!(grown < PERSON * 3 / 2, "{grown} KiB");
+    // Everybody else has as much as ever.
+    let other = world.run("db1", "head -c 5M /dev/zero").success();
+    assert_eq!(other.stdout.len(), 5 << 20);
+    // And one that reads what it is sent goes on, whatever the others of that person do.
+    let one = deaf.pop().expect("there are some");
+    drop(deaf);
+    world.eventually("there is room again", || {
+        let again = world.ssh_as(&mallory).args(["db1", "echo again"]).run();
+        (again.text() == "again\n").then_some(())
+    });
+    drop(one);
+    bystander.speak();
+    bystander.session.finish().success();
+}

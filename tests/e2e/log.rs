@@ -1,0 +1,68 @@
+//! The program's log: a pipe that nobody reads keeps nobody waiting.
+
+use std::io::Write;
+
+use crate::support::World;
+use crate::support::double::{GLOBAL_REQUEST, Payload, Peer};
+use crate::support::world::login;
+
+/// People who fill it. Each may write a MiB a minute of what is refused, and 4 MiB wait at most.
+const PEOPLE: usize = 6;
+/// Connections of each, and what each of those asks for.
+const CONNECTIONS: usize = 3;
+const REQUESTS: usize = 950;
+/// What the log says once it is read again.
+const DROPPED: &str = "lines of this log were dropped";
+
+/// While nobody reads the log, sessions go on and begin, and the audit log has what happens; when it is read
+/// again, it says what it has lost.
+#[test]
+fn a_log_that_nobody_reads_stalls_nobody_and_says_what_it_has_lost() {
+    let world = World::with().piped_log().start();
+    let mut session = world.ssh().args(["db1", "cat"]).start();
+    let mut speak = || {
+        let stdin = session.stdin.as_mut().expect("a session");
+        stdin.write_all(b"still here\n").expect("a session");
+        assert_eq!(session.read(11), b"still here\n");
+    };
+    speak();
+    let people: Vec<_> = (0..PEOPLE)
+        .map(|number| world.another_user(&format!("mallory{number}")))
+        .collect();
+    world.read_log(false);
+    let name = format!("{:x<51}@example.com", "");
+    for person in &people {
+        for _ in 0..CONNECTIONS {
+            let mut client = Peer::connect(world.address());
+            client.log_in(&login(), &person.key);
+            for _ in 0..REQUESTS {
+                let request = Payload::new(GLOBAL_REQUEST).string(&name).flag(false);
+                client.queue(&request);
+            }
+            client.catch_up();
+        }
+        speak();
+    }
+    let fresh = world.run("db1", "echo alive").success();
+    assert_eq!(fresh.text(), "alive\n");
+    let refused = |text: &str| text.matches(&name).count();
+    let audit = || std::fs::read_to_string(world.data().join("audit.jsonl")).expect("it is there");
+    let audited = refused(&audit());
+    assert!(!world.proxy_log().contains(DROPPED));
+
+    world.read_log(true);
+    world.eventually("it says what was lost", || {
+        world.proxy_log().contains(DROPPED).then_some(())
+    });
+    let logged = refused(&world.proxy_log());
+    println!("{audited} refusals are audited, {logged} are logged");
+    assert!(logged < audited, "{logged} of {audited}");
+    // What comes now is logged as ever.
+    let mark = world.proxy_log().len();
+    world.run("db1", "true").success();
+    world.eventually("it is logged", || {
+        (world.proxy_log().len() > mark).then_some(())
+    });
+    speak();
+    session.finish().success();
+}
