@@ -60,8 +60,11 @@ pub const NESTED_SSH: Key = Key {
     name: "nested_ssh",
     form: Form::Choice(&["deny", "allow"]),
     default: Fallback::Value("deny"),
-    doc: "What becomes of a forwarded stream that is SSH. \"deny\": it is closed, for nobody can \
-          read its recording. \"allow\": it is recorded as it is, encrypted.",
+    doc: "What becomes of SSH inside a forwarded stream or inside a session, as with ProxyCommand \
+          \"ssh HOST nc ...\". \"deny\": a forward is closed as soon as a line begins SSH; behind something \
+          else, as CONNECT or SOCKS, and in a session, it ends where a key exchange begins in the first \
+          MiB of either direction, for nobody can read its recording. \"allow\": it is recorded as it is, \
+          encrypted.",
 };
 
 /// `permit.accept_env`.
