@@ -13,6 +13,7 @@ mod order;
 mod recorder;
 mod refusal;
 mod registry;
+mod resting;
 mod sealing;
 mod sitting;
 #[cfg(test)]

@@ -83,9 +83,10 @@ pub struct Recorder {
     pub(super) sittings: BTreeMap<ChannelKey, Sitting>,
     /// The forwarded channels, once there was one.
     pub(super) forwards: Option<Forwards>,
-    last_write: Duration,
+    /// When something was written last, on the recorder's clock.
+    pub(super) last_write: Duration,
     /// Memory that the compressors hold, in bytes.
-    held: usize,
+    pub(super) held: usize,
     /// Bytes that the metrics have not yet.
     tally: Tally,
     /// The end of a session could not be written.
@@ -146,33 +147,6 @@ impl Recorder {
         }
     }
 
-    /// The memory that the recordings' compressors hold, in bytes, as of the last commit.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.held
-    }
-
-    /// How long until the sessions have been silent for this long, if there is any whose memory
-    /// [`Recorder::rest`] would give back.
-    #[must_use]
-    pub fn until_rest(&self, after: Duration) -> Option<Duration> {
-        let forwards = self.forwards.iter().map(|forwards| &forwards.sitting);
-        let warm = self
-            .sittings
-            .values()
-            .chain(forwards)
-            .any(|sitting| sitting.warm);
-        warm.then(|| (self.last_write + after).saturating_sub(self.now()))
-    }
-
-    /// Gives back memory that silent sessions do not need.
-    ///
-    /// # Errors
-    /// As [`Recorder::commit`].
-    pub fn rest(&mut self) -> Result<(), RecordingLost> {
-        self.write(Sitting::rest)
-    }
-
     /// The connection is over: ends the sessions that still run.
     pub fn end(&mut self, reason: &'static str) {
         for (_, mut sitting) in std::mem::take(&mut self.sittings) {
@@ -191,7 +165,7 @@ impl Recorder {
         self.origin.elapsed()
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         write: impl Fn(&mut Sitting) -> Result<(), RecordingError>,
     ) -> Result<(), RecordingLost> {
