@@ -29,7 +29,7 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -l data-dir -d 'Directory fo
 complete -c rproxy -n "__fish_rproxy_needs_command" -s h -l help -d 'Print help'
 complete -c rproxy -n "__fish_rproxy_needs_command" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "serve" -d 'Run the proxy'
-complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "auth" -d 'Make, export, import and rotate the authorities\' keys; sign, list and revoke certificates'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "auth" -d 'Make, export, import and rotate the CA keys; sign, list and revoke certificates'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "config" -d 'Print the block that sends OpenSSH clients through the proxy'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "explain" -d 'Say whether somebody may log in somewhere, and which line of the configuration decides'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a host for the proxy'
@@ -57,18 +57,18 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -s h -l help -d 'Print help'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "export" -d 'Print an authority\'s public keys as lines for OpenSSH\'s files'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "import" -d 'Make a key that exists already the key of an authority'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "init" -d 'Make the certificate authorities, where there are none yet'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "export" -d 'Print a CA\'s public keys as lines for OpenSSH\'s files'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "import" -d 'Make a key that exists already the key of a CA'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "init" -d 'Make the CAs, if there are none yet'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "krl" -d 'Write the key revocation list for sshd\'s RevokedKeys'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "ls" -d 'List issued certificates, oldest first'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "revoke" -d 'Revoke certificates and keys'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "sign" -d 'Sign a host or user certificate'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "rotate" -d 'Replace an authority\'s key, phase by phase, while sessions go on'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "status" -d 'Show the authorities\' keys, their rotation, and what every host trusts and shows'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "rotate" -d 'Replace a CA\'s key, phase by phase, while sessions go on'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "status" -d 'Show the CA keys, their rotation, and what every host trusts and shows'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and not __fish_seen_subcommand_from export import init krl ls revoke sign rotate status unrevoke" -f -a "unrevoke" -d 'Lift revocations that were a mistake'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l type -d 'Which authority' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
-host\t'The authority that clients and the proxy trust for hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l type -d 'Which CA' -r -f -a "user\t'The CA that sshd and the proxy trust for users'
+host\t'The CA that clients and the proxy trust for hosts'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l format -d 'For which file [default: openssh for user, known-hosts for host]' -r -f -a "openssh\t'Plain keys, as TrustedUserCAKeys reads them'
 authorized-keys\t'With `cert-authority` before each, for authorized_keys'
 known-hosts\t'With `@cert-authority PATTERNS` before each, for known_hosts'"
@@ -77,8 +77,8 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l type -d 'Which authority' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
-host\t'The authority that clients and the proxy trust for hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l type -d 'Which CA' -r -f -a "user\t'The CA that sshd and the proxy trust for users'
+host\t'The CA that clients and the proxy trust for hosts'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from import" -l rotate -d 'Replace the present key by a rotation, which begins now; `auth rotate` goes on with it'
@@ -106,8 +106,8 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key-id -d 'All certificates with this key id, also those to come' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l key -d 'A key, in all certificates: its .pub file, or SHA256:.., as ssh-keygen -l prints it' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l reason -d 'Why; it goes to the audit log, and users read it if it ends their connections' -r
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l type -d 'With --key-id: only certificates of people, or only those of hosts' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
-host\t'The authority that clients and the proxy trust for hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l type -d 'With --key-id: only certificates of people, or only those of hosts' -r -f -a "user\t'The CA that sshd and the proxy trust for users'
+host\t'The CA that clients and the proxy trust for hosts'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l certificate -d 'Revoke this certificate, by its serial' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
@@ -127,8 +127,8 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -l overwrite -d 'Replace existing files'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from sign" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l type -d 'Which authority' -r -f -a "user\t'The authority that sshd and the proxy trust for users'
-host\t'The authority that clients and the proxy trust for hosts'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l type -d 'Which CA' -r -f -a "user\t'The CA that sshd and the proxy trust for users'
+host\t'The CA that clients and the proxy trust for hosts'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l phase -d 'Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l grace-period -d 'Begin, and go through all phases in this time without further commands' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l login -d 'Account that the hosts are asked about' -r
@@ -181,8 +181,8 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -s h -l help -d 'Print help'
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -f -a "setup" -d 'Write what sshd needs to take the user authority\'s certificates and to show one of its own'
-complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l out-dir -d 'Directory for the snippet and its files; it is made where it is missing' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and not __fish_seen_subcommand_from setup" -f -a "setup" -d 'Write what sshd needs to take the user CA\'s certificates and to show one of its own'
+complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l out-dir -d 'Directory for the snippet and its files; it is made if it is missing' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l host -d 'Every name and address that clients use for the host [default: this machine\'s name]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l public-key -d 'Host key to certify [default: this machine\'s Ed25519 key, else a new one in DIR]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l krl -d 'Revoked keys and certificates, as `auth krl` writes them' -r -F

@@ -43,7 +43,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Run the proxy')
-            [CompletionResult]::new('auth', 'auth', [CompletionResultType]::ParameterValue, 'Make, export, import and rotate the authorities'' keys; sign, list and revoke certificates')
+            [CompletionResult]::new('auth', 'auth', [CompletionResultType]::ParameterValue, 'Make, export, import and rotate the CA keys; sign, list and revoke certificates')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Print the block that sends OpenSSH clients through the proxy')
             [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Say whether somebody may log in somewhere, and which line of the configuration decides')
             [CompletionResult]::new('host', 'host', [CompletionResultType]::ParameterValue, 'Prepare a host for the proxy')
@@ -80,20 +80,20 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('export', 'export', [CompletionResultType]::ParameterValue, 'Print an authority''s public keys as lines for OpenSSH''s files')
-            [CompletionResult]::new('import', 'import', [CompletionResultType]::ParameterValue, 'Make a key that exists already the key of an authority')
-            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make the certificate authorities, where there are none yet')
+            [CompletionResult]::new('export', 'export', [CompletionResultType]::ParameterValue, 'Print a CA''s public keys as lines for OpenSSH''s files')
+            [CompletionResult]::new('import', 'import', [CompletionResultType]::ParameterValue, 'Make a key that exists already the key of a CA')
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make the CAs, if there are none yet')
             [CompletionResult]::new('krl', 'krl', [CompletionResultType]::ParameterValue, 'Write the key revocation list for sshd''s RevokedKeys')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List issued certificates, oldest first')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'Revoke certificates and keys')
             [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign a host or user certificate')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Replace an authority''s key, phase by phase, while sessions go on')
-            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the authorities'' keys, their rotation, and what every host trusts and shows')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Replace a CA''s key, phase by phase, while sessions go on')
+            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the CA keys, their rotation, and what every host trusts and shows')
             [CompletionResult]::new('unrevoke', 'unrevoke', [CompletionResultType]::ParameterValue, 'Lift revocations that were a mistake')
             break
         }
         'rproxy;auth;export' {
-            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Which authority')
+            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Which CA')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'For which file [default: openssh for user, known-hosts for host]')
             [CompletionResult]::new('--hosts', '--hosts', [CompletionResultType]::ParameterName, 'Hosts that a known-hosts line is for: patterns as in known_hosts [default: *]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
@@ -105,7 +105,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             break
         }
         'rproxy;auth;import' {
-            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Which authority')
+            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Which CA')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
             [CompletionResult]::new('--rotate', '--rotate', [CompletionResultType]::ParameterName, 'Replace the present key by a rotation, which begins now; `auth rotate` goes on with it')
@@ -182,7 +182,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             break
         }
         'rproxy;auth;rotate' {
-            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Which authority')
+            [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Which CA')
             [CompletionResult]::new('--phase', '--phase', [CompletionResultType]::ParameterName, 'Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`')
             [CompletionResult]::new('--grace-period', '--grace-period', [CompletionResultType]::ParameterName, 'Begin, and go through all phases in this time without further commands')
             [CompletionResult]::new('--login', '--login', [CompletionResultType]::ParameterName, 'Account that the hosts are asked about')
@@ -260,11 +260,11 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('setup', 'setup', [CompletionResultType]::ParameterValue, 'Write what sshd needs to take the user authority''s certificates and to show one of its own')
+            [CompletionResult]::new('setup', 'setup', [CompletionResultType]::ParameterValue, 'Write what sshd needs to take the user CA''s certificates and to show one of its own')
             break
         }
         'rproxy;host;setup' {
-            [CompletionResult]::new('--out-dir', '--out-dir', [CompletionResultType]::ParameterName, 'Directory for the snippet and its files; it is made where it is missing')
+            [CompletionResult]::new('--out-dir', '--out-dir', [CompletionResultType]::ParameterName, 'Directory for the snippet and its files; it is made if it is missing')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Every name and address that clients use for the host [default: this machine''s name]')
             [CompletionResult]::new('--public-key', '--public-key', [CompletionResultType]::ParameterName, 'Host key to certify [default: this machine''s Ed25519 key, else a new one in DIR]')
             [CompletionResult]::new('--krl', '--krl', [CompletionResultType]::ParameterName, 'Revoked keys and certificates, as `auth krl` writes them')

@@ -202,7 +202,7 @@ fn web(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Option<Web>
     if tls.is_none() && !listen_addr.value.ip().is_loopback() {
         let path = section.path_to(keys::WEB_PLAIN_HTTP.name);
         let message = "insecure: anybody on the network path can put keys of their own in the \
-                       place of the authorities'";
+                       place of the CAs'";
         findings.warning(plain.place, &path, message);
     }
     Some(Some(Web {
@@ -292,7 +292,7 @@ fn recording(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Recor
     let (mode, pty_input) = (mode?, pty_input?);
     if mode.value == RecordingMode::BestEffort {
         let path = section.path_to(keys::RECORDING_MODE.name);
-        let message = "sessions go on where their recording cannot be written";
+        let message = "sessions go on if their recording cannot be written";
         findings.warning(mode.place, &path, message);
     }
     if pty_input.value {

@@ -32,7 +32,7 @@ fn the_proxy_tells_once() {
     assert_eq!(told["serial"], "7");
     assert!(text(&told, "valid_before").ends_with('Z'));
     let shown = status(&world, &[]);
-    let warning = "  warning: the host certificate ends in 10 days\n";
+    let warning = "  warning: the host certificate expires in 10 days\n";
     assert_eq!(shown.matches(warning).count(), 1, "{shown}");
     assert_eq!(warnings(&world).len(), 1);
 }

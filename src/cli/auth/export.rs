@@ -7,13 +7,13 @@ use super::{Context, Exit, Failure, open_authorities, ui};
 use crate::ca::CaKind;
 use crate::openssh::{Export, ExportError, ExportFormat};
 
-/// Print an authority's public keys as lines for OpenSSH's files
+/// Print a CA's public keys as lines for OpenSSH's files
 ///
-/// The user authority's key goes into the file that sshd's TrustedUserCAKeys names, on every host.
-/// The host authority's key goes into the known_hosts of every client.
+/// The user CA's key goes into the file that sshd's TrustedUserCAKeys names, on every host.
+/// The host CA's key goes into the known_hosts of every client.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which authority
+    /// Which CA
     #[arg(long = "type", value_name = "TYPE")]
     kind: Kind,
     /// For which file [default: openssh for user, known-hosts for host]
@@ -26,9 +26,9 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Kind {
-    /// The authority that sshd and the proxy trust for users
+    /// The CA that sshd and the proxy trust for users
     User,
-    /// The authority that clients and the proxy trust for hosts
+    /// The CA that clients and the proxy trust for hosts
     Host,
 }
 
@@ -83,7 +83,7 @@ impl Args {
         let authorities = open_authorities(context)?;
         let keys = authorities.of(CaKind::from(self.kind)).public_keys();
         export.lines(keys).map_err(|error| {
-            Failure::new(Exit::Internal, "cannot write the authority's key").because(error)
+            Failure::new(Exit::Internal, "cannot write the CA's key").because(error)
         })
     }
 }

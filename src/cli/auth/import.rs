@@ -16,17 +16,17 @@ use crate::ca::{
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
-/// Make a key that exists already the key of an authority
+/// Make a key that exists already the key of a CA
 ///
 /// FILE is a private key in OpenSSH's format; its passphrase is asked for, and the copy in the data
 /// directory has none. Or it is the .pub file of a key that an agent has: the agent is named in the
 /// configuration, as `auth_service.ca_keys`. FILE itself is left as it is.
 ///
-/// Where the authority has a key already, say what becomes of it: with --rotate a rotation begins, in
+/// If the CA has a key already, say what becomes of it: with --rotate a rotation begins, in
 /// which both are trusted; with --overwrite everything that the old key signed counts no more.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which authority
+    /// Which CA
     #[arg(long = "type", value_name = "TYPE")]
     kind: Kind,
     /// Replace the present key by a rotation, which begins now; `auth rotate` goes on with it
@@ -65,7 +65,7 @@ impl Args {
         let mut text = if rotation.phase() == Phase::Init {
             told(kind, Phase::Standby, &rotation)
         } else {
-            format!("{kind} authority: {}\n", fingerprint(&imported))
+            format!("{kind} CA: {}\n", fingerprint(&imported))
         };
         if let Some(before) = before.filter(|_| rotation.phase() == Phase::Standby) {
             text += &replaced(context, kind, &before)?;

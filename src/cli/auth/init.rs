@@ -10,7 +10,7 @@ use crate::ca::{Authorities, CaKind};
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
-/// Make the certificate authorities, where there are none yet
+/// Make the CAs, if there are none yet
 ///
 /// Their keys go into the data directory, or stay in the agents that `auth_service.ca_keys` names.
 /// `rproxy serve` does the same when it starts. What is there already stays as it is.
@@ -26,7 +26,7 @@ impl Args {
     pub(super) fn make(&self, context: &Context) -> Result<String, Failure> {
         let config = &context.config;
         let (authorities, made) = Authorities::make(&config.installation(Clock::System))
-            .map_err(|error| ca_failure("cannot make the certificate authorities", error))?;
+            .map_err(|error| ca_failure("cannot make the CAs", error))?;
         for one in &made {
             auditing::tell(
                 context,
@@ -43,7 +43,7 @@ impl Args {
             let is_new = made.iter().any(|one| one.kind == kind);
             let verb = if is_new { "made" } else { "is there already" };
             let key = fingerprint(authorities.of(kind).public_key());
-            let _infallible = writeln!(text, "{kind} authority: {verb}, {key}");
+            let _infallible = writeln!(text, "{kind} CA: {verb}, {key}");
         }
         let _infallible = writeln!(text, "data directory: {}", config.data_dir.display());
         Ok(text)

@@ -26,7 +26,7 @@ use crate::sys::clock::Clock;
 
 pub(super) use rotate::time;
 
-/// Make, export, import and rotate the authorities' keys; sign, list and revoke certificates
+/// Make, export, import and rotate the CA keys; sign, list and revoke certificates
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Export(export::Args),
@@ -58,13 +58,13 @@ impl Command {
     }
 }
 
-/// Opens the authorities of the data directory. Nothing is made that is not there.
+/// Opens the CAs of the data directory. Nothing is made that is not there.
 ///
 /// # Errors
 /// What is wrong with the data directory or a key in it, with a hint.
 pub(crate) fn open_authorities(context: &Context) -> Result<Authorities, Failure> {
     Authorities::open(&context.config.installation(Clock::System))
-        .map_err(|error| ca_failure("cannot open the certificate authorities", error))
+        .map_err(|error| ca_failure("cannot open the CAs", error))
 }
 
 /// What is revoked.

@@ -196,7 +196,7 @@ impl Ledger<'_> {
         if self.keys().any(|key| sha256(key) == public_key) {
             return Err(
                 Failure::new(Exit::Failed, format!("cannot revoke {text:?}"))
-                    .because("this is the key of an authority in use: nobody could log in any more")
+                    .because("this is the key of a CA in use: nobody could log in any more")
                     .hint("replace it first: rproxy auth rotate"),
             );
         }
@@ -375,9 +375,8 @@ pub(super) fn usable_reason(reason: &str) -> Result<&str, Failure> {
 
 fn line(key: &PublicKey) -> Result<String, Failure> {
     let bare = PublicKey::from(key.key_data().clone());
-    bare.to_openssh().map_err(|error| {
-        Failure::new(Exit::Internal, "cannot encode an authority's key").because(error)
-    })
+    bare.to_openssh()
+        .map_err(|error| Failure::new(Exit::Internal, "cannot encode a CA's key").because(error))
 }
 
 fn sha256(key: &PublicKey) -> String {

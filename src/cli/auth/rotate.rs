@@ -15,7 +15,7 @@ use crate::model::{Principal, parse_duration_with_units};
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
-/// Replace an authority's key, phase by phase, while sessions go on
+/// Replace a CA's key, phase by phase, while sessions go on
 ///
 /// The phases are `init`, `update_clients`, `update_servers` and `standby`; in between both keys are
 /// exported and trusted. Without --phase the rotation goes to the next one, or begins. The running proxy follows
@@ -28,7 +28,7 @@ use crate::sys::clock::Clock;
 /// it is there, --rollback leads back to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which authority
+    /// Which CA
     #[arg(long = "type", value_name = "TYPE")]
     kind: Kind,
     /// Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`
@@ -77,7 +77,7 @@ impl Args {
             (Some(phase), None) => rotation.go(kind, phase, kept, now),
             (None, None) => rotation.go(kind, rotation.phase().next(), kept, now),
         };
-        let failed = |error| ca_failure(&format!("cannot rotate the {kind} authority"), error);
+        let failed = |error| ca_failure(&format!("cannot rotate the {kind} CA"), error);
         let seen = self.look_ahead(context, kind, change)?;
         let installation = context.config.installation(Clock::System);
         let (before, after) = Authorities::rotate(&installation, kind, |rotation, kept, now| {
@@ -102,7 +102,7 @@ impl Args {
         let login: Principal = self.login.parse().map_err(|error| {
             Failure::new(Exit::Usage, "--login is no account's name").because(error)
         })?;
-        let failed = |error| ca_failure(&format!("cannot rotate the {kind} authority"), error);
+        let failed = |error| ca_failure(&format!("cannot rotate the {kind} CA"), error);
         let look = |authority: &Authority| {
             let rotation = authority.rotation();
             // Which key was kept matters only when it is brought back.
@@ -124,7 +124,7 @@ impl Args {
             return Ok(from);
         }
         let list = cut.join("\n  ");
-        let what = format!("with the {kind} authority in {to} these may be cut off");
+        let what = format!("with the {kind} CA in {to} these may be cut off");
         // Who goes back has a reason to.
         if self.force || to == Phase::Rollback {
             ui::note(&format!("rproxy: {what}:\n  {list}"));
@@ -160,7 +160,7 @@ fn remove_kept(context: &Context, kind: CaKind) -> Result<String, Failure> {
     let mut text = String::new();
     for key in &removed {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        let _infallible = writeln!(text, "Removed: {kind} authority's key {fingerprint}");
+        let _infallible = writeln!(text, "Removed: {kind} CA's key {fingerprint}");
         auditing::tell(
             context,
             &AuditEvent::AuthorityKeyRemoved {
@@ -187,7 +187,7 @@ pub(super) fn moved(kind: CaKind, before: Phase, after: &Rotation) -> AuditEvent
 }
 
 pub(super) fn told(kind: CaKind, before: Phase, after: &Rotation) -> String {
-    let mut text = format!("{kind} authority: {before} -> {}\n", after.phase());
+    let mut text = format!("{kind} CA: {before} -> {}\n", after.phase());
     for line in to_do(kind, after.phase()) {
         let _infallible = writeln!(text, "  {line}");
     }

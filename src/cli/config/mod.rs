@@ -19,7 +19,7 @@ const DEFAULT_PORT: u16 = 3023;
 /// Print the block that sends OpenSSH clients through the proxy
 ///
 /// The block is for ssh_config on Linux, macOS and Windows. It works alone, as in `ssh -F FILE db1`,
-/// where ssh is 8.5 or newer and there is a /usr/bin/printf; elsewhere the known-hosts file that it
+/// if ssh is 8.5 or newer and there is a /usr/bin/printf; otherwise the known-hosts file that it
 /// names must be there, which --install sees to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -151,7 +151,7 @@ impl Args {
     }
 }
 
-/// Where a block has the host authority from.
+/// Where a block has the host CA from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
     /// From the known-hosts file.
@@ -166,7 +166,7 @@ fn known_hosts(authority: &Authority) -> Result<String, Failure> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// Every trusted key of the host authority, for all hosts: a certificate is good for its own names
+/// Every trusted key of the host CA, for all hosts: a certificate is good for its own names
 /// only, and the file is read for this cluster's hosts and proxy only.
 fn authority_lines(
     authority: &Authority,
@@ -177,9 +177,9 @@ fn authority_lines(
         .public_keys()
         .iter()
         .map(|key| openssh::known_hosts_authority(&any, key.key_data(), comment(key)));
-    lines.collect::<Result<_, _>>().map_err(|error| {
-        Failure::new(Exit::Internal, "cannot write the authority's key").because(error)
-    })
+    lines
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::new(Exit::Internal, "cannot write the CA's key").because(error))
 }
 
 /// A path as it goes into the block: ssh would read a relative one against wherever it runs.

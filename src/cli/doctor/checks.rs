@@ -32,7 +32,7 @@ impl Group {
         match self {
             Self::Configuration => "configuration",
             Self::Files => "data directory",
-            Self::Keys => "authorities",
+            Self::Keys => "CAs",
             Self::Machine => "machine",
             Self::Names => "names and addresses",
             Self::Proxy => "running proxy",
@@ -48,7 +48,7 @@ impl Group {
         match self {
             Self::Configuration => "Configuration",
             Self::Files => "Data directory",
-            Self::Keys => "Authorities",
+            Self::Keys => "CAs",
             Self::Machine => "Machine",
             Self::Names => "Names and addresses",
             Self::Proxy => "Running proxy",
@@ -106,7 +106,7 @@ checks! {
             => "the proxy was killed or the machine crashed; they are readable up to there. See the program's log of that time";
     }
     Keys {
-        AUTHORITY "authority": "the keys of the user and the host authority: there, readable by nobody else, whole, signing; where an agent has one, whether it signs"
+        AUTHORITY "authority": "the keys of the user and the host CA: there, readable by nobody else, whole, signing; if an agent has one, whether it signs"
             => "what the hint says: `chmod`, restore from a backup, remove a `.pub` that does not fit, start the agent and add the key";
         ROTATION "rotation": "a rotation that should have moved on, or has been in a phase for more than a week"
             => "`rproxy auth status`, `rproxy auth rotate`";
@@ -128,7 +128,7 @@ checks! {
             => "`LimitNOFILE=` in the unit, or a lower `proxy_service.max_connections`";
     }
     Names {
-        NAME_SERVERS "name-servers": "who is asked about names, by `/etc/nsswitch.conf` and `/etc/resolv.conf`, where any have to be looked up"
+        NAME_SERVERS "name-servers": "who is asked about names, by `/etc/nsswitch.conf` and `/etc/resolv.conf`, if any have to be looked up"
             => "name a server there, or give the nodes addresses";
         PUBLIC_ADDR "public-addr": "`public_addr`: whether the name resolves, and whose host certificate is shown there"
             => "correct the name or DNS; let the port through to the listener";
@@ -138,9 +138,9 @@ checks! {
     Proxy {
         LISTENER "listener": "`listen_addr`: whether the proxy answers there, or the port is free to be taken"
             => "start the proxy; end or move what has the port; for a port below 1024 give the right, as the unit does";
-        PROXY_HOST_KEY "proxy-host-key": "the running proxy's host certificate: authority and names"
+        PROXY_HOST_KEY "proxy-host-key": "the running proxy's host certificate: CA and names"
             => "another data directory, or somebody else: see what listens there";
-        WEB_LISTENER "web-listener": "`web_listen_addr`, where there is one"
+        WEB_LISTENER "web-listener": "`web_listen_addr`, if there is one"
             => "see the proxy's log for why it does not listen";
     }
     Nodes {
@@ -149,14 +149,14 @@ checks! {
         NODE_PORT "node-port": "whether its port can be reached"
             => "on the host: start sshd, open the firewall; or correct the port";
         NODE_SSH "node-ssh": "whether SSH is spoken there"
-            => "correct the port; where sshd ends connections before it speaks, see `MaxStartups` and `PerSourcePenalties` in docs/hosts.md";
-        NODE_VERSION "node-version": "whether the release of sshd that the host announces has known holes, where no distribution announces to mend them"
+            => "correct the port; if sshd ends connections before it speaks, see `MaxStartups` and `PerSourcePenalties` in docs/hosts.md";
+        NODE_VERSION "node-version": "whether the release of sshd that the host announces has known holes, if no distribution announces to mend them"
             => "on the host: update openssh-server; see `docs/hosts.md` for what the announcement does not tell";
-        NODE_HOST_KEY "node-host-key": "the host certificate: there, of our authority, of type host, with the node's name, good now and for a while, not revoked"
+        NODE_HOST_KEY "node-host-key": "the host certificate: there, of our CA, of type host, with the node's name, good now and for a while, not revoked"
             => "copy the host's public key to the proxy; on the proxy: `rproxy auth sign --host=NAME --public-key=FILE`; copy the certificate to the host; on the host: `HostCertificate` in sshd_config, `systemctl reload ssh`";
-        NODE_USER_CA "node-user-ca": "whether the host takes certificates of the user authority, asked without logging in"
+        NODE_USER_CA "node-user-ca": "whether the host takes certificates of the user CA, asked without logging in"
             => "on the host: `TrustedUserCAKeys`, as `rproxy host setup` on the proxy writes it; `--login` for an account that exists there";
-        NODE_CLOCK "node-clock": "where it takes none: whether it takes those of another time"
+        NODE_CLOCK "node-clock": "if it takes none: whether it takes those of another time"
             => "on the host: set the clock";
         NODE_EGRESS "node-egress": "with `egress_addrs`: whether it takes certificates that are good from there only"
             => "the host sees the proxy under another address: correct `egress_addrs`, or the translation of addresses";
@@ -181,14 +181,14 @@ checks! {
         AGENT "agent": "`SSH_AUTH_SOCK` or `IdentityAgent`: whether an agent answers there"
             => "start one, `eval $(ssh-agent)`, and add the key";
         AGENT_KEYS "agent-keys": "whether it has keys"
-            => "`ssh-add`, or `ssh-add -X` where it is locked";
+            => "`ssh-add`, or `ssh-add -X` if it is locked";
         CERTIFICATE "certificate": "a user certificate, in the agent or in a file that ssh reads, for a key that the agent has"
             => "get one (on the proxy: `rproxy auth sign --user`), then on your machine `ssh-add KEY`; agents that keep no certificates (GNOME Keyring, gpg-agent): `CertificateFile` in ssh_config";
         CERTIFICATE_TIME "certificate-time": "whether it is good now"
             => "get a new one; for one that is not good yet, look at the clock";
         LOGIN "login": "whether the account is among its principals"
             => "log in as one that is, or get a certificate for it";
-        CERTIFICATE_CHOICE "certificate-choice": "where the agent has certificates of several key ids: whether the proxy takes one that has the account"
+        CERTIFICATE_CHOICE "certificate-choice": "if the agent has certificates of several key ids: whether the proxy takes one that has the account"
             => "name the login to the proxy too: `ssh -J LOGIN@PROXY:PORT`, `%r@PROXY` in ProxyCommand; or `IdentitiesOnly yes` with `CertificateFile` and `IdentityFile`";
         IDENTITIES_ONLY "identities-only": "whether `IdentitiesOnly` keeps ssh from offering it"
             => "name the key with `IdentityFile`, or remove `IdentitiesOnly`";

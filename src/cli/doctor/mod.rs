@@ -23,12 +23,12 @@ use report::Report;
 
 /// Look for what is wrong, and say what to do about it
 ///
-/// On the proxy's machine: the configuration, the data directory and its modes, the authorities' keys,
+/// On the proxy's machine: the configuration, the data directory and its modes, the CA keys,
 /// clock, disk, limits, names, the running proxy, and every node: its port, its host certificate, and
-/// whether it takes certificates of the user authority. Run it as the user that the proxy runs as. With
+/// whether it takes certificates of the user CA. Run it as the user that the proxy runs as. With
 /// --from-client, on a user's machine: ssh and its configuration, the agent and the certificate in it,
 /// known hosts, and the proxy as far as a login there; no configuration of the proxy is needed for that.
-/// Nothing is changed, and nobody logs in to a node. Exit code 0 where there is no error, 1 where there
+/// Nothing is changed, and nobody logs in to a node. Exit code 0 if there is no error, 1 if there
 /// is one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

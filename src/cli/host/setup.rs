@@ -26,17 +26,17 @@ const TTL: Duration = Duration::from_secs(365 * 86_400);
 /// The key that is certified where none is named and this one is there.
 const USUAL_KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 
-/// Write what sshd needs to take the user authority's certificates and to show one of its own
+/// Write what sshd needs to take the user CA's certificates and to show one of its own
 ///
 /// The directory gets rproxy.conf, a snippet for `sshd_config.d`, and the files that it names. sshd
 /// checks it together with the host's own configuration, and how to take it into use goes to
-/// standard output. Run it where the authorities are, and copy the directory to the same place on
+/// standard output. Run it on the proxy, and copy the directory to the same place on
 /// the host; or on the host itself, with --data-dir. For another host than this machine, give its
 /// configuration with --sshd-config, or its key with --public-key: this machine's own is not looked
 /// at then.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Directory for the snippet and its files; it is made where it is missing
+    /// Directory for the snippet and its files; it is made if it is missing
     #[arg(long, value_name = "DIR")]
     out_dir: PathBuf,
     /// Every name and address that clients use for the host [default: this machine's name]
@@ -298,9 +298,9 @@ fn line(rendered: Result<String, RenderError>) -> Result<String, Failure> {
 /// The keys that sshd is to trust: during a rotation, both.
 fn user_ca(authorities: &Authorities) -> Result<String, Failure> {
     let keys = authorities.of(CaKind::User).public_keys();
-    Export::plain().lines(keys).map_err(|error| {
-        Failure::new(Exit::Internal, "cannot write the authority's key").because(error)
-    })
+    Export::plain()
+        .lines(keys)
+        .map_err(|error| Failure::new(Exit::Internal, "cannot write the CA's key").because(error))
 }
 
 fn public(path: &Path, content: String) -> Output {

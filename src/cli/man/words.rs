@@ -153,10 +153,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "The data directory of root. Others have `$XDG_STATE_HOME/rproxy`, or \
          `~/.local/state/rproxy`. What follows is below it.",
     ),
-    (
-        "ca/",
-        "The authorities' keys. Who can read them can be anybody.",
-    ),
+    ("ca/", "The CA keys. Who can read them can be anybody."),
     ("issued.jsonl", "The certificates that were issued."),
     ("revoked.jsonl", "What is revoked."),
     ("audit.jsonl", "The audit log."),
@@ -170,11 +167,11 @@ pub(super) const FILES: &[(&str, &str)] = &[
 pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "RPROXY_CONFIG",
-        "The configuration file, where `--config` names none.",
+        "The configuration file, if `--config` names none.",
     ),
     (
         "RPROXY_DATA_DIR",
-        "The data directory, where `--data-dir` names none.",
+        "The data directory, if `--data-dir` names none.",
     ),
     (
         "RPROXY_LOG",
@@ -183,7 +180,7 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     (
         "SSH_AUTH_SOCK",
-        "The agent that has an authority's key, where the configuration says so.",
+        "The agent that has a CA's key, if the configuration says so.",
     ),
     (
         "XDG_STATE_HOME",

@@ -31,7 +31,7 @@ pub const CA_USER: Key = Key {
     name: "user",
     form: CA_KEY_PLACES,
     default: Fallback::Nothing,
-    doc: "The key of the user authority. Without agent and key, it is a file in data_dir.",
+    doc: "The key of the user CA. Without agent and key, it is a file in data_dir.",
 };
 
 /// `auth_service.ca_keys.host`.
@@ -39,7 +39,7 @@ pub const CA_HOST: Key = Key {
     name: "host",
     form: CA_KEY_PLACES,
     default: Fallback::Nothing,
-    doc: "The key of the host authority, as above. Clients wait for it, so it should sign without \
+    doc: "The key of the host CA, as above. Clients wait for it, so it should sign without \
           asking anybody.",
 };
 
@@ -51,6 +51,6 @@ pub const CA_KEYS: Key = Key {
     name: "ca_keys",
     form: Form::Section(&[CA_USER, CA_HOST]),
     default: Fallback::Nothing,
-    doc: "The authorities' keys that are in agents, and so perhaps in tokens or on other machines. \
+    doc: "The CA keys that are in agents, and so perhaps in tokens or on other machines. \
           The proxy has their public halves only.",
 };

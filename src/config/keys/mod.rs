@@ -119,7 +119,7 @@ pub const CLUSTER_NAME: Key = Key {
     form: Form::Text("a name of letters, digits, '-', '_' and '.'"),
     default: Fallback::Derived("the machine's host name"),
     doc: "The name of this installation: what may stand after '@' in proxy:HOST:PORT@CLUSTER, \
-          and the comment of the authorities' keys.",
+          and the comment of the CA keys.",
 };
 
 /// `data_dir`.
@@ -129,7 +129,7 @@ pub const DATA_DIR: Key = Key {
     default: Fallback::Derived(
         "/var/lib/rproxy as root, else $XDG_STATE_HOME/rproxy, else ~/.local/state/rproxy",
     ),
-    doc: "Where the authorities' keys, the recordings and the audit log are kept.",
+    doc: "Where the CA keys, the recordings and the audit log are kept.",
 };
 
 /// `auth_service.session_recording`.
@@ -146,7 +146,7 @@ pub const PROXY_CHECKS_HOST_KEYS: Key = Key {
     name: "proxy_checks_host_keys",
     form: Form::Switch,
     default: Fallback::Value("yes"),
-    doc: "Whether a host must present a certificate of the host authority. \"no\" admits plain \
+    doc: "Whether a host must present a certificate of the host CA. \"no\" admits plain \
           host keys, so anybody on the network path can be the host: insecure.",
 };
 
@@ -200,7 +200,7 @@ pub const WEB_LISTEN_ADDR: Key = Key {
     name: "web_listen_addr",
     form: Form::Text("an address with a port, as in 0.0.0.0:3080, [::]:3080 or :3080"),
     default: Fallback::Nothing,
-    doc: "Where HTTPS is served: the authorities' public keys and the list of what is revoked. \
+    doc: "Where HTTPS is served: the CAs' public keys and the list of what is revoked. \
           Without it, nowhere. An address alone means port 3080.",
 };
 
@@ -228,7 +228,7 @@ pub const WEB_PLAIN_HTTP: Key = Key {
     form: Form::Switch,
     default: Fallback::Value("no"),
     doc: "Whether HTTP without TLS is served instead, as behind a reverse proxy. Whoever is on the \
-          network path can then put keys of their own in the place of the authorities'.",
+          network path can then put keys of their own in the place of the CAs'.",
 };
 
 /// `proxy_service.metrics_listen_addr`.

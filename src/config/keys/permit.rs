@@ -27,7 +27,7 @@ pub const PERMIT_LISTEN: Key = Key {
     form: Form::Texts("PORT or HOST:PORT, where either may be \"*\", or \"any\" or \"none\" alone"),
     default: Fallback::Values(&["any"]),
     doc: "Where forwardings from the host's side may listen, as sshd's PermitListen. HOST is what the \
-          client asks for, which is localhost where the user names none; it may have \"*\" and \"?\" in it.",
+          client asks for, which is localhost if the user names none; it may have \"*\" and \"?\" in it.",
 };
 
 /// `permit.x11`.
@@ -43,7 +43,7 @@ pub const AGENT: Key = Key {
     name: "agent",
     form: Form::Switch,
     default: Fallback::Value("yes"),
-    doc: "Whether the user's agent is forwarded on to the host where the user asks for it, as \
+    doc: "Whether the user's agent is forwarded on to the host if the user asks for it, as \
           sshd's AllowAgentForwarding.",
 };
 

@@ -15,7 +15,7 @@ pub const ALLOW: Key = Key {
     name: "allow",
     form: Form::Sections(RULE_KEYS),
     default: Fallback::Nothing,
-    doc: "Where the users of the role may go. A rule matches where everything that it names does; \
+    doc: "Where the users of the role may go. A rule matches if everything that it names does; \
           one rule that matches is enough. A role without this key allows nothing, and what else \
           is in it holds wherever its users go.",
 };

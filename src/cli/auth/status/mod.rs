@@ -14,11 +14,11 @@ use crate::model::text;
 use fleet::Fleet;
 use report::{AuthorityStatus, KeyStatus, Report};
 
-/// Show the authorities' keys, their rotation, and what every host trusts and shows
+/// Show the CA keys, their rotation, and what every host trusts and shows
 ///
 /// Every host of the inventory is connected to: it proves which host certificate it has, and is asked
-/// about a certificate of each user authority for an account. Nobody logs in: the certificates have no
-/// private key. Where an authority's key is in an agent that is out of reach, the hosts are not asked
+/// about a certificate of each user CA for an account. Nobody logs in: the certificates have no
+/// private key. If a CA's key is in an agent that is out of reach, the hosts are not asked
 /// about it. A host takes none where the account does not exist, or is closed to certificates.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

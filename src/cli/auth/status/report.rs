@@ -142,7 +142,7 @@ impl fmt::Display for Report {
 
 impl fmt::Display for AuthorityStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} authority: {}", self.kind, self.phase)?;
+        write!(f, "{} CA: {}", self.kind, self.phase)?;
         if let Some(since) = &self.since {
             write!(f, " since {since}")?;
         }
@@ -208,7 +208,7 @@ impl NodeStatus {
             )?;
             if certificate.ends_soon {
                 let left = in_words(certificate.seconds_left);
-                writeln!(f, "  warning: the host certificate ends in {left}")?;
+                writeln!(f, "  warning: the host certificate expires in {left}")?;
                 writeln!(f, "  hint: {}", fleet::renewing(&self.name))?;
             }
         }
@@ -227,11 +227,7 @@ impl NodeStatus {
                 Some(false) => "not accepted",
                 None => "cannot tell, the host takes any certificate",
             };
-            writeln!(
-                f,
-                "  user authority, {name} key: {answer} for {}",
-                self.login
-            )?;
+            writeln!(f, "  user CA, {name} key: {answer} for {}", self.login)?;
         }
         if let Some(error) = &self.error {
             writeln!(f, "  error: {error}")?;

@@ -516,7 +516,7 @@ fn nothing_but_init_makes_authorities() {
     let scene = Scene::new();
     let again = scene.ok(&["init"]);
     assert!(
-        again.contains("user authority: is there already, SHA256:"),
+        again.contains("user CA: is there already, SHA256:"),
         "{again}"
     );
     let audit = scene.read("state/audit.jsonl");
@@ -731,10 +731,7 @@ fn a_rotation_is_told_in_words() {
     let scene = Scene::new();
     let user = scene.ok(&["export", "--type=user"]);
     let begun = scene.ok(&["rotate", "--type=user"]);
-    assert!(
-        begun.starts_with("user authority: standby -> init\n"),
-        "{begun}"
-    );
+    assert!(begun.starts_with("user CA: standby -> init\n"), "{begun}");
     assert!(begun.ends_with("Then: rproxy auth rotate --type=user --phase=update_clients\n"));
     let both = scene.ok(&["export", "--type=user"]);
     assert!(
@@ -754,11 +751,8 @@ fn a_rotation_is_told_in_words() {
     );
     scene.fails(&["rotate", "--type=user", "--phase=done"], Exit::Usage);
     let status = scene.ok(&["status"]);
-    assert!(
-        status.starts_with("user authority: init since 20"),
-        "{status}"
-    );
-    assert!(status.contains("  new key SHA256:") && status.contains("host authority: standby\n"));
+    assert!(status.starts_with("user CA: init since 20"), "{status}");
+    assert!(status.contains("  new key SHA256:") && status.contains("host CA: standby\n"));
     let back = scene.ok(&["rotate", "--type=user", "--rollback"]);
     assert!(back.contains("init -> rollback"), "{back}");
     scene.ok(&["rotate", "--type=user"]);

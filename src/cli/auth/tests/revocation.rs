@@ -311,7 +311,7 @@ fn what_cannot_be_revoked_is_refused_and_nothing_is_written() {
             "SHA-256",
         ),
         (&["revoke", "--fingerprint=MD5:00"], Exit::Failed, "SHA-256"),
-        (&["revoke", &own], Exit::Failed, "authority in use"),
+        (&["revoke", &own], Exit::Failed, "CA in use"),
         (&["revoke", "--serial=1", &long], Exit::Failed, "500 bytes"),
         (
             &["revoke", "--serial=1", "--reason= "],

@@ -225,12 +225,7 @@ fn in_time(all: &[&Certificate], good: &[&Certificate], now: u64) -> Finding {
         return Finding::error(check, "", detail, hint);
     }
     let last = all.iter().map(|one| one.valid_before()).max().unwrap_or(0);
-    Finding::error(
-        check,
-        "",
-        format!("expired: it ended {}", time(last)),
-        RENEW,
-    )
+    Finding::error(check, "", format!("expired at {}", time(last)), RENEW)
 }
 
 /// Whether one of the good ones is for the account.

@@ -98,10 +98,8 @@ impl Found {
     fn judge(&self, subject: &str, names: &Names) -> Finding {
         if self.authorities.is_empty() {
             let detail = match self.has_plain_key {
-                true => {
-                    "a plain key is known, and no authority: host certificates count for nothing"
-                }
-                false => "no authority is known that could certify it",
+                true => "a plain key is known, and no CA: host certificates count for nothing",
+                false => "no CA is known that could certify it",
             };
             let pattern = names.looked_for.first().unwrap_or(&names.certified);
             let hint = format!(

@@ -109,7 +109,7 @@ impl Target<'_> {
                 findings.push(Finding::error(&CLIENT_CLOCK, "", detail, hint));
             }
             (None, Ok(host)) => {
-                let detail = "a certificate of the known authority";
+                let detail = "a certificate of the known CA";
                 findings.push(Finding::ok(&SHOWN_KEY, &names.certified, detail));
                 let lifetime = host.certificate().map(|certificate| {
                     certificate
@@ -182,7 +182,7 @@ fn refused(subject: &str, said: &Said) -> Finding {
     }
     let is = |text: &str| lines().any(|line| line.contains(text));
     let hint = if is("Host key verification failed") || is("host key") {
-        "known hosts do not have the proxy's authority, or it is not the proxy: see known-hosts and \
+        "known hosts do not have the proxy's CA, or it is not the proxy: see known-hosts and \
          shown-key"
     } else if is("Permission denied") {
         "the proxy takes none of the keys that ssh offers: see agent and certificate; `ssh -v` \

@@ -58,7 +58,7 @@ fn checking(name: &str, effective: &Effective) -> Finding {
             check,
             name,
             "StrictHostKeyChecking is off: anybody on the way can be the proxy",
-            "remove it; the host authority in known hosts makes it needless",
+            "remove it; the host CA in known hosts makes it needless",
         ),
         value => Finding::ok(check, name, value.unwrap_or("as it is by default")),
     }

@@ -72,9 +72,8 @@ fn judge_version(said: &str) -> Finding {
             Finding::error(check, "", detail, newer)
         }
         Some(version) if version < (8, 5) => {
-            let detail = format!(
-                "{first} knows no KnownHostsCommand: it needs the host authority in a file"
-            );
+            let detail =
+                format!("{first} knows no KnownHostsCommand: it needs the host CA in a file");
             let hint = "`rproxy config --install` writes the file; better use OpenSSH 8.9 or later";
             Finding::warning(check, "", detail, hint)
         }

@@ -146,7 +146,7 @@ fn https(config: &Config, now: u64) -> Option<Finding> {
     Some(match files.validity(now, HTTPS_NOTICE) {
         Ok(Validity::Good) => Finding::ok(check, subject, "good, and fits its key"),
         Ok(Validity::Ending(at)) => {
-            Finding::warning(check, subject, format!("ends {}", time(at)), renew)
+            Finding::warning(check, subject, format!("expires at {}", time(at)), renew)
         }
         Ok(Validity::Ended(at)) => {
             Finding::error(check, subject, format!("ended {}", time(at)), renew)

@@ -128,7 +128,7 @@ async fn port(
         match look(address, &address.ip().to_string(), trusted, now).await {
             Seen::Ours => {
                 findings.push(Finding::ok(&LISTENER, listens, "the proxy answers"));
-                let detail = "a certificate of the host authority";
+                let detail = "a certificate of the host CA";
                 findings.push(Finding::ok(&PROXY_HOST_KEY, listens, detail));
                 return true;
             }

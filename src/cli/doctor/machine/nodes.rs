@@ -177,7 +177,7 @@ impl Questions {
             return Finding::error(check, name, detail, hint);
         }
         let Some(trusted) = &self.host_authority else {
-            return Finding::ok(check, name, "there is no host authority to hold it against");
+            return Finding::ok(check, name, "there is no host CA to hold it against");
         };
         let policy = HostPolicy {
             trusted,
@@ -233,8 +233,7 @@ impl Questions {
             }
         };
         if taken.control {
-            let detail =
-                "takes any certificate, also of a stranger's authority: nothing can be told";
+            let detail = "takes any certificate, also of a stranger's CA: nothing can be told";
             let hint = "it is no stock sshd: see who answers there";
             return vec![Finding::warning(&NODE_USER_CA, name, detail, hint)];
         }
@@ -296,7 +295,7 @@ impl Questions {
             Some([true, false]) => clock("more than a minute behind"),
             Some([false, true]) => clock("ahead"),
             _ => {
-                let detail = format!("takes no certificate of the user authority for {login}");
+                let detail = format!("takes no certificate of the user CA for {login}");
                 let hint = format!(
                     "on the proxy: rproxy auth export --type=user > user_ca.pub; copy user_ca.pub to \
                      {name}; on {name}: name the file with TrustedUserCAKeys in sshd_config (or use \
