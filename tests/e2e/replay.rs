@@ -178,25 +178,35 @@ fn in_shell(world: &World, args: &[&str], input: &str) -> Terminal {
         .in_terminal(24, 80)
 }
 
+/// Sends a signal to what the shell runs.
+fn send(world: &World, signal: Signal) {
+    let pid = std::fs::read_to_string(world.dir().join("pid")).expect("it runs");
+    let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a process id"), signal).expect("it runs");
+}
+
+/// Waits for the shell's prompt after this status; gives all that the terminal has shown.
+fn leaves_the_modes_as_they_were(world: &World, mut terminal: Terminal, status: u8) -> Vec<u8> {
+    terminal.expect(&format!("ended {status}"));
+    terminal.expect("$ ");
+    terminal.type_in("\n");
+    let (code, all) = terminal.finish();
+    assert_eq!(code, Some(0));
+    let modes = |name| std::fs::read_to_string(world.dir().join(name)).expect("stty has run");
+    let said = String::from_utf8_lossy(&all);
+    assert_eq!(modes("before"), modes("after"), "{said:?}");
+    all
+}
+
 /// Ends the replay once it shows this, and checks what it leaves: the modes, the main screen, the
 /// cursor, and the prompt below all that was shown.
 fn leaves_the_terminal_as_it_was(world: &World, mut terminal: Terminal, end: &End, shown: &str) {
     terminal.expect(shown);
     match end {
         End::Key(key) => terminal.type_in(key),
-        End::Signal(signal) => {
-            let pid = std::fs::read_to_string(world.dir().join("pid")).expect("it runs");
-            let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
-            kill_process(pid.expect("a process id"), *signal).expect("it runs");
-        }
+        End::Signal(signal) => send(world, *signal),
     }
-    terminal.expect("ended 130");
-    terminal.expect("$ ");
-    terminal.type_in("\n");
-    let (code, all) = terminal.finish();
-    assert_eq!(code, Some(0));
-    let modes = |name| std::fs::read_to_string(world.dir().join(name)).expect("stty has run");
-    assert_eq!(modes("before"), modes("after"), "{end:?}");
+    let all = leaves_the_modes_as_they_were(world, terminal, 130);
 
     let mut screen = avt::Terminal::with_scrollback(80, 24, Some(100)).expect("a size");
     screen.feed(String::from_utf8_lossy(&all).as_ref());
@@ -272,4 +282,24 @@ fn watching_leaves_the_terminal_as_it_was_however_it_ends() {
     }
     session.type_in("exit\r");
     session.finish();
+}
+
+/// A terminal that does not show what is typed must not stay so.
+#[test]
+fn a_question_for_a_passphrase_leaves_the_terminal_as_it_was() {
+    let world = World::new();
+    let key = world.dir().join("locked");
+    keys::generate(&key);
+    let mut lock = Command::new(programs::path("ssh-keygen"));
+    lock.args(["-q", "-p", "-P", "", "-N", "secret", "-f"]);
+    keys::tool(lock.arg(&key));
+    let key = key.display().to_string();
+    let import = ["auth", "import", "--type=user", "--rotate", &key];
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let mut terminal = in_shell(&world, &import, "");
+        terminal.expect("Passphrase of ");
+        send(&world, signal);
+        // It can only be killed in the middle of a read.
+        leaves_the_modes_as_they_were(&world, terminal, 128 + 9);
+    }
 }
