@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::lent::{self, Purpose};
-
-use crate::model::text;
+use crate::model::text::path as shown;
 
 /// Mode of what only the owner may read: private keys, recordings, the audit log.
 pub const PRIVATE_FILE: u32 = 0o600;
@@ -23,7 +22,7 @@ pub const PRIVATE_DIR: u32 = 0o700;
 #[derive(Debug, Error)]
 pub enum FsError {
     /// The operating system refused.
-    #[error("cannot {action} {}", text::path(path))]
+    #[error("cannot {action} {}", shown(path))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -33,7 +32,7 @@ pub enum FsError {
         source: io::Error,
     },
     /// A directory with secrets is open to others.
-    #[error("{} has mode {mode:04o}, others can get at its keys", text::path(path))]
+    #[error("{} has mode {mode:04o}, others can get at its keys", shown(path))]
     TooOpen {
         /// The directory or file.
         path: PathBuf,
@@ -41,10 +40,7 @@ pub enum FsError {
         mode: u32,
     },
     /// A directory or file with secrets belongs to somebody else.
-    #[error(
-        "{} belongs to user {owner}, not to user {expected} or root",
-        text::path(path)
-    )]
+    #[error("{} belongs to user {owner}, not to user {expected} or root", shown(path.as_ref()))]
     Owner {
         /// The directory or file.
         path: PathBuf,
@@ -54,7 +50,7 @@ pub enum FsError {
         expected: u32,
     },
     /// Others than its owner may write what only root and we should.
-    #[error("others can write {} (mode {mode:04o})", text::path(path))]
+    #[error("others can write {} (mode {mode:04o})", shown(path))]
     Writable {
         /// The directory or file.
         path: PathBuf,
@@ -62,10 +58,7 @@ pub enum FsError {
         mode: u32,
     },
     /// A link of somebody else, who chooses where it leads.
-    #[error(
-        "{} is a link of user {owner}, who could lead it anywhere",
-        text::path(path)
-    )]
+    #[error("{} is a link of user {owner}, who could lead it anywhere", shown(path.as_ref()))]
     Link {
         /// The link.
         path: PathBuf,
@@ -73,10 +66,10 @@ pub enum FsError {
         owner: u32,
     },
     /// Something is there that must not be overwritten.
-    #[error("{} already exists", text::path(.0))]
+    #[error("{} already exists", shown(.0))]
     Exists(PathBuf),
     /// A device, a pipe or a socket is there: what is replaced are files.
-    #[error("{} is no regular file", text::path(.0))]
+    #[error("{} is no regular file", shown(.0))]
     NotAFile(PathBuf),
 }
 
