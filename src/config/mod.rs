@@ -492,7 +492,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("rproxy.yaml");
         let text = "cluster_name: c\n";
-        std::fs::write(&file, text).unwrap();
+        crate::sys::fs::write_whole(
+            &file,
+            text.as_bytes(),
+            0o600,
+            crate::sys::fs::Replace::Refuse,
+        )
+        .unwrap();
         let source = Source {
             file: Some(file),
             data_dir: Some(directory.path().to_owned()),

@@ -164,8 +164,9 @@ impl Found {
         let is_open = |address: Option<SocketAddr>| {
             address.is_some_and(|address| !address.ip().is_loopback())
         };
-        let shown =
-            |address: Option<SocketAddr>| address.map_or(NONE.to_owned(), |one| one.to_string());
+        let shown = |address: Option<SocketAddr>| {
+            address.map_or_else(|| NONE.to_owned(), |one| one.to_string())
+        };
         self.add(
             is_open(*metrics_listen_addr) && !is_open(old.metrics_listen_addr),
             path(section, &keys::METRICS_LISTEN_ADDR),
@@ -185,14 +186,14 @@ impl Found {
             }
         };
         let shown = |networks: Option<&Vec<String>>| {
-            networks.map_or(NONE.to_owned(), |networks| networks.join(", "))
+            networks.map_or_else(|| NONE.to_owned(), |networks| networks.join(", "))
         };
         self.add(is_weaker, key, shown(old), shown(new));
     }
 
     fn permit(&mut self, section: &Key, old: &Permissions, new: &Permissions) {
         for key in PermitKey::ALL {
-            let name = path(section, &keys::of_permit(key));
+            let name = path(section, keys::of_permit(key));
             self.permit_key(name, key, old, new);
         }
     }
@@ -294,7 +295,7 @@ impl Found {
             (_, None) => had.is_some(),
             (_, Some(has)) => has > had.unwrap_or(old.auth.max_ttl),
         };
-        let shown = |span: Option<_>| span.map_or(NONE.to_owned(), format_in_one_unit);
+        let shown = |span: Option<_>| span.map_or_else(|| NONE.to_owned(), format_in_one_unit);
         self.add(
             is_weaker,
             format!("{}[{}].{}", keys::ROLES.name, role.name, keys::MAX_TTL.name),

@@ -255,7 +255,7 @@ fn a_signature_of_a_key_that_is_too_short_is_refused_for_its_size() {
     let mut command = std::process::Command::new("ssh-keygen");
     command.args(args).current_dir(directory.path());
     assert!(command.status().unwrap().success());
-    let key = PrivateKey::read_openssh_file(&directory.path().join("small")).unwrap();
+    let key = PrivateKey::read_openssh_file(directory.path().join("small")).unwrap();
     let cert = CertSpec::user(&key).sign(&ed25519()).to_bytes().unwrap();
     let name = "rsa-sha2-512-cert-v01@openssh.com";
     let mut request = message::public_key_request("deploy", name, &cert, None, true);
