@@ -370,22 +370,6 @@ impl Transport {
         self.replies.admit(length, end, taken)
     }
 
-    /// From now on, what takes long in a key exchange is left to the driver, which looks for it with
-    /// [`take_work`](Self::take_work) after each [`Event::NeedInput`].
-    pub fn defer_work(&mut self) {
-        self.defers = true;
-    }
-
-    /// What is to be computed before anything goes on, once. Its result is for [`worked`](Self::worked).
-    pub fn take_work(&mut self) -> Option<Work> {
-        self.work.take()
-    }
-
-    /// The result of the work that was taken; [`receive`](Self::receive) goes on then.
-    pub fn worked(&mut self, worked: Worked) {
-        self.worked = Some(worked);
-    }
-
     /// Queues one packet of the layers above; `payload` begins with its message number. During a
     /// key exchange it is held back and sent afterwards. After a disconnect it is thrown away.
     ///

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::Transport;
 use crate::wire::algorithm::Kex;
 use crate::wire::error::Error;
 use crate::wire::kex::exchange::{ClientExchange, SharedSecret, respond};
@@ -62,6 +63,24 @@ impl Work {
                 Outcome::Responded(respond(kex, &client_public))
             }
         })
+    }
+}
+
+impl Transport {
+    /// From now on, what takes long in a key exchange is left to the driver, which looks for it with
+    /// [`take_work`](Self::take_work) after each [`Event::NeedInput`].
+    pub fn defer_work(&mut self) {
+        self.defers = true;
+    }
+
+    /// What is to be computed before anything goes on, once. Its result is for [`worked`](Self::worked).
+    pub fn take_work(&mut self) -> Option<Work> {
+        self.work.take()
+    }
+
+    /// The result of the work that was taken; [`receive`](Self::receive) goes on then.
+    pub fn worked(&mut self, worked: Worked) {
+        self.worked = Some(worked);
     }
 }
 
