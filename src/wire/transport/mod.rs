@@ -30,7 +30,6 @@ use super::error::{DisconnectReason, Error, Misuse, Violation};
 use super::ident::IdentReader;
 use super::message;
 use super::packet::{PacketReader, PacketWriter};
-
 use crate::model::text::Printable;
 
 /// Longest text of a disconnect message that we send.
@@ -330,11 +329,8 @@ impl Transport {
         let mut reader = payload.get(1..).unwrap_or_default();
         let reason = u32::decode(&mut reader).unwrap_or_default();
         let text = Vec::<u8>::decode(&mut reader).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        Event::Disconnected {
-            reason,
-            text: Printable(&text).within(MAX_DISCONNECT_TEXT),
-        }
+        let text = Printable(&String::from_utf8_lossy(&text)).within(MAX_DISCONNECT_TEXT);
+        Event::Disconnected { reason, text }
     }
 
     fn on_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
