@@ -96,20 +96,18 @@ fn windows_that_are_never_read() {
     let mut bystander = Bystander::start(&world);
     let before = peak_of(world.proxy_pid());
     let mut deaf = Vec::new();
-    let mut refused = String::new();
     // Compressors are given back after a second, so that there may be room once more.
-    let stock = loop {
+    let (refused, stock) = loop {
         match Inner::log_in_as(&world, &mallory, "db1") {
             Ok(mut inner) => {
                 let channel = inner.peer.open_session(0, u32::MAX, 1 << 15);
                 inner.peer.exec(channel, "exec cat /dev/zero");
                 deaf.push(inner);
             }
-            Err(said) => {
-                refused = said;
+            Err(refused) => {
                 let stock = world.ssh_as(&mallory).args(["db1", "true"]).run();
                 if stock.code() != 0 {
-                    break stock;
+                    break (refused, stock);
                 }
             }
         }
