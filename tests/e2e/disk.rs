@@ -83,7 +83,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
     keys::sign(&authority, "mallory", &login(), &[], &stranger);
     let certificate = ssh_key::Certificate::read_file(&keys::with_suffix(&stranger, "-cert.pub"));
     let certificate = certificate
-        .and_then(|one| Ok(one.to_bytes()?))
+        .and_then(|one| one.to_bytes())
         .expect("readable");
     let log_size = || {
         std::fs::metadata(data.join("audit.jsonl"))
