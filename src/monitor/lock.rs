@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::MonitorError;
+use crate::sys::could;
 use crate::sys::fs::{self, FileLock, FsError};
 
 /// The file's name in the data directory.
@@ -30,7 +31,7 @@ pub(super) fn take(data_dir: &Path) -> Result<FileLock, MonitorError> {
 /// # Errors
 /// As [`take`], without [`MonitorError::Busy`].
 pub(super) fn look(data_dir: &Path) -> Result<(), MonitorError> {
-    fs::could_make_in(data_dir)?;
+    could::make_in(data_dir)?;
     let path = path(data_dir);
     if path.exists() {
         FileLock::attempt(&path)?;

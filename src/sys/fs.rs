@@ -109,33 +109,6 @@ pub fn private_dir(path: &Path) -> Result<(), FsError> {
     check_private(path)
 }
 
-/// Whether files can be made in a directory, which is made with its parents where it is missing. Makes
-/// nothing.
-///
-/// # Errors
-/// The operating system's.
-pub fn could_make_in(directory: &Path) -> Result<(), FsError> {
-    use rustix::fs::{Access, AtFlags, CWD, accessat};
-    use rustix::io::Errno;
-    let may_write = |directory: &Path| {
-        let wanted = Access::WRITE_OK | Access::EXEC_OK;
-        accessat(CWD, directory, wanted, AtFlags::EACCESS)
-    };
-    if directory.is_dir() {
-        let made = may_write(directory).map_err(io::Error::from);
-        return made.map_err(FsError::io("make a file in", directory));
-    }
-    let cannot = |errno: Errno| FsError::io("create directory", directory)(errno.into());
-    let is_there = |path: &&Path| path.symlink_metadata().is_ok();
-    if is_there(&directory) {
-        return Err(cannot(Errno::EXIST));
-    }
-    match directory.ancestors().find(is_there) {
-        Some(parent) if parent.is_dir() => may_write(parent).map_err(cannot),
-        _ => Err(cannot(Errno::NOTDIR)),
-    }
-}
-
 /// Refuses a file or directory that anyone but its owner may read, write or enter, or that is
 /// neither ours nor root's.
 ///
@@ -297,27 +270,6 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
 /// The operating system's.
 pub fn append_private(path: &Path) -> Result<File, FsError> {
     lent::open(path, Purpose::Append).map_err(FsError::io("open", path))
-}
-
-/// Whether a private file could be opened for appending: one that is there is opened and left as it is,
-/// one that is missing needs a directory that takes it.
-///
-/// # Errors
-/// As [`append_private`].
-pub fn could_append(path: &Path) -> Result<(), FsError> {
-    match path.metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
-            Some(directory) => could_make_in(directory),
-            None => Ok(()),
-        },
-        // A pipe would wait for its reader.
-        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Ok(()),
-        _ => OpenOptions::new()
-            .append(true)
-            .open(path)
-            .map(drop)
-            .map_err(FsError::io("open", path)),
-    }
 }
 
 /// The same, here and now, whoever opens files for this process.

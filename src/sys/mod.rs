@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod clock;
+pub mod could;
 pub mod directory;
 pub mod fs;
 pub mod lent;
