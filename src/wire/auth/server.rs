@@ -95,7 +95,9 @@ impl OfferError {
                 "update the ssh client: its RSA keys must sign with SHA-2 (rsa-sha2-256 or rsa-sha2-512)"
             }
             Self::Algorithm(_) => KeyError::UNKNOWN_KIND_HINT,
-            Self::ShortKey(_) => "make a new key (ssh-keygen -t ed25519), and have that certified",
+            Self::ShortKey(_) => {
+                "on your machine, make a new key: ssh-keygen -t ed25519; then get a certificate for it; on the proxy: rproxy auth sign --user"
+            }
             Self::NoTouch => {
                 "the key was made with `ssh-keygen -O no-touch-required`: make one without, and have that certified; or have the certificate say no-touch-required too"
             }

@@ -54,7 +54,7 @@ fn a_key_that_is_too_short() {
         leg: "client",
         says: &[
             "has an RSA key of 1024 bits, at least 2048 are required",
-            "hint: get a certificate for a new key",
+            "make a new key: ssh-keygen -t ed25519",
         ],
         dials: false,
     }
