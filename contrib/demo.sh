@@ -46,7 +46,7 @@ main() {
 # --- the parts ------------------------------------------------------------------------------------
 
 start_host() {
-    say "A stock sshd as the host $host: it trusts the user authority and shows a host certificate"
+    say "A stock sshd as the host $host: it trusts the user CA and shows a host certificate"
     write "$dir/auth.yaml" "cluster_name: demo.test
 data_dir: $dir/data"
     run "$rproxy" --config "$dir/auth.yaml" auth init
@@ -108,7 +108,7 @@ nodes:
         fail "the proxy does not start"
     fi
     proxy_port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$dir/rproxy.log" | head -n 1)
-    # All that a client must trust: the host authority.
+    # All that a client must trust: the host CA.
     run_to "$dir/known_hosts" "$rproxy" --config "$dir/rproxy.yaml" auth export --type=host
 
     # -F none: no configuration of yours gets in the way.

@@ -20,7 +20,7 @@ pub mod audit;
 pub mod dns;
 pub mod metrics;
 
-// floor 3: authorities with durable state
+// floor 3: CAs with durable state
 pub mod ca;
 pub mod nodes;
 

@@ -55,7 +55,7 @@ mod tidy {
         room("audit", 2, &[]),
         room("dns", 2, &[]),
         room("metrics", 2, &["audit"]),
-        // authorities with durable state: not each other
+        // CAs with durable state: not each other
         room("ca", 3, &[]),
         room("nodes", 3, &[]),
         // the live session

@@ -759,7 +759,7 @@ mod tests {
         assert_eq!(written.lines().count(), 2);
     }
 
-    /// A certificate of the attacker's own authority, with the longest key id that there may be.
+    /// A certificate of the attacker's own CA, with the longest key id that there may be.
     #[test]
     fn a_stranger_cannot_fill_the_disk_and_what_is_not_written_is_told_as_a_sum() {
         let directory = tempfile::tempdir().unwrap();

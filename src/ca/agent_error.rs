@@ -1,4 +1,4 @@
-//! What an agent that has an authority's key can do wrong, and what to do about each.
+//! What an agent that has a CA's key can do wrong, and what to do about each.
 
 use std::error::Error;
 use std::fmt;
@@ -84,8 +84,8 @@ pub enum AgentFault {
         /// What it has.
         held: Held,
     },
-    /// It has the key, and the key cannot be an authority's.
-    #[error("has a key that cannot be an authority's")]
+    /// It has the key, and the key cannot be a CA's.
+    #[error("has a key that cannot be a CA's")]
     Key(#[from] RequestError),
     /// It has the key, and says no.
     #[error("refused to sign with the key {0}")]
@@ -138,9 +138,7 @@ impl AgentFault {
                 "add the key with `ssh-add FILE`, or for a token `ssh-add -s LIBRARY`; or correct \
                  auth_service.ca_keys"
             }
-            Self::Key(_) => {
-                "an authority has an Ed25519, ECDSA or RSA key, RSA of 2048 bits or more"
-            }
+            Self::Key(_) => "a CA has an Ed25519, ECDSA or RSA key, RSA of 2048 bits or more",
             Self::Refused(_) => {
                 "an agent refuses when nobody confirms (ssh-add -c), or when the token is gone or \
                  wants its PIN again: `ssh-add -e LIBRARY`, `ssh-add -s LIBRARY`"

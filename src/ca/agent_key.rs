@@ -1,4 +1,4 @@
-//! An authority's key in an ssh-agent, and behind it perhaps in a token or on another machine.
+//! A CA's key in an ssh-agent, and behind it perhaps in a token or on another machine.
 //!
 //! The agent is not trusted: everything it says has bounds in size and time, and no signature leaves
 //! here that was not verified with the key that the configuration names.
@@ -161,7 +161,7 @@ impl Connection {
         }
     }
 
-    /// The key with this fingerprint, from the agent's list; fit to be an authority's.
+    /// The key with this fingerprint, from the agent's list; fit to be a CA's.
     fn find(&mut self, wanted: &Fingerprint) -> Result<PublicKey, AgentFault> {
         let reply = self.ask(&agent::request_identities())?;
         let identities = agent::expect_identities(reply)?;

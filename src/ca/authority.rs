@@ -1,4 +1,4 @@
-//! The two authorities of an installation, opened from its data directory.
+//! The two CAs of an installation, opened from its data directory.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,14 +24,14 @@ use crate::cert::{
 use crate::model::{ClusterName, Serial};
 use crate::sys::clock::Clock;
 
-/// What there is to know about an installation before its authorities can be opened.
+/// What there is to know about an installation before its CAs can be opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Installation<'c> {
     /// Where its files are.
     pub data_dir: &'c Path,
     /// Its name.
     pub cluster: &'c ClusterName,
-    /// The authorities' keys that agents have.
+    /// The CAs' keys that agents have.
     pub ca_keys: &'c CaKeys,
     /// The time.
     pub clock: Clock,
@@ -43,13 +43,13 @@ impl Installation<'_> {
         Keystore::open(*self)
     }
 
-    /// The comment of an authority's keys.
+    /// The comment of a CA's keys.
     pub(super) fn comment(&self, kind: CaKind) -> String {
         format!("rproxy {kind} CA {}", self.cluster)
     }
 }
 
-/// One authority. It signs what [`Authorities`] and [`super::HostMint`] have checked.
+/// One CA. It signs what [`Authorities`] and [`super::HostMint`] have checked.
 #[derive(Debug)]
 pub struct Authority {
     kind: CaKind,
@@ -68,7 +68,7 @@ impl Authority {
         Ok(Self::of(kind, keystore.keyring(kind, now)?, comment))
     }
 
-    /// The authority with these keys.
+    /// The CA with these keys.
     pub(super) fn of(kind: CaKind, keyring: Keyring, comment: &str) -> Self {
         let keys = std::iter::once(&keyring.old).chain(&keyring.new);
         let public = keys.map(|key| PublicKey::new(key.public().key_data().clone(), comment));
@@ -152,7 +152,7 @@ impl Authority {
     }
 
     /// Signs for a process that talks to the network and is not trusted: `data` is what a host
-    /// certificate of the proxy has before its signature, or is not signed. The user authority signs
+    /// certificate of the proxy has before its signature, or is not signed. The user CA signs
     /// nothing that way. `now` is in seconds since the epoch. Blocks for as long as the key takes, ten
     /// seconds at most.
     ///
@@ -178,10 +178,10 @@ impl Authority {
     }
 }
 
-/// A key that was made for an authority, or taken from an agent for it.
+/// A key that was made for a CA, or taken from an agent for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// Which authority.
+    /// Which CA.
     pub kind: CaKind,
     /// Its public half.
     pub key: PublicKey,
@@ -196,7 +196,7 @@ pub struct Issued {
     pub record: IssueRecord,
 }
 
-/// Both authorities and the ledger of what they issued.
+/// Both CAs and the ledger of what they issued.
 #[derive(Debug)]
 pub struct Authorities {
     user: Arc<Authority>,
@@ -207,7 +207,7 @@ pub struct Authorities {
 }
 
 impl Authorities {
-    /// Opens the authorities of a data directory. Nothing is made that is not there.
+    /// Opens the CAs of a data directory. Nothing is made that is not there.
     ///
     /// # Errors
     /// [`CaError::None`] and [`CaError::NoneOf`] where there are none. When the data directory, its `ca`
@@ -219,8 +219,8 @@ impl Authorities {
     }
 
     /// The same for the running proxy, which signs with one key: the private half of the host
-    /// authority's key that signs now is read, no other file with a private key is. Certificates of the
-    /// user authority are refused.
+    /// CA's key that signs now is read, no other file with a private key is. Certificates of the
+    /// user CA are refused.
     ///
     /// # Errors
     /// As [`Self::open`]; what is in files that are not read is not looked at.
@@ -229,7 +229,7 @@ impl Authorities {
         Self::of_keystore(installation, &keystore)
     }
 
-    /// Makes the authorities that are missing, and the directory; gives them all, and the keys that
+    /// Makes the CAs that are missing, and the directory; gives them all, and the keys that
     /// were made. Several processes may do so at once: one of them makes the keys, the others find them.
     ///
     /// # Errors
@@ -260,7 +260,7 @@ impl Authorities {
         })
     }
 
-    /// Moves the rotation of one authority, under the lock of the data directory; gives where it
+    /// Moves the rotation of one CA, under the lock of the data directory; gives where it
     /// stood and where it stands. `change` is given the former, with what was due already done, the
     /// number of the key that was kept last, and the time.
     ///
@@ -291,7 +291,7 @@ impl Authorities {
     }
 
     /// Takes in a key that exists elsewhere, under the lock of the data directory; gives the key that
-    /// the authority had, if it had one, and where its rotation stands now. The data directory is made
+    /// the CA had, if it had one, and where its rotation stands now. The data directory is made
     /// where it is missing; no key is.
     ///
     /// # Errors
@@ -315,7 +315,7 @@ impl Authorities {
     }
 
     /// When a rotation next moves by itself, in seconds since the epoch: then it is time to open the
-    /// authorities again.
+    /// CAs again.
     #[must_use]
     pub fn due(&self) -> Option<u64> {
         let both = [&self.user, &self.host].into_iter();

@@ -1,4 +1,4 @@
-//! Authorities' keys that are not in the data directory: which ones, and which agent has them.
+//! CAs' keys that are not in the data directory: which ones, and which agent has them.
 //!
 //! The configuration says it; nothing here talks to an agent.
 
@@ -72,10 +72,10 @@ impl KeyInAgent {
     }
 }
 
-/// The keys of one authority that are in agents.
+/// The keys of one CA that are in agents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeysInAgents {
-    /// The authority's key; without one it is a file.
+    /// The CA's key; without one it is a file.
     pub current: Option<KeyInAgent>,
     /// The key that the next rotation brings.
     pub next: Option<KeyInAgent>,
@@ -98,17 +98,17 @@ impl KeysInAgents {
     }
 }
 
-/// The keys of both authorities that are in agents.
+/// The keys of both CAs that are in agents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaKeys {
-    /// Of the user authority.
+    /// Of the user CA.
     pub user: KeysInAgents,
-    /// Of the host authority.
+    /// Of the host CA.
     pub host: KeysInAgents,
 }
 
 impl CaKeys {
-    /// Those of one authority.
+    /// Those of one CA.
     #[must_use]
     pub fn of(&self, kind: CaKind) -> &KeysInAgents {
         match kind {

@@ -1,4 +1,4 @@
-//! What can go wrong with an authority, and what to do about each.
+//! What can go wrong with a CA, and what to do about each.
 
 use std::path::PathBuf;
 
@@ -12,22 +12,19 @@ use crate::cert::{RequestError, SignError, UnsignedError};
 use crate::model::text;
 use crate::sys::fs::FsError;
 
-/// Why an authority cannot be opened, or does not sign.
+/// Why a CA cannot be opened, or does not sign.
 #[derive(Debug, Error)]
 pub enum CaError {
     /// A file or directory of the data directory.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// There are no authorities there.
-    #[error("there are no certificate authorities in the data directory {}", text::path(.0))]
+    /// There are no CAs there.
+    #[error("there are no CAs in the data directory {}", text::path(.0))]
     None(PathBuf),
     /// One of the two is not there.
-    #[error(
-        "there is no {kind} authority in the data directory {}",
-        text::path(data_dir)
-    )]
+    #[error("there is no {kind} CA in the data directory {}", text::path(data_dir))]
     NoneOf {
-        /// Which authority.
+        /// Which CA.
         kind: CaKind,
         /// The data directory.
         data_dir: PathBuf,
@@ -73,7 +70,7 @@ pub enum CaError {
     #[error("{} is encrypted with a passphrase", text::path(.0))]
     Encrypted(PathBuf),
     /// A key that cannot sign certificates which sshd accepts.
-    #[error("{} holds a key of a kind that cannot be an authority", text::path(.0))]
+    #[error("{} holds a key of a kind that cannot be a CA", text::path(.0))]
     Unusable(PathBuf),
     /// The public key file is there, the private one is not.
     #[error(
@@ -102,32 +99,32 @@ pub enum CaError {
     /// The configuration keeps the key in an agent, and its file is there too.
     #[error("{} holds a key that the configuration keeps in an agent", text::path(.0))]
     StillHere(PathBuf),
-    /// The configuration keeps another key in an agent than the authority has.
-    #[error("the key of the {kind} authority is {there}, not {configured} of auth_service.ca_keys")]
+    /// The configuration keeps another key in an agent than the CA has.
+    #[error("the key of the {kind} CA is {there}, not {configured} of auth_service.ca_keys")]
     OtherKey {
-        /// Which authority.
+        /// Which CA.
         kind: CaKind,
         /// The fingerprint of the key in the configuration.
         configured: String,
-        /// The authority's.
+        /// The CA's.
         there: String,
     },
     /// The configuration keeps the keys in agents and does not say which is the next one.
     #[error("auth_service.ca_keys.{0}.next names no key that could follow the present one")]
     NoNextKey(CaKind),
     /// A private key is brought that the configuration keeps in an agent.
-    #[error("the configuration keeps this key of the {0} authority in an agent")]
+    #[error("the configuration keeps this key of the {0} CA in an agent")]
     InAgent(CaKind),
     /// A public key is brought, and the configuration has no agent for it.
     #[error("auth_service.ca_keys does not say which agent has the key {0}")]
     NoAgentFor(Fingerprint),
-    /// A key is brought that the authority has.
-    #[error("this is the key of the {0} authority already")]
+    /// A key is brought that the CA has.
+    #[error("this is the key of the {0} CA already")]
     HasThisKey(CaKind),
-    /// A key is brought, and the authority has another one.
-    #[error("the {kind} authority has a key already, {key}")]
+    /// A key is brought, and the CA has another one.
+    #[error("the {kind} CA has a key already, {key}")]
     HasKey {
-        /// Which authority.
+        /// Which CA.
         kind: CaKind,
         /// The key that it has.
         key: Fingerprint,
@@ -175,7 +172,7 @@ pub enum CaError {
     /// The request asks for something that no certificate may have.
     #[error(transparent)]
     Refused(#[from] RequestError),
-    /// The authority's key did not sign.
+    /// The CA's key did not sign.
     #[error(transparent)]
     Sign(#[from] SignError),
     /// A line of the ledger, or of the revocations, could not be encoded.
@@ -214,7 +211,7 @@ impl CaError {
                 path.display()
             ),
             Self::Unusable(_) => {
-                "an authority has an Ed25519, ECDSA or RSA key, RSA of 2048 bits or more".to_owned()
+                "a CA has an Ed25519, ECDSA or RSA key, RSA of 2048 bits or more".to_owned()
             }
             Self::NotAPublicKey { path, .. } => format!(
                 "put the key there as `ssh-add -L` prints it, or restore {} from a backup",
@@ -222,7 +219,7 @@ impl CaError {
             ),
             Self::PrivateKeyGone { path, public_path } => format!(
                 "restore {}, name the agent that has it in auth_service.ca_keys, or remove {} to \
-                 make a new authority, which nobody trusts yet",
+                 make a new CA, which nobody trusts yet",
                 path.display(),
                 public_path.display()
             ),

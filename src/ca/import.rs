@@ -1,4 +1,4 @@
-//! Keys that exist elsewhere, on their way to become an authority's: read, unlocked, judged.
+//! Keys that exist elsewhere, on their way to become a CA's: read, unlocked, judged.
 
 use std::fmt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::keystore::MAX_KEY_FILE;
 use crate::cert::{self, RequestError, fit_to_sign};
 use crate::sys::fs::{self, FsError};
 
-/// What becomes of the key that an authority has.
+/// What becomes of the key that a CA has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportMode {
     /// It stays: nothing is imported where there is one.
@@ -41,7 +41,7 @@ impl ImportedKey {
     }
 }
 
-/// Refuses private key files whose key could not sign for an authority. What decides is in the clear,
+/// Refuses private key files whose key could not sign for a CA. What decides is in the clear,
 /// also in a file with a passphrase.
 fn check(key: &PrivateKey) -> Result<(), ImportError> {
     match key.algorithm() {
@@ -105,7 +105,7 @@ pub enum ImportError {
     /// A file that only tells a security key which of its keys is meant.
     #[error("this is the file of a security key, whose private half is in the device")]
     SecurityKey,
-    /// A key that cannot be an authority's.
+    /// A key that cannot be a CA's.
     #[error(transparent)]
     Key(#[from] RequestError),
 }
@@ -117,7 +117,7 @@ impl ImportError {
         let file = file.display();
         Some(match self {
             Self::Fs(FsError::TooOpen { .. }) => format!(
-                "whoever has read it can sign as this authority; if nobody has: chmod 0600 {file}"
+                "whoever has read it can sign as this CA; if nobody has: chmod 0600 {file}"
             ),
             Self::Fs(_) => return None,
             Self::Format("PuTTY's") => {

@@ -17,7 +17,7 @@ use super::rotation::Which;
 use crate::sys::fs::{self, FsError};
 
 impl Keystore<'_> {
-    /// The numbers of an authority's kept keys, the last one last.
+    /// The numbers of a CA's kept keys, the last one last.
     pub(super) fn kept(&self, kind: CaKind) -> Result<Vec<u64>, CaError> {
         let prefix = kept_name(kind, "");
         let directory = self.path("");

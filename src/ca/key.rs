@@ -1,4 +1,4 @@
-//! The key of an authority, wherever it is: everything that an authority signs goes through here.
+//! The key of a CA, wherever it is: everything that a CA signs goes through here.
 
 use std::cell::RefCell;
 
@@ -13,7 +13,7 @@ use super::error::CaError;
 use super::keystore::FileKey;
 use crate::cert::CertTemplate;
 
-/// One key of one authority.
+/// One key of one CA.
 #[derive(Debug)]
 pub(super) enum CaKey {
     /// In a file of the data directory.

@@ -1,4 +1,4 @@
-//! The one or two keys of an authority, and the steps by which a rotation changes them.
+//! The one or two keys of a CA, and the steps by which a rotation changes them.
 //!
 //! The state file says where the rotation stands; it is replaced in one step, before the keys are
 //! touched where a key goes away, and after where one is made. A crash in between leaves a state from
@@ -21,7 +21,7 @@ use crate::sys::fs::{self, PRIVATE_FILE, Replace};
 /// Largest state file that is read, in bytes; one has some 200.
 const MAX_STATE: u64 = 4096;
 
-/// The keys of one authority.
+/// The keys of one CA.
 #[derive(Debug)]
 pub(super) struct Keyring {
     /// Where its rotation stands.
@@ -35,7 +35,7 @@ pub(super) struct Keyring {
 }
 
 impl Keystore<'_> {
-    /// Reads the keys of an authority. Finishes what a crash has left, and what the schedule says is
+    /// Reads the keys of a CA. Finishes what a crash has left, and what the schedule says is
     /// due.
     pub(super) fn keyring(&self, kind: CaKind, now: u64) -> Result<Keyring, CaError> {
         let rotation = self.settle(kind, now)?;
@@ -96,7 +96,7 @@ impl Keystore<'_> {
         Ok((before, self.finish(kind, after)?))
     }
 
-    /// Takes in a key that exists elsewhere; gives the key that the authority had, and where its
+    /// Takes in a key that exists elsewhere; gives the key that the CA had, and where its
     /// rotation stands now.
     pub(super) fn import(
         &self,
@@ -146,7 +146,7 @@ impl Keystore<'_> {
         Ok((Some(old), self.finish(kind, after)?))
     }
 
-    /// The key that an authority has, if it is not the one that is imported. A key whose private file
+    /// The key that a CA has, if it is not the one that is imported. A key whose private file
     /// is gone counts as none where the imported one is the same: then it is brought back.
     fn old_beside(&self, kind: CaKind, imported: &PublicKey) -> Result<Option<PublicKey>, CaError> {
         let is_same = |key: &PublicKey| key.key_data() == imported.key_data();
@@ -182,7 +182,7 @@ impl Keystore<'_> {
         self.read(kind, Which::New)?.ok_or_else(gone)
     }
 
-    /// The state files of both authorities: when one changes, the keys do.
+    /// The state files of both CAs: when one changes, the keys do.
     pub(super) fn state_files(&self) -> [PathBuf; 2] {
         [CaKind::User, CaKind::Host].map(|kind| self.state_path(kind))
     }

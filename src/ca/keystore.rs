@@ -1,4 +1,4 @@
-//! The authorities' keys on disk and in memory: the only file that holds a private one, beside
+//! The CAs' keys on disk and in memory: the only file that holds a private one, beside
 //! `import.rs`, which holds one on its way in.
 //!
 //! It never gives a private key away, never prints one, and never replaces a key file; a rotation's end
@@ -85,9 +85,9 @@ pub(super) enum NewKey<'k> {
 /// Which private keys are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Private {
-    /// Those of both authorities.
+    /// Those of both CAs.
     All,
-    /// What the running proxy signs with: the host authority's key, during a rotation the one of both
+    /// What the running proxy signs with: the host CA's key, during a rotation the one of both
     /// that signs.
     ForProxy,
 }
@@ -99,7 +99,7 @@ impl Private {
     }
 }
 
-/// The directory with the key files of both authorities, locked: no other process makes keys
+/// The directory with the key files of both CAs, locked: no other process makes keys
 /// meanwhile.
 #[derive(Debug)]
 pub(super) struct Keystore<'c> {
@@ -205,7 +205,7 @@ impl<'c> Keystore<'c> {
         })
     }
 
-    /// The keys of an authority that are in agents.
+    /// The keys of a CA that are in agents.
     pub(super) fn elsewhere(&self, kind: CaKind) -> &'c KeysInAgents {
         self.installation.ca_keys.of(kind)
     }
@@ -213,7 +213,7 @@ impl<'c> Keystore<'c> {
     /// Reads a key; `None` where there is none. No agent is asked.
     ///
     /// A public key without its private key, of which the configuration does not say that an agent has
-    /// it, says that the private one was taken away, perhaps for good reasons: making a new authority
+    /// it, says that the private one was taken away, perhaps for good reasons: making a new CA
     /// then would quietly split the fleet.
     pub(super) fn read(&self, kind: CaKind, which: Which) -> Result<Option<CaKey>, CaError> {
         let found = self.look_at(kind, which)?;
@@ -300,12 +300,12 @@ impl<'c> Keystore<'c> {
         }
     }
 
-    /// Reads the key of one authority.
+    /// Reads the key of one CA.
     pub(super) fn key(&self, kind: CaKind) -> Result<CaKey, CaError> {
         self.read(kind, Which::Old)?.ok_or_else(|| self.none(kind))
     }
 
-    /// That there is no such authority here.
+    /// That there is no such CA here.
     pub(super) fn none(&self, kind: CaKind) -> CaError {
         CaError::NoneOf {
             kind,
@@ -313,7 +313,7 @@ impl<'c> Keystore<'c> {
         }
     }
 
-    /// Makes the key of one authority where there never was any, or takes it from the agent that the
+    /// Makes the key of one CA where there never was any, or takes it from the agent that the
     /// configuration names; gives it where it was made.
     pub(super) fn make_key(
         &self,
@@ -383,7 +383,7 @@ impl<'c> Keystore<'c> {
         read_public(path)
     }
 
-    /// Refuses keys that are not those of the configuration: an authority that signs with another key
+    /// Refuses keys that are not those of the configuration: a CA that signs with another key
     /// than its configuration says would be noticed when it is too late.
     pub(super) fn check_named<'k>(
         &self,

@@ -30,7 +30,7 @@ pub const FILE_NAME: &str = "issued.jsonl";
 pub struct IssueRecord {
     /// When it was signed (RFC 3339).
     pub time: DateTime<Utc>,
-    /// The certificate's type, and so the authority's.
+    /// The certificate's type, and so the CA's.
     #[serde(rename = "type")]
     pub kind: CaKind,
     /// The serial, which no other line has; a number, as earlier versions read it.
@@ -46,7 +46,7 @@ pub struct IssueRecord {
     pub valid_before: u64,
     /// SHA-256 fingerprint of the certified key, as `ssh-keygen -l` prints it.
     pub public_key: String,
-    /// SHA-256 fingerprint of the authority's key.
+    /// SHA-256 fingerprint of the CA's key.
     pub ca: String,
     /// Critical options, such as `source-address`.
     pub critical_options: BTreeMap<String, String>,
@@ -63,9 +63,9 @@ pub(super) enum Mark {
         /// How many lines there were.
         lines: u64,
     },
-    /// The rotation of an authority's key.
+    /// The rotation of a CA's key.
     Rotation {
-        /// Which authority's.
+        /// Which CA's.
         authority: CaKind,
         /// How often it had moved.
         moves: u64,
@@ -260,7 +260,7 @@ impl Ledger {
     }
 }
 
-/// Every certificate that a data directory's authorities have issued, in the order of issue.
+/// Every certificate that a data directory's CAs have issued, in the order of issue.
 ///
 /// # Errors
 /// When the ledger is there and cannot be read, or a line other than a torn last one is damaged.

@@ -1,4 +1,4 @@
-//! The authorities as they lie on the disk: for whoever only wants to know how they stand.
+//! The CAs as they lie on the disk: for whoever only wants to know how they stand.
 //!
 //! Makes nothing, writes nothing, and moves no rotation, also where one is due.
 
@@ -13,7 +13,7 @@ use super::keystore::Keystore;
 use super::rotation::{Phase, Which};
 use crate::sys::could;
 
-/// An authority as it lies there.
+/// A CA as it lies there.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Its keys, and where its rotation stood when that was last written down.
@@ -57,7 +57,7 @@ impl Authorities {
         }))
     }
 
-    /// Looks whether an authority that there is not yet could be made: where the configuration has its
+    /// Looks whether a CA that there is not yet could be made: where the configuration has its
     /// key in an agent, that has to hold it and sign.
     ///
     /// # Errors

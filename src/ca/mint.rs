@@ -90,13 +90,13 @@ impl HostMint {
         self.key.public_key()
     }
 
-    /// The authority's key that signs.
+    /// The CA's key that signs.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
         self.authority.public_key()
     }
 
-    /// Whether the authority's key is within reach. Blocks for ten seconds at most.
+    /// Whether the CA's key is within reach. Blocks for ten seconds at most.
     ///
     /// # Errors
     /// When it is not.
@@ -104,7 +104,7 @@ impl HostMint {
         self.authority.check()
     }
 
-    /// A mint with the same host key, whose certificates another authority signs, or the same one with
+    /// A mint with the same host key, whose certificates another CA signs, or the same one with
     /// another key.
     #[must_use]
     pub fn under(&self, host_authority: Arc<dyn SignsHosts>) -> Self {
@@ -128,7 +128,7 @@ impl HostMint {
     }
 
     /// Makes the identity for these names: the one that the client asked for, or the listener's own.
-    /// Blocks for as long as the authority's key takes, ten seconds at most. `now` is in seconds since
+    /// Blocks for as long as the CA's key takes, ten seconds at most. `now` is in seconds since
     /// the epoch.
     ///
     /// # Errors

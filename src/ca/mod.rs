@@ -1,6 +1,6 @@
-//! The two certificate authorities, user and host: their keys, what they sign, and the record of it.
+//! The two CAs, user and host: their keys, what they sign, and the record of it.
 //!
-//! Invariants: an authority's private key never leaves `keystore.rs`, or is in an agent and never here
+//! Invariants: a CA's private key never leaves `keystore.rs`, or is in an agent and never here
 //! (`agent_key.rs`); an existing key file is never
 //! overwritten (only the end of a rotation, or an import that says so, has one key take the other's place),
 //! and no certificate is handed out before its line in the ledger is on disk. (The
@@ -68,7 +68,7 @@ pub use revoke::{RevocationLog, RevocationRecord, Revoked, Verdict};
 pub use rotation::{MoveError, Phase, Rotation, Schedule, Which};
 pub use throwaway::{Throwaway, Trials};
 
-/// Which of the two authorities: the one that vouches for people, or the one for machines.
+/// Which of the two CAs: the one that vouches for people, or the one for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CaKind {

@@ -1,4 +1,4 @@
-//! The host authority's key in another process of this program, which signs what it thinks right.
+//! The host CA's key in another process of this program, which signs what it thinks right.
 //!
 //! A process that talks to the network has the public half alone, and this way to ask.
 

@@ -1,4 +1,4 @@
-//! The rotation of an authority's key, as a state machine. Pure: the time is an argument, files are
+//! The rotation of a CA's key, as a state machine. Pure: the time is an argument, files are
 //! the keystore's business.
 //!
 //! ```text
@@ -120,7 +120,7 @@ pub struct Schedule {
     pub standby: u64,
 }
 
-/// Where an authority's rotation stands.
+/// Where a CA's rotation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
     phase: Phase,
@@ -146,23 +146,23 @@ pub enum MoveError {
     #[error("there is no phase {0:?}")]
     Unknown(String),
     /// There is nothing to move.
-    #[error("no rotation of the {kind} authority is under way, so it cannot go to {to}")]
+    #[error("no rotation of the {kind} CA is under way, so it cannot go to {to}")]
     NotRotating {
-        /// Which authority.
+        /// Which CA.
         kind: CaKind,
         /// Where it was to go.
         to: Phase,
     },
     /// There is no key to go back to.
-    #[error("the {0} authority has no key from before: nothing was kept, or it was removed")]
+    #[error("the {0} CA has no key from before: nothing was kept, or it was removed")]
     NothingKept(CaKind),
     /// It is in another phase than it was looked at in.
     #[error("somebody else has moved the rotation to {0} meanwhile")]
     Overtaken(Phase),
     /// A second rotation on top of one that is not finished.
-    #[error("a rotation of the {kind} authority is under way already, in phase {phase}")]
+    #[error("a rotation of the {kind} CA is under way already, in phase {phase}")]
     UnderWay {
-        /// Which authority.
+        /// Which CA.
         kind: CaKind,
         /// Where it is.
         phase: Phase,
@@ -488,7 +488,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             idle.to_string(),
-            "no rotation of the host authority is under way, so it cannot go to update_clients"
+            "no rotation of the host CA is under way, so it cannot go to update_clients"
         );
         assert!(idle.hint().contains("--type=host --phase=init"));
     }

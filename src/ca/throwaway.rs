@@ -20,7 +20,7 @@ const BACKDATED: u64 = 60;
 /// A certificate that only asks. A host that answers it, trusts the key that signed it.
 #[derive(Clone, Debug)]
 pub struct Throwaway {
-    /// The user authority's key that signed.
+    /// The user CA's key that signed.
     pub authority: PublicKey,
     /// The certificate, good for two minutes.
     pub certificate: Certificate,
@@ -36,7 +36,7 @@ pub struct Trials {
 }
 
 impl Authority {
-    /// A certificate of each key of this authority to ask a host with, for this login; good from these
+    /// A certificate of each key of this CA to ask a host with, for this login; good from these
     /// networks, or without any from anywhere. `now` is in seconds since the epoch.
     ///
     /// # Errors

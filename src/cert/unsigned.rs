@@ -1,4 +1,4 @@
-//! A host certificate that lacks its signature: what an authority's key is asked to sign by a process
+//! A host certificate that lacks its signature: what a CA's key is asked to sign by a process
 //! that nobody has to believe.
 //!
 //! The bytes are all there is: what they mean is read from them, whole, and only what the proxy itself
@@ -33,7 +33,7 @@ pub enum UnsignedError {
     #[error("what is to be signed is no host certificate")]
     NotAHost,
     /// A certificate that somebody else signs.
-    #[error("what is to be signed names another authority")]
+    #[error("what is to be signed names another CA")]
     OtherAuthority,
     /// A key that the proxy does not have.
     #[error("the certified key is not of the proxy's kind, Ed25519")]
@@ -53,7 +53,7 @@ pub enum UnsignedError {
 }
 
 /// Decides whether `data` is what a certificate of the proxy itself has before its signature: for a
-/// host, under names, with an Ed25519 key, for an hour at most from `now` on, under this authority.
+/// host, under names, with an Ed25519 key, for an hour at most from `now` on, under this CA.
 ///
 /// # Errors
 /// The first thing that is otherwise.

@@ -114,7 +114,7 @@ pub(crate) fn renewing(name: &str) -> String {
     )
 }
 
-/// A certificate that no host can have a reason to take: its authority is forgotten at once.
+/// A certificate that no host can have a reason to take: its CA is forgotten at once.
 ///
 /// # Errors
 /// When no key can be made.

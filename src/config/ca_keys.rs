@@ -1,4 +1,4 @@
-//! `auth_service.ca_keys`: which agents have the authorities' keys.
+//! `auth_service.ca_keys`: which agents have the CAs' keys.
 
 use ssh_key::{Fingerprint, HashAlg};
 

@@ -75,7 +75,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// What the authorities are opened with.
+    /// What the CAs are opened with.
     #[must_use]
     pub fn installation(&self, clock: Clock) -> Installation<'_> {
         Installation {
@@ -113,7 +113,7 @@ pub struct AuthService {
     pub proxy_checks_host_keys: bool,
     /// `max_ttl`: how long certificates of people may live whose roles do not say it.
     pub max_ttl: Duration,
-    /// `ca_keys`: the authorities' keys that agents have.
+    /// `ca_keys`: the CAs' keys that agents have.
     pub ca_keys: CaKeys,
 }
 

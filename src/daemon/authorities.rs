@@ -1,4 +1,4 @@
-//! What a worker knows of the authorities: their public keys, which the monitor tells, and a way to have
+//! What a worker knows of the CAs: their public keys, which the monitor tells, and a way to have
 //! host certificates signed. It never looks into `ca/`.
 
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(super) fn replace(
         tracing::info!(
             user = keys.user.len(),
             host = keys.host.len(),
-            "the authorities' keys have changed"
+            "the CAs' keys have changed"
         );
     }
 }

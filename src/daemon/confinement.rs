@@ -2,7 +2,7 @@
 //!
 //! It keeps new recordings, its control socket, connections to hosts and DNS. It never keeps anything
 //! below `ca/`, and no directory that `ca/` is below: what is kept of the data directory would be kept of
-//! the authorities' keys. So the files that lie beside `ca/`, or anywhere (the configuration, the key of
+//! the CAs' keys. So the files that lie beside `ca/`, or anywhere (the configuration, the key of
 //! HTTPS), are not kept but lent ([`crate::monitor::shelf`]): opened by the monitor at every reload and
 //! rotation of logs, as they are then, and handed over open.
 //!

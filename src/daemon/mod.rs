@@ -60,7 +60,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// What is revoked cannot be read, or the proxy's host key cannot be made.
-    #[error("cannot use the certificate authorities")]
+    #[error("cannot use the CAs")]
     Authorities(#[from] CaError),
     /// The audit log cannot be opened or written.
     #[error("cannot use the audit log")]

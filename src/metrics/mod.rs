@@ -62,7 +62,7 @@ families! {
     host_certificates: NodeTimes, "rproxy_host_certificate_expiry_timestamp_seconds",
         "When the certificate ends that a node of the inventory has last presented, in seconds since the epoch. Not there for nodes that nobody has been to, and for certificates without an end.";
     authority_keys: Each<Authority, Reading>, "rproxy_authority_keys",
-        "Keys of an authority that are trusted: two while its key is being rotated.";
+        "Keys of a CA that are trusted: two while its key is being rotated.";
     revocations: Reading, "rproxy_revocations",
         "Revocations that are in force.";
     audit_events: Each<crate::audit::EventKind, Counter>, "rproxy_audit_events",

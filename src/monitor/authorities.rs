@@ -1,4 +1,4 @@
-//! The authorities, which this process alone opens, and the rotation of their keys, which it follows:
+//! The CAs, which this process alone opens, and the rotation of their keys, which it follows:
 //! whoever moves it, and when it is due.
 //!
 //! Workers have the public halves, and are told when those change.
@@ -22,7 +22,7 @@ use crate::sys::watch::FileWatch;
 /// How often the state files are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The authorities as they are now; none where they could not be opened. Clones share them.
+/// The CAs as they are now; none where they could not be opened. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Current(Arc<RwLock<Option<Arc<Authorities>>>>);
 
@@ -48,12 +48,12 @@ impl Current {
     }
 }
 
-/// Opens the authorities, and makes them at the first start; says so loudly where their keys cannot
-/// sign. Without the host authority's key there is nothing to show to clients; the user authority's key
+/// Opens the CAs, and makes them at the first start; says so loudly where their keys cannot
+/// sign. Without the host CA's key there is nothing to show to clients; the user CA's key
 /// only has to be there when `auth sign --user` wants it.
 ///
 /// # Errors
-/// When the authorities cannot be opened, or the host authority's key does not sign.
+/// When the CAs cannot be opened, or the host CA's key does not sign.
 pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
     let installation = config.installation(Clock::System);
     let authorities = match Authorities::open_for_proxy(&installation) {
@@ -68,7 +68,7 @@ pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
     if let Err(error) = authorities.of(CaKind::User).check_key() {
         tracing::warn!(
             error = %chain(&error),
-            "the user authority's key is out of reach: no user certificates can be signed"
+            "the user CA's key is out of reach: no user certificates can be signed"
         );
     }
     Ok(authorities)
@@ -109,14 +109,11 @@ pub(super) fn rely_on_revocations(config: &Config) -> Result<(), CaError> {
     log.settle().map(drop)
 }
 
-/// Says that an authority was made, also in the audit log.
+/// Says that a CA was made, also in the audit log.
 fn tell(config: &Config, made: &Made) {
     let fingerprint = made.key.fingerprint(HashAlg::Sha256).to_string();
     let data_dir = config.data_dir.display();
-    tracing::info!(
-        "made the {} authority in {data_dir}: {fingerprint}",
-        made.kind
-    );
+    tracing::info!("made the {} CA in {data_dir}: {fingerprint}", made.kind);
     let event = AuditEvent::AuthorityCreated {
         kind: made.kind.into(),
         fingerprint,
@@ -138,7 +135,7 @@ fn keys(authorities: &Authorities) -> Keys {
     }
 }
 
-/// Opens the authorities again whenever a rotation moves, as long as somebody wants to know. What
+/// Opens the CAs again whenever a rotation moves, as long as somebody wants to know. What
 /// cannot be opened leaves everything as it is, and is tried again. On a thread of its own: whoever
 /// holds the lock of the data directory is waited for.
 pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<Event>) {

@@ -18,7 +18,7 @@ const FILE_NAME: &str = "serve.lock";
 /// [`MonitorError::Busy`] where another process has it; the operating system's.
 pub(super) fn take(data_dir: &Path) -> Result<FileLock, MonitorError> {
     fs::private_dir(data_dir).or_else(|error| match error {
-        // Others may pass through; what they may not, the authorities say.
+        // Others may pass through; what they may not, the CAs say.
         FsError::TooOpen { .. } => Ok(()),
         error => Err(error),
     })?;

@@ -24,13 +24,13 @@ pub enum Port {
     Metrics,
 }
 
-/// What everybody may know of the authorities, and a worker has to.
+/// What everybody may know of the CAs, and a worker has to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
-    /// The user authority's.
+    /// The user CA's.
     #[serde(with = "lines")]
     pub user: Vec<PublicKey>,
-    /// The host authority's.
+    /// The host CA's.
     #[serde(with = "lines")]
     pub host: Vec<PublicKey>,
     /// The one of them that signs host certificates.
@@ -82,10 +82,10 @@ pub enum Order {
         version: u32,
         /// What the files are that come along, in their order.
         listeners: Vec<Port>,
-        /// The authorities' keys.
+        /// The CAs' keys.
         keys: Keys,
     },
-    /// The authorities' keys have changed.
+    /// The CAs' keys have changed.
     Keys(Keys),
     /// Read the configuration again.
     Reload,

@@ -1,4 +1,4 @@
-//! The monitor: the process that is started and stays. It holds the ports and the authorities' keys, and
+//! The monitor: the process that is started and stays. It holds the ports and the CAs' keys, and
 //! has workers do all that touches the network.
 //!
 //! As sshd's, it is there so that a mistake in reading what strangers send costs little: it never reads
@@ -9,7 +9,7 @@
 //! - `ground`: what has to hold before it starts
 //! - `listeners`: the ports
 //! - `lock`: that nobody else serves the same data directory
-//! - `authorities`, `signer`: the authorities, and what is signed for workers
+//! - `authorities`, `signer`: the CAs, and what is signed for workers
 //! - `lending`: the files that are opened for them
 //! - `worker`, `message`: a worker process, and what is said
 //! - `watching`: what happens, one thing after the other
@@ -62,8 +62,8 @@ const QUEUE: usize = 64;
 /// Why the proxy does not run, or not any more.
 #[derive(Debug, Error)]
 pub enum MonitorError {
-    /// The authorities cannot be opened, or the host authority's key does not sign.
-    #[error("cannot use the certificate authorities")]
+    /// The CAs cannot be opened, or the host CA's key does not sign.
+    #[error("cannot use the CAs")]
     Authorities(#[from] CaError),
     /// Another proxy serves the data directory.
     #[error("another rproxy serve runs on the data directory {}", text::path(.0))]
@@ -181,18 +181,18 @@ pub fn rehearse(config: &Config) -> Result<(), MonitorError> {
         .map(drop)
 }
 
-/// The authorities after an upgrade, if they can be opened.
+/// The CAs after an upgrade, if they can be opened.
 fn authorities_as_they_are(config: &Config) -> Current {
     match authorities::open(config) {
         Ok(authorities) => Current::of(authorities),
         Err(error) => {
-            tracing::error!(error = %chain(&error), "cannot use the certificate authorities");
+            tracing::error!(error = %chain(&error), "cannot use the CAs");
             Current::default()
         }
     }
 }
 
-/// Follows the rotation of the authorities, on a thread that ends with this process.
+/// Follows the rotation of the CAs, on a thread that ends with this process.
 fn follow(config: &Config, ears: &Ears) -> io::Result<()> {
     let (config, ears) = (config.clone(), ears.clone());
     std::thread::Builder::new()

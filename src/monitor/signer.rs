@@ -1,7 +1,7 @@
 //! Signs for workers, by the agent protocol: host certificates as the proxy shows them, with the host
-//! authority's key, and nothing else.
+//! CA's key, and nothing else.
 //!
-//! A worker may be somebody else's by now. It can ask for nothing with the user authority's key, for no
+//! A worker may be somebody else's by now. It can ask for nothing with the user CA's key, for no
 //! certificate that lives longer than an hour, and for no signature that is not a certificate's; and it
 //! can keep nobody busy but itself.
 
@@ -129,7 +129,7 @@ fn identities(current: &Current, is_checked: bool) -> Vec<u8> {
         .filter(|host| {
             let checked = if is_checked { host.check_key() } else { Ok(()) };
             if let Err(error) = &checked {
-                tracing::warn!(error = %chain(error), "the host authority's key is out of reach");
+                tracing::warn!(error = %chain(error), "the host CA's key is out of reach");
             }
             checked.is_ok()
         })
@@ -145,10 +145,10 @@ fn sign(
     data: &[u8],
     current: &Current,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    let authorities = current.get().ok_or("the authorities are not open")?;
+    let authorities = current.get().ok_or("the CAs are not open")?;
     let host = authorities.of(CaKind::Host);
     if host.public_key().to_bytes()? != key {
-        return Err("it is not with the host authority's key".into());
+        return Err("it is not with the host CA's key".into());
     }
     let signature = host
         .sign_for_proxy(data, Clock::System.unix_seconds())
@@ -227,7 +227,7 @@ mod tests {
     }
 
     /// What a worker that is somebody else's would like to have signed: a certificate of any kind, as
-    /// its signer would see it, for this authority.
+    /// its signer would see it, for this CA.
     fn unsigned(kind: CertType, seconds: u64, authority: &PublicKey) -> Vec<u8> {
         let now = Clock::System.unix_seconds();
         let subject = ed25519().public_key().key_data().clone();
@@ -238,7 +238,7 @@ mod tests {
         builder.valid_principal("root").unwrap();
         let other = ed25519();
         let signed = builder.sign(&other).unwrap();
-        // The same with the authority's key in the place of the one that it was made with.
+        // The same with the CA's key in the place of the one that it was made with.
         let bytes = signed.to_bytes().unwrap();
         let own = other.public_key().to_bytes().unwrap();
         let at = bytes.windows(own.len()).rposition(|part| part == own);
@@ -290,7 +290,7 @@ mod tests {
             // Hosts that live on when the proxy is somebody's who has noticed.
             (host, unsigned(CertType::Host, 365 * 86_400, host)),
             (host, unsigned(CertType::Host, u64::from(u32::MAX), host)),
-            // The user authority is asked for a host, or a host certificate claims to be its own.
+            // The user CA is asked for a host, or a host certificate claims to be its own.
             (user, unsigned(CertType::Host, 3_600, user)),
             (host, unsigned(CertType::Host, 3_600, user)),
             // Other signatures.

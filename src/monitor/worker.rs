@@ -70,7 +70,7 @@ pub(super) enum Event {
     Said(Pid, Report),
     /// It has ended.
     Gone(Pid, Ended),
-    /// The authorities' keys are others now.
+    /// The CAs' keys are others now.
     Keys(Keys),
     /// Whether what is in the program's place would run.
     Checked(Result<(), String>),
@@ -107,7 +107,7 @@ impl Worker {
         ears: Ears,
     ) -> io::Result<Self> {
         let keys = ears.authorities.keys();
-        let keys = keys.ok_or_else(|| io::Error::other("the authorities cannot be opened"))?;
+        let keys = keys.ok_or_else(|| io::Error::other("the CAs cannot be opened"))?;
         let (ours, theirs) = Post::pair()?;
         let start = Order::Start {
             version: VERSION,

@@ -1,4 +1,4 @@
-//! All keys of an authority, as the lines of one of OpenSSH's files: what `rproxy auth export` prints
+//! All keys of a CA, as the lines of one of OpenSSH's files: what `rproxy auth export` prints
 //! and the web serves.
 
 use std::fmt;
@@ -60,10 +60,10 @@ pub enum ExportError {
     #[error("the formats are openssh, authorized-keys and known-hosts")]
     Unknown,
     /// A file that is not about users.
-    #[error("the format known-hosts is for the host authority, not for the user authority")]
+    #[error("the format known-hosts is for the host CA, not for the user CA")]
     UsersInKnownHosts,
     /// A file that is not about hosts.
-    #[error("the format authorized-keys is for the user authority, not for the host authority")]
+    #[error("the format authorized-keys is for the user CA, not for the host CA")]
     HostsInAuthorizedKeys,
     /// Patterns for lines that have none.
     #[error("patterns of hosts go with the format known-hosts only")]
@@ -85,13 +85,13 @@ enum Form {
 }
 
 impl Export {
-    /// Plain keys, which every authority has.
+    /// Plain keys, which every CA has.
     #[must_use]
     pub fn plain() -> Self {
         Self(Form::Plain)
     }
 
-    /// The lines of the authority that signs certificates of this type. Without a format, for the
+    /// The lines of the CA that signs certificates of this type. Without a format, for the
     /// file that is usual: `TrustedUserCAKeys` for users, `known_hosts` for hosts. Without
     /// patterns, for all hosts: a certificate is good for its own names only, and ssh asks for the
     /// node's name through the proxy and for the proxy's name, with its port, before that.
@@ -193,17 +193,12 @@ mod tests {
     fn what_does_not_go_together_is_refused_in_words() {
         for (authority, format, hosts, says) in [
             (CertType::User, Some("pem"), None, "the formats are"),
-            (
-                CertType::User,
-                Some("known-hosts"),
-                None,
-                "for the host authority",
-            ),
+            (CertType::User, Some("known-hosts"), None, "for the host CA"),
             (
                 CertType::Host,
                 Some("authorized-keys"),
                 None,
-                "for the user authority",
+                "for the user CA",
             ),
             (CertType::User, None, Some("db1"), "known-hosts only"),
             (

@@ -23,7 +23,7 @@ pub fn plain_key(key: &KeyData, comment: &str) -> Result<String, RenderError> {
         .map_err(RenderError::Key)
 }
 
-/// A line of `authorized_keys` that admits certificates of this authority (sshd(8),
+/// A line of `authorized_keys` that admits certificates of this CA (sshd(8),
 /// `cert-authority`), without its newline.
 ///
 /// # Errors

@@ -43,7 +43,7 @@ impl fmt::Display for HostPatterns {
     }
 }
 
-/// A line that makes ssh trust this authority for the host certificates of these hosts, without its
+/// A line that makes ssh trust this CA for the host certificates of these hosts, without its
 /// newline.
 ///
 /// The comment gets no blanks: readers of `known_hosts` in Go take a marker, hosts, a key and one word.

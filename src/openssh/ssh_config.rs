@@ -19,7 +19,7 @@ pub struct ClientBlock<'a> {
     pub proxy_port: u16,
     /// Patterns of the hosts behind the proxy, as `Host` takes them.
     pub hosts: &'a [String],
-    /// The `known_hosts` file with the lines of the host authority.
+    /// The `known_hosts` file with the lines of the host CA.
     pub known_hosts: &'a str,
     /// Those lines themselves, where the block must do without the file.
     pub inline_known_hosts: &'a [String],

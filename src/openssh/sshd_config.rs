@@ -22,7 +22,7 @@ pub fn host_certificate(path: &Path) -> Result<String, RenderError> {
     line("HostCertificate", path)
 }
 
-/// `TrustedUserCAKeys PATH`: the authorities whose user certificates sshd accepts.
+/// `TrustedUserCAKeys PATH`: the CAs whose user certificates sshd accepts.
 ///
 /// # Errors
 /// As [`host_key`].

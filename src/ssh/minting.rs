@@ -36,10 +36,10 @@ pub(crate) enum MintError {
     #[error("too many connections wait for one")]
     Busy(#[source] Crowded),
     /// It takes too long.
-    #[error("the host authority's key did not sign within {} seconds", LIMIT.as_secs())]
+    #[error("the host CA's key did not sign within {} seconds", LIMIT.as_secs())]
     Slow,
-    /// The authority did not sign.
-    #[error("the host authority's key does not sign")]
+    /// The CA did not sign.
+    #[error("the host CA's key does not sign")]
     Authority(#[from] CaError),
     /// The thread that signs is gone: the proxy stops.
     #[error("the proxy is stopping")]
@@ -49,7 +49,7 @@ pub(crate) enum MintError {
     Key(#[from] wire::Error),
 }
 
-/// Turns at the host authority's key.
+/// Turns at the host CA's key.
 #[derive(Debug)]
 pub(crate) struct Minting(Turns<()>);
 
@@ -93,7 +93,7 @@ async fn identity(
 }
 
 /// An identity that nobody has to wait for. One that ages is made anew in the background, so that a
-/// slow authority makes nobody wait and one that is gone is missed only when the identity ends.
+/// slow CA makes nobody wait and one that is gone is missed only when the identity ends.
 fn at_hand(proxy: &Arc<Proxy>, names: &[HostPrincipal]) -> Option<HostIdentity> {
     let now = proxy.clock.unix_seconds();
     match proxy.trust.now().mint.at_hand(names, now) {

@@ -98,7 +98,7 @@ pub struct Proxy {
     pub limits: Limits,
     /// The rest of what the configuration says, as it changes.
     pub settings: Receiver<Arc<Settings>>,
-    /// The authorities' keys.
+    /// The CAs' keys.
     pub trust: CurrentTrust,
     /// What is revoked, as it changes.
     pub revocations: Receiver<Arc<Revocations>>,
@@ -124,7 +124,7 @@ pub struct Proxy {
     pub(crate) answered: Answered,
     /// What hosts are called by their own certificates.
     pub(crate) remembered: Remembered,
-    /// Turns of connections that need a certificate of the host authority.
+    /// Turns of connections that need a certificate of the host CA.
     pub(crate) minting: Minting,
     /// Where the nodes are whose addresses are names.
     pub(crate) whereabouts: Whereabouts,

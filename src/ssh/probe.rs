@@ -1,6 +1,6 @@
 //! Asks a host what it shows and whom it lets in, without ever logging in.
 //!
-//! Stock sshd refuses a certificate of an authority that it trusts with the same words as one of a
+//! Stock sshd refuses a certificate of a CA that it trusts with the same words as one of a
 //! stranger's, when the principal is not right. It does tell the two apart before the signature: a
 //! certificate that would do is answered with `SSH_MSG_USERAUTH_PK_OK` (RFC 4252 section 7). So the
 //! certificates asked about here carry the login itself as their principal, and are never signed

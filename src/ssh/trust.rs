@@ -1,11 +1,11 @@
-//! Whom the proxy trusts, and what it shows: replaced as a whole when an authority's key rotates.
+//! Whom the proxy trusts, and what it shows: replaced as a whole when a CA's key rotates.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ca::HostMint;
 use crate::cert::TrustedKeys;
 
-/// The authorities' keys as connections use them.
+/// The CAs' keys as connections use them.
 #[derive(Debug)]
 pub struct Trust {
     /// User CA keys.

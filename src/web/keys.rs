@@ -1,4 +1,4 @@
-//! `/webapi/auth/export`: the authorities' public keys, in the forms of `rproxy auth export`.
+//! `/webapi/auth/export`: the CAs' public keys, in the forms of `rproxy auth export`.
 
 use hyper::StatusCode;
 use ssh_key::PublicKey;
@@ -11,12 +11,12 @@ use crate::openssh::{Export, ExportError, ExportFormat};
 const USAGE: &str = "ask for ?type=user or ?type=host, with &format=openssh, authorized-keys or \
                      known-hosts, and for known-hosts with &hosts=PATTERN,..";
 
-/// What others are to trust: of each authority one key, or during a rotation two.
+/// What others are to trust: of each CA one key, or during a rotation two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKeys {
-    /// The user authority's.
+    /// The user CA's.
     pub user: Vec<PublicKey>,
-    /// The host authority's.
+    /// The host CA's.
     pub host: Vec<PublicKey>,
 }
 
@@ -29,8 +29,7 @@ impl PublicKeys {
             CertType::Host => (&self.host, "rproxy_host_ca.pub"),
         };
         let text = wanted.export.lines(keys);
-        let text =
-            text.map_err(|error| Refusal::failed("cannot write the authority's key", &error))?;
+        let text = text.map_err(|error| Refusal::failed("cannot write the CA's key", &error))?;
         Ok(Page::new("text/plain; charset=utf-8", name, text))
     }
 }
@@ -59,8 +58,8 @@ impl Wanted {
         let authority = match authority.as_deref() {
             Some("user") => CertType::User,
             Some("host") => CertType::Host,
-            Some(_) => return Err(bad("there is no authority of this type")),
-            None => return Err(bad("which authority? the type is missing")),
+            Some(_) => return Err(bad("there is no CA of this type")),
+            None => return Err(bad("which CA? the type is missing")),
         };
         let format = format.as_deref().map(str::parse::<ExportFormat>);
         let export = format

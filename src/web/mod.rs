@@ -1,4 +1,4 @@
-//! HTTP: what everybody may know (the authorities' public keys, and the list of what is revoked), and,
+//! HTTP: what everybody may know (the CAs' public keys, and the list of what is revoked), and,
 //! on a listener of its own, what the operator's machines ask: numbers, and whether all is well.
 //!
 //! It cannot hurt the SSH side: each listener has a thread of its own, few connections, one request on

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A host's container: stock sshd with a certificate for its key, and the user authority trusted.
+# A host's container: stock sshd with a certificate for its key, and the user CA trusted.
 #
 #   node.sh          serves
 #   node.sh healthy  whether sshd listens

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The proxy's container: hands out what is public of the authorities, signs for those that
+# The proxy's container: hands out what is public of the CAs, signs for those that
 # docker-compose.yml names, and serves.
 #
 #   proxy.sh          serves

@@ -1,4 +1,4 @@
-//! Authorities whose keys the proxy never holds: in an agent, in a token behind it; and keys that a
+//! CAs whose keys the proxy never holds: in an agent, in a token behind it; and keys that a
 //! team had before.
 
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const SOFTHSM: &[&str] = &[
 ];
 const PIN: &str = "1234";
 
-/// A stock ssh-agent with a key for each authority, and one for each to come.
+/// A stock ssh-agent with a key for each CA, and one for each to come.
 pub(crate) fn in_an_agent(children: &Children, root: &Path) -> (Agent, String) {
     let agent = Agent::start(children, &root.join("ca_agent"));
     for name in ["user", "host", "next_user", "next_host"] {
@@ -202,8 +202,7 @@ fn an_agent_that_dies_is_missed_where_something_is_signed_and_nowhere_else() {
     world.run("db1", "true").success();
     let refused = world.run("db2", "true");
     assert_eq!(refused.code(), 255);
-    let why =
-        "rproxy: proxy: cannot make a host certificate: the host authority's key does not sign";
+    let why = "rproxy: proxy: cannot make a host certificate: the host CA's key does not sign";
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
     let told = "cannot be connected to";
     assert!(world.proxy_log().contains(told), "{}", world.proxy_log());
@@ -266,7 +265,7 @@ fn an_agent_that_hangs_holds_up_only_who_needs_it() {
     assert!(!world.proxy_log().contains("cannot make a host certificate"));
     for refused in waiting.into_iter().map(Live::finish) {
         assert_eq!(refused.code(), 255);
-        let told = "cannot make a host certificate: the host authority's key d";
+        let told = "cannot make a host certificate: the host CA's key d";
         assert!(refused.stderr.contains(told), "{}", refused.stderr);
     }
     assert!(
@@ -301,7 +300,7 @@ fn authorities_rotate_from_one_key_of_an_agent_to_the_next() {
     let followed = |times: usize| {
         world.eventually("the proxy follows", || {
             let log = world.proxy_log();
-            let changes = log.matches("the authorities' keys have changed").count();
+            let changes = log.matches("the CAs' keys have changed").count();
             (changes == times).then_some(())
         });
     };
@@ -384,7 +383,7 @@ fn a_team_brings_the_authority_that_its_hosts_trust() {
     );
     let (code, shown) = in_terminal(&[], "correct horse");
     assert!(
-        code == Some(1) && shown.contains("the user authority has a key already"),
+        code == Some(1) && shown.contains("the user CA has a key already"),
         "{shown}"
     );
     let (code, shown) = in_terminal(&["--overwrite"], "correct horse");
@@ -395,7 +394,7 @@ fn a_team_brings_the_authority_that_its_hosts_trust() {
     world.eventually("the proxy follows", || {
         world
             .proxy_log()
-            .contains("the authorities' keys have changed")
+            .contains("the CAs' keys have changed")
             .then_some(())
     });
     assert_eq!(

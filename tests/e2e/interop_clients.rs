@@ -240,7 +240,7 @@ fn paramiko_with_an_agent_that_holds_several_keys() {
     assert_eq!(failures.iter().find(failed), None);
 }
 
-/// `AsyncSSH` on both legs: it checks both host certificates against the authority.
+/// `AsyncSSH` on both legs: it checks both host certificates against the CA.
 #[test]
 fn asyncssh_on_both_legs() {
     let Some(python) = python("asyncssh") else {
@@ -281,7 +281,7 @@ fn assert_recorded(world: &World) {
 }
 
 /// plink on both legs: a key with its certificate in one file, the agent from `SSH_AUTH_SOCK`, host
-/// certificates checked against the authority.
+/// certificates checked against the CA.
 #[test]
 fn plink_on_both_legs() {
     let Some(plink) = others("plink") else {
@@ -348,13 +348,13 @@ fn pscp_on_both_legs() {
     }
 }
 
-/// What PuTTY's "trusted host certification authorities" dialogue writes.
+/// What PuTTY's "trusted host certification CAs" dialogue writes.
 fn trust_in_putty(world: &World) {
     let line = std::fs::read_to_string(world.dir().join("known_hosts")).expect("known_hosts");
     let blob = line
         .split_whitespace()
         .find(|word| word.starts_with("AAAA"))
-        .expect("the authority's key");
+        .expect("the CA's key");
     let dir = world.dir().join(".putty/sshhostcas");
     std::fs::create_dir_all(&dir).expect("a writable directory");
     let text = format!("PublicKey={blob}\nValidity=*\n");

@@ -10,7 +10,7 @@ use russh::{Channel, ChannelId, Error};
 use crate::support::world::login;
 use crate::support::{HostKey, World, keys, russh_host};
 
-/// Admits the certificates of one authority for one login; every command says its name on both
+/// Admits the certificates of one CA for one login; every command says its name on both
 /// outputs and sends back what it gets.
 struct Host {
     authority: PublicKey,

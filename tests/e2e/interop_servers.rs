@@ -116,7 +116,7 @@ fn asyncssh_host_that_knows_no_better_than_sha1() {
     assert_eq!(start["legacy_algorithms"], serde_json::json!(["ssh-rsa"]));
 }
 
-/// Starts an `AsyncSSH` host with a certificate for its name, which trusts the user authority.
+/// Starts an `AsyncSSH` host with a certificate for its name, which trusts the user CA.
 fn start_asyncssh(
     world: &World,
     python: &Path,
@@ -201,7 +201,7 @@ fn tinyssh_host() {
     refused(port, &start);
 }
 
-/// The user authority's key, in a file.
+/// The user CA's key, in a file.
 pub(crate) fn trusted_users(world: &World) -> PathBuf {
     let authority = keys::tool(world.rproxy().args(["auth", "export", "--type=user"]));
     let trusted = world.dir().join("trusted_users");

@@ -88,7 +88,7 @@ fn the_monitor_touches_no_connection() {
     session.finish().success();
 }
 
-/// The private half of an authority's key, 32 bytes, from its file.
+/// The private half of a CA's key, 32 bytes, from its file.
 fn seed(world: &World, name: &str) -> Vec<u8> {
     let text = std::fs::read_to_string(world.data().join("ca").join(name)).expect("a key file");
     let key = ssh_key::PrivateKey::from_openssh(text).expect("a key");
@@ -120,7 +120,7 @@ fn has_in_memory(pid: u32, wanted: &[u8]) -> bool {
         })
 }
 
-/// A mistake in reading what strangers send does not give the authorities away: the process that reads has
+/// A mistake in reading what strangers send does not give the CAs away: the process that reads has
 /// their keys neither in its memory nor open. Sessions work all the same, whose host certificates are signed
 /// by the other process.
 #[test]
@@ -136,7 +136,7 @@ fn the_worker_has_no_authority() {
         has_in_memory(monitor, &host),
         "the test finds what is there"
     );
-    // The monitor signs with the host authority's key alone.
+    // The monitor signs with the host CA's key alone.
     let user = seed(&world, "user_ca");
     assert!(!has_in_memory(monitor, &user), "user_ca in the monitor");
     for (name, seed) in [("user_ca", user), ("host_ca", host)] {

@@ -1,4 +1,4 @@
-//! Keys of both authorities are replaced while sessions are opened all the while: none is refused.
+//! Keys of both CAs are replaced while sessions are opened all the while: none is refused.
 //!
 //! The parts of the fleet are brought up to date as the texts of `rproxy auth rotate` ask: exports to
 //! hosts and clients, certificates signed again.
@@ -56,7 +56,7 @@ impl Fleet {
         std::thread::sleep(Duration::from_millis(700));
     }
 
-    /// The user authority's export on every host; sshd reads it for each connection.
+    /// The user CA's export on every host; sshd reads it for each connection.
     fn update_hosts(&self) {
         let export = self.auth(&["export", "--type=user"]);
         for node in self.world.nodes() {
@@ -67,7 +67,7 @@ impl Fleet {
         }
     }
 
-    /// The host authority's export at the client.
+    /// The host CA's export at the client.
     fn update_clients(&self) {
         let export = self.auth(&["export", "--type=host"]);
         replace(&self.world.dir().join("known_hosts"), &export);
@@ -186,8 +186,8 @@ fn replace(path: &Path, text: &str) {
     std::fs::rename(beside, path).unwrap();
 }
 
-/// What every host shows and takes, as it says itself: the name of its certificate's authority, and
-/// the answers for each user authority.
+/// What every host shows and takes, as it says itself: the name of its certificate's CA, and
+/// the answers for each user CA.
 fn proofs(status: &serde_json::Value) -> Vec<(String, Vec<bool>)> {
     let nodes = status["nodes"].as_array().unwrap();
     let proof = |node: &serde_json::Value| {

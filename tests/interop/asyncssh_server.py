@@ -1,6 +1,6 @@
-"""An AsyncSSH host with a host certificate, which trusts the user authority.
+"""An AsyncSSH host with a host certificate, which trusts the user CA.
 
-Arguments: host key (its certificate beside it), file with the user authority, port, and the names of
+Arguments: host key (its certificate beside it), file with the user CA, port, and the names of
 the only signature algorithms that it takes from users, if not all. Prints the port when it listens,
 serves until it is killed; a command's output is what it was given on standard input, then its own text.
 """

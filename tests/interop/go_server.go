@@ -1,6 +1,6 @@
-// A host made with Go's x/crypto/ssh: a host certificate, and the user authority trusted.
+// A host made with Go's x/crypto/ssh: a host certificate, and the user CA trusted.
 //
-// Arguments: host key (its certificate beside it), file with the user authority, address. Serves until it
+// Arguments: host key (its certificate beside it), file with the user CA, address. Serves until it
 // is killed; a command's output is what it was given on standard input, then its own text.
 package main
 

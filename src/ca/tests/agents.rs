@@ -1,4 +1,4 @@
-//! Authorities whose keys are in agents: real ones, agents that are gone or say no, agents that lie.
+//! CAs whose keys are in agents: real ones, agents that are gone or say no, agents that lie.
 
 use std::os::unix::net::UnixListener;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::ca::*;
 use crate::cert::testing::{Browser, ed25519, keys, string};
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
-/// A home whose user authority's key is this one, in a real agent.
+/// A home whose user CA's key is this one, in a real agent.
 fn with_user_key(key: &PrivateKey) -> (Home, Agent) {
     let mut home = Home::new();
     let agent = Agent::start(&home.path("agent"));

@@ -1,4 +1,4 @@
-//! The authorities as a whole: what is on disk, what is refused, what many do at once.
+//! The CAs as a whole: what is on disk, what is refused, what many do at once.
 
 mod agents;
 mod imports;
@@ -159,7 +159,7 @@ fn keys_that_others_can_read_are_refused_with_the_remedy() {
     open(directory.path()).unwrap();
 }
 
-/// Puts something in the place of the user authority's key; nobody may touch it.
+/// Puts something in the place of the user CA's key; nobody may touch it.
 fn refused_key(content: &[u8]) -> CaError {
     let directory = crate::sys::fs::private_tempdir();
     let ca = directory.path().join("ca");

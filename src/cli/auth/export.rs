@@ -1,4 +1,4 @@
-//! `rproxy auth export`: the authorities' public keys, as lines for OpenSSH's files.
+//! `rproxy auth export`: the CAs' public keys, as lines for OpenSSH's files.
 
 use clap::ValueEnum;
 use ssh_key::certificate::CertType;

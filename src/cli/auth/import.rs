@@ -1,4 +1,4 @@
-//! `rproxy auth import`: a key that exists elsewhere becomes an authority's.
+//! `rproxy auth import`: a key that exists elsewhere becomes a CA's.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `rproxy auth init`: make the certificate authorities.
+//! `rproxy auth init`: make the CAs.
 
 use std::fmt::Write as _;
 

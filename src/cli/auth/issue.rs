@@ -22,7 +22,7 @@ pub(in crate::cli) enum Request {
 }
 
 impl Request {
-    /// Applies the rules before the authority is opened and before any question is asked.
+    /// Applies the rules before the CA is opened and before any question is asked.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let now = Clock::System.unix_seconds();
         let template = match self.clone() {
@@ -85,7 +85,7 @@ impl Request {
     }
 }
 
-/// The authorities, and everything that has its say when they sign.
+/// The CAs, and everything that has its say when they sign.
 #[derive(Debug)]
 pub(in crate::cli) struct Issuer {
     authorities: Authorities,

@@ -1,4 +1,4 @@
-//! `rproxy auth`: the certificate authorities, made by `auth init`.
+//! `rproxy auth`: the CAs, made by `auth init`.
 
 mod batch;
 pub(super) mod credential;

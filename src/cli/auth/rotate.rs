@@ -1,4 +1,4 @@
-//! `rproxy auth rotate`: move the rotation of an authority's key, and say what is to be done now.
+//! `rproxy auth rotate`: move the rotation of a CA's key, and say what is to be done now.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! `rproxy auth sign`: host and user certificates, and the files that they go into.
 //!
 //! The order matters: flags, then the key that is signed, then whether the files can be written,
-//! and only then the authority. Nothing is signed for a command that cannot finish.
+//! and only then the CA. Nothing is signed for a command that cannot finish.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

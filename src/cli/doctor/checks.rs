@@ -8,7 +8,7 @@ pub(crate) enum Group {
     Configuration,
     /// The data directory.
     Files,
-    /// The authorities.
+    /// The CAs.
     Keys,
     /// Time, disk and limits of the machine.
     Machine,

@@ -43,7 +43,7 @@ pub const CA_HOST: Key = Key {
           asking anybody.",
 };
 
-/// Where the keys of one authority are.
+/// Where the keys of one CA are.
 const CA_KEY_PLACES: Form = Form::Section(&[CA_AGENT, CA_KEY, CA_NEXT]);
 
 /// `auth_service.ca_keys`.

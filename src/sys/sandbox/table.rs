@@ -40,7 +40,7 @@ pub(super) const DENIED: &[Group] = &[
     },
     Group {
         name: "other processes",
-        why: "their memory and descriptors hold what this one has given up, the authorities' keys first",
+        why: "their memory and descriptors hold what this one has given up, the CAs' keys first",
         calls: &[
             #[cfg(target_arch = "x86_64")]
             libc::SYS_fork,

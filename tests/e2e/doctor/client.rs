@@ -49,7 +49,7 @@ fn with_agent(world: &World, agent: &Agent) -> Findings {
     Findings::of(doctor(world).env("SSH_AUTH_SOCK", &agent.socket))
 }
 
-/// A key with a certificate of the user authority, as `ssh-keygen` makes it with these arguments.
+/// A key with a certificate of the user CA, as `ssh-keygen` makes it with these arguments.
 fn certified(world: &World, name: &str, principals: &str, more: &[&str]) -> PathBuf {
     let exported = keys::tool(world.rproxy().args(["auth", "export", "--type=user"]));
     let authority = keys::authority(&world.data(), &exported);
@@ -319,7 +319,7 @@ fn faults_of_known_hosts_and_of_the_way_are_found() {
     let left = fs::read_to_string(world.dir().join("other_hosts")).expect("it is there");
     assert_eq!(left, "", "nothing is learnt");
 
-    // Another authority: somebody else answers, or it has a new key.
+    // Another CA: somebody else answers, or it has a new key.
     let stranger = world.dir().join("stranger");
     keys::generate(&stranger);
     let public = fs::read_to_string(keys::with_suffix(&stranger, ".pub")).expect("it is there");

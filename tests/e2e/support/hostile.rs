@@ -30,7 +30,7 @@ pub(crate) struct Verdict {
 }
 
 /// A user certificate whose signature key is itself a certificate: `key` has a good one, and signs
-/// another with it as if it were an authority.
+/// another with it as if it were a CA.
 pub(crate) fn nested_certificate(key: &Path) -> Vec<u8> {
     let signer = PrivateKey::read_openssh_file(key).expect("a key made by ssh-keygen");
     let path = super::keys::with_suffix(key, "-cert.pub");

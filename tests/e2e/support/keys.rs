@@ -18,9 +18,9 @@ pub(crate) struct Certificate {
 pub(crate) enum Issuer {
     /// `rproxy auth sign --user`.
     Rproxy,
-    /// `ssh-keygen` with the cluster's own user authority and these further arguments.
+    /// `ssh-keygen` with the cluster's own user CA and these further arguments.
     UserAuthority(&'static [&'static str]),
-    /// `ssh-keygen` with an authority that nobody trusts.
+    /// `ssh-keygen` with a CA that nobody trusts.
     Stranger,
 }
 
@@ -80,14 +80,14 @@ pub(crate) fn sign(authority: &Path, id: &str, names: &str, more: &[&str], key: 
     );
 }
 
-/// The authority's private key, found in the data directory by its public half.
+/// The CA's private key, found in the data directory by its public half.
 ///
 /// The tests know that it is an OpenSSH private key file; its name is the product's business.
 pub(crate) fn authority(data: &Path, exported: &str) -> PathBuf {
     let wanted = exported
         .split_whitespace()
         .find(|word| word.starts_with("AAAA"))
-        .expect("an exported authority has a key");
+        .expect("an exported CA has a key");
     files(data)
         .into_iter()
         .filter(|path| path.extension().is_none_or(|extension| extension != "pub"))
@@ -103,7 +103,7 @@ pub(crate) fn authority(data: &Path, exported: &str) -> PathBuf {
             )
             .contains(wanted)
         })
-        .expect("the authority's key is in the data directory")
+        .expect("the CA's key is in the data directory")
 }
 
 /// `KEY` and a suffix: `KEY.pub`, `KEY-cert.pub`.

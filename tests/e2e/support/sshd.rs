@@ -1,4 +1,4 @@
-//! Stock sshd as a host of the fleet: it trusts the user authority and shows what it is told to.
+//! Stock sshd as a host of the fleet: it trusts the user CA and shows what it is told to.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, TcpListener};
@@ -20,9 +20,9 @@ pub(crate) enum HostKey {
     Named(&'static str),
     /// A key without a certificate.
     Plain,
-    /// A certificate of an authority that nobody trusts.
+    /// A certificate of a CA that nobody trusts.
     Stranger,
-    /// A certificate of type user, signed by the host authority.
+    /// A certificate of type user, signed by the host CA.
     UserType,
     /// A certificate that was valid until yesterday.
     Expired,

@@ -63,7 +63,7 @@ pub(crate) struct Builder {
     alone: bool,
 }
 
-/// Puts the authorities' keys into agents; gives what stands in the configuration under `ca_keys`.
+/// Puts the CAs' keys into agents; gives what stands in the configuration under `ca_keys`.
 pub(crate) type MakeCaKeys = fn(&Children, &Path) -> (Agent, String);
 
 /// A running world. Its parts end in the order in which they stand here.
@@ -174,7 +174,7 @@ impl Builder {
         self
     }
 
-    /// The authorities' keys are in agents.
+    /// The CAs' keys are in agents.
     pub(crate) fn ca_keys(mut self, make: MakeCaKeys) -> Self {
         self.ca_keys = Some(make);
         self
@@ -358,7 +358,7 @@ impl Builder {
     }
 }
 
-/// The public halves of the cluster's authorities.
+/// The public halves of the cluster's CAs.
 #[derive(Debug)]
 struct Authorities {
     user: String,
@@ -497,7 +497,7 @@ impl World {
         )
     }
 
-    /// Puts another key into the user's agent, with a certificate of the user authority for these
+    /// Puts another key into the user's agent, with a certificate of the user CA for these
     /// logins, as `ssh-keygen` makes it with these arguments; `name` is its key id.
     pub(crate) fn add_certificate(&self, name: &str, principals: &str, more: &[&str]) {
         let authorities = Authorities::exported(&self.config());

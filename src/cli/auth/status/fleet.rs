@@ -23,11 +23,11 @@ use crate::sys::clock::Clock;
 pub(in crate::cli::auth) struct Fleet {
     nodes: Vec<Node>,
     login: Principal,
-    /// One certificate for each key of the user authority, and last the control: of nobody's.
+    /// One certificate for each key of the user CA, and last the control: of nobody's.
     certificates: Vec<Certificate>,
     user_authorities: Vec<String>,
     host_authorities: TrustedKeys,
-    /// Fingerprint and name of the keys of the host authority.
+    /// Fingerprint and name of the keys of the host CA.
     host_names: Vec<(String, &'static str)>,
     revocations: Revocations,
     /// Where warnings go.

@@ -21,7 +21,7 @@ pub(in crate::cli::auth) struct Report {
     pub(in crate::cli::auth) nodes: Vec<NodeStatus>,
 }
 
-/// One authority.
+/// One CA.
 #[derive(Debug, Serialize)]
 pub(in crate::cli::auth) struct AuthorityStatus {
     #[serde(rename = "type")]
@@ -36,7 +36,7 @@ pub(in crate::cli::auth) struct AuthorityStatus {
     signed_by_leaving_key: Vec<Outstanding>,
 }
 
-/// One key of an authority.
+/// One key of a CA.
 #[derive(Debug, Serialize)]
 pub(in crate::cli::auth) struct KeyStatus {
     pub(in crate::cli::auth) name: &'static str,
@@ -78,7 +78,7 @@ pub(in crate::cli::auth) struct HostCertificate {
     pub(in crate::cli::auth) authority_name: &'static str,
 }
 
-/// A key of the user authority, and whether the host takes certificates of it.
+/// A key of the user CA, and whether the host takes certificates of it.
 #[derive(Debug, Serialize)]
 pub(in crate::cli::auth) struct UserAuthority {
     pub(in crate::cli::auth) fingerprint: String,

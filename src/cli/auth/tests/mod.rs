@@ -198,7 +198,7 @@ fn export_refuses_what_does_not_go_together() {
     );
     assert!(
         !scene.exists("state/issued.jsonl"),
-        "a refused command makes no authority"
+        "a refused command makes no CA"
     );
 }
 
@@ -598,7 +598,7 @@ fn a_data_directory_open_to_others_fails_with_the_remedy() {
 }
 
 /// A stock sshd takes what `sign` and `export` wrote, and a stock ssh takes that sshd for `db1` with
-/// nothing but the host authority in its known_hosts (`sshd_config`(5), HostCertificate).
+/// nothing but the host CA in its known_hosts (`sshd_config`(5), HostCertificate).
 #[test]
 fn sshd_and_ssh_accept_the_files() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! The host authority in known hosts, as `ssh-keygen -F` finds it there.
+//! The host CA in known hosts, as `ssh-keygen -F` finds it there.
 
 use std::path::Path;
 use std::process::Command;

@@ -34,7 +34,7 @@ pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) {
     }
     directory(&DATA_DIR, data, findings);
     let ca = data.join("ca");
-    // Of a missing one, the authorities' keys tell.
+    // Of a missing one, the CAs' keys tell.
     if ca.exists() {
         directory(&DATA_DIR, &ca, findings);
     }

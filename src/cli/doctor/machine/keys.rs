@@ -1,4 +1,4 @@
-//! The authorities: their keys, their rotations, what is revoked; and the certificate of HTTPS.
+//! The CAs: their keys, their rotations, what is revoked; and the certificate of HTTPS.
 
 use std::sync::Arc;
 
@@ -23,9 +23,9 @@ const HTTPS_NOTICE: u64 = 14 * 86_400;
 /// What the checks of the network go by.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// The user authority, where its key signs.
+    /// The user CA, where its key signs.
     pub(super) user: Option<Arc<Authority>>,
-    /// The host authority; its key may be out of reach.
+    /// The host CA; its key may be out of reach.
     pub(super) host: Option<Arc<Authority>>,
     /// What is revoked, as far as that can be read.
     pub(super) revocations: Revocations,

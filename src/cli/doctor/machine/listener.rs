@@ -25,7 +25,7 @@ const NOBODY: &str = "doctor";
 /// Who answers at an address.
 #[derive(Debug)]
 pub(super) enum Seen {
-    /// Somebody with a certificate of our host authority for the name, or whom there is nothing to
+    /// Somebody with a certificate of our host CA for the name, or whom there is nothing to
     /// hold against.
     Ours,
     /// An SSH server without one.

@@ -36,7 +36,7 @@ struct Questions {
     user: Option<UserQuestions>,
 }
 
-/// What they are asked about the user authority.
+/// What they are asked about the user CA.
 #[derive(Debug)]
 struct UserQuestions {
     /// One of each key.
@@ -51,7 +51,7 @@ struct UserQuestions {
     control: Certificate,
 }
 
-/// What a node says about the user authority.
+/// What a node says about the user CA.
 struct Taken {
     usual: Vec<bool>,
     bound: Option<bool>,

@@ -12,7 +12,7 @@ use ssh_key::certificate::CertType;
 use super::*;
 use crate::wire::auth::{ClientAuth, ClientAuthEvent};
 
-/// A host that admits one key and the certificates of one authority, and whose every command sends
+/// A host that admits one key and the certificates of one CA, and whose every command sends
 /// back what it gets.
 struct Host {
     admitted: PublicKey,
