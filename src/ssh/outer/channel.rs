@@ -23,7 +23,7 @@ const AGENT_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) enum NoAgent {
     /// The client opens none.
     Silent,
-    /// The connection has as many channels as it may have.
+    /// The connection has as many channels to the agent as it may have.
     Crowded,
 }
 
@@ -123,6 +123,11 @@ impl Channel {
             Self::Session { port, .. } | Self::Jump { port } | Self::Agent { port } => Some(port),
             Self::OpeningAgent { .. } => None,
         }
+    }
+
+    /// Whether it leads to the client's agent.
+    pub(super) fn leads_to_agent(&self) -> bool {
+        matches!(self, Self::OpeningAgent { .. } | Self::Agent { .. })
     }
 
     /// What the client may send on it before it is read, if it is as much as `most` on a connection.

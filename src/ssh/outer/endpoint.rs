@@ -17,7 +17,6 @@ use tokio_util::task::TaskTracker;
 use super::Caller;
 use super::channel::{
     AgentOpener, AgentRequest, Channel, EndpointError, NoAgent, SHUTTING_DOWN, shutting_down,
-    too_many_channels,
 };
 use super::port::{AGENT_WINDOW, MAX_PACKET, Port, WINDOW};
 use crate::audit::{Leg as At, NotPassed, Refused};
@@ -440,10 +439,12 @@ impl Endpoint {
                 "rproxy: only the subsystem proxy:host:port and ProxyJump are served here",
             ));
         }
-        let free = self.free_number();
-        let crowded = || free.is_none().then(too_many_channels);
-        let refusal = self.leaving().or_else(crowded);
-        let Some(number) = free.or_else(|| self.courtesy_number()) else {
+        let refusal = self.leaving();
+        let number = match refusal {
+            Some(_) => self.courtesy_number(),
+            None => self.free_number(),
+        };
+        let Some(number) = number else {
             self.audit_refused(Refused::Channel, kind.as_str())?;
             return self.send(&fail(
                 OpenFailure::ResourceShortage,
@@ -466,7 +467,7 @@ impl Endpoint {
     }
 
     fn open_agent(&mut self, reply: AgentRequest) -> Result<(), EndpointError> {
-        let Some(number) = self.free_number() else {
+        let Some(number) = self.agent_number() else {
             let _nobody_waits = reply.send(Err(NoAgent::Crowded));
             return Ok(());
         };

@@ -1,4 +1,8 @@
-//! The places for channels on an outer connection, and a few more for the reason why there is none.
+//! The places for channels on an outer connection.
+//!
+//! A client that opens one session too many is refused it: its ssh then makes a connection of its own, as with
+//! sshd's `MaxSessions`. It does not so for `-W`, and on a connection that is about to end it would lead
+//! nowhere: for these a few more channels are there for the reason alone.
 
 use std::sync::Arc;
 
@@ -10,25 +14,35 @@ use super::port::{EARLY_WINDOW, MAX_PACKET, Port};
 use crate::relay::Message;
 use crate::ssh::stream::{ChannelStream, channel};
 
-/// Channels that one outer connection may have at a time.
+/// Channels that the client may have open on one outer connection at a time.
 const MAX_CHANNELS: usize = 64;
+/// Channels to the client's agent at a time: each of its own channels may need one.
+const MAX_AGENTS: usize = 64;
 /// Further channels on which nothing happens but that the client reads why.
 const MAX_COURTESIES: usize = 8;
 /// Bytes that the client may send on one of those: how an SSH connection begins.
 const COURTESY_WINDOW: u32 = 64 * 1024;
 
 impl Endpoint {
-    /// The number for another channel, if there is a place for it.
+    /// The number for another channel of the client's, if there is a place for it.
     pub(super) fn free_number(&self) -> Option<u32> {
-        if self.channels.len() >= MAX_CHANNELS {
-            return None;
-        }
-        (0..).find(|number| !self.channels.contains_key(number))
+        self.number_below(MAX_CHANNELS, false)
+    }
+
+    /// The number for another channel to the client's agent, if there is a place for it.
+    pub(super) fn agent_number(&self) -> Option<u32> {
+        self.number_below(MAX_AGENTS, true)
     }
 
     /// The number for a channel on which the client only reads why nothing comes of it.
     pub(super) fn courtesy_number(&self) -> Option<u32> {
-        if self.channels.len() >= MAX_CHANNELS + MAX_COURTESIES {
+        self.number_below(MAX_CHANNELS + MAX_COURTESIES, false)
+    }
+
+    /// An unused number, if fewer than `most` channels are the client's own, or lead to its agent.
+    fn number_below(&self, most: usize, to_agent: bool) -> Option<u32> {
+        let alike = |channel: &&Channel| channel.leads_to_agent() == to_agent;
+        if self.channels.values().filter(alike).count() >= most {
             return None;
         }
         (0..).find(|number| !self.channels.contains_key(number))
