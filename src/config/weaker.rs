@@ -3,7 +3,7 @@
 //! Every key is decided about: those that guard what is recorded, whom a host is, where people may go and
 //! what a connection carries. Names, addresses and sizes guard nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::access::{
@@ -11,6 +11,7 @@ use crate::access::{
     Rule,
 };
 use crate::audit::Weaker;
+use crate::cert::SourceAddresses;
 use crate::model::{format_duration, format_in_one_unit};
 use crate::wire::Legacy;
 
@@ -133,10 +134,13 @@ impl Found {
             metrics_listen_addr,
         } = new;
         let section = &keys::PROXY_SERVICE;
+        // Each of them was read as a network already: only an empty list is none.
+        let read = |networks: &[String]| networks.join(",").parse().ok();
+        let (had, has) = (read(&old.egress_addrs), read(egress_addrs));
         self.networks(
             path(section, &keys::EGRESS_ADDRS),
-            Some(&old.egress_addrs).filter(|networks| !networks.is_empty()),
-            Some(egress_addrs).filter(|networks| !networks.is_empty()),
+            had.as_ref(),
+            has.as_ref(),
         );
         let (before, after) = (old.client_idle_timeout, *client_idle_timeout);
         self.add(
@@ -176,17 +180,18 @@ impl Found {
     }
 
     /// Networks outside of which something is refused; `None` for no such limit.
-    fn networks(&mut self, key: String, old: Option<&Vec<String>>, new: Option<&Vec<String>>) {
-        let is_weaker = match (old, new) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(old), Some(new)) => {
-                let is_known = |network: &&String| old.iter().any(|old| is_within(network, old));
-                !new.iter().all(|network| is_known(&network))
-            }
-        };
-        let shown = |networks: Option<&Vec<String>>| {
-            networks.map_or_else(|| NONE.to_owned(), |networks| networks.join(", "))
+    fn networks(
+        &mut self,
+        key: String,
+        old: Option<&SourceAddresses>,
+        new: Option<&SourceAddresses>,
+    ) {
+        let is_weaker = old.is_some_and(|old| new.is_none_or(|new| !new.is_within(old)));
+        let shown = |networks: Option<&SourceAddresses>| {
+            networks.map_or_else(
+                || NONE.to_owned(),
+                |networks| networks.to_string().replace(',', ", "),
+            )
         };
         self.add(is_weaker, key, shown(old), shown(new));
     }
@@ -234,12 +239,13 @@ impl Found {
             }
             return;
         }
-        let names = |roles: &[Arc<Role>]| {
-            let names: Vec<_> = roles.iter().map(|role| role.name.as_str()).collect();
-            listed(&names)
-        };
         if new.roles.is_empty() {
-            self.add(true, keys::ROLES.name, names(&old.roles), NONE.to_owned());
+            self.add(
+                true,
+                keys::ROLES.name,
+                role_names(&old.roles),
+                NONE.to_owned(),
+            );
             return;
         }
         for role in &new.roles {
@@ -278,12 +284,11 @@ impl Found {
             listed(&had),
             listed(&has),
         );
-        let networks = |role: &Role| {
-            let networks = role.may_connect_from.as_ref()?.value.to_string();
-            Some(networks.split(',').map(str::to_owned).collect::<Vec<_>>())
-        };
-        let (had, has) = (networks(before), networks(role));
-        self.networks(key(&keys::MAY_CONNECT_FROM), had.as_ref(), has.as_ref());
+        self.networks(
+            key(&keys::MAY_CONNECT_FROM),
+            before.may_connect_from.as_ref().map(|stated| &stated.value),
+            role.may_connect_from.as_ref().map(|stated| &stated.value),
+        );
     }
 
     /// Without the key in a role, `auth_service` says how long certificates are made for, and the proxy
@@ -342,18 +347,19 @@ impl Found {
             let (had, has) = (roles_of(old, &name), roles_of(new, &name));
             let gained = has.iter().any(|role| named(&had, &role.name).is_none());
             let lost = |role: &Arc<Role>| restricts(role) && named(&has, &role.name).is_none();
-            let shown = |roles: &[Arc<Role>]| {
-                let names: Vec<_> = roles.iter().map(|role| role.name.as_str()).collect();
-                listed(&names)
-            };
             self.add(
                 gained || had.iter().any(lost),
                 format!("{}[{name}].{}", keys::USERS.name, keys::USER_ROLES.name),
-                shown(&had),
-                shown(&has),
+                role_names(&had),
+                role_names(&has),
             );
         }
     }
+}
+
+fn role_names(roles: &[Arc<Role>]) -> String {
+    let names: Vec<_> = roles.iter().map(|role| role.name.as_str()).collect();
+    listed(&names)
 }
 
 fn path(section: &Key, key: &Key) -> String {
@@ -371,24 +377,6 @@ fn listed<T: AsRef<str>>(items: &[T]) -> String {
 fn named<'a>(roles: &'a [Arc<Role>], name: &str) -> Option<&'a Role> {
     let found = roles.iter().find(|role| role.name == name);
     found.map(Arc::as_ref)
-}
-
-/// Whether one network, as in `10.0.0.0/8` or `2001:db8::1`, is a part of another one.
-fn is_within(inner: &str, outer: &str) -> bool {
-    let read = |network: &str| -> Option<(bool, u128, u32)> {
-        let (address, length) = network.split_once('/').unwrap_or((network, "128"));
-        let length: u32 = length.parse().ok()?;
-        // The bits of the network are the first ones, of IPv4 too.
-        Some(match address.parse().ok()? {
-            IpAddr::V4(address) => (true, u128::from(address.to_bits()) << 96, length.min(32)),
-            IpAddr::V6(address) => (false, address.to_bits(), length.min(128)),
-        })
-    };
-    let (Some(inner), Some(outer)) = (read(inner), read(outer)) else {
-        return inner == outer;
-    };
-    let mask = u128::MAX.checked_shl(128 - outer.2).unwrap_or(0);
-    inner.0 == outer.0 && inner.2 >= outer.2 && (inner.1 & mask) == (outer.1 & mask)
 }
 
 /// Whether anything in a role keeps its users from something.
