@@ -6,10 +6,11 @@
 //! it has no row share one.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::{AuditEvent, EventKind};
+use crate::model::network;
 
 /// How long a share is for, and how often sums are told.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -58,13 +59,7 @@ impl Cause {
     }
 
     pub(super) fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let network = u128::from(address) & !u128::from(u64::MAX);
-                Ipv6Addr::from(network).into()
-            }
-            v4 @ IpAddr::V4(_) => v4,
-        })
+        Self::Address(network(address))
     }
 
     pub(super) fn is_stranger(&self) -> bool {

@@ -7,6 +7,7 @@ mod duration;
 mod id;
 mod label;
 mod name;
+mod network;
 mod target;
 pub mod text;
 
@@ -17,4 +18,5 @@ pub use duration::{
 pub use id::{ConnectionId, Serial, SessionId};
 pub use label::{Label, LabelError};
 pub use name::{ClusterName, HostPrincipal, Login, NameError, Principal};
+pub use network::network;
 pub use target::{HostName, Target, TargetError};

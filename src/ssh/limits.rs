@@ -13,8 +13,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::crowd::{Crowd, Ticket, network};
+use super::crowd::{Crowd, Ticket};
 use crate::metrics;
+use crate::model::network;
 
 /// Clients at a time that are told why they are refused. More than this many are dropped without a
 /// word, or the words would be what the limits are there to prevent.

@@ -79,7 +79,7 @@ use crate::wire::ClientConfig;
 
 pub(crate) use answered::Answered;
 pub(crate) use budget::Budget;
-pub(crate) use crowd::{Crowd, Ticket, network};
+pub(crate) use crowd::{Crowd, Ticket};
 pub(crate) use ending::Warned;
 pub use limits::Limits;
 pub(crate) use minting::Minting;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::crowd::network;
+use crate::model::network;
 
 /// Connections that may wait for one host.
 const MAX_WAITING: usize = 4096;

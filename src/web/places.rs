@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::ssh::{Crowd, Ticket, network};
+use crate::model::network;
+use crate::ssh::{Crowd, Ticket};
 
 /// Clients at a time that have not asked yet, and as many again that are being answered.
 const MAX_CLIENTS: usize = 64;
