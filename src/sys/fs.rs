@@ -124,15 +124,7 @@ pub fn check_private(path: &Path) -> Result<(), FsError> {
 /// # Errors
 /// [`FsError::TooOpen`], [`FsError::Owner`], or the operating system's.
 pub fn check_unshared(path: &Path) -> Result<(), FsError> {
-    let metadata = std::fs::metadata(path).map_err(FsError::io("inspect", path))?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o066 != 0 {
-        return Err(FsError::TooOpen {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    check_owner(path, &metadata)
+    check_owner(path, &without(0o066, path)?)
 }
 
 fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), FsError> {
@@ -152,9 +144,14 @@ fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), FsError> {
 /// # Errors
 /// [`FsError::TooOpen`], or the operating system's.
 pub fn check_closed(path: &Path) -> Result<Metadata, FsError> {
+    without(0o077, path)
+}
+
+/// Refuses what has one of these bits in its mode.
+fn without(bits: u32, path: &Path) -> Result<Metadata, FsError> {
     let metadata = std::fs::metadata(path).map_err(FsError::io("inspect", path))?;
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & bits != 0 {
         return Err(FsError::TooOpen {
             path: path.to_owned(),
             mode,
