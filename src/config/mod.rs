@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::access::{Member, Permissions, Policy, Role};
 use crate::ca::{CaKeys, Installation};
-use crate::model::{ClusterName, NameError};
+use crate::model::{ClusterName, NameError, text};
 use crate::nodes::Node;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FsError, read_limited};
@@ -306,10 +306,7 @@ fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, ConfigEr
 /// In hex, as sha256sum(1) prints it.
 fn sha256(bytes: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    hash.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    text::hex(hash.as_ref())
 }
 
 /// Reads a configuration from a text; `file` is its name in messages.
@@ -584,7 +581,7 @@ mod tests {
 
     /// Text of this pattern in which everything is seen.
     fn visible(pattern: &'static str) -> impl Strategy<Value = String> {
-        pattern.prop_filter("visible", |text| crate::model::text::is_printable(text))
+        pattern.prop_filter("visible", |text| text::is_printable(text))
     }
 
     proptest! {

@@ -83,16 +83,7 @@ pub struct Lines<'a>(pub &'a str);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars().peekable();
-        let mut text = String::with_capacity(self.0.len());
-        while let Some(c) = characters.next() {
-            match c {
-                '\n' | '\t' => text.push(c),
-                '\r' if characters.peek() == Some(&'\n') => {}
-                _ => escape(c, &mut text),
-            }
-        }
-        f.write_str(&text)
+        f.write_str(&kept_lines(self.0, escape))
     }
 }
 
@@ -103,21 +94,14 @@ pub struct Carets<'a>(pub &'a str);
 
 impl fmt::Display for Carets<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars().peekable();
-        let mut text = String::with_capacity(self.0.len());
-        while let Some(c) = characters.next() {
-            match c {
-                '\n' | '\t' => text.push(c),
-                '\r' if characters.peek() == Some(&'\n') => {}
-                '\0'..='\x1f' | '\x7f' => {
-                    text.push('^');
-                    // Control characters are 0x40 away from what stands on their key.
-                    text.push(char::from_u32(u32::from(c) ^ 0x40).unwrap_or('?'));
-                }
-                _ => escape(c, &mut text),
+        f.write_str(&kept_lines(self.0, |c, text| match c {
+            '\0'..='\x1f' | '\x7f' => {
+                text.push('^');
+                // Control characters are 0x40 away from what stands on their key.
+                text.push(char::from_u32(u32::from(c) ^ 0x40).unwrap_or('?'));
             }
-        }
-        f.write_str(&text)
+            _ => escape(c, text),
+        }))
     }
 }
 
@@ -140,16 +124,11 @@ impl fmt::Display for ShownPath<'_> {
 /// Bytes that are mostly text, as one line. Those that are no UTF-8 stand there as `\xFF`.
 #[must_use]
 pub fn bytes(bytes: &[u8]) -> String {
-    let mut line = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            escape(c, &mut line);
+    mostly_text(bytes, |text, line| {
+        for c in text.chars() {
+            escape(c, line);
         }
-        for byte in chunk.invalid() {
-            let _infallible = write!(line, "\\x{byte:02x}");
-        }
-    }
-    line
+    })
 }
 
 /// The text with U+FFFD in the place of what is unsafe, character by character: where the columns
@@ -185,14 +164,45 @@ pub fn json(json: &str) -> String {
 /// UTF-8 stand there as `\xFF`.
 #[must_use]
 pub fn byte_lines(bytes: &[u8]) -> String {
-    let mut lines = String::with_capacity(bytes.len());
+    mostly_text(bytes, |text, lines| {
+        let _infallible = write!(lines, "{}", Lines(text));
+    })
+}
+
+/// Bytes in lower-case hexadecimal, two digits each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _infallible = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// What is UTF-8 in some bytes as `put` has it, with the rest as `\xFF`.
+fn mostly_text(bytes: &[u8], put: impl Fn(&str, &mut String)) -> String {
+    let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        let _infallible = write!(lines, "{}", Lines(chunk.valid()));
+        put(chunk.valid(), &mut shown);
         for byte in chunk.invalid() {
-            let _infallible = write!(lines, "\\x{byte:02x}");
+            let _infallible = write!(shown, "\\x{byte:02x}");
         }
     }
-    lines
+    shown
+}
+
+/// A text with its line feeds and tabs, and everything else as `put` has it.
+fn kept_lines(text: &str, put: impl Fn(char, &mut String)) -> String {
+    let mut characters = text.chars().peekable();
+    let mut kept = String::with_capacity(text.len());
+    while let Some(c) = characters.next() {
+        match c {
+            '\n' | '\t' => kept.push(c),
+            '\r' if characters.peek() == Some(&'\n') => {}
+            _ => put(c, &mut kept),
+        }
+    }
+    kept
 }
 
 fn escape(c: char, line: &mut String) {

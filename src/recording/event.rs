@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::verbatim::{Verbatim, from_hex, to_hex};
+use super::verbatim::{Verbatim, from_hex};
+use crate::model::text;
 
 /// One of the three byte streams of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -91,7 +92,7 @@ impl ChannelNote {
     pub fn with_shown(mut self, key: &str, shown: &str, sent: &[u8]) -> Self {
         if shown.as_bytes() != sent {
             self.fields
-                .insert(format!("{key}{HEX}"), to_hex(sent).into());
+                .insert(format!("{key}{HEX}"), text::hex(sent).into());
         }
         self.with(key, shown)
     }
@@ -109,7 +110,7 @@ impl ChannelNote {
             .zip(&sent)
             .any(|(shown, sent)| shown.as_bytes() != *sent)
         {
-            let sent: Vec<String> = sent.into_iter().map(to_hex).collect();
+            let sent: Vec<String> = sent.into_iter().map(text::hex).collect();
             self.fields.insert(format!("{key}{HEX}"), sent.into());
         }
         self.with(key, shown)

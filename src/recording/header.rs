@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::RecordingError;
-use super::verbatim::{Verbatim, to_hex};
-use crate::model::{ConnectionId, SessionId};
+use super::verbatim::Verbatim;
+use crate::model::{ConnectionId, SessionId, text};
 
 /// Most that players are shown of a client's string, in bytes.
 const MAX_SHOWN: usize = 4 << 10;
@@ -261,7 +261,7 @@ impl Shown {
             text: shown.unwrap_or_default().to_owned(),
             hex: said
                 .hex()
-                .or_else(|| (!is_whole).then(|| to_hex(said.bytes()))),
+                .or_else(|| (!is_whole).then(|| text::hex(said.bytes()))),
         }
     }
 }

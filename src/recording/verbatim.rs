@@ -1,7 +1,8 @@
 //! What the wire calls a string: bytes that are text most of the time (`FORMAT.md`, section 3).
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+
+use crate::model::text;
 
 /// A string of the wire, byte for byte, and the text that people read in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ impl Verbatim {
     pub fn hex(&self) -> Option<String> {
         match std::str::from_utf8(&self.0) {
             Ok(_) => None,
-            Err(_) => Some(to_hex(&self.0)),
+            Err(_) => Some(text::hex(&self.0)),
         }
     }
 
@@ -74,15 +75,6 @@ impl From<String> for Verbatim {
     fn from(text: String) -> Self {
         text.into_bytes().into()
     }
-}
-
-/// Lower-case hexadecimal, two digits a byte.
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _infallible = write!(hex, "{byte:02x}");
-    }
-    hex
 }
 
 /// The bytes that hexadecimal stands for; `None` where it is none.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::registry::SessionSeat;
 use crate::metrics::Held;
-use crate::model::SessionId;
+use crate::model::{SessionId, text};
 use crate::recording::{
     self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, Verbatim,
 };
@@ -273,13 +273,9 @@ pub(super) fn note_of(request: &Request) -> ChannelNote {
     fields.fold(note, |note, (name, value)| match value {
         Value::Number(number) => note.with(*name, *number),
         Value::Flag(flag) => note.with(*name, *flag),
-        Value::Bytes(bytes) => note.with(format!("{name}_hex"), hex(bytes)),
+        Value::Bytes(bytes) => note.with(format!("{name}_hex"), text::hex(bytes)),
         Value::Text(bytes) => note.with_bytes(name, bytes),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn recorded(side: Side) -> recording::Side {
