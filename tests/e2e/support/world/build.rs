@@ -1,0 +1,323 @@
+//! How a world is put together.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::World;
+use super::ca::{Authorities, certify_host, sign_host};
+use super::files::{make_dir, write};
+use super::people::{ED25519, Holds, make_user};
+use crate::support::agent::Agent;
+use crate::support::children::Children;
+use crate::support::crowd::Place;
+use crate::support::keys::{self, Certificate};
+use crate::support::proxy::{self, Proxy};
+use crate::support::sshd::{self, HostKey, Sshd};
+use crate::support::{namespace, programs};
+
+/// How long a test may take unless [`Builder::time_limit`] says otherwise.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A world that is being put together.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    nodes: Vec<(String, HostKey, String)>,
+    node_settings: BTreeMap<String, String>,
+    legacy: BTreeMap<String, String>,
+    foreign_nodes: Vec<(String, u16)>,
+    user_key: &'static [&'static str],
+    certificate: Certificate,
+    holds: Holds,
+    forward_agent: bool,
+    settings: String,
+    auth_settings: String,
+    proxy_settings: String,
+    ca_keys: Option<MakeCaKeys>,
+    time_limit: Duration,
+    limit: Option<String>,
+    piped_log: bool,
+    disk: Option<u32>,
+    own_program: bool,
+    alone: bool,
+}
+
+/// Puts the CAs' keys into agents; gives what stands in the configuration under `ca_keys`.
+pub(crate) type MakeCaKeys = fn(&Children, &Path) -> (Agent, String);
+
+impl Builder {
+    /// The usual world.
+    pub(super) fn new() -> Self {
+        Self {
+            nodes: Vec::new(),
+            node_settings: BTreeMap::new(),
+            legacy: BTreeMap::new(),
+            foreign_nodes: Vec::new(),
+            user_key: ED25519,
+            certificate: Certificate::default(),
+            holds: Holds::Certificate,
+            forward_agent: true,
+            settings: String::new(),
+            auth_settings: String::new(),
+            ca_keys: None,
+            proxy_settings: String::new(),
+            time_limit: LIMIT,
+            limit: None,
+            piped_log: false,
+            disk: None,
+            own_program: false,
+            alone: false,
+        }
+    }
+
+    /// Another host, known to the proxy by its name.
+    pub(crate) fn node(self, name: &str, shown: HostKey) -> Self {
+        self.labelled_node(name, shown, "{}")
+    }
+
+    /// Another host, with labels as YAML.
+    pub(crate) fn labelled_node(mut self, name: &str, shown: HostKey, labels: &str) -> Self {
+        self.nodes.push((name.to_owned(), shown, labels.to_owned()));
+        self
+    }
+
+    /// Another host, whose sshd has these lines first in its configuration.
+    pub(crate) fn tuned_node(mut self, name: &str, shown: HostKey, settings: &str) -> Self {
+        self.node_settings
+            .insert(name.to_owned(), settings.to_owned());
+        self.node(name, shown)
+    }
+
+    /// What the configuration names for this host as `legacy_algorithms`.
+    pub(crate) fn legacy_algorithms(mut self, name: &str, list: &str) -> Self {
+        self.legacy.insert(name.to_owned(), list.to_owned());
+        self
+    }
+
+    /// A host that the test itself runs on this port of loopback.
+    pub(crate) fn foreign_node(mut self, name: &str, port: u16) -> Self {
+        self.foreign_nodes.push((name.to_owned(), port));
+        self
+    }
+
+    /// The kind of the user's key, as arguments of ssh-keygen.
+    pub(crate) fn user_key(mut self, kind: &'static [&'static str]) -> Self {
+        self.user_key = kind;
+        self
+    }
+
+    /// How the user's certificate is made.
+    pub(crate) fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = certificate;
+        self
+    }
+
+    /// What the user's agent holds.
+    pub(crate) fn holds(mut self, holds: Holds) -> Self {
+        self.holds = holds;
+        self
+    }
+
+    /// The outer ssh does not forward the agent.
+    pub(crate) fn without_forwarding(mut self) -> Self {
+        self.forward_agent = false;
+        self
+    }
+
+    /// Further top-level sections of the proxy's configuration.
+    pub(crate) fn settings(mut self, yaml: &str) -> Self {
+        self.settings.push_str(yaml);
+        self.settings.push('\n');
+        self
+    }
+
+    /// A further line of the section `auth_service`.
+    pub(crate) fn auth_setting(mut self, yaml: &str) -> Self {
+        self.auth_settings.push_str(&format!("  {yaml}\n"));
+        self
+    }
+
+    /// The CAs' keys are in agents.
+    pub(crate) fn ca_keys(mut self, make: MakeCaKeys) -> Self {
+        self.ca_keys = Some(make);
+        self
+    }
+
+    /// How long the test may take, where it takes longer than tests may.
+    pub(crate) fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Nobody else's world runs meanwhile.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// A further line of the section `proxy_service`.
+    pub(crate) fn proxy_setting(mut self, yaml: &str) -> Self {
+        self.proxy_settings.push_str(&format!("  {yaml}\n"));
+        self
+    }
+
+    /// The proxy runs from a file of its own, which [`World::replace_program`] can replace.
+    pub(crate) fn own_program(mut self) -> Self {
+        self.own_program = true;
+        self
+    }
+
+    /// The proxy can write no file larger than so many KiB, as on a full disk.
+    pub(crate) fn file_size_limit(mut self, kib: u32) -> Self {
+        self.limit = Some(format!("-f {kib}"));
+        self
+    }
+
+    /// The proxy may have no more memory for data than so many KiB.
+    pub(crate) fn data_limit(mut self, kib: u32) -> Self {
+        self.limit = Some(format!("-d {kib}"));
+        self
+    }
+
+    /// The proxy's log is a pipe, which [`World::read_log`] stops and goes on to read.
+    pub(crate) fn piped_log(mut self) -> Self {
+        self.piped_log = true;
+        self
+    }
+
+    /// The proxy's data directory is a disk of so many MiB, which nobody else sees
+    /// ([`World::data_on_disk`]). See [`namespace::may_mount`].
+    pub(crate) fn disk(mut self, mib: u32) -> Self {
+        self.disk = Some(mib);
+        self
+    }
+
+    /// Starts everything.
+    pub(crate) fn start(mut self) -> World {
+        if self.nodes.is_empty() {
+            self = self.node("db1", HostKey::Certified);
+        }
+        let place = match self.alone {
+            true => Place::alone(),
+            false => Place::among_others(),
+        };
+        let children = Children::new(self.time_limit);
+        // Sockets have short names: the path must stay below 108 bytes.
+        let dir = tempfile::Builder::new()
+            .prefix("rp-")
+            .tempdir_in("/tmp")
+            .expect("a directory in /tmp");
+        let root = dir.path();
+        let config = root.join("rproxy.yaml");
+        let mut ca_agent = None;
+        if let Some(make) = self.ca_keys {
+            let (agent, keys) = make(&children, root);
+            self = self.auth_setting(&format!("ca_keys: {keys}"));
+            ca_agent = Some(agent);
+        }
+        write(&config, &self.config(root, &[]));
+
+        let authorities = Authorities::exported(&config);
+        write(&root.join("known_hosts"), &authorities.host);
+        let nodes = self.start_nodes(&children, root, &config, &authorities);
+        write(&config, &self.config(root, &nodes));
+        let log = root.join("rproxy.log");
+        let proxy = if self.own_program {
+            let program = root.join("rproxy");
+            programs::put(Path::new(env!("CARGO_BIN_EXE_rproxy")), &program);
+            let mut serve = proxy::rproxy_at(&program, &config);
+            Proxy::run(&children, &mut serve, &log)
+        } else if let Some(mib) = self.disk {
+            let data = root.join("data");
+            let mut serve = namespace::with_disk_at(&data, mib, &proxy::rproxy(&config));
+            Proxy::run(&children, &mut serve, &log)
+        } else if self.piped_log {
+            Proxy::with_pipe(&children, &config, &log)
+        } else {
+            Proxy::start(&children, &config, &log, self.limit.as_deref())
+        };
+        let user = make_user(
+            &children,
+            root,
+            "alice",
+            self.user_key,
+            &self.certificate,
+            self.holds,
+            &authorities,
+        );
+        let world = World {
+            user,
+            ca_agent: RefCell::new(ca_agent),
+            proxy: RefCell::new(proxy),
+            nodes,
+            children,
+            dir,
+            _place: place,
+        };
+        world.write_client_files(&world.user, self.forward_agent);
+        world
+    }
+
+    fn config(&self, root: &Path, nodes: &[Sshd]) -> String {
+        let mut text = format!(
+            "cluster_name: example.test\n\
+             data_dir: {}\n\
+             proxy_service:\n  listen_addr: 127.0.0.1:0\n  public_addr: 127.0.0.1:3023\n{}",
+            root.join("data").display(),
+            self.proxy_settings,
+        );
+        if !self.auth_settings.is_empty() {
+            text.push_str(&format!("auth_service:\n{}", self.auth_settings));
+        }
+        if !nodes.is_empty() || !self.foreign_nodes.is_empty() {
+            text.push_str("nodes:\n");
+        }
+        for (name, port) in &self.foreign_nodes {
+            text.push_str(&format!(
+                "  - {{ name: {name}, addr: \"127.0.0.1:{port}\", legacy_algorithms: [{}] }}\n",
+                self.legacy.get(name).map_or("", String::as_str),
+            ));
+        }
+        for (node, (_, _, labels)) in nodes.iter().zip(&self.nodes) {
+            text.push_str(&format!(
+                "  - {{ name: {}, addr: \"127.0.0.1:{}\", labels: {labels}, legacy_algorithms: [{}] }}\n",
+                node.name,
+                node.port,
+                self.legacy.get(&node.name).map_or("", String::as_str),
+            ));
+        }
+        text.push_str(&self.settings);
+        text
+    }
+
+    fn start_nodes(
+        &self,
+        children: &Children,
+        root: &Path,
+        config: &Path,
+        authorities: &Authorities,
+    ) -> Vec<Sshd> {
+        self.nodes
+            .iter()
+            .map(|(name, shown, _)| {
+                let dir = root.join(name);
+                make_dir(&dir);
+                let key = dir.join("host_key");
+                match shown {
+                    HostKey::Certified => sign_host(config, name, &key),
+                    HostKey::CertifiedAs(kind) => {
+                        keys::generate_as(&key, kind);
+                        certify_host(config, name, &key);
+                    }
+                    HostKey::Named(other) => sign_host(config, other, &key),
+                    HostKey::Short => keys::generate_as(&key, &["-t", "rsa", "-b", "1024"]),
+                    _ => keys::generate(&key),
+                }
+                sshd::certify(&dir, name, *shown, || authorities.host_key(root));
+                let settings = self.node_settings.get(name).map_or("", String::as_str);
+                Sshd::start(children, &dir, name, &authorities.user, settings)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,143 @@
+//! The proxy of a world: its processes, its configuration, its end.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::World;
+use super::files::write;
+use crate::support::programs;
+use crate::support::proxy::{self, Proxy};
+
+impl World {
+    /// Where the proxy listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.proxy.borrow().address
+    }
+
+    /// The port of the proxy.
+    pub(crate) fn port(&self) -> u16 {
+        self.address().port()
+    }
+
+    /// The process id of the proxy's monitor.
+    pub(crate) fn proxy_pid(&self) -> u32 {
+        self.proxy.borrow().pid()
+    }
+
+    /// The process id of the one worker that the proxy has.
+    pub(crate) fn worker_pid(&self) -> u32 {
+        let workers = self.workers();
+        assert_eq!(workers.len(), 1, "one worker, not {workers:?}");
+        workers[0]
+    }
+
+    /// The process ids of the proxy's workers.
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        self.proxy.borrow().workers()
+    }
+
+    /// How much memory the proxy has in use, in KiB (`VmRSS`).
+    pub(crate) fn proxy_memory(&self) -> u64 {
+        self.proxy.borrow().memory()
+    }
+
+    /// The same as the proxy sees it, where it has a disk of its own.
+    pub(crate) fn data_on_disk(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.proxy_pid()));
+        let data = self.data();
+        root.join(data.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// What the proxy has logged.
+    pub(crate) fn proxy_log(&self) -> String {
+        self.proxy.borrow().log()
+    }
+
+    /// Whether somebody reads the pipe that the proxy's log is.
+    pub(crate) fn read_log(&self, is_read: bool) {
+        self.proxy.borrow().read_log(is_read);
+    }
+
+    /// Any signal for the proxy.
+    pub(crate) fn signal_proxy(&self, signal: Signal) {
+        let pid = i32::try_from(self.proxy_pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("it runs"), signal).expect("it runs");
+    }
+
+    /// Waits for the proxy's end; its exit code.
+    pub(crate) fn proxy_end(&self) -> Option<i32> {
+        self.proxy.borrow_mut().wait()
+    }
+
+    /// SIGKILL for the proxy, at this instant.
+    pub(crate) fn kill_proxy(&self) {
+        self.proxy.borrow_mut().kill();
+    }
+
+    /// SIGKILL for the proxy's monitor alone.
+    pub(crate) fn kill_monitor(&self) {
+        self.proxy.borrow_mut().kill_monitor();
+    }
+
+    /// SIGTERM for the proxy, and its end.
+    pub(crate) fn stop_proxy(&self) {
+        self.signal_proxy(Signal::TERM);
+        assert_eq!(self.proxy_end(), Some(0));
+    }
+
+    /// Another proxy in the place of one that has ended, on another port.
+    pub(crate) fn restart_proxy(&self) {
+        let log = self.dir().join("rproxy.log");
+        let proxy = Proxy::start(&self.children, &self.config(), &log, None);
+        self.proxy.replace(proxy);
+    }
+
+    /// `rproxy`, on this world's configuration.
+    pub(crate) fn rproxy(&self) -> Command {
+        proxy::rproxy(&self.config())
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.dir.path().join("rproxy.yaml")
+    }
+
+    /// Edits the proxy's configuration and has it read again; the audit event that says what came
+    /// of it.
+    pub(crate) fn reconfigure(&self, edit: impl FnOnce(&str) -> String) -> Value {
+        let so_far = || {
+            let mut events = self.audit();
+            events.retain(|event| {
+                let name = event["event"].as_str().unwrap_or_default();
+                name.starts_with("configuration.")
+            });
+            events
+        };
+        let before = so_far().len();
+        self.edit_configuration(edit);
+        self.signal_proxy(Signal::HUP);
+        self.eventually("the configuration is read again", || {
+            so_far().into_iter().nth(before)
+        })
+    }
+
+    /// Edits the proxy's configuration; nobody is told.
+    pub(crate) fn edit_configuration(&self, edit: impl FnOnce(&str) -> String) {
+        let text = std::fs::read_to_string(self.config()).expect("it is there");
+        write(&self.config(), &edit(&text));
+    }
+
+    /// Puts another file in the place of the proxy's program, as a package manager does: a copy of the
+    /// same program, or a script.
+    pub(crate) fn replace_program(&self, script: Option<&str>) {
+        let (place, new) = (self.dir().join("rproxy"), self.dir().join("rproxy.new"));
+        match script {
+            Some(script) => programs::put_script(script, &new),
+            None => programs::put(Path::new(env!("CARGO_BIN_EXE_rproxy")), &new),
+        }
+        std::fs::rename(&new, &place).expect("a writable directory");
+    }
+}
