@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::ip_network::{IpNetwork, IpNetworkError};
 use super::shown;
 
 /// Why a `source-address` list does not parse.
@@ -24,7 +25,7 @@ pub enum SourceAddressError {
 
 /// Networks that a certificate may be used from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceAddresses(Vec<Network>);
+pub struct SourceAddresses(Vec<IpNetwork>);
 
 impl SourceAddresses {
     /// Whether `peer` is in one of the networks. IPv4 in IPv6 clothes counts as IPv4, as in sshd.
@@ -38,16 +39,15 @@ impl SourceAddresses {
     #[must_use]
     pub fn is_within(&self, others: &Self) -> bool {
         self.0.iter().all(|inner| {
-            let has_it =
-                |outer: &Network| outer.length <= inner.length && outer.contains(inner.address);
+            let has_it = |outer: &IpNetwork| outer.has_within(inner);
             others.0.iter().any(has_it)
         })
     }
 
     /// The addresses that stand alone, in networks of one.
     pub fn single_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let alone = |network: &&Network| network.length == width(network.address);
-        self.0.iter().filter(alone).map(|network| network.address)
+        let single = self.0.iter().filter(|network| network.is_single());
+        single.map(IpNetwork::address)
     }
 }
 
@@ -58,7 +58,7 @@ impl FromStr for SourceAddresses {
     /// `addr_match_cidr_list`: a typing error must not widen or narrow anything in silence.
     fn from_str(list: &str) -> Result<Self, SourceAddressError> {
         list.split(',')
-            .map(str::parse)
+            .map(entry)
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -68,75 +68,21 @@ impl fmt::Display for SourceAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, network) in self.0.iter().enumerate() {
             let separator = if i == 0 { "" } else { "," };
-            write!(f, "{separator}{}/{}", network.address, network.length)?;
+            write!(f, "{separator}{network}")?;
         }
         Ok(())
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Network {
-    address: IpAddr,
-    length: u32,
-}
-
-impl Network {
-    fn contains(&self, peer: IpAddr) -> bool {
-        match (self.address, peer) {
-            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
-                let host_bits = width(peer) - self.length;
-                same_after_shift(bits(self.address), bits(peer), host_bits)
-            }
-            _ => false,
-        }
+/// One entry of the list.
+fn entry(text: &str) -> Result<IpNetwork, SourceAddressError> {
+    if text.is_empty() {
+        return Err(SourceAddressError::Empty);
     }
-}
-
-impl FromStr for Network {
-    type Err = SourceAddressError;
-
-    fn from_str(entry: &str) -> Result<Self, SourceAddressError> {
-        if entry.is_empty() {
-            return Err(SourceAddressError::Empty);
-        }
-        let bad = || SourceAddressError::NotANetwork(entry.to_owned());
-        let (address, length) = match entry.split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (entry, None),
-        };
-        let address: IpAddr = address.parse().ok().ok_or_else(bad)?;
-        let length = match length {
-            None => width(address),
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                digits.parse().ok().ok_or_else(bad)?
-            }
-            Some(_) => return Err(bad()),
-        };
-        let host_bits = width(address).checked_sub(length).ok_or_else(bad)?;
-        let network = bits(address).checked_shr(host_bits).unwrap_or(0);
-        if network.checked_shl(host_bits).unwrap_or(0) != bits(address) {
-            return Err(SourceAddressError::HostBits(entry.to_owned()));
-        }
-        Ok(Self { address, length })
-    }
-}
-
-fn width(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-fn same_after_shift(a: u128, b: u128, host_bits: u32) -> bool {
-    a.checked_shr(host_bits).unwrap_or(0) == b.checked_shr(host_bits).unwrap_or(0)
+    text.parse().map_err(|error| match error {
+        IpNetworkError::NotANetwork => SourceAddressError::NotANetwork(text.to_owned()),
+        IpNetworkError::HostBits { .. } => SourceAddressError::HostBits(text.to_owned()),
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Member, Permissions, Role};
+use crate::cert::{IpNetwork, IpNetworkError};
 use crate::model::text::{is_printable, is_unsafe};
 use crate::model::{ClusterName, HostName, Label, parse_duration};
 use crate::nodes::{DEFAULT_PORT, Node};
@@ -414,49 +415,16 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
 
 /// A network as sshd's source-address reads it: no bit set beyond the mask.
 pub(super) fn network(text: &str) -> Result<String, String> {
-    let wrong = || {
-        format!(
+    match text.parse::<IpNetwork>() {
+        Ok(network) => Ok(network.to_string()),
+        Err(IpNetworkError::NotANetwork) => Err(format!(
             "expected a network, as in 203.0.113.10/32 or 2001:db8::/64, found {}",
             quoted(text)
-        )
-    };
-    let (address, length) = match text.split_once('/') {
-        Some((address, length)) => (address, Some(length)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_syntax| wrong())?;
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    let length = match length {
-        None => longest,
-        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits
-            .parse::<u32>()
-            .ok()
-            .filter(|length| *length <= longest)
-            .ok_or_else(wrong)?,
-        Some(_) => return Err(wrong()),
-    };
-    let masked = masked(address, length);
-    if masked != address {
-        return Err(format!(
-            "{} has bits set beyond its mask, which sshd refuses: expected {masked}/{length} or \
-             {address}/{longest}",
+        )),
+        Err(IpNetworkError::HostBits { masked, single }) => Err(format!(
+            "{} has bits set beyond its mask, which sshd refuses: expected {masked} or {single}",
             quoted(text)
-        ));
-    }
-    Ok(format!("{address}/{length}"))
-}
-
-/// The address with everything after its first `length` bits cleared.
-fn masked(address: IpAddr, length: u32) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-            IpAddr::V4((u32::from(address) & mask).into())
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-            IpAddr::V6((u128::from(address) & mask).into())
-        }
+        )),
     }
 }
 
