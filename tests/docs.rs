@@ -13,7 +13,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use rproxy::config::keys::{Fallback, Form, Key, ROOT};
+use rproxy::config::keys::{DefaultValue, Key, ROOT, ValueType};
 use rproxy::metrics::{Metrics, Values};
 use rproxy::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
@@ -409,7 +409,7 @@ fn section_tables(above: &str, section: &Key, shown: &mut Vec<Vec<&'static str>>
     shown.push(names);
     let name = format!("{above}{}", section.name);
     let (heading, prefix) = match section.form {
-        Form::Sections(_) => (format!("`{name}`: a list"), format!("{name}[].")),
+        ValueType::Sections(_) => (format!("`{name}`: a list"), format!("{name}[].")),
         _ => (format!("`{name}`"), format!("{name}.")),
     };
     let mut text = format!(
@@ -419,7 +419,7 @@ fn section_tables(above: &str, section: &Key, shown: &mut Vec<Vec<&'static str>>
     );
     // A section in a section stands in its table.
     for key in keys {
-        if let Form::Sections(_) = key.form {
+        if let ValueType::Sections(_) = key.form {
             text.push_str(&section_tables(&prefix, key, shown));
         }
     }
@@ -441,20 +441,20 @@ fn rows<'k>(prefix: &str, keys: impl IntoIterator<Item = &'k Key>) -> String {
     let mut text = String::new();
     for key in keys {
         let default = match key.default {
-            Fallback::Nothing => "none".to_owned(),
-            Fallback::Required => "must be given".to_owned(),
-            Fallback::Derived(from) => from.to_owned(),
-            Fallback::Value(value) => format!("`{value}`"),
-            Fallback::Values(values) => format!("`[{}]`", values.join(", ")),
+            DefaultValue::Nothing => "none".to_owned(),
+            DefaultValue::Required => "must be given".to_owned(),
+            DefaultValue::Derived(from) => from.to_owned(),
+            DefaultValue::Value(value) => format!("`{value}`"),
+            DefaultValue::Values(values) => format!("`[{}]`", values.join(", ")),
         };
         let value = match key.form {
-            Form::Section(_) => "a section".to_owned(),
+            ValueType::Section(_) => "a section".to_owned(),
             form => form.expected(),
         };
         let cells = [value, default, key.doc.to_owned()].map(|cell| cell.replace('|', "\\|"));
         let _infallible = writeln!(text, "| `{prefix}{}` | {} |", key.name, cells.join(" | "));
         // A section in a section has its keys below it, unless they have a table of their own.
-        if let Form::Section(keys) = key.form
+        if let ValueType::Section(keys) = key.form
             && !has_table(keys)
         {
             text.push_str(&rows(&format!("{prefix}{}.", key.name), keys));

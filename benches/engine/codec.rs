@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use rproxy::wire::{
-    Algorithms, Cipher, ClientConfig, Event, HostKey, ServerConfig, Transport, message,
+    Algorithms, Cipher, ClientConfig, HostKey, ServerConfig, Transport, TransportEvent, message,
 };
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
 
@@ -78,7 +78,7 @@ fn open(cipher: Cipher, size: usize) -> Result<Work> {
             client.output().clear();
             for _ in 0..PACKETS {
                 match server.receive(&mut input)? {
-                    Event::Packet(payload) => drop(black_box(payload)),
+                    TransportEvent::Packet(payload) => drop(black_box(payload)),
                     other => return Err(format!("{other:?} instead of a packet").into()),
                 }
             }
@@ -119,8 +119,8 @@ fn established(cipher: Cipher) -> Result<(Transport, Transport)> {
 fn settle(transport: &mut Transport, input: &mut BytesMut) -> Result<()> {
     loop {
         match transport.receive(input)? {
-            Event::NeedInput => return Ok(()),
-            Event::HostKey { .. } => transport.accept_host_key()?,
+            TransportEvent::NeedInput => return Ok(()),
+            TransportEvent::HostKey { .. } => transport.accept_host_key()?,
             _ => {}
         }
     }

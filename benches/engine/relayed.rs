@@ -5,8 +5,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use rproxy::relay::message::Name;
 use rproxy::relay::{
-    ChannelKey, Destination, Exit, Message, Note, Peers, Refused, Relay, Request, Side, Start,
-    Stream, Tap,
+    ChannelKey, Destination, Exit, Message, Note, Peers, RefusedMessage, Relay, RelayedMessage,
+    Side, Start, Stream, Tap,
 };
 
 use super::{Result, Work};
@@ -27,7 +27,7 @@ impl Tap for Witness {
     fn forward(&mut self, _: ChannelKey, _: &Destination) -> std::result::Result<(), String> {
         Ok(())
     }
-    fn global(&mut self, _: &Request) -> std::result::Result<(), String> {
+    fn global(&mut self, _: &RelayedMessage) -> std::result::Result<(), String> {
         Ok(())
     }
     fn abandoned(&mut self, _: &Start) {}
@@ -38,7 +38,7 @@ impl Tap for Witness {
     fn note(&mut self, _: ChannelKey, _: &Note) {}
     fn exit(&mut self, _: ChannelKey, _: &Exit) {}
     fn closed(&mut self, _: ChannelKey) {}
-    fn refused(&mut self, _: Refused<'_>) {}
+    fn refused(&mut self, _: RefusedMessage<'_>) {}
 }
 
 pub(super) fn bulk() -> Result<Work> {

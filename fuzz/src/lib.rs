@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use rproxy::access::Permissions;
-use rproxy::agent::Decoder;
+use rproxy::agent::ReplyDecoder;
 use rproxy::cert::{
     PresentedKey, certificate_blob, check_signature, read_signature, security_key_flags,
 };
 use rproxy::model::Target;
 use rproxy::recording::Reader;
 use rproxy::relay::{
-    ChannelKey, Destination, Exit, Note, Peers, Refused, Relay, Request, Side, Start, Stream, Tap,
+    ChannelKey, Destination, Exit, Note, Peers, RefusedMessage, Relay, RelayedMessage, Side, Start,
+    Stream, Tap,
 };
 use rproxy::wire::auth::{AuthLimits, ClientAuth, ClientAuthEvent, ServerAuth, ServerAuthEvent};
-use rproxy::wire::{ClientConfig, Event, HostKey, ServerConfig, Transport};
+use rproxy::wire::{ClientConfig, HostKey, ServerConfig, Transport, TransportEvent};
 use ssh_key::PrivateKey;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::public::{EcdsaPublicKey, SkEcdsaSha2NistP256};
@@ -105,14 +106,14 @@ fn tamper(tested: &mut Transport, honest: &mut Transport, changes: &[u8]) {
 fn take(transport: &mut Transport, input: &mut BytesMut) -> bool {
     loop {
         match transport.receive(input) {
-            Ok(Event::NeedInput) => return true,
-            Ok(Event::HostKey { .. }) => {
+            Ok(TransportEvent::NeedInput) => return true,
+            Ok(TransportEvent::HostKey { .. }) => {
                 if transport.accept_host_key().is_err() {
                     return false;
                 }
             }
-            Ok(Event::Established | Event::Packet(_)) => {}
-            Ok(Event::Disconnected { text, .. }) => {
+            Ok(TransportEvent::Established | TransportEvent::Packet(_)) => {}
+            Ok(TransportEvent::Disconnected { text, .. }) => {
                 assert!(!text.chars().any(char::is_control));
                 return false;
             }
@@ -191,7 +192,7 @@ impl Tap for Blind {
     fn forward(&mut self, _: ChannelKey, _: &Destination) -> Result<(), String> {
         Ok(())
     }
-    fn global(&mut self, _: &Request) -> Result<(), String> {
+    fn global(&mut self, _: &RelayedMessage) -> Result<(), String> {
         Ok(())
     }
     fn abandoned(&mut self, _: &Start) {}
@@ -200,7 +201,7 @@ impl Tap for Blind {
     fn note(&mut self, _: ChannelKey, _: &Note) {}
     fn exit(&mut self, _: ChannelKey, _: &Exit) {}
     fn closed(&mut self, _: ChannelKey) {}
-    fn refused(&mut self, _: Refused<'_>) {}
+    fn refused(&mut self, _: RefusedMessage<'_>) {}
 }
 
 /// The relay between two sides that say anything: the first byte of each packet says which.
@@ -233,7 +234,7 @@ pub fn relay(data: &[u8]) {
 
 /// What an agent answers.
 pub fn agent_replies(data: &[u8]) {
-    let mut decoder = Decoder::default();
+    let mut decoder = ReplyDecoder::default();
     for chunk in data.chunks(7) {
         if decoder.feed(chunk).is_err() {
             return;

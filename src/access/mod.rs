@@ -23,5 +23,7 @@ pub use identity::Identity;
 pub use pattern::{NotAPattern, Pattern};
 pub use permit::{Denial, LoginPermit, Permit, Route, authorize, may_enter};
 pub use permits::Permits;
-pub use policy::{Barred, Citation, Demand, Grant, Policy, Question};
-pub use role::{LabelPattern, Member, PermitKey, Place, Role, RolePermit, Rule, Stated};
+pub use policy::{Constraint, Grant, Policy, PolicyDenial, Question, RuleRef};
+pub use role::{
+    LabelPattern, PermitKey, RequestedHost, Role, RoleBinding, RolePermit, Rule, Spanned,
+};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::policy::life;
-use super::{Barred, Grant, Identity, Place, Policy, Question};
+use super::{Grant, Identity, Policy, PolicyDenial, Question, RequestedHost};
 use crate::cert::VerifiedUserCert;
 use crate::model::{Login, Target};
 
@@ -20,9 +20,9 @@ pub struct Route {
     /// The inventory's name for it, where it is in the inventory.
     pub node: Option<String>,
     /// What the policy goes by.
-    pub place: Place,
+    pub place: RequestedHost,
     /// Other places that this turns out to be too. The policy must allow all of them.
-    pub also: Vec<Place>,
+    pub also: Vec<RequestedHost>,
     /// What is dialled: an address or a DNS name.
     pub host: String,
     /// The port that is dialled.
@@ -61,21 +61,21 @@ pub enum Denial {
         /// The account; `None` where there is none for them.
         login: Option<String>,
         /// Why, for those who run the proxy.
-        why: Box<Barred>,
+        why: Box<PolicyDenial>,
     },
 }
 
-fn barred_text(host: &str, login: Option<&str>, why: &Barred) -> String {
+fn barred_text(host: &str, login: Option<&str>, why: &PolicyDenial) -> String {
     let what = match login {
         Some(login) => format!("access to {host} as {login}"),
         None => format!("access to {host}"),
     };
     match why {
-        Barred::NoRole(_) | Barred::NotAllowed(_) | Barred::Denied(_) => {
+        PolicyDenial::NoRole(_) | PolicyDenial::NotAllowed(_) | PolicyDenial::Denied(_) => {
             format!("{what} is denied")
         }
-        Barred::Address { from, .. } => format!("{what} is not allowed from {from}"),
-        Barred::Lifetime { lifetime, most, .. } => format!(
+        PolicyDenial::Address { from, .. } => format!("{what} is not allowed from {from}"),
+        PolicyDenial::Lifetime { lifetime, most, .. } => format!(
             "{what} takes certificates that live at most {}, yours lives {}",
             life(*most),
             life(*lifetime)
@@ -95,11 +95,11 @@ impl Denial {
                 "log in under one of these names, or get a certificate for this one; on the proxy: rproxy auth sign --user"
             }
             Self::Policy { why, .. } => match **why {
-                Barred::NoRole(_) | Barred::NotAllowed(_) | Barred::Denied(_) => {
+                PolicyDenial::NoRole(_) | PolicyDenial::NotAllowed(_) | PolicyDenial::Denied(_) => {
                     "check the name; the people who run this proxy can tell by the id which rule it is"
                 }
-                Barred::Address { .. } => "connect from elsewhere",
-                Barred::Lifetime { .. } => {
+                PolicyDenial::Address { .. } => "connect from elsewhere",
+                PolicyDenial::Lifetime { .. } => {
                     "get a certificate that expires sooner; on the proxy: rproxy auth sign --user --ttl"
                 }
             },
@@ -165,10 +165,10 @@ pub fn may_enter(
     policy: &Policy,
     identity: &Identity,
     target: &Target,
-    place: &Place,
+    place: &RequestedHost,
     from: IpAddr,
 ) -> Result<(), Denial> {
-    let mut barred = Barred::NoRole(identity.name().to_owned());
+    let mut barred = PolicyDenial::NoRole(identity.name().to_owned());
     for login in identity.certificate().principals() {
         match judge(policy, identity.certificate(), place, login, from) {
             Ok(_) => return Ok(()),
@@ -186,10 +186,10 @@ pub fn may_enter(
 fn judge(
     policy: &Policy,
     certificate: &VerifiedUserCert,
-    place: &Place,
+    place: &RequestedHost,
     login: &str,
     from: IpAddr,
-) -> Result<Grant, Barred> {
+) -> Result<Grant, PolicyDenial> {
     policy.judge(&Question {
         who: certificate.key_id(),
         place,
@@ -216,7 +216,7 @@ impl Permit {
     ///
     /// # Errors
     /// As [`authorize`].
-    pub fn may_enter_too(&self, policy: &Policy, place: &Place) -> Result<(), Denial> {
+    pub fn may_enter_too(&self, policy: &Policy, place: &RequestedHost) -> Result<(), Denial> {
         may_enter(policy, &self.identity, &self.route.target, place, self.from)
     }
 
@@ -252,7 +252,7 @@ impl Permit {
         let judged = judge(policy, &inner, &route.place, login.as_str(), from);
         let judged = also.iter().try_fold(judged, |grant, place| {
             let more = judge(policy, &inner, place, login.as_str(), from)?;
-            Ok::<_, Barred>(grant.map(|grant| grant.and(more)))
+            Ok::<_, PolicyDenial>(grant.map(|grant| grant.and(more)))
         });
         match judged.and_then(|grant| grant) {
             Ok(grant) => Ok(LoginPermit {
@@ -267,7 +267,7 @@ impl Permit {
     }
 }
 
-fn denied(route: &Route, login: &Login, why: Barred) -> Denial {
+fn denied(route: &Route, login: &Login, why: PolicyDenial) -> Denial {
     Denial::Policy {
         host: route.target.host.to_string(),
         login: Some(login.to_string()),
@@ -314,7 +314,7 @@ impl LoginPermit {
     ///
     /// # Errors
     /// What the policy says about the first that it does not allow.
-    pub fn also_at(mut self, policy: &Policy, places: Vec<Place>) -> Result<Self, Denial> {
+    pub fn also_at(mut self, policy: &Policy, places: Vec<RequestedHost>) -> Result<Self, Denial> {
         for place in places {
             if place == self.route.place || self.route.also.contains(&place) {
                 continue;
@@ -331,7 +331,7 @@ impl LoginPermit {
     ///
     /// # Errors
     /// What the policy says now.
-    pub fn judge_again(&self, policy: &Policy, place: &Place) -> Result<Grant, Denial> {
+    pub fn judge_again(&self, policy: &Policy, place: &RequestedHost) -> Result<Grant, Denial> {
         let certificate = self.identity.certificate();
         judge(policy, certificate, place, self.login.as_str(), self.from)
             .map_err(|why| denied(&self.route, &self.login, why))

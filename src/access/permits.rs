@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Citation, Permissions, PermitKey};
+use super::{Permissions, PermitKey, RuleRef};
 
 /// What a connection may carry, and who has decided that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permits {
     permissions: Permissions,
-    decided_by: BTreeMap<PermitKey, Vec<Citation>>,
+    decided_by: BTreeMap<PermitKey, Vec<RuleRef>>,
 }
 
 impl Permits {
@@ -22,7 +22,7 @@ impl Permits {
 
     /// A role says something about a key. The first takes the place of the configuration's value;
     /// each further one restricts it.
-    pub(super) fn state(&mut self, key: PermitKey, values: &Permissions, by: Citation) {
+    pub(super) fn state(&mut self, key: PermitKey, values: &Permissions, by: RuleRef) {
         let cited = self.decided_by.entry(key).or_default();
         let value = match cited.is_empty() {
             true => values.clone(),
@@ -54,7 +54,7 @@ impl Permits {
 
     /// The roles that have decided about a key; none where it is the configuration's own.
     #[must_use]
-    pub fn decided_by(&self, key: PermitKey) -> &[Citation] {
+    pub fn decided_by(&self, key: PermitKey) -> &[RuleRef] {
         self.decided_by.get(&key).map_or(&[], Vec::as_slice)
     }
 }

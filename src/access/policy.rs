@@ -13,7 +13,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::permits::Permits;
-use super::{Member, Permissions, Place, Role};
+use super::{Permissions, RequestedHost, Role, RoleBinding};
 use crate::cert::SourceAddresses;
 use crate::model::format_duration;
 
@@ -27,7 +27,7 @@ pub struct Policy {
     file: Arc<str>,
     permit: Permissions,
     roles: Vec<Arc<Role>>,
-    members: Vec<Member>,
+    members: Vec<RoleBinding>,
 }
 
 /// What is to be decided.
@@ -36,7 +36,7 @@ pub struct Question<'a> {
     /// Whose identity: the certificate's key id.
     pub who: &'a str,
     /// Where to.
-    pub place: &'a Place,
+    pub place: &'a RequestedHost,
     /// Under which account.
     pub login: &'a str,
     /// From where; `None` for an address that every role takes.
@@ -48,13 +48,13 @@ pub struct Question<'a> {
 
 /// A line of a role, to be cited.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Citation {
+pub struct RuleRef {
     role: String,
     file: Arc<str>,
     line: usize,
 }
 
-impl Citation {
+impl RuleRef {
     /// The role's name.
     #[must_use]
     pub fn role(&self) -> &str {
@@ -74,7 +74,7 @@ impl Citation {
     }
 }
 
-impl fmt::Display for Citation {
+impl fmt::Display for RuleRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "role {}, {}:{}", self.role, self.file, self.line)
     }
@@ -84,35 +84,35 @@ impl fmt::Display for Citation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Grant {
-    rule: Option<Citation>,
+    rule: Option<RuleRef>,
     permits: Permits,
-    demands: Vec<Demand>,
+    demands: Vec<Constraint>,
 }
 
 /// What a role demands of those whom it lets in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Demand {
+pub enum Constraint {
     /// `may_connect_from`
     From {
         /// Where the client has to be.
         networks: SourceAddresses,
         /// The line that says so.
-        rule: Citation,
+        rule: RuleRef,
     },
     /// `max_ttl`
     MaxTtl {
         /// The longest that the certificate may live.
         most: Duration,
         /// The line that says so.
-        rule: Citation,
+        rule: RuleRef,
     },
 }
 
-impl Demand {
-    fn check(&self, question: &Question<'_>) -> Result<(), Barred> {
+impl Constraint {
+    fn check(&self, question: &Question<'_>) -> Result<(), PolicyDenial> {
         match self {
             Self::From { networks, rule } => match question.from {
-                Some(from) if !networks.contains(from) => Err(Barred::Address {
+                Some(from) if !networks.contains(from) => Err(PolicyDenial::Address {
                     from,
                     networks: networks.clone(),
                     rule: rule.clone(),
@@ -121,7 +121,7 @@ impl Demand {
             },
             Self::MaxTtl { most, rule } => match question.lifetime {
                 Some(lifetime) if lifetime > most.saturating_add(BACKDATING) => {
-                    Err(Barred::Lifetime {
+                    Err(PolicyDenial::Lifetime {
                         lifetime,
                         most: *most,
                         rule: rule.clone(),
@@ -136,7 +136,7 @@ impl Demand {
 impl Grant {
     /// The rule that allows it; `None` where there are no roles.
     #[must_use]
-    pub fn rule(&self) -> Option<&Citation> {
+    pub fn rule(&self) -> Option<&RuleRef> {
         self.rule.as_ref()
     }
 
@@ -159,7 +159,7 @@ impl Grant {
 
     /// What the roles that apply demand; it is met as far as the question said.
     #[must_use]
-    pub fn demands(&self) -> &[Demand] {
+    pub fn demands(&self) -> &[Constraint] {
         &self.demands
     }
 }
@@ -167,16 +167,16 @@ impl Grant {
 /// Why the policy does not let somebody in, for those who run the proxy: what the user reads is a
 /// [`super::Denial`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Barred {
+pub enum PolicyDenial {
     /// Nothing in `users` matches the identity.
     #[error("{0:?} has no role")]
     NoRole(String),
     /// There are roles, and none of them has an allow rule for it.
     #[error("no allow rule matches in {}", listed(.0))]
-    NotAllowed(Vec<Citation>),
+    NotAllowed(Vec<RuleRef>),
     /// A deny rule matches.
     #[error("denied by {0}")]
-    Denied(Citation),
+    Denied(RuleRef),
     /// It is allowed, and not from this address.
     #[error("not from {from}, only from {networks}: {rule}")]
     Address {
@@ -185,7 +185,7 @@ pub enum Barred {
         /// Where it would have to be.
         networks: SourceAddresses,
         /// The line that says so.
-        rule: Citation,
+        rule: RuleRef,
     },
     /// It is allowed, and not with a certificate that lives so long.
     #[error("the certificate lives {}, at most {} are allowed: {rule}", life(*.lifetime), life(*.most))]
@@ -195,14 +195,14 @@ pub enum Barred {
         /// The longest that it may live.
         most: Duration,
         /// The line that says so.
-        rule: Citation,
+        rule: RuleRef,
     },
 }
 
-impl Barred {
+impl PolicyDenial {
     /// The line that decides, where one does.
     #[must_use]
-    pub fn rule(&self) -> Option<&Citation> {
+    pub fn rule(&self) -> Option<&RuleRef> {
         match self {
             Self::NoRole(_) | Self::NotAllowed(_) => None,
             Self::Denied(rule) | Self::Address { rule, .. } | Self::Lifetime { rule, .. } => {
@@ -234,7 +234,7 @@ pub(super) fn life(span: Duration) -> String {
     }
 }
 
-fn listed(roles: &[Citation]) -> String {
+fn listed(roles: &[RuleRef]) -> String {
     let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();
     roles.join("; ")
 }
@@ -247,7 +247,7 @@ impl Policy {
         file: &str,
         permit: Permissions,
         roles: Vec<Arc<Role>>,
-        members: Vec<Member>,
+        members: Vec<RoleBinding>,
     ) -> Self {
         Self {
             file: file.into(),
@@ -279,7 +279,7 @@ impl Policy {
     /// The strictest `max_ttl` among all roles of an identity: a certificate that lives no longer is
     /// short enough wherever its roles lead.
     #[must_use]
-    pub fn max_ttl(&self, who: &str) -> Option<(Duration, Citation)> {
+    pub fn max_ttl(&self, who: &str) -> Option<(Duration, RuleRef)> {
         self.roles_of(who)
             .into_iter()
             .filter_map(|role| Some((role.max_ttl?.value, self.cite(role, role.max_ttl?.line))))
@@ -299,7 +299,7 @@ impl Policy {
     ///
     /// # Errors
     /// Why not.
-    pub fn judge(&self, question: &Question<'_>) -> Result<Grant, Barred> {
+    pub fn judge(&self, question: &Question<'_>) -> Result<Grant, PolicyDenial> {
         let mut permits = Permits::new(&self.permit);
         let mut demands = Vec::new();
         if !self.has_roles() {
@@ -314,11 +314,11 @@ impl Policy {
         } = *question;
         let roles = self.roles_of(who);
         if roles.is_empty() {
-            return Err(Barred::NoRole(who.to_owned()));
+            return Err(PolicyDenial::NoRole(who.to_owned()));
         }
         for role in &roles {
             if let Some(line) = role.denies(login, place) {
-                return Err(Barred::Denied(self.cite(role, line)));
+                return Err(PolicyDenial::Denied(self.cite(role, line)));
             }
         }
         let mut allowing = roles
@@ -326,7 +326,7 @@ impl Policy {
             .filter_map(|role| Some(self.cite(role, role.allows(login, place)?)));
         let Some(rule) = allowing.next() else {
             let cited = roles.iter().map(|role| self.cite(role, role.line));
-            return Err(Barred::NotAllowed(cited.collect()));
+            return Err(PolicyDenial::NotAllowed(cited.collect()));
         };
         for role in roles.iter().filter(|role| role.applies(login, place)) {
             for demand in self.demands(role) {
@@ -344,20 +344,23 @@ impl Policy {
         })
     }
 
-    fn demands(&self, role: &Role) -> impl Iterator<Item = Demand> {
-        let from = role.may_connect_from.as_ref().map(|stated| Demand::From {
-            networks: stated.value.clone(),
-            rule: self.cite(role, stated.line),
-        });
-        let max_ttl = role.max_ttl.map(|stated| Demand::MaxTtl {
+    fn demands(&self, role: &Role) -> impl Iterator<Item = Constraint> {
+        let from = role
+            .may_connect_from
+            .as_ref()
+            .map(|stated| Constraint::From {
+                networks: stated.value.clone(),
+                rule: self.cite(role, stated.line),
+            });
+        let max_ttl = role.max_ttl.map(|stated| Constraint::MaxTtl {
             most: stated.value,
             rule: self.cite(role, stated.line),
         });
         from.into_iter().chain(max_ttl)
     }
 
-    fn cite(&self, role: &Role, line: usize) -> Citation {
-        Citation {
+    fn cite(&self, role: &Role, line: usize) -> RuleRef {
+        RuleRef {
             role: role.name.clone(),
             file: Arc::clone(&self.file),
             line,

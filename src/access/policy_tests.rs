@@ -56,7 +56,7 @@ fn permit(line: usize, keys: &[PermitKey], values: Permissions) -> RolePermit {
 /// These roles, all of them `alice`'s.
 fn policy(roles: Vec<Role>) -> Policy {
     let roles: Vec<_> = roles.into_iter().map(Arc::new).collect();
-    let alice = Member {
+    let alice = RoleBinding {
         name: "alice".parse().unwrap(),
         line: 1,
         roles: roles.clone(),
@@ -64,14 +64,14 @@ fn policy(roles: Vec<Role>) -> Policy {
     Policy::new(FILE, Permissions::default(), roles, vec![alice])
 }
 
-fn place(name: &str, labels: &[&str]) -> Place {
-    Place {
+fn place(name: &str, labels: &[&str]) -> RequestedHost {
+    RequestedHost {
         name: name.to_owned(),
         labels: labels.iter().map(|label| label.parse().unwrap()).collect(),
     }
 }
 
-fn ask<'a>(place: &'a Place, login: &'a str) -> Question<'a> {
+fn ask<'a>(place: &'a RequestedHost, login: &'a str) -> Question<'a> {
     Question {
         who: "alice",
         place,
@@ -158,7 +158,7 @@ fn users_are_patterns_and_roles_add_up() {
         .into_iter()
         .map(Arc::new)
         .collect();
-    let member = |name: &str, role: usize| Member {
+    let member = |name: &str, role: usize| RoleBinding {
         name: name.parse().unwrap(),
         line: 1,
         roles: vec![Arc::clone(&roles[role]); 2],
@@ -179,14 +179,14 @@ fn users_are_patterns_and_roles_add_up() {
 
 #[test]
 fn demands_hold_where_their_role_applies() {
-    let addresses = |text: &str| Stated {
+    let addresses = |text: &str| Spanned {
         value: text.parse().unwrap(),
         line: 7,
     };
     let prod = Role {
         allow: Some(vec![rule(5, &[], &["prod*"], &[])]),
         may_connect_from: Some(addresses("10.0.0.0/8")),
-        max_ttl: Some(Stated {
+        max_ttl: Some(Spanned {
             value: Duration::from_secs(3600),
             line: 8,
         }),
@@ -314,7 +314,7 @@ fn roles_stand_above_the_section_and_restrict_each_other() {
     assert_eq!(granted.max_sessions, 3);
     let cited = |key| {
         let cited = grant.permits().decided_by(key);
-        cited.iter().map(Citation::line).collect::<Vec<_>>()
+        cited.iter().map(RuleRef::line).collect::<Vec<_>>()
     };
     assert_eq!(cited(X11), [10]);
     assert_eq!(cited(PermitOpen), [10, 20]);
@@ -357,11 +357,11 @@ fn any_role() -> impl Strategy<Value = Role> {
             |(allow, deny, networks, span, (yes, sessions, keys))| Role {
                 allow,
                 deny,
-                may_connect_from: networks.map(|text| Stated {
+                may_connect_from: networks.map(|text| Spanned {
                     value: text.parse().unwrap(),
                     line: 1,
                 }),
-                max_ttl: span.map(|value| Stated { value, line: 2 }),
+                max_ttl: span.map(|value| Spanned { value, line: 2 }),
                 permit: RolePermit {
                     values: Permissions {
                         x11: yes,
@@ -379,7 +379,7 @@ fn any_role() -> impl Strategy<Value = Role> {
         )
 }
 
-fn any_place() -> impl Strategy<Value = Place> {
+fn any_place() -> impl Strategy<Value = RequestedHost> {
     let name = proptest::sample::select(&["db1", "db2", "web1", "other"][..]);
     let labels = proptest::sample::subsequence(vec!["env=prod", "env=test", "role=db"], 0..3);
     (name, labels).prop_map(|(name, labels)| place(name, &labels))
@@ -387,7 +387,7 @@ fn any_place() -> impl Strategy<Value = Place> {
 
 #[derive(Clone, Debug)]
 struct Asked {
-    place: Place,
+    place: RequestedHost,
     login: &'static str,
     from: IpAddr,
     lifetime: Duration,
@@ -405,7 +405,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 impl Asked {
-    fn of(&self, policy: &Policy) -> Result<Grant, Barred> {
+    fn of(&self, policy: &Policy) -> Result<Grant, PolicyDenial> {
         policy.judge(&Question {
             from: Some(self.from),
             lifetime: Some(self.lifetime),
@@ -415,7 +415,7 @@ impl Asked {
 }
 
 /// What a verdict comes to, without what is cited.
-fn outcome(verdict: &Result<Grant, Barred>) -> Option<(bool, bool, u32)> {
+fn outcome(verdict: &Result<Grant, PolicyDenial>) -> Option<(bool, bool, u32)> {
     let granted = verdict.as_ref().ok()?.permits().permissions();
     Some((granted.x11, granted.agent, granted.max_sessions))
 }
@@ -447,7 +447,7 @@ proptest! {
         let mut more = roles.clone();
         more.insert(at.index(roles.len() + 1), Role { allow: Some(vec![rule(1, &[], &[], &[])]), ..denies });
         if hit {
-            prop_assert!(matches!(asked.of(&policy(more)), Err(Barred::Denied(_))));
+            prop_assert!(matches!(asked.of(&policy(more)), Err(PolicyDenial::Denied(_))));
         }
     }
 
@@ -504,7 +504,7 @@ proptest! {
 #[test]
 fn labels_of_a_node_are_what_the_inventory_has() {
     let label: Label = "env=prod".parse().unwrap();
-    let prod = Place {
+    let prod = RequestedHost {
         name: "db1".to_owned(),
         labels: vec![label],
     };

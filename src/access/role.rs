@@ -12,7 +12,7 @@ use crate::model::Label;
 
 /// A value, and the line of the configuration that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stated<T> {
+pub struct Spanned<T> {
     /// What it says.
     pub value: T,
     /// Which line, from 1.
@@ -21,7 +21,7 @@ pub struct Stated<T> {
 
 /// Where somebody wants to go, as the policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RequestedHost {
     /// The inventory's name for the node; for what is not in the inventory the name or the address
     /// that was asked for. In lower case.
     pub name: String,
@@ -36,7 +36,7 @@ pub struct Rule {
     pub line: usize,
     /// Accounts on the hosts; `None` for all.
     pub logins: Option<Vec<Pattern>>,
-    /// Names of [`Place`]s; `None` for all.
+    /// Names of [`RequestedHost`]s; `None` for all.
     pub nodes: Option<Vec<Pattern>>,
     /// Labels that the node must carry, all of them.
     pub labels: Vec<LabelPattern>,
@@ -54,7 +54,7 @@ pub struct LabelPattern {
 impl Rule {
     /// Whether it is about this login at this place.
     #[must_use]
-    pub fn matches(&self, login: &str, place: &Place) -> bool {
+    pub fn matches(&self, login: &str, place: &RequestedHost) -> bool {
         let one_of = |patterns: Option<&Vec<Pattern>>, name: &str| {
             patterns.is_none_or(|several| several.iter().any(|one| one.matches(name)))
         };
@@ -136,39 +136,39 @@ pub struct Role {
     /// What nobody may who has this role, whatever allows it.
     pub deny: Vec<Rule>,
     /// From where its users may connect, to where the role applies.
-    pub may_connect_from: Option<Stated<SourceAddresses>>,
+    pub may_connect_from: Option<Spanned<SourceAddresses>>,
     /// How long a certificate may live with which its users connect.
-    pub max_ttl: Option<Stated<Duration>>,
+    pub max_ttl: Option<Spanned<Duration>>,
     /// What a connection may carry, where the role applies.
     pub permit: RolePermit,
 }
 
 impl Role {
     /// The line of the first allow rule that matches.
-    pub(super) fn allows(&self, login: &str, place: &Place) -> Option<usize> {
+    pub(super) fn allows(&self, login: &str, place: &RequestedHost) -> Option<usize> {
         first_match(self.allow.as_deref()?, login, place)
     }
 
     /// The line of the first deny rule that matches.
-    pub(super) fn denies(&self, login: &str, place: &Place) -> Option<usize> {
+    pub(super) fn denies(&self, login: &str, place: &RequestedHost) -> Option<usize> {
         first_match(&self.deny, login, place)
     }
 
     /// Whether its restrictions hold there: where one of its allow rules matches, and everywhere if it
     /// has none.
-    pub(super) fn applies(&self, login: &str, place: &Place) -> bool {
+    pub(super) fn applies(&self, login: &str, place: &RequestedHost) -> bool {
         self.allow.is_none() || self.allows(login, place).is_some()
     }
 }
 
-fn first_match(rules: &[Rule], login: &str, place: &Place) -> Option<usize> {
+fn first_match(rules: &[Rule], login: &str, place: &RequestedHost) -> Option<usize> {
     let rule = rules.iter().find(|rule| rule.matches(login, place))?;
     Some(rule.line)
 }
 
 /// Who has which roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct RoleBinding {
     /// Whose identity it is: the key id of the certificate.
     pub name: Pattern,
     /// The line in which the entry begins, from 1.

@@ -12,8 +12,8 @@ mod serve;
 mod tests;
 
 pub use reply::{
-    AgentError, Decoder, Identity, MAX_IDENTITIES, MAX_REPLY, Reply, expect_identities,
-    expect_signature, expect_success,
+    AgentError, AgentIdentity, AgentReply, MAX_IDENTITIES, MAX_REPLY, ReplyDecoder,
+    expect_identities, expect_signature, expect_success,
 };
 pub use request::{SESSION_BIND, SignFlags, query, request_identities, session_bind, sign_request};
-pub use serve::{MAX_REQUEST, Request, failure, identities_answer, sign_response};
+pub use serve::{AgentRequest, MAX_REQUEST, failure, identities_answer, sign_response};

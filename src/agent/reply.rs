@@ -43,7 +43,7 @@ pub enum AgentError {
 
 /// A key or certificate in an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct AgentIdentity {
     /// The encoded key, not yet decoded.
     pub blob: Vec<u8>,
     /// What its owner calls it; what is not UTF-8 is replaced. Escape it before showing it.
@@ -52,9 +52,9 @@ pub struct Identity {
 
 /// One reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum AgentReply {
     /// The identities that the agent holds.
-    Identities(Vec<Identity>),
+    Identities(Vec<AgentIdentity>),
     /// A signature blob, not yet decoded.
     Signature(Vec<u8>),
     /// Done.
@@ -67,7 +67,7 @@ pub enum Reply {
     Extension(Vec<u8>),
 }
 
-impl Reply {
+impl AgentReply {
     /// Reads one message, without its length.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Reply {
     }
 }
 
-impl Reply {
+impl AgentReply {
     /// Whether this reply to [`query`](super::query) names an extension. Agents put the names into
     /// one list or several, behind their number or the name of the question: each is a string that
     /// is there or not.
@@ -115,9 +115,9 @@ impl Reply {
 ///
 /// # Errors
 /// A refusal, or a reply to another question.
-pub fn expect_identities(reply: Reply) -> Result<Vec<Identity>, AgentError> {
+pub fn expect_identities(reply: AgentReply) -> Result<Vec<AgentIdentity>, AgentError> {
     match reply {
-        Reply::Identities(identities) => Ok(identities),
+        AgentReply::Identities(identities) => Ok(identities),
         other => Err(refusal(&other)),
     }
 }
@@ -126,9 +126,9 @@ pub fn expect_identities(reply: Reply) -> Result<Vec<Identity>, AgentError> {
 ///
 /// # Errors
 /// A refusal, or a reply to another question.
-pub fn expect_signature(reply: Reply) -> Result<Vec<u8>, AgentError> {
+pub fn expect_signature(reply: AgentReply) -> Result<Vec<u8>, AgentError> {
     match reply {
-        Reply::Signature(blob) => Ok(blob),
+        AgentReply::Signature(blob) => Ok(blob),
         other => Err(refusal(&other)),
     }
 }
@@ -137,30 +137,31 @@ pub fn expect_signature(reply: Reply) -> Result<Vec<u8>, AgentError> {
 ///
 /// # Errors
 /// A refusal, or a reply to another question.
-pub fn expect_success(reply: Reply) -> Result<(), AgentError> {
+pub fn expect_success(reply: AgentReply) -> Result<(), AgentError> {
     match reply {
-        Reply::Success => Ok(()),
+        AgentReply::Success => Ok(()),
         other => Err(refusal(&other)),
     }
 }
 
-fn refusal(reply: &Reply) -> AgentError {
+fn refusal(reply: &AgentReply) -> AgentError {
     match reply {
-        Reply::Failure | Reply::ExtensionFailure => AgentError::Refused,
-        Reply::Identities(_) | Reply::Signature(_) | Reply::Success | Reply::Extension(_) => {
-            AgentError::WrongReply
-        }
+        AgentReply::Failure | AgentReply::ExtensionFailure => AgentError::Refused,
+        AgentReply::Identities(_)
+        | AgentReply::Signature(_)
+        | AgentReply::Success
+        | AgentReply::Extension(_) => AgentError::WrongReply,
     }
 }
 
 /// Cuts the byte stream of an agent into replies.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct ReplyDecoder {
     buffer: Vec<u8>,
 }
 
-impl Decoder {
-    /// Takes bytes as they come. Call [`Decoder::next_reply`] until it gives `None` after each.
+impl ReplyDecoder {
+    /// Takes bytes as they come. Call [`ReplyDecoder::next_reply`] until it gives `None` after each.
     ///
     /// # Errors
     /// More bytes than one longest reply are waiting and `bytes` would pile up on them: nobody asked
@@ -178,7 +179,7 @@ impl Decoder {
     /// # Errors
     /// The agent is not to be talked to any longer: an impossible length (found as soon as the length
     /// is here), or a reply that does not parse.
-    pub fn next_reply(&mut self) -> Result<Option<Reply>, AgentError> {
+    pub fn next_reply(&mut self) -> Result<Option<AgentReply>, AgentError> {
         let Some((length, rest)) = self.buffer.split_first_chunk::<LENGTH>() else {
             return Ok(None);
         };
@@ -189,7 +190,7 @@ impl Decoder {
         let Some(message) = rest.get(..length) else {
             return Ok(None);
         };
-        let reply = Reply::parse(message)?;
+        let reply = AgentReply::parse(message)?;
         self.buffer.drain(..LENGTH + length);
         Ok(Some(reply))
     }
@@ -198,7 +199,7 @@ impl Decoder {
 /// Bytes of a reply's length.
 const LENGTH: usize = 4;
 
-fn read_identities(rest: &mut &[u8]) -> Result<Vec<Identity>, AgentError> {
+fn read_identities(rest: &mut &[u8]) -> Result<Vec<AgentIdentity>, AgentError> {
     let count = u32::decode(rest).ok().ok_or(AgentError::Malformed)?;
     if count > MAX_IDENTITIES {
         return Err(AgentError::TooManyIdentities(count));
@@ -206,7 +207,7 @@ fn read_identities(rest: &mut &[u8]) -> Result<Vec<Identity>, AgentError> {
     // Nothing is reserved by the count: it is the agent's word, the bytes are what is there.
     let mut identities = Vec::new();
     for _ in 0..count {
-        identities.push(Identity {
+        identities.push(AgentIdentity {
             blob: read_string(rest)?,
             comment: String::from_utf8_lossy(&read_string(rest)?).into_owned(),
         });

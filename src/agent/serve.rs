@@ -19,7 +19,7 @@ const SIGN_RESPONSE: u8 = 14;
 
 /// What an agent is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum AgentRequest {
     /// Which keys it has.
     Identities,
     /// A signature.
@@ -33,7 +33,7 @@ pub enum Request {
     Other,
 }
 
-impl Request {
+impl AgentRequest {
     /// Reads one message, without its length.
     ///
     /// # Errors
@@ -90,39 +90,42 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::agent::{Reply, SignFlags, request_identities, sign_request};
+    use crate::agent::{AgentReply, SignFlags, request_identities, sign_request};
 
-    fn parse(framed: &[u8]) -> Result<Request, AgentError> {
-        Request::parse(&framed[4..])
+    fn parse(framed: &[u8]) -> Result<AgentRequest, AgentError> {
+        AgentRequest::parse(&framed[4..])
     }
 
     #[test]
     fn requests_of_the_other_side_are_read() {
-        assert_eq!(parse(&request_identities()), Ok(Request::Identities));
+        assert_eq!(parse(&request_identities()), Ok(AgentRequest::Identities));
         let request = sign_request(b"key", b"data", SignFlags::RSA_SHA2_512);
         let (key, data) = (b"key".to_vec(), b"data".to_vec());
-        assert_eq!(parse(&request), Ok(Request::Sign { key, data }));
+        assert_eq!(parse(&request), Ok(AgentRequest::Sign { key, data }));
         // Adding a key, and locking: an agent like this has no use for either.
         for other in [17, 22] {
-            assert_eq!(Request::parse(&[other, 1, 2]), Ok(Request::Other));
+            assert_eq!(AgentRequest::parse(&[other, 1, 2]), Ok(AgentRequest::Other));
         }
         for end in 0..request.len() - 4 {
-            assert!(Request::parse(&request[4..4 + end]).is_err());
+            assert!(AgentRequest::parse(&request[4..4 + end]).is_err());
         }
-        assert!(Request::parse(&[REQUEST_IDENTITIES, 0]).is_err());
+        assert!(AgentRequest::parse(&[REQUEST_IDENTITIES, 0]).is_err());
     }
 
     #[test]
     fn answers_are_read_by_the_other_side() {
-        let read = |framed: Vec<u8>| Reply::parse(&framed[4..]);
-        assert_eq!(read(failure()), Ok(Reply::Failure));
+        let read = |framed: Vec<u8>| AgentReply::parse(&framed[4..]);
+        assert_eq!(read(failure()), Ok(AgentReply::Failure));
         assert_eq!(
             read(sign_response(b"s")),
-            Ok(Reply::Signature(b"s".to_vec()))
+            Ok(AgentReply::Signature(b"s".to_vec()))
         );
-        assert_eq!(read(identities_answer(None)), Ok(Reply::Identities(vec![])));
+        assert_eq!(
+            read(identities_answer(None)),
+            Ok(AgentReply::Identities(vec![]))
+        );
         let one = read(identities_answer(Some((b"blob", "comment"))));
-        let Ok(Reply::Identities(one)) = one else {
+        let Ok(AgentReply::Identities(one)) = one else {
             panic!("{one:?}");
         };
         assert_eq!((&*one[0].blob, &*one[0].comment), (&b"blob"[..], "comment"));
@@ -131,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _no_panic = Request::parse(&bytes);
+            let _no_panic = AgentRequest::parse(&bytes);
         }
     }
 }

@@ -19,14 +19,14 @@ use crate::cert::testing::{CertSpec, KEY_TYPES, ed25519, keys};
 use crate::wire::auth::{AuthError, ClientAuth, ClientAuthEvent, certificate_algorithms};
 
 /// A real ssh-agent in a directory of its own; it ends with the test.
-struct Agent {
+struct LocalAgent {
     dir: TempDir,
     child: Child,
     stream: UnixStream,
-    decoder: Decoder,
+    decoder: ReplyDecoder,
 }
 
-impl Agent {
+impl LocalAgent {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("agent");
@@ -56,7 +56,7 @@ impl Agent {
             dir,
             child,
             stream,
-            decoder: Decoder::default(),
+            decoder: ReplyDecoder::default(),
         }
     }
 
@@ -75,7 +75,7 @@ impl Agent {
         assert!(output.status.success(), "ssh-add {args:?}: {output:?}");
     }
 
-    fn ask(&mut self, request: &[u8]) -> Reply {
+    fn ask(&mut self, request: &[u8]) -> AgentReply {
         self.stream.write_all(request).unwrap();
         loop {
             if let Some(reply) = self.decoder.next_reply().unwrap() {
@@ -93,7 +93,7 @@ impl Agent {
     }
 }
 
-impl Drop for Agent {
+impl Drop for LocalAgent {
     fn drop(&mut self) {
         // It may have died by itself, which its test has then noticed.
         drop(self.child.kill());
@@ -114,7 +114,7 @@ fn write(path: &Path, text: &str) {
 
 #[test]
 fn a_real_agent_lists_and_signs_with_keys_and_certificates() {
-    let mut agent = Agent::start();
+    let mut agent = LocalAgent::start();
     let none = agent.ask(&request_identities());
     assert_eq!(expect_identities(none), Ok(Vec::new()));
 
@@ -170,7 +170,7 @@ fn a_real_agent_lists_and_signs_with_keys_and_certificates() {
 /// this holds both against OpenSSH.
 #[test]
 fn a_destination_constrained_key_signs_for_its_destination_only() {
-    let mut agent = Agent::start();
+    let mut agent = LocalAgent::start();
     let (key, host, other_host) = (ed25519(), ed25519(), ed25519());
     agent.write_key("key", &key);
     let host_line = |name: &str, host: &PrivateKey| {
@@ -182,7 +182,7 @@ fn a_destination_constrained_key_signs_for_its_destination_only() {
 
     let session_id = [7_u8; 32];
     let host_blob = host.public_key().to_bytes().unwrap();
-    let sign = |agent: &mut Agent, bound_to: &PrivateKey| {
+    let sign = |agent: &mut LocalAgent, bound_to: &PrivateKey| {
         let bound_to = bound_to.public_key().to_bytes().unwrap();
         let blob = key.public_key().to_bytes().unwrap();
         let mut client = ClientAuth::new(
@@ -216,7 +216,7 @@ fn a_destination_constrained_key_signs_for_its_destination_only() {
 /// For a host that takes nothing but SHA-1: flags 0, and only what was asked for counts.
 #[test]
 fn a_real_agent_signs_with_sha1_where_the_algorithm_says_so() {
-    let mut agent = Agent::start();
+    let mut agent = LocalAgent::start();
     let (rsa, other) = (&keys()[4], ed25519());
     let cert = CertSpec::user(rsa).sign(&other);
     agent.write_key("rsa", rsa);
@@ -275,8 +275,8 @@ fn framed(message: &[u8]) -> Vec<u8> {
     crate::cert::testing::string(message)
 }
 
-fn decode(bytes: &[u8]) -> Result<Option<Reply>, AgentError> {
-    let mut decoder = Decoder::default();
+fn decode(bytes: &[u8]) -> Result<Option<AgentReply>, AgentError> {
+    let mut decoder = ReplyDecoder::default();
     decoder.feed(bytes)?;
     decoder.next_reply()
 }
@@ -300,12 +300,12 @@ fn impossible_replies_are_refused() {
         decode(&framed(&[14, 0, 0, 0, 9, 1])),
         Err(AgentError::Malformed)
     );
-    assert_eq!(decode(&framed(&[30])), Ok(Some(Reply::Failure)));
+    assert_eq!(decode(&framed(&[30])), Ok(Some(AgentReply::Failure)));
 }
 
 #[test]
 fn unsolicited_bytes_do_not_pile_up() {
-    let mut decoder = Decoder::default();
+    let mut decoder = ReplyDecoder::default();
     let chunk = vec![0; 64 * 1024];
     let refused = (0..100).find(|_| decoder.feed(&chunk).is_err());
     assert_eq!(refused, Some(5));
@@ -313,20 +313,20 @@ fn unsolicited_bytes_do_not_pile_up() {
 
 #[test]
 fn replies_to_another_question_are_refused() {
-    let signature = Reply::Signature(vec![1]);
-    let identities = Reply::Identities(Vec::new());
+    let signature = AgentReply::Signature(vec![1]);
+    let identities = AgentReply::Identities(Vec::new());
     assert_eq!(
         expect_identities(signature.clone()),
         Err(AgentError::WrongReply)
     );
     assert_eq!(expect_signature(identities), Err(AgentError::WrongReply));
     assert_eq!(
-        expect_signature(Reply::Success),
+        expect_signature(AgentReply::Success),
         Err(AgentError::WrongReply)
     );
     assert_eq!(expect_success(signature), Err(AgentError::WrongReply));
     assert_eq!(
-        expect_success(Reply::ExtensionFailure),
+        expect_success(AgentReply::ExtensionFailure),
         Err(AgentError::Refused)
     );
 }
@@ -334,7 +334,7 @@ fn replies_to_another_question_are_refused() {
 #[test]
 fn comments_that_are_not_utf8_are_kept_readable() {
     let body = [&[12, 0, 0, 0, 1][..], &framed(b"key"), &framed(b"a\xffb")].concat();
-    let Ok(Some(Reply::Identities(identities))) = decode(&framed(&body)) else {
+    let Ok(Some(AgentReply::Identities(identities))) = decode(&framed(&body)) else {
         panic!("not a list");
     };
     assert_eq!(identities[0].comment, "a\u{fffd}b");
@@ -343,7 +343,7 @@ fn comments_that_are_not_utf8_are_kept_readable() {
 proptest! {
     #[test]
     fn any_bytes_are_survived(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 0..16)) {
-        let mut decoder = Decoder::default();
+        let mut decoder = ReplyDecoder::default();
         for chunk in chunks {
             if decoder.feed(&chunk).is_err() {
                 break;
@@ -355,7 +355,7 @@ proptest! {
     #[test]
     fn any_message_is_survived(kind in prop_oneof![Just(12_u8), Just(14), Just(5), any::<u8>()], body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let message = [&[kind], body.as_slice()].concat();
-        let direct = Reply::parse(&message).map(Some);
+        let direct = AgentReply::parse(&message).map(Some);
         prop_assert_eq!(decode(&framed(&message)), direct);
     }
 
@@ -369,7 +369,7 @@ proptest! {
             body.extend(framed(comment.as_bytes()));
         }
         let stream = [framed(&body), framed(&[6])].concat();
-        let mut decoder = Decoder::default();
+        let mut decoder = ReplyDecoder::default();
         let mut replies = Vec::new();
         for chunk in stream.chunks(cut) {
             decoder.feed(chunk).unwrap();
@@ -379,8 +379,8 @@ proptest! {
         }
         let expected = identities
             .into_iter()
-            .map(|(blob, comment)| Identity { blob, comment })
+            .map(|(blob, comment)| AgentIdentity { blob, comment })
             .collect();
-        prop_assert_eq!(replies, vec![Reply::Identities(expected), Reply::Success]);
+        prop_assert_eq!(replies, vec![AgentReply::Identities(expected), AgentReply::Success]);
     }
 }

@@ -15,7 +15,7 @@ use super::EventKind;
 /// Which part of the way an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Leg {
+pub enum Party {
     /// The client: its certificate, its agent, what it asked for.
     Client,
     /// The proxy itself: policy, resolution, recording.
@@ -55,7 +55,7 @@ pub enum RecordingState {
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Refused {
+pub enum RefusedKind {
     /// The opening of a channel.
     Channel,
     /// A request on a channel.
@@ -134,7 +134,7 @@ fn or_nulls<S: Serializer>(actor: &Option<Actor>, serializer: S) -> Result<S::Ok
 #[derive(Clone, Debug)]
 pub struct NotPassed {
     /// What it is.
-    pub what: Refused,
+    pub what: RefusedKind,
     /// Who wants it: `client` or `host`.
     pub from: &'static str,
     /// What the protocol calls it.
@@ -216,7 +216,7 @@ impl NotPassed {
 pub enum AuditEvent {
     /// See [`EventKind::AuthSuccess`].
     AuthSuccess {
-        leg: Leg,
+        leg: Party,
         user: String,
         login: Option<String>,
         client_addr: SocketAddr,
@@ -226,7 +226,7 @@ pub enum AuditEvent {
     },
     /// See [`EventKind::AuthFailure`].
     AuthFailure {
-        leg: Leg,
+        leg: Party,
         reason: &'static str,
         message: String,
         client_addr: SocketAddr,
@@ -238,7 +238,7 @@ pub enum AuditEvent {
     },
     /// See [`EventKind::Refusal`].
     Refusal {
-        leg: Leg,
+        leg: Party,
         reason: &'static str,
         message: String,
         rule: Option<String>,
@@ -312,7 +312,7 @@ pub enum AuditEvent {
     },
     /// See [`EventKind::ChannelRefused`].
     ChannelRefused {
-        what: Refused,
+        what: RefusedKind,
         from: &'static str,
         name: String,
         detail: Option<String>,
@@ -326,7 +326,7 @@ pub enum AuditEvent {
     },
     /// See [`EventKind::RequestIgnored`].
     RequestIgnored {
-        what: Refused,
+        what: RefusedKind,
         from: &'static str,
         name: String,
         detail: Option<String>,

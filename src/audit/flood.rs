@@ -83,11 +83,11 @@ pub(super) struct Flood {
     began: Instant,
     /// What was written for strangers.
     strangers: usize,
-    rows: BTreeMap<Cause, Row>,
+    rows: BTreeMap<Cause, FloodCounter>,
 }
 
 #[derive(Debug, Default)]
-struct Row {
+struct FloodCounter {
     written: usize,
     counts: BTreeMap<(EventKind, &'static str), u64>,
 }
@@ -132,7 +132,7 @@ impl Flood {
         *counts.entry((event.kind(), reason)).or_default() += 1;
     }
 
-    fn row(&mut self, cause: &Cause) -> &mut Row {
+    fn row(&mut self, cause: &Cause) -> &mut FloodCounter {
         let is_full = self.rows.len() >= MAX_ROWS && !self.rows.contains_key(cause);
         let key = if is_full { &Cause::Others } else { cause };
         self.rows.entry(key.clone()).or_default()
@@ -170,7 +170,7 @@ mod tests {
 
     fn failure(address: &str) -> AuditEvent {
         AuditEvent::AuthFailure {
-            leg: crate::audit::Leg::Client,
+            leg: crate::audit::Party::Client,
             reason: "certificate-expired",
             message: String::new(),
             client_addr: format!("{address}:1").parse().unwrap(),

@@ -74,12 +74,12 @@ pub trait Observer: fmt::Debug + Send + Sync {
 /// The audit log; clones share one file.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLog>,
     observer: Option<Arc<dyn Observer>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedLog {
     cluster: ClusterName,
     clock: Clock,
     path: PathBuf,
@@ -97,7 +97,7 @@ struct Room {
 
 /// What every line has, before the event's own fields.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct LogLine<'a> {
     time: String,
     code: &'static str,
     event: &'static str,
@@ -137,7 +137,7 @@ impl AuditLog {
 
     fn of(path: PathBuf, file: LineFile, cluster: ClusterName, clock: Clock) -> Self {
         let looked = Instant::now();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedLog {
             cluster,
             clock,
             path,
@@ -268,7 +268,7 @@ impl AuditLog {
             }
             _ => Map::new(),
         };
-        let line = serde_json::to_string(&Line {
+        let line = serde_json::to_string(&LogLine {
             time: self
                 .shared
                 .clock
@@ -350,7 +350,7 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::audit::{
-        CertificateType, EventKind, ForeignSerial, Leg, RecordingState, Refused, SessionKind,
+        CertificateType, EventKind, ForeignSerial, Party, RecordingState, RefusedKind, SessionKind,
         UnixSeconds, Weaker,
     };
     use crate::model::{ConnectionId, Serial, SessionId};
@@ -372,7 +372,7 @@ mod tests {
         let (session, connection) = (SessionId::new(), ConnectionId::new());
         vec![
             AuditEvent::AuthSuccess {
-                leg: Leg::Client,
+                leg: Party::Client,
                 user: text("alice"),
                 login: Some(text("root")),
                 client_addr: addr,
@@ -381,7 +381,7 @@ mod tests {
                 connection: Some(connection),
             },
             AuditEvent::AuthFailure {
-                leg: Leg::Client,
+                leg: Party::Client,
                 reason: "certificate-expired",
                 message: text("your certificate expired"),
                 client_addr: addr,
@@ -392,7 +392,7 @@ mod tests {
                 connection: None,
             },
             AuditEvent::Refusal {
-                leg: Leg::HostCertificate,
+                leg: Party::HostCertificate,
                 reason: "plain-host-key",
                 message: text("remote host presented a public key"),
                 rule: None,
@@ -460,7 +460,7 @@ mod tests {
                 reason: "closed",
             },
             AuditEvent::ChannelRefused {
-                what: Refused::ChannelRequest,
+                what: RefusedKind::ChannelRequest,
                 from: "client",
                 name: text("x11-req"),
                 detail: None,
@@ -473,7 +473,7 @@ mod tests {
                 session: Some(session),
             },
             AuditEvent::RequestIgnored {
-                what: Refused::ChannelRequest,
+                what: RefusedKind::ChannelRequest,
                 from: "client",
                 name: text("env"),
                 detail: Some(text("GIT_PROTOCOL")),
@@ -648,9 +648,9 @@ mod tests {
 
     /// Remembers what it is told.
     #[derive(Debug, Default)]
-    struct Told(Mutex<Vec<(EventKind, Fate)>>);
+    struct Emitted(Mutex<Vec<(EventKind, Fate)>>);
 
-    impl Observer for Told {
+    impl Observer for Emitted {
         fn emitted(&self, event: &AuditEvent, fate: Fate) {
             self.0.lock().unwrap().push((event.kind(), fate));
         }
@@ -659,10 +659,10 @@ mod tests {
     #[test]
     fn an_observer_is_told_whether_it_is_written() {
         let directory = tempfile::tempdir().unwrap();
-        let told = Arc::new(Told::default());
+        let told = Arc::new(Emitted::default());
         let stopped = AuditEvent::ServerStopped { reason: "signal" };
         for log in [open(directory.path()), full()] {
-            let log = log.observed_by(Arc::<Told>::clone(&told));
+            let log = log.observed_by(Arc::<Emitted>::clone(&told));
             let _full = log.clone().emit(&stopped);
         }
         let kind = EventKind::ServerStopped;
@@ -767,7 +767,7 @@ mod tests {
         let key_id = "\u{1}".repeat(4096);
         for port in 0..5_000 {
             let event = AuditEvent::AuthFailure {
-                leg: Leg::Client,
+                leg: Party::Client,
                 reason: "untrusted-authority",
                 message: format!("the certificate of {key_id} is not ours"),
                 client_addr: (std::net::Ipv4Addr::LOCALHOST, port).into(),
@@ -809,7 +809,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = open(directory.path());
         let refused = |name: String| AuditEvent::ChannelRefused {
-            what: Refused::ChannelRequest,
+            what: RefusedKind::ChannelRequest,
             from: "client",
             detail: Some(name.clone()),
             name,

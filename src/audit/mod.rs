@@ -11,7 +11,7 @@ mod kind;
 mod log;
 
 pub use event::{
-    AuditEvent, CertificateType, ForeignSerial, Leg, NotPassed, RecordingState, Refused,
+    AuditEvent, CertificateType, ForeignSerial, NotPassed, Party, RecordingState, RefusedKind,
     SessionKind, UnixSeconds, Weaker,
 };
 pub use kind::{EventKind, Severity, table};

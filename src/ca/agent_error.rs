@@ -9,7 +9,7 @@ use ssh_key::Fingerprint;
 use thiserror::Error;
 
 use super::elsewhere::AgentSocket;
-use crate::agent::{self, Identity};
+use crate::agent::{self, AgentIdentity};
 use crate::cert::{PresentedKey, RequestError, SignatureError};
 use crate::model::text::Printable;
 
@@ -82,7 +82,7 @@ pub enum AgentFault {
         /// The key that was looked for.
         key: Fingerprint,
         /// What it has.
-        held: Held,
+        held: ListedKeys,
     },
     /// It has the key, and the key cannot be a CA's.
     #[error("has a key that cannot be a CA's")]
@@ -149,10 +149,10 @@ impl AgentFault {
 
 /// The keys that an agent lists, for a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held(Vec<String>);
+pub struct ListedKeys(Vec<String>);
 
-impl Held {
-    pub(super) fn of(identities: &[Identity]) -> Self {
+impl ListedKeys {
+    pub(super) fn of(identities: &[AgentIdentity]) -> Self {
         let shown = identities.iter().map(|identity| {
             let comment = Printable(&identity.comment).within(MAX_COMMENT);
             match PresentedKey::decode(&identity.blob) {
@@ -164,7 +164,7 @@ impl Held {
     }
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for ListedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown: Vec<_> = self.0.iter().take(MAX_LISTED).map(String::as_str).collect();
         f.write_str(&shown.join(", "))?;

@@ -13,9 +13,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, Fingerprint, HashAlg, PublicKey, Signature};
 
-use super::agent_error::{AgentFault, AgentKeyError, Held};
+use super::agent_error::{AgentFault, AgentKeyError, ListedKeys};
 use super::elsewhere::{AgentSocket, KeyInAgent};
-use crate::agent::{self, Decoder, Reply, SignFlags};
+use crate::agent::{self, AgentReply, ReplyDecoder, SignFlags};
 use crate::cert::{PresentedKey, SignatureError, check_signature, fit_to_sign};
 use crate::model::text::Printable;
 
@@ -24,14 +24,14 @@ const TRIAL: &[u8] = b"rproxy: does this key sign?";
 
 /// How long an agent may take over one signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum SignTimeout {
     /// Somebody waits who may have to confirm, to touch a token or to type its PIN: a minute.
     Person,
     /// A connection waits: ten seconds.
     Connection,
 }
 
-impl Patience {
+impl SignTimeout {
     /// The time.
     #[must_use]
     pub const fn limit(self) -> Duration {
@@ -56,7 +56,7 @@ impl AgentKey {
     }
 
     /// Asks the agent for the public half, and whether it signs.
-    pub(super) fn find(wanted: &KeyInAgent, patience: Patience) -> Result<Self, AgentKeyError> {
+    pub(super) fn find(wanted: &KeyInAgent, patience: SignTimeout) -> Result<Self, AgentKeyError> {
         let public = with(&wanted.agent, patience, |connection| {
             connection.find(&wanted.key)
         })?;
@@ -74,7 +74,7 @@ impl AgentKey {
     }
 
     /// Whether the agent lists the key. Nobody is asked to confirm anything for that.
-    pub(super) fn check(&self, patience: Patience) -> Result<(), AgentKeyError> {
+    pub(super) fn check(&self, patience: SignTimeout) -> Result<(), AgentKeyError> {
         let key = self.public.fingerprint(HashAlg::Sha256);
         with(&self.agent, patience, |connection| {
             connection.find(&key).map(drop)
@@ -82,7 +82,7 @@ impl AgentKey {
     }
 
     /// Whether the agent signs with it.
-    pub(super) fn prove(&self, patience: Patience) -> Result<(), AgentKeyError> {
+    pub(super) fn prove(&self, patience: SignTimeout) -> Result<(), AgentKeyError> {
         self.sign(TRIAL, patience).map(drop)
     }
 
@@ -90,7 +90,7 @@ impl AgentKey {
     pub(super) fn sign(
         &self,
         message: &[u8],
-        patience: Patience,
+        patience: SignTimeout,
     ) -> Result<Signature, AgentKeyError> {
         with(&self.agent, patience, |connection| {
             connection.sign(&self.public, message)
@@ -103,7 +103,7 @@ pub(super) fn sign_over(
     stream: UnixStream,
     key: &PublicKey,
     message: &[u8],
-    patience: Patience,
+    patience: SignTimeout,
 ) -> Result<Signature, AgentFault> {
     Connection::over(stream, patience).sign(key, message)
 }
@@ -112,7 +112,7 @@ pub(super) fn sign_over(
 pub(super) fn check_over(
     stream: UnixStream,
     key: &PublicKey,
-    patience: Patience,
+    patience: SignTimeout,
 ) -> Result<(), AgentFault> {
     let key = key.fingerprint(HashAlg::Sha256);
     Connection::over(stream, patience).find(&key).map(drop)
@@ -122,7 +122,7 @@ pub(super) fn check_over(
 /// the last.
 fn with<T>(
     agent: &AgentSocket,
-    patience: Patience,
+    patience: SignTimeout,
     ask: impl FnOnce(&mut Connection) -> Result<T, AgentFault>,
 ) -> Result<T, AgentKeyError> {
     Connection::open(agent, patience)
@@ -133,13 +133,13 @@ fn with<T>(
 /// A connection to an agent, with the time that is left for it.
 struct Connection {
     stream: UnixStream,
-    decoder: Decoder,
+    decoder: ReplyDecoder,
     limit: Duration,
     deadline: Instant,
 }
 
 impl Connection {
-    fn open(agent: &AgentSocket, patience: Patience) -> Result<Self, AgentFault> {
+    fn open(agent: &AgentSocket, patience: SignTimeout) -> Result<Self, AgentFault> {
         let socket = agent.path().ok_or(AgentFault::NoEnvironment)?;
         match connect(&socket) {
             Ok(stream) => Ok(Self::over(stream, patience)),
@@ -151,11 +151,11 @@ impl Connection {
         }
     }
 
-    fn over(stream: UnixStream, patience: Patience) -> Self {
+    fn over(stream: UnixStream, patience: SignTimeout) -> Self {
         let limit = patience.limit();
         Self {
             stream,
-            decoder: Decoder::default(),
+            decoder: ReplyDecoder::default(),
             limit,
             deadline: Instant::now() + limit,
         }
@@ -180,7 +180,7 @@ impl Connection {
             Some(key) => Ok(fit_to_sign(key)?),
             None => Err(AgentFault::NotHeld {
                 key: *wanted,
-                held: Held::of(&identities),
+                held: ListedKeys::of(&identities),
             }),
         }
     }
@@ -193,7 +193,7 @@ impl Connection {
         let request = agent::sign_request(&key.to_bytes()?, message, flags);
         let fingerprint = key.fingerprint(HashAlg::Sha256);
         let signature = match self.ask(&request)? {
-            Reply::Failure | Reply::ExtensionFailure => {
+            AgentReply::Failure | AgentReply::ExtensionFailure => {
                 // Its list tells whether it lacks the key.
                 self.find(&fingerprint)?;
                 return Err(AgentFault::Refused(fingerprint));
@@ -220,7 +220,7 @@ impl Connection {
         Ok(signature)
     }
 
-    fn ask(&mut self, request: &[u8]) -> Result<Reply, AgentFault> {
+    fn ask(&mut self, request: &[u8]) -> Result<AgentReply, AgentFault> {
         let left = self.left()?;
         self.stream
             .set_write_timeout(Some(left))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 
 use super::CaKind;
-use super::agent_key::Patience;
+use super::agent_key::SignTimeout;
 use super::elsewhere::{AgentSocket, CaKeys};
 use super::error::CaError;
 use super::import::{ImportMode, ImportedKey};
@@ -49,7 +49,7 @@ impl Installation<'_> {
     }
 }
 
-/// One CA. It signs what [`Authorities`] and [`super::HostMint`] have checked.
+/// One CA. It signs what [`Authorities`] and [`super::HostCertIssuer`] have checked.
 #[derive(Debug)]
 pub struct Authority {
     kind: CaKind,
@@ -131,7 +131,7 @@ impl Authority {
     /// # Errors
     /// Says what is wrong with the agent.
     pub fn check_key(&self) -> Result<(), CaError> {
-        self.signer().check(Patience::Connection)
+        self.signer().check(SignTimeout::Connection)
     }
 
     /// Whether the key that signs does so: an agent that has it is asked for a signature. Blocks for up
@@ -140,13 +140,13 @@ impl Authority {
     /// # Errors
     /// Says what is wrong with the agent.
     pub fn try_key(&self) -> Result<(), CaError> {
-        self.signer().prove(Patience::Connection)
+        self.signer().prove(SignTimeout::Connection)
     }
 
     pub(super) fn sign(
         &self,
         template: &CertTemplate,
-        patience: Patience,
+        patience: SignTimeout,
     ) -> Result<Certificate, CaError> {
         self.signer().sign(template, patience)
     }
@@ -163,7 +163,7 @@ impl Authority {
             return Err(UnsignedError::OtherAuthority.into());
         }
         check_proxy_host(data, self.public_key(), now)?;
-        self.signer().sign_bytes(data, Patience::Connection)
+        self.signer().sign_bytes(data, SignTimeout::Connection)
     }
 
     pub(super) fn signer(&self) -> &CaKey {
@@ -371,7 +371,7 @@ impl Authorities {
         template: impl Fn(Serial) -> Result<CertTemplate, RequestError>,
     ) -> Result<Issued, CaError> {
         let (certificate, record) = self.ledger.issue(|serial| {
-            let certificate = authority.sign(&template(serial)?, Patience::Person)?;
+            let certificate = authority.sign(&template(serial)?, SignTimeout::Person)?;
             let record = self.record(authority, serial, &certificate);
             Ok((certificate, record))
         })?;

@@ -7,7 +7,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 
 use super::agent_error::AgentKeyError;
-use super::agent_key::{AgentKey, Patience};
+use super::agent_key::{AgentKey, SignTimeout};
 use super::elsewhere::AgentSocket;
 use super::error::CaError;
 use super::keystore::FileKey;
@@ -54,7 +54,7 @@ impl CaKey {
     pub(super) fn sign(
         &self,
         template: &CertTemplate,
-        patience: Patience,
+        patience: SignTimeout,
     ) -> Result<Certificate, CaError> {
         match self {
             Self::File(key) => Ok(key.sign(template)?),
@@ -67,7 +67,7 @@ impl CaKey {
     pub(super) fn sign_bytes(
         &self,
         message: &[u8],
-        patience: Patience,
+        patience: SignTimeout,
     ) -> Result<Signature, CaError> {
         match self {
             Self::File(key) => Ok(key.sign_bytes(message)?),
@@ -77,7 +77,7 @@ impl CaKey {
     }
 
     /// Whether the key is within reach; an agent is asked for its list.
-    pub(super) fn check(&self, patience: Patience) -> Result<(), CaError> {
+    pub(super) fn check(&self, patience: SignTimeout) -> Result<(), CaError> {
         match self {
             Self::File(_) | Self::Unread(_) => Ok(()),
             Self::Agent(key) => Ok(key.check(patience)?),
@@ -85,7 +85,7 @@ impl CaKey {
     }
 
     /// Whether the key signs; an agent is asked for a signature.
-    pub(super) fn prove(&self, patience: Patience) -> Result<(), CaError> {
+    pub(super) fn prove(&self, patience: SignTimeout) -> Result<(), CaError> {
         match self {
             Self::File(key) => Ok(key.prove()?),
             Self::Agent(key) => Ok(key.prove(patience)?),
@@ -101,7 +101,7 @@ fn unread(key: &PublicKey) -> CaError {
 fn sign_by_agent(
     key: &AgentKey,
     template: &CertTemplate,
-    patience: Patience,
+    patience: SignTimeout,
 ) -> Result<Certificate, CaError> {
     let signer = AgentSigner {
         key,
@@ -119,7 +119,7 @@ fn sign_by_agent(
 /// did is kept beside them.
 struct AgentSigner<'k> {
     key: &'k AgentKey,
-    patience: Patience,
+    patience: SignTimeout,
     failure: RefCell<Option<AgentKeyError>>,
 }
 

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use ssh_key::{HashAlg, PublicKey};
 
 use super::CaKind;
-use super::agent_key::Patience;
+use super::agent_key::SignTimeout;
 use super::error::CaError;
 use super::import::{ImportMode, ImportedKey};
 use super::key::CaKey;
 use super::keystore::{FileKey, Keystore, NewKey};
 use super::ledger::Mark;
-use super::rotation::{MoveError, Phase, Rotation, Which};
+use super::rotation::{MoveError, Rotation, RotationPhase, Which};
 use crate::sys::fs::{self, PRIVATE_FILE, Replace};
 
 /// Largest state file that is read, in bytes; one has some 200.
@@ -46,13 +46,13 @@ impl Keystore<'_> {
         };
         let gone = || CaError::NewKeyGone(self.private_path(kind, Which::New));
         let new = match rotation.phase() {
-            Phase::Standby => None,
+            RotationPhase::Standby => None,
             // What is rolled back may be gone: nothing is signed with it any more.
-            Phase::Rollback => match read(Which::New) {
+            RotationPhase::Rollback => match read(Which::New) {
                 Err(CaError::NewKeyGone(_)) => None,
                 read => read?,
             },
-            Phase::Init | Phase::UpdateClients | Phase::UpdateServers => {
+            RotationPhase::Init | RotationPhase::UpdateClients | RotationPhase::UpdateServers => {
                 Some(read(Which::New)?.ok_or_else(gone)?)
             }
         };
@@ -81,7 +81,7 @@ impl Keystore<'_> {
             self.check_kept(kind, kept)?;
             self.make_new_of_old(kind)?;
         }
-        if after.phase() == Phase::Init {
+        if after.phase() == RotationPhase::Init {
             // There must be an old key before there is a new one.
             let old = self.key(kind)?;
             let new = self.next_key(kind, old.public())?;
@@ -89,7 +89,7 @@ impl Keystore<'_> {
         }
         if after.keep() == Some(Which::New) {
             // The old key goes for good: the new one must not be a memory.
-            self.new_key(kind)?.check(Patience::Person)?;
+            self.new_key(kind)?.check(SignTimeout::Person)?;
         }
         self.store(kind, &after)?;
         self.mark(kind, &after)?;

@@ -16,13 +16,13 @@ use ssh_key::{Algorithm, Certificate, HashAlg, LineEnding, PrivateKey, PublicKey
 use zeroize::Zeroizing;
 
 use super::CaKind;
-use super::agent_key::{AgentKey, Patience};
+use super::agent_key::{AgentKey, SignTimeout};
 use super::authority::Installation;
 use super::elsewhere::{KeyInAgent, KeysInAgents};
 use super::error::CaError;
 use super::key::CaKey;
 use super::ledger::{self, Ledger, Mark, Marks};
-use super::rotation::{Phase, Which};
+use super::rotation::{RotationPhase, Which};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::cert::{CertTemplate, SignError, check_signature, fit_to_sign};
 use crate::sys::fs::{self, FileLock, PRIVATE_FILE, PUBLIC_FILE, Replace};
@@ -163,7 +163,7 @@ impl<'c> Keystore<'c> {
 
     /// Writes down that a rotation has moved by itself. What cannot be written stops nothing: the
     /// schedule is what was asked for.
-    pub(super) fn tell_of_move(&self, kind: CaKind, from: Phase, to: Phase) {
+    pub(super) fn tell_of_move(&self, kind: CaKind, from: RotationPhase, to: RotationPhase) {
         let Installation {
             data_dir,
             cluster,
@@ -364,7 +364,7 @@ impl<'c> Keystore<'c> {
                 write_private(&path, key.private, comment)?
             }
             NewKey::InAgent(one) => {
-                let found = AgentKey::find(one, Patience::Person)?;
+                let found = AgentKey::find(one, SignTimeout::Person)?;
                 let public = PublicKey::new(found.public().key_data().clone(), comment);
                 CaKey::Agent(AgentKey::new(one.agent.clone(), public))
             }

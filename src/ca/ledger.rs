@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CaKind;
 use super::error::CaError;
-use super::lines::{self, End};
+use super::lines::{self, LinesEnd};
 use crate::cert::random_serial;
 use crate::model::Serial;
 use crate::sys::clock::Clock;
@@ -104,7 +104,7 @@ enum About {
 
 /// What has to be known of a line at the least.
 #[derive(Deserialize)]
-struct Line {
+struct LineHead {
     #[serde(rename = "type")]
     about: About,
     serial: Option<Serial>,
@@ -114,7 +114,7 @@ struct Line {
     moves: Option<u64>,
 }
 
-impl Line {
+impl LineHead {
     /// `None` where a line is damaged.
     fn parse(line: &[u8]) -> Option<Self> {
         let line: Self = serde_json::from_slice(line).ok()?;
@@ -142,7 +142,9 @@ impl Marks {
     pub(super) fn read(data_dir: &Path) -> Result<Self, CaError> {
         let mut marks = Self::default();
         let read = lines::read(&data_dir.join(FILE_NAME), 0, |line| {
-            Line::parse(line).map(|line| marks.take(&line)).is_some()
+            LineHead::parse(line)
+                .map(|line| marks.take(&line))
+                .is_some()
         });
         match read {
             Err(CaError::Fs(error)) if error.is_not_found() => Ok(marks),
@@ -168,7 +170,7 @@ impl Marks {
         }
     }
 
-    fn take(&mut self, line: &Line) {
+    fn take(&mut self, line: &LineHead) {
         if line.about == About::Revocations {
             let known = self.revocations.unwrap_or_default();
             let version = line.version.unwrap_or_default().max(known.0);
@@ -188,12 +190,12 @@ impl Marks {
 #[derive(Debug)]
 pub(super) struct Ledger {
     path: PathBuf,
-    seen: Mutex<Seen>,
+    seen: Mutex<IndexedLines>,
 }
 
 /// The serials and marks in the first `upto` bytes of the file.
 #[derive(Debug, Default)]
-struct Seen {
+struct IndexedLines {
     serials: HashSet<Serial>,
     marks: Marks,
     upto: u64,
@@ -247,14 +249,17 @@ impl Ledger {
     }
 
     /// Looks at what everybody has written, while nobody else writes. The end is the file's.
-    fn locked<T>(&self, look: impl FnOnce(&Seen, End) -> Result<T, CaError>) -> Result<T, CaError> {
+    fn locked<T>(
+        &self,
+        look: impl FnOnce(&IndexedLines, LinesEnd) -> Result<T, CaError>,
+    ) -> Result<T, CaError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = FileLock::wait(&self.path)?;
         let end = seen.read_on(&self.path)?;
         look(&seen, end)
     }
 
-    fn append(&self, line: &impl Serialize, end: End) -> Result<(), CaError> {
+    fn append(&self, line: &impl Serialize, end: LinesEnd) -> Result<(), CaError> {
         let line = serde_json::to_string(line).map_err(CaError::Record)?;
         Ok(lines::append(&self.path, &format!("{line}\n"), end)?)
     }
@@ -271,7 +276,7 @@ pub fn issued(data_dir: &Path) -> Result<Vec<IssueRecord>, CaError> {
 /// The same, of the file.
 pub(super) fn issued_in(path: &Path) -> Result<Vec<IssueRecord>, CaError> {
     let mut records = Vec::new();
-    let read = lines::read(path, 0, |line| match Line::parse(line) {
+    let read = lines::read(path, 0, |line| match LineHead::parse(line) {
         Some(known) if matches!(known.about, About::User | About::Host) => {
             let record = serde_json::from_slice::<IssueRecord>(line);
             record.map(|record| records.push(record)).is_ok()
@@ -284,16 +289,16 @@ pub(super) fn issued_in(path: &Path) -> Result<Vec<IssueRecord>, CaError> {
     }
 }
 
-impl Seen {
+impl IndexedLines {
     /// Reads what was added since the last time.
-    fn read_on(&mut self, path: &Path) -> Result<End, CaError> {
+    fn read_on(&mut self, path: &Path) -> Result<LinesEnd, CaError> {
         let metadata = std::fs::metadata(path).map_err(FsError::io("inspect", path))?;
         let length = metadata.len();
         if length < self.upto {
             *self = Self::default();
         }
         let (serials, marks) = (&mut self.serials, &mut self.marks);
-        let end = lines::read(path, self.upto, |line| match Line::parse(line) {
+        let end = lines::read(path, self.upto, |line| match LineHead::parse(line) {
             Some(line) => {
                 serials.extend(line.serial);
                 marks.take(&line);

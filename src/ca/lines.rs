@@ -26,7 +26,7 @@ pub(super) enum Tail {
 
 /// Where a file of lines ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct LinesEnd {
     /// The byte after the last line that has an end.
     pub(super) upto: u64,
     /// What comes after it.
@@ -35,7 +35,7 @@ pub(super) struct End {
 
 /// Adds whole lines, or nothing: what a full disk cut off is taken back. `end` is what [`read`] has
 /// found under the same lock.
-pub(super) fn append(path: &Path, lines: &str, end: End) -> Result<(), FsError> {
+pub(super) fn append(path: &Path, lines: &str, end: LinesEnd) -> Result<(), FsError> {
     let mut file = fs::append_private(path)?;
     let length = |file: &std::fs::File| file.metadata().map(|metadata| metadata.len());
     if end.tail == Tail::Torn {
@@ -70,7 +70,7 @@ pub(super) fn read(
     path: &Path,
     from: u64,
     mut take: impl FnMut(&[u8]) -> bool,
-) -> Result<End, CaError> {
+) -> Result<LinesEnd, CaError> {
     let mut file = lent::read(path).map_err(FsError::io("read", path))?;
     file.seek(SeekFrom::Start(from))
         .map_err(FsError::io("read", path))?;
@@ -96,7 +96,7 @@ pub(super) fn read(
                     line if take(line) => Tail::Unended,
                     _ => Tail::Torn,
                 };
-                return Ok(End { upto, tail });
+                return Ok(LinesEnd { upto, tail });
             }
         }
         upto += read as u64;

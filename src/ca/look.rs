@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use super::CaKind;
-use super::agent_key::{AgentKey, Patience};
+use super::agent_key::{AgentKey, SignTimeout};
 use super::authority::{Authorities, Authority, Installation};
 use super::error::CaError;
 use super::keyring::Keyring;
 use super::keystore::Keystore;
-use super::rotation::{Phase, Which};
+use super::rotation::{RotationPhase, Which};
 use crate::sys::could;
 
 /// A CA as it lies there.
@@ -19,7 +19,7 @@ pub struct Seen {
     /// Its keys, and where its rotation stood when that was last written down.
     pub authority: Arc<Authority>,
     /// When the rotation should have moved by itself, and where to, if nobody has moved it since.
-    pub overdue: Option<(u64, Phase)>,
+    pub overdue: Option<(u64, RotationPhase)>,
 }
 
 impl Authorities {
@@ -33,9 +33,9 @@ impl Authorities {
         };
         let rotation = keystore.read_state(kind)?;
         let new = match rotation.phase() {
-            Phase::Standby => None,
-            Phase::Rollback => keystore.look_at(kind, Which::New).ok().flatten(),
-            Phase::Init | Phase::UpdateClients | Phase::UpdateServers => {
+            RotationPhase::Standby => None,
+            RotationPhase::Rollback => keystore.look_at(kind, Which::New).ok().flatten(),
+            RotationPhase::Init | RotationPhase::UpdateClients | RotationPhase::UpdateServers => {
                 let gone = || CaError::NewKeyGone(keystore.private_path(kind, Which::New));
                 Some(keystore.look_at(kind, Which::New)?.ok_or_else(gone)?)
             }
@@ -65,7 +65,7 @@ impl Authorities {
     pub fn could_make(installation: &Installation<'_>, kind: CaKind) -> Result<(), CaError> {
         could::make_in(&installation.data_dir.join("ca"))?;
         if let Some(key) = &installation.ca_keys.of(kind).current {
-            AgentKey::find(key, Patience::Connection)?;
+            AgentKey::find(key, SignTimeout::Connection)?;
         }
         Ok(())
     }

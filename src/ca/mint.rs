@@ -46,7 +46,7 @@ impl fmt::Debug for HostIdentity {
 
 /// What a mint has without signing.
 #[derive(Debug)]
-pub enum AtHand {
+pub enum Cached {
     /// An identity, good for long.
     Fresh(HostIdentity),
     /// An identity that is good still, and that it is time to make anew. Whoever is given this should
@@ -57,19 +57,19 @@ pub enum AtHand {
 }
 
 /// Mints the proxy's host certificates. Shared by all connections.
-pub struct HostMint {
+pub struct HostCertIssuer {
     authority: Arc<dyn SignsHosts>,
     key: Arc<PrivateKey>,
-    cache: Mutex<Cache>,
+    cache: Mutex<HostCertCache>,
 }
 
-impl fmt::Debug for HostMint {
+impl fmt::Debug for HostCertIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostMint").finish_non_exhaustive()
     }
 }
 
-impl HostMint {
+impl HostCertIssuer {
     /// A mint with a fresh Ed25519 host key, which is in memory only.
     ///
     /// # Errors
@@ -118,12 +118,12 @@ impl HostMint {
     /// The identity for these names, as far as nothing has to be signed for it. Never blocks. `now` is
     /// in seconds since the epoch.
     #[must_use]
-    pub fn at_hand(&self, names: &[HostPrincipal], now: u64) -> AtHand {
+    pub fn at_hand(&self, names: &[HostPrincipal], now: u64) -> Cached {
         let found = self.cache().find(names, now);
         match found {
-            Found::Fresh(certificate) => AtHand::Fresh(self.identity(certificate)),
-            Found::Aging(certificate) => AtHand::Aging(self.identity(certificate)),
-            Found::Nothing => AtHand::Nothing,
+            CacheLookup::Fresh(certificate) => Cached::Fresh(self.identity(certificate)),
+            CacheLookup::Aging(certificate) => Cached::Aging(self.identity(certificate)),
+            CacheLookup::Nothing => Cached::Nothing,
         }
     }
 
@@ -153,49 +153,49 @@ impl HostMint {
         }
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+    fn cache(&self) -> std::sync::MutexGuard<'_, HostCertCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The certificates that were used last.
 #[derive(Default)]
-struct Cache {
-    entries: HashMap<Vec<HostPrincipal>, Entry>,
+struct HostCertCache {
+    entries: HashMap<Vec<HostPrincipal>, CacheEntry>,
     uses: u64,
 }
 
-struct Entry {
+struct CacheEntry {
     certificate: Arc<Certificate>,
     last_use: u64,
     /// When it may be made anew, in seconds since the epoch.
     renewable: u64,
 }
 
-enum Found {
+enum CacheLookup {
     Fresh(Arc<Certificate>),
     Aging(Arc<Certificate>),
     Nothing,
 }
 
-impl Cache {
-    fn find(&mut self, names: &[HostPrincipal], now: u64) -> Found {
+impl HostCertCache {
+    fn find(&mut self, names: &[HostPrincipal], now: u64) -> CacheLookup {
         self.uses += 1;
         let Some(entry) = self.entries.get_mut(names) else {
-            return Found::Nothing;
+            return CacheLookup::Nothing;
         };
         let left = entry.certificate.valid_before().saturating_sub(now);
         // A clock that was set back must not meet a certificate from its future.
         if entry.certificate.valid_after() > now || left < UNUSABLE_BELOW {
-            return Found::Nothing;
+            return CacheLookup::Nothing;
         }
         entry.last_use = self.uses;
         let certificate = Arc::clone(&entry.certificate);
         if left >= RENEW_BELOW || now < entry.renewable {
-            return Found::Fresh(certificate);
+            return CacheLookup::Fresh(certificate);
         }
         entry.renewable = now.saturating_add(RETRY);
-        Found::Aging(certificate)
+        CacheLookup::Aging(certificate)
     }
 
     fn keep(&mut self, names: &[HostPrincipal], certificate: &Arc<Certificate>) {
@@ -205,7 +205,7 @@ impl Cache {
                 self.entries.remove(&names);
             }
         }
-        let entry = Entry {
+        let entry = CacheEntry {
             certificate: Arc::clone(certificate),
             last_use: self.uses,
             renewable: 0,
@@ -222,7 +222,7 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
 
-    fn mint() -> (tempfile::TempDir, HostMint) {
+    fn mint() -> (tempfile::TempDir, HostCertIssuer) {
         let directory = crate::sys::fs::private_tempdir();
         let cluster = "example.com".parse().unwrap();
         let (authorities, _made) = Authorities::make(&Installation {
@@ -232,7 +232,7 @@ mod tests {
             clock: Clock::System,
         })
         .unwrap();
-        let mint = HostMint::new(authorities.of(CaKind::Host).clone()).unwrap();
+        let mint = HostCertIssuer::new(authorities.of(CaKind::Host).clone()).unwrap();
         (directory, mint)
     }
 
@@ -257,12 +257,12 @@ mod tests {
     fn a_certificate_is_reused_until_it_is_about_to_end_and_renewed_from_half_its_life_on() {
         let (_directory, mint) = mint();
         let db1 = name("db1");
-        assert!(matches!(mint.at_hand(&db1, NOW), AtHand::Nothing));
+        assert!(matches!(mint.at_hand(&db1, NOW), Cached::Nothing));
         let first = mint.mint(&db1, NOW).unwrap().certificate.serial();
         let at_hand = |now| match mint.at_hand(&db1, now) {
-            AtHand::Fresh(identity) => ("fresh", identity.certificate.serial()),
-            AtHand::Aging(identity) => ("aging", identity.certificate.serial()),
-            AtHand::Nothing => ("nothing", 0),
+            Cached::Fresh(identity) => ("fresh", identity.certificate.serial()),
+            Cached::Aging(identity) => ("aging", identity.certificate.serial()),
+            Cached::Nothing => ("nothing", 0),
         };
         assert_eq!(at_hand(NOW + 1_800), ("fresh", first));
         assert_eq!(at_hand(NOW + 1_801), ("aging", first));
@@ -296,15 +296,21 @@ mod tests {
     fn the_cache_is_bounded_and_keeps_what_is_used() {
         let (_directory, mint) = mint();
         let certificate = mint.mint(&name("used"), NOW).unwrap().certificate;
-        let mut cache = Cache::default();
+        let mut cache = HostCertCache::default();
         cache.keep(&name("used"), &certificate);
         for number in 0..CAPACITY + 10 {
-            assert!(matches!(cache.find(&name("used"), NOW), Found::Fresh(_)));
+            assert!(matches!(
+                cache.find(&name("used"), NOW),
+                CacheLookup::Fresh(_)
+            ));
             cache.keep(&name(&format!("n{number}")), &certificate);
         }
         assert_eq!(cache.entries.len(), CAPACITY);
-        assert!(matches!(cache.find(&name("used"), NOW), Found::Fresh(_)));
-        assert!(matches!(cache.find(&name("n0"), NOW), Found::Nothing));
+        assert!(matches!(
+            cache.find(&name("used"), NOW),
+            CacheLookup::Fresh(_)
+        ));
+        assert!(matches!(cache.find(&name("n0"), NOW), CacheLookup::Nothing));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! (`agent_key.rs`); an existing key file is never
 //! overwritten (only the end of a rotation, or an import that says so, has one key take the other's place),
 //! and no certificate is handed out before its line in the ledger is on disk. (The
-//! proxy's own short-lived host certificates, [`HostMint`], are the one exception: they live in
+//! proxy's own short-lived host certificates, [`HostCertIssuer`], are the one exception: they live in
 //! memory for an hour and are not in the ledger.)
 //!
 //! What is in the data directory:
@@ -51,8 +51,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::CertificateType;
 
-pub use agent_error::{AgentFault, AgentKeyError, Held};
-pub use agent_key::Patience;
+pub use agent_error::{AgentFault, AgentKeyError, ListedKeys};
+pub use agent_key::SignTimeout;
 pub use authority::{Authorities, Authority, Installation, Issued, Made};
 pub use elsewhere::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 pub use error::CaError;
@@ -60,13 +60,13 @@ pub use hostkey::NewHostKey;
 pub use import::{ImportError, ImportMode, ImportedKey, KeyFile, LockedKey};
 pub use ledger::{FILE_NAME as LEDGER, IssueRecord, issued};
 pub use look::Seen;
-pub use mint::{AtHand, HostIdentity, HostMint};
+pub use mint::{Cached, HostCertIssuer, HostIdentity};
 pub use outstanding::Outstanding;
 pub use remote::{Connect, RemoteHostKey, SignsHosts};
 pub use revocations::Revocations;
-pub use revoke::{RevocationLog, RevocationRecord, Revoked, Verdict};
-pub use rotation::{MoveError, Phase, Rotation, Schedule, Which};
-pub use throwaway::{Throwaway, Trials};
+pub use revoke::{RevocationLog, RevocationRecord, RevokeOutcome, Revoked};
+pub use rotation::{MoveError, Rotation, RotationPhase, Schedule, Which};
+pub use throwaway::{ClockSkewProbe, ProbeCertificate};
 
 /// Which of the two CAs: the one that vouches for people, or the one for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

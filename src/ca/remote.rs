@@ -12,7 +12,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PublicKey, Signature};
 
 use super::agent_error::AgentFault;
-use super::agent_key::{self, Patience};
+use super::agent_key::{self, SignTimeout};
 use super::authority::Authority;
 use super::error::CaError;
 use crate::cert::CertTemplate;
@@ -41,7 +41,7 @@ impl SignsHosts for Authority {
     }
 
     fn sign(&self, template: &CertTemplate) -> Result<Certificate, CaError> {
-        Self::sign(self, template, Patience::Connection)
+        Self::sign(self, template, SignTimeout::Connection)
     }
 
     fn check(&self) -> Result<(), CaError> {
@@ -75,7 +75,7 @@ impl RemoteHostKey {
 
     fn ask(&self, message: &[u8]) -> Result<Signature, AgentFault> {
         let stream = (self.connect)().map_err(AgentFault::Connect)?;
-        agent_key::sign_over(stream, &self.public, message, Patience::Connection)
+        agent_key::sign_over(stream, &self.public, message, SignTimeout::Connection)
     }
 }
 
@@ -97,7 +97,7 @@ impl SignsHosts for RemoteHostKey {
     }
 
     fn check(&self) -> Result<(), CaError> {
-        let check = |stream| agent_key::check_over(stream, &self.public, Patience::Connection);
+        let check = |stream| agent_key::check_over(stream, &self.public, SignTimeout::Connection);
         let connected = (self.connect)().map_err(AgentFault::Connect);
         connected
             .and_then(check)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::CaError;
 use super::ledger::{Ledger, Mark, Marks};
-use super::lines::{self, End};
+use super::lines::{self, LinesEnd};
 use super::revocations::Revocations;
 use super::{CaKind, ledger};
 use crate::model::Serial;
@@ -122,7 +122,7 @@ impl Revoked {
 
 /// What became of a wish to revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RevokeOutcome {
     /// It is revoked from now on.
     New(RevocationRecord),
     /// It was revoked before, by this line.
@@ -199,19 +199,19 @@ impl RevocationLog {
         wanted: Vec<Revoked>,
         by: &str,
         reason: Option<&str>,
-    ) -> Result<Vec<Verdict>, CaError> {
+    ) -> Result<Vec<RevokeOutcome>, CaError> {
         self.change(|known, end| {
             let mut written = Vec::new();
             let mut verdicts = Vec::new();
             for what in wanted {
                 if let Some(record) = known.of_revoked(&what) {
-                    verdicts.push(Verdict::Already(record.clone()));
+                    verdicts.push(RevokeOutcome::Already(record.clone()));
                     continue;
                 }
                 let record = self.record(known, by, reason, what);
                 known.add(record.clone());
                 written.push(record.clone());
-                verdicts.push(Verdict::New(record));
+                verdicts.push(RevokeOutcome::New(record));
             }
             self.append(known, &written, end)?;
             Ok(verdicts)
@@ -256,7 +256,7 @@ impl RevocationLog {
 
     fn change<T>(
         &self,
-        change: impl FnOnce(&mut Revocations, End) -> Result<T, CaError>,
+        change: impl FnOnce(&mut Revocations, LinesEnd) -> Result<T, CaError>,
     ) -> Result<T, CaError> {
         // Before the lock, which makes the file: one that is missing is told of as such.
         let marks = Marks::read(&self.data_dir)?;
@@ -286,7 +286,7 @@ impl RevocationLog {
         &self,
         known: &Revocations,
         records: &[RevocationRecord],
-        end: End,
+        end: LinesEnd,
     ) -> Result<(), CaError> {
         if records.is_empty() {
             return Ok(());
@@ -300,7 +300,7 @@ impl RevocationLog {
         self.mark(known)
     }
 
-    fn read_to_end(&self) -> Result<(Revocations, End), CaError> {
+    fn read_to_end(&self) -> Result<(Revocations, LinesEnd), CaError> {
         let mut records = Vec::new();
         let read = lines::read(&self.path, 0, |line| match Revocations::parse(line) {
             Some(record) => {
@@ -359,12 +359,12 @@ mod tests {
 
     const CLOCK: Clock = Clock::Fixed(1_800_000_000);
 
-    struct Scene {
+    struct LogFixture {
         directory: tempfile::TempDir,
         log: RevocationLog,
     }
 
-    impl Scene {
+    impl LogFixture {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let log = RevocationLog::new(&directory.path().join("state"), CLOCK);
@@ -377,7 +377,7 @@ mod tests {
             write_whole(path, text.as_bytes(), PRIVATE_FILE, Replace::Allow).unwrap();
         }
 
-        fn revoke(&self, what: Revoked) -> Verdict {
+        fn revoke(&self, what: Revoked) -> RevokeOutcome {
             let verdicts = self.log.revoke(vec![what], "root", Some("stolen"));
             verdicts.unwrap().remove(0)
         }
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn what_is_revoked_is_found_with_its_reason() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         let (ca, other, key) = (ed25519(), ed25519(), ed25519());
         assert!(scene.log.read().unwrap().list().is_empty());
         let certificate = CertSpec::user(&key).sign(&ca);
@@ -424,28 +424,31 @@ mod tests {
 
     #[test]
     fn nothing_is_revoked_twice() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         let (ca, other) = (ed25519(), ed25519());
         let both = [ca.public_key(), other.public_key()];
         let first = scene.revoke(of_serial(7, &both));
-        let Verdict::New(record) = first else {
+        let RevokeOutcome::New(record) = first else {
             panic!("{first:?}")
         };
         for again in [of_serial(7, &both), of_serial(7, &both[..1])] {
-            assert_eq!(scene.revoke(again), Verdict::Already(record.clone()));
+            assert_eq!(scene.revoke(again), RevokeOutcome::Already(record.clone()));
         }
         // Any CA is more than these two.
-        assert!(matches!(scene.revoke(of_serial(7, &[])), Verdict::New(_)));
+        assert!(matches!(
+            scene.revoke(of_serial(7, &[])),
+            RevokeOutcome::New(_)
+        ));
         assert!(matches!(
             scene.revoke(of_serial(7, &both)),
-            Verdict::Already(_)
+            RevokeOutcome::Already(_)
         ));
         assert_eq!(scene.log.read().unwrap().list().version, 2);
     }
 
     #[test]
     fn several_writers_lose_nothing() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         std::thread::scope(|scope| {
             for writer in 0..4 {
                 let log = scene.log.clone();
@@ -464,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_torn_last_line_costs_nothing_else() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         scene.revoke(of_key_id("alice"));
         let mut file = append_private(scene.log.path()).unwrap();
         file.write_all(b"{\"time\":\"2027-01-15T").unwrap();
@@ -484,7 +487,7 @@ mod tests {
                 "zeros" => "\0".repeat(line.len()),
                 _ => line.replace("key_id", "kex_id"),
             };
-            let scene = Scene::new();
+            let scene = LogFixture::new();
             for name in ["alice", "bob", "carol"] {
                 scene.revoke(of_key_id(name));
             }
@@ -504,7 +507,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_missing_or_from_before_is_refused() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         scene.revoke(of_key_id("alice"));
         let early = std::fs::read_to_string(scene.log.path()).unwrap();
         scene.revoke(of_key_id("bob"));
@@ -533,7 +536,7 @@ mod tests {
     /// Revocations of a version that marked nothing are known from the next start on.
     #[test]
     fn whoever_relies_on_the_file_has_the_ledger_know_it() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         scene.revoke(of_key_id("alice"));
         let ledger = scene.directory.path().join("state/issued.jsonl");
         std::fs::remove_file(&ledger).unwrap();
@@ -544,7 +547,7 @@ mod tests {
 
     #[test]
     fn a_mistake_is_lifted_by_a_list_of_a_higher_version() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         let ca = ed25519();
         let certificate = CertSpec::user(&ed25519()).sign(&ca);
         let what = of_key_id(certificate.key_id());
@@ -564,7 +567,7 @@ mod tests {
         assert_eq!(running.of_certificate(&certificate), None);
         assert_eq!(running.in_force().count(), 1);
         // And revoked again.
-        assert!(matches!(scene.revoke(what), Verdict::New(_)));
+        assert!(matches!(scene.revoke(what), RevokeOutcome::New(_)));
         let found = scene.log.read().unwrap();
         assert!(found.of_certificate(&certificate).is_some());
         assert!(running.adopt(&found));
@@ -574,7 +577,7 @@ mod tests {
 
     #[test]
     fn a_key_id_of_people_is_none_of_hosts() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         let (user_ca, host_ca) = (ed25519(), ed25519());
         let person = CertSpec::user(&ed25519()).sign(&user_ca);
         let machine = CertSpec::user(&ed25519()).sign(&host_ca);
@@ -622,7 +625,7 @@ mod tests {
     /// The proxy reads it all again at every change, and has a second for that.
     #[test]
     fn a_hundred_thousand_revocations_are_read_in_no_time() {
-        let scene = Scene::new();
+        let scene = LogFixture::new();
         let ca = ed25519();
         let wanted = (1..=100_000).map(|number| of_serial(number, &[ca.public_key()]));
         let mut text = String::new();
@@ -637,7 +640,7 @@ mod tests {
             text += &format!("{}\n", serde_json::to_string(&record).unwrap());
         }
         std::fs::create_dir(scene.directory.path().join("state")).unwrap();
-        lines::append(scene.log.path(), &text, End::default()).unwrap();
+        lines::append(scene.log.path(), &text, LinesEnd::default()).unwrap();
         let started = Instant::now();
         let found = scene.log.read().unwrap();
         assert_eq!(found.records().len(), 100_000);

@@ -30,7 +30,7 @@ const MAX_GRACE: Duration = Duration::from_secs(365 * 86_400);
 /// How far a rotation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Phase {
+pub enum RotationPhase {
     /// There is one key.
     Standby,
     /// The new key is made and to be trusted by everybody; the old one signs.
@@ -44,7 +44,7 @@ pub enum Phase {
     Rollback,
 }
 
-impl Phase {
+impl RotationPhase {
     /// All of them.
     pub const ALL: [Self; 5] = [
         Self::Standby,
@@ -83,13 +83,13 @@ impl Phase {
     }
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for RotationPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Phase {
+impl FromStr for RotationPhase {
     type Err = MoveError;
 
     fn from_str(text: &str) -> Result<Self, MoveError> {
@@ -123,7 +123,7 @@ pub struct Schedule {
 /// Where a CA's rotation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
-    phase: Phase,
+    phase: RotationPhase,
     /// When the phase was entered, in seconds since the epoch; 0 where there never was a rotation.
     since: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,39 +151,39 @@ pub enum MoveError {
         /// Which CA.
         kind: CaKind,
         /// Where it was to go.
-        to: Phase,
+        to: RotationPhase,
     },
     /// There is no key to go back to.
     #[error("the {0} CA has no key from before: nothing was kept, or it was removed")]
     NothingKept(CaKind),
     /// It is in another phase than it was looked at in.
     #[error("somebody else has moved the rotation to {0} meanwhile")]
-    Overtaken(Phase),
+    Overtaken(RotationPhase),
     /// A second rotation on top of one that is not finished.
     #[error("a rotation of the {kind} CA is under way already, in phase {phase}")]
     UnderWay {
         /// Which CA.
         kind: CaKind,
         /// Where it is.
-        phase: Phase,
+        phase: RotationPhase,
     },
     /// It is there.
     #[error("the rotation is in phase {0} already")]
-    AlreadyThere(Phase),
+    AlreadyThere(RotationPhase),
     /// A phase would be left out, or it would go backwards.
     #[error("the rotation is in phase {from}: next is {}, not {to}", from.next())]
     OutOfOrder {
         /// Where it is.
-        from: Phase,
+        from: RotationPhase,
         /// Where it was to go.
-        to: Phase,
+        to: RotationPhase,
     },
     /// A rollback cannot be turned around.
     #[error("the rotation is rolled back: next is standby, not {0}")]
-    RolledBack(Phase),
+    RolledBack(RotationPhase),
     /// It moves by itself.
     #[error("the rotation moves by itself until its grace period is over")]
-    Scheduled(Phase),
+    Scheduled(RotationPhase),
     /// A grace period is given for a rotation that has begun.
     #[error("a grace period is for a rotation that begins")]
     LateGrace,
@@ -231,7 +231,7 @@ impl MoveError {
 impl Default for Rotation {
     fn default() -> Self {
         Self {
-            phase: Phase::Standby,
+            phase: RotationPhase::Standby,
             since: 0,
             schedule: None,
             keep: None,
@@ -244,7 +244,7 @@ impl Default for Rotation {
 impl Rotation {
     /// The phase that it is in.
     #[must_use]
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> RotationPhase {
         self.phase
     }
 
@@ -262,13 +262,15 @@ impl Rotation {
 
     /// When it next moves by itself, and where to.
     #[must_use]
-    pub fn due(&self) -> Option<(u64, Phase)> {
+    pub fn due(&self) -> Option<(u64, RotationPhase)> {
         let schedule = self.schedule?;
         match self.phase {
-            Phase::Init => Some((schedule.update_clients, Phase::UpdateClients)),
-            Phase::UpdateClients => Some((schedule.update_servers, Phase::UpdateServers)),
-            Phase::UpdateServers => Some((schedule.standby, Phase::Standby)),
-            Phase::Standby | Phase::Rollback => None,
+            RotationPhase::Init => Some((schedule.update_clients, RotationPhase::UpdateClients)),
+            RotationPhase::UpdateClients => {
+                Some((schedule.update_servers, RotationPhase::UpdateServers))
+            }
+            RotationPhase::UpdateServers => Some((schedule.standby, RotationPhase::Standby)),
+            RotationPhase::Standby | RotationPhase::Rollback => None,
         }
     }
 
@@ -301,10 +303,16 @@ impl Rotation {
     #[must_use]
     pub fn signs_with(&self, kind: CaKind) -> Which {
         match (self.phase, kind) {
-            (Phase::UpdateServers, _) | (Phase::UpdateClients, CaKind::User) => Which::New,
-            (Phase::Standby | Phase::Init | Phase::Rollback | Phase::UpdateClients, _) => {
-                Which::Old
+            (RotationPhase::UpdateServers, _) | (RotationPhase::UpdateClients, CaKind::User) => {
+                Which::New
             }
+            (
+                RotationPhase::Standby
+                | RotationPhase::Init
+                | RotationPhase::Rollback
+                | RotationPhase::UpdateClients,
+                _,
+            ) => Which::Old,
         }
     }
 
@@ -319,7 +327,7 @@ impl Rotation {
         grace: Option<Duration>,
         now: u64,
     ) -> Result<Self, MoveError> {
-        if self.phase != Phase::Standby {
+        if self.phase != RotationPhase::Standby {
             return Err(MoveError::UnderWay {
                 kind,
                 phase: self.phase,
@@ -330,7 +338,7 @@ impl Rotation {
         }
         let after = |grace: Duration, thirds: u64| now.saturating_add(grace.as_secs() * thirds / 3);
         Ok(Self {
-            phase: Phase::Init,
+            phase: RotationPhase::Init,
             since: now,
             schedule: grace.map(|grace| Schedule {
                 update_clients: after(grace, 1),
@@ -348,14 +356,14 @@ impl Rotation {
     /// # Errors
     /// When a rotation is under way.
     pub(super) fn replaced(&self, kind: CaKind, now: u64) -> Result<Self, MoveError> {
-        if self.phase != Phase::Standby {
+        if self.phase != RotationPhase::Standby {
             return Err(MoveError::UnderWay {
                 kind,
                 phase: self.phase,
             });
         }
         Ok(Self {
-            phase: Phase::Standby,
+            phase: RotationPhase::Standby,
             since: now,
             schedule: None,
             keep: Some(Which::New),
@@ -371,26 +379,26 @@ impl Rotation {
     pub fn go(
         &self,
         kind: CaKind,
-        to: Phase,
+        to: RotationPhase,
         kept: Option<u64>,
         now: u64,
     ) -> Result<Self, MoveError> {
         match (self.phase, to) {
-            (Phase::Standby, Phase::Init) => self.begin(kind, None, now),
-            (Phase::Standby, Phase::Rollback) => {
+            (RotationPhase::Standby, RotationPhase::Init) => self.begin(kind, None, now),
+            (RotationPhase::Standby, RotationPhase::Rollback) => {
                 let bring = Some(kept.ok_or(MoveError::NothingKept(kind))?);
                 Ok(Self {
                     bring,
                     ..self.moved(to, now)
                 })
             }
-            (Phase::Standby, Phase::Standby) => Err(MoveError::AlreadyThere(to)),
-            (Phase::Standby, _) => Err(MoveError::NotRotating { kind, to }),
+            (RotationPhase::Standby, RotationPhase::Standby) => Err(MoveError::AlreadyThere(to)),
+            (RotationPhase::Standby, _) => Err(MoveError::NotRotating { kind, to }),
             (from, to) if from == to => Err(MoveError::AlreadyThere(to)),
-            (from, Phase::Rollback) if from.may_roll_back() => Ok(self.moved(to, now)),
-            (Phase::Rollback, Phase::Standby) => Ok(self.moved(to, now)),
-            (Phase::Rollback, to) => Err(MoveError::RolledBack(to)),
-            (phase, Phase::Init) => Err(MoveError::UnderWay { kind, phase }),
+            (from, RotationPhase::Rollback) if from.may_roll_back() => Ok(self.moved(to, now)),
+            (RotationPhase::Rollback, RotationPhase::Standby) => Ok(self.moved(to, now)),
+            (RotationPhase::Rollback, to) => Err(MoveError::RolledBack(to)),
+            (phase, RotationPhase::Init) => Err(MoveError::UnderWay { kind, phase }),
             (from, to) if from.next() != to => Err(MoveError::OutOfOrder { from, to }),
             (_, to) if self.schedule.is_some() => Err(MoveError::Scheduled(to)),
             (_, to) => Ok(self.moved(to, now)),
@@ -407,14 +415,14 @@ impl Rotation {
         rotation
     }
 
-    fn moved(&self, to: Phase, now: u64) -> Self {
-        let ends = matches!(to, Phase::Standby | Phase::Rollback);
+    fn moved(&self, to: RotationPhase, now: u64) -> Self {
+        let ends = matches!(to, RotationPhase::Standby | RotationPhase::Rollback);
         Self {
             phase: to,
             since: now,
             schedule: self.schedule.filter(|_| !ends),
-            keep: (to == Phase::Standby).then_some(match self.phase {
-                Phase::Rollback => Which::Old,
+            keep: (to == RotationPhase::Standby).then_some(match self.phase {
+                RotationPhase::Rollback => Which::Old,
                 _ => Which::New,
             }),
             bring: None,
@@ -433,7 +441,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     /// A rotation by hand in the given phase.
-    fn at(phase: Phase) -> Rotation {
+    fn at(phase: RotationPhase) -> Rotation {
         Rotation {
             phase,
             ..Rotation::default()
@@ -442,7 +450,7 @@ mod tests {
 
     #[test]
     fn the_whole_table_of_moves() {
-        use Phase::{Init, Rollback, Standby, UpdateClients, UpdateServers};
+        use RotationPhase::{Init, Rollback, Standby, UpdateClients, UpdateServers};
         let legal = [
             (Standby, Init),
             (Init, UpdateClients),
@@ -453,8 +461,8 @@ mod tests {
             (UpdateServers, Rollback),
             (Rollback, Standby),
         ];
-        for from in Phase::ALL {
-            for to in Phase::ALL {
+        for from in RotationPhase::ALL {
+            for to in RotationPhase::ALL {
                 let moved = at(from).go(CaKind::User, to, None, NOW);
                 assert_eq!(moved.is_ok(), legal.contains(&(from, to)), "{from} {to}");
                 match moved {
@@ -476,15 +484,15 @@ mod tests {
 
     #[test]
     fn the_refusal_says_what_comes_next() {
-        let skipped = at(Phase::Init)
-            .go(CaKind::User, Phase::Standby, None, NOW)
+        let skipped = at(RotationPhase::Init)
+            .go(CaKind::User, RotationPhase::Standby, None, NOW)
             .unwrap_err();
         assert_eq!(
             skipped.to_string(),
             "the rotation is in phase init: next is update_clients, not standby"
         );
-        let idle = at(Phase::Standby)
-            .go(CaKind::Host, Phase::UpdateClients, None, NOW)
+        let idle = at(RotationPhase::Standby)
+            .go(CaKind::Host, RotationPhase::UpdateClients, None, NOW)
             .unwrap_err();
         assert_eq!(
             idle.to_string(),
@@ -495,14 +503,17 @@ mod tests {
 
     #[test]
     fn from_standby_a_kept_key_leads_back() {
-        let back = at(Phase::Standby)
-            .go(CaKind::User, Phase::Rollback, Some(4), NOW)
+        let back = at(RotationPhase::Standby)
+            .go(CaKind::User, RotationPhase::Rollback, Some(4), NOW)
             .unwrap();
-        assert_eq!((back.phase(), back.bring()), (Phase::Rollback, Some(4)));
+        assert_eq!(
+            (back.phase(), back.bring()),
+            (RotationPhase::Rollback, Some(4))
+        );
         assert_eq!(back.signs_with(CaKind::User), Which::Old);
         let done = back
             .settled()
-            .go(CaKind::User, Phase::Standby, None, NOW)
+            .go(CaKind::User, RotationPhase::Standby, None, NOW)
             .unwrap();
         assert_eq!(done.keep(), Some(Which::Old));
         assert!(done.moves() > back.moves());
@@ -512,11 +523,11 @@ mod tests {
     fn users_change_over_before_hosts() {
         let signs = |kind, phase| at(phase).signs_with(kind);
         for (phase, user, host) in [
-            (Phase::Standby, Which::Old, Which::Old),
-            (Phase::Init, Which::Old, Which::Old),
-            (Phase::UpdateClients, Which::New, Which::Old),
-            (Phase::UpdateServers, Which::New, Which::New),
-            (Phase::Rollback, Which::Old, Which::Old),
+            (RotationPhase::Standby, Which::Old, Which::Old),
+            (RotationPhase::Init, Which::Old, Which::Old),
+            (RotationPhase::UpdateClients, Which::New, Which::Old),
+            (RotationPhase::UpdateServers, Which::New, Which::New),
+            (RotationPhase::Rollback, Which::Old, Which::Old),
         ] {
             assert_eq!(signs(CaKind::User, phase), user, "{phase}");
             assert_eq!(signs(CaKind::Host, phase), host, "{phase}");
@@ -532,18 +543,23 @@ mod tests {
         assert_eq!(
             [at(0), at(1), at(2), at(3), at(400)],
             [
-                Phase::Init,
-                Phase::UpdateClients,
-                Phase::UpdateServers,
-                Phase::Standby,
-                Phase::Standby
+                RotationPhase::Init,
+                RotationPhase::UpdateClients,
+                RotationPhase::UpdateServers,
+                RotationPhase::Standby,
+                RotationPhase::Standby
             ]
         );
         assert_eq!(begun.advanced(u64::MAX).keep(), Some(Which::New));
         assert_eq!(begun.advanced(u64::MAX).schedule(), None);
-        let by_hand = begun.go(CaKind::User, Phase::UpdateClients, None, NOW);
-        assert_eq!(by_hand, Err(MoveError::Scheduled(Phase::UpdateClients)));
-        let back = begun.go(CaKind::User, Phase::Rollback, None, NOW).unwrap();
+        let by_hand = begun.go(CaKind::User, RotationPhase::UpdateClients, None, NOW);
+        assert_eq!(
+            by_hand,
+            Err(MoveError::Scheduled(RotationPhase::UpdateClients))
+        );
+        let back = begun
+            .go(CaKind::User, RotationPhase::Rollback, None, NOW)
+            .unwrap();
         assert_eq!(
             back.advanced(u64::MAX),
             back,
@@ -557,11 +573,11 @@ mod tests {
 
     #[test]
     fn phases_are_written_and_read_alike() {
-        for phase in Phase::ALL {
+        for phase in RotationPhase::ALL {
             assert_eq!(phase.name().parse(), Ok(phase));
             assert_eq!(phase.name().replace('_', "-").parse(), Ok(phase));
         }
-        assert!("".parse::<Phase>().is_err());
+        assert!("".parse::<RotationPhase>().is_err());
     }
 
     /// What somebody may do to a rotation.
@@ -593,24 +609,24 @@ mod tests {
                 let before = rotation;
                 let after = match act {
                     Act::Begin(grace) => before.begin(kind, grace.map(Duration::from_secs), now),
-                    Act::Go(index) => before.go(kind, Phase::ALL[index], None, now),
+                    Act::Go(index) => before.go(kind, RotationPhase::ALL[index], None, now),
                     Act::Wait(seconds) => {
                         now += seconds;
                         Ok(before)
                     }
                 };
                 rotation = after.unwrap_or(before).advanced(now);
-                if before.phase() == Phase::Standby && rotation.phase() == Phase::Init {
+                if before.phase() == RotationPhase::Standby && rotation.phase() == RotationPhase::Init {
                     visited.clear();
                 }
                 visited.push(rotation.phase());
                 if rotation.signs_with(kind) == Which::New {
-                    prop_assert!(before.phase() != Phase::Standby || rotation.phase() == Phase::Standby);
+                    prop_assert!(before.phase() != RotationPhase::Standby || rotation.phase() == RotationPhase::Standby);
                 }
                 match rotation.keep() {
-                    Some(Which::New) => prop_assert!(!visited.contains(&Phase::Rollback)),
-                    Some(Which::Old) => prop_assert!(visited.contains(&Phase::Rollback)),
-                    None => prop_assert!(rotation.phase() != Phase::Standby || before == rotation),
+                    Some(Which::New) => prop_assert!(!visited.contains(&RotationPhase::Rollback)),
+                    Some(Which::Old) => prop_assert!(visited.contains(&RotationPhase::Rollback)),
+                    None => prop_assert!(rotation.phase() != RotationPhase::Standby || before == rotation),
                 }
                 let text = serde_json::to_string(&rotation).unwrap();
                 prop_assert_eq!(serde_json::from_str::<Rotation>(&text).unwrap(), rotation);

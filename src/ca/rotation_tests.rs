@@ -14,11 +14,11 @@ use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 const NOW: u64 = 1_800_000_000;
 const KINDS: [CaKind; 2] = [CaKind::User, CaKind::Host];
 
-struct Scene {
+struct RotationFixture {
     directory: tempfile::TempDir,
 }
 
-impl Scene {
+impl RotationFixture {
     fn new() -> Self {
         Self {
             directory: crate::sys::fs::private_tempdir(),
@@ -39,7 +39,7 @@ impl Scene {
         self.open_at(NOW).unwrap()
     }
 
-    fn go(&self, kind: CaKind, to: Phase) -> Result<(Rotation, Rotation), CaError> {
+    fn go(&self, kind: CaKind, to: RotationPhase) -> Result<(Rotation, Rotation), CaError> {
         self.rotate(kind, |rotation, kept, now| rotation.go(kind, to, kept, now))
     }
 
@@ -93,8 +93,12 @@ fn usual_files() -> BTreeSet<String> {
 }
 
 /// Takes a rotation through its phases up to this one.
-fn up_to(scene: &Scene, kind: CaKind, phase: Phase) {
-    for to in [Phase::Init, Phase::UpdateClients, Phase::UpdateServers] {
+fn up_to(scene: &RotationFixture, kind: CaKind, phase: RotationPhase) {
+    for to in [
+        RotationPhase::Init,
+        RotationPhase::UpdateClients,
+        RotationPhase::UpdateServers,
+    ] {
         scene.go(kind, to).unwrap();
         if to == phase {
             return;
@@ -105,10 +109,10 @@ fn up_to(scene: &Scene, kind: CaKind, phase: Phase) {
 #[test]
 fn a_whole_rotation_ends_with_the_new_key_alone() {
     for kind in KINDS {
-        let scene = Scene::new();
+        let scene = RotationFixture::new();
         let (before, old) = scene.keys(kind);
         assert_eq!(before, [old.as_str()]);
-        scene.go(kind, Phase::Init).unwrap();
+        scene.go(kind, RotationPhase::Init).unwrap();
         let (both, signing) = scene.keys(kind);
         assert_eq!((both.len(), &both[0], &signing), (2, &old, &old));
         let new = both[1].clone();
@@ -119,26 +123,30 @@ fn a_whole_rotation_ends_with_the_new_key_alone() {
             signing
         };
         let early = if kind == CaKind::User { &new } else { &old };
-        assert_eq!(&signing_in(Phase::UpdateClients), early);
-        assert_eq!(signing_in(Phase::UpdateServers), new);
-        scene.go(kind, Phase::Standby).unwrap();
+        assert_eq!(&signing_in(RotationPhase::UpdateClients), early);
+        assert_eq!(signing_in(RotationPhase::UpdateServers), new);
+        scene.go(kind, RotationPhase::Standby).unwrap();
         assert_eq!(scene.keys(kind), (vec![new.clone()], new));
         assert_eq!(scene.files(), usual_files());
-        scene.go(kind, Phase::Init).expect("and again");
+        scene.go(kind, RotationPhase::Init).expect("and again");
     }
 }
 
 #[test]
 fn every_phase_can_be_rolled_back() {
     for kind in KINDS {
-        for phase in [Phase::Init, Phase::UpdateClients, Phase::UpdateServers] {
-            let scene = Scene::new();
+        for phase in [
+            RotationPhase::Init,
+            RotationPhase::UpdateClients,
+            RotationPhase::UpdateServers,
+        ] {
+            let scene = RotationFixture::new();
             let (_, old) = scene.keys(kind);
             up_to(&scene, kind, phase);
             let (both, _) = scene.keys(kind);
-            scene.go(kind, Phase::Rollback).unwrap();
+            scene.go(kind, RotationPhase::Rollback).unwrap();
             assert_eq!(scene.keys(kind), (both, old.clone()), "{phase}");
-            scene.go(kind, Phase::Standby).unwrap();
+            scene.go(kind, RotationPhase::Standby).unwrap();
             assert_eq!(scene.keys(kind), (vec![old.clone()], old), "{phase}");
             assert_eq!(scene.files(), usual_files());
         }
@@ -147,10 +155,14 @@ fn every_phase_can_be_rolled_back() {
 
 #[test]
 fn a_refused_move_changes_nothing() {
-    let scene = Scene::new();
-    up_to(&scene, CaKind::User, Phase::UpdateClients);
+    let scene = RotationFixture::new();
+    up_to(&scene, CaKind::User, RotationPhase::UpdateClients);
     let before = (scene.keys(CaKind::User), scene.files());
-    for to in [Phase::Init, Phase::UpdateClients, Phase::Standby] {
+    for to in [
+        RotationPhase::Init,
+        RotationPhase::UpdateClients,
+        RotationPhase::Standby,
+    ] {
         let refused = scene.go(CaKind::User, to).unwrap_err();
         assert!(matches!(refused, CaError::Move(_)), "{refused}");
         assert!(refused.hint().is_some());
@@ -165,10 +177,10 @@ fn a_refused_move_changes_nothing() {
 
 #[test]
 fn of_many_at_once_one_begins() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     let begun: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| scene.go(CaKind::User, Phase::Init).is_ok()))
+            .map(|_| scope.spawn(|| scene.go(CaKind::User, RotationPhase::Init).is_ok()))
             .collect();
         threads
             .into_iter()
@@ -181,7 +193,7 @@ fn of_many_at_once_one_begins() {
 
 #[test]
 fn the_schedule_is_kept_whenever_somebody_looks() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     let grace = Duration::from_secs(300);
     scene.open();
     scene
@@ -194,11 +206,11 @@ fn the_schedule_is_kept_whenever_somebody_looks() {
         let authorities = scene.open_at(NOW + seconds).unwrap();
         authorities.of(CaKind::User).rotation().phase()
     };
-    assert_eq!(phase(99), Phase::Init);
-    assert_eq!(phase(100), Phase::UpdateClients);
-    assert_eq!(phase(299), Phase::UpdateServers);
-    assert_eq!(phase(1000), Phase::Standby);
-    assert_eq!(phase(2000), Phase::Standby);
+    assert_eq!(phase(99), RotationPhase::Init);
+    assert_eq!(phase(100), RotationPhase::UpdateClients);
+    assert_eq!(phase(299), RotationPhase::UpdateServers);
+    assert_eq!(phase(1000), RotationPhase::Standby);
+    assert_eq!(phase(2000), RotationPhase::Standby);
     assert_eq!(scene.files(), usual_files());
     // Each move is audited once, whoever it was that looked.
     let audit = std::fs::read_to_string(scene.directory.path().join("audit.jsonl")).unwrap();
@@ -225,9 +237,9 @@ fn a_crash_at_the_end_is_finished_by_whoever_comes_next() {
     let kind = CaKind::User;
     let standby = r#"{"phase":"standby","since":1,"keep":"new","moves":9}"#;
     for steps in 0..=4 {
-        let scene = Scene::new();
+        let scene = RotationFixture::new();
         scene.open();
-        up_to(&scene, kind, Phase::UpdateServers);
+        up_to(&scene, kind, RotationPhase::UpdateServers);
         let new = scene.keys(kind).0[1].clone();
         scene.state(kind, standby);
         let remove = |name: &str| std::fs::remove_file(scene.ca(name)).unwrap();
@@ -255,22 +267,24 @@ fn a_crash_at_the_end_is_finished_by_whoever_comes_next() {
 /// The new key is on disk and the state is not: nobody was told of it.
 #[test]
 fn a_crash_at_the_beginning_leaves_a_key_that_nobody_uses() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     let (old, _) = scene.keys(CaKind::Host);
     std::fs::copy(scene.ca("host_ca"), scene.ca("host_ca_new")).unwrap();
     assert_eq!(scene.keys(CaKind::Host).0.len(), 1);
-    scene.go(CaKind::Host, Phase::Init).unwrap();
+    scene.go(CaKind::Host, RotationPhase::Init).unwrap();
     assert_ne!(scene.keys(CaKind::Host).0[1], old[0]);
 }
 
 /// A state from before would have a key sign that nobody trusts any more.
 #[test]
 fn a_state_that_is_missing_or_from_before_is_refused() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     scene.open();
-    up_to(&scene, CaKind::User, Phase::Init);
+    up_to(&scene, CaKind::User, RotationPhase::Init);
     let early = std::fs::read_to_string(scene.ca("user_rotation.json")).unwrap();
-    scene.go(CaKind::User, Phase::UpdateClients).unwrap();
+    scene
+        .go(CaKind::User, RotationPhase::UpdateClients)
+        .unwrap();
     let late = std::fs::read_to_string(scene.ca("user_rotation.json")).unwrap();
     let refused = |what: &str| {
         let refused = scene.open_at(NOW).unwrap_err();
@@ -293,17 +307,17 @@ fn a_state_that_is_missing_or_from_before_is_refused() {
 #[test]
 fn from_standby_a_rollback_leads_back_to_the_key_that_was_kept() {
     for kind in KINDS {
-        let scene = Scene::new();
+        let scene = RotationFixture::new();
         let (old, _) = scene.keys(kind);
-        let nothing = scene.go(kind, Phase::Rollback).unwrap_err();
+        let nothing = scene.go(kind, RotationPhase::Rollback).unwrap_err();
         assert!(
             nothing.to_string().contains("no key from before"),
             "{nothing}"
         );
-        up_to(&scene, kind, Phase::UpdateServers);
-        scene.go(kind, Phase::Standby).unwrap();
+        up_to(&scene, kind, RotationPhase::UpdateServers);
+        scene.go(kind, RotationPhase::Standby).unwrap();
         let (new, _) = scene.keys(kind);
-        let kept = |scene: &Scene| {
+        let kept = |scene: &RotationFixture| {
             let authorities = scene.open();
             let kept = authorities.of(kind).kept_keys().iter();
             let kept = kept.map(|key| key.fingerprint(Default::default()).to_string());
@@ -311,10 +325,10 @@ fn from_standby_a_rollback_leads_back_to_the_key_that_was_kept() {
         };
         assert_eq!(kept(&scene), old);
         for (back, forth) in [(&old, &new), (&new, &old)] {
-            scene.go(kind, Phase::Rollback).unwrap();
+            scene.go(kind, RotationPhase::Rollback).unwrap();
             let both = vec![back[0].clone(), forth[0].clone()];
             assert_eq!(scene.keys(kind), (both, back[0].clone()));
-            scene.go(kind, Phase::Standby).unwrap();
+            scene.go(kind, RotationPhase::Standby).unwrap();
             assert_eq!(&scene.keys(kind).0, back);
             assert_eq!(scene.files(), usual_files());
             assert_eq!(&kept(&scene), forth, "the other one can be gone back to");
@@ -328,7 +342,7 @@ fn from_standby_a_rollback_leads_back_to_the_key_that_was_kept() {
         let removed = Authorities::remove_kept(&installation, kind).unwrap();
         assert_eq!(removed.len(), 1);
         assert!(kept(&scene).is_empty());
-        scene.go(kind, Phase::Rollback).unwrap_err();
+        scene.go(kind, RotationPhase::Rollback).unwrap_err();
     }
 }
 
@@ -337,10 +351,10 @@ fn from_standby_a_rollback_leads_back_to_the_key_that_was_kept() {
 fn a_crash_on_the_way_back_is_finished_by_whoever_comes_next() {
     let kind = CaKind::User;
     for steps in 0..=3 {
-        let scene = Scene::new();
+        let scene = RotationFixture::new();
         let (old, _) = scene.keys(kind);
-        up_to(&scene, kind, Phase::UpdateServers);
-        scene.go(kind, Phase::Standby).unwrap();
+        up_to(&scene, kind, RotationPhase::UpdateServers);
+        scene.go(kind, RotationPhase::Standby).unwrap();
         let (new, _) = scene.keys(kind);
         std::fs::hard_link(scene.ca("user_ca"), scene.ca("user_ca_new")).unwrap();
         std::fs::hard_link(scene.ca("user_ca.pub"), scene.ca("user_ca_new.pub")).unwrap();
@@ -389,7 +403,7 @@ fn nothing_is_made_that_is_not_there() {
 #[test]
 fn a_data_directory_that_others_may_read_or_write_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     scene.open();
     for (mode, is_good) in [
         (0o755, false),
@@ -410,21 +424,21 @@ fn a_data_directory_that_others_may_read_or_write_is_refused() {
 
 #[test]
 fn the_old_key_does_not_go_before_the_new_one_is_there() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     let (old, _) = scene.keys(CaKind::User);
-    up_to(&scene, CaKind::User, Phase::UpdateServers);
+    up_to(&scene, CaKind::User, RotationPhase::UpdateServers);
     std::fs::remove_file(scene.ca("user_ca_new")).unwrap();
-    let refused = scene.go(CaKind::User, Phase::Standby).unwrap_err();
+    let refused = scene.go(CaKind::User, RotationPhase::Standby).unwrap_err();
     assert!(matches!(refused, CaError::NewKeyGone(_)), "{refused}");
     assert!(matches!(scene.open_at(NOW), Err(CaError::NewKeyGone(_))));
-    scene.go(CaKind::User, Phase::Rollback).unwrap();
-    scene.go(CaKind::User, Phase::Standby).unwrap();
+    scene.go(CaKind::User, RotationPhase::Rollback).unwrap();
+    scene.go(CaKind::User, RotationPhase::Standby).unwrap();
     assert_eq!(scene.keys(CaKind::User).0, old);
 }
 
 #[test]
 fn a_state_that_says_nothing_is_named_and_left_alone() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     scene.open();
     for broken in ["", "{}", "{\"phase\":\"x\",\"since\":1}", "null"] {
         scene.state(CaKind::User, broken);
@@ -440,7 +454,7 @@ fn a_state_that_says_nothing_is_named_and_left_alone() {
 
 #[test]
 fn what_is_signed_by_the_key_that_leaves_is_listed_until_it_is_replaced() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     let key = || {
         let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
         key.public_key().clone()
@@ -471,20 +485,20 @@ fn what_is_signed_by_the_key_that_leaves_is_listed_until_it_is_replaced() {
         left.into_iter().map(|one| one.key_id).collect()
     };
     assert!(left(NOW).is_empty(), "no key leaves");
-    up_to(&scene, CaKind::User, Phase::UpdateClients);
+    up_to(&scene, CaKind::User, RotationPhase::UpdateClients);
     assert_eq!(left(NOW), ["bob", "alice"]);
     assert_eq!(left(NOW + 150), ["bob"]);
     scene.open().issue_user(user("bob", 200)).unwrap();
     assert_eq!(left(NOW), ["alice"]);
-    scene.go(CaKind::User, Phase::Rollback).unwrap();
+    scene.go(CaKind::User, RotationPhase::Rollback).unwrap();
     assert_eq!(left(NOW), ["bob"], "back: what the new key signed is left");
 }
 
 #[test]
 fn a_throwaway_is_signed_by_each_key_and_kept_by_nobody() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     scene.open();
-    up_to(&scene, CaKind::User, Phase::Init);
+    up_to(&scene, CaKind::User, RotationPhase::Init);
     let authorities = scene.open();
     let user = authorities.of(CaKind::User);
     let root = "root".parse().unwrap();
@@ -508,7 +522,7 @@ fn a_throwaway_is_signed_by_each_key_and_kept_by_nobody() {
 
 #[test]
 fn whoever_only_looks_leaves_everything_as_it_is() {
-    let scene = Scene::new();
+    let scene = RotationFixture::new();
     let look = |now| {
         let installation = Installation {
             data_dir: scene.directory.path(),
@@ -540,8 +554,11 @@ fn whoever_only_looks_leaves_everything_as_it_is() {
     assert_eq!(seen.authority.public_keys().len(), 2);
     assert_eq!(seen.overdue, None);
     let seen = look(NOW + 250).unwrap().unwrap();
-    assert_eq!(seen.authority.rotation().phase(), Phase::Init);
-    assert_eq!(seen.overdue, Some((NOW + 100, Phase::UpdateClients)));
+    assert_eq!(seen.authority.rotation().phase(), RotationPhase::Init);
+    assert_eq!(
+        seen.overdue,
+        Some((NOW + 100, RotationPhase::UpdateClients))
+    );
     write_whole(&public, b"ssh-ed25519 nonsense", 0o644, Replace::Refuse).unwrap();
     assert!(look(NOW).unwrap_err().contains("is not the public key of"));
     std::fs::remove_file(&public).unwrap();

@@ -17,12 +17,12 @@ use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 pub(super) const NOW: u64 = 1_800_000_000;
 
 /// A data directory, and what the configuration says about keys.
-pub(super) struct Home {
+pub(super) struct CaHome {
     pub(super) directory: tempfile::TempDir,
     pub(super) ca_keys: CaKeys,
 }
 
-impl Home {
+impl CaHome {
     pub(super) fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
@@ -44,7 +44,7 @@ impl Home {
         self.with(|installation| Ok(Authorities::make(installation)?.0))
     }
 
-    pub(super) fn go(&self, kind: CaKind, to: Phase) -> Result<(), CaError> {
+    pub(super) fn go(&self, kind: CaKind, to: RotationPhase) -> Result<(), CaError> {
         let change = |rotation: &Rotation, kept, now| rotation.go(kind, to, kept, now);
         self.with(|installation| Authorities::rotate(installation, kind, change).map(drop))
     }
@@ -134,12 +134,12 @@ pub(super) fn host_request(key: &PublicKey) -> HostRequest {
 }
 
 /// A real ssh-agent; it ends with the test.
-pub(super) struct Agent {
+pub(super) struct TestAgent {
     pub(super) socket: PathBuf,
     child: Child,
 }
 
-impl Agent {
+impl TestAgent {
     /// Starts one. Whoever has to confirm in it says no.
     pub(super) fn start(socket: &Path) -> Self {
         let mut child = Command::new("ssh-agent")
@@ -195,7 +195,7 @@ impl Agent {
     }
 }
 
-impl Drop for Agent {
+impl Drop for TestAgent {
     fn drop(&mut self) {
         // It may have died by itself, which its test has then noticed.
         drop(self.child.kill());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ssh_key::{Algorithm, Certificate, PrivateKey, PublicKey};
 
-use super::agent_key::Patience;
+use super::agent_key::SignTimeout;
 use super::authority::Authority;
 use super::error::CaError;
 use super::key::CaKey;
@@ -19,7 +19,7 @@ const BACKDATED: u64 = 60;
 
 /// A certificate that only asks. A host that answers it, trusts the key that signed it.
 #[derive(Clone, Debug)]
-pub struct Throwaway {
+pub struct ProbeCertificate {
     /// The user CA's key that signed.
     pub authority: PublicKey,
     /// The certificate, good for two minutes.
@@ -28,7 +28,7 @@ pub struct Throwaway {
 
 /// Certificates that tell why a host does not take the usual ones.
 #[derive(Clone, Debug)]
-pub struct Trials {
+pub struct ClockSkewProbe {
     /// Good until a minute ago: taken by a host whose clock is behind.
     pub behind: Certificate,
     /// Good from two minutes from now on: taken by a host whose clock is ahead.
@@ -46,9 +46,9 @@ impl Authority {
         login: &Principal,
         networks: &[String],
         now: u64,
-    ) -> Result<Vec<Throwaway>, CaError> {
+    ) -> Result<Vec<ProbeCertificate>, CaError> {
         let throwaway = |key: &CaKey| {
-            Ok(Throwaway {
+            Ok(ProbeCertificate {
                 authority: key.public().clone(),
                 certificate: signed(key, login, networks, (now, TTL))?,
             })
@@ -60,10 +60,10 @@ impl Authority {
     ///
     /// # Errors
     /// As [`Self::throwaways`].
-    pub fn trials(&self, login: &Principal, now: u64) -> Result<Trials, CaError> {
+    pub fn trials(&self, login: &Principal, now: u64) -> Result<ClockSkewProbe, CaError> {
         let signed = |made| signed(self.signer(), login, &[], (made, MAX_USER_TTL));
         let ahead_of_usual = now + TTL.as_secs() + BACKDATED;
-        Ok(Trials {
+        Ok(ClockSkewProbe {
             behind: signed(now.saturating_sub(BACKDATED + MAX_USER_TTL.as_secs()))?,
             ahead: signed(ahead_of_usual)?,
         })
@@ -88,5 +88,8 @@ fn signed(
         max_ttl: MAX_USER_TTL,
         source_addresses: networks.to_vec(),
     };
-    key.sign(&request.template(random_serial(), made)?, Patience::Person)
+    key.sign(
+        &request.template(random_serial(), made)?,
+        SignTimeout::Person,
+    )
 }

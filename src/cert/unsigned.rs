@@ -190,8 +190,8 @@ mod tests {
     fn what_the_proxy_shows_passes_and_nothing_else_does() {
         assert_eq!(check(&unsigned(|_| {})), Ok(()));
         let rsa = keys()[4].public_key().key_data().clone();
-        type Change = Box<dyn FnOnce(&mut Spec)>;
-        let wrong: Vec<(Change, UnsignedError)> = vec![
+        type SpecEdit = Box<dyn FnOnce(&mut Spec)>;
+        let wrong: Vec<(SpecEdit, UnsignedError)> = vec![
             (
                 Box::new(|spec| spec.kind = CertType::User),
                 UnsignedError::NotAHost,

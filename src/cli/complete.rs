@@ -13,7 +13,7 @@ use super::{Cli, Exit, Failure, recordings, ui};
 use crate::ca::{CaKind, IssueRecord, issued};
 use crate::config::{Config, Source};
 use crate::model::text;
-use crate::recording::listing::{self, Entry, Standing};
+use crate::recording::listing::{self, Entry, RecordingStatus};
 
 /// Most recordings that are offered, the newest ones.
 const OFFERED: usize = 50;
@@ -27,7 +27,7 @@ const MAX_LEDGER: u64 = 8 << 20;
 /// A line for each candidate: the whole word, a tab, what it is. Exit code 1 where the word is nothing that
 /// this command knows more about than the shell.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct CompleteArgs {
     /// What there is of the word
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     word: String,
@@ -36,11 +36,11 @@ pub(crate) struct Args {
     before: Vec<String>,
 }
 
-impl Args {
+impl CompleteArgs {
     pub(crate) fn run(self, source: Source) -> Result<(), Failure> {
         let mut cli = Cli::command();
         cli.build();
-        let line = Line::read(&cli, &self.before, &self.word);
+        let line = TypedLine::read(&cli, &self.before, &self.word);
         let Some((kind, typed)) = line.sought else {
             return Err(Failure::told(Exit::Failed));
         };
@@ -84,7 +84,7 @@ fn is_plain(value: &str) -> bool {
 
 /// What a value names. An argument says it by the name of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CompletionKind {
     /// A recording, by its id.
     Recording,
     /// A session that goes on, by its id.
@@ -101,7 +101,7 @@ pub(super) enum Kind {
     Serial,
 }
 
-impl Kind {
+impl CompletionKind {
     /// What the values of an argument name, where it is something known here.
     pub(super) fn of(argument: &Arg) -> Option<Self> {
         let name = argument.get_value_names()?.first()?.as_str();
@@ -122,7 +122,7 @@ impl Kind {
         match self {
             Self::Recording => recorded(&recordings::directory(config), typed, LOOKED_AT, |_| true),
             Self::Session => recorded(&recordings::directory(config), typed, LOOKED_AT, |entry| {
-                entry.standing == Standing::Recording
+                entry.standing == RecordingStatus::Recording
             }),
             Self::Subject => subjects(config, typed),
             Self::Hosts => hosts(config, typed),
@@ -278,14 +278,14 @@ fn beginning_with(typed: &str, all: impl Iterator<Item = Candidate>) -> Vec<Cand
 
 /// What a command line says up to the word that is being typed.
 #[derive(Debug, Default)]
-struct Line<'a> {
+struct TypedLine<'a> {
     config: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     /// What the word is, and what there is of its value.
-    sought: Option<(Kind, &'a str)>,
+    sought: Option<(CompletionKind, &'a str)>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> TypedLine<'a> {
     fn read(cli: &Command, before: &'a [String], word: &'a str) -> Self {
         let mut line = Self::default();
         let mut command = cli;
@@ -313,7 +313,8 @@ impl<'a> Line<'a> {
                 .nth(positional)
                 .map(|argument| (argument, word)),
         };
-        line.sought = sought.and_then(|(argument, typed)| Some((Kind::of(argument)?, typed)));
+        line.sought =
+            sought.and_then(|(argument, typed)| Some((CompletionKind::of(argument)?, typed)));
         line
     }
 
@@ -355,16 +356,16 @@ fn expanded(typed: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn sought(line: &str) -> Option<(Kind, String)> {
+    fn sought(line: &str) -> Option<(CompletionKind, String)> {
         let mut cli = Cli::command();
         cli.build();
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
         let (word, before) = words.split_last().unwrap();
-        let sought = Line::read(&cli, before, word).sought;
+        let sought = TypedLine::read(&cli, before, word).sought;
         sought.map(|(kind, typed)| (kind, typed.to_owned()))
     }
 
-    fn values(kind: Kind, typed: &str) -> Vec<String> {
+    fn values(kind: CompletionKind, typed: &str) -> Vec<String> {
         let text = "
 nodes:
   - { name: db1, addr: 10.0.0.5, labels: { env: prod } }
@@ -388,7 +389,7 @@ users:
 
     #[test]
     fn the_word_that_is_typed_is_known_by_what_stands_before_it() {
-        use Kind::{Hosts, KeyId, Person, Recording, Serial, Subject};
+        use CompletionKind::{Hosts, KeyId, Person, Recording, Serial, Subject};
         for (line, expected) in [
             ("rproxy play ", Some((Recording, ""))),
             ("rproxy play --speed 2 01", Some((Recording, "01"))),
@@ -427,8 +428,11 @@ users:
     #[test]
     fn a_live_session_is_what_an_id_alone_names() {
         let positional = Arg::new("session").value_name("ID");
-        assert_eq!(Kind::of(&positional), Some(Kind::Session));
-        assert_eq!(Kind::of(&positional.long("session")), None);
+        assert_eq!(
+            CompletionKind::of(&positional),
+            Some(CompletionKind::Session)
+        );
+        assert_eq!(CompletionKind::of(&positional.long("session")), None);
     }
 
     #[test]
@@ -436,7 +440,7 @@ users:
         let mut cli = Cli::command();
         cli.build();
         let before = ["rproxy", "--config=/c", "play", "--data-dir", "~/d"].map(str::to_owned);
-        let line = Line::read(&cli, &before, "");
+        let line = TypedLine::read(&cli, &before, "");
         assert_eq!(line.config, Some("/c".into()));
         let data_dir = line.data_dir.unwrap();
         assert!(
@@ -449,14 +453,22 @@ users:
     fn people_and_hosts_come_from_the_configuration() {
         let none = Vec::<String>::new();
         for (kind, typed, expected) in [
-            (Kind::Hosts, "", vec!["db1", "db2", "web1"]),
-            (Kind::Hosts, "db", vec!["db1", "db2"]),
-            (Kind::Hosts, "db1,", vec!["db1,db2", "db1,web1"]),
-            (Kind::Subject, "", vec!["alice@example.com@", "bob@"]),
-            (Kind::Subject, "bob@d", vec!["bob@db1", "bob@db2"]),
-            (Kind::Subject, "alice@e", vec!["alice@example.com@"]),
+            (CompletionKind::Hosts, "", vec!["db1", "db2", "web1"]),
+            (CompletionKind::Hosts, "db", vec!["db1", "db2"]),
+            (CompletionKind::Hosts, "db1,", vec!["db1,db2", "db1,web1"]),
             (
-                Kind::Subject,
+                CompletionKind::Subject,
+                "",
+                vec!["alice@example.com@", "bob@"],
+            ),
+            (CompletionKind::Subject, "bob@d", vec!["bob@db1", "bob@db2"]),
+            (
+                CompletionKind::Subject,
+                "alice@e",
+                vec!["alice@example.com@"],
+            ),
+            (
+                CompletionKind::Subject,
                 "alice@example.com@w",
                 vec!["alice@example.com@web1"],
             ),
@@ -464,12 +476,12 @@ users:
             assert_eq!(values(kind, typed), expected, "{kind:?} {typed:?}");
         }
         assert_eq!(
-            values(Kind::Person, ""),
+            values(CompletionKind::Person, ""),
             ["alice@example.com", "bob", "*"].map(str::to_owned)[..2]
         );
-        assert_eq!(values(Kind::KeyId, ""), none);
-        assert_eq!(values(Kind::Recording, ""), none);
-        assert_eq!(values(Kind::Session, ""), none);
+        assert_eq!(values(CompletionKind::KeyId, ""), none);
+        assert_eq!(values(CompletionKind::Recording, ""), none);
+        assert_eq!(values(CompletionKind::Session, ""), none);
     }
 
     #[test]

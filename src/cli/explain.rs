@@ -4,12 +4,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use super::table::{Surface, Table};
 use super::{Context, Exit, Failure, ui};
-use crate::access::{Barred, Citation, Demand, Grant, Place, Question};
+use crate::access::{Constraint, Grant, PolicyDenial, Question, RequestedHost, RuleRef};
+use crate::cli::format::ReportFormat;
 use crate::config::{keys, permit_values};
 use crate::dns::Resolver;
 use crate::model::text;
@@ -23,7 +23,7 @@ const CANNOT: &str = "cannot explain that";
 /// Exit code 0 if they may, 77 if not. The certificate has its say too: it must name the account, and be
 /// good. What is not given is taken as it should be: without --from, the client is wherever it has to be.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ExplainArgs {
     /// Who wants to go where: the key id of their certificate, and the host as they call it
     #[arg(value_name = "USER@HOST[:PORT]")]
     subject: String,
@@ -34,24 +34,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS")]
     from: Option<IpAddr>,
     /// As text, or as an object
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
+    format: ReportFormat,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
-impl Args {
+impl ExplainArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let explanation = self.explain(context)?;
         let text = match self.format {
-            Format::Text => explanation.text(Surface::stdout()),
-            Format::Json => serde_json::to_string_pretty(&explanation)
+            ReportFormat::Text => explanation.text(Surface::stdout()),
+            ReportFormat::Json => serde_json::to_string_pretty(&explanation)
                 .map(|text| text::json(&text) + "\n")
                 .map_err(|error| {
                     Failure::new(Exit::Internal, "cannot encode the explanation").because(error)
@@ -72,7 +64,7 @@ impl Args {
         let (user, target) = self.subject()?;
         let place = place(&inventory, &target)?;
         let policy = config.policy();
-        let judge = |place: &Place| {
+        let judge = |place: &RequestedHost| {
             policy.judge(&Question {
                 who: user,
                 place,
@@ -117,7 +109,7 @@ impl Args {
 }
 
 /// Where a target leads. What the inventory does not have goes by its name; nobody looks it up.
-fn place(inventory: &Inventory, target: &Target) -> Result<Place, Failure> {
+fn place(inventory: &Inventory, target: &Target) -> Result<RequestedHost, Failure> {
     match inventory.resolve(target) {
         Ok(_) | Err(ResolveError::NotFound(_)) => Ok(inventory.place(target)),
         Err(error) => Err(Failure::new(Exit::Failed, CANNOT)
@@ -128,7 +120,11 @@ fn place(inventory: &Inventory, target: &Target) -> Result<Place, Failure> {
 
 /// The nodes that this turns out to be too, by what is dialled for them. What has no address is dialled
 /// for nobody.
-fn others(inventory: &Inventory, target: &Target, place: &Place) -> Result<Vec<Place>, Failure> {
+fn others(
+    inventory: &Inventory,
+    target: &Target,
+    place: &RequestedHost,
+) -> Result<Vec<RequestedHost>, Failure> {
     let found = inventory.resolve(target).ok();
     let Some(found) = found.or_else(|| Match::outside(target)) else {
         return Ok(Vec::new());
@@ -190,8 +186,8 @@ struct Permitted {
     decided_by: Vec<Line>,
 }
 
-impl From<&Citation> for Line {
-    fn from(citation: &Citation) -> Self {
+impl From<&RuleRef> for Line {
+    fn from(citation: &RuleRef) -> Self {
         Self {
             role: citation.role().to_owned(),
             file: citation.file().to_owned(),
@@ -201,7 +197,7 @@ impl From<&Citation> for Line {
 }
 
 impl Explanation {
-    fn of(verdict: &Result<Grant, Barred>) -> Self {
+    fn of(verdict: &Result<Grant, PolicyDenial>) -> Self {
         match verdict {
             Ok(grant) => Self {
                 allowed: true,
@@ -259,12 +255,12 @@ fn permits(grant: &Grant) -> Vec<Permitted> {
             decided_by: granted.decided_by(key).iter().map(Line::from).collect(),
         });
     let demands = grant.demands().iter().map(|demand| match demand {
-        Demand::From { networks, rule } => Permitted {
+        Constraint::From { networks, rule } => Permitted {
             key: keys::MAY_CONNECT_FROM.name,
             value: networks.to_string(),
             decided_by: vec![rule.into()],
         },
-        Demand::MaxTtl { most, rule } => Permitted {
+        Constraint::MaxTtl { most, rule } => Permitted {
             key: keys::MAX_TTL.name,
             value: format_duration(*most),
             decided_by: vec![rule.into()],
@@ -299,7 +295,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
-        args: Args,
+        args: ExplainArgs,
     }
 
     const ROLES: &str = "

@@ -6,7 +6,7 @@ use super::{Cli, Exit, Failure, ui};
 
 /// Print help for a command
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct HelpArgs {
     /// The command, as in `rproxy help auth sign`
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
@@ -16,7 +16,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Version {}
 
-impl Args {
+impl HelpArgs {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let words = std::iter::once("rproxy".to_owned())
             .chain(self.command)

@@ -13,7 +13,7 @@ const VARIABLE: &str = "RPROXY_LOG";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum LogFormat {
     /// For people
     Text,
     /// One JSON object per line
@@ -23,7 +23,7 @@ pub(crate) enum Format {
 /// Writes lines with what others said in them, made safe to read.
 #[derive(Clone, Copy, Debug)]
 struct Safe {
-    format: Format,
+    format: LogFormat,
     /// ESC is ours: the subscriber has escaped those of others.
     has_colours: bool,
 }
@@ -31,9 +31,9 @@ struct Safe {
 impl Safe {
     fn line(self, line: &str) -> String {
         match (self.format, self.has_colours) {
-            (Format::Json, _) => text::json(line),
-            (Format::Text, false) => text::Lines(line).to_string(),
-            (Format::Text, true) => {
+            (LogFormat::Json, _) => text::json(line),
+            (LogFormat::Text, false) => text::Lines(line).to_string(),
+            (LogFormat::Text, true) => {
                 let parts = line
                     .split('\u{1b}')
                     .map(|part| text::Lines(part).to_string());
@@ -59,7 +59,7 @@ impl Write for Safe {
 ///
 /// # Errors
 /// When `RPROXY_LOG` is no filter, or logging was started before.
-pub(crate) fn start(format: Format) -> Result<(), Failure> {
+pub(crate) fn start(format: LogFormat) -> Result<(), Failure> {
     let wrong = || Failure::new(Exit::Usage, format!("{VARIABLE} is not a log filter"));
     let filter = match std::env::var(VARIABLE) {
         Ok(text) => EnvFilter::try_new(text).map_err(|error| {
@@ -70,7 +70,7 @@ pub(crate) fn start(format: Format) -> Result<(), Failure> {
         Err(std::env::VarError::NotPresent) => EnvFilter::new("info"),
         Err(error) => return Err(wrong().because(error)),
     };
-    let has_colours = format == Format::Text && io::stderr().is_terminal();
+    let has_colours = format == LogFormat::Text && io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || Safe {
@@ -81,8 +81,8 @@ pub(crate) fn start(format: Format) -> Result<(), Failure> {
         // whoever logs something then would end with it.
         .log_internal_errors(false);
     let started = match format {
-        Format::Text => lines.with_ansi(has_colours).try_init(),
-        Format::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.with_ansi(has_colours).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| Failure::new(Exit::Internal, "cannot start logging").because(error))
 }
@@ -95,7 +95,7 @@ mod tests {
     fn a_line_of_the_log_is_safe_to_read() {
         let line = "refused \u{9b}6n \u{202e}x\u{200b}\n";
         let text = Safe {
-            format: Format::Text,
+            format: LogFormat::Text,
             has_colours: false,
         };
         assert_eq!(text.line(line), "refused \\u{9b}6n \\u{202e}x\\u{200b}\n");
@@ -105,7 +105,7 @@ mod tests {
         };
         assert_eq!(coloured.line("\u{1b}[2mx\u{9b}\n"), "\u{1b}[2mx\\u{9b}\n");
         let json = Safe {
-            format: Format::Json,
+            format: LogFormat::Json,
             has_colours: false,
         };
         let safe = json.line("{\"a\":\"\u{9b}\u{202e}\"}\n");

@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod fleet;
+mod format;
 mod help;
 mod host;
 mod logging;
@@ -78,18 +79,18 @@ enum Command {
 /// Commands that go by the configuration.
 #[derive(Debug, Subcommand)]
 enum Configured {
-    Serve(serve::Args),
+    Serve(serve::ServeArgs),
     #[command(subcommand)]
-    Auth(auth::Command),
-    Config(config::Args),
-    Explain(explain::Args),
+    Auth(auth::AuthCommand),
+    Config(config::ConfigArgs),
+    Explain(explain::ExplainArgs),
     #[command(subcommand)]
-    Host(host::Command),
+    Host(host::HostCommand),
     #[command(subcommand)]
-    Recordings(recordings::Command),
-    Play(play::Args),
+    Recordings(recordings::RecordingsCommand),
+    Play(play::PlayArgs),
     #[command(subcommand)]
-    Sessions(sessions::Command),
+    Sessions(sessions::SessionsCommand),
     Reload(running::Reload),
     Upgrade(running::Upgrade),
     Stop(running::Stop),
@@ -98,12 +99,12 @@ enum Configured {
 /// Commands that work where there is no configuration, or a bad one.
 #[derive(Debug, Subcommand)]
 enum Alone {
-    Completions(completions::Args),
+    Completions(completions::CompletionsArgs),
     #[command(hide = true)]
-    Complete(complete::Args),
-    Doctor(doctor::Args),
-    Help(help::Args),
-    Man(man::Args),
+    Complete(complete::CompleteArgs),
+    Doctor(doctor::DoctorArgs),
+    Help(help::HelpArgs),
+    Man(man::ManArgs),
     Version(help::Version),
 }
 

@@ -11,8 +11,8 @@ use rustix::process::Signal;
 
 use super::sessions::find;
 use super::{Context, Exit, Failure, ui};
-use crate::control::{self, Ask, Process, Reply};
-use crate::sys::running::Running;
+use crate::control::{self, ControlReply, ControlRequest, Process};
+use crate::sys::running::RunningProcess;
 
 /// How long a new worker may take to answer.
 const STARTING: Duration = Duration::from_secs(30);
@@ -120,19 +120,19 @@ impl Stop {
 /// The proxy that serves a data directory.
 #[derive(Debug)]
 struct Proxy {
-    monitor: Running,
+    monitor: RunningProcess,
 }
 
 impl Proxy {
     fn find(context: &Context) -> Result<Self, Failure> {
         for worker in control::processes(&directory(context)).map_err(find::failure)? {
-            match worker.ask(&Ask::Sessions) {
-                Ok(Reply::Done(_)) => {}
-                Ok(Reply::Refused(why)) => return Err(super::sessions::refused("", why)),
+            match worker.ask(&ControlRequest::Sessions) {
+                Ok(ControlReply::Done(_)) => {}
+                Ok(ControlReply::Refused(why)) => return Err(super::sessions::refused("", why)),
                 Err(error @ control::ClientError::Denied(_)) => return Err(find::failure(error)),
-                Ok(Reply::Pending) | Err(_) => continue,
+                Ok(ControlReply::Pending) | Err(_) => continue,
             }
-            let monitor = Running::find(worker.pid()).and_then(|worker| worker.parent());
+            let monitor = RunningProcess::find(worker.pid()).and_then(|worker| worker.parent());
             // A worker whose monitor is gone ends by itself, and takes no signals for it.
             if let Some(monitor) = monitor.filter(|monitor| monitor.pid() > 1) {
                 return Ok(Self { monitor });
@@ -171,5 +171,8 @@ fn numbers(context: &Context) -> Result<BTreeSet<u32>, Failure> {
 }
 
 fn answers(process: &Process) -> bool {
-    matches!(process.ask(&Ask::Sessions), Ok(Reply::Done(_)))
+    matches!(
+        process.ask(&ControlRequest::Sessions),
+        Ok(ControlReply::Done(_))
+    )
 }

@@ -7,15 +7,15 @@ use clap::ValueEnum;
 
 use crate::config::{self, Source};
 use crate::model::text;
-use crate::monitor::{self, Launch, MonitorError};
+use crate::monitor::{self, ChildArgs, MonitorError};
 use crate::sys::process;
 
-use super::logging::{self, Format};
+use super::logging::{self, LogFormat};
 use super::{Context, Exit, Failure, rehearsal, ui, worker};
 
 /// Run the proxy
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ServeArgs {
     /// Check the configuration, and what else serve needs to start, and stop: exit code 0 if all is well,
     /// 78 if not
     #[arg(long)]
@@ -27,11 +27,11 @@ pub(crate) struct Args {
     #[arg(long)]
     defaults: bool,
     /// How log lines look on standard error
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    log_format: Format,
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
 }
 
-impl Args {
+impl ServeArgs {
     pub(crate) fn run(self, context: &Context, source: Source) -> Result<(), Failure> {
         let source = source.settled();
         if !self.print_config {
@@ -87,7 +87,7 @@ impl Args {
     }
 }
 
-impl Args {
+impl ServeArgs {
     /// A file with another name than was meant would otherwise be passed over, and with it every role.
     fn check_file(&self, source: &Source) -> Result<(), Failure> {
         if source.file.is_some() || self.defaults {
@@ -113,7 +113,7 @@ fn start_log() -> Result<(), Failure> {
 }
 
 /// What the monitor's children are told: the same configuration, from the same place.
-fn launch(source: &Source, format: Format) -> Launch {
+fn launch(source: &Source, format: LogFormat) -> ChildArgs {
     let mut flags: Vec<OsString> = Vec::new();
     for (flag, value) in [("--config", &source.file), ("--data-dir", &source.data_dir)] {
         if let Some(value) = value {
@@ -127,7 +127,7 @@ fn launch(source: &Source, format: Format) -> Launch {
     };
     let format = format.to_possible_value();
     let format = format.as_ref().map_or("text", |value| value.get_name());
-    Launch {
+    ChildArgs {
         worker: with(&[worker::NAME, "--log-format", format]),
         check: with(match source.file {
             Some(_) => &["serve", "--check"],

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use super::logging::{self, Format};
+use super::logging::{self, LogFormat};
 use super::{Exit, Failure, Global, rehearsal, ui};
 use crate::config::Source;
 use crate::{daemon, monitor};
@@ -17,8 +17,8 @@ pub(super) struct Cli {
     #[command(flatten)]
     global: Global,
     /// How log lines look on standard error
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    log_format: Format,
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
     /// Print the version of what is said between the processes, and stop
     #[arg(long)]
     protocol: bool,

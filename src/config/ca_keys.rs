@@ -4,13 +4,13 @@ use ssh_key::{Fingerprint, HashAlg};
 
 use crate::ca::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 
-use super::diagnostic::Findings;
+use super::diagnostic::Diagnostics;
 use super::keys;
 use super::resolve::expected;
 use super::section::Section;
 
 /// Reads the section; what is wrong is noted.
-pub(super) fn ca_keys(section: &Section<'_>, findings: &mut Findings<'_>) -> CaKeys {
+pub(super) fn ca_keys(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> CaKeys {
     let mut of = |key| {
         let section = section.section(key, findings);
         KeysInAgents {
@@ -25,7 +25,7 @@ pub(super) fn ca_keys(section: &Section<'_>, findings: &mut Findings<'_>) -> CaK
 }
 
 /// An agent and one of its keys: both or neither. What is wrong is noted.
-fn key_in_agent(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<KeyInAgent> {
+fn key_in_agent(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<KeyInAgent> {
     let agent = section.value(&keys::CA_AGENT, agent_socket, findings);
     let key = section.value(&keys::CA_KEY, fingerprint, findings);
     for (given, missing) in [

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::yaml::Place;
+use super::yaml::RequestedHost;
 
 use crate::model::text::is_unsafe;
 
@@ -26,7 +26,7 @@ pub enum Severity {
 pub struct Diagnostic {
     severity: Severity,
     file: String,
-    place: Option<Place>,
+    place: Option<RequestedHost>,
     key: String,
     message: String,
     excerpt: Option<String>,
@@ -86,14 +86,14 @@ impl fmt::Display for Diagnostic {
 
 /// Everything found in one file, in the order of its lines.
 #[derive(Debug)]
-pub(super) struct Findings<'f> {
+pub(super) struct Diagnostics<'f> {
     file: String,
     lines: Vec<&'f str>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
 
-impl<'f> Findings<'f> {
+impl<'f> Diagnostics<'f> {
     pub(super) fn new(file: impl Into<String>, text: &'f str) -> Self {
         Self {
             file: file.into(),
@@ -104,13 +104,23 @@ impl<'f> Findings<'f> {
     }
 
     /// Notes something that makes the file unusable.
-    pub(super) fn error(&mut self, place: Option<Place>, key: &str, message: impl Into<String>) {
+    pub(super) fn error(
+        &mut self,
+        place: Option<RequestedHost>,
+        key: &str,
+        message: impl Into<String>,
+    ) {
         let found = self.diagnostic(Severity::Error, place, key, message.into());
         self.errors.push(found);
     }
 
     /// Notes something legal but risky.
-    pub(super) fn warning(&mut self, place: Option<Place>, key: &str, message: impl Into<String>) {
+    pub(super) fn warning(
+        &mut self,
+        place: Option<RequestedHost>,
+        key: &str,
+        message: impl Into<String>,
+    ) {
         let found = self.diagnostic(Severity::Warning, place, key, message.into());
         self.warnings.push(found);
     }
@@ -130,7 +140,7 @@ impl<'f> Findings<'f> {
     fn diagnostic(
         &self,
         severity: Severity,
-        place: Option<Place>,
+        place: Option<RequestedHost>,
         key: &str,
         message: String,
     ) -> Diagnostic {
@@ -148,7 +158,7 @@ impl<'f> Findings<'f> {
 
 /// The line and its caret. Control characters are replaced one for one: a configuration file must
 /// not drive the terminal, and the caret must stay under its value.
-fn excerpt(place: Place, line: &str) -> String {
+fn excerpt(place: RequestedHost, line: &str) -> String {
     let before = place.column - 1;
     let width = width(place, line);
     // Where the value begins far to the right, the line is cut on its left.
@@ -174,7 +184,7 @@ fn excerpt(place: Place, line: &str) -> String {
 }
 
 /// How many characters the value itself covers, without what follows its closing quote.
-fn width(place: Place, line: &str) -> usize {
+fn width(place: RequestedHost, line: &str) -> usize {
     let value: String = line
         .chars()
         .skip(place.column - 1)
@@ -192,8 +202,8 @@ fn width(place: Place, line: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn place(line: usize, column: usize, width: usize) -> Option<Place> {
-        Some(Place {
+    fn place(line: usize, column: usize, width: usize) -> Option<RequestedHost> {
+        Some(RequestedHost {
             line,
             column,
             width,
@@ -202,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_caret_stands_under_the_value() {
-        let mut findings = Findings::new("f.yaml", "a: 1\n\tkey: välue\n");
+        let mut findings = Diagnostics::new("f.yaml", "a: 1\n\tkey: välue\n");
         findings.error(place(2, 7, 5), "a.key", "expected a list");
         let (errors, _) = findings.into_parts();
         assert_eq!(
@@ -218,7 +228,7 @@ mod tests {
             ("k: xy  ", 4, "^~"),
             ("k:", 1, "^"),
         ] {
-            let mut findings = Findings::new("f", text);
+            let mut findings = Diagnostics::new("f", text);
             findings.error(place(1, 4, covered), "k", "bad");
             let shown = findings.into_parts().0.remove(0).to_string();
             assert_eq!(shown.lines().last().map(str::trim), Some(carets), "{text}");
@@ -227,7 +237,7 @@ mod tests {
 
     #[test]
     fn findings_are_sorted_by_place() {
-        let mut findings = Findings::new("f", "a\nb\n");
+        let mut findings = Diagnostics::new("f", "a\nb\n");
         findings.warning(place(2, 1, 1), "b", "second");
         findings.warning(place(1, 1, 1), "a", "first");
         findings.warning(None, "", "the file");
@@ -241,7 +251,7 @@ mod tests {
     #[test]
     fn long_lines_are_cut_and_cannot_drive_the_terminal() {
         let text = format!("{}\u{1b}[31mvalue{}", "x".repeat(500), "y".repeat(500));
-        let mut findings = Findings::new("f", &text);
+        let mut findings = Diagnostics::new("f", &text);
         findings.error(place(1, 506, 5), "k", "bad");
         let (errors, _) = findings.into_parts();
         let shown = errors[0].to_string();

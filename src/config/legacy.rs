@@ -2,7 +2,7 @@
 
 use crate::wire::Legacy;
 
-use super::diagnostic::Findings;
+use super::diagnostic::Diagnostics;
 use super::keys;
 use super::section::{Section, quoted};
 
@@ -13,7 +13,7 @@ const ITEM: &str = "the name of a legacy algorithm";
 pub(super) fn algorithms(
     section: &Section<'_>,
     node: Option<&str>,
-    findings: &mut Findings<'_>,
+    findings: &mut Diagnostics<'_>,
 ) -> Vec<Legacy> {
     let key = &keys::LEGACY_ALGORITHMS;
     let named = section.texts(key, ITEM, algorithm, findings);

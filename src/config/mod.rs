@@ -25,14 +25,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::access::{Member, Permissions, Policy, Role};
+use crate::access::{Permissions, Policy, Role, RoleBinding};
 use crate::ca::{CaKeys, Installation};
 use crate::model::{ClusterName, NameError, text};
 use crate::nodes::Node;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FsError, read_limited};
 
-use diagnostic::Findings;
+use diagnostic::Diagnostics;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use print::{permit_values, to_yaml};
@@ -69,9 +69,9 @@ pub struct Config {
     /// `roles`.
     pub roles: Vec<Arc<Role>>,
     /// `users`.
-    pub users: Vec<Member>,
+    pub users: Vec<RoleBinding>,
     /// `recording`.
-    pub recording: Recording,
+    pub recording: RecordingConfig,
 }
 
 impl Config {
@@ -194,7 +194,7 @@ pub struct Upstream {
 
 /// `recording`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recording {
+pub struct RecordingConfig {
     /// `mode`.
     pub mode: RecordingMode,
     /// `pty_input`: whether what is typed into a PTY is stored.
@@ -314,7 +314,7 @@ fn sha256(bytes: &[u8]) -> String {
 /// # Errors
 /// As [`Source::load`].
 pub fn parse(file: &Path, text: &str, data_dir: Option<&Path>) -> Result<Loaded, ConfigError> {
-    let mut findings = Findings::new(file.display().to_string(), text);
+    let mut findings = Diagnostics::new(file.display().to_string(), text);
     let resolved = match yaml::parse(text) {
         Ok(tree) => resolve::file(tree.as_ref(), &mut findings),
         Err(flaw) => {
@@ -371,7 +371,7 @@ fn open_to_others(file: &Path) -> Option<Diagnostic> {
     } else {
         return None;
     };
-    let mut findings = Findings::new(file.display().to_string(), "");
+    let mut findings = Diagnostics::new(file.display().to_string(), "");
     findings.warning(None, "", message);
     findings.into_parts().1.pop()
 }
@@ -658,7 +658,7 @@ mod tests {
                 }).collect(),
                 roles: Vec::new(),
                 users: Vec::new(),
-                recording: Recording {
+                recording: RecordingConfig {
                     mode: if best_effort { RecordingMode::BestEffort } else { RecordingMode::Strict },
                     pty_input,
                 },

@@ -5,13 +5,13 @@ use crate::access::{
     Permissions,
 };
 
-use super::diagnostic::Findings;
+use super::diagnostic::Diagnostics;
 use super::keys;
 use super::resolve::{count, expected, switch};
 use super::section::{Section, quoted};
 
 /// Reads the section. `None` only where an error was noted.
-pub(super) fn permit(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Permissions> {
+pub(super) fn permit(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<Permissions> {
     let mut direction = |key| section.value(key, |text| direction(key, text), findings);
     let port_forwarding = direction(&keys::PORT_FORWARDING);
     let streamlocal = direction(&keys::STREAMLOCAL);
@@ -54,7 +54,7 @@ fn endpoints(
     section: &Section<'_>,
     key: &keys::Key,
     parse: impl Fn(&str) -> Result<EndpointPattern, PatternError>,
-    findings: &mut Findings<'_>,
+    findings: &mut Diagnostics<'_>,
 ) -> Option<EndpointPatterns> {
     let check = |text: &str| match text {
         "any" | "none" => Ok(text.to_owned()),

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::access::{
-    Direction, EndpointPatterns, LabelPattern, Member, NamePattern, Pattern, Permissions,
-    PermitKey, Role, Rule,
+    Direction, EndpointPatterns, LabelPattern, NamePattern, Pattern, Permissions, PermitKey, Role,
+    RoleBinding, Rule,
 };
 use crate::ca::{CaKeys, KeyInAgent};
 use crate::model::text::is_unsafe;
@@ -271,7 +271,7 @@ pub(super) fn rule_text(rule: &Rule) -> String {
     format!("{{ {} }}", conditions.join(", "))
 }
 
-fn user(member: &Member) -> String {
+fn user(member: &RoleBinding) -> String {
     let roles: Vec<String> = member.roles.iter().map(|role| text(&role.name)).collect();
     format!(
         "  - {{ name: {}, roles: [{}] }}",

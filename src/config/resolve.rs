@@ -6,14 +6,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{Member, Permissions, Role};
+use crate::access::{Permissions, Role, RoleBinding};
 use crate::cert::{IpNetwork, IpNetworkError};
 use crate::model::text::{is_printable, is_unsafe};
 use crate::model::{ClusterName, HostName, Label, parse_duration};
 use crate::nodes::{DEFAULT_PORT, Node};
 
 use super::ca_keys::ca_keys;
-use super::diagnostic::Findings;
+use super::diagnostic::Diagnostics;
 use super::keys;
 use super::legacy;
 use super::permit::permit;
@@ -21,8 +21,8 @@ use super::roles;
 use super::section::{Located, Section, quoted};
 use super::yaml;
 use super::{
-    AuthService, HttpsFiles, ProxyService, Recording, RecordingMode, SessionRecording, Upstream,
-    Web,
+    AuthService, HttpsFiles, ProxyService, RecordingConfig, RecordingMode, SessionRecording,
+    Upstream, Web,
 };
 
 /// The port of the listener where none is given.
@@ -47,12 +47,12 @@ pub(super) struct Resolved {
     pub(super) permit: Permissions,
     pub(super) nodes: Vec<Node>,
     pub(super) roles: Vec<Arc<Role>>,
-    pub(super) users: Vec<Member>,
-    pub(super) recording: Recording,
+    pub(super) users: Vec<RoleBinding>,
+    pub(super) recording: RecordingConfig,
 }
 
 /// Reads a whole file. `None` only where an error was noted.
-pub(super) fn file(tree: Option<&yaml::Node>, findings: &mut Findings<'_>) -> Option<Resolved> {
+pub(super) fn file(tree: Option<&yaml::Node>, findings: &mut Diagnostics<'_>) -> Option<Resolved> {
     let root = Section::open(tree, "", keys::ROOT, findings);
     let cluster_name = root.value(&keys::CLUSTER_NAME, cluster_name, findings);
     let data_dir = root.value(
@@ -88,7 +88,7 @@ pub(super) fn file(tree: Option<&yaml::Node>, findings: &mut Findings<'_>) -> Op
     })
 }
 
-fn auth_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<AuthService> {
+fn auth_service(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<AuthService> {
     let recorded = section.value(&keys::SESSION_RECORDING, session_recording, findings);
     let checked = section.value(&keys::PROXY_CHECKS_HOST_KEYS, switch, findings);
     let max_ttl = &keys::PEOPLE_MAX_TTL;
@@ -113,7 +113,7 @@ fn auth_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Au
     })
 }
 
-fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<ProxyService> {
+fn proxy_service(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<ProxyService> {
     let listen_addr = section.value(&keys::LISTEN_ADDR, listen_addr, findings);
     let public_addr = section.value(&keys::PUBLIC_ADDR, host_and_port, findings);
     let what = "a network, as in 203.0.113.10/32 or 2001:db8::/64";
@@ -169,7 +169,7 @@ fn proxy_service(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<P
 }
 
 /// The listener of the web, if there is to be one. `None` only where an error was noted.
-fn web(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Option<Web>> {
+fn web(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<Option<Web>> {
     let addr = |text: &str| listener(&keys::WEB_LISTEN_ADDR, WEB_PORT, text);
     let is_wanted = section.has(&keys::WEB_LISTEN_ADDR);
     let listen_addr = section.value(&keys::WEB_LISTEN_ADDR, addr, findings);
@@ -213,7 +213,7 @@ fn web(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Option<Web>
 }
 
 /// The listener of the metrics, if there is to be one. `None` only where an error was noted.
-fn metrics(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Option<SocketAddr>> {
+fn metrics(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<Option<SocketAddr>> {
     let key = &keys::METRICS_LISTEN_ADDR;
     let addr = section.value(key, |text| listener(key, METRICS_PORT, text), findings);
     match (section.has(key), addr) {
@@ -222,7 +222,7 @@ fn metrics(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Option<
     }
 }
 
-fn upstream(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Upstream> {
+fn upstream(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<Upstream> {
     let starting = &keys::MAX_STARTING_PER_HOST;
     let max_starting_per_host = section.value(starting, |text| count(starting, text), findings);
     let timeout = &keys::CONNECT_TIMEOUT;
@@ -248,7 +248,7 @@ pub(super) fn duration(key: &keys::Key, text: &str, least: u64) -> Result<Durati
         .ok_or_else(|| expected(key, text))
 }
 
-fn nodes(sections: Vec<Section<'_>>, findings: &mut Findings<'_>) -> Vec<Node> {
+fn nodes(sections: Vec<Section<'_>>, findings: &mut Diagnostics<'_>) -> Vec<Node> {
     let mut seen: Vec<Located<String>> = Vec::new();
     let mut nodes = Vec::new();
     for section in sections {
@@ -287,7 +287,7 @@ fn nodes(sections: Vec<Section<'_>>, findings: &mut Findings<'_>) -> Vec<Node> {
     nodes
 }
 
-fn recording(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Recording> {
+fn recording(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<RecordingConfig> {
     let mode = section.value(&keys::RECORDING_MODE, recording_mode, findings);
     let pty_input = section.value(&keys::PTY_INPUT, switch, findings);
     let (mode, pty_input) = (mode?, pty_input?);
@@ -301,7 +301,7 @@ fn recording(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Recor
         let message = "passwords typed into a terminal are stored in recordings";
         findings.warning(pty_input.place, &path, message);
     }
-    Some(Recording {
+    Some(RecordingConfig {
         mode: mode.value,
         pty_input: pty_input.value,
     })

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{LabelPattern, Member, Pattern, PermitKey, Role, RolePermit, Rule, Stated};
+use crate::access::{
+    LabelPattern, Pattern, PermitKey, Role, RoleBinding, RolePermit, Rule, Spanned,
+};
 use crate::cert::SourceAddresses;
 use crate::model::text::is_printable;
 use crate::nodes::Node;
 
-use super::diagnostic::Findings;
+use super::diagnostic::Diagnostics;
 use super::keys::{self, Key};
 use super::permit::permit;
 use super::resolve::{duration, label_key, label_value, network};
@@ -19,9 +21,9 @@ use super::unmatched;
 pub(super) fn roles(
     sections: Vec<Section<'_>>,
     nodes: &[Node],
-    findings: &mut Findings<'_>,
+    findings: &mut Diagnostics<'_>,
 ) -> Vec<Arc<Role>> {
-    let mut seen = Seen::default();
+    let mut seen = UniqueNames::default();
     let mut roles = Vec::new();
     for section in sections {
         let name = section.value(&keys::ROLE_NAME, plain_name, findings);
@@ -47,9 +49,9 @@ pub(super) fn roles(
 pub(super) fn users(
     sections: Vec<Section<'_>>,
     roles: &[Arc<Role>],
-    findings: &mut Findings<'_>,
-) -> Vec<Member> {
-    let mut seen = Seen::default();
+    findings: &mut Diagnostics<'_>,
+) -> Vec<RoleBinding> {
+    let mut seen = UniqueNames::default();
     let mut members = Vec::new();
     for section in sections {
         let name = section.value(&keys::USER_NAME, pattern_text, findings);
@@ -59,7 +61,7 @@ pub(super) fn users(
         let Some(name) = name else { continue };
         let pattern = pattern(&name.value);
         if seen.is_new(name, &section, &keys::USER_NAME, findings) {
-            members.extend(pattern.map(|name| Member {
+            members.extend(pattern.map(|name| RoleBinding {
                 name,
                 line: section.place().map_or(0, |place| place.line),
                 roles: theirs.into_iter().map(|role| role.value).collect(),
@@ -71,15 +73,15 @@ pub(super) fn users(
 
 /// Names that may stand once only.
 #[derive(Default)]
-struct Seen(Vec<Located<String>>);
+struct UniqueNames(Vec<Located<String>>);
 
-impl Seen {
+impl UniqueNames {
     fn is_new(
         &mut self,
         name: Located<String>,
         section: &Section<'_>,
         key: &Key,
-        findings: &mut Findings<'_>,
+        findings: &mut Diagnostics<'_>,
     ) -> bool {
         let first = self.0.iter().find(|seen| seen.value == name.value);
         if let Some(line) = first.and_then(|first| Some(first.place?.line)) {
@@ -111,7 +113,7 @@ fn rules(
     section: &Section<'_>,
     key: &Key,
     nodes: &[Node],
-    findings: &mut Findings<'_>,
+    findings: &mut Diagnostics<'_>,
 ) -> Option<Vec<Rule>> {
     if section.is_empty(key, findings) {
         return None;
@@ -130,7 +132,7 @@ fn rules(
     )
 }
 
-fn rule(section: &Section<'_>, findings: &mut Findings<'_>) -> Rule {
+fn rule(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Rule {
     let conditions = [&keys::RULE_LOGINS, &keys::RULE_NODES, &keys::RULE_LABELS];
     let is_empty = conditions
         .map(|key| section.is_empty(key, findings))
@@ -157,7 +159,11 @@ fn rule(section: &Section<'_>, findings: &mut Findings<'_>) -> Rule {
 }
 
 /// `None` without the key.
-fn patterns(section: &Section<'_>, key: &Key, findings: &mut Findings<'_>) -> Option<Vec<Pattern>> {
+fn patterns(
+    section: &Section<'_>,
+    key: &Key,
+    findings: &mut Diagnostics<'_>,
+) -> Option<Vec<Pattern>> {
     section.line_of(key)?;
     let texts = section.texts(key, key.form.item(), pattern_text, findings);
     Some(
@@ -170,28 +176,28 @@ fn patterns(section: &Section<'_>, key: &Key, findings: &mut Findings<'_>) -> Op
 
 fn may_connect_from(
     section: &Section<'_>,
-    findings: &mut Findings<'_>,
-) -> Option<Stated<SourceAddresses>> {
+    findings: &mut Diagnostics<'_>,
+) -> Option<Spanned<SourceAddresses>> {
     let key = &keys::MAY_CONNECT_FROM;
     section.is_empty(key, findings);
     let networks = section.texts(key, key.form.item(), network, findings);
     let networks: Vec<_> = networks.into_iter().map(|network| network.value).collect();
-    Some(Stated {
+    Some(Spanned {
         value: networks.join(",").parse().ok()?,
         line: section.line_of(key)?,
     })
 }
 
-fn max_ttl(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Stated<Duration>> {
+fn max_ttl(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<Spanned<Duration>> {
     let key = &keys::MAX_TTL;
     let span = section.value(key, |text| duration(key, text, 1), findings)?;
-    Some(Stated {
+    Some(Spanned {
         value: span.value,
         line: section.line_of(key)?,
     })
 }
 
-fn role_permit(section: &Section<'_>, findings: &mut Findings<'_>) -> RolePermit {
+fn role_permit(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> RolePermit {
     let section = section.section(&keys::ROLE_PERMIT, findings);
     let values = permit(&section, findings).unwrap_or_default();
     let lines = PermitKey::ALL

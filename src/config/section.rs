@@ -1,9 +1,9 @@
 //! A section of the file as its table of keys sees it: every value is taken through its key, and
 //! what does not fit is noted, never returned.
 
-use super::diagnostic::Findings;
-use super::keys::{self, Fallback, Form, Key};
-use super::yaml::{Content, Node, Place};
+use super::diagnostic::Diagnostics;
+use super::keys::{self, DefaultValue, Key, ValueType};
+use super::yaml::{Content, Node, RequestedHost};
 
 use crate::model::text::{self, Printable};
 
@@ -14,8 +14,8 @@ const MAX_QUOTED: usize = 64;
 #[derive(Debug)]
 pub(super) struct Section<'f> {
     path: String,
-    place: Option<Place>,
-    entries: Vec<(&'static str, &'f Node, Place)>,
+    place: Option<RequestedHost>,
+    entries: Vec<(&'static str, &'f Node, RequestedHost)>,
     complete: bool,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Section<'f> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Located<T> {
     pub(super) value: T,
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<RequestedHost>,
 }
 
 impl<'f> Section<'f> {
@@ -32,7 +32,7 @@ impl<'f> Section<'f> {
         node: Option<&'f Node>,
         path: impl Into<String>,
         keys: &'static [Key],
-        findings: &mut Findings<'_>,
+        findings: &mut Diagnostics<'_>,
     ) -> Self {
         let mut section = Self {
             path: path.into(),
@@ -44,7 +44,7 @@ impl<'f> Section<'f> {
             None | Some((Content::Null, _)) => {}
             Some((Content::Mapping(entries), _)) => section.read(entries, keys, findings),
             Some((other, place)) => {
-                let expected = Form::Section(keys).expected();
+                let expected = ValueType::Section(keys).expected();
                 let message = format!("expected {expected}, found {}", found(other));
                 findings.error(Some(place), &section.path, message);
                 section.complete = false;
@@ -57,7 +57,7 @@ impl<'f> Section<'f> {
         &mut self,
         entries: &'f [(Node, Node)],
         keys: &'static [Key],
-        findings: &mut Findings<'_>,
+        findings: &mut Diagnostics<'_>,
     ) {
         for (name, value) in entries {
             let Content::Text(text) = &name.content else {
@@ -94,7 +94,7 @@ impl<'f> Section<'f> {
     }
 
     /// Where a key stands, if it is given.
-    pub(super) fn place_of(&self, key: &Key) -> Option<Place> {
+    pub(super) fn place_of(&self, key: &Key) -> Option<RequestedHost> {
         self.entry(key).map(|(_, place)| place)
     }
 
@@ -104,23 +104,23 @@ impl<'f> Section<'f> {
         &self,
         key: &Key,
         parse: impl FnOnce(&str) -> Result<T, String>,
-        findings: &mut Findings<'_>,
+        findings: &mut Diagnostics<'_>,
     ) -> Option<Located<T>> {
         let path = self.path_to(key.name);
         let Some((node, name)) = self.entry(key) else {
             return match key.default {
-                Fallback::Value(text) => {
+                DefaultValue::Value(text) => {
                     parse(text).ok().map(|value| Located { value, place: None })
                 }
-                Fallback::Required if self.complete => {
+                DefaultValue::Required if self.complete => {
                     let message = format!("missing, expected {}", key.form.expected());
                     findings.error(self.place, &path, message);
                     None
                 }
-                Fallback::Required
-                | Fallback::Derived(_)
-                | Fallback::Nothing
-                | Fallback::Values(_) => None,
+                DefaultValue::Required
+                | DefaultValue::Derived(_)
+                | DefaultValue::Nothing
+                | DefaultValue::Values(_) => None,
             };
         };
         text(node, name, key.form.expected(), &path, parse, findings)
@@ -133,7 +133,7 @@ impl<'f> Section<'f> {
     }
 
     /// Where it begins; `None` where it is not in the file.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<RequestedHost> {
         self.place
     }
 
@@ -145,7 +145,7 @@ impl<'f> Section<'f> {
 
     /// Notes a key that is there and has nothing in it: where nothing would mean everything, it was
     /// forgotten. `false` when there is something, or no such key.
-    pub(super) fn is_empty(&self, key: &Key, findings: &mut Findings<'_>) -> bool {
+    pub(super) fn is_empty(&self, key: &Key, findings: &mut Diagnostics<'_>) -> bool {
         let Some((node, place)) = self.entry(key) else {
             return false;
         };
@@ -163,13 +163,13 @@ impl<'f> Section<'f> {
     }
 
     /// The section under a key.
-    pub(super) fn section(&self, key: &Key, findings: &mut Findings<'_>) -> Self {
+    pub(super) fn section(&self, key: &Key, findings: &mut Diagnostics<'_>) -> Self {
         let node = self.entry(key).map(|(node, _)| node);
         Self::open(node, self.path_to(key.name), key.form.keys(), findings)
     }
 
     /// The sections in the list under a key.
-    pub(super) fn sections(&self, key: &Key, findings: &mut Findings<'_>) -> Vec<Self> {
+    pub(super) fn sections(&self, key: &Key, findings: &mut Diagnostics<'_>) -> Vec<Self> {
         self.items(key, findings)
             .into_iter()
             .map(|(path, node)| Self::open(Some(node), path, key.form.keys(), findings))
@@ -183,10 +183,10 @@ impl<'f> Section<'f> {
         key: &Key,
         what: &str,
         parse: impl Fn(&str) -> Result<T, String>,
-        findings: &mut Findings<'_>,
+        findings: &mut Diagnostics<'_>,
     ) -> Vec<Located<T>> {
-        let is_silent = |(node, _): (&Node, Place)| matches!(node.content, Content::Null);
-        if let Fallback::Values(values) = key.default
+        let is_silent = |(node, _): (&Node, RequestedHost)| matches!(node.content, Content::Null);
+        if let DefaultValue::Values(values) = key.default
             && self.entry(key).is_none_or(is_silent)
         {
             return values
@@ -195,7 +195,7 @@ impl<'f> Section<'f> {
                 .map(|value| Located { value, place: None })
                 .collect();
         }
-        if key.default == Fallback::Required && self.complete && self.entry(key).is_none() {
+        if key.default == DefaultValue::Required && self.complete && self.entry(key).is_none() {
             let message = format!("missing, expected {}", key.form.expected());
             findings.error(self.place, &self.path_to(key.name), message);
         }
@@ -214,7 +214,7 @@ impl<'f> Section<'f> {
         key: &Key,
         check_name: impl Fn(&str) -> Result<String, String>,
         check_value: impl Fn(&str) -> Result<String, String>,
-        findings: &mut Findings<'_>,
+        findings: &mut Diagnostics<'_>,
     ) -> Vec<(String, String)> {
         let path = self.path_to(key.name);
         let entries = match self.entry(key).map(|(node, _)| (&node.content, node.place)) {
@@ -226,7 +226,7 @@ impl<'f> Section<'f> {
                 return Vec::new();
             }
         };
-        let mut seen: Vec<(String, Place)> = Vec::new();
+        let mut seen: Vec<(String, RequestedHost)> = Vec::new();
         let mut labels = Vec::new();
         for (name, value) in entries {
             let what = "a label's name".to_owned();
@@ -249,7 +249,7 @@ impl<'f> Section<'f> {
     }
 
     /// Where the items of the list under a key stand.
-    pub(super) fn places(&self, key: &Key) -> Vec<Place> {
+    pub(super) fn places(&self, key: &Key) -> Vec<RequestedHost> {
         match self.entry(key).map(|(node, _)| &node.content) {
             Some(Content::Sequence(items)) => items.iter().map(|item| item.place).collect(),
             _ => Vec::new(),
@@ -257,7 +257,7 @@ impl<'f> Section<'f> {
     }
 
     /// The items of the list under a key, each with its path.
-    fn items(&self, key: &Key, findings: &mut Findings<'_>) -> Vec<(String, &'f Node)> {
+    fn items(&self, key: &Key, findings: &mut Diagnostics<'_>) -> Vec<(String, &'f Node)> {
         let path = self.path_to(key.name);
         match self.entry(key).map(|(node, _)| (&node.content, node.place)) {
             None | Some((Content::Null, _)) => Vec::new(),
@@ -274,7 +274,7 @@ impl<'f> Section<'f> {
         }
     }
 
-    fn entry(&self, key: &Key) -> Option<(&'f Node, Place)> {
+    fn entry(&self, key: &Key) -> Option<(&'f Node, RequestedHost)> {
         self.entries
             .iter()
             .find(|(name, ..)| *name == key.name)
@@ -285,11 +285,11 @@ impl<'f> Section<'f> {
 /// Parses a scalar. A value that is not there is shown by its key's place.
 fn text<T>(
     node: &Node,
-    key_place: Place,
+    key_place: RequestedHost,
     expected: String,
     path: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,
-    findings: &mut Findings<'_>,
+    findings: &mut Diagnostics<'_>,
 ) -> Option<Located<T>> {
     let (place, message) = match &node.content {
         Content::Text(text) => match parse(text) {

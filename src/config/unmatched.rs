@@ -5,7 +5,7 @@ use crate::access::Rule;
 use crate::model::Label;
 use crate::nodes::Node;
 
-use super::diagnostic::Findings;
+use super::diagnostic::Diagnostics;
 use super::keys;
 use super::section::{Section, quoted};
 
@@ -14,7 +14,7 @@ pub(super) fn warn(
     section: &Section<'_>,
     rule: &Rule,
     nodes: &[Node],
-    findings: &mut Findings<'_>,
+    findings: &mut Diagnostics<'_>,
 ) {
     let so_far = findings.warnings();
     // Without an inventory, all names are those of DNS.
@@ -42,7 +42,7 @@ pub(super) fn warn(
     }
 }
 
-fn names(section: &Section<'_>, rule: &Rule, nodes: &[Node], findings: &mut Findings<'_>) {
+fn names(section: &Section<'_>, rule: &Rule, nodes: &[Node], findings: &mut Diagnostics<'_>) {
     let key = &keys::RULE_NODES;
     let places = section.places(key).into_iter();
     for (pattern, place) in rule.nodes.iter().flatten().zip(places) {

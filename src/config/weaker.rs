@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::access::{
-    Direction, EndpointPatterns, Member, NamePattern, NamePatterns, Permissions, PermitKey, Role,
-    Rule,
+    Direction, EndpointPatterns, NamePattern, NamePatterns, Permissions, PermitKey, Role,
+    RoleBinding, Rule,
 };
 use crate::audit::Weaker;
 use crate::cert::SourceAddresses;
@@ -17,7 +17,9 @@ use crate::wire::Legacy;
 
 use super::keys::{self, Key};
 use super::print::{permit_value, recording_mode, rule_text, session_recording, switch};
-use super::{AuthService, Config, ProxyService, Recording, RecordingMode, SessionRecording, Web};
+use super::{
+    AuthService, Config, ProxyService, RecordingConfig, RecordingMode, SessionRecording, Web,
+};
 
 /// What stands for a list without items, and for a key that is not given.
 const NONE: &str = "none";
@@ -25,7 +27,7 @@ const NONE: &str = "none";
 /// The keys that protect less in `new` than in `old`.
 #[must_use]
 pub fn weaker(old: &Config, new: &Config) -> Vec<Weaker> {
-    let mut found = Found::default();
+    let mut found = WeakerList::default();
     // Whoever adds a key to the configuration decides here what it guards.
     let Config {
         file: _,
@@ -51,9 +53,9 @@ pub fn weaker(old: &Config, new: &Config) -> Vec<Weaker> {
 }
 
 #[derive(Debug, Default)]
-struct Found(Vec<Weaker>);
+struct WeakerList(Vec<Weaker>);
 
-impl Found {
+impl WeakerList {
     fn add(&mut self, is_weaker: bool, key: impl Into<String>, from: String, to: String) {
         if is_weaker {
             let key = key.into();
@@ -98,8 +100,8 @@ impl Found {
         );
     }
 
-    fn recording(&mut self, old: Recording, new: Recording) {
-        let Recording { mode, pty_input } = new;
+    fn recording(&mut self, old: RecordingConfig, new: RecordingConfig) {
+        let RecordingConfig { mode, pty_input } = new;
         let section = &keys::RECORDING;
         self.add(
             old.mode == RecordingMode::Strict && mode == RecordingMode::BestEffort,
@@ -335,7 +337,7 @@ impl Found {
 
     fn users(&mut self, old: &Config, new: &Config) {
         let roles_of = |config: &Config, name: &str| -> Vec<Arc<Role>> {
-            let is_it = |member: &&Member| member.name.to_string() == name;
+            let is_it = |member: &&RoleBinding| member.name.to_string() == name;
             let member = config.users.iter().find(is_it);
             member.map_or_else(Vec::new, |member| member.roles.clone())
         };
@@ -438,7 +440,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::keys::Form;
+    use crate::config::keys::ValueType;
 
     fn config(text: &str) -> Config {
         let data = Some(Path::new("/data"));
@@ -706,8 +708,8 @@ mod tests {
                     _ if is_whole || path == "auth_service.ca_keys" => {
                         all.insert(path);
                     }
-                    Form::Section(keys) => walk(&format!("{path}."), keys, all),
-                    Form::Sections(keys) => walk(&format!("{path}[]."), keys, all),
+                    ValueType::Section(keys) => walk(&format!("{path}."), keys, all),
+                    ValueType::Sections(keys) => walk(&format!("{path}[]."), keys, all),
                     _ => {
                         all.insert(path);
                     }

@@ -14,7 +14,7 @@ const MAX_NODES: usize = 200_000;
 
 /// Where something stands in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RequestedHost {
     /// Line, from 1.
     pub(super) line: usize,
     /// Column in characters, from 1.
@@ -24,7 +24,7 @@ pub(super) struct Place {
     pub(super) width: usize,
 }
 
-impl Place {
+impl RequestedHost {
     fn at(marker: Marker) -> Self {
         Self {
             line: marker.line().max(1),
@@ -48,7 +48,7 @@ impl Place {
 /// One value of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub(super) place: Place,
+    pub(super) place: RequestedHost,
     pub(super) content: Content,
 }
 
@@ -67,13 +67,13 @@ pub(super) enum Content {
 
 /// Why a text is not one YAML document.
 #[derive(Debug)]
-pub(super) struct Flaw {
-    pub(super) place: Place,
+pub(super) struct SyntaxError {
+    pub(super) place: RequestedHost,
     pub(super) message: String,
 }
 
-impl Flaw {
-    fn new(place: Place, message: impl Into<String>) -> Self {
+impl SyntaxError {
+    fn new(place: RequestedHost, message: impl Into<String>) -> Self {
         Self {
             place,
             message: message.into(),
@@ -82,13 +82,13 @@ impl Flaw {
 }
 
 /// Parses a file. `None` where it holds nothing but comments.
-pub(super) fn parse(text: &str) -> Result<Option<Node>, Flaw> {
+pub(super) fn parse(text: &str) -> Result<Option<Node>, SyntaxError> {
     let mut tree = Tree::default();
     let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
-            Flaw::new(
-                Place::at(*error.marker()),
+            SyntaxError::new(
+                RequestedHost::at(*error.marker()),
                 format!("not YAML: {}", error.info()),
             )
         })?;
@@ -100,7 +100,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Flaw> {
 /// A collection whose end has not come yet.
 #[derive(Debug)]
 struct Open {
-    place: Place,
+    place: RequestedHost,
     anchor: usize,
     items: Items,
 }
@@ -125,14 +125,14 @@ struct Tree {
 }
 
 impl Tree {
-    fn on(&mut self, event: Event<'_>, span: Span) -> Result<(), Flaw> {
-        let place = Place::of(span);
+    fn on(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
+        let place = RequestedHost::of(span);
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(Flaw::new(
+                    return Err(SyntaxError::new(
                         place,
                         "a second document begins here, expected one",
                     ));
@@ -165,7 +165,7 @@ impl Tree {
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => {
                 let Some(named) = self.anchors.get(&anchor) else {
-                    return Err(Flaw::new(
+                    return Err(SyntaxError::new(
                         place,
                         "this alias stands inside of what it names",
                     ));
@@ -177,20 +177,25 @@ impl Tree {
         }
     }
 
-    fn begin(&mut self, place: Place, anchor: usize, items: Items) -> Result<(), Flaw> {
+    fn begin(
+        &mut self,
+        place: RequestedHost,
+        anchor: usize,
+        items: Items,
+    ) -> Result<(), SyntaxError> {
         if self.open.len() >= MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
-            return Err(Flaw::new(place, message));
+            return Err(SyntaxError::new(place, message));
         }
         self.open.push(Open {
-            place: Place { width: 1, ..place },
+            place: RequestedHost { width: 1, ..place },
             anchor,
             items,
         });
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Flaw> {
+    fn end(&mut self) -> Result<(), SyntaxError> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
@@ -202,11 +207,11 @@ impl Tree {
         self.add(Node { place, content }, open.anchor)
     }
 
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Flaw> {
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             let message = format!("more than {MAX_NODES} values, unfolded aliases included");
-            return Err(Flaw::new(node.place, message));
+            return Err(SyntaxError::new(node.place, message));
         }
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
@@ -223,9 +228,9 @@ impl Tree {
     }
 }
 
-fn no_tag(tagged: bool, place: Place) -> Result<(), Flaw> {
+fn no_tag(tagged: bool, place: RequestedHost) -> Result<(), SyntaxError> {
     if tagged {
-        return Err(Flaw::new(place, "tags are not understood here"));
+        return Err(SyntaxError::new(place, "tags are not understood here"));
     }
     Ok(())
 }
@@ -260,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    fn flaw(text: &str) -> Flaw {
+    fn flaw(text: &str) -> SyntaxError {
         parse(text).unwrap_err()
     }
 
@@ -273,7 +278,7 @@ mod tests {
 
     #[test]
     fn every_scalar_knows_its_place() {
-        let place = |line, column, width| Place {
+        let place = |line, column, width| RequestedHost {
             line,
             column,
             width,

@@ -12,7 +12,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use thiserror::Error;
 
 use super::process_of;
-use super::protocol::{Answer, Ask, MAX_LINE, Refused, Row, line};
+use super::protocol::{
+    ControlRefusal, ControlRequest, ControlResponse, MAX_LINE, SessionRow, line,
+};
 
 use crate::model::text;
 
@@ -54,13 +56,13 @@ pub struct Process {
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum ControlReply {
     /// Done; what was asked for, where that was something.
-    Done(Vec<Row>),
+    Done(Vec<SessionRow>),
     /// It was told to end, and has not yet.
     Pending,
     /// It is not done.
-    Refused(Refused),
+    Refused(ControlRefusal),
 }
 
 /// The processes that have a socket in this directory, oldest number first. Some may be gone.
@@ -98,7 +100,7 @@ impl Process {
     ///
     /// # Errors
     /// When it cannot be reached, is silent, or gives an answer that is none.
-    pub fn ask(&self, ask: &Ask) -> Result<Reply, ClientError> {
+    pub fn ask(&self, ask: &ControlRequest) -> Result<ControlReply, ClientError> {
         let mut stream = self.connect()?;
         let set = stream
             .set_read_timeout(Some(SILENCE))
@@ -116,7 +118,7 @@ impl Process {
         self.read(BufReader::new(stream))
     }
 
-    fn read(&self, mut stream: impl BufRead) -> Result<Reply, ClientError> {
+    fn read(&self, mut stream: impl BufRead) -> Result<ControlReply, ClientError> {
         let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
         let mut rows = Vec::new();
         for _ in 0..MAX_LINES {
@@ -128,10 +130,10 @@ impl Process {
                 break;
             }
             match serde_json::from_slice(&line) {
-                Ok(Answer::Row(row)) => rows.push(*row),
-                Ok(Answer::Done {}) => return Ok(Reply::Done(rows)),
-                Ok(Answer::Pending {}) => return Ok(Reply::Pending),
-                Ok(Answer::Refused(refused)) => return Ok(Reply::Refused(refused)),
+                Ok(ControlResponse::Row(row)) => rows.push(*row),
+                Ok(ControlResponse::Done {}) => return Ok(ControlReply::Done(rows)),
+                Ok(ControlResponse::Pending {}) => return Ok(ControlReply::Pending),
+                Ok(ControlResponse::Refused(refused)) => return Ok(ControlReply::Refused(refused)),
                 Err(_not_ours) => break,
             }
         }
@@ -180,7 +182,7 @@ impl Process {
 mod tests {
     use super::*;
 
-    fn read(answer: &[u8]) -> Result<Reply, ClientError> {
+    fn read(answer: &[u8]) -> Result<ControlReply, ClientError> {
         let process = Process {
             pid: 7,
             socket: PathBuf::from("/x/7.sock"),
@@ -190,14 +192,16 @@ mod tests {
 
     #[test]
     fn an_answer_has_an_end() {
-        assert!(matches!(read(b"{\"done\":{}}\n"), Ok(Reply::Done(rows)) if rows.is_empty()));
+        assert!(
+            matches!(read(b"{\"done\":{}}\n"), Ok(ControlReply::Done(rows)) if rows.is_empty())
+        );
         assert!(matches!(
             read(b"{\"pending\":{}}\nmore"),
-            Ok(Reply::Pending)
+            Ok(ControlReply::Pending)
         ));
         assert!(matches!(
             read(b"{\"refused\":\"not-live\"}\n"),
-            Ok(Reply::Refused(Refused::NotLive))
+            Ok(ControlReply::Refused(ControlRefusal::NotLive))
         ));
     }
 

@@ -19,9 +19,9 @@ use thiserror::Error;
 use crate::model::text;
 use crate::sys::fs::FsError;
 
-pub use client::{ClientError, Process, Reply, processes};
-pub use protocol::{Ask, Refused, Row, State, What};
-pub use server::{Running, Server};
+pub use client::{ClientError, ControlReply, Process, processes};
+pub use protocol::{ControlRefusal, ControlRequest, RecordingHealth, SessionRow, What};
+pub use server::{ControlHandle, Server};
 
 /// What a socket's name ends with; before it stands the process.
 const SUFFIX: &str = ".sock";

@@ -19,7 +19,7 @@ const MAX_COMMAND: usize = 4 * 1024;
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
-pub enum Ask {
+pub enum ControlRequest {
     /// What is live?
     Sessions,
     /// May I watch this session?
@@ -37,7 +37,7 @@ pub enum Ask {
         what: What,
         /// What the user reads, and the recording says.
         reason: Option<Reason>,
-        /// As in [`Ask::Watch`].
+        /// As in [`ControlRequest::Watch`].
         sudo_user: Option<String>,
     },
 }
@@ -55,21 +55,21 @@ pub enum What {
 /// One line of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Answer {
+pub(super) enum ControlResponse {
     /// Something live; more lines follow.
-    Row(Box<Row>),
+    Row(Box<SessionRow>),
     /// It is done, or that was all.
     Done {},
     /// It was told to end, and has not yet.
     Pending {},
     /// It is not done.
-    Refused(Refused),
+    Refused(ControlRefusal),
 }
 
 /// Why something is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Refused {
+pub enum ControlRefusal {
     /// The peer is neither root nor the account of the proxy.
     NotPermitted,
     /// There is no such session or connection, or it has ended.
@@ -87,7 +87,7 @@ pub enum Refused {
 /// How a live session is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum RecordingHealth {
     /// All of it.
     Recording,
     /// A part could not be.
@@ -98,7 +98,7 @@ pub enum State {
     Idle,
 }
 
-impl State {
+impl RecordingHealth {
     /// The word in listings.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -113,7 +113,7 @@ impl State {
 
 /// A live session, or a connection on which nothing runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
+pub struct SessionRow {
     /// The session; `None` for a connection without one.
     pub session: Option<SessionId>,
     /// The connection.
@@ -135,7 +135,7 @@ pub struct Row {
     /// Since when.
     pub start: DateTime<Utc>,
     /// How it is recorded.
-    pub state: State,
+    pub state: RecordingHealth,
     /// Whether somebody sits at a terminal.
     pub pty: bool,
     /// Bytes from the client so far.
@@ -148,7 +148,7 @@ pub struct Row {
     pub pid: u32,
 }
 
-impl Row {
+impl SessionRow {
     /// What there is to say of a connection: its sessions, or itself where there are none.
     pub(super) fn of(connection: &LiveConnection, pid: u32) -> Vec<Self> {
         let sessions = connection.sessions();
@@ -171,7 +171,7 @@ impl Row {
             kind: "connection".to_owned(),
             command: None,
             start: connection.start,
-            state: State::Idle,
+            state: RecordingHealth::Idle,
             pty: false,
             bytes_in: 0,
             bytes_out: 0,
@@ -182,9 +182,9 @@ impl Row {
 
     fn session(connection: &LiveConnection, session: &LiveSession, pid: u32) -> Self {
         let state = match (&session.file, session.is_incomplete()) {
-            (None, _) => State::Off,
-            (Some(_), true) => State::Incomplete,
-            (Some(_), false) => State::Recording,
+            (None, _) => RecordingHealth::Off,
+            (Some(_), true) => RecordingHealth::Incomplete,
+            (Some(_), false) => RecordingHealth::Recording,
         };
         let file = session.file.as_ref();
         Self {
@@ -235,9 +235,9 @@ mod tests {
         let session: SessionId = "01920000-0000-7000-8000-000000000001".parse().unwrap();
         let connection: ConnectionId = "01920000-0000-7000-8000-000000000002".parse().unwrap();
         let forms = [
-            (Ask::Sessions, r#"{"ask":"sessions"}"#),
+            (ControlRequest::Sessions, r#"{"ask":"sessions"}"#),
             (
-                Ask::Watch {
+                ControlRequest::Watch {
                     session,
                     from_start: true,
                     sudo_user: None,
@@ -245,7 +245,7 @@ mod tests {
                 r#"{"ask":"watch","session":"01920000-0000-7000-8000-000000000001","from_start":true,"sudo_user":null}"#,
             ),
             (
-                Ask::Kill {
+                ControlRequest::Kill {
                     what: What::Connection(connection),
                     reason: Some("lunch".parse().unwrap()),
                     sudo_user: Some("carol".to_owned()),
@@ -255,9 +255,9 @@ mod tests {
         ];
         for (ask, form) in forms {
             assert_eq!(line(&ask), format!("{form}\n").as_bytes());
-            assert_eq!(serde_json::from_str::<Ask>(form).unwrap(), ask);
+            assert_eq!(serde_json::from_str::<ControlRequest>(form).unwrap(), ask);
             let more = form.replacen('{', r#"{"new":1,"#, 1);
-            assert_eq!(serde_json::from_str::<Ask>(&more).unwrap(), ask);
+            assert_eq!(serde_json::from_str::<ControlRequest>(&more).unwrap(), ask);
         }
     }
 
@@ -275,7 +275,10 @@ mod tests {
             r#"{"ask":"kill","what":{"session":"01920000-0000-7000-8000-000000000001"},"reason":"\u001b[2J"}"#,
             r#"{"ask":"kill","what":{"session":"01920000-0000-7000-8000-000000000001"},"reason":""}"#,
         ] {
-            assert!(serde_json::from_str::<Ask>(text).is_err(), "{text}");
+            assert!(
+                serde_json::from_str::<ControlRequest>(text).is_err(),
+                "{text}"
+            );
         }
     }
 
@@ -290,8 +293,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_question_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(ask) = serde_json::from_slice::<Ask>(&bytes) {
-                prop_assert_eq!(serde_json::from_slice::<Ask>(&line(&ask)).unwrap(), ask);
+            if let Ok(ask) = serde_json::from_slice::<ControlRequest>(&bytes) {
+                prop_assert_eq!(serde_json::from_slice::<ControlRequest>(&line(&ask)).unwrap(), ask);
             }
         }
     }

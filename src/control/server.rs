@@ -15,11 +15,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Accounts;
-use super::protocol::{Answer, Ask, MAX_QUESTION, Refused, Row, What, line};
+use super::protocol::{
+    ControlRefusal, ControlRequest, ControlResponse, MAX_QUESTION, SessionRow, What, line,
+};
 use super::{ControlError, SUFFIX, process_of};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::model::SessionId;
-use crate::session::{LiveConnection, Order, Reason, Registry};
+use crate::session::{LiveConnection, Reason, Registry, SessionCommand};
 use crate::sys::account::Actor;
 use crate::sys::fs::{FsError, PRIVATE_FILE, private_dir};
 
@@ -54,7 +56,7 @@ impl Drop for Socket {
 
 /// What is answered from.
 #[derive(Debug)]
-struct Desk {
+struct ControlContext {
     registry: Registry,
     audit: AuditLog,
     accounts: Accounts,
@@ -63,12 +65,12 @@ struct Desk {
 
 /// Who asks, by the kernel's word.
 #[derive(Clone, Copy, Debug)]
-struct Peer<'a> {
+struct PeerCredentials<'a> {
     name: &'a str,
     uid: u32,
 }
 
-impl Peer<'_> {
+impl PeerCredentials<'_> {
     /// The same with whom sudo works for, as they say themselves.
     fn actor(self, sudo_user: Option<&str>) -> Actor {
         Actor::new(self.name.to_owned(), self.uid, sudo_user)
@@ -104,12 +106,12 @@ impl Server {
     ///
     /// # Errors
     /// When there is no thread or no runtime.
-    pub fn start(self, registry: Registry, audit: AuditLog) -> Result<Running, ControlError> {
+    pub fn start(self, registry: Registry, audit: AuditLog) -> Result<ControlHandle, ControlError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(ControlError::Start)?;
-        let desk = Arc::new(Desk {
+        let desk = Arc::new(ControlContext {
             registry,
             audit,
             accounts: self.accounts,
@@ -134,7 +136,7 @@ impl Server {
             .name("control".to_owned())
             .spawn(serve)
             .map_err(ControlError::Start)?;
-        Ok(Running {
+        Ok(ControlHandle {
             stop,
             thread: Some(thread),
             _socket: self.socket,
@@ -145,13 +147,13 @@ impl Server {
 /// A control socket that is served until this is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it closes the control socket"]
-pub struct Running {
+pub struct ControlHandle {
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
     _socket: Socket,
 }
 
-impl Drop for Running {
+impl Drop for ControlHandle {
     fn drop(&mut self) {
         self.stop.cancel();
         if self.thread.take().is_some_and(|one| one.join().is_err()) {
@@ -183,7 +185,10 @@ fn is_running(process: u32) -> bool {
     pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-async fn serve(listener: std::os::unix::net::UnixListener, desk: Arc<Desk>) -> io::Result<()> {
+async fn serve(
+    listener: std::os::unix::net::UnixListener,
+    desk: Arc<ControlContext>,
+) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     loop {
@@ -197,7 +202,7 @@ async fn serve(listener: std::os::unix::net::UnixListener, desk: Arc<Desk>) -> i
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             // A few bytes: they fit, or nobody waits for them.
-            let busy = line(&Answer::Refused(Refused::Busy));
+            let busy = line(&ControlResponse::Refused(ControlRefusal::Busy));
             let _nobody_waits = stream.try_write(&busy);
             continue;
         };
@@ -215,14 +220,16 @@ async fn serve(listener: std::os::unix::net::UnixListener, desk: Arc<Desk>) -> i
     }
 }
 
-impl Desk {
+impl ControlContext {
     /// One client: its question, and the answer.
     async fn attend(&self, mut stream: UnixStream) -> io::Result<()> {
         let uid = stream.peer_cred()?.uid();
         let Some(name) = self.accounts.admit(uid) else {
             tracing::warn!(uid, "somebody else asks on the control socket");
             return stream
-                .write_all(&line(&Answer::Refused(Refused::NotPermitted)))
+                .write_all(&line(&ControlResponse::Refused(
+                    ControlRefusal::NotPermitted,
+                )))
                 .await;
         };
         let (reading, mut writing) = stream.split();
@@ -232,9 +239,10 @@ impl Desk {
         timeout(PATIENCE, reading.read_until(b'\n', &mut question)).await??;
         let answer = match serde_json::from_slice(&question) {
             Ok(ask) if question.ends_with(b"\n") => {
-                self.answer(ask, Peer { name, uid }, &mut writing).await?
+                self.answer(ask, PeerCredentials { name, uid }, &mut writing)
+                    .await?
             }
-            Ok(_) | Err(_) => Answer::Refused(Refused::NotUnderstood),
+            Ok(_) | Err(_) => ControlResponse::Refused(ControlRefusal::NotUnderstood),
         };
         writing.write_all(&line(&answer)).await
     }
@@ -242,25 +250,26 @@ impl Desk {
     /// Does what is asked. What this gives is the last line of the answer.
     async fn answer(
         &self,
-        ask: Ask,
-        peer: Peer<'_>,
+        ask: ControlRequest,
+        peer: PeerCredentials<'_>,
         out: &mut (impl AsyncWriteExt + Unpin),
-    ) -> io::Result<Answer> {
+    ) -> io::Result<ControlResponse> {
         Ok(match ask {
-            Ask::Sessions => {
+            ControlRequest::Sessions => {
                 for connection in self.registry.connections() {
-                    for row in Row::of(&connection, self.pid) {
-                        out.write_all(&line(&Answer::Row(Box::new(row)))).await?;
+                    for row in SessionRow::of(&connection, self.pid) {
+                        out.write_all(&line(&ControlResponse::Row(Box::new(row))))
+                            .await?;
                     }
                 }
-                Answer::Done {}
+                ControlResponse::Done {}
             }
-            Ask::Watch {
+            ControlRequest::Watch {
                 session,
                 from_start,
                 sudo_user,
             } => self.watch(session, from_start, peer.actor(sudo_user.as_deref())),
-            Ask::Kill {
+            ControlRequest::Kill {
                 what,
                 reason,
                 sudo_user,
@@ -272,12 +281,12 @@ impl Desk {
     }
 
     /// Nobody watches without having been put down for it.
-    fn watch(&self, id: SessionId, from_start: bool, actor: Actor) -> Answer {
+    fn watch(&self, id: SessionId, from_start: bool, actor: Actor) -> ControlResponse {
         let Some((connection, session)) = self.registry.session(id) else {
-            return Answer::Refused(Refused::NotLive);
+            return ControlResponse::Refused(ControlRefusal::NotLive);
         };
         if session.file.is_none() {
-            return Answer::Refused(Refused::NotRecorded);
+            return ControlResponse::Refused(ControlRefusal::NotRecorded);
         }
         let audited = self.audit.emit(&AuditEvent::SessionWatched {
             session: id,
@@ -289,31 +298,31 @@ impl Desk {
             actor,
         });
         match audited {
-            Ok(()) => Answer::Done {},
-            Err(_told_on_the_log) => Answer::Refused(Refused::NotAudited),
+            Ok(()) => ControlResponse::Done {},
+            Err(_told_on_the_log) => ControlResponse::Refused(ControlRefusal::NotAudited),
         }
     }
 
     /// Ends a session also where that cannot be audited: what has to end must not depend on a disk.
     /// The program's log has the event then.
-    async fn kill(&self, what: What, reason: Option<Reason>, actor: Actor) -> Answer {
+    async fn kill(&self, what: What, reason: Option<Reason>, actor: Actor) -> ControlResponse {
         let (connection, gone, session) = match what {
             What::Session(id) => match self.registry.session(id) {
                 Some((connection, session)) => (connection, session.gone().clone(), Some(id)),
-                None => return Answer::Refused(Refused::NotLive),
+                None => return ControlResponse::Refused(ControlRefusal::NotLive),
             },
             What::Connection(id) => match self.registry.connection(id) {
                 Some(connection) => {
                     let gone = connection.gone().clone();
                     (connection, gone, None)
                 }
-                None => return Answer::Refused(Refused::NotLive),
+                None => return ControlResponse::Refused(ControlRefusal::NotLive),
             },
         };
         let by = actor.by.clone();
         let event = killed(&connection, session, reason.as_ref(), actor);
         let _told_on_the_log = self.audit.emit(&event);
-        let told = connection.order(Order {
+        let told = connection.order(SessionCommand {
             session,
             by,
             reason,
@@ -322,8 +331,8 @@ impl Desk {
             tracing::debug!(connection = %connection.id, "it takes no orders, and ends by itself");
         }
         match timeout(ENDING, gone.cancelled()).await {
-            Ok(()) => Answer::Done {},
-            Err(_elapsed) => Answer::Pending {},
+            Ok(()) => ControlResponse::Done {},
+            Err(_elapsed) => ControlResponse::Pending {},
         }
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::orders::Reporter;
-use crate::ca::{CaError, HostMint, RemoteHostKey, SignsHosts};
-use crate::monitor::Keys;
+use super::orders::MonitorClient;
+use crate::ca::{CaError, HostCertIssuer, RemoteHostKey, SignsHosts};
+use crate::monitor::PublicCaKeys;
 use crate::ssh::{Proxy, Trust};
 use crate::web::PublicKeys;
 
@@ -15,23 +15,23 @@ use crate::web::PublicKeys;
 ///
 /// # Errors
 /// When the host key cannot be made.
-pub(super) fn trust(keys: &Keys, reporter: &Reporter) -> Result<Trust, CaError> {
+pub(super) fn trust(keys: &PublicCaKeys, reporter: &MonitorClient) -> Result<Trust, CaError> {
     Ok(Trust {
         users: keys.user.iter().cloned().collect(),
         hosts: keys.host.iter().cloned().collect(),
-        mint: HostMint::new(signer(keys, reporter))?,
+        mint: HostCertIssuer::new(signer(keys, reporter))?,
     })
 }
 
 /// What everybody may know.
-pub(super) fn public_keys(keys: &Keys) -> PublicKeys {
+pub(super) fn public_keys(keys: &PublicCaKeys) -> PublicKeys {
     PublicKeys {
         user: keys.user.clone(),
         host: keys.host.clone(),
     }
 }
 
-fn signer(keys: &Keys, reporter: &Reporter) -> Arc<dyn SignsHosts> {
+fn signer(keys: &PublicCaKeys, reporter: &MonitorClient) -> Arc<dyn SignsHosts> {
     let reporter = reporter.clone();
     let connect = Box::new(move || reporter.signer());
     Arc::new(RemoteHostKey::new(keys.signs.clone(), connect))
@@ -39,8 +39,8 @@ fn signer(keys: &Keys, reporter: &Reporter) -> Arc<dyn SignsHosts> {
 
 /// Puts these keys in force for every decision from now on.
 pub(super) fn replace(
-    keys: &Keys,
-    reporter: &Reporter,
+    keys: &PublicCaKeys,
+    reporter: &MonitorClient,
     proxy: &Proxy,
     public: &watch::Sender<Arc<PublicKeys>>,
 ) {

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::Instant;
 
 use ground::{Ground, Purpose};
-use orders::{Listeners, Reporter};
+use orders::{Listeners, MonitorClient};
 use reload::{Reload, in_force};
 use revocations::Watcher;
 use stop::Stop;
@@ -37,19 +37,19 @@ use crate::control;
 use crate::dns::Resolver;
 use crate::metrics::Metrics;
 use crate::model::{NameError, chain};
-use crate::monitor::{Order, Report};
+use crate::monitor::{MonitorMessage, WorkerMessage};
 use crate::nodes::Whereabouts;
 use crate::session::Registry;
-use crate::ssh::listener::Workers;
+use crate::ssh::listener::ServingThreads;
 use crate::ssh::{
-    Answered, Budget, CurrentTrust, Limits, Minting, Proxy, Remembered, Settings, Startups, Trust,
-    Warned, Workshop,
+    Budget, ComputeQueue, ConnectionLimits, CurrentTrust, ExpiryWarnings, HandshakeQueue,
+    KnownHostKeys, Proxy, RecentlyReachable, Settings, SigningQueue, Trust,
 };
 use crate::sys::clock::Clock;
 use crate::sys::fs::FsError;
 use crate::sys::log;
 use crate::sys::process;
-use crate::sys::sandbox::{Held, SandboxError};
+use crate::sys::sandbox::{Confinement, SandboxError};
 use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
 use crate::wire::ClientConfig;
 
@@ -134,7 +134,7 @@ impl ServeError {
 /// # Errors
 /// When it cannot start.
 pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
-    let (reporter, listeners, keys) = Reporter::begin()?;
+    let (reporter, listeners, keys) = MonitorClient::begin()?;
     raise_file_limit();
     let file = source.file.as_ref();
     let configuration = file.map(|file| file.display().to_string());
@@ -188,8 +188,8 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         let web = web.map(|server| site(config, &proxy, &public).serve(server, stop.web.clone()));
         let web = web.transpose()?;
         let control = control.and_then(|server| serve_control(server, &proxy));
-        let workers =
-            Workers::start(&proxy, count, &stop.over, FAREWELL).map_err(ServeError::Start)?;
+        let workers = ServingThreads::start(&proxy, count, &stop.over, FAREWELL)
+            .map_err(ServeError::Start)?;
         let telemetry = telemetry::serve(metrics, &proxy, &workers, &stop)?;
         tokio::spawn(watcher.run());
         tokio::spawn(telemetry::tell_sums(proxy.audit.clone()));
@@ -207,8 +207,8 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         proxy.audit.emit(&event)?;
         tracing::info!("listening on {bound}");
         let orders = reporter.orders(stop.clone()).map_err(ServeError::Start)?;
-        reporter.report(&Report::Ready);
-        let obedient = Obedient {
+        reporter.report(&WorkerMessage::Ready);
+        let obedient = CommandLoop {
             proxy: Arc::clone(&proxy),
             stop: stop.clone(),
             reporter,
@@ -250,7 +250,7 @@ pub fn rehearse(config: &Config) -> Result<(), ServeError> {
 }
 
 /// Gives up what the process does not need any more, unless the configuration says otherwise.
-fn confine(config: &Config) -> Result<Option<Held>, ServeError> {
+fn confine(config: &Config) -> Result<Option<Confinement>, ServeError> {
     if !config.proxy.sandbox {
         tracing::warn!(
             "proxy_service.sandbox is off: a worker that is taken over has the account's files"
@@ -313,7 +313,7 @@ fn bind_control(config: &Config) -> Option<control::Server> {
 }
 
 /// Answers at it.
-fn serve_control(server: control::Server, proxy: &Proxy) -> Option<control::Running> {
+fn serve_control(server: control::Server, proxy: &Proxy) -> Option<control::ControlHandle> {
     let started = server.start(proxy.registry.clone(), proxy.audit.clone());
     started.map_err(no_control).ok()
 }
@@ -347,7 +347,7 @@ fn build(
     let observer: Arc<Metrics> = Arc::clone(&metrics);
     Proxy {
         cluster: config.cluster_name.clone(),
-        limits: Limits {
+        limits: ConnectionLimits {
             connections: config.proxy.max_connections,
             per_address: config.proxy.max_connections_per_address,
             per_user: config.proxy.max_connections_per_user,
@@ -363,15 +363,15 @@ fn build(
         registry: Registry::default(),
         upstream: Arc::new(ClientConfig::default()),
         budget: budget(),
-        workshop: Workshop::new(processors()),
-        startups: Startups::at_hosts(config.upstream.max_starting_per_host),
-        answered: Answered::default(),
-        remembered: Remembered::default(),
-        minting: Minting::default(),
+        workshop: ComputeQueue::new(processors()),
+        startups: HandshakeQueue::at_hosts(config.upstream.max_starting_per_host),
+        answered: RecentlyReachable::default(),
+        remembered: KnownHostKeys::default(),
+        minting: SigningQueue::default(),
         whereabouts: Whereabouts::default(),
         learning: Mutex::default(),
         listeners,
-        warned: Warned::default(),
+        warned: ExpiryWarnings::default(),
         clock,
     }
 }
@@ -430,36 +430,36 @@ impl Signals {
 
 /// Does what the monitor says.
 #[derive(Debug)]
-struct Obedient {
+struct CommandLoop {
     proxy: Arc<Proxy>,
     stop: Stop,
-    reporter: Reporter,
+    reporter: MonitorClient,
     reloads: mpsc::Sender<()>,
     public: watch::Sender<Arc<PublicKeys>>,
 }
 
-impl Obedient {
-    async fn run(self, mut orders: mpsc::Receiver<Order>, mut signals: Signals) {
+impl CommandLoop {
+    async fn run(self, mut orders: mpsc::Receiver<MonitorMessage>, mut signals: Signals) {
         loop {
             let order = tokio::select! {
                 Some(order) = orders.recv() => order,
-                _ = signals.terminate.recv() => Order::Drain,
-                _ = signals.interrupt.recv() => Order::Drain,
+                _ = signals.terminate.recv() => MonitorMessage::Drain,
+                _ = signals.interrupt.recv() => MonitorMessage::Drain,
                 else => return,
             };
             match order {
-                Order::Start { .. } => {}
-                Order::Keys(keys) => {
+                MonitorMessage::Start { .. } => {}
+                MonitorMessage::Keys(keys) => {
                     authorities::replace(&keys, &self.reporter, &self.proxy, &self.public);
                 }
                 // One that waits to be done is as good as two.
-                Order::Reload => {
+                MonitorMessage::Reload => {
                     let _is_asked_for = self.reloads.try_send(());
                 }
-                Order::Drain => self.stop.drain(&self.proxy, &self.reporter),
-                Order::End => self.stop.end("signal"),
-                Order::Retire => self.stop.retire(),
-                Order::Ping => self.reporter.report(&Report::Alive),
+                MonitorMessage::Drain => self.stop.drain(&self.proxy, &self.reporter),
+                MonitorMessage::End => self.stop.end("signal"),
+                MonitorMessage::Retire => self.stop.retire(),
+                MonitorMessage::Ping => self.reporter.report(&WorkerMessage::Alive),
             }
         }
     }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::ServeError;
 use super::stop::Stop;
 use crate::config::{Config, Source};
-use crate::monitor::{self, Keys, Order, Port, Report, VERSION};
+use crate::monitor::{self, ListenerKind, MonitorMessage, PublicCaKeys, VERSION, WorkerMessage};
 use crate::sys::lent::{self, Lender, Purpose};
 use crate::sys::post::{Parcel, Post};
 
@@ -28,7 +28,7 @@ const QUEUE: usize = 64;
 
 /// The way to the monitor. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Reporter(Arc<Post>);
+pub(super) struct MonitorClient(Arc<Post>);
 
 /// The listeners that this process was given.
 #[derive(Debug, Default)]
@@ -38,18 +38,18 @@ pub(super) struct Listeners {
     pub(super) metrics: Option<TcpListener>,
 }
 
-impl Reporter {
+impl MonitorClient {
     /// Finds the way, which is standard input, and takes the first order.
     ///
     /// # Errors
     /// When this process was started by anybody else than a monitor of the same version.
-    pub(super) fn begin() -> Result<(Self, Listeners, Keys), ServeError> {
+    pub(super) fn begin() -> Result<(Self, Listeners, PublicCaKeys), ServeError> {
         let post = Post::of_stdin().map_err(ServeError::NoMonitor)?;
         let parcel = post.receive().map_err(ServeError::NoMonitor)?;
         let unusable = || ServeError::NoMonitor(io::ErrorKind::InvalidData.into());
         let Parcel { message, files } = parcel.ok_or_else(unusable)?;
         let order = monitor::decode(&message);
-        let Ok(Order::Start {
+        let Ok(MonitorMessage::Start {
             version,
             listeners,
             keys,
@@ -63,9 +63,9 @@ impl Reporter {
         let mut given = Listeners::default();
         for (port, file) in listeners.into_iter().zip(files) {
             let place = match port {
-                Port::Ssh => &mut given.ssh,
-                Port::Web => &mut given.web,
-                Port::Metrics => &mut given.metrics,
+                ListenerKind::Ssh => &mut given.ssh,
+                ListenerKind::Web => &mut given.web,
+                ListenerKind::Metrics => &mut given.metrics,
             };
             *place = Some(file.into());
         }
@@ -73,7 +73,7 @@ impl Reporter {
     }
 
     /// Tells the monitor.
-    pub(super) fn report(&self, report: &Report) {
+    pub(super) fn report(&self, report: &WorkerMessage) {
         let sent = monitor::encode(report).map_err(io::Error::from);
         let sent = sent.and_then(|message| self.0.send(&message, &[]));
         if let Err(error) = sent {
@@ -88,7 +88,7 @@ impl Reporter {
     pub(super) fn signer(&self) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
         self.0
-            .send(&monitor::encode(&Report::Sign)?, &[theirs.as_fd()])?;
+            .send(&monitor::encode(&WorkerMessage::Sign)?, &[theirs.as_fd()])?;
         Ok(ours)
     }
 
@@ -104,7 +104,7 @@ impl Reporter {
         })
     }
 
-    fn ask_for(&self, report: &Report) -> io::Result<Option<Parcel>> {
+    fn ask_for(&self, report: &WorkerMessage) -> io::Result<Option<Parcel>> {
         let (ours, theirs) = Post::pair()?;
         ours.set_patience(PATIENCE)?;
         self.0.send(&monitor::encode(report)?, &[theirs.as_fd()])?;
@@ -122,7 +122,7 @@ impl Reporter {
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn orders(&self, stop: Stop) -> io::Result<mpsc::Receiver<Order>> {
+    pub(super) fn orders(&self, stop: Stop) -> io::Result<mpsc::Receiver<MonitorMessage>> {
         let (sender, orders) = mpsc::channel(QUEUE);
         let post = Arc::clone(&self.0);
         std::thread::Builder::new()
@@ -145,9 +145,9 @@ impl Reporter {
     }
 }
 
-impl Lender for Reporter {
+impl Lender for MonitorClient {
     fn lend(&self, path: &Path, purpose: Purpose) -> io::Result<File> {
-        let report = Report::Lend {
+        let report = WorkerMessage::Lend {
             path: path.as_os_str().to_owned(),
             to_append: purpose == Purpose::Append,
         };

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::orders::Reporter;
+use super::orders::MonitorClient;
 use super::settings::settings;
 use crate::audit::{AuditEvent, Weaker};
 use crate::config::keys::{self, Key};
 use crate::config::{Config, Loaded, Source, weaker};
 use crate::model::chain;
-use crate::monitor::Report;
+use crate::monitor::WorkerMessage;
 use crate::ssh::{Proxy, Settings};
 
 /// Reads the configuration again whenever it is told to.
@@ -33,7 +33,7 @@ pub(super) struct Reload {
 
 impl Reload {
     /// Does so for as long as the proxy runs.
-    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>, reporter: Reporter) {
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>, reporter: MonitorClient) {
         while requests.recv().await.is_some() {
             if let Err(error) = self.reopen_log().await {
                 let error = chain(&*error);
@@ -47,7 +47,7 @@ impl Reload {
                 self.proxy
                     .tell(&AuditEvent::ConfigurationRefused { message });
             }
-            reporter.report(&Report::Reloaded);
+            reporter.report(&WorkerMessage::Reloaded);
         }
         // The settings must not end before those who go by them.
         std::future::pending::<()>().await;

@@ -6,7 +6,7 @@ use crate::config::{Config, RecordingMode, SessionRecording};
 use crate::model::{HostPrincipal, NameError};
 use crate::nodes::Inventory;
 use crate::recording::Options;
-use crate::session::{Policy, Recording};
+use crate::session::{RecordingPolicy, RecordingSettings};
 use crate::ssh::{Settings, TimeLimits};
 use crate::sys::fs::read_limited;
 
@@ -19,14 +19,14 @@ const MAX_BANNER: u64 = 64 * 1024;
 /// When its values contradict each other.
 pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
     let policy = match (config.auth.session_recording, config.recording.mode) {
-        (SessionRecording::Off, _) => Policy::Off,
-        (SessionRecording::Proxy, RecordingMode::Strict) => Policy::Strict,
-        (SessionRecording::Proxy, RecordingMode::BestEffort) => Policy::BestEffort,
+        (SessionRecording::Off, _) => RecordingPolicy::Off,
+        (SessionRecording::Proxy, RecordingMode::Strict) => RecordingPolicy::Strict,
+        (SessionRecording::Proxy, RecordingMode::BestEffort) => RecordingPolicy::BestEffort,
     };
     Ok(Settings {
         policy: config.policy(),
         inventory: Inventory::new(config.cluster_name.clone(), config.nodes.clone())?,
-        recording: Recording {
+        recording: RecordingSettings {
             directory: config.data_dir.join("recordings"),
             policy,
             options: Options {

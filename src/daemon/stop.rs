@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::orders::Reporter;
+use super::orders::MonitorClient;
 use crate::audit::AuditEvent;
 use crate::model::format_duration;
-use crate::monitor::Report;
+use crate::monitor::WorkerMessage;
 use crate::ssh::Proxy;
 
 /// Both steps. Clones share them.
@@ -61,7 +61,7 @@ impl Stop {
     }
 
     /// Accepts nobody any more, says so, and ends those who are left when their time is over. Once.
-    pub(super) fn drain(&self, proxy: &Proxy, reporter: &Reporter) {
+    pub(super) fn drain(&self, proxy: &Proxy, reporter: &MonitorClient) {
         if self.announced.borrow().is_some() || self.over.is_cancelled() {
             return;
         }
@@ -71,7 +71,7 @@ impl Stop {
         self.announced.send_replace(Some(end));
         self.closing.cancel();
         let seconds = limit.as_secs();
-        reporter.report(&Report::Draining { seconds });
+        reporter.report(&WorkerMessage::Draining { seconds });
         proxy.tell(&AuditEvent::ServerDraining { seconds });
         let shown = format_duration(limit);
         tracing::info!("stopping: no new connections, those that are open have {shown}");

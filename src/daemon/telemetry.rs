@@ -12,7 +12,7 @@ use super::stop::Stop;
 use crate::audit::AuditLog;
 use crate::metrics::Metrics;
 use crate::ssh::Proxy;
-use crate::ssh::listener::Workers;
+use crate::ssh::listener::ServingThreads;
 use crate::sys::clock::Clock;
 use crate::web::{Health, Server, Telemetry, WebError};
 
@@ -42,7 +42,7 @@ pub(super) struct Serving {
 pub(super) fn serve(
     listener: Option<std::net::TcpListener>,
     proxy: &Arc<Proxy>,
-    workers: &Workers,
+    workers: &ServingThreads,
     stop: &Stop,
 ) -> Result<Option<Serving>, WebError> {
     let Some(listener) = listener else {

@@ -27,7 +27,7 @@ use crate::sys::fs::{FsError, read_limited};
 use crate::sys::names;
 use crate::sys::watch::FileWatch;
 use hosts::Hosts;
-use order::{Order, Source, Status};
+use order::{LookupOrder, Source, Status};
 
 /// Most addresses that one name resolves to; the rest is left out.
 pub const MAX_ADDRESSES: usize = 8;
@@ -90,15 +90,15 @@ impl Files {
     }
 
     /// What they say now. One that is missing says nothing.
-    fn read(&self) -> Result<Known, DnsError> {
+    fn read(&self) -> Result<ResolverState, DnsError> {
         let text = |path: &PathBuf| match read_limited(path, MAX_FILE) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if error.is_not_found() => Ok(String::new()),
             Err(error) => Err(error),
         };
         let (dns, servers) = name_servers(&text(&self.servers)?)?;
-        Ok(Known {
-            order: Order::parse(&text(&self.order)?),
+        Ok(ResolverState {
+            order: LookupOrder::parse(&text(&self.order)?),
             hosts: Hosts::parse(&text(&self.hosts)?),
             dns,
             servers,
@@ -107,8 +107,8 @@ impl Files {
 }
 
 /// How names are resolved, as it was read last.
-struct Known {
-    order: Order,
+struct ResolverState {
+    order: LookupOrder,
     hosts: Hosts,
     dns: TokioResolver,
     servers: Vec<IpAddr>,
@@ -136,7 +136,7 @@ fn name_servers(text: &str) -> Result<(TokioResolver, Vec<IpAddr>), DnsError> {
 /// What is known, and whether it is still so.
 struct Current {
     watch: FileWatch,
-    known: Arc<Known>,
+    known: Arc<ResolverState>,
 }
 
 /// Asks the machine's hosts file and name servers. Clones share what they know.
@@ -205,7 +205,7 @@ impl Resolver {
     }
 
     /// What the files say now. Where they cannot be read, what was known stays, until they can.
-    fn now(&self) -> Arc<Known> {
+    fn now(&self) -> Arc<ResolverState> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.watch.changed() {
             match self.files.read() {
@@ -282,7 +282,7 @@ impl Resolver {
         found
     }
 
-    async fn ask(&self, known: &Known, host: &str) -> Result<Vec<IpAddr>, DnsError> {
+    async fn ask(&self, known: &ResolverState, host: &str) -> Result<Vec<IpAddr>, DnsError> {
         let name = || host.to_owned();
         match timeout(self.limit, known.dns.lookup_ip(host)).await {
             Ok(Ok(answer)) => found(host, answer.iter()),
@@ -397,7 +397,7 @@ mod tests {
         let mut current = resolver.current.lock().unwrap();
         let known = resolver.files.read().unwrap();
         let (dns, servers) = (builder.build().unwrap(), vec![IpAddr::from([127, 0, 0, 1])]);
-        current.known = Arc::new(Known {
+        current.known = Arc::new(ResolverState {
             dns,
             servers,
             ..known

@@ -35,12 +35,12 @@ impl Status {
 
 /// One source, and the answers that end the search.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct LookupStep {
     pub(super) source: Source,
     last: Vec<Status>,
 }
 
-impl Step {
+impl LookupStep {
     fn new(source: Source) -> Self {
         Self {
             source,
@@ -76,15 +76,18 @@ impl Step {
 
 /// Who is asked, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Order(Vec<Step>);
+pub(super) struct LookupOrder(Vec<LookupStep>);
 
-impl Default for Order {
+impl Default for LookupOrder {
     fn default() -> Self {
-        Self(vec![Step::new(Source::Files), Step::new(Source::Dns)])
+        Self(vec![
+            LookupStep::new(Source::Files),
+            LookupStep::new(Source::Dns),
+        ])
     }
 }
 
-impl Order {
+impl LookupOrder {
     /// Reads the text of the file. Without a line `hosts` it is the hosts file, then DNS.
     pub(super) fn parse(text: &str) -> Self {
         let without_comments = text
@@ -96,7 +99,7 @@ impl Order {
         else {
             return Self::default();
         };
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<LookupStep> = Vec::new();
         // Whether what stands in brackets is about the last step.
         let (mut is_known, mut is_reaction) = (false, false);
         let spaced = line.replace('[', " [ ").replace(']', " ] ");
@@ -116,7 +119,7 @@ impl Order {
                         _ => None,
                     };
                     is_known = source.is_some();
-                    steps.extend(source.map(Step::new));
+                    steps.extend(source.map(LookupStep::new));
                 }
             }
         }
@@ -124,7 +127,7 @@ impl Order {
     }
 
     /// The steps, the first one first.
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[LookupStep] {
         &self.0
     }
 
@@ -134,7 +137,7 @@ impl Order {
     }
 }
 
-impl fmt::Display for Order {
+impl fmt::Display for LookupOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self
             .0
@@ -178,21 +181,22 @@ mod tests {
             ("hosts: ldap", "nobody"),
             ("hosts:", "nobody"),
         ] {
-            assert_eq!(Order::parse(text).to_string(), order, "{text}");
+            assert_eq!(LookupOrder::parse(text).to_string(), order, "{text}");
         }
     }
 
     #[test]
     fn brackets_are_about_what_stands_before_them() {
-        let order =
-            Order::parse("hosts: dns [!UNAVAIL=return] files[notfound=return success=continue]");
+        let order = LookupOrder::parse(
+            "hosts: dns [!UNAVAIL=return] files[notfound=return success=continue]",
+        );
         let [dns, files] = order.steps() else {
             panic!("{order:?}");
         };
-        let ends = |step: &Step| Status::ALL.map(|(_, status)| step.ends_with(status));
+        let ends = |step: &LookupStep| Status::ALL.map(|(_, status)| step.ends_with(status));
         assert_eq!(ends(dns), [true, true, false, true]);
         assert_eq!(ends(files), [false, true, false, false]);
-        let order = Order::parse("hosts: files mdns4 [NOTFOUND=return] dns");
+        let order = LookupOrder::parse("hosts: files mdns4 [NOTFOUND=return] dns");
         assert!(!order.steps()[0].ends_with(Status::NotFound));
     }
 }

@@ -1,7 +1,7 @@
 //! The families: one table from which they are made, written, and described in the documentation.
 
 use super::label::Label;
-use super::meter::{Kind, Meter};
+use super::meter::{Meter, MeterKind};
 
 /// A name, and everything that is counted under it.
 #[derive(Clone, Debug)]
@@ -9,7 +9,7 @@ pub struct Family {
     /// The name without the endings that its kind has.
     name: &'static str,
     /// How it behaves.
-    pub kind: Kind,
+    pub kind: MeterKind,
     /// By what it is told apart.
     pub labels: Vec<Label>,
     /// What it is, in a sentence.
@@ -31,8 +31,8 @@ impl Family {
     #[must_use]
     pub fn name(&self) -> String {
         match self.kind {
-            Kind::Counter => format!("{}_total", self.name),
-            Kind::Gauge | Kind::Histogram => self.name.to_owned(),
+            MeterKind::Counter => format!("{}_total", self.name),
+            MeterKind::Gauge | MeterKind::Histogram => self.name.to_owned(),
         }
     }
 
@@ -40,8 +40,8 @@ impl Family {
     #[must_use]
     pub fn series(&self) -> Vec<String> {
         match self.kind {
-            Kind::Counter | Kind::Gauge => vec![self.name()],
-            Kind::Histogram => ["bucket", "count", "sum"]
+            MeterKind::Counter | MeterKind::Gauge => vec![self.name()],
+            MeterKind::Histogram => ["bucket", "count", "sum"]
                 .map(|end| format!("{}_{end}", self.name))
                 .to_vec(),
         }
@@ -106,7 +106,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use super::super::{Authority, ClosedSet as _, Form, Metrics, Values};
+    use super::super::{Authority, ClosedSet as _, Metrics, TextFormat, Values};
     use super::*;
 
     fn is_name(text: &str) -> bool {
@@ -129,11 +129,11 @@ mod tests {
             assert!(!family.name.ends_with("_total"), "{name}");
             assert!(family.meaning.ends_with('.'), "{name}");
             assert!(!family.meaning.contains(['|', '\\', '\n']), "{name}");
-            if family.kind == Kind::Histogram {
+            if family.kind == MeterKind::Histogram {
                 assert!(family.name.ends_with("_seconds"), "{name}");
             }
             // OpenMetrics knows a counter by its name without the ending: no gauge may be called so.
-            if family.kind != Kind::Counter {
+            if family.kind != MeterKind::Counter {
                 assert!(!names.contains(&format!("{name}_total")), "{name}");
             }
         }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_written_is_in_the_table() {
         let metrics = Arc::new(Metrics::default());
-        metrics.refusals.add(crate::audit::Leg::Proxy, "policy");
+        metrics.refusals.add(crate::audit::Party::Proxy, "policy");
         metrics.host_certificates.set("db1", Some(1));
         let readings = [
             &metrics.recordings_free,
@@ -180,7 +180,7 @@ mod tests {
                 .authority_keys
                 .with(*kind, |keys| keys.set(Some(1.0)));
         }
-        for form in [Form::Prometheus, Form::OpenMetrics] {
+        for form in [TextFormat::Prometheus, TextFormat::OpenMetrics] {
             let text = metrics.text(form).unwrap();
             let mut seen = BTreeSet::new();
             for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -202,7 +202,7 @@ mod tests {
                     match known.map(|known| &known.values) {
                         Some(Values::Closed(values)) => assert!(values.contains(&value), "{line}"),
                         Some(Values::Program(_) | Values::Nodes) => {}
-                        None => assert_eq!((label, family.kind), ("le", Kind::Histogram)),
+                        None => assert_eq!((label, family.kind), ("le", MeterKind::Histogram)),
                     }
                 }
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 
 use super::label::ClosedSet;
-use super::meter::{Each, Kind, Meter};
+use super::meter::{Meter, MeterKind, MeterSet};
 
 /// The upper bounds of a histogram.
 pub trait Bounds: fmt::Debug + Default + 'static {
@@ -73,7 +73,7 @@ impl<B> Histogram<B> {
     }
 }
 
-impl<S: ClosedSet, B> Each<S, Histogram<B>> {
+impl<S: ClosedSet, B> MeterSet<S, Histogram<B>> {
     /// One more of this kind, which took this long.
     pub fn observe(&self, member: S, duration: Duration) {
         self.with(member, |histogram| histogram.observe(duration));
@@ -81,7 +81,7 @@ impl<S: ClosedSet, B> Each<S, Histogram<B>> {
 }
 
 impl<B: Bounds> Meter for Histogram<B> {
-    const KIND: Kind = Kind::Histogram;
+    const KIND: MeterKind = MeterKind::Histogram;
 
     fn write(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -102,7 +102,7 @@ impl<B: Bounds> Meter for Histogram<B> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::{Form, Metrics};
+    use super::super::{Metrics, TextFormat};
     use super::*;
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
             let duration = Duration::from_micros(microseconds);
             metrics.recording_commit.observe(duration);
         }
-        let text = metrics.text(Form::Prometheus).unwrap();
+        let text = metrics.text(TextFormat::Prometheus).unwrap();
         for line in [
             "rproxy_recording_commit_seconds_bucket{le=\"1e-05\"} 2\n",
             "rproxy_recording_commit_seconds_bucket{le=\"2.5e-05\"} 3\n",

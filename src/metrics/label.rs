@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::meter::{Counter, Each};
-use crate::audit::{EventKind, Leg, Refused, SessionKind};
+use super::meter::{Counter, MeterSet};
+use crate::audit::{EventKind, Party, RefusedKind, SessionKind};
 
 /// By what the series of a family are told apart.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ closed_sets! {
         Outer "outer" "From the client to the listener."
         Inner "inner" "The user's own, in a channel of the outer one."
     }
-    Excess "limit" "The limit that a client was beyond." {
+    LimitExceeded "limit" "The limit that a client was beyond." {
         Connections "connections" "Of all clients."
         Address "address" "Of one address."
         User "user" "Of one person."
@@ -128,7 +128,7 @@ impl ClosedSet for SessionKind {
     }
 }
 
-impl ClosedSet for Refused {
+impl ClosedSet for RefusedKind {
     const LABELS: &'static [&'static str] = &["what"];
     const ALL: &'static [Self] = &[
         Self::Channel,
@@ -147,7 +147,7 @@ impl ClosedSet for Refused {
     }
 }
 
-impl ClosedSet for Leg {
+impl ClosedSet for Party {
     const LABELS: &'static [&'static str] = &["leg"];
     const ALL: &'static [Self] = &[
         Self::Client,
@@ -214,7 +214,7 @@ impl ClosedSet for Flow {
 /// Bytes of one connection that are not in the counters yet. Other threads' counters are not touched
 /// for each packet, but once for what a read has brought.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct LocalCounter {
     stdin: u64,
     stdout: u64,
     stderr: u64,
@@ -222,14 +222,14 @@ pub struct Tally {
     forward_to_client: u64,
 }
 
-impl Tally {
+impl LocalCounter {
     /// Notes bytes.
     pub fn add(&mut self, flow: Flow, bytes: usize) {
         *self.of(flow) += bytes as u64;
     }
 
     /// Takes everything over into the counters.
-    pub fn settle(&mut self, counters: &Each<Flow, Counter>) {
+    pub fn settle(&mut self, counters: &MeterSet<Flow, Counter>) {
         for flow in Flow::ALL {
             let bytes = std::mem::take(self.of(*flow));
             if bytes > 0 {
@@ -267,13 +267,13 @@ mod tests {
             }
         }
         check::<Layer>();
-        check::<Excess>();
+        check::<LimitExceeded>();
         check::<AgentTask>();
         check::<Step>();
         check::<Authority>();
         check::<SessionKind>();
-        check::<Refused>();
-        check::<Leg>();
+        check::<RefusedKind>();
+        check::<Party>();
         check::<EventKind>();
         check::<Flow>();
     }
@@ -287,14 +287,14 @@ mod tests {
             }
         }
         check::<SessionKind>();
-        check::<Refused>();
-        check::<Leg>();
+        check::<RefusedKind>();
+        check::<Party>();
     }
 
     #[test]
     fn a_tally_is_settled_once() {
-        let counters = Each::<Flow, Counter>::default();
-        let mut tally = Tally::default();
+        let counters = MeterSet::<Flow, Counter>::default();
+        let mut tally = LocalCounter::default();
         tally.add(Flow::Stdout, 3);
         tally.add(Flow::Stdout, 4);
         tally.settle(&counters);

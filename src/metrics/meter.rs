@@ -9,14 +9,14 @@ use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::label::{ClosedSet, Label, Values};
-use crate::audit::Leg;
+use crate::audit::Party;
 
 /// Most nodes whose certificates are remembered.
 const MAX_NODES: usize = 10_000;
 
 /// How the numbers of a family behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MeterKind {
     /// They only grow.
     Counter,
     /// They go up and down.
@@ -25,7 +25,7 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MeterKind {
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -37,12 +37,12 @@ impl Kind {
     }
 }
 
-impl From<Kind> for MetricType {
-    fn from(kind: Kind) -> Self {
+impl From<MeterKind> for MetricType {
+    fn from(kind: MeterKind) -> Self {
         match kind {
-            Kind::Counter => Self::Counter,
-            Kind::Gauge => Self::Gauge,
-            Kind::Histogram => Self::Histogram,
+            MeterKind::Counter => Self::Counter,
+            MeterKind::Gauge => Self::Gauge,
+            MeterKind::Histogram => Self::Histogram,
         }
     }
 }
@@ -50,7 +50,7 @@ impl From<Kind> for MetricType {
 /// Something that counts and can be written.
 pub trait Meter: fmt::Debug + Default {
     /// How it behaves.
-    const KIND: Kind;
+    const KIND: MeterKind;
 
     /// By what its series are told apart.
     #[must_use]
@@ -83,7 +83,7 @@ impl Counter {
 }
 
 impl Meter for Counter {
-    const KIND: Kind = Kind::Counter;
+    const KIND: MeterKind = MeterKind::Counter;
 
     fn write(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         encoder.encode_counter::<NoLabelSet, u64, f64>(&self.value(), None)
@@ -97,9 +97,9 @@ pub struct Gauge(Arc<AtomicI64>);
 impl Gauge {
     /// One more, for as long as the result lives.
     #[must_use]
-    pub fn hold(&self) -> Held {
+    pub fn hold(&self) -> GaugeGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Held(Some(Arc::clone(&self.0)))
+        GaugeGuard(Some(Arc::clone(&self.0)))
     }
 
     /// How many there are.
@@ -110,7 +110,7 @@ impl Gauge {
 }
 
 impl Meter for Gauge {
-    const KIND: Kind = Kind::Gauge;
+    const KIND: MeterKind = MeterKind::Gauge;
 
     fn write(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         encoder.encode_gauge(&self.value())
@@ -119,9 +119,9 @@ impl Meter for Gauge {
 
 /// One of what a [`Gauge`] counts.
 #[derive(Debug)]
-pub struct Held(Option<Arc<AtomicI64>>);
+pub struct GaugeGuard(Option<Arc<AtomicI64>>);
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         if let Some(gauge) = &self.0 {
             gauge.fetch_sub(1, Ordering::Relaxed);
@@ -132,9 +132,9 @@ impl Drop for Held {
 /// A meter for each member of a closed set. Nothing is looked up under a lock, and all are there from
 /// the start: who compares two scrapes misses none.
 #[derive(Debug)]
-pub struct Each<S, M>(Vec<(S, M)>);
+pub struct MeterSet<S, M>(Vec<(S, M)>);
 
-impl<S: ClosedSet, M: Default> Default for Each<S, M> {
+impl<S: ClosedSet, M: Default> Default for MeterSet<S, M> {
     fn default() -> Self {
         Self(
             S::ALL
@@ -145,7 +145,7 @@ impl<S: ClosedSet, M: Default> Default for Each<S, M> {
     }
 }
 
-impl<S: ClosedSet, M> Each<S, M> {
+impl<S: ClosedSet, M> MeterSet<S, M> {
     /// Does something with the meter of a member. `None` never comes of a member of the set.
     pub fn with<T>(&self, member: S, act: impl FnOnce(&M) -> T) -> Option<T> {
         let found = self.0.iter().find(|(known, _)| *known == member);
@@ -153,23 +153,23 @@ impl<S: ClosedSet, M> Each<S, M> {
     }
 }
 
-impl<S: ClosedSet> Each<S, Counter> {
+impl<S: ClosedSet> MeterSet<S, Counter> {
     /// Adds to a member's counter.
     pub fn add(&self, member: S, count: u64) {
         self.with(member, |counter| counter.add(count));
     }
 }
 
-impl<S: ClosedSet> Each<S, Gauge> {
+impl<S: ClosedSet> MeterSet<S, Gauge> {
     /// One more of this kind, for as long as the result lives.
     #[must_use]
-    pub fn hold(&self, member: S) -> Held {
-        self.with(member, Gauge::hold).unwrap_or(Held(None))
+    pub fn hold(&self, member: S) -> GaugeGuard {
+        self.with(member, Gauge::hold).unwrap_or(GaugeGuard(None))
     }
 }
 
-impl<S: ClosedSet, M: Meter> Meter for Each<S, M> {
-    const KIND: Kind = M::KIND;
+impl<S: ClosedSet, M: Meter> Meter for MeterSet<S, M> {
+    const KIND: MeterKind = M::KIND;
 
     fn labels() -> Vec<Label> {
         S::described()
@@ -187,17 +187,17 @@ impl<S: ClosedSet, M: Meter> Meter for Each<S, M> {
 
 /// A number that is looked up when somebody asks; not there where it could not be found out.
 #[derive(Debug, Default)]
-pub struct Reading(Mutex<Option<f64>>);
+pub struct SampledGauge(Mutex<Option<f64>>);
 
-impl Reading {
+impl SampledGauge {
     /// What was found.
     pub fn set(&self, value: Option<f64>) {
         *locked(&self.0) = value;
     }
 }
 
-impl Meter for Reading {
-    const KIND: Kind = Kind::Gauge;
+impl Meter for SampledGauge {
+    const KIND: MeterKind = MeterKind::Gauge;
 
     fn write(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let value = *locked(&self.0);
@@ -205,7 +205,7 @@ impl Meter for Reading {
     }
 }
 
-/// As [`Reading`], of a number that only grows.
+/// As [`SampledGauge`], of a number that only grows.
 #[derive(Debug, Default)]
 pub struct Total(Mutex<Option<f64>>);
 
@@ -217,7 +217,7 @@ impl Total {
 }
 
 impl Meter for Total {
-    const KIND: Kind = Kind::Counter;
+    const KIND: MeterKind = MeterKind::Counter;
 
     fn write(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let value = *locked(&self.0);
@@ -232,7 +232,7 @@ impl Meter for Total {
 pub struct Build;
 
 impl Meter for Build {
-    const KIND: Kind = Kind::Gauge;
+    const KIND: MeterKind = MeterKind::Gauge;
 
     fn labels() -> Vec<Label> {
         vec![Label {
@@ -253,7 +253,7 @@ pub struct Refusals(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
 
 impl Refusals {
     /// One more.
-    pub fn add(&self, leg: Leg, reason: &'static str) {
+    pub fn add(&self, leg: Party, reason: &'static str) {
         for leg in leg.values() {
             *locked(&self.0).entry((leg, reason)).or_default() += 1;
         }
@@ -261,14 +261,14 @@ impl Refusals {
 }
 
 impl Meter for Refusals {
-    const KIND: Kind = Kind::Counter;
+    const KIND: MeterKind = MeterKind::Counter;
 
     fn labels() -> Vec<Label> {
         let reason = Label {
             name: "reason",
             values: Values::Program("a stable word, as in the audit log"),
         };
-        Leg::described().into_iter().chain([reason]).collect()
+        Party::described().into_iter().chain([reason]).collect()
     }
 
     fn write(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
@@ -310,7 +310,7 @@ impl NodeTimes {
 }
 
 impl Meter for NodeTimes {
-    const KIND: Kind = Kind::Gauge;
+    const KIND: MeterKind = MeterKind::Gauge;
 
     fn labels() -> Vec<Label> {
         vec![Label {
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_gauge_goes_down_when_its_holder_ends() {
-        let open = Each::<Layer, Gauge>::default();
+        let open = MeterSet::<Layer, Gauge>::default();
         let one = open.hold(Layer::Inner);
         let two = open.hold(Layer::Inner);
         assert_eq!(open.with(Layer::Inner, Gauge::value), Some(2));

@@ -16,30 +16,33 @@ use family::families;
 
 pub use family::{Family, table};
 pub use histogram::{Bounds, Histogram, Network, Storage};
-pub use label::{AgentTask, Authority, ClosedSet, Excess, Flow, Label, Layer, Step, Tally, Values};
-pub use meter::{
-    Build, Counter, Each, Gauge, Held, Kind, Meter, NodeTimes, Reading, Refusals, Total,
+pub use label::{
+    AgentTask, Authority, ClosedSet, Flow, Label, Layer, LimitExceeded, LocalCounter, Step, Values,
 };
-pub use text::Form;
+pub use meter::{
+    Build, Counter, Gauge, GaugeGuard, Meter, MeterKind, MeterSet, NodeTimes, Refusals,
+    SampledGauge, Total,
+};
+pub use text::TextFormat;
 
 families! {
     build: Build, "rproxy_build_info",
         "Always 1; its label says which version runs.";
-    open_connections: Each<Layer, Gauge>, "rproxy_open_connections",
+    open_connections: MeterSet<Layer, Gauge>, "rproxy_open_connections",
         "Connections that are open: outer ones, from clients to the listener, and the inner ones in their channels.";
-    connections: Each<Layer, Counter>, "rproxy_connections",
+    connections: MeterSet<Layer, Counter>, "rproxy_connections",
         "Connections that began, whatever became of them; those that a limit turned away are not among them.";
-    turned_away: Each<Excess, Counter>, "rproxy_connections_turned_away",
+    turned_away: MeterSet<LimitExceeded, Counter>, "rproxy_connections_turned_away",
         "Clients that were turned away, by the limit that they were beyond. Each of them is here; the audit log has them once a minute.";
-    open_sessions: Each<crate::audit::SessionKind, Gauge>, "rproxy_open_sessions",
+    open_sessions: MeterSet<crate::audit::SessionKind, Gauge>, "rproxy_open_sessions",
         "Sessions that run. All forwarded channels of a connection are one session.";
-    sessions: Each<crate::audit::SessionKind, Counter>, "rproxy_sessions",
+    sessions: MeterSet<crate::audit::SessionKind, Counter>, "rproxy_sessions",
         "Sessions that began.";
     refusals: Refusals, "rproxy_refusals",
         "Refusals that the audit log has as auth.failure and refusal, by the leg that failed and the reason there.";
-    channel_refusals: Each<crate::audit::Refused, Counter>, "rproxy_channel_refusals",
+    channel_refusals: MeterSet<crate::audit::RefusedKind, Counter>, "rproxy_channel_refusals",
         "What was refused within a connection: channels, requests, data.";
-    relayed: Each<Flow, Counter>, "rproxy_relayed_bytes",
+    relayed: MeterSet<Flow, Counter>, "rproxy_relayed_bytes",
         "Bytes of channels that were taken into the recordings and passed on, without SSH's own overhead.";
     recording_commit: Histogram<Storage>, "rproxy_recording_commit_seconds",
         "How long what was read waited until the recording had it: compression and the write. Nothing is passed on before.";
@@ -47,51 +50,51 @@ families! {
         "Bytes that recordings have grown by on the disk.";
     recording_failures: Counter, "rproxy_recording_failures",
         "Recordings that could not be made or written.";
-    recordings_free: Reading, "rproxy_recordings_free_bytes",
+    recordings_free: SampledGauge, "rproxy_recordings_free_bytes",
         "Free bytes, for this program, where the recordings are.";
-    recordings_size: Reading, "rproxy_recordings_size_bytes",
+    recordings_size: SampledGauge, "rproxy_recordings_size_bytes",
         "Size of the file system where the recordings are.";
     client_authentication: Histogram<Network>, "rproxy_client_authentication_seconds",
         "From the begin of an outer connection until its client has authenticated, key exchange included. Those that fail are not in it.";
-    agent: Each<AgentTask, Histogram<Network>>, "rproxy_agent_seconds",
+    agent: MeterSet<AgentTask, Histogram<Network>>, "rproxy_agent_seconds",
         "How long users' agents took to answer. Signing includes whoever has to confirm it or to touch a key.";
     host_turn: Histogram<Network>, "rproxy_host_turn_wait_seconds",
         "How long connections waited for their turn at a host.";
-    host_connect: Each<Step, Histogram<Network>>, "rproxy_host_connect_seconds",
+    host_connect: MeterSet<Step, Histogram<Network>>, "rproxy_host_connect_seconds",
         "How long hosts took to accept a connection, and then for the key exchange, where they did.";
     host_certificates: NodeTimes, "rproxy_host_certificate_expiry_timestamp_seconds",
         "When the certificate ends that a node of the inventory has last presented, in seconds since the epoch. Not there for nodes that nobody has been to, and for certificates without an end.";
-    authority_keys: Each<Authority, Reading>, "rproxy_authority_keys",
+    authority_keys: MeterSet<Authority, SampledGauge>, "rproxy_authority_keys",
         "Keys of a CA that are trusted: two while its key is being rotated.";
-    revocations: Reading, "rproxy_revocations",
+    revocations: SampledGauge, "rproxy_revocations",
         "Revocations that are in force.";
-    audit_events: Each<crate::audit::EventKind, Counter>, "rproxy_audit_events",
+    audit_events: MeterSet<crate::audit::EventKind, Counter>, "rproxy_audit_events",
         "Events of the running proxy for the audit log, by their name there.";
     audit_failures: Counter, "rproxy_audit_failures",
         "Events that the file of the audit log did not take.";
-    process_start: Reading, "process_start_time_seconds",
+    process_start: SampledGauge, "process_start_time_seconds",
         "When the process that serves SSH started, in seconds since the epoch.";
     process_cpu: Total, "process_cpu_seconds",
         "Processor time that the process has used.";
-    process_resident: Reading, "process_resident_memory_bytes",
+    process_resident: SampledGauge, "process_resident_memory_bytes",
         "Memory of the process that is in RAM.";
-    process_open_fds: Reading, "process_open_fds",
+    process_open_fds: SampledGauge, "process_open_fds",
         "File descriptors that are open.";
-    process_max_fds: Reading, "process_max_fds",
+    process_max_fds: SampledGauge, "process_max_fds",
         "File descriptors that may be open.";
 }
 
 impl Metrics {
     /// A connection began; it is open for as long as the result lives.
     #[must_use]
-    pub fn connection(&self, layer: Layer) -> Held {
+    pub fn connection(&self, layer: Layer) -> GaugeGuard {
         self.connections.add(layer, 1);
         self.open_connections.hold(layer)
     }
 
     /// A session began; it runs for as long as the result lives.
     #[must_use]
-    pub fn session(&self, kind: crate::audit::SessionKind) -> Held {
+    pub fn session(&self, kind: crate::audit::SessionKind) -> GaugeGuard {
         self.sessions.add(kind, 1);
         self.open_sessions.hold(kind)
     }

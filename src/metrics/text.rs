@@ -10,14 +10,14 @@ use super::Metrics;
 
 /// How the numbers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum TextFormat {
     /// Prometheus' own text, version 0.0.4: everything reads it.
     Prometheus,
     /// OpenMetrics 1.0: what Prometheus asks for.
     OpenMetrics,
 }
 
-impl Form {
+impl TextFormat {
     /// What to give to a client that accepts this (`Accept` of HTTP). Who does not speak of
     /// OpenMetrics gets Prometheus' own.
     #[must_use]
@@ -58,13 +58,13 @@ impl Metrics {
     ///
     /// # Errors
     /// None that a string has; the writers' type has some.
-    pub fn text(self: &Arc<Self>, form: Form) -> Result<String, fmt::Error> {
+    pub fn text(self: &Arc<Self>, form: TextFormat) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::clone(self)));
         let mut written = String::new();
         match form {
-            Form::Prometheus => prometheus_text::encode(&mut written, &registry)?,
-            Form::OpenMetrics => text::encode(&mut written, &registry)?,
+            TextFormat::Prometheus => prometheus_text::encode(&mut written, &registry)?,
+            TextFormat::OpenMetrics => text::encode(&mut written, &registry)?,
         }
         Ok(written)
     }
@@ -80,30 +80,30 @@ mod tests {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,\
             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         for (accepts, form) in [
-            (prometheus, Form::OpenMetrics),
-            ("", Form::Prometheus),
-            ("*/*", Form::Prometheus),
-            ("text/plain", Form::Prometheus),
-            ("application/openmetrics-text", Form::OpenMetrics),
+            (prometheus, TextFormat::OpenMetrics),
+            ("", TextFormat::Prometheus),
+            ("*/*", TextFormat::Prometheus),
+            ("text/plain", TextFormat::Prometheus),
+            ("application/openmetrics-text", TextFormat::OpenMetrics),
             (
                 "text/html, Application/OpenMetrics-Text ; version=1.0.0",
-                Form::OpenMetrics,
+                TextFormat::OpenMetrics,
             ),
             (
                 "application/openmetrics-text;version=0.0.1",
-                Form::Prometheus,
+                TextFormat::Prometheus,
             ),
             (
                 "application/openmetrics-text;version=1.0.0;q=0",
-                Form::Prometheus,
+                TextFormat::Prometheus,
             ),
             (
                 "application/openmetrics-text;version=1.0.0;q=0.0",
-                Form::Prometheus,
+                TextFormat::Prometheus,
             ),
-            (";,;q=,q=0", Form::Prometheus),
+            (";,;q=,q=0", TextFormat::Prometheus),
         ] {
-            assert_eq!(Form::for_client(accepts), form, "{accepts}");
+            assert_eq!(TextFormat::for_client(accepts), form, "{accepts}");
         }
     }
 
@@ -112,16 +112,16 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         metrics
             .refusals
-            .add(crate::audit::Leg::Client, "different-key");
+            .add(crate::audit::Party::Client, "different-key");
         let count = "rproxy_refusals_total{leg=\"client\",reason=\"different-key\"} 1\n";
-        let own = metrics.text(Form::Prometheus).unwrap();
+        let own = metrics.text(TextFormat::Prometheus).unwrap();
         assert!(own.contains(count), "{own}");
         assert!(
             own.contains("# TYPE rproxy_refusals_total counter\n"),
             "{own}"
         );
         assert!(!own.contains("# EOF"));
-        let open = metrics.text(Form::OpenMetrics).unwrap();
+        let open = metrics.text(TextFormat::OpenMetrics).unwrap();
         assert!(open.contains(count), "{open}");
         assert!(open.contains("# TYPE rproxy_refusals counter\n"), "{open}");
         assert!(open.ends_with("# EOF\n"));

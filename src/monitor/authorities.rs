@@ -9,8 +9,8 @@ use std::time::Duration;
 use ssh_key::HashAlg;
 use tokio::sync::mpsc;
 
-use super::message::Keys;
-use super::worker::Event;
+use super::message::PublicCaKeys;
+use super::worker::MonitorEvent;
 use crate::audit::{AuditEvent, AuditLog};
 use crate::ca::{Authorities, CaError, CaKind, Made, RevocationLog};
 use crate::config::Config;
@@ -43,7 +43,7 @@ impl Current {
     }
 
     /// What everybody may know of them.
-    pub(super) fn keys(&self) -> Option<Keys> {
+    pub(super) fn keys(&self) -> Option<PublicCaKeys> {
         self.get().map(|authorities| keys(&authorities))
     }
 }
@@ -126,9 +126,9 @@ fn tell(config: &Config, made: &Made) {
     }
 }
 
-fn keys(authorities: &Authorities) -> Keys {
+fn keys(authorities: &Authorities) -> PublicCaKeys {
     let of = |kind| authorities.of(kind).public_keys().to_vec();
-    Keys {
+    PublicCaKeys {
         user: of(CaKind::User),
         host: of(CaKind::Host),
         signs: authorities.of(CaKind::Host).public_key().clone(),
@@ -138,7 +138,7 @@ fn keys(authorities: &Authorities) -> Keys {
 /// Opens the CAs again whenever a rotation moves, as long as somebody wants to know. What
 /// cannot be opened leaves everything as it is, and is tried again. On a thread of its own: whoever
 /// holds the lock of the data directory is waited for.
-pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<Event>) {
+pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<MonitorEvent>) {
     let installation = config.installation(Clock::System);
     let (mut watch, mut due) = (None, None);
     // Between opening them and now, somebody may have moved it.
@@ -158,7 +158,7 @@ pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<E
                     let (before, after) = (current.keys(), keys(&authorities));
                     current.replace(authorities);
                     if before.as_ref() != Some(&after)
-                        && events.blocking_send(Event::Keys(after)).is_err()
+                        && events.blocking_send(MonitorEvent::Keys(after)).is_err()
                     {
                         return;
                     }

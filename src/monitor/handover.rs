@@ -14,11 +14,11 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::MonitorError;
-use super::listeners::{Held, Listener, Listeners};
+use super::listeners::{Listener, ListenerRecord, Listeners};
 use super::message::{self, VERSION};
 use super::program::Program;
 use super::supervisor;
-use super::worker::{Ears, Role, Worker};
+use super::worker::{WorkerContext, WorkerProcess, WorkerRole};
 use crate::sys::fs::FileLock;
 use crate::sys::log;
 use crate::sys::post::{MOST_FILES, Post};
@@ -31,16 +31,16 @@ const LOCK: &[u8] = b"lock";
 
 /// What is handed over; the files of the listeners, then those of the workers, come along.
 #[derive(Debug, Serialize, Deserialize)]
-struct State {
+struct HandoverState {
     version: u32,
     program: PathBuf,
-    listeners: Vec<Held>,
-    workers: Vec<Known>,
+    listeners: Vec<ListenerRecord>,
+    workers: Vec<HandedWorker>,
 }
 
 /// A worker, as it is handed over.
 #[derive(Debug, Serialize, Deserialize)]
-struct Known {
+struct HandedWorker {
     pid: i32,
     is_serving: bool,
 }
@@ -52,7 +52,7 @@ pub(super) struct Handover {
     pub(super) lock: Option<FileLock>,
     pub(super) program: Program,
     pub(super) listeners: Vec<Listener>,
-    workers: Vec<(Pid, Role, Post)>,
+    workers: Vec<(Pid, WorkerRole, Post)>,
 }
 
 impl Handover {
@@ -70,7 +70,7 @@ impl Handover {
         // It comes by itself: a version that does not know of it leaves it where it is.
         let lock = post.receive().map_err(MonitorError::Handover)?;
         let lock = lock.and_then(|parcel| parcel.files.into_iter().next());
-        let state: State = message::decode(&parcel.message)
+        let state: HandoverState = message::decode(&parcel.message)
             .map_err(|error| MonitorError::Handover(error.into()))?;
         let mut files = parcel.files.into_iter();
         if state.version != VERSION || files.len() != state.listeners.len() + state.workers.len() {
@@ -86,9 +86,9 @@ impl Handover {
         let workers = workers.map(|(known, file)| {
             let pid = Pid::from_raw(known.pid).ok_or_else(unusable)?;
             let role = if known.is_serving {
-                Role::Serving
+                WorkerRole::Serving
             } else {
-                Role::Retired
+                WorkerRole::Retired
             };
             Ok((pid, role, Post::of(file)))
         });
@@ -104,11 +104,11 @@ impl Handover {
     ///
     /// # Errors
     /// When there are no threads to listen to them.
-    pub(super) fn workers(self, ears: &Ears) -> Result<Vec<Worker>, MonitorError> {
+    pub(super) fn workers(self, ears: &WorkerContext) -> Result<Vec<WorkerProcess>, MonitorError> {
         let workers = self.workers.into_iter();
         workers
             .map(|(pid, role, post)| {
-                Worker::new(pid, post, role, ears.clone()).map_err(MonitorError::Start)
+                WorkerProcess::new(pid, post, role, ears.clone()).map_err(MonitorError::Start)
             })
             .collect()
     }
@@ -122,7 +122,7 @@ fn unusable() -> MonitorError {
 pub(super) fn exec<'w>(
     program: &Program,
     listeners: &Listeners,
-    workers: impl Iterator<Item = &'w Worker>,
+    workers: impl Iterator<Item = &'w WorkerProcess>,
     lock: &FileLock,
 ) -> io::Error {
     match try_exec(program, listeners, workers, lock) {
@@ -133,16 +133,16 @@ pub(super) fn exec<'w>(
 fn try_exec<'w>(
     program: &Program,
     listeners: &Listeners,
-    workers: impl Iterator<Item = &'w Worker>,
+    workers: impl Iterator<Item = &'w WorkerProcess>,
     lock: &FileLock,
 ) -> io::Result<std::convert::Infallible> {
     let mut files = listeners.files();
     let mut known = Vec::new();
     for worker in workers {
         files.push(worker.post.as_fd());
-        known.push(Known {
+        known.push(HandedWorker {
             pid: worker.pid.as_raw_nonzero().get(),
-            is_serving: worker.role != Role::Retired,
+            is_serving: worker.role != WorkerRole::Retired,
         });
     }
     // It may have changed since it was asked.
@@ -150,7 +150,7 @@ fn try_exec<'w>(
     if files.len() > MOST_FILES {
         return Err(io::Error::other("too many workers are left from upgrades"));
     }
-    let state = State {
+    let state = HandoverState {
         version: VERSION,
         program: program.path().to_owned(),
         listeners: listeners.held(),

@@ -13,20 +13,20 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use serde::{Deserialize, Serialize};
 
 use super::MonitorError;
-use super::message::Port;
+use super::message::ListenerKind;
 use crate::config::Config;
 
 /// One port.
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) is: Held,
+    pub(super) is: ListenerRecord,
     pub(super) socket: TcpListener,
 }
 
 /// What is known about a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Held {
-    pub(super) port: Port,
+pub(super) struct ListenerRecord {
+    pub(super) port: ListenerKind,
     /// The configured address that it was bound for; `None` where somebody else has bound it, who
     /// decides.
     pub(super) address: Option<SocketAddr>,
@@ -44,11 +44,11 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
     let mut listeners: Vec<Listener> = Vec::new();
     for index in 0..given.len() {
         let port = match (names.next(), index) {
-            (Some("ssh"), _) => Port::Ssh,
-            (Some("web"), _) => Port::Web,
-            (Some("metrics"), _) => Port::Metrics,
-            (_, 0) => Port::Ssh,
-            _ => Port::Web,
+            (Some("ssh"), _) => ListenerKind::Ssh,
+            (Some("web"), _) => ListenerKind::Web,
+            (Some("metrics"), _) => ListenerKind::Metrics,
+            (_, 0) => ListenerKind::Ssh,
+            _ => ListenerKind::Web,
         };
         if listeners.iter().any(|one| one.is.port == port) {
             let what =
@@ -61,7 +61,7 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
         // It is for no other program.
         rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
         socket.set_nonblocking(true)?;
-        let is = Held {
+        let is = ListenerRecord {
             port,
             address: None,
         };
@@ -127,12 +127,12 @@ impl Listeners {
     }
 
     /// What they are, in the order of [`Self::files`].
-    pub(super) fn held(&self) -> Vec<Held> {
+    pub(super) fn held(&self) -> Vec<ListenerRecord> {
         self.0.iter().map(|one| one.is).collect()
     }
 
     /// The same, for a worker.
-    pub(super) fn ports(&self) -> Vec<Port> {
+    pub(super) fn ports(&self) -> Vec<ListenerKind> {
         self.0.iter().map(|one| one.is.port).collect()
     }
 
@@ -143,12 +143,12 @@ impl Listeners {
 }
 
 /// Where a configuration listens, and for what.
-fn wanted(config: &Config) -> Vec<(Port, SocketAddr)> {
+fn wanted(config: &Config) -> Vec<(ListenerKind, SocketAddr)> {
     let web = config.proxy.web.as_ref().map(|web| web.listen_addr);
     let wanted = [
-        (Port::Ssh, Some(config.proxy.listen_addr)),
-        (Port::Web, web),
-        (Port::Metrics, config.proxy.metrics_listen_addr),
+        (ListenerKind::Ssh, Some(config.proxy.listen_addr)),
+        (ListenerKind::Web, web),
+        (ListenerKind::Metrics, config.proxy.metrics_listen_addr),
     ];
     let wanted = wanted.into_iter();
     wanted
@@ -175,13 +175,13 @@ fn is_free(address: SocketAddr) -> io::Result<()> {
     Ok(rustix::net::bind(&socket, &address)?)
 }
 
-async fn bind(port: Port, address: SocketAddr) -> Result<Listener, MonitorError> {
+async fn bind(port: ListenerKind, address: SocketAddr) -> Result<Listener, MonitorError> {
     let error = |error| MonitorError::Listen(address, error);
     let socket = tokio::net::TcpListener::bind(address)
         .await
         .map_err(error)?;
     Ok(Listener {
-        is: Held {
+        is: ListenerRecord {
             port,
             address: Some(address),
         },

@@ -15,7 +15,7 @@ pub const VERSION: u32 = 1;
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Port {
+pub enum ListenerKind {
     /// SSH.
     Ssh,
     /// HTTP, for everybody.
@@ -26,7 +26,7 @@ pub enum Port {
 
 /// What everybody may know of the CAs, and a worker has to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keys {
+pub struct PublicCaKeys {
     /// The user CA's.
     #[serde(with = "lines")]
     pub user: Vec<PublicKey>,
@@ -75,18 +75,18 @@ mod lines {
 /// From the monitor to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+pub enum MonitorMessage {
     /// Begin, with these listeners, which come along. The first order, and only that.
     Start {
         /// [`VERSION`]
         version: u32,
         /// What the files are that come along, in their order.
-        listeners: Vec<Port>,
+        listeners: Vec<ListenerKind>,
         /// The CAs' keys.
-        keys: Keys,
+        keys: PublicCaKeys,
     },
     /// The CAs' keys have changed.
-    Keys(Keys),
+    Keys(PublicCaKeys),
     /// Read the configuration again.
     Reload,
     /// Accept nobody any more, and end when everybody is done or has had their time.
@@ -102,7 +102,7 @@ pub enum Order {
 /// From a worker to the monitor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Report {
+pub enum WorkerMessage {
     /// Clients are accepted.
     Ready,
     /// The configuration was read again, or not, but that is over.
@@ -112,7 +112,7 @@ pub enum Report {
         /// Seconds.
         seconds: u64,
     },
-    /// The answer to [`Order::Ping`].
+    /// The answer to [`MonitorMessage::Ping`].
     Alive,
     /// A connection comes along, to the agent that signs host certificates.
     Sign,
@@ -151,16 +151,16 @@ mod tests {
         let text =
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKLnu0BKA3mNaGPdHdb7Zqz0UNxrqtnWhYXnQcLhfPVq c";
         let key = PublicKey::from_openssh(text).unwrap();
-        let keys = Keys {
+        let keys = PublicCaKeys {
             user: vec![key.clone()],
             host: vec![key.clone(), key.clone()],
             signs: key,
         };
         let keys_text =
             format!(r#"{{"user":["{text}"],"host":["{text}","{text}"],"signs":"{text}"}}"#);
-        let start = Order::Start {
+        let start = MonitorMessage::Start {
             version: 1,
-            listeners: vec![Port::Ssh, Port::Web],
+            listeners: vec![ListenerKind::Ssh, ListenerKind::Web],
             keys: keys.clone(),
         };
         let start_text =
@@ -168,27 +168,27 @@ mod tests {
         let keys_text = format!(r#"{{"keys":{keys_text}}}"#);
         for (order, text) in [
             (start, start_text.as_str()),
-            (Order::Keys(keys), keys_text.as_str()),
-            (Order::Reload, r#""reload""#),
-            (Order::Drain, r#""drain""#),
-            (Order::End, r#""end""#),
-            (Order::Retire, r#""retire""#),
-            (Order::Ping, r#""ping""#),
+            (MonitorMessage::Keys(keys), keys_text.as_str()),
+            (MonitorMessage::Reload, r#""reload""#),
+            (MonitorMessage::Drain, r#""drain""#),
+            (MonitorMessage::End, r#""end""#),
+            (MonitorMessage::Retire, r#""retire""#),
+            (MonitorMessage::Ping, r#""ping""#),
         ] {
             assert_eq!(encode(&order).unwrap(), text.as_bytes());
-            assert_eq!(decode::<Order>(text.as_bytes()).unwrap(), order);
+            assert_eq!(decode::<MonitorMessage>(text.as_bytes()).unwrap(), order);
         }
         for (report, text) in [
-            (Report::Ready, r#""ready""#),
-            (Report::Reloaded, r#""reloaded""#),
+            (WorkerMessage::Ready, r#""ready""#),
+            (WorkerMessage::Reloaded, r#""reloaded""#),
             (
-                Report::Draining { seconds: 30 },
+                WorkerMessage::Draining { seconds: 30 },
                 r#"{"draining":{"seconds":30}}"#,
             ),
-            (Report::Alive, r#""alive""#),
-            (Report::Sign, r#""sign""#),
+            (WorkerMessage::Alive, r#""alive""#),
+            (WorkerMessage::Sign, r#""sign""#),
             (
-                Report::Lend {
+                WorkerMessage::Lend {
                     path: OsString::from("/f"),
                     to_append: true,
                 },
@@ -196,8 +196,8 @@ mod tests {
             ),
         ] {
             assert_eq!(encode(&report).unwrap(), text.as_bytes());
-            assert_eq!(decode::<Report>(text.as_bytes()).unwrap(), report);
+            assert_eq!(decode::<WorkerMessage>(text.as_bytes()).unwrap(), report);
         }
-        assert!(decode::<Report>(br#""exec""#).is_err());
+        assert!(decode::<WorkerMessage>(br#""exec""#).is_err());
     }
 }

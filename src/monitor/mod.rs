@@ -43,7 +43,7 @@ use handover::Handover;
 use listeners::Listeners;
 use program::Program;
 use watching::{Monitor, Signals};
-use worker::Ears;
+use worker::WorkerContext;
 
 use crate::ca::CaError;
 use crate::config::{Config, Source};
@@ -52,8 +52,10 @@ use crate::model::text;
 use crate::sys::fs::FsError;
 
 pub use lending::shelf;
-pub use message::{Keys, Order, Port, Report, VERSION, decode, encode};
-pub use program::Launch;
+pub use message::{
+    ListenerKind, MonitorMessage, PublicCaKeys, VERSION, WorkerMessage, decode, encode,
+};
+pub use program::ChildArgs;
 pub use worker::Ended;
 
 /// What may happen and wait until it is looked at.
@@ -115,7 +117,7 @@ impl MonitorError {
 ///
 /// # Errors
 /// When it cannot start, or its worker ends by itself.
-pub fn serve(config: &Config, source: &Source, launch: Launch) -> Result<(), MonitorError> {
+pub fn serve(config: &Config, source: &Source, launch: ChildArgs) -> Result<(), MonitorError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -125,7 +127,7 @@ pub fn serve(config: &Config, source: &Source, launch: Launch) -> Result<(), Mon
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let handover = Handover::receive()?;
-        let ears = |authorities| Ears {
+        let ears = |authorities| WorkerContext {
             events: sender,
             authorities,
             shelf: Arc::new(shelf(config, source)),
@@ -193,7 +195,7 @@ fn authorities_as_they_are(config: &Config) -> Current {
 }
 
 /// Follows the rotation of the CAs, on a thread that ends with this process.
-fn follow(config: &Config, ears: &Ears) -> io::Result<()> {
+fn follow(config: &Config, ears: &WorkerContext) -> io::Result<()> {
     let (config, ears) = (config.clone(), ears.clone());
     std::thread::Builder::new()
         .name("authorities".to_owned())

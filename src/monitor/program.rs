@@ -28,7 +28,7 @@ const MAX_SAID: usize = 2_000;
 
 /// The arguments for those that the monitor starts.
 #[derive(Clone, Debug)]
-pub struct Launch {
+pub struct ChildArgs {
     /// Of a worker.
     pub worker: Vec<OsString>,
     /// Of a run that only looks at the configuration.
@@ -91,7 +91,7 @@ impl Program {
     ///
     /// # Errors
     /// That reason.
-    pub(super) fn check(&self, launch: &Launch) -> Result<(), String> {
+    pub(super) fn check(&self, launch: &ChildArgs) -> Result<(), String> {
         self.check_place()?;
         self.ask(&launch.check)?;
         let version = self.ask(&launch.version)?;
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_in_the_place_must_be_a_successor() {
-        let launch = |args: &[&str]| Launch {
+        let launch = |args: &[&str]| ChildArgs {
             worker: Vec::new(),
             check: args.iter().map(OsString::from).collect(),
             version: vec!["-c".into(), format!("echo {VERSION}").into()],
@@ -215,7 +215,7 @@ mod tests {
         let (place, trace) = (folder.join("rproxy"), directory.path().join("it ran"));
         let script = format!("#!/bin/sh\n: >'{}'\necho {VERSION}\n", trace.display());
         fs::write_whole(&place, script.as_bytes(), 0o755, fs::Replace::Allow).unwrap();
-        let launch = Launch {
+        let launch = ChildArgs {
             worker: Vec::new(),
             check: Vec::new(),
             version: Vec::new(),

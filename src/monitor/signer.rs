@@ -15,7 +15,7 @@ use std::time::Duration;
 use ssh_encoding::Encode as _;
 
 use super::authorities::Current;
-use crate::agent::{self, MAX_REQUEST, Request};
+use crate::agent::{self, AgentRequest, MAX_REQUEST};
 use crate::ca::{CaError, CaKind};
 use crate::model::chain;
 use crate::sys::clock::Clock;
@@ -35,9 +35,9 @@ pub(super) struct Signer {
 }
 
 /// A place among those who are served; given back when it is dropped.
-struct Place(Arc<AtomicUsize>);
+struct SignerSlot(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for SignerSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -54,7 +54,7 @@ impl Signer {
     /// Serves a connection on a thread of its own: the key may be in a slow agent. One too many is
     /// closed.
     pub(super) fn serve(&self, connection: OwnedFd) {
-        let place = Place(Arc::clone(&self.busy));
+        let place = SignerSlot(Arc::clone(&self.busy));
         if self.busy.fetch_add(1, Ordering::AcqRel) >= AT_ONCE {
             drop(place);
             return;
@@ -106,16 +106,16 @@ fn read(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn answer(message: &[u8], current: &Current, is_checked: bool) -> Vec<u8> {
-    match Request::parse(message) {
-        Ok(Request::Identities) => identities(current, is_checked),
-        Ok(Request::Sign { key, data }) => match sign(&key, &data, current) {
+    match AgentRequest::parse(message) {
+        Ok(AgentRequest::Identities) => identities(current, is_checked),
+        Ok(AgentRequest::Sign { key, data }) => match sign(&key, &data, current) {
             Ok(signature) => agent::sign_response(&signature),
             Err(refused) => {
                 tracing::warn!(reason = %chain(&*refused), "a worker asked for a signature that it does not get");
                 agent::failure()
             }
         },
-        Ok(Request::Other) | Err(_) => agent::failure(),
+        Ok(AgentRequest::Other) | Err(_) => agent::failure(),
     }
 }
 
@@ -166,8 +166,10 @@ mod tests {
     use ssh_key::{Certificate, PublicKey};
 
     use super::*;
-    use crate::agent::{Decoder, Reply, SignFlags, request_identities, sign_request};
-    use crate::ca::{Authorities, CaKeys, HostMint, Installation, RemoteHostKey, SignsHosts as _};
+    use crate::agent::{AgentReply, ReplyDecoder, SignFlags, request_identities, sign_request};
+    use crate::ca::{
+        Authorities, CaKeys, HostCertIssuer, Installation, RemoteHostKey, SignsHosts as _,
+    };
     use crate::cert::testing::ed25519;
 
     struct Home {
@@ -205,10 +207,10 @@ mod tests {
             ours
         }
 
-        fn ask(&self, request: &[u8]) -> Reply {
+        fn ask(&self, request: &[u8]) -> AgentReply {
             let mut stream = self.connect();
             stream.write_all(request).unwrap();
-            let mut decoder = Decoder::default();
+            let mut decoder = ReplyDecoder::default();
             let mut buffer = [0; 4096];
             loop {
                 if let Some(reply) = decoder.next_reply().unwrap() {
@@ -220,7 +222,7 @@ mod tests {
             }
         }
 
-        fn ask_for(&self, key: &PublicKey, data: &[u8]) -> Reply {
+        fn ask_for(&self, key: &PublicKey, data: &[u8]) -> AgentReply {
             let key = key.to_bytes().unwrap();
             self.ask(&sign_request(&key, data, SignFlags::NONE))
         }
@@ -253,7 +255,7 @@ mod tests {
     fn the_proxys_own_certificates_are_signed() {
         let home = Home::new();
         let key = home.key(CaKind::Host).clone();
-        let Reply::Identities(listed) = home.ask(&request_identities()) else {
+        let AgentReply::Identities(listed) = home.ask(&request_identities()) else {
             panic!("no list");
         };
         assert_eq!(listed.len(), 1);
@@ -267,14 +269,14 @@ mod tests {
         });
         let remote = RemoteHostKey::new(key.clone(), connect);
         assert_eq!(remote.public_key(), &key);
-        let mint = HostMint::new(Arc::new(remote)).unwrap();
+        let mint = HostCertIssuer::new(Arc::new(remote)).unwrap();
         let now = Clock::System.unix_seconds();
         let minted = mint.mint(&["db1".parse().unwrap()], now).unwrap();
         let certificate: &Certificate = &minted.certificate;
         assert_eq!(certificate.signature_key(), key.key_data());
         assert!(matches!(
             home.ask_for(&key, &unsigned(CertType::Host, 3_600, &key)),
-            Reply::Signature(_)
+            AgentReply::Signature(_)
         ));
     }
 
@@ -298,11 +300,11 @@ mod tests {
             (host, vec![0; 200]),
             (host, Vec::new()),
         ] {
-            assert_eq!(home.ask_for(key, &data), Reply::Failure);
+            assert_eq!(home.ask_for(key, &data), AgentReply::Failure);
         }
         // Adding a key, removing all, locking: it is no agent for that.
         for kind in [17, 19, 22, 27] {
-            assert_eq!(home.ask(&[0, 0, 0, 1, kind]), Reply::Failure);
+            assert_eq!(home.ask(&[0, 0, 0, 1, kind]), AgentReply::Failure);
         }
     }
 

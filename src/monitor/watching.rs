@@ -14,10 +14,10 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::MonitorError;
 use super::handover;
 use super::listeners::Listeners;
-use super::message::{Order, Report};
-use super::program::{Launch, Program};
+use super::message::{MonitorMessage, WorkerMessage};
+use super::program::{ChildArgs, Program};
 use super::supervisor;
-use super::worker::{Ears, Ended, Event, Role, Worker};
+use super::worker::{Ended, MonitorEvent, WorkerContext, WorkerProcess, WorkerRole};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::config::Config;
 use crate::model::ClusterName;
@@ -51,7 +51,7 @@ impl Signals {
 
 /// Where the proxy is between its start and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum RotationPhase {
     Running,
     /// An upgrade is being looked into.
     Checking,
@@ -62,14 +62,14 @@ enum Phase {
 /// The workers, and what is to become of them.
 #[derive(Debug)]
 pub(super) struct Monitor {
-    launch: Launch,
+    launch: ChildArgs,
     program: Program,
     listeners: Listeners,
-    workers: BTreeMap<i32, Worker>,
-    phase: Phase,
+    workers: BTreeMap<i32, WorkerProcess>,
+    phase: RotationPhase,
     /// Why it will have ended, where it is not because somebody said so.
     failed: Option<MonitorError>,
-    ears: Ears,
+    ears: WorkerContext,
     /// What connections have when the proxy stops, until a worker says what they have now.
     drain_timeout: Duration,
     data_dir: std::path::PathBuf,
@@ -100,11 +100,11 @@ fn number(pid: Pid) -> i32 {
 impl Monitor {
     pub(super) fn new(
         config: &Config,
-        launch: Launch,
+        launch: ChildArgs,
         program: Program,
         listeners: Listeners,
-        workers: Vec<Worker>,
-        ears: Ears,
+        workers: Vec<WorkerProcess>,
+        ears: WorkerContext,
         lock: FileLock,
     ) -> Self {
         let workers = workers.into_iter();
@@ -113,7 +113,7 @@ impl Monitor {
             program,
             listeners,
             workers: workers.map(|one| (number(one.pid), one)).collect(),
-            phase: Phase::Running,
+            phase: RotationPhase::Running,
             failed: None,
             ears,
             drain_timeout: config.proxy.drain_timeout,
@@ -129,7 +129,7 @@ impl Monitor {
     /// When there is no worker then.
     pub(super) fn begin(&mut self) -> Result<(), MonitorError> {
         let (program, launch) = (&self.program, &self.launch);
-        match Worker::start(program, launch, &self.listeners, self.ears.clone()) {
+        match WorkerProcess::start(program, launch, &self.listeners, self.ears.clone()) {
             Ok(worker) => {
                 self.workers.insert(number(worker.pid), worker);
                 Ok(())
@@ -146,7 +146,7 @@ impl Monitor {
     pub(super) async fn run(
         mut self,
         mut signals: Signals,
-        mut events: mpsc::Receiver<Event>,
+        mut events: mpsc::Receiver<MonitorEvent>,
     ) -> Result<(), MonitorError> {
         let mut looks = every(LOOK);
         let mut signs = supervisor::watchdog().map(every);
@@ -167,7 +167,7 @@ impl Monitor {
         }
     }
 
-    fn tell_all(&self, order: &Order) {
+    fn tell_all(&self, order: &MonitorMessage) {
         for worker in self.workers.values() {
             worker.tell(order);
         }
@@ -175,16 +175,16 @@ impl Monitor {
 
     fn reload(&self) {
         supervisor::reloading();
-        self.tell_all(&Order::Reload);
+        self.tell_all(&MonitorMessage::Reload);
     }
 
     /// The first time: everybody may finish. The second time: nobody.
     fn stop(&mut self) {
-        if let Phase::Stopping(..) = self.phase {
-            return self.tell_all(&Order::End);
+        if let RotationPhase::Stopping(..) = self.phase {
+            return self.tell_all(&MonitorMessage::End);
         }
         self.drain(Instant::now() + self.drain_timeout);
-        self.tell_all(&Order::Drain);
+        self.tell_all(&MonitorMessage::Drain);
     }
 
     /// The proxy stops, until then. Nobody is to find a port that nobody answers at.
@@ -192,39 +192,39 @@ impl Monitor {
         self.listeners.close();
         let now = Instant::now();
         supervisor::stopping(until.saturating_duration_since(now));
-        self.phase = Phase::Stopping(until, now);
+        self.phase = RotationPhase::Stopping(until, now);
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: MonitorEvent) {
         match event {
-            Event::Said(pid, report) => self.on_report(number(pid), &report),
-            Event::Gone(pid, ended) => self.on_end(number(pid), ended),
-            Event::Keys(keys) => self.tell_all(&Order::Keys(keys)),
-            Event::Checked(checked) => self.on_checked(checked),
+            MonitorEvent::Said(pid, report) => self.on_report(number(pid), &report),
+            MonitorEvent::Gone(pid, ended) => self.on_end(number(pid), ended),
+            MonitorEvent::Keys(keys) => self.tell_all(&MonitorMessage::Keys(keys)),
+            MonitorEvent::Checked(checked) => self.on_checked(checked),
         }
     }
 
-    fn on_report(&mut self, pid: i32, report: &Report) {
+    fn on_report(&mut self, pid: i32, report: &WorkerMessage) {
         let Some(worker) = self.workers.get_mut(&pid) else {
             return;
         };
         match report {
-            Report::Ready if matches!(worker.role, Role::Starting(_)) => {
-                worker.role = Role::Serving;
+            WorkerMessage::Ready if matches!(worker.role, WorkerRole::Starting(_)) => {
+                worker.role = WorkerRole::Serving;
                 self.take_over(pid);
             }
-            Report::Ready => {}
-            Report::Reloaded if worker.role == Role::Serving => supervisor::ready(),
-            Report::Reloaded => {}
-            Report::Draining { seconds } => {
+            WorkerMessage::Ready => {}
+            WorkerMessage::Reloaded if worker.role == WorkerRole::Serving => supervisor::ready(),
+            WorkerMessage::Reloaded => {}
+            WorkerMessage::Draining { seconds } => {
                 let until = Instant::now() + Duration::from_secs(*seconds);
-                if let Phase::Stopping(before, _) = self.phase {
+                if let RotationPhase::Stopping(before, _) = self.phase {
                     self.drain(before.max(until));
                 }
             }
-            Report::Alive => worker.is_alive = true,
+            WorkerMessage::Alive => worker.is_alive = true,
             // Answered where it was read.
-            Report::Sign | Report::Lend { .. } => {}
+            WorkerMessage::Sign | WorkerMessage::Lend { .. } => {}
         }
     }
 
@@ -232,9 +232,9 @@ impl Monitor {
     fn take_over(&mut self, pid: i32) {
         let mut others = 0;
         for worker in self.workers.values_mut() {
-            if number(worker.pid) != pid && worker.role == Role::Serving {
-                worker.role = Role::Retired;
-                worker.tell(&Order::Retire);
+            if number(worker.pid) != pid && worker.role == WorkerRole::Serving {
+                worker.role = WorkerRole::Retired;
+                worker.tell(&MonitorMessage::Retire);
                 others += 1;
             }
         }
@@ -254,10 +254,10 @@ impl Monitor {
             return;
         };
         let is_good = ended == Ended::Code(0);
-        let is_stopping = matches!(self.phase, Phase::Stopping(..));
-        let serves = |one: &Worker| one.role == Role::Serving;
+        let is_stopping = matches!(self.phase, RotationPhase::Stopping(..));
+        let serves = |one: &WorkerProcess| one.role == WorkerRole::Serving;
         match worker.role {
-            Role::Retired => {
+            WorkerRole::Retired => {
                 tracing::info!(
                     worker = pid,
                     "a worker from before an upgrade ended {ended}"
@@ -268,11 +268,11 @@ impl Monitor {
                     self.failed = Some(MonitorError::WorkerEnded(ended));
                 }
             }
-            Role::Starting(_) if self.workers.values().any(serves) => {
+            WorkerRole::Starting(_) if self.workers.values().any(serves) => {
                 self.refuse(format!("the new worker ended {ended}"));
             }
-            Role::Starting(_) => self.fail(MonitorError::NotStarted(ended)),
-            Role::Serving => self.fail(MonitorError::WorkerEnded(ended)),
+            WorkerRole::Starting(_) => self.fail(MonitorError::NotStarted(ended)),
+            WorkerRole::Serving => self.fail(MonitorError::WorkerEnded(ended)),
         }
     }
 
@@ -280,20 +280,20 @@ impl Monitor {
     fn fail(&mut self, error: MonitorError) {
         self.failed.get_or_insert(error);
         self.drain(Instant::now());
-        self.tell_all(&Order::End);
+        self.tell_all(&MonitorMessage::End);
     }
 
     fn on_time(&mut self) {
         let is_upgrade = self.workers.len() > 1;
         for worker in self.workers.values() {
-            if let Role::Starting(since) = worker.role
+            if let WorkerRole::Starting(since) = worker.role
                 && is_upgrade
                 && since.elapsed() > LATE
             {
                 worker.kill();
             }
         }
-        if let Phase::Stopping(until, told) = self.phase
+        if let RotationPhase::Stopping(until, told) = self.phase
             && told.elapsed() >= supervisor::AGAIN
         {
             self.drain(until);
@@ -303,18 +303,18 @@ impl Monitor {
     /// Tells the service manager that all is well, if the worker says so, and asks it again.
     fn give_sign(&mut self) {
         let serving = self.workers.values_mut();
-        for worker in serving.filter(|one| one.role == Role::Serving) {
+        for worker in serving.filter(|one| one.role == WorkerRole::Serving) {
             if std::mem::take(&mut worker.is_alive) {
                 supervisor::alive();
             }
-            worker.tell(&Order::Ping);
+            worker.tell(&MonitorMessage::Ping);
         }
     }
 
     /// Whether there is a program to become. On a thread: clients and signals do not wait for it.
     fn look_at_upgrade(&mut self) {
-        let is_starting = |one: &Worker| matches!(one.role, Role::Starting(_));
-        if self.phase != Phase::Running || self.workers.values().any(is_starting) {
+        let is_starting = |one: &WorkerProcess| matches!(one.role, WorkerRole::Starting(_));
+        if self.phase != RotationPhase::Running || self.workers.values().any(is_starting) {
             tracing::warn!("no upgrade now: the proxy starts, stops, or is being upgraded");
             return;
         }
@@ -324,19 +324,19 @@ impl Monitor {
         let check = move || {
             let checked = program.check(&launch);
             // Without a listener the monitor has ended.
-            let _heard = events.blocking_send(Event::Checked(checked));
+            let _heard = events.blocking_send(MonitorEvent::Checked(checked));
         };
         match std::thread::Builder::new().spawn(check) {
-            Ok(_) => self.phase = Phase::Checking,
+            Ok(_) => self.phase = RotationPhase::Checking,
             Err(error) => self.refuse(format!("there is no thread to be had: {error}")),
         }
     }
 
     fn on_checked(&mut self, checked: Result<(), String>) {
-        if self.phase != Phase::Checking {
+        if self.phase != RotationPhase::Checking {
             return;
         }
-        self.phase = Phase::Running;
+        self.phase = RotationPhase::Running;
         if let Err(reason) = checked {
             return self.refuse(reason);
         }

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use super::authorities::Current;
 use super::lending::Lending;
 use super::listeners::Listeners;
-use super::message::{self, Keys, Order, Report, VERSION};
-use super::program::{Launch, Program};
+use super::message::{self, MonitorMessage, PublicCaKeys, VERSION, WorkerMessage};
+use super::program::{ChildArgs, Program};
 use super::signer::Signer;
 use super::supervisor;
 use crate::sys::lent::{Purpose, Shelf};
@@ -23,7 +23,7 @@ use crate::sys::post::{Parcel, Post};
 
 /// What a worker is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum WorkerRole {
     /// It is about to accept clients; since when.
     Starting(Instant),
     /// It accepts clients.
@@ -65,21 +65,21 @@ impl From<WaitStatus> for Ended {
 
 /// What happens to workers.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum MonitorEvent {
     /// It has said something.
-    Said(Pid, Report),
+    Said(Pid, WorkerMessage),
     /// It has ended.
     Gone(Pid, Ended),
     /// The CAs' keys are others now.
-    Keys(Keys),
+    Keys(PublicCaKeys),
     /// Whether what is in the program's place would run.
     Checked(Result<(), String>),
 }
 
 /// Where what a worker says goes.
 #[derive(Clone, Debug)]
-pub(super) struct Ears {
-    pub(super) events: mpsc::Sender<Event>,
+pub(super) struct WorkerContext {
+    pub(super) events: mpsc::Sender<MonitorEvent>,
     pub(super) authorities: Current,
     /// The files that are opened for it.
     pub(super) shelf: Arc<Shelf>,
@@ -87,29 +87,29 @@ pub(super) struct Ears {
 
 /// A worker process.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct WorkerProcess {
     pub(super) pid: Pid,
     pub(super) post: Arc<Post>,
-    pub(super) role: Role,
+    pub(super) role: WorkerRole,
     /// Whether it has answered since it was last asked whether it lives.
     pub(super) is_alive: bool,
 }
 
-impl Worker {
+impl WorkerProcess {
     /// Starts one.
     ///
     /// # Errors
     /// When there is no process to be had.
     pub(super) fn start(
         program: &Program,
-        launch: &Launch,
+        launch: &ChildArgs,
         listeners: &Listeners,
-        ears: Ears,
+        ears: WorkerContext,
     ) -> io::Result<Self> {
         let keys = ears.authorities.keys();
         let keys = keys.ok_or_else(|| io::Error::other("the CAs cannot be opened"))?;
         let (ours, theirs) = Post::pair()?;
-        let start = Order::Start {
+        let start = MonitorMessage::Start {
             version: VERSION,
             listeners: listeners.ports(),
             keys,
@@ -123,14 +123,19 @@ impl Worker {
         // Its end is waited for by its process id, also by a monitor that has not started it.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
-        Self::new(pid, ours, Role::Starting(Instant::now()), ears)
+        Self::new(pid, ours, WorkerRole::Starting(Instant::now()), ears)
     }
 
     /// One that was started before, perhaps by an earlier version of this program.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn new(pid: Pid, post: Post, role: Role, ears: Ears) -> io::Result<Self> {
+    pub(super) fn new(
+        pid: Pid,
+        post: Post,
+        role: WorkerRole,
+        ears: WorkerContext,
+    ) -> io::Result<Self> {
         let post = Arc::new(post);
         let incoming = Arc::clone(&post);
         std::thread::Builder::new()
@@ -146,7 +151,7 @@ impl Worker {
 
     /// Tells it something. One that is told in vain is about to end, or hangs, which is noticed
     /// otherwise.
-    pub(super) fn tell(&self, order: &Order) {
+    pub(super) fn tell(&self, order: &MonitorMessage) {
         let sent = message::encode(order).map_err(io::Error::from);
         let sent = sent.and_then(|message| self.post.send(&message, &[]));
         if let Err(error) = sent {
@@ -164,8 +169,8 @@ impl Worker {
 }
 
 /// Passes on what a worker says, and at last how it has ended.
-fn listen(pid: Pid, post: &Post, ears: Ears) {
-    let Ears {
+fn listen(pid: Pid, post: &Post, ears: WorkerContext) {
+    let WorkerContext {
         events,
         authorities,
         shelf,
@@ -175,7 +180,7 @@ fn listen(pid: Pid, post: &Post, ears: Ears) {
     while let Ok(Some(parcel)) = post.receive() {
         let Parcel { message, files } = parcel;
         match message::decode(&message) {
-            Ok(Report::Lend { path, to_append }) => {
+            Ok(WorkerMessage::Lend { path, to_append }) => {
                 let purpose = if to_append {
                     Purpose::Append
                 } else {
@@ -185,9 +190,12 @@ fn listen(pid: Pid, post: &Post, ears: Ears) {
                     lending.lend(path.into(), purpose, answer);
                 }
             }
-            Ok(Report::Sign) => files.into_iter().take(1).for_each(|one| signer.serve(one)),
+            Ok(WorkerMessage::Sign) => files.into_iter().take(1).for_each(|one| signer.serve(one)),
             Ok(report) => {
-                if events.blocking_send(Event::Said(pid, report)).is_err() {
+                if events
+                    .blocking_send(MonitorEvent::Said(pid, report))
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -202,5 +210,5 @@ fn listen(pid: Pid, post: &Post, ears: Ears) {
         }
     };
     // Without a listener the monitor has ended.
-    let _heard = events.blocking_send(Event::Gone(pid, ended));
+    let _heard = events.blocking_send(MonitorEvent::Gone(pid, ended));
 }

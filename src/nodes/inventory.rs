@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use crate::access::Place;
+use crate::access::RequestedHost;
 use crate::model::{ClusterName, HostName, Label, Target};
 
 use super::whereabouts::exact_or_all;
@@ -171,8 +171,9 @@ impl Inventory {
     /// the label, or the very name or address. At least one; whether it can be reached, nobody has
     /// looked.
     #[must_use]
-    pub fn places(&self, target: &Target) -> Vec<Place> {
-        let mut places: Vec<Place> = self.candidates(target).into_iter().map(place).collect();
+    pub fn places(&self, target: &Target) -> Vec<RequestedHost> {
+        let mut places: Vec<RequestedHost> =
+            self.candidates(target).into_iter().map(place).collect();
         if places.is_empty() {
             places.push(unlisted(target));
         }
@@ -181,7 +182,7 @@ impl Inventory {
 
     /// The place of a target that [`Inventory::resolve`] has one answer for, or none.
     #[must_use]
-    pub fn place(&self, target: &Target) -> Place {
+    pub fn place(&self, target: &Target) -> RequestedHost {
         match self.candidates(target).first() {
             Some(node) => place(node),
             None => unlisted(target),
@@ -190,10 +191,10 @@ impl Inventory {
 
     /// The place of this name as the inventory has it now.
     #[must_use]
-    pub fn place_named(&self, name: &str) -> Place {
+    pub fn place_named(&self, name: &str) -> RequestedHost {
         match self.node(name) {
             Some(node) => place(node),
-            None => Place {
+            None => RequestedHost {
                 name: name.to_owned(),
                 labels: Vec::new(),
             },
@@ -203,7 +204,7 @@ impl Inventory {
     /// The places of the nodes that are dialled at this very name or address and port; where none is, of
     /// all that are there at any port. Nothing is looked up.
     #[must_use]
-    pub fn places_by_text(&self, host: &str, port: u16) -> Vec<Place> {
+    pub fn places_by_text(&self, host: &str, port: u16) -> Vec<RequestedHost> {
         let nodes = self.nodes.iter().filter(|node| is_same_host(node, host));
         exact_or_all(nodes, port).into_iter().map(place).collect()
     }
@@ -211,8 +212,8 @@ impl Inventory {
     /// The places of the nodes that one of these principals of a host certificate names: by the node's
     /// name, with the cluster's behind it or not, or by what is dialled for it, at this port.
     #[must_use]
-    pub fn places_named_by(&self, principals: &[String], port: u16) -> Vec<Place> {
-        let mut places: Vec<Place> = Vec::new();
+    pub fn places_named_by(&self, principals: &[String], port: u16) -> Vec<RequestedHost> {
+        let mut places: Vec<RequestedHost> = Vec::new();
         for principal in principals {
             let principal = principal.to_ascii_lowercase();
             let named = self.by_own_name(&principal).map(place);
@@ -283,8 +284,8 @@ fn is_same_host(node: &Node, host: &str) -> bool {
 
 /// A node as the policy sees it.
 #[must_use]
-pub fn place(node: &Node) -> Place {
-    Place {
+pub fn place(node: &Node) -> RequestedHost {
+    RequestedHost {
         name: node.name.clone(),
         labels: node.labels.clone(),
     }
@@ -292,12 +293,12 @@ pub fn place(node: &Node) -> Place {
 
 /// The place of a target that the inventory does not have. An IPv4 address in IPv6 clothes goes by its
 /// own name.
-fn unlisted(target: &Target) -> Place {
+fn unlisted(target: &Target) -> RequestedHost {
     let name = match &target.host {
         HostName::Address(address) => address.to_canonical().to_string(),
         host @ (HostName::Name(_) | HostName::Label(_)) => host.to_string(),
     };
-    Place {
+    RequestedHost {
         name: name.to_ascii_lowercase(),
         labels: Vec::new(),
     }

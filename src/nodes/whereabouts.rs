@@ -18,10 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The addresses of nodes' names.
 #[derive(Debug, Default)]
-pub struct Whereabouts(Mutex<BTreeMap<String, Seen>>);
+pub struct Whereabouts(Mutex<BTreeMap<String, CachedAddresses>>);
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct CachedAddresses {
     looked: Instant,
     addresses: Vec<IpAddr>,
 }
@@ -58,7 +58,7 @@ impl Whereabouts {
                     due.push(name.to_owned());
                 }
                 None => {
-                    let seen = Seen {
+                    let seen = CachedAddresses {
                         looked: now,
                         addresses: Vec::new(),
                     };
@@ -72,7 +72,7 @@ impl Whereabouts {
 
     /// A name leads to these addresses.
     pub(super) fn note(&self, name: &str, addresses: Vec<IpAddr>) {
-        let seen = Seen {
+        let seen = CachedAddresses {
             looked: Instant::now(),
             addresses,
         };
@@ -112,7 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::access::Place;
+    use crate::access::RequestedHost;
     use crate::model::Target;
     use crate::nodes::Match;
 
@@ -143,7 +143,7 @@ mod tests {
             Ok(found) => found,
             Err(_) => Match::outside(&target)?,
         };
-        let mut places: Vec<Place> = vec![inventory.place(&target)];
+        let mut places: Vec<RequestedHost> = vec![inventory.place(&target)];
         places.extend(inventory.places_by_text(&found.host, found.port));
         let addresses = match found.host.parse() {
             Ok(address) => vec![address],

@@ -75,10 +75,10 @@ pub enum ExportError {
 
 /// What the lines look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Export(Form);
+pub struct Export(ExportForm);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Form {
+enum ExportForm {
     Plain,
     AuthorizedKeys,
     KnownHosts(HostPatterns),
@@ -88,7 +88,7 @@ impl Export {
     /// Plain keys, which every CA has.
     #[must_use]
     pub fn plain() -> Self {
-        Self(Form::Plain)
+        Self(ExportForm::Plain)
     }
 
     /// The lines of the CA that signs certificates of this type. Without a format, for the
@@ -111,15 +111,15 @@ impl Export {
             return Err(ExportError::PatternsElsewhere);
         }
         let form = match (authority, format) {
-            (_, ExportFormat::Openssh) => Form::Plain,
-            (CertType::User, ExportFormat::AuthorizedKeys) => Form::AuthorizedKeys,
+            (_, ExportFormat::Openssh) => ExportForm::Plain,
+            (CertType::User, ExportFormat::AuthorizedKeys) => ExportForm::AuthorizedKeys,
             (CertType::User, ExportFormat::KnownHosts) => {
                 return Err(ExportError::UsersInKnownHosts);
             }
             (CertType::Host, ExportFormat::AuthorizedKeys) => {
                 return Err(ExportError::HostsInAuthorizedKeys);
             }
-            (CertType::Host, ExportFormat::KnownHosts) => Form::KnownHosts(match hosts {
+            (CertType::Host, ExportFormat::KnownHosts) => ExportForm::KnownHosts(match hosts {
                 None => HostPatterns::any(),
                 Some(text) => text.parse().map_err(ExportError::Patterns)?,
             }),
@@ -136,9 +136,9 @@ impl Export {
         for key in keys {
             let (data, comment) = (key.key_data(), key.comment().as_str_lossy());
             text += &match &self.0 {
-                Form::Plain => plain_key(data, comment),
-                Form::AuthorizedKeys => authorized_keys_authority(data, comment),
-                Form::KnownHosts(hosts) => known_hosts_authority(hosts, data, comment),
+                ExportForm::Plain => plain_key(data, comment),
+                ExportForm::AuthorizedKeys => authorized_keys_authority(data, comment),
+                ExportForm::KnownHosts(hosts) => known_hosts_authority(hosts, data, comment),
             }?;
             text.push('\n');
         }

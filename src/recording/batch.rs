@@ -7,7 +7,7 @@ use super::error::RecordingError;
 use super::event::{ChannelNote, Side, Stream};
 use super::footer::ByteTotals;
 use super::lines::{self, MAX_LINE};
-use super::queue::{Entry, Queue};
+use super::queue::{Queue, QueuedKind};
 use super::text::{self, Piece};
 
 /// The next commit, and what all commits so far hold.
@@ -55,17 +55,17 @@ impl Batch {
     pub(super) fn encode(&mut self, queue: &Queue) -> Result<(), RecordingError> {
         for (at_ms, entry, bytes) in queue.iter() {
             match entry {
-                Entry::Bytes(stream) => self.stream(at_ms, stream, bytes)?,
-                Entry::Withheld(count) => {
+                QueuedKind::Bytes(stream) => self.stream(at_ms, stream, bytes)?,
+                QueuedKind::Withheld(count) => {
                     self.bytes.withheld = self.bytes.withheld.saturating_add(count);
                     self.line(at_ms, lines::INPUT_WITHHELD, &count.to_string());
                 }
                 // The queue got the data of lines as strings.
-                Entry::Gap(lost) => {
+                QueuedKind::Gap(lost) => {
                     self.bytes.lost = self.bytes.lost.saturating_add(lost);
                     self.line(at_ms, lines::GAP, &String::from_utf8_lossy(bytes));
                 }
-                Entry::Line(code) => self.line(at_ms, code, &String::from_utf8_lossy(bytes)),
+                QueuedKind::Line(code) => self.line(at_ms, code, &String::from_utf8_lossy(bytes)),
             }
         }
         self.close()

@@ -18,7 +18,7 @@ const READ_LEN: usize = 64 << 10;
 const DECODE_LEN: usize = 128 << 10;
 
 /// The next thing that a file holds.
-pub(super) enum Found {
+pub(super) enum FramePart {
     /// Some more bytes of lines were appended.
     Lines,
     /// A blob.
@@ -66,15 +66,15 @@ impl<R: Read> Frames<R> {
     }
 
     /// Takes the next step; decompressed bytes go to the end of `lines`.
-    pub(super) fn step(&mut self, lines: &mut Vec<u8>) -> Result<Found, RecordingError> {
+    pub(super) fn step(&mut self, lines: &mut Vec<u8>) -> Result<FramePart, RecordingError> {
         if self.is_in_data {
             return self.decode(lines);
         }
         let Some(magic) = self.take_number()? else {
             return Ok(if self.unread().is_empty() {
-                Found::End
+                FramePart::End
             } else {
-                Found::Cut
+                FramePart::Cut
             });
         };
         if magic == ZSTD_MAGIC {
@@ -86,7 +86,7 @@ impl<R: Read> Frames<R> {
         }
         match self.take_number()? {
             Some(length) => self.skippable(magic, length),
-            None => Ok(Found::Cut),
+            None => Ok(FramePart::Cut),
         }
     }
 
@@ -98,14 +98,14 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    fn skippable(&mut self, magic: u32, length: u32) -> Result<Found, RecordingError> {
+    fn skippable(&mut self, magic: u32, length: u32) -> Result<FramePart, RecordingError> {
         let length = length as usize;
         let mut tag = [0; TAG_LEN];
         if magic != OUR_MAGIC || length < TAG_LEN {
             return self.pass_over(length);
         }
         if !self.take_exact(&mut tag)? {
-            return Ok(Found::Cut);
+            return Ok(FramePart::Cut);
         }
         let body = length - TAG_LEN;
         let limit = match tag {
@@ -118,28 +118,28 @@ impl<R: Read> Frames<R> {
         }
         let mut bytes = vec![0; body];
         if !self.take_exact(&mut bytes)? {
-            return Ok(Found::Cut);
+            return Ok(FramePart::Cut);
         }
         if tag == BLOB_TAG {
-            let blob = Blob::from_body(&bytes).map(Found::Blob);
+            let blob = Blob::from_body(&bytes).map(FramePart::Blob);
             blob.ok_or_else(|| self.damage("the head of a blob is wrong"))
         } else {
-            let footer = Footer::from_body(&bytes).map(Found::Footer);
+            let footer = Footer::from_body(&bytes).map(FramePart::Footer);
             footer.ok_or_else(|| self.damage("the footer is wrong"))
         }
     }
 
     /// Passes over a frame that is not for us, then goes on with the next one.
-    fn pass_over(&mut self, mut length: usize) -> Result<Found, RecordingError> {
+    fn pass_over(&mut self, mut length: usize) -> Result<FramePart, RecordingError> {
         while length > 0 {
             if self.unread().is_empty() && !self.fill()? {
-                return Ok(Found::Cut);
+                return Ok(FramePart::Cut);
             }
             let count = length.min(self.unread().len());
             self.consume(count);
             length -= count;
         }
-        Ok(Found::Lines)
+        Ok(FramePart::Lines)
     }
 
     fn begin_data(&mut self, magic: u32) -> Result<(), RecordingError> {
@@ -167,7 +167,7 @@ impl<R: Read> Frames<R> {
     }
 
     /// Decompresses at most [`DECODE_LEN`] bytes.
-    fn decode(&mut self, lines: &mut Vec<u8>) -> Result<Found, RecordingError> {
+    fn decode(&mut self, lines: &mut Vec<u8>) -> Result<FramePart, RecordingError> {
         let mut produced = 0;
         while produced == 0 && self.is_in_data {
             let mut input = InBuffer::around(self.input.get(self.position..).unwrap_or_default());
@@ -182,11 +182,11 @@ impl<R: Read> Frames<R> {
             self.is_in_data = hint != 0;
             let is_starved = produced == 0 && consumed == available && self.is_in_data;
             if is_starved && !self.fill()? {
-                return Ok(Found::Cut);
+                return Ok(FramePart::Cut);
             }
         }
         lines.extend_from_slice(self.decoded.get(..produced).unwrap_or_default());
-        Ok(Found::Lines)
+        Ok(FramePart::Lines)
     }
 
     fn take_number(&mut self) -> Result<Option<u32>, RecordingError> {

@@ -66,20 +66,20 @@ impl BlobRef {
 
 /// A line that was understood.
 #[derive(Debug, PartialEq)]
-pub(super) struct Line {
+pub(super) struct RecordedLine {
     pub(super) interval: Duration,
-    pub(super) content: Content,
+    pub(super) content: LineContent,
 }
 
 /// An event, or where to find it.
 #[derive(Debug, PartialEq)]
-pub(super) enum Content {
+pub(super) enum LineContent {
     Event(EventKind),
     Blob(BlobRef),
 }
 
 /// Reads one line, without its LF. `None` when it is not an event line.
-pub(super) fn parse(line: &[u8]) -> Option<Line> {
+pub(super) fn parse(line: &[u8]) -> Option<RecordedLine> {
     let (interval, code, data) = serde_json::from_slice::<(f64, char, String)>(line).ok()?;
     if !(0.0..=MAX_INTERVAL).contains(&interval) {
         return None;
@@ -87,10 +87,10 @@ pub(super) fn parse(line: &[u8]) -> Option<Line> {
     // Other writers may use more digits; ours are exact in milliseconds.
     let interval = to_milliseconds(Duration::from_secs_f64(interval))?;
     let content = match code {
-        BLOB => Content::Blob(BlobRef::from_data(&data)?),
-        _ => Content::Event(event(code, data)?),
+        BLOB => LineContent::Blob(BlobRef::from_data(&data)?),
+        _ => LineContent::Event(event(code, data)?),
     };
-    Some(Line { interval, content })
+    Some(RecordedLine { interval, content })
 }
 
 fn to_milliseconds(interval: Duration) -> Option<Duration> {
@@ -202,7 +202,7 @@ mod tests {
             code: 'z',
             data: "new".to_owned(),
         };
-        assert_eq!(line.content, Content::Event(other));
+        assert_eq!(line.content, LineContent::Event(other));
     }
 
     proptest! {
@@ -212,7 +212,7 @@ mod tests {
             push(&mut lines, ms, MARKER, &text);
             let line = parse(lines.strip_suffix(b"\n").unwrap()).unwrap();
             prop_assert_eq!(line.interval, Duration::from_millis(ms));
-            prop_assert_eq!(line.content, Content::Event(EventKind::Marker(text)));
+            prop_assert_eq!(line.content, LineContent::Event(EventKind::Marker(text)));
         }
 
         #[test]

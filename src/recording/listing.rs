@@ -17,7 +17,7 @@ use crate::sys::fs;
 
 /// How a recording stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum RecordingStatus {
     /// Its session goes on: the writer holds its lock.
     Recording,
     /// It has its footer.
@@ -27,7 +27,7 @@ pub enum Standing {
     Recovered,
 }
 
-impl Standing {
+impl RecordingStatus {
     /// The word in listings.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -45,7 +45,7 @@ pub struct Entry {
     /// Who, where, what.
     pub header: Header,
     /// How it stands.
-    pub standing: Standing,
+    pub standing: RecordingStatus,
     /// When it ended; for one without footer, when it was last written to.
     pub end: Option<DateTime<Utc>>,
     /// How the session ended, where a footer says so.
@@ -147,9 +147,9 @@ pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
         Some(footer) => Entry {
             header,
             standing: if footer.recovered {
-                Standing::Recovered
+                RecordingStatus::Recovered
             } else {
-                Standing::Complete
+                RecordingStatus::Complete
             },
             end: Some(footer.end),
             exit: footer.exit,
@@ -159,9 +159,9 @@ pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
         None => Entry {
             header,
             standing: if is_written {
-                Standing::Recording
+                RecordingStatus::Recording
             } else {
-                Standing::Recovered
+                RecordingStatus::Recovered
             },
             end: last_write.filter(|_| !is_written).map(DateTime::from),
             exit: ExitNote::Unknown,
@@ -220,7 +220,11 @@ mod tests {
         let standings: Vec<_> = listing.entries.iter().map(|entry| entry.standing).collect();
         assert_eq!(
             standings,
-            [Standing::Recovered, Standing::Complete, Standing::Recording]
+            [
+                RecordingStatus::Recovered,
+                RecordingStatus::Complete,
+                RecordingStatus::Recording
+            ]
         );
         let [recovered, complete, recording] = listing.entries.as_slice() else {
             panic!("three entries");

@@ -13,7 +13,7 @@ use super::event::{ChannelNote, ExitNote, GapNote, Side, Stream};
 use super::footer::Footer;
 use super::header::Header;
 use super::lines;
-use super::queue::{Entry, Queue};
+use super::queue::{Queue, QueuedKind};
 use crate::model::SessionId;
 use crate::sys::fs;
 
@@ -124,7 +124,7 @@ impl<W: Write> Live<W> {
     pub fn output(&mut self, now: Duration, stream: Stream, bytes: &[u8]) {
         if !bytes.is_empty() {
             let at = self.at(now);
-            self.queue.push(at, Entry::Bytes(stream), bytes);
+            self.queue.push(at, QueuedKind::Bytes(stream), bytes);
         }
     }
 
@@ -137,9 +137,9 @@ impl<W: Write> Live<W> {
         let at = self.at(now);
         if self.batch.has_pty && !self.options.pty_input {
             self.queue
-                .push(at, Entry::Withheld(bytes.len() as u64), &[]);
+                .push(at, QueuedKind::Withheld(bytes.len() as u64), &[]);
         } else {
-            self.queue.push(at, Entry::Bytes(Stream::Stdin), bytes);
+            self.queue.push(at, QueuedKind::Bytes(Stream::Stdin), bytes);
         }
     }
 
@@ -170,7 +170,8 @@ impl<W: Write> Live<W> {
     pub fn gap(&mut self, now: Duration, gap: &GapNote) {
         let at = self.at(now);
         let data = lines::json(gap);
-        self.queue.push(at, Entry::Gap(gap.bytes), data.as_bytes());
+        self.queue
+            .push(at, QueuedKind::Gap(gap.bytes), data.as_bytes());
     }
 
     /// Records how the session ended on the host's side. The last one stands in the footer.
@@ -277,7 +278,7 @@ impl<W: Write> Live<W> {
 
     fn line(&mut self, now: Duration, code: char, data: &str) {
         let at = self.at(now);
-        self.queue.push(at, Entry::Line(code), data.as_bytes());
+        self.queue.push(at, QueuedKind::Line(code), data.as_bytes());
     }
 
     /// Milliseconds since the session began; never less than the last time.
@@ -341,7 +342,8 @@ impl<W: Write> Live<W> {
         let since = std::mem::take(&mut self.queue);
         let at = since.iter().next().map_or(self.latest_ms, |(at, ..)| at);
         let data = lines::json(&lost);
-        self.queue.push(at, Entry::Gap(lost.bytes), data.as_bytes());
+        self.queue
+            .push(at, QueuedKind::Gap(lost.bytes), data.as_bytes());
         for (at, entry, bytes) in since.iter() {
             self.queue.push(at, entry, bytes);
         }

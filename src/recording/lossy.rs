@@ -2,12 +2,12 @@
 
 /// Decodes UTF-8 piece by piece; what is none becomes U+FFFD.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(super) struct Utf8Decoder {
     /// The beginning of a character, at most three bytes.
     partial: Vec<u8>,
 }
 
-impl Decoder {
+impl Utf8Decoder {
     /// Decodes as far as characters are complete.
     pub(super) fn decode(&mut self, bytes: &[u8]) -> String {
         self.partial.extend_from_slice(bytes);
@@ -59,7 +59,7 @@ mod tests {
             size in 1..4usize,
         ) {
             let bytes = parts.concat();
-            let mut decoder = Decoder::default();
+            let mut decoder = Utf8Decoder::default();
             let mut text: String = bytes.chunks(size).map(|part| decoder.decode(part)).collect();
             text.push_str(&decoder.finish());
             prop_assert_eq!(text, String::from_utf8_lossy(&bytes));

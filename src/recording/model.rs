@@ -6,7 +6,7 @@
 use avt::parser::Function;
 use avt::{InvalidSize, Observer, Parser, ScreenKind, Terminal};
 
-use super::lossy::Decoder;
+use super::lossy::Utf8Decoder;
 
 /// Columns, and rows, of the largest terminal; larger ones exist only to exhaust memory.
 const MAX_SIDE: u16 = 1000;
@@ -22,7 +22,7 @@ pub(super) struct Model {
     terminal: Terminal,
     /// Sees a sequence end before the terminal does.
     ahead: Parser,
-    decoder: Decoder,
+    decoder: Utf8Decoder,
     /// A storm of resizes with nothing shown between them is one resize.
     resized: Option<(u16, u16)>,
 }
@@ -34,7 +34,7 @@ impl Model {
         Ok(Self {
             terminal: Terminal::with_scrollback(cols, rows, Some(0))?,
             ahead: Parser::new(),
-            decoder: Decoder::default(),
+            decoder: Utf8Decoder::default(),
             resized: None,
         })
     }

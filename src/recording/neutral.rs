@@ -9,19 +9,19 @@
 
 use vte::{Params, Parser, Perform};
 
-use super::lossy::Decoder;
+use super::lossy::Utf8Decoder;
 use super::screen::seven_bit;
 use crate::model::text::is_unsafe;
 
 /// A filter between a recording and a terminal; keeps its place between chunks.
-pub struct Neutral {
-    decoder: Decoder,
+pub struct Sanitizer {
+    decoder: Utf8Decoder,
     parser: Parser,
     strings: Strings,
     filter: Filter,
 }
 
-impl std::fmt::Debug for Neutral {
+impl std::fmt::Debug for Sanitizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Neutral")
             .field("filter", &self.filter)
@@ -29,18 +29,18 @@ impl std::fmt::Debug for Neutral {
     }
 }
 
-impl Default for Neutral {
+impl Default for Sanitizer {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Neutral {
+impl Sanitizer {
     /// A filter for a terminal in its normal state.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            decoder: Decoder::default(),
+            decoder: Utf8Decoder::default(),
             parser: Parser::new(),
             strings: Strings::default(),
             filter: Filter::default(),
@@ -362,7 +362,7 @@ mod tests {
 
     fn neutral(bytes: &[u8]) -> String {
         let mut out = Vec::new();
-        Neutral::new().feed(bytes, &mut out);
+        Sanitizer::new().feed(bytes, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -423,7 +423,7 @@ mod tests {
             "\x1b[?6hone\r\ntwo",
             "\x1b[?6h\x1b7\x1b[?6l\x1b8\r\ntwo",
         ] {
-            let mut neutral = Neutral::new();
+            let mut neutral = Sanitizer::new();
             let mut out = Vec::new();
             neutral.feed(shown.as_bytes(), &mut out);
             neutral.reset(&mut out);
@@ -455,7 +455,7 @@ mod tests {
         ) {
             let body = fill.repeat(length);
             let said = format!("{begin}{body}{end}\x1b[m\x1b(B\x1b[H\x1b[2Jfirst\r\nsecond\r\n");
-            let mut filter = Neutral::new();
+            let mut filter = Sanitizer::new();
             let mut out = Vec::new();
             for part in said.as_bytes().chunks(size) {
                 filter.feed(part, &mut out);
@@ -582,7 +582,7 @@ mod tests {
 
     #[test]
     fn an_endless_string_is_swallowed_without_being_kept() {
-        let mut filter = Neutral::new();
+        let mut filter = Sanitizer::new();
         let mut out = Vec::new();
         filter.feed(b"\x1b]52;c;", &mut out);
         for _ in 0..100 {
@@ -600,7 +600,7 @@ mod tests {
 
     #[test]
     fn the_end_leaves_the_terminal_as_it_was() {
-        let mut filter = Neutral::new();
+        let mut filter = Sanitizer::new();
         let mut out = Vec::new();
         filter.feed(b"\x1b[?1049h\x1b[31m\x1b[?25l", &mut out);
         out.clear();
@@ -632,12 +632,12 @@ mod tests {
         #[test]
         fn chunks_make_no_difference(bytes in noise(), cut: prop::sample::Index) {
             let (head, tail) = bytes.split_at(cut.index(bytes.len() + 1));
-            let mut filter = Neutral::new();
+            let mut filter = Sanitizer::new();
             let mut out = Vec::new();
             filter.feed(head, &mut out);
             filter.feed(tail, &mut out);
             let mut whole = Vec::new();
-            let mut filter = Neutral::new();
+            let mut filter = Sanitizer::new();
             filter.feed(&bytes, &mut whole);
             filter.feed(b"", &mut whole);
             prop_assert_eq!(out, whole);

@@ -5,7 +5,7 @@ use super::text;
 
 /// What a queued event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum QueuedKind {
     /// Bytes of a stream.
     Bytes(Stream),
     /// So many bytes that are not stored.
@@ -19,7 +19,7 @@ pub(super) enum Entry {
 #[derive(Debug)]
 struct Record {
     at_ms: u64,
-    entry: Entry,
+    entry: QueuedKind,
     end: usize,
 }
 
@@ -33,9 +33,9 @@ pub(super) struct Queue {
 impl Queue {
     /// Adds an event. Bytes of the same stream in the same millisecond become one event, and so
     /// do the two halves of a character.
-    pub(super) fn push(&mut self, at_ms: u64, entry: Entry, bytes: &[u8]) {
+    pub(super) fn push(&mut self, at_ms: u64, entry: QueuedKind, bytes: &[u8]) {
         let joins = self.records.last().is_some_and(|last| {
-            let is_bytes = matches!(entry, Entry::Bytes(_));
+            let is_bytes = matches!(entry, QueuedKind::Bytes(_));
             is_bytes
                 && last.entry == entry
                 && (last.at_ms == at_ms || text::ends_inside_character(&self.bytes))
@@ -46,10 +46,10 @@ impl Queue {
             Some(last) if joins => last.end = end,
             Some(Record {
                 at_ms: last_at,
-                entry: Entry::Withheld(sum),
+                entry: QueuedKind::Withheld(sum),
                 ..
-            }) if *last_at == at_ms && matches!(entry, Entry::Withheld(_)) => {
-                if let Entry::Withheld(more) = entry {
+            }) if *last_at == at_ms && matches!(entry, QueuedKind::Withheld(_)) => {
+                if let QueuedKind::Withheld(more) = entry {
                     *sum = sum.saturating_add(more);
                 }
             }
@@ -58,7 +58,7 @@ impl Queue {
     }
 
     /// The events: time in milliseconds, what, bytes.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Entry, &[u8])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, QueuedKind, &[u8])> {
         let mut start = 0;
         self.records.iter().map(move |record| {
             let bytes = self.bytes.get(start..record.end).unwrap_or_default();
@@ -76,9 +76,9 @@ impl Queue {
     pub(super) fn relayed(&self) -> u64 {
         self.iter()
             .map(|(_, entry, bytes)| match entry {
-                Entry::Bytes(_) => bytes.len() as u64,
-                Entry::Withheld(count) | Entry::Gap(count) => count,
-                Entry::Line(_) => 0,
+                QueuedKind::Bytes(_) => bytes.len() as u64,
+                QueuedKind::Withheld(count) | QueuedKind::Gap(count) => count,
+                QueuedKind::Line(_) => 0,
             })
             .fold(0, u64::saturating_add)
     }

@@ -10,9 +10,9 @@ use super::blob::{Blob, MAX_WAITING, MAX_WAITING_BYTES};
 use super::error::RecordingError;
 use super::event::{Event, EventKind, Stream};
 use super::footer::{ByteTotals, Footer};
-use super::frames::{self, Found, Frames};
+use super::frames::{self, FramePart, Frames};
 use super::header::Header;
-use super::lines::{self, BlobRef, Content, MAX_LINE};
+use super::lines::{self, BlobRef, LineContent, MAX_LINE};
 
 /// How far a recording was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,16 +57,16 @@ impl<R: Read> Reader<R> {
                 break Header::from_line(line)?;
             }
             match frames.step(&mut lines.bytes) {
-                Ok(Found::Lines) if lines.is_too_long() => {
+                Ok(FramePart::Lines) if lines.is_too_long() => {
                     return Err(RecordingError::NotARecording("its first line does not end"));
                 }
-                Ok(Found::Lines) => {}
-                Ok(Found::Blob(_) | Found::Footer(_)) => {
+                Ok(FramePart::Lines) => {}
+                Ok(FramePart::Blob(_) | FramePart::Footer(_)) => {
                     return Err(RecordingError::NotARecording(
                         "it does not begin with a header",
                     ));
                 }
-                Ok(Found::End | Found::Cut) => {
+                Ok(FramePart::End | FramePart::Cut) => {
                     return Err(RecordingError::NotARecording("it ends within its header"));
                 }
                 Err(RecordingError::Damaged { what, .. }) => {
@@ -112,8 +112,8 @@ impl<R: Read> Reader<R> {
                     return Err(self.frames.damage("a line is no event"));
                 };
                 let kind = match line.content {
-                    Content::Event(kind) => kind,
-                    Content::Blob(named) => match self.blobs.take(named) {
+                    LineContent::Event(kind) => kind,
+                    LineContent::Blob(named) => match self.blobs.take(named) {
                         Ok(kind) => kind,
                         Err(what) => return Err(self.frames.damage(what)),
                     },
@@ -127,14 +127,14 @@ impl<R: Read> Reader<R> {
                 return Err(self.frames.damage("a line is longer than its limit"));
             }
             match self.frames.step(&mut self.lines.bytes)? {
-                Found::Lines => {}
-                Found::Blob(blob) => {
+                FramePart::Lines => {}
+                FramePart::Blob(blob) => {
                     if let Err(what) = self.blobs.add(blob) {
                         return Err(self.frames.damage(what));
                     }
                 }
-                Found::Footer(footer) => return self.complete(footer),
-                Found::End | Found::Cut => {
+                FramePart::Footer(footer) => return self.complete(footer),
+                FramePart::End | FramePart::Cut => {
                     self.state = State::Truncated;
                     return Ok(None);
                 }
@@ -153,7 +153,7 @@ impl<R: Read> Reader<R> {
                 .damage("the footer does not fit what is before it"));
         }
         match self.frames.step(&mut self.lines.bytes)? {
-            Found::End => {
+            FramePart::End => {
                 self.state = State::Complete(footer);
                 Ok(None)
             }

@@ -129,7 +129,7 @@ mod tests {
 
     /// What a follower gives.
     #[derive(Debug)]
-    enum Given {
+    enum TailEvent {
         CaughtUp,
         Event(Event),
         End(State),
@@ -137,7 +137,7 @@ mod tests {
 
     struct Followed {
         live: Live<File>,
-        given: Receiver<Given>,
+        given: Receiver<TailEvent>,
         _directory: tempfile::TempDir,
         path: std::path::PathBuf,
     }
@@ -159,13 +159,13 @@ mod tests {
         live.commit().unwrap();
         let (sender, given) = channel();
         let told = sender.clone();
-        let tail = Tail::open(&path, move || told.send(Given::CaughtUp).unwrap()).unwrap();
+        let tail = Tail::open(&path, move || told.send(TailEvent::CaughtUp).unwrap()).unwrap();
         std::thread::spawn(move || {
             let mut reader = Reader::open(tail).unwrap();
             for event in &mut reader {
-                sender.send(Given::Event(event.unwrap())).unwrap();
+                sender.send(TailEvent::Event(event.unwrap())).unwrap();
             }
-            sender.send(Given::End(reader.state().clone())).unwrap();
+            sender.send(TailEvent::End(reader.state().clone())).unwrap();
         });
         Followed {
             live,
@@ -176,13 +176,13 @@ mod tests {
     }
 
     impl Followed {
-        fn next(&self) -> Given {
+        fn next(&self) -> TailEvent {
             self.given.recv_timeout(PATIENCE).unwrap()
         }
 
         fn output(&self) -> Vec<u8> {
             match self.next() {
-                Given::Event(Event {
+                TailEvent::Event(Event {
                     kind: EventKind::Output { bytes, .. },
                     ..
                 }) => bytes,
@@ -195,7 +195,7 @@ mod tests {
     fn the_past_then_what_comes_then_the_end() {
         let mut followed = follow(b"past");
         assert_eq!(followed.output(), b"past");
-        assert!(matches!(followed.next(), Given::CaughtUp));
+        assert!(matches!(followed.next(), TailEvent::CaughtUp));
         for text in [b"one".as_slice(), b"two", &vec![b'x'; 300_000]] {
             followed.live.output(ORIGIN, Stream::Stdout, text);
             followed.live.commit().unwrap();
@@ -214,23 +214,23 @@ mod tests {
         let next = || given.recv_timeout(PATIENCE).unwrap();
         assert!(matches!(
             next(),
-            Given::Event(Event {
+            TailEvent::Event(Event {
                 kind: EventKind::Exit(ExitNote::Status(3)),
                 ..
             })
         ));
-        assert!(matches!(next(), Given::End(State::Complete(_))));
+        assert!(matches!(next(), TailEvent::End(State::Complete(_))));
     }
 
     #[test]
     fn a_writer_that_is_gone_is_the_end() {
         let followed = follow(b"past");
         assert_eq!(followed.output(), b"past");
-        assert!(matches!(followed.next(), Given::CaughtUp));
+        assert!(matches!(followed.next(), TailEvent::CaughtUp));
         let Followed { live, given, .. } = followed;
         drop(live);
         let end = given.recv_timeout(PATIENCE).unwrap();
-        assert!(matches!(end, Given::End(State::Truncated)), "{end:?}");
+        assert!(matches!(end, TailEvent::End(State::Truncated)), "{end:?}");
     }
 
     /// A commit that arrives byte by byte shows as whole events, each when its last byte is there.

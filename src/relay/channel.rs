@@ -8,7 +8,7 @@ use super::Side;
 use super::content::Value;
 use super::forward::{Destination, Listener};
 use super::nested::{Handshakes, NestedSsh};
-use super::tap::{Kind, Pty, Request, Start};
+use super::tap::{Kind, Pty, RelayedMessage, Start};
 
 /// Requests of one side that may wait for their reply at a time.
 const MAX_REPLIES: usize = 256;
@@ -25,7 +25,7 @@ const MAX_GRANT: u32 = 16 * 1024 * 1024;
 
 /// What a request of one side waits for. Replies must come in the order of the requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum PendingReply {
     /// The other side's answer.
     Relayed {
         /// To the request that starts the session.
@@ -43,12 +43,12 @@ pub(super) enum Reply {
 
 /// Replies owed to one side, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Replies(VecDeque<Reply>);
+pub(super) struct Replies(VecDeque<PendingReply>);
 
 impl Replies {
     /// Takes note of a request; `false` when too many wait.
     #[must_use]
-    pub(super) fn expect(&mut self, reply: Reply) -> bool {
+    pub(super) fn expect(&mut self, reply: PendingReply) -> bool {
         let fits = self.0.len() < MAX_REPLIES;
         if fits {
             self.0.push_back(reply);
@@ -57,18 +57,21 @@ impl Replies {
     }
 
     /// The other side has answered: which request that was, or `None` when it was not asked.
-    pub(super) fn answered(&mut self) -> Option<Reply> {
+    pub(super) fn answered(&mut self) -> Option<PendingReply> {
         match self.0.front() {
-            Some(Reply::Relayed { .. } | Reply::Bare | Reply::Listen(_) | Reply::Own) => {
-                self.0.pop_front()
-            }
-            Some(Reply::Refused) | None => None,
+            Some(
+                PendingReply::Relayed { .. }
+                | PendingReply::Bare
+                | PendingReply::Listen(_)
+                | PendingReply::Own,
+            ) => self.0.pop_front(),
+            Some(PendingReply::Refused) | None => None,
         }
     }
 
     /// The next reply that is ours to give, if it is the next.
     pub(super) fn next_refusal(&mut self) -> bool {
-        let ours = self.0.front() == Some(&Reply::Refused);
+        let ours = self.0.front() == Some(&PendingReply::Refused);
         if ours {
             self.0.pop_front();
         }
@@ -78,7 +81,7 @@ impl Replies {
 
 /// One side's end of a channel.
 #[derive(Debug, Default)]
-pub(super) struct End {
+pub(super) struct ChannelEnd {
     /// That side's number for the channel.
     pub(super) number: u32,
     /// Bytes that may still be sent to that side, as the other one knows.
@@ -97,7 +100,7 @@ pub(super) struct End {
     pub(super) told_close: bool,
 }
 
-impl End {
+impl ChannelEnd {
     /// The end of a side that takes this much.
     pub(super) fn new(number: u32, window: u32, max_packet: u32) -> Self {
         let mut end = Self {
@@ -144,7 +147,7 @@ impl End {
 
 /// How far a channel is.
 #[derive(Debug)]
-pub(super) enum Phase {
+pub(super) enum ChannelPhase {
     /// One side has asked, the other has not answered.
     Opening {
         /// Who asked.
@@ -167,7 +170,7 @@ pub(super) enum Phase {
 pub(super) struct Setup {
     pub(super) pty: Option<Pty>,
     pub(super) environment: Vec<(Bytes, Bytes)>,
-    pub(super) asked: Vec<Request>,
+    pub(super) asked: Vec<RelayedMessage>,
     bytes: usize,
     /// Data was refused already; once is enough for the audit log.
     pub(super) data_refused: bool,
@@ -187,7 +190,7 @@ impl Setup {
 
     /// Notes another request; `false` when there are too many.
     #[must_use]
-    pub(super) fn add(&mut self, mut request: Request) -> bool {
+    pub(super) fn add(&mut self, mut request: RelayedMessage) -> bool {
         let length = |value: &Value| match value {
             Value::Text(bytes) | Value::Bytes(bytes) => bytes.len(),
             Value::Number(_) | Value::Flag(_) => size_of::<u32>(),
@@ -238,15 +241,15 @@ pub(super) fn kept(bytes: &Bytes) -> Bytes {
 /// A channel with its two ends.
 #[derive(Debug)]
 pub(super) struct Channel {
-    pub(super) client: End,
-    pub(super) host: End,
-    pub(super) phase: Phase,
+    pub(super) client: ChannelEnd,
+    pub(super) host: ChannelEnd,
+    pub(super) phase: ChannelPhase,
     /// Where it leads, if it is a forwarded one.
     pub(super) destination: Option<Destination>,
 }
 
 impl Channel {
-    pub(super) fn end(&mut self, side: Side) -> &mut End {
+    pub(super) fn end(&mut self, side: Side) -> &mut ChannelEnd {
         match side {
             Side::Client => &mut self.client,
             Side::Host => &mut self.host,
@@ -256,6 +259,6 @@ impl Channel {
     /// Whether nothing needs to be sent to that side any more: it has closed its end, or the proxy
     /// has ended the channel.
     pub(super) fn is_deaf(&mut self, side: Side) -> bool {
-        matches!(self.phase, Phase::Ended) || self.end(side).said_close
+        matches!(self.phase, ChannelPhase::Ended) || self.end(side).said_close
     }
 }

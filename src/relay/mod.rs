@@ -28,8 +28,12 @@ pub use content::Value;
 pub use forward::Destination;
 pub use habits::{Habit, Habits};
 pub use message::{MalformedMessage, Message};
-pub use relaying::{Adopted, Breach, KEEP_ALIVE, Outgoing, Peers, Relay, Violation, first_grant};
-pub use tap::{ChannelKey, Exit, Kind, Note, Pty, Refused, Request, Start, Stream, Tap, What};
+pub use relaying::{
+    Breach, ExistingChannel, KEEP_ALIVE, Outgoing, Peers, Relay, Violation, first_grant,
+};
+pub use tap::{
+    ChannelKey, Exit, Kind, Note, Pty, RefusedMessage, RelayedMessage, Start, Stream, Tap, What,
+};
 
 /// The two sides of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

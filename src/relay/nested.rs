@@ -41,8 +41,8 @@ const NUMBER_AT: usize = 5;
 /// Watches both directions of one forwarded stream.
 #[derive(Debug, Default)]
 pub(super) struct NestedSsh {
-    client: Beginning,
-    host: Beginning,
+    client: PeerStart,
+    host: PeerStart,
     handshakes: Handshakes,
 }
 
@@ -90,7 +90,7 @@ struct Handshake {
 #[derive(Clone, Copy, Debug)]
 enum At {
     /// Before or in an identification.
-    Identification(Line),
+    Identification(VersionLine),
     /// In the rest of its line, of which there were so many bytes.
     Software(usize),
     /// In the packet behind it, of which there were so many bytes.
@@ -99,7 +99,7 @@ enum At {
 
 impl Default for At {
     fn default() -> Self {
-        Self::Identification(Line::default())
+        Self::Identification(VersionLine::default())
     }
 }
 
@@ -123,12 +123,12 @@ impl At {
     fn takes_last(&mut self, byte: u8) -> bool {
         *self = match *self {
             // The only beginning that is also an end of what was read.
-            Self::Identification(Line::Name(2)) if byte == b'S' => return false,
+            Self::Identification(VersionLine::Name(2)) if byte == b'S' => return false,
             Self::Identification(mut line) => {
                 line.take(byte);
                 match line {
-                    Line::Identification => Self::Software(0),
-                    Line::Other => Self::anew(byte),
+                    VersionLine::Identification => Self::Software(0),
+                    VersionLine::Other => Self::anew(byte),
                     line => Self::Identification(line),
                 }
             }
@@ -147,10 +147,10 @@ impl At {
 
     /// Begins with this byte.
     fn anew(byte: u8) -> Self {
-        let mut line = Line::default();
+        let mut line = VersionLine::default();
         line.take(byte);
         match line {
-            Line::Other => Self::default(),
+            VersionLine::Other => Self::default(),
             line => Self::Identification(line),
         }
     }
@@ -158,12 +158,12 @@ impl At {
 
 /// What one side has said so far.
 #[derive(Debug)]
-enum Beginning {
+enum PeerStart {
     /// Its first line, so far an identification.
-    First(Line),
+    First(VersionLine),
     /// It has begun with something else. Another line may follow which is one.
     Later {
-        line: Line,
+        line: VersionLine,
         /// Lines that have ended.
         lines: u32,
         /// Bytes of this one.
@@ -173,13 +173,13 @@ enum Beginning {
     Settled,
 }
 
-impl Default for Beginning {
+impl Default for PeerStart {
     fn default() -> Self {
-        Self::First(Line::default())
+        Self::First(VersionLine::default())
     }
 }
 
-impl Beginning {
+impl PeerStart {
     /// Whether it has begun with something that is no identification.
     fn is_other(&self) -> bool {
         match self {
@@ -201,7 +201,7 @@ impl Beginning {
                     line.take(*byte);
                     *length += 1;
                     if *byte == b'\n' {
-                        (*line, *lines, *length) = (Line::default(), *lines + 1, 0);
+                        (*line, *lines, *length) = (VersionLine::default(), *lines + 1, 0);
                     }
                     if *byte == 0 || *length > MAX_LINE || *lines > MAX_LINES {
                         *self = Self::Settled;
@@ -210,12 +210,12 @@ impl Beginning {
                 Self::Settled => return false,
             }
             match self {
-                Self::First(Line::Identification)
+                Self::First(VersionLine::Identification)
                 | Self::Later {
-                    line: Line::Identification,
+                    line: VersionLine::Identification,
                     ..
                 } => return true,
-                Self::First(Line::Other) => *self = Self::after_mismatch(*byte),
+                Self::First(VersionLine::Other) => *self = Self::after_mismatch(*byte),
                 Self::First(_) | Self::Later { .. } | Self::Settled => {}
             }
         }
@@ -227,12 +227,12 @@ impl Beginning {
         match byte {
             0 => Self::Settled,
             b'\n' => Self::Later {
-                line: Line::default(),
+                line: VersionLine::default(),
                 lines: 1,
                 length: 0,
             },
             _ => Self::Later {
-                line: Line::Other,
+                line: VersionLine::Other,
                 lines: 0,
                 length: 1,
             },
@@ -242,7 +242,7 @@ impl Beginning {
 
 /// A line, compared with `SSH-DIGITS.DIGITS-`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+enum VersionLine {
     /// So many bytes of [`SSH`].
     Name(usize),
     /// In the version, before or after its dot, with or without a digit there.
@@ -253,13 +253,13 @@ enum Line {
     Other,
 }
 
-impl Default for Line {
+impl Default for VersionLine {
     fn default() -> Self {
         Self::Name(0)
     }
 }
 
-impl Line {
+impl VersionLine {
     fn take(&mut self, byte: u8) {
         *self = match *self {
             Self::Name(matched) if SSH.get(matched) == Some(&byte) => match matched + 1 {

@@ -3,18 +3,18 @@
 use bytes::Bytes;
 
 use super::Side;
-use super::channel::{Channel, End, Phase, Setup};
+use super::channel::{Channel, ChannelEnd, ChannelPhase, Setup};
 use super::content::{Content, Value};
 use super::forward::{Destination, text};
 use super::message::{Fields, Message, Name, OpenFailure};
 use super::nested::NestedSsh;
 use super::relaying::Breach;
 use super::step::Step;
-use super::table::{Feature, Place, Verdict, agent_channel, find, judge};
-use super::tap::{ChannelKey, Note, Request, Tap, What};
+use super::table::{Feature, NameContext, Verdict, agent_channel, find, judge};
+use super::tap::{ChannelKey, Note, RelayedMessage, Tap, What};
 
 /// Why a channel is not opened.
-type Refusal = (OpenFailure, &'static str);
+type OpenRefusal = (OpenFailure, &'static str);
 
 /// The longest text of an answer that a channel is not opened.
 const MAX_TEXT: usize = 1_024;
@@ -34,7 +34,7 @@ impl<T: Tap> Step<'_, T> {
         data: &Bytes,
     ) -> Result<(), Breach> {
         let from = self.from;
-        let row = find(from, Place::Open, kind.as_str());
+        let row = find(from, NameContext::Open, kind.as_str());
         let content = match row {
             // What nobody has asked for is refused, whatever it holds.
             Some(row) if row.verdict == Verdict::Expected && !self.relay.expected.any(row.name) => {
@@ -69,13 +69,13 @@ impl<T: Tap> Step<'_, T> {
             self.note_origin(number, &content, max_packet);
         }
         let forwarded = destination.is_some();
-        let phase = Phase::Opening {
+        let phase = ChannelPhase::Opening {
             opener: from,
             forwarded,
         };
         let mut channel = Channel {
-            client: End::default(),
-            host: End::default(),
+            client: ChannelEnd::default(),
+            host: ChannelEnd::default(),
             phase,
             destination,
         };
@@ -85,7 +85,7 @@ impl<T: Tap> Step<'_, T> {
             }
             _ => kind.clone(),
         };
-        *channel.end(from) = End::new(sender, window, max_packet);
+        *channel.end(from) = ChannelEnd::new(sender, window, max_packet);
         let window = channel.end(from).window;
         self.relay.channels.insert(number, channel);
         self.send(
@@ -124,15 +124,15 @@ impl<T: Tap> Step<'_, T> {
     ) {
         if !fields.is_empty() {
             let from = self.from;
-            let note = Note::Request(Request { from, name, fields });
+            let note = Note::Request(RelayedMessage { from, name, fields });
             self.tap.note(ChannelKey(number), &note);
         }
     }
 
-    fn judge_open(&self, kind: &str, destination: Option<&Destination>) -> Result<(), Refusal> {
+    fn judge_open(&self, kind: &str, destination: Option<&Destination>) -> Result<(), OpenRefusal> {
         let refuse = |text| Err((OpenFailure::AdministrativelyProhibited, text));
         let permissions = &self.relay.permissions;
-        let (permitted, text) = match judge(self.from, Place::Open, kind) {
+        let (permitted, text) = match judge(self.from, NameContext::Open, kind) {
             Verdict::Permit(Feature::Session) => {
                 if self.relay.last_session {
                     return refuse("rproxy: no more sessions were promised on this connection");
@@ -189,12 +189,12 @@ impl<T: Tap> Step<'_, T> {
         Fields::of_confirmation(data).end()?;
         let (from, opener) = (self.from, self.from.other());
         let (channel, forwarded) = self.opening(number)?;
-        *channel.end(from) = End::new(sender, window, max_packet);
+        *channel.end(from) = ChannelEnd::new(sender, window, max_packet);
         let window = channel.end(from).window;
         let recipient = channel.end(opener).number;
         let odd = odd_packet(max_packet);
         if forwarded {
-            channel.phase = Phase::Forwarded(NestedSsh::default());
+            channel.phase = ChannelPhase::Forwarded(NestedSsh::default());
             self.note_forward(number, "confirmation", odd.into_iter().collect());
         } else {
             let mut setup = Setup::default();
@@ -203,10 +203,10 @@ impl<T: Tap> Step<'_, T> {
                 if let Some(field) = field {
                     let fields = vec![field];
                     // Nothing was asked for yet: there is room.
-                    let _fits = setup.add(Request { from, name, fields });
+                    let _fits = setup.add(RelayedMessage { from, name, fields });
                 }
             }
-            channel.phase = Phase::Setup(setup);
+            channel.phase = ChannelPhase::Setup(setup);
         }
         self.send(
             opener,
@@ -270,7 +270,9 @@ impl<T: Tap> Step<'_, T> {
         let asked: Side = self.from;
         let channel = self.relay.channels.get_mut(&number).ok_or(Breach::Reply)?;
         match channel.phase {
-            Phase::Opening { opener, forwarded } if opener != asked => Ok((channel, forwarded)),
+            ChannelPhase::Opening { opener, forwarded } if opener != asked => {
+                Ok((channel, forwarded))
+            }
             _ => Err(Breach::Reply),
         }
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::Side;
-use super::channel::Phase;
+use super::channel::ChannelPhase;
 use super::forward::{Destination, Listener, text};
 use super::message::{Head, Message, Name};
 use super::relaying::{Outgoing, Relay, end};
 use super::step::NESTED_SSH;
-use super::tap::{ChannelKey, Refused, Tap, What};
+use super::tap::{ChannelKey, RefusedMessage, Tap, What};
 use crate::access::Permissions;
 
 impl Relay {
@@ -95,10 +95,10 @@ impl Relay {
         let Some(channel) = self.channels.get_mut(&number) else {
             return false;
         };
-        if !matches!(&channel.phase, Phase::Running(watch) if watch.seen) {
+        if !matches!(&channel.phase, ChannelPhase::Running(watch) if watch.seen) {
             return false;
         }
-        tap.refused(Refused {
+        tap.refused(RefusedMessage {
             from: Side::Client,
             what: What::Data,
             name: "nested SSH",
@@ -116,11 +116,12 @@ impl Relay {
         let Some(channel) = self.channels.get_mut(&number) else {
             return false;
         };
-        let (Phase::Forwarded(_), Some(destination)) = (&channel.phase, &channel.destination)
+        let (ChannelPhase::Forwarded(_), Some(destination)) =
+            (&channel.phase, &channel.destination)
         else {
             return false;
         };
-        tap.refused(Refused {
+        tap.refused(RefusedMessage {
             from: Side::Client,
             what: What::Channel,
             name: destination.kind(),

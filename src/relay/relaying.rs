@@ -7,7 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::Side;
-use super::channel::{Channel, End, Phase, Replies, Reply, Setup};
+use super::channel::{Channel, ChannelEnd, ChannelPhase, PendingReply, Replies, Setup};
 use super::forward::Expected;
 use super::habits::Habits;
 use super::message::{Head, MalformedMessage, Message, Name, STDERR};
@@ -125,7 +125,7 @@ pub struct Relay {
 
 /// A session channel that was opened on both sides before the relay began.
 #[derive(Clone, Copy, Debug)]
-pub struct Adopted {
+pub struct ExistingChannel {
     /// The client's number for it.
     pub client_number: u32,
     /// Bytes that the client takes. The host has been told of [`first_grant`] of them.
@@ -144,7 +144,7 @@ pub struct Adopted {
 /// not without bound.
 #[must_use]
 pub fn first_grant(window: u32) -> u32 {
-    End::new(0, window, 0).window
+    ChannelEnd::new(0, window, 0).window
 }
 
 impl Relay {
@@ -159,19 +159,19 @@ impl Relay {
     }
 
     /// Takes over a session channel that has number 0 on our side of both connections.
-    pub fn adopt(&mut self, adopted: Adopted) {
+    pub fn adopt(&mut self, adopted: ExistingChannel) {
         let channel = Channel {
-            client: End::new(
+            client: ChannelEnd::new(
                 adopted.client_number,
                 adopted.client_window,
                 adopted.client_max_packet,
             ),
-            host: End::new(
+            host: ChannelEnd::new(
                 adopted.host_number,
                 adopted.host_window,
                 adopted.host_max_packet,
             ),
-            phase: Phase::Setup(Setup::default()),
+            phase: ChannelPhase::Setup(Setup::default()),
             destination: None,
         };
         self.channels.insert(0, channel);
@@ -183,8 +183,8 @@ impl Relay {
         let is_session = |channel: &&Channel| {
             !matches!(
                 channel.phase,
-                Phase::Forwarded(_)
-                    | Phase::Opening {
+                ChannelPhase::Forwarded(_)
+                    | ChannelPhase::Opening {
                         forwarded: true,
                         ..
                     }
@@ -251,7 +251,7 @@ impl Relay {
     /// the answers to the other side's requests.
     pub fn ask(&mut self, to: Side, out: &mut Vec<Outgoing>) {
         // Where too many answers are owed already, one more question tells nothing new.
-        if self.global_replies(to.other()).expect(Reply::Own) {
+        if self.global_replies(to.other()).expect(PendingReply::Own) {
             out.push(Outgoing {
                 to,
                 message: Message::GlobalRequest {
@@ -281,8 +281,10 @@ impl Relay {
     #[must_use]
     pub fn has_room_for(&self, length: usize) -> bool {
         self.channels.values().all(|channel| {
-            let is_told = matches!(channel.phase, Phase::Setup(_) | Phase::Running(_))
-                && !channel.client.told_close;
+            let is_told = matches!(
+                channel.phase,
+                ChannelPhase::Setup(_) | ChannelPhase::Running(_)
+            ) && !channel.client.told_close;
             !is_told || channel.client.takes() as usize >= length
         })
     }
@@ -314,7 +316,7 @@ impl Relay {
 
 /// No session begins on this channel any more. Whether none had, and what has crossed is shown.
 pub(super) fn abandon(channel: &mut Channel, tap: &mut impl Tap) -> bool {
-    let Phase::Setup(setup) = &mut channel.phase else {
+    let ChannelPhase::Setup(setup) = &mut channel.phase else {
         return false;
     };
     let setup = std::mem::take(setup);
@@ -326,17 +328,17 @@ pub(super) fn abandon(channel: &mut Channel, tap: &mut impl Tap) -> bool {
 
 /// Says why, gives the exit status, closes both ends.
 pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
-    let was_session = match std::mem::replace(&mut channel.phase, Phase::Ended) {
-        opening @ Phase::Opening { .. } => {
+    let was_session = match std::mem::replace(&mut channel.phase, ChannelPhase::Ended) {
+        opening @ ChannelPhase::Opening { .. } => {
             channel.phase = opening;
             return;
         }
-        Phase::Ended => return,
-        Phase::Forwarded(_) => false,
-        Phase::Setup(_) | Phase::Running(_) => true,
+        ChannelPhase::Ended => return,
+        ChannelPhase::Forwarded(_) => false,
+        ChannelPhase::Setup(_) | ChannelPhase::Running(_) => true,
     };
     let window = channel.client.takes();
-    let End {
+    let ChannelEnd {
         number: recipient,
         max_packet,
         told_close,
@@ -371,7 +373,7 @@ pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
     }
 }
 
-pub(super) fn tell_close(end: &mut End, to: Side, out: &mut Vec<Outgoing>) {
+pub(super) fn tell_close(end: &mut ChannelEnd, to: Side, out: &mut Vec<Outgoing>) {
     if !std::mem::replace(&mut end.told_close, true) {
         out.push(Outgoing {
             to,

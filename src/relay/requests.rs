@@ -3,15 +3,15 @@
 use bytes::Bytes;
 
 use super::Side;
-use super::channel::{Phase, Reply, Setup, kept};
+use super::channel::{ChannelPhase, PendingReply, Setup, kept};
 use super::content::{Content, Value};
 use super::forward::{Listener, text};
 use super::message::{Fields, Head, Message, Name};
 use super::nested::Handshakes;
 use super::relaying::{Breach, Outgoing, end};
 use super::step::Step;
-use super::table::{AGENT_REQ, AGENT_REQ_OPENSSH, Feature, Place, Row, Verdict, find};
-use super::tap::{ChannelKey, Exit, Kind, Note, Pty, Request, Tap, What};
+use super::table::{AGENT_REQ, AGENT_REQ_OPENSSH, Feature, MessageRow, NameContext, Verdict, find};
+use super::tap::{ChannelKey, Exit, Kind, Note, Pty, RelayedMessage, Tap, What};
 
 /// "End of write": the sender takes no more data, so that a command that writes for ever ends.
 const EOW: &str = "eow@openssh.com";
@@ -26,7 +26,7 @@ impl<T: Tap> Step<'_, T> {
         data: &Bytes,
     ) -> Result<(), Breach> {
         let from = self.from;
-        let Some(row) = find(from, Place::Global, name.as_str()) else {
+        let Some(row) = find(from, NameContext::Global, name.as_str()) else {
             self.refused(What::GlobalRequest, name.as_str(), None);
             return self.refuse_global(want_reply);
         };
@@ -37,9 +37,11 @@ impl<T: Tap> Step<'_, T> {
         let content = Content::parse(row.fields, Fields::of_global(data))?;
         let reply = match row.verdict {
             // Who wants no answer is asked all the same: that there is one is no news to anybody.
-            Verdict::Ask if want_reply => Some(Reply::Bare),
-            Verdict::Ask => Some(Reply::Own),
-            Verdict::Relay | Verdict::RelayLastSession => Some(Reply::Relayed { start: false }),
+            Verdict::Ask if want_reply => Some(PendingReply::Bare),
+            Verdict::Ask => Some(PendingReply::Own),
+            Verdict::Relay | Verdict::RelayLastSession => {
+                Some(PendingReply::Relayed { start: false })
+            }
             Verdict::Permit(feature) => {
                 let listener = Listener::of(row.name, &content);
                 let address = listener.as_ref().map(Listener::address);
@@ -61,7 +63,7 @@ impl<T: Tap> Step<'_, T> {
         let want_reply = want_reply || row.verdict == Verdict::Ask;
         if want_reply {
             self.expect_global(reply)?;
-        } else if let Reply::Listen(listener) = reply {
+        } else if let PendingReply::Listen(listener) = reply {
             self.listens(listener)?;
         }
         self.send(
@@ -78,13 +80,13 @@ impl<T: Tap> Step<'_, T> {
     /// Answers what is not relayed, once its turn has come.
     fn refuse_global(&mut self, want_reply: bool) -> Result<(), Breach> {
         if want_reply {
-            self.expect_global(Reply::Refused)?;
+            self.expect_global(PendingReply::Refused)?;
         }
         self.flush_global_refusals(self.from);
         Ok(())
     }
 
-    fn expect_global(&mut self, reply: Reply) -> Result<(), Breach> {
+    fn expect_global(&mut self, reply: PendingReply) -> Result<(), Breach> {
         if self.relay.global_replies(self.from).expect(reply) {
             Ok(())
         } else {
@@ -98,7 +100,7 @@ impl<T: Tap> Step<'_, T> {
         feature: Feature,
         name: &str,
         listener: Option<Listener>,
-    ) -> Option<Reply> {
+    ) -> Option<PendingReply> {
         let listener = listener?;
         let permissions = &self.relay.permissions;
         let permitted = match (feature, &listener) {
@@ -115,9 +117,9 @@ impl<T: Tap> Step<'_, T> {
         }
         if name.starts_with("cancel-") {
             self.relay.expected.stop_listening(&listener);
-            return Some(Reply::Relayed { start: false });
+            return Some(PendingReply::Relayed { start: false });
         }
-        Some(Reply::Listen(listener))
+        Some(PendingReply::Listen(listener))
     }
 
     fn listens(&mut self, listener: Listener) -> Result<(), Breach> {
@@ -137,11 +139,14 @@ impl<T: Tap> Step<'_, T> {
             .ok_or(Breach::Reply)?;
         match (reply, message) {
             // Nobody on the other side has asked.
-            (Reply::Own, _) => {}
-            (Reply::Listen(listener), Message::RequestSuccess { data }) => {
+            (PendingReply::Own, _) => {}
+            (PendingReply::Listen(listener), Message::RequestSuccess { data }) => {
                 self.granted(listener, &data)?;
             }
-            (Reply::Relayed { .. } | Reply::Refused, Message::RequestSuccess { data }) => {
+            (
+                PendingReply::Relayed { .. } | PendingReply::Refused,
+                Message::RequestSuccess { data },
+            ) => {
                 Fields::of_success(&data).end()?;
                 self.send(asked, Message::RequestSuccess { data: Bytes::new() });
             }
@@ -156,7 +161,7 @@ impl<T: Tap> Step<'_, T> {
         let (from, asked) = (self.from, self.from.other());
         let port = listener.chosen(reply)?;
         if let Some(port) = port {
-            let listening = Request {
+            let listening = RelayedMessage {
                 from,
                 name: "listening",
                 fields: vec![("port", Value::Number(port))],
@@ -193,13 +198,18 @@ impl<T: Tap> Step<'_, T> {
             return Ok(());
         }
         let recipient = channel.end(asked).number;
-        if reply == (Reply::Relayed { start: true }) && !success {
+        if reply == (PendingReply::Relayed { start: true }) && !success {
             self.tap.note(ChannelKey(number), &Note::StartRefused);
         }
         match reply {
-            Reply::Own => {}
-            Reply::Relayed { .. } if success => self.send(asked, Message::Success { recipient }),
-            Reply::Relayed { .. } | Reply::Bare | Reply::Listen(_) | Reply::Refused => {
+            PendingReply::Own => {}
+            PendingReply::Relayed { .. } if success => {
+                self.send(asked, Message::Success { recipient })
+            }
+            PendingReply::Relayed { .. }
+            | PendingReply::Bare
+            | PendingReply::Listen(_)
+            | PendingReply::Refused => {
                 self.send(asked, Message::Failure { recipient });
             }
         }
@@ -230,11 +240,11 @@ impl<T: Tap> Step<'_, T> {
         let from = self.from;
         let channel = self.channel(number)?;
         let place = match channel.phase {
-            Phase::Opening { .. } => return Err(Breach::Order("a request")),
-            Phase::Ended => return Ok(()),
-            Phase::Setup(_) => Place::Setup,
-            Phase::Running(_) => Place::Running,
-            Phase::Forwarded(_) => Place::Forwarded,
+            ChannelPhase::Opening { .. } => return Err(Breach::Order("a request")),
+            ChannelPhase::Ended => return Ok(()),
+            ChannelPhase::Setup(_) => NameContext::Setup,
+            ChannelPhase::Running(_) => NameContext::Running,
+            ChannelPhase::Forwarded(_) => NameContext::Forwarded,
         };
         // ssh closes as soon as both streams have ended, sshd once the command has: how it ended is
         // still heard in between.
@@ -251,19 +261,19 @@ impl<T: Tap> Step<'_, T> {
         let content = Content::parse(row.fields, Fields::of_request(data))?;
         let reply = match row.verdict {
             // As with questions of the connection.
-            Verdict::Ask if want_reply => Reply::Bare,
-            Verdict::Ask => Reply::Own,
+            Verdict::Ask if want_reply => PendingReply::Bare,
+            Verdict::Ask => PendingReply::Own,
             Verdict::Relay => {
                 if !self.observe(number, row, &content)? {
                     return self.refuse_request(number, kind, None, want_reply);
                 }
-                Reply::Relayed { start: false }
+                PendingReply::Relayed { start: false }
             }
             Verdict::Start => {
                 if !self.start(number, row, want_reply, &content)? {
                     return Ok(());
                 }
-                Reply::Relayed { start: true }
+                PendingReply::Relayed { start: true }
             }
             Verdict::Permit(feature) => {
                 let permitted = self.permits(feature, &content);
@@ -271,7 +281,7 @@ impl<T: Tap> Step<'_, T> {
                     let detail = variable(feature, &content);
                     return self.refuse_request(number, kind, detail.as_deref(), want_reply);
                 }
-                Reply::Relayed { start: false }
+                PendingReply::Relayed { start: false }
             }
             Verdict::Expected | Verdict::Refuse | Verdict::RelayLastSession | Verdict::Swallow => {
                 return self.refuse_request(number, kind, None, want_reply);
@@ -347,7 +357,7 @@ impl<T: Tap> Step<'_, T> {
             Some(ChannelKey(number)),
         );
         let channel = self.channel(number)?;
-        if want_reply && !channel.end(from).replies.expect(Reply::Refused) {
+        if want_reply && !channel.end(from).replies.expect(PendingReply::Refused) {
             return Err(Breach::TooManyRequests);
         }
         self.flush_refusals(number, from);
@@ -358,7 +368,7 @@ impl<T: Tap> Step<'_, T> {
     fn start(
         &mut self,
         number: u32,
-        row: &Row,
+        row: &MessageRow,
         want_reply: bool,
         content: &Content,
     ) -> Result<bool, Breach> {
@@ -368,7 +378,7 @@ impl<T: Tap> Step<'_, T> {
             _ => Kind::Shell,
         };
         let channel = self.channel(number)?;
-        let Phase::Setup(setup) = &mut channel.phase else {
+        let ChannelPhase::Setup(setup) = &mut channel.phase else {
             return Err(Breach::Order("the start of a session"));
         };
         let start = std::mem::take(setup).into_start(kind);
@@ -378,7 +388,7 @@ impl<T: Tap> Step<'_, T> {
         };
         match refusal {
             Ok(()) => {
-                channel.phase = Phase::Running(Handshakes::default());
+                channel.phase = ChannelPhase::Running(Handshakes::default());
                 Ok(true)
             }
             Err(text) => {
@@ -402,13 +412,13 @@ impl<T: Tap> Step<'_, T> {
     fn observe(
         &mut self,
         number: u32,
-        row: &'static Row,
+        row: &'static MessageRow,
         content: &Content,
     ) -> Result<bool, Breach> {
         let key = ChannelKey(number);
         let request = request(self.from, row, content);
         let channel = self.channel(number)?;
-        if let Phase::Setup(setup) = &mut channel.phase {
+        if let ChannelPhase::Setup(setup) = &mut channel.phase {
             return Ok(prepare(setup, request, content));
         }
         match row.name {
@@ -438,7 +448,7 @@ impl<T: Tap> Step<'_, T> {
 }
 
 /// Takes note of a request before the session begins; `false` when there are too many.
-fn prepare(setup: &mut Setup, request: Request, content: &Content) -> bool {
+fn prepare(setup: &mut Setup, request: RelayedMessage, content: &Content) -> bool {
     match request.name {
         "env" => {
             let (name, value) = (content.text("variable"), content.text("value"));
@@ -462,8 +472,8 @@ fn prepare(setup: &mut Setup, request: Request, content: &Content) -> bool {
 }
 
 /// A message of the table as the recording sees it.
-pub(super) fn request(from: Side, row: &'static Row, content: &Content) -> Request {
-    Request {
+pub(super) fn request(from: Side, row: &'static MessageRow, content: &Content) -> RelayedMessage {
+    RelayedMessage {
         from,
         name: row.name,
         fields: content.values.clone(),

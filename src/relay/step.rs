@@ -4,11 +4,11 @@
 use bytes::Bytes;
 
 use super::Side;
-use super::channel::{Channel, Phase};
+use super::channel::{Channel, ChannelPhase};
 use super::habits::Habit;
 use super::message::{Message, STDERR};
 use super::relaying::{Breach, Outgoing, Relay, abandon, end, tell_close};
-use super::tap::{ChannelKey, Note, Refused, Stream, Tap, What};
+use super::tap::{ChannelKey, Note, RefusedMessage, Stream, Tap, What};
 
 /// What the user reads when SSH inside a session is ended. `CR LF` because it may reach a terminal in
 /// raw mode.
@@ -97,7 +97,7 @@ impl<T: Tap> Step<'_, T> {
             Habit::First => {}
             Habit::Again => return,
         }
-        self.tap.refused(Refused {
+        self.tap.refused(RefusedMessage {
             from: self.from,
             what,
             name,
@@ -120,7 +120,9 @@ impl<T: Tap> Step<'_, T> {
         }
         // Whoever opens a channel learns our number only with the confirmation.
         match channel.phase {
-            Phase::Opening { opener, .. } if opener == from => Err(Breach::NoChannel(number)),
+            ChannelPhase::Opening { opener, .. } if opener == from => {
+                Err(Breach::NoChannel(number))
+            }
             _ => Ok(()),
         }?;
         Ok(channel)
@@ -129,7 +131,7 @@ impl<T: Tap> Step<'_, T> {
     fn window_adjust(&mut self, number: u32, bytes: u32) -> Result<(), Breach> {
         let from = self.from;
         let channel = self.channel(number)?;
-        if matches!(channel.phase, Phase::Opening { .. }) {
+        if matches!(channel.phase, ChannelPhase::Opening { .. }) {
             return Err(Breach::Order("a window adjustment"));
         }
         if !channel.end(from).add(bytes) {
@@ -193,7 +195,7 @@ impl<T: Tap> Step<'_, T> {
     fn spend(&mut self, number: u32, length: usize) -> Result<(), Breach> {
         let from = self.from;
         let channel = self.channel(number)?;
-        if channel.end(from).said_eof || matches!(channel.phase, Phase::Opening { .. }) {
+        if channel.end(from).said_eof || matches!(channel.phase, ChannelPhase::Opening { .. }) {
             return Err(Breach::Order("data"));
         }
         let receiver = channel.end(from.other());
@@ -216,7 +218,7 @@ impl<T: Tap> Step<'_, T> {
             return Ok(None);
         }
         match &mut channel.phase {
-            Phase::Running(watch) => {
+            ChannelPhase::Running(watch) => {
                 let sees_ssh = stream != Stream::Stderr && watch.sees_ssh(from, data);
                 if sees_ssh && !nested_ssh {
                     self.end_nested_ssh(number, NESTED_SSH);
@@ -226,7 +228,7 @@ impl<T: Tap> Step<'_, T> {
                 self.tap.data(ChannelKey(number), stream, data);
                 Ok(Some(recipient))
             }
-            Phase::Forwarded(watch) => {
+            ChannelPhase::Forwarded(watch) => {
                 if !nested_ssh && watch.sees_ssh(from, data) {
                     self.end_nested_ssh(number, "");
                     return Ok(None);
@@ -236,13 +238,13 @@ impl<T: Tap> Step<'_, T> {
                 Ok(Some(recipient))
             }
             // sshd takes no data before something runs either.
-            Phase::Setup(setup) => {
+            ChannelPhase::Setup(setup) => {
                 if !std::mem::replace(&mut setup.data_refused, true) {
                     self.refused(What::Data, "before the session", Some(ChannelKey(number)));
                 }
                 Ok(None)
             }
-            Phase::Opening { .. } | Phase::Ended => Ok(None),
+            ChannelPhase::Opening { .. } | ChannelPhase::Ended => Ok(None),
         }
     }
 
@@ -259,7 +261,7 @@ impl<T: Tap> Step<'_, T> {
     fn eof(&mut self, number: u32) -> Result<(), Breach> {
         let from = self.from;
         let channel = self.channel(number)?;
-        if matches!(channel.phase, Phase::Opening { .. }) || channel.end(from).said_eof {
+        if matches!(channel.phase, ChannelPhase::Opening { .. }) || channel.end(from).said_eof {
             return Err(Breach::Order("an EOF"));
         }
         channel.end(from).said_eof = true;
@@ -267,7 +269,10 @@ impl<T: Tap> Step<'_, T> {
             return Ok(());
         }
         let recipient = channel.end(from.other()).number;
-        if matches!(channel.phase, Phase::Running(_) | Phase::Forwarded(_)) {
+        if matches!(
+            channel.phase,
+            ChannelPhase::Running(_) | ChannelPhase::Forwarded(_)
+        ) {
             self.tap.note(ChannelKey(number), &Note::Eof(from));
         }
         self.send(from.other(), Message::Eof { recipient });
@@ -277,7 +282,7 @@ impl<T: Tap> Step<'_, T> {
     fn close(&mut self, number: u32) -> Result<(), Breach> {
         let from = self.from;
         let channel = self.channel(number)?;
-        if matches!(channel.phase, Phase::Opening { .. }) {
+        if matches!(channel.phase, ChannelPhase::Opening { .. }) {
             return Err(Breach::Order("a CLOSE"));
         }
         channel.end(from).said_close = true;
@@ -288,14 +293,14 @@ impl<T: Tap> Step<'_, T> {
         tell_close(channel.end(from.other()), from.other(), self.out);
         // The host has said its last word, and hears nothing more: the session is complete before
         // the client reads that it is.
-        if from == Side::Host && matches!(channel.phase, Phase::Running(_)) {
+        if from == Side::Host && matches!(channel.phase, ChannelPhase::Running(_)) {
             self.tap.closed(ChannelKey(number));
         }
         if abandon(channel, self.tap) {
             self.relay.in_vain += 1;
         }
         if over {
-            let is_forwarded = matches!(channel.phase, Phase::Forwarded(_));
+            let is_forwarded = matches!(channel.phase, ChannelPhase::Forwarded(_));
             self.relay.channels.remove(&number);
             if is_forwarded {
                 self.tap.closed(ChannelKey(number));

@@ -9,7 +9,7 @@ use super::content::{Fate, Field, Holds};
 
 /// Where a name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum NameContext {
     /// The type of a `CHANNEL_OPEN`.
     Open,
     /// The type of a `CHANNEL_REQUEST` before the session runs.
@@ -66,11 +66,11 @@ pub enum Feature {
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub struct MessageRow {
     /// Who asks.
     pub from: Side,
     /// Where.
-    pub place: Place,
+    pub place: NameContext,
     /// The name on the wire.
     pub name: &'static str,
     /// What becomes of it.
@@ -81,12 +81,12 @@ pub struct Row {
 
 const fn row(
     from: Side,
-    place: Place,
+    place: NameContext,
     name: &'static str,
     verdict: Verdict,
     fields: &'static [Field],
-) -> Row {
-    Row {
+) -> MessageRow {
+    MessageRow {
         from,
         place,
         name,
@@ -112,7 +112,7 @@ const fn blank(name: &'static str, holds: Holds) -> Field {
 }
 
 use Holds::{Flag, Modes, Number, Text};
-use Place::{Forwarded, Global, Open, Running, Setup};
+use NameContext::{Forwarded, Global, Open, Running, Setup};
 use Side::{Client, Host};
 use Verdict::{Ask, Expected, Permit, Relay, RelayLastSession, Start, Swallow};
 
@@ -200,7 +200,7 @@ pub const fn agent_channel(is_by_rfc: bool) -> &'static str {
 
 /// All rows: RFC 4254, RFC 4335, OpenSSH's PROTOCOL.
 #[rustfmt::skip] // one row, one line
-pub const TABLE: &[Row] = &[
+pub const TABLE: &[MessageRow] = &[
     row(Client, Open, "session", Permit(Feature::Session), NOTHING),
     row(Client, Open, "direct-tcpip", Permit(Feature::Open), ENDPOINTS),
     row(Client, Open, "direct-streamlocal@openssh.com", Permit(Feature::StreamlocalOpen), TO_SOCKET),
@@ -246,7 +246,7 @@ pub const TABLE: &[Row] = &[
 
 /// Looks a name up; `None` for what has no row.
 #[must_use]
-pub fn find(from: Side, place: Place, name: &str) -> Option<&'static Row> {
+pub fn find(from: Side, place: NameContext, name: &str) -> Option<&'static MessageRow> {
     TABLE
         .iter()
         .find(|row| row.from == from && row.place == place && row.name == name)
@@ -254,7 +254,7 @@ pub fn find(from: Side, place: Place, name: &str) -> Option<&'static Row> {
 
 /// Looks a name up.
 #[must_use]
-pub fn judge(from: Side, place: Place, name: &str) -> Verdict {
+pub fn judge(from: Side, place: NameContext, name: &str) -> Verdict {
     find(from, place, name).map_or(Verdict::Refuse, |row| row.verdict)
 }
 
@@ -294,7 +294,7 @@ pub fn markdown() -> String {
 }
 
 /// What crosses of a row, for the documentation.
-fn fields(row: &Row) -> String {
+fn fields(row: &MessageRow) -> String {
     let crossing = row
         .fields
         .iter()

@@ -45,7 +45,7 @@ pub struct Pty {
 
 /// A message that crosses, by its name, with everything that crosses of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct RelayedMessage {
     /// Who sends it.
     pub from: Side,
     /// Its name.
@@ -64,7 +64,7 @@ pub struct Start {
     /// The environment that the client asked for, in its order.
     pub environment: Vec<(Bytes, Bytes)>,
     /// What else has crossed on its channel before.
-    pub asked: Vec<Request>,
+    pub asked: Vec<RelayedMessage>,
 }
 
 /// What happens on a running session beside its bytes.
@@ -73,7 +73,7 @@ pub enum Note {
     /// One side will send no more.
     Eof(Side),
     /// A request or another message.
-    Request(Request),
+    Request(RelayedMessage),
     /// The host refused the request that should have started the session.
     StartRefused,
 }
@@ -109,7 +109,7 @@ pub enum What {
 
 /// Something that the table does not let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused<'a> {
+pub struct RefusedMessage<'a> {
     /// Who asked.
     pub from: Side,
     /// What it was.
@@ -140,7 +140,7 @@ pub trait Tap {
     ///
     /// # Errors
     /// What is wrong, for whoever asks.
-    fn global(&mut self, request: &Request) -> Result<(), String>;
+    fn global(&mut self, request: &RelayedMessage) -> Result<(), String>;
     /// A channel on which something was asked for ends, and no session has begun on it.
     fn abandoned(&mut self, asked: &Start);
     /// Bytes of a running session, or of a forwarded channel: [`Stream::Stdin`] is what the client
@@ -155,5 +155,5 @@ pub trait Tap {
     /// The channel is gone; nothing more comes for this key until it starts anew.
     fn closed(&mut self, channel: ChannelKey);
     /// Something was refused.
-    fn refused(&mut self, refused: Refused<'_>);
+    fn refused(&mut self, refused: RefusedMessage<'_>);
 }

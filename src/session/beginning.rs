@@ -5,13 +5,13 @@ use crate::recording::{self, Verbatim};
 use crate::relay::{Kind, Start};
 
 /// What is about to be recorded.
-pub(super) struct Beginning {
+pub(super) struct RecordingStart {
     pub(super) kind: recording::Kind,
     pub(super) command: Option<Verbatim>,
     pub(super) pty: Option<recording::Pty>,
 }
 
-impl Beginning {
+impl RecordingStart {
     /// A session that is asked for.
     pub(super) fn of(start: &Start) -> Self {
         Self {

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::sitting::Sitting;
+use super::sitting::RecordedSession;
 use crate::recording::{ChannelNote, Side as NoteSide};
 use crate::relay::{ChannelKey, Destination, Note, Stream};
 
 /// The forwards of one connection.
 #[derive(Debug)]
 pub(super) struct Forwards {
-    pub(super) sitting: Sitting,
+    pub(super) sitting: RecordedSession,
     /// Open channels, by the relay's number, with ours.
     open: BTreeMap<ChannelKey, u64>,
     /// How many there have been.
@@ -23,7 +23,7 @@ pub(super) struct Forwards {
 }
 
 impl Forwards {
-    pub(super) fn new(sitting: Sitting) -> Self {
+    pub(super) fn new(sitting: RecordedSession) -> Self {
         Self {
             sitting,
             open: BTreeMap::new(),

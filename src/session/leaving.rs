@@ -1,10 +1,10 @@
 //! What is recorded of the end of things that never were a session, or are one no longer.
 
-use super::beginning::Beginning;
+use super::beginning::RecordingStart;
 use super::recorder::Recorder;
 use super::sitting::note_of;
 use crate::recording::{self, ChannelNote};
-use crate::relay::{Request, Side, Start, Value};
+use crate::relay::{RelayedMessage, Side, Start, Value};
 
 impl Recorder {
     /// Notes in all recordings the words with which one side has left. Whether there is one that has them.
@@ -12,7 +12,7 @@ impl Recorder {
     pub fn last_words(&mut self, from: Side, text: &str) -> bool {
         let now = self.now();
         let fields = vec![("text", Value::Text(text.to_owned().into()))];
-        let request = Request {
+        let request = RelayedMessage {
             from,
             name: "disconnect",
             fields,
@@ -30,7 +30,7 @@ impl Recorder {
     /// Records what was asked for on a channel on which no session has begun.
     pub(super) fn never_began(&mut self, asked: &Start) {
         // Where that fails, it is audited, and what was asked for is over.
-        let Ok(mut sitting) = self.begin(&Beginning::of(asked)) else {
+        let Ok(mut sitting) = self.begin(&RecordingStart::of(asked)) else {
             return;
         };
         let now = self.now();

@@ -25,27 +25,27 @@ use std::path::PathBuf;
 
 use crate::recording::Options;
 
-pub use killing::Place;
-pub use order::{Order, Reason, ReasonError};
-pub use recorder::{Recorder, RecordingLost, Scene};
-pub use registry::{LiveConnection, LiveSession, Registry, Seat};
+pub use killing::RequestedHost;
+pub use order::{Reason, ReasonError, SessionCommand};
+pub use recorder::{Recorder, RecordingLost, SessionContext};
+pub use registry::{LiveConnection, LiveSession, Registration, Registry};
 pub(crate) use sealing::settled;
-pub use sitting::Said;
+pub use sitting::EarlyText;
 
 /// How sessions are recorded.
 #[derive(Clone, Debug)]
-pub struct Recording {
+pub struct RecordingSettings {
     /// Where recordings are kept.
     pub directory: PathBuf,
     /// What happens when one cannot be written.
-    pub policy: Policy,
+    pub policy: RecordingPolicy,
     /// What is stored.
     pub options: Options,
 }
 
 /// What happens when a recording cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub enum RecordingPolicy {
     /// No recording, no session.
     Strict,
     /// The session goes on; the gap is marked and audited.

@@ -11,7 +11,7 @@ use crate::model::text::{self, MAX_REASON};
 
 /// End a session, or the whole connection.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct SessionCommand {
     /// The session; `None` for the connection with all that runs on it.
     pub session: Option<SessionId>,
     /// Who wants it, for the recording.
@@ -20,7 +20,7 @@ pub struct Order {
     pub reason: Option<Reason>,
 }
 
-impl Order {
+impl SessionCommand {
     /// What the user reads, without the proxy's name and an id.
     #[must_use]
     pub fn message(&self) -> String {
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_user_reads_why() {
-        let mut order = Order {
+        let mut order = SessionCommand {
             session: Some(SessionId::new()),
             by: "root".to_owned(),
             reason: Some("lunch".parse().unwrap()),

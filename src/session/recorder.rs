@@ -7,25 +7,27 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::beginning::Beginning;
+use super::beginning::RecordingStart;
 use super::forwards::Forwards;
 use super::refusal::refusal;
-use super::registry::{Opening, Seat};
+use super::registry::{Registration, SessionStart};
 use super::sealing::{Disk, Sealing};
-use super::sitting::{Said, Sitting, note_of};
-use super::{Policy, Recording};
+use super::sitting::{EarlyText, RecordedSession, note_of};
+use super::{RecordingPolicy, RecordingSettings};
 use crate::access::LoginPermit;
 use crate::audit::{AuditEvent, AuditLog, RecordingState};
-use crate::metrics::{Flow, Metrics, Tally};
+use crate::metrics::{Flow, LocalCounter, Metrics};
 use crate::model::{ClusterName, ConnectionId, SessionId, chain};
 use crate::recording::{self, Header, Live, RecordingError, Verbatim};
-use crate::relay::{ChannelKey, Destination, Exit, Note, Refused, Request, Start, Stream, Tap};
+use crate::relay::{
+    ChannelKey, Destination, Exit, Note, RefusedMessage, RelayedMessage, Start, Stream, Tap,
+};
 use crate::sys::clock::Clock;
 use crate::sys::fs;
 
 /// Who, where, what: the part of a recording's header that is the same for a whole connection.
 #[derive(Clone, Debug)]
-pub struct Scene {
+pub struct SessionContext {
     /// The connection.
     pub connection: ConnectionId,
     /// This installation.
@@ -41,7 +43,7 @@ pub struct Scene {
     /// Weak algorithms that the connection to the host began with.
     pub legacy_algorithms: Vec<&'static str>,
     /// What was said before; it stands in the recording of the first session.
-    pub said: Vec<Said>,
+    pub said: Vec<EarlyText>,
 }
 
 /// In strict mode: something cannot be recorded, so nothing may be relayed any more.
@@ -72,15 +74,15 @@ fn lost_text(session: SessionId, error: &dyn std::error::Error) -> String {
 /// The witness of one connection.
 #[derive(Debug)]
 pub struct Recorder {
-    recording: Recording,
+    recording: RecordingSettings,
     audit: AuditLog,
     metrics: Arc<Metrics>,
-    scene: Scene,
+    scene: SessionContext,
     clock: Clock,
     origin: Instant,
     /// Its place among all that is live.
-    seat: Seat,
-    pub(super) sittings: BTreeMap<ChannelKey, Sitting>,
+    seat: Registration,
+    pub(super) sittings: BTreeMap<ChannelKey, RecordedSession>,
     /// The forwarded channels, once there was one.
     pub(super) forwards: Option<Forwards>,
     /// When something was written last, on the recorder's clock.
@@ -88,7 +90,7 @@ pub struct Recorder {
     /// Memory that the compressors hold, in bytes.
     pub(super) held: usize,
     /// Bytes that the metrics have not yet.
-    tally: Tally,
+    tally: LocalCounter,
     /// The end of a session could not be written.
     lost: Option<RecordingLost>,
     /// What keeps finished recordings.
@@ -99,12 +101,12 @@ impl Recorder {
     /// A witness without sessions.
     #[must_use]
     pub fn new(
-        recording: Recording,
+        recording: RecordingSettings,
         audit: AuditLog,
         metrics: Arc<Metrics>,
         clock: Clock,
-        scene: Scene,
-        seat: Seat,
+        scene: SessionContext,
+        seat: Registration,
     ) -> Self {
         Self {
             recording,
@@ -118,7 +120,7 @@ impl Recorder {
             forwards: None,
             last_write: Duration::ZERO,
             held: 0,
-            tally: Tally::default(),
+            tally: LocalCounter::default(),
             lost: None,
             disk: Disk::real(),
         }
@@ -143,7 +145,7 @@ impl Recorder {
     pub fn commit(&mut self) -> Result<(), RecordingLost> {
         match self.lost.take() {
             Some(lost) => Err(lost),
-            None => self.write(Sitting::commit),
+            None => self.write(RecordedSession::commit),
         }
     }
 
@@ -167,7 +169,7 @@ impl Recorder {
 
     pub(super) fn write(
         &mut self,
-        write: impl Fn(&mut Sitting) -> Result<(), RecordingError>,
+        write: impl Fn(&mut RecordedSession) -> Result<(), RecordingError>,
     ) -> Result<(), RecordingLost> {
         let now = self.now();
         let mut grown = 0;
@@ -185,7 +187,7 @@ impl Recorder {
                 continue;
             };
             let first = sitting.misses_something();
-            let strict = self.recording.policy == Policy::Strict;
+            let strict = self.recording.policy == RecordingPolicy::Strict;
             let session = sitting.id;
             if first {
                 let event = failed(&self.scene, session, &source, strict);
@@ -210,27 +212,29 @@ impl Recorder {
     ///
     /// # Errors
     /// In strict mode, the text for the user.
-    pub(super) fn begin(&mut self, beginning: &Beginning) -> Result<Sitting, String> {
+    pub(super) fn begin(&mut self, beginning: &RecordingStart) -> Result<RecordedSession, String> {
         let id = SessionId::new();
         let now = self.now();
-        let strict = self.recording.policy == Policy::Strict;
+        let strict = self.recording.policy == RecordingPolicy::Strict;
         let recording = match self.recording.policy {
-            Policy::Off => None,
-            Policy::Strict | Policy::BestEffort => match self.open(id, beginning, now) {
-                Ok(live) => Some(live),
-                Err(error) => {
-                    tell(&self.audit, &failed(&self.scene, id, &error, strict));
-                    if strict {
-                        return Err(lost_text(id, &error));
+            RecordingPolicy::Off => None,
+            RecordingPolicy::Strict | RecordingPolicy::BestEffort => {
+                match self.open(id, beginning, now) {
+                    Ok(live) => Some(live),
+                    Err(error) => {
+                        tell(&self.audit, &failed(&self.scene, id, &error, strict));
+                        if strict {
+                            return Err(lost_text(id, &error));
+                        }
+                        None
                     }
-                    None
                 }
-            },
+            }
         };
         let file = recording
             .as_ref()
             .map(|_| self.recording.directory.join(recording::file_name(id)));
-        let seat = self.seat.begin(Opening {
+        let seat = self.seat.begin(SessionStart {
             id,
             kind: beginning.kind,
             command: beginning.command_text(),
@@ -238,7 +242,7 @@ impl Recorder {
             start: self.clock.now(),
             file,
         });
-        let mut sitting = Sitting::new(id, recording, now, seat);
+        let mut sitting = RecordedSession::new(id, recording, now, seat);
         for said in std::mem::take(&mut self.scene.said) {
             sitting.said(now, &said);
         }
@@ -267,20 +271,20 @@ impl Recorder {
     fn take_forwards(&mut self) -> Result<Forwards, String> {
         match self.forwards.take() {
             Some(forwards) => Ok(forwards),
-            None => Ok(Forwards::new(self.begin(&Beginning::of_forwards())?)),
+            None => Ok(Forwards::new(self.begin(&RecordingStart::of_forwards())?)),
         }
     }
 
     fn open(
         &self,
         id: SessionId,
-        beginning: &Beginning,
+        beginning: &RecordingStart,
         now: Duration,
     ) -> Result<Live<std::fs::File>, RecordingError> {
         if fs::reserve_is_touched(&self.recording.directory) {
             return Err(RecordingError::NearlyFull);
         }
-        let Scene { permit, .. } = &self.scene;
+        let SessionContext { permit, .. } = &self.scene;
         let (identity, route) = (permit.identity(), permit.route());
         let certificate = identity.certificate();
         let header = Header {
@@ -308,8 +312,8 @@ impl Recorder {
         )
     }
 
-    fn start_event(&self, sitting: &Sitting, beginning: &Beginning) -> AuditEvent {
-        let Scene { permit, .. } = &self.scene;
+    fn start_event(&self, sitting: &RecordedSession, beginning: &RecordingStart) -> AuditEvent {
+        let SessionContext { permit, .. } = &self.scene;
         let route = permit.route();
         AuditEvent::SessionStart {
             session: sitting.id,
@@ -333,7 +337,7 @@ impl Recorder {
         }
     }
 
-    pub(super) fn finish(&mut self, mut sitting: Sitting, reason: &'static str) {
+    pub(super) fn finish(&mut self, mut sitting: RecordedSession, reason: &'static str) {
         let now = self.now();
         let mut finished = None;
         let state = match sitting.recording.take() {
@@ -352,7 +356,7 @@ impl Recorder {
                 }
                 Err(error) => {
                     tell(&self.audit, &failed(&self.scene, sitting.id, &error, true));
-                    if self.recording.policy == Policy::Strict {
+                    if self.recording.policy == RecordingPolicy::Strict {
                         self.lost = Some(RecordingLost {
                             session: sitting.id,
                             source: error,
@@ -377,7 +381,7 @@ impl Recorder {
 
     fn end_event(
         &self,
-        sitting: &Sitting,
+        sitting: &RecordedSession,
         now: Duration,
         recording: RecordingState,
         reason: &'static str,
@@ -404,7 +408,7 @@ impl Recorder {
 
 impl Tap for Recorder {
     fn start(&mut self, channel: ChannelKey, start: &Start) -> Result<(), String> {
-        let mut sitting = self.begin(&Beginning::of(start))?;
+        let mut sitting = self.begin(&RecordingStart::of(start))?;
         if let Some(pty) = &start.pty {
             sitting.terminal = true;
             if !start.asked.iter().any(|request| request.name == "pty-req") {
@@ -436,7 +440,7 @@ impl Tap for Recorder {
         Ok(())
     }
 
-    fn global(&mut self, request: &Request) -> Result<(), String> {
+    fn global(&mut self, request: &RelayedMessage) -> Result<(), String> {
         let mut forwards = self.take_forwards()?;
         forwards.sitting.request(self.now(), &note_of(request));
         self.forwards = Some(forwards);
@@ -500,7 +504,7 @@ impl Tap for Recorder {
         }
     }
 
-    fn refused(&mut self, refused: Refused<'_>) {
+    fn refused(&mut self, refused: RefusedMessage<'_>) {
         let session = refused
             .channel
             .and_then(|channel| self.sittings.get(&channel))
@@ -510,7 +514,7 @@ impl Tap for Recorder {
 }
 
 fn failed(
-    scene: &Scene,
+    scene: &SessionContext,
     session: SessionId,
     error: &RecordingError,
     session_ended: bool,

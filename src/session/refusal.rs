@@ -1,23 +1,23 @@
 //! What was refused on a connection, as an audit event.
 
-use super::Scene;
+use super::SessionContext;
 use crate::audit::{self, AuditEvent, NotPassed};
 use crate::model::SessionId;
-use crate::relay::{Refused, Side, What};
+use crate::relay::{RefusedMessage, Side, What};
 
 /// The event of something that the table does not let through, or that clients send by habit.
 pub(super) fn refusal(
-    scene: &Scene,
-    refused: &Refused<'_>,
+    scene: &SessionContext,
+    refused: &RefusedMessage<'_>,
     session: Option<SessionId>,
 ) -> AuditEvent {
     let permit = &scene.permit;
     let not_passed = NotPassed {
         what: match refused.what {
-            What::Channel => audit::Refused::Channel,
-            What::ChannelRequest => audit::Refused::ChannelRequest,
-            What::Data => audit::Refused::Data,
-            What::GlobalRequest => audit::Refused::GlobalRequest,
+            What::Channel => audit::RefusedKind::Channel,
+            What::ChannelRequest => audit::RefusedKind::ChannelRequest,
+            What::Data => audit::RefusedKind::Data,
+            What::GlobalRequest => audit::RefusedKind::GlobalRequest,
         },
         from: match refused.from {
             Side::Client => "client",

@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Scene;
-use super::order::Order;
+use super::SessionContext;
+use super::order::SessionCommand;
 use crate::model::{ConnectionId, SessionId};
 use crate::recording::Kind;
 
@@ -44,13 +44,13 @@ pub struct LiveConnection {
     /// Since when it is relayed.
     pub start: DateTime<Utc>,
     sessions: Mutex<BTreeMap<SessionId, Arc<LiveSession>>>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<SessionCommand>,
     gone: CancellationToken,
 }
 
 /// What is known of a session when it begins.
 #[derive(Clone, Debug)]
-pub(super) struct Opening {
+pub(super) struct SessionStart {
     pub(super) id: SessionId,
     pub(super) kind: Kind,
     pub(super) command: Option<String>,
@@ -131,7 +131,7 @@ impl LiveConnection {
 
     /// Passes an order on. `false` when it takes none: it is about to end, or has others to obey.
     #[must_use]
-    pub fn order(&self, order: Order) -> bool {
+    pub fn order(&self, order: SessionCommand) -> bool {
         self.orders.try_send(order).is_ok()
     }
 }
@@ -160,7 +160,11 @@ impl Registry {
 
     /// Lists a connection until its seat is dropped. The other end of its orders comes with it.
     #[must_use]
-    pub fn enter(&self, scene: &Scene, start: DateTime<Utc>) -> (Seat, mpsc::Receiver<Order>) {
+    pub fn enter(
+        &self,
+        scene: &SessionContext,
+        start: DateTime<Utc>,
+    ) -> (Registration, mpsc::Receiver<SessionCommand>) {
         let (orders, receiver) = mpsc::channel(MAX_ORDERS);
         let route = scene.permit.route();
         let host = || route.target.host.to_string();
@@ -178,7 +182,7 @@ impl Registry {
         });
         lock(&self.0).insert(connection.id, Arc::clone(&connection));
         let registry = self.clone();
-        let seat = Seat {
+        let seat = Registration {
             registry,
             connection,
         };
@@ -188,14 +192,14 @@ impl Registry {
 
 /// A connection's place in the registry.
 #[derive(Debug)]
-pub struct Seat {
+pub struct Registration {
     registry: Registry,
     connection: Arc<LiveConnection>,
 }
 
-impl Seat {
+impl Registration {
     /// Lists a session until it leaves, or what this gives is dropped.
-    pub(super) fn begin(&self, opening: Opening) -> SessionSeat {
+    pub(super) fn begin(&self, opening: SessionStart) -> SessionRegistration {
         let session = Arc::new(LiveSession {
             id: opening.id,
             kind: opening.kind,
@@ -210,7 +214,7 @@ impl Seat {
         });
         lock(&self.connection.sessions).insert(session.id, Arc::clone(&session));
         let departed = Some(Departed(session.gone.clone()));
-        SessionSeat {
+        SessionRegistration {
             connection: Arc::clone(&self.connection),
             session,
             departed,
@@ -224,7 +228,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.leave();
     }
@@ -232,13 +236,13 @@ impl Drop for Seat {
 
 /// A session's place in the registry.
 #[derive(Debug)]
-pub(super) struct SessionSeat {
+pub(super) struct SessionRegistration {
     connection: Arc<LiveConnection>,
     session: Arc<LiveSession>,
     departed: Option<Departed>,
 }
 
-impl SessionSeat {
+impl SessionRegistration {
     /// The session is live no more. What this gives is dropped when its end is audited.
     pub(super) fn leave(mut self) -> Departed {
         let gone = &self.session.gone;
@@ -258,7 +262,7 @@ impl Drop for Departed {
     }
 }
 
-impl Deref for SessionSeat {
+impl Deref for SessionRegistration {
     type Target = LiveSession;
 
     fn deref(&self) -> &LiveSession {
@@ -266,7 +270,7 @@ impl Deref for SessionSeat {
     }
 }
 
-impl Drop for SessionSeat {
+impl Drop for SessionRegistration {
     fn drop(&mut self) {
         lock(&self.connection.sessions).remove(&self.session.id);
     }

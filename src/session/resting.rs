@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::recorder::{Recorder, RecordingLost};
-use super::sitting::Sitting;
+use super::sitting::RecordedSession;
 
 impl Recorder {
     /// The memory that the recordings' compressors hold, in bytes, as of the last commit.
@@ -30,6 +30,6 @@ impl Recorder {
     /// # Errors
     /// As [`Recorder::commit`].
     pub fn rest(&mut self) -> Result<(), RecordingLost> {
-        self.write(Sitting::rest)
+        self.write(RecordedSession::rest)
     }
 }

@@ -3,18 +3,18 @@
 use std::fs::File;
 use std::time::Duration;
 
-use super::registry::SessionSeat;
-use crate::metrics::Held;
+use super::registry::SessionRegistration;
+use crate::metrics::GaugeGuard;
 use crate::model::{SessionId, text};
 use crate::recording::{
     self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, Verbatim,
 };
-use crate::relay::{Exit, Note, Pty, Request, Side, Stream, Value};
+use crate::relay::{Exit, Note, Pty, RelayedMessage, Side, Stream, Value};
 use crate::wire::auth::{Challenge, ForeignText};
 
 /// What a user read, or was asked, before there was a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum EarlyText {
     /// The operator's own banner.
     Greeting(String),
     /// A banner of the host.
@@ -25,7 +25,7 @@ pub enum Said {
 
 /// One session.
 #[derive(Debug)]
-pub(super) struct Sitting {
+pub(super) struct RecordedSession {
     pub(super) id: SessionId,
     /// `None` where there is no recording, and may be none.
     pub(super) recording: Option<Live<File>>,
@@ -45,19 +45,19 @@ pub(super) struct Sitting {
     /// Part of it could not be recorded.
     pub(super) incomplete: bool,
     /// Its place among all that is live.
-    pub(super) seat: SessionSeat,
+    pub(super) seat: SessionRegistration,
     /// Bytes of the recording that were counted.
     counted: u64,
     /// It is one of the sessions that run, once it does.
-    pub(super) running: Option<Held>,
+    pub(super) running: Option<GaugeGuard>,
 }
 
-impl Sitting {
+impl RecordedSession {
     pub(super) fn new(
         id: SessionId,
         recording: Option<Live<File>>,
         started: Duration,
-        seat: SessionSeat,
+        seat: SessionRegistration,
     ) -> Self {
         Self {
             id,
@@ -137,16 +137,16 @@ impl Sitting {
     }
 
     /// Notes what the user read or was asked before.
-    pub(super) fn said(&mut self, now: Duration, said: &Said) {
+    pub(super) fn said(&mut self, now: Duration, said: &EarlyText) {
         let note = match said {
-            Said::Greeting(text) => {
+            EarlyText::Greeting(text) => {
                 ChannelNote::new(recording::Side::Proxy, "banner").with("text", text.as_str())
             }
-            Said::Banner(text) => {
+            EarlyText::Banner(text) => {
                 let note = ChannelNote::new(recording::Side::Host, "banner");
                 note.with_shown("text", text.shown(), text.sent())
             }
-            Said::Asked(challenge) => {
+            EarlyText::Asked(challenge) => {
                 let (name, todo) = (&challenge.name, &challenge.instruction);
                 let prompts = challenge.prompts.iter().map(|prompt| &prompt.text);
                 ChannelNote::new(recording::Side::Host, "keyboard-interactive")
@@ -169,7 +169,7 @@ impl Sitting {
     }
 
     /// Notes what was asked for before the session began.
-    pub(super) fn asked(&mut self, now: Duration, requests: &[Request]) {
+    pub(super) fn asked(&mut self, now: Duration, requests: &[RelayedMessage]) {
         for request in requests {
             self.request(now, &note_of(request));
         }
@@ -267,7 +267,7 @@ impl Sitting {
 }
 
 /// A message with its fields, each as text or as hexadecimal digits: the exact bytes.
-pub(super) fn note_of(request: &Request) -> ChannelNote {
+pub(super) fn note_of(request: &RelayedMessage) -> ChannelNote {
     let note = ChannelNote::new(recorded(request.from), request.name);
     let fields = request.fields.iter();
     fields.fold(note, |note, (name, value)| match value {

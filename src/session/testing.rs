@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
-use super::{Options, Order, Policy, Recorder, Recording, Registry, Scene};
-use crate::access::{self, Identity, LoginPermit, Permissions, Place, Route, authorize};
+use super::{
+    Options, Recorder, RecordingPolicy, RecordingSettings, Registry, SessionCommand, SessionContext,
+};
+use crate::access::{self, Identity, LoginPermit, Permissions, RequestedHost, Route, authorize};
 use crate::audit::AuditLog;
 use crate::cert::testing::{CertSpec, NOW, ed25519};
 use crate::cert::{TrustedKeys, verify_user};
@@ -23,7 +25,7 @@ pub(crate) fn permit() -> LoginPermit {
     let route = Route {
         target: Target::from_subsystem("proxy:db1.example.com:22").unwrap(),
         node: Some("db1".to_owned()),
-        place: Place {
+        place: RequestedHost {
             name: "db1".to_owned(),
             labels: Vec::new(),
         },
@@ -44,12 +46,12 @@ pub(crate) fn permit() -> LoginPermit {
 pub(crate) fn recorder(
     directory: &Path,
     permit: LoginPermit,
-    policy: Policy,
-) -> (Recorder, Registry, Receiver<Order>) {
+    policy: RecordingPolicy,
+) -> (Recorder, Registry, Receiver<SessionCommand>) {
     let clock = Clock::Fixed(NOW);
     let cluster: ClusterName = "example.test".parse().unwrap();
     let anywhere = SocketAddr::from(([192, 0, 2, 1], 22));
-    let scene = Scene {
+    let scene = SessionContext {
         connection: ConnectionId::new(),
         cluster: cluster.clone(),
         permit,
@@ -59,7 +61,7 @@ pub(crate) fn recorder(
         legacy_algorithms: Vec::new(),
         said: Vec::new(),
     };
-    let recording = Recording {
+    let recording = RecordingSettings {
         directory: directory.join("recordings"),
         policy,
         options: Options { pty_input: false },

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::stream::ChannelStream;
-use crate::agent::{self, Decoder, Identity, Reply, SignFlags};
+use crate::agent::{self, AgentIdentity, AgentReply, ReplyDecoder, SignFlags};
 use crate::metrics::{AgentTask, Metrics};
 use crate::wire::SessionBinding;
 
@@ -44,17 +44,17 @@ pub(crate) enum AgentError {
 
 /// A channel to the agent.
 #[derive(Debug)]
-pub(crate) struct Agent {
+pub(crate) struct ForwardedAgent {
     stream: ChannelStream,
-    decoder: Decoder,
+    decoder: ReplyDecoder,
     metrics: Arc<Metrics>,
 }
 
-impl Agent {
+impl ForwardedAgent {
     pub(crate) fn new(stream: ChannelStream, metrics: Arc<Metrics>) -> Self {
         Self {
             stream,
-            decoder: Decoder::default(),
+            decoder: ReplyDecoder::default(),
             metrics,
         }
     }
@@ -72,7 +72,7 @@ impl Agent {
         let holds = |blob: &[u8]| {
             identities
                 .iter()
-                .any(|identity: &Identity| identity.blob == blob)
+                .any(|identity: &AgentIdentity| identity.blob == blob)
         };
         match [certificate, key].into_iter().find(|blob| holds(blob)) {
             Some(blob) => Ok(blob.to_vec()),
@@ -92,10 +92,10 @@ impl Agent {
             false,
         );
         let is_refused = match self.ask(&request).await? {
-            Reply::Success => false,
-            Reply::ExtensionFailure => true,
+            AgentReply::Success => false,
+            AgentReply::ExtensionFailure => true,
             // It does not know it, or does not want to.
-            Reply::Failure => self
+            AgentReply::Failure => self
                 .ask(&agent::query())
                 .await?
                 .announces(agent::SESSION_BIND),
@@ -116,19 +116,23 @@ impl Agent {
     ) -> Result<Vec<u8>, AgentError> {
         let request = agent::sign_request(blob, data, flags);
         match self.ask_timed(AgentTask::Sign, &request).await? {
-            Reply::Failure | Reply::ExtensionFailure => Err(AgentError::Refused),
+            AgentReply::Failure | AgentReply::ExtensionFailure => Err(AgentError::Refused),
             reply => Ok(agent::expect_signature(reply)?),
         }
     }
 
-    async fn ask_timed(&mut self, task: AgentTask, request: &[u8]) -> Result<Reply, AgentError> {
+    async fn ask_timed(
+        &mut self,
+        task: AgentTask,
+        request: &[u8],
+    ) -> Result<AgentReply, AgentError> {
         let asked = Instant::now();
         let reply = self.ask(request).await?;
         self.metrics.agent.observe(task, asked.elapsed());
         Ok(reply)
     }
 
-    async fn ask(&mut self, request: &[u8]) -> Result<Reply, AgentError> {
+    async fn ask(&mut self, request: &[u8]) -> Result<AgentReply, AgentError> {
         self.stream.write_all(request).await?;
         let mut buffer = [0; 4096];
         loop {

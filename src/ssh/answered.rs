@@ -17,7 +17,7 @@ const MAX_HOSTS: usize = 16 * 1024;
 
 /// One host.
 #[derive(Clone, Copy, Debug)]
-struct Host {
+struct HostState {
     answered: Instant,
     /// Since when it refuses connections, if it does.
     refuses: Option<Instant>,
@@ -25,11 +25,11 @@ struct Host {
 
 /// What is known of all hosts, shared by all workers. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answered {
-    hosts: Arc<Mutex<BTreeMap<SocketAddr, Host>>>,
+pub(crate) struct RecentlyReachable {
+    hosts: Arc<Mutex<BTreeMap<SocketAddr, HostState>>>,
 }
 
-impl Answered {
+impl RecentlyReachable {
     /// A host has said something.
     pub(crate) fn note(&self, host: SocketAddr, now: Instant) {
         let mut hosts = self.lock();
@@ -37,7 +37,7 @@ impl Answered {
             hosts.retain(|_, host| now < host.answered + LATELY);
         }
         if hosts.len() < MAX_HOSTS || hosts.contains_key(&host) {
-            let fresh = Host {
+            let fresh = HostState {
                 answered: now,
                 refuses: None,
             };
@@ -61,7 +61,7 @@ impl Answered {
     }
 
     /// A panic elsewhere cannot leave the map half changed: no method calls out while it has it.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Host>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, HostState>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn only_a_host_that_has_answered_lately_is_worth_another_try() {
-        let (answered, start) = (Answered::default(), Instant::now());
+        let (answered, start) = (RecentlyReachable::default(), Instant::now());
         assert!(!answered.may_be_restarting(host(1), start));
         answered.note(host(1), start);
         assert!(!answered.may_be_restarting(host(2), start));
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_it_longer_than_sshd_takes_to_restart() {
-        let (answered, start) = (Answered::default(), Instant::now());
+        let (answered, start) = (RecentlyReachable::default(), Instant::now());
         answered.note(host(1), start);
         assert!(answered.may_be_restarting(host(1), start + seconds(10)));
         assert!(answered.may_be_restarting(host(1), start + seconds(14)));
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn it_remembers_no_more_than_it_may() {
-        let (answered, start) = (Answered::default(), Instant::now());
+        let (answered, start) = (RecentlyReachable::default(), Instant::now());
         for number in (0..).take(MAX_HOSTS + 1) {
             let address = std::net::Ipv4Addr::from_bits(number);
             answered.note(SocketAddr::from((address, 22)), start);

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{Refusal, Worth, offer_reason, user_certificate_reason};
-use super::rounds::{Answer, Fit, Rounds};
+use super::rounds::{Fit, KeyRounds, QueryAnswer};
 use crate::audit;
 use crate::cert::{CertFault, KeyError, PresentedKey, UserCertError};
 use crate::model::format_duration;
@@ -44,7 +44,7 @@ pub(crate) struct Authenticated<T> {
 /// Runs key exchange and authentication until `judge` takes a signed offer, for as long as `grace`.
 ///
 /// `judge` is asked about queries too, so that nobody touches a security key for nothing. Which of
-/// several keys is taken, and when a banner says why none is, is for [`Rounds`] to say. `greeting` is
+/// several keys is taken, and when a banner says why none is, is for [`KeyRounds`] to say. `greeting` is
 /// what everybody reads before.
 pub(crate) async fn authenticate<S, T>(
     leg: &mut Leg<S>,
@@ -71,7 +71,7 @@ where
             LegError::Timeout(grace)
         }
     };
-    let (refusal, offered) = rounds.map_or((None, None), Rounds::into_refusal);
+    let (refusal, offered) = rounds.map_or((None, None), KeyRounds::into_refusal);
     // What ended it is what its user, the log and the audit log are to know, not what was refused
     // before.
     let refusal = refusal.map(|refusal| breach(&ended).unwrap_or(refusal));
@@ -94,7 +94,7 @@ fn breach(ended: &LegError) -> Option<Refusal> {
     };
     is_breach.then(|| {
         let message = format!("the client broke the protocol while it logged in: {ended}");
-        Refusal::new(audit::Leg::Client, "protocol-error", message)
+        Refusal::new(audit::Party::Client, "protocol-error", message)
             .hint("its program is at fault, not its certificate: update it, or report what it is")
     })
 }
@@ -129,7 +129,7 @@ async fn attempt<S, T>(
     id: &str,
     greeting: Option<&str>,
     judge: &impl Fn(&Offer) -> Result<(T, Fit), Refusal>,
-    rounds: &mut Option<Rounds>,
+    rounds: &mut Option<KeyRounds>,
 ) -> Result<Authenticated<T>, LegError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -155,7 +155,7 @@ where
                     fresh.greet(text);
                 }
                 auth = Some(fresh);
-                *rounds = Some(Rounds::new(leg.transport.peer_ident()));
+                *rounds = Some(KeyRounds::new(leg.transport.peer_ident()));
                 continue;
             }
             LegEvent::HostKey(_) => continue,
@@ -169,7 +169,7 @@ where
                 ServerAuthEvent::Nothing
                 | ServerAuthEvent::Interactive { .. }
                 | ServerAuthEvent::Answers(_),
-            ) => Answer::Refuse(None),
+            ) => QueryAnswer::Refuse(None),
             Ok(ServerAuthEvent::Query(offer)) => match judge(&offer) {
                 Ok((_, fit)) => rounds.good(&offer.blob, fit),
                 Err(no) => rounds.bad(&offer.blob, Some(offer.key), no),
@@ -182,7 +182,7 @@ where
                     }
                     continue;
                 }
-                Err(no) => Answer::Refuse(rounds.refuse(Some(offer.key), no)),
+                Err(no) => QueryAnswer::Refuse(rounds.refuse(Some(offer.key), no)),
             },
             Ok(ServerAuthEvent::Refused {
                 blob,
@@ -191,7 +191,7 @@ where
                 ..
             }) => rounds.bad(&blob, None, unusable(&reason)),
             Ok(ServerAuthEvent::Refused { reason, .. }) => {
-                Answer::Refuse(rounds.refuse(None, unusable(&reason)))
+                QueryAnswer::Refuse(rounds.refuse(None, unusable(&reason)))
             }
             Err(error) => {
                 leg.send_all(&mut out)?;
@@ -201,10 +201,10 @@ where
             }
         };
         match answer {
-            Answer::Take => auth_state.accept_query(&mut out),
-            Answer::Postpone if auth_state.postpone(&mut out) => {}
-            Answer::Postpone => auth_state.reject(None, &mut out),
-            Answer::Refuse(why) => {
+            QueryAnswer::Take => auth_state.accept_query(&mut out),
+            QueryAnswer::Postpone if auth_state.postpone(&mut out) => {}
+            QueryAnswer::Postpone => auth_state.reject(None, &mut out),
+            QueryAnswer::Refuse(why) => {
                 auth_state.reject(why.map(|no| no.text(id)).as_deref(), &mut out);
             }
         }
@@ -215,7 +215,7 @@ where
 /// A plain key where only certificates count.
 pub(crate) fn plain_key(key: &PresentedKey) -> Refusal {
     Refusal::new(
-        audit::Leg::Client,
+        audit::Party::Client,
         "not-a-certificate",
         format!(
             "a plain key was offered ({}), only user certificates count",
@@ -237,7 +237,7 @@ pub(crate) fn bad_certificate(error: &UserCertError) -> Refusal {
         _ => Worth::Usual,
     };
     Refusal::new(
-        audit::Leg::Client,
+        audit::Party::Client,
         user_certificate_reason(error),
         error.to_string(),
     )
@@ -254,9 +254,13 @@ fn unusable(reason: &OfferError) -> Refusal {
         OfferError::Key(_) => format!("on your machine: {}", reason.hint()),
         _ => reason.hint().to_owned(),
     };
-    Refusal::new(audit::Leg::Client, offer_reason(reason), reason.to_string())
-        .hint(hint)
-        .worth(worth)
+    Refusal::new(
+        audit::Party::Client,
+        offer_reason(reason),
+        reason.to_string(),
+    )
+    .hint(hint)
+    .worth(worth)
 }
 
 #[cfg(test)]

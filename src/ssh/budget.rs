@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::refusal::Refusal;
-use crate::audit::Leg as At;
+use crate::audit::Party;
 
 /// What may wait for a side, or on a channel, when the budget is used up, in bytes.
 pub(crate) const FLOOR: usize = 64 * 1024;
@@ -39,19 +39,19 @@ const LEAST: u64 = 64 << 20;
 /// The budget of this process. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
-    all: Arc<Purse>,
+    all: Arc<Allowance>,
     person: usize,
-    people: Arc<Mutex<BTreeMap<String, Weak<Purse>>>>,
+    people: Arc<Mutex<BTreeMap<String, Weak<Allowance>>>>,
 }
 
 /// What somebody may hold, and what is held.
 #[derive(Debug)]
-struct Purse {
+struct Allowance {
     limit: usize,
     held: AtomicUsize,
 }
 
-impl Purse {
+impl Allowance {
     fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -90,25 +90,25 @@ impl Purse {
 
 /// Why there is no room for another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spent {
+pub(crate) enum BudgetExceeded {
     /// The person's connections hold all that is theirs.
     Person,
     /// All connections together hold all that there is.
     Process,
 }
 
-impl Spent {
+impl BudgetExceeded {
     /// What the user reads.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
             Self::Person => Refusal::new(
-                At::Proxy,
+                Party::Proxy,
                 "too-much-memory-of-user",
                 "connections with certificates of your name hold as much of the proxy's memory as one person may",
             )
             .hint("close connections that are not used any more; those whose output nobody reads hold the most"),
             Self::Process => Refusal::new(
-                At::Proxy,
+                Party::Proxy,
                 "too-much-memory",
                 "the proxy's connections hold as much memory as they may",
             )
@@ -123,7 +123,7 @@ impl Budget {
         let all = (memory.unwrap_or(UNKNOWN) / OF_MEMORY).max(LEAST);
         let all = usize::try_from(all).unwrap_or(usize::MAX);
         Self {
-            all: Arc::new(Purse::new(all)),
+            all: Arc::new(Allowance::new(all)),
             person: all / OF_BUDGET,
             people: Arc::default(),
         }
@@ -146,7 +146,7 @@ impl Budget {
         let known = people.get(person).and_then(Weak::upgrade);
         let purse = known.unwrap_or_else(|| {
             people.retain(|_, purse| purse.strong_count() > 0);
-            let purse = Arc::new(Purse::new(self.person));
+            let purse = Arc::new(Allowance::new(self.person));
             people.insert(person.to_owned(), Arc::downgrade(&purse));
             purse
         });
@@ -160,8 +160,8 @@ impl Budget {
 /// What one person has of the budget.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
-    all: Arc<Purse>,
-    person: Arc<Purse>,
+    all: Arc<Allowance>,
+    person: Arc<Allowance>,
 }
 
 impl Account {
@@ -176,13 +176,13 @@ impl Account {
     ///
     /// # Errors
     /// When the budget is used up.
-    pub(crate) fn inner(&self) -> Result<Share, Spent> {
+    pub(crate) fn inner(&self) -> Result<Share, BudgetExceeded> {
         if !self.person.take(INNER) {
-            return Err(Spent::Person);
+            return Err(BudgetExceeded::Person);
         }
         if !self.all.take(INNER) {
             self.person.change(INNER, 0);
-            return Err(Spent::Process);
+            return Err(BudgetExceeded::Process);
         }
         Ok(self.share(INNER))
     }
@@ -324,7 +324,7 @@ mod tests {
                 Err(spent) => break spent,
             }
         };
-        assert_eq!(spent, Spent::Person);
+        assert_eq!(spent, BudgetExceeded::Person);
         assert_eq!(held.len(), 128 * MIB / INNER);
         let alice = budget.account("alice").inner().unwrap();
         assert!(alice.is_ample());
@@ -354,7 +354,7 @@ mod tests {
                 Err(spent) => break spent,
             }
         };
-        assert_eq!(spent, Spent::Process);
+        assert_eq!(spent, BudgetExceeded::Process);
         assert_eq!(bob.person.held(), last.len() * INNER, "nothing is lost");
     }
 

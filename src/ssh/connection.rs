@@ -10,37 +10,37 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Proxy;
-use super::agent::Agent;
+use super::agent::ForwardedAgent;
 use super::authentication::{Authenticated, Unauthenticated, authenticate, plain_key};
-use super::bridge::{self, Limits, Prelude};
+use super::bridge::{self, Handoff, RelayLimits};
 use super::budget::Share;
 use super::conversation::Conversation;
 use super::early::{self, EXIT_REFUSED};
-use super::jump::{Ended, Waiting};
+use super::jump::{Ended, JumpSetup};
 use super::leg::Leg;
 use super::login::{
     self, Signer, TURN_LIMIT, agent_failed, agent_silent, certificate_blob, key_blob,
 };
 use super::minting::{self, MintError};
 use super::outer::{AgentOpener, NoAgent, SHUTTING_DOWN, too_many_channels};
-use super::reached::Reached;
+use super::reached::ProxyAddress;
 use super::refusal::{Origin, Refusal, Worth};
 use super::revocation::admit_user;
 use super::rounds::Fit;
 use super::route::{judge_login, places_of};
 use super::scope::{Scope, ScopeEnd};
 use super::stream::{ChannelHandle, ChannelStream};
-use super::turns::Whose;
+use super::turns::QueueOwner;
 use super::upstream::{self, Upstream};
-use super::watch::Watch;
-use super::watched::Watched;
-use super::way::{self, Way};
+use super::watch::ConnectionTimers;
+use super::watched::PolicyMonitor;
+use super::way::{self, DialPlan};
 use crate::access::{Denial, LoginPermit, Permit};
-use crate::audit::{AuditEvent, Leg as At};
+use crate::audit::{AuditEvent, Party};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
 use crate::model::{ConnectionId, HostPrincipal, Login, Serial, chain};
-use crate::session::{Recorder, Said, Scene};
+use crate::session::{EarlyText, Recorder, SessionContext};
 use crate::wire::auth::Offer;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
@@ -64,7 +64,7 @@ pub(crate) struct Connection {
 /// The way to the host, as far as it goes without the login.
 struct Ready {
     upstream: Upstream,
-    agent: Agent,
+    agent: ForwardedAgent,
     /// What the agent signs for.
     agent_key: Vec<u8>,
 }
@@ -73,9 +73,9 @@ struct Ready {
 struct Established {
     permit: LoginPermit,
     upstream: Upstream,
-    prelude: Prelude,
+    prelude: Handoff,
     /// What the user has read and was asked.
-    said: Vec<Said>,
+    said: Vec<EarlyText>,
 }
 
 impl Connection {
@@ -114,8 +114,8 @@ impl Connection {
         });
         let established = tokio::select! {
             established = established => established,
-            refusal = self.watched().withdrawn() => Err(Failure::Withdrawn(refusal)),
-            why = last_words(&scope) => Err(Failure::Over(why)),
+            refusal = self.watched().withdrawn() => Err(SetupFailure::Withdrawn(refusal)),
+            why = last_words(&scope) => Err(SetupFailure::Over(why)),
         };
         match established {
             Ok(established) => {
@@ -123,23 +123,23 @@ impl Connection {
                 let terminal = self.agent.is_some().then_some(terminal);
                 Box::pin(self.relay(leg, established, terminal, share)).await;
             }
-            Err(Failure::Client(failure)) => {
+            Err(SetupFailure::Client(failure)) => {
                 self.report_client(&failure, &terminal);
                 leg.reproach(&failure.ended).await;
             }
-            Err(Failure::Refused { refusal, login }) => {
+            Err(SetupFailure::Refused { refusal, login }) => {
                 self.refuse(&refusal, login.as_ref(), None);
                 let text = format!("rproxy: {} (id {})", refusal.message, self.id);
                 leg.disconnect(DisconnectReason::NoMoreAuthMethodsAvailable, &text)
                     .await;
             }
-            Err(Failure::Over(ScopeEnd::Shutdown)) => {
+            Err(SetupFailure::Over(ScopeEnd::Shutdown)) => {
                 leg.disconnect(DisconnectReason::ByApplication, SHUTTING_DOWN)
                     .await;
             }
             // There is nobody to tell.
-            Err(Failure::Over(_)) => {}
-            Err(Failure::Withdrawn(refusal)) => {
+            Err(SetupFailure::Over(_)) => {}
+            Err(SetupFailure::Withdrawn(refusal)) => {
                 leg.disconnect(DisconnectReason::ByApplication, &refusal.line(self.id))
                     .await;
             }
@@ -148,7 +148,7 @@ impl Connection {
 
     /// Where the target leads, and what the user's ssh is shown for it. What leads nowhere is refused, and
     /// nothing is signed for it.
-    async fn find(&self) -> Result<(Way, Arc<ServerConfig>), Refusal> {
+    async fn find(&self) -> Result<(DialPlan, Arc<ServerConfig>), Refusal> {
         let way = way::find(&self.proxy, &self.permit).await?;
         let config = self.server_config(&way).await?;
         Ok((way, config))
@@ -174,9 +174,9 @@ impl Connection {
 
     /// A host certificate for the name that the user's ssh expects. Where nobody signs, one that is at hand
     /// without the remembered names does.
-    async fn server_config(&self, way: &Way) -> Result<Arc<ServerConfig>, Refusal> {
+    async fn server_config(&self, way: &DialPlan) -> Result<Arc<ServerConfig>, Refusal> {
         let name = &self.permit.route().target.host;
-        let whose = Whose::Person(self.permit.identity().name().to_owned());
+        let whose = QueueOwner::Person(self.permit.identity().name().to_owned());
         let minted = match HostPrincipal::asked(name) {
             Ok(name) => {
                 let names = self.shown(name.clone(), &way.remembered);
@@ -189,7 +189,7 @@ impl Connection {
         minted.map_err(|error| {
             tracing::error!(error = %chain(&error), host = %name, "cannot make a host certificate");
             Refusal::new(
-                At::Proxy,
+                Party::Proxy,
                 "host-certificate-not-minted",
                 format!("cannot make a host certificate: {error}"),
             )
@@ -201,8 +201,8 @@ impl Connection {
         &self,
         leg: &mut Leg<ChannelStream>,
         agent: &AgentOpener,
-        way: &Way,
-    ) -> Result<Established, Failure> {
+        way: &DialPlan,
+    ) -> Result<Established, SetupFailure> {
         let id = self.id.to_string();
         let ready = self.prepare(agent, way);
         tokio::pin!(ready);
@@ -217,7 +217,7 @@ impl Connection {
             tokio::pin!(impatience);
             loop {
                 tokio::select! {
-                    attempt = &mut inner => break attempt.map_err(Failure::Client)?,
+                    attempt = &mut inner => break attempt.map_err(SetupFailure::Client)?,
                     done = &mut ready, if early.is_none() && !given_up => {
                         early = Some(done);
                         impatience.as_mut().reset(Instant::now() + TURN_LIMIT);
@@ -253,7 +253,7 @@ impl Connection {
             Ok((permit, ready)) => {
                 auth.accept(&mut out);
                 let _gone_is_seen_by_the_relay = leg.send_all(&mut out);
-                let (prelude, upstream) = (Prelude::default(), ready.upstream);
+                let (prelude, upstream) = (Handoff::default(), ready.upstream);
                 Ok(Established {
                     permit,
                     upstream,
@@ -264,7 +264,7 @@ impl Connection {
             Err(refusal) => {
                 auth.reject(Some(&refusal.text(&id)), &mut out);
                 let _gone_is_nobody_to_tell = leg.send_all(&mut out);
-                Err(Failure::Refused {
+                Err(SetupFailure::Refused {
                     refusal,
                     login: Some(permit.login().clone()),
                 })
@@ -276,8 +276,8 @@ impl Connection {
     async fn establish_by_jump(
         &self,
         leg: &mut Leg<ChannelStream>,
-        way: &Way,
-    ) -> Result<Established, Failure> {
+        way: &DialPlan,
+    ) -> Result<Established, SetupFailure> {
         let id = self.id.to_string();
         let settings = self.proxy.settings();
         let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
@@ -285,11 +285,11 @@ impl Connection {
         let Authenticated {
             verdict: permit,
             mut auth,
-        } = attempt.map_err(Failure::Client)?;
+        } = attempt.map_err(SetupFailure::Client)?;
         let mut out = Vec::new();
         auth.accept(&mut out);
         let _gone_is_seen_below = leg.send_all(&mut out);
-        let mut waiting = Waiting::new(leg);
+        let mut waiting = JumpSetup::new(leg);
         let mut conversation = Conversation::with_nobody();
         let jump = self.jump(&mut waiting, &permit, &mut conversation, way);
         match jump.await {
@@ -301,12 +301,12 @@ impl Connection {
             }),
             Err(Ended::Refused(refusal)) => {
                 waiting.refuse(&refusal.text(&id)).await;
-                Err(Failure::Refused {
+                Err(SetupFailure::Refused {
                     refusal,
                     login: Some(permit.login().clone()),
                 })
             }
-            Err(Ended::Gone(ended)) => Err(Failure::Client(Unauthenticated {
+            Err(Ended::Gone(ended)) => Err(SetupFailure::Client(Unauthenticated {
                 refusal: None,
                 offered: None,
                 ended,
@@ -316,11 +316,11 @@ impl Connection {
 
     async fn jump(
         &self,
-        waiting: &mut Waiting<'_>,
+        waiting: &mut JumpSetup<'_>,
         permit: &LoginPermit,
         conversation: &mut Conversation<'_>,
-        way: &Way,
-    ) -> Result<(LoginPermit, Upstream, Prelude), Ended> {
+        way: &DialPlan,
+    ) -> Result<(LoginPermit, Upstream, Handoff), Ended> {
         let stream = waiting.agent().await?;
         let work = async {
             let mut ready = self.prepare_with(stream, way).await?;
@@ -336,11 +336,11 @@ impl Connection {
         Ok((permit, upstream, prelude))
     }
 
-    async fn prepare(&self, agent: &AgentOpener, way: &Way) -> Result<Ready, Refusal> {
+    async fn prepare(&self, agent: &AgentOpener, way: &DialPlan) -> Result<Ready, Refusal> {
         let stream = agent.open().await.map_err(|none| match none {
             NoAgent::Crowded => too_many_channels(),
             NoAgent::Silent => Refusal::new(
-                At::Client,
+                Party::Client,
                 "agent-not-opened",
                 "agent forwarding required: it was asked for, but no agent answers",
             )
@@ -350,8 +350,8 @@ impl Connection {
     }
 
     /// Finds the user's key in the agent, then dials: a user without the key costs the host nothing.
-    async fn prepare_with(&self, stream: ChannelStream, way: &Way) -> Result<Ready, Refusal> {
-        let mut agent = Agent::new(stream, Arc::clone(&self.proxy.metrics));
+    async fn prepare_with(&self, stream: ChannelStream, way: &DialPlan) -> Result<Ready, Refusal> {
+        let mut agent = ForwardedAgent::new(stream, Arc::clone(&self.proxy.metrics));
         let certificate = self.permit.identity().certificate().certificate();
         let (certificate, key) = (certificate_blob(certificate)?, key_blob(certificate)?);
         let found = agent.find(&certificate, &key);
@@ -369,9 +369,9 @@ impl Connection {
     }
 
     /// What the user has read before there is a session.
-    fn said(&self, conversation: Conversation<'_>) -> Vec<Said> {
+    fn said(&self, conversation: Conversation<'_>) -> Vec<EarlyText> {
         let greeting = self.proxy.settings().greeting.clone();
-        let greeting = greeting.map(Said::Greeting).into_iter();
+        let greeting = greeting.map(EarlyText::Greeting).into_iter();
         greeting.chain(conversation.into_said()).collect()
     }
 
@@ -425,7 +425,7 @@ impl Connection {
             });
         }
         self.proxy.tell(&AuditEvent::AuthSuccess {
-            leg: At::HostAuthentication,
+            leg: Party::HostAuthentication,
             user: identity.name().to_owned(),
             login: Some(permit.login().to_string()),
             client_addr: self.client,
@@ -443,7 +443,7 @@ impl Connection {
         };
         let certificate = admit_user(&self.proxy, certificate, self.client)?;
         let login: Login = offer.user.parse().map_err(|error| {
-            Refusal::new(At::Client, "bad-login", format!("bad login: {error}"))
+            Refusal::new(Party::Client, "bad-login", format!("bad login: {error}"))
         })?;
         let settings = self.proxy.settings();
         let has_login = certificate.allows_login(&login);
@@ -453,7 +453,7 @@ impl Connection {
         match permit {
             Ok(permit) => Ok((permit, Fit::Good)),
             Err(denial @ (Denial::OtherIdentity { .. } | Denial::OtherKey)) if has_login => {
-                let reached = Reached::of(&self.proxy, &settings);
+                let reached = ProxyAddress::of(&self.proxy, &settings);
                 Err(shown_another_first(&denial, &login, &reached))
             }
             Err(denial) => Err(Refusal::from(&denial)),
@@ -475,14 +475,14 @@ impl Connection {
         } = established;
         let valid_before = permit.identity().certificate().valid_before();
         let settings = self.proxy.settings();
-        let watch = Watch::new(&settings.time, valid_before, self.proxy.clock, terminal);
-        let watched = Watched::logged_in(
+        let watch = ConnectionTimers::new(&settings.time, valid_before, self.proxy.clock, terminal);
+        let watched = PolicyMonitor::logged_in(
             &self.proxy,
             permit.clone(),
             (upstream.address, upstream.host.presented().clone()),
             self.origin(Some(permit.login())),
         );
-        let scene = Scene {
+        let scene = SessionContext {
             connection: self.id,
             cluster: self.proxy.cluster.clone(),
             permit,
@@ -501,7 +501,7 @@ impl Connection {
             scene,
             seat,
         );
-        let limits = Limits {
+        let limits = RelayLimits {
             watch,
             watched,
             scope: self.scope.clone(),
@@ -523,9 +523,9 @@ impl Connection {
     }
 
     /// Until the login, the certificate alone can be withdrawn.
-    fn watched(&self) -> Watched {
+    fn watched(&self) -> PolicyMonitor {
         let user = self.permit.identity().clone();
-        Watched::new(&self.proxy, user, self.origin(None))
+        PolicyMonitor::new(&self.proxy, user, self.origin(None))
     }
 
     /// Audits a refusal; tells the user where no banner can.
@@ -544,7 +544,7 @@ impl Connection {
             Some(refusal) => self.refuse(refusal, None, None),
             None => {
                 let refusal = Refusal::new(
-                    At::Client,
+                    Party::Client,
                     "inner-connection",
                     format!(
                         "the inner connection ended before authentication: {}",
@@ -558,7 +558,7 @@ impl Connection {
 }
 
 /// A certificate that has the login, where the outer connection was authenticated with another one.
-fn shown_another_first(denial: &Denial, login: &Login, reached: &Reached) -> Refusal {
+fn shown_another_first(denial: &Denial, login: &Login, reached: &ProxyAddress) -> Refusal {
     Refusal::from(denial)
         .hint(format!(
             "the proxy was shown another certificate first; on your machine: name the login to the proxy too, so that it takes the one with it: `ssh -J {}`, or `{}` in ProxyCommand; or have ssh offer this one alone (IdentitiesOnly, CertificateFile)",
@@ -582,7 +582,7 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
 const AGENT_LIST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Why there is nothing to relay.
-enum Failure {
+enum SetupFailure {
     /// The inner client did not authenticate.
     Client(Unauthenticated),
     /// Its certificate was revoked meanwhile, which is audited.

@@ -11,7 +11,7 @@ use zeroize::Zeroize as _;
 
 use super::leg::{Leg, LegError};
 use super::stream::ChannelStream;
-use crate::session::Said;
+use crate::session::EarlyText;
 use crate::wire::auth::{
     Answers, AuthError, Challenge, ForeignText, Methods, ServerAuth, ServerAuthEvent,
 };
@@ -30,15 +30,15 @@ pub(crate) enum Unanswered {
 /// The user's side of a login at a host.
 #[derive(Debug)]
 pub(crate) struct Conversation<'a> {
-    user: Option<Inner<'a>>,
-    said: Vec<Said>,
+    user: Option<InnerConnection<'a>>,
+    said: Vec<EarlyText>,
     /// Whether the client knows that more is wanted than its key.
     is_invited: bool,
 }
 
 /// An inner connection whose client has proved to hold its key and is not in yet.
 #[derive(Debug)]
-struct Inner<'a> {
+struct InnerConnection<'a> {
     leg: &'a mut Leg<ChannelStream>,
     auth: &'a mut ServerAuth,
 }
@@ -47,7 +47,7 @@ impl<'a> Conversation<'a> {
     /// With a user whose client waits inside its authentication.
     pub(crate) fn with(leg: &'a mut Leg<ChannelStream>, auth: &'a mut ServerAuth) -> Self {
         Self {
-            user: Some(Inner { leg, auth }),
+            user: Some(InnerConnection { leg, auth }),
             ..Self::with_nobody()
         }
     }
@@ -62,15 +62,15 @@ impl<'a> Conversation<'a> {
     }
 
     /// What was said and asked so far.
-    pub(crate) fn into_said(self) -> Vec<Said> {
+    pub(crate) fn into_said(self) -> Vec<EarlyText> {
         self.said
     }
 
     /// The banners so far, for whoever has not read them.
     pub(crate) fn banners(&self) -> impl Iterator<Item = &str> {
         self.said.iter().filter_map(|said| match said {
-            Said::Banner(text) => Some(text.shown()),
-            Said::Greeting(_) | Said::Asked(_) => None,
+            EarlyText::Banner(text) => Some(text.shown()),
+            EarlyText::Greeting(_) | EarlyText::Asked(_) => None,
         })
     }
 
@@ -87,21 +87,21 @@ impl<'a> Conversation<'a> {
     /// How many questions there were.
     pub(crate) fn questions(&self) -> usize {
         let asked = self.said.iter().map(|said| match said {
-            Said::Asked(challenge) => challenge.prompts.len(),
-            Said::Banner(_) | Said::Greeting(_) => 0,
+            EarlyText::Asked(challenge) => challenge.prompts.len(),
+            EarlyText::Banner(_) | EarlyText::Greeting(_) => 0,
         });
         asked.sum()
     }
 
     /// Shows the user a banner of the host.
     pub(crate) async fn banner(&mut self, text: ForeignText) -> Result<(), LegError> {
-        if let Some(Inner { leg, auth }) = &mut self.user {
+        if let Some(InnerConnection { leg, auth }) = &mut self.user {
             let mut out = Vec::new();
             auth.pass_on_banner(text.shown(), &mut out);
             leg.send_all(&mut out)?;
             leg.send_ready().await;
         }
-        self.said.push(Said::Banner(text));
+        self.said.push(EarlyText::Banner(text));
         Ok(())
     }
 
@@ -139,7 +139,7 @@ impl<'a> Conversation<'a> {
         let Some(inner) = &mut self.user else {
             return Err(LegError::Closed.into());
         };
-        self.said.push(Said::Asked(challenge.clone()));
+        self.said.push(EarlyText::Asked(challenge.clone()));
         loop {
             let mut out = Vec::new();
             inner.auth.ask(challenge, &mut out);
@@ -153,7 +153,7 @@ impl<'a> Conversation<'a> {
     }
 }
 
-impl Inner<'_> {
+impl InnerConnection<'_> {
     /// What the client says next that has to be answered.
     async fn next(&mut self) -> Result<ServerAuthEvent, Unanswered> {
         loop {

@@ -7,15 +7,15 @@ use std::net::IpAddr;
 
 use tokio_util::sync::CancellationToken;
 
-/// One client of a [`Crowd`].
+/// One client of a [`ClientSet`].
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct ClientTicket {
     network: IpAddr,
     number: u64,
     displaced: CancellationToken,
 }
 
-impl Ticket {
+impl ClientTicket {
     /// Where it comes from.
     pub(crate) fn network(&self) -> IpAddr {
         self.network
@@ -29,13 +29,13 @@ impl Ticket {
 
 /// The clients. Numbers grow, so that the smallest of a network is its oldest client.
 #[derive(Debug, Default)]
-pub(crate) struct Crowd {
+pub(crate) struct ClientSet {
     networks: BTreeMap<IpAddr, BTreeMap<u64, CancellationToken>>,
     next: u64,
     len: usize,
 }
 
-impl Crowd {
+impl ClientSet {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -47,7 +47,7 @@ impl Crowd {
     }
 
     /// Another client, of this network.
-    pub(crate) fn enter(&mut self, network: IpAddr) -> Ticket {
+    pub(crate) fn enter(&mut self, network: IpAddr) -> ClientTicket {
         let number = self.next;
         self.next += 1;
         self.len += 1;
@@ -56,7 +56,7 @@ impl Crowd {
             .entry(network)
             .or_default()
             .insert(number, displaced.clone());
-        Ticket {
+        ClientTicket {
             network,
             number,
             displaced,
@@ -64,7 +64,7 @@ impl Crowd {
     }
 
     /// A client leaves; `false` when it had been displaced before.
-    pub(crate) fn leave(&mut self, ticket: &Ticket) -> bool {
+    pub(crate) fn leave(&mut self, ticket: &ClientTicket) -> bool {
         let Some(clients) = self.networks.get_mut(&ticket.network) else {
             return false;
         };
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_the_heaviest_goes_first() {
-        let mut crowd = Crowd::default();
+        let mut crowd = ClientSet::default();
         let tickets: Vec<_> = [1, 2, 2, 3, 2]
             .map(|last| crowd.enter(there(last)))
             .into_iter()

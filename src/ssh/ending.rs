@@ -19,9 +19,9 @@ const MAX_HOSTS: usize = 10_000;
 
 /// When hosts were last warned about, in seconds since the epoch.
 #[derive(Debug, Default)]
-pub(crate) struct Warned(Mutex<BTreeMap<String, u64>>);
+pub(crate) struct ExpiryWarnings(Mutex<BTreeMap<String, u64>>);
 
-impl Warned {
+impl ExpiryWarnings {
     /// Whether it is a host's turn again; if so, it has had it.
     fn take_turn(&self, host: &str, now: u64) -> bool {
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_host_has_one_turn_a_day_and_memory_is_bounded() {
-        let warned = Warned::default();
+        let warned = ExpiryWarnings::default();
         assert!(warned.take_turn("db1", 1_000));
         assert!(!warned.take_turn("db1", 1_000 + PAUSE - 1));
         assert!(warned.take_turn("db2", 1_000));

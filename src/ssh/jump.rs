@@ -12,18 +12,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::bridge::Prelude;
+use super::bridge::Handoff;
 use super::early::EXIT_REFUSED;
 use super::leg::{Leg, LegError, LegEvent};
 use super::outer::port::{AGENT_WINDOW, MAX_PACKET as AGENT_PACKET, Port};
 use super::refusal::Refusal;
 use super::stream::{ChannelPort, ChannelStream, channel};
 use super::upstream::Upstream;
-use crate::audit::Leg as At;
+use crate::audit::Party;
 use crate::model::text::Printable;
 use crate::relay::message::{Head, Message, Name, OpenFailure, STDERR};
 use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH, agent_channel};
-use crate::relay::{Adopted, Side, first_grant};
+use crate::relay::{ExistingChannel, Side, first_grant};
 
 /// Our number of the session, on both sides.
 const SESSION: u32 = 0;
@@ -81,7 +81,7 @@ enum AgentChannel {
 
 /// The inner connection while the host is not there yet.
 #[derive(Debug)]
-pub(crate) struct Waiting<'a> {
+pub(crate) struct JumpSetup<'a> {
     leg: &'a mut Leg<ChannelStream>,
     session: Option<Session>,
     agent_asked: bool,
@@ -96,7 +96,7 @@ pub(crate) struct Waiting<'a> {
     wake: Arc<Notify>,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> JumpSetup<'a> {
     pub(crate) fn new(leg: &'a mut Leg<ChannelStream>) -> Self {
         Self {
             leg,
@@ -180,7 +180,7 @@ impl<'a> Waiting<'a> {
     ///
     /// # Errors
     /// When the host opens none, or the client is gone.
-    pub(crate) async fn hand_over(&mut self, upstream: &mut Upstream) -> Result<Prelude, Ended> {
+    pub(crate) async fn hand_over(&mut self, upstream: &mut Upstream) -> Result<Handoff, Ended> {
         let Some(session) = self.session else {
             return Err(Ended::Refused(no_agent()));
         };
@@ -194,7 +194,7 @@ impl<'a> Waiting<'a> {
             bytes: first_grant(host_window),
         })?;
         packets.extend(self.queue.drain(..).map(|payload| (Side::Client, payload)));
-        let adopted = Adopted {
+        let adopted = ExistingChannel {
             client_number: session.number,
             client_window: session.window,
             client_max_packet: session.max_packet,
@@ -202,7 +202,7 @@ impl<'a> Waiting<'a> {
             host_window,
             host_max_packet,
         };
-        Ok(Prelude {
+        Ok(Handoff {
             adopted: Some(adopted),
             packets,
         })
@@ -490,7 +490,7 @@ async fn open_at_host(
 ) -> Result<(u32, u32, u32), Refusal> {
     let failed = |why: &dyn std::fmt::Display| {
         Refusal::new(
-            At::HostAuthentication,
+            Party::HostAuthentication,
             "host-opened-no-session",
             format!("the host opened no session: {why}"),
         )
@@ -547,7 +547,7 @@ async fn open_at_host(
 }
 
 fn no_agent() -> Refusal {
-    Refusal::new(At::Client, "agent-forwarding-required", "agent forwarding required").hint(
+    Refusal::new(Party::Client, "agent-forwarding-required", "agent forwarding required").hint(
         "on your machine: with ProxyJump, add -A (scp and sftp too) and load the key with ssh-add; or use ProxyCommand, which `rproxy config` prints on the proxy",
     )
 }

@@ -14,9 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::workshop::Workshop;
+use super::workshop::ComputeQueue;
 use crate::wire::auth::AuthError;
-use crate::wire::{self, DisconnectReason, Event, Transport, Worked};
+use crate::wire::{self, DisconnectReason, Transport, TransportEvent, Worked};
 
 /// How much is read from a stream at a time.
 const READ_SIZE: usize = 128 * 1024;
@@ -91,7 +91,7 @@ pub(crate) struct Leg<S> {
     /// The most that waited to be sent since nothing did: the memory is held until then.
     most: usize,
     /// Who computes what takes long.
-    workshop: Option<Workshop>,
+    workshop: Option<ComputeQueue>,
     /// What is being computed. Nothing is taken from the input meanwhile.
     work: Option<AbortOnDropHandle<Option<Worked>>>,
     started: Instant,
@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     }
 
     /// The same, with what takes long in its key exchanges computed elsewhere.
-    pub(crate) fn with(workshop: &Workshop, stream: S, mut transport: Transport) -> Self {
+    pub(crate) fn with(workshop: &ComputeQueue, stream: S, mut transport: Transport) -> Self {
         transport.defer_work();
         Self {
             workshop: Some(workshop.clone()),
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     pub(crate) async fn next_secret(&mut self) -> Result<BytesMut, LegError> {
         loop {
             match self.poll_raw()? {
-                Some(Event::Packet(payload)) => return Ok(payload),
+                Some(TransportEvent::Packet(payload)) => return Ok(payload),
                 Some(_) => {}
                 None => {
                     self.transfer(true).await?;
@@ -146,20 +146,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     /// What the bytes read so far amount to.
     pub(crate) fn poll_event(&mut self) -> Result<Option<LegEvent>, LegError> {
         Ok(match self.poll_raw()? {
-            Some(Event::HostKey { blob, .. }) => Some(LegEvent::HostKey(blob)),
-            Some(Event::Established) => Some(LegEvent::Established),
-            Some(Event::Packet(payload)) => Some(LegEvent::Packet(own(payload))),
-            Some(Event::NeedInput | Event::Disconnected { .. }) | None => None,
+            Some(TransportEvent::HostKey { blob, .. }) => Some(LegEvent::HostKey(blob)),
+            Some(TransportEvent::Established) => Some(LegEvent::Established),
+            Some(TransportEvent::Packet(payload)) => Some(LegEvent::Packet(own(payload))),
+            Some(TransportEvent::NeedInput | TransportEvent::Disconnected { .. }) | None => None,
         })
     }
 
-    fn poll_raw(&mut self) -> Result<Option<Event>, LegError> {
+    fn poll_raw(&mut self) -> Result<Option<TransportEvent>, LegError> {
         match self.transport.receive(&mut self.input)? {
-            Event::NeedInput => {
+            TransportEvent::NeedInput => {
                 self.begin_work();
                 Ok(None)
             }
-            Event::Disconnected { reason, text } => Err(LegError::Disconnected { reason, text }),
+            TransportEvent::Disconnected { reason, text } => {
+                Err(LegError::Disconnected { reason, text })
+            }
             event => Ok(Some(event)),
         }
     }

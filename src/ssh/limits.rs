@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::crowd::{Crowd, Ticket};
+use super::crowd::{ClientSet, ClientTicket};
 use crate::metrics;
 use crate::model::network;
 
@@ -34,7 +34,7 @@ const MAX_AUDITED: usize = 1024;
 
 /// The configured limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Clients in all.
     pub connections: u32,
     /// Clients from one address.
@@ -45,7 +45,7 @@ pub struct Limits {
     pub starting: u32,
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// How many of one address may be unauthenticated: three quarters of all, so that no single
     /// address has every place.
     fn starting_share(self) -> u32 {
@@ -55,7 +55,7 @@ impl Limits {
 
 /// Which limit a client is beyond, and where that limit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Excess {
+pub(crate) enum LimitExceeded {
     Connections(u32),
     Address(u32),
     User(u32),
@@ -65,7 +65,7 @@ pub(crate) enum Excess {
     Displaced,
 }
 
-impl Excess {
+impl LimitExceeded {
     /// A stable name for the audit log.
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -80,13 +80,13 @@ impl Excess {
     }
 
     /// Under which it is counted.
-    pub(crate) fn metric(self) -> metrics::Excess {
+    pub(crate) fn metric(self) -> metrics::LimitExceeded {
         match self {
-            Self::Connections(_) => metrics::Excess::Connections,
-            Self::Address(_) => metrics::Excess::Address,
-            Self::User(_) => metrics::Excess::User,
+            Self::Connections(_) => metrics::LimitExceeded::Connections,
+            Self::Address(_) => metrics::LimitExceeded::Address,
+            Self::User(_) => metrics::LimitExceeded::User,
             Self::Starting(_) | Self::StartingFromAddress(_) | Self::Displaced => {
-                metrics::Excess::Starting
+                metrics::LimitExceeded::Starting
             }
         }
     }
@@ -135,11 +135,11 @@ impl Excess {
 #[derive(Debug, Default)]
 struct Counts {
     connections: u32,
-    starting: Crowd,
-    courtesies: Crowd,
+    starting: ClientSet,
+    courtesies: ClientSet,
     addresses: BTreeMap<IpAddr, u32>,
     users: BTreeMap<String, u32>,
-    turns: Turns,
+    turns: ExchangeTurns,
     audited: Audited,
 }
 
@@ -163,25 +163,29 @@ impl Counts {
     }
 
     /// Sees that there is room for a client of this network.
-    fn make_room(&mut self, network: IpAddr, limits: Limits) -> Result<(), Excess> {
+    fn make_room(
+        &mut self,
+        network: IpAddr,
+        limits: ConnectionLimits,
+    ) -> Result<(), LimitExceeded> {
         if self.addresses.get(&network).copied().unwrap_or_default() >= limits.per_address {
-            return Err(Excess::Address(limits.per_address));
+            return Err(LimitExceeded::Address(limits.per_address));
         }
         if self.connections >= limits.connections && !self.displace_for(network) {
-            return Err(Excess::Connections(limits.connections));
+            return Err(LimitExceeded::Connections(limits.connections));
         }
         if self.starting.len() >= limits.starting as usize && !self.displace_for(network) {
-            return Err(Excess::Starting(limits.starting));
+            return Err(LimitExceeded::Starting(limits.starting));
         }
         let share = limits.starting_share();
         if self.starting.count_from(network) >= share as usize {
-            return Err(Excess::StartingFromAddress(share));
+            return Err(LimitExceeded::StartingFromAddress(share));
         }
         Ok(())
     }
 
     /// The right to tell a client why it is refused, where there are not too many.
-    fn courtesy(&mut self, network: IpAddr) -> Option<Ticket> {
+    fn courtesy(&mut self, network: IpAddr) -> Option<ClientTicket> {
         let is_free = self.courtesies.len() < MAX_COURTESIES
             && self.courtesies.count_from(network) < MAX_COURTESIES_PER_ADDRESS;
         is_free.then(|| self.courtesies.enter(network))
@@ -190,22 +194,22 @@ impl Counts {
 
 /// The counters of one listener. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Door {
-    limits: Limits,
+pub(crate) struct ConnectionLimiter {
+    limits: ConnectionLimits,
     counts: Arc<Mutex<Counts>>,
 }
 
 /// A client that is let in no further.
 #[derive(Debug)]
-pub(crate) struct TurnedAway {
-    pub(crate) excess: Excess,
+pub(crate) struct Rejected {
+    pub(crate) excess: LimitExceeded,
     /// The right to tell it; without one it is dropped.
-    pub(crate) courtesy: Option<Courtesy>,
-    pub(crate) door: Door,
+    pub(crate) courtesy: Option<RejectNotice>,
+    pub(crate) door: ConnectionLimiter,
 }
 
-impl Door {
-    pub(crate) fn new(limits: Limits) -> Self {
+impl ConnectionLimiter {
+    pub(crate) fn new(limits: ConnectionLimits) -> Self {
         Self {
             limits,
             counts: Arc::default(),
@@ -213,13 +217,13 @@ impl Door {
     }
 
     /// A client is here.
-    pub(crate) fn admit(&self, address: IpAddr) -> Result<Admission, TurnedAway> {
+    pub(crate) fn admit(&self, address: IpAddr) -> Result<ConnectionGuard, Rejected> {
         let network = network(address);
         let mut counts = self.lock();
         if let Err(excess) = counts.make_room(network, self.limits) {
             let courtesy = counts.courtesy(network);
             drop(counts);
-            return Err(TurnedAway {
+            return Err(Rejected {
                 excess,
                 courtesy: courtesy.map(|ticket| self.courtesy(ticket)),
                 door: self.clone(),
@@ -227,15 +231,15 @@ impl Door {
         }
         counts.connections += 1;
         increase(&mut counts.addresses, network);
-        Ok(Admission {
+        Ok(ConnectionGuard {
             ticket: counts.starting.enter(network),
             door: self.clone(),
             user: None,
         })
     }
 
-    fn courtesy(&self, ticket: Ticket) -> Courtesy {
-        Courtesy {
+    fn courtesy(&self, ticket: ClientTicket) -> RejectNotice {
+        RejectNotice {
             door: self.clone(),
             ticket,
         }
@@ -243,7 +247,7 @@ impl Door {
 
     /// Whether this refusal goes to the audit log, and how many like it have not since the last
     /// that did.
-    pub(crate) fn audit(&self, excess: Excess, address: IpAddr) -> Option<u64> {
+    pub(crate) fn audit(&self, excess: LimitExceeded, address: IpAddr) -> Option<u64> {
         self.lock()
             .audited
             .next(excess.reason(), network(address), Instant::now())
@@ -258,14 +262,14 @@ impl Door {
 
 /// One client's place. Dropping it gives the place back.
 #[derive(Debug)]
-pub(crate) struct Admission {
-    door: Door,
-    ticket: Ticket,
+pub(crate) struct ConnectionGuard {
+    door: ConnectionLimiter,
+    ticket: ClientTicket,
     /// Who it is, once it has authenticated.
     user: Option<String>,
 }
 
-impl Admission {
+impl ConnectionGuard {
     /// Waits for the turn of this client's address to begin a key exchange: at once, unless its
     /// clients come in too fast.
     pub(crate) async fn turn(&self) {
@@ -281,27 +285,27 @@ impl Admission {
     }
 
     /// A client that has lost its place: the right to be told so.
-    pub(crate) fn into_turned_away(self) -> TurnedAway {
+    pub(crate) fn into_turned_away(self) -> Rejected {
         let ticket = self.door.lock().courtesy(self.ticket.network());
-        TurnedAway {
-            excess: Excess::Displaced,
+        Rejected {
+            excess: LimitExceeded::Displaced,
             courtesy: ticket.map(|ticket| self.door.courtesy(ticket)),
             door: self.door.clone(),
         }
     }
 
     /// The client has authenticated as this person.
-    pub(crate) fn authenticated(&mut self, user: &str) -> Result<(), Excess> {
+    pub(crate) fn authenticated(&mut self, user: &str) -> Result<(), LimitExceeded> {
         let limit = self.door.limits.per_user;
         let mut counts = self.door.lock();
         if self.user.is_some() {
             return Ok(());
         }
         if counts.users.get(user).copied().unwrap_or_default() >= limit {
-            return Err(Excess::User(limit));
+            return Err(LimitExceeded::User(limit));
         }
         if !counts.starting.leave(&self.ticket) {
-            return Err(Excess::Displaced);
+            return Err(LimitExceeded::Displaced);
         }
         increase(&mut counts.users, user.to_owned());
         drop(counts);
@@ -310,12 +314,12 @@ impl Admission {
     }
 
     /// The door that it came through.
-    pub(crate) fn door(&self) -> &Door {
+    pub(crate) fn door(&self) -> &ConnectionLimiter {
         &self.door
     }
 }
 
-impl Drop for Admission {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut counts = self.door.lock();
         let has_place = match &self.user {
@@ -334,12 +338,12 @@ impl Drop for Admission {
 
 /// The right to tell one client why it is refused.
 #[derive(Debug)]
-pub(crate) struct Courtesy {
-    door: Door,
-    ticket: Ticket,
+pub(crate) struct RejectNotice {
+    door: ConnectionLimiter,
+    ticket: ClientTicket,
 }
 
-impl Drop for Courtesy {
+impl Drop for RejectNotice {
     fn drop(&mut self) {
         self.door.lock().courtesies.leave(&self.ticket);
     }
@@ -347,11 +351,11 @@ impl Drop for Courtesy {
 
 /// Up to when each address has had its turns.
 #[derive(Debug, Default)]
-struct Turns {
+struct ExchangeTurns {
     used: BTreeMap<Option<IpAddr>, Instant>,
 }
 
-impl Turns {
+impl ExchangeTurns {
     /// How long a client of this address waits for its turn. `burst` is how far ahead of its time an
     /// address may be.
     fn next(&mut self, network: IpAddr, burst: Duration, now: Instant) -> Duration {
@@ -386,11 +390,11 @@ where
 /// Which refusals the audit log has seen lately.
 #[derive(Debug, Default)]
 struct Audited {
-    seen: BTreeMap<(&'static str, Option<IpAddr>), Seen>,
+    seen: BTreeMap<(&'static str, Option<IpAddr>), AuditWindow>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct AuditWindow {
     at: Instant,
     since: u64,
 }
@@ -405,7 +409,7 @@ impl Audited {
         let is_full = self.seen.len() >= MAX_AUDITED && !self.seen.contains_key(&key);
         let key = if is_full { (reason, None) } else { key };
         let Some(seen) = self.seen.get_mut(&key) else {
-            self.seen.insert(key, Seen { at: now, since: 0 });
+            self.seen.insert(key, AuditWindow { at: now, since: 0 });
             return Some(0);
         };
         if now.saturating_duration_since(seen.at) < AUDIT_INTERVAL {
@@ -423,8 +427,8 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    fn door(connections: u32, per_address: u32, per_user: u32, starting: u32) -> Door {
-        Door::new(Limits {
+    fn door(connections: u32, per_address: u32, per_user: u32, starting: u32) -> ConnectionLimiter {
+        ConnectionLimiter::new(ConnectionLimits {
             connections,
             per_address,
             per_user,
@@ -436,7 +440,7 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    fn excess(door: &Door, address: IpAddr) -> Option<Excess> {
+    fn excess(door: &ConnectionLimiter, address: IpAddr) -> Option<LimitExceeded> {
         door.admit(address).err().map(|away| away.excess)
     }
 
@@ -447,7 +451,7 @@ mod tests {
         first.authenticated("alice").unwrap();
         let mut second = door.admit(there(2)).unwrap();
         second.authenticated("bob").unwrap();
-        assert_eq!(excess(&door, there(3)), Some(Excess::Connections(2)));
+        assert_eq!(excess(&door, there(3)), Some(LimitExceeded::Connections(2)));
         drop(first);
         assert_eq!(excess(&door, there(3)), None);
     }
@@ -456,9 +460,9 @@ mod tests {
     fn places_are_counted_by_address() {
         let door = door(9, 1, 9, 9);
         let first = door.admit(HERE).unwrap();
-        assert_eq!(excess(&door, HERE), Some(Excess::Address(1)));
+        assert_eq!(excess(&door, HERE), Some(LimitExceeded::Address(1)));
         let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
-        assert_eq!(excess(&door, mapped), Some(Excess::Address(1)));
+        assert_eq!(excess(&door, mapped), Some(LimitExceeded::Address(1)));
         assert_eq!(excess(&door, there(1)), None);
         drop(first);
         assert_eq!(excess(&door, HERE), None);
@@ -472,7 +476,7 @@ mod tests {
         let _first = door.admit(address("2001:db8:0:1::1")).unwrap();
         assert_eq!(
             excess(&door, address("2001:db8:0:1:ffff::2")),
-            Some(Excess::Address(1))
+            Some(LimitExceeded::Address(1))
         );
         assert_eq!(excess(&door, address("2001:db8:0:2::1")), None);
     }
@@ -481,11 +485,11 @@ mod tests {
     fn who_has_authenticated_does_not_count_as_starting() {
         let door = door(9, 9, 9, 1);
         let mut first = door.admit(HERE).unwrap();
-        assert_eq!(excess(&door, HERE), Some(Excess::Starting(1)));
+        assert_eq!(excess(&door, HERE), Some(LimitExceeded::Starting(1)));
         first.authenticated("alice").unwrap();
         let second = door.admit(HERE).unwrap();
         drop(first);
-        assert_eq!(excess(&door, HERE), Some(Excess::Starting(1)));
+        assert_eq!(excess(&door, HERE), Some(LimitExceeded::Starting(1)));
         drop(second);
         assert_eq!(door.lock().starting.len(), 0);
     }
@@ -496,7 +500,7 @@ mod tests {
         let mut first = door.admit(HERE).unwrap();
         let mut second = door.admit(HERE).unwrap();
         first.authenticated("alice").unwrap();
-        assert_eq!(second.authenticated("alice"), Err(Excess::User(1)));
+        assert_eq!(second.authenticated("alice"), Err(LimitExceeded::User(1)));
         assert_eq!(second.authenticated("bob"), Ok(()));
         let mut third = door.admit(HERE).unwrap();
         drop(first);
@@ -520,7 +524,7 @@ mod tests {
     #[test]
     fn strangers_cannot_keep_others_out() {
         let door = door(1000, 500, 100, 300);
-        let mut held: Vec<Admission> = Vec::new();
+        let mut held: Vec<ConnectionGuard> = Vec::new();
         let mut attack = || {
             let addresses = [1, 2, 3, 4].map(there).into_iter().cycle().take(2000);
             held.extend(addresses.filter_map(|address| door.admit(address).ok()));
@@ -541,9 +545,9 @@ mod tests {
     #[test]
     fn one_address_leaves_places_for_others() {
         let door = door(1000, 1000, 100, 300);
-        let held: Vec<Admission> = (0..300).filter_map(|_| door.admit(HERE).ok()).collect();
+        let held: Vec<ConnectionGuard> = (0..300).filter_map(|_| door.admit(HERE).ok()).collect();
         assert_eq!(held.len(), 225);
-        let share = Excess::StartingFromAddress(225);
+        let share = LimitExceeded::StartingFromAddress(225);
         assert_eq!(excess(&door, HERE), Some(share));
         let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
         assert_eq!(excess(&door, mapped), Some(share));
@@ -565,7 +569,7 @@ mod tests {
         }
         let _last = door.admit(HERE).unwrap();
         let _instead = door.admit(there(1)).unwrap();
-        assert_eq!(excess(&door, there(1)), Some(Excess::Connections(4)));
+        assert_eq!(excess(&door, there(1)), Some(LimitExceeded::Connections(4)));
         assert!(
             held.iter()
                 .all(|one| !one.ticket.displaced().is_cancelled())
@@ -579,7 +583,7 @@ mod tests {
         let mut slow = door.admit(HERE).unwrap();
         let _instead = door.admit(there(1)).unwrap();
         assert!(slow.ticket.displaced().is_cancelled());
-        assert_eq!(slow.authenticated("alice"), Err(Excess::Displaced));
+        assert_eq!(slow.authenticated("alice"), Err(LimitExceeded::Displaced));
         let away = slow.into_turned_away();
         assert!(away.courtesy.is_some());
         assert_eq!(door.lock().connections, 1);
@@ -587,7 +591,7 @@ mod tests {
 
     #[test]
     fn clients_of_one_address_take_turns_once_they_come_too_fast() {
-        let mut turns = Turns::default();
+        let mut turns = ExchangeTurns::default();
         let start = Instant::now();
         let burst = TURN * 10;
         let waits: Vec<_> = (0..30).map(|_| turns.next(HERE, burst, start)).collect();

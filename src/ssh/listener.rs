@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::limits::{Admission, Door, TurnedAway};
+use super::limits::{ConnectionGuard, ConnectionLimiter, Rejected};
 use super::{Proxy, canonical, outer};
 use crate::session::settled;
 
@@ -27,22 +27,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The workers and the way to them.
 #[derive(Debug)]
-pub struct Workers {
+pub struct ServingThreads {
     queues: Vec<mpsc::Sender<Client>>,
     threads: Vec<JoinHandle<()>>,
     runtimes: Vec<Handle>,
-    door: Door,
+    door: ConnectionLimiter,
 }
 
 /// Feels whether threads turn, from another one. Clones feel the same.
 #[derive(Clone, Debug)]
-pub struct Pulse {
+pub struct RuntimeProbe {
     runtimes: Vec<Handle>,
 }
 
-/// What a [`Pulse`] has felt: how many threads are how.
+/// What a [`RuntimeProbe`] has felt: how many threads are how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct ProbeResult {
     /// They turn.
     pub answered: usize,
     /// They have not answered in time.
@@ -51,7 +51,7 @@ pub struct Heard {
     pub ended: usize,
 }
 
-impl Pulse {
+impl RuntimeProbe {
     /// Feels the thread of this runtime too.
     #[must_use]
     pub fn and(mut self, runtime: Handle) -> Self {
@@ -61,14 +61,14 @@ impl Pulse {
 
     /// Has every thread do next to nothing, for which it may take this long. A thread that is busy for
     /// longer serves none of its connections meanwhile.
-    pub async fn feel(&self, limit: Duration) -> Heard {
+    pub async fn feel(&self, limit: Duration) -> ProbeResult {
         let deadline = Instant::now() + limit;
         let asked: Vec<_> = self
             .runtimes
             .iter()
             .map(|runtime| runtime.spawn(async {}))
             .collect();
-        let mut heard = Heard::default();
+        let mut heard = ProbeResult::default();
         for mut answer in asked {
             match timeout_at(deadline, &mut answer).await {
                 Ok(Ok(())) => heard.answered += 1,
@@ -89,10 +89,10 @@ impl Pulse {
 struct Client {
     stream: std::net::TcpStream,
     address: SocketAddr,
-    admission: Result<Admission, TurnedAway>,
+    admission: Result<ConnectionGuard, Rejected>,
 }
 
-impl Workers {
+impl ServingThreads {
     /// Starts `count` workers. They end once nobody is accepted any more and every connection is done,
     /// which `shutdown` ends, and at the latest `grace` after that.
     ///
@@ -108,7 +108,7 @@ impl Workers {
             queues: Vec::new(),
             threads: Vec::new(),
             runtimes: Vec::new(),
-            door: Door::new(proxy.limits),
+            door: ConnectionLimiter::new(proxy.limits),
         };
         // Nobody who was let in at the door is lost on the way.
         let places = usize::try_from(proxy.limits.connections).unwrap_or(usize::MAX);
@@ -138,8 +138,8 @@ impl Workers {
 
     /// Whether the workers turn.
     #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        Pulse {
+    pub fn pulse(&self) -> RuntimeProbe {
+        RuntimeProbe {
             runtimes: self.runtimes.clone(),
         }
     }
@@ -271,12 +271,12 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_hangs_is_not_one_that_turns() {
         let (one, two) = (Thread::start(), Thread::start());
-        let pulse = Pulse {
+        let pulse = RuntimeProbe {
             runtimes: vec![one.handle.clone()],
         };
         let pulse = pulse.and(two.handle.clone());
         let limit = Duration::from_secs(30);
-        let heard = |answered, late, ended| Heard {
+        let heard = |answered, late, ended| ProbeResult {
             answered,
             late,
             ended,

@@ -10,15 +10,15 @@ use std::time::Duration;
 use ssh_key::Certificate;
 use tokio::time::{Instant, timeout};
 
-use super::agent::{Agent, AgentError};
+use super::agent::{AgentError, ForwardedAgent};
 use super::conversation::{Conversation, Unanswered};
 use super::leg::{LegError, LegEvent};
 use super::refusal::Refusal;
-use super::turns::Turn;
+use super::turns::QueueSlot;
 use super::upstream::Upstream;
 use crate::access::LoginPermit;
 use crate::agent::SignFlags;
-use crate::audit::Leg as At;
+use crate::audit::Party;
 use crate::cert;
 use crate::model::format_duration;
 use crate::wire::Transport;
@@ -54,7 +54,7 @@ impl Awaited {
 
 /// What is signed with: the forwarded agent, and which of its keys.
 pub(crate) struct Signer<'a> {
-    pub(crate) agent: &'a mut Agent,
+    pub(crate) agent: &'a mut ForwardedAgent,
     /// The key as the agent lists it.
     pub(crate) key: &'a [u8],
 }
@@ -78,7 +78,7 @@ pub(crate) async fn authenticate(
     let late = |limit: Duration, others: &str| {
         let limit = format_duration(limit);
         let text = format!("the host's questions were not answered within {limit}{others}");
-        Refusal::new(At::Client, "second-factor-timeout", text)
+        Refusal::new(Party::Client, "second-factor-timeout", text)
             .hint("log in again and answer sooner")
     };
     tokio::select! {
@@ -94,7 +94,7 @@ pub(crate) async fn authenticate(
         () = overdue(turn.as_ref(), &awaited) => match awaited.is(Awaited::USER) {
             true => Err(late(ANSWER_LIMIT, " and others wait for this host")),
             false => Err(Refusal::new(
-                At::Client,
+                Party::Client,
                 "agent-timeout",
                 format!("your agent has not signed within {} and others wait for this host", format_duration(TURN_LIMIT)),
             ).hint("confirm or touch the key sooner")),
@@ -104,7 +104,7 @@ pub(crate) async fn authenticate(
 
 /// Ends when a turn has been held for too long and others wait for it. People need longer to answer
 /// than an agent to sign.
-async fn overdue(turn: Option<&Turn<SocketAddr>>, awaited: &Awaited) {
+async fn overdue(turn: Option<&QueueSlot<SocketAddr>>, awaited: &Awaited) {
     let began = Instant::now();
     tokio::time::sleep(TURN_LIMIT).await;
     while turn.is_none_or(|turn| !turn.is_awaited())
@@ -238,7 +238,7 @@ async fn attempt(
 pub(crate) fn certificate_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
     cert::certificate_blob(certificate).map_err(|error| {
         Refusal::new(
-            At::Proxy,
+            Party::Proxy,
             "internal",
             format!("cannot encode the certificate: {error}"),
         )
@@ -250,7 +250,7 @@ pub(crate) fn key_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
     let key = ssh_key::PublicKey::from(certificate.public_key().clone());
     key.to_bytes().map_err(|error| {
         Refusal::new(
-            At::Proxy,
+            Party::Proxy,
             "internal",
             format!("cannot encode the key: {error}"),
         )
@@ -260,7 +260,7 @@ pub(crate) fn key_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
 fn refused(permit: &LoginPermit, reason: &'static str, error: &dyn std::error::Error) -> Refusal {
     let host = &permit.route().target.host;
     Refusal::new(
-        At::HostAuthentication,
+        Party::HostAuthentication,
         reason,
         format!("cannot log in at {host}: {error}"),
     )
@@ -270,7 +270,7 @@ fn rejected(permit: &LoginPermit, needs_sha1: bool) -> Refusal {
     let (login, host) = (permit.login(), &permit.route().target.host);
     if needs_sha1 {
         return Refusal::new(
-            At::HostAuthentication,
+            Party::HostAuthentication,
             "host-refused",
             format!(
                 "{host} does not let {login} in with this certificate, and does not say that it takes RSA keys but with SHA-1 (ssh-rsa)"
@@ -281,7 +281,7 @@ fn rejected(permit: &LoginPermit, needs_sha1: bool) -> Refusal {
         ));
     }
     Refusal::new(
-        At::HostAuthentication,
+        Party::HostAuthentication,
         "host-refused",
         format!("{host} does not let {login} in with this certificate"),
     )
@@ -297,7 +297,7 @@ fn wants_more(
     conversation: &Conversation<'_>,
 ) -> Refusal {
     let (login, host) = (permit.login(), &permit.route().target.host);
-    let refusal = |text: String| Refusal::new(At::HostAuthentication, "second-factor", text);
+    let refusal = |text: String| Refusal::new(Party::HostAuthentication, "second-factor", text);
     let asks = methods
         .iter()
         .any(|method| method == "keyboard-interactive");
@@ -330,7 +330,7 @@ fn unanswered(permit: &LoginPermit, error: &Unanswered) -> Refusal {
     let text = format!(
         "{host} takes the certificate and wants a second factor besides, and the client did not answer: {error}"
     );
-    Refusal::new(At::Client, "second-factor", text)
+    Refusal::new(Party::Client, "second-factor", text)
         .hint("on your machine: log in from a terminal, without BatchMode and with KbdInteractiveAuthentication")
 }
 
@@ -357,14 +357,14 @@ pub(crate) fn agent_failed(error: &AgentError) -> Refusal {
     if let Some(source) = error.source() {
         text.push_str(&format!(": {source}"));
     }
-    Refusal::new(At::Client, reason, text).hint(hint)
+    Refusal::new(Party::Client, reason, text).hint(hint)
 }
 
 /// An agent that does not answer in time.
 pub(crate) fn agent_silent(limit: Duration) -> Refusal {
     let limit = format_duration(limit);
     let text = format!("the forwarded agent has not answered within {limit}");
-    Refusal::new(At::Client, "agent-timeout", text).hint(CHECK_AGENT)
+    Refusal::new(Party::Client, "agent-timeout", text).hint(CHECK_AGENT)
 }
 
 /// A signature that is none. Nothing of it went to the host.
@@ -373,5 +373,5 @@ fn agent_lied(error: &AuthError) -> Refusal {
     if let Some(source) = error.source() {
         text.push_str(&format!(": {source}"));
     }
-    Refusal::new(At::Client, "agent-failed", text).hint(CHECK_AGENT)
+    Refusal::new(Party::Client, "agent-failed", text).hint(CHECK_AGENT)
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Proxy;
-use super::turns::{Crowded, Turns, Whose};
-use crate::ca::{AtHand, CaError, HostIdentity};
+use super::turns::{FairQueue, QueueFull, QueueOwner};
+use crate::ca::{CaError, Cached, HostIdentity};
 use crate::model::{HostPrincipal, NameError, chain};
 use crate::wire::{self, HostKey, ServerConfig};
 
@@ -34,7 +34,7 @@ pub(crate) enum MintError {
     Address(#[source] io::Error),
     /// Too many wait already.
     #[error("too many connections wait for one")]
-    Busy(#[source] Crowded),
+    Busy(#[source] QueueFull),
     /// It takes too long.
     #[error("the host CA's key did not sign within {} seconds", LIMIT.as_secs())]
     Slow,
@@ -51,18 +51,18 @@ pub(crate) enum MintError {
 
 /// Turns at the host CA's key.
 #[derive(Debug)]
-pub(crate) struct Minting(Turns<()>);
+pub(crate) struct SigningQueue(FairQueue<()>);
 
-impl Default for Minting {
+impl Default for SigningQueue {
     fn default() -> Self {
-        Self(Turns::new(AT_ONCE, MAX_WAITING))
+        Self(FairQueue::new(AT_ONCE, MAX_WAITING))
     }
 }
 
 /// What a server shows to somebody, that goes by these names.
 pub(crate) async fn server_config(
     proxy: &Arc<Proxy>,
-    whose: &Whose,
+    whose: &QueueOwner,
     names: Vec<HostPrincipal>,
 ) -> Result<Arc<ServerConfig>, MintError> {
     let HostIdentity { key, certificate } = identity(proxy, whose, names).await?;
@@ -82,7 +82,7 @@ pub(crate) fn config_at_hand(
 
 async fn identity(
     proxy: &Arc<Proxy>,
-    whose: &Whose,
+    whose: &QueueOwner,
     names: Vec<HostPrincipal>,
 ) -> Result<HostIdentity, MintError> {
     if let Some(identity) = at_hand(proxy, &names) {
@@ -97,12 +97,12 @@ async fn identity(
 fn at_hand(proxy: &Arc<Proxy>, names: &[HostPrincipal]) -> Option<HostIdentity> {
     let now = proxy.clock.unix_seconds();
     match proxy.trust.now().mint.at_hand(names, now) {
-        AtHand::Fresh(identity) => Some(identity),
-        AtHand::Aging(identity) => {
+        Cached::Fresh(identity) => Some(identity),
+        Cached::Aging(identity) => {
             renew(Arc::clone(proxy), names.to_vec());
             Some(identity)
         }
-        AtHand::Nothing => None,
+        Cached::Nothing => None,
     }
 }
 
@@ -125,7 +125,7 @@ fn renew(proxy: Arc<Proxy>, names: Vec<HostPrincipal>) {
 
 async fn mint(
     proxy: &Arc<Proxy>,
-    whose: &Whose,
+    whose: &QueueOwner,
     names: Vec<HostPrincipal>,
 ) -> Result<HostIdentity, MintError> {
     let turn = proxy.minting.0.turn((), whose).await;

@@ -73,21 +73,21 @@ use crate::dns::Resolver;
 use crate::metrics::Metrics;
 use crate::model::{ClusterName, HostPrincipal};
 use crate::nodes::{Inventory, Whereabouts};
-use crate::session::{Recording, Registry};
+use crate::session::{RecordingSettings, Registry};
 use crate::sys::clock::Clock;
 use crate::wire::ClientConfig;
 
-pub(crate) use answered::Answered;
+pub(crate) use answered::RecentlyReachable;
 pub(crate) use budget::Budget;
-pub(crate) use crowd::{Crowd, Ticket};
-pub(crate) use ending::Warned;
-pub use limits::Limits;
-pub(crate) use minting::Minting;
-pub(crate) use remembered::Remembered;
+pub(crate) use crowd::{ClientSet, ClientTicket};
+pub(crate) use ending::ExpiryWarnings;
+pub use limits::ConnectionLimits;
+pub(crate) use minting::SigningQueue;
+pub(crate) use remembered::KnownHostKeys;
 pub use trust::{CurrentTrust, Trust};
-pub(crate) use turns::Startups;
+pub(crate) use turns::HandshakeQueue;
 pub use watch::TimeLimits;
-pub(crate) use workshop::Workshop;
+pub(crate) use workshop::ComputeQueue;
 
 /// What every connection shares. Built once by `daemon`.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ pub struct Proxy {
     /// This installation's name.
     pub cluster: ClusterName,
     /// How many clients there may be.
-    pub limits: Limits,
+    pub limits: ConnectionLimits,
     /// The rest of what the configuration says, as it changes.
     pub settings: Receiver<Arc<Settings>>,
     /// The CAs' keys.
@@ -117,15 +117,15 @@ pub struct Proxy {
     /// How much memory may be held for clients.
     pub(crate) budget: Budget,
     /// Who computes what takes long in key exchanges.
-    pub(crate) workshop: Workshop,
+    pub(crate) workshop: ComputeQueue,
     /// Turns of connections that begin at hosts.
-    pub(crate) startups: Startups,
+    pub(crate) startups: HandshakeQueue,
     /// Hosts that have answered lately.
-    pub(crate) answered: Answered,
+    pub(crate) answered: RecentlyReachable,
     /// What hosts are called by their own certificates.
-    pub(crate) remembered: Remembered,
+    pub(crate) remembered: KnownHostKeys,
     /// Turns of connections that need a certificate of the host CA.
-    pub(crate) minting: Minting,
+    pub(crate) minting: SigningQueue,
     /// Where the nodes are whose addresses are names.
     pub(crate) whereabouts: Whereabouts,
     /// Whose turn it is to look that up.
@@ -133,7 +133,7 @@ pub struct Proxy {
     /// Addresses and ports of this proxy's own listeners.
     pub listeners: Vec<SocketAddr>,
     /// Hosts that were warned about.
-    pub(crate) warned: Warned,
+    pub(crate) warned: ExpiryWarnings,
     /// The time.
     pub clock: Clock,
 }
@@ -147,7 +147,7 @@ pub struct Settings {
     /// The nodes.
     pub inventory: Inventory,
     /// How sessions are recorded.
-    pub recording: Recording,
+    pub recording: RecordingSettings,
     /// Whether hosts must present a host certificate.
     pub checks_host_keys: bool,
     /// The host and the port under which clients reach the listener, where the configuration has them.

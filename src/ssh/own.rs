@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use super::refusal::Refusal;
 use super::{Proxy, Settings};
 use crate::access::Route;
-use crate::audit::Leg;
+use crate::audit::Party;
 use crate::cert::PresentedKey;
 use crate::nodes::plain;
 
@@ -58,7 +58,7 @@ fn refused(route: &Route) -> Refusal {
         "{} is this proxy, which does not connect to itself",
         route.target.host
     );
-    Refusal::new(Leg::Proxy, OWN_LISTENER, text)
+    Refusal::new(Party::Proxy, OWN_LISTENER, text)
         .hint("name the host that you want to go to: one hop through the proxy is enough")
 }
 

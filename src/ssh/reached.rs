@@ -9,13 +9,13 @@ const DEFAULT_PORT: u16 = 3023;
 
 /// Host and port under which clients reach the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reached {
+pub(super) struct ProxyAddress {
     /// A name, or an address without brackets.
     host: String,
     port: u16,
 }
 
-impl Reached {
+impl ProxyAddress {
     /// As `public_addr` has it. Without one, nobody knows the name, but the port of the listener.
     pub(super) fn of(proxy: &Proxy, settings: &Settings) -> Self {
         if let Some((host, port)) = settings.public_addr.clone() {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn commands_are_as_ssh_reads_them() {
-        let at = |host: &str| Reached {
+        let at = |host: &str| ProxyAddress {
             host: host.to_owned(),
             port: 4022,
         };

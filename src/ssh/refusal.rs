@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 use crate::access::Denial;
-use crate::audit::{AuditEvent, Leg};
+use crate::audit::{AuditEvent, Party};
 use crate::cert::{CertFault, HostKeyError, KeyError, UserCertError};
 use crate::model::ConnectionId;
 use crate::model::text::Printable;
@@ -41,7 +41,7 @@ pub(crate) enum Worth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// Where it failed.
-    pub(crate) leg: Leg,
+    pub(crate) leg: Party,
     /// A stable name for the audit log.
     pub(crate) reason: &'static str,
     /// One sentence for the user.
@@ -57,8 +57,8 @@ pub(crate) struct Refusal {
 impl From<&Denial> for Refusal {
     fn from(denial: &Denial) -> Self {
         let leg = match denial {
-            Denial::OtherIdentity { .. } | Denial::OtherKey | Denial::Login { .. } => Leg::Client,
-            Denial::Policy { .. } => Leg::Proxy,
+            Denial::OtherIdentity { .. } | Denial::OtherKey | Denial::Login { .. } => Party::Client,
+            Denial::Policy { .. } => Party::Proxy,
         };
         let worth = match denial {
             Denial::OtherIdentity { .. } | Denial::OtherKey => Worth::Foreign,
@@ -73,7 +73,7 @@ impl From<&Denial> for Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(leg: Leg, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(leg: Party, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             leg,
             reason,
@@ -138,12 +138,12 @@ impl Refusal {
 }
 
 /// The leg in the user's words.
-fn leg_name(leg: Leg) -> &'static str {
+fn leg_name(leg: Party) -> &'static str {
     match leg {
-        Leg::Client => "client",
-        Leg::Proxy => "proxy",
-        Leg::HostCertificate => "host certificate",
-        Leg::HostAuthentication => "host authentication",
+        Party::Client => "client",
+        Party::Proxy => "proxy",
+        Party::HostCertificate => "host certificate",
+        Party::HostAuthentication => "host authentication",
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_others_have_said_does_not_act_on_the_users_terminal() {
-        let refusal = Refusal::new(Leg::Client, "x", "no \u{1b}[2J\u{202e}").hint("say \u{9b}6n");
+        let refusal = Refusal::new(Party::Client, "x", "no \u{1b}[2J\u{202e}").hint("say \u{9b}6n");
         assert!(is_printable(&refusal.line(1)), "{}", refusal.line(1));
         let text = refusal.text(1);
         assert_eq!(text.lines().count(), 3);

@@ -20,16 +20,16 @@ const MAX_NAMES: usize = 16;
 
 /// What is known of all hosts.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(Mutex<Hosts>);
+pub(crate) struct KnownHostKeys(Mutex<Hosts>);
 
 #[derive(Debug, Default)]
 struct Hosts {
-    hosts: BTreeMap<SocketAddr, Host>,
+    hosts: BTreeMap<SocketAddr, RememberedHost>,
     seen: u64,
 }
 
 #[derive(Debug)]
-struct Host {
+struct RememberedHost {
     key: KeyData,
     names: Vec<HostPrincipal>,
     /// Machines take turns at this address: only what all of them are called counts.
@@ -37,7 +37,7 @@ struct Host {
     seen: u64,
 }
 
-impl Remembered {
+impl KnownHostKeys {
     /// The names of the host at an address.
     pub(crate) fn names_at(&self, address: SocketAddr) -> Vec<HostPrincipal> {
         let known = self.lock();
@@ -87,7 +87,7 @@ impl Hosts {
                 self.hosts.remove(&oldest);
             }
         }
-        let host = Host {
+        let host = RememberedHost {
             key: key.clone(),
             names,
             is_several,
@@ -111,7 +111,7 @@ mod tests {
         SocketAddr::from(([192, 0, 2, 1], port))
     }
 
-    fn seen(known: &Remembered, port: u16, number: u8, names: &[&str]) -> Vec<String> {
+    fn seen(known: &KnownHostKeys, port: u16, number: u8, names: &[&str]) -> Vec<String> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         known.lock().note(at(port), &key(number), &names);
         let names = known.names_at(at(port));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_host_is_called_what_its_last_certificate_said() {
-        let known = Remembered::default();
+        let known = KnownHostKeys::default();
         assert!(known.names_at(at(22)).is_empty());
         assert_eq!(seen(&known, 22, 1, &["db1", "db"]), ["db1", "db"]);
         assert_eq!(seen(&known, 22, 1, &["db1", "*.x", "new"]), ["db1", "new"]);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn machines_that_share_an_address_are_called_what_all_are() {
-        let known = Remembered::default();
+        let known = KnownHostKeys::default();
         seen(&known, 22, 1, &["web", "web1"]);
         assert_eq!(seen(&known, 22, 2, &["web", "web2"]), ["web"]);
         assert_eq!(seen(&known, 22, 2, &["web", "web2"]), ["web"]);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn no_more_is_remembered_than_may_be() {
-        let known = Remembered::default();
+        let known = KnownHostKeys::default();
         let names: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(seen(&known, 1, 1, &names).len(), MAX_NAMES);

@@ -7,7 +7,7 @@ use ssh_key::Certificate;
 use super::Proxy;
 use super::authentication::bad_certificate;
 use super::refusal::Refusal;
-use crate::audit::Leg as At;
+use crate::audit::Party;
 use crate::ca::Revocations;
 use crate::cert::{PresentedKey, VerifiedHost, VerifiedUserCert, verify_user};
 
@@ -55,7 +55,7 @@ pub(crate) fn revoked_user(
     let (_, reason) = revocations.of_certificate(certificate.certificate())?;
     let text = with_reason("certificate revoked", reason);
     Some(
-        Refusal::new(At::Client, REVOKED, text)
+        Refusal::new(Party::Client, REVOKED, text)
             .hint("ask the people who run this proxy about a new one"),
     )
 }
@@ -68,7 +68,7 @@ pub(crate) fn revoked_host(revocations: &Revocations, presented: &PresentedKey) 
         PresentedKey::Plain(_) => "remote host's key revoked",
     };
     Some(
-        Refusal::new(At::HostCertificate, REVOKED, with_reason(what, reason))
+        Refusal::new(Party::HostCertificate, REVOKED, with_reason(what, reason))
             .hint("tell the people who run this proxy: the host needs a new key, and a certificate for it; on the proxy: rproxy host setup"),
     )
 }

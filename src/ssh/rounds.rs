@@ -23,7 +23,7 @@ pub(crate) enum Fit {
 
 /// What to say to a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum QueryAnswer {
     /// Yes.
     Take,
     /// Not now: the client comes back to it.
@@ -34,7 +34,7 @@ pub(super) enum Answer {
 
 /// How far the client has come with its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum KeyStage {
     /// It offers each for the first time.
     First,
     /// All were offered, and one that was passed over is waited for.
@@ -45,24 +45,24 @@ enum Stage {
 
 /// The keys of one client on one leg.
 #[derive(Debug)]
-pub(super) struct Rounds {
+pub(super) struct KeyRounds {
     /// Whether the client offers its keys again when it is told to.
     comes_back: bool,
     /// The first key that was turned down, as it was sent.
     first: Option<Vec<u8>>,
-    stage: Stage,
+    stage: KeyStage,
     has_spare: bool,
     best: Option<(Refusal, Option<PresentedKey>)>,
     told: bool,
 }
 
-impl Rounds {
+impl KeyRounds {
     /// `ident` is how the client calls itself.
     pub(super) fn new(ident: Option<&str>) -> Self {
         Self {
             comes_back: ident.is_some_and(|ident| ident.starts_with("SSH-2.0-OpenSSH_")),
             first: None,
-            stage: Stage::First,
+            stage: KeyStage::First,
             has_spare: false,
             best: None,
             told: false,
@@ -70,19 +70,24 @@ impl Rounds {
     }
 
     /// A client asks whether it may sign with this key, which counts.
-    pub(super) fn good(&mut self, blob: &[u8], fit: Fit) -> Answer {
+    pub(super) fn good(&mut self, blob: &[u8], fit: Fit) -> QueryAnswer {
         let is_second_time = self.first.as_deref() == Some(blob);
-        if fit == Fit::Good || !self.comes_back || self.stage != Stage::First || is_second_time {
-            return Answer::Take;
+        if fit == Fit::Good || !self.comes_back || self.stage != KeyStage::First || is_second_time {
+            return QueryAnswer::Take;
         }
         self.has_spare = true;
         self.turn_down(blob)
     }
 
     /// A client asks whether it may sign with this key, which does not count.
-    pub(super) fn bad(&mut self, blob: &[u8], key: Option<PresentedKey>, no: Refusal) -> Answer {
+    pub(super) fn bad(
+        &mut self,
+        blob: &[u8],
+        key: Option<PresentedKey>,
+        no: Refusal,
+    ) -> QueryAnswer {
         if !self.comes_back {
-            return Answer::Refuse(self.refuse(key, no));
+            return QueryAnswer::Refuse(self.refuse(key, no));
         }
         self.remember(key, no);
         self.turn_down(blob)
@@ -106,21 +111,21 @@ impl Rounds {
         }
     }
 
-    fn turn_down(&mut self, blob: &[u8]) -> Answer {
+    fn turn_down(&mut self, blob: &[u8]) -> QueryAnswer {
         let Some(first) = &self.first else {
             self.first = Some(blob.to_vec());
-            return Answer::Postpone;
+            return QueryAnswer::Postpone;
         };
         if first != blob {
-            return Answer::Refuse(None);
+            return QueryAnswer::Refuse(None);
         }
         // Round once more for a key that counts, and no further.
-        if self.has_spare && self.stage == Stage::First {
-            self.stage = Stage::Spare;
-            return Answer::Postpone;
+        if self.has_spare && self.stage == KeyStage::First {
+            self.stage = KeyStage::Spare;
+            return QueryAnswer::Postpone;
         }
-        self.stage = Stage::Last;
-        Answer::Refuse(self.tell())
+        self.stage = KeyStage::Last;
+        QueryAnswer::Refuse(self.tell())
     }
 
     fn tell(&mut self) -> Option<Refusal> {
@@ -145,12 +150,12 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Leg;
+    use crate::audit::Party;
 
     const OPENSSH: Option<&str> = Some("SSH-2.0-OpenSSH_9.2p1 Debian-2");
 
     fn no(reason: &'static str, worth: Worth) -> Refusal {
-        Refusal::new(Leg::Client, reason, reason).worth(worth)
+        Refusal::new(Party::Client, reason, reason).worth(worth)
     }
 
     /// What a client has: keys that count or do not.
@@ -162,18 +167,18 @@ mod tests {
 
     /// How a login went: which key was taken, and what was told.
     #[derive(Debug, Default, PartialEq, Eq)]
-    struct Login {
+    struct LoginOutcome {
         taken: Option<usize>,
         told: Vec<&'static str>,
     }
 
     /// Does as OpenSSH's client does: the key at the head is offered and goes to the end; one that was
     /// tried ends it, and a partial success makes all of them untried.
-    fn log_in(keys: &[Key]) -> Login {
-        let mut rounds = Rounds::new(OPENSSH);
+    fn log_in(keys: &[Key]) -> LoginOutcome {
+        let mut rounds = KeyRounds::new(OPENSSH);
         let mut queue: std::collections::VecDeque<_> = (0..keys.len()).collect();
         let mut tried = vec![false; keys.len()];
-        let mut login = Login::default();
+        let mut login = LoginOutcome::default();
         while let Some(index) = queue.pop_front() {
             if std::mem::replace(&mut tried[index], true) {
                 break;
@@ -185,12 +190,12 @@ mod tests {
                 Key::DoesNot(reason, worth) => rounds.bad(&blob, None, no(reason, *worth)),
             };
             match answer {
-                Answer::Take => {
+                QueryAnswer::Take => {
                     login.taken = Some(index);
                     break;
                 }
-                Answer::Postpone => tried.fill(false),
-                Answer::Refuse(why) => login.told.extend(why.map(|no| no.reason)),
+                QueryAnswer::Postpone => tried.fill(false),
+                QueryAnswer::Refuse(why) => login.told.extend(why.map(|no| no.reason)),
             }
         }
         login
@@ -252,13 +257,13 @@ mod tests {
             Some("SSH-2.0-paramiko_5.0"),
             Some("SSH-2.0-PuTTY_0.83"),
         ] {
-            let mut rounds = Rounds::new(ident);
+            let mut rounds = KeyRounds::new(ident);
             let plain = no("plain", Worth::PlainKey);
-            assert_eq!(rounds.bad(b"1", None, plain), Answer::Refuse(None));
+            assert_eq!(rounds.bad(b"1", None, plain), QueryAnswer::Refuse(None));
             let expired = no("expired", Worth::Usual);
-            let told = Answer::Refuse(Some(expired.clone()));
+            let told = QueryAnswer::Refuse(Some(expired.clone()));
             assert_eq!(rounds.bad(b"2", None, expired.clone()), told);
-            assert_eq!(rounds.good(b"3", Fit::Spare), Answer::Take);
+            assert_eq!(rounds.good(b"3", Fit::Spare), QueryAnswer::Take);
             assert_eq!(rounds.into_refusal().0, Some(expired));
         }
     }

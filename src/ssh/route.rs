@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use super::outer::Caller;
-use super::reached::Reached;
+use super::reached::ProxyAddress;
 use super::refusal::{Refusal, resolve_reason};
 use super::{Proxy, Settings, canonical};
-use crate::access::{self, Denial, Grant, LoginPermit, Permit, Place, Route};
-use crate::audit::Leg;
+use crate::access::{self, Denial, Grant, LoginPermit, Permit, RequestedHost, Route};
+use crate::audit::Party;
 use crate::cert::PresentedKey;
 use crate::model::{HostName, Target};
 use crate::nodes::{Inventory, Match, ResolveError, may_dial, place};
@@ -21,8 +21,8 @@ use crate::nodes::{Inventory, Match, ResolveError, may_dial, place};
 pub(crate) fn permit(proxy: &Proxy, caller: &Caller, subsystem: &str) -> Result<Permit, Refusal> {
     let settings = proxy.settings();
     let target = Target::from_subsystem(subsystem).map_err(|error| {
-        let command = Reached::of(proxy, &settings).command();
-        Refusal::new(Leg::Proxy, "malformed-target", error.to_string()).hint(format!(
+        let command = ProxyAddress::of(proxy, &settings).command();
+        Refusal::new(Party::Proxy, "malformed-target", error.to_string()).hint(format!(
             "on your machine, in ssh_config: ProxyCommand {command}"
         ))
     })?;
@@ -67,9 +67,9 @@ pub(crate) fn permit(proxy: &Proxy, caller: &Caller, subsystem: &str) -> Result<
 /// # Errors
 /// Why none may.
 fn open_places(
-    places: Vec<Place>,
-    may_enter: impl Fn(&Place) -> Result<(), Denial>,
-) -> Result<Vec<Place>, Denial> {
+    places: Vec<RequestedHost>,
+    may_enter: impl Fn(&RequestedHost) -> Result<(), Denial>,
+) -> Result<Vec<RequestedHost>, Denial> {
     let mut open = Vec::new();
     let mut denial = None;
     for place in places {
@@ -127,10 +127,10 @@ pub(crate) fn places_of(
     settings: &Settings,
     address: SocketAddr,
     key: Option<&PresentedKey>,
-) -> Vec<Place> {
+) -> Vec<RequestedHost> {
     let inventory = &settings.inventory;
     let nodes = proxy.whereabouts.nodes_at(inventory, address);
-    let mut places: Vec<Place> = nodes.into_iter().map(place).collect();
+    let mut places: Vec<RequestedHost> = nodes.into_iter().map(place).collect();
     if let Some(certificate) = key.and_then(PresentedKey::certificate) {
         let named = inventory.places_named_by(certificate.valid_principals(), address.port());
         places.extend(named);
@@ -149,11 +149,11 @@ pub(crate) async fn learn(proxy: &Proxy, settings: &Settings) {
 }
 
 /// What the inventory has to say, to somebody who may enter the `open` ones of its places.
-fn unresolved(proxy: &Proxy, mut error: ResolveError, open: &[Place]) -> Refusal {
+fn unresolved(proxy: &Proxy, mut error: ResolveError, open: &[RequestedHost]) -> Refusal {
     if let ResolveError::Ambiguous { candidates, .. } = &mut error {
         candidates.retain(|name| open.iter().any(|place| place.name == *name));
     }
-    let refusal = Refusal::new(Leg::Proxy, resolve_reason(&error), error.to_string());
+    let refusal = Refusal::new(Party::Proxy, resolve_reason(&error), error.to_string());
     match error {
         ResolveError::Cluster(_) => refusal.hint(format!("this cluster is {}", proxy.cluster)),
         ResolveError::Port { .. } => refusal.hint("leave the port out, or use 22"),
@@ -177,7 +177,7 @@ fn outside_inventory(target: &Target) -> Result<Match, Refusal> {
 /// A name that leads nowhere.
 pub(crate) fn unknown_node(target: &Target, why: impl std::fmt::Display) -> Refusal {
     Refusal::new(
-        Leg::Proxy,
+        Party::Proxy,
         "unknown-node",
         format!("unknown node {}: {why}", target.host),
     )

@@ -21,7 +21,7 @@ const KEPT: usize = 64 * 1024;
 const STDERR_LIMIT: usize = 16 * 1024;
 
 #[derive(Debug)]
-struct State {
+struct StreamState {
     inbound: BytesMut,
     inbound_eof: bool,
     outbound: BytesMut,
@@ -38,7 +38,7 @@ struct State {
     writer: Option<Waker>,
 }
 
-impl Default for State {
+impl Default for StreamState {
     fn default() -> Self {
         Self {
             inbound: BytesMut::new(),
@@ -57,21 +57,21 @@ impl Default for State {
 }
 
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedStream {
+    state: Mutex<StreamState>,
     driver: Arc<Notify>,
 }
 
-impl Shared {
+impl SharedStream {
     /// A panic elsewhere cannot leave the state half changed: no method calls out while it has it.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StreamState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes a channel's two sides. The driver is woken through `driver`.
 pub(crate) fn channel(driver: Arc<Notify>) -> (ChannelStream, ChannelPort) {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SharedStream {
         state: Mutex::default(),
         driver,
     });
@@ -86,7 +86,7 @@ pub(crate) fn channel(driver: Arc<Notify>) -> (ChannelStream, ChannelPort) {
 /// The byte stream. Dropping it closes the channel.
 #[derive(Debug)]
 pub(crate) struct ChannelStream {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStream>,
 }
 
 impl ChannelStream {
@@ -181,7 +181,7 @@ impl AsyncWrite for ChannelStream {
 /// What can be said on a channel beside its byte stream.
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelHandle {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStream>,
 }
 
 impl ChannelHandle {
@@ -226,7 +226,7 @@ pub(crate) enum Piece {
 /// The driver's side of a channel.
 #[derive(Debug)]
 pub(crate) struct ChannelPort {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStream>,
 }
 
 impl ChannelPort {

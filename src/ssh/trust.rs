@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::ca::HostMint;
+use crate::ca::HostCertIssuer;
 use crate::cert::TrustedKeys;
 
 /// The CAs' keys as connections use them.
@@ -13,7 +13,7 @@ pub struct Trust {
     /// Host CA keys.
     pub hosts: TrustedKeys,
     /// Makes the host certificates that clients see.
-    pub mint: HostMint,
+    pub mint: HostCertIssuer,
 }
 
 /// The trust in force. A connection takes it anew for each decision.

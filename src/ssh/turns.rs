@@ -4,7 +4,7 @@
 //! random when many begin at once. At the key of the host CA, signatures. Here they wait instead,
 //! fairly: people take turns, and what one person asks for comes in its order. If too many wait,
 //! whoever has most waiting makes room.
-//! [`Queue`] decides and knows nothing of tasks; [`Turns`] waits.
+//! [`TurnQueue`] decides and knows nothing of tasks; [`FairQueue`] waits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -19,14 +19,14 @@ const MAX_WAITING: usize = 4096;
 
 /// Whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Whose {
+pub(crate) enum QueueOwner {
     /// Somebody who has authenticated, by the name of the identity.
     Person(String),
     /// Whoever has not, by network.
     Network(IpAddr),
 }
 
-impl Whose {
+impl QueueOwner {
     /// A client that has not authenticated.
     pub(crate) fn from(address: IpAddr) -> Self {
         Self::Network(network(address))
@@ -35,17 +35,17 @@ impl Whose {
 
 /// Who waits, and how many have their turn. `T` is what is handed to whoever is next.
 #[derive(Debug)]
-struct Queue<T> {
+struct TurnQueue<T> {
     /// Turns at a time.
     limit: usize,
     /// Turns taken.
     taken: usize,
     /// People who wait, the next first; each has an entry below.
-    people: VecDeque<Whose>,
-    waiting: BTreeMap<Whose, VecDeque<T>>,
+    people: VecDeque<QueueOwner>,
+    waiting: BTreeMap<QueueOwner, VecDeque<T>>,
 }
 
-impl<T> Queue<T> {
+impl<T> TurnQueue<T> {
     fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -62,7 +62,7 @@ impl<T> Queue<T> {
         free
     }
 
-    fn wait(&mut self, whose: &Whose, ticket: T) {
+    fn wait(&mut self, whose: &QueueOwner, ticket: T) {
         match self.waiting.get_mut(whose) {
             Some(tickets) => tickets.push_back(ticket),
             None => {
@@ -74,7 +74,7 @@ impl<T> Queue<T> {
 
     /// Makes room for one more ticket of somebody: the latest of whoever has most goes. `false` if that
     /// would be somebody with no more than they would have then.
-    fn make_room(&mut self, whose: &Whose) -> bool {
+    fn make_room(&mut self, whose: &QueueOwner) -> bool {
         let theirs = self.waiting.get(whose).map_or(0, VecDeque::len);
         let heaviest = self
             .waiting
@@ -127,25 +127,25 @@ impl<T> Queue<T> {
     }
 }
 
-type Queues<K> = BTreeMap<K, Queue<oneshot::Sender<Turn<K>>>>;
+type Queues<K> = BTreeMap<K, TurnQueue<oneshot::Sender<QueueSlot<K>>>>;
 
 /// The queues of all things that turns are taken at, shared by all threads. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns<K: Copy + Ord> {
+pub(crate) struct FairQueue<K: Copy + Ord> {
     limit: usize,
     most_waiting: usize,
     queues: Arc<Mutex<Queues<K>>>,
 }
 
 /// Turns at hosts.
-pub(crate) type Startups = Turns<SocketAddr>;
+pub(crate) type HandshakeQueue = FairQueue<SocketAddr>;
 
 /// Too many wait already: how many may.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0} connections wait for this already")]
-pub(crate) struct Crowded(usize);
+pub(crate) struct QueueFull(usize);
 
-impl Startups {
+impl HandshakeQueue {
     /// At most `limit` turns at a time for each host.
     pub(crate) fn at_hosts(limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -153,7 +153,7 @@ impl Startups {
     }
 }
 
-impl<K: Copy + Ord> Turns<K> {
+impl<K: Copy + Ord> FairQueue<K> {
     /// At most `limit` turns at a time at each thing, and `most_waiting` who wait for one there.
     pub(crate) fn new(limit: usize, most_waiting: usize) -> Self {
         Self {
@@ -168,11 +168,13 @@ impl<K: Copy + Ord> Turns<K> {
     /// # Errors
     /// If too many wait already, and nobody has more waiting than this one would have; also later, if
     /// somebody needs the place who has fewer.
-    pub(crate) async fn turn(&self, at: K, whose: &Whose) -> Result<Turn<K>, Crowded> {
-        let crowded = Crowded(self.most_waiting);
+    pub(crate) async fn turn(&self, at: K, whose: &QueueOwner) -> Result<QueueSlot<K>, QueueFull> {
+        let crowded = QueueFull(self.most_waiting);
         let receiver = {
             let mut queues = self.lock();
-            let queue = queues.entry(at).or_insert_with(|| Queue::new(self.limit));
+            let queue = queues
+                .entry(at)
+                .or_insert_with(|| TurnQueue::new(self.limit));
             if queue.try_take() {
                 return Ok(self.issue(at));
             }
@@ -191,9 +193,11 @@ impl<K: Copy + Ord> Turns<K> {
     }
 
     /// Takes a turn if one is free and nobody waits for it.
-    pub(crate) fn try_turn(&self, at: K) -> Option<Turn<K>> {
+    pub(crate) fn try_turn(&self, at: K) -> Option<QueueSlot<K>> {
         let mut queues = self.lock();
-        let queue = queues.entry(at).or_insert_with(|| Queue::new(self.limit));
+        let queue = queues
+            .entry(at)
+            .or_insert_with(|| TurnQueue::new(self.limit));
         queue.try_take().then(|| self.issue(at))
     }
 
@@ -206,8 +210,8 @@ impl<K: Copy + Ord> Turns<K> {
         })
     }
 
-    fn issue(&self, at: K) -> Turn<K> {
-        Turn {
+    fn issue(&self, at: K) -> QueueSlot<K> {
+        QueueSlot {
             turns: self.clone(),
             at,
             over: false,
@@ -248,20 +252,20 @@ impl<K: Copy + Ord> Turns<K> {
 
 /// One who is at work on it. Dropping it lets the next one begin.
 #[derive(Debug)]
-pub(crate) struct Turn<K: Copy + Ord> {
-    turns: Turns<K>,
+pub(crate) struct QueueSlot<K: Copy + Ord> {
+    turns: FairQueue<K>,
     at: K,
     over: bool,
 }
 
-impl<K: Copy + Ord> Turn<K> {
+impl<K: Copy + Ord> QueueSlot<K> {
     /// Whether somebody else waits for it.
     pub(crate) fn is_awaited(&self) -> bool {
         self.turns.is_awaited(self.at)
     }
 }
 
-impl<K: Copy + Ord> Drop for Turn<K> {
+impl<K: Copy + Ord> Drop for QueueSlot<K> {
     fn drop(&mut self) {
         if !self.over {
             self.turns.release(self.at);
@@ -279,13 +283,13 @@ mod tests {
 
     const HOST: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 22);
 
-    fn person(name: &str) -> Whose {
-        Whose::Person(name.to_owned())
+    fn person(name: &str) -> QueueOwner {
+        QueueOwner::Person(name.to_owned())
     }
 
     #[test]
     fn people_take_turns_and_each_one_keeps_the_order() {
-        let mut queue = Queue::new(1);
+        let mut queue = TurnQueue::new(1);
         assert!(queue.try_take());
         for ticket in ["a1", "a2", "a3"] {
             queue.wait(&person("alice"), ticket);
@@ -303,7 +307,7 @@ mod tests {
 
     #[test]
     fn nobody_overtakes_those_who_wait() {
-        let mut queue = Queue::new(1);
+        let mut queue = TurnQueue::new(1);
         assert!(queue.try_take());
         queue.wait(&person("alice"), 1);
         queue.give_back();
@@ -318,7 +322,7 @@ mod tests {
             limit in 1usize..5,
             steps in proptest::collection::vec((0u8..3, 0u8..4), 0..200),
         ) {
-            let mut queue = Queue::new(limit);
+            let mut queue = TurnQueue::new(limit);
             let (mut asked, mut served) = (0usize, Vec::new());
             for (step, who) in steps {
                 match step {
@@ -353,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_stops_waiting_is_passed_over() {
-        let startups = Startups::at_hosts(1);
+        let startups = HandshakeQueue::at_hosts(1);
         let first = startups.turn(HOST, &person("alice")).await.unwrap();
         let waiting = |name: &'static str| {
             let startups = startups.clone();
@@ -380,7 +384,7 @@ mod tests {
 
     #[tokio::test]
     async fn hosts_do_not_wait_for_each_other() {
-        let startups = Startups::at_hosts(1);
+        let startups = HandshakeQueue::at_hosts(1);
         let other: SocketAddr = "127.0.0.1:2222".parse().unwrap();
         let _here = startups.turn(HOST, &person("alice")).await.unwrap();
         let _there = startups.turn(other, &person("alice")).await.unwrap();
@@ -392,7 +396,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_is_refused_and_who_left_makes_room() {
-        let turns = Turns::new(1, 8);
+        let turns = FairQueue::new(1, 8);
         let _first = turns.turn((), &person("alice")).await.unwrap();
         let bob = person("bob");
         let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(turns.turn((), &bob))).collect();
@@ -400,7 +404,7 @@ mod tests {
             let polled = tokio::time::timeout(Duration::ZERO, turn).await;
             assert!(polled.is_err());
         }
-        assert_eq!(turns.turn((), &bob).await.unwrap_err(), Crowded(8));
+        assert_eq!(turns.turn((), &bob).await.unwrap_err(), QueueFull(8));
         waiting.pop();
         let ninth = turns.turn((), &bob);
         assert!(tokio::time::timeout(Duration::ZERO, ninth).await.is_err());
@@ -410,21 +414,21 @@ mod tests {
     /// nobody's place.
     #[tokio::test]
     async fn who_has_most_waiting_makes_room_and_others_are_next() {
-        let turns = Turns::new(1, 1000);
+        let turns = FairQueue::new(1, 1000);
         let first = turns.turn((), &person("alice")).await.unwrap();
-        let spawn = |whose: Whose| {
+        let spawn = |whose: QueueOwner| {
             let turns = turns.clone();
             tokio::spawn(async move { turns.turn((), &whose).await })
         };
         let mut alices: Vec<_> = (0..1000).map(|_| spawn(person("alice"))).collect();
-        while turns.lock().get(&()).map(Queue::waiting) < Some(1000) {
+        while turns.lock().get(&()).map(TurnQueue::waiting) < Some(1000) {
             tokio::task::yield_now().await;
         }
-        let stranger = Whose::from("2001:db8::1".parse().unwrap());
-        assert_eq!(stranger, Whose::from("2001:db8::2".parse().unwrap()));
+        let stranger = QueueOwner::from("2001:db8::1".parse().unwrap());
+        assert_eq!(stranger, QueueOwner::from("2001:db8::2".parse().unwrap()));
         let others = [spawn(person("bob")), spawn(stranger)];
         for displaced in alices.split_off(998) {
-            assert_eq!(displaced.await.unwrap().unwrap_err(), Crowded(1000));
+            assert_eq!(displaced.await.unwrap().unwrap_err(), QueueFull(1000));
         }
         drop(first);
         // One of alice's has come before them, and no more.
@@ -432,7 +436,7 @@ mod tests {
         for other in others {
             drop(other.await.unwrap().unwrap());
         }
-        assert_eq!(turns.lock().get(&()).map(Queue::waiting), Some(996));
+        assert_eq!(turns.lock().get(&()).map(TurnQueue::waiting), Some(996));
         for rest in alices {
             drop(rest.await.unwrap().unwrap());
         }
@@ -441,7 +445,7 @@ mod tests {
 
     #[test]
     fn nobody_makes_room_for_who_has_as_much() {
-        let mut queue = Queue::new(1);
+        let mut queue = TurnQueue::new(1);
         assert!(queue.try_take());
         for ticket in 0..3 {
             queue.wait(&person("alice"), ticket);

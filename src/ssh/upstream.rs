@@ -15,16 +15,17 @@ use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{Refusal, host_key_reason, key_reason};
 use super::revocation::admit_host;
 use super::route::learn;
-use super::turns::{Turn, Whose};
-use super::way::{Way, may_dial, may_enter};
+use super::turns::{QueueOwner, QueueSlot};
+use super::way::{DialPlan, may_dial, may_enter};
 use super::{egress, ending, own};
 use crate::access::{Permit, Route};
-use crate::audit::Leg as At;
+use crate::audit::Party;
 use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, short_host_key_hint, verify_host};
 use crate::metrics::Step;
 use crate::wire::signature::SignatureAlgorithm;
 use crate::wire::{
-    self, ClientConfig, DisconnectReason, Lacking, Legacy, Mismatch, Negotiated, Transport,
+    self, ClientConfig, DisconnectReason, Legacy, Mismatch, Negotiated, NoCommonAlgorithm,
+    Transport,
 };
 
 /// How long one address may take to accept a connection.
@@ -42,7 +43,7 @@ pub(crate) struct Upstream {
     /// The name under which the user's key has signed.
     pub(super) algorithm: String,
     /// The right to be unauthenticated there; it ends with the authentication.
-    pub(super) turn: Option<Turn<SocketAddr>>,
+    pub(super) turn: Option<QueueSlot<SocketAddr>>,
 }
 
 impl Upstream {
@@ -64,7 +65,7 @@ impl Upstream {
 }
 
 /// Why there is no connection.
-enum Failure {
+enum UpstreamFailure {
     /// It does not accept connections: another address of the host may.
     Dial(LegError),
     /// It accepts them, and no SSH server identifies itself.
@@ -82,7 +83,7 @@ enum Failure {
 pub(crate) async fn connect(
     proxy: &Proxy,
     permit: &Permit,
-    way: &Way,
+    way: &DialPlan,
 ) -> Result<Upstream, Refusal> {
     let route = permit.route();
     let settings = proxy.settings();
@@ -92,7 +93,7 @@ pub(crate) async fn connect(
     let mut last = LegError::Closed;
     for address in way.addresses.iter().copied() {
         may_dial(proxy, &settings, permit, address)?;
-        let person = Whose::Person(permit.identity().name().to_owned());
+        let person = QueueOwner::Person(permit.identity().name().to_owned());
         let asked = Instant::now();
         let turn = proxy
             .startups
@@ -117,20 +118,20 @@ pub(crate) async fn connect(
                     turn: Some(turn),
                 });
             }
-            Err(Failure::Dial(error)) => {
+            Err(UpstreamFailure::Dial(error)) => {
                 // What is shown from memory is of the host that is dialled first, and this is not it.
                 proxy.remembered.forget(address);
                 last = error;
             }
-            Err(Failure::NoServer(error)) => return Err(no_server(route, &error)),
-            Err(Failure::Handshake(LegError::Protocol(wire::Error::Mismatch(
+            Err(UpstreamFailure::NoServer(error)) => return Err(no_server(route, &error)),
+            Err(UpstreamFailure::Handshake(LegError::Protocol(wire::Error::Mismatch(
                 Mismatch::ShortHostKey(bits),
             )))) => return Err(short_host_key(route, bits)),
-            Err(Failure::Handshake(LegError::Protocol(wire::Error::Mismatch(
+            Err(UpstreamFailure::Handshake(LegError::Protocol(wire::Error::Mismatch(
                 Mismatch::Algorithms(lacking),
             )))) => return Err(nothing_in_common(route, &lacking)),
-            Err(Failure::Handshake(error)) => return Err(unreachable(route, &error)),
-            Err(Failure::Refused(no)) => return Err(no),
+            Err(UpstreamFailure::Handshake(error)) => return Err(unreachable(route, &error)),
+            Err(UpstreamFailure::Refused(no)) => return Err(no),
         }
         left = left.saturating_sub(began.elapsed());
         if left.is_zero() {
@@ -149,7 +150,7 @@ async fn begin(
     config: &Arc<ClientConfig>,
     address: SocketAddr,
     deadline: Instant,
-) -> Result<(Leg<TcpStream>, VerifiedHost), Failure> {
+) -> Result<(Leg<TcpStream>, VerifiedHost), UpstreamFailure> {
     let mut pauses = Pauses::default();
     loop {
         let failure = match attempt_at(proxy, route, config, address, deadline).await {
@@ -157,11 +158,11 @@ async fn begin(
             Err(failure) => failure,
         };
         let is_worth_another = match &failure {
-            Failure::NoServer(error) => matches!(error, NoServer::TurnedAway(..)),
-            Failure::Dial(error) => {
+            UpstreamFailure::NoServer(error) => matches!(error, NoServer::TurnedAway(..)),
+            UpstreamFailure::Dial(error) => {
                 is_refused(error) && proxy.answered.may_be_restarting(address, Instant::now())
             }
-            Failure::Handshake(_) | Failure::Refused(_) => false,
+            UpstreamFailure::Handshake(_) | UpstreamFailure::Refused(_) => false,
         };
         let pause = pauses.next_pause();
         if !is_worth_another || Instant::now() + pause >= deadline {
@@ -179,11 +180,11 @@ async fn attempt_at(
     config: &Arc<ClientConfig>,
     address: SocketAddr,
     deadline: Instant,
-) -> Result<(Leg<TcpStream>, VerifiedHost), Failure> {
+) -> Result<(Leg<TcpStream>, VerifiedHost), UpstreamFailure> {
     let began = Instant::now();
     let stream = dial(proxy, address, deadline)
         .await
-        .map_err(Failure::Dial)?;
+        .map_err(UpstreamFailure::Dial)?;
     let dialled = Instant::now();
     let steps = &proxy.metrics.host_connect;
     steps.observe(Step::Dial, dialled - began);
@@ -191,8 +192,8 @@ async fn attempt_at(
     let mut leg = Leg::with(&proxy.workshop, stream, transport);
     let handshake = async {
         identified(&mut leg).await.map_err(|error| match error {
-            NoServer::Leg(error) => Failure::Handshake(error),
-            other => Failure::NoServer(other),
+            NoServer::Leg(error) => UpstreamFailure::Handshake(error),
+            other => UpstreamFailure::NoServer(other),
         })?;
         handshake(proxy, route, &mut leg).await
     };
@@ -208,7 +209,7 @@ async fn attempt_at(
         Ok(Err(failure)) => Err(failure),
         Err(_elapsed) => {
             let limit = proxy.settings().connect_timeout;
-            Err(Failure::Handshake(LegError::Timeout(limit)))
+            Err(UpstreamFailure::Handshake(LegError::Timeout(limit)))
         }
     }
 }
@@ -257,7 +258,7 @@ fn unreachable(route: &Route, error: &dyn std::error::Error) -> Refusal {
     if let Some(source) = error.source() {
         text.push_str(&format!(": {source}"));
     }
-    Refusal::new(At::Proxy, "unreachable", text).hint(format!(
+    Refusal::new(Party::Proxy, "unreachable", text).hint(format!(
         "check that sshd runs on {} and that the proxy can reach its port",
         route.target.host
     ))
@@ -270,10 +271,10 @@ fn no_server(route: &Route, error: &NoServer) -> Refusal {
         route.target.host, route.host, route.port
     );
     match error {
-        NoServer::Other(_) => Refusal::new(At::Proxy, "not-ssh", what)
+        NoServer::Other(_) => Refusal::new(Party::Proxy, "not-ssh", what)
             .hint("correct the port: the one that was asked for, or that of `addr` in the proxy's nodes"),
         NoServer::TurnedAway(_, source) => {
-            Refusal::new(At::Proxy, "host-dropped", format!("{what}: {source}"))
+            Refusal::new(Party::Proxy, "host-dropped", format!("{what}: {source}"))
                 .hint(format!("it is overloaded or blocks the proxy; on {}: see the log of sshd, and MaxStartups and PerSourcePenalties in sshd_config (docs/hosts.md)", route.target.host))
         }
         NoServer::Leg(source) => unreachable(route, source),
@@ -283,7 +284,7 @@ fn no_server(route: &Route, error: &NoServer) -> Refusal {
 fn short_host_key(route: &Route, bits: usize) -> Refusal {
     let name = route.names.last().map_or("NAME", String::as_str);
     Refusal::new(
-        At::HostCertificate,
+        Party::HostCertificate,
         "weak-key",
         Mismatch::ShortHostKey(bits).to_string(),
     )
@@ -302,20 +303,20 @@ fn client_config(proxy: &Proxy, route: &Route) -> Arc<ClientConfig> {
     }
 }
 
-fn nothing_in_common(route: &Route, lacking: &[Lacking]) -> Refusal {
+fn nothing_in_common(route: &Route, lacking: &[NoCommonAlgorithm]) -> Refusal {
     let host = &route.target.host;
-    let lists: Vec<String> = lacking.iter().map(Lacking::to_string).collect();
+    let lists: Vec<String> = lacking.iter().map(NoCommonAlgorithm::to_string).collect();
     let text = format!(
         "cannot speak with {host} ({}:{}): {}",
         route.host,
         route.port,
         lists.join("; ")
     );
-    Refusal::new(At::Proxy, "no-common-algorithm", text).hint(more_algorithms(host, lacking))
+    Refusal::new(Party::Proxy, "no-common-algorithm", text).hint(more_algorithms(host, lacking))
 }
 
 /// What to do about a host that knows no algorithm of ours.
-fn more_algorithms(host: &impl fmt::Display, lacking: &[Lacking]) -> String {
+fn more_algorithms(host: &impl fmt::Display, lacking: &[NoCommonAlgorithm]) -> String {
     let names: Vec<_> = lacking
         .iter()
         .flat_map(|lacking| &lacking.legacy)
@@ -329,7 +330,7 @@ fn more_algorithms(host: &impl fmt::Display, lacking: &[Lacking]) -> String {
     }
     if lacking
         .iter()
-        .all(|lacking| lacking.kind == Lacking::HOST_KEY)
+        .all(|lacking| lacking.kind == NoCommonAlgorithm::HOST_KEY)
     {
         return format!(
             "rproxy does not know this kind of key: on {host}, add an Ed25519 host key (ssh-keygen -A, HostKey in sshd_config) with a certificate"
@@ -342,7 +343,7 @@ async fn handshake(
     proxy: &Proxy,
     route: &Route,
     leg: &mut Leg<TcpStream>,
-) -> Result<VerifiedHost, Failure> {
+) -> Result<VerifiedHost, UpstreamFailure> {
     let mut host = None;
     loop {
         match leg.next().await {
@@ -351,19 +352,19 @@ async fn handshake(
                     host = Some(verified);
                     leg.transport
                         .accept_host_key()
-                        .map_err(|error| Failure::Handshake(error.into()))?;
+                        .map_err(|error| UpstreamFailure::Handshake(error.into()))?;
                 }
                 Err(no) => {
                     leg.disconnect(DisconnectReason::HostKeyNotVerifiable, &no.message)
                         .await;
-                    return Err(Failure::Refused(no));
+                    return Err(UpstreamFailure::Refused(no));
                 }
             },
             Ok(LegEvent::Established) => {
-                return host.ok_or(Failure::Handshake(LegError::Closed));
+                return host.ok_or(UpstreamFailure::Handshake(LegError::Closed));
             }
-            Ok(LegEvent::Packet(_)) => return Err(Failure::Handshake(LegError::Closed)),
-            Err(error) => return Err(Failure::Handshake(error)),
+            Ok(LegEvent::Packet(_)) => return Err(UpstreamFailure::Handshake(LegError::Closed)),
+            Err(error) => return Err(UpstreamFailure::Handshake(error)),
         }
     }
 }
@@ -377,13 +378,18 @@ fn judge(proxy: &Proxy, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refu
     };
     let key = PresentedKey::decode(blob).map_err(|error| {
         let hint = format!("on {}: {}", route.target.host, error.hint());
-        Refusal::new(At::HostCertificate, key_reason(&error), error.to_string()).hint(hint)
+        Refusal::new(
+            Party::HostCertificate,
+            key_reason(&error),
+            error.to_string(),
+        )
+        .hint(hint)
     })?;
     own::refuse_key(proxy, route, &key)?;
     let verified = verify_host(&key, policy, &route.names, proxy.clock.unix_seconds());
     let verified = verified.map_err(|error| {
         Refusal::new(
-            At::HostCertificate,
+            Party::HostCertificate,
             host_key_reason(&error),
             error.to_string(),
         )
@@ -400,7 +406,7 @@ mod tests {
     /// Also for kinds of host keys that are younger than this program.
     #[test]
     fn what_is_lacking_says_what_to_do() {
-        let lacking = |kind: &'static str, legacy: &[Legacy]| Lacking {
+        let lacking = |kind: &'static str, legacy: &[Legacy]| NoCommonAlgorithm {
             kind,
             offered: "ssh-mldsa44-ed25519@openssh.com".to_owned(),
             legacy: legacy.to_vec(),
@@ -408,13 +414,19 @@ mod tests {
         let rsa = "ssh-rsa".parse().unwrap();
         for (lists, said) in [
             (
-                vec![lacking(Lacking::HOST_KEY, &[rsa])],
+                vec![lacking(NoCommonAlgorithm::HOST_KEY, &[rsa])],
                 "legacy_algorithms: [ssh-rsa]",
             ),
-            (vec![lacking(Lacking::HOST_KEY, &[])], "an Ed25519 host key"),
+            (
+                vec![lacking(NoCommonAlgorithm::HOST_KEY, &[])],
+                "an Ed25519 host key",
+            ),
             (vec![lacking("cipher", &[])], "more algorithms"),
             (
-                vec![lacking(Lacking::HOST_KEY, &[]), lacking("cipher", &[])],
+                vec![
+                    lacking(NoCommonAlgorithm::HOST_KEY, &[]),
+                    lacking("cipher", &[]),
+                ],
                 "more algorithms",
             ),
         ] {

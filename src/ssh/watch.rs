@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::refusal::Refusal;
 use super::stream::ChannelHandle;
-use crate::audit::Leg as At;
+use crate::audit::Party;
 use crate::model::format_duration;
 use crate::sys::clock::Clock;
 
@@ -44,7 +44,7 @@ pub struct TimeLimits {
 
 /// What a look at the clock says about a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pulse {
+pub(crate) enum KeepaliveState {
     /// Nothing to do yet.
     Beats,
     /// Ask whether it is there.
@@ -85,23 +85,23 @@ impl KeepAlive {
     }
 
     /// What is to be done now.
-    pub(crate) fn check(&mut self, now: Instant) -> Pulse {
+    pub(crate) fn check(&mut self, now: Instant) -> KeepaliveState {
         if self.due().is_none_or(|due| due > now) {
-            return Pulse::Beats;
+            return KeepaliveState::Beats;
         }
         if self.asked >= self.count_max {
-            return Pulse::Lost(now - self.heard);
+            return KeepaliveState::Lost(now - self.heard);
         }
         self.asked += 1;
-        Pulse::Ask
+        KeepaliveState::Ask
     }
 }
 
 /// Rings once at the time it is set to; then it has to be set anew.
 #[derive(Debug)]
-pub(crate) struct Alarm(Pin<Box<Sleep>>);
+pub(crate) struct Timer(Pin<Box<Sleep>>);
 
-impl Alarm {
+impl Timer {
     pub(crate) fn new(at: Option<Instant>) -> Self {
         let at = at.unwrap_or_else(|| Instant::now() + NEVER);
         Self(Box::pin(sleep_until(at)))
@@ -134,16 +134,16 @@ impl TimeUp {
     pub(crate) fn refusal(self) -> Refusal {
         match self {
             Self::Idle(limit) => Refusal::new(
-                At::Client,
+                Party::Client,
                 "client-idle-timeout",
                 format!(
                     "idle for {}, which is the limit here",
                     format_duration(limit)
                 ),
             ),
-            Self::HostLost(_) => Refusal::new(At::Proxy, "host-lost", self.to_string()),
+            Self::HostLost(_) => Refusal::new(Party::Proxy, "host-lost", self.to_string()),
             Self::Expired => Refusal::new(
-                At::Client,
+                Party::Client,
                 "certificate-expired",
                 "your certificate has expired, and connections end with it here",
             )
@@ -154,12 +154,12 @@ impl TimeUp {
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
+pub(crate) enum Expired {
     /// Ask the host whether it is there.
     AskHost,
-    /// Tell the user that the certificate expires in this time; due until [`Watch::warn`].
+    /// Tell the user that the certificate expires in this time; due until [`ConnectionTimers::warn`].
     Warn(Duration),
-    /// Tell the user that the proxy stops in this time; due until [`Watch::tell_of_stop`].
+    /// Tell the user that the proxy stops in this time; due until [`ConnectionTimers::tell_of_stop`].
     TellOfStop(Duration),
     /// End the connection.
     End(TimeUp),
@@ -175,7 +175,7 @@ struct Certificate {
 
 /// The time of one relayed connection.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct ConnectionTimers {
     host: KeepAlive,
     /// The longest idle time, and when the client was last active.
     idle: Option<Duration>,
@@ -184,12 +184,12 @@ pub(crate) struct Watch {
     /// When the proxy stops, as long as the user does not know.
     stop: Option<Instant>,
     clock: Clock,
-    alarm: Alarm,
+    alarm: Timer,
     /// Where the user reads what is not part of a session, if there is such a place.
     terminal: Option<ChannelHandle>,
 }
 
-impl Watch {
+impl ConnectionTimers {
     /// Begins now. `valid_before` is the certificate's, in seconds after the epoch.
     pub(crate) fn new(
         limits: &TimeLimits,
@@ -208,7 +208,7 @@ impl Watch {
             }),
             stop: None,
             clock,
-            alarm: Alarm::new(None),
+            alarm: Timer::new(None),
             terminal,
         };
         watch.set_alarm(now);
@@ -259,7 +259,7 @@ impl Watch {
     }
 
     /// Waits until something is due. May be dropped and called again.
-    pub(crate) async fn due(&mut self) -> Due {
+    pub(crate) async fn due(&mut self) -> Expired {
         loop {
             self.alarm.ring().await;
             let now = Instant::now();
@@ -271,29 +271,29 @@ impl Watch {
         }
     }
 
-    fn check(&mut self, now: Instant) -> Option<Due> {
+    fn check(&mut self, now: Instant) -> Option<Expired> {
         if let Some(limit) = self.idle
             && now >= self.active + limit
         {
-            return Some(Due::End(TimeUp::Idle(limit)));
+            return Some(Expired::End(TimeUp::Idle(limit)));
         }
         match self.host.check(now) {
-            Pulse::Beats => {}
-            Pulse::Ask => return Some(Due::AskHost),
-            Pulse::Lost(silence) => return Some(Due::End(TimeUp::HostLost(silence))),
+            KeepaliveState::Beats => {}
+            KeepaliveState::Ask => return Some(Expired::AskHost),
+            KeepaliveState::Lost(silence) => return Some(Expired::End(TimeUp::HostLost(silence))),
         }
         let left = self.certificate.map(|certificate| self.left(certificate));
         if left.is_some_and(|left| left.is_zero()) {
-            return Some(Due::End(TimeUp::Expired));
+            return Some(Expired::End(TimeUp::Expired));
         }
         if let Some(at) = self.stop {
-            return Some(Due::TellOfStop(at.saturating_duration_since(now)));
+            return Some(Expired::TellOfStop(at.saturating_duration_since(now)));
         }
         let unwarned = self.certificate.filter(|certificate| !certificate.warned);
         unwarned
             .and(left)
             .filter(|left| *left <= WARNING)
-            .map(Due::Warn)
+            .map(Expired::Warn)
     }
 
     fn left(&self, certificate: Certificate) -> Duration {
@@ -357,13 +357,13 @@ mod tests {
         let start = Instant::now();
         let mut peer = KeepAlive::new(&LIMITS, start);
         for (at, pulse) in [
-            (29, Pulse::Beats),
-            (30, Pulse::Ask),
-            (31, Pulse::Beats),
-            (60, Pulse::Ask),
-            (90, Pulse::Ask),
-            (119, Pulse::Beats),
-            (120, Pulse::Lost(seconds(120))),
+            (29, KeepaliveState::Beats),
+            (30, KeepaliveState::Ask),
+            (31, KeepaliveState::Beats),
+            (60, KeepaliveState::Ask),
+            (90, KeepaliveState::Ask),
+            (119, KeepaliveState::Beats),
+            (120, KeepaliveState::Lost(seconds(120))),
         ] {
             assert_eq!(peer.check(start + seconds(at)), pulse, "{at}");
         }
@@ -373,12 +373,12 @@ mod tests {
     fn any_word_from_a_peer_starts_the_count_anew() {
         let start = Instant::now();
         let mut peer = KeepAlive::new(&LIMITS, start);
-        assert_eq!(peer.check(start + seconds(30)), Pulse::Ask);
-        assert_eq!(peer.check(start + seconds(60)), Pulse::Ask);
+        assert_eq!(peer.check(start + seconds(30)), KeepaliveState::Ask);
+        assert_eq!(peer.check(start + seconds(60)), KeepaliveState::Ask);
         peer.heard(start + seconds(61));
         assert_eq!(peer.due(), Some(start + seconds(91)));
-        assert_eq!(peer.check(start + seconds(90)), Pulse::Beats);
-        assert_eq!(peer.check(start + seconds(91)), Pulse::Ask);
+        assert_eq!(peer.check(start + seconds(90)), KeepaliveState::Beats);
+        assert_eq!(peer.check(start + seconds(91)), KeepaliveState::Ask);
     }
 
     #[tokio::test]
@@ -387,7 +387,7 @@ mod tests {
             keep_alive_interval: Duration::ZERO,
             ..LIMITS
         };
-        let mut watch = Watch::new(&limits, 0, Clock::Fixed(1), None);
+        let mut watch = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
         assert_eq!(watch.check(Instant::now() + seconds(1_000_000)), None);
     }
 
@@ -407,13 +407,13 @@ mod tests {
             (95, true),
             (98, false),
         ] {
-            let mut watch = Watch::new(&limits, 0, Clock::Fixed(1), None);
+            let mut watch = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
             watch.active -= seconds(30);
             let before = watch.active;
             watch.client_said(&[kind, 0, 0, 0, 0]);
             watch.host_said();
             assert_eq!(watch.active > before, is_activity, "{kind}");
-            let end = Due::End(TimeUp::Idle(seconds(60)));
+            let end = Expired::End(TimeUp::Idle(seconds(60)));
             assert_eq!(watch.check(watch.active + seconds(60)), Some(end));
             assert_eq!(watch.check(watch.active + seconds(59)), None);
         }
@@ -427,18 +427,18 @@ mod tests {
             ..LIMITS
         };
         let now = Instant::now();
-        let watch_at = |wall| Watch::new(&limits, 1_000, Clock::Fixed(wall), None);
+        let watch_at = |wall| ConnectionTimers::new(&limits, 1_000, Clock::Fixed(wall), None);
         assert_eq!(watch_at(699).check(now), None);
         let mut near = watch_at(700);
-        assert_eq!(near.check(now), Some(Due::Warn(seconds(300))));
-        assert_eq!(near.check(now), Some(Due::Warn(seconds(300))));
+        assert_eq!(near.check(now), Some(Expired::Warn(seconds(300))));
+        assert_eq!(near.check(now), Some(Expired::Warn(seconds(300))));
         near.warn(seconds(300));
         assert_eq!(near.check(now), None);
         for expired in [1_000, 2_000] {
-            let end = Due::End(TimeUp::Expired);
+            let end = Expired::End(TimeUp::Expired);
             assert_eq!(watch_at(expired).check(now), Some(end));
         }
-        let never = Watch::new(&limits, u64::MAX, Clock::Fixed(1), None).check(now);
+        let never = ConnectionTimers::new(&limits, u64::MAX, Clock::Fixed(1), None).check(now);
         assert_eq!(never, None);
     }
 
@@ -448,13 +448,13 @@ mod tests {
             keep_alive_interval: Duration::ZERO,
             ..LIMITS
         };
-        let mut watch = Watch::new(&limits, 0, Clock::Fixed(1), None);
+        let mut watch = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
         let now = Instant::now();
         watch.stops_at(now + seconds(30));
         for _ in 0..2 {
-            assert_eq!(watch.check(now), Some(Due::TellOfStop(seconds(30))));
+            assert_eq!(watch.check(now), Some(Expired::TellOfStop(seconds(30))));
         }
-        let Due::TellOfStop(left) = watch.due().await else {
+        let Expired::TellOfStop(left) = watch.due().await else {
             panic!("nothing else is due");
         };
         watch.tell_of_stop(left);
@@ -468,13 +468,13 @@ mod tests {
             keep_alive_interval: Duration::ZERO,
             ..LIMITS
         };
-        let mut watch = Watch::new(&limits, 0, Clock::Fixed(1), None);
+        let mut watch = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
         for _ in 0..5 {
             let early = tokio::time::timeout(Duration::from_millis(20), watch.due()).await;
             assert!(early.is_err());
             watch.client_said(&[CHANNEL_DATA]);
         }
-        assert!(matches!(watch.due().await, Due::End(TimeUp::Idle(_))));
+        assert!(matches!(watch.due().await, Expired::End(TimeUp::Idle(_))));
     }
 
     #[test]

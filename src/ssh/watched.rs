@@ -18,7 +18,7 @@ use crate::model::ConnectionId;
 
 /// What has changed.
 #[derive(Debug)]
-pub(crate) enum Change {
+pub(crate) enum PolicyChange {
     /// The connection has to end; it is audited already. What the user is to read.
     Withdrawn(Refusal),
     /// From now on it may carry this.
@@ -29,7 +29,7 @@ pub(crate) enum Change {
 
 /// A connection, as far as others may change their mind about it.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct PolicyMonitor {
     proxy: Arc<Proxy>,
     revocations: Receiver<Arc<Revocations>>,
     settings: Receiver<Arc<Settings>>,
@@ -37,13 +37,13 @@ pub(crate) struct Watched {
     told_of_stop: bool,
     user: Identity,
     /// The rest of what was decided about it, once it was.
-    login: Option<Login>,
+    login: Option<HostLogin>,
     origin: Origin,
 }
 
 /// A login at a host that has shown its key.
 #[derive(Debug)]
-struct Login {
+struct HostLogin {
     permit: LoginPermit,
     host: PresentedKey,
     address: SocketAddr,
@@ -52,19 +52,19 @@ struct Login {
 
 /// Puts the end of one connection into the audit log.
 #[derive(Debug)]
-pub(crate) struct Witness {
+pub(crate) struct AuditContext {
     proxy: Arc<Proxy>,
     origin: Origin,
 }
 
-impl Witness {
+impl AuditContext {
     /// Audits why it ends.
     pub(crate) fn tell(&self, refusal: &Refusal) {
         self.proxy.tell(&refusal.event(self.origin.clone()));
     }
 }
 
-impl Watched {
+impl PolicyMonitor {
     /// A connection that is in, and has not logged in anywhere.
     pub(crate) fn new(proxy: &Arc<Proxy>, user: Identity, origin: Origin) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Watched {
     ) -> Self {
         let permissions = Arc::new(permit.grant().permits().permissions().clone());
         let user = permit.identity().clone();
-        let login = Login {
+        let login = HostLogin {
             permit,
             host,
             address,
@@ -106,8 +106,8 @@ impl Watched {
     }
 
     /// What puts other ends of this connection into the audit log.
-    pub(crate) fn witness(&self) -> Witness {
-        Witness {
+    pub(crate) fn witness(&self) -> AuditContext {
+        AuditContext {
             proxy: Arc::clone(&self.proxy),
             origin: self.origin.clone(),
         }
@@ -124,14 +124,14 @@ impl Watched {
     /// Waits until the connection has to end, which may be at once.
     pub(crate) async fn withdrawn(mut self) -> Refusal {
         loop {
-            if let Change::Withdrawn(refusal) = self.change().await {
+            if let PolicyChange::Withdrawn(refusal) = self.change().await {
                 return refusal;
             }
         }
     }
 
     /// Waits for the next change, which may be there at once. May be dropped and called again.
-    pub(crate) async fn change(&mut self) -> Change {
+    pub(crate) async fn change(&mut self) -> PolicyChange {
         loop {
             if let Some(change) = self.look() {
                 return change;
@@ -148,7 +148,7 @@ impl Watched {
         }
     }
 
-    fn look(&mut self) -> Option<Change> {
+    fn look(&mut self) -> Option<PolicyChange> {
         let revocations = Arc::clone(&self.revocations.borrow_and_update());
         let settings = Arc::clone(&self.settings.borrow_and_update());
         let revoked = revoked_user(&revocations, self.user.certificate()).or_else(|| {
@@ -161,12 +161,12 @@ impl Watched {
         let stopping = *self.stopping.borrow_and_update();
         if let Some(at) = stopping.filter(|_| !self.told_of_stop) {
             self.told_of_stop = true;
-            return Some(Change::Stopping(at));
+            return Some(PolicyChange::Stopping(at));
         }
         self.judge_again(&settings)
     }
 
-    fn judge_again(&mut self, settings: &Settings) -> Option<Change> {
+    fn judge_again(&mut self, settings: &Settings) -> Option<PolicyChange> {
         let login = self.login.as_mut()?;
         let judged = judge_login(
             &self.proxy,
@@ -179,7 +179,7 @@ impl Watched {
             Ok(grant) if grant.permits().permissions() == &*login.permissions => None,
             Ok(grant) => {
                 login.permissions = Arc::new(grant.permits().permissions().clone());
-                Some(Change::Permissions(Arc::clone(&login.permissions)))
+                Some(PolicyChange::Permissions(Arc::clone(&login.permissions)))
             }
             Err(denial) => {
                 let mut refusal = Refusal::from(&denial);
@@ -189,9 +189,9 @@ impl Watched {
         }
     }
 
-    fn withdraw(&self, refusal: Refusal) -> Change {
+    fn withdraw(&self, refusal: Refusal) -> PolicyChange {
         tracing::info!(connection = %self.origin.connection, "{}", refusal.message);
         self.proxy.tell(&refusal.event(self.origin.clone()));
-        Change::Withdrawn(refusal)
+        PolicyChange::Withdrawn(refusal)
     }
 }

@@ -7,14 +7,14 @@ use super::refusal::Refusal;
 use super::route::{learn, places_of, unknown_node};
 use super::{Proxy, Settings, own};
 use crate::access::Permit;
-use crate::audit::Leg as At;
+use crate::audit::Party;
 use crate::cert::{PresentedKey, VerifiedHost};
 use crate::model::HostPrincipal;
 use crate::nodes;
 
 /// What is known of the way to a host before it is dialled.
 #[derive(Debug)]
-pub(crate) struct Way {
+pub(crate) struct DialPlan {
     /// What to dial, in order of preference; at least one.
     pub(super) addresses: Vec<SocketAddr>,
     /// Names that the host's own certificate had when it was seen last.
@@ -25,7 +25,7 @@ pub(crate) struct Way {
 ///
 /// # Errors
 /// The refusal for the user: without an address, out of reach, denied, or this proxy itself.
-pub(crate) async fn find(proxy: &Proxy, permit: &Permit) -> Result<Way, Refusal> {
+pub(crate) async fn find(proxy: &Proxy, permit: &Permit) -> Result<DialPlan, Refusal> {
     let route = permit.route();
     let is_listed = route.node.is_some();
     let addresses = nodes::addresses(&route.host, route.port, is_listed, &proxy.resolver)
@@ -45,7 +45,7 @@ pub(crate) async fn find(proxy: &Proxy, permit: &Permit) -> Result<Way, Refusal>
             remembered.clear();
         }
     }
-    Ok(Way {
+    Ok(DialPlan {
         addresses,
         remembered,
     })
@@ -85,7 +85,7 @@ pub(super) fn may_enter(
     Ok(())
 }
 
-impl Way {
+impl DialPlan {
     /// Whether the host still is everything that the user's ssh was told it was, from memory.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Way {
         match self.remembered.iter().find(is_lost) {
             None => Ok(()),
             Some(lost) => Err(Refusal::new(
-                At::HostCertificate,
+                Party::HostCertificate,
                 "name-lost",
                 format!(
                     "remote host's certificate is no longer for {}, as it was the last time",

@@ -10,9 +10,9 @@ use crate::wire::{Work, Worked};
 
 /// Turns at computing, for all connections in the order in which they come. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Workshop(Arc<Semaphore>);
+pub(crate) struct ComputeQueue(Arc<Semaphore>);
 
-impl Workshop {
+impl ComputeQueue {
     /// A workshop that leaves half of so many processors, and at least one, to the sessions.
     pub(crate) fn new(processors: usize) -> Self {
         Self(Arc::new(Semaphore::new((processors / 2).max(1))))
@@ -87,7 +87,7 @@ mod tests {
             Kex::Sntrup761X25519Sha512Openssh,
         ] {
             for client_is_ours in [true, false] {
-                let workshop = Workshop::new(1);
+                let workshop = ComputeQueue::new(1);
                 let turn = Arc::clone(&workshop.0).acquire_owned().await.unwrap();
                 let (near, far) = duplex(1 << 16);
                 let (client, server) = transports(kex);
@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_waits_for_any_more_is_not_begun() {
-        let workshop = Workshop::new(4);
+        let workshop = ComputeQueue::new(4);
         assert_eq!(workshop.0.available_permits(), 2);
         let turns = Arc::clone(&workshop.0).acquire_many_owned(2).await.unwrap();
         let (mut client, mut server) = transports(Kex::DiffieHellmanGroup16Sha512);

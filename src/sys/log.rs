@@ -20,7 +20,7 @@ const MAX_WRITE: usize = 4096;
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The log of this process.
-static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
+static LOG: OnceLock<Arc<LogQueue>> = OnceLock::new();
 
 /// Standard error for whoever writes whole lines: each call of `write` is one.
 #[derive(Clone, Copy, Debug)]
@@ -56,20 +56,20 @@ pub fn flush() {
     }
 }
 
-fn process() -> &'static Arc<Queue> {
+fn process() -> &'static Arc<LogQueue> {
     LOG.get_or_init(Arc::default)
 }
 
 /// Lines on their way.
 #[derive(Debug, Default)]
-struct Queue {
-    state: Mutex<State>,
+struct LogQueue {
+    state: Mutex<QueueState>,
     filled: Condvar,
     emptied: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
     dropped: u64,
@@ -78,7 +78,7 @@ struct State {
     is_writing: bool,
 }
 
-impl Queue {
+impl LogQueue {
     fn put(&self, line: &[u8]) {
         let mut state = self.lock();
         if state.bytes + line.len() > MAX_WAITING {
@@ -160,7 +160,7 @@ impl Queue {
     }
 
     /// A panic elsewhere leaves whole lines.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -173,9 +173,9 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn queue() -> (Arc<Queue>, io::PipeReader) {
+    fn queue() -> (Arc<LogQueue>, io::PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
-        let queue = Arc::<Queue>::default();
+        let queue = Arc::<LogQueue>::default();
         queue.start(writer).unwrap();
         queue.start(io::sink()).unwrap();
         (queue, reader)

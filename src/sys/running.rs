@@ -6,14 +6,14 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A process that runs, told apart from a later one with the same number by when it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Running {
+pub struct RunningProcess {
     pid: u32,
     /// Clock ticks since the machine's start, proc(5) `starttime`.
     started: u64,
     parent: u32,
 }
 
-impl Running {
+impl RunningProcess {
     /// The process with this number. `None` when there is none, or when it has exited and only waits
     /// for its parent to notice.
     #[must_use]
@@ -83,11 +83,11 @@ mod tests {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let found = Running::find(child.id()).unwrap();
+        let found = RunningProcess::find(child.id()).unwrap();
         assert_eq!(found.pid(), child.id());
         assert_eq!(found.parent().unwrap().pid(), std::process::id());
         assert!(found.is_alive());
-        let another = Running {
+        let another = RunningProcess {
             started: found.started + 1,
             ..found
         };

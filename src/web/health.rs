@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::probe::{PATIENCE, Probe};
 use crate::model::chain;
-use crate::session::Policy;
+use crate::session::RecordingPolicy;
 use crate::ssh::Proxy;
-use crate::ssh::listener::Pulse;
+use crate::ssh::listener::RuntimeProbe;
 use crate::sys::fs::{self, FsError};
 use crate::sys::lent;
 
@@ -27,7 +27,7 @@ const LEAST_FREE: u64 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Health {
     proxy: Arc<Proxy>,
-    pulse: Pulse,
+    pulse: RuntimeProbe,
     /// The proxy takes no clients any more.
     stopping: CancellationToken,
     state: Probe<Vec<Check>>,
@@ -35,7 +35,7 @@ pub struct Health {
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Report {
+pub(super) struct HealthReport {
     checks: Vec<Check>,
 }
 
@@ -43,11 +43,11 @@ pub(super) struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Check {
     name: &'static str,
-    verdict: Verdict,
+    verdict: CheckResult,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
+enum CheckResult {
     Good(String),
     /// It does not work, and the configuration says that sessions go on without it.
     Tolerated(String),
@@ -55,25 +55,25 @@ enum Verdict {
 }
 
 impl Check {
-    fn new(name: &'static str, verdict: Verdict) -> Self {
+    fn new(name: &'static str, verdict: CheckResult) -> Self {
         Self { name, verdict }
     }
 
     /// A check that sessions depend on if `is_needed`.
     fn of(name: &'static str, result: Result<String, String>, is_needed: bool) -> Self {
         let verdict = match result {
-            Ok(good) => Verdict::Good(good),
-            Err(why) if is_needed => Verdict::Bad(why),
-            Err(why) => Verdict::Tolerated(why),
+            Ok(good) => CheckResult::Good(good),
+            Err(why) if is_needed => CheckResult::Bad(why),
+            Err(why) => CheckResult::Tolerated(why),
         };
         Self::new(name, verdict)
     }
 }
 
-impl Report {
+impl HealthReport {
     /// Whether nothing is wrong.
     pub(super) fn is_good(&self) -> bool {
-        let is_bad = |check: &Check| matches!(check.verdict, Verdict::Bad(_));
+        let is_bad = |check: &Check| matches!(check.verdict, CheckResult::Bad(_));
         !self.checks.iter().any(is_bad)
     }
 
@@ -82,9 +82,9 @@ impl Report {
         let mut text = String::new();
         for Check { name, verdict } in &self.checks {
             let (word, what) = match verdict {
-                Verdict::Good(what) => ("ok", what),
-                Verdict::Tolerated(what) => ("warning", what),
-                Verdict::Bad(what) => ("failed", what),
+                CheckResult::Good(what) => ("ok", what),
+                CheckResult::Tolerated(what) => ("warning", what),
+                CheckResult::Bad(what) => ("failed", what),
             };
             let _infallible = writeln!(text, "{name}: {word}: {what}");
         }
@@ -95,7 +95,7 @@ impl Report {
 impl Health {
     /// Looks at this proxy, which takes no clients any more once `stopping` is cancelled.
     #[must_use]
-    pub fn new(proxy: Arc<Proxy>, pulse: Pulse, stopping: CancellationToken) -> Self {
+    pub fn new(proxy: Arc<Proxy>, pulse: RuntimeProbe, stopping: CancellationToken) -> Self {
         Self {
             proxy,
             pulse,
@@ -105,29 +105,29 @@ impl Health {
     }
 
     /// Whether every thread that serves clients turns.
-    pub(super) async fn liveness(&self) -> Report {
+    pub(super) async fn liveness(&self) -> HealthReport {
         // Then threads end one by one, and nobody should start them again.
         let verdict = if self.stopping.is_cancelled() {
-            Verdict::Good("stopping".to_owned())
+            CheckResult::Good("stopping".to_owned())
         } else {
             let heard = self.pulse.feel(HEARTBEAT).await;
             let all = heard.answered + heard.late + heard.ended;
             match all - heard.answered {
-                0 => Verdict::Good(format!("{all} answer")),
-                dead => Verdict::Bad(format!("{dead} of {all} do not answer within a second")),
+                0 => CheckResult::Good(format!("{all} answer")),
+                dead => CheckResult::Bad(format!("{dead} of {all} do not answer within a second")),
             }
         };
-        Report {
+        HealthReport {
             checks: vec![Check::new("threads", verdict)],
         }
     }
 
     /// Whether the next client would be served.
-    pub(super) async fn readiness(&self) -> Report {
+    pub(super) async fn readiness(&self) -> HealthReport {
         let listener = if self.stopping.is_cancelled() {
-            Verdict::Bad("stopping, no new connections".to_owned())
+            CheckResult::Bad("stopping, no new connections".to_owned())
         } else {
-            Verdict::Good("takes connections".to_owned())
+            CheckResult::Good("takes connections".to_owned())
         };
         let mut checks = vec![Check::new("listener", listener)];
         let proxy = Arc::clone(&self.proxy);
@@ -136,10 +136,10 @@ impl Health {
             None => {
                 let seconds = PATIENCE.as_secs();
                 let text = format!("not done within {seconds} seconds, a disk or an agent hangs");
-                checks.push(Check::new("checks", Verdict::Bad(text)));
+                checks.push(Check::new("checks", CheckResult::Bad(text)));
             }
         }
-        Report { checks }
+        HealthReport { checks }
     }
 }
 
@@ -150,10 +150,12 @@ fn state(proxy: &Proxy) -> Vec<Check> {
         Err(error) => Err(chain(&error)),
     };
     let recording = &proxy.settings.borrow().recording.clone();
-    let is_strict = recording.policy == Policy::Strict;
+    let is_strict = recording.policy == RecordingPolicy::Strict;
     let recordings = match recording.policy {
-        Policy::Off => Ok("nothing is recorded, as configured".to_owned()),
-        Policy::Strict | Policy::BestEffort => takes_recordings(&recording.directory),
+        RecordingPolicy::Off => Ok("nothing is recorded, as configured".to_owned()),
+        RecordingPolicy::Strict | RecordingPolicy::BestEffort => {
+            takes_recordings(&recording.directory)
+        }
     };
     vec![
         Check::of("host_authority", authority, true),
@@ -196,9 +198,9 @@ fn has_room(path: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn report(verdicts: &[Verdict]) -> Report {
-        let check = |verdict: &Verdict| Check::new("one", verdict.clone());
-        Report {
+    fn report(verdicts: &[CheckResult]) -> HealthReport {
+        let check = |verdict: &CheckResult| Check::new("one", verdict.clone());
+        HealthReport {
             checks: verdicts.iter().map(check).collect(),
         }
     }
@@ -206,9 +208,9 @@ mod tests {
     #[test]
     fn one_failure_is_enough() {
         let (good, tolerated, bad) = (
-            Verdict::Good("a".to_owned()),
-            Verdict::Tolerated("b".to_owned()),
-            Verdict::Bad("c".to_owned()),
+            CheckResult::Good("a".to_owned()),
+            CheckResult::Tolerated("b".to_owned()),
+            CheckResult::Bad("c".to_owned()),
         );
         assert!(report(&[]).is_good());
         assert!(report(&[good.clone(), tolerated.clone()]).is_good());

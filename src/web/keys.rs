@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use ssh_key::PublicKey;
 use ssh_key::certificate::CertType;
 
-use super::page::{Page, Refusal};
+use super::page::{ErrorPage, Page};
 use crate::openssh::{Export, ExportError, ExportFormat};
 
 /// What to ask for.
@@ -22,14 +22,14 @@ pub struct PublicKeys {
 
 impl PublicKeys {
     /// The page for a query, or the refusal of it.
-    pub(super) fn page(&self, query: &str) -> Result<Page, Refusal> {
+    pub(super) fn page(&self, query: &str) -> Result<Page, ErrorPage> {
         let wanted = Wanted::parse(query)?;
         let (keys, name) = match wanted.authority {
             CertType::User => (&self.user, "rproxy_user_ca.pub"),
             CertType::Host => (&self.host, "rproxy_host_ca.pub"),
         };
         let text = wanted.export.lines(keys);
-        let text = text.map_err(|error| Refusal::failed("cannot write the CA's key", &error))?;
+        let text = text.map_err(|error| ErrorPage::failed("cannot write the CA's key", &error))?;
         Ok(Page::new("text/plain; charset=utf-8", name, text))
     }
 }
@@ -41,8 +41,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn parse(query: &str) -> Result<Self, Refusal> {
-        let bad = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, message, USAGE);
+    fn parse(query: &str) -> Result<Self, ErrorPage> {
+        let bad = |message: &str| ErrorPage::new(StatusCode::BAD_REQUEST, message, USAGE);
         let (mut authority, mut format, mut hosts) = (None, None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let place = match &*name {
@@ -81,7 +81,7 @@ mod tests {
     const KEY: &str = "ssh-ed25519 \
         AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
-    fn page(query: &str) -> Result<Page, Refusal> {
+    fn page(query: &str) -> Result<Page, ErrorPage> {
         let key = |name: &str| PublicKey::from_openssh(&format!("{KEY} {name}")).unwrap();
         let keys = PublicKeys {
             user: vec![key("user")],

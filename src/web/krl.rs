@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
-use super::page::{Page, Refusal};
+use super::page::{ErrorPage, Page};
 use crate::ca::Revocations;
 use crate::model::ClusterName;
 
@@ -29,7 +29,7 @@ impl Krl {
     }
 
     /// The page, or why there is none.
-    pub(super) async fn page(&self) -> Result<Page, Refusal> {
+    pub(super) async fn page(&self) -> Result<Page, ErrorPage> {
         // Held while the list is made: whoever asks meanwhile waits for the same one.
         let mut made = self.made.lock().await;
         let now = Arc::clone(&self.revocations.borrow());
@@ -58,6 +58,6 @@ impl Krl {
     }
 }
 
-fn failed(error: &(dyn std::error::Error + 'static)) -> Refusal {
-    Refusal::failed("cannot make the revocation list", error)
+fn failed(error: &(dyn std::error::Error + 'static)) -> ErrorPage {
+    ErrorPage::failed("cannot make the revocation list", error)
 }

@@ -9,7 +9,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 /// What goes back to a client.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type HttpResponse = Response<Full<Bytes>>;
 
 /// Something that is served.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl Page {
 
     /// The answer to a request with these headers. `If-None-Match` decides; `If-Modified-Since` is
     /// passed over, because two revocations within one second have the same date.
-    pub(super) fn answer(&self, asked: &HeaderMap) -> Answer {
+    pub(super) fn answer(&self, asked: &HeaderMap) -> HttpResponse {
         let is_known = asked.get_all(header::IF_NONE_MATCH).iter().any(|value| {
             let tags = value.to_str().unwrap_or_default().split(',');
             tags.map(str::trim)
@@ -78,7 +78,7 @@ impl Page {
 }
 
 /// The state of something at this moment: nothing to keep, and nothing to save as a file.
-pub(super) fn report(status: StatusCode, kind: &'static str, text: String) -> Answer {
+pub(super) fn report(status: StatusCode, kind: &'static str, text: String) -> HttpResponse {
     let mut answer = with_status(status, text.into());
     set(&mut answer, header::CONTENT_TYPE, kind);
     set(&mut answer, header::CACHE_CONTROL, "no-store");
@@ -87,13 +87,13 @@ pub(super) fn report(status: StatusCode, kind: &'static str, text: String) -> An
 
 /// Words for whoever asked for something that there is not.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct ErrorPage {
     status: StatusCode,
     message: String,
     hint: String,
 }
 
-impl Refusal {
+impl ErrorPage {
     /// What is refused, and what to do instead. Neither repeats what came from the client.
     pub(super) fn new(
         status: StatusCode,
@@ -115,7 +115,7 @@ impl Refusal {
     }
 
     /// As an answer.
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn answer(&self) -> HttpResponse {
         let text = format!("rproxy: {}\n  hint: {}\n", self.message, self.hint);
         let mut answer = with_status(self.status, text.into());
         let kind = "text/plain; charset=utf-8";
@@ -124,7 +124,7 @@ impl Refusal {
     }
 }
 
-fn with_status(status: StatusCode, content: Bytes) -> Answer {
+fn with_status(status: StatusCode, content: Bytes) -> HttpResponse {
     let mut answer = Response::new(Full::new(content));
     *answer.status_mut() = status;
     set(&mut answer, header::CACHE_CONTROL, "no-cache");
@@ -133,7 +133,7 @@ fn with_status(status: StatusCode, content: Bytes) -> Answer {
 }
 
 /// Sets a header; what cannot stand in one is left out.
-pub(super) fn set(answer: &mut Answer, name: HeaderName, value: &str) {
+pub(super) fn set(answer: &mut HttpResponse, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
     }

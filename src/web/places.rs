@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::network;
-use crate::ssh::{Crowd, Ticket};
+use crate::ssh::{ClientSet, ClientTicket};
 
 /// Clients at a time that have not asked yet, and as many again that are being answered.
 const MAX_CLIENTS: usize = 64;
@@ -38,9 +38,9 @@ impl Places {
     }
 
     /// A client is here, and has not asked for anything yet.
-    pub(super) fn enter(&self, address: IpAddr) -> Seat {
+    pub(super) fn enter(&self, address: IpAddr) -> ClientSlot {
         let network = network(address);
-        Seat {
+        ClientSlot {
             places: self.clone(),
             network,
             place: Mutex::new(self.asking.enter(network)),
@@ -51,14 +51,14 @@ impl Places {
 
 /// One client's place, as it moves from asking to being answered.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct ClientSlot {
     places: Places,
     network: IpAddr,
-    place: Mutex<Place>,
+    place: Mutex<ListenerSlot>,
     moved: Notify,
 }
 
-impl Seat {
+impl ClientSlot {
     /// The client has asked, and is going to be answered: about the health of the proxy, or
     /// something else.
     pub(super) fn asked(&self, is_about_health: bool) {
@@ -83,7 +83,7 @@ impl Seat {
     }
 
     /// A panic elsewhere cannot leave it half changed.
-    fn lock(&self) -> MutexGuard<'_, Place> {
+    fn lock(&self) -> MutexGuard<'_, ListenerSlot> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,7 +91,7 @@ impl Seat {
 /// Places of one kind.
 #[derive(Clone, Debug)]
 struct Pool {
-    crowd: Arc<Mutex<Crowd>>,
+    crowd: Arc<Mutex<ClientSet>>,
     most: usize,
     most_per_network: usize,
 }
@@ -105,7 +105,7 @@ impl Pool {
         }
     }
 
-    fn enter(&self, network: IpAddr) -> Place {
+    fn enter(&self, network: IpAddr) -> ListenerSlot {
         let mut crowd = self.lock();
         if crowd.count_from(network) >= self.most_per_network {
             crowd.displace(network);
@@ -114,26 +114,26 @@ impl Pool {
         {
             crowd.displace(heaviest);
         }
-        Place {
+        ListenerSlot {
             ticket: crowd.enter(network),
             pool: self.clone(),
         }
     }
 
     /// A panic elsewhere cannot leave it half changed.
-    fn lock(&self) -> MutexGuard<'_, Crowd> {
+    fn lock(&self) -> MutexGuard<'_, ClientSet> {
         self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Dropping it gives it back.
 #[derive(Debug)]
-struct Place {
+struct ListenerSlot {
     pool: Pool,
-    ticket: Ticket,
+    ticket: ClientTicket,
 }
 
-impl Drop for Place {
+impl Drop for ListenerSlot {
     fn drop(&mut self) {
         self.pool.lock().leave(&self.ticket);
     }
@@ -147,15 +147,15 @@ mod tests {
         IpAddr::from([192, 0, 2, u8::try_from(last).unwrap()])
     }
 
-    fn is_displaced(seat: &Seat) -> bool {
+    fn is_displaced(seat: &ClientSlot) -> bool {
         seat.lock().ticket.displaced().is_cancelled()
     }
 
     #[test]
     fn dawdlers_make_room_the_oldest_of_the_heaviest_address_first() {
         let places = Places::new();
-        let held: Vec<Seat> = (0..100).map(|n| places.enter(there(n % 4))).collect();
-        let gone = |held: &[Seat]| held.iter().filter(|seat| is_displaced(seat)).count();
+        let held: Vec<ClientSlot> = (0..100).map(|n| places.enter(there(n % 4))).collect();
+        let gone = |held: &[ClientSlot]| held.iter().filter(|seat| is_displaced(seat)).count();
         assert_eq!(gone(&held), 100 - 64);
         assert_eq!(gone(&held[..36]), 36, "the oldest");
         let honest = places.enter(there(9));
@@ -172,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn health_has_places_of_its_own() {
         let places = Places::new();
-        let readers: Vec<Seat> = (0..200).map(|n| places.enter(there(n))).collect();
+        let readers: Vec<ClientSlot> = (0..200).map(|n| places.enter(there(n))).collect();
         for seat in &readers {
             seat.asked(false);
         }
@@ -191,7 +191,7 @@ mod tests {
             seat.asked(true);
             seat
         });
-        let more: Vec<Seat> = more.collect();
+        let more: Vec<ClientSlot> = more.collect();
         learns.await;
         drop(more);
     }

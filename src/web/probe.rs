@@ -15,18 +15,18 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A kind of work, and what it has come to.
 #[derive(Debug)]
 pub(super) struct Probe<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<ProbeState<T>>,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct ProbeState<T> {
     last: Option<(Instant, T)>,
     running: Option<JoinHandle<T>>,
 }
 
 impl<T> Default for Probe<T> {
     fn default() -> Self {
-        let state = Mutex::new(State {
+        let state = Mutex::new(ProbeState {
             last: None,
             running: None,
         });

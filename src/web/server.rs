@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::WebError;
-use super::places::{Places, Seat};
+use super::places::{ClientSlot, Places};
 use super::site::{self, Site};
 use super::tls::{Tls, TlsFiles};
 
@@ -143,7 +143,7 @@ async fn client(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
     site: Arc<impl Site>,
-    seat: &Seat,
+    seat: &ClientSlot,
 ) {
     match acceptor {
         None => request(stream, site, seat).await,
@@ -156,7 +156,11 @@ async fn client(
 }
 
 /// One request and its answer.
-async fn request<S: Site>(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<S>, seat: &Seat) {
+async fn request<S: Site>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    site: Arc<S>,
+    seat: &ClientSlot,
+) {
     let service = service_fn(|request| async {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         seat.asked(site::is_about_health::<S>(&path));

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::WebError;
 use super::keys::PublicKeys;
 use super::krl::Krl;
-use super::page::{Answer, Refusal, set};
+use super::page::{ErrorPage, HttpResponse, set};
 use super::server::Server;
 use crate::ca::Revocations;
 use crate::model::ClusterName;
@@ -21,22 +21,22 @@ use crate::model::ClusterName;
 /// What a listener serves.
 pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
     /// A place on it.
-    type Place: Copy + Send + Sync;
+    type Resource: Copy + Send + Sync;
 
     /// The places and their paths.
-    const PLACES: &'static [(&'static str, Self::Place)];
+    const RESOURCES: &'static [(&'static str, Self::Resource)];
 
     /// Whether this place says if all is well: who asks that is never kept waiting by others.
-    fn is_about_health(_place: Self::Place) -> bool {
+    fn is_about_health(_place: Self::Resource) -> bool {
         false
     }
 
     /// What is there for a question without mistakes.
     fn at(
         &self,
-        place: Self::Place,
+        place: Self::Resource,
         question: Question<'_>,
-    ) -> impl Future<Output = Result<Answer, Refusal>> + Send;
+    ) -> impl Future<Output = Result<HttpResponse, ErrorPage>> + Send;
 }
 
 /// What somebody asks.
@@ -47,8 +47,8 @@ pub(super) struct Question<'q> {
 }
 
 /// The place at a path.
-fn place_at<S: Site>(path: &str) -> Option<S::Place> {
-    let mut places = S::PLACES.iter();
+fn place_at<S: Site>(path: &str) -> Option<S::Resource> {
+    let mut places = S::RESOURCES.iter();
     places
         .find(|(known, _)| *known == path)
         .map(|(_, place)| *place)
@@ -60,16 +60,16 @@ pub(super) fn is_about_health<S: Site>(path: &str) -> bool {
 }
 
 /// Answers a request, whatever it is.
-pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> Answer {
+pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> HttpResponse {
     let Some(place) = place_at::<S>(request.uri().path()) else {
-        let known: Vec<_> = S::PLACES.iter().map(|(path, _)| *path).collect();
+        let known: Vec<_> = S::RESOURCES.iter().map(|(path, _)| *path).collect();
         let hint = format!("there is {}", known.join(" and "));
         let message = "there is nothing at this path";
-        return Refusal::new(StatusCode::NOT_FOUND, message, hint).answer();
+        return ErrorPage::new(StatusCode::NOT_FOUND, message, hint).answer();
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let (message, hint) = ("this can only be read", "ask with GET or HEAD");
-        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message, hint);
+        let refusal = ErrorPage::new(StatusCode::METHOD_NOT_ALLOWED, message, hint);
         let mut answer = refusal.answer();
         set(&mut answer, header::ALLOW, "GET, HEAD");
         return answer;
@@ -77,7 +77,7 @@ pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> An
     if has_body(&request) {
         let hint = "send none, and neither Content-Length nor Transfer-Encoding";
         let message = "a question has no body";
-        return Refusal::new(StatusCode::BAD_REQUEST, message, hint).answer();
+        return ErrorPage::new(StatusCode::BAD_REQUEST, message, hint).answer();
     }
     // Of the request only this goes on: what a body may be is nobody's business any more.
     let (parts, _body) = request.into_parts();
@@ -93,7 +93,7 @@ pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> An
 
 /// A place for everybody.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum Resource {
     Export,
     Krl,
 }
@@ -135,23 +135,23 @@ impl PublicSite {
 }
 
 impl Site for PublicSite {
-    type Place = Place;
+    type Resource = Resource;
 
-    const PLACES: &'static [(&'static str, Place)] = &[
-        ("/webapi/auth/export", Place::Export),
-        ("/webapi/auth/krl", Place::Krl),
+    const RESOURCES: &'static [(&'static str, Resource)] = &[
+        ("/webapi/auth/export", Resource::Export),
+        ("/webapi/auth/krl", Resource::Krl),
     ];
 
-    async fn at(&self, place: Place, question: Question<'_>) -> Result<Answer, Refusal> {
+    async fn at(&self, place: Resource, question: Question<'_>) -> Result<HttpResponse, ErrorPage> {
         let Question { query, headers } = question;
         let page = match place {
-            Place::Export => {
+            Resource::Export => {
                 let keys = Arc::clone(&self.keys.borrow());
                 keys.page(query)?
             }
-            Place::Krl if query.is_empty() => self.krl.page().await?,
-            Place::Krl => {
-                return Err(Refusal::new(
+            Resource::Krl if query.is_empty() => self.krl.page().await?,
+            Resource::Krl => {
+                return Err(ErrorPage::new(
                     StatusCode::BAD_REQUEST,
                     "the revocation list takes no parameters",
                     "ask for /webapi/auth/krl alone",
@@ -200,7 +200,7 @@ mod tests {
             .unwrap()
     }
 
-    async fn said(answer: Answer) -> Vec<u8> {
+    async fn said(answer: HttpResponse) -> Vec<u8> {
         answer
             .into_body()
             .collect()

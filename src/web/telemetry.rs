@@ -10,12 +10,12 @@ use hyper::{StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
 use super::WebError;
-use super::health::{Health, Report};
-use super::page::{Answer, Refusal, report};
+use super::health::{Health, HealthReport};
+use super::page::{ErrorPage, HttpResponse, report};
 use super::probe::Probe;
 use super::server::Server;
 use super::site::{Question, Site};
-use crate::metrics::{Authority, ClosedSet as _, Form, Metrics};
+use crate::metrics::{Authority, ClosedSet as _, Metrics, TextFormat};
 use crate::ssh::Proxy;
 use crate::sys::fs::{self, Space};
 use crate::sys::process::{self, Usage};
@@ -25,7 +25,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A place on it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum Resource {
     Metrics,
     Liveness,
     Readiness,
@@ -66,7 +66,7 @@ impl Telemetry {
     }
 
     /// What is counted, with what is only known by looking.
-    async fn metrics(&self, accepts: &str) -> Result<Answer, Refusal> {
+    async fn metrics(&self, accepts: &str) -> Result<HttpResponse, ErrorPage> {
         let directory = self.proxy.settings.borrow().recording.directory.clone();
         let look = move || Machine {
             usage: process::usage(),
@@ -78,10 +78,10 @@ impl Telemetry {
         };
         let machine = self.machine.result(look).await;
         self.take(machine);
-        let form = Form::for_client(accepts);
+        let form = TextFormat::for_client(accepts);
         match self.proxy.metrics.text(form) {
             Ok(text) => Ok(report(StatusCode::OK, form.content_type(), text)),
-            Err(error) => Err(Refusal::failed("cannot write the metrics", &error)),
+            Err(error) => Err(ErrorPage::failed("cannot write the metrics", &error)),
         }
     }
 
@@ -130,20 +130,20 @@ fn float(number: u64) -> f64 {
 }
 
 impl Site for Telemetry {
-    type Place = Place;
+    type Resource = Resource;
 
-    const PLACES: &'static [(&'static str, Place)] = &[
-        ("/metrics", Place::Metrics),
-        ("/healthz", Place::Liveness),
-        ("/readyz", Place::Readiness),
+    const RESOURCES: &'static [(&'static str, Resource)] = &[
+        ("/metrics", Resource::Metrics),
+        ("/healthz", Resource::Liveness),
+        ("/readyz", Resource::Readiness),
     ];
 
-    fn is_about_health(place: Place) -> bool {
-        matches!(place, Place::Liveness | Place::Readiness)
+    fn is_about_health(place: Resource) -> bool {
+        matches!(place, Resource::Liveness | Resource::Readiness)
     }
 
     /// What is asked beyond the path is passed over: probes add parameters of their own.
-    async fn at(&self, place: Place, question: Question<'_>) -> Result<Answer, Refusal> {
+    async fn at(&self, place: Resource, question: Question<'_>) -> Result<HttpResponse, ErrorPage> {
         let accepts: Vec<_> = question
             .headers
             .get_all(header::ACCEPT)
@@ -151,14 +151,14 @@ impl Site for Telemetry {
             .filter_map(|value| value.to_str().ok())
             .collect();
         match place {
-            Place::Metrics => self.metrics(&accepts.join(",")).await,
-            Place::Liveness => Ok(told(&self.health.liveness().await)),
-            Place::Readiness => Ok(told(&self.health.readiness().await)),
+            Resource::Metrics => self.metrics(&accepts.join(",")).await,
+            Resource::Liveness => Ok(told(&self.health.liveness().await)),
+            Resource::Readiness => Ok(told(&self.health.readiness().await)),
         }
     }
 }
 
-fn told(health: &Report) -> Answer {
+fn told(health: &HealthReport) -> HttpResponse {
     let status = if health.is_good() {
         StatusCode::OK
     } else {

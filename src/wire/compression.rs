@@ -19,7 +19,7 @@ const LEVEL: u32 = 6;
 const ROOM: usize = 4096;
 
 /// Whether a direction is compressed. `S` is the stream's state.
-pub(super) enum Stage<S> {
+pub(super) enum CompressionState<S> {
     /// Not agreed upon.
     Off,
     /// Agreed upon, for after user authentication.
@@ -28,7 +28,7 @@ pub(super) enum Stage<S> {
     On(Box<S>),
 }
 
-impl<S: Default> Stage<S> {
+impl<S: Default> CompressionState<S> {
     /// For new keys.
     pub(super) fn new(compression: Compression, authenticated: bool) -> Self {
         match compression {
@@ -46,7 +46,7 @@ impl<S: Default> Stage<S> {
     }
 }
 
-impl<S> fmt::Debug for Stage<S> {
+impl<S> fmt::Debug for CompressionState<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Off => "Off",

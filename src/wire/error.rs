@@ -91,14 +91,14 @@ pub enum Mismatch {
     )]
     ShortHostKey(usize),
     /// No common algorithm, in one list or several.
-    #[error("{}", .0.iter().map(Lacking::to_string).collect::<Vec<_>>().join("; "))]
-    Algorithms(Vec<Lacking>),
+    #[error("{}", .0.iter().map(NoCommonAlgorithm::to_string).collect::<Vec<_>>().join("; "))]
+    Algorithms(Vec<NoCommonAlgorithm>),
 }
 
 /// A list of algorithms in which two sides have nothing in common.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no common {kind}, the peer offers {offered}")]
-pub struct Lacking {
+pub struct NoCommonAlgorithm {
     /// Which list: "key exchange", "host key", ...
     pub kind: &'static str,
     /// The peer's list, cut to a readable length.
@@ -107,7 +107,7 @@ pub struct Lacking {
     pub legacy: Vec<Legacy>,
 }
 
-impl Lacking {
+impl NoCommonAlgorithm {
     /// The list of host key algorithms.
     pub const HOST_KEY: &str = "host key";
 }

@@ -1,7 +1,7 @@
 //! `wire`: the SSH transport layer as a state machine, both roles.
 //!
 //! Bytes in, bytes and events out: no sockets, no tasks, no clock. A driver reads from its stream
-//! into a buffer, calls [`Transport::receive`] until it answers [`Event::NeedInput`], and writes
+//! into a buffer, calls [`Transport::receive`] until it answers [`TransportEvent::NeedInput`], and writes
 //! what [`Transport::output`] holds. Everything received is taken for hostile: sizes are bounded,
 //! order is checked, and whatever does not fit ends the connection with an [`Error`] that says who
 //! is to blame.
@@ -17,7 +17,7 @@
 //! bits, groups of 1024 bits and those that a server makes up.
 //!
 //! This room knows packets, not policy: whether a host key is the right one is decided by the
-//! driver ([`Event::HostKey`]).
+//! driver ([`TransportEvent::HostKey`]).
 
 pub mod algorithm;
 pub mod auth;
@@ -35,13 +35,13 @@ mod kex;
 mod packet;
 
 pub use algorithm::{Algorithms, Cipher, Compression, Kex, Mac};
-pub use error::{DisconnectReason, Error, Lacking, Mismatch, Misuse, Violation};
+pub use error::{DisconnectReason, Error, Mismatch, Misuse, NoCommonAlgorithm, Violation};
 pub use hostkey::HostKey;
 pub use legacy::Legacy;
 pub use packet::MAX_PACKET;
 pub use transport::{
-    ClientConfig, Directional, Event, Negotiated, PeerExtensions, RekeyLimits, ServerConfig,
-    SessionBinding, Transport, Work, Worked,
+    ClientConfig, Directional, Negotiated, PeerExtensions, RekeyLimits, ServerConfig,
+    SessionBinding, Transport, TransportEvent, Work, Worked,
 };
 
 #[cfg(test)]

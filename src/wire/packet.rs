@@ -8,8 +8,8 @@ use std::mem;
 use aws_lc_rs::rand;
 use bytes::{Buf, BufMut, BytesMut};
 
-use super::cipher::{LENGTH_LEN, Opener, Sealer};
-use super::compression::{Deflater, Inflater, Stage};
+use super::cipher::{Decryptor, Encryptor, LENGTH_LEN};
+use super::compression::{CompressionState, Deflater, Inflater};
 use super::error::{Error, Misuse, Violation};
 
 /// Largest packet length field, either way, as in OpenSSH.
@@ -44,8 +44,8 @@ pub(super) struct PacketWriter {
     out: BytesMut,
     /// All bytes ever put into `out`.
     total: u64,
-    sealer: Sealer,
-    compression: Stage<Deflater>,
+    sealer: Encryptor,
+    compression: CompressionState<Deflater>,
     sequence: u32,
     usage: Usage,
     padding: PaddingPool,
@@ -56,8 +56,8 @@ impl PacketWriter {
         Self {
             out: BytesMut::new(),
             total: 0,
-            sealer: Sealer::Plain,
-            compression: Stage::Off,
+            sealer: Encryptor::Plain,
+            compression: CompressionState::Off,
             sequence: 0,
             usage: Usage::default(),
             padding: PaddingPool::default(),
@@ -96,12 +96,12 @@ impl PacketWriter {
         if self.usage.packets >= MAX_PACKETS {
             return Err(Misuse::State("the keys are used up").into());
         }
-        match mem::replace(&mut self.compression, Stage::Off) {
-            Stage::On(mut deflater) => {
+        match mem::replace(&mut self.compression, CompressionState::Off) {
+            CompressionState::On(mut deflater) => {
                 let written = deflater
                     .deflate(head, body)
                     .and_then(|payload| self.write_packet(payload, &[]));
-                self.compression = Stage::On(deflater);
+                self.compression = CompressionState::On(deflater);
                 written
             }
             other => {
@@ -143,8 +143,8 @@ impl PacketWriter {
     /// Takes new keys into use for what follows.
     pub(super) fn change_keys(
         &mut self,
-        sealer: Sealer,
-        compression: Stage<Deflater>,
+        sealer: Encryptor,
+        compression: CompressionState<Deflater>,
         reset_sequence: bool,
     ) {
         self.sealer = sealer;
@@ -210,8 +210,8 @@ const fn padding(length: usize, block: usize) -> usize {
 /// Reads packets from the input.
 #[derive(Debug)]
 pub(super) struct PacketReader {
-    opener: Opener,
-    compression: Stage<Inflater>,
+    opener: Decryptor,
+    compression: CompressionState<Inflater>,
     sequence: u32,
     usage: Usage,
     front: Front,
@@ -233,8 +233,8 @@ enum Front {
 impl PacketReader {
     pub(super) const fn new() -> Self {
         Self {
-            opener: Opener::Plain,
-            compression: Stage::Off,
+            opener: Decryptor::Plain,
+            compression: CompressionState::Off,
             sequence: 0,
             usage: Usage {
                 packets: 0,
@@ -305,8 +305,8 @@ impl PacketReader {
         packet.truncate(total - self.opener.framing().tag);
         let payload = strip_padding(packet)?;
         match &mut self.compression {
-            Stage::On(inflater) => inflater.inflate(&payload).map(Some),
-            Stage::Off | Stage::Delayed => Ok(Some(payload)),
+            CompressionState::On(inflater) => inflater.inflate(&payload).map(Some),
+            CompressionState::Off | CompressionState::Delayed => Ok(Some(payload)),
         }
     }
 
@@ -337,8 +337,8 @@ impl PacketReader {
     /// Takes new keys into use for what follows.
     pub(super) fn change_keys(
         &mut self,
-        opener: Opener,
-        compression: Stage<Inflater>,
+        opener: Decryptor,
+        compression: CompressionState<Inflater>,
         reset_sequence: bool,
     ) {
         self.opener = opener;
@@ -371,7 +371,7 @@ fn strip_padding(mut packet: BytesMut) -> Result<BytesMut, Error> {
 mod tests {
     use super::*;
     use crate::wire::algorithm::{Cipher, Mac};
-    use crate::wire::cipher::Keys;
+    use crate::wire::cipher::KeyMaterial;
 
     fn plain_packet(length: u32, padding: u8, rest: usize) -> BytesMut {
         let mut packet = BytesMut::new();
@@ -447,7 +447,7 @@ mod tests {
     #[test]
     fn every_bad_packet_under_cbc_is_refused_alike() {
         let material = [7; 64];
-        let keys = Keys {
+        let keys = KeyMaterial {
             cipher: Cipher::Aes256Cbc,
             mac: Some(Mac::HmacSha1),
             iv: &material[..16],
@@ -456,15 +456,15 @@ mod tests {
         };
         let refused_after = |forge: &dyn Fn(&mut BytesMut)| {
             let mut writer = PacketWriter::new();
-            let sealer = Sealer::new(&keys).expect("keys");
-            writer.change_keys(sealer, Stage::Off, false);
+            let sealer = Encryptor::new(&keys).expect("keys");
+            writer.change_keys(sealer, CompressionState::Off, false);
             writer.write(&[5; 100], &[]).expect("fits");
             let mut sent = writer.output().split();
             forge(&mut sent);
             sent.resize(2 * MAX_PACKET, 9);
             let mut reader = PacketReader::new();
-            let opener = Opener::new(&keys).expect("keys");
-            reader.change_keys(opener, Stage::Off, false);
+            let opener = Decryptor::new(&keys).expect("keys");
+            reader.change_keys(opener, CompressionState::Off, false);
             let mut input = BytesMut::new();
             for (read, byte) in sent.iter().enumerate() {
                 input.put_u8(*byte);

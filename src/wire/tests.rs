@@ -34,7 +34,7 @@ fn client_config(algorithms: &Algorithms, rekey: RekeyLimits) -> Arc<ClientConfi
 }
 
 /// One side with what has come in for it.
-struct Side {
+struct TestSide {
     transport: Transport,
     input: BytesMut,
     received: Vec<Vec<u8>>,
@@ -43,7 +43,7 @@ struct Side {
     disconnected: Option<(u32, String)>,
 }
 
-impl Side {
+impl TestSide {
     fn new(transport: Transport) -> Self {
         Self {
             transport,
@@ -67,18 +67,18 @@ impl Side {
     fn run(&mut self) -> Result<(), Error> {
         loop {
             match self.transport.receive(&mut self.input)? {
-                Event::NeedInput => return Ok(()),
-                Event::HostKey { algorithm, blob } => {
+                TransportEvent::NeedInput => return Ok(()),
+                TransportEvent::HostKey { algorithm, blob } => {
                     assert_eq!(blob, host_key().blob());
                     assert!(self.host_key.replace(algorithm).is_none(), "asked twice");
                     self.transport.accept_host_key()?;
                 }
-                Event::Established => {
+                TransportEvent::Established => {
                     assert!(!self.established, "established twice");
                     self.established = true;
                 }
-                Event::Packet(payload) => self.received.push(payload.to_vec()),
-                Event::Disconnected { reason, text } => {
+                TransportEvent::Packet(payload) => self.received.push(payload.to_vec()),
+                TransportEvent::Disconnected { reason, text } => {
                     self.disconnected = Some((reason, text));
                 }
             }
@@ -87,8 +87,8 @@ impl Side {
 }
 
 struct Pair {
-    client: Side,
-    server: Side,
+    client: TestSide,
+    server: TestSide,
 }
 
 impl Pair {
@@ -98,8 +98,8 @@ impl Pair {
 
     fn with_limits(algorithms: &Algorithms, rekey: RekeyLimits) -> Self {
         Self {
-            client: Side::new(Transport::client(client_config(algorithms, rekey))),
-            server: Side::new(Transport::server(server_config(algorithms, rekey))),
+            client: TestSide::new(Transport::client(client_config(algorithms, rekey))),
+            server: TestSide::new(Transport::server(server_config(algorithms, rekey))),
         }
     }
 
@@ -236,7 +236,7 @@ fn nothing_proceeds_before_the_host_key_is_accepted() {
     assert!(matches!(client.accept_host_key(), Err(Error::Misuse(_))));
     while client.session_id().is_none() {
         let event = client.receive(&mut input).expect("valid");
-        if matches!(event, Event::NeedInput) {
+        if matches!(event, TransportEvent::NeedInput) {
             pair.server
                 .take(&client.output().split(), usize::MAX)
                 .expect("valid");
@@ -244,11 +244,17 @@ fn nothing_proceeds_before_the_host_key_is_accepted() {
         }
     }
     let before = client.output().len();
-    assert!(matches!(client.receive(&mut input), Ok(Event::NeedInput)));
+    assert!(matches!(
+        client.receive(&mut input),
+        Ok(TransportEvent::NeedInput)
+    ));
     assert!(!input.is_empty(), "NEWKEYS waits");
     assert_eq!(client.output().len(), before);
     client.accept_host_key().expect("asked");
-    assert!(matches!(client.receive(&mut input), Ok(Event::Established)));
+    assert!(matches!(
+        client.receive(&mut input),
+        Ok(TransportEvent::Established)
+    ));
 }
 
 #[test]
@@ -312,7 +318,7 @@ fn disconnect_reaches_the_peer_and_ends_all() {
     assert!(pair.client.received.is_empty());
     let mut input = BytesMut::from(&b"anything"[..]);
     let event = pair.client.transport.receive(&mut input);
-    assert!(matches!(event, Ok(Event::NeedInput)));
+    assert!(matches!(event, Ok(TransportEvent::NeedInput)));
     assert!(input.is_empty());
 }
 
@@ -362,7 +368,7 @@ fn keys_change_by_bytes_packets_and_time_but_not_before_authentication() {
 
 /// What may happen to a pair.
 #[derive(Clone, Debug)]
-enum Step {
+enum PairStep {
     SendUp(usize),
     SendDown(usize),
     CarryUp(usize),
@@ -372,20 +378,20 @@ enum Step {
     Ping,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = PairStep> {
     prop_oneof![
-        4 => (0..3000usize).prop_map(Step::SendUp),
-        4 => (0..3000usize).prop_map(Step::SendDown),
-        4 => (1..5000usize).prop_map(Step::CarryUp),
-        4 => (1..5000usize).prop_map(Step::CarryDown),
-        1 => Just(Step::RekeyByClient),
-        1 => Just(Step::RekeyByServer),
-        1 => Just(Step::Ping),
+        4 => (0..3000usize).prop_map(PairStep::SendUp),
+        4 => (0..3000usize).prop_map(PairStep::SendDown),
+        4 => (1..5000usize).prop_map(PairStep::CarryUp),
+        4 => (1..5000usize).prop_map(PairStep::CarryDown),
+        1 => Just(PairStep::RekeyByClient),
+        1 => Just(PairStep::RekeyByServer),
+        1 => Just(PairStep::Ping),
     ]
 }
 
 /// Carries at most so many bytes.
-fn carry(from: &mut Side, to: &mut Side, most: usize) {
+fn carry(from: &mut TestSide, to: &mut TestSide, most: usize) {
     let output = from.transport.output();
     let bytes = output.split_to(most.min(output.len()));
     to.take(&bytes, usize::MAX)
@@ -407,19 +413,19 @@ proptest! {
             let fill = u8::try_from(n).expect("few");
             let Pair { client, server } = &mut pair;
             match *step {
-                Step::SendUp(size) => {
+                PairStep::SendUp(size) => {
                     sent_up.push(data(size, fill));
                     client.transport.send(&data(size, fill)).expect("sends");
                 }
-                Step::SendDown(size) => {
+                PairStep::SendDown(size) => {
                     sent_down.push(data(size, fill));
                     server.transport.send(&data(size, fill)).expect("sends");
                 }
-                Step::CarryUp(most) => carry(client, server, most),
-                Step::CarryDown(most) => carry(server, client, most),
-                Step::RekeyByClient => client.transport.start_rekey().expect("starts"),
-                Step::RekeyByServer => server.transport.start_rekey().expect("starts"),
-                Step::Ping => {
+                PairStep::CarryUp(most) => carry(client, server, most),
+                PairStep::CarryDown(most) => carry(server, client, most),
+                PairStep::RekeyByClient => client.transport.start_rekey().expect("starts"),
+                PairStep::RekeyByServer => server.transport.start_rekey().expect("starts"),
+                PairStep::Ping => {
                     let ping = [message::PING, 0, 0, 0, 1, 7];
                     client.transport.send(&ping).expect("sends");
                 }
@@ -435,8 +441,8 @@ proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), ident: bool) {
         let greeting: &[u8] = if ident { b"SSH-2.0-x\r\n" } else { b"" };
         let bytes = [greeting, &bytes].concat();
-        let mut server = Side::new(Pair::new(&Algorithms::default()).server.transport);
-        let mut client = Side::new(Pair::new(&Algorithms::default()).client.transport);
+        let mut server = TestSide::new(Pair::new(&Algorithms::default()).server.transport);
+        let mut client = TestSide::new(Pair::new(&Algorithms::default()).client.transport);
         for side in [&mut server, &mut client] {
             // Either outcome is right; what counts is that there is one.
             let _outcome: Result<(), Error> = side.take(&bytes, 97);

@@ -14,16 +14,16 @@ use crate::cert::testing::{Browser, ed25519, keys, string};
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
 /// A home whose user CA's key is this one, in a real agent.
-fn with_user_key(key: &PrivateKey) -> (Home, Agent) {
-    let mut home = Home::new();
-    let agent = Agent::start(&home.path("agent"));
+fn with_user_key(key: &PrivateKey) -> (CaHome, TestAgent) {
+    let mut home = CaHome::new();
+    let agent = TestAgent::start(&home.path("agent"));
     agent.add(&[], &home.write("key", key));
     home.ca_keys.user.current = in_agent(&agent.socket, key);
     (home, agent)
 }
 
 /// What opening says, or else the first certificate.
-fn fault(home: &Home) -> AgentKeyError {
+fn fault(home: &CaHome) -> AgentKeyError {
     let opened = home.open();
     let signed =
         opened.and_then(|authorities| authorities.issue_user(user_request(ed25519().public_key())));
@@ -33,7 +33,7 @@ fn fault(home: &Home) -> AgentKeyError {
     }
 }
 
-fn ssh_keygen_reads(home: &Home, certificate: &ssh_key::Certificate) -> String {
+fn ssh_keygen_reads(home: &CaHome, certificate: &ssh_key::Certificate) -> String {
     let path = home.path("cert.pub");
     let text = certificate.to_openssh().unwrap();
     write_whole(&path, text.as_bytes(), PUBLIC_FILE, Replace::Allow).unwrap();
@@ -72,7 +72,7 @@ fn keys_of_every_kind_sign_for_both_authorities_and_never_come_here() {
             host.certificate.signature_key(),
             host_key.public_key().key_data()
         );
-        let minted = HostMint::new(authorities.of(CaKind::Host).clone()).unwrap();
+        let minted = HostCertIssuer::new(authorities.of(CaKind::Host).clone()).unwrap();
         minted.mint(&["db1".parse().unwrap()], NOW).unwrap();
         let user = authorities.of(CaKind::User);
         let throwaways = user.throwaways(&"root".parse().unwrap(), &[], NOW);
@@ -101,7 +101,7 @@ fn an_agent_that_is_gone_is_missed_only_when_something_is_signed() {
     assert!(authorities.of(CaKind::User).check_key().is_err());
     let lines = std::fs::read_to_string(home.path("data/issued.jsonl")).unwrap();
     assert_eq!(lines, "", "what was not signed is not in the ledger");
-    let again = Agent::start(&home.path("agent"));
+    let again = TestAgent::start(&home.path("agent"));
     again.add(&[], &home.path("key"));
     authorities
         .issue_user(user_request(ed25519().public_key()))
@@ -146,7 +146,7 @@ fn an_agent_without_the_key_is_told_apart_from_one_that_is_locked_and_one_that_r
 
 #[test]
 fn a_key_that_is_too_weak_is_not_taken() {
-    let home = Home::new();
+    let home = CaHome::new();
     let path = home.path("weak");
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "rsa", "-b", "1024", "-N", "", "-f"])
@@ -193,11 +193,11 @@ fn the_files_must_agree_with_the_configuration() {
 #[test]
 fn a_rotation_goes_from_a_file_to_an_agent_and_from_there_to_the_next() {
     for kind in [CaKind::User, CaKind::Host] {
-        let mut home = Home::new();
-        let agent = Agent::start(&home.path("agent"));
+        let mut home = CaHome::new();
+        let agent = TestAgent::start(&home.path("agent"));
         let (first, second) = (ed25519(), ed25519());
         let (_, file) = home.keys(kind);
-        let places = |home: &mut Home, current, next| {
+        let places = |home: &mut CaHome, current, next| {
             let keys = match kind {
                 CaKind::User => &mut home.ca_keys.user,
                 CaKind::Host => &mut home.ca_keys.host,
@@ -205,7 +205,7 @@ fn a_rotation_goes_from_a_file_to_an_agent_and_from_there_to_the_next() {
             *keys = KeysInAgents { current, next };
         };
         places(&mut home, None, in_agent(&agent.socket, &first));
-        let refused = home.go(kind, Phase::Init).unwrap_err();
+        let refused = home.go(kind, RotationPhase::Init).unwrap_err();
         assert!(matches!(refused, CaError::Agent(_)), "{refused}");
         assert_eq!(
             home.keys(kind).0.len(),
@@ -217,7 +217,7 @@ fn a_rotation_goes_from_a_file_to_an_agent_and_from_there_to_the_next() {
         assert!(!home.ca(&format!("{kind}_ca")).exists());
 
         places(&mut home, in_agent(&agent.socket, &first), None);
-        let refused = home.go(kind, Phase::Init).unwrap_err();
+        let refused = home.go(kind, RotationPhase::Init).unwrap_err();
         assert!(matches!(refused, CaError::NoNextKey(_)), "{refused}");
         let next = in_agent(&agent.socket, &second);
         places(&mut home, in_agent(&agent.socket, &first), next);
@@ -230,23 +230,23 @@ fn a_rotation_goes_from_a_file_to_an_agent_and_from_there_to_the_next() {
     }
 }
 
-fn whole_rotation(home: &Home, kind: CaKind, old: &str, new: &PrivateKey) {
+fn whole_rotation(home: &CaHome, kind: CaKind, old: &str, new: &PrivateKey) {
     let new = fingerprint(new.public_key());
     let both = vec![old.to_owned(), new.clone()];
-    home.go(kind, Phase::Init).unwrap();
+    home.go(kind, RotationPhase::Init).unwrap();
     assert_eq!(home.keys(kind), (both.clone(), old.to_owned()));
-    home.go(kind, Phase::UpdateClients).unwrap();
-    home.go(kind, Phase::UpdateServers).unwrap();
+    home.go(kind, RotationPhase::UpdateClients).unwrap();
+    home.go(kind, RotationPhase::UpdateServers).unwrap();
     assert_eq!(home.keys(kind), (both.clone(), new.clone()));
-    home.go(kind, Phase::Rollback).unwrap();
+    home.go(kind, RotationPhase::Rollback).unwrap();
     assert_eq!(home.keys(kind), (both, old.to_owned()));
-    home.go(kind, Phase::Standby).unwrap();
+    home.go(kind, RotationPhase::Standby).unwrap();
     assert_eq!(home.keys(kind), (vec![old.to_owned()], old.to_owned()));
     for phase in [
-        Phase::Init,
-        Phase::UpdateClients,
-        Phase::UpdateServers,
-        Phase::Standby,
+        RotationPhase::Init,
+        RotationPhase::UpdateClients,
+        RotationPhase::UpdateServers,
+        RotationPhase::Standby,
     ] {
         home.go(kind, phase).unwrap();
     }
@@ -259,13 +259,17 @@ fn whole_rotation(home: &Home, kind: CaKind, old: &str, new: &PrivateKey) {
 #[test]
 fn a_crash_at_the_end_loses_no_key() {
     for steps in 0..=2 {
-        let mut home = Home::new();
-        let agent = Agent::start(&home.path("agent"));
+        let mut home = CaHome::new();
+        let agent = TestAgent::start(&home.path("agent"));
         let key = ed25519();
         agent.add(&[], &home.write("key", &key));
         home.open().unwrap();
         home.ca_keys.user.next = in_agent(&agent.socket, &key);
-        for phase in [Phase::Init, Phase::UpdateClients, Phase::UpdateServers] {
+        for phase in [
+            RotationPhase::Init,
+            RotationPhase::UpdateClients,
+            RotationPhase::UpdateServers,
+        ] {
             home.go(CaKind::User, phase).unwrap();
         }
         let state = home.ca("user_rotation.json");
@@ -286,21 +290,25 @@ fn a_crash_at_the_end_loses_no_key() {
 
 #[test]
 fn the_old_key_stays_while_the_agent_lacks_the_new_one() {
-    let mut home = Home::new();
-    let agent = Agent::start(&home.path("agent"));
+    let mut home = CaHome::new();
+    let agent = TestAgent::start(&home.path("agent"));
     let key = ed25519();
     agent.add(&[], &home.write("key", &key));
     home.open().unwrap();
     home.ca_keys.user.next = in_agent(&agent.socket, &key);
-    for phase in [Phase::Init, Phase::UpdateClients, Phase::UpdateServers] {
+    for phase in [
+        RotationPhase::Init,
+        RotationPhase::UpdateClients,
+        RotationPhase::UpdateServers,
+    ] {
         home.go(CaKind::User, phase).unwrap();
     }
     agent.ssh_add(|command| command.arg("-D"));
-    let refused = home.go(CaKind::User, Phase::Standby).unwrap_err();
+    let refused = home.go(CaKind::User, RotationPhase::Standby).unwrap_err();
     assert!(matches!(refused, CaError::Agent(_)), "{refused}");
     assert!(home.ca("user_ca").exists());
-    home.go(CaKind::User, Phase::Rollback).unwrap();
-    home.go(CaKind::User, Phase::Standby).unwrap();
+    home.go(CaKind::User, RotationPhase::Rollback).unwrap();
+    home.go(CaKind::User, RotationPhase::Standby).unwrap();
     assert_eq!(home.keys(CaKind::User).0.len(), 1);
 }
 
@@ -308,7 +316,7 @@ fn the_old_key_stays_while_the_agent_lacks_the_new_one() {
 
 /// What becomes of an agent that answers the request for a signature so.
 fn lied_to(sign: impl Fn(&PrivateKey, &[u8]) -> Option<Vec<u8>> + Send + 'static) -> AgentKeyError {
-    let mut home = Home::new();
+    let mut home = CaHome::new();
     let (key, socket) = (ed25519(), home.path("agent"));
     home.ca_keys.user.current = in_agent(&socket, &key);
     double(&socket, move |request| match to_sign(request) {
@@ -366,7 +374,7 @@ fn garbage_is_called_so() {
 
 #[test]
 fn a_list_may_hold_anything_and_is_shown_harmlessly() {
-    let mut home = Home::new();
+    let mut home = CaHome::new();
     let (key, socket) = (ed25519(), home.path("agent"));
     home.ca_keys.user.current = in_agent(&socket, &key);
     double(&socket, |_| {
@@ -414,7 +422,7 @@ fn an_agent_that_hangs_is_waited_for_a_while_only() {
 /// A security key as an agent has it, in software (PROTOCOL.u2f).
 #[test]
 fn a_security_key_signs_as_its_agent_does() {
-    let mut home = Home::new();
+    let mut home = CaHome::new();
     let (device, socket) = (ed25519(), home.path("agent"));
     let KeyData::Ed25519(half) = device.public_key().key_data() else {
         panic!("another kind");
@@ -455,7 +463,7 @@ fn a_security_key_signs_as_its_agent_does() {
 /// sshd before 10.3 takes certificates with such a signature from no CA unless it is told to.
 #[test]
 fn a_browser_signs_for_no_authority() {
-    let mut home = Home::new();
+    let mut home = CaHome::new();
     let (browser, socket) = (Browser::new(), home.path("agent"));
     let key = PublicKey::from(browser.public());
     home.ca_keys.user.current = Some(KeyInAgent {

@@ -13,7 +13,7 @@ use crate::sys::fs::{FsError, PRIVATE_FILE, Replace, write_whole};
 const KIND: CaKind = CaKind::User;
 
 /// A key pair made by ssh-keygen with these arguments.
-fn made(home: &Home, name: &str, arguments: &[&str]) -> std::path::PathBuf {
+fn made(home: &CaHome, name: &str, arguments: &[&str]) -> std::path::PathBuf {
     let path = home.path(name);
     let made = Command::new("ssh-keygen")
         .args(["-q", "-f"])
@@ -38,7 +38,7 @@ fn keys_of_every_kind_are_taken_with_and_without_a_passphrase() {
     // Of ECDSA a size of which ssh-key reads every key, also behind a passphrase.
     for (kind, bits) in [("ed25519", "256"), ("ecdsa", "384"), ("rsa", "3072")] {
         for passphrase in ["", "correct horse"] {
-            let home = Home::new();
+            let home = CaHome::new();
             let path = made(&home, "key", &["-t", kind, "-b", bits, "-N", passphrase]);
             let key = match KeyFile::read(&path).unwrap() {
                 KeyFile::Ready(key) => key,
@@ -64,7 +64,7 @@ fn keys_of_every_kind_are_taken_with_and_without_a_passphrase() {
 
 #[test]
 fn a_wrong_passphrase_is_called_so() {
-    let home = Home::new();
+    let home = CaHome::new();
     let path = made(&home, "key", &["-t", "ed25519", "-N", "right"]);
     let KeyFile::Locked(locked) = KeyFile::read(&path).unwrap() else {
         panic!("no passphrase");
@@ -75,7 +75,7 @@ fn a_wrong_passphrase_is_called_so() {
 
 #[test]
 fn what_cannot_be_an_authoritys_key_is_named() {
-    let home = Home::new();
+    let home = CaHome::new();
     for passphrase in ["", "secret"] {
         let weak = made(
             &home,
@@ -123,7 +123,7 @@ fn what_cannot_be_an_authoritys_key_is_named() {
 
 #[test]
 fn a_key_that_is_there_stays_unless_somebody_says_otherwise() {
-    let home = Home::new();
+    let home = CaHome::new();
     let (_, made) = home.keys(KIND);
     let (first, second) = (ed25519(), keys()[1].clone());
     let path = home.write("first", &first);
@@ -151,7 +151,11 @@ fn a_key_that_is_there_stays_unless_somebody_says_otherwise() {
         let busy = home.import(KIND, &path, mode).unwrap_err();
         assert!(matches!(busy, CaError::Move(_)), "{busy}");
     }
-    for phase in [Phase::UpdateClients, Phase::UpdateServers, Phase::Standby] {
+    for phase in [
+        RotationPhase::UpdateClients,
+        RotationPhase::UpdateServers,
+        RotationPhase::Standby,
+    ] {
         home.go(KIND, phase).unwrap();
     }
     assert_eq!(home.keys(KIND), (vec![second.clone()], second));
@@ -161,7 +165,7 @@ fn a_key_that_is_there_stays_unless_somebody_says_otherwise() {
 
 #[test]
 fn a_private_key_that_was_lost_is_brought_back() {
-    let home = Home::new();
+    let home = CaHome::new();
     let (_, key) = home.keys(KIND);
     let backup = home.path("backup");
     std::fs::rename(home.ca("user_ca"), &backup).unwrap();
@@ -176,8 +180,8 @@ fn a_private_key_that_was_lost_is_brought_back() {
 
 #[test]
 fn a_public_key_is_taken_when_the_configuration_says_which_agent_has_it() {
-    let mut home = Home::new();
-    let agent = Agent::start(&home.path("agent"));
+    let mut home = CaHome::new();
+    let agent = TestAgent::start(&home.path("agent"));
     let key = ed25519();
     home.write("key", &key);
     let public = home.path("key.pub");

@@ -376,7 +376,7 @@ fn a_refused_request_leaves_no_line() {
 fn nothing_shows_a_private_key() {
     let directory = crate::sys::fs::private_tempdir();
     let authorities = open(directory.path()).unwrap();
-    let mint = HostMint::new(authorities.of(CaKind::Host).clone()).unwrap();
+    let mint = HostCertIssuer::new(authorities.of(CaKind::Host).clone()).unwrap();
     let identity = mint.mint(&["db1".parse().unwrap()], NOW).unwrap();
     let new = NewHostKey::generate("db1").unwrap();
     let shown = format!("{authorities:?} {mint:?} {identity:?} {new:?}");

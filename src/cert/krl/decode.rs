@@ -20,7 +20,7 @@ impl RevocationList {
         if bytes.len() > MAX_KRL {
             return Err(KrlError::TooLarge);
         }
-        let mut bytes = Reader(bytes.strip_prefix(&MAGIC).ok_or(KrlError::Magic)?);
+        let mut bytes = SectionReader(bytes.strip_prefix(&MAGIC).ok_or(KrlError::Magic)?);
         let format = bytes.u32()?;
         if format != FORMAT_VERSION {
             return Err(KrlError::Format(format));
@@ -30,7 +30,7 @@ impl RevocationList {
         bytes.u64()?; // flags: none are defined
         bytes.string()?; // reserved
         let comment = String::from_utf8_lossy(bytes.text()?).into_owned();
-        let mut decoder = Decoder {
+        let mut decoder = KrlDecoder {
             list: Self {
                 version,
                 generated,
@@ -48,16 +48,16 @@ impl RevocationList {
 }
 
 #[derive(Debug)]
-struct Decoder {
+struct KrlDecoder {
     list: RevocationList,
     entries: usize,
     signed: bool,
 }
 
-impl Decoder {
-    fn section(&mut self, bytes: &mut Reader<'_>) -> Result<(), KrlError> {
+impl KrlDecoder {
+    fn section(&mut self, bytes: &mut SectionReader<'_>) -> Result<(), KrlError> {
         let kind = bytes.u8()?;
-        let mut content = Reader(bytes.string()?);
+        let mut content = SectionReader(bytes.string()?);
         if kind == section::SIGNATURE {
             // What was read is the signing key; the signature itself stands outside of the section.
             bytes.string()?;
@@ -96,7 +96,7 @@ impl Decoder {
         content.end()
     }
 
-    fn certificates(&mut self, content: &mut Reader<'_>) -> Result<(), KrlError> {
+    fn certificates(&mut self, content: &mut SectionReader<'_>) -> Result<(), KrlError> {
         let scope = match content.string()? {
             [] => Scope::Any,
             blob => Scope::Ca(blob.to_vec()),
@@ -106,7 +106,7 @@ impl Decoder {
         let mut revoked = self.list.certificates.remove(&scope).unwrap_or_default();
         while !content.is_empty() {
             let kind = content.u8()?;
-            let mut part = Reader(content.string()?);
+            let mut part = SectionReader(content.string()?);
             match kind {
                 cert_section::SERIAL_LIST => {
                     while !part.is_empty() {
@@ -158,7 +158,7 @@ impl Decoder {
     fn bitmap(
         &mut self,
         revoked: &mut RevokedCertificates,
-        content: &mut Reader<'_>,
+        content: &mut SectionReader<'_>,
     ) -> Result<(), KrlError> {
         let first = content.u64()?;
         let bits = Bits::new(content.string()?)?;
@@ -189,7 +189,7 @@ impl Decoder {
 }
 
 /// Passes over an extension, unless it must be understood.
-fn extension(content: &mut Reader<'_>) -> Result<(), KrlError> {
+fn extension(content: &mut SectionReader<'_>) -> Result<(), KrlError> {
     let name = content.text()?;
     let is_critical = content.u8()? != 0;
     content.string()?;
@@ -230,9 +230,9 @@ impl<'a> Bits<'a> {
 
 /// What is left to read.
 #[derive(Debug)]
-struct Reader<'a>(&'a [u8]);
+struct SectionReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -134,7 +134,7 @@ impl Forms {
     /// stands if it pays for its own overhead.
     fn of(serials: &SerialSet) -> Self {
         let mut forms = Self::default();
-        let mut group = Group::default();
+        let mut group = RangeGroup::default();
         for (low, high) in serials.ranges() {
             if !group.takes(low, high) {
                 forms.close(mem::take(&mut group));
@@ -145,7 +145,7 @@ impl Forms {
         forms
     }
 
-    fn close(&mut self, group: Group) {
+    fn close(&mut self, group: RangeGroup) {
         if group.fits() && BITMAP_OVERHEAD + group.span().div_ceil(8) < group.alone {
             self.bitmaps.push(group.ranges);
             return;
@@ -161,13 +161,13 @@ impl Forms {
 
 /// Ranges that may share a bitmap.
 #[derive(Debug, Default)]
-struct Group {
+struct RangeGroup {
     ranges: Vec<(u64, u64)>,
     /// Bytes that they take outside a bitmap.
     alone: u64,
 }
 
-impl Group {
+impl RangeGroup {
     /// One less than the number of bits, which may not fit.
     fn span(&self) -> u64 {
         match (self.ranges.first(), self.ranges.last()) {

@@ -32,10 +32,10 @@ fn a_good_user_certificate_counts() {
 
 #[test]
 fn each_fault_of_a_user_certificate_is_named() {
-    type Change = fn(&mut CertSpec);
+    type SpecEdit = fn(&mut CertSpec);
     let option = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     let unknown = UserCertError::Fault(CertFault::UnknownCriticalOption("no-such".to_owned()));
-    let table: Vec<(Change, UserCertError, &str)> = vec![
+    let table: Vec<(SpecEdit, UserCertError, &str)> = vec![
         (
             |c| c.kind = CertType::Host,
             UserCertError::HostCertificate,
@@ -172,8 +172,8 @@ fn a_good_host_certificate_counts_under_each_of_its_names() {
 
 #[test]
 fn each_fault_of_a_host_key_is_named() {
-    type Change = fn(&mut CertSpec);
-    let table: Vec<(Change, &str)> = vec![
+    type SpecEdit = fn(&mut CertSpec);
+    let table: Vec<(SpecEdit, &str)> = vec![
         (
             |c| c.kind = CertType::User,
             "remote host presented a user certificate, expected a host certificate",

@@ -64,9 +64,9 @@ fn ssh_keygen_reads_what_a_template_signs() {
 
 #[test]
 fn requests_that_break_a_rule_are_refused() {
-    type Change = fn(&mut UserRequest);
+    type RequestEdit = fn(&mut UserRequest);
     let certified = CertSpec::user(&ed25519()).sign(&ed25519());
-    let table: Vec<(Change, &str)> = vec![
+    let table: Vec<(RequestEdit, &str)> = vec![
         (
             |r| r.logins.clear(),
             "no logins given: a certificate without principals would be valid for all of them",

@@ -18,8 +18,8 @@ fn check(browser: &Browser, signature: &[u8], message: &[u8]) -> Result<(), Sign
 
 #[test]
 fn what_openssh_takes_verifies() {
-    type Change = fn(&mut Browser);
-    let fine: [Change; 8] = [
+    type BrowserEdit = fn(&mut Browser);
+    let fine: [BrowserEdit; 8] = [
         |_| {},
         |b| b.flags |= Browser::VERIFIED,
         // Whether that will do is not decided here.
@@ -51,13 +51,13 @@ fn what_openssh_takes_verifies() {
 /// What the key has signed, and is not what this message's signature must have.
 #[test]
 fn what_openssh_refuses_does_not_verify() {
-    type Change = fn(&mut Browser);
+    type BrowserEdit = fn(&mut Browser);
     fn replaced(honest: &[u8], from: &str, to: &str) -> Vec<u8> {
         let text = String::from_utf8(honest.to_vec()).unwrap();
         assert!(text.contains(from), "{text}");
         text.replacen(from, to, 1).into_bytes()
     }
-    let wrong: [(Change, SignatureError); 13] = [
+    let wrong: [(BrowserEdit, SignatureError); 13] = [
         (
             |b| b.client_data = |honest| replaced(&honest, "webauthn.get", "webauthn.create"),
             SignatureError::ClientData,

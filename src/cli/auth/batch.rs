@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ssh_key::PublicKey;
 
-use super::issue::{Issuer, Request};
+use super::issue::{AgentRequest, Issuer};
 use super::{Context, Exit, Failure, ui};
 use crate::cert::{HostRequest, parse_public_key, random_serial};
 use crate::model::HostPrincipal;
@@ -25,17 +25,17 @@ const MAX_NAMED: usize = 20;
 /// A list of hosts to sign for.
 #[derive(Debug)]
 pub(super) struct Batch {
-    hosts: Vec<Host>,
+    hosts: Vec<BatchHost>,
 }
 
 /// One line of the list.
 #[derive(Debug)]
-struct Host {
+struct BatchHost {
     names: Vec<HostPrincipal>,
     public_key: PublicKey,
 }
 
-impl Host {
+impl BatchHost {
     fn request(&self, ttl: Duration) -> HostRequest {
         HostRequest {
             names: self.names.clone(),
@@ -88,7 +88,7 @@ impl Batch {
     }
 
     fn parse(text: &str, ttl: Duration) -> Result<Self, Failure> {
-        let mut hosts: Vec<Host> = Vec::new();
+        let mut hosts: Vec<BatchHost> = Vec::new();
         let mut lines_by_name = HashMap::new();
         let mut bad = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -139,7 +139,7 @@ impl Batch {
         let requests = self
             .hosts
             .iter()
-            .map(|host| Request::Host(host.request(ttl)));
+            .map(|host| AgentRequest::Host(host.request(ttl)));
         for request in requests {
             request.refuse_revoked(issuer.revocations())?;
         }
@@ -147,7 +147,7 @@ impl Batch {
         let mut result = String::new();
         for host in &self.hosts {
             let refused = || format!("cannot sign for {}", host.name());
-            let issued = issuer.issue(Request::Host(host.request(ttl)))?;
+            let issued = issuer.issue(AgentRequest::Host(host.request(ttl)))?;
             let certificate = issued.certificate.to_openssh().map_err(|error| {
                 Failure::new(Exit::Internal, "cannot encode the certificate").because(error)
             })?;
@@ -175,11 +175,11 @@ impl Batch {
     }
 }
 
-fn file(directory: &Path, host: &Host) -> PathBuf {
+fn file(directory: &Path, host: &BatchHost) -> PathBuf {
     directory.join(format!("{}-cert.pub", host.name()))
 }
 
-fn parse_line(line: &str, ttl: Duration) -> Result<Host, String> {
+fn parse_line(line: &str, ttl: Duration) -> Result<BatchHost, String> {
     let (names, key) = line
         .trim()
         .split_once(char::is_whitespace)
@@ -192,7 +192,7 @@ fn parse_line(line: &str, ttl: Duration) -> Result<Host, String> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     let public_key = parse_public_key(key.trim()).map_err(|error| error.to_string())?;
-    let host = Host { names, public_key };
+    let host = BatchHost { names, public_key };
     // The name becomes a file's.
     if host.name().contains('/') || host.name().starts_with('.') {
         return Err(format!("{:?} cannot be the name of a file", host.name()));

@@ -12,46 +12,46 @@ use crate::openssh::{Export, ExportError, ExportFormat};
 /// The user CA's key goes into the file that sshd's TrustedUserCAKeys names, on every host.
 /// The host CA's key goes into the known_hosts of every client.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct AuthExportArgs {
     /// Which CA
     #[arg(long = "type", value_name = "TYPE")]
-    kind: Kind,
+    kind: ExportType,
     /// For which file [default: openssh for user, known-hosts for host]
     #[arg(long)]
-    format: Option<Format>,
+    format: Option<CaExportFormat>,
     /// Hosts that a known-hosts line is for: patterns as in known_hosts [default: *]
     #[arg(long, value_name = "PATTERN,..")]
     hosts: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Kind {
+pub(super) enum ExportType {
     /// The CA that sshd and the proxy trust for users
     User,
     /// The CA that clients and the proxy trust for hosts
     Host,
 }
 
-impl From<Kind> for CaKind {
-    fn from(kind: Kind) -> Self {
+impl From<ExportType> for CaKind {
+    fn from(kind: ExportType) -> Self {
         match kind {
-            Kind::User => Self::User,
-            Kind::Host => Self::Host,
+            ExportType::User => Self::User,
+            ExportType::Host => Self::Host,
         }
     }
 }
 
-impl From<Kind> for CertType {
-    fn from(kind: Kind) -> Self {
+impl From<ExportType> for CertType {
+    fn from(kind: ExportType) -> Self {
         match kind {
-            Kind::User => Self::User,
-            Kind::Host => Self::Host,
+            ExportType::User => Self::User,
+            ExportType::Host => Self::Host,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum CaExportFormat {
     /// Plain keys, as TrustedUserCAKeys reads them
     Openssh,
     /// With `cert-authority` before each, for authorized_keys
@@ -60,17 +60,17 @@ enum Format {
     KnownHosts,
 }
 
-impl From<Format> for ExportFormat {
-    fn from(format: Format) -> Self {
+impl From<CaExportFormat> for ExportFormat {
+    fn from(format: CaExportFormat) -> Self {
         match format {
-            Format::Openssh => Self::Openssh,
-            Format::AuthorizedKeys => Self::AuthorizedKeys,
-            Format::KnownHosts => Self::KnownHosts,
+            CaExportFormat::Openssh => Self::Openssh,
+            CaExportFormat::AuthorizedKeys => Self::AuthorizedKeys,
+            CaExportFormat::KnownHosts => Self::KnownHosts,
         }
     }
 }
 
-impl Args {
+impl AuthExportArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         ui::result(&self.text(context)?)
     }

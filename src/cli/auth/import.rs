@@ -6,12 +6,13 @@ use ssh_key::{HashAlg, PublicKey};
 use zeroize::Zeroizing;
 
 use super::super::passphrase;
-use super::export::Kind;
+use super::export::ExportType;
 use super::rotate::{moved, to_do, told};
 use super::{Context, Exit, Failure, auditing, ca_failure, ui};
 use crate::audit::AuditEvent;
 use crate::ca::{
-    Authorities, CaKind, ImportError, ImportMode, ImportedKey, KeyFile, Phase, Rotation, issued,
+    Authorities, CaKind, ImportError, ImportMode, ImportedKey, KeyFile, Rotation, RotationPhase,
+    issued,
 };
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
@@ -25,10 +26,10 @@ use crate::sys::clock::Clock;
 /// If the CA has a key already, say what becomes of it: with --rotate a rotation begins, in
 /// which both are trusted; with --overwrite everything that the old key signed counts no more.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct AuthImportArgs {
     /// Which CA
     #[arg(long = "type", value_name = "TYPE")]
-    kind: Kind,
+    kind: ExportType,
     /// Replace the present key by a rotation, which begins now; `auth rotate` goes on with it
     #[arg(long)]
     rotate: bool,
@@ -40,7 +41,7 @@ pub(crate) struct Args {
     file: PathBuf,
 }
 
-impl Args {
+impl AuthImportArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         ui::result(&self.import(context, passphrase::ask)?)
     }
@@ -59,15 +60,15 @@ impl Args {
         let (before, rotation) = Authorities::import(&installation, kind, key, self.mode())
             .map_err(|error| ca_failure(&self.refused(), error))?;
         auditing::tell(context, &event(kind, &imported, before.as_ref(), &rotation))?;
-        if rotation.phase() == Phase::Init {
-            auditing::tell(context, &moved(kind, Phase::Standby, &rotation))?;
+        if rotation.phase() == RotationPhase::Init {
+            auditing::tell(context, &moved(kind, RotationPhase::Standby, &rotation))?;
         }
-        let mut text = if rotation.phase() == Phase::Init {
-            told(kind, Phase::Standby, &rotation)
+        let mut text = if rotation.phase() == RotationPhase::Init {
+            told(kind, RotationPhase::Standby, &rotation)
         } else {
             format!("{kind} CA: {}\n", fingerprint(&imported))
         };
-        if let Some(before) = before.filter(|_| rotation.phase() == Phase::Standby) {
+        if let Some(before) = before.filter(|_| rotation.phase() == RotationPhase::Standby) {
             text += &replaced(context, kind, &before)?;
         }
         if is_private {
@@ -125,7 +126,7 @@ fn event(
     before: Option<&PublicKey>,
     rotation: &Rotation,
 ) -> AuditEvent {
-    let replaced = before.filter(|_| rotation.phase() == Phase::Standby);
+    let replaced = before.filter(|_| rotation.phase() == RotationPhase::Standby);
     AuditEvent::AuthorityImported {
         kind: kind.into(),
         fingerprint: fingerprint(imported),
@@ -146,7 +147,7 @@ fn replaced(context: &Context, kind: CaKind, before: &PublicKey) -> Result<Strin
         .count();
     let mut text =
         format!("The key {before} is trusted no more; certificates that it signed: {lost}\n");
-    for line in to_do(kind, Phase::Standby) {
+    for line in to_do(kind, RotationPhase::Standby) {
         text += &format!("  {line}\n");
     }
     Ok(text)

@@ -15,9 +15,9 @@ use crate::sys::clock::Clock;
 /// Their keys go into the data directory, or stay in the agents that `auth_service.ca_keys` names.
 /// `rproxy serve` does the same when it starts. What is there already stays as it is.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct AuthInitArgs {}
 
-impl Args {
+impl AuthInitArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         ui::result(&self.make(context)?)
     }

@@ -16,12 +16,12 @@ pub(super) const REFUSED: &str = "cannot sign the certificate";
 
 /// What is to be signed.
 #[derive(Clone, Debug)]
-pub(in crate::cli) enum Request {
+pub(in crate::cli) enum AgentRequest {
     User(UserRequest),
     Host(HostRequest),
 }
 
-impl Request {
+impl AgentRequest {
     /// Applies the rules before the CA is opened and before any question is asked.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let now = Clock::System.unix_seconds();
@@ -114,11 +114,11 @@ impl Issuer {
     }
 
     /// Has a certificate signed. It is audited when this returns.
-    pub(in crate::cli) fn issue(&self, request: Request) -> Result<Issued, Failure> {
+    pub(in crate::cli) fn issue(&self, request: AgentRequest) -> Result<Issued, Failure> {
         request.refuse_revoked(&self.revocations)?;
         let issued = match request {
-            Request::User(request) => self.authorities.issue_user(request),
-            Request::Host(request) => self.authorities.issue_host(request),
+            AgentRequest::User(request) => self.authorities.issue_user(request),
+            AgentRequest::Host(request) => self.authorities.issue_host(request),
         }
         .map_err(|error| ca_failure(REFUSED, error))?;
         self.audit

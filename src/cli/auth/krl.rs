@@ -13,13 +13,13 @@ use crate::sys::fs::{PUBLIC_FILE, Replace, check_replaceable, read_limited, writ
 /// FILE is replaced as a whole, only by a list of the same or a higher version, and only if it is a
 /// revocation list or empty. The same revocations always make the same bytes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct AuthKrlArgs {
     /// Where to write it; - is standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
-impl Args {
+impl AuthKrlArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         if self.out == Path::new("-") {
             let (_, bytes) = encoded(context)?;

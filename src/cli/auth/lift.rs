@@ -20,12 +20,12 @@ use crate::sys::clock::Clock;
 #[command(group(
     ArgGroup::new("what").required(true).multiple(true).args(["serial", "key_id", "key"])
 ))]
-pub(crate) struct Args {
+pub(crate) struct AuthLiftArgs {
     #[command(flatten)]
     subjects: Subjects,
 }
 
-impl Args {
+impl AuthLiftArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         ui::result(&self.lift(context, ui::confirm)?)
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::super::table::{Surface, Table};
 use super::{Context, Exit, Failure, ca_failure, existing_data_dir, ui};
 use crate::ca::{IssueRecord, RevocationRecord, Revocations, issued};
+use crate::cli::format::ListFormat;
 use crate::model::text;
 use crate::model::{DurationError, parse_duration_with_units};
 use crate::sys::clock::Clock;
@@ -20,10 +21,10 @@ const YIELDING: &[usize] = &[5, 3, 2];
 ///
 /// The state is valid, expiring (in the last tenth of its life), expired, not-yet-valid or revoked.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct AuthLsArgs {
     /// How to print the list
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    format: ListFormat,
     /// Only valid certificates that end within this time, as in 90m, 12h, 30d
     #[arg(long, value_name = "DURATION")]
     expiring: Option<String>,
@@ -32,18 +33,10 @@ pub(crate) struct Args {
     revoked: bool,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    /// A table
-    Text,
-    /// An array of objects
-    Json,
-}
-
 /// What a certificate is good for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum State {
+enum CertificateState {
     Valid,
     Expiring,
     Expired,
@@ -51,7 +44,7 @@ enum State {
     Revoked,
 }
 
-impl State {
+impl CertificateState {
     fn of(record: &IssueRecord, is_revoked: bool, now: u64) -> Self {
         let life = record.valid_before.saturating_sub(record.valid_after);
         let left = record.valid_before.saturating_sub(now);
@@ -85,14 +78,14 @@ impl State {
 
 /// One object of `--format json`: the ledger's fields, and these.
 #[derive(Serialize)]
-struct Row<'a> {
+struct IssuedRow<'a> {
     #[serde(flatten)]
     issued: &'a IssueRecord,
-    state: State,
+    state: CertificateState,
     revoked: Option<&'a RevocationRecord>,
 }
 
-impl Args {
+impl AuthLsArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         self.list(context, Clock::System.unix_seconds(), Surface::stdout())
             .and_then(|list| ui::rendered(&list))
@@ -119,8 +112,8 @@ impl Args {
             ends_soon && (!self.revoked || row.revoked.is_some())
         });
         match self.format {
-            Format::Text => Ok(table(&rows).render(surface)),
-            Format::Json => json(&rows),
+            ListFormat::Text => Ok(table(&rows).render(surface)),
+            ListFormat::Json => json(&rows),
         }
     }
 }
@@ -135,19 +128,23 @@ fn within(text: &str) -> Result<Duration, Failure> {
     })
 }
 
-fn rows<'a>(ledger: &'a [IssueRecord], revocations: &'a Revocations, now: u64) -> Vec<Row<'a>> {
+fn rows<'a>(
+    ledger: &'a [IssueRecord],
+    revocations: &'a Revocations,
+    now: u64,
+) -> Vec<IssuedRow<'a>> {
     let row = |issued| {
         let revoked = revocations.of_issued(issued);
-        Row {
+        IssuedRow {
             issued,
-            state: State::of(issued, revoked.is_some(), now),
+            state: CertificateState::of(issued, revoked.is_some(), now),
             revoked,
         }
     };
     ledger.iter().map(row).collect()
 }
 
-fn json(rows: &[Row<'_>]) -> Result<String, Failure> {
+fn json(rows: &[IssuedRow<'_>]) -> Result<String, Failure> {
     let failed =
         |error| Failure::new(Exit::Internal, "cannot write the list as JSON").because(error);
     let mut list = Vec::new();
@@ -170,7 +167,7 @@ fn spell_serial(object: &mut Value) {
     }
 }
 
-fn table(rows: &[Row<'_>]) -> Table<6> {
+fn table(rows: &[IssuedRow<'_>]) -> Table<6> {
     let heads = [
         "TYPE",
         "SERIAL",

@@ -28,20 +28,20 @@ pub(super) use rotate::time;
 
 /// Make, export, import and rotate the CA keys; sign, list and revoke certificates
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
-    Export(export::Args),
-    Import(import::Args),
-    Init(init::Args),
-    Krl(krl::Args),
-    Ls(ls::Args),
-    Revoke(revoke::Args),
-    Sign(sign::Args),
-    Rotate(rotate::Args),
-    Status(status::Args),
-    Unrevoke(lift::Args),
+pub(crate) enum AuthCommand {
+    Export(export::AuthExportArgs),
+    Import(import::AuthImportArgs),
+    Init(init::AuthInitArgs),
+    Krl(krl::AuthKrlArgs),
+    Ls(ls::AuthLsArgs),
+    Revoke(revoke::AuthRevokeArgs),
+    Sign(sign::AuthSignArgs),
+    Rotate(rotate::AuthRotateArgs),
+    Status(status::AuthStatusArgs),
+    Unrevoke(lift::AuthLiftArgs),
 }
 
-impl Command {
+impl AuthCommand {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Export(args) => args.run(context),

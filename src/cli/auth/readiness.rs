@@ -5,7 +5,7 @@ use super::rotate::time;
 use super::status::fleet::Fleet;
 use super::status::report::NodeStatus;
 use super::{Context, Failure, ca_failure, ui};
-use crate::ca::{Authorities, CaKind, Outstanding, Phase};
+use crate::ca::{Authorities, CaKind, Outstanding, RotationPhase};
 use crate::model::Principal;
 use crate::model::text::Printable;
 use ssh_key::{HashAlg, PublicKey};
@@ -17,23 +17,23 @@ const MAX_NAMED: usize = 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move {
     pub(super) kind: CaKind,
-    pub(super) from: Phase,
-    pub(super) to: Phase,
+    pub(super) from: RotationPhase,
+    pub(super) to: RotationPhase,
 }
 
 impl Move {
     /// Whether the hosts of the inventory have a say in it.
     fn concerns_hosts(self) -> bool {
         match (self.kind, self.to) {
-            (_, Phase::Init) => false,
-            (CaKind::User, _) | (CaKind::Host, Phase::Standby) => true,
+            (_, RotationPhase::Init) => false,
+            (CaKind::User, _) | (CaKind::Host, RotationPhase::Standby) => true,
             (CaKind::Host, _) => false,
         }
     }
 
     /// The key that everything depends on afterwards; `None` where it is not there yet.
     fn staying(self, keys: &[PublicKey]) -> Option<String> {
-        let is_back = self.to == Phase::Rollback || self.from == Phase::Rollback;
+        let is_back = self.to == RotationPhase::Rollback || self.from == RotationPhase::Rollback;
         let key = if is_back { keys.first() } else { keys.last() };
         key.map(|key| key.fingerprint(HashAlg::Sha256).to_string())
     }
@@ -65,7 +65,7 @@ pub(super) fn cut_off(
             cut.extend(why.map(|why| format!("{}: {why}", status.name)));
         }
     }
-    if wanted.to == Phase::Standby {
+    if wanted.to == RotationPhase::Standby {
         let outstanding = authorities
             .outstanding(wanted.kind)
             .map_err(|error| ca_failure("cannot read what was issued", error))?;

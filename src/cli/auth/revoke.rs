@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::ArgGroup;
 use ssh_key::{Certificate, HashAlg, PublicKey};
 
-use super::export::Kind;
+use super::export::ExportType;
 use super::rotate::time;
 use super::subjects::Subjects;
 use super::{Context, Exit, Failure, auditing, ca_failure, open_authorities, public_key, ui};
 use crate::audit::AuditEvent;
 use crate::ca::{
-    Authorities, CaKind, IssueRecord, RevocationLog, RevocationRecord, Revoked, Verdict, issued,
+    Authorities, CaKind, IssueRecord, RevocationLog, RevocationRecord, RevokeOutcome, Revoked,
+    issued,
 };
 use crate::cert::{KeyError, PresentedKey, check_ca_signature};
 use crate::model::Serial;
@@ -39,12 +40,12 @@ const MAX_SHOWN: usize = 5;
     ArgGroup::new("what").required(true).multiple(true)
         .args(["serial", "key_id", "key", "certificate"])
 ))]
-pub(crate) struct Args {
+pub(crate) struct AuthRevokeArgs {
     #[command(flatten)]
     subjects: Subjects,
     /// With --key-id: only certificates of people, or only those of hosts
     #[arg(long = "type", value_name = "TYPE", requires = "key_id")]
-    kind: Option<Kind>,
+    kind: Option<ExportType>,
     /// Revoke this certificate, by its serial
     #[arg(long, value_name = "FILE")]
     certificate: Vec<PathBuf>,
@@ -53,7 +54,7 @@ pub(crate) struct Args {
     unknown: bool,
 }
 
-impl Args {
+impl AuthRevokeArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         ui::result(&self.revoke(context, ui::confirm)?)
     }
@@ -108,7 +109,7 @@ impl Args {
         let mut text = String::new();
         for verdict in &verdicts {
             text += &ledger.report(verdict);
-            if let Verdict::New(record) = verdict {
+            if let RevokeOutcome::New(record) = verdict {
                 audit.emit(&event(record, &actor)).map_err(|error| {
                     Failure::new(Exit::Failed, "it is revoked, but the audit log lacks it")
                         .because(error)
@@ -226,10 +227,10 @@ impl Ledger<'_> {
         })
     }
 
-    fn report(&self, verdict: &Verdict) -> String {
+    fn report(&self, verdict: &RevokeOutcome) -> String {
         let (record, done) = match verdict {
-            Verdict::New(record) => (record, "Revoked"),
-            Verdict::Already(record) => (record, "Revoked already:"),
+            RevokeOutcome::New(record) => (record, "Revoked"),
+            RevokeOutcome::Already(record) => (record, "Revoked already:"),
         };
         let what = self.hits.name(&record.what);
         format!("{done} {what} (version {})\n", record.version)

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 
 use ssh_key::HashAlg;
 
-use super::export::Kind;
+use super::export::ExportType;
 use super::readiness::{self, Move};
 use super::{Context, Exit, Failure, auditing, ca_failure, open_authorities, ui};
 use crate::audit::AuditEvent;
-use crate::ca::{Authorities, Authority, CaError, CaKind, MoveError, Phase, Rotation};
+use crate::ca::{Authorities, Authority, CaError, CaKind, MoveError, Rotation, RotationPhase};
 use crate::model::{Principal, parse_duration_with_units};
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
@@ -27,10 +27,10 @@ use crate::sys::clock::Clock;
 /// nobody is asked. The key that was replaced is kept, trusted no more, until --remove-kept: as long as
 /// it is there, --rollback leads back to it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct AuthRotateArgs {
     /// Which CA
     #[arg(long = "type", value_name = "TYPE")]
-    kind: Kind,
+    kind: ExportType,
     /// Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`
     #[arg(long, value_name = "PHASE")]
     phase: Option<String>,
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     remove_kept: bool,
 }
 
-impl Args {
+impl AuthRotateArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         ui::result(&self.rotate(context)?)
     }
@@ -72,7 +72,7 @@ impl Args {
             return remove_kept(context, kind);
         }
         let change = |rotation: &Rotation, kept, now: u64| match (phase, grace) {
-            (None | Some(Phase::Init), Some(_)) => rotation.begin(kind, grace, now),
+            (None | Some(RotationPhase::Init), Some(_)) => rotation.begin(kind, grace, now),
             (Some(_), Some(_)) => Err(MoveError::LateGrace),
             (Some(phase), None) => rotation.go(kind, phase, kept, now),
             (None, None) => rotation.go(kind, rotation.phase().next(), kept, now),
@@ -98,7 +98,7 @@ impl Args {
         context: &Context,
         kind: CaKind,
         change: impl Fn(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError>,
-    ) -> Result<Phase, Failure> {
+    ) -> Result<RotationPhase, Failure> {
         let login: Principal = self.login.parse().map_err(|error| {
             Failure::new(Exit::Usage, "--login is no account's name").because(error)
         })?;
@@ -112,7 +112,9 @@ impl Args {
         };
         let installation = context.config.installation(Clock::System);
         let seen = Authorities::look(&installation, kind).map_err(failed)?;
-        if let Some(seen) = seen.filter(|one| one.authority.rotation().phase() == Phase::Standby) {
+        if let Some(seen) =
+            seen.filter(|one| one.authority.rotation().phase() == RotationPhase::Standby)
+        {
             // There is no second key to ask about.
             return Ok(look(&seen.authority).map_err(failed)?.0);
         }
@@ -126,7 +128,7 @@ impl Args {
         let list = cut.join("\n  ");
         let what = format!("with the {kind} CA in {to} these may be cut off");
         // Who goes back has a reason to.
-        if self.force || to == Phase::Rollback {
+        if self.force || to == RotationPhase::Rollback {
             ui::note(&format!("rproxy: {what}:\n  {list}"));
             return Ok(from);
         }
@@ -141,11 +143,15 @@ impl Args {
         )))
     }
 
-    fn phase(&self) -> Result<Option<Phase>, Failure> {
+    fn phase(&self) -> Result<Option<RotationPhase>, Failure> {
         if self.rollback {
-            return Ok(Some(Phase::Rollback));
+            return Ok(Some(RotationPhase::Rollback));
         }
-        let phase = self.phase.as_deref().map(str::parse::<Phase>).transpose();
+        let phase = self
+            .phase
+            .as_deref()
+            .map(str::parse::<RotationPhase>)
+            .transpose();
         phase.map_err(|error| {
             let hint = error.hint();
             Failure::new(Exit::Usage, error.to_string()).hint(hint)
@@ -177,7 +183,7 @@ fn remove_kept(context: &Context, kind: CaKind) -> Result<String, Failure> {
 }
 
 /// That somebody has moved a rotation.
-pub(super) fn moved(kind: CaKind, before: Phase, after: &Rotation) -> AuditEvent {
+pub(super) fn moved(kind: CaKind, before: RotationPhase, after: &Rotation) -> AuditEvent {
     AuditEvent::AuthorityRotated {
         kind: kind.into(),
         from: before.name(),
@@ -186,7 +192,7 @@ pub(super) fn moved(kind: CaKind, before: Phase, after: &Rotation) -> AuditEvent
     }
 }
 
-pub(super) fn told(kind: CaKind, before: Phase, after: &Rotation) -> String {
+pub(super) fn told(kind: CaKind, before: RotationPhase, after: &Rotation) -> String {
     let mut text = format!("{kind} CA: {before} -> {}\n", after.phase());
     for line in to_do(kind, after.phase()) {
         let _infallible = writeln!(text, "  {line}");
@@ -195,7 +201,7 @@ pub(super) fn told(kind: CaKind, before: Phase, after: &Rotation) -> String {
         Some((at, phase)) => {
             let _infallible = writeln!(text, "It goes on to {phase} by itself at {}.", time(at));
         }
-        None if after.phase() != Phase::Standby => {
+        None if after.phase() != RotationPhase::Standby => {
             let _infallible = writeln!(
                 text,
                 "Then: rproxy auth rotate --type={kind} --phase={}",
@@ -208,49 +214,49 @@ pub(super) fn told(kind: CaKind, before: Phase, after: &Rotation) -> String {
 }
 
 /// What people have to do in a phase.
-pub(super) fn to_do(kind: CaKind, phase: Phase) -> &'static [&'static str] {
+pub(super) fn to_do(kind: CaKind, phase: RotationPhase) -> &'static [&'static str] {
     match (kind, phase) {
-        (CaKind::User, Phase::Init) => &[
+        (CaKind::User, RotationPhase::Init) => &[
             "The old key signs. Hosts must trust both keys before the next phase:",
             "on the proxy: rproxy auth export --type=user > user_ca.pub",
             "copy user_ca.pub to where TrustedUserCAKeys points, on every host.",
         ],
-        (CaKind::User, Phase::UpdateClients) => &[
+        (CaKind::User, RotationPhase::UpdateClients) => &[
             "The new key signs user certificates from now on.",
             "Have everybody's certificate signed again; those of the old key count still.",
         ],
-        (CaKind::User, Phase::UpdateServers) => &[
+        (CaKind::User, RotationPhase::UpdateServers) => &[
             "Check with `rproxy auth status` that every host takes the new key, and that nothing",
             "that is needed is signed by the old one: in standby it counts no more.",
         ],
-        (CaKind::User, Phase::Standby) => &[
+        (CaKind::User, RotationPhase::Standby) => &[
             "One key is trusted. Copy what `rproxy auth export --type=user` prints on the proxy to every",
             "host once more, so that they trust no other. The key that was replaced is kept: --rollback",
             "goes back to it, and --remove-kept removes it.",
         ],
-        (CaKind::User, Phase::Rollback) => &[
+        (CaKind::User, RotationPhase::Rollback) => &[
             "The old key signs again. Have certificates of the new key signed again; in standby they",
             "count no more.",
         ],
-        (CaKind::Host, Phase::Init) => &[
+        (CaKind::Host, RotationPhase::Init) => &[
             "The old key signs. Clients must trust both keys before update_servers.",
             "On the proxy: rproxy config --known-hosts; on every client: put what it prints into the",
             "known-hosts file of the block, ~/.ssh/rproxy/CLUSTER.known_hosts.",
         ],
-        (CaKind::Host, Phase::UpdateClients) => {
+        (CaKind::Host, RotationPhase::UpdateClients) => {
             &["The old key signs still. Have every client trust both keys before the next phase."]
         }
-        (CaKind::Host, Phase::UpdateServers) => &[
+        (CaKind::Host, RotationPhase::UpdateServers) => &[
             "The new key signs host certificates from now on; the proxy shows them already.",
             "On the proxy: sign every host's key again with `rproxy auth sign --host`; copy each certificate",
             "to its host, and have sshd there reload.",
         ],
-        (CaKind::Host, Phase::Standby) => &[
+        (CaKind::Host, RotationPhase::Standby) => &[
             "One key is trusted. Copy what `rproxy config --known-hosts` prints on the proxy to the clients",
             "once more, so that they trust no other. The key that was replaced is kept: --rollback goes back to it, and",
             "--remove-kept removes it.",
         ],
-        (CaKind::Host, Phase::Rollback) => &[
+        (CaKind::Host, RotationPhase::Rollback) => &[
             "The old key signs again. Sign every host's key that has a certificate of the new one",
             "again, and have its sshd reload; in standby the new key counts no more.",
         ],

@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::credential::{
     Credential, certificate_beside, certificate_for, is_public, private_beside,
 };
-use super::issue::{Issuer, REFUSED, Request};
+use super::issue::{AgentRequest, Issuer, REFUSED};
 use super::{Context, Exit, Failure, ca_failure, files, public_key, revocations, ui};
 use crate::ca::NewHostKey;
 use crate::cert::{HostRequest, UserRequest};
@@ -41,7 +41,7 @@ const USER_TTL: Duration = Duration::from_secs(12 * 3_600);
 /// standard output, after the name.
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("subject").required(true).multiple(true).args(["host", "user", "batch"])))]
-pub(crate) struct Args {
+pub(crate) struct AuthSignArgs {
     /// Sign for a host: every name and address that clients use for it
     #[arg(
         long,
@@ -80,7 +80,7 @@ pub(crate) struct Args {
     overwrite: bool,
 }
 
-impl Args {
+impl AuthSignArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         ui::result(&self.sign(context, ui::confirm)?)
     }
@@ -102,7 +102,7 @@ impl Args {
         warn_of_no_role(context, &request);
         let paths = credential.paths();
         let (sshd_lines, hint) = match &request {
-            Request::Host(request) => {
+            AgentRequest::Host(request) => {
                 let is_here = carried::is_this_machine(&request.names);
                 let (lines, directory) = credential.sshd_lines(is_here)?;
                 let host = request.names.first().map_or("", HostPrincipal::as_str);
@@ -117,7 +117,7 @@ impl Args {
                 let hint = format!("{hint}, then `sshd -t && systemctl reload ssh`");
                 (lines, hint)
             }
-            Request::User(request) => (
+            AgentRequest::User(request) => (
                 Vec::new(),
                 format!(
                     "copy {} to the machine of {}, beside the private key; there: ssh-add KEY",
@@ -242,7 +242,7 @@ impl Args {
         context: &Context,
         key: &PublicKey,
         ttl: Duration,
-    ) -> Result<Request, Failure> {
+    ) -> Result<AgentRequest, Failure> {
         let refused = |error: NameError| {
             Failure::new(Exit::Failed, REFUSED)
                 .because(error)
@@ -251,7 +251,7 @@ impl Args {
         let name = |text: &String| text.parse::<Principal>().map_err(refused);
         let host = |text: &String| text.parse::<HostPrincipal>().map_err(refused);
         match &self.user {
-            Some(user) => Ok(Request::User(UserRequest {
+            Some(user) => Ok(AgentRequest::User(UserRequest {
                 identity: name(user)?,
                 logins: self.logins.iter().map(name).collect::<Result<_, _>>()?,
                 public_key: key.clone(),
@@ -259,7 +259,7 @@ impl Args {
                 max_ttl: max_ttl(context, user),
                 source_addresses: context.config.proxy.egress_addrs.clone(),
             })),
-            None => Ok(Request::Host(HostRequest {
+            None => Ok(AgentRequest::Host(HostRequest {
                 names: self.names().iter().map(host).collect::<Result<_, _>>()?,
                 public_key: key.clone(),
                 ttl,
@@ -286,8 +286,8 @@ fn asked_ttl(text: &str) -> Result<Duration, Failure> {
 }
 
 /// The proxy would let nobody in with such a certificate; hosts may.
-fn warn_of_no_role(context: &Context, request: &Request) {
-    let Request::User(UserRequest { identity, .. }) = request else {
+fn warn_of_no_role(context: &Context, request: &AgentRequest) {
+    let AgentRequest::User(UserRequest { identity, .. }) = request else {
         return;
     };
     let policy = context.config.policy();

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use super::complete::Kind;
+use super::complete::CompletionKind;
 use super::{Cli, Exit, Failure, ui};
 
 /// Print a script that completes this command line in a shell
@@ -17,13 +17,13 @@ use super::{Cli, Exit, Failure, ui};
 /// shell looks for completions. Names of hosts and people, and ids of recordings, are completed from the
 /// configuration and the data directory, as far as whoever types may read them.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 
-impl Args {
+impl CompletionsArgs {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let mut script = Vec::new();
         let mut shown = shown(&Cli::command());
@@ -109,7 +109,7 @@ fn put_in(script: &str, line: &str, before: &str, after: &str) -> Option<String>
 fn flags_with_values(command: &Command) -> Vec<&str> {
     let mut flags: Vec<_> = command
         .get_arguments()
-        .filter(|argument| Kind::of(argument).is_some())
+        .filter(|argument| CompletionKind::of(argument).is_some())
         .filter_map(clap::Arg::get_long)
         .chain(command.get_subcommands().flat_map(flags_with_values))
         .collect();

@@ -19,7 +19,7 @@ const HOME_SSH: &str = "~/.ssh";
 
 /// Where the files of one cluster are.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct InstallPaths {
     /// The directory as ssh is told it.
     name: String,
     /// The directory as we write to it; empty where nothing is written.
@@ -29,14 +29,14 @@ pub(super) struct Place {
 
 /// What became of one file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct FileChange {
     path: PathBuf,
     verb: &'static str,
     removed: Vec<String>,
     added: Vec<String>,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for FileChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {}", self.verb, self.path.display())?;
         for (sign, lines) in [('-', &self.removed), ('+', &self.added)] {
@@ -48,7 +48,7 @@ impl fmt::Display for Change {
     }
 }
 
-impl Place {
+impl InstallPaths {
     /// The place for a block that is only printed.
     pub(super) fn named(ssh_dir: Option<&Path>, cluster: &ClusterName) -> Result<Self, Failure> {
         Ok(Self {
@@ -91,7 +91,11 @@ impl Place {
     }
 
     /// Brings all files to where they should be: what is included comes before what includes it.
-    pub(super) fn install(&self, block: &str, known_hosts: &str) -> Result<Vec<Change>, Failure> {
+    pub(super) fn install(
+        &self,
+        block: &str,
+        known_hosts: &str,
+    ) -> Result<Vec<FileChange>, Failure> {
         self.place(block, known_hosts).map_err(|error| {
             let is_link = matches!(error, FsError::Link { .. });
             let failure = Failure::new(Exit::Failed, "cannot install the block").because(error);
@@ -102,7 +106,7 @@ impl Place {
         })
     }
 
-    fn place(&self, block: &str, known_hosts: &str) -> Result<Vec<Change>, FsError> {
+    fn place(&self, block: &str, known_hosts: &str) -> Result<Vec<FileChange>, FsError> {
         // A directory that is there is the user's: ssh itself says when it is too open.
         let own = Directory::make(&self.directory.join("rproxy"))?;
         let _lock = own.lock("lock")?;
@@ -120,7 +124,7 @@ impl Place {
     }
 
     /// The line stands before everything else: after a `Host` line it would hold for that host only.
-    fn include(&self) -> Result<Change, FsError> {
+    fn include(&self) -> Result<FileChange, FsError> {
         // Where the file is a link into the user's dotfiles, the link stays.
         let (directory, file) = Directory::of(&self.directory.join("config"))?;
         let old = directory.read(&file, MAX_CONFIG)?;
@@ -169,7 +173,7 @@ fn replace(
     name: &OsStr,
     content: &[u8],
     mode: u32,
-) -> Result<Change, FsError> {
+) -> Result<FileChange, FsError> {
     let old = directory.read(name, MAX_CONFIG)?;
     let verb = match &old {
         Some(old) if old.bytes == content => "unchanged",
@@ -182,7 +186,7 @@ fn replace(
     }
     let old = old.map(|old| old.bytes).unwrap_or_default();
     let (removed, added) = difference(&old, content);
-    Ok(Change {
+    Ok(FileChange {
         path: directory.path().join(name),
         verb,
         removed,

@@ -11,7 +11,7 @@ use crate::ca::{Authority, CaKind};
 use crate::model::HostName;
 use crate::openssh::{self, ClientBlock, HostPatterns, RenderError};
 
-use install::{Change, Place};
+use install::{FileChange, InstallPaths};
 
 /// The port of a proxy that is named without one.
 const DEFAULT_PORT: u16 = 3023;
@@ -22,7 +22,7 @@ const DEFAULT_PORT: u16 = 3023;
 /// if ssh is 8.5 or newer and there is a /usr/bin/printf; otherwise the known-hosts file that it
 /// names must be there, which --install sees to.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ConfigArgs {
     /// Where clients reach the proxy [default: the configuration's `public_addr`]
     #[arg(long, value_name = "HOST:PORT")]
     proxy: Option<String>,
@@ -53,14 +53,14 @@ pub(crate) struct Args {
     ssh_dir: Option<PathBuf>,
 }
 
-impl Args {
+impl ConfigArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         if self.known_hosts {
             let authorities = auth::open_authorities(context)?;
             return ui::result(&known_hosts(authorities.of(CaKind::Host))?);
         }
         if self.install {
-            let place = Place::find(self.ssh_dir.as_deref(), &context.config.cluster_name)?;
+            let place = InstallPaths::find(self.ssh_dir.as_deref(), &context.config.cluster_name)?;
             let changes = self.install(context, &place)?;
             let told: String = changes.iter().map(ToString::to_string).collect();
             return ui::result(&told);
@@ -70,18 +70,23 @@ impl Args {
 
     /// The block that does without any file, where ssh can.
     fn printed(&self, context: &Context) -> Result<String, Failure> {
-        let place = Place::named(self.ssh_dir.as_deref(), &context.config.cluster_name)?;
+        let place = InstallPaths::named(self.ssh_dir.as_deref(), &context.config.cluster_name)?;
         self.block(context, &place, Trust::Inside)
     }
 
     /// Writes the files; gives what changed.
-    fn install(&self, context: &Context, place: &Place) -> Result<Vec<Change>, Failure> {
+    fn install(&self, context: &Context, place: &InstallPaths) -> Result<Vec<FileChange>, Failure> {
         let block = self.block(context, place, Trust::File)?;
         let authorities = auth::open_authorities(context)?;
         place.install(&block, &known_hosts(authorities.of(CaKind::Host))?)
     }
 
-    fn block(&self, context: &Context, place: &Place, trust: Trust) -> Result<String, Failure> {
+    fn block(
+        &self,
+        context: &Context,
+        place: &InstallPaths,
+        trust: Trust,
+    ) -> Result<String, Failure> {
         let config = &context.config;
         let (proxy_host, proxy_port) = self.proxy(context)?;
         let hosts = self.patterns(context)?;

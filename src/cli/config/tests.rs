@@ -10,12 +10,12 @@ use crate::sys::clock::Clock;
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
 #[derive(Debug, Parser)]
-struct Line {
+struct ConfigCli {
     #[command(flatten)]
-    args: Args,
+    args: ConfigArgs,
 }
 
-struct Scene {
+struct ConfigFixture {
     directory: tempfile::TempDir,
     context: Context,
 }
@@ -28,7 +28,7 @@ nodes:
   - { name: db1, addr: 10.0.0.5 }
 ";
 
-impl Scene {
+impl ConfigFixture {
     fn new(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data_dir = directory.path().join("state");
@@ -42,10 +42,10 @@ impl Scene {
         Self { directory, context }
     }
 
-    fn args(&self, args: &[&str]) -> Args {
+    fn args(&self, args: &[&str]) -> ConfigArgs {
         let ssh_dir = format!("--ssh-dir={}", self.ssh("").display());
         let all = ["config", &ssh_dir].into_iter().chain(args.iter().copied());
-        Line::try_parse_from(all).unwrap().args
+        ConfigCli::try_parse_from(all).unwrap().args
     }
 
     fn printed(&self, args: &[&str]) -> Result<String, Failure> {
@@ -54,7 +54,7 @@ impl Scene {
 
     fn install(&self, args: &[&str]) -> String {
         let args = self.args(args);
-        let place = Place::find(args.ssh_dir.as_deref(), &self.context.config.cluster_name);
+        let place = InstallPaths::find(args.ssh_dir.as_deref(), &self.context.config.cluster_name);
         let changes = args.install(&self.context, &place.unwrap()).unwrap();
         changes.iter().map(ToString::to_string).collect()
     }
@@ -99,7 +99,7 @@ impl Scene {
 
 #[test]
 fn the_configuration_says_who_is_behind_which_proxy() {
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     let block = scene.printed(&[]).unwrap();
     assert!(
         block
@@ -117,7 +117,7 @@ fn the_configuration_says_who_is_behind_which_proxy() {
 
 #[test]
 fn flags_stand_above_the_configuration() {
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     let block = scene
         .printed(&[
             "--proxy=[2001:db8::5]:22",
@@ -137,13 +137,14 @@ fn flags_stand_above_the_configuration() {
 
 #[test]
 fn a_proxy_that_nobody_named_is_not_guessed() {
-    let scene = Scene::new("cluster_name: c\n");
+    let scene = ConfigFixture::new("cluster_name: c\n");
     let refused = scene.printed(&[]).unwrap_err();
     assert!(
         refused.to_string().contains("hint: give --proxy="),
         "{refused}"
     );
-    let scene = Scene::new("cluster_name: c\nproxy_service:\n  listen_addr: 127.0.0.1:2023\n");
+    let scene =
+        ConfigFixture::new("cluster_name: c\nproxy_service:\n  listen_addr: 127.0.0.1:2023\n");
     assert!(
         scene
             .printed(&[])
@@ -158,10 +159,11 @@ fn a_proxy_that_nobody_named_is_not_guessed() {
 
 #[test]
 fn where_there_are_no_authorities_none_are_made() {
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     let data_dir = scene.directory.path().join("state");
     std::fs::remove_dir_all(&data_dir).unwrap();
-    let place = Place::find(Some(&scene.ssh("")), &scene.context.config.cluster_name).unwrap();
+    let place =
+        InstallPaths::find(Some(&scene.ssh("")), &scene.context.config.cluster_name).unwrap();
     let refused = [
         scene.printed(&[]).unwrap_err(),
         scene
@@ -178,7 +180,7 @@ fn where_there_are_no_authorities_none_are_made() {
 
 #[test]
 fn known_hosts_are_what_auth_export_prints() {
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     let authorities = auth::open_authorities(&scene.context).unwrap();
     let text = known_hosts(authorities.of(CaKind::Host)).unwrap();
     assert!(
@@ -190,7 +192,7 @@ fn known_hosts_are_what_auth_export_prints() {
 
 #[test]
 fn installing_twice_changes_nothing_the_second_time() {
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     let first = scene.install(&[]);
     assert_eq!(first.matches("added ").count(), 3, "{first}");
     assert!(
@@ -211,7 +213,7 @@ fn installing_twice_changes_nothing_the_second_time() {
 
 #[test]
 fn what_is_not_ours_stays_as_it_is() {
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     let theirs = "# mine\nHost *\n  User bob\n";
     scene.put("config", theirs);
     std::fs::set_permissions(scene.ssh("config"), PermissionsExt::from_mode(0o640)).unwrap();
@@ -245,7 +247,7 @@ fn what_is_not_ours_stays_as_it_is() {
 
 #[test]
 fn a_linked_config_stays_a_link() {
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     scene.put("dotfile", "User bob\n");
     symlink(scene.ssh("dotfile"), scene.ssh("config")).unwrap();
     scene.install(&[]);
@@ -260,13 +262,13 @@ fn links_of_the_user_lead_root_nowhere() {
         return println!("left out: only root can make somebody else's link");
     }
     let nobody = Some(65534);
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     scene.put("precious/file", "precious\n");
     let refused = |link: &str, target: &str| {
         symlink(scene.ssh(target), scene.ssh(link)).unwrap();
         std::os::unix::fs::lchown(scene.ssh(link), nobody, None).unwrap();
         let args = scene.args(&[]);
-        let place = Place::find(args.ssh_dir.as_deref(), &scene.context.config.cluster_name);
+        let place = InstallPaths::find(args.ssh_dir.as_deref(), &scene.context.config.cluster_name);
         let refused = args.install(&scene.context, &place.unwrap()).unwrap_err();
         let told = format!("{} is a link of user 65534", scene.ssh(link).display());
         assert!(refused.to_string().contains(&told), "{refused}");
@@ -283,12 +285,12 @@ fn links_of_the_user_lead_root_nowhere() {
 /// A link to `/dev/null`, as some have it, is no place for a file: nothing is renamed over a device.
 #[test]
 fn a_config_that_is_no_file_is_left_alone() {
-    let scene = Scene::new(CONFIG);
+    let scene = ConfigFixture::new(CONFIG);
     std::fs::create_dir_all(scene.ssh("")).unwrap();
     let _listener = std::os::unix::net::UnixListener::bind(scene.ssh("device")).unwrap();
     symlink(scene.ssh("device"), scene.ssh("config")).unwrap();
     let args = scene.args(&[]);
-    let place = Place::find(args.ssh_dir.as_deref(), &scene.context.config.cluster_name);
+    let place = InstallPaths::find(args.ssh_dir.as_deref(), &scene.context.config.cluster_name);
     let refused = args.install(&scene.context, &place.unwrap()).unwrap_err();
     let told = format!("{} is no regular file", scene.ssh("device").display());
     assert!(refused.to_string().contains(&told), "{refused}");

@@ -3,7 +3,7 @@
 
 /// What belongs together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Group {
+pub(crate) enum CheckGroup {
     /// The file.
     Configuration,
     /// The data directory.
@@ -26,7 +26,7 @@ pub(crate) enum Group {
     Way,
 }
 
-impl Group {
+impl CheckGroup {
     /// The line above its findings.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ pub(crate) struct Check {
     /// Its name in reports; names do not change.
     pub(crate) name: &'static str,
     /// Where it stands.
-    pub(crate) group: Group,
+    pub(crate) group: CheckGroup,
     /// What it looks at.
     pub(crate) about: &'static str,
     /// What may be wrong, and what to do about it.
@@ -78,7 +78,7 @@ macro_rules! checks {
     ($($group:ident { $($constant:ident $name:literal: $about:literal => $fix:literal;)* })*) => {
         $($(pub(crate) static $constant: Check = Check {
             name: $name,
-            group: Group::$group,
+            group: CheckGroup::$group,
             about: $about,
             fix: $fix,
         };)*)*

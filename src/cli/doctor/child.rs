@@ -15,14 +15,14 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a program said.
 #[derive(Clone, Debug)]
-pub(super) struct Said {
+pub(super) struct ProgramOutput {
     /// How it ended; `None` where it was ended.
     pub(super) status: Option<ExitStatus>,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
 
-impl Said {
+impl ProgramOutput {
     /// Whether it ended well.
     pub(super) fn is_success(&self) -> bool {
         self.status.is_some_and(|status| status.success())
@@ -43,7 +43,11 @@ impl Said {
 ///
 /// # Errors
 /// When it cannot be started.
-pub(super) fn run(command: &mut Command, stdin: &str, limit: Duration) -> io::Result<Said> {
+pub(super) fn run(
+    command: &mut Command,
+    stdin: &str,
+    limit: Duration,
+) -> io::Result<ProgramOutput> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -53,13 +57,13 @@ pub(super) fn run(command: &mut Command, stdin: &str, limit: Duration) -> io::Re
         // What it does not read, it does not need. A pipe holds more than what is written here.
         let _not_wanted = pipe.write_all(stdin.as_bytes());
     }
-    let stdout = child.stdout.take().map(Reader::start);
-    let stderr = child.stderr.take().map(Reader::start);
+    let stdout = child.stdout.take().map(PipeReader::start);
+    let stderr = child.stderr.take().map(PipeReader::start);
     let status = wait(&mut child, Instant::now() + limit)?;
     // What it has started may hold the pipes for longer than it lives.
     let patience = Instant::now() + LAST_WORDS;
-    let text = |reader: Option<Reader>| reader.map(|reader| reader.text(patience));
-    Ok(Said {
+    let text = |reader: Option<PipeReader>| reader.map(|reader| reader.text(patience));
+    Ok(ProgramOutput {
         status,
         stdout: text(stdout).unwrap_or_default(),
         stderr: text(stderr).unwrap_or_default(),
@@ -67,12 +71,12 @@ pub(super) fn run(command: &mut Command, stdin: &str, limit: Duration) -> io::Re
 }
 
 /// What comes out of a pipe, as it comes.
-struct Reader {
+struct PipeReader {
     thread: JoinHandle<()>,
     read: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Reader {
+impl PipeReader {
     fn start(pipe: impl Read + Send + 'static) -> Self {
         let read = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&read);
@@ -114,7 +118,7 @@ fn wait(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> 
 mod tests {
     use super::*;
 
-    fn sh(script: &str, limit: Duration) -> Said {
+    fn sh(script: &str, limit: Duration) -> ProgramOutput {
         run(Command::new("sh").args(["-c", script]), "in\n", limit).unwrap()
     }
 

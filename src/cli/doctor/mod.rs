@@ -12,14 +12,14 @@ mod report;
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 
 use super::{Exit, Failure, ui};
+use crate::cli::format::ReportFormat;
 use crate::config::Source;
 use crate::model::text;
 
 use client::Client;
-use report::Report;
+use report::DoctorReport;
 
 /// Look for what is wrong, and say what to do about it
 ///
@@ -31,7 +31,7 @@ use report::Report;
 /// Nothing is changed, and nobody logs in to a node. Exit code 0 if there is no error, 1 if there
 /// is one.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DoctorArgs {
     /// Look at this machine as a client of that proxy [default port: 3023]
     #[arg(long, value_name = "PROXY[:PORT]")]
     from_client: Option<String>,
@@ -49,26 +49,18 @@ pub(crate) struct Args {
     #[arg(long, short)]
     quiet: bool,
     /// As text, or as an array of objects
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
+    format: ReportFormat,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
-impl Args {
+impl DoctorArgs {
     /// Reads the configuration itself: a bad one is a finding.
     pub(crate) fn run(self, source: &Source) -> Result<(), Failure> {
         let findings = match &self.from_client {
             None => machine::examine(source, self.login.as_deref().unwrap_or("root"))?,
             Some(proxy) => self.client(proxy)?.examine()?,
         };
-        let report = Report::new(findings);
+        let report = DoctorReport::new(findings);
         let (has_errors, summary) = (report.has_errors(), report.summary());
         let report = if self.quiet {
             report.without_ok()
@@ -76,11 +68,11 @@ impl Args {
             report
         };
         match self.format {
-            Format::Text => {
+            ReportFormat::Text => {
                 ui::result(&report.to_string())?;
                 ui::note(&summary);
             }
-            Format::Json => {
+            ReportFormat::Json => {
                 let text = serde_json::to_string_pretty(&report).map_err(|error| {
                     Failure::new(Exit::Internal, "cannot encode the findings").because(error)
                 })?;

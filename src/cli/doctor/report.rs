@@ -108,9 +108,9 @@ fn in_one_line(text: impl fmt::Display) -> String {
 /// All of it.
 #[derive(Debug, Default, Serialize)]
 #[serde(transparent)]
-pub(super) struct Report(Vec<Finding>);
+pub(super) struct DoctorReport(Vec<Finding>);
 
-impl Report {
+impl DoctorReport {
     /// Brings what belongs together together; the order within a group stays.
     pub(super) fn new(mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| finding.check.group);
@@ -148,7 +148,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut group = None;
         for finding in &self.0 {
@@ -208,7 +208,7 @@ mod tests {
             Finding::error(&NODE_SSH, "db1", "says \u{1b}[2J\r\nand more", "look"),
             Finding::ok(&CONFIG, "", "f.yaml"),
         ];
-        let report = Report::new(findings);
+        let report = DoctorReport::new(findings);
         assert_eq!(
             report.to_string(),
             "configuration\n\

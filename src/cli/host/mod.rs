@@ -9,11 +9,11 @@ use super::{Context, Exit, Failure, carried, ui};
 
 /// Prepare a host for the proxy
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
-    Setup(setup::Args),
+pub(crate) enum HostCommand {
+    Setup(setup::HostSetupArgs),
 }
 
-impl Command {
+impl HostCommand {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Setup(args) => args.run(context),

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::super::auth::credential::{Credential, private_beside, with_suffix};
 use super::super::auth::files::{self, Output};
-use super::super::auth::issue::{Issuer, Request};
+use super::super::auth::issue::{AgentRequest, Issuer};
 use super::super::auth::{ca_failure, public_key};
 use super::sshd::{HostConfig, Sshd};
 use super::{Context, Exit, Failure, carried, ui};
@@ -35,7 +35,7 @@ const USUAL_KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 /// configuration with --sshd-config, or its key with --public-key: this machine's own is not looked
 /// at then.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct HostSetupArgs {
     /// Directory for the snippet and its files; it is made if it is missing
     #[arg(long, value_name = "DIR")]
     out_dir: PathBuf,
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     overwrite: bool,
 }
 
-impl Args {
+impl HostSetupArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let told = self.set_up(context, ui::confirm)?;
         ui::result(&told)
@@ -95,7 +95,7 @@ impl Args {
         let trial = layout.snippet(&credential, &host_keys, |path| path.to_owned())?;
         let snippet = layout.snippet(&credential, &host_keys, |path| place.of(path))?;
         let issuer = Issuer::open(context)?;
-        let issued = issuer.issue(Request::Host(HostRequest {
+        let issued = issuer.issue(AgentRequest::Host(HostRequest {
             names: names.clone(),
             public_key: credential.public_key().clone(),
             ttl,
@@ -160,7 +160,11 @@ impl Args {
     }
 
     /// Where the directory will be on the host.
-    fn place(&self, directory: &Path, names: &[HostPrincipal]) -> Result<Place, Failure> {
+    fn place(
+        &self,
+        directory: &Path,
+        names: &[HostPrincipal],
+    ) -> Result<SetupDirectories, Failure> {
         let other = names.first().filter(|_| !carried::is_this_machine(names));
         let there = match other {
             None => directory.to_owned(),
@@ -168,7 +172,7 @@ impl Args {
                 Failure::new(Exit::Failed, "cannot use the directory of --out-dir").because(error)
             })?,
         };
-        Ok(Place {
+        Ok(SetupDirectories {
             host: other.map(ToString::to_string),
             here: directory.to_owned(),
             there,
@@ -230,14 +234,14 @@ impl Args {
 
 /// The directory here, and on the host.
 #[derive(Debug)]
-struct Place {
+struct SetupDirectories {
     /// The host's name, if it is another machine.
     host: Option<String>,
     here: PathBuf,
     there: PathBuf,
 }
 
-impl Place {
+impl SetupDirectories {
     /// A file's path on the host.
     fn of(&self, path: &Path) -> PathBuf {
         match path.strip_prefix(&self.here) {
@@ -312,7 +316,7 @@ fn public(path: &Path, content: String) -> Output {
 }
 
 /// `snippet` is its path on the host.
-fn report(paths: &[PathBuf], place: &Place, snippet: &Path) -> String {
+fn report(paths: &[PathBuf], place: &SetupDirectories, snippet: &Path) -> String {
     let mut text = String::from("The host's files have been written:\n");
     for path in paths {
         let _infallible = writeln!(text, "  {}", path.display());

@@ -128,7 +128,7 @@ impl Sshd {
             .hint("the host's own configuration is checked along with it: see `sshd -t`"))
     }
 
-    fn ask(&self, flag: &str, snippet: &str, beside: &Path) -> Result<Told, Failure> {
+    fn ask(&self, flag: &str, snippet: &str, beside: &Path) -> Result<SshdOutput, Failure> {
         let cannot = || Failure::new(Exit::Failed, "cannot ask sshd");
         let stage = |name: &str, content: &[u8]| {
             Staged::write(&beside.join(name), content, PRIVATE_FILE)
@@ -165,7 +165,7 @@ impl Sshd {
             .stdin(Stdio::null())
             .output()
             .map_err(|error| cannot().because(error))?;
-        Ok(Told {
+        Ok(SshdOutput {
             output,
             lent: lent.map(|key| key.temporary().to_owned()),
         })
@@ -173,7 +173,7 @@ impl Sshd {
 }
 
 /// What sshd says, and the key that it was lent to say anything.
-struct Told {
+struct SshdOutput {
     output: Output,
     lent: Option<PathBuf>,
 }

@@ -10,17 +10,17 @@ use crate::sys::clock::Clock;
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
 #[derive(Debug, Parser)]
-struct Line {
+struct HostCli {
     #[command(flatten)]
-    args: setup::Args,
+    args: setup::HostSetupArgs,
 }
 
-struct Scene {
+struct HostFixture {
     directory: tempfile::TempDir,
     context: Context,
 }
 
-impl Scene {
+impl HostFixture {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data_dir = directory.path().join("state");
@@ -75,7 +75,7 @@ impl Scene {
         if !args.iter().any(|arg| arg.starts_with("--sshd=")) {
             all.push(format!("--sshd={}", sshd().display()));
         }
-        let line = Line::try_parse_from(all).unwrap();
+        let line = HostCli::try_parse_from(all).unwrap();
         line.args.set_up(&self.context, |_question| Ok(false))
     }
 
@@ -115,7 +115,7 @@ fn value_of<'l>(line: &'l str, keyword: &str) -> Option<&'l str> {
 }
 
 /// An sshd that prints keywords as releases from 10.4 on do.
-fn mixed_case_sshd(scene: &Scene) -> PathBuf {
+fn mixed_case_sshd(scene: &HostFixture) -> PathBuf {
     let script = "#!/bin/sh\n/usr/sbin/sshd \"$@\" | sed 's/^hostkey /HostKey /'\n";
     let path = scene.path("sshd");
     write_whole(&path, script.as_bytes(), 0o755, Replace::Allow).unwrap();
@@ -124,7 +124,7 @@ fn mixed_case_sshd(scene: &Scene) -> PathBuf {
 
 #[test]
 fn keys_in_force_are_found_however_sshd_writes_its_keywords() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     mixed_case_sshd(&scene);
     scene.set_up(&["--host=db1", "--sshd=DIR/sshd"]).unwrap();
     let old = format!("HostKey {}\n", scene.path("host_key").display());
@@ -133,7 +133,7 @@ fn keys_in_force_are_found_however_sshd_writes_its_keywords() {
 
 #[test]
 fn a_certified_key_is_taken_into_use_beside_the_keys_in_force() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     let told = scene.set_up(&["--host=db1,10.0.0.5"]).unwrap();
     assert!(
         told.contains("Include ") && told.contains("reload"),
@@ -167,7 +167,7 @@ fn a_certified_key_is_taken_into_use_beside_the_keys_in_force() {
 
 #[test]
 fn a_key_in_force_is_certified_where_it_is() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     scene
         .set_up(&["--host=db1", "--public-key=DIR/host_key.pub"])
         .unwrap();
@@ -182,7 +182,7 @@ fn a_key_in_force_is_certified_where_it_is() {
 
 #[test]
 fn revoked_keys_go_along() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     let krl = Command::new("ssh-keygen")
         .args(["-q", "-k", "-f"])
         .arg(scene.path("krl"))
@@ -199,7 +199,7 @@ fn revoked_keys_go_along() {
 
 #[test]
 fn what_sshd_refuses_never_becomes_a_snippet() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     scene.config("NoSuchKeyword yes\n");
     let refused = scene.set_up(&["--host=db1"]).unwrap_err().to_string();
     assert!(refused.contains("NoSuchKeyword"), "{refused}");
@@ -216,7 +216,7 @@ fn what_sshd_refuses_never_becomes_a_snippet() {
 
 #[test]
 fn existing_files_are_replaced_only_when_told() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     scene.set_up(&["--host=db1"]).unwrap();
     let before = scene.snippet();
     let refused = scene.set_up(&["--host=db1"]).unwrap_err();
@@ -229,7 +229,7 @@ fn existing_files_are_replaced_only_when_told() {
 /// that sshd has by itself.
 #[test]
 fn this_machines_keys_are_not_another_hosts() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     scene.set_up_as(&["--host=db1"], None).unwrap();
     let snippet = scene.snippet();
     let own = scene.path("out/ssh_host_rproxy_key");
@@ -252,7 +252,7 @@ fn this_machines_keys_are_not_another_hosts() {
 /// A copy of its configuration says which keys it has, though none of them is here.
 #[test]
 fn another_hosts_configuration_names_its_keys() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     let text = "HostKey /keys/of/db1\nPort 2222\n";
     write_whole(
         &scene.path("of_db1"),
@@ -281,7 +281,7 @@ fn another_hosts_configuration_names_its_keys() {
 /// Its key alone is enough: then nothing is said about keys.
 #[test]
 fn another_hosts_key_is_certified_without_its_private_half() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     std::fs::remove_file(scene.path("host_key")).unwrap();
     let args = ["--host=db1", "--public-key=DIR/host_key.pub"];
     scene.set_up_as(&args, None).unwrap();
@@ -292,7 +292,7 @@ fn another_hosts_key_is_certified_without_its_private_half() {
 /// An sshd that cannot read its list lets nobody in.
 #[test]
 fn what_is_no_revocation_list_is_refused() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     for bad in ["", "ssh-ed25519 AAAA somebody\n", "SSHKRL\n\0\0\0"] {
         write_whole(
             &scene.path("krl"),
@@ -310,7 +310,7 @@ fn what_is_no_revocation_list_is_refused() {
 
 #[test]
 fn what_is_signed_is_audited() {
-    let scene = Scene::new();
+    let scene = HostFixture::new();
     scene.set_up(&["--host=db1"]).unwrap();
     let audit = std::fs::read_to_string(scene.path("state/audit.jsonl")).unwrap();
     assert_eq!(audit.matches("certificate.issued").count(), 1, "{audit}");

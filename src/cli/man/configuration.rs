@@ -4,7 +4,7 @@ use roff::{bold, italic, roman};
 
 use super::page::Page;
 use crate::config::DEFAULT_FILE;
-use crate::config::keys::{Fallback, Form, Key, ROOT};
+use crate::config::keys::{DefaultValue, Key, ROOT, ValueType};
 
 /// A file to begin with.
 const EXAMPLE: &str = "\
@@ -57,8 +57,8 @@ pub(super) fn page() -> Page {
 fn key(prefix: &str, key_here: &Key, page: &mut Page) {
     let name = format!("{prefix}{}", key_here.name);
     let form = match key_here.form {
-        Form::Section(_) => "a section".to_owned(),
-        Form::Sections(_) => "a list of sections".to_owned(),
+        ValueType::Section(_) => "a section".to_owned(),
+        ValueType::Sections(_) => "a list of sections".to_owned(),
         form => form.expected(),
     };
     let meaning = format!("{}{}", key_here.doc, holds_without(&key_here.default));
@@ -72,20 +72,20 @@ fn key(prefix: &str, key_here: &Key, page: &mut Page) {
 }
 
 /// What stands before the name of a key in a section.
-fn below(name: &str, form: Form) -> String {
+fn below(name: &str, form: ValueType) -> String {
     match form {
-        Form::Sections(_) => format!("{name}[]."),
+        ValueType::Sections(_) => format!("{name}[]."),
         _ => format!("{name}."),
     }
 }
 
-fn holds_without(default: &Fallback) -> String {
+fn holds_without(default: &DefaultValue) -> String {
     match default {
-        Fallback::Nothing => String::new(),
-        Fallback::Required => " Must be given.".to_owned(),
-        Fallback::Derived(from) => format!(" Default: {from}."),
-        Fallback::Value(value) => format!(" Default: `{value}`."),
-        Fallback::Values(values) => format!(" Default: `[{}]`.", values.join(", ")),
+        DefaultValue::Nothing => String::new(),
+        DefaultValue::Required => " Must be given.".to_owned(),
+        DefaultValue::Derived(from) => format!(" Default: {from}."),
+        DefaultValue::Value(value) => format!(" Default: `{value}`."),
+        DefaultValue::Values(values) => format!(" Default: `[{}]`.", values.join(", ")),
     }
 }
 

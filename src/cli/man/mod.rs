@@ -18,14 +18,14 @@ use page::Page;
 
 /// Print the manual page of rproxy, or write those of all commands
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ManArgs {
     /// Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5,
     /// rproxy-recording.5
     #[arg(long, value_name = "DIR")]
     out_dir: Option<PathBuf>,
 }
 
-impl Args {
+impl ManArgs {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let mut cli = Cli::command();
         cli.build();

@@ -21,11 +21,11 @@ pub(in crate::cli) enum Key {
 /// Finds keys in what a terminal sends; keeps its place between bytes.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct KeyParser {
-    state: State,
+    state: EscapeState,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum State {
+enum EscapeState {
     #[default]
     Plain,
     Escape,
@@ -40,24 +40,24 @@ impl KeyParser {
             // Also in the middle of a sequence: these always work.
             (_, 0x03) => Some(Key::Quit),
             (_, 0x1B) => {
-                self.state = State::Escape;
+                self.state = EscapeState::Escape;
                 None
             }
-            (State::Escape, b'[' | b'O') => {
-                self.state = State::Sequence;
+            (EscapeState::Escape, b'[' | b'O') => {
+                self.state = EscapeState::Sequence;
                 None
             }
-            (State::Sequence, b'A') => Some(Key::Faster),
-            (State::Sequence, b'B') => Some(Key::Slower),
-            (State::Sequence, b'C') => Some(Key::Skip),
-            (State::Sequence, 0x20..=0x3F) => {
-                self.state = State::Sequence;
+            (EscapeState::Sequence, b'A') => Some(Key::Faster),
+            (EscapeState::Sequence, b'B') => Some(Key::Slower),
+            (EscapeState::Sequence, b'C') => Some(Key::Skip),
+            (EscapeState::Sequence, 0x20..=0x3F) => {
+                self.state = EscapeState::Sequence;
                 None
             }
-            (State::Plain | State::Escape, b' ') => Some(Key::Pause),
-            (State::Plain | State::Escape, b'+' | b'=') => Some(Key::Faster),
-            (State::Plain | State::Escape, b'-' | b'_') => Some(Key::Slower),
-            (State::Plain | State::Escape, b'q' | b'Q') => Some(Key::Quit),
+            (EscapeState::Plain | EscapeState::Escape, b' ') => Some(Key::Pause),
+            (EscapeState::Plain | EscapeState::Escape, b'+' | b'=') => Some(Key::Faster),
+            (EscapeState::Plain | EscapeState::Escape, b'-' | b'_') => Some(Key::Slower),
+            (EscapeState::Plain | EscapeState::Escape, b'q' | b'Q') => Some(Key::Quit),
             _ => None,
         }
     }

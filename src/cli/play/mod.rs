@@ -31,7 +31,7 @@ const KEYS_AHEAD: usize = 16;
 /// the replay ends, by a signal too, the terminal is as it was before. Nothing is waited for when
 /// standard output is not a terminal.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct PlayArgs {
     /// Session id, or its beginning, or `last`, or a file
     #[arg(value_name = "ID|FILE")]
     recording: String,
@@ -49,7 +49,7 @@ pub(crate) struct Args {
 /// Where something is played: standard output, and the terminal that somebody sits at. Its modes are as
 /// before when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct PlayTerminal {
     /// What it is shown on.
     pub(super) screen: Screen,
     /// Whether there are keys to be pressed.
@@ -59,7 +59,7 @@ pub(super) struct Place {
     signals: Option<Signals>,
 }
 
-impl Place {
+impl PlayTerminal {
     /// This one.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a number of seconds".to_owned())
 }
 
-impl Args {
+impl PlayArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut reader = recordings::open(context, &self.recording, "play")?;
         if reader.header().kind == Kind::Forward {
@@ -145,7 +145,7 @@ impl Args {
         &self,
         reader: &mut crate::recording::Reader<impl io::Read>,
     ) -> Result<Ending, player::PlayError> {
-        let mut place = Place::here()?;
+        let mut place = PlayTerminal::here()?;
         let (sender, keys) = sync_channel(KEYS_AHEAD);
         place.listen(&sender);
         let pace = place.screen.is_watched.then(|| {

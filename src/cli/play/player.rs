@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::pace::{Flow, Pace};
 use crate::model::text::{MAX_REASON, Printable};
-use crate::recording::neutral::Neutral;
+use crate::recording::neutral::Sanitizer;
 use crate::recording::{Event, EventKind, ExitNote, GapNote, Header, Reader, RecordingError};
 
 /// How long a warning stands before the screen is cleared.
@@ -51,7 +51,7 @@ pub(in crate::cli) struct Player<W> {
     has_pty: bool,
     size: (u16, u16),
     outgrown: Option<(u16, u16)>,
-    neutral: Neutral,
+    neutral: Sanitizer,
     shown: Vec<u8>,
     ends_in_cr: bool,
 }
@@ -65,7 +65,7 @@ impl<W: Write> Player<W> {
             has_pty: header.pty.is_some(),
             size: header.size(),
             outgrown: None,
-            neutral: Neutral::new(),
+            neutral: Sanitizer::new(),
             shown: Vec::new(),
             ends_in_cr: false,
         }

@@ -14,7 +14,7 @@ use crate::sys::fs;
 /// A pipe or a file gets the exact bytes. A terminal gets them with everything escaped that could act
 /// on it, or deceive whoever reads it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct RecordingsExportArgs {
     /// Session id, or its beginning, or `last`, or a file
     #[arg(value_name = "ID|FILE")]
     recording: String,
@@ -67,7 +67,7 @@ impl From<StreamArg> for Part {
     }
 }
 
-impl Args {
+impl RecordingsExportArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let format = self.format()?;
         let mut reader = super::open(context, &self.recording, "export")?;

@@ -8,7 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use super::ls::{asked, host};
 use crate::access::Pattern;
 use crate::model::parse_duration;
-use crate::recording::listing::{Entry, Standing};
+use crate::recording::listing::{Entry, RecordingStatus};
 use crate::recording::{Kind, Verbatim};
 use crate::sys::clock::Clock;
 
@@ -28,8 +28,8 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "KIND", value_parser = named(KINDS, Kind::as_str))]
     kind: Option<Kind>,
     /// Only those in this state
-    #[arg(long, value_name = "STATE", value_parser = named(STATES, Standing::as_str))]
-    state: Option<Standing>,
+    #[arg(long, value_name = "STATE", value_parser = named(STATES, RecordingStatus::as_str))]
+    state: Option<RecordingStatus>,
     /// Only those whose command has this text in it
     #[arg(long, value_name = "TEXT")]
     command: Option<String>,
@@ -50,10 +50,13 @@ const KINDS: [(Kind, &str); 4] = [
 ];
 
 /// The states, in the same way.
-const STATES: [(Standing, &str); 3] = [
-    (Standing::Recording, "The session goes on"),
-    (Standing::Complete, "With its end"),
-    (Standing::Recovered, "Without its end: the proxy was killed"),
+const STATES: [(RecordingStatus, &str); 3] = [
+    (RecordingStatus::Recording, "The session goes on"),
+    (RecordingStatus::Complete, "With its end"),
+    (
+        RecordingStatus::Recovered,
+        "Without its end: the proxy was killed",
+    ),
 ];
 
 impl Filter {
@@ -162,14 +165,17 @@ mod tests {
     use super::*;
 
     #[derive(Debug, clap::Parser)]
-    struct Line {
+    struct FilterCli {
         #[command(flatten)]
         filter: Filter,
     }
 
     fn takes(args: &[&str]) -> bool {
         let words = std::iter::once("ls").chain(args.iter().copied());
-        Line::try_parse_from(words).unwrap().filter.takes(&entry())
+        FilterCli::try_parse_from(words)
+            .unwrap()
+            .filter
+            .takes(&entry())
     }
 
     #[test]
@@ -202,7 +208,7 @@ mod tests {
         }
         let words = |args: &[&str]| {
             let args = std::iter::once("ls").chain(args.iter().copied());
-            Line::try_parse_from(args).unwrap().filter.words()
+            FilterCli::try_parse_from(args).unwrap().filter.words()
         };
         assert!(words(&[]).is_empty());
         let given = words(&["--user=al*", "--kind=exec", "--since=2025-10-09"]);
@@ -218,7 +224,7 @@ mod tests {
                 .eq(expected)
         );
         for wrong in ["--since=yesterday", "--since=2025", "--until=", "--kind=x"] {
-            assert!(Line::try_parse_from(["ls", wrong]).is_err(), "{wrong}");
+            assert!(FilterCli::try_parse_from(["ls", wrong]).is_err(), "{wrong}");
         }
     }
 }

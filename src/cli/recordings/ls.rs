@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::filter::Filter;
 use super::read;
+use crate::cli::format::ListFormat;
 use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Exit, Failure, existing_data_dir, ui};
 use crate::model::text;
-use crate::recording::listing::{self, Entry, Listing, Standing};
+use crate::recording::listing::{self, Entry, Listing, RecordingStatus};
 use crate::recording::{ExitNote, Header, Verbatim};
 
 /// Longest command in the table, in characters.
@@ -25,23 +26,15 @@ const OPTIONAL: &[usize] = &[6, 9, 4, 2];
 ///
 /// At a terminal, ids are shortened to what tells them apart; every command takes them so.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct RecordingsLsArgs {
     #[command(flatten)]
     filter: Filter,
     /// How to print the list
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    format: ListFormat,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    /// A table
-    Text,
-    /// An array of objects
-    Json,
-}
-
-impl Args {
+impl RecordingsLsArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         existing_data_dir(context)?;
         let mut listing = listing::list(&super::directory(&context.config)).map_err(|error| {
@@ -60,15 +53,15 @@ impl Args {
             ui::note(&format!("rproxy: skipping {}: {error}", text::path(path)));
         }
         match self.format {
-            Format::Text => ui::rendered(&table(&listing, shown).render(surface)),
-            Format::Json => ui::result(&json(&listing)),
+            ListFormat::Text => ui::rendered(&table(&listing, shown).render(surface)),
+            ListFormat::Json => ui::result(&json(&listing)),
         }
     }
 }
 
 /// One object of `--format json`; the keys are fixed.
 #[derive(Serialize)]
-struct Row<'a> {
+struct RecordingRow<'a> {
     id: String,
     connection: String,
     user: &'a str,
@@ -92,7 +85,7 @@ struct Row<'a> {
     file: String,
 }
 
-impl<'a> Row<'a> {
+impl<'a> RecordingRow<'a> {
     fn new(entry: &'a Entry) -> Self {
         let header = &entry.header;
         let (exit_status, exit_signal) = match &entry.exit {
@@ -141,7 +134,7 @@ fn time(time: DateTime<Utc>) -> String {
 fn json(listing: &Listing) -> String {
     let rows = listing.entries.iter().map(|entry| {
         // A row is strings and numbers: it always has a JSON form.
-        serde_json::to_value(Row::new(entry)).unwrap_or(Value::Null)
+        serde_json::to_value(RecordingRow::new(entry)).unwrap_or(Value::Null)
     });
     format!(
         "{}\n",
@@ -194,7 +187,7 @@ fn table(listing: &Listing, id_length: usize) -> Table<11> {
     ];
     let mut table = Table::new(heads, YIELDING).without_if_narrow(OPTIONAL);
     for entry in &listing.entries {
-        let row = Row::new(entry);
+        let row = RecordingRow::new(entry);
         let exit = match (row.exit_status, row.exit_signal) {
             (Some(0), _) => Cell::from("0".to_owned()),
             (Some(status), _) => Cell::tinted(status.to_string(), Tint::Bad),
@@ -202,9 +195,9 @@ fn table(listing: &Listing, id_length: usize) -> Table<11> {
             (None, None) => Cell::from("-".to_owned()),
         };
         let state = match entry.standing {
-            Standing::Recording => Tint::Good,
-            Standing::Complete => Tint::Plain,
-            Standing::Recovered => Tint::Odd,
+            RecordingStatus::Recording => Tint::Good,
+            RecordingStatus::Complete => Tint::Plain,
+            RecordingStatus::Recovered => Tint::Odd,
         };
         let command = row.command.as_deref().unwrap_or("-").chars();
         let command = command.take(MAX_COMMAND);
@@ -232,7 +225,7 @@ pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::recording::listing::Standing;
+    use crate::recording::listing::RecordingStatus;
     use crate::recording::{Kind, Pty};
 
     pub(in crate::cli::recordings) fn entry() -> Entry {
@@ -254,7 +247,7 @@ pub(super) mod tests {
                 start: DateTime::from_timestamp(1_760_000_000, 0).unwrap(),
                 pty: None::<Pty>,
             },
-            standing: Standing::Complete,
+            standing: RecordingStatus::Complete,
             end: DateTime::from_timestamp(1_760_000_061, 500_000_000),
             exit: ExitNote::Status(3),
             size: 2048,

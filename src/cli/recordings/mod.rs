@@ -17,12 +17,12 @@ pub(super) use ls::host;
 
 /// List and export recordings
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
-    Ls(ls::Args),
-    Export(export::Args),
+pub(crate) enum RecordingsCommand {
+    Ls(ls::RecordingsLsArgs),
+    Export(export::RecordingsExportArgs),
 }
 
-impl Command {
+impl RecordingsCommand {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Ls(args) => args.run(context),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::{Context, Exit, Failure, ui};
-use crate::control::{self, Ask, ClientError, Process, Reply, Row, What};
+use crate::control::{self, ClientError, ControlReply, ControlRequest, Process, SessionRow, What};
 
 /// How many candidates an ambiguous id lists.
 const MAX_CANDIDATES: usize = 5;
@@ -15,7 +15,7 @@ pub(in crate::cli) const LAST: &str = "last";
 #[derive(Clone, Debug)]
 pub(super) struct Live {
     pub(super) process: Process,
-    pub(super) row: Row,
+    pub(super) row: SessionRow,
 }
 
 /// Everything that is live, oldest first.
@@ -24,20 +24,20 @@ pub(super) fn all(context: &Context) -> Result<Vec<Live>, Failure> {
     let mut live = Vec::new();
     let mut answered = 0_usize;
     for process in control::processes(&directory).map_err(failure)? {
-        match process.ask(&Ask::Sessions) {
-            Ok(Reply::Done(rows)) => {
+        match process.ask(&ControlRequest::Sessions) {
+            Ok(ControlReply::Done(rows)) => {
                 answered += 1;
                 live.extend(rows.into_iter().map(|row| Live {
                     process: process.clone(),
                     row,
                 }));
             }
-            Ok(Reply::Refused(why)) => return Err(super::refused("", why)),
+            Ok(ControlReply::Refused(why)) => return Err(super::refused("", why)),
             Err(ClientError::Gone(_)) => {}
             Err(error @ ClientError::Denied(_)) => return Err(failure(error)),
             // The others may have what is looked for.
             Err(error) => ui::note(&format!("rproxy: {error}")),
-            Ok(Reply::Pending) => {
+            Ok(ControlReply::Pending) => {
                 let error = ClientError::Garbled(process.pid());
                 ui::note(&format!("rproxy: {error}"));
             }

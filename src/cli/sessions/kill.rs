@@ -2,7 +2,7 @@
 
 use super::find;
 use crate::cli::{Context, Exit, Failure, ui};
-use crate::control::{Ask, Reply, What};
+use crate::control::{ControlReply, ControlRequest, What};
 use crate::model::text::Printable;
 use crate::session::Reason;
 use crate::sys::account;
@@ -13,7 +13,7 @@ use crate::sys::account;
 /// have both. A session that is the only one of its connection ends with the connection; others of
 /// that connection go on.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct SessionsKillArgs {
     /// Id of a session or of a connection, or its beginning
     id: String,
     /// Why, in one line that the user reads
@@ -21,11 +21,11 @@ pub(crate) struct Args {
     reason: Option<Reason>,
 }
 
-impl Args {
+impl SessionsKillArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let live = find::all(context)?;
         let (found, what) = find::named(&live, &self.id)?;
-        let ask = Ask::Kill {
+        let ask = ControlRequest::Kill {
             what,
             reason: self.reason,
             sudo_user: account::sudo_user(),
@@ -35,17 +35,17 @@ impl Args {
             What::Connection(id) => (id.to_string(), "connection"),
         };
         match found.process.ask(&ask).map_err(find::failure)? {
-            Reply::Done(_) => {
+            ControlReply::Done(_) => {
                 let (user, host) = (Printable(&found.row.user), Printable(&found.row.host));
                 ui::note(&format!("rproxy: ended {kind} {id} of {user} on {host}"));
                 Ok(())
             }
-            Reply::Pending => Err(Failure::new(
+            ControlReply::Pending => Err(Failure::new(
                 Exit::Failed,
                 format!("{kind} {id} was told to end, and has not yet"),
             )
             .hint("look again with `rproxy sessions ls`")),
-            Reply::Refused(why) => Err(super::refused(&id, why)),
+            ControlReply::Refused(why) => Err(super::refused(&id, why)),
         }
     }
 }

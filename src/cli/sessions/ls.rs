@@ -5,9 +5,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::find;
+use crate::cli::format::ListFormat;
 use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Failure, ui};
-use crate::control::{Row, State};
+use crate::control::{RecordingHealth, SessionRow};
 use crate::model::text;
 
 /// Longest command in the table, in characters.
@@ -23,27 +24,19 @@ const OPTIONAL: &[usize] = &[5, 8, 9, 7, 3, 1];
 /// A connection on which nothing runs, as that of a control master that waits, is listed with its own
 /// id and the kind `connection`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct SessionsLsArgs {
     /// How to print the list
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    format: ListFormat,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    /// A table
-    Text,
-    /// An array of objects
-    Json,
-}
-
-impl Args {
+impl SessionsLsArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let live = find::all(context)?;
-        let rows: Vec<Row> = live.into_iter().map(|live| live.row).collect();
+        let rows: Vec<SessionRow> = live.into_iter().map(|live| live.row).collect();
         match self.format {
-            Format::Text => ui::rendered(&table(&rows).render(Surface::stdout())),
-            Format::Json => ui::result(&json(&rows)),
+            ListFormat::Text => ui::rendered(&table(&rows).render(Surface::stdout())),
+            ListFormat::Json => ui::result(&json(&rows)),
         }
     }
 }
@@ -70,7 +63,7 @@ struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    fn new(row: &'a Row) -> Self {
+    fn new(row: &'a SessionRow) -> Self {
         Self {
             id: row.id(),
             connection: row.connection.to_string(),
@@ -96,7 +89,7 @@ fn time(time: DateTime<Utc>, precision: SecondsFormat) -> String {
     time.to_rfc3339_opts(precision, true)
 }
 
-fn json(rows: &[Row]) -> String {
+fn json(rows: &[SessionRow]) -> String {
     let objects = rows.iter().map(|row| {
         // An object is strings and numbers: it always has a JSON form.
         serde_json::to_value(Object::new(row)).unwrap_or(Value::Null)
@@ -107,16 +100,16 @@ fn json(rows: &[Row]) -> String {
     )
 }
 
-fn table(rows: &[Row]) -> Table<11> {
+fn table(rows: &[SessionRow]) -> Table<11> {
     let heads = [
         "ID", "START", "USER", "LOGIN", "HOST", "KIND", "STATE", "CLIENT", "IN", "OUT", "COMMAND",
     ];
     let mut table = Table::new(heads, YIELDING).without_if_narrow(OPTIONAL);
     for row in rows {
         let state = match row.state {
-            State::Recording => Tint::Good,
-            State::Incomplete | State::Off => Tint::Odd,
-            State::Idle => Tint::Plain,
+            RecordingHealth::Recording => Tint::Good,
+            RecordingHealth::Incomplete | RecordingHealth::Off => Tint::Odd,
+            RecordingHealth::Idle => Tint::Plain,
         };
         let command = row.command.as_deref().unwrap_or("-").chars();
         table.push([
@@ -140,8 +133,8 @@ fn table(rows: &[Row]) -> Table<11> {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::cli::sessions) fn row() -> Row {
-        Row {
+    pub(in crate::cli::sessions) fn row() -> SessionRow {
+        SessionRow {
             session: Some("01920000-0000-7000-8000-000000000001".parse().unwrap()),
             connection: "01920000-0000-7000-8000-000000000002".parse().unwrap(),
             user: "alice".to_owned(),
@@ -152,7 +145,7 @@ pub(super) mod tests {
             kind: "exec".to_owned(),
             command: Some("echo \u{1b}[31m\u{9b}".to_owned()),
             start: DateTime::from_timestamp(1_760_000_000, 0).unwrap(),
-            state: State::Recording,
+            state: RecordingHealth::Recording,
             pty: false,
             bytes_in: 12,
             bytes_out: 3 << 20,
@@ -161,12 +154,12 @@ pub(super) mod tests {
         }
     }
 
-    fn idle() -> Row {
-        Row {
+    fn idle() -> SessionRow {
+        SessionRow {
             session: None,
             kind: "connection".to_owned(),
             command: None,
-            state: State::Idle,
+            state: RecordingHealth::Idle,
             file: None,
             ..row()
         }

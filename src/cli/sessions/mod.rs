@@ -6,17 +6,17 @@ mod ls;
 mod watch;
 
 use super::{Context, Exit, Failure};
-use crate::control::Refused;
+use crate::control::ControlRefusal;
 
 /// List, watch and end live sessions
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
-    Ls(ls::Args),
-    Watch(watch::Args),
-    Kill(kill::Args),
+pub(crate) enum SessionsCommand {
+    Ls(ls::SessionsLsArgs),
+    Watch(watch::SessionsWatchArgs),
+    Kill(kill::SessionsKillArgs),
 }
 
-impl Command {
+impl SessionsCommand {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Ls(args) => args.run(context),
@@ -27,27 +27,27 @@ impl Command {
 }
 
 /// The proxy has not done what it was asked for, about the thing with this id.
-pub(super) fn refused(id: &str, why: Refused) -> Failure {
+pub(super) fn refused(id: &str, why: ControlRefusal) -> Failure {
     let failed = |message: String| Failure::new(Exit::Failed, message);
     match why {
-        Refused::NotPermitted => Failure::new(
+        ControlRefusal::NotPermitted => Failure::new(
             Exit::NotPermitted,
             "the proxy answers root and its own account, nobody else",
         ),
-        Refused::NotLive => failed(format!("{id} has ended already")),
-        Refused::NotRecorded => {
+        ControlRefusal::NotLive => failed(format!("{id} has ended already")),
+        ControlRefusal::NotRecorded => {
             failed(format!("session {id} is not recorded: there is nothing to watch"))
                 .hint("recordings are switched off, or the disk is full: see auth_service.session_recording and recording.mode")
         }
-        Refused::NotAudited => failed(
+        ControlRefusal::NotAudited => failed(
             "the proxy cannot write its audit log, and nobody watches without being put down for it"
                 .to_owned(),
         )
         .hint("the log of `rproxy serve` says why"),
-        Refused::NotUnderstood => {
+        ControlRefusal::NotUnderstood => {
             failed("the running proxy does not understand the question".to_owned())
                 .hint("it is of another version: restart it")
         }
-        Refused::Busy => failed("the proxy has too many to answer".to_owned()),
+        ControlRefusal::Busy => failed("the proxy has too many to answer".to_owned()),
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::play;
 use crate::cli::play::keys::Key;
 use crate::cli::play::player::{PlayError, Player};
 use crate::cli::{Context, Exit, Failure, recordings, ui};
-use crate::control::{Ask, Reply, What};
+use crate::control::{ControlReply, ControlRequest, What};
 use crate::model::SessionId;
 use crate::recording::{
     Event, EventKind, ExitNote, Header, Reader, RecordingError, Screen, State, Tail, file_name,
@@ -27,7 +27,7 @@ const AHEAD: usize = 64;
 /// could act on this terminal are left out, and it is as it was before however the watching ends. That
 /// somebody watches is audited.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct SessionsWatchArgs {
     /// Id of a session, or its beginning; of a connection, if it has one session
     id: String,
     /// Show first what was there before
@@ -60,19 +60,21 @@ enum Ending {
     Quit,
 }
 
-impl Args {
+impl SessionsWatchArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let live = find::all(context)?;
         let (found, session) = self.session(&live)?;
-        let ask = Ask::Watch {
+        let ask = ControlRequest::Watch {
             session,
             from_start: self.from_start,
             sudo_user: account::sudo_user(),
         };
         match found.process.ask(&ask).map_err(find::failure)? {
-            Reply::Done(_) => {}
-            Reply::Pending => return Err(Failure::new(Exit::Internal, "no answer to a question")),
-            Reply::Refused(why) => return Err(super::refused(&session.to_string(), why)),
+            ControlReply::Done(_) => {}
+            ControlReply::Pending => {
+                return Err(Failure::new(Exit::Internal, "no answer to a question"));
+            }
+            ControlReply::Refused(why) => return Err(super::refused(&session.to_string(), why)),
         }
         // Where it is is ours to know: what a process says names no file that we open.
         let path = recordings::directory(&context.config).join(file_name(session));
@@ -125,7 +127,7 @@ impl Args {
         let reader = Reader::open(tail)?;
         let header = reader.header().clone();
 
-        let mut place = play::Place::here()?;
+        let mut place = play::PlayTerminal::here()?;
         let (pressed, keys) = sync_channel(1);
         place.listen(&pressed);
         let quit = sender.clone();

@@ -27,16 +27,16 @@ pub struct Key {
     /// Its name within its section.
     pub name: &'static str,
     /// What may stand after it.
-    pub form: Form,
+    pub form: ValueType,
     /// What holds where it is not given.
-    pub default: Fallback,
+    pub default: DefaultValue,
     /// What it means, in whole sentences.
     pub doc: &'static str,
 }
 
 /// What may stand after a key.
 #[derive(Clone, Copy, Debug)]
-pub enum Form {
+pub enum ValueType {
     /// A text; the words name what it must be.
     Text(&'static str),
     /// One of these words.
@@ -55,7 +55,7 @@ pub enum Form {
 
 /// What holds where a key is not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fallback {
+pub enum DefaultValue {
     /// This value, as the file would have it.
     Value(&'static str),
     /// A list of these values.
@@ -68,7 +68,7 @@ pub enum Fallback {
     Required,
 }
 
-impl Form {
+impl ValueType {
     /// What to write, as in "expected a list of networks".
     #[must_use]
     pub fn expected(&self) -> String {
@@ -116,8 +116,8 @@ fn names(keys: &[Key]) -> String {
 /// `cluster_name`.
 pub const CLUSTER_NAME: Key = Key {
     name: "cluster_name",
-    form: Form::Text("a name of letters, digits, '-', '_' and '.'"),
-    default: Fallback::Derived("the machine's host name"),
+    form: ValueType::Text("a name of letters, digits, '-', '_' and '.'"),
+    default: DefaultValue::Derived("the machine's host name"),
     doc: "The name of this installation: what may stand after '@' in proxy:HOST:PORT@CLUSTER, \
           and the comment of the CA keys.",
 };
@@ -125,8 +125,8 @@ pub const CLUSTER_NAME: Key = Key {
 /// `data_dir`.
 pub const DATA_DIR: Key = Key {
     name: "data_dir",
-    form: Form::Text("an absolute path"),
-    default: Fallback::Derived(
+    form: ValueType::Text("an absolute path"),
+    default: DefaultValue::Derived(
         "/var/lib/rproxy as root, else $XDG_STATE_HOME/rproxy, else ~/.local/state/rproxy",
     ),
     doc: "Where the CA keys, the recordings and the audit log are kept.",
@@ -135,8 +135,8 @@ pub const DATA_DIR: Key = Key {
 /// `auth_service.session_recording`.
 pub const SESSION_RECORDING: Key = Key {
     name: "session_recording",
-    form: Form::Choice(&["proxy", "off"]),
-    default: Fallback::Value("proxy"),
+    form: ValueType::Choice(&["proxy", "off"]),
+    default: DefaultValue::Value("proxy"),
     doc: "Where sessions are recorded. \"proxy\": here, all of them. \"off\": nowhere. \
           \"node\" is refused: stock sshd records nothing.",
 };
@@ -144,8 +144,8 @@ pub const SESSION_RECORDING: Key = Key {
 /// `auth_service.proxy_checks_host_keys`.
 pub const PROXY_CHECKS_HOST_KEYS: Key = Key {
     name: "proxy_checks_host_keys",
-    form: Form::Switch,
-    default: Fallback::Value("yes"),
+    form: ValueType::Switch,
+    default: DefaultValue::Value("yes"),
     doc: "Whether a host must present a certificate of the host CA. \"no\" admits plain \
           host keys, so anybody on the network path can be the host: insecure.",
 };
@@ -154,7 +154,7 @@ pub const PROXY_CHECKS_HOST_KEYS: Key = Key {
 pub const PEOPLE_MAX_TTL: Key = Key {
     name: "max_ttl",
     form: DURATION,
-    default: Fallback::Value("30h"),
+    default: DefaultValue::Value("30h"),
     doc: "How long the certificates of people may live that auth sign makes, if none of their roles \
           has a max_ttl; what a role says counts in place of this.",
 };
@@ -162,8 +162,8 @@ pub const PEOPLE_MAX_TTL: Key = Key {
 /// `proxy_service.listen_addr`.
 pub const LISTEN_ADDR: Key = Key {
     name: "listen_addr",
-    form: Form::Text("an address with a port, as in 0.0.0.0:3023, [::]:3023 or :3023"),
-    default: Fallback::Value("0.0.0.0:3023"),
+    form: ValueType::Text("an address with a port, as in 0.0.0.0:3023, [::]:3023 or :3023"),
+    default: DefaultValue::Value("0.0.0.0:3023"),
     doc: "Where clients are accepted. \":PORT\" means every IPv4 address of the machine, an \
           address alone means port 3023, port 0 means a free one.",
 };
@@ -171,8 +171,8 @@ pub const LISTEN_ADDR: Key = Key {
 /// `proxy_service.public_addr`.
 pub const PUBLIC_ADDR: Key = Key {
     name: "public_addr",
-    form: Form::Text("a host name or address with a port, as in proxy.example.com:3023"),
-    default: Fallback::Nothing,
+    form: ValueType::Text("a host name or address with a port, as in proxy.example.com:3023"),
+    default: DefaultValue::Nothing,
     doc: "Under which name clients reach the listener. The proxy's own host certificate is made \
           out to it. Without a port, the listener's.",
 };
@@ -180,8 +180,8 @@ pub const PUBLIC_ADDR: Key = Key {
 /// `proxy_service.egress_addrs`.
 pub const EGRESS_ADDRS: Key = Key {
     name: "egress_addrs",
-    form: Form::Texts("a network, as in 203.0.113.10/32 or 2001:db8::/64"),
-    default: Fallback::Nothing,
+    form: ValueType::Texts("a network, as in 203.0.113.10/32 or 2001:db8::/64"),
+    default: DefaultValue::Nothing,
     doc: "From which addresses this proxy connects to hosts. They are written as source-address \
           into user certificates, so that sshd accepts them through the proxy only.",
 };
@@ -189,8 +189,8 @@ pub const EGRESS_ADDRS: Key = Key {
 /// `proxy_service.banner_file`.
 pub const BANNER_FILE: Key = Key {
     name: "banner_file",
-    form: Form::Text("an absolute path"),
-    default: Fallback::Nothing,
+    form: ValueType::Text("an absolute path"),
+    default: DefaultValue::Nothing,
     doc: "A text that everybody reads before they log in through the proxy, such as that sessions \
           here are recorded. 64 KiB at most. It is read again when the configuration is.",
 };
@@ -198,8 +198,8 @@ pub const BANNER_FILE: Key = Key {
 /// `proxy_service.web_listen_addr`.
 pub const WEB_LISTEN_ADDR: Key = Key {
     name: "web_listen_addr",
-    form: Form::Text("an address with a port, as in 0.0.0.0:3080, [::]:3080 or :3080"),
-    default: Fallback::Nothing,
+    form: ValueType::Text("an address with a port, as in 0.0.0.0:3080, [::]:3080 or :3080"),
+    default: DefaultValue::Nothing,
     doc: "Where HTTPS is served: the CAs' public keys and the list of what is revoked. \
           Without it, nowhere. An address alone means port 3080.",
 };
@@ -207,8 +207,8 @@ pub const WEB_LISTEN_ADDR: Key = Key {
 /// `proxy_service.https_cert_file`.
 pub const HTTPS_CERT_FILE: Key = Key {
     name: "https_cert_file",
-    form: Form::Text("an absolute path"),
-    default: Fallback::Nothing,
+    form: ValueType::Text("an absolute path"),
+    default: DefaultValue::Nothing,
     doc: "The certificate of HTTPS in PEM, then those of its issuers. It is read again when the \
           file changes.",
 };
@@ -216,8 +216,8 @@ pub const HTTPS_CERT_FILE: Key = Key {
 /// `proxy_service.https_key_file`.
 pub const HTTPS_KEY_FILE: Key = Key {
     name: "https_key_file",
-    form: Form::Text("an absolute path"),
-    default: Fallback::Nothing,
+    form: ValueType::Text("an absolute path"),
+    default: DefaultValue::Nothing,
     doc: "The private key of that certificate in PEM, unencrypted. A group may read it, everybody \
           may not.",
 };
@@ -225,8 +225,8 @@ pub const HTTPS_KEY_FILE: Key = Key {
 /// `proxy_service.web_plain_http`.
 pub const WEB_PLAIN_HTTP: Key = Key {
     name: "web_plain_http",
-    form: Form::Switch,
-    default: Fallback::Value("no"),
+    form: ValueType::Switch,
+    default: DefaultValue::Value("no"),
     doc: "Whether HTTP without TLS is served instead, as behind a reverse proxy. Whoever is on the \
           network path can then put keys of their own in the place of the CAs'.",
 };
@@ -234,8 +234,8 @@ pub const WEB_PLAIN_HTTP: Key = Key {
 /// `proxy_service.metrics_listen_addr`.
 pub const METRICS_LISTEN_ADDR: Key = Key {
     name: "metrics_listen_addr",
-    form: Form::Text("an address with a port, as in 127.0.0.1:3081, [::1]:3081 or :3081"),
-    default: Fallback::Nothing,
+    form: ValueType::Text("an address with a port, as in 127.0.0.1:3081, [::1]:3081 or :3081"),
+    default: DefaultValue::Nothing,
     doc: "Where metrics for Prometheus and the state of the proxy are served over plain HTTP, to \
           anybody who asks. Without it, nowhere. An address alone means port 3081.",
 };
@@ -243,8 +243,8 @@ pub const METRICS_LISTEN_ADDR: Key = Key {
 /// `nodes[].name`.
 pub const NODE_NAME: Key = Key {
     name: "name",
-    form: Form::Text("a host name"),
-    default: Fallback::Required,
+    form: ValueType::Text("a host name"),
+    default: DefaultValue::Required,
     doc: "What users call the host. Upper and lower case are the same, and so is NAME followed \
           by '.' and the cluster's name.",
 };
@@ -252,16 +252,16 @@ pub const NODE_NAME: Key = Key {
 /// `nodes[].addr`.
 pub const NODE_ADDR: Key = Key {
     name: "addr",
-    form: Form::Text("a host name or address with a port, as in 10.0.0.5:22 or [::1]:22"),
-    default: Fallback::Required,
+    form: ValueType::Text("a host name or address with a port, as in 10.0.0.5:22 or [::1]:22"),
+    default: DefaultValue::Required,
     doc: "Where the host's sshd listens. Without a port, 22.",
 };
 
 /// `nodes[].labels`.
 pub const NODE_LABELS: Key = Key {
     name: "labels",
-    form: Form::Labels,
-    default: Fallback::Nothing,
+    form: ValueType::Labels,
+    default: DefaultValue::Nothing,
     doc: "Labels by which users may ask for the host, as in env=prod. Only one node may carry \
           the label that is asked for.",
 };
@@ -269,11 +269,11 @@ pub const NODE_LABELS: Key = Key {
 /// `nodes[].legacy_algorithms`.
 pub const LEGACY_ALGORITHMS: Key = Key {
     name: "legacy_algorithms",
-    form: Form::Texts(
+    form: ValueType::Texts(
         "diffie-hellman-group14-sha1, aes256-cbc, aes192-cbc, aes128-cbc, \
          hmac-sha1-etm@openssh.com, hmac-sha1 or ssh-rsa",
     ),
-    default: Fallback::Nothing,
+    default: DefaultValue::Nothing,
     doc: "What this host, and no other, is offered besides what everybody is, because it is too old \
           for better. \"ssh-rsa\" is for its own key and for users' RSA keys. Weak: warned about at \
           every start, and named in the audit events of its sessions.",
@@ -282,8 +282,8 @@ pub const LEGACY_ALGORITHMS: Key = Key {
 /// `recording.mode`.
 pub const RECORDING_MODE: Key = Key {
     name: "mode",
-    form: Form::Choice(&["strict", "best_effort"]),
-    default: Fallback::Value("strict"),
+    form: ValueType::Choice(&["strict", "best_effort"]),
+    default: DefaultValue::Value("strict"),
     doc: "What happens when a recording cannot be written. \"strict\": the session ends. \
           \"best_effort\": the session goes on, the gap is marked and audited.",
 };
@@ -291,8 +291,8 @@ pub const RECORDING_MODE: Key = Key {
 /// `recording.pty_input`.
 pub const PTY_INPUT: Key = Key {
     name: "pty_input",
-    form: Form::Switch,
-    default: Fallback::Value("no"),
+    form: ValueType::Switch,
+    default: DefaultValue::Value("no"),
     doc: "Whether what is typed into a terminal is stored, passwords included. What is not \
           stored is counted. The standard input of commands without a terminal is always stored.",
 };
@@ -301,7 +301,7 @@ pub const PTY_INPUT: Key = Key {
 pub const MAX_CONNECTIONS: Key = Key {
     name: "max_connections",
     form: COUNT,
-    default: Fallback::Value("1000"),
+    default: DefaultValue::Value("1000"),
     doc: "Most clients at a time. One more is told so and disconnected.",
 };
 
@@ -309,7 +309,7 @@ pub const MAX_CONNECTIONS: Key = Key {
 pub const MAX_CONNECTIONS_PER_ADDRESS: Key = Key {
     name: "max_connections_per_address",
     form: COUNT,
-    default: Fallback::Value("500"),
+    default: DefaultValue::Value("500"),
     doc: "Most clients at a time from one address. Of IPv6, a /64 network counts as one.",
 };
 
@@ -317,7 +317,7 @@ pub const MAX_CONNECTIONS_PER_ADDRESS: Key = Key {
 pub const MAX_CONNECTIONS_PER_USER: Key = Key {
     name: "max_connections_per_user",
     form: COUNT,
-    default: Fallback::Value("500"),
+    default: DefaultValue::Value("500"),
     doc: "Most authenticated clients at a time with certificates of one key id.",
 };
 
@@ -325,7 +325,7 @@ pub const MAX_CONNECTIONS_PER_USER: Key = Key {
 pub const MAX_STARTING: Key = Key {
     name: "max_starting",
     form: COUNT,
-    default: Fallback::Value("300"),
+    default: DefaultValue::Value("300"),
     doc: "Most clients at a time that have not authenticated yet, three quarters of them from one \
           address (of IPv6, a /64 network). If all places are taken, a client from an address \
           with fewer of them gets the place of the oldest client from the address with the most; \
@@ -336,7 +336,7 @@ pub const MAX_STARTING: Key = Key {
 pub const LOGIN_GRACE_TIME: Key = Key {
     name: "login_grace_time",
     form: DURATION,
-    default: Fallback::Value("2m"),
+    default: DefaultValue::Value("2m"),
     doc: "How long a client may take to authenticate, at the proxy and again inside.",
 };
 
@@ -344,7 +344,7 @@ pub const LOGIN_GRACE_TIME: Key = Key {
 pub const CLIENT_IDLE_TIMEOUT: Key = Key {
     name: "client_idle_timeout",
     form: DURATION_OR_ZERO,
-    default: Fallback::Value("0s"),
+    default: DefaultValue::Value("0s"),
     doc: "After how long without a byte from the client, on any channel of a connection, the \
           connection ends. 0 means never.",
 };
@@ -352,8 +352,8 @@ pub const CLIENT_IDLE_TIMEOUT: Key = Key {
 /// `proxy_service.disconnect_expired_cert`.
 pub const DISCONNECT_EXPIRED_CERT: Key = Key {
     name: "disconnect_expired_cert",
-    form: Form::Switch,
-    default: Fallback::Value("no"),
+    form: ValueType::Switch,
+    default: DefaultValue::Value("no"),
     doc: "Whether connections end when the certificate expires that they were made with. Users at \
           a terminal are warned five minutes before, except with ProxyJump.",
 };
@@ -362,7 +362,7 @@ pub const DISCONNECT_EXPIRED_CERT: Key = Key {
 pub const KEEP_ALIVE_INTERVAL: Key = Key {
     name: "keep_alive_interval",
     form: DURATION_OR_ZERO,
-    default: Fallback::Value("30s"),
+    default: DefaultValue::Value("30s"),
     doc: "After how long a silent client, or a silent host, is asked whether it is still there. \
           0 means never.",
 };
@@ -371,7 +371,7 @@ pub const KEEP_ALIVE_INTERVAL: Key = Key {
 pub const KEEP_ALIVE_COUNT_MAX: Key = Key {
     name: "keep_alive_count_max",
     form: COUNT,
-    default: Fallback::Value("3"),
+    default: DefaultValue::Value("3"),
     doc: "How many such questions may go unanswered before the connection counts as lost.",
 };
 
@@ -379,7 +379,7 @@ pub const KEEP_ALIVE_COUNT_MAX: Key = Key {
 pub const DRAIN_TIMEOUT: Key = Key {
     name: "drain_timeout",
     form: DURATION_OR_ZERO,
-    default: Fallback::Value("30s"),
+    default: DefaultValue::Value("30s"),
     doc: "How long connections may go on after SIGTERM or SIGINT: nobody is accepted any more, users \
           at a terminal are told, except with ProxyJump, and what is left then is ended. A second \
           signal ends it at once. 0 means that nobody is waited for.",
@@ -388,8 +388,8 @@ pub const DRAIN_TIMEOUT: Key = Key {
 /// `proxy_service.sandbox`.
 pub const SANDBOX: Key = Key {
     name: "sandbox",
-    form: Form::Switch,
-    default: Fallback::Value("yes"),
+    form: ValueType::Switch,
+    default: DefaultValue::Value("yes"),
     doc: "Whether the process that talks to the network gives up the files and the system calls that it \
           has no use for, as far as the kernel can (Landlock, seccomp).",
 };
@@ -398,7 +398,7 @@ pub const SANDBOX: Key = Key {
 pub const MAX_STARTING_PER_HOST: Key = Key {
     name: "max_starting_per_host",
     form: COUNT,
-    default: Fallback::Value("8"),
+    default: DefaultValue::Value("8"),
     doc: "Most connections at a time to one host that have not authenticated there yet; the next \
           ones wait for their turn. sshd's default MaxStartups drops connections at random from \
           the tenth on.",
@@ -408,35 +408,36 @@ pub const MAX_STARTING_PER_HOST: Key = Key {
 pub const CONNECT_TIMEOUT: Key = Key {
     name: "connect_timeout",
     form: DURATION,
-    default: Fallback::Value("30s"),
+    default: DefaultValue::Value("30s"),
     doc: "How long the way to a host may take, from dialling to its certificate. A host that \
           drops a connection before it has said anything is dialled again within this time; one \
           that refuses it, for five seconds, if it has answered lately.",
 };
 
 /// A number of things.
-const COUNT: Form = Form::Text("a number from 1 to 1000000");
+const COUNT: ValueType = ValueType::Text("a number from 1 to 1000000");
 /// A span of time.
-const DURATION: Form = Form::Text("a duration from 1s to 52w, as in 30s, 10m or 1h30m");
+const DURATION: ValueType = ValueType::Text("a duration from 1s to 52w, as in 30s, 10m or 1h30m");
 /// A span of time, or none.
-const DURATION_OR_ZERO: Form = Form::Text("a duration up to 52w, as in 30s, 10m or 1h30m, or 0");
+const DURATION_OR_ZERO: ValueType =
+    ValueType::Text("a duration up to 52w, as in 30s, 10m or 1h30m, or 0");
 /// `auth_service`.
 pub const AUTH_SERVICE: Key = Key {
     name: "auth_service",
-    form: Form::Section(&[
+    form: ValueType::Section(&[
         SESSION_RECORDING,
         PROXY_CHECKS_HOST_KEYS,
         PEOPLE_MAX_TTL,
         CA_KEYS,
     ]),
-    default: Fallback::Nothing,
+    default: DefaultValue::Nothing,
     doc: "What holds for the whole cluster.",
 };
 
 /// `proxy_service`.
 pub const PROXY_SERVICE: Key = Key {
     name: "proxy_service",
-    form: Form::Section(&[
+    form: ValueType::Section(&[
         LISTEN_ADDR,
         PUBLIC_ADDR,
         EGRESS_ADDRS,
@@ -458,31 +459,31 @@ pub const PROXY_SERVICE: Key = Key {
         WEB_PLAIN_HTTP,
         METRICS_LISTEN_ADDR,
     ]),
-    default: Fallback::Nothing,
+    default: DefaultValue::Nothing,
     doc: "The listener.",
 };
 
 /// `upstream`.
 pub const UPSTREAM: Key = Key {
     name: "upstream",
-    form: Form::Section(&[MAX_STARTING_PER_HOST, CONNECT_TIMEOUT]),
-    default: Fallback::Nothing,
+    form: ValueType::Section(&[MAX_STARTING_PER_HOST, CONNECT_TIMEOUT]),
+    default: DefaultValue::Nothing,
     doc: "How hosts are connected to.",
 };
 
 /// `nodes`.
 pub const NODES: Key = Key {
     name: "nodes",
-    form: Form::Sections(&[NODE_NAME, NODE_ADDR, NODE_LABELS, LEGACY_ALGORITHMS]),
-    default: Fallback::Nothing,
+    form: ValueType::Sections(&[NODE_NAME, NODE_ADDR, NODE_LABELS, LEGACY_ALGORITHMS]),
+    default: DefaultValue::Nothing,
     doc: "The static inventory of hosts. DNS is asked for names that are not here.",
 };
 
 /// `recording`.
 pub const RECORDING: Key = Key {
     name: "recording",
-    form: Form::Section(&[RECORDING_MODE, PTY_INPUT]),
-    default: Fallback::Nothing,
+    form: ValueType::Section(&[RECORDING_MODE, PTY_INPUT]),
+    default: DefaultValue::Nothing,
     doc: "How sessions are recorded.",
 };
 

@@ -1,13 +1,13 @@
 //! The keys of `permit`, of the file and of roles.
 
-use super::{COUNT, Fallback, Form, Key};
+use super::{COUNT, DefaultValue, Key, ValueType};
 use crate::access::PermitKey;
 
 /// `permit.port_forwarding`.
 pub const PORT_FORWARDING: Key = Key {
     name: "port_forwarding",
     form: DIRECTION,
-    default: Fallback::Value("yes"),
+    default: DefaultValue::Value("yes"),
     doc: "Which TCP forwardings are allowed, as sshd's AllowTcpForwarding: all, none, those from \
           the user's side (-L, -D, -W), those from the host's side (-R).",
 };
@@ -15,8 +15,8 @@ pub const PORT_FORWARDING: Key = Key {
 /// `permit.permit_open`.
 pub const PERMIT_OPEN: Key = Key {
     name: "permit_open",
-    form: Form::Texts("HOST:PORT, where either may be \"*\", or \"any\" or \"none\" alone"),
-    default: Fallback::Values(&["any"]),
+    form: ValueType::Texts("HOST:PORT, where either may be \"*\", or \"any\" or \"none\" alone"),
+    default: DefaultValue::Values(&["any"]),
     doc: "Where forwardings from the user's side may lead, as sshd's PermitOpen. Names are compared \
           as they are written, not looked up.",
 };
@@ -24,8 +24,10 @@ pub const PERMIT_OPEN: Key = Key {
 /// `permit.permit_listen`.
 pub const PERMIT_LISTEN: Key = Key {
     name: "permit_listen",
-    form: Form::Texts("PORT or HOST:PORT, where either may be \"*\", or \"any\" or \"none\" alone"),
-    default: Fallback::Values(&["any"]),
+    form: ValueType::Texts(
+        "PORT or HOST:PORT, where either may be \"*\", or \"any\" or \"none\" alone",
+    ),
+    default: DefaultValue::Values(&["any"]),
     doc: "Where forwardings from the host's side may listen, as sshd's PermitListen. HOST is what the \
           client asks for, which is localhost if the user names none; it may have \"*\" and \"?\" in it.",
 };
@@ -33,16 +35,16 @@ pub const PERMIT_LISTEN: Key = Key {
 /// `permit.x11`.
 pub const X11: Key = Key {
     name: "x11",
-    form: Form::Switch,
-    default: Fallback::Value("no"),
+    form: ValueType::Switch,
+    default: DefaultValue::Value("no"),
     doc: "Whether X11 is forwarded, as sshd's X11Forwarding.",
 };
 
 /// `permit.agent`.
 pub const AGENT: Key = Key {
     name: "agent",
-    form: Form::Switch,
-    default: Fallback::Value("yes"),
+    form: ValueType::Switch,
+    default: DefaultValue::Value("yes"),
     doc: "Whether the user's agent is forwarded on to the host if the user asks for it, as \
           sshd's AllowAgentForwarding.",
 };
@@ -51,15 +53,15 @@ pub const AGENT: Key = Key {
 pub const STREAMLOCAL: Key = Key {
     name: "streamlocal",
     form: DIRECTION,
-    default: Fallback::Value("yes"),
+    default: DefaultValue::Value("yes"),
     doc: "Which Unix socket forwardings are allowed, as sshd's AllowStreamLocalForwarding.",
 };
 
 /// `permit.nested_ssh`.
 pub const NESTED_SSH: Key = Key {
     name: "nested_ssh",
-    form: Form::Choice(&["deny", "allow"]),
-    default: Fallback::Value("deny"),
+    form: ValueType::Choice(&["deny", "allow"]),
+    default: DefaultValue::Value("deny"),
     doc: "What becomes of SSH inside a forwarded stream or inside a session, as with ProxyCommand \
           \"ssh HOST nc ...\". \"deny\": a forward is closed as soon as a line begins SSH; behind something \
           else, as CONNECT or SOCKS, and in a session, it ends where a key exchange begins in the first \
@@ -70,8 +72,8 @@ pub const NESTED_SSH: Key = Key {
 /// `permit.accept_env`.
 pub const ACCEPT_ENV: Key = Key {
     name: "accept_env",
-    form: Form::Texts("the name of a variable, which may have \"*\" and \"?\" in it"),
-    default: Fallback::Values(&[
+    form: ValueType::Texts("the name of a variable, which may have \"*\" and \"?\" in it"),
+    default: DefaultValue::Values(&[
         "LANG",
         "LC_*",
         "TERM",
@@ -87,7 +89,7 @@ pub const ACCEPT_ENV: Key = Key {
 pub const MAX_SESSIONS: Key = Key {
     name: "max_sessions",
     form: COUNT,
-    default: Fallback::Value("10"),
+    default: DefaultValue::Value("10"),
     doc: "Most sessions at a time over one connection, as sshd's MaxSessions.",
 };
 
@@ -123,11 +125,11 @@ pub const fn of_permit(key: PermitKey) -> &'static Key {
 /// `permit`.
 pub const PERMIT: Key = Key {
     name: "permit",
-    form: Form::Section(PERMIT_KEYS),
-    default: Fallback::Nothing,
+    form: ValueType::Section(PERMIT_KEYS),
+    default: DefaultValue::Nothing,
     doc: "What a connection may carry. The defaults are sshd's; of the environment, language, \
           terminal and the version of git's protocol pass.",
 };
 
 /// Which way something may go.
-const DIRECTION: Form = Form::Choice(&["yes", "no", "local", "remote"]);
+const DIRECTION: ValueType = ValueType::Choice(&["yes", "no", "local", "remote"]);

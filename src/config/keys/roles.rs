@@ -1,20 +1,20 @@
 //! The keys of `roles` and `users`.
 
-use super::{DURATION, Fallback, Form, Key, PERMIT_KEYS};
+use super::{DURATION, DefaultValue, Key, PERMIT_KEYS, ValueType};
 
 /// `roles[].name`.
 pub const ROLE_NAME: Key = Key {
     name: "name",
-    form: Form::Text("a name"),
-    default: Fallback::Required,
+    form: ValueType::Text("a name"),
+    default: DefaultValue::Required,
     doc: "What users[].roles calls the role.",
 };
 
 /// `roles[].allow`.
 pub const ALLOW: Key = Key {
     name: "allow",
-    form: Form::Sections(RULE_KEYS),
-    default: Fallback::Nothing,
+    form: ValueType::Sections(RULE_KEYS),
+    default: DefaultValue::Nothing,
     doc: "Where the users of the role may go. A rule matches if everything that it names does; \
           one rule that matches is enough. A role without this key allows nothing, and what else \
           is in it holds wherever its users go.",
@@ -23,16 +23,16 @@ pub const ALLOW: Key = Key {
 /// `roles[].deny`.
 pub const DENY: Key = Key {
     name: "deny",
-    form: Form::Sections(RULE_KEYS),
-    default: Fallback::Nothing,
+    form: ValueType::Sections(RULE_KEYS),
+    default: DefaultValue::Nothing,
     doc: "Where the users of the role may not go, whatever allows it: rules as in allow.",
 };
 
 /// `roles[].may_connect_from`.
 pub const MAY_CONNECT_FROM: Key = Key {
     name: "may_connect_from",
-    form: Form::Texts("a network, as in 203.0.113.10/32 or 2001:db8::/64"),
-    default: Fallback::Nothing,
+    form: ValueType::Texts("a network, as in 203.0.113.10/32 or 2001:db8::/64"),
+    default: DefaultValue::Nothing,
     doc: "From which addresses clients may come to where the role applies. Without the key, from \
           any.",
 };
@@ -41,7 +41,7 @@ pub const MAY_CONNECT_FROM: Key = Key {
 pub const MAX_TTL: Key = Key {
     name: "max_ttl",
     form: DURATION,
-    default: Fallback::Nothing,
+    default: DefaultValue::Nothing,
     doc: "How long user certificates may live: auth sign makes no longer ones for the users of the \
           role, and the proxy takes no longer ones to where it applies. Without the key in any of \
           their roles, auth sign goes by auth_service.max_ttl.",
@@ -50,8 +50,8 @@ pub const MAX_TTL: Key = Key {
 /// `roles[].permit`.
 pub const ROLE_PERMIT: Key = Key {
     name: "permit",
-    form: Form::Section(PERMIT_KEYS),
-    default: Fallback::Nothing,
+    form: ValueType::Section(PERMIT_KEYS),
+    default: DefaultValue::Nothing,
     doc: "What a connection may carry to where the role applies: the keys that are given here stand \
           in place of those of the section permit. Where several roles give one, all of them must \
           allow it.",
@@ -60,8 +60,8 @@ pub const ROLE_PERMIT: Key = Key {
 /// `roles[].allow[].logins`.
 pub const RULE_LOGINS: Key = Key {
     name: "logins",
-    form: Form::Texts("the name of an account, which may have \"*\" and \"?\" in it"),
-    default: Fallback::Nothing,
+    form: ValueType::Texts("the name of an account, which may have \"*\" and \"?\" in it"),
+    default: DefaultValue::Nothing,
     doc: "Accounts on the hosts. Upper and lower case differ. Without the key, all that the \
           certificate names.",
 };
@@ -69,8 +69,8 @@ pub const RULE_LOGINS: Key = Key {
 /// `roles[].allow[].nodes`.
 pub const RULE_NODES: Key = Key {
     name: "nodes",
-    form: Form::Texts("the name of a node, which may have \"*\" and \"?\" in it"),
-    default: Fallback::Nothing,
+    form: ValueType::Texts("the name of a node, which may have \"*\" and \"?\" in it"),
+    default: DefaultValue::Nothing,
     doc: "Names in the inventory; of hosts that are not there, the name or the address that the \
           user asks for. Without the key, all of them.",
 };
@@ -78,8 +78,8 @@ pub const RULE_NODES: Key = Key {
 /// `roles[].allow[].labels`.
 pub const RULE_LABELS: Key = Key {
     name: "labels",
-    form: Form::Labels,
-    default: Fallback::Nothing,
+    form: ValueType::Labels,
+    default: DefaultValue::Nothing,
     doc: "Labels that the node must carry, all of them; values may have \"*\" and \"?\" in them. \
           Hosts that are not in the inventory have none.",
 };
@@ -87,8 +87,8 @@ pub const RULE_LABELS: Key = Key {
 /// `users[].name`.
 pub const USER_NAME: Key = Key {
     name: "name",
-    form: Form::Text("the key id of a certificate, which may have \"*\" and \"?\" in it"),
-    default: Fallback::Required,
+    form: ValueType::Text("the key id of a certificate, which may have \"*\" and \"?\" in it"),
+    default: DefaultValue::Required,
     doc: "Whose certificate it is: the key id, as given to auth sign --user. Upper and lower case \
           differ. Whoever is matched more than once has the roles of all matches.",
 };
@@ -96,8 +96,8 @@ pub const USER_NAME: Key = Key {
 /// `users[].roles`.
 pub const USER_ROLES: Key = Key {
     name: "roles",
-    form: Form::Texts("the name of a role"),
-    default: Fallback::Required,
+    form: ValueType::Texts("the name of a role"),
+    default: DefaultValue::Required,
     doc: "The roles that these users have.",
 };
 
@@ -107,7 +107,7 @@ const RULE_KEYS: &[Key] = &[RULE_LOGINS, RULE_NODES, RULE_LABELS];
 /// `roles`.
 pub const ROLES: Key = Key {
     name: "roles",
-    form: Form::Sections(&[
+    form: ValueType::Sections(&[
         ROLE_NAME,
         ALLOW,
         DENY,
@@ -115,14 +115,14 @@ pub const ROLES: Key = Key {
         MAX_TTL,
         ROLE_PERMIT,
     ]),
-    default: Fallback::Nothing,
+    default: DefaultValue::Nothing,
     doc: "Who may go where. Without any roles, everything that a certificate allows is allowed.",
 };
 
 /// `users`.
 pub const USERS: Key = Key {
     name: "users",
-    form: Form::Sections(&[USER_NAME, USER_ROLES]),
-    default: Fallback::Nothing,
+    form: ValueType::Sections(&[USER_NAME, USER_ROLES]),
+    default: DefaultValue::Nothing,
     doc: "Who has which roles. Where there are roles, whoever has none may go nowhere.",
 };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::event::{Event, EventKind, Stream};
 use super::super::lines;
-use super::super::lossy::Decoder;
+use super::super::lossy::Utf8Decoder;
 use super::super::reader::Reader;
 use super::ExportError;
 
@@ -30,9 +30,9 @@ struct Cast {
     has_pty: bool,
     lines: Vec<u8>,
     last: Duration,
-    stdout: Decoder,
-    stderr: Decoder,
-    stdin: Decoder,
+    stdout: Utf8Decoder,
+    stderr: Utf8Decoder,
+    stdin: Utf8Decoder,
     ends_in_cr: bool,
 }
 
@@ -42,9 +42,9 @@ impl Cast {
             has_pty,
             lines: Vec::new(),
             last: Duration::ZERO,
-            stdout: Decoder::default(),
-            stderr: Decoder::default(),
-            stdin: Decoder::default(),
+            stdout: Utf8Decoder::default(),
+            stderr: Utf8Decoder::default(),
+            stdin: Utf8Decoder::default(),
             ends_in_cr: false,
         }
     }

@@ -14,7 +14,7 @@ use avt::parser::{DecMode, Function};
 use avt::{Line, Observation, Observer, Operation, ScreenKind, Terminal};
 
 use super::super::event::EventKind;
-use super::super::lossy::Decoder;
+use super::super::lossy::Utf8Decoder;
 use super::super::model::Model;
 use super::super::reader::Reader;
 use super::ExportError;
@@ -37,7 +37,7 @@ pub(super) fn export<R: Read>(
 }
 
 fn pipe<R: Read>(reader: &mut Reader<R>, out: &mut impl Write) -> Result<(), ExportError> {
-    let mut decoder = Decoder::default();
+    let mut decoder = Utf8Decoder::default();
     // The first half of a line feed.
     let mut ends_in_cr = false;
     let mut put = |text: &str| {

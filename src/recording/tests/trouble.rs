@@ -29,9 +29,9 @@ impl Write for Tight {
 
 /// Shares a [`Tight`] with the test.
 #[derive(Clone, Debug)]
-struct Shared(std::rc::Rc<std::cell::RefCell<Tight>>);
+struct SharedDisk(std::rc::Rc<std::cell::RefCell<Tight>>);
 
-impl Shared {
+impl SharedDisk {
     fn new(room: usize) -> Self {
         let bytes = Vec::new();
         Self(std::rc::Rc::new(std::cell::RefCell::new(Tight {
@@ -49,7 +49,7 @@ impl Shared {
     }
 }
 
-impl Write for Shared {
+impl Write for SharedDisk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.borrow_mut().write(bytes)
     }
@@ -62,7 +62,7 @@ impl Write for Shared {
 #[test]
 fn a_write_that_fails_half_way_leaves_a_gap_and_a_sound_file() {
     for room in 1..120 {
-        let disk = Shared::new(usize::MAX);
+        let disk = SharedDisk::new(usize::MAX);
         let origin = Duration::ZERO;
         let header = header(Kind::Shell, true);
         let mut live = Live::start(disk.clone(), &header, Options::default(), origin).unwrap();
@@ -103,7 +103,7 @@ fn a_write_that_fails_half_way_leaves_a_gap_and_a_sound_file() {
 #[test]
 fn a_header_that_cannot_be_written_is_an_error() {
     let refused = Live::start(
-        Shared::new(20),
+        SharedDisk::new(20),
         &header(Kind::Shell, true),
         Options::default(),
         Duration::ZERO,

@@ -32,7 +32,7 @@ fn loaded(field: &Field) -> Value {
     }
 }
 
-pub(super) fn data(row: &Row, value: &dyn Fn(&Field) -> Value) -> Bytes {
+pub(super) fn data(row: &MessageRow, value: &dyn Fn(&Field) -> Value) -> Bytes {
     let fields = row.fields.iter();
     let data = fields.fold(Head::of_data(), |data, field| match value(field) {
         Value::Text(bytes) | Value::Bytes(bytes) => data.string(&bytes),
@@ -42,22 +42,22 @@ pub(super) fn data(row: &Row, value: &dyn Fn(&Field) -> Value) -> Bytes {
     data.into_bytes()
 }
 
-pub(super) fn message(row: &Row, data: Bytes) -> Message {
+pub(super) fn message(row: &MessageRow, data: Bytes) -> Message {
     let name = Name::from_static(row.name);
     match row.place {
-        Place::Open => Message::Open {
+        NameContext::Open => Message::Open {
             kind: name,
             sender: 5,
             window: 10,
             max_packet: 1024,
             data,
         },
-        Place::Global => Message::GlobalRequest {
+        NameContext::Global => Message::GlobalRequest {
             name,
             want_reply: true,
             data,
         },
-        Place::Setup | Place::Running | Place::Forwarded => Message::Request {
+        NameContext::Setup | NameContext::Running | NameContext::Forwarded => Message::Request {
             recipient: 0,
             kind: name,
             want_reply: true,
@@ -67,7 +67,7 @@ pub(super) fn message(row: &Row, data: Bytes) -> Message {
 }
 
 /// A relay that permits everything, in which the client has asked for all that a host may open.
-fn world(row: &Row) -> World {
+fn world(row: &MessageRow) -> World {
     let everything = Permissions {
         x11: true,
         accept_env: NamePatterns::new(vec!["*".parse().expect("a pattern")]),
@@ -86,7 +86,7 @@ fn world(row: &Row) -> World {
 }
 
 /// The data of the message of this row that crosses first.
-fn crossed(world: &mut World, row: &Row) -> Option<Bytes> {
+fn crossed(world: &mut World, row: &MessageRow) -> Option<Bytes> {
     world
         .under_way(row.from.other())
         .pop_front()
@@ -98,7 +98,7 @@ fn crossed(world: &mut World, row: &Row) -> Option<Bytes> {
         })
 }
 
-fn passes(row: &Row) -> bool {
+fn passes(row: &MessageRow) -> bool {
     !matches!(row.verdict, Verdict::Swallow | Verdict::Refuse)
 }
 
@@ -116,7 +116,7 @@ fn no_byte_of_any_row_crosses_unrecorded() {
         let crossed = crossed(&mut world, row);
         assert_eq!(crossed, Some(data(row, &written)), "{row:?}");
         // What comes before a session is recorded with it.
-        if row.place == Place::Setup {
+        if row.place == NameContext::Setup {
             let close = Message::Close { recipient: 0 };
             world.say(Side::Client, &close).unwrap();
         }

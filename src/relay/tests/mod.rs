@@ -7,10 +7,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::message::{Head, Message, Name, OpenFailure, STDERR};
-use super::table::{Place, Row, TABLE, Verdict};
+use super::table::{MessageRow, NameContext, TABLE, Verdict};
 use super::{
-    Breach, ChannelKey, Destination, Exit, KEEP_ALIVE, Kind, Note, Outgoing, Peers, Refused, Relay,
-    Request, Side, Start, Stream, Tap, Value,
+    Breach, ChannelKey, Destination, Exit, KEEP_ALIVE, Kind, Note, Outgoing, Peers, RefusedMessage,
+    Relay, RelayedMessage, Side, Start, Stream, Tap, Value,
 };
 use crate::access::{Direction, NamePatterns, Permissions};
 
@@ -42,7 +42,7 @@ impl Witness {
             .extend(numbers.iter().copied().map(Value::Number));
     }
 
-    fn request(&mut self, request: &Request) {
+    fn request(&mut self, request: &RelayedMessage) {
         let values = request.fields.iter().map(|(_, value)| value.clone());
         self.shown.extend(values);
     }
@@ -103,7 +103,7 @@ impl Tap for Witness {
             .extend_from_slice(bytes);
     }
 
-    fn global(&mut self, request: &Request) -> Result<(), String> {
+    fn global(&mut self, request: &RelayedMessage) -> Result<(), String> {
         self.request(request);
         if self.refuses {
             Err("no space left".to_owned())
@@ -147,7 +147,7 @@ impl Tap for Witness {
         self.closed.push(channel.0);
     }
 
-    fn refused(&mut self, refused: Refused<'_>) {
+    fn refused(&mut self, refused: RefusedMessage<'_>) {
         self.refused
             .push(format!("{:?} {}", refused.what, refused.name));
     }
@@ -1196,16 +1196,16 @@ fn every_row_does_what_it_says() {
 }
 
 /// A relay with channel 0 in the state that a place stands for.
-fn row_world(place: Place, permissions: Permissions) -> World {
+fn row_world(place: NameContext, permissions: Permissions) -> World {
     let peers = Peers {
         client_is_openssh: true,
         host_is_openssh: true,
         host_knows_agent_req: false,
     };
     let channel = match place {
-        Place::Open | Place::Global => None,
-        Place::Setup | Place::Running => Some(open(7)),
-        Place::Forwarded => Some(direct_tcpip(7, "localhost", 80)),
+        NameContext::Open | NameContext::Global => None,
+        NameContext::Setup | NameContext::Running => Some(open(7)),
+        NameContext::Forwarded => Some(direct_tcpip(7, "localhost", 80)),
     };
     let mut world = World {
         relay: Relay::new(peers, Arc::default()),
@@ -1215,7 +1215,7 @@ fn row_world(place: Place, permissions: Permissions) -> World {
         world.say(Side::Client, &message).unwrap();
         world.say(Side::Host, &confirm(0, 9)).unwrap();
     }
-    if place == Place::Running {
+    if place == NameContext::Running {
         world
             .say(Side::Client, &request("shell", Head::of_data()))
             .unwrap();
@@ -1227,20 +1227,20 @@ fn row_world(place: Place, permissions: Permissions) -> World {
 }
 
 /// A well-formed message for a row.
-fn row_message(row: &Row) -> Message {
+fn row_message(row: &MessageRow) -> Message {
     let data = crossing::data(row, &crossing::usual);
     crossing::message(row, data)
 }
 
 /// A peer that keeps to the protocol: sends within its window, answers CLOSE with CLOSE.
 #[derive(Debug, Default)]
-struct Peer {
-    channels: BTreeMap<u32, Line>,
+struct RelayPeer {
+    channels: BTreeMap<u32, PeerChannel>,
 }
 
 /// A peer's end of one channel.
 #[derive(Debug, Default)]
-struct Line {
+struct PeerChannel {
     remote: u32,
     open: bool,
     running: bool,
@@ -1258,7 +1258,7 @@ struct Line {
 
 const WINDOW: u32 = 64;
 
-impl Peer {
+impl RelayPeer {
     fn hear(&mut self, message: Message, me: Side) -> Vec<Message> {
         match message {
             Message::Open {
@@ -1268,12 +1268,12 @@ impl Peer {
                 ..
             } => {
                 let number = 100 + u32::try_from(self.channels.len()).unwrap();
-                let line = Line {
+                let line = PeerChannel {
                     remote: sender,
                     open: true,
                     window,
                     max_packet,
-                    ..Line::default()
+                    ..PeerChannel::default()
                 };
                 self.channels.insert(number, line);
                 let (recipient, sender, data) = (sender, number, Bytes::new());
@@ -1429,18 +1429,18 @@ proptest! {
         closing in proptest::collection::vec(0u8..4, 0..40),
     ) {
         let mut world = World::default();
-        let mut client = Peer::default();
-        let mut host = Peer::default();
+        let mut client = RelayPeer::default();
+        let mut host = RelayPeer::default();
         for number in 0..channels {
             let number = u32::try_from(number).unwrap();
-            client.channels.insert(number, Line::default());
+            client.channels.insert(number, PeerChannel::default());
             let kind = Name::from_static("session");
             let message = Message::Open {
                 kind, sender: number, window: WINDOW, max_packet: 16, data: Bytes::new(),
             };
             world.say(Side::Client, &message).unwrap();
         }
-        let run = |world: &mut World, client: &mut Peer, host: &mut Peer, actor: u8, channel, what| {
+        let run = |world: &mut World, client: &mut RelayPeer, host: &mut RelayPeer, actor: u8, channel, what| {
             let (side, said) = match actor {
                 0 => (Side::Client, client.act(channel, what, Side::Client).into_iter().collect()),
                 1 => (Side::Host, host.act(channel, what, Side::Host).into_iter().collect()),
@@ -1465,7 +1465,7 @@ proptest! {
             run(&mut world, &mut client, &mut host, 2, 0, 9);
             run(&mut world, &mut client, &mut host, 3, 0, 9);
         }
-        let complete = |from: &Line, to: &Line| {
+        let complete = |from: &PeerChannel, to: &PeerChannel| {
             // A peer that has closed is told no more; what it was told is a beginning of what was sent.
             from.sent.starts_with(&to.received) && (to.sent_close || from.sent == to.received)
         };
@@ -1504,9 +1504,9 @@ proptest! {
     }
 }
 
-impl Line {
+impl PeerChannel {
     /// The host's number of the channel that the relay calls `remote`.
-    fn remote_number(&self, host: &Peer) -> u32 {
+    fn remote_number(&self, host: &RelayPeer) -> u32 {
         host.channels
             .iter()
             .find(|(_, line)| line.remote == self.remote)

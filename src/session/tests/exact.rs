@@ -35,7 +35,7 @@ impl Crossing {
     fn new() -> Self {
         Self {
             relay: Relay::new(Peers::default(), Arc::new(Permissions::default())),
-            house: House::new(Policy::Strict),
+            house: House::new(RecordingPolicy::Strict),
             crossed: Vec::new(),
         }
     }

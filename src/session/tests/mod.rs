@@ -18,12 +18,12 @@ use crate::relay::{ChannelKey, Destination, Kind, Start, Stream, Tap};
 struct House {
     registry: Registry,
     recorder: Recorder,
-    orders: Receiver<Order>,
+    orders: Receiver<SessionCommand>,
     directory: tempfile::TempDir,
 }
 
 impl House {
-    fn new(policy: Policy) -> Self {
+    fn new(policy: RecordingPolicy) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (recorder, registry, orders) =
             testing::recorder(directory.path(), testing::permit(), policy);
@@ -83,7 +83,7 @@ impl House {
 
 #[tokio::test]
 async fn what_is_live_is_listed_for_as_long_as_it_is() {
-    let mut house = House::new(Policy::Strict);
+    let mut house = House::new(RecordingPolicy::Strict);
     let connection = house.registry.connections().remove(0);
     assert_eq!(connection.login, "deploy");
     assert_eq!(connection.host, "db1");
@@ -124,7 +124,7 @@ async fn what_is_live_is_listed_for_as_long_as_it_is() {
 
 #[tokio::test]
 async fn without_a_recording_there_is_no_file() {
-    let mut house = House::new(Policy::Off);
+    let mut house = House::new(RecordingPolicy::Off);
     let id = house.start(0);
     let (_, session) = house.registry.session(id).unwrap();
     assert!(session.file.is_none() && session.is_incomplete());
@@ -133,7 +133,7 @@ async fn without_a_recording_there_is_no_file() {
 /// A disk that takes its time keeps no relay waiting, and nobody says meanwhile that it has it all.
 #[tokio::test]
 async fn an_end_is_audited_when_the_disk_has_the_recording_and_not_before() {
-    let mut house = House::new(Policy::Strict);
+    let mut house = House::new(RecordingPolicy::Strict);
     let (go_on, told) = std::sync::mpsc::channel::<()>();
     let told = std::sync::Mutex::new(told);
     house.recorder.disk = Disk::of(move |_| {
@@ -162,7 +162,7 @@ async fn an_end_is_audited_when_the_disk_has_the_recording_and_not_before() {
 
 #[tokio::test]
 async fn a_sync_that_fails_is_an_event_and_the_recording_is_not_called_complete() {
-    let mut house = House::new(Policy::Strict);
+    let mut house = House::new(RecordingPolicy::Strict);
     house.recorder.disk = Disk::of(|_| Err(std::io::Error::from_raw_os_error(5)));
     let id = house.start(0);
     house.recorder.closed(ChannelKey(0));
@@ -180,12 +180,12 @@ async fn a_sync_that_fails_is_an_event_and_the_recording_is_not_called_complete(
 
 #[tokio::test]
 async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
-    let mut house = House::new(Policy::Strict);
+    let mut house = House::new(RecordingPolicy::Strict);
     let (doomed, spared) = (house.start(0), house.start(1));
     let destination = Destination::Unix("/run/x".into());
     house.recorder.forward(ChannelKey(2), &destination).unwrap();
     let place = house.recorder.place(doomed).unwrap();
-    assert_eq!(place, Place::Channel(ChannelKey(0)));
+    assert_eq!(place, RequestedHost::Channel(ChannelKey(0)));
     house
         .recorder
         .end_one(place, "ended by root: why", "killed");
@@ -212,8 +212,13 @@ async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
 
     let connection = house.registry.connections().remove(0);
     let forwards = connection.sessions().pop().unwrap().id;
-    assert_eq!(house.recorder.place(forwards), Some(Place::Forwards));
-    house.recorder.end_one(Place::Forwards, "why", "killed");
+    assert_eq!(
+        house.recorder.place(forwards),
+        Some(RequestedHost::Forwards)
+    );
+    house
+        .recorder
+        .end_one(RequestedHost::Forwards, "why", "killed");
     house.recorder.closed(ChannelKey(2));
     let live: Vec<_> = connection.sessions().iter().map(|one| one.id).collect();
     assert_eq!(live, [spared]);
@@ -228,10 +233,10 @@ async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
 
 #[tokio::test]
 async fn orders_are_passed_on_and_do_not_pile_up() {
-    let mut house = House::new(Policy::Off);
+    let mut house = House::new(RecordingPolicy::Off);
     let connection = house.registry.connections().remove(0);
     let order = || {
-        connection.order(Order {
+        connection.order(SessionCommand {
             session: None,
             by: "root".to_owned(),
             reason: None,

@@ -20,15 +20,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::access::Permissions;
-use crate::relay::{Adopted, Outgoing, Peers, Relay, Side, Violation};
-use crate::session::{Order, Recorder, RecordingLost};
+use crate::relay::{ExistingChannel, Outgoing, Peers, Relay, Side, Violation};
+use crate::session::{Recorder, RecordingLost, SessionCommand};
 use crate::ssh::budget::Share;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::outer::SHUTTING_DOWN;
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::{Scope, ScopeEnd};
-use crate::ssh::watch::{Due, TimeUp, Watch};
-use crate::ssh::watched::{Change, Watched};
+use crate::ssh::watch::{ConnectionTimers, Expired, TimeUp};
+use crate::ssh::watched::{PolicyChange, PolicyMonitor};
 use crate::wire::DisconnectReason;
 
 /// Output that may wait for one side before nothing is read that could add to it: from the other side, and from
@@ -112,16 +112,16 @@ impl End {
 
 /// What happened on both legs before the relay began. Empty where the host was there first.
 #[derive(Debug, Default)]
-pub(crate) struct Prelude {
+pub(crate) struct Handoff {
     /// The session that is open on both sides.
-    pub(crate) adopted: Option<Adopted>,
+    pub(crate) adopted: Option<ExistingChannel>,
     /// Packets that nobody has answered, in the order of their sides.
     pub(crate) packets: Vec<(Side, Bytes)>,
 }
 
 /// What a relay learns while it goes on.
 #[derive(Debug)]
-enum News {
+enum ConnectionUpdate {
     /// What it may carry from now on.
     Permissions(Arc<Permissions>),
     /// The proxy stops, at this time at the latest.
@@ -130,15 +130,15 @@ enum News {
 
 /// What can end a relay beside its two sides.
 #[derive(Debug)]
-pub(crate) struct Limits {
+pub(crate) struct RelayLimits {
     /// Time.
-    pub(crate) watch: Watch,
+    pub(crate) watch: ConnectionTimers,
     /// Revocation, and what the policy says.
-    pub(crate) watched: Watched,
+    pub(crate) watched: PolicyMonitor,
     /// The end of the outer connection, or of the proxy.
     pub(crate) scope: Scope,
     /// An administrator.
-    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) orders: mpsc::Receiver<SessionCommand>,
     /// What is held for the connection.
     pub(crate) share: Share,
 }
@@ -147,13 +147,13 @@ pub(crate) struct Limits {
 pub(crate) async fn run<C, H>(
     (client, host): (Leg<C>, Leg<H>),
     recorder: Recorder,
-    prelude: Prelude,
-    limits: Limits,
+    prelude: Handoff,
+    limits: RelayLimits,
 ) where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    let Limits {
+    let RelayLimits {
         watch,
         watched,
         scope,
@@ -195,17 +195,21 @@ pub(crate) async fn run<C, H>(
 
 /// Waits until something else than the two sides ends the relay, and passes on meanwhile what else
 /// changes for it.
-async fn ends(mut watched: Watched, scope: Scope, news: mpsc::Sender<News>) -> End {
+async fn ends(
+    mut watched: PolicyMonitor,
+    scope: Scope,
+    news: mpsc::Sender<ConnectionUpdate>,
+) -> End {
     let connection = watched.connection().to_string();
     loop {
         tokio::select! {
             change = watched.change() => {
                 let new = match change {
-                    Change::Withdrawn(refusal) => {
+                    PolicyChange::Withdrawn(refusal) => {
                         return End::Withdrawn(Box::new(refusal), connection);
                     }
-                    Change::Permissions(new) => News::Permissions(new),
-                    Change::Stopping(at) => News::Stopping(at),
+                    PolicyChange::Permissions(new) => ConnectionUpdate::Permissions(new),
+                    PolicyChange::Stopping(at) => ConnectionUpdate::Stopping(at),
                 };
                 // Nobody takes it only where the relay ends by itself.
                 let _taken: Result<(), _> = news.send(new).await;
@@ -221,7 +225,7 @@ struct Bridge<C, H> {
     host: Leg<H>,
     recorder: Recorder,
     relay: Relay,
-    watch: Watch,
+    watch: ConnectionTimers,
     share: Share,
     /// The user knows that SSH inside a forward is closed.
     told_of_nested_ssh: bool,
@@ -235,7 +239,7 @@ where
     H: AsyncRead + AsyncWrite + Unpin,
 {
     /// Goes on where the prelude has stopped.
-    fn begin(&mut self, prelude: Prelude) -> Result<(), End> {
+    fn begin(&mut self, prelude: Handoff) -> Result<(), End> {
         if let Some(adopted) = prelude.adopted {
             self.relay.adopt(adopted);
         }
@@ -251,8 +255,8 @@ where
     async fn drive(
         &mut self,
         mut ends: Pin<&mut impl Future<Output = End>>,
-        mut news: mpsc::Receiver<News>,
-        mut orders: mpsc::Receiver<Order>,
+        mut news: mpsc::Receiver<ConnectionUpdate>,
+        mut orders: mpsc::Receiver<SessionCommand>,
     ) -> End {
         // Bytes read since everything else had its turn.
         let mut since_turn = 0;
@@ -287,8 +291,8 @@ where
                 biased;
                 end = &mut ends => return end,
                 Some(new) = news.recv() => match new {
-                    News::Permissions(permissions) => self.permit(permissions),
-                    News::Stopping(at) => self.watch.stops_at(at),
+                    ConnectionUpdate::Permissions(permissions) => self.permit(permissions),
+                    ConnectionUpdate::Stopping(at) => self.watch.stops_at(at),
                 },
                 Some(order) = orders.recv() => {
                     if let Err(end) = self.obey(&order) {
@@ -350,22 +354,24 @@ where
         }
     }
 
-    fn on_time(&mut self, due: Due) -> Result<(), End> {
+    fn on_time(&mut self, due: Expired) -> Result<(), End> {
         match due {
             // A host that is not listened to is not silent.
-            Due::AskHost | Due::End(TimeUp::HostLost(_)) if !self.has_room(Side::Client) => {
+            Expired::AskHost | Expired::End(TimeUp::HostLost(_))
+                if !self.has_room(Side::Client) =>
+            {
                 self.watch.host_said();
             }
-            Due::AskHost => self.relay.ask(Side::Host, &mut self.planned),
+            Expired::AskHost => self.relay.ask(Side::Host, &mut self.planned),
             // Only to somebody at a terminal: what a program reads stays what the host has said.
-            Due::Warn(left) if self.recorder.has_terminal() => {
+            Expired::Warn(left) if self.recorder.has_terminal() => {
                 self.watch.warn(left);
             }
-            Due::TellOfStop(left) if self.recorder.has_terminal() => {
+            Expired::TellOfStop(left) if self.recorder.has_terminal() => {
                 self.watch.tell_of_stop(left);
             }
-            Due::Warn(_) | Due::TellOfStop(_) => {}
-            Due::End(time_up) => return Err(time_up.into()),
+            Expired::Warn(_) | Expired::TellOfStop(_) => {}
+            Expired::End(time_up) => return Err(time_up.into()),
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Bridge, End};
-use crate::audit::Leg as At;
-use crate::session::{Order, Place};
+use crate::audit::Party;
+use crate::session::{RequestedHost, SessionCommand};
 use crate::ssh::refusal::Refusal;
 
 /// Why the sessions end, for the audit log and the recordings.
@@ -17,8 +17,8 @@ where
 {
     /// Ends a session, or with `Err` the connection: also where that session is all there is on it.
     /// What a session is told is sent with what is relayed next.
-    pub(super) fn obey(&mut self, order: &Order) -> Result<(), End> {
-        let refusal = Refusal::new(At::Proxy, KILLED, order.message());
+    pub(super) fn obey(&mut self, order: &SessionCommand) -> Result<(), End> {
+        let refusal = Refusal::new(Party::Proxy, KILLED, order.message());
         let Some(session) = order.session else {
             let id = self.recorder.connection().to_string();
             return Err(self.end_for(order, refusal, id));
@@ -28,8 +28,8 @@ where
             return Ok(());
         };
         let others = match place {
-            Place::Channel(_) => self.relay.channels().saturating_sub(1),
-            Place::Forwards => self.relay.sessions(),
+            RequestedHost::Channel(_) => self.relay.channels().saturating_sub(1),
+            RequestedHost::Forwards => self.relay.sessions(),
         };
         if others == 0 {
             return Err(self.end_for(order, refusal, session.to_string()));
@@ -37,8 +37,8 @@ where
         // In raw mode the cursor may be anywhere.
         let text = format!("\r\n{}", refusal.text(session));
         match place {
-            Place::Channel(key) => self.relay.end_session(key, &text, &mut self.planned),
-            Place::Forwards => {
+            RequestedHost::Channel(key) => self.relay.end_session(key, &text, &mut self.planned),
+            RequestedHost::Forwards => {
                 let (recorder, planned) = (&mut self.recorder, &mut self.planned);
                 self.relay.stop_forwarding(recorder, planned);
                 // As with warnings: what a program reads stays what the host has said.
@@ -51,7 +51,7 @@ where
         Ok(())
     }
 
-    fn end_for(&mut self, order: &Order, refusal: Refusal, id: String) -> End {
+    fn end_for(&mut self, order: &SessionCommand, refusal: Refusal, id: String) -> End {
         self.recorder.mark_all(&order.marker());
         End::Withdrawn(Box::new(refusal), id)
     }

@@ -7,15 +7,15 @@ use bytes::Bytes;
 use super::channel::{AgentOpener, Channel, EndpointError, no_agent, no_shell, too_many_channels};
 use super::endpoint::Endpoint;
 use crate::access::Permit;
-use crate::audit::Refused;
+use crate::audit::RefusedKind;
 use crate::model::ConnectionId;
 use crate::relay::Message;
 use crate::relay::message::{Fields, Name, OpenFailure};
 use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH};
-use crate::ssh::budget::{Share, Spent};
+use crate::ssh::budget::{BudgetExceeded, Share};
 use crate::ssh::connection::Connection;
 use crate::ssh::early::{self, EXIT_REFUSED};
-use crate::ssh::reached::Reached;
+use crate::ssh::reached::ProxyAddress;
 use crate::ssh::refusal::{Origin, Refusal};
 use crate::ssh::route;
 use crate::ssh::stream::ChannelStream;
@@ -75,7 +75,7 @@ impl Endpoint {
 
     /// What the budget has for one more connection.
     fn room(&self) -> Result<Share, Refusal> {
-        self.account.inner().map_err(Spent::refusal)
+        self.account.inner().map_err(BudgetExceeded::refusal)
     }
 
     fn connect(
@@ -155,7 +155,7 @@ impl Endpoint {
             "env" | "window-change" | "keepalive@openssh.com" | "eow@openssh.com" => false,
             other => {
                 let other = other.to_owned();
-                self.audit_refused(Refused::ChannelRequest, &other)?;
+                self.audit_refused(RefusedKind::ChannelRequest, &other)?;
                 false
             }
         };
@@ -189,7 +189,10 @@ impl Endpoint {
         let permit = match (refusal, &name) {
             (Some(refusal), _) => Err(refusal),
             (None, Some(name)) => route::permit(&self.proxy, &self.caller, name),
-            (None, None) => Err(no_shell(&Reached::of(&self.proxy, &self.proxy.settings()))),
+            (None, None) => Err(no_shell(&ProxyAddress::of(
+                &self.proxy,
+                &self.proxy.settings(),
+            ))),
         };
         let permit = permit.and_then(|permit| {
             if forwards_agent {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::port::{AGENT_WINDOW, EARLY_WINDOW, Port};
-use crate::audit::Leg as At;
+use crate::audit::Party;
 use crate::model::format_duration;
 use crate::relay::MalformedMessage;
 use crate::ssh::leg::LegError;
-use crate::ssh::reached::Reached;
+use crate::ssh::reached::ProxyAddress;
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::ScopeEnd;
 use crate::ssh::stream::{ChannelPort, ChannelStream};
@@ -148,7 +148,7 @@ pub(crate) const SHUTTING_DOWN: &str = "rproxy: proxy: shutting down, connect ag
 /// A connection that has as many channels as it may have.
 pub(crate) fn too_many_channels() -> Refusal {
     Refusal::new(
-        At::Proxy,
+        Party::Proxy,
         "too-many-channels",
         "too many channels on one connection",
     )
@@ -158,15 +158,15 @@ pub(crate) fn too_many_channels() -> Refusal {
 /// A connection that is about to end, for the proxy does.
 pub(super) fn shutting_down() -> Refusal {
     Refusal::new(
-        At::Proxy,
+        Party::Proxy,
         "shutting-down",
         "shutting down, connect again in a moment",
     )
 }
 
-pub(super) fn no_shell(reached: &Reached) -> Refusal {
+pub(super) fn no_shell(reached: &ProxyAddress) -> Refusal {
     Refusal::new(
-        At::Proxy,
+        Party::Proxy,
         "no-subsystem",
         "there is no shell here, this is a proxy",
     )
@@ -178,7 +178,7 @@ pub(super) fn no_shell(reached: &Reached) -> Refusal {
 
 pub(super) fn no_agent() -> Refusal {
     Refusal::new(
-        At::Client,
+        Party::Client,
         "agent-forwarding-required",
         "agent forwarding required",
     )

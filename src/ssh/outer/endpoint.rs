@@ -19,7 +19,7 @@ use super::channel::{
     AgentOpener, AgentRequest, Channel, EndpointError, NoAgent, SHUTTING_DOWN, shutting_down,
 };
 use super::port::{AGENT_WINDOW, MAX_PACKET, Port, WINDOW};
-use crate::audit::{Leg as At, NotPassed, Refused};
+use crate::audit::{NotPassed, Party, RefusedKind};
 use crate::model::ConnectionId;
 use crate::relay::message::{Name, OpenFailure};
 use crate::relay::table::agent_channel;
@@ -30,8 +30,8 @@ use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::{Scope, ScopeEnd};
 use crate::ssh::stream::channel;
-use crate::ssh::watch::{Alarm, KeepAlive, Pulse};
-use crate::ssh::watched::Watched;
+use crate::ssh::watch::{KeepAlive, KeepaliveState, Timer};
+use crate::ssh::watched::PolicyMonitor;
 use crate::wire::{DisconnectReason, ServerConfig};
 
 /// How long a session that has asked for nothing yet may take to do so when the connection is to end: it
@@ -78,7 +78,7 @@ pub(super) struct Endpoint {
     idle_until: Option<Instant>,
     pub(super) shutdown: CancellationToken,
     pub(super) keep_alive: KeepAlive,
-    pub(super) alarm: Alarm,
+    pub(super) alarm: Timer,
     /// Answers that the client owes to questions of ours.
     pub(super) owed: u32,
     /// Since when there is no channel.
@@ -113,7 +113,7 @@ impl Endpoint {
             agent_requests,
             agent_opener: AgentOpener { requests },
             agent_is_by_rfc: false,
-            alarm: Alarm::new(Some(now)),
+            alarm: Timer::new(Some(now)),
             keep_alive,
             owed: 0,
             idle_since: now,
@@ -129,7 +129,7 @@ impl Endpoint {
 
     /// Runs until the client leaves or breaks the protocol, its certificate is revoked, or the proxy
     /// shuts down.
-    pub(super) async fn run(mut self, watched: Watched) {
+    pub(super) async fn run(mut self, watched: PolicyMonitor) {
         let id = self.id;
         let ended = self.drive(watched).await;
         self.scope.end(match &ended {
@@ -156,7 +156,7 @@ impl Endpoint {
             }
             Err(error @ (EndpointError::Lost(_) | EndpointError::Idle(_))) => {
                 tracing::info!(client = %self.caller.address, %error, "ended the outer connection");
-                let refusal = Refusal::new(At::Client, error.reason(), error.to_string());
+                let refusal = Refusal::new(Party::Client, error.reason(), error.to_string());
                 self.proxy.tell(&refusal.event(self.origin(id, None)));
                 self.leg
                     .disconnect(DisconnectReason::ByApplication, &refusal.line(id))
@@ -173,7 +173,7 @@ impl Endpoint {
     }
 
     /// `Ok` when the connection is to end and those inside have ended.
-    async fn drive(&mut self, watched: Watched) -> Result<(), EndpointError> {
+    async fn drive(&mut self, watched: PolicyMonitor) -> Result<(), EndpointError> {
         let id = self.id;
         let mut withdrawn = pin!(watched.withdrawn());
         let mut last_moment = None;
@@ -236,8 +236,8 @@ impl Endpoint {
     fn on_time(&mut self) -> Result<(), EndpointError> {
         let now = Instant::now();
         match self.keep_alive.check(now) {
-            Pulse::Beats => {}
-            Pulse::Ask => {
+            KeepaliveState::Beats => {}
+            KeepaliveState::Ask => {
                 self.owed += 1;
                 self.send(&Message::GlobalRequest {
                     name: Name::from_static(KEEP_ALIVE),
@@ -245,7 +245,7 @@ impl Endpoint {
                     data: Bytes::new(),
                 })?;
             }
-            Pulse::Lost(silence) => return Err(EndpointError::Lost(silence)),
+            KeepaliveState::Lost(silence) => return Err(EndpointError::Lost(silence)),
         }
         let limit = self.proxy.settings().time.idle;
         if !self.channels.is_empty() {
@@ -336,7 +336,7 @@ impl Endpoint {
                     name.as_str(),
                     "keepalive@openssh.com" | "no-more-sessions@openssh.com"
                 ) {
-                    self.audit_refused(Refused::GlobalRequest, name.as_str())?;
+                    self.audit_refused(RefusedKind::GlobalRequest, name.as_str())?;
                 }
                 if want_reply {
                     self.send(&Message::RequestFailure)
@@ -433,7 +433,7 @@ impl Endpoint {
             return self.jump(sender, window, max_packet, data);
         }
         if kind.as_str() != "session" {
-            self.audit_refused(Refused::Channel, kind.as_str())?;
+            self.audit_refused(RefusedKind::Channel, kind.as_str())?;
             return self.send(&fail(
                 OpenFailure::AdministrativelyProhibited,
                 "rproxy: only the subsystem proxy:host:port and ProxyJump are served here",
@@ -445,7 +445,7 @@ impl Endpoint {
             None => self.free_number(),
         };
         let Some(number) = number else {
-            self.audit_refused(Refused::Channel, kind.as_str())?;
+            self.audit_refused(RefusedKind::Channel, kind.as_str())?;
             return self.send(&fail(
                 OpenFailure::ResourceShortage,
                 "rproxy: too many channels",
@@ -512,11 +512,15 @@ impl Endpoint {
     }
 
     /// Audits what is not served here; not without end.
-    pub(super) fn audit_refused(&mut self, what: Refused, name: &str) -> Result<(), EndpointError> {
+    pub(super) fn audit_refused(
+        &mut self,
+        what: RefusedKind,
+        name: &str,
+    ) -> Result<(), EndpointError> {
         let habit = match what {
-            Refused::Channel | Refused::Data => Habit::No,
-            Refused::ChannelRequest => self.habits.look(What::ChannelRequest, name, None),
-            Refused::GlobalRequest => self.habits.look(What::GlobalRequest, name, None),
+            RefusedKind::Channel | RefusedKind::Data => Habit::No,
+            RefusedKind::ChannelRequest => self.habits.look(What::ChannelRequest, name, None),
+            RefusedKind::GlobalRequest => self.habits.look(What::GlobalRequest, name, None),
         };
         match habit {
             Habit::Again => return Ok(()),

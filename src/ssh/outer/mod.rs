@@ -22,16 +22,16 @@ use endpoint::Endpoint;
 
 use super::authentication::{Unauthenticated, authenticate, plain_key};
 use super::leg::Leg;
-use super::limits::{Admission, Door, Excess, TurnedAway};
+use super::limits::{ConnectionGuard, ConnectionLimiter, LimitExceeded, Rejected};
 use super::minting::{self, MintError};
 use super::refusal::{Origin, Refusal};
 use super::revocation::admit_user;
 use super::rounds::Fit;
-use super::turns::Whose;
-use super::watched::Watched;
+use super::turns::QueueOwner;
+use super::watched::PolicyMonitor;
 use super::{Proxy, canonical};
 use crate::access::Identity;
-use crate::audit::{AuditEvent, ForeignSerial, Leg as At};
+use crate::audit::{AuditEvent, ForeignSerial, Party};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
 use crate::model::{ConnectionId, Login, Serial, chain};
@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     proxy: Arc<Proxy>,
     stream: TcpStream,
     address: SocketAddr,
-    mut admission: Admission,
+    mut admission: ConnectionGuard,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 ) {
@@ -76,7 +76,7 @@ pub(crate) async fn serve(
             authenticate(&mut leg, &name, grace, None, |offer| judge(&proxy, address, offer)).await
         } => result,
         () = admission.displaced() => {
-            let TurnedAway { excess, courtesy, door } = admission.into_turned_away();
+            let Rejected { excess, courtesy, door } = admission.into_turned_away();
             let refusal = refused(&proxy, &door, excess, address, id, None);
             let Some(_until_told) = courtesy else { return };
             return say_goodbye(&mut leg, &refusal, id).await;
@@ -103,7 +103,7 @@ pub(crate) async fn serve(
     }
     auth.accept(&mut out);
     proxy.tell(&AuditEvent::AuthSuccess {
-        leg: At::Client,
+        leg: Party::Client,
         user: identity.name().to_owned(),
         login: None,
         client_addr: address,
@@ -123,7 +123,7 @@ pub(crate) async fn serve(
         login: None,
         target: None,
     };
-    let watched = Watched::new(&proxy, caller.identity.clone(), origin);
+    let watched = PolicyMonitor::new(&proxy, caller.identity.clone(), origin);
     let account = proxy.budget.account(caller.identity.name());
     Endpoint::new(proxy, (caller, id), account, (leg, config), shutdown, tasks)
         .run(watched)
@@ -135,9 +135,9 @@ pub(crate) async fn turn_away(
     proxy: Arc<Proxy>,
     stream: TcpStream,
     address: SocketAddr,
-    away: TurnedAway,
+    away: Rejected,
 ) {
-    let TurnedAway {
+    let Rejected {
         excess,
         courtesy,
         door,
@@ -162,15 +162,15 @@ async fn say_goodbye(leg: &mut Leg<TcpStream>, refusal: &Refusal, id: Connection
 /// The refusal of a client for whom there is no place; a flood of them is audited once in a while.
 fn refused(
     proxy: &Proxy,
-    door: &Door,
-    excess: Excess,
+    door: &ConnectionLimiter,
+    excess: LimitExceeded,
     address: SocketAddr,
     id: ConnectionId,
     user: Option<String>,
 ) -> Refusal {
     proxy.metrics.turned_away.add(excess.metric(), 1);
     let mut refusal =
-        Refusal::new(At::Proxy, excess.reason(), excess.message()).hint(excess.hint());
+        Refusal::new(Party::Proxy, excess.reason(), excess.message()).hint(excess.hint());
     let Some(unaudited) = door.audit(excess, address.ip()) else {
         return refusal;
     };
@@ -217,7 +217,7 @@ async fn listener_config(
     names.push(canonical(address).to_string().parse()?);
     names.sort();
     names.dedup();
-    minting::server_config(proxy, &Whose::from(client), names).await
+    minting::server_config(proxy, &QueueOwner::from(client), names).await
 }
 
 /// The user name of the outer connection is the login at the host, where the client was told so

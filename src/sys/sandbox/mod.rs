@@ -66,7 +66,7 @@ pub enum Keep {
 
 /// A place that stays in reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct AllowedPath {
     /// Where.
     pub path: PathBuf,
     /// For what.
@@ -98,7 +98,7 @@ pub enum Bind {
 /// no part of it can be taken out.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    places: Vec<Place>,
+    places: Vec<AllowedPath>,
     connects_tcp: bool,
     binds_tcp: Bind,
     unix_sockets: bool,
@@ -125,7 +125,7 @@ impl Plan {
     /// Keeps a place that has to be there.
     #[must_use]
     pub fn keep(mut self, keep: Keep, path: impl Into<PathBuf>) -> Self {
-        self.places.push(Place {
+        self.places.push(AllowedPath {
             path: path.into(),
             keep,
             needed: true,
@@ -136,7 +136,7 @@ impl Plan {
     /// Keeps a place if it is there.
     #[must_use]
     pub fn keep_if_there(mut self, keep: Keep, path: impl Into<PathBuf>) -> Self {
-        self.places.push(Place {
+        self.places.push(AllowedPath {
             path: path.into(),
             keep,
             needed: false,
@@ -169,7 +169,7 @@ impl Plan {
 
     /// The places that stay in reach.
     #[must_use]
-    pub fn places(&self) -> &[Place] {
+    pub fn places(&self) -> &[AllowedPath] {
         &self.places
     }
 
@@ -178,7 +178,7 @@ impl Plan {
     /// # Errors
     /// When there are more threads, when a place that is needed is not there, or when the kernel
     /// refuses. The process may be half confined then, and should end.
-    pub fn apply(self) -> Result<Held, SandboxError> {
+    pub fn apply(self) -> Result<Confinement, SandboxError> {
         match threads() {
             // Without /proc nobody can tell; the caller has promised.
             None | Some(1) => self.confine(),
@@ -187,7 +187,7 @@ impl Plan {
     }
 
     /// As [`Plan::apply`], for the calling thread alone where it comes to files: tests have others.
-    pub(crate) fn confine(self) -> Result<Held, SandboxError> {
+    pub(crate) fn confine(self) -> Result<Confinement, SandboxError> {
         let mut places = Vec::new();
         let mut absent = Vec::new();
         for place in &self.places {
@@ -204,7 +204,7 @@ impl Plan {
         }
         let landlock = landlock::restrict(&places, self.connects_tcp, self.binds_tcp)?;
         let seccomp = seccomp::restrict(self.unix_sockets)?;
-        Ok(Held {
+        Ok(Confinement {
             layers: Layers { landlock, seccomp },
             absent,
             _places: places.into_iter().map(|place| place.fd).collect(),
@@ -222,7 +222,7 @@ struct Opened {
 
 impl Opened {
     /// Opens what the path leads to, for nothing but to name it.
-    fn open(place: &Place) -> io::Result<Self> {
+    fn open(place: &AllowedPath) -> io::Result<Self> {
         let fd = rustix::fs::open(&place.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let mode = rustix::fs::fstat(&fd)?.st_mode;
         Ok(Self {
@@ -237,13 +237,13 @@ impl Opened {
 /// remembered by the kernel while it is open.
 #[derive(Debug)]
 #[must_use = "dropping it may lose places in /proc"]
-pub struct Held {
+pub struct Confinement {
     layers: Layers,
     absent: Vec<PathBuf>,
     _places: Vec<OwnedFd>,
 }
 
-impl Held {
+impl Confinement {
     /// What is in force, and what is missing.
     #[must_use]
     pub fn layers(&self) -> Layers {

@@ -7,7 +7,7 @@ use libc::c_long;
 
 /// System calls that go for one reason.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct SyscallGroup {
     /// What they are.
     pub(super) name: &'static str,
     /// Why a network service does without.
@@ -32,13 +32,13 @@ mod new {
 }
 
 /// What is denied whatever the arguments are.
-pub(super) const DENIED: &[Group] = &[
-    Group {
+pub(super) const DENIED: &[SyscallGroup] = &[
+    SyscallGroup {
         name: "programs",
         why: "a foothold looks for a shell first, and this process is never another program",
         calls: &[libc::SYS_execve, libc::SYS_execveat],
     },
-    Group {
+    SyscallGroup {
         name: "other processes",
         why: "their memory and descriptors hold what this one has given up, the CAs' keys first",
         calls: &[
@@ -58,7 +58,7 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_tkill,
         ],
     },
-    Group {
+    SyscallGroup {
         name: "priorities, processors",
         why: "the kernel takes any process of the account for them, and one that never gets its turn is \
               stopped",
@@ -72,7 +72,7 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_setpriority,
         ],
     },
-    Group {
+    SyscallGroup {
         name: "queues, semaphores and memory that have names",
         why: "programs of the account share them, and none of ours does",
         calls: &[
@@ -92,7 +92,7 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_shmget,
         ],
     },
-    Group {
+    SyscallGroup {
         name: "identities",
         why: "it has the account that it keeps",
         calls: &[
@@ -108,7 +108,7 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_setuid,
         ],
     },
-    Group {
+    SyscallGroup {
         name: "owners, modes and attributes",
         why: "Landlock does not look at them, and a key that others may read is a key given away",
         calls: &[
@@ -133,7 +133,7 @@ pub(super) const DENIED: &[Group] = &[
             new::SETXATTRAT,
         ],
     },
-    Group {
+    SyscallGroup {
         name: "file systems and namespaces",
         why: "another view of the files is a way around what the view allows",
         calls: &[
@@ -165,7 +165,7 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_unshare,
         ],
     },
-    Group {
+    SyscallGroup {
         name: "the kernel itself",
         why: "what replaces, extends or stops the kernel is for those who run the machine",
         calls: &[
@@ -183,7 +183,7 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_syslog,
         ],
     },
-    Group {
+    SyscallGroup {
         name: "the clock",
         why: "certificates are judged by it",
         calls: &[
@@ -193,12 +193,12 @@ pub(super) const DENIED: &[Group] = &[
             libc::SYS_settimeofday,
         ],
     },
-    Group {
+    SyscallGroup {
         name: "keyrings",
         why: "keys of the account's other programs",
         calls: &[libc::SYS_add_key, libc::SYS_keyctl, libc::SYS_request_key],
     },
-    Group {
+    SyscallGroup {
         name: "large and seldom used doors",
         why: "the kernel's own faults have most often been behind these, and io_uring makes system calls \
               that no filter sees",

@@ -67,11 +67,11 @@ pub struct ClientAuth {
     banner_left: usize,
     challenges: u32,
     tries: u32,
-    state: State,
+    state: ClientAuthState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ClientAuthState {
     Start,
     ServiceRequested,
     Queried,
@@ -108,14 +108,14 @@ impl ClientAuth {
             banner_left: MAX_BANNER,
             challenges: 0,
             tries: 0,
-            state: State::Start,
+            state: ClientAuthState::Start,
         }
     }
 
     /// Asks for the service `ssh-userauth`; once.
     pub fn start(&mut self, out: &mut Vec<Vec<u8>>) {
-        if self.state == State::Start {
-            self.state = State::ServiceRequested;
+        if self.state == ClientAuthState::Start {
+            self.state = ClientAuthState::ServiceRequested;
             out.push(message::service(message::SERVICE_REQUEST));
         }
     }
@@ -124,7 +124,10 @@ impl ClientAuth {
     /// have it. They come before its answer to [`ClientAuth::start`] (RFC 8308 section 2.4), not before
     /// that is sent. Without effect once the key has been offered.
     pub fn offer(&mut self, algorithm: &str, host_bound: Option<Vec<u8>>) {
-        if matches!(self.state, State::Start | State::ServiceRequested) {
+        if matches!(
+            self.state,
+            ClientAuthState::Start | ClientAuthState::ServiceRequested
+        ) {
             algorithm.clone_into(&mut self.algorithm);
             self.host_key = host_bound;
         }
@@ -142,20 +145,27 @@ impl ClientAuth {
     ) -> Result<ClientAuthEvent, AuthError> {
         let (&number, body) = payload.split_first().ok_or(AuthError::Malformed)?;
         match (self.state, number) {
-            (State::Finished, _) => Err(AuthError::Finished),
-            (State::Start, _) => Err(AuthError::Unexpected(number)),
+            (ClientAuthState::Finished, _) => Err(AuthError::Finished),
+            (ClientAuthState::Start, _) => Err(AuthError::Unexpected(number)),
             (_, message::BANNER) => self.on_banner(body),
-            (State::ServiceRequested, message::SERVICE_ACCEPT) => self.on_service(body, out),
-            (State::Queried, message::PK_OK) => self.on_pk_ok(body),
-            (State::Queried | State::Signed | State::Interacting, message::FAILURE) => {
-                self.on_failure(body)
+            (ClientAuthState::ServiceRequested, message::SERVICE_ACCEPT) => {
+                self.on_service(body, out)
             }
-            (State::Interacting, message::INFO_REQUEST) => self.on_challenge(body),
-            (State::Signed | State::Interacting, message::SUCCESS) if body.is_empty() => {
-                self.state = State::Finished;
+            (ClientAuthState::Queried, message::PK_OK) => self.on_pk_ok(body),
+            (
+                ClientAuthState::Queried | ClientAuthState::Signed | ClientAuthState::Interacting,
+                message::FAILURE,
+            ) => self.on_failure(body),
+            (ClientAuthState::Interacting, message::INFO_REQUEST) => self.on_challenge(body),
+            (ClientAuthState::Signed | ClientAuthState::Interacting, message::SUCCESS)
+                if body.is_empty() =>
+            {
+                self.state = ClientAuthState::Finished;
                 Ok(ClientAuthEvent::Success)
             }
-            (State::Signed | State::Interacting, message::SUCCESS) => Err(AuthError::Malformed),
+            (ClientAuthState::Signed | ClientAuthState::Interacting, message::SUCCESS) => {
+                Err(AuthError::Malformed)
+            }
             (_, message::SUCCESS) => Err(AuthError::TrivialSuccess),
             (_, message::PK_OK) => Err(AuthError::DifferentRequest),
             _ => Err(AuthError::Unexpected(number)),
@@ -172,22 +182,22 @@ impl ClientAuth {
         signature_blob: &[u8],
         out: &mut Vec<Vec<u8>>,
     ) -> Result<(), AuthError> {
-        if self.state != State::Signing {
+        if self.state != ClientAuthState::Signing {
             return Err(AuthError::Finished);
         }
-        self.state = State::Finished;
+        self.state = ClientAuthState::Finished;
         let mut request = self.request(true);
         self.check(signature_blob, &request)?;
         message::put_string(&mut request, signature_blob);
         out.push(request);
-        self.state = State::Signed;
+        self.state = ClientAuthState::Signed;
         Ok(())
     }
 
     /// Whether [`ClientAuth::interact`] has a use now.
     #[must_use]
     pub fn can_interact(&self) -> bool {
-        self.state == State::Partial && self.tries < MAX_TRIES
+        self.state == ClientAuthState::Partial && self.tries < MAX_TRIES
     }
 
     /// Has the server ask, by keyboard-interactive (RFC 4256); `false`, and nothing is sent, where
@@ -197,7 +207,7 @@ impl ClientAuth {
         let can = self.can_interact();
         if can {
             self.tries += 1;
-            self.state = State::Interacting;
+            self.state = ClientAuthState::Interacting;
             out.push(message::interactive_request(&self.user));
         }
         can
@@ -208,10 +218,10 @@ impl ClientAuth {
     /// # Errors
     /// Nothing was asked, or another number of questions.
     pub fn answer(&mut self, answers: &Answers) -> Result<Zeroizing<Vec<u8>>, AuthError> {
-        if self.state != State::Asked(answers.len()) {
+        if self.state != ClientAuthState::Asked(answers.len()) {
             return Err(AuthError::Finished);
         }
-        self.state = State::Interacting;
+        self.state = ClientAuthState::Interacting;
         Ok(answers.encode())
     }
 
@@ -221,7 +231,7 @@ impl ClientAuth {
             return Err(AuthError::EndlessQuestions);
         }
         let challenge = Challenge::parse(body)?;
-        self.state = State::Asked(challenge.prompts.len());
+        self.state = ClientAuthState::Asked(challenge.prompts.len());
         Ok(ClientAuthEvent::Questions(challenge))
     }
 
@@ -246,7 +256,7 @@ impl ClientAuth {
         if name != message::USERAUTH {
             return Err(AuthError::UnknownService(name));
         }
-        self.state = State::Queried;
+        self.state = ClientAuthState::Queried;
         out.push(self.request(false));
         Ok(ClientAuthEvent::Nothing)
     }
@@ -259,7 +269,7 @@ impl ClientAuth {
         if algorithm != self.algorithm.as_bytes() || blob != self.blob {
             return Err(AuthError::DifferentRequest);
         }
-        self.state = State::Signing;
+        self.state = ClientAuthState::Signing;
         Ok(ClientAuthEvent::Sign {
             data: message::signed_data(&self.session_id, &self.request(true)),
         })
@@ -271,15 +281,15 @@ impl ClientAuth {
         let mut methods = methods.split(',').filter(|name| !name.is_empty());
         // The signature has been taken if that was said of it, or led to questions before.
         let is_taken = match self.state {
-            State::Signed => partial,
-            state => state == State::Interacting,
+            ClientAuthState::Signed => partial,
+            state => state == ClientAuthState::Interacting,
         };
         let asks = methods
             .clone()
             .any(|name| name == message::KEYBOARD_INTERACTIVE);
         self.state = match is_taken && asks {
-            true => State::Partial,
-            false => State::Finished,
+            true => ClientAuthState::Partial,
+            false => ClientAuthState::Finished,
         };
         let methods = methods.by_ref().map(message::printable).collect();
         Ok(ClientAuthEvent::Failure { methods, partial })

@@ -42,7 +42,7 @@ pub(super) fn parse_service(body: &[u8]) -> Result<String, AuthError> {
 }
 
 /// A `USERAUTH_REQUEST` without its number.
-pub(super) struct Request {
+pub(super) struct AuthRequest {
     pub(super) user: String,
     pub(super) service: String,
     pub(super) method: Method,
@@ -64,7 +64,7 @@ pub(super) struct PublicKeyRequest {
     pub(super) signature: Option<Vec<u8>>,
 }
 
-impl Request {
+impl AuthRequest {
     pub(super) fn parse(body: &[u8]) -> Result<Self, AuthError> {
         parse(body, |r| {
             Ok(Self {

@@ -5,7 +5,7 @@ use ssh_key::public::KeyData;
 use thiserror::Error;
 
 use super::algorithm::Scheme;
-use super::message::{self, Method, PublicKeyRequest, Request};
+use super::message::{self, AuthRequest, Method, PublicKeyRequest};
 use super::{Answers, AuthError, Challenge, Methods};
 use crate::cert::{
     KeyError, MIN_RSA_BITS, PresentedKey, SignatureError, check_signature, security_key_flags,
@@ -168,11 +168,11 @@ pub struct ServerAuth {
     is_proven: bool,
     /// What every client reads before its first request is answered.
     greeting: Option<String>,
-    state: State,
+    state: ServerAuthState,
 }
 
 #[derive(Debug)]
-enum State {
+enum ServerAuthState {
     /// Waiting for the first request of the service `ssh-userauth`.
     Service,
     /// Waiting for a request, or for the service to be asked for again.
@@ -211,7 +211,7 @@ impl ServerAuth {
             methods: Methods::PUBLIC_KEY,
             is_proven: false,
             greeting: None,
-            state: State::Service,
+            state: ServerAuthState::Service,
         }
     }
 
@@ -239,18 +239,21 @@ impl ServerAuth {
     ) -> Result<ServerAuthEvent, AuthError> {
         let (&number, body) = payload.split_first().ok_or(AuthError::Malformed)?;
         match (&self.state, number) {
-            (State::Accepted, _) => Err(AuthError::Finished),
-            (State::Judgement(_), _) => Err(AuthError::Unanswered),
+            (ServerAuthState::Accepted, _) => Err(AuthError::Finished),
+            (ServerAuthState::Judgement(_), _) => Err(AuthError::Unanswered),
             // Some clients (paramiko) ask for the service before each attempt, and sshd says yes
             // each time.
-            (State::Service | State::Request | State::Asked(_), message::SERVICE_REQUEST) => {
-                self.on_service(body, out)
-            }
+            (
+                ServerAuthState::Service | ServerAuthState::Request | ServerAuthState::Asked(_),
+                message::SERVICE_REQUEST,
+            ) => self.on_service(body, out),
             // A client may leave questions unanswered and try something else (RFC 4256 section 3.1).
-            (State::Request | State::Asked(_), message::REQUEST) => self.on_request(body, out),
-            (State::Asked(count), message::INFO_RESPONSE) => {
+            (ServerAuthState::Request | ServerAuthState::Asked(_), message::REQUEST) => {
+                self.on_request(body, out)
+            }
+            (ServerAuthState::Asked(count), message::INFO_RESPONSE) => {
                 let answers = Answers::parse(body, *count)?;
-                self.state = State::Judgement(Pending::Answers);
+                self.state = ServerAuthState::Judgement(Pending::Answers);
                 Ok(ServerAuthEvent::Answers(answers))
             }
             _ => Err(AuthError::Unexpected(number)),
@@ -259,8 +262,8 @@ impl ServerAuth {
 
     /// Answers a [`ServerAuthEvent::Query`]: the client may sign.
     pub fn accept_query(&mut self, out: &mut Vec<Vec<u8>>) {
-        match std::mem::replace(&mut self.state, State::Request) {
-            State::Judgement(Pending::Query { algorithm, blob }) => {
+        match std::mem::replace(&mut self.state, ServerAuthState::Request) {
+            ServerAuthState::Judgement(Pending::Query { algorithm, blob }) => {
                 out.push(message::pk_ok(&algorithm, &blob));
             }
             other => self.state = other,
@@ -273,12 +276,12 @@ impl ServerAuth {
     /// verified signature, or answers that the caller has judged, lead to success.
     pub fn accept(&mut self, out: &mut Vec<Vec<u8>>) {
         let may = match &self.state {
-            State::Judgement(Pending::Attempt | Pending::Answers) => true,
-            State::Judgement(Pending::Interactive) => self.is_proven,
+            ServerAuthState::Judgement(Pending::Attempt | Pending::Answers) => true,
+            ServerAuthState::Judgement(Pending::Interactive) => self.is_proven,
             _ => false,
         };
         if may {
-            self.state = State::Accepted;
+            self.state = ServerAuthState::Accepted;
             out.push(vec![message::SUCCESS]);
         } else {
             self.reject(None, out);
@@ -287,13 +290,13 @@ impl ServerAuth {
 
     /// Answers any offer: no. A banner, if given, reaches the user first.
     pub fn reject(&mut self, banner: Option<&str>, out: &mut Vec<Vec<u8>>) {
-        if !matches!(self.state, State::Judgement(_)) {
+        if !matches!(self.state, ServerAuthState::Judgement(_)) {
             return;
         }
         if let Some(text) = banner {
             self.banner(text, out);
         }
-        self.state = State::Request;
+        self.state = ServerAuthState::Request;
         self.fail(out);
     }
 
@@ -306,14 +309,14 @@ impl ServerAuth {
     pub fn postpone(&mut self, out: &mut Vec<Vec<u8>>) -> bool {
         let waits = matches!(
             self.state,
-            State::Judgement(Pending::Query { .. } | Pending::Refused)
+            ServerAuthState::Judgement(Pending::Query { .. } | Pending::Refused)
         );
         if !waits || self.rounds >= MAX_ROUNDS {
             return false;
         }
         self.rounds += 1;
         self.failures = 0;
-        self.state = State::Request;
+        self.state = ServerAuthState::Request;
         out.push(message::failure(self.methods, true));
         true
     }
@@ -323,13 +326,13 @@ impl ServerAuth {
     /// an answer.
     #[must_use]
     pub fn require_more(&mut self, methods: Methods, out: &mut Vec<Vec<u8>>) -> bool {
-        if !matches!(self.state, State::Judgement(Pending::Attempt)) {
+        if !matches!(self.state, ServerAuthState::Judgement(Pending::Attempt)) {
             return false;
         }
         self.methods = methods;
         self.is_proven = true;
         self.failures = 0;
-        self.state = State::Request;
+        self.state = ServerAuthState::Request;
         out.push(message::failure(methods, true));
         true
     }
@@ -339,9 +342,9 @@ impl ServerAuth {
     pub fn ask(&mut self, challenge: &Challenge, out: &mut Vec<Vec<u8>>) {
         if matches!(
             self.state,
-            State::Judgement(Pending::Interactive | Pending::Answers)
+            ServerAuthState::Judgement(Pending::Interactive | Pending::Answers)
         ) {
-            self.state = State::Asked(challenge.prompts.len());
+            self.state = ServerAuthState::Asked(challenge.prompts.len());
             out.push(challenge.encode());
         } else {
             self.reject(None, out);
@@ -351,7 +354,10 @@ impl ServerAuth {
     /// Shows the user a text; possible at any time before success (RFC 4252 section 5.4). Control
     /// characters are taken out.
     pub fn banner(&mut self, text: &str, out: &mut Vec<Vec<u8>>) {
-        if !matches!(self.state, State::Service | State::Accepted) {
+        if !matches!(
+            self.state,
+            ServerAuthState::Service | ServerAuthState::Accepted
+        ) {
             out.push(message::banner(text));
         }
     }
@@ -361,7 +367,10 @@ impl ServerAuth {
     ///
     /// [`ClientAuthEvent::Banner`]: super::ClientAuthEvent::Banner
     pub fn pass_on_banner(&mut self, text: &str, out: &mut Vec<Vec<u8>>) {
-        if !matches!(self.state, State::Service | State::Accepted) {
+        if !matches!(
+            self.state,
+            ServerAuthState::Service | ServerAuthState::Accepted
+        ) {
             out.push(message::foreign_banner(text));
         }
     }
@@ -382,7 +391,7 @@ impl ServerAuth {
         if name != message::USERAUTH {
             return Err(AuthError::UnknownService(name));
         }
-        self.state = State::Request;
+        self.state = ServerAuthState::Request;
         out.push(message::service(message::SERVICE_ACCEPT));
         Ok(ServerAuthEvent::Nothing)
     }
@@ -393,14 +402,14 @@ impl ServerAuth {
         out: &mut Vec<Vec<u8>>,
     ) -> Result<ServerAuthEvent, AuthError> {
         self.count_request()?;
-        let request = Request::parse(body)?;
+        let request = AuthRequest::parse(body)?;
         if request.service != message::CONNECTION {
             return Err(AuthError::UnknownService(request.service));
         }
         if *self.user.get_or_insert_with(|| request.user.clone()) != request.user {
             return Err(AuthError::UserChanged);
         }
-        self.state = State::Request;
+        self.state = ServerAuthState::Request;
         if let Some(greeting) = self.greeting.take() {
             self.banner(&greeting, out);
         }
@@ -409,7 +418,7 @@ impl ServerAuth {
                 Ok(self.on_public_key(request.user, offered))
             }
             Method::KeyboardInteractive if self.methods.keyboard_interactive => {
-                self.state = State::Judgement(Pending::Interactive);
+                self.state = ServerAuthState::Judgement(Pending::Interactive);
                 Ok(ServerAuthEvent::Interactive { user: request.user })
             }
             // How clients ask which methods there are (RFC 4252 section 5.2).
@@ -428,18 +437,18 @@ impl ServerAuth {
         let (blob, signed) = (offered.blob.clone(), offered.signature.is_some());
         match self.examine(&user, offered) {
             Ok((offer, IsSigned(false))) => {
-                self.state = State::Judgement(Pending::Query {
+                self.state = ServerAuthState::Judgement(Pending::Query {
                     algorithm: offer.algorithm.clone(),
                     blob: offer.blob.clone(),
                 });
                 ServerAuthEvent::Query(offer)
             }
             Ok((offer, IsSigned(true))) => {
-                self.state = State::Judgement(Pending::Attempt);
+                self.state = ServerAuthState::Judgement(Pending::Attempt);
                 ServerAuthEvent::Attempt(offer)
             }
             Err(reason) => {
-                self.state = State::Judgement(Pending::Refused);
+                self.state = ServerAuthState::Judgement(Pending::Refused);
                 ServerAuthEvent::Refused {
                     user,
                     blob,

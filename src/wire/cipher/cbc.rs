@@ -9,7 +9,7 @@ use aws_lc_rs::cipher::{
 };
 
 use super::with_mac::{BLOCK, Mode};
-use super::{Cipher, Error, FAILED, Keys, SHORT};
+use super::{Cipher, Error, FAILED, KeyMaterial, SHORT};
 
 /// The sending direction.
 pub(in crate::wire) struct Encryption {
@@ -24,7 +24,7 @@ pub(in crate::wire) struct Decryption {
 }
 
 impl Encryption {
-    pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, Error> {
         Ok(Self {
             key: EncryptingKey::cbc(unbound(keys)?).map_err(|_failed| FAILED)?,
             last: keys.iv.try_into().map_err(|_wrong_length| FAILED)?,
@@ -33,7 +33,7 @@ impl Encryption {
 }
 
 impl Decryption {
-    pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, Error> {
         Ok(Self {
             key: DecryptingKey::cbc(unbound(keys)?).map_err(|_failed| FAILED)?,
             last: keys.iv.try_into().map_err(|_wrong_length| FAILED)?,
@@ -41,7 +41,7 @@ impl Decryption {
     }
 }
 
-fn unbound(keys: &Keys<'_>) -> Result<UnboundCipherKey, Error> {
+fn unbound(keys: &KeyMaterial<'_>) -> Result<UnboundCipherKey, Error> {
     let algorithm = match keys.cipher {
         Cipher::Aes128Cbc => &AES_128,
         Cipher::Aes192Cbc => &AES_192,

@@ -3,7 +3,7 @@
 
 use aws_lc_rs::aead::chacha20_poly1305_openssh::{KEY_LEN, OpeningKey, SealingKey, TAG_LEN};
 
-use super::{Error, FAILED, Framing, Keys, LENGTH_LEN, SHORT, Violation};
+use super::{Error, FAILED, Framing, KeyMaterial, LENGTH_LEN, SHORT, Violation};
 
 pub(super) const FRAMING: Framing = Framing {
     block: 8,
@@ -11,10 +11,10 @@ pub(super) const FRAMING: Framing = Framing {
     tag: TAG_LEN,
 };
 
-pub(in crate::wire) struct Sealer(SealingKey);
+pub(in crate::wire) struct Encryptor(SealingKey);
 
-impl Sealer {
-    pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+impl Encryptor {
+    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, Error> {
         let key: &[u8; KEY_LEN] = keys.key.try_into().map_err(|_wrong_length| FAILED)?;
         Ok(Self(SealingKey::new(key)))
     }
@@ -30,10 +30,10 @@ impl Sealer {
     }
 }
 
-pub(in crate::wire) struct Opener(OpeningKey);
+pub(in crate::wire) struct Decryptor(OpeningKey);
 
-impl Opener {
-    pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+impl Decryptor {
+    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, Error> {
         let key: &[u8; KEY_LEN] = keys.key.try_into().map_err(|_wrong_length| FAILED)?;
         Ok(Self(OpeningKey::new(key)))
     }

@@ -9,7 +9,7 @@ use aws_lc_rs::cipher::{
 use aws_lc_rs::iv::FixedLength;
 
 use super::with_mac::{BLOCK, Mode};
-use super::{Cipher, Error, FAILED, Keys, SHORT};
+use super::{Cipher, Error, FAILED, KeyMaterial, SHORT};
 
 const SCRATCH: usize = 4096;
 
@@ -20,7 +20,7 @@ pub(in crate::wire) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, Error> {
         let algorithm = match keys.cipher {
             Cipher::Aes128Ctr => &AES_128,
             Cipher::Aes192Ctr => &AES_192,

@@ -4,7 +4,7 @@
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use super::{Cipher, Error, FAILED, Framing, Keys, LENGTH_LEN, SHORT, Violation};
+use super::{Cipher, Error, FAILED, Framing, KeyMaterial, LENGTH_LEN, SHORT, Violation};
 
 const TAG: usize = 16;
 
@@ -21,7 +21,7 @@ pub(in crate::wire) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, Error> {
         let algorithm = match keys.cipher {
             Cipher::Aes128Gcm => &AES_128_GCM,
             _ => &AES_256_GCM,

@@ -22,7 +22,7 @@ pub(super) const LENGTH_LEN: usize = 4;
 const FAILED: Error = Error::Crypto("cipher");
 
 /// What a direction's keys are made from (RFC 4253 section 7.2), and for which algorithms.
-pub(super) struct Keys<'a> {
+pub(super) struct KeyMaterial<'a> {
     pub(super) cipher: Cipher,
     /// `None` for the ciphers that authenticate by themselves.
     pub(super) mac: Option<Mac>,
@@ -56,20 +56,20 @@ impl Framing {
 }
 
 /// Seals what we send.
-pub(super) enum Sealer {
+pub(super) enum Encryptor {
     /// Before the first key exchange.
     Plain,
     Gcm(gcm::Key),
-    Chacha(chacha::Sealer),
+    Chacha(chacha::Encryptor),
     Ctr(Box<WithMac<ctr::Stream>>),
     Cbc(Box<WithMac<cbc::Encryption>>),
 }
 
-impl Sealer {
-    pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+impl Encryptor {
+    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, Error> {
         Ok(match keys.cipher {
             Cipher::Aes128Gcm | Cipher::Aes256Gcm => Self::Gcm(gcm::Key::new(keys)?),
-            Cipher::Chacha20Poly1305 => Self::Chacha(chacha::Sealer::new(keys)?),
+            Cipher::Chacha20Poly1305 => Self::Chacha(chacha::Encryptor::new(keys)?),
             Cipher::Aes128Ctr | Cipher::Aes192Ctr | Cipher::Aes256Ctr => {
                 Self::Ctr(Box::new(WithMac::new(keys, ctr::Stream::new(keys)?)?))
             }
@@ -102,20 +102,20 @@ impl Sealer {
 }
 
 /// Opens what we receive.
-pub(super) enum Opener {
+pub(super) enum Decryptor {
     /// Before the first key exchange.
     Plain,
     Gcm(gcm::Key),
-    Chacha(chacha::Opener),
+    Chacha(chacha::Decryptor),
     Ctr(Box<WithMac<ctr::Stream>>),
     Cbc(Box<WithMac<cbc::Decryption>>),
 }
 
-impl Opener {
-    pub(super) fn new(keys: &Keys<'_>) -> Result<Self, Error> {
+impl Decryptor {
+    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, Error> {
         Ok(match keys.cipher {
             Cipher::Aes128Gcm | Cipher::Aes256Gcm => Self::Gcm(gcm::Key::new(keys)?),
-            Cipher::Chacha20Poly1305 => Self::Chacha(chacha::Opener::new(keys)?),
+            Cipher::Chacha20Poly1305 => Self::Chacha(chacha::Decryptor::new(keys)?),
             Cipher::Aes128Ctr | Cipher::Aes192Ctr | Cipher::Aes256Ctr => {
                 Self::Ctr(Box::new(WithMac::new(keys, ctr::Stream::new(keys)?)?))
             }
@@ -181,13 +181,13 @@ impl Opener {
     }
 }
 
-impl fmt::Debug for Sealer {
+impl fmt::Debug for Encryptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sealer({:?})", self.framing())
     }
 }
 
-impl fmt::Debug for Opener {
+impl fmt::Debug for Decryptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Opener({:?})", self.framing())
     }
@@ -221,9 +221,9 @@ mod tests {
         (Cipher::Aes256Cbc, Some(Mac::HmacSha256Etm)),
     ];
 
-    fn pair(cipher: Cipher, mac: Option<Mac>) -> (Sealer, Opener) {
+    fn pair(cipher: Cipher, mac: Option<Mac>) -> (Encryptor, Decryptor) {
         let material = [7u8; 64];
-        let keys = Keys {
+        let keys = KeyMaterial {
             cipher,
             mac,
             iv: &material[..cipher.iv_len()],
@@ -231,13 +231,13 @@ mod tests {
             mac_key: &material[..mac.map_or(0, Mac::len)],
         };
         (
-            Sealer::new(&keys).expect("keys"),
-            Opener::new(&keys).expect("keys"),
+            Encryptor::new(&keys).expect("keys"),
+            Decryptor::new(&keys).expect("keys"),
         )
     }
 
     /// A packet of `blocks` blocks, sealed.
-    fn sealed(sealer: &mut Sealer, sequence: u32, blocks: usize) -> (Vec<u8>, Vec<u8>) {
+    fn sealed(sealer: &mut Encryptor, sequence: u32, blocks: usize) -> (Vec<u8>, Vec<u8>) {
         let framing = sealer.framing();
         let body = blocks * 16 - framing.aligned_prefix();
         let mut plain = u32::try_from(body).expect("small").to_be_bytes().to_vec();

@@ -4,7 +4,7 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
-use super::{Error, FAILED, Framing, Keys, LENGTH_LEN, Mac, SHORT, Violation, length_field};
+use super::{Error, FAILED, Framing, KeyMaterial, LENGTH_LEN, Mac, SHORT, Violation, length_field};
 
 /// Both AES modes have this block size.
 pub(super) const BLOCK: usize = 16;
@@ -23,7 +23,7 @@ pub(in crate::wire) struct WithMac<M> {
 }
 
 impl<M: Mode> WithMac<M> {
-    pub(super) fn new(keys: &Keys<'_>, mode: M) -> Result<Self, Error> {
+    pub(super) fn new(keys: &KeyMaterial<'_>, mode: M) -> Result<Self, Error> {
         let mac = keys.mac.ok_or(FAILED)?;
         Ok(Self {
             mode,

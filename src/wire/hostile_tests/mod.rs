@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use proptest::prelude::*;
 use ssh_encoding::Encode;
 
-use super::compression::Stage;
+use super::compression::CompressionState;
 use super::kex::derive::{KeyDerivation, Transcript, Way};
 use super::kex::exchange::{ClientExchange, SharedSecret, encode_public, respond};
 use super::kex::init::{EXT_INFO_CLIENT, STRICT_CLIENT, STRICT_SERVER, propose};
@@ -48,7 +48,7 @@ struct Puppet {
     tested: Transport,
     tested_is_server: bool,
     input: BytesMut,
-    events: Vec<Event>,
+    events: Vec<TransportEvent>,
     writer: PacketWriter,
     reader: PacketReader,
     strict: bool,
@@ -89,8 +89,8 @@ impl Puppet {
         self.input.unsplit(self.writer.output().split());
         loop {
             match self.tested.receive(&mut self.input)? {
-                Event::NeedInput => return Ok(()),
-                Event::HostKey { .. } => self.tested.accept_host_key()?,
+                TransportEvent::NeedInput => return Ok(()),
+                TransportEvent::HostKey { .. } => self.tested.accept_host_key()?,
                 event => self.events.push(event),
             }
         }
@@ -199,10 +199,12 @@ impl Puppet {
         };
         let mac = Some(Mac::HmacSha256);
         let opener = derivation.opener(theirs, Cipher::Aes128Ctr, mac)?;
-        self.reader.change_keys(opener, Stage::Off, self.strict);
+        self.reader
+            .change_keys(opener, CompressionState::Off, self.strict);
         self.say(&[message::NEWKEYS])?;
         let sealer = derivation.sealer(ours, Cipher::Aes128Ctr, mac)?;
-        self.writer.change_keys(sealer, Stage::Off, self.strict);
+        self.writer
+            .change_keys(sealer, CompressionState::Off, self.strict);
         Ok(())
     }
 
@@ -210,7 +212,10 @@ impl Puppet {
         let mut puppet = Self::new(tested_is_server);
         puppet.propose(strict).expect("proposal");
         puppet.agree().expect("key exchange");
-        assert!(matches!(puppet.events.pop(), Some(Event::Established)));
+        assert!(matches!(
+            puppet.events.pop(),
+            Some(TransportEvent::Established)
+        ));
         puppet
     }
 
@@ -223,7 +228,10 @@ impl Puppet {
             while puppet.hear().expect("success") != SUCCESS {}
         } else {
             puppet.say(SUCCESS).expect("taken");
-            assert!(matches!(puppet.events.pop(), Some(Event::Packet(_))));
+            assert!(matches!(
+                puppet.events.pop(),
+                Some(TransportEvent::Packet(_))
+            ));
         }
         puppet
     }
@@ -319,7 +327,7 @@ fn old_peers_may_chatter_and_keep_counting() {
         // Sequence numbers go into the MAC: this opens only if neither side has reset them.
         puppet.say(&[94, 1]).expect("opens");
         let payload = puppet.events.pop().expect("packet");
-        assert!(matches!(payload, Event::Packet(payload) if payload[..] == [94, 1]));
+        assert!(matches!(payload, TransportEvent::Packet(payload) if payload[..] == [94, 1]));
         puppet.tested.send(&[95, 2]).expect("sends");
         assert_eq!(puppet.hear(), Some(vec![95, 2]));
     }
@@ -426,7 +434,7 @@ fn disconnect_is_heard_at_any_time() {
     let mut late = Puppet::established(true, true);
     late.say(&goodbye).expect("heard");
     for puppet in [early, strict, late] {
-        let [Event::Disconnected { reason: 2, text }] = &puppet.events[..] else {
+        let [TransportEvent::Disconnected { reason: 2, text }] = &puppet.events[..] else {
             panic!("{:?}", puppet.events);
         };
         assert_eq!(text, "bye");
@@ -526,9 +534,9 @@ proptest! {
             for ((side, input), established) in sides.into_iter().zip(&mut established) {
                 loop {
                     match side.receive(input) {
-                        Ok(Event::NeedInput) | Err(_) => break,
-                        Ok(Event::HostKey { .. }) => side.accept_host_key().expect("asked"),
-                        Ok(Event::Established) => *established = true,
+                        Ok(TransportEvent::NeedInput) | Err(_) => break,
+                        Ok(TransportEvent::HostKey { .. }) => side.accept_host_key().expect("asked"),
+                        Ok(TransportEvent::Established) => *established = true,
                         Ok(event) => panic!("{event:?}"),
                     }
                 }

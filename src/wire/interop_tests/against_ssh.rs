@@ -107,7 +107,7 @@ fn ssh(config: ServerConfig, known_hosts: &str, options: &[String], output: &[u8
 
 #[test]
 fn ssh_accepts_each_algorithm() {
-    let keys = Keys::new();
+    let keys = KeyDirectory::new();
     let key = keys.generate("host", &["-t", "ed25519"]);
     let public = key.public_key().to_openssh().expect("encodes");
     let known_hosts = keys.write("known_hosts", &format!("* {public}\n"));
@@ -131,7 +131,7 @@ fn ssh_accepts_each_algorithm() {
 
 #[test]
 fn ssh_verifies_each_kind_of_host_key_of_ours() {
-    let keys = Keys::new();
+    let keys = KeyDirectory::new();
     let ca = keys.generate("ca", &["-t", "ed25519"]);
     let ca = ca.public_key().to_openssh().expect("encodes");
     let authority = keys.write("authority", &format!("@cert-authority * {ca}\n"));
@@ -182,7 +182,7 @@ fn ssh_verifies_each_kind_of_host_key_of_ours() {
 
 #[test]
 fn keys_change_under_load_with_ssh() {
-    let keys = Keys::new();
+    let keys = KeyDirectory::new();
     let key = keys.generate("host", &["-t", "ed25519"]);
     let public = key.public_key().to_openssh().expect("encodes");
     let known_hosts = keys.write("known_hosts", &format!("* {public}\n"));
@@ -215,7 +215,7 @@ fn keys_change_under_load_with_ssh() {
 
 #[test]
 fn ssh_compresses_as_we_do() {
-    let keys = Keys::new();
+    let keys = KeyDirectory::new();
     let key = keys.generate("host", &["-t", "ed25519"]);
     let public = key.public_key().to_openssh().expect("encodes");
     let known_hosts = keys.write("known_hosts", &format!("* {public}\n"));

@@ -20,9 +20,9 @@ use super::*;
 const SSHD: &str = "/usr/sbin/sshd";
 
 /// A child that does not outlive its test.
-struct Running(Child);
+struct TestChild(Child);
 
-impl Drop for Running {
+impl Drop for TestChild {
     fn drop(&mut self) {
         let _gone: std::io::Result<()> = self.0.kill();
         let _reaped: std::io::Result<std::process::ExitStatus> = self.0.wait();
@@ -30,7 +30,7 @@ impl Drop for Running {
 }
 
 /// Starts sshd for one connection, on the other end of the stream.
-fn sshd(keys: &Keys, host_keys: &[&str], options: &[String]) -> (UnixStream, Running) {
+fn sshd(keys: &KeyDirectory, host_keys: &[&str], options: &[String]) -> (UnixStream, TestChild) {
     if rustix::process::geteuid().is_root() {
         fs::create_dir_all("/run/sshd").expect("sshd wants it as root");
     }
@@ -60,7 +60,7 @@ fn sshd(keys: &Keys, host_keys: &[&str], options: &[String]) -> (UnixStream, Run
         .stderr(Stdio::null())
         .spawn()
         .expect("sshd runs");
-    (ours, Running(child))
+    (ours, TestChild(child))
 }
 
 fn client(algorithms: &Algorithms) -> Transport {
@@ -80,7 +80,7 @@ fn request_userauth<S: Read + Write>(driver: &mut Driver<S>) {
 
 #[test]
 fn sshd_accepts_each_algorithm() {
-    let keys = Keys::new();
+    let keys = KeyDirectory::new();
     let _host_key = keys.generate("host", &["-t", "ed25519"]);
     for (option, algorithms) in common().into_iter().chain(legacy()) {
         let (stream, _sshd) = sshd(&keys, &["host"], std::slice::from_ref(&option));
@@ -100,7 +100,7 @@ fn sshd_accepts_each_algorithm() {
 
 #[test]
 fn each_kind_of_host_key_of_sshd_is_verified() {
-    let keys = Keys::new();
+    let keys = KeyDirectory::new();
     let _ca = keys.generate("ca", &["-t", "ed25519"]);
     let kinds: [(&str, &[&str], &[SignatureAlgorithm]); 5] = [
         (
@@ -152,7 +152,7 @@ fn each_kind_of_host_key_of_sshd_is_verified() {
                 let config = ClientConfig::default().with_legacy(&all_legacy());
                 let mut driver = Driver::new(Transport::client(Arc::new(config)), stream);
                 let event = driver.event().expect("protocol").expect("host key");
-                let Event::HostKey { algorithm, blob } = event else {
+                let TransportEvent::HostKey { algorithm, blob } = event else {
                     panic!("{wanted}: {event:?}");
                 };
                 assert_eq!(algorithm, wanted);
@@ -206,7 +206,7 @@ fn exec<S: Read + Write>(driver: &mut Driver<S>, key: &PrivateKey, command: &str
 
 /// Sends a mebibyte through `cat` on the host and back, and counts the key exchanges seen.
 fn echo_through_sshd(
-    keys: &Keys,
+    keys: &KeyDirectory,
     user: &PrivateKey,
     options: &[String],
     ours: ClientConfig,
@@ -237,7 +237,7 @@ fn echo_through_sshd(
 
 #[test]
 fn keys_change_under_load_with_sshd() {
-    let keys = Keys::new();
+    let keys = KeyDirectory::new();
     let _host_key = keys.generate("host", &["-t", "ed25519"]);
     let user = keys.generate("user", &["-t", "ed25519"]);
     let ciphers = Cipher::ALL.iter().chain(Cipher::LEGACY);
@@ -267,7 +267,7 @@ fn keys_change_under_load_with_sshd() {
 
 #[test]
 fn sshd_compresses_as_we_do() {
-    let keys = Keys::new();
+    let keys = KeyDirectory::new();
     let _host_key = keys.generate("host", &["-t", "ed25519"]);
     let user = keys.generate("user", &["-t", "ed25519"]);
     for limit in ["RekeyLimit=1G", "RekeyLimit=100K"] {

@@ -52,13 +52,13 @@ impl<S: Read + Write> Driver<S> {
     }
 
     /// The next event that is one; `None` at the end of the stream.
-    fn event(&mut self) -> Result<Option<Event>, Error> {
+    fn event(&mut self) -> Result<Option<TransportEvent>, Error> {
         loop {
             let was_rekeying = self.transport.is_rekeying();
             let received = self.transport.receive(&mut self.input);
             self.exchanges += u32::from(was_rekeying && !self.transport.is_rekeying());
             match received {
-                Ok(Event::NeedInput) => {}
+                Ok(TransportEvent::NeedInput) => {}
                 Ok(event) => return Ok(Some(event)),
                 Err(error) => {
                     let reason = error.disconnect_reason();
@@ -83,11 +83,11 @@ impl<S: Read + Write> Driver<S> {
     fn packet(&mut self, numbers: &[u8]) -> BytesMut {
         loop {
             match self.event().expect("protocol").expect("not the end yet") {
-                Event::Packet(payload) if numbers.contains(&payload[0]) => return payload,
-                Event::HostKey { .. } => self.transport.accept_host_key().expect("asked"),
-                Event::Established => {}
+                TransportEvent::Packet(payload) if numbers.contains(&payload[0]) => return payload,
+                TransportEvent::HostKey { .. } => self.transport.accept_host_key().expect("asked"),
+                TransportEvent::Established => {}
                 // Host keys after authentication; window and end of file of the session.
-                Event::Packet(payload) if matches!(payload[0], 80 | 93 | 96) => {}
+                TransportEvent::Packet(payload) if matches!(payload[0], 80 | 93 | 96) => {}
                 other => panic!("waiting for {numbers:?}, got {other:?}"),
             }
         }
@@ -134,11 +134,11 @@ impl Payload {
 }
 
 /// A directory with keys in it.
-struct Keys {
+struct KeyDirectory {
     dir: TempDir,
 }
 
-impl Keys {
+impl KeyDirectory {
     fn new() -> Self {
         Self {
             dir: tempfile::tempdir().expect("directory"),

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::exchange::SharedSecret;
 use crate::wire::algorithm::{Cipher, Kex, Mac};
-use crate::wire::cipher::{Keys, Opener, Sealer};
+use crate::wire::cipher::{Decryptor, Encryptor, KeyMaterial};
 use crate::wire::error::Error;
 
 /// What both sides have said, in the order in which it is hashed.
@@ -73,8 +73,8 @@ impl KeyDerivation<'_> {
         way: Way,
         cipher: Cipher,
         mac: Option<Mac>,
-    ) -> Result<Sealer, Error> {
-        self.with_keys(way, cipher, mac, Sealer::new)
+    ) -> Result<Encryptor, Error> {
+        self.with_keys(way, cipher, mac, Encryptor::new)
     }
 
     pub(in crate::wire) fn opener(
@@ -82,8 +82,8 @@ impl KeyDerivation<'_> {
         way: Way,
         cipher: Cipher,
         mac: Option<Mac>,
-    ) -> Result<Opener, Error> {
-        self.with_keys(way, cipher, mac, Opener::new)
+    ) -> Result<Decryptor, Error> {
+        self.with_keys(way, cipher, mac, Decryptor::new)
     }
 
     fn with_keys<T>(
@@ -91,7 +91,7 @@ impl KeyDerivation<'_> {
         way: Way,
         cipher: Cipher,
         mac: Option<Mac>,
-        make: impl FnOnce(&Keys<'_>) -> Result<T, Error>,
+        make: impl FnOnce(&KeyMaterial<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let [iv_letter, key_letter, mac_letter] = match way {
             Way::ClientToServer => *b"ACE",
@@ -100,7 +100,7 @@ impl KeyDerivation<'_> {
         let iv = self.derive(iv_letter, cipher.iv_len());
         let key = self.derive(key_letter, cipher.key_len());
         let mac_key = self.derive(mac_letter, mac.map_or(0, Mac::len));
-        make(&Keys {
+        make(&KeyMaterial {
             cipher,
             mac,
             iv: &iv,

@@ -12,7 +12,7 @@ use aws_lc_rs::digest;
 use ssh_encoding::{Encode, Mpint};
 use zeroize::Zeroizing;
 
-use super::group::{Group, GroupKey};
+use super::group::{DhGroup, GroupKey};
 use super::kem::{Kem, KemKey};
 use crate::wire::algorithm::Kex;
 use crate::wire::error::{Error, Violation};
@@ -153,7 +153,7 @@ pub(in crate::wire) fn respond(
 enum Curve {
     Alone(&'static Algorithm),
     With(Kem),
-    None(Group),
+    None(DhGroup),
 }
 
 impl Kex {
@@ -167,9 +167,9 @@ impl Kex {
             Self::EcdhSha2Nistp256 => Curve::Alone(&ECDH_P256),
             Self::EcdhSha2Nistp384 => Curve::Alone(&ECDH_P384),
             Self::EcdhSha2Nistp521 => Curve::Alone(&ECDH_P521),
-            Self::DiffieHellmanGroup16Sha512 => Curve::None(Group::Modp4096),
+            Self::DiffieHellmanGroup16Sha512 => Curve::None(DhGroup::Modp4096),
             Self::DiffieHellmanGroup14Sha256 | Self::DiffieHellmanGroup14Sha1 => {
-                Curve::None(Group::Modp2048)
+                Curve::None(DhGroup::Modp2048)
             }
         }
     }

@@ -20,14 +20,14 @@ const EXPONENT_BYTES: usize = 64;
 
 /// A group; the generator is 2.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Group {
+pub(super) enum DhGroup {
     /// Group 14.
     Modp2048,
     /// Group 16.
     Modp4096,
 }
 
-impl Group {
+impl DhGroup {
     const fn bits(self) -> u32 {
         match self {
             Self::Modp2048 => 2048,
@@ -49,14 +49,14 @@ impl Group {
 
 /// A private exponent and its public value.
 pub(in crate::wire) struct GroupKey {
-    group: Group,
+    group: DhGroup,
     params: BoxedMontyParams,
     exponent: Zeroizing<BoxedUint>,
     public: Vec<u8>,
 }
 
 impl GroupKey {
-    pub(super) fn generate(group: Group) -> Result<Self, Error> {
+    pub(super) fn generate(group: DhGroup) -> Result<Self, Error> {
         let params = BoxedMontyParams::new_vartime(group.prime()?);
         let mut bytes = Zeroizing::new([0; EXPONENT_BYTES]);
         rand::fill(&mut *bytes).map_err(|_failed| Error::Crypto("entropy"))?;
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_primes_have_their_size_and_shape() {
-        for group in [Group::Modp2048, Group::Modp4096] {
+        for group in [DhGroup::Modp2048, DhGroup::Modp4096] {
             let prime = group.prime().expect("odd").get();
             assert_eq!(prime.bits(), group.bits());
             let bytes = prime.to_be_bytes();
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_range_are_refused() {
-        for group in [Group::Modp2048, Group::Modp4096] {
+        for group in [DhGroup::Modp2048, DhGroup::Modp4096] {
             let key = GroupKey::generate(group).expect("key");
             let prime = group.prime().expect("odd").get();
             let one = BoxedUint::one_with_precision(group.bits());

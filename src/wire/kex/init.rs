@@ -5,7 +5,7 @@ use ssh_encoding::{Decode, Encode, Reader};
 
 use crate::model::text::Printable;
 use crate::wire::algorithm::{Algorithms, Cipher, Compression, Kex, Mac};
-use crate::wire::error::{Error, Lacking, Mismatch, Violation};
+use crate::wire::error::{Error, Mismatch, NoCommonAlgorithm, Violation};
 use crate::wire::legacy::Legacy;
 use crate::wire::message;
 use crate::wire::transport::{Directional, Negotiated};
@@ -141,7 +141,7 @@ pub(in crate::wire) fn negotiate(
     };
     let kex = choose.first("key exchange", &client.kex, &server.kex, Kex::from_name);
     let host_key = choose.first(
-        Lacking::HOST_KEY,
+        NoCommonAlgorithm::HOST_KEY,
         &client.host_keys,
         &server.host_keys,
         |name| Some(name.to_owned()),
@@ -173,7 +173,7 @@ pub(in crate::wire) fn negotiate(
 /// a peer wants to know all of it at once.
 struct Chooser {
     peer_is_client: bool,
-    lacking: Vec<Lacking>,
+    lacking: Vec<NoCommonAlgorithm>,
 }
 
 impl Chooser {
@@ -212,7 +212,7 @@ impl Chooser {
             .find_map(from_name);
         if chosen.is_none() && !self.lacking.iter().any(|lacking| lacking.kind == kind) {
             let offered = if self.peer_is_client { client } else { server };
-            self.lacking.push(Lacking {
+            self.lacking.push(NoCommonAlgorithm {
                 kind,
                 offered: Printable(offered).within(MAX_SHOWN),
                 legacy: Legacy::all()

@@ -16,11 +16,14 @@ use ssh_encoding::{Decode, Reader};
 
 use super::unexpected;
 use super::work::{Outcome, Work, Worked};
-use super::{Directional, Event, Negotiated, Phase, Role, SessionBinding, Transport, extension};
+use super::{
+    Directional, EndpointRole, Negotiated, SessionBinding, Transport, TransportEvent,
+    TransportPhase, extension,
+};
 use crate::cert::weak_rsa_bits;
 use crate::wire::algorithm::Kex;
-use crate::wire::cipher::{Opener, Sealer};
-use crate::wire::compression::Stage;
+use crate::wire::cipher::{Decryptor, Encryptor};
+use crate::wire::compression::CompressionState;
 use crate::wire::error::{Error, Mismatch, Misuse, Violation};
 use crate::wire::hostkey::{HostKey, HostKeyAlgorithm};
 use crate::wire::kex::derive::{KeyDerivation, Transcript, Way};
@@ -58,7 +61,7 @@ pub(super) enum Exchange {
     AwaitDecision(NewKeys),
     /// We use the new keys already; the peer does from its NEWKEYS on.
     AwaitNewKeys {
-        opener: Opener,
+        opener: Decryptor,
         negotiated: Negotiated,
     },
 }
@@ -87,8 +90,8 @@ pub(super) struct Replied {
 /// Keys that are ready for use.
 #[derive(Debug)]
 pub(super) struct NewKeys {
-    sealer: Sealer,
-    opener: Opener,
+    sealer: Encryptor,
+    opener: Decryptor,
     negotiated: Negotiated,
 }
 
@@ -128,7 +131,7 @@ impl Transport {
     /// Sends our proposal.
     pub(super) fn propose(&mut self) -> Result<(), Error> {
         let ours = match &self.role {
-            Role::Server(config) => {
+            EndpointRole::Server(config) => {
                 let keys = self.presentable(&config.host_keys);
                 propose(
                     &config.algorithms,
@@ -136,7 +139,7 @@ impl Transport {
                     &offered_host_keys(keys),
                 )?
             }
-            Role::Client(config) => {
+            EndpointRole::Client(config) => {
                 let names: Vec<&str> = config
                     .host_key_algorithms
                     .iter()
@@ -155,7 +158,7 @@ impl Transport {
         Ok(())
     }
 
-    pub(super) fn on_proposal(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+    pub(super) fn on_proposal(&mut self, payload: &[u8]) -> Result<Option<TransportEvent>, Error> {
         let is_asked_for = matches!(self.exchange, Exchange::Idle);
         if is_asked_for {
             // Nobody needs new keys before user authentication. Each exchange costs us more than the
@@ -214,7 +217,7 @@ impl Transport {
     }
 
     /// Goes on with what was computed elsewhere.
-    pub(super) fn go_on(&mut self, worked: Worked) -> Result<Option<Event>, Error> {
+    pub(super) fn go_on(&mut self, worked: Worked) -> Result<Option<TransportEvent>, Error> {
         match (mem::replace(&mut self.exchange, Exchange::Idle), worked.0) {
             (Exchange::AwaitStart(agreed), Outcome::Started(started)) => {
                 self.on_started(agreed, started?)?;
@@ -285,7 +288,7 @@ impl Transport {
             .filter(move |key| shown.as_deref().is_none_or(|shown| shown == key.blob()))
     }
 
-    pub(super) fn on_kex_init(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+    pub(super) fn on_kex_init(&mut self, payload: &[u8]) -> Result<Option<TransportEvent>, Error> {
         let Exchange::AwaitInit(agreed) = mem::replace(&mut self.exchange, Exchange::Idle) else {
             return Err(unexpected(message::KEX_INIT, "outside its key exchange"));
         };
@@ -310,8 +313,8 @@ impl Transport {
         client_public: &[u8],
         server_public: &[u8],
         secret: &SharedSecret,
-    ) -> Result<Option<Event>, Error> {
-        let Role::Server(config) = &self.role else {
+    ) -> Result<Option<TransportEvent>, Error> {
+        let EndpointRole::Server(config) = &self.role else {
             return Err(unexpected(message::KEX_INIT, "from a server"));
         };
         let config = config.clone();
@@ -336,7 +339,7 @@ impl Transport {
         Ok(None)
     }
 
-    pub(super) fn on_kex_reply(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+    pub(super) fn on_kex_reply(&mut self, payload: &[u8]) -> Result<Option<TransportEvent>, Error> {
         let Exchange::AwaitReply {
             agreed,
             half,
@@ -368,7 +371,7 @@ impl Transport {
         &mut self,
         replied: Replied,
         secret: &SharedSecret,
-    ) -> Result<Option<Event>, Error> {
+    ) -> Result<Option<TransportEvent>, Error> {
         let Replied {
             agreed,
             public,
@@ -406,13 +409,13 @@ impl Transport {
             signature,
         });
         self.exchange = Exchange::AwaitDecision(keys);
-        Ok(Some(Event::HostKey {
+        Ok(Some(TransportEvent::HostKey {
             algorithm: algorithm.name().to_owned(),
             blob: host_key,
         }))
     }
 
-    /// Client role: the answer to [`Event::HostKey`]; the key exchange goes on. To refuse, call
+    /// Client role: the answer to [`TransportEvent::HostKey`]; the key exchange goes on. To refuse, call
     /// [`disconnect`](Self::disconnect) instead.
     ///
     /// # Errors
@@ -488,7 +491,7 @@ impl Transport {
     fn use_new_keys(&mut self, keys: NewKeys) -> Result<(), Error> {
         self.writer.write(&[message::NEWKEYS], &[])?;
         let compression = keys.negotiated.compression.of(self.ways().0);
-        let compression = Stage::new(compression, self.authenticated);
+        let compression = CompressionState::new(compression, self.authenticated);
         self.writer
             .change_keys(keys.sealer, compression, self.strict);
         self.exchange = Exchange::AwaitNewKeys {
@@ -501,7 +504,7 @@ impl Transport {
         self.release_held()
     }
 
-    pub(super) fn on_new_keys(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+    pub(super) fn on_new_keys(&mut self, payload: &[u8]) -> Result<Option<TransportEvent>, Error> {
         let Exchange::AwaitNewKeys { opener, negotiated } =
             mem::replace(&mut self.exchange, Exchange::Idle)
         else {
@@ -515,15 +518,15 @@ impl Transport {
             .into());
         }
         let compression = negotiated.compression.of(self.ways().1);
-        let compression = Stage::new(compression, self.authenticated);
+        let compression = CompressionState::new(compression, self.authenticated);
         self.reader.change_keys(opener, compression, self.strict);
         self.negotiated = Some(negotiated);
         self.keyed_at = None;
         if self.is_established() {
             return Ok(None);
         }
-        self.phase = Phase::Established;
-        Ok(Some(Event::Established))
+        self.phase = TransportPhase::Established;
+        Ok(Some(TransportEvent::Established))
     }
 }
 
@@ -598,12 +601,12 @@ mod tests {
     ) -> Result<(), Error> {
         while !client.output().is_empty() || !server.output().is_empty() {
             up.unsplit(client.output().split());
-            while !matches!(server.receive(up)?, Event::NeedInput) {}
+            while !matches!(server.receive(up)?, TransportEvent::NeedInput) {}
             down.unsplit(server.output().split());
             loop {
                 match client.receive(down)? {
-                    Event::NeedInput => break,
-                    Event::HostKey { .. } => client.accept_host_key()?,
+                    TransportEvent::NeedInput => break,
+                    TransportEvent::HostKey { .. } => client.accept_host_key()?,
                     _ => {}
                 }
             }
@@ -620,7 +623,7 @@ mod tests {
             server.send(&[message::USERAUTH_SUCCESS]).expect("sends");
             settle(&mut client, &mut server).expect("success");
             // As no server of ours would.
-            server.role = Role::Server(server_config(seed));
+            server.role = EndpointRole::Server(server_config(seed));
             server.host_key = None;
             client.start_rekey().expect("starts");
             let outcome = settle(&mut client, &mut server);
@@ -652,8 +655,10 @@ mod tests {
                 // Nothing new has to arrive for it to go on.
                 loop {
                     match side.receive(input).expect("it goes on") {
-                        Event::NeedInput => break,
-                        Event::HostKey { .. } => side.accept_host_key().expect("it was asked"),
+                        TransportEvent::NeedInput => break,
+                        TransportEvent::HostKey { .. } => {
+                            side.accept_host_key().expect("it was asked")
+                        }
                         _ => {}
                     }
                 }
@@ -745,7 +750,7 @@ mod tests {
             server.send(&[message::USERAUTH_SUCCESS]).expect("sends");
             settle(&mut client, &mut server).expect("success");
             let shown = server.host_key_blob().expect("shown").to_vec();
-            client.role = Role::Client(asks(later));
+            client.role = EndpointRole::Client(asks(later));
             client.start_rekey().expect("starts");
             assert_eq!(settle(&mut client, &mut server).is_ok(), works, "{later:?}");
             assert_eq!(client.host_key_blob(), Some(&*shown));

@@ -23,7 +23,7 @@ pub use config::{
 };
 
 use self::exchange::Exchange;
-use self::outgoing::{Held, Replies};
+use self::outgoing::{HeldPayloads, Replies};
 use self::patience::RekeyAllowance;
 pub use self::work::{Work, Worked};
 use super::error::{DisconnectReason, Error, Misuse, Violation};
@@ -37,8 +37,8 @@ const MAX_DISCONNECT_TEXT: usize = 1024;
 
 /// What [`Transport::receive`] has to say.
 #[derive(Debug)]
-pub enum Event {
-    /// Nothing more without more input, or without the answer to [`Event::HostKey`].
+pub enum TransportEvent {
+    /// Nothing more without more input, or without the answer to [`TransportEvent::HostKey`].
     NeedInput,
     /// Client role: the host presents this key or certificate, once, in the first key exchange.
     /// Its signature over the exchange hash is already verified, with the key or with the
@@ -67,8 +67,8 @@ pub enum Event {
 
 /// One side of an SSH connection's transport layer.
 pub struct Transport {
-    role: Role,
-    phase: Phase,
+    role: EndpointRole,
+    phase: TransportPhase,
     reader: PacketReader,
     writer: PacketWriter,
     peer_ident: Option<String>,
@@ -86,7 +86,7 @@ pub struct Transport {
     extensions: PeerExtensions,
     /// User authentication has succeeded, as seen in passing.
     authenticated: bool,
-    held: Held,
+    held: HeldPayloads,
     replies: Replies,
     /// When the keys were taken into use, as far as [`tick`](Transport::tick) has told.
     keyed_at: Option<Duration>,
@@ -105,12 +105,12 @@ pub struct Transport {
 }
 
 #[derive(Clone)]
-enum Role {
+enum EndpointRole {
     Server(Arc<ServerConfig>),
     Client(Arc<ClientConfig>),
 }
 
-impl Role {
+impl EndpointRole {
     fn is_server(&self) -> bool {
         matches!(self, Self::Server(_))
     }
@@ -131,7 +131,7 @@ impl Role {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum TransportPhase {
     /// Could not even start; told at the first chance.
     Unborn(Error),
     /// Waiting for the peer's identification.
@@ -148,20 +148,20 @@ impl Transport {
     /// A server; its identification and its proposal are in the output at once.
     #[must_use]
     pub fn server(config: Arc<ServerConfig>) -> Self {
-        Self::new(Role::Server(config))
+        Self::new(EndpointRole::Server(config))
     }
 
     /// A client; its identification and its proposal are in the output at once.
     #[must_use]
     pub fn client(config: Arc<ClientConfig>) -> Self {
-        Self::new(Role::Client(config))
+        Self::new(EndpointRole::Client(config))
     }
 
-    fn new(role: Role) -> Self {
+    fn new(role: EndpointRole) -> Self {
         let peer_is_server = !role.is_server();
         let mut transport = Self {
             role,
-            phase: Phase::Identification(IdentReader::new(peer_is_server)),
+            phase: TransportPhase::Identification(IdentReader::new(peer_is_server)),
             reader: PacketReader::new(),
             writer: PacketWriter::new(),
             peer_ident: None,
@@ -175,7 +175,7 @@ impl Transport {
             negotiated: None,
             extensions: PeerExtensions::default(),
             authenticated: false,
-            held: Held::default(),
+            held: HeldPayloads::default(),
             replies: Replies::default(),
             keyed_at: None,
             now: Duration::ZERO,
@@ -188,50 +188,50 @@ impl Transport {
         let ident = format!("{}\r\n", transport.role.ident());
         transport.writer.write_raw(ident.as_bytes());
         if let Err(error) = transport.propose() {
-            transport.phase = Phase::Unborn(error);
+            transport.phase = TransportPhase::Unborn(error);
         }
         transport
     }
 
     /// Consumes what it can from the front of `input`, decrypting in place, and returns the next
-    /// event. To be called until [`Event::NeedInput`]; what is then left in `input` is the
+    /// event. To be called until [`TransportEvent::NeedInput`]; what is then left in `input` is the
     /// beginning of a packet and must stay there, untouched, in front of what is read next.
     ///
     /// # Errors
     /// When the connection cannot go on; from then on all input is thrown away.
-    pub fn receive(&mut self, input: &mut BytesMut) -> Result<Event, Error> {
+    pub fn receive(&mut self, input: &mut BytesMut) -> Result<TransportEvent, Error> {
         let result = self.advance(input);
         if result.is_err() {
-            self.phase = Phase::Ended;
+            self.phase = TransportPhase::Ended;
         }
         result
     }
 
-    fn advance(&mut self, input: &mut BytesMut) -> Result<Event, Error> {
+    fn advance(&mut self, input: &mut BytesMut) -> Result<TransportEvent, Error> {
         loop {
             match &mut self.phase {
-                Phase::Unborn(_) => return Err(self.take_first_error()),
-                Phase::Ended => {
+                TransportPhase::Unborn(_) => return Err(self.take_first_error()),
+                TransportPhase::Ended => {
                     input.clear();
-                    return Ok(Event::NeedInput);
+                    return Ok(TransportEvent::NeedInput);
                 }
-                Phase::Identification(reader) => {
+                TransportPhase::Identification(reader) => {
                     let read = reader.read(input);
                     self.said_instead = reader.first().map(<[u8]>::to_vec);
                     let Some(ident) = read? else {
-                        return Ok(Event::NeedInput);
+                        return Ok(TransportEvent::NeedInput);
                     };
                     self.said_instead = None;
                     self.peer_ident = Some(ident);
-                    self.phase = Phase::Keying;
+                    self.phase = TransportPhase::Keying;
                 }
-                Phase::Keying | Phase::Established => {
+                TransportPhase::Keying | TransportPhase::Established => {
                     if self.exchange.awaits_decision() {
-                        return Ok(Event::NeedInput);
+                        return Ok(TransportEvent::NeedInput);
                     }
                     if self.exchange.awaits_work() {
                         let Some(worked) = self.worked.take() else {
-                            return Ok(Event::NeedInput);
+                            return Ok(TransportEvent::NeedInput);
                         };
                         if let Some(event) = self.go_on(worked)? {
                             return Ok(event);
@@ -239,7 +239,7 @@ impl Transport {
                         continue;
                     }
                     let Some(packet) = self.reader.read(input)? else {
-                        return Ok(Event::NeedInput);
+                        return Ok(TransportEvent::NeedInput);
                     };
                     if !self.authenticated && patience::is_too_much(self.reader.usage()) {
                         return Err(Violation::Unauthenticated.into());
@@ -253,13 +253,13 @@ impl Transport {
     }
 
     fn take_first_error(&mut self) -> Error {
-        match mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Unborn(error) => error,
+        match mem::replace(&mut self.phase, TransportPhase::Ended) {
+            TransportPhase::Unborn(error) => error,
             _ => Misuse::State("ended").into(),
         }
     }
 
-    fn dispatch(&mut self, packet: BytesMut) -> Result<Option<Event>, Error> {
+    fn dispatch(&mut self, packet: BytesMut) -> Result<Option<TransportEvent>, Error> {
         let number = packet.first().copied().unwrap_or_default();
         if self.exchange.skips(number) {
             return Ok(None);
@@ -294,7 +294,7 @@ impl Transport {
                     self.on_authenticated();
                 }
                 self.rekey_if_used_up()?;
-                Ok(Some(Event::Packet(packet)))
+                Ok(Some(TransportEvent::Packet(packet)))
             }
             _ => {
                 self.on_unknown()?;
@@ -324,13 +324,13 @@ impl Transport {
         extension::read(payload, &mut self.extensions)
     }
 
-    fn on_disconnect(&mut self, payload: &[u8]) -> Event {
-        self.phase = Phase::Ended;
+    fn on_disconnect(&mut self, payload: &[u8]) -> TransportEvent {
+        self.phase = TransportPhase::Ended;
         let mut reader = payload.get(1..).unwrap_or_default();
         let reason = u32::decode(&mut reader).unwrap_or_default();
         let text = Vec::<u8>::decode(&mut reader).unwrap_or_default();
         let text = Printable(&String::from_utf8_lossy(&text)).within(MAX_DISCONNECT_TEXT);
-        Event::Disconnected { reason, text }
+        TransportEvent::Disconnected { reason, text }
     }
 
     fn on_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
@@ -381,7 +381,7 @@ impl Transport {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_parts(&mut self, head: &[u8], body: &[u8]) -> Result<(), Error> {
-        if matches!(self.phase, Phase::Ended) {
+        if matches!(self.phase, TransportPhase::Ended) {
             return Ok(());
         }
         let ours = |number| message::is_upper(number) || SENDABLE.contains(&number);
@@ -481,9 +481,9 @@ impl Transport {
     /// Before user authentication: a peer takes a second key exchange there for an attack, as we do.
     pub fn start_rekey(&mut self) -> Result<(), Error> {
         match self.phase {
-            Phase::Ended => Ok(()),
-            Phase::Established if self.is_rekeying() => Ok(()),
-            Phase::Established if self.authenticated => self.propose(),
+            TransportPhase::Ended => Ok(()),
+            TransportPhase::Established if self.is_rekeying() => Ok(()),
+            TransportPhase::Established if self.authenticated => self.propose(),
             _ => Err(Misuse::State("not authenticated").into()),
         }
     }
@@ -505,11 +505,11 @@ impl Transport {
             .and_then(|()| self.writer.write(&payload, &[]));
         // If even this cannot be sent, the connection just ends.
         drop(sent);
-        self.phase = Phase::Ended;
+        self.phase = TransportPhase::Ended;
     }
 
     fn is_established(&self) -> bool {
-        matches!(self.phase, Phase::Established)
+        matches!(self.phase, TransportPhase::Established)
     }
 
     /// The session identifier: the hash of the first key exchange.

@@ -21,9 +21,9 @@ const LENGTH: usize = 4;
 
 /// Payloads in order, each behind its length.
 #[derive(Default)]
-pub(super) struct Held(BytesMut);
+pub(super) struct HeldPayloads(BytesMut);
 
-impl Held {
+impl HeldPayloads {
     pub(super) fn push(&mut self, head: &[u8], body: &[u8]) -> Result<(), Error> {
         let length = head.len() + body.len();
         if self.0.len() + LENGTH + length > MAX_HELD {
@@ -52,7 +52,7 @@ impl Held {
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for HeldPayloads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Held({} bytes)", self.len())
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_is_held_comes_out_in_order() {
-        let mut held = Held::default();
+        let mut held = HeldPayloads::default();
         held.push(b"a", b"bc").expect("room");
         held.push(b"d", b"").expect("room");
         assert_eq!(held.pop().expect("first")[..], *b"abc");
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded() {
-        let mut held = Held::default();
+        let mut held = HeldPayloads::default();
         let body = vec![0; 1 << 20];
         let pushed = (0..20)
             .take_while(|_| held.push(b"x", &body).is_ok())

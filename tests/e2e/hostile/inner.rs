@@ -1,7 +1,7 @@
 //! Hostile clients of the inner connection, with a real sshd behind the proxy: an honest `ssh` carries
 //! their bytes.
 
-use rproxy::wire::Event;
+use rproxy::wire::TransportEvent;
 
 use crate::support::World;
 use crate::support::children::Running;
@@ -32,11 +32,11 @@ impl Inner {
     pub(crate) fn log_in_as(world: &World, other: &User, host: &str) -> Result<Self, String> {
         let mut inner = Self::through(world.outer_ssh_as(other), host);
         match inner.peer.event() {
-            Some(Event::HostKey { .. }) => {
+            Some(TransportEvent::HostKey { .. }) => {
                 let accepted = inner.peer.transport.accept_host_key();
                 accepted.expect("it was asked");
             }
-            Some(Event::Disconnected { text, .. }) => return Err(text),
+            Some(TransportEvent::Disconnected { text, .. }) => return Err(text),
             other => panic!("{other:?} at the beginning"),
         }
         inner.peer.log_in(&login(), &other.key);

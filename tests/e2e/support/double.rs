@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rproxy::wire::{ClientConfig, Event, HostKey, ServerConfig, Transport};
+use rproxy::wire::{ClientConfig, HostKey, ServerConfig, Transport, TransportEvent};
 use ssh_encoding::{Decode, Reader};
 use ssh_key::{Certificate, PrivateKey};
 
@@ -196,12 +196,12 @@ impl<S: Read + Write> Peer<S> {
     }
 
     /// The next event; `None` when the other side hangs up.
-    pub(crate) fn event(&mut self) -> Option<Event> {
+    pub(crate) fn event(&mut self) -> Option<TransportEvent> {
         loop {
             let event = self.transport.receive(&mut self.input);
             let event = event.expect("the other side keeps to the protocol");
             self.flush();
-            if !matches!(event, Event::NeedInput) {
+            if !matches!(event, TransportEvent::NeedInput) {
                 return Some(event);
             }
             let mut buffer = [0; 16 * 1024];
@@ -222,10 +222,12 @@ impl<S: Read + Write> Peer<S> {
     pub(crate) fn packet(&mut self) -> Option<BytesMut> {
         loop {
             match self.event()? {
-                Event::Packet(packet) => return Some(packet),
-                Event::HostKey { .. } => self.transport.accept_host_key().expect("it was asked"),
-                Event::Disconnected { .. } => return None,
-                Event::Established | Event::NeedInput => {}
+                TransportEvent::Packet(packet) => return Some(packet),
+                TransportEvent::HostKey { .. } => {
+                    self.transport.accept_host_key().expect("it was asked")
+                }
+                TransportEvent::Disconnected { .. } => return None,
+                TransportEvent::Established | TransportEvent::NeedInput => {}
             }
         }
     }
@@ -249,7 +251,7 @@ impl<S: Read + Write> Peer<S> {
         let mut reason = String::new();
         // Something of ours may still be unsent, and the other side need not read it.
         while let Some(event) = self.event() {
-            if let Event::Disconnected { text, .. } = event {
+            if let TransportEvent::Disconnected { text, .. } = event {
                 reason = text;
             }
         }
@@ -260,8 +262,10 @@ impl<S: Read + Write> Peer<S> {
     pub(crate) fn establish(&mut self) {
         loop {
             match self.event().expect("a key exchange") {
-                Event::HostKey { .. } => self.transport.accept_host_key().expect("it was asked"),
-                Event::Established => return,
+                TransportEvent::HostKey { .. } => {
+                    self.transport.accept_host_key().expect("it was asked")
+                }
+                TransportEvent::Established => return,
                 other => panic!("{other:?} during the key exchange"),
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rproxy::wire::{ClientConfig, Event, Transport};
+use rproxy::wire::{ClientConfig, Transport, TransportEvent};
 use signature::Signer;
 use ssh_encoding::Encode;
 use ssh_key::{Certificate, PrivateKey};
@@ -83,14 +83,16 @@ pub(crate) fn offer_as(
     let mut established = false;
     loop {
         match line.next() {
-            Some(Event::HostKey { .. }) => line.transport.accept_host_key().expect("it waits"),
-            Some(Event::Established) if !established => {
+            Some(TransportEvent::HostKey { .. }) => {
+                line.transport.accept_host_key().expect("it waits")
+            }
+            Some(TransportEvent::Established) if !established => {
                 established = true;
                 let mut request = vec![SERVICE_REQUEST];
                 request.extend(string(b"ssh-userauth"));
                 line.transport.send(&request).expect("after key exchange");
             }
-            Some(Event::Packet(packet)) => match packet.first() {
+            Some(TransportEvent::Packet(packet)) => match packet.first() {
                 Some(&SERVICE_ACCEPT) => {
                     let session = line.transport.session_id().expect("keys are in use");
                     let request = request_as(session, login, algorithm, certificate, &sign);
@@ -103,11 +105,11 @@ pub(crate) fn offer_as(
                 Some(&USERAUTH_FAILURE) => return verdict,
                 _ => {}
             },
-            Some(Event::Disconnected { text, .. }) => {
+            Some(TransportEvent::Disconnected { text, .. }) => {
                 verdict.said += &text;
                 return verdict;
             }
-            Some(Event::Established | Event::NeedInput) => {}
+            Some(TransportEvent::Established | TransportEvent::NeedInput) => {}
             None => return verdict,
         }
         if verdict.accepted {
@@ -179,7 +181,7 @@ impl Line {
     }
 
     /// The next event that is not a want of input; `None` when the server hangs up.
-    fn next(&mut self) -> Option<Event> {
+    fn next(&mut self) -> Option<TransportEvent> {
         loop {
             let event = self
                 .transport
@@ -189,7 +191,7 @@ impl Line {
             // A server that has hung up is noticed when it is read from.
             self.socket.write_all(output).unwrap_or_default();
             output.clear();
-            if !matches!(event, Event::NeedInput) {
+            if !matches!(event, TransportEvent::NeedInput) {
                 return Some(event);
             }
             let mut buffer = [0; 4096];

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 
 use rproxy::relay::Side;
-use rproxy::relay::table::{Place, TABLE, Verdict, judge};
+use rproxy::relay::table::{NameContext, TABLE, Verdict, judge};
 use serde_json::Value;
 
 use super::{FAILURE, all_complete, ask_channel, recorded};
@@ -96,20 +96,20 @@ fn t1_whatever_the_table_does_not_have() {
         "tun@openssh.com",
         "x11-req@example.com",
     ]);
-    let refused_at = |place: Place| {
+    let refused_at = |place: NameContext| {
         let mut names = names.clone();
         names.retain(|name| judge(Side::Client, place, name) == Verdict::Refuse);
         assert!(names.len() > 10, "{place:?}: {names:?}");
         names
     };
 
-    for name in refused_at(Place::Open) {
+    for name in refused_at(NameContext::Open) {
         peer.send(&Payload::open(name, 5, 1 << 20, 1 << 15).addresses());
         let answer = peer.expect(&[OPEN_CONFIRMATION, OPEN_FAILURE]);
         assert_eq!(answer[0], OPEN_FAILURE, "{name}");
         refused(&world, "channel", name);
     }
-    for name in refused_at(Place::Global) {
+    for name in refused_at(NameContext::Global) {
         peer.send(&Payload::new(GLOBAL_REQUEST).string(name).flag(true));
         let answer = peer.expect(&[REQUEST_SUCCESS, REQUEST_FAILURE]);
         assert_eq!(answer[0], REQUEST_FAILURE, "{name}");
@@ -127,9 +127,9 @@ fn t1_whatever_the_table_does_not_have() {
     peer.send(&forward);
     let recipient = confirmed(&peer.expect(&[OPEN_CONFIRMATION]));
     for (place, channel) in [
-        (Place::Setup, setup),
-        (Place::Running, running),
-        (Place::Forwarded, Channel { recipient }),
+        (NameContext::Setup, setup),
+        (NameContext::Running, running),
+        (NameContext::Forwarded, Channel { recipient }),
     ] {
         for name in refused_at(place) {
             let answer = ask_channel(peer, channel, name, &["x"]);
@@ -157,7 +157,7 @@ fn t1_whatever_the_table_does_not_have_from_a_host() {
         .foreign_node("odd", port)
         .start();
     let key = world.host_key("odd");
-    let refused_at = |place: Place| -> Vec<&str> {
+    let refused_at = |place: NameContext| -> Vec<&str> {
         let names = TABLE
             .iter()
             .map(|row| row.name)
@@ -168,7 +168,10 @@ fn t1_whatever_the_table_does_not_have_from_a_host() {
             .filter(|name| judge(Side::Host, place, name) == Verdict::Refuse)
             .collect()
     };
-    let (globals, requests) = (refused_at(Place::Global), refused_at(Place::Running));
+    let (globals, requests) = (
+        refused_at(NameContext::Global),
+        refused_at(NameContext::Running),
+    );
     assert!(globals.len() > 10 && requests.len() > 10);
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {

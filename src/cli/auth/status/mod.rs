@@ -3,11 +3,11 @@
 pub(super) mod fleet;
 pub(super) mod report;
 
-use clap::ValueEnum;
 use ssh_key::HashAlg;
 
 use super::{Context, Exit, Failure, ca_failure, open_authorities, ui};
 use crate::ca::{Authorities, CaKind};
+use crate::cli::format::ReportFormat;
 use crate::model::Principal;
 use crate::model::text;
 
@@ -21,10 +21,10 @@ use report::{AuthorityStatus, KeyStatus, Report};
 /// private key. If a CA's key is in an agent that is out of reach, the hosts are not asked
 /// about it. A host takes none where the account does not exist, or is closed to certificates.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct AuthStatusArgs {
     /// As a table, or as an object
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
+    format: ReportFormat,
     /// Account that the hosts are asked about
     #[arg(long, value_name = "LOGIN", default_value = "root")]
     login: String,
@@ -33,15 +33,7 @@ pub(crate) struct Args {
     no_connect: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
-impl Args {
+impl AuthStatusArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         ui::result(&self.text(context)?)
     }
@@ -66,8 +58,8 @@ impl Args {
             nodes,
         };
         match self.format {
-            Format::Text => Ok(report.to_string()),
-            Format::Json => serde_json::to_string_pretty(&report)
+            ReportFormat::Text => Ok(report.to_string()),
+            ReportFormat::Json => serde_json::to_string_pretty(&report)
                 .map(|text| text::json(&text) + "\n")
                 .map_err(|error| {
                     Failure::new(Exit::Internal, "cannot encode the status").because(error)

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::rotate::{time, to_do};
 use crate::audit::ForeignSerial;
-use crate::ca::{CaKind, Outstanding, Phase, Rotation};
+use crate::ca::{CaKind, Outstanding, Rotation, RotationPhase};
 use crate::cli::fleet;
 use crate::model::text::Printable;
 use crate::nodes::Node;
@@ -26,9 +26,9 @@ pub(in crate::cli::auth) struct Report {
 pub(in crate::cli::auth) struct AuthorityStatus {
     #[serde(rename = "type")]
     kind: CaKind,
-    phase: Phase,
+    phase: RotationPhase,
     since: Option<String>,
-    next_phase: Option<Phase>,
+    next_phase: Option<RotationPhase>,
     next_at: Option<String>,
     keys: Vec<KeyStatus>,
     /// Keys from before, which nobody trusts.
@@ -161,12 +161,12 @@ impl fmt::Display for AuthorityStatus {
         for key in &self.kept_keys {
             writeln!(f, "  kept key {key}: trusted no more")?;
         }
-        if !self.kept_keys.is_empty() && self.phase == Phase::Standby {
+        if !self.kept_keys.is_empty() && self.phase == RotationPhase::Standby {
             let rotate = format!("rproxy auth rotate --type={}", self.kind);
             writeln!(f, "    back to the last one: {rotate} --rollback")?;
             writeln!(f, "    remove what is kept: {rotate} --remove-kept")?;
         }
-        if self.phase != Phase::Standby {
+        if self.phase != RotationPhase::Standby {
             for line in to_do(self.kind, self.phase) {
                 writeln!(f, "  {line}")?;
             }

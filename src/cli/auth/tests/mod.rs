@@ -13,18 +13,18 @@ use crate::cli::table::Surface;
 use crate::config;
 
 #[derive(Debug, Parser)]
-struct Line {
+struct AuthCli {
     #[command(subcommand)]
-    command: Command,
+    command: AuthCommand,
 }
 
 /// A data directory and a directory for files, gone with the test.
-struct Scene {
+struct AuthFixture {
     directory: tempfile::TempDir,
     context: Context,
 }
 
-impl Scene {
+impl AuthFixture {
     fn new() -> Self {
         Self::of("cluster_name: example.com\nproxy_service: { listen_addr: 127.0.0.1 }\n")
     }
@@ -57,23 +57,23 @@ impl Scene {
     fn run(&self, args: &[&str], answer: bool) -> Result<String, Failure> {
         let here = self.directory.path().to_str().unwrap();
         let args = args.iter().map(|arg| arg.replace("DIR", here));
-        let line = Line::try_parse_from(std::iter::once("auth".to_owned()).chain(args))
+        let line = AuthCli::try_parse_from(std::iter::once("auth".to_owned()).chain(args))
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
         match line.command {
-            Command::Export(args) => args.text(&self.context),
-            Command::Import(args) => args.import(&self.context, |_| Ok(None)),
-            Command::Sign(args) => args.sign(&self.context, |_| Ok(answer)),
-            Command::Krl(args) => args.write(&self.context),
-            Command::Ls(args) => args.list(
+            AuthCommand::Export(args) => args.text(&self.context),
+            AuthCommand::Import(args) => args.import(&self.context, |_| Ok(None)),
+            AuthCommand::Sign(args) => args.sign(&self.context, |_| Ok(answer)),
+            AuthCommand::Krl(args) => args.write(&self.context),
+            AuthCommand::Ls(args) => args.list(
                 &self.context,
                 Clock::System.unix_seconds(),
                 Surface::default(),
             ),
-            Command::Init(args) => args.make(&self.context),
-            Command::Revoke(args) => args.revoke(&self.context, |_| Ok(answer)),
-            Command::Unrevoke(args) => args.lift(&self.context, |_| Ok(answer)),
-            Command::Rotate(args) => args.rotate(&self.context),
-            Command::Status(args) => args.text(&self.context),
+            AuthCommand::Init(args) => args.make(&self.context),
+            AuthCommand::Revoke(args) => args.revoke(&self.context, |_| Ok(answer)),
+            AuthCommand::Unrevoke(args) => args.lift(&self.context, |_| Ok(answer)),
+            AuthCommand::Rotate(args) => args.rotate(&self.context),
+            AuthCommand::Status(args) => args.text(&self.context),
         }
     }
 
@@ -154,7 +154,7 @@ fn assert_success(output: &Output) {
 
 #[test]
 fn export_prints_each_file_s_form() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     let user = scene.ok(&["export", "--type=user"]);
     assert!(user.starts_with("ssh-ed25519 AAAA"), "{user}");
     assert!(user.ends_with(" rproxy user CA example.com\n"), "{user}");
@@ -180,7 +180,7 @@ fn export_prints_each_file_s_form() {
 
 #[test]
 fn export_refuses_what_does_not_go_together() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     for bad in [
         &["export"][..],
         &["export", "--type=tls"],
@@ -204,7 +204,7 @@ fn export_refuses_what_does_not_go_together() {
 
 #[test]
 fn a_host_key_is_made_with_its_certificate() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     let printed = scene.ok(&[
         "sign",
         "--host=db1, db1.example.com,10.0.0.5",
@@ -252,7 +252,7 @@ fn a_host_key_is_made_with_its_certificate() {
 
 #[test]
 fn every_key_type_is_certified() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     for (name, kind) in [
         ("rsa", &["-t", "rsa", "-b", "2048"][..]),
         ("p256", &["-t", "ecdsa", "-b", "256"]),
@@ -292,7 +292,7 @@ fn every_key_type_is_certified() {
 
 #[test]
 fn out_names_the_key_or_the_certificate() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     scene.key("id", &["-t", "ed25519"]);
     let sign = ["sign", "--host=db1", "--public-key=DIR/id.pub"];
     scene.ok(&[&sign[..], &["--out=DIR/id"]].concat());
@@ -311,7 +311,7 @@ fn out_names_the_key_or_the_certificate() {
 
 #[test]
 fn user_certificates_carry_the_egress_addresses() {
-    let mut scene = Scene::new();
+    let mut scene = AuthFixture::new();
     scene.context.config.proxy.egress_addrs =
         vec!["203.0.113.10/32".to_owned(), "2001:db8::/64".to_owned()];
     scene.key("id", &["-t", "ed25519"]);
@@ -330,7 +330,7 @@ fn user_certificates_carry_the_egress_addresses() {
 
 #[test]
 fn wrong_command_lines_are_usage_errors() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     scene.key("id", &["-t", "ed25519"]);
     for bad in [
         &["sign"][..],
@@ -364,7 +364,7 @@ fn wrong_command_lines_are_usage_errors() {
 
 #[test]
 fn refused_values_are_named() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     scene.key("id", &["-t", "ed25519"]);
     let host = |name: &str| format!("--host={name}");
     for bad in [
@@ -421,7 +421,7 @@ fn refused_values_are_named() {
 
 #[test]
 fn what_is_no_public_key_is_refused_by_name() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     scene.key("id", &["-t", "ed25519"]);
     scene.key("small", &["-t", "rsa", "-b", "1024"]);
     scene.ok(&[
@@ -462,7 +462,7 @@ fn what_is_no_public_key_is_refused_by_name() {
 
 #[test]
 fn a_certificate_lives_as_long_as_the_policy_says_and_no_longer() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     scene.key("id", &[]);
     let sign = |ttl: &str, exit| {
         let ttl = format!("--ttl={ttl}");
@@ -478,7 +478,7 @@ fn a_certificate_lives_as_long_as_the_policy_says_and_no_longer() {
     }
 
     let file = "roles: [{ name: all, max_ttl: 7d }]\nusers: [{ name: alice, roles: [all] }]\n";
-    let scene = Scene::of(&format!("cluster_name: example.com\n{file}"));
+    let scene = AuthFixture::of(&format!("cluster_name: example.com\n{file}"));
     scene.key("id", &[]);
     let sign = |ttl: &str| {
         let ttl = format!("--ttl={ttl}");
@@ -495,7 +495,7 @@ fn a_certificate_lives_as_long_as_the_policy_says_and_no_longer() {
 
     // Whoever has no role has what holds for everybody.
     let file = "auth_service: { max_ttl: 72h }\nroles: [{ name: all, max_ttl: 7d }]\n";
-    let scene = Scene::of(&format!("cluster_name: example.com\n{file}"));
+    let scene = AuthFixture::of(&format!("cluster_name: example.com\n{file}"));
     scene.key("id", &[]);
     let sign = |ttl: &str| {
         let ttl = format!("--ttl={ttl}");
@@ -513,7 +513,7 @@ fn a_certificate_lives_as_long_as_the_policy_says_and_no_longer() {
 
 #[test]
 fn nothing_but_init_makes_authorities() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     let again = scene.ok(&["init"]);
     assert!(
         again.contains("user CA: is there already, SHA256:"),
@@ -552,7 +552,7 @@ fn nothing_but_init_makes_authorities() {
 
 #[test]
 fn existing_files_stay_unless_the_user_says_so() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     let sign = ["sign", "--host=db1", "--out=DIR/db1"];
     for taken in ["db1", "db1.pub", "db1-cert.pub"] {
         scene.write(taken, "theirs");
@@ -577,7 +577,7 @@ fn existing_files_stay_unless_the_user_says_so() {
 
 #[test]
 fn a_place_that_cannot_be_written_is_found_before_anything_is_signed() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     scene.write("file", "");
     scene.fails(&["sign", "--host=db1", "--out=DIR/file/db1"], Exit::Failed);
     scene.fails(&["sign", "--host=db1", "--out=DIR/none/db1"], Exit::Failed);
@@ -586,7 +586,7 @@ fn a_place_that_cannot_be_written_is_found_before_anything_is_signed() {
 
 #[test]
 fn a_data_directory_open_to_others_fails_with_the_remedy() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     scene.ok(&["export", "--type=user"]);
     let ca = scene.path("state/ca");
     std::fs::set_permissions(&ca, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -601,7 +601,7 @@ fn a_data_directory_open_to_others_fails_with_the_remedy() {
 /// nothing but the host CA in its known_hosts (`sshd_config`(5), HostCertificate).
 #[test]
 fn sshd_and_ssh_accept_the_files() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     let printed = scene.ok(&["sign", "--host=db1", "--out=DIR/host key"]);
     scene.write("user_ca.pub", &scene.ok(&["export", "--type=user"]));
     scene.write("known_hosts", &scene.ok(&["export", "--type=host"]));
@@ -668,7 +668,7 @@ fn sshd_and_ssh_accept_the_files() {
 
 #[test]
 fn a_list_of_hosts_is_signed_as_a_whole() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     scene.key("one", &["-t", "ed25519"]);
     scene.key("two", &["-t", "ecdsa"]);
     let list = format!(
@@ -728,7 +728,7 @@ fn a_list_of_hosts_is_signed_as_a_whole() {
 
 #[test]
 fn a_rotation_is_told_in_words() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     let user = scene.ok(&["export", "--type=user"]);
     let begun = scene.ok(&["rotate", "--type=user"]);
     assert!(begun.starts_with("user CA: standby -> init\n"), "{begun}");

@@ -8,8 +8,8 @@ use crate::cert::krl::{RevocationList, Why};
 use crate::cli::table::Surface;
 
 /// A scene with a user certificate `alice-cert.pub` and a host certificate `db1-cert.pub`.
-fn scene() -> Scene {
-    let scene = Scene::new();
+fn scene() -> AuthFixture {
+    let scene = AuthFixture::new();
     scene.key("alice", &[]);
     scene.ok(&[
         "sign",
@@ -21,19 +21,19 @@ fn scene() -> Scene {
     scene
 }
 
-fn listed(scene: &Scene, args: &[&str]) -> Vec<Value> {
+fn listed(scene: &AuthFixture, args: &[&str]) -> Vec<Value> {
     let args = [&["ls", "--format=json"], args].concat();
     serde_json::from_str(&scene.ok(&args)).unwrap()
 }
 
-fn serial(scene: &Scene, key_id: &str) -> String {
+fn serial(scene: &AuthFixture, key_id: &str) -> String {
     let all = listed(scene, &[]);
     let entry = all.iter().find(|entry| entry["key_id"] == key_id);
     entry.unwrap()["serial"].as_str().unwrap().to_owned()
 }
 
 /// Whether `ssh-keygen -Q` finds the key or certificate on the list.
-fn is_revoked(scene: &Scene, file: &str) -> bool {
+fn is_revoked(scene: &AuthFixture, file: &str) -> bool {
     let asked = program("ssh-keygen", "openssh-client")
         .args(["-Q", "-f"])
         .args([scene.path("krl"), scene.path(file)])
@@ -44,7 +44,7 @@ fn is_revoked(scene: &Scene, file: &str) -> bool {
     text.contains("REVOKED")
 }
 
-fn audited(scene: &Scene, event: &str) -> Vec<Value> {
+fn audited(scene: &AuthFixture, event: &str) -> Vec<Value> {
     let text = scene.read("state/audit.jsonl");
     let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
     events
@@ -85,8 +85,8 @@ fn what_ends_soon_is_told_apart() {
     let scene = scene();
     let ends = listed(&scene, &[])[0]["valid_before"].as_u64().unwrap();
     let list = |args: &[&str], now: u64| {
-        let line = Line::try_parse_from(["auth", "ls", "--format=json"].iter().chain(args));
-        let Command::Ls(args) = line.unwrap().command else {
+        let line = AuthCli::try_parse_from(["auth", "ls", "--format=json"].iter().chain(args));
+        let AuthCommand::Ls(args) = line.unwrap().command else {
             panic!("not ls")
         };
         let text = args.list(&scene.context, now, Surface::default()).unwrap();
@@ -108,7 +108,7 @@ fn what_ends_soon_is_told_apart() {
 
 #[test]
 fn a_data_directory_without_certificates_lists_none() {
-    let scene = Scene::new();
+    let scene = AuthFixture::new();
     assert_eq!(listed(&scene, &[]), Vec::<Value>::new());
     assert!(!scene.exists("state/issued.jsonl"), "listing makes nothing");
 }

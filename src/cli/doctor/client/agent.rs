@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::super::checks::{AGENT, AGENT_KEYS};
 use super::super::report::Finding;
 use super::ssh::Effective;
-use crate::agent::{self, Decoder};
+use crate::agent::{self, ReplyDecoder};
 use crate::cert::PresentedKey;
 use crate::model::chain;
 
@@ -36,7 +36,7 @@ pub(super) fn socket(outer: Option<&Effective>) -> Option<PathBuf> {
 
 /// What the agent gave.
 #[derive(Debug)]
-pub(super) enum Held {
+pub(super) enum AgentContents {
     /// Keys and certificates, those that can be read.
     Keys(Vec<PresentedKey>),
     /// There is none, or it has nothing.
@@ -46,11 +46,11 @@ pub(super) enum Held {
 }
 
 /// Asks for its keys.
-pub(super) async fn examine(socket: Option<&Path>, findings: &mut Vec<Finding>) -> Held {
+pub(super) async fn examine(socket: Option<&Path>, findings: &mut Vec<Finding>) -> AgentContents {
     let Some(socket) = socket else {
         let detail = "there is none: SSH_AUTH_SOCK is not set, and IdentityAgent names none";
         findings.push(Finding::error(&AGENT, "", detail, START));
-        return Held::Nothing;
+        return AgentContents::Nothing;
     };
     let subject = socket.display();
     let listed = match timeout(PATIENCE, identities(socket)).await {
@@ -59,13 +59,13 @@ pub(super) async fn examine(socket: Option<&Path>, findings: &mut Vec<Finding>) 
             let detail = format!("does not answer: {}", chain(&*error));
             let hint = format!("the agent there is gone, or is another user's: {START}");
             findings.push(Finding::error(&AGENT, subject, detail, hint));
-            return Held::Nothing;
+            return AgentContents::Nothing;
         }
         Err(_late) => {
             let detail = format!("does not answer within {} seconds", PATIENCE.as_secs());
             let hint = format!("it hangs, or waits for somebody to unlock it; or {START}");
             findings.push(Finding::error(&AGENT, subject, detail, hint));
-            return Held::Silence;
+            return AgentContents::Silence;
         }
     };
     findings.push(Finding::ok(&AGENT, subject, "answers"));
@@ -77,7 +77,7 @@ pub(super) async fn examine(socket: Option<&Path>, findings: &mut Vec<Finding>) 
             "it holds no keys, or is locked",
             hint,
         ));
-        return Held::Nothing;
+        return AgentContents::Nothing;
     }
     let (mut keys, mut unknown) = (Vec::new(), BTreeSet::new());
     for identity in &listed {
@@ -99,15 +99,15 @@ pub(super) async fn examine(socket: Option<&Path>, findings: &mut Vec<Finding>) 
         let detail = format!("it has one that rproxy cannot read: {detail}");
         findings.push(Finding::warning(&AGENT_KEYS, "", detail, hint));
     }
-    Held::Keys(keys)
+    AgentContents::Keys(keys)
 }
 
 async fn identities(
     socket: &Path,
-) -> Result<Vec<agent::Identity>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Vec<agent::AgentIdentity>, Box<dyn std::error::Error + Send + Sync>> {
     let mut stream = UnixStream::connect(socket).await?;
     stream.write_all(&agent::request_identities()).await?;
-    let mut decoder = Decoder::default();
+    let mut decoder = ReplyDecoder::default();
     let mut buffer = [0; 4096];
     loop {
         if let Some(reply) = decoder.next_reply()? {

@@ -10,14 +10,14 @@ use super::super::child;
 use super::super::report::Finding;
 use super::certificate::expanded;
 use super::ssh::{Effective, Names, PATIENCE};
-use super::way::Way;
+use super::way::ProxyPath;
 use crate::cert::TrustedKeys;
 
 /// The keys that ssh trusts to certify the proxy; `None` where ssh cannot be asked for all of them.
 pub(super) type Trusted = Option<TrustedKeys>;
 
 /// Looks for lines for the proxy, and for the host.
-pub(super) fn examine(way: &Way, findings: &mut Vec<Finding>) -> Trusted {
+pub(super) fn examine(way: &ProxyPath, findings: &mut Vec<Finding>) -> Trusted {
     let trusted = look(&way.outer, findings);
     if let Some(inner) = &way.inner {
         let _same_keys = look(inner, findings);
@@ -28,7 +28,7 @@ pub(super) fn examine(way: &Way, findings: &mut Vec<Finding>) -> Trusted {
 fn look(effective: &Effective, findings: &mut Vec<Finding>) -> Trusted {
     let names = effective.names();
     let subject = &names.certified;
-    let mut found = Found::default();
+    let mut found = KnownHostEntries::default();
     let files = ["userknownhostsfile", "globalknownhostsfile"]
         .into_iter()
         .filter_map(|keyword| effective.value(keyword))
@@ -56,12 +56,12 @@ fn look(effective: &Effective, findings: &mut Vec<Finding>) -> Trusted {
 
 /// What there is about a name.
 #[derive(Debug, Default)]
-struct Found {
+struct KnownHostEntries {
     authorities: Vec<PublicKey>,
     has_plain_key: bool,
 }
 
-impl Found {
+impl KnownHostEntries {
     fn search(&mut self, file: &Path, content: &str, names: &Names) {
         for name in &names.looked_for {
             let mut keygen = Command::new("ssh-keygen");

@@ -17,10 +17,10 @@ use super::report::Finding;
 use super::{Exit, Failure};
 use crate::sys::clock::Clock;
 
-use agent::Held;
+use agent::AgentContents;
 use certificate::Holdings;
 use ssh::{Effective, Ssh};
-use way::Way;
+use way::ProxyPath;
 
 /// Who asks, and where they want to go.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Client {
         let ssh = Ssh::new(self.ssh_config.clone());
         let ssh_is_there = ssh.version(&mut findings);
         let found = if ssh_is_there {
-            Way::find(self, &ssh, &mut findings)
+            ProxyPath::find(self, &ssh, &mut findings)
         } else {
             Err(None)
         };
@@ -59,7 +59,7 @@ impl Client {
         let way = found.as_ref().ok();
         let socket = agent::socket(outer);
         let held = runtime.block_on(agent::examine(socket.as_deref(), &mut findings));
-        if let Held::Keys(held) = &held {
+        if let AgentContents::Keys(held) = &held {
             let holdings = Holdings::find(held, outer);
             holdings.examine(
                 (
@@ -76,16 +76,16 @@ impl Client {
             settings::examine(way, &mut findings);
             known_hosts::examine(way, &mut findings)
         });
-        let target = proxy::Target {
+        let target = proxy::ProxyTarget {
             host: &self.proxy,
             port: self.port,
-            names: way.map(Way::names_of_proxy),
+            names: way.map(ProxyPath::names_of_proxy),
             trusted: trusted.as_ref(),
             now,
         };
         let is_there = runtime.block_on(target.examine(&mut findings));
         // ssh would wait for an agent that says nothing.
-        let is_answered = !matches!(held, Held::Silence);
+        let is_answered = !matches!(held, AgentContents::Silence);
         if let Some(way) = way.filter(|_| is_there && is_answered) {
             findings.push(proxy::log_in(way));
         }
@@ -95,7 +95,7 @@ impl Client {
     /// The account on the host: what was given, else what ssh makes of its configuration.
     fn account<'a>(
         &'a self,
-        way: Option<&'a Way>,
+        way: Option<&'a ProxyPath>,
         outer: Option<&'a Effective>,
     ) -> Option<&'a str> {
         let host = way.and_then(|way| way.inner.as_ref()).or(outer);

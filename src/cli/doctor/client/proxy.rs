@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use super::super::super::auth::time;
 use super::super::checks::{CLIENT_CLOCK, PROXY_LOGIN, PROXY_NAME, PROXY_PORT, SHOWN_KEY};
-use super::super::child::{self, Said};
+use super::super::child::{self, ProgramOutput};
 use super::super::report::Finding;
 use super::known_hosts::Trusted;
 use super::ssh::Names;
-use super::way::Way;
+use super::way::ProxyPath;
 use crate::cert::{CertFault, HostKeyError, HostPolicy, PresentedKey, verify_host};
 use crate::model::chain;
 use crate::ssh::probe::{self, ProbeError};
@@ -30,7 +30,7 @@ const IN: &str = "Authenticated to ";
 
 /// Where the proxy should be, and how it should prove itself.
 #[derive(Debug)]
-pub(super) struct Target<'t> {
+pub(super) struct ProxyTarget<'t> {
     pub(super) host: &'t str,
     pub(super) port: u16,
     pub(super) names: Option<Names>,
@@ -38,7 +38,7 @@ pub(super) struct Target<'t> {
     pub(super) now: u64,
 }
 
-impl Target<'_> {
+impl ProxyTarget<'_> {
     /// Looks who is there; whether SSH is.
     pub(super) async fn examine(&self, findings: &mut Vec<Finding>) -> bool {
         let subject = format!("{}:{}", self.host, self.port);
@@ -157,7 +157,7 @@ fn silent(subject: &str, error: &ProbeError) -> Finding {
 }
 
 /// Has ssh itself connect, as far as the proxy's yes or no.
-pub(super) fn log_in(way: &Way) -> Finding {
+pub(super) fn log_in(way: &ProxyPath) -> Finding {
     let subject = way.names_of_proxy().certified;
     match child::run(&mut way.log_in(), "", LOGIN_PATIENCE) {
         Ok(said) if said.stderr.contains(IN) => Finding::ok(&PROXY_LOGIN, subject, "ssh is let in"),
@@ -170,7 +170,7 @@ pub(super) fn log_in(way: &Way) -> Finding {
 }
 
 /// Why ssh is not let in, in the proxy's words where it has any.
-fn refused(subject: &str, said: &Said) -> Finding {
+fn refused(subject: &str, said: &ProgramOutput) -> Finding {
     let check = &PROXY_LOGIN;
     let lines = || said.stderr.lines().map(str::trim);
     let told = lines().find(|line| line.starts_with("rproxy: "));

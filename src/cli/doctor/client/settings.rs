@@ -3,14 +3,14 @@
 use super::super::checks::{CONTROL_PATH, FORWARD_AGENT, HOST_KEY_CHECKING};
 use super::super::report::Finding;
 use super::ssh::Effective;
-use super::way::Way;
+use super::way::ProxyPath;
 
 /// Longest path of a socket, without the zero after it.
 const MAX_SOCKET: usize = 107;
 /// What ssh appends to the path while it makes the socket.
 const WHILE_MADE: usize = 17;
 
-pub(super) fn examine(way: &Way, findings: &mut Vec<Finding>) {
+pub(super) fn examine(way: &ProxyPath, findings: &mut Vec<Finding>) {
     findings.push(forwarding(way));
     let both = [
         ("the proxy", Some(&way.outer)),
@@ -24,7 +24,7 @@ pub(super) fn examine(way: &Way, findings: &mut Vec<Finding>) {
 }
 
 /// The proxy asks the user's agent to sign the login at the host.
-fn forwarding(way: &Way) -> Finding {
+fn forwarding(way: &ProxyPath) -> Finding {
     let check = &FORWARD_AGENT;
     let (effective, keyword) = match &way.inner {
         Some(inner) if way.is_jump => (inner, "ForwardAgent yes for the host, or `ssh -A`"),

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::super::checks::SSH_VERSION;
-use super::super::child::{self, Said};
+use super::super::child::{self, ProgramOutput};
 use super::super::report::Finding;
 
 /// How long it may take where it asks nobody.
@@ -113,7 +113,7 @@ impl Effective {
     ///
     /// # Errors
     /// What is wrong with its configuration, in its words.
-    pub(super) fn of(said: io::Result<Said>) -> Result<Self, String> {
+    pub(super) fn of(said: io::Result<ProgramOutput>) -> Result<Self, String> {
         let said = said.map_err(|error| error.to_string())?;
         if said.is_success() {
             Ok(Self::parse(&said.stdout))

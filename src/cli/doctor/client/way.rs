@@ -19,19 +19,19 @@ const INSTALL: &str = "on the proxy: `rproxy config` prints a block; on your mac
 
 /// The way to the proxy.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct ProxyPath {
     /// What ssh does for the connection to the proxy.
     pub(super) outer: Effective,
     /// What it does for the connection to the host, where one was named.
     pub(super) inner: Option<Effective>,
     /// Whether that goes by ProxyJump.
     pub(super) is_jump: bool,
-    steps: Steps,
+    steps: ProxySteps,
 }
 
 /// How the connection to the proxy is begun.
 #[derive(Debug)]
-enum Steps {
+enum ProxySteps {
     /// By a shell, as ssh begins a ProxyCommand: what stands before and after the options.
     Shell { program: String, rest: String },
     /// By ssh, with these arguments.
@@ -41,7 +41,7 @@ enum Steps {
     },
 }
 
-impl Way {
+impl ProxyPath {
     /// Finds it; tells what is wrong with it.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Way {
             outer,
             inner: None,
             is_jump: false,
-            steps: Steps::by_ssh(ssh, &arguments),
+            steps: ProxySteps::by_ssh(ssh, &arguments),
         })
     }
 
@@ -104,7 +104,7 @@ impl Way {
         match found {
             Some((outer, steps)) => Ok(Self {
                 outer,
-                is_jump: matches!(steps, Steps::Ssh { .. }),
+                is_jump: matches!(steps, ProxySteps::Ssh { .. }),
                 inner: Some(inner),
                 steps,
             }),
@@ -130,7 +130,7 @@ impl Way {
     }
 }
 
-impl Steps {
+impl ProxySteps {
     fn by_ssh(ssh: &Ssh, arguments: &[&str]) -> Self {
         let text = |arg: &OsStr| arg.to_string_lossy().into_owned();
         let mut rest: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
@@ -163,7 +163,7 @@ fn by_jump(
     (host, jump): (&str, &str),
     inner: &Effective,
     findings: &mut Vec<Finding>,
-) -> Option<(Effective, Steps)> {
+) -> Option<(Effective, ProxySteps)> {
     let (user, place, port) = jump_parts(jump, inner.value("user").unwrap_or_default());
     let mut arguments = vec!["-l", &user];
     if let Some(port) = port {
@@ -172,7 +172,7 @@ fn by_jump(
     arguments.push(place);
     let outer = effective(ssh, &arguments, findings)?;
     leads(client, host, "ProxyJump", &outer, findings)?;
-    let steps = Steps::by_ssh(ssh, &arguments);
+    let steps = ProxySteps::by_ssh(ssh, &arguments);
     Some((outer, steps))
 }
 
@@ -182,7 +182,7 @@ fn by_command(
     command: &str,
     inner: &Effective,
     findings: &mut Vec<Finding>,
-) -> Option<(Effective, Steps)> {
+) -> Option<(Effective, ProxySteps)> {
     let Some((program, rest)) = ssh_command(command) else {
         let detail = format!("the ProxyCommand is no plain ssh: {command}");
         let hint = "it may work; the doctor looks into those that `rproxy config` writes only";
@@ -194,7 +194,7 @@ fn by_command(
         findings.push(Finding::error(&PROXY_COMMAND, host, detail, INSTALL));
         return None;
     }
-    let steps = Steps::Shell {
+    let steps = ProxySteps::Shell {
         program: program.to_owned(),
         rest: expanded(rest, inner.value("user").unwrap_or_default()),
     };

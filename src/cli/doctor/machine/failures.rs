@@ -21,7 +21,7 @@ const FULL: &[&str] = &["No space left on device", "Disk quota exceeded"];
 
 /// A line of the audit log, as far as it matters here.
 #[derive(Deserialize)]
-struct Event {
+struct AuditLine {
     time: DateTime<Utc>,
     event: String,
     error: Option<String>,
@@ -35,9 +35,9 @@ pub(super) fn examine(data_dir: &Path, now: u64, findings: &mut Vec<Finding>) {
 }
 
 fn judge(log: &[u8], now: u64) -> Finding {
-    let failed: Vec<Event> = log
+    let failed: Vec<AuditLine> = log
         .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Event>(line).ok())
+        .filter_map(|line| serde_json::from_slice::<AuditLine>(line).ok())
         .filter(|event| event.event.starts_with("recording.") && event.error.is_some())
         .filter(|event| seconds(event) >= now.saturating_sub(RECENT))
         .collect();
@@ -64,7 +64,7 @@ fn judge(log: &[u8], now: u64) -> Finding {
     Finding::warning(&RECORDING_FAILURES, "", detail, hint)
 }
 
-fn seconds(event: &Event) -> u64 {
+fn seconds(event: &AuditLine) -> u64 {
     u64::try_from(event.time.timestamp()).unwrap_or_default()
 }
 

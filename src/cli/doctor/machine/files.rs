@@ -10,7 +10,7 @@ use super::super::checks::{CUT_RECORDINGS, Check, DATA_DIR, RECORDINGS_DIR, STAT
 use super::super::report::Finding;
 use crate::config::Config;
 use crate::model::chain;
-use crate::recording::listing::{self, Standing};
+use crate::recording::listing::{self, RecordingStatus};
 use crate::sys::fs::{FsError, check_private};
 
 /// The files that are only ever appended to.
@@ -141,7 +141,7 @@ fn cut(recordings: &Path, now: u64) -> Option<Finding> {
     let since = chrono::DateTime::<Utc>::from_timestamp(since, 0)? - NEWS;
     let entries = paths.iter().filter_map(|path| listing::entry(path).ok());
     let cut: Vec<_> = entries
-        .filter(|entry| entry.header.start > since && entry.standing == Standing::Recovered)
+        .filter(|entry| entry.header.start > since && entry.standing == RecordingStatus::Recovered)
         .collect();
     let subject = recordings.display();
     let Some(last) = cut.last() else {

@@ -8,7 +8,9 @@ use super::super::super::auth::time;
 use super::super::checks::{AUTHORITY, HTTPS_CERTIFICATE, REVOCATIONS, ROTATION};
 use super::super::report::{Finding, Status};
 use super::files::remedy;
-use crate::ca::{Authorities, Authority, CaError, CaKind, Phase, RevocationLog, Revocations, Seen};
+use crate::ca::{
+    Authorities, Authority, CaError, CaKind, RevocationLog, Revocations, RotationPhase, Seen,
+};
 use crate::config::Config;
 use crate::model::chain;
 use crate::sys::clock::Clock;
@@ -22,7 +24,7 @@ const HTTPS_NOTICE: u64 = 14 * 86_400;
 
 /// What the checks of the network go by.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct CheckKeys {
     /// The user CA, where its key signs.
     pub(super) user: Option<Arc<Authority>>,
     /// The host CA; its key may be out of reach.
@@ -31,7 +33,7 @@ pub(super) struct Keys {
     pub(super) revocations: Revocations,
 }
 
-pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) -> Keys {
+pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) -> CheckKeys {
     let mut authority = |kind| {
         let seen = match Authorities::look(&config.installation(Clock::System), kind) {
             Ok(Some(seen)) => seen,
@@ -54,7 +56,7 @@ pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) ->
     };
     let user = authority(CaKind::User);
     let host = authority(CaKind::Host);
-    let keys = Keys {
+    let keys = CheckKeys {
         user: user.and_then(|(user, is_signing)| is_signing.then_some(user)),
         host: host.map(|(host, _)| host),
         revocations: revocations(config, findings),
@@ -96,7 +98,7 @@ fn rotation(kind: CaKind, seen: &Seen, now: u64) -> Finding {
                     and client has the keys of that phase";
         return Finding::warning(&ROTATION, kind, detail, hint);
     }
-    let Some(since) = rotation.since().filter(|_| phase != Phase::Standby) else {
+    let Some(since) = rotation.since().filter(|_| phase != RotationPhase::Standby) else {
         return Finding::ok(&ROTATION, kind, "none is under way");
     };
     let detail = format!("in {phase} since {}", time(since));

@@ -24,7 +24,7 @@ const NOBODY: &str = "doctor";
 
 /// Who answers at an address.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(super) enum Responder {
     /// Somebody with a certificate of our host CA for the name, or whom there is nothing to
     /// hold against.
     Ours,
@@ -42,24 +42,24 @@ pub(super) async fn look(
     name: &str,
     trusted: Option<&TrustedKeys>,
     now: u64,
-) -> Seen {
+) -> Responder {
     let answers = match probe::ask(address, Arc::new(ClientConfig::default()), NOBODY, &[]).await {
         Ok(answers) => answers,
         Err(error @ (ProbeError::Connect(..) | ProbeError::Timeout(_))) => {
-            return Seen::Nobody(error);
+            return Responder::Nobody(error);
         }
-        Err(error) => return Seen::NotSsh(error),
+        Err(error) => return Responder::NotSsh(error),
     };
     let Some(trusted) = trusted else {
-        return Seen::Ours;
+        return Responder::Ours;
     };
     let policy = HostPolicy {
         trusted,
         accept_plain_keys: false,
     };
     match verify_host(&answers.host_key, policy, &[name.to_owned()], now) {
-        Ok(_) => Seen::Ours,
-        Err(error) => Seen::Other(error),
+        Ok(_) => Responder::Ours,
+        Err(error) => Responder::Other(error),
     }
 }
 
@@ -126,28 +126,28 @@ async fn port(
     let address = reachable(listens);
     findings.push(
         match look(address, &address.ip().to_string(), trusted, now).await {
-            Seen::Ours => {
+            Responder::Ours => {
                 findings.push(Finding::ok(&LISTENER, listens, "the proxy answers"));
                 let detail = "a certificate of the host CA";
                 findings.push(Finding::ok(&PROXY_HOST_KEY, listens, detail));
                 return true;
             }
-            Seen::Nobody(_) if refused.kind() == io::ErrorKind::PermissionDenied => {
+            Responder::Nobody(_) if refused.kind() == io::ErrorKind::PermissionDenied => {
                 let detail =
                     "the proxy does not run; ports below 1024 are for those who have the right";
                 let hint = "start it by the unit, which gives the right \
                         (AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose a port from 1024 on";
                 Finding::warning(&LISTENER, listens, detail, hint)
             }
-            Seen::Nobody(error) | Seen::NotSsh(error) => {
+            Responder::Nobody(error) | Responder::NotSsh(error) => {
                 let detail = format!("the port is taken, not by the proxy: {}", chain(&error));
                 Finding::error(&LISTENER, listens, detail, taken(listens))
             }
-            Seen::Other(error @ HostKeyError::PlainKey { .. }) => {
+            Responder::Other(error @ HostKeyError::PlainKey { .. }) => {
                 let detail = format!("the port is taken by another SSH server: {error}");
                 Finding::error(&LISTENER, listens, detail, taken(listens))
             }
-            Seen::Other(error) => {
+            Responder::Other(error) => {
                 let hint = "see what listens there, and with which data directory";
                 Finding::error(&PROXY_HOST_KEY, listens, error, hint)
             }

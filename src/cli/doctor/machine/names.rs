@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::super::checks::{EGRESS, NAME_SERVERS, PUBLIC_ADDR};
 use super::super::report::Finding;
-use super::listener::{Seen, look};
+use super::listener::{Responder, look};
 use crate::cert::{SourceAddresses, TrustedKeys};
 use crate::config::Config;
 use crate::dns::{Asked, Resolver};
@@ -13,14 +13,14 @@ use crate::ssh::probe::ProbeError;
 use crate::sys::names::{NSSWITCH, RESOLV_CONF};
 
 /// What is known when names are looked at.
-pub(super) struct Place<'p> {
+pub(super) struct NameContext<'p> {
     pub(super) config: &'p Config,
     pub(super) trusted: Option<&'p TrustedKeys>,
     pub(super) resolver: &'p Resolver,
     pub(super) now: u64,
 }
 
-impl Place<'_> {
+impl NameContext<'_> {
     pub(super) async fn examine(&self, runs: bool, findings: &mut Vec<Finding>) {
         findings.extend(name_servers(self.config, &self.resolver.asked()));
         if let Some((host, port)) = &self.config.proxy.public_addr {
@@ -45,21 +45,21 @@ impl Place<'_> {
         for address in &addresses {
             let address = SocketAddr::new(*address, port);
             match look(address, host, self.trusted, self.now).await {
-                Seen::Ours => {
+                Responder::Ours => {
                     let detail = format!("the proxy answers at {address}");
                     return Finding::ok(&PUBLIC_ADDR, subject, detail);
                 }
-                Seen::Other(error) => {
+                Responder::Other(error) => {
                     let hint = "somebody else is there, or the proxy has another data directory: \
                                 correct public_addr, DNS, or what leads there";
                     return Finding::error(&PUBLIC_ADDR, subject, error, hint);
                 }
-                Seen::NotSsh(error) => {
+                Responder::NotSsh(error) => {
                     let hint = "something else than the proxy is there: correct public_addr, or \
                                 what leads there";
                     return Finding::error(&PUBLIC_ADDR, subject, chain(&error), hint);
                 }
-                Seen::Nobody(error) => silence = Some(error),
+                Responder::Nobody(error) => silence = Some(error),
             }
         }
         match silence {

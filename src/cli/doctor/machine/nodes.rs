@@ -14,10 +14,10 @@ use super::super::checks::{
     NODE_CLOCK, NODE_EGRESS, NODE_HOST_KEY, NODE_NAME, NODE_PORT, NODE_SSH, NODE_USER_CA,
 };
 use super::super::report::Finding;
-use super::keys::Keys;
+use super::keys::CheckKeys;
 use super::release;
 use super::{Exit, Failure};
-use crate::ca::{Authority, CaError, Phase, Revocations, Throwaway, Trials};
+use crate::ca::{Authority, CaError, ClockSkewProbe, ProbeCertificate, Revocations, RotationPhase};
 use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, short_host_key_hint, verify_host};
 use crate::config::Config;
 use crate::dns::Resolver;
@@ -40,13 +40,13 @@ struct Questions {
 #[derive(Debug)]
 struct UserQuestions {
     /// One of each key.
-    usual: Vec<Throwaway>,
+    usual: Vec<ProbeCertificate>,
     /// The key that signs.
     signing: KeyData,
-    phase: Phase,
+    phase: RotationPhase,
     /// Of the key that signs, good from the promised addresses only.
     bound: Option<Certificate>,
-    trials: Trials,
+    trials: ClockSkewProbe,
     /// Of nobody's.
     control: Certificate,
 }
@@ -60,7 +60,7 @@ struct Taken {
 
 pub(super) fn examine(
     config: &Config,
-    keys: &Keys,
+    keys: &CheckKeys,
     login: &Principal,
     now: u64,
     findings: &mut Vec<Finding>,
@@ -102,7 +102,7 @@ impl UserQuestions {
             None
         } else {
             let bound = user.throwaways(login, networks, now).map_err(cannot)?;
-            let of_signing = |one: &Throwaway| *one.authority.key_data() == signing;
+            let of_signing = |one: &ProbeCertificate| *one.authority.key_data() == signing;
             bound
                 .into_iter()
                 .find(of_signing)
@@ -238,14 +238,14 @@ impl Questions {
             return vec![Finding::warning(&NODE_USER_CA, name, detail, hint)];
         }
         let asked = || user.usual.iter().zip(&taken.usual);
-        let signs = |one: &Throwaway| *one.authority.key_data() == user.signing;
+        let signs = |one: &ProbeCertificate| *one.authority.key_data() == user.signing;
         if !asked().any(|(one, is_taken)| signs(one) && *is_taken) {
             return vec![self.refused(user, node, resolver).await];
         }
         let login = &self.login;
         let mut findings = Vec::new();
         let lacks_other = asked().any(|(one, is_taken)| !signs(one) && !is_taken);
-        findings.push(if lacks_other && user.phase == Phase::Init {
+        findings.push(if lacks_other && user.phase == RotationPhase::Init {
             let detail = "does not take the key yet that the rotation brings";
             let hint = format!(
                 "on the proxy: rproxy auth export --type=user > user_ca.pub; copy user_ca.pub to \

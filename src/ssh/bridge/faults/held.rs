@@ -1,7 +1,7 @@
 //! What is held for a side that reads nothing, and that everything comes when it reads again: with a
 //! budget of the usual size, and with one that is used up.
 
-use super::peers::Peer;
+use super::peers::FaultPeer;
 use super::*;
 use crate::relay::Message;
 use crate::relay::message::{Head, Name};
@@ -15,7 +15,7 @@ const LATER: Duration = Duration::from_secs(20);
 
 /// Grants all that can be granted, and reads nothing until much later; what it has read then.
 async fn deaf_user(stream: Faulty, looks: impl FnOnce()) -> Vec<u8> {
-    let mut peer = Peer::new(stream, false);
+    let mut peer = FaultPeer::new(stream, false);
     let mut heard = Vec::new();
     let mut looks = Some(looks);
     while let Some(message) = peer.next().await {
@@ -52,7 +52,7 @@ async fn deaf_user(stream: Faulty, looks: impl FnOnce()) -> Vec<u8> {
 
 /// Pours out as much as it is granted, then ends the session.
 async fn pouring_host(stream: Faulty) {
-    let mut peer = Peer::new(stream, true);
+    let mut peer = FaultPeer::new(stream, true);
     let (mut number, mut window, mut left) = (0, 0, 0);
     while let Some(message) = peer.next().await {
         match message {

@@ -18,13 +18,13 @@ use tempfile::TempDir;
 use tokio::io::duplex;
 use tokio::time::timeout;
 
-use self::peers::{STATUS, Seen, TYPED, host, user};
+use self::peers::{Observed, STATUS, TYPED, host, user};
 use self::stream::{Fault, Faulty};
 use super::*;
 use crate::access::LoginPermit;
 use crate::cert::testing::{NOW, ed25519};
 use crate::recording::{EventKind, Reader, State};
-use crate::session::{Policy, testing};
+use crate::session::{RecordingPolicy, testing};
 use crate::ssh::watch::TimeLimits;
 use crate::sys::clock::Clock;
 use crate::wire::{Algorithms, ClientConfig, HostKey, Kex, ServerConfig, Transport};
@@ -48,24 +48,24 @@ const STEP: usize = 23;
 
 /// A leg, and a direction of it as the proxy sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum RequestedHost {
     FromUser,
     ToUser,
     FromHost,
     ToHost,
 }
 
-const PLACES: [Place; 4] = [
-    Place::FromUser,
-    Place::ToUser,
-    Place::FromHost,
-    Place::ToHost,
+const PLACES: [RequestedHost; 4] = [
+    RequestedHost::FromUser,
+    RequestedHost::ToUser,
+    RequestedHost::FromHost,
+    RequestedHost::ToHost,
 ];
 
 /// How a session went.
 struct Run {
-    user: Seen,
-    host: Seen,
+    user: Observed,
+    host: Observed,
     /// The recording's streams; `None` without a session.
     recorded: Option<[Vec<u8>; 3]>,
     /// The proxy's half of both legs: how many bytes went each way.
@@ -97,7 +97,7 @@ fn recorder(directory: &TempDir) -> Recorder {
     static PERMIT: OnceLock<LoginPermit> = OnceLock::new();
     let permit = PERMIT.get_or_init(testing::permit).clone();
     let (recorder, _registry, _orders) =
-        testing::recorder(directory.path(), permit, Policy::Strict);
+        testing::recorder(directory.path(), permit, RecordingPolicy::Strict);
     recorder
 }
 
@@ -128,7 +128,7 @@ async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder, share: Shar
         host,
         recorder,
         relay: Relay::new(peers, Arc::new(Permissions::default())),
-        watch: Watch::new(&LIMITS, u64::MAX, Clock::Fixed(NOW), None),
+        watch: ConnectionTimers::new(&LIMITS, u64::MAX, Clock::Fixed(NOW), None),
         share,
         told_of_nested_ssh: false,
         planned: Vec::new(),
@@ -257,22 +257,22 @@ fn check_whole(run: &Run, what: &str) {
     );
 }
 
-fn at(place: Place, byte: usize, fault: Fault) -> impl FnOnce(&mut Faulty, &mut Faulty) {
+fn at(place: RequestedHost, byte: usize, fault: Fault) -> impl FnOnce(&mut Faulty, &mut Faulty) {
     move |to_user, to_host| match place {
-        Place::FromUser => to_user.reading.fault(byte, fault),
-        Place::ToUser => to_user.writing.fault(byte, fault),
-        Place::FromHost => to_host.reading.fault(byte, fault),
-        Place::ToHost => to_host.writing.fault(byte, fault),
+        RequestedHost::FromUser => to_user.reading.fault(byte, fault),
+        RequestedHost::ToUser => to_user.writing.fault(byte, fault),
+        RequestedHost::FromHost => to_host.reading.fault(byte, fault),
+        RequestedHost::ToHost => to_host.writing.fault(byte, fault),
     }
 }
 
 /// Where something happens: at the ends of packets, just before, just after, and in between.
-fn bytes(place: Place, whole: &Run) -> Vec<usize> {
+fn bytes(place: RequestedHost, whole: &Run) -> Vec<usize> {
     let total = whole.moved[place as usize];
     let marks = match place {
-        Place::FromUser => &whole.user.marks[..],
-        Place::FromHost => &whole.host.marks[..],
-        Place::ToUser | Place::ToHost => &[],
+        RequestedHost::FromUser => &whole.user.marks[..],
+        RequestedHost::FromHost => &whole.host.marks[..],
+        RequestedHost::ToUser | RequestedHost::ToHost => &[],
     };
     let ends = marks.iter().map(|(position, _)| *position);
     let mut bytes: Vec<usize> = (0..total)
@@ -286,7 +286,7 @@ fn bytes(place: Place, whole: &Run) -> Vec<usize> {
 }
 
 /// Every place, every byte that matters.
-async fn everywhere(fault: Fault, check: impl Fn(&Run, &Run, Place, usize, &str)) {
+async fn everywhere(fault: Fault, check: impl Fn(&Run, &Run, RequestedHost, usize, &str)) {
     let whole = run(|_, _| {}).await;
     check_whole(&whole, "without a fault");
     assert!(whole.host.closed);
@@ -308,15 +308,15 @@ async fn a_cut_loses_nothing_that_was_whole_before_it() {
             whole.map(|(_, said)| *said).max().unwrap_or_default()
         };
         match place {
-            Place::FromUser => {
+            RequestedHost::FromUser => {
                 let said = before(&whole.user.marks);
                 assert!(run.host.stdin.len() >= said, "{what}: {said} bytes");
             }
-            Place::FromHost => {
+            RequestedHost::FromHost => {
                 let said = before(&whole.host.marks);
                 assert!(run.user.stdout.len() >= said, "{what}: {said} bytes");
             }
-            Place::ToUser | Place::ToHost => {}
+            RequestedHost::ToUser | RequestedHost::ToHost => {}
         }
     })
     .await;
@@ -337,7 +337,7 @@ async fn a_delay_changes_nothing() {
     everywhere(Fault::Delay(DELAY), |run, _, place, _, what| {
         check_whole(run, what);
         // Nobody waits that long to tell a host that its user has gone.
-        assert!(run.host.closed || place == Place::ToHost, "{what}");
+        assert!(run.host.closed || place == RequestedHost::ToHost, "{what}");
     })
     .await;
 }

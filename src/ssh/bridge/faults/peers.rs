@@ -38,7 +38,7 @@ pub(super) type Mark = (usize, usize);
 
 /// What one end has seen and said.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Observed {
     pub(super) stdin: Vec<u8>,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
@@ -49,18 +49,18 @@ pub(super) struct Seen {
     pub(super) marks: Vec<Mark>,
 }
 
-pub(super) struct Peer {
+pub(super) struct FaultPeer {
     pub(super) leg: Leg<Faulty>,
     sent: Arc<AtomicUsize>,
-    seen: Seen,
+    seen: Observed,
 }
 
-impl Peer {
+impl FaultPeer {
     pub(super) fn new(stream: Faulty, is_server: bool) -> Self {
         Self {
             sent: stream.writing.moved(),
             leg: Leg::new(stream, transport(is_server)),
-            seen: Seen::default(),
+            seen: Observed::default(),
         }
     }
 
@@ -123,8 +123,8 @@ impl Peer {
 }
 
 /// Has a command run, types, and reads until it ends.
-pub(super) async fn user(stream: Faulty) -> Seen {
-    let mut peer = Peer::new(stream, false);
+pub(super) async fn user(stream: Faulty) -> Observed {
+    let mut peer = FaultPeer::new(stream, false);
     let mut number = 0;
     while let Some(message) = peer.next().await {
         match message {
@@ -156,7 +156,7 @@ pub(super) async fn user(stream: Faulty) -> Seen {
     peer.seen
 }
 
-fn type_all(peer: &mut Peer, recipient: u32) {
+fn type_all(peer: &mut FaultPeer, recipient: u32) {
     for (number, piece) in TYPED.into_iter().enumerate() {
         peer.send(&Message::Data {
             recipient,
@@ -173,8 +173,8 @@ fn type_all(peer: &mut Peer, recipient: u32) {
 }
 
 /// Repeats what it reads, on standard output, and every second piece on standard error too.
-pub(super) async fn host(stream: Faulty) -> Seen {
-    let mut peer = Peer::new(stream, true);
+pub(super) async fn host(stream: Faulty) -> Observed {
+    let mut peer = FaultPeer::new(stream, true);
     let mut number = 0;
     let mut pieces = 0;
     while let Some(message) = peer.next().await {
@@ -229,7 +229,7 @@ pub(super) async fn host(stream: Faulty) -> Seen {
     peer.seen
 }
 
-fn say(peer: &mut Peer, recipient: u32, data: Bytes) {
+fn say(peer: &mut FaultPeer, recipient: u32, data: Bytes) {
     peer.seen.stdout.extend_from_slice(&data);
     peer.send(&Message::Data { recipient, data });
     peer.mark(peer.seen.stdout.len());

@@ -25,7 +25,7 @@ pub(super) enum Fault {
 
 /// One direction.
 #[derive(Debug, Default)]
-pub(super) struct Way {
+pub(super) struct FaultyDirection {
     moved: Arc<AtomicUsize>,
     fault: Option<(usize, Fault)>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -38,7 +38,7 @@ enum Gate {
     Closed(Fault),
 }
 
-impl Way {
+impl FaultyDirection {
     /// Something happens at this byte.
     pub(super) fn fault(&mut self, at: usize, fault: Fault) {
         self.fault = Some((at, fault));
@@ -87,8 +87,8 @@ impl Way {
 #[derive(Debug)]
 pub(super) struct Faulty {
     inner: DuplexStream,
-    pub(super) reading: Way,
-    pub(super) writing: Way,
+    pub(super) reading: FaultyDirection,
+    pub(super) writing: FaultyDirection,
     broken: bool,
 }
 
@@ -96,8 +96,8 @@ impl Faulty {
     pub(super) fn new(inner: DuplexStream) -> Self {
         Self {
             inner,
-            reading: Way::default(),
-            writing: Way::default(),
+            reading: FaultyDirection::default(),
+            writing: FaultyDirection::default(),
             broken: false,
         }
     }

@@ -13,8 +13,8 @@ use crate::cert::{KeyError, SignatureError};
 #[test]
 fn a_signature_counts_for_its_request_only() {
     let key = ed25519();
-    type Change = fn(&mut Attempt);
-    let wrong: [Change; 4] = [
+    type AttemptEdit = fn(&mut Attempt);
+    let wrong: [AttemptEdit; 4] = [
         |a| a.session = vec![6; 32],
         |a| a.user = "root".to_owned(),
         |a| a.signed_algorithm = Some("ssh-rsa".to_owned()),

@@ -89,13 +89,13 @@ fn only_cipher(only: cipher::Name) -> Preferred {
 }
 
 /// A way in: a key of each kind, plain and with a certificate, under each of its names.
-struct Login {
+struct LoginMethod {
     key: PrivateKey,
     certificate: Option<Certificate>,
     way: SignatureAlgorithm,
 }
 
-impl Login {
+impl LoginMethod {
     fn all(ca: &PrivateKey) -> Vec<Self> {
         let mut all = Vec::new();
         for (key, way) in ways(SignatureAlgorithm::ALL) {

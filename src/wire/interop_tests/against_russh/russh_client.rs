@@ -14,12 +14,12 @@ use super::*;
 use crate::wire::auth::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};
 
 /// Takes one key or certificate of the host, and counts key exchanges.
-struct Known {
+struct KnownHost {
     host: Vec<u8>,
     exchanges: Arc<AtomicU32>,
 }
 
-impl client::Handler for Known {
+impl client::Handler for KnownHost {
     type Error = ::russh::Error;
 
     async fn check_server_key(
@@ -46,7 +46,7 @@ impl client::Handler for Known {
 }
 
 /// Signs in the way of its login; russh's own way with a certificate knows no hash for RSA.
-struct Signing<'a>(&'a Login);
+struct Signing<'a>(&'a LoginMethod);
 
 impl ::russh::Signer for Signing<'_> {
     type Error = ::russh::AgentAuthError;
@@ -135,9 +135,9 @@ fn echo<S: Read + Write>(driver: &mut Driver<S>) {
 /// russh's side: logs in and has `sent` come back; whether it was let in.
 async fn visit(
     config: client::Config,
-    known: Known,
+    known: KnownHost,
     stream: UnixStream,
-    login: &Login,
+    login: &LoginMethod,
     sent: &[u8],
 ) -> bool {
     let stream = tokio::net::UnixStream::from_std(stream).expect("a stream");
@@ -200,11 +200,11 @@ async fn visit(
 fn connect(
     ours: ServerConfig,
     theirs: client::Config,
-    login: &Login,
+    login: &LoginMethod,
     sent: &[u8],
 ) -> (Result<Offer, OfferError>, u32) {
     let exchanges = Arc::new(AtomicU32::new(0));
-    let known = Known {
+    let known = KnownHost {
         host: ours.host_keys[0].blob().to_vec(),
         exchanges: Arc::clone(&exchanges),
     };
@@ -244,7 +244,7 @@ fn russh_accepts_each_algorithm_of_our_server() {
             preferred: pair.russh,
             ..client::Config::default()
         };
-        let (offer, _) = connect(ours, theirs, &Login::any(), b"there and back");
+        let (offer, _) = connect(ours, theirs, &LoginMethod::any(), b"there and back");
         offer.expect("admitted");
     }
 }
@@ -267,14 +267,14 @@ fn russh_verifies_each_kind_of_host_key_of_ours() {
         };
         let host_key = HostKey::new(key, certificate).expect("usable");
         let ours = ServerConfig::new(vec![host_key]);
-        let (offer, _) = connect(ours, theirs, &Login::any(), b"there and back");
+        let (offer, _) = connect(ours, theirs, &LoginMethod::any(), b"there and back");
         offer.expect("admitted");
     }
 }
 
 #[test]
 fn russh_logs_in_with_each_kind_of_key() {
-    for login in Login::all(&ed25519()) {
+    for login in LoginMethod::all(&ed25519()) {
         let theirs = client::Config::default();
         let (offer, _) = connect(plain_server(), theirs, &login, b"there and back");
         let offer = offer.unwrap_or_else(|error| panic!("{}: {error}", login.algorithm()));
@@ -289,7 +289,7 @@ fn russh_logs_in_with_each_kind_of_key() {
 fn a_certificate_that_russh_announces_with_sha1_is_refused() {
     let keys = ways(SignatureAlgorithm::LEGACY);
     let (key, way) = keys.into_iter().next().expect("an RSA key");
-    let login = Login {
+    let login = LoginMethod {
         certificate: Some(user_certificate(&key, &ed25519())),
         key,
         way,
@@ -313,7 +313,7 @@ fn keys_change_under_load_with_a_russh_client() {
             rekey: our_limits(n % 2 == 1),
             ..plain_server()
         };
-        let (offer, exchanges) = connect(ours, theirs, &Login::any(), &mebibyte());
+        let (offer, exchanges) = connect(ours, theirs, &LoginMethod::any(), &mebibyte());
         offer.expect("admitted");
         assert!(exchanges > 4, "{}: {exchanges} exchanges", pair.name);
     }

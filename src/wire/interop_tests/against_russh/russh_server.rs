@@ -14,7 +14,7 @@ use crate::wire::auth::{ClientAuth, ClientAuthEvent};
 
 /// A host that admits one key and the certificates of one CA, and whose every command sends
 /// back what it gets.
-struct Host {
+struct TestHost {
     admitted: PublicKey,
     authority: PublicKey,
 }
@@ -23,7 +23,7 @@ fn verdict(good: bool) -> Auth {
     if good { Auth::Accept } else { Auth::reject() }
 }
 
-impl server::Handler for Host {
+impl server::Handler for TestHost {
     type Error = ::russh::Error;
 
     async fn auth_publickey(
@@ -88,7 +88,7 @@ impl server::Handler for Host {
 }
 
 /// What a connection showed.
-struct Seen {
+struct ConnectionFacts {
     /// Name of the host key algorithm, and the key or certificate.
     host_key: (String, Vec<u8>),
     /// Key exchanges that came to their end.
@@ -96,7 +96,7 @@ struct Seen {
 }
 
 /// Logs in.
-fn log_in<S: Read + Write>(driver: &mut Driver<S>, login: &Login) {
+fn log_in<S: Read + Write>(driver: &mut Driver<S>, login: &LoginMethod) {
     let extensions = driver.transport.peer_extensions();
     assert!(!extensions.hostbound, "russh knows it now: try it");
     let session_id = driver.transport.session_id().expect("established");
@@ -164,10 +164,10 @@ fn connect(
     ours: ClientConfig,
     theirs: server::Config,
     authority: &PrivateKey,
-    login: &Login,
+    login: &LoginMethod,
     sent: &[u8],
-) -> Seen {
-    let host = Host {
+) -> ConnectionFacts {
+    let host = TestHost {
         admitted: login.key.public_key().clone(),
         authority: authority.public_key().clone(),
     };
@@ -183,17 +183,17 @@ fn connect(
         });
         let mut driver = Driver::new(Transport::client(Arc::new(ours)), stream);
         let host_key = match driver.event().expect("protocol").expect("host key") {
-            Event::HostKey { algorithm, blob } => (algorithm, blob),
+            TransportEvent::HostKey { algorithm, blob } => (algorithm, blob),
             other => panic!("{other:?}"),
         };
         driver.transport.accept_host_key().expect("asked");
         match driver.event().expect("protocol").expect("established") {
-            Event::Established => {}
+            TransportEvent::Established => {}
             other => panic!("{other:?}"),
         }
         log_in(&mut driver, login);
         echo(&mut driver, sent);
-        Seen {
+        ConnectionFacts {
             host_key,
             exchanges: driver.exchanges,
         }
@@ -225,7 +225,13 @@ fn a_russh_server_accepts_each_algorithm() {
             preferred: pair.russh,
             ..plain_server()
         };
-        connect(ours, theirs, &ed25519(), &Login::any(), b"there and back");
+        connect(
+            ours,
+            theirs,
+            &ed25519(),
+            &LoginMethod::any(),
+            b"there and back",
+        );
     }
 }
 
@@ -248,7 +254,13 @@ fn each_kind_of_host_key_of_russh_is_verified() {
             certificates: certificate.into_iter().collect(),
             ..server::Config::default()
         };
-        let seen = connect(ours, theirs, &ed25519(), &Login::any(), b"there and back");
+        let seen = connect(
+            ours,
+            theirs,
+            &ed25519(),
+            &LoginMethod::any(),
+            b"there and back",
+        );
         assert_eq!(seen.host_key, (wanted.to_owned(), blob));
     }
 }
@@ -256,7 +268,7 @@ fn each_kind_of_host_key_of_russh_is_verified() {
 #[test]
 fn we_log_in_to_a_russh_server_with_each_kind_of_key() {
     let ca = ed25519();
-    for login in Login::all(&ca) {
+    for login in LoginMethod::all(&ca) {
         eprintln!("{}", login.algorithm());
         let ours = ClientConfig::default();
         connect(ours, plain_server(), &ca, &login, b"there and back");
@@ -278,7 +290,7 @@ fn keys_change_under_load_with_a_russh_server() {
             rekey: our_limits(n % 2 == 1),
             ..ClientConfig::default()
         };
-        let seen = connect(ours, theirs, &ed25519(), &Login::any(), &mebibyte());
+        let seen = connect(ours, theirs, &ed25519(), &LoginMethod::any(), &mebibyte());
         let exchanges = seen.exchanges;
         assert!(exchanges > 4, "{}: {exchanges} exchanges", pair.name);
     }
