@@ -287,7 +287,7 @@ mod tidy {
             "a rule may name whatever a certificate of others says, also if it cannot be seen",
         ),
         (
-            "src/recording/neutral.rs",
+            "src/recording/sanitizer.rs",
             "a terminal's own output: controls are left out of a replay, not shown",
         ),
         (

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::model::{ClusterName, text};
 use crate::sys::clock::Clock;
-use crate::sys::could;
+use crate::sys::feasible;
 use crate::sys::fs::{
     FsError, append_private, check_private, private_dir, read_end, reserve_is_touched,
 };
@@ -128,7 +128,7 @@ impl AuditLog {
     /// As [`AuditLog::open`].
     pub fn look(data_dir: &Path) -> Result<(), AuditError> {
         let path = data_dir.join(FILE_NAME);
-        could::append(&path).map_err(AuditError::Open)?;
+        feasible::append(&path).map_err(AuditError::Open)?;
         match check_private(&path) {
             Err(missing) if missing.is_not_found() => Ok(()),
             checked => checked.map_err(AuditError::Open),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ssh_key::Fingerprint;
 use thiserror::Error;
 
-use super::elsewhere::AgentSocket;
+use super::agent_key_config::AgentSocket;
 use crate::agent::{self, AgentIdentity};
 use crate::cert::{PresentedKey, RequestError, SignatureError};
 use crate::model::text::Printable;

@@ -14,7 +14,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, Fingerprint, HashAlg, PublicKey, Signature};
 
 use super::agent_error::{AgentFault, AgentKeyError, ListedKeys};
-use super::elsewhere::{AgentSocket, KeyInAgent};
+use super::agent_key_config::{AgentSocket, KeyInAgent};
 use crate::agent::{self, AgentReply, ReplyDecoder, SignFlags};
 use crate::cert::{PresentedKey, SignatureError, check_signature, fit_to_sign};
 use crate::model::text::Printable;

@@ -8,7 +8,7 @@ use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 
 use super::CaKind;
 use super::agent_key::SignTimeout;
-use super::elsewhere::{AgentSocket, CaKeys};
+use super::agent_key_config::{AgentSocket, CaKeys};
 use super::error::CaError;
 use super::import::{ImportMode, ImportedKey};
 use super::key::CaKey;

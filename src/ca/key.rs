@@ -8,7 +8,7 @@ use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 
 use super::agent_error::AgentKeyError;
 use super::agent_key::{AgentKey, SignTimeout};
-use super::elsewhere::AgentSocket;
+use super::agent_key_config::AgentSocket;
 use super::error::CaError;
 use super::keystore::FileKey;
 use crate::cert::CertTemplate;

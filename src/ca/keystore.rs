@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use super::CaKind;
 use super::agent_key::{AgentKey, SignTimeout};
+use super::agent_key_config::{KeyInAgent, KeysInAgents};
 use super::authority::Installation;
-use super::elsewhere::{KeyInAgent, KeysInAgents};
 use super::error::CaError;
 use super::key::CaKey;
 use super::ledger::{self, Ledger, Mark, Marks};

@@ -11,7 +11,7 @@ use super::error::CaError;
 use super::keyring::Keyring;
 use super::keystore::Keystore;
 use super::rotation::{RotationPhase, Which};
-use crate::sys::could;
+use crate::sys::feasible;
 
 /// A CA as it lies there.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Authorities {
     /// # Errors
     /// What is wrong with the agent, or with the directory.
     pub fn could_make(installation: &Installation<'_>, kind: CaKind) -> Result<(), CaError> {
-        could::make_in(&installation.data_dir.join("ca"))?;
+        feasible::make_in(&installation.data_dir.join("ca"))?;
         if let Some(key) = &installation.ca_keys.of(kind).current {
             AgentKey::find(key, SignTimeout::Connection)?;
         }

@@ -19,12 +19,11 @@
 
 mod agent_error;
 mod agent_key;
+mod agent_key_config;
 mod authority;
-mod elsewhere;
 mod error;
 mod hostkey;
 mod import;
-mod kept;
 mod key;
 mod keyring;
 mod keystore;
@@ -33,7 +32,9 @@ mod lines;
 mod look;
 mod mint;
 mod outstanding;
+mod probe_certificate;
 mod remote;
+mod replaced_keys;
 mod revocations;
 mod revoke;
 mod rotation;
@@ -43,7 +44,6 @@ mod rotation_tests;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod throwaway;
 
 use std::fmt;
 
@@ -53,8 +53,8 @@ use crate::audit::CertificateType;
 
 pub use agent_error::{AgentFault, AgentKeyError, ListedKeys};
 pub use agent_key::SignTimeout;
+pub use agent_key_config::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 pub use authority::{Authorities, Authority, Installation, Issued, Made};
-pub use elsewhere::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 pub use error::CaError;
 pub use hostkey::NewHostKey;
 pub use import::{ImportError, ImportMode, ImportedKey, KeyFile, LockedKey};
@@ -62,11 +62,11 @@ pub use ledger::{FILE_NAME as LEDGER, IssueRecord, issued};
 pub use look::Seen;
 pub use mint::{Cached, HostCertIssuer, HostIdentity};
 pub use outstanding::Outstanding;
+pub use probe_certificate::{ClockSkewProbe, ProbeCertificate};
 pub use remote::{Connect, RemoteHostKey, SignsHosts};
 pub use revocations::Revocations;
 pub use revoke::{RevocationLog, RevocationRecord, RevokeOutcome, Revoked};
 pub use rotation::{MoveError, Rotation, RotationPhase, Schedule, Which};
-pub use throwaway::{ClockSkewProbe, ProbeCertificate};
 
 /// Which of the two CAs: the one that vouches for people, or the one for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -166,13 +166,13 @@ struct Explanation {
     /// Why, in a sentence.
     reason: String,
     /// The line that decides, where one does.
-    rule: Option<Line>,
+    rule: Option<RuleLine>,
     /// What a connection may carry, and what is demanded of it.
     permits: Vec<Permitted>,
 }
 
 #[derive(Debug, Serialize)]
-struct Line {
+struct RuleLine {
     role: String,
     file: String,
     line: usize,
@@ -183,10 +183,10 @@ struct Permitted {
     key: &'static str,
     value: String,
     /// The roles' lines; none where the section `permit` or a default stands.
-    decided_by: Vec<Line>,
+    decided_by: Vec<RuleLine>,
 }
 
-impl From<&RuleRef> for Line {
+impl From<&RuleRef> for RuleLine {
     fn from(citation: &RuleRef) -> Self {
         Self {
             role: citation.role().to_owned(),
@@ -205,13 +205,13 @@ impl Explanation {
                     Some(rule) => format!("allowed by {rule}"),
                     None => "there are no roles: what the certificate allows is allowed".to_owned(),
                 },
-                rule: grant.rule().map(Line::from),
+                rule: grant.rule().map(RuleLine::from),
                 permits: permits(grant),
                 ..Self::default()
             },
             Err(barred) => Self {
                 reason: barred.to_string(),
-                rule: barred.rule().map(Line::from),
+                rule: barred.rule().map(RuleLine::from),
                 ..Self::default()
             },
         }
@@ -252,7 +252,7 @@ fn permits(grant: &Grant) -> Vec<Permitted> {
         .map(|(key, value)| Permitted {
             key: keys::of_permit(key).name,
             value,
-            decided_by: granted.decided_by(key).iter().map(Line::from).collect(),
+            decided_by: granted.decided_by(key).iter().map(RuleLine::from).collect(),
         });
     let demands = grant.demands().iter().map(|demand| match demand {
         Constraint::From { networks, rule } => Permitted {
@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Line {
+    struct ExplainCli {
         #[command(flatten)]
         args: ExplainArgs,
     }
@@ -321,7 +321,7 @@ users:
             config: loaded.config,
             warnings: loaded.warnings,
         };
-        let line = Line::try_parse_from([&["explain"], args].concat()).unwrap();
+        let line = ExplainCli::try_parse_from([&["explain"], args].concat()).unwrap();
         line.args.explain(&context)
     }
 

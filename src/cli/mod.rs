@@ -4,7 +4,6 @@
 
 mod auditing;
 mod auth;
-mod carried;
 mod complete;
 mod completions;
 mod config;
@@ -15,12 +14,13 @@ mod fleet;
 mod format;
 mod help;
 mod host;
+mod host_files;
 mod logging;
 mod man;
 mod passphrase;
 mod play;
+mod preconditions;
 mod recordings;
-mod rehearsal;
 mod running;
 mod serve;
 mod sessions;

@@ -11,7 +11,7 @@ use crate::monitor::{self, ChildArgs, MonitorError};
 use crate::sys::process;
 
 use super::logging::{self, LogFormat};
-use super::{Context, Exit, Failure, rehearsal, ui, worker};
+use super::{Context, Exit, Failure, preconditions, ui, worker};
 
 /// Run the proxy
 #[derive(Debug, clap::Args)]
@@ -43,10 +43,10 @@ impl ServeArgs {
             }
         }
         if self.check {
-            for warning in rehearsal::strangers(&context.config) {
+            for warning in preconditions::strangers(&context.config) {
                 ui::note(&warning);
             }
-            rehearsal::rehearse(&context.config)?;
+            preconditions::rehearse(&context.config)?;
             ui::note("configuration ok");
             return Ok(());
         }
@@ -81,7 +81,7 @@ impl ServeArgs {
             }
             error => {
                 let hint = error.hint();
-                rehearsal::cannot_run(Exit::Failed, error, hint)
+                preconditions::cannot_run(Exit::Failed, error, hint)
             }
         })
     }

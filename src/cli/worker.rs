@@ -3,7 +3,7 @@
 use clap::Parser;
 
 use super::logging::{self, LogFormat};
-use super::{Exit, Failure, Global, rehearsal, ui};
+use super::{Exit, Failure, Global, preconditions, ui};
 use crate::config::Source;
 use crate::{daemon, monitor};
 
@@ -37,7 +37,7 @@ impl Cli {
         logging::start(self.log_format)?;
         daemon::work(&loaded.config, source).map_err(|error| {
             let hint = error.hint();
-            rehearsal::cannot_run(Exit::Failed, error, hint)
+            preconditions::cannot_run(Exit::Failed, error, hint)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::yaml::RequestedHost;
+use super::yaml::Position;
 
 use crate::model::text::is_unsafe;
 
@@ -26,7 +26,7 @@ pub enum Severity {
 pub struct Diagnostic {
     severity: Severity,
     file: String,
-    place: Option<RequestedHost>,
+    place: Option<Position>,
     key: String,
     message: String,
     excerpt: Option<String>,
@@ -104,12 +104,7 @@ impl<'f> Diagnostics<'f> {
     }
 
     /// Notes something that makes the file unusable.
-    pub(super) fn error(
-        &mut self,
-        place: Option<RequestedHost>,
-        key: &str,
-        message: impl Into<String>,
-    ) {
+    pub(super) fn error(&mut self, place: Option<Position>, key: &str, message: impl Into<String>) {
         let found = self.diagnostic(Severity::Error, place, key, message.into());
         self.errors.push(found);
     }
@@ -117,7 +112,7 @@ impl<'f> Diagnostics<'f> {
     /// Notes something legal but risky.
     pub(super) fn warning(
         &mut self,
-        place: Option<RequestedHost>,
+        place: Option<Position>,
         key: &str,
         message: impl Into<String>,
     ) {
@@ -140,7 +135,7 @@ impl<'f> Diagnostics<'f> {
     fn diagnostic(
         &self,
         severity: Severity,
-        place: Option<RequestedHost>,
+        place: Option<Position>,
         key: &str,
         message: String,
     ) -> Diagnostic {
@@ -158,7 +153,7 @@ impl<'f> Diagnostics<'f> {
 
 /// The line and its caret. Control characters are replaced one for one: a configuration file must
 /// not drive the terminal, and the caret must stay under its value.
-fn excerpt(place: RequestedHost, line: &str) -> String {
+fn excerpt(place: Position, line: &str) -> String {
     let before = place.column - 1;
     let width = width(place, line);
     // Where the value begins far to the right, the line is cut on its left.
@@ -184,7 +179,7 @@ fn excerpt(place: RequestedHost, line: &str) -> String {
 }
 
 /// How many characters the value itself covers, without what follows its closing quote.
-fn width(place: RequestedHost, line: &str) -> usize {
+fn width(place: Position, line: &str) -> usize {
     let value: String = line
         .chars()
         .skip(place.column - 1)
@@ -202,8 +197,8 @@ fn width(place: RequestedHost, line: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn place(line: usize, column: usize, width: usize) -> Option<RequestedHost> {
-        Some(RequestedHost {
+    fn place(line: usize, column: usize, width: usize) -> Option<Position> {
+        Some(Position {
             line,
             column,
             width,

@@ -3,7 +3,7 @@
 
 use super::diagnostic::Diagnostics;
 use super::keys::{self, DefaultValue, Key, ValueType};
-use super::yaml::{Content, Node, RequestedHost};
+use super::yaml::{Content, Node, Position};
 
 use crate::model::text::{self, Printable};
 
@@ -14,8 +14,8 @@ const MAX_QUOTED: usize = 64;
 #[derive(Debug)]
 pub(super) struct Section<'f> {
     path: String,
-    place: Option<RequestedHost>,
-    entries: Vec<(&'static str, &'f Node, RequestedHost)>,
+    place: Option<Position>,
+    entries: Vec<(&'static str, &'f Node, Position)>,
     complete: bool,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Section<'f> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Located<T> {
     pub(super) value: T,
-    pub(super) place: Option<RequestedHost>,
+    pub(super) place: Option<Position>,
 }
 
 impl<'f> Section<'f> {
@@ -94,7 +94,7 @@ impl<'f> Section<'f> {
     }
 
     /// Where a key stands, if it is given.
-    pub(super) fn place_of(&self, key: &Key) -> Option<RequestedHost> {
+    pub(super) fn place_of(&self, key: &Key) -> Option<Position> {
         self.entry(key).map(|(_, place)| place)
     }
 
@@ -133,7 +133,7 @@ impl<'f> Section<'f> {
     }
 
     /// Where it begins; `None` where it is not in the file.
-    pub(super) fn place(&self) -> Option<RequestedHost> {
+    pub(super) fn place(&self) -> Option<Position> {
         self.place
     }
 
@@ -185,7 +185,7 @@ impl<'f> Section<'f> {
         parse: impl Fn(&str) -> Result<T, String>,
         findings: &mut Diagnostics<'_>,
     ) -> Vec<Located<T>> {
-        let is_silent = |(node, _): (&Node, RequestedHost)| matches!(node.content, Content::Null);
+        let is_silent = |(node, _): (&Node, Position)| matches!(node.content, Content::Null);
         if let DefaultValue::Values(values) = key.default
             && self.entry(key).is_none_or(is_silent)
         {
@@ -226,7 +226,7 @@ impl<'f> Section<'f> {
                 return Vec::new();
             }
         };
-        let mut seen: Vec<(String, RequestedHost)> = Vec::new();
+        let mut seen: Vec<(String, Position)> = Vec::new();
         let mut labels = Vec::new();
         for (name, value) in entries {
             let what = "a label's name".to_owned();
@@ -249,7 +249,7 @@ impl<'f> Section<'f> {
     }
 
     /// Where the items of the list under a key stand.
-    pub(super) fn places(&self, key: &Key) -> Vec<RequestedHost> {
+    pub(super) fn places(&self, key: &Key) -> Vec<Position> {
         match self.entry(key).map(|(node, _)| &node.content) {
             Some(Content::Sequence(items)) => items.iter().map(|item| item.place).collect(),
             _ => Vec::new(),
@@ -274,7 +274,7 @@ impl<'f> Section<'f> {
         }
     }
 
-    fn entry(&self, key: &Key) -> Option<(&'f Node, RequestedHost)> {
+    fn entry(&self, key: &Key) -> Option<(&'f Node, Position)> {
         self.entries
             .iter()
             .find(|(name, ..)| *name == key.name)
@@ -285,7 +285,7 @@ impl<'f> Section<'f> {
 /// Parses a scalar. A value that is not there is shown by its key's place.
 fn text<T>(
     node: &Node,
-    key_place: RequestedHost,
+    key_place: Position,
     expected: String,
     path: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,

@@ -14,7 +14,7 @@ const MAX_NODES: usize = 200_000;
 
 /// Where something stands in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestedHost {
+pub(super) struct Position {
     /// Line, from 1.
     pub(super) line: usize,
     /// Column in characters, from 1.
@@ -24,7 +24,7 @@ pub(super) struct RequestedHost {
     pub(super) width: usize,
 }
 
-impl RequestedHost {
+impl Position {
     fn at(marker: Marker) -> Self {
         Self {
             line: marker.line().max(1),
@@ -48,7 +48,7 @@ impl RequestedHost {
 /// One value of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub(super) place: RequestedHost,
+    pub(super) place: Position,
     pub(super) content: Content,
 }
 
@@ -68,12 +68,12 @@ pub(super) enum Content {
 /// Why a text is not one YAML document.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
-    pub(super) place: RequestedHost,
+    pub(super) place: Position,
     pub(super) message: String,
 }
 
 impl SyntaxError {
-    fn new(place: RequestedHost, message: impl Into<String>) -> Self {
+    fn new(place: Position, message: impl Into<String>) -> Self {
         Self {
             place,
             message: message.into(),
@@ -88,7 +88,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, SyntaxError> {
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
             SyntaxError::new(
-                RequestedHost::at(*error.marker()),
+                Position::at(*error.marker()),
                 format!("not YAML: {}", error.info()),
             )
         })?;
@@ -100,7 +100,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, SyntaxError> {
 /// A collection whose end has not come yet.
 #[derive(Debug)]
 struct Open {
-    place: RequestedHost,
+    place: Position,
     anchor: usize,
     items: Items,
 }
@@ -126,7 +126,7 @@ struct Tree {
 
 impl Tree {
     fn on(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
-        let place = RequestedHost::of(span);
+        let place = Position::of(span);
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => {
@@ -177,18 +177,13 @@ impl Tree {
         }
     }
 
-    fn begin(
-        &mut self,
-        place: RequestedHost,
-        anchor: usize,
-        items: Items,
-    ) -> Result<(), SyntaxError> {
+    fn begin(&mut self, place: Position, anchor: usize, items: Items) -> Result<(), SyntaxError> {
         if self.open.len() >= MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
             return Err(SyntaxError::new(place, message));
         }
         self.open.push(Open {
-            place: RequestedHost { width: 1, ..place },
+            place: Position { width: 1, ..place },
             anchor,
             items,
         });
@@ -228,7 +223,7 @@ impl Tree {
     }
 }
 
-fn no_tag(tagged: bool, place: RequestedHost) -> Result<(), SyntaxError> {
+fn no_tag(tagged: bool, place: Position) -> Result<(), SyntaxError> {
     if tagged {
         return Err(SyntaxError::new(place, "tags are not understood here"));
     }
@@ -278,7 +273,7 @@ mod tests {
 
     #[test]
     fn every_scalar_knows_its_place() {
-        let place = |line, column, width| RequestedHost {
+        let place = |line, column, width| Position {
             line,
             column,
             width,

@@ -11,7 +11,7 @@ use crate::config::{Config, RecordingMode, SessionRecording};
 use crate::dns::Resolver;
 use crate::ssh::Settings;
 use crate::sys::clock::Clock;
-use crate::sys::could;
+use crate::sys::feasible;
 use crate::sys::fs::{FsError, check_private, private_dir};
 use crate::web::{Server, WebError};
 
@@ -77,11 +77,12 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, S
 /// use to anybody. A full disk is another matter: it may have room again.
 fn rely_on_recordings(config: &Config, purpose: &Purpose) -> Result<(), ServeError> {
     let directory = config.data_dir.join(RECORDINGS);
-    let is_usable = |exists: Result<(), FsError>| exists.and_then(|()| could::make_in(&directory));
+    let is_usable =
+        |exists: Result<(), FsError>| exists.and_then(|()| feasible::make_in(&directory));
     let usable = match purpose {
         Purpose::Serve(_) => is_usable(private_dir(&directory)),
         Purpose::Look if directory.is_dir() => is_usable(check_private(&directory)),
-        Purpose::Look => could::make_in(&directory),
+        Purpose::Look => feasible::make_in(&directory),
     };
     let is_strict = config.auth.session_recording == SessionRecording::Proxy
         && config.recording.mode == RecordingMode::Strict;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::MonitorError;
-use crate::sys::could;
+use crate::sys::feasible;
 use crate::sys::fs::{self, FileLock, FsError};
 
 /// The file's name in the data directory.
@@ -31,7 +31,7 @@ pub(super) fn take(data_dir: &Path) -> Result<FileLock, MonitorError> {
 /// # Errors
 /// As [`take`], without [`MonitorError::Busy`].
 pub(super) fn look(data_dir: &Path) -> Result<(), MonitorError> {
-    could::make_in(data_dir)?;
+    feasible::make_in(data_dir)?;
     let path = path(data_dir);
     if path.exists() {
         FileLock::attempt(&path)?;

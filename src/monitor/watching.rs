@@ -51,7 +51,7 @@ impl Signals {
 
 /// Where the proxy is between its start and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RotationPhase {
+enum ProxyPhase {
     Running,
     /// An upgrade is being looked into.
     Checking,
@@ -66,7 +66,7 @@ pub(super) struct Monitor {
     program: Program,
     listeners: Listeners,
     workers: BTreeMap<i32, WorkerProcess>,
-    phase: RotationPhase,
+    phase: ProxyPhase,
     /// Why it will have ended, where it is not because somebody said so.
     failed: Option<MonitorError>,
     ears: WorkerContext,
@@ -113,7 +113,7 @@ impl Monitor {
             program,
             listeners,
             workers: workers.map(|one| (number(one.pid), one)).collect(),
-            phase: RotationPhase::Running,
+            phase: ProxyPhase::Running,
             failed: None,
             ears,
             drain_timeout: config.proxy.drain_timeout,
@@ -180,7 +180,7 @@ impl Monitor {
 
     /// The first time: everybody may finish. The second time: nobody.
     fn stop(&mut self) {
-        if let RotationPhase::Stopping(..) = self.phase {
+        if let ProxyPhase::Stopping(..) = self.phase {
             return self.tell_all(&MonitorMessage::End);
         }
         self.drain(Instant::now() + self.drain_timeout);
@@ -192,7 +192,7 @@ impl Monitor {
         self.listeners.close();
         let now = Instant::now();
         supervisor::stopping(until.saturating_duration_since(now));
-        self.phase = RotationPhase::Stopping(until, now);
+        self.phase = ProxyPhase::Stopping(until, now);
     }
 
     fn on_event(&mut self, event: MonitorEvent) {
@@ -218,7 +218,7 @@ impl Monitor {
             WorkerMessage::Reloaded => {}
             WorkerMessage::Draining { seconds } => {
                 let until = Instant::now() + Duration::from_secs(*seconds);
-                if let RotationPhase::Stopping(before, _) = self.phase {
+                if let ProxyPhase::Stopping(before, _) = self.phase {
                     self.drain(before.max(until));
                 }
             }
@@ -254,7 +254,7 @@ impl Monitor {
             return;
         };
         let is_good = ended == Ended::Code(0);
-        let is_stopping = matches!(self.phase, RotationPhase::Stopping(..));
+        let is_stopping = matches!(self.phase, ProxyPhase::Stopping(..));
         let serves = |one: &WorkerProcess| one.role == WorkerRole::Serving;
         match worker.role {
             WorkerRole::Retired => {
@@ -293,7 +293,7 @@ impl Monitor {
                 worker.kill();
             }
         }
-        if let RotationPhase::Stopping(until, told) = self.phase
+        if let ProxyPhase::Stopping(until, told) = self.phase
             && told.elapsed() >= supervisor::AGAIN
         {
             self.drain(until);
@@ -314,7 +314,7 @@ impl Monitor {
     /// Whether there is a program to become. On a thread: clients and signals do not wait for it.
     fn look_at_upgrade(&mut self) {
         let is_starting = |one: &WorkerProcess| matches!(one.role, WorkerRole::Starting(_));
-        if self.phase != RotationPhase::Running || self.workers.values().any(is_starting) {
+        if self.phase != ProxyPhase::Running || self.workers.values().any(is_starting) {
             tracing::warn!("no upgrade now: the proxy starts, stops, or is being upgraded");
             return;
         }
@@ -327,16 +327,16 @@ impl Monitor {
             let _heard = events.blocking_send(MonitorEvent::Checked(checked));
         };
         match std::thread::Builder::new().spawn(check) {
-            Ok(_) => self.phase = RotationPhase::Checking,
+            Ok(_) => self.phase = ProxyPhase::Checking,
             Err(error) => self.refuse(format!("there is no thread to be had: {error}")),
         }
     }
 
     fn on_checked(&mut self, checked: Result<(), String>) {
-        if self.phase != RotationPhase::Checking {
+        if self.phase != ProxyPhase::Checking {
             return;
         }
-        self.phase = RotationPhase::Running;
+        self.phase = ProxyPhase::Running;
         if let Err(reason) = checked {
             return self.refuse(reason);
         }

@@ -17,14 +17,14 @@ mod header;
 mod lines;
 pub mod listing;
 mod live;
-mod lossy;
 mod model;
-pub mod neutral;
 mod queue;
 mod reader;
+pub mod sanitizer;
 mod screen;
 mod tail;
 mod text;
+mod utf8;
 mod verbatim;
 
 #[cfg(test)]

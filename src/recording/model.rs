@@ -6,7 +6,7 @@
 use avt::parser::Function;
 use avt::{InvalidSize, Observer, Parser, ScreenKind, Terminal};
 
-use super::lossy::Utf8Decoder;
+use super::utf8::Utf8Decoder;
 
 /// Columns, and rows, of the largest terminal; larger ones exist only to exhaust memory.
 const MAX_SIDE: u16 = 1000;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::sitting::RecordedSession;
+use super::recorded_session::RecordedSession;
 use crate::recording::{ChannelNote, Side as NoteSide};
 use crate::relay::{ChannelKey, Destination, Note, Stream};
 

@@ -6,7 +6,7 @@ use crate::relay::ChannelKey;
 
 /// Where a live session is on its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestedHost {
+pub enum SessionLocation {
     /// On this channel.
     Channel(ChannelKey),
     /// It is all that is forwarded.
@@ -16,15 +16,15 @@ pub enum RequestedHost {
 impl Recorder {
     /// Where a session is; `None` when it is none of this connection's, or has ended.
     #[must_use]
-    pub fn place(&self, session: SessionId) -> Option<RequestedHost> {
+    pub fn place(&self, session: SessionId) -> Option<SessionLocation> {
         let is_forwards = |forwards: &super::forwards::Forwards| forwards.sitting.id == session;
         if self.forwards.as_ref().is_some_and(is_forwards) {
-            return Some(RequestedHost::Forwards);
+            return Some(SessionLocation::Forwards);
         }
         self.sittings
             .iter()
             .find(|(_, sitting)| sitting.id == session)
-            .map(|(key, _)| RequestedHost::Channel(*key))
+            .map(|(key, _)| SessionLocation::Channel(*key))
     }
 
     /// Writes into all recordings of the connection what happens now, for people.
@@ -38,10 +38,10 @@ impl Recorder {
 
     /// The session at this place has ended, in the middle of what it did. What the relay still says
     /// about its channels is about nothing.
-    pub fn end_one(&mut self, place: RequestedHost, text: &str, reason: &'static str) {
+    pub fn end_one(&mut self, place: SessionLocation, text: &str, reason: &'static str) {
         let sitting = match place {
-            RequestedHost::Channel(key) => self.sittings.remove(&key),
-            RequestedHost::Forwards => self.forwards.take().map(|forwards| forwards.sitting),
+            SessionLocation::Channel(key) => self.sittings.remove(&key),
+            SessionLocation::Forwards => self.forwards.take().map(|forwards| forwards.sitting),
         };
         if let Some(mut sitting) = sitting {
             let now = self.now();

@@ -1,8 +1,8 @@
 //! What is recorded of the end of things that never were a session, or are one no longer.
 
-use super::beginning::RecordingStart;
+use super::recorded_session::note_of;
 use super::recorder::Recorder;
-use super::sitting::note_of;
+use super::recording_start::RecordingStart;
 use crate::recording::{self, ChannelNote};
 use crate::relay::{RelayedMessage, Side, Start, Value};
 

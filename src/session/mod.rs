@@ -5,17 +5,17 @@
 //! and audited. The [`Registry`] knows what is live, for those who list, watch or end it. Knows nothing
 //! of sockets.
 
-mod beginning;
+mod command;
 mod forwards;
 mod killing;
 mod leaving;
-mod order;
+mod recorded_session;
 mod recorder;
+mod recording_start;
 mod refusal;
 mod registry;
 mod resting;
 mod sealing;
-mod sitting;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -25,12 +25,12 @@ use std::path::PathBuf;
 
 use crate::recording::Options;
 
-pub use killing::RequestedHost;
-pub use order::{Reason, ReasonError, SessionCommand};
+pub use command::{Reason, ReasonError, SessionCommand};
+pub use killing::SessionLocation;
+pub use recorded_session::EarlyText;
 pub use recorder::{Recorder, RecordingLost, SessionContext};
 pub use registry::{LiveConnection, LiveSession, Registration, Registry};
 pub(crate) use sealing::settled;
-pub use sitting::EarlyText;
 
 /// How sessions are recorded.
 #[derive(Clone, Debug)]

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::beginning::RecordingStart;
 use super::forwards::Forwards;
+use super::recorded_session::{EarlyText, RecordedSession, note_of};
+use super::recording_start::RecordingStart;
 use super::refusal::refusal;
 use super::registry::{Registration, SessionStart};
 use super::sealing::{Disk, Sealing};
-use super::sitting::{EarlyText, RecordedSession, note_of};
 use super::{RecordingPolicy, RecordingSettings};
 use crate::access::LoginPermit;
 use crate::audit::{AuditEvent, AuditLog, RecordingState};

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::SessionContext;
-use super::order::SessionCommand;
+use super::command::SessionCommand;
 use crate::model::{ConnectionId, SessionId};
 use crate::recording::Kind;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::recorded_session::RecordedSession;
 use super::recorder::{Recorder, RecordingLost};
-use super::sitting::RecordedSession;
 
 impl Recorder {
     /// The memory that the recordings' compressors hold, in bytes, as of the last commit.

@@ -69,7 +69,7 @@ impl Sealing {
 
     /// Has the file synced on another thread, and then audits the end.
     pub(super) fn after_sync(self, file: File, disk: &Disk) {
-        let place = RequestedHost::take();
+        let place = SyncSlot::take();
         let disk = disk.clone();
         match place {
             Some(place) => {
@@ -137,9 +137,9 @@ fn not_synced(end: &mut AuditEvent, error: &io::Error) -> Option<AuditEvent> {
 
 /// One of the recordings that wait for the disk.
 #[derive(Debug)]
-struct RequestedHost;
+struct SyncSlot;
 
-impl RequestedHost {
+impl SyncSlot {
     fn take() -> Option<Self> {
         let taken = WAITING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
             (waiting < MAX_WAITING).then_some(waiting + 1)
@@ -148,7 +148,7 @@ impl RequestedHost {
     }
 }
 
-impl Drop for RequestedHost {
+impl Drop for SyncSlot {
     fn drop(&mut self) {
         WAITING.fetch_sub(1, Ordering::Release);
     }
@@ -160,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_for_the_disk_is_waited_for() {
-        let place = RequestedHost::take().unwrap();
+        let place = SyncSlot::take().unwrap();
         let (is_over, over) = std::sync::mpsc::channel();
         let waiter = tokio::spawn(async move {
             settled(Duration::from_secs(60)).await;

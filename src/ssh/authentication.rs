@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::key_rounds::{Fit, KeyRounds, QueryAnswer};
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{Refusal, Worth, offer_reason, user_certificate_reason};
-use super::rounds::{Fit, KeyRounds, QueryAnswer};
 use crate::audit;
 use crate::cert::{CertFault, KeyError, PresentedKey, UserCertError};
 use crate::model::format_duration;

@@ -15,26 +15,26 @@ use super::authentication::{Authenticated, Unauthenticated, authenticate, plain_
 use super::bridge::{self, Handoff, RelayLimits};
 use super::budget::Share;
 use super::conversation::Conversation;
+use super::dial_plan::{self, DialPlan};
 use super::early::{self, EXIT_REFUSED};
+use super::fair_queue::QueueOwner;
+use super::host_certificate::{self, MintError};
 use super::jump::{Ended, JumpSetup};
+use super::key_rounds::Fit;
 use super::leg::Leg;
 use super::login::{
     self, Signer, TURN_LIMIT, agent_failed, agent_silent, certificate_blob, key_blob,
 };
-use super::minting::{self, MintError};
 use super::outer::{AgentOpener, NoAgent, SHUTTING_DOWN, too_many_channels};
-use super::reached::ProxyAddress;
+use super::policy_monitor::PolicyMonitor;
+use super::proxy_address::ProxyAddress;
 use super::refusal::{Origin, Refusal, Worth};
 use super::revocation::admit_user;
-use super::rounds::Fit;
 use super::route::{judge_login, places_of};
 use super::scope::{Scope, ScopeEnd};
 use super::stream::{ChannelHandle, ChannelStream};
-use super::turns::QueueOwner;
+use super::timers::ConnectionTimers;
 use super::upstream::{self, Upstream};
-use super::watch::ConnectionTimers;
-use super::watched::PolicyMonitor;
-use super::way::{self, DialPlan};
 use crate::access::{Denial, LoginPermit, Permit};
 use crate::audit::{AuditEvent, Party};
 use crate::cert::PresentedKey;
@@ -149,7 +149,7 @@ impl Connection {
     /// Where the target leads, and what the user's ssh is shown for it. What leads nowhere is refused, and
     /// nothing is signed for it.
     async fn find(&self) -> Result<(DialPlan, Arc<ServerConfig>), Refusal> {
-        let way = way::find(&self.proxy, &self.permit).await?;
+        let way = dial_plan::find(&self.proxy, &self.permit).await?;
         let config = self.server_config(&way).await?;
         Ok((way, config))
     }
@@ -180,9 +180,11 @@ impl Connection {
         let minted = match HostPrincipal::asked(name) {
             Ok(name) => {
                 let names = self.shown(name.clone(), &way.remembered);
-                let minted = minting::server_config(&self.proxy, &whose, names).await;
+                let minted = host_certificate::server_config(&self.proxy, &whose, names).await;
                 let names = self.shown(name, &[]);
-                minted.or_else(|error| minting::config_at_hand(&self.proxy, &names).ok_or(error))
+                minted.or_else(|error| {
+                    host_certificate::config_at_hand(&self.proxy, &names).ok_or(error)
+                })
             }
             Err(error) => Err(MintError::Name(error)),
         };

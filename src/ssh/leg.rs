@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::workshop::ComputeQueue;
+use super::compute::ComputeQueue;
 use crate::wire::auth::AuthError;
 use crate::wire::{self, DisconnectReason, Transport, TransportEvent, Worked};
 

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::crowd::{ClientSet, ClientTicket};
+use super::client_set::{ClientSet, ClientTicket};
 use crate::metrics;
 use crate::model::network;
 

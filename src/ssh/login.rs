@@ -12,9 +12,9 @@ use tokio::time::{Instant, timeout};
 
 use super::agent::{AgentError, ForwardedAgent};
 use super::conversation::{Conversation, Unanswered};
+use super::fair_queue::QueueSlot;
 use super::leg::{LegError, LegEvent};
 use super::refusal::Refusal;
-use super::turns::QueueSlot;
 use super::upstream::Upstream;
 use crate::access::LoginPermit;
 use crate::agent::SignFlags;

@@ -4,7 +4,7 @@
 //! 2. `outer`: the client authenticates with a user certificate, forwards its agent, and asks for the
 //!    subsystem `proxy:host:port`.
 //! 3. `route`: the target is parsed, resolved and authorised; nothing is dialled before.
-//! 4. `way`: its name is looked up; what leads nowhere is refused before anything is signed for it.
+//! 4. `dial_plan`: its name is looked up; what leads nowhere is refused before anything is signed for it.
 //! 5. `connection`: the user's own ssh is terminated inside the channel (`inner`) while the host is
 //!    dialled and checked (`upstream`); the agent signs once; then
 //! 6. `bridge`: packets cross, through the recording first.
@@ -13,47 +13,47 @@
 //! asks the agent that it forwards on the inner connection, and dials then.
 //!
 //! A certificate that is revoked while it is in use ends its connections (`revocation`), and so does a
-//! policy that does not have them any more (`watched`). A proxy that stops says so first, and waits a
+//! policy that does not have them any more (`policy_monitor`). A proxy that stops says so first, and waits a
 //! while.
 //!
 //! Every refusal becomes a sentence for the user and one audit event (`refusal`).
 
 mod agent;
-mod answered;
 mod authentication;
 mod bridge;
 mod budget;
+mod client_set;
+mod compute;
 mod connection;
 mod conversation;
-mod crowd;
+mod dial_plan;
 mod early;
 mod egress;
-mod ending;
+mod expiry_warnings;
+mod fair_queue;
+mod host_certificate;
 mod identify;
 mod jump;
+mod key_rounds;
+mod known_hosts;
 mod leg;
 mod limits;
 pub mod listener;
 mod login;
-mod minting;
 mod outer;
-mod own;
+mod own_address;
+mod policy_monitor;
 pub mod probe;
-mod reached;
+mod proxy_address;
+mod reachable;
 mod refusal;
-mod remembered;
 mod revocation;
-mod rounds;
 mod route;
 mod scope;
 mod stream;
+mod timers;
 mod trust;
-mod turns;
 mod upstream;
-mod watch;
-mod watched;
-mod way;
-mod workshop;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -77,17 +77,17 @@ use crate::session::{RecordingSettings, Registry};
 use crate::sys::clock::Clock;
 use crate::wire::ClientConfig;
 
-pub(crate) use answered::RecentlyReachable;
 pub(crate) use budget::Budget;
-pub(crate) use crowd::{ClientSet, ClientTicket};
-pub(crate) use ending::ExpiryWarnings;
+pub(crate) use client_set::{ClientSet, ClientTicket};
+pub(crate) use compute::ComputeQueue;
+pub(crate) use expiry_warnings::ExpiryWarnings;
+pub(crate) use fair_queue::HandshakeQueue;
+pub(crate) use host_certificate::SigningQueue;
+pub(crate) use known_hosts::KnownHostKeys;
 pub use limits::ConnectionLimits;
-pub(crate) use minting::SigningQueue;
-pub(crate) use remembered::KnownHostKeys;
+pub(crate) use reachable::RecentlyReachable;
+pub use timers::TimeLimits;
 pub use trust::{CurrentTrust, Trust};
-pub(crate) use turns::HandshakeQueue;
-pub use watch::TimeLimits;
-pub(crate) use workshop::ComputeQueue;
 
 /// What every connection shares. Built once by `daemon`.
 #[derive(Debug)]

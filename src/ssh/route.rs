@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::outer::Caller;
-use super::reached::ProxyAddress;
+use super::proxy_address::ProxyAddress;
 use super::refusal::{Refusal, resolve_reason};
 use super::{Proxy, Settings, canonical};
 use crate::access::{self, Denial, Grant, LoginPermit, Permit, RequestedHost, Route};

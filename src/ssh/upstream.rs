@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
+use super::dial_plan::{DialPlan, may_dial, may_enter};
+use super::fair_queue::{QueueOwner, QueueSlot};
 use super::identify::{NoServer, identified};
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{Refusal, host_key_reason, key_reason};
 use super::revocation::admit_host;
 use super::route::learn;
-use super::turns::{QueueOwner, QueueSlot};
-use super::way::{DialPlan, may_dial, may_enter};
-use super::{egress, ending, own};
+use super::{egress, expiry_warnings, own_address};
 use crate::access::{Permit, Route};
 use crate::audit::Party;
 use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, short_host_key_hint, verify_host};
@@ -108,7 +108,7 @@ pub(crate) async fn connect(
                 proxy.remembered.note(address, &host);
                 may_enter(proxy, &settings, permit, address, Some(host.presented()))?;
                 way.is_as_shown(&host)?;
-                ending::look(proxy, route, address, &host);
+                expiry_warnings::look(proxy, route, address, &host);
                 return Ok(Upstream {
                     leg,
                     host,
@@ -385,7 +385,7 @@ fn judge(proxy: &Proxy, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refu
         )
         .hint(hint)
     })?;
-    own::refuse_key(proxy, route, &key)?;
+    own_address::refuse_key(proxy, route, &key)?;
     let verified = verify_host(&key, policy, &route.names, proxy.clock.unix_seconds());
     let verified = verified.map_err(|error| {
         Refusal::new(

@@ -5,8 +5,8 @@
 
 pub mod account;
 pub mod clock;
-pub mod could;
 pub mod directory;
+pub mod feasible;
 pub mod fs;
 pub mod lent;
 pub mod log;

@@ -9,10 +9,10 @@ mod health;
 mod keys;
 mod krl;
 mod page;
-mod places;
 mod probe;
 mod server;
 mod site;
+mod slots;
 mod telemetry;
 mod tls;
 

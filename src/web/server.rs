@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::WebError;
-use super::places::{ClientSlot, Places};
 use super::site::{self, Site};
+use super::slots::{ClientSlot, Places};
 use super::tls::{Tls, TlsFiles};
 
 /// How long the handshake of TLS may take, and how long a request until its headers are there.

@@ -22,7 +22,7 @@ const EGRESS: [&str; 2] = ["10.77.0.5", "fd77::5"];
 const HOST: [&str; 2] = ["10.77.0.4", "fd77::4"];
 
 /// Its parts end in the order in which they stand here.
-struct SessionContext {
+struct Scene {
     agent: Agent,
     proxy: Proxy,
     host: Sshd,
@@ -33,7 +33,7 @@ struct SessionContext {
     dir: tempfile::TempDir,
 }
 
-impl SessionContext {
+impl Scene {
     /// `None` where there can be no namespaces.
     fn new() -> Option<Self> {
         if !are_possible() {
@@ -136,7 +136,7 @@ impl SessionContext {
     }
 }
 
-impl Drop for SessionContext {
+impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("==== rproxy\n{}", self.proxy.log());
@@ -167,7 +167,7 @@ fn write(path: &Path, text: &str) {
 /// connects from the address that it has promised, although the machine has another one first.
 #[test]
 fn a_certificate_opens_the_host_through_the_proxy_only() {
-    let Some(scene) = SessionContext::new() else {
+    let Some(scene) = Scene::new() else {
         return;
     };
     for (address, node, family) in [(HOST[0], "db1", 0), (HOST[1], "db6", 1)] {
@@ -195,7 +195,7 @@ fn a_certificate_opens_the_host_through_the_proxy_only() {
 /// one it refuses as sshd does, unless its holder is there.
 #[test]
 fn a_certificate_bound_elsewhere_is_refused_by_the_proxy() {
-    let Some(scene) = SessionContext::new() else {
+    let Some(scene) = Scene::new() else {
         return;
     };
     let root = scene.dir.path();

@@ -25,7 +25,7 @@ const NAMES: &str = "127.0.0.1 localhost\n10.99.0.5 db1.internal\nfd99::5 db1.in
                      10.99.0.3 proxy.internal also.internal\nfd99::3 also.internal\n";
 
 /// Its parts end in the order in which they stand here.
-struct SessionContext {
+struct Scene {
     agents: [(&'static str, Agent); 2],
     proxy: Proxy,
     host: Sshd,
@@ -35,7 +35,7 @@ struct SessionContext {
     dir: tempfile::TempDir,
 }
 
-impl SessionContext {
+impl Scene {
     /// `alice` has the role that these lines describe, `bob` may go everywhere. `None` where there can be
     /// no namespaces.
     fn new(role: &str, names: &str) -> Option<Self> {
@@ -179,7 +179,7 @@ impl SessionContext {
     }
 }
 
-impl Drop for SessionContext {
+impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("==== rproxy\n{}", self.proxy.log());
@@ -221,7 +221,7 @@ fn denied(outcome: &Outcome, host: &str) {
 fn a_host_that_is_denied_is_denied_however_it_is_called() {
     for deny in ["labels: { env: prod }", "nodes: [db1]"] {
         let role = format!("    allow: [{{ nodes: [\"*\"] }}]\n    deny: [{{ {deny} }}]\n");
-        let Some(scene) = SessionContext::new(&role, NAMES) else {
+        let Some(scene) = Scene::new(&role, NAMES) else {
             return;
         };
         let asked = [
@@ -272,7 +272,7 @@ fn a_host_that_is_denied_is_denied_however_it_is_called() {
 fn what_is_demanded_for_a_host_is_demanded_however_it_is_called() {
     let role = "    allow: [{ labels: { env: prod } }]\n    may_connect_from: [10.99.0.77]\n  \
                 - name: rest\n    allow: [{ nodes: [\"*.internal\", \"10.*\", \"fd99:*\"] }]\n";
-    let Some(scene) = SessionContext::new(role, NAMES) else {
+    let Some(scene) = Scene::new(role, NAMES) else {
         return;
     };
     let config = scene.path("rproxy.yaml");
@@ -301,7 +301,7 @@ fn what_is_demanded_for_a_host_is_demanded_however_it_is_called() {
 #[test]
 fn a_host_is_denied_if_its_certificate_names_a_node_that_is() {
     let role = "    allow: [{ nodes: [\"*\"] }]\n    deny: [{ nodes: [db9] }]\n";
-    let Some(scene) = SessionContext::new(role, NAMES) else {
+    let Some(scene) = Scene::new(role, NAMES) else {
         return;
     };
     for (tries, host) in ["db1", "db1.internal", HOST[0]].into_iter().enumerate() {
@@ -323,7 +323,7 @@ fn a_host_is_denied_if_its_certificate_names_a_node_that_is() {
 /// The proxy does not connect to itself, whatever it is called.
 #[test]
 fn the_proxy_is_no_target_by_any_of_its_names() {
-    let Some(scene) = SessionContext::new("    allow: [{ nodes: [\"*\"] }]\n", NAMES) else {
+    let Some(scene) = Scene::new("    allow: [{ nodes: [\"*\"] }]\n", NAMES) else {
         return;
     };
     let names = ["proxy.internal", "also.internal", PROXY[0], PROXY[1]];
@@ -343,10 +343,10 @@ fn the_proxy_is_no_target_by_any_of_its_names() {
 #[test]
 fn names_are_resolved_as_the_machine_does_it_while_the_proxy_runs() {
     let nothing = "127.0.0.1 localhost\n";
-    let Some(scene) = SessionContext::new("    allow: [{ nodes: [\"*\"] }]\n", nothing) else {
+    let Some(scene) = Scene::new("    allow: [{ nodes: [\"*\"] }]\n", nothing) else {
         return;
     };
-    let is_found = |scene: &SessionContext| {
+    let is_found = |scene: &Scene| {
         let found = scene.doctor();
         // db9 is at a port where nobody is.
         !found.contains(&("node-name".to_owned(), "error".to_owned()))

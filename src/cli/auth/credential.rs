@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ssh_key::{Certificate, PublicKey};
 use zeroize::Zeroizing;
 
-use super::super::{Exit, Failure, carried};
+use super::super::{Exit, Failure, host_files};
 use super::files::Output;
 use crate::ca::NewHostKey;
 use crate::openssh::{self, RenderError};
@@ -86,7 +86,7 @@ impl Credential {
         let absolute = |path: &Path| std::path::absolute(path).map_err(refused);
         let on_host = |path: &Path| match is_this_machine {
             true => absolute(path),
-            false => carried::on_host(path).map_err(refused),
+            false => host_files::on_host(path).map_err(refused),
         };
         let (private, certificate) = self.sshd_paths();
         let mut lines = Vec::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::ArgGroup;
 use ssh_key::PublicKey;
 
-use super::super::carried;
+use super::super::host_files;
 use super::batch::Batch;
 use super::credential::{
     Credential, certificate_beside, certificate_for, is_public, private_beside,
@@ -103,7 +103,7 @@ impl AuthSignArgs {
         let paths = credential.paths();
         let (sshd_lines, hint) = match &request {
             AgentRequest::Host(request) => {
-                let is_here = carried::is_this_machine(&request.names);
+                let is_here = host_files::is_this_machine(&request.names);
                 let (lines, directory) = credential.sshd_lines(is_here)?;
                 let host = request.names.first().map_or("", HostPrincipal::as_str);
                 let hint = match is_here {

@@ -12,7 +12,6 @@ mod report;
 
 use std::path::PathBuf;
 
-
 use super::{Exit, Failure, ui};
 use crate::cli::format::ReportFormat;
 use crate::config::Source;

@@ -5,7 +5,7 @@ mod sshd;
 #[cfg(test)]
 mod tests;
 
-use super::{Context, Exit, Failure, carried, ui};
+use super::{Context, Exit, Failure, host_files, ui};
 
 /// Prepare a host for the proxy
 #[derive(Debug, clap::Subcommand)]

@@ -13,7 +13,7 @@ use super::super::auth::files::{self, Output};
 use super::super::auth::issue::{AgentRequest, Issuer};
 use super::super::auth::{ca_failure, public_key};
 use super::sshd::{HostConfig, Sshd};
-use super::{Context, Exit, Failure, carried, ui};
+use super::{Context, Exit, Failure, host_files, ui};
 use crate::ca::{Authorities, CaKind, NewHostKey};
 use crate::cert::HostRequest;
 use crate::cert::krl::{MAX_KRL, RevocationList};
@@ -152,7 +152,7 @@ impl HostSetupArgs {
     /// The host's configuration. This machine's own is that of no other host: it names this machine's
     /// keys.
     fn host_config(&self, names: &[HostPrincipal]) -> HostConfig<'_> {
-        match (&self.sshd_config, carried::is_this_machine(names)) {
+        match (&self.sshd_config, host_files::is_this_machine(names)) {
             (Some(named), true) => HostConfig::Here(Some(named)),
             (None, true) => HostConfig::Here(None),
             (named, false) => HostConfig::Elsewhere(named.as_deref()),
@@ -165,10 +165,12 @@ impl HostSetupArgs {
         directory: &Path,
         names: &[HostPrincipal],
     ) -> Result<SetupDirectories, Failure> {
-        let other = names.first().filter(|_| !carried::is_this_machine(names));
+        let other = names
+            .first()
+            .filter(|_| !host_files::is_this_machine(names));
         let there = match other {
             None => directory.to_owned(),
-            Some(_) => carried::on_host(&self.out_dir).map_err(|error| {
+            Some(_) => host_files::on_host(&self.out_dir).map_err(|error| {
                 Failure::new(Exit::Failed, "cannot use the directory of --out-dir").because(error)
             })?,
         };

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::pace::{Flow, Pace};
 use crate::model::text::{MAX_REASON, Printable};
-use crate::recording::neutral::Sanitizer;
+use crate::recording::sanitizer::Sanitizer;
 use crate::recording::{Event, EventKind, ExitNote, GapNote, Header, Reader, RecordingError};
 
 /// How long a warning stands before the screen is cleared.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::super::event::{Event, EventKind, Stream};
 use super::super::lines;
-use super::super::lossy::Utf8Decoder;
 use super::super::reader::Reader;
+use super::super::utf8::Utf8Decoder;
 use super::ExportError;
 
 pub(super) fn export<R: Read>(

@@ -14,9 +14,9 @@ use avt::parser::{DecMode, Function};
 use avt::{Line, Observation, Observer, Operation, ScreenKind, Terminal};
 
 use super::super::event::EventKind;
-use super::super::lossy::Utf8Decoder;
 use super::super::model::Model;
 use super::super::reader::Reader;
+use super::super::utf8::Utf8Decoder;
 use super::ExportError;
 use crate::model::text::Carets;
 

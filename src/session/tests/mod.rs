@@ -185,7 +185,7 @@ async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
     let destination = Destination::Unix("/run/x".into());
     house.recorder.forward(ChannelKey(2), &destination).unwrap();
     let place = house.recorder.place(doomed).unwrap();
-    assert_eq!(place, RequestedHost::Channel(ChannelKey(0)));
+    assert_eq!(place, SessionLocation::Channel(ChannelKey(0)));
     house
         .recorder
         .end_one(place, "ended by root: why", "killed");
@@ -214,11 +214,11 @@ async fn one_session_is_ended_and_sealed_and_the_other_is_recorded_on() {
     let forwards = connection.sessions().pop().unwrap().id;
     assert_eq!(
         house.recorder.place(forwards),
-        Some(RequestedHost::Forwards)
+        Some(SessionLocation::Forwards)
     );
     house
         .recorder
-        .end_one(RequestedHost::Forwards, "why", "killed");
+        .end_one(SessionLocation::Forwards, "why", "killed");
     house.recorder.closed(ChannelKey(2));
     let live: Vec<_> = connection.sessions().iter().map(|one| one.id).collect();
     assert_eq!(live, [spared]);

@@ -4,9 +4,9 @@
 //! before any of it is sent on. Reading one side never waits for writing the other: neither side can
 //! be handed more than the other has granted.
 
+mod commands;
 #[cfg(test)]
 mod faults;
-mod obeying;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -25,10 +25,10 @@ use crate::session::{Recorder, RecordingLost, SessionCommand};
 use crate::ssh::budget::Share;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::outer::SHUTTING_DOWN;
+use crate::ssh::policy_monitor::{PolicyChange, PolicyMonitor};
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::{Scope, ScopeEnd};
-use crate::ssh::watch::{ConnectionTimers, Expired, TimeUp};
-use crate::ssh::watched::{PolicyChange, PolicyMonitor};
+use crate::ssh::timers::{ConnectionTimers, Expired, TimeUp};
 use crate::wire::DisconnectReason;
 
 /// Output that may wait for one side before nothing is read that could add to it: from the other side, and from

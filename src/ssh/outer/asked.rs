@@ -15,7 +15,7 @@ use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH};
 use crate::ssh::budget::{BudgetExceeded, Share};
 use crate::ssh::connection::Connection;
 use crate::ssh::early::{self, EXIT_REFUSED};
-use crate::ssh::reached::ProxyAddress;
+use crate::ssh::proxy_address::ProxyAddress;
 use crate::ssh::refusal::{Origin, Refusal};
 use crate::ssh::route;
 use crate::ssh::stream::ChannelStream;

@@ -10,7 +10,7 @@ use crate::audit::Party;
 use crate::model::format_duration;
 use crate::relay::MalformedMessage;
 use crate::ssh::leg::LegError;
-use crate::ssh::reached::ProxyAddress;
+use crate::ssh::proxy_address::ProxyAddress;
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::ScopeEnd;
 use crate::ssh::stream::{ChannelPort, ChannelStream};

@@ -27,11 +27,11 @@ use crate::relay::{Habit, Habits, KEEP_ALIVE, Message, What};
 use crate::ssh::Proxy;
 use crate::ssh::budget::{Account, Share};
 use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::policy_monitor::PolicyMonitor;
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::{Scope, ScopeEnd};
 use crate::ssh::stream::channel;
-use crate::ssh::watch::{KeepAlive, KeepaliveState, Timer};
-use crate::ssh::watched::PolicyMonitor;
+use crate::ssh::timers::{KeepAlive, KeepaliveState, Timer};
 use crate::wire::{DisconnectReason, ServerConfig};
 
 /// How long a session that has asked for nothing yet may take to do so when the connection is to end: it

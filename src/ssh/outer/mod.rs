@@ -21,14 +21,14 @@ pub(crate) use channel::{AgentOpener, NoAgent, SHUTTING_DOWN, too_many_channels}
 use endpoint::Endpoint;
 
 use super::authentication::{Unauthenticated, authenticate, plain_key};
+use super::fair_queue::QueueOwner;
+use super::host_certificate::{self, MintError};
+use super::key_rounds::Fit;
 use super::leg::Leg;
 use super::limits::{ConnectionGuard, ConnectionLimiter, LimitExceeded, Rejected};
-use super::minting::{self, MintError};
+use super::policy_monitor::PolicyMonitor;
 use super::refusal::{Origin, Refusal};
 use super::revocation::admit_user;
-use super::rounds::Fit;
-use super::turns::QueueOwner;
-use super::watched::PolicyMonitor;
 use super::{Proxy, canonical};
 use crate::access::Identity;
 use crate::audit::{AuditEvent, ForeignSerial, Party};
@@ -217,7 +217,7 @@ async fn listener_config(
     names.push(canonical(address).to_string().parse()?);
     names.sort();
     names.dedup();
-    minting::server_config(proxy, &QueueOwner::from(client), names).await
+    host_certificate::server_config(proxy, &QueueOwner::from(client), names).await
 }
 
 /// The user name of the outer connection is the login at the host, where the client was told so

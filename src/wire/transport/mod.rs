@@ -6,7 +6,7 @@ mod config;
 mod exchange;
 mod extension;
 mod outgoing;
-mod patience;
+mod rekey_allowance;
 mod work;
 
 use std::fmt;
@@ -24,7 +24,7 @@ pub use config::{
 
 use self::exchange::Exchange;
 use self::outgoing::{HeldPayloads, Replies};
-use self::patience::RekeyAllowance;
+use self::rekey_allowance::RekeyAllowance;
 pub use self::work::{Work, Worked};
 use super::error::{DisconnectReason, Error, Misuse, Violation};
 use super::ident::IdentReader;
@@ -241,7 +241,7 @@ impl Transport {
                     let Some(packet) = self.reader.read(input)? else {
                         return Ok(TransportEvent::NeedInput);
                     };
-                    if !self.authenticated && patience::is_too_much(self.reader.usage()) {
+                    if !self.authenticated && rekey_allowance::is_too_much(self.reader.usage()) {
                         return Err(Violation::Unauthenticated.into());
                     }
                     if let Some(event) = self.dispatch(packet)? {

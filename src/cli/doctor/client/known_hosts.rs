@@ -9,8 +9,8 @@ use super::super::checks::KNOWN_HOSTS;
 use super::super::child;
 use super::super::report::Finding;
 use super::certificate::expanded;
+use super::proxy_path::ProxyPath;
 use super::ssh::{Effective, Names, PATIENCE};
-use super::way::ProxyPath;
 use crate::cert::TrustedKeys;
 
 /// The keys that ssh trusts to certify the proxy; `None` where ssh cannot be asked for all of them.

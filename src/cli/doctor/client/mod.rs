@@ -7,9 +7,9 @@ mod agent;
 mod certificate;
 mod known_hosts;
 mod proxy;
+mod proxy_path;
 mod settings;
 mod ssh;
-mod way;
 
 use std::path::PathBuf;
 
@@ -19,8 +19,8 @@ use crate::sys::clock::Clock;
 
 use agent::AgentContents;
 use certificate::Holdings;
+use proxy_path::ProxyPath;
 use ssh::{Effective, Ssh};
-use way::ProxyPath;
 
 /// Who asks, and where they want to go.
 #[derive(Debug)]

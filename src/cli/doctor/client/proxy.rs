@@ -12,8 +12,8 @@ use super::super::checks::{CLIENT_CLOCK, PROXY_LOGIN, PROXY_NAME, PROXY_PORT, SH
 use super::super::child::{self, ProgramOutput};
 use super::super::report::Finding;
 use super::known_hosts::Trusted;
+use super::proxy_path::ProxyPath;
 use super::ssh::Names;
-use super::way::ProxyPath;
 use crate::cert::{CertFault, HostKeyError, HostPolicy, PresentedKey, verify_host};
 use crate::model::chain;
 use crate::ssh::probe::{self, ProbeError};

@@ -2,8 +2,8 @@
 
 use super::super::checks::{CONTROL_PATH, FORWARD_AGENT, HOST_KEY_CHECKING};
 use super::super::report::Finding;
+use super::proxy_path::ProxyPath;
 use super::ssh::Effective;
-use super::way::ProxyPath;
 
 /// Longest path of a socket, without the zero after it.
 const MAX_SOCKET: usize = 107;

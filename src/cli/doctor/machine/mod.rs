@@ -42,7 +42,7 @@ pub(super) fn examine(source: &Source, login: &str) -> Result<Vec<Finding>, Fail
         let resolver = Resolver::from_system().map_err(|error| cannot(error.into()))?;
         let trusted = keys.host.as_ref().map(|host| host.trusted());
         let runs = listener::examine(&config, trusted.as_ref(), now, &mut findings).await;
-        let place = names::NameContext {
+        let place = names::NameChecks {
             config: &config,
             trusted: trusted.as_ref(),
             resolver: &resolver,

@@ -13,14 +13,14 @@ use crate::ssh::probe::ProbeError;
 use crate::sys::names::{NSSWITCH, RESOLV_CONF};
 
 /// What is known when names are looked at.
-pub(super) struct NameContext<'p> {
+pub(super) struct NameChecks<'p> {
     pub(super) config: &'p Config,
     pub(super) trusted: Option<&'p TrustedKeys>,
     pub(super) resolver: &'p Resolver,
     pub(super) now: u64,
 }
 
-impl NameContext<'_> {
+impl NameChecks<'_> {
     pub(super) async fn examine(&self, runs: bool, findings: &mut Vec<Finding>) {
         findings.extend(name_servers(self.config, &self.resolver.asked()));
         if let Some((host, port)) = &self.config.proxy.public_addr {

@@ -25,7 +25,7 @@ use crate::access::LoginPermit;
 use crate::cert::testing::{NOW, ed25519};
 use crate::recording::{EventKind, Reader, State};
 use crate::session::{RecordingPolicy, testing};
-use crate::ssh::watch::TimeLimits;
+use crate::ssh::timers::TimeLimits;
 use crate::sys::clock::Clock;
 use crate::wire::{Algorithms, ClientConfig, HostKey, Kex, ServerConfig, Transport};
 
@@ -48,18 +48,18 @@ const STEP: usize = 23;
 
 /// A leg, and a direction of it as the proxy sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RequestedHost {
+enum FaultPoint {
     FromUser,
     ToUser,
     FromHost,
     ToHost,
 }
 
-const PLACES: [RequestedHost; 4] = [
-    RequestedHost::FromUser,
-    RequestedHost::ToUser,
-    RequestedHost::FromHost,
-    RequestedHost::ToHost,
+const PLACES: [FaultPoint; 4] = [
+    FaultPoint::FromUser,
+    FaultPoint::ToUser,
+    FaultPoint::FromHost,
+    FaultPoint::ToHost,
 ];
 
 /// How a session went.
@@ -257,22 +257,22 @@ fn check_whole(run: &Run, what: &str) {
     );
 }
 
-fn at(place: RequestedHost, byte: usize, fault: Fault) -> impl FnOnce(&mut Faulty, &mut Faulty) {
+fn at(place: FaultPoint, byte: usize, fault: Fault) -> impl FnOnce(&mut Faulty, &mut Faulty) {
     move |to_user, to_host| match place {
-        RequestedHost::FromUser => to_user.reading.fault(byte, fault),
-        RequestedHost::ToUser => to_user.writing.fault(byte, fault),
-        RequestedHost::FromHost => to_host.reading.fault(byte, fault),
-        RequestedHost::ToHost => to_host.writing.fault(byte, fault),
+        FaultPoint::FromUser => to_user.reading.fault(byte, fault),
+        FaultPoint::ToUser => to_user.writing.fault(byte, fault),
+        FaultPoint::FromHost => to_host.reading.fault(byte, fault),
+        FaultPoint::ToHost => to_host.writing.fault(byte, fault),
     }
 }
 
 /// Where something happens: at the ends of packets, just before, just after, and in between.
-fn bytes(place: RequestedHost, whole: &Run) -> Vec<usize> {
+fn bytes(place: FaultPoint, whole: &Run) -> Vec<usize> {
     let total = whole.moved[place as usize];
     let marks = match place {
-        RequestedHost::FromUser => &whole.user.marks[..],
-        RequestedHost::FromHost => &whole.host.marks[..],
-        RequestedHost::ToUser | RequestedHost::ToHost => &[],
+        FaultPoint::FromUser => &whole.user.marks[..],
+        FaultPoint::FromHost => &whole.host.marks[..],
+        FaultPoint::ToUser | FaultPoint::ToHost => &[],
     };
     let ends = marks.iter().map(|(position, _)| *position);
     let mut bytes: Vec<usize> = (0..total)
@@ -286,7 +286,7 @@ fn bytes(place: RequestedHost, whole: &Run) -> Vec<usize> {
 }
 
 /// Every place, every byte that matters.
-async fn everywhere(fault: Fault, check: impl Fn(&Run, &Run, RequestedHost, usize, &str)) {
+async fn everywhere(fault: Fault, check: impl Fn(&Run, &Run, FaultPoint, usize, &str)) {
     let whole = run(|_, _| {}).await;
     check_whole(&whole, "without a fault");
     assert!(whole.host.closed);
@@ -308,15 +308,15 @@ async fn a_cut_loses_nothing_that_was_whole_before_it() {
             whole.map(|(_, said)| *said).max().unwrap_or_default()
         };
         match place {
-            RequestedHost::FromUser => {
+            FaultPoint::FromUser => {
                 let said = before(&whole.user.marks);
                 assert!(run.host.stdin.len() >= said, "{what}: {said} bytes");
             }
-            RequestedHost::FromHost => {
+            FaultPoint::FromHost => {
                 let said = before(&whole.host.marks);
                 assert!(run.user.stdout.len() >= said, "{what}: {said} bytes");
             }
-            RequestedHost::ToUser | RequestedHost::ToHost => {}
+            FaultPoint::ToUser | FaultPoint::ToHost => {}
         }
     })
     .await;
@@ -337,7 +337,7 @@ async fn a_delay_changes_nothing() {
     everywhere(Fault::Delay(DELAY), |run, _, place, _, what| {
         check_whole(run, what);
         // Nobody waits that long to tell a host that its user has gone.
-        assert!(run.host.closed || place == RequestedHost::ToHost, "{what}");
+        assert!(run.host.closed || place == FaultPoint::ToHost, "{what}");
     })
     .await;
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Proxy;
-use super::turns::{FairQueue, QueueFull, QueueOwner};
+use super::fair_queue::{FairQueue, QueueFull, QueueOwner};
 use crate::ca::{CaError, Cached, HostIdentity};
 use crate::model::{HostPrincipal, NameError, chain};
 use crate::wire::{self, HostKey, ServerConfig};

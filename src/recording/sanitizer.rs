@@ -9,8 +9,8 @@
 
 use vte::{Params, Parser, Perform};
 
-use super::lossy::Utf8Decoder;
 use super::screen::seven_bit;
+use super::utf8::Utf8Decoder;
 use crate::model::text::is_unsafe;
 
 /// A filter between a recording and a terminal; keeps its place between chunks.

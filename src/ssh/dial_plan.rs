@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::refusal::Refusal;
 use super::route::{learn, places_of, unknown_node};
-use super::{Proxy, Settings, own};
+use super::{Proxy, Settings, own_address};
 use crate::access::Permit;
 use crate::audit::Party;
 use crate::cert::{PresentedKey, VerifiedHost};
@@ -62,7 +62,7 @@ pub(super) fn may_dial(
     address: SocketAddr,
 ) -> Result<(), Refusal> {
     may_enter(proxy, settings, permit, address, None)?;
-    own::refuse_address(proxy, permit.route(), address)
+    own_address::refuse_address(proxy, permit.route(), address)
 }
 
 /// Whether every node that a host is may be entered: by its address, and by the principals of the

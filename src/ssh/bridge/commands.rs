@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Bridge, End};
 use crate::audit::Party;
-use crate::session::{RequestedHost, SessionCommand};
+use crate::session::{SessionCommand, SessionLocation};
 use crate::ssh::refusal::Refusal;
 
 /// Why the sessions end, for the audit log and the recordings.
@@ -28,8 +28,8 @@ where
             return Ok(());
         };
         let others = match place {
-            RequestedHost::Channel(_) => self.relay.channels().saturating_sub(1),
-            RequestedHost::Forwards => self.relay.sessions(),
+            SessionLocation::Channel(_) => self.relay.channels().saturating_sub(1),
+            SessionLocation::Forwards => self.relay.sessions(),
         };
         if others == 0 {
             return Err(self.end_for(order, refusal, session.to_string()));
@@ -37,8 +37,8 @@ where
         // In raw mode the cursor may be anywhere.
         let text = format!("\r\n{}", refusal.text(session));
         match place {
-            RequestedHost::Channel(key) => self.relay.end_session(key, &text, &mut self.planned),
-            RequestedHost::Forwards => {
+            SessionLocation::Channel(key) => self.relay.end_session(key, &text, &mut self.planned),
+            SessionLocation::Forwards => {
                 let (recorder, planned) = (&mut self.recorder, &mut self.planned);
                 self.relay.stop_forwarding(recorder, planned);
                 // As with warnings: what a program reads stays what the host has said.
