@@ -6,12 +6,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::key_rounds::{Fit, KeyRounds, QueryAnswer};
 use super::leg::{Leg, LegError, LegEvent};
-use super::refusal::{Refusal, Worth, offer_reason, user_certificate_reason};
-use crate::audit;
-use crate::cert::{CertFault, KeyError, PresentedKey, UserCertError};
-use crate::model::format_duration;
+use super::refusal::{self, Refusal};
+use crate::cert::PresentedKey;
 use crate::wire::DisconnectReason;
-use crate::wire::auth::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};
+use crate::wire::auth::{AuthLimits, Offer, ServerAuth, ServerAuthEvent};
 
 /// Failed attempts after which a leg ends. More than sshd's `MaxAuthTries` because an agent offers
 /// its plain keys first, and each is one attempt.
@@ -63,10 +61,7 @@ where
         Ok(Ok(authenticated)) => return Ok(authenticated),
         Ok(Err(ended)) => ended,
         Err(_elapsed) => {
-            let text = format!(
-                "rproxy: client: not authenticated within {} (id {id})",
-                format_duration(grace)
-            );
+            let text = refusal::not_authenticated(grace, id);
             leg.disconnect(DisconnectReason::ByApplication, &text).await;
             LegError::Timeout(grace)
         }
@@ -92,11 +87,7 @@ fn breach(ended: &LegError) -> Option<Refusal> {
         | LegError::Disconnected { .. }
         | LegError::Timeout(_) => false,
     };
-    is_breach.then(|| {
-        let message = format!("the client broke the protocol while it logged in: {ended}");
-        Refusal::new(audit::Party::Client, "protocol-error", message)
-            .hint("its program is at fault, not its certificate: update it, or report what it is")
-    })
+    is_breach.then(|| refusal::broke_login_protocol(ended))
 }
 
 /// Waits until the client has identified itself; what it has said beyond that.
@@ -116,10 +107,7 @@ where
     if let Ok(identified) = tokio::time::timeout(IDENTIFICATION, line).await {
         return identified;
     }
-    let text = format!(
-        "rproxy: client: no SSH identification within {} (id {id})",
-        format_duration(IDENTIFICATION)
-    );
+    let text = refusal::not_identified(IDENTIFICATION, id);
     leg.disconnect(DisconnectReason::ByApplication, &text).await;
     Err(LegError::Timeout(IDENTIFICATION))
 }
@@ -189,13 +177,13 @@ where
                 signed: false,
                 reason,
                 ..
-            }) => rounds.bad(&blob, None, unusable(&reason)),
+            }) => rounds.bad(&blob, None, refusal::unusable_key(&reason)),
             Ok(ServerAuthEvent::Refused { reason, .. }) => {
-                QueryAnswer::Refuse(rounds.refuse(None, unusable(&reason)))
+                QueryAnswer::Refuse(rounds.refuse(None, refusal::unusable_key(&reason)))
             }
             Err(error) => {
                 leg.send_all(&mut out)?;
-                let text = format!("rproxy: client: {error}");
+                let text = refusal::login_broken(&error);
                 leg.disconnect(error.disconnect_reason(), &text).await;
                 return Err(error.into());
             }
@@ -210,57 +198,6 @@ where
         }
         leg.send_all(&mut out)?;
     }
-}
-
-/// A plain key where only certificates count.
-pub(crate) fn plain_key(key: &PresentedKey) -> Refusal {
-    Refusal::new(
-        audit::Party::Client,
-        "not-a-certificate",
-        format!(
-            "a plain key was offered ({}), only user certificates count",
-            key.fingerprint()
-        ),
-    )
-    .hint(
-        "get a certificate for it; on the proxy: rproxy auth sign --user=NAME --logins=LOGIN --public-key=FILE",
-    )
-    .worth(Worth::PlainKey)
-}
-
-/// A certificate that does not count.
-pub(crate) fn bad_certificate(error: &UserCertError) -> Refusal {
-    let worth = match error {
-        UserCertError::HostCertificate | UserCertError::Fault(CertFault::UnknownAuthority(_)) => {
-            Worth::Foreign
-        }
-        _ => Worth::Usual,
-    };
-    Refusal::new(
-        audit::Party::Client,
-        user_certificate_reason(error),
-        error.to_string(),
-    )
-    .hint(error.hint())
-    .worth(worth)
-}
-
-fn unusable(reason: &OfferError) -> Refusal {
-    let worth = match reason {
-        OfferError::Algorithm(_) | OfferError::Key(KeyError::Unsupported(_)) => Worth::Foreign,
-        _ => Worth::Usual,
-    };
-    let hint = match reason {
-        OfferError::Key(_) => format!("on your machine: {}", reason.hint()),
-        _ => reason.hint().to_owned(),
-    };
-    Refusal::new(
-        audit::Party::Client,
-        offer_reason(reason),
-        reason.to_string(),
-    )
-    .hint(hint)
-    .worth(worth)
 }
 
 #[cfg(test)]
@@ -284,7 +221,7 @@ mod tests {
         let mut leg = Leg::new(ours, Transport::server(config));
         theirs.write_all(says).await.unwrap();
         let began = Instant::now();
-        let refuse = |offer: &Offer| Err::<((), Fit), _>(plain_key(&offer.key));
+        let refuse = |offer: &Offer| Err::<((), Fit), _>(refusal::plain_key(&offer.key));
         let failed = authenticate(&mut leg, "id", GRACE, None, refuse).await;
         let failed = failed.expect_err("nobody authenticates");
         assert!(matches!(failed.ended, LegError::Timeout(_)), "{failed:?}");

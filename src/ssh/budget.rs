@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::refusal::Refusal;
-use crate::audit::Party;
+use super::refusal::{self, Refusal};
 
 /// What may wait for a side, or on a channel, when the budget is used up, in bytes.
 pub(crate) const FLOOR: usize = 64 * 1024;
@@ -101,18 +100,8 @@ impl BudgetExceeded {
     /// What the user reads.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
-            Self::Person => Refusal::new(
-                Party::Proxy,
-                "too-much-memory-of-user",
-                "connections with certificates of your name hold as much of the proxy's memory as one person may",
-            )
-            .hint("close connections that are not used any more; those whose output nobody reads hold the most"),
-            Self::Process => Refusal::new(
-                Party::Proxy,
-                "too-much-memory",
-                "the proxy's connections hold as much memory as they may",
-            )
-            .hint("try again in a moment"),
+            Self::Person => refusal::too_much_memory_of_user(),
+            Self::Process => refusal::too_much_memory(),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Proxy;
 use super::agent::ForwardedAgent;
-use super::authentication::{Authenticated, Unauthenticated, authenticate, plain_key};
+use super::authentication::{Authenticated, Unauthenticated, authenticate};
 use super::bridge::{self, Handoff, RelayLimits};
 use super::budget::Share;
 use super::conversation::Conversation;
@@ -22,13 +22,11 @@ use super::host_certificate::{self, MintError};
 use super::jump::{Ended, JumpSetup};
 use super::key_rounds::Fit;
 use super::leg::Leg;
-use super::login::{
-    self, Signer, TURN_LIMIT, agent_failed, agent_silent, certificate_blob, key_blob,
-};
-use super::outer::{AgentOpener, NoAgent, SHUTTING_DOWN, too_many_channels};
+use super::login::{self, Signer, TURN_LIMIT, certificate_blob, key_blob};
+use super::outer::{AgentOpener, NoAgent};
 use super::policy_monitor::PolicyMonitor;
 use super::proxy_address::ProxyAddress;
-use super::refusal::{Origin, Refusal, Worth};
+use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
 use super::revocation::admit_user;
 use super::route::{judge_login, places_of};
 use super::scope::{Scope, ScopeEnd};
@@ -129,7 +127,7 @@ impl Connection {
             }
             Err(SetupFailure::Refused { refusal, login }) => {
                 self.refuse(&refusal, login.as_ref(), None);
-                let text = format!("rproxy: {} (id {})", refusal.message, self.id);
+                let text = refusal.disconnect_text(self.id);
                 leg.disconnect(DisconnectReason::NoMoreAuthMethodsAvailable, &text)
                     .await;
             }
@@ -190,12 +188,7 @@ impl Connection {
         };
         minted.map_err(|error| {
             tracing::error!(error = %chain(&error), host = %name, "cannot make a host certificate");
-            Refusal::new(
-                Party::Proxy,
-                "host-certificate-not-minted",
-                format!("cannot make a host certificate: {error}"),
-            )
-            .hint("tell the people who run this proxy; on the proxy, its log says more")
+            refusal::host_certificate_not_minted(&error)
         })
     }
 
@@ -340,13 +333,8 @@ impl Connection {
 
     async fn prepare(&self, agent: &AgentOpener, way: &DialPlan) -> Result<Ready, Refusal> {
         let stream = agent.open().await.map_err(|none| match none {
-            NoAgent::Crowded => too_many_channels(),
-            NoAgent::Silent => Refusal::new(
-                Party::Client,
-                "agent-not-opened",
-                "agent forwarding required: it was asked for, but no agent answers",
-            )
-            .hint("on your machine: start an agent and load the key: eval $(ssh-agent); ssh-add"),
+            NoAgent::Crowded => refusal::too_many_channels(),
+            NoAgent::Silent => refusal::agent_not_opened(),
         })?;
         self.prepare_with(stream, way).await
     }
@@ -360,8 +348,8 @@ impl Connection {
         let limit = AGENT_LIST_TIMEOUT.min(self.proxy.settings().login_grace);
         let agent_key = tokio::time::timeout(limit, found)
             .await
-            .map_err(|_elapsed| agent_silent(limit))?
-            .map_err(|error| agent_failed(&error))?;
+            .map_err(|_elapsed| refusal::agent_silent(limit))?
+            .map_err(|error| refusal::agent_failed(&error))?;
         let upstream = upstream::connect(&self.proxy, &self.permit, way).await?;
         Ok(Ready {
             upstream,
@@ -441,12 +429,13 @@ impl Connection {
     /// The same person with the same key, and a login that the certificate names.
     fn judge(&self, offer: &Offer) -> Result<(LoginPermit, Fit), Refusal> {
         let PresentedKey::Certificate(certificate) = &offer.key else {
-            return Err(plain_key(&offer.key));
+            return Err(refusal::plain_key(&offer.key));
         };
         let certificate = admit_user(&self.proxy, certificate, self.client)?;
-        let login: Login = offer.user.parse().map_err(|error| {
-            Refusal::new(Party::Client, "bad-login", format!("bad login: {error}"))
-        })?;
+        let login: Login = offer
+            .user
+            .parse()
+            .map_err(|error| refusal::bad_login(&error))?;
         let settings = self.proxy.settings();
         let has_login = certificate.allows_login(&login);
         let permit = self
@@ -456,7 +445,14 @@ impl Connection {
             Ok(permit) => Ok((permit, Fit::Good)),
             Err(denial @ (Denial::OtherIdentity { .. } | Denial::OtherKey)) if has_login => {
                 let reached = ProxyAddress::of(&self.proxy, &settings);
-                Err(shown_another_first(&denial, &login, &reached))
+                let jump = |login: &str| reached.jump(login);
+                let destination = reached.destination();
+                Err(refusal::another_certificate_first(
+                    &denial,
+                    &login,
+                    jump,
+                    &destination,
+                ))
             }
             Err(denial) => Err(Refusal::from(&denial)),
         }
@@ -545,29 +541,11 @@ impl Connection {
         match &failure.refusal {
             Some(refusal) => self.refuse(refusal, None, None),
             None => {
-                let refusal = Refusal::new(
-                    Party::Client,
-                    "inner-connection",
-                    format!(
-                        "the inner connection ended before authentication: {}",
-                        failure.ended
-                    ),
-                );
+                let refusal = refusal::inner_connection_ended(&failure.ended);
                 self.refuse(&refusal, None, Some(terminal));
             }
         }
     }
-}
-
-/// A certificate that has the login, where the outer connection was authenticated with another one.
-fn shown_another_first(denial: &Denial, login: &Login, reached: &ProxyAddress) -> Refusal {
-    Refusal::from(denial)
-        .hint(format!(
-            "the proxy was shown another certificate first; on your machine: name the login to the proxy too, so that it takes the one with it: `ssh -J {}`, or `{}` in ProxyCommand; or have ssh offer this one alone (IdentitiesOnly, CertificateFile)",
-            reached.jump(login.as_str()),
-            reached.destination()
-        ))
-        .worth(Worth::WayOut)
 }
 
 /// The end of the outer connection, and time for what it means to be audited: a client that is

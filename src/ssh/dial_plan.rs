@@ -3,11 +3,10 @@
 
 use std::net::SocketAddr;
 
-use super::refusal::Refusal;
-use super::route::{learn, places_of, unknown_node};
+use super::refusal::{self, Refusal};
+use super::route::{learn, places_of};
 use super::{Proxy, Settings, own_address};
 use crate::access::Permit;
-use crate::audit::Party;
 use crate::cert::{PresentedKey, VerifiedHost};
 use crate::model::HostPrincipal;
 use crate::nodes;
@@ -30,7 +29,7 @@ pub(crate) async fn find(proxy: &Proxy, permit: &Permit) -> Result<DialPlan, Ref
     let is_listed = route.node.is_some();
     let addresses = nodes::addresses(&route.host, route.port, is_listed, &proxy.resolver)
         .await
-        .map_err(|error| unknown_node(&route.target, error))?;
+        .map_err(|error| refusal::unknown_node(&route.target, error))?;
     let settings = proxy.settings();
     learn(proxy, &settings).await;
     let mut remembered = Vec::new();
@@ -99,15 +98,7 @@ impl DialPlan {
         };
         match self.remembered.iter().find(is_lost) {
             None => Ok(()),
-            Some(lost) => Err(Refusal::new(
-                Party::HostCertificate,
-                "name-lost",
-                format!(
-                    "remote host's certificate is no longer for {}, as it was the last time",
-                    lost.as_str()
-                ),
-            )
-            .hint("connect again: the proxy has noticed, and shows that name no more")),
+            Some(lost) => Err(refusal::name_lost(lost.as_str())),
         }
     }
 }

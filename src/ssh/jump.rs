@@ -16,10 +16,9 @@ use super::bridge::Handoff;
 use super::early::EXIT_REFUSED;
 use super::leg::{Leg, LegError, LegEvent};
 use super::outer::port::{AGENT_WINDOW, MAX_PACKET as AGENT_PACKET, Port};
-use super::refusal::Refusal;
+use super::refusal::{self, FORWARDS_NEED_SESSION, Refusal, agent_not_forwarded_by_jump};
 use super::stream::{ChannelPort, ChannelStream, channel};
 use super::upstream::Upstream;
-use crate::audit::Party;
 use crate::model::text::Printable;
 use crate::relay::message::{Head, Message, Name, OpenFailure, STDERR};
 use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH, agent_channel};
@@ -119,14 +118,14 @@ impl<'a> JumpSetup<'a> {
     pub(crate) async fn agent(&mut self) -> Result<ChannelStream, Ended> {
         match tokio::time::timeout(ASK_TIMEOUT, self.ask()).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(Ended::Refused(no_agent())),
+            Err(_elapsed) => Err(Ended::Refused(agent_not_forwarded_by_jump())),
         }
     }
 
     async fn ask(&mut self) -> Result<ChannelStream, Ended> {
         while !self.agent_asked {
             if self.started {
-                return Err(Ended::Refused(no_agent()));
+                return Err(Ended::Refused(agent_not_forwarded_by_jump()));
             }
             self.next().await?;
         }
@@ -142,7 +141,7 @@ impl<'a> JumpSetup<'a> {
         loop {
             match self.agent {
                 AgentChannel::Open(_) => return Ok(stream),
-                AgentChannel::Failed => return Err(Ended::Refused(no_agent())),
+                AgentChannel::Failed => return Err(Ended::Refused(agent_not_forwarded_by_jump())),
                 AgentChannel::Closed | AgentChannel::Opening(_) => self.next().await?,
             }
         }
@@ -182,7 +181,7 @@ impl<'a> JumpSetup<'a> {
     /// When the host opens none, or the client is gone.
     pub(crate) async fn hand_over(&mut self, upstream: &mut Upstream) -> Result<Handoff, Ended> {
         let Some(session) = self.session else {
-            return Err(Ended::Refused(no_agent()));
+            return Err(Ended::Refused(agent_not_forwarded_by_jump()));
         };
         let mut packets = Vec::new();
         let (host_number, host_window, host_max_packet) = self
@@ -441,9 +440,7 @@ impl<'a> JumpSetup<'a> {
             return self.send(&Message::OpenFailure {
                 recipient: session.number,
                 reason: OpenFailure::AdministrativelyProhibited as u32,
-                text: Bytes::from_static(
-                    b"rproxy: with ProxyJump, forwards need a session that forwards its agent",
-                ),
+                text: Bytes::from_static(FORWARDS_NEED_SESSION.as_bytes()),
                 language: Bytes::new(),
             });
         }
@@ -488,13 +485,7 @@ async fn open_at_host(
     session: Session,
     packets: &mut Vec<(Side, Bytes)>,
 ) -> Result<(u32, u32, u32), Refusal> {
-    let failed = |why: &dyn std::fmt::Display| {
-        Refusal::new(
-            Party::HostAuthentication,
-            "host-opened-no-session",
-            format!("the host opened no session: {why}"),
-        )
-    };
+    let failed = refusal::no_host_session;
     let open = Message::Open {
         kind: Name::from_static("session"),
         sender: SESSION,
@@ -544,10 +535,4 @@ async fn open_at_host(
         }
         packets.push((Side::Host, payload));
     }
-}
-
-fn no_agent() -> Refusal {
-    Refusal::new(Party::Client, "agent-forwarding-required", "agent forwarding required").hint(
-        "on your machine: with ProxyJump, add -A (scp and sftp too) and load the key with ssh-add; or use ProxyCommand, which `rproxy config` prints on the proxy",
-    )
 }

@@ -150,12 +150,12 @@ impl KeyRounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Party;
+    use crate::ssh::refusal::testing;
 
     const OPENSSH: Option<&str> = Some("SSH-2.0-OpenSSH_9.2p1 Debian-2");
 
     fn no(reason: &'static str, worth: Worth) -> Refusal {
-        Refusal::new(Party::Client, reason, reason).worth(worth)
+        testing::refusal(reason, worth)
     }
 
     /// What a client has: keys that count or do not.

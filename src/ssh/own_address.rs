@@ -3,15 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use super::{Proxy, Settings};
 use crate::access::Route;
-use crate::audit::Party;
 use crate::cert::PresentedKey;
 use crate::nodes::plain;
-
-/// A stable name for the audit log.
-const OWN_LISTENER: &str = "own-listener";
 
 /// Refuses what leads to a listener of this proxy: its address on this machine, or the name and port
 /// under which clients reach it.
@@ -25,7 +21,7 @@ pub(super) fn refuse_address(
 ) -> Result<(), Refusal> {
     let settings = proxy.settings();
     if is_public(&settings, route) || is_listener(&proxy.listeners, address, is_local) {
-        return Err(refused(route));
+        return Err(refusal::own_listener(&route.target));
     }
     Ok(())
 }
@@ -48,18 +44,9 @@ pub(super) fn refuse_key(proxy: &Proxy, route: &Route, key: &PresentedKey) -> Re
             })
     });
     if is_own_key || is_listener {
-        return Err(refused(route));
+        return Err(refusal::own_listener(&route.target));
     }
     Ok(())
-}
-
-fn refused(route: &Route) -> Refusal {
-    let text = format!(
-        "{} is this proxy, which does not connect to itself",
-        route.target.host
-    );
-    Refusal::new(Party::Proxy, OWN_LISTENER, text)
-        .hint("name the host that you want to go to: one hop through the proxy is enough")
 }
 
 fn is_public(settings: &Settings, route: &Route) -> bool {

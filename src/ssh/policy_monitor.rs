@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
-use super::refusal::{Origin, Refusal};
+use super::refusal::{self, Origin, Refusal};
 use super::revocation::{revoked_host, revoked_user};
 use super::route::judge_login;
 use super::{Proxy, Settings};
@@ -181,11 +181,7 @@ impl PolicyMonitor {
                 login.permissions = Arc::new(grant.permits().permissions().clone());
                 Some(PolicyChange::Permissions(Arc::clone(&login.permissions)))
             }
-            Err(denial) => {
-                let mut refusal = Refusal::from(&denial);
-                refusal.message.push_str(", the policy has changed");
-                Some(self.withdraw(refusal))
-            }
+            Err(denial) => Some(self.withdraw(refusal::policy_changed(&denial))),
         }
     }
 

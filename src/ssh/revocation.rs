@@ -5,14 +5,9 @@ use std::net::SocketAddr;
 use ssh_key::Certificate;
 
 use super::Proxy;
-use super::authentication::bad_certificate;
-use super::refusal::Refusal;
-use crate::audit::Party;
+use super::refusal::{self, Refusal};
 use crate::ca::Revocations;
 use crate::cert::{PresentedKey, VerifiedHost, VerifiedUserCert, verify_user};
-
-/// A stable name for the audit log.
-pub(crate) const REVOKED: &str = "certificate-revoked";
 
 /// Decides about a user's certificate: everything that [`verify_user`] asks, and revocation.
 ///
@@ -29,7 +24,7 @@ pub(crate) fn admit_user(
         proxy.bound_address(certificate, client),
         proxy.clock.unix_seconds(),
     )
-    .map_err(|error| bad_certificate(&error))?;
+    .map_err(|error| refusal::bad_certificate(&error))?;
     match revoked_user(&proxy.revocations.borrow(), &certificate) {
         Some(refusal) => Err(refusal),
         None => Ok(certificate),
@@ -53,29 +48,11 @@ pub(crate) fn revoked_user(
     certificate: &VerifiedUserCert,
 ) -> Option<Refusal> {
     let (_, reason) = revocations.of_certificate(certificate.certificate())?;
-    let text = with_reason("certificate revoked", reason);
-    Some(
-        Refusal::new(Party::Client, REVOKED, text)
-            .hint("ask the people who run this proxy about a new one"),
-    )
+    Some(refusal::revoked_user(reason))
 }
 
 /// What the user reads about a host's key or certificate that is revoked.
 pub(crate) fn revoked_host(revocations: &Revocations, presented: &PresentedKey) -> Option<Refusal> {
     let (_, reason) = revocations.of_key(presented)?;
-    let what = match presented {
-        PresentedKey::Certificate(_) => "remote host's certificate revoked",
-        PresentedKey::Plain(_) => "remote host's key revoked",
-    };
-    Some(
-        Refusal::new(Party::HostCertificate, REVOKED, with_reason(what, reason))
-            .hint("tell the people who run this proxy: the host needs a new key, and a certificate for it; on the proxy: rproxy host setup"),
-    )
-}
-
-fn with_reason(text: &str, reason: Option<&str>) -> String {
-    match reason {
-        Some(reason) => format!("{text}: {reason}"),
-        None => text.to_owned(),
-    }
+    Some(refusal::revoked_host(presented, reason))
 }

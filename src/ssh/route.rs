@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 
 use super::outer::Caller;
 use super::proxy_address::ProxyAddress;
-use super::refusal::{Refusal, resolve_reason};
+use super::refusal::{self, Refusal};
 use super::{Proxy, Settings, canonical};
 use crate::access::{self, Denial, Grant, LoginPermit, Permit, RequestedHost, Route};
-use crate::audit::Party;
 use crate::cert::PresentedKey;
 use crate::model::{HostName, Target};
 use crate::nodes::{Inventory, Match, ResolveError, may_dial, place};
@@ -22,9 +21,7 @@ pub(crate) fn permit(proxy: &Proxy, caller: &Caller, subsystem: &str) -> Result<
     let settings = proxy.settings();
     let target = Target::from_subsystem(subsystem).map_err(|error| {
         let command = ProxyAddress::of(proxy, &settings).command();
-        Refusal::new(Party::Proxy, "malformed-target", error.to_string()).hint(format!(
-            "on your machine, in ssh_config: ProxyCommand {command}"
-        ))
+        refusal::malformed_target(&error, &command)
     })?;
     let (policy, identity) = (&settings.policy, &caller.identity);
     let from = canonical(caller.address.ip());
@@ -86,11 +83,11 @@ fn open_places(
 
 /// What the user reads is the same whatever the inventory has; the audit log says what it has.
 fn denied(inventory: &Inventory, target: &Target, denial: &Denial) -> Refusal {
-    let mut refusal = Refusal::from(denial);
-    if let (Some(rule), Err(error)) = (&mut refusal.rule, inventory.resolve(target)) {
-        rule.push_str(&format!("; {error}"));
+    let refusal = Refusal::from(denial);
+    match inventory.resolve(target) {
+        Ok(_) => refusal,
+        Err(error) => refusal.with_finding(&error),
     }
-    refusal
 }
 
 /// Decides again about a login, for the host at this address, as things are now. A host may be several
@@ -153,33 +150,16 @@ fn unresolved(proxy: &Proxy, mut error: ResolveError, open: &[RequestedHost]) ->
     if let ResolveError::Ambiguous { candidates, .. } = &mut error {
         candidates.retain(|name| open.iter().any(|place| place.name == *name));
     }
-    let refusal = Refusal::new(Party::Proxy, resolve_reason(&error), error.to_string());
-    match error {
-        ResolveError::Cluster(_) => refusal.hint(format!("this cluster is {}", proxy.cluster)),
-        ResolveError::Port { .. } => refusal.hint("leave the port out, or use 22"),
-        ResolveError::Ambiguous { .. } | ResolveError::NotFound(_) => {
-            refusal.hint("name one node, as in the inventory")
-        }
-    }
+    refusal::ambiguous_or_unknown(&error, &proxy.cluster)
 }
 
 /// A target that the inventory does not have: DNS is asked when it is dialled, but what is certain
 /// to fail is refused here.
 fn outside_inventory(target: &Target) -> Result<Match, Refusal> {
-    let found =
-        Match::outside(target).ok_or_else(|| unknown_node(target, "no node has this label"))?;
+    let found = Match::outside(target)
+        .ok_or_else(|| refusal::unknown_node(target, "no node has this label"))?;
     if let HostName::Address(address) = &target.host {
-        may_dial(*address).map_err(|forbidden| unknown_node(target, forbidden))?;
+        may_dial(*address).map_err(|forbidden| refusal::unknown_node(target, forbidden))?;
     }
     Ok(found)
-}
-
-/// A name that leads nowhere.
-pub(crate) fn unknown_node(target: &Target, why: impl std::fmt::Display) -> Refusal {
-    Refusal::new(
-        Party::Proxy,
-        "unknown-node",
-        format!("unknown node {}: {why}", target.host),
-    )
-    .hint("check the name; the proxy knows the nodes of its configuration and of its DNS")
 }

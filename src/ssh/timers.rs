@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use super::stream::ChannelHandle;
-use crate::audit::Party;
 use crate::model::format_duration;
 use crate::sys::clock::Clock;
 
@@ -133,21 +132,9 @@ impl TimeUp {
     /// What the user reads and the audit log says.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
-            Self::Idle(limit) => Refusal::new(
-                Party::Client,
-                "client-idle-timeout",
-                format!(
-                    "idle for {}, which is the limit here",
-                    format_duration(limit)
-                ),
-            ),
-            Self::HostLost(_) => Refusal::new(Party::Proxy, "host-lost", self.to_string()),
-            Self::Expired => Refusal::new(
-                Party::Client,
-                "certificate-expired",
-                "your certificate has expired, and connections end with it here",
-            )
-            .hint("get a new certificate and connect again; on the proxy: rproxy auth sign --user"),
+            Self::Idle(limit) => refusal::client_idle(limit),
+            Self::HostLost(silence) => refusal::host_lost(silence),
+            Self::Expired => refusal::certificate_expired(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The connection to the host: dial, key exchange, and the host's certificate.
 
-use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,19 +13,15 @@ use super::dial_plan::{DialPlan, may_dial, may_enter};
 use super::fair_queue::{QueueOwner, QueueSlot};
 use super::identify::{NoServer, identified};
 use super::leg::{Leg, LegError, LegEvent};
-use super::refusal::{Refusal, host_key_reason, key_reason};
+use super::refusal::{self, Refusal};
 use super::revocation::admit_host;
 use super::route::learn;
 use super::{egress, expiry_warnings, own_address};
 use crate::access::{Permit, Route};
-use crate::audit::Party;
-use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, short_host_key_hint, verify_host};
+use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, verify_host};
 use crate::metrics::Step;
 use crate::wire::signature::SignatureAlgorithm;
-use crate::wire::{
-    self, ClientConfig, DisconnectReason, Legacy, Mismatch, Negotiated, NoCommonAlgorithm,
-    Transport,
-};
+use crate::wire::{self, ClientConfig, DisconnectReason, Legacy, Mismatch, Negotiated, Transport};
 
 /// How long one address may take to accept a connection.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,7 +94,7 @@ pub(crate) async fn connect(
             .startups
             .turn(address, &person)
             .await
-            .map_err(|crowded| unreachable(route, &crowded))?;
+            .map_err(|crowded| refusal::unreachable(route, &crowded))?;
         // The time begins with the turn: who waits in a queue has not been let down by the host.
         let began = Instant::now();
         proxy.metrics.host_turn.observe(began - asked);
@@ -123,14 +118,16 @@ pub(crate) async fn connect(
                 proxy.remembered.forget(address);
                 last = error;
             }
-            Err(UpstreamFailure::NoServer(error)) => return Err(no_server(route, &error)),
+            Err(UpstreamFailure::NoServer(error)) => return Err(refusal::no_server(route, &error)),
             Err(UpstreamFailure::Handshake(LegError::Protocol(wire::Error::Mismatch(
                 Mismatch::ShortHostKey(bits),
-            )))) => return Err(short_host_key(route, bits)),
+            )))) => return Err(refusal::short_host_key(route, bits)),
             Err(UpstreamFailure::Handshake(LegError::Protocol(wire::Error::Mismatch(
                 Mismatch::Algorithms(lacking),
-            )))) => return Err(nothing_in_common(route, &lacking)),
-            Err(UpstreamFailure::Handshake(error)) => return Err(unreachable(route, &error)),
+            )))) => return Err(refusal::nothing_in_common(route, &lacking)),
+            Err(UpstreamFailure::Handshake(error)) => {
+                return Err(refusal::unreachable(route, &error));
+            }
             Err(UpstreamFailure::Refused(no)) => return Err(no),
         }
         left = left.saturating_sub(began.elapsed());
@@ -138,7 +135,7 @@ pub(crate) async fn connect(
             break;
         }
     }
-    Err(unreachable(route, &last))
+    Err(refusal::unreachable(route, &last))
 }
 
 /// One address: dialled again for as long as it drops connections before it says anything, which is
@@ -250,47 +247,6 @@ async fn dial(
     Ok(stream)
 }
 
-fn unreachable(route: &Route, error: &dyn std::error::Error) -> Refusal {
-    let mut text = format!(
-        "cannot reach {} ({}:{}): {error}",
-        route.target.host, route.host, route.port
-    );
-    if let Some(source) = error.source() {
-        text.push_str(&format!(": {source}"));
-    }
-    Refusal::new(Party::Proxy, "unreachable", text).hint(format!(
-        "check that sshd runs on {} and that the proxy can reach its port",
-        route.target.host
-    ))
-}
-
-/// Nobody there identifies themselves as an SSH server.
-fn no_server(route: &Route, error: &NoServer) -> Refusal {
-    let what = format!(
-        "{} ({}:{}) {error}",
-        route.target.host, route.host, route.port
-    );
-    match error {
-        NoServer::Other(_) => Refusal::new(Party::Proxy, "not-ssh", what)
-            .hint("correct the port: the one that was asked for, or that of `addr` in the proxy's nodes"),
-        NoServer::TurnedAway(_, source) => {
-            Refusal::new(Party::Proxy, "host-dropped", format!("{what}: {source}"))
-                .hint(format!("it is overloaded or blocks the proxy; on {}: see the log of sshd, and MaxStartups and PerSourcePenalties in sshd_config (docs/hosts.md)", route.target.host))
-        }
-        NoServer::Leg(source) => unreachable(route, source),
-    }
-}
-
-fn short_host_key(route: &Route, bits: usize) -> Refusal {
-    let name = route.names.last().map_or("NAME", String::as_str);
-    Refusal::new(
-        Party::HostCertificate,
-        "weak-key",
-        Mismatch::ShortHostKey(bits).to_string(),
-    )
-    .hint(short_host_key_hint(name))
-}
-
 /// What the host is offered: more than others are if its node says that it is too old.
 fn client_config(proxy: &Proxy, route: &Route) -> Arc<ClientConfig> {
     let settings = proxy.settings();
@@ -301,42 +257,6 @@ fn client_config(proxy: &Proxy, route: &Route) -> Arc<ClientConfig> {
         }
         _ => Arc::clone(&proxy.upstream),
     }
-}
-
-fn nothing_in_common(route: &Route, lacking: &[NoCommonAlgorithm]) -> Refusal {
-    let host = &route.target.host;
-    let lists: Vec<String> = lacking.iter().map(NoCommonAlgorithm::to_string).collect();
-    let text = format!(
-        "cannot speak with {host} ({}:{}): {}",
-        route.host,
-        route.port,
-        lists.join("; ")
-    );
-    Refusal::new(Party::Proxy, "no-common-algorithm", text).hint(more_algorithms(host, lacking))
-}
-
-/// What to do about a host that knows no algorithm of ours.
-fn more_algorithms(host: &impl fmt::Display, lacking: &[NoCommonAlgorithm]) -> String {
-    let names: Vec<_> = lacking
-        .iter()
-        .flat_map(|lacking| &lacking.legacy)
-        .map(|one| one.name())
-        .collect();
-    if lacking.iter().all(|lacking| !lacking.legacy.is_empty()) {
-        return format!(
-            "update sshd on {host}; if that is impossible, on the proxy, in its configuration at the entry of {host} in nodes: legacy_algorithms: [{}]",
-            names.join(", ")
-        );
-    }
-    if lacking
-        .iter()
-        .all(|lacking| lacking.kind == NoCommonAlgorithm::HOST_KEY)
-    {
-        return format!(
-            "rproxy does not know this kind of key: on {host}, add an Ed25519 host key (ssh-keygen -A, HostKey in sshd_config) with a certificate"
-        );
-    }
-    format!("on {host}: update sshd, or let its sshd_config have more algorithms")
 }
 
 async fn handshake(
@@ -376,64 +296,17 @@ fn judge(proxy: &Proxy, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refu
         trusted: &trust.hosts,
         accept_plain_keys: !proxy.settings().checks_host_keys,
     };
-    let key = PresentedKey::decode(blob).map_err(|error| {
-        let hint = format!("on {}: {}", route.target.host, error.hint());
-        Refusal::new(
-            Party::HostCertificate,
-            key_reason(&error),
-            error.to_string(),
-        )
-        .hint(hint)
-    })?;
+    let key = PresentedKey::decode(blob)
+        .map_err(|error| refusal::malformed_host_key(&route.target, &error))?;
     own_address::refuse_key(proxy, route, &key)?;
     let verified = verify_host(&key, policy, &route.names, proxy.clock.unix_seconds());
-    let verified = verified.map_err(|error| {
-        Refusal::new(
-            Party::HostCertificate,
-            host_key_reason(&error),
-            error.to_string(),
-        )
-        .hint(error.hint())
-    })?;
+    let verified = verified.map_err(|error| refusal::bad_host_key(&error))?;
     admit_host(proxy, verified)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Legacy;
-
-    /// Also for kinds of host keys that are younger than this program.
-    #[test]
-    fn what_is_lacking_says_what_to_do() {
-        let lacking = |kind: &'static str, legacy: &[Legacy]| NoCommonAlgorithm {
-            kind,
-            offered: "ssh-mldsa44-ed25519@openssh.com".to_owned(),
-            legacy: legacy.to_vec(),
-        };
-        let rsa = "ssh-rsa".parse().unwrap();
-        for (lists, said) in [
-            (
-                vec![lacking(NoCommonAlgorithm::HOST_KEY, &[rsa])],
-                "legacy_algorithms: [ssh-rsa]",
-            ),
-            (
-                vec![lacking(NoCommonAlgorithm::HOST_KEY, &[])],
-                "an Ed25519 host key",
-            ),
-            (vec![lacking("cipher", &[])], "more algorithms"),
-            (
-                vec![
-                    lacking(NoCommonAlgorithm::HOST_KEY, &[]),
-                    lacking("cipher", &[]),
-                ],
-                "more algorithms",
-            ),
-        ] {
-            let hint = more_algorithms(&"db1", &lists);
-            assert!(hint.contains(said) && hint.contains("db1"), "{hint}");
-        }
-    }
 
     #[test]
     fn pauses_grow_to_a_bound_and_differ() {

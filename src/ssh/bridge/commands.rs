@@ -3,9 +3,8 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Bridge, End};
-use crate::audit::Party;
 use crate::session::{SessionCommand, SessionLocation};
-use crate::ssh::refusal::Refusal;
+use crate::ssh::refusal::{self, Refusal};
 
 /// Why the sessions end, for the audit log and the recordings.
 const KILLED: &str = "killed";
@@ -18,7 +17,7 @@ where
     /// Ends a session, or with `Err` the connection: also where that session is all there is on it.
     /// What a session is told is sent with what is relayed next.
     pub(super) fn obey(&mut self, order: &SessionCommand) -> Result<(), End> {
-        let refusal = Refusal::new(Party::Proxy, KILLED, order.message());
+        let refusal = refusal::killed(order.message());
         let Some(session) = order.session else {
             let id = self.recorder.connection().to_string();
             return Err(self.end_for(order, refusal, id));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::channel::{AgentOpener, Channel, EndpointError, no_agent, no_shell, too_many_channels};
+use super::channel::{AgentOpener, Channel, EndpointError};
 use super::endpoint::Endpoint;
 use crate::access::Permit;
 use crate::audit::RefusedKind;
@@ -16,7 +16,7 @@ use crate::ssh::budget::{BudgetExceeded, Share};
 use crate::ssh::connection::Connection;
 use crate::ssh::early::{self, EXIT_REFUSED};
 use crate::ssh::proxy_address::ProxyAddress;
-use crate::ssh::refusal::{Origin, Refusal};
+use crate::ssh::refusal::{self, Origin, Refusal};
 use crate::ssh::route;
 use crate::ssh::stream::ChannelStream;
 
@@ -38,10 +38,10 @@ impl Endpoint {
         let permit = match (self.leaving(), free) {
             (Some(refusal), _) => Err(refusal),
             (None, Some(_)) => route::permit(&self.proxy, &self.caller, &name),
-            (None, None) => Err(too_many_channels()),
+            (None, None) => Err(refusal::too_many_channels()),
         };
         let Some(number) = free.or_else(|| self.courtesy_number()) else {
-            let refusal = permit.err().unwrap_or_else(too_many_channels);
+            let refusal = permit.err().unwrap_or_else(refusal::too_many_channels);
             self.proxy.tell(&refusal.event(self.origin(id, Some(name))));
             return self.send(&Message::OpenFailure {
                 recipient: sender,
@@ -189,16 +189,15 @@ impl Endpoint {
         let permit = match (refusal, &name) {
             (Some(refusal), _) => Err(refusal),
             (None, Some(name)) => route::permit(&self.proxy, &self.caller, name),
-            (None, None) => Err(no_shell(&ProxyAddress::of(
-                &self.proxy,
-                &self.proxy.settings(),
-            ))),
+            (None, None) => Err(refusal::no_shell(
+                &ProxyAddress::of(&self.proxy, &self.proxy.settings()).command(),
+            )),
         };
         let permit = permit.and_then(|permit| {
             if forwards_agent {
                 Ok((permit, self.room()?))
             } else {
-                Err(no_agent())
+                Err(refusal::agent_not_forwarded())
             }
         });
         let refusal = match permit {

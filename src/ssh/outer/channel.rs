@@ -6,11 +6,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::port::{AGENT_WINDOW, EARLY_WINDOW, Port};
-use crate::audit::Party;
 use crate::model::format_duration;
 use crate::relay::MalformedMessage;
 use crate::ssh::leg::LegError;
-use crate::ssh::proxy_address::ProxyAddress;
 use crate::ssh::refusal::Refusal;
 use crate::ssh::scope::ScopeEnd;
 use crate::ssh::stream::{ChannelPort, ChannelStream};
@@ -55,14 +53,6 @@ impl AgentOpener {
 }
 
 impl EndpointError {
-    /// A stable name for the audit log.
-    pub(super) fn reason(&self) -> &'static str {
-        match self {
-            Self::Idle(_) => "client-idle-timeout",
-            other => other.scope_end().reason(),
-        }
-    }
-
     /// What that means for the connections inside.
     pub(super) fn scope_end(&self) -> ScopeEnd {
         match self {
@@ -140,47 +130,4 @@ impl Channel {
             Self::OpeningAgent { .. } | Self::Agent { .. } => AGENT_WINDOW,
         }
     }
-}
-
-/// What users read when the proxy shuts down.
-pub(crate) const SHUTTING_DOWN: &str = "rproxy: proxy: shutting down, connect again in a moment";
-
-/// A connection that has as many channels as it may have.
-pub(crate) fn too_many_channels() -> Refusal {
-    Refusal::new(
-        Party::Proxy,
-        "too-many-channels",
-        "too many channels on one connection",
-    )
-    .hint("on your machine: end some of the sessions that share the connection to the proxy, or give this one a connection of its own: -o ControlPath=none in ProxyCommand")
-}
-
-/// A connection that is about to end, for the proxy does.
-pub(super) fn shutting_down() -> Refusal {
-    Refusal::new(
-        Party::Proxy,
-        "shutting-down",
-        "shutting down, connect again in a moment",
-    )
-}
-
-pub(super) fn no_shell(reached: &ProxyAddress) -> Refusal {
-    Refusal::new(
-        Party::Proxy,
-        "no-subsystem",
-        "there is no shell here, this is a proxy",
-    )
-    .hint(format!(
-        "on your machine: ssh -o ForwardAgent=yes -o ProxyCommand=\"{}\" HOST",
-        reached.command()
-    ))
-}
-
-pub(super) fn no_agent() -> Refusal {
-    Refusal::new(
-        Party::Client,
-        "agent-forwarding-required",
-        "agent forwarding required",
-    )
-    .hint("on your machine: add -o ForwardAgent=yes to the ssh command in ProxyCommand, and load the key: ssh-add")
 }

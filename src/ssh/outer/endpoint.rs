@@ -15,11 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Caller;
-use super::channel::{
-    AgentOpener, AgentRequest, Channel, EndpointError, NoAgent, SHUTTING_DOWN, shutting_down,
-};
+use super::channel::{AgentOpener, AgentRequest, Channel, EndpointError, NoAgent};
 use super::port::{AGENT_WINDOW, MAX_PACKET, Port, WINDOW};
-use crate::audit::{NotPassed, Party, RefusedKind};
+use crate::audit::{NotPassed, RefusedKind};
 use crate::model::ConnectionId;
 use crate::relay::message::{Name, OpenFailure};
 use crate::relay::table::agent_channel;
@@ -28,7 +26,7 @@ use crate::ssh::Proxy;
 use crate::ssh::budget::{Account, Share};
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::policy_monitor::PolicyMonitor;
-use crate::ssh::refusal::Refusal;
+use crate::ssh::refusal::{self, ONLY_TARGETS, Refusal, SHUTTING_DOWN, TOO_MANY_CHANNELS};
 use crate::ssh::scope::{Scope, ScopeEnd};
 use crate::ssh::stream::channel;
 use crate::ssh::timers::{KeepAlive, KeepaliveState, Timer};
@@ -154,9 +152,12 @@ impl Endpoint {
             Err(EndpointError::Leg(error)) => {
                 tracing::debug!(client = %self.caller.address, %error, "the outer connection ended");
             }
-            Err(error @ (EndpointError::Lost(_) | EndpointError::Idle(_))) => {
+            Err(error @ (EndpointError::Lost(limit) | EndpointError::Idle(limit))) => {
                 tracing::info!(client = %self.caller.address, %error, "ended the outer connection");
-                let refusal = Refusal::new(Party::Client, error.reason(), error.to_string());
+                let refusal = match error {
+                    EndpointError::Lost(_) => refusal::client_lost(limit),
+                    _ => refusal::nothing_asked_for(limit),
+                };
                 self.proxy.tell(&refusal.event(self.origin(id, None)));
                 self.leg
                     .disconnect(DisconnectReason::ByApplication, &refusal.line(id))
@@ -164,7 +165,7 @@ impl Endpoint {
             }
             Err(error) => {
                 tracing::info!(client = %self.caller.address, %error, "protocol error on the outer connection");
-                let text = format!("rproxy: client: {error}");
+                let text = refusal::login_broken(&error);
                 self.leg
                     .disconnect(DisconnectReason::ProtocolError, &text)
                     .await;
@@ -214,7 +215,7 @@ impl Endpoint {
                 () = self.alarm.ring() => self.on_time()?,
                 Some(reply) = self.agent_requests.recv() => self.open_agent(reply)?,
                 () = self.shutdown.cancelled(), if self.farewell.is_none() => {
-                    self.leave(SHUTTING_DOWN.to_owned(), shutting_down());
+                    self.leave(SHUTTING_DOWN.to_owned(), refusal::shutting_down());
                 }
                 refusal = &mut withdrawn, if self.farewell.is_none() => {
                     self.leave(refusal.line(id), refusal);
@@ -278,7 +279,7 @@ impl Endpoint {
     /// Why the connection is about to end, if it is.
     pub(super) fn leaving(&self) -> Option<Refusal> {
         let known = self.farewell.as_ref().map(|(_, refusal)| refusal.clone());
-        known.or_else(|| self.shutdown.is_cancelled().then(shutting_down))
+        known.or_else(|| self.shutdown.is_cancelled().then(refusal::shutting_down))
     }
 
     /// Sends what the channels have, as far as the client takes it.
@@ -434,10 +435,7 @@ impl Endpoint {
         }
         if kind.as_str() != "session" {
             self.audit_refused(RefusedKind::Channel, kind.as_str())?;
-            return self.send(&fail(
-                OpenFailure::AdministrativelyProhibited,
-                "rproxy: only the subsystem proxy:host:port and ProxyJump are served here",
-            ));
+            return self.send(&fail(OpenFailure::AdministrativelyProhibited, ONLY_TARGETS));
         }
         let refusal = self.leaving();
         let number = match refusal {
@@ -446,10 +444,7 @@ impl Endpoint {
         };
         let Some(number) = number else {
             self.audit_refused(RefusedKind::Channel, kind.as_str())?;
-            return self.send(&fail(
-                OpenFailure::ResourceShortage,
-                "rproxy: too many channels",
-            ));
+            return self.send(&fail(OpenFailure::ResourceShortage, TOO_MANY_CHANNELS));
         };
         let is_refused = refusal.is_some();
         let session = |port| Channel::Session {

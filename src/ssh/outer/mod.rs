@@ -17,17 +17,17 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use channel::{AgentOpener, NoAgent, SHUTTING_DOWN, too_many_channels};
+pub(crate) use channel::{AgentOpener, NoAgent};
 use endpoint::Endpoint;
 
-use super::authentication::{Unauthenticated, authenticate, plain_key};
+use super::authentication::{Unauthenticated, authenticate};
 use super::fair_queue::QueueOwner;
 use super::host_certificate::{self, MintError};
 use super::key_rounds::Fit;
 use super::leg::Leg;
 use super::limits::{ConnectionGuard, ConnectionLimiter, LimitExceeded, Rejected};
 use super::policy_monitor::PolicyMonitor;
-use super::refusal::{Origin, Refusal};
+use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
 use super::revocation::admit_user;
 use super::{Proxy, canonical};
 use crate::access::Identity;
@@ -154,9 +154,11 @@ pub(crate) async fn turn_away(
 
 /// The last words to a client for whom there is no place, as the reason of a disconnect.
 async fn say_goodbye(leg: &mut Leg<TcpStream>, refusal: &Refusal, id: ConnectionId) {
-    let text = format!("rproxy: {} (id {id})", refusal.message);
-    leg.disconnect(DisconnectReason::TooManyConnections, &text)
-        .await;
+    leg.disconnect(
+        DisconnectReason::TooManyConnections,
+        &refusal.disconnect_text(id),
+    )
+    .await;
 }
 
 /// The refusal of a client for whom there is no place; a flood of them is audited once in a while.
@@ -169,24 +171,19 @@ fn refused(
     user: Option<String>,
 ) -> Refusal {
     proxy.metrics.turned_away.add(excess.metric(), 1);
-    let mut refusal =
-        Refusal::new(Party::Proxy, excess.reason(), excess.message()).hint(excess.hint());
+    let refusal = refusal::crowded_out(excess);
     let Some(unaudited) = door.audit(excess, address.ip()) else {
         return refusal;
     };
-    let message = refusal.message.clone();
-    if unaudited > 0 {
-        refusal.message = format!("{message}; {unaudited} more of these before");
-    }
-    tracing::warn!(client = %address, reason = refusal.reason, "{}", refusal.message);
-    proxy.tell(&refusal.event(Origin {
+    let audited = refusal.after_unaudited(unaudited);
+    tracing::warn!(client = %address, reason = audited.reason, "{}", audited.message);
+    proxy.tell(&audited.event(Origin {
         client: address,
         connection: id,
         user,
         login: None,
         target: None,
     }));
-    refusal.message = message;
     refusal
 }
 
@@ -224,7 +221,7 @@ async fn listener_config(
 /// (`%r@PROXY`): a certificate without it is taken only if the client has none with it.
 fn judge(proxy: &Proxy, address: SocketAddr, offer: &Offer) -> Result<(Identity, Fit), Refusal> {
     let PresentedKey::Certificate(certificate) = &offer.key else {
-        return Err(plain_key(&offer.key));
+        return Err(refusal::plain_key(&offer.key));
     };
     let certificate = admit_user(proxy, certificate, address)?;
     let fit = match offer.user.parse::<Login>() {

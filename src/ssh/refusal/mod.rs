@@ -1,0 +1,49 @@
+//! Everything that a client may read about why it is refused, and the audit event of it.
+//!
+//! Each reason is one row of the table in `reason.rs` and one constructor, named by what happened. The
+//! constructors take facts and write the sentence and the hint; no other room has free text for a
+//! refusal. `message.rs` has the value that they make, and how it reads.
+
+mod agent;
+mod client;
+mod host;
+mod host_login;
+mod lines;
+mod message;
+mod proxy;
+mod reason;
+mod target;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use agent::{
+    agent_failed, agent_late, agent_lied, agent_not_forwarded, agent_not_forwarded_by_jump,
+    agent_not_opened, agent_silent,
+};
+pub(crate) use client::{
+    another_certificate_first, bad_certificate, bad_login, broke_login_protocol,
+    certificate_expired, client_idle, client_lost, inner_connection_ended, nothing_asked_for,
+    plain_key, revoked_user, unusable_key,
+};
+pub(crate) use host::{
+    bad_host_key, host_lost, malformed_host_key, name_lost, no_server, nothing_in_common,
+    revoked_host, short_host_key, unreachable,
+};
+pub(crate) use host_login::{
+    answered_too_late, answers_refused, certificate_refused, host_login_failed,
+    host_login_timed_out, no_host_session, second_factor_unanswered, second_factor_wanted,
+};
+pub(crate) use lines::{
+    FORWARDS_NEED_SESSION, ONLY_TARGETS, TOO_MANY_CHANNELS, login_broken, not_authenticated,
+    not_identified,
+};
+pub(crate) use message::{Origin, Refusal, Worth};
+pub(crate) use proxy::{
+    SHUTTING_DOWN, crowded_out, host_certificate_not_minted, killed, no_shell, not_encoded,
+    shutting_down, too_many_channels, too_much_memory, too_much_memory_of_user,
+};
+pub(crate) use target::{
+    ambiguous_or_unknown, malformed_target, own_listener, policy_changed, unknown_node,
+};

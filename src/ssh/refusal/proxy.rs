@@ -1,0 +1,88 @@
+//! What the proxy itself refuses: its limits, its failures, and what an administrator or its end wants.
+
+use std::fmt::Display;
+
+use super::message::Refusal;
+use super::reason::RefusalReason;
+use crate::audit::Party;
+use crate::ssh::limits::LimitExceeded;
+
+/// What users read when the proxy shuts down: [`shutting_down`] without an id.
+pub(crate) const SHUTTING_DOWN: &str = "rproxy: proxy: shutting down, connect again in a moment";
+
+/// A client beyond a limit of the listener.
+pub(crate) fn crowded_out(limit: LimitExceeded) -> Refusal {
+    Refusal::new(Party::Proxy, limit.into(), limit.message()).hint(limit.hint())
+}
+
+/// A connection that has as many channels as it may have.
+pub(crate) fn too_many_channels() -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::TooManyChannels,
+        "too many channels on one connection",
+    )
+    .hint("on your machine: end some of the sessions that share the connection to the proxy, or give this one a connection of its own: -o ControlPath=none in ProxyCommand")
+}
+
+/// The person's connections hold all the memory that is theirs.
+pub(crate) fn too_much_memory_of_user() -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::TooMuchMemoryOfUser,
+        "connections with certificates of your name hold as much of the proxy's memory as one person may",
+    )
+    .hint("close connections that are not used any more; those whose output nobody reads hold the most")
+}
+
+/// All connections together hold all the memory that there is.
+pub(crate) fn too_much_memory() -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::TooMuchMemory,
+        "the proxy's connections hold as much memory as they may",
+    )
+    .hint("try again in a moment")
+}
+
+/// A shell or a command of the proxy's own. `command` is what belongs into ProxyCommand.
+pub(crate) fn no_shell(command: &str) -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::NoSubsystem,
+        "there is no shell here, this is a proxy",
+    )
+    .hint(format!(
+        "on your machine: ssh -o ForwardAgent=yes -o ProxyCommand=\"{command}\" HOST"
+    ))
+}
+
+/// The host certificate that the client's ssh expects cannot be made.
+pub(crate) fn host_certificate_not_minted(error: &dyn Display) -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::NoHostCertificate,
+        format!("cannot make a host certificate: {error}"),
+    )
+    .hint("tell the people who run this proxy; on the proxy, its log says more")
+}
+
+/// A connection that is about to end, for the proxy does.
+pub(crate) fn shutting_down() -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::ShuttingDown,
+        "shutting down, connect again in a moment",
+    )
+}
+
+/// An administrator ended it; `message` is what the command has for the user.
+pub(crate) fn killed(message: String) -> Refusal {
+    Refusal::new(Party::Proxy, RefusalReason::Killed, message)
+}
+
+/// Something of the client's that verified cannot be encoded again: `the certificate` or `the key`.
+pub(crate) fn not_encoded(what: &str, error: &dyn Display) -> Refusal {
+    let text = format!("cannot encode {what}: {error}");
+    Refusal::new(Party::Proxy, RefusalReason::Internal, text)
+}

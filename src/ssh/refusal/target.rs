@@ -1,0 +1,61 @@
+//! What is wrong with what the user asked for: it leads nowhere, or where the policy has nobody go.
+
+use std::fmt::Display;
+
+use super::message::Refusal;
+use super::reason::RefusalReason;
+use crate::access::Denial;
+use crate::audit::Party;
+use crate::model::Target;
+use crate::nodes::ResolveError;
+
+/// The name of a subsystem that is no target. `command` is what belongs into ProxyCommand.
+pub(crate) fn malformed_target(error: &dyn Display, command: &str) -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::MalformedTarget,
+        error.to_string(),
+    )
+    .hint(format!(
+        "on your machine, in ssh_config: ProxyCommand {command}"
+    ))
+}
+
+/// The inventory has no single answer for a target. `cluster` is this one's name.
+pub(crate) fn ambiguous_or_unknown(error: &ResolveError, cluster: &dyn Display) -> Refusal {
+    let refusal = Refusal::new(Party::Proxy, error.into(), error.to_string());
+    match error {
+        ResolveError::Cluster(_) => refusal.hint(format!("this cluster is {cluster}")),
+        ResolveError::Port { .. } => refusal.hint("leave the port out, or use 22"),
+        ResolveError::Ambiguous { .. } | ResolveError::NotFound(_) => {
+            refusal.hint("name one node, as in the inventory")
+        }
+    }
+}
+
+/// A name that leads nowhere.
+pub(crate) fn unknown_node(target: &Target, why: impl Display) -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::UnknownNode,
+        format!("unknown node {}: {why}", target.host),
+    )
+    .hint("check the name; the proxy knows the nodes of its configuration and of its DNS")
+}
+
+/// The proxy as a target of itself.
+pub(crate) fn own_listener(target: &Target) -> Refusal {
+    let text = format!(
+        "{} is this proxy, which does not connect to itself",
+        target.host
+    );
+    Refusal::new(Party::Proxy, RefusalReason::OwnListener, text)
+        .hint("name the host that you want to go to: one hop through the proxy is enough")
+}
+
+/// The policy no longer has a connection that it had before.
+pub(crate) fn policy_changed(denial: &Denial) -> Refusal {
+    let mut refusal = Refusal::from(denial);
+    refusal.message.push_str(", the policy has changed");
+    refusal
+}
