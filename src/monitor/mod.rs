@@ -2,7 +2,7 @@
 //! has workers do all that touches the network.
 //!
 //! As sshd's, it is there so that a mistake in reading what strangers send costs little: it never reads
-//! a byte from a client or a host (`tests/tidy.rs` keeps the rooms that do out of its reach). Signals
+//! a byte from a client or a host (`tests/tidy` keeps the rooms that do out of its reach). Signals
 //! come to it, the service manager hears from it, and an upgrade is its affair: it becomes the new
 //! program, which starts a worker of its own, while the old one serves until its last session ends.
 //!
