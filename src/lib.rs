@@ -18,6 +18,7 @@ pub mod wire;
 // floor 2: doors to one foreign system each
 pub mod audit;
 pub mod dns;
+pub mod ipc;
 pub mod metrics;
 
 // floor 3: CAs with durable state

@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Where the time comes from.
 #[derive(Clone, Copy, Debug)]
@@ -40,4 +41,16 @@ impl Clock {
             }
         }
     }
+}
+
+/// The machine's monotonic clock: the time since some moment that is the same for every process.
+/// Deadlines that one process sets and another one reads are moments of it.
+#[must_use]
+pub fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    // It never reads less than zero.
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or_default(),
+        u32::try_from(now.tv_nsec).unwrap_or_default(),
+    )
 }

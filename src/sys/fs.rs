@@ -166,6 +166,11 @@ fn without(bits: u32, path: &Path) -> Result<Metadata, FsError> {
 /// The operating system's; a longer file is `InvalidData`.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     let file = lent::read(path).map_err(FsError::io("read", path))?;
+    read_file(file, path, limit)
+}
+
+/// Reads a whole open file of at most `limit` bytes; `path` is where it was opened.
+pub(super) fn read_file(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     // In one piece: what grows leaves copies of a secret behind.
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
     let expected = usize::try_from(expected.min(limit)).unwrap_or(0);

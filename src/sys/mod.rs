@@ -7,6 +7,7 @@ pub mod account;
 pub mod clock;
 pub mod directory;
 pub mod feasible;
+pub mod files;
 pub mod fs;
 pub mod lent;
 pub mod log;

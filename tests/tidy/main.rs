@@ -55,6 +55,7 @@ mod tidy {
         // doors to one foreign system each
         room("audit", 2, &[]),
         room("dns", 2, &[]),
+        room("ipc", 2, &[]),
         room("metrics", 2, &["audit"]),
         // CAs with durable state: not each other
         room("ca", 3, &[]),

@@ -1,0 +1,131 @@
+//! The caller's side of a call. It blocks, for a bounded time.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::call::{Call, CallRefusal, Exchange, Outcome, Response};
+use super::lifecycle::{WorkerMessage, decode, encode};
+use super::socket::{Datagram, MessageSocket};
+use crate::sys::clock;
+
+/// Why a call has no answer.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The other process closed the call's socket without an answer, twice.
+    #[error("the other process gives no answer")]
+    HungUp,
+    /// The call cannot be sent, or its socket fails.
+    #[error("cannot call the other process")]
+    Io(#[from] io::Error),
+    /// The answer is none.
+    #[error("the other process gives an answer that makes no sense")]
+    Nonsense,
+    /// The other process refuses to work on the call.
+    #[error("the other process refuses the call")]
+    Refused(CallRefusal),
+    /// There was no answer in time.
+    #[error("the other process did not answer within {} seconds", .0.as_secs())]
+    Timeout(Duration),
+}
+
+/// Calls services through the monitor. Clones share the socket and count their calls together.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: Arc<MessageSocket>,
+    calls: Arc<AtomicU64>,
+}
+
+impl Client {
+    /// A client on this socket.
+    #[must_use]
+    pub fn new(socket: Arc<MessageSocket>) -> Self {
+        Self {
+            socket,
+            calls: Arc::default(),
+        }
+    }
+
+    /// Sends a request and waits for its answer and the file descriptors that come along.
+    ///
+    /// A monitor that becomes another version of itself drops the calls that it is working on, so a
+    /// call that ends without an answer is sent once more. Requests must be repeatable.
+    ///
+    /// # Errors
+    /// Those of [`CallError`].
+    pub fn call<E: Exchange>(&self, request: &E) -> Result<(E::Answer, Vec<OwnedFd>), CallError> {
+        let until = clock::monotonic() + E::SERVICE.timeout();
+        match self.attempt(request, until) {
+            Err(CallError::HungUp) => self.attempt(request, until),
+            answered => answered,
+        }
+    }
+
+    fn attempt<E: Exchange>(
+        &self,
+        request: &E,
+        until: Duration,
+    ) -> Result<(E::Answer, Vec<OwnedFd>), CallError> {
+        let id = self.calls.fetch_add(1, Ordering::Relaxed);
+        let (ours, theirs) = MessageSocket::pair()?;
+        let deadline_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        let call = WorkerMessage::Call(Call {
+            id,
+            deadline_ms,
+            request: request.clone().into(),
+        });
+        let message = encode(&call).map_err(io::Error::from)?;
+        if message.len() > E::SERVICE.max_request() {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
+        }
+        self.socket.send(&message, &[theirs.as_fd()])?;
+        drop(theirs);
+        let Datagram { bytes, files } = receive::<E>(&ours, until)?;
+        let response: Response<E::Answer> = decode(&bytes).map_err(|_| CallError::Nonsense)?;
+        match response.outcome {
+            _ if response.id != id => Err(CallError::Nonsense),
+            Outcome::Answer(answer) => Ok((answer, files)),
+            Outcome::Refused(refusal) => Err(CallError::Refused(refusal)),
+        }
+    }
+}
+
+/// Waits for the answer, no longer than the caller does.
+fn receive<E: Exchange>(socket: &MessageSocket, until: Duration) -> Result<Datagram, CallError> {
+    let late = || CallError::Timeout(E::SERVICE.timeout());
+    let left = until.saturating_sub(clock::monotonic());
+    if left.is_zero() {
+        return Err(late());
+    }
+    // Less than a microsecond would mean for ever.
+    socket.set_timeout(left.max(Duration::from_millis(1)))?;
+    match socket.receive() {
+        Ok(Some(answer)) if answer.bytes.len() > E::SERVICE.max_answer() => {
+            Err(CallError::Nonsense)
+        }
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(CallError::HungUp),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(late()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::SigningRequest;
+
+    #[test]
+    fn a_caller_waits_until_its_deadline_and_no_longer() {
+        let (near, _far) = MessageSocket::pair().unwrap();
+        let client = Client::new(Arc::new(near));
+        for left in [Duration::ZERO, Duration::from_millis(5)] {
+            let late = client.attempt(&SigningRequest::Check, clock::monotonic() + left);
+            assert!(matches!(late, Err(CallError::Timeout(_))), "{late:?}");
+        }
+    }
+}

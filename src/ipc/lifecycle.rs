@@ -1,0 +1,167 @@
+//! The messages of a process's life: what the monitor orders, and what the process reports.
+//!
+//! They are JSON, because at an upgrade two versions of this program talk to each other.
+
+use serde::{Deserialize, Serialize};
+
+use super::ca_keys::PublicCaKeys;
+use super::call::Call;
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerKind {
+    /// SSH.
+    Ssh,
+    /// HTTP, for everybody.
+    Web,
+    /// HTTP, for the operator's machines.
+    Metrics,
+}
+
+/// From the monitor to a process that it has started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MonitorMessage {
+    /// Start with these listeners, whose sockets come along. The first message, and only the first.
+    Start {
+        /// [`super::VERSION`]
+        version: u32,
+        /// The kinds of the sockets that come along, in their order.
+        listeners: Vec<ListenerKind>,
+        /// The CAs' public keys.
+        keys: PublicCaKeys,
+    },
+    /// The CAs' public keys have changed.
+    Keys(PublicCaKeys),
+    /// Read the configuration again.
+    Reload,
+    /// Accept no more connections; exit when all are closed or their time is over.
+    Drain,
+    /// Close the connections that are left.
+    End,
+    /// Another worker accepts connections from now on; exit when all of this one's are closed.
+    Retire,
+    /// Answer with [`WorkerMessage::Alive`].
+    Ping,
+}
+
+/// From a worker to the monitor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerMessage {
+    /// Clients are accepted.
+    Ready,
+    /// The configuration was read again, with or without success.
+    Reloaded,
+    /// No more clients are accepted; connections may take this long.
+    Draining {
+        /// Seconds.
+        seconds: u64,
+    },
+    /// The answer to [`MonitorMessage::Ping`].
+    Alive,
+    /// A call of a service; the socket for the answer comes along.
+    Call(Call),
+}
+
+/// A message as bytes.
+///
+/// # Errors
+/// Never for the messages of this room.
+pub fn encode(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(message)
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// When the bytes are none.
+pub fn decode<'m, M: Deserialize<'m>>(bytes: &'m [u8]) -> serde_json::Result<M> {
+    serde_json::from_slice(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use ssh_key::PublicKey;
+
+    use super::*;
+    use crate::ipc::{FilePurpose, FileRequest, ServiceRequest, SigningRequest};
+
+    /// An older version reads what a newer one writes, and the other way round: these bytes stay.
+    #[test]
+    fn messages_look_the_same_in_every_version() {
+        let text =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKLnu0BKA3mNaGPdHdb7Zqz0UNxrqtnWhYXnQcLhfPVq c";
+        let key = PublicKey::from_openssh(text).unwrap();
+        let keys = PublicCaKeys {
+            user: vec![key.clone()],
+            host: vec![key.clone(), key.clone()],
+            signs: key.clone(),
+        };
+        let keys_text =
+            format!(r#"{{"user":["{text}"],"host":["{text}","{text}"],"signs":"{text}"}}"#);
+        let start = MonitorMessage::Start {
+            version: 1,
+            listeners: vec![ListenerKind::Ssh, ListenerKind::Web],
+            keys: keys.clone(),
+        };
+        let start_text =
+            format!(r#"{{"start":{{"version":1,"listeners":["ssh","web"],"keys":{keys_text}}}}}"#);
+        let keys_text = format!(r#"{{"keys":{keys_text}}}"#);
+        for (order, text) in [
+            (start, start_text.as_str()),
+            (MonitorMessage::Keys(keys), keys_text.as_str()),
+            (MonitorMessage::Reload, r#""reload""#),
+            (MonitorMessage::Drain, r#""drain""#),
+            (MonitorMessage::End, r#""end""#),
+            (MonitorMessage::Retire, r#""retire""#),
+            (MonitorMessage::Ping, r#""ping""#),
+        ] {
+            assert_eq!(encode(&order).unwrap(), text.as_bytes());
+            assert_eq!(decode::<MonitorMessage>(text.as_bytes()).unwrap(), order);
+        }
+        let call = |request| {
+            WorkerMessage::Call(Call {
+                id: 7,
+                deadline_ms: 10_000,
+                request,
+            })
+        };
+        let file = FileRequest {
+            path: OsString::from("/f"),
+            purpose: FilePurpose::Append,
+        };
+        let sign = SigningRequest::Sign {
+            key: key.clone(),
+            data: vec![0xab, 1],
+        };
+        let sign_text = format!(
+            r#"{{"call":{{"id":7,"deadline_ms":10000,"request":{{"signing":{{"sign":{{"key":"{text}","data":"ab01"}}}}}}}}}}"#
+        );
+        for (report, text) in [
+            (WorkerMessage::Ready, r#""ready""#),
+            (WorkerMessage::Reloaded, r#""reloaded""#),
+            (
+                WorkerMessage::Draining { seconds: 30 },
+                r#"{"draining":{"seconds":30}}"#,
+            ),
+            (WorkerMessage::Alive, r#""alive""#),
+            (
+                call(ServiceRequest::Files(file)),
+                r#"{"call":{"id":7,"deadline_ms":10000,"request":{"files":{"path":{"Unix":[47,102]},"purpose":"append"}}}}"#,
+            ),
+            (
+                call(ServiceRequest::Signing(SigningRequest::Check)),
+                r#"{"call":{"id":7,"deadline_ms":10000,"request":{"signing":"check"}}}"#,
+            ),
+            (call(ServiceRequest::Signing(sign)), sign_text.as_str()),
+        ] {
+            assert_eq!(encode(&report).unwrap(), text.as_bytes());
+            assert_eq!(decode::<WorkerMessage>(text.as_bytes()).unwrap(), report);
+        }
+        assert!(decode::<WorkerMessage>(br#""exec""#).is_err());
+    }
+}
