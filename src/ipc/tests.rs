@@ -268,10 +268,7 @@ fn a_process_has_the_files_of_the_list_opened_and_opens_others_itself() {
     });
     assert_eq!(missing.unwrap_err().kind(), std::io::ErrorKind::NotFound);
     let without = ask(&|incoming| incoming.answer::<FileRequest>(&FileAnswer::Opened, &[]));
-    assert_eq!(
-        without.unwrap_err().kind(),
-        std::io::ErrorKind::InvalidData
-    );
+    assert_eq!(without.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
     for (refusal, expected) in [
         (CallRefusal::Busy, std::io::ErrorKind::UnexpectedEof),
         (CallRefusal::Forbidden, std::io::ErrorKind::PermissionDenied),
