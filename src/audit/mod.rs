@@ -9,6 +9,7 @@ mod event;
 mod flood;
 mod kind;
 mod log;
+mod sink;
 
 pub use event::{
     AuditEvent, CertificateType, ForeignSerial, NotPassed, Party, RecordingState, RefusedKind,
@@ -16,3 +17,4 @@ pub use event::{
 };
 pub use kind::{EventKind, Severity, table};
 pub use log::{AuditError, AuditLog, FILE_NAME, Fate, Observer};
+pub use sink::{AuditSink, DeferredLog};
