@@ -25,7 +25,7 @@ const TRIAL: &[u8] = b"rproxy: does this key sign?";
 /// How long an agent may take over one signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignTimeout {
-    /// Somebody waits who may have to confirm, to touch a token or to type its PIN: a minute.
+    /// A person waits, and may have to confirm, to touch a token or to type its PIN: a minute.
     Person,
     /// A connection waits: ten seconds.
     Connection,
@@ -73,7 +73,7 @@ impl AgentKey {
         &self.agent
     }
 
-    /// Whether the agent lists the key. Nobody is asked to confirm anything for that.
+    /// Whether the agent lists the key. Agents do so without asking a person to confirm.
     pub(super) fn check(&self, patience: SignTimeout) -> Result<(), AgentKeyError> {
         let key = self.public.fingerprint(HashAlg::Sha256);
         with(&self.agent, patience, |connection| {
@@ -98,7 +98,7 @@ impl AgentKey {
     }
 }
 
-/// Has whoever is at the other end of a connection sign, and verifies what it gives.
+/// Has the agent at the other end of a connection sign, and verifies its signature.
 pub(super) fn sign_over(
     stream: UnixStream,
     key: &PublicKey,
@@ -108,7 +108,7 @@ pub(super) fn sign_over(
     Connection::over(stream, patience).sign(key, message)
 }
 
-/// Whether whoever is at the other end of a connection lists this key.
+/// Whether the agent at the other end of a connection lists this key.
 pub(super) fn check_over(
     stream: UnixStream,
     key: &PublicKey,
@@ -266,8 +266,8 @@ impl Connection {
     }
 }
 
-/// Connects without ever waiting: the standard library's way waits for as long as the agent accepts
-/// nobody.
+/// Connects without ever waiting: the standard library waits for as long as the agent accepts no
+/// connection.
 pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;

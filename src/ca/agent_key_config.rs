@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ssh_key::{Fingerprint, HashAlg, PublicKey};
 
-use super::CaKind;
+use super::kind::CaKind;
 
 /// The agent that `SSH_AUTH_SOCK` names when a key is needed, in the word of `ssh_config(5)`.
 const ENVIRONMENT: &str = "SSH_AUTH_SOCK";
@@ -19,7 +19,7 @@ const MAX_SOCKET_PATH: usize = 107;
 pub enum AgentSocket {
     /// At this path.
     Path(PathBuf),
-    /// Where the variable `SSH_AUTH_SOCK` says, of whoever runs the command.
+    /// Where the environment variable `SSH_AUTH_SOCK` of this process says.
     Environment,
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use ssh_key::Fingerprint;
 use thiserror::Error;
 
-use super::CaKind;
 use super::agent_error::{AgentFault, AgentKeyError};
+use super::kind::CaKind;
 use super::rotation::MoveError;
 use crate::cert::{RequestError, SignError, UnsignedError};
 use crate::model::text;
@@ -66,7 +66,7 @@ pub enum CaError {
         /// What the parser says.
         source: ssh_key::Error,
     },
-    /// A key file with a passphrase; nobody is there to type it.
+    /// A key file with a passphrase, which the proxy could not ask for.
     #[error("{} is encrypted with a passphrase", text::path(.0))]
     Encrypted(PathBuf),
     /// A key that cannot sign certificates which sshd accepts.
@@ -185,13 +185,7 @@ impl CaError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Fs(FsError::TooOpen { path, .. }) => {
-                let mode = if path.is_dir() { "0700" } else { "0600" };
-                format!("chmod {mode} {}", path.display())
-            }
-            Self::Fs(FsError::Owner { path, expected, .. }) => {
-                format!("chown {expected} {}, or run as its owner", path.display())
-            }
+            Self::Fs(error) => return fs_hint(error),
             Self::None(_) | Self::NoneOf { .. } => {
                 "name the proxy's data directory with --data-dir or --config and run this as the \
                  account that the proxy runs as; on a new proxy, `rproxy auth init` makes them, and \
@@ -237,6 +231,32 @@ impl CaError {
                  auth_service.ca_keys",
                 path.display()
             ),
+            Self::OtherKey { .. }
+            | Self::NoNextKey(_)
+            | Self::InAgent(_)
+            | Self::NoAgentFor(_)
+            | Self::HasThisKey(_)
+            | Self::HasKey { .. } => return self.import_hint(),
+            Self::Agent(error) => error.fault().hint().to_owned(),
+            Self::RotationState { path, .. } => {
+                format!("restore {} from a backup", path.display())
+            }
+            Self::Move(error) => error.hint(),
+            Self::Remote(_)
+            | Self::NotForProxy(_)
+            | Self::Unread(_)
+            | Self::KeyMaking { .. }
+            | Self::HostKey(_)
+            | Self::Throwaway(_)
+            | Self::Sign(_)
+            | Self::Record(_) => return None,
+            Self::Refused(error) => error.hint(),
+        };
+        Some(hint)
+    }
+    /// The same where a key is brought, or to be brought, into a CA.
+    fn import_hint(&self) -> Option<String> {
+        Some(match self {
             Self::OtherKey { kind, .. } => format!(
                 "name the key as auth_service.ca_keys.{kind}.next and bring it in with \
                  `rproxy auth rotate --type={kind}`; where nobody trusts the present one yet, \
@@ -258,22 +278,21 @@ impl CaError {
                                     the old one; with --overwrite everything that the old one \
                                     signed counts no more, at once"
                 .to_owned(),
-            Self::Agent(error) => error.fault().hint().to_owned(),
-            Self::RotationState { path, .. } => {
-                format!("restore {} from a backup", path.display())
-            }
-            Self::Move(error) => error.hint(),
-            Self::Fs(_)
-            | Self::Remote(_)
-            | Self::NotForProxy(_)
-            | Self::Unread(_)
-            | Self::KeyMaking { .. }
-            | Self::HostKey(_)
-            | Self::Throwaway(_)
-            | Self::Sign(_)
-            | Self::Record(_) => return None,
-            Self::Refused(error) => error.hint(),
-        };
-        Some(hint)
+            _ => return None,
+        })
+    }
+}
+
+fn fs_hint(error: &FsError) -> Option<String> {
+    match error {
+        FsError::TooOpen { path, .. } => {
+            let mode = if path.is_dir() { "0700" } else { "0600" };
+            Some(format!("chmod {mode} {}", path.display()))
+        }
+        FsError::Owner { path, expected, .. } => Some(format!(
+            "chown {expected} {}, or run as its owner",
+            path.display()
+        )),
+        _ => None,
     }
 }

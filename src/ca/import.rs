@@ -7,7 +7,7 @@ use ssh_key::{Algorithm, PrivateKey, PublicKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::keystore::MAX_KEY_FILE;
+use super::file_key::MAX_KEY_FILE;
 use crate::cert::{self, RequestError, fit_to_sign};
 use crate::sys::fs::{self, FsError};
 

@@ -10,7 +10,7 @@ use super::agent_error::AgentKeyError;
 use super::agent_key::{AgentKey, SignTimeout};
 use super::agent_key_config::AgentSocket;
 use super::error::CaError;
-use super::keystore::FileKey;
+use super::file_key::FileKey;
 use crate::cert::CertTemplate;
 
 /// One key of one CA.
@@ -63,7 +63,7 @@ impl CaKey {
         }
     }
 
-    /// Signs these bytes, which somebody has judged.
+    /// Signs these bytes, which the caller has judged.
     pub(super) fn sign_bytes(
         &self,
         message: &[u8],

@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::CaKind;
 use super::error::CaError;
+use super::kind::CaKind;
 use super::lines::{self, LinesEnd};
 use crate::cert::random_serial;
 use crate::model::Serial;
@@ -188,7 +188,7 @@ impl Marks {
 
 /// The ledger of one data directory.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub struct Ledger {
     path: PathBuf,
     seen: Mutex<IndexedLines>,
 }
@@ -202,21 +202,37 @@ struct IndexedLines {
 }
 
 impl Ledger {
-    pub(super) fn new(path: PathBuf) -> Self {
+    /// Names the place; nothing is read or made yet.
+    #[must_use]
+    pub fn of(data_dir: &Path) -> Self {
         Self {
-            path,
+            path: data_dir.join(FILE_NAME),
             seen: Mutex::default(),
         }
     }
 
-    /// The file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Every certificate that was issued, in the order of issue.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, or a line other than a torn last one is damaged.
+    pub fn issued(&self) -> Result<Vec<IssueRecord>, CaError> {
+        let mut records = Vec::new();
+        let read = lines::read(&self.path, 0, |line| match LineHead::parse(line) {
+            Some(known) if matches!(known.about, About::User | About::Host) => {
+                let record = serde_json::from_slice::<IssueRecord>(line);
+                record.map(|record| records.push(record)).is_ok()
+            }
+            other => other.is_some(),
+        });
+        match read {
+            Err(CaError::Fs(error)) if error.is_not_found() => Ok(records),
+            read => read.map(|_end| records),
+        }
     }
 
     /// Has `sign` make a certificate with a fresh serial, and gives it out once its record is on
-    /// disk. Signing may take long: nobody waits meanwhile, and should somebody else have taken the
-    /// serial by then, it is signed again with another one.
+    /// disk. Signing may take long: the file is not locked meanwhile. If another process has
+    /// taken the serial by then, it is signed again with another one.
     pub(super) fn issue<T>(
         &self,
         sign: impl Fn(Serial) -> Result<(T, IssueRecord), CaError>,
@@ -248,7 +264,7 @@ impl Ledger {
         })
     }
 
-    /// Looks at what everybody has written, while nobody else writes. The end is the file's.
+    /// Looks at what all processes have written, while no other one writes. The end is the file's.
     fn locked<T>(
         &self,
         look: impl FnOnce(&IndexedLines, LinesEnd) -> Result<T, CaError>,
@@ -262,30 +278,6 @@ impl Ledger {
     fn append(&self, line: &impl Serialize, end: LinesEnd) -> Result<(), CaError> {
         let line = serde_json::to_string(line).map_err(CaError::Record)?;
         Ok(lines::append(&self.path, &format!("{line}\n"), end)?)
-    }
-}
-
-/// Every certificate that a data directory's CAs have issued, in the order of issue.
-///
-/// # Errors
-/// When the ledger is there and cannot be read, or a line other than a torn last one is damaged.
-pub fn issued(data_dir: &Path) -> Result<Vec<IssueRecord>, CaError> {
-    issued_in(&data_dir.join(FILE_NAME))
-}
-
-/// The same, of the file.
-pub(super) fn issued_in(path: &Path) -> Result<Vec<IssueRecord>, CaError> {
-    let mut records = Vec::new();
-    let read = lines::read(path, 0, |line| match LineHead::parse(line) {
-        Some(known) if matches!(known.about, About::User | About::Host) => {
-            let record = serde_json::from_slice::<IssueRecord>(line);
-            record.map(|record| records.push(record)).is_ok()
-        }
-        other => other.is_some(),
-    });
-    match read {
-        Err(CaError::Fs(error)) if error.is_not_found() => Ok(records),
-        read => read.map(|_end| records),
     }
 }
 

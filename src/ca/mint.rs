@@ -49,8 +49,8 @@ impl fmt::Debug for HostIdentity {
 pub enum Cached {
     /// An identity, good for long.
     Fresh(HostIdentity),
-    /// An identity that is good still, and that it is time to make anew. Whoever is given this should
-    /// do so; nobody else is told for the next ten seconds.
+    /// An identity that is still valid, and is to be made anew by the caller. Other callers are given
+    /// `Fresh` for the next ten seconds.
     Aging(HostIdentity),
     /// None: it has to be made.
     Nothing,
@@ -217,23 +217,14 @@ impl HostCertCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ca::{Authorities, CaKeys, CaKind, Installation};
-    use crate::sys::clock::Clock;
+    use crate::ca::CaKind;
+    use crate::ca::testing::{CaHome, NOW};
 
-    const NOW: u64 = 1_800_000_000;
-
-    fn mint() -> (tempfile::TempDir, HostCertIssuer) {
-        let directory = crate::sys::fs::private_tempdir();
-        let cluster = "example.com".parse().unwrap();
-        let (authorities, _made) = Authorities::make(&Installation {
-            data_dir: directory.path(),
-            cluster: &cluster,
-            ca_keys: &CaKeys::default(),
-            clock: Clock::System,
-        })
-        .unwrap();
+    fn mint() -> (CaHome, HostCertIssuer) {
+        let home = CaHome::new();
+        let authorities = home.open().unwrap();
         let mint = HostCertIssuer::new(authorities.of(CaKind::Host).clone()).unwrap();
-        (directory, mint)
+        (home, mint)
     }
 
     fn name(text: &str) -> [HostPrincipal; 1] {
@@ -242,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_for_exactly_the_name_and_for_an_hour() {
-        let (directory, mint) = mint();
+        let (home, mint) = mint();
         let HostIdentity { key, certificate } = mint.mint(&name("db1"), NOW).unwrap();
         assert!(certificate.cert_type().is_host());
         assert_eq!(certificate.valid_principals(), ["db1"]);
@@ -250,12 +241,12 @@ mod tests {
         assert_ne!(certificate.serial(), 0);
         assert_eq!(certificate.public_key(), key.public_key().key_data());
         assert_eq!(certificate.signature_key(), mint.public_key().key_data());
-        assert!(!directory.path().join("issued.jsonl").exists());
+        assert!(!home.data_dir().join("issued.jsonl").exists());
     }
 
     #[test]
     fn a_certificate_is_reused_until_it_is_about_to_end_and_renewed_from_half_its_life_on() {
-        let (_directory, mint) = mint();
+        let (_home, mint) = mint();
         let db1 = name("db1");
         assert!(matches!(mint.at_hand(&db1, NOW), Cached::Nothing));
         let first = mint.mint(&db1, NOW).unwrap().certificate.serial();
@@ -282,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_listener_has_all_its_names_and_nobody_has_none() {
-        let (_directory, mint) = mint();
+        let (_home, mint) = mint();
         let names = ["proxy.example.com", "10.0.0.1"].map(|name| name.parse().unwrap());
         let identity = mint.mint(&names, NOW).unwrap();
         assert_eq!(
@@ -294,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_cache_is_bounded_and_keeps_what_is_used() {
-        let (_directory, mint) = mint();
+        let (_home, mint) = mint();
         let certificate = mint.mint(&name("used"), NOW).unwrap().certificate;
         let mut cache = HostCertCache::default();
         cache.keep(&name("used"), &certificate);
@@ -315,7 +306,7 @@ mod tests {
 
     #[test]
     fn threads_share_one_mint() {
-        let (_directory, mint) = mint();
+        let (_home, mint) = mint();
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {

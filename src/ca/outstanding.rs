@@ -1,13 +1,13 @@
 //! What is still signed by a key that is about to go, read from the ledger.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use ssh_key::{HashAlg, PublicKey};
 
-use super::CaKind;
+use super::authority::Authority;
 use super::error::CaError;
-use super::ledger::{self, IssueRecord};
+use super::ledger::{IssueRecord, Ledger};
 use crate::model::Serial;
 
 /// A certificate that ends with the key that signed it.
@@ -34,22 +34,27 @@ impl From<IssueRecord> for Outstanding {
     }
 }
 
-/// Certificates of one kind that are good at `now`, signed by one of the keys that leave, for whom
-/// nothing was signed by another key since. Those that end last come first.
-pub(super) fn find(
-    ledger: &Path,
-    kind: CaKind,
-    leaving: &HashSet<String>,
+/// Certificates of a CA that are good at `now`, in seconds since the epoch, signed by a key that leaves,
+/// for whose subject the key that signs now has signed none since: what would be refused if the rotation
+/// ended now. Empty in standby. Those that end last come first.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn outstanding(
+    authority: &Authority,
+    ledger: &Ledger,
     now: u64,
 ) -> Result<Vec<Outstanding>, CaError> {
+    let fingerprint = |key: &PublicKey| key.fingerprint(HashAlg::Sha256).to_string();
+    let signing = fingerprint(authority.public_key());
+    let trusted = authority.public_keys().iter().map(fingerprint);
+    let leaving: HashSet<_> = trusted.filter(|key| *key != signing).collect();
     if leaving.is_empty() {
         return Ok(Vec::new());
     }
     let mut by_subject: BTreeMap<String, Vec<Outstanding>> = BTreeMap::new();
-    for record in ledger::issued_in(ledger)? {
-        if record.kind != kind {
-            continue;
-        }
+    let of_this = |record: &IssueRecord| record.kind == authority.kind();
+    for record in ledger.issued()?.into_iter().filter(of_this) {
         let of_subject = by_subject.entry(record.key_id.clone()).or_default();
         if !leaving.contains(&record.ca) {
             of_subject.clear();

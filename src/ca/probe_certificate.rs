@@ -1,5 +1,5 @@
-//! Certificates that only ask. Their private keys are gone before they are signed, so that nobody can
-//! log in with one, however long it is good for.
+//! Certificates that only probe what a host accepts. Their private keys are dropped before they are
+//! signed, so that no login is possible with one, however long it is valid.
 
 use std::time::Duration;
 

@@ -13,11 +13,11 @@ use ssh_key::{Certificate, PublicKey, Signature};
 
 use super::agent_error::AgentFault;
 use super::agent_key::{self, SignTimeout};
-use super::authority::Authority;
 use super::error::CaError;
 use crate::cert::CertTemplate;
 
-/// Whoever signs the proxy's host certificates.
+/// A way to the host CA's key for the proxy's own host certificates. What is behind it decides for itself
+/// what it signs: [`super::Authority::sign_for_proxy`].
 pub trait SignsHosts: fmt::Debug + Send + Sync {
     /// The key that signs.
     fn public_key(&self) -> &PublicKey;
@@ -33,20 +33,6 @@ pub trait SignsHosts: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it is not.
     fn check(&self) -> Result<(), CaError>;
-}
-
-impl SignsHosts for Authority {
-    fn public_key(&self) -> &PublicKey {
-        Self::public_key(self)
-    }
-
-    fn sign(&self, template: &CertTemplate) -> Result<Certificate, CaError> {
-        Self::sign(self, template, SignTimeout::Connection)
-    }
-
-    fn check(&self) -> Result<(), CaError> {
-        self.check_key()
-    }
 }
 
 /// Makes a connection to the process that signs.

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
 
-use super::CaKind;
+use super::kind::CaKind;
 use super::ledger::IssueRecord;
-use super::revoke::{RevocationRecord, Revoked};
+use super::revocation::{RevocationRecord, Revoked};
 use crate::cert::PresentedKey;
 use crate::cert::krl::{RevocationList, Why};
 use crate::model::text::{MAX_REASON, Printable};
@@ -269,7 +269,7 @@ fn sha256(key: &ssh_key::public::KeyData) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-/// Somebody may have written the file by hand, and users read this on their terminals.
+/// The file may have been written by hand, and users read this on their terminals.
 fn fit_to_show(reason: &str) -> String {
     Printable(reason).within(MAX_REASON)
 }

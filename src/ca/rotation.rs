@@ -9,8 +9,8 @@
 //! ```
 //! The keys are called old and new. Outside of standby both are exported and trusted; which one signs
 //! is [`Rotation::signs_with`]'s to say. Standby is reached with one key: the new one, or after a
-//! rollback the old one. The other one is kept, trusted by nobody, until somebody removes it: with it
-//! a rollback leads back also from standby.
+//! rollback the old one. The other one is kept, no longer trusted, until an administrator removes it:
+//! with it a rollback leads back also from standby.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::CaKind;
+use super::kind::CaKind;
 use crate::model::format_duration;
 
 /// Shortest grace period: a third of it must be a second at least.
@@ -33,7 +33,7 @@ const MAX_GRACE: Duration = Duration::from_secs(365 * 86_400);
 pub enum RotationPhase {
     /// There is one key.
     Standby,
-    /// The new key is made and to be trusted by everybody; the old one signs.
+    /// The new key is made; hosts and clients are to trust it. The old one signs.
     Init,
     /// Clients change over: user certificates are signed by the new key, clients trust both host
     /// keys.
@@ -187,7 +187,7 @@ pub enum MoveError {
     /// A grace period is given for a rotation that has begun.
     #[error("a grace period is for a rotation that begins")]
     LateGrace,
-    /// A grace period that leaves nobody any time, or no end in sight.
+    /// A grace period that is too short for its phases, or longer than a year.
     #[error("the grace period of {} is not between 3s and 365d", format_duration(*.0))]
     Grace(Duration),
 }
@@ -274,6 +274,12 @@ impl Rotation {
         }
     }
 
+    /// When it should have moved by itself by now, and where to.
+    #[must_use]
+    pub fn overdue(&self, now: u64) -> Option<(u64, RotationPhase)> {
+        self.due().filter(|(at, _)| *at <= now)
+    }
+
     /// The key that is still to be made the only one, in standby.
     pub(super) fn keep(&self) -> Option<Which> {
         self.keep
@@ -298,7 +304,7 @@ impl Rotation {
         }
     }
 
-    /// The key that signs. Users get certificates of the new key as soon as everybody trusts it;
+    /// The key that signs. Users get certificates of the new key as soon as all hosts trust it;
     /// hosts one phase later, when every client trusts it too.
     #[must_use]
     pub fn signs_with(&self, kind: CaKind) -> Which {
@@ -409,7 +415,7 @@ impl Rotation {
     #[must_use]
     pub fn advanced(&self, now: u64) -> Self {
         let mut rotation = *self;
-        while let Some((_, to)) = rotation.due().filter(|(at, _)| *at <= now) {
+        while let Some((_, to)) = rotation.overdue(now) {
             rotation = rotation.moved(to, now);
         }
         rotation

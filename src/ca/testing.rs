@@ -6,24 +6,27 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
+use ssh_key::{Certificate, HashAlg, LineEnding, PrivateKey, PublicKey};
 
+use super::agent_key::SignTimeout;
 use super::*;
+use crate::audit::{AuditSink, DeferredLog};
 use crate::cert::testing::string;
-use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
+use crate::cert::{CertTemplate, HostRequest, MAX_USER_TTL, UserRequest};
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
-pub(super) const NOW: u64 = 1_800_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// A data directory, and what the configuration says about keys.
-pub(super) struct CaHome {
+pub(crate) struct CaHome {
     pub(super) directory: tempfile::TempDir,
     pub(super) ca_keys: CaKeys,
 }
 
 impl CaHome {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
             ca_keys: CaKeys::default(),
@@ -32,15 +35,29 @@ impl CaHome {
 
     /// Runs something with what is known of the installation.
     pub(super) fn with<T>(&self, run: impl FnOnce(&Installation<'_>) -> T) -> T {
+        self.with_clock(Clock::Fixed(NOW), run)
+    }
+
+    /// The same at another time.
+    pub(super) fn with_clock<T>(
+        &self,
+        clock: Clock,
+        run: impl FnOnce(&Installation<'_>) -> T,
+    ) -> T {
         run(&Installation {
-            data_dir: &self.directory.path().join("data"),
+            data_dir: &self.data_dir(),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &self.ca_keys,
-            clock: Clock::Fixed(NOW),
+            clock,
         })
     }
 
-    pub(super) fn open(&self) -> Result<Authorities, CaError> {
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Makes what is missing, and opens it.
+    pub(crate) fn open(&self) -> Result<Authorities, CaError> {
         self.with(|installation| Ok(Authorities::make(installation)?.0))
     }
 
@@ -99,6 +116,126 @@ impl CaHome {
         let beside = self.path(&format!("{name}.pub"));
         write_whole(&beside, public.as_bytes(), PRIVATE_FILE, Replace::Allow).unwrap();
         path
+    }
+}
+
+/// Everything in a directory, with its content and the time of its last change.
+pub(super) fn everything_in(directory: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(everything_in(&path));
+        }
+        let changed = path.metadata().unwrap().modified().unwrap();
+        let content = std::fs::read(&path).unwrap_or_default();
+        found.push((path, content, changed));
+    }
+    found.sort();
+    found
+}
+
+/// Whoever changes the keys of this installation; moves are in its audit log.
+fn own<T>(
+    installation: &Installation<'_>,
+    act: impl FnOnce(&KeyOwner<'_>) -> Result<T, CaError>,
+) -> Result<T, CaError> {
+    let (data_dir, cluster) = (installation.data_dir, installation.cluster);
+    let audit = DeferredLog::new(data_dir, cluster, installation.clock);
+    act(&KeyOwner::new(*installation, &audit))
+}
+
+/// What tests do to the keys of an installation.
+impl Authorities {
+    /// Makes what is missing, and opens it; gives the keys that were made, too.
+    pub(crate) fn make(installation: &Installation<'_>) -> Result<(Self, Vec<Made>), CaError> {
+        let made = own(installation, |owner| owner.make())?;
+        Ok((Self::open(installation)?, made))
+    }
+
+    pub(super) fn rotate(
+        installation: &Installation<'_>,
+        kind: CaKind,
+        change: impl FnOnce(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError>,
+    ) -> Result<(Rotation, Rotation), CaError> {
+        own(installation, |owner| owner.rotate(kind, change))
+    }
+
+    pub(super) fn import(
+        installation: &Installation<'_>,
+        kind: CaKind,
+        key: ImportedKey,
+        mode: ImportMode,
+    ) -> Result<(Option<PublicKey>, Rotation), CaError> {
+        own(installation, |owner| owner.import(kind, key, mode))
+    }
+
+    pub(super) fn remove_kept(
+        installation: &Installation<'_>,
+        kind: CaKind,
+    ) -> Result<Vec<PublicKey>, CaError> {
+        own(installation, |owner| owner.remove_kept(kind))
+    }
+
+    /// Issues a certificate to a person where nothing is revoked and no role says how long it may live.
+    pub(super) fn issue_user(&self, request: UserRequest) -> Result<Issued, CaError> {
+        self.issue(IssueRequest::User(request))
+    }
+
+    pub(super) fn issue_host(&self, request: HostRequest) -> Result<Issued, CaError> {
+        self.issue(IssueRequest::Host(request))
+    }
+
+    fn issue(&self, request: IssueRequest) -> Result<Issued, CaError> {
+        let [state, _] = self.state_files();
+        let ledger = Ledger::of(state.parent().unwrap().parent().unwrap());
+        let rules = IssuingRules {
+            limits: &no_roles(),
+            revocations: &Revocations::default(),
+            ledger: &ledger,
+            clock: Clock::Fixed(NOW),
+        };
+        match Issuer::new(self, rules, &Unaudited).issue(request, &Actor::of_this_process()) {
+            Ok(issued) => Ok(issued),
+            Err(IssueError::Ca(error)) => Err(error),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// The limits of a configuration that says nothing.
+pub(super) fn no_roles() -> TtlLimits {
+    let policy = crate::access::Policy::new(
+        "test",
+        crate::access::Permissions::default(),
+        Vec::new(),
+        Vec::new(),
+    );
+    TtlLimits::new(policy, MAX_USER_TTL)
+}
+
+/// Takes every event, and keeps none.
+#[derive(Debug)]
+struct Unaudited;
+
+impl AuditSink for Unaudited {
+    fn emit(&self, _: &crate::audit::AuditEvent) -> Result<(), crate::audit::AuditError> {
+        Ok(())
+    }
+}
+
+/// A key at hand, where the proxy has one in another process.
+impl SignsHosts for Authority {
+    fn public_key(&self) -> &PublicKey {
+        Self::public_key(self)
+    }
+
+    fn sign(&self, template: &CertTemplate) -> Result<Certificate, CaError> {
+        Self::sign(self, template, SignTimeout::Connection)
+    }
+
+    fn check(&self) -> Result<(), CaError> {
+        self.check_key()
     }
 }
 

@@ -10,7 +10,7 @@ use chrono::SecondsFormat;
 use clap::{Arg, Command, CommandFactory};
 
 use super::{Cli, Exit, Failure, recordings, ui};
-use crate::ca::{CaKind, IssueRecord, issued};
+use crate::ca::{CaKind, IssueRecord, Ledger};
 use crate::config::{Config, Source};
 use crate::model::text;
 use crate::recording::listing::{self, Entry, RecordingStatus};
@@ -168,7 +168,7 @@ fn certificates(config: &Config) -> Vec<IssueRecord> {
     let ledger = config.data_dir.join(crate::ca::LEDGER);
     let is_short = std::fs::metadata(ledger).is_ok_and(|file| file.len() <= MAX_LEDGER);
     let mut records = match is_short {
-        true => issued(&config.data_dir).unwrap_or_default(),
+        true => Ledger::of(&config.data_dir).issued().unwrap_or_default(),
         false => Vec::new(),
     };
     records.reverse();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Exit, Failure};
 use crate::access::Pattern;
-use crate::ca::{self, CaKind};
+use crate::ca::{CaKind, Ledger};
 use crate::config::Config;
 use crate::model::text::{self, Printable};
 use crate::{daemon, monitor};
@@ -29,7 +29,7 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
 /// Warnings of users and logins in the configuration that nobody has who was issued a certificate here.
 /// None where none was issued: then it is not known who there is.
 pub(super) fn strangers(config: &Config) -> Vec<String> {
-    let issued = ca::issued(&config.data_dir).unwrap_or_default();
+    let issued = Ledger::of(&config.data_dir).issued().unwrap_or_default();
     let issued: Vec<_> = issued
         .iter()
         .filter(|one| one.kind == CaKind::User)

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::message::PublicCaKeys;
 use super::worker::MonitorEvent;
-use crate::audit::{AuditEvent, AuditLog};
-use crate::ca::{Authorities, CaError, CaKind, Made, RevocationLog};
+use crate::audit::{AuditEvent, AuditSink as _, DeferredLog};
+use crate::ca::{Authorities, Authority, CaError, CaKind, KeyOwner, Made, RevocationLog};
 use crate::config::Config;
 use crate::model::chain;
 use crate::sys::account::Actor;
@@ -56,9 +56,14 @@ impl Current {
 /// When the CAs cannot be opened, or the host CA's key does not sign.
 pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
     let installation = config.installation(Clock::System);
-    let authorities = match Authorities::open_for_proxy(&installation) {
+    let audit = audit(config);
+    let owner = KeyOwner::new(installation, &audit);
+    let opened = owner
+        .tick()
+        .and_then(|()| Authorities::open_for_proxy(&installation));
+    let authorities = match opened {
         Err(CaError::None(_) | CaError::NoneOf { .. }) => {
-            let (_, made) = Authorities::make(&installation)?;
+            let made = owner.make()?;
             made.iter().for_each(|one| tell(config, one));
             Authorities::open_for_proxy(&installation)?
         }
@@ -81,11 +86,13 @@ pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
 /// As [`open`].
 pub(super) fn look(config: &Config, is_running: bool) -> Result<(), CaError> {
     let installation = config.installation(Clock::System);
+    let audit = audit(config);
+    let owner = KeyOwner::new(installation, &audit);
     for kind in [CaKind::User, CaKind::Host] {
-        match Authorities::look(&installation, kind)? {
-            Some(seen) if kind == CaKind::Host && !is_running => seen.authority.try_key()?,
-            Some(_) => {}
-            None => Authorities::could_make(&installation, kind)?,
+        match Authority::open(&installation, kind) {
+            Ok(authority) if kind == CaKind::Host && !is_running => authority.try_key()?,
+            Err(CaError::None(_) | CaError::NoneOf { .. }) => owner.could_make(kind)?,
+            opened => drop(opened?),
         }
     }
     Ok(())
@@ -109,6 +116,11 @@ pub(super) fn rely_on_revocations(config: &Config) -> Result<(), CaError> {
     log.settle().map(drop)
 }
 
+/// Where the events of the CAs go.
+fn audit(config: &Config) -> DeferredLog {
+    DeferredLog::new(&config.data_dir, &config.cluster_name, Clock::System)
+}
+
 /// Says that a CA was made, also in the audit log.
 fn tell(config: &Config, made: &Made) {
     let fingerprint = made.key.fingerprint(HashAlg::Sha256).to_string();
@@ -120,8 +132,7 @@ fn tell(config: &Config, made: &Made) {
         how: "serve",
         actor: Actor::of_this_process(),
     };
-    let log = AuditLog::open(&config.data_dir, config.cluster_name.clone(), Clock::System);
-    if let Err(error) = log.and_then(|log| log.emit(&event)) {
+    if let Err(error) = audit(config).emit(&event) {
         tracing::error!(error = %chain(&error), "cannot write the audit log");
     }
 }
@@ -135,11 +146,13 @@ fn keys(authorities: &Authorities) -> PublicCaKeys {
     }
 }
 
-/// Opens the CAs again whenever a rotation moves, as long as somebody wants to know. What
+/// Moves rotations on when they are due, and opens the CAs again whenever one moves, as long as somebody wants to know. What
 /// cannot be opened leaves everything as it is, and is tried again. On a thread of its own: whoever
 /// holds the lock of the data directory is waited for.
 pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<MonitorEvent>) {
     let installation = config.installation(Clock::System);
+    let audit = audit(config);
+    let owner = KeyOwner::new(installation, &audit);
     let (mut watch, mut due) = (None, None);
     // Between opening them and now, somebody may have moved it.
     let mut is_stale = true;
@@ -150,7 +163,10 @@ pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<M
         if changed || is_due || is_stale {
             // The watch first: what is moved in between is read twice, not never.
             let next = current.get().map(|open| FileWatch::new(open.state_files()));
-            match Authorities::open_for_proxy(&installation) {
+            let opened = owner
+                .tick()
+                .and_then(|()| Authorities::open_for_proxy(&installation));
+            match opened {
                 Ok(authorities) => {
                     due = authorities.due();
                     watch = next.or_else(|| Some(FileWatch::new(authorities.state_files())));

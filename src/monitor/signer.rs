@@ -167,31 +167,22 @@ mod tests {
 
     use super::*;
     use crate::agent::{AgentReply, ReplyDecoder, SignFlags, request_identities, sign_request};
-    use crate::ca::{
-        Authorities, CaKeys, HostCertIssuer, Installation, RemoteHostKey, SignsHosts as _,
-    };
+    use crate::ca::testing::CaHome;
+    use crate::ca::{Authorities, HostCertIssuer, RemoteHostKey, SignsHosts as _};
     use crate::cert::testing::ed25519;
 
     struct Home {
-        _directory: tempfile::TempDir,
+        _ca: CaHome,
         authorities: Arc<Authorities>,
         signer: Arc<Signer>,
     }
 
     impl Home {
         fn new() -> Self {
-            let directory = crate::sys::fs::private_tempdir();
-            let cluster = "example.com".parse().unwrap();
-            let (authorities, _made) = Authorities::make(&Installation {
-                data_dir: directory.path(),
-                cluster: &cluster,
-                ca_keys: &CaKeys::default(),
-                clock: Clock::System,
-            })
-            .unwrap();
-            let current = Current::of(authorities);
+            let ca = CaHome::new();
+            let current = Current::of(ca.open().unwrap());
             Self {
-                _directory: directory,
+                _ca: ca,
                 authorities: current.get().unwrap(),
                 signer: Arc::new(Signer::new(current)),
             }

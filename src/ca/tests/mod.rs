@@ -2,6 +2,8 @@
 
 mod agents;
 mod imports;
+mod issuing;
+mod ticking;
 
 use std::collections::HashSet;
 use std::fs::Permissions;
@@ -346,7 +348,7 @@ fn a_damaged_ledger_signs_nothing_and_is_read_by_nobody() {
         PRIVATE_FILE,
     );
     let errors = [
-        issued(directory.path()).map(drop),
+        Ledger::of(directory.path()).issued().map(drop),
         open(directory.path()).map(drop),
         RevocationLog::new(directory.path(), Clock::Fixed(NOW))
             .read()

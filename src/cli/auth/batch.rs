@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use ssh_key::PublicKey;
 
-use super::issue::{AgentRequest, Issuer};
+use super::client::AuthClient;
 use super::{Context, Exit, Failure, ui};
+use crate::ca::IssueRequest;
 use crate::cert::{HostRequest, parse_public_key, random_serial};
 use crate::model::HostPrincipal;
 use crate::sys::clock::Clock;
@@ -135,19 +136,19 @@ impl Batch {
         ttl: Duration,
         replace: Replace,
     ) -> Result<String, Failure> {
-        let issuer = Issuer::open(context)?;
+        let signing = AuthClient::new(context).signing()?;
         let requests = self
             .hosts
             .iter()
-            .map(|host| AgentRequest::Host(host.request(ttl)));
+            .map(|host| IssueRequest::Host(host.request(ttl)));
         for request in requests {
-            request.refuse_revoked(issuer.revocations())?;
+            signing.refuse_revoked(&request)?;
         }
         let progress = ui::Progress::start(self.hosts.len(), "signing");
         let mut result = String::new();
         for host in &self.hosts {
             let refused = || format!("cannot sign for {}", host.name());
-            let issued = issuer.issue(AgentRequest::Host(host.request(ttl)))?;
+            let issued = signing.issue(IssueRequest::Host(host.request(ttl)))?;
             let certificate = issued.certificate.to_openssh().map_err(|error| {
                 Failure::new(Exit::Internal, "cannot encode the certificate").because(error)
             })?;

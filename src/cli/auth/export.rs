@@ -3,7 +3,8 @@
 use clap::ValueEnum;
 use ssh_key::certificate::CertType;
 
-use super::{Context, Exit, Failure, open_authorities, ui};
+use super::client::AuthClient;
+use super::{Context, Exit, Failure, ui};
 use crate::ca::CaKind;
 use crate::openssh::{Export, ExportError, ExportFormat};
 
@@ -80,7 +81,7 @@ impl AuthExportArgs {
         let format = self.format.map(ExportFormat::from);
         let export = Export::new(self.kind.into(), format, self.hosts.as_deref());
         let export = export.map_err(refused)?;
-        let authorities = open_authorities(context)?;
+        let authorities = AuthClient::new(context).authorities()?;
         let keys = authorities.of(CaKind::from(self.kind)).public_keys();
         export.lines(keys).map_err(|error| {
             Failure::new(Exit::Internal, "cannot write the CA's key").because(error)

@@ -6,15 +6,12 @@ use ssh_key::{HashAlg, PublicKey};
 use zeroize::Zeroizing;
 
 use super::super::passphrase;
+use super::client::AuthClient;
 use super::export::ExportType;
-use super::rotate::{moved, to_do, told};
-use super::{Context, Exit, Failure, auditing, ca_failure, ui};
-use crate::audit::AuditEvent;
-use crate::ca::{
-    Authorities, CaKind, ImportError, ImportMode, ImportedKey, KeyFile, Rotation, RotationPhase,
-    issued,
-};
-use crate::sys::account::Actor;
+use super::failure::ca_failure;
+use super::steps::{to_do, told};
+use super::{Context, Exit, Failure, ui};
+use crate::ca::{CaKind, ImportError, ImportMode, ImportedKey, KeyFile, RotationPhase};
 use crate::sys::clock::Clock;
 
 /// Make a key that exists already the key of a CA
@@ -54,22 +51,17 @@ impl AuthImportArgs {
     ) -> Result<String, Failure> {
         let kind = CaKind::from(self.kind);
         let key = self.key(ask)?;
-        let imported = key.public().clone();
+        let imported = fingerprint(key.public());
         let is_private = matches!(key, ImportedKey::Private(_));
-        let installation = context.config.installation(Clock::System);
-        let (before, rotation) = Authorities::import(&installation, kind, key, self.mode())
-            .map_err(|error| ca_failure(&self.refused(), error))?;
-        auditing::tell(context, &event(kind, &imported, before.as_ref(), &rotation))?;
-        if rotation.phase() == RotationPhase::Init {
-            auditing::tell(context, &moved(kind, RotationPhase::Standby, &rotation))?;
-        }
+        let client = AuthClient::new(context);
+        let (before, rotation) = client.import(kind, key, self.mode(), &self.refused())?;
         let mut text = if rotation.phase() == RotationPhase::Init {
             told(kind, RotationPhase::Standby, &rotation)
         } else {
-            format!("{kind} CA: {}\n", fingerprint(&imported))
+            format!("{kind} CA: {imported}\n")
         };
         if let Some(before) = before.filter(|_| rotation.phase() == RotationPhase::Standby) {
-            text += &replaced(context, kind, &before)?;
+            text += &replaced(client, kind, &before)?;
         }
         if is_private {
             text += &format!(
@@ -120,25 +112,11 @@ impl AuthImportArgs {
     }
 }
 
-fn event(
-    kind: CaKind,
-    imported: &PublicKey,
-    before: Option<&PublicKey>,
-    rotation: &Rotation,
-) -> AuditEvent {
-    let replaced = before.filter(|_| rotation.phase() == RotationPhase::Standby);
-    AuditEvent::AuthorityImported {
-        kind: kind.into(),
-        fingerprint: fingerprint(imported),
-        replaced: replaced.map(fingerprint),
-        actor: Actor::of_this_process(),
-    }
-}
-
 /// What there is to know, and to do, once another key has gone.
-fn replaced(context: &Context, kind: CaKind, before: &PublicKey) -> Result<String, Failure> {
+fn replaced(client: AuthClient<'_>, kind: CaKind, before: &PublicKey) -> Result<String, Failure> {
     let before = fingerprint(before);
-    let records = issued(&context.config.data_dir)
+    let records = client
+        .issued()
         .map_err(|error| ca_failure("cannot read what was issued", error))?;
     let now = Clock::System.unix_seconds();
     let lost = records

@@ -4,11 +4,9 @@ use std::fmt::Write as _;
 
 use ssh_key::{HashAlg, PublicKey};
 
-use super::{Context, Failure, auditing, ca_failure, ui};
-use crate::audit::AuditEvent;
-use crate::ca::{Authorities, CaKind};
-use crate::sys::account::Actor;
-use crate::sys::clock::Clock;
+use super::client::AuthClient;
+use super::{Context, Failure, ui};
+use crate::ca::CaKind;
 
 /// Make the CAs, if there are none yet
 ///
@@ -24,20 +22,7 @@ impl AuthInitArgs {
 
     /// Makes what is missing and gives what is printed.
     pub(super) fn make(&self, context: &Context) -> Result<String, Failure> {
-        let config = &context.config;
-        let (authorities, made) = Authorities::make(&config.installation(Clock::System))
-            .map_err(|error| ca_failure("cannot make the CAs", error))?;
-        for one in &made {
-            auditing::tell(
-                context,
-                &AuditEvent::AuthorityCreated {
-                    kind: one.kind.into(),
-                    fingerprint: fingerprint(&one.key),
-                    how: "auth init",
-                    actor: Actor::of_this_process(),
-                },
-            )?;
-        }
+        let (authorities, made) = AuthClient::new(context).make()?;
         let mut text = String::new();
         for kind in [CaKind::User, CaKind::Host] {
             let is_new = made.iter().any(|one| one.kind == kind);
@@ -45,7 +30,11 @@ impl AuthInitArgs {
             let key = fingerprint(authorities.of(kind).public_key());
             let _infallible = writeln!(text, "{kind} CA: {verb}, {key}");
         }
-        let _infallible = writeln!(text, "data directory: {}", config.data_dir.display());
+        let _infallible = writeln!(
+            text,
+            "data directory: {}",
+            context.config.data_dir.display()
+        );
         Ok(text)
     }
 }

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, Exit, Failure, ca_failure, existing_data_dir, ui};
-use crate::ca::RevocationLog;
+use super::client::AuthClient;
+use super::{Context, Exit, Failure, ui};
 use crate::cert::krl::{MAX_KRL, RevocationList};
-use crate::sys::clock::Clock;
 use crate::sys::fs::{PUBLIC_FILE, Replace, check_replaceable, read_limited, write_whole};
 
 /// Write the key revocation list for sshd's RevokedKeys
@@ -37,11 +36,8 @@ impl AuthKrlArgs {
     pub(super) fn write(&self, context: &Context) -> Result<String, Failure> {
         let name = self.out.display();
         let refused = || Failure::new(Exit::Failed, format!("cannot write {name}"));
-        existing_data_dir(context)?;
         // An older list must not come after a newer one.
-        let _lock = log(context)
-            .lock()
-            .map_err(|error| ca_failure("cannot lock the revocations", error))?;
+        let _lock = AuthClient::new(context).lock_revocations()?;
         let (list, bytes) = encoded(context)?;
         let version = list.version;
         match existing(&self.out)? {
@@ -64,12 +60,8 @@ impl AuthKrlArgs {
     }
 }
 
-fn log(context: &Context) -> RevocationLog {
-    RevocationLog::new(&context.config.data_dir, Clock::System)
-}
-
 fn encoded(context: &Context) -> Result<(RevocationList, Vec<u8>), Failure> {
-    let revocations = super::revocations(context)?;
+    let revocations = AuthClient::new(context).revocations()?;
     let list = revocations.published(&context.config.cluster_name);
     let bytes = list.encode().map_err(|error| {
         Failure::new(Exit::Failed, "cannot make the revocation list").because(error)

@@ -2,14 +2,12 @@
 
 use clap::ArgGroup;
 
+use super::client::AuthClient;
 use super::public_key;
 use super::revoke::{self, Hits};
 use super::subjects::Subjects;
-use super::{Context, Exit, Failure, auditing, ca_failure, revocations, ui};
-use crate::audit::AuditEvent;
-use crate::ca::{RevocationLog, RevocationRecord, Revoked};
-use crate::sys::account::Actor;
-use crate::sys::clock::Clock;
+use super::{Context, Exit, Failure, ui};
+use crate::ca::{RevocationRecord, Revoked};
 
 /// Lift revocations that were a mistake
 ///
@@ -39,7 +37,8 @@ impl AuthLiftArgs {
         let subjects = &self.subjects;
         let reason = subjects.reason.as_deref().map(revoke::usable_reason);
         let reason = reason.transpose()?;
-        let known = revocations(context)?;
+        let client = AuthClient::new(context);
+        let known = client.revocations()?;
         let all: Vec<_> = known.in_force().collect();
         let mut lifted: Vec<&RevocationRecord> = Vec::new();
         for text in &subjects.serial {
@@ -57,7 +56,7 @@ impl AuthLiftArgs {
             let is = |what: &Revoked| matches!(what, Revoked::PublicKey { public_key } if *public_key == wanted);
             lifted.extend(matching(&all, &format!("the key {wanted}"), is)?);
         }
-        let hits = Hits::read(context)?;
+        let hits = Hits::read(&client)?;
         for record in &lifted {
             ui::note(&format!(
                 "version {}, by {}: {}",
@@ -68,21 +67,10 @@ impl AuthLiftArgs {
         }
         let question = "Lift this? What it revoked counts again.";
         subjects.confirm(question, "nothing is lifted", ask)?;
-        let audit = auditing::log(context)?;
-        let actor = Actor::of_this_process();
-        let log = RevocationLog::new(&context.config.data_dir, Clock::System);
         let wanted = lifted.iter().map(|record| record.what.clone()).collect();
-        let written = log
-            .lift(wanted, actor.person(), reason)
-            .map_err(|error| ca_failure("cannot lift the revocation", error))?;
+        let written = client.lift(wanted, reason)?;
         let mut text = String::new();
         for record in &written {
-            if let Some(event) = event(record, &actor) {
-                audit.emit(&event).map_err(|error| {
-                    Failure::new(Exit::Failed, "it is lifted, but the audit log lacks it")
-                        .because(error)
-                })?;
-            }
             if let Revoked::Lifted { lifts } = &record.what {
                 let (what, version) = (hits.of(lifts), record.version);
                 text += &format!("Revoked no more: {what} (version {version})\n");
@@ -107,19 +95,4 @@ fn matching<'a>(
             .hint("`rproxy auth ls --revoked` lists what is"));
     }
     Ok(found)
-}
-
-fn event(record: &RevocationRecord, actor: &Actor) -> Option<AuditEvent> {
-    let Revoked::Lifted { lifts } = &record.what else {
-        return None;
-    };
-    let (serial, key_id, fingerprint) = revoke::names(lifts);
-    Some(AuditEvent::RevocationLifted {
-        version: record.version,
-        serial,
-        key_id,
-        fingerprint,
-        message: record.reason.clone(),
-        actor: actor.clone(),
-    })
 }

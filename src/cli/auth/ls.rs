@@ -7,8 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::table::{Surface, Table};
-use super::{Context, Exit, Failure, ca_failure, existing_data_dir, ui};
-use crate::ca::{IssueRecord, RevocationRecord, Revocations, issued};
+use super::client::AuthClient;
+use super::failure::ca_failure;
+use super::{Context, Exit, Failure, existing_data_dir, ui};
+use crate::ca::{IssueRecord, RevocationRecord, Revocations};
 use crate::cli::format::ListFormat;
 use crate::model::text;
 use crate::model::{DurationError, parse_duration_with_units};
@@ -100,9 +102,11 @@ impl AuthLsArgs {
     ) -> Result<String, Failure> {
         let within = self.expiring.as_deref().map(within).transpose()?;
         existing_data_dir(context)?;
-        let ledger = issued(&context.config.data_dir)
+        let client = AuthClient::new(context);
+        let ledger = client
+            .issued()
             .map_err(|error| ca_failure("cannot read the ledger", error))?;
-        let revocations = super::revocations(context)?;
+        let revocations = client.revocations()?;
         let mut rows = rows(&ledger, &revocations, now);
         rows.retain(|row| {
             let ends_soon = within.is_none_or(|within| {

@@ -1,12 +1,14 @@
 //! `rproxy auth`: the CAs, made by `auth init`.
 
 mod batch;
+pub(super) mod client;
 pub(super) mod credential;
+mod events;
 mod export;
+pub(super) mod failure;
 pub(super) mod files;
 mod import;
 mod init;
-pub(super) mod issue;
 mod krl;
 mod lift;
 mod ls;
@@ -15,16 +17,16 @@ mod readiness;
 mod revoke;
 mod rotate;
 mod sign;
+mod signing;
 mod status;
+mod steps;
 mod subjects;
 #[cfg(test)]
 mod tests;
 
-use super::{Context, Exit, Failure, auditing, existing_data_dir, ui};
-use crate::ca::{Authorities, CaError, RevocationLog, Revocations};
-use crate::sys::clock::Clock;
+use super::{Context, Exit, Failure, existing_data_dir, ui};
 
-pub(super) use rotate::time;
+pub(super) use steps::time;
 
 /// Make, export, import and rotate the CA keys; sign, list and revoke certificates
 #[derive(Debug, clap::Subcommand)]
@@ -55,31 +57,5 @@ impl AuthCommand {
             Self::Status(args) => args.run(context),
             Self::Unrevoke(args) => args.run(context),
         }
-    }
-}
-
-/// Opens the CAs of the data directory. Nothing is made that is not there.
-///
-/// # Errors
-/// What is wrong with the data directory or a key in it, with a hint.
-pub(crate) fn open_authorities(context: &Context) -> Result<Authorities, Failure> {
-    Authorities::open(&context.config.installation(Clock::System))
-        .map_err(|error| ca_failure("cannot open the CAs", error))
-}
-
-/// What is revoked.
-fn revocations(context: &Context) -> Result<Revocations, Failure> {
-    existing_data_dir(context)?;
-    let log = RevocationLog::new(&context.config.data_dir, Clock::System);
-    log.read()
-        .map_err(|error| ca_failure("cannot read the revocations", error))
-}
-
-pub(super) fn ca_failure(message: &str, error: CaError) -> Failure {
-    let hint = error.hint();
-    let failure = Failure::new(Exit::Failed, message).because(error);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
     }
 }

@@ -24,7 +24,7 @@ pub(in crate::cli) fn read(path: &Path) -> Result<PublicKey, Failure> {
         path.display().to_string()
     };
     let refused = || Failure::new(Exit::Failed, format!("cannot use the key of {name}"));
-    // Somebody may give a private key by mistake: it is not left in memory.
+    // A private key that is given by mistake is not left in memory.
     let bytes = if path == Path::new("-") {
         read_all(io::stdin().lock()).map_err(|error| refused().because(error))?
     } else {

@@ -1,10 +1,11 @@
-//! Whom the next phase of a rotation would cut off: asked of every host of the inventory, and of the
-//! ledger.
+//! The hosts and people that the next phase of a rotation would cut off: every host of the inventory is
+//! asked, and the ledger is read.
 
-use super::rotate::time;
+use super::client::AuthClient;
 use super::status::fleet::Fleet;
 use super::status::report::NodeStatus;
-use super::{Context, Failure, ca_failure, ui};
+use super::steps::time;
+use super::{Context, Failure, ui};
 use crate::ca::{Authorities, CaKind, Outstanding, RotationPhase};
 use crate::model::Principal;
 use crate::model::text::Printable;
@@ -13,7 +14,7 @@ use ssh_key::{HashAlg, PublicKey};
 /// Most that are named.
 const MAX_NAMED: usize = 20;
 
-/// A move of a rotation that somebody wants.
+/// A move of a rotation that a command asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move {
     pub(super) kind: CaKind,
@@ -39,7 +40,7 @@ impl Move {
     }
 }
 
-/// Those that would be cut off, or may be; a line for each. Empty where nobody would.
+/// A line for each host and certificate that would be cut off, or may be. Empty where there is none.
 ///
 /// # Errors
 /// When the hosts cannot be asked, or the ledger cannot be read.
@@ -66,9 +67,8 @@ pub(super) fn cut_off(
         }
     }
     if wanted.to == RotationPhase::Standby {
-        let outstanding = authorities
-            .outstanding(wanted.kind)
-            .map_err(|error| ca_failure("cannot read what was issued", error))?;
+        let client = AuthClient::new(context);
+        let outstanding = client.outstanding(authorities.of(wanted.kind))?;
         cut.extend(outstanding.iter().map(certificate));
     }
     if cut.len() > MAX_NAMED {
@@ -79,7 +79,7 @@ pub(super) fn cut_off(
     Ok(cut)
 }
 
-/// Why a host may let nobody in whose certificate is of the key that stays.
+/// Why a host may refuse certificates of the key that stays.
 fn user_key(status: &NodeStatus, staying: &str, login: &str) -> Option<String> {
     if let Some(error) = &status.error {
         return Some(format!("gave no answer: {error}"));

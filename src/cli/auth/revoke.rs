@@ -5,19 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::ArgGroup;
 use ssh_key::{Certificate, HashAlg, PublicKey};
 
+use super::client::AuthClient;
 use super::export::ExportType;
-use super::rotate::time;
+use super::failure::ca_failure;
+use super::steps::time;
 use super::subjects::Subjects;
-use super::{Context, Exit, Failure, auditing, ca_failure, open_authorities, public_key, ui};
-use crate::audit::AuditEvent;
-use crate::ca::{
-    Authorities, CaKind, IssueRecord, RevocationLog, RevocationRecord, RevokeOutcome, Revoked,
-    issued,
-};
+use super::{Context, Exit, Failure, public_key, ui};
+use crate::ca::{Authorities, CaKind, IssueRecord, RevokeOutcome, Revoked};
 use crate::cert::{KeyError, PresentedKey, check_ca_signature};
 use crate::model::Serial;
 use crate::model::text::{self, MAX_REASON, Printable};
-use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::fs::read_limited;
 
@@ -71,56 +68,44 @@ impl AuthRevokeArgs {
         let serials = serials.into_iter().collect::<Result<Vec<_>, _>>()?;
         let certificates: Vec<_> = self.certificate.iter().map(|f| certificate(f)).collect();
         let certificates = certificates.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let authorities = open_authorities(context)?;
-        let data_dir = &context.config.data_dir;
-        let ledger = Ledger {
-            hits: Hits::read(context)?,
+        let client = AuthClient::new(context);
+        let authorities = client.authorities()?;
+        let known = KnownCertificates {
+            hits: Hits::read(&client)?,
             authorities: &authorities,
         };
         let mut wanted = Vec::new();
         for serial in serials {
             self.check_known(
-                ledger.entry(serial).is_some(),
+                known.entry(serial).is_some(),
                 &format!("the serial {serial}"),
             )?;
-            wanted.push(ledger.of_serial(serial)?);
+            wanted.push(known.of_serial(serial)?);
         }
         for (file, certificate) in self.certificate.iter().zip(&certificates) {
-            wanted.push(ledger.of_certificate(file, certificate)?);
+            wanted.push(known.of_certificate(file, certificate)?);
         }
         for key_id in &subjects.key_id {
-            let revoked = ledger.of_key_id(key_id, self.kind.map(CaKind::from))?;
-            self.check_known(ledger.has_key_id(key_id), &format!("the key id {key_id:?}"))?;
+            let revoked = known.of_key_id(key_id, self.kind.map(CaKind::from))?;
+            self.check_known(known.has_key_id(key_id), &format!("the key id {key_id:?}"))?;
             wanted.push(revoked);
         }
         for text in &subjects.key {
-            wanted.push(ledger.of_key(text)?);
+            wanted.push(known.of_key(text)?);
         }
         for what in &wanted {
-            ui::note(&ledger.hits.of(what));
+            ui::note(&known.hits.of(what));
         }
         subjects.confirm("Revoke this?", "nothing is revoked", ask)?;
-        let audit = auditing::log(context)?;
-        let actor = Actor::of_this_process();
-        let log = RevocationLog::new(data_dir, Clock::System);
-        let verdicts = log
-            .revoke(wanted, actor.person(), reason)
-            .map_err(|error| ca_failure(REFUSED, error))?;
-        let mut text = String::new();
-        for verdict in &verdicts {
-            text += &ledger.report(verdict);
-            if let RevokeOutcome::New(record) = verdict {
-                audit.emit(&event(record, &actor)).map_err(|error| {
-                    Failure::new(Exit::Failed, "it is revoked, but the audit log lacks it")
-                        .because(error)
-                })?;
-            }
-        }
-        Ok(text)
+        let outcomes = client.revoke(wanted, reason)?;
+        Ok(outcomes
+            .iter()
+            .map(|outcome| known.report(outcome))
+            .collect())
     }
 
-    /// A serial that some program has rounded, or a name with a typing error, revokes nobody: that
-    /// must not look like success.
+    /// A serial that some program has rounded, or a name with a typing error, matches no certificate:
+    /// that must not look like success.
     fn check_known(&self, is_known: bool, what: &str) -> Result<(), Failure> {
         if is_known || self.unknown {
             return Ok(());
@@ -133,12 +118,12 @@ impl AuthRevokeArgs {
 }
 
 /// What is known of certificates.
-struct Ledger<'a> {
+struct KnownCertificates<'a> {
     hits: Hits,
     authorities: &'a Authorities,
 }
 
-impl Ledger<'_> {
+impl KnownCertificates<'_> {
     fn entry(&self, serial: Serial) -> Option<&IssueRecord> {
         self.hits.entry(serial)
     }
@@ -245,8 +230,9 @@ pub(super) struct Hits {
 
 impl Hits {
     /// Reads the ledger.
-    pub(super) fn read(context: &Context) -> Result<Self, Failure> {
-        let issued = issued(&context.config.data_dir)
+    pub(super) fn read(client: &AuthClient<'_>) -> Result<Self, Failure> {
+        let issued = client
+            .issued()
             .map_err(|error| ca_failure("cannot read the ledger", error))?;
         let now = Clock::System.unix_seconds();
         Ok(Self { issued, now })
@@ -331,7 +317,7 @@ pub(super) fn serial(text: &str) -> Result<Serial, Failure> {
     })
 }
 
-/// A certificate that its CA has signed: a forged one could name somebody else's serial.
+/// A certificate that its CA has signed: a forged one could name the serial of another certificate.
 fn certificate(file: &Path) -> Result<Certificate, Failure> {
     let refused = || {
         Failure::new(
@@ -382,26 +368,4 @@ fn line(key: &PublicKey) -> Result<String, Failure> {
 
 fn sha256(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
-}
-
-/// What the audit log says of it: its serial, key id or key.
-pub(super) fn names(what: &Revoked) -> (Option<Serial>, Option<String>, Option<String>) {
-    match what.clone() {
-        Revoked::Serial { serial, .. } => (Some(serial), None, None),
-        Revoked::KeyId { key_id, .. } => (None, Some(key_id), None),
-        Revoked::PublicKey { public_key } => (None, None, Some(public_key)),
-        Revoked::Lifted { lifts } => names(&lifts),
-    }
-}
-
-fn event(record: &RevocationRecord, actor: &Actor) -> AuditEvent {
-    let (serial, key_id, fingerprint) = names(&record.what);
-    AuditEvent::CertificateRevoked {
-        version: record.version,
-        serial,
-        key_id,
-        fingerprint,
-        message: record.reason.clone(),
-        actor: actor.clone(),
-    }
 }

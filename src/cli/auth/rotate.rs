@@ -2,17 +2,14 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
-
-use ssh_key::HashAlg;
-
+use super::client::AuthClient;
 use super::export::ExportType;
+use super::failure::ca_failure;
 use super::readiness::{self, Move};
-use super::{Context, Exit, Failure, auditing, ca_failure, open_authorities, ui};
-use crate::audit::AuditEvent;
-use crate::ca::{Authorities, Authority, CaError, CaKind, MoveError, Rotation, RotationPhase};
+use super::steps::told;
+use super::{Context, Exit, Failure, ui};
+use crate::ca::{Authority, CaError, CaKind, MoveError, Rotation, RotationPhase};
 use crate::model::{Principal, parse_duration_with_units};
-use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
 /// Replace a CA's key, phase by phase, while sessions go on
@@ -77,22 +74,19 @@ impl AuthRotateArgs {
             (Some(phase), None) => rotation.go(kind, phase, kept, now),
             (None, None) => rotation.go(kind, rotation.phase().next(), kept, now),
         };
-        let failed = |error| ca_failure(&format!("cannot rotate the {kind} CA"), error);
+        let client = AuthClient::new(context);
         let seen = self.look_ahead(context, kind, change)?;
-        let installation = context.config.installation(Clock::System);
-        let (before, after) = Authorities::rotate(&installation, kind, |rotation, kept, now| {
+        let (before, after) = client.rotate(kind, |rotation, kept, now| {
             if rotation.phase() != seen {
                 return Err(MoveError::Overtaken(rotation.phase()));
             }
             change(rotation, kept, now)
-        })
-        .map_err(failed)?;
-        auditing::tell(context, &moved(kind, before.phase(), &after))?;
+        })?;
         Ok(told(kind, before.phase(), &after))
     }
 
-    /// Finds out who would be cut off, and refuses unless that is meant. Gives the phase that the
-    /// rotation is in.
+    /// Finds the hosts and people that would be cut off, and refuses unless that is meant. Gives the
+    /// phase that the rotation is in.
     fn look_ahead(
         &self,
         context: &Context,
@@ -110,15 +104,13 @@ impl AuthRotateArgs {
             let after = change(&rotation, kept, Clock::System.unix_seconds());
             Ok((rotation.phase(), after.map_err(CaError::from)?.phase()))
         };
-        let installation = context.config.installation(Clock::System);
-        let seen = Authorities::look(&installation, kind).map_err(failed)?;
-        if let Some(seen) =
-            seen.filter(|one| one.authority.rotation().phase() == RotationPhase::Standby)
-        {
+        let client = AuthClient::new(context);
+        let seen = client.authority(kind).map_err(failed)?;
+        if let Some(seen) = seen.filter(|one| one.rotation().phase() == RotationPhase::Standby) {
             // There is no second key to ask about.
-            return Ok(look(&seen.authority).map_err(failed)?.0);
+            return Ok(look(&seen).map_err(failed)?.0);
         }
-        let authorities = open_authorities(context)?;
+        let authorities = client.authorities()?;
         let (from, to) = look(authorities.of(kind)).map_err(failed)?;
         let wanted = Move { kind, from, to };
         let cut = readiness::cut_off(context, &authorities, wanted, login)?;
@@ -127,7 +119,7 @@ impl AuthRotateArgs {
         }
         let list = cut.join("\n  ");
         let what = format!("with the {kind} CA in {to} these may be cut off");
-        // Who goes back has a reason to.
+        // A rollback is for when something is wrong: it is not refused.
         if self.force || to == RotationPhase::Rollback {
             ui::note(&format!("rproxy: {what}:\n  {list}"));
             return Ok(from);
@@ -160,115 +152,13 @@ impl AuthRotateArgs {
 }
 
 fn remove_kept(context: &Context, kind: CaKind) -> Result<String, Failure> {
-    let installation = context.config.installation(Clock::System);
-    let removed = Authorities::remove_kept(&installation, kind)
-        .map_err(|error| ca_failure("cannot remove the keys that were kept", error))?;
+    let removed = AuthClient::new(context).remove_kept(kind)?;
     let mut text = String::new();
-    for key in &removed {
-        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+    for fingerprint in &removed {
         let _infallible = writeln!(text, "Removed: {kind} CA's key {fingerprint}");
-        auditing::tell(
-            context,
-            &AuditEvent::AuthorityKeyRemoved {
-                kind: kind.into(),
-                fingerprint,
-                actor: Actor::of_this_process(),
-            },
-        )?;
     }
     if removed.is_empty() {
         text += "There is none.\n";
     }
     Ok(text)
-}
-
-/// That somebody has moved a rotation.
-pub(super) fn moved(kind: CaKind, before: RotationPhase, after: &Rotation) -> AuditEvent {
-    AuditEvent::AuthorityRotated {
-        kind: kind.into(),
-        from: before.name(),
-        to: after.phase().name(),
-        actor: Some(Actor::of_this_process()),
-    }
-}
-
-pub(super) fn told(kind: CaKind, before: RotationPhase, after: &Rotation) -> String {
-    let mut text = format!("{kind} CA: {before} -> {}\n", after.phase());
-    for line in to_do(kind, after.phase()) {
-        let _infallible = writeln!(text, "  {line}");
-    }
-    match after.due() {
-        Some((at, phase)) => {
-            let _infallible = writeln!(text, "It goes on to {phase} by itself at {}.", time(at));
-        }
-        None if after.phase() != RotationPhase::Standby => {
-            let _infallible = writeln!(
-                text,
-                "Then: rproxy auth rotate --type={kind} --phase={}",
-                after.phase().next()
-            );
-        }
-        None => {}
-    }
-    text
-}
-
-/// What people have to do in a phase.
-pub(super) fn to_do(kind: CaKind, phase: RotationPhase) -> &'static [&'static str] {
-    match (kind, phase) {
-        (CaKind::User, RotationPhase::Init) => &[
-            "The old key signs. Hosts must trust both keys before the next phase:",
-            "on the proxy: rproxy auth export --type=user > user_ca.pub",
-            "copy user_ca.pub to where TrustedUserCAKeys points, on every host.",
-        ],
-        (CaKind::User, RotationPhase::UpdateClients) => &[
-            "The new key signs user certificates from now on.",
-            "Have everybody's certificate signed again; those of the old key count still.",
-        ],
-        (CaKind::User, RotationPhase::UpdateServers) => &[
-            "Check with `rproxy auth status` that every host takes the new key, and that nothing",
-            "that is needed is signed by the old one: in standby it counts no more.",
-        ],
-        (CaKind::User, RotationPhase::Standby) => &[
-            "One key is trusted. Copy what `rproxy auth export --type=user` prints on the proxy to every",
-            "host once more, so that they trust no other. The key that was replaced is kept: --rollback",
-            "goes back to it, and --remove-kept removes it.",
-        ],
-        (CaKind::User, RotationPhase::Rollback) => &[
-            "The old key signs again. Have certificates of the new key signed again; in standby they",
-            "count no more.",
-        ],
-        (CaKind::Host, RotationPhase::Init) => &[
-            "The old key signs. Clients must trust both keys before update_servers.",
-            "On the proxy: rproxy config --known-hosts; on every client: put what it prints into the",
-            "known-hosts file of the block, ~/.ssh/rproxy/CLUSTER.known_hosts.",
-        ],
-        (CaKind::Host, RotationPhase::UpdateClients) => {
-            &["The old key signs still. Have every client trust both keys before the next phase."]
-        }
-        (CaKind::Host, RotationPhase::UpdateServers) => &[
-            "The new key signs host certificates from now on; the proxy shows them already.",
-            "On the proxy: sign every host's key again with `rproxy auth sign --host`; copy each certificate",
-            "to its host, and have sshd there reload.",
-        ],
-        (CaKind::Host, RotationPhase::Standby) => &[
-            "One key is trusted. Copy what `rproxy config --known-hosts` prints on the proxy to the clients",
-            "once more, so that they trust no other. The key that was replaced is kept: --rollback goes back to it, and",
-            "--remove-kept removes it.",
-        ],
-        (CaKind::Host, RotationPhase::Rollback) => &[
-            "The old key signs again. Sign every host's key that has a certificate of the new one",
-            "again, and have its sshd reload; in standby the new key counts no more.",
-        ],
-    }
-}
-
-/// A time for people and programs (RFC 3339), to the second.
-pub(in crate::cli) fn time(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok();
-    let time = time.and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
-    time.map_or_else(
-        || "never".to_owned(),
-        |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    )
 }

@@ -11,17 +11,16 @@ use ssh_key::PublicKey;
 
 use super::super::host_files;
 use super::batch::Batch;
+use super::client::AuthClient;
 use super::credential::{
     Credential, certificate_beside, certificate_for, is_public, private_beside,
 };
-use super::issue::{AgentRequest, Issuer, REFUSED};
-use super::{Context, Exit, Failure, ca_failure, files, public_key, revocations, ui};
-use crate::ca::NewHostKey;
+use super::failure::{NOT_SIGNED, ca_failure, not_signed};
+use super::{Context, Exit, Failure, files, public_key, ui};
+use crate::ca::{IssueRequest, NewHostKey};
 use crate::cert::{HostRequest, UserRequest};
-use crate::model::{
-    DurationError, HostPrincipal, NameError, Principal, format_in_one_unit,
-    parse_duration_with_units,
-};
+use crate::model::{DurationError, HostPrincipal, NameError, Principal, parse_duration_with_units};
+use crate::sys::clock::Clock;
 
 /// How long a host certificate is good for unless told otherwise: 365 days.
 const HOST_TTL: Duration = Duration::from_secs(365 * 86_400);
@@ -97,12 +96,15 @@ impl AuthSignArgs {
         }
         let credential = self.credential()?;
         let request = self.request(context, credential.public_key(), ttl)?;
-        request.check()?;
-        request.refuse_revoked(&revocations(context)?)?;
+        let client = AuthClient::new(context);
+        let now = Clock::System.unix_seconds();
+        request.check(now).map_err(not_signed)?;
+        let revocations = client.revocations()?;
+        request.refuse_revoked(&revocations).map_err(not_signed)?;
         warn_of_no_role(context, &request);
         let paths = credential.paths();
         let (sshd_lines, hint) = match &request {
-            AgentRequest::Host(request) => {
+            IssueRequest::Host(request) => {
                 let is_here = host_files::is_this_machine(&request.names);
                 let (lines, directory) = credential.sshd_lines(is_here)?;
                 let host = request.names.first().map_or("", HostPrincipal::as_str);
@@ -117,7 +119,7 @@ impl AuthSignArgs {
                 let hint = format!("{hint}, then `sshd -t && systemctl reload ssh`");
                 (lines, hint)
             }
-            AgentRequest::User(request) => (
+            IssueRequest::User(request) => (
                 Vec::new(),
                 format!(
                     "copy {} to the machine of {}, beside the private key; there: ssh-add KEY",
@@ -127,7 +129,7 @@ impl AuthSignArgs {
             ),
         };
         let replace = files::check(&paths, self.overwrite, ask)?;
-        let issued = Issuer::open(context)?.issue(request)?;
+        let issued = client.signing()?.issue(request)?;
         files::write(&credential.outputs(&issued.certificate)?, replace)?;
         ui::note(&format!("hint: {hint}"));
         Ok(report(&paths, &sshd_lines))
@@ -169,34 +171,15 @@ impl AuthSignArgs {
         let Some(user) = &self.user else {
             return Ok(asked.unwrap_or(HOST_TTL));
         };
-        let most = max_ttl(context, user);
+        let limits = AuthClient::new(context).limits();
         match (asked, &self.ttl) {
-            (None, _) => Ok(USER_TTL.min(most)),
-            (Some(ttl), Some(given)) if ttl > most => {
-                let (because, hint) = match context.config.policy().max_ttl(user.trim()) {
-                    Some((most, rule)) => {
-                        let most = format_in_one_unit(most);
-                        let because = format!(
-                            "certificates of {user} may live {most} at most, not {given}: {rule}"
-                        );
-                        (because, format!("give --ttl={most} or less"))
-                    }
-                    None => {
-                        let most = format_in_one_unit(most);
-                        let because =
-                            format!("certificates of people may live {most} at most, not {given}");
-                        let hint = format!(
-                            "give --ttl={most} or less; auth_service.max_ttl in the configuration may \
-                             allow everybody more, and max_ttl of a role its users"
-                        );
-                        (because, hint)
-                    }
-                };
-                Err(Failure::new(Exit::Failed, REFUSED)
-                    .because(because)
-                    .hint(hint))
-            }
-            (Some(ttl), _) => Ok(ttl),
+            (Some(ttl), Some(given)) => match limits.check(user, ttl) {
+                Ok(()) => Ok(ttl),
+                Err(refused) => Err(Failure::new(Exit::Failed, NOT_SIGNED)
+                    .because(refused.reason(given))
+                    .hint(refused.hint())),
+            },
+            _ => Ok(USER_TTL.min(limits.of(user))),
         }
     }
 
@@ -242,36 +225,30 @@ impl AuthSignArgs {
         context: &Context,
         key: &PublicKey,
         ttl: Duration,
-    ) -> Result<AgentRequest, Failure> {
+    ) -> Result<IssueRequest, Failure> {
         let refused = |error: NameError| {
-            Failure::new(Exit::Failed, REFUSED)
+            Failure::new(Exit::Failed, NOT_SIGNED)
                 .because(error)
                 .hint("name each account or host in full: a certificate knows no patterns")
         };
         let name = |text: &String| text.parse::<Principal>().map_err(refused);
         let host = |text: &String| text.parse::<HostPrincipal>().map_err(refused);
         match &self.user {
-            Some(user) => Ok(AgentRequest::User(UserRequest {
+            Some(user) => Ok(IssueRequest::User(UserRequest {
                 identity: name(user)?,
                 logins: self.logins.iter().map(name).collect::<Result<_, _>>()?,
                 public_key: key.clone(),
                 ttl,
-                max_ttl: max_ttl(context, user),
+                max_ttl: AuthClient::new(context).limits().of(user),
                 source_addresses: context.config.proxy.egress_addrs.clone(),
             })),
-            None => Ok(AgentRequest::Host(HostRequest {
+            None => Ok(IssueRequest::Host(HostRequest {
                 names: self.names().iter().map(host).collect::<Result<_, _>>()?,
                 public_key: key.clone(),
                 ttl,
             })),
         }
     }
-}
-
-/// How long a person's certificate may live: what their roles say, or `auth_service.max_ttl`.
-fn max_ttl(context: &Context, user: &str) -> Duration {
-    let most = context.config.policy().max_ttl(user.trim());
-    most.map_or(context.config.auth.max_ttl, |(most, _)| most)
 }
 
 /// Reads the value of --ttl.
@@ -285,9 +262,9 @@ fn asked_ttl(text: &str) -> Result<Duration, Failure> {
     })
 }
 
-/// The proxy would let nobody in with such a certificate; hosts may.
-fn warn_of_no_role(context: &Context, request: &AgentRequest) {
-    let AgentRequest::User(UserRequest { identity, .. }) = request else {
+/// Warns about a certificate that the proxy would refuse everywhere; hosts may accept it.
+fn warn_of_no_role(context: &Context, request: &IssueRequest) {
+    let IssueRequest::User(UserRequest { identity, .. }) = request else {
         return;
     };
     let policy = context.config.policy();

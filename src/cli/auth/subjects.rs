@@ -26,7 +26,7 @@ impl Subjects {
     /// Asks, unless the answer was given.
     ///
     /// # Errors
-    /// When nobody has said yes: then `nothing` is what has happened.
+    /// When the answer is not yes: `nothing` is the message then.
     pub(super) fn confirm(
         &self,
         question: &str,

@@ -6,7 +6,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, Exit, Failure, auth, ui};
+use super::auth::client::AuthClient;
+use super::{Context, Exit, Failure, ui};
 use crate::ca::{Authority, CaKind};
 use crate::model::HostName;
 use crate::openssh::{self, ClientBlock, HostPatterns, RenderError};
@@ -56,7 +57,7 @@ pub(crate) struct ConfigArgs {
 impl ConfigArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         if self.known_hosts {
-            let authorities = auth::open_authorities(context)?;
+            let authorities = AuthClient::new(context).authorities()?;
             return ui::result(&known_hosts(authorities.of(CaKind::Host))?);
         }
         if self.install {
@@ -77,7 +78,7 @@ impl ConfigArgs {
     /// Writes the files; gives what changed.
     fn install(&self, context: &Context, place: &InstallPaths) -> Result<Vec<FileChange>, Failure> {
         let block = self.block(context, place, Trust::File)?;
-        let authorities = auth::open_authorities(context)?;
+        let authorities = AuthClient::new(context).authorities()?;
         place.install(&block, &known_hosts(authorities.of(CaKind::Host))?)
     }
 
@@ -95,7 +96,7 @@ impl ConfigArgs {
         let inline = match trust {
             Trust::File => Vec::new(),
             Trust::Inside => {
-                let authorities = auth::open_authorities(context)?;
+                let authorities = AuthClient::new(context).authorities()?;
                 authority_lines(authorities.of(CaKind::Host), |_key| "")?
             }
         };

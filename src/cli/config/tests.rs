@@ -181,7 +181,7 @@ fn where_there_are_no_authorities_none_are_made() {
 #[test]
 fn known_hosts_are_what_auth_export_prints() {
     let scene = ConfigFixture::new(CONFIG);
-    let authorities = auth::open_authorities(&scene.context).unwrap();
+    let authorities = AuthClient::new(&scene.context).authorities().unwrap();
     let text = known_hosts(authorities.of(CaKind::Host)).unwrap();
     assert!(
         text.starts_with("@cert-authority * ssh-ed25519 AAAA"),

@@ -1,6 +1,6 @@
 //! `rproxy host setup`: a snippet for `sshd_config.d` and the files that it names.
 //!
-//! Nothing that sshd reads is changed: the snippet counts once somebody includes it.
+//! Nothing that sshd reads is changed: the snippet counts once it is included.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::super::auth::client::AuthClient;
 use super::super::auth::credential::{Credential, private_beside, with_suffix};
+use super::super::auth::failure::ca_failure;
 use super::super::auth::files::{self, Output};
-use super::super::auth::issue::{AgentRequest, Issuer};
-use super::super::auth::{ca_failure, public_key};
+use super::super::auth::public_key;
 use super::sshd::{HostConfig, Sshd};
 use super::{Context, Exit, Failure, host_files, ui};
-use crate::ca::{Authorities, CaKind, NewHostKey};
+use crate::ca::{Authorities, CaKind, IssueRequest, NewHostKey};
 use crate::cert::HostRequest;
 use crate::cert::krl::{MAX_KRL, RevocationList};
 use crate::model::{HostPrincipal, parse_duration_with_units};
@@ -94,14 +95,14 @@ impl HostSetupArgs {
         let host_keys = host_keys.unwrap_or_default();
         let trial = layout.snippet(&credential, &host_keys, |path| path.to_owned())?;
         let snippet = layout.snippet(&credential, &host_keys, |path| place.of(path))?;
-        let issuer = Issuer::open(context)?;
-        let issued = issuer.issue(AgentRequest::Host(HostRequest {
+        let signing = AuthClient::new(context).signing()?;
+        let issued = signing.issue(IssueRequest::Host(HostRequest {
             names: names.clone(),
             public_key: credential.public_key().clone(),
             ttl,
         }))?;
         let mut outputs = credential.outputs(&issued.certificate)?;
-        outputs.push(public(&layout.user_ca, user_ca(issuer.authorities())?));
+        outputs.push(public(&layout.user_ca, user_ca(signing.authorities())?));
         if let (Some(path), Some(content)) = (&layout.krl, krl) {
             fs::write_whole(path, &content, PUBLIC_FILE, replace).map_err(|error| {
                 Failure::new(Exit::Failed, "cannot write the revoked keys").because(error)
@@ -181,7 +182,7 @@ impl HostSetupArgs {
         })
     }
 
-    /// The content of the KRL: what sshd cannot read there would lock everybody out.
+    /// The content of the KRL: a file there that sshd cannot read would lock out all users.
     fn krl(&self) -> Result<Option<Vec<u8>>, Failure> {
         let Some(path) = &self.krl else {
             return Ok(None);

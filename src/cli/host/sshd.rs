@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::super::auth::ca_failure;
+use super::super::auth::failure::ca_failure;
 use super::{Exit, Failure};
 use crate::ca::NewHostKey;
 use crate::openssh;
@@ -88,8 +88,8 @@ impl Sshd {
         self.config.is_some()
     }
 
-    /// The host keys that are in force now; none where sshd does not tell, as it does not tell
-    /// somebody who may not read them.
+    /// The host keys that are in force now; none where sshd does not tell, because this
+    /// account may not read them.
     pub(super) fn host_keys(&self, beside: &Path) -> Vec<PathBuf> {
         let Ok(told) = self.ask("-T", "", beside) else {
             return Vec::new();

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use ssh_key::{Certificate, HashAlg};
 
 use super::super::super::fleet;
-use super::super::rotate::time;
-use super::super::{Context, Failure, auditing, ca_failure, revocations, ui};
+use super::super::client::AuthClient;
+use super::super::failure::ca_failure;
+use super::super::steps::time;
+use super::super::{Context, Failure, ui};
 use super::report::{HostCertificate, NodeStatus, UserAuthority};
 use crate::audit::{AuditLog, ForeignSerial};
 use crate::ca::{Authorities, CaError, CaKind, Revocations};
@@ -23,7 +25,8 @@ use crate::sys::clock::Clock;
 pub(in crate::cli::auth) struct Fleet {
     nodes: Vec<Node>,
     login: Principal,
-    /// One certificate for each key of the user CA, and last the control: of nobody's.
+    /// One certificate for each key of the user CA, and last a control, of a CA that no host
+    /// trusts.
     certificates: Vec<Certificate>,
     user_authorities: Vec<String>,
     host_authorities: TrustedKeys,
@@ -65,6 +68,7 @@ impl Fleet {
         let user_authorities = user_authorities.collect();
         let mut certificates: Vec<_> = throwaways.into_iter().map(|one| one.certificate).collect();
         certificates.push(fleet::control(&login)?);
+        let client = AuthClient::new(context);
         let host = authorities.of(CaKind::Host);
         let names: &[_] = match host.public_keys().len() {
             1 => &["only"],
@@ -78,8 +82,8 @@ impl Fleet {
             user_authorities,
             host_authorities: host.trusted(),
             host_names: keys.zip(names.iter().copied()).collect(),
-            revocations: revocations(context)?,
-            audit: auditing::log(context)?,
+            revocations: client.revocations()?,
+            audit: client.audit()?,
         })
     }
 
@@ -150,7 +154,7 @@ impl Fleet {
         }
         match answers.accepted {
             Ok(accepted) => {
-                // A host that takes a certificate of nobody's says yes to everything.
+                // A host that accepts the control accepts every certificate.
                 let is_telling = accepted.last() == Some(&false);
                 let asked = self.user_authorities.iter().zip(accepted);
                 status.user_authorities = asked

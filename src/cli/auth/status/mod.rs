@@ -5,8 +5,9 @@ pub(super) mod report;
 
 use ssh_key::HashAlg;
 
-use super::{Context, Exit, Failure, ca_failure, open_authorities, ui};
-use crate::ca::{Authorities, CaKind};
+use super::client::AuthClient;
+use super::{Context, Exit, Failure, ui};
+use crate::ca::{Authority, CaKind, Outstanding};
 use crate::cli::format::ReportFormat;
 use crate::model::Principal;
 use crate::model::text;
@@ -43,10 +44,12 @@ impl AuthStatusArgs {
         let login: Principal = self.login.parse().map_err(|error| {
             Failure::new(Exit::Usage, "--login is no account's name").because(error)
         })?;
-        let authorities = open_authorities(context)?;
+        let client = AuthClient::new(context);
+        let authorities = client.authorities()?;
         let mut statuses = Vec::new();
         for kind in [CaKind::User, CaKind::Host] {
-            statuses.push(authority_status(&authorities, kind)?);
+            let authority = authorities.of(kind);
+            statuses.push(authority_status(authority, client.outstanding(authority)?));
         }
         let nodes = if self.no_connect {
             Vec::new()
@@ -68,8 +71,7 @@ impl AuthStatusArgs {
     }
 }
 
-fn authority_status(authorities: &Authorities, kind: CaKind) -> Result<AuthorityStatus, Failure> {
-    let authority = authorities.of(kind);
+fn authority_status(authority: &Authority, outstanding: Vec<Outstanding>) -> AuthorityStatus {
     let signing = authority.public_key().key_data();
     let names: &[_] = match authority.public_keys().len() {
         1 => &["only"],
@@ -82,16 +84,13 @@ fn authority_status(authorities: &Authorities, kind: CaKind) -> Result<Authority
         signs: key.key_data() == signing,
         agent: authority.agent_of(key).map(ToString::to_string),
     });
-    let outstanding = authorities
-        .outstanding(kind)
-        .map_err(|error| ca_failure("cannot read what was issued", error))?;
     let kept = authority.kept_keys().iter();
     let kept = kept.map(|key| key.fingerprint(HashAlg::Sha256).to_string());
-    Ok(AuthorityStatus::new(
-        kind,
+    AuthorityStatus::new(
+        authority.kind(),
         authority.rotation(),
         keys.collect(),
         kept.collect(),
         outstanding,
-    ))
+    )
 }

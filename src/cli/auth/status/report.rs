@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::super::rotate::{time, to_do};
+use super::super::steps::{time, to_do};
 use crate::audit::ForeignSerial;
 use crate::ca::{CaKind, Outstanding, Rotation, RotationPhase};
 use crate::cli::fleet;
@@ -31,7 +31,7 @@ pub(in crate::cli::auth) struct AuthorityStatus {
     next_phase: Option<RotationPhase>,
     next_at: Option<String>,
     keys: Vec<KeyStatus>,
-    /// Keys from before, which nobody trusts.
+    /// Keys that rotations have replaced, no longer trusted.
     kept_keys: Vec<String>,
     signed_by_leaving_key: Vec<Outstanding>,
 }

@@ -11,6 +11,7 @@ use clap::Parser;
 use super::*;
 use crate::cli::table::Surface;
 use crate::config;
+use crate::sys::clock::Clock;
 
 #[derive(Debug, Parser)]
 struct AuthCli {
@@ -708,7 +709,8 @@ fn a_list_of_hosts_is_signed_as_a_whole() {
     let issued = scene.read("state/issued.jsonl").lines().count();
     let audit = scene.read("state/audit.jsonl");
     assert_eq!(audit.matches("certificate.issued").count(), issued);
-    let issued = || crate::ca::issued(&scene.path("state")).unwrap().len();
+    let ledger = crate::ca::Ledger::of(&scene.path("state"));
+    let issued = || ledger.issued().unwrap().len();
     let before = issued();
     scene.ok(&["revoke", "--yes", "--key-id=db2"]);
     let refused = scene.fails(&batch, Exit::Failed);
@@ -773,4 +775,35 @@ fn a_rotation_is_told_in_words() {
     assert_eq!(moves[0]["from"], "standby");
     assert_eq!(moves[0]["to"], "init");
     assert!(moves[0]["by"].is_string());
+}
+
+/// Where no proxy runs, the commands move on what is due, and write it to the audit log without a name.
+#[test]
+fn a_rotation_that_is_due_is_moved_on_by_the_command_that_comes_next() {
+    let past = r#"{"phase":"init","since":1,"schedule":{"update_clients":2,"update_servers":3,"standby":99999999999},"moves":1}"#;
+    for (next, told) in [
+        (
+            &["rotate", "--type=user", "--rollback"][..],
+            "user CA: update_servers -> rollback\n",
+        ),
+        (&["status"], "user CA: update_servers since 20"),
+        (&["export", "--type=user"], "ssh-ed25519 "),
+    ] {
+        let scene = AuthFixture::new();
+        scene.ok(&["rotate", "--type=user", "--grace-period=48h"]);
+        scene.write("state/ca/user_rotation.json", past);
+        scene.ok(&["ls"]);
+        assert_eq!(scene.read("state/ca/user_rotation.json"), past);
+        let said = scene.ok(next);
+        assert!(said.starts_with(told), "{said}");
+        let state = scene.read("state/ca/user_rotation.json");
+        assert!(!state.contains(r#""phase":"init""#), "{state}");
+        let audit = scene.read("state/audit.jsonl");
+        let by_itself = audit
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .filter(|event| event["event"] == "authority.rotated" && event["by"].is_null());
+        let moves: Vec<_> = by_itself.map(|event| event["to"].clone()).collect();
+        assert_eq!(moves, ["update_servers"], "{next:?}");
+    }
 }

@@ -474,7 +474,7 @@ fn revoking_shows_what_is_hit_and_asks() {
         "{asked}"
     );
     assert!(!scene.exists("state/revoked.jsonl"));
-    let hits = revoke::Hits::read(&scene.context).unwrap();
+    let hits = revoke::Hits::read(&client::AuthClient::new(&scene.context)).unwrap();
     let shown = hits.of(&crate::ca::Revoked::of_key_id("alice".to_owned()));
     for part in [
         "which 1 certificate in the ledger has",

@@ -8,9 +8,7 @@ use super::super::super::auth::time;
 use super::super::checks::{AUTHORITY, HTTPS_CERTIFICATE, REVOCATIONS, ROTATION};
 use super::super::report::{Finding, Status};
 use super::files::remedy;
-use crate::ca::{
-    Authorities, Authority, CaError, CaKind, RevocationLog, Revocations, RotationPhase, Seen,
-};
+use crate::ca::{Authority, CaError, CaKind, RevocationLog, Revocations, Rotation, RotationPhase};
 use crate::config::Config;
 use crate::model::chain;
 use crate::sys::clock::Clock;
@@ -35,9 +33,9 @@ pub(super) struct CheckKeys {
 
 pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) -> CheckKeys {
     let mut authority = |kind| {
-        let seen = match Authorities::look(&config.installation(Clock::System), kind) {
-            Ok(Some(seen)) => seen,
-            Ok(None) => {
+        let authority = match Authority::open(&config.installation(Clock::System), kind) {
+            Ok(authority) => Arc::new(authority),
+            Err(CaError::None(_) | CaError::NoneOf { .. }) => {
                 let detail = "has no key yet";
                 let hint = "`rproxy auth init` makes it, and so does `rproxy serve`";
                 findings.push(Finding::error(&AUTHORITY, kind, detail, hint));
@@ -48,11 +46,11 @@ pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) ->
                 return None;
             }
         };
-        let signs = signing(kind, &seen.authority);
+        let signs = signing(kind, &authority);
         let is_signing = signs.status == Status::Ok;
         findings.push(signs);
-        findings.push(rotation(kind, &seen, now));
-        Some((seen.authority, is_signing))
+        findings.push(rotation(kind, authority.rotation(), now));
+        Some((authority, is_signing))
     };
     let user = authority(CaKind::User);
     let host = authority(CaKind::Host);
@@ -89,10 +87,9 @@ fn signing(kind: CaKind, authority: &Authority) -> Finding {
     Finding::ok(&AUTHORITY, kind, detail)
 }
 
-fn rotation(kind: CaKind, seen: &Seen, now: u64) -> Finding {
-    let rotation = seen.authority.rotation();
+fn rotation(kind: CaKind, rotation: Rotation, now: u64) -> Finding {
     let phase = rotation.phase();
-    if let Some((at, to)) = seen.overdue {
+    if let Some((at, to)) = rotation.overdue(now) {
         let detail = format!("should have gone from {phase} to {to} at {}", time(at));
         let hint = "the running proxy moves it, or else `rproxy auth status`; see that every host \
                     and client has the keys of that phase";

@@ -1,4 +1,4 @@
-//! What is revoked, since when, by whom and why: `revoked.jsonl`, one JSON object per line, only
+//! What is revoked, since when, by which account and why: `revoked.jsonl`, one JSON object per line, only
 //! ever appended, as the ledger is.
 //!
 //! Nothing is ever taken off the file. A revocation that was a mistake is lifted by another line, and
@@ -7,118 +7,16 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
 use super::error::CaError;
 use super::ledger::{Ledger, Mark, Marks};
 use super::lines::{self, LinesEnd};
+use super::revocation::{RevocationRecord, Revoked};
 use super::revocations::Revocations;
-use super::{CaKind, ledger};
-use crate::model::Serial;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FileLock, private_dir};
 
 /// The file's name in the data directory.
 const FILE_NAME: &str = "revoked.jsonl";
-
-/// One line: one thing that is revoked, or is no longer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RevocationRecord {
-    /// When it was written (RFC 3339).
-    pub time: DateTime<Utc>,
-    /// The version of the revocation list that has it: each line's is higher than all before.
-    pub version: u64,
-    /// Who did it: whom sudo worked for, else the account that ran the command.
-    pub by: String,
-    /// Why; users read it.
-    pub reason: Option<String>,
-    /// What.
-    #[serde(flatten)]
-    pub what: Revoked,
-}
-
-/// What a line revokes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Revoked {
-    /// One certificate.
-    Serial {
-        /// Its serial; a number, as earlier versions read it.
-        #[serde(serialize_with = "Serial::as_number")]
-        serial: Serial,
-        /// The keys of the CAs that it may be of, as in a `.pub` file; none for any CA.
-        ca_keys: Vec<String>,
-    },
-    /// All certificates with a key id, past and future.
-    KeyId {
-        /// The key id.
-        key_id: String,
-        /// Whose certificates: people's or hosts'; `None` for both, and for those of any CA.
-        #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-        kind: Option<CaKind>,
-        /// The keys that the CA of that type had, as in a `.pub` file; none for any CA. Keys that it
-        /// has later sign nothing for this key id.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        ca_keys: Vec<String>,
-    },
-    /// A key: alone, in any certificate, and as a CA.
-    PublicKey {
-        /// Its SHA-256 fingerprint, as the ledger and `ssh-keygen -l` have it.
-        public_key: String,
-    },
-    /// Nothing: what earlier lines revoked is revoked no more.
-    Lifted {
-        /// What those lines say.
-        lifts: Box<Self>,
-    },
-}
-
-impl Revoked {
-    /// All certificates with a key id, of any CA.
-    #[must_use]
-    pub fn of_key_id(key_id: String) -> Self {
-        Self::KeyId {
-            key_id,
-            kind: None,
-            ca_keys: Vec::new(),
-        }
-    }
-
-    /// Whether all that `other` revokes is revoked by this already.
-    pub(super) fn covers(&self, other: &Self) -> bool {
-        let has_all = |keys: &[String], others: &[String]| {
-            let has_all = !others.is_empty() && others.iter().all(|key| keys.contains(key));
-            keys.is_empty() || has_all
-        };
-        match (self, other) {
-            (
-                Self::Serial { serial, ca_keys },
-                Self::Serial {
-                    serial: other,
-                    ca_keys: others,
-                },
-            ) => serial == other && has_all(ca_keys, others),
-            (
-                Self::KeyId {
-                    key_id,
-                    kind,
-                    ca_keys,
-                },
-                Self::KeyId {
-                    key_id: other,
-                    kind: other_kind,
-                    ca_keys: others,
-                },
-            ) => {
-                key_id == other
-                    && (kind.is_none() || kind == other_kind)
-                    && has_all(ca_keys, others)
-            }
-            _ => self == other,
-        }
-    }
-}
 
 /// What became of a wish to revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,8 +52,8 @@ impl RevocationLog {
         &self.path
     }
 
-    /// What the file has, and nothing is asked about whether that is all. For whoever knows an earlier
-    /// state of it and follows it.
+    /// What the file has; whether that is all is not checked. For a process that has read it with
+    /// [`Self::read`] before and follows its changes.
     ///
     /// # Errors
     /// When the file is there and cannot be read, or a line other than a torn last one is damaged.
@@ -175,7 +73,8 @@ impl RevocationLog {
         Ok(found)
     }
 
-    /// The same, and has the ledger know how far the file is. For whoever begins to rely on it.
+    /// The same, and writes to the ledger how far the file is. For a process that relies on it from now
+    /// on.
     ///
     /// # Errors
     /// As [`Self::read`], and when the ledger cannot be written.
@@ -340,7 +239,7 @@ impl RevocationLog {
             version: known.list().version,
             lines: known.records().len() as u64,
         };
-        Ledger::new(self.data_dir.join(ledger::FILE_NAME)).mark(mark, self.clock)
+        Ledger::of(&self.data_dir).mark(mark, self.clock)
     }
 }
 
@@ -352,8 +251,10 @@ mod tests {
     use ssh_key::{HashAlg, PublicKey};
 
     use super::*;
+    use crate::ca::CaKind;
     use crate::cert::krl::Why;
     use crate::cert::testing::{CertSpec, ed25519};
+    use crate::model::Serial;
     use crate::model::text::MAX_REASON;
     use crate::sys::fs::{PRIVATE_FILE, Replace, append_private, write_whole};
 

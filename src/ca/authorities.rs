@@ -1,0 +1,79 @@
+//! The two CAs of an installation, read from its data directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::authority::Authority;
+use super::error::CaError;
+use super::installation::Installation;
+use super::keyring::PrivateKeys;
+use super::keystore::Keystore;
+use super::kind::CaKind;
+use super::ledger::Marks;
+use super::rotation_file;
+
+/// Both CAs, as they were when they were opened.
+#[derive(Debug)]
+pub struct Authorities {
+    user: Arc<Authority>,
+    host: Arc<Authority>,
+    state_files: [PathBuf; 2],
+}
+
+impl Authorities {
+    /// Opens the CAs of a data directory. Nothing is made that is not there, and nothing is changed:
+    /// [`super::KeyOwner::tick`] does what is due.
+    ///
+    /// # Errors
+    /// [`CaError::None`] and [`CaError::NoneOf`] where there are none. When the data directory, its `ca`
+    /// directory or a key file may be read by others, a key file is broken, encrypted or without its
+    /// private half, the keys are not those of the configuration, the ledger is damaged or knows of
+    /// more than there is, or the disk refuses. An agent is asked only where its key is used first.
+    pub fn open(installation: &Installation<'_>) -> Result<Self, CaError> {
+        Self::read(installation, PrivateKeys::All)
+    }
+
+    /// The same for the running proxy, which signs with one key: the private half of the host
+    /// CA's key that signs now is read, no other file with a private key is. Certificates of the
+    /// user CA are refused.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; what is in files that are not read is not looked at.
+    pub fn open_for_proxy(installation: &Installation<'_>) -> Result<Self, CaError> {
+        Self::read(installation, PrivateKeys::ForProxy)
+    }
+
+    fn read(installation: &Installation<'_>, private: PrivateKeys) -> Result<Self, CaError> {
+        let keystore = Keystore::read_only(*installation)?;
+        let marks = Marks::read(installation.data_dir)?;
+        let read = |kind| Authority::read(&keystore, kind, &marks, private).map(Arc::new);
+        Ok(Self {
+            user: read(CaKind::User)?,
+            host: read(CaKind::Host)?,
+            state_files: rotation_file::paths(&keystore),
+        })
+    }
+
+    /// The files that change when a rotation moves; they may not be there.
+    #[must_use]
+    pub fn state_files(&self) -> [PathBuf; 2] {
+        self.state_files.clone()
+    }
+
+    /// When a rotation next moves by itself, in seconds since the epoch: then it is time for
+    /// [`super::KeyOwner::tick`], and to open the CAs again.
+    #[must_use]
+    pub fn due(&self) -> Option<u64> {
+        let both = [&self.user, &self.host].into_iter();
+        both.filter_map(|one| Some(one.rotation().due()?.0)).min()
+    }
+
+    /// One of the two.
+    #[must_use]
+    pub fn of(&self, kind: CaKind) -> &Arc<Authority> {
+        match kind {
+            CaKind::User => &self.user,
+            CaKind::Host => &self.host,
+        }
+    }
+}

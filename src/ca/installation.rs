@@ -1,0 +1,52 @@
+//! Where the CAs of one installation are, and how its configuration describes them.
+
+use std::path::Path;
+
+use super::agent_key_config::{CaKeys, KeysInAgents};
+use super::kind::CaKind;
+use super::ledger::Ledger;
+use super::revocation_log::RevocationLog;
+use crate::model::ClusterName;
+use crate::sys::clock::Clock;
+
+/// What there is to know about an installation before its CAs can be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Installation<'c> {
+    /// Where its files are.
+    pub data_dir: &'c Path,
+    /// Its name.
+    pub cluster: &'c ClusterName,
+    /// The CAs' keys that agents have.
+    pub ca_keys: &'c CaKeys,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl<'c> Installation<'c> {
+    /// The ledger of what its CAs issue.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        Ledger::of(self.data_dir)
+    }
+
+    /// What is revoked, on disk.
+    #[must_use]
+    pub fn revocation_log(&self) -> RevocationLog {
+        RevocationLog::new(self.data_dir, self.clock)
+    }
+
+    /// The comment of a CA's keys.
+    pub(super) fn comment(&self, kind: CaKind) -> String {
+        format!("rproxy {kind} CA {}", self.cluster)
+    }
+
+    /// The keys of one CA that are in agents.
+    pub(super) fn in_agents(&self, kind: CaKind) -> &'c KeysInAgents {
+        self.ca_keys.of(kind)
+    }
+
+    /// Seconds since the epoch.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.unix_seconds()
+    }
+}

@@ -1,0 +1,102 @@
+//! Where the rotation of a CA's key stands, on disk: `user_rotation.json` and `host_rotation.json`. Each
+//! is replaced in one step. The ledger knows how often the rotation has moved, so that a file that is
+//! missing, or a copy from before, is noticed.
+
+use std::path::PathBuf;
+
+use super::error::CaError;
+use super::keystore::Keystore;
+use super::kind::CaKind;
+use super::ledger::{Mark, Marks};
+use super::rotation::{Rotation, Which};
+use crate::sys::fs::{self, PRIVATE_FILE, Replace};
+
+/// Largest state file that is read, in bytes; one has some 200.
+const MAX_STATE: u64 = 4096;
+
+/// The state files of both CAs: when one changes, the keys do.
+pub(super) fn paths(keystore: &Keystore<'_>) -> [PathBuf; 2] {
+    [CaKind::User, CaKind::Host].map(|kind| path(keystore, kind))
+}
+
+fn path(keystore: &Keystore<'_>, kind: CaKind) -> PathBuf {
+    keystore.path(&format!("{kind}_rotation.json"))
+}
+
+/// Where the rotation stood when it was last written down. `marks` is what the ledger knew before: it is
+/// always behind.
+///
+/// # Errors
+/// When the file cannot be read, or the ledger knows that it had moved on.
+pub(super) fn read(
+    keystore: &Keystore<'_>,
+    kind: CaKind,
+    marks: &Marks,
+) -> Result<Rotation, CaError> {
+    let path = path(keystore, kind);
+    let rotation = match fs::read_limited(&path, MAX_STATE) {
+        Err(missing) if missing.is_not_found() => Rotation::default(),
+        read => {
+            let read = serde_json::from_slice(&read?);
+            let bad = |source| CaError::RotationState {
+                path: path.clone(),
+                source,
+            };
+            read.map_err(bad)?
+        }
+    };
+    let known = marks.moves(kind);
+    if rotation.moves() < known {
+        let at = |moves| Mark::Rotation {
+            authority: kind,
+            moves,
+        };
+        return Err(CaError::Older {
+            path,
+            has: at(rotation.moves()).to_string(),
+            known: at(known).to_string(),
+        });
+    }
+    Ok(rotation)
+}
+
+/// Writes down where it stands.
+///
+/// # Errors
+/// When the disk refuses, or the only key would go away for one that is not there.
+pub(super) fn store(
+    keystore: &Keystore<'_>,
+    kind: CaKind,
+    rotation: &Rotation,
+) -> Result<(), CaError> {
+    if rotation.keep() == Some(Which::New) {
+        keystore.new_key(kind)?;
+    }
+    let mut text = serde_json::to_string(rotation).map_err(CaError::Record)?;
+    text.push('\n');
+    let path = path(keystore, kind);
+    Ok(fs::write_whole(
+        &path,
+        text.as_bytes(),
+        PRIVATE_FILE,
+        Replace::Allow,
+    )?)
+}
+
+/// The same, of a rotation that has moved: the ledger is told how far it is.
+///
+/// # Errors
+/// As [`store`], and when the ledger cannot be written.
+pub(super) fn store_move(
+    keystore: &Keystore<'_>,
+    kind: CaKind,
+    rotation: &Rotation,
+) -> Result<(), CaError> {
+    store(keystore, kind, rotation)?;
+    let installation = keystore.installation();
+    let mark = Mark::Rotation {
+        authority: kind,
+        moves: rotation.moves(),
+    };
+    installation.ledger().mark(mark, installation.clock)
+}
