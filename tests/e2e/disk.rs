@@ -2,11 +2,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::hostile::offer;
+use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{World, keys, namespace};
 
@@ -40,7 +40,6 @@ fn the_last_of_it_is_for_recordings_that_run() {
         eprintln!("NOT RUN: a disk of its own takes root, and a kernel that allows it");
         return;
     }
-    let began = Instant::now();
     let world = World::with().disk(DISK).start();
     let data = world.data_on_disk();
     let mut session = world.ssh().args(["db1", "cat"]).start();
@@ -52,7 +51,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
         said.extend_from_slice(bytes);
     };
     speak(b"before\n");
-    assert_eq!(recordings(&data).len(), 1);
+    let own = recordings(&data).pop().expect("the session is recorded");
 
     let filler = vec![0; usize::try_from(free(&data) - LEFT).expect("a small disk")];
     std::fs::write(data.join("filler"), filler).expect("there is room for it");
@@ -62,19 +61,19 @@ fn the_last_of_it_is_for_recordings_that_run() {
         free(&data)
     );
 
-    // How much room there is the proxy looks up once a second.
-    world.eventually("it looks again", || {
-        (began.elapsed() > Duration::from_secs(2)).then_some(())
+    // How much room there is the proxy looks up once a second: sessions may begin until then.
+    let (refused, begun) = world.eventually("a session is refused", || {
+        let before = recordings(&data).len();
+        let outcome = world.run("db1", "echo unrecorded");
+        (outcome.code() != 0).then_some((outcome, before))
     });
-    let refused = world.run("db1", "echo unrecorded");
-    assert_ne!(refused.code(), 0);
     assert!(!refused.text().contains("unrecorded"));
     assert!(
         refused.stderr.contains("rproxy: proxy: "),
         "{}",
         refused.stderr
     );
-    assert_eq!(recordings(&data).len(), 1, "none was begun");
+    assert_eq!(recordings(&data).len(), begun, "none was begun");
 
     let stranger = world.dir().join("stranger");
     let authority = world.dir().join("stranger_ca");
@@ -105,12 +104,15 @@ fn the_last_of_it_is_for_recordings_that_run() {
     }
     session.finish().success();
     let ended = world.eventually("the session has ended", || {
-        let ended = |event: &Value| event["event"] == "session.end";
+        let id = own.file_name().expect("a file").to_string_lossy();
+        let ended = |event: &Value| {
+            event["event"] == "session.end" && id.starts_with(text(event, "session"))
+        };
         audit(&data).into_iter().find(ended)
     });
     assert_eq!(ended["recording"], "complete", "{ended:#}");
     let copy = world.dir().join("copy.cast.zst");
-    std::fs::copy(&recordings(&data)[0], &copy).expect("there is room elsewhere");
+    std::fs::copy(&own, &copy).expect("there is room elsewhere");
     let stored = keys::tool_bytes(
         world
             .rproxy()
@@ -128,10 +130,8 @@ fn the_last_of_it_is_for_recordings_that_run() {
     // What was counted is told at the end at the latest.
     let log = std::fs::File::open(data.join("audit.jsonl")).expect("it is there");
     world.stop_proxy();
-    let text = std::io::read_to_string(log).expect("it is still open");
-    let sums = text
-        .lines()
-        .filter(|line| line.contains("refusals.counted"));
+    let log = std::io::read_to_string(log).expect("it is still open");
+    let sums = log.lines().filter(|line| line.contains("refusals.counted"));
     let sums: Vec<Value> = sums
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();

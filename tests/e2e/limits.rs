@@ -175,21 +175,29 @@ fn a_client_that_dawdles_inside_gives_its_turn_back() {
         (world.node().connections() == 1).then_some(())
     });
     world.run("db1", "true").success();
-    let waited = began.elapsed();
-    assert!(
-        (Duration::from_secs(10)..Duration::from_secs(60)).contains(&waited),
-        "{waited:?}"
-    );
+    assert!(began.elapsed() >= Duration::from_secs(10), "too early");
 }
 
-/// Whoever was dropped by the host before a word is dialled again.
+/// The log of a proxy that tells of each attempt to dial.
+const DIALS: &str = "debug";
+
+/// Waits until the host has turned the proxy away, which will dial it again.
+fn turned_away_by_the_host(world: &World) {
+    world.eventually("the host turns the proxy away", || {
+        let log = world.proxy_log();
+        log.contains("turned away before a word").then_some(())
+    });
+}
+
+/// A host that drops a connection before a word is dialled again.
 #[test]
 fn a_host_that_drops_connections_is_tried_again() {
     let world = World::with()
         .tuned_node("db1", HostKey::Certified, ONE)
+        .log(DIALS)
         .start();
     let address = format!("127.0.0.1:{}", world.node().port);
-    // Somebody else, past the proxy, uses up what the host takes.
+    // A client of its own, past the proxy, uses up what the host takes.
     let stranger = TcpStream::connect(&address).expect("sshd listens");
     world.eventually("sshd is full", || {
         let mut probe = TcpStream::connect(&address).expect("sshd listens");
@@ -201,7 +209,7 @@ fn a_host_that_drops_connections_is_tried_again() {
         (find(&said, b"SSH-2.0").is_none()).then_some(())
     });
     let client = world.ssh().args(["db1", "true"]).start();
-    std::thread::sleep(Duration::from_secs(1));
+    turned_away_by_the_host(&world);
     drop(stranger);
     client.finish().success();
 }
@@ -209,11 +217,11 @@ fn a_host_that_drops_connections_is_tried_again() {
 /// A host that has answered before is waited for while its sshd is restarted, and not for ever.
 #[test]
 fn a_host_whose_sshd_is_restarted_is_tried_again() {
-    let world = World::new();
+    let world = World::with().log(DIALS).start();
     world.run("db1", "true").success();
     world.node().stop();
     let client = world.ssh().args(["db1", "true"]).start();
-    std::thread::sleep(Duration::from_secs(1));
+    turned_away_by_the_host(&world);
     world.node().start_again(&world.children);
     client.finish().success();
 
@@ -264,9 +272,8 @@ fn an_idle_connection_ends() {
     let world = World::with()
         .proxy_setting("client_idle_timeout: 2s")
         .start();
-    let began = Instant::now();
+    // The command has no end of its own: without the limit, it would outlast the test.
     let outcome = world.run("db1", "while :; do echo out; sleep 0.1; done");
-    assert!(began.elapsed() < Duration::from_secs(60));
     let says = "rproxy: client: idle for 2s, which is the limit here";
     ended(&world, &outcome, says, "client-idle-timeout");
 }
@@ -293,11 +300,13 @@ fn a_connection_with_input_is_not_idle() {
         .proxy_setting("client_idle_timeout: 5s")
         .start();
     let mut live = resident(&world);
-    for _ in 0..14 {
+    // Input again and again, for longer than the limit, and never a pause that comes near it.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(7) {
         let stdin = live.stdin.as_mut().expect("it is open");
         stdin.write_all(b"x\n").expect("the session runs");
         assert_eq!(live.read(2), b"x\n");
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(50));
     }
     live.finish().success();
 }

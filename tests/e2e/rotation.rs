@@ -8,10 +8,14 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rproxy::wire::Event;
 use rustix::fs::{FlockOperation, flock};
+use ssh_key::HashAlg;
 
 use crate::support::client::Live;
+use crate::support::double::Peer;
 use crate::support::{Holds, HostKey, World, keys};
+use crate::web::{EXPORT, curl, plain, url};
 
 /// Hosts of the fleet.
 const HOSTS: usize = 20;
@@ -28,7 +32,7 @@ impl Fleet {
         // The certificate is a file, so that it is replaced in one step.
         let world = names
             .iter()
-            .fold(World::with().holds(Holds::BareKey), |world, name| {
+            .fold(plain().holds(Holds::BareKey), |world, name| {
                 world.node(name, HostKey::Certified)
             })
             .time_limit(LIMIT)
@@ -48,12 +52,7 @@ impl Fleet {
             &format!("--login={}", crate::support::world::login()),
         ]);
         assert!(told.contains(&format!("-> {phase}\n")), "{told}");
-        Self::proxy_follows();
-    }
-
-    /// The proxy looks twice a second.
-    fn proxy_follows() {
-        std::thread::sleep(Duration::from_millis(700));
+        proxy_follows(&self.world);
     }
 
     /// The user CA's export on every host; sshd reads it for each connection.
@@ -139,6 +138,44 @@ impl Fleet {
             &format!("--login={}", crate::support::world::login()),
         ]);
         serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// Waits until the running proxy has the keys of the rotation as it stands: it serves those of both CAs, and
+/// shows a host certificate by the key that signs.
+fn proxy_follows(world: &World) {
+    let auth = |args: &[&str]| keys::tool(world.rproxy().arg("auth").args(args));
+    let status = auth(&["status", "--no-connect", "--format=json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let host_keys = status["authorities"][1]["keys"].as_array().unwrap().iter();
+    let mut signing = host_keys.filter(|key| key["signs"] == true);
+    let signing = signing.next().expect("a key that signs")["fingerprint"].as_str();
+    let exports = ["user", "host"].map(|kind| {
+        let kind = format!("type={kind}");
+        let export = auth(&["export", &format!("--{kind}")]);
+        (url(world, &format!("{EXPORT}?{kind}")), export)
+    });
+    world.eventually("the proxy follows the rotation", || {
+        let serves = |(url, export): &(String, String)| {
+            curl(world, &["-f", url]).success().text() == *export
+        };
+        let follows = exports.iter().all(serves) && signing == Some(&signed_by(world));
+        follows.then_some(())
+    });
+}
+
+/// The fingerprint of the CA of the host certificate that the proxy shows.
+fn signed_by(world: &World) -> String {
+    let mut client = Peer::connect(world.address());
+    loop {
+        match client.event().expect("the proxy shows its key") {
+            Event::HostKey { blob, .. } => {
+                let certificate = ssh_key::Certificate::from_bytes(&blob).expect("a certificate");
+                let key = certificate.signature_key();
+                return key.fingerprint(HashAlg::Sha256).to_string();
+            }
+            _ => {}
+        }
     }
 }
 
@@ -321,7 +358,7 @@ fn going_on_names_who_would_be_cut_off_and_needs_force() {
     let (code, told) = move_on(&["--force"]);
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("certificate of alice: serial "), "{told}");
-    Fleet::proxy_follows();
+    proxy_follows(&fleet.world);
     assert_eq!(fleet.world.run("db1", "true").code(), 255);
 
     // And back, with the key that was kept.
@@ -339,7 +376,7 @@ fn the_old_key_is_refused_afterwards() {
         assert_eq!(fleet.world.run("db1", "true").code(), 0, "before {phase}");
         let phase = format!("--phase={phase}");
         fleet.auth(&["rotate", "--type=user", &phase, "--force"]);
-        Fleet::proxy_follows();
+        proxy_follows(&fleet.world);
     }
     let refused = fleet.world.run("db1", "true");
     assert_eq!(refused.code(), 255);
@@ -351,7 +388,7 @@ fn the_old_key_is_refused_afterwards() {
 /// CA is replaced meanwhile.
 #[test]
 fn a_live_connection_keeps_its_host_keys_through_a_rotation() {
-    let world = World::new();
+    let world = plain().start();
     // The outer leg changes its keys as often as the inner one.
     let outer = world.dir().join("outer");
     let text = std::fs::read_to_string(&outer).unwrap();
@@ -370,7 +407,7 @@ fn a_live_connection_keeps_its_host_keys_through_a_rotation() {
     let auth = |args: &[&str]| keys::tool(world.rproxy().arg("auth").args(args));
     for (number, phase) in (1..).zip(["init", "update_clients", "update_servers"]) {
         auth(&["rotate", "--type=host", &format!("--phase={phase}")]);
-        Fleet::proxy_follows();
+        proxy_follows(&world);
         speak(number);
         if phase == "init" {
             replace(

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -423,11 +422,9 @@ fn a_slow_watcher_does_not_slow_the_session() {
     let pid = pid.expect("it runs");
     stop(&world, pid);
     std::io::Write::write_all(session.stdin.as_mut().expect("open"), b"go\n").expect("it reads");
-    let started = Instant::now();
+    // A session that waited for its watcher would never get on.
     assert!(session.read(SIZE).iter().all(|byte| *byte == 0));
     assert_eq!(session.read(5), b"done\n");
-    let took = started.elapsed();
-    assert!(took < Duration::from_secs(60), "{took:?}");
     kill_process(pid, Signal::CONT).expect("it runs");
     drop(session.stdin.take());
     session.finish().success();

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::world::Builder;
 use crate::support::{HostKey, Outcome, World, keys, programs};
@@ -135,7 +135,7 @@ fn address(world: &World) -> SocketAddr {
     address.parse().expect("an address")
 }
 
-fn curl(world: &World, args: &[&str]) -> Outcome {
+pub(crate) fn curl(world: &World, args: &[&str]) -> Outcome {
     world
         .program("curl")
         .args(["-q", "-sS", "--noproxy", "*", "--max-time", "30"])
@@ -158,7 +158,7 @@ fn auth(world: &World, args: &[&str]) -> String {
     keys::tool(world.rproxy().arg("auth").args(args))
 }
 
-const EXPORT: &str = "/webapi/auth/export";
+pub(crate) const EXPORT: &str = "/webapi/auth/export";
 const KRL: &str = "/webapi/auth/krl";
 
 /// The same bytes as the command's, over a connection that curl trusts.
@@ -345,7 +345,6 @@ fn a_new_certificate_needs_no_restart() {
 fn slow_clients_are_bounded() {
     let world = plain().start();
     let address = address(&world);
-    let began = Instant::now();
     let mut held: Vec<TcpStream> = Vec::new();
     for _ in 0..100 {
         let mut stream = TcpStream::connect(address).expect("it listens");
@@ -366,14 +365,13 @@ fn slow_clients_are_bounded() {
     assert!(cut_off >= 100 - 16, "{cut_off} were cut off");
     // The others are told to hurry up by the end of their time.
     world.eventually("places are free again", || {
-        // A byte now and then buys nobody time.
+        // A byte now and then buys a client no time: it would have its place for ever.
         for stream in &mut held {
             let _gone = stream.write_all(b"x");
         }
         let outcome = curl(&world, &["-f", "-o", "/dev/null", &url(&world, KRL)]);
         outcome.status.success().then_some(())
     });
-    assert!(began.elapsed() < Duration::from_secs(60));
 }
 
 /// Half requests from four addresses, more than there are places, opened again when they are lost:

@@ -4,7 +4,6 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use super::{Findings, configuration, doctor};
 use crate::support::client::Client;
@@ -297,8 +296,7 @@ fn an_authoritys_agent_that_hangs_is_found_in_time() {
         .start();
     let agent = world.ca_agent.borrow_mut().take().expect("it has one");
     agent.freeze();
-    let begun = std::time::Instant::now();
+    // One that waited for the agent would wait for ever.
     let found = Findings::of(doctor(&world, |text| without_nodes(&text)));
     found.error("authority", "user", &["hangs"]);
-    assert!(begun.elapsed() < Duration::from_secs(60));
 }

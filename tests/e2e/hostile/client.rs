@@ -406,7 +406,6 @@ fn slow_clients_are_given_up_on() {
         }
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(2900), "{name}: {took:?}");
-        assert!(took < Duration::from_secs(30), "{name}: {took:?}");
     };
     std::thread::scope(|scope| {
         scope.spawn(|| ends("nothing", &|_| {}));

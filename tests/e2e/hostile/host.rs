@@ -475,6 +475,7 @@ fn a_key_exchange_that_takes_its_time() {
     let sent = crate::bulk::random(SIZE);
     let (report, during) = std::sync::mpsc::channel();
     let pid = stage.world.proxy_pid();
+    let children = &stage.world.children;
     let outcome = stage.visit_with(sent.clone(), |stream, key| {
         let mut host = Peer::host(stream, key);
         host.welcome();
@@ -482,7 +483,9 @@ fn a_key_exchange_that_takes_its_time() {
         host.accept_start(channel);
         host.transport.start_rekey().expect("keys are in use");
         host.flush();
-        std::thread::sleep(std::time::Duration::from_secs(2));
+        // Until the client has sent what the proxy takes.
+        let rest = children.at_rest(|| memory_of(pid));
+        assert!(rest.is_some(), "the proxy takes more and more");
         report.send(memory_of(pid)).expect("the test listens");
         let mut received = Vec::new();
         while let Some(packet) = host.packet() {

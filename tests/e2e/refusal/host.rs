@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use crate::support::recordings::text;
 use crate::support::service::{host_with_keys_of, that_leads_to, that_says};
@@ -112,10 +111,10 @@ fn a_port_that_speaks_something_else() {
         let world = World::with()
             .node("db1", HostKey::Certified)
             .foreign_node("web1", port)
+            // A proxy that waits for more, or dials again, does so until the test has run out of time.
+            .settings("upstream: { connect_timeout: 10m }")
             .start();
-        let began = Instant::now();
         let outcome = world.run("web1", "true");
-        assert!(began.elapsed() < Duration::from_secs(15));
         let says = format!("web1 (127.0.0.1:{port}) is no SSH server: it answers \"{quoted}\"");
         Refusal {
             leg: "proxy",

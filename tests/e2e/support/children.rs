@@ -16,6 +16,9 @@ use rustix::process::{Pid, Signal};
 /// How long a test waits for something that must come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For how long a count that stands still has not changed.
+const STILL: Duration = Duration::from_secs(1);
+
 /// The children of one test and the time after which they are killed.
 #[derive(Debug)]
 pub(crate) struct Children {
@@ -89,6 +92,19 @@ impl Children {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Waits until a count that has begun to grow has been the same for a second, and gives it. On a busy
+    /// machine it may pause for as long before it grows on: what a test makes of it must be true then too.
+    pub(crate) fn at_rest(&self, count: impl Fn() -> u64) -> Option<u64> {
+        let mut last = (0, Instant::now());
+        self.eventually(|| {
+            let now = count();
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            (now > 0 && last.1.elapsed() >= STILL).then_some(now)
+        })
     }
 
     /// Whether the test ran out of time.

@@ -37,6 +37,7 @@ pub(crate) struct Builder {
     ca_keys: Option<MakeCaKeys>,
     time_limit: Duration,
     limit: Option<String>,
+    log: Option<&'static str>,
     piped_log: bool,
     disk: Option<u32>,
     own_program: bool,
@@ -64,6 +65,7 @@ impl Builder {
             proxy_settings: String::new(),
             time_limit: LIMIT,
             limit: None,
+            log: None,
             piped_log: false,
             disk: None,
             own_program: false,
@@ -180,6 +182,12 @@ impl Builder {
         self
     }
 
+    /// What the proxy logs, as a filter of `RPROXY_LOG`.
+    pub(crate) fn log(mut self, filter: &'static str) -> Self {
+        self.log = Some(filter);
+        self
+    }
+
     /// The proxy's log is a pipe, which [`World::read_log`] stops and goes on to read.
     pub(crate) fn piped_log(mut self) -> Self {
         self.piped_log = true;
@@ -232,6 +240,9 @@ impl Builder {
             let data = root.join("data");
             let mut serve = namespace::with_disk_at(&data, mib, &proxy::rproxy(&config));
             Proxy::run(&children, &mut serve, &log)
+        } else if let Some(filter) = self.log {
+            let mut serve = proxy::rproxy(&config);
+            Proxy::run(&children, serve.env("RPROXY_LOG", filter), &log)
         } else if self.piped_log {
             Proxy::with_pipe(&children, &config, &log)
         } else {

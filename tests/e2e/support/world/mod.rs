@@ -73,6 +73,12 @@ impl World {
             .eventually(look)
             .unwrap_or_else(|| panic!("never happened: {what}"))
     }
+
+    /// Waits until a count stands still, and gives it: see [`Children::at_rest`].
+    pub(crate) fn at_rest(&self, what: &str, count: impl Fn() -> u64) -> u64 {
+        let rest = self.children.at_rest(count);
+        rest.unwrap_or_else(|| panic!("never happened: {what}"))
+    }
 }
 
 impl Drop for World {
