@@ -7,6 +7,6 @@ RUN apk add --no-cache openssh rsync \
     && install -d -m 777 /exchange \
     && adduser -D deploy \
     && echo 'deploy:*' | chpasswd -e
-COPY node.sh /usr/local/bin/
+COPY ask.sh node.sh /usr/local/bin/
 EXPOSE 22
 CMD ["node.sh"]

@@ -6,7 +6,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -m 777 /exchange \
     && useradd --create-home --shell /bin/bash alice
-COPY client.sh /usr/local/bin/
+COPY ask.sh client.sh /usr/local/bin/
 USER alice
 WORKDIR /home/alice
 CMD ["client.sh"]

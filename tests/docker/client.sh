@@ -26,7 +26,7 @@ main() {
     chmod 700 "$ssh"
     rm -f "$ready" "$SSH_AUTH_SOCK"
     [ -f "$key" ] || ssh-keygen -q -t ed25519 -N '' -C "$PERSON" -f "$key"
-    ask "$PERSON" "$key"
+    "$(dirname -- "$0")/ask.sh" "$PERSON" "$key"
     configure
 
     ssh-agent -D -a "$SSH_AUTH_SOCK" >/dev/null &
@@ -51,17 +51,6 @@ configure() {
         printf '\nHost *\n    User %s\n    BatchMode yes\n' "$LOGIN"
     } >"$ssh/config"
     chmod 600 "$ssh/config"
-}
-
-# Has the proxy sign a key: ask NAME KEY makes KEY-cert.pub.
-ask() {
-    rm -f "$exchange/$1-cert.pub"
-    cp "$2.pub" "$exchange/.$1.pub"
-    mv -f "$exchange/.$1.pub" "$exchange/$1.pub"
-    until [ -f "$exchange/$1-cert.pub" ]; do
-        sleep "${POLL:-1}"
-    done
-    cp "$exchange/$1-cert.pub" "$2-cert.pub"
 }
 
 main "$@"

@@ -7,6 +7,6 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_* \
     && install -d -m 777 /exchange \
     && useradd --create-home --shell /bin/bash deploy
-COPY node.sh /usr/local/bin/
+COPY ask.sh node.sh /usr/local/bin/
 EXPOSE 22
 CMD ["node.sh"]

@@ -21,7 +21,7 @@ main() {
             ;;
     esac
     [ -f "$key" ] || ssh-keygen -q -t ed25519 -N '' -C '' -f "$key"
-    ask "$NAME" "$key"
+    "$(dirname -- "$0")/ask.sh" "$NAME" "$key"
     cp "$exchange/user_ca.pub" "$etc/rproxy_user_ca.pub"
     include
     # The three lines of the README.
@@ -45,17 +45,6 @@ include() {
         printf 'Include %s/sshd_config.d/*.conf\n' "$etc" | cat - "$etc/sshd_config" >"$etc/.sshd_config"
         mv -f "$etc/.sshd_config" "$etc/sshd_config"
     fi
-}
-
-# Has the proxy sign a key: ask NAME KEY makes KEY-cert.pub.
-ask() {
-    rm -f "$exchange/$1-cert.pub"
-    cp "$2.pub" "$exchange/.$1.pub"
-    mv -f "$exchange/.$1.pub" "$exchange/$1.pub"
-    until [ -f "$exchange/$1-cert.pub" ]; do
-        sleep "${POLL:-1}"
-    done
-    cp "$exchange/$1-cert.pub" "$2-cert.pub"
 }
 
 main "$@"
