@@ -17,6 +17,9 @@ use rproxy::config::keys::{DefaultValue, Key, ROOT, ValueType};
 use rproxy::metrics::{Metrics, Values};
 use rproxy::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
+#[path = "../src/sys/skipped.rs"]
+mod skipped;
+
 /// Compares what stands in a document between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 fn assert_printed(document: &str, name: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
@@ -287,7 +290,7 @@ fn assert_same_files(kind: &str, made: &Path) {
     }
 }
 
-/// Passed over where there is no mandoc.
+/// Skipped where there is no mandoc.
 #[test]
 fn manual_pages_are_good_to_read() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
@@ -300,9 +303,7 @@ fn manual_pages_are_good_to_read() {
         .args(pages)
         .output();
     let Ok(output) = checked else {
-        let all = std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all");
-        assert!(!all, "mandoc is missing");
-        return;
+        return skipped::lacks("mandoc");
     };
     let said = String::from_utf8_lossy(&output.stdout);
     // Pages that are compared have no date.
@@ -313,7 +314,7 @@ fn manual_pages_are_good_to_read() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
-/// Passed over where there is no systemd.
+/// Skipped where there is no systemd.
 #[test]
 fn systemd_understands_its_unit() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/rproxy.service");
@@ -330,7 +331,7 @@ fn systemd_understands_its_unit() {
         .arg(&copy)
         .output();
     let Ok(output) = verified else {
-        return;
+        return skipped::cannot("there is no systemd");
     };
     // Of other units it says what it likes.
     let said = String::from_utf8_lossy(&output.stderr);
@@ -341,7 +342,7 @@ fn systemd_understands_its_unit() {
     assert!(ours.is_empty(), "{said}");
 }
 
-/// With a root of its own in place of this machine's. Passed over where that takes more than there is.
+/// With a root of its own in place of this machine's. Skipped where that takes more than there is.
 #[test]
 fn systemd_makes_the_user_and_the_directories() {
     use std::os::unix::fs::MetadataExt as _;
@@ -362,14 +363,12 @@ fn systemd_makes_the_user_and_the_directories() {
         Some(())
     };
     if !rustix::process::geteuid().is_root() {
-        println!("passed over: it takes root to give files away");
-        return;
+        return skipped::cannot("it takes root to give files away");
     }
     let made = run("systemd-sysusers", &[], "sysusers.conf")
         .and_then(|()| run("systemd-tmpfiles", &["--create"], "rproxy.tmpfiles"));
     if made.is_none() {
-        println!("passed over: there is no systemd");
-        return;
+        return skipped::cannot("there is no systemd");
     }
     let users = std::fs::read_to_string(root.path().join("etc/passwd")).unwrap();
     let user = users

@@ -3,7 +3,7 @@
 #
 # Works as root and as an ordinary user, on Debian, Ubuntu and Fedora with a Rust toolchain. What is
 # missing is installed with apt-get or dnf when that is possible without a question; otherwise the
-# package is named.
+# package is named. At the end stands which tests were skipped, and why.
 
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -13,6 +13,13 @@ asciinema_version=3.2.0
 main() {
     PATH=$PATH:/usr/sbin:/usr/local/sbin:$HOME/.cargo/bin
     export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+    if [[ ${CI-} == true ]]; then
+        export RPROXY_TEST_INTEROP=${RPROXY_TEST_INTEROP:-all}
+    fi
+    # Where the tests write what they skip.
+    RPROXY_TEST_SKIPPED=$(mktemp)
+    export RPROXY_TEST_SKIPPED
+    trap say_what_was_skipped EXIT
     packages "${programs[@]}"
     others
     command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain, see https://rustup.rs"
@@ -52,8 +59,8 @@ programs=(
     "ip iproute2 iproute"
 )
 
-# Programs of others: their tests pass over them with a word where they are missing.
-# RPROXY_TEST_INTEROP=all brings them all, and makes that a failure.
+# Programs of others: where one is missing, its tests are skipped. RPROXY_TEST_INTEROP=all, and CI=true,
+# install them all, and make it a failure that one is missing.
 interop_programs=(
     "dbclient dropbear-bin dropbear"
     "borg borgbackup borgbackup"
@@ -183,7 +190,7 @@ releases() {
             if [[ ${RPROXY_TEST_INTEROP-} == all ]] && command -v apt-get >/dev/null; then
                 fail "no OpenSSH of Debian's $suite"
             fi
-            echo "run.sh: left out: OpenSSH of Debian's $suite"
+            echo "OpenSSH of Debian's $suite: it cannot be had" >>"$RPROXY_TEST_SKIPPED"
             continue
         fi
         export RPROXY_TEST_OPENSSH=target/tools/openssh/$suite
@@ -212,6 +219,20 @@ releases() {
 step() {
     printf '\n== %s\n' "$*"
     "$@"
+}
+
+say_what_was_skipped() {
+    local lines
+    lines=$(sort -u "$RPROXY_TEST_SKIPPED")
+    rm -f "$RPROXY_TEST_SKIPPED"
+    if [[ -z $lines ]]; then
+        printf '\nrun.sh: no test was skipped\n'
+        return
+    fi
+    printf '\nrun.sh: %s skipped:\n' "$(wc -l <<<"$lines")"
+    while read -r line; do
+        printf '  %s\n' "$line"
+    done <<<"$lines"
 }
 
 fail() {

@@ -16,5 +16,8 @@ pub mod post;
 pub mod process;
 pub mod running;
 pub mod sandbox;
+#[cfg(test)]
+#[expect(dead_code, reason = "the tests in `tests` need more of it")]
+pub(crate) mod skipped;
 pub mod tty;
 pub mod watch;

@@ -21,15 +21,9 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn events(world: &World, name: &str) -> Vec<Value> {
-    let mut events = world.audit();
-    events.retain(|event| text(event, "event") == name);
-    events
-}
-
 /// The reads of carol; the test itself lists recordings too.
 fn reads(world: &World) -> Vec<Value> {
-    let mut events = events(world, "recording.read");
+    let mut events = world.events("recording.read");
     events.retain(|event| event["sudo_user"] == "carol");
     events
 }
@@ -95,7 +89,7 @@ fn a_recording_stays_closed_if_its_reader_cannot_be_audited() {
     let copy = world.dir().join("copy.cast.zst");
     std::fs::copy(path, &copy).expect("a writable directory");
     world.stop_proxy();
-    let before = events(&world, "recording.read").len();
+    let before = world.events("recording.read").len();
     let log = world.data().join("audit.jsonl");
     let aside = log.with_extension("aside");
 
@@ -146,7 +140,7 @@ fn a_recording_stays_closed_if_its_reader_cannot_be_audited() {
         }
         std::fs::rename(&aside, &log).expect("our own file");
     }
-    assert_eq!(events(&world, "recording.read").len(), before);
+    assert_eq!(world.events("recording.read").len(), before);
 
     // On another machine, where there is no proxy.
     let nowhere = world.dir().join("nowhere");
@@ -198,12 +192,12 @@ fn every_administrative_event_says_who_it_was() {
         ("authority.key_removed", 1),
         ("authority.imported", 1),
     ] {
-        let mut events = events(&world, name);
+        let mut events = world.events(name);
         events.retain(|event| event["sudo_user"] == "carol");
         assert_eq!(events.len(), count, "{name}: {events:#?}");
         events.iter().for_each(assert_by_carol);
     }
-    let made = events(&world, "authority.created");
+    let made = world.events("authority.created");
     assert_eq!(made.len(), 2, "{made:#?}");
     for event in made {
         assert_eq!(
@@ -222,7 +216,8 @@ fn a_configuration_that_protects_less_is_named_with_its_hash() {
         let line = keys::tool(Command::new(programs::path("sha256sum")).arg(file));
         line.split(' ').next().map(str::to_owned)
     };
-    let [start] = events(&world, "configuration.reloaded")
+    let [start] = world
+        .events("configuration.reloaded")
         .try_into()
         .expect("one worker has started");
     assert_eq!(text(&start, "at"), "start");

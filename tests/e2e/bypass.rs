@@ -13,7 +13,7 @@ use crate::support::namespace::{Machine, Network, are_possible};
 use crate::support::proxy::{self, Proxy};
 use crate::support::sshd::Sshd;
 use crate::support::world::login;
-use crate::support::{keys, programs};
+use crate::support::{keys, programs, skipped};
 
 /// The machine's first addresses, which it would connect from by itself.
 const PROXY: [&str; 2] = ["10.77.0.3", "fd77::3"];
@@ -37,7 +37,7 @@ impl Scene {
     /// `None` where there can be no namespaces.
     fn new() -> Option<Self> {
         if !are_possible() {
-            eprintln!("NOT RUN: network namespaces take root, and a kernel that allows them");
+            skipped::cannot("a network namespace takes root, and a kernel that allows it");
             return None;
         }
         let children = Children::new(Duration::from_secs(120));

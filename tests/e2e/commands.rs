@@ -17,19 +17,13 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn events(world: &World, name: &str) -> Vec<Value> {
-    let mut events = world.audit();
-    events.retain(|event| text(event, "event") == name);
-    events
-}
-
 #[test]
 fn a_proxy_is_reloaded_upgraded_and_stopped_without_a_process_id() {
     let world = World::with().own_program().start();
     let reloaded = rproxy(&world, &["reload"]);
     assert!(reloaded.status.success(), "{}", told(&reloaded));
     world.eventually("the configuration is read again", || {
-        let reloaded = events(&world, "configuration.reloaded");
+        let reloaded = world.events("configuration.reloaded");
         reloaded
             .iter()
             .any(|event| event["at"] == "reload")
@@ -42,7 +36,7 @@ fn a_proxy_is_reloaded_upgraded_and_stopped_without_a_process_id() {
     assert_eq!(refused.status.code(), Some(78));
     assert!(told(&refused).contains("no_such_key"), "{}", told(&refused));
     world.edit_configuration(|text| text.replace("\nno_such_key: 1\n", ""));
-    assert_eq!(events(&world, "configuration.refused").len(), 0);
+    assert_eq!(world.events("configuration.refused").len(), 0);
 
     let before = world.workers();
     let upgraded = rproxy(&world, &["upgrade"]);

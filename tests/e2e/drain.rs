@@ -15,12 +15,6 @@ const TOLD: &str = "rproxy: proxy: the proxy stops, this session ends in";
 /// What users read whose sessions are ended.
 const ENDED: &str = "rproxy: proxy: shutting down, connect again in a moment";
 
-fn events(world: &World, name: &str) -> Vec<Value> {
-    let mut audit = world.audit();
-    audit.retain(|event| event["event"] == name);
-    audit
-}
-
 #[test]
 fn it_waits_for_sessions_and_tells_who_sits_at_a_terminal() {
     let world = World::new();
@@ -54,9 +48,9 @@ fn it_waits_for_sessions_and_tells_who_sits_at_a_terminal() {
     let outcome = program.finish().success();
     assert_eq!(outcome.stderr, "", "a program reads what the host says");
     assert_eq!(world.proxy_end(), Some(0));
-    assert_eq!(events(&world, "server.draining")[0]["seconds"], 30);
-    assert_eq!(events(&world, "server.stopped").len(), 1);
-    let ends = events(&world, "session.end");
+    assert_eq!(world.events("server.draining")[0]["seconds"], 30);
+    assert_eq!(world.events("server.stopped").len(), 1);
+    let ends = world.events("session.end");
     assert!(
         ends.iter().all(|end| !end["exit_status"].is_null()),
         "{ends:#?}"
@@ -74,7 +68,7 @@ fn a_master_opens_sessions_until_the_end() {
         .start();
     world.eventually("the master listens", || socket.exists().then_some(()));
     world.signal_proxy(Signal::TERM);
-    world.eventually("it drains", || events(&world, "server.draining").pop());
+    world.eventually("it drains", || world.events("server.draining").pop());
     for round in 0..3 {
         let command = format!("echo {round}");
         let outcome = world.ssh().args(["-o", &control, "db1", &command]).run();
@@ -100,7 +94,7 @@ fn what_is_left_then_is_ended() {
         assert!(outcome.stderr.contains(ENDED), "{}", outcome.stderr);
         assert_eq!(world.proxy_end(), Some(0));
         assert_eq!(world.recording()["state"], "complete");
-        assert_eq!(events(&world, "session.end")[0]["reason"], "shutdown");
+        assert_eq!(world.events("session.end")[0]["reason"], "shutdown");
     }
 }
 
@@ -147,7 +141,7 @@ fn a_stop_under_load_loses_nothing() {
         );
     }
     let sessions = |name| -> BTreeSet<String> {
-        let events = events(&world, name);
+        let events = world.events(name);
         events
             .iter()
             .map(|event| text(event, "session").to_owned())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::interop_clients::others;
+use crate::support::others::others;
 use crate::support::world::login;
 use crate::support::{HostKey, Outcome, World, keys, programs};
 use crate::web;

@@ -1,8 +1,6 @@
 //! Clients of others, and stock ssh with each algorithm: our server's role on both legs.
 //!
-//! What each of them can do is written down in `tests/interop/README.md`. Programs that are not part of
-//! OpenSSH are passed over where they are not installed, with a word; `RPROXY_TEST_INTEROP=all` makes
-//! that a failure.
+//! What each of them can do is written down in `tests/interop/README.md`.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -13,57 +11,10 @@ use rproxy::wire::{Algorithms, Cipher, Kex, Mac};
 
 use crate::support::agent::Agent;
 use crate::support::double::Peer;
+use crate::support::others::{others, python, script};
 use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{Holds, HostKey, World, keys, programs};
-
-/// A program of others; `None`, and a word about it, where it is not installed.
-pub(crate) fn others(name: &str) -> Option<PathBuf> {
-    found(name, programs::other(name))
-}
-
-/// Python with a module.
-pub(crate) fn python(module: &str) -> Option<PathBuf> {
-    found(module, programs::python_with(module))
-}
-
-fn found(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
-    if path.is_none() {
-        assert!(!are_all_wanted(), "{name} is missing");
-        println!("passed over: {name} is not installed");
-    }
-    path
-}
-
-/// Whether a program of others that is missing is a failure.
-pub(crate) fn are_all_wanted() -> bool {
-    std::env::var_os("RPROXY_TEST_INTEROP").is_some_and(|value| value == "all")
-}
-
-/// A program of `tests/interop`, compiled: `false`, and a word about it, without the headers of a library.
-pub(crate) fn compiled(source: &str, arguments: &[&str], library: &str, program: &Path) -> bool {
-    let compiled = Command::new(programs::path("cc"))
-        .args(arguments)
-        .arg("-o")
-        .arg(program)
-        .arg(script(source))
-        .arg(format!("-l{library}"))
-        .stderr(Stdio::null())
-        .status();
-    let is_compiled = compiled.expect("cc runs").success();
-    if !is_compiled {
-        assert!(!are_all_wanted(), "the headers of {library} are missing");
-        println!("passed over: no headers of {library}");
-    }
-    is_compiled
-}
-
-/// A script of `tests/interop`.
-pub(crate) fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/interop")
-        .join(name)
-}
 
 /// The names of this kind (`kex`, `cipher`, `mac`) that ssh knows too.
 pub(crate) fn known_to_ssh(kind: &str, names: &[&'static str]) -> Vec<&'static str> {

@@ -1,5 +1,5 @@
 //! Programs that run ssh for backups, synchronisation and terminals, security keys without hardware, and
-//! hosts made with libraries. Those that are not installed are passed over with a word.
+//! hosts made with libraries.
 //!
 //! What each of them can do is written down in `tests/interop/README.md`.
 
@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::interop_clients::{are_all_wanted, compiled, first_line, others, python, script};
+use crate::interop_clients::first_line;
 use crate::interop_servers::{await_port, refused, speaks_and_listens, trusted_users};
 use crate::support::agent::Agent;
 use crate::support::children::Running;
+use crate::support::others::{compiled, others, python, script};
 use crate::support::recordings::text;
 use crate::support::world::login;
-use crate::support::{HostKey, World, keys, programs, service, sshd};
+use crate::support::{HostKey, World, keys, programs, service, skipped, sshd};
 
 /// ssh as other programs call it.
 fn command(world: &World) -> String {
@@ -112,7 +113,7 @@ fn rclone_copies_by_ssh() {
     };
     let help = keys::tool(Command::new(&rclone).args(["help", "flags", "sftp-ssh"]));
     if !help.contains("--sftp-ssh ") {
-        return println!("passed over: this rclone has no --sftp-ssh");
+        return skipped::cannot("this rclone has no --sftp-ssh");
     }
     runs(&format!(
         "rclone() {{ {} -q --config /dev/null --sftp-ssh \"$SSH db1\" \"$@\"; }}\n\
@@ -204,10 +205,11 @@ fn security_keys_log_in() {
 fn security_keys_of_openssh_log_in() {
     // ssh-agent compares with the path behind links.
     let Ok(middleware) = tool("sk-dummy/sk-dummy.so").canonicalize() else {
-        // What has no packages of Debian does without.
-        let can = programs::other("apt-get").is_some();
-        assert!(!(can && are_all_wanted()), "sk-dummy is missing");
-        return println!("passed over: OpenSSH's sk-dummy is not built");
+        let what = "sk-dummy of OpenSSH's tests";
+        return match programs::other("apt-get") {
+            Some(_) => skipped::lacks(what),
+            None => skipped::cannot(&format!("{what} comes from packages of Debian")),
+        };
     };
     logs_in_with(&middleware, "ed25519-sk", "ED25519-SK-CERT");
     logs_in_with(&middleware, "ecdsa-sk", "ECDSA-SK-CERT");
@@ -357,8 +359,7 @@ fn go_host() {
         .expect("go runs");
     if !built.status.success() {
         let said = String::from_utf8_lossy(&built.stderr).into_owned();
-        assert!(!are_all_wanted(), "{said}");
-        return println!("passed over: go has no x/crypto: {said}");
+        return skipped::lacks(&format!("x/crypto of go ({said})"));
     }
     let mut server = world.children.spawn(
         Command::new(&program)
@@ -377,8 +378,7 @@ fn go_host() {
 fn node_ssh2_host() {
     let modules = tool("node/node_modules");
     let Some(node) = others("node").filter(|_| modules.join("ssh2").is_dir()) else {
-        assert!(!are_all_wanted(), "node's ssh2 is missing");
-        return println!("passed over: node's ssh2 is not installed");
+        return skipped::lacks("ssh2 of node");
     };
     let port = sshd::free_port();
     let start = |world: &World| -> Running {

@@ -7,8 +7,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::interop_clients::{algorithm_options, first_line, others, python, script};
+use crate::interop_clients::{algorithm_options, first_line};
 use crate::support::children::Running;
+use crate::support::others::{others, python, script};
 use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{HostKey, World, keys, programs, sshd};

@@ -258,12 +258,7 @@ fn a_host_that_drops_every_connection_is_given_up() {
 fn ended(world: &World, outcome: &Outcome, says: &str, reason: &str) {
     assert_eq!(outcome.code(), 255);
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
-    let end = world.eventually("the end is audited", || {
-        let events = world.audit();
-        events
-            .into_iter()
-            .find(|event| text(event, "event") == "session.end")
-    });
+    let end = world.session_end();
     assert_eq!(text(&end, "reason"), reason);
 }
 
@@ -403,12 +398,7 @@ fn a_session_whose_client_is_lost() {
         rustix::process::Pid::from_raw(text.trim().parse().ok()?)
     });
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
-    let end = world.eventually("the end is audited", || {
-        let events = world.audit();
-        events
-            .into_iter()
-            .find(|event| text(event, "event") == "session.end")
-    });
+    let end = world.session_end();
     assert_eq!(text(&end, "reason"), "client-lost");
     lost_client(&world);
     let recording = world.finished_recording();
@@ -420,12 +410,7 @@ fn a_session_whose_client_is_lost() {
 fn a_session_whose_client_leaves() {
     let world = World::new();
     drop(resident(&world));
-    let end = world.eventually("the end is audited", || {
-        let events = world.audit();
-        events
-            .into_iter()
-            .find(|event| text(event, "event") == "session.end")
-    });
+    let end = world.session_end();
     assert_eq!(text(&end, "reason"), "client-left");
 }
 

@@ -13,7 +13,7 @@ use crate::support::proxy::{self, Proxy};
 use crate::support::recordings::text;
 use crate::support::sshd::Sshd;
 use crate::support::world::login;
-use crate::support::{Outcome, keys, programs};
+use crate::support::{Outcome, keys, programs, skipped};
 
 const CLIENT: &str = "10.99.0.2";
 const PROXY: [&str; 2] = ["10.99.0.3", "fd99::3"];
@@ -40,7 +40,7 @@ impl Scene {
     /// no namespaces.
     fn new(role: &str, names: &str) -> Option<Self> {
         if !are_possible() {
-            eprintln!("NOT RUN: network namespaces take root, and a kernel that allows them");
+            skipped::cannot("a network namespace takes root, and a kernel that allows it");
             return None;
         }
         let children = Children::new(std::time::Duration::from_secs(120));

@@ -40,6 +40,8 @@ mod ending;
 #[cfg(test)]
 mod exact;
 #[cfg(test)]
+mod example;
+#[cfg(test)]
 mod exec;
 #[cfg(test)]
 mod fleet;

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::recordings::{file, text};
-use crate::support::{World, keys, programs};
+use crate::support::{World, keys, programs, skipped};
 
 /// Files whose names come after those of all recordings: a pipe, a socket, a directory, links, and where
 /// this account may make one, a device.
@@ -36,7 +36,7 @@ fn put_odd_files(world: &World) -> Vec<PathBuf> {
         .output();
     match mknod {
         Ok(made) if made.status.success() => paths.push(path(8)),
-        _ => eprintln!("NOT RUN: devices, which take root"),
+        _ => skipped::cannot("devices take root"),
     }
     paths
 }

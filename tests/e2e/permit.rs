@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::forwards::{forwards, refused};
 use crate::hostile::Inner;
-use crate::interop_clients::others;
 use crate::support::client::Live;
 use crate::support::double::{CLOSE, DATA, OPEN_CONFIRMATION, OPEN_FAILURE, Payload, REQUEST};
+use crate::support::others::others;
 use crate::support::recordings::text;
 use crate::support::service::{ANSWER, ask, listens, on_port, on_socket};
 use crate::support::sshd::free_port;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::client::{Client, Live};
 use crate::support::recordings::{file, lines, said, text};
 use crate::support::terminal::find;
-use crate::support::{World, keys, programs};
+use crate::support::{World, keys, programs, skipped};
 
 /// What is live, as JSON.
 fn live(world: &World) -> Vec<Value> {
@@ -43,13 +43,6 @@ fn socket(world: &World) -> PathBuf {
     sockets.remove(0)
 }
 
-/// The audit events of this name.
-fn events(world: &World, name: &str) -> Vec<Value> {
-    let mut events = world.audit();
-    events.retain(|event| event["event"] == name);
-    events
-}
-
 /// `rproxy sessions watch`, for whoever wants a terminal or a pipe for it.
 fn watch<'w>(world: &'w World, args: &[&str]) -> Client<'w> {
     world
@@ -78,7 +71,7 @@ fn stop(world: &World, pid: Pid) {
 /// Waits for the first watcher: from then on the session may end.
 fn somebody_watches(world: &World) {
     world.eventually("somebody watches", || {
-        (events(world, "session.watched").len() == 1).then_some(())
+        (world.events("session.watched").len() == 1).then_some(())
     });
 }
 
@@ -194,7 +187,7 @@ fn a_killed_user_reads_why_on_the_terminal() {
         "{lines:?}"
     );
     assert!(said(&lines, "g").contains("killed"), "{lines:?}");
-    let [event] = events(&world, "session.killed").try_into().expect("one");
+    let [event] = world.events("session.killed").try_into().expect("one");
     assert_eq!(text(&event, "code"), "RP2007W");
     assert_eq!(text(&event, "session"), id);
     assert_eq!(event["connection"], session["connection"]);
@@ -202,7 +195,7 @@ fn a_killed_user_reads_why_on_the_terminal() {
     assert_eq!(event["uid"], rustix::process::geteuid().as_raw());
     assert_eq!(text(&event, "by"), crate::support::world::login());
     assert_eq!(text(&event, "sudo_user"), "carol");
-    let [end] = events(&world, "session.end").try_into().expect("one");
+    let [end] = world.events("session.end").try_into().expect("one");
     assert_eq!(text(&end, "reason"), "killed");
     assert_eq!(text(&end, "recording"), "complete");
 
@@ -263,7 +256,7 @@ fn one_of_several_sessions_ends_and_spares_its_siblings() {
     let outcome = master.finish();
     assert_eq!(outcome.code(), 255);
     assert_eq!(live(&world), Vec::<Value>::new());
-    let events = events(&world, "session.killed");
+    let events = world.events("session.killed");
     assert_eq!(events.len(), 2);
     assert_eq!(events[1]["session"], Value::Null);
     assert_eq!(events[1]["message"], Value::Null);
@@ -371,7 +364,7 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
     };
     assert_eq!(plain(&seen), plain(&host_said));
 
-    let watched = events(&world, "session.watched");
+    let watched = world.events("session.watched");
     assert_eq!(watched.len(), 2, "{watched:#?}");
     for event in &watched {
         assert_eq!(text(event, "code"), "RP2006I");
@@ -450,7 +443,7 @@ fn what_is_not_recorded_is_not_watched() {
         says.contains("is not recorded: there is nothing to watch"),
         "{says}"
     );
-    assert_eq!(events(&world, "session.watched").len(), 0);
+    assert_eq!(world.events("session.watched").len(), 0);
     let killed = sessions(&world, &["kill", text(&listed, "id")]);
     assert!(killed.status.success(), "{}", stderr(&killed));
     assert_eq!(session.finish().code(), 255);
@@ -509,7 +502,7 @@ fn all_processes_are_asked() {
     // After an upgrade there are two workers: the old one stays for its session.
     world.signal_proxy(Signal::USR2);
     world.eventually("the new worker serves", || {
-        (events(&world, "server.upgraded").len() == 1).then_some(())
+        (world.events("server.upgraded").len() == 1).then_some(())
     });
     let mut sockets = keys::files(&world.data().join("control"));
     sockets.retain(|socket| *socket != first);
@@ -572,7 +565,7 @@ fn without_a_proxy_there_is_an_exit_code_for_that() {
 #[test]
 fn another_account_is_refused() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: only root can ask as somebody else");
+        skipped::cannot("only root can ask as another account");
         return;
     }
     let world = World::new();

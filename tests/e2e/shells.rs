@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::interop_clients::others;
 use crate::support::children::Children;
+use crate::support::others::others;
 use crate::support::programs;
 use crate::support::terminal::Terminal;
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::interop_clients::others;
 use crate::support::client::Live;
+use crate::support::others::others;
 use crate::support::recordings::text;
 use crate::support::world::login;
-use crate::support::{HostKey, World, programs, service};
+use crate::support::{HostKey, World, programs, service, skipped};
 
 /// ssh as other programs call it.
 fn command(world: &World) -> String {
@@ -285,7 +285,7 @@ impl<'w> Mount<'w> {
         if mounted {
             return Some(mount);
         }
-        println!("passed over: sshfs cannot mount here");
+        skipped::cannot("sshfs cannot mount here");
         None
     }
 

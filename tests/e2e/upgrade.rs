@@ -12,12 +12,6 @@ use crate::support::client::Live;
 use crate::support::recordings::text;
 use crate::support::{Outcome, World};
 
-fn events(world: &World, name: &str) -> Vec<Value> {
-    let mut audit = world.audit();
-    audit.retain(|event| event["event"] == name);
-    audit
-}
-
 /// SIGUSR2; the audit event that says what came of it.
 fn upgrade(world: &World) -> Value {
     let so_far = || {
@@ -149,9 +143,9 @@ fn five_hundred_sessions_survive() {
     });
     echoes(&mut fresh, b"and the new one stays");
     fresh.finish().success();
-    assert_eq!(events(&world, "server.stopped")[0]["reason"], "upgraded");
+    assert_eq!(world.events("server.stopped")[0]["reason"], "upgraded");
     world.eventually("the disk has every recording", || {
-        (events(&world, "session.end").len() == 502).then_some(())
+        (world.events("session.end").len() == 502).then_some(())
     });
 }
 
@@ -277,7 +271,7 @@ fn workers_from_before_obey_too() {
     let mut session = cat(&world);
     upgraded(&world);
     let reloaded = || {
-        let events = events(&world, "configuration.reloaded");
+        let events = world.events("configuration.reloaded");
         events
             .iter()
             .filter(|event| event["at"] == "reload")

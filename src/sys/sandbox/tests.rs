@@ -57,7 +57,7 @@ fn has_landlock(at_least: u8) -> bool {
     let found = Layers::offered().landlock;
     let enough = matches!(found, Landlock::Abi(abi) if abi >= at_least);
     if !enough {
-        println!("left out: needs Landlock {at_least}, there is {found:?}");
+        crate::sys::skipped::cannot(&format!("needs Landlock {at_least}, there is {found:?}"));
     }
     enough
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::{Findings, configuration, doctor};
 use crate::support::client::Client;
-use crate::support::{World, clock, keys, programs};
+use crate::support::{World, clock, keys, programs, skipped};
 
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a file of ours");
@@ -247,7 +247,7 @@ fn a_full_disk_that_is_read_only_is_found() {
             .status()
             .is_ok_and(|status| status.success());
     if !is_possible {
-        eprintln!("NOT RUN: a file system of its own takes root, and a kernel that allows it");
+        skipped::cannot("a file system of its own takes root, and a kernel that allows it");
         return;
     }
     let world = World::new();

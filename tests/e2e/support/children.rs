@@ -211,7 +211,7 @@ impl Drop for Running {
 pub(crate) fn may_look_into(pid: u32) -> bool {
     let may = std::fs::File::open(format!("/proc/{pid}/mem")).is_ok();
     if !may {
-        println!("left out: only root can look into the processes of the proxy");
+        super::skipped::cannot("only root can look into the processes of the proxy");
     }
     may
 }

@@ -13,11 +13,14 @@ pub(crate) mod double;
 pub(crate) mod hostile;
 pub(crate) mod keys;
 pub(crate) mod namespace;
+pub(crate) mod others;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod recordings;
 pub(crate) mod russh_host;
 pub(crate) mod service;
+#[path = "../../../src/sys/skipped.rs"]
+pub(crate) mod skipped;
 pub(crate) mod sshd;
 pub(crate) mod terminal;
 pub(crate) mod world;

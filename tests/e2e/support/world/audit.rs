@@ -53,6 +53,20 @@ impl World {
             .collect()
     }
 
+    /// The audit events of this name, oldest first.
+    pub(crate) fn events(&self, name: &str) -> Vec<Value> {
+        let mut events = self.audit();
+        events.retain(|event| event["event"] == name);
+        events
+    }
+
+    /// The end of the one session there was, as soon as it is audited.
+    pub(crate) fn session_end(&self) -> Value {
+        self.eventually("the end of the session is audited", || {
+            self.events("session.end").pop()
+        })
+    }
+
     /// The audit events about refusals, as soon as there is one: it may be written after the user
     /// has read the message.
     pub(crate) fn refusals(&self) -> Vec<Value> {

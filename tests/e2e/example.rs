@@ -1,0 +1,25 @@
+//! An end-to-end case to start from: copy it to a file of its own, and add a `mod` line to `main.rs`.
+//!
+//! A [`World`] is a proxy, hosts with stock sshd and people with agents, in a directory and on ports of
+//! its own. Its methods stand by topic in `support/world`; [`World::with`] changes what it starts with.
+//! All of it ends with the `World`, and what it has logged is printed if the test fails.
+
+use crate::support::World;
+use crate::support::recordings::text;
+
+#[test]
+fn a_session_is_relayed_recorded_and_audited() {
+    // A host `db1`, and alice, whose agent has her certificate.
+    let world = World::new();
+
+    // The system's ssh, through the proxy, to its end.
+    let outcome = world.run("db1", "echo hello; exit 3");
+    assert_eq!((outcome.code(), outcome.text().as_str()), (3, "hello\n"));
+
+    // The proxy writes these when the user has seen the end: wait for what is to come, never for a time.
+    let recording = world.finished_recording();
+    assert_eq!(world.exported(&recording, "stdout"), b"hello\n");
+    let end = world.session_end();
+    assert_eq!(text(&end, "recording"), "complete");
+    assert_eq!(end["exit_status"], 3);
+}
