@@ -107,7 +107,7 @@ fn no_byte_of_any_row_crosses_unrecorded() {
     for row in TABLE.iter().filter(|row| passes(row)) {
         let mut world = world(row);
         let sent = data(row, &loaded);
-        world.say(row.from, &message(row, sent)).unwrap();
+        world.says(row.from, message(row, sent));
         let written = |field: &Field| match (field.fate, field.holds) {
             (Fate::Recorded, _) => loaded(field),
             (Fate::Blank, Holds::Number) => Value::Number(0),
@@ -117,8 +117,8 @@ fn no_byte_of_any_row_crosses_unrecorded() {
         assert_eq!(crossed, Some(data(row, &written)), "{row:?}");
         // What comes before a session is recorded with it.
         if row.place == NameContext::Setup {
-            let close = Message::Close { recipient: 0 };
-            world.say(Side::Client, &close).unwrap();
+            let close = close(0);
+            world.client(&close);
         }
         for field in row.fields {
             let value = loaded(field);
@@ -192,14 +192,14 @@ fn answers_carry_nothing_but_what_was_asked_for() {
     ];
     for (question, answer, read) in cases {
         let mut world = World::default();
-        world.say(Side::Client, &question).unwrap();
+        world.client(&question);
         let said = world.say(Side::Host, &answer);
         assert_eq!(said.is_ok(), read.is_some(), "{question:?} {answer:?}");
         assert_eq!(world.to_client.pop_front(), read, "{question:?} {answer:?}");
     }
     let mut world = World::default();
-    world.say(Side::Client, &listen(0)).unwrap();
-    world.say(Side::Host, &number(40_000)).unwrap();
+    world.client(listen(0));
+    world.host(number(40_000));
     assert!(world.witness.shown.contains(&Value::Number(40_000)));
 }
 
@@ -208,9 +208,7 @@ fn a_listener_without_a_recording_is_not_asked_for() {
     let mut world = World::default();
     world.witness.refuses = true;
     let data = Head::of_data().string(b"localhost").uint32(0);
-    world
-        .say(Side::Client, &global("tcpip-forward", data))
-        .unwrap();
+    world.client(global("tcpip-forward", data));
     assert!(world.to_host.is_empty());
     assert_eq!(world.to_client, [Message::RequestFailure]);
 }
@@ -232,17 +230,15 @@ fn confirmations_hold_nothing_and_failures_what_is_recorded() {
     };
     for question in [open(7), direct_tcpip(7, "localhost", 80)] {
         let mut world = World::default();
-        world.say(Side::Client, &question).unwrap();
+        world.client(&question);
         let refused = world.say(Side::Host, &confirmation);
         assert!(matches!(refused, Err(Breach::Malformed(_))), "{refused:?}");
         assert!(world.to_client.is_empty());
     }
 
     let mut world = World::default();
-    world
-        .say(Side::Client, &direct_tcpip(7, "localhost", 80))
-        .unwrap();
-    world.say(Side::Host, &failure(&[b'x'; 3000])).unwrap();
+    world.client(direct_tcpip(7, "localhost", 80));
+    world.host(failure(&[b'x'; 3000]));
     let Some(Message::OpenFailure { text, language, .. }) = world.to_client.pop_front() else {
         panic!("it fails");
     };
@@ -252,8 +248,8 @@ fn confirmations_hold_nothing_and_failures_what_is_recorded() {
     }
 
     let mut world = World::default();
-    world.say(Side::Client, &open(7)).unwrap();
-    world.say(Side::Host, &failure(b"hidden")).unwrap();
+    world.client(open(7));
+    world.host(failure(b"hidden"));
     let Some(Message::OpenFailure { reason, text, .. }) = world.to_client.pop_front() else {
         panic!("it fails");
     };
@@ -268,24 +264,22 @@ fn what_was_asked_for_is_recorded_where_no_session_begins() {
         request("env", data)
     };
     let mut world = World::default();
-    world.say(Side::Client, &open(7)).unwrap();
-    world.say(Side::Host, &confirm(0, 9)).unwrap();
-    world.say(Side::Client, &variable()).unwrap();
+    world.client(open(7));
+    world.host(confirm(0, 9));
+    world.client(variable());
     world.relay.abandon_all(&mut world.witness);
     let hidden = Value::Text(Bytes::from_static(b"hidden"));
     assert!(world.witness.shown.contains(&hidden));
     assert_eq!(world.witness.abandoned, 1);
-    world
-        .say(Side::Client, &Message::Close { recipient: 0 })
-        .unwrap();
+    world.client(close(0));
     assert_eq!(world.witness.abandoned, 1, "nothing is recorded twice");
 }
 
 #[test]
 fn requests_before_a_session_are_bounded() {
     let mut world = World::default();
-    world.say(Side::Client, &open(7)).unwrap();
-    world.say(Side::Host, &confirm(0, 9)).unwrap();
+    world.client(open(7));
+    world.host(confirm(0, 9));
     world.to_host.clear();
     for size in 0..300 {
         let data = Head::of_data().uint32(size).uint32(1).uint32(1).uint32(1);
@@ -295,7 +289,7 @@ fn requests_before_a_session_are_bounded() {
             want_reply: false,
             data: data.into_bytes(),
         };
-        world.say(Side::Client, &message).unwrap();
+        world.client(&message);
     }
     assert!((1..256).contains(&world.to_host.len()));
     assert!(!world.witness.refused.is_empty());
@@ -318,7 +312,7 @@ fn grants_are_round_numbers_and_bounded() {
         (1_234, 1_234),
     ] {
         let mut world = World::default();
-        world.say(Side::Client, &opens(window)).unwrap();
+        world.client(opens(window));
         let sent = world.to_host.pop_front();
         assert!(
             matches!(sent, Some(Message::Open { window, .. }) if window == told),
@@ -327,18 +321,16 @@ fn grants_are_round_numbers_and_bounded() {
     }
 
     let mut world = World::default();
-    world.say(Side::Client, &opens(65_536)).unwrap();
-    world.say(Side::Host, &confirm(0, 9)).unwrap();
-    world
-        .say(Side::Client, &request("shell", Head::of_data()))
-        .unwrap();
+    world.client(opens(65_536));
+    world.host(confirm(0, 9));
+    world.client(request("shell", Head::of_data()));
     world.to_host.clear();
     for bytes in [1, 77, 32_000, 1_000] {
         let adjust = Message::WindowAdjust {
             recipient: 0,
             bytes,
         };
-        world.say(Side::Client, &adjust).unwrap();
+        world.client(&adjust);
     }
     let adjusted = |bytes| Message::WindowAdjust {
         recipient: 9,
@@ -348,7 +340,7 @@ fn grants_are_round_numbers_and_bounded() {
     // What is left over is told when the host has little left.
     world.to_host.clear();
     for length in [32_768, 32_768, 10_000] {
-        world.say(Side::Host, &super::data(0, length)).unwrap();
+        world.host(super::data(0, length));
     }
     assert_eq!(world.to_host, [adjusted(310)]);
 }
@@ -357,7 +349,7 @@ fn grants_are_round_numbers_and_bounded() {
 fn empty_data_goes_nowhere() {
     let mut world = World::with_session();
     for from in [Side::Client, Side::Host] {
-        world.say(from, &super::data(0, 0)).unwrap();
+        world.says(from, super::data(0, 0));
     }
     assert!(world.to_host.is_empty() && world.to_client.is_empty());
 }
@@ -395,10 +387,7 @@ fn ssh_inside_a_session_ends_it() {
                 if data.windows(20).any(|text| text == b"SSH inside a session"))
         });
         assert!(told, "{:?}", world.to_client);
-        assert_eq!(
-            world.to_host.pop_back(),
-            Some(Message::Close { recipient: 9 })
-        );
+        assert_eq!(world.to_host.pop_back(), Some(close(9)));
     }
 }
 
@@ -410,9 +399,7 @@ fn a_session_with_ssh_in_it_ends_when_that_is_no_longer_permitted() {
         ..Permissions::default()
     });
     let data = Bytes::from_static(b"SSH-2.0-x\n\0\0\x04\x1c\x0a\x14");
-    world
-        .say(Side::Client, &Message::Data { recipient: 0, data })
-        .unwrap();
+    world.client(Message::Data { recipient: 0, data });
     assert!(world.witness.closed.is_empty());
     assert_eq!(world.permit(Permissions::default()), 1);
     assert_eq!(world.witness.closed, [0]);
