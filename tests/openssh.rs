@@ -34,9 +34,9 @@ esac
 "#;
 
     /// A directory with such programs, and a place for a release.
-    struct Machine(tempfile::TempDir);
+    struct FakeMachine(tempfile::TempDir);
 
-    impl Machine {
+    impl FakeMachine {
         fn new() -> Self {
             let machine = Self(tempfile::tempdir().expect("a directory"));
             for (name, script) in [
@@ -84,7 +84,7 @@ esac
 
     #[test]
     fn a_download_that_fails_leaves_nothing() {
-        let machine = Machine::new();
+        let machine = FakeMachine::new();
         fs::write(machine.path("lists"), "").expect("writable");
         assert!(!machine.run("").status.success());
         assert!(machine.read("log").contains("Acquire::Retries=3"));
@@ -95,7 +95,7 @@ esac
 
     #[test]
     fn what_was_interrupted_is_done_again() {
-        let machine = Machine::new();
+        let machine = FakeMachine::new();
         fs::write(machine.path("lists"), "").expect("writable");
         let killed = machine.run("echo $$ >\"$FAKE/killed\";");
         assert!(!killed.status.success());
@@ -118,7 +118,7 @@ esac
     /// A machine whose lists of packages were never fetched, such as a new container.
     #[test]
     fn a_new_machine_fetches_lists_first() {
-        let machine = Machine::new();
+        let machine = FakeMachine::new();
         assert!(!machine.run("").status.success());
         let sources = machine.read("sources");
         assert!(

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use measure::{Content, Direction, Echo};
+use measure::{Direction, Echo, Payload};
 use report::Report;
 use world::{Binary, Kex, Way, World, short};
 
@@ -287,7 +287,7 @@ impl Bench {
     /// Round by round, so that what disturbs for a while does not disturb one row alone.
     fn transfer(&mut self) -> Result<()> {
         let mut cells = Vec::new();
-        for content in Content::ALL {
+        for content in Payload::ALL {
             let file = content.file(&self.world, self.plan.mib << 20)?;
             for cipher in &self.plan.ciphers {
                 cells.extend(Direction::ALL.map(|direction| Cell {
@@ -332,7 +332,7 @@ impl Bench {
 
 /// One kind of transfer.
 struct Cell {
-    content: Content,
+    content: Payload,
     cipher: String,
     direction: Direction,
     file: PathBuf,

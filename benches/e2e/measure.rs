@@ -12,14 +12,14 @@ use super::world::{Kex, Way, World};
 
 /// What a transfer consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
+pub(crate) enum Payload {
     /// Nothing but zeros.
     Zeros,
     /// Incompressible.
     Random,
 }
 
-impl Content {
+impl Payload {
     pub(crate) const ALL: [Self; 2] = [Self::Zeros, Self::Random];
 
     pub(crate) fn name(self) -> &'static str {

@@ -2,7 +2,7 @@
 //! for. `ssh_config(5)`.
 
 use crate::jump;
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::{HostKey, World, keys};
 
 /// A name of the host's own certificate, which the inventory does not have.
@@ -14,7 +14,7 @@ fn world() -> World {
         .start()
 }
 
-fn with_alias<'w>(ssh: Client<'w>, alias: &str) -> Client<'w> {
+fn with_alias<'w>(ssh: ClientCommand<'w>, alias: &str) -> ClientCommand<'w> {
     ssh.args(["-o", &format!("HostKeyAlias={alias}")])
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::support::agent::Agent;
 use crate::support::children::Children;
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::namespace::{Machine, Network, are_possible};
-use crate::support::proxy::{self, Proxy};
+use crate::support::proxy::{self, ProxyProcess};
 use crate::support::sshd::Sshd;
 use crate::support::world::login;
 use crate::support::{keys, programs, skipped};
@@ -22,9 +22,9 @@ const EGRESS: [&str; 2] = ["10.77.0.5", "fd77::5"];
 const HOST: [&str; 2] = ["10.77.0.4", "fd77::4"];
 
 /// Its parts end in the order in which they stand here.
-struct Scene {
+struct BypassScene {
     agent: Agent,
-    proxy: Proxy,
+    proxy: ProxyProcess,
     host: Sshd,
     client: Machine,
     _machines: [Machine; 2],
@@ -33,7 +33,7 @@ struct Scene {
     dir: tempfile::TempDir,
 }
 
-impl Scene {
+impl BypassScene {
     /// `None` where there can be no namespaces.
     fn new() -> Option<Self> {
         if !are_possible() {
@@ -71,7 +71,7 @@ impl Scene {
         let host = Sshd::start_on(&host_machine, &children, &host_dir, "db1", &authority);
         let mut serve = proxy_machine.command(Path::new(env!("CARGO_BIN_EXE_rproxy")));
         serve.arg("--config").arg(&config);
-        let proxy = Proxy::run(&children, &mut serve, &root.join("rproxy.log"));
+        let proxy = ProxyProcess::run(&children, &mut serve, &root.join("rproxy.log"));
 
         let key = root.join("key");
         keys::generate(&key);
@@ -109,8 +109,8 @@ impl Scene {
     }
 
     /// ssh on the client's machine, with the certificate in the agent.
-    fn ssh(&self) -> Client<'_> {
-        Client::of(
+    fn ssh(&self) -> ClientCommand<'_> {
+        ClientCommand::of(
             &self.children,
             self.client.command(&programs::path("ssh")),
             self.dir.path(),
@@ -121,12 +121,12 @@ impl Scene {
     }
 
     /// Straight to the host, at this address.
-    fn around(&self, address: &str) -> Client<'_> {
+    fn around(&self, address: &str) -> ClientCommand<'_> {
         self.ssh().args(["-o", "HostKeyAlias=db1", address])
     }
 
     /// Through the proxy, which is at this address.
-    fn through(&self, proxy: &str, node: &str) -> Client<'_> {
+    fn through(&self, proxy: &str, node: &str) -> ClientCommand<'_> {
         let proxy_command = format!(
             "ProxyCommand={} -F {} -o HostKeyAlias=example.test -p 3023 %r@{proxy} -s proxy:%h:%p",
             programs::path("ssh").display(),
@@ -136,7 +136,7 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for BypassScene {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("==== rproxy\n{}", self.proxy.log());
@@ -167,7 +167,7 @@ fn write(path: &Path, text: &str) {
 /// connects from the address that it has promised, although the machine has another one first.
 #[test]
 fn a_certificate_opens_the_host_through_the_proxy_only() {
-    let Some(scene) = Scene::new() else {
+    let Some(scene) = BypassScene::new() else {
         return;
     };
     for (address, node, family) in [(HOST[0], "db1", 0), (HOST[1], "db6", 1)] {
@@ -195,7 +195,7 @@ fn a_certificate_opens_the_host_through_the_proxy_only() {
 /// one it refuses as sshd does, unless its holder is there.
 #[test]
 fn a_certificate_bound_elsewhere_is_refused_by_the_proxy() {
-    let Some(scene) = Scene::new() else {
+    let Some(scene) = BypassScene::new() else {
         return;
     };
     let root = scene.dir.path();

@@ -1,6 +1,6 @@
 //! `rproxy config`: stock ssh with nothing but the printed or installed block.
 
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::{Outcome, World, keys};
 
 /// A configuration that only the block is in; `no ~/.ssh` because ssh would look there.
@@ -9,7 +9,7 @@ fn block(world: &World, args: &[&str]) -> String {
     keys::tool(world.rproxy().arg("config").arg(proxy).args(args))
 }
 
-fn ssh<'w>(world: &'w World, file: &str) -> Client<'w> {
+fn ssh<'w>(world: &'w World, file: &str) -> ClientCommand<'w> {
     world
         .program("ssh")
         .args(["-o", "BatchMode=yes", "-F"])

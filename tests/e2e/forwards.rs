@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::World;
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::recordings::text;
 use crate::support::service::{ANSWER, ask, bytes, listens, on_port, on_socket};
 use crate::support::sshd::free_port;
@@ -51,7 +51,7 @@ pub(crate) fn refused(world: &World, what: &str, name: &str) -> Value {
 }
 
 /// `ssh -N` with a forwarding that must come about.
-pub(crate) fn forwarding<'w>(world: &'w World, option: &str, what: &str) -> Client<'w> {
+pub(crate) fn forwarding<'w>(world: &'w World, option: &str, what: &str) -> ClientCommand<'w> {
     world
         .ssh()
         .args(["-N", "-o", "ExitOnForwardFailure=yes", option, what, "db1"])

@@ -5,13 +5,13 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rproxy::wire::{Algorithms, Cipher, Kex, Mac};
 
 use crate::support::agent::Agent;
 use crate::support::double::Peer;
-use crate::support::others::{others, python, script};
+use crate::support::others::{found, others, python, script};
 use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{Holds, HostKey, World, keys, programs};

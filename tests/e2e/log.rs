@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use crate::support::World;
-use crate::support::double::{GLOBAL_REQUEST, Payload, Peer};
+use crate::support::double::Peer;
+use crate::support::payload::{GLOBAL_REQUEST, Payload};
 use crate::support::world::login;
 
 /// People who fill it. Each may write a MiB a minute of what is refused, and 4 MiB wait at most.

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::support::agent::Agent;
 use crate::support::children::Children;
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::namespace::{Machine, Network, are_possible};
-use crate::support::proxy::{self, Proxy};
+use crate::support::proxy::{self, ProxyProcess};
 use crate::support::recordings::text;
 use crate::support::sshd::Sshd;
 use crate::support::world::login;
@@ -25,9 +25,9 @@ const NAMES: &str = "127.0.0.1 localhost\n10.99.0.5 db1.internal\nfd99::5 db1.in
                      10.99.0.3 proxy.internal also.internal\nfd99::3 also.internal\n";
 
 /// Its parts end in the order in which they stand here.
-struct Scene {
+struct MachinesScene {
     agents: [(&'static str, Agent); 2],
-    proxy: Proxy,
+    proxy: ProxyProcess,
     host: Sshd,
     machines: [Machine; 3],
     _network: Network,
@@ -35,7 +35,7 @@ struct Scene {
     dir: tempfile::TempDir,
 }
 
-impl Scene {
+impl MachinesScene {
     /// `alice` has the role that these lines describe, `bob` may go everywhere. `None` where there can be
     /// no namespaces.
     fn new(role: &str, names: &str) -> Option<Self> {
@@ -77,7 +77,7 @@ impl Scene {
         let host = Sshd::start_on(&host_machine, &children, &host_dir, "db1", &authority);
         let mut serve = proxy_machine.command(Path::new(env!("CARGO_BIN_EXE_rproxy")));
         serve.arg("--config").arg(&config);
-        let proxy = Proxy::run(&children, &mut serve, &root.join("rproxy.log"));
+        let proxy = ProxyProcess::run(&children, &mut serve, &root.join("rproxy.log"));
         let agents = ["alice", "bob"].map(|name| {
             let key = root.join(name);
             keys::generate(&key);
@@ -129,7 +129,7 @@ impl Scene {
             .find(|(name, _)| *name == who)
             .expect("alice or bob");
         let ssh = self.machines[0].command(&programs::path("ssh"));
-        Client::of(&self.children, ssh, self.dir.path())
+        ClientCommand::of(&self.children, ssh, self.dir.path())
             .env("SSH_AUTH_SOCK", &agent.socket)
             .args(["-F", &outer, "-o", &proxy_command, "-p", &port.to_string()])
             .args([host, "echo in $SSH_CONNECTION"])
@@ -139,7 +139,7 @@ impl Scene {
     /// `rproxy` on the proxy's machine.
     fn rproxy(&self, args: &[&str]) -> Outcome {
         let rproxy = self.machines[1].command(Path::new(env!("CARGO_BIN_EXE_rproxy")));
-        Client::of(&self.children, rproxy, self.dir.path())
+        ClientCommand::of(&self.children, rproxy, self.dir.path())
             .arg("--config")
             .arg(self.path("rproxy.yaml"))
             .args(args)
@@ -179,7 +179,7 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for MachinesScene {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("==== rproxy\n{}", self.proxy.log());
@@ -221,7 +221,7 @@ fn denied(outcome: &Outcome, host: &str) {
 fn a_host_that_is_denied_is_denied_however_it_is_called() {
     for deny in ["labels: { env: prod }", "nodes: [db1]"] {
         let role = format!("    allow: [{{ nodes: [\"*\"] }}]\n    deny: [{{ {deny} }}]\n");
-        let Some(scene) = Scene::new(&role, NAMES) else {
+        let Some(scene) = MachinesScene::new(&role, NAMES) else {
             return;
         };
         let asked = [
@@ -272,7 +272,7 @@ fn a_host_that_is_denied_is_denied_however_it_is_called() {
 fn what_is_demanded_for_a_host_is_demanded_however_it_is_called() {
     let role = "    allow: [{ labels: { env: prod } }]\n    may_connect_from: [10.99.0.77]\n  \
                 - name: rest\n    allow: [{ nodes: [\"*.internal\", \"10.*\", \"fd99:*\"] }]\n";
-    let Some(scene) = Scene::new(role, NAMES) else {
+    let Some(scene) = MachinesScene::new(role, NAMES) else {
         return;
     };
     let config = scene.path("rproxy.yaml");
@@ -301,7 +301,7 @@ fn what_is_demanded_for_a_host_is_demanded_however_it_is_called() {
 #[test]
 fn a_host_is_denied_if_its_certificate_names_a_node_that_is() {
     let role = "    allow: [{ nodes: [\"*\"] }]\n    deny: [{ nodes: [db9] }]\n";
-    let Some(scene) = Scene::new(role, NAMES) else {
+    let Some(scene) = MachinesScene::new(role, NAMES) else {
         return;
     };
     for (tries, host) in ["db1", "db1.internal", HOST[0]].into_iter().enumerate() {
@@ -323,7 +323,7 @@ fn a_host_is_denied_if_its_certificate_names_a_node_that_is() {
 /// The proxy does not connect to itself, whatever it is called.
 #[test]
 fn the_proxy_is_no_target_by_any_of_its_names() {
-    let Some(scene) = Scene::new("    allow: [{ nodes: [\"*\"] }]\n", NAMES) else {
+    let Some(scene) = MachinesScene::new("    allow: [{ nodes: [\"*\"] }]\n", NAMES) else {
         return;
     };
     let names = ["proxy.internal", "also.internal", PROXY[0], PROXY[1]];
@@ -343,10 +343,10 @@ fn the_proxy_is_no_target_by_any_of_its_names() {
 #[test]
 fn names_are_resolved_as_the_machine_does_it_while_the_proxy_runs() {
     let nothing = "127.0.0.1 localhost\n";
-    let Some(scene) = Scene::new("    allow: [{ nodes: [\"*\"] }]\n", nothing) else {
+    let Some(scene) = MachinesScene::new("    allow: [{ nodes: [\"*\"] }]\n", nothing) else {
         return;
     };
-    let is_found = |scene: &Scene| {
+    let is_found = |scene: &MachinesScene| {
         let found = scene.doctor();
         // db9 is at a port where nobody is.
         !found.contains(&("node-name".to_owned(), "error".to_owned()))

@@ -11,8 +11,10 @@ use serde_json::Value;
 use crate::forwards::{forwards, refused};
 use crate::hostile::Inner;
 use crate::support::client::Live;
-use crate::support::double::{CLOSE, DATA, OPEN_CONFIRMATION, OPEN_FAILURE, Payload, REQUEST};
 use crate::support::others::others;
+use crate::support::payload::{
+    CLOSE, DATA, FAILURE, OPEN_CONFIRMATION, OPEN_FAILURE, Payload, REQUEST,
+};
 use crate::support::recordings::text;
 use crate::support::service::{ANSWER, ask, listens, on_port, on_socket};
 use crate::support::sshd::free_port;
@@ -441,9 +443,6 @@ fn ignored(world: &World) -> Vec<String> {
 
 /// What PuTTY's own requests end with.
 const PUTTY: &str = "@putty.projects.tartarus.org";
-/// `SSH_MSG_CHANNEL_FAILURE`.
-const CHANNEL_FAILURE: u8 = 100;
-
 /// git and PuTTY are no news: what they send passes, or is refused without a warning and without
 /// end.
 #[test]
@@ -468,7 +467,7 @@ fn habits_of_clients_are_no_warnings() {
             let name = format!("{name}{PUTTY}");
             let request = Payload::new(REQUEST).u32(channel.recipient);
             peer.send(&request.string(name).flag(true));
-            peer.expect(&[CHANNEL_FAILURE]);
+            peer.expect(&[FAILURE]);
         }
     }
     peer.exec(channel, "true");

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::documents::{self, Block, root};
 use crate::support::agent::Agent;
 use crate::support::children::Children;
-use crate::support::proxy::{Proxy, rproxy};
+use crate::support::proxy::{ProxyProcess, rproxy};
 use crate::support::sshd::Sshd;
 use crate::support::terminal::Terminal;
 use crate::support::world::login;
@@ -77,7 +77,9 @@ fn the_quick_start_works() {
                     if let (Some(host), None) = (&host, &proxy) {
                         proxy = Some(place.start_proxy(host));
                     }
-                    let port = proxy.as_ref().map(|proxy: &Proxy| proxy.address.port());
+                    let port = proxy
+                        .as_ref()
+                        .map(|proxy: &ProxyProcess| proxy.address.port());
                     shown = place.run(command, port);
                 }
             }
@@ -186,12 +188,12 @@ impl Place {
         keys::tool(rproxy(&self.config()).args(sign).arg(key));
     }
 
-    fn start_proxy(&self, host: &Sshd) -> Proxy {
+    fn start_proxy(&self, host: &Sshd) -> ProxyProcess {
         let config = std::fs::read_to_string(self.config()).expect("it was written");
         let config = config.replace("10.0.0.5:22", &format!("127.0.0.1:{}", host.port));
         std::fs::write(self.config(), config).expect("a writable directory");
         let log = self.dir().join("rproxy.log");
-        Proxy::start(&self.children, &self.config(), &log, None)
+        ProxyProcess::start(&self.children, &self.config(), &log, None)
     }
 
     /// Runs one command as its reader would; it must succeed. Gives what it shows.

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rproxy::wire::Event;
+use rproxy::wire::TransportEvent;
 use rustix::fs::{FlockOperation, flock};
 use ssh_key::HashAlg;
 
@@ -169,7 +169,7 @@ fn signed_by(world: &World) -> String {
     let mut client = Peer::connect(world.address());
     loop {
         match client.event().expect("the proxy shows its key") {
-            Event::HostKey { blob, .. } => {
+            TransportEvent::HostKey { blob, .. } => {
                 let certificate = ssh_key::Certificate::from_bytes(&blob).expect("a certificate");
                 let key = certificate.signature_key();
                 return key.fingerprint(HashAlg::Sha256).to_string();

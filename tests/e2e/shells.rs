@@ -19,12 +19,12 @@ nodes:
 ";
 
 /// A machine with a configuration and a recording.
-struct Machine {
+struct ShellMachine {
     dir: tempfile::TempDir,
     children: Children,
 }
 
-impl Machine {
+impl ShellMachine {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let recordings = dir.path().join("data/recordings");
@@ -105,7 +105,7 @@ fn completes(mut terminal: Terminal) {
 
 #[test]
 fn bash_completes_names_and_ids() {
-    let machine = Machine::new();
+    let machine = ShellMachine::new();
     let mut terminal = machine.terminal(&programs::path("bash"), &["--norc", "--noprofile", "-i"]);
     let script = completions("rproxy.bash");
     terminal.type_in(&format!(
@@ -119,7 +119,7 @@ fn bash_completes_names_and_ids() {
 #[test]
 fn zsh_completes_names_and_ids() {
     let Some(zsh) = others("zsh") else { return };
-    let machine = Machine::new();
+    let machine = ShellMachine::new();
     let mut terminal = machine.terminal(&zsh, &["-f", "-i"]);
     let dir = completions("");
     terminal.type_in(&format!(
@@ -139,7 +139,7 @@ fn zsh_completes_names_and_ids() {
 #[test]
 fn fish_completes_names_and_ids() {
     let Some(fish) = others("fish") else { return };
-    let machine = Machine::new();
+    let machine = ShellMachine::new();
     for (typed, shown) in [
         (
             "rproxy play ",
@@ -175,7 +175,7 @@ fn fish_completes_names_and_ids() {
 /// Whoever may not read the configuration or the data is told nothing, and least of all a failure.
 #[test]
 fn what_goes_wrong_is_silent() {
-    let machine = Machine::new();
+    let machine = ShellMachine::new();
     let missing = machine.dir.path().join("missing");
     for (args, code) in [
         (

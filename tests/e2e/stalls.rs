@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::hostile::Inner;
 use crate::support::World;
 use crate::support::client::Live;
-use crate::support::double::{CLOSE, DATA, OPEN_CONFIRMATION, Payload, WINDOW_ADJUST};
+use crate::support::payload::{CLOSE, DATA, OPEN_CONFIRMATION, Payload, WINDOW_ADJUST};
 
 const MIB: usize = 1 << 20;
 

@@ -14,12 +14,12 @@ const LIMIT: Duration = Duration::from_secs(100);
 const FREE: &str = "  listen_addr: 127.0.0.1:0\n";
 
 /// A data directory with a configuration.
-struct Scene {
+struct StartScene {
     dir: tempfile::TempDir,
     children: Children,
 }
 
-impl Scene {
+impl StartScene {
     /// With CA keys, as after a first start.
     fn new() -> Self {
         let scene = Self::empty();
@@ -140,30 +140,30 @@ fn instead(path: &Path, is_directory: bool) {
 
 #[test]
 fn the_data_directory() {
-    let scene = Scene::empty();
+    let scene = StartScene::empty();
     scene.configure(FREE);
     instead(&scene.data_dir(), false);
     scene.fails("a file in its place", "cannot use the data directory");
 
-    let scene = Scene::empty();
+    let scene = StartScene::empty();
     fs::write(scene.dir.path().join("file"), "").expect("a writable directory");
     let data = scene.dir.path().join("file/data");
     let text = format!("data_dir: {}\nproxy_service:\n{FREE}", data.display());
     fs::write(scene.config(), text).expect("a writable directory");
     scene.fails("a file above it", "cannot use the data directory");
 
-    let scene = Scene::new();
+    let scene = StartScene::new();
     mode(&scene.data_dir(), 0o777);
     scene.fails("open to others", "chmod 0700");
 
-    let scene = Scene::new();
+    let scene = StartScene::new();
     instead(&scene.data("serve.lock"), true);
     scene.fails("a lock that is none", "serve.lock");
 }
 
 #[test]
 fn the_authorities() {
-    type Damage = fn(&Scene);
+    type Damage = fn(&StartScene);
     let damages: [(&str, Damage, &str); 8] = [
         ("ca/ open", |s| mode(&s.data("ca"), 0o755), "chmod 0700"),
         (
@@ -206,12 +206,12 @@ fn the_authorities() {
         ),
     ];
     for (what, damage, says) in damages {
-        let scene = Scene::new();
+        let scene = StartScene::new();
         damage(&scene);
         scene.fails(what, says);
     }
 
-    let scene = Scene::empty();
+    let scene = StartScene::empty();
     let agent = scene.dir.path().join("no-agent");
     let fingerprint = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     scene.configure(&format!(
@@ -225,16 +225,16 @@ fn the_authorities() {
 
 #[test]
 fn what_is_written() {
-    let scene = Scene::new();
+    let scene = StartScene::new();
     instead(&scene.data("audit.jsonl"), true);
     scene.fails("the audit log no file", "cannot open the audit log");
-    let scene = Scene::new();
+    let scene = StartScene::new();
     mode(&scene.data("audit.jsonl"), 0o644);
     scene.fails("the audit log open", "chmod 0600");
-    let scene = Scene::new();
+    let scene = StartScene::new();
     instead(&scene.data("recordings"), false);
     scene.fails("recordings/ a file", "the directory of recordings");
-    let scene = Scene::new();
+    let scene = StartScene::new();
     instead(&scene.data("recordings"), true);
     mode(&scene.data("recordings"), 0o755);
     scene.fails("recordings/ open", "chmod 0700");
@@ -246,7 +246,7 @@ fn what_is_written() {
 
 #[test]
 fn ports() {
-    let scene = Scene::new();
+    let scene = StartScene::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it listens");
     let plain = "  web_plain_http: yes\n";
@@ -271,7 +271,7 @@ fn ports() {
 
 #[test]
 fn files_that_are_named() {
-    let scene = Scene::new();
+    let scene = StartScene::new();
     let at = |name: &str| scene.dir.path().join(name).display().to_string();
     let https = |certificate: &str, key: &str| {
         format!(
@@ -307,7 +307,7 @@ fn files_that_are_named() {
 
 #[test]
 fn all_is_well_before_a_first_start_and_while_it_runs() {
-    let scene = Scene::empty();
+    let scene = StartScene::empty();
     scene.configure(FREE);
     let (code, told) = scene.check();
     assert_eq!(code, Some(0), "{told}");

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::children::Children;
 use crate::support::programs;
-use crate::support::proxy::{Proxy, rproxy};
+use crate::support::proxy::{ProxyProcess, rproxy};
 
 /// Its socket.
 struct Systemd(UnixDatagram);
@@ -49,7 +49,7 @@ fn configured(proxy_service: &str) -> (tempfile::TempDir, PathBuf) {
     (dir, config)
 }
 
-fn pid(proxy: &Proxy) -> Pid {
+fn pid(proxy: &ProxyProcess) -> Pid {
     let pid = i32::try_from(proxy.pid()).ok().and_then(Pid::from_raw);
     pid.expect("it runs")
 }
@@ -68,7 +68,7 @@ fn a_service_manager_is_told() {
     command
         .env("NOTIFY_SOCKET", &socket)
         .env("WATCHDOG_USEC", "100000");
-    let mut proxy = Proxy::run(&children, &mut command, &dir.path().join("log"));
+    let mut proxy = ProxyProcess::run(&children, &mut command, &dir.path().join("log"));
     systemd.hears("READY=1");
     systemd.hears("WATCHDOG=1");
     systemd.hears("WATCHDOG=1");
@@ -111,7 +111,7 @@ fn a_service_manager_gives_the_ports() {
             .arg(&config)
             .stdin(file(&web))
             .stdout(file(&ssh));
-        Proxy::run_with(&children, &mut command, &dir.path().join(log))
+        ProxyProcess::run_with(&children, &mut command, &dir.path().join(log))
     };
     let address = |listener: &TcpListener| listener.local_addr().expect("it is bound");
     let greeting = || {

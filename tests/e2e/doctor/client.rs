@@ -11,16 +11,16 @@ use ssh_encoding::base64::{Base64, Encoding};
 use super::Findings;
 use crate::support::agent::Agent;
 use crate::support::agent_messages::{framed, listing, read_message};
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::hostile::string;
 use crate::support::{Holds, World, clock, keys};
 
 /// The doctor beside the user, on the way to `db1`, with what ssh reads there.
-pub(super) fn doctor(world: &World) -> Client<'_> {
+pub(super) fn doctor(world: &World) -> ClientCommand<'_> {
     to(world, &world.address().to_string(), "inner")
 }
 
-fn to<'w>(world: &'w World, proxy: &str, config: &str) -> Client<'w> {
+fn to<'w>(world: &'w World, proxy: &str, config: &str) -> ClientCommand<'w> {
     world
         .program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")))
         // There is no configuration of the proxy here, and a missing one is no hindrance.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Findings, configuration, doctor};
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::{World, clock, keys, programs, skipped};
 
 fn chmod(path: &Path, mode: u32) {
@@ -70,7 +70,7 @@ fn faults_of_files_limits_names_and_ports_are_found_together() {
     let mut limited = Command::new(programs::path("bash"));
     limited.args(["-c", "ulimit -f 1000; ulimit -n 200; exec \"$@\"", "bash"]);
     let found = Findings::of(
-        Client::of(&world.children, limited, world.dir())
+        ClientCommand::of(&world.children, limited, world.dir())
             .arg(env!("CARGO_BIN_EXE_rproxy"))
             .arg("--config")
             .arg(&config)
@@ -260,7 +260,7 @@ fn a_full_disk_that_is_read_only_is_found() {
     command.args(["-m", "sh", "-c"]);
     command.arg("mount -t tmpfs -o ro,size=1m,mode=0700 none \"$1\" && shift && exec \"$@\"");
     let found = Findings::of(
-        Client::of(&world.children, command, world.dir())
+        ClientCommand::of(&world.children, command, world.dir())
             .arg("sh")
             .arg(&recordings)
             .arg(env!("CARGO_BIN_EXE_rproxy"))

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::World;
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 
 /// What belongs to the machine that the test runs on, and not to the world that it has made.
 const OF_THIS_MACHINE: &[&str] = &["clock", "disk-space", "file-size-limit", "open-files"];
@@ -24,7 +24,7 @@ struct Findings {
 
 impl Findings {
     /// Runs it with these arguments more.
-    fn of(doctor: Client<'_>) -> Self {
+    fn of(doctor: ClientCommand<'_>) -> Self {
         let outcome = doctor.args(["--format", "json"]).run();
         let text = outcome.text();
         let list = serde_json::from_str(&text)
@@ -87,7 +87,7 @@ impl Findings {
 
 /// The doctor with a configuration of its own: the world's, with the port that its proxy got, and with
 /// what `edit` makes of it.
-fn doctor<'w>(world: &'w World, edit: impl FnOnce(String) -> String) -> Client<'w> {
+fn doctor<'w>(world: &'w World, edit: impl FnOnce(String) -> String) -> ClientCommand<'w> {
     let config = world.dir().join("doctor.yaml");
     std::fs::write(&config, edit(configuration(world))).expect("a writable directory");
     with_config(world, &config)
@@ -103,7 +103,7 @@ fn configuration(world: &World) -> String {
         .replace("127.0.0.1:3023", &address)
 }
 
-fn with_config<'w>(world: &'w World, config: &Path) -> Client<'w> {
+fn with_config<'w>(world: &'w World, config: &Path) -> ClientCommand<'w> {
     world
         .program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")))
         .arg("--config")

@@ -8,7 +8,7 @@ mod stage;
 use std::path::{Path, PathBuf};
 
 use crate::support::{keys, proxy};
-use stage::{Machine, Stage};
+use stage::{Stage, StageMachine};
 
 /// Commands that are not run here, and why; the beginning of each, without `sudo`.
 const CANNOT_RUN: &[(&str, &str)] = &[
@@ -101,7 +101,7 @@ fn name(path: &Path) -> String {
 
 /// A command of a block.
 struct Typed {
-    machine: Machine,
+    machine: StageMachine,
     command: String,
     /// What the document shows of its output.
     shown: Vec<String>,
@@ -114,7 +114,8 @@ fn commands(block: &Block) -> Vec<Typed> {
         let is_prompt = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric());
         match prompt.filter(|(prompt, _)| is_prompt(prompt)) {
             Some((prompt, command)) => all.push(Typed {
-                machine: Machine::of(prompt).unwrap_or_else(|| panic!("{line:?}: who is that?")),
+                machine: StageMachine::of(prompt)
+                    .unwrap_or_else(|| panic!("{line:?}: who is that?")),
                 // Nobody is root on the stage, nor needs to be.
                 command: command.replace("sudo -u rproxy ", "").replace("sudo ", ""),
                 shown: Vec::new(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::root;
 use crate::support::agent::Agent;
 use crate::support::children::{Children, Running};
-use crate::support::proxy::{self, Proxy};
+use crate::support::proxy::{self, ProxyProcess};
 use crate::support::sshd::{Sshd, free_port};
 use crate::support::terminal::Terminal;
 use crate::support::world::login;
@@ -19,13 +19,13 @@ use crate::support::{keys, programs};
 
 /// Where a command is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Machine {
+pub(super) enum StageMachine {
     Proxy,
     Alice,
     Db1,
 }
 
-impl Machine {
+impl StageMachine {
     /// By what stands before the `$`; nothing is the machine of the proxy.
     pub(super) fn of(prompt: &str) -> Option<Self> {
         match prompt {
@@ -78,7 +78,7 @@ const SOFTHSM: &[&str] = &[
 
 /// Its parts end in the order in which they stand here.
 pub(super) struct Stage {
-    proxy: Option<Proxy>,
+    proxy: Option<ProxyProcess>,
     agents: Vec<Running>,
     agent: Agent,
     hosts: [Sshd; 2],
@@ -150,7 +150,7 @@ impl Stage {
     /// The same, with the proxy running; Alice has sent her key, and `db1` its own.
     pub(super) fn serving() -> Self {
         let mut stage = Self::configured();
-        stage.run(Machine::Proxy, "rproxy serve", &[]);
+        stage.run(StageMachine::Proxy, "rproxy serve", &[]);
         let key = stage.at("alice/.ssh/id_ed25519");
         keys::generate(&key);
         stage.copy("alice/.ssh/id_ed25519.pub", "proxy/alice.pub");
@@ -163,16 +163,16 @@ impl Stage {
         let mut stage = Self::serving();
         for (machine, command) in [
             (
-                Machine::Proxy,
+                StageMachine::Proxy,
                 "rproxy host setup --host=db1 --public-key=db1.pub --out-dir=/etc/ssh/rproxy-db1",
             ),
             (
-                Machine::Proxy,
+                StageMachine::Proxy,
                 "rproxy auth sign --user=alice --logins=deploy --public-key=alice.pub",
             ),
-            (Machine::Proxy, "rproxy config > rproxy.ssh_config"),
-            (Machine::Alice, "ssh-add ~/.ssh/id_ed25519"),
-            (Machine::Alice, "ssh deploy@db1 true"),
+            (StageMachine::Proxy, "rproxy config > rproxy.ssh_config"),
+            (StageMachine::Alice, "ssh-add ~/.ssh/id_ed25519"),
+            (StageMachine::Alice, "ssh deploy@db1 true"),
         ] {
             stage.run(machine, command, &[]);
             stage.afterwards(command);
@@ -302,11 +302,11 @@ impl Stage {
 
     /// Runs a command as its reader would, at a terminal. It must succeed, or show what the text shows, except
     /// for places of files.
-    pub(super) fn run(&mut self, machine: Machine, command: &str, expected: &[String]) {
+    pub(super) fn run(&mut self, machine: StageMachine, command: &str, expected: &[String]) {
         if command == "rproxy serve" {
             let mut serve = proxy::rproxy(&self.at("etc/rproxy/rproxy.yaml"));
             let log = self.at("rproxy.log");
-            let proxy = Proxy::run(&self.children, &mut serve, &log);
+            let proxy = ProxyProcess::run(&self.children, &mut serve, &log);
             self.program("pgrep", &format!("echo {}; :", proxy.pid()));
             self.proxy = Some(proxy);
             return;
@@ -328,7 +328,7 @@ impl Stage {
             .env("RPROXY_CONFIG", self.at("etc/rproxy/rproxy.yaml"))
             .env("SOFTHSM2_CONF", self.at("softhsm2.conf"))
             .current_dir(self.at(machine.name()));
-        if machine == Machine::Alice {
+        if machine == StageMachine::Alice {
             bash.env("SSH_AUTH_SOCK", &self.agent.socket);
         }
         let line = self.here(command);
@@ -375,7 +375,11 @@ impl Stage {
     }
 
     fn logs(&self) -> String {
-        let proxy = self.proxy.as_ref().map(Proxy::log).unwrap_or_default();
+        let proxy = self
+            .proxy
+            .as_ref()
+            .map(ProxyProcess::log)
+            .unwrap_or_default();
         format!("==== rproxy\n{proxy}\n==== db1\n{}", self.hosts[0].log())
     }
 

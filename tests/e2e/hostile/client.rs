@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::double::{
-    CLOSE, EOF, EXTENDED_DATA, GLOBAL_REQUEST, IGNORE, NEWKEYS, OPEN, OPEN_FAILURE, Payload, Peer,
-    REQUEST_SUCCESS, SUCCESS, USERAUTH_FAILURE, USERAUTH_REQUEST, WINDOW_ADJUST,
+use crate::support::double::Peer;
+use crate::support::payload::{
+    CLOSE, EOF, EXTENDED_DATA, GLOBAL_REQUEST, IGNORE, KEX_INIT, KEX_REPLY, KEXINIT, NEWKEYS, OPEN,
+    OPEN_CONFIRMATION, OPEN_FAILURE, Payload, REQUEST_SUCCESS, SERVICE_REQUEST, SUCCESS,
+    USERAUTH_FAILURE, USERAUTH_REQUEST, WINDOW_ADJUST,
 };
 use crate::support::recordings::text;
 use crate::support::world::login;
@@ -12,7 +14,7 @@ use crate::support::{World, keys};
 
 use super::{Bystander, attack};
 
-type Client = Peer<std::net::TcpStream>;
+type HostileClient = Peer<std::net::TcpStream>;
 
 /// Attacks without keys: what is sent instead of a key exchange, and what the log says.
 #[test]
@@ -64,7 +66,7 @@ fn strangers() {
         (
             "a proposal of rubbish",
             "malformed message 20",
-            after_ident(&Payload::new(20).string("x").in_the_clear()),
+            after_ident(&Payload::new(KEXINIT).string("x").in_the_clear()),
         ),
         (
             "new keys before there are any",
@@ -74,7 +76,7 @@ fn strangers() {
         (
             "authentication in the clear",
             "message 50 not expected",
-            after_proposal(Payload::new(50).string("root")),
+            after_proposal(Payload::new(USERAUTH_REQUEST).string("root")),
         ),
         // CVE-2023-48795
         (
@@ -85,7 +87,7 @@ fn strangers() {
         (
             "a server's part of the key exchange",
             "message 31 not expected",
-            after_proposal(Payload::new(31).string("x")),
+            after_proposal(Payload::new(KEX_REPLY).string("x")),
         ),
         (
             "a second proposal",
@@ -104,7 +106,7 @@ fn strangers() {
         (
             "a key that is none",
             "key exchange",
-            after_proposal(Payload::new(30).string([0; 32])),
+            after_proposal(Payload::new(KEX_INIT).string([0; 32])),
         ),
     ];
     for (name, logged, bytes) in cases {
@@ -128,7 +130,7 @@ fn strangers() {
 fn clients_that_do_not_authenticate() {
     let world = World::new();
     let bystander = Bystander::start(&world);
-    let ends = |name: &str, logged: &str, act: &dyn Fn(&mut Client)| {
+    let ends = |name: &str, logged: &str, act: &dyn Fn(&mut HostileClient)| {
         attack(&world, name, logged, || {
             let mut client = Peer::connect(world.address());
             client.establish();
@@ -137,7 +139,10 @@ fn clients_that_do_not_authenticate() {
         });
     };
     ends("a wrong MAC", "authentication code incorrect", &|client| {
-        client.send_damaged(&Payload::new(5).string("ssh-userauth"), usize::MAX);
+        client.send_damaged(
+            &Payload::new(SERVICE_REQUEST).string("ssh-userauth"),
+            usize::MAX,
+        );
     });
     ends("a wrong length", "left without authenticating", &|client| {
         client.send_raw(&[0xff; 256]);
@@ -153,9 +158,9 @@ fn clients_that_do_not_authenticate() {
         "endless attempts",
         "left without authenticating",
         &|client| {
-            client.send(&Payload::new(5).string("ssh-userauth"));
+            client.send(&Payload::new(SERVICE_REQUEST).string("ssh-userauth"));
             for _ in 0..2_000 {
-                let none = Payload::new(50)
+                let none = Payload::new(USERAUTH_REQUEST)
                     .string("root")
                     .string("ssh-connection")
                     .string("none");
@@ -169,9 +174,11 @@ fn clients_that_do_not_authenticate() {
         "another user in the next attempt",
         "user name may not change",
         &|client| {
-            client.send(&Payload::new(5).string("ssh-userauth"));
+            client.send(&Payload::new(SERVICE_REQUEST).string("ssh-userauth"));
             for user in ["alice", "root"] {
-                let none = Payload::new(50).string(user).string("ssh-connection");
+                let none = Payload::new(USERAUTH_REQUEST)
+                    .string(user)
+                    .string("ssh-connection");
                 client.send(&none.string("none"));
             }
         },
@@ -229,7 +236,7 @@ fn a_breach_after_a_refusal_is_what_log_and_audit_say() {
 fn clients_that_are_authenticated() {
     let world = World::new();
     let bystander = Bystander::start(&world);
-    let ends = |name: &str, logged: &str, act: &dyn Fn(&mut Client)| {
+    let ends = |name: &str, logged: &str, act: &dyn Fn(&mut HostileClient)| {
         attack(&world, name, logged, || {
             let mut client = Peer::connect(world.address());
             client.log_in(&login(), &world.user.key);
@@ -261,7 +268,7 @@ fn clients_that_are_authenticated() {
         "a confirmation of nothing",
         "a reply to no request",
         &|client| {
-            client.send(&Payload::new(91).u32(0).u32(0).u32(0).u32(1));
+            client.send(&Payload::new(OPEN_CONFIRMATION).u32(0).u32(0).u32(0).u32(1));
         },
     );
     ends("too much data", "data beyond the window", &|client| {
@@ -394,7 +401,7 @@ fn channels_that_are_not_served() {
 fn slow_clients_are_given_up_on() {
     let world = World::with().proxy_setting("login_grace_time: 3s").start();
     let address = world.address();
-    let ends = |name: &str, act: &(dyn Fn(&mut Client) + Sync)| {
+    let ends = |name: &str, act: &(dyn Fn(&mut HostileClient) + Sync)| {
         let began = Instant::now();
         let mut client = Peer::connect(address);
         act(&mut client);
@@ -433,7 +440,7 @@ fn slow_clients_are_given_up_on() {
         scope.spawn(|| {
             ends("a service", &|client| {
                 client.establish();
-                client.send(&Payload::new(5).string("ssh-userauth"));
+                client.send(&Payload::new(SERVICE_REQUEST).string("ssh-userauth"));
             });
         });
     });

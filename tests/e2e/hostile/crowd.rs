@@ -13,7 +13,7 @@ use rustix::net;
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
 use crate::support::World;
-use crate::support::double::Payload;
+use crate::support::payload::{KEX_INIT, Payload};
 
 use super::Bystander;
 
@@ -148,8 +148,31 @@ fn opening(kex: Kex, public: &[u8]) -> Vec<u8> {
     };
     let mut transport = Transport::client(Arc::new(config));
     let mut said: BytesMut = transport.output().split();
-    said.extend_from_slice(&Payload::new(30).string(public).in_the_clear());
+    said.extend_from_slice(&Payload::new(KEX_INIT).string(public).in_the_clear());
     said.to_vec()
+}
+
+/// How many ticks of a processor the worker process has taken: its threads that serve connections, and all
+/// of it.
+fn ticks(pid: u32) -> (u64, u64) {
+    let taken = |stat: &str| -> u64 {
+        // proc(5): utime and stime are the 14th and 15th field, and the name before them may have spaces.
+        let (_, rest) = stat.rsplit_once(')').expect("a name");
+        let fields = rest.split_whitespace().skip(11).take(2);
+        fields
+            .map(|field| field.parse::<u64>().expect("ticks"))
+            .sum()
+    };
+    let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let stats = tasks
+        .flatten()
+        .map(|task| read(format!("{}/stat", task.path().display())));
+    let serving = stats.filter(|stat| stat.contains("(worker-"));
+    (
+        serving.map(|stat| taken(&stat)).sum(),
+        taken(&read(format!("/proc/{pid}/stat"))),
+    )
 }
 
 /// Key exchanges that cost those who begin them nothing: sessions go on meanwhile as if nothing were.
@@ -190,9 +213,17 @@ fn endless_key_exchanges_slow_nobody_down() {
     world.eventually("the strangers are at it", || {
         (begun.load(Ordering::Relaxed) > 1000).then_some(())
     });
+    let before = ticks(world.worker_pid());
     let busy = echo(&mut bystander);
+    let after = ticks(world.worker_pid());
     attack.end();
     println!("echo {quiet:?} without strangers, {busy:?} with {begun:?} key exchanges");
+    let (serving, all) = (after.0 - before.0, after.1 - before.1);
+    println!("the threads that serve sessions took {serving} ticks of {all}");
+    assert!(
+        serving * 2 < all,
+        "{serving} of {all}: they computed key exchanges"
+    );
     assert!(
         busy < (quiet * 3).max(Duration::from_millis(100)),
         "{quiet:?} without strangers, {busy:?} with them"

@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 
-use crate::support::double::{
-    CLOSE, Channel, DATA, EOF, GLOBAL_REQUEST, IGNORE, NEWKEYS, OPEN_FAILURE, Payload, Peer,
-    REQUEST, REQUEST_SUCCESS, SUCCESS, USERAUTH_BANNER, WINDOW_ADJUST,
+use crate::support::double::{Channel, Peer};
+use crate::support::payload::{
+    CLOSE, DATA, EOF, GLOBAL_REQUEST, IGNORE, NEWKEYS, OPEN_FAILURE, Payload, REQUEST,
+    REQUEST_SUCCESS, SUCCESS, USERAUTH_BANNER, WINDOW_ADJUST,
 };
 use crate::support::proxy::{memory_of, peak_of};
 use crate::support::recordings::text;

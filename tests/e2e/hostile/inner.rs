@@ -5,10 +5,11 @@ use rproxy::wire::TransportEvent;
 
 use crate::support::World;
 use crate::support::children::Running;
-use crate::support::client::Client;
-use crate::support::double::{
-    CLOSE, Channel, EOF, EXTENDED_DATA, OPEN_CONFIRMATION, Payload, Peer, Pipes, REQUEST,
-    REQUEST_SUCCESS, SUCCESS, WINDOW_ADJUST,
+use crate::support::client::ClientCommand;
+use crate::support::double::{Channel, Peer, Pipes};
+use crate::support::payload::{
+    CLOSE, EOF, EXTENDED_DATA, OPEN_CONFIRMATION, Payload, REQUEST, REQUEST_SUCCESS, SUCCESS,
+    WINDOW_ADJUST,
 };
 use crate::support::world::{User, login};
 
@@ -48,7 +49,7 @@ impl Inner {
         Self::through(world.outer_ssh(), host)
     }
 
-    fn through(ssh: Client<'_>, host: &str) -> Self {
+    fn through(ssh: ClientCommand<'_>, host: &str) -> Self {
         let (pipes, ssh) = ssh
             .args(["127.0.0.1", "-s", &format!("proxy:{host}:22")])
             .into_pipes();

@@ -1,8 +1,8 @@
 //! Peers that would fill the disk by what is written about them: it is bounded in bytes, and the rest is
 //! told as a sum.
 
-use crate::support::double::{Payload, REQUEST};
 use crate::support::hostile::offer;
+use crate::support::payload::{Payload, REQUEST};
 use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{World, keys};

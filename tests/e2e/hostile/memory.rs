@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::support::World;
-use crate::support::double::{IGNORE, Payload, Peer, REQUEST};
+use crate::support::double::Peer;
+use crate::support::payload::{IGNORE, Payload, REQUEST};
 use crate::support::proxy::peak_of;
 use crate::support::world::login;
 

@@ -13,6 +13,8 @@ pub(crate) use inner::Inner;
 
 use std::io::Write;
 
+use serde_json::Value;
+
 use crate::support::World;
 use crate::support::client::Live;
 
@@ -54,16 +56,17 @@ impl<'w> Bystander<'w> {
         assert_eq!(outcome.text(), "");
         let fresh = self.world.run("db1", "echo alive").success();
         assert_eq!(fresh.text(), "alive\n");
-        let recordings = self.world.recordings();
+        // What the sessions of others wrote is sealed when their users have left, not before.
+        let recordings = self.world.eventually("every recording is complete", || {
+            let recordings = self.world.recordings();
+            let is_complete = |recording: &Value| recording["state"] == "complete";
+            recordings.iter().all(is_complete).then_some(recordings)
+        });
         let own = recordings
             .iter()
             .find(|recording| recording["command"] == "cat")
             .expect("the recording of the bystander");
-        assert_eq!(own["state"], "complete");
         assert!(!self.world.exported(own, "stdout").is_empty());
-        for recording in &recordings {
-            assert_eq!(recording["state"], "complete", "{recording:#}");
-        }
         let now = self.world.proxy_memory();
         assert!(
             now < self.memory + MEMORY,

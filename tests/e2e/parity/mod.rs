@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::sshd::HostKey;
 use crate::support::{World, programs};
 
@@ -113,7 +113,7 @@ struct Run {
     took: Duration,
 }
 
-fn ssh<'w>(world: &'w World, way: Way, scenario: &Scenario) -> Client<'w> {
+fn ssh<'w>(world: &'w World, way: Way, scenario: &Scenario) -> ClientCommand<'w> {
     let mut arguments: Vec<OsString> = vec!["-F".into()];
     match way {
         Way::Proxied => arguments.push(world.dir().join("inner").into()),
@@ -193,7 +193,7 @@ enum Input {
 }
 
 /// Runs a client without a terminal; hangs up after so many bytes of output.
-fn pipe(client: Client<'_>, input: Input, limit: usize) -> Run {
+fn pipe(client: ClientCommand<'_>, input: Input, limit: usize) -> Run {
     let mut live = client.start();
     match input {
         Input::All(bytes) => live.feed(bytes),

@@ -15,7 +15,7 @@ use super::terminal::Terminal;
 
 /// A client command that is being put together.
 #[derive(Debug)]
-pub(crate) struct Client<'w> {
+pub(crate) struct ClientCommand<'w> {
     children: &'w Children,
     command: Command,
     stdin: Vec<u8>,
@@ -59,7 +59,7 @@ impl Outcome {
     }
 }
 
-impl<'w> Client<'w> {
+impl<'w> ClientCommand<'w> {
     /// Starts from a program in the client's environment.
     pub(crate) fn new(children: &'w Children, program: &Path, home: &Path) -> Self {
         Self::of(children, Command::new(program), home)

@@ -14,91 +14,14 @@ use ssh_encoding::{Decode, Reader};
 use ssh_key::{Certificate, PrivateKey};
 
 use super::hostile;
+use super::payload::{
+    CLOSE, EOF, GLOBAL_REQUEST, OPEN, OPEN_CONFIRMATION, Payload, REQUEST, REQUEST_FAILURE,
+    REQUEST_SUCCESS, SERVICE_ACCEPT, SERVICE_REQUEST, SUCCESS, USERAUTH_FAILURE, USERAUTH_PK_OK,
+    USERAUTH_REQUEST, USERAUTH_SUCCESS,
+};
 
 /// How long a double waits for the other side.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Message numbers (RFC 4250, 4.1).
-pub(crate) const IGNORE: u8 = 2;
-pub(crate) const NEWKEYS: u8 = 21;
-const SERVICE_REQUEST: u8 = 5;
-const SERVICE_ACCEPT: u8 = 6;
-pub(crate) const USERAUTH_REQUEST: u8 = 50;
-pub(crate) const USERAUTH_FAILURE: u8 = 51;
-pub(crate) const USERAUTH_SUCCESS: u8 = 52;
-pub(crate) const USERAUTH_BANNER: u8 = 53;
-const USERAUTH_PK_OK: u8 = 60;
-pub(crate) const GLOBAL_REQUEST: u8 = 80;
-pub(crate) const REQUEST_SUCCESS: u8 = 81;
-pub(crate) const REQUEST_FAILURE: u8 = 82;
-pub(crate) const OPEN: u8 = 90;
-pub(crate) const OPEN_CONFIRMATION: u8 = 91;
-pub(crate) const OPEN_FAILURE: u8 = 92;
-pub(crate) const WINDOW_ADJUST: u8 = 93;
-pub(crate) const DATA: u8 = 94;
-pub(crate) const EXTENDED_DATA: u8 = 95;
-pub(crate) const EOF: u8 = 96;
-pub(crate) const CLOSE: u8 = 97;
-pub(crate) const REQUEST: u8 = 98;
-pub(crate) const SUCCESS: u8 = 99;
-
-/// A payload that is being put together.
-#[derive(Clone, Debug)]
-pub(crate) struct Payload(pub(crate) Vec<u8>);
-
-impl Payload {
-    pub(crate) fn new(number: u8) -> Self {
-        Self(vec![number])
-    }
-
-    pub(crate) fn string(mut self, text: impl AsRef<[u8]>) -> Self {
-        self.0.extend(hostile::string(text.as_ref()));
-        self
-    }
-
-    pub(crate) fn u32(mut self, number: u32) -> Self {
-        self.0.extend(number.to_be_bytes());
-        self
-    }
-
-    pub(crate) fn flag(mut self, flag: bool) -> Self {
-        self.0.push(u8::from(flag));
-        self
-    }
-
-    /// The opening of a channel.
-    pub(crate) fn open(kind: &str, sender: u32, window: u32, max_packet: u32) -> Self {
-        Self::new(OPEN)
-            .string(kind)
-            .u32(sender)
-            .u32(window)
-            .u32(max_packet)
-    }
-
-    /// Where a connection was made to, and where it comes from (RFC 4254, 7.2).
-    pub(crate) fn addresses(self) -> Self {
-        self.string("localhost")
-            .u32(8080)
-            .string("192.0.2.1")
-            .u32(1)
-    }
-
-    /// Data on a channel.
-    pub(crate) fn data(recipient: u32, bytes: &[u8]) -> Self {
-        Self::new(DATA).u32(recipient).string(bytes)
-    }
-
-    /// A packet in the clear, as before the first key exchange (RFC 4253, 6).
-    pub(crate) fn in_the_clear(&self) -> Vec<u8> {
-        let padding = 8 + (8 - (5 + self.0.len()) % 8) % 8;
-        let length = u32::try_from(1 + self.0.len() + padding).expect("short");
-        let mut packet = length.to_be_bytes().to_vec();
-        packet.push(u8::try_from(padding).expect("short"));
-        packet.extend(&self.0);
-        packet.extend(vec![0; padding]);
-        packet
-    }
-}
 
 /// One side of a connection.
 pub(crate) struct Peer<S> {

@@ -13,13 +13,12 @@ use signature::Signer;
 use ssh_encoding::Encode;
 use ssh_key::{Certificate, PrivateKey};
 
+use super::payload::{
+    SERVICE_ACCEPT, SERVICE_REQUEST, USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_REQUEST,
+    USERAUTH_SUCCESS,
+};
+
 const ED25519: &str = "ssh-ed25519-cert-v01@openssh.com";
-const SERVICE_REQUEST: u8 = 5;
-const SERVICE_ACCEPT: u8 = 6;
-const USERAUTH_REQUEST: u8 = 50;
-const USERAUTH_FAILURE: u8 = 51;
-const USERAUTH_SUCCESS: u8 = 52;
-const USERAUTH_BANNER: u8 = 53;
 
 /// What the server made of it.
 #[derive(Debug, Default)]

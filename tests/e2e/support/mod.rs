@@ -14,6 +14,7 @@ pub(crate) mod hostile;
 pub(crate) mod keys;
 pub(crate) mod namespace;
 pub(crate) mod others;
+pub(crate) mod payload;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod recordings;

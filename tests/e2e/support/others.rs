@@ -16,7 +16,8 @@ pub(crate) fn python(module: &str) -> Option<PathBuf> {
     found(module, programs::python_with(module))
 }
 
-fn found(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
+/// What was found of a program, which is called this.
+pub(crate) fn found(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     if path.is_none() {
         skipped::lacks(name);
     }

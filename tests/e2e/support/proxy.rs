@@ -14,7 +14,7 @@ use super::programs;
 
 /// A running proxy.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub(crate) struct ProxyProcess {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     log: PathBuf,
@@ -51,7 +51,7 @@ impl Tap {
     }
 }
 
-impl Proxy {
+impl ProxyProcess {
     /// Starts it and waits for the line that says where it listens.
     ///
     /// With a limit, as the arguments of `ulimit`: a write beyond the size of a file fails as on a full

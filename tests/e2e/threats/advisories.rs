@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use super::recorded;
-use crate::support::double::{Payload, Peer, USERAUTH_SUCCESS};
+use crate::support::double::Peer;
+use crate::support::payload::{Payload, USERAUTH_SUCCESS};
 use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{HostKey, World};

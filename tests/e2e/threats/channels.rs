@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::{FAILURE, all_complete, ask_channel, recorded};
 use crate::forwards::refused;
 use crate::hostile::Inner;
-use crate::support::double::{
-    CLOSE, Channel, DATA, EOF, GLOBAL_REQUEST, OPEN_CONFIRMATION, OPEN_FAILURE, Payload, Peer,
-    Pipes, REQUEST, REQUEST_FAILURE, REQUEST_SUCCESS, SUCCESS, WINDOW_ADJUST,
+use crate::support::double::{Channel, Peer, Pipes};
+use crate::support::payload::{
+    CLOSE, DATA, EOF, GLOBAL_REQUEST, OPEN_CONFIRMATION, OPEN_FAILURE, Payload, REQUEST,
+    REQUEST_FAILURE, REQUEST_SUCCESS, SUCCESS, WINDOW_ADJUST,
 };
 use crate::support::recordings::text;
 use crate::support::service::{ANSWER, on_port};

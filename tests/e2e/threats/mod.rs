@@ -15,10 +15,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::World;
-use crate::support::double::{Channel, Payload, Peer, Pipes, REQUEST, SUCCESS};
-
-/// `CHANNEL_FAILURE` (RFC 4254, 9).
-const FAILURE: u8 = 100;
+use crate::support::double::{Channel, Peer, Pipes};
+use crate::support::payload::{FAILURE, Payload, REQUEST, SUCCESS};
 
 /// Checks all streams of the one session.
 fn recorded(world: &World, stdin: &[u8], stdout: &[u8], stderr: &[u8]) -> Value {

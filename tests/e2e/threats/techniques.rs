@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{FAILURE, ask_channel, recorded};
 use crate::forwards::{forwarding, refused};
 use crate::hostile::Inner;
-use crate::support::double::{CLOSE, GLOBAL_REQUEST, OPEN_FAILURE, Payload, REQUEST_FAILURE};
+use crate::support::payload::{CLOSE, GLOBAL_REQUEST, OPEN_FAILURE, Payload, REQUEST_FAILURE};
 use crate::support::recordings::{file, text};
 use crate::support::service::{ask, bytes, listens, on_port};
 use crate::support::sshd::free_port;
@@ -172,9 +172,10 @@ fn a16_terminal_tricks() {
 #[test]
 fn a17_absurd_windows() {
     let world = World::new();
-    // The host says each size that it is told, so that none is overtaken by the next one.
+    // The host says each size that it is told, so that none is overtaken by the next one. It says other
+    // things all the while: ssh may sleep through a new size until something else wakes it.
     let command = r#"exec bash -c "stty -echo; trap 'echo size \$(stty size).' WINCH; echo ready;
-                     until read -t 0.1 -r x; do :; done; seq 1 50""#;
+                     until read -t 0.1 -r x; do printf .; done; seq 1 50""#;
     let mut terminal = world.ssh().args(["-tt", "db1", command]).in_terminal(0, 0);
     terminal.expect("ready");
     for (rows, cols) in [(1, 1), (65_535, 1), (1, 65_535), (65_535, 65_535), (24, 80)] {

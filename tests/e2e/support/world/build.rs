@@ -13,7 +13,7 @@ use crate::support::agent::Agent;
 use crate::support::children::Children;
 use crate::support::crowd::Place;
 use crate::support::keys::{self, Certificate};
-use crate::support::proxy::{self, Proxy};
+use crate::support::proxy::{self, ProxyProcess};
 use crate::support::sshd::{self, HostKey, Sshd};
 use crate::support::{namespace, programs};
 
@@ -235,18 +235,18 @@ impl Builder {
             let program = root.join("rproxy");
             programs::put(Path::new(env!("CARGO_BIN_EXE_rproxy")), &program);
             let mut serve = proxy::rproxy_at(&program, &config);
-            Proxy::run(&children, &mut serve, &log)
+            ProxyProcess::run(&children, &mut serve, &log)
         } else if let Some(mib) = self.disk {
             let data = root.join("data");
             let mut serve = namespace::with_disk_at(&data, mib, &proxy::rproxy(&config));
-            Proxy::run(&children, &mut serve, &log)
+            ProxyProcess::run(&children, &mut serve, &log)
         } else if let Some(filter) = self.log {
             let mut serve = proxy::rproxy(&config);
-            Proxy::run(&children, serve.env("RPROXY_LOG", filter), &log)
+            ProxyProcess::run(&children, serve.env("RPROXY_LOG", filter), &log)
         } else if self.piped_log {
-            Proxy::with_pipe(&children, &config, &log)
+            ProxyProcess::with_pipe(&children, &config, &log)
         } else {
-            Proxy::start(&children, &config, &log, self.limit.as_deref())
+            ProxyProcess::start(&children, &config, &log, self.limit.as_deref())
         };
         let user = make_user(
             &children,

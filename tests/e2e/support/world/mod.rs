@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::agent::Agent;
 use super::children::Children;
 use super::crowd::Place;
-use super::proxy::Proxy;
+use super::proxy::ProxyProcess;
 use super::sshd::Sshd;
 use super::{keys, programs};
 
@@ -29,7 +29,7 @@ pub(crate) use people::{Holds, User};
 pub(crate) struct World {
     pub(crate) user: User,
     pub(crate) ca_agent: RefCell<Option<Agent>>,
-    proxy: RefCell<Proxy>,
+    proxy: RefCell<ProxyProcess>,
     nodes: Vec<Sshd>,
     pub(crate) children: Children,
     dir: TempDir,

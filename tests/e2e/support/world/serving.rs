@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::World;
 use super::files::write;
 use crate::support::programs;
-use crate::support::proxy::{self, Proxy};
+use crate::support::proxy::{self, ProxyProcess};
 
 impl World {
     /// Where the proxy listens.
@@ -92,7 +92,7 @@ impl World {
     /// Another proxy in the place of one that has ended, on another port.
     pub(crate) fn restart_proxy(&self) {
         let log = self.dir().join("rproxy.log");
-        let proxy = Proxy::start(&self.children, &self.config(), &log, None);
+        let proxy = ProxyProcess::start(&self.children, &self.config(), &log, None);
         self.proxy.replace(proxy);
     }
 

@@ -4,19 +4,19 @@ use std::path::Path;
 
 use super::World;
 use super::people::User;
-use crate::support::client::Client;
+use crate::support::client::ClientCommand;
 use crate::support::terminal::Terminal;
 use crate::support::{Outcome, programs};
 
 impl World {
     /// Any program in the user's environment.
-    pub(crate) fn program(&self, name: &str) -> Client<'_> {
+    pub(crate) fn program(&self, name: &str) -> ClientCommand<'_> {
         self.program_at(&programs::path(name))
     }
 
     /// The program at this path, in the user's environment.
-    pub(crate) fn program_at(&self, path: &Path) -> Client<'_> {
-        let client = Client::new(&self.children, path, self.dir());
+    pub(crate) fn program_at(&self, path: &Path) -> ClientCommand<'_> {
+        let client = ClientCommand::new(&self.children, path, self.dir());
         match &self.user.agent {
             Some(agent) => client.env("SSH_AUTH_SOCK", &agent.socket),
             None => client,
@@ -24,12 +24,12 @@ impl World {
     }
 
     /// `ssh` through the proxy, without a destination yet.
-    pub(crate) fn ssh(&self) -> Client<'_> {
+    pub(crate) fn ssh(&self) -> ClientCommand<'_> {
         self.program("ssh").arg("-F").arg(self.dir().join("inner"))
     }
 
     /// The same as another person.
-    pub(crate) fn ssh_as(&self, other: &User) -> Client<'_> {
+    pub(crate) fn ssh_as(&self, other: &User) -> ClientCommand<'_> {
         let ssh = self.ssh();
         ssh.env("SSH_AUTH_SOCK", other.socket())
     }
@@ -46,12 +46,12 @@ impl World {
     }
 
     /// `ssh` to the proxy itself.
-    pub(crate) fn outer_ssh(&self) -> Client<'_> {
+    pub(crate) fn outer_ssh(&self) -> ClientCommand<'_> {
         self.program("ssh").arg("-F").arg(self.dir().join("outer"))
     }
 
     /// The same as another person.
-    pub(crate) fn outer_ssh_as(&self, other: &User) -> Client<'_> {
+    pub(crate) fn outer_ssh_as(&self, other: &User) -> ClientCommand<'_> {
         let ssh = self.outer_ssh();
         ssh.env("SSH_AUTH_SOCK", other.socket())
     }
@@ -72,14 +72,14 @@ impl World {
     }
 
     /// `ssh` straight to the first host, past the proxy.
-    pub(crate) fn direct_ssh(&self) -> Client<'_> {
+    pub(crate) fn direct_ssh(&self) -> ClientCommand<'_> {
         self.outer_ssh()
             .args(["-p", &self.node().port.to_string()])
             .args(["-o", "HostName=127.0.0.1", "-o", "HostKeyAlias=db1"])
     }
 
     /// `ssh` to the first host past the proxy, with the second as OpenSSH's jump host.
-    pub(crate) fn jump_ssh(&self) -> Client<'_> {
+    pub(crate) fn jump_ssh(&self) -> ClientCommand<'_> {
         let jump = self.nodes.get(1).expect("a world with two hosts");
         let proxy_command = format!(
             "ProxyCommand={} -F {} -p {} -o HostKeyAlias={} -W %h:%p 127.0.0.1",
