@@ -381,7 +381,7 @@ fn serve_once<T: Send>(key: &Path, client: impl FnOnce(u16) -> T) -> (T, String)
             let channel = host.accept_session(1 << 20, 1 << 15);
             let command = host.accept_start(channel);
             let data =
-                crate::support::double::Payload::data(channel.recipient, b"from our server\n");
+                crate::support::payload::Payload::data(channel.recipient, b"from our server\n");
             host.send(&data);
             host.exit(channel, 7);
             host.end();

@@ -202,7 +202,7 @@ fn extended_data_goes_nowhere() {
     inner.peer.send(&data.string("hidden"));
     inner.peer.send(&Payload::data(channel.recipient, b"seen"));
     inner.peer.send(&Payload::new(EOF).u32(channel.recipient));
-    let data = inner.peer.expect(&[crate::support::double::DATA]);
+    let data = inner.peer.expect(&[crate::support::payload::DATA]);
     assert_eq!(data[9..], *b"seen");
     inner.peer.expect(&[CLOSE]);
     inner.peer.send(&Payload::new(CLOSE).u32(channel.recipient));
