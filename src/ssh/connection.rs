@@ -17,6 +17,7 @@ use super::budget::Share;
 use super::conversation::Conversation;
 use super::dial_plan::{self, DialPlan};
 use super::early::{self, EXIT_REFUSED};
+use super::end_reason::EndReason;
 use super::fair_queue::QueueOwner;
 use super::host_certificate::{self, MintError};
 use super::jump::{Ended, JumpSetup};
@@ -26,10 +27,10 @@ use super::login::{self, Signer, TURN_LIMIT, certificate_blob, key_blob};
 use super::outer::{AgentOpener, NoAgent};
 use super::policy_monitor::PolicyMonitor;
 use super::proxy_address::ProxyAddress;
-use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
+use super::refusal::{self, Origin, Refusal};
 use super::revocation::admit_user;
 use super::route::{judge_login, places_of};
-use super::scope::{Scope, ScopeEnd};
+use super::scope::Scope;
 use super::stream::{ChannelHandle, ChannelStream};
 use super::timers::ConnectionTimers;
 use super::upstream::{self, Upstream};
@@ -86,9 +87,9 @@ impl Connection {
         let found = tokio::select! {
             found = self.find() => found,
             why = last_words(&scope) => {
-                if matches!(why, ScopeEnd::Shutdown) {
+                if let Some(goodbye) = why.ending(self.id).client {
                     let (shown, has_stderr) = (Arc::clone(&self.shown), self.agent.is_some());
-                    early::refuse(stream, shown, has_stderr, SHUTTING_DOWN).await;
+                    early::refuse(stream, shown, has_stderr, &goodbye.text).await;
                 }
                 return;
             }
@@ -112,8 +113,10 @@ impl Connection {
         });
         let established = tokio::select! {
             established = established => established,
-            refusal = self.watched().withdrawn() => Err(SetupFailure::Withdrawn(refusal)),
-            why = last_words(&scope) => Err(SetupFailure::Over(why)),
+            refusal = self.watched().withdrawn() => {
+                Err(SetupFailure::Ended(EndReason::Withdrawn(Box::new(refusal))))
+            }
+            why = last_words(&scope) => Err(SetupFailure::Ended(why)),
         };
         match established {
             Ok(established) => {
@@ -131,15 +134,10 @@ impl Connection {
                 leg.disconnect(DisconnectReason::NoMoreAuthMethodsAvailable, &text)
                     .await;
             }
-            Err(SetupFailure::Over(ScopeEnd::Shutdown)) => {
-                leg.disconnect(DisconnectReason::ByApplication, SHUTTING_DOWN)
-                    .await;
-            }
-            // There is nobody to tell.
-            Err(SetupFailure::Over(_)) => {}
-            Err(SetupFailure::Withdrawn(refusal)) => {
-                leg.disconnect(DisconnectReason::ByApplication, &refusal.line(self.id))
-                    .await;
+            Err(SetupFailure::Ended(why)) => {
+                if let Some(goodbye) = why.ending(self.id).client {
+                    leg.disconnect(goodbye.code, &goodbye.text).await;
+                }
             }
         }
     }
@@ -550,7 +548,7 @@ impl Connection {
 
 /// The end of the outer connection, and time for what it means to be audited: a client that is
 /// refused hangs up at once.
-async fn last_words(scope: &Scope) -> ScopeEnd {
+async fn last_words(scope: &Scope) -> EndReason {
     let why = scope.ended().await;
     tokio::time::sleep(LAST_WORDS).await;
     why
@@ -565,10 +563,8 @@ const AGENT_LIST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3
 enum SetupFailure {
     /// The inner client did not authenticate.
     Client(Unauthenticated),
-    /// Its certificate was revoked meanwhile, which is audited.
-    Withdrawn(Refusal),
-    /// The outer connection is over.
-    Over(ScopeEnd),
+    /// Its certificate was revoked meanwhile, or the outer connection is over.
+    Ended(EndReason),
     /// It did, and is refused all the same.
     Refused {
         refusal: Refusal,

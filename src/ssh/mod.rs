@@ -29,6 +29,7 @@ mod conversation;
 mod dial_plan;
 mod early;
 mod egress;
+mod end_reason;
 mod expiry_warnings;
 mod fair_queue;
 mod host_certificate;

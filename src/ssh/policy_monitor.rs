@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
+use super::end_reason::EndReason;
 use super::refusal::{self, Origin, Refusal};
 use super::revocation::{revoked_host, revoked_user};
 use super::route::judge_login;
@@ -14,13 +15,12 @@ use super::{Proxy, Settings};
 use crate::access::{Identity, LoginPermit, Permissions};
 use crate::ca::Revocations;
 use crate::cert::PresentedKey;
-use crate::model::ConnectionId;
 
 /// What has changed.
 #[derive(Debug)]
 pub(crate) enum PolicyChange {
-    /// The connection has to end; it is audited already. What the user is to read.
-    Withdrawn(Refusal),
+    /// The connection has to end; it is audited already.
+    End(EndReason),
     /// From now on it may carry this.
     Permissions(Arc<Permissions>),
     /// The proxy stops, and the connection with it, at this time at the latest. Told once.
@@ -100,11 +100,6 @@ impl PolicyMonitor {
         }
     }
 
-    /// The connection that it is about.
-    pub(crate) fn connection(&self) -> ConnectionId {
-        self.origin.connection
-    }
-
     /// What puts other ends of this connection into the audit log.
     pub(crate) fn witness(&self) -> AuditContext {
         AuditContext {
@@ -124,8 +119,8 @@ impl PolicyMonitor {
     /// Waits until the connection has to end, which may be at once.
     pub(crate) async fn withdrawn(mut self) -> Refusal {
         loop {
-            if let PolicyChange::Withdrawn(refusal) = self.change().await {
-                return refusal;
+            if let PolicyChange::End(EndReason::Withdrawn(refusal)) = self.change().await {
+                return *refusal;
             }
         }
     }
@@ -188,6 +183,6 @@ impl PolicyMonitor {
     fn withdraw(&self, refusal: Refusal) -> PolicyChange {
         tracing::info!(connection = %self.origin.connection, "{}", refusal.message);
         self.proxy.tell(&refusal.event(self.origin.clone()));
-        PolicyChange::Withdrawn(refusal)
+        PolicyChange::End(EndReason::Withdrawn(Box::new(refusal)))
     }
 }

@@ -1,42 +1,16 @@
 //! How long the connections inside an outer connection live, and why they end with it.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::model::format_duration;
-
-/// Why everything inside an outer connection ends.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum ScopeEnd {
-    #[error("the client has gone")]
-    ClientLeft,
-    #[error("the client has not answered for {}", format_duration(*.0))]
-    ClientLost(Duration),
-    #[error("the client broke the protocol on the outer connection")]
-    ProtocolError,
-    #[error("the proxy is shutting down")]
-    Shutdown,
-}
-
-impl ScopeEnd {
-    /// A stable name for the audit log.
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::ClientLeft => "client-left",
-            Self::ClientLost(_) => "client-lost",
-            Self::ProtocolError => "protocol-error",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
+use super::end_reason::EndReason;
 
 /// The life of one outer connection. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     token: CancellationToken,
-    why: Arc<OnceLock<ScopeEnd>>,
+    why: Arc<OnceLock<EndReason>>,
 }
 
 impl Scope {
@@ -49,30 +23,37 @@ impl Scope {
     }
 
     /// Ends it. Only the first reason counts.
-    pub(crate) fn end(&self, why: ScopeEnd) {
-        let _later_ones_tell_nothing = self.why.set(why);
+    pub(crate) fn end(&self, why: EndReason) {
+        // Refused where there was a reason already.
+        drop(self.why.set(why));
         self.token.cancel();
     }
 
     /// Waits for its end.
-    pub(crate) async fn ended(&self) -> ScopeEnd {
+    pub(crate) async fn ended(&self) -> EndReason {
         self.token.cancelled().await;
-        self.why.get().copied().unwrap_or(ScopeEnd::Shutdown)
+        self.why.get().cloned().unwrap_or(EndReason::Shutdown)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test]
-    async fn the_first_reason_counts() {
+    async fn the_first_reason_counts_for_all_clones() {
         let proxy = CancellationToken::new();
         let scope = Scope::within(&proxy);
-        scope.end(ScopeEnd::ClientLeft);
-        scope.end(ScopeEnd::ProtocolError);
+        let clone = scope.clone();
+        scope.end(EndReason::OuterLeft);
+        clone.end(EndReason::OuterBroken);
         proxy.cancel();
-        assert_eq!(scope.clone().ended().await, ScopeEnd::ClientLeft);
+        assert_eq!(scope.ended().await, EndReason::OuterLeft);
+        assert_eq!(clone.ended().await, EndReason::OuterLeft);
     }
 
     #[tokio::test]
@@ -80,6 +61,29 @@ mod tests {
         let proxy = CancellationToken::new();
         let scope = Scope::within(&proxy);
         proxy.cancel();
-        assert_eq!(scope.ended().await, ScopeEnd::Shutdown);
+        assert_eq!(scope.ended().await, EndReason::Shutdown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_alone() {
+        let proxy = CancellationToken::new();
+        let (ending, other) = (Scope::within(&proxy), Scope::within(&proxy));
+        ending.end(EndReason::OuterLost(Duration::from_secs(9)));
+        let lost = EndReason::OuterLost(Duration::from_secs(9));
+        assert_eq!(ending.ended().await, lost);
+        assert!(!proxy.is_cancelled());
+        let later = timeout(Duration::from_secs(3600), other.ended()).await;
+        assert!(later.is_err(), "{later:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_woken() {
+        let scope = Scope::within(&CancellationToken::new());
+        let waiting = scope.clone();
+        let waiter = tokio::spawn(async move { waiting.ended().await });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        scope.end(EndReason::OuterBroken);
+        assert_eq!(waiter.await.unwrap(), EndReason::OuterBroken);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::refusal::{self, Refusal};
+use super::end_reason::EndReason;
 use super::stream::ChannelHandle;
 use crate::model::format_duration;
 use crate::sys::clock::Clock;
@@ -117,30 +117,8 @@ impl Timer {
     }
 }
 
-/// Why time ends a connection.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum TimeUp {
-    #[error("nothing came from the client for {}", format_duration(*.0))]
-    Idle(Duration),
-    #[error("the host has not answered for {}", format_duration(*.0))]
-    HostLost(Duration),
-    #[error("the certificate has expired")]
-    Expired,
-}
-
-impl TimeUp {
-    /// What the user reads and the audit log says.
-    pub(crate) fn refusal(self) -> Refusal {
-        match self {
-            Self::Idle(limit) => refusal::client_idle(limit),
-            Self::HostLost(silence) => refusal::host_lost(silence),
-            Self::Expired => refusal::certificate_expired(),
-        }
-    }
-}
-
 /// What is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expired {
     /// Ask the host whether it is there.
     AskHost,
@@ -149,7 +127,7 @@ pub(crate) enum Expired {
     /// Tell the user that the proxy stops in this time; due until [`ConnectionTimers::tell_of_stop`].
     TellOfStop(Duration),
     /// End the connection.
-    End(TimeUp),
+    End(EndReason),
 }
 
 /// The end of a certificate.
@@ -262,16 +240,18 @@ impl ConnectionTimers {
         if let Some(limit) = self.idle
             && now >= self.active + limit
         {
-            return Some(Expired::End(TimeUp::Idle(limit)));
+            return Some(Expired::End(EndReason::ClientIdle(limit)));
         }
         match self.host.check(now) {
             KeepaliveState::Beats => {}
             KeepaliveState::Ask => return Some(Expired::AskHost),
-            KeepaliveState::Lost(silence) => return Some(Expired::End(TimeUp::HostLost(silence))),
+            KeepaliveState::Lost(silence) => {
+                return Some(Expired::End(EndReason::HostLost(silence)));
+            }
         }
         let left = self.certificate.map(|certificate| self.left(certificate));
         if left.is_some_and(|left| left.is_zero()) {
-            return Some(Expired::End(TimeUp::Expired));
+            return Some(Expired::End(EndReason::CertificateExpired));
         }
         if let Some(at) = self.stop {
             return Some(Expired::TellOfStop(at.saturating_duration_since(now)));
@@ -400,7 +380,7 @@ mod tests {
             watch.client_said(&[kind, 0, 0, 0, 0]);
             watch.host_said();
             assert_eq!(watch.active > before, is_activity, "{kind}");
-            let end = Expired::End(TimeUp::Idle(seconds(60)));
+            let end = Expired::End(EndReason::ClientIdle(seconds(60)));
             assert_eq!(watch.check(watch.active + seconds(60)), Some(end));
             assert_eq!(watch.check(watch.active + seconds(59)), None);
         }
@@ -422,7 +402,7 @@ mod tests {
         near.warn(seconds(300));
         assert_eq!(near.check(now), None);
         for expired in [1_000, 2_000] {
-            let end = Expired::End(TimeUp::Expired);
+            let end = Expired::End(EndReason::CertificateExpired);
             assert_eq!(watch_at(expired).check(now), Some(end));
         }
         let never = ConnectionTimers::new(&limits, u64::MAX, Clock::Fixed(1), None).check(now);
@@ -461,7 +441,10 @@ mod tests {
             assert!(early.is_err());
             watch.client_said(&[CHANNEL_DATA]);
         }
-        assert!(matches!(watch.due().await, Expired::End(TimeUp::Idle(_))));
+        assert!(matches!(
+            watch.due().await,
+            Expired::End(EndReason::ClientIdle(_))
+        ));
     }
 
     #[test]

@@ -2,12 +2,10 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Bridge, End};
+use super::Bridge;
 use crate::session::{SessionCommand, SessionLocation};
+use crate::ssh::end_reason::EndReason;
 use crate::ssh::refusal::{self, Refusal};
-
-/// Why the sessions end, for the audit log and the recordings.
-const KILLED: &str = "killed";
 
 impl<C, H> Bridge<C, H>
 where
@@ -16,11 +14,10 @@ where
 {
     /// Ends a session, or with `Err` the connection: also where that session is all there is on it.
     /// What a session is told is sent with what is relayed next.
-    pub(super) fn obey(&mut self, order: &SessionCommand) -> Result<(), End> {
+    pub(super) fn obey(&mut self, order: &SessionCommand) -> Result<(), EndReason> {
         let refusal = refusal::killed(order.message());
         let Some(session) = order.session else {
-            let id = self.recorder.connection().to_string();
-            return Err(self.end_for(order, refusal, id));
+            return Err(self.end_for(order, refusal));
         };
         // It may have ended by itself meanwhile.
         let Some(place) = self.recorder.place(session) else {
@@ -31,7 +28,7 @@ where
             SessionLocation::Forwards => self.relay.sessions(),
         };
         if others == 0 {
-            return Err(self.end_for(order, refusal, session.to_string()));
+            return Err(self.end_for(order, refusal));
         }
         // In raw mode the cursor may be anywhere.
         let text = format!("\r\n{}", refusal.text(session));
@@ -46,12 +43,13 @@ where
                 }
             }
         }
-        self.recorder.end_one(place, &order.marker(), KILLED);
+        self.recorder
+            .end_one(place, &order.marker(), refusal.reason);
         Ok(())
     }
 
-    fn end_for(&mut self, order: &SessionCommand, refusal: Refusal, id: String) -> End {
+    fn end_for(&mut self, order: &SessionCommand, refusal: Refusal) -> EndReason {
         self.recorder.mark_all(&order.marker());
-        End::Withdrawn(Box::new(refusal), id)
+        EndReason::Killed(Box::new(refusal), order.session)
     }
 }

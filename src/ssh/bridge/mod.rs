@@ -20,15 +20,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::access::Permissions;
-use crate::relay::{ExistingChannel, Outgoing, Peers, Relay, Side, Violation};
-use crate::session::{Recorder, RecordingLost, SessionCommand};
+use crate::relay::{ExistingChannel, Outgoing, Peers, Relay, Side};
+use crate::session::{Recorder, SessionCommand};
 use crate::ssh::budget::Share;
-use crate::ssh::leg::{Leg, LegError, LegEvent};
-use crate::ssh::policy_monitor::{PolicyChange, PolicyMonitor};
-use crate::ssh::refusal::{Refusal, SHUTTING_DOWN};
-use crate::ssh::scope::{Scope, ScopeEnd};
-use crate::ssh::timers::{ConnectionTimers, Expired, TimeUp};
-use crate::wire::DisconnectReason;
+use crate::ssh::end_reason::{EndReason, Goodbye};
+use crate::ssh::leg::{Leg, LegEvent};
+use crate::ssh::policy_monitor::{AuditContext, PolicyChange, PolicyMonitor};
+use crate::ssh::scope::Scope;
+use crate::ssh::timers::{ConnectionTimers, Expired};
 
 /// Output that may wait for one side before nothing is read that could add to it: from the other side, and from
 /// that side itself, which is answered too. A peer that reads what it is sent is never held up by more than that.
@@ -66,48 +65,6 @@ const SENT: usize = 4 * 1024;
 /// What the user reads when SSH inside a forward is closed. `CR LF` because it may reach a terminal in
 /// raw mode.
 const NESTED_SSH: &str = "\r\nrproxy: proxy: SSH inside a forward is not permitted here, it could not be recorded\r\n  hint: go to the other host through the proxy instead\r\n";
-
-/// Why a relay ended.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("{0}: {1}")]
-    Leg(Side, #[source] LegError),
-    #[error(transparent)]
-    Violation(#[from] Violation),
-    #[error(transparent)]
-    Recording(#[from] RecordingLost),
-    #[error(transparent)]
-    Time(#[from] TimeUp),
-    /// With the id that the user may ask about.
-    #[error("{}", .0.message)]
-    Withdrawn(Box<Refusal>, String),
-    #[error(transparent)]
-    Scope(#[from] ScopeEnd),
-}
-
-impl End {
-    /// Whether one side did what it must not.
-    fn is_protocol_error(&self) -> bool {
-        matches!(
-            self,
-            Self::Violation(_) | Self::Leg(_, LegError::Protocol(_))
-        )
-    }
-
-    /// A stable name for the audit log.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Leg(_, LegError::Protocol(_)) => "protocol-error",
-            Self::Leg(Side::Client, _) => "client-left",
-            Self::Leg(Side::Host, _) => "host-left",
-            Self::Violation(_) => "protocol-error",
-            Self::Recording(_) => "recording-failed",
-            Self::Time(time_up) => time_up.refusal().reason,
-            Self::Withdrawn(refusal, _) => refusal.reason,
-            Self::Scope(end) => end.reason(),
-        }
-    }
-}
 
 /// What happened on both legs before the relay began. Empty where the host was there first.
 #[derive(Debug, Default)]
@@ -185,11 +142,7 @@ pub(crate) async fn run<C, H>(
         }
         Err(end) => end,
     };
-    // Also where there is no session whose end would say it.
-    if let End::Time(time_up) = &end {
-        witness.tell(&time_up.refusal());
-    }
-    bridge.finish(end).await;
+    bridge.finish(end, Some(&witness)).await;
 }
 
 /// Waits until something else than the two sides ends the relay, and passes on meanwhile what else
@@ -198,22 +151,19 @@ async fn ends(
     mut watched: PolicyMonitor,
     scope: Scope,
     news: mpsc::Sender<ConnectionUpdate>,
-) -> End {
-    let connection = watched.connection().to_string();
+) -> EndReason {
     loop {
         tokio::select! {
             change = watched.change() => {
                 let new = match change {
-                    PolicyChange::Withdrawn(refusal) => {
-                        return End::Withdrawn(Box::new(refusal), connection);
-                    }
+                    PolicyChange::End(end) => return end,
                     PolicyChange::Permissions(new) => ConnectionUpdate::Permissions(new),
                     PolicyChange::Stopping(at) => ConnectionUpdate::Stopping(at),
                 };
                 // Nobody takes it only where the relay ends by itself.
                 let _taken: Result<(), _> = news.send(new).await;
             }
-            end = scope.ended() => return End::Scope(end),
+            end = scope.ended() => return end,
         }
     }
 }
@@ -238,7 +188,7 @@ where
     H: AsyncRead + AsyncWrite + Unpin,
 {
     /// Goes on where the prelude has stopped.
-    fn begin(&mut self, prelude: Handoff) -> Result<(), End> {
+    fn begin(&mut self, prelude: Handoff) -> Result<(), EndReason> {
         if let Some(adopted) = prelude.adopted {
             self.relay.adopt(adopted);
         }
@@ -253,10 +203,10 @@ where
     /// Relays until one side, `ends` or an order puts an end to it, and takes the `news` meanwhile.
     async fn drive(
         &mut self,
-        mut ends: Pin<&mut impl Future<Output = End>>,
+        mut ends: Pin<&mut impl Future<Output = EndReason>>,
         mut news: mpsc::Receiver<ConnectionUpdate>,
         mut orders: mpsc::Receiver<SessionCommand>,
-    ) -> End {
+    ) -> EndReason {
         // Bytes read since everything else had its turn.
         let mut since_turn = 0;
         loop {
@@ -307,7 +257,7 @@ where
                     if self.until_rest() == Some(Duration::ZERO)
                         && let Err(lost) = self.recorder.rest()
                     {
-                        return End::Recording(lost);
+                        return lost.into();
                     }
                 }
                 read = poll_fn(|context| poll_legs(&mut self.client, &mut self.host, room, context)) => {
@@ -353,10 +303,10 @@ where
         }
     }
 
-    fn on_time(&mut self, due: Expired) -> Result<(), End> {
+    fn on_time(&mut self, due: Expired) -> Result<(), EndReason> {
         match due {
             // A host that is not listened to is not silent.
-            Expired::AskHost | Expired::End(TimeUp::HostLost(_))
+            Expired::AskHost | Expired::End(EndReason::HostLost(_))
                 if !self.has_room(Side::Client) =>
             {
                 self.watch.host_said();
@@ -370,17 +320,17 @@ where
                 self.watch.tell_of_stop(left);
             }
             Expired::Warn(_) | Expired::TellOfStop(_) => {}
-            Expired::End(time_up) => return Err(time_up.into()),
+            Expired::End(end) => return Err(end),
         }
         Ok(())
     }
 
     /// Takes what both legs have decrypted, records it, and only then passes it on.
-    fn relay_packets(&mut self) -> Result<(), End> {
+    fn relay_packets(&mut self) -> Result<(), EndReason> {
         loop {
             let planned = self.plan_both();
             // What a side said before it left comes first. Not what came with a breach.
-            if matches!(planned, Ok(_) | Err(End::Leg(..))) {
+            if planned.as_ref().err().is_none_or(EndReason::is_of_leg) {
                 self.recorder.commit()?;
                 // Before the channel's end is sent: who is told may be gone then.
                 if self.relay.has_closed_nested_ssh() {
@@ -395,14 +345,14 @@ where
     }
 
     /// Translates what both legs have decrypted; `true` when there may be more of it at once.
-    fn plan_both(&mut self) -> Result<bool, End> {
+    fn plan_both(&mut self) -> Result<bool, EndReason> {
         let client_has_more = self.plan(Side::Client)?;
         let host_has_more = self.plan(Side::Host)?;
         Ok(client_has_more || host_has_more)
     }
 
     /// Translates what one leg has decrypted; `true` when there may be more of it at once.
-    fn plan(&mut self, from: Side) -> Result<bool, End> {
+    fn plan(&mut self, from: Side) -> Result<bool, EndReason> {
         let mut bytes = 0;
         for _ in 0..BATCH {
             if !self.has_room(from.other()) || !self.takes(from) {
@@ -451,15 +401,15 @@ where
         }
     }
 
-    fn poll_event(&mut self, from: Side) -> Result<Option<LegEvent>, End> {
+    fn poll_event(&mut self, from: Side) -> Result<Option<LegEvent>, EndReason> {
         let event = match from {
             Side::Client => self.client.poll_event(),
             Side::Host => self.host.poll_event(),
         };
-        event.map_err(|error| End::Leg(from, error))
+        event.map_err(|error| EndReason::of_leg(from, error))
     }
 
-    fn send_planned(&mut self) -> Result<(), End> {
+    fn send_planned(&mut self) -> Result<(), EndReason> {
         for Outgoing { to, message } in self.planned.drain(..) {
             let (head, body) = message.encode();
             let transport = match to {
@@ -468,93 +418,61 @@ where
             };
             transport
                 .send_parts(&head, &body)
-                .map_err(|error| End::Leg(to, error.into()))?;
+                .map_err(|error| EndReason::of_leg(to, error.into()))?;
         }
         Ok(())
     }
 
-    /// Tells both sides, as far as they still listen, and closes the recordings.
-    async fn finish(mut self, end: End) {
-        if end.is_protocol_error() {
-            tracing::info!(connection = %self.recorder.connection(), error = %end, "protocol error, the connection ends");
+    /// Tells both sides, as far as they still listen, and closes the recordings. `audit` has what is
+    /// audited beside the end of each session.
+    async fn finish(mut self, mut end: EndReason, audit: Option<&AuditContext>) {
+        // What the host says reaches the client where it is recorded, and nowhere else.
+        if let EndReason::HostDisconnected(Some(text)) = &end
+            && !self.recorder.last_words(Side::Host, text)
+        {
+            end = EndReason::HostDisconnected(None);
+        }
+        let connection = self.recorder.connection();
+        let ending = end.ending(connection);
+        if ending.is_breach {
+            tracing::info!(%connection, error = %end, "protocol error, the connection ends");
         } else {
-            tracing::debug!(connection = %self.recorder.connection(), %end, "the relay ended");
+            tracing::debug!(%connection, %end, "the relay ended");
+        }
+        if let (Some(refusal), Some(audit)) = (&ending.refusal, audit) {
+            audit.tell(refusal);
         }
         // What is still planned was not recorded, or is owed to a side that broke the protocol.
         self.planned.clear();
-        let (reason, text) = match &end {
-            End::Leg(Side::Client, LegError::Closed | LegError::Io(_)) => (
-                DisconnectReason::ByApplication,
-                "the client has gone".to_owned(),
-            ),
-            End::Leg(Side::Client, LegError::Disconnected { text, .. }) => {
-                (DisconnectReason::ByApplication, text.clone())
-            }
-            // What the host says reaches the client where it is recorded, and nowhere else.
-            End::Leg(side, LegError::Disconnected { text, .. })
-                if !self.recorder.last_words(*side, text) =>
-            {
-                (
-                    DisconnectReason::ConnectionLost,
-                    format!("rproxy: {side}: the peer disconnected"),
-                )
-            }
-            End::Leg(side, error) => (
-                DisconnectReason::ConnectionLost,
-                format!("rproxy: {side}: {error}"),
-            ),
-            End::Violation(violation) => (
-                DisconnectReason::ProtocolError,
-                format!("rproxy: {violation}"),
-            ),
-            End::Recording(lost) => (DisconnectReason::ByApplication, lost.text()),
-            End::Time(time_up) => (
-                DisconnectReason::ByApplication,
-                time_up.refusal().text(self.recorder.connection()),
-            ),
-            End::Withdrawn(refusal, id) => (DisconnectReason::ByApplication, refusal.line(id)),
-            End::Scope(ScopeEnd::Shutdown) => {
-                (DisconnectReason::ByApplication, SHUTTING_DOWN.to_owned())
-            }
-            End::Scope(end) => (DisconnectReason::ByApplication, end.to_string()),
-        };
-        let last_words = match &end {
-            End::Recording(_) | End::Time(_) | End::Scope(ScopeEnd::Shutdown) => {
-                Some(format!("{text}\r\n"))
-            }
-            // In raw mode the cursor may be anywhere.
-            End::Withdrawn(refusal, id) => Some(format!("\r\n{}", refusal.text(id))),
-            // The client hears nothing any more.
-            End::Leg(..) | End::Violation(_) | End::Scope(_) => None,
-        };
-        // Where there is no room for them, what the disconnect says is shown instead.
-        let has_last_words = match &last_words {
-            Some(last_words) => self.make_room(last_words.len()).await,
+        let has_last_words = match &ending.last_words {
+            Some(text) => self.show(text).await,
             None => false,
         };
-        if let Some(last_words) = last_words.filter(|_| has_last_words) {
-            self.relay.abandon_all(&mut self.recorder);
-            self.relay.end_all(&last_words, &mut self.planned);
-            self.planned.retain(|outgoing| outgoing.to == Side::Client);
-            let _gone_is_nobody_to_tell = self.send_planned();
-        }
         self.relay.abandon_all(&mut self.recorder);
-        self.recorder.end(end.reason());
+        self.recorder.end(ending.name);
         if has_last_words {
             self.linger().await;
         }
-        match &end {
-            End::Leg(Side::Client, error) => self.client.reproach(error).await,
-            _ => self.client.disconnect(reason, &text).await,
+        if let Some(Goodbye { code, text }) = ending.client {
+            self.client.disconnect(code, &text).await;
         }
-        match &end {
-            End::Leg(Side::Host, error) => self.host.reproach(error).await,
-            _ => {
-                self.host
-                    .disconnect(reason, "rproxy: the connection ended")
-                    .await;
-            }
+        if let Some(Goodbye { code, text }) = ending.host {
+            self.host.disconnect(code, &text).await;
         }
+    }
+
+    /// Shows the last words on the terminal of each session. `false` where there is no room for them:
+    /// what the disconnect says is shown instead.
+    async fn show(&mut self, text: &str) -> bool {
+        if !self.make_room(text.len()).await {
+            return false;
+        }
+        self.relay.abandon_all(&mut self.recorder);
+        self.relay.end_all(text, &mut self.planned);
+        self.planned.retain(|outgoing| outgoing.to == Side::Client);
+        // A client that is gone is told nothing.
+        drop(self.send_planned());
+        true
     }
 
     /// Waits a little until the client has granted room for so many bytes: in the middle of a download it may
@@ -599,7 +517,7 @@ fn poll_legs<C, H>(
     host: &mut Leg<H>,
     room: usize,
     context: &mut Context<'_>,
-) -> Poll<Result<usize, End>>
+) -> Poll<Result<usize, EndReason>>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
@@ -608,10 +526,10 @@ where
     let read_host = client.has_room(room) && host.takes(room);
     let client = client
         .poll_transfer(context, read_client)
-        .map_err(|error| End::Leg(Side::Client, error))?;
+        .map_err(|error| EndReason::of_leg(Side::Client, error))?;
     let host = host
         .poll_transfer(context, read_host)
-        .map_err(|error| End::Leg(Side::Host, error))?;
+        .map_err(|error| EndReason::of_leg(Side::Host, error))?;
     match (client, host) {
         (Poll::Ready(client), Poll::Ready(host)) => Poll::Ready(Ok(client + host)),
         (one, Poll::Pending) | (Poll::Pending, one) => one.map(Ok),

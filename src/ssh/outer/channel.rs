@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::port::{AGENT_WINDOW, EARLY_WINDOW, Port};
 use crate::model::format_duration;
 use crate::relay::MalformedMessage;
+use crate::ssh::end_reason::EndReason;
 use crate::ssh::leg::LegError;
 use crate::ssh::refusal::Refusal;
-use crate::ssh::scope::ScopeEnd;
 use crate::ssh::stream::{ChannelPort, ChannelStream};
 
 /// How long the client may take to open its agent.
@@ -54,13 +54,13 @@ impl AgentOpener {
 
 impl EndpointError {
     /// What that means for the connections inside.
-    pub(super) fn scope_end(&self) -> ScopeEnd {
+    pub(super) fn end_reason(&self) -> EndReason {
         match self {
-            Self::Lost(silence) => ScopeEnd::ClientLost(*silence),
+            Self::Lost(silence) => EndReason::OuterLost(*silence),
             Self::Leg(LegError::Protocol(_)) | Self::Malformed(_) | Self::Breach(_) => {
-                ScopeEnd::ProtocolError
+                EndReason::OuterBroken
             }
-            Self::Leg(_) | Self::Idle(_) => ScopeEnd::ClientLeft,
+            Self::Leg(_) | Self::Idle(_) => EndReason::OuterLeft,
         }
     }
 }

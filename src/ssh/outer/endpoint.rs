@@ -24,10 +24,11 @@ use crate::relay::table::agent_channel;
 use crate::relay::{Habit, Habits, KEEP_ALIVE, Message, What};
 use crate::ssh::Proxy;
 use crate::ssh::budget::{Account, Share};
+use crate::ssh::end_reason::EndReason;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::policy_monitor::PolicyMonitor;
 use crate::ssh::refusal::{self, ONLY_TARGETS, Refusal, SHUTTING_DOWN, TOO_MANY_CHANNELS};
-use crate::ssh::scope::{Scope, ScopeEnd};
+use crate::ssh::scope::Scope;
 use crate::ssh::stream::channel;
 use crate::ssh::timers::{KeepAlive, KeepaliveState, Timer};
 use crate::wire::{DisconnectReason, ServerConfig};
@@ -131,8 +132,8 @@ impl Endpoint {
         let id = self.id;
         let ended = self.drive(watched).await;
         self.scope.end(match &ended {
-            Ok(()) => ScopeEnd::Shutdown,
-            Err(error) => error.scope_end(),
+            Ok(()) => EndReason::Shutdown,
+            Err(error) => error.end_reason(),
         });
         for channel in self.channels.values_mut().filter_map(Channel::port) {
             channel.hang_up();

@@ -6,6 +6,7 @@ use super::*;
 use crate::relay::Message;
 use crate::relay::message::{Head, Name};
 use crate::ssh::budget::Budget;
+use crate::wire::DisconnectReason;
 
 const MIB: usize = 1 << 20;
 /// What the host pours out.

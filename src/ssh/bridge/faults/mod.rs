@@ -25,6 +25,7 @@ use crate::access::LoginPermit;
 use crate::cert::testing::{NOW, ed25519};
 use crate::recording::{EventKind, Reader, State};
 use crate::session::{RecordingPolicy, testing};
+use crate::ssh::leg::LegError;
 use crate::ssh::timers::TimeLimits;
 use crate::sys::clock::Clock;
 use crate::wire::{Algorithms, ClientConfig, HostKey, Kex, ServerConfig, Transport};
@@ -139,7 +140,7 @@ async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder, share: Shar
     let end = bridge
         .drive(pin!(std::future::pending()), permissions, orders)
         .await;
-    bridge.finish(end).await;
+    bridge.finish(end, None).await;
 }
 
 /// One session, with what `prepare` does to the proxy's two streams.

@@ -1,0 +1,101 @@
+//! A row of the table of ends: what follows from the end of a connection.
+
+use std::fmt::Display;
+
+use crate::model::ConnectionId;
+use crate::ssh::refusal::Refusal;
+use crate::wire::DisconnectReason;
+
+/// What a host reads when its connection ends through no fault of its own.
+const ENDED: &str = "rproxy: the connection ended";
+
+/// A disconnect message (RFC 4253, section 11.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Goodbye {
+    pub(crate) code: DisconnectReason,
+    pub(crate) text: String,
+}
+
+/// What follows from the end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// The stable name in the audit log and in the recordings.
+    pub(crate) name: &'static str,
+    /// One side did what the protocol forbids: the program's log has it.
+    pub(crate) is_breach: bool,
+    /// What the user reads on the terminal of each session, where the client has room for it.
+    pub(crate) last_words: Option<String>,
+    /// What the client is told, unless it is gone.
+    pub(crate) client: Option<Goodbye>,
+    /// What the host is told, unless it is gone.
+    pub(crate) host: Option<Goodbye>,
+    /// An audit event of its own, also where there is no session whose end would say it.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl Ending {
+    /// One that tells nobody.
+    pub(super) fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            is_breach: false,
+            last_words: None,
+            client: None,
+            host: None,
+            refusal: None,
+        }
+    }
+
+    /// A time limit of the proxy.
+    pub(super) fn timed_out(refusal: Refusal, id: ConnectionId) -> Self {
+        let text = refusal.text(id);
+        Self {
+            refusal: Some(refusal.clone()),
+            ..Self::named(refusal.reason)
+                .shows(format!("{text}\r\n"))
+                .tells_client(DisconnectReason::ByApplication, text)
+                .tells_host(DisconnectReason::ByApplication)
+        }
+    }
+
+    /// Revocation, the policy or an administrator. In raw mode the cursor may be anywhere.
+    pub(super) fn withdrawn(refusal: &Refusal, id: &dyn Display) -> Self {
+        Self::named(refusal.reason)
+            .shows(format!("\r\n{}", refusal.text(id)))
+            .tells_client(DisconnectReason::ByApplication, refusal.line(id))
+            .tells_host(DisconnectReason::ByApplication)
+    }
+
+    pub(super) fn by_breach(self) -> Self {
+        Self {
+            is_breach: true,
+            ..self
+        }
+    }
+
+    pub(super) fn shows(self, last_words: String) -> Self {
+        Self {
+            last_words: Some(last_words),
+            ..self
+        }
+    }
+
+    pub(super) fn tells_client(self, code: DisconnectReason, text: String) -> Self {
+        Self {
+            client: Some(Goodbye { code, text }),
+            ..self
+        }
+    }
+
+    /// The host is not told why.
+    pub(super) fn tells_host(self, code: DisconnectReason) -> Self {
+        self.tells_host_why(code, ENDED.to_owned())
+    }
+
+    pub(super) fn tells_host_why(self, code: DisconnectReason, text: String) -> Self {
+        Self {
+            host: Some(Goodbye { code, text }),
+            ..self
+        }
+    }
+}
