@@ -207,9 +207,9 @@ mod tests {
 
     #[test]
     fn the_caret_stands_under_the_value() {
-        let mut findings = Diagnostics::new("f.yaml", "a: 1\n\tkey: välue\n");
-        findings.error(place(2, 7, 5), "a.key", "expected a list");
-        let (errors, _) = findings.into_parts();
+        let mut diagnostics = Diagnostics::new("f.yaml", "a: 1\n\tkey: välue\n");
+        diagnostics.error(place(2, 7, 5), "a.key", "expected a list");
+        let (errors, _) = diagnostics.into_parts();
         assert_eq!(
             errors[0].to_string(),
             "f.yaml:2:7: a.key: expected a list\n     key: välue\n          ^~~~~"
@@ -223,20 +223,20 @@ mod tests {
             ("k: xy  ", 4, "^~"),
             ("k:", 1, "^"),
         ] {
-            let mut findings = Diagnostics::new("f", text);
-            findings.error(place(1, 4, covered), "k", "bad");
-            let shown = findings.into_parts().0.remove(0).to_string();
+            let mut diagnostics = Diagnostics::new("f", text);
+            diagnostics.error(place(1, 4, covered), "k", "bad");
+            let shown = diagnostics.into_parts().0.remove(0).to_string();
             assert_eq!(shown.lines().last().map(str::trim), Some(carets), "{text}");
         }
     }
 
     #[test]
     fn findings_are_sorted_by_place() {
-        let mut findings = Diagnostics::new("f", "a\nb\n");
-        findings.warning(place(2, 1, 1), "b", "second");
-        findings.warning(place(1, 1, 1), "a", "first");
-        findings.warning(None, "", "the file");
-        let (errors, warnings) = findings.into_parts();
+        let mut diagnostics = Diagnostics::new("f", "a\nb\n");
+        diagnostics.warning(place(2, 1, 1), "b", "second");
+        diagnostics.warning(place(1, 1, 1), "a", "first");
+        diagnostics.warning(None, "", "the file");
+        let (errors, warnings) = diagnostics.into_parts();
         assert!(errors.is_empty());
         let messages: Vec<_> = warnings.iter().map(Diagnostic::message).collect();
         assert_eq!(messages, ["the file", "first", "second"]);
@@ -246,9 +246,9 @@ mod tests {
     #[test]
     fn long_lines_are_cut_and_cannot_drive_the_terminal() {
         let text = format!("{}\u{1b}[31mvalue{}", "x".repeat(500), "y".repeat(500));
-        let mut findings = Diagnostics::new("f", &text);
-        findings.error(place(1, 506, 5), "k", "bad");
-        let (errors, _) = findings.into_parts();
+        let mut diagnostics = Diagnostics::new("f", &text);
+        diagnostics.error(place(1, 506, 5), "k", "bad");
+        let (errors, _) = diagnostics.into_parts();
         let shown = errors[0].to_string();
         assert!(!shown.contains('\u{1b}'));
         let lines: Vec<&str> = shown.lines().collect();

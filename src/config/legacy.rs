@@ -3,8 +3,21 @@
 use crate::wire::Legacy;
 
 use super::diagnostic::Diagnostics;
-use super::keys;
+use super::key::{DefaultValue, Key, ValueType};
 use super::section::{Section, quoted};
+
+/// `nodes[].legacy_algorithms`.
+pub(super) const LEGACY_ALGORITHMS: Key = Key {
+    name: "legacy_algorithms",
+    form: ValueType::Texts(
+        "diffie-hellman-group14-sha1, aes256-cbc, aes192-cbc, aes128-cbc, \
+         hmac-sha1-etm@openssh.com, hmac-sha1 or ssh-rsa",
+    ),
+    default: DefaultValue::Nothing,
+    doc: "What this host, and no other, is offered besides what everybody is, because it is too old \
+          for better. \"ssh-rsa\" is for its own key and for users' RSA keys. Weak: warned about at \
+          every start, and named in the audit events of its sessions.",
+};
 
 /// What each item must be.
 const ITEM: &str = "the name of a legacy algorithm";
@@ -13,10 +26,10 @@ const ITEM: &str = "the name of a legacy algorithm";
 pub(super) fn algorithms(
     section: &Section<'_>,
     node: Option<&str>,
-    findings: &mut Diagnostics<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<Legacy> {
-    let key = &keys::LEGACY_ALGORITHMS;
-    let named = section.texts(key, ITEM, algorithm, findings);
+    let key = &LEGACY_ALGORITHMS;
+    let named = section.texts(key, ITEM, algorithm, diagnostics);
     let mut algorithms = Vec::new();
     for one in &named {
         if !algorithms.contains(&one.value) {
@@ -30,7 +43,7 @@ pub(super) fn algorithms(
             node.unwrap_or("this host"),
             names.join(", ")
         );
-        findings.warning(first.place, &section.path_to(key.name), message);
+        diagnostics.warning(first.place, &section.path_to(key.name), message);
     }
     algorithms
 }
@@ -52,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_key_names_every_algorithm() {
-        let expected = keys::LEGACY_ALGORITHMS.form.expected();
+        let expected = LEGACY_ALGORITHMS.form.expected();
         for one in Legacy::all() {
             assert!(expected.contains(one.name()), "{one}: {expected}");
         }

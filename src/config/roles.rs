@@ -1,111 +1,118 @@
-//! The sections `roles` and `users`: who may go where.
+//! The section `roles`: who may go where.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{
-    LabelPattern, Pattern, PermitKey, Role, RoleBinding, RolePermit, Rule, Spanned,
-};
+use super::diagnostic::Diagnostics;
+use super::key::{DefaultValue, Key, ValueType};
+use super::permit::{PERMIT_KEYS, of_permit, permit, permit_values};
+use super::rule::{RULE_KEYS, rule, rule_text};
+use super::scalar::{DURATION, NETWORK};
+use super::section::{Section, UniqueNames, quoted};
+use super::unmatched;
+use super::value::{duration, network, yaml_text};
+use crate::access::{PermitKey, Role, RolePermit, Rule, Spanned};
 use crate::cert::SourceAddresses;
+use crate::model::format_duration;
 use crate::model::text::is_printable;
 use crate::nodes::Node;
 
-use super::diagnostic::Diagnostics;
-use super::keys::{self, Key};
-use super::permit::permit;
-use super::resolve::{duration, label_key, label_value, network};
-use super::section::{Located, Section, quoted};
-use super::unmatched;
+/// `roles[].name`.
+pub(super) const ROLE_NAME: Key = Key {
+    name: "name",
+    form: ValueType::Text("a name"),
+    default: DefaultValue::Required,
+    doc: "What users[].roles calls the role.",
+};
+
+/// `roles[].allow`.
+pub(super) const ALLOW: Key = Key {
+    name: "allow",
+    form: ValueType::Sections(RULE_KEYS),
+    default: DefaultValue::Nothing,
+    doc: "Where the users of the role may go. A rule matches if everything that it names does; \
+          one rule that matches is enough. A role without this key allows nothing, and what else \
+          is in it holds wherever its users go.",
+};
+
+/// `roles[].deny`.
+pub(super) const DENY: Key = Key {
+    name: "deny",
+    form: ValueType::Sections(RULE_KEYS),
+    default: DefaultValue::Nothing,
+    doc: "Where the users of the role may not go, whatever allows it: rules as in allow.",
+};
+
+/// `roles[].may_connect_from`.
+pub const MAY_CONNECT_FROM: Key = Key {
+    name: "may_connect_from",
+    form: NETWORK.list().form,
+    default: DefaultValue::Nothing,
+    doc: "From which addresses clients may come to where the role applies. Without the key, from \
+          any.",
+};
+
+/// `roles[].max_ttl`.
+pub const MAX_TTL: Key = Key {
+    name: "max_ttl",
+    form: DURATION.form,
+    default: DefaultValue::Nothing,
+    doc: "How long user certificates may live: auth sign makes no longer ones for the users of the \
+          role, and the proxy takes no longer ones to where it applies. Without the key in any of \
+          their roles, auth sign goes by auth_service.max_ttl.",
+};
+
+/// `roles[].permit`.
+pub(super) const ROLE_PERMIT: Key = Key {
+    name: "permit",
+    form: ValueType::Section(PERMIT_KEYS),
+    default: DefaultValue::Nothing,
+    doc: "What a connection may carry to where the role applies: the keys that are given here stand \
+          in place of those of the section permit. Where several roles give one, all of them must \
+          allow it.",
+};
+
+/// `roles`.
+pub const ROLES: Key = Key {
+    name: "roles",
+    form: ValueType::Sections(&[
+        ROLE_NAME,
+        ALLOW,
+        DENY,
+        MAY_CONNECT_FROM,
+        MAX_TTL,
+        ROLE_PERMIT,
+    ]),
+    default: DefaultValue::Nothing,
+    doc: "Who may go where. Without any roles, everything that a certificate allows is allowed.",
+};
 
 /// Reads `roles`. What they name of these nodes should be there.
 pub(super) fn roles(
     sections: Vec<Section<'_>>,
     nodes: &[Node],
-    findings: &mut Diagnostics<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Vec<Arc<Role>> {
     let mut seen = UniqueNames::default();
     let mut roles = Vec::new();
     for section in sections {
-        let name = section.value(&keys::ROLE_NAME, plain_name, findings);
+        let name = section.value(&ROLE_NAME, plain_name, diagnostics);
         let role = Role {
             name: name
                 .as_ref()
                 .map_or_else(String::new, |name| name.value.clone()),
             line: section.place().map_or(0, |place| place.line),
-            allow: rules(&section, &keys::ALLOW, nodes, findings),
-            deny: rules(&section, &keys::DENY, nodes, findings).unwrap_or_default(),
-            may_connect_from: may_connect_from(&section, findings),
-            max_ttl: max_ttl(&section, findings),
-            permit: role_permit(&section, findings),
+            allow: rules(&section, &ALLOW, nodes, diagnostics),
+            deny: rules(&section, &DENY, nodes, diagnostics).unwrap_or_default(),
+            may_connect_from: may_connect_from(&section, diagnostics),
+            max_ttl: max_ttl(&section, diagnostics),
+            permit: role_permit(&section, diagnostics),
         };
-        if name.is_some_and(|name| seen.is_new(name, &section, &keys::ROLE_NAME, findings)) {
+        if name.is_some_and(|name| seen.is_new(name, &section, &ROLE_NAME, diagnostics)) {
             roles.push(Arc::new(role));
         }
     }
     roles
-}
-
-/// Reads `users`, whose roles must be among these.
-pub(super) fn users(
-    sections: Vec<Section<'_>>,
-    roles: &[Arc<Role>],
-    findings: &mut Diagnostics<'_>,
-) -> Vec<RoleBinding> {
-    let mut seen = UniqueNames::default();
-    let mut members = Vec::new();
-    for section in sections {
-        let name = section.value(&keys::USER_NAME, pattern_text, findings);
-        section.is_empty(&keys::USER_ROLES, findings);
-        let known = |text: &str| known_role(text, roles);
-        let theirs = section.texts(&keys::USER_ROLES, "the name of a role", known, findings);
-        let Some(name) = name else { continue };
-        let pattern = pattern(&name.value);
-        if seen.is_new(name, &section, &keys::USER_NAME, findings) {
-            members.extend(pattern.map(|name| RoleBinding {
-                name,
-                line: section.place().map_or(0, |place| place.line),
-                roles: theirs.into_iter().map(|role| role.value).collect(),
-            }));
-        }
-    }
-    members
-}
-
-/// Names that may stand once only.
-#[derive(Default)]
-struct UniqueNames(Vec<Located<String>>);
-
-impl UniqueNames {
-    fn is_new(
-        &mut self,
-        name: Located<String>,
-        section: &Section<'_>,
-        key: &Key,
-        findings: &mut Diagnostics<'_>,
-    ) -> bool {
-        let first = self.0.iter().find(|seen| seen.value == name.value);
-        if let Some(line) = first.and_then(|first| Some(first.place?.line)) {
-            let message = format!(
-                "{} is given twice, first in line {line}",
-                quoted(&name.value)
-            );
-            findings.error(name.place, &section.path_to(key.name), message);
-            return false;
-        }
-        self.0.push(name);
-        true
-    }
-}
-
-fn known_role(text: &str, roles: &[Arc<Role>]) -> Result<Arc<Role>, String> {
-    if let Some(role) = roles.iter().find(|role| role.name == text) {
-        return Ok(Arc::clone(role));
-    }
-    let names = || roles.iter().map(|role| role.name.as_str());
-    Err(match keys::similar(text, names()) {
-        Some(similar) => format!("there is no role {}, did you mean {similar}?", quoted(text)),
-        None => format!("there is no role {}", quoted(text)),
-    })
 }
 
 /// `None` without the key.
@@ -113,74 +120,32 @@ fn rules(
     section: &Section<'_>,
     key: &Key,
     nodes: &[Node],
-    findings: &mut Diagnostics<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<Rule>> {
-    if section.is_empty(key, findings) {
+    if section.is_empty(key, diagnostics) {
         return None;
     }
     section.line_of(key)?;
-    let sections = section.sections(key, findings);
+    let sections = section.sections(key, diagnostics);
     Some(
         sections
             .iter()
             .map(|section| {
-                let rule = rule(section, findings);
-                unmatched::warn(section, &rule, nodes, findings);
+                let rule = rule(section, diagnostics);
+                unmatched::warn(section, &rule, nodes, diagnostics);
                 rule
             })
             .collect(),
     )
 }
 
-fn rule(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Rule {
-    let conditions = [&keys::RULE_LOGINS, &keys::RULE_NODES, &keys::RULE_LABELS];
-    let is_empty = conditions
-        .map(|key| section.is_empty(key, findings))
-        .contains(&true);
-    if !is_empty && conditions.iter().all(|key| section.line_of(key).is_none()) {
-        let message =
-            "names nothing, expected logins, nodes or labels; everything is nodes: [\"*\"]";
-        findings.error(section.place(), section.path(), message);
-    }
-    let labels = section.labels(&keys::RULE_LABELS, label_key, label_pattern, findings);
-    Rule {
-        line: section.place().map_or(0, |place| place.line),
-        logins: patterns(section, &keys::RULE_LOGINS, findings),
-        nodes: patterns(section, &keys::RULE_NODES, findings)
-            .map(|several| several.into_iter().map(Pattern::folding_case).collect()),
-        labels: labels
-            .into_iter()
-            .filter_map(|(key, value)| {
-                let value = pattern(&value)?.folding_case();
-                Some(LabelPattern { key, value })
-            })
-            .collect(),
-    }
-}
-
-/// `None` without the key.
-fn patterns(
-    section: &Section<'_>,
-    key: &Key,
-    findings: &mut Diagnostics<'_>,
-) -> Option<Vec<Pattern>> {
-    section.line_of(key)?;
-    let texts = section.texts(key, key.form.item(), pattern_text, findings);
-    Some(
-        texts
-            .iter()
-            .filter_map(|text| pattern(&text.value))
-            .collect(),
-    )
-}
-
 fn may_connect_from(
     section: &Section<'_>,
-    findings: &mut Diagnostics<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Spanned<SourceAddresses>> {
-    let key = &keys::MAY_CONNECT_FROM;
-    section.is_empty(key, findings);
-    let networks = section.texts(key, key.form.item(), network, findings);
+    let key = &MAY_CONNECT_FROM;
+    section.is_empty(key, diagnostics);
+    let networks = section.texts(key, key.form.item(), network, diagnostics);
     let networks: Vec<_> = networks.into_iter().map(|network| network.value).collect();
     Some(Spanned {
         value: networks.join(",").parse().ok()?,
@@ -188,21 +153,21 @@ fn may_connect_from(
     })
 }
 
-fn max_ttl(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> Option<Spanned<Duration>> {
-    let key = &keys::MAX_TTL;
-    let span = section.value(key, |text| duration(key, text, 1), findings)?;
+fn max_ttl(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Spanned<Duration>> {
+    let key = &MAX_TTL;
+    let span = section.value(key, |text| duration(key, text, 1), diagnostics)?;
     Some(Spanned {
         value: span.value,
         line: section.line_of(key)?,
     })
 }
 
-fn role_permit(section: &Section<'_>, findings: &mut Diagnostics<'_>) -> RolePermit {
-    let section = section.section(&keys::ROLE_PERMIT, findings);
-    let values = permit(&section, findings).unwrap_or_default();
+fn role_permit(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> RolePermit {
+    let section = section.section(&ROLE_PERMIT, diagnostics);
+    let values = permit(&section, diagnostics).unwrap_or_default();
     let lines = PermitKey::ALL
         .into_iter()
-        .filter_map(|key| Some((key, section.line_of(keys::of_permit(key))?)))
+        .filter_map(|key| Some((key, section.line_of(of_permit(key))?)))
         .collect();
     RolePermit { values, lines }
 }
@@ -214,18 +179,39 @@ fn plain_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A pattern stays a text until all of its section is read: it is what tells two of them apart.
-fn pattern_text(text: &str) -> Result<String, String> {
-    match text.parse::<Pattern>() {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{error}, found {}", quoted(text))),
+pub(super) fn print_role(role: &Role) -> Vec<String> {
+    let mut lines = vec![format!("  - name: {}", yaml_text(&role.name))];
+    for (key, rules) in [
+        (&ALLOW, role.allow.as_deref()),
+        (&DENY, Some(role.deny.as_slice())),
+    ] {
+        let Some(rules) = rules.filter(|rules| !rules.is_empty()) else {
+            continue;
+        };
+        lines.push(format!("    {}:", key.name));
+        lines.extend(
+            rules
+                .iter()
+                .map(|rule| format!("      - {}", rule_text(rule))),
+        );
     }
-}
-
-fn label_pattern(text: &str) -> Result<String, String> {
-    label_value(text).and_then(|text| pattern_text(&text))
-}
-
-fn pattern(text: &str) -> Option<Pattern> {
-    text.parse().ok()
+    if let Some(networks) = &role.may_connect_from {
+        let networks = networks.value.to_string();
+        let networks: Vec<String> = networks.split(',').map(yaml_text).collect();
+        let name = MAY_CONNECT_FROM.name;
+        lines.push(format!("    {name}: [{}]", networks.join(", ")));
+    }
+    if let Some(span) = role.max_ttl {
+        let name = MAX_TTL.name;
+        lines.push(format!("    {name}: {}", format_duration(span.value)));
+    }
+    if !role.permit.lines.is_empty() {
+        lines.push(format!("    {}:", ROLE_PERMIT.name));
+        for (key, value) in permit_values(&role.permit.values) {
+            if role.permit.lines.contains_key(&key) {
+                lines.push(format!("      {}: {value}", of_permit(key).name));
+            }
+        }
+    }
+    lines
 }

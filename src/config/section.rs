@@ -2,7 +2,8 @@
 //! what does not fit is noted, never returned.
 
 use super::diagnostic::Diagnostics;
-use super::keys::{self, DefaultValue, Key, ValueType};
+use super::key::{DefaultValue, Key, ValueType};
+use super::spelling;
 use super::yaml::{Content, Node, Position};
 
 use crate::model::text::{self, Printable};
@@ -17,6 +18,8 @@ pub(super) struct Section<'f> {
     place: Option<Position>,
     entries: Vec<(&'static str, &'f Node, Position)>,
     complete: bool,
+    /// The keys of the file's top level, for names that stand in the wrong section.
+    root: &'static [Key],
 }
 
 /// A value, and where it stands; a default stands nowhere.
@@ -27,26 +30,37 @@ pub(super) struct Located<T> {
 }
 
 impl<'f> Section<'f> {
-    /// Opens a section: unknown and repeated keys are noted here.
-    pub(super) fn open(
+    /// The file itself, with the keys of its top level.
+    pub(super) fn root(
         node: Option<&'f Node>,
-        path: impl Into<String>,
         keys: &'static [Key],
-        findings: &mut Diagnostics<'_>,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> Self {
+        Self::open(node, String::new(), keys, keys, diagnostics)
+    }
+
+    /// Opens a section: unknown and repeated keys are noted here.
+    fn open(
+        node: Option<&'f Node>,
+        path: String,
+        keys: &'static [Key],
+        root: &'static [Key],
+        diagnostics: &mut Diagnostics<'_>,
     ) -> Self {
         let mut section = Self {
-            path: path.into(),
+            path,
             place: node.map(|node| node.place),
             entries: Vec::new(),
             complete: true,
+            root,
         };
         match node.map(|node| (&node.content, node.place)) {
             None | Some((Content::Null, _)) => {}
-            Some((Content::Mapping(entries), _)) => section.read(entries, keys, findings),
+            Some((Content::Mapping(entries), _)) => section.read(entries, keys, diagnostics),
             Some((other, place)) => {
                 let expected = ValueType::Section(keys).expected();
                 let message = format!("expected {expected}, found {}", found(other));
-                findings.error(Some(place), &section.path, message);
+                diagnostics.error(Some(place), &section.path, message);
                 section.complete = false;
             }
         }
@@ -57,25 +71,43 @@ impl<'f> Section<'f> {
         &mut self,
         entries: &'f [(Node, Node)],
         keys: &'static [Key],
-        findings: &mut Diagnostics<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) {
         for (name, value) in entries {
             let Content::Text(text) = &name.content else {
                 let message = format!("expected a key, found {}", found(&name.content));
-                findings.error(Some(name.place), &self.path, message);
+                diagnostics.error(Some(name.place), &self.path, message);
                 continue;
             };
             let Some(key) = keys.iter().find(|key| key.name == text) else {
-                let message = unknown(text, keys);
-                findings.error(Some(name.place), &self.path_to(&shorten(text)), message);
+                let message = self.unknown(text, keys);
+                diagnostics.error(Some(name.place), &self.path_to(&shorten(text)), message);
                 continue;
             };
             if let Some((_, _, first)) = self.entries.iter().find(|(name, ..)| *name == key.name) {
                 let message = format!("given twice, first in line {}", first.line);
-                findings.error(Some(name.place), &self.path_to(key.name), message);
+                diagnostics.error(Some(name.place), &self.path_to(key.name), message);
                 continue;
             }
             self.entries.push((key.name, value, name.place));
+        }
+    }
+
+    /// What to say about a key that is not in its section's table.
+    fn unknown(&self, name: &str, keys: &'static [Key]) -> String {
+        let has_it = |section: &&Key| section.form.keys().iter().any(|key| key.name == name);
+        if let Some(section) = self.root.iter().find(has_it) {
+            return format!("unknown key here, it belongs in {}", section.name);
+        }
+        if self.root.iter().any(|key| key.name == name) {
+            return "unknown key here, it belongs at the top level".to_owned();
+        }
+        match spelling::similar(name, keys.iter().map(|key| key.name)) {
+            Some(similar) => format!("unknown key, did you mean {similar}?"),
+            None => {
+                let names: Vec<_> = keys.iter().map(|key| key.name).collect();
+                format!("unknown key, expected one of {}", names.join(", "))
+            }
         }
     }
 
@@ -104,7 +136,7 @@ impl<'f> Section<'f> {
         &self,
         key: &Key,
         parse: impl FnOnce(&str) -> Result<T, String>,
-        findings: &mut Diagnostics<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) -> Option<Located<T>> {
         let path = self.path_to(key.name);
         let Some((node, name)) = self.entry(key) else {
@@ -114,7 +146,7 @@ impl<'f> Section<'f> {
                 }
                 DefaultValue::Required if self.complete => {
                     let message = format!("missing, expected {}", key.form.expected());
-                    findings.error(self.place, &path, message);
+                    diagnostics.error(self.place, &path, message);
                     None
                 }
                 DefaultValue::Required
@@ -123,7 +155,24 @@ impl<'f> Section<'f> {
                 | DefaultValue::Values(_) => None,
             };
         };
-        text(node, name, key.form.expected(), &path, parse, findings)
+        text(node, name, key.form.expected(), &path, parse, diagnostics)
+    }
+
+    /// The value of a key, or the key's default, for the reader of another one: nothing is noted.
+    pub(super) fn peek<T>(
+        &self,
+        key: &Key,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = match (self.entry(key), key.default) {
+            (Some((node, _)), _) => match &node.content {
+                Content::Text(text) => text,
+                _ => return None,
+            },
+            (None, DefaultValue::Value(text)) => text,
+            (None, _) => return None,
+        };
+        parse(text).ok()
     }
 
     /// Whether the file names this key, with whatever value.
@@ -145,7 +194,7 @@ impl<'f> Section<'f> {
 
     /// Notes a key that is there and has nothing in it: where nothing would mean everything, it was
     /// forgotten. `false` when there is something, or no such key.
-    pub(super) fn is_empty(&self, key: &Key, findings: &mut Diagnostics<'_>) -> bool {
+    pub(super) fn is_empty(&self, key: &Key, diagnostics: &mut Diagnostics<'_>) -> bool {
         let Some((node, place)) = self.entry(key) else {
             return false;
         };
@@ -157,22 +206,30 @@ impl<'f> Section<'f> {
         };
         if is_empty {
             let message = format!("is empty, expected {}", key.form.expected());
-            findings.error(Some(place), &self.path_to(key.name), message);
+            diagnostics.error(Some(place), &self.path_to(key.name), message);
         }
         is_empty
     }
 
     /// The section under a key.
-    pub(super) fn section(&self, key: &Key, findings: &mut Diagnostics<'_>) -> Self {
+    pub(super) fn section(&self, key: &Key, diagnostics: &mut Diagnostics<'_>) -> Self {
         let node = self.entry(key).map(|(node, _)| node);
-        Self::open(node, self.path_to(key.name), key.form.keys(), findings)
+        Self::open(
+            node,
+            self.path_to(key.name),
+            key.form.keys(),
+            self.root,
+            diagnostics,
+        )
     }
 
     /// The sections in the list under a key.
-    pub(super) fn sections(&self, key: &Key, findings: &mut Diagnostics<'_>) -> Vec<Self> {
-        self.items(key, findings)
+    pub(super) fn sections(&self, key: &Key, diagnostics: &mut Diagnostics<'_>) -> Vec<Self> {
+        self.items(key, diagnostics)
             .into_iter()
-            .map(|(path, node)| Self::open(Some(node), path, key.form.keys(), findings))
+            .map(|(path, node)| {
+                Self::open(Some(node), path, key.form.keys(), self.root, diagnostics)
+            })
             .collect()
     }
 
@@ -183,7 +240,7 @@ impl<'f> Section<'f> {
         key: &Key,
         what: &str,
         parse: impl Fn(&str) -> Result<T, String>,
-        findings: &mut Diagnostics<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) -> Vec<Located<T>> {
         let is_silent = |(node, _): (&Node, Position)| matches!(node.content, Content::Null);
         if let DefaultValue::Values(values) = key.default
@@ -197,12 +254,19 @@ impl<'f> Section<'f> {
         }
         if key.default == DefaultValue::Required && self.complete && self.entry(key).is_none() {
             let message = format!("missing, expected {}", key.form.expected());
-            findings.error(self.place, &self.path_to(key.name), message);
+            diagnostics.error(self.place, &self.path_to(key.name), message);
         }
-        self.items(key, findings)
+        self.items(key, diagnostics)
             .into_iter()
             .filter_map(|(path, node)| {
-                text(node, node.place, what.to_owned(), &path, &parse, findings)
+                text(
+                    node,
+                    node.place,
+                    what.to_owned(),
+                    &path,
+                    &parse,
+                    diagnostics,
+                )
             })
             .collect()
     }
@@ -214,7 +278,7 @@ impl<'f> Section<'f> {
         key: &Key,
         check_name: impl Fn(&str) -> Result<String, String>,
         check_value: impl Fn(&str) -> Result<String, String>,
-        findings: &mut Diagnostics<'_>,
+        diagnostics: &mut Diagnostics<'_>,
     ) -> Vec<(String, String)> {
         let path = self.path_to(key.name);
         let entries = match self.entry(key).map(|(node, _)| (&node.content, node.place)) {
@@ -222,7 +286,7 @@ impl<'f> Section<'f> {
             Some((Content::Mapping(entries), _)) => entries,
             Some((other, place)) => {
                 let message = format!("expected {}, found {}", key.form.expected(), found(other));
-                findings.error(Some(place), &path, message);
+                diagnostics.error(Some(place), &path, message);
                 return Vec::new();
             }
         };
@@ -230,19 +294,19 @@ impl<'f> Section<'f> {
         let mut labels = Vec::new();
         for (name, value) in entries {
             let what = "a label's name".to_owned();
-            let Some(label) = text(name, name.place, what, &path, &check_name, findings) else {
+            let Some(label) = text(name, name.place, what, &path, &check_name, diagnostics) else {
                 continue;
             };
             let label = label.value;
             let path = format!("{path}.{label}");
             if let Some((_, first)) = seen.iter().find(|(seen, _)| *seen == label) {
                 let message = format!("given twice, first in line {}", first.line);
-                findings.error(Some(name.place), &path, message);
+                diagnostics.error(Some(name.place), &path, message);
                 continue;
             }
             seen.push((label.clone(), name.place));
             let what = "a label's value".to_owned();
-            let value = text(value, name.place, what, &path, &check_value, findings);
+            let value = text(value, name.place, what, &path, &check_value, diagnostics);
             labels.extend(value.map(|value| (label, value.value)));
         }
         labels
@@ -257,7 +321,7 @@ impl<'f> Section<'f> {
     }
 
     /// The items of the list under a key, each with its path.
-    fn items(&self, key: &Key, findings: &mut Diagnostics<'_>) -> Vec<(String, &'f Node)> {
+    fn items(&self, key: &Key, diagnostics: &mut Diagnostics<'_>) -> Vec<(String, &'f Node)> {
         let path = self.path_to(key.name);
         match self.entry(key).map(|(node, _)| (&node.content, node.place)) {
             None | Some((Content::Null, _)) => Vec::new(),
@@ -268,7 +332,7 @@ impl<'f> Section<'f> {
                 .collect(),
             Some((other, place)) => {
                 let message = format!("expected {}, found {}", key.form.expected(), found(other));
-                findings.error(Some(place), &path, message);
+                diagnostics.error(Some(place), &path, message);
                 Vec::new()
             }
         }
@@ -289,7 +353,7 @@ fn text<T>(
     expected: String,
     path: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,
-    findings: &mut Diagnostics<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Located<T>> {
     let (place, message) = match &node.content {
         Content::Text(text) => match parse(text) {
@@ -307,7 +371,7 @@ fn text<T>(
             format!("expected {expected}, found {}", found(other)),
         ),
     };
-    findings.error(Some(place), path, message);
+    diagnostics.error(Some(place), path, message);
     None
 }
 
@@ -333,22 +397,29 @@ fn shorten(text: &str) -> String {
     Printable(text).within(MAX_QUOTED)
 }
 
-/// What to say about a key that is not in its section's table.
-fn unknown(name: &str, keys: &'static [Key]) -> String {
-    let home = keys::ROOT
-        .iter()
-        .find(|section| section.form.keys().iter().any(|key| key.name == name));
-    if let Some(section) = home {
-        return format!("unknown key here, it belongs in {}", section.name);
-    }
-    if keys::ROOT.iter().any(|key| key.name == name) {
-        return "unknown key here, it belongs at the top level".to_owned();
-    }
-    match keys::similar(name, keys.iter().map(|key| key.name)) {
-        Some(similar) => format!("unknown key, did you mean {similar}?"),
-        None => {
-            let names: Vec<_> = keys.iter().map(|key| key.name).collect();
-            format!("unknown key, expected one of {}", names.join(", "))
+/// Names that may stand once only.
+#[derive(Default)]
+pub(super) struct UniqueNames(Vec<Located<String>>);
+
+impl UniqueNames {
+    /// Whether it stands here for the first time; that it does not is noted.
+    pub(super) fn is_new(
+        &mut self,
+        name: Located<String>,
+        section: &Section<'_>,
+        key: &Key,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> bool {
+        let first = self.0.iter().find(|seen| seen.value == name.value);
+        if let Some(line) = first.and_then(|first| Some(first.place?.line)) {
+            let message = format!(
+                "{} is given twice, first in line {line}",
+                quoted(&name.value)
+            );
+            diagnostics.error(name.place, &section.path_to(key.name), message);
+            return false;
         }
+        self.0.push(name);
+        true
     }
 }

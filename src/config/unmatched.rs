@@ -6,7 +6,7 @@ use crate::model::Label;
 use crate::nodes::Node;
 
 use super::diagnostic::Diagnostics;
-use super::keys;
+use super::rule::{RULE_LABELS, RULE_NODES};
 use super::section::{Section, quoted};
 
 /// Warns of node names and labels that no node of the inventory has.
@@ -14,22 +14,22 @@ pub(super) fn warn(
     section: &Section<'_>,
     rule: &Rule,
     nodes: &[Node],
-    findings: &mut Diagnostics<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) {
-    let so_far = findings.warnings();
+    let so_far = diagnostics.warnings();
     // Without an inventory, all names are those of DNS.
     if !nodes.is_empty() {
-        names(section, rule, nodes, findings);
+        names(section, rule, nodes, diagnostics);
     }
-    let path = section.path_to(keys::RULE_LABELS.name);
-    let place = section.place_of(&keys::RULE_LABELS);
+    let path = section.path_to(RULE_LABELS.name);
+    let place = section.place_of(&RULE_LABELS);
     for wanted in &rule.labels {
         if !nodes.iter().any(|node| wanted.is_among(&node.labels)) {
             let label = quoted(&format!("{}={}", wanted.key, wanted.value));
-            findings.warning(place, &path, format!("no node has a label {label}"));
+            diagnostics.warning(place, &path, format!("no node has a label {label}"));
         }
     }
-    if findings.warnings() == so_far && !rule.labels.is_empty() {
+    if diagnostics.warnings() == so_far && !rule.labels.is_empty() {
         let names = rule.nodes.as_deref();
         let is_meant = |node: &Node| {
             names.is_none_or(|names| names.iter().any(|name| name.matches(&node.name)))
@@ -37,13 +37,13 @@ pub(super) fn warn(
         };
         if !nodes.iter().any(is_meant) {
             let message = "no node has all that this rule names";
-            findings.warning(section.place(), section.path(), message);
+            diagnostics.warning(section.place(), section.path(), message);
         }
     }
 }
 
-fn names(section: &Section<'_>, rule: &Rule, nodes: &[Node], findings: &mut Diagnostics<'_>) {
-    let key = &keys::RULE_NODES;
+fn names(section: &Section<'_>, rule: &Rule, nodes: &[Node], diagnostics: &mut Diagnostics<'_>) {
+    let key = &RULE_NODES;
     let places = section.places(key).into_iter();
     for (pattern, place) in rule.nodes.iter().flatten().zip(places) {
         if !nodes.iter().any(|node| pattern.matches(&node.name)) {
@@ -51,7 +51,7 @@ fn names(section: &Section<'_>, rule: &Rule, nodes: &[Node], findings: &mut Diag
                 "no node is called {}: this is about hosts outside the inventory alone",
                 quoted(&pattern.to_string())
             );
-            findings.warning(Some(place), &section.path_to(key.name), message);
+            diagnostics.warning(Some(place), &section.path_to(key.name), message);
         }
     }
 }

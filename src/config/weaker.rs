@@ -1,34 +1,33 @@
 //! Which keys protect less in one configuration than in another: what an auditor has to know of a change.
 //!
-//! Every key is decided about: those that guard what is recorded, whom a host is, where people may go and
-//! what a connection carries. Names, addresses and sizes guard nothing.
+//! Every key is decided about: those that protect what is recorded, whom a host is, where people may
+//! go and what a connection carries. Names, addresses and sizes protect nothing. The rows of a
+//! section say it for its keys (`table`); here are the sections whose values are structures.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::effective::Config;
+use super::keys::{self, Key};
+use super::legacy::LEGACY_ALGORITHMS;
+use super::permit::permit_value;
+use super::roles::{ALLOW, DENY, ROLE_PERMIT};
+use super::rule::rule_text;
+use super::scalar::NONE;
+use super::users::USER_ROLES;
 use crate::access::{
     Direction, EndpointPatterns, NamePattern, NamePatterns, Permissions, PermitKey, Role,
     RoleBinding, Rule,
 };
 use crate::audit::Weaker;
 use crate::cert::SourceAddresses;
-use crate::model::{format_duration, format_in_one_unit};
+use crate::model::format_in_one_unit;
 use crate::wire::Legacy;
-
-use super::keys::{self, Key};
-use super::print::{permit_value, recording_mode, rule_text, session_recording, switch};
-use super::{
-    AuthService, Config, ProxyService, RecordingConfig, RecordingMode, SessionRecording, Web,
-};
-
-/// What stands for a list without items, and for a key that is not given.
-const NONE: &str = "none";
 
 /// The keys that protect less in `new` than in `old`.
 #[must_use]
 pub fn weaker(old: &Config, new: &Config) -> Vec<Weaker> {
     let mut found = WeakerList::default();
-    // Whoever adds a key to the configuration decides here what it guards.
+    // A new section has to say here what its keys protect.
     let Config {
         file: _,
         sha256: _,
@@ -36,19 +35,20 @@ pub fn weaker(old: &Config, new: &Config) -> Vec<Weaker> {
         data_dir: _,
         auth,
         proxy,
-        upstream: _,
+        upstream,
         permit: _,
         nodes: _,
         roles: _,
         users: _,
         recording,
     } = new;
-    found.auth(&old.auth, auth);
-    found.proxy(&old.proxy, proxy);
+    found.0.extend(auth.weaker(&old.auth));
+    found.0.extend(proxy.weaker(&old.proxy));
+    found.0.extend(upstream.weaker(&old.upstream));
     found.permit(&keys::PERMIT, &old.permit, &new.permit);
     found.nodes(old, new);
     found.roles(old, new);
-    found.recording(old.recording, *recording);
+    found.0.extend(recording.weaker(&old.recording));
     found.0
 }
 
@@ -61,124 +61,6 @@ impl WeakerList {
             let key = key.into();
             self.0.push(Weaker { key, from, to });
         }
-    }
-
-    /// A switch that protects as long as it has this value.
-    fn switch(&mut self, section: &Key, key: &Key, safe: bool, old: bool, new: bool) {
-        let is_weaker = old == safe && new != safe;
-        let (old, new) = (switch(old).to_owned(), switch(new).to_owned());
-        self.add(is_weaker, path(section, key), old, new);
-    }
-
-    fn auth(&mut self, old: &AuthService, new: &AuthService) {
-        let AuthService {
-            session_recording: recording,
-            proxy_checks_host_keys,
-            // The same guard, in a file or in an agent. It cannot change while the proxy runs.
-            ca_keys: _,
-            max_ttl,
-        } = new;
-        let section = &keys::AUTH_SERVICE;
-        self.add(
-            old.session_recording == SessionRecording::Proxy && *recording == SessionRecording::Off,
-            path(section, &keys::SESSION_RECORDING),
-            session_recording(old.session_recording).to_owned(),
-            session_recording(*recording).to_owned(),
-        );
-        self.switch(
-            section,
-            &keys::PROXY_CHECKS_HOST_KEYS,
-            true,
-            old.proxy_checks_host_keys,
-            *proxy_checks_host_keys,
-        );
-        self.add(
-            *max_ttl > old.max_ttl,
-            path(section, &keys::PEOPLE_MAX_TTL),
-            format_in_one_unit(old.max_ttl),
-            format_in_one_unit(*max_ttl),
-        );
-    }
-
-    fn recording(&mut self, old: RecordingConfig, new: RecordingConfig) {
-        let RecordingConfig { mode, pty_input } = new;
-        let section = &keys::RECORDING;
-        self.add(
-            old.mode == RecordingMode::Strict && mode == RecordingMode::BestEffort,
-            path(section, &keys::RECORDING_MODE),
-            recording_mode(old.mode).to_owned(),
-            recording_mode(mode).to_owned(),
-        );
-        // Less is recorded; more, passwords too, is what the other value costs.
-        self.switch(section, &keys::PTY_INPUT, true, old.pty_input, pty_input);
-    }
-
-    fn proxy(&mut self, old: &ProxyService, new: &ProxyService) {
-        let ProxyService {
-            // Places and names.
-            listen_addr: _,
-            public_addr: _,
-            banner_file: _,
-            // How many, how long: what is lost is room, not protection.
-            max_connections: _,
-            max_connections_per_address: _,
-            max_connections_per_user: _,
-            max_starting: _,
-            login_grace_time: _,
-            keep_alive_interval: _,
-            keep_alive_count_max: _,
-            drain_timeout: _,
-            egress_addrs,
-            client_idle_timeout,
-            disconnect_expired_cert,
-            sandbox,
-            web,
-            metrics_listen_addr,
-        } = new;
-        let section = &keys::PROXY_SERVICE;
-        // Each of them was read as a network already: only an empty list is none.
-        let read = |networks: &[String]| networks.join(",").parse().ok();
-        let (had, has) = (read(&old.egress_addrs), read(egress_addrs));
-        self.networks(
-            path(section, &keys::EGRESS_ADDRS),
-            had.as_ref(),
-            has.as_ref(),
-        );
-        let (before, after) = (old.client_idle_timeout, *client_idle_timeout);
-        self.add(
-            !before.is_zero() && (after.is_zero() || after > before),
-            path(section, &keys::CLIENT_IDLE_TIMEOUT),
-            format_duration(before),
-            format_duration(after),
-        );
-        self.switch(
-            section,
-            &keys::DISCONNECT_EXPIRED_CERT,
-            true,
-            old.disconnect_expired_cert,
-            *disconnect_expired_cert,
-        );
-        self.switch(section, &keys::SANDBOX, true, old.sandbox, *sandbox);
-        let is_plain = |web: &Option<Web>| web.as_ref().is_some_and(|web| web.tls.is_none());
-        self.switch(
-            section,
-            &keys::WEB_PLAIN_HTTP,
-            false,
-            is_plain(&old.web),
-            is_plain(web),
-        );
-        let is_open = |address: Option<SocketAddr>| {
-            address.is_some_and(|address| !address.ip().is_loopback())
-        };
-        let shown = |address: Option<SocketAddr>| {
-            address.map_or_else(|| NONE.to_owned(), |one| one.to_string())
-        };
-        self.add(
-            is_open(*metrics_listen_addr) && !is_open(old.metrics_listen_addr),
-            path(section, &keys::METRICS_LISTEN_ADDR),
-            shown(old.metrics_listen_addr),
-            shown(*metrics_listen_addr),
-        );
     }
 
     /// Networks outside of which something is refused; `None` for no such limit.
@@ -224,7 +106,7 @@ impl WeakerList {
             };
             self.add(
                 node.legacy.iter().any(|one| !before.contains(one)),
-                format!("nodes[{}].{}", node.name, keys::LEGACY_ALGORITHMS.name),
+                format!("nodes[{}].{}", node.name, LEGACY_ALGORITHMS.name),
                 shown(before),
                 shown(&node.legacy),
             );
@@ -274,7 +156,7 @@ impl WeakerList {
         let has = rules(role.allow.as_deref());
         self.add(
             has.iter().any(|rule| !had.contains(rule)),
-            key(&keys::ALLOW),
+            key(&ALLOW),
             listed(&had),
             listed(&has),
         );
@@ -282,7 +164,7 @@ impl WeakerList {
         let (had, has) = (rules(Some(&before.deny)), rules(Some(&role.deny)));
         self.add(
             had.iter().any(|rule| !has.contains(rule)),
-            key(&keys::DENY),
+            key(&DENY),
             listed(&had),
             listed(&has),
         );
@@ -328,7 +210,7 @@ impl WeakerList {
             let section = format!("{}[{}]", keys::ROLES.name, role.name);
             let name = format!(
                 "{section}.{}.{}",
-                keys::ROLE_PERMIT.name,
+                ROLE_PERMIT.name,
                 keys::of_permit(key).name
             );
             self.permit_key(name, key, had, has);
@@ -351,7 +233,7 @@ impl WeakerList {
             let lost = |role: &Arc<Role>| restricts(role) && named(&has, &role.name).is_none();
             self.add(
                 gained || had.iter().any(lost),
-                format!("{}[{name}].{}", keys::USERS.name, keys::USER_ROLES.name),
+                format!("{}[{name}].{}", keys::USERS.name, USER_ROLES.name),
                 role_names(&had),
                 role_names(&has),
             );
@@ -441,6 +323,7 @@ mod tests {
 
     use super::*;
     use crate::config::keys::ValueType;
+    use crate::config::{AuthService, ProxyService, RecordingConfig, Upstream};
 
     fn config(text: &str) -> Config {
         let data = Some(Path::new("/data"));
@@ -721,8 +604,15 @@ mod tests {
         // A role's section is the same as the one for all.
         keys.remove("roles[].permit");
         let decided = WEAKER.iter().map(|(key, _, _)| *key);
+        let rows = [
+            AuthService::unprotected(),
+            ProxyService::unprotected(),
+            Upstream::unprotected(),
+            RecordingConfig::unprotected(),
+        ];
         let mut decided: BTreeSet<String> = decided
             .chain(NEUTRAL.iter().copied())
+            .chain(rows.into_iter().flatten())
             .map(str::to_owned)
             .collect();
         let of_roles = |key: &String| !key.starts_with("roles[].permit.");

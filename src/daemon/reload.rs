@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, watch};
 use super::orders::MonitorClient;
 use super::settings::settings;
 use crate::audit::{AuditEvent, Weaker};
-use crate::config::keys::{self, Key};
 use crate::config::{Config, Loaded, Source, weaker};
 use crate::model::chain;
 use crate::monitor::WorkerMessage;
@@ -66,7 +65,7 @@ impl Reload {
             mut config,
             warnings,
         } = tokio::task::spawn_blocking(move || source.load()).await??;
-        let needs_restart = keep(&self.config, &mut config);
+        let needs_restart = config.keep_until_restart(&self.config);
         let settings = settings(&config)?;
         for warning in &warnings {
             tracing::warn!(target: "config", "{}", warning.headline());
@@ -110,84 +109,5 @@ pub(super) fn in_force(
         roles: config.roles.len(),
         needs_restart,
         weaker,
-    }
-}
-
-/// Gives the new configuration the old values of what a running proxy cannot change; the names of
-/// those that differed.
-fn keep(old: &Config, new: &mut Config) -> Vec<String> {
-    let mut kept = Vec::new();
-    macro_rules! keep {
-        ($($section:expr, $key:expr => $($field:ident).+;)*) => {$(
-            if new.$($field).+ != old.$($field).+ {
-                new.$($field).+.clone_from(&old.$($field).+);
-                kept.push(path($section, &$key));
-            }
-        )*};
-    }
-    let (top, auth) = (None, Some(&keys::AUTH_SERVICE));
-    let (proxy, upstream) = (Some(&keys::PROXY_SERVICE), Some(&keys::UPSTREAM));
-    keep! {
-        top, keys::CLUSTER_NAME => cluster_name;
-        top, keys::DATA_DIR => data_dir;
-        auth, keys::CA_KEYS => auth.ca_keys;
-        proxy, keys::LISTEN_ADDR => proxy.listen_addr;
-        proxy, keys::WEB_LISTEN_ADDR => proxy.web;
-        proxy, keys::METRICS_LISTEN_ADDR => proxy.metrics_listen_addr;
-        proxy, keys::SANDBOX => proxy.sandbox;
-        proxy, keys::BANNER_FILE => proxy.banner_file;
-        proxy, keys::MAX_CONNECTIONS => proxy.max_connections;
-        proxy, keys::MAX_CONNECTIONS_PER_ADDRESS => proxy.max_connections_per_address;
-        proxy, keys::MAX_CONNECTIONS_PER_USER => proxy.max_connections_per_user;
-        proxy, keys::MAX_STARTING => proxy.max_starting;
-        upstream, keys::MAX_STARTING_PER_HOST => upstream.max_starting_per_host;
-    }
-    kept
-}
-
-fn path(section: Option<&Key>, key: &Key) -> String {
-    match section {
-        Some(section) => format!("{}.{}", section.name, key.name),
-        None => key.name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    fn config(text: &str) -> Config {
-        let data = Some(Path::new("/data"));
-        crate::config::parse(Path::new("f"), text, data)
-            .unwrap()
-            .config
-    }
-
-    #[test]
-    fn what_needs_a_restart_is_named_and_keeps_its_value() {
-        let old = config("cluster_name: c\n");
-        let mut new = config(
-            "cluster_name: other\n\
-             proxy_service: { listen_addr: \":22\", max_starting: 7, login_grace_time: 5s }\n\
-             upstream: { max_starting_per_host: 1 }\n\
-             permit: { x11: yes }\n",
-        );
-        let kept = keep(&old, &mut new);
-        assert_eq!(
-            kept,
-            [
-                "cluster_name",
-                "proxy_service.listen_addr",
-                "proxy_service.max_starting",
-                "upstream.max_starting_per_host",
-            ]
-        );
-        assert_eq!(new.cluster_name, old.cluster_name);
-        assert_eq!(new.proxy.max_starting, old.proxy.max_starting);
-        assert!(new.permit.x11, "the rest is the new one's");
-        assert_ne!(new.proxy.login_grace_time, old.proxy.login_grace_time);
-        assert!(keep(&old, &mut old.clone()).is_empty());
     }
 }

@@ -1,0 +1,186 @@
+//! The table of keys: one row for each key of a section, and everything that is made of it.
+//!
+//! [`section!`] declares a section. A row says what a key is called, what may stand there, what
+//! holds without it, what it means, whether a reload takes it over, and which of two values protects
+//! less. Nothing of that can be left out: a row without it does not compile. From the rows come
+//!
+//! - the struct with one field for each row,
+//! - a constant for each [`Key`](super::key::Key), and one for the section with all of its keys, from
+//!   which the documentation is printed,
+//! - `read`, which notes all mistakes at once, and `print`, which writes what reads back to the same,
+//! - `keep_until_restart`, which a reload calls, and `weaker`, which an auditor reads.
+//!
+//! ```text
+//! section! {
+//!     RECORDING = "recording", RecordingConfig, "How sessions are recorded.", [Clone, Copy] {
+//!         PTY_INPUT = "pty_input" => pty_input: bool {
+//!             value: SWITCH,                        // Scalar, list, Option or Composite
+//!             default: DefaultValue::Value("no"),   // as the file would have it
+//!             reload: OnReload::Applied,            // or NeedsRestart
+//!             protection: Protection::WHILE_ON,     // when a change protects less
+//!             doc: "Whether what is typed into a terminal is stored, passwords included.",
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! Several keys that make one field are named after the first, with `+`; their rows are constants
+//! beside the reader. A `Composite` names the reader and the printer.
+
+use super::key::Key;
+use super::scalar::FieldCodec;
+use crate::audit::Weaker;
+
+/// What a running proxy does with a value that has changed when it reads the file again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnReload {
+    /// New decisions go by the new value.
+    Applied,
+    /// The old value holds until a restart, and the key is named.
+    NeedsRestart,
+}
+
+/// Which of two values of a key protects less.
+pub(super) enum Protection<F: 'static> {
+    /// None does: names, places, and sizes.
+    Unaffected,
+    /// The second one, where this says so.
+    Weaker(fn(old: &F, new: &F) -> bool),
+    /// The same, and another key than the row's is named.
+    WeakerBy(&'static Key, fn(old: &F, new: &F) -> bool),
+}
+
+impl Protection<bool> {
+    /// A switch that protects while it is on.
+    pub(super) const WHILE_ON: Self = Self::Weaker(|old, new| *old && !*new);
+}
+
+/// The entry of a row in the list of what protects less; `None` where nothing does.
+pub(super) fn weaker_field<F>(
+    (section, key): (&str, &Key),
+    protection: &Protection<F>,
+    codec: &impl FieldCodec<F>,
+    (old, new): (&F, &F),
+) -> Option<Weaker> {
+    let (key, is_weaker) = match protection {
+        Protection::Unaffected => return None,
+        Protection::Weaker(is_weaker) => (key, is_weaker),
+        Protection::WeakerBy(key, is_weaker) => (*key, is_weaker),
+    };
+    is_weaker(old, new).then(|| Weaker {
+        key: format!("{section}.{}", key.name),
+        from: codec.show(old),
+        to: codec.show(new),
+    })
+}
+
+/// Declares a section of the file; see the head of this file.
+macro_rules! section {
+    (
+        $SECTION:ident = $section:literal, $struct:ident, $about:literal, [$($derive:ident),*] {
+            $(
+                $KEY:ident = $name:literal $(+ $MORE:ident)* => $field:ident: $type:ty {
+                    value: $codec:expr,
+                    default: $default:expr,
+                    reload: $reload:expr,
+                    protection: $protection:expr,
+                    doc: $doc:literal,
+                }
+            )*
+        }
+    ) => {
+        #[doc = concat!("`", $section, "`.")]
+        #[derive($($derive,)* Debug, PartialEq, Eq)]
+        pub struct $struct {
+            $(
+                #[doc = concat!("`", $name, "`.")]
+                pub $field: $type,
+            )*
+        }
+
+        #[doc = concat!("`", $section, "`.")]
+        pub(in $crate::config) const $SECTION: $crate::config::key::Key = $crate::config::key::Key {
+            name: $section,
+            form: $crate::config::key::ValueType::Section(&[$($KEY, $($MORE,)*)*]),
+            default: $crate::config::key::DefaultValue::Nothing,
+            doc: $about,
+        };
+
+        $(
+            #[doc = concat!("`", $section, ".", $name, "`.")]
+            pub(in $crate::config) const $KEY: $crate::config::key::Key = $crate::config::key::Key {
+                name: $name,
+                form: $codec.form,
+                default: $default,
+                doc: $doc,
+            };
+        )*
+
+        impl $struct {
+            /// Reads the section. `None` only where an error was noted, each of them.
+            pub(in $crate::config) fn read(
+                section: &$crate::config::section::Section<'_>,
+                diagnostics: &mut $crate::config::diagnostic::Diagnostics<'_>,
+            ) -> Option<Self> {
+                use $crate::config::scalar::FieldCodec;
+                // All of them are read before the first that is missing ends it.
+                $(let $field = $codec.read(section, &$KEY, diagnostics);)*
+                Some(Self { $($field: $field?,)* })
+            }
+
+            /// The section as YAML that reads back to the same.
+            pub(in $crate::config) fn print(&self) -> Vec<String> {
+                use $crate::config::scalar::FieldCodec;
+                let mut lines = vec![concat!($section, ":").to_owned()];
+                $({
+                    let printed = $codec.print(&$KEY, &self.$field);
+                    lines.extend(printed.iter().map(|line| format!("  {line}")));
+                })*
+                lines
+            }
+
+            /// The keys that protect less here than in `old`.
+            pub(in $crate::config) fn weaker(&self, old: &Self) -> Vec<$crate::audit::Weaker> {
+                let mut found = Vec::new();
+                $({
+                    let protection: $crate::config::table::Protection<$type> = $protection;
+                    found.extend($crate::config::table::weaker_field(
+                        ($section, &$KEY),
+                        &protection,
+                        &$codec,
+                        (&old.$field, &self.$field),
+                    ));
+                })*
+                found
+            }
+
+            /// Takes from `old` what a running proxy cannot change; the keys that differed.
+            pub(in $crate::config) fn keep_until_restart(&mut self, old: &Self) -> Vec<String> {
+                let mut kept = Vec::new();
+                $(
+                    let needs_restart = $reload == $crate::config::table::OnReload::NeedsRestart;
+                    if needs_restart && self.$field != old.$field {
+                        self.$field.clone_from(&old.$field);
+                        kept.push(concat!($section, ".", $name).to_owned());
+                    }
+                )*
+                kept
+            }
+
+            /// The keys of which no value protects less than another.
+            #[cfg(test)]
+            pub(in $crate::config) fn unprotected() -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $({
+                    let protection: $crate::config::table::Protection<$type> = $protection;
+                    if let $crate::config::table::Protection::Unaffected = protection {
+                        keys.push(concat!($section, ".", $name));
+                    }
+                })*
+                keys
+            }
+        }
+    };
+}
+
+pub(super) use section;
