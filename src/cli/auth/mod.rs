@@ -1,4 +1,4 @@
-//! `rproxy auth`: the CAs, made by `auth init`.
+//! `rproxy auth`: the commands about the CAs and the certificates that they sign.
 
 mod batch;
 pub(super) mod client;

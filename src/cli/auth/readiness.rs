@@ -11,7 +11,7 @@ use crate::model::Principal;
 use crate::model::text::Printable;
 use ssh_key::{HashAlg, PublicKey};
 
-/// Most that are named.
+/// Most hosts and certificates that are named.
 const MAX_NAMED: usize = 20;
 
 /// A move of a rotation that a command asks for.
@@ -97,7 +97,7 @@ fn user_key(status: &NodeStatus, staying: &str, login: &str) -> Option<String> {
         Some(false) => Some(format!(
             "lets {login} in with no key; --login names an account that it knows"
         )),
-        // One that takes any certificate says nothing about any of them.
+        // A host that accepts any certificate tells nothing about its keys.
         None if answers.is_empty() => Some("was not asked".to_owned()),
         None => None,
     }
@@ -112,7 +112,7 @@ fn host_key(status: &NodeStatus, staying: &str) -> Option<String> {
             certificate.authority
         )),
         (None, Some(error)) => Some(format!("gave no answer: {error}")),
-        // It has none that could be lost.
+        // It shows no certificate, so it loses none.
         (None, None) => None,
     }
 }

@@ -46,8 +46,8 @@ impl Fleet {
     ) -> Result<Self, Failure> {
         let now = Clock::System.unix_seconds();
         let user = authorities.of(CaKind::User);
-        let throwaways = match user.throwaways(&login, &[], now) {
-            Ok(throwaways) => throwaways,
+        let probes = match user.probes(&login, &[], now) {
+            Ok(probes) => probes,
             // What the hosts show can be seen all the same.
             Err(error @ CaError::Agent(_)) => {
                 let why = chain(&error);
@@ -64,9 +64,9 @@ impl Fleet {
             }
         };
         let fingerprint = |key: &ssh_key::PublicKey| key.fingerprint(HashAlg::Sha256).to_string();
-        let user_authorities = throwaways.iter().map(|one| fingerprint(&one.authority));
+        let user_authorities = probes.iter().map(|one| fingerprint(&one.authority));
         let user_authorities = user_authorities.collect();
-        let mut certificates: Vec<_> = throwaways.into_iter().map(|one| one.certificate).collect();
+        let mut certificates: Vec<_> = probes.into_iter().map(|one| one.certificate).collect();
         certificates.push(fleet::control(&login)?);
         let client = AuthClient::new(context);
         let host = authorities.of(CaKind::Host);

@@ -101,7 +101,7 @@ impl UserQuestions {
         let bound = if networks.is_empty() {
             None
         } else {
-            let bound = user.throwaways(login, networks, now).map_err(cannot)?;
+            let bound = user.probes(login, networks, now).map_err(cannot)?;
             let of_signing = |one: &ProbeCertificate| *one.authority.key_data() == signing;
             bound
                 .into_iter()
@@ -109,10 +109,10 @@ impl UserQuestions {
                 .map(|one| one.certificate)
         };
         Ok(Self {
-            usual: user.throwaways(login, &[], now).map_err(cannot)?,
+            usual: user.probes(login, &[], now).map_err(cannot)?,
             phase: user.rotation().phase(),
             bound,
-            trials: user.trials(login, now).map_err(cannot)?,
+            trials: user.clock_skew_probes(login, now).map_err(cannot)?,
             control: fleet::control(login)?,
             signing,
         })
