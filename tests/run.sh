@@ -28,6 +28,8 @@ main() {
     step cargo fmt --check
     if command -v shellcheck >/dev/null; then
         step shellcheck contrib/*.sh tests/*.sh tests/docker/*.sh .ci/run
+    else
+        echo "shellcheck: it is not installed" >>"$RPROXY_TEST_SKIPPED"
     fi
     step cargo clippy --locked --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --document-private-items

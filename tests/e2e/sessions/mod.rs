@@ -197,7 +197,7 @@ fn a_killed_user_reads_why_on_the_terminal() {
     assert_eq!(event["uid"], rustix::process::geteuid().as_raw());
     assert_eq!(text(&event, "by"), crate::support::world::login());
     assert_eq!(text(&event, "sudo_user"), "carol");
-    let [end] = world.events("session.end").try_into().expect("one");
+    let end = world.session_end();
     assert_eq!(text(&end, "reason"), "killed");
     assert_eq!(text(&end, "recording"), "complete");
 
@@ -257,7 +257,7 @@ fn one_of_several_sessions_ends_and_spares_its_siblings() {
     assert_eq!(last.finish().code(), 255);
     let outcome = master.finish();
     assert_eq!(outcome.code(), 255);
-    assert_eq!(live(&world), Vec::<Value>::new());
+    so_many(&world, 0);
     let events = world.events("session.killed");
     assert_eq!(events.len(), 2);
     assert_eq!(events[1]["session"], Value::Null);
