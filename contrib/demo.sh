@@ -4,6 +4,8 @@
 #   contrib/demo.sh          shows it, then leaves it running for you to try
 #   contrib/demo.sh --once   shows it, then cleans up
 #
+# RPROXY_DEMO_PROGRAM names a program that is built already.
+#
 # Everything lives in one temporary directory and goes away with this script. Nothing of yours is
 # read or changed: no ~/.ssh, no running sshd, no running agent.
 
@@ -29,10 +31,13 @@ main() {
     trap 'exit 143' TERM HUP
 
     need_openssh
-    need_cargo
-    say "Build rproxy: several minutes the first time, seconds from then on"
-    run cargo build --locked
-    rproxy="${CARGO_TARGET_DIR:-$PWD/target}/debug/rproxy"
+    rproxy=${RPROXY_DEMO_PROGRAM-}
+    if [[ -z $rproxy ]]; then
+        need_cargo
+        say "Build rproxy: several minutes the first time, seconds from then on"
+        run cargo build --locked
+        rproxy="${CARGO_TARGET_DIR:-$PWD/target}/debug/rproxy"
+    fi
 
     dir=$(mktemp -d /tmp/rproxy-demo.XXXXXX)
     start_host
