@@ -12,7 +12,6 @@ mod channel;
 mod content;
 mod forward;
 mod habits;
-pub mod message;
 mod nested;
 mod opening;
 mod permitting;
@@ -24,10 +23,11 @@ mod tap;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::connection::{self as message, MalformedMessage, Message};
+
 pub use content::Value;
 pub use forward::Destination;
 pub use habits::{Habit, Habits};
-pub use message::{MalformedMessage, Message};
 pub use relaying::{
     Breach, ExistingChannel, KEEP_ALIVE, Outgoing, Peers, Relay, Violation, first_grant,
 };

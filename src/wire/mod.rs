@@ -21,6 +21,7 @@
 
 pub mod algorithm;
 pub mod auth;
+pub mod connection;
 pub mod error;
 pub mod hostkey;
 pub mod legacy;
