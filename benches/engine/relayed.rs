@@ -3,11 +3,11 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use rproxy::relay::message::Name;
 use rproxy::relay::{
-    ChannelKey, Destination, Exit, Message, Note, Peers, RefusedMessage, Relay, RelayedMessage,
-    Side, Start, Stream, Tap,
+    ChannelKey, Destination, Exit, Note, Peers, RefusedMessage, Relay, RelayedMessage, Side, Start,
+    Stream, Tap,
 };
+use rproxy::wire::connection::{Message, Name};
 
 use super::{Result, Work};
 

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::message::{Fields, Head, MalformedMessage};
+use crate::wire::connection::{Fields, Head, MalformedMessage};
 
 /// What a field holds (RFC 4251, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::content::Content;
-use super::message::{Fields, MalformedMessage};
-use super::table::{AGENT_CONNECT, AGENT_CONNECT_OPENSSH};
+use crate::wire::connection::{
+    AGENT_CONNECT, AGENT_CONNECT_OPENSSH, DIRECT_TCPIP, Fields, MalformedMessage,
+};
 
 /// Listeners that one connection may have on its host at a time.
 const MAX_LISTENERS: usize = 128;
@@ -45,7 +46,7 @@ impl Destination {
         let port = content.number("port");
         let path = || content.text("path");
         Some(match kind {
-            "direct-tcpip" => Self::Tcp { host: host(), port },
+            DIRECT_TCPIP => Self::Tcp { host: host(), port },
             "forwarded-tcpip" => Self::ListeningTcp { host: host(), port },
             "direct-streamlocal@openssh.com" => Self::Unix(path()),
             "forwarded-streamlocal@openssh.com" => Self::ListeningUnix(path()),
@@ -59,7 +60,7 @@ impl Destination {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Tcp { .. } => "direct-tcpip",
+            Self::Tcp { .. } => DIRECT_TCPIP,
             Self::Unix(_) => "direct-streamlocal@openssh.com",
             Self::ListeningTcp { .. } => "forwarded-tcpip",
             Self::ListeningUnix(_) => "forwarded-streamlocal@openssh.com",

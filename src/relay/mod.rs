@@ -23,14 +23,10 @@ mod tap;
 #[cfg(test)]
 mod tests;
 
-pub use crate::wire::connection::{self as message, MalformedMessage, Message};
-
 pub use content::Value;
 pub use forward::Destination;
 pub use habits::{Habit, Habits};
-pub use relaying::{
-    Breach, ExistingChannel, KEEP_ALIVE, Outgoing, Peers, Relay, Violation, first_grant,
-};
+pub use relaying::{Breach, ExistingChannel, Outgoing, Peers, Relay, Violation, first_grant};
 pub use tap::{
     ChannelKey, Exit, Kind, Note, Pty, RefusedMessage, RelayedMessage, Start, Stream, Tap, What,
 };

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::Side;
 use super::channel::ChannelPhase;
 use super::forward::{Destination, Listener, text};
-use super::message::{Head, Message, Name};
 use super::relaying::{Outgoing, Relay, end};
 use super::step::NESTED_SSH;
 use super::tap::{ChannelKey, RefusedMessage, Tap, What};
 use crate::access::Permissions;
+use crate::wire::connection::{Head, Message, Name};
 
 impl Relay {
     /// Puts other permissions in force. Forwarded channels that they do not have are closed on both

@@ -10,19 +10,17 @@ use super::Side;
 use super::channel::{Channel, ChannelEnd, ChannelPhase, PendingReply, Replies, Setup};
 use super::forward::Expected;
 use super::habits::Habits;
-use super::message::{Head, MalformedMessage, Message, Name, STDERR};
 use super::step::Step;
 use super::tap::{ChannelKey, Kind, Tap};
 use crate::access::Permissions;
+use crate::wire::connection::{
+    EXIT_REFUSED, Ending, MalformedMessage, Message, STDERR, keep_alive, number,
+};
 
 /// Channels that one connection may have at a time; sshd's own limit is 10 sessions.
 const MAX_CHANNELS: usize = 1_000;
 /// What is refused on one connection before it ends.
 const MAX_REFUSED: u32 = 10_000;
-/// The exit status of a session that the proxy ends, as ssh has for its own failures.
-const EXIT_REFUSED: u32 = 255;
-/// The question whether somebody is still there, which nobody has to know to answer.
-pub const KEEP_ALIVE: &str = "keepalive@openssh.com";
 
 /// A message for one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,8 +209,7 @@ impl Relay {
         tap: &mut impl Tap,
         out: &mut Vec<Outgoing>,
     ) -> Result<(), Violation> {
-        // Authentication messages after success are to be ignored (RFC 4252, 5.1).
-        if matches!(payload.first(), Some(50..=79)) {
+        if number::is_authentication(payload) {
             self.in_vain += 1;
             return self
                 .check_refused()
@@ -254,11 +251,7 @@ impl Relay {
         if self.global_replies(to.other()).expect(PendingReply::Own) {
             out.push(Outgoing {
                 to,
-                message: Message::GlobalRequest {
-                    name: Name::from_static(KEEP_ALIVE),
-                    want_reply: true,
-                    data: Bytes::new(),
-                },
+                message: keep_alive(),
             });
         }
     }
@@ -347,26 +340,19 @@ pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
     if was_session && !told_close {
         let limit = window.min(max_packet) as usize;
         let data = Bytes::copy_from_slice(text.as_bytes().get(..limit).unwrap_or(text.as_bytes()));
-        let status = Message::Request {
+        let stderr = Message::ExtendedData {
             recipient,
-            kind: Name::from_static("exit-status"),
-            want_reply: false,
-            data: Head::of_data().uint32(EXIT_REFUSED).into_bytes(),
+            code: STDERR,
+            data,
         };
-        for message in [
-            Message::ExtendedData {
-                recipient,
-                code: STDERR,
-                data,
-            },
-            status,
-            Message::Eof { recipient },
-        ] {
-            out.push(Outgoing {
-                to: Side::Client,
-                message,
-            });
-        }
+        let (mut ending, mut status) = (Ending::default(), Some(EXIT_REFUSED));
+        let last = std::iter::from_fn(|| ending.next(recipient, status.take(), false));
+        let to = Side::Client;
+        out.extend(
+            std::iter::once(stderr)
+                .chain(last)
+                .map(|message| Outgoing { to, message }),
+        );
     }
     for side in [Side::Client, Side::Host] {
         tell_close(channel.end(side), side, out);

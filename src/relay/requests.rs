@@ -6,12 +6,12 @@ use super::Side;
 use super::channel::{ChannelPhase, PendingReply, Setup, kept};
 use super::content::{Content, Value};
 use super::forward::{Listener, text};
-use super::message::{Fields, Head, Message, Name};
 use super::nested::Handshakes;
 use super::relaying::{Breach, Outgoing, end};
 use super::step::Step;
-use super::table::{AGENT_REQ, AGENT_REQ_OPENSSH, Feature, MessageRow, NameContext, Verdict, find};
+use super::table::{Feature, MessageRow, NameContext, Verdict, find};
 use super::tap::{ChannelKey, Exit, Kind, Note, Pty, RelayedMessage, Tap, What};
+use crate::wire::connection::{AGENT_REQ, AGENT_REQ_OPENSSH, Fields, Head, Message, Name};
 
 /// "End of write": the sender takes no more data, so that a command that writes for ever ends.
 const EOW: &str = "eow@openssh.com";

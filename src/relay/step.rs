@@ -6,9 +6,9 @@ use bytes::Bytes;
 use super::Side;
 use super::channel::{Channel, ChannelPhase};
 use super::habits::Habit;
-use super::message::{Message, STDERR};
 use super::relaying::{Breach, Outgoing, Relay, abandon, end, tell_close};
 use super::tap::{ChannelKey, Note, RefusedMessage, Stream, Tap, What};
+use crate::wire::connection::{Message, STDERR};
 
 /// What the user reads when SSH inside a session is ended. `CR LF` because it may reach a terminal in
 /// raw mode.

@@ -6,6 +6,10 @@
 
 use super::Side;
 use super::content::{Fate, Field, Holds};
+use crate::wire::connection::{
+    AGENT_CONNECT, AGENT_CONNECT_OPENSSH, AGENT_REQ, AGENT_REQ_OPENSSH, DIRECT_TCPIP, KEEP_ALIVE,
+    NO_MORE_SESSIONS, SESSION,
+};
 
 /// Where a name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,29 +184,11 @@ const EXIT_SIGNAL: &[Field] = &[
     blank("language", Text(NAME)),
 ];
 
-/// The request for agent forwarding (RFC 9987).
-pub const AGENT_REQ: &str = "agent-req";
-/// The same, as OpenSSH has always called it.
-pub const AGENT_REQ_OPENSSH: &str = "auth-agent-req@openssh.com";
-/// The type of a channel to the agent (RFC 9987).
-pub const AGENT_CONNECT: &str = "agent-connect";
-/// The same, as OpenSSH has always called it.
-pub const AGENT_CONNECT_OPENSSH: &str = "auth-agent@openssh.com";
-
-/// The type of a channel to the agent of a client that has asked for it by this name.
-#[must_use]
-pub const fn agent_channel(is_by_rfc: bool) -> &'static str {
-    match is_by_rfc {
-        true => AGENT_CONNECT,
-        false => AGENT_CONNECT_OPENSSH,
-    }
-}
-
 /// All rows: RFC 4254, RFC 4335, OpenSSH's PROTOCOL.
 #[rustfmt::skip] // one row, one line
 pub const TABLE: &[MessageRow] = &[
-    row(Client, Open, "session", Permit(Feature::Session), NOTHING),
-    row(Client, Open, "direct-tcpip", Permit(Feature::Open), ENDPOINTS),
+    row(Client, Open, SESSION, Permit(Feature::Session), NOTHING),
+    row(Client, Open, DIRECT_TCPIP, Permit(Feature::Open), ENDPOINTS),
     row(Client, Open, "direct-streamlocal@openssh.com", Permit(Feature::StreamlocalOpen), TO_SOCKET),
     row(Client, Setup, "pty-req", Relay, TERMINAL),
     row(Client, Setup, "env", Permit(Feature::Environment), VARIABLE),
@@ -213,34 +199,34 @@ pub const TABLE: &[MessageRow] = &[
     row(Client, Setup, "shell", Start, NOTHING),
     row(Client, Setup, "exec", Start, COMMAND),
     row(Client, Setup, "subsystem", Start, COMMAND),
-    row(Client, Setup, "keepalive@openssh.com", Ask, NOTHING),
+    row(Client, Setup, KEEP_ALIVE, Ask, NOTHING),
     row(Client, Running, "window-change", Relay, SIZE),
     row(Client, Running, "signal", Relay, SIGNAL),
     row(Client, Running, "break", Relay, &[recorded("length", Number)]),
     row(Client, Running, "eow@openssh.com", Relay, NOTHING),
-    row(Client, Running, "keepalive@openssh.com", Relay, NOTHING),
+    row(Client, Running, KEEP_ALIVE, Relay, NOTHING),
     row(Client, Forwarded, "eow@openssh.com", Relay, NOTHING),
-    row(Client, Forwarded, "keepalive@openssh.com", Relay, NOTHING),
+    row(Client, Forwarded, KEEP_ALIVE, Relay, NOTHING),
     row(Client, Global, "tcpip-forward", Permit(Feature::Listen), LISTENER),
     row(Client, Global, "cancel-tcpip-forward", Permit(Feature::Listen), LISTENER),
     row(Client, Global, "streamlocal-forward@openssh.com", Permit(Feature::StreamlocalListen), SOCKET),
     row(Client, Global, "cancel-streamlocal-forward@openssh.com", Permit(Feature::StreamlocalListen), SOCKET),
-    row(Client, Global, "keepalive@openssh.com", Ask, NOTHING),
-    row(Client, Global, "no-more-sessions@openssh.com", RelayLastSession, NOTHING),
+    row(Client, Global, KEEP_ALIVE, Ask, NOTHING),
+    row(Client, Global, NO_MORE_SESSIONS, RelayLastSession, NOTHING),
     row(Host, Open, "forwarded-tcpip", Expected, ENDPOINTS),
     row(Host, Open, "forwarded-streamlocal@openssh.com", Expected, FROM_SOCKET),
     row(Host, Open, "x11", Expected, ORIGINATOR),
     row(Host, Open, AGENT_CONNECT_OPENSSH, Expected, NOTHING),
     row(Host, Open, AGENT_CONNECT, Expected, NOTHING),
-    row(Host, Setup, "keepalive@openssh.com", Ask, NOTHING),
+    row(Host, Setup, KEEP_ALIVE, Ask, NOTHING),
     row(Host, Running, "exit-status", Relay, EXIT_STATUS),
     row(Host, Running, "exit-signal", Relay, EXIT_SIGNAL),
     row(Host, Running, "eow@openssh.com", Relay, NOTHING),
     row(Host, Running, "xon-xoff", Relay, &[recorded("client_can_do", Flag)]),
-    row(Host, Running, "keepalive@openssh.com", Relay, NOTHING),
+    row(Host, Running, KEEP_ALIVE, Relay, NOTHING),
     row(Host, Forwarded, "eow@openssh.com", Relay, NOTHING),
-    row(Host, Forwarded, "keepalive@openssh.com", Relay, NOTHING),
-    row(Host, Global, "keepalive@openssh.com", Ask, NOTHING),
+    row(Host, Forwarded, KEEP_ALIVE, Relay, NOTHING),
+    row(Host, Global, KEEP_ALIVE, Ask, NOTHING),
     row(Host, Global, "hostkeys-00@openssh.com", Swallow, NOTHING),
 ];
 

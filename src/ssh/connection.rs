@@ -16,7 +16,7 @@ use super::bridge::{self, Handoff, RelayLimits};
 use super::budget::Share;
 use super::conversation::Conversation;
 use super::dial_plan::{self, DialPlan};
-use super::early::{self, EXIT_REFUSED};
+use super::early;
 use super::end_reason::EndReason;
 use super::fair_queue::QueueOwner;
 use super::host_certificate::{self, MintError};
@@ -41,6 +41,7 @@ use crate::metrics::Layer;
 use crate::model::{ConnectionId, HostPrincipal, Login, Serial, chain};
 use crate::session::{EarlyText, Recorder, SessionContext};
 use crate::wire::auth::Offer;
+use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
 /// A connection that may be made.

@@ -12,10 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::leg::Leg;
 use super::stream::ChannelStream;
+use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
-/// The exit status of a refusal, as ssh has for its own failures.
-pub(crate) const EXIT_REFUSED: u32 = 255;
 /// How long the client may take to show that SSH is spoken inside its channel. ssh says so first.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How an SSH connection begins (RFC 4253 section 4.2).

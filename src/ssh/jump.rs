@@ -13,16 +13,17 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::bridge::Handoff;
-use super::early::EXIT_REFUSED;
 use super::leg::{Leg, LegError, LegEvent};
 use super::outer::port::{AGENT_WINDOW, MAX_PACKET as AGENT_PACKET, Port};
 use super::refusal::{self, FORWARDS_NEED_SESSION, Refusal, agent_not_forwarded_by_jump};
 use super::stream::{ChannelPort, ChannelStream, channel};
 use super::upstream::Upstream;
 use crate::model::text::Printable;
-use crate::relay::message::{Head, Message, Name, OpenFailure, STDERR};
-use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH, agent_channel};
 use crate::relay::{ExistingChannel, Side, first_grant};
+use crate::wire::connection::{
+    AGENT_REQ, AGENT_REQ_OPENSSH, EXIT_REFUSED, Ending, Message, Name, OpenFailure, STDERR,
+    agent_channel, number,
+};
 
 /// Our number of the session, on both sides.
 const SESSION: u32 = 0;
@@ -233,17 +234,8 @@ impl<'a> JumpSetup<'a> {
             }
         }
         self.say(text)?;
-        let status = Message::Request {
-            recipient,
-            kind: Name::from_static("exit-status"),
-            want_reply: false,
-            data: Head::of_data().uint32(EXIT_REFUSED).into_bytes(),
-        };
-        for message in [
-            status,
-            Message::Eof { recipient },
-            Message::Close { recipient },
-        ] {
+        let (mut ending, mut status) = (Ending::default(), Some(EXIT_REFUSED));
+        while let Some(message) = ending.next(recipient, status.take(), true) {
             self.send(&message)?;
         }
         // The client hangs up when all its channels are closed, the agent's too. What was asked of the
@@ -296,7 +288,7 @@ impl<'a> JumpSetup<'a> {
             loop {
                 self.pump()?;
                 match &self.agent {
-                    AgentChannel::Open(port) if !(port.got_close && port.sent_close) => {}
+                    AgentChannel::Open(port) if !port.is_over() => {}
                     _ => return Ok(()),
                 }
                 self.next().await?;
@@ -341,8 +333,7 @@ impl<'a> JumpSetup<'a> {
             return Ok(());
         };
         let broken = || Ended::Gone(LegError::Closed);
-        // Authentication messages after success are to be ignored (RFC 4252, 5.1).
-        if matches!(payload.first(), Some(50..=79)) {
+        if number::is_authentication(&payload) {
             return Ok(());
         }
         let message = Message::parse(&payload).map_err(|_malformed| broken())?;

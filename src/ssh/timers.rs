@@ -13,6 +13,7 @@ use super::end_reason::EndReason;
 use super::stream::ChannelHandle;
 use crate::model::format_duration;
 use crate::sys::clock::Clock;
+use crate::wire::connection::number;
 
 /// How long before a certificate expires its user is warned.
 const WARNING: Duration = Duration::from_secs(5 * 60);
@@ -22,11 +23,6 @@ const LOOK: Duration = Duration::from_secs(60);
 const WARN_LOOK: Duration = Duration::from_secs(1);
 /// An alarm that nobody waits for.
 const NEVER: Duration = Duration::from_secs(86_400);
-
-/// The message types of RFC 4254 by which a client shows that somebody is there.
-const CHANNEL_OPEN: u8 = 90;
-const CHANNEL_DATA: u8 = 94;
-const CHANNEL_EXTENDED_DATA: u8 = 95;
 
 /// The configured limits of a live connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +181,7 @@ impl ConnectionTimers {
     pub(crate) fn client_said(&mut self, payload: &[u8]) {
         if matches!(
             payload.first(),
-            Some(&(CHANNEL_OPEN | CHANNEL_DATA | CHANNEL_EXTENDED_DATA))
+            Some(&(number::CHANNEL_OPEN | number::CHANNEL_DATA | number::CHANNEL_EXTENDED_DATA))
         ) {
             self.active = Instant::now();
         }
@@ -439,7 +435,7 @@ mod tests {
         for _ in 0..5 {
             let early = tokio::time::timeout(Duration::from_millis(20), watch.due()).await;
             assert!(early.is_err());
-            watch.client_said(&[CHANNEL_DATA]);
+            watch.client_said(&[number::CHANNEL_DATA]);
         }
         assert!(matches!(
             watch.due().await,

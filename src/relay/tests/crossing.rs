@@ -1,10 +1,9 @@
 //! Nothing crosses that is not recorded: for each row of the table, and for what answers it.
 
 use super::*;
-use crate::relay::MalformedMessage;
 use crate::relay::content::{Content, Fate, Field, Holds};
 use crate::relay::forward::Listener;
-use crate::relay::message::Fields;
+use crate::wire::connection::{Fields, MalformedMessage};
 
 /// What a field holds in a plain message.
 pub(super) fn usual(field: &Field) -> Value {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::message::{Head, Message, Name, OpenFailure, STDERR};
 use super::table::{MessageRow, NameContext, TABLE, Verdict};
 use super::{
-    Breach, ChannelKey, Destination, Exit, KEEP_ALIVE, Kind, Note, Outgoing, Peers, RefusedMessage,
-    Relay, RelayedMessage, Side, Start, Stream, Tap, Value,
+    Breach, ChannelKey, Destination, Exit, Kind, Note, Outgoing, Peers, RefusedMessage, Relay,
+    RelayedMessage, Side, Start, Stream, Tap, Value,
 };
 use crate::access::{Direction, NamePatterns, Permissions};
+use crate::wire::connection::{Head, KEEP_ALIVE, Message, Name, OpenFailure, STDERR};
 
 mod channels;
 mod crossing;

@@ -28,6 +28,7 @@ use crate::ssh::leg::{Leg, LegEvent};
 use crate::ssh::policy_monitor::{AuditContext, PolicyChange, PolicyMonitor};
 use crate::ssh::scope::Scope;
 use crate::ssh::timers::{ConnectionTimers, Expired};
+use crate::wire::connection::number;
 
 /// Output that may wait for one side before nothing is read that could add to it: from the other side, and from
 /// that side itself, which is answered too. A peer that reads what it is sent is never held up by more than that.
@@ -51,9 +52,6 @@ const LINGER: Duration = Duration::from_millis(300);
 
 /// How long a client whose sessions are to be ended has to grant room for the reason.
 const ROOM: Duration = Duration::from_secs(1);
-
-/// `SSH_MSG_CHANNEL_WINDOW_ADJUST` (RFC 4254, section 5.2).
-const CHANNEL_WINDOW_ADJUST: u8 = 93;
 
 /// Bytes after which the outer connection has its turn, so that they leave while they are still in
 /// the processor's cache.
@@ -486,7 +484,7 @@ where
                 let LegEvent::Packet(payload) = event else {
                     continue;
                 };
-                if payload.first() == Some(&CHANNEL_WINDOW_ADJUST) {
+                if payload.first() == Some(&number::CHANNEL_WINDOW_ADJUST) {
                     let (recorder, planned) = (&mut self.recorder, &mut self.planned);
                     let heard = self
                         .relay

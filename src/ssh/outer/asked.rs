@@ -9,16 +9,16 @@ use super::endpoint::Endpoint;
 use crate::access::Permit;
 use crate::audit::RefusedKind;
 use crate::model::ConnectionId;
-use crate::relay::Message;
-use crate::relay::message::{Fields, Name, OpenFailure};
-use crate::relay::table::{AGENT_REQ, AGENT_REQ_OPENSSH};
 use crate::ssh::budget::{BudgetExceeded, Share};
 use crate::ssh::connection::Connection;
-use crate::ssh::early::{self, EXIT_REFUSED};
+use crate::ssh::early;
 use crate::ssh::proxy_address::ProxyAddress;
 use crate::ssh::refusal::{self, Origin, Refusal};
 use crate::ssh::route;
 use crate::ssh::stream::ChannelStream;
+use crate::wire::connection::{
+    AGENT_REQ, AGENT_REQ_OPENSSH, EXIT_REFUSED, Fields, Message, Name, OpenFailure,
+};
 
 impl Endpoint {
     /// ProxyJump: `direct-tcpip` to `host:port` means what `proxy:host:port` does.

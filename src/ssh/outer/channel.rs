@@ -7,11 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::port::{AGENT_WINDOW, EARLY_WINDOW, Port};
 use crate::model::format_duration;
-use crate::relay::MalformedMessage;
 use crate::ssh::end_reason::EndReason;
 use crate::ssh::leg::LegError;
 use crate::ssh::refusal::Refusal;
 use crate::ssh::stream::{ChannelPort, ChannelStream};
+use crate::wire::connection::MalformedMessage;
 
 /// How long the client may take to open its agent.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -19,9 +19,7 @@ use super::channel::{AgentOpener, AgentRequest, Channel, EndpointError, NoAgent}
 use super::port::{AGENT_WINDOW, MAX_PACKET, Port, WINDOW};
 use crate::audit::{NotPassed, RefusedKind};
 use crate::model::ConnectionId;
-use crate::relay::message::{Name, OpenFailure};
-use crate::relay::table::agent_channel;
-use crate::relay::{Habit, Habits, KEEP_ALIVE, Message, What};
+use crate::relay::{Habit, Habits, What};
 use crate::ssh::Proxy;
 use crate::ssh::budget::{Account, Share};
 use crate::ssh::end_reason::EndReason;
@@ -31,6 +29,7 @@ use crate::ssh::refusal::{self, ONLY_TARGETS, Refusal, SHUTTING_DOWN, TOO_MANY_C
 use crate::ssh::scope::Scope;
 use crate::ssh::stream::channel;
 use crate::ssh::timers::{KeepAlive, KeepaliveState, Timer};
+use crate::wire::connection::{self, Message, Name, OpenFailure, agent_channel, number};
 use crate::wire::{DisconnectReason, ServerConfig};
 
 /// How long a session that has asked for nothing yet may take to do so when the connection is to end: it
@@ -241,11 +240,7 @@ impl Endpoint {
             KeepaliveState::Beats => {}
             KeepaliveState::Ask => {
                 self.owed += 1;
-                self.send(&Message::GlobalRequest {
-                    name: Name::from_static(KEEP_ALIVE),
-                    want_reply: true,
-                    data: Bytes::new(),
-                })?;
+                self.send(&connection::keep_alive())?;
             }
             KeepaliveState::Lost(silence) => return Err(EndpointError::Lost(silence)),
         }
@@ -304,7 +299,7 @@ impl Endpoint {
                     .map_err(LegError::from)?;
             }
             held += port.held(output);
-            if port.got_close && port.sent_close {
+            if port.is_over() {
                 over.push(*number);
             }
         }
@@ -326,8 +321,7 @@ impl Endpoint {
     }
 
     fn take(&mut self, payload: &Bytes) -> Result<(), EndpointError> {
-        // Authentication messages after success are to be ignored (RFC 4252, 5.1).
-        if matches!(payload.first(), Some(50..=79)) {
+        if number::is_authentication(payload) {
             return Ok(());
         }
         match Message::parse(payload)? {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::channel::{Channel, EndpointError};
 use super::endpoint::Endpoint;
 use super::port::{EARLY_WINDOW, MAX_PACKET, Port};
-use crate::relay::Message;
 use crate::ssh::stream::{ChannelStream, channel};
+use crate::wire::connection::Message;
 
 /// Channels that the client may have open on one outer connection at a time.
 const MAX_CHANNELS: usize = 64;

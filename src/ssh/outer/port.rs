@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::relay::Message;
-use crate::relay::message::{Head, Name, STDERR};
 use crate::ssh::stream::{ChannelPort, Piece};
+use crate::wire::connection::{Ending, Message, STDERR};
 
 /// Bytes that the client may send on a channel before they are read.
 pub(in crate::ssh) const WINDOW: u32 = 2 * 1024 * 1024;
@@ -30,8 +29,8 @@ pub(in crate::ssh) struct Port {
     receive_window: u32,
     /// The most that may be that at any time.
     most: u32,
-    sent_eof: bool,
-    pub(in crate::ssh) sent_close: bool,
+    /// How far our side has ended it.
+    ending: Ending,
     pub(in crate::ssh) got_close: bool,
 }
 
@@ -49,8 +48,7 @@ impl Port {
             max_packet,
             receive_window: granted,
             most: WINDOW,
-            sent_eof: false,
-            sent_close: false,
+            ending: Ending::default(),
             got_close: false,
         }
     }
@@ -110,7 +108,7 @@ impl Port {
     /// The next message that this channel has to send, if any. `window` is what the client may send
     /// before it is read: where that is less than was granted, nothing more is granted for now.
     pub(in crate::ssh) fn next_message(&mut self, window: u32) -> Option<Message> {
-        if self.sent_close {
+        if self.ending.has_closed() {
             return None;
         }
         let recipient = self.recipient;
@@ -125,7 +123,7 @@ impl Port {
             return Some(Message::WindowAdjust { recipient, bytes });
         }
         if self.got_close {
-            return self.close();
+            return self.ending.close(recipient);
         }
         let limit = self.send_window.min(self.max_packet) as usize;
         if let Some(piece) = self.port.next_piece(limit) {
@@ -134,19 +132,13 @@ impl Port {
         if !self.port.output_ended() {
             return None;
         }
-        if let Some(status) = self.port.take_exit_status() {
-            return Some(Message::Request {
-                recipient,
-                kind: Name::from_static("exit-status"),
-                want_reply: false,
-                data: Head::of_data().uint32(status).into_bytes(),
-            });
-        }
-        if !self.sent_eof {
-            self.sent_eof = true;
-            return Some(Message::Eof { recipient });
-        }
-        if pending.finished { self.close() } else { None }
+        let status = self.port.take_exit_status();
+        self.ending.next(recipient, status, pending.finished)
+    }
+
+    /// Whether both sides have closed it.
+    pub(in crate::ssh) fn is_over(&self) -> bool {
+        self.got_close && self.ending.has_closed()
     }
 
     fn data(&mut self, piece: Piece) -> Message {
@@ -172,13 +164,6 @@ impl Port {
             .send_window
             .saturating_sub(u32::try_from(length).unwrap_or(u32::MAX));
         message
-    }
-
-    fn close(&mut self) -> Option<Message> {
-        self.sent_close = true;
-        Some(Message::Close {
-            recipient: self.recipient,
-        })
     }
 }
 

@@ -3,10 +3,9 @@
 
 use super::peers::FaultPeer;
 use super::*;
-use crate::relay::Message;
-use crate::relay::message::{Head, Name};
 use crate::ssh::budget::Budget;
 use crate::wire::DisconnectReason;
+use crate::wire::connection::{Head, Message, Name};
 
 const MIB: usize = 1 << 20;
 /// What the host pours out.

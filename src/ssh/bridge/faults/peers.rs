@@ -7,10 +7,9 @@ use bytes::Bytes;
 
 use super::stream::Faulty;
 use super::transport;
-use crate::relay::Message;
-use crate::relay::message::{Head, Name, STDERR};
 use crate::ssh::leg::{Leg, LegEvent};
 use crate::wire::DisconnectReason;
+use crate::wire::connection::{Head, Message, Name, STDERR};
 use crate::wire::message::USERAUTH_SUCCESS;
 
 /// What the user types, piece by piece.
