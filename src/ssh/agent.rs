@@ -10,7 +10,7 @@ use std::time::Instant;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::stream::ChannelStream;
+use super::channel::ChannelStream;
 use crate::agent::{self, AgentIdentity, AgentReply, ReplyDecoder, SignFlags};
 use crate::metrics::{AgentTask, Metrics};
 use crate::wire::SessionBinding;

@@ -9,8 +9,8 @@
 
 use zeroize::Zeroize as _;
 
+use super::channel::ChannelStream;
 use super::leg::{Leg, LegError};
-use super::stream::ChannelStream;
 use crate::session::EarlyText;
 use crate::wire::auth::{
     Answers, AuthError, Challenge, ForeignText, Methods, ServerAuth, ServerAuthEvent,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::channel::ChannelStream;
 use super::leg::Leg;
-use super::stream::ChannelStream;
 use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
@@ -59,7 +59,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::ssh::stream::{ChannelPort, Piece, channel};
+    use crate::ssh::channel::{ChannelPort, Piece, channel};
 
     const TEXT: &str = "rproxy: proxy: no\r\n  hint: yes\r\n  id: 1\r\n";
 

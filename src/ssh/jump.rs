@@ -13,10 +13,11 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::bridge::Handoff;
+use super::channel::{
+    AGENT_WINDOW, ChannelPort, ChannelStream, MAX_PACKET as AGENT_PACKET, Port, channel,
+};
 use super::leg::{Leg, LegError, LegEvent};
-use super::outer::port::{AGENT_WINDOW, MAX_PACKET as AGENT_PACKET, Port};
 use super::refusal::{self, FORWARDS_NEED_SESSION, Refusal, agent_not_forwarded_by_jump};
-use super::stream::{ChannelPort, ChannelStream, channel};
 use super::upstream::Upstream;
 use crate::model::text::Printable;
 use crate::relay::{ExistingChannel, Side, first_grant};

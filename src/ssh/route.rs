@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::outer::Caller;
+use super::caller::Caller;
 use super::proxy_address::ProxyAddress;
 use super::refusal::{self, Refusal};
 use super::{Proxy, Settings, canonical};

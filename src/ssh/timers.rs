@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::end_reason::EndReason;
-use super::stream::ChannelHandle;
+use super::channel::ChannelHandle;
 use crate::model::format_duration;
 use crate::sys::clock::Clock;
 use crate::wire::connection::number;

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::channel::{AgentOpener, Channel, EndpointError};
+use super::channel::{Channel, EndpointError};
 use super::endpoint::Endpoint;
 use crate::access::Permit;
 use crate::audit::RefusedKind;
 use crate::model::ConnectionId;
 use crate::ssh::budget::{BudgetExceeded, Share};
+use crate::ssh::channel::ChannelStream;
 use crate::ssh::connection::Connection;
 use crate::ssh::early;
+use crate::ssh::endpoint::AgentOpener;
 use crate::ssh::proxy_address::ProxyAddress;
 use crate::ssh::refusal::{self, Origin, Refusal};
 use crate::ssh::route;
-use crate::ssh::stream::ChannelStream;
 use crate::wire::connection::{
     AGENT_REQ, AGENT_REQ_OPENSSH, EXIT_REFUSED, Fields, Message, Name, OpenFailure,
 };

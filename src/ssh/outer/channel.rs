@@ -1,56 +1,14 @@
-//! What an outer connection consists of: its channels, the way to the client's agent, and the ways in
-//! which it ends or refuses.
+//! What an outer connection consists of: its channels, and the ways in which it ends or refuses.
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-
-use super::port::{AGENT_WINDOW, EARLY_WINDOW, Port};
 use crate::model::format_duration;
 use crate::ssh::end_reason::EndReason;
 use crate::ssh::leg::LegError;
 use crate::ssh::refusal::Refusal;
-use crate::ssh::stream::{ChannelPort, ChannelStream};
+use crate::ssh::channel::{AGENT_WINDOW, ChannelPort, ChannelStream, EARLY_WINDOW, Port};
+use crate::ssh::endpoint::AgentRequest;
 use crate::wire::connection::MalformedMessage;
-
-/// How long the client may take to open its agent.
-const AGENT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Why there is no channel to the client's agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoAgent {
-    /// The client opens none.
-    Silent,
-    /// The connection has as many channels to the agent as it may have.
-    Crowded,
-}
-
-/// Who waits for a channel to the agent.
-pub(super) type AgentRequest = oneshot::Sender<Result<ChannelStream, NoAgent>>;
-
-/// Asks the client for a channel to its agent. Exists only where the client has asked for agent
-/// forwarding.
-#[derive(Clone, Debug)]
-pub(crate) struct AgentOpener {
-    pub(super) requests: mpsc::Sender<AgentRequest>,
-}
-
-impl AgentOpener {
-    /// A channel to the agent.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub(crate) async fn open(&self) -> Result<ChannelStream, NoAgent> {
-        let (sender, receiver) = oneshot::channel();
-        let asked = self.requests.send(sender).await;
-        asked.map_err(|_closed| NoAgent::Silent)?;
-        match tokio::time::timeout(AGENT_TIMEOUT, receiver).await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(_dropped)) => Err(NoAgent::Silent),
-            Err(_elapsed) => Err(NoAgent::Silent),
-        }
-    }
-}
 
 impl EndpointError {
     /// What that means for the connections inside.

@@ -7,7 +7,6 @@ mod asked;
 mod channel;
 mod endpoint;
 mod places;
-pub(super) mod port;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,10 +16,10 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use channel::{AgentOpener, NoAgent};
 use endpoint::Endpoint;
 
 use super::authentication::{Unauthenticated, authenticate};
+use super::caller::Caller;
 use super::fair_queue::QueueOwner;
 use super::host_certificate::{self, MintError};
 use super::key_rounds::Fit;
@@ -40,13 +39,6 @@ use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
 /// What a line about a client that has not authenticated counts for, in bytes.
 const LINE: usize = 256;
-
-/// Who the client of an outer connection is.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) identity: Identity,
-    pub(crate) address: SocketAddr,
-}
 
 /// Serves one client until it leaves or `shutdown` ends it. Tasks for the connections inside are
 /// started on `tasks`.

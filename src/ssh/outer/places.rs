@@ -10,8 +10,7 @@ use bytes::Bytes;
 
 use super::channel::{Channel, EndpointError};
 use super::endpoint::Endpoint;
-use super::port::{EARLY_WINDOW, MAX_PACKET, Port};
-use crate::ssh::stream::{ChannelStream, channel};
+use crate::ssh::channel::{ChannelStream, EARLY_WINDOW, MAX_PACKET, Port, channel};
 use crate::wire::connection::Message;
 
 /// Channels that the client may have open on one outer connection at a time.

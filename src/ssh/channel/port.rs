@@ -1,23 +1,25 @@
-//! One channel of the outer connection: windows, and what has been said on it.
+//! The flow control of a channel that ends here: windows, and how far both sides have ended it.
+//!
+//! Knows no socket: what arrives is handed in, what is to be sent is asked for.
 
 use bytes::Bytes;
 
-use crate::ssh::stream::{ChannelPort, Piece};
+use super::stream::{ChannelPort, Piece};
 use crate::wire::connection::{Ending, Message, STDERR};
 
 /// Bytes that the client may send on a channel before they are read.
-pub(in crate::ssh) const WINDOW: u32 = 2 * 1024 * 1024;
-/// The same while nobody knows what the channel is for: enough for how ssh begins, which does not wait
-/// for an answer.
-pub(in crate::ssh) const EARLY_WINDOW: u32 = 16 * 1024;
+pub(crate) const WINDOW: u32 = 2 * 1024 * 1024;
+/// The same before a request says what the channel is for: enough for how ssh begins, which does not
+/// wait for an answer.
+pub(crate) const EARLY_WINDOW: u32 = 16 * 1024;
 /// The same for an agent, whose answers are read as they come.
-pub(in crate::ssh) const AGENT_WINDOW: u32 = 64 * 1024;
+pub(crate) const AGENT_WINDOW: u32 = 64 * 1024;
 /// The most data that is taken in one message.
-pub(in crate::ssh) const MAX_PACKET: u32 = 64 * 1024;
+pub(crate) const MAX_PACKET: u32 = 64 * 1024;
 
 /// The driver's state of one open channel.
 #[derive(Debug)]
-pub(in crate::ssh) struct Port {
+pub(crate) struct Port {
     port: ChannelPort,
     /// The client's number for the channel.
     recipient: u32,
@@ -31,12 +33,12 @@ pub(in crate::ssh) struct Port {
     most: u32,
     /// How far our side has ended it.
     ending: Ending,
-    pub(in crate::ssh) got_close: bool,
+    pub(crate) got_close: bool,
 }
 
 impl Port {
     /// A channel whose client was granted `granted` bytes, and takes `window` itself.
-    pub(in crate::ssh) fn new(
+    pub(crate) fn new(
         port: ChannelPort,
         granted: u32,
         (recipient, window, max_packet): (u32, u32, u32),
@@ -54,18 +56,18 @@ impl Port {
     }
 
     /// The same, whose client may never send more than so many bytes before they are read.
-    pub(in crate::ssh) fn narrowed(self, most: u32) -> Self {
+    pub(crate) fn narrowed(self, most: u32) -> Self {
         Self { most, ..self }
     }
 
     /// The client's number for the channel.
-    pub(in crate::ssh) fn recipient(&self) -> u32 {
+    pub(crate) fn recipient(&self) -> u32 {
         self.recipient
     }
 
     /// Data from the client; `false` when it is more than was granted.
     #[must_use]
-    pub(in crate::ssh) fn deliver(&mut self, data: Bytes) -> bool {
+    pub(crate) fn deliver(&mut self, data: Bytes) -> bool {
         let Ok(length) = u32::try_from(data.len()) else {
             return false;
         };
@@ -80,17 +82,17 @@ impl Port {
         true
     }
 
-    pub(in crate::ssh) fn deliver_eof(&self) {
+    pub(crate) fn deliver_eof(&self) {
         self.port.deliver_eof();
     }
 
-    pub(in crate::ssh) fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         self.port.hang_up();
     }
 
     /// The client takes more; `false` when the sum is too large.
     #[must_use]
-    pub(in crate::ssh) fn grant(&mut self, bytes: u32) -> bool {
+    pub(crate) fn grant(&mut self, bytes: u32) -> bool {
         match self.send_window.checked_add(bytes) {
             Some(sum) => {
                 self.send_window = sum;
@@ -101,13 +103,13 @@ impl Port {
     }
 
     /// The memory that waits in the channel's buffers, in bytes, once no more output may wait than `limit`.
-    pub(in crate::ssh) fn held(&self, limit: usize) -> usize {
+    pub(crate) fn held(&self, limit: usize) -> usize {
         self.port.held(limit)
     }
 
     /// The next message that this channel has to send, if any. `window` is what the client may send
     /// before it is read: where that is less than was granted, nothing more is granted for now.
-    pub(in crate::ssh) fn next_message(&mut self, window: u32) -> Option<Message> {
+    pub(crate) fn next_message(&mut self, window: u32) -> Option<Message> {
         if self.ending.has_closed() {
             return None;
         }
@@ -137,7 +139,7 @@ impl Port {
     }
 
     /// Whether both sides have closed it.
-    pub(in crate::ssh) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.got_close && self.ending.has_closed()
     }
 
@@ -175,7 +177,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::ssh::stream::{ChannelStream, channel};
+    use crate::ssh::channel::{ChannelStream, channel};
 
     fn port(granted: u32) -> (ChannelStream, Port) {
         let (stream, port) = channel(Arc::new(Notify::new()));

@@ -1,0 +1,46 @@
+//! The client's agent, as the connections inside an outer connection ask for it.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::ssh::channel::ChannelStream;
+
+/// How long the client may take to open its agent.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why there is no channel to the client's agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAgent {
+    /// The client opens none.
+    Silent,
+    /// The connection has as many channels to the agent as it may have.
+    Crowded,
+}
+
+/// Where the answer to one request for a channel to the agent goes.
+pub(crate) type AgentRequest = oneshot::Sender<Result<ChannelStream, NoAgent>>;
+
+/// Asks the client for a channel to its agent. Exists only where the client has asked for agent
+/// forwarding.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentOpener {
+    pub(crate) requests: mpsc::Sender<AgentRequest>,
+}
+
+impl AgentOpener {
+    /// A channel to the agent.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn open(&self) -> Result<ChannelStream, NoAgent> {
+        let (sender, receiver) = oneshot::channel();
+        let asked = self.requests.send(sender).await;
+        asked.map_err(|_closed| NoAgent::Silent)?;
+        match tokio::time::timeout(AGENT_TIMEOUT, receiver).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(_dropped)) => Err(NoAgent::Silent),
+            Err(_elapsed) => Err(NoAgent::Silent),
+        }
+    }
+}
