@@ -171,20 +171,20 @@ impl Message {
     /// The message as two parts that, one after the other, are the packet's payload.
     #[must_use]
     pub fn encode(&self) -> (Vec<u8>, Bytes) {
-        let empty = Bytes::new();
+        let on = |number, recipient: &u32| Head::new(number).uint32(*recipient);
+        let alone = |head: Head| (head.0, Bytes::new());
+        let with = |head: Head, data: &Bytes| (head.0, data.clone());
         match self {
             Self::GlobalRequest {
                 name,
                 want_reply,
                 data,
             } => {
-                let head = Head::new(number::GLOBAL_REQUEST)
-                    .string(&name.0)
-                    .boolean(*want_reply);
-                (head.0, data.clone())
+                let head = Head::new(number::GLOBAL_REQUEST).string(&name.0);
+                with(head.boolean(*want_reply), data)
             }
-            Self::RequestSuccess { data } => (Head::new(number::REQUEST_SUCCESS).0, data.clone()),
-            Self::RequestFailure => (Head::new(number::REQUEST_FAILURE).0, empty),
+            Self::RequestSuccess { data } => with(Head::new(number::REQUEST_SUCCESS), data),
+            Self::RequestFailure => alone(Head::new(number::REQUEST_FAILURE)),
             Self::Open {
                 kind,
                 sender,
@@ -193,9 +193,9 @@ impl Message {
                 data,
             } => {
                 let head = Head::new(number::CHANNEL_OPEN).string(&kind.0);
-                (
-                    head.uint32(*sender).uint32(*window).uint32(*max_packet).0,
-                    data.clone(),
+                with(
+                    head.uint32(*sender).uint32(*window).uint32(*max_packet),
+                    data,
                 )
             }
             Self::OpenConfirmation {
@@ -205,11 +205,8 @@ impl Message {
                 max_packet,
                 data,
             } => {
-                let head = Head::new(number::CHANNEL_OPEN_CONFIRMATION).uint32(*recipient);
-                (
-                    head.uint32(*sender).uint32(*window).uint32(*max_packet).0,
-                    data.clone(),
-                )
+                let head = on(number::CHANNEL_OPEN_CONFIRMATION, recipient).uint32(*sender);
+                with(head.uint32(*window).uint32(*max_packet), data)
             }
             Self::OpenFailure {
                 recipient,
@@ -217,48 +214,36 @@ impl Message {
                 text,
                 language,
             } => {
-                let head = Head::new(number::CHANNEL_OPEN_FAILURE).uint32(*recipient);
-                (head.uint32(*reason).string(text).string(language).0, empty)
+                let head = on(number::CHANNEL_OPEN_FAILURE, recipient).uint32(*reason);
+                alone(head.string(text).string(language))
             }
             Self::WindowAdjust { recipient, bytes } => {
-                let head = Head::new(number::CHANNEL_WINDOW_ADJUST).uint32(*recipient);
-                (head.uint32(*bytes).0, empty)
+                alone(on(number::CHANNEL_WINDOW_ADJUST, recipient).uint32(*bytes))
             }
             Self::Data { recipient, data } => {
-                let head = Head::new(number::CHANNEL_DATA).uint32(*recipient);
-                (head.length(data.len()).0, data.clone())
+                with(on(number::CHANNEL_DATA, recipient).length(data.len()), data)
             }
             Self::ExtendedData {
                 recipient,
                 code,
                 data,
             } => {
-                let head = Head::new(number::CHANNEL_EXTENDED_DATA).uint32(*recipient);
-                (head.uint32(*code).length(data.len()).0, data.clone())
+                let head = on(number::CHANNEL_EXTENDED_DATA, recipient).uint32(*code);
+                with(head.length(data.len()), data)
             }
-            Self::Eof { recipient } => (Head::new(number::CHANNEL_EOF).uint32(*recipient).0, empty),
-            Self::Close { recipient } => {
-                (Head::new(number::CHANNEL_CLOSE).uint32(*recipient).0, empty)
-            }
+            Self::Eof { recipient } => alone(on(number::CHANNEL_EOF, recipient)),
+            Self::Close { recipient } => alone(on(number::CHANNEL_CLOSE, recipient)),
             Self::Request {
                 recipient,
                 kind,
                 want_reply,
                 data,
             } => {
-                let head = Head::new(number::CHANNEL_REQUEST)
-                    .uint32(*recipient)
-                    .string(&kind.0);
-                (head.boolean(*want_reply).0, data.clone())
+                let head = on(number::CHANNEL_REQUEST, recipient).string(&kind.0);
+                with(head.boolean(*want_reply), data)
             }
-            Self::Success { recipient } => (
-                Head::new(number::CHANNEL_SUCCESS).uint32(*recipient).0,
-                empty,
-            ),
-            Self::Failure { recipient } => (
-                Head::new(number::CHANNEL_FAILURE).uint32(*recipient).0,
-                empty,
-            ),
+            Self::Success { recipient } => alone(on(number::CHANNEL_SUCCESS, recipient)),
+            Self::Failure { recipient } => alone(on(number::CHANNEL_FAILURE, recipient)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Payloads of SSH, put together by hand. Their numbers are the program's own where it has them; that those
 //! are right, other programs prove.
 
-pub(crate) use rproxy::relay::message::number::{
+pub(crate) use rproxy::wire::connection::number::{
     CHANNEL_CLOSE as CLOSE, CHANNEL_DATA as DATA, CHANNEL_EOF as EOF,
     CHANNEL_EXTENDED_DATA as EXTENDED_DATA, CHANNEL_FAILURE as FAILURE, CHANNEL_OPEN as OPEN,
     CHANNEL_OPEN_CONFIRMATION as OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE as OPEN_FAILURE,
