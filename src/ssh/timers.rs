@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::end_reason::EndReason;
 use super::channel::ChannelHandle;
+use super::end_reason::EndReason;
 use crate::model::format_duration;
 use crate::sys::clock::Clock;
 use crate::wire::connection::number;

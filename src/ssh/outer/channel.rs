@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::model::format_duration;
+use crate::ssh::channel::{AGENT_WINDOW, ChannelPort, ChannelStream, EARLY_WINDOW, Port};
 use crate::ssh::end_reason::EndReason;
+use crate::ssh::endpoint::AgentRequest;
 use crate::ssh::leg::LegError;
 use crate::ssh::refusal::Refusal;
-use crate::ssh::channel::{AGENT_WINDOW, ChannelPort, ChannelStream, EARLY_WINDOW, Port};
-use crate::ssh::endpoint::AgentRequest;
 use crate::wire::connection::MalformedMessage;
 
 impl EndpointError {
