@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use chrono::SecondsFormat;
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command};
 
-use super::{Cli, Exit, Failure, recordings, ui};
+use super::{Exit, Failure, recordings, ui};
 use crate::ca::{CaKind, IssueRecord, Ledger};
 use crate::config::{Config, Source};
 use crate::model::text;
@@ -37,8 +37,8 @@ pub(crate) struct CompleteArgs {
 }
 
 impl CompleteArgs {
-    pub(crate) fn run(self, source: Source) -> Result<(), Failure> {
-        let mut cli = Cli::command();
+    /// `cli` is the command line that is completed.
+    pub(crate) fn run(self, mut cli: Command, source: Source) -> Result<(), Failure> {
         cli.build();
         let line = TypedLine::read(&cli, &self.before, &self.word);
         let Some((kind, typed)) = line.sought else {
@@ -354,7 +354,10 @@ fn expanded(typed: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     fn sought(line: &str) -> Option<(CompletionKind, String)> {
         let mut cli = Cli::command();

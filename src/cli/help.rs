@@ -1,8 +1,8 @@
 //! `rproxy help` and `rproxy version`: what `--help` and `--version` print.
 
-use clap::{CommandFactory, Parser};
+use clap::Command;
 
-use super::{Cli, Exit, Failure, ui};
+use super::{Exit, Failure, ui};
 
 /// Print help for a command
 #[derive(Debug, clap::Args)]
@@ -17,11 +17,12 @@ pub(crate) struct HelpArgs {
 pub(crate) struct Version {}
 
 impl HelpArgs {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    /// `cli` is the command line that help is asked for.
+    pub(crate) fn run(self, cli: Command) -> Result<(), Failure> {
         let words = std::iter::once("rproxy".to_owned())
             .chain(self.command)
             .chain(["--help".to_owned()]);
-        match Cli::try_parse_from(words) {
+        match cli.try_get_matches_from(words) {
             Err(told) if told.use_stderr() => {
                 ui::usage(&told);
                 Err(Failure::told(Exit::Usage))
@@ -36,7 +37,7 @@ impl HelpArgs {
 }
 
 impl Version {
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        ui::result(&Cli::command().render_version())
+    pub(crate) fn run(self, cli: &Command) -> Result<(), Failure> {
+        ui::result(&cli.render_version())
     }
 }

@@ -7,6 +7,7 @@ mod auth;
 mod complete;
 mod completions;
 mod config;
+mod context;
 mod doctor;
 mod explain;
 mod failure;
@@ -30,15 +31,15 @@ mod ui;
 mod worker;
 
 use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{Config, Diagnostic, Source};
+use crate::config::Source;
 use crate::sys::process;
 
+pub(crate) use context::{Context, existing_data_dir};
 pub use doctor::table as doctor_checks;
 pub use failure::{Exit, Failure};
 
@@ -108,33 +109,6 @@ enum Alone {
     Version(help::Version),
 }
 
-/// What a command is given beside its own flags.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// The configuration in force.
-    pub(crate) config: Config,
-    /// What is risky about it.
-    pub(crate) warnings: Vec<Diagnostic>,
-}
-
-/// The proxy's data directory, for commands that look for what is in it: they make none.
-///
-/// # Errors
-/// Says where it was looked for, when it is not there or out of reach.
-pub(crate) fn existing_data_dir(context: &Context) -> Result<&Path, Failure> {
-    let data_dir = context.config.data_dir.as_path();
-    let why = match std::fs::metadata(data_dir) {
-        Ok(metadata) if metadata.is_dir() => return Ok(data_dir),
-        Ok(_) => io::ErrorKind::NotADirectory.into(),
-        Err(error) => error,
-    };
-    let message = format!("there is no data directory {}", data_dir.display());
-    Err(Failure::new(Exit::Failed, message).because(why).hint(
-        "name the proxy's data directory with --data-dir or --config, and run this as the account \
-         that the proxy runs as",
-    ))
-}
-
 /// Runs one command line and says how it went.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
@@ -172,12 +146,12 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             };
             command.run(&context, source)
         }
-        Command::Alone(Alone::Completions(args)) => args.run(),
-        Command::Alone(Alone::Complete(args)) => args.run(source),
+        Command::Alone(Alone::Completions(args)) => args.run(&Cli::command()),
+        Command::Alone(Alone::Complete(args)) => args.run(Cli::command(), source),
         Command::Alone(Alone::Doctor(args)) => args.run(&source),
-        Command::Alone(Alone::Help(args)) => args.run(),
-        Command::Alone(Alone::Man(args)) => args.run(),
-        Command::Alone(Alone::Version(version)) => version.run(),
+        Command::Alone(Alone::Help(args)) => args.run(Cli::command()),
+        Command::Alone(Alone::Man(args)) => args.run(Cli::command()),
+        Command::Alone(Alone::Version(version)) => version.run(&Cli::command()),
     }
 }
 

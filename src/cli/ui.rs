@@ -4,8 +4,20 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use chrono::{DateTime, Utc};
+
 use super::failure::{Exit, Failure};
 use crate::model::text::Lines;
+
+/// A time for people and programs (RFC 3339), to the second; `seconds` since the epoch.
+pub(crate) fn time(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok();
+    let time = time.and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
+    time.map_or_else(
+        || "never".to_owned(),
+        |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}
 
 /// Prints a result to standard output. A terminal gets what is safe there, a pipe or a file the exact
 /// text.

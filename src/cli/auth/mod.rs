@@ -1,4 +1,4 @@
-//! `rproxy auth`: the commands about the CAs and the certificates that they sign.
+//! `rproxy auth`: the CAs, made by `auth init`.
 
 mod batch;
 pub(super) mod client;
@@ -25,8 +25,6 @@ mod subjects;
 mod tests;
 
 use super::{Context, Exit, Failure, existing_data_dir, ui};
-
-pub(super) use steps::time;
 
 /// Make, export, import and rotate the CA keys; sign, list and revoke certificates
 #[derive(Debug, clap::Subcommand)]

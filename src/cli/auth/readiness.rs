@@ -4,14 +4,14 @@
 use super::client::AuthClient;
 use super::status::fleet::Fleet;
 use super::status::report::NodeStatus;
-use super::steps::time;
 use super::{Context, Failure, ui};
 use crate::ca::{Authorities, CaKind, Outstanding, RotationPhase};
+use crate::cli::ui::time;
 use crate::model::Principal;
 use crate::model::text::Printable;
 use ssh_key::{HashAlg, PublicKey};
 
-/// Most hosts and certificates that are named.
+/// Most that are named.
 const MAX_NAMED: usize = 20;
 
 /// A move of a rotation that a command asks for.
@@ -97,7 +97,7 @@ fn user_key(status: &NodeStatus, staying: &str, login: &str) -> Option<String> {
         Some(false) => Some(format!(
             "lets {login} in with no key; --login names an account that it knows"
         )),
-        // A host that accepts any certificate tells nothing about its keys.
+        // One that takes any certificate says nothing about any of them.
         None if answers.is_empty() => Some("was not asked".to_owned()),
         None => None,
     }
@@ -112,7 +112,7 @@ fn host_key(status: &NodeStatus, staying: &str) -> Option<String> {
             certificate.authority
         )),
         (None, Some(error)) => Some(format!("gave no answer: {error}")),
-        // It shows no certificate, so it loses none.
+        // It has none that could be lost.
         (None, None) => None,
     }
 }

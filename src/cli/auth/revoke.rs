@@ -1,4 +1,4 @@
-//! `rproxy auth revoke`: revokes certificates and keys.
+//! `rproxy auth revoke`: certificates and keys that count no longer.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use ssh_key::{Certificate, HashAlg, PublicKey};
 use super::client::AuthClient;
 use super::export::ExportType;
 use super::failure::ca_failure;
-use super::steps::time;
 use super::subjects::Subjects;
 use super::{Context, Exit, Failure, public_key, ui};
 use crate::ca::{Authorities, CaKind, IssueRecord, RevokeOutcome, Revoked};
 use crate::cert::{KeyError, PresentedKey, check_ca_signature};
+use crate::cli::ui::time;
 use crate::model::Serial;
 use crate::model::text::{self, MAX_REASON, Printable};
 use crate::sys::clock::Clock;

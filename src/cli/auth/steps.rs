@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
-
 use crate::ca::{CaKind, Rotation, RotationPhase};
+use crate::cli::ui::time;
 
 /// That a rotation has moved, and what is to be done now.
 pub(super) fn told(kind: CaKind, before: RotationPhase, after: &Rotation) -> String {
@@ -76,14 +75,4 @@ pub(super) fn to_do(kind: CaKind, phase: RotationPhase) -> &'static [&'static st
             "again, and have its sshd reload; in standby the new key counts no more.",
         ],
     }
-}
-
-/// A time for people and programs (RFC 3339), to the second.
-pub(in crate::cli) fn time(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok();
-    let time = time.and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
-    time.map_or_else(
-        || "never".to_owned(),
-        |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    )
 }

@@ -1,4 +1,4 @@
-//! What `auth revoke` and `auth unrevoke` have in common: serials, key ids, keys, the reason, the confirmation.
+//! What `auth revoke` and `auth unrevoke` are given alike: serials, key ids, keys, the reason, the yes.
 
 use super::{Exit, Failure};
 

@@ -5,11 +5,11 @@
 
 use std::fmt::Write as _;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
 
 use super::complete::CompletionKind;
-use super::{Cli, Exit, Failure, ui};
+use super::{Exit, Failure, ui};
 
 /// Print a script that completes this command line in a shell
 ///
@@ -24,9 +24,10 @@ pub(crate) struct CompletionsArgs {
 }
 
 impl CompletionsArgs {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    /// `cli` is the command line that the script completes.
+    pub(crate) fn run(self, cli: &Command) -> Result<(), Failure> {
         let mut script = Vec::new();
-        let mut shown = shown(&Cli::command());
+        let mut shown = shown(cli);
         clap_complete::generate(self.shell, &mut shown, "rproxy", &mut script);
         let failed = || {
             Failure::new(

@@ -10,9 +10,7 @@ mod words;
 
 use std::path::PathBuf;
 
-use clap::CommandFactory;
-
-use super::{Cli, Exit, Failure, ui};
+use super::{Exit, Failure, ui};
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 use page::Page;
 
@@ -26,8 +24,8 @@ pub(crate) struct ManArgs {
 }
 
 impl ManArgs {
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        let mut cli = Cli::command();
+    /// `cli` is the command line that the pages are about.
+    pub(crate) fn run(self, mut cli: clap::Command) -> Result<(), Failure> {
         cli.build();
         let Some(dir) = self.out_dir else {
             return ui::result_bytes(&command::page(&cli).render()?);

@@ -8,12 +8,12 @@ use ssh_key::{Certificate, HashAlg};
 use super::super::super::fleet;
 use super::super::client::AuthClient;
 use super::super::failure::ca_failure;
-use super::super::steps::time;
 use super::super::{Context, Failure, ui};
 use super::report::{HostCertificate, NodeStatus, UserAuthority};
 use crate::audit::{AuditLog, ForeignSerial};
 use crate::ca::{Authorities, CaError, CaKind, Revocations};
 use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, verify_host};
+use crate::cli::ui::time;
 use crate::dns::Resolver;
 use crate::model::{Principal, chain};
 use crate::nodes::Node;
@@ -46,8 +46,8 @@ impl Fleet {
     ) -> Result<Self, Failure> {
         let now = Clock::System.unix_seconds();
         let user = authorities.of(CaKind::User);
-        let probes = match user.probes(&login, &[], now) {
-            Ok(probes) => probes,
+        let throwaways = match user.throwaways(&login, &[], now) {
+            Ok(throwaways) => throwaways,
             // What the hosts show can be seen all the same.
             Err(error @ CaError::Agent(_)) => {
                 let why = chain(&error);
@@ -64,9 +64,9 @@ impl Fleet {
             }
         };
         let fingerprint = |key: &ssh_key::PublicKey| key.fingerprint(HashAlg::Sha256).to_string();
-        let user_authorities = probes.iter().map(|one| fingerprint(&one.authority));
+        let user_authorities = throwaways.iter().map(|one| fingerprint(&one.authority));
         let user_authorities = user_authorities.collect();
-        let mut certificates: Vec<_> = probes.into_iter().map(|one| one.certificate).collect();
+        let mut certificates: Vec<_> = throwaways.into_iter().map(|one| one.certificate).collect();
         certificates.push(fleet::control(&login)?);
         let client = AuthClient::new(context);
         let host = authorities.of(CaKind::Host);

@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::super::steps::{time, to_do};
+use super::super::steps::to_do;
 use crate::audit::ForeignSerial;
 use crate::ca::{CaKind, Outstanding, Rotation, RotationPhase};
 use crate::cli::fleet;
+use crate::cli::ui::time;
 use crate::model::text::Printable;
 use crate::nodes::Node;
 

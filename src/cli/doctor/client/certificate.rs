@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use ssh_key::{Certificate, HashAlg};
 
-use super::super::super::auth::time;
 use super::super::checks::{
     CERTIFICATE, CERTIFICATE_CHOICE, CERTIFICATE_TIME, IDENTITIES_ONLY, LOGIN,
 };
 use super::super::report::Finding;
 use super::ssh::Effective;
 use crate::cert::{KeyError, MIN_RSA_BITS, PresentedKey, weak_rsa_bits};
+use crate::cli::ui::time;
 use crate::sys::fs::read_limited;
 
 /// Largest file of a certificate that is read, in bytes.

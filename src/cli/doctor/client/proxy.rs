@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::super::super::auth::time;
 use super::super::checks::{CLIENT_CLOCK, PROXY_LOGIN, PROXY_NAME, PROXY_PORT, SHOWN_KEY};
 use super::super::child::{self, ProgramOutput};
 use super::super::report::Finding;
@@ -15,6 +14,7 @@ use super::known_hosts::Trusted;
 use super::proxy_path::ProxyPath;
 use super::ssh::Names;
 use crate::cert::{CertFault, HostKeyError, HostPolicy, PresentedKey, verify_host};
+use crate::cli::ui::time;
 use crate::model::chain;
 use crate::ssh::probe::{self, ProbeError};
 use crate::wire::ClientConfig;

@@ -6,9 +6,9 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::super::super::auth::time;
 use super::super::checks::RECORDING_FAILURES;
 use super::super::report::Finding;
+use crate::cli::ui::time;
 use crate::model::text::Printable;
 use crate::sys::fs;
 

@@ -1,10 +1,10 @@
 //! The CAs: their keys, their rotations, what is revoked; and the certificate of HTTPS.
 
+use crate::cli::ui::time;
 use std::sync::Arc;
 
 use ssh_key::HashAlg;
 
-use super::super::super::auth::time;
 use super::super::checks::{AUTHORITY, HTTPS_CERTIFICATE, REVOCATIONS, ROTATION};
 use super::super::report::{Finding, Status};
 use super::files::remedy;

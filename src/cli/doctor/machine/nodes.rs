@@ -8,7 +8,6 @@ use std::sync::Arc;
 use ssh_key::Certificate;
 use ssh_key::public::KeyData;
 
-use super::super::super::auth::time;
 use super::super::super::fleet::{self, Silence};
 use super::super::checks::{
     NODE_CLOCK, NODE_EGRESS, NODE_HOST_KEY, NODE_NAME, NODE_PORT, NODE_SSH, NODE_USER_CA,
@@ -19,6 +18,7 @@ use super::release;
 use super::{Exit, Failure};
 use crate::ca::{Authority, CaError, ClockSkewProbe, ProbeCertificate, Revocations, RotationPhase};
 use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, short_host_key_hint, verify_host};
+use crate::cli::ui::time;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::model::{Principal, chain};
@@ -101,7 +101,7 @@ impl UserQuestions {
         let bound = if networks.is_empty() {
             None
         } else {
-            let bound = user.probes(login, networks, now).map_err(cannot)?;
+            let bound = user.throwaways(login, networks, now).map_err(cannot)?;
             let of_signing = |one: &ProbeCertificate| *one.authority.key_data() == signing;
             bound
                 .into_iter()
@@ -109,10 +109,10 @@ impl UserQuestions {
                 .map(|one| one.certificate)
         };
         Ok(Self {
-            usual: user.probes(login, &[], now).map_err(cannot)?,
+            usual: user.throwaways(login, &[], now).map_err(cannot)?,
             phase: user.rotation().phase(),
             bound,
-            trials: user.clock_skew_probes(login, now).map_err(cannot)?,
+            trials: user.trials(login, now).map_err(cannot)?,
             control: fleet::control(login)?,
             signing,
         })

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 
-use super::super::super::auth::time;
 use super::super::checks::{CLOCK, DISK_SPACE, FILE_SIZE_LIMIT, OPEN_FILES};
 use super::super::child;
 use super::super::report::Finding;
+use crate::cli::ui::time;
 use crate::config::Config;
 use crate::model::format_duration;
 
