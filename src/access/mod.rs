@@ -14,6 +14,7 @@ mod policy;
 #[cfg(test)]
 mod policy_tests;
 mod role;
+mod rule_ref;
 
 pub use forwarding::{
     Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns, PatternError,
@@ -23,7 +24,8 @@ pub use identity::Identity;
 pub use pattern::{NotAPattern, Pattern};
 pub use permit::{Denial, LoginPermit, Permit, Route, authorize, may_enter};
 pub use permits::Permits;
-pub use policy::{Constraint, Grant, Policy, PolicyDenial, Question, RuleRef};
+pub use policy::{Constraint, Grant, Policy, PolicyDenial, Question};
 pub use role::{
     LabelPattern, PermitKey, RequestedHost, Role, RoleBinding, RolePermit, Rule, Spanned,
 };
+pub use rule_ref::RuleRef;

@@ -5,7 +5,6 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::permits::Permits;
-use super::{Permissions, RequestedHost, Role, RoleBinding};
+use super::{Permissions, RequestedHost, Role, RoleBinding, RuleRef};
 use crate::cert::SourceAddresses;
 use crate::model::format_duration;
 
@@ -44,40 +43,6 @@ pub struct Question<'a> {
     /// How long the certificate lives in all, from its first second to its last; `None` for a
     /// certificate that every role takes.
     pub lifetime: Option<Duration>,
-}
-
-/// A line of a role, to be cited.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleRef {
-    role: String,
-    file: Arc<str>,
-    line: usize,
-}
-
-impl RuleRef {
-    /// The role's name.
-    #[must_use]
-    pub fn role(&self) -> &str {
-        &self.role
-    }
-
-    /// The configuration's name.
-    #[must_use]
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// The line, from 1.
-    #[must_use]
-    pub fn line(&self) -> usize {
-        self.line
-    }
-}
-
-impl fmt::Display for RuleRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "role {}, {}:{}", self.role, self.file, self.line)
-    }
 }
 
 /// The policy lets somebody in. Made by [`Policy::judge`] only.
@@ -360,10 +325,6 @@ impl Policy {
     }
 
     fn cite(&self, role: &Role, line: usize) -> RuleRef {
-        RuleRef {
-            role: role.name.clone(),
-            file: Arc::clone(&self.file),
-            line,
-        }
+        RuleRef::new(role.name.clone(), Arc::clone(&self.file), line)
     }
 }

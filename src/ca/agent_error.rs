@@ -55,7 +55,7 @@ impl Error for AgentKeyError {
 /// Why an agent's key did not sign. Each reads on after "the agent at SOCKET".
 #[derive(Debug, Error)]
 pub enum AgentFault {
-    /// The agent is the one that `SSH_AUTH_SOCK` names, and it is not set.
+    /// The agent is whatever the environment names, and it names none.
     #[error("is not there: the variable is not set")]
     NoEnvironment,
     /// The socket cannot be connected to.
@@ -87,13 +87,13 @@ pub enum AgentFault {
     /// It has the key, and the key cannot be a CA's.
     #[error("has a key that cannot be a CA's")]
     Key(#[from] RequestError),
-    /// It has the key, and refuses to sign.
+    /// It has the key, and says no.
     #[error("refused to sign with the key {0}")]
     Refused(Fingerprint),
     /// A key or a signature that cannot be encoded or read.
     #[error("gave a malformed signature")]
     Malformed(#[from] ssh_key::Error),
-    /// A signature that does not verify.
+    /// A signature that does not count.
     #[error("did not sign with the key {key}")]
     Signature {
         /// The key.

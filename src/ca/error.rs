@@ -29,7 +29,7 @@ pub enum CaError {
         /// The data directory.
         data_dir: PathBuf,
     },
-    /// A line that cannot be parsed, in a file of which every line counts.
+    /// A line that says nothing, in a file of which every line counts.
     #[error("line {line} of {} is damaged", text::path(path))]
     Damaged {
         /// The file.
@@ -37,7 +37,7 @@ pub enum CaError {
         /// The line, from 1 on.
         line: u64,
     },
-    /// A file that is missing, or an old copy.
+    /// A file that is missing, or one from before.
     #[error(
         "{} is missing or an old copy: it has {has}, the ledger issued.jsonl knows of {known}",
         text::path(path)
@@ -129,13 +129,13 @@ pub enum CaError {
         /// The key that it has.
         key: Fingerprint,
     },
-    /// An agent that has the key did not sign, or cannot be asked.
+    /// An agent that has the key did not do its part.
     #[error(transparent)]
     Agent(#[from] AgentKeyError),
-    /// The process that has the key did not sign, or cannot be asked.
+    /// The process that has the key did not do its part.
     #[error("the monitor {0}")]
     Remote(#[source] Box<AgentFault>),
-    /// A process that talks to the network asks for a signature that the proxy does not need.
+    /// A process that talks to the network asks for what it has no use for.
     #[error("not signed for the proxy")]
     NotForProxy(#[from] UnsignedError),
     /// A signature is wanted with a key whose private half this process has not read.
@@ -152,7 +152,7 @@ pub enum CaError {
     /// A rotation says that there is a new key, and there is none.
     #[error("{} is missing, the key that the rotation brings", text::path(.0))]
     NewKeyGone(PathBuf),
-    /// The file with the state of a rotation cannot be parsed.
+    /// The file that says where a rotation stands says something else.
     #[error("{} does not say where the rotation stands", text::path(path))]
     RotationState {
         /// The state file.
@@ -163,9 +163,9 @@ pub enum CaError {
     /// The rotation does not move that way.
     #[error(transparent)]
     Move(#[from] MoveError),
-    /// A key for a probe could not be made.
+    /// A key to ask hosts about could not be made.
     #[error("cannot make a throwaway key")]
-    ProbeKey(#[source] ssh_key::Error),
+    Throwaway(#[source] ssh_key::Error),
     /// A new host key could not be made or encoded.
     #[error("cannot make a host key")]
     HostKey(#[source] ssh_key::Error),
@@ -247,7 +247,7 @@ impl CaError {
             | Self::Unread(_)
             | Self::KeyMaking { .. }
             | Self::HostKey(_)
-            | Self::ProbeKey(_)
+            | Self::Throwaway(_)
             | Self::Sign(_)
             | Self::Record(_) => return None,
             Self::Refused(error) => error.hint(),

@@ -18,7 +18,7 @@ pub enum ImportMode {
     First,
     /// A rotation begins, which replaces it.
     Rotate,
-    /// It is replaced at once.
+    /// It goes at once.
     Overwrite,
 }
 
@@ -99,7 +99,7 @@ pub enum ImportError {
     /// It begins as a private key and does not parse.
     #[error("the private key cannot be read")]
     Damaged(#[source] ssh_key::Error),
-    /// The passphrase is wrong.
+    /// The passphrase is another one.
     #[error("the passphrase is wrong, or the file is damaged")]
     Passphrase,
     /// A file that only tells a security key which of its keys is meant.
@@ -152,7 +152,7 @@ impl KeyFile {
     /// is refused, as OpenSSH does.
     pub fn read(path: &Path) -> Result<Self, ImportError> {
         let bytes = Zeroizing::new(fs::read_limited(path, MAX_KEY_FILE)?);
-        // Bytes that are not text are no key in any format that is read here.
+        // Whatever is no text is no key of any format here.
         let text = str::from_utf8(&bytes).unwrap_or_default();
         if let Some(format) = foreign_format(text) {
             return Err(ImportError::Format(format));

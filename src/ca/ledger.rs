@@ -3,8 +3,8 @@
 //! A line is on disk before its certificate is handed out. Every writer holds an exclusive lock on
 //! the file, so that lines of several processes never mix and no serial is given twice.
 //!
-//! Beside certificates it has marks: how far the revocations and the rotations had come. By them it is
-//! noticed that the file of revocations or the state of a rotation is missing, or an old copy.
+//! Beside certificates it has marks: how far the revocations and the rotations had come. A file of
+//! theirs that is missing, or was restored from before, is noticed by them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -160,7 +160,7 @@ impl Marks {
         }
     }
 
-    /// Whether the ledger has this mark already, or a later one.
+    /// Whether nothing of this mark is news.
     fn has(&self, mark: Mark) -> bool {
         match mark {
             Mark::Revocations { version, lines } => self

@@ -1,9 +1,9 @@
 //! Files of lines that are only ever appended to, by several processes. A process that writes holds a
 //! lock on the file.
 //!
-//! A crash leaves at most an incomplete last line. What it records was never reported as done, so it is
-//! ignored, and the next writer removes it. Any other line that cannot be parsed is damage, and an
-//! error: what it recorded is lost.
+//! A crash leaves at most a last line that is not whole: what it was to say was never reported as
+//! done, so it is passed over, and the next writer takes it off. Any other line that says nothing is
+//! damage, and what it said is lost: it is an error.
 
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;

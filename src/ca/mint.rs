@@ -16,15 +16,15 @@ use super::remote::SignsHosts;
 use crate::cert::{HostRequest, MAX_PROXY_HOST_TTL, random_serial};
 use crate::model::HostPrincipal;
 
-/// How long a minted certificate is valid.
+/// How long a minted certificate is good for.
 const VALIDITY: Duration = MAX_PROXY_HOST_TTL;
-/// With less than this left, in seconds, it is made anew.
+/// How much of that may be left before it is made anew.
 const RENEW_BELOW: u64 = VALIDITY.as_secs() / 2;
-/// With less than this left, in seconds, it is no longer shown: it must not expire during a login.
+/// With how much left it is shown no more: a login that has begun must still find it good.
 const UNUSABLE_BELOW: u64 = 300;
 /// How long after an attempt to make it anew the next one may follow, in seconds.
 const RETRY: u64 = 10;
-/// How many certificates are kept; the least recently used is removed first.
+/// How many certificates are kept; the one unused for longest goes first.
 const CAPACITY: usize = 4096;
 
 /// A host key with a certificate for it.
@@ -44,10 +44,10 @@ impl fmt::Debug for HostIdentity {
     }
 }
 
-/// What the cache has for a name.
+/// What a mint has without signing.
 #[derive(Debug)]
 pub enum Cached {
-    /// An identity with a certificate that need not be renewed yet.
+    /// An identity, good for long.
     Fresh(HostIdentity),
     /// An identity that is still valid, and is to be made anew by the caller. Other callers are given
     /// `Fresh` for the next ten seconds.
@@ -185,7 +185,7 @@ impl HostCertCache {
             return CacheLookup::Nothing;
         };
         let left = entry.certificate.valid_before().saturating_sub(now);
-        // After the clock was set back, certificates from before are not valid yet.
+        // A clock that was set back must not meet a certificate from its future.
         if entry.certificate.valid_after() > now || left < UNUSABLE_BELOW {
             return CacheLookup::Nothing;
         }

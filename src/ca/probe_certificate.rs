@@ -12,59 +12,55 @@ use super::key::CaKey;
 use crate::cert::{MAX_USER_TTL, UserRequest, random_serial};
 use crate::model::Principal;
 
-/// How long a probe is valid, unless it probes the host's clock.
+/// How long one is good for, where it is not about time.
 const TTL: Duration = Duration::from_secs(120);
 /// A certificate begins this long before it is made.
 const BACKDATED: u64 = 60;
 
-/// A certificate that only probes. A host that accepts it trusts the key that signed it.
+/// A certificate that only asks. A host that answers it, trusts the key that signed it.
 #[derive(Clone, Debug)]
 pub struct ProbeCertificate {
     /// The user CA's key that signed.
     pub authority: PublicKey,
-    /// The certificate, valid for two minutes.
+    /// The certificate, good for two minutes.
     pub certificate: Certificate,
 }
 
-/// Certificates that tell whether a host's clock is the reason why it refuses the usual probe.
+/// Certificates that tell why a host does not take the usual ones.
 #[derive(Clone, Debug)]
 pub struct ClockSkewProbe {
-    /// Expired a minute ago: accepted by a host whose clock is behind.
+    /// Good until a minute ago: taken by a host whose clock is behind.
     pub behind: Certificate,
-    /// Valid from two minutes from now on: accepted by a host whose clock is ahead.
+    /// Good from two minutes from now on: taken by a host whose clock is ahead.
     pub ahead: Certificate,
 }
 
 impl Authority {
-    /// A certificate of each key of this CA to probe a host with, for this login; valid from these
+    /// A certificate of each key of this CA to ask a host with, for this login; good from these
     /// networks, or without any from anywhere. `now` is in seconds since the epoch.
     ///
     /// # Errors
     /// When a key cannot be made or does not sign.
-    pub fn probes(
+    pub fn throwaways(
         &self,
         login: &Principal,
         networks: &[String],
         now: u64,
     ) -> Result<Vec<ProbeCertificate>, CaError> {
-        let probe = |key: &CaKey| {
+        let throwaway = |key: &CaKey| {
             Ok(ProbeCertificate {
                 authority: key.public().clone(),
                 certificate: signed(key, login, networks, (now, TTL))?,
             })
         };
-        self.keys().map(probe).collect()
+        self.keys().map(throwaway).collect()
     }
 
-    /// Certificates of the key that signs, for hosts that refuse the usual probe.
+    /// Certificates of the key that signs, for hosts that do not take the usual ones.
     ///
     /// # Errors
-    /// As [`Self::probes`].
-    pub fn clock_skew_probes(
-        &self,
-        login: &Principal,
-        now: u64,
-    ) -> Result<ClockSkewProbe, CaError> {
+    /// As [`Self::throwaways`].
+    pub fn trials(&self, login: &Principal, now: u64) -> Result<ClockSkewProbe, CaError> {
         let signed = |made| signed(self.signer(), login, &[], (made, MAX_USER_TTL));
         let ahead_of_usual = now + TTL.as_secs() + BACKDATED;
         Ok(ClockSkewProbe {
@@ -81,7 +77,7 @@ fn signed(
     (made, ttl): (u64, Duration),
 ) -> Result<Certificate, CaError> {
     let subject = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)
-        .map_err(CaError::ProbeKey)?
+        .map_err(CaError::Throwaway)?
         .public_key()
         .clone();
     let request = UserRequest {

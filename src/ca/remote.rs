@@ -1,6 +1,6 @@
-//! The host CA's key in another process of this program, which decides what it signs.
+//! The host CA's key in another process of this program, which signs what it thinks right.
 //!
-//! A process that talks to the network has the public half alone, and asks that process for signatures.
+//! A process that talks to the network has the public half alone, and this way to ask.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::agent_key::{self, SignTimeout};
 use super::error::CaError;
 use crate::cert::CertTemplate;
 
-/// Signs the proxy's own host certificates with the host CA's key. The process that has the key decides
+/// A way to the host CA's key for the proxy's own host certificates. What is behind it decides for itself
 /// what it signs: [`super::Authority::sign_for_proxy`].
 pub trait SignsHosts: fmt::Debug + Send + Sync {
     /// The key that signs.
@@ -38,7 +38,7 @@ pub trait SignsHosts: fmt::Debug + Send + Sync {
 /// Makes a connection to the process that signs.
 pub type Connect = Box<dyn Fn() -> io::Result<UnixStream> + Send + Sync>;
 
-/// The host CA's key, held by another process.
+/// The way to the process that has the key.
 pub struct RemoteHostKey {
     public: PublicKey,
     connect: Connect,
@@ -91,7 +91,7 @@ impl SignsHosts for RemoteHostKey {
     }
 }
 
-/// The same as a signer of the key library. Its errors have no content; the fault is kept beside them.
+/// The way as the key library wants its signers; what went wrong is kept beside its errors.
 struct Asking<'k> {
     key: &'k RemoteHostKey,
     failure: RefCell<Option<AgentFault>>,
@@ -100,7 +100,7 @@ struct Asking<'k> {
 impl Signer<Signature> for Asking<'_> {
     fn try_sign(&self, message: &[u8]) -> Result<Signature, signature::Error> {
         let asked = match self.key.ask(message) {
-            // The process may just have been replaced by another version in an upgrade.
+            // It became another version of itself just now.
             Err(AgentFault::HungUp | AgentFault::Io(_)) => self.key.ask(message),
             asked => asked,
         };

@@ -1,5 +1,5 @@
 //! What is revoked, in memory: the lines of `revoked.jsonl` that are in force, and the
-//! [`RevocationList`] that they become. The list gives the same answers here as its encoding does in sshd.
+//! [`RevocationList`] that they become. It decides here as its encoding does in sshd.
 
 use std::collections::{HashMap, HashSet};
 
@@ -194,7 +194,7 @@ impl Revocations {
         let mut record = serde_json::from_slice::<RevocationRecord>(line).ok()?;
         record.reason = record.reason.as_deref().map(fit_to_show);
         if let Revoked::PublicKey { public_key } = &record.what {
-            // A fingerprint that the list cannot hold would revoke nothing.
+            // One that cannot be listed would revoke nothing.
             let fingerprint = public_key.parse().ok()?;
             RevocationList::default()
                 .revoke_fingerprint(&fingerprint)
@@ -233,7 +233,7 @@ impl Revocations {
                 places.push(place);
             }
             Revoked::PublicKey { public_key } => {
-                // Parsing the line has checked that the list can hold it.
+                // That it can be was seen when the line was parsed.
                 let _is_listed = public_key
                     .parse()
                     .is_ok_and(|fingerprint| self.list.revoke_fingerprint(&fingerprint));
@@ -252,8 +252,8 @@ impl Revocations {
     }
 }
 
-/// The CAs of a line. If one cannot be read, none is given, which stands for any CA: it is safer
-/// to revoke one certificate too many than one too few.
+/// The CAs of a line. Where one cannot be read, none is given, which stands for any: better one
+/// certificate too many than one too few.
 fn authorities(lines: &[String]) -> Vec<PublicKey> {
     let keys: Result<_, _> = lines.iter().map(|l| PublicKey::from_openssh(l)).collect();
     keys.unwrap_or_default()

@@ -1,5 +1,5 @@
-//! The rotation of a CA's key, as a state machine. Pure: the time is an argument; files are read and
-//! written elsewhere.
+//! The rotation of a CA's key, as a state machine. Pure: the time is an argument, files are
+//! the keystore's business.
 //!
 //! ```text
 //! standby ─▶ init ─▶ update_clients ─▶ update_servers ─▶ standby

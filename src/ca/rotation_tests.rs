@@ -521,18 +521,18 @@ fn a_throwaway_is_signed_by_each_key_and_kept_by_nobody() {
     let user = authorities.of(CaKind::User);
     let root = "root".parse().unwrap();
     let networks = ["203.0.113.10/32".to_owned()];
-    let probes = user.probes(&root, &networks, NOW).unwrap();
-    assert_eq!(probes.len(), 2);
-    for (probe, key) in probes.iter().zip(user.public_keys()) {
-        let certificate = &probe.certificate;
+    let throwaways = user.throwaways(&root, &networks, NOW).unwrap();
+    assert_eq!(throwaways.len(), 2);
+    for (throwaway, key) in throwaways.iter().zip(user.public_keys()) {
+        let certificate = &throwaway.certificate;
         assert_eq!(certificate.signature_key(), key.key_data());
         assert_eq!(certificate.valid_principals(), ["root"]);
         assert_eq!(certificate.valid_before(), NOW + 120);
         let options = certificate.critical_options();
         assert_eq!(options.get("source-address").unwrap(), "203.0.113.10/32");
     }
-    let trials = user.clock_skew_probes(&root, NOW).unwrap();
-    let usual = &probes[0].certificate;
+    let trials = user.trials(&root, NOW).unwrap();
+    let usual = &throwaways[0].certificate;
     assert_eq!(trials.behind.valid_before(), usual.valid_after());
     assert_eq!(trials.ahead.valid_after(), usual.valid_before());
     assert!(

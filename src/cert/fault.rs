@@ -4,7 +4,8 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
 use thiserror::Error;
 
-use super::signature::{SignatureError, check_signature};
+use super::signature::check_signature;
+use super::signature_error::SignatureError;
 use super::{TrustedKeys, key, shown};
 
 /// A fault that users' and hosts' certificates have in common. The message continues a sentence

@@ -11,6 +11,7 @@ mod key;
 pub mod krl;
 mod shown;
 mod signature;
+mod signature_error;
 mod source_address;
 mod template;
 mod trust;
@@ -22,9 +23,8 @@ pub use fault::{CertFault, check_ca_signature};
 pub use host::{HostKeyError, HostPolicy, VerifiedHost, short_host_key_hint, verify_host};
 pub use ip_network::{IpNetwork, IpNetworkError};
 pub use key::{KeyError, MIN_RSA_BITS, PresentedKey, certificate_blob, rsa_bits, weak_rsa_bits};
-pub use signature::{
-    SignatureError, check_signature, is_made_by, read_signature, security_key_flags,
-};
+pub use signature::{check_signature, is_made_by, read_signature, security_key_flags};
+pub use signature_error::SignatureError;
 pub use source_address::{SourceAddressError, SourceAddresses};
 pub use template::{
     CertTemplate, HostRequest, MAX_USER_TTL, RequestError, SignError, UserRequest, fit_to_sign,

@@ -8,7 +8,8 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PublicKey, SigningKey};
 use thiserror::Error;
 
-use super::signature::{SignatureError, check_signature};
+use super::signature::check_signature;
+use super::signature_error::SignatureError;
 use super::{KeyError, SourceAddressError, SourceAddresses, key, shown};
 use crate::model::{HostPrincipal, Principal, Serial, format_duration};
 

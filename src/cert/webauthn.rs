@@ -14,7 +14,7 @@ use ssh_encoding::{Decode, Encode, Reader};
 use ssh_key::public::{EcdsaPublicKey, SkEcdsaSha2NistP256};
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Signature};
 
-use super::signature::SignatureError;
+use super::signature_error::SignatureError;
 
 /// The algorithm of such a signature, and under which name a plain key is offered to make one.
 pub const WEBAUTHN: &str = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";

@@ -48,23 +48,6 @@ impl Family {
     }
 }
 
-/// All families as a Markdown table, for the documentation.
-#[must_use]
-pub fn table() -> String {
-    let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
-    for family in super::Metrics::families() {
-        let labels: Vec<_> = family.labels.iter().map(Label::to_string).collect();
-        text.push_str(&format!(
-            "| `{}` | {} | {} | {} |\n",
-            family.name(),
-            family.kind.name(),
-            labels.join("; "),
-            family.meaning
-        ));
-    }
-    text
-}
-
 /// Makes [`Metrics`](super::Metrics) of a table: field, meter, name, meaning.
 macro_rules! families {
     ($($field:ident: $meter:ty, $name:literal, $meaning:literal;)*) => {
@@ -213,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_table_has_every_family_once() {
-        let table = table();
+        let table = crate::metrics::table();
         for family in Metrics::families() {
             let cell = format!("| `{}` |", family.name());
             assert_eq!(table.matches(&cell).count(), 1, "{cell}");

@@ -8,17 +8,17 @@
 mod family;
 mod histogram;
 mod label;
+mod local_counter;
 mod meter;
 mod observed;
 mod text;
 
 use family::families;
 
-pub use family::{Family, table};
+pub use family::Family;
 pub use histogram::{Bounds, Histogram, Network, Storage};
-pub use label::{
-    AgentTask, Authority, ClosedSet, Flow, Label, Layer, LimitExceeded, LocalCounter, Step, Values,
-};
+pub use label::{AgentTask, Authority, ClosedSet, Flow, Label, Layer, LimitExceeded, Step, Values};
+pub use local_counter::LocalCounter;
 pub use meter::{
     Build, Counter, Gauge, GaugeGuard, Meter, MeterKind, MeterSet, NodeTimes, Refusals,
     SampledGauge, Total,
@@ -82,6 +82,23 @@ families! {
         "File descriptors that are open.";
     process_max_fds: SampledGauge, "process_max_fds",
         "File descriptors that may be open.";
+}
+
+/// All families as a Markdown table, for the documentation.
+#[must_use]
+pub fn table() -> String {
+    let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    for family in Metrics::families() {
+        let labels: Vec<_> = family.labels.iter().map(Label::to_string).collect();
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            family.name(),
+            family.kind.name(),
+            labels.join("; "),
+            family.meaning
+        ));
+    }
+    text
 }
 
 impl Metrics {

@@ -4,19 +4,23 @@
 
 mod chain;
 mod duration;
+mod host_name;
 mod id;
 mod label;
 mod name;
 mod network;
 mod target;
+mod target_error;
 pub mod text;
 
 pub use chain::chain;
 pub use duration::{
     DurationError, format_duration, format_in_one_unit, parse_duration, parse_duration_with_units,
 };
+pub use host_name::HostName;
 pub use id::{ConnectionId, Serial, SessionId};
 pub use label::{Label, LabelError};
 pub use name::{ClusterName, HostPrincipal, Login, NameError, Principal};
 pub use network::network;
-pub use target::{HostName, Target, TargetError};
+pub use target::Target;
+pub use target_error::TargetError;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::target::HostName;
+use super::host_name::HostName;
 use super::text::is_unsafe;
 
 /// Longest name of any kind, in bytes: what a DNS name may have.

@@ -7,7 +7,6 @@ use thiserror::Error;
 use crate::access::RequestedHost;
 use crate::model::{ClusterName, HostName, Label, Target};
 
-use super::whereabouts::exact_or_all;
 use super::{DEFAULT_PORT, Node, plain};
 
 /// Why a list of nodes is not an inventory.
@@ -302,6 +301,17 @@ fn unlisted(target: &Target) -> RequestedHost {
         name: name.to_ascii_lowercase(),
         labels: Vec::new(),
     }
+}
+
+/// The nodes with this port; all of them where none has.
+pub(super) fn exact_or_all<'i>(nodes: impl Iterator<Item = &'i Node>, port: u16) -> Vec<&'i Node> {
+    let all: Vec<&Node> = nodes.collect();
+    let exact: Vec<&Node> = all
+        .iter()
+        .copied()
+        .filter(|node| node.port == port)
+        .collect();
+    if exact.is_empty() { all } else { exact }
 }
 
 #[cfg(test)]

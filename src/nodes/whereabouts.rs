@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::inventory::exact_or_all;
 use super::{Inventory, Node, plain};
 use crate::dns::Resolver;
 
@@ -94,17 +95,6 @@ impl Whereabouts {
         };
         exact_or_all(inventory.nodes().iter().filter(is_there), address.port())
     }
-}
-
-/// The nodes with this port; all of them where none has.
-pub(super) fn exact_or_all<'i>(nodes: impl Iterator<Item = &'i Node>, port: u16) -> Vec<&'i Node> {
-    let all: Vec<&Node> = nodes.collect();
-    let exact: Vec<&Node> = all
-        .iter()
-        .copied()
-        .filter(|node| node.port == port)
-        .collect();
-    if exact.is_empty() { all } else { exact }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::algorithm::Compression;
 use super::error::{Error, Violation};
-use super::packet::MAX_PACKET;
+use super::message::MAX_PACKET;
 
 /// zlib's own default, as in OpenSSH.
 const LEVEL: u32 = 6;

@@ -1,5 +1,8 @@
 //! Message numbers of the transport layer (RFC 4253 section 12, RFC 8308, OpenSSH's PROTOCOL).
 
+/// Largest packet length field, either way, as in OpenSSH.
+pub const MAX_PACKET: usize = 256 * 1024;
+
 /// `SSH_MSG_DISCONNECT`.
 pub const DISCONNECT: u8 = 1;
 /// `SSH_MSG_IGNORE`.

@@ -39,7 +39,7 @@ pub use algorithm::{Algorithms, Cipher, Compression, Kex, Mac};
 pub use error::{DisconnectReason, Error, Mismatch, Misuse, NoCommonAlgorithm, Violation};
 pub use hostkey::HostKey;
 pub use legacy::Legacy;
-pub use packet::MAX_PACKET;
+pub use message::MAX_PACKET;
 pub use transport::{
     ClientConfig, Directional, Negotiated, PeerExtensions, RekeyLimits, ServerConfig,
     SessionBinding, Transport, TransportEvent, Work, Worked,

@@ -11,9 +11,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use super::cipher::{Decryptor, Encryptor, LENGTH_LEN};
 use super::compression::{CompressionState, Deflater, Inflater};
 use super::error::{Error, Misuse, Violation};
-
-/// Largest packet length field, either way, as in OpenSSH.
-pub const MAX_PACKET: usize = 256 * 1024;
+use super::message::MAX_PACKET;
 
 /// Largest payload that we send: leaves room for padding, and for what incompressible data grows.
 const MAX_PAYLOAD: usize = MAX_PACKET - 256;

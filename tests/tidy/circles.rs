@@ -10,27 +10,26 @@ use crate::source::{Source, module_directory, product, words};
 use crate::tidy::complain;
 
 /// Circles that stay: the first file in the order of names, how many files it has, and why it may be.
-const CIRCLES: &[(&str, usize, &str)] = &[];
+const CIRCLES: &[(&str, usize, &str)] = &[(
+    "src/wire/transport/exchange.rs",
+    3,
+    "one state machine (RFC 4253) in three files: its packets, its key exchanges, and what of them is \
+     computed elsewhere",
+)];
 
 /// Rooms whose circles are being taken apart.
 const IN_WORK: &[&str] = &[
-    "access",
     "ca",
-    "cert",
     "cli",
     "config",
     "daemon",
-    "metrics",
-    "model",
     "monitor",
-    "nodes",
     "recording",
     "relay",
     "session",
     "ssh",
     "sys",
     "web",
-    "wire",
 ];
 
 #[test]
@@ -41,7 +40,8 @@ fn no_files_of_a_room_use_each_other() {
         .map(|(first, size, _)| ((*first).to_owned(), *size))
         .collect();
     let mut wrong = Vec::new();
-    for circle in circles(&House::read(&sources)) {
+    let house = House::read(&sources);
+    for circle in circles(&house) {
         if IN_WORK
             .iter()
             .any(|room| circle[0].starts_with(Path::new("src").join(room)))
@@ -53,11 +53,12 @@ fn no_files_of_a_room_use_each_other() {
             .map(|file| file.display().to_string())
             .collect();
         if allowed.remove(&names[0]) != Some(names.len()) {
-            wrong.push(format!(
-                "a circle of {} files: {}",
-                names.len(),
-                names.join(", ")
-            ));
+            wrong.push(format!("a circle of {} files:", names.len()));
+            for file in &circle {
+                let used = house.uses[file].iter().filter(|used| circle.contains(used));
+                let used: Vec<_> = used.map(|used| used.display().to_string()).collect();
+                wrong.push(format!("  {} uses {}", file.display(), used.join(", ")));
+            }
         }
     }
     let stale = allowed

@@ -75,8 +75,8 @@ fn keys_of_every_kind_sign_for_both_authorities_and_never_come_here() {
         let minted = HostCertIssuer::new(authorities.of(CaKind::Host).clone()).unwrap();
         minted.mint(&["db1".parse().unwrap()], NOW).unwrap();
         let user = authorities.of(CaKind::User);
-        let probes = user.probes(&"root".parse().unwrap(), &[], NOW);
-        assert_eq!(probes.unwrap().len(), 1);
+        let throwaways = user.throwaways(&"root".parse().unwrap(), &[], NOW);
+        assert_eq!(throwaways.unwrap().len(), 1);
         user.check_key().unwrap();
         authorities.of(CaKind::Host).try_key().unwrap();
     }

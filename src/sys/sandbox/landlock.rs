@@ -10,7 +10,7 @@ use ::landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
 };
 
-use super::{Bind, Keep, Landlock, Opened};
+use super::rights::{Bind, Keep, Landlock, Opened};
 
 /// The version that this was tried with.
 const TRIED: ABI = ABI::V7;

@@ -6,9 +6,8 @@
 //! says so; a kernel that has it and refuses is an error. Nothing here decides what a program needs:
 //! that is its [`Plan`].
 
-use crate::model::text;
-
 mod landlock;
+mod rights;
 mod seccomp;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod table;
@@ -20,71 +19,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
-use thiserror::Error;
+use rights::Opened;
+pub use rights::{AllowedPath, Bind, Keep, Landlock, SandboxError, Seccomp};
 
 /// Where Linux lists the threads of the process that asks.
 const THREADS: &str = "/proc/self/task";
-
-/// Why a process is not confined.
-#[derive(Debug, Error)]
-pub enum SandboxError {
-    /// Other threads would keep every right.
-    #[error("{0} threads run already, and a sandbox holds only for the one that enters it")]
-    Threads(usize),
-    /// A place that the plan keeps cannot be found.
-    #[error("cannot keep {}", text::path(path))]
-    Place {
-        /// The place.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The kernel has Landlock, and refuses.
-    #[error("the kernel refuses the Landlock rules")]
-    Landlock(#[from] ::landlock::RulesetError),
-    /// The table of system calls cannot be translated: a bug.
-    #[error("the seccomp filter cannot be made")]
-    Filter(#[from] seccompiler::BackendError),
-    /// The kernel has seccomp, and refuses.
-    #[error("the kernel refuses the seccomp filter")]
-    Seccomp(#[from] seccompiler::Error),
-}
-
-/// What is still possible with the files at a place: it and all that is below it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// Files are read and directories listed.
-    Read,
-    /// Files that are there are read and written, also from the start. None is made or removed.
-    Write,
-    /// New files are made, all are written. None is read, listed, cut, removed, renamed or replaced.
-    Make,
-    /// Files and Unix sockets are made, written, cut, renamed within their directory and removed.
-    Own,
-}
-
-/// A place that stays in reach.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedPath {
-    /// Where.
-    pub path: PathBuf,
-    /// For what.
-    pub keep: Keep,
-    /// Whether it has to be there.
-    needed: bool,
-}
-
-/// Which local TCP ports may still be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bind {
-    /// None.
-    Nothing,
-    /// One that the kernel picks: for connections that go out from an address of choice.
-    Ephemeral,
-    /// Any.
-    Anything,
-}
 
 /// What a process keeps. It begins with nothing but what it has open.
 ///
@@ -212,27 +151,6 @@ impl Plan {
     }
 }
 
-/// A place while rules are made for it.
-#[derive(Debug)]
-struct Opened {
-    fd: OwnedFd,
-    keep: Keep,
-    is_directory: bool,
-}
-
-impl Opened {
-    /// Opens what the path leads to, for nothing but to name it.
-    fn open(place: &AllowedPath) -> io::Result<Self> {
-        let fd = rustix::fs::open(&place.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let mode = rustix::fs::fstat(&fd)?.st_mode;
-        Ok(Self {
-            fd,
-            keep: place.keep,
-            is_directory: FileType::from_raw_mode(mode) == FileType::Directory,
-        })
-    }
-}
-
 /// What is in force. Keep it for as long as the process runs: what a plan keeps of `/proc` is only
 /// remembered by the kernel while it is open.
 #[derive(Debug)]
@@ -263,24 +181,6 @@ pub struct Layers {
     pub landlock: Landlock,
     /// System calls.
     pub seccomp: Seccomp,
-}
-
-/// Landlock, as this kernel has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Landlock {
-    /// With this version of its interface (the kernel's, or the newest that we know).
-    Abi(u8),
-    /// Not at all, and why.
-    Missing(&'static str),
-}
-
-/// Seccomp filters, as this kernel has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seccomp {
-    /// They work.
-    Filter,
-    /// Not at all, and why.
-    Missing(&'static str),
 }
 
 impl Layers {

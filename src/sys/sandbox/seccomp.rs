@@ -10,7 +10,7 @@
 
 use std::path::Path;
 
-use super::{SandboxError, Seccomp};
+use super::rights::Seccomp;
 
 /// There where the kernel has filters.
 const ACTIONS: &str = "/proc/sys/kernel/seccomp/actions_avail";
@@ -47,7 +47,8 @@ pub(super) mod filter {
         SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
     };
 
-    use super::{SandboxError, Seccomp, offered};
+    use super::offered;
+    use crate::sys::sandbox::rights::{SandboxError, Seccomp};
     use crate::sys::sandbox::table::DENIED;
 
     #[cfg(target_arch = "x86_64")]

@@ -286,7 +286,7 @@ impl ClientAuth {
         };
         let asks = methods
             .clone()
-            .any(|name| name == message::KEYBOARD_INTERACTIVE);
+            .any(|name| name == super::methods::KEYBOARD_INTERACTIVE);
         self.state = match is_taken && asks {
             true => ClientAuthState::Partial,
             false => ClientAuthState::Finished,

@@ -2,6 +2,7 @@
 
 use ssh_encoding::{Decode, Reader as _};
 
+use super::methods::{KEYBOARD_INTERACTIVE, PUBLICKEY};
 use super::{AuthError, Methods};
 
 use crate::model::text::is_unsafe;
@@ -20,9 +21,7 @@ pub(super) const INFO_RESPONSE: u8 = 61;
 pub(super) const USERAUTH: &str = "ssh-userauth";
 pub(super) const CONNECTION: &str = "ssh-connection";
 
-pub(super) const PUBLICKEY: &str = "publickey";
 const HOST_BOUND: &str = "publickey-hostbound-v00@openssh.com";
-pub(super) const KEYBOARD_INTERACTIVE: &str = "keyboard-interactive";
 
 /// Reads `payload` whole: what `read` leaves over makes it malformed.
 pub(super) fn parse<'a, T>(

@@ -1,5 +1,10 @@
 //! The methods by which a client may authenticate.
 
+/// RFC 4252 section 7.
+pub(super) const PUBLICKEY: &str = "publickey";
+/// RFC 4256.
+pub(super) const KEYBOARD_INTERACTIVE: &str = "keyboard-interactive";
+
 /// A set of methods: what a server names in its refusals, and what it looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Methods {
@@ -24,11 +29,8 @@ impl Methods {
     /// The names, separated by commas (RFC 4252 section 5.1).
     pub(super) fn list(self) -> String {
         [
-            (self.public_key, super::message::PUBLICKEY),
-            (
-                self.keyboard_interactive,
-                super::message::KEYBOARD_INTERACTIVE,
-            ),
+            (self.public_key, PUBLICKEY),
+            (self.keyboard_interactive, KEYBOARD_INTERACTIVE),
         ]
         .into_iter()
         .filter_map(|(has, name)| has.then_some(name))

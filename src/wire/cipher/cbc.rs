@@ -8,8 +8,10 @@ use aws_lc_rs::cipher::{
     UnboundCipherKey,
 };
 
+use super::framing::{FAILED, KeyMaterial, SHORT};
 use super::with_mac::{BLOCK, Mode};
-use super::{Cipher, Error, FAILED, KeyMaterial, SHORT};
+use crate::wire::algorithm::Cipher;
+use crate::wire::error::Error;
 
 /// The sending direction.
 pub(in crate::wire) struct Encryption {

@@ -3,7 +3,8 @@
 
 use aws_lc_rs::aead::chacha20_poly1305_openssh::{KEY_LEN, OpeningKey, SealingKey, TAG_LEN};
 
-use super::{Error, FAILED, Framing, KeyMaterial, LENGTH_LEN, SHORT, Violation};
+use super::framing::{FAILED, Framing, KeyMaterial, LENGTH_LEN, SHORT};
+use crate::wire::error::{Error, Violation};
 
 pub(super) const FRAMING: Framing = Framing {
     block: 8,

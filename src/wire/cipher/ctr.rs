@@ -8,8 +8,10 @@ use aws_lc_rs::cipher::{
 };
 use aws_lc_rs::iv::FixedLength;
 
+use super::framing::{FAILED, KeyMaterial, SHORT};
 use super::with_mac::{BLOCK, Mode};
-use super::{Cipher, Error, FAILED, KeyMaterial, SHORT};
+use crate::wire::algorithm::Cipher;
+use crate::wire::error::Error;
 
 const SCRATCH: usize = 4096;
 

@@ -4,7 +4,9 @@
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use super::{Cipher, Error, FAILED, Framing, KeyMaterial, LENGTH_LEN, SHORT, Violation};
+use super::framing::{FAILED, Framing, KeyMaterial, LENGTH_LEN, SHORT};
+use crate::wire::algorithm::Cipher;
+use crate::wire::error::{Error, Violation};
 
 const TAG: usize = 16;
 

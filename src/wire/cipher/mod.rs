@@ -6,54 +6,17 @@
 mod cbc;
 mod chacha;
 mod ctr;
+mod framing;
 mod gcm;
 mod with_mac;
 
 use std::fmt;
 
-use super::algorithm::{Cipher, Mac};
-use super::error::{Error, Violation};
+use super::algorithm::Cipher;
+use super::error::Error;
+use framing::length_field;
+pub(super) use framing::{Framing, KeyMaterial, LENGTH_LEN};
 use with_mac::WithMac;
-
-/// Length of the packet length field.
-pub(super) const LENGTH_LEN: usize = 4;
-
-/// The cryptographic library does not say more than that something failed.
-const FAILED: Error = Error::Crypto("cipher");
-
-/// What a direction's keys are made from (RFC 4253 section 7.2), and for which algorithms.
-pub(super) struct KeyMaterial<'a> {
-    pub(super) cipher: Cipher,
-    /// `None` for the ciphers that authenticate by themselves.
-    pub(super) mac: Option<Mac>,
-    pub(super) iv: &'a [u8],
-    pub(super) key: &'a [u8],
-    pub(super) mac_key: &'a [u8],
-}
-
-/// Alignment and sizes of packets under a cipher.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Framing {
-    /// What the encrypted part must be a multiple of, at least 8.
-    pub(super) block: usize,
-    /// Whether the length field counts as part of what is aligned.
-    pub(super) length_aligned: bool,
-    /// Length of the tag.
-    pub(super) tag: usize,
-}
-
-impl Framing {
-    const PLAIN: Self = Self {
-        block: 8,
-        length_aligned: true,
-        tag: 0,
-    };
-
-    /// Bytes of the length field that count when a packet is aligned.
-    pub(super) const fn aligned_prefix(self) -> usize {
-        if self.length_aligned { LENGTH_LEN } else { 0 }
-    }
-}
 
 /// Seals what we send.
 pub(super) enum Encryptor {
@@ -183,28 +146,21 @@ impl Decryptor {
 
 impl fmt::Debug for Encryptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sealer({:?})", self.framing())
+        write!(f, "Encryptor({:?})", self.framing())
     }
 }
 
 impl fmt::Debug for Decryptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opener({:?})", self.framing())
+        write!(f, "Decryptor({:?})", self.framing())
     }
 }
-
-/// The packet length, in the clear.
-fn length_field(head: &[u8]) -> Result<u32, Error> {
-    let bytes = head.first_chunk().ok_or(SHORT)?;
-    Ok(u32::from_be_bytes(*bytes))
-}
-
-/// A packet shorter than its own tag cannot get here: lengths are checked before.
-const SHORT: Error = Error::Violation(Violation::PacketLength(0));
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::algorithm::Mac;
+    use crate::wire::error::Violation;
 
     const SUITES: &[(Cipher, Option<Mac>)] = &[
         (Cipher::Aes128Gcm, None),

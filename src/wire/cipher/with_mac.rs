@@ -4,7 +4,9 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
-use super::{Error, FAILED, Framing, KeyMaterial, LENGTH_LEN, Mac, SHORT, Violation, length_field};
+use super::framing::{FAILED, Framing, KeyMaterial, LENGTH_LEN, SHORT, length_field};
+use crate::wire::algorithm::Mac;
+use crate::wire::error::{Error, Violation};
 
 /// Both AES modes have this block size.
 pub(super) const BLOCK: usize = 16;

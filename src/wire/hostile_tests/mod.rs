@@ -11,8 +11,9 @@ use ssh_encoding::Encode;
 
 use super::compression::CompressionState;
 use super::kex::derive::{KeyDerivation, Transcript, Way};
-use super::kex::exchange::{ClientExchange, SharedSecret, encode_public, respond};
+use super::kex::exchange::{ClientExchange, encode_public, respond};
 use super::kex::init::{EXT_INFO_CLIENT, STRICT_CLIENT, STRICT_SERVER, propose};
+use super::kex::secret::SharedSecret;
 use super::packet::{PacketReader, PacketWriter};
 use super::signature::SignatureAlgorithm;
 use super::tests::host_key;

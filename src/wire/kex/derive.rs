@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 use ssh_encoding::Encode;
 use zeroize::Zeroizing;
 
-use super::exchange::SharedSecret;
+use super::secret::SharedSecret;
 use crate::wire::algorithm::{Cipher, Kex, Mac};
 use crate::wire::cipher::{Decryptor, Encryptor, KeyMaterial};
 use crate::wire::error::Error;

@@ -9,52 +9,15 @@ use aws_lc_rs::agreement::{
     Algorithm, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, X25519, agree,
 };
 use aws_lc_rs::digest;
-use ssh_encoding::{Encode, Mpint};
-use zeroize::Zeroizing;
+use ssh_encoding::Encode;
 
 use super::group::{DhGroup, GroupKey};
 use super::kem::{Kem, KemKey};
+use super::secret::{BAD_PUBLIC, FAILED, SharedSecret};
 use crate::wire::algorithm::Kex;
-use crate::wire::error::{Error, Violation};
+use crate::wire::error::Error;
 
 const X25519_PUBLIC: usize = 32;
-
-/// The library's failures that can only be its own.
-pub(super) const FAILED: Error = Error::Crypto("key agreement");
-
-/// A public value that is not one.
-pub(super) const BAD_PUBLIC: Error = Error::Violation(Violation::KeyExchange("bad public value"));
-
-/// The secret `K`, encoded as the exchange hash and the key derivation want it.
-pub(in crate::wire) struct SharedSecret(Zeroizing<Vec<u8>>);
-
-impl SharedSecret {
-    /// A secret that is a number.
-    pub(super) fn number(magnitude: &[u8]) -> Self {
-        let mpint = Zeroizing::new(Mpint::from_positive_bytes(magnitude));
-        Self::string(mpint.as_bytes())
-    }
-
-    /// A secret that is a string.
-    pub(super) fn string(bytes: &[u8]) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "at most 513 bytes")]
-        let length = bytes.len() as u32;
-        let mut encoded = Zeroizing::new(Vec::with_capacity(4 + bytes.len()));
-        encoded.extend_from_slice(&length.to_be_bytes());
-        encoded.extend_from_slice(bytes);
-        Self(encoded)
-    }
-
-    pub(super) fn encoded(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SharedSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedSecret(..)")
-    }
-}
 
 /// The client's half, kept until the reply comes.
 pub(in crate::wire) enum ClientExchange {
@@ -227,6 +190,7 @@ pub(in crate::wire) fn encode_public(public: &[u8], message: &mut Vec<u8>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::error::Violation;
 
     #[test]
     fn both_sides_agree() {

@@ -11,7 +11,7 @@ use crypto_bigint::{BoxedUint, Odd};
 use ssh_encoding::Mpint;
 use zeroize::Zeroizing;
 
-use super::exchange::SharedSecret;
+use super::secret::SharedSecret;
 use crate::wire::error::{Error, Violation};
 
 /// Bits of our exponents: twice 256 bits of strength, more than either group has.

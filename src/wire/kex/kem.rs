@@ -7,7 +7,7 @@
 use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
 use zeroize::Zeroizing;
 
-use super::exchange::{BAD_PUBLIC, FAILED};
+use super::secret::{BAD_PUBLIC, FAILED};
 use crate::wire::error::Error;
 
 /// A method of encapsulation.

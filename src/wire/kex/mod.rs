@@ -6,3 +6,4 @@ pub(super) mod exchange;
 mod group;
 pub(super) mod init;
 mod kem;
+pub(super) mod secret;

@@ -68,6 +68,36 @@ impl Default for ClientConfig {
     }
 }
 
+impl ClientConfig {
+    /// Offers these too, after everything else of their kind: a host that knows better takes better.
+    /// Only certificates stay before plain keys, so that a host that has both shows its certificate.
+    #[must_use]
+    pub fn with_legacy(mut self, legacy: &[Legacy]) -> Self {
+        for one in legacy {
+            match *one {
+                Legacy::Kex(kex) => append(&mut self.algorithms.kex, kex),
+                Legacy::Cipher(cipher) => append(&mut self.algorithms.ciphers, cipher),
+                Legacy::Mac(mac) => append(&mut self.algorithms.macs, mac),
+                Legacy::Signature(way) => {
+                    let names = &mut self.host_key_algorithms;
+                    let is_certificate = |name: &String| name.contains("-cert-v01@");
+                    let certificates = names.iter().take_while(|name| is_certificate(name));
+                    names.insert(certificates.count(), way.certificate_name().to_owned());
+                    names.push(way.name().to_owned());
+                    self.signs_with_sha1 = true;
+                }
+            }
+        }
+        self
+    }
+}
+
+fn append<T: PartialEq>(list: &mut Vec<T>, one: T) {
+    if !list.contains(&one) {
+        list.push(one);
+    }
+}
+
 /// After how much use keys are changed, in either direction; whichever comes first. Only after
 /// user authentication: OpenSSH's client cannot do it before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

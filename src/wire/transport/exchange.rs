@@ -27,10 +27,11 @@ use crate::wire::compression::CompressionState;
 use crate::wire::error::{Error, Mismatch, Misuse, Violation};
 use crate::wire::hostkey::{HostKey, HostKeyAlgorithm};
 use crate::wire::kex::derive::{KeyDerivation, Transcript, Way};
-use crate::wire::kex::exchange::{ClientExchange, SharedSecret, encode_public, respond};
+use crate::wire::kex::exchange::{ClientExchange, encode_public, respond};
 use crate::wire::kex::init::{
     EXT_INFO_CLIENT, Proposal, STRICT_CLIENT, STRICT_SERVER, negotiate, propose,
 };
+use crate::wire::kex::secret::SharedSecret;
 use crate::wire::message;
 
 /// Where a key exchange stands.

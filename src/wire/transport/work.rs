@@ -8,7 +8,8 @@ use std::fmt;
 use super::Transport;
 use crate::wire::algorithm::Kex;
 use crate::wire::error::Error;
-use crate::wire::kex::exchange::{ClientExchange, SharedSecret, respond};
+use crate::wire::kex::exchange::{ClientExchange, respond};
+use crate::wire::kex::secret::SharedSecret;
 
 /// A computation that takes milliseconds. It knows nothing of its transport, and can be done on any thread.
 pub struct Work(Task);
