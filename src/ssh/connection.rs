@@ -472,8 +472,9 @@ impl Connection {
         } = established;
         let valid_before = permit.identity().certificate().valid_before();
         let settings = self.proxy.settings();
-        let watch = ConnectionTimers::new(&settings.time, valid_before, self.proxy.clock, terminal);
-        let watched = PolicyMonitor::logged_in(
+        let timers =
+            ConnectionTimers::new(&settings.time, valid_before, self.proxy.clock, terminal);
+        let policy = PolicyMonitor::logged_in(
             &self.proxy,
             permit.clone(),
             (upstream.address, upstream.host.presented().clone()),
@@ -489,7 +490,7 @@ impl Connection {
             legacy_algorithms: upstream.legacy_algorithms(),
             said,
         };
-        let (seat, orders) = self.proxy.registry.enter(&scene, self.proxy.clock.now());
+        let (seat, commands) = self.proxy.registry.enter(&scene, self.proxy.clock.now());
         let recorder = Recorder::new(
             settings.recording.clone(),
             self.proxy.audit.clone(),
@@ -499,10 +500,10 @@ impl Connection {
             seat,
         );
         let limits = RelayLimits {
-            watch,
-            watched,
+            timers,
+            policy,
             scope: self.scope.clone(),
-            orders,
+            commands,
             share,
         };
         let legs = (leg, upstream.leg);

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Bridge;
+use super::pump::Bridge;
 use crate::session::{SessionCommand, SessionLocation};
 use crate::ssh::end_reason::EndReason;
 use crate::ssh::refusal::{self, Refusal};
@@ -13,43 +13,44 @@ where
     H: AsyncRead + AsyncWrite + Unpin,
 {
     /// Ends a session, or with `Err` the connection: also where that session is all there is on it.
-    /// What a session is told is sent with what is relayed next.
-    pub(super) fn obey(&mut self, order: &SessionCommand) -> Result<(), EndReason> {
-        let refusal = refusal::killed(order.message());
-        let Some(session) = order.session else {
-            return Err(self.end_for(order, refusal));
+    /// What the session's user reads is sent with what is relayed next.
+    pub(super) fn handle_command(&mut self, command: &SessionCommand) -> Result<(), EndReason> {
+        let refusal = refusal::killed(command.message());
+        let Some(session) = command.session else {
+            return Err(self.killed(command, refusal));
         };
         // It may have ended by itself meanwhile.
-        let Some(place) = self.recorder.place(session) else {
+        let Some(location) = self.recorder.place(session) else {
             return Ok(());
         };
-        let others = match place {
+        let others = match location {
             SessionLocation::Channel(_) => self.relay.channels().saturating_sub(1),
             SessionLocation::Forwards => self.relay.sessions(),
         };
         if others == 0 {
-            return Err(self.end_for(order, refusal));
+            return Err(self.killed(command, refusal));
         }
         // In raw mode the cursor may be anywhere.
         let text = format!("\r\n{}", refusal.text(session));
-        match place {
+        match location {
             SessionLocation::Channel(key) => self.relay.end_session(key, &text, &mut self.planned),
             SessionLocation::Forwards => {
                 let (recorder, planned) = (&mut self.recorder, &mut self.planned);
                 self.relay.stop_forwarding(recorder, planned);
                 // As with warnings: what a program reads stays what the host has said.
                 if self.recorder.has_terminal() {
-                    self.watch.tell(&text);
+                    self.timers.tell(&text);
                 }
             }
         }
         self.recorder
-            .end_one(place, &order.marker(), refusal.reason);
+            .end_one(location, &command.marker(), refusal.reason);
         Ok(())
     }
 
-    fn end_for(&mut self, order: &SessionCommand, refusal: Refusal) -> EndReason {
-        self.recorder.mark_all(&order.marker());
-        EndReason::Killed(Box::new(refusal), order.session)
+    /// The recordings say who ended the connection.
+    fn killed(&mut self, command: &SessionCommand, refusal: Refusal) -> EndReason {
+        self.recorder.mark_all(&command.marker());
+        EndReason::Killed(Box::new(refusal), command.session)
     }
 }

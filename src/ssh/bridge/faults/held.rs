@@ -1,6 +1,8 @@
 //! What is held for a side that reads nothing, and that everything comes when it reads again: with a
 //! budget of the usual size, and with one that is used up.
 
+use bytes::Bytes;
+
 use super::peers::FaultPeer;
 use super::*;
 use crate::ssh::budget::Budget;
@@ -109,7 +111,7 @@ async fn held(is_spent: bool) -> usize {
         tokio::join!(
             deaf_user(Faulty::new(at_user), || held = budget.held() - before),
             pouring_host(Faulty::new(at_host)),
-            proxy(to_user, to_host, recorder(&directory), share),
+            proxy(to_user, to_host, recorder(&directory).0, share),
         )
     });
     let (heard, (), ()) = timeout(FOREVER, work).await.expect("it ends");

@@ -7,26 +7,32 @@
 
 mod held;
 mod peers;
-mod stream;
+pub(super) mod stream;
 
 use std::fs::File;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ssh_key::PrivateKey;
 use tempfile::TempDir;
 use tokio::io::duplex;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use self::peers::{Observed, STATUS, TYPED, host, user};
-use self::stream::{Fault, Faulty};
-use super::*;
-use crate::access::LoginPermit;
+use self::stream::Fault;
+pub(super) use self::stream::Faulty;
+use super::legs::Legs;
+use super::pump::Bridge;
+use crate::access::{LoginPermit, Permissions};
 use crate::cert::testing::{NOW, ed25519};
 use crate::recording::{EventKind, Reader, State};
-use crate::session::{RecordingPolicy, testing};
-use crate::ssh::leg::LegError;
-use crate::ssh::timers::TimeLimits;
+use crate::relay::{Peers, Relay};
+use crate::session::{Recorder, RecordingPolicy, Registry, SessionCommand, testing};
+use crate::ssh::budget::Share;
+use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::timers::{ConnectionTimers, TimeLimits};
 use crate::sys::clock::Clock;
 use crate::wire::{Algorithms, ClientConfig, HostKey, Kex, ServerConfig, Transport};
 
@@ -40,7 +46,7 @@ const LIMITS: TimeLimits = TimeLimits {
     keep_alive_count_max: 3,
 };
 /// How long the handshake may take, as `login_grace_time` and `connect_timeout` have it.
-const GRACE: Duration = Duration::from_secs(120);
+pub(super) const GRACE: Duration = Duration::from_secs(120);
 /// A delay that is none of anybody's limits.
 const DELAY: Duration = Duration::from_secs(50);
 /// Between the bytes at which something happens, beside those at which a packet of the ends is known
@@ -74,7 +80,7 @@ struct Run {
 }
 
 /// A transport with few algorithms, so that there are few bytes to fail at.
-fn transport(is_server: bool) -> Transport {
+pub(super) fn transport(is_server: bool) -> Transport {
     static KEY: OnceLock<PrivateKey> = OnceLock::new();
     let algorithms = Algorithms::default().only_kex(Kex::Curve25519Sha256);
     let algorithms = algorithms.only_cipher(crate::wire::Cipher::Aes128Gcm);
@@ -94,12 +100,12 @@ fn transport(is_server: bool) -> Transport {
 }
 
 /// A recorder that does not wait for new keys each time.
-fn recorder(directory: &TempDir) -> Recorder {
+pub(super) fn recorder(
+    directory: &TempDir,
+) -> (Recorder, Registry, mpsc::Receiver<SessionCommand>) {
     static PERMIT: OnceLock<LoginPermit> = OnceLock::new();
     let permit = PERMIT.get_or_init(testing::permit).clone();
-    let (recorder, _registry, _orders) =
-        testing::recorder(directory.path(), permit, RecordingPolicy::Strict);
-    recorder
+    testing::recorder(directory.path(), permit, RecordingPolicy::Strict)
 }
 
 /// The proxy between the two ends: both handshakes, then the bridge as it is.
@@ -123,24 +129,17 @@ async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder, share: Shar
     if !matches!(timeout(GRACE, handshakes).await, Ok(Ok(()))) {
         return;
     }
-    let peers = Peers::default();
-    let mut bridge = Bridge {
-        client,
-        host,
-        recorder,
-        relay: Relay::new(peers, Arc::new(Permissions::default())),
-        watch: ConnectionTimers::new(&LIMITS, u64::MAX, Clock::Fixed(NOW), None),
-        share,
-        told_of_nested_ssh: false,
-        planned: Vec::new(),
-    };
-    // Nobody changes what it may carry, and nobody wants it to end.
-    let (_sender, permissions) = mpsc::channel(1);
-    let (_sender, orders) = mpsc::channel(1);
-    let end = bridge
-        .drive(pin!(std::future::pending()), permissions, orders)
+    let timers = ConnectionTimers::new(&LIMITS, u64::MAX, Clock::Fixed(NOW), None);
+    let relay = Relay::new(Peers::default(), Arc::new(Permissions::default()));
+    let legs = Legs { client, host };
+    let mut bridge = Bridge::new(legs, relay, recorder, timers, share);
+    // Nothing changes what it may carry, and no command ends it.
+    let (_sender, updates) = mpsc::channel(1);
+    let (_sender, commands) = mpsc::channel(1);
+    let Err(end) = bridge
+        .drive(pin!(std::future::pending()), updates, commands)
         .await;
-    bridge.finish(end, None).await;
+    bridge.finish(end, |_| ()).await;
 }
 
 /// One session, with what `prepare` does to the proxy's two streams.
@@ -160,7 +159,7 @@ async fn run(prepare: impl FnOnce(&mut Faulty, &mut Faulty)) -> Run {
         tokio::join!(
             user(Faulty::new(at_user)),
             host(Faulty::new(at_host)),
-            proxy(to_user, to_host, recorder(&directory), Share::alone()),
+            proxy(to_user, to_host, recorder(&directory).0, Share::alone()),
         )
     });
     let (user, host, ()) = timeout(FOREVER, work).await.expect("it ends");

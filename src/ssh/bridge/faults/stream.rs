@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in super::super) enum Fault {
     /// No byte comes any more, or none is taken.
     Cut,
     /// The connection breaks, in both directions.
@@ -25,11 +25,13 @@ pub(super) enum Fault {
 
 /// One direction.
 #[derive(Debug, Default)]
-pub(super) struct FaultyDirection {
+pub(in super::super) struct FaultyDirection {
     moved: Arc<AtomicUsize>,
     fault: Option<(usize, Fault)>,
     pause: Option<Pin<Box<Sleep>>>,
     single: bool,
+    /// Whether the last byte arrives as another.
+    garbled: Arc<AtomicBool>,
 }
 
 /// What may move now.
@@ -52,6 +54,11 @@ impl FaultyDirection {
     /// How many bytes have moved, also later.
     pub(super) fn moved(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.moved)
+    }
+
+    /// Once it is set, the last byte of what is read is another than was sent.
+    pub(in super::super) fn garbled(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.garbled)
     }
 
     fn poll_gate(&mut self, context: &mut Context<'_>) -> Poll<Gate> {
@@ -85,15 +92,15 @@ impl FaultyDirection {
 
 /// A stream with a fault in either direction, or none.
 #[derive(Debug)]
-pub(super) struct Faulty {
+pub(in super::super) struct Faulty {
     inner: DuplexStream,
-    pub(super) reading: FaultyDirection,
-    pub(super) writing: FaultyDirection,
+    pub(in super::super) reading: FaultyDirection,
+    pub(in super::super) writing: FaultyDirection,
     broken: bool,
 }
 
 impl Faulty {
-    pub(super) fn new(inner: DuplexStream) -> Self {
+    pub(in super::super) fn new(inner: DuplexStream) -> Self {
         Self {
             inner,
             reading: FaultyDirection::default(),
@@ -130,8 +137,14 @@ impl AsyncRead for Faulty {
         let mut bytes = vec![0; most.min(buffer.remaining())];
         let mut read = ReadBuf::new(&mut bytes);
         ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
-        buffer.put_slice(read.filled());
-        self.reading.count(read.filled().len());
+        let filled = read.filled_mut();
+        if let Some(last) = filled.last_mut()
+            && self.reading.garbled.load(Ordering::Relaxed)
+        {
+            *last ^= 1;
+        }
+        buffer.put_slice(filled);
+        self.reading.count(filled.len());
         Poll::Ready(Ok(()))
     }
 }

@@ -1,0 +1,65 @@
+//! The loop of a relayed connection: packets first, everything else once a turn.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use super::pump::Bridge;
+use super::updates::ConnectionUpdate;
+use crate::session::SessionCommand;
+use crate::ssh::end_reason::EndReason;
+
+/// Bytes after which the outer connection has its turn, so that they leave while they are still in
+/// the processor's cache.
+const TURN: usize = 64 * 1024;
+
+/// What sending counts for in a turn.
+const SENT: usize = 4 * 1024;
+
+impl<C, H> Bridge<C, H>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Relays until one side, `ended` or a command puts an end to it, and takes the `updates` meanwhile.
+    pub(super) async fn drive(
+        &mut self,
+        mut ended: Pin<&mut impl Future<Output = EndReason>>,
+        mut updates: mpsc::Receiver<ConnectionUpdate>,
+        mut commands: mpsc::Receiver<SessionCommand>,
+    ) -> Result<Infallible, EndReason> {
+        // Bytes read since everything else had its turn.
+        let mut since_turn = 0;
+        loop {
+            self.relay_packets()?;
+            self.legs.send_ready().await;
+            self.count_held();
+            let room = self.room();
+            // While there are bytes, timers and signals are looked at once a turn: each look costs.
+            if since_turn < TURN {
+                let moved = poll_fn(|context| Poll::Ready(self.legs.poll_transfer(room, context)));
+                if let Poll::Ready(bytes) = moved.await {
+                    since_turn += bytes?.max(SENT);
+                    continue;
+                }
+            } else {
+                tokio::task::yield_now().await;
+            }
+            since_turn = 0;
+            let idle = self.until_rest();
+            tokio::select! {
+                biased;
+                end = &mut ended => return Err(end),
+                Some(update) = updates.recv() => self.handle_update(update),
+                Some(command) = commands.recv() => self.handle_command(&command)?,
+                due = self.timers.due() => self.handle_expired(due)?,
+                () = tokio::time::sleep(idle.unwrap_or_default()), if idle.is_some() => self.rest()?,
+                read = poll_fn(|context| self.legs.poll_transfer(room, context)) => since_turn = read?,
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The end of a relayed connection: what the table of ends has for it is told, recorded and audited.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+use super::pump::Bridge;
+use crate::relay::Side;
+use crate::ssh::end_reason::{EndReason, Goodbye};
+use crate::ssh::leg::LegEvent;
+use crate::ssh::refusal::Refusal;
+use crate::wire::connection::number;
+
+/// How long a client whose sessions were ended has to leave.
+const DRAIN: Duration = Duration::from_millis(300);
+
+/// How long a client whose sessions are to be ended has to grant room for the reason.
+const WINDOW: Duration = Duration::from_secs(1);
+
+impl<C, H> Bridge<C, H>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Tells both sides, as far as they still listen, and closes the recordings. `audit` writes the
+    /// event of a refusal, where there is one beside the end of each session.
+    pub(super) async fn finish(mut self, mut end: EndReason, audit: impl FnOnce(&Refusal)) {
+        // What the host says reaches the client where it is recorded, and nowhere else.
+        if let EndReason::HostDisconnected(Some(text)) = &end
+            && !self.recorder.last_words(Side::Host, text)
+        {
+            end = EndReason::HostDisconnected(None);
+        }
+        let connection = self.recorder.connection();
+        let ending = end.ending(connection);
+        if ending.is_breach {
+            tracing::info!(%connection, error = %end, "protocol error, the connection ends");
+        } else {
+            tracing::debug!(%connection, %end, "the relay ended");
+        }
+        if let Some(refusal) = &ending.refusal {
+            audit(refusal);
+        }
+        // What is still planned was not recorded, or is owed to a side that broke the protocol.
+        self.planned.clear();
+        let is_shown = match &ending.last_words {
+            Some(text) => self.show(text).await,
+            None => false,
+        };
+        self.relay.abandon_all(&mut self.recorder);
+        self.recorder.end(ending.name);
+        if is_shown {
+            self.drain_briefly().await;
+        }
+        if let Some(Goodbye { code, text }) = ending.client {
+            self.legs.client.disconnect(code, &text).await;
+        }
+        if let Some(Goodbye { code, text }) = ending.host {
+            self.legs.host.disconnect(code, &text).await;
+        }
+    }
+
+    /// Shows the last words on the terminal of each session. `false` where there is no room for them:
+    /// what the disconnect says is shown instead.
+    async fn show(&mut self, text: &str) -> bool {
+        if !self.wait_for_window(text.len()).await {
+            return false;
+        }
+        self.relay.abandon_all(&mut self.recorder);
+        self.relay.end_all(text, &mut self.planned);
+        self.planned.retain(|outgoing| outgoing.to == Side::Client);
+        // A client that is gone reads nothing.
+        drop(self.legs.send(&mut self.planned));
+        true
+    }
+
+    /// Waits a little until the client has granted room for so many bytes: in the middle of a download it may
+    /// have none left. `false` where it does not. Whatever else it says comes too late.
+    async fn wait_for_window(&mut self, length: usize) -> bool {
+        let granted = async {
+            while !self.relay.has_room_for(length) {
+                let Ok(event) = self.legs.client.next().await else {
+                    return;
+                };
+                let LegEvent::Packet(payload) = event else {
+                    continue;
+                };
+                if payload.first() == Some(&number::CHANNEL_WINDOW_ADJUST) {
+                    let (recorder, planned) = (&mut self.recorder, &mut self.planned);
+                    let heard = self
+                        .relay
+                        .on_packet(Side::Client, &payload, recorder, planned);
+                    // The host needs no window any more.
+                    planned.clear();
+                    if heard.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        // In time or not: what counts is whether there is room.
+        let _elapsed = timeout(WINDOW, granted).await;
+        self.relay.has_room_for(length)
+    }
+
+    /// Lets the client read its last words and leave by itself: ssh drops what it has not shown yet
+    /// when it is disconnected.
+    async fn drain_briefly(&mut self) {
+        let leaves = async { while self.legs.client.next().await.is_ok() {} };
+        // A client that stays is disconnected.
+        let _elapsed = timeout(DRAIN, leaves).await;
+    }
+}

@@ -1,0 +1,171 @@
+//! Decrypt, translate, record, send: what happens with the packets that both sides have sent.
+//!
+//! What a read brought is recorded as a whole and safely stored before any of it is sent on.
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::legs::Legs;
+use crate::relay::{ExistingChannel, Outgoing, Relay, Side};
+use crate::session::Recorder;
+use crate::ssh::budget::Share;
+use crate::ssh::end_reason::EndReason;
+use crate::ssh::leg::LegEvent;
+use crate::ssh::timers::ConnectionTimers;
+
+/// Output that may wait for one side before nothing is read that could add to it: from the other side, and from
+/// that side itself, which is answered too. A peer that reads what it is sent is never held up by more than that.
+/// Less may wait when the budget is used up.
+const BACKLOG: usize = 2 * 1024 * 1024;
+
+/// Packets of one side that are translated before they are sent on: compressed, a single read can
+/// hold far more than its size.
+const BATCH: usize = 256;
+/// The same in bytes.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// What the user reads when SSH inside a forward is closed. `CR LF` because it may reach a terminal in
+/// raw mode.
+const NESTED_SSH: &str = "\r\nrproxy: proxy: SSH inside a forward is not permitted here, it could not be recorded\r\n  hint: go to the other host through the proxy instead\r\n";
+
+/// What happened on both legs before the relay began. Empty where the host was there first.
+#[derive(Debug, Default)]
+pub(crate) struct Handoff {
+    /// The session that is open on both sides.
+    pub(crate) adopted: Option<ExistingChannel>,
+    /// Packets without an answer yet, in the order of their sides.
+    pub(crate) packets: Vec<(Side, Bytes)>,
+}
+
+/// A relayed connection.
+#[derive(Debug)]
+pub(super) struct Bridge<C, H> {
+    pub(super) legs: Legs<C, H>,
+    pub(super) recorder: Recorder,
+    pub(super) relay: Relay,
+    pub(super) timers: ConnectionTimers,
+    pub(super) share: Share,
+    /// What the packets of one read amount to, until it is recorded.
+    pub(super) planned: Vec<Outgoing>,
+    /// The user knows that SSH inside a forward is closed.
+    told_of_nested_ssh: bool,
+}
+
+impl<C, H> Bridge<C, H>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(super) fn new(
+        legs: Legs<C, H>,
+        relay: Relay,
+        recorder: Recorder,
+        timers: ConnectionTimers,
+        share: Share,
+    ) -> Self {
+        Self {
+            legs,
+            recorder,
+            relay,
+            timers,
+            share,
+            planned: Vec::new(),
+            told_of_nested_ssh: false,
+        }
+    }
+
+    /// Takes over what happened before the relay.
+    pub(super) fn begin(&mut self, handoff: Handoff) -> Result<(), EndReason> {
+        if let Some(adopted) = handoff.adopted {
+            self.relay.adopt(adopted);
+        }
+        for (from, payload) in handoff.packets {
+            self.relay
+                .on_packet(from, &payload, &mut self.recorder, &mut self.planned)?;
+        }
+        self.recorder.commit()?;
+        self.legs.send(&mut self.planned)
+    }
+
+    /// Takes what both legs have decrypted, records it, and only then passes it on.
+    pub(super) fn relay_packets(&mut self) -> Result<(), EndReason> {
+        loop {
+            let planned = self.plan_both();
+            // Commit and send what arrived before the end of a leg. Discard what arrived with a breach
+            // of the connection protocol.
+            if planned.as_ref().err().is_none_or(EndReason::is_of_leg) {
+                self.recorder.commit()?;
+                // Before the channel's end is sent: the session that can show it may be gone then.
+                if self.relay.has_closed_nested_ssh() {
+                    self.tell_of_nested_ssh();
+                }
+                self.legs.send(&mut self.planned)?;
+            }
+            if !planned? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Translates what both legs have decrypted; `true` when there may be more of it at once.
+    fn plan_both(&mut self) -> Result<bool, EndReason> {
+        let client_has_more = self.plan(Side::Client)?;
+        let host_has_more = self.plan(Side::Host)?;
+        Ok(client_has_more || host_has_more)
+    }
+
+    /// Translates what one leg has decrypted; `true` when there may be more of it at once.
+    fn plan(&mut self, from: Side) -> Result<bool, EndReason> {
+        let mut bytes = 0;
+        for _ in 0..BATCH {
+            if !self.has_room(from.other()) || !self.takes(from) {
+                return Ok(false);
+            }
+            match self.legs.poll_event(from)? {
+                None => return Ok(false),
+                Some(LegEvent::Packet(payload)) => {
+                    bytes += payload.len();
+                    match from {
+                        Side::Client => self.timers.client_said(&payload),
+                        Side::Host => self.timers.host_said(),
+                    }
+                    self.relay
+                        .on_packet(from, &payload, &mut self.recorder, &mut self.planned)?;
+                }
+                Some(LegEvent::HostKey(_) | LegEvent::Established) => {}
+            }
+            if bytes > BATCH_BYTES {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// How much may wait for a side before what could add to it is not read.
+    pub(super) fn room(&self) -> usize {
+        self.share.room(BACKLOG)
+    }
+
+    pub(super) fn has_room(&mut self, side: Side) -> bool {
+        let room = self.room();
+        self.legs.has_room(side, room)
+    }
+
+    fn takes(&mut self, side: Side) -> bool {
+        let room = self.room();
+        self.legs.takes(side, room)
+    }
+
+    /// Tells the budget what waits here.
+    pub(super) fn count_held(&mut self) {
+        let held = self.legs.held() + self.recorder.held();
+        self.share.hold(held);
+    }
+
+    /// ssh shows no reason for a forwarded channel that is closed: the user reads it once.
+    fn tell_of_nested_ssh(&mut self) {
+        if !std::mem::replace(&mut self.told_of_nested_ssh, true) {
+            self.timers.tell(NESTED_SSH);
+        }
+    }
+}
