@@ -23,6 +23,7 @@ pub mod metrics;
 
 // floor 3: CAs with durable state
 pub mod ca;
+pub mod net;
 pub mod nodes;
 
 // floor 4: the live session

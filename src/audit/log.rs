@@ -178,6 +178,14 @@ impl AuditLog {
         emitted.map(drop)
     }
 
+    /// The same, for an event on which nothing depends: a failure is on the program's log, and that is
+    /// all.
+    pub fn emit_or_log(&self, event: &AuditEvent) {
+        if let Err(error) = self.emit(event) {
+            tracing::error!(%error, "cannot write the audit log");
+        }
+    }
+
     /// Tells what was counted in place of being written, once a minute; at the end of the log, at once.
     /// Somebody has to call it now and then.
     ///

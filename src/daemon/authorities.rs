@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::orders::MonitorClient;
 use crate::ca::{CaError, HostCertIssuer, RemoteHostKey, SignsHosts};
 use crate::monitor::PublicCaKeys;
-use crate::ssh::{Proxy, Trust};
+use crate::ssh::{CurrentTrust, Trust};
 use crate::web::PublicKeys;
 
 /// What connections may trust and show under these keys.
@@ -41,10 +41,10 @@ fn signer(keys: &PublicCaKeys, reporter: &MonitorClient) -> Arc<dyn SignsHosts> 
 pub(super) fn replace(
     keys: &PublicCaKeys,
     reporter: &MonitorClient,
-    proxy: &Proxy,
+    current: &CurrentTrust,
     public: &watch::Sender<Arc<PublicKeys>>,
 ) {
-    let before = proxy.trust.now();
+    let before = current.now();
     let trust = Trust {
         users: keys.user.iter().cloned().collect(),
         hosts: keys.host.iter().cloned().collect(),
@@ -54,7 +54,7 @@ pub(super) fn replace(
         || before.hosts != trust.hosts
         || before.mint.public_key() != trust.mint.public_key();
     if is_new {
-        proxy.trust.replace(trust);
+        current.replace(trust);
         public.send_replace(Arc::new(public_keys(keys)));
         tracing::info!(
             user = keys.user.len(),

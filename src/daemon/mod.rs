@@ -2,6 +2,7 @@
 //!
 //! Maps the configuration onto the rooms; decides nothing about SSH itself.
 
+mod assembly;
 mod authorities;
 mod confinement;
 mod ground;
@@ -20,38 +21,28 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::{mpsc, watch};
 
+use assembly::{Assembly, Inputs, Shared};
 use ground::{Ground, Purpose};
 use orders::{Listeners, MonitorClient};
 use reload::{Reload, in_force};
 use revocations::Watcher;
 use stop::Stop;
 
-use crate::audit::{AuditError, AuditEvent, AuditLog};
-use crate::ca::{CaError, RevocationLog, Revocations};
+use crate::audit::{AuditError, AuditEvent};
+use crate::ca::{CaError, RevocationLog};
 use crate::cert::SourceAddressError;
 use crate::config::{Config, ConfigError, SessionRecording, Source, weaker};
 use crate::control;
-use crate::dns::Resolver;
-use crate::metrics::Metrics;
 use crate::model::{NameError, chain};
 use crate::monitor::{MonitorMessage, WorkerMessage};
-use crate::nodes::Whereabouts;
-use crate::session::Registry;
 use crate::ssh::listener::ServingThreads;
-use crate::ssh::{
-    Budget, ComputeQueue, ConnectionLimits, CurrentTrust, ExpiryWarnings, HandshakeQueue,
-    KnownHostKeys, Proxy, RecentlyReachable, Settings, SigningQueue, Trust,
-};
 use crate::sys::clock::Clock;
 use crate::sys::fs::FsError;
 use crate::sys::log;
-use crate::sys::process;
 use crate::sys::sandbox::{Confinement, SandboxError};
 use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
-use crate::wire::ClientConfig;
 
 /// How long connections may take to say goodbye when they are ended.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -154,21 +145,25 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     } = ground;
     let (sender, settings) = watch::channel(Arc::new(settings));
     let stop = Stop::new();
-    let proxy = build(
-        config,
-        authorities::trust(&keys, &reporter)?,
+    let inputs = Inputs {
+        trust: authorities::trust(&keys, &reporter)?,
         revocations,
         settings,
-        stop.announced(),
-        own_listeners,
-        (audit, resolver),
-    );
-    let proxy = Arc::new(proxy);
+        stopping: stop.announced(),
+        listeners: own_listeners,
+        audit,
+        resolver,
+    };
+    let Assembly {
+        outer,
+        limits,
+        shared,
+    } = assembly::assemble(config, inputs);
     let reload = Reload {
         source,
         config: config.clone(),
         settings: sender,
-        proxy: Arc::clone(&proxy),
+        audit: shared.audit.clone(),
     };
     let control = bind_control(config);
     let count = processors();
@@ -185,17 +180,23 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         let listener = listener(ssh).map_err(ServeError::Listen)?;
         let bound = listener.local_addr().map_err(ServeError::Listen)?;
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&keys)));
-        let web = web.map(|server| site(config, &proxy, &public).serve(server, stop.web.clone()));
+        let web = web.map(|server| site(config, &shared, &public).serve(server, stop.web.clone()));
         let web = web.transpose()?;
-        let control = control.and_then(|server| serve_control(server, &proxy));
-        let workers = ServingThreads::start(&proxy, count, &stop.over, FAREWELL)
+        let control = control.and_then(|server| serve_control(server, &shared));
+        let workers = ServingThreads::start(&outer, limits, count, &stop.over, FAREWELL)
             .map_err(ServeError::Start)?;
-        let telemetry = telemetry::serve(metrics, &proxy, &workers, &stop)?;
+        let telemetry = telemetry::serve(
+            metrics,
+            Arc::new(shared.clone()),
+            &shared.metrics,
+            &workers,
+            &stop,
+        )?;
         tokio::spawn(watcher.run());
-        tokio::spawn(telemetry::tell_sums(proxy.audit.clone()));
+        tokio::spawn(telemetry::tell_sums(shared.audit.clone()));
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(reload.run(requests, reporter.clone()));
-        proxy.audit.emit(&AuditEvent::ServerStarted {
+        shared.audit.emit(&AuditEvent::ServerStarted {
             version: env!("CARGO_PKG_VERSION"),
             listen_addr: bound,
             configuration,
@@ -204,12 +205,12 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         })?;
         let weaker = weaker(&config.defaults()?, config);
         let event = in_force("start", config, Vec::new(), weaker);
-        proxy.audit.emit(&event)?;
+        shared.audit.emit(&event)?;
         tracing::info!("listening on {bound}");
         let orders = reporter.orders(stop.clone()).map_err(ServeError::Start)?;
         reporter.report(&WorkerMessage::Ready);
         let obedient = CommandLoop {
-            proxy: Arc::clone(&proxy),
+            shared: shared.clone(),
             stop: stop.clone(),
             reporter,
             reloads,
@@ -233,8 +234,8 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         }
         // It says until the end how far that is.
         telemetry.into_iter().for_each(telemetry::Serving::end);
-        proxy.audit.tell_sums(true)?;
-        Ok(proxy.audit.emit(&AuditEvent::ServerStopped {
+        shared.audit.tell_sums(true)?;
+        Ok(shared.audit.emit(&AuditEvent::ServerStopped {
             reason: stop.reason(),
         })?)
     })
@@ -297,11 +298,11 @@ fn tls_files(config: &Config) -> Option<TlsFiles> {
 }
 
 /// What the web shows.
-fn site(config: &Config, proxy: &Proxy, public: &watch::Sender<Arc<PublicKeys>>) -> PublicSite {
+fn site(config: &Config, shared: &Shared, public: &watch::Sender<Arc<PublicKeys>>) -> PublicSite {
     PublicSite::new(
         config.cluster_name.clone(),
         public.subscribe(),
-        proxy.revocations.clone(),
+        shared.revocations.clone(),
     )
 }
 
@@ -313,8 +314,8 @@ fn bind_control(config: &Config) -> Option<control::Server> {
 }
 
 /// Answers at it.
-fn serve_control(server: control::Server, proxy: &Proxy) -> Option<control::ControlHandle> {
-    let started = server.start(proxy.registry.clone(), proxy.audit.clone());
+fn serve_control(server: control::Server, shared: &Shared) -> Option<control::ControlHandle> {
+    let started = server.start(shared.registry.clone(), shared.audit.clone());
     started.map_err(no_control).ok()
 }
 
@@ -331,61 +332,6 @@ fn own_listeners(listeners: &Listeners) -> Vec<SocketAddr> {
         .flatten()
         .filter_map(|listener| listener.local_addr().ok())
         .collect()
-}
-
-fn build(
-    config: &Config,
-    trust: Trust,
-    revocations: watch::Receiver<Arc<Revocations>>,
-    settings: watch::Receiver<Arc<Settings>>,
-    stopping: watch::Receiver<Option<Instant>>,
-    listeners: Vec<SocketAddr>,
-    (audit, resolver): (AuditLog, Resolver),
-) -> Proxy {
-    let clock = Clock::System;
-    let metrics = telemetry::metrics(clock);
-    let observer: Arc<Metrics> = Arc::clone(&metrics);
-    Proxy {
-        cluster: config.cluster_name.clone(),
-        limits: ConnectionLimits {
-            connections: config.proxy.max_connections,
-            per_address: config.proxy.max_connections_per_address,
-            per_user: config.proxy.max_connections_per_user,
-            starting: config.proxy.max_starting,
-        },
-        settings,
-        trust: CurrentTrust::new(trust),
-        revocations,
-        stopping,
-        resolver,
-        audit: audit.observed_by(observer),
-        metrics,
-        registry: Registry::default(),
-        upstream: Arc::new(ClientConfig::default()),
-        budget: budget(),
-        workshop: ComputeQueue::new(processors()),
-        startups: HandshakeQueue::at_hosts(config.upstream.max_starting_per_host),
-        answered: RecentlyReachable::default(),
-        remembered: KnownHostKeys::default(),
-        minting: SigningQueue::default(),
-        whereabouts: Whereabouts::default(),
-        learning: Mutex::default(),
-        listeners,
-        warned: ExpiryWarnings::default(),
-        clock,
-    }
-}
-
-/// How much memory may be held for clients, after what this process may have.
-fn budget() -> Budget {
-    let budget = Budget::new(process::memory());
-    let (all, person) = budget.limits();
-    tracing::info!(
-        all_mib = all >> 20,
-        person_mib = person >> 20,
-        "memory for what waits in connections"
-    );
-    budget
 }
 
 fn processors() -> usize {
@@ -431,7 +377,7 @@ impl Signals {
 /// Does what the monitor says.
 #[derive(Debug)]
 struct CommandLoop {
-    proxy: Arc<Proxy>,
+    shared: Shared,
     stop: Stop,
     reporter: MonitorClient,
     reloads: mpsc::Sender<()>,
@@ -450,13 +396,18 @@ impl CommandLoop {
             match order {
                 MonitorMessage::Start { .. } => {}
                 MonitorMessage::Keys(keys) => {
-                    authorities::replace(&keys, &self.reporter, &self.proxy, &self.public);
+                    authorities::replace(&keys, &self.reporter, &self.shared.trust, &self.public);
                 }
                 // One that waits to be done is as good as two.
                 MonitorMessage::Reload => {
                     let _is_asked_for = self.reloads.try_send(());
                 }
-                MonitorMessage::Drain => self.stop.drain(&self.proxy, &self.reporter),
+                MonitorMessage::Drain => {
+                    let Shared {
+                        settings, audit, ..
+                    } = &self.shared;
+                    self.stop.drain(settings, audit, &self.reporter);
+                }
                 MonitorMessage::End => self.stop.end("signal"),
                 MonitorMessage::Retire => self.stop.retire(),
                 MonitorMessage::Ping => self.reporter.report(&WorkerMessage::Alive),

@@ -11,11 +11,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::orders::MonitorClient;
 use super::settings::settings;
-use crate::audit::{AuditEvent, Weaker};
+use crate::audit::{AuditEvent, AuditLog, Weaker};
 use crate::config::{Config, Loaded, Source, weaker};
 use crate::model::chain;
 use crate::monitor::WorkerMessage;
-use crate::ssh::{Proxy, Settings};
+use crate::ssh::Settings;
 
 /// Reads the configuration again whenever it is told to.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub(super) struct Reload {
     pub(super) config: Config,
     /// Where it is put in force.
     pub(super) settings: watch::Sender<Arc<Settings>>,
-    /// Whose it is.
-    pub(super) proxy: Arc<Proxy>,
+    /// Where it is told.
+    pub(super) audit: AuditLog,
 }
 
 impl Reload {
@@ -43,8 +43,8 @@ impl Reload {
                 tracing::error!(
                     "cannot take over the configuration, the one before stays: {message}"
                 );
-                self.proxy
-                    .tell(&AuditEvent::ConfigurationRefused { message });
+                self.audit
+                    .emit_or_log(&AuditEvent::ConfigurationRefused { message });
             }
             reporter.report(&WorkerMessage::Reloaded);
         }
@@ -54,7 +54,7 @@ impl Reload {
 
     /// On a thread: the monitor opens it, and clients do not wait for that.
     async fn reopen_log(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let audit = self.proxy.audit.clone();
+        let audit = self.audit.clone();
         tokio::task::spawn_blocking(move || audit.reopen()).await??;
         Ok(())
     }
@@ -87,8 +87,8 @@ impl Reload {
             roles = config.roles.len(),
             "the configuration was read again"
         );
-        self.proxy
-            .tell(&in_force("reload", &config, needs_restart, weaker));
+        self.audit
+            .emit_or_log(&in_force("reload", &config, needs_restart, weaker));
         self.config = config;
         self.settings.send_replace(Arc::new(settings));
         Ok(())

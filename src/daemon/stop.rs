@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::orders::MonitorClient;
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, AuditLog};
 use crate::model::format_duration;
 use crate::monitor::WorkerMessage;
-use crate::ssh::Proxy;
+use crate::ssh::CurrentSettings;
 
 /// Both steps. Clones share them.
 #[derive(Clone, Debug)]
@@ -61,18 +61,23 @@ impl Stop {
     }
 
     /// Accepts nobody any more, says so, and ends those who are left when their time is over. Once.
-    pub(super) fn drain(&self, proxy: &Proxy, reporter: &MonitorClient) {
+    pub(super) fn drain(
+        &self,
+        settings: &CurrentSettings,
+        audit: &AuditLog,
+        reporter: &MonitorClient,
+    ) {
         if self.announced.borrow().is_some() || self.over.is_cancelled() {
             return;
         }
         let _first_reason_counts = self.reason.set("signal");
-        let limit = proxy.settings.borrow().drain;
+        let limit = settings.now().drain;
         let end = Instant::now() + limit;
         self.announced.send_replace(Some(end));
         self.closing.cancel();
         let seconds = limit.as_secs();
         reporter.report(&WorkerMessage::Draining { seconds });
-        proxy.tell(&AuditEvent::ServerDraining { seconds });
+        audit.emit_or_log(&AuditEvent::ServerDraining { seconds });
         let shown = format_duration(limit);
         tracing::info!("stopping: no new connections, those that are open have {shown}");
         if limit.is_zero() {

@@ -11,10 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::stop::Stop;
 use crate::audit::AuditLog;
 use crate::metrics::Metrics;
-use crate::ssh::Proxy;
 use crate::ssh::listener::ServingThreads;
 use crate::sys::clock::Clock;
-use crate::web::{Health, Server, Telemetry, WebError};
+use crate::web::{Health, Server, StatusSource, Telemetry, WebError};
 
 /// How often it is seen whether there are sums to tell; they are due once a minute.
 const LOOK_FOR_SUMS: Duration = Duration::from_secs(5);
@@ -41,7 +40,8 @@ pub(super) struct Serving {
 /// When the listener is none, or there is no thread or no runtime.
 pub(super) fn serve(
     listener: Option<std::net::TcpListener>,
-    proxy: &Arc<Proxy>,
+    source: Arc<dyn StatusSource>,
+    metrics: &Arc<Metrics>,
     workers: &ServingThreads,
     stop: &Stop,
 ) -> Result<Option<Serving>, WebError> {
@@ -51,9 +51,9 @@ pub(super) fn serve(
     let server = Server::new(listener, None)?;
     tracing::info!("the metrics are at {}/metrics", server.url());
     let pulse = workers.pulse().and(Handle::current());
-    let health = Health::new(Arc::clone(proxy), pulse, stop.closing.clone());
+    let health = Health::new(Arc::clone(&source), pulse, stop.closing.clone());
     let end = stop.web.clone();
-    let telemetry = Telemetry::new(Arc::clone(proxy), health);
+    let telemetry = Telemetry::new(source, Arc::clone(metrics), health);
     Ok(Some(Serving {
         thread: telemetry.serve(server, end.clone())?,
         end,

@@ -133,54 +133,17 @@ where
         let payload = match event {
             LegEvent::Packet(payload) => payload,
             LegEvent::Established => {
-                let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
-                let host_key = leg.transport.host_key_blob().unwrap_or_default().to_vec();
-                let limits = AuthLimits {
-                    max_attempts: MAX_ATTEMPTS,
-                };
-                let mut fresh = ServerAuth::new(session_id, host_key, limits);
-                if let Some(text) = greeting {
-                    fresh.greet(text);
-                }
-                auth = Some(fresh);
+                auth = Some(started(leg, greeting));
                 *rounds = Some(KeyRounds::new(leg.transport.peer_ident()));
                 continue;
             }
             LegEvent::HostKey(_) => continue,
         };
-        let (Some(auth_state), Some(rounds)) = (auth.as_mut(), rounds.as_mut()) else {
+        let (Some(state), Some(rounds)) = (auth.as_mut(), rounds.as_mut()) else {
             continue;
         };
-        let answer = match auth_state.on_packet(&payload, &mut out) {
-            // Nobody is asked anything on these legs.
-            Ok(
-                ServerAuthEvent::Nothing
-                | ServerAuthEvent::Interactive { .. }
-                | ServerAuthEvent::Answers(_),
-            ) => QueryAnswer::Refuse(None),
-            Ok(ServerAuthEvent::Query(offer)) => match judge(&offer) {
-                Ok((_, fit)) => rounds.good(&offer.blob, fit),
-                Err(no) => rounds.bad(&offer.blob, Some(offer.key), no),
-            },
-            Ok(ServerAuthEvent::Attempt(offer)) => match judge(&offer) {
-                Ok((verdict, _)) => {
-                    leg.send_all(&mut out)?;
-                    if let Some(auth) = auth {
-                        return Ok(Authenticated { verdict, auth });
-                    }
-                    continue;
-                }
-                Err(no) => QueryAnswer::Refuse(rounds.refuse(Some(offer.key), no)),
-            },
-            Ok(ServerAuthEvent::Refused {
-                blob,
-                signed: false,
-                reason,
-                ..
-            }) => rounds.bad(&blob, None, refusal::unusable_key(&reason)),
-            Ok(ServerAuthEvent::Refused { reason, .. }) => {
-                QueryAnswer::Refuse(rounds.refuse(None, refusal::unusable_key(&reason)))
-            }
+        let judged = match state.on_packet(&payload, &mut out) {
+            Ok(event) => judged(event, judge, rounds),
             Err(error) => {
                 leg.send_all(&mut out)?;
                 let text = refusal::login_broken(&error);
@@ -188,15 +151,79 @@ where
                 return Err(error.into());
             }
         };
-        match answer {
-            QueryAnswer::Take => auth_state.accept_query(&mut out),
-            QueryAnswer::Postpone if auth_state.postpone(&mut out) => {}
-            QueryAnswer::Postpone => auth_state.reject(None, &mut out),
-            QueryAnswer::Refuse(why) => {
-                auth_state.reject(why.map(|no| no.text(id)).as_deref(), &mut out);
+        match judged {
+            Judged::Proven(verdict) => {
+                leg.send_all(&mut out)?;
+                if let Some(auth) = auth {
+                    return Ok(Authenticated { verdict, auth });
+                }
+            }
+            Judged::Answer(answer) => {
+                reply(state, answer, id, &mut out);
+                leg.send_all(&mut out)?;
             }
         }
-        leg.send_all(&mut out)?;
+    }
+}
+
+/// Authentication on a leg whose key exchange is complete.
+fn started<S>(leg: &Leg<S>, greeting: Option<&str>) -> ServerAuth {
+    let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
+    let host_key = leg.transport.host_key_blob().unwrap_or_default().to_vec();
+    let limits = AuthLimits {
+        max_attempts: MAX_ATTEMPTS,
+    };
+    let mut auth = ServerAuth::new(session_id, host_key, limits);
+    if let Some(text) = greeting {
+        auth.greet(text);
+    }
+    auth
+}
+
+/// What becomes of what a client has sent.
+enum Judged<T> {
+    /// It has signed with a key that counts.
+    Proven(T),
+    /// It reads this.
+    Answer(QueryAnswer),
+}
+
+fn judged<T>(
+    event: ServerAuthEvent,
+    judge: &impl Fn(&Offer) -> Result<(T, Fit), Refusal>,
+    rounds: &mut KeyRounds,
+) -> Judged<T> {
+    Judged::Answer(match event {
+        // No questions are asked on these legs.
+        ServerAuthEvent::Nothing
+        | ServerAuthEvent::Interactive { .. }
+        | ServerAuthEvent::Answers(_) => QueryAnswer::Refuse(None),
+        ServerAuthEvent::Query(offer) => match judge(&offer) {
+            Ok((_, fit)) => rounds.good(&offer.blob, fit),
+            Err(no) => rounds.bad(&offer.blob, Some(offer.key), no),
+        },
+        ServerAuthEvent::Attempt(offer) => match judge(&offer) {
+            Ok((verdict, _)) => return Judged::Proven(verdict),
+            Err(no) => QueryAnswer::Refuse(rounds.refuse(Some(offer.key), no)),
+        },
+        ServerAuthEvent::Refused {
+            blob,
+            signed: false,
+            reason,
+            ..
+        } => rounds.bad(&blob, None, refusal::unusable_key(&reason)),
+        ServerAuthEvent::Refused { reason, .. } => {
+            QueryAnswer::Refuse(rounds.refuse(None, refusal::unusable_key(&reason)))
+        }
+    })
+}
+
+fn reply(auth: &mut ServerAuth, answer: QueryAnswer, id: &str, out: &mut Vec<Vec<u8>>) {
+    match answer {
+        QueryAnswer::Take => auth.accept_query(out),
+        QueryAnswer::Postpone if auth.postpone(out) => {}
+        QueryAnswer::Postpone => auth.reject(None, out),
+        QueryAnswer::Refuse(why) => auth.reject(why.map(|no| no.text(id)).as_deref(), out),
     }
 }
 
@@ -208,7 +235,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::cert::testing::ed25519;
+    use crate::cert::testing::{CertSpec, ed25519};
+    use crate::ssh::testing::user::{TestUser, UserSaw};
     use crate::wire::{HostKey, ServerConfig, Transport};
 
     const GRACE: Duration = Duration::from_secs(120);
@@ -247,5 +275,108 @@ mod tests {
         let told = breach(AuthError::Unexpected(80)).unwrap();
         assert!(told.contains("message 80 is not allowed"), "{told}");
         assert_eq!(breach(AuthError::TooManyAttempts), None);
+    }
+
+    /// A user of alice's key, and what a judge that takes these keys makes of it.
+    async fn log_in(
+        user: TestUser,
+        ident: &str,
+        judge: impl Fn(&Offer) -> Result<(u8, Fit), Refusal>,
+    ) -> (Result<u8, Unauthenticated>, UserSaw) {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let host_key = HostKey::new(ed25519(), None).unwrap();
+        let config = Arc::new(ServerConfig::new(vec![host_key]));
+        let mut leg = Leg::new(ours, Transport::server(config));
+        let client = async { user.log_in_as(ident, theirs).await.0 };
+        let proxy = async {
+            let authenticated = authenticate(&mut leg, "ID", GRACE, Some("hello"), judge).await;
+            let result = authenticated.map(|Authenticated { verdict, mut auth }| {
+                let mut out = Vec::new();
+                auth.accept(&mut out);
+                leg.send_all(&mut out).unwrap();
+                verdict
+            });
+            leg.send_ready().await;
+            drop(leg);
+            result
+        };
+        tokio::join!(proxy, client)
+    }
+
+    fn alice(certificate: bool) -> TestUser {
+        let key = ed25519();
+        let signed = CertSpec::user(&key).sign(&ed25519());
+        TestUser {
+            login: "deploy",
+            certificate: certificate.then_some(signed),
+            key,
+            answer: "",
+            pause: Duration::ZERO,
+        }
+    }
+
+    const OTHER: &str = "SSH-2.0-paramiko_5.0";
+    const OPENSSH: &str = "SSH-2.0-OpenSSH_9.2p1";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_counts_is_taken_and_the_greeting_comes_before_it() {
+        let judge = |offer: &Offer| {
+            assert_eq!(offer.user, "deploy");
+            Ok((7, Fit::Good))
+        };
+        let (result, saw) = log_in(alice(true), OPENSSH, judge).await;
+        assert_eq!(result.unwrap(), 7);
+        assert!(saw.is_in);
+        assert_eq!(saw.banners, ["hello\n"]);
+    }
+
+    /// A client that does not offer its keys again reads why at once, with the id to ask about.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_reads_why() {
+        let judge = |_: &Offer| Err(refusal::bad_login(&"no"));
+        let (result, saw) = log_in(alice(true), OTHER, judge).await;
+        let failed = result.unwrap_err();
+        let refusal = failed.refusal.expect("a reason");
+        assert_eq!(
+            saw.banners.last(),
+            Some(&refusal.text("ID").replace("\r\n", "\n"))
+        );
+        assert!(failed.offered.expect("the key").certificate().is_some());
+        assert!(!saw.is_in && saw.failures == 1, "{saw:?}");
+    }
+
+    /// Agents offer plain keys as a matter of course: nothing is said about them before the last.
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_key_is_refused_without_a_word_and_is_the_reason_in_the_end() {
+        let judge = |offer: &Offer| Err(refusal::plain_key(&offer.key));
+        let (result, saw) = log_in(alice(false), OTHER, judge).await;
+        assert_eq!(saw.banners, ["hello\n"]);
+        let refusal = result.unwrap_err().refusal.unwrap();
+        assert_eq!(refusal.reason, "not-a-certificate");
+    }
+
+    /// OpenSSH's client offers all its keys again after a partial success.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_comes_back_is_sent_round_before_it_reads_why() {
+        let judge = |_: &Offer| Err(refusal::bad_login(&"no"));
+        let (_, saw) = log_in(alice(true), OPENSSH, judge).await;
+        assert_eq!(saw.partial, 1, "{saw:?}");
+        assert_eq!(saw.banners, ["hello\n"], "this one does not come back");
+    }
+
+    /// What is true of a query need not be true of the signature that follows.
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_revoked_between_query_and_signature_is_refused() {
+        let asked = std::cell::Cell::new(0);
+        let judge = |_: &Offer| match asked.replace(asked.get() + 1) {
+            0 => Ok((7, Fit::Good)),
+            _ => Err(refusal::revoked_user(None)),
+        };
+        let (result, saw) = log_in(alice(true), OPENSSH, judge).await;
+        assert_eq!(
+            result.unwrap_err().refusal.unwrap().reason,
+            "certificate-revoked"
+        );
+        assert!(saw.text().contains("certificate revoked"), "{saw:?}");
     }
 }

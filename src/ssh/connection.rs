@@ -9,45 +9,74 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Proxy;
 use super::agent::ForwardedAgent;
 use super::authentication::{Authenticated, Unauthenticated, authenticate};
 use super::bridge::{self, Handoff, RelayLimits};
 use super::budget::Share;
 use super::channel::{ChannelHandle, ChannelStream};
+use super::compute::ComputeQueue;
 use super::conversation::Conversation;
-use super::dial_plan::{self, DialPlan};
+use super::dial_plan::DialPlan;
 use super::early;
 use super::end_reason::EndReason;
 use super::endpoint::{AgentOpener, NoAgent};
-use super::fair_queue::QueueOwner;
-use super::host_certificate::{self, MintError};
+use super::front_auth::FrontAuth;
+use super::host_certificate::{HostCertificates, MintError};
 use super::jump::{Ended, JumpSetup};
 use super::key_rounds::Fit;
 use super::leg::Leg;
-use super::login::{self, Signer, TURN_LIMIT, certificate_blob, key_blob};
-use super::policy_monitor::PolicyMonitor;
-use super::proxy_address::ProxyAddress;
+use super::policy_monitor::{PolicyMonitor, PolicySource};
 use super::refusal::{self, Origin, Refusal};
-use super::revocation::admit_user;
-use super::route::{judge_login, places_of};
+use super::route::Router;
 use super::scope::Scope;
+use super::settings::CurrentSettings;
 use super::timers::ConnectionTimers;
-use super::upstream::{self, Upstream};
+use super::upstream::{
+    self, Dial, Dialler, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
+};
 use crate::access::{Denial, LoginPermit, Permit};
-use crate::audit::{AuditEvent, Party};
+use crate::audit::{AuditEvent, AuditLog, Party};
 use crate::cert::PresentedKey;
-use crate::metrics::Layer;
+use crate::metrics::{Layer, Metrics};
 use crate::model::{ConnectionId, HostPrincipal, Login, Serial, chain};
-use crate::session::{EarlyText, Recorder, SessionContext};
+use crate::net::QueueOwner;
+use crate::session::{EarlyText, Recorder, Registry, SessionContext};
+use crate::sys::clock::Clock;
 use crate::wire::auth::Offer;
 use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
+/// What inner connections use, whoever and whatever they are for.
+#[derive(Debug)]
+pub(crate) struct InnerServices<D = TcpDial> {
+    /// Which host, and which nodes it is.
+    pub(crate) router: Arc<Router>,
+    /// The way there.
+    pub(crate) dialler: Dialler<D>,
+    /// What the user's ssh is shown.
+    pub(crate) certificates: HostCertificates,
+    /// Who the user is.
+    pub(crate) auth: FrontAuth,
+    /// What may withdraw a permission.
+    pub(crate) policy: PolicySource,
+    /// The rest of the configuration.
+    pub(crate) settings: CurrentSettings,
+    /// What is live.
+    pub(crate) registry: Registry,
+    /// Where key exchanges are computed.
+    pub(crate) compute: ComputeQueue,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where audit events go.
+    pub(crate) audit: AuditLog,
+    /// The time.
+    pub(crate) clock: Clock,
+}
+
 /// A connection that may be made.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) proxy: Arc<Proxy>,
+pub(crate) struct Connection<D = TcpDial> {
+    pub(crate) services: Arc<InnerServices<D>>,
     pub(crate) permit: Permit,
     pub(crate) id: ConnectionId,
     /// The client's address.
@@ -62,27 +91,27 @@ pub(crate) struct Connection {
 }
 
 /// The way to the host, as far as it goes without the login.
-struct Ready {
-    upstream: Upstream,
+struct Ready<S> {
+    upstream: Upstream<S>,
     agent: ForwardedAgent,
     /// What the agent signs for.
     agent_key: Vec<u8>,
 }
 
 /// A user who is in, and a host that has taken them. The agent has signed what there was to sign.
-struct Established {
+struct Established<S> {
     permit: LoginPermit,
-    upstream: Upstream,
+    upstream: Upstream<S>,
     prelude: Handoff,
     /// What the user has read and was asked.
     said: Vec<EarlyText>,
 }
 
-impl Connection {
+impl<D: Dial> Connection<D> {
     /// Runs the connection until either side is done with it.
     /// `share` is what the budget has for it.
     pub(crate) async fn run(self, stream: ChannelStream, share: Share) {
-        let _open = self.proxy.metrics.connection(Layer::Inner);
+        let _open = self.services.metrics.connection(Layer::Inner);
         let terminal = stream.handle();
         let scope = self.scope.clone();
         let found = tokio::select! {
@@ -104,7 +133,7 @@ impl Connection {
                     .await;
             }
         };
-        let mut leg = Leg::with(&self.proxy.workshop, stream, Transport::server(config));
+        let mut leg = Leg::with(&self.services.compute, stream, Transport::server(config));
         // Boxed: this future is large, and most of a connection's life is spent after it.
         let established = Box::pin(async {
             match &self.agent {
@@ -146,7 +175,7 @@ impl Connection {
     /// Where the target leads, and what the user's ssh is shown for it. What leads nowhere is refused, and
     /// nothing is signed for it.
     async fn find(&self) -> Result<(DialPlan, Arc<ServerConfig>), Refusal> {
-        let way = dial_plan::find(&self.proxy, &self.permit).await?;
+        let way = self.services.dialler.find(&self.permit).await?;
         let config = self.server_config(&way).await?;
         Ok((way, config))
     }
@@ -158,7 +187,12 @@ impl Connection {
         let mut names = vec![asked];
         let node = self.permit.route().node.as_ref();
         // A cluster's name need not be part of a host's.
-        let listed = node.map(|node| [node.clone(), format!("{node}.{}", self.proxy.cluster)]);
+        let listed = node.map(|node| {
+            [
+                node.clone(),
+                format!("{node}.{}", self.services.router.cluster()),
+            ]
+        });
         let listed = listed.into_iter().flatten();
         let listed = listed.filter_map(|name| name.parse().ok());
         for name in listed.chain(remembered.iter().cloned()) {
@@ -177,11 +211,10 @@ impl Connection {
         let minted = match HostPrincipal::asked(name) {
             Ok(name) => {
                 let names = self.shown(name.clone(), &way.remembered);
-                let minted = host_certificate::server_config(&self.proxy, &whose, names).await;
+                let certificates = &self.services.certificates;
+                let minted = certificates.server_config(&whose, names).await;
                 let names = self.shown(name, &[]);
-                minted.or_else(|error| {
-                    host_certificate::config_at_hand(&self.proxy, &names).ok_or(error)
-                })
+                minted.or_else(|error| certificates.config_at_hand(&names).ok_or(error))
             }
             Err(error) => Err(MintError::Name(error)),
         };
@@ -196,14 +229,14 @@ impl Connection {
         leg: &mut Leg<ChannelStream>,
         agent: &AgentOpener,
         way: &DialPlan,
-    ) -> Result<Established, SetupFailure> {
+    ) -> Result<Established<D::Stream>, SetupFailure> {
         let id = self.id.to_string();
         let ready = self.prepare(agent, way);
         tokio::pin!(ready);
         let mut early = None;
         let mut given_up = false;
         let attempt = {
-            let settings = self.proxy.settings();
+            let settings = self.services.settings.now();
             let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
             let inner = authenticate(leg, &id, grace, greeting, |offer| self.judge(offer));
             tokio::pin!(inner);
@@ -246,7 +279,8 @@ impl Connection {
         match result {
             Ok((permit, ready)) => {
                 auth.accept(&mut out);
-                let _gone_is_seen_by_the_relay = leg.send_all(&mut out);
+                // A client that is gone is seen by the relay.
+                leg.send_all(&mut out).ok();
                 let (prelude, upstream) = (Handoff::default(), ready.upstream);
                 Ok(Established {
                     permit,
@@ -257,7 +291,8 @@ impl Connection {
             }
             Err(refusal) => {
                 auth.reject(Some(&refusal.text(&id)), &mut out);
-                let _gone_is_nobody_to_tell = leg.send_all(&mut out);
+                // A client that is gone reads no refusal.
+                leg.send_all(&mut out).ok();
                 Err(SetupFailure::Refused {
                     refusal,
                     login: Some(permit.login().clone()),
@@ -271,9 +306,9 @@ impl Connection {
         &self,
         leg: &mut Leg<ChannelStream>,
         way: &DialPlan,
-    ) -> Result<Established, SetupFailure> {
+    ) -> Result<Established<D::Stream>, SetupFailure> {
         let id = self.id.to_string();
-        let settings = self.proxy.settings();
+        let settings = self.services.settings.now();
         let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
         let attempt = authenticate(leg, &id, grace, greeting, |offer| self.judge(offer)).await;
         let Authenticated {
@@ -282,7 +317,8 @@ impl Connection {
         } = attempt.map_err(SetupFailure::Client)?;
         let mut out = Vec::new();
         auth.accept(&mut out);
-        let _gone_is_seen_below = leg.send_all(&mut out);
+        // A client that is gone is seen below.
+        leg.send_all(&mut out).ok();
         let mut waiting = JumpSetup::new(leg);
         let mut conversation = Conversation::with_nobody();
         let jump = self.jump(&mut waiting, &permit, &mut conversation, way);
@@ -314,7 +350,7 @@ impl Connection {
         permit: &LoginPermit,
         conversation: &mut Conversation<'_>,
         way: &DialPlan,
-    ) -> Result<(LoginPermit, Upstream, Handoff), Ended> {
+    ) -> Result<(LoginPermit, Upstream<D::Stream>, Handoff), Ended> {
         let stream = waiting.agent().await?;
         let work = async {
             let mut ready = self.prepare_with(stream, way).await?;
@@ -330,7 +366,11 @@ impl Connection {
         Ok((permit, upstream, prelude))
     }
 
-    async fn prepare(&self, agent: &AgentOpener, way: &DialPlan) -> Result<Ready, Refusal> {
+    async fn prepare(
+        &self,
+        agent: &AgentOpener,
+        way: &DialPlan,
+    ) -> Result<Ready<D::Stream>, Refusal> {
         let stream = agent.open().await.map_err(|none| match none {
             NoAgent::Crowded => refusal::too_many_channels(),
             NoAgent::Silent => refusal::agent_not_opened(),
@@ -339,17 +379,21 @@ impl Connection {
     }
 
     /// Finds the user's key in the agent, then dials: a user without the key costs the host nothing.
-    async fn prepare_with(&self, stream: ChannelStream, way: &DialPlan) -> Result<Ready, Refusal> {
-        let mut agent = ForwardedAgent::new(stream, Arc::clone(&self.proxy.metrics));
+    async fn prepare_with(
+        &self,
+        stream: ChannelStream,
+        way: &DialPlan,
+    ) -> Result<Ready<D::Stream>, Refusal> {
+        let mut agent = ForwardedAgent::new(stream, Arc::clone(&self.services.metrics));
         let certificate = self.permit.identity().certificate().certificate();
         let (certificate, key) = (certificate_blob(certificate)?, key_blob(certificate)?);
         let found = agent.find(&certificate, &key);
-        let limit = AGENT_LIST_TIMEOUT.min(self.proxy.settings().login_grace);
+        let limit = AGENT_LIST_TIMEOUT.min(self.services.settings.now().login_grace);
         let agent_key = tokio::time::timeout(limit, found)
             .await
             .map_err(|_elapsed| refusal::agent_silent(limit))?
             .map_err(|error| refusal::agent_failed(&error))?;
-        let upstream = upstream::connect(&self.proxy, &self.permit, way).await?;
+        let upstream = self.services.dialler.connect(&self.permit, way).await?;
         Ok(Ready {
             upstream,
             agent,
@@ -359,7 +403,7 @@ impl Connection {
 
     /// What the user has read before there is a session.
     fn said(&self, conversation: Conversation<'_>) -> Vec<EarlyText> {
-        let greeting = self.proxy.settings().greeting.clone();
+        let greeting = self.services.settings.now().greeting.clone();
         let greeting = greeting.map(EarlyText::Greeting).into_iter();
         greeting.chain(conversation.into_said()).collect()
     }
@@ -368,7 +412,7 @@ impl Connection {
     async fn log_in(
         &self,
         permit: &LoginPermit,
-        ready: &mut Ready,
+        ready: &mut Ready<D::Stream>,
         conversation: &mut Conversation<'_>,
     ) -> Result<LoginPermit, Refusal> {
         let Ready {
@@ -376,22 +420,24 @@ impl Connection {
             agent,
             agent_key,
         } = ready;
-        let settings = self.proxy.settings();
+        let settings = self.services.settings.now();
         let (address, key) = (upstream.address, upstream.host.presented());
-        let places = places_of(&self.proxy, &settings, address, Some(key));
+        let router = &self.services.router;
+        let places = router.places_of(&settings, address, Some(key));
         let permit = permit.clone().also_at(&settings.policy, places);
         let permit = &permit.map_err(|denial| Refusal::from(&denial))?;
-        let _still_granted = judge_login(&self.proxy, &settings, permit, address, key)
+        let _still_granted = router
+            .judge_login(&settings, permit, address, key)
             .map_err(|denial| Refusal::from(&denial))?;
         let grace = settings.login_grace;
         let signer = Signer {
             agent,
             key: agent_key,
         };
-        let done = login::authenticate(upstream, permit, signer, conversation, grace).await;
+        let done = upstream::authenticate(upstream, permit, signer, conversation, grace).await;
         let identity = permit.identity();
         if conversation.was_asked() {
-            self.proxy.tell(&AuditEvent::SecondFactor {
+            self.services.audit.emit_or_log(&AuditEvent::SecondFactor {
                 user: identity.name().to_owned(),
                 login: permit.login().to_string(),
                 target: permit.route().target.to_string(),
@@ -404,16 +450,18 @@ impl Connection {
         }
         done?;
         if !upstream.host.is_checked() {
-            self.proxy.tell(&AuditEvent::InsecureHostKey {
-                user: identity.name().to_owned(),
-                login: Some(permit.login().to_string()),
-                target: permit.route().target.to_string(),
-                host_addr: upstream.address,
-                fingerprint: upstream.host.fingerprint().to_string(),
-                connection: Some(self.id),
-            });
+            self.services
+                .audit
+                .emit_or_log(&AuditEvent::InsecureHostKey {
+                    user: identity.name().to_owned(),
+                    login: Some(permit.login().to_string()),
+                    target: permit.route().target.to_string(),
+                    host_addr: upstream.address,
+                    fingerprint: upstream.host.fingerprint().to_string(),
+                    connection: Some(self.id),
+                });
         }
-        self.proxy.tell(&AuditEvent::AuthSuccess {
+        self.services.audit.emit_or_log(&AuditEvent::AuthSuccess {
             leg: Party::HostAuthentication,
             user: identity.name().to_owned(),
             login: Some(permit.login().to_string()),
@@ -430,12 +478,12 @@ impl Connection {
         let PresentedKey::Certificate(certificate) = &offer.key else {
             return Err(refusal::plain_key(&offer.key));
         };
-        let certificate = admit_user(&self.proxy, certificate, self.client)?;
+        let certificate = self.services.auth.admit(certificate, self.client)?;
         let login: Login = offer
             .user
             .parse()
             .map_err(|error| refusal::bad_login(&error))?;
-        let settings = self.proxy.settings();
+        let settings = self.services.settings.now();
         let has_login = certificate.allows_login(&login);
         let permit = self
             .permit
@@ -443,7 +491,7 @@ impl Connection {
         match permit {
             Ok(permit) => Ok((permit, Fit::Good)),
             Err(denial @ (Denial::OtherIdentity { .. } | Denial::OtherKey)) if has_login => {
-                let reached = ProxyAddress::of(&self.proxy, &settings);
+                let reached = self.services.router.reached();
                 let jump = |login: &str| reached.jump(login);
                 let destination = reached.destination();
                 Err(refusal::another_certificate_first(
@@ -460,7 +508,7 @@ impl Connection {
     async fn relay(
         &self,
         leg: Leg<ChannelStream>,
-        established: Established,
+        established: Established<D::Stream>,
         terminal: Option<ChannelHandle>,
         share: Share,
     ) {
@@ -471,18 +519,18 @@ impl Connection {
             said,
         } = established;
         let valid_before = permit.identity().certificate().valid_before();
-        let settings = self.proxy.settings();
+        let settings = self.services.settings.now();
         let timers =
-            ConnectionTimers::new(&settings.time, valid_before, self.proxy.clock, terminal);
+            ConnectionTimers::new(&settings.time, valid_before, self.services.clock, terminal);
         let policy = PolicyMonitor::logged_in(
-            &self.proxy,
+            &self.services.policy,
             permit.clone(),
             (upstream.address, upstream.host.presented().clone()),
             self.origin(Some(permit.login())),
         );
         let scene = SessionContext {
             connection: self.id,
-            cluster: self.proxy.cluster.clone(),
+            cluster: self.services.router.cluster().clone(),
             permit,
             client: self.client,
             host_address: upstream.address,
@@ -490,12 +538,15 @@ impl Connection {
             legacy_algorithms: upstream.legacy_algorithms(),
             said,
         };
-        let (seat, commands) = self.proxy.registry.enter(&scene, self.proxy.clock.now());
+        let (seat, commands) = self
+            .services
+            .registry
+            .enter(&scene, self.services.clock.now());
         let recorder = Recorder::new(
             settings.recording.clone(),
-            self.proxy.audit.clone(),
-            Arc::clone(&self.proxy.metrics),
-            self.proxy.clock,
+            self.services.audit.clone(),
+            Arc::clone(&self.services.metrics),
+            self.services.clock,
             scene,
             seat,
         );
@@ -523,13 +574,15 @@ impl Connection {
     /// Until the login, the certificate alone can be withdrawn.
     fn watched(&self) -> PolicyMonitor {
         let user = self.permit.identity().clone();
-        PolicyMonitor::new(&self.proxy, user, self.origin(None))
+        PolicyMonitor::new(&self.services.policy, user, self.origin(None))
     }
 
     /// Audits a refusal; tells the user where no banner can.
     fn refuse(&self, refusal: &Refusal, login: Option<&Login>, terminal: Option<&ChannelHandle>) {
         tracing::info!(connection = %self.id, reason = refusal.reason, "refused: {}", refusal.message);
-        self.proxy.tell(&refusal.event(self.origin(login)));
+        self.services
+            .audit
+            .emit_or_log(&refusal.event(self.origin(login)));
         if let Some(terminal) = terminal {
             terminal.stderr(&refusal.text(self.id));
             terminal.exit_status(EXIT_REFUSED);
@@ -572,4 +625,294 @@ enum SetupFailure {
         refusal: Refusal,
         login: Option<Login>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::DuplexStream;
+    use tokio::sync::mpsc;
+    use tokio::task::JoinHandle;
+    use tokio::time::{sleep, timeout};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::ca::Revoked;
+    use crate::cert::testing::{CertSpec, ed25519};
+    use crate::ssh::endpoint::AgentRequest;
+    use crate::ssh::testing::agent::{self, OnSign};
+    use crate::ssh::testing::host::{HostSaw, MemoryDial, OnKey, TestHost};
+    use crate::ssh::testing::user::{TestUser, UserSaw};
+    use crate::ssh::testing::{CLIENT, SshFixture, memory_channel};
+    use crate::wire::HostKey;
+
+    /// Alice on her way to `db1`, with an agent on the outer connection.
+    struct InnerFixture {
+        proxy: SshFixture,
+        dial: MemoryDial,
+        scope: Scope,
+        shutdown: CancellationToken,
+    }
+
+    impl InnerFixture {
+        fn new() -> Self {
+            let shutdown = CancellationToken::new();
+            Self {
+                proxy: SshFixture::new(),
+                dial: MemoryDial::default(),
+                scope: Scope::within(&shutdown),
+                shutdown,
+            }
+        }
+
+        fn alice(&self) -> TestUser {
+            TestUser {
+                login: "deploy",
+                key: self.proxy.alice.clone(),
+                certificate: Some(self.proxy.alices(|_| {})),
+                answer: "123456",
+                pause: Duration::ZERO,
+            }
+        }
+
+        /// The next connection to the host is served so.
+        fn host(&self, on_key: OnKey) -> JoinHandle<HostSaw> {
+            let host = TestHost::certified(&self.proxy.host_ca.key, |_| {}).on_key(on_key);
+            let far = self.dial.next_stream();
+            tokio::spawn(async move {
+                let (saw, mut leg) = host.serve(far).await;
+                if saw.let_in {
+                    // It stays until the proxy leaves.
+                    while leg.next().await.is_ok() {}
+                }
+                saw
+            })
+        }
+
+        /// Begins the connection; the user's end of it.
+        fn start(&self, key: Option<ssh_key::PrivateKey>) -> (JoinHandle<()>, DuplexStream) {
+            let (requests, mut asked) = mpsc::channel::<AgentRequest>(1);
+            tokio::spawn(async move {
+                while let Some(reply) = asked.recv().await {
+                    let (stream, far) = memory_channel();
+                    tokio::spawn(agent::serve(far, key.clone(), OnSign::Signs));
+                    reply.send(Ok(stream)).unwrap();
+                }
+            });
+            let outer = HostKey::new(ed25519(), None).unwrap();
+            let connection = Connection {
+                services: Arc::new(self.proxy.inner(self.dial.clone())),
+                permit: self.proxy.permit("db1:22"),
+                id: ConnectionId::new(),
+                client: CLIENT,
+                agent: Some(AgentOpener { requests }),
+                shown: Arc::new(ServerConfig::new(vec![outer])),
+                scope: self.scope.clone(),
+            };
+            let (stream, far) = memory_channel();
+            (tokio::spawn(connection.run(stream, Share::alone())), far)
+        }
+
+        /// Has this user log in, who leaves then; what was seen at both ends.
+        async fn run(&self, user: TestUser, on_key: OnKey) -> (UserSaw, HostSaw) {
+            let host = self.host(on_key);
+            let (connection, far) = self.start(Some(self.proxy.alice.clone()));
+            let (saw, leg) = user.log_in(far).await;
+            drop(leg);
+            over(connection).await;
+            (saw, host.await.unwrap())
+        }
+
+        fn audited(&self) -> Vec<String> {
+            self.proxy.audited_briefly()
+        }
+    }
+
+    async fn over(connection: JoinHandle<()>) {
+        let over = timeout(Duration::from_secs(3600), connection).await;
+        over.expect("the connection ends").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_is_let_in_once_the_host_has_taken_the_login() {
+        let inner = InnerFixture::new();
+        let (saw, host) = inner.run(inner.alice(), OnKey::Accepts).await;
+        assert!(saw.is_in && host.let_in, "{saw:?}");
+        assert_eq!(host.login.as_deref(), Some("deploy"));
+        assert_eq!(saw.names(), ["db1", "db1.example.test"]);
+        assert_eq!(inner.audited(), ["auth.success"]);
+        assert_eq!(inner.dial.dialled().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_whom_the_host_refuses_is_not_let_in_and_reads_why() {
+        let inner = InnerFixture::new();
+        let (saw, host) = inner.run(inner.alice(), OnKey::Rejects).await;
+        assert!(!saw.is_in && !host.let_in);
+        assert!(saw.text().contains("does not let deploy in"), "{saw:?}");
+        assert_eq!(inner.audited(), ["refusal host-refused"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_key_in_the_agent_nothing_is_dialled() {
+        for key in [None, Some(ed25519())] {
+            let inner = InnerFixture::new();
+            let (connection, far) = inner.start(key);
+            let (saw, leg) = inner.alice().log_in(far).await;
+            drop(leg);
+            over(connection).await;
+            assert!(saw.text().contains("does not hold the key"), "{saw:?}");
+            assert_eq!(inner.audited(), ["refusal agent-without-key"]);
+            assert!(inner.dial.dialled().is_empty());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_host_asks_the_user_answers() {
+        let inner = InnerFixture::new();
+        let (saw, host) = inner.run(inner.alice(), OnKey::Asks("Code: ")).await;
+        assert!(saw.is_in && host.let_in, "{saw:?}");
+        assert_eq!(
+            (saw.questions.as_slice(), saw.partial),
+            (&["Code: ".to_owned()][..], 1)
+        );
+        assert_eq!(host.answers, [b"123456"]);
+        assert!(
+            inner.audited().contains(&"auth.second_factor".to_owned()),
+            "{:?}",
+            inner.audited()
+        );
+        let audited = inner.proxy.audited();
+        assert!(
+            !format!("{audited:?}").contains("123456"),
+            "no answer is kept"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_of_another_person_or_for_another_login_does_not_do() {
+        let inner = InnerFixture::new();
+        let key = ed25519();
+        let other = CertSpec::user(&key).with(|spec| spec.key_id = "bob".to_owned());
+        let bob = TestUser {
+            certificate: Some(other.sign(&inner.proxy.user_ca)),
+            key,
+            ..inner.alice()
+        };
+        let root = TestUser {
+            login: "root",
+            ..inner.alice()
+        };
+        let mut audited = Vec::new();
+        for (user, reason) in [
+            (bob, "different-identity"),
+            (root, "login-not-in-principals"),
+        ] {
+            let (saw, host) = inner.run(user, OnKey::Accepts).await;
+            assert!(!saw.is_in && !host.let_in);
+            audited.push(format!("refusal {reason}"));
+            assert_eq!(inner.audited(), audited);
+        }
+    }
+
+    /// The host's place is not held for a client that dawdles: it is dialled again.
+    #[tokio::test(start_paused = true)]
+    async fn the_host_does_not_wait_for_a_client_that_dawdles() {
+        let inner = InnerFixture::new();
+        let (first, second) = (inner.host(OnKey::Accepts), inner.host(OnKey::Accepts));
+        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
+        let late = TestUser {
+            pause: TURN_LIMIT * 2,
+            ..inner.alice()
+        };
+        let (saw, leg) = late.log_in(far).await;
+        assert!(saw.is_in, "{saw:?}");
+        let dialled = inner.dial.dialled();
+        assert_eq!(dialled.len(), 2);
+        assert!(dialled[1].1 - dialled[0].1 >= TURN_LIMIT * 2);
+        drop(leg);
+        over(connection).await;
+        assert!(!first.await.unwrap().let_in && second.await.unwrap().let_in);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_who_is_revoked_while_the_host_is_asked_is_told_and_ends() {
+        let inner = InnerFixture::new();
+        let _host = inner.host(OnKey::IsSilent);
+        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
+        let user = inner.alice();
+        let user = tokio::spawn(async move { user.log_in(far).await.0 });
+        sleep(Duration::from_secs(5)).await;
+        inner.proxy.revoke(Revoked::of_key_id("alice".to_owned()));
+        over(connection).await;
+        let saw = user.await.unwrap();
+        assert!(
+            saw.text().contains("certificate revoked: stolen"),
+            "{saw:?}"
+        );
+        assert_eq!(inner.audited(), ["refusal certificate-revoked"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_the_one_around_it() {
+        let inner = InnerFixture::new();
+        let _host = inner.host(OnKey::IsSilent);
+        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
+        let user = inner.alice();
+        let user = tokio::spawn(async move { user.log_in(far).await.0 });
+        sleep(Duration::from_secs(5)).await;
+        inner.scope.end(EndReason::OuterLeft);
+        over(connection).await;
+        let saw = user.await.unwrap();
+        assert!(saw.ended.is_some() && saw.text().is_empty(), "{saw:?}");
+
+        let inner = InnerFixture::new();
+        let _host = inner.host(OnKey::IsSilent);
+        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
+        let user = inner.alice();
+        let user = tokio::spawn(async move { user.log_in(far).await.0 });
+        sleep(Duration::from_secs(5)).await;
+        inner.shutdown.cancel();
+        over(connection).await;
+        let saw = user.await.unwrap();
+        assert!(
+            saw.text()
+                .contains("shutting down, connect again in a moment"),
+            "{saw:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_host_certificate_the_user_reads_it_before_any_key_exchange() {
+        let inner = InnerFixture::new();
+        inner.proxy.host_ca.is_broken(true);
+        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
+        let (saw, leg) = inner.alice().log_in(far).await;
+        drop(leg);
+        over(connection).await;
+        assert!(saw.host_key.is_none());
+        assert!(
+            saw.text().contains("cannot make a host certificate"),
+            "{saw:?}"
+        );
+        assert_eq!(inner.audited(), ["refusal host-certificate-not-minted"]);
+        assert!(inner.dial.dialled().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_logs_in_is_audited_and_the_host_let_go() {
+        let inner = InnerFixture::new();
+        let host = inner.host(OnKey::Accepts);
+        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
+        let silent = TestUser {
+            pause: Duration::from_secs(86_400),
+            ..inner.alice()
+        };
+        let user = tokio::spawn(async move { silent.log_in(far).await.0 });
+        over(connection).await;
+        user.abort();
+        assert!(!host.await.unwrap().let_in);
+        assert_eq!(inner.audited(), ["refusal inner-connection"]);
+    }
 }

@@ -3,13 +3,13 @@
 
 use std::net::SocketAddr;
 
+use super::known_hosts::KnownHostKeys;
 use super::refusal::{self, Refusal};
-use super::route::{learn, places_of};
-use super::{Proxy, Settings, own_address};
+use super::route::Router;
+use super::settings::CurrentSettings;
 use crate::access::Permit;
-use crate::cert::{PresentedKey, VerifiedHost};
+use crate::cert::VerifiedHost;
 use crate::model::HostPrincipal;
-use crate::nodes;
 
 /// What is known of the way to a host before it is dialled.
 #[derive(Debug)]
@@ -24,22 +24,23 @@ pub(crate) struct DialPlan {
 ///
 /// # Errors
 /// The refusal for the user: without an address, out of reach, denied, or this proxy itself.
-pub(crate) async fn find(proxy: &Proxy, permit: &Permit) -> Result<DialPlan, Refusal> {
-    let route = permit.route();
-    let is_listed = route.node.is_some();
-    let addresses = nodes::addresses(&route.host, route.port, is_listed, &proxy.resolver)
-        .await
-        .map_err(|error| refusal::unknown_node(&route.target, error))?;
-    let settings = proxy.settings();
-    learn(proxy, &settings).await;
+pub(crate) async fn find(
+    router: &Router,
+    settings: &CurrentSettings,
+    known: &KnownHostKeys,
+    permit: &Permit,
+) -> Result<DialPlan, Refusal> {
+    let addresses = router.addresses(permit.route()).await?;
+    let settings = settings.now();
+    router.learn(&settings).await;
     let mut remembered = Vec::new();
     if let Some(first) = addresses.first() {
-        may_dial(proxy, &settings, permit, *first)?;
-        remembered = proxy.remembered.names_at(*first);
+        router.may_dial(&settings, permit, *first)?;
+        remembered = known.names_at(*first);
         let named = names(&remembered);
         let places = settings.inventory.places_named_by(&named, first.port());
         let mut places = places.iter();
-        // Whoever is going to be refused does not learn what else the host is called.
+        // A user who is going to be refused does not learn what else the host is called.
         if places.any(|place| permit.may_enter_too(&settings.policy, place).is_err()) {
             remembered.clear();
         }
@@ -48,40 +49,6 @@ pub(crate) async fn find(proxy: &Proxy, permit: &Permit) -> Result<DialPlan, Ref
         addresses,
         remembered,
     })
-}
-
-/// Whether the host at this address may be dialled: every node that is there must be allowed.
-///
-/// # Errors
-/// The refusal for the user.
-pub(super) fn may_dial(
-    proxy: &Proxy,
-    settings: &Settings,
-    permit: &Permit,
-    address: SocketAddr,
-) -> Result<(), Refusal> {
-    may_enter(proxy, settings, permit, address, None)?;
-    own_address::refuse_address(proxy, permit.route(), address)
-}
-
-/// Whether every node that a host is may be entered: by its address, and by the principals of the
-/// certificate that it has shown.
-///
-/// # Errors
-/// The refusal for the user.
-pub(super) fn may_enter(
-    proxy: &Proxy,
-    settings: &Settings,
-    permit: &Permit,
-    address: SocketAddr,
-    key: Option<&PresentedKey>,
-) -> Result<(), Refusal> {
-    for place in places_of(proxy, settings, address, key) {
-        permit
-            .may_enter_too(&settings.policy, &place)
-            .map_err(|denial| Refusal::from(&denial))?;
-    }
-    Ok(())
 }
 
 impl DialPlan {

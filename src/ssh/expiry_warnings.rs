@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ssh_key::Certificate;
 
-use super::Proxy;
 use crate::access::Route;
+use crate::audit::AuditLog;
 use crate::cert::VerifiedHost;
+use crate::metrics::Metrics;
+use crate::sys::clock::Clock;
 
 /// How long a host that was looked at is left alone, in seconds: a day.
 const PAUSE: u64 = 86_400;
@@ -19,7 +21,7 @@ const MAX_HOSTS: usize = 10_000;
 
 /// When hosts were last warned about, in seconds since the epoch.
 #[derive(Debug, Default)]
-pub(crate) struct ExpiryWarnings(Mutex<BTreeMap<String, u64>>);
+struct ExpiryWarnings(Mutex<BTreeMap<String, u64>>);
 
 impl ExpiryWarnings {
     /// Whether it is a host's turn again; if so, it has had it.
@@ -39,27 +41,49 @@ impl ExpiryWarnings {
     }
 }
 
-/// Looks at what a host has presented. The connection does not wait for the audit log.
-pub(crate) fn look(proxy: &Proxy, route: &Route, address: SocketAddr, host: &VerifiedHost) {
-    let now = proxy.clock.unix_seconds();
-    if let Some(node) = &route.node {
-        let end = host.certificate().map(Certificate::valid_before);
-        let end = end.filter(|end| *end < FOREVER);
-        proxy.metrics.host_certificates.set(node, end);
-    }
-    let Some(certificate) = host.ending(now).cloned() else {
-        return;
-    };
-    let name = route.node.as_ref().unwrap_or(&route.host).clone();
-    if !proxy.warned.take_turn(&name, now) {
-        return;
-    }
-    let audit = proxy.audit.clone();
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = audit.warn_of_ending(&name, address, &certificate, "proxy") {
-            tracing::error!(%error, "cannot write the audit log");
+/// Watches the ends of the certificates that hosts present.
+#[derive(Debug)]
+pub(crate) struct HostExpiry {
+    warned: ExpiryWarnings,
+    audit: AuditLog,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+impl HostExpiry {
+    /// Warns in this log, and shows in these metrics.
+    #[must_use]
+    pub(crate) fn new(audit: AuditLog, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self {
+            warned: ExpiryWarnings::default(),
+            audit,
+            metrics,
+            clock,
         }
-    });
+    }
+
+    /// Looks at what a host has presented. The connection does not wait for the audit log.
+    pub(crate) fn look(&self, route: &Route, address: SocketAddr, host: &VerifiedHost) {
+        let now = self.clock.unix_seconds();
+        if let Some(node) = &route.node {
+            let end = host.certificate().map(Certificate::valid_before);
+            let end = end.filter(|end| *end < FOREVER);
+            self.metrics.host_certificates.set(node, end);
+        }
+        let Some(certificate) = host.ending(now).cloned() else {
+            return;
+        };
+        let name = route.node.as_ref().unwrap_or(&route.host).clone();
+        if !self.warned.take_turn(&name, now) {
+            return;
+        }
+        let audit = self.audit.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = audit.warn_of_ending(&name, address, &certificate, "proxy") {
+                tracing::error!(%error, "cannot write the audit log");
+            }
+        });
+    }
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::Proxy;
-use super::fair_queue::{FairQueue, QueueFull, QueueOwner};
+use super::trust::CurrentTrust;
 use crate::ca::{CaError, Cached, HostIdentity};
 use crate::model::{HostPrincipal, NameError, chain};
+use crate::net::{FairQueue, QueueFull, QueueOwner};
+use crate::sys::clock::Clock;
 use crate::wire::{self, HostKey, ServerConfig};
 
 /// How many certificates are signed at a time.
@@ -50,8 +51,8 @@ pub(crate) enum MintError {
 }
 
 /// Turns at the host CA's key.
-#[derive(Debug)]
-pub(crate) struct SigningQueue(FairQueue<()>);
+#[derive(Clone, Debug)]
+struct SigningQueue(FairQueue<()>);
 
 impl Default for SigningQueue {
     fn default() -> Self {
@@ -59,92 +60,265 @@ impl Default for SigningQueue {
     }
 }
 
-/// What a server shows to somebody, that goes by these names.
-pub(crate) async fn server_config(
-    proxy: &Arc<Proxy>,
-    whose: &QueueOwner,
-    names: Vec<HostPrincipal>,
-) -> Result<Arc<ServerConfig>, MintError> {
-    let HostIdentity { key, certificate } = identity(proxy, whose, names).await?;
+/// The host certificates that clients see. Clones share the queue at the CA's key.
+#[derive(Clone, Debug)]
+pub(crate) struct HostCertificates {
+    trust: CurrentTrust,
+    queue: SigningQueue,
+    clock: Clock,
+}
+
+impl HostCertificates {
+    /// Signed by the CA that is trusted at the time.
+    #[must_use]
+    pub(crate) fn new(trust: CurrentTrust, clock: Clock) -> Self {
+        Self {
+            trust,
+            queue: SigningQueue::default(),
+            clock,
+        }
+    }
+
+    /// What a server shows to somebody, that goes by these names. Waits until the CA has signed, or
+    /// for [`LIMIT`].
+    ///
+    /// # Errors
+    /// Why there is no certificate.
+    pub(crate) async fn server_config(
+        &self,
+        whose: &QueueOwner,
+        names: Vec<HostPrincipal>,
+    ) -> Result<Arc<ServerConfig>, MintError> {
+        config(self.identity(whose, names).await?)
+    }
+
+    /// The same, if nothing has to be signed for it.
+    pub(crate) fn config_at_hand(&self, names: &[HostPrincipal]) -> Option<Arc<ServerConfig>> {
+        config(self.at_hand(names)?).ok()
+    }
+
+    async fn identity(
+        &self,
+        whose: &QueueOwner,
+        names: Vec<HostPrincipal>,
+    ) -> Result<HostIdentity, MintError> {
+        if let Some(identity) = self.at_hand(&names) {
+            return Ok(identity);
+        }
+        let minted = tokio::time::timeout(LIMIT, self.mint(whose, names)).await;
+        minted.unwrap_or(Err(MintError::Slow))
+    }
+
+    /// An identity that nobody has to wait for. One that ages is made anew in the background, so that
+    /// a slow CA makes nobody wait and one that is gone is missed only when the identity ends.
+    fn at_hand(&self, names: &[HostPrincipal]) -> Option<HostIdentity> {
+        let now = self.clock.unix_seconds();
+        match self.trust.now().mint.at_hand(names, now) {
+            Cached::Fresh(identity) => Some(identity),
+            Cached::Aging(identity) => {
+                self.renew(names.to_vec());
+                Some(identity)
+            }
+            Cached::Nothing => None,
+        }
+    }
+
+    fn renew(&self, names: Vec<HostPrincipal>) {
+        // Without a free slot the next request, ten seconds later, tries again.
+        let Some(turn) = self.queue.0.try_turn(()) else {
+            return;
+        };
+        let (trust, clock) = (self.trust.clone(), self.clock);
+        tokio::task::spawn_blocking(move || {
+            let now = clock.unix_seconds();
+            if let Err(error) = trust.now().mint.mint(&names, now) {
+                tracing::warn!(
+                    error = %chain(&error),
+                    "cannot make a host certificate anew; the one from before is shown until it ends"
+                );
+            }
+            drop(turn);
+        });
+    }
+
+    async fn mint(
+        &self,
+        whose: &QueueOwner,
+        names: Vec<HostPrincipal>,
+    ) -> Result<HostIdentity, MintError> {
+        let turn = self.queue.0.turn((), whose).await;
+        let turn = turn.map_err(MintError::Busy)?;
+        // The one that had the turn before may have asked for the same.
+        if let Some(identity) = self.at_hand(&names) {
+            return Ok(identity);
+        }
+        let (trust, clock) = (self.trust.clone(), self.clock);
+        let minted = tokio::task::spawn_blocking(move || {
+            let minted = trust.now().mint.mint(&names, clock.unix_seconds());
+            // A turn ends with the signature, also when its connection has given up.
+            drop(turn);
+            minted
+        });
+        let minted = minted.await.map_err(|_gone| MintError::Stopping)?;
+        Ok(minted?)
+    }
+}
+
+fn config(identity: HostIdentity) -> Result<Arc<ServerConfig>, MintError> {
+    let HostIdentity { key, certificate } = identity;
     let host_key = HostKey::new(key.as_ref().clone(), Some(certificate.as_ref().clone()))?;
     Ok(Arc::new(ServerConfig::new(vec![host_key])))
 }
 
-/// The same, if nothing has to be signed for it.
-pub(crate) fn config_at_hand(
-    proxy: &Arc<Proxy>,
-    names: &[HostPrincipal],
-) -> Option<Arc<ServerConfig>> {
-    let HostIdentity { key, certificate } = at_hand(proxy, names)?;
-    let host_key = HostKey::new(key.as_ref().clone(), Some(certificate.as_ref().clone())).ok()?;
-    Some(Arc::new(ServerConfig::new(vec![host_key])))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::HostCertIssuer;
+    use crate::cert::testing::NOW;
+    use crate::ssh::testing::SshFixture;
+    use crate::ssh::trust::Trust;
 
-async fn identity(
-    proxy: &Arc<Proxy>,
-    whose: &QueueOwner,
-    names: Vec<HostPrincipal>,
-) -> Result<HostIdentity, MintError> {
-    if let Some(identity) = at_hand(proxy, &names) {
-        return Ok(identity);
+    fn name(text: &str) -> Vec<HostPrincipal> {
+        vec![text.parse().unwrap()]
     }
-    let minted = tokio::time::timeout(LIMIT, mint(proxy, whose, names)).await;
-    minted.unwrap_or(Err(MintError::Slow))
-}
 
-/// An identity that nobody has to wait for. One that ages is made anew in the background, so that a
-/// slow CA makes nobody wait and one that is gone is missed only when the identity ends.
-fn at_hand(proxy: &Arc<Proxy>, names: &[HostPrincipal]) -> Option<HostIdentity> {
-    let now = proxy.clock.unix_seconds();
-    match proxy.trust.now().mint.at_hand(names, now) {
-        Cached::Fresh(identity) => Some(identity),
-        Cached::Aging(identity) => {
-            renew(Arc::clone(proxy), names.to_vec());
-            Some(identity)
+    fn alice() -> QueueOwner {
+        QueueOwner::Person("alice".to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_signed_once_and_at_hand_then() {
+        let proxy = SshFixture::new();
+        let certificates = proxy.certificates();
+        assert!(certificates.config_at_hand(&name("db1")).is_none());
+        for _ in 0..3 {
+            certificates
+                .server_config(&alice(), name("db1"))
+                .await
+                .unwrap();
         }
-        Cached::Nothing => None,
+        assert!(certificates.config_at_hand(&name("db1")).is_some());
+        assert_eq!(proxy.host_ca.signatures(), 1);
+        certificates
+            .server_config(&alice(), name("db2"))
+            .await
+            .unwrap();
+        assert_eq!(proxy.host_ca.signatures(), 2);
     }
-}
 
-fn renew(proxy: Arc<Proxy>, names: Vec<HostPrincipal>) {
-    // Otherwise, whoever asks next, in a while, may find a turn.
-    let Some(turn) = proxy.minting.0.try_turn(()) else {
-        return;
-    };
-    tokio::task::spawn_blocking(move || {
-        let now = proxy.clock.unix_seconds();
-        if let Err(error) = proxy.trust.now().mint.mint(&names, now) {
-            tracing::warn!(
-                error = %chain(&error),
-                "cannot make a host certificate anew; the one from before is shown until it ends"
-            );
+    #[tokio::test(start_paused = true)]
+    async fn without_a_signature_there_is_none_and_what_is_at_hand_stays() {
+        let proxy = SshFixture::new();
+        let certificates = proxy.certificates();
+        certificates
+            .server_config(&alice(), name("db1"))
+            .await
+            .unwrap();
+        proxy.host_ca.is_broken(true);
+        let failed = certificates.server_config(&alice(), name("db2")).await;
+        assert!(matches!(failed, Err(MintError::Authority(_))), "{failed:?}");
+        certificates
+            .server_config(&alice(), name("db1"))
+            .await
+            .unwrap();
+    }
+
+    /// Half an hour later nobody waits for the new one, and a CA that does not sign is not missed.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ages_is_shown_and_made_anew_meanwhile() {
+        let proxy = SshFixture::new();
+        let at_first = proxy.certificates();
+        at_first.server_config(&alice(), name("db1")).await.unwrap();
+        let later = HostCertificates::new(proxy.trust.clone(), Clock::Fixed(NOW + 1_801));
+        proxy.host_ca.hold(true);
+        assert!(later.config_at_hand(&name("db1")).is_some());
+        proxy.host_ca.hold(false);
+        while proxy.host_ca.signatures() < 2 {
+            tokio::task::yield_now().await;
         }
-        drop(turn);
-    });
-}
-
-async fn mint(
-    proxy: &Arc<Proxy>,
-    whose: &QueueOwner,
-    names: Vec<HostPrincipal>,
-) -> Result<HostIdentity, MintError> {
-    let turn = proxy.minting.0.turn((), whose).await;
-    let turn = turn.map_err(MintError::Busy)?;
-    // Whoever had the turn before may have asked for the same.
-    if let Some(identity) = at_hand(proxy, &names) {
-        return Ok(identity);
+        assert!(later.config_at_hand(&name("db1")).is_some());
     }
-    let proxy = Arc::clone(proxy);
-    let minted = tokio::task::spawn_blocking(move || {
-        let minted = proxy
-            .trust
-            .now()
-            .mint
-            .mint(&names, proxy.clock.unix_seconds());
-        // A turn ends with the signature, also when its connection has given up.
-        drop(turn);
-        minted
-    });
-    let minted = minted.await.map_err(|_gone| MintError::Stopping)?;
-    Ok(minted?)
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_key_is_given_up_and_has_few_signatures_to_make() {
+        let proxy = SshFixture::new();
+        let certificates = proxy.certificates();
+        proxy.host_ca.hold(true);
+        let ask = |number: usize| {
+            let certificates = certificates.clone();
+            let name = name(&format!("db{number}"));
+            tokio::spawn(async move { certificates.server_config(&alice(), name).await })
+        };
+        let asked: Vec<_> = (0..10).map(ask).collect();
+        while proxy.host_ca.signatures() < AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(LIMIT).await;
+        for asked in asked {
+            let failed = asked.await.unwrap();
+            assert!(matches!(failed, Err(MintError::Slow)), "{failed:?}");
+        }
+        assert_eq!(
+            proxy.host_ca.signatures(),
+            AT_ONCE,
+            "the others were not begun"
+        );
+        // The signatures in work still have their turns; what is asked now gets one after them.
+        let next = ask(99);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(proxy.host_ca.signatures(), AT_ONCE);
+        proxy.host_ca.hold(false);
+        next.await.unwrap().unwrap();
+        assert_eq!(proxy.host_ca.signatures(), AT_ONCE + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_what_another_has_asked_for_is_given_the_same() {
+        let proxy = SshFixture::new();
+        let certificates = proxy.certificates();
+        proxy.host_ca.hold(true);
+        let ask = |text: &str| {
+            let (certificates, name) = (certificates.clone(), name(text));
+            tokio::spawn(async move { certificates.server_config(&alice(), name).await })
+        };
+        let others: Vec<_> = ["a", "b", "c", "d"].into_iter().map(ask).collect();
+        while proxy.host_ca.signatures() < AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        let waiting = [ask("a"), ask("b")];
+        tokio::task::yield_now().await;
+        proxy.host_ca.hold(false);
+        for asked in others.into_iter().chain(waiting) {
+            asked.await.unwrap().unwrap();
+        }
+        assert_eq!(proxy.host_ca.signatures(), AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_rotation_the_new_ca_signs() {
+        let (proxy, next) = (SshFixture::new(), SshFixture::new());
+        let certificates = proxy.certificates();
+        certificates
+            .server_config(&alice(), name("db1"))
+            .await
+            .unwrap();
+        let now = proxy.trust.now();
+        let mint: HostCertIssuer = now.mint.under(next.host_ca.clone());
+        proxy.trust.replace(Trust {
+            users: now.users.clone(),
+            hosts: now.hosts.clone(),
+            mint,
+        });
+        assert!(certificates.config_at_hand(&name("db1")).is_none());
+        certificates
+            .server_config(&alice(), name("db1"))
+            .await
+            .unwrap();
+        assert_eq!(
+            (proxy.host_ca.signatures(), next.host_ca.signatures()),
+            (1, 1)
+        );
+    }
 }

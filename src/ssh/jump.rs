@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::bridge::Handoff;
@@ -181,7 +182,13 @@ impl<'a> JumpSetup<'a> {
     ///
     /// # Errors
     /// When the host opens none, or the client is gone.
-    pub(crate) async fn hand_over(&mut self, upstream: &mut Upstream) -> Result<Handoff, Ended> {
+    pub(crate) async fn hand_over<S>(
+        &mut self,
+        upstream: &mut Upstream<S>,
+    ) -> Result<Handoff, Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let Some(session) = self.session else {
             return Err(Ended::Refused(agent_not_forwarded_by_jump()));
         };
@@ -472,11 +479,14 @@ impl<'a> JumpSetup<'a> {
 }
 
 /// Opens the client's session at the host; its number there, and what the host takes.
-async fn open_at_host(
-    upstream: &mut Upstream,
+async fn open_at_host<S>(
+    upstream: &mut Upstream<S>,
     session: Session,
     packets: &mut Vec<(Side, Bytes)>,
-) -> Result<(u32, u32, u32), Refusal> {
+) -> Result<(u32, u32, u32), Refusal>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let failed = refusal::no_host_session;
     let open = Message::Open {
         kind: Name::from_static("session"),

@@ -12,12 +12,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::limits::{ConnectionGuard, ConnectionLimiter, Rejected};
-use super::{Proxy, canonical, outer};
+use super::outer::{self, OuterServices};
+use crate::net::{
+    ConnectionGuard, ConnectionLimiter, ConnectionLimits, Rejected, RuntimeProbe, canonical,
+};
 use crate::session::settled;
 
 /// Clients that are turned away and may wait for a worker beside those who are let in.
@@ -34,56 +35,6 @@ pub struct ServingThreads {
     door: ConnectionLimiter,
 }
 
-/// Feels whether threads turn, from another one. Clones feel the same.
-#[derive(Clone, Debug)]
-pub struct RuntimeProbe {
-    runtimes: Vec<Handle>,
-}
-
-/// What a [`RuntimeProbe`] has felt: how many threads are how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProbeResult {
-    /// They turn.
-    pub answered: usize,
-    /// They have not answered in time.
-    pub late: usize,
-    /// They have ended.
-    pub ended: usize,
-}
-
-impl RuntimeProbe {
-    /// Feels the thread of this runtime too.
-    #[must_use]
-    pub fn and(mut self, runtime: Handle) -> Self {
-        self.runtimes.push(runtime);
-        self
-    }
-
-    /// Has every thread do next to nothing, for which it may take this long. A thread that is busy for
-    /// longer serves none of its connections meanwhile.
-    pub async fn feel(&self, limit: Duration) -> ProbeResult {
-        let deadline = Instant::now() + limit;
-        let asked: Vec<_> = self
-            .runtimes
-            .iter()
-            .map(|runtime| runtime.spawn(async {}))
-            .collect();
-        let mut heard = ProbeResult::default();
-        for mut answer in asked {
-            match timeout_at(deadline, &mut answer).await {
-                Ok(Ok(())) => heard.answered += 1,
-                Ok(Err(_ended)) => heard.ended += 1,
-                Err(_elapsed) => {
-                    // What waits there is not added to by who asks again.
-                    answer.abort();
-                    heard.late += 1;
-                }
-            }
-        }
-        heard
-    }
-}
-
 /// A client on its way to a worker.
 #[derive(Debug)]
 struct Client {
@@ -98,8 +49,9 @@ impl ServingThreads {
     ///
     /// # Errors
     /// When a thread or its runtime cannot be made.
-    pub fn start(
-        proxy: &Arc<Proxy>,
+    pub(crate) fn start(
+        services: &Arc<OuterServices>,
+        limits: ConnectionLimits,
         count: usize,
         shutdown: &CancellationToken,
         grace: Duration,
@@ -108,10 +60,10 @@ impl ServingThreads {
             queues: Vec::new(),
             threads: Vec::new(),
             runtimes: Vec::new(),
-            door: ConnectionLimiter::new(proxy.limits),
+            door: ConnectionLimiter::new(limits),
         };
         // Nobody who was let in at the door is lost on the way.
-        let places = usize::try_from(proxy.limits.connections).unwrap_or(usize::MAX);
+        let places = usize::try_from(limits.connections).unwrap_or(usize::MAX);
         let places = places
             .saturating_add(QUEUE_MARGIN)
             .min(tokio::sync::Semaphore::MAX_PERMITS);
@@ -121,7 +73,7 @@ impl ServingThreads {
                 .enable_all()
                 .build()?;
             workers.runtimes.push(runtime.handle().clone());
-            let work = work(Arc::clone(proxy), receiver, shutdown.clone(), grace);
+            let work = work(Arc::clone(services), receiver, shutdown.clone(), grace);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
@@ -139,9 +91,7 @@ impl ServingThreads {
     /// Whether the workers turn.
     #[must_use]
     pub fn pulse(&self) -> RuntimeProbe {
-        RuntimeProbe {
-            runtimes: self.runtimes.clone(),
-        }
+        RuntimeProbe::new(self.runtimes.clone())
     }
 
     /// Waits until all workers have ended. Blocks for as long as there are connections.
@@ -191,7 +141,7 @@ impl ServingThreads {
 }
 
 async fn work(
-    proxy: Arc<Proxy>,
+    services: Arc<OuterServices>,
     mut queue: mpsc::Receiver<Client>,
     shutdown: CancellationToken,
     grace: Duration,
@@ -210,16 +160,16 @@ async fn work(
                 continue;
             }
         };
-        let proxy = Arc::clone(&proxy);
+        let services = Arc::clone(&services);
         match admission {
             Ok(admission) => {
                 let (shutdown, more) = (shutdown.clone(), tasks.clone());
                 tasks.spawn(outer::serve(
-                    proxy, stream, address, admission, shutdown, more,
+                    services, stream, address, admission, shutdown, more,
                 ));
             }
             Err(away) => {
-                tasks.spawn(outer::turn_away(proxy, stream, address, away));
+                tasks.spawn(outer::turn_away(services, stream, address, away));
             }
         }
     }
@@ -230,68 +180,5 @@ async fn work(
     }
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!("connections were still open after the grace period");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc as std_mpsc;
-
-    use super::*;
-
-    /// A thread with a runtime.
-    struct Thread {
-        handle: Handle,
-        end: tokio::sync::oneshot::Sender<()>,
-        thread: JoinHandle<()>,
-    }
-
-    impl Thread {
-        fn start() -> Self {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .build()
-                .unwrap();
-            let handle = runtime.handle().clone();
-            let (end, ended) = tokio::sync::oneshot::channel();
-            let thread =
-                std::thread::spawn(move || runtime.block_on(async { ended.await.unwrap() }));
-            Self {
-                handle,
-                end,
-                thread,
-            }
-        }
-
-        fn end(self) {
-            self.end.send(()).unwrap();
-            self.thread.join().unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_thread_that_hangs_is_not_one_that_turns() {
-        let (one, two) = (Thread::start(), Thread::start());
-        let pulse = RuntimeProbe {
-            runtimes: vec![one.handle.clone()],
-        };
-        let pulse = pulse.and(two.handle.clone());
-        let limit = Duration::from_secs(30);
-        let heard = |answered, late, ended| ProbeResult {
-            answered,
-            late,
-            ended,
-        };
-        assert_eq!(pulse.feel(limit).await, heard(2, 0, 0));
-        let (go_on, told) = std_mpsc::channel::<()>();
-        let hangs = two.handle.spawn(async move { told.recv().unwrap_err() });
-        let felt = pulse.feel(Duration::from_millis(200)).await;
-        // On a busy machine the other one may be late as well.
-        assert!(felt.late >= 1, "{felt:?}");
-        drop(go_on);
-        hangs.await.unwrap();
-        assert_eq!(pulse.feel(limit).await, heard(2, 0, 0));
-        two.end();
-        assert_eq!(pulse.feel(limit).await, heard(1, 0, 1));
-        one.end();
     }
 }

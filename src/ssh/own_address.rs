@@ -4,7 +4,8 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::refusal::{self, Refusal};
-use super::{Proxy, Settings};
+use super::settings::Settings;
+use super::trust::Trust;
 use crate::access::Route;
 use crate::cert::PresentedKey;
 use crate::nodes::plain;
@@ -15,12 +16,12 @@ use crate::nodes::plain;
 /// # Errors
 /// The refusal for the user.
 pub(super) fn refuse_address(
-    proxy: &Proxy,
+    listeners: &[SocketAddr],
+    settings: &Settings,
     route: &Route,
     address: SocketAddr,
 ) -> Result<(), Refusal> {
-    let settings = proxy.settings();
-    if is_public(&settings, route) || is_listener(&proxy.listeners, address, is_local) {
+    if is_public(settings, route) || is_listener(listeners, address, is_local) {
         return Err(refusal::own_listener(&route.target));
     }
     Ok(())
@@ -31,9 +32,13 @@ pub(super) fn refuse_address(
 ///
 /// # Errors
 /// The refusal for the user.
-pub(super) fn refuse_key(proxy: &Proxy, route: &Route, key: &PresentedKey) -> Result<(), Refusal> {
-    let settings = proxy.settings();
-    let is_own_key = proxy.trust.now().mint.host_key().key_data() == key.key_data();
+pub(super) fn refuse_key(
+    trust: &Trust,
+    settings: &Settings,
+    route: &Route,
+    key: &PresentedKey,
+) -> Result<(), Refusal> {
+    let is_own_key = trust.mint.host_key().key_data() == key.key_data();
     let is_listener = key.certificate().is_some_and(|certificate| {
         let names = &settings.listener_names;
         let has = certificate.valid_principals();

@@ -1,6 +1,8 @@
 //! How clients reach this proxy: parts of commands that a user can type as they are.
 
-use super::{Proxy, Settings};
+use std::net::SocketAddr;
+
+use super::settings::Settings;
 
 /// What stands for the proxy's name if the configuration has none.
 const NAMELESS: &str = "PROXY";
@@ -9,20 +11,20 @@ const DEFAULT_PORT: u16 = 3023;
 
 /// Host and port under which clients reach the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ProxyAddress {
+pub(crate) struct ProxyAddress {
     /// A name, or an address without brackets.
     host: String,
     port: u16,
 }
 
 impl ProxyAddress {
-    /// As `public_addr` has it. Without one, nobody knows the name, but the port of the listener.
-    pub(super) fn of(proxy: &Proxy, settings: &Settings) -> Self {
+    /// As `public_addr` has it. Without one the name is not known, but the port of the listener is.
+    pub(super) fn of(listeners: &[SocketAddr], settings: &Settings) -> Self {
         if let Some((host, port)) = settings.public_addr.clone() {
             return Self { host, port };
         }
         // SSH's listener is the first.
-        let listener = proxy.listeners.first();
+        let listener = listeners.first();
         Self {
             host: NAMELESS.to_owned(),
             port: listener.map_or(DEFAULT_PORT, |listener| listener.port()),

@@ -2,61 +2,225 @@
 
 use std::net::SocketAddr;
 
-use super::caller::Caller;
+use tokio::sync::Mutex;
+
+use super::own_address;
 use super::proxy_address::ProxyAddress;
 use super::refusal::{self, Refusal};
-use super::{Proxy, Settings, canonical};
-use crate::access::{self, Denial, Grant, LoginPermit, Permit, RequestedHost, Route};
+use super::settings::{CurrentSettings, Settings};
+use crate::access::{self, Denial, Grant, Identity, LoginPermit, Permit, RequestedHost, Route};
 use crate::cert::PresentedKey;
-use crate::model::{HostName, Target};
-use crate::nodes::{Inventory, Match, ResolveError, may_dial, place};
+use crate::dns::Resolver;
+use crate::model::{ClusterName, HostName, Target};
+use crate::net::canonical;
+use crate::nodes::{self, Inventory, Match, ResolveError, Whereabouts, may_dial, place};
 
-/// Decides where a subsystem request of a client at this address leads. The policy comes first: for
-/// whoever it does not let in, what is not there, what is ambiguous and what is forbidden read the
-/// same.
-///
-/// # Errors
-/// The refusal for the user: malformed, not permitted, another cluster, ambiguous, not to be dialled.
-pub(crate) fn permit(proxy: &Proxy, caller: &Caller, subsystem: &str) -> Result<Permit, Refusal> {
-    let settings = proxy.settings();
-    let target = Target::from_subsystem(subsystem).map_err(|error| {
-        let command = ProxyAddress::of(proxy, &settings).command();
-        refusal::malformed_target(&error, &command)
-    })?;
-    let (policy, identity) = (&settings.policy, &caller.identity);
-    let from = canonical(caller.address.ip());
-    let open = open_places(settings.inventory.places(&target), |place| {
-        access::may_enter(policy, identity, &target, place, from)
-    })
-    .map_err(|denial| denied(&settings.inventory, &target, &denial))?;
-    let found = match settings.inventory.resolve(&target) {
-        Ok(found) => found,
-        Err(ResolveError::NotFound(_)) => outside_inventory(&target)?,
-        Err(error) => return Err(unresolved(proxy, error, &open)),
-    };
-    let Match {
-        node,
-        host,
-        port,
-        names,
-    } = found;
-    let place = settings.inventory.place(&target);
-    let mut also = settings.inventory.places_by_text(&host, port);
-    also.retain(|other| *other != place);
-    for other in &also {
-        access::may_enter(policy, identity, &target, other, from)
-            .map_err(|denial| denied(&settings.inventory, &target, &denial))?;
+/// Decides where clients are led, from the name that they ask for to the addresses that are dialled,
+/// and which nodes a host is.
+#[derive(Debug)]
+pub(crate) struct Router {
+    cluster: ClusterName,
+    settings: CurrentSettings,
+    /// Addresses and ports of this proxy's own listeners; SSH's is the first.
+    listeners: Vec<SocketAddr>,
+    resolver: Resolver,
+    /// Where the nodes are whose addresses are names.
+    whereabouts: Whereabouts,
+    /// Held by the one connection that looks that up.
+    learning: Mutex<()>,
+}
+
+impl Router {
+    /// Of the proxy of a cluster with these listeners, SSH's first.
+    #[must_use]
+    pub(crate) fn new(
+        cluster: ClusterName,
+        settings: CurrentSettings,
+        listeners: Vec<SocketAddr>,
+        resolver: Resolver,
+    ) -> Self {
+        Self {
+            cluster,
+            settings,
+            listeners,
+            resolver,
+            whereabouts: Whereabouts::default(),
+            learning: Mutex::default(),
+        }
     }
-    let route = Route {
-        place,
-        also,
-        target,
-        node: node.map(|node| node.name),
-        host,
-        port,
-        names,
-    };
-    access::authorize(policy, identity, route, from).map_err(|denial| Refusal::from(&denial))
+
+    /// This installation's name.
+    pub(crate) fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+
+    /// How clients reach this proxy.
+    pub(crate) fn reached(&self) -> ProxyAddress {
+        ProxyAddress::of(&self.listeners, &self.settings.now())
+    }
+
+    /// Decides where a subsystem request of a client at this address leads. The policy comes first:
+    /// to a client that it does not let in, what is not there, what is ambiguous and what is forbidden
+    /// read the same.
+    ///
+    /// # Errors
+    /// The refusal for the user: malformed, not permitted, another cluster, ambiguous, not to be
+    /// dialled.
+    pub(crate) fn permit(
+        &self,
+        identity: &Identity,
+        client: SocketAddr,
+        subsystem: &str,
+    ) -> Result<Permit, Refusal> {
+        let settings = self.settings.now();
+        let target = Target::from_subsystem(subsystem).map_err(|error| {
+            let command = self.reached().command();
+            refusal::malformed_target(&error, &command)
+        })?;
+        let (policy, inventory) = (&settings.policy, &settings.inventory);
+        let from = canonical(client.ip());
+        let open = open_places(inventory.places(&target), |place| {
+            access::may_enter(policy, identity, &target, place, from)
+        })
+        .map_err(|denial| denied(inventory, &target, &denial))?;
+        let found = match inventory.resolve(&target) {
+            Ok(found) => found,
+            Err(ResolveError::NotFound(_)) => outside_inventory(&target)?,
+            Err(error) => return Err(self.unresolved(error, &open)),
+        };
+        let Match {
+            node,
+            host,
+            port,
+            names,
+        } = found;
+        let place = inventory.place(&target);
+        let mut also = inventory.places_by_text(&host, port);
+        also.retain(|other| *other != place);
+        for other in &also {
+            access::may_enter(policy, identity, &target, other, from)
+                .map_err(|denial| denied(inventory, &target, &denial))?;
+        }
+        let route = Route {
+            place,
+            also,
+            target,
+            node: node.map(|node| node.name),
+            host,
+            port,
+            names,
+        };
+        access::authorize(policy, identity, route, from).map_err(|denial| Refusal::from(&denial))
+    }
+
+    /// What the inventory has to say, to a client that may enter the `open` ones of its places.
+    fn unresolved(&self, mut error: ResolveError, open: &[RequestedHost]) -> Refusal {
+        if let ResolveError::Ambiguous { candidates, .. } = &mut error {
+            candidates.retain(|name| open.iter().any(|place| place.name == *name));
+        }
+        refusal::ambiguous_or_unknown(&error, &self.cluster)
+    }
+
+    /// Decides again about a login, for the host at this address, as things are now. A host may be
+    /// several places: by what is dialled for it, and by what its certificate says. The policy must
+    /// allow all of them, and the strictest holds.
+    ///
+    /// # Errors
+    /// What the policy says now.
+    pub(crate) fn judge_login(
+        &self,
+        settings: &Settings,
+        permit: &LoginPermit,
+        address: SocketAddr,
+        key: &PresentedKey,
+    ) -> Result<Grant, Denial> {
+        let inventory = &settings.inventory;
+        let route = permit.route();
+        let named = inventory.place_named(&route.place.name);
+        let mut grant = permit.judge_again(&settings.policy, &named)?;
+        let known = route.also.iter();
+        let known = known.map(|place| inventory.place_named(&place.name));
+        for place in known.chain(self.places_of(settings, address, Some(key))) {
+            if place != named {
+                grant = grant.and(permit.judge_again(&settings.policy, &place)?);
+            }
+        }
+        Ok(grant)
+    }
+
+    /// The nodes that a host is: by its address, and by the principals of its certificate, once that
+    /// was checked.
+    pub(crate) fn places_of(
+        &self,
+        settings: &Settings,
+        address: SocketAddr,
+        key: Option<&PresentedKey>,
+    ) -> Vec<RequestedHost> {
+        let inventory = &settings.inventory;
+        let nodes = self.whereabouts.nodes_at(inventory, address);
+        let mut places: Vec<RequestedHost> = nodes.into_iter().map(place).collect();
+        if let Some(certificate) = key.and_then(PresentedKey::certificate) {
+            let named = inventory.places_named_by(certificate.valid_principals(), address.port());
+            places.extend(named);
+        }
+        places
+    }
+
+    /// The addresses of a route, in order of preference; at least one.
+    ///
+    /// # Errors
+    /// The refusal for the user: its name leads nowhere, or where nothing is dialled.
+    pub(crate) async fn addresses(&self, route: &Route) -> Result<Vec<SocketAddr>, Refusal> {
+        let is_listed = route.node.is_some();
+        nodes::addresses(&route.host, route.port, is_listed, &self.resolver)
+            .await
+            .map_err(|error| refusal::unknown_node(&route.target, error))
+    }
+
+    /// Learns where the nodes are whose addresses are names, if there is anything to decide.
+    pub(crate) async fn learn(&self, settings: &Settings) {
+        if settings.policy.has_roles() {
+            let inventory = &settings.inventory;
+            // A connection that comes meanwhile waits for what this one finds.
+            let _turn = self.learning.lock().await;
+            self.whereabouts.learn(inventory, &self.resolver).await;
+        }
+    }
+
+    /// Whether the host at this address may be dialled: every node that is there must be allowed, and
+    /// it is not this proxy.
+    ///
+    /// # Errors
+    /// The refusal for the user.
+    pub(crate) fn may_dial(
+        &self,
+        settings: &Settings,
+        permit: &Permit,
+        address: SocketAddr,
+    ) -> Result<(), Refusal> {
+        self.may_enter(settings, permit, address, None)?;
+        own_address::refuse_address(&self.listeners, settings, permit.route(), address)
+    }
+
+    /// Whether every node that a host is may be entered: by its address, and by the principals of the
+    /// certificate that it has shown.
+    ///
+    /// # Errors
+    /// The refusal for the user.
+    pub(crate) fn may_enter(
+        &self,
+        settings: &Settings,
+        permit: &Permit,
+        address: SocketAddr,
+        key: Option<&PresentedKey>,
+    ) -> Result<(), Refusal> {
+        for place in self.places_of(settings, address, key) {
+            permit
+                .may_enter_too(&settings.policy, &place)
+                .map_err(|denial| Refusal::from(&denial))?;
+        }
+        Ok(())
+    }
 }
 
 /// Those of several places that may be entered.
@@ -90,69 +254,6 @@ fn denied(inventory: &Inventory, target: &Target, denial: &Denial) -> Refusal {
     }
 }
 
-/// Decides again about a login, for the host at this address, as things are now. A host may be several
-/// places: by what is dialled for it, and by what its certificate says. The policy must allow all of them,
-/// and the strictest holds.
-///
-/// # Errors
-/// What the policy says now.
-pub(crate) fn judge_login(
-    proxy: &Proxy,
-    settings: &Settings,
-    permit: &LoginPermit,
-    address: SocketAddr,
-    key: &PresentedKey,
-) -> Result<Grant, Denial> {
-    let inventory = &settings.inventory;
-    let route = permit.route();
-    let named = inventory.place_named(&route.place.name);
-    let mut grant = permit.judge_again(&settings.policy, &named)?;
-    let known = route.also.iter();
-    let known = known.map(|place| inventory.place_named(&place.name));
-    for place in known.chain(places_of(proxy, settings, address, Some(key))) {
-        if place != named {
-            grant = grant.and(permit.judge_again(&settings.policy, &place)?);
-        }
-    }
-    Ok(grant)
-}
-
-/// The nodes that a host is: by its address, and by the principals of its certificate, once that was
-/// checked.
-pub(crate) fn places_of(
-    proxy: &Proxy,
-    settings: &Settings,
-    address: SocketAddr,
-    key: Option<&PresentedKey>,
-) -> Vec<RequestedHost> {
-    let inventory = &settings.inventory;
-    let nodes = proxy.whereabouts.nodes_at(inventory, address);
-    let mut places: Vec<RequestedHost> = nodes.into_iter().map(place).collect();
-    if let Some(certificate) = key.and_then(PresentedKey::certificate) {
-        let named = inventory.places_named_by(certificate.valid_principals(), address.port());
-        places.extend(named);
-    }
-    places
-}
-
-/// Learns where the nodes are whose addresses are names, if there is anything to decide.
-pub(crate) async fn learn(proxy: &Proxy, settings: &Settings) {
-    if settings.policy.has_roles() {
-        let inventory = &settings.inventory;
-        // Whoever comes while somebody looks waits for what that finds.
-        let _turn = proxy.learning.lock().await;
-        proxy.whereabouts.learn(inventory, &proxy.resolver).await;
-    }
-}
-
-/// What the inventory has to say, to somebody who may enter the `open` ones of its places.
-fn unresolved(proxy: &Proxy, mut error: ResolveError, open: &[RequestedHost]) -> Refusal {
-    if let ResolveError::Ambiguous { candidates, .. } = &mut error {
-        candidates.retain(|name| open.iter().any(|place| place.name == *name));
-    }
-    refusal::ambiguous_or_unknown(&error, &proxy.cluster)
-}
-
 /// A target that the inventory does not have: DNS is asked when it is dialled, but what is certain
 /// to fail is refused here.
 fn outside_inventory(target: &Target) -> Result<Match, Refusal> {
@@ -162,4 +263,152 @@ fn outside_inventory(target: &Target) -> Result<Match, Refusal> {
         may_dial(*address).map_err(|forbidden| refusal::unknown_node(target, forbidden))?;
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::AuditEvent;
+    use crate::cert::testing::{CertSpec, ed25519};
+    use crate::ssh::testing::{CLIENT, DB1, SshFixture, origin};
+
+    const NODES: &str = "
+roles:
+  - name: ops
+    allow: [{ logins: [deploy], nodes: [db1, db2] }]
+users: [{ name: alice, roles: [ops] }]
+nodes:
+  - { name: db1, addr: 10.0.0.5, labels: { env: prod } }
+  - { name: db2, addr: \"10.0.0.6:2222\", labels: { env: prod } }
+  - { name: vault, addr: 10.0.0.7, labels: { env: prod } }
+";
+
+    /// Where a name leads alice, or why it leads nowhere.
+    fn asked(proxy: &SshFixture, target: &str) -> Result<Permit, Refusal> {
+        let name = format!("proxy:{target}");
+        proxy.router().permit(&proxy.identity(), CLIENT, &name)
+    }
+
+    fn reason(proxy: &SshFixture, target: &str) -> &'static str {
+        asked(proxy, target).expect_err(target).reason
+    }
+
+    #[test]
+    fn a_node_is_found_by_its_name_and_has_its_own_port() {
+        let proxy = SshFixture::new();
+        proxy.configure(NODES);
+        for target in ["db2:22", "db2:2222", "DB2:22", "db2:22@example.test"] {
+            let permit = asked(&proxy, target).expect(target);
+            let route = permit.route();
+            assert_eq!(
+                (route.host.as_str(), route.port),
+                ("10.0.0.6", 2222),
+                "{target}"
+            );
+            assert_eq!(route.node.as_deref(), Some("db2"));
+        }
+        assert_eq!(reason(&proxy, "db2:443"), "port-not-in-inventory");
+        assert_eq!(reason(&proxy, "db2:22@elsewhere.test"), "unknown-cluster");
+    }
+
+    /// What there is, and what there is not, reads the same for a user who may not go there.
+    #[test]
+    fn the_policy_says_no_before_the_inventory_says_anything() {
+        let proxy = SshFixture::new();
+        proxy.configure(NODES);
+        let told = |target: &str| {
+            let refusal = asked(&proxy, target).expect_err(target);
+            let text = refusal.text("ID");
+            let AuditEvent::Refusal { rule, .. } = refusal.event(origin()) else {
+                panic!("another event");
+            };
+            (
+                text.replace(target.split(':').next().unwrap(), "HOST"),
+                rule,
+            )
+        };
+        let (there, there_rule) = told("vault:22");
+        let (nowhere, nowhere_rule) = told("nowhere:22");
+        assert_eq!(there, nowhere);
+        assert_eq!(told("vault:443").0, there, "not even which port");
+        assert!(nowhere_rule.unwrap().contains("is not in the inventory"));
+        assert!(!there_rule.unwrap().contains("inventory"));
+    }
+
+    #[test]
+    fn of_an_ambiguous_label_only_the_nodes_that_are_open_are_named() {
+        let proxy = SshFixture::new();
+        proxy.configure(NODES);
+        let refusal = asked(&proxy, "env=prod:22").unwrap_err();
+        assert_eq!(refusal.reason, "ambiguous-node");
+        assert!(refusal.message.contains("db1, db2"), "{}", refusal.message);
+        assert!(!refusal.message.contains("vault"), "{}", refusal.message);
+    }
+
+    #[test]
+    fn outside_the_inventory_what_would_lead_back_is_refused() {
+        let proxy = SshFixture::new();
+        let permit = asked(&proxy, "10.9.9.9:2222").unwrap();
+        assert_eq!(permit.route().node, None);
+        for target in [
+            "127.0.0.1:22",
+            "169.254.169.254:80",
+            "[::1]:22",
+            "env=test:22",
+        ] {
+            assert_eq!(reason(&proxy, target), "unknown-node", "{target}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_says_how_to_ask() {
+        let proxy = SshFixture::new();
+        let refused = |name: &str| proxy.router().permit(&proxy.identity(), CLIENT, name);
+        let hint = |refusal: Refusal| refusal.text("ID");
+        let nameless = refused("sftp").unwrap_err();
+        assert_eq!(nameless.reason, "malformed-target");
+        assert!(hint(nameless).contains("-p 3023 %r@PROXY"));
+        proxy
+            .change(|settings| settings.public_addr = Some(("proxy.example.com".to_owned(), 4022)));
+        let named = hint(refused("proxy:").unwrap_err());
+        assert!(named.contains("-p 4022 %r@proxy.example.com"), "{named}");
+    }
+
+    #[tokio::test]
+    async fn an_address_of_this_proxy_is_not_dialled() {
+        let proxy = SshFixture::new();
+        let router = proxy.router();
+        let permit = proxy.permit("db1:22");
+        let settings = router.settings.now();
+        let addresses = router.addresses(permit.route()).await.unwrap();
+        assert_eq!(addresses, [DB1]);
+        router.may_dial(&settings, &permit, DB1).unwrap();
+        let own = "192.0.2.200:3023".parse().unwrap();
+        let refused = router.may_dial(&settings, &permit, own).unwrap_err();
+        assert_eq!(refused.reason, "own-listener");
+    }
+
+    /// By its address, and by the names in its certificate.
+    #[test]
+    fn a_host_is_every_node_that_it_turns_out_to_be() {
+        let proxy = SshFixture::new();
+        proxy.configure(NODES);
+        let (router, settings) = (proxy.router(), proxy.settings.borrow().clone());
+        let permit = proxy.login_permit("db1:22");
+        let key = |names: &[&str]| {
+            let names = names.iter().map(ToString::to_string).collect();
+            let spec = CertSpec::host(&ed25519()).with(|spec| spec.principals = names);
+            PresentedKey::decode(&spec.sign(&proxy.host_ca.key).to_bytes().unwrap()).unwrap()
+        };
+        let judge = |address: &str, names: &[&str]| {
+            let (address, key) = (address.parse().unwrap(), key(names));
+            router
+                .judge_login(&settings, &permit, address, &key)
+                .map(drop)
+        };
+        judge("10.0.0.5:22", &["db1"]).unwrap();
+        judge("10.0.0.6:2222", &["db1", "db2"]).unwrap();
+        judge("10.0.0.7:22", &["db1"]).unwrap_err();
+        judge("10.0.0.5:22", &["db1", "vault"]).unwrap_err();
+    }
 }

@@ -16,15 +16,15 @@ pub struct Trust {
     pub mint: HostCertIssuer,
 }
 
-/// The trust in force. A connection takes it anew for each decision.
-#[derive(Debug)]
-pub struct CurrentTrust(RwLock<Arc<Trust>>);
+/// The trust in force. A connection takes it anew for each decision. Clones share it.
+#[derive(Clone, Debug)]
+pub struct CurrentTrust(Arc<RwLock<Arc<Trust>>>);
 
 impl CurrentTrust {
     /// Starts with this trust.
     #[must_use]
     pub fn new(trust: Trust) -> Self {
-        Self(RwLock::new(Arc::new(trust)))
+        Self(Arc::new(RwLock::new(Arc::new(trust))))
     }
 
     /// What is in force now.

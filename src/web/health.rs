@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::probe::{PATIENCE, Probe};
+use super::status::{Status, StatusSource};
 use crate::model::chain;
+use crate::net::RuntimeProbe;
 use crate::session::RecordingPolicy;
-use crate::ssh::Proxy;
-use crate::ssh::listener::RuntimeProbe;
 use crate::sys::fs::{self, FsError};
 use crate::sys::lent;
 
@@ -26,7 +26,7 @@ const LEAST_FREE: u64 = 16 * 1024 * 1024;
 /// What is looked at.
 #[derive(Debug)]
 pub struct Health {
-    proxy: Arc<Proxy>,
+    source: Arc<dyn StatusSource>,
     pulse: RuntimeProbe,
     /// The proxy takes no clients any more.
     stopping: CancellationToken,
@@ -95,9 +95,13 @@ impl HealthReport {
 impl Health {
     /// Looks at this proxy, which takes no clients any more once `stopping` is cancelled.
     #[must_use]
-    pub fn new(proxy: Arc<Proxy>, pulse: RuntimeProbe, stopping: CancellationToken) -> Self {
+    pub fn new(
+        source: Arc<dyn StatusSource>,
+        pulse: RuntimeProbe,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
-            proxy,
+            source,
             pulse,
             stopping,
             state: Probe::default(),
@@ -130,8 +134,8 @@ impl Health {
             CheckResult::Good("takes connections".to_owned())
         };
         let mut checks = vec![Check::new("listener", listener)];
-        let proxy = Arc::clone(&self.proxy);
-        match self.state.result(move || state(&proxy)).await {
+        let source = Arc::clone(&self.source);
+        match self.state.result(move || state(&*source)).await {
             Some(more) => checks.extend(more),
             None => {
                 let seconds = PATIENCE.as_secs();
@@ -144,23 +148,24 @@ impl Health {
 }
 
 /// What sessions need. Blocks.
-fn state(proxy: &Proxy) -> Vec<Check> {
-    let authority = match proxy.trust.now().mint.check_key() {
-        Ok(()) => Ok("its key is within reach".to_owned()),
-        Err(error) => Err(chain(&error)),
-    };
-    let recording = &proxy.settings.borrow().recording.clone();
-    let is_strict = recording.policy == RecordingPolicy::Strict;
-    let recordings = match recording.policy {
+fn state(source: &dyn StatusSource) -> Vec<Check> {
+    let authority = source.check_host_ca();
+    let authority = authority.map(|()| "its key is within reach".to_owned());
+    let Status {
+        recording,
+        recordings,
+        audit_log,
+        ..
+    } = source.status();
+    let is_strict = recording == RecordingPolicy::Strict;
+    let recordings = match recording {
         RecordingPolicy::Off => Ok("nothing is recorded, as configured".to_owned()),
-        RecordingPolicy::Strict | RecordingPolicy::BestEffort => {
-            takes_recordings(&recording.directory)
-        }
+        RecordingPolicy::Strict | RecordingPolicy::BestEffort => takes_recordings(&recordings),
     };
     vec![
         Check::of("host_authority", authority, true),
         Check::of("recordings", recordings, is_strict),
-        Check::of("audit_log", takes_events(proxy.audit.path()), is_strict),
+        Check::of("audit_log", takes_events(&audit_log), is_strict),
     ]
 }
 

@@ -13,6 +13,7 @@ mod probe;
 mod server;
 mod site;
 mod slots;
+mod status;
 mod telemetry;
 mod tls;
 
@@ -24,6 +25,7 @@ pub use health::Health;
 pub use keys::PublicKeys;
 pub use server::Server;
 pub use site::PublicSite;
+pub use status::{Status, StatusSource};
 pub use telemetry::Telemetry;
 pub use tls::{TlsError, TlsFiles, Validity};
 

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::network;
-use crate::ssh::{ClientSet, ClientTicket};
+use crate::net::{ClientSet, ClientTicket};
 
 /// Clients at a time that have not asked yet, and as many again that are being answered.
 const MAX_CLIENTS: usize = 64;

@@ -15,8 +15,8 @@ use super::page::{ErrorPage, HttpResponse, report};
 use super::probe::Probe;
 use super::server::Server;
 use super::site::{Question, Site};
+use super::status::{Status, StatusSource};
 use crate::metrics::{Authority, ClosedSet as _, Metrics, TextFormat};
-use crate::ssh::Proxy;
 use crate::sys::fs::{self, Space};
 use crate::sys::process::{self, Usage};
 
@@ -34,7 +34,8 @@ pub(super) enum Resource {
 /// Numbers and the state of a running proxy.
 #[derive(Debug)]
 pub struct Telemetry {
-    proxy: Arc<Proxy>,
+    source: Arc<dyn StatusSource>,
+    metrics: Arc<Metrics>,
     health: Health,
     machine: Probe<Machine>,
 }
@@ -47,11 +48,12 @@ struct Machine {
 }
 
 impl Telemetry {
-    /// Of this proxy.
+    /// What `metrics` has counted, and what `source` says.
     #[must_use]
-    pub fn new(proxy: Arc<Proxy>, health: Health) -> Self {
+    pub fn new(source: Arc<dyn StatusSource>, metrics: Arc<Metrics>, health: Health) -> Self {
         Self {
-            proxy,
+            source,
+            metrics,
             health,
             machine: Probe::default(),
         }
@@ -67,7 +69,8 @@ impl Telemetry {
 
     /// What is counted, with what is only known by looking.
     async fn metrics(&self, accepts: &str) -> Result<HttpResponse, ErrorPage> {
-        let directory = self.proxy.settings.borrow().recording.directory.clone();
+        let status = self.source.status();
+        let directory = status.recordings.clone();
         let look = move || Machine {
             usage: process::usage(),
             // It is made by the first session.
@@ -77,33 +80,29 @@ impl Telemetry {
                 .and_then(|path| fs::space(path).ok()),
         };
         let machine = self.machine.result(look).await;
-        self.take(machine);
+        self.take(&status, machine);
         let form = TextFormat::for_client(accepts);
-        match self.proxy.metrics.text(form) {
+        match self.metrics.text(form) {
             Ok(text) => Ok(report(StatusCode::OK, form.content_type(), text)),
             Err(error) => Err(ErrorPage::failed("cannot write the metrics", &error)),
         }
     }
 
     /// Takes over what was found by looking.
-    fn take(&self, machine: Option<Machine>) {
-        let proxy = &self.proxy;
-        let metrics: &Metrics = &proxy.metrics;
+    fn take(&self, status: &Status, machine: Option<Machine>) {
+        let metrics: &Metrics = &self.metrics;
         let count = |number: usize| Some(u32::try_from(number).map_or(f64::MAX, f64::from));
-        let trust = proxy.trust.now();
         for authority in Authority::ALL {
             let keys = match authority {
-                Authority::User => trust.users.len(),
-                Authority::Host => trust.hosts.len(),
+                Authority::User => status.user_ca_keys,
+                Authority::Host => status.host_ca_keys,
             };
             metrics
                 .authority_keys
                 .with(*authority, |reading| reading.set(count(keys)));
         }
-        let revoked = proxy.revocations.borrow().in_force().count();
-        metrics.revocations.set(count(revoked));
-        let settings = Arc::clone(&proxy.settings.borrow());
-        let is_listed = |node: &str| settings.inventory.node(node).is_some();
+        metrics.revocations.set(count(status.revocations));
+        let is_listed = |node: &str| status.nodes.contains(node);
         metrics.host_certificates.retain(is_listed);
         let (usage, space) = match machine {
             Some(machine) => (machine.usage, machine.recordings),

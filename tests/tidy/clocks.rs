@@ -19,7 +19,7 @@ const WITHOUT_CLOCKS: &[&str] = &[
 ];
 
 /// Rooms that run on a runtime: tests stop its clock, and cannot stop the system's.
-const ON_A_RUNTIME: &[&str] = &["control", "daemon", "dns", "session", "ssh", "web"];
+const ON_A_RUNTIME: &[&str] = &["control", "daemon", "dns", "net", "session", "ssh", "web"];
 
 /// Files of those rooms that may measure with `std::time::Instant` after all, and why.
 const MAY_MEASURE: &[(&str, &str)] = &[
@@ -33,7 +33,7 @@ const MAY_MEASURE: &[(&str, &str)] = &[
         "measures how long the agent took, for the metrics; nothing is decided by it",
     ),
     (
-        "src/ssh/limits.rs",
+        "src/net/limits.rs",
         "counts in minutes, and is told the time by its tests",
     ),
     (
@@ -108,6 +108,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     (
         "src/monitor/worker.rs",
         "reads what a worker says until it ends",
+    ),
+    (
+        "src/net/runtimes.rs",
+        "asks each runtime whether it runs; aborted when that takes too long",
     ),
     (
         "src/session/sealing.rs",

@@ -57,6 +57,7 @@ mod tidy {
         room("dns", 2, &[]),
         room("ipc", 2, &[]),
         room("metrics", 2, &["audit"]),
+        room("net", 2, &["metrics"]),
         // CAs with durable state: not each other
         room("ca", 3, &[]),
         room("nodes", 3, &[]),
@@ -120,13 +121,13 @@ mod tidy {
         (
             "tokio",
             &[
-                "cli", "control", "daemon", "dns", "monitor", "session", "ssh", "web",
+                "cli", "control", "daemon", "dns", "monitor", "net", "session", "ssh", "web",
             ],
         ),
         ("tokio_rustls", &["web"]),
         (
             "tokio_util",
-            &["control", "daemon", "session", "ssh", "web"],
+            &["control", "daemon", "net", "session", "ssh", "web"],
         ),
         ("tracing_subscriber", &["cli"]),
         ("unicode_width", &["cli"]),

@@ -23,9 +23,7 @@ const IN_WORK: &[&str] = &[
     "src/ca/error.rs",
     "src/daemon/mod.rs",
     "src/ssh/bridge/mod.rs",
-    "src/ssh/authentication.rs",
     "src/ssh/jump.rs",
-    "src/ssh/login.rs",
     "src/ssh/outer/endpoint.rs",
 ];
 

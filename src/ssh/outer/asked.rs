@@ -10,13 +10,12 @@ use crate::access::Permit;
 use crate::audit::RefusedKind;
 use crate::model::ConnectionId;
 use crate::ssh::budget::{BudgetExceeded, Share};
+use crate::ssh::caller::Caller;
 use crate::ssh::channel::ChannelStream;
 use crate::ssh::connection::Connection;
 use crate::ssh::early;
 use crate::ssh::endpoint::AgentOpener;
-use crate::ssh::proxy_address::ProxyAddress;
 use crate::ssh::refusal::{self, Origin, Refusal};
-use crate::ssh::route;
 use crate::wire::connection::{
     AGENT_REQ, AGENT_REQ_OPENSSH, EXIT_REFUSED, Fields, Message, Name, OpenFailure,
 };
@@ -38,12 +37,14 @@ impl Endpoint {
         let free = self.free_number();
         let permit = match (self.leaving(), free) {
             (Some(refusal), _) => Err(refusal),
-            (None, Some(_)) => route::permit(&self.proxy, &self.caller, &name),
+            (None, Some(_)) => self.permit(&name),
             (None, None) => Err(refusal::too_many_channels()),
         };
         let Some(number) = free.or_else(|| self.courtesy_number()) else {
             let refusal = permit.err().unwrap_or_else(refusal::too_many_channels);
-            self.proxy.tell(&refusal.event(self.origin(id, Some(name))));
+            self.services
+                .audit
+                .emit_or_log(&refusal.event(self.origin(id, Some(name))));
             return self.send(&Message::OpenFailure {
                 recipient: sender,
                 reason: OpenFailure::ConnectFailed as u32,
@@ -60,6 +61,13 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Decides where a name leads for this client.
+    fn permit(&self, name: &str) -> Result<Permit, Refusal> {
+        let Caller { identity, address } = &self.caller;
+        let router = &self.services.inner.router;
+        router.permit(identity, *address, name)
+    }
+
     /// Tells the client of a channel that nothing comes of it, where its ssh reads it.
     fn refuse(
         &self,
@@ -68,7 +76,9 @@ impl Endpoint {
         target: Option<String>,
         (stream, has_stderr): (ChannelStream, bool),
     ) {
-        self.proxy.tell(&refusal.event(self.origin(id, target)));
+        self.services
+            .audit
+            .emit_or_log(&refusal.event(self.origin(id, target)));
         let (shown, text) = (Arc::clone(&self.shown), refusal.text(id));
         self.tasks
             .spawn(async move { early::refuse(stream, shown, has_stderr, &text).await });
@@ -87,7 +97,7 @@ impl Endpoint {
         stream: ChannelStream,
     ) {
         let connection = Connection {
-            proxy: Arc::clone(&self.proxy),
+            services: Arc::clone(&self.services.inner),
             permit,
             id,
             client: self.caller.address,
@@ -189,9 +199,9 @@ impl Endpoint {
         let name = subsystem.as_deref().map(String::from_utf8_lossy);
         let permit = match (refusal, &name) {
             (Some(refusal), _) => Err(refusal),
-            (None, Some(name)) => route::permit(&self.proxy, &self.caller, name),
+            (None, Some(name)) => self.permit(name),
             (None, None) => Err(refusal::no_shell(
-                &ProxyAddress::of(&self.proxy, &self.proxy.settings()).command(),
+                &self.services.inner.router.reached().command(),
             )),
         };
         let permit = permit.and_then(|permit| {
@@ -210,7 +220,9 @@ impl Endpoint {
         let target = name.map(|name| name.into_owned());
         // Whoever sits at a terminal speaks no SSH inside, and need not wait until that is seen.
         if has_terminal && target.is_none() {
-            self.proxy.tell(&refusal.event(self.origin(id, None)));
+            self.services
+                .audit
+                .emit_or_log(&refusal.event(self.origin(id, None)));
             let handle = stream.handle();
             handle.stderr(&refusal.text(id));
             handle.exit_status(EXIT_REFUSED);

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::channel::{Channel, EndpointError};
+use super::services::OuterServices;
 use crate::audit::{NotPassed, RefusedKind};
 use crate::model::ConnectionId;
 use crate::relay::{Habit, Habits, What};
-use crate::ssh::Proxy;
 use crate::ssh::budget::{Account, Share};
 use crate::ssh::caller::Caller;
 use crate::ssh::channel::{AGENT_WINDOW, MAX_PACKET, Port, WINDOW, channel};
@@ -50,7 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// An authenticated outer connection.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    pub(super) proxy: Arc<Proxy>,
+    pub(super) services: Arc<OuterServices>,
     pub(super) caller: Caller,
     /// What this connection's server shows.
     pub(super) shown: Arc<ServerConfig>,
@@ -88,7 +88,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(
-        proxy: Arc<Proxy>,
+        services: Arc<OuterServices>,
         (caller, id): (Caller, ConnectionId),
         account: Account,
         (leg, shown): (Leg<TcpStream>, Arc<ServerConfig>),
@@ -97,9 +97,9 @@ impl Endpoint {
     ) -> Self {
         let (requests, agent_requests) = mpsc::channel(4);
         let now = Instant::now();
-        let keep_alive = KeepAlive::new(&proxy.settings().time, now);
+        let keep_alive = KeepAlive::new(&services.settings.now().time, now);
         Self {
-            proxy,
+            services,
             caller,
             shown,
             id,
@@ -158,7 +158,9 @@ impl Endpoint {
                     EndpointError::Lost(_) => refusal::client_lost(limit),
                     _ => refusal::nothing_asked_for(limit),
                 };
-                self.proxy.tell(&refusal.event(self.origin(id, None)));
+                self.services
+                    .audit
+                    .emit_or_log(&refusal.event(self.origin(id, None)));
                 self.leg
                     .disconnect(DisconnectReason::ByApplication, &refusal.line(id))
                     .await;
@@ -244,7 +246,7 @@ impl Endpoint {
             }
             KeepaliveState::Lost(silence) => return Err(EndpointError::Lost(silence)),
         }
-        let limit = self.proxy.settings().time.idle;
+        let limit = self.services.settings.now().time.idle;
         if !self.channels.is_empty() {
             self.idle_since = now;
         }
@@ -534,7 +536,9 @@ impl Endpoint {
             connection: Some(self.id),
             session: None,
         };
-        self.proxy.tell(&not_passed.event(habit == Habit::First));
+        self.services
+            .audit
+            .emit_or_log(&not_passed.event(habit == Habit::First));
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod asked;
 mod channel;
 mod endpoint;
 mod places;
+mod services;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,24 +17,25 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use services::OuterServices;
+
 use endpoint::Endpoint;
 
 use super::authentication::{Unauthenticated, authenticate};
 use super::caller::Caller;
-use super::fair_queue::QueueOwner;
-use super::host_certificate::{self, MintError};
+use super::host_certificate::MintError;
 use super::key_rounds::Fit;
 use super::leg::Leg;
-use super::limits::{ConnectionGuard, ConnectionLimiter, LimitExceeded, Rejected};
 use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
-use super::revocation::admit_user;
-use super::{Proxy, canonical};
 use crate::access::Identity;
 use crate::audit::{AuditEvent, ForeignSerial, Party};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
 use crate::model::{ConnectionId, Login, Serial, chain};
+use crate::net::{
+    ConnectionGuard, ConnectionLimiter, LimitExceeded, QueueOwner, Rejected, canonical,
+};
 use crate::wire::auth::Offer;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
@@ -43,33 +45,33 @@ const LINE: usize = 256;
 /// Serves one client until it leaves or `shutdown` ends it. Tasks for the connections inside are
 /// started on `tasks`.
 pub(crate) async fn serve(
-    proxy: Arc<Proxy>,
+    services: Arc<OuterServices>,
     stream: TcpStream,
     address: SocketAddr,
     mut admission: ConnectionGuard,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let _open = proxy.metrics.connection(Layer::Outer);
+    let _open = services.metrics.connection(Layer::Outer);
     let began = Instant::now();
-    let Some(config) = server_config(&proxy, &stream, address.ip()).await else {
+    let Some(config) = server_config(&services, &stream, address.ip()).await else {
         return;
     };
     // Keystrokes must not wait for each other; a failure costs speed only.
     let _slower = stream.set_nodelay(true);
     let transport = Transport::server(Arc::clone(&config));
-    let mut leg = Leg::with(&proxy.workshop, stream, transport);
+    let mut leg = Leg::with(&services.compute, stream, transport);
     let id = ConnectionId::new();
     let name = id.to_string();
-    let grace = proxy.settings().login_grace;
+    let grace = services.settings.now().login_grace;
     let authenticated = tokio::select! {
         result = async {
             admission.turn().await;
-            authenticate(&mut leg, &name, grace, None, |offer| judge(&proxy, address, offer)).await
+            authenticate(&mut leg, &name, grace, None, |offer| judge(&services, address, offer)).await
         } => result,
         () = admission.displaced() => {
             let Rejected { excess, courtesy, door } = admission.into_turned_away();
-            let refusal = refused(&proxy, &door, excess, address, id, None);
+            let refusal = refused(&services, &door, excess, address, id, None);
             let Some(_until_told) = courtesy else { return };
             return say_goodbye(&mut leg, &refusal, id).await;
         }
@@ -80,21 +82,24 @@ pub(crate) async fn serve(
     let (identity, mut auth) = match authenticated {
         Ok(authenticated) => (authenticated.verdict, authenticated.auth),
         Err(failure) => {
-            report(&proxy, address, id, &failure);
+            report(&services, address, id, &failure);
             return leg.reproach(&failure.ended).await;
         }
     };
-    proxy.metrics.client_authentication.observe(began.elapsed());
+    services
+        .metrics
+        .client_authentication
+        .observe(began.elapsed());
     let mut out = Vec::new();
     if let Err(excess) = admission.authenticated(identity.name()) {
         let user = Some(identity.name().to_owned());
-        let refusal = refused(&proxy, admission.door(), excess, address, id, user);
+        let refusal = refused(&services, admission.door(), excess, address, id, user);
         auth.reject(Some(&refusal.text(id)), &mut out);
         let _gone_is_nobody_to_tell = leg.send_all(&mut out);
         return say_goodbye(&mut leg, &refusal, id).await;
     }
     auth.accept(&mut out);
-    proxy.tell(&AuditEvent::AuthSuccess {
+    services.audit.emit_or_log(&AuditEvent::AuthSuccess {
         leg: Party::Client,
         user: identity.name().to_owned(),
         login: None,
@@ -115,16 +120,23 @@ pub(crate) async fn serve(
         login: None,
         target: None,
     };
-    let watched = PolicyMonitor::new(&proxy, caller.identity.clone(), origin);
-    let account = proxy.budget.account(caller.identity.name());
-    Endpoint::new(proxy, (caller, id), account, (leg, config), shutdown, tasks)
-        .run(watched)
-        .await;
+    let watched = PolicyMonitor::new(&services.policy, caller.identity.clone(), origin);
+    let account = services.budget.account(caller.identity.name());
+    Endpoint::new(
+        services,
+        (caller, id),
+        account,
+        (leg, config),
+        shutdown,
+        tasks,
+    )
+    .run(watched)
+    .await;
 }
 
 /// Tells a client for whom there is no place, if it may be told.
 pub(crate) async fn turn_away(
-    proxy: Arc<Proxy>,
+    services: Arc<OuterServices>,
     stream: TcpStream,
     address: SocketAddr,
     away: Rejected,
@@ -135,9 +147,9 @@ pub(crate) async fn turn_away(
         door,
     } = away;
     let id = ConnectionId::new();
-    let refusal = refused(&proxy, &door, excess, address, id, None);
+    let refusal = refused(&services, &door, excess, address, id, None);
     let Some(_until_told) = courtesy else { return };
-    let Some(config) = server_config(&proxy, &stream, address.ip()).await else {
+    let Some(config) = server_config(&services, &stream, address.ip()).await else {
         return;
     };
     let mut leg = Leg::new(stream, Transport::server(config));
@@ -155,21 +167,21 @@ async fn say_goodbye(leg: &mut Leg<TcpStream>, refusal: &Refusal, id: Connection
 
 /// The refusal of a client for whom there is no place; a flood of them is audited once in a while.
 fn refused(
-    proxy: &Proxy,
+    services: &OuterServices,
     door: &ConnectionLimiter,
     excess: LimitExceeded,
     address: SocketAddr,
     id: ConnectionId,
     user: Option<String>,
 ) -> Refusal {
-    proxy.metrics.turned_away.add(excess.metric(), 1);
+    services.metrics.turned_away.add(excess.metric(), 1);
     let refusal = refusal::crowded_out(excess);
     let Some(unaudited) = door.audit(excess, address.ip()) else {
         return refusal;
     };
     let audited = refusal.after_unaudited(unaudited);
     tracing::warn!(client = %address, reason = audited.reason, "{}", audited.message);
-    proxy.tell(&audited.event(Origin {
+    services.audit.emit_or_log(&audited.event(Origin {
         client: address,
         connection: id,
         user,
@@ -183,11 +195,11 @@ fn refused(
 /// has connected to: a client may know no other. Without a certificate there is nothing to say to the
 /// client that it would believe.
 async fn server_config(
-    proxy: &Arc<Proxy>,
+    services: &OuterServices,
     stream: &TcpStream,
     client: IpAddr,
 ) -> Option<Arc<ServerConfig>> {
-    match listener_config(proxy, stream, client).await {
+    match listener_config(services, stream, client).await {
         Ok(config) => Some(config),
         Err(error) => {
             tracing::error!(error = %chain(&error), "cannot make the listener's host certificate");
@@ -197,25 +209,32 @@ async fn server_config(
 }
 
 async fn listener_config(
-    proxy: &Arc<Proxy>,
+    services: &OuterServices,
     stream: &TcpStream,
     client: IpAddr,
 ) -> Result<Arc<ServerConfig>, MintError> {
-    let mut names = proxy.settings().listener_names.clone();
+    let mut names = services.settings.now().listener_names.clone();
     let address = stream.local_addr().map_err(MintError::Address)?.ip();
     names.push(canonical(address).to_string().parse()?);
     names.sort();
     names.dedup();
-    host_certificate::server_config(proxy, &QueueOwner::from(client), names).await
+    services
+        .certificates
+        .server_config(&QueueOwner::from(client), names)
+        .await
 }
 
 /// The user name of the outer connection is the login at the host, where the client was told so
 /// (`%r@PROXY`): a certificate without it is taken only if the client has none with it.
-fn judge(proxy: &Proxy, address: SocketAddr, offer: &Offer) -> Result<(Identity, Fit), Refusal> {
+fn judge(
+    services: &OuterServices,
+    address: SocketAddr,
+    offer: &Offer,
+) -> Result<(Identity, Fit), Refusal> {
     let PresentedKey::Certificate(certificate) = &offer.key else {
         return Err(refusal::plain_key(&offer.key));
     };
-    let certificate = admit_user(proxy, certificate, address)?;
+    let certificate = services.auth.admit(certificate, address)?;
     let fit = match offer.user.parse::<Login>() {
         Ok(login) if !certificate.allows_login(&login) => Fit::Spare,
         Ok(_) | Err(_) => Fit::Good,
@@ -223,19 +242,24 @@ fn judge(proxy: &Proxy, address: SocketAddr, offer: &Offer) -> Result<(Identity,
     Ok((Identity::new(certificate), fit))
 }
 
-fn report(proxy: &Proxy, address: SocketAddr, id: ConnectionId, failure: &Unauthenticated) {
+fn report(
+    services: &OuterServices,
+    address: SocketAddr,
+    id: ConnectionId,
+    failure: &Unauthenticated,
+) {
     let Some(refusal) = &failure.refusal else {
         // What a stranger can repeat at will is bounded, on this log too.
-        if proxy.audit.admits_line(address.ip(), LINE) {
+        if services.audit.admits_line(address.ip(), LINE) {
             tracing::info!(client = %address, reason = %failure.ended, "left without authenticating");
         }
         return;
     };
-    if proxy.audit.admits_line(address.ip(), LINE) {
+    if services.audit.admits_line(address.ip(), LINE) {
         tracing::info!(client = %address, reason = refusal.reason, ended = %failure.ended, "not authenticated");
     }
     let offered = failure.offered.as_ref();
-    proxy.tell(&AuditEvent::AuthFailure {
+    services.audit.emit_or_log(&AuditEvent::AuthFailure {
         leg: refusal.leg,
         reason: refusal.reason,
         message: refusal.message.clone(),

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::message::Refusal;
 use super::reason::RefusalReason;
 use crate::audit::Party;
-use crate::ssh::limits::LimitExceeded;
+use crate::net::LimitExceeded;
 
 /// What users read when the proxy shuts down: [`shutting_down`] without an id.
 pub(crate) const SHUTTING_DOWN: &str = "rproxy: proxy: shutting down, connect again in a moment";

@@ -4,8 +4,8 @@ use crate::access::Denial;
 #[cfg(test)]
 use crate::audit::Party;
 use crate::cert::{CertFault, HostKeyError, KeyError, UserCertError};
+use crate::net::LimitExceeded;
 use crate::nodes::ResolveError;
-use crate::ssh::limits::LimitExceeded;
 use crate::wire::auth::OfferError;
 
 macro_rules! reasons {

@@ -15,12 +15,12 @@ use crate::cert::{
 };
 use crate::model::text::is_printable;
 use crate::model::{Login, Target};
+use crate::net::LimitExceeded;
 use crate::nodes::ResolveError;
 use crate::session::testing::permit;
 use crate::ssh::agent::AgentError;
 use crate::ssh::identify::NoServer;
 use crate::ssh::leg::LegError;
-use crate::ssh::limits::LimitExceeded;
 use crate::wire::auth::{AuthError, OfferError};
 use crate::wire::{Legacy, NoCommonAlgorithm};
 

@@ -142,6 +142,14 @@ impl Answers {
     }
 }
 
+#[cfg(test)]
+impl<'a> FromIterator<&'a str> for Answers {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(texts: I) -> Self {
+        let answers = texts.into_iter().map(|text| Zeroizing::new(text.into()));
+        Self(answers.collect())
+    }
+}
+
 impl fmt::Debug for Answers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Answers({} not shown)", self.0.len())

@@ -1,0 +1,216 @@
+//! What serves clients, put together from the configuration: each part is given what it uses.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch::Receiver;
+use tokio::time::Instant;
+
+use super::{processors, telemetry};
+use crate::audit::AuditLog;
+use crate::ca::Revocations;
+use crate::config::Config;
+use crate::dns::Resolver;
+use crate::metrics::Metrics;
+use crate::model::chain;
+use crate::net::{ConnectionLimits, HandshakeQueue};
+use crate::session::Registry;
+use crate::ssh::{
+    Attempts, Budget, ComputeQueue, CurrentSettings, CurrentTrust, Dialler, FrontAuth,
+    HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PolicySource, Router,
+    Settings, TcpDial, Trust,
+};
+use crate::sys::clock::Clock;
+use crate::sys::process;
+use crate::web::{Status, StatusSource};
+
+/// What is there before anything serves.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    /// The CAs' keys.
+    pub(super) trust: Trust,
+    /// What is revoked, as it changes.
+    pub(super) revocations: Receiver<Arc<Revocations>>,
+    /// What the configuration says, as it changes.
+    pub(super) settings: Receiver<Arc<Settings>>,
+    /// When connections end because the proxy stops, once it does.
+    pub(super) stopping: Receiver<Option<Instant>>,
+    /// Addresses and ports of this proxy's own listeners, SSH's first.
+    pub(super) listeners: Vec<SocketAddr>,
+    /// Where audit events go.
+    pub(super) audit: AuditLog,
+    /// DNS.
+    pub(super) resolver: Resolver,
+}
+
+/// What serves clients, and what it shares with the rest of this process.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    /// What outer connections use.
+    pub(super) outer: Arc<OuterServices>,
+    /// How many clients there may be.
+    pub(super) limits: ConnectionLimits,
+    /// The rest.
+    pub(super) shared: Shared,
+}
+
+/// What the process changes, shows or tells of what serves clients. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    /// The CAs' keys.
+    pub(super) trust: CurrentTrust,
+    /// What is revoked.
+    pub(super) revocations: Receiver<Arc<Revocations>>,
+    /// What the configuration says.
+    pub(super) settings: CurrentSettings,
+    /// What is live.
+    pub(super) registry: Registry,
+    /// What is counted.
+    pub(super) metrics: Arc<Metrics>,
+    /// Where audit events go; what it is told is counted.
+    pub(super) audit: AuditLog,
+}
+
+/// Puts it together.
+pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
+    let Inputs {
+        trust,
+        revocations,
+        settings,
+        stopping,
+        listeners,
+        audit,
+        resolver,
+    } = inputs;
+    let clock = Clock::System;
+    let metrics = telemetry::metrics(clock);
+    let observer: Arc<Metrics> = Arc::clone(&metrics);
+    let shared = Shared {
+        trust: CurrentTrust::new(trust),
+        revocations,
+        settings: CurrentSettings::new(settings),
+        registry: Registry::default(),
+        metrics,
+        audit: audit.observed_by(observer),
+    };
+    let inner = Arc::new(inner(
+        config,
+        &shared,
+        stopping,
+        (listeners, resolver),
+        clock,
+    ));
+    let outer = OuterServices {
+        auth: inner.auth.clone(),
+        certificates: inner.certificates.clone(),
+        policy: inner.policy.clone(),
+        settings: shared.settings.clone(),
+        budget: budget(),
+        compute: inner.compute.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        audit: shared.audit.clone(),
+        inner,
+    };
+    Assembly {
+        outer: Arc::new(outer),
+        limits: limits(config),
+        shared,
+    }
+}
+
+fn inner(
+    config: &Config,
+    shared: &Shared,
+    stopping: Receiver<Option<Instant>>,
+    (listeners, resolver): (Vec<SocketAddr>, Resolver),
+    clock: Clock,
+) -> InnerServices {
+    let Shared {
+        trust,
+        revocations,
+        settings,
+        registry,
+        metrics,
+        audit,
+    } = shared.clone();
+    let compute = ComputeQueue::new(processors());
+    let cluster = config.cluster_name.clone();
+    let router = Arc::new(Router::new(cluster, settings.clone(), listeners, resolver));
+    let keys = HostKeys::new(trust.clone(), revocations.clone(), settings.clone(), clock);
+    let attempts = Attempts::new(
+        TcpDial::new(settings.clone()),
+        keys,
+        settings.clone(),
+        compute.clone(),
+        Arc::clone(&metrics),
+    );
+    let dialler = Dialler::new(
+        attempts,
+        Arc::clone(&router),
+        settings.clone(),
+        HandshakeQueue::at_hosts(config.upstream.max_starting_per_host),
+        HostExpiry::new(audit.clone(), Arc::clone(&metrics), clock),
+        Arc::clone(&metrics),
+    );
+    InnerServices {
+        dialler,
+        certificates: HostCertificates::new(trust.clone(), clock),
+        auth: FrontAuth::new(trust, revocations.clone(), settings.clone(), clock),
+        policy: PolicySource::new(
+            revocations,
+            settings.clone(),
+            stopping,
+            Arc::clone(&router),
+            audit.clone(),
+        ),
+        router,
+        settings,
+        registry,
+        compute,
+        metrics,
+        audit,
+        clock,
+    }
+}
+
+fn limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        connections: config.proxy.max_connections,
+        per_address: config.proxy.max_connections_per_address,
+        per_user: config.proxy.max_connections_per_user,
+        starting: config.proxy.max_starting,
+    }
+}
+
+/// How much memory may be held for clients, after what this process may have.
+fn budget() -> Budget {
+    let budget = Budget::new(process::memory());
+    let (all, person) = budget.limits();
+    tracing::info!(
+        all_mib = all >> 20,
+        person_mib = person >> 20,
+        "memory for what waits in connections"
+    );
+    budget
+}
+
+impl StatusSource for Shared {
+    fn status(&self) -> Status {
+        let (trust, settings) = (self.trust.now(), self.settings.now());
+        let nodes = settings.inventory.nodes().iter();
+        Status {
+            user_ca_keys: trust.users.len(),
+            host_ca_keys: trust.hosts.len(),
+            revocations: self.revocations.borrow().in_force().count(),
+            nodes: nodes.map(|node| node.name.clone()).collect(),
+            recording: settings.recording.policy,
+            recordings: settings.recording.directory.clone(),
+            audit_log: self.audit.path().to_owned(),
+        }
+    }
+
+    fn check_host_ca(&self) -> Result<(), String> {
+        let checked = self.trust.now().mint.check_key();
+        checked.map_err(|error| chain(&error))
+    }
+}

@@ -1,0 +1,28 @@
+//! What is about sockets and addresses, whatever is spoken on them: how many clients a listener takes,
+//! who makes room for whom, whose turn it is, from which address hosts are dialled, and whether the
+//! threads that serve connections still run.
+//!
+//! Counters, guards and queues; the only bytes that move are those of `egress`'s handshakes. Every
+//! listener of the proxy uses these, whatever protocol it speaks.
+
+mod client_set;
+mod egress;
+mod fair_queue;
+mod limits;
+mod reachable;
+mod runtimes;
+
+use std::net::IpAddr;
+
+pub(crate) use client_set::{ClientSet, ClientTicket};
+pub(crate) use egress::connect;
+pub(crate) use fair_queue::{FairQueue, HandshakeQueue, QueueFull, QueueOwner, QueueSlot};
+pub use limits::ConnectionLimits;
+pub(crate) use limits::{ConnectionGuard, ConnectionLimiter, LimitExceeded, Rejected};
+pub(crate) use reachable::RecentlyReachable;
+pub use runtimes::{ProbeResult, RuntimeProbe};
+
+/// The address of a peer, for rules about addresses: IPv4 in its own form.
+pub(crate) fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}

@@ -1,0 +1,414 @@
+//! A proxy in memory, for tests: its parts as `daemon` puts them together, with real certificates and
+//! the real `wire` on both sides, and hosts, agents and clients at the other ends of in-memory streams.
+//!
+//! No socket, no other process, and with a paused clock no waiting.
+
+pub(crate) mod agent;
+pub(crate) mod host;
+pub(crate) mod user;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use ssh_key::{Certificate, PrivateKey, PublicKey};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use self::host::MemoryDial;
+use super::channel::{ChannelStream, Piece, channel};
+use super::compute::ComputeQueue;
+use super::connection::InnerServices;
+use super::expiry_warnings::HostExpiry;
+use super::front_auth::FrontAuth;
+use super::host_certificate::HostCertificates;
+use super::policy_monitor::PolicySource;
+use super::refusal::Origin;
+use super::route::Router;
+use super::settings::{CurrentSettings, Settings};
+use super::timers::TimeLimits;
+use super::trust::{CurrentTrust, Trust};
+use super::upstream::{Attempts, Dialler, HostKeys};
+use crate::access::{Identity, LoginPermit, Permissions, Permit, Policy};
+use crate::audit::AuditLog;
+use crate::ca::{CaError, HostCertIssuer, RevocationLog, Revocations, Revoked, SignsHosts};
+use crate::cert::testing::{CertSpec, NOW, ed25519};
+use crate::cert::{CertTemplate, TrustedKeys, verify_user};
+use crate::dns::Resolver;
+use crate::metrics::Metrics;
+use crate::model::{ClusterName, ConnectionId};
+use crate::net::HandshakeQueue;
+use crate::nodes::{Inventory, Node};
+use crate::recording;
+use crate::session::{self, RecordingSettings, Registry};
+use crate::sys::clock::Clock;
+use crate::sys::fs::private_tempdir;
+
+/// How long a client may take to authenticate.
+pub(crate) const GRACE: Duration = Duration::from_secs(120);
+/// How long the way to a host may take.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections that a host may have unauthenticated.
+pub(crate) const MAX_STARTING: u32 = 8;
+/// The address of the one node, `db1`.
+pub(crate) const DB1: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 5)), 22);
+/// Where the client is.
+pub(crate) const CLIENT: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 40_000);
+
+/// The parts of a proxy, and what a test may change while they are in use.
+pub(crate) struct SshFixture {
+    directory: TempDir,
+    pub(crate) user_ca: PrivateKey,
+    pub(crate) host_ca: Arc<TestHostCa>,
+    /// The key of alice, whose certificate has the logins `alice` and `deploy`.
+    pub(crate) alice: PrivateKey,
+    pub(crate) trust: CurrentTrust,
+    pub(crate) settings: watch::Sender<Arc<Settings>>,
+    pub(crate) revocations: watch::Sender<Arc<Revocations>>,
+    pub(crate) stopping: watch::Sender<Option<Instant>>,
+    pub(crate) audit: AuditLog,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+}
+
+impl SshFixture {
+    /// A proxy for which everybody may go everywhere, with the node `db1`.
+    pub(crate) fn new() -> Self {
+        Self::at(Clock::Fixed(NOW))
+    }
+
+    /// The same at this time.
+    pub(crate) fn at(clock: Clock) -> Self {
+        let directory = private_tempdir();
+        let (user_ca, host_ca) = (ed25519(), Arc::new(TestHostCa::new()));
+        let data = directory.path().join("data");
+        let audit = AuditLog::open(&data, cluster(), clock).unwrap();
+        let trust = Trust {
+            users: TrustedKeys::from(vec![user_ca.public_key().clone()]),
+            hosts: TrustedKeys::from(vec![host_ca.key.public_key().clone()]),
+            mint: HostCertIssuer::new(host_ca.clone()).unwrap(),
+        };
+        Self {
+            user_ca,
+            host_ca,
+            alice: ed25519(),
+            trust: CurrentTrust::new(trust),
+            settings: watch::Sender::new(Arc::new(settings(directory.path()))),
+            revocations: watch::Sender::default(),
+            stopping: watch::Sender::new(None),
+            audit,
+            metrics: Arc::default(),
+            clock,
+            directory,
+        }
+    }
+
+    /// Puts other settings in force.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::clone(&self.settings.borrow());
+        change(&mut settings);
+        self.settings.send_replace(Arc::new(settings));
+    }
+
+    /// Puts the policy and the nodes of a configuration in force.
+    pub(crate) fn configure(&self, text: &str) {
+        let text = format!("cluster_name: example.test\n{text}");
+        let loaded = crate::config::parse(Path::new("f"), &text, Some(Path::new("/data")));
+        let config = loaded.unwrap().config;
+        self.change(|settings| {
+            settings.policy = config.policy();
+            settings.inventory = Inventory::new(cluster(), config.nodes.clone()).unwrap();
+        });
+    }
+
+    /// Revokes this, for the reason "stolen".
+    pub(crate) fn revoke(&self, what: Revoked) {
+        let log = RevocationLog::new(&self.directory.path().join("data"), self.clock);
+        log.revoke(vec![what], "root", Some("stolen")).unwrap();
+        self.revocations.send_replace(Arc::new(log.read().unwrap()));
+    }
+
+    /// The events of the audit log, as its lines.
+    pub(crate) fn audited(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.audit.path()).unwrap();
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The names of the audit events, with the reasons of refusals.
+    pub(crate) fn audited_briefly(&self) -> Vec<String> {
+        let brief = |event: &serde_json::Value| {
+            let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", text("event"), text("reason"))
+                .trim_end()
+                .to_owned()
+        };
+        self.audited().iter().map(brief).collect()
+    }
+
+    pub(crate) fn current_settings(&self) -> CurrentSettings {
+        CurrentSettings::new(self.settings.subscribe())
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        let listener = "192.0.2.200:3023".parse().unwrap();
+        let resolver = Resolver::from_system().unwrap();
+        Router::new(cluster(), self.current_settings(), vec![listener], resolver)
+    }
+
+    pub(crate) fn auth(&self) -> FrontAuth {
+        FrontAuth::new(
+            self.trust.clone(),
+            self.revocations.subscribe(),
+            self.current_settings(),
+            self.clock,
+        )
+    }
+
+    pub(crate) fn certificates(&self) -> HostCertificates {
+        HostCertificates::new(self.trust.clone(), self.clock)
+    }
+
+    pub(crate) fn host_keys(&self) -> HostKeys {
+        HostKeys::new(
+            self.trust.clone(),
+            self.revocations.subscribe(),
+            self.current_settings(),
+            self.clock,
+        )
+    }
+
+    pub(crate) fn policy(&self) -> PolicySource {
+        PolicySource::new(
+            self.revocations.subscribe(),
+            self.current_settings(),
+            self.stopping.subscribe(),
+            Arc::new(self.router()),
+            self.audit.clone(),
+        )
+    }
+
+    pub(crate) fn attempts(&self, dial: MemoryDial) -> Attempts<MemoryDial> {
+        Attempts::new(
+            dial,
+            self.host_keys(),
+            self.current_settings(),
+            ComputeQueue::new(1),
+            Arc::clone(&self.metrics),
+        )
+    }
+
+    pub(crate) fn dialler(&self, dial: MemoryDial) -> Dialler<MemoryDial> {
+        Dialler::new(
+            self.attempts(dial),
+            Arc::new(self.router()),
+            self.current_settings(),
+            HandshakeQueue::at_hosts(MAX_STARTING),
+            HostExpiry::new(self.audit.clone(), Arc::clone(&self.metrics), self.clock),
+            Arc::clone(&self.metrics),
+        )
+    }
+
+    pub(crate) fn inner(&self, dial: MemoryDial) -> InnerServices<MemoryDial> {
+        InnerServices {
+            router: Arc::new(self.router()),
+            dialler: self.dialler(dial),
+            certificates: self.certificates(),
+            auth: self.auth(),
+            policy: self.policy(),
+            settings: self.current_settings(),
+            registry: Registry::default(),
+            compute: ComputeQueue::new(1),
+            metrics: Arc::clone(&self.metrics),
+            audit: self.audit.clone(),
+            clock: self.clock,
+        }
+    }
+
+    /// A certificate for alice's key.
+    pub(crate) fn alices(&self, change: impl FnOnce(&mut CertSpec)) -> Certificate {
+        CertSpec::user(&self.alice).with(change).sign(&self.user_ca)
+    }
+
+    /// Alice, as her usual certificate proves her.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::new(self.verified(&self.alices(|_| {})))
+    }
+
+    fn verified(&self, certificate: &Certificate) -> crate::cert::VerifiedUserCert {
+        verify_user(certificate, &self.trust.now().users, None, NOW).unwrap()
+    }
+
+    /// Alice's permit for a target.
+    pub(crate) fn permit(&self, target: &str) -> Permit {
+        let name = format!("proxy:{target}");
+        self.router()
+            .permit(&self.identity(), CLIENT, &name)
+            .unwrap()
+    }
+
+    /// The same, for the login `deploy`.
+    pub(crate) fn login_permit(&self, target: &str) -> LoginPermit {
+        let permit = self.permit(target);
+        let certificate = self.verified(permit.identity().certificate().certificate());
+        let policy = &self.settings.borrow().policy;
+        permit
+            .for_login(policy, certificate, "deploy".parse().unwrap())
+            .unwrap()
+    }
+}
+
+/// Where a refusal of alice comes from.
+pub(crate) fn origin() -> Origin {
+    Origin {
+        client: CLIENT,
+        connection: ConnectionId::new(),
+        user: Some("alice".to_owned()),
+        login: None,
+        target: None,
+    }
+}
+
+fn cluster() -> ClusterName {
+    "example.test".parse().unwrap()
+}
+
+fn settings(directory: &Path) -> Settings {
+    let db1 = Node {
+        name: "db1".to_owned(),
+        host: DB1.ip().to_string(),
+        port: DB1.port(),
+        labels: vec!["env=prod".parse().unwrap()],
+        legacy: Vec::new(),
+    };
+    Settings {
+        policy: Policy::new("", Permissions::default(), Vec::new(), Vec::new()),
+        inventory: Inventory::new(cluster(), vec![db1]).unwrap(),
+        recording: RecordingSettings {
+            directory: directory.join("recordings"),
+            policy: session::RecordingPolicy::Strict,
+            options: recording::Options { pty_input: false },
+        },
+        checks_host_keys: true,
+        public_addr: None,
+        listener_names: Vec::new(),
+        egress: None,
+        greeting: None,
+        login_grace: GRACE,
+        connect_timeout: CONNECT_TIMEOUT,
+        time: TimeLimits {
+            idle: Duration::ZERO,
+            ends_with_certificate: false,
+            keep_alive_interval: Duration::ZERO,
+            keep_alive_count_max: 3,
+        },
+        drain: Duration::from_secs(60),
+    }
+}
+
+/// A host CA whose key signs at once, on demand, or not at all.
+#[derive(Debug)]
+pub(crate) struct TestHostCa {
+    pub(crate) key: PrivateKey,
+    public: PublicKey,
+    is_held: Mutex<bool>,
+    released: Condvar,
+    is_broken: AtomicBool,
+    signatures: AtomicUsize,
+}
+
+impl TestHostCa {
+    fn new() -> Self {
+        let key = ed25519();
+        Self {
+            public: key.public_key().clone(),
+            key,
+            is_held: Mutex::new(false),
+            released: Condvar::new(),
+            is_broken: AtomicBool::new(false),
+            signatures: AtomicUsize::new(0),
+        }
+    }
+
+    /// From now on, the key does not sign.
+    pub(crate) fn is_broken(&self, broken: bool) {
+        self.is_broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// From now on, signatures wait until they are let go.
+    pub(crate) fn hold(&self, is_held: bool) {
+        *self.is_held.lock().unwrap() = is_held;
+        self.released.notify_all();
+    }
+
+    /// How many signatures it has been asked for.
+    pub(crate) fn signatures(&self) -> usize {
+        self.signatures.load(Ordering::SeqCst)
+    }
+}
+
+impl SignsHosts for TestHostCa {
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, template: &CertTemplate) -> Result<Certificate, CaError> {
+        self.signatures.fetch_add(1, Ordering::SeqCst);
+        let held = self.is_held.lock().unwrap();
+        drop(self.released.wait_while(held, |held| *held).unwrap());
+        if self.is_broken.load(Ordering::SeqCst) {
+            return Err(CaError::HostKey(ssh_key::Error::Crypto));
+        }
+        Ok(template.sign(&self.key)?)
+    }
+
+    fn check(&self) -> Result<(), CaError> {
+        Ok(())
+    }
+}
+
+/// A channel of a connection that ends here, and the bytes at its other end. What is said on its stderr
+/// goes the same way.
+pub(crate) fn memory_channel() -> (ChannelStream, DuplexStream) {
+    let wake = Arc::new(Notify::new());
+    let (stream, port) = channel(Arc::clone(&wake));
+    let (near, far) = duplex(1 << 20);
+    tokio::spawn(async move {
+        let (mut from, mut to) = split(near);
+        let mut buffer = vec![0; 1 << 16];
+        let mut is_open = true;
+        loop {
+            while let Some(piece) = port.next_piece(1 << 16) {
+                let (Piece::Data(bytes) | Piece::Stderr(bytes)) = piece;
+                if to.write_all(&bytes).await.is_err() {
+                    return port.hang_up();
+                }
+            }
+            if port.output_ended() {
+                to.shutdown().await.ok();
+            }
+            if port.pending().finished {
+                return;
+            }
+            tokio::select! {
+                () = wake.notified() => {}
+                read = from.read(&mut buffer), if is_open => match read {
+                    Ok(0) | Err(_) => {
+                        is_open = false;
+                        port.deliver_eof();
+                    }
+                    Ok(length) => port.deliver(&buffer[..length]),
+                },
+            }
+        }
+    });
+    (stream, far)
+}

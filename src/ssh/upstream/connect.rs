@@ -1,0 +1,436 @@
+//! The way to a host: a turn in its queue, its addresses one after the other, and what is decided about
+//! the host that answers.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::attempt::{Attempts, UpstreamFailure};
+use super::dial::{Dial, TcpDial};
+use super::established::Upstream;
+use super::retry::begin;
+use crate::access::{Permit, Route};
+use crate::metrics::Metrics;
+use crate::net::{HandshakeQueue, QueueOwner};
+use crate::ssh::dial_plan::{self, DialPlan};
+use crate::ssh::expiry_warnings::HostExpiry;
+use crate::ssh::known_hosts::KnownHostKeys;
+use crate::ssh::leg::LegError;
+use crate::ssh::refusal::{self, Refusal};
+use crate::ssh::route::Router;
+use crate::ssh::settings::CurrentSettings;
+use crate::wire::{self, ClientConfig, Mismatch};
+
+/// Connects to hosts, once for each permit.
+#[derive(Debug)]
+pub(crate) struct Dialler<D = TcpDial> {
+    attempts: Attempts<D>,
+    router: Arc<Router>,
+    settings: CurrentSettings,
+    queue: HandshakeQueue,
+    known: KnownHostKeys,
+    expiry: HostExpiry,
+    config: Arc<ClientConfig>,
+    metrics: Arc<Metrics>,
+}
+
+impl<D: Dial> Dialler<D> {
+    /// `queue` bounds the connections to a host that are not authenticated yet; `expiry` warns of
+    /// certificates of hosts that expire soon.
+    #[must_use]
+    pub(crate) fn new(
+        attempts: Attempts<D>,
+        router: Arc<Router>,
+        settings: CurrentSettings,
+        queue: HandshakeQueue,
+        expiry: HostExpiry,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            attempts,
+            router,
+            settings,
+            queue,
+            known: KnownHostKeys::default(),
+            expiry,
+            config: Arc::default(),
+            metrics,
+        }
+    }
+
+    /// Where a permitted route leads, and what its host was called when it was seen last.
+    ///
+    /// # Errors
+    /// The refusal for the user: without an address, out of reach, denied, or this proxy itself.
+    pub(crate) async fn find(&self, permit: &Permit) -> Result<DialPlan, Refusal> {
+        dial_plan::find(&self.router, &self.settings, &self.known, permit).await
+    }
+
+    /// Waits for a turn, dials the permitted route and checks the host's certificate.
+    ///
+    /// # Errors
+    /// The refusal for the user: not reachable, not the host it should be, or a host that is denied.
+    pub(crate) async fn connect(
+        &self,
+        permit: &Permit,
+        way: &DialPlan,
+    ) -> Result<Upstream<D::Stream>, Refusal> {
+        let route = permit.route();
+        let settings = self.settings.now();
+        let config = self.client_config(route);
+        self.router.learn(&settings).await;
+        let mut left = settings.connect_timeout;
+        let mut last = LegError::Closed;
+        for address in way.addresses.iter().copied() {
+            self.router.may_dial(&settings, permit, address)?;
+            let person = QueueOwner::Person(permit.identity().name().to_owned());
+            let asked = Instant::now();
+            let turn = self
+                .queue
+                .turn(address, &person)
+                .await
+                .map_err(|crowded| refusal::unreachable(route, &crowded))?;
+            // The time begins with the turn: waiting in a queue is not the host's fault.
+            let began = Instant::now();
+            self.metrics.host_turn.observe(began - asked);
+            match begin(&self.attempts, route, &config, address, began + left).await {
+                Ok((leg, host)) => {
+                    self.known.note(address, &host);
+                    self.router
+                        .may_enter(&settings, permit, address, Some(host.presented()))?;
+                    way.is_as_shown(&host)?;
+                    self.expiry.look(route, address, &host);
+                    return Ok(Upstream {
+                        leg,
+                        host,
+                        address,
+                        config,
+                        algorithm: String::new(),
+                        turn: Some(turn),
+                    });
+                }
+                Err(UpstreamFailure::Dial(error)) => {
+                    // What is shown from memory is of the host that is dialled first, and this is
+                    // not it.
+                    self.known.forget(address);
+                    last = error;
+                }
+                Err(failure) => return Err(refused(route, failure)),
+            }
+            left = left.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+        }
+        Err(refusal::unreachable(route, &last))
+    }
+
+    /// What the host is offered: more than others are if its node says that it is too old.
+    fn client_config(&self, route: &Route) -> Arc<ClientConfig> {
+        let settings = self.settings.now();
+        let node = route.node.as_deref();
+        match node.and_then(|name| settings.inventory.node(name)) {
+            Some(node) if !node.legacy.is_empty() => {
+                Arc::new(ClientConfig::default().with_legacy(&node.legacy))
+            }
+            _ => Arc::clone(&self.config),
+        }
+    }
+}
+
+/// What the user reads about an attempt after which no other address is tried.
+fn refused(route: &Route, failure: UpstreamFailure) -> Refusal {
+    match failure {
+        UpstreamFailure::Refused(no) => no,
+        UpstreamFailure::NoServer(error) => refusal::no_server(route, &error),
+        UpstreamFailure::Handshake(LegError::Protocol(wire::Error::Mismatch(
+            Mismatch::ShortHostKey(bits),
+        ))) => refusal::short_host_key(route, bits),
+        UpstreamFailure::Handshake(LegError::Protocol(wire::Error::Mismatch(
+            Mismatch::Algorithms(lacking),
+        ))) => refusal::nothing_in_common(route, &lacking),
+        UpstreamFailure::Dial(error) | UpstreamFailure::Handshake(error) => {
+            refusal::unreachable(route, &error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::cert::testing::ed25519;
+    use crate::ssh::leg::Leg;
+    use crate::ssh::testing::host::{Dialled, MemoryDial, TestHost};
+    use crate::ssh::testing::{CONNECT_TIMEOUT, DB1, MAX_STARTING, SshFixture};
+    use crate::wire::{ClientConfig, Transport};
+
+    /// A connection to `db1`, or the reason why there is none.
+    async fn connect(
+        dialler: &Dialler<MemoryDial>,
+        permit: &Permit,
+    ) -> Result<Upstream<tokio::io::DuplexStream>, Refusal> {
+        let way = dialler.find(permit).await?;
+        dialler.connect(permit, &way).await
+    }
+
+    /// Serves the next connection as this host.
+    fn serve(dial: &MemoryDial, host: &TestHost) {
+        let far = dial.next_stream();
+        tokio::spawn(host.clone().serve(far));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_proves_who_it_is_is_connected_to() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let dialler = proxy.dialler(dial.clone());
+        serve(&dial, &TestHost::certified(&proxy.host_ca.key, |_| {}));
+        let permit = proxy.permit("db1:22");
+        let upstream = connect(&dialler, &permit).await.unwrap();
+        assert_eq!(upstream.address, DB1);
+        assert!(upstream.host.is_checked() && upstream.turn.is_some());
+        assert_eq!(upstream.legacy_algorithms(), Vec::<&str>::new());
+        let names = dialler.find(&permit).await.unwrap().remembered;
+        let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["db1", "10.0.0.5"],
+            "what it is called is remembered"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_host_is_told_so_and_not_dialled_again() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let far = dial.next_stream();
+        let host = TestHost::certified(&ed25519(), |_| {});
+        let told = tokio::spawn(async move {
+            let mut leg = Leg::new(far, host.transport());
+            leg.next().await.expect_err("it is refused").to_string()
+        });
+        let dialler = proxy.dialler(dial.clone());
+        let refused = connect(&dialler, &proxy.permit("db1:22"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.reason, "unknown-authority");
+        assert!(told.await.unwrap().contains(&refused.message));
+        assert_eq!(dial.dialled().len(), 1);
+    }
+
+    /// As sshd does with `MaxStartups`: the connection is accepted, and ends without a word.
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_drops_connections_is_dialled_until_it_has_a_place() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let dialler = proxy.dialler(dial.clone());
+        for _ in 0..6 {
+            drop(dial.next_stream());
+        }
+        serve(&dial, &TestHost::certified(&proxy.host_ca.key, |_| {}));
+        connect(&dialler, &proxy.permit("db1:22")).await.unwrap();
+        let dialled = dial.dialled();
+        let pauses: Vec<_> = dialled.windows(2).map(|two| two[1].1 - two[0].1).collect();
+        assert_eq!(pauses.len(), 6);
+        for (number, pause) in pauses.iter().enumerate() {
+            let longest = Duration::from_millis(100) * (1 << number);
+            let range = longest / 2..longest + Duration::from_millis(2);
+            assert!(range.contains(pause), "{pauses:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_always_drops_them_is_given_up_in_time() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let dialler = proxy.dialler(dial.clone());
+        for _ in 0..100 {
+            let mut far = dial.next_stream();
+            far.write_all(b"Exceeded MaxStartups\r\n").await.unwrap();
+        }
+        let began = Instant::now();
+        let refused = connect(&dialler, &proxy.permit("db1:22"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.reason, "host-dropped");
+        assert!(
+            refused.message.contains("Exceeded MaxStartups"),
+            "{refused:?}"
+        );
+        let took = began.elapsed();
+        assert!(
+            took > CONNECT_TIMEOUT / 2 && took <= CONNECT_TIMEOUT,
+            "{took:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_port_is_tried_again_only_where_the_host_has_answered_lately() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let dialler = proxy.dialler(dial.clone());
+        let permit = proxy.permit("db1:22");
+        dial.next(Dialled::Refused);
+        let refused = connect(&dialler, &permit).await.unwrap_err();
+        assert_eq!((refused.reason, dial.dialled().len()), ("unreachable", 1));
+
+        let host = TestHost::certified(&proxy.host_ca.key, |_| {});
+        serve(&dial, &host);
+        connect(&dialler, &permit).await.unwrap();
+        // Its sshd restarts.
+        for _ in 0..3 {
+            dial.next(Dialled::Refused);
+        }
+        serve(&dial, &host);
+        connect(&dialler, &permit).await.unwrap();
+        assert_eq!(dial.dialled().len(), 1 + 1 + 4);
+
+        for _ in 0..100 {
+            dial.next(Dialled::Refused);
+        }
+        let began = Instant::now();
+        connect(&dialler, &permit).await.unwrap_err();
+        let took = began.elapsed();
+        assert!(
+            took < Duration::from_secs(10),
+            "it did not come back: {took:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_address_is_tried_and_all_together_have_their_time() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let dialler = proxy.dialler(dial.clone());
+        let permit = proxy.permit("db1:22");
+        let second = "10.0.0.6:22".parse().unwrap();
+        let way = DialPlan {
+            addresses: vec![DB1, second],
+            remembered: Vec::new(),
+        };
+        dial.next(Dialled::Refused);
+        serve(&dial, &TestHost::certified(&proxy.host_ca.key, |_| {}));
+        let upstream = dialler.connect(&permit, &way).await.unwrap();
+        assert_eq!(upstream.address, second);
+
+        let began = Instant::now();
+        let refused = dialler.connect(&permit, &way).await.unwrap_err();
+        assert_eq!(refused.reason, "unreachable");
+        assert_eq!(
+            began.elapsed(),
+            CONNECT_TIMEOUT,
+            "the first one took all of it"
+        );
+        assert_eq!(dial.dialled().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_speaks_no_ssh_or_nothing_at_all_is_not_waited_for() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let dialler = proxy.dialler(dial.clone());
+        let permit = proxy.permit("db1:22");
+        let mut web = dial.next_stream();
+        web.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+        let refused = connect(&dialler, &permit).await.unwrap_err();
+        assert_eq!(refused.reason, "not-ssh");
+        assert!(refused.message.contains("HTTP/1.1 400"), "{refused:?}");
+
+        let mut silent = dial.next_stream();
+        let began = Instant::now();
+        let refused = connect(&dialler, &permit).await.unwrap_err();
+        assert_eq!(refused.reason, "unreachable");
+        assert!(
+            refused.message.ends_with("no answer within 30 seconds"),
+            "{refused:?}"
+        );
+        assert_eq!(began.elapsed(), CONNECT_TIMEOUT);
+        assert!(
+            silent.read(&mut [0; 64]).await.unwrap() > 0,
+            "we have said who we are"
+        );
+        assert_eq!(dial.dialled().len(), 2, "neither was dialled again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_agreed_upon_says_which_algorithms_would_do() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let far = dial.next_stream();
+        tokio::spawn(async move {
+            let old = ClientConfig {
+                host_key_algorithms: Vec::new(),
+                ..ClientConfig::default()
+            };
+            let mut leg = Leg::new(far, Transport::client(Arc::new(old)));
+            leg.next().await.ok();
+        });
+        let dialler = proxy.dialler(dial);
+        let refused = connect(&dialler, &proxy.permit("db1:22"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.reason, "no-common-algorithm", "{refused:?}");
+    }
+
+    /// The time of a connection begins with its turn: a host is not blamed for the queue.
+    #[tokio::test(start_paused = true)]
+    async fn connections_wait_for_their_turn_at_a_host_and_none_of_their_time_passes() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let dialler = Arc::new(proxy.dialler(dial.clone()));
+        let permit = proxy.permit("db1:22");
+        let host = TestHost::certified(&proxy.host_ca.key, |_| {});
+        let mut begun = Vec::new();
+        for _ in 0..MAX_STARTING {
+            serve(&dial, &host);
+            begun.push(connect(&dialler, &permit).await.unwrap());
+        }
+        serve(&dial, &host);
+        let one_more = {
+            let (dialler, permit) = (Arc::clone(&dialler), permit.clone());
+            tokio::spawn(async move { connect(&dialler, &permit).await.map(drop) })
+        };
+        sleep(CONNECT_TIMEOUT * 3).await;
+        assert_eq!(dial.dialled().len(), MAX_STARTING as usize);
+        begun.pop();
+        one_more.await.unwrap().unwrap();
+        assert_eq!(dial.dialled().len(), MAX_STARTING as usize + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_was_shown_and_is_lost_is_refused_once() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let dialler = proxy.dialler(dial.clone());
+        let permit = proxy.permit("db1:22");
+        let named = |names: [&str; 2]| {
+            let names = names.map(str::to_owned).to_vec();
+            TestHost::certified(&proxy.host_ca.key, |spec| spec.principals = names)
+        };
+        serve(&dial, &named(["db1", "old"]));
+        connect(&dialler, &permit).await.unwrap();
+        let host = named(["db1", "new"]);
+        serve(&dial, &host);
+        let refused = connect(&dialler, &permit).await.unwrap_err();
+        assert_eq!(refused.reason, "name-lost");
+        serve(&dial, &host);
+        connect(&dialler, &permit).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_whose_certificate_names_a_node_that_is_denied_is_left() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        proxy.configure(
+            "
+roles: [{ name: ops, allow: [{ logins: [deploy], nodes: [db1] }] }]
+users: [{ name: alice, roles: [ops] }]
+nodes: [{ name: db1, addr: 10.0.0.5 }, { name: vault, addr: 10.0.0.7 }]
+",
+        );
+        let names = vec!["db1".to_owned(), "vault".to_owned()];
+        let host = TestHost::certified(&proxy.host_ca.key, |spec| spec.principals = names);
+        serve(&dial, &host);
+        let dialler = proxy.dialler(dial);
+        let refused = connect(&dialler, &proxy.permit("db1:22"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.reason, "policy");
+    }
+}

@@ -1,0 +1,163 @@
+//! The verdict on a host's key: whether this is the host that was asked for.
+
+use std::sync::Arc;
+
+use tokio::sync::watch::Receiver;
+
+use crate::access::Route;
+use crate::ca::Revocations;
+use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, verify_host};
+use crate::ssh::own_address;
+use crate::ssh::refusal::{self, Refusal};
+use crate::ssh::revocation::revoked_host;
+use crate::ssh::settings::CurrentSettings;
+use crate::ssh::trust::CurrentTrust;
+use crate::sys::clock::Clock;
+
+/// Decides about the keys and certificates of hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct HostKeys {
+    trust: CurrentTrust,
+    revocations: Receiver<Arc<Revocations>>,
+    settings: CurrentSettings,
+    clock: Clock,
+}
+
+impl HostKeys {
+    /// Decides by what is trusted and revoked at the time of each decision.
+    #[must_use]
+    pub(crate) fn new(
+        trust: CurrentTrust,
+        revocations: Receiver<Arc<Revocations>>,
+        settings: CurrentSettings,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            trust,
+            revocations,
+            settings,
+            clock,
+        }
+    }
+
+    /// The one place where a host's key is judged: that it is not this proxy's own, the rules of host
+    /// certificates for the names of the route, and revocation.
+    ///
+    /// # Errors
+    /// The refusal for the user.
+    pub(super) fn judge(&self, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refusal> {
+        let (trust, settings) = (self.trust.now(), self.settings.now());
+        let policy = HostPolicy {
+            trusted: &trust.hosts,
+            accept_plain_keys: !settings.checks_host_keys,
+        };
+        let key = PresentedKey::decode(blob)
+            .map_err(|error| refusal::malformed_host_key(&route.target, &error))?;
+        own_address::refuse_key(&trust, &settings, route, &key)?;
+        let verified = verify_host(&key, policy, &route.names, self.clock.unix_seconds());
+        let verified = verified.map_err(|error| refusal::bad_host_key(&error))?;
+        match revoked_host(&self.revocations.borrow(), verified.presented()) {
+            Some(refusal) => Err(refusal),
+            None => Ok(verified),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssh_key::{Certificate, PrivateKey};
+
+    use super::*;
+    use crate::ca::Revoked;
+    use crate::cert::testing::{CertSpec, NOW, ed25519};
+    use crate::ssh::testing::SshFixture;
+
+    /// The verdict on what a host shows that was asked for as `db1`.
+    fn judge(proxy: &SshFixture, blob: &[u8]) -> Result<VerifiedHost, &'static str> {
+        let permit = proxy.permit("db1:22");
+        let verdict = proxy.host_keys().judge(permit.route(), blob);
+        verdict.map_err(|refusal| refusal.reason)
+    }
+
+    fn certificate(proxy: &SshFixture, change: impl FnOnce(&mut CertSpec)) -> Vec<u8> {
+        signed(&proxy.host_ca.key, change)
+    }
+
+    fn signed(ca: &PrivateKey, change: impl FnOnce(&mut CertSpec)) -> Vec<u8> {
+        let certificate: Certificate = CertSpec::host(&ed25519()).with(change).sign(ca);
+        certificate.to_bytes().unwrap()
+    }
+
+    #[test]
+    fn a_certificate_of_the_host_ca_for_the_name_that_was_asked_for_counts() {
+        let proxy = SshFixture::new();
+        let host = judge(&proxy, &certificate(&proxy, |_| {})).unwrap();
+        assert!(host.is_checked());
+        for (blob, reason) in [
+            (signed(&ed25519(), |_| {}), "unknown-authority"),
+            (
+                certificate(&proxy, |spec| spec.principals = vec!["db2".to_owned()]),
+                "name-not-in-principals",
+            ),
+            (
+                certificate(&proxy, |spec| spec.validity.1 = NOW),
+                "certificate-expired",
+            ),
+            (
+                CertSpec::user(&ed25519())
+                    .sign(&proxy.host_ca.key)
+                    .to_bytes()
+                    .unwrap(),
+                "host-certificate-of-type-user",
+            ),
+            (b"no key".to_vec(), "malformed-key"),
+        ] {
+            assert_eq!(judge(&proxy, &blob).unwrap_err(), reason);
+        }
+    }
+
+    #[test]
+    fn a_bare_key_counts_only_where_keys_are_not_checked() {
+        let proxy = SshFixture::new();
+        let key = ed25519().public_key().to_bytes().unwrap();
+        assert_eq!(judge(&proxy, &key).unwrap_err(), "plain-host-key");
+        proxy.change(|settings| settings.checks_host_keys = false);
+        assert!(!judge(&proxy, &key).unwrap().is_checked());
+        let wrong = signed(&ed25519(), |_| {});
+        assert_eq!(judge(&proxy, &wrong).unwrap_err(), "unknown-authority");
+    }
+
+    #[test]
+    fn a_host_that_is_revoked_is_refused_also_with_its_bare_key() {
+        let proxy = SshFixture::new();
+        proxy.change(|settings| settings.checks_host_keys = false);
+        let key = ed25519().public_key().clone();
+        judge(&proxy, &key.to_bytes().unwrap()).unwrap();
+        proxy.revoke(Revoked::PublicKey {
+            public_key: key.fingerprint(ssh_key::HashAlg::Sha256).to_string(),
+        });
+        let refused = judge(&proxy, &key.to_bytes().unwrap());
+        assert_eq!(refused.unwrap_err(), "certificate-revoked");
+        let shown = certificate(&proxy, |_| {});
+        judge(&proxy, &shown).unwrap();
+        proxy.revoke(Revoked::of_key_id("db1".to_owned()));
+        assert_eq!(judge(&proxy, &shown).unwrap_err(), "certificate-revoked");
+    }
+
+    /// Whatever way leads there: its key, or a certificate for the names of its listener.
+    #[test]
+    fn this_proxy_is_no_host() {
+        let proxy = SshFixture::new();
+        let own = proxy.trust.now().mint.host_key().to_bytes().unwrap();
+        assert_eq!(judge(&proxy, &own).unwrap_err(), "own-listener");
+        let names = ["db1", "proxy.example.com"];
+        let shown = certificate(&proxy, |spec| {
+            spec.principals = names.map(str::to_owned).to_vec();
+        });
+        judge(&proxy, &shown).unwrap();
+        proxy.change(|settings| {
+            settings.listener_names = vec!["Proxy.example.com".parse().unwrap()];
+        });
+        assert_eq!(judge(&proxy, &shown).unwrap_err(), "own-listener");
+    }
+}
