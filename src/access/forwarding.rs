@@ -34,7 +34,7 @@ pub struct Permissions {
     pub agent: bool,
     /// Which Unix socket forwardings there may be.
     pub streamlocal: Direction,
-    /// Whether a forwarded stream may be SSH, which nobody can read afterwards.
+    /// Whether a forwarded stream may be SSH, which cannot be read afterwards.
     pub nested_ssh: bool,
     /// Which environment variables pass.
     pub accept_env: NamePatterns,

@@ -11,7 +11,7 @@ const MAX_PATTERN: usize = 1024;
 /// Why a text is no pattern.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum NotAPattern {
-    /// Nothing, which would match nobody.
+    /// Empty: it would match nothing.
     #[error("a pattern is empty")]
     Empty,
     /// More than 1024 characters.

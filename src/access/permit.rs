@@ -60,7 +60,7 @@ pub enum Denial {
         host: String,
         /// The account; `None` where there is none for them.
         login: Option<String>,
-        /// Why, for those who run the proxy.
+        /// Why, for administrators.
         why: Box<PolicyDenial>,
     },
 }
@@ -156,7 +156,7 @@ pub fn authorize(
     })
 }
 
-/// Decides whether an identity at the address `from` may go to a place, under any login. Whoever may
+/// Decides whether an identity at the address `from` may go to a place, under any login. A person who may
 /// not is not to learn either whether the place exists. `target` is what the user called it.
 ///
 /// # Errors

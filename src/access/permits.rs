@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Permissions, PermitKey, RuleRef};
 
-/// What a connection may carry, and who has decided that.
+/// What a connection may carry, and the rules that have decided it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permits {
     permissions: Permissions,

@@ -45,7 +45,7 @@ pub struct Question<'a> {
     pub lifetime: Option<Duration>,
 }
 
-/// The policy lets somebody in. Made by [`Policy::judge`] only.
+/// The policy allows the login. Made by [`Policy::judge`] only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Grant {
@@ -54,7 +54,7 @@ pub struct Grant {
     demands: Vec<Constraint>,
 }
 
-/// What a role demands of those whom it lets in.
+/// What a role demands of the people that it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Constraint {
     /// `may_connect_from`
@@ -129,7 +129,7 @@ impl Grant {
     }
 }
 
-/// Why the policy does not let somebody in, for those who run the proxy: what the user reads is a
+/// Why the policy refuses a login, for administrators: what the user reads is a
 /// [`super::Denial`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PolicyDenial {
@@ -176,7 +176,7 @@ impl PolicyDenial {
         }
     }
 
-    /// Whether this is the better answer to somebody who asks about several logins: where a login is
+    /// Whether this is the better answer to a question about several logins: where a login is
     /// allowed but for something that can be helped, that is what counts.
     pub(super) fn tells_more_than(&self, other: &Self) -> bool {
         let weight = |barred: &Self| match barred {

@@ -248,7 +248,7 @@ fn demands_hold_where_their_role_applies() {
         "not from 192.0.2.1, only from 10.1.0.0/16: role strict, rproxy.yaml:7"
     );
     assert!(strict.judge(&question(&dev1, inside, hour)).is_ok());
-    // Nobody asked from where: the demands are told instead.
+    // The question has no address: the constraints are the answer.
     let grant = free.judge(&ask(&prod1, "root")).unwrap();
     assert_eq!(grant.demands().len(), 2);
     let (most, rule) = free.max_ttl("alice").unwrap();

@@ -19,7 +19,7 @@ pub struct Spanned<T> {
     pub line: usize,
 }
 
-/// Where somebody wants to go, as the policy sees it.
+/// The host that a person asks for, as the policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedHost {
     /// The inventory's name for the node; for what is not in the inventory the name or the address
@@ -133,7 +133,7 @@ pub struct Role {
     pub line: usize,
     /// What it allows. `None` for a role that allows nothing and restricts its users everywhere.
     pub allow: Option<Vec<Rule>>,
-    /// What nobody may who has this role, whatever allows it.
+    /// What the people with this role may not do, whatever else allows it.
     pub deny: Vec<Rule>,
     /// From where its users may connect, to where the role applies.
     pub may_connect_from: Option<Spanned<SourceAddresses>>,

@@ -1,7 +1,7 @@
 //! The other side of the protocol: requests read, answers written. For an agent of this program's own,
 //! which signs for another process of it.
 //!
-//! Whoever asks is not trusted: sizes are bounded, and what is neither a list nor a signature is none.
+//! The process that asks is not trusted: sizes are bounded, and what is neither a list nor a signature is none.
 
 use ssh_encoding::Decode as _;
 

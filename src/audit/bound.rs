@@ -6,7 +6,7 @@ use crate::model::text::is_unsafe;
 
 /// Longest text of a field, in bytes after escaping; the rest is cut.
 pub(super) const MAX_TEXT: usize = 4096;
-/// The same where nobody knows yet who speaks.
+/// The same before the client has authenticated.
 pub(super) const MAX_STRANGERS_TEXT: usize = 256;
 /// Most items of a list; OpenSSH allows as many principals.
 const MAX_ITEMS: usize = 256;

@@ -19,7 +19,7 @@ const TAIL: u64 = 4 << 20;
 
 impl AuditLog {
     /// Warns of a host's certificate that ends soon, once a day; `true` when it was written.
-    /// `seen_by` is who met the host.
+    /// `seen_by` is the process that met the host.
     ///
     /// # Errors
     /// As [`AuditLog::emit`].

@@ -66,7 +66,7 @@ pub enum RefusedKind {
     Data,
 }
 
-/// Whom a certificate is for.
+/// Whether a certificate is for a user or a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CertificateType {
@@ -95,7 +95,7 @@ impl Serialize for UnixSeconds {
     }
 }
 
-/// A serial as a certificate of whoever carries it, 0 too. A string in JSON, as [`Serial`] is.
+/// A serial as a foreign certificate carries it, 0 too. A string in JSON, as [`Serial`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForeignSerial(pub u64);
 
@@ -116,7 +116,7 @@ pub struct Weaker {
     pub to: String,
 }
 
-/// The fields of somebody, `null` each where nobody has done it.
+/// The fields of the account that has done it; `null` each if no account has.
 fn or_nulls<S: Serializer>(actor: &Option<Actor>, serializer: S) -> Result<S::Ok, S::Error> {
     match actor {
         Some(actor) => actor.serialize(serializer),

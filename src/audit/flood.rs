@@ -28,11 +28,11 @@ const MAX_NAME: usize = 256;
 /// Who has caused an event of which there may be too many.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
-    /// Somebody who has not authenticated; of IPv6, the /64 network that one machine has to itself.
+    /// A client that has not authenticated; of IPv6, the /64 network that one machine has to itself.
     Address(IpAddr),
-    /// Somebody who has.
+    /// A person who has authenticated.
     Person(String),
-    /// All for whom there is no row.
+    /// All clients and people without a row of their own.
     Others,
 }
 
@@ -101,7 +101,7 @@ impl Flood {
         }
     }
 
-    /// Whether somebody's share has room for so many bytes more, which are theirs then.
+    /// Whether the share of a client or person has room for so many bytes more. If so, they are taken.
     pub(super) fn admits(&mut self, cause: &Cause, bytes: usize) -> bool {
         let is_stranger = cause.is_stranger();
         let strangers = self.strangers;

@@ -5,7 +5,7 @@
 pub enum Severity {
     /// `I`: as it should be.
     Info,
-    /// `W`: somebody was refused, or something is insecure.
+    /// `W`: a refusal, or something that is insecure.
     Warning,
     /// `E`: the proxy could not do its duty.
     Error,

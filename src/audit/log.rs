@@ -88,7 +88,7 @@ struct SharedLog {
     room: Mutex<Room>,
 }
 
-/// Whether the disk has room for what strangers cause, as it was when somebody looked.
+/// Whether the disk had room for what strangers cause when it was last looked at.
 #[derive(Debug)]
 struct Room {
     looked: Instant,
@@ -154,7 +154,7 @@ impl AuditLog {
         }
     }
 
-    /// The same log, with somebody who is told what this and its clones emit.
+    /// The same log, with an observer of the events that this log and its clones emit.
     #[must_use]
     pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
         Self {
@@ -164,7 +164,7 @@ impl AuditLog {
     }
 
     /// Writes an event to the file and to the program's log. On an error it is on the program's log
-    /// only; the caller decides whether things may go on. Refusals beyond somebody's share of the log
+    /// only; the caller decides whether things may go on. Refusals beyond the share of a client or person
     /// are counted instead, and told by [`AuditLog::tell_sums`].
     ///
     /// # Errors
@@ -187,7 +187,7 @@ impl AuditLog {
     }
 
     /// Tells what was counted in place of being written, once a minute; at the end of the log, at once.
-    /// Somebody has to call it now and then.
+    /// To be called now and then.
     ///
     /// # Errors
     /// As [`AuditLog::emit`].
@@ -196,7 +196,7 @@ impl AuditLog {
         sums.into_iter().try_for_each(|sum| self.emit(&event(sum)))
     }
 
-    /// Whether a line of the program's log about somebody who has not authenticated fits into their
+    /// Whether a line of the program's log about a client that has not authenticated fits into its
     /// share.
     #[must_use]
     pub fn admits_line(&self, address: IpAddr, bytes: usize) -> bool {
@@ -242,7 +242,7 @@ impl AuditLog {
         })
     }
 
-    /// Goes on in the file that has the log's name now, which is a new one after somebody has renamed
+    /// Goes on in the file that has the log's name now, which is a new one after logrotate or an administrator has renamed
     /// the log in order to keep it. Clones do too.
     ///
     /// # Errors
@@ -329,7 +329,7 @@ fn ends_torn(path: &Path) -> bool {
     last.is_ok_and(|last| last.first().is_some_and(|byte| *byte != b'\n'))
 }
 
-/// A panic while somebody had it leaves at worst a torn line, which `torn` accounts for.
+/// A panic of the thread that held the lock leaves at worst a torn line, which `torn` accounts for.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -806,7 +806,7 @@ mod tests {
             .as_u64()
             .unwrap();
         assert_eq!(counted, 5_000 - written.len() as u64);
-        // Nobody else loses anything.
+        // Others lose nothing.
         log.emit(&stop("still written")).unwrap();
         assert_eq!(lines(&log).pop().unwrap()["reason"], "still written");
     }

@@ -1,5 +1,5 @@
 //! A host certificate that lacks its signature: what a CA's key is asked to sign by a process
-//! that nobody has to believe.
+//! that is not to be believed.
 //!
 //! The bytes are all there is: what they mean is read from them, whole, and only what the proxy itself
 //! shows to clients passes.
@@ -32,7 +32,7 @@ pub enum UnsignedError {
     /// A user certificate.
     #[error("what is to be signed is no host certificate")]
     NotAHost,
-    /// A certificate that somebody else signs.
+    /// A certificate that another program signs.
     #[error("what is to be signed names another CA")]
     OtherAuthority,
     /// A key that the proxy does not have.

@@ -19,7 +19,7 @@ pub enum UserCertError {
     /// What is wrong with certificates of either type.
     #[error("the user certificate {0}")]
     Fault(#[source] CertFault),
-    /// The key id is the identity; without it nobody is there.
+    /// The key id is the identity; a certificate without one names no person.
     #[error("the user certificate has an empty key id")]
     NoKeyId,
     /// The peer's address is outside the `source-address` option.
@@ -88,7 +88,7 @@ pub struct VerifiedUserCert {
 }
 
 impl VerifiedUserCert {
-    /// The identity: who this is.
+    /// The identity: the name of the person.
     #[must_use]
     pub fn key_id(&self) -> &str {
         self.certificate.key_id()

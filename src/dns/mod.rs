@@ -222,7 +222,7 @@ impl Resolver {
 
     /// The addresses of a host, at most [`MAX_ADDRESSES`], the families taking turns (RFC 8305,
     /// section 4) so that neither crowds the other out. A literal address is returned as it is,
-    /// nobody is asked.
+    /// no server is asked.
     ///
     /// # Errors
     /// All of [`DnsError`] but `Setup` and `File`; success has at least one address.
@@ -287,7 +287,7 @@ impl Resolver {
         match timeout(self.limit, known.dns.lookup_ip(host)).await {
             Ok(Ok(answer)) => found(host, answer.iter()),
             Ok(Err(error)) if error.is_no_records_found() => Err(DnsError::NotFound(name())),
-            // There is nobody to fail.
+            // No caller waits for an error.
             Ok(Err(_)) if known.servers.is_empty() => Err(DnsError::NotFound(name())),
             Ok(Err(NetError::Timeout)) | Err(_) => Err(DnsError::Timeout {
                 host: name(),

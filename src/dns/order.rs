@@ -1,12 +1,12 @@
-//! The line `hosts` of nsswitch.conf(5), as far as it is about files and DNS: who is asked first, and
-//! after which answers nobody else is.
+//! The line `hosts` of nsswitch.conf(5), as far as it is about files and DNS: the source that is asked first, and
+//! the answers after which no other is asked.
 //!
 //! Other sources are passed over with what stands in brackets behind them: their answers come by the
 //! name server too where they are the machine's own resolver, or cannot be had without its library.
 
 use std::fmt;
 
-/// Whom to ask.
+/// The source to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// The hosts file.
@@ -48,7 +48,7 @@ impl LookupStep {
         }
     }
 
-    /// Whether nobody else is asked after this answer.
+    /// Whether no other source is asked after this answer.
     pub(super) fn ends_with(&self, status: Status) -> bool {
         self.last.contains(&status)
     }

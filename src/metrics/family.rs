@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// A label that anybody can invent values for fills the memory of whoever stores them.
+    /// A label whose values clients can invent fills the memory of the server that stores them.
     #[test]
     fn every_label_has_a_bound() {
         for family in Metrics::families() {

@@ -130,7 +130,7 @@ impl Drop for GaugeGuard {
 }
 
 /// A meter for each member of a closed set. Nothing is looked up under a lock, and all are there from
-/// the start: who compares two scrapes misses none.
+/// the start: a comparison of two scrapes misses none.
 #[derive(Debug)]
 pub struct MeterSet<S, M>(Vec<(S, M)>);
 
@@ -185,7 +185,7 @@ impl<S: ClosedSet, M: Meter> Meter for MeterSet<S, M> {
     }
 }
 
-/// A number that is looked up when somebody asks; not there where it could not be found out.
+/// A number that is looked up at each scrape; absent if it could not be found out.
 #[derive(Debug, Default)]
 pub struct SampledGauge(Mutex<Option<f64>>);
 
@@ -272,7 +272,7 @@ impl Meter for Refusals {
     }
 
     fn write(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        // A copy: who refuses does not wait for the writer.
+        // A copy: a refusal does not wait for the writer.
         let counted = locked(&self.0).clone();
         for ((leg, reason), count) in counted {
             let labels = [("leg", leg), ("reason", reason)];

@@ -1,6 +1,6 @@
 //! What is counted and timed, for Prometheus.
 //!
-//! [`Metrics`] is one value, handed to whoever counts; there are no globals. Counting is an atomic
+//! [`Metrics`] is one value, passed to the code that counts; there are no globals. Counting is an atomic
 //! addition, so nothing that relays waits for a scrape. Every label has a bounded set of values
 //! ([`Values`]), and no name that a client made up is ever one of them. Knows neither HTTP nor where
 //! the numbers come from.

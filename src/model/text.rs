@@ -1,13 +1,13 @@
 //! Text that others wrote, made fit for people: the one door to terminals, tables, logs and failures.
 //!
 //! What a peer, a file name or a file says may hold characters that drive a terminal, that turn the
-//! text around them, or that nobody sees. [`is_unsafe`] says which ones, and everything that is
+//! text around them, or that are invisible. [`is_unsafe`] says which ones, and everything that is
 //! printed goes through one of the forms here. The exact text is for files and JSON, not for eyes.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-/// Longest reason that somebody gives for something, in bytes: it is read in one line.
+/// Longest reason that a person gives for something, in bytes: it is read in one line.
 pub const MAX_REASON: usize = 500;
 /// Ends a text that was cut.
 const CUT: &str = "...";

@@ -1,6 +1,6 @@
 //! The inventory of hosts, and how a target finds its node.
 //!
-//! The inventory is pure look-up and asks nobody. Names that it does not have are DNS's to answer,
+//! The inventory is pure look-up and asks no server. Names that it does not have are DNS's to answer,
 //! and then [`may_dial`] says which answers a client may be connected to.
 
 mod address;

@@ -1,4 +1,4 @@
-//! What can go wrong on the wire, split by who is to blame.
+//! What can go wrong on the wire, by the side that is to blame.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::cert::MIN_RSA_BITS;
 /// [`disconnect_reason`](Error::disconnect_reason) still tells the peer why.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The peer broke the protocol, or somebody between us did.
+    /// The peer, or a machine in the middle, broke the protocol.
     #[error("the peer broke the protocol: {0}")]
     Violation(Violation),
     /// Both sides are right and have nothing in common.
@@ -121,7 +121,7 @@ pub enum Misuse {
     /// More was sent during a key exchange than may be held back.
     #[error("too much sent during a key exchange")]
     HeldBack,
-    /// A call that does not fit the state, such as accepting a host key that nobody presented.
+    /// A call that does not fit the state, such as accepting a host key before the host has presented one.
     #[error("not possible now: {0}")]
     State(&'static str),
     /// A host key that cannot serve: encrypted, of an unsupported kind, or not its certificate's.

@@ -15,7 +15,7 @@ use super::signature::SignatureAlgorithm;
 
 /// A private host key, with a certificate or without.
 ///
-/// With a certificate only the certificate is offered, so that nobody learns to trust the plain
+/// With a certificate only the certificate is offered, so that no client learns to trust the plain
 /// key behind it. A server that wants both takes the key twice, once without its certificate.
 #[derive(Clone)]
 pub struct HostKey {
@@ -151,7 +151,7 @@ impl HostKeyAlgorithm {
     }
 
     /// The key that signs, out of a presented key or certificate. Of a certificate only what comes
-    /// before that key is read: the rest is for whoever decides about certificates.
+    /// before that key is read: the rest is for the code that decides about certificates.
     pub(super) fn signing_key(self, blob: &[u8]) -> Result<KeyData, Error> {
         self.decode(blob)
             .ok_or_else(|| Violation::HostKey("not a key of the agreed kind").into())

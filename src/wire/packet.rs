@@ -223,7 +223,7 @@ enum Front {
     /// The length that its head says.
     Length(usize),
     /// It is bad, and under a cipher that tells by failing. It is read on up to the end of the
-    /// longest packet that there can be, as OpenSSH does, so that nobody learns from how much we
+    /// longest packet that there can be, as OpenSSH does, so that an attacker learns nothing from how much we
     /// take what its first block holds. So many bytes of it are done with.
     Condemned(usize),
 }

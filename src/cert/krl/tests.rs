@@ -19,7 +19,7 @@ fn serial(number: u64) -> Serial {
     Serial::new(number).unwrap()
 }
 
-/// A key without a private half: a point that nobody checks.
+/// A key without a private half: a point that is not checked.
 fn public(number: u64) -> PublicKey {
     let mut bytes = [0x5a; 32];
     bytes[..8].copy_from_slice(&number.to_be_bytes());

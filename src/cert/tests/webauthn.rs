@@ -110,7 +110,7 @@ fn what_openssh_refuses_does_not_verify() {
     }
 }
 
-/// What somebody changes on the way.
+/// What an attacker changes on the way.
 #[test]
 fn each_field_is_signed() {
     let browser = Browser::new().with(|b| {

@@ -54,7 +54,7 @@ pub enum ClientAuthEvent {
 ///
 /// It asks first whether the key would do, so that a security key is touched for something, and
 /// sends exactly one signature. Questions are taken only from a server that has said that the key is
-/// right and is not enough: whoever has proved nothing to it gets no answers to pass on.
+/// right and is not enough: a host that has accepted no key gets no answers that it could pass on.
 #[derive(Debug)]
 pub struct ClientAuth {
     session_id: Vec<u8>,
@@ -313,7 +313,7 @@ impl ClientAuth {
         check_signature(key.key_data(), &data, &signature).map_err(AuthError::WrongSignature)
     }
 
-    /// For hosts that know no better; whoever chose the algorithm allowed it.
+    /// For old hosts; the configuration has allowed this algorithm.
     fn check_sha1(
         &self,
         key: &PresentedKey,

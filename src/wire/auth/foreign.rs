@@ -2,7 +2,7 @@
 
 use super::message::printable;
 
-/// A text that a host has sent. It goes to somebody's terminal, so what drives one is left out; what was
+/// A text that a host has sent. It goes to a user's terminal, so what drives one is left out; what was
 /// sent stays beside it, for the recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForeignText {

@@ -1,6 +1,6 @@
 //! Questions and answers of keyboard-interactive (RFC 4256), written and read.
 //!
-//! Whoever asks is not trusted: the number of questions and every size are bounded, and texts carry
+//! The side that asks is not trusted: the number of questions and every size are bounded, and texts carry
 //! nothing that drives a terminal. Answers are secrets: they are shown by no `Debug`, and overwritten
 //! when they are dropped.
 

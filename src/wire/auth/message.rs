@@ -194,7 +194,7 @@ pub(super) fn pk_ok(algorithm: &str, blob: &[u8]) -> Vec<u8> {
 }
 
 /// Text without control characters other than line ends and tabs, and without characters that
-/// change the order of others or cannot be seen: it goes to somebody's terminal.
+/// change the order of others or cannot be seen: the text goes to a user's terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
         .filter(|c| matches!(c, '\n' | '\t') || !is_unsafe(*c))

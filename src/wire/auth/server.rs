@@ -48,7 +48,7 @@ pub struct Offer {
     pub host_bound: bool,
 }
 
-/// Why an offer cannot be used, whoever makes it.
+/// Why an offer cannot be used, whatever key it is of.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum OfferError {
     /// Malformed, nested or unsupported.
@@ -60,7 +60,7 @@ pub enum OfferError {
     /// The request names another algorithm than the key's.
     #[error("the public key is not of the announced algorithm {0}")]
     Mismatch(String),
-    /// The client signed for another server: somebody is in the middle.
+    /// The client signed for another server: there is a machine in the middle.
     #[error("the request is bound to another host key than ours")]
     OtherHostKey,
     /// A signature that does not parse or is of another algorithm than announced.

@@ -1,5 +1,5 @@
 //! Peers that say what an honest one would not: a hand-driven peer against either role, and
-//! somebody in the middle of an honest pair.
+//! a machine in the middle of an honest pair.
 
 mod floods;
 
@@ -467,7 +467,7 @@ fn the_transports_own_messages_cannot_be_sent() {
     }
 }
 
-/// Messages as somebody might make them up: likely numbers, any content.
+/// Messages as an attacker might make them up: likely numbers, any content.
 fn babble() -> impl Strategy<Value = Vec<u8>> {
     let number = prop_oneof![
         3 => proptest::sample::select(vec![1u8, 2, 3, 4, 5, 7, 20, 21, 30, 31, 52, 94, 192, 193]),

@@ -168,7 +168,7 @@ fn request_userauth_after_acceptance(mut driver: Driver<UnixStream>) {
     request_userauth(&mut driver);
 }
 
-/// Signs in as whoever runs the test, and has a command run.
+/// Logs in as the account that runs the test, and runs a command.
 fn exec<S: Read + Write>(driver: &mut Driver<S>, key: &PrivateKey, command: &str) {
     let user = Command::new("id").arg("-un").output().expect("id runs");
     let user = String::from_utf8(user.stdout).expect("name");

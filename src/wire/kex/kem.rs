@@ -1,7 +1,7 @@
 //! The key encapsulation of the hybrids: what stands beside X25519 against quantum computers to come.
 //!
 //! ML-KEM-768 (draft-ietf-sshm-mlkem-hybrid-kex) and Streamlined NTRU Prime 761
-//! (draft-ietf-sshm-ntruprime-ssh). Neither is ever trusted alone: who breaks one of them still has to
+//! (draft-ietf-sshm-ntruprime-ssh). Neither is ever trusted alone: an attacker that breaks one of them still has to
 //! break X25519.
 
 use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
@@ -85,7 +85,7 @@ impl Kem {
 }
 
 impl KemKey {
-    /// The secret, from the answer. A forged answer leads to a secret that nobody else has, which the
+    /// The secret, from the answer. A forged answer leads to a secret that the other side does not have, which the
     /// signature over the exchange brings to light.
     pub(super) fn decapsulate(&self, ciphertext: &[u8]) -> Result<KemSecret, Error> {
         match self {
@@ -130,7 +130,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Whatever a peer sends in place of a key or an answer, nobody panics, and nobody gets the
+        /// Whatever a peer sends in place of a key or an answer, nothing panics, and neither side gets the
         /// secret that the honest side has.
         #[test]
         fn any_bytes_are_survived(

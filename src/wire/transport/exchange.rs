@@ -162,7 +162,7 @@ impl Transport {
     pub(super) fn on_proposal(&mut self, payload: &[u8]) -> Result<Option<TransportEvent>, Error> {
         let is_asked_for = matches!(self.exchange, Exchange::Idle);
         if is_asked_for {
-            // Nobody needs new keys before user authentication. Each exchange costs us more than the
+            // No honest peer needs new keys before user authentication. Each exchange costs us more than the
             // peer, and what a login depends on must not begin anew beneath it.
             if !self.authenticated {
                 return Err(unexpected(message::KEXINIT, "again before authentication"));
@@ -634,7 +634,7 @@ mod tests {
         }
     }
 
-    /// Carries bytes both ways until there are none, and computes what is deferred only when nobody can go on
+    /// Carries bytes both ways until there are none, and computes what is deferred only when neither side can go on
     /// without it. How often that was.
     fn settle_with_work(client: &mut Transport, server: &mut Transport) -> usize {
         let mut count = 0;

@@ -1,4 +1,4 @@
-//! What of a key exchange takes long: computed at once, or by whoever drives the transport, elsewhere.
+//! What of a key exchange takes long: computed at once, or elsewhere by the code that drives the transport.
 //!
 //! A transport that defers hands out [`Work`] and does nothing else until it has the result: nothing may
 //! cross before that in any case.

@@ -178,7 +178,7 @@ fn answers_are_as_many_as_the_questions_and_as_long_as_they_may_be() {
     assert_eq!(no_answer, Err(AuthError::Unanswered));
 }
 
-/// A host that has not taken the key gets no answers: they would be given to whoever asks.
+/// A host that has not taken the key gets no answers: any machine could ask for them.
 #[test]
 fn questions_before_the_key_was_taken_end_it() {
     let asked = challenge(&["Password: "]).encode();
