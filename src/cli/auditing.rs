@@ -1,4 +1,4 @@
-//! What commands write into the audit log: who ran them, and what they did.
+//! What commands write into the audit log: the account that ran them, and what they did.
 
 use super::{Context, Exit, Failure};
 use crate::audit::{AuditError, AuditEvent, AuditLog};
@@ -9,7 +9,7 @@ use crate::sys::fs::{FsError, check_private};
 /// Opens the audit log of the data directory, for what a command does.
 ///
 /// # Errors
-/// When it cannot be written as whoever runs this. Nothing is made in a directory of another account,
+/// When this account cannot write it. Nothing is made in a directory of another account,
 /// which could not write it afterwards.
 pub(super) fn open(context: &Context) -> Result<AuditLog, AuditError> {
     let config = &context.config;

@@ -1,4 +1,4 @@
-//! `rproxy complete`: what the scripts of `rproxy completions` ask while somebody types.
+//! `rproxy complete`: what the scripts of `rproxy completions` ask while a user types.
 //!
 //! It runs at a key stroke: it reads little, waits for nothing, writes nothing but candidates, and is
 //! silent about everything that goes wrong.
@@ -226,7 +226,7 @@ fn of_record(record: &IssueRecord) -> String {
     format!("{}, issued {issued}", record.principals.join(","))
 }
 
-/// People whom the configuration names, then hosts behind them. A key id may have a `@` in it.
+/// People that the configuration names, then hosts behind them. A key id may have a `@` in it.
 fn subjects(config: &Config, typed: &str) -> Vec<Candidate> {
     let people = config.users.iter().map(|member| Candidate {
         value: format!("{}@", member.name),

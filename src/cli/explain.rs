@@ -1,4 +1,4 @@
-//! `rproxy explain`: what the policy says about somebody who wants to log in somewhere, and which line
+//! `rproxy explain`: what the policy says about a person, a login and a host, and which line
 //! of the configuration decides. It asks the function that the proxy asks, and connects to nothing; names
 //! are looked up as the proxy does it.
 
@@ -108,7 +108,7 @@ impl ExplainArgs {
     }
 }
 
-/// Where a target leads. What the inventory does not have goes by its name; nobody looks it up.
+/// Where a target leads. What the inventory does not have goes by its name, which is not looked up.
 fn place(inventory: &Inventory, target: &Target) -> Result<RequestedHost, Failure> {
     match inventory.resolve(target) {
         Ok(_) | Err(ResolveError::NotFound(_)) => Ok(inventory.place(target)),

@@ -41,7 +41,7 @@ impl Exit {
         Self::Interrupted,
     ];
 
-    /// What it tells whoever started the command.
+    /// What it tells the program that started the command.
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::Failed => "The command failed, or found nothing.",

@@ -1,6 +1,6 @@
-//! The hosts of the inventory, all asked at once: where each is, what it shows, whom it lets in.
+//! The hosts of the inventory, all asked at once: where each is, what it shows, which people it lets in.
 //!
-//! Judges nothing, logs in nowhere and writes nothing down: that is for whoever asks.
+//! Judges nothing, logs in nowhere and writes nothing down: that is for the callers.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -106,7 +106,7 @@ pub(crate) async fn ask(
     })
 }
 
-/// How a host's certificate is renewed, for somebody at the proxy.
+/// How an administrator at the proxy renews a host's certificate.
 pub(crate) fn renewing(name: &str) -> String {
     format!(
         "copy the public key of {name} to the proxy; on the proxy: rproxy auth sign --host={name} \

@@ -78,7 +78,7 @@ pub(crate) fn start(format: LogFormat) -> Result<(), Failure> {
             has_colours,
         })
         // It would tell standard error, and panic where that cannot be written, as on a full disk:
-        // whoever logs something then would end with it.
+        // the thread that logs then would end with it.
         .log_internal_errors(false);
     let started = match format {
         LogFormat::Text => lines.with_ansi(has_colours).try_init(),

@@ -156,7 +156,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 }
 
 impl Configured {
-    /// `source` is for those who read the configuration again.
+    /// `source` is for commands that read the configuration again.
     fn run(self, context: &Context, source: Source) -> Result<(), Failure> {
         if matches!(self, Self::Auth(_) | Self::Host(_)) {
             // The keys are in memory for a moment. An ordinary user may have no right to it.

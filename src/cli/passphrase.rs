@@ -49,7 +49,7 @@ pub(crate) fn ask(question: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Failure>
     }
 }
 
-/// Standard input without the buffer of the standard library, which nobody wipes.
+/// Standard input without the buffer of the standard library, which is not wiped.
 struct Unbuffered<'t>(&'t io::Stdin);
 
 impl Read for Unbuffered<'_> {

@@ -26,8 +26,8 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
     })
 }
 
-/// Warnings of users and logins in the configuration that nobody has who was issued a certificate here.
-/// None where none was issued: then it is not known who there is.
+/// Warnings of users and logins in the configuration that no certificate issued here has.
+/// None where none was issued: then the people are not known.
 pub(super) fn strangers(config: &Config) -> Vec<String> {
     let issued = Ledger::of(&config.data_dir).issued().unwrap_or_default();
     let issued: Vec<_> = issued

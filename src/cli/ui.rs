@@ -53,7 +53,7 @@ pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Tells the user something on standard error, as it is safe on a terminal. There is nobody to tell
+/// Tells the user something on standard error, as it is safe on a terminal. There is no way to tell
 /// when that fails.
 pub(crate) fn note(text: &str) {
     let _nobody_to_tell = writeln!(io::stderr().lock(), "{}", Lines(text));

@@ -1,4 +1,4 @@
-//! `rproxy worker`: what `rproxy serve` starts. Nobody else has a use for it, so it is not shown.
+//! `rproxy worker`: what `rproxy serve` starts. It is of no other use, so it is not shown.
 
 use clap::Parser;
 

@@ -1,6 +1,6 @@
-//! Accounts of this machine: who runs this process, and what the account of a number is called.
+//! Accounts of this machine: the one that runs this process, and the name of an account's number.
 //!
-//! The number is the kernel's word, the name that of the list of accounts. Whom sudo works for is a
+//! The number is the kernel's word, the name that of the list of accounts. The account that sudo works for is a
 //! variable of the environment: for the record, it proves nothing.
 
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::model::text;
 const PASSWD: &str = "/etc/passwd";
 /// Most that is read of it, in bytes.
 const MAX_PASSWD: u64 = 1024 * 1024;
-/// Longest name that somebody claims to have, in bytes; longer ones are left out.
+/// Longest name that an account claims to have, in bytes; longer ones are left out.
 const MAX_CLAIM: usize = 64;
 
 /// Who has done something: an administrator on the command line, or the proxy itself.
@@ -24,19 +24,19 @@ pub struct Actor {
     pub by: String,
     /// The account's number.
     pub uid: u32,
-    /// Whom sudo worked for, as sudo says.
+    /// The account that sudo worked for, as sudo says.
     pub sudo_user: Option<String>,
 }
 
 impl Actor {
-    /// Whoever runs this process.
+    /// The account that runs this process.
     #[must_use]
     pub fn of_this_process() -> Self {
         let uid = rustix::process::getuid().as_raw();
         Self::new(name(uid), uid, sudo_user().as_deref())
     }
 
-    /// Somebody whose account is known by its name and number; `sudo_user` is what they claim.
+    /// An account by its name and number; `sudo_user` is what it claims.
     #[must_use]
     pub fn new(by: String, uid: u32, sudo_user: Option<&str>) -> Self {
         Self {
@@ -46,14 +46,14 @@ impl Actor {
         }
     }
 
-    /// The name of the person, as far as anybody knows: whom sudo worked for, else the account's.
+    /// The name of the person, as far as it is known: the account that sudo worked for, or else this one.
     #[must_use]
     pub fn person(&self) -> &str {
         self.sudo_user.as_deref().unwrap_or(&self.by)
     }
 }
 
-/// Whom sudo works for in this process, as it says itself.
+/// The account that sudo works for in this process, as sudo says.
 #[must_use]
 pub fn sudo_user() -> Option<String> {
     std::env::var("SUDO_USER").ok()

@@ -1,4 +1,4 @@
-//! Directories that are reached without following somebody else's links, and what is in them.
+//! Directories that are reached without following links of other accounts, and what is in them.
 //!
 //! A program that runs as root and follows a path through a user's directory does what the user wants: a
 //! link there leads to any file of the machine, and one that is put there at the right moment does so
@@ -48,7 +48,7 @@ impl Directory {
     /// it is in.
     ///
     /// # Errors
-    /// [`FsError::Link`] where somebody else's link is on the way, or the operating system's.
+    /// [`FsError::Link`] where a link of another account is on the way, or the operating system's.
     pub fn make(path: &Path) -> Result<Self, FsError> {
         Walk::to(path)?.all_the_way()
     }
@@ -177,8 +177,8 @@ impl Directory {
     }
 }
 
-/// Whether nobody but root and this account can have written a program, or put it where it is: it and all
-/// directories and links on the way belong to one of the two, and nobody else may write them.
+/// Whether only root and this account can have written a program, or put it where it is: it and all
+/// directories and links on the way belong to one of the two, and no other account may write them.
 ///
 /// # Errors
 /// [`FsError::Owner`], [`FsError::Writable`], [`FsError::NotAFile`], or the operating system's.
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(at("other")).unwrap().count(), 0);
     }
 
-    /// Root can make links of others; nobody else can test what happens with them.
+    /// Only root can make links of other accounts, so only root can run this test.
     #[test]
     fn links_of_others_are_not_followed() {
         if !rustix::process::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! Whether something could be made or opened, found out without making or changing anything: for whoever
+//! Whether something could be made or opened, found out without making or changing anything: for code that
 //! only wants to know whether a program would start.
 
 use std::fs::OpenOptions;

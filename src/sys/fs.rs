@@ -39,7 +39,7 @@ pub enum FsError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A directory or file with secrets belongs to somebody else.
+    /// A directory or file with secrets belongs to another account.
     #[error("{} belongs to user {owner}, not to user {expected} or root", shown(path.as_ref()))]
     Owner {
         /// The directory or file.
@@ -57,7 +57,7 @@ pub enum FsError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A link of somebody else, who chooses where it leads.
+    /// A link of another account, which chooses where it leads.
     #[error("{} is a link of user {owner}, who could lead it anywhere", shown(path.as_ref()))]
     Link {
         /// The link.
@@ -139,7 +139,7 @@ fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), FsError> {
     Ok(())
 }
 
-/// Refuses a file or directory that anyone but its owner may read, write or enter, whoever that is.
+/// Refuses a file or directory that anyone but its owner may read, write or enter, whichever account that is.
 ///
 /// # Errors
 /// [`FsError::TooOpen`], or the operating system's.
@@ -323,7 +323,7 @@ pub fn reserve_is_touched(path: &Path) -> bool {
 }
 
 /// Whether a file can be made and written in a directory, found out without leaving one there: it has no
-/// name. Where the file system has no such files, its word for who may write has to do.
+/// name. Where the file system has no such files, its answer to access(2) has to do.
 ///
 /// # Errors
 /// The operating system's.
@@ -512,7 +512,7 @@ impl FileLock {
         Ok(Self { file })
     }
 
-    /// Takes the lock if nobody has it; `None` where somebody does. The file is made where it is
+    /// Takes the lock if it is free; `None` if another process has it. The file is made where it is
     /// missing and never removed.
     ///
     /// # Errors
@@ -526,7 +526,7 @@ impl FileLock {
         }
     }
 
-    /// A lock that came from another process, with its file: whoever has the file has the lock.
+    /// A lock that came from another process, with its file: the process with the file descriptor has the lock.
     #[must_use]
     pub fn handed_over(file: OwnedFd) -> Self {
         Self { file: file.into() }
@@ -539,7 +539,7 @@ impl AsFd for FileLock {
     }
 }
 
-/// For tests: a directory that nobody else may look into, whatever the umask is.
+/// For tests: a directory that no other account may look into, whatever the umask is.
 #[cfg(test)]
 pub fn private_tempdir() -> tempfile::TempDir {
     tempfile::Builder::new()

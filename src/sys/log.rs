@@ -1,7 +1,7 @@
-//! The program's log on standard error: whoever writes a line to it never waits for whoever reads it.
+//! The program's log on standard error: code that logs never waits for the process that reads it.
 //!
-//! Lines wait in a queue, and a thread brings them to standard error. When nobody reads there, the
-//! queue fills up; what does not fit is counted, and said as soon as somebody reads again. The audit
+//! Lines wait in a queue, and a thread brings them to standard error. When nothing reads there, the
+//! queue fills up; what does not fit is counted, and said as soon as it is read again. The audit
 //! log is a file of its own, and waits for its disk.
 //!
 //! There is one log in a process, as there is one standard error.
@@ -16,13 +16,13 @@ const MAX_WAITING: usize = 4 * 1024 * 1024;
 /// Lines are written together up to this many bytes: a pipe takes so much at once, and never between
 /// the lines of another process (`PIPE_BUF` of pipe(7)).
 const MAX_WRITE: usize = 4096;
-/// How long the end of a program waits for whoever reads its last lines.
+/// How long the end of a program waits for its last lines to be read.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The log of this process.
 static LOG: OnceLock<Arc<LogQueue>> = OnceLock::new();
 
-/// Standard error for whoever writes whole lines: each call of `write` is one.
+/// Standard error for code that writes whole lines: each call of `write` is one.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines;
 
@@ -50,7 +50,7 @@ pub fn start() -> io::Result<()> {
 /// becomes another.
 pub fn flush() {
     let Some(queue) = LOG.get() else { return };
-    // Nobody has started it: the program ends early.
+    // The thread was never started: the program ends early.
     if queue.start(io::stderr()).is_ok() {
         queue.flush(LAST_LINES);
     }
@@ -134,7 +134,7 @@ impl LogQueue {
                 _ => 0,
             };
             drop(state);
-            // Where standard error is closed, there is nobody to tell.
+            // With standard error closed there is no way to tell.
             let _nobody_reads = out.write_all(&text);
             if dropped > 0 {
                 tracing::warn!(
@@ -194,7 +194,7 @@ mod tests {
         }
     }
 
-    /// A pipe that nobody reads holds 64 KiB. Whoever writes to it waits; whoever logs does not.
+    /// A pipe that is not read holds 64 KiB. A writer to it waits; code that logs does not.
     #[test]
     fn a_log_that_nobody_reads_keeps_nobody_waiting_and_has_bounds() {
         let (queue, mut reader) = queue();

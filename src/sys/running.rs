@@ -1,4 +1,4 @@
-//! Processes of others: who started them, and a signal that reaches the one that was meant.
+//! Other processes: which process started them, and a signal that reaches the one that was meant.
 
 use std::io;
 

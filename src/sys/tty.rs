@@ -50,7 +50,7 @@ impl ModeGuard {
         Self::change(terminal, |modes| modes.output_modes -= OutputModes::OPOST)
     }
 
-    /// What it will restore, for whoever has to be faster than that.
+    /// What it will restore, for code that has to restore it earlier.
     #[must_use]
     pub fn modes(&self) -> Arc<Modes> {
         Arc::clone(&self.0)

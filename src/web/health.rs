@@ -1,7 +1,7 @@
 //! Whether the proxy lives, and whether it is of use: `/healthz` and `/readyz`.
 //!
-//! Alive means that its threads turn: who is not should be started again. Ready means that the next
-//! client would be served: who is not should get no clients meanwhile. Each check says what is wrong.
+//! Alive means that its threads run: a proxy that is not alive should be started again. Ready means that the next
+//! client would be served: a proxy that is not ready should get no clients meanwhile. Each check says what is wrong.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -110,7 +110,7 @@ impl Health {
 
     /// Whether every thread that serves clients turns.
     pub(super) async fn liveness(&self) -> HealthReport {
-        // Then threads end one by one, and nobody should start them again.
+        // Then threads end one by one, and the proxy should not be started again.
         let verdict = if self.stopping.is_cancelled() {
             CheckResult::Good("stopping".to_owned())
         } else {

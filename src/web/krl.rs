@@ -30,7 +30,7 @@ impl Krl {
 
     /// The page, or why there is none.
     pub(super) async fn page(&self) -> Result<Page, ErrorPage> {
-        // Held while the list is made: whoever asks meanwhile waits for the same one.
+        // Held while the list is made: requests meanwhile wait for the same one.
         let mut made = self.made.lock().await;
         let now = Arc::clone(&self.revocations.borrow());
         if let Some((_, page)) = made.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &now)) {

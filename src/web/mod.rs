@@ -2,7 +2,7 @@
 //! on a listener of its own, what the operator's machines ask: numbers, and whether all is well.
 //!
 //! It cannot hurt the SSH side: each listener has a thread of its own, few connections, one request on
-//! each, no bodies, and a time for everything. Nothing secret is here, nobody logs in, and nothing that
+//! each, no bodies, and a time for everything. Nothing secret is here, there is no login, and nothing that
 //! is asked changes anything. `Site` is what there is; a page more is a row in its table.
 
 mod health;

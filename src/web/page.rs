@@ -29,7 +29,7 @@ impl Page {
     /// A page of this media type, to be saved under this name.
     pub(super) fn new(kind: &'static str, name: &'static str, content: impl Into<Bytes>) -> Self {
         let content = content.into();
-        // It tells one content from another; nobody gains by two that look the same.
+        // It tells one content from another; two that look the same do no harm.
         let mut hasher = DefaultHasher::new();
         hasher.write(&content);
         let tag = format!("\"{:x}-{:016x}\"", content.len(), hasher.finish());
@@ -85,7 +85,7 @@ pub(super) fn report(status: StatusCode, kind: &'static str, text: String) -> Ht
     answer
 }
 
-/// Words for whoever asked for something that there is not.
+/// The answer to a request for something that does not exist.
 #[derive(Clone, Debug)]
 pub(super) struct ErrorPage {
     status: StatusCode,

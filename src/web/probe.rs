@@ -1,4 +1,4 @@
-//! Something that may block, done for everybody who asks: one at a time, on a thread that may hang, and
+//! Something that may block, done for all requests at once: one at a time, on a thread that may hang, and
 //! good for a moment. So a flood of questions, or a disk that does not answer, costs one thread.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 /// How long a result is good for.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long somebody waits for a result.
+/// How long a request waits for a result.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A kind of work, and what it has come to.

@@ -63,7 +63,7 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
-    /// Serves on a thread of its own until `shutdown`; whoever is served then is cut off.
+    /// Serves on a thread of its own until `shutdown`; clients that are served then are cut off.
     ///
     /// # Errors
     /// When there is no thread or no runtime.
@@ -138,7 +138,7 @@ impl Server {
     }
 }
 
-/// One client, from its first byte to its last. How it fails is nobody's business but its own.
+/// One client, from its first byte to its last. Its failure concerns no other client.
 async fn client(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,

@@ -26,7 +26,7 @@ pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
     /// The places and their paths.
     const RESOURCES: &'static [(&'static str, Self::Resource)];
 
-    /// Whether this place says if all is well: who asks that is never kept waiting by others.
+    /// Whether this place says if all is well: such a request never waits for others.
     fn is_about_health(_place: Self::Resource) -> bool {
         false
     }
@@ -39,7 +39,7 @@ pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<HttpResponse, ErrorPage>> + Send;
 }
 
-/// What somebody asks.
+/// A request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'q> {
     pub(super) query: &'q str,
@@ -79,7 +79,7 @@ pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> Ht
         let message = "a question has no body";
         return ErrorPage::new(StatusCode::BAD_REQUEST, message, hint).answer();
     }
-    // Of the request only this goes on: what a body may be is nobody's business any more.
+    // Of the request only this goes on: its body is not read.
     let (parts, _body) = request.into_parts();
     let question = Question {
         query: parts.uri.query().unwrap_or_default(),

@@ -1,5 +1,5 @@
 //! Places of a listener of the web. Everybody gets one, and has to give it back when there are too
-//! many: the oldest of the address with the most goes first. Whoever dawdles, before the question is
+//! many: the oldest of the address with the most goes first. A client that is slow, before the question is
 //! whole or while the answer is read, is gone before anybody else is kept out.
 
 use std::net::IpAddr;

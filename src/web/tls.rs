@@ -120,8 +120,8 @@ impl TlsFiles {
     }
 }
 
-/// What is wrong with a certificate at a second since the epoch. Nobody's signature is trusted here:
-/// a certificate is asked for its time before anybody looks for who has signed it.
+/// What is wrong with a certificate at a second since the epoch. No signature is trusted here:
+/// a certificate is asked for its time before its signature is looked at.
 fn fault_at(certificate: &ParsedCertificate<'_>, second: u64) -> Option<CertificateError> {
     let at = UnixTime::since_unix_epoch(Duration::from_secs(second));
     let algorithms = default_provider().signature_verification_algorithms.all;

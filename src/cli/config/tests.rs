@@ -255,7 +255,7 @@ fn a_linked_config_stays_a_link() {
     assert!(scene.read("dotfile").ends_with("\n\nUser bob\n"));
 }
 
-/// Root, who installs for somebody, goes where that person's links lead as little as anybody else would.
+/// Root, installing for a user, follows that user's links no more than the user could.
 #[test]
 fn links_of_the_user_lead_root_nowhere() {
     if !rustix::process::geteuid().is_root() {

@@ -14,7 +14,7 @@ use crate::model::text::Printable;
 pub(super) enum Status {
     /// As it should be.
     Ok,
-    /// It works, and somebody should know.
+    /// It works, and an administrator should know.
     Warning,
     /// Something does not work.
     Error,
@@ -63,7 +63,7 @@ impl Finding {
         }
     }
 
-    /// It works, and somebody should know.
+    /// It works, and an administrator should know.
     pub(super) fn warning(
         check: &'static Check,
         subject: impl fmt::Display,

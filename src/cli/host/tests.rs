@@ -289,7 +289,7 @@ fn another_hosts_key_is_certified_without_its_private_half() {
     assert!(scene.snippet().contains("/host_key-cert.pub\n"));
 }
 
-/// An sshd that cannot read its list lets nobody in.
+/// An sshd that cannot read its list refuses every login.
 #[test]
 fn what_is_no_revocation_list_is_refused() {
     let scene = HostFixture::new();

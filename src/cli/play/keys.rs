@@ -65,7 +65,7 @@ impl KeyParser {
 
 /// Reads keys from standard input in a thread of its own, which ends with the process: a read
 /// from a terminal cannot be called off. The end of the input is the end of the replay: without its
-/// terminal nobody watches, and nobody could end a pause.
+/// terminal there is no viewer, and no key could end a pause.
 pub(in crate::cli) fn listen(keys: SyncSender<Key>) {
     std::thread::spawn(move || {
         forward(io::stdin().lock(), &keys);

@@ -46,7 +46,7 @@ pub(crate) struct PlayArgs {
     skip_idle: bool,
 }
 
-/// Where something is played: standard output, and the terminal that somebody sits at. Its modes are as
+/// Where something is played: standard output, and the terminal of the viewer. Its modes are as
 /// before when this is dropped.
 #[derive(Debug)]
 pub(super) struct PlayTerminal {
@@ -180,7 +180,7 @@ impl PlayArgs {
     }
 }
 
-/// Forwarded connections have streams of bytes, and no screen that somebody looked at.
+/// Forwarded connections have streams of bytes, and no screen.
 fn nothing_to_play(id: &str) -> Failure {
     Failure::new(
         Exit::Failed,

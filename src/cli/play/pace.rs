@@ -73,7 +73,7 @@ impl Pace {
             let left = paused.unwrap_or_else(|| self.left());
             match key {
                 Err(RecvTimeoutError::Timeout) => return Flow::Go,
-                // Whoever listens for keys is gone: nobody could end a pause.
+                // The thread that reads keys is gone: no key could end a pause.
                 Ok(Key::Quit) | Err(RecvTimeoutError::Disconnected) => return Flow::Quit,
                 Ok(Key::Skip) => {
                     self.due = Instant::now();

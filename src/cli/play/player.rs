@@ -112,7 +112,7 @@ impl<W: Write> Player<W> {
         self.out.flush()
     }
 
-    /// What the one who watches has to know, if the session's terminal was larger than this one.
+    /// What the viewer has to know, if the session's terminal was larger than this one.
     pub(in crate::cli) fn outgrown(&self) -> Option<String> {
         let (cols, rows) = self.outgrown?;
         Some(format!(

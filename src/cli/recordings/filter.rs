@@ -41,7 +41,7 @@ pub(crate) struct Filter {
     until: Option<DateTime<Utc>>,
 }
 
-/// The kinds, and what each is to whoever types it.
+/// The kinds, and what each is called on the command line.
 const KINDS: [(Kind, &str); 4] = [
     (Kind::Shell, "A shell"),
     (Kind::Exec, "A command"),

@@ -7,7 +7,7 @@ use crate::cli::{Context, Exit, Failure, auditing};
 use crate::recording::Header;
 use crate::sys::account::Actor;
 
-/// That somebody reads one recording.
+/// That a user reads one recording.
 pub(super) fn one(how: &'static str, header: &Header) -> AuditEvent {
     AuditEvent::RecordingRead {
         how,
@@ -22,7 +22,7 @@ pub(super) fn one(how: &'static str, header: &Header) -> AuditEvent {
     }
 }
 
-/// That somebody lists recordings, which is what a list has of each: who, where, which command.
+/// That a user lists recordings, which is what a list has of each: who, where, which command.
 pub(super) fn list(filter: BTreeMap<&'static str, String>, found: usize) -> AuditEvent {
     AuditEvent::RecordingRead {
         how: "ls",

@@ -38,7 +38,7 @@ pub(crate) struct SessionsWatchArgs {
     from_now: bool,
 }
 
-/// What the one who shows waits for.
+/// What the view waits for.
 #[derive(Debug)]
 enum Feed {
     /// What comes now happens now.
@@ -47,7 +47,7 @@ enum Feed {
     /// There is no more.
     End(State),
     Failed(RecordingError),
-    /// The person who watches has had enough.
+    /// The viewer ends the view.
     Quit,
 }
 
@@ -148,7 +148,7 @@ impl SessionsWatchArgs {
     }
 }
 
-/// What was there before somebody began to watch, without being shown.
+/// What was there before the view began, without being shown.
 struct Past {
     /// The terminal, where there is one on both sides.
     screen: Option<Screen>,
@@ -220,7 +220,7 @@ fn show(
     Ok(Ending::Quit)
 }
 
-/// Reads for as long as somebody shows it.
+/// Reads for as long as the view goes on.
 fn follow(mut reader: Reader<Tail>, feed: &SyncSender<Feed>) {
     for event in &mut reader {
         let fed = match event {

@@ -1,7 +1,7 @@
 //! Landlock: which files, TCP ports and processes stay in reach. The only file that imports its crate.
 //!
 //! What is confined is named by the version of the interface that this was tried with, not by what the
-//! kernel at hand has: a newer kernel must not take away what nobody has looked at.
+//! kernel at hand has: a newer kernel must not take away more than this file has considered.
 
 use std::os::fd::AsFd;
 
@@ -50,7 +50,7 @@ pub(super) fn restrict(
     Ok(found(rules.restrict_self()?.landlock))
 }
 
-/// What the kernel has. It says so only to those whom it confines: a thread that does nothing else.
+/// What the kernel has. It says so only to a thread that it confines: one that does nothing else.
 pub(super) fn offered() -> Landlock {
     let ask = || {
         let rules = Ruleset::default()

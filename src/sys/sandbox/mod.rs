@@ -119,7 +119,7 @@ impl Plan {
     /// refuses. The process may be half confined then, and should end.
     pub fn apply(self) -> Result<Confinement, SandboxError> {
         match threads() {
-            // Without /proc nobody can tell; the caller has promised.
+            // Without /proc it cannot be counted; the caller has promised.
             None | Some(1) => self.confine(),
             Some(several) => Err(SandboxError::Threads(several)),
         }
@@ -236,7 +236,7 @@ pub fn table() -> String {
     table::markdown()
 }
 
-/// How many threads this process has; `None` where nobody says.
+/// How many threads this process has; `None` without /proc.
 fn threads() -> Option<usize> {
     std::fs::read_dir(THREADS).ok().map(Iterator::count)
 }

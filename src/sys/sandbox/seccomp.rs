@@ -70,7 +70,7 @@ pub(super) mod filter {
     /// `TIOCSTI` and `TIOCLINUX`, whose type differs between C libraries.
     const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
 
-    /// Commands of `ioctl` that say whom the kernel signals about a file: `FIOSETOWN`, `SIOCSPGRP`.
+    /// Commands of `ioctl` that say which process the kernel signals about a file: `FIOSETOWN`, `SIOCSPGRP`.
     const OWNER_BY_IOCTL: [u64; 2] = [0x8901, 0x8902];
 
     /// The same of `fcntl`, and with which signal.
@@ -183,7 +183,7 @@ pub(super) mod filter {
             deny(libc::SYS_ioctl, tests)?;
         }
 
-        // Whom the kernel signals about a file can be any process of the account.
+        // The process that the kernel signals about a file can be any of the account.
         for command in OWNER_BY_FCNTL {
             let command = u64::from(command.cast_unsigned());
             let tests = vec![condition(1, SeccompCmpOp::Eq, command)?];
@@ -247,7 +247,7 @@ pub(super) mod filter {
 
         use seccompiler::sock_filter;
 
-        /// Kills whoever uses them.
+        /// Kills the process that uses them.
         #[cfg(target_arch = "x86_64")]
         pub(super) fn kill() -> Vec<sock_filter> {
             /// The first of these numbers.

@@ -1,6 +1,6 @@
 //! The system calls that are denied, in groups, each with its reason.
 //!
-//! Numbers and reasons only. A group is worth as much as it is whole: whoever touches one looks at what
+//! Numbers and reasons only. A group is worth as much as it is whole: a change of one begins with a look at what
 //! the kernel has added to it since.
 
 use libc::c_long;

@@ -1,4 +1,4 @@
-//! Each in a process of its own, which the test starts: nobody leaves a sandbox.
+//! Each in a process of its own, which the test starts: no process leaves a sandbox.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -71,7 +71,7 @@ fn refused<T: fmt::Debug>(result: io::Result<T>) {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
 
-/// A file without a name, as whoever asks whether a directory takes any makes it.
+/// A file without a name, made to find out whether a directory takes files.
 fn unnamed(directory: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
@@ -370,7 +370,7 @@ fn a_pair_of_datagram_sockets_leads_nowhere() {
     let _held = Plan::new().keep(Keep::Read, "/").confine().unwrap();
     refused(pair(SocketType::DGRAM));
     refused(pair(SocketType::RAW));
-    // The others stay with whom they were made for.
+    // The others stay as they were made.
     for kind in [SocketType::STREAM, SocketType::SEQPACKET] {
         let (one, _other) = pair(kind).unwrap();
         let address = SocketAddrUnix::new(&path).unwrap();

@@ -494,7 +494,7 @@ fn a_certificate_lives_as_long_as_the_policy_says_and_no_longer() {
         "{refused}"
     );
 
-    // Whoever has no role has what holds for everybody.
+    // A person without a role has what holds for all.
     let file = "auth_service: { max_ttl: 72h }\nroles: [{ name: all, max_ttl: 7d }]\n";
     let scene = AuthFixture::of(&format!("cluster_name: example.com\n{file}"));
     scene.key("id", &[]);

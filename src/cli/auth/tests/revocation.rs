@@ -148,7 +148,7 @@ fn a_revoked_serial_is_on_the_list_and_the_others_are_not() {
 }
 
 /// What `jq` makes of a serial that is a number: it keeps 53 bits. Such a serial, or a name with a
-/// typing error, is nobody's.
+/// typing error, belongs to no certificate.
 #[test]
 fn what_is_not_in_the_ledger_is_revoked_only_on_purpose() {
     let scene = scene();
@@ -354,7 +354,7 @@ fn what_cannot_be_revoked_is_refused_and_nothing_is_written() {
     assert_eq!(audited(&scene, "certificate.revoked"), Vec::<Value>::new());
 }
 
-/// Somebody else's serial, in a certificate that a CA of their own has signed.
+/// A serial of another installation, in a certificate that a foreign CA has signed.
 #[test]
 fn a_certificate_cannot_take_another_ones_serial_along() {
     let scene = scene();

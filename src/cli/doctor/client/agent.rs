@@ -41,7 +41,7 @@ pub(super) enum AgentContents {
     Keys(Vec<PresentedKey>),
     /// There is none, or it has nothing.
     Nothing,
-    /// It is there and says nothing: whoever asks it waits.
+    /// It is there and does not answer.
     Silence,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct ProxyTarget<'t> {
 }
 
 impl ProxyTarget<'_> {
-    /// Looks who is there; whether SSH is.
+    /// Looks what is there, and whether it speaks SSH.
     pub(super) async fn examine(&self, findings: &mut Vec<Finding>) -> bool {
         let subject = format!("{}:{}", self.host, self.port);
         // The machine's own way of looking up names is ssh's too.

@@ -119,7 +119,7 @@ impl ProxyPath {
 
     /// ssh on its way to the proxy, which is asked for a host that there is not. The options stand
     /// first, where they have the last word: nothing is added to known hosts or to the agent, nothing
-    /// is forwarded, and nobody is asked.
+    /// is forwarded, and there are no questions.
     pub(super) fn log_in(&self) -> Command {
         self.steps.command(
             "-T -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=VERBOSE -o ControlMaster=no -o \

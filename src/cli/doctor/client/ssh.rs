@@ -9,7 +9,7 @@ use super::super::checks::SSH_VERSION;
 use super::super::child::{self, ProgramOutput};
 use super::super::report::Finding;
 
-/// How long it may take where it asks nobody.
+/// How long it may take if it asks no question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// ssh, with its configuration.

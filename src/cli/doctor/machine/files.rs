@@ -1,4 +1,4 @@
-//! The data directory: what is there, who may get at it, whether it can be written.
+//! The data directory: what is there, which accounts may get at it, whether it can be written.
 
 use std::path::Path;
 
@@ -86,7 +86,7 @@ fn private(check: &'static Check, path: &Path) -> Option<Finding> {
     ))
 }
 
-/// What to do about a file. Whoever looks is not always whom the proxy runs as.
+/// What to do about a file. The doctor may run under another account than the proxy.
 pub(super) fn remedy(fault: &FsError) -> String {
     match fault {
         FsError::TooOpen { path, .. } => {
@@ -111,7 +111,7 @@ pub(super) fn remedy(fault: &FsError) -> String {
     }
 }
 
-/// Why it cannot be written, as whoever runs this.
+/// Why this account cannot write it.
 fn writable(check: &'static Check, path: &Path) -> Option<Finding> {
     let wanted = Access::WRITE_OK;
     let errno = accessat(CWD, path, wanted, AtFlags::EACCESS).err()?;

@@ -15,7 +15,7 @@ use crate::sys::clock::Clock;
 use crate::sys::fs::FsError;
 use crate::web::{TlsError, TlsFiles, Validity};
 
-/// How long a rotation may stay in one phase before somebody is reminded, in seconds: a week.
+/// How long a rotation may stay in one phase before the doctor reminds of it, in seconds: a week.
 const LONG: u64 = 7 * 86_400;
 /// With how much left a certificate of HTTPS is to be renewed, in seconds: two weeks.
 const HTTPS_NOTICE: u64 = 14 * 86_400;

@@ -19,7 +19,7 @@ use crate::wire::ClientConfig;
 /// How long a port may take to be connected to.
 const PATIENCE: Duration = Duration::from_secs(5);
 const START: &str = "start it: `systemctl start rproxy`, or `rproxy serve`";
-/// Nobody logs in: the name only has to be one.
+/// There is no login: the name only has to be one.
 const NOBODY: &str = "doctor";
 
 /// Who answers at an address.
@@ -32,11 +32,11 @@ pub(super) enum Responder {
     Other(HostKeyError),
     /// Something else.
     NotSsh(ProbeError),
-    /// Nobody.
+    /// Nothing.
     Nobody(ProbeError),
 }
 
-/// Connects, and looks at who proves to be there.
+/// Connects, and looks at the host key that is proved there.
 pub(super) async fn look(
     address: SocketAddr,
     name: &str,
@@ -101,7 +101,7 @@ pub(super) async fn examine(
     runs
 }
 
-/// Who has the port; whether it is the proxy. A port that can be taken for a moment, nobody has.
+/// What has the port, and whether it is the proxy. A port that can be taken for a moment is free.
 async fn port(
     listens: SocketAddr,
     trusted: Option<&TrustedKeys>,

@@ -1,4 +1,4 @@
-//! Every node: where it is, what it shows, whom it takes.
+//! Every node: where it is, what it shows, which people it lets in.
 //!
 //! Stock sshd says of a certificate without its private key whether it would do. One that begins later
 //! or has ended tells of its clock; one that is good from the promised addresses only, of what it sees.

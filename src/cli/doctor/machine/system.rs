@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 /// With less than this, recordings end soon: 64 MiB.
 const HARDLY_ANY: u64 = 64 << 20;
-/// With less than this, somebody should know: 1 GiB.
+/// With less than this the doctor warns: 1 GiB.
 const LITTLE: u64 = 1 << 30;
 /// The same for files: each recording is one.
 const HARDLY_ANY_FILES: u64 = 100;
@@ -75,7 +75,7 @@ fn newest(data_dir: &Path) -> Option<(PathBuf, u64)> {
         .max_by_key(|(_, at)| *at)
 }
 
-/// Whether something sets the clock; `None` where nobody says.
+/// Whether something sets the clock; `None` if it cannot be found out.
 fn is_kept() -> Option<bool> {
     if Path::new(SYNCHRONIZED).exists() {
         return Some(true);
