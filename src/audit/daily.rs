@@ -95,7 +95,12 @@ mod tests {
         let tell = |at: u64, host: &str| {
             // Each time another process, as a command beside the running proxy.
             let cluster = "example.com".parse().unwrap();
-            let log = AuditLog::open(directory.path(), cluster, Clock::Fixed(at)).unwrap();
+            let log = AuditLog::open(
+                &crate::model::DataDir::new(directory.path()),
+                cluster,
+                Clock::Fixed(at),
+            )
+            .unwrap();
             log.emit(&AuditEvent::ServerStopped { reason: "db1" })
                 .unwrap();
             let told = log.warn_of_ending(host, address, &certificate, "proxy");

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::model::{ClusterName, text};
+use crate::model::{ClusterName, DataDir, text};
 use crate::sys::clock::Clock;
 use crate::sys::feasible;
 use crate::sys::fs::{
@@ -30,8 +30,6 @@ use super::bound::{MAX_STRANGERS_TEXT, MAX_TEXT, bound};
 use super::flood::{Cause, Flood, Sum};
 use super::kind::Severity;
 
-/// The log's name in the data directory.
-pub const FILE_NAME: &str = "audit.jsonl";
 /// How long what is known about the room on the disk is good for.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -113,11 +111,15 @@ impl AuditLog {
     ///
     /// # Errors
     /// When it cannot be opened, or others may read or write it.
-    pub fn open(data_dir: &Path, cluster: ClusterName, clock: Clock) -> Result<Self, AuditError> {
-        if !data_dir.is_dir() {
-            private_dir(data_dir).map_err(AuditError::Open)?;
+    pub fn open(
+        data_dir: &DataDir,
+        cluster: ClusterName,
+        clock: Clock,
+    ) -> Result<Self, AuditError> {
+        if !data_dir.path().is_dir() {
+            private_dir(data_dir.path()).map_err(AuditError::Open)?;
         }
-        let path = data_dir.join(FILE_NAME);
+        let path = data_dir.audit_log();
         let file = LineFile::open(&path).map_err(AuditError::Open)?;
         Ok(Self::of(path, file, cluster, clock))
     }
@@ -126,8 +128,8 @@ impl AuditLog {
     ///
     /// # Errors
     /// As [`AuditLog::open`].
-    pub fn look(data_dir: &Path) -> Result<(), AuditError> {
-        let path = data_dir.join(FILE_NAME);
+    pub fn look(data_dir: &DataDir) -> Result<(), AuditError> {
+        let path = data_dir.audit_log();
         feasible::append(&path).map_err(AuditError::Open)?;
         match check_private(&path) {
             Err(missing) if missing.is_not_found() => Ok(()),
@@ -641,7 +643,12 @@ mod tests {
 
     fn open(directory: &Path) -> AuditLog {
         let clock = Clock::Fixed(1_700_000_000);
-        AuditLog::open(directory, "example.com".parse().unwrap(), clock).unwrap()
+        AuditLog::open(
+            &DataDir::new(directory),
+            "example.com".parse().unwrap(),
+            clock,
+        )
+        .unwrap()
     }
 
     /// A log on a full disk.
@@ -741,7 +748,7 @@ mod tests {
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(log.path()), mode(&data)), (0o600, 0o700));
         std::fs::set_permissions(log.path(), PermissionsExt::from_mode(0o640)).unwrap();
-        let refused = AuditLog::open(&data, "c".parse().unwrap(), Clock::System);
+        let refused = AuditLog::open(&DataDir::new(&data), "c".parse().unwrap(), Clock::System);
         assert!(matches!(
             refused,
             Err(AuditError::Open(FsError::TooOpen { .. }))

@@ -16,5 +16,5 @@ pub use event::{
     SessionKind, UnixSeconds, Weaker,
 };
 pub use kind::{EventKind, Severity, table};
-pub use log::{AuditError, AuditLog, FILE_NAME, Fate, Observer};
+pub use log::{AuditError, AuditLog, Fate, Observer};
 pub use sink::{AuditSink, DeferredLog};

@@ -1,10 +1,9 @@
 //! Where events go, for code that has some to tell and does not open the log itself.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use super::{AuditError, AuditEvent, AuditLog};
-use crate::model::ClusterName;
+use crate::model::{ClusterName, DataDir};
 use crate::sys::clock::Clock;
 
 /// Takes audit events.
@@ -26,7 +25,7 @@ impl AuditSink for AuditLog {
 /// neither made nor touched before there is one.
 #[derive(Clone, Debug)]
 pub struct DeferredLog {
-    data_dir: PathBuf,
+    data_dir: DataDir,
     cluster: ClusterName,
     clock: Clock,
 }
@@ -34,9 +33,9 @@ pub struct DeferredLog {
 impl DeferredLog {
     /// Names the place; nothing is opened yet.
     #[must_use]
-    pub fn new(data_dir: &Path, cluster: &ClusterName, clock: Clock) -> Self {
+    pub fn new(data_dir: &DataDir, cluster: &ClusterName, clock: Clock) -> Self {
         Self {
-            data_dir: data_dir.to_owned(),
+            data_dir: data_dir.clone(),
             cluster: cluster.clone(),
             clock,
         }
@@ -57,8 +56,12 @@ mod tests {
     fn the_file_is_made_for_the_first_event() {
         let directory = crate::sys::fs::private_tempdir();
         let cluster = "example.com".parse().unwrap();
-        let log = DeferredLog::new(directory.path(), &cluster, Clock::Fixed(1_800_000_000));
-        let file = directory.path().join(super::super::FILE_NAME);
+        let log = DeferredLog::new(
+            &DataDir::new(directory.path()),
+            &cluster,
+            Clock::Fixed(1_800_000_000),
+        );
+        let file = DataDir::new(directory.path()).audit_log();
         assert!(!file.exists());
         let event = AuditEvent::UpgradeRefused {
             message: "no".to_owned(),

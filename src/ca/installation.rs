@@ -1,19 +1,17 @@
 //! Where the CAs of one installation are, and how its configuration describes them.
 
-use std::path::Path;
-
 use super::agent_key_config::{CaKeys, KeysInAgents};
 use super::kind::CaKind;
 use super::ledger::Ledger;
 use super::revocation_log::RevocationLog;
-use crate::model::ClusterName;
+use crate::model::{ClusterName, DataDir};
 use crate::sys::clock::Clock;
 
 /// What there is to know about an installation before its CAs can be opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Installation<'c> {
     /// Where its files are.
-    pub data_dir: &'c Path,
+    pub data_dir: &'c DataDir,
     /// Its name.
     pub cluster: &'c ClusterName,
     /// The CAs' keys that agents have.

@@ -96,7 +96,7 @@ impl<'c> KeyOwner<'c> {
     /// # Errors
     /// What is wrong with the agent, or with the directory.
     pub fn could_make(&self, kind: CaKind) -> Result<(), CaError> {
-        feasible::make_in(&self.installation.data_dir.join("ca"))?;
+        feasible::make_in(&self.installation.data_dir.ca())?;
         if let Some(key) = &self.installation.in_agents(kind).current {
             AgentKey::find(key, SignTimeout::Connection)?;
         }

@@ -210,7 +210,7 @@ impl<'c> Keystore<'c> {
     pub(super) fn none(&self, kind: CaKind) -> CaError {
         CaError::NoneOf {
             kind,
-            data_dir: self.installation.data_dir.to_owned(),
+            data_dir: self.installation.data_dir.path().to_owned(),
         }
     }
 
@@ -286,14 +286,14 @@ impl<'c> Keystore<'c> {
 }
 
 fn directory(installation: &Installation<'_>) -> PathBuf {
-    installation.data_dir.join("ca")
+    installation.data_dir.ca()
 }
 
 /// The directory with the keys. Refuses a data directory that is not there, or that others may read or
 /// write, and the same of the directory itself.
 fn checked_directory(installation: &Installation<'_>) -> Result<PathBuf, CaError> {
-    let none = || CaError::None(installation.data_dir.to_owned());
-    match fs::check_unshared(installation.data_dir) {
+    let none = || CaError::None(installation.data_dir.path().to_owned());
+    match fs::check_unshared(installation.data_dir.path()) {
         Err(missing) if missing.is_not_found() => return Err(none()),
         checked => checked?,
     }

@@ -18,12 +18,9 @@ use super::error::CaError;
 use super::kind::CaKind;
 use super::lines::{self, LinesEnd};
 use crate::cert::random_serial;
-use crate::model::Serial;
+use crate::model::{DataDir, Serial};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FileLock, FsError};
-
-/// The ledger's name in the data directory.
-pub const FILE_NAME: &str = "issued.jsonl";
 
 /// One line of the ledger: what was signed, for whom, by which key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,9 +136,9 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Reads them all.
-    pub(super) fn read(data_dir: &Path) -> Result<Self, CaError> {
+    pub(super) fn read(data_dir: &DataDir) -> Result<Self, CaError> {
         let mut marks = Self::default();
-        let read = lines::read(&data_dir.join(FILE_NAME), 0, |line| {
+        let read = lines::read(&data_dir.ledger(), 0, |line| {
             LineHead::parse(line)
                 .map(|line| marks.take(&line))
                 .is_some()
@@ -204,9 +201,9 @@ struct IndexedLines {
 impl Ledger {
     /// Names the place; nothing is read or made yet.
     #[must_use]
-    pub fn of(data_dir: &Path) -> Self {
+    pub fn of(data_dir: &DataDir) -> Self {
         Self {
-            path: data_dir.join(FILE_NAME),
+            path: data_dir.ledger(),
             seen: Mutex::default(),
         }
     }

@@ -241,7 +241,7 @@ mod tests {
         assert_ne!(certificate.serial(), 0);
         assert_eq!(certificate.public_key(), key.public_key().key_data());
         assert_eq!(certificate.signature_key(), mint.public_key().key_data());
-        assert!(!home.data_dir().join("issued.jsonl").exists());
+        assert!(!home.data_dir().ledger().exists());
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub use installation::Installation;
 pub use issuer::{IssueError, IssueRequest, Issued, Issuer, IssuingRules};
 pub use key_owner::{KeyOwner, Made};
 pub use kind::CaKind;
-pub use ledger::{FILE_NAME as LEDGER, IssueRecord, Ledger};
+pub use ledger::{IssueRecord, Ledger};
 pub use mint::{Cached, HostCertIssuer, HostIdentity};
 pub use outstanding::{Outstanding, outstanding};
 pub use probe_certificate::{ClockSkewProbe, ProbeCertificate};

@@ -12,11 +12,9 @@ use super::ledger::{Ledger, Mark, Marks};
 use super::lines::{self, LinesEnd};
 use super::revocation::{RevocationRecord, Revoked};
 use super::revocations::Revocations;
+use crate::model::DataDir;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FileLock, private_dir};
-
-/// The file's name in the data directory.
-const FILE_NAME: &str = "revoked.jsonl";
 
 /// What became of a wish to revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +28,7 @@ pub enum RevokeOutcome {
 /// The revocations of a data directory, on disk.
 #[derive(Clone, Debug)]
 pub struct RevocationLog {
-    data_dir: PathBuf,
+    data_dir: DataDir,
     path: PathBuf,
     clock: Clock,
 }
@@ -38,10 +36,10 @@ pub struct RevocationLog {
 impl RevocationLog {
     /// Names the place; nothing is read or made yet.
     #[must_use]
-    pub fn new(data_dir: &Path, clock: Clock) -> Self {
+    pub fn new(data_dir: &DataDir, clock: Clock) -> Self {
         Self {
-            data_dir: data_dir.to_owned(),
-            path: data_dir.join(FILE_NAME),
+            data_dir: data_dir.clone(),
+            path: data_dir.revocations(),
             clock,
         }
     }
@@ -149,7 +147,7 @@ impl RevocationLog {
     /// # Errors
     /// When the file cannot be made or locked.
     pub fn lock(&self) -> Result<FileLock, CaError> {
-        private_dir(&self.data_dir)?;
+        private_dir(self.data_dir.path())?;
         Ok(FileLock::wait(&self.path)?)
     }
 
@@ -269,7 +267,7 @@ mod tests {
     impl LogFixture {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
-            let log = RevocationLog::new(&directory.path().join("state"), CLOCK);
+            let log = RevocationLog::new(&DataDir::new(directory.path().join("state")), CLOCK);
             Self { directory, log }
         }
 

@@ -9,6 +9,7 @@ use ssh_key::{Algorithm, PrivateKey};
 use super::testing::everything_in;
 use super::*;
 use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
+use crate::model::DataDir;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
@@ -28,7 +29,7 @@ impl RotationFixture {
 
     fn open_at(&self, now: u64) -> Result<Authorities, CaError> {
         let made = Authorities::make(&Installation {
-            data_dir: self.directory.path(),
+            data_dir: &DataDir::new(self.directory.path()),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
             clock: Clock::Fixed(now),
@@ -50,7 +51,7 @@ impl RotationFixture {
         change: impl FnOnce(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError>,
     ) -> Result<(Rotation, Rotation), CaError> {
         let installation = Installation {
-            data_dir: self.directory.path(),
+            data_dir: &DataDir::new(self.directory.path()),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
             clock: Clock::Fixed(NOW),
@@ -75,7 +76,7 @@ impl RotationFixture {
         let before = everything_in(self.directory.path());
         let authority = Authority::open(
             &Installation {
-                data_dir: self.directory.path(),
+                data_dir: &DataDir::new(self.directory.path()),
                 cluster: &"example.com".parse().unwrap(),
                 ca_keys: &CaKeys::default(),
                 clock: Clock::Fixed(NOW),
@@ -90,11 +91,11 @@ impl RotationFixture {
     }
 
     fn ca(&self, name: &str) -> PathBuf {
-        self.directory.path().join("ca").join(name)
+        DataDir::new(self.directory.path()).ca().join(name)
     }
 
     fn files(&self) -> BTreeSet<String> {
-        let entries = std::fs::read_dir(self.directory.path().join("ca")).unwrap();
+        let entries = std::fs::read_dir(DataDir::new(self.directory.path()).ca()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names
             .filter(|name| !name.ends_with("_rotation.json") && !name.contains("_kept_"))
@@ -233,7 +234,7 @@ fn the_schedule_is_kept_whenever_somebody_looks() {
     assert_eq!(phase(2000), RotationPhase::Standby);
     assert_eq!(scene.files(), usual_files());
     // Each move is audited once, whoever it was that looked.
-    let audit = std::fs::read_to_string(scene.directory.path().join("audit.jsonl")).unwrap();
+    let audit = std::fs::read_to_string(DataDir::new(scene.directory.path()).audit_log()).unwrap();
     let moves: Vec<_> = audit
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
@@ -352,7 +353,7 @@ fn from_standby_a_rollback_leads_back_to_the_key_that_was_kept() {
             assert_eq!(&kept(&scene), forth, "the other one can be gone back to");
         }
         let installation = Installation {
-            data_dir: scene.directory.path(),
+            data_dir: &DataDir::new(scene.directory.path()),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
             clock: Clock::Fixed(NOW),
@@ -401,7 +402,7 @@ fn nothing_is_made_that_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
     let installation = Installation {
-        data_dir: &data_dir,
+        data_dir: &DataDir::new(&data_dir),
         cluster: &"example.com".parse().unwrap(),
         ca_keys: &CaKeys::default(),
         clock: Clock::Fixed(NOW),
@@ -496,7 +497,7 @@ fn what_is_signed_by_the_key_that_leaves_is_listed_until_it_is_replaced() {
     authorities.issue_user(user("alice", 100)).unwrap();
     authorities.issue_user(user("bob", 200)).unwrap();
     authorities.issue_host(host("db1")).unwrap();
-    let ledger = Ledger::of(scene.directory.path());
+    let ledger = Ledger::of(&DataDir::new(scene.directory.path()));
     let left = |now: u64| -> Vec<String> {
         let authorities = scene.open_at(now).unwrap();
         let left = outstanding(authorities.of(CaKind::User), &ledger, now).unwrap();
@@ -536,7 +537,7 @@ fn a_throwaway_is_signed_by_each_key_and_kept_by_nobody() {
     assert_eq!(trials.behind.valid_before(), usual.valid_after());
     assert_eq!(trials.ahead.valid_after(), usual.valid_before());
     assert!(
-        Ledger::of(scene.directory.path())
+        Ledger::of(&DataDir::new(scene.directory.path()))
             .issued()
             .unwrap()
             .is_empty()
@@ -548,7 +549,7 @@ fn whoever_only_looks_leaves_everything_as_it_is() {
     let scene = RotationFixture::new();
     let look = |now| {
         let installation = Installation {
-            data_dir: scene.directory.path(),
+            data_dir: &DataDir::new(scene.directory.path()),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
             clock: Clock::Fixed(now),

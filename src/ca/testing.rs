@@ -13,6 +13,7 @@ use super::*;
 use crate::audit::{AuditSink, DeferredLog};
 use crate::cert::testing::string;
 use crate::cert::{CertTemplate, HostRequest, MAX_USER_TTL, UserRequest};
+use crate::model::DataDir;
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
@@ -52,8 +53,8 @@ impl CaHome {
         })
     }
 
-    pub(crate) fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
+    pub(crate) fn data_dir(&self) -> DataDir {
+        DataDir::new(self.directory.path().join("data"))
     }
 
     /// Makes what is missing, and opens it.
@@ -188,7 +189,7 @@ impl Authorities {
 
     fn issue(&self, request: IssueRequest) -> Result<Issued, CaError> {
         let [state, _] = self.state_files();
-        let ledger = Ledger::of(state.parent().unwrap().parent().unwrap());
+        let ledger = Ledger::of(&DataDir::new(state.parent().unwrap().parent().unwrap()));
         let rules = IssuingRules {
             limits: &no_roles(),
             revocations: &Revocations::default(),

@@ -13,7 +13,7 @@ use crate::sys::fs::{FsError, check_private};
 /// which could not write it afterwards.
 pub(super) fn open(context: &Context) -> Result<AuditLog, AuditError> {
     let config = &context.config;
-    match check_private(&config.data_dir) {
+    match check_private(config.data_dir.path()) {
         Err(fault @ FsError::Owner { .. }) => Err(AuditError::Open(fault)),
         // What is wrong with the directory's mode is not the log's business.
         Ok(()) | Err(_) => {

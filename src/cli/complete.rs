@@ -120,8 +120,8 @@ impl CompletionKind {
     /// What may stand in place of `typed`.
     fn candidates(self, config: &Config, typed: &str) -> Vec<Candidate> {
         match self {
-            Self::Recording => recorded(&recordings::directory(config), typed, LOOKED_AT, |_| true),
-            Self::Session => recorded(&recordings::directory(config), typed, LOOKED_AT, |entry| {
+            Self::Recording => recorded(&config.data_dir.recordings(), typed, LOOKED_AT, |_| true),
+            Self::Session => recorded(&config.data_dir.recordings(), typed, LOOKED_AT, |entry| {
                 entry.standing == RecordingStatus::Recording
             }),
             Self::Subject => subjects(config, typed),
@@ -165,7 +165,7 @@ fn recorded(
 
 /// What was issued, the newest first; nothing where there is more than can be read at a key stroke.
 fn certificates(config: &Config) -> Vec<IssueRecord> {
-    let ledger = config.data_dir.join(crate::ca::LEDGER);
+    let ledger = config.data_dir.ledger();
     let is_short = std::fs::metadata(ledger).is_ok_and(|file| file.len() <= MAX_LEDGER);
     let mut records = match is_short {
         true => Ledger::of(&config.data_dir).issued().unwrap_or_default(),

@@ -20,7 +20,7 @@ pub(crate) struct Context {
 /// # Errors
 /// Says where it was looked for, when it is not there or out of reach.
 pub(crate) fn existing_data_dir(context: &Context) -> Result<&Path, Failure> {
-    let data_dir = context.config.data_dir.as_path();
+    let data_dir = context.config.data_dir.path();
     let why = match std::fs::metadata(data_dir) {
         Ok(metadata) if metadata.is_dir() => return Ok(data_dir),
         Ok(_) => io::ErrorKind::NotADirectory.into(),

@@ -162,7 +162,7 @@ impl Proxy {
 }
 
 fn directory(context: &Context) -> std::path::PathBuf {
-    control::directory(&context.config.data_dir)
+    context.config.data_dir.control()
 }
 
 fn numbers(context: &Context) -> Result<BTreeSet<u32>, Failure> {

@@ -1,6 +1,5 @@
 //! The configuration in force: the values of the file, with defaults where it says nothing.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::auth::AuthService;
@@ -15,7 +14,7 @@ use super::users::print_user;
 use super::value::yaml_text;
 use crate::access::{Permissions, Policy, Role, RoleBinding};
 use crate::ca::Installation;
-use crate::model::ClusterName;
+use crate::model::{ClusterName, DataDir};
 use crate::nodes::Node;
 use crate::sys::clock::Clock;
 
@@ -29,7 +28,7 @@ pub struct Config {
     /// `cluster_name`.
     pub cluster_name: ClusterName,
     /// `data_dir`, or the `--data-dir` flag.
-    pub data_dir: PathBuf,
+    pub data_dir: DataDir,
     /// `auth_service`.
     pub auth: AuthService,
     /// `proxy_service`.
@@ -123,7 +122,7 @@ pub fn to_yaml(config: &Config) -> String {
     let line = |key: &keys::Key, value: &str| format!("{}: {}", key.name, yaml_text(value));
     let mut lines = vec![
         line(&keys::CLUSTER_NAME, cluster_name.as_str()),
-        line(&keys::DATA_DIR, &data_dir.to_string_lossy()),
+        line(&keys::DATA_DIR, &data_dir.path().to_string_lossy()),
     ];
     lines.extend(auth.print());
     lines.extend(proxy.print());

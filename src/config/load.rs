@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::effective::Config;
 use super::{keys, resolve, yaml};
-use crate::model::{ClusterName, NameError, text};
+use crate::model::{ClusterName, DataDir, NameError, text};
 use crate::sys::fs::{FsError, read_limited};
 
 /// The file that is read where none is named and this one is there.
@@ -99,7 +99,7 @@ impl Config {
     /// As [`parse`].
     pub fn defaults(&self) -> Result<Self, ConfigError> {
         let name = format!("{}: \"{}\"", keys::CLUSTER_NAME.name, self.cluster_name);
-        let loaded = parse(Path::new(""), &name, Some(&self.data_dir))?;
+        let loaded = parse(Path::new(""), &name, Some(self.data_dir.path()))?;
         Ok(loaded.config)
     }
 }
@@ -156,6 +156,7 @@ pub fn parse(file: &Path, text: &str, data_dir: Option<&Path>) -> Result<Loaded,
         Some(directory) => directory,
         None => default_data_dir()?,
     };
+    let data_dir = DataDir::new(data_dir);
     let cluster_name = match resolved.cluster_name {
         Some(name) => name,
         None => machine_name()?,

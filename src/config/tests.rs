@@ -10,7 +10,7 @@ use ssh_key::Fingerprint;
 use super::{Config, HttpsFiles, RecordingMode, SessionRecording, Source, Web, parse, to_yaml};
 use crate::access::{Direction, EndpointPattern, EndpointPatterns, NamePatterns, Permissions};
 use crate::ca::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
-use crate::model::text;
+use crate::model::{DataDir, text};
 use crate::nodes::Node;
 
 fn parsed(text: &str) -> Config {
@@ -23,7 +23,7 @@ fn parsed(text: &str) -> Config {
 #[test]
 fn an_empty_file_means_the_defaults() {
     let config = parsed("# nothing\n");
-    assert_eq!(config.data_dir, Path::new("/data"));
+    assert_eq!(config.data_dir.path(), Path::new("/data"));
     assert_eq!(config.auth.session_recording, SessionRecording::Proxy);
     assert!(config.auth.proxy_checks_host_keys);
     assert_eq!(config.auth.max_ttl, crate::cert::MAX_USER_TTL);
@@ -56,9 +56,9 @@ fn empty_sections_mean_the_defaults_too() {
 fn the_flag_stands_above_the_file() {
     let text = "data_dir: /file\n";
     let loaded = |flag| parse(Path::new("f"), text, flag).unwrap().config.data_dir;
-    assert_eq!(loaded(None), Path::new("/file"));
-    assert_eq!(loaded(Some(Path::new("/flag"))), Path::new("/flag"));
-    assert!(loaded(Some(Path::new("here"))).is_absolute());
+    assert_eq!(loaded(None).path(), Path::new("/file"));
+    assert_eq!(loaded(Some(Path::new("/flag"))).path(), Path::new("/flag"));
+    assert!(loaded(Some(Path::new("here"))).path().is_absolute());
 }
 
 #[test]
@@ -185,7 +185,7 @@ proptest! {
         // What is not set here has its default.
         let mut config = parsed("");
         config.cluster_name = cluster.parse().unwrap();
-        config.data_dir = PathBuf::from(directory);
+        config.data_dir = DataDir::new(directory);
         let recorded = if off { SessionRecording::Off } else { SessionRecording::Proxy };
         config.auth.session_recording = recorded;
         config.auth.proxy_checks_host_keys = checks;
@@ -300,7 +300,7 @@ fn every_key_that_needs_a_restart_is_known() {
          upstream: { max_starting_per_host: 1, connect_timeout: 1s }\n\
          recording: { mode: best_effort, pty_input: yes }\n",
     );
-    new.data_dir = PathBuf::from("/other");
+    new.data_dir = DataDir::new("/other");
     let wanted = new.clone();
     let kept = new.keep_until_restart(&old);
     assert_eq!(

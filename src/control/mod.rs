@@ -26,12 +26,6 @@ pub use server::{ControlHandle, Server};
 /// What a socket's name ends with; before it stands the process.
 const SUFFIX: &str = ".sock";
 
-/// Where the control sockets of a data directory are.
-#[must_use]
-pub fn directory(data_dir: &Path) -> PathBuf {
-    data_dir.join("control")
-}
-
 /// The process that a socket belongs to, by its name.
 fn process_of(socket: &Path) -> Option<u32> {
     let name = socket.file_name()?.to_str()?;

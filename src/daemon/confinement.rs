@@ -13,17 +13,14 @@ use crate::model::chain;
 use crate::sys::fs::private_dir;
 use crate::sys::sandbox::{Bind, Keep, Plan};
 
-/// The directory of recordings in the data directory.
-const RECORDINGS: &str = "recordings";
-/// The directory of control sockets in the data directory.
-const CONTROL: &str = "control";
-
 /// Makes the directories that [`plan`] keeps: those that are made later are out of reach. Where one cannot
 /// be made, whoever needs it fails by itself later on, as without a sandbox.
 pub(super) fn prepare(config: &Config) {
-    for name in [RECORDINGS, CONTROL] {
-        if let Err(error) = private_dir(&config.data_dir.join(name)) {
+    let data = &config.data_dir;
+    for directory in [data.recordings(), data.control()] {
+        if let Err(error) = private_dir(&directory) {
             let error = chain(&error);
+            let name = directory.file_name().unwrap_or_default().display();
             tracing::error!(%error, "{name}/ is of no use, also later: that takes a restart");
         }
     }
@@ -33,12 +30,11 @@ pub(super) fn prepare(config: &Config) {
 /// second thread.
 #[must_use]
 pub(super) fn plan(config: &Config) -> Plan {
-    let at = |name| config.data_dir.join(name);
     Plan::new()
         // Who takes this process over can neither read the recordings that are there nor remove them.
-        .keep_if_there(Keep::Make, at(RECORDINGS))
+        .keep_if_there(Keep::Make, config.data_dir.recordings())
         // The socket is made before, with its mode, and removed at the end.
-        .keep_if_there(Keep::Own, at(CONTROL))
+        .keep_if_there(Keep::Own, config.data_dir.control())
         // What this process takes from the machine, for its metrics.
         .keep_if_there(Keep::Read, "/proc/self")
         .connect_tcp()
@@ -201,7 +197,8 @@ mod tests {
         };
         let directory = tempfile::tempdir().unwrap();
         let (config, source) = configured(directory.path());
-        let data = config.data_dir.clone();
+        let data_dir = config.data_dir.clone();
+        let data = data_dir.path();
         let tls = [
             directory.path().join("tls.pem"),
             directory.path().join("tls.key"),
@@ -213,7 +210,7 @@ mod tests {
         for file in tls.iter().chain(&secrets).chain([&old_recording]) {
             write_whole(file, b"old", PRIVATE_FILE, Replace::Refuse).unwrap();
         }
-        let audit = AuditLog::open(&data, config.cluster_name.clone(), Clock::System).unwrap();
+        let audit = AuditLog::open(&data_dir, config.cluster_name.clone(), Clock::System).unwrap();
         let outside = Outside::start(shelf(&config, &source));
         lent::borrow(outside.shelf.clone(), Box::new(outside.clone())).unwrap();
         let held = plan(&config).confine().unwrap();
@@ -222,7 +219,7 @@ mod tests {
         // Recordings are made, and those that are there stay unread.
         create_new(&data.join("recordings/new.cast.zst"), PRIVATE_FILE).unwrap();
         takes_files(&data.join("recordings")).unwrap();
-        takes_files(&data).unwrap_err();
+        takes_files(data).unwrap_err();
         File::open(&old_recording).unwrap_err();
         std::fs::remove_file(&old_recording).unwrap_err();
         // The audit log is kept by a rename, and goes on in a new file.
@@ -240,9 +237,12 @@ mod tests {
             "{written}"
         );
         // A list of revocations is followed from before it is there, and when it is replaced.
-        let revoked = RevocationLog::new(&data, Clock::System);
+        let revoked = RevocationLog::new(&data_dir, Clock::System);
         assert_eq!(revoked.follow().unwrap().records().len(), 0);
-        let elsewhere = RevocationLog::new(&directory.path().join("elsewhere"), Clock::System);
+        let elsewhere = RevocationLog::new(
+            &crate::model::DataDir::new(directory.path().join("elsewhere")),
+            Clock::System,
+        );
         for count in 1..=2 {
             let (made, place) = (elsewhere.clone(), revoked.path().to_owned());
             outside.does(move || {

@@ -15,9 +15,6 @@ use crate::sys::feasible;
 use crate::sys::fs::{FsError, check_private, private_dir};
 use crate::web::{Server, WebError};
 
-/// The directory of recordings in the data directory.
-const RECORDINGS: &str = "recordings";
-
 /// What is done about the preconditions.
 #[derive(Debug)]
 pub(super) enum Purpose {
@@ -76,7 +73,7 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, S
 /// In strict mode there is no session without a recording, so that a proxy which cannot make any is of no
 /// use to anybody. A full disk is another matter: it may have room again.
 fn rely_on_recordings(config: &Config, purpose: &Purpose) -> Result<(), ServeError> {
-    let directory = config.data_dir.join(RECORDINGS);
+    let directory = config.data_dir.recordings();
     let is_usable =
         |exists: Result<(), FsError>| exists.and_then(|()| feasible::make_in(&directory));
     let usable = match purpose {

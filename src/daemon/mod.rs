@@ -309,7 +309,7 @@ fn site(config: &Config, shared: &Shared, public: &watch::Sender<Arc<PublicKeys>
 /// Makes the control socket, while this process may. The proxy does its work without it, so nobody is kept
 /// from it where there can be none.
 fn bind_control(config: &Config) -> Option<control::Server> {
-    let bound = control::Server::bind(&control::directory(&config.data_dir));
+    let bound = control::Server::bind(&config.data_dir.control());
     bound.map_err(no_control).ok()
 }
 

@@ -119,7 +119,10 @@ mod tests {
     async fn revocations_arrive_soon_and_stay() {
         const { assert!(PERIOD.as_millis() <= 200, "a second is the promise") };
         let directory = tempfile::tempdir().unwrap();
-        let log = RevocationLog::new(&directory.path().join("state"), Clock::System);
+        let log = RevocationLog::new(
+            &crate::model::DataDir::new(directory.path().join("state")),
+            Clock::System,
+        );
         let (watcher, mut receiver) = Watcher::start(log.clone()).unwrap();
         let watching = tokio::spawn(watcher.run());
         for (count, key_id) in [(1, "alice"), (2, "bob"), (3, "carol")] {
@@ -127,7 +130,10 @@ mod tests {
                 std::fs::remove_file(log.path()).unwrap();
                 tokio::time::sleep(2 * PERIOD).await;
                 // A file that has less than the ledger knows of is none that is added to.
-                let other = RevocationLog::new(&directory.path().join("other"), Clock::System);
+                let other = RevocationLog::new(
+                    &crate::model::DataDir::new(directory.path().join("other")),
+                    Clock::System,
+                );
                 revoke(&other, key_id);
                 std::fs::rename(other.path(), log.path()).unwrap();
             } else {
@@ -147,7 +153,7 @@ mod tests {
     fn a_file_that_cannot_be_read_keeps_the_proxy_from_starting() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("revoked.jsonl")).unwrap();
-        let log = RevocationLog::new(directory.path(), Clock::System);
+        let log = RevocationLog::new(&crate::model::DataDir::new(directory.path()), Clock::System);
         assert!(Watcher::start(log).is_err());
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
         policy: config.policy(),
         inventory: Inventory::new(config.cluster_name.clone(), config.nodes.clone())?,
         recording: RecordingSettings {
-            directory: config.data_dir.join("recordings"),
+            directory: config.data_dir.recordings(),
             policy,
             options: Options {
                 pty_input: config.recording.pty_input,

@@ -3,6 +3,7 @@
 //! Values only: no I/O, no async, no clock. Every string with a grammar is a type here, parsed once.
 
 mod chain;
+mod data_dir;
 mod duration;
 mod host_name;
 mod id;
@@ -14,6 +15,7 @@ mod target_error;
 pub mod text;
 
 pub use chain::chain;
+pub use data_dir::DataDir;
 pub use duration::{
     DurationError, format_duration, format_in_one_unit, parse_duration, parse_duration_with_units,
 };

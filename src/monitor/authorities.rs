@@ -124,7 +124,7 @@ fn audit(config: &Config) -> DeferredLog {
 /// Says that a CA was made, also in the audit log.
 fn tell(config: &Config, made: &Made) {
     let fingerprint = made.key.fingerprint(HashAlg::Sha256).to_string();
-    let data_dir = config.data_dir.display();
+    let data_dir = &config.data_dir;
     tracing::info!("made the {} CA in {data_dir}: {fingerprint}", made.kind);
     let event = AuditEvent::AuthorityCreated {
         kind: made.kind.into(),

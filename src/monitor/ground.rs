@@ -70,7 +70,7 @@ pub(super) async fn lay(config: &Config, purpose: Purpose) -> Result<Option<Grou
 
 /// Whether a proxy serves this data directory now, also one of a version that takes no lock.
 fn is_running(config: &Config) -> bool {
-    let sockets = control::processes(&control::directory(&config.data_dir));
+    let sockets = control::processes(&config.data_dir.control());
     lock::is_served(&config.data_dir).unwrap_or(false)
         || sockets.is_ok_and(|processes| !processes.is_empty())
 }

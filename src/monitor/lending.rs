@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::audit;
 use crate::ca::RevocationLog;
 use crate::config::{Config, DEFAULT_FILE, Source};
 use crate::sys::clock::Clock;
@@ -24,7 +23,7 @@ const AT_ONCE: usize = 8;
 /// The files that are lent. They are those of the start: what names another file needs a restart.
 #[must_use]
 pub fn shelf(config: &Config, source: &Source) -> Shelf {
-    let audit = config.data_dir.join(audit::FILE_NAME);
+    let audit = config.data_dir.audit_log();
     let revoked = RevocationLog::new(&config.data_dir, Clock::System);
     // Where there is none, that has to be seen too.
     let file = source

@@ -20,7 +20,7 @@ use super::supervisor;
 use super::worker::{Ended, MonitorEvent, WorkerContext, WorkerProcess, WorkerRole};
 use crate::audit::{AuditEvent, AuditLog};
 use crate::config::Config;
-use crate::model::ClusterName;
+use crate::model::{ClusterName, DataDir};
 use crate::sys::clock::Clock;
 use crate::sys::fs::FileLock;
 
@@ -72,7 +72,7 @@ pub(super) struct Monitor {
     ears: WorkerContext,
     /// What connections have when the proxy stops, until a worker says what they have now.
     drain_timeout: Duration,
-    data_dir: std::path::PathBuf,
+    data_dir: DataDir,
     cluster: ClusterName,
     /// That nobody else serves the data directory.
     lock: FileLock,

@@ -13,7 +13,7 @@ use crate::access::{self, Identity, LoginPermit, Permissions, RequestedHost, Rou
 use crate::audit::AuditLog;
 use crate::cert::testing::{CertSpec, NOW, ed25519};
 use crate::cert::{TrustedKeys, verify_user};
-use crate::model::{ClusterName, ConnectionId, Target};
+use crate::model::{ClusterName, ConnectionId, DataDir, Target};
 use crate::sys::clock::Clock;
 
 /// That of alice for `deploy` on `db1`, where everybody may go anywhere.
@@ -68,7 +68,7 @@ pub(crate) fn recorder(
     };
     let registry = Registry::default();
     let (seat, orders) = registry.enter(&scene, clock.now());
-    let audit = AuditLog::open(&directory.join("data"), cluster, clock).unwrap();
+    let audit = AuditLog::open(&DataDir::new(directory.join("data")), cluster, clock).unwrap();
     let recorder = Recorder::new(recording, audit, Arc::default(), clock, scene, seat);
     (recorder, registry, orders)
 }

@@ -258,7 +258,7 @@ mod tests {
         };
         assert_eq!(krl().await.version, 0);
         let directory = tempfile::tempdir().unwrap();
-        let state = directory.path().join("state");
+        let state = crate::model::DataDir::new(directory.path().join("state"));
         let log = RevocationLog::new(&state, Clock::System);
         let key_id = "mallory".to_owned();
         let revoked = Revoked::of_key_id(key_id);

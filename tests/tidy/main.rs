@@ -339,6 +339,45 @@ mod tidy {
         complain(&wrong);
     }
 
+    /// How the names of what stands in the data directory are written as paths are made of them.
+    const DATA_PATHS: &[&str] = &[
+        "\"audit.jsonl\"",
+        "\"issued.jsonl\"",
+        "\"revoked.jsonl\"",
+        "\"serve.lock\"",
+        "(\"ca\")",
+        "(\"control\")",
+        "(\"recordings\")",
+        "= \"ca\"",
+        "= \"control\"",
+        "= \"recordings\"",
+        "data_dir.path().join(",
+    ];
+
+    /// The file that may.
+    const DATA_DIR: &str = "src/model/data_dir.rs";
+
+    /// Where something stands in the data directory is said once.
+    #[test]
+    fn paths_in_the_data_directory_are_made_in_one_place() {
+        let may = code(Path::new(DATA_DIR));
+        assert!(may.contains(DATA_PATHS[0]), "{DATA_DIR} names no files");
+        let mut wrong = Vec::new();
+        for file in sources("src") {
+            if file == Path::new(DATA_DIR) {
+                continue;
+            }
+            let code = code(&file);
+            for path in DATA_PATHS.iter().filter(|path| code.contains(**path)) {
+                wrong.push(format!(
+                    "{}: `{path}`: model::DataDir says where it is",
+                    file.display()
+                ));
+            }
+        }
+        complain(&wrong);
+    }
+
     /// What is left to do is not left in the sources.
     #[test]
     fn nothing_is_left_for_later() {

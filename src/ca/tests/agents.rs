@@ -282,10 +282,10 @@ fn a_crash_at_the_end_loses_no_key() {
             std::fs::rename(home.ca("user_ca_new.pub"), home.ca("user_ca.pub")).unwrap();
         }
         let key = fingerprint(key.public_key());
-        let before = everything_in(&home.data_dir());
+        let before = everything_in(home.data_dir().path());
         let as_it_lies = home.with(|installation| Authority::open(installation, CaKind::User));
         assert_eq!(fingerprint(as_it_lies.unwrap().public_key()), key);
-        assert_eq!(everything_in(&home.data_dir()), before);
+        assert_eq!(everything_in(home.data_dir().path()), before);
         assert_eq!(home.keys(CaKind::User), (vec![key.clone()], key));
         let files = ["host_ca", "host_ca.pub", "user_ca.pub"];
         assert_eq!(home.key_files(), files, "after {steps} steps");

@@ -53,7 +53,7 @@ impl IssuerFixture {
     fn new() -> Self {
         let home = CaHome::new();
         let authorities = home.open().unwrap();
-        let ledger = home.data_dir().join("issued.jsonl");
+        let ledger = home.data_dir().ledger();
         Self {
             sink: LedgerSink {
                 ledger,
@@ -191,7 +191,7 @@ fn no_request_lives_longer_than_the_policy_allows_whatever_it_says() {
 #[test]
 fn a_ledger_that_cannot_be_written_hands_nothing_out() {
     let fixture = IssuerFixture::new();
-    std::fs::create_dir(fixture.home.data_dir().join("issued.jsonl")).unwrap();
+    std::fs::create_dir(fixture.home.data_dir().ledger()).unwrap();
     let rules = IssuingRules {
         limits: &fixture.limits,
         revocations: &Revocations::default(),

@@ -17,6 +17,7 @@ use ssh_key::{Algorithm, PrivateKey, PublicKey};
 
 use super::*;
 use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
+use crate::model::DataDir;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FsError, PRIVATE_FILE, PUBLIC_FILE, Replace, write_whole};
 
@@ -24,7 +25,7 @@ const NOW: u64 = 1_800_000_000;
 
 fn open(data_dir: &Path) -> Result<Authorities, CaError> {
     let made = Authorities::make(&Installation {
-        data_dir,
+        data_dir: &DataDir::new(data_dir),
         cluster: &"example.com".parse().unwrap(),
         ca_keys: &CaKeys::default(),
         clock: Clock::Fixed(NOW),
@@ -348,9 +349,11 @@ fn a_damaged_ledger_signs_nothing_and_is_read_by_nobody() {
         PRIVATE_FILE,
     );
     let errors = [
-        Ledger::of(directory.path()).issued().map(drop),
+        Ledger::of(&DataDir::new(directory.path()))
+            .issued()
+            .map(drop),
         open(directory.path()).map(drop),
-        RevocationLog::new(directory.path(), Clock::Fixed(NOW))
+        RevocationLog::new(&DataDir::new(directory.path()), Clock::Fixed(NOW))
             .read()
             .map(drop),
     ];

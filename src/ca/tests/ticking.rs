@@ -71,7 +71,7 @@ fn rotating() -> (CaHome, CaDirectory) {
         home.with(|installation| Authorities::rotate(installation, kind, begin))
             .unwrap();
     }
-    let keys = CaDirectory(home.data_dir().join("ca"));
+    let keys = CaDirectory(home.data_dir().ca());
     (home, keys)
 }
 
@@ -178,7 +178,7 @@ fn opening_changes_no_byte_and_ticking_none_where_nothing_is_due() {
     for missing in ["user_ca.pub", "host_ca_new.pub"] {
         std::fs::remove_file(keys.0.join(missing)).unwrap();
     }
-    let before = everything_in(&home.data_dir());
+    let before = everything_in(home.data_dir().path());
     for now in [NOW, NOW + 150, NOW + 1000] {
         let clock = Clock::Fixed(now);
         home.with_clock(clock, Authorities::open).unwrap();
@@ -187,24 +187,24 @@ fn opening_changes_no_byte_and_ticking_none_where_nothing_is_due() {
             KINDS.map(|kind| Authority::open(installation, kind).unwrap())
         });
     }
-    assert_eq!(everything_in(&home.data_dir()), before);
+    assert_eq!(everything_in(home.data_dir().path()), before);
 
     tick(&home, NOW, &audit);
-    let complete = everything_in(&home.data_dir());
+    let complete = everything_in(home.data_dir().path());
     assert_eq!(
         complete.len(),
         before.len() + 3,
         "the public keys, and a lock"
     );
     tick(&home, NOW + 99, &audit);
-    assert_eq!(everything_in(&home.data_dir()), complete);
+    assert_eq!(everything_in(home.data_dir().path()), complete);
     assert!(audit.moves.into_inner().unwrap().is_empty());
 }
 
 #[test]
 fn where_there_is_nothing_nothing_is_made() {
     let home = CaHome::new();
-    let keys = CaDirectory(home.data_dir().join("ca"));
+    let keys = CaDirectory(home.data_dir().ca());
     let audit = DirectorySink {
         home: &keys,
         moves: Mutex::default(),
@@ -216,5 +216,5 @@ fn where_there_is_nothing_nothing_is_made() {
         let none = Authorities::open(installation);
         assert!(matches!(none, Err(CaError::None(_))));
     });
-    assert!(!home.data_dir().exists());
+    assert!(!home.data_dir().path().exists());
 }

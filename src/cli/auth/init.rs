@@ -30,11 +30,7 @@ impl AuthInitArgs {
             let key = fingerprint(authorities.of(kind).public_key());
             let _infallible = writeln!(text, "{kind} CA: {verb}, {key}");
         }
-        let _infallible = writeln!(
-            text,
-            "data directory: {}",
-            context.config.data_dir.display()
-        );
+        let _infallible = writeln!(text, "data directory: {}", context.config.data_dir);
         Ok(text)
     }
 }

@@ -1,5 +1,7 @@
 //! What the pages say beyond the definitions: examples, files, variables, other pages.
 
+use crate::model::DataDir;
+
 /// The page, what is to be done, and the lines that do it.
 pub(super) const EXAMPLES: &[(&str, &str, &str)] = &[
     (
@@ -154,9 +156,9 @@ pub(super) const FILES: &[(&str, &str)] = &[
          `~/.local/state/rproxy`. What follows is below it.",
     ),
     ("ca/", "The CA keys. Who can read them can be anybody."),
-    ("issued.jsonl", "The certificates that were issued."),
-    ("revoked.jsonl", "What is revoked."),
-    ("audit.jsonl", "The audit log."),
+    (DataDir::LEDGER, "The certificates that were issued."),
+    (DataDir::REVOCATIONS, "What is revoked."),
+    (DataDir::AUDIT_LOG, "The audit log."),
     (
         "recordings/ID.cast.zst",
         "The recordings, see `rproxy-recording`(5).",

@@ -21,7 +21,7 @@ pub(in crate::cli) fn open(
     name: &str,
     how: &'static str,
 ) -> Result<Reader<BufReader<File>>, Failure> {
-    let directory = super::directory(&context.config);
+    let directory = context.config.data_dir.recordings();
     if !is_path(name) {
         existing_data_dir(context)?;
     }

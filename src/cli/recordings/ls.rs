@@ -37,9 +37,10 @@ pub(crate) struct RecordingsLsArgs {
 impl RecordingsLsArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         existing_data_dir(context)?;
-        let mut listing = listing::list(&super::directory(&context.config)).map_err(|error| {
-            Failure::new(Exit::Failed, "cannot list the recordings").because(error)
-        })?;
+        let mut listing =
+            listing::list(&context.config.data_dir.recordings()).map_err(|error| {
+                Failure::new(Exit::Failed, "cannot list the recordings").because(error)
+            })?;
         let surface = Surface::stdout();
         let shown = if surface.width.is_some() {
             shortest(&listing.entries)

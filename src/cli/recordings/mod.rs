@@ -7,10 +7,7 @@ mod locate;
 mod ls;
 mod read;
 
-use std::path::PathBuf;
-
 use super::{Context, Failure};
-use crate::config::Config;
 
 pub(super) use locate::open;
 pub(super) use ls::host;
@@ -29,9 +26,4 @@ impl RecordingsCommand {
             Self::Export(args) => args.run(context),
         }
     }
-}
-
-/// Where the recordings are.
-pub(super) fn directory(config: &Config) -> PathBuf {
-    config.data_dir.join("recordings")
 }

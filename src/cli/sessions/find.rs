@@ -20,7 +20,7 @@ pub(super) struct Live {
 
 /// Everything that is live, oldest first.
 pub(super) fn all(context: &Context) -> Result<Vec<Live>, Failure> {
-    let directory = control::directory(&context.config.data_dir);
+    let directory = context.config.data_dir.control();
     let mut live = Vec::new();
     let mut answered = 0_usize;
     for process in control::processes(&directory).map_err(failure)? {
@@ -52,7 +52,7 @@ pub(super) fn all(context: &Context) -> Result<Vec<Live>, Failure> {
 
 /// Nothing answers on this data directory.
 pub(in crate::cli) fn unreachable(context: &Context) -> Failure {
-    let directory = control::directory(&context.config.data_dir);
+    let directory = context.config.data_dir.control();
     let directory = directory.display();
     Failure::new(Exit::Unreachable, "no proxy is running here").hint(format!(
         "its control socket would be in {directory}: start it with `rproxy serve`, or name its \

@@ -10,7 +10,7 @@ use super::find::{self, Live};
 use crate::cli::play;
 use crate::cli::play::keys::Key;
 use crate::cli::play::player::{PlayError, Player};
-use crate::cli::{Context, Exit, Failure, recordings, ui};
+use crate::cli::{Context, Exit, Failure, ui};
 use crate::control::{ControlReply, ControlRequest, What};
 use crate::model::SessionId;
 use crate::recording::{
@@ -77,7 +77,11 @@ impl SessionsWatchArgs {
             ControlReply::Refused(why) => return Err(super::refused(&session.to_string(), why)),
         }
         // Where it is is ours to know: what a process says names no file that we open.
-        let path = recordings::directory(&context.config).join(file_name(session));
+        let path = context
+            .config
+            .data_dir
+            .recordings()
+            .join(file_name(session));
         match self.watch(&path) {
             Ok(Ending::Session(state, exit)) => {
                 ui::note(&farewell(&state, exit.as_ref()));

@@ -709,7 +709,7 @@ fn a_list_of_hosts_is_signed_as_a_whole() {
     let issued = scene.read("state/issued.jsonl").lines().count();
     let audit = scene.read("state/audit.jsonl");
     assert_eq!(audit.matches("certificate.issued").count(), issued);
-    let ledger = crate::ca::Ledger::of(&scene.path("state"));
+    let ledger = crate::ca::Ledger::of(&crate::model::DataDir::new(scene.path("state")));
     let issued = || ledger.issued().unwrap().len();
     let before = issued();
     scene.ok(&["revoke", "--yes", "--key-id=db2"]);

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::super::checks::RECORDING_FAILURES;
 use super::super::report::Finding;
 use crate::cli::ui::time;
+use crate::model::DataDir;
 use crate::model::text::Printable;
 use crate::sys::fs;
 
@@ -27,9 +28,9 @@ struct AuditLine {
     error: Option<String>,
 }
 
-pub(super) fn examine(data_dir: &Path, now: u64, findings: &mut Vec<Finding>) {
+pub(super) fn examine(data_dir: &DataDir, now: u64, findings: &mut Vec<Finding>) {
     // A log that is not there yet has nothing to tell; one that cannot be read is found elsewhere.
-    if let Ok(end) = end_of(&data_dir.join("audit.jsonl")) {
+    if let Ok(end) = end_of(&data_dir.audit_log()) {
         findings.push(judge(&end, now));
     }
 }

@@ -13,8 +13,6 @@ use crate::model::chain;
 use crate::recording::listing::{self, RecordingStatus};
 use crate::sys::fs::{FsError, check_private};
 
-/// The files that are only ever appended to.
-const STATE: [&str; 3] = ["audit.jsonl", "issued.jsonl", "revoked.jsonl"];
 /// How far back recordings without an end are news.
 const NEWS: TimeDelta = TimeDelta::days(7);
 /// Most recordings that are looked into, the newest ones.
@@ -22,23 +20,18 @@ const MAX_RECORDINGS: usize = 1_000;
 
 pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) {
     let data = &config.data_dir;
-    if !data.exists() {
+    if !data.path().exists() {
         let hint = "the proxy makes it when it starts; name another with data_dir or --data-dir";
-        findings.push(Finding::error(
-            &DATA_DIR,
-            data.display(),
-            "is not there",
-            hint,
-        ));
+        findings.push(Finding::error(&DATA_DIR, data, "is not there", hint));
         return;
     }
-    directory(&DATA_DIR, data, findings);
-    let ca = data.join("ca");
+    directory(&DATA_DIR, data.path(), findings);
+    let ca = data.ca();
     // Of a missing one, the CAs' keys tell.
     if ca.exists() {
         directory(&DATA_DIR, &ca, findings);
     }
-    let recordings = data.join("recordings");
+    let recordings = data.recordings();
     if recordings.exists() {
         directory(&RECORDINGS_DIR, &recordings, findings);
         findings.extend(cut(&recordings, now));
@@ -46,7 +39,8 @@ pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) {
         let detail = "is made with the first session";
         findings.push(Finding::ok(&RECORDINGS_DIR, recordings.display(), detail));
     }
-    for file in STATE.map(|name| data.join(name)) {
+    // These are only ever appended to.
+    for file in [data.audit_log(), data.ledger(), data.revocations()] {
         if file.exists() {
             let found = private(&STATE_FILES, &file).or_else(|| writable(&STATE_FILES, &file));
             let well = || Finding::ok(&STATE_FILES, file.display(), "private, and can be written");

@@ -13,7 +13,7 @@ use super::super::child;
 use super::super::report::Finding;
 use crate::cli::ui::time;
 use crate::config::Config;
-use crate::model::format_duration;
+use crate::model::{DataDir, format_duration};
 
 /// What a file may be younger than the clock says, in seconds.
 const TOLERANCE: u64 = 5;
@@ -34,7 +34,7 @@ const FILES_PER_CLIENT: u64 = 4;
 const FILES_ANYWAY: u64 = 64;
 
 pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) {
-    findings.push(clock(&config.data_dir, now));
+    findings.push(clock(config.data_dir.path(), now));
     findings.extend(disk(&config.data_dir));
     findings.push(file_size());
     findings.push(open_files(config.proxy.max_connections));
@@ -91,8 +91,8 @@ fn is_kept() -> Option<bool> {
 }
 
 /// The disk that recordings go to: that of the first directory above them that is there.
-fn disk(data_dir: &Path) -> Option<Finding> {
-    let recordings = data_dir.join("recordings");
+fn disk(data_dir: &DataDir) -> Option<Finding> {
+    let recordings = data_dir.recordings();
     let there = recordings.ancestors().find(|path| path.is_dir())?;
     let subject = there.display();
     let hint = "make room, move recordings away, or give them a larger disk";

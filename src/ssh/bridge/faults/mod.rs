@@ -27,6 +27,7 @@ use super::legs::Legs;
 use super::pump::Bridge;
 use crate::access::{LoginPermit, Permissions};
 use crate::cert::testing::{NOW, ed25519};
+use crate::model::DataDir;
 use crate::recording::{EventKind, Reader, State};
 use crate::relay::{Peers, Relay};
 use crate::session::{Recorder, RecordingPolicy, Registry, SessionCommand, testing};
@@ -177,7 +178,8 @@ const WIDE: usize = 1 << 20;
 /// The streams of the one recording, which must be complete, and audited from its start to its end.
 fn recorded(directory: &TempDir) -> Option<[Vec<u8>; 3]> {
     let read = || {
-        let audit = std::fs::read_to_string(directory.path().join("data/audit.jsonl"));
+        let audit =
+            std::fs::read_to_string(DataDir::new(directory.path().join("data")).audit_log());
         let audit = audit.unwrap_or_default();
         let count = |event: &str| audit.matches(&format!("\"event\":\"{event}\"")).count();
         (count("session.start"), count("session.end"), audit)
@@ -190,7 +192,7 @@ fn recorded(directory: &TempDir) -> Option<[Vec<u8>; 3]> {
         (starts, ends, audit) = read();
     }
     assert_eq!(starts, ends, "{audit}");
-    let files = std::fs::read_dir(directory.path().join("recordings")).ok()?;
+    let files = std::fs::read_dir(DataDir::new(directory.path()).recordings()).ok()?;
     let files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
     let [file] = files.as_slice() else {
         panic!("one recording, not {files:?}");
