@@ -20,6 +20,7 @@ pub mod audit;
 pub mod dns;
 pub mod ipc;
 pub mod metrics;
+pub mod store;
 
 // floor 3: CAs with durable state
 pub mod ca;

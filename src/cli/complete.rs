@@ -13,7 +13,7 @@ use super::{Exit, Failure, recordings, ui};
 use crate::ca::{CaKind, IssueRecord, Ledger};
 use crate::config::{Config, Source};
 use crate::model::text;
-use crate::recording::listing::{self, Entry, RecordingStatus};
+use crate::store::listing::{self, Entry, RecordingStatus};
 
 /// Most recordings that are offered, the newest ones.
 const OFFERED: usize = 50;

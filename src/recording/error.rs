@@ -4,17 +4,9 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::sys::fs::FsError;
-
 /// What went wrong with a recording.
 #[derive(Debug, Error)]
 pub enum RecordingError {
-    /// The file could not be made, locked or synced.
-    #[error(transparent)]
-    File(#[from] FsError),
-    /// Little is left on the disk, which is kept for recordings that run.
-    #[error("the disk is nearly full, and what is left is for the sessions that run")]
-    NearlyFull,
     /// The operating system did not take the bytes. Nothing that was committed before is lost;
     /// the next commit tries again.
     #[error("cannot write the recording")]

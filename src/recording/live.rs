@@ -1,8 +1,6 @@
 //! A recording that is being written: record, commit, then relay.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,8 +12,6 @@ use super::footer::Footer;
 use super::header::Header;
 use super::lines;
 use super::queue::{Queue, QueuedKind};
-use crate::model::SessionId;
-use crate::sys::fs;
 
 /// What the configuration says about recordings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +29,7 @@ pub struct Summary {
     pub file_bytes: u64,
 }
 
-/// A recording whose header is written.
+/// A recording whose header is written, as bytes that go to a writer.
 ///
 /// Events are buffered; [`Live::commit`] makes them survive the death of the process. Relay
 /// nothing that is not committed. Times are readings of one monotonic clock.
@@ -51,43 +47,6 @@ pub struct Live<W: Write> {
     lost: GapNote,
     exit: ExitNote,
     is_broken: bool,
-}
-
-/// The name of a session's recording.
-#[must_use]
-pub fn file_name(session: SessionId) -> String {
-    format!("{session}{}", super::FILE_SUFFIX)
-}
-
-impl Live<File> {
-    /// Creates the session's recording in a private directory, which is made if it is missing,
-    /// and locks it for as long as it is written.
-    ///
-    /// # Errors
-    /// When the file exists or cannot be made or written.
-    pub fn create(
-        directory: &Path,
-        header: &Header,
-        options: Options,
-        now: Duration,
-    ) -> Result<Self, RecordingError> {
-        fs::private_dir(directory)?;
-        let path = directory.join(file_name(header.session));
-        let file = fs::create_new(&path, fs::PRIVATE_FILE)?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
-            .map_err(|errno| super::file_error("lock", path, errno.into()))?;
-        Self::start(file, header, options, now)
-    }
-
-    /// As [`Live::finish`], then waits until the disk has it all.
-    ///
-    /// # Errors
-    /// When it cannot be written or synced.
-    pub fn close(self, now: Duration) -> Result<Summary, RecordingError> {
-        let (file, summary) = self.finish(now)?;
-        file.sync_all().map_err(RecordingError::Write)?;
-        Ok(summary)
-    }
 }
 
 impl<W: Write> Live<W> {

@@ -15,47 +15,29 @@ mod frame;
 mod frames;
 mod header;
 mod lines;
-pub mod listing;
 mod live;
 mod model;
 mod queue;
 mod reader;
 pub mod sanitizer;
 mod screen;
-mod tail;
 mod text;
 mod utf8;
 mod verbatim;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
-
-use std::io;
-use std::path::PathBuf;
-
-use crate::sys::fs::FsError;
 
 pub use error::RecordingError;
 pub use event::{ChannelNote, Event, EventKind, ExitNote, ExitSignal, GapNote, Side, Stream};
 pub use footer::{ByteTotals, Footer};
 pub use header::{Header, Kind, Pty};
-pub use live::{Live, Options, Summary, file_name};
+pub use live::{Live, Options, Summary};
 pub use reader::{Reader, State};
 pub use screen::Screen;
-pub use tail::Tail;
 pub use verbatim::Verbatim;
 
 /// The version of `FORMAT.md` that this code writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
-
-/// What the name of every recording ends with.
-pub const FILE_SUFFIX: &str = ".cast.zst";
-
-/// A failure with a file, and which one.
-fn file_error(action: &'static str, path: PathBuf, source: io::Error) -> RecordingError {
-    RecordingError::File(FsError::Io {
-        action,
-        path,
-        source,
-    })
-}

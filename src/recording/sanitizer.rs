@@ -23,7 +23,7 @@ pub struct Sanitizer {
 
 impl std::fmt::Debug for Sanitizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Neutral")
+        f.debug_struct("Sanitizer")
             .field("filter", &self.filter)
             .finish_non_exhaustive()
     }

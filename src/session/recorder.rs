@@ -18,10 +18,11 @@ use crate::access::LoginPermit;
 use crate::audit::{AuditEvent, AuditLog, RecordingState};
 use crate::metrics::{Flow, LocalCounter, Metrics};
 use crate::model::{ClusterName, ConnectionId, SessionId, chain};
-use crate::recording::{self, Header, Live, RecordingError, Verbatim};
+use crate::recording::{Header, Live, RecordingError, Verbatim};
 use crate::relay::{
     ChannelKey, Destination, Exit, Note, RefusedMessage, RelayedMessage, Start, Stream, Tap,
 };
+use crate::store::{self, StoreError};
 use crate::sys::clock::Clock;
 use crate::sys::fs;
 
@@ -233,7 +234,7 @@ impl Recorder {
         };
         let file = recording
             .as_ref()
-            .map(|_| self.recording.directory.join(recording::file_name(id)));
+            .map(|_| self.recording.directory.join(store::file_name(id)));
         let seat = self.seat.begin(SessionStart {
             id,
             kind: beginning.kind,
@@ -280,9 +281,9 @@ impl Recorder {
         id: SessionId,
         beginning: &RecordingStart,
         now: Duration,
-    ) -> Result<Live<std::fs::File>, RecordingError> {
+    ) -> Result<Live<std::fs::File>, StoreError> {
         if fs::reserve_is_touched(&self.recording.directory) {
-            return Err(RecordingError::NearlyFull);
+            return Err(StoreError::NearlyFull);
         }
         let SessionContext { permit, .. } = &self.scene;
         let (identity, route) = (permit.identity(), permit.route());
@@ -304,7 +305,7 @@ impl Recorder {
             start: self.clock.now(),
             pty: beginning.pty.clone(),
         };
-        Live::create(
+        store::create(
             &self.recording.directory,
             &header,
             self.recording.options,
@@ -330,7 +331,7 @@ impl Recorder {
             recording: sitting
                 .recording
                 .as_ref()
-                .map(|_| recording::file_name(sitting.id)),
+                .map(|_| store::file_name(sitting.id)),
             insecure_host_key: self.scene.insecure_host_key,
             legacy_algorithms: self.scene.legacy_algorithms.clone(),
             rule: permit.grant().rule().map(ToString::to_string),
@@ -516,7 +517,7 @@ impl Tap for Recorder {
 fn failed(
     scene: &SessionContext,
     session: SessionId,
-    error: &RecordingError,
+    error: &dyn std::error::Error,
     session_ended: bool,
 ) -> AuditEvent {
     AuditEvent::RecordingFailed {

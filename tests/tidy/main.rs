@@ -58,6 +58,7 @@ mod tidy {
         room("ipc", 2, &[]),
         room("metrics", 2, &["audit"]),
         room("net", 2, &["metrics"]),
+        room("store", 2, &[]),
         // CAs with durable state: not each other
         room("ca", 3, &[]),
         room("nodes", 3, &[]),
@@ -89,6 +90,7 @@ mod tidy {
                 "relay",
                 "session",
                 "ssh",
+                "store",
                 "web",
                 "wire",
             ],

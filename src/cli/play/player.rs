@@ -9,6 +9,7 @@ use super::pace::{Flow, Pace};
 use crate::model::text::{MAX_REASON, Printable};
 use crate::recording::sanitizer::Sanitizer;
 use crate::recording::{Event, EventKind, ExitNote, GapNote, Header, Reader, RecordingError};
+use crate::store::StoreError;
 
 /// How long a warning stands before the screen is cleared.
 const WARNING: Duration = Duration::from_secs(2);
@@ -19,6 +20,9 @@ pub(in crate::cli) enum PlayError {
     /// The recording is damaged or cannot be read; what came before was shown.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// The recording cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The terminal cannot be used.
     #[error("cannot use the terminal")]
     Output(#[from] io::Error),

@@ -8,8 +8,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use super::ls::{asked, host};
 use crate::access::Pattern;
 use crate::model::parse_duration;
-use crate::recording::listing::{Entry, RecordingStatus};
 use crate::recording::{Kind, Verbatim};
+use crate::store::listing::{Entry, RecordingStatus};
 use crate::sys::clock::Clock;
 
 /// What a recording must be like to be listed; everything that is given must be so.

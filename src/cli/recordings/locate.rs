@@ -8,8 +8,8 @@ use super::read;
 use crate::cli::sessions::find::LAST;
 use crate::cli::{Context, Exit, Failure, existing_data_dir};
 use crate::model::text;
-use crate::recording::{FILE_SUFFIX, Reader, listing};
-use crate::sys::fs;
+use crate::recording::Reader;
+use crate::store::{self, FILE_SUFFIX, listing};
 
 /// How many candidates an ambiguous id lists.
 const MAX_CANDIDATES: usize = 5;
@@ -27,8 +27,7 @@ pub(in crate::cli) fn open(
     }
     let path = locate(&directory, name)?;
     let failed = || Failure::new(Exit::Failed, format!("cannot read {}", text::path(&path)));
-    let file = fs::open_regular(&path).map_err(|error| failed().because(error))?;
-    let reader = Reader::open(BufReader::new(file)).map_err(|error| failed().because(error))?;
+    let reader = store::open(&path).map_err(|error| failed().because(error))?;
     if is_below(&path, &directory) {
         read::tell(context, &read::one(how, reader.header()))?;
     }
@@ -106,6 +105,7 @@ fn ambiguous(name: &str, found: &[PathBuf]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fs;
 
     #[test]
     fn an_id_may_be_shortened_while_it_is_unique() {

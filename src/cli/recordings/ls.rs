@@ -12,8 +12,8 @@ use crate::cli::format::ListFormat;
 use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Exit, Failure, existing_data_dir, ui};
 use crate::model::text;
-use crate::recording::listing::{self, Entry, Listing, RecordingStatus};
 use crate::recording::{ExitNote, Header, Verbatim};
+use crate::store::listing::{self, Entry, Listing, RecordingStatus};
 
 /// Longest command in the table, in characters.
 const MAX_COMMAND: usize = 60;
@@ -226,7 +226,6 @@ pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::recording::listing::RecordingStatus;
     use crate::recording::{Kind, Pty};
 
     pub(in crate::cli::recordings) fn entry() -> Entry {

@@ -13,9 +13,8 @@ use crate::cli::play::player::{PlayError, Player};
 use crate::cli::{Context, Exit, Failure, ui};
 use crate::control::{ControlReply, ControlRequest, What};
 use crate::model::SessionId;
-use crate::recording::{
-    Event, EventKind, ExitNote, Header, Reader, RecordingError, Screen, State, Tail, file_name,
-};
+use crate::recording::{Event, EventKind, ExitNote, Header, Reader, RecordingError, Screen, State};
+use crate::store::{self, Tail, file_name};
 use crate::sys::account;
 
 /// What is read ahead of what is shown.
@@ -125,10 +124,9 @@ impl SessionsWatchArgs {
     fn watch(&self, path: &Path) -> Result<Ending, PlayError> {
         let (sender, feed) = sync_channel(AHEAD);
         let told = sender.clone();
-        let tail = Tail::open(path, move || {
+        let reader = store::follow(path, move || {
             let _nobody_watches_any_more = told.send(Feed::CaughtUp);
         })?;
-        let reader = Reader::open(tail)?;
         let header = reader.header().clone();
 
         let mut place = play::PlayTerminal::here()?;

@@ -5,36 +5,13 @@ mod golden;
 mod roundtrip;
 mod trouble;
 
+use std::io;
 use std::time::Duration;
 
-use chrono::DateTime;
 use proptest::prelude::*;
 
+use super::testing::header;
 use super::*;
-
-pub(super) fn header(kind: Kind, pty: bool) -> Header {
-    Header {
-        session: "01920000-0000-7000-8000-000000000001".parse().unwrap(),
-        connection: "01920000-0000-7000-8000-000000000002".parse().unwrap(),
-        cluster: "example.com".to_owned(),
-        user: "alice".to_owned(),
-        login: "deploy".to_owned(),
-        target: "db1:22".to_owned(),
-        node: Some("db1".to_owned()),
-        address: Some("10.0.0.5:22".to_owned()),
-        kind,
-        command: (kind != Kind::Shell).then(|| "cat /etc/motd".into()),
-        client: Some("192.0.2.7:50000".to_owned()),
-        serial: Some(u64::MAX),
-        fingerprint: Some("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".to_owned()),
-        start: DateTime::from_timestamp(1_760_000_000, 250_000_000).unwrap(),
-        pty: pty.then(|| Pty {
-            term: "xterm-256color".into(),
-            cols: 120,
-            rows: 40,
-        }),
-    }
-}
 
 /// One call on a recording.
 #[derive(Clone, Debug)]

@@ -112,38 +112,6 @@ fn a_header_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn a_recording_on_disk_is_private_locked_and_never_replaced() {
-    use std::os::unix::fs::PermissionsExt;
-
-    let directory = tempfile::tempdir().unwrap();
-    let recordings = directory.path().join("recordings");
-    let header = header(Kind::Shell, true);
-    let live = Live::create(&recordings, &header, Options::default(), Duration::ZERO).unwrap();
-    let path = recordings.join(file_name(header.session));
-    assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
-        0o600
-    );
-    let again = Live::create(&recordings, &header, Options::default(), Duration::ZERO);
-    assert!(matches!(again.unwrap_err(), RecordingError::File(_)));
-    let other = std::fs::File::open(&path).unwrap();
-    let lock = || rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockShared);
-    assert!(lock().is_err());
-    let summary = live.close(Duration::from_secs(2)).unwrap();
-    // A process that another test starts holds what is open here until it becomes its program.
-    let patience = std::time::Instant::now() + Duration::from_secs(10);
-    while lock().is_err() {
-        assert!(
-            std::time::Instant::now() < patience,
-            "the lock outlives the writer"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(summary.footer.duration_ms, 2000);
-    assert_eq!(std::fs::metadata(&path).unwrap().len(), summary.file_bytes);
-}
-
-#[test]
 fn an_idle_session_holds_little_memory() {
     let mut live = Live::start(
         io::sink(),

@@ -73,7 +73,7 @@ impl House {
 
     /// Everything in a recording, and how far it goes.
     fn recorded(&self, session: SessionId) -> (Vec<EventKind>, State) {
-        let name = crate::recording::file_name(session);
+        let name = crate::store::file_name(session);
         let file = self.directory.path().join("recordings").join(name);
         let mut reader = Reader::open(std::fs::File::open(file).unwrap()).unwrap();
         let events = reader.by_ref().map(|event| event.unwrap().kind).collect();

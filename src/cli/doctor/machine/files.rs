@@ -10,7 +10,7 @@ use super::super::checks::{CUT_RECORDINGS, Check, DATA_DIR, RECORDINGS_DIR, STAT
 use super::super::report::Finding;
 use crate::config::Config;
 use crate::model::chain;
-use crate::recording::listing::{self, RecordingStatus};
+use crate::store::listing::{self, RecordingStatus};
 use crate::sys::fs::{FsError, check_private};
 
 /// How far back recordings without an end are news.

@@ -1,18 +1,17 @@
 //! A recording's file that is read while it is written: where it ends for now, its reader waits.
 //!
 //! It never asks the writer for anything, so however slowly it is read, the writer does not notice. A
-//! [`Reader`](super::Reader) over it gives no torn event: it waits for the rest.
+//! [`Reader`](crate::recording::Reader) over it gives no torn event: it waits for the rest.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
-use super::error::RecordingError;
-use super::file_error;
-use super::footer::Footer;
-use super::listing::is_locked;
-use crate::sys::fs;
+use super::error::StoreError;
+use super::lock;
+use crate::recording::{Footer, RecordingError};
+use crate::sys::fs::{self, FsError};
 
 /// How often a file is looked at that has nothing new.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -47,11 +46,11 @@ impl Tail {
     pub fn open(
         path: &Path,
         on_caught_up: impl FnOnce() + Send + 'static,
-    ) -> Result<Self, RecordingError> {
-        let failed = |error| file_error("read", path.to_owned(), error);
+    ) -> Result<Self, StoreError> {
+        let failed = |error| FsError::io("read", path)(error);
         let metadata = std::fs::symlink_metadata(path).map_err(failed)?;
         if !metadata.is_file() {
-            return Err(RecordingError::NotARecording("it is no regular file"));
+            return Err(RecordingError::NotARecording("it is no regular file").into());
         }
         // It may have been replaced meanwhile.
         let file = fs::open_regular(path)?;
@@ -66,7 +65,7 @@ impl Tail {
 
     /// Whether nothing will come any more: there is a footer, or nobody holds the file.
     fn has_ended(&mut self) -> io::Result<bool> {
-        if !is_locked(&self.file) {
+        if !lock::is_taken(&self.file) {
             return Ok(true);
         }
         let footer = Footer::find(&mut self.file);
@@ -117,12 +116,13 @@ impl Read for Tail {
 mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
-    use super::super::tests::header;
-    use super::super::{
-        Event, EventKind, ExitNote, Kind, Live, Options, Reader, State, Stream, file_name,
-    };
     use super::*;
     use crate::model::SessionId;
+    use crate::recording::testing::header;
+    use crate::recording::{
+        Event, EventKind, ExitNote, Kind, Live, Options, Reader, State, Stream,
+    };
+    use crate::store::{create, file_name};
 
     const ORIGIN: Duration = Duration::ZERO;
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -148,7 +148,7 @@ mod tests {
         let mut header = header(Kind::Exec, false);
         header.session = SessionId::new();
         let path = directory.path().join("r").join(file_name(header.session));
-        let mut live = Live::create(
+        let mut live = create(
             &directory.path().join("r"),
             &header,
             Options::default(),

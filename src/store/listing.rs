@@ -1,19 +1,16 @@
 //! The recordings of a directory: what they are, how they stand, how to find one.
 
-use std::fs::File;
 use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use rustix::fs::FlockOperation;
 
-use super::error::RecordingError;
-use super::event::ExitNote;
-use super::footer::Footer;
-use super::header::Header;
-use super::reader::Reader;
-use super::{FILE_SUFFIX, file_error};
-use crate::sys::fs;
+use super::error::StoreError;
+use super::file::FILE_SUFFIX;
+use super::lock;
+use super::opening::decode;
+use crate::recording::{ExitNote, Footer, Header, RecordingError};
+use crate::sys::fs::{self, FsError};
 
 /// How a recording stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +59,7 @@ pub struct Listing {
     /// Sorted by start, then by id.
     pub entries: Vec<Entry>,
     /// Files with a recording's name that are none.
-    pub unreadable: Vec<(PathBuf, RecordingError)>,
+    pub unreadable: Vec<(PathBuf, StoreError)>,
 }
 
 /// Lists a directory. One that is not there has no recordings. Links, pipes and whatever else is no
@@ -72,7 +69,7 @@ pub struct Listing {
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn list(directory: &Path) -> Result<Listing, RecordingError> {
+pub fn list(directory: &Path) -> Result<Listing, StoreError> {
     let mut listing = Listing::default();
     for (path, _) in paths(directory)? {
         match entry(&path) {
@@ -92,7 +89,7 @@ pub fn list(directory: &Path) -> Result<Listing, RecordingError> {
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn find(directory: &Path, prefix: &str) -> Result<Vec<PathBuf>, RecordingError> {
+pub fn find(directory: &Path, prefix: &str) -> Result<Vec<PathBuf>, StoreError> {
     let prefix = prefix.to_ascii_lowercase();
     let is_named = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -108,8 +105,8 @@ pub fn find(directory: &Path, prefix: &str) -> Result<Vec<PathBuf>, RecordingErr
 }
 
 /// What has a recording's name, and whether it is a regular file.
-fn paths(directory: &Path) -> Result<Vec<(PathBuf, bool)>, RecordingError> {
-    let failed = |error| file_error("read directory", directory.to_owned(), error);
+fn paths(directory: &Path) -> Result<Vec<(PathBuf, bool)>, StoreError> {
+    let failed = |error| FsError::io("read directory", directory)(error);
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
@@ -131,11 +128,11 @@ fn paths(directory: &Path) -> Result<Vec<(PathBuf, bool)>, RecordingError> {
 ///
 /// # Errors
 /// When it cannot be read, or is no recording.
-pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
+pub fn entry(path: &Path) -> Result<Entry, StoreError> {
     let mut file = fs::open_regular_entry(path)?;
     // Before the footer is looked for: a writer that ends in between has written it by then.
-    let is_written = is_locked(&file);
-    let header = Reader::open(BufReader::with_capacity(4 << 10, &file))?
+    let is_written = lock::is_taken(&file);
+    let header = decode(BufReader::with_capacity(4 << 10, &file))?
         .header()
         .clone();
     file.rewind().map_err(RecordingError::Read)?;
@@ -171,24 +168,15 @@ pub fn entry(path: &Path) -> Result<Entry, RecordingError> {
     })
 }
 
-/// Whether a writer holds the file. Looks without waiting, and lets go at once.
-pub(super) fn is_locked(file: &File) -> bool {
-    let is_locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_err();
-    if !is_locked {
-        // Closing the file would do it too, but later.
-        let _closing_unlocks = rustix::fs::flock(file, FlockOperation::Unlock);
-    }
-    is_locked
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::time::Duration;
 
-    use super::super::tests::header;
-    use super::super::{ExitSignal, Kind, Live, Options};
     use super::*;
     use crate::model::SessionId;
+    use crate::recording::testing::header;
+    use crate::recording::{ExitSignal, Kind, Live, Options};
 
     const ORIGIN: Duration = Duration::ZERO;
 
@@ -196,7 +184,7 @@ mod tests {
         let mut header = header(Kind::Exec, false);
         header.session = SessionId::new();
         header.start += chrono::TimeDelta::seconds(start_plus);
-        Live::create(directory, &header, Options::default(), ORIGIN).unwrap()
+        crate::store::create(directory, &header, Options::default(), ORIGIN).unwrap()
     }
 
     #[test]
@@ -211,7 +199,7 @@ mod tests {
             message: "".into(),
         };
         complete.exit(ORIGIN, &ExitNote::Signal(signal.clone()));
-        complete.close(Duration::from_secs(5)).unwrap();
+        complete.finish(Duration::from_secs(5)).unwrap();
         drop(create(&directory, 10));
         fs::create_new(&directory.join("x.cast.zst"), 0o600).unwrap();
         fs::create_new(&directory.join("notes.txt"), 0o600).unwrap();

@@ -1,0 +1,78 @@
+//! A recording's file: its name, and how it is created.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::StoreError;
+use super::lock;
+use crate::model::SessionId;
+use crate::recording::{Header, Live, Options};
+use crate::sys::fs;
+
+/// What the name of every recording ends with.
+pub const FILE_SUFFIX: &str = ".cast.zst";
+
+/// The name of a session's recording.
+#[must_use]
+pub fn file_name(session: SessionId) -> String {
+    format!("{session}{FILE_SUFFIX}")
+}
+
+/// Creates the session's recording in a private directory, which is made if it is missing, and locks
+/// it for as long as it is written.
+///
+/// # Errors
+/// When the file exists or cannot be made or written.
+pub fn create(
+    directory: &Path,
+    header: &Header,
+    options: Options,
+    now: Duration,
+) -> Result<Live<File>, StoreError> {
+    fs::private_dir(directory)?;
+    let path = directory.join(file_name(header.session));
+    let file = fs::create_new(&path, fs::PRIVATE_FILE)?;
+    lock::take(&file, &path)?;
+    Ok(Live::start(file, header, options, now)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::Kind;
+    use crate::recording::testing::header;
+
+    #[test]
+    fn a_recording_on_disk_is_private_locked_and_never_replaced() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let recordings = directory.path().join("recordings");
+        let header = header(Kind::Shell, true);
+        let live = create(&recordings, &header, Options::default(), Duration::ZERO).unwrap();
+        let path = recordings.join(file_name(header.session));
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+        let again = create(&recordings, &header, Options::default(), Duration::ZERO);
+        assert!(matches!(again.unwrap_err(), StoreError::File(_)));
+        let other = std::fs::File::open(&path).unwrap();
+        let lock = || rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockShared);
+        assert!(lock().is_err());
+        let (file, summary) = live.finish(Duration::from_secs(2)).unwrap();
+        drop(file);
+        // A process that another test starts holds what is open here until it becomes its program.
+        let patience = std::time::Instant::now() + Duration::from_secs(10);
+        while lock().is_err() {
+            assert!(
+                std::time::Instant::now() < patience,
+                "the lock outlives the writer"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(summary.footer.duration_ms, 2000);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), summary.file_bytes);
+    }
+}
