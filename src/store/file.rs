@@ -39,6 +39,8 @@ pub fn create(
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{FlockOperation, flock};
+
     use super::*;
     use crate::recording::Kind;
     use crate::recording::testing::header;
@@ -58,8 +60,8 @@ mod tests {
         );
         let again = create(&recordings, &header, Options::default(), Duration::ZERO);
         assert!(matches!(again.unwrap_err(), StoreError::File(_)));
-        let other = std::fs::File::open(&path).unwrap();
-        let lock = || rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockShared);
+        let other = File::open(&path).unwrap();
+        let lock = || flock(&other, FlockOperation::NonBlockingLockShared);
         assert!(lock().is_err());
         let (file, summary) = live.finish(Duration::from_secs(2)).unwrap();
         drop(file);
