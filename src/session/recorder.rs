@@ -54,7 +54,7 @@ pub struct RecordingLost {
     /// Whose recording.
     pub session: SessionId,
     /// Why.
-    pub source: RecordingError,
+    pub source: StoreError,
 }
 
 impl RecordingLost {
@@ -195,7 +195,10 @@ impl Recorder {
                 tell(&self.audit, &event);
             }
             if strict {
-                return Err(RecordingLost { session, source });
+                return Err(RecordingLost {
+                    session,
+                    source: source.into(),
+                });
             }
         }
         // Where nothing was recorded there is nothing to count, and no clock to look at.
@@ -360,7 +363,7 @@ impl Recorder {
                     if self.recording.policy == RecordingPolicy::Strict {
                         self.lost = Some(RecordingLost {
                             session: sitting.id,
-                            source: error,
+                            source: error.into(),
                         });
                     }
                     RecordingState::Incomplete

@@ -362,20 +362,23 @@ mod tidy {
     /// Where something stands in the data directory is said once.
     #[test]
     fn paths_in_the_data_directory_are_made_in_one_place() {
-        let may = code(Path::new(DATA_DIR));
-        assert!(may.contains(DATA_PATHS[0]), "{DATA_DIR} names no files");
         let mut wrong = Vec::new();
-        for file in sources("src") {
-            if file == Path::new(DATA_DIR) {
+        for source in product() {
+            let (file, code) = (&source.path, &source.code);
+            let found: Vec<_> = DATA_PATHS
+                .iter()
+                .filter(|path| code.contains(**path))
+                .collect();
+            if *file == Path::new(DATA_DIR) {
+                assert!(!found.is_empty(), "{DATA_DIR} names no files");
                 continue;
             }
-            let code = code(&file);
-            for path in DATA_PATHS.iter().filter(|path| code.contains(**path)) {
-                wrong.push(format!(
+            wrong.extend(found.into_iter().map(|path| {
+                format!(
                     "{}: `{path}`: model::DataDir says where it is",
                     file.display()
-                ));
-            }
+                )
+            }));
         }
         complain(&wrong);
     }

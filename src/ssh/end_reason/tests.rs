@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::*;
-use crate::recording::RecordingError;
+use crate::store::StoreError;
 use crate::wire;
 
 /// A row as the table must have it.
@@ -47,7 +47,7 @@ const BREACH: &str = "the peer broke the protocol: message authentication code i
 fn lost(session: SessionId) -> EndReason {
     RecordingLost {
         session,
-        source: RecordingError::NearlyFull,
+        source: StoreError::NearlyFull,
     }
     .into()
 }
