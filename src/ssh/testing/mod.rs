@@ -87,7 +87,7 @@ impl SshFixture {
     pub(crate) fn at(clock: Clock) -> Self {
         let directory = private_tempdir();
         let (user_ca, host_ca) = (ed25519(), Arc::new(TestHostCa::new()));
-        let data = directory.path().join("data");
+        let data = crate::model::DataDir::new(directory.path().join("data"));
         let audit = AuditLog::open(&data, cluster(), clock).unwrap();
         let trust = Trust {
             users: TrustedKeys::from(vec![user_ca.public_key().clone()]),
@@ -129,7 +129,10 @@ impl SshFixture {
 
     /// Revokes this, for the reason "stolen".
     pub(crate) fn revoke(&self, what: Revoked) {
-        let log = RevocationLog::new(&self.directory.path().join("data"), self.clock);
+        let log = RevocationLog::new(
+            &crate::model::DataDir::new(self.directory.path().join("data")),
+            self.clock,
+        );
         log.revoke(vec![what], "root", Some("stolen")).unwrap();
         self.revocations.send_replace(Arc::new(log.read().unwrap()));
     }

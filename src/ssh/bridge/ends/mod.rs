@@ -21,7 +21,6 @@ use super::legs::Legs;
 use super::pump::Bridge;
 use crate::audit::AuditLog;
 use crate::model::{ConnectionId, SessionId};
-use crate::recording::RecordingError;
 use crate::relay::Relay;
 use crate::session::{RecordingLost, Registry, SessionCommand};
 use crate::ssh::budget::Share;
@@ -30,6 +29,7 @@ use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::refusal::testing::origin;
 use crate::ssh::refusal::{self, Refusal};
 use crate::ssh::timers::{ConnectionTimers, TimeLimits};
+use crate::store::StoreError;
 use crate::sys::clock::Clock;
 use crate::wire::DisconnectReason;
 
@@ -147,7 +147,7 @@ async fn proxy(
         let Err(end) = bridge.drive(ended, updates, commands).await;
         end
     };
-    let data = directory.path().join("data");
+    let data = crate::model::DataDir::new(directory.path().join("data"));
     let cluster = "example.test".parse().unwrap();
     let audit = AuditLog::open(&data, cluster, Clock::Fixed(NOW)).unwrap();
     let tell = |refusal: &Refusal| audit.emit(&refusal.event(origin())).unwrap();
@@ -409,7 +409,7 @@ async fn a_recording_that_fails_ends_the_connection() {
     let session = SessionId::new();
     let lost = RecordingLost {
         session,
-        source: RecordingError::NearlyFull,
+        source: StoreError::NearlyFull,
     };
     let outcome = ended_by(Cause {
         outside: Some(lost.into()),
