@@ -205,7 +205,7 @@ fn an_agent_that_dies_is_missed_where_something_is_signed_and_nowhere_else() {
     let why = "rproxy: proxy: cannot make a host certificate: the host CA's key does not sign";
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
     let told = "cannot be connected to";
-    assert!(world.proxy_log().contains(told), "{}", world.proxy_log());
+    world.logged(told);
     let unsigned = fails(&mut sign_user(&world));
     assert!(
         unsigned.contains(told) && unsigned.contains("hint: start the agent there"),

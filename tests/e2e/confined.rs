@@ -20,9 +20,7 @@ fn status(pid: u32, field: &str) -> u32 {
 
 /// What the worker has logged about it.
 fn confined_by(world: &World) -> String {
-    let log = world.proxy_log();
-    let (_, rest) = log.split_once("confined by ").expect("it says so");
-    rest.lines().next().expect("a line").to_owned()
+    world.logged("confined by ")
 }
 
 /// Somebody removes the directory for recordings. A process that may make directories makes it anew.
@@ -61,8 +59,7 @@ fn it_can_be_switched_off() {
     world.run("db1", "true").success();
     let filters = |pid| status(pid, "Seccomp_filters");
     assert_eq!(filters(world.worker_pid()), filters(world.proxy_pid()));
-    let log = world.proxy_log();
-    assert!(log.contains("proxy_service.sandbox is off"), "{log}");
+    world.logged("proxy_service.sandbox is off");
     lose_recordings(&world);
     world.run("db1", "true").success();
 }

@@ -8,8 +8,7 @@ fn plain_host_keys_are_admitted_with_a_warning() {
         .node("db1", HostKey::Plain)
         .auth_setting("proxy_checks_host_keys: no")
         .start();
-    let log = world.proxy_log();
-    assert!(log.contains("proxy_checks_host_keys"), "{log}");
+    world.logged("proxy_checks_host_keys");
     let outcome = world.run("db1", "echo hello").success();
     assert_eq!(outcome.text(), "hello\n");
     let audit = world.audit();

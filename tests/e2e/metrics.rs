@@ -23,10 +23,7 @@ fn measured() -> Builder {
 
 /// Where a path of the listener is.
 pub(crate) fn url(world: &World, path: &str) -> String {
-    let log = world.proxy_log();
-    let (_, rest) = log
-        .split_once("the metrics are at ")
-        .expect("they are served");
+    let rest = world.logged("the metrics are at ");
     let base = rest.split_once("/metrics").expect("a URL").0;
     format!("{base}{path}")
 }
@@ -329,8 +326,7 @@ fn an_authority_out_of_reach_is_told_of() {
         let says = "host_authority: failed: ";
         (status == 503 && text.contains(says)).then_some(())
     });
-    let log = world.proxy_log();
-    assert!(log.contains("cannot be connected to"), "{log}");
+    world.logged("cannot be connected to");
     assert_eq!(asked(&world, &[], "/healthz").0, 200);
 }
 
@@ -383,8 +379,7 @@ fn only_what_there_is_can_be_read() {
         assert_eq!(found, status, "{path} {text}");
         assert!(text.contains(says), "{path}: {text}");
     }
-    let log = world.proxy_log();
-    let (_, rest) = log.split_once("the web is at ").expect("it is served");
+    let rest = world.logged("the web is at ");
     let public = rest.split_whitespace().next().expect("a URL");
     let outcome = world
         .program("curl")

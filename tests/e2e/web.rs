@@ -123,8 +123,7 @@ pub(crate) fn plain() -> Builder {
 
 /// Where the web is: `https://127.0.0.1:PORT`.
 pub(crate) fn url(world: &World, path: &str) -> String {
-    let log = world.proxy_log();
-    let (_, rest) = log.split_once("the web is at ").expect("the web is served");
+    let rest = world.logged("the web is at ");
     let base = rest.split_whitespace().next().expect("a URL");
     format!("{base}{path}")
 }

@@ -228,7 +228,7 @@ fn a_breach_after_a_refusal_is_what_log_and_audit_say() {
     });
     assert_eq!(text(&failure, "reason"), "protocol-error");
     assert!(text(&failure, "message").contains(says), "{failure:#}");
-    assert!(world.proxy_log().contains(says), "{}", world.proxy_log());
+    world.logged(says);
 }
 
 /// A client that is who it says, and breaks the protocol.

@@ -422,7 +422,7 @@ fn another_account_is_refused() {
         assert!(says.contains("answers root and its own account"), "{says}");
         assert!(refused.stdout.is_empty());
     }
-    assert!(world.proxy_log().contains("somebody else asks"));
+    world.logged("somebody else asks");
     assert_eq!(so_many(&world, 1)[0]["id"], id);
     drop(session);
 }

@@ -62,6 +62,17 @@ impl World {
         self.proxy.borrow().read_log(is_read);
     }
 
+    /// Waits until the proxy has logged this, and gives what follows it on its line. Lines are written by a
+    /// thread of their own, some time after what they tell of.
+    pub(crate) fn logged(&self, text: &str) -> String {
+        self.eventually(&format!("the proxy logs {text:?}"), || {
+            let log = self.proxy_log();
+            let (_, rest) = log.split_once(text)?;
+            let (line, _) = rest.split_once('\n')?;
+            Some(line.to_owned())
+        })
+    }
+
     /// Any signal for the proxy.
     pub(crate) fn signal_proxy(&self, signal: Signal) {
         let pid = i32::try_from(self.proxy_pid()).ok().and_then(Pid::from_raw);
