@@ -1,7 +1,7 @@
 //! `rproxy config`: stock ssh with nothing but the printed or installed block.
 
 use crate::support::client::ClientCommand;
-use crate::support::{Outcome, World, keys};
+use crate::support::{ClientOutcome, World, keys};
 
 /// A configuration that only the block is in; `no ~/.ssh` because ssh would look there.
 fn block(world: &World, args: &[&str]) -> String {
@@ -28,7 +28,7 @@ fn a_host_is_reached_in_upper_case_and_under_the_login_of_the_block() {
     assert_eq!(outcome.text().trim_end(), login);
 }
 
-fn session(world: &World, file: &str) -> Outcome {
+fn session(world: &World, file: &str) -> ClientOutcome {
     ssh(world, file).args(["db1", "echo through"]).run()
 }
 

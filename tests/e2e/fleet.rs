@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::others::others;
 use crate::support::world::login;
-use crate::support::{HostKey, Outcome, World, keys, programs};
+use crate::support::{ClientOutcome, HostKey, World, keys, programs};
 use crate::web;
 
 /// Hosts that have their own keys and an administrator's, and have never heard of the proxy.
@@ -116,7 +116,7 @@ impl Fleet {
         }
     }
 
-    fn play(&self, args: &[&str]) -> Outcome {
+    fn play(&self, args: &[&str]) -> ClientOutcome {
         let play = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/ansible/enrol.yaml");
         self.world
             .program_at(&self.ansible)

@@ -206,7 +206,12 @@ fn asyncssh_on_both_legs() {
     assert_recorded(&world);
 }
 
-fn run_client(world: &World, python: &Path, name: &str, more: &[&str]) -> crate::support::Outcome {
+fn run_client(
+    world: &World,
+    python: &Path,
+    name: &str,
+    more: &[&str],
+) -> crate::support::ClientOutcome {
     world
         .program_at(python)
         .arg(script(name))
@@ -414,7 +419,7 @@ fn curl_with_sftp() -> Option<PathBuf> {
     )
 }
 
-fn curl(world: &World, port: u16, key: &Path, path: &str) -> crate::support::Outcome {
+fn curl(world: &World, port: u16, key: &Path, path: &str) -> crate::support::ClientOutcome {
     world
         .program("curl")
         .args(["-sS", "--insecure", "--max-time", "20", "--user", "me:"])

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::recordings::text;
-use crate::support::{HostKey, Outcome, World};
+use crate::support::{ClientOutcome, HostKey, World};
 
 /// Writes a configuration that jumps, and gives its path.
 pub(crate) fn config(world: &World) -> String {
@@ -24,7 +24,7 @@ pub(crate) fn config(world: &World) -> String {
     path.display().to_string()
 }
 
-fn jump(world: &World, arguments: &[&str]) -> Outcome {
+fn jump(world: &World, arguments: &[&str]) -> ClientOutcome {
     let config = config(world);
     world
         .program("ssh")

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::client::Live;
 use crate::support::recordings::text;
 use crate::support::terminal::find;
-use crate::support::{Certificate, HostKey, Issuer, Outcome, World, programs};
+use crate::support::{Certificate, ClientOutcome, HostKey, Issuer, World, programs};
 
 /// What sshd has where nobody says otherwise.
 const STOCK: &str = "MaxStartups 10:30:100\n";
@@ -19,7 +19,7 @@ const BURST: usize = 200;
 const BURST_LIMIT: Duration = Duration::from_secs(600);
 
 /// All at once: `true` on the host. The outcomes that are no success.
-fn burst(world: &World) -> Vec<Outcome> {
+fn burst(world: &World) -> Vec<ClientOutcome> {
     let clients: Vec<_> = (0..BURST)
         .map(|_| world.ssh().args(["db1", "true"]).start())
         .collect();
@@ -53,7 +53,7 @@ fn two_hundred_at_once_to_a_stock_sshd() {
 }
 
 /// A client that is one too many reads why, and it is audited.
-fn turned_away(world: &World, client: Outcome, says: &str, reason: &str) {
+fn turned_away(world: &World, client: ClientOutcome, says: &str, reason: &str) {
     assert_eq!(client.code(), 255);
     assert!(client.stderr.contains(says), "{}", client.stderr);
     let audited = world.eventually("the refusal is audited", || {
@@ -255,7 +255,7 @@ fn a_host_that_drops_every_connection_is_given_up() {
 }
 
 /// The user reads why a session ended, and the audit log says it too.
-fn ended(world: &World, outcome: &Outcome, says: &str, reason: &str) {
+fn ended(world: &World, outcome: &ClientOutcome, says: &str, reason: &str) {
     assert_eq!(outcome.code(), 255);
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
     let end = world.session_end();

@@ -13,7 +13,7 @@ use crate::support::proxy::{self, ProxyProcess};
 use crate::support::recordings::text;
 use crate::support::sshd::Sshd;
 use crate::support::world::login;
-use crate::support::{Outcome, keys, programs, skipped};
+use crate::support::{ClientOutcome, keys, programs, skipped};
 
 const CLIENT: &str = "10.99.0.2";
 const PROXY: [&str; 2] = ["10.99.0.3", "fd99::3"];
@@ -116,7 +116,7 @@ impl MachinesScene {
     }
 
     /// Somebody's ssh on the client's machine, through the proxy to a host at a port.
-    fn ssh(&self, who: &str, host: &str, port: u16) -> Outcome {
+    fn ssh(&self, who: &str, host: &str, port: u16) -> ClientOutcome {
         let outer = self.path("outer").display().to_string();
         let proxy_command = format!(
             "ProxyCommand={} -F {outer} -o HostKeyAlias=example.test -p 3023 %r@{} -s proxy:%h:%p",
@@ -137,7 +137,7 @@ impl MachinesScene {
     }
 
     /// `rproxy` on the proxy's machine.
-    fn rproxy(&self, args: &[&str]) -> Outcome {
+    fn rproxy(&self, args: &[&str]) -> ClientOutcome {
         let rproxy = self.machines[1].command(Path::new(env!("CARGO_BIN_EXE_rproxy")));
         ClientCommand::of(&self.children, rproxy, self.dir.path())
             .arg("--config")
@@ -147,7 +147,7 @@ impl MachinesScene {
     }
 
     /// What `rproxy explain` says about alice.
-    fn explain(&self, host: &str) -> Outcome {
+    fn explain(&self, host: &str) -> ClientOutcome {
         self.rproxy(&["explain", &format!("alice@{host}"), "--login", &login()])
     }
 
@@ -209,7 +209,7 @@ fn write(path: &Path, text: &str) {
 }
 
 #[track_caller]
-fn denied(outcome: &Outcome, host: &str) {
+fn denied(outcome: &ClientOutcome, host: &str) {
     let says = format!("rproxy: proxy: access to {host} is denied");
     assert_eq!(outcome.code(), 255, "{}{}", outcome.text(), outcome.stderr);
     assert!(outcome.stderr.contains(&says), "{}", outcome.stderr);

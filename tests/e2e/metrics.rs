@@ -12,7 +12,7 @@ use crate::ca_keys::in_an_agent;
 use crate::support::service::{ANSWER, ask, bytes, listens, on_port};
 use crate::support::sshd::free_port;
 use crate::support::world::Builder;
-use crate::support::{HostKey, Outcome, World};
+use crate::support::{ClientOutcome, HostKey, World};
 
 /// Values by series, as in `rproxy_sessions_total{kind="exec"}`.
 type Scrape = BTreeMap<String, f64>;
@@ -28,7 +28,7 @@ pub(crate) fn url(world: &World, path: &str) -> String {
     format!("{base}{path}")
 }
 
-fn curl(world: &World, args: &[&str], path: &str) -> Outcome {
+fn curl(world: &World, args: &[&str], path: &str) -> ClientOutcome {
     world
         .program("curl")
         .args(["-q", "-sS", "--noproxy", "*", "--max-time", "30"])

@@ -10,7 +10,7 @@ use crate::support::client::Live;
 use crate::support::recordings::text;
 use crate::support::service::{ask, listens};
 use crate::support::sshd::free_port;
-use crate::support::{Outcome, World, programs};
+use crate::support::{ClientOutcome, World, programs};
 
 /// Copies one direction to its end.
 fn copy(mut from: &TcpStream, mut to: &TcpStream) {
@@ -66,7 +66,7 @@ fn ways(world: &World) -> Vec<(&'static str, u16, Option<Live>)> {
 }
 
 /// A real ssh by one of these ways.
-fn nested(world: &World, way: &str, port: u16) -> Outcome {
+fn nested(world: &World, way: &str, port: u16) -> ClientOutcome {
     let mut ssh = world.outer_ssh().args(["-o", "HostKeyAlias=db1"]);
     if way == "-W" {
         let proxy_command = format!(
@@ -137,7 +137,7 @@ fn relay(world: &World) -> PathBuf {
 }
 
 /// A real ssh whose ProxyCommand is a session without a terminal.
-fn through_a_session(world: &World) -> Outcome {
+fn through_a_session(world: &World) -> ClientOutcome {
     let proxy_command = format!(
         "ProxyCommand={} -F {} db1 'bash {} {}'",
         programs::path("ssh").display(),

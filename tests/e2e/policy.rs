@@ -13,7 +13,7 @@ use crate::support::recordings::text;
 use crate::support::service::{ANSWER, ask, listens, on_port};
 use crate::support::sshd::free_port;
 use crate::support::world::login;
-use crate::support::{HostKey, Outcome, World};
+use crate::support::{ClientOutcome, HostKey, World};
 
 /// An account that the certificate names beside the tests' own.
 const OTHER: &str = "somebody-else";
@@ -41,7 +41,7 @@ fn fleet(settings: &str) -> World {
 const EVERYWHERE: &str = "    allow: [{ nodes: [\"*\"] }]\n";
 
 /// The certificate's last word: this account, that host.
-fn log_in(world: &World, host: &str, login: &str) -> Outcome {
+fn log_in(world: &World, host: &str, login: &str) -> ClientOutcome {
     world.ssh().args(["-l", login, host, "echo in"]).run()
 }
 

@@ -15,10 +15,10 @@ use crate::support::terminal::Terminal;
 use crate::support::{World, keys, programs};
 
 /// One call on a recording, at a terminal.
-type Call<'a> = &'a dyn Fn(&mut Live<Vec<u8>>);
+type Recorded<'a> = &'a dyn Fn(&mut Live<Vec<u8>>);
 
 /// Writes a recording of a terminal of this size beside the world's own ones.
-fn recorded(world: &World, (cols, rows): (u32, u32), calls: Call<'_>) -> PathBuf {
+fn recorded(world: &World, (cols, rows): (u32, u32), calls: Recorded<'_>) -> PathBuf {
     let header = Header {
         session: "01920000-0000-7000-8000-000000000001"
             .parse()

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::Value;
 
 use crate::support::recordings::text;
-use crate::support::{HostKey, Outcome, World, keys};
+use crate::support::{ClientOutcome, HostKey, World, keys};
 
 fn revoke(world: &World, args: &[&str]) -> String {
     keys::tool(world.rproxy().args(["auth", "revoke", "--yes"]).args(args))
@@ -41,7 +41,7 @@ fn last_revocation(world: &World) -> Value {
     serde_json::from_str(last).expect("JSON")
 }
 
-fn check_refused(outcome: &Outcome, says: &str) {
+fn check_refused(outcome: &ClientOutcome, says: &str) {
     assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
 }

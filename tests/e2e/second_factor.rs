@@ -10,7 +10,7 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, Response, Session};
 use russh::{Channel, ChannelId, Error, MethodKind, MethodSet};
 
 use crate::support::recordings::text;
-use crate::support::{HostKey, Outcome, World, keys, programs, russh_host};
+use crate::support::{ClientOutcome, HostKey, World, keys, programs, russh_host};
 
 /// Never to be found in what the proxy writes.
 const SECRET: &str = "correct horse battery";
@@ -115,7 +115,7 @@ fn person(world: &World, password: &str) -> PathBuf {
     path
 }
 
-fn log_in(world: &World, password: &str, options: &[&str]) -> Outcome {
+fn log_in(world: &World, password: &str, options: &[&str]) -> ClientOutcome {
     world
         .ssh()
         .env("SSH_ASKPASS", person(world, password))

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::children::may_look_into;
 use crate::support::client::Live;
 use crate::support::recordings::text;
-use crate::support::{Outcome, World};
+use crate::support::{ClientOutcome, World};
 
 /// SIGUSR2; the audit event that says what came of it.
 fn upgrade(world: &World) -> Value {
@@ -132,7 +132,7 @@ fn five_hundred_sessions_survive() {
         .args(["-o", &option, "db1", "echo more"])
         .start();
 
-    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut outcomes: Vec<ClientOutcome> = Vec::new();
     for mut session in sessions.into_iter().chain([more]) {
         session.stdin = None;
         outcomes.push(session.finish().success());

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::world::Builder;
-use crate::support::{HostKey, Outcome, World, keys, programs};
+use crate::support::{ClientOutcome, HostKey, World, keys, programs};
 
 /// A CA and certificates for 127.0.0.1, made by openssl in a directory of their own.
 struct WebCa {
@@ -105,7 +105,7 @@ impl WebCa {
     }
 
     /// curl, which trusts this CA alone.
-    fn curl(&self, world: &World, args: &[&str]) -> Outcome {
+    fn curl(&self, world: &World, args: &[&str]) -> ClientOutcome {
         let trust = self.path("ca.pem");
         curl(
             world,
@@ -134,7 +134,7 @@ fn address(world: &World) -> SocketAddr {
     address.parse().expect("an address")
 }
 
-pub(crate) fn curl(world: &World, args: &[&str]) -> Outcome {
+pub(crate) fn curl(world: &World, args: &[&str]) -> ClientOutcome {
     world
         .program("curl")
         .args(["-q", "-sS", "--noproxy", "*", "--max-time", "30"])
@@ -447,7 +447,7 @@ fn nonsense_hurts_nobody() {
 }
 
 /// Runs the script for the cron of hosts.
-fn fetch(world: &World, url: &str, file: &Path, more: &[&str]) -> Outcome {
+fn fetch(world: &World, url: &str, file: &Path, more: &[&str]) -> ClientOutcome {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/fetch-krl.sh");
     let file = file.to_str().expect("plain");
     world

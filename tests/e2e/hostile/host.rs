@@ -10,7 +10,7 @@ use crate::support::payload::{
 };
 use crate::support::proxy::{memory_of, peak_of};
 use crate::support::recordings::text;
-use crate::support::{HostKey, Outcome, World};
+use crate::support::{ClientOutcome, HostKey, World};
 
 use super::{Bystander, attack};
 
@@ -45,12 +45,16 @@ impl Stage {
     }
 
     /// `ssh evil COMMAND`, with this host at the other end.
-    fn visit(&self, act: impl FnOnce(TcpStream, &Path) + Send) -> Outcome {
+    fn visit(&self, act: impl FnOnce(TcpStream, &Path) + Send) -> ClientOutcome {
         self.visit_with(Vec::new(), act)
     }
 
     /// The same with something on standard input.
-    fn visit_with(&self, stdin: Vec<u8>, act: impl FnOnce(TcpStream, &Path) + Send) -> Outcome {
+    fn visit_with(
+        &self,
+        stdin: Vec<u8>,
+        act: impl FnOnce(TcpStream, &Path) + Send,
+    ) -> ClientOutcome {
         let (listener, key) = (&self.listener, &self.key);
         std::thread::scope(|scope| {
             let host = scope.spawn(move || {

@@ -7,7 +7,7 @@ mod persist;
 mod target;
 
 use crate::support::recordings::text;
-use crate::support::{Outcome, World};
+use crate::support::{ClientOutcome, World};
 
 /// What a refusal must look like.
 struct Refusal<'a> {
@@ -21,13 +21,13 @@ struct Refusal<'a> {
 
 impl Refusal<'_> {
     /// Checks a refused attempt through the proxy, the only one in its world so far.
-    fn check(&self, world: &World, outcome: &Outcome) {
+    fn check(&self, world: &World, outcome: &ClientOutcome) {
         assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
         self.check_traces(world, outcome);
     }
 
     /// Checks what every refusal leaves behind, whatever the client's exit code.
-    fn check_traces(&self, world: &World, outcome: &Outcome) {
+    fn check_traces(&self, world: &World, outcome: &ClientOutcome) {
         assert_eq!(outcome.text(), "");
         let Some(sentence) = outcome
             .stderr

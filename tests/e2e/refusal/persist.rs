@@ -6,10 +6,10 @@ use std::net::{TcpListener, TcpStream};
 use rustix::process::Signal;
 
 use crate::support::client::Live;
-use crate::support::{Outcome, World, programs};
+use crate::support::{ClientOutcome, World, programs};
 
 /// `ssh` to `db1` by this ProxyCommand, or by ProxyJump; what it says with and without `ControlPersist`.
-fn both(world: &World, options: &[&str]) -> [Outcome; 2] {
+fn both(world: &World, options: &[&str]) -> [ClientOutcome; 2] {
     let path = format!("ControlPath={}/%C", world.dir().display());
     let persist = [
         "-o",

@@ -23,13 +23,13 @@ pub(crate) struct ClientCommand<'w> {
 
 /// How a client ended and what it said.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct ClientOutcome {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
 }
 
-impl Outcome {
+impl ClientOutcome {
     /// Standard output as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
@@ -105,7 +105,7 @@ impl<'w> ClientCommand<'w> {
     }
 
     /// Runs it to its end.
-    pub(crate) fn run(mut self) -> Outcome {
+    pub(crate) fn run(mut self) -> ClientOutcome {
         let stdin = std::mem::take(&mut self.stdin);
         let mut live = self.start();
         live.feed(stdin);
@@ -196,7 +196,7 @@ impl Live {
     }
 
     /// Closes its standard input and waits for its end.
-    pub(crate) fn finish(mut self) -> Outcome {
+    pub(crate) fn finish(mut self) -> ClientOutcome {
         self.stdin = None;
         let mut stdout = Vec::new();
         if let Some(mut pipe) = self.stdout.take() {
@@ -211,7 +211,7 @@ impl Live {
         if let Some(feeder) = self.feeder.take() {
             feeder.join().expect("the feeder does not panic");
         }
-        Outcome {
+        ClientOutcome {
             status,
             stdout,
             stderr,

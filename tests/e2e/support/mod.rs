@@ -26,7 +26,7 @@ pub(crate) mod sshd;
 pub(crate) mod terminal;
 pub(crate) mod world;
 
-pub(crate) use client::Outcome;
+pub(crate) use client::ClientOutcome;
 pub(crate) use keys::{Certificate, Issuer};
 pub(crate) use sshd::HostKey;
 pub(crate) use world::{Holds, World};

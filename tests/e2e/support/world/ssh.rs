@@ -6,7 +6,7 @@ use super::World;
 use super::people::User;
 use crate::support::client::ClientCommand;
 use crate::support::terminal::Terminal;
-use crate::support::{Outcome, programs};
+use crate::support::{ClientOutcome, programs};
 
 impl World {
     /// Any program in the user's environment.
@@ -57,12 +57,12 @@ impl World {
     }
 
     /// `ssh HOST COMMAND` through the proxy, to its end.
-    pub(crate) fn run(&self, host: &str, command: &str) -> Outcome {
+    pub(crate) fn run(&self, host: &str, command: &str) -> ClientOutcome {
         self.ssh().args([host, command]).run()
     }
 
     /// `ssh HOST COMMAND` with this subsystem in the ProxyCommand, to its end.
-    pub(crate) fn ssh_by(&self, subsystem: &str, host: &str, command: &str) -> Outcome {
+    pub(crate) fn ssh_by(&self, subsystem: &str, host: &str, command: &str) -> ClientOutcome {
         let proxy_command = format!(
             "ProxyCommand={} -F {} %r@127.0.0.1 -s {subsystem}",
             programs::path("ssh").display(),
