@@ -9,7 +9,7 @@ use crate::support::recordings::text;
 use crate::support::terminal::find;
 use crate::support::{Certificate, ClientOutcome, HostKey, Issuer, World, programs};
 
-/// What sshd has where nobody says otherwise.
+/// sshd's default.
 const STOCK: &str = "MaxStartups 10:30:100\n";
 /// One connection that has not authenticated, and no more.
 const ONE: &str = "MaxStartups 1\n";
@@ -273,7 +273,7 @@ fn an_idle_connection_ends() {
     ended(&world, &outcome, says, "client-idle-timeout");
 }
 
-/// Also where there is no session, and nothing but a port that nobody has asked for yet.
+/// Also where there is no session, and nothing but a forwarded port without a connection yet.
 #[test]
 fn an_idle_connection_without_a_session_ends() {
     let world = World::with()
@@ -323,7 +323,7 @@ fn a_host_that_does_not_answer_any_more() {
     );
 }
 
-/// Answered keepalives are nobody's business: neither side of the session sees them.
+/// Neither side of the session sees keepalives that are answered.
 #[test]
 fn keepalives_of_the_proxy_disturb_nobody() {
     let world = World::with()

@@ -38,7 +38,7 @@ impl Way {
 }
 
 /// A writer that never ends, and a reader that comes late and leaves early: the pipeline ends, because
-/// the host hears that nobody reads any more (`eow@openssh.com`).
+/// the host hears that its output is not read any more (`eow@openssh.com`).
 #[test]
 fn a_reader_that_leaves_ends_an_endless_writer() {
     let world = World::new();
@@ -59,7 +59,7 @@ fn a_reader_that_leaves_ends_an_endless_writer() {
     assert!(recorded.len() >= 30 * MIB, "{}", recorded.len());
 }
 
-/// Sessions whose output, or input, nobody reads leave the others of their connection at full speed.
+/// Sessions whose output, or input, is not read leave the others of their connection at full speed.
 #[test]
 fn a_stalled_session_does_not_hold_up_its_neighbours() {
     let world = World::new();

@@ -18,7 +18,7 @@ pub(super) fn usual(field: &Field) -> Value {
     }
 }
 
-/// What a field holds in a message that somebody hides something in.
+/// What a field holds in a message in which something is hidden.
 fn loaded(field: &Field) -> Value {
     let number = |name: &str| name.bytes().map(u32::from).sum::<u32>();
     match (field.holds, field.name) {

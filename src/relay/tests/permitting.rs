@@ -158,7 +158,7 @@ fn a_connection_outlives_its_listener() {
     assert_eq!(world.permit(no_forwards()), 1);
 }
 
-/// Nobody has looked for SSH in what is open: it ends when SSH is permitted no more.
+/// Open forwards that were not searched for SSH end when SSH is permitted no more.
 #[test]
 fn forwards_that_nobody_has_looked_into_end_with_nested_ssh() {
     let seen = Permissions {

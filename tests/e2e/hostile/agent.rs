@@ -335,7 +335,7 @@ impl Liar {
     fn misbehave(&self, stream: &mut UnixStream, request: &[u8], honest: &[u8]) -> bool {
         let whole = framed(honest);
         let answer = match self.does {
-            // Whoever asks hangs up in the end.
+            // The proxy hangs up in the end.
             Does::Nothing => return read_message(stream).is_some(),
             Does::HangsUp => return false,
             Does::HangsUpInTheMiddle => {
@@ -487,7 +487,7 @@ fn agents_forwarded_by_a_jump() {
     try_all(by_jump);
 }
 
-/// Somebody else's session goes on meanwhile, and the proxy has its memory back.
+/// A session of another connection goes on meanwhile, and the proxy has its memory back.
 #[test]
 fn agents_that_flood() {
     let world = World::with().proxy_setting(GRACE).start();

@@ -375,7 +375,7 @@ fn channels_that_nobody_asked_for() {
     assert_eq!(stage.world.exported(&recording, "stdout"), b"done\n");
 }
 
-/// Data before anything was started: nobody sees it, nothing breaks.
+/// Data before anything was started: the client does not get it, nothing breaks.
 #[test]
 fn data_before_the_session() {
     let stage = Stage::new();

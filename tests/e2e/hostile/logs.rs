@@ -90,7 +90,7 @@ fn a_strangers_key_id_does_not_fill_the_disk() {
     assert_eq!(lines + counted, THREADS * OFFERS, "none is lost");
 }
 
-/// Requests that are refused to somebody with a certificate, each with a long name of control characters.
+/// Requests that are refused to a client with a certificate, each with a long name of control characters.
 #[test]
 fn refused_requests_of_a_person_do_not_fill_the_disk() {
     const REQUESTS: u64 = 4_000;

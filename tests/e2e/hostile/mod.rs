@@ -1,4 +1,4 @@
-//! Hostile peers: each ends its own connection, with a reason in the log, and nobody else notices.
+//! Hostile peers: each ends its own connection, with a reason in the log, and no other connection is disturbed.
 
 mod agent;
 mod client;

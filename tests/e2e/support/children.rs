@@ -123,7 +123,7 @@ impl Drop for Children {
     }
 }
 
-/// Kills what is left when the time is over: whoever waits for a child goes on, and fails.
+/// Kills what is left when the time is over: a test that waits for a child goes on, and fails.
 fn watch(shared: &Shared, deadline: Instant) {
     let mut state = shared.lock();
     while !state.over {

@@ -132,7 +132,7 @@ impl<'w> ClientCommand<'w> {
     }
 
     /// Starts it and makes one stream of its standard input and output; what it says on standard
-    /// error goes to nobody.
+    /// error is dropped.
     pub(crate) fn into_pipes(mut self) -> (Pipes, Running) {
         self.command
             .stdin(Stdio::piped())

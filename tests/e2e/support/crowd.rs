@@ -1,7 +1,7 @@
-//! Who runs beside whom: a test that needs the whole machine has it for itself.
+//! Which tests run at the same time: a test that needs the whole machine has it for itself.
 //!
 //! Hundreds of processes at once would have every neighbour miss its time limits, and tell nothing
-//! about it. Nobody waits for such a test before it has begun: it begins once nobody else is there, which
+//! about it. No other test waits for such a test before it has begun: it begins once no other runs, which
 //! may be at the very end.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -75,7 +75,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.worlds -= 1;
-        // Whoever is alone leaves nobody behind.
+        // A test that was alone has no other beside it.
         state.is_taken = false;
         drop(state);
         self.0.changed.notify_all();

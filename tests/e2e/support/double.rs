@@ -251,7 +251,7 @@ impl<S: Read + Write> Peer<S> {
         self.expect(&[SUCCESS]);
     }
 
-    /// As a host: lets whoever comes in, with the first key offered.
+    /// As a host: lets the client in, with the first key offered.
     pub(crate) fn welcome(&mut self) {
         self.establish();
         self.accept_service();

@@ -20,7 +20,7 @@ pub(crate) enum Issuer {
     Rproxy,
     /// `ssh-keygen` with the cluster's own user CA and these further arguments.
     UserAuthority(&'static [&'static str]),
-    /// `ssh-keygen` with a CA that nobody trusts.
+    /// `ssh-keygen` with a CA that is not trusted.
     Stranger,
 }
 

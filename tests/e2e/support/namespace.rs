@@ -51,7 +51,7 @@ pub(crate) fn may_mount() -> bool {
 }
 
 /// The same command with a new disk of so many MiB at a directory, with what is in the directory on it.
-/// Nobody else sees the disk, and it goes away with the last process that does.
+/// Other processes do not see the disk, and it goes away with the last process that does.
 pub(crate) fn with_disk_at(directory: &Path, mib: u32, command: &Command) -> Command {
     let mut shell = Command::new(programs::path("unshare"));
     shell.args(["--mount", "sh", "-e", "-c"]);

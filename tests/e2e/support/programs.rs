@@ -99,10 +99,10 @@ pub(crate) fn path(name: &str) -> PathBuf {
     })
 }
 
-/// Puts a program in its place, for everybody to run.
+/// Puts a program in its place, with mode 0755.
 ///
 /// Another process writes it: what a thread of ours starts meanwhile holds what is open for writing here,
-/// and nobody can run that as long as it does.
+/// and a program that is open for writing cannot be run.
 pub(crate) fn put(program: &Path, place: &Path) {
     let mut install = Command::new(path("install"));
     keys::tool(install.args(["-m", "755"]).arg(program).arg(place));

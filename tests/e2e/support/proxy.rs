@@ -104,7 +104,7 @@ impl ProxyProcess {
         Self::started(children, running, log, Some(tap))
     }
 
-    /// Whether somebody reads the log: only where it is a pipe.
+    /// Whether the log is read: only where it is a pipe.
     pub(crate) fn read_log(&self, is_read: bool) {
         self.tap.as_ref().expect("its log is a pipe").set(!is_read);
     }

@@ -121,7 +121,7 @@ fn answer(mut from: impl Read, mut to: impl Write) {
             break;
         }
     }
-    // Whoever hangs up wants no answer.
+    // A client that hangs up wants no answer.
     to.write_all(&[ANSWER, &asked].concat()).unwrap_or_default();
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn ask(port: u16, bytes: &[u8]) -> Vec<u8> {
     heard
 }
 
-/// Whether somebody listens on a port.
+/// Whether a process listens on a port.
 pub(crate) fn listens(port: u16) -> bool {
     // Connecting would open a channel: look at the table instead.
     let wanted = format!("0100007F:{port:04X} 00000000:0000 0A");

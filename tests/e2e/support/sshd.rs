@@ -20,7 +20,7 @@ pub(crate) enum HostKey {
     Named(&'static str),
     /// A key without a certificate.
     Plain,
-    /// A certificate of a CA that nobody trusts.
+    /// A certificate of a CA that is not trusted.
     Stranger,
     /// A certificate of type user, signed by the host CA.
     UserType,
@@ -74,7 +74,7 @@ impl Sshd {
         settings: &str,
     ) -> Self {
         prepare(dir, user_authority);
-        // Between choosing a port and binding it somebody else may take it.
+        // Between choosing a port and binding it another process may take it.
         for _ in 0..10 {
             let port = free_port();
             let settings = format!("{settings}ListenAddress 127.0.0.1\n");

@@ -152,7 +152,7 @@ impl Builder {
         self
     }
 
-    /// Nobody else's world runs meanwhile.
+    /// No other world runs meanwhile.
     pub(crate) fn alone(mut self) -> Self {
         self.alone = true;
         self
@@ -194,7 +194,7 @@ impl Builder {
         self
     }
 
-    /// The proxy's data directory is a disk of so many MiB, which nobody else sees
+    /// The proxy's data directory is a disk of so many MiB, which other processes do not see
     /// ([`World::data_on_disk`]). See [`namespace::may_mount`].
     pub(crate) fn disk(mut self, mib: u32) -> Self {
         self.disk = Some(mib);

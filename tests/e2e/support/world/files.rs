@@ -9,7 +9,7 @@ use crate::support::programs;
 use crate::support::sshd::QUICK;
 
 impl World {
-    /// The inner connection authenticates as somebody else than the outer one.
+    /// The inner connection authenticates as this person, the outer one as the usual one.
     pub(crate) fn inner_user(&self, other: &User) {
         let lines = format!(
             "IdentityAgent {}\n{}",

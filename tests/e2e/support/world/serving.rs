@@ -57,7 +57,7 @@ impl World {
         self.proxy.borrow().log()
     }
 
-    /// Whether somebody reads the pipe that the proxy's log is.
+    /// Whether the test reads the pipe that the proxy's log is.
     pub(crate) fn read_log(&self, is_read: bool) {
         self.proxy.borrow().read_log(is_read);
     }
@@ -135,7 +135,7 @@ impl World {
         })
     }
 
-    /// Edits the proxy's configuration; nobody is told.
+    /// Edits the proxy's configuration, without a signal for the proxy.
     pub(crate) fn edit_configuration(&self, edit: impl FnOnce(&str) -> String) {
         let text = std::fs::read_to_string(self.config()).expect("it is there");
         write(&self.config(), &edit(&text));
