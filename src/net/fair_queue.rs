@@ -3,7 +3,7 @@
 //! At a host, connections that are not authenticated yet: sshd's `MaxStartups 10:30:100` drops them at
 //! random when many begin at once. At the key of the host CA, signatures. Here they wait instead,
 //! fairly: people take turns, and what one person asks for comes in its order. If too many wait,
-//! whoever has most waiting makes room.
+//! the person with the most requests makes room.
 //! [`TurnQueue`] decides and knows nothing of tasks; [`FairQueue`] waits.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,9 +20,9 @@ const MAX_WAITING: usize = 4096;
 /// QueueOwner turn it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum QueueOwner {
-    /// Somebody who has authenticated, by the name of the identity.
+    /// A person who has authenticated, by the name of the identity.
     Person(String),
-    /// Whoever has not, by network.
+    /// A client that has not authenticated, by network.
     Network(IpAddr),
 }
 
@@ -33,7 +33,7 @@ impl QueueOwner {
     }
 }
 
-/// Who waits, and how many have their turn. `T` is what is handed to whoever is next.
+/// The requests that wait, and how many turns are taken. `T` is what is handed to the next one.
 #[derive(Debug)]
 struct TurnQueue<T> {
     /// Turns at a time.
@@ -55,7 +55,7 @@ impl<T> TurnQueue<T> {
         }
     }
 
-    /// Takes a turn if one is free and nobody waits for it.
+    /// Takes a turn if one is free and no request waits for it.
     fn try_take(&mut self) -> bool {
         let free = self.taken < self.limit && self.people.is_empty();
         self.taken += usize::from(free);
@@ -72,8 +72,8 @@ impl<T> TurnQueue<T> {
         }
     }
 
-    /// Makes room for one more ticket of somebody: the latest of whoever has most goes. `false` if that
-    /// would be somebody with no more than they would have then.
+    /// Makes room for one more ticket of an owner: the latest of the owner with the most goes. `false`
+    /// if that owner has no more than this one would have then.
     fn make_room(&mut self, whose: &QueueOwner) -> bool {
         let theirs = self.waiting.get(whose).map_or(0, VecDeque::len);
         let heaviest = self
@@ -108,7 +108,7 @@ impl<T> TurnQueue<T> {
         ticket
     }
 
-    /// Forgets those who do not wait any more.
+    /// Forgets the tickets that do not wait any more.
     fn retain(&mut self, is_here: impl Fn(&T) -> bool) {
         self.waiting.retain(|_, tickets| {
             tickets.retain(&is_here);
@@ -154,7 +154,8 @@ impl HandshakeQueue {
 }
 
 impl<K: Copy + Ord> FairQueue<K> {
-    /// At most `limit` turns at a time at each thing, and `most_waiting` who wait for one there.
+    /// At most `limit` turns at a time at each thing, and `most_waiting` requests that wait for one
+    /// there.
     pub(crate) fn new(limit: usize, most_waiting: usize) -> Self {
         Self {
             limit: limit.max(1),
@@ -163,11 +164,11 @@ impl<K: Copy + Ord> FairQueue<K> {
         }
     }
 
-    /// Waits for a turn. Whoever stops waiting is passed over.
+    /// Waits for a turn. A request that stops waiting is passed over.
     ///
     /// # Errors
-    /// If too many wait already, and nobody has more waiting than this one would have; also later, if
-    /// somebody needs the place who has fewer.
+    /// If too many wait already, and no owner has more waiting than this one would have; also later, if
+    /// an owner with fewer needs the place.
     pub(crate) async fn turn(&self, at: K, whose: &QueueOwner) -> Result<QueueSlot<K>, QueueFull> {
         let crowded = QueueFull(self.most_waiting);
         let receiver = {
@@ -192,7 +193,7 @@ impl<K: Copy + Ord> FairQueue<K> {
         receiver.await.map_err(|_displaced| crowded)
     }
 
-    /// Takes a turn if one is free and nobody waits for it.
+    /// Takes a turn if one is free and no request waits for it.
     pub(crate) fn try_turn(&self, at: K) -> Option<QueueSlot<K>> {
         let mut queues = self.lock();
         let queue = queues
@@ -201,7 +202,7 @@ impl<K: Copy + Ord> FairQueue<K> {
         queue.try_take().then(|| self.issue(at))
     }
 
-    /// Whether anybody else waits for it.
+    /// Whether another request waits for it.
     pub(crate) fn is_awaited(&self, at: K) -> bool {
         let mut queues = self.lock();
         queues.get_mut(&at).is_some_and(|queue| {
@@ -218,7 +219,7 @@ impl<K: Copy + Ord> FairQueue<K> {
         }
     }
 
-    /// A turn is over: hands it to the next who still waits.
+    /// A turn is over: hands it to the next request that still waits.
     fn release(&self, at: K) {
         let mut queues = self.lock();
         if let Some(queue) = queues.get_mut(&at) {
@@ -250,7 +251,7 @@ impl<K: Copy + Ord> FairQueue<K> {
     }
 }
 
-/// One who is at work on it. Dropping it lets the next one begin.
+/// The right to be at work on it. Dropping it lets the next one begin.
 #[derive(Debug)]
 pub(crate) struct QueueSlot<K: Copy + Ord> {
     turns: FairQueue<K>,
@@ -259,7 +260,7 @@ pub(crate) struct QueueSlot<K: Copy + Ord> {
 }
 
 impl<K: Copy + Ord> QueueSlot<K> {
-    /// Whether somebody else waits for it.
+    /// Whether another request waits for it.
     pub(crate) fn is_awaited(&self) -> bool {
         self.turns.is_awaited(self.at)
     }
@@ -341,7 +342,7 @@ mod tests {
                     _ => {}
                 }
                 prop_assert!(queue.taken <= limit);
-                // A turn is never left unused while somebody waits.
+                // A turn is never left unused while a request waits.
                 prop_assert!(queue.taken == limit || queue.waiting() == 0);
                 prop_assert_eq!(queue.people.len(), queue.waiting.len());
             }
@@ -410,8 +411,8 @@ mod tests {
         assert!(tokio::time::timeout(Duration::ZERO, ninth).await.is_err());
     }
 
-    /// One person's thousand wishes delay nobody else's first by more than the one in work, and take
-    /// nobody's place.
+    /// One person's thousand requests delay another person's first by no more than the one in work, and
+    /// take no other person's place.
     #[tokio::test]
     async fn who_has_most_waiting_makes_room_and_others_are_next() {
         let turns = FairQueue::new(1, 1000);

@@ -265,7 +265,7 @@ impl ConnectionLimiter {
 pub(crate) struct ConnectionGuard {
     door: ConnectionLimiter,
     ticket: ClientTicket,
-    /// Who it is, once it has authenticated.
+    /// The name of the identity, once it has authenticated.
     user: Option<String>,
 }
 
@@ -327,7 +327,7 @@ impl Drop for ConnectionGuard {
                 decrease(&mut counts.users, user);
                 true
             }
-            // Who was displaced has given its place back.
+            // A client that was displaced has given its place back.
             None => counts.starting.leave(&self.ticket),
         };
         if has_place {
@@ -576,7 +576,7 @@ mod tests {
         );
     }
 
-    /// The place was lost in the moment in which the client proved who it is.
+    /// The place was lost in the moment in which the client authenticated.
     #[test]
     fn who_was_displaced_cannot_authenticate_any_more() {
         let door = door(9, 9, 9, 1);

@@ -1,5 +1,5 @@
 //! What is about sockets and addresses, whatever is spoken on them: how many clients a listener takes,
-//! who makes room for whom, whose turn it is, from which address hosts are dialled, and whether the
+//! which of them makes room for others, which request is next, from which address hosts are dialled, and whether the
 //! threads that serve connections still run.
 //!
 //! Counters, guards and queues; the only bytes that move are those of `egress`'s handshakes. Every

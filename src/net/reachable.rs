@@ -1,5 +1,5 @@
 //! Which hosts have answered lately. One of them that refuses connections now may be restarting its
-//! sshd, and is worth another try; a host that nobody has heard of is not.
+//! sshd, and is worth another try; a host that has never answered is not.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ impl RecentlyReachable {
     }
 
     /// A host has refused a connection; whether it is worth another try. The time for that begins
-    /// with the first refusal that anybody gets.
+    /// with the first refusal.
     pub(crate) fn may_be_restarting(&self, host: SocketAddr, now: Instant) -> bool {
         let mut hosts = self.lock();
         let Some(known) = hosts.get_mut(&host) else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
-/// Feels whether threads turn, from another one. Clones feel the same.
+/// Probes from another thread whether the runtime of each thread still runs. Clones share the probe.
 #[derive(Clone, Debug)]
 pub struct RuntimeProbe {
     runtimes: Vec<Handle>,
@@ -51,7 +51,7 @@ impl RuntimeProbe {
                 Ok(Ok(())) => heard.answered += 1,
                 Ok(Err(_ended)) => heard.ended += 1,
                 Err(_elapsed) => {
-                    // What waits there is not added to by who asks again.
+                    // Aborted, so that repeated health checks do not pile up on a stuck thread.
                     answer.abort();
                     heard.late += 1;
                 }

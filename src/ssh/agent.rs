@@ -148,3 +148,111 @@ impl ForwardedAgent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{failure, identities_answer, sign_response};
+    use crate::ssh::testing::memory_channel;
+
+    const KEY: &[u8] = b"a key";
+    const CERTIFICATE: &[u8] = b"its certificate";
+
+    /// An agent that gives these answers, whatever it is asked, and hangs up after the last.
+    fn agent(answers: Vec<Vec<u8>>) -> ForwardedAgent {
+        let (stream, mut far) = memory_channel();
+        tokio::spawn(async move {
+            for answer in answers {
+                let length = far.read_u32().await.unwrap();
+                let mut request = vec![0; length as usize];
+                far.read_exact(&mut request).await.unwrap();
+                far.write_all(&answer).await.unwrap();
+            }
+        });
+        ForwardedAgent::new(stream, Arc::default())
+    }
+
+    /// A message without anything but its type, or with a string too.
+    fn message(kind: u8, string: Option<&[u8]>) -> Vec<u8> {
+        let mut body = vec![kind];
+        if let Some(string) = string {
+            body.extend(u32::try_from(string.len()).unwrap().to_be_bytes());
+            body.extend(string);
+        }
+        let mut framed = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+        framed.extend(body);
+        framed
+    }
+
+    fn binding() -> SessionBinding {
+        SessionBinding {
+            host_key: vec![1],
+            session_id: vec![2],
+            signature: vec![3],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_or_its_bare_key_is_found_and_nothing_else() {
+        for held in [CERTIFICATE, KEY] {
+            let mut agent = agent(vec![identities_answer(Some((held, "alice")))]);
+            assert_eq!(agent.find(CERTIFICATE, KEY).await.unwrap(), held);
+        }
+        for answer in [
+            identities_answer(Some((b"another", ""))),
+            identities_answer(None),
+        ] {
+            let found = agent(vec![answer]).find(CERTIFICATE, KEY).await;
+            assert!(matches!(found, Err(AgentError::NoKey)), "{found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_to_the_question_is_an_error() {
+        for answer in [failure(), sign_response(b"x"), message(99, None)] {
+            let found = agent(vec![answer]).find(CERTIFICATE, KEY).await;
+            assert!(matches!(found, Err(AgentError::Codec(_))), "{found:?}");
+        }
+        let long = u32::MAX.to_be_bytes().to_vec();
+        let found = agent(vec![long]).find(CERTIFICATE, KEY).await;
+        assert!(matches!(found, Err(AgentError::Codec(_))), "{found:?}");
+        let found = agent(Vec::new()).find(CERTIFICATE, KEY).await;
+        assert!(
+            matches!(found, Err(AgentError::Closed | AgentError::Io(_))),
+            "{found:?}"
+        );
+    }
+
+    /// CVE-2026-73281: what it signs then would be signed as if it were asked on its own machine.
+    #[tokio::test]
+    async fn an_agent_that_could_be_bound_and_refuses_is_asked_for_nothing() {
+        let knows = message(29, Some(agent::SESSION_BIND.as_bytes()));
+        for answers in [vec![message(28, None)], vec![failure(), knows]] {
+            let bound = agent(answers).bind(&binding()).await;
+            assert!(matches!(bound, Err(AgentError::Unbound)), "{bound:?}");
+        }
+        let knows_others = message(29, Some(b"another@example.com"));
+        for answers in [
+            vec![message(6, None)],
+            vec![failure(), failure()],
+            vec![failure(), knows_others],
+        ] {
+            agent(answers).bind(&binding()).await.unwrap();
+        }
+        let odd = agent(vec![identities_answer(None)]).bind(&binding()).await;
+        assert!(matches!(odd, Err(AgentError::Codec(_))), "{odd:?}");
+    }
+
+    #[tokio::test]
+    async fn a_signature_is_passed_on_as_it_is_and_a_no_is_a_no() {
+        let mut willing = agent(vec![sign_response(b"signature")]);
+        let signed = willing.sign(KEY, b"data", SignFlags::NONE).await;
+        assert_eq!(signed.unwrap(), b"signature");
+        for answer in [failure(), message(28, None)] {
+            let signed = agent(vec![answer])
+                .sign(KEY, b"data", SignFlags::NONE)
+                .await;
+            assert!(matches!(signed, Err(AgentError::Refused)), "{signed:?}");
+        }
+    }
+}

@@ -41,9 +41,9 @@ pub(crate) struct Authenticated<T> {
 
 /// Runs key exchange and authentication until `judge` takes a signed offer, for as long as `grace`.
 ///
-/// `judge` is asked about queries too, so that nobody touches a security key for nothing. Which of
+/// `judge` is asked about queries too, so that no security key is touched for nothing. Which of
 /// several keys is taken, and when a banner says why none is, is for [`KeyRounds`] to say. `greeting` is
-/// what everybody reads before.
+/// what every client reads before.
 pub(crate) async fn authenticate<S, T>(
     leg: &mut Leg<S>,
     id: &str,

@@ -3,8 +3,8 @@
 //! Counters and guards only. What a connection takes up in any case is counted when it begins; what waits in
 //! its buffers is counted while it waits, by the room that it takes up, and given back when it has left.
 //!
-//! Nobody ever waits for the budget. When it is used up, connections go on with buffers that are small
-//! ([`FLOOR`]): each is still read whenever less than that waits for its other side, so whoever reads what
+//! No connection ever waits for the budget. When it is used up, connections go on with buffers that are small
+//! ([`FLOOR`]): each is still read whenever less than that waits for its other side, so a peer that reads what
 //! it is sent goes on, slower perhaps. Only connections that would be new are refused. And it is used up for
 //! one person long before it is for all.
 
@@ -30,7 +30,7 @@ const STEP: usize = 64 * 1024;
 const OF_MEMORY: u64 = 2;
 /// The share of the budget that one person has.
 const OF_BUDGET: usize = 4;
-/// Where nobody knows how much memory there is, in bytes.
+/// Where it is not known how much memory there is, in bytes.
 const UNKNOWN: u64 = 2 << 30;
 /// The least that is budgeted, in bytes: on a machine that is smaller, the limits of connections have to do.
 const LEAST: u64 = 64 << 20;
@@ -43,7 +43,7 @@ pub(crate) struct Budget {
     people: Arc<Mutex<BTreeMap<String, Weak<Allowance>>>>,
 }
 
-/// What somebody may hold, and what is held.
+/// What a person, or all of them, may hold, and what is held.
 #[derive(Debug)]
 struct Allowance {
     limit: usize,
@@ -229,7 +229,7 @@ impl Drop for Share {
 
 #[cfg(test)]
 impl Share {
-    /// A share of a budget that nobody else has.
+    /// A share of a budget that no other connection uses.
     pub(crate) fn alone() -> Self {
         let account = Budget::new(None).account("alice");
         account.inner().unwrap()

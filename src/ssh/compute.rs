@@ -22,7 +22,7 @@ impl ComputeQueue {
     pub(crate) fn compute(&self, work: Work) -> AbortOnDropHandle<Option<Worked>> {
         let turns = Arc::clone(&self.0);
         AbortOnDropHandle::new(tokio::spawn(async move {
-            // Nobody closes it. What ends while it is computed keeps its turn until then.
+            // It is never closed. What ends while it is computed keeps its turn until then.
             let turn = turns.acquire_owned().await.ok()?;
             let computed = tokio::task::spawn_blocking(move || {
                 let worked = work.run();

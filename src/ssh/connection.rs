@@ -46,7 +46,7 @@ use crate::wire::auth::Offer;
 use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
-/// What inner connections use, whoever and whatever they are for.
+/// What the inner connections of a proxy use together.
 #[derive(Debug)]
 pub(crate) struct InnerServices<D = TcpDial> {
     /// Which host, and which nodes it is.
@@ -55,7 +55,7 @@ pub(crate) struct InnerServices<D = TcpDial> {
     pub(crate) dialler: Dialler<D>,
     /// What the user's ssh is shown.
     pub(crate) certificates: HostCertificates,
-    /// Who the user is.
+    /// Decides about their certificates.
     pub(crate) auth: FrontAuth,
     /// What may withdraw a permission.
     pub(crate) policy: PolicySource,
@@ -181,7 +181,7 @@ impl<D: Dial> Connection<D> {
     }
 
     /// What the certificate is for that the user's ssh is shown: the name that was asked for, and what it
-    /// stands for, for those who have it in `HostKeyAlias`: in the inventory, and by the host's own
+    /// stands for, for users who have it in `HostKeyAlias`: in the inventory, and by the host's own
     /// certificate as far as that is remembered.
     fn shown(&self, asked: HostPrincipal, remembered: &[HostPrincipal]) -> Vec<HostPrincipal> {
         let mut names = vec![asked];
@@ -203,7 +203,7 @@ impl<D: Dial> Connection<D> {
         names
     }
 
-    /// A host certificate for the name that the user's ssh expects. Where nobody signs, one that is at hand
+    /// A host certificate for the name that the user's ssh expects. Where the CA does not sign, one that is at hand
     /// without the remembered names does.
     async fn server_config(&self, way: &DialPlan) -> Result<Arc<ServerConfig>, Refusal> {
         let name = &self.permit.route().target.host;
@@ -714,7 +714,7 @@ mod tests {
             (tokio::spawn(connection.run(stream, Share::alone())), far)
         }
 
-        /// Has this user log in, who leaves then; what was seen at both ends.
+        /// Has this user log in and leave; what was seen at both ends.
         async fn run(&self, user: TestUser, on_key: OnKey) -> (UserSaw, HostSaw) {
             let host = self.host(on_key);
             let (connection, far) = self.start(Some(self.proxy.alice.clone()));
@@ -787,6 +787,26 @@ mod tests {
         assert!(
             !format!("{audited:?}").contains("123456"),
             "no answer is kept"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_answer_is_the_users_to_correct_and_the_host_decides() {
+        let inner = InnerFixture::new();
+        let wrong = TestUser {
+            answer: "000000",
+            ..inner.alice()
+        };
+        let (saw, host) = inner.run(wrong, OnKey::Asks("Code: ")).await;
+        assert!(!saw.is_in && !host.let_in, "{saw:?}");
+        assert!(host.answers.iter().all(|answer| answer == b"000000"));
+        assert!(saw.text().contains("what was answered"), "{saw:?}");
+        assert!(
+            inner
+                .audited()
+                .contains(&"refusal second-factor".to_owned()),
+            "{:?}",
+            inner.audited()
         );
     }
 

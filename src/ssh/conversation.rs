@@ -3,7 +3,7 @@
 //! By ProxyCommand the user's ssh waits for the outcome inside its own authentication, so a banner is a
 //! banner there, and a question a question (RFC 4256). Questions are passed on only for a host that was
 //! verified, has taken the user's key, and wants more. By ProxyJump the user is let in before the host
-//! is dialled: banners are kept for the session's stderr, and nobody can be asked.
+//! is dialled: banners are kept for the session's stderr, and the user cannot be asked.
 //!
 //! Answers are passed on and kept nowhere.
 
@@ -52,7 +52,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// With nobody: what is said is kept.
+    /// Without a user to talk to: what is said is kept.
     pub(crate) fn with_nobody() -> Self {
         Self {
             user: None,
@@ -66,7 +66,7 @@ impl<'a> Conversation<'a> {
         self.said
     }
 
-    /// The banners so far, for whoever has not read them.
+    /// The banners so far, for a user who has not read them.
     pub(crate) fn banners(&self) -> impl Iterator<Item = &str> {
         self.said.iter().filter_map(|said| match said {
             EarlyText::Banner(text) => Some(text.shown()),
@@ -74,7 +74,7 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    /// Whether there is somebody to ask.
+    /// Whether there is a user to ask.
     pub(crate) fn can_ask(&self) -> bool {
         self.user.is_some()
     }

@@ -1,4 +1,4 @@
-//! Hosts whose certificates end soon: an event a day, so that somebody renews them in time.
+//! Hosts whose certificates expire soon: an event a day, so that an administrator renews them in time.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

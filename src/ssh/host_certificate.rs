@@ -1,7 +1,7 @@
 //! Host certificates for connections, from a key that may be slow, or gone: it may be in an agent.
 //!
 //! What is at hand is used at once. What has to be signed is signed on a thread of its own, a few at a
-//! time; everybody else waits for a turn, for a while, and nobody's packets wait meanwhile. People take
+//! time; other connections wait for a turn, for a while, and no packets wait meanwhile. People take
 //! turns: one person's many names delay another person's by no more than the signatures in work.
 
 use std::io;
@@ -19,7 +19,7 @@ use crate::wire::{self, HostKey, ServerConfig};
 
 /// How many certificates are signed at a time.
 const AT_ONCE: usize = 4;
-/// How many connections may wait for a certificate; for one more, whoever has most makes room.
+/// How many connections may wait for a certificate; for one more, the owner with the most makes room.
 const MAX_WAITING: usize = 512;
 /// How long a connection waits for its certificate, for its turn and for the signature.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -79,7 +79,7 @@ impl HostCertificates {
         }
     }
 
-    /// What a server shows to somebody, that goes by these names. Waits until the CA has signed, or
+    /// What a server shows that goes by these names. Waits until the CA has signed, or
     /// for [`LIMIT`].
     ///
     /// # Errors
@@ -109,8 +109,9 @@ impl HostCertificates {
         minted.unwrap_or(Err(MintError::Slow))
     }
 
-    /// An identity that nobody has to wait for. One that ages is made anew in the background, so that
-    /// a slow CA makes nobody wait and one that is gone is missed only when the identity ends.
+    /// An identity that is there at once. One that ages is made anew in the background, so that
+    /// no connection waits for a slow CA, and one that is gone is missed only when the certificate
+    /// expires.
     fn at_hand(&self, names: &[HostPrincipal]) -> Option<HostIdentity> {
         let now = self.clock.unix_seconds();
         match self.trust.now().mint.at_hand(names, now) {
@@ -223,7 +224,7 @@ mod tests {
             .unwrap();
     }
 
-    /// Half an hour later nobody waits for the new one, and a CA that does not sign is not missed.
+    /// Half an hour later no connection waits for the new one.
     #[tokio::test(start_paused = true)]
     async fn one_that_ages_is_shown_and_made_anew_meanwhile() {
         let proxy = SshFixture::new();

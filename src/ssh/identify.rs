@@ -1,4 +1,4 @@
-//! Who answers at a host's port: an SSH server, one that turns connections away, or something else.
+//! What answers at a host's port: an SSH server, one that turns connections away, or something else.
 //!
 //! sshd ends a connection without a word, or with one of two lines, if too many begin at once: it is
 //! dialled again. What says something else and no identification after it is no SSH server, however
@@ -21,7 +21,7 @@ const MAX_QUOTE: usize = 120;
 /// (`MaxStartups`, `PerSourcePenalties`).
 const TURNED_AWAY: [&str; 2] = ["Exceeded MaxStartups", "Not allowed at this time"];
 
-/// Why nobody has identified themselves as an SSH server.
+/// Why no SSH server has identified itself.
 #[derive(Debug, Error)]
 pub(crate) enum NoServer {
     /// Something else answers: its first line.

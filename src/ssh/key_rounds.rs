@@ -1,8 +1,8 @@
 //! Which of a client's keys is taken, and when a refusal is told.
 //!
 //! A client offers its keys one after the other and does not say which is the last, and ssh ends
-//! without waiting for a word once it has no more. So whoever says why at the first key that does not
-//! count says it before a login that succeeds, and whoever says nothing leaves a login that fails
+//! without waiting for a word once it has no more. So a server that says why at the first key that does not
+//! count says it before a login that succeeds, and one that says nothing leaves a login that fails
 //! without a reason. OpenSSH's client can be sent round: after a "partial success" it offers all its
 //! keys again, those that it has not offered yet first. When the first key that was turned down comes
 //! again, nothing better follows. A key that has been postponed was not refused, and none is taken that

@@ -21,7 +21,7 @@ use crate::net::{
 };
 use crate::session::settled;
 
-/// Clients that are turned away and may wait for a worker beside those who are let in.
+/// Clients that are rejected and may wait for a serving thread beside those that are admitted.
 const QUEUE_MARGIN: usize = 64;
 /// How long to wait after an accept that failed for want of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ struct Client {
 }
 
 impl ServingThreads {
-    /// Starts `count` workers. They end once nobody is accepted any more and every connection is done,
+    /// Starts `count` workers. They end once no client is accepted any more and every connection is done,
     /// which `shutdown` ends, and at the latest `grace` after that.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl ServingThreads {
             runtimes: Vec::new(),
             door: ConnectionLimiter::new(limits),
         };
-        // Nobody who was let in at the door is lost on the way.
+        // No client that was admitted is lost on the way.
         let places = usize::try_from(limits.connections).unwrap_or(usize::MAX);
         let places = places
             .saturating_add(QUEUE_MARGIN)

@@ -59,7 +59,7 @@ fn is_public(settings: &Settings, route: &Route) -> bool {
     public.is_some_and(|(host, port)| *port == route.port && host.eq_ignore_ascii_case(&route.host))
 }
 
-/// Whether somebody who dials this address ends up at one of the listeners.
+/// Whether this address leads to one of the listeners.
 fn is_listener(
     listeners: &[SocketAddr],
     address: SocketAddr,

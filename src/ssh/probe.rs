@@ -4,7 +4,7 @@
 //! stranger's, when the principal is not right. It does tell the two apart before the signature: a
 //! certificate that would do is answered with `SSH_MSG_USERAUTH_PK_OK` (RFC 4252 section 7). So the
 //! certificates asked about here carry the login itself as their principal, and are never signed
-//! for: nobody has their private key.
+//! for: their private key does not exist.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ pub enum ProbeError {
     /// The connection ended, or was not SSH.
     #[error("the connection to {0} broke")]
     Broken(SocketAddr, #[source] Box<dyn Error + Send + Sync>),
-    /// Nobody there identifies themselves as an SSH server.
+    /// No SSH server identifies itself there.
     #[error("{0} {1}")]
     NoServer(SocketAddr, Box<dyn Error + Send + Sync>),
     /// The host's RSA key is too short: its bits.

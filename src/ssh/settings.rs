@@ -31,7 +31,7 @@ pub struct Settings {
     pub listener_names: Vec<HostPrincipal>,
     /// The networks that hosts see the proxy in; it writes them into user certificates.
     pub egress: Option<SourceAddresses>,
-    /// What everybody reads who logs in through the proxy (`banner_file`).
+    /// What every user reads who logs in through the proxy (`banner_file`).
     pub greeting: Option<String>,
     /// How long a client may take to authenticate.
     pub login_grace: Duration,

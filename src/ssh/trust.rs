@@ -1,4 +1,4 @@
-//! Whom the proxy trusts, and what it shows: replaced as a whole when a CA's key rotates.
+//! The keys of the CAs that the proxy trusts, and what it shows: replaced as a whole when a CA's key rotates.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -24,8 +24,6 @@ pub(crate) enum Dialled {
     Stream(DuplexStream),
     /// The port is closed.
     Refused,
-    /// Nothing comes back.
-    Nothing,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +67,8 @@ impl Dial for MemoryDial {
         match answer {
             Some(Dialled::Stream(stream)) => Ok(stream),
             Some(Dialled::Refused) => Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
-            Some(Dialled::Nothing) | None => {
+            // Nothing comes back.
+            None => {
                 let left = deadline - Instant::now();
                 tokio::time::sleep_until(deadline).await;
                 Err(LegError::Timeout(left))

@@ -78,7 +78,7 @@ pub(crate) struct SshFixture {
 }
 
 impl SshFixture {
-    /// A proxy for which everybody may go everywhere, with the node `db1`.
+    /// A proxy whose policy lets every user go everywhere, with the node `db1`.
     pub(crate) fn new() -> Self {
         Self::at(Clock::Fixed(NOW))
     }

@@ -27,10 +27,10 @@ use crate::wire::auth::{Challenge, ClientAuth, ClientAuthEvent, certificate_algo
 pub(crate) const TURN_LIMIT: Duration = Duration::from_secs(15);
 /// The same while the user is asked.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-/// How often to look whether somebody waits for the turn of an agent that dawdles.
+/// How often to look whether another connection waits for the turn while an agent is slow.
 const TURN_CHECK: Duration = Duration::from_secs(1);
 
-/// Whom a login at a host waits for.
+/// What a login at a host waits for.
 #[derive(Debug, Default)]
 struct Awaited(AtomicU8);
 
@@ -416,7 +416,7 @@ mod tests {
         assert_eq!((run.reason(), run.took), ("agent-timeout", GRACE));
     }
 
-    /// An agent may be slow as long as nobody waits for the place at the host.
+    /// An agent may be slow as long as no other connection waits for the place at the host.
     #[tokio::test(start_paused = true)]
     async fn an_agent_that_dawdles_gives_its_turn_to_those_who_wait() {
         let proxy = SshFixture::new();
