@@ -14,64 +14,33 @@ use super::authentication::{Authenticated, Unauthenticated, authenticate};
 use super::bridge::{self, Handoff, RelayLimits};
 use super::budget::Share;
 use super::channel::{ChannelHandle, ChannelStream};
-use super::compute::ComputeQueue;
 use super::conversation::Conversation;
 use super::dial_plan::DialPlan;
 use super::early;
 use super::end_reason::EndReason;
 use super::endpoint::{AgentOpener, NoAgent};
-use super::front_auth::FrontAuth;
-use super::host_certificate::{HostCertificates, MintError};
+use super::host_certificate::MintError;
 use super::jump::{Ended, JumpSetup};
 use super::key_rounds::Fit;
 use super::leg::Leg;
-use super::policy_monitor::{PolicyMonitor, PolicySource};
+use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal};
-use super::route::Router;
 use super::scope::Scope;
-use super::settings::CurrentSettings;
+use super::services::InnerServices;
 use super::timers::ConnectionTimers;
 use super::upstream::{
-    self, Dial, Dialler, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
+    self, Dial, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
 };
 use crate::access::{Denial, LoginPermit, Permit};
-use crate::audit::{AuditEvent, AuditLog, Party};
+use crate::audit::{AuditEvent, Party};
 use crate::cert::PresentedKey;
-use crate::metrics::{Layer, Metrics};
+use crate::metrics::Layer;
 use crate::model::{ConnectionId, HostPrincipal, Login, Serial, chain};
 use crate::net::QueueOwner;
-use crate::session::{EarlyText, Recorder, Registry, SessionContext};
-use crate::sys::clock::Clock;
+use crate::session::{EarlyText, Recorder, SessionContext};
 use crate::wire::auth::Offer;
 use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
-
-/// What the inner connections of a proxy use together.
-#[derive(Debug)]
-pub(crate) struct InnerServices<D = TcpDial> {
-    /// Which host, and which nodes it is.
-    pub(crate) router: Arc<Router>,
-    /// The way there.
-    pub(crate) dialler: Dialler<D>,
-    /// What the user's ssh is shown.
-    pub(crate) certificates: HostCertificates,
-    /// Decides about their certificates.
-    pub(crate) auth: FrontAuth,
-    /// What may withdraw a permission.
-    pub(crate) policy: PolicySource,
-    /// The rest of the configuration.
-    pub(crate) settings: CurrentSettings,
-    /// What is live.
-    pub(crate) registry: Registry,
-    /// Where key exchanges are computed.
-    pub(crate) compute: ComputeQueue,
-    /// What is counted.
-    pub(crate) metrics: Arc<Metrics>,
-    /// Where audit events go.
-    pub(crate) audit: AuditLog,
-    /// The time.
-    pub(crate) clock: Clock,
-}
 
 /// A connection that may be made.
 #[derive(Debug)]

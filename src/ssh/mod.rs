@@ -49,6 +49,7 @@ mod refusal;
 mod revocation;
 mod route;
 mod scope;
+mod services;
 mod settings;
 #[cfg(test)]
 mod testing;
@@ -58,13 +59,12 @@ mod upstream;
 
 pub(crate) use budget::Budget;
 pub(crate) use compute::ComputeQueue;
-pub(crate) use connection::InnerServices;
 pub(crate) use expiry_warnings::HostExpiry;
 pub(crate) use front_auth::FrontAuth;
 pub(crate) use host_certificate::HostCertificates;
-pub(crate) use outer::OuterServices;
 pub(crate) use policy_monitor::PolicySource;
 pub(crate) use route::Router;
+pub(crate) use services::{InnerServices, OuterServices};
 pub use settings::{CurrentSettings, Settings};
 pub use timers::TimeLimits;
 pub use trust::{CurrentTrust, Trust};

@@ -27,7 +27,6 @@ const IN_WORK: &[&str] = &[
     "recording",
     "relay",
     "session",
-    "ssh",
     "sys",
     "web",
 ];

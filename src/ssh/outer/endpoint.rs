@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::channel::{Channel, EndpointError};
-use super::services::OuterServices;
 use crate::audit::{NotPassed, RefusedKind};
 use crate::model::ConnectionId;
 use crate::relay::{Habit, Habits, What};
@@ -28,6 +27,7 @@ use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::policy_monitor::PolicyMonitor;
 use crate::ssh::refusal::{self, ONLY_TARGETS, Refusal, SHUTTING_DOWN, TOO_MANY_CHANNELS};
 use crate::ssh::scope::Scope;
+use crate::ssh::services::OuterServices;
 use crate::ssh::timers::{KeepAlive, KeepaliveState, Timer};
 use crate::wire::connection::{self, Message, Name, OpenFailure, agent_channel, number};
 use crate::wire::{DisconnectReason, ServerConfig};

@@ -7,7 +7,6 @@ mod asked;
 mod channel;
 mod endpoint;
 mod places;
-mod services;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,8 +15,6 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-pub(crate) use services::OuterServices;
 
 use endpoint::Endpoint;
 
@@ -28,6 +25,7 @@ use super::key_rounds::Fit;
 use super::leg::Leg;
 use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
+use super::services::OuterServices;
 use crate::access::Identity;
 use crate::audit::{AuditEvent, ForeignSerial, Party};
 use crate::cert::PresentedKey;
@@ -86,33 +84,24 @@ pub(crate) async fn serve(
             return leg.reproach(&failure.ended).await;
         }
     };
-    services
-        .metrics
-        .client_authentication
-        .observe(began.elapsed());
+    let metrics = &services.metrics;
+    metrics.client_authentication.observe(began.elapsed());
     let mut out = Vec::new();
     if let Err(excess) = admission.authenticated(identity.name()) {
         let user = Some(identity.name().to_owned());
         let refusal = refused(&services, admission.door(), excess, address, id, user);
         auth.reject(Some(&refusal.text(id)), &mut out);
-        let _gone_is_nobody_to_tell = leg.send_all(&mut out);
+        // A client that is gone reads no refusal.
+        leg.send_all(&mut out).ok();
         return say_goodbye(&mut leg, &refusal, id).await;
     }
     auth.accept(&mut out);
-    services.audit.emit_or_log(&AuditEvent::AuthSuccess {
-        leg: Party::Client,
-        user: identity.name().to_owned(),
-        login: None,
-        client_addr: address,
-        serial: Serial::new(identity.certificate().serial()),
-        fingerprint: identity.certificate().fingerprint().to_string(),
-        connection: Some(id),
-    });
-    let caller = Caller { identity, address };
+    tell_success(&services, &identity, address, id);
     if let Err(error) = leg.send_all(&mut out) {
         tracing::debug!(%error, "the client left");
         return;
     }
+    let caller = Caller { identity, address };
     let origin = Origin {
         client: address,
         connection: id,
@@ -122,16 +111,33 @@ pub(crate) async fn serve(
     };
     let watched = PolicyMonitor::new(&services.policy, caller.identity.clone(), origin);
     let account = services.budget.account(caller.identity.name());
-    Endpoint::new(
+    let endpoint = Endpoint::new(
         services,
         (caller, id),
         account,
         (leg, config),
         shutdown,
         tasks,
-    )
-    .run(watched)
-    .await;
+    );
+    endpoint.run(watched).await;
+}
+
+/// Audits that a client has proved who it is.
+fn tell_success(
+    services: &OuterServices,
+    identity: &Identity,
+    client: SocketAddr,
+    id: ConnectionId,
+) {
+    services.audit.emit_or_log(&AuditEvent::AuthSuccess {
+        leg: Party::Client,
+        user: identity.name().to_owned(),
+        login: None,
+        client_addr: client,
+        serial: Serial::new(identity.certificate().serial()),
+        fingerprint: identity.certificate().fingerprint().to_string(),
+        connection: Some(id),
+    });
 }
 
 /// Tells a client for whom there is no place, if it may be told.
