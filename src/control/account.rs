@@ -19,6 +19,15 @@ impl Accounts {
         }
     }
 
+    /// Those of an account that is not looked up.
+    #[cfg(test)]
+    pub(super) fn for_tests(own: u32, name: &str) -> Self {
+        Self {
+            own,
+            own_name: name.to_owned(),
+        }
+    }
+
     /// The name of a peer that is answered; `None` for one that is not.
     pub(super) fn admit(&self, uid: u32) -> Option<&str> {
         if uid == self.own {
@@ -37,10 +46,7 @@ mod tests {
 
     #[test]
     fn root_and_the_own_account_are_answered() {
-        let accounts = Accounts {
-            own: 997,
-            own_name: "rproxy".to_owned(),
-        };
+        let accounts = Accounts::for_tests(997, "rproxy");
         assert_eq!(accounts.admit(997), Some("rproxy"));
         assert_eq!(accounts.admit(0), Some("root"));
         assert_eq!(accounts.admit(65534), None);

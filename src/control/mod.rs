@@ -8,6 +8,7 @@
 
 mod account;
 mod client;
+mod context;
 mod protocol;
 mod server;
 

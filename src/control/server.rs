@@ -1,45 +1,35 @@
-//! The end of a process of the proxy: its socket, a thread, and what each question is answered with.
+//! The control socket of a process of the proxy: made, and served by a thread of its own.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener as BlockingListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Accounts;
-use super::protocol::{
-    ControlRefusal, ControlRequest, ControlResponse, MAX_QUESTION, SessionRow, What, line,
-};
+use super::context::ControlContext;
+use super::protocol::{ControlRefusal, ControlResponse, line};
 use super::{ControlError, SUFFIX, process_of};
-use crate::audit::{AuditEvent, AuditLog};
-use crate::model::SessionId;
-use crate::session::{LiveConnection, Reason, Registry, SessionCommand};
-use crate::sys::account::Actor;
+use crate::audit::AuditLog;
+use crate::session::Registry;
 use crate::sys::fs::{FsError, PRIVATE_FILE, private_dir};
 
 /// Clients at a time.
 const MAX_CLIENTS: usize = 16;
-/// How long a question may take to come.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a client may take for everything.
-const LONGEST: Duration = Duration::from_secs(15);
-/// How long somebody who ends a session is kept waiting for that.
-const ENDING: Duration = Duration::from_secs(5);
 /// How long to wait after an accept that failed for want of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A process's control socket.
 #[derive(Debug)]
 pub struct Server {
-    listener: std::os::unix::net::UnixListener,
+    listener: BlockingListener,
     socket: Socket,
     accounts: Accounts,
 }
@@ -50,36 +40,14 @@ struct Socket(PathBuf);
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let _gone_already = std::fs::remove_file(&self.0);
-    }
-}
-
-/// What is answered from.
-#[derive(Debug)]
-struct ControlContext {
-    registry: Registry,
-    audit: AuditLog,
-    accounts: Accounts,
-    pid: u32,
-}
-
-/// Who asks, by the kernel's word.
-#[derive(Clone, Copy, Debug)]
-struct PeerCredentials<'a> {
-    name: &'a str,
-    uid: u32,
-}
-
-impl PeerCredentials<'_> {
-    /// The same with whom sudo works for, as they say themselves.
-    fn actor(self, sudo_user: Option<&str>) -> Actor {
-        Actor::new(self.name.to_owned(), self.uid, sudo_user)
+        // It may be gone already.
+        drop(std::fs::remove_file(&self.0));
     }
 }
 
 impl Server {
-    /// Makes the socket, private to its owner, while this process still may. Those that processes which are gone have left are
-    /// removed.
+    /// Makes the socket, private to its owner, while this process still may. Sockets of processes that
+    /// have exited are removed.
     ///
     /// # Errors
     /// When the directory or the socket cannot be made.
@@ -89,7 +57,7 @@ impl Server {
         remove_deserted(directory, own)?;
         let path = directory.join(format!("{own}{SUFFIX}"));
         let failed = |error| ControlError::Listen(path.clone(), error);
-        let listener = std::os::unix::net::UnixListener::bind(&path).map_err(failed)?;
+        let listener = BlockingListener::bind(&path).map_err(failed)?;
         let socket = Socket(path.clone());
         // The directory keeps others out until then.
         let mode = std::fs::Permissions::from_mode(PRIVATE_FILE);
@@ -111,9 +79,9 @@ impl Server {
             .enable_all()
             .build()
             .map_err(ControlError::Start)?;
-        let desk = Arc::new(ControlContext {
+        let context = Arc::new(ControlContext {
             registry,
-            audit,
+            audit: Arc::new(audit),
             accounts: self.accounts,
             pid: std::process::id(),
         });
@@ -122,7 +90,7 @@ impl Server {
         let serve = move || {
             runtime.block_on(async {
                 tokio::select! {
-                    ended = serve(listener, desk) => {
+                    ended = serve(listener, context) => {
                         if let Err(error) = ended {
                             tracing::error!(%error, "the control socket is not served any more");
                         }
@@ -162,7 +130,7 @@ impl Drop for ControlHandle {
     }
 }
 
-/// Removes the sockets of processes that are gone, and one that had our number before us.
+/// Removes the sockets of processes that have exited, and one of an earlier process with our number.
 fn remove_deserted(directory: &Path, own: u32) -> Result<(), FsError> {
     let entries = std::fs::read_dir(directory).map_err(FsError::io("read directory", directory))?;
     for entry in entries {
@@ -181,19 +149,16 @@ fn remove_deserted(directory: &Path, own: u32) -> Result<(), FsError> {
 
 fn is_running(process: u32) -> bool {
     let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
-    // Somebody else's process is one all the same.
+    // A process of another account runs too: then the answer is EPERM.
     pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-async fn serve(
-    listener: std::os::unix::net::UnixListener,
-    desk: Arc<ControlContext>,
-) -> io::Result<()> {
+async fn serve(listener: BlockingListener, context: Arc<ControlContext>) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     loop {
         let stream = match listener.accept().await {
-            Ok((stream, _unnamed)) => stream,
+            Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept on the control socket");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -201,155 +166,111 @@ async fn serve(
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            // A few bytes: they fit, or nobody waits for them.
             let busy = line(&ControlResponse::Refused(ControlRefusal::Busy));
-            let _nobody_waits = stream.try_write(&busy);
+            // A few bytes: they fit, or the client does without them.
+            drop(stream.try_write(&busy));
             continue;
         };
-        let desk = Arc::clone(&desk);
+        let context = Arc::clone(&context);
         tokio::spawn(async move {
             let _place = place;
-            match timeout(LONGEST, desk.attend(stream)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "a client of the control socket broke off");
-                }
-                Err(_elapsed) => tracing::debug!("a client of the control socket took too long"),
-            }
+            serve_client(&context, stream).await;
         });
     }
 }
 
-impl ControlContext {
-    /// One client: its question, and the answer.
-    async fn attend(&self, mut stream: UnixStream) -> io::Result<()> {
-        let uid = stream.peer_cred()?.uid();
-        let Some(name) = self.accounts.admit(uid) else {
-            tracing::warn!(uid, "somebody else asks on the control socket");
-            return stream
-                .write_all(&line(&ControlResponse::Refused(
-                    ControlRefusal::NotPermitted,
-                )))
-                .await;
-        };
-        let (reading, mut writing) = stream.split();
-        let mut question = Vec::new();
-        let limit = u64::try_from(MAX_QUESTION).unwrap_or(u64::MAX);
-        let mut reading = BufReader::new(reading.take(limit));
-        timeout(PATIENCE, reading.read_until(b'\n', &mut question)).await??;
-        let answer = match serde_json::from_slice(&question) {
-            Ok(ask) if question.ends_with(b"\n") => {
-                self.answer(ask, PeerCredentials { name, uid }, &mut writing)
-                    .await?
-            }
-            Ok(_) | Err(_) => ControlResponse::Refused(ControlRefusal::NotUnderstood),
-        };
-        writing.write_all(&line(&answer)).await
-    }
-
-    /// Does what is asked. What this gives is the last line of the answer.
-    async fn answer(
-        &self,
-        ask: ControlRequest,
-        peer: PeerCredentials<'_>,
-        out: &mut (impl AsyncWriteExt + Unpin),
-    ) -> io::Result<ControlResponse> {
-        Ok(match ask {
-            ControlRequest::Sessions => {
-                for connection in self.registry.connections() {
-                    for row in SessionRow::of(&connection, self.pid) {
-                        out.write_all(&line(&ControlResponse::Row(Box::new(row))))
-                            .await?;
-                    }
-                }
-                ControlResponse::Done {}
-            }
-            ControlRequest::Watch {
-                session,
-                from_start,
-                sudo_user,
-            } => self.watch(session, from_start, peer.actor(sudo_user.as_deref())),
-            ControlRequest::Kill {
-                what,
-                reason,
-                sudo_user,
-            } => {
-                let actor = peer.actor(sudo_user.as_deref());
-                self.kill(what, reason, actor).await
-            }
-        })
-    }
-
-    /// Nobody watches without having been put down for it.
-    fn watch(&self, id: SessionId, from_start: bool, actor: Actor) -> ControlResponse {
-        let Some((connection, session)) = self.registry.session(id) else {
-            return ControlResponse::Refused(ControlRefusal::NotLive);
-        };
-        if session.file.is_none() {
-            return ControlResponse::Refused(ControlRefusal::NotRecorded);
-        }
-        let audited = self.audit.emit(&AuditEvent::SessionWatched {
-            session: id,
-            connection: connection.id,
-            user: connection.user.clone(),
-            login: connection.login.clone(),
-            target: connection.target.clone(),
-            from_start,
-            actor,
-        });
-        match audited {
-            Ok(()) => ControlResponse::Done {},
-            Err(_told_on_the_log) => ControlResponse::Refused(ControlRefusal::NotAudited),
-        }
-    }
-
-    /// Ends a session also where that cannot be audited: what has to end must not depend on a disk.
-    /// The program's log has the event then.
-    async fn kill(&self, what: What, reason: Option<Reason>, actor: Actor) -> ControlResponse {
-        let (connection, gone, session) = match what {
-            What::Session(id) => match self.registry.session(id) {
-                Some((connection, session)) => (connection, session.gone().clone(), Some(id)),
-                None => return ControlResponse::Refused(ControlRefusal::NotLive),
-            },
-            What::Connection(id) => match self.registry.connection(id) {
-                Some(connection) => {
-                    let gone = connection.gone().clone();
-                    (connection, gone, None)
-                }
-                None => return ControlResponse::Refused(ControlRefusal::NotLive),
-            },
-        };
-        let by = actor.by.clone();
-        let event = killed(&connection, session, reason.as_ref(), actor);
-        let _told_on_the_log = self.audit.emit(&event);
-        let told = connection.order(SessionCommand {
-            session,
-            by,
-            reason,
-        });
-        if !told {
-            tracing::debug!(connection = %connection.id, "it takes no orders, and ends by itself");
-        }
-        match timeout(ENDING, gone.cancelled()).await {
-            Ok(()) => ControlResponse::Done {},
-            Err(_elapsed) => ControlResponse::Pending {},
-        }
+async fn serve_client(context: &ControlContext, stream: UnixStream) {
+    let served = match stream.peer_cred() {
+        Ok(peer) => context.serve(stream, peer.uid()).await,
+        Err(error) => Ok(Err(error)),
+    };
+    match served {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a client of the control socket broke off"),
+        Err(_) => tracing::debug!("a client of the control socket took too long"),
     }
 }
 
-fn killed(
-    connection: &LiveConnection,
-    session: Option<SessionId>,
-    reason: Option<&Reason>,
-    actor: Actor,
-) -> AuditEvent {
-    AuditEvent::SessionKilled {
-        session,
-        connection: connection.id,
-        user: connection.user.clone(),
-        login: connection.login.clone(),
-        target: connection.target.clone(),
-        actor,
-        message: reason.map(ToString::to_string),
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream as BlockingStream;
+
+    use super::*;
+    use crate::control::{ControlReply, ControlRequest, processes};
+    use crate::sys::clock::Clock;
+
+    fn audit(directory: &Path) -> AuditLog {
+        let cluster = "example.test".parse().unwrap();
+        AuditLog::open(&directory.join("data"), cluster, Clock::System).unwrap()
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_socket_and_answers_until_it_stops() {
+        let directory = crate::sys::fs::private_tempdir();
+        let sockets = directory.path().join("control");
+        let server = Server::bind(&sockets).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let socket = server.socket.0.clone();
+        assert_eq!((mode(&sockets), mode(&socket)), (0o700, 0o600));
+        let handle = server.start(Registry::default(), audit(directory.path()));
+        let handle = handle.unwrap();
+        let found = processes(&sockets).unwrap();
+        let [process] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(process.pid(), std::process::id());
+        let reply = process.ask(&ControlRequest::Sessions).unwrap();
+        assert_eq!(reply, ControlReply::Done(Vec::new()));
+        drop(handle);
+        assert!(!socket.exists());
+        assert!(processes(&sockets).unwrap().is_empty());
+    }
+
+    #[test]
+    fn sockets_of_processes_that_are_gone_are_removed_and_no_others() {
+        let directory = crate::sys::fs::private_tempdir();
+        let path = |name: &str| directory.path().join(name);
+        let gone = format!("{}{SUFFIX}", i32::MAX);
+        let running = format!("{}{SUFFIX}", std::os::unix::process::parent_id());
+        let own = format!("{}{SUFFIX}", std::process::id());
+        for name in [&gone, &running, &own, "notes"] {
+            drop(BlockingListener::bind(path(name)).unwrap());
+        }
+        let server = Server::bind(directory.path()).unwrap();
+        assert!(!path(&gone).exists());
+        assert!(path(&running).exists() && path("notes").exists());
+        BlockingStream::connect(path(&own)).unwrap();
+        drop(server);
+        assert!(!path(&own).exists());
+    }
+
+    /// All of them have connected before the first is accepted, and time stands still until all wait.
+    #[tokio::test(start_paused = true)]
+    async fn one_client_too_many_is_told_so() {
+        let directory = crate::sys::fs::private_tempdir();
+        let server = Server::bind(directory.path()).unwrap();
+        let clients: Vec<_> = (0..=MAX_CLIENTS)
+            .map(|_| BlockingStream::connect(&server.socket.0).unwrap())
+            .collect();
+        let context = Arc::new(ControlContext {
+            registry: Registry::default(),
+            audit: Arc::new(audit(directory.path())),
+            accounts: server.accounts,
+            pid: 7,
+        });
+        let served = tokio::time::timeout(Duration::from_secs(3), serve(server.listener, context));
+        assert!(served.await.is_err(), "it serves until it is dropped");
+        let answers: Vec<String> = clients
+            .into_iter()
+            .map(|mut client| {
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).unwrap();
+                answer
+            })
+            .collect();
+        let (last, others) = answers.split_last().unwrap();
+        assert_eq!(last, "{\"refused\":\"busy\"}\n");
+        assert!(others.iter().all(String::is_empty), "{others:?}");
     }
 }
