@@ -16,7 +16,7 @@ const INDENT: &str = "    ";
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used, but somebody should know.
+    /// The file can be used, at a risk that its administrator should know.
     Warning,
 }
 

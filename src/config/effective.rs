@@ -59,7 +59,7 @@ impl Config {
         }
     }
 
-    /// Who may go where, as `file` has it.
+    /// The policy of `permit`, `roles` and `users`.
     #[must_use]
     pub fn policy(&self) -> Policy {
         let (roles, users) = (self.roles.clone(), self.users.clone());

@@ -1,4 +1,4 @@
-//! `nodes[].legacy_algorithms`: what a node is offered that nobody else is.
+//! `nodes[].legacy_algorithms`: weak algorithms that are offered to one node alone.
 
 use crate::wire::Legacy;
 

@@ -211,7 +211,7 @@ fn machine_name() -> Result<ClusterName, ConfigError> {
         .map_err(ConfigError::NoClusterName)
 }
 
-/// Where data is kept if nobody says so. A relative `XDG_STATE_HOME` is ignored, as its
+/// The data directory if neither a flag nor the file names one. A relative `XDG_STATE_HOME` is ignored, as its
 /// specification asks for.
 fn default_data_dir() -> Result<PathBuf, ConfigError> {
     if rustix::process::geteuid().is_root() {

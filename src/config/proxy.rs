@@ -1,4 +1,4 @@
-//! The section `proxy_service`: the listeners, and what holds for those who connect.
+//! The section `proxy_service`: the listeners, and the limits of the connections to them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The section `roles`: who may go where.
+//! The section `roles`: where the users of a role may go.
 
 use std::sync::Arc;
 use std::time::Duration;

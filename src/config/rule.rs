@@ -79,7 +79,7 @@ fn patterns(
     )
 }
 
-/// A pattern stays a text until all of its section is read: it is what tells two of them apart.
+/// Checks a pattern and keeps its text: two names of users are the same if their texts are.
 pub(super) fn pattern_text(text: &str) -> Result<String, String> {
     match text.parse::<Pattern>() {
         Ok(_) => Ok(text.to_owned()),

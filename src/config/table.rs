@@ -1,6 +1,6 @@
 //! The table of keys: one row for each key of a section, and everything that is made of it.
 //!
-//! [`section!`] declares a section. A row says what a key is called, what may stand there, what
+//! `section!` declares a section. A row says what a key is called, what may stand there, what
 //! holds without it, what it means, whether a reload takes it over, and which of two values protects
 //! less. Nothing of that can be left out: a row without it does not compile. From the rows come
 //!
@@ -26,6 +26,13 @@
 //!
 //! Several keys that make one field are named after the first, with `+`; their rows are constants
 //! beside the reader. A `Composite` names the reader and the printer.
+//!
+//! To add a key takes one row here, and, for a type of value that no other key has, a `Scalar` with a
+//! reader and a printer. What then uses the field is another matter: `daemon::settings` gives it to the
+//! rooms below. Tests name what is still missing: a line in `contrib/rproxy.example.yaml`
+//! (`tests/config.rs`), the printed table of `docs/configuration.md` (`RPROXY_TEST_BLESS=1 cargo test
+//! --test docs`), and a case in `weaker` for a key that protects something. A new section is a struct
+//! of this kind; `Config` and the four functions that take it apart do not compile without it.
 
 use super::key::Key;
 use super::scalar::FieldCodec;
@@ -184,3 +191,119 @@ macro_rules! section {
 }
 
 pub(super) use section;
+
+/// One row is all that a key takes: everything else comes from it.
+#[cfg(test)]
+#[expect(unreachable_pub, reason = "sections of the file are public")]
+mod tests {
+    use std::time::Duration;
+
+    use super::{OnReload, Protection};
+    use crate::audit::Weaker;
+    use crate::config::diagnostic::Diagnostics;
+    use crate::config::key::DefaultValue;
+    use crate::config::scalar::{COUNT, DURATION};
+    use crate::config::section::Section;
+    use crate::config::yaml;
+
+    section! {
+        QUEUES = "queues", Queues, "How clients wait.", [Clone] {
+            LENGTH = "length" => length: u32 {
+                value: COUNT.risky(|length| (*length > 100).then_some("the queue is long")),
+                default: DefaultValue::Value("8"),
+                reload: OnReload::NeedsRestart,
+                protection: Protection::Unaffected,
+                doc: "Most clients that wait.",
+            }
+            PATIENCE = "patience" => patience: Option<Duration> {
+                value: DURATION.optional(),
+                default: DefaultValue::Nothing,
+                reload: OnReload::Applied,
+                protection: Protection::Weaker(|old, new| old.is_some() && new.is_none()),
+                doc: "How long each of them waits.",
+            }
+        }
+    }
+
+    /// The section, its problems and its warnings.
+    fn read(text: &str) -> (Option<Queues>, Vec<String>, Vec<String>) {
+        let tree = yaml::parse(text).unwrap();
+        let mut diagnostics = Diagnostics::new("f", text);
+        let root = Section::root(tree.as_ref(), &[QUEUES], &mut diagnostics);
+        let section = root.section(&QUEUES, &mut diagnostics);
+        let read = Queues::read(&section, &mut diagnostics);
+        let (problems, warnings) = diagnostics.into_parts();
+        let shown =
+            |list: Vec<crate::config::Diagnostic>| list.iter().map(|one| one.headline()).collect();
+        (read, shown(problems), shown(warnings))
+    }
+
+    fn queues(text: &str) -> Queues {
+        read(text).0.unwrap()
+    }
+
+    #[test]
+    fn a_row_has_a_default_and_is_read_and_printed() {
+        let defaults = queues("");
+        assert_eq!((defaults.length, defaults.patience), (8, None));
+        assert_eq!(defaults.print(), ["queues:", "  length: 8"]);
+        let set = queues("queues: { length: 5, patience: 90s }");
+        assert_eq!(
+            (set.length, set.patience),
+            (5, Some(Duration::from_secs(90)))
+        );
+        assert_eq!(set.print(), ["queues:", "  length: 5", "  patience: 1m30s"]);
+        assert_eq!(queues(&set.print().join("\n")), set);
+        assert_eq!(
+            QUEUES
+                .form
+                .keys()
+                .iter()
+                .map(|key| key.name)
+                .collect::<Vec<_>>(),
+            ["length", "patience"]
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_noted_and_so_are_risks() {
+        let (read_none, problems, _) = read("queues: { length: 0, patience: soon, more: 1 }");
+        assert_eq!(read_none, None);
+        assert_eq!(
+            problems,
+            [
+                "f:1:19: queues.length: expected a number from 1 to 1000000, found \"0\"",
+                "f:1:32: queues.patience: expected a duration from 1s to 52w, as in 30s, 10m or \
+                 1h30m, found \"soon\"",
+                "f:1:38: queues.more: unknown key, expected one of length, patience",
+            ]
+        );
+        let (_, _, warnings) = read("queues: { length: 101 }");
+        assert_eq!(
+            warnings,
+            ["f:1:19: warning: queues.length: the queue is long"]
+        );
+    }
+
+    #[test]
+    fn a_reload_takes_what_its_row_says() {
+        let old = queues("");
+        let mut new = queues("queues: { length: 5, patience: 1m }");
+        assert_eq!(new.keep_until_restart(&old), ["queues.length"]);
+        assert_eq!(
+            (new.length, new.patience),
+            (8, Some(Duration::from_secs(60)))
+        );
+        assert!(new.clone().keep_until_restart(&new).is_empty());
+    }
+
+    #[test]
+    fn what_protects_less_is_named_by_its_row() {
+        let (strong, weak) = (queues("queues: { patience: 1m, length: 3 }"), queues(""));
+        let (from, to) = ("1m".to_owned(), "none".to_owned());
+        let key = "queues.patience".to_owned();
+        assert_eq!(weak.weaker(&strong), [Weaker { key, from, to }]);
+        assert!(strong.weaker(&weak).is_empty());
+        assert_eq!(Queues::unprotected(), ["queues.length"]);
+    }
+}

@@ -1,4 +1,4 @@
-//! The section `users`: who has which roles.
+//! The section `users`: which roles the users have.
 
 use std::sync::Arc;
 

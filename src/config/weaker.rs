@@ -1,7 +1,7 @@
 //! Which keys protect less in one configuration than in another: what an auditor has to know of a change.
 //!
-//! Every key is decided about: those that protect what is recorded, whom a host is, where people may
-//! go and what a connection carries. Names, addresses and sizes protect nothing. The rows of a
+//! Every key is decided about: those that protect what is recorded, the identity of hosts, where
+//! users may go and what a connection carries. Names, addresses and sizes protect nothing. The rows of a
 //! section say it for its keys (`table`); here are the sections whose values are structures.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Who is answered: the kernel's word for who asks, and a name to it.
+//! Which accounts are answered: root and that of the proxy. The kernel names the account of a client.
 
 use crate::sys::account;
 

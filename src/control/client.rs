@@ -59,7 +59,7 @@ pub struct Process {
 pub enum ControlReply {
     /// Done; what was asked for, where that was something.
     Done(Vec<SessionRow>),
-    /// It was told to end, and has not yet.
+    /// The command to end was passed on; it has not ended yet.
     Pending,
     /// It is not done.
     Refused(ControlRefusal),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::Accounts;
 use super::protocol::{
-    ControlRefusal, ControlRequest, ControlResponse, MAX_QUESTION, SessionRow, What, line,
+    ControlRefusal, ControlRequest, ControlResponse, MAX_REQUEST, SessionRow, What, line,
 };
 use crate::audit::{AuditEvent, AuditSink};
 use crate::model::{ConnectionId, SessionId};
@@ -31,7 +31,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct ControlContext {
     /// The live connections of this process.
     pub(super) registry: Registry,
-    /// Where it is kept who watches and ends sessions.
+    /// Takes an event for each session that is watched or ended.
     pub(super) audit: Arc<dyn AuditSink>,
     /// Which accounts are answered.
     pub(super) accounts: Accounts,
@@ -78,7 +78,7 @@ impl ControlContext {
         };
         let (reading, mut writing) = tokio::io::split(stream);
         let mut request = Vec::new();
-        let limit = u64::try_from(MAX_QUESTION).unwrap_or(u64::MAX);
+        let limit = u64::try_from(MAX_REQUEST).unwrap_or(u64::MAX);
         let mut reading = BufReader::new(reading.take(limit));
         timeout(REQUEST_TIMEOUT, reading.read_until(b'\n', &mut request)).await??;
         let response = match serde_json::from_slice(&request) {

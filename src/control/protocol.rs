@@ -1,5 +1,5 @@
-//! What is asked and answered: one line of JSON asks, lines of JSON answer, the last one says how it
-//! went. Additions are new keys, which others pass over: processes of two versions share a directory.
+//! Requests and their answers: a request is one line of JSON, an answer is lines of JSON, of which the
+//! last one says how it went. Additions are new keys, which others pass over: processes of two versions share a directory.
 
 use std::net::SocketAddr;
 
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::model::{ConnectionId, SessionId};
 use crate::session::{LiveConnection, LiveSession, Reason};
 
-/// Longest question, in bytes, with its line feed.
-pub(super) const MAX_QUESTION: usize = 4 * 1024;
+/// Longest request, in bytes, with its line feed.
+pub(super) const MAX_REQUEST: usize = 4 * 1024;
 /// Longest line of an answer, in bytes, with its line feed.
 pub(super) const MAX_LINE: usize = 64 * 1024;
-/// How much of a command is told, in bytes; the recording has it all.
+/// How much of a command line is in a listing, in bytes; the recording has all of it.
 const MAX_COMMAND: usize = 4 * 1024;
 
-/// A question.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
 pub enum ControlRequest {
@@ -28,7 +28,7 @@ pub enum ControlRequest {
         session: SessionId,
         /// From its beginning, or from now on.
         from_start: bool,
-        /// Whom sudo says that it works for: for the record, it proves nothing.
+        /// The user that sudo says it works for: for the record, it proves nothing.
         sudo_user: Option<String>,
     },
     /// End this.
@@ -60,7 +60,7 @@ pub(super) enum ControlResponse {
     Row(Box<SessionRow>),
     /// It is done, or that was all.
     Done {},
-    /// It was told to end, and has not yet.
+    /// The command to end was passed on; it has not ended yet.
     Pending {},
     /// It is not done.
     Refused(ControlRefusal),
@@ -78,7 +78,7 @@ pub enum ControlRefusal {
     NotRecorded,
     /// The audit log cannot be written.
     NotAudited,
-    /// The question is none.
+    /// The line is not a request.
     NotUnderstood,
     /// There are too many clients.
     Busy,
@@ -136,7 +136,7 @@ pub struct SessionRow {
     pub start: DateTime<Utc>,
     /// How it is recorded.
     pub state: RecordingHealth,
-    /// Whether somebody sits at a terminal.
+    /// Whether it has a terminal.
     pub pty: bool,
     /// Bytes from the client so far.
     pub bytes_in: u64,

@@ -1,5 +1,5 @@
 //! At SIGHUP the configuration is read again, and what can change in a running proxy does. The audit log
-//! is opened anew, for those who rename it in order to keep it.
+//! is opened anew, so that an administrator can rename the old file.
 //!
 //! A configuration with mistakes changes nothing. Live connections notice by themselves that the
 //! settings are others, and are judged again.
@@ -17,7 +17,7 @@ use crate::model::chain;
 use crate::monitor::WorkerMessage;
 use crate::ssh::Settings;
 
-/// Reads the configuration again whenever it is told to.
+/// Reads the configuration again at each request.
 #[derive(Debug)]
 pub(super) struct Reload {
     /// Where the configuration comes from.
@@ -48,7 +48,7 @@ impl Reload {
             }
             reporter.report(&WorkerMessage::Reloaded);
         }
-        // The settings must not end before those who go by them.
+        // Dropping the sender would end the settings that live connections still read.
         std::future::pending::<()>().await;
     }
 

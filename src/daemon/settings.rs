@@ -69,7 +69,7 @@ fn egress(config: &Config) -> Result<Option<SourceAddresses>, SourceAddressError
 
 /// The host of `public_addr`, the cluster's name, the machine's name.
 fn listener_names(config: &Config) -> Result<Vec<HostPrincipal>, NameError> {
-    // A cluster's name need not be one that a host can have; then nobody looks for a host by it.
+    // A cluster's name need not be a valid host name; then no client asks for a host by it.
     let mut names: Vec<HostPrincipal> = config.cluster_name.as_str().parse().into_iter().collect();
     if let Some((host, _port)) = &config.proxy.public_addr {
         names.push(host.parse()?);

@@ -363,12 +363,12 @@ async fn a_request_has_a_size_and_an_end() {
         request.push(b'\n');
         request
     };
-    let longest = process.ask(0, &padded(MAX_QUESTION)).await;
+    let longest = process.ask(0, &padded(MAX_REQUEST)).await;
     assert_eq!(longest.last().unwrap(), &json!({ "done": {} }));
     let refused = [json!({ "refused": "not-understood" })];
     for request in [
-        padded(MAX_QUESTION + 1),
-        vec![b'x'; 3 * MAX_QUESTION],
+        padded(MAX_REQUEST + 1),
+        vec![b'x'; 3 * MAX_REQUEST],
         b"{\"ask\":\"sessions\"}".to_vec(),
         b"{\"ask\":\"shutdown\"}\n".to_vec(),
         b"\n".to_vec(),
@@ -418,7 +418,7 @@ async fn a_client_that_leaves_costs_nothing_and_what_it_asked_for_is_done() {
         let (mut client, server) = duplex(ROOM);
         client.write_all(sent.as_bytes()).await.unwrap();
         drop(client);
-        // Nobody is there to read the answer.
+        // The answer has no reader.
         let served = process.context.serve(server, 0).await.unwrap();
         assert_eq!(served.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(process.commands.try_recv().is_ok(), is_done);
