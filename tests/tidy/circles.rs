@@ -21,7 +21,6 @@ const CIRCLES: &[(&str, usize, &str)] = &[(
 const IN_WORK: &[&str] = &[
     "ca",
     "cli",
-    "config",
     "daemon",
     "monitor",
     "recording",
