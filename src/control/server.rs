@@ -198,11 +198,17 @@ mod tests {
 
     use super::*;
     use crate::control::{ControlReply, ControlRequest, processes};
+    use crate::model::DataDir;
     use crate::sys::clock::Clock;
 
     fn audit(directory: &Path) -> AuditLog {
         let cluster = "example.test".parse().unwrap();
-        AuditLog::open(&directory.join("data"), cluster, Clock::System).unwrap()
+        AuditLog::open(
+            &DataDir::new(directory.join("data")),
+            cluster,
+            Clock::System,
+        )
+        .unwrap()
     }
 
     #[test]
