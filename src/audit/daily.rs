@@ -8,8 +8,6 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg};
 
 use super::{AuditError, AuditEvent, AuditLog, ForeignSerial, UnixSeconds};
-use crate::sys::fs::read_end;
-use crate::sys::lent;
 
 /// How long one event stands for those that would follow it.
 const DAY: TimeDelta = TimeDelta::days(1);
@@ -59,8 +57,7 @@ impl AuditLog {
                 && line.get(field) == about.as_ref()
                 && time(line).is_some_and(|time| time > since)
         };
-        let tail = lent::read(self.path()).and_then(|file| read_end(file, TAIL));
-        let tail = tail.unwrap_or_default();
+        let tail = self.tail(TAIL).unwrap_or_default();
         let is_told = tail
             .split(|byte| *byte == b'\n')
             // Most lines are about something else, and need no parsing.

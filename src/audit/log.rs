@@ -20,10 +20,8 @@ use uuid::Uuid;
 use crate::model::{ClusterName, DataDir, text};
 use crate::sys::clock::Clock;
 use crate::sys::feasible;
-use crate::sys::fs::{
-    FsError, append_private, check_private, private_dir, read_end, reserve_is_touched,
-};
-use crate::sys::lent;
+use crate::sys::files::{Direct, Files, append_private};
+use crate::sys::fs::{FsError, check_private, private_dir, read_end, reserve_is_touched};
 
 use super::AuditEvent;
 use super::bound::{MAX_STRANGERS_TEXT, MAX_TEXT, bound};
@@ -81,6 +79,8 @@ struct SharedLog {
     cluster: ClusterName,
     clock: Clock,
     path: PathBuf,
+    /// Who opens the file.
+    files: Arc<dyn Files>,
     file: Mutex<LineFile>,
     flood: Mutex<Flood>,
     room: Mutex<Room>,
@@ -116,12 +116,25 @@ impl AuditLog {
         cluster: ClusterName,
         clock: Clock,
     ) -> Result<Self, AuditError> {
+        Self::open_with(Arc::new(Direct), data_dir, cluster, clock)
+    }
+
+    /// As [`Self::open`]; `files` opens the file, now and whenever it is read or opened again.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        files: Arc<dyn Files>,
+        data_dir: &DataDir,
+        cluster: ClusterName,
+        clock: Clock,
+    ) -> Result<Self, AuditError> {
         if !data_dir.path().is_dir() {
             private_dir(data_dir.path()).map_err(AuditError::Open)?;
         }
         let path = data_dir.audit_log();
-        let file = LineFile::open(&path).map_err(AuditError::Open)?;
-        Ok(Self::of(path, file, cluster, clock))
+        let file = LineFile::open(&*files, &path).map_err(AuditError::Open)?;
+        Ok(Self::of(path, files, file, cluster, clock))
     }
 
     /// Looks whether [`AuditLog::open`] could. Makes nothing.
@@ -137,7 +150,13 @@ impl AuditLog {
         }
     }
 
-    fn of(path: PathBuf, file: LineFile, cluster: ClusterName, clock: Clock) -> Self {
+    fn of(
+        path: PathBuf,
+        files: Arc<dyn Files>,
+        file: LineFile,
+        cluster: ClusterName,
+        clock: Clock,
+    ) -> Self {
         let looked = Instant::now();
         let shared = Arc::new(SharedLog {
             cluster,
@@ -250,9 +269,19 @@ impl AuditLog {
     /// # Errors
     /// As [`AuditLog::open`]; events then go where they went before.
     pub fn reopen(&self) -> Result<(), AuditError> {
-        let fresh = LineFile::open(&self.shared.path).map_err(AuditError::Open)?;
+        let fresh =
+            LineFile::open(&*self.shared.files, &self.shared.path).map_err(AuditError::Open)?;
         *lock(&self.shared.file) = fresh;
         Ok(())
+    }
+
+    /// The last bytes of the file, `limit` at most.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn tail(&self, limit: u64) -> io::Result<Vec<u8>> {
+        let file = self.shared.files.open_read(self.path())?;
+        read_end(file, limit)
     }
 
     pub(super) fn clock(&self) -> Clock {
@@ -303,11 +332,11 @@ struct LineFile {
 }
 
 impl LineFile {
-    fn open(path: &Path) -> Result<Self, FsError> {
-        let file = append_private(path)?;
+    fn open(files: &dyn Files, path: &Path) -> Result<Self, FsError> {
+        let file = append_private(files, path)?;
         check_private(path)?;
         Ok(Self {
-            torn: ends_torn(path),
+            torn: ends_torn(files, path),
             file,
         })
     }
@@ -325,8 +354,8 @@ impl LineFile {
 }
 
 /// Whether the last line of a file has no end: the machine stopped, or the disk was full.
-fn ends_torn(path: &Path) -> bool {
-    let last = lent::read(path).and_then(|file| read_end(file, 1));
+fn ends_torn(files: &dyn Files, path: &Path) -> bool {
+    let last = files.open_read(path).and_then(|file| read_end(file, 1));
     // An empty file has no last byte.
     last.is_ok_and(|last| last.first().is_some_and(|byte| *byte != b'\n'))
 }

@@ -15,7 +15,7 @@ use ssh_key::{Algorithm, Fingerprint, HashAlg, PublicKey, Signature};
 
 use super::agent_error::{AgentFault, AgentKeyError, ListedKeys};
 use super::agent_key_config::{AgentSocket, KeyInAgent};
-use crate::agent::{self, AgentReply, ReplyDecoder, SignFlags};
+use crate::agent::{self, AgentIdentity, AgentReply, ReplyDecoder, SignFlags};
 use crate::cert::{PresentedKey, SignatureError, check_signature, fit_to_sign};
 use crate::model::text::Printable;
 
@@ -98,26 +98,6 @@ impl AgentKey {
     }
 }
 
-/// Has the agent at the other end of a connection sign, and verifies its signature.
-pub(super) fn sign_over(
-    stream: UnixStream,
-    key: &PublicKey,
-    message: &[u8],
-    patience: SignTimeout,
-) -> Result<Signature, AgentFault> {
-    Connection::over(stream, patience).sign(key, message)
-}
-
-/// Whether the agent at the other end of a connection lists this key.
-pub(super) fn check_over(
-    stream: UnixStream,
-    key: &PublicKey,
-    patience: SignTimeout,
-) -> Result<(), AgentFault> {
-    let key = key.fingerprint(HashAlg::Sha256);
-    Connection::over(stream, patience).find(&key).map(drop)
-}
-
 /// One connection for one purpose, and a new one each time: an agent may have been started again since
 /// the last.
 fn with<T>(
@@ -164,25 +144,7 @@ impl Connection {
     /// The key with this fingerprint, from the agent's list; fit to be a CA's.
     fn find(&mut self, wanted: &Fingerprint) -> Result<PublicKey, AgentFault> {
         let reply = self.ask(&agent::request_identities())?;
-        let identities = agent::expect_identities(reply)?;
-        if identities.is_empty() {
-            return Err(AgentFault::Empty);
-        }
-        // A certificate has its key's fingerprint, and signs nothing here.
-        let key = identities
-            .iter()
-            .filter_map(|identity| match PresentedKey::decode(&identity.blob) {
-                Ok(PresentedKey::Plain(key)) => Some(key),
-                _ => None,
-            })
-            .find(|key| key.fingerprint(HashAlg::Sha256) == *wanted);
-        match key {
-            Some(key) => Ok(fit_to_sign(key)?),
-            None => Err(AgentFault::NotHeld {
-                key: *wanted,
-                held: ListedKeys::of(&identities),
-            }),
-        }
+        find_listed(&agent::expect_identities(reply)?, wanted)
     }
 
     fn sign(&mut self, key: &PublicKey, message: &[u8]) -> Result<Signature, AgentFault> {
@@ -200,24 +162,7 @@ impl Connection {
             }
             reply => agent::expect_signature(reply)?,
         };
-        let signature = Signature::try_from(signature.as_slice())?;
-        // What an agent has a browser sign, most releases of sshd take from no CA.
-        if let Algorithm::Other(found) = signature.algorithm() {
-            return Err(AgentFault::Signature {
-                key: fingerprint,
-                source: SignatureError::Algorithm {
-                    key: key.algorithm().as_str().to_owned(),
-                    found: Printable(found.as_str()).to_string(),
-                },
-            });
-        }
-        check_signature(key.key_data(), message, &signature).map_err(|source| {
-            AgentFault::Signature {
-                key: fingerprint,
-                source,
-            }
-        })?;
-        Ok(signature)
+        check_signed(key, message, &signature)
     }
 
     fn ask(&mut self, request: &[u8]) -> Result<AgentReply, AgentFault> {
@@ -264,6 +209,58 @@ impl Connection {
             _ => AgentFault::Io(error),
         }
     }
+}
+
+/// The key with this fingerprint, from a list; fit to be a CA's.
+pub(super) fn find_listed(
+    identities: &[AgentIdentity],
+    wanted: &Fingerprint,
+) -> Result<PublicKey, AgentFault> {
+    if identities.is_empty() {
+        return Err(AgentFault::Empty);
+    }
+    // A certificate has its key's fingerprint, and signs nothing here.
+    let key = identities
+        .iter()
+        .filter_map(|identity| match PresentedKey::decode(&identity.blob) {
+            Ok(PresentedKey::Plain(key)) => Some(key),
+            _ => None,
+        })
+        .find(|key| key.fingerprint(HashAlg::Sha256) == *wanted);
+    match key {
+        Some(key) => Ok(fit_to_sign(key)?),
+        None => Err(AgentFault::NotHeld {
+            key: *wanted,
+            held: ListedKeys::of(identities),
+        }),
+    }
+}
+
+/// A signature as it came, if this key has signed this message.
+pub(super) fn check_signed(
+    key: &PublicKey,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<Signature, AgentFault> {
+    let fingerprint = key.fingerprint(HashAlg::Sha256);
+    let signature = Signature::try_from(signature)?;
+    // What an agent has a browser sign, most releases of sshd take from no CA.
+    if let Algorithm::Other(found) = signature.algorithm() {
+        return Err(AgentFault::Signature {
+            key: fingerprint,
+            source: SignatureError::Algorithm {
+                key: key.algorithm().as_str().to_owned(),
+                found: Printable(found.as_str()).to_string(),
+            },
+        });
+    }
+    check_signature(key.key_data(), message, &signature).map_err(|source| {
+        AgentFault::Signature {
+            key: fingerprint,
+            source,
+        }
+    })?;
+    Ok(signature)
 }
 
 /// Connects without ever waiting: the standard library waits for as long as the agent accepts no

@@ -20,6 +20,7 @@ use super::lines::{self, LinesEnd};
 use crate::cert::random_serial;
 use crate::model::{DataDir, Serial};
 use crate::sys::clock::Clock;
+use crate::sys::files::Direct;
 use crate::sys::fs::{FileLock, FsError};
 
 /// One line of the ledger: what was signed, for whom, by which key.
@@ -138,7 +139,7 @@ impl Marks {
     /// Reads them all.
     pub(super) fn read(data_dir: &DataDir) -> Result<Self, CaError> {
         let mut marks = Self::default();
-        let read = lines::read(&data_dir.ledger(), 0, |line| {
+        let read = lines::read(&Direct, &data_dir.ledger(), 0, |line| {
             LineHead::parse(line)
                 .map(|line| marks.take(&line))
                 .is_some()
@@ -214,7 +215,7 @@ impl Ledger {
     /// When the file is there and cannot be read, or a line other than a torn last one is damaged.
     pub fn issued(&self) -> Result<Vec<IssueRecord>, CaError> {
         let mut records = Vec::new();
-        let read = lines::read(&self.path, 0, |line| match LineHead::parse(line) {
+        let read = lines::read(&Direct, &self.path, 0, |line| match LineHead::parse(line) {
             Some(known) if matches!(known.about, About::User | About::Host) => {
                 let record = serde_json::from_slice::<IssueRecord>(line);
                 record.map(|record| records.push(record)).is_ok()
@@ -274,7 +275,12 @@ impl Ledger {
 
     fn append(&self, line: &impl Serialize, end: LinesEnd) -> Result<(), CaError> {
         let line = serde_json::to_string(line).map_err(CaError::Record)?;
-        Ok(lines::append(&self.path, &format!("{line}\n"), end)?)
+        Ok(lines::append(
+            &Direct,
+            &self.path,
+            &format!("{line}\n"),
+            end,
+        )?)
     }
 }
 
@@ -287,13 +293,15 @@ impl IndexedLines {
             *self = Self::default();
         }
         let (serials, marks) = (&mut self.serials, &mut self.marks);
-        let end = lines::read(path, self.upto, |line| match LineHead::parse(line) {
-            Some(line) => {
-                serials.extend(line.serial);
-                marks.take(&line);
-                true
+        let end = lines::read(&Direct, path, self.upto, |line| {
+            match LineHead::parse(line) {
+                Some(line) => {
+                    serials.extend(line.serial);
+                    marks.take(&line);
+                    true
+                }
+                None => false,
             }
-            None => false,
         })?;
         self.upto = end.upto;
         Ok(end)

@@ -9,8 +9,8 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::error::CaError;
+use crate::sys::files::{self, Files};
 use crate::sys::fs::{self, FsError};
-use crate::sys::lent;
 
 /// What follows the last line that has an end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,8 +35,13 @@ pub(super) struct LinesEnd {
 
 /// Adds whole lines, or nothing: what a full disk cut off is taken back. `end` is what [`read`] has
 /// found under the same lock.
-pub(super) fn append(path: &Path, lines: &str, end: LinesEnd) -> Result<(), FsError> {
-    let mut file = fs::append_private(path)?;
+pub(super) fn append(
+    opened_by: &dyn Files,
+    path: &Path,
+    lines: &str,
+    end: LinesEnd,
+) -> Result<(), FsError> {
+    let mut file = files::append_private(opened_by, path)?;
     let length = |file: &std::fs::File| file.metadata().map(|metadata| metadata.len());
     if end.tail == Tail::Torn {
         file.set_len(end.upto).map_err(FsError::io("write", path))?;
@@ -67,11 +72,14 @@ pub(super) fn append(path: &Path, lines: &str, end: LinesEnd) -> Result<(), FsEr
 /// # Errors
 /// When the file cannot be read, or [`CaError::Damaged`] where a line that has an end is none.
 pub(super) fn read(
+    opened_by: &dyn Files,
     path: &Path,
     from: u64,
     mut take: impl FnMut(&[u8]) -> bool,
 ) -> Result<LinesEnd, CaError> {
-    let mut file = lent::read(path).map_err(FsError::io("read", path))?;
+    let mut file = opened_by
+        .open_read(path)
+        .map_err(FsError::io("read", path))?;
     file.seek(SeekFrom::Start(from))
         .map_err(FsError::io("read", path))?;
     let mut reader = BufReader::new(file);
@@ -87,7 +95,7 @@ pub(super) fn read(
             Some(_) => {
                 return Err(CaError::Damaged {
                     path: path.to_owned(),
-                    line: number(path, upto)?,
+                    line: number(opened_by, path, upto)?,
                 });
             }
             None => {
@@ -104,8 +112,10 @@ pub(super) fn read(
 }
 
 /// The number of the line that begins at a byte, from 1 on.
-fn number(path: &Path, begin: u64) -> Result<u64, FsError> {
-    let file = lent::read(path).map_err(FsError::io("read", path))?;
+fn number(opened_by: &dyn Files, path: &Path, begin: u64) -> Result<u64, FsError> {
+    let file = opened_by
+        .open_read(path)
+        .map_err(FsError::io("read", path))?;
     let mut before = BufReader::new(std::io::Read::take(file, begin)).split(b'\n');
     let number = before.try_fold(1, |number, line| line.map(|_line| number + 1));
     number.map_err(FsError::io("read", path))

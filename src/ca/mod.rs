@@ -73,7 +73,7 @@ pub use ledger::{IssueRecord, Ledger};
 pub use mint::{Cached, HostCertIssuer, HostIdentity};
 pub use outstanding::{Outstanding, outstanding};
 pub use probe_certificate::{ClockSkewProbe, ProbeCertificate};
-pub use remote::{Connect, RemoteHostKey, SignsHosts};
+pub use remote::{RemoteHostKey, SignsHosts};
 pub use revocation::{RevocationRecord, Revoked};
 pub use revocation_log::{RevocationLog, RevokeOutcome};
 pub use revocations::Revocations;

@@ -4,17 +4,18 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io;
-use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use signature::Signer;
 use ssh_key::public::KeyData;
-use ssh_key::{Certificate, PublicKey, Signature};
+use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 
 use super::agent_error::AgentFault;
 use super::agent_key::{self, SignTimeout};
 use super::error::CaError;
+use crate::agent::{AgentError, AgentIdentity};
 use crate::cert::CertTemplate;
+use crate::ipc::{CaKeyLine, CallError, CallRefusal, Signing, SigningAnswer, SigningRequest};
 
 /// A way to the host CA's key for the proxy's own host certificates. What is behind it decides for itself
 /// what it signs: [`super::Authority::sign_for_proxy`].
@@ -35,33 +36,58 @@ pub trait SignsHosts: fmt::Debug + Send + Sync {
     fn check(&self) -> Result<(), CaError>;
 }
 
-/// Makes a connection to the process that signs.
-pub type Connect = Box<dyn Fn() -> io::Result<UnixStream> + Send + Sync>;
-
-/// The way to the process that has the key.
+/// The host CA's key, through the process that has it.
+#[derive(Debug)]
 pub struct RemoteHostKey {
     public: PublicKey,
-    connect: Connect,
-}
-
-impl fmt::Debug for RemoteHostKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteHostKey")
-            .field("public", &self.public)
-            .finish_non_exhaustive()
-    }
+    signing: Arc<dyn Signing>,
 }
 
 impl RemoteHostKey {
-    /// The key with this public half, behind such connections.
+    /// The key with this public half, through this service.
     #[must_use]
-    pub fn new(public: PublicKey, connect: Connect) -> Self {
-        Self { public, connect }
+    pub fn new(public: PublicKey, signing: Arc<dyn Signing>) -> Self {
+        Self { public, signing }
     }
 
+    /// Has the message signed, and verifies the signature.
     fn ask(&self, message: &[u8]) -> Result<Signature, AgentFault> {
-        let stream = (self.connect)().map_err(AgentFault::Connect)?;
-        agent_key::sign_over(stream, &self.public, message, SignTimeout::Connection)
+        let request = SigningRequest::Sign {
+            key: self.public.clone(),
+            data: message.to_vec(),
+        };
+        match self.signing.ask(request).map_err(fault)? {
+            SigningAnswer::Signature(blob) => agent_key::check_signed(&self.public, message, &blob),
+            SigningAnswer::Refused(key) => {
+                // The key that signs tells whether it is another one by now.
+                self.expect(key)?;
+                let fingerprint = self.public.fingerprint(HashAlg::Sha256);
+                Err(AgentFault::Refused(fingerprint))
+            }
+            SigningAnswer::Key(_) => Err(AgentError::Malformed.into()),
+        }
+    }
+
+    /// Whether the key that signs, if any, is this one.
+    fn expect(&self, key: Option<CaKeyLine>) -> Result<(), AgentFault> {
+        let CaKeyLine(key) = key.ok_or(AgentFault::Empty)?;
+        let identity = AgentIdentity {
+            blob: key.to_bytes()?,
+            comment: key.comment().to_string(),
+        };
+        let wanted = self.public.fingerprint(HashAlg::Sha256);
+        agent_key::find_listed(&[identity], &wanted).map(drop)
+    }
+}
+
+/// What is wrong with the process that signs, in the words for an agent.
+fn fault(error: CallError) -> AgentFault {
+    match error {
+        CallError::HungUp | CallError::Refused(CallRefusal::Busy) => AgentFault::HungUp,
+        CallError::Io(error) => AgentFault::Connect(error),
+        CallError::Timeout(limit) => AgentFault::Timeout(limit),
+        CallError::Nonsense => AgentError::Malformed.into(),
+        CallError::Refused(CallRefusal::Forbidden) => AgentError::Refused.into(),
     }
 }
 
@@ -83,11 +109,13 @@ impl SignsHosts for RemoteHostKey {
     }
 
     fn check(&self) -> Result<(), CaError> {
-        let check = |stream| agent_key::check_over(stream, &self.public, SignTimeout::Connection);
-        let connected = (self.connect)().map_err(AgentFault::Connect);
-        connected
-            .and_then(check)
-            .map_err(|fault| CaError::Remote(Box::new(fault)))
+        let answer = self.signing.ask(SigningRequest::Check);
+        let checked = match answer.map_err(fault) {
+            Ok(SigningAnswer::Key(key)) => self.expect(key),
+            Ok(_) => Err(AgentError::Malformed.into()),
+            Err(fault) => Err(fault),
+        };
+        checked.map_err(|fault| CaError::Remote(Box::new(fault)))
     }
 }
 
@@ -99,12 +127,7 @@ struct Asking<'k> {
 
 impl Signer<Signature> for Asking<'_> {
     fn try_sign(&self, message: &[u8]) -> Result<Signature, signature::Error> {
-        let asked = match self.key.ask(message) {
-            // It became another version of itself just now.
-            Err(AgentFault::HungUp | AgentFault::Io(_)) => self.key.ask(message),
-            asked => asked,
-        };
-        asked.map_err(|fault| {
+        self.key.ask(message).map_err(|fault| {
             self.failure.replace(Some(fault));
             signature::Error::new()
         })

@@ -6,6 +6,7 @@
 //! that is missing, or a copy from before, is noticed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::CaError;
 use super::ledger::{Ledger, Mark, Marks};
@@ -14,6 +15,7 @@ use super::revocation::{RevocationRecord, Revoked};
 use super::revocations::Revocations;
 use crate::model::DataDir;
 use crate::sys::clock::Clock;
+use crate::sys::files::{Direct, Files};
 use crate::sys::fs::{FileLock, private_dir};
 
 /// What became of a wish to revoke.
@@ -30,6 +32,8 @@ pub enum RevokeOutcome {
 pub struct RevocationLog {
     data_dir: DataDir,
     path: PathBuf,
+    /// Who opens the file.
+    files: Arc<dyn Files>,
     clock: Clock,
 }
 
@@ -40,8 +44,15 @@ impl RevocationLog {
         Self {
             data_dir: data_dir.clone(),
             path: data_dir.revocations(),
+            files: Arc::new(Direct),
             clock,
         }
+    }
+
+    /// The same log, with its file opened by `files`.
+    #[must_use]
+    pub fn opened_by(self, files: Arc<dyn Files>) -> Self {
+        Self { files, ..self }
     }
 
     /// The file, which is not there before the first revocation.
@@ -193,19 +204,24 @@ impl RevocationLog {
             text += &serde_json::to_string(record).map_err(CaError::Record)?;
             text.push('\n');
         }
-        lines::append(&self.path, &text, end)?;
+        lines::append(&*self.files, &self.path, &text, end)?;
         self.mark(known)
     }
 
     fn read_to_end(&self) -> Result<(Revocations, LinesEnd), CaError> {
         let mut records = Vec::new();
-        let read = lines::read(&self.path, 0, |line| match Revocations::parse(line) {
-            Some(record) => {
-                records.push(record);
-                true
-            }
-            None => false,
-        });
+        let read = lines::read(
+            &*self.files,
+            &self.path,
+            0,
+            |line| match Revocations::parse(line) {
+                Some(record) => {
+                    records.push(record);
+                    true
+                }
+                None => false,
+            },
+        );
         match read {
             Err(CaError::Fs(error)) if error.is_not_found() => Ok(Default::default()),
             read => Ok((Revocations::of(records), read?)),
@@ -540,7 +556,7 @@ mod tests {
             text += &format!("{}\n", serde_json::to_string(&record).unwrap());
         }
         std::fs::create_dir(scene.directory.path().join("state")).unwrap();
-        lines::append(scene.log.path(), &text, LinesEnd::default()).unwrap();
+        lines::append(&Direct, scene.log.path(), &text, LinesEnd::default()).unwrap();
         let started = processor_time();
         let found = scene.log.read().unwrap();
         assert_eq!(found.records().len(), 100_000);

@@ -6,12 +6,13 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use crate::config::{self, Source};
+use crate::ipc::VERSION;
 use crate::model::text;
-use crate::monitor::{self, ChildArgs, MonitorError};
+use crate::monitor::{self, ChildArgs, MonitorError, WORKER};
 use crate::sys::process;
 
 use super::logging::{self, LogFormat};
-use super::{Context, Exit, Failure, preconditions, ui, worker};
+use super::{Context, Exit, Failure, preconditions, ui};
 
 /// Run the proxy
 #[derive(Debug, clap::Args)]
@@ -128,11 +129,15 @@ fn launch(source: &Source, format: LogFormat) -> ChildArgs {
     let format = format.to_possible_value();
     let format = format.as_ref().map_or("text", |value| value.get_name());
     ChildArgs {
-        worker: with(&[worker::NAME, "--log-format", format]),
+        flags: with(&["--log-format", format]),
         check: with(match source.file {
             Some(_) => &["serve", "--check"],
             None => &["serve", "--check", "--defaults"],
         }),
-        version: vec![worker::NAME.into(), "--protocol".into()],
+        version: vec![
+            WORKER.command.into(),
+            "--protocol".into(),
+            format!("--from={VERSION}").into(),
+        ],
     }
 }

@@ -5,10 +5,12 @@ use clap::Parser;
 use super::logging::{self, LogFormat};
 use super::{Exit, Failure, Global, preconditions, ui};
 use crate::config::Source;
-use crate::{daemon, monitor};
+use crate::daemon;
+use crate::ipc::{OLDEST, can_follow};
+use crate::monitor::WORKER;
 
 /// The first argument.
-pub(super) const NAME: &str = "worker";
+pub(super) const NAME: &str = WORKER.command;
 
 /// Serve clients for `rproxy serve`, which starts this
 #[derive(Debug, Parser)]
@@ -19,15 +21,27 @@ pub(super) struct Cli {
     /// How log lines look on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
-    /// Print the version of what is said between the processes, and stop
+    /// Print the version of the protocol of the processes that it can take over, and stop
     #[arg(long)]
     protocol: bool,
+    /// The version of the program that asks; the earliest does not say it
+    #[arg(long, requires = "protocol", default_value_t = OLDEST, value_name = "VERSION")]
+    from: u32,
 }
 
 impl Cli {
     pub(super) fn run(self) -> Result<(), Failure> {
         if self.protocol {
-            return ui::result(&format!("{}\n", monitor::VERSION));
+            return match can_follow(self.from) {
+                true => ui::result(&format!("{}\n", self.from)),
+                false => Err(Failure::new(
+                    Exit::Failed,
+                    format!(
+                        "cannot take over from version {} of the protocol",
+                        self.from
+                    ),
+                )),
+            };
         }
         let source = Source {
             file: self.global.config,

@@ -10,7 +10,8 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::effective::Config;
 use super::{keys, resolve, yaml};
 use crate::model::{ClusterName, DataDir, NameError, text};
-use crate::sys::fs::{FsError, read_limited};
+use crate::sys::files::{Direct, Files, read_limited};
+use crate::sys::fs::FsError;
 
 /// The file that is read where none is named and this one is there.
 pub const DEFAULT_FILE: &str = "/etc/rproxy/rproxy.yaml";
@@ -73,7 +74,15 @@ impl Source {
     /// # Errors
     /// Every problem of the file at once, each with its line and column.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        load(self.file.as_deref(), self.data_dir.as_deref())
+        self.load_with(&Direct)
+    }
+
+    /// As [`Self::load`]; `files` opens the file.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(&self, files: &dyn Files) -> Result<Loaded, ConfigError> {
+        load(files, self.file.as_deref(), self.data_dir.as_deref())
     }
 
     /// The same source, for a program that will read it again: a file that is there now has to be
@@ -104,9 +113,13 @@ impl Config {
     }
 }
 
-fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Loaded, ConfigError> {
+fn load(
+    files: &dyn Files,
+    file: Option<&Path>,
+    data_dir: Option<&Path>,
+) -> Result<Loaded, ConfigError> {
     let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-    let bytes = match read_limited(path, MAX_FILE) {
+    let bytes = match read_limited(files, path, MAX_FILE) {
         Err(error) if error.is_not_found() && file.is_none() => None,
         read => Some(read.map_err(ConfigError::Read)?),
     };

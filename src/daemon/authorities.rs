@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::orders::MonitorClient;
 use crate::ca::{CaError, HostCertIssuer, RemoteHostKey, SignsHosts};
-use crate::monitor::PublicCaKeys;
+use crate::ipc::PublicCaKeys;
 use crate::ssh::{CurrentTrust, Trust};
 use crate::web::PublicKeys;
 
@@ -32,9 +32,8 @@ pub(super) fn public_keys(keys: &PublicCaKeys) -> PublicKeys {
 }
 
 fn signer(keys: &PublicCaKeys, reporter: &MonitorClient) -> Arc<dyn SignsHosts> {
-    let reporter = reporter.clone();
-    let connect = Box::new(move || reporter.signer());
-    Arc::new(RemoteHostKey::new(keys.signs.clone(), connect))
+    let signing = Arc::new(reporter.signing());
+    Arc::new(RemoteHostKey::new(keys.signs.clone(), signing))
 }
 
 /// Puts these keys in force for every decision from now on.

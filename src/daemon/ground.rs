@@ -2,6 +2,7 @@
 //! opens what they are about, `serve --check` only looks whether one could.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use super::ServeError;
 use super::settings::settings;
@@ -12,14 +13,15 @@ use crate::dns::Resolver;
 use crate::ssh::Settings;
 use crate::sys::clock::Clock;
 use crate::sys::feasible;
+use crate::sys::files::{Direct, Files};
 use crate::sys::fs::{FsError, check_private, private_dir};
 use crate::web::{Server, WebError};
 
 /// What is done about the preconditions.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// They are fulfilled. The listener is the web's, if there is one.
-    Serve(Option<TcpListener>),
+    /// They are fulfilled. The listener is the web's, if there is one; the files are opened so.
+    Serve(Option<TcpListener>, Arc<dyn Files>),
     /// Nothing is made or changed.
     Look,
 }
@@ -38,9 +40,14 @@ pub(super) struct Ground {
 /// # Errors
 /// The first precondition that does not hold.
 pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, ServeError> {
-    let settings = settings(config)?;
+    let files: Arc<dyn Files> = match &purpose {
+        Purpose::Serve(_, files) => Arc::clone(files),
+        Purpose::Look => Arc::new(Direct),
+    };
+    let settings = settings(config, &*files)?;
     let audit = match &purpose {
-        Purpose::Serve(_) => Some(AuditLog::open(
+        Purpose::Serve(..) => Some(AuditLog::open_with(
+            Arc::clone(&files),
             &config.data_dir,
             config.cluster_name.clone(),
             Clock::System,
@@ -51,9 +58,9 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, S
         }
     };
     rely_on_recordings(config, &purpose)?;
-    let resolver = Resolver::from_system()?;
+    let resolver = Resolver::from_system_with(Arc::clone(&files))?;
     let web = match purpose {
-        Purpose::Serve(listener) => web_server(config, listener)?,
+        Purpose::Serve(listener, _) => web_server(config, listener, files)?,
         Purpose::Look => {
             let files = tls_files(config);
             files
@@ -77,7 +84,7 @@ fn rely_on_recordings(config: &Config, purpose: &Purpose) -> Result<(), ServeErr
     let is_usable =
         |exists: Result<(), FsError>| exists.and_then(|()| feasible::make_in(&directory));
     let usable = match purpose {
-        Purpose::Serve(_) => is_usable(private_dir(&directory)),
+        Purpose::Serve(..) => is_usable(private_dir(&directory)),
         Purpose::Look if directory.is_dir() => is_usable(check_private(&directory)),
         Purpose::Look => feasible::make_in(&directory),
     };

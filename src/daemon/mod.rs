@@ -4,7 +4,6 @@
 
 mod assembly;
 mod authorities;
-mod confinement;
 mod ground;
 mod orders;
 mod reload;
@@ -35,10 +34,12 @@ use crate::ca::{CaError, RevocationLog};
 use crate::cert::SourceAddressError;
 use crate::config::{Config, ConfigError, SessionRecording, Source, weaker};
 use crate::control;
+use crate::ipc::{MonitorMessage, WorkerMessage};
 use crate::model::{NameError, chain};
-use crate::monitor::{MonitorMessage, WorkerMessage};
+use crate::monitor::{self, WORKER};
 use crate::ssh::listener::ServingThreads;
 use crate::sys::clock::Clock;
+use crate::sys::files::Files;
 use crate::sys::fs::FsError;
 use crate::sys::log;
 use crate::sys::sandbox::{Confinement, SandboxError};
@@ -129,12 +130,12 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     raise_file_limit();
     let file = source.file.as_ref();
     let configuration = file.map(|file| file.display().to_string());
-    reporter.borrow_files(config, &source)?;
-    let log = RevocationLog::new(&config.data_dir, Clock::System);
+    let files: Arc<dyn Files> = Arc::new(reporter.files(config, &source));
+    let log = RevocationLog::new(&config.data_dir, Clock::System).opened_by(Arc::clone(&files));
     let (watcher, revocations) = Watcher::start(log)?;
     let own_listeners = own_listeners(&listeners);
     let Listeners { ssh, web, metrics } = listeners;
-    let Some(ground) = ground::lay(config, Purpose::Serve(web))? else {
+    let Some(ground) = ground::lay(config, Purpose::Serve(web, Arc::clone(&files)))? else {
         return Err(ServeError::Start(io::ErrorKind::Other.into()));
     };
     let Ground {
@@ -163,12 +164,13 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         source,
         config: config.clone(),
         settings: sender,
+        files: Arc::clone(&files),
         audit: shared.audit.clone(),
     };
     let control = bind_control(config);
     let count = processors();
     // Everything is bound, opened and read for the first time above, by the only thread that there is.
-    // What comes below has what is open by now, and what `confinement::plan` keeps.
+    // What comes below has what is open by now, and what its row in the monitor's table of processes keeps.
     let _kept = confine(config)?;
     log::start().map_err(ServeError::Start)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -188,6 +190,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         let telemetry = telemetry::serve(
             metrics,
             Arc::new(shared.clone()),
+            files,
             &shared.metrics,
             &workers,
             &stop,
@@ -258,8 +261,8 @@ fn confine(config: &Config) -> Result<Option<Confinement>, ServeError> {
         );
         return Ok(None);
     }
-    confinement::prepare(config);
-    let held = confinement::plan(config).apply()?;
+    monitor::prepare(config);
+    let held = (WORKER.sandbox)(config).apply()?;
     tracing::info!("confined by {}", held.layers());
     let missing = held.layers().missing();
     if !missing.is_empty() {
@@ -279,11 +282,12 @@ fn listener(given: Option<std::net::TcpListener>) -> io::Result<TcpListener> {
 fn web_server(
     config: &Config,
     listener: Option<std::net::TcpListener>,
+    files: Arc<dyn Files>,
 ) -> Result<Option<Server>, WebError> {
     let (Some(_), Some(listener)) = (&config.proxy.web, listener) else {
         return Ok(None);
     };
-    let server = Server::new(listener, tls_files(config))?;
+    let server = Server::new(listener, tls_files(config).map(|tls| (tls, files)))?;
     tracing::info!("the web is at {}", server.url());
     Ok(Some(server))
 }

@@ -1,34 +1,32 @@
-//! The way to the monitor: what it orders, and what it is told.
+//! The socket to the monitor: what it orders, what it is told, and the services that it answers.
 //!
-//! When the monitor is gone, however it went, nobody holds the ports and nobody is told to stop any more:
-//! then this process ends its connections, in order, and itself.
+//! When the monitor has exited, in whatever way, nothing holds the ports and nothing tells this process
+//! to stop any more: then it closes its connections, in order, and exits.
 
-use std::fs::File;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::ServeError;
 use super::stop::Stop;
 use crate::config::{Config, Source};
-use crate::monitor::{self, ListenerKind, MonitorMessage, PublicCaKeys, VERSION, WorkerMessage};
-use crate::sys::lent::{self, Lender, Purpose};
-use crate::sys::post::{Parcel, Post};
+use crate::ipc::{
+    Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, PublicCaKeys, RemoteFiles,
+    RemoteSigning, VERSION, WorkerMessage, decode, encode,
+};
+use crate::monitor;
 
-/// How long the monitor may take to open a file.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Orders that may wait.
+/// How many of the monitor's messages may wait.
 const QUEUE: usize = 64;
 
-/// The way to the monitor. Clones share it.
+/// The socket to the monitor. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct MonitorClient(Arc<Post>);
+pub(super) struct MonitorClient {
+    socket: Arc<MessageSocket>,
+    calls: Client,
+}
 
 /// The listeners that this process was given.
 #[derive(Debug, Default)]
@@ -39,21 +37,23 @@ pub(super) struct Listeners {
 }
 
 impl MonitorClient {
-    /// Finds the way, which is standard input, and takes the first order.
+    /// Takes the socket, which is standard input, and receives the first message.
     ///
     /// # Errors
-    /// When this process was started by anybody else than a monitor of the same version.
+    /// When this process was not started by a monitor of the same version.
     pub(super) fn begin() -> Result<(Self, Listeners, PublicCaKeys), ServeError> {
-        let post = Post::of_stdin().map_err(ServeError::NoMonitor)?;
-        let parcel = post.receive().map_err(ServeError::NoMonitor)?;
-        let unusable = || ServeError::NoMonitor(io::ErrorKind::InvalidData.into());
-        let Parcel { message, files } = parcel.ok_or_else(unusable)?;
-        let order = monitor::decode(&message);
+        let socket = MessageSocket::from_stdin().map_err(ServeError::NoMonitor)?;
+        Self::begin_on(socket).map_err(ServeError::NoMonitor)
+    }
+
+    fn begin_on(socket: MessageSocket) -> io::Result<(Self, Listeners, PublicCaKeys)> {
+        let unusable = || io::Error::from(io::ErrorKind::InvalidData);
+        let Datagram { bytes, files } = socket.receive()?.ok_or_else(unusable)?;
         let Ok(MonitorMessage::Start {
             version,
             listeners,
             keys,
-        }) = order
+        }) = decode(&bytes)
         else {
             return Err(unusable());
         };
@@ -61,75 +61,52 @@ impl MonitorClient {
             return Err(unusable());
         }
         let mut given = Listeners::default();
-        for (port, file) in listeners.into_iter().zip(files) {
-            let place = match port {
+        for (kind, file) in listeners.into_iter().zip(files) {
+            let listener = match kind {
                 ListenerKind::Ssh => &mut given.ssh,
                 ListenerKind::Web => &mut given.web,
                 ListenerKind::Metrics => &mut given.metrics,
             };
-            *place = Some(file.into());
+            *listener = Some(file.into());
         }
-        Ok((Self(Arc::new(post)), given, keys))
+        let socket = Arc::new(socket);
+        let calls = Client::new(Arc::clone(&socket));
+        Ok((Self { socket, calls }, given, keys))
     }
 
     /// Tells the monitor.
     pub(super) fn report(&self, report: &WorkerMessage) {
-        let sent = monitor::encode(report).map_err(io::Error::from);
-        let sent = sent.and_then(|message| self.0.send(&message, &[]));
+        let sent = encode(report).map_err(io::Error::from);
+        let sent = sent.and_then(|message| self.socket.send(&message, &[]));
         if let Err(error) = sent {
             tracing::debug!(%error, "the monitor cannot be told");
         }
     }
 
-    /// A new connection to the agent that signs host certificates.
-    ///
-    /// # Errors
-    /// When the monitor cannot be told.
-    pub(super) fn signer(&self) -> io::Result<UnixStream> {
-        let (ours, theirs) = UnixStream::pair()?;
-        self.0
-            .send(&monitor::encode(&WorkerMessage::Sign)?, &[theirs.as_fd()])?;
-        Ok(ours)
+    /// The service that signs host certificates.
+    pub(super) fn signing(&self) -> RemoteSigning {
+        RemoteSigning::new(self.calls.clone())
     }
 
-    /// From now on the monitor opens the files that are read again while the proxy runs.
-    ///
-    /// # Errors
-    /// When somebody does so already.
-    pub(super) fn borrow_files(&self, config: &Config, source: &Source) -> Result<(), ServeError> {
-        let shelf = monitor::shelf(config, source);
-        lent::borrow(shelf, Box::new(self.clone())).map_err(|error| {
-            let error = io::Error::other(error);
-            ServeError::NoMonitor(error)
-        })
+    /// The files that the monitor opens, because this process cannot once it is confined.
+    pub(super) fn files(&self, config: &Config, source: &Source) -> RemoteFiles {
+        let allowed = monitor::allowed_files(config, source);
+        RemoteFiles::new(allowed, self.calls.clone())
     }
 
-    fn ask_for(&self, report: &WorkerMessage) -> io::Result<Option<Parcel>> {
-        let (ours, theirs) = Post::pair()?;
-        ours.set_patience(PATIENCE)?;
-        self.0.send(&monitor::encode(report)?, &[theirs.as_fd()])?;
-        drop(theirs);
-        match ours.receive() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the monitor does not open it in time",
-            )),
-            answer => answer,
-        }
-    }
-
-    /// The orders from now on. Their end is the monitor's, and ends everything.
+    /// The monitor's messages from now on. The end of the stream is the monitor's end, and ends
+    /// everything.
     ///
     /// # Errors
     /// When there is no thread to be had.
     pub(super) fn orders(&self, stop: Stop) -> io::Result<mpsc::Receiver<MonitorMessage>> {
         let (sender, orders) = mpsc::channel(QUEUE);
-        let post = Arc::clone(&self.0);
+        let socket = Arc::clone(&self.socket);
         std::thread::Builder::new()
             .name("orders".to_owned())
             .spawn(move || {
-                while let Ok(Some(parcel)) = post.receive() {
-                    match monitor::decode(&parcel.message) {
+                while let Ok(Some(message)) = socket.receive() {
+                    match decode(&message.bytes) {
                         Ok(order) => {
                             if sender.blocking_send(order).is_err() {
                                 return;
@@ -145,22 +122,86 @@ impl MonitorClient {
     }
 }
 
-impl Lender for MonitorClient {
-    fn lend(&self, path: &Path, purpose: Purpose) -> io::Result<File> {
-        let report = WorkerMessage::Lend {
-            path: path.as_os_str().to_owned(),
-            to_append: purpose == Purpose::Append,
-        };
-        // Without an answer it became another version of itself just now.
-        let parcel = match self.ask_for(&report)? {
-            Some(parcel) => parcel,
-            None => self.ask_for(&report)?.ok_or(io::ErrorKind::UnexpectedEof)?,
-        };
-        if let Some(file) = parcel.files.into_iter().next() {
-            return Ok(file.into());
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+    use crate::cert::testing::ed25519;
+
+    fn keys() -> PublicCaKeys {
+        let key = ed25519().public_key().clone();
+        PublicCaKeys {
+            user: vec![key.clone()],
+            host: vec![key.clone()],
+            signs: key,
         }
-        let text = String::from_utf8_lossy(&parcel.message).into_owned();
-        let number = text.parse().map_err(io::Error::other)?;
-        Err(io::Error::from_raw_os_error(number))
+    }
+
+    fn start(version: u32, listeners: Vec<ListenerKind>) -> MonitorMessage {
+        MonitorMessage::Start {
+            version,
+            listeners,
+            keys: keys(),
+        }
+    }
+
+    #[test]
+    fn the_first_message_brings_the_listeners_and_keys() {
+        let (monitor, worker) = MessageSocket::pair().unwrap();
+        let (ssh, metrics) = (
+            TcpListener::bind("127.0.0.1:0").unwrap(),
+            TcpListener::bind("127.0.0.1:0").unwrap(),
+        );
+        let message = start(VERSION, vec![ListenerKind::Metrics, ListenerKind::Ssh]);
+        let files = [metrics.as_fd(), ssh.as_fd()];
+        monitor.send(&encode(&message).unwrap(), &files).unwrap();
+        let (client, given, given_keys) = MonitorClient::begin_on(worker).unwrap();
+        let address = |listener: Option<TcpListener>| listener.map(|one| one.local_addr().unwrap());
+        assert_eq!(address(given.ssh), Some(ssh.local_addr().unwrap()));
+        assert_eq!(address(given.metrics), Some(metrics.local_addr().unwrap()));
+        assert!(given.web.is_none());
+        assert_eq!(given_keys, keys());
+        client.report(&WorkerMessage::Ready);
+        assert_eq!(monitor.receive().unwrap().unwrap().bytes, br#""ready""#);
+    }
+
+    #[test]
+    fn no_other_first_message_starts_a_worker() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for (message, files) in [
+            (start(VERSION + 1, Vec::new()), &[][..]),
+            (start(1, Vec::new()), &[]),
+            (start(VERSION, vec![ListenerKind::Ssh]), &[]),
+            (start(VERSION, Vec::new()), &[listener.as_fd()]),
+            (MonitorMessage::Ping, &[]),
+        ] {
+            let (monitor, worker) = MessageSocket::pair().unwrap();
+            monitor.send(&encode(&message).unwrap(), files).unwrap();
+            let refused = MonitorClient::begin_on(worker).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{message:?}");
+        }
+        let (monitor, worker) = MessageSocket::pair().unwrap();
+        drop(monitor);
+        MonitorClient::begin_on(worker).unwrap_err();
+    }
+
+    #[test]
+    fn the_monitors_end_ends_everything() {
+        let (monitor, worker) = MessageSocket::pair().unwrap();
+        let message = encode(&start(VERSION, Vec::new())).unwrap();
+        monitor.send(&message, &[]).unwrap();
+        let (client, _, _) = MonitorClient::begin_on(worker).unwrap();
+        let stop = Stop::new();
+        let mut orders = client.orders(stop.clone()).unwrap();
+        monitor.send(b"what nobody understands", &[]).unwrap();
+        monitor.send(br#""reload""#, &[]).unwrap();
+        assert_eq!(orders.blocking_recv(), Some(MonitorMessage::Reload));
+        assert!(!stop.over.is_cancelled());
+        drop(monitor);
+        assert_eq!(orders.blocking_recv(), None);
+        // The channel is closed as the last of it.
+        assert!(stop.over.is_cancelled());
+        assert_eq!(stop.reason(), "monitor-gone");
     }
 }

@@ -13,9 +13,10 @@ use super::orders::MonitorClient;
 use super::settings::settings;
 use crate::audit::{AuditEvent, AuditLog, Weaker};
 use crate::config::{Config, Loaded, Source, weaker};
+use crate::ipc::WorkerMessage;
 use crate::model::chain;
-use crate::monitor::WorkerMessage;
 use crate::ssh::Settings;
+use crate::sys::files::Files;
 
 /// Reads the configuration again at each request.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Reload {
     pub(super) config: Config,
     /// Where it is put in force.
     pub(super) settings: watch::Sender<Arc<Settings>>,
+    /// Opens the files of the configuration.
+    pub(super) files: Arc<dyn Files>,
     /// Where it is told.
     pub(super) audit: AuditLog,
 }
@@ -60,13 +63,13 @@ impl Reload {
     }
 
     async fn reload(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let source = self.source.clone();
+        let (source, files) = (self.source.clone(), Arc::clone(&self.files));
         let Loaded {
             mut config,
             warnings,
-        } = tokio::task::spawn_blocking(move || source.load()).await??;
+        } = tokio::task::spawn_blocking(move || source.load_with(&*files)).await??;
         let needs_restart = config.keep_until_restart(&self.config);
-        let settings = settings(&config)?;
+        let settings = settings(&config, &*self.files)?;
         for warning in &warnings {
             tracing::warn!(target: "config", "{}", warning.headline());
         }

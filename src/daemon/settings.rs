@@ -8,7 +8,7 @@ use crate::nodes::Inventory;
 use crate::recording::Options;
 use crate::session::{RecordingPolicy, RecordingSettings};
 use crate::ssh::{Settings, TimeLimits};
-use crate::sys::fs::read_limited;
+use crate::sys::files::{Files, read_limited};
 
 /// Longest banner of the operator's, in bytes.
 const MAX_BANNER: u64 = 64 * 1024;
@@ -17,7 +17,7 @@ const MAX_BANNER: u64 = 64 * 1024;
 ///
 /// # Errors
 /// When its values contradict each other.
-pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
+pub(super) fn settings(config: &Config, files: &dyn Files) -> Result<Settings, ServeError> {
     let policy = match (config.auth.session_recording, config.recording.mode) {
         (SessionRecording::Off, _) => RecordingPolicy::Off,
         (SessionRecording::Proxy, RecordingMode::Strict) => RecordingPolicy::Strict,
@@ -37,7 +37,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
         public_addr: config.proxy.public_addr.clone(),
         listener_names: listener_names(config)?,
         egress: egress(config)?,
-        greeting: greeting(config)?,
+        greeting: greeting(config, files)?,
         login_grace: config.proxy.login_grace_time,
         connect_timeout: config.upstream.connect_timeout,
         time: TimeLimits {
@@ -51,11 +51,11 @@ pub(super) fn settings(config: &Config) -> Result<Settings, ServeError> {
 }
 
 /// The text of `banner_file`; none without the key.
-fn greeting(config: &Config) -> Result<Option<String>, ServeError> {
+fn greeting(config: &Config, files: &dyn Files) -> Result<Option<String>, ServeError> {
     let Some(path) = &config.proxy.banner_file else {
         return Ok(None);
     };
-    let text = read_limited(path, MAX_BANNER).map_err(ServeError::Banner)?;
+    let text = read_limited(files, path, MAX_BANNER).map_err(ServeError::Banner)?;
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 

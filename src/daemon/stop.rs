@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::orders::MonitorClient;
 use crate::audit::{AuditEvent, AuditLog};
+use crate::ipc::WorkerMessage;
 use crate::model::format_duration;
-use crate::monitor::WorkerMessage;
 use crate::ssh::CurrentSettings;
 
 /// Both steps. Clones share them.

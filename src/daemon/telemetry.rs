@@ -13,6 +13,7 @@ use crate::audit::AuditLog;
 use crate::metrics::Metrics;
 use crate::ssh::listener::ServingThreads;
 use crate::sys::clock::Clock;
+use crate::sys::files::Files;
 use crate::web::{Health, Server, StatusSource, Telemetry, WebError};
 
 /// How often it is seen whether there are sums to tell; they are due once a minute.
@@ -41,6 +42,7 @@ pub(super) struct Serving {
 pub(super) fn serve(
     listener: Option<std::net::TcpListener>,
     source: Arc<dyn StatusSource>,
+    files: Arc<dyn Files>,
     metrics: &Arc<Metrics>,
     workers: &ServingThreads,
     stop: &Stop,
@@ -51,7 +53,7 @@ pub(super) fn serve(
     let server = Server::new(listener, None)?;
     tracing::info!("the metrics are at {}/metrics", server.url());
     let pulse = workers.pulse().and(Handle::current());
-    let health = Health::new(Arc::clone(&source), pulse, stop.closing.clone());
+    let health = Health::new(Arc::clone(&source), files, pulse, stop.closing.clone());
     let end = stop.web.clone();
     let telemetry = Telemetry::new(source, Arc::clone(metrics), health);
     Ok(Some(Serving {

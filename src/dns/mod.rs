@@ -23,7 +23,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::sys::fs::{FsError, read_limited};
+use crate::sys::files::{Direct, Files, read_limited};
+use crate::sys::fs::FsError;
 use crate::sys::names;
 use crate::sys::watch::FileWatch;
 use hosts::Hosts;
@@ -70,15 +71,17 @@ pub enum DnsError {
 
 /// The files that say how names are resolved.
 #[derive(Clone, Debug)]
-struct Files {
+struct ResolverFiles {
+    opened_by: Arc<dyn Files>,
     order: PathBuf,
     hosts: PathBuf,
     servers: PathBuf,
 }
 
-impl Files {
-    fn of_the_system() -> Self {
+impl ResolverFiles {
+    fn of_the_system(opened_by: Arc<dyn Files>) -> Self {
         Self {
+            opened_by,
             order: names::NSSWITCH.into(),
             hosts: names::HOSTS.into(),
             servers: names::RESOLV_CONF.into(),
@@ -91,7 +94,7 @@ impl Files {
 
     /// What they say now. One that is missing says nothing.
     fn read(&self) -> Result<ResolverState, DnsError> {
-        let text = |path: &PathBuf| match read_limited(path, MAX_FILE) {
+        let text = |path: &PathBuf| match read_limited(&*self.opened_by, path, MAX_FILE) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if error.is_not_found() => Ok(String::new()),
             Err(error) => Err(error),
@@ -142,7 +145,7 @@ struct Current {
 /// Asks the machine's hosts file and name servers. Clones share what they know.
 #[derive(Clone)]
 pub struct Resolver {
-    files: Files,
+    files: ResolverFiles,
     current: Arc<Mutex<Current>>,
     limit: Duration,
 }
@@ -174,10 +177,18 @@ impl Resolver {
     /// # Errors
     /// [`DnsError::Setup`], [`DnsError::File`].
     pub fn from_system() -> Result<Self, DnsError> {
-        Self::of(Files::of_the_system(), LIMIT)
+        Self::from_system_with(Arc::new(Direct))
     }
 
-    fn of(files: Files, limit: Duration) -> Result<Self, DnsError> {
+    /// As [`Self::from_system`]; `files` opens the system's files, now and whenever they change.
+    ///
+    /// # Errors
+    /// As [`Self::from_system`].
+    pub fn from_system_with(files: Arc<dyn Files>) -> Result<Self, DnsError> {
+        Self::of(ResolverFiles::of_the_system(files), LIMIT)
+    }
+
+    fn of(files: ResolverFiles, limit: Duration) -> Result<Self, DnsError> {
         // Looked at before it is read: what changes in between is seen the next time.
         let watch = files.watch();
         let known = Arc::new(files.read()?);
@@ -374,7 +385,8 @@ mod tests {
     fn machine(server: SocketAddr, limit: Duration) -> (tempfile::TempDir, Resolver) {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        let files = Files {
+        let files = ResolverFiles {
+            opened_by: Arc::new(Direct),
             order: at("nsswitch.conf"),
             hosts: at("hosts"),
             servers: at("resolv.conf"),

@@ -36,7 +36,7 @@ pub use files::{AllowedFiles, FileAnswer, FilePurpose, FileRequest, RemoteFiles}
 pub use lifecycle::{ListenerKind, MonitorMessage, WorkerMessage, decode, encode};
 pub use server::{IncomingCall, Slot, Slots};
 pub use service::Service;
-pub use signing::{RemoteSigning, Signing, SigningAnswer, SigningRequest};
+pub use signing::{CaKeyLine, RemoteSigning, Signing, SigningAnswer, SigningRequest};
 pub use socket::{Datagram, MAX_FILES, MAX_MESSAGE, MessageSocket};
 pub use version::{OLDEST, VERSION, can_follow};
 

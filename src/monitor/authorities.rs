@@ -9,11 +9,11 @@ use std::time::Duration;
 use ssh_key::HashAlg;
 use tokio::sync::mpsc;
 
-use super::message::PublicCaKeys;
-use super::worker::MonitorEvent;
+use super::event::MonitorEvent;
 use crate::audit::{AuditEvent, AuditSink as _, DeferredLog};
 use crate::ca::{Authorities, Authority, CaError, CaKind, KeyOwner, Made, RevocationLog};
 use crate::config::Config;
+use crate::ipc::PublicCaKeys;
 use crate::model::chain;
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;

@@ -1,8 +1,8 @@
 //! What the proxy stands on before it has a worker: one list of preconditions, in the order in which they
 //! are needed. `serve` takes what they are about, `serve --check` only looks whether it could.
 
-use super::MonitorError;
 use super::authorities;
+use super::error::MonitorError;
 use super::listeners::{Listener, Listeners};
 use super::lock;
 use crate::ca::Authorities;

@@ -1,9 +1,8 @@
 //! An upgrade: this process becomes the program that is in its place now, and goes on where it was.
 //!
-//! The ports and the ways to the workers are sent to a socket that nobody reads yet, and whose other
-//! end is the standard input of the program that comes next; the lock of the data directory follows.
-//! Everything else of this process ends with
-//! the `exec`; its children stay its children.
+//! The listeners and the sockets of the workers are sent to a socket whose other end is the standard
+//! input of the program that comes next; the lock of the data directory follows in a message of its
+//! own. Everything else of this process ends with the `exec`; its children stay its children.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,23 +12,20 @@ use std::path::PathBuf;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::MonitorError;
+use super::error::MonitorError;
 use super::listeners::{Listener, ListenerRecord, Listeners};
-use super::message::{self, VERSION};
-use super::program::Program;
-use super::supervisor;
+use super::processes::WORKER;
+use super::program::{HANDOVER_VARIABLE, Program};
+use super::systemd;
 use super::worker::{WorkerContext, WorkerProcess, WorkerRole};
+use crate::ipc::{MAX_FILES, MessageSocket, OLDEST, VERSION, can_follow, decode, encode};
 use crate::sys::fs::FileLock;
 use crate::sys::log;
-use crate::sys::post::{MOST_FILES, Post};
 
-/// Set for a program that takes over.
-pub(super) const VARIABLE: &str = "RPROXY_HANDOVER";
-
-/// What the message with the lock says.
+/// The content of the message with the lock.
 const LOCK: &[u8] = b"lock";
 
-/// What is handed over; the files of the listeners, then those of the workers, come along.
+/// What is handed over. The file descriptors of the listeners, then those of the workers, come along.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandoverState {
     version: u32,
@@ -43,37 +39,48 @@ struct HandoverState {
 struct HandedWorker {
     pid: i32,
     is_serving: bool,
+    /// The protocol version that it speaks; version 1 does not say it.
+    #[serde(default = "oldest")]
+    version: u32,
+}
+
+const fn oldest() -> u32 {
+    OLDEST
 }
 
 /// What this process was before.
 #[derive(Debug)]
 pub(super) struct Handover {
-    /// The lock of the data directory; earlier versions have none.
+    /// The lock of the data directory; the first programs of version 1 have none.
     pub(super) lock: Option<FileLock>,
     pub(super) program: Program,
     pub(super) listeners: Vec<Listener>,
-    workers: Vec<(Pid, WorkerRole, Post)>,
+    pub(super) workers: Vec<WorkerProcess>,
 }
 
 impl Handover {
-    /// What an earlier version of this process has left, if there was one.
+    /// What an earlier version of this process has handed over, if there was one.
     ///
     /// # Errors
-    /// When it has left something else than what it says.
+    /// When it is not what a version that can be followed hands over.
     pub(super) fn receive() -> Result<Option<Self>, MonitorError> {
-        if std::env::var_os(VARIABLE).is_none() {
+        if std::env::var_os(HANDOVER_VARIABLE).is_none() {
             return Ok(None);
         }
-        let post = Post::of_stdin().map_err(MonitorError::Handover)?;
-        let parcel = post.receive().map_err(MonitorError::Handover)?;
-        let parcel = parcel.ok_or_else(unusable)?;
-        // It comes by itself: a version that does not know of it leaves it where it is.
-        let lock = post.receive().map_err(MonitorError::Handover)?;
-        let lock = lock.and_then(|parcel| parcel.files.into_iter().next());
-        let state: HandoverState = message::decode(&parcel.message)
-            .map_err(|error| MonitorError::Handover(error.into()))?;
-        let mut files = parcel.files.into_iter();
-        if state.version != VERSION || files.len() != state.listeners.len() + state.workers.len() {
+        let socket = MessageSocket::from_stdin().map_err(MonitorError::Handover)?;
+        Self::receive_from(&socket).map(Some)
+    }
+
+    fn receive_from(socket: &MessageSocket) -> Result<Self, MonitorError> {
+        let state = socket.receive().map_err(MonitorError::Handover)?;
+        let message = state.ok_or_else(unusable)?;
+        let lock = socket.receive().map_err(MonitorError::Handover)?;
+        let lock = lock.and_then(|message| message.files.into_iter().next());
+        let state: HandoverState =
+            decode(&message.bytes).map_err(|error| MonitorError::Handover(error.into()))?;
+        let mut files = message.files.into_iter();
+        let handed = state.listeners.len() + state.workers.len();
+        if !can_follow(state.version) || files.len() != handed {
             return Err(unusable());
         }
         let listeners = state.listeners.into_iter().zip(&mut files);
@@ -83,33 +90,36 @@ impl Handover {
         });
         let listeners = listeners.collect();
         let workers = state.workers.into_iter().zip(files);
-        let workers = workers.map(|(known, file)| {
-            let pid = Pid::from_raw(known.pid).ok_or_else(unusable)?;
-            let role = if known.is_serving {
+        let workers = workers.map(|(handed, file)| {
+            let pid = Pid::from_raw(handed.pid).ok_or_else(unusable)?;
+            let role = if handed.is_serving {
                 WorkerRole::Serving
             } else {
                 WorkerRole::Retired
             };
-            Ok((pid, role, Post::of(file)))
+            let socket = MessageSocket::from_fd(file);
+            let version = handed.version;
+            Ok(WorkerProcess::new(&WORKER, pid, socket, role, version))
         });
-        Ok(Some(Self {
+        Ok(Self {
             lock: lock.map(FileLock::handed_over),
             program: Program::at(state.program),
             listeners,
             workers: workers.collect::<Result<_, MonitorError>>()?,
-        }))
+        })
     }
 
-    /// The workers.
+    /// The workers; what they send is received from now on.
     ///
     /// # Errors
-    /// When there are no threads to listen to them.
-    pub(super) fn workers(self, ears: &WorkerContext) -> Result<Vec<WorkerProcess>, MonitorError> {
+    /// When there are no threads for it.
+    pub(super) fn workers(
+        self,
+        context: &WorkerContext,
+    ) -> Result<Vec<WorkerProcess>, MonitorError> {
         let workers = self.workers.into_iter();
         workers
-            .map(|(pid, role, post)| {
-                WorkerProcess::new(pid, post, role, ears.clone()).map_err(MonitorError::Start)
-            })
+            .map(|worker| worker.listen(context).map_err(MonitorError::Start))
             .collect()
     }
 }
@@ -118,7 +128,7 @@ fn unusable() -> MonitorError {
     MonitorError::Handover(io::ErrorKind::InvalidData.into())
 }
 
-/// Becomes the program that is in this one's place now. Returns only where that does not work.
+/// Becomes the program that is in this one's place now. Returns only where that fails.
 pub(super) fn exec<'w>(
     program: &Program,
     listeners: &Listeners,
@@ -136,38 +146,210 @@ fn try_exec<'w>(
     workers: impl Iterator<Item = &'w WorkerProcess>,
     lock: &FileLock,
 ) -> io::Result<std::convert::Infallible> {
+    // It may have changed since it was checked.
+    program.check_place().map_err(io::Error::other)?;
+    let handed = hand_over(program, listeners, workers, lock)?;
+    let mut next = program.newest();
+    next.args(std::env::args_os().skip(1))
+        .env(HANDOVER_VARIABLE, "1")
+        .stdin(handed);
+    // The sockets come as all listeners do; their numbers mean something else by then.
+    for variable in systemd::SOCKETS {
+        next.env_remove(variable);
+    }
+    // The thread that writes the log ends with this program.
+    log::flush();
+    Err(next.exec())
+}
+
+/// Sends everything to a socket; gives the end from which the next program receives it.
+fn hand_over<'w>(
+    program: &Program,
+    listeners: &Listeners,
+    workers: impl Iterator<Item = &'w WorkerProcess>,
+    lock: &FileLock,
+) -> io::Result<MessageSocket> {
     let mut files = listeners.files();
-    let mut known = Vec::new();
+    let mut handed = Vec::new();
     for worker in workers {
-        files.push(worker.post.as_fd());
-        known.push(HandedWorker {
+        files.push(worker.socket.as_fd());
+        handed.push(HandedWorker {
             pid: worker.pid.as_raw_nonzero().get(),
             is_serving: worker.role != WorkerRole::Retired,
+            version: worker.version,
         });
     }
-    // It may have changed since it was asked.
-    program.check_place().map_err(io::Error::other)?;
-    if files.len() > MOST_FILES {
+    if files.len() > MAX_FILES {
         return Err(io::Error::other("too many workers are left from upgrades"));
     }
     let state = HandoverState {
         version: VERSION,
         program: program.path().to_owned(),
-        listeners: listeners.held(),
-        workers: known,
+        listeners: listeners.records(),
+        workers: handed,
     };
-    let (ours, theirs) = Post::pair()?;
-    ours.send(&message::encode(&state)?, &files)?;
+    let (ours, theirs) = MessageSocket::pair()?;
+    ours.send(&encode(&state)?, &files)?;
     ours.send(LOCK, &[lock.as_fd()])?;
-    let mut next = program.newest();
-    next.args(std::env::args_os().skip(1))
-        .env(VARIABLE, "1")
-        .stdin(theirs);
-    // They come as all ports do; the numbers of their files mean something else by then.
-    for variable in supervisor::SOCKETS {
-        next.env_remove(variable);
+    Ok(theirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::BorrowedFd;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::ipc::{ListenerKind, MonitorMessage};
+    use crate::monitor::listeners::ListenerRecord;
+
+    /// What a program of version 1 hands over, as it was recorded: one listener, a worker that
+    /// serves, a worker from an upgrade before.
+    const OF_VERSION_1: &str = r#"{"version":1,"program":"/usr/bin/rproxy","listeners":[{"port":"ssh","address":"127.0.0.1:3023"}],"workers":[{"pid":4711,"is_serving":true},{"pid":4712,"is_serving":false}]}"#;
+
+    fn lock(directory: &tempfile::TempDir) -> FileLock {
+        let lock = FileLock::attempt(&directory.path().join("lock")).unwrap();
+        lock.unwrap()
     }
-    // The thread that writes it ends with this program.
-    log::flush();
-    Err(next.exec())
+
+    /// Receives a state that comes with these files, and perhaps with a lock behind it.
+    fn receive(
+        state: &str,
+        files: &[BorrowedFd<'_>],
+        lock: Option<&FileLock>,
+    ) -> Result<Handover, MonitorError> {
+        let (ours, theirs) = MessageSocket::pair().unwrap();
+        ours.send(state.as_bytes(), files).unwrap();
+        if let Some(lock) = lock {
+            ours.send(LOCK, &[lock.as_fd()]).unwrap();
+        }
+        drop(ours);
+        Handover::receive_from(&theirs)
+    }
+
+    #[test]
+    fn what_version_1_hands_over_is_taken_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = lock(&directory);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (serving, retired) = (
+            MessageSocket::pair().unwrap(),
+            MessageSocket::pair().unwrap(),
+        );
+        let files = [port.as_fd(), serving.0.as_fd(), retired.0.as_fd()];
+        for lock in [Some(&lock), None] {
+            let taken = receive(OF_VERSION_1, &files, lock).unwrap();
+            assert_eq!(taken.lock.is_some(), lock.is_some());
+            assert_eq!(taken.program.path(), "/usr/bin/rproxy");
+            let [listener] = &taken.listeners[..] else {
+                panic!("{:?}", taken.listeners);
+            };
+            let expected = ListenerRecord {
+                kind: ListenerKind::Ssh,
+                address: Some("127.0.0.1:3023".parse().unwrap()),
+            };
+            assert_eq!(listener.is, expected);
+            assert_eq!(
+                listener.socket.local_addr().unwrap(),
+                port.local_addr().unwrap()
+            );
+            let workers: Vec<_> = taken
+                .workers
+                .iter()
+                .map(|one| (one.pid.as_raw_nonzero().get(), one.role, one.version))
+                .collect();
+            assert_eq!(
+                workers,
+                [
+                    (4711, WorkerRole::Serving, 1),
+                    (4712, WorkerRole::Retired, 1)
+                ]
+            );
+            // The sockets are those of these workers.
+            taken.workers[1].send(&MonitorMessage::Ping);
+            assert_eq!(retired.1.receive().unwrap().unwrap().bytes, br#""ping""#);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_followed_or_is_cut_is_refused() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (one, other) = MessageSocket::pair().unwrap();
+        let files = [port.as_fd(), one.as_fd(), other.as_fd()];
+        let later = format!("\"version\":{}", VERSION + 1);
+        for (state, files) in [
+            (
+                OF_VERSION_1.replace("\"version\":1", "\"version\":0"),
+                &files[..],
+            ),
+            (OF_VERSION_1.replace("\"version\":1", &later), &files[..]),
+            (OF_VERSION_1.replace("4712", "0"), &files[..]),
+            (OF_VERSION_1.to_owned(), &files[..2]),
+            ("{}".to_owned(), &files[..]),
+        ] {
+            let refused = receive(&state, files, None);
+            assert!(matches!(refused, Err(MonitorError::Handover(_))), "{state}");
+        }
+    }
+
+    #[tokio::test]
+    async fn everything_that_is_handed_over_arrives() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = lock(&directory);
+        let config = "proxy_service: { listen_addr: \"127.0.0.1:0\" }\n";
+        let data = Some(directory.path());
+        let config = crate::config::parse("f".as_ref(), config, data).unwrap();
+        let listeners = Listeners::open(&config.config, Vec::new()).await.unwrap();
+        let roles = [
+            (1, WorkerRole::Retired, 1),
+            (2, WorkerRole::Serving, VERSION),
+            (3, WorkerRole::Starting(Instant::now()), VERSION),
+        ];
+        let mut ends = Vec::new();
+        let workers = roles.map(|(pid, role, version)| {
+            let (near, far) = MessageSocket::pair().unwrap();
+            ends.push(far);
+            let pid = Pid::from_raw(pid).unwrap();
+            WorkerProcess::new(&WORKER, pid, near, role, version)
+        });
+        let program = Program::at(PathBuf::from("/usr/bin/rproxy"));
+        let handed = hand_over(&program, &listeners, workers.iter(), &lock).unwrap();
+        let taken = Handover::receive_from(&handed).unwrap();
+        assert_eq!(taken.program.path(), program.path());
+        let records: Vec<_> = taken.listeners.iter().map(|one| one.is).collect();
+        assert_eq!(records, listeners.records());
+        // The lock was never free.
+        drop((lock, workers));
+        assert!(
+            FileLock::attempt(&directory.path().join("lock"))
+                .unwrap()
+                .is_none()
+        );
+        drop(taken.lock);
+        assert!(
+            FileLock::attempt(&directory.path().join("lock"))
+                .unwrap()
+                .is_some()
+        );
+        let after: Vec<_> = taken
+            .workers
+            .iter()
+            .map(|one| (one.pid.as_raw_nonzero().get(), one.role, one.version))
+            .collect();
+        // One that was about to serve is taken for one that does.
+        assert_eq!(
+            after,
+            [
+                (1, WorkerRole::Retired, 1),
+                (2, WorkerRole::Serving, VERSION),
+                (3, WorkerRole::Serving, VERSION),
+            ]
+        );
+        for (worker, end) in taken.workers.iter().zip(&ends) {
+            worker.send(&MonitorMessage::Ping);
+            assert_eq!(end.receive().unwrap().unwrap().bytes, br#""ping""#);
+        }
+    }
 }

@@ -12,9 +12,9 @@ use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use serde::{Deserialize, Serialize};
 
-use super::MonitorError;
-use super::message::ListenerKind;
+use super::error::MonitorError;
 use crate::config::Config;
+use crate::ipc::ListenerKind;
 
 /// One port.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub(super) struct Listener {
 /// What is known about a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ListenerRecord {
-    pub(super) port: ListenerKind,
+    #[serde(rename = "port")]
+    pub(super) kind: ListenerKind,
     /// The configured address that it was bound for; `None` where somebody else has bound it, who
     /// decides.
     pub(super) address: Option<SocketAddr>,
@@ -43,14 +44,14 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
     let mut given = ListenFd::from_env();
     let mut listeners: Vec<Listener> = Vec::new();
     for index in 0..given.len() {
-        let port = match (names.next(), index) {
+        let kind = match (names.next(), index) {
             (Some("ssh"), _) => ListenerKind::Ssh,
             (Some("web"), _) => ListenerKind::Web,
             (Some("metrics"), _) => ListenerKind::Metrics,
             (_, 0) => ListenerKind::Ssh,
             _ => ListenerKind::Web,
         };
-        if listeners.iter().any(|one| one.is.port == port) {
+        if listeners.iter().any(|one| one.is.kind == kind) {
             let what =
                 "one each can be used for SSH, the web and the metrics, named ssh, web and metrics";
             return Err(io::Error::other(what));
@@ -62,7 +63,7 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
         rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
         socket.set_nonblocking(true)?;
         let is = ListenerRecord {
-            port,
+            kind,
             address: None,
         };
         listeners.push(Listener { is, socket });
@@ -84,18 +85,18 @@ impl Listeners {
         mut held: Vec<Listener>,
     ) -> Result<Self, MonitorError> {
         let mut listeners = Vec::new();
-        for (port, address) in wanted(config) {
+        for (kind, address) in wanted(config) {
             let fits = |one: &Listener| {
-                one.is.port == port && one.is.address.is_none_or(|bound| bound == address)
+                one.is.kind == kind && one.is.address.is_none_or(|bound| bound == address)
             };
             let listener = match held.iter().position(fits) {
                 Some(index) => held.swap_remove(index),
-                None => bind(port, address).await?,
+                None => bind(kind, address).await?,
             };
             listeners.push(listener);
         }
         for unused in held {
-            tracing::info!(port = ?unused.is.port, "a port is not listened on any more");
+            tracing::info!(port = ?unused.is.kind, "a port is not listened on any more");
         }
         Ok(Self(listeners))
     }
@@ -127,13 +128,13 @@ impl Listeners {
     }
 
     /// What they are, in the order of [`Self::files`].
-    pub(super) fn held(&self) -> Vec<ListenerRecord> {
+    pub(super) fn records(&self) -> Vec<ListenerRecord> {
         self.0.iter().map(|one| one.is).collect()
     }
 
     /// The same, for a worker.
-    pub(super) fn ports(&self) -> Vec<ListenerKind> {
-        self.0.iter().map(|one| one.is.port).collect()
+    pub(super) fn kinds(&self) -> Vec<ListenerKind> {
+        self.0.iter().map(|one| one.is.kind).collect()
     }
 
     /// Their files.
@@ -152,7 +153,7 @@ fn wanted(config: &Config) -> Vec<(ListenerKind, SocketAddr)> {
     ];
     let wanted = wanted.into_iter();
     wanted
-        .filter_map(|(port, address)| Some((port, address?)))
+        .filter_map(|(kind, address)| Some((kind, address?)))
         .collect()
 }
 
@@ -175,14 +176,14 @@ fn is_free(address: SocketAddr) -> io::Result<()> {
     Ok(rustix::net::bind(&socket, &address)?)
 }
 
-async fn bind(port: ListenerKind, address: SocketAddr) -> Result<Listener, MonitorError> {
+async fn bind(kind: ListenerKind, address: SocketAddr) -> Result<Listener, MonitorError> {
     let error = |error| MonitorError::Listen(address, error);
     let socket = tokio::net::TcpListener::bind(address)
         .await
         .map_err(error)?;
     Ok(Listener {
         is: ListenerRecord {
-            port,
+            kind,
             address: Some(address),
         },
         socket: socket.into_std().map_err(error)?,

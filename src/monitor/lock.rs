@@ -3,7 +3,7 @@
 //! The monitor holds it, and hands it on to the program that it becomes, so that it is never free in
 //! between. Workers do not: those of a monitor that is gone are about to end.
 
-use super::MonitorError;
+use super::error::MonitorError;
 use crate::model::DataDir;
 use crate::sys::feasible;
 use crate::sys::fs::{self, FileLock, FsError};

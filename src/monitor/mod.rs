@@ -1,166 +1,126 @@
 //! The monitor: the process that is started and stays. It holds the ports and the CAs' keys, and
-//! has workers do all that touches the network.
+//! starts the processes that do all that touches the network.
 //!
-//! As sshd's, it is there so that a mistake in reading what strangers send costs little: it never reads
-//! a byte from a client or a host (`tests/tidy` keeps the rooms that do out of its reach). Signals
-//! come to it, the service manager hears from it, and an upgrade is its affair: it becomes the new
-//! program, which starts a worker of its own, while the old one serves until its last session ends.
+//! As sshd's monitor, it is there so that a mistake in reading what strangers send costs little: it
+//! never reads a byte from a client or a host (`tests/tidy` keeps the rooms that do out of its
+//! reach). It gets the signals, talks to the service manager, and becomes the new program at an
+//! upgrade. The new program starts a worker of its own, while the old one serves until its last
+//! session ends.
 //!
 //! - `ground`: what has to hold before it starts
 //! - `listeners`: the ports
-//! - `lock`: that nobody else serves the same data directory
-//! - `authorities`, `signer`: the CAs, and what is signed for workers
-//! - `lending`: the files that are opened for them
-//! - `worker`, `message`: a worker process, and what is said
-//! - `watching`: what happens, one thing after the other
+//! - `lock`: only one proxy serves a data directory
+//! - `authorities`: the CAs
+//! - `processes`, `confinement`: the kinds of processes, what each may do
+//! - `services`, `signing_service`, `file_service`: the calls that are answered here
+//! - `version_1`: the same for workers of an earlier version
+//! - `worker`, `children`: a process, and what is done to it
+//! - `event`, `signals`, `event_loop`: what happens, one thing after the other
 //! - `program`, `handover`: how it becomes another version of itself
-//! - `supervisor`: the service manager
+//! - `systemd`: the service manager
 
 mod authorities;
+mod children;
+mod confinement;
+mod error;
+mod event;
+mod event_loop;
+mod file_service;
 mod ground;
 mod handover;
-mod lending;
 mod listeners;
 mod lock;
-mod message;
+mod processes;
 mod program;
-mod signer;
-mod supervisor;
-mod watching;
+mod services;
+mod signals;
+mod signing_service;
+mod systemd;
+#[cfg(test)]
+mod testing;
+mod version_1;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use thiserror::Error;
 use tokio::sync::mpsc;
 
 use authorities::Current;
+use children::Children;
+use event_loop::Monitor;
 use ground::Purpose;
 use handover::Handover;
 use listeners::Listeners;
 use program::Program;
-use watching::{Monitor, Signals};
+use signals::Signals;
 use worker::WorkerContext;
 
-use crate::ca::CaError;
 use crate::config::{Config, Source};
 use crate::model::chain;
-use crate::model::text;
-use crate::sys::fs::FsError;
 
-pub use lending::shelf;
-pub use message::{
-    ListenerKind, MonitorMessage, PublicCaKeys, VERSION, WorkerMessage, decode, encode,
+pub use confinement::{kept_markdown, prepare};
+pub use error::MonitorError;
+pub use event::Exited;
+pub use file_service::{allowed_files, files_markdown};
+pub use processes::{
+    KINDS, ProcessKind, RestartRule, UpgradeRule, WORKER, processes_markdown, services_markdown,
 };
 pub use program::ChildArgs;
-pub use worker::Ended;
 
-/// What may happen and wait until it is looked at.
+/// How many events may wait for the event loop.
 const QUEUE: usize = 64;
 
-/// Why the proxy does not run, or not any more.
-#[derive(Debug, Error)]
-pub enum MonitorError {
-    /// The CAs cannot be opened, or the host CA's key does not sign.
-    #[error("cannot use the CAs")]
-    Authorities(#[from] CaError),
-    /// Another proxy serves the data directory.
-    #[error("another rproxy serve runs on the data directory {}", text::path(.0))]
-    Busy(PathBuf),
-    /// The data directory cannot be used.
-    #[error("cannot use the data directory")]
-    DataDir(#[from] FsError),
-    /// A port is taken, or may not be used.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] io::Error),
-    /// The service manager gives what is no listener.
-    #[error("cannot use the sockets that the service manager gives")]
-    Given(#[source] io::Error),
-    /// The operating system refuses a process, a thread, a runtime or a signal handler.
-    #[error("cannot start")]
-    Start(#[source] io::Error),
-    /// What an earlier version has left is unusable.
-    #[error("cannot take over from the program that ran here before")]
-    Handover(#[source] io::Error),
-    /// The worker has ended before it served anybody; it has said why.
-    #[error("the worker ended {0} before it served anybody")]
-    NotStarted(Ended),
-    /// The worker has ended by itself.
-    #[error("the worker ended {0}, and with it every connection that it had")]
-    WorkerEnded(Ended),
-}
-
-impl MonitorError {
-    /// What the administrator can do, where there is something.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Authorities(error) => error.hint(),
-            Self::Busy(_) => Some(
-                "stop it first, or give this one a data directory of its own with --data-dir"
-                    .to_owned(),
-            ),
-            Self::Listen(..) => Some(
-                "`ss -ltnp` shows which program has the port; or configure another address"
-                    .to_owned(),
-            ),
-            _ => None,
-        }
-    }
-}
-
-/// Runs the proxy until it is told to stop by SIGTERM or SIGINT, and its connections are done or have
-/// had their time. At SIGHUP the configuration is read again, at SIGUSR2 the program is.
+/// Runs the proxy until it is told to stop by SIGTERM or SIGINT, and its connections are closed or
+/// their time is over. At SIGHUP the configuration is read again, at SIGUSR2 the program is upgraded.
 ///
 /// # Errors
-/// When it cannot start, or its worker ends by itself.
-pub fn serve(config: &Config, source: &Source, launch: ChildArgs) -> Result<(), MonitorError> {
+/// When it cannot start, or its worker exits by itself.
+pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), MonitorError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(MonitorError::Start)?;
     runtime.block_on(async {
-        // First of all: without a handler a signal is the end.
+        // First of all: without a handler a signal ends the process.
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let handover = Handover::receive()?;
-        let ears = |authorities| WorkerContext {
+        let context = |authorities| WorkerContext {
             events: sender,
             authorities,
-            shelf: Arc::new(shelf(config, source)),
+            files: Arc::new(allowed_files(config, source)),
         };
-        let (program, ears, workers, lock, listeners) = match handover {
+        let (program, context, workers, lock, listeners) = match handover {
             None => {
                 let given = listeners::given().map_err(MonitorError::Given)?;
                 let Some(ground) = ground::lay(config, Purpose::Serve(given)).await? else {
                     return Err(MonitorError::Start(io::ErrorKind::Other.into()));
                 };
-                let ears = ears(Current::of(ground.authorities));
+                let context = context(Current::of(ground.authorities));
                 let program = Program::of_this_process();
-                (program, ears, Vec::new(), ground.lock, ground.listeners)
+                (program, context, Vec::new(), ground.lock, ground.listeners)
             }
-            // Those who have connections keep them: what does not hold any more is told, and no reason
-            // to end.
+            // Workers with connections keep them: what does not hold any more is logged, and no
+            // reason to exit.
             Some(mut before) => {
                 let lock = match before.lock.take() {
                     Some(lock) => lock,
                     None => lock::take(&config.data_dir)?,
                 };
-                let ears = ears(authorities_as_they_are(config));
-                // The worker says so, and those of before go on with what they know.
-                let _relied = authorities::rely_on_revocations(config);
+                let context = context(authorities_as_they_are(config));
+                // The new worker logs it, and the earlier ones go on with what they know.
+                let _ = authorities::rely_on_revocations(config);
                 let held = std::mem::take(&mut before.listeners);
                 let program = before.program.clone();
-                let workers = before.workers(&ears)?;
+                let workers = before.workers(&context)?;
                 let listeners = Listeners::open(config, held).await?;
-                (program, ears, workers, lock, listeners)
+                (program, context, workers, lock, listeners)
             }
         };
-        follow(config, &ears).map_err(MonitorError::Start)?;
-        let mut monitor = Monitor::new(config, launch, program, listeners, workers, ears, lock);
+        follow(config, &context).map_err(MonitorError::Start)?;
+        let children = Children::new(program, args, context, lock);
+        let mut monitor = Monitor::new(config, children, listeners, workers);
         monitor.begin()?;
         monitor.run(signals, events).await
     })
@@ -195,10 +155,10 @@ fn authorities_as_they_are(config: &Config) -> Current {
 }
 
 /// Follows the rotation of the CAs, on a thread that ends with this process.
-fn follow(config: &Config, ears: &WorkerContext) -> io::Result<()> {
-    let (config, ears) = (config.clone(), ears.clone());
+fn follow(config: &Config, context: &WorkerContext) -> io::Result<()> {
+    let (config, context) = (config.clone(), context.clone());
     std::thread::Builder::new()
         .name("authorities".to_owned())
-        .spawn(move || authorities::follow(&config, &ears.authorities, &ears.events))?;
+        .spawn(move || authorities::follow(&config, &context.authorities, &context.events))?;
     Ok(())
 }

@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::handover;
-use super::message::VERSION;
-use super::supervisor;
+use super::processes::ProcessKind;
+use super::systemd;
+use crate::ipc::VERSION;
 use crate::model::chain;
 use crate::sys::directory;
 
+/// Set in the environment of a program that takes over.
+pub(super) const HANDOVER_VARIABLE: &str = "RPROXY_HANDOVER";
 /// The running program, whatever becomes of its file.
 const RUNNING: &str = "/proc/self/exe";
 /// How long a program may take to say whether it would run.
@@ -26,15 +28,24 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Most that is told of what it says about that, in bytes.
 const MAX_SAID: usize = 2_000;
 
-/// The arguments for those that the monitor starts.
+/// The arguments of the programs that the monitor starts.
 #[derive(Clone, Debug)]
 pub struct ChildArgs {
-    /// Of a worker.
-    pub worker: Vec<OsString>,
-    /// Of a run that only looks at the configuration.
+    /// Of every process of the table, after its command.
+    pub flags: Vec<OsString>,
+    /// Of a run that only checks the configuration.
     pub check: Vec<OsString>,
-    /// Of a run that prints [`VERSION`] and ends.
+    /// Of a run that prints [`VERSION`] if it can take over the processes of a program of it.
     pub version: Vec<OsString>,
+}
+
+impl ChildArgs {
+    /// Those of a process of this kind.
+    pub(super) fn of(&self, kind: &ProcessKind) -> Vec<OsString> {
+        let mut args = vec![kind.command.into()];
+        args.extend_from_slice(&self.flags);
+        args
+    }
 }
 
 /// Where the program is, and how it was called.
@@ -82,7 +93,7 @@ impl Program {
 
     fn command(&self, path: &Path) -> Command {
         let mut command = Command::new(path);
-        command.arg0(&self.name).env_remove(handover::VARIABLE);
+        command.arg0(&self.name).env_remove(HANDOVER_VARIABLE);
         command
     }
 
@@ -94,7 +105,8 @@ impl Program {
     pub(super) fn check(&self, launch: &ChildArgs) -> Result<(), String> {
         self.check_place()?;
         self.ask(&launch.check)?;
-        let version = self.ask(&launch.version)?;
+        // A program that does not know the question is an earlier one.
+        let version = self.ask(&launch.version).unwrap_or_default();
         if version.trim() == VERSION.to_string() {
             return Ok(());
         }
@@ -117,7 +129,7 @@ impl Program {
     fn ask(&self, args: &[OsString]) -> Result<String, String> {
         let shown = self.path.display();
         let mut command = self.newest();
-        for variable in supervisor::VARIABLES {
+        for variable in systemd::VARIABLES {
             command.env_remove(variable);
         }
         let child = command
@@ -187,7 +199,7 @@ mod tests {
     #[test]
     fn what_is_in_the_place_must_be_a_successor() {
         let launch = |args: &[&str]| ChildArgs {
-            worker: Vec::new(),
+            flags: Vec::new(),
             check: args.iter().map(OsString::from).collect(),
             version: vec!["-c".into(), format!("echo {VERSION}").into()],
         };
@@ -216,7 +228,7 @@ mod tests {
         let script = format!("#!/bin/sh\n: >'{}'\necho {VERSION}\n", trace.display());
         fs::write_whole(&place, script.as_bytes(), 0o755, fs::Replace::Allow).unwrap();
         let launch = ChildArgs {
-            worker: Vec::new(),
+            flags: Vec::new(),
             check: Vec::new(),
             version: Vec::new(),
         };

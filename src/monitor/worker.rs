@@ -1,25 +1,25 @@
-//! One worker process, as the monitor knows it: what it is told, what it says, how it ends.
+//! One worker process, as the monitor knows it: what it is sent, what it sends, how it exits.
 //!
-//! A worker lives as long as its end of the post is open and the monitor is there: when the monitor is
-//! gone, however it went, the worker reads the end of the stream and ends its connections.
+//! A worker lives as long as its end of the socket is open: when the monitor exits, in whatever way,
+//! the worker reads the end of the stream and closes its connections.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::authorities::Current;
-use super::lending::Lending;
-use super::listeners::Listeners;
-use super::message::{self, MonitorMessage, PublicCaKeys, VERSION, WorkerMessage};
-use super::program::{ChildArgs, Program};
-use super::signer::Signer;
-use super::supervisor;
-use crate::sys::lent::{Purpose, Shelf};
-use crate::sys::post::{Parcel, Post};
+use super::event::{Exited, MonitorEvent};
+use super::file_service::FileService;
+use super::processes::ProcessKind;
+use super::services::Services;
+use super::signing_service::SigningService;
+use super::version_1;
+use crate::ipc::{
+    AllowedFiles, Datagram, MessageSocket, MonitorMessage, WorkerMessage, decode, encode,
+};
 
 /// What a worker is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,187 +28,246 @@ pub(super) enum WorkerRole {
     Starting(Instant),
     /// It accepts clients.
     Serving,
-    /// It has connections from before.
+    /// It has connections from before an upgrade.
     Retired,
 }
 
-/// How a process has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// With this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-    /// Somebody else was told.
-    Unknown,
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "with exit code {code}"),
-            Self::Signal(signal) => write!(f, "by signal {signal}"),
-            Self::Unknown => f.write_str("in an unknown way"),
-        }
-    }
-}
-
-impl From<WaitStatus> for Ended {
-    fn from(status: WaitStatus) -> Self {
-        match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Self::Code(code),
-            (_, Some(signal)) => Self::Signal(signal),
-            _ => Self::Unknown,
-        }
-    }
-}
-
-/// What happens to workers.
-#[derive(Debug)]
-pub(super) enum MonitorEvent {
-    /// It has said something.
-    Said(Pid, WorkerMessage),
-    /// It has ended.
-    Gone(Pid, Ended),
-    /// The CAs' keys are others now.
-    Keys(PublicCaKeys),
-    /// Whether what is in the program's place would run.
-    Checked(Result<(), String>),
-}
-
-/// Where what a worker says goes.
+/// What the thread that receives from a worker needs.
 #[derive(Clone, Debug)]
 pub(super) struct WorkerContext {
     pub(super) events: mpsc::Sender<MonitorEvent>,
     pub(super) authorities: Current,
     /// The files that are opened for it.
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) files: Arc<AllowedFiles>,
+}
+
+impl WorkerContext {
+    fn services(&self, kind: &'static ProcessKind) -> Services {
+        let files = FileService::new(Arc::clone(&self.files));
+        Services::new(kind, files, SigningService::new(self.authorities.clone()))
+    }
 }
 
 /// A worker process.
 #[derive(Debug)]
 pub(super) struct WorkerProcess {
     pub(super) pid: Pid,
-    pub(super) post: Arc<Post>,
+    pub(super) socket: Arc<MessageSocket>,
     pub(super) role: WorkerRole,
-    /// Whether it has answered since it was last asked whether it lives.
+    /// The protocol version that it speaks.
+    pub(super) version: u32,
+    /// The row of the table of processes that holds for it.
+    pub(super) kind: &'static ProcessKind,
+    /// Whether it has answered since it was last pinged.
     pub(super) is_alive: bool,
 }
 
 impl WorkerProcess {
-    /// Starts one.
-    ///
-    /// # Errors
-    /// When there is no process to be had.
-    pub(super) fn start(
-        program: &Program,
-        launch: &ChildArgs,
-        listeners: &Listeners,
-        ears: WorkerContext,
-    ) -> io::Result<Self> {
-        let keys = ears.authorities.keys();
-        let keys = keys.ok_or_else(|| io::Error::other("the CAs cannot be opened"))?;
-        let (ours, theirs) = Post::pair()?;
-        let start = MonitorMessage::Start {
-            version: VERSION,
-            listeners: listeners.ports(),
-            keys,
-        };
-        ours.send(&message::encode(&start)?, &listeners.files())?;
-        let mut command = program.same();
-        for variable in supervisor::VARIABLES {
-            command.env_remove(variable);
+    /// A worker that was started just now, or by an earlier version of this program. Nothing is
+    /// received from it before [`Self::listen`].
+    pub(super) fn new(
+        kind: &'static ProcessKind,
+        pid: Pid,
+        socket: MessageSocket,
+        role: WorkerRole,
+        version: u32,
+    ) -> Self {
+        Self {
+            pid,
+            socket: Arc::new(socket),
+            role,
+            version,
+            kind,
+            is_alive: true,
         }
-        let child = command.args(&launch.worker).stdin(theirs).spawn()?;
-        // Its end is waited for by its process id, also by a monitor that has not started it.
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
-        Self::new(pid, ours, WorkerRole::Starting(Instant::now()), ears)
     }
 
-    /// One that was started before, perhaps by an earlier version of this program.
+    /// Receives what it sends, on a thread that ends with it.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn new(
-        pid: Pid,
-        post: Post,
-        role: WorkerRole,
-        ears: WorkerContext,
-    ) -> io::Result<Self> {
-        let post = Arc::new(post);
-        let incoming = Arc::clone(&post);
+    pub(super) fn listen(self, context: &WorkerContext) -> io::Result<Self> {
+        let receiver = Receiver {
+            pid: self.pid,
+            version: self.version,
+            services: context.services(self.kind),
+            events: context.events.clone(),
+        };
+        let socket = Arc::clone(&self.socket);
         std::thread::Builder::new()
-            .name(format!("of-{}", pid.as_raw_nonzero()))
-            .spawn(move || listen(pid, &incoming, ears))?;
-        Ok(Self {
-            pid,
-            post,
-            role,
-            is_alive: true,
-        })
+            .name(format!("of-{}", self.pid.as_raw_nonzero()))
+            .spawn(move || receiver.run(&socket))?;
+        Ok(self)
     }
 
-    /// Tells it something. One that is told in vain is about to end, or hangs, which is noticed
-    /// otherwise.
-    pub(super) fn tell(&self, order: &MonitorMessage) {
-        let sent = message::encode(order).map_err(io::Error::from);
-        let sent = sent.and_then(|message| self.post.send(&message, &[]));
+    /// Sends it a message. A worker that cannot be sent one is about to exit, or hangs, which is
+    /// noticed otherwise.
+    pub(super) fn send(&self, message: &MonitorMessage) {
+        let sent = encode(message).map_err(io::Error::from);
+        let sent = sent.and_then(|bytes| self.socket.send(&bytes, &[]));
         if let Err(error) = sent {
             let pid = self.pid.as_raw_nonzero();
-            tracing::debug!(%error, ?order, "worker {pid} cannot be told");
-        }
-    }
-
-    /// SIGKILL.
-    pub(super) fn kill(&self) {
-        if let Err(error) = kill_process(self.pid, Signal::KILL) {
-            tracing::debug!(%error, "a worker was gone already");
+            tracing::debug!(%error, ?message, "worker {pid} cannot be told");
         }
     }
 }
 
-/// Passes on what a worker says, and at last how it has ended.
-fn listen(pid: Pid, post: &Post, ears: WorkerContext) {
-    let WorkerContext {
-        events,
-        authorities,
-        shelf,
-    } = ears;
-    let signer = Signer::new(authorities);
-    let lending = Lending::new(shelf);
-    while let Ok(Some(parcel)) = post.receive() {
-        let Parcel { message, files } = parcel;
-        match message::decode(&message) {
-            Ok(WorkerMessage::Lend { path, to_append }) => {
-                let purpose = if to_append {
-                    Purpose::Append
-                } else {
-                    Purpose::Read
-                };
-                if let Some(answer) = files.into_iter().next() {
-                    lending.lend(path.into(), purpose, answer);
-                }
+/// Receives what one worker sends.
+struct Receiver {
+    pid: Pid,
+    version: u32,
+    services: Services,
+    events: mpsc::Sender<MonitorEvent>,
+}
+
+impl Receiver {
+    /// Answers its calls and passes on its other messages, and at last how it has exited.
+    fn run(self, socket: &MessageSocket) {
+        while let Ok(Some(message)) = socket.receive() {
+            if self.take(message).is_err() {
+                return;
             }
-            Ok(WorkerMessage::Sign) => files.into_iter().take(1).for_each(|one| signer.serve(one)),
-            Ok(report) => {
-                if events
-                    .blocking_send(MonitorEvent::Said(pid, report))
-                    .is_err()
-                {
-                    return;
-                }
+        }
+        let exited = loop {
+            match waitpid(Some(self.pid), WaitOptions::empty()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(Some((_, status))) => break Exited::from(status),
+                Ok(None) | Err(_) => break Exited::Unknown,
+            }
+        };
+        // Without a receiver the event loop has ended, and the monitor with it.
+        let _ = self
+            .events
+            .blocking_send(MonitorEvent::Exited(self.pid, exited));
+    }
+
+    /// Takes one message. Fails when the event loop has ended.
+    fn take(&self, message: Datagram) -> Result<(), mpsc::error::SendError<MonitorEvent>> {
+        let Datagram { bytes, mut files } = message;
+        if self.version == 1 && version_1::serve(&self.services, &bytes, &mut files) {
+            return Ok(());
+        }
+        match decode(&bytes) {
+            Ok(WorkerMessage::Call(call)) => self.services.serve(call, bytes.len(), files),
+            Ok(message) => {
+                let event = MonitorEvent::Message(self.pid, message);
+                return self.events.blocking_send(event);
             }
             Err(error) => tracing::warn!(%error, "a worker says what nobody understands"),
         }
+        Ok(())
     }
-    let ended = loop {
-        match waitpid(Some(pid), WaitOptions::empty()) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(Some((_, status))) => break Ended::from(status),
-            Ok(None) | Err(_) => break Ended::Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd as _, OwnedFd};
+    use std::os::unix::net::UnixStream;
+    use std::process::Command;
+
+    use super::*;
+    use crate::ca::CaKind;
+    use crate::ipc::{CaKeyLine, SigningAnswer, SigningRequest};
+    use crate::ipc::{Client, FilePurpose, RemoteFiles, RemoteSigning, Signing as _, VERSION};
+    use crate::monitor::processes::WORKER;
+    use crate::monitor::testing::OpenCas;
+    use crate::sys::files::{Files as _, read_limited};
+    use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
+
+    /// A process that exits with this code as soon as its standard input ends, and the worker that it
+    /// stands for.
+    fn listened_to(
+        context: &WorkerContext,
+        version: u32,
+        code: u8,
+    ) -> (WorkerProcess, MessageSocket) {
+        let child = Command::new("sh")
+            .args(["-c", &format!("exit {code}")])
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let (near, far) = MessageSocket::pair().unwrap();
+        let role = WorkerRole::Starting(Instant::now());
+        let worker = WorkerProcess::new(&WORKER, pid, near, role, version);
+        (worker.listen(context).unwrap(), far)
+    }
+
+    #[test]
+    fn its_messages_arrive_in_order_and_its_exit_last() {
+        let cas = OpenCas::new();
+        let (context, mut events) = cas.context(AllowedFiles::new());
+        let (worker, far) = listened_to(&context, VERSION, 3);
+        for message in [
+            br#""ready""#.as_slice(),
+            b"what nobody understands",
+            br#""lend""#,
+            br#"{"draining":{"seconds":30}}"#,
+        ] {
+            far.send(message, &[]).unwrap();
         }
-    };
-    // Without a listener the monitor has ended.
-    let _heard = events.blocking_send(MonitorEvent::Gone(pid, ended));
+        let mut next = || events.blocking_recv().unwrap();
+        let MonitorEvent::Message(pid, WorkerMessage::Ready) = next() else {
+            panic!("not ready");
+        };
+        assert_eq!(pid, worker.pid);
+        let draining = WorkerMessage::Draining { seconds: 30 };
+        assert!(matches!(next(), MonitorEvent::Message(_, message) if message == draining));
+        worker.send(&MonitorMessage::Ping);
+        assert_eq!(far.receive().unwrap().unwrap().bytes, br#""ping""#);
+        drop(far);
+        assert!(matches!(next(), MonitorEvent::Exited(pid, Exited::Code(3)) if pid == worker.pid));
+        // It cannot be told any more, and that is no error.
+        worker.send(&MonitorMessage::Ping);
+    }
+
+    #[test]
+    fn its_calls_are_answered() {
+        let cas = OpenCas::new();
+        let (listed, secret) = (cas.at("listed"), cas.at("ca/host_ca"));
+        write_whole(&listed, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
+        let files = AllowedFiles::new().with(&listed, FilePurpose::Read);
+        let (context, _events) = cas.context(files);
+        let (_worker, far) = listened_to(&context, VERSION, 0);
+        let client = Client::new(Arc::new(far));
+        let key = RemoteSigning::new(client.clone()).ask(SigningRequest::Check);
+        let expected = CaKeyLine(cas.key(CaKind::Host).clone());
+        assert_eq!(key.unwrap(), SigningAnswer::Key(Some(expected)));
+        // It goes by a list of its own, the monitor by another one.
+        let wanted = AllowedFiles::new()
+            .with(&listed, FilePurpose::Read)
+            .with(&listed, FilePurpose::Append)
+            .with(&secret, FilePurpose::Read);
+        let files = RemoteFiles::new(wanted, client);
+        assert_eq!(read_limited(&files, &listed, 10).unwrap(), b"text");
+        for refused in [
+            files.open_append(&listed).unwrap_err(),
+            files.open_read(&secret).unwrap_err(),
+        ] {
+            assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        }
+    }
+
+    /// A worker of version 1 is answered in its own words, and only such a one.
+    #[test]
+    fn version_1_is_spoken_with_workers_of_version_1() {
+        let cas = OpenCas::new();
+        for version in [1, VERSION] {
+            let (context, mut events) = cas.context(AllowedFiles::new());
+            let (_worker, far) = listened_to(&context, version, 0);
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            far.send(br#""sign""#, &[theirs.as_fd()]).unwrap();
+            drop(OwnedFd::from(theirs));
+            far.send(br#""ready""#, &[]).unwrap();
+            let ready = events.blocking_recv();
+            assert!(matches!(
+                ready,
+                Some(MonitorEvent::Message(_, WorkerMessage::Ready))
+            ));
+            let request = crate::agent::request_identities();
+            let mut stream = ours;
+            let _ = io::Write::write_all(&mut stream, &request);
+            let count = io::Read::read(&mut stream, &mut [0; 4096]).unwrap_or(0);
+            assert_eq!(count > 0, version == 1);
+        }
+    }
 }

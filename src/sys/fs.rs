@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::lent::{self, Purpose};
 use crate::model::text::path as shown;
 
 /// Mode of what only the owner may read: private keys, recordings, the audit log.
@@ -165,7 +164,7 @@ fn without(bits: u32, path: &Path) -> Result<Metadata, FsError> {
 /// # Errors
 /// The operating system's; a longer file is `InvalidData`.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
-    let file = lent::read(path).map_err(FsError::io("read", path))?;
+    let file = File::open(path).map_err(FsError::io("read", path))?;
     read_file(file, path, limit)
 }
 
@@ -271,7 +270,7 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
 /// # Errors
 /// The operating system's.
 pub fn append_private(path: &Path) -> Result<File, FsError> {
-    lent::open(path, Purpose::Append).map_err(FsError::io("open", path))
+    open_for_appending(path).map_err(FsError::io("open", path))
 }
 
 /// The same, here and now, whoever opens files for this process.

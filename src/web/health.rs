@@ -15,8 +15,8 @@ use super::status::{Status, StatusSource};
 use crate::model::chain;
 use crate::net::RuntimeProbe;
 use crate::session::RecordingPolicy;
+use crate::sys::files::{self, Files};
 use crate::sys::fs::{self, FsError};
-use crate::sys::lent;
 
 /// How long a thread may take to answer.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -27,6 +27,8 @@ const LEAST_FREE: u64 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Health {
     source: Arc<dyn StatusSource>,
+    /// Who opens the audit log.
+    files: Arc<dyn Files>,
     pulse: RuntimeProbe,
     /// The proxy takes no clients any more.
     stopping: CancellationToken,
@@ -93,15 +95,18 @@ impl HealthReport {
 }
 
 impl Health {
-    /// Looks at this proxy, which takes no clients any more once `stopping` is cancelled.
+    /// Looks at this proxy, which takes no clients any more once `stopping` is cancelled. `files` opens
+    /// its audit log.
     #[must_use]
     pub fn new(
         source: Arc<dyn StatusSource>,
+        files: Arc<dyn Files>,
         pulse: RuntimeProbe,
         stopping: CancellationToken,
     ) -> Self {
         Self {
             source,
+            files,
             pulse,
             stopping,
             state: Probe::default(),
@@ -134,8 +139,8 @@ impl Health {
             CheckResult::Good("takes connections".to_owned())
         };
         let mut checks = vec![Check::new("listener", listener)];
-        let source = Arc::clone(&self.source);
-        match self.state.result(move || state(&*source)).await {
+        let (source, files) = (Arc::clone(&self.source), Arc::clone(&self.files));
+        match self.state.result(move || state(&*source, &*files)).await {
             Some(more) => checks.extend(more),
             None => {
                 let seconds = PATIENCE.as_secs();
@@ -148,7 +153,7 @@ impl Health {
 }
 
 /// What sessions need. Blocks.
-fn state(source: &dyn StatusSource) -> Vec<Check> {
+fn state(source: &dyn StatusSource, files: &dyn Files) -> Vec<Check> {
     let authority = source.check_host_ca();
     let authority = authority.map(|()| "its key is within reach".to_owned());
     let Status {
@@ -165,7 +170,7 @@ fn state(source: &dyn StatusSource) -> Vec<Check> {
     vec![
         Check::of("host_authority", authority, true),
         Check::of("recordings", recordings, is_strict),
-        Check::of("audit_log", takes_events(&audit_log), is_strict),
+        Check::of("audit_log", takes_events(files, &audit_log), is_strict),
     ]
 }
 
@@ -178,10 +183,11 @@ fn takes_recordings(directory: &Path) -> Result<String, String> {
 }
 
 /// Whether the file is there, and can be opened for the next line. Nothing is written.
-fn takes_events(path: &Path) -> Result<String, String> {
-    lent::read(path)
+fn takes_events(opened_by: &dyn Files, path: &Path) -> Result<String, String> {
+    opened_by
+        .open_read(path)
         .map_err(FsError::io("open", path))
-        .and_then(|_it_is_there| fs::append_private(path))
+        .and_then(|_it_is_there| files::append_private(opened_by, path))
         .map_err(|error| chain(&error))?;
     has_room(path)
 }
@@ -238,9 +244,9 @@ mod tests {
         fs::create_new(&file, fs::PRIVATE_FILE).unwrap();
         let refused = takes_recordings(&file).unwrap_err();
         assert!(refused.contains("file"), "{refused}");
-        takes_events(&file).unwrap();
-        takes_events(&there).unwrap_err();
-        takes_events(&directory.path().join("missing")).unwrap_err();
+        takes_events(&files::Direct, &file).unwrap();
+        takes_events(&files::Direct, &there).unwrap_err();
+        takes_events(&files::Direct, &directory.path().join("missing")).unwrap_err();
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::WebError;
 use super::site::{self, Site};
 use super::slots::{ClientSlot, Places};
 use super::tls::{Tls, TlsFiles};
+use crate::sys::files::Files;
 
 /// How long the handshake of TLS may take, and how long a request until its headers are there.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,12 +43,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes a listener. Without files for TLS, plain HTTP is spoken.
+    /// Takes a listener. With files for TLS comes who opens them; without, plain HTTP is spoken.
     ///
     /// # Errors
     /// When the listener is none, or the files are no use.
-    pub fn new(listener: std::net::TcpListener, tls: Option<TlsFiles>) -> Result<Self, WebError> {
-        let tls = tls.map(Tls::open).transpose()?;
+    pub fn new(
+        listener: std::net::TcpListener,
+        tls: Option<(TlsFiles, Arc<dyn Files>)>,
+    ) -> Result<Self, WebError> {
+        let tls = tls.map(|(files, opened_by)| Tls::open(files, opened_by));
+        let tls = tls.transpose()?;
         listener.set_nonblocking(true).map_err(WebError::Listen)?;
         Ok(Self {
             address: listener.local_addr().map_err(WebError::Listen)?,

@@ -16,7 +16,8 @@ use tokio_rustls::rustls::{CertificateError, Error as RustlsError, RootCertStore
 use zeroize::Zeroizing;
 
 use crate::model::text;
-use crate::sys::fs::{FsError, read_limited};
+use crate::sys::files::{Direct, Files, read_limited};
+use crate::sys::fs::FsError;
 use crate::sys::watch::FileWatch;
 
 /// Largest file that is read, in bytes.
@@ -80,7 +81,7 @@ impl TlsFiles {
     /// # Errors
     /// What the listener would not start with.
     pub fn validity(&self, now: u64, notice: u64) -> Result<Validity, TlsError> {
-        let (chain, _) = read_both(self)?;
+        let (chain, _) = read_both(&Direct, self)?;
         let Some(certificate) = chain.first() else {
             return Err(TlsError::NoCertificate(self.certificate.clone()));
         };
@@ -116,7 +117,7 @@ impl TlsFiles {
     /// # Errors
     /// What the listener would not start with.
     pub fn look(&self) -> Result<(), TlsError> {
-        read(self).map(drop)
+        read(&Direct, self).map(drop)
     }
 }
 
@@ -135,6 +136,8 @@ fn fault_at(certificate: &ParsedCertificate<'_>, second: u64) -> Option<Certific
 /// What is shown now, and the files to look at for what is shown next.
 pub(super) struct Tls {
     files: TlsFiles,
+    /// Who opens them.
+    opened_by: Arc<dyn Files>,
     watch: FileWatch,
     acceptor: TlsAcceptor,
     is_stale: bool,
@@ -150,12 +153,13 @@ impl std::fmt::Debug for Tls {
 
 impl Tls {
     /// Reads the files.
-    pub(super) fn open(files: TlsFiles) -> Result<Self, TlsError> {
+    pub(super) fn open(files: TlsFiles, opened_by: Arc<dyn Files>) -> Result<Self, TlsError> {
         // The watch first: what is replaced in between is read twice, not never.
         let watch = FileWatch::new([files.certificate.clone(), files.key.clone()]);
-        let acceptor = read(&files)?;
+        let acceptor = read(&*opened_by, &files)?;
         Ok(Self {
             files,
+            opened_by,
             watch,
             acceptor,
             is_stale: false,
@@ -174,7 +178,7 @@ impl Tls {
         if !changed && !self.is_stale {
             return;
         }
-        match read(&self.files) {
+        match read(&*self.opened_by, &self.files) {
             Ok(acceptor) => {
                 self.acceptor = acceptor;
                 self.is_stale = false;
@@ -191,8 +195,8 @@ impl Tls {
     }
 }
 
-fn read(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
-    let (_, mut config) = read_both(files)?;
+fn read(opened_by: &dyn Files, files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+    let (_, mut config) = read_both(opened_by, files)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
@@ -200,8 +204,8 @@ fn read(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
 type Chain = Vec<CertificateDer<'static>>;
 
 /// The certificate with its issuers, and the same with its key, which fits.
-fn read_both(files: &TlsFiles) -> Result<(Chain, ServerConfig), TlsError> {
-    let text = read_limited(&files.certificate, MAX_FILE)?;
+fn read_both(opened_by: &dyn Files, files: &TlsFiles) -> Result<(Chain, ServerConfig), TlsError> {
+    let text = read_limited(opened_by, &files.certificate, MAX_FILE)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let chain = chain.map_err(|source| TlsError::Pem {
         path: files.certificate.clone(),
@@ -211,7 +215,7 @@ fn read_both(files: &TlsFiles) -> Result<(Chain, ServerConfig), TlsError> {
     if chain.is_empty() {
         return Err(TlsError::NoCertificate(files.certificate.clone()));
     }
-    let key = read_key(files)?;
+    let key = read_key(opened_by, files)?;
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| {
@@ -227,7 +231,7 @@ fn read_both(files: &TlsFiles) -> Result<(Chain, ServerConfig), TlsError> {
 }
 
 /// The private key. A group may read it, as Debian's `ssl-cert` does; everybody may not.
-fn read_key(files: &TlsFiles) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn read_key(opened_by: &dyn Files, files: &TlsFiles) -> Result<PrivateKeyDer<'static>, TlsError> {
     let path = &files.key;
     let metadata = std::fs::metadata(path).map_err(FsError::io("inspect", path))?;
     let mode = metadata.mode() & 0o7777;
@@ -235,7 +239,7 @@ fn read_key(files: &TlsFiles) -> Result<PrivateKeyDer<'static>, TlsError> {
         let path = path.clone();
         return Err(FsError::TooOpen { path, mode }.into());
     }
-    let text = Zeroizing::new(read_limited(path, MAX_FILE)?);
+    let text = Zeroizing::new(read_limited(opened_by, path, MAX_FILE)?);
     PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::Pem {
         path: path.clone(),
         what: "private key",

@@ -1,21 +1,70 @@
 //! What the process that talks to the network keeps of its rights, from its configuration.
 //!
 //! It keeps new recordings, its control socket, connections to hosts and DNS. It never keeps anything
-//! below `ca/`, and no directory that `ca/` is below: what is kept of the data directory would be kept of
-//! the CAs' keys. So the files that lie beside `ca/`, or anywhere (the configuration, the key of
-//! HTTPS), are not kept but lent ([`crate::monitor::shelf`]): opened by the monitor at every reload and
-//! rotation of logs, as they are then, and handed over open.
+//! below `ca/`, and no directory that `ca/` is below: what is kept of the data directory would be kept
+//! of the CAs' keys. So the files that lie beside `ca/`, or anywhere (the configuration, the key of
+//! HTTPS), are not kept; the monitor opens them (`file_service`) at every reload and rotation of logs,
+//! as they are then.
 //!
 //! Nothing here applies what it lists.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::model::chain;
 use crate::sys::fs::private_dir;
 use crate::sys::sandbox::{Bind, Keep, Plan};
 
-/// Makes the directories that [`plan`] keeps: those that are made later are out of reach. Where one cannot
-/// be made, whoever needs it fails by itself later on, as without a sandbox.
-pub(super) fn prepare(config: &Config) {
+/// A place in the file system that is kept.
+struct KeptRow {
+    keep: Keep,
+    path: fn(&Config) -> PathBuf,
+    /// The place and what it is kept for, for the documentation.
+    what: &'static str,
+    why: &'static str,
+}
+
+/// The places that a worker keeps.
+const KEPT: &[KeptRow] = &[
+    KeptRow {
+        // An attacker in the process can neither read the recordings that are there nor remove them.
+        keep: Keep::Make,
+        path: |config| config.data_dir.recordings(),
+        what: "`recordings/` in the data directory",
+        why: "to create files and write to them. It cannot read, list, truncate, rename or remove them",
+    },
+    KeptRow {
+        // The socket is made before, with its mode, and removed at the end.
+        keep: Keep::Own,
+        path: |config| config.data_dir.control(),
+        what: "`control/` in the data directory",
+        why: "its control socket",
+    },
+    KeptRow {
+        keep: Keep::Read,
+        path: |_| Path::new("/proc/self").to_owned(),
+        what: "`/proc/self`",
+        why: "its own use of memory and files, for metrics",
+    },
+];
+
+/// What is kept beside places, for the documentation: see [`plan`] and the table of system calls.
+const ALSO_KEPT: &[(&str, &str)] = &[
+    (
+        "TCP",
+        "connections to any address and port; a local port only if the kernel picks it",
+    ),
+    ("UDP", "DNS"),
+    (
+        "open file descriptors",
+        "the listeners, the audit log, connections, the control socket, the socket to the monitor",
+    ),
+];
+
+/// Makes the directories that [`plan`] keeps: those that are made later are out of reach. Where one
+/// cannot be made, what needs it fails by itself later on, as without a sandbox.
+pub fn prepare(config: &Config) {
     let data = &config.data_dir;
     for directory in [data.recordings(), data.control()] {
         if let Err(error) = private_dir(&directory) {
@@ -26,28 +75,36 @@ pub(super) fn prepare(config: &Config) {
     }
 }
 
-/// What is kept, once everything is bound, opened and read for the first time, and before there is a
-/// second thread.
+/// What a worker keeps, once everything is bound, opened and read for the first time, and before there
+/// is a second thread.
 #[must_use]
 pub(super) fn plan(config: &Config) -> Plan {
-    Plan::new()
-        // Who takes this process over can neither read the recordings that are there nor remove them.
-        .keep_if_there(Keep::Make, config.data_dir.recordings())
-        // The socket is made before, with its mode, and removed at the end.
-        .keep_if_there(Keep::Own, config.data_dir.control())
-        // What this process takes from the machine, for its metrics.
-        .keep_if_there(Keep::Read, "/proc/self")
+    KEPT.iter()
+        .fold(Plan::new(), |plan, row| {
+            plan.keep_if_there(row.keep, (row.path)(config))
+        })
         .connect_tcp()
         // An egress address of choice; listeners are bound already.
         .bind_tcp(Bind::Ephemeral)
+}
+
+/// The table of what a worker keeps, as the documentation has it.
+#[must_use]
+pub fn kept_markdown() -> String {
+    let mut table = "| what | for what |\n|---|---|\n".to_owned();
+    let places = KEPT.iter().map(|row| (row.what, row.why));
+    for (what, why) in places.chain(ALSO_KEPT.iter().copied()) {
+        let _infallible = writeln!(table, "| {what} | {why} |");
+    }
+    table
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::io::{self, Write as _};
-    use std::path::{Path, PathBuf};
     use std::process::Command;
+    use std::sync::Arc;
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
@@ -56,12 +113,11 @@ mod tests {
     use crate::audit::{AuditEvent, AuditLog};
     use crate::ca::{RevocationLog, Revoked};
     use crate::config::Source;
-    use crate::monitor::shelf;
+    use crate::ipc::{AllowedFiles, FilePurpose};
+    use crate::monitor::file_service::allowed_files;
     use crate::sys::clock::Clock;
-    use crate::sys::fs::{
-        PRIVATE_FILE, Replace, create_new, read_limited, takes_files, write_whole,
-    };
-    use crate::sys::lent::{self, Lender, Purpose, Shelf};
+    use crate::sys::files::{Files, read_limited};
+    use crate::sys::fs::{PRIVATE_FILE, Replace, create_new, takes_files, write_whole};
     use crate::sys::sandbox::{Landlock, Layers};
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -104,22 +160,22 @@ mod tests {
         );
         let authorities = at("data/ca");
         assert!(!kept.iter().any(|(path, _)| authorities.starts_with(path)));
-        let lent: Vec<_> = shelf(&config, &source)
+        let opened: Vec<_> = allowed_files(&config, &source)
             .files()
             .map(|(path, purpose)| (path.to_owned(), purpose))
             .collect();
         assert_eq!(
-            lent,
+            opened,
             [
-                (at("data/audit.jsonl"), Purpose::Append),
-                (at("data/audit.jsonl"), Purpose::Read),
-                (at("data/revoked.jsonl"), Purpose::Read),
-                (at("rproxy.yaml"), Purpose::Read),
-                (at("tls.pem"), Purpose::Read),
-                (at("tls.key"), Purpose::Read),
-                (PathBuf::from("/etc/nsswitch.conf"), Purpose::Read),
-                (PathBuf::from("/etc/hosts"), Purpose::Read),
-                (PathBuf::from("/etc/resolv.conf"), Purpose::Read),
+                (at("data/audit.jsonl"), FilePurpose::Append),
+                (at("data/audit.jsonl"), FilePurpose::Read),
+                (at("data/revoked.jsonl"), FilePurpose::Read),
+                (at("rproxy.yaml"), FilePurpose::Read),
+                (at("tls.pem"), FilePurpose::Read),
+                (at("tls.key"), FilePurpose::Read),
+                (PathBuf::from("/etc/nsswitch.conf"), FilePurpose::Read),
+                (PathBuf::from("/etc/hosts"), FilePurpose::Read),
+                (PathBuf::from("/etc/resolv.conf"), FilePurpose::Read),
             ]
         );
     }
@@ -127,17 +183,17 @@ mod tests {
     /// A thread from before, which keeps every file: it stands for the process outside.
     #[derive(Clone, Debug)]
     struct Outside {
-        shelf: Shelf,
+        allowed: AllowedFiles,
         work: mpsc::Sender<Work>,
     }
 
     type Work = Box<dyn FnOnce() + Send>;
 
     impl Outside {
-        fn start(shelf: Shelf) -> Self {
+        fn start(allowed: AllowedFiles) -> Self {
             let (work, wanted) = mpsc::channel::<Work>();
             thread::spawn(move || wanted.into_iter().for_each(|work| work()));
-            Self { shelf, work }
+            Self { allowed, work }
         }
 
         fn does<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
@@ -148,10 +204,20 @@ mod tests {
         }
     }
 
-    impl Lender for Outside {
-        fn lend(&self, path: &Path, purpose: Purpose) -> io::Result<File> {
-            let (shelf, path) = (self.shelf.clone(), path.to_owned());
-            self.does(move || shelf.open(&path, purpose))
+    impl Outside {
+        fn open(&self, path: &Path, purpose: FilePurpose) -> io::Result<File> {
+            let (allowed, path) = (self.allowed.clone(), path.to_owned());
+            self.does(move || allowed.open(&path, purpose))
+        }
+    }
+
+    impl Files for Outside {
+        fn open_read(&self, path: &Path) -> io::Result<File> {
+            self.open(path, FilePurpose::Read)
+        }
+
+        fn open_append(&self, path: &Path) -> io::Result<File> {
+            self.open(path, FilePurpose::Append)
         }
     }
 
@@ -210,9 +276,11 @@ mod tests {
         for file in tls.iter().chain(&secrets).chain([&old_recording]) {
             write_whole(file, b"old", PRIVATE_FILE, Replace::Refuse).unwrap();
         }
-        let audit = AuditLog::open(&data_dir, config.cluster_name.clone(), Clock::System).unwrap();
-        let outside = Outside::start(shelf(&config, &source));
-        lent::borrow(outside.shelf.clone(), Box::new(outside.clone())).unwrap();
+        let outside = Outside::start(allowed_files(&config, &source));
+        let files: Arc<dyn Files> = Arc::new(outside.clone());
+        let cluster = config.cluster_name.clone();
+        let audit =
+            AuditLog::open_with(Arc::clone(&files), &data_dir, cluster, Clock::System).unwrap();
         let held = plan(&config).confine().unwrap();
         assert_eq!(held.absent().count(), 0);
 
@@ -237,7 +305,7 @@ mod tests {
             "{written}"
         );
         // A list of revocations is followed from before it is there, and when it is replaced.
-        let revoked = RevocationLog::new(&data_dir, Clock::System);
+        let revoked = RevocationLog::new(&data_dir, Clock::System).opened_by(Arc::clone(&files));
         assert_eq!(revoked.follow().unwrap().records().len(), 0);
         let elsewhere = RevocationLog::new(
             &crate::model::DataDir::new(directory.path().join("elsewhere")),
@@ -260,9 +328,9 @@ mod tests {
             replace(&file, text.as_bytes());
             replace(&pem, b"new");
         });
-        let again = source.load().unwrap().config;
+        let again = source.load_with(&*files).unwrap().config;
         assert_eq!(again.cluster_name.as_str(), "later");
-        assert_eq!(read_limited(&tls[0], 10).unwrap(), b"new");
+        assert_eq!(read_limited(&*files, &tls[0], 10).unwrap(), b"new");
         // Its own use of the machine is seen.
         std::fs::read_to_string("/proc/self/status").unwrap();
         assert!(std::fs::read_dir("/proc/self/fd").unwrap().count() > 3);
@@ -273,7 +341,7 @@ mod tests {
             File::options().append(true).open(secret).unwrap_err();
             std::fs::rename(secret, data.join("control/stolen")).unwrap_err();
             std::fs::hard_link(secret, data.join("recordings/stolen")).unwrap_err();
-            outside.lend(secret, Purpose::Read).unwrap_err();
+            outside.open_read(secret).unwrap_err();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
             std::fs::set_permissions(secret, mode).unwrap_err();
         }

@@ -1,0 +1,128 @@
+//! The processes that the monitor starts, kills, asks and becomes: what the event loop does to the
+//! operating system.
+
+use std::io;
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
+
+use super::event::MonitorEvent;
+use super::handover;
+use super::listeners::Listeners;
+use super::processes::WORKER;
+use super::program::{ChildArgs, Program};
+use super::systemd;
+use super::worker::{WorkerContext, WorkerProcess, WorkerRole};
+use crate::ipc::{MessageSocket, MonitorMessage, VERSION, encode};
+use crate::sys::fs::FileLock;
+
+/// What the event loop does to processes.
+pub(super) trait Processes {
+    /// Starts a worker with these listeners.
+    ///
+    /// # Errors
+    /// When there is no process to be had.
+    fn start(&self, listeners: &Listeners) -> io::Result<WorkerProcess>;
+
+    /// Kills a worker (SIGKILL).
+    fn kill(&self, pid: Pid);
+
+    /// Begins to check whether the program that is in this one's place would run. The result arrives
+    /// as [`MonitorEvent::Checked`].
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    fn check(&self) -> io::Result<()>;
+
+    /// Becomes the program that is in this one's place, and hands everything over to it. Returns only
+    /// where that fails.
+    fn replace<'w>(
+        &self,
+        listeners: &Listeners,
+        workers: impl Iterator<Item = &'w WorkerProcess>,
+    ) -> io::Error;
+
+    /// Where the program is.
+    fn program(&self) -> &Path;
+}
+
+/// The processes of the running system.
+#[derive(Debug)]
+pub(super) struct Children {
+    program: Program,
+    args: ChildArgs,
+    context: WorkerContext,
+    /// Keeps other proxies from serving the data directory.
+    lock: FileLock,
+}
+
+impl Children {
+    pub(super) fn new(
+        program: Program,
+        args: ChildArgs,
+        context: WorkerContext,
+        lock: FileLock,
+    ) -> Self {
+        Self {
+            program,
+            args,
+            context,
+            lock,
+        }
+    }
+}
+
+impl Processes for Children {
+    fn start(&self, listeners: &Listeners) -> io::Result<WorkerProcess> {
+        let keys = self.context.authorities.keys();
+        let keys = keys.ok_or_else(|| io::Error::other("the CAs cannot be opened"))?;
+        let (ours, theirs) = MessageSocket::pair()?;
+        let start = MonitorMessage::Start {
+            version: VERSION,
+            listeners: listeners.kinds(),
+            keys,
+        };
+        ours.send(&encode(&start)?, &listeners.files())?;
+        let mut command = self.program.same();
+        for variable in systemd::VARIABLES {
+            command.env_remove(variable);
+        }
+        let args = self.args.of(&WORKER);
+        let child = command.args(args).stdin(theirs).spawn()?;
+        // Its exit is waited for by its process id, also by a monitor that has not started it.
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
+        let role = WorkerRole::Starting(Instant::now());
+        WorkerProcess::new(&WORKER, pid, ours, role, VERSION).listen(&self.context)
+    }
+
+    fn kill(&self, pid: Pid) {
+        if let Err(error) = kill_process(pid, Signal::KILL) {
+            tracing::debug!(%error, "a worker was gone already");
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let (program, args) = (self.program.clone(), self.args.clone());
+        let events = self.context.events.clone();
+        let check = move || {
+            let checked = program.check(&args);
+            // Without a receiver the event loop has ended.
+            let _ = events.blocking_send(MonitorEvent::Checked(checked));
+        };
+        std::thread::Builder::new().spawn(check).map(drop)
+    }
+
+    fn replace<'w>(
+        &self,
+        listeners: &Listeners,
+        workers: impl Iterator<Item = &'w WorkerProcess>,
+    ) -> io::Error {
+        handover::exec(&self.program, listeners, workers, &self.lock)
+    }
+
+    fn program(&self) -> &Path {
+        self.program.path()
+    }
+}

@@ -1,0 +1,63 @@
+//! Why the proxy does not run, or runs no longer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::event::Exited;
+use crate::ca::CaError;
+use crate::model::text;
+use crate::sys::fs::FsError;
+
+/// Why the proxy does not run, or runs no longer.
+#[derive(Debug, Error)]
+pub enum MonitorError {
+    /// The CAs cannot be opened, or the host CA's key does not sign.
+    #[error("cannot use the CAs")]
+    Authorities(#[from] CaError),
+    /// Another proxy serves the data directory.
+    #[error("another rproxy serve runs on the data directory {}", text::path(.0))]
+    Busy(PathBuf),
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory")]
+    DataDir(#[from] FsError),
+    /// A port is taken, or may not be used.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The service manager passed a socket that is no listener.
+    #[error("cannot use the sockets that the service manager gives")]
+    Given(#[source] io::Error),
+    /// The operating system refuses a process, a thread, a runtime or a signal handler.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    /// What an earlier version has handed over is unusable.
+    #[error("cannot take over from the program that ran here before")]
+    Handover(#[source] io::Error),
+    /// The worker exited before it served anybody; it has logged why.
+    #[error("the worker ended {0} before it served anybody")]
+    NotStarted(Exited),
+    /// The worker exited by itself.
+    #[error("the worker ended {0}, and with it every connection that it had")]
+    WorkerEnded(Exited),
+}
+
+impl MonitorError {
+    /// What the administrator can do, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Authorities(error) => error.hint(),
+            Self::Busy(_) => Some(
+                "stop it first, or give this one a data directory of its own with --data-dir"
+                    .to_owned(),
+            ),
+            Self::Listen(..) => Some(
+                "`ss -ltnp` shows which program has the port; or configure another address"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What the monitor's event loop is told by its threads.
+
+use std::fmt;
+
+use rustix::process::{Pid, WaitStatus};
+
+use crate::ipc::{PublicCaKeys, WorkerMessage};
+
+/// Something that has happened.
+#[derive(Debug)]
+pub(super) enum MonitorEvent {
+    /// A worker has sent a message.
+    Message(Pid, WorkerMessage),
+    /// A worker has exited.
+    Exited(Pid, Exited),
+    /// The CAs' public keys have changed.
+    Keys(PublicCaKeys),
+    /// The program that is in this one's place was checked: whether it would run, or why not.
+    Checked(Result<(), String>),
+}
+
+/// How a process has exited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exited {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// The operating system does not say: its exit status was collected elsewhere.
+    Unknown,
+}
+
+impl fmt::Display for Exited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "with exit code {code}"),
+            Self::Signal(signal) => write!(f, "by signal {signal}"),
+            Self::Unknown => f.write_str("in an unknown way"),
+        }
+    }
+}
+
+impl From<WaitStatus> for Exited {
+    fn from(status: WaitStatus) -> Self {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Self::Code(code),
+            (_, Some(signal)) => Self::Signal(signal),
+            _ => Self::Unknown,
+        }
+    }
+}

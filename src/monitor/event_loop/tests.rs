@@ -1,0 +1,462 @@
+//! The event loop with processes that are only written down, and time that stands still.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::*;
+use crate::ipc::{Call, MessageSocket, PublicCaKeys, SigningRequest, VERSION, decode};
+use crate::monitor::processes::WORKER;
+
+/// What was done to processes.
+#[derive(Debug, Default)]
+struct Log {
+    killed: Vec<i32>,
+    checks: usize,
+    replacements: usize,
+    /// The far ends of the sockets of the workers that were started, in their order.
+    started: Vec<(i32, MessageSocket)>,
+    no_process: bool,
+    no_thread: bool,
+}
+
+/// Processes that are only written down.
+#[derive(Clone, Debug, Default)]
+struct Written(Rc<RefCell<Log>>);
+
+impl Processes for Written {
+    fn start(&self, _listeners: &Listeners) -> io::Result<WorkerProcess> {
+        let mut log = self.0.borrow_mut();
+        if log.no_process {
+            return Err(io::Error::other("no process"));
+        }
+        let pid = 100 + i32::try_from(log.started.len()).unwrap();
+        let (near, far) = MessageSocket::pair()?;
+        log.started.push((pid, far));
+        Ok(WorkerProcess::new(
+            &WORKER,
+            Pid::from_raw(pid).unwrap(),
+            near,
+            WorkerRole::Starting(Instant::now()),
+            VERSION,
+        ))
+    }
+
+    fn kill(&self, pid: Pid) {
+        self.0.borrow_mut().killed.push(number(pid));
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let mut log = self.0.borrow_mut();
+        if log.no_thread {
+            return Err(io::Error::other("no thread"));
+        }
+        log.checks += 1;
+        Ok(())
+    }
+
+    fn replace<'w>(
+        &self,
+        _listeners: &Listeners,
+        _workers: impl Iterator<Item = &'w WorkerProcess>,
+    ) -> io::Error {
+        self.0.borrow_mut().replacements += 1;
+        io::Error::other("no program")
+    }
+
+    fn program(&self) -> &Path {
+        Path::new("/usr/bin/rproxy")
+    }
+}
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    processes: Written,
+    monitor: Monitor<Written>,
+}
+
+impl Fixture {
+    /// A monitor without a worker.
+    async fn empty() -> Self {
+        let directory = crate::sys::fs::private_tempdir();
+        let text = "cluster_name: example.com\nproxy_service:\n  listen_addr: \"127.0.0.1:0\"\n  \
+                    drain_timeout: 100s\n";
+        let parsed = crate::config::parse(Path::new("f"), text, Some(directory.path()));
+        let config = parsed.unwrap().config;
+        let listeners = Listeners::open(&config, Vec::new()).await.unwrap();
+        let processes = Written::default();
+        let monitor = Monitor::new(&config, processes.clone(), listeners, Vec::new());
+        Self {
+            directory,
+            processes,
+            monitor,
+        }
+    }
+
+    /// One with a worker that serves: process 100.
+    async fn serving() -> Self {
+        let mut fixture = Self::empty().await;
+        fixture.monitor.begin().unwrap();
+        fixture.says(100, WorkerMessage::Ready);
+        fixture
+    }
+
+    fn says(&mut self, pid: i32, message: WorkerMessage) {
+        let pid = Pid::from_raw(pid).unwrap();
+        self.monitor.on_event(MonitorEvent::Message(pid, message));
+    }
+
+    fn exits(&mut self, pid: i32, exited: Exited) {
+        let pid = Pid::from_raw(pid).unwrap();
+        self.monitor.on_event(MonitorEvent::Exited(pid, exited));
+    }
+
+    /// What this worker was sent since it was last asked.
+    fn sent(&self, pid: i32) -> Vec<MonitorMessage> {
+        let log = self.processes.0.borrow();
+        let (_, socket) = log.started.iter().find(|(one, _)| *one == pid).unwrap();
+        socket.set_timeout(Duration::from_millis(1)).unwrap();
+        let mut messages = Vec::new();
+        while let Ok(Some(message)) = socket.receive() {
+            messages.push(decode(&message.bytes).unwrap());
+        }
+        messages
+    }
+
+    fn role(&self, pid: i32) -> Option<WorkerRole> {
+        self.monitor.workers.get(&pid).map(|one| one.role)
+    }
+
+    /// The audit events, each with its message.
+    fn audited(&self) -> Vec<(String, Option<String>)> {
+        let path = self.directory.path().join("audit.jsonl");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let of = |line: &Value, field: &str| line[field].as_str().map(str::to_owned);
+        lines
+            .map(|line| (of(&line, "event").unwrap(), of(&line, "message")))
+            .collect()
+    }
+
+    fn refused(&self, why: &str) {
+        let last = self.audited().pop();
+        let (event, message) = last.unwrap();
+        assert_eq!(event, "server.upgrade_refused");
+        assert_eq!(message.as_deref(), Some(why));
+    }
+
+    fn is_listening(&self) -> bool {
+        !self.monitor.listeners.files().is_empty()
+    }
+}
+
+/// No commands.
+struct Quiet;
+
+impl Commands for Quiet {
+    async fn next(&mut self) -> Command {
+        std::future::pending().await
+    }
+}
+
+/// These commands, and then no more.
+struct Given(Vec<Command>);
+
+impl Commands for Given {
+    async fn next(&mut self) -> Command {
+        match self.0.pop() {
+            Some(command) => command,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_ready_serves_and_the_one_before_it_retires() {
+    let mut fixture = Fixture::serving().await;
+    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+    assert_eq!(fixture.audited(), [], "the first one is no upgrade");
+
+    fixture.monitor.begin().unwrap();
+    assert!(matches!(fixture.role(101), Some(WorkerRole::Starting(_))));
+    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+    fixture.says(101, WorkerMessage::Ready);
+    assert_eq!(fixture.role(100), Some(WorkerRole::Retired));
+    assert_eq!(fixture.role(101), Some(WorkerRole::Serving));
+    assert_eq!(fixture.sent(100), [MonitorMessage::Retire]);
+    assert_eq!(fixture.sent(101), []);
+    assert_eq!(fixture.audited(), [("server.upgraded".to_owned(), None)]);
+
+    // Said twice, it changes nothing; neither does what a retired worker says.
+    fixture.says(101, WorkerMessage::Ready);
+    fixture.says(100, WorkerMessage::Ready);
+    assert_eq!(fixture.role(100), Some(WorkerRole::Retired));
+    assert_eq!(fixture.audited().len(), 1);
+
+    // The end of the retired one is none of the proxy's.
+    fixture.exits(100, Exited::Signal(9));
+    assert_eq!(fixture.role(101), Some(WorkerRole::Serving));
+    assert!(fixture.monitor.failed.is_none() && fixture.is_listening());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_worker_that_does_not_start_leaves_everything_as_it_was() {
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.begin().unwrap();
+    fixture.exits(101, Exited::Code(1));
+    fixture.refused("the new worker ended with exit code 1");
+    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+    assert_eq!(fixture.sent(100), []);
+
+    fixture.processes.0.borrow_mut().no_process = true;
+    fixture.monitor.begin().unwrap();
+    fixture.refused("no worker can be started: no process");
+    assert_eq!(fixture.monitor.workers.len(), 1);
+    assert!(fixture.monitor.failed.is_none() && fixture.is_listening());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_first_worker_there_is_no_proxy() {
+    let mut fixture = Fixture::empty().await;
+    fixture.processes.0.borrow_mut().no_process = true;
+    let error = fixture.monitor.begin().unwrap_err();
+    assert!(matches!(error, MonitorError::Start(_)), "{error:?}");
+
+    let mut fixture = Fixture::empty().await;
+    fixture.monitor.begin().unwrap();
+    let (sender, events) = mpsc::channel(1);
+    let pid = Pid::from_raw(100).unwrap();
+    let exited = MonitorEvent::Exited(pid, Exited::Code(1));
+    sender.send(exited).await.unwrap();
+    let end = fixture.monitor.run(Quiet, events).await;
+    let not_started = matches!(end, Err(MonitorError::NotStarted(Exited::Code(1))));
+    assert!(not_started, "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_serving_worker_is_the_proxys() {
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.begin().unwrap();
+    fixture.says(101, WorkerMessage::Ready);
+    let _ = fixture.sent(100);
+    fixture.exits(101, Exited::Signal(11));
+    assert!(!fixture.is_listening());
+    assert_eq!(fixture.sent(100), [MonitorMessage::End]);
+    // The first reason is the one that is told.
+    fixture.exits(100, Exited::Code(1));
+    let (_sender, events) = mpsc::channel(1);
+    let end = fixture.monitor.run(Quiet, events).await;
+    let ended = matches!(end, Err(MonitorError::WorkerEnded(Exited::Signal(11))));
+    assert!(ended, "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_told_to_all_and_the_second_one_closes_connections() {
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.begin().unwrap();
+    fixture.says(101, WorkerMessage::Ready);
+    let _ = fixture.sent(100);
+    fixture.monitor.on_command(Command::Stop);
+    for pid in [100, 101] {
+        assert_eq!(fixture.sent(pid), [MonitorMessage::Drain], "{pid}");
+    }
+    assert!(!fixture.is_listening(), "nobody finds a port");
+    fixture.monitor.on_command(Command::Stop);
+    for pid in [100, 101] {
+        assert_eq!(fixture.sent(pid), [MonitorMessage::End], "{pid}");
+    }
+    for pid in [100, 101] {
+        fixture.exits(pid, Exited::Code(0));
+    }
+    let (_sender, events) = mpsc::channel(1);
+    fixture.monitor.run(Quiet, events).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_fails_while_the_proxy_stops_is_an_error() {
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.on_command(Command::Stop);
+    let (sender, events) = mpsc::channel(1);
+    let pid = Pid::from_raw(100).unwrap();
+    let exited = MonitorEvent::Exited(pid, Exited::Code(70));
+    sender.send(exited).await.unwrap();
+    let end = fixture.monitor.run(Quiet, events).await;
+    let ended = matches!(end, Err(MonitorError::WorkerEnded(Exited::Code(70))));
+    assert!(ended, "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_takes_as_long_as_the_most_patient_worker_says() {
+    let mut fixture = Fixture::serving().await;
+    let until = |fixture: &Fixture| match fixture.monitor.phase {
+        MonitorPhase::Stopping(until, told) => (until, told),
+        phase => panic!("{phase:?}"),
+    };
+    // Before a stop it means nothing.
+    fixture.says(100, WorkerMessage::Draining { seconds: 9_000 });
+    assert_eq!(fixture.monitor.phase, MonitorPhase::Running);
+    let begun = Instant::now();
+    fixture.monitor.on_command(Command::Stop);
+    let limit = Duration::from_secs(100);
+    assert_eq!(until(&fixture), (begun + limit, begun));
+    fixture.says(100, WorkerMessage::Draining { seconds: 7 });
+    assert_eq!(until(&fixture).0, begun + limit, "the longer one holds");
+    fixture.says(100, WorkerMessage::Draining { seconds: 700 });
+    let longer = begun + Duration::from_secs(700);
+    assert_eq!(until(&fixture).0, longer);
+
+    // The service manager is told again in time.
+    tokio::time::advance(systemd::AGAIN - Duration::from_millis(1)).await;
+    fixture.monitor.on_tick();
+    assert_eq!(until(&fixture), (longer, begun));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    fixture.monitor.on_tick();
+    assert_eq!(until(&fixture), (longer, begun + systemd::AGAIN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_takes_too_long_to_start_is_killed_at_an_upgrade_only() {
+    let mut fixture = Fixture::empty().await;
+    fixture.monitor.begin().unwrap();
+    tokio::time::advance(START_LIMIT * 10).await;
+    fixture.monitor.on_tick();
+    assert_eq!(fixture.processes.0.borrow().killed, [], "alone it may");
+
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.begin().unwrap();
+    tokio::time::advance(START_LIMIT).await;
+    fixture.monitor.on_tick();
+    assert_eq!(fixture.processes.0.borrow().killed, []);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    fixture.monitor.on_tick();
+    assert_eq!(fixture.processes.0.borrow().killed, [101]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loop_looks_at_the_time_by_itself() {
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.begin().unwrap();
+    let log = Rc::clone(&fixture.processes.0);
+    let (sender, events) = mpsc::channel(4);
+    let ends = async move {
+        tokio::time::sleep(START_LIMIT + 2 * TICK).await;
+        assert_eq!(log.borrow().killed.first(), Some(&101));
+        for pid in [101, 100] {
+            let pid = Pid::from_raw(pid).unwrap();
+            let exited = MonitorEvent::Exited(pid, Exited::Code(0));
+            sender.send(exited).await.unwrap();
+        }
+    };
+    let stop = Given(vec![Command::Stop]);
+    let (end, ()) = tokio::join!(fixture.monitor.run(stop, events), ends);
+    end.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloads_and_new_keys_are_told_to_all() {
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.begin().unwrap();
+    fixture.says(101, WorkerMessage::Ready);
+    let _ = fixture.sent(100);
+    let key = crate::cert::testing::ed25519().public_key().clone();
+    let keys = PublicCaKeys {
+        user: vec![key.clone()],
+        host: vec![key.clone()],
+        signs: key,
+    };
+    fixture.monitor.on_command(Command::Reload);
+    fixture.monitor.on_event(MonitorEvent::Keys(keys.clone()));
+    for pid in [100, 101] {
+        let expected = [MonitorMessage::Reload, MonitorMessage::Keys(keys.clone())];
+        assert_eq!(fixture.sent(pid), expected, "{pid}");
+        fixture.says(pid, WorkerMessage::Reloaded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_serving_worker_is_pinged_and_has_to_answer() {
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.begin().unwrap();
+    fixture.monitor.ping();
+    assert_eq!(fixture.sent(100), [MonitorMessage::Ping]);
+    assert_eq!(fixture.sent(101), [], "it has other things to do");
+    let is_alive = |fixture: &Fixture| fixture.monitor.workers[&100].is_alive;
+    assert!(!is_alive(&fixture));
+    fixture.says(100, WorkerMessage::Alive);
+    assert!(is_alive(&fixture));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_is_checked_and_then_done() {
+    let mut fixture = Fixture::serving().await;
+    let checks = |fixture: &Fixture| fixture.processes.0.borrow().checks;
+    fixture.monitor.on_command(Command::Upgrade);
+    assert_eq!(checks(&fixture), 1);
+    fixture.monitor.on_command(Command::Upgrade);
+    assert_eq!(checks(&fixture), 1, "one at a time");
+    let checked = MonitorEvent::Checked(Err("it is broken".to_owned()));
+    fixture.monitor.on_event(checked);
+    fixture.refused("it is broken");
+    assert_eq!(fixture.processes.0.borrow().replacements, 0);
+
+    fixture.monitor.on_command(Command::Upgrade);
+    assert_eq!(checks(&fixture), 2);
+    fixture.monitor.on_event(MonitorEvent::Checked(Ok(())));
+    assert_eq!(fixture.processes.0.borrow().replacements, 1);
+    // It is this program that goes on, so that was in vain.
+    fixture.refused("it cannot be run: no program");
+    assert_eq!(fixture.monitor.phase, MonitorPhase::Running);
+    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+
+    fixture.processes.0.borrow_mut().no_thread = true;
+    fixture.monitor.on_command(Command::Upgrade);
+    fixture.refused("there is no thread to be had: no thread");
+    assert_eq!(fixture.monitor.phase, MonitorPhase::Running);
+    assert_eq!(fixture.sent(100), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_no_upgrade_while_a_worker_starts_or_the_proxy_stops() {
+    let mut fixture = Fixture::serving().await;
+    fixture.monitor.begin().unwrap();
+    fixture.monitor.on_command(Command::Upgrade);
+    fixture.says(101, WorkerMessage::Ready);
+    fixture.monitor.on_command(Command::Upgrade);
+    assert_eq!(fixture.processes.0.borrow().checks, 1);
+    // What was found out before the stop is not done after it.
+    fixture.monitor.on_command(Command::Stop);
+    fixture.monitor.on_event(MonitorEvent::Checked(Ok(())));
+    fixture.monitor.on_command(Command::Upgrade);
+    let log = fixture.processes.0.borrow();
+    assert_eq!((log.checks, log.replacements), (1, 0));
+}
+
+/// A process may be anybody's: what it says about others, or without being asked, changes nothing.
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_passed_over() {
+    let mut fixture = Fixture::serving().await;
+    let call = Call {
+        id: 1,
+        deadline_ms: 0,
+        request: SigningRequest::Check.into(),
+    };
+    for message in [
+        WorkerMessage::Reloaded,
+        WorkerMessage::Alive,
+        WorkerMessage::Call(call),
+    ] {
+        fixture.says(100, message.clone());
+        fixture.says(999, message);
+    }
+    fixture.exits(999, Exited::Signal(9));
+    fixture.monitor.on_event(MonitorEvent::Checked(Ok(())));
+    assert_eq!(fixture.processes.0.borrow().replacements, 0);
+    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+    assert!(fixture.monitor.failed.is_none() && fixture.is_listening());
+    assert_eq!(fixture.audited(), []);
+}

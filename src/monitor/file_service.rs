@@ -1,0 +1,134 @@
+//! The service that opens files for processes whose sandbox keeps them out of their reach: the files
+//! that a running proxy reads again, and the audit log.
+//!
+//! They are listed here, from the monitor's own configuration. The path that a process sends is
+//! compared with that list, letter by letter, and used for nothing else.
+
+use std::fmt::Write as _;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Config, DEFAULT_FILE, Source};
+use crate::ipc::{AllowedFiles, FileAnswer, FilePurpose, FileRequest, IncomingCall};
+use crate::sys::names;
+
+/// Files that are opened for a process.
+struct FileRow {
+    /// What they are, for the documentation.
+    what: &'static str,
+    /// Why the process needs them while it runs.
+    why: &'static str,
+    purposes: &'static [FilePurpose],
+    paths: fn(&Config, &Source) -> Vec<PathBuf>,
+}
+
+/// All of them. They are those of the start: a reload that names other files needs a restart.
+const FILES: &[FileRow] = &[
+    FileRow {
+        what: "the audit log",
+        why: "`logrotate` replaces it; warnings of once a day are looked for in it",
+        purposes: &[FilePurpose::Append, FilePurpose::Read],
+        paths: |config, _| vec![config.data_dir.audit_log()],
+    },
+    FileRow {
+        what: "`revoked.jsonl`",
+        why: "every revocation replaces it",
+        purposes: &[FilePurpose::Read],
+        paths: |config, _| vec![config.data_dir.revocations()],
+    },
+    FileRow {
+        what: "the configuration",
+        why: "a reload reads it. If there is none, the default place is looked at",
+        purposes: &[FilePurpose::Read],
+        paths: |_, source| {
+            let file = source.file.as_deref();
+            vec![file.unwrap_or_else(|| Path::new(DEFAULT_FILE)).to_owned()]
+        },
+    },
+    FileRow {
+        what: "`banner_file`",
+        why: "a reload reads it",
+        purposes: &[FilePurpose::Read],
+        paths: |config, _| config.proxy.banner_file.clone().into_iter().collect(),
+    },
+    FileRow {
+        what: "`https_cert_file`, `https_key_file`",
+        why: "a renewed certificate replaces them",
+        purposes: &[FilePurpose::Read],
+        paths: |config, _| {
+            let tls = config.proxy.web.as_ref().and_then(|web| web.tls.as_ref());
+            tls.map_or_else(Vec::new, |tls| {
+                vec![tls.cert_file.clone(), tls.key_file.clone()]
+            })
+        },
+    },
+    FileRow {
+        what: "`/etc/nsswitch.conf`, `/etc/hosts`, `/etc/resolv.conf`",
+        why: "how names are resolved changes while the proxy runs",
+        purposes: &[FilePurpose::Read],
+        paths: |_, _| names::ALL.map(PathBuf::from).to_vec(),
+    },
+];
+
+/// The files that are opened for a worker.
+#[must_use]
+pub fn allowed_files(config: &Config, source: &Source) -> AllowedFiles {
+    let mut allowed = AllowedFiles::new();
+    for row in FILES {
+        for path in (row.paths)(config, source) {
+            for purpose in row.purposes {
+                allowed = allowed.with(&path, *purpose);
+            }
+        }
+    }
+    allowed
+}
+
+/// The table of these files, as the documentation has it.
+#[must_use]
+pub fn files_markdown() -> String {
+    let mut table = "| file | opened to | why |\n|---|---|---|\n".to_owned();
+    for row in FILES {
+        let purposes: Vec<_> = row
+            .purposes
+            .iter()
+            .map(|purpose| match purpose {
+                FilePurpose::Append => "append",
+                FilePurpose::Read => "read",
+            })
+            .collect();
+        let purposes = purposes.join(", ");
+        let _infallible = writeln!(table, "| {} | {purposes} | {} |", row.what, row.why);
+    }
+    table
+}
+
+/// Opens the files of one list. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct FileService {
+    allowed: Arc<AllowedFiles>,
+}
+
+impl FileService {
+    /// With this list.
+    pub(super) fn new(allowed: Arc<AllowedFiles>) -> Self {
+        Self { allowed }
+    }
+
+    /// Opens a file for the process that asks.
+    ///
+    /// # Errors
+    /// As [`AllowedFiles::open`].
+    pub(super) fn open(&self, path: &Path, purpose: FilePurpose) -> std::io::Result<std::fs::File> {
+        self.allowed.open(path, purpose)
+    }
+
+    /// Answers a call with the open file, or with the number of the operating system's error.
+    pub(super) fn answer(&self, request: &FileRequest, incoming: IncomingCall) {
+        match self.open(Path::new(&request.path), request.purpose) {
+            Ok(file) => incoming.answer::<FileRequest>(&FileAnswer::Opened, &[file.as_fd()]),
+            Err(error) => incoming.answer::<FileRequest>(&FileAnswer::failed(&error), &[]),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Answers the calls of one process: checks that it may call the service, and that it has a slot
+//! left, and works on the call on a thread of its own.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::file_service::FileService;
+use super::processes::ProcessKind;
+use super::signing_service::SigningService;
+use crate::ipc::{
+    Call, CallRefusal, IncomingCall, Service, ServiceRequest, Signing as _, SigningRequest, Slot,
+    Slots,
+};
+
+/// The services, for one process.
+#[derive(Debug)]
+pub(super) struct Services {
+    kind: &'static ProcessKind,
+    files: FileService,
+    file_slots: Slots,
+    signing: SigningService,
+    signing_slots: Slots,
+}
+
+impl Services {
+    /// For a process of this kind.
+    pub(super) fn new(
+        kind: &'static ProcessKind,
+        files: FileService,
+        signing: SigningService,
+    ) -> Self {
+        Self {
+            kind,
+            files,
+            file_slots: Slots::of(Service::Files),
+            signing,
+            signing_slots: Slots::of(Service::Signing),
+        }
+    }
+
+    pub(super) fn files(&self) -> &FileService {
+        &self.files
+    }
+
+    pub(super) fn signing(&self) -> &SigningService {
+        &self.signing
+    }
+
+    /// Lets the process call a service now, or says why not.
+    ///
+    /// # Errors
+    /// Why the call is refused.
+    pub(super) fn admit(&self, service: Service) -> Result<Slot, CallRefusal> {
+        let (kind, service_name) = (self.kind.name, service.name());
+        if !self.kind.may_call(service) {
+            tracing::warn!("a {kind} process calls the service {service_name}, and may not");
+            return Err(CallRefusal::Forbidden);
+        }
+        let slots = match service {
+            Service::Files => &self.file_slots,
+            Service::Signing => &self.signing_slots,
+        };
+        slots.take().ok_or_else(|| {
+            tracing::warn!("a {kind} process calls the service {service_name} too often at a time");
+            CallRefusal::Busy
+        })
+    }
+
+    /// Answers a call. `length` is that of its message, and `files` came along with it.
+    pub(super) fn serve(&self, call: Call, length: usize, files: Vec<OwnedFd>) {
+        let service = call.request.service();
+        let Some((incoming, request)) = IncomingCall::new(call, length, files) else {
+            return tracing::warn!("a {} process calls as no process should", self.kind.name);
+        };
+        let slot = match self.admit(service) {
+            Ok(slot) => slot,
+            Err(refusal) => return incoming.refuse(refusal),
+        };
+        let (files, signing) = (self.files.clone(), self.signing.clone());
+        on_thread(service, move || {
+            let _slot = slot;
+            // The caller has stopped waiting, perhaps while this program was replaced.
+            if incoming.is_late() {
+                return;
+            }
+            match request {
+                ServiceRequest::Files(request) => files.answer(&request, incoming),
+                ServiceRequest::Signing(request) => match signing.ask(request) {
+                    Ok(answer) => incoming.answer::<SigningRequest>(&answer, &[]),
+                    Err(error) => tracing::warn!(%error, "no answer of the signing service"),
+                },
+            }
+        });
+    }
+}
+
+/// Works on a call. A key may be in a slow agent, and to open a file may take for ever: neither may
+/// hold up what else the process has to say.
+pub(super) fn on_thread(service: Service, work: impl FnOnce() + Send + 'static) {
+    let started: io::Result<_> = std::thread::Builder::new()
+        .name(service.name().to_owned())
+        .spawn(work);
+    if let Err(error) = started {
+        tracing::warn!(%error, "no thread for the service {}", service.name());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd as _;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+    use crate::ipc::{AllowedFiles, FilePurpose, FileRequest, MessageSocket};
+    use crate::monitor::processes::WORKER;
+    use crate::monitor::testing::OpenCas;
+    use crate::sys::clock::monotonic;
+    use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
+
+    /// A process of this kind that may call nothing.
+    static ALONE: ProcessKind = ProcessKind {
+        name: "alone",
+        calls: &[],
+        ..WORKER
+    };
+
+    /// Calls; gives the socket on which the answer comes.
+    fn call_until(
+        services: &Services,
+        request: impl Into<ServiceRequest>,
+        until: Duration,
+    ) -> MessageSocket {
+        let (ours, theirs) = MessageSocket::pair().unwrap();
+        ours.set_timeout(Duration::from_secs(20)).unwrap();
+        let theirs = theirs.as_fd().try_clone_to_owned().unwrap();
+        let call = Call {
+            id: 7,
+            deadline_ms: u64::try_from(until.as_millis()).unwrap(),
+            request: request.into(),
+        };
+        services.serve(call, 100, vec![theirs]);
+        ours
+    }
+
+    fn call(services: &Services, request: impl Into<ServiceRequest>) -> MessageSocket {
+        call_until(services, request, monotonic() + Duration::from_secs(60))
+    }
+
+    /// The answer, and how many files come along.
+    fn answer(socket: &MessageSocket) -> (String, usize) {
+        let answer = socket.receive().unwrap().unwrap();
+        (String::from_utf8(answer.bytes).unwrap(), answer.files.len())
+    }
+
+    fn read(path: &Path) -> FileRequest {
+        FileRequest {
+            path: path.as_os_str().to_owned(),
+            purpose: FilePurpose::Read,
+        }
+    }
+
+    #[test]
+    fn a_call_is_answered_with_what_was_asked_for_or_why_not() {
+        let cas = OpenCas::new();
+        let (there, missing) = (cas.at("there"), cas.at("missing"));
+        write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
+        let files = AllowedFiles::new()
+            .with(&there, FilePurpose::Read)
+            .with(&missing, FilePurpose::Read);
+        let services = cas.services(files);
+        let append = FileRequest {
+            purpose: FilePurpose::Append,
+            ..read(&there)
+        };
+        for (request, outcome, count) in [
+            (read(&there), r#""opened""#, 1),
+            (read(&missing), r#"{"failed":2}"#, 0),
+            (read(&cas.at("other")), r#"{"failed":13}"#, 0),
+            (append, r#"{"failed":13}"#, 0),
+        ] {
+            let expected = format!(r#"{{"id":7,"outcome":{{"answer":{outcome}}}}}"#);
+            assert_eq!(answer(&call(&services, request)), (expected, count));
+        }
+        let (checked, _) = answer(&call(&services, SigningRequest::Check));
+        assert!(checked.contains("ssh-ed25519"), "{checked}");
+    }
+
+    #[test]
+    fn what_the_table_does_not_name_is_refused() {
+        let cas = OpenCas::new();
+        let there = cas.at("there");
+        write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
+        let files = AllowedFiles::new().with(&there, FilePurpose::Read);
+        let services = cas.services_of(&ALONE, files);
+        let refused = r#"{"id":7,"outcome":{"refused":"forbidden"}}"#.to_owned();
+        let (check, file) = (
+            call(&services, SigningRequest::Check),
+            call(&services, read(&there)),
+        );
+        for socket in [check, file] {
+            assert_eq!(answer(&socket), (refused.clone(), 0));
+        }
+    }
+
+    #[test]
+    fn a_call_without_a_socket_or_a_deadline_is_not_worked_on() {
+        let cas = OpenCas::new();
+        let services = cas.services(AllowedFiles::new());
+        let late = call_until(&services, SigningRequest::Check, Duration::ZERO);
+        assert!(late.receive().unwrap().is_none());
+        let call = Call {
+            id: 1,
+            deadline_ms: u64::MAX,
+            request: SigningRequest::Check.into(),
+        };
+        services.serve(call, 100, Vec::new());
+    }
+
+    /// A pipe opens when somebody writes to it.
+    #[test]
+    fn a_file_that_does_not_open_holds_up_no_other() {
+        let cas = OpenCas::new();
+        let (there, pipe) = (cas.at("there"), cas.at("pipe"));
+        write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
+        let mode = Mode::from_raw_mode(PRIVATE_FILE);
+        mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
+        let files = AllowedFiles::new()
+            .with(&there, FilePurpose::Read)
+            .with(&pipe, FilePurpose::Read);
+        let services = cas.services(files);
+        let at_once = Service::Files.at_once();
+        let mut hanging: Vec<_> = (1..at_once).map(|_| call(&services, read(&pipe))).collect();
+        let (_, count) = answer(&call(&services, read(&there)));
+        assert_eq!(count, 1);
+        // Its thread may need a moment to give its slot back.
+        let one_more = loop {
+            let socket = call(&services, read(&pipe));
+            hanging.push(socket);
+            let one_more = call(&services, read(&there));
+            let (told, count) = answer(&one_more);
+            if count == 0 {
+                break told;
+            }
+        };
+        assert_eq!(one_more, r#"{"id":7,"outcome":{"refused":"busy"}}"#);
+        // Another service has slots of its own.
+        let (checked, _) = answer(&call(&services, SigningRequest::Check));
+        assert!(checked.contains("answer"), "{checked}");
+        let _writer = File::options().append(true).open(&pipe).unwrap();
+        let opened = hanging
+            .iter()
+            .filter(|socket| answer(socket).1 == 1)
+            .count();
+        assert!(opened >= at_once - 1, "{opened}");
+    }
+}

@@ -1,0 +1,341 @@
+//! The messages of workers of protocol version 1, which ask for signatures and files in forms of
+//! their own. They serve their connections until the last has ended, so their requests are answered
+//! by the same services, under the same limits and the same table of processes.
+//!
+//! `sign` comes with a stream on which the worker speaks the agent protocol
+//! (draft-miller-ssh-agent). `lend` comes with a message socket for one answer: `0` and the open
+//! file, or the number of the operating system's error.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::services::{Services, on_thread};
+use super::signing_service::SigningService;
+use crate::agent::{self, AgentRequest, MAX_REQUEST};
+use crate::ipc::{FileAnswer, FilePurpose, MessageSocket, Service, decode};
+
+/// How long a stream may say nothing, or take nothing.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests on one stream: the signature, and the list, where that is refused.
+const MAX_REQUESTS: usize = 4;
+
+/// What a worker of version 1 asks for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Request1 {
+    Sign,
+    Lend { path: OsString, to_append: bool },
+}
+
+/// Answers a message, if it is one of those of version 1 that ask for something. `files` came along.
+pub(super) fn serve(services: &Services, message: &[u8], files: &mut Vec<OwnedFd>) -> bool {
+    let Ok(request) = decode::<Request1>(message) else {
+        return false;
+    };
+    let Some(file) = files.drain(..).next() else {
+        return true;
+    };
+    match request {
+        Request1::Sign => sign(services, file),
+        Request1::Lend { path, to_append } => {
+            let purpose = if to_append {
+                FilePurpose::Append
+            } else {
+                FilePurpose::Read
+            };
+            lend(services, path.into(), purpose, MessageSocket::from_fd(file));
+        }
+    }
+    true
+}
+
+/// Opens one file and sends it, or why not. What is refused gets no answer.
+fn lend(services: &Services, path: PathBuf, purpose: FilePurpose, answers: MessageSocket) {
+    let Ok(slot) = services.admit(Service::Files) else {
+        return;
+    };
+    let files = services.files().clone();
+    on_thread(Service::Files, move || {
+        let _slot = slot;
+        let sent = match files.open(Path::new(&path), purpose) {
+            Ok(file) => answers.send(b"0", &[file.as_fd()]),
+            Err(error) => answers.send(number(&error).to_string().as_bytes(), &[]),
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a worker did not wait for its file");
+        }
+    });
+}
+
+fn number(error: &io::Error) -> i32 {
+    match FileAnswer::failed(error) {
+        FileAnswer::Failed(number) => number,
+        FileAnswer::Opened => 0,
+    }
+}
+
+/// Serves a stream. What is refused is closed.
+fn sign(services: &Services, stream: OwnedFd) {
+    let Ok(slot) = services.admit(Service::Signing) else {
+        return;
+    };
+    let signing = services.signing().clone();
+    on_thread(Service::Signing, move || {
+        let _slot = slot;
+        if let Err(error) = converse(UnixStream::from(stream), &signing) {
+            tracing::debug!(%error, "a worker broke off a request for a signature");
+        }
+    });
+}
+
+fn converse(mut stream: UnixStream, signing: &SigningService) -> io::Result<()> {
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    for number in 0..MAX_REQUESTS {
+        let Some(message) = read(&mut stream)? else {
+            return Ok(());
+        };
+        // A list request first on a stream is a health check; later it asks why the last signature
+        // failed.
+        let is_checked = number == 0;
+        stream.write_all(&answer(&message, signing, is_checked))?;
+    }
+    Ok(())
+}
+
+/// One message; `None` at the end of the stream.
+fn read(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    match stream.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MAX_REQUEST {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message)?;
+    Ok(Some(message))
+}
+
+fn answer(message: &[u8], signing: &SigningService, is_checked: bool) -> Vec<u8> {
+    match AgentRequest::parse(message) {
+        Ok(AgentRequest::Identities) => identities(signing, is_checked),
+        Ok(AgentRequest::Sign { key, data }) => match signing.sign(&key, &data) {
+            Some(signature) => agent::sign_response(&signature),
+            None => agent::failure(),
+        },
+        Ok(AgentRequest::Other) | Err(_) => agent::failure(),
+    }
+}
+
+fn identities(signing: &SigningService, is_checked: bool) -> Vec<u8> {
+    let key = signing.key(is_checked);
+    match key.and_then(|key| Some((key.to_bytes().ok()?, key.comment().to_string()))) {
+        Some((blob, comment)) => agent::identities_answer(Some((&blob, &comment))),
+        None => agent::identities_answer(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use ssh_key::PublicKey;
+    use ssh_key::certificate::CertType;
+
+    use super::*;
+    use crate::agent::{AgentReply, ReplyDecoder, SignFlags, request_identities, sign_request};
+    use crate::ca::CaKind;
+    use crate::ipc::{AllowedFiles, Datagram};
+    use crate::monitor::testing::{OpenCas, forbidden, unsigned};
+    use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
+
+    /// Sends a recorded message of version 1 with this file descriptor.
+    fn say(services: &Services, message: &str, file: impl Into<OwnedFd>) {
+        let mut files = vec![file.into()];
+        assert!(serve(services, message.as_bytes(), &mut files), "{message}");
+        assert!(files.is_empty());
+    }
+
+    /// Asks for a file; gives the socket on which the answer comes.
+    fn ask(services: &Services, path: &Path, to_append: bool) -> MessageSocket {
+        let (ours, theirs) = MessageSocket::pair().unwrap();
+        ours.set_timeout(Duration::from_secs(20)).unwrap();
+        let theirs = theirs.as_fd().try_clone_to_owned().unwrap();
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let message =
+            format!(r#"{{"lend":{{"path":{{"Unix":{bytes:?}}},"to_append":{to_append}}}}}"#);
+        say(services, &message, theirs);
+        ours
+    }
+
+    fn read(answer: Datagram) -> String {
+        assert_eq!(answer.bytes, b"0");
+        let [file] = <[OwnedFd; 1]>::try_from(answer.files).unwrap();
+        let mut text = String::new();
+        File::from(file).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn only_what_asks_for_something_is_taken() {
+        let cas = OpenCas::new();
+        let services = cas.services(AllowedFiles::new());
+        for message in [r#""ready""#, r#"{"draining":{"seconds":30}}"#, "no", "{}"] {
+            let (_ours, theirs) = UnixStream::pair().unwrap();
+            let mut files = vec![OwnedFd::from(theirs)];
+            assert!(!serve(&services, message.as_bytes(), &mut files));
+            assert_eq!(files.len(), 1, "{message}");
+        }
+        // Without a socket there is no answer.
+        assert!(serve(&services, br#""sign""#, &mut Vec::new()));
+    }
+
+    #[test]
+    fn what_is_on_the_list_is_sent_and_why_not_otherwise() {
+        let cas = OpenCas::new();
+        let (there, missing) = (cas.at("there"), cas.at("missing"));
+        write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
+        let files = AllowedFiles::new()
+            .with(&there, FilePurpose::Read)
+            .with(&missing, FilePurpose::Read);
+        let services = cas.services(files);
+        let asked = |path: &Path, to_append| {
+            let answer = ask(&services, path, to_append);
+            answer.receive().unwrap().unwrap()
+        };
+        assert_eq!(read(asked(&there, false)), "text");
+        for (path, to_append, number) in [
+            (&missing, false, "2"),
+            (&there, true, "13"),
+            (&cas.at("other"), false, "13"),
+        ] {
+            let answer = asked(path, to_append);
+            assert_eq!(answer.bytes, number.as_bytes());
+            assert!(answer.files.is_empty());
+        }
+    }
+
+    /// A pipe opens when somebody writes to it. One file too many gets no answer.
+    #[test]
+    fn a_file_that_does_not_open_holds_up_no_other() {
+        let cas = OpenCas::new();
+        let (there, pipe) = (cas.at("there"), cas.at("pipe"));
+        write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
+        let mode = Mode::from_raw_mode(PRIVATE_FILE);
+        mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
+        let files = AllowedFiles::new()
+            .with(&there, FilePurpose::Read)
+            .with(&pipe, FilePurpose::Read);
+        let services = cas.services(files);
+        let at_once = Service::Files.at_once();
+        let mut hanging: Vec<_> = (1..at_once).map(|_| ask(&services, &pipe, false)).collect();
+        let answer = ask(&services, &there, false).receive().unwrap();
+        assert_eq!(read(answer.unwrap()), "text");
+        // Its thread may need a moment to give its slot back.
+        loop {
+            hanging.push(ask(&services, &pipe, false));
+            if ask(&services, &there, false).receive().unwrap().is_none() {
+                break;
+            }
+        }
+        let _writer = File::options().append(true).open(&pipe).unwrap();
+        let opened = hanging
+            .iter()
+            .filter_map(|answer| answer.receive().unwrap())
+            .filter(|answer| answer.files.len() == 1)
+            .count();
+        assert!(opened >= at_once - 1, "{opened}");
+    }
+
+    fn connect(services: &Services) -> UnixStream {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        say(services, r#""sign""#, theirs);
+        ours
+    }
+
+    fn reply(services: &Services, request: &[u8]) -> AgentReply {
+        let mut stream = connect(services);
+        stream.write_all(request).unwrap();
+        let mut decoder = ReplyDecoder::default();
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(reply) = decoder.next_reply().unwrap() {
+                return reply;
+            }
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "hung up");
+            decoder.feed(&buffer[..count]).unwrap();
+        }
+    }
+
+    fn reply_to(services: &Services, key: &PublicKey, data: &[u8]) -> AgentReply {
+        let key = key.to_bytes().unwrap();
+        reply(services, &sign_request(&key, data, SignFlags::NONE))
+    }
+
+    #[test]
+    fn the_proxys_own_certificates_are_signed() {
+        let cas = OpenCas::new();
+        let services = cas.services(AllowedFiles::new());
+        let key = cas.key(CaKind::Host).clone();
+        let AgentReply::Identities(listed) = reply(&services, &request_identities()) else {
+            panic!("no list");
+        };
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].blob, key.to_bytes().unwrap());
+        assert!(matches!(
+            reply_to(&services, &key, &unsigned(CertType::Host, 3_600, &key)),
+            AgentReply::Signature(_)
+        ));
+    }
+
+    #[test]
+    fn a_worker_that_was_taken_gets_nothing_else() {
+        let cas = OpenCas::new();
+        let services = cas.services(AllowedFiles::new());
+        for (key, data) in forbidden(&cas) {
+            assert_eq!(reply_to(&services, &key, &data), AgentReply::Failure);
+        }
+        // Adding a key, removing all, locking: it is no agent for that.
+        for kind in [17, 19, 22, 27] {
+            assert_eq!(reply(&services, &[0, 0, 0, 1, kind]), AgentReply::Failure);
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_who_asks_without_end() {
+        let cas = OpenCas::new();
+        let services = cas.services(AllowedFiles::new());
+        let at_once = Service::Signing.at_once();
+        let mut silent: Vec<_> = (0..at_once).map(|_| connect(&services)).collect();
+        let mut one_more = connect(&services);
+        assert_eq!(one_more.read(&mut [0]).unwrap(), 0, "closed at once");
+        // Too long, and too often: closed too, and there is a place again.
+        silent[0].write_all(&[0xff; 4]).unwrap();
+        assert_eq!(silent[0].read(&mut [0]).unwrap(), 0);
+        silent.clear();
+        let mut stream = loop {
+            let mut stream = connect(&services);
+            let asked = stream.write_all(&request_identities());
+            if asked.is_ok() && stream.read(&mut [0; 4096]).unwrap_or(0) > 0 {
+                break stream;
+            }
+            std::thread::yield_now();
+        };
+        for _ in 1..MAX_REQUESTS {
+            stream.write_all(&request_identities()).unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        }
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+}
