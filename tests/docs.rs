@@ -61,6 +61,20 @@ fn everything_that_crosses_is_documented() {
 }
 
 #[test]
+fn what_each_process_may_do_is_documented() {
+    let document = "docs/confinement.md";
+    let printed = [
+        ("kept", rproxy::monitor::kept_markdown()),
+        ("processes", rproxy::monitor::processes_markdown()),
+        ("services", rproxy::monitor::services_markdown()),
+        ("files", rproxy::monitor::files_markdown()),
+    ];
+    for (name, table) in printed {
+        assert_printed(document, name, &table);
+    }
+}
+
+#[test]
 fn every_denied_system_call_is_documented() {
     assert_printed(
         "docs/confinement.md",

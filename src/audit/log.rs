@@ -162,6 +162,7 @@ impl AuditLog {
             cluster,
             clock,
             path,
+            files,
             file: Mutex::new(file),
             flood: Mutex::new(Flood::new(looked)),
             room: Mutex::new(Room {
@@ -687,7 +688,13 @@ mod tests {
             file: File::options().append(true).open(&path).unwrap(),
             torn: false,
         };
-        AuditLog::of(path, file, "c".parse().unwrap(), Clock::System)
+        AuditLog::of(
+            path,
+            Arc::new(Direct),
+            file,
+            "c".parse().unwrap(),
+            Clock::System,
+        )
     }
 
     /// Remembers what it is told.

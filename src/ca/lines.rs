@@ -124,6 +124,7 @@ fn number(opened_by: &dyn Files, path: &Path, begin: u64) -> Result<u64, FsError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::files::Direct;
     use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
     fn is_number(line: &[u8]) -> bool {
@@ -147,9 +148,9 @@ mod tests {
             (b"x", Tail::Torn, "3\n"),
         ] {
             let (_directory, path) = file(content);
-            let end = read(&path, 0, is_number).unwrap();
+            let end = read(&Direct, &path, 0, is_number).unwrap();
             assert_eq!(end.tail, tail, "{content:?}");
-            append(&path, "3\n", end).unwrap();
+            append(&Direct, &path, "3\n", end).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
         }
     }
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn a_line_that_says_nothing_is_damage_with_its_number() {
         let (_directory, path) = file(b"1\n\n2\n??\n4\n");
-        let error = read(&path, 2, is_number).unwrap_err();
+        let error = read(&Direct, &path, 2, is_number).unwrap_err();
         assert!(matches!(error, CaError::Damaged { line: 4, .. }), "{error}");
     }
 }

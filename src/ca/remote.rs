@@ -11,7 +11,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 
 use super::agent_error::AgentFault;
-use super::agent_key::{self, SignTimeout};
+use super::agent_key;
 use super::error::CaError;
 use crate::agent::{AgentError, AgentIdentity};
 use crate::cert::CertTemplate;

@@ -4,12 +4,9 @@
 //! The answer comes back on the other end, and nothing else does. When the process that works on the
 //! call exits, or becomes another version of itself, the end of that socket says so.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::files::{FileAnswer, FileRequest};
-use super::service::Service;
-use super::signing::{SigningAnswer, SigningRequest};
+use super::requests::ServiceRequest;
 
 /// A call, as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,57 +17,6 @@ pub struct Call {
     pub deadline_ms: u64,
     /// What is asked for.
     pub request: ServiceRequest,
-}
-
-/// A request to any service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ServiceRequest {
-    /// To [`Service::Files`].
-    Files(FileRequest),
-    /// To [`Service::Signing`].
-    Signing(SigningRequest),
-}
-
-impl ServiceRequest {
-    /// The service that is asked.
-    #[must_use]
-    pub const fn service(&self) -> Service {
-        match self {
-            Self::Files(_) => Service::Files,
-            Self::Signing(_) => Service::Signing,
-        }
-    }
-}
-
-/// A type of request, and the type of its answer.
-pub trait Exchange: Clone + Into<ServiceRequest> {
-    /// The service that is asked.
-    const SERVICE: Service;
-    /// What it answers.
-    type Answer: Serialize + DeserializeOwned;
-}
-
-impl Exchange for FileRequest {
-    const SERVICE: Service = Service::Files;
-    type Answer = FileAnswer;
-}
-
-impl From<FileRequest> for ServiceRequest {
-    fn from(request: FileRequest) -> Self {
-        Self::Files(request)
-    }
-}
-
-impl Exchange for SigningRequest {
-    const SERVICE: Service = Service::Signing;
-    type Answer = SigningAnswer;
-}
-
-impl From<SigningRequest> for ServiceRequest {
-    fn from(request: SigningRequest) -> Self {
-        Self::Signing(request)
-    }
 }
 
 /// Why a call is not worked on.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::call::{Call, CallRefusal, Exchange, Outcome, Response};
+use super::call::{Call, CallRefusal, Outcome, Response};
 use super::lifecycle::{WorkerMessage, decode, encode};
+use super::requests::Exchange;
 use super::socket::{Datagram, MessageSocket};
 use crate::sys::clock;
 

@@ -5,55 +5,14 @@
 //! and comes as a file descriptor. Which files those are is a list that both sides make from the
 //! configuration. The monitor goes by its own copy, and compares paths letter by letter.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
-
 use super::call::CallRefusal;
 use super::client::{CallError, Client};
+use super::requests::{FileAnswer, FilePurpose, FileRequest};
 use crate::sys::files::{Direct, Files};
-
-/// What a file is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FilePurpose {
-    /// To be read.
-    Read,
-    /// To be appended to. It is made, private to its owner, where it is missing.
-    Append,
-}
-
-/// Asks for an open file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileRequest {
-    /// Its path, which has to be one of [`AllowedFiles`]. It need not be UTF-8.
-    pub path: OsString,
-    /// What it is opened for.
-    pub purpose: FilePurpose,
-}
-
-/// The answer to [`FileRequest`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FileAnswer {
-    /// The file comes along.
-    Opened,
-    /// It was not opened: the number of the operating system's error, errno(3).
-    Failed(i32),
-}
-
-impl FileAnswer {
-    /// Why a file was not opened. What is no error of the operating system's is `EACCES`.
-    #[must_use]
-    pub fn failed(error: &io::Error) -> Self {
-        let denied = Errno::ACCESS.raw_os_error();
-        Self::Failed(error.raw_os_error().unwrap_or(denied))
-    }
-}
 
 /// The files that are opened for a process, and what for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

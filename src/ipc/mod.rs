@@ -10,9 +10,9 @@
 //! - `socket`: the socket
 //! - `version`: which versions of this protocol work together
 //! - `lifecycle`, `ca_keys`: what the monitor orders and a process reports
-//! - `service`: the table of services, their limits
+//! - `service`, `requests`: the table of services, their limits, what they are asked
 //! - `call`, `client`, `server`: a call, from both sides
-//! - `files`, `signing`: the services
+//! - `files`, `signing`: the services, as a caller uses them
 //!
 //! **Invariant**: whoever receives a call believes nothing in it but what it checks against data of
 //! its own. Which process may call which service is not decided here but in the monitor's table of
@@ -23,6 +23,7 @@ mod call;
 mod client;
 mod files;
 mod lifecycle;
+mod requests;
 mod server;
 mod service;
 mod signing;
@@ -30,13 +31,17 @@ mod socket;
 mod version;
 
 pub use ca_keys::PublicCaKeys;
-pub use call::{Call, CallRefusal, Exchange, ServiceRequest};
+pub use call::{Call, CallRefusal};
 pub use client::{CallError, Client};
-pub use files::{AllowedFiles, FileAnswer, FilePurpose, FileRequest, RemoteFiles};
+pub use files::{AllowedFiles, RemoteFiles};
 pub use lifecycle::{ListenerKind, MonitorMessage, WorkerMessage, decode, encode};
+pub use requests::{
+    CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,
+    SigningRequest,
+};
 pub use server::{IncomingCall, Slot, Slots};
 pub use service::Service;
-pub use signing::{CaKeyLine, RemoteSigning, Signing, SigningAnswer, SigningRequest};
+pub use signing::{RemoteSigning, Signing};
 pub use socket::{Datagram, MAX_FILES, MAX_MESSAGE, MessageSocket};
 pub use version::{OLDEST, VERSION, can_follow};
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::call::{Call, CallRefusal, Exchange, Outcome, Response, ServiceRequest};
+use super::call::{Call, CallRefusal, Outcome, Response};
 use super::lifecycle::encode;
+use super::requests::{Exchange, ServiceRequest};
 use super::service::Service;
 use super::socket::MessageSocket;
 use crate::sys::clock;

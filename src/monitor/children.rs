@@ -109,7 +109,7 @@ impl Processes for Children {
         let check = move || {
             let checked = program.check(&args);
             // Without a receiver the event loop has ended.
-            let _ = events.blocking_send(MonitorEvent::Checked(checked));
+            drop(events.blocking_send(MonitorEvent::Checked(checked)));
         };
         std::thread::Builder::new().spawn(check).map(drop)
     }

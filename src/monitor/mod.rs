@@ -110,7 +110,7 @@ pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), Mo
                 };
                 let context = context(authorities_as_they_are(config));
                 // The new worker logs it, and the earlier ones go on with what they know.
-                let _ = authorities::rely_on_revocations(config);
+                drop(authorities::rely_on_revocations(config));
                 let held = std::mem::take(&mut before.listeners);
                 let program = before.program.clone();
                 let workers = before.workers(&context)?;

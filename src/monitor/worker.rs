@@ -136,9 +136,8 @@ impl Receiver {
             }
         };
         // Without a receiver the event loop has ended, and the monitor with it.
-        let _ = self
-            .events
-            .blocking_send(MonitorEvent::Exited(self.pid, exited));
+        let last = MonitorEvent::Exited(self.pid, exited);
+        drop(self.events.blocking_send(last));
     }
 
     /// Takes one message. Fails when the event loop has ended.
@@ -265,7 +264,8 @@ mod tests {
             ));
             let request = crate::agent::request_identities();
             let mut stream = ours;
-            let _ = io::Write::write_all(&mut stream, &request);
+            // Without an answer the stream is closed already.
+            io::Write::write_all(&mut stream, &request).unwrap_or_default();
             let count = io::Read::read(&mut stream, &mut [0; 4096]).unwrap_or(0);
             assert_eq!(count > 0, version == 1);
         }

@@ -36,6 +36,8 @@ mod documents;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod earlier_version;
+#[cfg(test)]
 mod ending;
 #[cfg(test)]
 mod exact;

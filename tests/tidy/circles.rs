@@ -22,7 +22,6 @@ const IN_WORK: &[&str] = &[
     "ca",
     "cli",
     "daemon",
-    "monitor",
     "recording",
     "relay",
     "session",

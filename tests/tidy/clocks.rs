@@ -93,18 +93,17 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "reads files off the runtime, and is awaited",
     ),
     (
-        "src/monitor/lending.rs",
-        "opens one file; how many at once is bounded",
+        "src/monitor/children.rs",
+        "asks another program whether it would run, for a bounded time",
     ),
     (
         "src/monitor/mod.rs",
         "the threads of the monitor, which live as long as it does",
     ),
     (
-        "src/monitor/signer.rs",
-        "one signature for a worker; how many at once is bounded",
+        "src/monitor/services.rs",
+        "works on one call; how many at once is bounded",
     ),
-    ("src/monitor/watching.rs", "waits for a worker's end"),
     (
         "src/monitor/worker.rs",
         "reads what a worker says until it ends",

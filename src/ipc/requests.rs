@@ -1,0 +1,160 @@
+//! The requests of all services, and their answers, as they are sent.
+
+use std::ffi::OsString;
+use std::io;
+
+use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use ssh_key::PublicKey;
+
+use super::ca_keys::line;
+use super::service::Service;
+
+/// A request to any service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceRequest {
+    /// To [`Service::Files`].
+    Files(FileRequest),
+    /// To [`Service::Signing`].
+    Signing(SigningRequest),
+}
+
+impl ServiceRequest {
+    /// The service that is asked.
+    #[must_use]
+    pub const fn service(&self) -> Service {
+        match self {
+            Self::Files(_) => Service::Files,
+            Self::Signing(_) => Service::Signing,
+        }
+    }
+}
+
+/// A type of request, and the type of its answer.
+pub trait Exchange: Clone + Into<ServiceRequest> {
+    /// The service that is asked.
+    const SERVICE: Service;
+    /// What it answers.
+    type Answer: Serialize + DeserializeOwned;
+}
+
+impl Exchange for FileRequest {
+    const SERVICE: Service = Service::Files;
+    type Answer = FileAnswer;
+}
+
+impl From<FileRequest> for ServiceRequest {
+    fn from(request: FileRequest) -> Self {
+        Self::Files(request)
+    }
+}
+
+impl Exchange for SigningRequest {
+    const SERVICE: Service = Service::Signing;
+    type Answer = SigningAnswer;
+}
+
+impl From<SigningRequest> for ServiceRequest {
+    fn from(request: SigningRequest) -> Self {
+        Self::Signing(request)
+    }
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilePurpose {
+    /// To be read.
+    Read,
+    /// To be appended to. It is made, private to its owner, where it is missing.
+    Append,
+}
+
+/// Asks for an open file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRequest {
+    /// Its path, which has to be one of [`AllowedFiles`]. It need not be UTF-8.
+    pub path: OsString,
+    /// What it is opened for.
+    pub purpose: FilePurpose,
+}
+
+/// The answer to [`FileRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileAnswer {
+    /// The file comes along.
+    Opened,
+    /// It was not opened: the number of the operating system's error, errno(3).
+    Failed(i32),
+}
+
+impl FileAnswer {
+    /// Why a file was not opened. What is no error of the operating system's is `EACCES`.
+    #[must_use]
+    pub fn failed(error: &io::Error) -> Self {
+        let denied = Errno::ACCESS.raw_os_error();
+        Self::Failed(error.raw_os_error().unwrap_or(denied))
+    }
+}
+
+/// Asks for a signature, or whether there could be one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SigningRequest {
+    /// Which key signs, and whether it can be used now. Nothing is signed.
+    Check,
+    /// A signature.
+    Sign {
+        /// The key that is to sign.
+        #[serde(with = "line")]
+        key: PublicKey,
+        /// A host certificate without its signature (PROTOCOL.certkeys).
+        #[serde(with = "hexadecimal")]
+        data: Vec<u8>,
+    },
+}
+
+/// The answer to [`SigningRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SigningAnswer {
+    /// To [`SigningRequest::Check`]: the key that signs; `None` when it cannot be used.
+    Key(Option<CaKeyLine>),
+    /// The signature as RFC 4253 section 6.6 encodes it.
+    Signature(#[serde(with = "hexadecimal")] Vec<u8>),
+    /// Not signed. The key that signs, if the CA is open: when it is the one that was asked for, the
+    /// signature was refused.
+    Refused(Option<CaKeyLine>),
+}
+
+/// A CA's public key, as OpenSSH writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CaKeyLine(#[serde(with = "line")] pub PublicKey);
+
+/// Bytes as hexadecimal digits: JSON has no bytes.
+mod hexadecimal {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::model::text;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&text::hex(bytes))
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let byte = |pair: &[u8]| match *pair {
+            [high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
+            _ => None,
+        };
+        let bytes = text.as_bytes().chunks(2).map(byte);
+        bytes
+            .collect::<Option<_>>()
+            .ok_or_else(|| de::Error::custom("not hexadecimal"))
+    }
+}
