@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(address(given.ssh), Some(ssh.local_addr().unwrap()));
         assert_eq!(address(given.metrics), Some(metrics.local_addr().unwrap()));
         assert!(given.web.is_none());
-        assert_eq!(given_keys, keys());
+        let MonitorMessage::Start { keys, .. } = message else {
+            panic!("{message:?}");
+        };
+        assert_eq!(given_keys, keys);
         client.report(&WorkerMessage::Ready);
         assert_eq!(monitor.receive().unwrap().unwrap().bytes, br#""ready""#);
     }

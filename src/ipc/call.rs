@@ -10,7 +10,7 @@ use super::requests::ServiceRequest;
 
 /// A call, as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
+pub struct ServiceCall {
     /// Tells the caller's calls apart, in logs and in the answer.
     pub id: u64,
     /// Until when the caller waits: milliseconds of the machine's monotonic clock.
@@ -32,7 +32,7 @@ pub enum CallRefusal {
 /// An answer, as it is sent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Response<A> {
-    /// [`Call::id`]
+    /// [`ServiceCall::id`]
     pub(super) id: u64,
     pub(super) outcome: Outcome<A>,
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ca_keys::PublicCaKeys;
-use super::call::Call;
+use super::call::ServiceCall;
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub enum WorkerMessage {
     /// The answer to [`MonitorMessage::Ping`].
     Alive,
     /// A call of a service; the socket for the answer comes along.
-    Call(Call),
+    Call(ServiceCall),
 }
 
 /// A message as bytes.
@@ -124,7 +124,7 @@ mod tests {
             assert_eq!(decode::<MonitorMessage>(text.as_bytes()).unwrap(), order);
         }
         let call = |request| {
-            WorkerMessage::Call(Call {
+            WorkerMessage::Call(ServiceCall {
                 id: 7,
                 deadline_ms: 10_000,
                 request,

@@ -31,7 +31,7 @@ mod socket;
 mod version;
 
 pub use ca_keys::PublicCaKeys;
-pub use call::{Call, CallRefusal};
+pub use call::{CallRefusal, ServiceCall};
 pub use client::{CallError, Client};
 pub use files::{AllowedFiles, RemoteFiles};
 pub use lifecycle::{ListenerKind, MonitorMessage, WorkerMessage, decode, encode};

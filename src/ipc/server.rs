@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::call::{Call, CallRefusal, Outcome, Response};
+use super::call::{CallRefusal, Outcome, Response, ServiceCall};
 use super::lifecycle::encode;
 use super::requests::{Exchange, ServiceRequest};
 use super::service::Service;
@@ -27,7 +27,7 @@ impl IncomingCall {
     /// socket: it cannot be answered.
     #[must_use]
     pub fn new(
-        call: Call,
+        call: ServiceCall,
         length: usize,
         files: impl IntoIterator<Item = OwnedFd>,
     ) -> Option<(Self, ServiceRequest)> {

@@ -18,7 +18,7 @@ fn connected() -> (Client, MessageSocket) {
     (Client::new(Arc::new(near)), far)
 }
 
-fn receive(monitor: &MessageSocket) -> (Call, usize, Vec<OwnedFd>) {
+fn receive(monitor: &MessageSocket) -> (ServiceCall, usize, Vec<OwnedFd>) {
     let Datagram { bytes, files } = monitor.receive().unwrap().unwrap();
     let Ok(WorkerMessage::Call(call)) = decode(&bytes) else {
         panic!("{}", String::from_utf8_lossy(&bytes));
@@ -134,7 +134,7 @@ fn a_request_has_a_longest_size_on_both_sides() {
     assert!(matches!(refused, CallError::Io(_)), "{refused:?}");
     // A caller that does not keep to it.
     let (ours, theirs) = MessageSocket::pair().unwrap();
-    let call = Call {
+    let call = ServiceCall {
         id: 1,
         deadline_ms: u64::MAX,
         request: long(10_000).into(),
@@ -153,7 +153,7 @@ fn a_request_has_a_longest_size_on_both_sides() {
 fn a_call_that_nobody_waits_for_is_late() {
     let (_ours, theirs) = MessageSocket::pair().unwrap();
     let theirs = theirs.as_fd().try_clone_to_owned().unwrap();
-    let call = Call {
+    let call = ServiceCall {
         id: 1,
         deadline_ms: 1,
         request: SigningRequest::Check.into(),

@@ -8,8 +8,8 @@ use super::file_service::FileService;
 use super::processes::ProcessKind;
 use super::signing_service::SigningService;
 use crate::ipc::{
-    Call, CallRefusal, IncomingCall, Service, ServiceRequest, Signing as _, SigningRequest, Slot,
-    Slots,
+    CallRefusal, IncomingCall, Service, ServiceCall, ServiceRequest, Signing as _, SigningRequest,
+    Slot, Slots,
 };
 
 /// The services, for one process.
@@ -67,7 +67,7 @@ impl Services {
     }
 
     /// Answers a call. `length` is that of its message, and `files` came along with it.
-    pub(super) fn serve(&self, call: Call, length: usize, files: Vec<OwnedFd>) {
+    pub(super) fn serve(&self, call: ServiceCall, length: usize, files: Vec<OwnedFd>) {
         let service = call.request.service();
         let Some((incoming, request)) = IncomingCall::new(call, length, files) else {
             return tracing::warn!("a {} process calls as no process should", self.kind.name);
@@ -137,7 +137,7 @@ mod tests {
         let (ours, theirs) = MessageSocket::pair().unwrap();
         ours.set_timeout(Duration::from_secs(20)).unwrap();
         let theirs = theirs.as_fd().try_clone_to_owned().unwrap();
-        let call = Call {
+        let call = ServiceCall {
             id: 7,
             deadline_ms: u64::try_from(until.as_millis()).unwrap(),
             request: request.into(),
@@ -212,7 +212,7 @@ mod tests {
         let services = cas.services(AllowedFiles::new());
         let late = call_until(&services, SigningRequest::Check, Duration::ZERO);
         assert!(late.receive().unwrap().is_none());
-        let call = Call {
+        let call = ServiceCall {
             id: 1,
             deadline_ms: u64::MAX,
             request: SigningRequest::Check.into(),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::*;
-use crate::ipc::{Call, MessageSocket, PublicCaKeys, SigningRequest, VERSION, decode};
+use crate::ipc::{MessageSocket, PublicCaKeys, ServiceCall, SigningRequest, VERSION, decode};
 use crate::monitor::processes::WORKER;
 
 /// What was done to processes.
@@ -443,7 +443,7 @@ async fn there_is_no_upgrade_while_a_worker_starts_or_the_proxy_stops() {
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fit_is_passed_over() {
     let mut fixture = Fixture::serving().await;
-    let call = Call {
+    let call = ServiceCall {
         id: 1,
         deadline_ms: 0,
         request: SigningRequest::Check.into(),
