@@ -147,7 +147,7 @@ fn a_program_of_version_1_becomes_this_one() {
 #[test]
 fn the_version_is_one_that_can_be_followed() {
     let ask = |args: &[&str]| {
-        let mut command = rproxy(Path::new("/dev/null"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rproxy"));
         let output = command.arg("worker").args(args).output();
         let output = output.expect("it starts");
         (
