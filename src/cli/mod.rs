@@ -13,6 +13,7 @@ mod explain;
 mod failure;
 mod fleet;
 mod format;
+mod global;
 mod help;
 mod host;
 mod host_files;
@@ -31,13 +32,14 @@ mod ui;
 mod worker;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Source;
 use crate::sys::process;
+
+use global::Global;
 
 pub(crate) use context::{Context, existing_data_dir};
 pub use doctor::table as doctor_checks;
@@ -56,17 +58,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// The flags that every command takes.
-#[derive(Debug, clap::Args)]
-struct Global {
-    /// Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "RPROXY_CONFIG")]
-    config: Option<PathBuf>,
-    /// Directory for keys, recordings and logs; overrides the configuration's `data_dir`
-    #[arg(long, global = true, value_name = "DIR", env = "RPROXY_DATA_DIR")]
-    data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,10 +124,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {
-    let source = Source {
-        file: cli.global.config,
-        data_dir: cli.global.data_dir,
-    };
+    let source = cli.global.source();
     match cli.command {
         Command::Configured(command) => {
             let loaded = source.load()?;

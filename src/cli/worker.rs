@@ -2,9 +2,9 @@
 
 use clap::Parser;
 
+use super::global::Global;
 use super::logging::{self, LogFormat};
-use super::{Exit, Failure, Global, preconditions, ui};
-use crate::config::Source;
+use super::{Exit, Failure, preconditions, ui};
 use crate::daemon;
 use crate::ipc::{OLDEST, can_follow};
 use crate::monitor::WORKER;
@@ -43,10 +43,7 @@ impl Cli {
                 )),
             };
         }
-        let source = Source {
-            file: self.global.config,
-            data_dir: self.global.data_dir,
-        };
+        let source = self.global.source();
         let loaded = source.load()?;
         logging::start(self.log_format)?;
         daemon::work(&loaded.config, source).map_err(|error| {

@@ -313,9 +313,10 @@ fn paths(code: &str) -> Vec<Vec<String>> {
         let begin = code[..middle]
             .rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
             .map_or(0, |end| end + 1);
-        // Only from the first part on, and not what a `use` says.
+        // Only from the first part on, and not what a `use` or a visibility says.
         let line = &code[code[..begin].rfind('\n').map_or(0, |end| end + 1)..begin];
-        if begin == middle || code[..begin].ends_with("::") || line.contains("use ") {
+        let is_scope = code[..begin].ends_with("pub(in ");
+        if begin == middle || is_scope || code[..begin].ends_with("::") || line.contains("use ") {
             continue;
         }
         let end = code[begin..]

@@ -54,7 +54,7 @@ impl InstallPaths {
         Ok(Self {
             name: match ssh_dir {
                 None => HOME_SSH.to_owned(),
-                Some(directory) => super::written(directory)?.trim_end_matches('/').to_owned(),
+                Some(directory) => written(directory)?.trim_end_matches('/').to_owned(),
             },
             directory: PathBuf::new(),
             cluster: cluster.to_string(),
@@ -209,6 +209,18 @@ fn difference(old: &[u8], new: &[u8]) -> (Vec<String>, Vec<String>) {
         new.pop();
     }
     (old, new)
+}
+
+/// A path as it goes into the block: ssh would read a relative one against wherever it runs.
+pub(super) fn written(path: &Path) -> Result<String, Failure> {
+    let refused = || Failure::new(Exit::Failed, format!("cannot use {}", path.display()));
+    let path = if path.starts_with("~") {
+        path.to_owned()
+    } else {
+        std::path::absolute(path).map_err(|error| refused().because(error))?
+    };
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| refused().hint("choose a path that is text in UTF-8"))
 }
 
 #[cfg(test)]

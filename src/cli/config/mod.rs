@@ -4,7 +4,7 @@ mod install;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::auth::client::AuthClient;
 use super::{Context, Exit, Failure, ui};
@@ -12,7 +12,7 @@ use crate::ca::{Authority, CaKind};
 use crate::model::HostName;
 use crate::openssh::{self, ClientBlock, HostPatterns, RenderError};
 
-use install::{FileChange, InstallPaths};
+use install::{FileChange, InstallPaths, written};
 
 /// The port of a proxy that is named without one.
 const DEFAULT_PORT: u16 = 3023;
@@ -186,18 +186,6 @@ fn authority_lines(
     lines
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::new(Exit::Internal, "cannot write the CA's key").because(error))
-}
-
-/// A path as it goes into the block: ssh would read a relative one against wherever it runs.
-fn written(path: &Path) -> Result<String, Failure> {
-    let refused = || Failure::new(Exit::Failed, format!("cannot use {}", path.display()));
-    let path = if path.starts_with("~") {
-        path.to_owned()
-    } else {
-        std::path::absolute(path).map_err(|error| refused().because(error))?
-    };
-    let text = path.to_str().map(str::to_owned);
-    text.ok_or_else(|| refused().hint("choose a path that is text in UTF-8"))
 }
 
 fn cannot_write(error: RenderError) -> Failure {

@@ -6,15 +6,14 @@
 mod agent;
 mod certificate;
 mod known_hosts;
+mod options;
 mod proxy;
 mod proxy_path;
 mod settings;
 mod ssh;
 
-use std::path::PathBuf;
-
 use super::report::Finding;
-use super::{Exit, Failure};
+use crate::cli::{Exit, Failure};
 use crate::sys::clock::Clock;
 
 use agent::AgentContents;
@@ -22,17 +21,7 @@ use certificate::Holdings;
 use proxy_path::ProxyPath;
 use ssh::{Effective, Ssh};
 
-/// Who asks, and where they want to go.
-#[derive(Debug)]
-pub(super) struct Client {
-    /// The proxy's name.
-    pub(super) proxy: String,
-    pub(super) port: u16,
-    /// A host behind it.
-    pub(super) host: Option<String>,
-    pub(super) login: Option<String>,
-    pub(super) ssh_config: Option<PathBuf>,
-}
+pub(super) use options::Client;
 
 impl Client {
     /// Looks at everything that can be looked at: what depends on something that is not there is left

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::super::checks::{PROXY_COMMAND, SSH_CONFIG};
 use super::super::child;
 use super::super::report::Finding;
-use super::Client;
+use super::options::Client;
 use super::ssh::{Effective, Names, PATIENCE, Ssh};
 
 /// A host that there is not (RFC 2606): asking for it shows whether the proxy lets one in.

@@ -11,7 +11,7 @@ mod system;
 
 use super::checks::{CONFIG, CONFIG_MODE};
 use super::report::Finding;
-use super::{Exit, Failure};
+use crate::cli::{Exit, Failure};
 use crate::config::{Config, ConfigError, Diagnostic, Source};
 use crate::dns::Resolver;
 use crate::model::{Principal, chain};

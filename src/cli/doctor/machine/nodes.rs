@@ -15,10 +15,10 @@ use super::super::checks::{
 use super::super::report::Finding;
 use super::keys::CheckKeys;
 use super::release;
-use super::{Exit, Failure};
 use crate::ca::{Authority, CaError, ClockSkewProbe, ProbeCertificate, Revocations, RotationPhase};
 use crate::cert::{HostPolicy, PresentedKey, TrustedKeys, short_host_key_hint, verify_host};
 use crate::cli::ui::time;
+use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::model::{Principal, chain};
