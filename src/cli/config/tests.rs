@@ -1,6 +1,7 @@
 //! `config` from its flags to ssh's own reading of the result.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 
 use clap::Parser;
