@@ -243,7 +243,7 @@ fn a_change_beside_the_sources_builds_nothing_and_health_is_silent() {
 }
 
 /// The containers, as machines on one network. They end in the order in which they stand here.
-struct Fleet {
+struct ComposedFleet {
     running: Vec<Running>,
     machines: BTreeMap<&'static str, Machine>,
     _network: Network,
@@ -258,7 +258,7 @@ const ADDRESSES: [(&str, &str); 4] = [
     ("client", "10.77.0.6"),
 ];
 
-impl Fleet {
+impl ComposedFleet {
     /// `None` where there can be no namespaces.
     fn new() -> Option<Self> {
         if !are_possible() {
@@ -374,7 +374,7 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
+impl Drop for ComposedFleet {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for (name, _) in ADDRESSES {
@@ -388,7 +388,7 @@ impl Drop for Fleet {
 /// What `docker compose up` ends in, in the order of `depends_on`.
 #[test]
 fn scripts_end_in_recorded_sessions() {
-    let Some(mut fleet) = Fleet::new() else {
+    let Some(mut fleet) = ComposedFleet::new() else {
         return;
     };
     for name in ["proxy", "db1", "web1", "client"] {

@@ -22,11 +22,11 @@ const HOSTS: usize = 20;
 /// Hundreds of sessions take their time on a busy machine.
 const LIMIT: Duration = Duration::from_secs(900);
 
-struct Fleet {
+struct RotatedFleet {
     world: World,
 }
 
-impl Fleet {
+impl RotatedFleet {
     fn new(hosts: usize) -> Self {
         let names: Vec<String> = (1..=hosts).map(|number| format!("db{number}")).collect();
         // The certificate is a file, so that it is replaced in one step.
@@ -196,7 +196,7 @@ impl Sessions<'_> {
 
     /// Waits until a session went well at every host in the phase; not one may be refused. The hosts
     /// have their turns, and the session that is under way now may have begun before the phase.
-    fn go_on(&self, fleet: &Fleet, phase: &str) {
+    fn go_on(&self, fleet: &RotatedFleet, phase: &str) {
         let before = self.count();
         for more in 1..=fleet.world.nodes().len() + 1 {
             fleet.world.eventually(&format!("sessions in {phase}"), || {
@@ -246,7 +246,7 @@ fn all(hosts: usize, authority: &str, accepted: &[bool]) -> Vec<(String, Vec<boo
 
 #[test]
 fn a_full_rotation_of_both_authorities_refuses_nobody() {
-    let fleet = Fleet::new(HOSTS);
+    let fleet = RotatedFleet::new(HOSTS);
     assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true]));
     let sessions = fleet.sessions();
     sessions.go_on(&fleet, "standby");
@@ -291,7 +291,7 @@ fn a_full_rotation_of_both_authorities_refuses_nobody() {
 
 #[test]
 fn every_phase_is_rolled_back_without_refusing_anybody() {
-    let fleet = Fleet::new(3);
+    let fleet = RotatedFleet::new(3);
     let sessions = fleet.sessions();
     for kind in ["user", "host"] {
         for last in ["init", "update_clients", "update_servers"] {
@@ -323,7 +323,7 @@ fn every_phase_is_rolled_back_without_refusing_anybody() {
 /// know the new key, and nobody is cut off.
 #[test]
 fn going_on_names_who_would_be_cut_off_and_needs_force() {
-    let fleet = Fleet::new(1);
+    let fleet = RotatedFleet::new(1);
     fleet.rotate("user", "init");
     let login = format!("--login={}", crate::support::world::login());
     let move_on = |more: &[&str]| {
@@ -371,7 +371,7 @@ fn going_on_names_who_would_be_cut_off_and_needs_force() {
 /// The certificate of the old key counts no more once the rotation is over, and the user is told so.
 #[test]
 fn the_old_key_is_refused_afterwards() {
-    let fleet = Fleet::new(1);
+    let fleet = RotatedFleet::new(1);
     for phase in ["init", "update_clients", "update_servers", "standby"] {
         assert_eq!(fleet.world.run("db1", "true").code(), 0, "before {phase}");
         let phase = format!("--phase={phase}");

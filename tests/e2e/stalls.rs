@@ -9,31 +9,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::hostile::Inner;
+use crate::parity::Way;
 use crate::support::World;
 use crate::support::client::Live;
 use crate::support::payload::{CLOSE, DATA, OPEN_CONFIRMATION, Payload, WINDOW_ADJUST};
 
 const MIB: usize = 1 << 20;
 
-/// The two ways to the host.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    Direct,
-    Proxied,
-}
-
-impl Way {
-    /// The configuration file and the options of ssh.
-    fn ssh(self, world: &World) -> String {
-        let file = |name: &str| world.dir().join(name).display().to_string();
-        match self {
-            Self::Proxied => format!("ssh -F {} db1", file("inner")),
-            Self::Direct => format!(
-                "ssh -F {} -p {} -o HostName=127.0.0.1 -o HostKeyAlias=db1 db1",
-                file("outer"),
-                world.node().port
-            ),
-        }
+/// ssh by this way to the host, as a command of a shell.
+fn command(way: Way, world: &World) -> String {
+    let file = |name: &str| world.dir().join(name).display().to_string();
+    match way {
+        Way::Proxied => format!("ssh -F {} db1", file("inner")),
+        Way::Direct => format!(
+            "ssh -F {} -p {} -o HostName=127.0.0.1 -o HostKeyAlias=db1 db1",
+            file("outer"),
+            world.node().port
+        ),
     }
 }
 
@@ -43,7 +35,7 @@ impl Way {
 fn a_reader_that_leaves_ends_an_endless_writer() {
     let world = World::new();
     for way in [Way::Direct, Way::Proxied] {
-        let ssh = way.ssh(&world);
+        let ssh = command(way, &world);
         let outcome = world
             .program("bash")
             .arg("-c")

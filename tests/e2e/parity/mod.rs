@@ -94,7 +94,7 @@ impl Scenario {
 
 /// The two ways to the host.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub(crate) enum Way {
     Direct,
     Proxied,
 }
