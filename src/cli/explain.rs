@@ -118,8 +118,7 @@ fn place(inventory: &Inventory, target: &Target) -> Result<RequestedHost, Failur
     }
 }
 
-/// The nodes that this turns out to be too, by what is dialled for them. What has no address is dialled
-/// for nobody.
+/// The other nodes that have the same address. A target without an address has none.
 fn others(
     inventory: &Inventory,
     target: &Target,

@@ -22,11 +22,11 @@ const START: &str = "start it: `systemctl start rproxy`, or `rproxy serve`";
 /// There is no login: the name only has to be one.
 const NOBODY: &str = "doctor";
 
-/// Who answers at an address.
+/// What answers at an address.
 #[derive(Debug)]
 pub(super) enum Responder {
-    /// Somebody with a certificate of our host CA for the name, or whom there is nothing to
-    /// hold against.
+    /// An SSH server with a certificate of our host CA for the name, or any SSH server if there are no
+    /// keys to judge it by.
     Ours,
     /// An SSH server without one.
     Other(HostKeyError),

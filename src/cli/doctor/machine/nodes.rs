@@ -47,7 +47,7 @@ struct UserQuestions {
     /// Of the key that signs, good from the promised addresses only.
     bound: Option<Certificate>,
     trials: ClockSkewProbe,
-    /// Of nobody's.
+    /// Of a key of no CA: a node that takes it asks for no certificate of ours.
     control: Certificate,
 }
 
