@@ -118,7 +118,8 @@ fn place(inventory: &Inventory, target: &Target) -> Result<RequestedHost, Failur
     }
 }
 
-/// The other nodes that have the same address. A target without an address has none.
+/// The nodes that the target turns out to be as well, by the address that is dialled for them. A target
+/// that resolves to nothing is compared by its name alone.
 fn others(
     inventory: &Inventory,
     target: &Target,
