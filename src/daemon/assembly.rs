@@ -204,7 +204,7 @@ impl StatusSource for Shared {
             revocations: self.revocations.borrow().in_force().count(),
             nodes: nodes.map(|node| node.name.clone()).collect(),
             recording: settings.recording.policy,
-            recordings: settings.recording.directory.clone(),
+            recordings: settings.recording.store.directory().to_owned(),
             audit_log: self.audit.path().to_owned(),
         }
     }

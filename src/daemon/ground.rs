@@ -11,6 +11,7 @@ use crate::audit::AuditLog;
 use crate::config::{Config, RecordingMode, SessionRecording};
 use crate::dns::Resolver;
 use crate::ssh::Settings;
+use crate::store::Recordings;
 use crate::sys::clock::Clock;
 use crate::sys::feasible;
 use crate::sys::files::{Direct, Files};
@@ -44,7 +45,8 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, S
         Purpose::Serve(_, files) => Arc::clone(files),
         Purpose::Look => Arc::new(Direct),
     };
-    let settings = settings(config, &*files)?;
+    let store = Recordings::new(config.data_dir.recordings());
+    let settings = settings(config, &*files, store)?;
     let audit = match &purpose {
         Purpose::Serve(..) => Some(AuditLog::open_with(
             Arc::clone(&files),

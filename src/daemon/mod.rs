@@ -144,6 +144,7 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         resolver,
         web,
     } = ground;
+    let recordings = settings.recording.store.clone();
     let (sender, settings) = watch::channel(Arc::new(settings));
     let stop = Stop::new();
     let inputs = Inputs {
@@ -223,11 +224,16 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
         workers.accept(&listener, &stop.closing).await;
         drop(listener);
         // On a thread: what happens to live connections goes on happening.
-        if tokio::task::spawn_blocking(|| workers.join())
-            .await
-            .is_err()
-        {
-            tracing::error!("the thread that waits for the workers panicked");
+        let ended = tokio::task::spawn_blocking(move || {
+            workers.join();
+            recordings.settled(FAREWELL)
+        });
+        match ended.await {
+            Ok(true) => {}
+            Ok(false) => tracing::error!(
+                "the disk has not kept every recording yet: their ends are not audited"
+            ),
+            Err(_) => tracing::error!("the thread that waits for the workers panicked"),
         }
         // Until now: whoever waits for the last sessions may want to see or to end them.
         drop(control);

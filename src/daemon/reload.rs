@@ -69,7 +69,8 @@ impl Reload {
             warnings,
         } = tokio::task::spawn_blocking(move || source.load_with(&*files)).await??;
         let needs_restart = config.keep_until_restart(&self.config);
-        let settings = settings(&config, &*self.files)?;
+        let store = self.settings.borrow().recording.store.clone();
+        let settings = settings(&config, &*self.files, store)?;
         for warning in &warnings {
             tracing::warn!(target: "config", "{}", warning.headline());
         }

@@ -8,16 +8,21 @@ use crate::nodes::Inventory;
 use crate::recording::Options;
 use crate::session::{RecordingPolicy, RecordingSettings};
 use crate::ssh::{Settings, TimeLimits};
+use crate::store::Recordings;
 use crate::sys::files::{Files, read_limited};
 
 /// Longest banner of the operator's, in bytes.
 const MAX_BANNER: u64 = 64 * 1024;
 
-/// What a running proxy can take over from a configuration.
+/// What a running proxy can take over from a configuration. The recordings go where they went before.
 ///
 /// # Errors
 /// When its values contradict each other.
-pub(super) fn settings(config: &Config, files: &dyn Files) -> Result<Settings, ServeError> {
+pub(super) fn settings(
+    config: &Config,
+    files: &dyn Files,
+    store: Recordings,
+) -> Result<Settings, ServeError> {
     let policy = match (config.auth.session_recording, config.recording.mode) {
         (SessionRecording::Off, _) => RecordingPolicy::Off,
         (SessionRecording::Proxy, RecordingMode::Strict) => RecordingPolicy::Strict,
@@ -27,7 +32,7 @@ pub(super) fn settings(config: &Config, files: &dyn Files) -> Result<Settings, S
         policy: config.policy(),
         inventory: Inventory::new(config.cluster_name.clone(), config.nodes.clone())?,
         recording: RecordingSettings {
-            directory: config.data_dir.recordings(),
+            store,
             policy,
             options: Options {
                 pty_input: config.recording.pty_input,

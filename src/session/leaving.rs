@@ -22,7 +22,7 @@ impl Recorder {
         let mut noted = false;
         for sitting in self.sittings.values_mut().chain(forwards) {
             sitting.request(now, &note);
-            noted |= sitting.recording.is_some() && !sitting.incomplete;
+            noted |= sitting.recorded.is_kept() && !sitting.incomplete;
         }
         noted && self.commit().is_ok()
     }

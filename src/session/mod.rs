@@ -5,38 +5,39 @@
 //! and audited. The [`Registry`] knows what is live, for those who list, watch or end it. Knows nothing
 //! of sockets.
 
+mod closing;
 mod command;
+mod context;
 mod forwards;
 mod killing;
 mod leaving;
+mod recorded;
 mod recorded_session;
 mod recorder;
 mod recording_start;
 mod refusal;
 mod registry;
 mod resting;
-mod sealing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
-
 use crate::recording::Options;
+use crate::store::Recordings;
 
 pub use command::{Reason, ReasonError, SessionCommand};
+pub use context::SessionContext;
 pub use killing::SessionLocation;
 pub use recorded_session::EarlyText;
-pub use recorder::{Recorder, RecordingLost, SessionContext};
+pub use recorder::{Recorder, RecordingLost};
 pub use registry::{LiveConnection, LiveSession, Registration, Registry};
-pub(crate) use sealing::settled;
 
 /// How sessions are recorded.
 #[derive(Clone, Debug)]
 pub struct RecordingSettings {
     /// Where recordings are kept.
-    pub directory: PathBuf,
+    pub store: Recordings,
     /// What happens when one cannot be written.
     pub policy: RecordingPolicy,
     /// What is stored.

@@ -1,8 +1,8 @@
 //! One session of a connection, from its start to its end.
 
-use std::fs::File;
 use std::time::Duration;
 
+use super::recorded::{Recorded, Writer};
 use super::registry::SessionRegistration;
 use crate::metrics::GaugeGuard;
 use crate::model::{SessionId, text};
@@ -27,8 +27,8 @@ pub enum EarlyText {
 #[derive(Debug)]
 pub(super) struct RecordedSession {
     pub(super) id: SessionId,
-    /// `None` where there is no recording, and may be none.
-    pub(super) recording: Option<Live<File>>,
+    /// Its recording.
+    pub(super) recorded: Recorded,
     /// Somebody sits at a terminal.
     pub(super) terminal: bool,
     /// When it started, on the recorder's clock.
@@ -55,13 +55,13 @@ pub(super) struct RecordedSession {
 impl RecordedSession {
     pub(super) fn new(
         id: SessionId,
-        recording: Option<Live<File>>,
+        recorded: Recorded,
         started: Duration,
         seat: SessionRegistration,
     ) -> Self {
         Self {
             id,
-            recording,
+            recorded,
             terminal: false,
             started,
             bytes_in: 0,
@@ -84,20 +84,20 @@ impl RecordedSession {
 
     /// By how much the recording has grown since it was counted.
     pub(super) fn grown(&mut self) -> u64 {
-        let size = self.recording.as_ref().map(Live::file_bytes);
+        let size = self.recorded.writer().map(Live::file_bytes);
         size.map_or(0, |size| self.growth(size))
     }
 
     /// Memory that its compressor holds, in bytes.
     pub(super) fn held(&self) -> usize {
-        self.recording.as_ref().map_or(0, Live::held)
+        self.recorded.writer().map_or(0, Live::held)
     }
 
     /// The recording, about to be written to.
-    fn touch(&mut self) -> Option<&mut Live<File>> {
+    fn touch(&mut self) -> Option<&mut Writer> {
         self.dirty = true;
         self.warm = true;
-        self.recording.as_mut()
+        self.recorded.writer_mut()
     }
 
     pub(super) fn data(&mut self, now: Duration, stream: Stream, bytes: &[u8]) {
@@ -213,7 +213,7 @@ impl RecordedSession {
         if !std::mem::take(&mut self.dirty) {
             return Ok(());
         }
-        self.recording.as_mut().map_or(Ok(()), Live::commit)
+        self.recorded.writer_mut().map_or(Ok(()), Live::commit)
     }
 
     /// Gives memory back that a silent session does not need.
@@ -221,7 +221,7 @@ impl RecordedSession {
         if !std::mem::take(&mut self.warm) {
             return Ok(());
         }
-        self.recording.as_mut().map_or(Ok(()), Live::idle)
+        self.recorded.writer_mut().map_or(Ok(()), Live::idle)
     }
 
     /// Part of it is not in the recording. Whether that is new.

@@ -1,51 +1,29 @@
 //! The relay's witness: one for each connection, with a recording for each session.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::closing::Closing;
+use super::context::SessionContext;
 use super::forwards::Forwards;
-use super::recorded_session::{EarlyText, RecordedSession, note_of};
+use super::recorded::{Recorded, Writer};
+use super::recorded_session::{RecordedSession, note_of};
 use super::recording_start::RecordingStart;
 use super::refusal::refusal;
 use super::registry::{Registration, SessionStart};
-use super::sealing::{Disk, Sealing};
 use super::{RecordingPolicy, RecordingSettings};
-use crate::access::LoginPermit;
 use crate::audit::{AuditEvent, AuditLog, RecordingState};
 use crate::metrics::{Flow, LocalCounter, Metrics};
-use crate::model::{ClusterName, ConnectionId, SessionId, chain};
+use crate::model::{ConnectionId, SessionId, chain};
 use crate::recording::{Header, Live, RecordingError, Verbatim};
 use crate::relay::{
     ChannelKey, Destination, Exit, Note, RefusedMessage, RelayedMessage, Start, Stream, Tap,
 };
-use crate::store::{self, StoreError};
+use crate::store::{StoreError, file_name};
 use crate::sys::clock::Clock;
-use crate::sys::fs;
-
-/// Who, where, what: the part of a recording's header that is the same for a whole connection.
-#[derive(Clone, Debug)]
-pub struct SessionContext {
-    /// The connection.
-    pub connection: ConnectionId,
-    /// This installation.
-    pub cluster: ClusterName,
-    /// Who may log in where.
-    pub permit: LoginPermit,
-    /// The client's address.
-    pub client: SocketAddr,
-    /// The address that was dialled.
-    pub host_address: SocketAddr,
-    /// The host presented a plain key, and the configuration admits it.
-    pub insecure_host_key: bool,
-    /// Weak algorithms that the connection to the host began with.
-    pub legacy_algorithms: Vec<&'static str>,
-    /// What was said before; it stands in the recording of the first session.
-    pub said: Vec<EarlyText>,
-}
 
 /// In strict mode: something cannot be recorded, so nothing may be relayed any more.
 #[derive(Debug, Error)]
@@ -75,7 +53,7 @@ fn lost_text(session: SessionId, error: &dyn std::error::Error) -> String {
 /// The witness of one connection.
 #[derive(Debug)]
 pub struct Recorder {
-    recording: RecordingSettings,
+    pub(super) recording: RecordingSettings,
     audit: AuditLog,
     metrics: Arc<Metrics>,
     scene: SessionContext,
@@ -94,8 +72,6 @@ pub struct Recorder {
     tally: LocalCounter,
     /// The end of a session could not be written.
     lost: Option<RecordingLost>,
-    /// What keeps finished recordings.
-    pub(super) disk: Disk,
 }
 
 impl Recorder {
@@ -123,7 +99,6 @@ impl Recorder {
             held: 0,
             tally: LocalCounter::default(),
             lost: None,
-            disk: Disk::real(),
         }
     }
 
@@ -220,24 +195,22 @@ impl Recorder {
         let id = SessionId::new();
         let now = self.now();
         let strict = self.recording.policy == RecordingPolicy::Strict;
-        let recording = match self.recording.policy {
-            RecordingPolicy::Off => None,
+        let recorded = match self.recording.policy {
+            RecordingPolicy::Off => Recorded::Off,
             RecordingPolicy::Strict | RecordingPolicy::BestEffort => {
                 match self.open(id, beginning, now) {
-                    Ok(live) => Some(live),
+                    Ok(writer) => Recorded::To(Box::new(writer)),
                     Err(error) => {
                         tell(&self.audit, &failed(&self.scene, id, &error, strict));
                         if strict {
                             return Err(lost_text(id, &error));
                         }
-                        None
+                        Recorded::Lost
                     }
                 }
             }
         };
-        let file = recording
-            .as_ref()
-            .map(|_| self.recording.directory.join(store::file_name(id)));
+        let file = recorded.is_kept().then(|| self.recording.store.path(id));
         let seat = self.seat.begin(SessionStart {
             id,
             kind: beginning.kind,
@@ -246,11 +219,11 @@ impl Recorder {
             start: self.clock.now(),
             file,
         });
-        let mut sitting = RecordedSession::new(id, recording, now, seat);
+        let mut sitting = RecordedSession::new(id, recorded, now, seat);
         for said in std::mem::take(&mut self.scene.said) {
             sitting.said(now, &said);
         }
-        if sitting.recording.is_none() {
+        if !sitting.recorded.is_kept() {
             sitting.misses_something();
         }
         let event = self.start_event(&sitting, beginning);
@@ -284,10 +257,7 @@ impl Recorder {
         id: SessionId,
         beginning: &RecordingStart,
         now: Duration,
-    ) -> Result<Live<std::fs::File>, StoreError> {
-        if fs::reserve_is_touched(&self.recording.directory) {
-            return Err(StoreError::NearlyFull);
-        }
+    ) -> Result<Writer, StoreError> {
         let SessionContext { permit, .. } = &self.scene;
         let (identity, route) = (permit.identity(), permit.route());
         let certificate = identity.certificate();
@@ -308,12 +278,8 @@ impl Recorder {
             start: self.clock.now(),
             pty: beginning.pty.clone(),
         };
-        store::create(
-            &self.recording.directory,
-            &header,
-            self.recording.options,
-            now,
-        )
+        let sink = self.recording.store.create(id)?;
+        Ok(Live::start(sink, &header, self.recording.options, now)?)
     }
 
     fn start_event(&self, sitting: &RecordedSession, beginning: &RecordingStart) -> AuditEvent {
@@ -331,10 +297,7 @@ impl Recorder {
             kind: beginning.session_kind(),
             command: beginning.command_text(),
             command_hex: beginning.command.as_ref().and_then(Verbatim::hex),
-            recording: sitting
-                .recording
-                .as_ref()
-                .map(|_| store::file_name(sitting.id)),
+            recording: sitting.recorded.is_kept().then(|| file_name(sitting.id)),
             insecure_host_key: self.scene.insecure_host_key,
             legacy_algorithms: self.scene.legacy_algorithms.clone(),
             rule: permit.grant().rule().map(ToString::to_string),
@@ -344,14 +307,15 @@ impl Recorder {
     pub(super) fn finish(&mut self, mut sitting: RecordedSession, reason: &'static str) {
         let now = self.now();
         let mut finished = None;
-        let state = match sitting.recording.take() {
-            None => RecordingState::Off,
-            Some(live) => match live.finish(now) {
-                Ok((file, summary)) => {
+        let state = match std::mem::replace(&mut sitting.recorded, Recorded::Off) {
+            // Of one that could not be made, `recording.failed` tells.
+            Recorded::Off | Recorded::Lost => RecordingState::Off,
+            Recorded::To(writer) => match writer.finish(now) {
+                Ok((sink, summary)) => {
                     let grown = sitting.growth(summary.file_bytes);
                     self.metrics.recording_written.add(grown);
                     self.tally.settle(&self.metrics.relayed);
-                    finished = Some(file);
+                    finished = Some((sink, summary));
                     if sitting.incomplete {
                         RecordingState::Incomplete
                     } else {
@@ -370,16 +334,17 @@ impl Recorder {
                 }
             },
         };
-        let end = self.end_event(&sitting, now, state, reason);
-        let sealing = Sealing {
+        let closing = Closing {
             audit: self.audit.clone(),
-            end,
+            end: self.end_event(&sitting, now, state, reason),
             departed: sitting.seat.leave(),
         };
-        // The kernel has it all. The disk may take its time, and nobody calls it complete before.
+        // The kernel has it all. The end is audited when the disk has it too, on another thread.
         match finished {
-            Some(file) => sealing.after_sync(file, &self.disk),
-            None => sealing.without_file(),
+            Some((sink, summary)) => {
+                sink.finish(summary, Box::new(|finished| closing.after(finished)));
+            }
+            None => closing.without_recording(),
         }
     }
 

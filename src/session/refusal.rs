@@ -1,6 +1,6 @@
 //! What was refused on a connection, as an audit event.
 
-use super::SessionContext;
+use super::context::SessionContext;
 use crate::audit::{self, AuditEvent, NotPassed};
 use crate::model::SessionId;
 use crate::relay::{RefusedMessage, Side, What};

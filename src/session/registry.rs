@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::SessionContext;
 use super::command::SessionCommand;
+use super::context::SessionContext;
 use crate::model::{ConnectionId, SessionId};
 use crate::recording::Kind;
 

@@ -14,6 +14,7 @@ use crate::audit::AuditLog;
 use crate::cert::testing::{CertSpec, NOW, ed25519};
 use crate::cert::{TrustedKeys, verify_user};
 use crate::model::{ClusterName, ConnectionId, DataDir, Target};
+use crate::store::Recordings;
 use crate::sys::clock::Clock;
 
 /// That of alice for `deploy` on `db1`, where everybody may go anywhere.
@@ -62,7 +63,7 @@ pub(crate) fn recorder(
         said: Vec::new(),
     };
     let recording = RecordingSettings {
-        directory: directory.join("recordings"),
+        store: Recordings::new(directory.join("recordings")),
         policy,
         options: Options { pty_input: false },
     };

@@ -20,7 +20,6 @@ use super::services::OuterServices;
 use crate::net::{
     ConnectionGuard, ConnectionLimiter, ConnectionLimits, Rejected, RuntimeProbe, canonical,
 };
-use crate::session::settled;
 
 /// Clients that are rejected and may wait for a serving thread beside those that are admitted.
 const QUEUE_MARGIN: usize = 64;
@@ -78,10 +77,7 @@ impl ServingThreads {
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
-                    runtime.block_on(async {
-                        work.await;
-                        settled(grace).await;
-                    });
+                    runtime.block_on(work);
                 })?;
             workers.queues.push(sender);
             workers.threads.push(thread);

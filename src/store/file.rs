@@ -2,12 +2,10 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
 
 use super::error::StoreError;
 use super::lock;
 use crate::model::SessionId;
-use crate::recording::{Header, Live, Options};
 use crate::sys::fs;
 
 /// What the name of every recording ends with.
@@ -19,22 +17,29 @@ pub fn file_name(session: SessionId) -> String {
     format!("{session}{FILE_SUFFIX}")
 }
 
-/// Creates the session's recording in a private directory, which is made if it is missing, and locks
-/// it for as long as it is written.
+/// Creates the file of a session's recording in a private directory, which is made if it is missing,
+/// and locks it for as long as it is open.
 ///
 /// # Errors
-/// When the file exists or cannot be made or written.
-pub fn create(
-    directory: &Path,
-    header: &Header,
-    options: Options,
-    now: Duration,
-) -> Result<Live<File>, StoreError> {
+/// When the file exists or cannot be made or locked.
+pub(super) fn create(directory: &Path, session: SessionId) -> Result<File, StoreError> {
     fs::private_dir(directory)?;
-    let path = directory.join(file_name(header.session));
+    let path = directory.join(file_name(session));
     let file = fs::create_new(&path, fs::PRIVATE_FILE)?;
     lock::take(&file, &path)?;
-    Ok(Live::start(file, header, options, now)?)
+    Ok(file)
+}
+
+/// Creates a recording with this header.
+#[cfg(test)]
+pub(super) fn start(
+    directory: &Path,
+    header: &crate::recording::Header,
+    options: crate::recording::Options,
+    now: std::time::Duration,
+) -> Result<crate::recording::Live<File>, StoreError> {
+    let file = create(directory, header.session)?;
+    Ok(crate::recording::Live::start(file, header, options, now)?)
 }
 
 #[cfg(test)]
@@ -42,8 +47,10 @@ mod tests {
     use rustix::fs::{FlockOperation, flock};
 
     use super::*;
-    use crate::recording::Kind;
+    use std::time::Duration;
+
     use crate::recording::testing::header;
+    use crate::recording::{Kind, Options};
 
     #[test]
     fn a_recording_on_disk_is_private_locked_and_never_replaced() {
@@ -52,13 +59,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let recordings = directory.path().join("recordings");
         let header = header(Kind::Shell, true);
-        let live = create(&recordings, &header, Options::default(), Duration::ZERO).unwrap();
+        let live = start(&recordings, &header, Options::default(), Duration::ZERO).unwrap();
         let path = recordings.join(file_name(header.session));
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
             0o600
         );
-        let again = create(&recordings, &header, Options::default(), Duration::ZERO);
+        let again = start(&recordings, &header, Options::default(), Duration::ZERO);
         assert!(matches!(again.unwrap_err(), StoreError::File(_)));
         let other = File::open(&path).unwrap();
         let lock = || flock(&other, FlockOperation::NonBlockingLockShared);

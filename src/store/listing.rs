@@ -184,7 +184,7 @@ mod tests {
         let mut header = header(Kind::Exec, false);
         header.session = SessionId::new();
         header.start += chrono::TimeDelta::seconds(start_plus);
-        crate::store::create(directory, &header, Options::default(), ORIGIN).unwrap()
+        crate::store::file::start(directory, &header, Options::default(), ORIGIN).unwrap()
     }
 
     #[test]

@@ -122,7 +122,7 @@ mod tests {
     use crate::recording::{
         Event, EventKind, ExitNote, Kind, Live, Options, Reader, State, Stream,
     };
-    use crate::store::{create, file_name};
+    use crate::store::file::{file_name, start};
 
     const ORIGIN: Duration = Duration::ZERO;
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -148,7 +148,7 @@ mod tests {
         let mut header = header(Kind::Exec, false);
         header.session = SessionId::new();
         let path = directory.path().join("r").join(file_name(header.session));
-        let mut live = create(
+        let mut live = start(
             &directory.path().join("r"),
             &header,
             Options::default(),

@@ -113,8 +113,8 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "asks each runtime whether it runs; aborted when that takes too long",
     ),
     (
-        "src/session/sealing.rs",
-        "syncs a recording off the runtime; how many at once is bounded",
+        "src/store/threads.rs",
+        "syncs recordings, so that no relay waits for the disk; how many at once is bounded",
     ),
     (
         "src/ssh/compute.rs",

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
-use super::sealing::Disk;
 use super::*;
 use crate::model::SessionId;
 use crate::recording::{EventKind, Kind as Recorded, Reader, State};
@@ -130,13 +129,22 @@ async fn without_a_recording_there_is_no_file() {
     assert!(session.file.is_none() && session.is_incomplete());
 }
 
+/// Has recordings synced in another way from now on.
+fn sync_by(
+    house: &mut House,
+    sync: impl Fn(&std::fs::File) -> std::io::Result<()> + Send + Sync + 'static,
+) {
+    let store = &mut house.recorder.recording.store;
+    *store = store.clone().synced_by(sync);
+}
+
 /// A disk that takes its time keeps no relay waiting, and nobody says meanwhile that it has it all.
 #[tokio::test]
 async fn an_end_is_audited_when_the_disk_has_the_recording_and_not_before() {
     let mut house = House::new(RecordingPolicy::Strict);
     let (go_on, told) = std::sync::mpsc::channel::<()>();
     let told = std::sync::Mutex::new(told);
-    house.recorder.disk = Disk::of(move |_| {
+    sync_by(&mut house, move |_| {
         told.lock().unwrap().recv().unwrap();
         Ok(())
     });
@@ -163,7 +171,7 @@ async fn an_end_is_audited_when_the_disk_has_the_recording_and_not_before() {
 #[tokio::test]
 async fn a_sync_that_fails_is_an_event_and_the_recording_is_not_called_complete() {
     let mut house = House::new(RecordingPolicy::Strict);
-    house.recorder.disk = Disk::of(|_| Err(std::io::Error::from_raw_os_error(5)));
+    sync_by(&mut house, |_| Err(std::io::Error::from_raw_os_error(5)));
     let id = house.start(0);
     house.recorder.closed(ChannelKey(0));
     let end = house.ends(1).await.remove(0);

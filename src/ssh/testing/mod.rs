@@ -296,7 +296,7 @@ fn settings(directory: &Path) -> Settings {
         policy: Policy::new("", Permissions::default(), Vec::new(), Vec::new()),
         inventory: Inventory::new(cluster(), vec![db1]).unwrap(),
         recording: RecordingSettings {
-            directory: directory.join("recordings"),
+            store: crate::store::Recordings::new(directory.join("recordings")),
             policy: session::RecordingPolicy::Strict,
             options: recording::Options { pty_input: false },
         },

@@ -1,0 +1,28 @@
+//! What is known of a connection whose sessions are recorded.
+
+use std::net::SocketAddr;
+
+use super::recorded_session::EarlyText;
+use crate::access::LoginPermit;
+use crate::model::{ClusterName, ConnectionId};
+
+/// Who, where, what: the part of a recording's header that is the same for a whole connection.
+#[derive(Clone, Debug)]
+pub struct SessionContext {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// This installation.
+    pub cluster: ClusterName,
+    /// Who may log in where.
+    pub permit: LoginPermit,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The address that was dialled.
+    pub host_address: SocketAddr,
+    /// The host presented a plain key, and the configuration admits it.
+    pub insecure_host_key: bool,
+    /// Weak algorithms that the connection to the host began with.
+    pub legacy_algorithms: Vec<&'static str>,
+    /// What was said before; it stands in the recording of the first session.
+    pub said: Vec<EarlyText>,
+}
