@@ -65,22 +65,14 @@ fn record(bytes: Vec<u8>, pty: Option<Pty>) -> Result<Work> {
 }
 
 fn start(pty: Option<Pty>) -> Result<Live<Sink>> {
+    let (session, connection) = (SessionId::new(), ConnectionId::new());
     let header = Header {
-        session: SessionId::new(),
-        connection: ConnectionId::new(),
         cluster: "example.com".to_owned(),
         user: "alice".to_owned(),
         login: "deploy".to_owned(),
         target: "db1:22".to_owned(),
-        node: None,
-        address: None,
-        kind: Kind::Shell,
-        command: None,
-        client: None,
-        serial: None,
-        fingerprint: None,
-        start: Clock::System.now(),
         pty,
+        ..Header::new(session, connection, Kind::Shell, Clock::System.now())
     };
     Ok(Live::start(
         sink(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use chrono::SecondsFormat;
 use clap::{Arg, Command};
 
-use super::{Exit, Failure, recordings, ui};
+use super::{Exit, Failure, ui};
 use crate::ca::{CaKind, IssueRecord, Ledger};
 use crate::config::{Config, Source};
 use crate::model::text;
@@ -153,7 +153,7 @@ fn recorded(
         .map(|entry| {
             let header = &entry.header;
             let start = header.start.to_rfc3339_opts(SecondsFormat::Secs, true);
-            let host = recordings::host(header);
+            let host = header.host();
             let (user, login, kind) = (&header.user, &header.login, header.kind.as_str());
             Candidate {
                 value: header.session.to_string(),

@@ -85,6 +85,46 @@ pub struct Header {
 }
 
 impl Header {
+    /// That of a session of which no more is known; texts are empty.
+    #[must_use]
+    pub fn new(
+        session: SessionId,
+        connection: ConnectionId,
+        kind: Kind,
+        start: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            session,
+            connection,
+            cluster: String::new(),
+            user: String::new(),
+            login: String::new(),
+            target: String::new(),
+            node: None,
+            address: None,
+            kind,
+            command: None,
+            client: None,
+            serial: None,
+            fingerprint: None,
+            start,
+            pty: None,
+        }
+    }
+
+    /// The inventory's name of the host, else the host as it was asked for.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.node.as_deref().unwrap_or_else(|| self.asked_host())
+    }
+
+    /// The host as it was asked for, without its port.
+    #[must_use]
+    pub fn asked_host(&self) -> &str {
+        let split = self.target.rsplit_once(':');
+        split.map_or(self.target.as_str(), |(host, _port)| host)
+    }
+
     /// The header line, LF included.
     pub(super) fn to_line(&self) -> Result<Vec<u8>, RecordingError> {
         let mut line =

@@ -19,30 +19,24 @@ type Recorded<'a> = &'a dyn Fn(&mut Live<Vec<u8>>);
 
 /// Writes a recording of a terminal of this size beside the world's own ones.
 fn recorded(world: &World, (cols, rows): (u32, u32), calls: Recorded<'_>) -> PathBuf {
+    let pty = Pty {
+        term: "xterm".into(),
+        cols,
+        rows,
+    };
+    let ids = [1, 2].map(|last| format!("01920000-0000-7000-8000-00000000000{last}"));
+    let [session, connection] = &ids;
     let header = Header {
-        session: "01920000-0000-7000-8000-000000000001"
-            .parse()
-            .expect("an id"),
-        connection: "01920000-0000-7000-8000-000000000002"
-            .parse()
-            .expect("an id"),
-        cluster: "example.com".to_owned(),
         user: "alice".to_owned(),
         login: "deploy".to_owned(),
         target: "db1:22".to_owned(),
-        node: None,
-        address: None,
-        kind: Kind::Shell,
-        command: None,
-        client: None,
-        serial: None,
-        fingerprint: None,
-        start: chrono::DateTime::UNIX_EPOCH,
-        pty: Some(Pty {
-            term: "xterm".into(),
-            cols,
-            rows,
-        }),
+        pty: Some(pty),
+        ..Header::new(
+            session.parse().expect("an id"),
+            connection.parse().expect("an id"),
+            Kind::Shell,
+            chrono::DateTime::UNIX_EPOCH,
+        )
     };
     let options = Options { pty_input: false };
     let begun = Live::start(Vec::new(), &header, options, Duration::ZERO);

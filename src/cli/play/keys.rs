@@ -69,7 +69,8 @@ impl KeyParser {
 pub(in crate::cli) fn listen(keys: SyncSender<Key>) {
     std::thread::spawn(move || {
         forward(io::stdin().lock(), &keys);
-        let _nobody_plays_any_more = keys.send(Key::Quit);
+        // The replay may be over.
+        let _ = keys.send(Key::Quit);
     });
 }
 

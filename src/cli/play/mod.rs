@@ -3,19 +3,17 @@
 pub(super) mod keys;
 mod pace;
 pub(super) mod player;
+pub(super) mod terminal;
 
 use std::io::{self, IsTerminal};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use super::signals::Signals;
 use super::{Context, Exit, Failure, recordings, ui};
 use crate::model::text::Printable;
 use crate::recording::{ExitNote, Kind, State};
-use crate::sys::tty::{self, ModeGuard};
-use keys::Key;
 use pace::Pace;
-use player::{Ending, Player, Screen};
+use player::{Ending, Screen};
 
 /// What `--skip-idle` leaves of a silence.
 const SHORT_SILENCE: Duration = Duration::from_secs(1);
@@ -46,64 +44,6 @@ pub(crate) struct PlayArgs {
     skip_idle: bool,
 }
 
-/// Where something is played: standard output, and the terminal of the viewer. Its modes are as
-/// before when this is dropped.
-#[derive(Debug)]
-pub(super) struct PlayTerminal {
-    /// What it is shown on.
-    pub(super) screen: Screen,
-    /// Whether there are keys to be pressed.
-    has_keys: bool,
-    modes: Option<ModeGuard>,
-    /// Taken for a terminal alone: what has no screen to put back ends as it always does.
-    signals: Option<Signals>,
-}
-
-impl PlayTerminal {
-    /// This one.
-    ///
-    /// # Errors
-    /// When the terminal's modes cannot be changed.
-    pub(super) fn here() -> io::Result<Self> {
-        let (stdin, stdout) = (io::stdin(), io::stdout());
-        let is_watched = stdout.is_terminal();
-        let has_keys = is_watched && stdin.is_terminal();
-        // Before the modes are changed: from then on there is something to put back.
-        let signals = is_watched.then(Signals::take).transpose()?;
-        let modes = if has_keys {
-            Some(ModeGuard::raw(&stdin)?)
-        } else if is_watched {
-            Some(ModeGuard::plain_output(&stdout)?)
-        } else {
-            None
-        };
-        let screen = Screen {
-            size: tty::size(&stdout).filter(|_| is_watched),
-            is_watched,
-        };
-        Ok(Self {
-            screen,
-            has_keys,
-            modes,
-            signals,
-        })
-    }
-
-    /// Sends the keys that are pressed, and [`Key::Quit`] for a signal.
-    pub(super) fn listen(&mut self, keys: &SyncSender<Key>) {
-        if let Some(signals) = self.signals.take() {
-            let keys = keys.clone();
-            let quit = move || {
-                let _nobody_plays_any_more = keys.send(Key::Quit);
-            };
-            signals.end_with(quit, self.modes.as_ref().map(ModeGuard::modes));
-        }
-        if self.has_keys {
-            keys::listen(keys.clone());
-        }
-    }
-}
-
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(speed) if (0.01..=1000.0).contains(&speed) => Ok(speed),
@@ -132,12 +72,7 @@ impl PlayArgs {
                 Ok(())
             }
             Ok(Ending::Quit) => Err(Failure::new(Exit::Interrupted, "the replay was ended")),
-            Err(player::PlayError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Ok(())
-            }
-            Err(error) => Err(
-                Failure::new(Exit::Failed, "cannot play the recording to its end").because(error),
-            ),
+            Err(error) => terminal::failed(error, "cannot play the recording to its end"),
         }
     }
 
@@ -145,23 +80,15 @@ impl PlayArgs {
         &self,
         reader: &mut crate::recording::Reader<impl io::Read>,
     ) -> Result<Ending, player::PlayError> {
-        let mut place = PlayTerminal::here()?;
-        let (sender, keys) = sync_channel(KEYS_AHEAD);
-        place.listen(&sender);
-        let pace = place.screen.is_watched.then(|| {
-            let short = self.skip_idle.then_some(SHORT_SILENCE);
-            Pace::new(self.speed, self.idle_limit.or(short), keys)
-        });
-        let mut player = Player::new(io::stdout().lock(), place.screen, pace, reader.header());
-        let played = player.play(reader);
-        let restored = player.restore();
-        drop(place);
-        let ending = played?;
-        restored?;
-        if let Some(larger) = player.outgrown() {
-            ui::note(&larger);
-        }
-        Ok(ending)
+        let (pressed, keys) = sync_channel(KEYS_AHEAD);
+        let pace = |screen: &Screen| {
+            screen.is_watched.then(|| {
+                let short = self.skip_idle.then_some(SHORT_SILENCE);
+                Pace::new(self.speed, self.idle_limit.or(short), keys)
+            })
+        };
+        let header = reader.header().clone();
+        terminal::show(&header, &pressed, pace, |player| player.play(reader))
     }
 
     fn tell_end(&self, state: &State, exit: Option<&ExitNote>) {

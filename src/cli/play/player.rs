@@ -125,6 +125,11 @@ impl<W: Write> Player<W> {
         ))
     }
 
+    /// Whether it is shown on a terminal.
+    pub(in crate::cli) fn is_watched(&self) -> bool {
+        self.screen.is_watched
+    }
+
     pub(in crate::cli) fn begin(&mut self) -> io::Result<Flow> {
         if !self.has_pty || !self.screen.is_watched {
             return Ok(Flow::Go);
@@ -234,6 +239,7 @@ mod tests {
 
     use super::super::keys::Key;
     use super::*;
+    use crate::recording::testing::header;
     use crate::recording::{Kind, Live, Options, Pty, Stream};
 
     const UNWATCHED: Screen = Screen {
@@ -246,26 +252,14 @@ mod tests {
     };
 
     fn recording(pty: Option<(u32, u32)>, record: impl FnOnce(&mut Live<Vec<u8>>)) -> Vec<u8> {
+        let pty = pty.map(|(cols, rows)| Pty {
+            term: "xterm".into(),
+            cols,
+            rows,
+        });
         let header = Header {
-            session: crate::model::SessionId::new(),
-            connection: crate::model::ConnectionId::new(),
-            cluster: "example.com".to_owned(),
-            user: "alice".to_owned(),
-            login: "deploy".to_owned(),
-            target: "db1:22".to_owned(),
-            node: None,
-            address: None,
-            kind: Kind::Shell,
-            command: None,
-            client: None,
-            serial: None,
-            fingerprint: None,
-            start: chrono::DateTime::UNIX_EPOCH,
-            pty: pty.map(|(cols, rows)| Pty {
-                term: "xterm".into(),
-                cols,
-                rows,
-            }),
+            pty,
+            ..header(Kind::Shell, false)
         };
         let mut live =
             Live::start(Vec::new(), &header, Options::default(), Duration::ZERO).unwrap();

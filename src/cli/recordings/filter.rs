@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::ls::{asked, host};
 use crate::access::Pattern;
 use crate::model::parse_duration;
 use crate::recording::{Kind, Verbatim};
@@ -68,7 +67,7 @@ impl Filter {
         };
         fits(&self.user, &header.user)
             && fits(&self.login, &header.login)
-            && (fits(&self.host, host(header)) || fits(&self.host, asked(header)))
+            && (fits(&self.host, header.host()) || fits(&self.host, header.asked_host()))
             && self.kind.is_none_or(|kind| kind == header.kind)
             && self.state.is_none_or(|state| state == entry.standing)
             && self.has_command(header.command.as_ref().map(Verbatim::text).as_deref())

@@ -4,15 +4,14 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::filter::Filter;
 use super::read;
-use crate::cli::format::ListFormat;
+use crate::cli::format::{ListFormat, json_list};
 use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Exit, Failure, existing_data_dir, ui};
 use crate::model::text;
-use crate::recording::{ExitNote, Header, Verbatim};
+use crate::recording::{ExitNote, Verbatim};
 use crate::store::listing::{self, Entry, Listing, RecordingStatus};
 
 /// Longest command in the table, in characters.
@@ -99,7 +98,7 @@ impl<'a> RecordingRow<'a> {
             connection: header.connection.to_string(),
             user: &header.user,
             login: &header.login,
-            host: host(header),
+            host: header.host(),
             kind: header.kind.as_str(),
             command: header.command.as_ref().map(Verbatim::text),
             command_hex: header.command.as_ref().and_then(Verbatim::hex),
@@ -117,30 +116,12 @@ impl<'a> RecordingRow<'a> {
     }
 }
 
-/// The inventory's name, else the host as it was asked for.
-pub(in crate::cli) fn host(header: &Header) -> &str {
-    header.node.as_deref().unwrap_or_else(|| asked(header))
-}
-
-/// The host as it was asked for, without its port.
-pub(super) fn asked(header: &Header) -> &str {
-    let split = header.target.rsplit_once(':');
-    split.map_or(header.target.as_str(), |(host, _port)| host)
-}
-
 fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn json(listing: &Listing) -> String {
-    let rows = listing.entries.iter().map(|entry| {
-        // A row is strings and numbers: it always has a JSON form.
-        serde_json::to_value(RecordingRow::new(entry)).unwrap_or(Value::Null)
-    });
-    format!(
-        "{}\n",
-        text::json(&Value::Array(rows.collect()).to_string())
-    )
+    json_list(listing.entries.iter().map(RecordingRow::new))
 }
 
 /// Characters of a session id.
@@ -225,8 +206,10 @@ fn table(listing: &Listing, id_length: usize) -> Table<11> {
 pub(super) mod tests {
     use std::path::Path;
 
+    use serde_json::Value;
+
     use super::*;
-    use crate::recording::{Kind, Pty};
+    use crate::recording::{Header, Kind, Pty};
 
     pub(in crate::cli::recordings) fn entry() -> Entry {
         Entry {

@@ -10,7 +10,6 @@ mod read;
 use super::{Context, Failure};
 
 pub(super) use locate::open;
-pub(super) use ls::host;
 
 /// List and export recordings
 #[derive(Debug, clap::Subcommand)]

@@ -2,14 +2,12 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::find;
-use crate::cli::format::ListFormat;
+use crate::cli::format::{ListFormat, json_list};
 use crate::cli::table::{Cell, Surface, Table, Tint};
 use crate::cli::{Context, Failure, ui};
 use crate::control::{RecordingHealth, SessionRow};
-use crate::model::text;
 
 /// Longest command in the table, in characters.
 const MAX_COMMAND: usize = 60;
@@ -90,14 +88,7 @@ fn time(time: DateTime<Utc>, precision: SecondsFormat) -> String {
 }
 
 fn json(rows: &[SessionRow]) -> String {
-    let objects = rows.iter().map(|row| {
-        // An object is strings and numbers: it always has a JSON form.
-        serde_json::to_value(Object::new(row)).unwrap_or(Value::Null)
-    });
-    format!(
-        "{}\n",
-        text::json(&Value::Array(objects.collect()).to_string())
-    )
+    json_list(rows.iter().map(Object::new))
 }
 
 fn table(rows: &[SessionRow]) -> Table<11> {
@@ -131,6 +122,8 @@ fn table(rows: &[SessionRow]) -> Table<11> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     pub(in crate::cli::sessions) fn row() -> SessionRow {

@@ -10,6 +10,7 @@ use super::find::{self, Live};
 use crate::cli::play;
 use crate::cli::play::keys::Key;
 use crate::cli::play::player::{PlayError, Player};
+use crate::cli::play::terminal;
 use crate::cli::{Context, Exit, Failure, ui};
 use crate::control::{ControlReply, ControlRequest, What};
 use crate::model::SessionId;
@@ -90,10 +91,7 @@ impl SessionsWatchArgs {
                 Exit::Interrupted,
                 "the watching was ended, the session goes on",
             )),
-            Err(PlayError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(
-                Failure::new(Exit::Failed, "cannot watch the session to its end").because(error),
-            ),
+            Err(error) => terminal::failed(error, "cannot watch the session to its end"),
         }
     }
 
@@ -125,28 +123,26 @@ impl SessionsWatchArgs {
         let (sender, feed) = sync_channel(AHEAD);
         let told = sender.clone();
         let reader = store::follow(path, move || {
-            let _nobody_watches_any_more = told.send(Feed::CaughtUp);
+            // The view may be over.
+            drop(told.send(Feed::CaughtUp));
         })?;
         let header = reader.header().clone();
 
-        let mut place = play::PlayTerminal::here()?;
         let (pressed, keys) = sync_channel(1);
-        place.listen(&pressed);
-        let quit = sender.clone();
-        std::thread::spawn(move || wait_for_quit(&keys, &quit));
-        // These threads end with the process: neither a terminal nor a file can be told to stop waiting.
-        std::thread::spawn(move || follow(reader, &sender));
-        let mut player = Player::new(io::stdout().lock(), place.screen, None, &header);
-        let past = (!self.from_start).then(|| Past::new(&header, place.screen.is_watched));
-        let shown = show(&feed, past, &mut player);
-        let restored = player.restore();
-        drop(place);
-        let ending = shown?;
-        restored?;
-        if let Some(larger) = player.outgrown() {
-            ui::note(&larger);
-        }
-        Ok(ending)
+        terminal::show(
+            &header,
+            &pressed,
+            |_screen| None,
+            |player| {
+                let quit = sender.clone();
+                // These threads end with the process: neither a terminal nor a file can be told to stop
+                // waiting.
+                std::thread::spawn(move || wait_for_quit(&keys, &quit));
+                std::thread::spawn(move || follow(reader, &sender));
+                let past = (!self.from_start).then(|| Past::new(&header, player.is_watched()));
+                show(&feed, past, player)
+            },
+        )
     }
 }
 
@@ -233,13 +229,15 @@ fn follow(mut reader: Reader<Tail>, feed: &SyncSender<Feed>) {
             return;
         }
     }
-    let _nobody_watches_any_more = feed.send(Feed::End(reader.state().clone()));
+    // The view may be over.
+    drop(feed.send(Feed::End(reader.state().clone())));
 }
 
 fn wait_for_quit(keys: &Receiver<Key>, feed: &SyncSender<Feed>) {
     for key in keys {
         if key == Key::Quit {
-            let _nobody_watches_any_more = feed.send(Feed::Quit);
+            // The view may be over.
+            drop(feed.send(Feed::Quit));
             return;
         }
     }
@@ -261,31 +259,8 @@ mod tests {
 
     use super::*;
     use crate::cli::play::player;
+    use crate::recording::testing::header;
     use crate::recording::{Kind, Pty, Stream};
-
-    fn header(pty: bool) -> Header {
-        Header {
-            session: SessionId::new(),
-            connection: crate::model::ConnectionId::new(),
-            cluster: "example.com".to_owned(),
-            user: "alice".to_owned(),
-            login: "deploy".to_owned(),
-            target: "db1:22".to_owned(),
-            node: None,
-            address: None,
-            kind: Kind::Shell,
-            command: None,
-            client: None,
-            serial: None,
-            fingerprint: None,
-            start: chrono::DateTime::UNIX_EPOCH,
-            pty: pty.then(|| Pty {
-                term: "xterm".into(),
-                cols: 20,
-                rows: 4,
-            }),
-        }
-    }
 
     fn output(text: &str) -> Feed {
         Feed::Event(Event {
@@ -299,7 +274,14 @@ mod tests {
 
     /// What is shown of this feed.
     fn shown(pty: bool, is_watched: bool, from_start: bool, fed: Vec<Feed>) -> (Ending, String) {
-        let header = header(pty);
+        let header = Header {
+            pty: pty.then(|| Pty {
+                term: "xterm".into(),
+                cols: 20,
+                rows: 4,
+            }),
+            ..header(Kind::Shell, false)
+        };
         let (sender, feed) = sync_channel(fed.len());
         for one in fed {
             sender.send(one).unwrap();
