@@ -1,10 +1,10 @@
-//! What is known of a connection whose sessions are recorded.
+//! What is known of a connection before its sessions are recorded.
 
 use std::net::SocketAddr;
 
-use super::recorded_session::EarlyText;
 use crate::access::LoginPermit;
 use crate::model::{ClusterName, ConnectionId};
+use crate::wire::auth::{Challenge, ForeignText};
 
 /// Who, where, what: the part of a recording's header that is the same for a whole connection.
 #[derive(Clone, Debug)]
@@ -25,4 +25,15 @@ pub struct SessionContext {
     pub legacy_algorithms: Vec<&'static str>,
     /// What was said before; it stands in the recording of the first session.
     pub said: Vec<EarlyText>,
+}
+
+/// What a user read, or was asked, before there was a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EarlyText {
+    /// The operator's own banner.
+    Greeting(String),
+    /// A banner of the host.
+    Banner(ForeignText),
+    /// Questions of the host. Answers are not kept.
+    Asked(Challenge),
 }

@@ -27,9 +27,8 @@ use crate::recording::Options;
 use crate::store::Recordings;
 
 pub use command::{Reason, ReasonError, SessionCommand};
-pub use context::SessionContext;
+pub use context::{EarlyText, SessionContext};
 pub use killing::SessionLocation;
-pub use recorded_session::EarlyText;
 pub use recorder::{Recorder, RecordingLost};
 pub use registry::{LiveConnection, LiveSession, Registration, Registry};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::context::EarlyText;
 use super::recorded::{Recorded, Writer};
 use super::registry::SessionRegistration;
 use crate::metrics::GaugeGuard;
@@ -10,18 +11,6 @@ use crate::recording::{
     self, ChannelNote, ExitNote, ExitSignal, GapNote, Live, RecordingError, Verbatim,
 };
 use crate::relay::{Exit, Note, Pty, RelayedMessage, Side, Stream, Value};
-use crate::wire::auth::{Challenge, ForeignText};
-
-/// What a user read, or was asked, before there was a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EarlyText {
-    /// The operator's own banner.
-    Greeting(String),
-    /// A banner of the host.
-    Banner(ForeignText),
-    /// Questions of the host. Answers are not kept.
-    Asked(Challenge),
-}
 
 /// One session.
 #[derive(Debug)]
