@@ -35,7 +35,7 @@ impl Stream {
 /// Ends the key of exact bytes.
 const HEX: &str = "_hex";
 
-/// Who sent a request.
+/// The side that sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
@@ -50,7 +50,7 @@ pub enum Side {
 /// A channel request or message that has no event code of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChannelNote {
-    /// Who sent it.
+    /// The side that sent it.
     pub from: Side,
     /// Its name in the words of RFC 4254: `env`, `signal`, `eof`, ...
     pub name: String,
@@ -87,7 +87,7 @@ impl ChannelNote {
         self.with(key, said.text())
     }
 
-    /// Adds a text that somebody read, and what was sent where that is something else.
+    /// Adds a text as the user read it, and the bytes that were sent where they are others.
     #[must_use]
     pub fn with_shown(mut self, key: &str, shown: &str, sent: &[u8]) -> Self {
         if shown.as_bytes() != sent {

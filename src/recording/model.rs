@@ -1,4 +1,4 @@
-//! The terminal model, for output that nobody can be trusted to have written.
+//! The terminal model, for output of hosts, which is not to be trusted.
 //!
 //! The model does what it is told, however often. Here nothing that a host sends makes it larger
 //! than a large terminal, and no short sequence does more than a line of text could.

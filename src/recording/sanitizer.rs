@@ -1,4 +1,4 @@
-//! Makes a recording's output safe for the terminal of whoever replays it.
+//! Makes a recording's output safe for the terminal on which it is replayed.
 //!
 //! Output is parsed and written anew: nothing reaches the terminal that is not on the list below.
 //! It passes printable characters; BS, HT, LF, VT, FF, CR; colours and attributes; cursor

@@ -1,4 +1,4 @@
-//! What a session's terminal shows at some moment: for whoever begins to look then.
+//! What a session's terminal shows at some moment: for a viewer who begins then.
 
 use super::model::Model;
 

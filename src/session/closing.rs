@@ -14,7 +14,7 @@ pub(super) struct Closing {
     pub(super) audit: AuditLog,
     /// The session's end. Its `recording` is true if the disk takes the recording.
     pub(super) end: AuditEvent,
-    /// Wakes those who wait for the session's end, when it is dropped.
+    /// Dropping it wakes those that wait for the session's end.
     pub(super) departed: Departed,
 }
 

@@ -1,4 +1,4 @@
-//! What somebody outside may want of a live connection, and the words that its user reads then.
+//! What an administrator may want of a live connection, and the words that its user reads then.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::model::text::{self, MAX_REASON};
 pub struct SessionCommand {
     /// The session; `None` for the connection with all that runs on it.
     pub session: Option<SessionId>,
-    /// Who wants it, for the recording.
+    /// The administrator, for the recording.
     pub by: String,
     /// Why, for the user and for the recording.
     pub reason: Option<Reason>,

@@ -2,7 +2,7 @@
 //!
 //! The [`Recorder`] is the relay's witness. In strict mode nothing starts without a recording, and
 //! the first byte that cannot be recorded ends the connection; in best-effort mode the gap is marked
-//! and audited. The [`Registry`] knows what is live, for those who list, watch or end it. Knows nothing
+//! and audited. The [`Registry`] knows what is live, for commands that list, watch or end it. Knows nothing
 //! of sockets.
 
 mod closing;

@@ -18,7 +18,7 @@ pub(super) struct RecordedSession {
     pub(super) id: SessionId,
     /// Its recording.
     pub(super) recorded: Recorded,
-    /// Somebody sits at a terminal.
+    /// It has a terminal.
     pub(super) terminal: bool,
     /// When it started, on the recorder's clock.
     pub(super) started: Duration,

@@ -1,4 +1,4 @@
-//! What is live: connections and their sessions, for whoever lists, watches or ends them.
+//! What is live: connections and their sessions, for commands that list, watch or end them.
 //!
 //! Recorders write, others read, and neither waits for the other longer than it takes to copy a list
 //! of pointers. It ends nothing itself, it passes orders on; knows no sockets and no files.
@@ -68,7 +68,7 @@ pub struct LiveSession {
     pub kind: Kind,
     /// The command line, or the subsystem's name.
     pub command: Option<String>,
-    /// Whether somebody sits at a terminal.
+    /// Whether it has a terminal.
     pub pty: bool,
     /// When it began.
     pub start: DateTime<Utc>,
@@ -252,7 +252,7 @@ impl SessionRegistration {
     }
 }
 
-/// A session that is live no more; whoever waits for its end is told when this is dropped.
+/// A session that is live no more. Dropping this wakes those that wait for its end.
 #[derive(Debug)]
 pub(super) struct Departed(CancellationToken);
 

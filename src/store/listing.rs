@@ -227,7 +227,7 @@ mod tests {
         drop(going_on);
     }
 
-    /// A pipe that nobody writes to is not waited for.
+    /// A pipe without a writer is not waited for.
     #[test]
     fn what_is_no_regular_file_is_no_recording() {
         let directory = tempfile::tempdir().unwrap();

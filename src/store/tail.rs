@@ -63,7 +63,7 @@ impl Tail {
         })
     }
 
-    /// Whether nothing will come any more: there is a footer, or nobody holds the file.
+    /// Whether nothing will come any more: there is a footer, or no writer holds the file.
     fn has_ended(&mut self) -> io::Result<bool> {
         if !lock::is_taken(&self.file) {
             return Ok(true);
@@ -82,7 +82,7 @@ impl Read for Tail {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.past.saturating_sub(self.at);
         let limit = if left > 0 {
-            // The past is read by itself: whoever is told of its end has seen all of it.
+            // The past is read by itself, so that its end is told when all of it was read.
             usize::try_from(left).unwrap_or(usize::MAX)
         } else {
             if let Some(tell) = self.on_caught_up.take() {
@@ -209,7 +209,7 @@ mod tests {
         std::fs::remove_file(&followed.path).unwrap();
         followed.live.exit(ORIGIN, &ExitNote::Status(3));
         let Followed { live, given, .. } = followed;
-        // The footer is the end, whoever still holds the file.
+        // The footer is the end, even if the file is still held.
         let (_held, _) = live.finish(ORIGIN).unwrap();
         let next = || given.recv_timeout(PATIENCE).unwrap();
         assert!(matches!(

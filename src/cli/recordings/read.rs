@@ -1,4 +1,4 @@
-//! Who reads recordings is in the audit log before they read anything.
+//! Reading a recording is in the audit log before anything of it is read.
 
 use std::collections::BTreeMap;
 

@@ -138,7 +138,7 @@ fn sync_by(
     *store = store.clone().synced_by(sync);
 }
 
-/// A disk that takes its time keeps no relay waiting, and nobody says meanwhile that it has it all.
+/// A slow disk keeps no relay waiting, and meanwhile no recording is called complete.
 #[tokio::test]
 async fn an_end_is_audited_when_the_disk_has_the_recording_and_not_before() {
     let mut house = House::new(RecordingPolicy::Strict);
