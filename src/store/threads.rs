@@ -23,10 +23,10 @@ pub(super) trait Job: Send + 'static {
 
 /// Threads that are started as there is work, and end when there is none. Clones share them.
 #[derive(Debug)]
-pub(super) struct SyncThreads<J>(Arc<Shared<J>>);
+pub(super) struct SyncThreads<J>(Arc<SyncPool<J>>);
 
 #[derive(Debug)]
-struct Shared<J> {
+struct SyncPool<J> {
     state: Mutex<Work<J>>,
     has_work: Condvar,
     is_done: Condvar,
@@ -51,7 +51,7 @@ impl<J> Clone for SyncThreads<J> {
 impl<J: Job> SyncThreads<J> {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SyncPool {
             state: Mutex::new(Work {
                 queue: VecDeque::new(),
                 unfinished: 0,
@@ -105,7 +105,7 @@ impl<J: Job> SyncThreads<J> {
     }
 }
 
-impl<J: Job> Shared<J> {
+impl<J: Job> SyncPool<J> {
     /// The life of a thread.
     fn serve(&self) {
         let mut work = self.lock();

@@ -13,7 +13,7 @@ use super::{Context, Exit, Failure, recordings, ui};
 use crate::model::text::Printable;
 use crate::recording::{ExitNote, Kind, State};
 use pace::Pace;
-use player::{Ending, Screen};
+use player::{ReplayEnd, Screen};
 
 /// What `--skip-idle` leaves of a silence.
 const SHORT_SILENCE: Duration = Duration::from_secs(1);
@@ -67,11 +67,11 @@ impl PlayArgs {
         let played = self.play(&mut reader);
         // By now the terminal is as it was: what follows can be read.
         match played {
-            Ok(Ending::Played(exit)) => {
+            Ok(ReplayEnd::Played(exit)) => {
                 self.tell_end(reader.state(), exit.as_ref());
                 Ok(())
             }
-            Ok(Ending::Quit) => Err(Failure::new(Exit::Interrupted, "the replay was ended")),
+            Ok(ReplayEnd::Quit) => Err(Failure::new(Exit::Interrupted, "the replay was ended")),
             Err(error) => terminal::failed(error, "cannot play the recording to its end"),
         }
     }
@@ -79,7 +79,7 @@ impl PlayArgs {
     fn play(
         &self,
         reader: &mut crate::recording::Reader<impl io::Read>,
-    ) -> Result<Ending, player::PlayError> {
+    ) -> Result<ReplayEnd, player::PlayError> {
         let (pressed, keys) = sync_channel(KEYS_AHEAD);
         let pace = |screen: &Screen| {
             screen.is_watched.then(|| {

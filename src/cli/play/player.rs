@@ -30,7 +30,7 @@ pub(in crate::cli) enum PlayError {
 
 /// How a replay ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Ending {
+pub(in crate::cli) enum ReplayEnd {
     /// The recording was shown to its end; how the session ended, if that is known.
     Played(Option<ExitNote>),
     /// The user ended it.
@@ -76,9 +76,9 @@ impl<W: Write> Player<W> {
     }
 
     /// Shows all events, each when it is due.
-    pub(super) fn play(&mut self, reader: &mut Reader<impl Read>) -> Result<Ending, PlayError> {
+    pub(super) fn play(&mut self, reader: &mut Reader<impl Read>) -> Result<ReplayEnd, PlayError> {
         if self.begin()? == Flow::Quit {
-            return Ok(Ending::Quit);
+            return Ok(ReplayEnd::Quit);
         }
         let mut last = Duration::ZERO;
         let mut exit = None;
@@ -90,7 +90,7 @@ impl<W: Write> Player<W> {
             );
             if is_visible {
                 if self.wait(event.at.saturating_sub(last)) == Flow::Quit {
-                    return Ok(Ending::Quit);
+                    return Ok(ReplayEnd::Quit);
                 }
                 last = event.at;
             }
@@ -99,7 +99,7 @@ impl<W: Write> Player<W> {
             }
             self.show(&event)?;
         }
-        Ok(Ending::Played(exit))
+        Ok(ReplayEnd::Played(exit))
     }
 
     /// Puts the terminal back into its normal state.
@@ -271,7 +271,7 @@ mod tests {
         file: &[u8],
         screen: Screen,
         pace: Option<Pace>,
-    ) -> (Ending, String, Option<(u16, u16)>) {
+    ) -> (ReplayEnd, String, Option<(u16, u16)>) {
         let mut reader = Reader::open(file).unwrap();
         let mut player = Player::new(Vec::new(), screen, pace, reader.header());
         let ending = player.play(&mut reader).unwrap();
@@ -288,7 +288,7 @@ mod tests {
             live.exit(Duration::from_secs(3000), &ExitNote::Status(4));
         });
         let (ending, shown, _) = play(&file, UNWATCHED, None);
-        assert_eq!(ending, Ending::Played(Some(ExitNote::Status(4))));
+        assert_eq!(ending, ReplayEnd::Played(Some(ExitNote::Status(4))));
         assert_eq!(shown, "a\r\nb");
     }
 
@@ -362,7 +362,7 @@ mod tests {
         let (sender, keys) = sync_channel(4);
         sender.send(Key::Quit).unwrap();
         let (ending, shown, _) = play(&file, SMALL, Some(Pace::new(1.0, None, keys)));
-        assert_eq!(ending, Ending::Quit);
+        assert_eq!(ending, ReplayEnd::Quit);
         assert!(!shown.contains("late"));
     }
 }

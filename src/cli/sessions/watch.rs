@@ -53,7 +53,7 @@ enum Feed {
 
 /// How the watching ends.
 #[derive(Debug)]
-enum Ending {
+enum WatchEnd {
     /// With the session; how that ended, if that is known.
     Session(State, Option<ExitNote>),
     /// The session goes on.
@@ -83,11 +83,11 @@ impl SessionsWatchArgs {
             .recordings()
             .join(file_name(session));
         match self.watch(&path) {
-            Ok(Ending::Session(state, exit)) => {
+            Ok(WatchEnd::Session(state, exit)) => {
                 ui::note(&farewell(&state, exit.as_ref()));
                 Ok(())
             }
-            Ok(Ending::Quit) => Err(Failure::new(
+            Ok(WatchEnd::Quit) => Err(Failure::new(
                 Exit::Interrupted,
                 "the watching was ended, the session goes on",
             )),
@@ -119,7 +119,7 @@ impl SessionsWatchArgs {
         }
     }
 
-    fn watch(&self, path: &Path) -> Result<Ending, PlayError> {
+    fn watch(&self, path: &Path) -> Result<WatchEnd, PlayError> {
         let (sender, feed) = sync_channel(AHEAD);
         let told = sender.clone();
         let reader = store::follow(path, move || {
@@ -191,7 +191,7 @@ fn show(
     feed: &Receiver<Feed>,
     mut past: Option<Past>,
     player: &mut Player<impl io::Write>,
-) -> Result<Ending, PlayError> {
+) -> Result<WatchEnd, PlayError> {
     player.begin()?;
     let mut exit = None;
     for fed in feed {
@@ -210,12 +210,12 @@ fn show(
                     None => player.show(&event)?,
                 }
             }
-            Feed::End(state) => return Ok(Ending::Session(state, exit)),
+            Feed::End(state) => return Ok(WatchEnd::Session(state, exit)),
             Feed::Failed(error) => return Err(error.into()),
-            Feed::Quit => return Ok(Ending::Quit),
+            Feed::Quit => return Ok(WatchEnd::Quit),
         }
     }
-    Ok(Ending::Quit)
+    Ok(WatchEnd::Quit)
 }
 
 /// Reads for as long as the view goes on.
@@ -273,7 +273,7 @@ mod tests {
     }
 
     /// What is shown of this feed.
-    fn shown(pty: bool, is_watched: bool, from_start: bool, fed: Vec<Feed>) -> (Ending, String) {
+    fn shown(pty: bool, is_watched: bool, from_start: bool, fed: Vec<Feed>) -> (WatchEnd, String) {
         let header = Header {
             pty: pty.then(|| Pty {
                 term: "xterm".into(),
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn who_begins_now_sees_the_screen_as_it_is_and_what_follows() {
         let (ending, shown) = shown(true, true, false, feed());
-        assert!(matches!(ending, Ending::Quit));
+        assert!(matches!(ending, WatchEnd::Quit));
         assert!(!shown.contains("scrolled"), "{shown:?}");
         let (screen, rest) = shown.split_once("before").unwrap();
         assert!(screen.starts_with("\x1b[H\x1b[2J"), "{shown:?}");
@@ -339,7 +339,7 @@ mod tests {
             ];
             let (ending, shown) = shown(pty, false, false, feed);
             assert_eq!(shown, "new\n");
-            let Ending::Session(state, exit) = ending else {
+            let WatchEnd::Session(state, exit) = ending else {
                 panic!("it ends with the session");
             };
             let farewell = farewell(&state, exit.as_ref());

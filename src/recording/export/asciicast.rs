@@ -11,7 +11,7 @@ use super::super::event::{Event, EventKind, Stream};
 use super::super::lines;
 use super::super::reader::Reader;
 use super::super::utf8::Utf8Decoder;
-use super::ExportError;
+use super::error::ExportError;
 
 pub(super) fn export<R: Read>(
     reader: &mut Reader<R>,

@@ -11,7 +11,7 @@ use ssh_encoding::base64::{Base64, Encoding};
 
 use super::super::event::{Event, EventKind};
 use super::super::reader::{Reader, State};
-use super::ExportError;
+use super::error::ExportError;
 use crate::model::text;
 
 pub(super) fn export<R: Read>(

@@ -4,17 +4,17 @@
 //! tells whether that was the recording's end.
 
 mod asciicast;
+mod error;
 mod json;
 mod raw;
 mod text;
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
-use thiserror::Error;
-
-use super::error::RecordingError;
-use super::event::Stream;
 use super::reader::Reader;
+
+pub use error::ExportError;
+pub use raw::Part;
 
 /// What to make of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,28 +27,6 @@ pub enum Format {
     Json,
     /// Bytes as they crossed, and nothing else.
     Raw(Part),
-}
-
-/// What a raw export takes of a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The bytes of one stream.
-    Stream(Stream),
-    /// The command line, or the subsystem's name.
-    Command,
-    /// The environment that the client asked for: `NAME=VALUE`, each ended by a NUL.
-    Environment,
-}
-
-/// How an export fails.
-#[derive(Debug, Error)]
-pub enum ExportError {
-    /// The recording is damaged or cannot be read; what came before was exported.
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
-    /// The result cannot be written.
-    #[error("cannot write the export")]
-    Output(#[from] io::Error),
 }
 
 /// Exports a recording to its end.
@@ -72,6 +50,7 @@ pub fn export<R: Read>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::Stream;
     use super::super::tests::{Call, recorded};
     use super::*;
 

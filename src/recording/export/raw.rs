@@ -5,7 +5,18 @@ use std::io::{Read, Write};
 use super::super::event::{EventKind, Stream};
 use super::super::reader::Reader;
 use super::super::verbatim::Verbatim;
-use super::{ExportError, Part};
+use super::error::ExportError;
+
+/// What a raw export takes of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The bytes of one stream.
+    Stream(Stream),
+    /// The command line, or the subsystem's name.
+    Command,
+    /// The environment that the client asked for: `NAME=VALUE`, each ended by a NUL.
+    Environment,
+}
 
 pub(super) fn export<R: Read>(
     reader: &mut Reader<R>,

@@ -17,7 +17,7 @@ use super::super::event::EventKind;
 use super::super::model::Model;
 use super::super::reader::Reader;
 use super::super::utf8::Utf8Decoder;
-use super::ExportError;
+use super::error::ExportError;
 use crate::model::text::Carets;
 
 /// A line that is longer goes on in the next one, in bytes. A host can wrap for ever.
