@@ -50,7 +50,7 @@ mod tidy {
         room("cert", 1, &[]),
         room("openssh", 1, &[]),
         room("recording", 1, &[]),
-        room("relay", 1, &["access"]),
+        room("relay", 1, &["access", "wire"]),
         room("wire", 1, &["cert"]),
         // doors to one foreign system each
         room("audit", 2, &[]),
