@@ -86,7 +86,7 @@ impl<D: Dial> Connection<D> {
         let found = tokio::select! {
             found = self.find() => found,
             why = last_words(&scope) => {
-                if let Some(goodbye) = why.ending(self.id).client {
+                if let Some(goodbye) = why.row(self.id).client {
                     let (shown, has_stderr) = (Arc::clone(&self.shown), self.agent.is_some());
                     early::refuse(stream, shown, has_stderr, &goodbye.text).await;
                 }
@@ -134,7 +134,7 @@ impl<D: Dial> Connection<D> {
                     .await;
             }
             Err(SetupFailure::Ended(why)) => {
-                if let Some(goodbye) = why.ending(self.id).client {
+                if let Some(goodbye) = why.row(self.id).client {
                     leg.disconnect(goodbye.code, &goodbye.text).await;
                 }
             }

@@ -48,7 +48,7 @@ where
         Ok(())
     }
 
-    /// The recordings say who ended the connection.
+    /// Ends the connection. Its recordings name the administrator.
     fn killed(&mut self, command: &SessionCommand, refusal: Refusal) -> EndReason {
         self.recorder.mark_all(&command.marker());
         EndReason::Killed(Box::new(refusal), command.session)

@@ -33,30 +33,30 @@ where
             end = EndReason::HostDisconnected(None);
         }
         let connection = self.recorder.connection();
-        let ending = end.ending(connection);
-        if ending.is_breach {
+        let row = end.row(connection);
+        if row.is_breach {
             tracing::info!(%connection, error = %end, "protocol error, the connection ends");
         } else {
             tracing::debug!(%connection, %end, "the relay ended");
         }
-        if let Some(refusal) = &ending.refusal {
+        if let Some(refusal) = &row.refusal {
             audit(refusal);
         }
         // What is still planned was not recorded, or is owed to a side that broke the protocol.
         self.planned.clear();
-        let is_shown = match &ending.last_words {
+        let is_shown = match &row.last_words {
             Some(text) => self.show(text).await,
             None => false,
         };
         self.relay.abandon_all(&mut self.recorder);
-        self.recorder.end(ending.name);
+        self.recorder.end(row.name);
         if is_shown {
             self.drain_briefly().await;
         }
-        if let Some(Goodbye { code, text }) = ending.client {
+        if let Some(Goodbye { code, text }) = row.client {
             self.legs.client.disconnect(code, &text).await;
         }
-        if let Some(Goodbye { code, text }) = ending.host {
+        if let Some(Goodbye { code, text }) = row.host {
             self.legs.host.disconnect(code, &text).await;
         }
     }

@@ -2,11 +2,11 @@
 //! reason.
 //!
 //! Whatever ends a connection, a peer, a timer, the policy, an administrator, the recording or the
-//! outer connection, hands over an [`EndReason`]. [`EndReason::ending`] is the table: the name in the
+//! outer connection, hands over an [`EndReason`]. [`EndReason::row`] is the table: the name in the
 //! audit log, what each side is told and with which code, and what stands on the user's terminal.
 //! Nothing else decides about any of these.
 
-mod ending;
+mod row;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +19,7 @@ use crate::relay::{Side, Violation};
 use crate::session::RecordingLost;
 use crate::wire::DisconnectReason::{self, ByApplication, ConnectionLost, ProtocolError};
 
-pub(crate) use ending::{Ending, Goodbye};
+pub(crate) use row::{EndRow, Goodbye};
 
 /// How a peer broke the transport protocol, and the code with which it is told so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,45 +110,45 @@ impl EndReason {
 
     /// The table. `connection` is the id that the user may ask about, where the reason has none of
     /// its own.
-    pub(crate) fn ending(&self, connection: ConnectionId) -> Ending {
+    pub(crate) fn row(&self, connection: ConnectionId) -> EndRow {
         match self {
             // There is no client any more.
             Self::ClientLeft(_) | Self::OuterLeft => {
-                Ending::named("client-left").tells_host(ByApplication)
+                EndRow::named("client-left").tells_host(ByApplication)
             }
-            Self::OuterLost(_) => Ending::named("client-lost").tells_host(ByApplication),
-            Self::OuterBroken => Ending::named("protocol-error").tells_host(ByApplication),
+            Self::OuterLost(_) => EndRow::named("client-lost").tells_host(ByApplication),
+            Self::OuterBroken => EndRow::named("protocol-error").tells_host(ByApplication),
             // What a side did wrong it is told itself.
-            Self::ClientBroke(breach) => Ending::named("protocol-error")
+            Self::ClientBroke(breach) => EndRow::named("protocol-error")
                 .by_breach()
                 .tells_client(breach.code, format!("rproxy: {breach}"))
                 .tells_host(ConnectionLost),
-            Self::HostBroke(breach) => Ending::named("protocol-error")
+            Self::HostBroke(breach) => EndRow::named("protocol-error")
                 .by_breach()
                 .tells_client(ConnectionLost, format!("rproxy: {self}"))
                 .tells_host_why(breach.code, format!("rproxy: {breach}")),
-            Self::RelayBroken(_) => Ending::named("protocol-error")
+            Self::RelayBroken(_) => EndRow::named("protocol-error")
                 .by_breach()
                 .tells_client(ProtocolError, format!("rproxy: {self}"))
                 .tells_host(ProtocolError),
             // There is no host any more.
             Self::HostLeft(_) | Self::HostDisconnected(_) => {
-                Ending::named("host-left").tells_client(ConnectionLost, format!("rproxy: {self}"))
+                EndRow::named("host-left").tells_client(ConnectionLost, format!("rproxy: {self}"))
             }
-            Self::RecordingFailed { text, .. } => Ending::named("recording-failed")
+            Self::RecordingFailed { text, .. } => EndRow::named("recording-failed")
                 .shows(format!("{text}\r\n"))
                 .tells_client(ByApplication, text.clone())
                 .tells_host(ByApplication),
-            Self::ClientIdle(limit) => Ending::timed_out(refusal::client_idle(*limit), connection),
-            Self::HostLost(silence) => Ending::timed_out(refusal::host_lost(*silence), connection),
+            Self::ClientIdle(limit) => EndRow::timed_out(refusal::client_idle(*limit), connection),
+            Self::HostLost(silence) => EndRow::timed_out(refusal::host_lost(*silence), connection),
             Self::CertificateExpired => {
-                Ending::timed_out(refusal::certificate_expired(), connection)
+                EndRow::timed_out(refusal::certificate_expired(), connection)
             }
             Self::Withdrawn(refusal) | Self::Killed(refusal, None) => {
-                Ending::withdrawn(refusal, &connection)
+                EndRow::withdrawn(refusal, &connection)
             }
-            Self::Killed(refusal, Some(session)) => Ending::withdrawn(refusal, session),
-            Self::Shutdown => Ending::named("shutdown")
+            Self::Killed(refusal, Some(session)) => EndRow::withdrawn(refusal, session),
+            Self::Shutdown => EndRow::named("shutdown")
                 .shows(format!("{SHUTTING_DOWN}\r\n"))
                 .tells_client(ByApplication, SHUTTING_DOWN.to_owned())
                 .tells_host(ByApplication),

@@ -315,16 +315,16 @@ fn every_row_says_what_it_always_said() {
     assert_eq!(seen, (0..VARIANTS).collect());
     for row in rows {
         let what = row.reason.to_string();
-        let ending = row.reason.ending(id);
+        let found = row.reason.row(id);
         assert_eq!(what, row.logged);
-        assert_eq!(ending.name, row.name, "{what}");
+        assert_eq!(found.name, row.name, "{what}");
         let told = |goodbye: &Goodbye| (goodbye.code, goodbye.text.clone());
-        assert_eq!(ending.client.as_ref().map(told), row.client, "{what}");
+        assert_eq!(found.client.as_ref().map(told), row.client, "{what}");
         let host = row.host.map(|(code, text)| (code, text.to_owned()));
-        assert_eq!(ending.host.as_ref().map(told), host, "{what}");
-        assert_eq!(ending.last_words, row.last_words, "{what}");
-        assert_eq!(ending.is_breach, row.is_breach, "{what}");
-        let event = ending.refusal.map(|refusal| refusal.reason);
+        assert_eq!(found.host.as_ref().map(told), host, "{what}");
+        assert_eq!(found.last_words, row.last_words, "{what}");
+        assert_eq!(found.is_breach, row.is_breach, "{what}");
+        let event = found.refusal.map(|refusal| refusal.reason);
         assert_eq!(event, row.has_event.then_some(row.name), "{what}");
     }
 }

@@ -81,7 +81,7 @@ impl Default for Cause {
 }
 
 /// How it went.
-struct Outcome {
+struct EndOutcome {
     user: Seen,
     host: Seen,
     connection: ConnectionId,
@@ -89,7 +89,7 @@ struct Outcome {
     audit: String,
 }
 
-impl Outcome {
+impl EndOutcome {
     /// The value of `field` in the one event of this name.
     fn audited(&self, event: &str, field: &str) -> String {
         let name = format!("\"event\":\"{event}\"");
@@ -181,7 +181,7 @@ async fn outside(
 }
 
 /// A connection with a session that runs, until this ends it.
-async fn ended_by(cause: Cause) -> Outcome {
+async fn ended_by(cause: Cause) -> EndOutcome {
     let directory = tempfile::tempdir().unwrap();
     let (at_user, to_user) = duplex(WIDE);
     let (at_host, to_host) = duplex(WIDE);
@@ -193,7 +193,7 @@ async fn ended_by(cause: Cause) -> Outcome {
     let proxy = proxy(streams, &directory, &cause, Arc::clone(&running));
     let work = Box::pin(async { tokio::join!(user, host, proxy) });
     let (user, host, (connection, session)) = timeout(FOREVER, work).await.expect("it ends");
-    Outcome {
+    EndOutcome {
         user,
         host,
         connection,
@@ -223,7 +223,7 @@ const MAC_ERROR: u32 = DisconnectReason::MacError as u32;
 const ENDED: &str = "rproxy: the connection ended";
 const BAD_MAC: &str = "the peer broke the protocol: message authentication code incorrect";
 
-/// A disconnect as the transport of the one who reads it has it: without control characters.
+/// A disconnect as the reader's transport shows it: without control characters.
 fn told(code: u32, text: impl AsRef<str>) -> Option<(u32, String)> {
     Some((code, text.as_ref().replace("\r\n", "\\r\\n")))
 }
@@ -322,7 +322,7 @@ async fn a_breach_of_the_connection_protocol_ends_both_sides() {
 }
 
 /// An end of the proxy's own: shown on the terminal, said to both sides.
-fn check_shown(outcome: &Outcome, name: &str, stderr: &str, goodbye: &str) {
+fn check_shown(outcome: &EndOutcome, name: &str, stderr: &str, goodbye: &str) {
     assert_eq!(outcome.user.stderr, stderr, "{name}");
     assert_eq!(outcome.user.status, Some(255), "{name}");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A user whose session runs, and the host that it runs on, each of whom may end it in its own way.
+//! A user whose session runs, and the host that it runs on; either may end it in its own way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

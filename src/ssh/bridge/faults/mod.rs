@@ -2,7 +2,7 @@
 //! that is cut, reset, delayed, stalled for good, or that gives single bytes.
 //!
 //! Everything is the real thing but the sockets and the time: two transports, the relay, its recorder
-//! on a disk. The clock is wound forward whenever nobody can go on, so a connection that nothing
+//! on a disk. The clock is wound forward whenever no task can go on, so a connection that nothing
 //! would ever end shows as one that reaches [`FOREVER`].
 
 mod held;

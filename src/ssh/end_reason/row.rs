@@ -18,7 +18,7 @@ pub(crate) struct Goodbye {
 
 /// What follows from the end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ending {
+pub(crate) struct EndRow {
     /// The stable name in the audit log and in the recordings.
     pub(crate) name: &'static str,
     /// One side did what the protocol forbids: the program's log has it.
@@ -33,8 +33,8 @@ pub(crate) struct Ending {
     pub(crate) refusal: Option<Refusal>,
 }
 
-impl Ending {
-    /// One that tells nobody.
+impl EndRow {
+    /// One that neither side is told.
     pub(super) fn named(name: &'static str) -> Self {
         Self {
             name,
