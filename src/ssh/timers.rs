@@ -1,8 +1,8 @@
 //! What time does to a live connection: a client that is idle, a peer that does not answer any more,
 //! a certificate that expires, a proxy that stops.
 //!
-//! Packets only push deadlines further away, so one alarm is enough: when it rings, what is due is
-//! worked out, and it is set anew. A packet costs a look at the clock.
+//! Packets only move deadlines further away, so one timer is enough: when it fires, the deadlines are
+//! computed again and it is set to the next one. A packet costs one reading of the clock.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -17,38 +17,38 @@ use crate::wire::connection::number;
 
 /// How long before a certificate expires its user is warned.
 const WARNING: Duration = Duration::from_secs(5 * 60);
-/// How often the clock on the wall is looked at, which may be set anew at any time, and how often
-/// where somebody is still to be warned.
+/// How often the time of day is read, which an administrator may change at any time.
 const LOOK: Duration = Duration::from_secs(60);
+/// The same while the user has not read a warning yet.
 const WARN_LOOK: Duration = Duration::from_secs(1);
-/// An alarm that nobody waits for.
+/// When a timer without a deadline fires, which is harmless.
 const NEVER: Duration = Duration::from_secs(86_400);
 
 /// The configured limits of a live connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// Longest time without a byte from the client; zero for any.
+    /// Longest time without input from the client; zero for no limit.
     pub idle: Duration,
     /// Whether a connection ends with its certificate.
     pub ends_with_certificate: bool,
-    /// After how long a silent peer is asked whether it is there; zero for never.
+    /// After how long a silent peer is sent a keepalive; zero for never.
     pub keep_alive_interval: Duration,
-    /// How many questions may stay unanswered.
+    /// How many keepalives may stay unanswered.
     pub keep_alive_count_max: u32,
 }
 
-/// What a look at the clock says about a peer.
+/// What is to be done about a silent peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeepaliveState {
     /// Nothing to do yet.
     Beats,
-    /// Ask whether it is there.
+    /// Send it a keepalive.
     Ask,
-    /// It has been silent for this long, and was asked often enough.
+    /// It has been silent for this long, and has had all the keepalives.
     Lost(Duration),
 }
 
-/// Whether one peer is still there, as sshd's `ClientAliveInterval` finds out.
+/// Keepalives to one peer, as sshd sends them by `ClientAliveInterval`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
     interval: Duration,
@@ -67,7 +67,7 @@ impl KeepAlive {
         }
     }
 
-    /// The peer has said something, whatever it was.
+    /// The peer has sent something, whatever it was.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.asked = 0;
@@ -92,7 +92,7 @@ impl KeepAlive {
     }
 }
 
-/// Rings once at the time it is set to; then it has to be set anew.
+/// Fires once at the time it is set to; then it has to be set again.
 #[derive(Debug)]
 pub(crate) struct Timer(Pin<Box<Sleep>>);
 
@@ -107,7 +107,7 @@ impl Timer {
         self.0.as_mut().reset(at);
     }
 
-    /// Waits for it. May be dropped and called again.
+    /// Waits until it fires. May be dropped and called again.
     pub(crate) async fn ring(&mut self) {
         self.0.as_mut().await;
     }
@@ -116,7 +116,7 @@ impl Timer {
 /// What is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expired {
-    /// Ask the host whether it is there.
+    /// Send the host a keepalive.
     AskHost,
     /// Tell the user that the certificate expires in this time; due until [`ConnectionTimers::warn`].
     Warn(Duration),
@@ -126,7 +126,7 @@ pub(crate) enum Expired {
     End(EndReason),
 }
 
-/// The end of a certificate.
+/// When the user certificate expires.
 #[derive(Clone, Copy, Debug)]
 struct Certificate {
     /// In seconds after the epoch.
@@ -134,7 +134,7 @@ struct Certificate {
     warned: bool,
 }
 
-/// The time of one relayed connection.
+/// The timers of one relayed connection.
 #[derive(Debug)]
 pub(crate) struct ConnectionTimers {
     host: KeepAlive,
@@ -142,10 +142,10 @@ pub(crate) struct ConnectionTimers {
     idle: Option<Duration>,
     active: Instant,
     certificate: Option<Certificate>,
-    /// When the proxy stops, as long as the user does not know.
+    /// When the proxy stops, until the user has read it.
     stop: Option<Instant>,
     clock: Clock,
-    alarm: Timer,
+    timer: Timer,
     /// Where the user reads what is not part of a session, if there is such a place.
     terminal: Option<ChannelHandle>,
 }
@@ -159,7 +159,7 @@ impl ConnectionTimers {
         terminal: Option<ChannelHandle>,
     ) -> Self {
         let now = Instant::now();
-        let mut watch = Self {
+        let mut timers = Self {
             host: KeepAlive::new(limits, now),
             idle: (!limits.idle.is_zero()).then_some(limits.idle),
             active: now,
@@ -169,15 +169,15 @@ impl ConnectionTimers {
             }),
             stop: None,
             clock,
-            alarm: Timer::new(None),
+            timer: Timer::new(None),
             terminal,
         };
-        watch.set_alarm(now);
-        watch
+        timers.set_timer(now);
+        timers
     }
 
-    /// A packet from the client. Only what somebody types, sends or starts counts: keepalives and
-    /// window grants come from programs that nobody sits at.
+    /// A packet from the client. Only new channels and their data count as activity: programs send
+    /// keepalives and window adjustments by themselves.
     pub(crate) fn client_said(&mut self, payload: &[u8]) {
         if matches!(
             payload.first(),
@@ -192,7 +192,7 @@ impl ConnectionTimers {
         self.host.heard(Instant::now());
     }
 
-    /// Says something to the user that is part of no session, where there is a place for it.
+    /// Writes to the user's terminal outside of any session, if there is a way to it.
     pub(crate) fn tell(&self, text: &str) {
         if let Some(terminal) = &self.terminal {
             terminal.stderr(text);
@@ -210,7 +210,7 @@ impl ConnectionTimers {
     /// The proxy stops at this time.
     pub(crate) fn stops_at(&mut self, at: Instant) {
         self.stop = Some(at);
-        self.alarm.set(Some(Instant::now()));
+        self.timer.set(Some(Instant::now()));
     }
 
     /// Tells the user of it, once.
@@ -222,10 +222,10 @@ impl ConnectionTimers {
     /// Waits until something is due. May be dropped and called again.
     pub(crate) async fn due(&mut self) -> Expired {
         loop {
-            self.alarm.ring().await;
+            self.timer.ring().await;
             let now = Instant::now();
             let due = self.check(now);
-            self.set_alarm(now);
+            self.set_timer(now);
             if let Some(due) = due {
                 return due;
             }
@@ -263,7 +263,7 @@ impl ConnectionTimers {
         Duration::from_secs(certificate.ends.saturating_sub(self.clock.unix_seconds()))
     }
 
-    fn set_alarm(&mut self, now: Instant) {
+    fn set_timer(&mut self, now: Instant) {
         let expiry = self.certificate.map(|certificate| {
             let left = self.left(certificate);
             let step = match left.checked_sub(WARNING) {
@@ -274,10 +274,10 @@ impl ConnectionTimers {
             now + step
         });
         let idle = self.idle.map(|limit| self.active + limit);
-        // Somebody may come to read it.
+        // A session with a terminal may begin meanwhile.
         let untold = self.stop.map(|_| now + WARN_LOOK);
         let dues = [self.host.due(), idle, expiry, untold];
-        self.alarm.set(dues.into_iter().flatten().min());
+        self.timer.set(dues.into_iter().flatten().min());
     }
 }
 
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn any_word_from_a_peer_starts_the_count_anew() {
+    fn any_message_from_a_peer_starts_the_count_again() {
         let start = Instant::now();
         let mut peer = KeepAlive::new(&LIMITS, start);
         assert_eq!(peer.check(start + seconds(30)), KeepaliveState::Ask);
@@ -344,18 +344,18 @@ mod tests {
         assert_eq!(peer.check(start + seconds(91)), KeepaliveState::Ask);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn without_limits_nothing_is_ever_due() {
         let limits = TimeLimits {
             keep_alive_interval: Duration::ZERO,
             ..LIMITS
         };
-        let mut watch = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
-        assert_eq!(watch.check(Instant::now() + seconds(1_000_000)), None);
+        let mut timers = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
+        assert_eq!(timers.check(Instant::now() + seconds(1_000_000)), None);
     }
 
-    #[tokio::test]
-    async fn only_what_somebody_sends_or_starts_is_activity() {
+    #[tokio::test(start_paused = true)]
+    async fn only_channels_and_their_data_are_activity() {
         let limits = TimeLimits {
             idle: seconds(60),
             keep_alive_interval: Duration::ZERO,
@@ -370,75 +370,75 @@ mod tests {
             (95, true),
             (98, false),
         ] {
-            let mut watch = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
-            watch.active -= seconds(30);
-            let before = watch.active;
-            watch.client_said(&[kind, 0, 0, 0, 0]);
-            watch.host_said();
-            assert_eq!(watch.active > before, is_activity, "{kind}");
+            let mut timers = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
+            timers.active -= seconds(30);
+            let before = timers.active;
+            timers.client_said(&[kind, 0, 0, 0, 0]);
+            timers.host_said();
+            assert_eq!(timers.active > before, is_activity, "{kind}");
             let end = Expired::End(EndReason::ClientIdle(seconds(60)));
-            assert_eq!(watch.check(watch.active + seconds(60)), Some(end));
-            assert_eq!(watch.check(watch.active + seconds(59)), None);
+            assert_eq!(timers.check(timers.active + seconds(60)), Some(end));
+            assert_eq!(timers.check(timers.active + seconds(59)), None);
         }
     }
 
-    #[tokio::test]
-    async fn a_certificate_is_warned_about_until_somebody_was_there_to_read_it() {
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_is_warned_about_until_the_user_could_read_it() {
         let limits = TimeLimits {
             ends_with_certificate: true,
             keep_alive_interval: Duration::ZERO,
             ..LIMITS
         };
         let now = Instant::now();
-        let watch_at = |wall| ConnectionTimers::new(&limits, 1_000, Clock::Fixed(wall), None);
-        assert_eq!(watch_at(699).check(now), None);
-        let mut near = watch_at(700);
+        let timers_at = |wall| ConnectionTimers::new(&limits, 1_000, Clock::Fixed(wall), None);
+        assert_eq!(timers_at(699).check(now), None);
+        let mut near = timers_at(700);
         assert_eq!(near.check(now), Some(Expired::Warn(seconds(300))));
         assert_eq!(near.check(now), Some(Expired::Warn(seconds(300))));
         near.warn(seconds(300));
         assert_eq!(near.check(now), None);
         for expired in [1_000, 2_000] {
             let end = Expired::End(EndReason::CertificateExpired);
-            assert_eq!(watch_at(expired).check(now), Some(end));
+            assert_eq!(timers_at(expired).check(now), Some(end));
         }
         let never = ConnectionTimers::new(&limits, u64::MAX, Clock::Fixed(1), None).check(now);
         assert_eq!(never, None);
     }
 
-    #[tokio::test]
-    async fn a_stop_is_told_as_soon_as_somebody_can_read_it_and_once() {
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_is_told_as_soon_as_the_user_can_read_it_and_once() {
         let limits = TimeLimits {
             keep_alive_interval: Duration::ZERO,
             ..LIMITS
         };
-        let mut watch = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
+        let mut timers = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
         let now = Instant::now();
-        watch.stops_at(now + seconds(30));
+        timers.stops_at(now + seconds(30));
         for _ in 0..2 {
-            assert_eq!(watch.check(now), Some(Expired::TellOfStop(seconds(30))));
+            assert_eq!(timers.check(now), Some(Expired::TellOfStop(seconds(30))));
         }
-        let Expired::TellOfStop(left) = watch.due().await else {
+        let Expired::TellOfStop(left) = timers.due().await else {
             panic!("nothing else is due");
         };
-        watch.tell_of_stop(left);
-        assert_eq!(watch.check(now), None);
+        timers.tell_of_stop(left);
+        assert_eq!(timers.check(now), None);
     }
 
-    #[tokio::test]
-    async fn the_alarm_rings_again_after_it_was_dropped_and_reset() {
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_fires_after_its_wait_was_dropped_and_its_deadline_moved() {
         let limits = TimeLimits {
             idle: Duration::from_millis(60),
             keep_alive_interval: Duration::ZERO,
             ..LIMITS
         };
-        let mut watch = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
+        let mut timers = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
         for _ in 0..5 {
-            let early = tokio::time::timeout(Duration::from_millis(20), watch.due()).await;
+            let early = tokio::time::timeout(Duration::from_millis(20), timers.due()).await;
             assert!(early.is_err());
-            watch.client_said(&[number::CHANNEL_DATA]);
+            timers.client_said(&[number::CHANNEL_DATA]);
         }
         assert!(matches!(
-            watch.due().await,
+            timers.due().await,
             Expired::End(EndReason::ClientIdle(_))
         ));
     }
@@ -453,5 +453,80 @@ mod tests {
         ] {
             assert!(warning(seconds(left)).contains(text), "{left}");
         }
+    }
+
+    /// What is due, and after how many seconds.
+    async fn next_due(timers: &mut ConnectionTimers, since: Instant) -> (u64, Expired) {
+        let due = tokio::time::timeout(seconds(86_400), timers.due()).await;
+        (since.elapsed().as_secs(), due.expect("something is due"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_host_has_its_keepalives_and_then_the_connection_ends() {
+        let mut timers = ConnectionTimers::new(&LIMITS, 0, Clock::Fixed(1), None);
+        let start = Instant::now();
+        for at in [30, 60, 90] {
+            assert_eq!(next_due(&mut timers, start).await, (at, Expired::AskHost));
+        }
+        let lost = Expired::End(EndReason::HostLost(seconds(120)));
+        assert_eq!(next_due(&mut timers, start).await, (120, lost));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_answers_is_kept_and_an_idle_client_is_not() {
+        let limits = TimeLimits {
+            idle: seconds(100),
+            ..LIMITS
+        };
+        let mut timers = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
+        let start = Instant::now();
+        for at in [30, 60, 90] {
+            assert_eq!(next_due(&mut timers, start).await, (at, Expired::AskHost));
+            timers.host_said();
+        }
+        let idle = Expired::End(EndReason::ClientIdle(seconds(100)));
+        assert_eq!(next_due(&mut timers, start).await, (100, idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn input_moves_the_end_of_an_idle_connection() {
+        let limits = TimeLimits {
+            idle: seconds(100),
+            keep_alive_interval: Duration::ZERO,
+            ..LIMITS
+        };
+        let mut timers = ConnectionTimers::new(&limits, 0, Clock::Fixed(1), None);
+        let start = Instant::now();
+        tokio::time::advance(seconds(99)).await;
+        timers.client_said(&[number::CHANNEL_DATA]);
+        tokio::time::advance(seconds(50)).await;
+        timers.client_said(&[number::CHANNEL_WINDOW_ADJUST]);
+        let idle = Expired::End(EndReason::ClientIdle(seconds(100)));
+        assert_eq!(next_due(&mut timers, start).await, (199, idle));
+    }
+
+    /// A warning that had no terminal to go to is due again a second later.
+    #[tokio::test(start_paused = true)]
+    async fn a_warning_is_due_each_second_until_it_was_given() {
+        let limits = TimeLimits {
+            ends_with_certificate: true,
+            keep_alive_interval: Duration::ZERO,
+            ..LIMITS
+        };
+        let mut timers = ConnectionTimers::new(&limits, 1_000, Clock::Fixed(700), None);
+        let start = Instant::now();
+        for at in [1, 2, 3] {
+            let warn = Expired::Warn(seconds(300));
+            assert_eq!(next_due(&mut timers, start).await, (at, warn));
+        }
+        timers.warn(seconds(300));
+        let later = tokio::time::timeout(seconds(3_600), timers.due()).await;
+        assert!(later.is_err(), "{later:?}");
+    }
+
+    #[test]
+    fn the_stop_of_the_proxy_is_told_in_whole_seconds() {
+        let text = stopping(Duration::from_millis(29_300));
+        assert!(text.contains("ends in 30s at the latest"), "{text}");
     }
 }
