@@ -14,7 +14,7 @@ use crate::model::text::{self, MAX_REASON};
 pub struct SessionCommand {
     /// The session; `None` for the connection with all that runs on it.
     pub session: Option<SessionId>,
-    /// The administrator, for the recording.
+    /// The administrator's account, for the recording.
     pub by: String,
     /// Why, for the user and for the recording.
     pub reason: Option<Reason>,
@@ -45,21 +45,21 @@ impl SessionCommand {
     }
 }
 
-/// Why a session is ended: one line of text, which is safe on any terminal.
+/// Why a session is ended: one line of text that is safe on any terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
 
-/// Why a text is no reason.
+/// Why a text cannot be a [`Reason`].
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ReasonError {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("it is empty")]
     Empty,
-    /// It is longer than there is room for.
+    /// It is longer than [`MAX_REASON`] bytes.
     #[error("it is longer than {MAX_REASON} bytes")]
     TooLong,
-    /// It would do something to the user's terminal.
+    /// It has a character that would act on the user's terminal.
     #[error("it has a line break, or another control or invisible character in it")]
     Control,
 }

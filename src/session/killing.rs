@@ -1,20 +1,20 @@
-//! Ends one session of several, from outside: what its recording says of it.
+//! An administrator ends one session of several: what its recording says about it.
 
 use super::recorder::Recorder;
 use crate::model::SessionId;
 use crate::relay::ChannelKey;
 
-/// Where a live session is on its connection.
+/// Where a live session is within its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionLocation {
     /// On this channel.
     Channel(ChannelKey),
-    /// It is all that is forwarded.
+    /// The forwarded channels, all of them.
     Forwards,
 }
 
 impl Recorder {
-    /// Where a session is; `None` when it is none of this connection's, or has ended.
+    /// Where a session is; `None` when it belongs to another connection, or has ended.
     #[must_use]
     pub fn place(&self, session: SessionId) -> Option<SessionLocation> {
         let is_forwards = |forwards: &super::forwards::Forwards| forwards.sitting.id == session;
@@ -27,7 +27,7 @@ impl Recorder {
             .map(|(key, _)| SessionLocation::Channel(*key))
     }
 
-    /// Writes into all recordings of the connection what happens now, for people.
+    /// Writes a marker for people into all recordings of the connection.
     pub fn mark_all(&mut self, text: &str) {
         let now = self.now();
         let forwards = self.forwards.iter_mut().map(|one| &mut one.sitting);
@@ -36,8 +36,8 @@ impl Recorder {
         }
     }
 
-    /// The session at this place has ended, in the middle of what it did. What the relay still says
-    /// about its channels is about nothing.
+    /// Ends the session at this place before its channels are closed. Later tap events for those
+    /// channels are ignored.
     pub fn end_one(&mut self, place: SessionLocation, text: &str, reason: &'static str) {
         let sitting = match place {
             SessionLocation::Channel(key) => self.sittings.remove(&key),

@@ -1,4 +1,4 @@
-//! What is recorded of the end of things that never were a session, or are one no longer.
+//! What is recorded when a side disconnects, and of requests on channels where no session began.
 
 use super::recorded_session::note_of;
 use super::recorder::Recorder;
@@ -7,7 +7,8 @@ use crate::recording::{self, ChannelNote};
 use crate::relay::{RelayedMessage, Side, Start, Value};
 
 impl Recorder {
-    /// Notes in all recordings the words with which one side has left. Whether there is one that has them.
+    /// Notes in all recordings the text with which one side disconnected. Whether at least one complete
+    /// recording has it.
     #[must_use]
     pub fn last_words(&mut self, from: Side, text: &str) -> bool {
         let now = self.now();
@@ -27,9 +28,9 @@ impl Recorder {
         noted && self.commit().is_ok()
     }
 
-    /// Records what was asked for on a channel on which no session has begun.
+    /// Records what was requested on a channel where no session began.
     pub(super) fn never_began(&mut self, asked: &Start) {
-        // Where that fails, it is audited, and what was asked for is over.
+        // A recording that cannot begin is audited; the requests are over anyway.
         let Ok(mut sitting) = self.begin(&RecordingStart::of(asked)) else {
             return;
         };

@@ -5,7 +5,7 @@ use crate::audit::{self, AuditEvent, NotPassed};
 use crate::model::SessionId;
 use crate::relay::{RefusedMessage, Side, What};
 
-/// The event of something that the table does not let through, or that clients send by habit.
+/// The event of a message that the table refuses, or that clients send by habit.
 pub(super) fn refusal(
     scene: &SessionContext,
     refused: &RefusedMessage<'_>,

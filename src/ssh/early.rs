@@ -1,9 +1,9 @@
 //! A refusal that is known before there is an inner connection.
 //!
-//! With `ControlPersist`, ssh throws away what its ProxyCommand writes to stderr, so a reason that is
-//! told there reaches nobody. It is told where the user's own ssh reads it: inside the channel, as a
-//! disconnect, before any key exchange and so without a certificate for a name that leads nowhere.
-//! Where no SSH is spoken inside the channel, somebody reads stderr. It is told once, on one of the two.
+//! With `ControlPersist`, ssh discards what its ProxyCommand writes to stderr, so the user would not
+//! read a reason there. The user's own ssh reads it inside the channel: as a disconnect, before any key
+//! exchange and so without a certificate for a name that leads nowhere. A client that speaks no SSH
+//! inside the channel reads stderr. The reason is written once, to one of the two.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::leg::Leg;
 use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
-/// How long the client may take to show that SSH is spoken inside its channel. ssh says so first.
+/// How long the client may take to identify itself as an SSH client. ssh does so first.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How an SSH connection begins (RFC 4253 section 4.2).
 const IDENT: [u8; 4] = *b"SSH-";
 
-/// Tells the client of a channel why there is nothing in it, and closes it. `config` is shown and not
-/// used: nothing is exchanged. A channel of ProxyJump has no stderr; there a client that speaks no SSH
-/// reads the text as data.
+/// Tells the client of a channel why it is refused, and closes the channel. Of `config` only the
+/// identification is sent: no keys are exchanged. A channel of ProxyJump has no stderr; there a client
+/// that speaks no SSH reads the text as data.
 pub(crate) async fn refuse(
     mut stream: ChannelStream,
     config: Arc<ServerConfig>,
@@ -40,7 +40,7 @@ pub(crate) async fn refuse(
             stream.write_all(text.as_bytes()).await?;
             stream.flush().await
         };
-        let _unheard = tokio::time::timeout(PATIENCE, said).await;
+        let _elapsed = tokio::time::timeout(PATIENCE, said).await;
     } else {
         let terminal = stream.handle();
         terminal.stderr(text);

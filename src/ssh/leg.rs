@@ -31,7 +31,8 @@ const HELD_BACK: usize = 4 * 1024 * 1024;
 /// Room for output that is kept when all of it has left.
 const KEPT: usize = 256 * 1024;
 
-/// Packets that are smaller than this are copied: whoever keeps one must not keep the whole read that it came with.
+/// Packets that are smaller than this are copied: a packet that is kept must not keep the memory of the
+/// whole read that it came with.
 const SMALL: usize = 16 * 1024;
 
 /// The payload, which takes up no more memory than a few times its size.
@@ -52,7 +53,7 @@ pub(crate) enum LegError {
     /// The stream ended.
     #[error("the connection was closed")]
     Closed,
-    /// The peer said goodbye.
+    /// The peer disconnected.
     #[error("the peer disconnected: {text}")]
     Disconnected {
         /// The reason code of RFC 4253, 11.1.
@@ -63,7 +64,7 @@ pub(crate) enum LegError {
     /// The transport failed.
     #[error(transparent)]
     Protocol(#[from] wire::Error),
-    /// The client's authentication cannot go on; it knows why.
+    /// The client's authentication cannot go on. The client was told why.
     #[error(transparent)]
     Authentication(#[from] AuthError),
     /// Nothing came in time.
@@ -71,7 +72,7 @@ pub(crate) enum LegError {
     Timeout(Duration),
 }
 
-/// What a leg has to say.
+/// What the bytes from a peer amount to.
 #[derive(Debug)]
 pub(crate) enum LegEvent {
     /// Client role: judge this host key.
@@ -90,7 +91,7 @@ pub(crate) struct Leg<S> {
     input: BytesMut,
     /// The most that waited to be sent since nothing did: the memory is held until then.
     most: usize,
-    /// Who computes what takes long.
+    /// Where slow key exchanges are computed.
     workshop: Option<ComputeQueue>,
     /// What is being computed. Nothing is taken from the input meanwhile.
     work: Option<AbortOnDropHandle<Option<Worked>>>,
@@ -203,13 +204,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         if self.poll_work(context)?.is_ready() {
             return Poll::Ready(Ok(0));
         }
-        // What comes while something is computed would pile up.
+        // What comes while a key exchange is computed would pile up.
         let read = match read && self.work.is_none() {
             true => self.poll_read(context)?,
             false => Poll::Pending,
         };
         match self.poll_write(context) {
-            // What a peer said before it hung up comes first; the failure will show again.
+            // What a peer sent before it closed comes first; the failure will show again.
             Poll::Ready(Err(error)) if read.is_pending() => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) if read.is_pending() => Poll::Ready(Ok(0)),
             Poll::Ready(_) | Poll::Pending => read.map(Ok),
@@ -243,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         self.most = self.most.max(output.len());
         let written = pin!(self.stream.write_buf(&mut *output)).poll(context)?;
         if output.is_empty() {
-            // What was much once is seldom much again.
+            // Output that was large once is seldom large again.
             if self.most > KEPT {
                 *output = BytesMut::new();
             }
@@ -281,13 +282,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         self.backlog() < backlog && self.transport.held_back() < HELD_BACK
     }
 
-    /// Whether the peer takes what it is sent: who does not is heard no further. What a key exchange holds back does not
-    /// count, for the peer has to be heard until that is over.
+    /// Whether the peer reads what it is sent. One that does not is not read any further either. What a
+    /// key exchange holds back does not count: the peer has to be read until the exchange is over.
     pub(crate) fn takes(&mut self, backlog: usize) -> bool {
         self.transport.output().len() < backlog
     }
 
-    /// Tells the peer why it is hung up on, if it broke the protocol: others are gone or know.
+    /// Tells a peer that broke the protocol so. Other peers are gone, or know why the connection ends.
     pub(crate) async fn reproach(&mut self, error: &LegError) {
         if let LegError::Protocol(error) = error {
             self.disconnect(error.disconnect_reason(), &format!("rproxy: {error}"))
@@ -295,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// Says goodbye with a reason, and waits a little for it to leave.
+    /// Disconnects with a reason, and waits briefly until the message has left.
     pub(crate) async fn disconnect(&mut self, reason: DisconnectReason, text: &str) {
         self.part(reason, text, true).await;
     }
@@ -317,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
                 self.stream.shutdown().await?;
             }
             // What the peer still sends is read and dropped: closing a socket with unread bytes
-            // resets it, which can destroy the goodbye on its way.
+            // resets it, which can destroy the disconnect message on its way.
             self.input.clear();
             let mut dropped = 0;
             while dropped < MAX_DROPPED {
@@ -329,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             }
             Ok::<_, io::Error>(())
         };
-        // The peer may be gone already; there is nobody else to tell.
-        let _unheard = tokio::time::timeout(FAREWELL, farewell).await;
+        // The peer may be gone already.
+        let _elapsed = tokio::time::timeout(FAREWELL, farewell).await;
     }
 }

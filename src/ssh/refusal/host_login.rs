@@ -1,4 +1,4 @@
-//! Why the login at the host failed, after the host has proved who it is.
+//! Why the login at the host failed, after the host has proved its identity.
 
 use std::fmt::Display;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is wrong with what the user asked for: it leads nowhere, or where the policy has nobody go.
+//! What is wrong with the target that the user asked for: it does not exist, or is not permitted.
 
 use std::fmt::Display;
 
