@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::channel::ChannelHandle;
 use super::end_reason::EndReason;
-use crate::model::format_duration;
+use super::refusal;
 use crate::sys::clock::Clock;
 use crate::wire::connection::number;
 
@@ -201,7 +201,7 @@ impl ConnectionTimers {
 
     /// Warns the user, once.
     pub(crate) fn warn(&mut self, left: Duration) {
-        self.tell(&warning(left));
+        self.tell(&refusal::certificate_expires(left));
         if let Some(certificate) = &mut self.certificate {
             certificate.warned = true;
         }
@@ -215,7 +215,7 @@ impl ConnectionTimers {
 
     /// Tells the user of it, once.
     pub(crate) fn tell_of_stop(&mut self, left: Duration) {
-        self.tell(&stopping(left));
+        self.tell(&refusal::proxy_stops(left));
         self.stop = None;
     }
 
@@ -279,25 +279,6 @@ impl ConnectionTimers {
         let dues = [self.host.due(), idle, expiry, untold];
         self.timer.set(dues.into_iter().flatten().min());
     }
-}
-
-/// What the user reads some time before the certificate expires. `CR LF` because it reaches a
-/// terminal in raw mode.
-fn warning(left: Duration) -> String {
-    let left = Duration::from_secs(left.as_secs().max(60) / 60 * 60);
-    format!(
-        "\r\nrproxy: client: your certificate expires in {}, this connection ends with it\r\n  hint: get a new certificate and connect again\r\n",
-        format_duration(left)
-    )
-}
-
-/// What the user reads when the proxy is about to stop.
-fn stopping(left: Duration) -> String {
-    let left = Duration::from_secs(left.as_secs().saturating_add(1));
-    format!(
-        "\r\nrproxy: proxy: the proxy stops, this session ends in {} at the latest\r\n  hint: finish what you do, and connect again in a moment\r\n",
-        format_duration(left)
-    )
 }
 
 #[cfg(test)]
@@ -443,18 +424,6 @@ mod tests {
         ));
     }
 
-    #[test]
-    fn a_warning_counts_in_minutes() {
-        for (left, text) in [
-            (3, "in 1m,"),
-            (60, "in 1m,"),
-            (179, "in 2m,"),
-            (300, "in 5m,"),
-        ] {
-            assert!(warning(seconds(left)).contains(text), "{left}");
-        }
-    }
-
     /// What is due, and after how many seconds.
     async fn next_due(timers: &mut ConnectionTimers, since: Instant) -> (u64, Expired) {
         let due = tokio::time::timeout(seconds(86_400), timers.due()).await;
@@ -522,11 +491,5 @@ mod tests {
         timers.warn(seconds(300));
         let later = tokio::time::timeout(seconds(3_600), timers.due()).await;
         assert!(later.is_err(), "{later:?}");
-    }
-
-    #[test]
-    fn the_stop_of_the_proxy_is_told_in_whole_seconds() {
-        let text = stopping(Duration::from_millis(29_300));
-        assert!(text.contains("ends in 30s at the latest"), "{text}");
     }
 }

@@ -11,6 +11,7 @@ use crate::session::Recorder;
 use crate::ssh::budget::Share;
 use crate::ssh::end_reason::EndReason;
 use crate::ssh::leg::LegEvent;
+use crate::ssh::refusal::NESTED_SSH;
 use crate::ssh::timers::ConnectionTimers;
 
 /// Output that may wait for one side before nothing is read that could add to it: from the other side, and from
@@ -23,10 +24,6 @@ const BACKLOG: usize = 2 * 1024 * 1024;
 const BATCH: usize = 256;
 /// The same in bytes.
 const BATCH_BYTES: usize = 512 * 1024;
-
-/// What the user reads when SSH inside a forward is closed. `CR LF` because it may reach a terminal in
-/// raw mode.
-const NESTED_SSH: &str = "\r\nrproxy: proxy: SSH inside a forward is not permitted here, it could not be recorded\r\n  hint: go to the other host through the proxy instead\r\n";
 
 /// What happened on both legs before the relay began. Empty where the host was there first.
 #[derive(Debug, Default)]

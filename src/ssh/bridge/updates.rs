@@ -12,6 +12,7 @@ use crate::access::Permissions;
 use crate::relay::Side;
 use crate::ssh::end_reason::EndReason;
 use crate::ssh::policy_monitor::{PolicyChange, PolicyMonitor};
+use crate::ssh::refusal;
 use crate::ssh::scope::Scope;
 use crate::ssh::timers::Expired;
 
@@ -72,9 +73,7 @@ where
         let ended = self.relay.permit(permissions, recorder, planned);
         // As with warnings: what a program reads stays what the host has said.
         if ended > 0 && self.recorder.has_terminal() {
-            self.timers.tell(&format!(
-                "\r\nrproxy: proxy: forwarding is no longer permitted as it was, {ended} ended\r\n"
-            ));
+            self.timers.tell(&refusal::forwards_ended(ended));
         }
     }
 

@@ -10,6 +10,7 @@ mod host;
 mod host_login;
 mod lines;
 mod message;
+mod notices;
 mod proxy;
 mod reason;
 mod target;
@@ -40,6 +41,7 @@ pub(crate) use lines::{
     not_identified,
 };
 pub(crate) use message::{Origin, Refusal, Worth};
+pub(crate) use notices::{NESTED_SSH, certificate_expires, forwards_ended, proxy_stops};
 pub(crate) use proxy::{
     SHUTTING_DOWN, crowded_out, host_certificate_not_minted, killed, no_shell, not_encoded,
     shutting_down, too_many_channels, too_much_memory, too_much_memory_of_user,
