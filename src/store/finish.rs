@@ -27,9 +27,12 @@ pub struct Finished {
 /// What is done with a finished recording.
 pub type OnFinished = Box<dyn FnOnce(Finished) + Send>;
 
+/// How a file is synced.
+type SyncFn = dyn Fn(&File) -> io::Result<()> + Send + Sync;
+
 /// Asks the disk to keep a file; returns when it has.
 #[derive(Clone)]
-pub(super) struct SyncFile(Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>);
+pub(super) struct SyncFile(Arc<SyncFn>);
 
 impl SyncFile {
     /// The operating system's way.

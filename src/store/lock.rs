@@ -21,7 +21,7 @@ pub(super) fn is_taken(file: &File) -> bool {
     let is_taken = flock(file, FlockOperation::NonBlockingLockShared).is_err();
     if !is_taken {
         // Closing the file would unlock it too, but later.
-        let _ = flock(file, FlockOperation::Unlock);
+        let _unlocked = flock(file, FlockOperation::Unlock);
     }
     is_taken
 }

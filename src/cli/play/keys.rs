@@ -70,7 +70,7 @@ pub(in crate::cli) fn listen(keys: SyncSender<Key>) {
     std::thread::spawn(move || {
         forward(io::stdin().lock(), &keys);
         // The replay may be over.
-        let _ = keys.send(Key::Quit);
+        let _sent = keys.send(Key::Quit);
     });
 }
 

@@ -60,7 +60,7 @@ impl PlayTerminal {
             let keys = keys.clone();
             let quit = move || {
                 // The replay may be over.
-                let _ = keys.send(Key::Quit);
+                let _sent = keys.send(Key::Quit);
             };
             signals.end_with(quit, self.modes.as_ref().map(ModeGuard::modes));
         }
