@@ -46,7 +46,7 @@ section! {
             )).list(),
             default: DefaultValue::Nothing,
             reload: OnReload::Applied,
-            protection: Protection::Weaker(admits_more),
+            protection: Protection::Weaker(|old, new| admits_more(old, new)),
             doc: "From which addresses this proxy connects to hosts. They are written as \
                   source-address into user certificates, so that sshd accepts them through the \
                   proxy only.",
@@ -209,7 +209,7 @@ fn read_public(
 }
 
 /// Whether certificates are good from more addresses than before. An empty list is no limit.
-fn admits_more(old: &Vec<String>, new: &Vec<String>) -> bool {
+fn admits_more(old: &[String], new: &[String]) -> bool {
     // Each of them was read as a network already: only an empty list is none.
     let read = |networks: &[String]| networks.join(",").parse::<SourceAddresses>().ok();
     read(old).is_some_and(|old| read(new).is_none_or(|new| !new.is_within(&old)))
