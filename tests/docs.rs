@@ -17,6 +17,7 @@ use rproxy::config::keys::{DefaultValue, Key, ROOT, ValueType};
 use rproxy::metrics::{Metrics, Values};
 use rproxy::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
+#[cfg(test)]
 #[path = "../src/sys/skipped.rs"]
 mod skipped;
 

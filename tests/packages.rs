@@ -17,6 +17,7 @@ use std::process::Command;
 use serde_json::Value;
 
 #[expect(dead_code, reason = "other tests need more of it")]
+#[cfg(test)]
 #[path = "../src/sys/skipped.rs"]
 mod skipped;
 

@@ -168,13 +168,11 @@ fn proxy_follows(world: &World) {
 fn signed_by(world: &World) -> String {
     let mut client = Peer::connect(world.address());
     loop {
-        match client.event().expect("the proxy shows its key") {
-            TransportEvent::HostKey { blob, .. } => {
-                let certificate = ssh_key::Certificate::from_bytes(&blob).expect("a certificate");
-                let key = certificate.signature_key();
-                return key.fingerprint(HashAlg::Sha256).to_string();
-            }
-            _ => {}
+        let event = client.event().expect("the proxy shows its key");
+        if let TransportEvent::HostKey { blob, .. } = event {
+            let certificate = ssh_key::Certificate::from_bytes(&blob).expect("a certificate");
+            let key = certificate.signature_key();
+            return key.fingerprint(HashAlg::Sha256).to_string();
         }
     }
 }
