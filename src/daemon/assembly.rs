@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
-use super::{processors, telemetry};
+use super::process::processors;
+use super::telemetry;
 use crate::audit::AuditLog;
 use crate::ca::Revocations;
 use crate::config::Config;

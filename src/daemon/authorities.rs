@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::orders::MonitorClient;
+use super::monitor_client::MonitorClient;
 use crate::ca::{CaError, HostCertIssuer, RemoteHostKey, SignsHosts};
 use crate::ipc::PublicCaKeys;
 use crate::ssh::{CurrentTrust, Trust};

@@ -4,9 +4,9 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use super::ServeError;
+use super::error::ServeError;
+use super::public_site::{tls_files, web_server};
 use super::settings::settings;
-use super::{tls_files, web_server};
 use crate::audit::AuditLog;
 use crate::config::{Config, RecordingMode, SessionRecording};
 use crate::dns::Resolver;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::orders::MonitorClient;
+use super::monitor_client::MonitorClient;
 use super::settings::settings;
 use crate::audit::{AuditEvent, AuditLog, Weaker};
 use crate::config::{Config, Loaded, Source, weaker};

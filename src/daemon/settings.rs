@@ -1,6 +1,6 @@
 //! The configuration as the rooms below know it.
 
-use super::ServeError;
+use super::error::ServeError;
 use crate::cert::{SourceAddressError, SourceAddresses};
 use crate::config::{Config, RecordingMode, SessionRecording};
 use crate::model::{HostPrincipal, NameError};

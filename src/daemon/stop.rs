@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::orders::MonitorClient;
+use super::monitor_client::MonitorClient;
 use crate::audit::{AuditEvent, AuditLog};
 use crate::ipc::WorkerMessage;
 use crate::model::format_duration;

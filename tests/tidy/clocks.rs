@@ -73,7 +73,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "what the worker does as long as it runs",
     ),
     (
-        "src/daemon/orders.rs",
+        "src/daemon/monitor_client.rs",
         "reads what the monitor says as long as the process runs",
     ),
     (

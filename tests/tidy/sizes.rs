@@ -18,23 +18,11 @@ const LONGEST_FUNCTION: usize = 80;
 /// How often a type name may be declared, tests counted: each reader knows one of them.
 const MOST_DECLARATIONS: usize = 3;
 
-/// Files and functions that are being taken apart.
-const IN_WORK: &[&str] = &[
-    "src/ca/error.rs",
-    "src/daemon/mod.rs",
-    "src/ssh/bridge/mod.rs",
-    "src/ssh/jump.rs",
-    "src/ssh/outer/endpoint.rs",
-];
-
-/// Names whose meaning a trait gives: every declaration is the same thing.
-const OF_TRAITS: &[&str] = &["Key"];
-
 #[test]
 fn no_file_is_too_long() {
     let wrong: Vec<_> = product()
         .into_iter()
-        .filter(|source| source.lines > LONGEST_FILE && !in_work(&source.path))
+        .filter(|source| source.lines > LONGEST_FILE)
         .map(|source| {
             let (file, lines) = (source.path.display(), source.lines);
             format!("{file}: {lines} lines without its tests, {LONGEST_FILE} are allowed")
@@ -59,7 +47,7 @@ fn no_function_is_too_long() {
     let mut wrong = Vec::new();
     for source in product() {
         for (name, line, lines) in functions(&source.code) {
-            if lines > LONGEST_FUNCTION && !in_work(&source.path) {
+            if lines > LONGEST_FUNCTION {
                 let file = source.path.display();
                 wrong.push(format!(
                     "{file}:{line}: `{name}` has {lines} lines, {LONGEST_FUNCTION} are allowed"
@@ -83,16 +71,10 @@ fn a_type_name_means_one_thing() {
     }
     let wrong: Vec<_> = places
         .into_iter()
-        .filter(|(name, places)| {
-            places.len() > MOST_DECLARATIONS && !OF_TRAITS.contains(&name.as_str())
-        })
+        .filter(|(_, places)| places.len() > MOST_DECLARATIONS)
         .map(|(name, places)| format!("{name} is declared {} times: {places:?}", places.len()))
         .collect();
     complain(&wrong);
-}
-
-fn in_work(file: &Path) -> bool {
-    IN_WORK.iter().any(|name| Path::new(name) == file)
 }
 
 fn shown(file: &Path) -> String {

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::ServeError;
-use super::stop::Stop;
+use super::error::ServeError;
 use crate::config::{Config, Source};
 use crate::ipc::{
     Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, PublicCaKeys, RemoteFiles,
@@ -94,21 +93,23 @@ impl MonitorClient {
         RemoteFiles::new(allowed, self.calls.clone())
     }
 
-    /// The monitor's messages from now on. The end of the stream is the monitor's end, and ends
-    /// everything.
+    /// The monitor's messages from now on. When the monitor has exited, `gone` is called.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(super) fn orders(&self, stop: Stop) -> io::Result<mpsc::Receiver<MonitorMessage>> {
-        let (sender, orders) = mpsc::channel(QUEUE);
+    pub(super) fn messages(
+        &self,
+        gone: impl FnOnce() + Send + 'static,
+    ) -> io::Result<mpsc::Receiver<MonitorMessage>> {
+        let (sender, messages) = mpsc::channel(QUEUE);
         let socket = Arc::clone(&self.socket);
         std::thread::Builder::new()
             .name("orders".to_owned())
             .spawn(move || {
                 while let Ok(Some(message)) = socket.receive() {
                     match decode(&message.bytes) {
-                        Ok(order) => {
-                            if sender.blocking_send(order).is_err() {
+                        Ok(message) => {
+                            if sender.blocking_send(message).is_err() {
                                 return;
                             }
                         }
@@ -116,9 +117,9 @@ impl MonitorClient {
                     }
                 }
                 tracing::error!("the monitor is gone, and every connection ends with it");
-                stop.end("monitor-gone");
+                gone();
             })?;
-        Ok(orders)
+        Ok(messages)
     }
 }
 
@@ -128,6 +129,7 @@ mod tests {
 
     use super::*;
     use crate::cert::testing::ed25519;
+    use crate::daemon::stop::Stop;
 
     fn keys() -> PublicCaKeys {
         let key = ed25519().public_key().clone();
@@ -196,13 +198,14 @@ mod tests {
         monitor.send(&message, &[]).unwrap();
         let (client, _, _) = MonitorClient::begin_on(worker).unwrap();
         let stop = Stop::new();
-        let mut orders = client.orders(stop.clone()).unwrap();
+        let over = stop.clone();
+        let mut messages = client.messages(move || over.end("monitor-gone")).unwrap();
         monitor.send(b"what nobody understands", &[]).unwrap();
         monitor.send(br#""reload""#, &[]).unwrap();
-        assert_eq!(orders.blocking_recv(), Some(MonitorMessage::Reload));
+        assert_eq!(messages.blocking_recv(), Some(MonitorMessage::Reload));
         assert!(!stop.over.is_cancelled());
         drop(monitor);
-        assert_eq!(orders.blocking_recv(), None);
+        assert_eq!(messages.blocking_recv(), None);
         // The channel is closed as the last of it.
         assert!(stop.over.is_cancelled());
         assert_eq!(stop.reason(), "monitor-gone");

@@ -1,0 +1,59 @@
+//! What the monitor orders, and what signals do.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::assembly::Shared;
+use super::authorities;
+use super::monitor_client::MonitorClient;
+use super::signals::Signals;
+use super::stop::Stop;
+use crate::ipc::{MonitorMessage, WorkerMessage};
+use crate::web::PublicKeys;
+
+/// Carries out the messages of the monitor.
+#[derive(Debug)]
+pub(super) struct CommandLoop {
+    pub(super) shared: Shared,
+    pub(super) stop: Stop,
+    pub(super) monitor: MonitorClient,
+    pub(super) reloads: mpsc::Sender<()>,
+    pub(super) public: watch::Sender<Arc<PublicKeys>>,
+}
+
+impl CommandLoop {
+    pub(super) async fn run(
+        self,
+        mut messages: mpsc::Receiver<MonitorMessage>,
+        mut signals: Signals,
+    ) {
+        loop {
+            let message = tokio::select! {
+                Some(message) = messages.recv() => message,
+                _ = signals.terminate.recv() => MonitorMessage::Drain,
+                _ = signals.interrupt.recv() => MonitorMessage::Drain,
+                else => return,
+            };
+            match message {
+                MonitorMessage::Start { .. } => {}
+                MonitorMessage::Keys(keys) => {
+                    authorities::replace(&keys, &self.monitor, &self.shared.trust, &self.public);
+                }
+                // A reload that already waits covers this one too.
+                MonitorMessage::Reload => {
+                    let _waits_already = self.reloads.try_send(());
+                }
+                MonitorMessage::Drain => {
+                    let Shared {
+                        settings, audit, ..
+                    } = &self.shared;
+                    self.stop.drain(settings, audit, &self.monitor);
+                }
+                MonitorMessage::End => self.stop.end("signal"),
+                MonitorMessage::Retire => self.stop.retire(),
+                MonitorMessage::Ping => self.monitor.report(&WorkerMessage::Alive),
+            }
+        }
+    }
+}

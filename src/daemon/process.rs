@@ -1,0 +1,43 @@
+//! What a worker does to its own process: limits, and the sandbox.
+
+use super::error::ServeError;
+use crate::config::Config;
+use crate::monitor::{self, WORKER};
+use crate::sys::sandbox::Confinement;
+
+/// Gives up what the process does not need any more, unless the configuration says otherwise.
+pub(super) fn confine(config: &Config) -> Result<Option<Confinement>, ServeError> {
+    if !config.proxy.sandbox {
+        tracing::warn!(
+            "proxy_service.sandbox is off: a worker that is taken over has the account's files"
+        );
+        return Ok(None);
+    }
+    monitor::prepare(config);
+    let confinement = (WORKER.sandbox)(config).apply()?;
+    tracing::info!("confined by {}", confinement.layers());
+    let missing = confinement.layers().missing();
+    if !missing.is_empty() {
+        let missing = missing.join("; ");
+        tracing::warn!("this kernel cannot confine it as far as it should be: {missing}");
+    }
+    Ok(Some(confinement))
+}
+
+/// How many threads can run at once.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Every connection needs a few descriptors. The soft limit is low for programs that use `select`,
+/// which this one does not.
+pub(super) fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}

@@ -1,0 +1,47 @@
+//! The listener of the web, as the configuration has it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::assembly::Shared;
+use crate::config::Config;
+use crate::sys::files::Files;
+use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
+
+/// The web, where the configuration has it.
+pub(super) fn web_server(
+    config: &Config,
+    listener: Option<TcpListener>,
+    files: Arc<dyn Files>,
+) -> Result<Option<Server>, WebError> {
+    let (Some(_), Some(listener)) = (&config.proxy.web, listener) else {
+        return Ok(None);
+    };
+    let server = Server::new(listener, tls_files(config).map(|tls| (tls, files)))?;
+    tracing::info!("the web is at {}", server.url());
+    Ok(Some(server))
+}
+
+/// The files of HTTPS, where the configuration has them.
+pub(super) fn tls_files(config: &Config) -> Option<TlsFiles> {
+    let files = config.proxy.web.as_ref()?.tls.as_ref()?;
+    Some(TlsFiles {
+        certificate: files.cert_file.clone(),
+        key: files.key_file.clone(),
+    })
+}
+
+/// What the web shows.
+pub(super) fn site(
+    config: &Config,
+    shared: &Shared,
+    public: &watch::Sender<Arc<PublicKeys>>,
+) -> PublicSite {
+    PublicSite::new(
+        config.cluster_name.clone(),
+        public.subscribe(),
+        shared.revocations.clone(),
+    )
+}
