@@ -10,6 +10,7 @@ mod keys;
 mod krl;
 mod page;
 mod probe;
+mod public_site;
 mod server;
 mod site;
 mod slots;
@@ -23,8 +24,8 @@ use thiserror::Error;
 
 pub use health::Health;
 pub use keys::PublicKeys;
+pub use public_site::PublicSite;
 pub use server::Server;
-pub use site::PublicSite;
 pub use status::{Status, StatusSource};
 pub use telemetry::Telemetry;
 pub use tls::{TlsError, TlsFiles, Validity};

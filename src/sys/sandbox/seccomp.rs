@@ -47,8 +47,8 @@ pub(super) mod filter {
         SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
     };
 
-    use super::offered;
     use crate::sys::sandbox::rights::{SandboxError, Seccomp};
+    use crate::sys::sandbox::seccomp::offered;
     use crate::sys::sandbox::table::DENIED;
 
     #[cfg(target_arch = "x86_64")]
