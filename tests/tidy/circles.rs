@@ -17,9 +17,6 @@ const CIRCLES: &[(&str, usize, &str)] = &[(
      computed elsewhere",
 )];
 
-/// Rooms whose circles are being taken apart.
-const IN_WORK: &[&str] = &["cli", "recording", "relay", "session", "ssh"];
-
 #[test]
 fn no_files_of_a_room_use_each_other() {
     let sources = product();
@@ -30,12 +27,6 @@ fn no_files_of_a_room_use_each_other() {
     let mut wrong = Vec::new();
     let house = House::read(&sources);
     for circle in circles(&house) {
-        if IN_WORK
-            .iter()
-            .any(|room| circle[0].starts_with(Path::new("src").join(room)))
-        {
-            continue;
-        }
         let names: Vec<_> = circle
             .iter()
             .map(|file| file.display().to_string())

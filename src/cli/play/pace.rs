@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::keys::Key;
+use super::keys::KeyPress;
 
 /// Slowest and fastest that keys can make it.
 const SPEEDS: std::ops::RangeInclusive<f64> = 0.0625..=64.0;
@@ -22,7 +22,7 @@ pub(in crate::cli) enum Flow {
 /// The clock of a replay.
 #[derive(Debug)]
 pub(in crate::cli) struct Pace {
-    keys: Receiver<Key>,
+    keys: Receiver<KeyPress>,
     speed: f64,
     idle_limit: Option<Duration>,
     due: Instant,
@@ -32,7 +32,7 @@ impl Pace {
     pub(in crate::cli) fn new(
         speed: f64,
         idle_limit: Option<Duration>,
-        keys: Receiver<Key>,
+        keys: Receiver<KeyPress>,
     ) -> Self {
         Self {
             keys,
@@ -74,18 +74,18 @@ impl Pace {
             match key {
                 Err(RecvTimeoutError::Timeout) => return Flow::Go,
                 // The thread that reads keys is gone: no key could end a pause.
-                Ok(Key::Quit) | Err(RecvTimeoutError::Disconnected) => return Flow::Quit,
-                Ok(Key::Skip) => {
+                Ok(KeyPress::Quit) | Err(RecvTimeoutError::Disconnected) => return Flow::Quit,
+                Ok(KeyPress::Skip) => {
                     self.due = Instant::now();
                     return Flow::Go;
                 }
-                Ok(Key::Pause) if paused.is_none() => paused = Some(left),
-                Ok(Key::Pause) => {
+                Ok(KeyPress::Pause) if paused.is_none() => paused = Some(left),
+                Ok(KeyPress::Pause) => {
                     paused = None;
                     self.due = Instant::now() + left;
                 }
-                Ok(key @ (Key::Faster | Key::Slower)) => {
-                    let factor = if key == Key::Faster { 2.0 } else { 0.5 };
+                Ok(key @ (KeyPress::Faster | KeyPress::Slower)) => {
+                    let factor = if key == KeyPress::Faster { 2.0 } else { 0.5 };
                     if SPEEDS.contains(&(self.speed * factor)) {
                         self.speed *= factor;
                         let left = scaled(left, 1.0 / factor);
@@ -117,7 +117,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// A wait of an hour of recording with these keys already pressed.
-    fn wait(keys: &[Key], speed: f64) -> (Flow, Pace) {
+    fn wait(keys: &[KeyPress], speed: f64) -> (Flow, Pace) {
         let (sender, receiver) = sync_channel(16);
         for key in keys {
             sender.send(*key).unwrap();
@@ -130,18 +130,27 @@ mod tests {
 
     #[test]
     fn keys_end_waits_and_pauses() {
-        assert_eq!(wait(&[Key::Skip], 1.0).0, Flow::Go);
-        assert_eq!(wait(&[Key::Pause, Key::Skip], 1.0).0, Flow::Go);
-        assert_eq!(wait(&[Key::Pause, Key::Pause, Key::Skip], 1.0).0, Flow::Go);
-        assert_eq!(wait(&[Key::Pause, Key::Quit], 1.0).0, Flow::Quit);
+        assert_eq!(wait(&[KeyPress::Skip], 1.0).0, Flow::Go);
+        assert_eq!(wait(&[KeyPress::Pause, KeyPress::Skip], 1.0).0, Flow::Go);
+        assert_eq!(
+            wait(&[KeyPress::Pause, KeyPress::Pause, KeyPress::Skip], 1.0).0,
+            Flow::Go
+        );
+        assert_eq!(wait(&[KeyPress::Pause, KeyPress::Quit], 1.0).0, Flow::Quit);
         assert_eq!(wait(&[], 1.0).0, Flow::Quit, "the terminal is gone");
     }
 
     #[test]
     fn speed_has_limits() {
-        let (_, pace) = wait(&[[Key::Faster; 9].as_slice(), &[Key::Skip]].concat(), 1.0);
+        let (_, pace) = wait(
+            &[[KeyPress::Faster; 9].as_slice(), &[KeyPress::Skip]].concat(),
+            1.0,
+        );
         assert!((pace.speed - 64.0).abs() < 1e-9);
-        let (_, pace) = wait(&[[Key::Slower; 9].as_slice(), &[Key::Skip]].concat(), 1.0);
+        let (_, pace) = wait(
+            &[[KeyPress::Slower; 9].as_slice(), &[KeyPress::Skip]].concat(),
+            1.0,
+        );
         assert!((pace.speed - 0.0625).abs() < 1e-9);
     }
 

@@ -237,7 +237,7 @@ impl<W: Write> Player<W> {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use super::super::keys::Key;
+    use super::super::keys::KeyPress;
     use super::*;
     use crate::recording::testing::header;
     use crate::recording::{Kind, Live, Options, Pty, Stream};
@@ -360,7 +360,7 @@ mod tests {
             live.output(Duration::from_secs(3600), Stream::Stdout, b"late");
         });
         let (sender, keys) = sync_channel(4);
-        sender.send(Key::Quit).unwrap();
+        sender.send(KeyPress::Quit).unwrap();
         let (ending, shown, _) = play(&file, SMALL, Some(Pace::new(1.0, None, keys)));
         assert_eq!(ending, ReplayEnd::Quit);
         assert!(!shown.contains("late"));

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, StdoutLock};
 use std::sync::mpsc::SyncSender;
 
-use super::keys::{self, Key};
+use super::keys::{self, KeyPress};
 use super::pace::Pace;
 use super::player::{PlayError, Player, Screen};
 use crate::cli::signals::Signals;
@@ -54,13 +54,13 @@ impl PlayTerminal {
         })
     }
 
-    /// Sends the keys that are pressed, and [`Key::Quit`] for a signal.
-    fn listen(&mut self, keys: &SyncSender<Key>) {
+    /// Sends the keys that are pressed, and [`KeyPress::Quit`] for a signal.
+    fn listen(&mut self, keys: &SyncSender<KeyPress>) {
         if let Some(signals) = self.signals.take() {
             let keys = keys.clone();
             let quit = move || {
                 // The replay may be over.
-                let _sent = keys.send(Key::Quit);
+                let _sent = keys.send(KeyPress::Quit);
             };
             signals.end_with(quit, self.modes.as_ref().map(ModeGuard::modes));
         }
@@ -77,7 +77,7 @@ impl PlayTerminal {
 /// Those of `play`, and the terminal's.
 pub(in crate::cli) fn show<T>(
     header: &Header,
-    pressed: &SyncSender<Key>,
+    pressed: &SyncSender<KeyPress>,
     pace: impl FnOnce(&Screen) -> Option<Pace>,
     play: impl FnOnce(&mut Player<StdoutLock<'static>>) -> Result<T, PlayError>,
 ) -> Result<T, PlayError> {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::find::{self, Live};
 use crate::cli::play;
-use crate::cli::play::keys::Key;
+use crate::cli::play::keys::KeyPress;
 use crate::cli::play::player::{PlayError, Player};
 use crate::cli::play::terminal;
 use crate::cli::{Context, Exit, Failure, ui};
@@ -233,9 +233,9 @@ fn follow(mut reader: Reader<Tail>, feed: &SyncSender<Feed>) {
     drop(feed.send(Feed::End(reader.state().clone())));
 }
 
-fn wait_for_quit(keys: &Receiver<Key>, feed: &SyncSender<Feed>) {
+fn wait_for_quit(keys: &Receiver<KeyPress>, feed: &SyncSender<Feed>) {
     for key in keys {
-        if key == Key::Quit {
+        if key == KeyPress::Quit {
             // The view may be over.
             drop(feed.send(Feed::Quit));
             return;
