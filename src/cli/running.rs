@@ -128,7 +128,9 @@ impl Proxy {
         for worker in control::processes(&directory(context)).map_err(find::failure)? {
             match worker.ask(&ControlRequest::Sessions) {
                 Ok(ControlReply::Done(_)) => {}
-                Ok(ControlReply::Refused(why)) => return Err(super::sessions::refused("", why)),
+                Ok(ControlReply::Refused(why)) => {
+                    return Err(super::sessions::refused::refused("", why));
+                }
                 Err(error @ control::ClientError::Denied(_)) => return Err(find::failure(error)),
                 Ok(ControlReply::Pending) | Err(_) => continue,
             }

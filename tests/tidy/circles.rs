@@ -10,12 +10,20 @@ use crate::source::{Source, module_directory, product, words};
 use crate::tidy::complain;
 
 /// Circles that stay: the first file in the order of names, how many files it has, and why it may be.
-const CIRCLES: &[(&str, usize, &str)] = &[(
-    "src/wire/transport/exchange.rs",
-    3,
-    "one state machine (RFC 4253) in three files: its packets, its key exchanges, and what of them is \
-     computed elsewhere",
-)];
+const CIRCLES: &[(&str, usize, &str)] = &[
+    (
+        "src/relay/relaying.rs",
+        2,
+        "one state machine (RFC 4254) in two files: the relay, and the step of it that one packet is, which \
+         borrows all of it",
+    ),
+    (
+        "src/wire/transport/exchange.rs",
+        3,
+        "one state machine (RFC 4253) in three files: its packets, its key exchanges, and what of them is \
+         computed elsewhere",
+    ),
+];
 
 #[test]
 fn no_files_of_a_room_use_each_other() {

@@ -15,7 +15,7 @@ use super::{Exit, Failure, ui};
 ///
 /// Load it from the shell's start-up file, as in `source <(rproxy completions bash)`, or put it where the
 /// shell looks for completions. Names of hosts and people, and ids of recordings, are completed from the
-/// configuration and the data directory, as far as the user may read them.
+/// configuration and the data directory, as far as whoever types may read them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
     /// The shell

@@ -1,5 +1,6 @@
 //! `rproxy play`: replay a recording on this terminal.
 
+pub(super) mod exit;
 pub(super) mod keys;
 mod pace;
 pub(super) mod player;
@@ -10,15 +11,12 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::{Context, Exit, Failure, recordings, ui};
-use crate::model::text::Printable;
 use crate::recording::{ExitNote, Kind, State};
 use pace::Pace;
 use player::{ReplayEnd, Screen};
 
 /// What `--skip-idle` leaves of a silence.
 const SHORT_SILENCE: Duration = Duration::from_secs(1);
-/// How much is shown of a signal's name, in bytes.
-const MAX_NAME: usize = 32;
 /// Keys that may have been pressed and not looked at.
 const KEYS_AHEAD: usize = 16;
 
@@ -101,7 +99,7 @@ impl PlayArgs {
         if !io::stdout().is_terminal() {
             return;
         }
-        if let Some(ending) = exit.and_then(ending) {
+        if let Some(ending) = exit.and_then(exit::sentence) {
             ui::note(&ending);
         }
     }
@@ -116,18 +114,4 @@ fn nothing_to_play(id: &str) -> Failure {
     .hint(format!(
         "`rproxy recordings export {id} --format=json` writes all that has crossed"
     ))
-}
-
-/// How a session ended, in a sentence; `None` where that is not known.
-pub(super) fn ending(exit: &ExitNote) -> Option<String> {
-    match exit {
-        ExitNote::Status(status) => Some(format!(
-            "rproxy: the session ended with exit status {status}"
-        )),
-        ExitNote::Signal(signal) => {
-            let name = Printable(&signal.name.text()).within(MAX_NAME);
-            Some(format!("rproxy: the session was ended by signal {name}"))
-        }
-        ExitNote::Unknown => None,
-    }
 }

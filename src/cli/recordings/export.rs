@@ -12,7 +12,7 @@ use crate::sys::fs;
 /// Write a recording in a format that other programs read
 ///
 /// A pipe or a file gets the exact bytes. A terminal gets them with everything escaped that could act
-/// on it, or deceive the reader.
+/// on it, or deceive whoever reads it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RecordingsExportArgs {
     /// Session id, or its beginning, or `last`, or a file

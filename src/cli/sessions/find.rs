@@ -32,7 +32,7 @@ pub(super) fn all(context: &Context) -> Result<Vec<Live>, Failure> {
                     row,
                 }));
             }
-            Ok(ControlReply::Refused(why)) => return Err(super::refused("", why)),
+            Ok(ControlReply::Refused(why)) => return Err(super::refused::refused("", why)),
             Err(ClientError::Gone(_)) => {}
             Err(error @ ClientError::Denied(_)) => return Err(failure(error)),
             // The others may have what is looked for.

@@ -45,7 +45,7 @@ impl SessionsKillArgs {
                 format!("{kind} {id} was told to end, and has not yet"),
             )
             .hint("look again with `rproxy sessions ls`")),
-            ControlReply::Refused(why) => Err(super::refused(&id, why)),
+            ControlReply::Refused(why) => Err(super::refused::refused(&id, why)),
         }
     }
 }

@@ -7,10 +7,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::find::{self, Live};
-use crate::cli::play;
 use crate::cli::play::keys::KeyPress;
 use crate::cli::play::player::{PlayError, Player};
-use crate::cli::play::terminal;
+use crate::cli::play::{exit, terminal};
 use crate::cli::{Context, Exit, Failure, ui};
 use crate::control::{ControlReply, ControlRequest, What};
 use crate::model::SessionId;
@@ -74,7 +73,9 @@ impl SessionsWatchArgs {
             ControlReply::Pending => {
                 return Err(Failure::new(Exit::Internal, "no answer to a question"));
             }
-            ControlReply::Refused(why) => return Err(super::refused(&session.to_string(), why)),
+            ControlReply::Refused(why) => {
+                return Err(super::refused::refused(&session.to_string(), why));
+            }
         }
         // Where it is is ours to know: what a process says names no file that we open.
         let path = context
@@ -244,7 +245,7 @@ fn wait_for_quit(keys: &Receiver<KeyPress>, feed: &SyncSender<Feed>) {
 }
 
 fn farewell(state: &State, exit: Option<&ExitNote>) -> String {
-    match (state, exit.and_then(play::ending)) {
+    match (state, exit.and_then(exit::sentence)) {
         (_, Some(ending)) => ending,
         (State::Truncated, None) => {
             "rproxy: nobody writes the recording any more: the proxy was killed".to_owned()
