@@ -1,7 +1,8 @@
-//! The user's forwarded agent: asked to list, to bind, and to sign exactly one thing.
+//! The user's forwarded agent: it is asked for its list of keys, for a binding, and for exactly one
+//! signature.
 //!
-//! Whatever it answers is hostile input: sizes are bounded by the codec, time by the caller, and a
-//! signature counts only after it was verified.
+//! Every answer is hostile input: the codec bounds its size, the caller bounds the time, and a
+//! signature is used only after it was verified.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::agent::{self, AgentIdentity, AgentReply, ReplyDecoder, SignFlags};
 use crate::metrics::{AgentTask, Metrics};
 use crate::wire::SessionBinding;
 
-/// What the agent failed to do.
+/// Why a request to the agent failed.
 #[derive(Debug, Error)]
 pub(crate) enum AgentError {
     /// The channel broke.
@@ -24,20 +25,20 @@ pub(crate) enum AgentError {
     /// The channel ended.
     #[error("the forwarded agent closed its channel")]
     Closed,
-    /// An answer that is not of the protocol.
+    /// The answer does not follow the agent protocol.
     #[error("the forwarded agent's answer makes no sense")]
     Codec(#[from] agent::AgentError),
-    /// It said no.
+    /// The agent refused to sign.
     #[error("the forwarded agent refused to sign")]
     Refused,
-    /// It knows how to be bound to a session, and refused: what it signs afterwards would be signed
-    /// as if it were asked on its own machine (CVE-2026-73281).
+    /// The agent supports session binding and refused it: its signature would be made as if it was
+    /// requested on the agent's own machine (CVE-2026-73281).
     #[error(
         "the forwarded agent refused to be bound to the session at the host ({})",
         agent::SESSION_BIND
     )]
     Unbound,
-    /// It holds neither the certificate nor its key.
+    /// The agent holds neither the certificate nor its key.
     #[error("the forwarded agent does not hold the key that authenticated you")]
     NoKey,
 }
@@ -80,10 +81,10 @@ impl ForwardedAgent {
         }
     }
 
-    /// Tells the agent which host this is for (`session-bind@openssh.com`), so that keys with
-    /// destination constraints can decide. Agents that do not know it say no, which is fine: they
-    /// hold no such keys. One that knows it and says no, because it is locked or takes the binding
-    /// for forged, is asked for nothing any more.
+    /// Binds the channel to the host (`session-bind@openssh.com`), so that keys with destination
+    /// constraints can decide. An agent without this extension answers with a failure; it holds no
+    /// such keys, and the login continues. An agent that supports the extension and refuses,
+    /// because it is locked or takes the binding for forged, gets no further request.
     pub(crate) async fn bind(&mut self, binding: &SessionBinding) -> Result<(), AgentError> {
         let request = agent::session_bind(
             &binding.host_key,
@@ -94,7 +95,7 @@ impl ForwardedAgent {
         let is_refused = match self.ask(&request).await? {
             AgentReply::Success => false,
             AgentReply::ExtensionFailure => true,
-            // It does not know it, or does not want to.
+            // The agent does not support the extension, or refuses the binding.
             AgentReply::Failure => self
                 .ask(&agent::query())
                 .await?
@@ -107,7 +108,7 @@ impl ForwardedAgent {
         }
     }
 
-    /// Has one thing signed.
+    /// Requests one signature.
     pub(crate) async fn sign(
         &mut self,
         blob: &[u8],

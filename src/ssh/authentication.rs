@@ -1,4 +1,5 @@
-//! Server-side authentication of a leg: certificates only, one judge, and a reason for every no.
+//! Server-side authentication of a leg: certificates only, one judge, and a reason for every
+//! refusal.
 
 use std::time::Duration;
 
@@ -15,35 +16,35 @@ use crate::wire::auth::{AuthLimits, Offer, ServerAuth, ServerAuthEvent};
 /// its plain keys first, and each is one attempt.
 const MAX_ATTEMPTS: u32 = 20;
 
-/// How long a client may take to say what it is: it sends one line, and needs to know nothing for it.
+/// How long a client may take to identify itself: it sends one line, and needs no input for it.
 const IDENTIFICATION: Duration = Duration::from_secs(10);
 
 /// How the authentication of a leg failed.
 #[derive(Debug)]
 pub(crate) struct Unauthenticated {
-    /// The most telling refusal, if the client got as far as being refused: how it broke the
-    /// protocol afterwards, if it did.
+    /// The refusal that explains most, if the client was refused. If the client broke the protocol
+    /// after that, the breach.
     pub(crate) refusal: Option<Refusal>,
     /// The key that was refused.
     pub(crate) offered: Option<PresentedKey>,
-    /// What ended the leg.
+    /// The error that ended the leg.
     pub(crate) ended: LegError,
 }
 
-/// A leg whose client has proved to hold a key; it is not told so yet.
+/// A leg whose client has proved that it holds a key. The client is not informed yet.
 #[derive(Debug)]
 pub(crate) struct Authenticated<T> {
-    /// What the judge made of it.
+    /// What the judge returned.
     pub(crate) verdict: T,
-    /// To accept it, or to refuse it after all.
+    /// Accepts the client, or still refuses it.
     pub(crate) auth: ServerAuth,
 }
 
 /// Runs key exchange and authentication until `judge` takes a signed offer, for as long as `grace`.
 ///
-/// `judge` is asked about queries too, so that no security key is touched for nothing. Which of
-/// several keys is taken, and when a banner says why none is, is for [`KeyRounds`] to say. `greeting` is
-/// what every client reads before.
+/// `judge` also decides about queries, so that no security key asks for a touch in vain. [`KeyRounds`]
+/// decides which of several keys is taken, and when a banner gives the reason for a refusal. `greeting`
+/// is a banner that every client gets first.
 pub(crate) async fn authenticate<S, T>(
     leg: &mut Leg<S>,
     id: &str,
@@ -67,8 +68,7 @@ where
         }
     };
     let (refusal, offered) = rounds.map_or((None, None), KeyRounds::into_refusal);
-    // What ended it is what its user, the log and the audit log are to know, not what was refused
-    // before.
+    // The user, the log and the audit log get the error that ended the leg, not an earlier refusal.
     let refusal = refusal.map(|refusal| breach(&ended).unwrap_or(refusal));
     Err(Unauthenticated {
         refusal,
@@ -77,7 +77,7 @@ where
     })
 }
 
-/// How the client broke the protocol, if that is what ended the leg.
+/// The client's breach of the protocol, if that ended the leg.
 fn breach(ended: &LegError) -> Option<Refusal> {
     let is_breach = match ended {
         LegError::Protocol(_) => true,
@@ -90,7 +90,7 @@ fn breach(ended: &LegError) -> Option<Refusal> {
     is_breach.then(|| refusal::broke_login_protocol(ended))
 }
 
-/// Waits until the client has identified itself; what it has said beyond that.
+/// Waits until the client has identified itself; returns the event that followed, if there was one.
 async fn identified<S>(leg: &mut Leg<S>, id: &str) -> Result<Option<LegEvent>, LegError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -180,11 +180,11 @@ fn started<S>(leg: &Leg<S>, greeting: Option<&str>) -> ServerAuth {
     auth
 }
 
-/// What becomes of what a client has sent.
+/// What a client's message results in.
 enum Judged<T> {
-    /// It has signed with a key that counts.
+    /// The client signed with a key that is accepted.
     Proven(T),
-    /// It reads this.
+    /// The client gets this answer.
     Answer(QueryAnswer),
 }
 

@@ -1,12 +1,12 @@
-//! How much memory clients may have the proxy hold: in all, and for each person.
+//! How much memory the proxy may hold for clients: in all, and for each user.
 //!
-//! Counters and guards only. What a connection takes up in any case is counted when it begins; what waits in
-//! its buffers is counted while it waits, by the room that it takes up, and given back when it has left.
+//! Counters and guards only. The fixed part of a connection is counted when it begins. What waits in its
+//! buffers is counted while it waits, by the memory that the buffers take up.
 //!
-//! No connection ever waits for the budget. When it is used up, connections go on with buffers that are small
-//! ([`FLOOR`]): each is still read whenever less than that waits for its other side, so a peer that reads what
-//! it is sent goes on, slower perhaps. Only connections that would be new are refused. And it is used up for
-//! one person long before it is for all.
+//! No connection waits for the budget. When it is used up, existing connections continue with small buffers
+//! ([`FLOOR`]): each side is still read while less than that waits for the other, so a peer that reads
+//! continues, perhaps slower. Only new connections are refused. The budget of one user is used up long before
+//! that of all users.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,22 +17,22 @@ use super::refusal::{self, Refusal};
 /// What may wait for a side, or on a channel, when the budget is used up, in bytes.
 pub(crate) const FLOOR: usize = 64 * 1024;
 
-/// What an outer connection counts for in any case.
+/// The fixed part of an outer connection, in bytes.
 const OUTER: usize = 128 * 1024;
-/// What an inner connection counts for in any case, with the one to its host: the buffers of both, and
-/// what may wait in them when the budget is used up.
+/// The fixed part of an inner connection and its connection to the host: the buffers of both, and what
+/// may wait in them when the budget is used up.
 const INNER: usize = 512 * 1024;
-/// In such steps is counted what goes beyond.
+/// What exceeds the fixed part is counted in steps of this size, in bytes.
 const STEP: usize = 64 * 1024;
 
-/// The share of this process's memory that is budgeted: as much again is kept for what is not counted, and
-/// for buffers that have grown by doubling.
+/// The budget is this process's memory divided by this: the rest is for what is not counted, and for
+/// buffers that have grown by doubling.
 const OF_MEMORY: u64 = 2;
-/// The share of the budget that one person has.
+/// One user may hold the budget divided by this.
 const OF_BUDGET: usize = 4;
-/// Where it is not known how much memory there is, in bytes.
+/// The memory that is assumed if it is not known, in bytes.
 const UNKNOWN: u64 = 2 << 30;
-/// The least that is budgeted, in bytes: on a machine that is smaller, the limits of connections have to do.
+/// The smallest budget, in bytes: on a smaller machine, the connection limits have to protect the memory.
 const LEAST: u64 = 64 << 20;
 
 /// The budget of this process. Clones share it.
@@ -43,7 +43,7 @@ pub(crate) struct Budget {
     people: Arc<Mutex<BTreeMap<String, Weak<Allowance>>>>,
 }
 
-/// What a person, or all of them, may hold, and what is held.
+/// What one user, or all users, may hold, and what is held.
 #[derive(Debug)]
 struct Allowance {
     limit: usize,
@@ -62,7 +62,7 @@ impl Allowance {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// A quarter is kept for connections that are still to come.
+    /// At least a quarter is free, which is kept for new connections.
     fn is_ample(&self) -> bool {
         self.held() < self.limit / 4 * 3
     }
@@ -75,7 +75,7 @@ impl Allowance {
         }
     }
 
-    /// Takes it if there is so much.
+    /// Counts `bytes` as held, if that much is free.
     fn take(&self, bytes: usize) -> bool {
         let take = |held: usize| {
             let sum = held.checked_add(bytes)?;
@@ -90,9 +90,9 @@ impl Allowance {
 /// Why there is no room for another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BudgetExceeded {
-    /// The person's connections hold all that is theirs.
+    /// The user's connections hold all that one user may hold.
     Person,
-    /// All connections together hold all that there is.
+    /// All connections together hold the whole budget.
     Process,
 }
 
@@ -129,7 +129,7 @@ impl Budget {
         self.all.held()
     }
 
-    /// The account of this person.
+    /// The account of this user.
     pub(crate) fn account(&self, person: &str) -> Account {
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         let known = people.get(person).and_then(Weak::upgrade);
@@ -146,7 +146,7 @@ impl Budget {
     }
 }
 
-/// What one person has of the budget.
+/// One user's part of the budget.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     all: Arc<Allowance>,
@@ -194,7 +194,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// So many bytes are held for the connection now.
+    /// Sets how many bytes are held for the connection.
     pub(crate) fn hold(&mut self, bytes: usize) {
         // In steps, so that the counters that all share are seldom touched.
         let counted = bytes.max(self.base).next_multiple_of(STEP);
@@ -210,7 +210,7 @@ impl Share {
         self.account.person.is_ample() && self.account.all.is_ample()
     }
 
-    /// So much may wait: what is usual, or the floor if the budget is used up.
+    /// How many bytes may wait: `usual`, or [`FLOOR`] if the budget is used up.
     pub(crate) fn room(&self, usual: usize) -> usize {
         if self.is_ample() {
             usual

@@ -1,5 +1,5 @@
-//! Where key exchanges are computed that take milliseconds: on threads of their own, few at a time, so that
-//! the threads that serve sessions go on meanwhile.
+//! Computes key exchanges that take milliseconds on threads of their own, a few at a time, so that the
+//! threads that serve sessions are not blocked.
 
 use std::sync::Arc;
 
@@ -8,21 +8,24 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::wire::{Work, Worked};
 
-/// Turns at computing, for all connections in the order in which they come. Clones share them.
+/// The queue for these computations, shared by all connections, in order of arrival. Clones share
+/// it.
 #[derive(Clone, Debug)]
 pub(crate) struct ComputeQueue(Arc<Semaphore>);
 
 impl ComputeQueue {
-    /// A workshop that leaves half of so many processors, and at least one, to the sessions.
+    /// A queue that uses half of `processors`, and leaves at least one to the sessions.
     pub(crate) fn new(processors: usize) -> Self {
         Self(Arc::new(Semaphore::new((processors / 2).max(1))))
     }
 
-    /// Computes it, once its turn has come. Dropped before, it is not begun.
+    /// Computes `work` once a slot is free. If the handle is dropped before that, the computation
+    /// does not start.
     pub(crate) fn compute(&self, work: Work) -> AbortOnDropHandle<Option<Worked>> {
         let turns = Arc::clone(&self.0);
         AbortOnDropHandle::new(tokio::spawn(async move {
-            // It is never closed. What ends while it is computed keeps its turn until then.
+            // The semaphore is never closed. A computation that was started keeps its slot until it
+            // is done.
             let turn = turns.acquire_owned().await.ok()?;
             let computed = tokio::task::spawn_blocking(move || {
                 let worked = work.run();

@@ -42,7 +42,7 @@ use crate::wire::auth::Offer;
 use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
-/// A connection that may be made.
+/// A connection that is permitted and not established yet.
 #[derive(Debug)]
 pub(crate) struct Connection<D = TcpDial> {
     pub(crate) services: Arc<InnerServices<D>>,
@@ -51,11 +51,11 @@ pub(crate) struct Connection<D = TcpDial> {
     /// The client's address.
     pub(crate) client: SocketAddr,
     /// The agent that was forwarded on the outer connection; `None` with ProxyJump, which forwards
-    /// none there.
+    /// no agent there.
     pub(crate) agent: Option<AgentOpener>,
-    /// What the outer connection's server shows.
+    /// What the outer connection's server presents.
     pub(crate) shown: Arc<ServerConfig>,
-    /// The outer connection's life.
+    /// The lifetime of the outer connection.
     pub(crate) scope: Scope,
 }
 
@@ -63,11 +63,11 @@ pub(crate) struct Connection<D = TcpDial> {
 struct Ready<S> {
     upstream: Upstream<S>,
     agent: ForwardedAgent,
-    /// What the agent signs for.
+    /// The key that the agent signs with.
     agent_key: Vec<u8>,
 }
 
-/// A user who is in, and a host that has taken them. The agent has signed what there was to sign.
+/// A connection that is logged in on both sides. The agent has made its signature.
 struct Established<S> {
     permit: LoginPermit,
     upstream: Upstream<S>,
@@ -78,7 +78,7 @@ struct Established<S> {
 
 impl<D: Dial> Connection<D> {
     /// Runs the connection until either side is done with it.
-    /// `share` is what the budget has for it.
+    /// `share` is its part of the memory budget.
     pub(crate) async fn run(self, stream: ChannelStream, share: Share) {
         let _open = self.services.metrics.connection(Layer::Inner);
         let terminal = stream.handle();
@@ -103,7 +103,7 @@ impl<D: Dial> Connection<D> {
             }
         };
         let mut leg = Leg::with(&self.services.compute, stream, Transport::server(config));
-        // Boxed: this future is large, and most of a connection's life is spent after it.
+        // Boxed: this future is large, and is done early in a connection's life.
         let established = Box::pin(async {
             match &self.agent {
                 Some(agent) => self.establish(&mut leg, agent, &way).await,
@@ -141,17 +141,17 @@ impl<D: Dial> Connection<D> {
         }
     }
 
-    /// Where the target leads, and what the user's ssh is shown for it. What leads nowhere is refused, and
-    /// nothing is signed for it.
+    /// Where the target leads, and what the proxy presents to the user's ssh. A target that leads nowhere
+    /// is refused before anything is signed for it.
     async fn find(&self) -> Result<(DialPlan, Arc<ServerConfig>), Refusal> {
         let way = self.services.dialler.find(&self.permit).await?;
         let config = self.server_config(&way).await?;
         Ok((way, config))
     }
 
-    /// What the certificate is for that the user's ssh is shown: the name that was asked for, and what it
-    /// stands for, for users who have it in `HostKeyAlias`: in the inventory, and by the host's own
-    /// certificate as far as that is remembered.
+    /// The names in the certificate that the user's ssh is shown: the name that was asked for, and the
+    /// names of the same host that a user may have in `HostKeyAlias`: from the inventory, and from the
+    /// host's own certificate as it was seen last.
     fn shown(&self, asked: HostPrincipal, remembered: &[HostPrincipal]) -> Vec<HostPrincipal> {
         let mut names = vec![asked];
         let node = self.permit.route().node.as_ref();
@@ -172,8 +172,8 @@ impl<D: Dial> Connection<D> {
         names
     }
 
-    /// A host certificate for the name that the user's ssh expects. Where the CA does not sign, one that is at hand
-    /// without the remembered names does.
+    /// A host certificate for the name that the user's ssh expects. If the CA does not sign, a certificate from
+    /// the cache without the remembered names is used.
     async fn server_config(&self, way: &DialPlan) -> Result<Arc<ServerConfig>, Refusal> {
         let name = &self.permit.route().target.host;
         let whose = QueueOwner::Person(self.permit.identity().name().to_owned());
@@ -218,7 +218,7 @@ impl<D: Dial> Connection<D> {
                         early = Some(done);
                         impatience.as_mut().reset(Instant::now() + TURN_LIMIT);
                     }
-                    // The host does not wait for a client that dawdles; it is dialled again.
+                    // The host's turn is not held for a slow client; the host is dialled again.
                     () = &mut impatience, if matches!(early, Some(Ok(_))) => {
                         early = None;
                         given_up = true;
@@ -248,7 +248,7 @@ impl<D: Dial> Connection<D> {
         match result {
             Ok((permit, ready)) => {
                 auth.accept(&mut out);
-                // A client that is gone is seen by the relay.
+                // If the client is gone, the relay notices it.
                 leg.send_all(&mut out).ok();
                 let (prelude, upstream) = (Handoff::default(), ready.upstream);
                 Ok(Established {
@@ -270,7 +270,7 @@ impl<D: Dial> Connection<D> {
         }
     }
 
-    /// The way of ProxyJump: the user's ssh is let in first, and its own agent asked.
+    /// Setup with ProxyJump: accepts the user's ssh first, then asks the agent that it forwards.
     async fn establish_by_jump(
         &self,
         leg: &mut Leg<ChannelStream>,
@@ -286,7 +286,7 @@ impl<D: Dial> Connection<D> {
         } = attempt.map_err(SetupFailure::Client)?;
         let mut out = Vec::new();
         auth.accept(&mut out);
-        // A client that is gone is seen below.
+        // If the client is gone, that is noticed below.
         leg.send_all(&mut out).ok();
         let mut waiting = JumpSetup::new(leg);
         let mut conversation = Conversation::with_nobody();
@@ -347,7 +347,8 @@ impl<D: Dial> Connection<D> {
         self.prepare_with(stream, way).await
     }
 
-    /// Finds the user's key in the agent, then dials: a user without the key costs the host nothing.
+    /// Finds the user's key in the agent, then dials: if the key is missing, the host gets no
+    /// connection.
     async fn prepare_with(
         &self,
         stream: ChannelStream,
@@ -370,14 +371,14 @@ impl<D: Dial> Connection<D> {
         })
     }
 
-    /// What the user has read before there is a session.
+    /// What the user has read before the session begins.
     fn said(&self, conversation: Conversation<'_>) -> Vec<EarlyText> {
         let greeting = self.services.settings.now().greeting.clone();
         let greeting = greeting.map(EarlyText::Greeting).into_iter();
         greeting.chain(conversation.into_said()).collect()
     }
 
-    /// Logs in at the host. The permit is what holds for all places that the host turned out to be.
+    /// Logs in at the host. The returned permit covers every node that the host turned out to be.
     async fn log_in(
         &self,
         permit: &LoginPermit,
@@ -442,7 +443,8 @@ impl<D: Dial> Connection<D> {
         Ok(permit.clone())
     }
 
-    /// The same person with the same key, and a login that the certificate names.
+    /// Checks that the offer is by the same user with the same key, for a login that the
+    /// certificate names.
     fn judge(&self, offer: &Offer) -> Result<(LoginPermit, Fit), Refusal> {
         let PresentedKey::Certificate(certificate) = &offer.key else {
             return Err(refusal::plain_key(&offer.key));
@@ -540,13 +542,13 @@ impl<D: Dial> Connection<D> {
         }
     }
 
-    /// Until the login, the certificate alone can be withdrawn.
+    /// Until the login, only a revoked certificate can end the connection.
     fn watched(&self) -> PolicyMonitor {
         let user = self.permit.identity().clone();
         PolicyMonitor::new(&self.services.policy, user, self.origin(None))
     }
 
-    /// Audits a refusal; tells the user where no banner can.
+    /// Audits a refusal; writes it to the user's terminal where no banner can reach the user.
     fn refuse(&self, refusal: &Refusal, login: Option<&Login>, terminal: Option<&ChannelHandle>) {
         tracing::info!(connection = %self.id, reason = refusal.reason, "refused: {}", refusal.message);
         self.services
@@ -558,7 +560,8 @@ impl<D: Dial> Connection<D> {
         }
     }
 
-    /// The inner client was never let in: it has read the reason as a banner, if there is one.
+    /// The inner client was not authenticated: it has read the reason as a banner, if there was
+    /// one.
     fn report_client(&self, failure: &Unauthenticated, terminal: &ChannelHandle) {
         match &failure.refusal {
             Some(refusal) => self.refuse(refusal, None, None),
@@ -570,26 +573,26 @@ impl<D: Dial> Connection<D> {
     }
 }
 
-/// The end of the outer connection, and time for what it means to be audited: a client that is
-/// refused hangs up at once.
+/// Why the outer connection ended. Returns [`LAST_WORDS`] after the end: a client that is refused
+/// hangs up at once, and the refusal has to be audited before its connection is dropped.
 async fn last_words(scope: &Scope) -> EndReason {
     let why = scope.ended().await;
     tokio::time::sleep(LAST_WORDS).await;
     why
 }
 
-/// How long a connection that lost its client may take to say why it was refused.
+/// How long a connection that lost its client may take to audit why the client was refused.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
 /// How long the agent may take to list its keys.
 const AGENT_LIST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Why there is nothing to relay.
+/// Why there is no connection to relay.
 enum SetupFailure {
     /// The inner client did not authenticate.
     Client(Unauthenticated),
-    /// Its certificate was revoked meanwhile, or the outer connection is over.
+    /// The client's certificate was revoked meanwhile, or the outer connection has ended.
     Ended(EndReason),
-    /// It did, and is refused all the same.
+    /// The client authenticated, and is refused for another reason.
     Refused {
         refusal: Refusal,
         login: Option<Login>,

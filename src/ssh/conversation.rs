@@ -1,11 +1,12 @@
-//! What a host says to a user who logs in there, and what it asks.
+//! What a host shows to a user during the login, and what it asks.
 //!
-//! By ProxyCommand the user's ssh waits for the outcome inside its own authentication, so a banner is a
-//! banner there, and a question a question (RFC 4256). Questions are passed on only for a host that was
-//! verified, has taken the user's key, and wants more. By ProxyJump the user is let in before the host
-//! is dialled: banners are kept for the session's stderr, and the user cannot be asked.
+//! With ProxyCommand, the user's ssh waits for the result inside its own authentication, so a banner of
+//! the host is passed on as a banner, and a question as a question (RFC 4256). Questions are passed on
+//! only for a host that was verified, has accepted the user's key, and requires more. With ProxyJump,
+//! the user's ssh is accepted before the host is dialled: banners are kept for the session's stderr,
+//! and the user cannot be asked.
 //!
-//! Answers are passed on and kept nowhere.
+//! Answers are passed on and not stored.
 
 use zeroize::Zeroize as _;
 
@@ -22,7 +23,7 @@ pub(crate) enum Unanswered {
     /// The client is gone.
     #[error(transparent)]
     Gone(#[from] LegError),
-    /// It does not keep to the protocol.
+    /// The client broke the protocol.
     #[error(transparent)]
     Protocol(#[from] AuthError),
 }
@@ -32,11 +33,11 @@ pub(crate) enum Unanswered {
 pub(crate) struct Conversation<'a> {
     user: Option<InnerConnection<'a>>,
     said: Vec<EarlyText>,
-    /// Whether the client knows that more is wanted than its key.
+    /// Whether the client was informed that its key alone is not enough.
     is_invited: bool,
 }
 
-/// An inner connection whose client has proved to hold its key and is not in yet.
+/// An inner connection whose client has proved that it holds its key, and is not accepted yet.
 #[derive(Debug)]
 struct InnerConnection<'a> {
     leg: &'a mut Leg<ChannelStream>,
@@ -44,7 +45,7 @@ struct InnerConnection<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// With a user whose client waits inside its authentication.
+    /// A conversation with a client that waits inside its authentication.
     pub(crate) fn with(leg: &'a mut Leg<ChannelStream>, auth: &'a mut ServerAuth) -> Self {
         Self {
             user: Some(InnerConnection { leg, auth }),
@@ -52,7 +53,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Without a user to talk to: what is said is kept.
+    /// A conversation without a client: banners are kept.
     pub(crate) fn with_nobody() -> Self {
         Self {
             user: None,
@@ -61,12 +62,12 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// What was said and asked so far.
+    /// What was shown and asked so far.
     pub(crate) fn into_said(self) -> Vec<EarlyText> {
         self.said
     }
 
-    /// The banners so far, for a user who has not read them.
+    /// The banners so far, for a user whose client has not shown them.
     pub(crate) fn banners(&self) -> impl Iterator<Item = &str> {
         self.said.iter().filter_map(|said| match said {
             EarlyText::Banner(text) => Some(text.shown()),
@@ -105,11 +106,11 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Tells the user's ssh that the host wants more than the key, or other answers than the last
-    /// ones, and waits until it wants to be asked.
+    /// Informs the user's ssh that the host requires more than the key, or other answers than the
+    /// last ones, and waits until ssh asks for the questions.
     ///
     /// # Errors
-    /// It does not, and is gone.
+    /// If the client does not ask, or is gone.
     pub(crate) async fn invite(&mut self) -> Result<(), Unanswered> {
         let Some(inner) = &mut self.user else {
             return Err(LegError::Closed.into());
@@ -131,10 +132,10 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Passes the host's questions on; the user's answers.
+    /// Passes the host's questions on; returns the user's answers.
     ///
     /// # Errors
-    /// The client is gone, or breaks the protocol.
+    /// If the client is gone, or breaks the protocol.
     pub(crate) async fn ask(&mut self, challenge: &Challenge) -> Result<Answers, Unanswered> {
         let Some(inner) = &mut self.user else {
             return Err(LegError::Closed.into());
@@ -146,7 +147,7 @@ impl<'a> Conversation<'a> {
             inner.leg.send_all(&mut out)?;
             match inner.next().await? {
                 ServerAuthEvent::Answers(answers) => return Ok(answers),
-                // It begins again, as a client may: the questions are the same.
+                // The client begins again, which is allowed: the questions stay the same.
                 _ => continue,
             }
         }
@@ -154,7 +155,7 @@ impl<'a> Conversation<'a> {
 }
 
 impl InnerConnection<'_> {
-    /// What the client says next that has to be answered.
+    /// The next message of the client that needs an answer.
     async fn next(&mut self) -> Result<ServerAuthEvent, Unanswered> {
         loop {
             let mut payload = self.leg.next_secret().await?;
@@ -162,7 +163,7 @@ impl InnerConnection<'_> {
             let event = self.auth.on_packet(&payload, &mut out);
             payload.as_mut().zeroize();
             self.leg.send_all(&mut out)?;
-            // Keys are not looked at any more, so nothing else waits for a judgement.
+            // Keys are no longer judged, so no other event needs an answer.
             if let event @ (ServerAuthEvent::Interactive { .. } | ServerAuthEvent::Answers(_)) =
                 event?
             {

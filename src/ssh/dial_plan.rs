@@ -1,5 +1,6 @@
-//! Where a permitted target leads, looked up before anything is shown or dialled for it: what leads
-//! nowhere, or where the user may not be led, costs no signature of the host CA.
+//! Where a permitted target leads. It is looked up before a certificate is shown or the host is
+//! dialled, so a target that leads nowhere, or where the user may not go, costs no signature of the
+//! host CA.
 
 use std::net::SocketAddr;
 
@@ -11,19 +12,19 @@ use crate::access::Permit;
 use crate::cert::VerifiedHost;
 use crate::model::HostPrincipal;
 
-/// What is known of the way to a host before it is dialled.
+/// What is known about a host before it is dialled.
 #[derive(Debug)]
 pub(crate) struct DialPlan {
     /// What to dial, in order of preference; at least one.
     pub(super) addresses: Vec<SocketAddr>,
-    /// Names that the host's own certificate had when it was seen last.
+    /// Names from the host's own certificate, as it was seen last.
     pub(super) remembered: Vec<HostPrincipal>,
 }
 
-/// Looks a permitted route up, and decides about what is dialled first.
+/// Looks up a permitted route, and decides about the first address to dial.
 ///
 /// # Errors
-/// The refusal for the user: without an address, out of reach, denied, or this proxy itself.
+/// The refusal for the user: no address, not reachable, denied, or this proxy itself.
 pub(crate) async fn find(
     router: &Router,
     settings: &CurrentSettings,
@@ -40,7 +41,7 @@ pub(crate) async fn find(
         let named = names(&remembered);
         let places = settings.inventory.places_named_by(&named, first.port());
         let mut places = places.iter();
-        // A user who is going to be refused does not learn what else the host is called.
+        // If the user is going to be refused, the other names of the host are not revealed.
         if places.any(|place| permit.may_enter_too(&settings.policy, place).is_err()) {
             remembered.clear();
         }
@@ -52,7 +53,7 @@ pub(crate) async fn find(
 }
 
 impl DialPlan {
-    /// Whether the host still is everything that the user's ssh was told it was, from memory.
+    /// Checks that the host still has every name that the user's ssh was shown from memory.
     ///
     /// # Errors
     /// The refusal for the user: with `HostKeyAlias`, ssh may have relied on a name that the host's

@@ -1,4 +1,4 @@
-//! A refusal that is known before there is an inner connection.
+//! Sends a refusal that is known before there is an inner connection.
 //!
 //! With `ControlPersist`, ssh discards what its ProxyCommand writes to stderr, so the user would not
 //! read a reason there. The user's own ssh reads it inside the channel: as a disconnect, before any key
@@ -35,7 +35,7 @@ pub(crate) async fn refuse(
         leg.disconnect_once_read(DisconnectReason::ByApplication, &text)
             .await;
     } else if !has_stderr {
-        // A client that is gone needs no reason, and one that takes nothing gets none.
+        // A client that is gone, or does not read, gets no reason.
         let said = async {
             stream.write_all(text.as_bytes()).await?;
             stream.flush().await

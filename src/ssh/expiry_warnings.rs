@@ -1,4 +1,5 @@
-//! Hosts whose certificates expire soon: an event a day, so that an administrator renews them in time.
+//! Warns of hosts whose certificates expire soon: one event a day, so that an administrator can renew
+//! them in time.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,19 +13,19 @@ use crate::cert::VerifiedHost;
 use crate::metrics::Metrics;
 use crate::sys::clock::Clock;
 
-/// How long a host that was looked at is left alone, in seconds: a day.
+/// How long no further warning is written for the same host, in seconds: a day.
 const PAUSE: u64 = 86_400;
-/// What stands for "without an end" in a certificate, as far as calendars go.
+/// The latest expiry time that a calendar can show. A later one counts as "never expires".
 const FOREVER: u64 = i64::MAX.unsigned_abs();
-/// Most hosts that are remembered; beyond them, none is warned about.
+/// How many hosts are remembered; for further hosts there is no warning.
 const MAX_HOSTS: usize = 10_000;
 
-/// When hosts were last warned about, in seconds since the epoch.
+/// When the last warning about each host was written, in seconds since the epoch.
 #[derive(Debug, Default)]
 struct ExpiryWarnings(Mutex<BTreeMap<String, u64>>);
 
 impl ExpiryWarnings {
-    /// Whether it is a host's turn again; if so, it has had it.
+    /// Whether a warning about the host is due; if so, notes that it was written.
     fn take_turn(&self, host: &str, now: u64) -> bool {
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.get(host).is_some_and(|at| now < at + PAUSE) {
@@ -41,7 +42,7 @@ impl ExpiryWarnings {
     }
 }
 
-/// Watches the ends of the certificates that hosts present.
+/// Watches the expiry times of the certificates that hosts present.
 #[derive(Debug)]
 pub(crate) struct HostExpiry {
     warned: ExpiryWarnings,
@@ -51,7 +52,7 @@ pub(crate) struct HostExpiry {
 }
 
 impl HostExpiry {
-    /// Warns in this log, and shows in these metrics.
+    /// Writes warnings to this log, and updates these metrics.
     #[must_use]
     pub(crate) fn new(audit: AuditLog, metrics: Arc<Metrics>, clock: Clock) -> Self {
         Self {
@@ -62,7 +63,7 @@ impl HostExpiry {
         }
     }
 
-    /// Looks at what a host has presented. The connection does not wait for the audit log.
+    /// Checks what a host has presented. The connection does not wait for the audit log.
     pub(crate) fn look(&self, route: &Route, address: SocketAddr, host: &VerifiedHost) {
         let now = self.clock.unix_seconds();
         if let Some(node) = &route.node {

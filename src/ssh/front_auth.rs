@@ -1,5 +1,5 @@
-//! Which user certificates let a client in: the rules of certificates, the address that a certificate
-//! is bound to, and revocation.
+//! Decides which user certificates are accepted: by the rules for certificates, the address that a
+//! certificate is bound to, and revocation.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) struct FrontAuth {
 }
 
 impl FrontAuth {
-    /// Decides by what is trusted and revoked at the time of each decision.
+    /// Each decision uses the trust and the revocations that are in force at that time.
     #[must_use]
     pub(crate) fn new(
         trust: CurrentTrust,
@@ -42,8 +42,8 @@ impl FrontAuth {
         }
     }
 
-    /// Decides about the certificate of a client at an address: everything that [`verify_user`] asks,
-    /// and revocation.
+    /// Decides about the certificate of a client at an address: all checks of [`verify_user`], and
+    /// revocation.
     ///
     /// # Errors
     /// The refusal for the user.
@@ -65,10 +65,9 @@ impl FrontAuth {
         }
     }
 
-    /// The address that a client's certificate must be good for. `None` for a certificate that is
-    /// bound to this proxy: it names egress addresses and no others, or some that were all there was
-    /// when it was made. That keeps its holder from going to hosts past the proxy, and is for the
-    /// hosts to check.
+    /// The address that a client's certificate must be valid for. `None` for a certificate that is
+    /// bound to this proxy: it names only egress addresses, the present ones or those in force when
+    /// it was made. Such a certificate cannot be used at hosts past the proxy; the hosts check that.
     fn bound_address(&self, certificate: &Certificate, client: SocketAddr) -> Option<IpAddr> {
         let bound = certificate
             .critical_options()

@@ -1,8 +1,10 @@
-//! Host certificates for connections, from a key that may be slow, or gone: it may be in an agent.
+//! Host certificates for connections, signed by a key that may be slow or missing, because it may
+//! be in an agent.
 //!
-//! What is at hand is used at once. What has to be signed is signed on a thread of its own, a few at a
-//! time; other connections wait for a turn, for a while, and no packets wait meanwhile. People take
-//! turns: one person's many names delay another person's by no more than the signatures in work.
+//! A certificate in the cache is used at once. A missing one is signed on a thread of its own, a few
+//! at a time; other connections wait in a queue for a limited time, and no packets wait meanwhile. The
+//! queue is fair between users: many names of one user delay another user by no more than the
+//! signatures that are being made.
 
 use std::io;
 use std::sync::Arc;
@@ -19,38 +21,39 @@ use crate::wire::{self, HostKey, ServerConfig};
 
 /// How many certificates are signed at a time.
 const AT_ONCE: usize = 4;
-/// How many connections may wait for a certificate; for one more, the owner with the most makes room.
+/// How many connections may wait for a certificate. Beyond that, the user with the most waiting
+/// connections loses one.
 const MAX_WAITING: usize = 512;
-/// How long a connection waits for its certificate, for its turn and for the signature.
+/// How long a connection waits for its certificate: in the queue and for the signature together.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Why there is no certificate. The sources are for the administrator.
 #[derive(Debug, Error)]
 pub(crate) enum MintError {
-    /// The host's name is none that a certificate can have.
+    /// The host's name cannot be in a certificate.
     #[error("its name cannot be in one")]
     Name(#[from] NameError),
     /// The address that the client has connected to is not known.
     #[error("the listener's address is not known")]
     Address(#[source] io::Error),
-    /// Too many wait already.
+    /// Too many connections wait already.
     #[error("too many connections wait for one")]
     Busy(#[source] QueueFull),
-    /// It takes too long.
+    /// The signature took too long.
     #[error("the host CA's key did not sign within {} seconds", LIMIT.as_secs())]
     Slow,
-    /// The CA did not sign.
+    /// The CA refused or failed to sign.
     #[error("the host CA's key does not sign")]
     Authority(#[from] CaError),
-    /// The thread that signs is gone: the proxy stops.
+    /// The thread that signs has exited: the proxy is stopping.
     #[error("the proxy is stopping")]
     Stopping,
-    /// The certificate cannot be shown.
+    /// The certificate cannot be used by the transport.
     #[error("it cannot be used")]
     Key(#[from] wire::Error),
 }
 
-/// Turns at the host CA's key.
+/// The queue at the host CA's key.
 #[derive(Clone, Debug)]
 struct SigningQueue(FairQueue<()>);
 
@@ -60,7 +63,7 @@ impl Default for SigningQueue {
     }
 }
 
-/// The host certificates that clients see. Clones share the queue at the CA's key.
+/// Makes and caches the host certificates that clients see. Clones share the queue at the CA's key.
 #[derive(Clone, Debug)]
 pub(crate) struct HostCertificates {
     trust: CurrentTrust,
@@ -69,7 +72,7 @@ pub(crate) struct HostCertificates {
 }
 
 impl HostCertificates {
-    /// Signed by the CA that is trusted at the time.
+    /// Certificates are signed by the CA that is in force at that time.
     #[must_use]
     pub(crate) fn new(trust: CurrentTrust, clock: Clock) -> Self {
         Self {
@@ -79,8 +82,8 @@ impl HostCertificates {
         }
     }
 
-    /// What a server shows that goes by these names. Waits until the CA has signed, or
-    /// for [`LIMIT`].
+    /// The server configuration for these names. Waits until the CA has signed, for at most
+    /// [`LIMIT`].
     ///
     /// # Errors
     /// Why there is no certificate.
@@ -92,7 +95,7 @@ impl HostCertificates {
         config(self.identity(whose, names).await?)
     }
 
-    /// The same, if nothing has to be signed for it.
+    /// The server configuration for these names, if no signature is needed for it.
     pub(crate) fn config_at_hand(&self, names: &[HostPrincipal]) -> Option<Arc<ServerConfig>> {
         config(self.at_hand(names)?).ok()
     }
@@ -109,9 +112,9 @@ impl HostCertificates {
         minted.unwrap_or(Err(MintError::Slow))
     }
 
-    /// An identity that is there at once. One that ages is made anew in the background, so that
-    /// no connection waits for a slow CA, and one that is gone is missed only when the certificate
-    /// expires.
+    /// An identity from the cache. An ageing one is renewed in the background, so that no
+    /// connection waits for a slow CA, and a missing CA affects connections only when the
+    /// certificate expires.
     fn at_hand(&self, names: &[HostPrincipal]) -> Option<HostIdentity> {
         let now = self.clock.unix_seconds();
         match self.trust.now().mint.at_hand(names, now) {
@@ -125,7 +128,7 @@ impl HostCertificates {
     }
 
     fn renew(&self, names: Vec<HostPrincipal>) {
-        // Without a free slot the next request, ten seconds later, tries again.
+        // Without a free slot, the next request tries again, ten seconds later.
         let Some(turn) = self.queue.0.try_turn(()) else {
             return;
         };
@@ -149,14 +152,14 @@ impl HostCertificates {
     ) -> Result<HostIdentity, MintError> {
         let turn = self.queue.0.turn((), whose).await;
         let turn = turn.map_err(MintError::Busy)?;
-        // The one that had the turn before may have asked for the same.
+        // The connection that had the slot before may have asked for the same names.
         if let Some(identity) = self.at_hand(&names) {
             return Ok(identity);
         }
         let (trust, clock) = (self.trust.clone(), self.clock);
         let minted = tokio::task::spawn_blocking(move || {
             let minted = trust.now().mint.mint(&names, clock.unix_seconds());
-            // A turn ends with the signature, also when its connection has given up.
+            // The slot is freed when the signature is made, even if its connection has given up.
             drop(turn);
             minted
         });

@@ -1,8 +1,9 @@
-//! What answers at a host's port: an SSH server, one that turns connections away, or something else.
+//! Decides what answers at a host's port: an SSH server, an SSH server that refuses connections, or
+//! something else.
 //!
-//! sshd ends a connection without a word, or with one of two lines, if too many begin at once: it is
-//! dialled again. What says something else and no identification after it is no SSH server, however
-//! often it is dialled.
+//! If too many connections begin at once, sshd closes a connection without a word or after one of
+//! two lines: the host is dialled again. A server that sends other text and no identification is not
+//! an SSH server, and is not dialled again.
 
 use std::time::Duration;
 
@@ -13,24 +14,24 @@ use tokio::time::timeout;
 use super::leg::{Leg, LegError};
 use crate::model::text::{self, Printable};
 
-/// How long a server that has said something else may take to identify itself.
+/// How long a server that has sent other text may take to identify itself.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest quote, in bytes.
 const MAX_QUOTE: usize = 120;
-/// What OpenSSH's sshd says to a connection for which it has no place, or whose address it punishes
-/// (`MaxStartups`, `PerSourcePenalties`).
+/// What OpenSSH's sshd sends when it refuses a connection because of its own limits (`MaxStartups`,
+/// `PerSourcePenalties`).
 const TURNED_AWAY: [&str; 2] = ["Exceeded MaxStartups", "Not allowed at this time"];
 
-/// Why no SSH server has identified itself.
+/// Why no SSH server identified itself.
 #[derive(Debug, Error)]
 pub(crate) enum NoServer {
-    /// Something else answers: its first line.
+    /// Another kind of server answers: its first line.
     #[error("is no SSH server: it answers \"{0}\"")]
     Other(String),
-    /// The connection ended before a word, or with sshd's word for that it has no place.
+    /// The connection was closed before any text, or after a line of `TURNED_AWAY`.
     #[error("drops connections before it identifies itself{}", words(.0.as_deref()))]
     TurnedAway(Option<String>, #[source] LegError),
-    /// What is wrong with the identification.
+    /// The identification is invalid.
     #[error(transparent)]
     Leg(LegError),
 }
@@ -42,13 +43,13 @@ fn words(said: Option<&str>) -> String {
 /// Waits until the server has identified itself.
 ///
 /// # Errors
-/// If it does not. One that says nothing and stays is waited for without a limit.
+/// If the server does not identify itself. There is no timeout for a server that stays silent.
 pub(crate) async fn identified<S>(leg: &mut Leg<S>) -> Result<(), NoServer>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        // Nothing comes of what is read before the identification but a failure.
+        // Before the identification, a read results in nothing or in an error.
         let failed = leg.poll_event().err();
         let said = leg.transport.said_instead().map(quote);
         if let Some(error) = failed {
@@ -73,7 +74,7 @@ where
     }
 }
 
-/// A foreign line, harmless and short.
+/// A line from the server, made safe to print and shortened.
 fn quote(line: &[u8]) -> String {
     Printable(&text::bytes(line)).within(MAX_QUOTE)
 }

@@ -1,54 +1,54 @@
-//! Which of a client's keys is taken, and when a refusal is told.
+//! Decides which of a client's keys is accepted, and when the reason for a refusal is sent.
 //!
-//! A client offers its keys one after the other and does not say which is the last, and ssh ends
-//! without waiting for a word once it has no more. So a server that says why at the first key that does not
-//! count says it before a login that succeeds, and one that says nothing leaves a login that fails
-//! without a reason. OpenSSH's client can be sent round: after a "partial success" it offers all its
-//! keys again, those that it has not offered yet first. When the first key that was turned down comes
-//! again, nothing better follows. A key that has been postponed was not refused, and none is taken that
-//! would not have been taken before. Other clients make less of it (some stop), so they are refused at
-//! once.
+//! A client offers its keys one after the other and does not say which is the last. ssh exits without
+//! reading another message once it has no more keys. If the server explained the refusal of the first key
+//! at once, it would do so before logins that succeed; if it never explained, a failed login would have no
+//! reason. OpenSSH's client can be made to start again: after a "partial success" it offers all its keys
+//! again, beginning with those that it has not offered yet. When the first refused key is offered again, no
+//! other key follows, and the reason is sent. A key that was postponed was not refused, and no key is
+//! accepted that would not have been accepted before. Other clients handle a partial success worse (some
+//! stop), so they are refused at once.
 
 use super::refusal::{Refusal, Worth};
 use crate::cert::PresentedKey;
 
-/// How well a key that counts serves the client.
+/// How well an acceptable key fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fit {
-    /// It is what the client needs.
+    /// The key is the one that the client needs.
     Good,
-    /// It counts, and another that the client may have would serve better.
+    /// The key is acceptable; the client may have one that fits better.
     Spare,
 }
 
-/// What to say to a query.
+/// The answer to a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum QueryAnswer {
-    /// Yes.
+    /// The key is accepted.
     Take,
-    /// Not now: the client comes back to it.
+    /// Not now: the client will offer the key again.
     Postpone,
-    /// No, and this is why, if it is time to say so.
+    /// The key is refused, for this reason if it is to be sent now.
     Refuse(Option<Refusal>),
 }
 
-/// How far the client has come with its keys.
+/// Which round of offers the client is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyStage {
-    /// It offers each for the first time.
+    /// The client offers each key for the first time.
     First,
-    /// All were offered, and one that was passed over is waited for.
+    /// All keys were offered; an acceptable one that was postponed is expected again.
     Spare,
-    /// Nothing better follows.
+    /// All keys were offered, and none is acceptable.
     Last,
 }
 
 /// The keys of one client on one leg.
 #[derive(Debug)]
 pub(super) struct KeyRounds {
-    /// Whether the client offers its keys again when it is told to.
+    /// Whether the client offers its keys again after a partial success.
     comes_back: bool,
-    /// The first key that was turned down, as it was sent.
+    /// The first key that was not accepted, as it was sent.
     first: Option<Vec<u8>>,
     stage: KeyStage,
     has_spare: bool,
@@ -57,7 +57,7 @@ pub(super) struct KeyRounds {
 }
 
 impl KeyRounds {
-    /// `ident` is how the client calls itself.
+    /// `ident` is the client's identification string.
     pub(super) fn new(ident: Option<&str>) -> Self {
         Self {
             comes_back: ident.is_some_and(|ident| ident.starts_with("SSH-2.0-OpenSSH_")),
@@ -69,7 +69,7 @@ impl KeyRounds {
         }
     }
 
-    /// A client asks whether it may sign with this key, which counts.
+    /// Answers a query for an acceptable key.
     pub(super) fn good(&mut self, blob: &[u8], fit: Fit) -> QueryAnswer {
         let is_second_time = self.first.as_deref() == Some(blob);
         if fit == Fit::Good || !self.comes_back || self.stage != KeyStage::First || is_second_time {
@@ -79,7 +79,7 @@ impl KeyRounds {
         self.turn_down(blob)
     }
 
-    /// A client asks whether it may sign with this key, which does not count.
+    /// Answers a query for a key that is not acceptable.
     pub(super) fn bad(
         &mut self,
         blob: &[u8],
@@ -93,7 +93,8 @@ impl KeyRounds {
         self.turn_down(blob)
     }
 
-    /// A client has signed with a key that does not count; why, if it is worth telling.
+    /// Handles a signature by a key that is not acceptable; returns the reason, if it is to be
+    /// sent.
     pub(super) fn refuse(&mut self, key: Option<PresentedKey>, no: Refusal) -> Option<Refusal> {
         let worth_telling = no.worth != Worth::PlainKey;
         self.remember(key, no.clone());
@@ -103,7 +104,7 @@ impl KeyRounds {
         })
     }
 
-    /// The most telling refusal, and the key that got it.
+    /// The refusal that explains most, and its key.
     pub(super) fn into_refusal(self) -> (Option<Refusal>, Option<PresentedKey>) {
         match self.best {
             Some((refusal, key)) => (Some(refusal), key),
@@ -119,7 +120,7 @@ impl KeyRounds {
         if first != blob {
             return QueryAnswer::Refuse(None);
         }
-        // Round once more for a key that counts, and no further.
+        // One more round to get the postponed key, and no further one.
         if self.has_spare && self.stage == KeyStage::First {
             self.stage = KeyStage::Spare;
             return QueryAnswer::Postpone;

@@ -1,8 +1,8 @@
-//! What hosts are called by their own certificates, as these were seen last: for users whose ssh goes
-//! by such a name (`HostKeyAlias`) and is shown a certificate before the host is asked.
+//! Remembers the names in the certificates that hosts presented last: for users whose ssh expects
+//! such a name (`HostKeyAlias`) and gets a certificate before the host is asked.
 //!
-//! Only what a certificate said that counted is remembered, and what is shown from memory is held
-//! against the certificate that the host shows this time.
+//! Only names from verified certificates are remembered. What was shown from memory is compared
+//! with the certificate that the host presents this time.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,12 +13,12 @@ use ssh_key::public::KeyData;
 use crate::cert::VerifiedHost;
 use crate::model::HostPrincipal;
 
-/// Hosts that are remembered; the one that was seen least lately goes first.
+/// How many hosts are remembered; the one that was seen least recently is dropped first.
 const MAX_HOSTS: usize = 4096;
-/// Names that are remembered of one.
+/// How many names of one host are remembered.
 const MAX_NAMES: usize = 16;
 
-/// What is known of all hosts.
+/// What is remembered of all hosts.
 #[derive(Debug, Default)]
 pub(crate) struct KnownHostKeys(Mutex<Hosts>);
 
@@ -32,7 +32,7 @@ struct Hosts {
 struct RememberedHost {
     key: KeyData,
     names: Vec<HostPrincipal>,
-    /// Machines take turns at this address: only what all of them are called counts.
+    /// Several machines answer at this address: only the names that all of them have are used.
     is_several: bool,
     seen: u64,
 }
@@ -45,7 +45,7 @@ impl KnownHostKeys {
         host.map(|host| host.names.clone()).unwrap_or_default()
     }
 
-    /// A host has shown its key, and it counts.
+    /// Remembers the names of a host that presented a verified key.
     pub(crate) fn note(&self, address: SocketAddr, host: &VerifiedHost) {
         match host.certificate() {
             Some(certificate) => {
@@ -57,12 +57,13 @@ impl KnownHostKeys {
         }
     }
 
-    /// Nothing is known of this address any more.
+    /// Forgets the host at this address.
     pub(crate) fn forget(&self, address: SocketAddr) {
         self.lock().hosts.remove(&address);
     }
 
-    /// A panic elsewhere cannot leave the map half changed: no method calls out while it has it.
+    /// A panic in another thread cannot leave the map half changed: no method calls other code
+    /// while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, Hosts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -18,24 +18,24 @@ use super::compute::ComputeQueue;
 use crate::wire::auth::AuthError;
 use crate::wire::{self, DisconnectReason, Transport, TransportEvent, Worked};
 
-/// How much is read from a stream at a time.
+/// How much is read from a stream at a time, in bytes.
 const READ_SIZE: usize = 128 * 1024;
-/// How long a last message may take to leave before the stream is dropped.
+/// How long the last message may take to be sent before the stream is dropped.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// What a peer may still send meanwhile, in bytes: more than is on its way to us.
+/// How many bytes of the peer are read and discarded during that time: more than can be in flight.
 const MAX_DROPPED: usize = 32 * 1024 * 1024;
-/// What may be held back during a key exchange: well below what the transport admits, because one
-/// read of one side can become much for the other.
+/// How many bytes may be held back during a key exchange: well below the transport's limit, because
+/// one read from one side can become much output for the other.
 const HELD_BACK: usize = 4 * 1024 * 1024;
 
-/// Room for output that is kept when all of it has left.
+/// How much memory the output buffer keeps once it is empty, in bytes.
 const KEPT: usize = 256 * 1024;
 
 /// Packets that are smaller than this are copied: a packet that is kept must not keep the memory of the
 /// whole read that it came with.
 const SMALL: usize = 16 * 1024;
 
-/// The payload, which takes up no more memory than a few times its size.
+/// The payload in memory that is at most a few times its size.
 fn own(payload: BytesMut) -> Bytes {
     if payload.len() < SMALL {
         Bytes::copy_from_slice(&payload)
@@ -58,7 +58,7 @@ pub(crate) enum LegError {
     Disconnected {
         /// The reason code of RFC 4253, 11.1.
         reason: u32,
-        /// The peer's words.
+        /// The peer's text.
         text: String,
     },
     /// The transport failed.
@@ -67,7 +67,7 @@ pub(crate) enum LegError {
     /// The client's authentication cannot go on. The client was told why.
     #[error(transparent)]
     Authentication(#[from] AuthError),
-    /// Nothing came in time.
+    /// The peer did not answer in time.
     #[error("no answer within {} seconds", .0.as_secs())]
     Timeout(Duration),
 }
@@ -75,7 +75,7 @@ pub(crate) enum LegError {
 /// What the bytes from a peer amount to.
 #[derive(Debug)]
 pub(crate) enum LegEvent {
-    /// Client role: judge this host key.
+    /// Client role: this host key has to be judged.
     HostKey(Vec<u8>),
     /// The first key exchange is complete.
     Established,
@@ -89,11 +89,12 @@ pub(crate) struct Leg<S> {
     pub(crate) transport: Transport,
     stream: S,
     input: BytesMut,
-    /// The most that waited to be sent since nothing did: the memory is held until then.
+    /// The largest output size since the output was last empty, in bytes: that much memory is held
+    /// until then.
     most: usize,
     /// Where slow key exchanges are computed.
     workshop: Option<ComputeQueue>,
-    /// What is being computed. Nothing is taken from the input meanwhile.
+    /// The computation in progress. No input is processed meanwhile.
     work: Option<AbortOnDropHandle<Option<Worked>>>,
     started: Instant,
 }
@@ -111,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// The same, with what takes long in its key exchanges computed elsewhere.
+    /// A leg whose slow key exchange steps are computed on other threads.
     pub(crate) fn with(workshop: &ComputeQueue, stream: S, mut transport: Transport) -> Self {
         transport.defer_work();
         Self {
@@ -120,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// The next event; sends what is queued meanwhile. May be dropped and called again.
+    /// The next event; sends queued output meanwhile. Cancel-safe: may be dropped and called again.
     pub(crate) async fn next(&mut self) -> Result<LegEvent, LegError> {
         loop {
             if let Some(event) = self.poll_event()? {
@@ -130,8 +131,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// The next packet, in memory that its reader can overwrite when it has a secret in it. May be
-    /// dropped and called again.
+    /// The next packet, in memory that its reader can overwrite if it holds a secret. Cancel-safe:
+    /// may be dropped and called again.
     pub(crate) async fn next_secret(&mut self) -> Result<BytesMut, LegError> {
         loop {
             match self.poll_raw()? {
@@ -144,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// What the bytes read so far amount to.
+    /// The next event of the bytes that were read so far, if there is one.
     pub(crate) fn poll_event(&mut self) -> Result<Option<LegEvent>, LegError> {
         Ok(match self.poll_raw()? {
             Some(TransportEvent::HostKey { blob, .. }) => Some(LegEvent::HostKey(blob)),
@@ -175,21 +176,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// Ready once, when what is being computed is there.
+    /// Ready once, when the computation is done.
     fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LegError>> {
         let Some(work) = &mut self.work else {
             return Poll::Pending;
         };
         let done = ready!(Pin::new(work).poll(context));
         self.work = None;
-        // Without a result the proxy is about to end.
+        // There is no result only if the proxy is about to exit.
         let worked = done.ok().flatten().ok_or(LegError::Closed)?;
         self.transport.worked(worked);
         Poll::Ready(Ok(()))
     }
 
-    /// Moves bytes once, in every direction that is ready; returns how many were read. May be
-    /// dropped and called again.
+    /// Moves bytes once, in every direction that is ready; returns how many were read. Cancel-safe:
+    /// may be dropped and called again.
     pub(crate) async fn transfer(&mut self, read: bool) -> Result<usize, LegError> {
         poll_fn(|context| self.poll_transfer(context, read)).await
     }
@@ -217,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// Sends what can be sent without waiting. A failure shows at the next transfer.
+    /// Sends what can be sent without waiting. An error is reported by the next transfer.
     pub(crate) async fn send_ready(&mut self) {
         poll_fn(|context| {
             let _later = self.poll_write(context);
@@ -256,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
-    /// The memory that its buffers take up, in bytes; they may have grown to twice of it by doubling.
+    /// The memory that its buffers take up, in bytes. By doubling, they may have grown to twice that.
     pub(crate) fn held(&mut self) -> usize {
         self.most.max(self.transport.output().len())
             + self.transport.held_back()
@@ -276,8 +277,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         self.transport.output().len() + self.transport.held_back()
     }
 
-    /// Whether the peer may be given more, for now. During a key exchange much less is taken: what
-    /// is held back for its end is bounded by the transport.
+    /// Whether more output may be queued for the peer. The limit is much lower during a key
+    /// exchange: the transport bounds what is held back until it is done.
     pub(crate) fn has_room(&mut self, backlog: usize) -> bool {
         self.backlog() < backlog && self.transport.held_back() < HELD_BACK
     }
@@ -301,8 +302,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         self.part(reason, text, true).await;
     }
 
-    /// As [`Leg::disconnect`], for a client that may still be writing: the stream is not shut down, so
-    /// that what it writes breaks nothing before it has read why.
+    /// As [`Leg::disconnect`], for a client that may still be sending: the stream is not shut down at
+    /// once, so that the client does not get a write error before it has read the reason.
     pub(crate) async fn disconnect_once_read(&mut self, reason: DisconnectReason, text: &str) {
         self.part(reason, text, false).await;
     }

@@ -1,7 +1,7 @@
-//! The listener: accepts clients and gives each to one worker.
+//! The listener: accepts clients and gives each to one worker thread.
 //!
-//! A worker is a thread with a runtime of its own. All tasks of one client's connection stay on one
-//! worker, so that a packet's way through the proxy wakes no other thread.
+//! A worker thread has a runtime of its own. All tasks of one client's connection stay on one
+//! worker thread, so that relaying a packet wakes no other thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,12 +21,12 @@ use crate::net::{
     ConnectionGuard, ConnectionLimiter, ConnectionLimits, Rejected, RuntimeProbe, canonical,
 };
 
-/// Clients that are rejected and may wait for a serving thread beside those that are admitted.
+/// How many rejected clients may wait for a worker thread, in addition to the admitted ones.
 const QUEUE_MARGIN: usize = 64;
-/// How long to wait after an accept that failed for want of resources.
+/// How long to wait after an accept failed for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The workers and the way to them.
+/// The worker threads and their queues.
 #[derive(Debug)]
 pub struct ServingThreads {
     queues: Vec<mpsc::Sender<Client>>,
@@ -35,7 +35,7 @@ pub struct ServingThreads {
     door: ConnectionLimiter,
 }
 
-/// A client on its way to a worker.
+/// A client on its way to a worker thread.
 #[derive(Debug)]
 struct Client {
     stream: std::net::TcpStream,
@@ -44,11 +44,11 @@ struct Client {
 }
 
 impl ServingThreads {
-    /// Starts `count` workers. They end once no client is accepted any more and every connection is done,
-    /// which `shutdown` ends, and at the latest `grace` after that.
+    /// Starts `count` worker threads. They exit once no client is accepted any more and every connection
+    /// has ended. `shutdown` ends the connections; the threads exit at most `grace` after it.
     ///
     /// # Errors
-    /// When a thread or its runtime cannot be made.
+    /// When a thread or its runtime cannot be created.
     pub(crate) fn start(
         services: &Arc<OuterServices>,
         limits: ConnectionLimits,
@@ -62,7 +62,7 @@ impl ServingThreads {
             runtimes: Vec::new(),
             door: ConnectionLimiter::new(limits),
         };
-        // No client that was admitted is lost on the way.
+        // The queues are large enough for every admitted client.
         let places = usize::try_from(limits.connections).unwrap_or(usize::MAX);
         let places = places
             .saturating_add(QUEUE_MARGIN)
@@ -85,13 +85,13 @@ impl ServingThreads {
         Ok(workers)
     }
 
-    /// Whether the workers turn.
+    /// Probes whether the worker threads' event loops run.
     #[must_use]
     pub fn pulse(&self) -> RuntimeProbe {
         RuntimeProbe::new(self.runtimes.clone())
     }
 
-    /// Waits until all workers have ended. Blocks for as long as there are connections.
+    /// Waits until all worker threads have exited. Blocks for as long as there are connections.
     pub fn join(self) {
         drop(self.queues);
         for thread in self.threads {

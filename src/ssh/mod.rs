@@ -1,22 +1,23 @@
-//! SSH over sockets: the life of a connection, told once.
+//! SSH over sockets: the life of a connection.
 //!
 //! 1. [`listener`]: a client connects; each connection lives on one worker thread.
 //! 2. `outer`: the client authenticates with a user certificate, forwards its agent, and asks for the
 //!    subsystem `proxy:host:port`.
 //! 3. `route`: the target is parsed, resolved and authorised; nothing is dialled before.
-//! 4. `dial_plan`: its name is looked up; what leads nowhere is refused before anything is signed for it.
+//! 4. `dial_plan`: the target's name is looked up; a target that leads nowhere is refused before
+//!    anything is signed.
 //! 5. `connection`: the user's own ssh is terminated inside the channel (`inner`) while the host is
-//!    dialled and checked (`upstream`); the agent signs once; then
-//! 6. `bridge`: packets cross, through the recording first.
+//!    dialled and checked (`upstream`); the agent makes one signature; then
+//! 6. `bridge`: packets are relayed, each after it was recorded.
 //!
-//! ProxyJump forwards no agent to the outer connection. There, `jump` lets the user's ssh in first,
-//! asks the agent that it forwards on the inner connection, and dials then.
+//! ProxyJump forwards no agent on the outer connection. There, `jump` accepts the user's ssh first,
+//! asks the agent that it forwards on the inner connection, and then dials.
 //!
 //! A certificate that is revoked while it is in use ends its connections (`revocation`), and so does a
-//! policy that does not have them any more (`policy_monitor`). A proxy that stops says so first, and waits a
-//! while.
+//! policy that no longer permits them (`policy_monitor`). A proxy that stops warns its users first, and
+//! waits for `drain_timeout`.
 //!
-//! Every refusal becomes a sentence for the user and one audit event (`refusal`).
+//! Every refusal results in a text for the user and one audit event (`refusal`).
 
 mod agent;
 mod authentication;

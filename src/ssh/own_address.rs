@@ -1,5 +1,5 @@
-//! The proxy as a target of itself: refused. The second connection would come from the proxy's own
-//! address, which is where `may_connect_from` lets it in.
+//! Refuses the proxy as a target of itself. Such a second connection would come from the proxy's
+//! own address, which `may_connect_from` may permit.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -10,8 +10,8 @@ use crate::access::Route;
 use crate::cert::PresentedKey;
 use crate::nodes::plain;
 
-/// Refuses what leads to a listener of this proxy: its address on this machine, or the name and port
-/// under which clients reach it.
+/// Refuses an address that leads to a listener of this proxy: an address of this machine with a
+/// listener's port, or the name and port under which clients reach the proxy.
 ///
 /// # Errors
 /// The refusal for the user.
@@ -27,8 +27,8 @@ pub(super) fn refuse_address(
     Ok(())
 }
 
-/// Refuses a host that shows what this proxy shows, whatever way led there: its key, or a certificate for
-/// all names of its listener, as another process of the same proxy has it.
+/// Refuses a host that presents what this proxy presents, however it was reached: the proxy's key, or a
+/// certificate for all names of its listener, as another process of the same proxy presents it.
 ///
 /// # Errors
 /// The refusal for the user.
@@ -73,7 +73,7 @@ fn is_listener(
     })
 }
 
-/// Whether this machine has an address. One that it has not cannot be bound.
+/// Whether the address is one of this machine. Other addresses cannot be bound.
 fn is_local(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_ok()
 }

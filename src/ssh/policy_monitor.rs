@@ -1,5 +1,5 @@
-//! What may change for a connection while it lives: its certificates are revoked, the policy has it
-//! no more or on other terms, or the proxy is about to stop.
+//! Watches what may change during a connection: its certificates are revoked, the policy no longer
+//! permits it or permits other things, or the proxy is about to stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use crate::cert::PresentedKey;
 /// What has changed.
 #[derive(Debug)]
 pub(crate) enum PolicyChange {
-    /// The connection has to end; it is audited already.
+    /// The connection has to end; this is audited already.
     End(EndReason),
-    /// From now on it may carry this.
+    /// The connection's permissions have changed to these.
     Permissions(Arc<Permissions>),
-    /// The proxy stops, and the connection with it, at this time at the latest. Told once.
+    /// The proxy stops, and ends the connection at this time at the latest. Reported once.
     Stopping(Instant),
 }
 
-/// What may withdraw a permission that was given, as it changes. Each clone sees every change.
+/// The sources that may withdraw a permission. Each clone sees every change.
 #[derive(Clone, Debug)]
 pub(crate) struct PolicySource {
     revocations: Receiver<Arc<Revocations>>,
@@ -40,8 +40,8 @@ pub(crate) struct PolicySource {
 }
 
 impl PolicySource {
-    /// `stopping` is when connections end because the proxy stops, once it does. The end of a
-    /// connection is audited in `audit`.
+    /// `stopping` is the time at which connections end because the proxy stops, once that is known.
+    /// The end of a connection is written to `audit`.
     #[must_use]
     pub(crate) fn new(
         revocations: Receiver<Arc<Revocations>>,
@@ -68,13 +68,13 @@ impl PolicySource {
     }
 }
 
-/// A connection, as far as its permission may be withdrawn.
+/// A connection whose permission is watched.
 #[derive(Debug)]
 pub(crate) struct PolicyMonitor {
     source: PolicySource,
     told_of_stop: bool,
     user: Identity,
-    /// The rest of what was decided about it, once it was.
+    /// The login, once it was permitted.
     login: Option<HostLogin>,
     origin: Origin,
 }
@@ -88,7 +88,7 @@ struct HostLogin {
     permissions: Arc<Permissions>,
 }
 
-/// Puts the end of one connection into the audit log.
+/// Writes the end of one connection to the audit log.
 #[derive(Debug)]
 pub(crate) struct AuditContext {
     audit: AuditLog,
@@ -103,7 +103,7 @@ impl AuditContext {
 }
 
 impl PolicyMonitor {
-    /// A connection that is in, and has not logged in anywhere.
+    /// A connection that is authenticated and not logged in at a host.
     pub(crate) fn new(source: &PolicySource, user: Identity, origin: Origin) -> Self {
         Self {
             source: source.clone(),
@@ -135,7 +135,7 @@ impl PolicyMonitor {
         }
     }
 
-    /// What puts other ends of this connection into the audit log.
+    /// Audits other reasons for the end of this connection.
     pub(crate) fn witness(&self) -> AuditContext {
         AuditContext {
             audit: self.source.audit.clone(),
@@ -143,7 +143,7 @@ impl PolicyMonitor {
         }
     }
 
-    /// What the connection may carry as far as is known; the defaults without a login.
+    /// What the connection may carry; the defaults before the login.
     pub(crate) fn permissions(&self) -> Arc<Permissions> {
         match &self.login {
             Some(login) => Arc::clone(&login.permissions),
@@ -151,7 +151,7 @@ impl PolicyMonitor {
         }
     }
 
-    /// Waits until the connection has to end, which may be at once.
+    /// Waits until the connection has to end. Returns at once if that is so already.
     pub(crate) async fn withdrawn(mut self) -> Refusal {
         loop {
             if let PolicyChange::End(EndReason::Withdrawn(refusal)) = self.change().await {
@@ -160,14 +160,15 @@ impl PolicyMonitor {
         }
     }
 
-    /// Waits for the next change, which may be there at once. May be dropped and called again.
+    /// Waits for the next change. Returns at once if there is one. Cancel-safe: may be dropped and
+    /// called again.
     pub(crate) async fn change(&mut self) -> PolicyChange {
         loop {
             if let Some(change) = self.look() {
                 return change;
             }
             if self.source.changed().await.is_err() {
-                // No change follows: the proxy is about to end.
+                // No further change follows: the proxy is about to exit.
                 std::future::pending::<()>().await;
             }
         }

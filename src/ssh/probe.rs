@@ -1,10 +1,10 @@
-//! Asks a host what it shows and whom it lets in, without ever logging in.
+//! Asks a host which key it presents and which logins it would accept, without logging in.
 //!
-//! Stock sshd refuses a certificate of a CA that it trusts with the same words as one of a
-//! stranger's, when the principal is not right. It does tell the two apart before the signature: a
-//! certificate that would do is answered with `SSH_MSG_USERAUTH_PK_OK` (RFC 4252 section 7). So the
-//! certificates asked about here carry the login itself as their principal, and are never signed
-//! for: their private key does not exist.
+//! Stock sshd refuses a certificate with the wrong principal in the same words, whether it trusts
+//! the CA or not. It does distinguish the two before the signature: a certificate that would be
+//! accepted is answered with `SSH_MSG_USERAUTH_PK_OK` (RFC 4252 section 7). So these certificates
+//! have the login itself as their principal, and nothing is ever signed with them: their private
+//! key does not exist.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use crate::cert::{KeyError, PresentedKey};
 use crate::wire::auth::{ClientAuth, ClientAuthEvent, certificate_algorithms};
 use crate::wire::{self, ClientConfig, DisconnectReason, Mismatch, Transport};
 
-/// How long one host may take for all of it.
+/// How long one host may take for all questions.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Why a host gave no answer.
@@ -41,19 +41,19 @@ pub enum ProbeError {
     /// The host's RSA key is too short: its bits.
     #[error("{0} shows a host key that is too short")]
     ShortHostKey(SocketAddr, #[source] Mismatch),
-    /// What the host shows is no key.
+    /// The host presented something that is not a key.
     #[error("the host key of {0} cannot be read")]
     HostKey(SocketAddr, #[source] KeyError),
-    /// It takes too long.
+    /// The host took too long.
     #[error("{0} does not answer within {seconds} seconds", seconds = PATIENCE.as_secs())]
     Timeout(SocketAddr),
 }
 
-/// What a host shows and says.
+/// What a host presented and answered.
 #[derive(Debug)]
 pub struct Answers {
-    /// What it says that it is, from its identification (RFC 4253 section 4.2): software, a blank,
-    /// comments. Hostile input, and not more than a claim.
+    /// The host's own claim about its software (RFC 4253 section 4.2): software, a space, comments.
+    /// Hostile input.
     pub software: String,
     /// What it presented; the host has proved to hold the key.
     pub host_key: PresentedKey,

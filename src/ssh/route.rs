@@ -15,7 +15,7 @@ use crate::model::{ClusterName, HostName, Target};
 use crate::net::canonical;
 use crate::nodes::{self, Inventory, Match, ResolveError, Whereabouts, may_dial, place};
 
-/// Decides where clients are led, from the name that they ask for to the addresses that are dialled,
+/// Decides where clients may go, from the name that they request to the addresses that are dialled,
 /// and which nodes a host is.
 #[derive(Debug)]
 pub(crate) struct Router {
@@ -24,9 +24,9 @@ pub(crate) struct Router {
     /// Addresses and ports of this proxy's own listeners; SSH's is the first.
     listeners: Vec<SocketAddr>,
     resolver: Resolver,
-    /// Where the nodes are whose addresses are names.
+    /// The addresses of nodes that the inventory lists by name.
     whereabouts: Whereabouts,
-    /// Held by the one connection that looks that up.
+    /// Held by the one connection that looks these addresses up.
     learning: Mutex<()>,
 }
 
@@ -59,9 +59,9 @@ impl Router {
         ProxyAddress::of(&self.listeners, &self.settings.now())
     }
 
-    /// Decides where a subsystem request of a client at this address leads. The policy comes first:
-    /// to a client that it does not let in, what is not there, what is ambiguous and what is forbidden
-    /// read the same.
+    /// Decides where a subsystem request of a client at this address leads. The policy is checked
+    /// first: a client that it refuses gets the same text for a target that does not exist, is
+    /// ambiguous or is forbidden.
     ///
     /// # Errors
     /// The refusal for the user: malformed, not permitted, another cluster, ambiguous, not to be
@@ -113,7 +113,7 @@ impl Router {
         access::authorize(policy, identity, route, from).map_err(|denial| Refusal::from(&denial))
     }
 
-    /// What the inventory has to say, to a client that may enter the `open` ones of its places.
+    /// The inventory's error, for a client that may enter the `open` ones of its places.
     fn unresolved(&self, mut error: ResolveError, open: &[RequestedHost]) -> Refusal {
         if let ResolveError::Ambiguous { candidates, .. } = &mut error {
             candidates.retain(|name| open.iter().any(|place| place.name == *name));
@@ -121,12 +121,12 @@ impl Router {
         refusal::ambiguous_or_unknown(&error, &self.cluster)
     }
 
-    /// Decides again about a login, for the host at this address, as things are now. A host may be
-    /// several places: by what is dialled for it, and by what its certificate says. The policy must
-    /// allow all of them, and the strictest holds.
+    /// Decides again about a login at the host at this address, with the current policy. A host may
+    /// be several nodes: by the address that is dialled, and by the names in its certificate. The
+    /// policy must permit all of them, and the strictest permissions apply.
     ///
     /// # Errors
-    /// What the policy says now.
+    /// The policy's refusal.
     pub(crate) fn judge_login(
         &self,
         settings: &Settings,
@@ -148,8 +148,8 @@ impl Router {
         Ok(grant)
     }
 
-    /// The nodes that a host is: by its address, and by the principals of its certificate, once that
-    /// was checked.
+    /// The nodes that a host is: by its address, and, once it was verified, by the principals of its
+    /// certificate.
     pub(crate) fn places_of(
         &self,
         settings: &Settings,
@@ -169,7 +169,7 @@ impl Router {
     /// The addresses of a route, in order of preference; at least one.
     ///
     /// # Errors
-    /// The refusal for the user: its name leads nowhere, or where nothing is dialled.
+    /// The refusal for the user: the name has no address, or none that may be dialled.
     pub(crate) async fn addresses(&self, route: &Route) -> Result<Vec<SocketAddr>, Refusal> {
         let is_listed = route.node.is_some();
         nodes::addresses(&route.host, route.port, is_listed, &self.resolver)
@@ -177,18 +177,18 @@ impl Router {
             .map_err(|error| refusal::unknown_node(&route.target, error))
     }
 
-    /// Learns where the nodes are whose addresses are names, if there is anything to decide.
+    /// Looks up the addresses of nodes that are listed by name, if a decision depends on them.
     pub(crate) async fn learn(&self, settings: &Settings) {
         if settings.policy.has_roles() {
             let inventory = &settings.inventory;
-            // A connection that comes meanwhile waits for what this one finds.
+            // Other connections wait here for the result of this one.
             let _turn = self.learning.lock().await;
             self.whereabouts.learn(inventory, &self.resolver).await;
         }
     }
 
-    /// Whether the host at this address may be dialled: every node that is there must be allowed, and
-    /// it is not this proxy.
+    /// Whether the host at this address may be dialled: every node at this address must be permitted,
+    /// and the address must not be one of this proxy.
     ///
     /// # Errors
     /// The refusal for the user.
@@ -203,7 +203,7 @@ impl Router {
     }
 
     /// Whether every node that a host is may be entered: by its address, and by the principals of the
-    /// certificate that it has shown.
+    /// certificate that it has presented.
     ///
     /// # Errors
     /// The refusal for the user.
@@ -223,10 +223,10 @@ impl Router {
     }
 }
 
-/// Those of several places that may be entered.
+/// The places that may be entered.
 ///
 /// # Errors
-/// Why none may.
+/// The denial, if none may be entered.
 fn open_places(
     places: Vec<RequestedHost>,
     may_enter: impl Fn(&RequestedHost) -> Result<(), Denial>,
@@ -245,7 +245,7 @@ fn open_places(
     }
 }
 
-/// What the user reads is the same whatever the inventory has; the audit log says what it has.
+/// The user reads the same text whatever the inventory has; the audit log says what it has.
 fn denied(inventory: &Inventory, target: &Target, denial: &Denial) -> Refusal {
     let refusal = Refusal::from(denial);
     match inventory.resolve(target) {
@@ -254,8 +254,8 @@ fn denied(inventory: &Inventory, target: &Target, denial: &Denial) -> Refusal {
     }
 }
 
-/// A target that the inventory does not have: DNS is asked when it is dialled, but what is certain
-/// to fail is refused here.
+/// A target that is not in the inventory: it is looked up in DNS when it is dialled. A target that
+/// cannot work is refused here.
 fn outside_inventory(target: &Target) -> Result<Match, Refusal> {
     let found = Match::outside(target)
         .ok_or_else(|| refusal::unknown_node(target, "no node has this label"))?;

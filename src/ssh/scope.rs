@@ -1,4 +1,4 @@
-//! How long the connections inside an outer connection live, and why they end with it.
+//! The lifetime of the connections inside an outer connection, and the reason why they end with it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::end_reason::EndReason;
 
-/// The life of one outer connection. Clones share it.
+/// The lifetime of one outer connection. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     token: CancellationToken,
@@ -14,7 +14,7 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// One that ends with the proxy, if nothing ends it before.
+    /// A lifetime that ends with the proxy, unless it ends earlier.
     pub(crate) fn within(proxy: &CancellationToken) -> Self {
         Self {
             token: proxy.child_token(),
@@ -24,7 +24,7 @@ impl Scope {
 
     /// Ends it. Only the first reason counts.
     pub(crate) fn end(&self, why: EndReason) {
-        // Refused where there was a reason already.
+        // `set` fails if there is a reason already.
         drop(self.why.set(why));
         self.token.cancel();
     }
