@@ -56,7 +56,7 @@ pub(crate) fn result_bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// Tells the user something on standard error, as it is safe on a terminal. There is no way to tell
 /// when that fails.
 pub(crate) fn note(text: &str) {
-    let _nobody_to_tell = writeln!(io::stderr().lock(), "{}", Lines(text));
+    let _closed = writeln!(io::stderr().lock(), "{}", Lines(text));
 }
 
 /// A progress bar on standard error, for so many steps; nothing where that is no terminal.
@@ -135,7 +135,7 @@ pub(crate) fn failure(failure: &Failure) -> ExitCode {
 
 /// Prints clap's verdict: help and version to standard output, mistakes to standard error.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let _nobody_to_tell = error.print();
+    let _closed = error.print();
     if error.use_stderr() {
         ExitCode::from(Exit::Usage as u8)
     } else {

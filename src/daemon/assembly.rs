@@ -1,4 +1,4 @@
-//! What serves clients, put together from the configuration: each part is given what it uses.
+//! Builds the services for clients from the configuration; each part gets what it uses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::sys::clock::Clock;
 use crate::sys::process;
 use crate::web::{Status, StatusSource};
 
-/// What is there before anything serves.
+/// What exists before clients are served.
 #[derive(Debug)]
 pub(super) struct Inputs {
     /// The CAs' keys.
     pub(super) trust: Trust,
-    /// What is revoked, as it changes.
+    /// The revocations; updated when they change.
     pub(super) revocations: Receiver<Arc<Revocations>>,
-    /// What the configuration says, as it changes.
+    /// The settings; updated when they change.
     pub(super) settings: Receiver<Arc<Settings>>,
-    /// When connections end because the proxy stops, once it does.
+    /// The time at which connections end because the proxy stops, once that is known.
     pub(super) stopping: Receiver<Option<Instant>>,
     /// Addresses and ports of this proxy's own listeners, SSH's first.
     pub(super) listeners: Vec<SocketAddr>,
@@ -44,35 +44,35 @@ pub(super) struct Inputs {
     pub(super) resolver: Resolver,
 }
 
-/// What serves clients, and what it shares with the rest of this process.
+/// The services for clients, and what they share with the rest of this process.
 #[derive(Debug)]
 pub(super) struct Assembly {
-    /// What outer connections use.
+    /// The services that outer connections use.
     pub(super) outer: Arc<OuterServices>,
-    /// How many clients there may be.
+    /// How many clients may be connected.
     pub(super) limits: ConnectionLimits,
     /// The rest.
     pub(super) shared: Shared,
 }
 
-/// What the process changes, shows or tells of what serves clients. Clones share it.
+/// What the rest of the process reads or changes in the services for clients. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     /// The CAs' keys.
     pub(super) trust: CurrentTrust,
-    /// What is revoked.
+    /// The revocations.
     pub(super) revocations: Receiver<Arc<Revocations>>,
-    /// What the configuration says.
+    /// The settings.
     pub(super) settings: CurrentSettings,
-    /// What is live.
+    /// The live connections and sessions.
     pub(super) registry: Registry,
-    /// What is counted.
+    /// The counters.
     pub(super) metrics: Arc<Metrics>,
-    /// Where audit events go; what it is told is counted.
+    /// Where audit events go; events are counted.
     pub(super) audit: AuditLog,
 }
 
-/// Puts it together.
+/// Builds the services.
 pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     let Inputs {
         trust,
@@ -183,7 +183,7 @@ fn limits(config: &Config) -> ConnectionLimits {
     }
 }
 
-/// How much memory may be held for clients, after what this process may have.
+/// The memory budget for clients, computed from the memory that this process may use.
 fn budget() -> Budget {
     let budget = Budget::new(process::memory());
     let (all, person) = budget.limits();

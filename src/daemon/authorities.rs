@@ -1,5 +1,5 @@
-//! What a worker knows of the CAs: their public keys, which the monitor tells, and a way to have
-//! host certificates signed. It never looks into `ca/`.
+//! What a worker knows about the CAs: their public keys, which it gets from the monitor, and a
+//! service that signs host certificates. A worker does not read `ca/`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::ipc::PublicCaKeys;
 use crate::ssh::{CurrentTrust, Trust};
 use crate::web::PublicKeys;
 
-/// What connections may trust and show under these keys.
+/// What connections trust and present with these keys.
 ///
 /// # Errors
 /// When the host key cannot be made.
@@ -23,7 +23,7 @@ pub(super) fn trust(keys: &PublicCaKeys, reporter: &MonitorClient) -> Result<Tru
     })
 }
 
-/// What everybody may know.
+/// The public keys for the web.
 pub(super) fn public_keys(keys: &PublicCaKeys) -> PublicKeys {
     PublicKeys {
         user: keys.user.clone(),
@@ -36,7 +36,7 @@ fn signer(keys: &PublicCaKeys, reporter: &MonitorClient) -> Arc<dyn SignsHosts> 
     Arc::new(RemoteHostKey::new(keys.signs.clone(), signing))
 }
 
-/// Puts these keys in force for every decision from now on.
+/// Uses these keys for every decision from now on.
 pub(super) fn replace(
     keys: &PublicCaKeys,
     reporter: &MonitorClient,

@@ -1,5 +1,5 @@
-//! What a worker stands on: one list of preconditions, in the order in which they are needed. A worker
-//! opens what they are about, `serve --check` only looks whether one could.
+//! The preconditions of a worker, in one list, in the order in which they are needed. A worker opens
+//! the files and directories in question; `serve --check` only checks that they could be opened.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -18,12 +18,13 @@ use crate::sys::files::{Direct, Files};
 use crate::sys::fs::{FsError, check_private, private_dir};
 use crate::web::{Server, WebError};
 
-/// What is done about the preconditions.
+/// What to do with the preconditions.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// They are fulfilled. The listener is the web's, if there is one; the files are opened so.
+    /// Open and create what is needed. The listener is the web's, if there is one; the files are
+    /// opened through [`Files`].
     Serve(Option<TcpListener>, Arc<dyn Files>),
-    /// Nothing is made or changed.
+    /// Check only: nothing is created or changed.
     Look,
 }
 
@@ -36,10 +37,10 @@ pub(super) struct Ground {
     pub(super) web: Option<Server>,
 }
 
-/// Goes through the list; gives the ground where it is to be stood on.
+/// Goes through the list; returns the result with [`Purpose::Serve`].
 ///
 /// # Errors
-/// The first precondition that does not hold.
+/// The first precondition that is not met.
 pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, ServeError> {
     let files: Arc<dyn Files> = match &purpose {
         Purpose::Serve(_, files) => Arc::clone(files),
@@ -79,8 +80,8 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, S
     }))
 }
 
-/// In strict mode there is no session without a recording, so that a proxy which cannot make any is of no
-/// use to anybody. A full disk is another matter: it may have room again.
+/// In strict mode there are no sessions without recordings, so a proxy that cannot create recordings must
+/// not start. A full disk is no reason not to start: space may become free.
 fn rely_on_recordings(config: &Config, purpose: &Purpose) -> Result<(), ServeError> {
     let directory = config.data_dir.recordings();
     let is_usable =
@@ -94,7 +95,7 @@ fn rely_on_recordings(config: &Config, purpose: &Purpose) -> Result<(), ServeErr
         && config.recording.mode == RecordingMode::Strict;
     match usable {
         Err(error) if is_strict => Err(ServeError::Recordings(error)),
-        // What becomes of each session is told when it begins.
+        // Each session that cannot be recorded is reported when it begins.
         Err(_) | Ok(()) => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
-//! At SIGHUP the configuration is read again, and what can change in a running proxy does. The audit log
-//! is opened anew, so that an administrator can rename the old file.
+//! Reloads the configuration at SIGHUP, and applies what can change in a running proxy. The audit log is
+//! opened again, so that an administrator can rename the old file.
 //!
-//! A configuration with mistakes changes nothing. Live connections notice by themselves that the
-//! settings are others, and are judged again.
+//! A configuration with mistakes changes nothing. Live connections notice changed settings
+//! themselves, and are judged again.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,23 +18,23 @@ use crate::model::chain;
 use crate::ssh::Settings;
 use crate::sys::files::Files;
 
-/// Reads the configuration again at each request.
+/// Reloads the configuration at each request.
 #[derive(Debug)]
 pub(super) struct Reload {
     /// Where the configuration comes from.
     pub(super) source: Source,
-    /// The one in force.
+    /// The configuration in force.
     pub(super) config: Config,
-    /// Where it is put in force.
+    /// Where new settings are sent.
     pub(super) settings: watch::Sender<Arc<Settings>>,
     /// Opens the files of the configuration.
     pub(super) files: Arc<dyn Files>,
-    /// Where it is told.
+    /// Where reloads are audited.
     pub(super) audit: AuditLog,
 }
 
 impl Reload {
-    /// Does so for as long as the proxy runs.
+    /// Handles requests for as long as the proxy runs.
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<()>, reporter: MonitorClient) {
         while requests.recv().await.is_some() {
             if let Err(error) = self.reopen_log().await {
@@ -51,11 +51,11 @@ impl Reload {
             }
             reporter.report(&WorkerMessage::Reloaded);
         }
-        // Dropping the sender would end the settings that live connections still read.
+        // If the sender was dropped, live connections could not read the settings any more.
         std::future::pending::<()>().await;
     }
 
-    /// On a thread: the monitor opens it, and clients do not wait for that.
+    /// On another thread: the monitor opens the file, and clients must not wait for that.
     async fn reopen_log(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         let audit = self.audit.clone();
         tokio::task::spawn_blocking(move || audit.reopen()).await??;
@@ -99,7 +99,7 @@ impl Reload {
     }
 }
 
-/// That this configuration is in force now, and what in it protects less than before.
+/// The event that this configuration is in force, with the settings that protect less than before.
 pub(super) fn in_force(
     at: &'static str,
     config: &Config,

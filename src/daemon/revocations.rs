@@ -1,7 +1,7 @@
-//! Keeps the running proxy's revocations up to date with the file that `rproxy auth revoke` writes.
+//! Keeps the worker's revocations up to date with the file that `rproxy auth revoke` writes.
 //!
-//! The file is looked at several times a second: that works on every file system, and misses
-//! nothing. What was revoked once stays revoked until a line lifts it, whatever becomes of the file.
+//! The file is checked several times a second: that works on every file system and misses no change.
+//! A revocation stays in force until a line lifts it, even if the file is damaged or removed.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::ca::{CaError, RevocationLog, Revocations};
 
-/// How often the file is looked at: a revocation is to be enforced within a second.
+/// How often the file is checked: a revocation has to be enforced within a second.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// What tells one state of the file from another; it grows with every revocation.
+/// Distinguishes states of the file; every revocation makes the file longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     length: u64,
@@ -24,7 +24,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// `None` where there is no file.
+    /// `None` if there is no file.
     fn of(log: &RevocationLog) -> Option<Self> {
         let metadata = std::fs::metadata(log.path()).ok()?;
         Some(Self {
@@ -35,7 +35,7 @@ impl Stamp {
     }
 }
 
-/// Looks at the file.
+/// Watches the file.
 #[derive(Debug)]
 pub(super) struct Watcher {
     log: RevocationLog,
@@ -44,11 +44,11 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Reads the file; the receiver gets what it has, now and later.
+    /// Reads the file; the receiver gets the revocations now and after each change.
     ///
     /// # Errors
-    /// When the file cannot be read, is damaged, or has less than the ledger knows of: better no proxy
-    /// than one that lets revoked certificates in.
+    /// When the file cannot be read, is damaged, or has fewer revocations than the ledger records: the
+    /// proxy must not start if it would accept revoked certificates.
     pub(super) fn start(
         log: RevocationLog,
     ) -> Result<(Self, watch::Receiver<Arc<Revocations>>), CaError> {
@@ -60,7 +60,7 @@ impl Watcher {
         Ok((watcher, receiver))
     }
 
-    /// Looks for as long as anybody wants to know.
+    /// Watches the file until all receivers are dropped.
     pub(super) async fn run(mut self) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -76,7 +76,7 @@ impl Watcher {
 
     async fn read(&self) {
         let log = self.log.clone();
-        // A long file takes its time, and clients wait to be accepted.
+        // On another thread: reading a long file takes time, and clients wait to be accepted.
         let found = match tokio::task::spawn_blocking(move || log.follow()).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {

@@ -1,4 +1,4 @@
-//! The configuration as the rooms below know it.
+//! Converts the configuration to the types of the other rooms.
 
 use super::error::ServeError;
 use crate::cert::{SourceAddressError, SourceAddresses};
@@ -11,10 +11,11 @@ use crate::ssh::{Settings, TimeLimits};
 use crate::store::Recordings;
 use crate::sys::files::{Files, read_limited};
 
-/// Longest banner of the operator's, in bytes.
+/// Longest banner (`banner_file`), in bytes.
 const MAX_BANNER: u64 = 64 * 1024;
 
-/// What a running proxy can take over from a configuration. The recordings go where they went before.
+/// The settings that a running proxy can take over from a configuration. The directory of recordings
+/// does not change.
 ///
 /// # Errors
 /// When its values contradict each other.
@@ -55,7 +56,7 @@ pub(super) fn settings(
     })
 }
 
-/// The text of `banner_file`; none without the key.
+/// The text of `banner_file`; `None` without the key.
 fn greeting(config: &Config, files: &dyn Files) -> Result<Option<String>, ServeError> {
     let Some(path) = &config.proxy.banner_file else {
         return Ok(None);
@@ -64,7 +65,7 @@ fn greeting(config: &Config, files: &dyn Files) -> Result<Option<String>, ServeE
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// The networks of `egress_addrs`; none without the key.
+/// The networks of `egress_addrs`; `None` without the key.
 fn egress(config: &Config) -> Result<Option<SourceAddresses>, SourceAddressError> {
     let networks = &config.proxy.egress_addrs;
     (!networks.is_empty())
@@ -72,15 +73,15 @@ fn egress(config: &Config) -> Result<Option<SourceAddresses>, SourceAddressError
         .transpose()
 }
 
-/// The host of `public_addr`, the cluster's name, the machine's name.
+/// The host of `public_addr`, the cluster's name, and the machine's name.
 fn listener_names(config: &Config) -> Result<Vec<HostPrincipal>, NameError> {
-    // A cluster's name need not be a valid host name; then no client asks for a host by it.
+    // A cluster's name need not be a valid host name; then it is left out.
     let mut names: Vec<HostPrincipal> = config.cluster_name.as_str().parse().into_iter().collect();
     if let Some((host, _port)) = &config.proxy.public_addr {
         names.push(host.parse()?);
     }
     let uname = rustix::system::uname();
-    // A machine without a usable name is reached under the others.
+    // A machine without a usable name is reached under the other names.
     names.extend(
         uname
             .nodename()

@@ -1,9 +1,9 @@
-//! The end of the running proxy, in two steps: nobody is accepted any more, then those who are left
-//! are ended.
+//! Stops a worker in two steps: no client is accepted any more; later the remaining connections are
+//! ended.
 //!
-//! In between connections go on, and new sessions on them are as good as before. Where the proxy stops,
-//! their users know when it is over; where another worker has taken over, nobody is in a hurry and
-//! nobody is told. It decides when, never how: that is the business of each connection.
+//! Between the steps, connections continue, and new sessions on them are permitted. If the proxy stops,
+//! the users are warned and their time is limited; if another worker process has taken over, there is
+//! no warning and no limit. This file decides when connections end; each connection decides how.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,14 +17,15 @@ use crate::ipc::WorkerMessage;
 use crate::model::format_duration;
 use crate::ssh::CurrentSettings;
 
-/// Both steps. Clones share them.
+/// The two steps. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Stop {
-    /// Nobody is accepted any more.
+    /// Cancelled when no client is accepted any more.
     pub(super) closing: CancellationToken,
-    /// The web is not served any more: while the proxy stops, it still is.
+    /// Cancelled when the web is not served any more. While the proxy drains, the web is still
+    /// served.
     pub(super) web: CancellationToken,
-    /// Whoever is left is ended.
+    /// Cancelled when the remaining connections are ended.
     pub(super) over: CancellationToken,
     announced: watch::Sender<Option<Instant>>,
     reason: Arc<OnceLock<&'static str>>,
@@ -42,25 +43,26 @@ impl Stop {
         }
     }
 
-    /// When connections end, once that is known.
+    /// The time at which connections end, once it is known.
     pub(super) fn announced(&self) -> watch::Receiver<Option<Instant>> {
         self.announced.subscribe()
     }
 
-    /// Why it has come to that; a stable name for the audit log.
+    /// Why the worker stops; a stable name for the audit log.
     pub(super) fn reason(&self) -> &'static str {
         self.reason.get().copied().unwrap_or("signal")
     }
 
-    /// Another worker accepts.
+    /// Another worker process accepts clients from now on.
     pub(super) fn retire(&self) {
-        let _first_reason_counts = self.reason.set("upgraded");
+        let _already_set = self.reason.set("upgraded");
         tracing::info!("another worker accepts from now on, this one ends with its last session");
         self.closing.cancel();
         self.web.cancel();
     }
 
-    /// Accepts nobody any more, says so, and ends those who are left when their time is over. Once.
+    /// Stops accepting clients, reports and audits that, and ends the remaining connections after
+    /// the configured time. Has no effect the second time.
     pub(super) fn drain(
         &self,
         settings: &CurrentSettings,
@@ -70,7 +72,7 @@ impl Stop {
         if self.announced.borrow().is_some() || self.over.is_cancelled() {
             return;
         }
-        let _first_reason_counts = self.reason.set("signal");
+        let _already_set = self.reason.set("signal");
         let limit = settings.now().drain;
         let end = Instant::now() + limit;
         self.announced.send_replace(Some(end));
@@ -90,9 +92,9 @@ impl Stop {
         });
     }
 
-    /// Ends whoever is left.
+    /// Ends the remaining connections now.
     pub(super) fn end(&self, reason: &'static str) {
-        let _first_reason_counts = self.reason.set(reason);
+        let _already_set = self.reason.set(reason);
         self.over.cancel();
     }
 }

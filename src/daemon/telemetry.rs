@@ -1,5 +1,5 @@
-//! The listener for the operator's machines: numbers, and whether all is well. It lives longer than the
-//! one for clients, so that somebody can ask how far the proxy is with stopping.
+//! The listener for metrics and health checks. It outlives the listener for clients, so that monitoring
+//! can follow the draining.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -16,10 +16,10 @@ use crate::sys::clock::Clock;
 use crate::sys::files::Files;
 use crate::web::{Health, Server, StatusSource, Telemetry, WebError};
 
-/// How often it is seen whether there are sums to tell; they are due once a minute.
+/// How often to check whether sums are due; they are due once a minute.
 const LOOK_FOR_SUMS: Duration = Duration::from_secs(5);
 
-/// What is counted, from now on.
+/// Creates the counters.
 pub(super) fn metrics(clock: Clock) -> Arc<Metrics> {
     let metrics = Arc::new(Metrics::default());
     let seconds = u32::try_from(clock.unix_seconds()).map(f64::from);
@@ -27,18 +27,18 @@ pub(super) fn metrics(clock: Clock) -> Arc<Metrics> {
     metrics
 }
 
-/// A listener that answers.
+/// A running listener.
 #[derive(Debug)]
 pub(super) struct Serving {
     thread: JoinHandle<()>,
     end: CancellationToken,
 }
 
-/// Answers about this proxy, where there is a listener for that, until another worker takes over or the
-/// proxy has stopped. It is called on the runtime that accepts clients.
+/// Serves metrics and health checks, if a listener is configured, until another worker process takes
+/// over or the proxy has stopped. It is called on the runtime that accepts clients.
 ///
 /// # Errors
-/// When the listener is none, or there is no thread or no runtime.
+/// When the file descriptor is not a listener, or a thread or runtime cannot be created.
 pub(super) fn serve(
     listener: Option<std::net::TcpListener>,
     source: Arc<dyn StatusSource>,
@@ -63,7 +63,7 @@ pub(super) fn serve(
 }
 
 impl Serving {
-    /// Stops answering.
+    /// Stops serving.
     pub(super) fn end(self) {
         self.end.cancel();
         if self.thread.join().is_err() {
@@ -72,12 +72,12 @@ impl Serving {
     }
 }
 
-/// Tells, as time goes by, how much was refused beyond what the audit log has room for.
+/// Audits regularly how many refusals exceeded the rate limit of the audit log.
 pub(super) async fn tell_sums(audit: AuditLog) {
     let mut time = tokio::time::interval(LOOK_FOR_SUMS);
     loop {
         time.tick().await;
-        // Where it cannot be written, the program's log has it.
+        // If the event cannot be written, the program's log has it.
         let _told_already = audit.tell_sums(false);
     }
 }

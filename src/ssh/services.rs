@@ -1,4 +1,4 @@
-//! What the connections of a proxy use together: each part by its job, none of it by all.
+//! What the connections of a proxy share. Each service is passed only to the parts that use it.
 
 use std::sync::Arc;
 
@@ -15,52 +15,52 @@ use crate::metrics::Metrics;
 use crate::session::Registry;
 use crate::sys::clock::Clock;
 
-/// What the outer connections of a proxy use together.
+/// What the outer connections of a proxy share.
 #[derive(Debug)]
 pub(crate) struct OuterServices {
-    /// Who the client is.
+    /// Decides about the clients' certificates.
     pub(crate) auth: FrontAuth,
-    /// What the listener shows.
+    /// Host certificates for the listener's names.
     pub(crate) certificates: HostCertificates,
-    /// What may withdraw a permission.
+    /// Reports when a permission is withdrawn.
     pub(crate) policy: PolicySource,
     /// The rest of the configuration.
     pub(crate) settings: CurrentSettings,
-    /// How much memory may be held for clients.
+    /// The memory budget for clients.
     pub(crate) budget: Budget,
-    /// Where key exchanges are computed.
+    /// The queue for slow key exchange computations.
     pub(crate) compute: ComputeQueue,
-    /// What is counted.
+    /// The counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Where audit events go.
     pub(crate) audit: AuditLog,
-    /// What the connections inside use.
+    /// What the inner connections share.
     pub(crate) inner: Arc<InnerServices>,
 }
 
-/// What the inner connections of a proxy use together.
+/// What the inner connections of a proxy share.
 #[derive(Debug)]
 pub(crate) struct InnerServices<D = TcpDial> {
-    /// Which host, and which nodes it is.
+    /// Decides where a target leads, and which nodes a host is.
     pub(crate) router: Arc<Router>,
-    /// The way there.
+    /// Connects to hosts.
     pub(crate) dialler: Dialler<D>,
-    /// What the user's ssh is shown.
+    /// Host certificates for the names that the user's ssh expects.
     pub(crate) certificates: HostCertificates,
-    /// Decides about their certificates.
+    /// Decides about the clients' certificates.
     pub(crate) auth: FrontAuth,
-    /// What may withdraw a permission.
+    /// Reports when a permission is withdrawn.
     pub(crate) policy: PolicySource,
     /// The rest of the configuration.
     pub(crate) settings: CurrentSettings,
-    /// What is live.
+    /// The live connections and sessions.
     pub(crate) registry: Registry,
-    /// Where key exchanges are computed.
+    /// The queue for slow key exchange computations.
     pub(crate) compute: ComputeQueue,
-    /// What is counted.
+    /// The counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Where audit events go.
     pub(crate) audit: AuditLog,
-    /// The time.
+    /// The clock.
     pub(crate) clock: Clock,
 }

@@ -1,4 +1,4 @@
-//! What the configuration says to the SSH floor, as it changes while the proxy runs.
+//! The settings that connections use; they change while the proxy runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::model::HostPrincipal;
 use crate::nodes::Inventory;
 use crate::session::RecordingSettings;
 
-/// Settings of the SSH floor: replaced as a whole when the configuration is read again. A connection
-/// takes them anew for each decision.
+/// The settings of connections: replaced as a whole when the configuration is reloaded. A connection
+/// reads them again for each decision.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Who may go where.
@@ -25,30 +25,31 @@ pub struct Settings {
     pub recording: RecordingSettings,
     /// Whether hosts must present a host certificate.
     pub checks_host_keys: bool,
-    /// The host and the port under which clients reach the listener, where the configuration has them.
+    /// The host and the port under which clients reach the listener; `None` without `public_addr`.
     pub public_addr: Option<(String, u16)>,
     /// Names under which clients reach the listener.
     pub listener_names: Vec<HostPrincipal>,
-    /// The networks that hosts see the proxy in; it writes them into user certificates.
+    /// The networks from which hosts see the proxy connect; the user CA writes them into user
+    /// certificates.
     pub egress: Option<SourceAddresses>,
-    /// What every user reads who logs in through the proxy (`banner_file`).
+    /// The banner for every user who logs in through the proxy (`banner_file`).
     pub greeting: Option<String>,
     /// How long a client may take to authenticate.
     pub login_grace: Duration,
-    /// How long the way to a host may take.
+    /// How long connecting to a host may take.
     pub connect_timeout: Duration,
-    /// What time may do to a live connection.
+    /// The time limits of live connections.
     pub time: TimeLimits,
-    /// How long connections may go on when the proxy stops.
+    /// How long connections may continue when the proxy stops.
     pub drain: Duration,
 }
 
-/// The settings in force. Clones follow the same ones, each at its own pace.
+/// The settings in force. Each clone sees every change, independently of the others.
 #[derive(Clone, Debug)]
 pub struct CurrentSettings(Receiver<Arc<Settings>>);
 
 impl CurrentSettings {
-    /// The settings that arrive here.
+    /// Follows the settings that arrive in this receiver.
     #[must_use]
     pub fn new(settings: Receiver<Arc<Settings>>) -> Self {
         Self(settings)
@@ -60,15 +61,16 @@ impl CurrentSettings {
         Arc::clone(&self.0.borrow())
     }
 
-    /// The same; [`CurrentSettings::changed`] waits for what comes after it.
+    /// The settings in force, marked as seen: [`CurrentSettings::changed`] waits for later ones.
     pub(crate) fn take(&mut self) -> Arc<Settings> {
         Arc::clone(&self.0.borrow_and_update())
     }
 
-    /// Waits until the settings are others than those last taken. May be dropped and called again.
+    /// Waits until the settings differ from those last taken. Cancel-safe: may be dropped and
+    /// called again.
     ///
     /// # Errors
-    /// When they change no more: the proxy is about to end.
+    /// When there are no further changes: the proxy is about to exit.
     pub(crate) async fn changed(&mut self) -> Result<(), RecvError> {
         self.0.changed().await
     }

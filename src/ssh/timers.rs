@@ -1,5 +1,5 @@
-//! What time does to a live connection: a client that is idle, a peer that does not answer any more,
-//! a certificate that expires, a proxy that stops.
+//! The time limits of a live connection: an idle client, a peer that no longer answers, a
+//! certificate that expires, a proxy that stops.
 //!
 //! Packets only move deadlines further away, so one timer is enough: when it fires, the deadlines are
 //! computed again and it is set to the next one. A packet costs one reading of the clock.
@@ -29,7 +29,7 @@ const NEVER: Duration = Duration::from_secs(86_400);
 pub struct TimeLimits {
     /// Longest time without input from the client; zero for no limit.
     pub idle: Duration,
-    /// Whether a connection ends with its certificate.
+    /// Whether a connection ends when its certificate expires.
     pub ends_with_certificate: bool,
     /// After how long a silent peer is sent a keepalive; zero for never.
     pub keep_alive_interval: Duration,
@@ -73,13 +73,13 @@ impl KeepAlive {
         self.asked = 0;
     }
 
-    /// When to look again.
+    /// When to check again.
     pub(crate) fn due(&self) -> Option<Instant> {
         let silence = self.interval * (self.asked + 1);
         (!self.interval.is_zero()).then(|| self.heard + silence)
     }
 
-    /// What is to be done now.
+    /// What to do now.
     pub(crate) fn check(&mut self, now: Instant) -> KeepaliveState {
         if self.due().is_none_or(|due| due > now) {
             return KeepaliveState::Beats;
@@ -118,9 +118,9 @@ impl Timer {
 pub(crate) enum Expired {
     /// Send the host a keepalive.
     AskHost,
-    /// Tell the user that the certificate expires in this time; due until [`ConnectionTimers::warn`].
+    /// Warn the user that the certificate expires in this time; due until [`ConnectionTimers::warn`].
     Warn(Duration),
-    /// Tell the user that the proxy stops in this time; due until [`ConnectionTimers::tell_of_stop`].
+    /// Warn the user that the proxy stops in this time; due until [`ConnectionTimers::tell_of_stop`].
     TellOfStop(Duration),
     /// End the connection.
     End(EndReason),
@@ -142,7 +142,7 @@ pub(crate) struct ConnectionTimers {
     idle: Option<Duration>,
     active: Instant,
     certificate: Option<Certificate>,
-    /// When the proxy stops, until the user has read it.
+    /// When the proxy stops; `None` if it does not stop, or the user was warned.
     stop: Option<Instant>,
     clock: Clock,
     timer: Timer,
@@ -151,7 +151,7 @@ pub(crate) struct ConnectionTimers {
 }
 
 impl ConnectionTimers {
-    /// Begins now. `valid_before` is the certificate's, in seconds after the epoch.
+    /// Starts the timers. `valid_before` is the certificate's, in seconds after the epoch.
     pub(crate) fn new(
         limits: &TimeLimits,
         valid_before: u64,
@@ -199,7 +199,7 @@ impl ConnectionTimers {
         }
     }
 
-    /// Warns the user, once.
+    /// Warns the user that the certificate expires. The warning is shown once.
     pub(crate) fn warn(&mut self, left: Duration) {
         self.tell(&refusal::certificate_expires(left));
         if let Some(certificate) = &mut self.certificate {
@@ -207,19 +207,19 @@ impl ConnectionTimers {
         }
     }
 
-    /// The proxy stops at this time.
+    /// Sets the time at which the proxy stops.
     pub(crate) fn stops_at(&mut self, at: Instant) {
         self.stop = Some(at);
         self.timer.set(Some(Instant::now()));
     }
 
-    /// Tells the user of it, once.
+    /// Warns the user that the proxy stops. The warning is shown once.
     pub(crate) fn tell_of_stop(&mut self, left: Duration) {
         self.tell(&refusal::proxy_stops(left));
         self.stop = None;
     }
 
-    /// Waits until something is due. May be dropped and called again.
+    /// Waits until something is due. Cancel-safe: may be dropped and called again.
     pub(crate) async fn due(&mut self) -> Expired {
         loop {
             self.timer.ring().await;

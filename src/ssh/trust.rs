@@ -1,4 +1,5 @@
-//! The keys of the CAs that the proxy trusts, and what it shows: replaced as a whole when a CA's key rotates.
+//! The CA keys that the proxy trusts and the host certificates that it presents: replaced as a whole when a
+//! CA's key is rotated.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,11 +13,11 @@ pub struct Trust {
     pub users: TrustedKeys,
     /// Host CA keys.
     pub hosts: TrustedKeys,
-    /// Makes the host certificates that clients see.
+    /// Issues the host certificates that clients see.
     pub mint: HostCertIssuer,
 }
 
-/// The trust in force. A connection takes it anew for each decision. Clones share it.
+/// The trust in force. A connection reads it again for each decision. Clones share it.
 #[derive(Clone, Debug)]
 pub struct CurrentTrust(Arc<RwLock<Arc<Trust>>>);
 
@@ -33,7 +34,7 @@ impl CurrentTrust {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another trust in force for every decision from now on.
+    /// Replaces the trust for every decision from now on.
     pub fn replace(&self, trust: Trust) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
     }

@@ -1,4 +1,4 @@
-//! What an administrator wants of a live connection is done here. It is audited already.
+//! Carries out an administrator's commands for a live connection. They are audited already.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -12,14 +12,14 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Ends a session, or with `Err` the connection: also where that session is all there is on it.
-    /// What the session's user reads is sent with what is relayed next.
+    /// Ends a session, or with `Err` the connection: also if the session is the only thing on it.
+    /// The text for the session's user is sent with the next relayed packets.
     pub(super) fn handle_command(&mut self, command: &SessionCommand) -> Result<(), EndReason> {
         let refusal = refusal::killed(command.message());
         let Some(session) = command.session else {
             return Err(self.killed(command, refusal));
         };
-        // It may have ended by itself meanwhile.
+        // The session may have ended meanwhile.
         let Some(location) = self.recorder.place(session) else {
             return Ok(());
         };
@@ -37,7 +37,8 @@ where
             SessionLocation::Forwards => {
                 let (recorder, planned) = (&mut self.recorder, &mut self.planned);
                 self.relay.stop_forwarding(recorder, planned);
-                // As with warnings: what a program reads stays what the host has said.
+                // Without a terminal, a program reads the output: it must get only what the host
+                // has sent.
                 if self.recorder.has_terminal() {
                     self.timers.tell(&text);
                 }

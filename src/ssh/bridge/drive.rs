@@ -1,4 +1,4 @@
-//! The loop of a relayed connection: packets first, everything else once a turn.
+//! The loop of a relayed connection: packets first, timers and commands after every [`TURN`] bytes.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -13,11 +13,11 @@ use super::updates::ConnectionUpdate;
 use crate::session::SessionCommand;
 use crate::ssh::end_reason::EndReason;
 
-/// Bytes after which the outer connection has its turn, so that they leave while they are still in
-/// the processor's cache.
+/// How many bytes are relayed before the outer connection's task runs, so that they are sent while
+/// they are still in the processor's cache.
 const TURN: usize = 64 * 1024;
 
-/// What sending counts for in a turn.
+/// How many bytes one send counts for.
 const SENT: usize = 4 * 1024;
 
 impl<C, H> Bridge<C, H>
@@ -25,21 +25,21 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Relays until one side, `ended` or a command puts an end to it, and takes the `updates` meanwhile.
+    /// Relays until one side, `ended` or a command ends the connection; applies the `updates` meanwhile.
     pub(super) async fn drive(
         &mut self,
         mut ended: Pin<&mut impl Future<Output = EndReason>>,
         mut updates: mpsc::Receiver<ConnectionUpdate>,
         mut commands: mpsc::Receiver<SessionCommand>,
     ) -> Result<Infallible, EndReason> {
-        // Bytes read since everything else had its turn.
+        // How many bytes were relayed since timers and commands were last checked.
         let mut since_turn = 0;
         loop {
             self.relay_packets()?;
             self.legs.send_ready().await;
             self.count_held();
             let room = self.room();
-            // While there are bytes, timers and signals are looked at once a turn: each look costs.
+            // Under load, timers and commands are checked once per `TURN`: each check costs time.
             if since_turn < TURN {
                 let moved = poll_fn(|context| Poll::Ready(self.legs.poll_transfer(room, context)));
                 if let Poll::Ready(bytes) = moved.await {

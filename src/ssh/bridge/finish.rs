@@ -1,4 +1,5 @@
-//! The end of a relayed connection: what the table of ends has for it is told, recorded and audited.
+//! The end of a relayed connection: its row in the table of ends is sent to both sides, recorded and
+//! audited.
 
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use crate::ssh::leg::LegEvent;
 use crate::ssh::refusal::Refusal;
 use crate::wire::connection::number;
 
-/// How long a client whose sessions were ended has to leave.
+/// How long a client may take to leave after its sessions were ended.
 const DRAIN: Duration = Duration::from_millis(300);
 
-/// How long a client whose sessions are to be ended has to grant room for the reason.
+/// How long a client may take to grant window for the text before its sessions are ended.
 const WINDOW: Duration = Duration::from_secs(1);
 
 impl<C, H> Bridge<C, H>
@@ -23,10 +24,10 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Tells both sides, as far as they still listen, and closes the recordings. `audit` writes the
-    /// event of a refusal, where there is one beside the end of each session.
+    /// Informs both sides, as far as they are connected, and closes the recordings. `audit` writes
+    /// the event of a refusal, if there is one beside the end of each session.
     pub(super) async fn finish(mut self, mut end: EndReason, audit: impl FnOnce(&Refusal)) {
-        // What the host says reaches the client where it is recorded, and nowhere else.
+        // The host's text reaches the client only if it was recorded.
         if let EndReason::HostDisconnected(Some(text)) = &end
             && !self.recorder.last_words(Side::Host, text)
         {
@@ -42,7 +43,7 @@ where
         if let Some(refusal) = &row.refusal {
             audit(refusal);
         }
-        // What is still planned was not recorded, or is owed to a side that broke the protocol.
+        // What is still planned was not recorded, or would go to a side that broke the protocol.
         self.planned.clear();
         let is_shown = match &row.last_words {
             Some(text) => self.show(text).await,
@@ -61,8 +62,8 @@ where
         }
     }
 
-    /// Shows the last words on the terminal of each session. `false` where there is no room for them:
-    /// what the disconnect says is shown instead.
+    /// Shows the text on the terminal of each session. `false` if the client has not granted enough
+    /// window: then the client reads the disconnect's text only.
     async fn show(&mut self, text: &str) -> bool {
         if !self.wait_for_window(text.len()).await {
             return false;
@@ -70,13 +71,13 @@ where
         self.relay.abandon_all(&mut self.recorder);
         self.relay.end_all(text, &mut self.planned);
         self.planned.retain(|outgoing| outgoing.to == Side::Client);
-        // A client that is gone reads nothing.
+        // A client that is gone reads nothing, so the error is ignored.
         drop(self.legs.send(&mut self.planned));
         true
     }
 
-    /// Waits a little until the client has granted room for so many bytes: in the middle of a download it may
-    /// have none left. `false` where it does not. Whatever else it says comes too late.
+    /// Waits up to [`WINDOW`] until the client has granted window for so many bytes: during a download there
+    /// may be none left. `false` if it does not. Its other messages are ignored.
     async fn wait_for_window(&mut self, length: usize) -> bool {
         let granted = async {
             while !self.relay.has_room_for(length) {
@@ -91,7 +92,7 @@ where
                     let heard = self
                         .relay
                         .on_packet(Side::Client, &payload, recorder, planned);
-                    // The host needs no window any more.
+                    // The host needs no more window.
                     planned.clear();
                     if heard.is_err() {
                         return;
@@ -99,16 +100,16 @@ where
                 }
             }
         };
-        // In time or not: what counts is whether there is room.
+        // Whether there is enough window counts, not whether that took too long.
         let _elapsed = timeout(WINDOW, granted).await;
         self.relay.has_room_for(length)
     }
 
-    /// Lets the client read its last words and leave by itself: ssh drops what it has not shown yet
+    /// Gives the client time to show the text and leave: ssh discards output that it has not shown
     /// when it is disconnected.
     async fn drain_briefly(&mut self) {
         let leaves = async { while self.legs.client.next().await.is_ok() {} };
-        // A client that stays is disconnected.
+        // A client that stays is disconnected next.
         let _elapsed = timeout(DRAIN, leaves).await;
     }
 }

@@ -20,7 +20,7 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    /// What the relay has to know about the programs at both ends.
+    /// What the relay needs to know about the software of both sides.
     pub(super) fn peers(&self) -> Peers {
         let is_openssh =
             |ident: Option<&str>| ident.is_some_and(|ident| ident.starts_with("SSH-2.0-OpenSSH"));
@@ -40,7 +40,7 @@ where
         }
     }
 
-    /// Whether this side takes what it is sent.
+    /// Whether this side reads what it is sent.
     pub(super) fn takes(&mut self, side: Side, room: usize) -> bool {
         match side {
             Side::Client => self.client.takes(room),
@@ -48,12 +48,12 @@ where
         }
     }
 
-    /// Memory that both take up, in bytes.
+    /// The memory that both legs take up, in bytes.
     pub(super) fn held(&mut self) -> usize {
         self.client.held() + self.host.held()
     }
 
-    /// The next event of what this side has sent and was read.
+    /// The next event of the bytes that were read from this side.
     pub(super) fn poll_event(&mut self, from: Side) -> Result<Option<LegEvent>, EndReason> {
         let event = match from {
             Side::Client => self.client.poll_event(),
@@ -62,7 +62,7 @@ where
         event.map_err(|error| EndReason::of_leg(from, error))
     }
 
-    /// Queues messages, each for its side.
+    /// Queues messages for their sides.
     pub(super) fn send(&mut self, planned: &mut Vec<Outgoing>) -> Result<(), EndReason> {
         for Outgoing { to, message } in planned.drain(..) {
             let (head, body) = message.encode();

@@ -1,9 +1,9 @@
 //! The pump between the inner and the upstream leg: decrypt, record, translate, encrypt.
 //!
-//! One task, no queue between the legs. What a read brought is recorded as a whole and safely stored
-//! before any of it is sent on (`pump`). Reading one side never waits for writing the other: neither
-//! side can be handed more than the other has granted. The loop is in `drive`; what changes from
-//! outside in `updates` and `commands`; the end of it all in `finish`.
+//! One task, no queue between the legs. Everything that one read brought is recorded and stored
+//! before any of it is sent on (`pump`). Reading from one side never waits for writing to the other:
+//! a side cannot send more than the other has granted. The loop is in `drive`; changes from outside
+//! are in `updates` and `commands`; the end is in `finish`.
 
 mod commands;
 mod drive;
@@ -34,22 +34,22 @@ use crate::ssh::timers::ConnectionTimers;
 
 pub(crate) use pump::Handoff;
 
-/// What can end a relay beside its two sides.
+/// What can end or limit a relay, beside its two sides.
 #[derive(Debug)]
 pub(crate) struct RelayLimits {
-    /// Time.
+    /// The time limits.
     pub(crate) timers: ConnectionTimers,
-    /// Revocation, and what the policy says.
+    /// Revocation and the policy.
     pub(crate) policy: PolicyMonitor,
-    /// The end of the outer connection, or of the proxy.
+    /// The end of the outer connection or of the proxy.
     pub(crate) scope: Scope,
-    /// What administrators want.
+    /// Commands of administrators.
     pub(crate) commands: mpsc::Receiver<SessionCommand>,
-    /// What is held for the connection.
+    /// The connection's part of the memory budget.
     pub(crate) share: Share,
 }
 
-/// Relays until one side is done, and closes the other.
+/// Relays until one side ends the connection, and then closes the other side.
 pub(crate) async fn run<C, H>(
     (client, host): (Leg<C>, Leg<H>),
     recorder: Recorder,

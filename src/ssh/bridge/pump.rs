@@ -1,6 +1,6 @@
-//! Decrypt, translate, record, send: what happens with the packets that both sides have sent.
+//! Decrypts, translates, records and sends the packets of both sides.
 //!
-//! What a read brought is recorded as a whole and safely stored before any of it is sent on.
+//! Everything that one read brought is recorded and stored before any of it is sent on.
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,23 +14,23 @@ use crate::ssh::leg::LegEvent;
 use crate::ssh::refusal::NESTED_SSH;
 use crate::ssh::timers::ConnectionTimers;
 
-/// Output that may wait for one side before nothing is read that could add to it: from the other side, and from
-/// that side itself, which is answered too. A peer that reads what it is sent is never held up by more than that.
-/// Less may wait when the budget is used up.
+/// How much output may wait for one side, in bytes. Beyond that, nothing is read that could add to it: from the
+/// other side, and from that side itself, because it gets answers too. A peer that reads its input is never
+/// slowed down by this limit. It is lower when the budget is used up.
 const BACKLOG: usize = 2 * 1024 * 1024;
 
-/// Packets of one side that are translated before they are sent on: compressed, a single read can
-/// hold far more than its size.
+/// How many packets of one side are translated before they are sent on: compressed, a single read
+/// can contain far more than its size.
 const BATCH: usize = 256;
 /// The same in bytes.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// What happened on both legs before the relay began. Empty where the host was there first.
+/// What happened on both legs before the relay began. Empty if the host was connected first.
 #[derive(Debug, Default)]
 pub(crate) struct Handoff {
     /// The session that is open on both sides.
     pub(crate) adopted: Option<ExistingChannel>,
-    /// Packets without an answer yet, in the order of their sides.
+    /// Packets that were not answered yet, in the order of their sides.
     pub(crate) packets: Vec<(Side, Bytes)>,
 }
 
@@ -42,9 +42,9 @@ pub(super) struct Bridge<C, H> {
     pub(super) relay: Relay,
     pub(super) timers: ConnectionTimers,
     pub(super) share: Share,
-    /// What the packets of one read amount to, until it is recorded.
+    /// The messages that result from one read, until it is recorded.
     pub(super) planned: Vec<Outgoing>,
-    /// The user knows that SSH inside a forward is closed.
+    /// The user was informed that SSH inside a forward is closed.
     told_of_nested_ssh: bool,
 }
 
@@ -71,7 +71,7 @@ where
         }
     }
 
-    /// Takes over what happened before the relay.
+    /// Takes over the state from before the relay.
     pub(super) fn begin(&mut self, handoff: Handoff) -> Result<(), EndReason> {
         if let Some(adopted) = handoff.adopted {
             self.relay.adopt(adopted);
@@ -84,7 +84,7 @@ where
         self.legs.send(&mut self.planned)
     }
 
-    /// Takes what both legs have decrypted, records it, and only then passes it on.
+    /// Processes what both legs have decrypted: records it, and only then sends it on.
     pub(super) fn relay_packets(&mut self) -> Result<(), EndReason> {
         loop {
             let planned = self.plan_both();
@@ -92,7 +92,8 @@ where
             // of the connection protocol.
             if planned.as_ref().err().is_none_or(EndReason::is_of_leg) {
                 self.recorder.commit()?;
-                // Before the channel's end is sent: the session that can show it may be gone then.
+                // The text is written before the channel's end is sent: after that, the session
+                // that can show it may be gone.
                 if self.relay.has_closed_nested_ssh() {
                     self.tell_of_nested_ssh();
                 }
@@ -138,7 +139,7 @@ where
         Ok(true)
     }
 
-    /// How much may wait for a side before what could add to it is not read.
+    /// How much may wait for a side; beyond that, nothing is read that could add to it.
     pub(super) fn room(&self) -> usize {
         self.share.room(BACKLOG)
     }
@@ -153,13 +154,14 @@ where
         self.legs.takes(side, room)
     }
 
-    /// Tells the budget what waits here.
+    /// Reports the memory that is held here to the budget.
     pub(super) fn count_held(&mut self) {
         let held = self.legs.held() + self.recorder.held();
         self.share.hold(held);
     }
 
-    /// ssh shows no reason for a forwarded channel that is closed: the user reads it once.
+    /// ssh shows no reason when a forwarded channel is closed, so the user gets the reason here,
+    /// once.
     fn tell_of_nested_ssh(&mut self) {
         if !std::mem::replace(&mut self.told_of_nested_ssh, true) {
             self.timers.tell(NESTED_SSH);

@@ -1,4 +1,4 @@
-//! What changes for a relayed connection from outside: its permissions, the time, the proxy's end.
+//! Changes from outside for a relayed connection: permissions, time limits, the proxy's shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use crate::ssh::refusal;
 use crate::ssh::scope::Scope;
 use crate::ssh::timers::Expired;
 
-/// How soon a silent session gives back its compressor's memory. Sooner would cost bytes on the disk each
-/// time.
+/// After how long without output a session's compressor memory is freed. A shorter time would cost bytes
+/// on the disk each time.
 const REST: Duration = Duration::from_secs(60);
 /// The same when the budget is used up.
 const SHORT_REST: Duration = Duration::from_secs(1);
 
-/// What a relay learns while it goes on.
+/// A change for a relay.
 #[derive(Debug)]
 pub(super) enum ConnectionUpdate {
-    /// What it may carry from now on.
+    /// The permissions from now on.
     Permissions(Arc<Permissions>),
     /// The proxy stops, at this time at the latest.
     Stopping(Instant),
 }
 
-/// Waits until the policy or the outer connection ends the relay, and passes on meanwhile what else
-/// changes for it.
+/// Waits until the policy or the outer connection ends the relay, and passes on other changes
+/// meanwhile.
 pub(super) async fn ended_from_outside(
     mut policy: PolicyMonitor,
     scope: Scope,
@@ -46,7 +46,7 @@ pub(super) async fn ended_from_outside(
                     PolicyChange::Permissions(new) => ConnectionUpdate::Permissions(new),
                     PolicyChange::Stopping(at) => ConnectionUpdate::Stopping(at),
                 };
-                // The receiver is gone only where the relay ends by itself.
+                // The receiver is gone only if the relay has ended by itself.
                 drop(updates.send(update).await);
             }
             end = scope.ended() => return end,
@@ -59,7 +59,7 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Takes a change. What follows from it is sent with what is relayed next.
+    /// Applies a change. Resulting messages are sent with the next relayed packets.
     pub(super) fn handle_update(&mut self, update: ConnectionUpdate) {
         match update {
             ConnectionUpdate::Permissions(permissions) => self.permit(permissions),
@@ -67,27 +67,28 @@ where
         }
     }
 
-    /// Puts other permissions in force.
+    /// Replaces the permissions.
     fn permit(&mut self, permissions: Arc<Permissions>) {
         let (recorder, planned) = (&mut self.recorder, &mut self.planned);
         let ended = self.relay.permit(permissions, recorder, planned);
-        // As with warnings: what a program reads stays what the host has said.
+        // Without a terminal, a program reads the output: it must get only what the host has sent.
         if ended > 0 && self.recorder.has_terminal() {
             self.timers.tell(&refusal::forwards_ended(ended));
         }
     }
 
-    /// Does what is due, or ends the connection.
+    /// Does what is due, or returns the reason to end the connection.
     pub(super) fn handle_expired(&mut self, due: Expired) -> Result<(), EndReason> {
         match due {
-            // A host that is not read is not silent.
+            // While the proxy does not read from the host, the host's silence means nothing.
             Expired::AskHost | Expired::End(EndReason::HostLost(_))
                 if !self.has_room(Side::Client) =>
             {
                 self.timers.host_said();
             }
             Expired::AskHost => self.relay.ask(Side::Host, &mut self.planned),
-            // Only where there is a terminal: what a program reads stays what the host has said.
+            // Without a terminal, a program reads the output: it must get only what the host has
+            // sent.
             Expired::Warn(left) if self.recorder.has_terminal() => {
                 self.timers.warn(left);
             }
@@ -100,7 +101,7 @@ where
         Ok(())
     }
 
-    /// How long until silent sessions give back memory, if they have any to give.
+    /// How long until memory of silent sessions can be freed; `None` if there is none.
     pub(super) fn until_rest(&self) -> Option<Duration> {
         let after = if self.share.is_ample() {
             REST
@@ -110,7 +111,7 @@ where
         self.recorder.until_rest(after)
     }
 
-    /// Gives back the memory of silent sessions, if it is time to.
+    /// Frees the memory of silent sessions, if it is time to.
     pub(super) fn rest(&mut self) -> Result<(), EndReason> {
         if self.until_rest() == Some(Duration::ZERO) {
             self.recorder.rest()?;

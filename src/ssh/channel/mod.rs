@@ -1,5 +1,5 @@
-//! A channel of an SSH connection that ends here: a byte stream on one side ([`ChannelStream`]), the
-//! messages of the connection protocol on the other ([`Port`]).
+//! A channel of an SSH connection that ends in the proxy: a byte stream on one side
+//! ([`ChannelStream`]), the messages of the connection protocol on the other ([`Port`]).
 
 mod port;
 mod stream;

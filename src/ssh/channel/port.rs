@@ -1,43 +1,44 @@
-//! The flow control of a channel that ends here: windows, and how far both sides have ended it.
+//! The flow control of a channel that ends in the proxy: windows, and how far both sides have
+//! closed it.
 //!
-//! Knows no socket: what arrives is handed in, what is to be sent is asked for.
+//! Has no socket: received messages are passed in, and messages to send are returned.
 
 use bytes::Bytes;
 
 use super::stream::{ChannelPort, Piece};
 use crate::wire::connection::{Ending, Message, STDERR};
 
-/// Bytes that the client may send on a channel before they are read.
+/// How many bytes the client may send on a channel before they are read.
 pub(crate) const WINDOW: u32 = 2 * 1024 * 1024;
-/// The same before a request says what the channel is for: enough for how ssh begins, which does not
-/// wait for an answer.
+/// The same before a request says what the channel is for: enough for the start of ssh, which does
+/// not wait for an answer.
 pub(crate) const EARLY_WINDOW: u32 = 16 * 1024;
-/// The same for an agent, whose answers are read as they come.
+/// The same for an agent, whose answers are read as they arrive.
 pub(crate) const AGENT_WINDOW: u32 = 64 * 1024;
-/// The most data that is taken in one message.
+/// The most data in one message.
 pub(crate) const MAX_PACKET: u32 = 64 * 1024;
 
 /// The driver's state of one open channel.
 #[derive(Debug)]
 pub(crate) struct Port {
     port: ChannelPort,
-    /// The client's number for the channel.
+    /// The client's channel number.
     recipient: u32,
-    /// Bytes that the client still takes.
+    /// How many bytes may still be sent to the client.
     send_window: u32,
-    /// The most data that the client takes in one message.
+    /// The most data that the client accepts in one message.
     max_packet: u32,
-    /// Bytes that the client may still send.
+    /// How many bytes the client may still send.
     receive_window: u32,
-    /// The most that may be that at any time.
+    /// The highest value of that.
     most: u32,
-    /// How far our side has ended it.
+    /// How far our side has closed the channel.
     ending: Ending,
     pub(crate) got_close: bool,
 }
 
 impl Port {
-    /// A channel whose client was granted `granted` bytes, and takes `window` itself.
+    /// A channel whose client may send `granted` bytes, and grants `window` itself.
     pub(crate) fn new(
         port: ChannelPort,
         granted: u32,
@@ -55,17 +56,17 @@ impl Port {
         }
     }
 
-    /// The same, whose client may never send more than so many bytes before they are read.
+    /// The same channel with a lower limit of bytes that the client may send before they are read.
     pub(crate) fn narrowed(self, most: u32) -> Self {
         Self { most, ..self }
     }
 
-    /// The client's number for the channel.
+    /// The client's channel number.
     pub(crate) fn recipient(&self) -> u32 {
         self.recipient
     }
 
-    /// Data from the client; `false` when it is more than was granted.
+    /// Delivers data from the client; `false` when it exceeds the window.
     #[must_use]
     pub(crate) fn deliver(&mut self, data: Bytes) -> bool {
         let Ok(length) = u32::try_from(data.len()) else {
@@ -90,7 +91,7 @@ impl Port {
         self.port.hang_up();
     }
 
-    /// The client takes more; `false` when the sum is too large.
+    /// The client grants more; `false` when the sum is too large.
     #[must_use]
     pub(crate) fn grant(&mut self, bytes: u32) -> bool {
         match self.send_window.checked_add(bytes) {
@@ -102,13 +103,13 @@ impl Port {
         }
     }
 
-    /// The memory that waits in the channel's buffers, in bytes, once no more output may wait than `limit`.
+    /// The memory of the channel's buffers, in bytes, if at most `limit` bytes of output may wait.
     pub(crate) fn held(&self, limit: usize) -> usize {
         self.port.held(limit)
     }
 
-    /// The next message that this channel has to send, if any. `window` is what the client may send
-    /// before it is read: where that is less than was granted, nothing more is granted for now.
+    /// The next message to send on this channel, if any. `window` is how many bytes the client may
+    /// have sent unread: if the client was granted more than that, nothing is granted for now.
     pub(crate) fn next_message(&mut self, window: u32) -> Option<Message> {
         if self.ending.has_closed() {
             return None;
@@ -201,7 +202,7 @@ mod tests {
         }
         assert!(!port.deliver(Bytes::from_static(b"x")));
         assert!(port.held(usize::MAX) <= 2 * EARLY_WINDOW as usize);
-        // Somebody asks for something, and will read.
+        // After a request, the data is read, and the window grows.
         assert_eq!(granted(&mut port, WINDOW), WINDOW - EARLY_WINDOW);
         assert_eq!(granted(&mut port, WINDOW), 0);
     }
@@ -217,11 +218,11 @@ mod tests {
         assert_eq!(granted(&mut port, WINDOW), 0, "nothing was read");
         let mut read = vec![0; WINDOW as usize / 2];
         stream.read_exact(&mut read).await.unwrap();
-        // The budget is used up: what waits is more than may.
+        // The budget is used up: more is unread than may be.
         assert_eq!(granted(&mut port, MAX_PACKET), 0);
         stream.read_exact(&mut read).await.unwrap();
         assert_eq!(granted(&mut port, MAX_PACKET), MAX_PACKET);
-        // And back.
+        // The budget is free again.
         assert_eq!(granted(&mut port, WINDOW), WINDOW - MAX_PACKET);
     }
 }

@@ -1,8 +1,8 @@
-//! A channel of a connection that ends here, as a byte stream.
+//! A channel of a connection that ends in the proxy, as a byte stream.
 //!
 //! Two sides share it: the code that uses the channel ([`ChannelStream`], [`ChannelHandle`]) and the
-//! connection's driver ([`ChannelPort`]). What arrives is copied, and window is granted only as far as what was
-//! not read leaves room, so a slow reader holds at most one window, whatever the packets were that it came in.
+//! connection's driver ([`ChannelPort`]). Received data is copied, and the window grows only as data is read,
+//! so a slow reader holds at most one window, whatever the size of the packets.
 
 use std::io;
 use std::pin::Pin;
@@ -13,11 +13,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-/// Bytes that may wait to be sent before a writer has to wait.
+/// How many bytes may wait to be sent before a writer has to wait.
 const OUTBOUND_LIMIT: usize = 256 * 1024;
-/// Room that an empty channel keeps for what arrives next.
+/// How many bytes of buffer an empty channel keeps.
 const KEPT: usize = 64 * 1024;
-/// Bytes of stderr text that are kept; what goes beyond is cut off.
+/// How many bytes of stderr text are kept; the rest is cut off.
 const STDERR_LIMIT: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -25,12 +25,12 @@ struct StreamState {
     inbound: BytesMut,
     inbound_eof: bool,
     outbound: BytesMut,
-    /// Bytes that may wait to be sent before a writer has to wait.
+    /// How many bytes may wait to be sent before a writer has to wait.
     outbound_limit: usize,
     outbound_eof: bool,
     stderr: BytesMut,
     exit_status: Option<u32>,
-    /// The user of the channel is done with it.
+    /// The channel's user has dropped the stream.
     finished: bool,
     /// The peer has closed it, or the connection is gone.
     gone: bool,
@@ -63,7 +63,8 @@ struct SharedStream {
 }
 
 impl SharedStream {
-    /// A panic elsewhere cannot leave the state half changed: no method calls out while it has it.
+    /// A panic in another thread cannot leave the state half changed: no method calls other code
+    /// while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, StreamState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +91,7 @@ pub(crate) struct ChannelStream {
 }
 
 impl ChannelStream {
-    /// A handle for what is not part of the byte stream.
+    /// A handle for stderr and the exit status.
     pub(crate) fn handle(&self) -> ChannelHandle {
         ChannelHandle {
             shared: Arc::clone(&self.shared),
@@ -102,7 +103,7 @@ impl Drop for ChannelStream {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.finished = true;
-        // Nobody reads that any more.
+        // The stream is dropped, so this is not read any more.
         state.inbound = BytesMut::new();
         drop(state);
         self.shared.driver.notify_one();
@@ -161,7 +162,7 @@ impl AsyncWrite for ChannelStream {
         Poll::Ready(Ok(room))
     }
 
-    /// Ready once everything was handed to the connection, so that a last word is not lost.
+    /// Ready once everything was handed to the connection, so that the last bytes are not lost.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.shared.lock();
         if state.outbound.is_empty() || state.gone {
@@ -178,7 +179,7 @@ impl AsyncWrite for ChannelStream {
     }
 }
 
-/// What can be said on a channel beside its byte stream.
+/// Writes to a channel beside its byte stream.
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelHandle {
     shared: Arc<SharedStream>,
@@ -198,19 +199,19 @@ impl ChannelHandle {
         self.shared.driver.notify_one();
     }
 
-    /// The exit status that the client's ssh ends with.
+    /// Sets the exit status that the client's ssh returns.
     pub(crate) fn exit_status(&self, status: u32) {
         self.shared.lock().exit_status = Some(status);
         self.shared.driver.notify_one();
     }
 }
 
-/// How a channel is, for its driver.
+/// The state of a channel, for its driver.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    /// Bytes that arrived and were not read yet.
+    /// How many received bytes are not read yet.
     pub(crate) unread: usize,
-    /// Nothing more is read or written; close it once the rest is sent.
+    /// The channel's user is done: close the channel once the rest is sent.
     pub(crate) finished: bool,
 }
 
@@ -255,7 +256,7 @@ impl ChannelPort {
         wake(&mut state.writer);
     }
 
-    /// What to do for this channel beside its output.
+    /// What the driver has to do for this channel beside its output.
     pub(crate) fn pending(&self) -> Pending {
         let state = self.shared.lock();
         Pending {
@@ -264,7 +265,7 @@ impl ChannelPort {
         }
     }
 
-    /// The memory that waits in its buffers, in bytes, once no more output may wait than `limit`.
+    /// The memory of its buffers, in bytes, if at most `limit` bytes of output may wait.
     pub(crate) fn held(&self, limit: usize) -> usize {
         let mut state = self.shared.lock();
         let limit = limit.min(OUTBOUND_LIMIT);
@@ -276,7 +277,8 @@ impl ChannelPort {
         state.inbound.capacity() + state.outbound.capacity() + state.stderr.capacity()
     }
 
-    /// The next piece of output, at most `limit` bytes; stderr first, for it explains the rest.
+    /// The next piece of output, at most `limit` bytes. Stderr comes first, because it explains the
+    /// rest.
     pub(crate) fn next_piece(&self, limit: usize) -> Option<Piece> {
         let mut state = self.shared.lock();
         if limit == 0 {
@@ -295,7 +297,7 @@ impl ChannelPort {
         Some(Piece::Data(piece))
     }
 
-    /// Whether all output was taken, and nothing more will come: then EOF is due.
+    /// Whether all output was taken and no more will follow: then EOF is due.
     pub(crate) fn output_ended(&self) -> bool {
         let state = self.shared.lock();
         (state.outbound_eof || state.finished)
@@ -303,7 +305,7 @@ impl ChannelPort {
             && state.stderr.is_empty()
     }
 
-    /// The exit status, once.
+    /// The exit status; returned once.
     pub(crate) fn take_exit_status(&self) -> Option<u32> {
         self.shared.lock().exit_status.take()
     }

@@ -1,4 +1,4 @@
-//! Why a connection ends, and what follows from it: one variant and one row of the table for each
+//! Why a connection ends, and the consequences: one variant and one row of the table for each
 //! reason.
 //!
 //! Whatever ends a connection, a peer, a timer, the policy, an administrator, the recording or the
@@ -21,7 +21,7 @@ use crate::wire::DisconnectReason::{self, ByApplication, ConnectionLost, Protoco
 
 pub(crate) use row::{EndRow, Goodbye};
 
-/// How a peer broke the transport protocol, and the code with which it is told so.
+/// How a peer broke the transport protocol, and the code of the disconnect that it gets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub(crate) struct Breach {
@@ -29,7 +29,7 @@ pub(crate) struct Breach {
     error: String,
 }
 
-/// Why a connection ends. As text: what a log line says.
+/// Why a connection ends. `Display` gives the text for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EndReason {
     /// The inner client closed the connection, or its stream broke: how.
@@ -41,16 +41,16 @@ pub(crate) enum EndReason {
     /// The host closed the connection, or its stream broke: how.
     #[error("host: {0}")]
     HostLeft(String),
-    /// The host disconnected, with these words; `None` where the client may not read them.
+    /// The host disconnected, with this text; `None` if the client may not read it.
     #[error("host: the peer disconnected{}", .0.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
     HostDisconnected(Option<String>),
     /// The host broke the transport protocol.
     #[error("host: {0}")]
     HostBroke(Breach),
-    /// One side broke the connection protocol: what the relay says about it.
+    /// One side broke the connection protocol.
     #[error("{0}")]
     RelayBroken(String),
-    /// Strict mode, and something cannot be recorded. `text` is for the user.
+    /// A session cannot be recorded in strict mode. `text` is for the user.
     #[error("the recording of session {session} cannot be written")]
     RecordingFailed { session: SessionId, text: String },
     /// Nothing came from the client for this long.
@@ -59,14 +59,14 @@ pub(crate) enum EndReason {
     /// The host has not answered for this long.
     #[error("the host has not answered for {}", format_duration(*.0))]
     HostLost(Duration),
-    /// The user certificate expired, and connections end with it.
+    /// The user certificate expired, and the configuration ends connections then.
     #[error("the certificate has expired")]
     CertificateExpired,
-    /// A certificate was revoked, or the policy has changed. It is audited where it was noticed.
+    /// A certificate was revoked, or the policy has changed. This is audited where it is noticed.
     #[error("{}", .0.message)]
     Withdrawn(Box<Refusal>),
-    /// An administrator ended the connection, or with it its only session. It is audited where the
-    /// command arrived.
+    /// An administrator ended the connection, or its only session. This is audited where the
+    /// command arrives.
     #[error("{}", .0.message)]
     Killed(Box<Refusal>, Option<SessionId>),
     /// The outer connection ended, or broke.
@@ -95,8 +95,8 @@ impl EndReason {
         }
     }
 
-    /// Whether a leg itself ended. What it said before counts, unlike what came with a breach of the
-    /// connection protocol.
+    /// Whether a leg itself ended. Data that arrived before is relayed, unlike data that arrived
+    /// together with a breach of the connection protocol.
     pub(crate) fn is_of_leg(&self) -> bool {
         matches!(
             self,
@@ -108,17 +108,17 @@ impl EndReason {
         )
     }
 
-    /// The table. `connection` is the id that the user may ask about, where the reason has none of
-    /// its own.
+    /// The row of the table. `connection` is the id that the user may ask about, if the reason has no
+    /// id of its own.
     pub(crate) fn row(&self, connection: ConnectionId) -> EndRow {
         match self {
-            // There is no client any more.
+            // The client is gone.
             Self::ClientLeft(_) | Self::OuterLeft => {
                 EndRow::named("client-left").tells_host(ByApplication)
             }
             Self::OuterLost(_) => EndRow::named("client-lost").tells_host(ByApplication),
             Self::OuterBroken => EndRow::named("protocol-error").tells_host(ByApplication),
-            // What a side did wrong it is told itself.
+            // Only the side that broke the protocol gets the reason.
             Self::ClientBroke(breach) => EndRow::named("protocol-error")
                 .by_breach()
                 .tells_client(breach.code, format!("rproxy: {breach}"))
@@ -131,7 +131,7 @@ impl EndReason {
                 .by_breach()
                 .tells_client(ProtocolError, format!("rproxy: {self}"))
                 .tells_host(ProtocolError),
-            // There is no host any more.
+            // The host is gone.
             Self::HostLeft(_) | Self::HostDisconnected(_) => {
                 EndRow::named("host-left").tells_client(ConnectionLost, format!("rproxy: {self}"))
             }

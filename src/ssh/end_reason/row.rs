@@ -1,4 +1,4 @@
-//! A row of the table of ends: what follows from the end of a connection.
+//! A row of the table of ends: the consequences of an [`EndReason`](super::EndReason).
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use crate::model::ConnectionId;
 use crate::ssh::refusal::Refusal;
 use crate::wire::DisconnectReason;
 
-/// What a host reads when its connection ends through no fault of its own.
+/// What the host reads when its connection ends for a reason that is not its fault.
 const ENDED: &str = "rproxy: the connection ended";
 
 /// A disconnect message (RFC 4253, section 11.1).
@@ -16,25 +16,25 @@ pub(crate) struct Goodbye {
     pub(crate) text: String,
 }
 
-/// What follows from the end of a connection.
+/// The consequences of the end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EndRow {
     /// The stable name in the audit log and in the recordings.
     pub(crate) name: &'static str,
-    /// One side did what the protocol forbids: the program's log has it.
+    /// One side broke the protocol: the program's log records it.
     pub(crate) is_breach: bool,
-    /// What the user reads on the terminal of each session, where the client has room for it.
+    /// The text for the terminal of each session, if the client has granted enough window.
     pub(crate) last_words: Option<String>,
-    /// What the client is told, unless it is gone.
+    /// The disconnect for the client, unless the client is gone.
     pub(crate) client: Option<Goodbye>,
-    /// What the host is told, unless it is gone.
+    /// The disconnect for the host, unless the host is gone.
     pub(crate) host: Option<Goodbye>,
-    /// An audit event of its own, also where there is no session whose end would say it.
+    /// An audit event of its own, which is written even if no session ends with the connection.
     pub(crate) refusal: Option<Refusal>,
 }
 
 impl EndRow {
-    /// One that neither side is told.
+    /// An end that is not reported to either side.
     pub(super) fn named(name: &'static str) -> Self {
         Self {
             name,
@@ -58,7 +58,8 @@ impl EndRow {
         }
     }
 
-    /// Revocation, the policy or an administrator. In raw mode the cursor may be anywhere.
+    /// Revocation, the policy or an administrator. The text starts with a line break: in raw mode
+    /// the cursor may be anywhere.
     pub(super) fn withdrawn(refusal: &Refusal, id: &dyn Display) -> Self {
         Self::named(refusal.reason)
             .shows(format!("\r\n{}", refusal.text(id)))
@@ -87,7 +88,7 @@ impl EndRow {
         }
     }
 
-    /// The host is not told why.
+    /// The host gets a disconnect without the reason.
     pub(super) fn tells_host(self, code: DisconnectReason) -> Self {
         self.tells_host_why(code, ENDED.to_owned())
     }

@@ -6,19 +6,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ssh::channel::ChannelStream;
 
-/// How long the client may take to open its agent.
+/// How long the client may take to open a channel to its agent.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no channel to the client's agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoAgent {
-    /// The client opens none.
+    /// The client did not open one.
     Silent,
-    /// The connection has as many channels to the agent as it may have.
+    /// The connection has the maximum number of channels to the agent.
     Crowded,
 }
 
-/// Where the answer to one request for a channel to the agent goes.
+/// Where the result of one request for a channel to the agent is sent.
 pub(crate) type AgentRequest = oneshot::Sender<Result<ChannelStream, NoAgent>>;
 
 /// Asks the client for a channel to its agent. Exists only where the client has asked for agent
@@ -29,10 +29,10 @@ pub(crate) struct AgentOpener {
 }
 
 impl AgentOpener {
-    /// A channel to the agent.
+    /// Opens a channel to the agent.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no channel.
     pub(crate) async fn open(&self) -> Result<ChannelStream, NoAgent> {
         let (sender, receiver) = oneshot::channel();
         let asked = self.requests.send(sender).await;

@@ -9,12 +9,12 @@ use crate::access::LoginPermit;
 use crate::audit::Party;
 use crate::model::format_duration;
 
-/// The authentication broke off.
+/// The authentication was interrupted.
 pub(crate) fn host_login_failed(permit: &LoginPermit, error: &dyn Display) -> Refusal {
     broken_off(permit, RefusalReason::HostAuthentication, error)
 }
 
-/// The authentication took longer than it may.
+/// The authentication exceeded the time limit.
 pub(crate) fn host_login_timed_out(permit: &LoginPermit, error: &dyn Display) -> Refusal {
     broken_off(permit, RefusalReason::HostAuthenticationTimeout, error)
 }
@@ -24,7 +24,7 @@ fn broken_off(permit: &LoginPermit, reason: RefusalReason, error: &dyn Display) 
     Refusal::new(Party::HostAuthentication, reason, text)
 }
 
-/// The host does not take the certificate. `needs_sha1`: it may take RSA keys with SHA-1 only.
+/// The host refused the certificate. `needs_sha1`: it may accept RSA keys with SHA-1 only.
 pub(crate) fn certificate_refused(permit: &LoginPermit, needs_sha1: bool) -> Refusal {
     let (login, host) = (permit.login(), &permit.route().target.host);
     let no = format!("{host} does not let {login} in with this certificate");
@@ -45,7 +45,7 @@ pub(crate) fn certificate_refused(permit: &LoginPermit, needs_sha1: bool) -> Ref
     Refusal::new(Party::HostAuthentication, RefusalReason::HostRefused, text).hint(hint)
 }
 
-/// The host takes the certificate, and not what the user answered.
+/// The host accepted the certificate, and refused the user's answers.
 pub(crate) fn answers_refused(permit: &LoginPermit) -> Refusal {
     let (login, host) = (permit.login(), &permit.route().target.host);
     let text = format!(
@@ -56,8 +56,8 @@ pub(crate) fn answers_refused(permit: &LoginPermit) -> Refusal {
     ))
 }
 
-/// The host takes the certificate, and wants one of these methods besides, which the proxy cannot
-/// pass on here.
+/// The host accepted the certificate, and requires one of these methods as well, which the proxy
+/// cannot pass on here.
 pub(crate) fn second_factor_wanted(permit: &LoginPermit, methods: &[String]) -> Refusal {
     let (login, host) = (permit.login(), &permit.route().target.host);
     let asks = methods
@@ -88,7 +88,8 @@ pub(crate) fn second_factor_unanswered(permit: &LoginPermit, error: &dyn Display
         .hint("on your machine: log in from a terminal, without BatchMode and with KbdInteractiveAuthentication")
 }
 
-/// The user did not answer the host's questions within this time. `others_wait`: for the same host.
+/// The user did not answer the host's questions within this time. `others_wait`: other connections
+/// wait for the same host.
 pub(crate) fn answered_too_late(limit: Duration, others_wait: bool) -> Refusal {
     let others = match others_wait {
         true => " and others wait for this host",

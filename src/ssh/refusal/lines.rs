@@ -1,4 +1,4 @@
-//! What a client reads where SSH has room for one line and no refusal is audited.
+//! Texts for clients where SSH has room for one line and no refusal is audited.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::model::format_duration;
 /// A channel type that the outer connection does not serve.
 pub(crate) const ONLY_TARGETS: &str =
     "rproxy: only the subsystem proxy:host:port and ProxyJump are served here";
-/// A session beyond what an outer connection may have.
+/// A session channel above the limit of an outer connection.
 pub(crate) const TOO_MANY_CHANNELS: &str = "rproxy: too many channels";
 /// A channel of a client with ProxyJump that has no session yet.
 pub(crate) const FORWARDS_NEED_SESSION: &str =

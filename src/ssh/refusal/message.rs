@@ -12,7 +12,7 @@ use crate::audit::{AuditEvent, Party};
 use crate::model::ConnectionId;
 use crate::model::text::Printable;
 
-/// Who was refused, as far as it is known.
+/// The connection that was refused, as far as it is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) client: SocketAddr,
@@ -22,33 +22,33 @@ pub(crate) struct Origin {
     pub(crate) target: Option<String>,
 }
 
-/// How much a refusal tells, where a client has had several.
+/// How much a refusal explains, to choose between several refusals of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Worth {
-    /// A plain key: agents offer theirs as a matter of course.
+    /// A plain key: agents usually offer plain keys too.
     PlainKey,
-    /// A key or certificate that belongs elsewhere.
+    /// A key or certificate for another purpose.
     Foreign,
-    /// What is wrong with what should have served.
+    /// What is wrong with the credential that should have worked.
     Usual,
-    /// It names the way out.
+    /// The refusal names a solution.
     WayOut,
 }
 
-/// Why a connection goes no further.
+/// Why a connection was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// Where it failed.
+    /// Which leg failed.
     pub(crate) leg: Party,
     /// A stable name for the audit log.
     pub(crate) reason: &'static str,
     /// One sentence for the user.
     pub(crate) message: String,
-    /// What to do about it.
+    /// What the user can do.
     hint: Option<String>,
-    /// What the policy says about it: for the audit log, not for the user.
+    /// The policy's rule: for the audit log, not for the user.
     rule: Option<String>,
-    /// How much it tells beside others.
+    /// How much it explains, beside other refusals.
     pub(crate) worth: Worth,
 }
 
@@ -72,7 +72,7 @@ impl From<&Denial> for Refusal {
 }
 
 impl Refusal {
-    /// Only the constructors of this room make one.
+    /// Only the constructors of this room create refusals.
     pub(super) fn new(leg: Party, reason: RefusalReason, message: impl Into<String>) -> Self {
         Self {
             leg,
@@ -96,7 +96,7 @@ impl Refusal {
         self
     }
 
-    /// The same, with more of what the audit log learns and the user does not.
+    /// The same, with more detail for the audit log only.
     #[must_use]
     pub(crate) fn with_finding(mut self, finding: &impl Display) -> Self {
         if let Some(rule) = &mut self.rule {
@@ -105,7 +105,7 @@ impl Refusal {
         self
     }
 
-    /// The same for the audit log, where so many like it were not audited.
+    /// The same, with the number of similar refusals that were not audited.
     #[must_use]
     pub(crate) fn after_unaudited(&self, count: u64) -> Self {
         let mut refusal = self.clone();
@@ -117,7 +117,7 @@ impl Refusal {
         refusal
     }
 
-    /// The audit event of a client that was let in and is refused now.
+    /// The audit event of a client that was accepted before.
     pub(crate) fn event(&self, origin: Origin) -> AuditEvent {
         let Origin {
             client,
@@ -140,13 +140,13 @@ impl Refusal {
         }
     }
 
-    /// The text in one line, for messages that have room for no more.
+    /// The text as one line.
     pub(crate) fn line(&self, id: impl Display) -> String {
         let message = Printable(&self.message);
         format!("rproxy: {}: {message} (id {id})", leg_name(self.leg))
     }
 
-    /// The text of a disconnect after the user has read, or could have read, all of it.
+    /// The text of a disconnect, when the user could read the whole text before.
     pub(crate) fn disconnect_text(&self, id: impl Display) -> String {
         format!("rproxy: {} (id {id})", self.message)
     }

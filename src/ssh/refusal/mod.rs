@@ -1,8 +1,8 @@
-//! Everything that a client may read about why it is refused, and the audit event of it.
+//! All texts that explain a refusal to a client, and the refusals' audit events.
 //!
 //! Each reason is one row of the table in `reason.rs` and one constructor, named by what happened. The
-//! constructors take facts and write the sentence and the hint; no other room has free text for a
-//! refusal. `message.rs` has the value that they make, and how it reads.
+//! constructors take facts and write the sentence and the hint; no other room writes texts of
+//! refusals. `message.rs` has the type, and how it is printed.
 
 mod agent;
 mod client;

@@ -1,4 +1,5 @@
-//! What the proxy itself refuses: its limits, its failures, and what an administrator or its end wants.
+//! Refusals by the proxy itself: its limits, its failures, an administrator's commands, and its
+//! shutdown.
 
 use std::fmt::Display;
 
@@ -10,12 +11,12 @@ use crate::net::LimitExceeded;
 /// What users read when the proxy shuts down: [`shutting_down`] without an id.
 pub(crate) const SHUTTING_DOWN: &str = "rproxy: proxy: shutting down, connect again in a moment";
 
-/// A client beyond a limit of the listener.
+/// A client above a limit of the listener.
 pub(crate) fn crowded_out(limit: LimitExceeded) -> Refusal {
     Refusal::new(Party::Proxy, limit.into(), limit.message()).hint(limit.hint())
 }
 
-/// A connection that has as many channels as it may have.
+/// A connection that has the maximum number of channels.
 pub(crate) fn too_many_channels() -> Refusal {
     Refusal::new(
         Party::Proxy,
@@ -25,7 +26,7 @@ pub(crate) fn too_many_channels() -> Refusal {
     .hint("on your machine: end some of the sessions that share the connection to the proxy, or give this one a connection of its own: -o ControlPath=none in ProxyCommand")
 }
 
-/// The person's connections hold all the memory that is theirs.
+/// The user's connections hold all the memory that one user may hold.
 pub(crate) fn too_much_memory_of_user() -> Refusal {
     Refusal::new(
         Party::Proxy,
@@ -35,7 +36,7 @@ pub(crate) fn too_much_memory_of_user() -> Refusal {
     .hint("close connections that are not used any more; those whose output nobody reads hold the most")
 }
 
-/// All connections together hold all the memory that there is.
+/// All connections together hold all the memory that they may hold.
 pub(crate) fn too_much_memory() -> Refusal {
     Refusal::new(
         Party::Proxy,
@@ -45,7 +46,7 @@ pub(crate) fn too_much_memory() -> Refusal {
     .hint("try again in a moment")
 }
 
-/// A shell or a command of the proxy's own. `command` is what belongs into ProxyCommand.
+/// A request for a shell or a command at the proxy. `command` is the right ProxyCommand.
 pub(crate) fn no_shell(command: &str) -> Refusal {
     Refusal::new(
         Party::Proxy,
@@ -67,7 +68,7 @@ pub(crate) fn host_certificate_not_minted(error: &dyn Display) -> Refusal {
     .hint("tell the people who run this proxy; on the proxy, its log says more")
 }
 
-/// A connection that is about to end, for the proxy does.
+/// A connection that ends because the proxy shuts down.
 pub(crate) fn shutting_down() -> Refusal {
     Refusal::new(
         Party::Proxy,
@@ -76,12 +77,13 @@ pub(crate) fn shutting_down() -> Refusal {
     )
 }
 
-/// An administrator ended it; `message` is what the command has for the user.
+/// An administrator ended the connection or session; `message` is the text for the user.
 pub(crate) fn killed(message: String) -> Refusal {
     Refusal::new(Party::Proxy, RefusalReason::Killed, message)
 }
 
-/// Something of the client's that verified cannot be encoded again: `the certificate` or `the key`.
+/// A verified certificate or key of the client cannot be encoded: `what` is `the certificate` or
+/// `the key`.
 pub(crate) fn not_encoded(what: &str, error: &dyn Display) -> Refusal {
     let text = format!("cannot encode {what}: {error}");
     Refusal::new(Party::Proxy, RefusalReason::Internal, text)

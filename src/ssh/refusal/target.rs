@@ -9,7 +9,7 @@ use crate::audit::Party;
 use crate::model::Target;
 use crate::nodes::ResolveError;
 
-/// The name of a subsystem that is no target. `command` is what belongs into ProxyCommand.
+/// A subsystem name that is not a target. `command` is the right ProxyCommand.
 pub(crate) fn malformed_target(error: &dyn Display, command: &str) -> Refusal {
     Refusal::new(
         Party::Proxy,
@@ -21,7 +21,8 @@ pub(crate) fn malformed_target(error: &dyn Display, command: &str) -> Refusal {
     ))
 }
 
-/// The inventory has no single answer for a target. `cluster` is this one's name.
+/// The inventory has no node, or several nodes, for a target. `cluster` is the name of this
+/// cluster.
 pub(crate) fn ambiguous_or_unknown(error: &ResolveError, cluster: &dyn Display) -> Refusal {
     let refusal = Refusal::new(Party::Proxy, error.into(), error.to_string());
     match error {
@@ -33,7 +34,7 @@ pub(crate) fn ambiguous_or_unknown(error: &ResolveError, cluster: &dyn Display) 
     }
 }
 
-/// A name that leads nowhere.
+/// A name without an address.
 pub(crate) fn unknown_node(target: &Target, why: impl Display) -> Refusal {
     Refusal::new(
         Party::Proxy,
@@ -53,7 +54,7 @@ pub(crate) fn own_listener(target: &Target) -> Refusal {
         .hint("name the host that you want to go to: one hop through the proxy is enough")
 }
 
-/// The policy no longer has a connection that it had before.
+/// The policy no longer permits a connection that it permitted before.
 pub(crate) fn policy_changed(denial: &Denial) -> Refusal {
     let mut refusal = Refusal::from(denial);
     refusal.message.push_str(", the policy has changed");

@@ -12,7 +12,7 @@ use crate::agent::{AgentRequest, failure, identities_answer, sign_response};
 pub(crate) enum OnSign {
     /// It signs.
     Signs,
-    /// It says no.
+    /// It refuses.
     Refuses,
     /// It does not answer.
     IsSilent,
@@ -46,7 +46,7 @@ pub(crate) async fn serve(
                     OnSign::IsSilent => std::future::pending().await,
                 }
             }
-            // It knows no extension, so that it need not be bound.
+            // It supports no extension, so it need not be bound.
             (AgentRequest::Sign { .. } | AgentRequest::Other, _) => failure(),
         };
         if stream.write_all(&answer).await.is_err() {

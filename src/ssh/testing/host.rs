@@ -77,16 +77,16 @@ impl Dial for MemoryDial {
     }
 }
 
-/// How a host takes a signed key.
+/// How a host answers a signed key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnKey {
-    /// The user is in.
+    /// The login succeeds.
     Accepts,
-    /// The key does not count.
+    /// The key is refused.
     Rejects,
-    /// It is right, and this question has to be answered too, with "123456".
+    /// The key is accepted, and this question has to be answered with "123456".
     Asks(&'static str),
-    /// It is right, and a password is wanted too.
+    /// The key is accepted, and a password is required too.
     WantsPassword,
     /// Nothing is answered.
     IsSilent,

@@ -19,20 +19,20 @@ use crate::ssh::refusal::Refusal;
 use crate::ssh::settings::CurrentSettings;
 use crate::wire::{ClientConfig, DisconnectReason, Transport};
 
-/// Why there is no connection.
+/// Why an attempt failed.
 #[derive(Debug)]
 pub(super) enum UpstreamFailure {
-    /// It does not accept connections: another address of the host may.
+    /// The address does not accept connections; another address of the host may.
     Dial(LegError),
-    /// It accepts them, and no SSH server identifies itself.
+    /// The address accepts connections, and no SSH server identifies itself.
     NoServer(NoServer),
     /// The key exchange failed.
     Handshake(LegError),
-    /// It is not the host that it should be.
+    /// The key exchange succeeded, and the host is refused.
     Refused(Refusal),
 }
 
-/// What an attempt at a host's address takes.
+/// What an attempt at a host's address needs.
 #[derive(Debug)]
 pub(crate) struct Attempts<D> {
     dial: D,
@@ -44,7 +44,7 @@ pub(crate) struct Attempts<D> {
 }
 
 impl<D: Dial> Attempts<D> {
-    /// Dials by `dial`, and has `keys` judge what hosts show.
+    /// Attempts dial with `dial`; `keys` decides about host keys.
     #[must_use]
     pub(crate) fn new(
         dial: D,
@@ -63,7 +63,7 @@ impl<D: Dial> Attempts<D> {
         }
     }
 
-    /// Dials an address once; the connection, and the host that is there.
+    /// Dials an address once; returns the connection and the verified host.
     pub(super) async fn once(
         &self,
         route: &Route,
@@ -106,8 +106,8 @@ impl<D: Dial> Attempts<D> {
         }
     }
 
-    /// Whether a host that refuses connections may be restarting its sshd. The time for that begins
-    /// with the first refusal.
+    /// Whether a host that refuses connections may be restarting its sshd. The time limit for that
+    /// begins with the first refusal.
     pub(super) fn may_be_restarting(&self, address: SocketAddr) -> bool {
         self.reachable.may_be_restarting(address, Instant::now())
     }

@@ -1,5 +1,5 @@
-//! The way to a host: a turn in its queue, its addresses one after the other, and what is decided about
-//! the host that answers.
+//! Connects to a host: waits in its queue, tries its addresses in order, and decides about the host
+//! that answers.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub(crate) struct Dialler<D = TcpDial> {
 }
 
 impl<D: Dial> Dialler<D> {
-    /// `queue` bounds the connections to a host that are not authenticated yet; `expiry` warns of
-    /// certificates of hosts that expire soon.
+    /// `queue` limits the unauthenticated connections to each host; `expiry` warns of host
+    /// certificates that expire soon.
     #[must_use]
     pub(crate) fn new(
         attempts: Attempts<D>,
@@ -58,18 +58,18 @@ impl<D: Dial> Dialler<D> {
         }
     }
 
-    /// Where a permitted route leads, and what its host was called when it was seen last.
+    /// Where a permitted route leads, and the names that its host had when it was seen last.
     ///
     /// # Errors
-    /// The refusal for the user: without an address, out of reach, denied, or this proxy itself.
+    /// The refusal for the user: no address, not reachable, denied, or this proxy itself.
     pub(crate) async fn find(&self, permit: &Permit) -> Result<DialPlan, Refusal> {
         dial_plan::find(&self.router, &self.settings, &self.known, permit).await
     }
 
-    /// Waits for a turn, dials the permitted route and checks the host's certificate.
+    /// Waits in the host's queue, dials the permitted route and verifies the host's certificate.
     ///
     /// # Errors
-    /// The refusal for the user: not reachable, not the host it should be, or a host that is denied.
+    /// The refusal for the user: not reachable, not the expected host, or a host that is denied.
     pub(crate) async fn connect(
         &self,
         permit: &Permit,
@@ -90,7 +90,7 @@ impl<D: Dial> Dialler<D> {
                 .turn(address, &person)
                 .await
                 .map_err(|crowded| refusal::unreachable(route, &crowded))?;
-            // The time begins with the turn: waiting in a queue is not the host's fault.
+            // The time limit begins after the queue: waiting there is not the host's fault.
             let began = Instant::now();
             self.metrics.host_turn.observe(began - asked);
             match begin(&self.attempts, route, &config, address, began + left).await {
@@ -110,8 +110,8 @@ impl<D: Dial> Dialler<D> {
                     });
                 }
                 Err(UpstreamFailure::Dial(error)) => {
-                    // What is shown from memory is of the host that is dialled first, and this is
-                    // not it.
+                    // The names shown from memory belong to the host that was first in the list of
+                    // addresses, and this is another host.
                     self.known.forget(address);
                     last = error;
                 }
@@ -125,7 +125,7 @@ impl<D: Dial> Dialler<D> {
         Err(refusal::unreachable(route, &last))
     }
 
-    /// What the host is offered: more than others are if its node says that it is too old.
+    /// The algorithms that the host is offered; more of them if its node has `legacy_algorithms`.
     fn client_config(&self, route: &Route) -> Arc<ClientConfig> {
         let settings = self.settings.now();
         let node = route.node.as_deref();
@@ -138,7 +138,7 @@ impl<D: Dial> Dialler<D> {
     }
 }
 
-/// What the user reads about an attempt after which no other address is tried.
+/// The refusal for an attempt after which no other address is tried.
 fn refused(route: &Route, failure: UpstreamFailure) -> Refusal {
     match failure {
         UpstreamFailure::Refused(no) => no,

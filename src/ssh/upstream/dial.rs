@@ -1,8 +1,8 @@
-//! How a host is dialled: the one place that knows what kind of stream leads there.
+//! Dials hosts: the only place that knows which kind of stream leads to a host.
 //!
-//! Everything above takes any stream. A host that is reached another way, as by a tunnel that it keeps
-//! open, needs another [`Dial`] here, and an address of its own kind as the key of what is queued and
-//! remembered for hosts.
+//! All other code accepts any stream. A host that is reached in another way, such as by a tunnel that
+//! it keeps open, needs another [`Dial`] here, and its own kind of address as the key in the queue and
+//! in the known hosts.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,10 +20,10 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A way to hosts.
 pub(crate) trait Dial: std::fmt::Debug + Send + Sync + 'static {
-    /// What leads to a host.
+    /// The stream to a host.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug + 'static;
 
-    /// Dials an address, until the deadline at the latest.
+    /// Dials an address, at most until the deadline.
     fn dial(
         &self,
         address: SocketAddr,
@@ -31,14 +31,14 @@ pub(crate) trait Dial: std::fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Stream, LegError>> + Send;
 }
 
-/// Dials by TCP, from the addresses that `egress_addrs` promises.
+/// Dials by TCP, from the addresses in `egress_addrs`.
 #[derive(Clone, Debug)]
 pub(crate) struct TcpDial {
     settings: CurrentSettings,
 }
 
 impl TcpDial {
-    /// With the egress addresses of these settings.
+    /// Uses the egress addresses of these settings.
     #[must_use]
     pub(crate) fn new(settings: CurrentSettings) -> Self {
         Self { settings }
@@ -55,7 +55,8 @@ impl Dial for TcpDial {
         let stream = timeout_at(deadline, net::connect(address, promised))
             .await
             .map_err(|_elapsed| LegError::Timeout(DIAL_TIMEOUT))??;
-        // Keystrokes must not wait for each other; a failure costs speed only.
+        // Keystrokes must not be delayed to be sent together. If the option cannot be set, only
+        // latency suffers.
         stream.set_nodelay(true).ok();
         Ok(stream)
     }

@@ -1,4 +1,4 @@
-//! A connection to a host that has proved who it is.
+//! A connection to a host that was verified.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,21 +11,22 @@ use crate::ssh::leg::Leg;
 use crate::wire::signature::SignatureAlgorithm;
 use crate::wire::{ClientConfig, Legacy, Negotiated};
 
-/// A connection to a host that has proved who it is. `S` is what was dialled.
+/// A connection to a host that was verified. `S` is the stream that was dialled.
 #[derive(Debug)]
 pub(crate) struct Upstream<S = TcpStream> {
     pub(crate) leg: Leg<S>,
     pub(crate) host: VerifiedHost,
     pub(crate) address: SocketAddr,
     pub(super) config: Arc<ClientConfig>,
-    /// The name under which the user's key has signed.
+    /// The signature algorithm of the user's key.
     pub(super) algorithm: String,
-    /// The right to be unauthenticated there; it ends with the authentication.
+    /// The slot in the host's queue of unauthenticated connections; it is freed after the
+    /// authentication.
     pub(super) turn: Option<QueueSlot<SocketAddr>>,
 }
 
 impl<S> Upstream<S> {
-    /// The weak algorithms that were agreed upon, each once.
+    /// The weak algorithms that were negotiated, each once.
     pub(crate) fn legacy_algorithms(&self) -> Vec<&'static str> {
         let negotiated = self.leg.transport.negotiated();
         let mut names: Vec<_> = negotiated

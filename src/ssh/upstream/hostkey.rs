@@ -1,4 +1,4 @@
-//! The verdict on a host's key: whether this is the host that was asked for.
+//! Judges a host's key: whether this is the host that was asked for.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct HostKeys {
 }
 
 impl HostKeys {
-    /// Decides by what is trusted and revoked at the time of each decision.
+    /// Each decision uses the trust and the revocations that are in force at that time.
     #[must_use]
     pub(crate) fn new(
         trust: CurrentTrust,
@@ -40,8 +40,8 @@ impl HostKeys {
         }
     }
 
-    /// The one place where a host's key is judged: that it is not this proxy's own, the rules of host
-    /// certificates for the names of the route, and revocation.
+    /// The only place where a host's key is judged: it must not be this proxy's own, must have a
+    /// valid host certificate for the names of the route, and must not be revoked.
     ///
     /// # Errors
     /// The refusal for the user.
@@ -72,7 +72,7 @@ mod tests {
     use crate::cert::testing::{CertSpec, NOW, ed25519};
     use crate::ssh::testing::SshFixture;
 
-    /// The verdict on what a host shows that was asked for as `db1`.
+    /// The verdict on a host that was asked for as `db1`.
     fn judge(proxy: &SshFixture, blob: &[u8]) -> Result<VerifiedHost, &'static str> {
         let permit = proxy.permit("db1:22");
         let verdict = proxy.host_keys().judge(permit.route(), blob);
@@ -144,7 +144,8 @@ mod tests {
         assert_eq!(judge(&proxy, &shown).unwrap_err(), "certificate-revoked");
     }
 
-    /// Whatever way leads there: its key, or a certificate for the names of its listener.
+    /// However the proxy was reached: by its key, or by a certificate for the names of its
+    /// listener.
     #[test]
     fn this_proxy_is_no_host() {
         let proxy = SshFixture::new();

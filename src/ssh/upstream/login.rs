@@ -1,5 +1,5 @@
 //! The login at a host: one authentication with the certificate that the user authenticated with,
-//! signed by the user's agent, and what the host asks besides.
+//! signed by the user's agent, and the host's further questions.
 
 use std::mem;
 use std::net::SocketAddr;
@@ -22,15 +22,15 @@ use crate::ssh::refusal::{self, Refusal};
 use crate::wire::Transport;
 use crate::wire::auth::{Challenge, ClientAuth, ClientAuthEvent, certificate_algorithms};
 
-/// How long a connection may stay unauthenticated at a host while its user, or the user's agent,
-/// keeps it waiting.
+/// How long a connection may stay unauthenticated at a host while the user or the user's agent
+/// delays it and other connections wait for the slot.
 pub(crate) const TURN_LIMIT: Duration = Duration::from_secs(15);
-/// The same while the user is asked.
+/// The same limit while the user is being asked.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-/// How often to look whether another connection waits for the turn while an agent is slow.
+/// How often to check whether another connection waits for the slot while an agent is slow.
 const TURN_CHECK: Duration = Duration::from_secs(1);
 
-/// What a login at a host waits for.
+/// What a login at a host is waiting for.
 #[derive(Debug, Default)]
 struct Awaited(AtomicU8);
 
@@ -48,16 +48,16 @@ impl Awaited {
     }
 }
 
-/// What is signed with: the forwarded agent, and which of its keys.
+/// The forwarded agent, and which of its keys signs.
 pub(crate) struct Signer<'a> {
     pub(crate) agent: &'a mut ForwardedAgent,
-    /// The key as the agent lists it.
+    /// The key's blob in the agent's list.
     pub(crate) key: &'a [u8],
 }
 
-/// Authenticates at the host as the permit says, for as long as `grace`. The agent is asked for
-/// exactly one signature; what else the host wants to know, the user is asked. The connection's turn
-/// at the host ends here, whatever comes of it.
+/// Authenticates at the host as the permit says, for at most `grace`. The agent gets exactly one
+/// signature request; the host's other questions are passed to the user. The slot in the host's
+/// queue is freed when this ends, with any result.
 ///
 /// # Errors
 /// The refusal for the user.
@@ -108,8 +108,8 @@ where
     }
 }
 
-/// Ends when a turn has been held for too long and others wait for it. People need longer to answer
-/// than an agent to sign.
+/// Ends when a slot has been held for too long and others wait for it. Users get more time to
+/// answer than an agent to sign.
 async fn overdue(turn: Option<&QueueSlot<SocketAddr>>, awaited: &Awaited) {
     let began = Instant::now();
     tokio::time::sleep(TURN_LIMIT).await;
@@ -120,8 +120,8 @@ async fn overdue(turn: Option<&QueueSlot<SocketAddr>>, awaited: &Awaited) {
     }
 }
 
-/// As what the certificate is offered, and bound to which host key: an agent that holds keys for
-/// certain hosts only (`ssh-add -h`) signs nothing that is not.
+/// The algorithm of the publickey offer, and the host key that it is bound to. Agents with
+/// destination-constrained keys (`ssh-add -h`) sign only bound requests.
 fn offer(
     host: &Transport,
     certificate: &Certificate,
@@ -134,7 +134,7 @@ fn offer(
     (algorithm, extensions.hostbound.then(key))
 }
 
-/// A login in work.
+/// A login in progress.
 struct Attempt<'a, 'c, S> {
     leg: &'a mut Leg<S>,
     permit: &'a LoginPermit,
@@ -142,10 +142,10 @@ struct Attempt<'a, 'c, S> {
     conversation: &'a mut Conversation<'c>,
     awaited: &'a Awaited,
     signs_with_sha1: bool,
-    /// The name under which the key signs.
+    /// The signature algorithm.
     algorithm: &'a mut String,
     auth: ClientAuth,
-    /// What is to be sent next.
+    /// The packets to send next.
     out: Vec<Vec<u8>>,
 }
 
@@ -162,8 +162,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
                 LegEvent::Packet(payload) => payload,
                 LegEvent::HostKey(_) | LegEvent::Established => continue,
             };
-            // What the host can do it says before anything else, and rarely before it is asked
-            // something.
+            // The host sends its extensions before any other message, and that is rarely before it
+            // is asked something.
             if !mem::replace(&mut knows_extensions, true) {
                 let certificate = self.permit.identity().certificate().certificate();
                 let (algorithm, host_bound) =
@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
         }
     }
 
-    /// Tells the agent which host this is for.
+    /// Binds the agent to the host.
     async fn bind_agent(&mut self) -> Result<(), Refusal> {
         if let Some(binding) = self.leg.transport.session_binding() {
             self.awaited.set(Awaited::AGENT);
@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
         self.awaited.set(Awaited::USER);
         let answers = tokio::select! {
             answers = self.conversation.ask(challenge) => answers,
-            // The host speaks again when it is answered, or gives up.
+            // The host sends nothing until it is answered, unless it disconnects.
             said = self.leg.next() => return Err(self.spoke_out_of_turn(said)),
         };
         let answers =
@@ -234,7 +234,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
         sent.map_err(|error| self.broke(&LegError::from(error)))
     }
 
-    /// The key is right and not enough: tells the user's ssh, and the host to ask.
+    /// The key is accepted and not enough: informs the user's ssh, then asks the host for its
+    /// questions.
     async fn invite(&mut self) -> Result<(), Refusal> {
         self.awaited.set(Awaited::USER);
         let invited = tokio::select! {
@@ -243,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
         };
         invited.map_err(|error| refusal::second_factor_unanswered(self.permit, &error))?;
         self.awaited.set(Awaited::HOST);
-        // The caller has asked whether it can.
+        // The caller has checked that the host can be asked.
         let _can = self.auth.interact(&mut self.out);
         Ok(())
     }
@@ -257,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
         self.broke(&error)
     }
 
-    /// The host's last word.
+    /// The host's final refusal.
     fn refused(&self, methods: &[String], partial: bool) -> Refusal {
         if self.conversation.was_asked() {
             return refusal::answers_refused(self.permit);
@@ -274,14 +275,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
     }
 }
 
-/// The certificate as it goes over the wire. A certificate that verified encodes to the very bytes
-/// that were signed.
+/// The certificate in wire format. A certificate that verified encodes to exactly the bytes that
+/// were signed.
 pub(crate) fn certificate_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
     cert::certificate_blob(certificate)
         .map_err(|error| refusal::not_encoded("the certificate", &error))
 }
 
-/// The certificate's key as the wire has it.
+/// The certificate's public key in wire format.
 pub(crate) fn key_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
     let key = ssh_key::PublicKey::from(certificate.public_key().clone());
     key.to_bytes()

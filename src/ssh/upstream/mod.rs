@@ -1,13 +1,13 @@
-//! The connection to the host, one file for each job:
+//! The connection to the host, one file for each task:
 //!
-//! - `connect`: a turn in the host's queue, then its addresses in order;
+//! - `connect`: waits in the host's queue, then tries its addresses in order;
 //! - `retry`: whether an address is dialled again;
 //! - `attempt`: dial, identification, key exchange;
-//! - `dial`: which stream leads to a host; the place for ways that are not TCP;
-//! - `hostkey`: the verdict on the host's key;
-//! - `login`: the authentication there, signed by the user's agent.
+//! - `dial`: which stream leads to a host; other ways than TCP belong there;
+//! - `hostkey`: judges the host's key;
+//! - `login`: the authentication at the host, signed by the user's agent.
 //!
-//! What users read when there is no connection is said by `refusal`.
+//! The texts for users are in `refusal`.
 
 mod attempt;
 mod connect;

@@ -18,9 +18,9 @@ use crate::wire::ClientConfig;
 /// The longest first pause before a host is dialled again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// One address: dialled again for as long as it drops connections before it says anything, which is
-/// what an sshd does that is asked by too many at once; and for a moment where it refuses them though
-/// it has answered lately, as during a restart of its sshd.
+/// Tries one address. It is dialled again while the host drops connections before sending anything,
+/// as sshd does if too many begin at once; and for a short time if it refuses connections although it
+/// has answered recently, as during a restart of its sshd.
 pub(super) async fn begin<D: Dial>(
     attempts: &Attempts<D>,
     route: &Route,
@@ -50,13 +50,13 @@ pub(super) async fn begin<D: Dial>(
     }
 }
 
-/// Whether the port is closed there.
+/// Whether the port is closed.
 fn is_refused(error: &LegError) -> bool {
     matches!(error, LegError::Io(error) if error.kind() == ErrorKind::ConnectionRefused)
 }
 
-/// How long to wait before a host is dialled again: longer each time, and never the same, so that
-/// connections that were dropped together do not come back together.
+/// How long to wait before a host is dialled again: longer each time, and randomised, so that
+/// connections that were dropped together do not retry together.
 #[derive(Debug, Default)]
 struct Pauses {
     taken: u32,

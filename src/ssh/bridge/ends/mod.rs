@@ -1,8 +1,8 @@
-//! The end of a relayed connection, for every reason there is: what the client reads, what the host
-//! is told, what the audit log and the recording have.
+//! The end of a relayed connection, for every reason: what the client reads, what the host reads,
+//! and what the audit log and the recording contain.
 //!
-//! Two real transports, the relay and its recorder on a disk, over streams in memory, on a clock that
-//! is wound forward whenever no task can go on.
+//! Two real transports, the relay and its recorder on a disk, over in-memory streams, with a paused
+//! clock that advances whenever no task can continue.
 
 mod peers;
 
@@ -423,7 +423,7 @@ async fn a_recording_that_fails_ends_the_connection() {
     assert!(!outcome.has_event("refusal"));
 }
 
-/// It is audited where it was noticed, and not here again.
+/// This end is audited where it was noticed, and not here again.
 #[tokio::test(start_paused = true)]
 async fn a_revoked_certificate_ends_the_connection() {
     let revoked = refusal::revoked_user(Some("laptop lost"));
@@ -478,7 +478,7 @@ async fn a_proxy_that_stops_says_so() {
     check_shown(&outcome, "shutdown", &format!("{text}\r\n"), text);
 }
 
-/// The client is gone on the outer connection: the host alone is told.
+/// The client is gone on the outer connection: only the host gets a disconnect.
 #[tokio::test(start_paused = true)]
 async fn the_end_of_the_outer_connection_is_told_to_the_host() {
     for (end, name) in [

@@ -72,7 +72,7 @@ impl Peer {
         loop {
             match self.leg.next().await {
                 Ok(LegEvent::HostKey(_)) => self.leg.transport.accept_host_key().unwrap(),
-                // A host lets everybody in, without the ceremony.
+                // A host accepts every user, without authentication.
                 Ok(LegEvent::Established) => {
                     if self.leg.transport.session_binding().is_none() {
                         self.leg.transport.send(&[USERAUTH_SUCCESS]).unwrap();

@@ -1,5 +1,5 @@
-//! What is held for a side that reads nothing, and that everything comes when it reads again: with a
-//! budget of the usual size, and with one that is used up.
+//! How much memory is held for a side that reads nothing, and that everything arrives when it reads
+//! again: with a budget of the usual size, and with one that is used up.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::wire::connection::{Head, Message, Name};
 const MIB: usize = 1 << 20;
 /// What the host pours out.
 const SIZE: usize = 6 * MIB;
-/// Long enough for everybody to come to a stop; shorter than anybody's patience.
+/// Long enough for every task to block; shorter than every timeout.
 const LATER: Duration = Duration::from_secs(20);
 
 /// Grants all that can be granted, and reads nothing until much later; what it has read then.
@@ -91,7 +91,7 @@ async fn pouring_host(stream: Faulty) {
     }
 }
 
-/// Held for the one who reads nothing, beside what is counted in any case.
+/// The memory held for a peer that reads nothing, beyond the fixed part.
 async fn held(is_spent: bool) -> usize {
     // 128 MiB for each person.
     let budget = Budget::new(Some(1 << 30));

@@ -1,4 +1,4 @@
-//! The two honest ends: a user who has a command run, and a host that runs it.
+//! The two honest peers: a user who runs a command, and a host that runs it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -112,7 +112,7 @@ impl FaultPeer {
         }
     }
 
-    /// A host lets everybody in, without the ceremony.
+    /// A host accepts every user, without authentication.
     fn established(&mut self) {
         if self.leg.transport.session_binding().is_none() {
             let sent = self.leg.transport.send(&[USERAUTH_SUCCESS]);

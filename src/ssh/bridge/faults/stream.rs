@@ -19,7 +19,7 @@ pub(in super::super) enum Fault {
     Reset,
     /// Nothing moves for this long.
     Delay(Duration),
-    /// Nothing moves any more, and nobody says so.
+    /// Nothing moves any more, and no error is reported.
     Stall,
 }
 
