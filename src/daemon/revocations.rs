@@ -52,7 +52,7 @@ impl Watcher {
     pub(super) fn start(
         log: RevocationLog,
     ) -> Result<(Self, watch::Receiver<Arc<Revocations>>), CaError> {
-        // The stamp first: what is written in between is read twice, not never.
+        // The stamp is taken first: a change in between is read twice instead of missed.
         let stamp = Stamp::of(&log);
         let found = log.read()?;
         let (sender, receiver) = watch::channel(Arc::new(found));

@@ -48,7 +48,7 @@ const LIMITS: TimeLimits = TimeLimits {
 };
 /// How long the handshake may take, as `login_grace_time` and `connect_timeout` have it.
 pub(super) const GRACE: Duration = Duration::from_secs(120);
-/// A delay shorter than every timeout of the peers.
+/// A delay that equals none of the time limits.
 const DELAY: Duration = Duration::from_secs(50);
 /// Between the bytes at which something happens, beside those at which a packet of the ends is known
 /// to end. No encrypted packet is so short, so none is left out.
@@ -338,7 +338,7 @@ async fn a_stall_is_not_waited_out_for_ever() {
 async fn a_delay_changes_nothing() {
     everywhere(Fault::Delay(DELAY), |run, _, place, _, what| {
         check_whole(run, what);
-        // The user's end may time out before the host has been informed.
+        // The proxy does not wait that long to inform the host that its user is gone.
         assert!(run.host.closed || place == FaultPoint::ToHost, "{what}");
     })
     .await;
