@@ -86,7 +86,8 @@ impl Client {
         self.socket.send(&message, &[theirs.as_fd()])?;
         drop(theirs);
         let Datagram { bytes, files } = receive::<E>(&ours, until)?;
-        let response: Response<E::Answer> = decode(&bytes).map_err(|_| CallError::Nonsense)?;
+        let response: Response<E::Answer> =
+            decode(&bytes).map_err(|_malformed| CallError::Nonsense)?;
         match response.outcome {
             _ if response.id != id => Err(CallError::Nonsense),
             Outcome::Answer(answer) => Ok((answer, files)),

@@ -112,6 +112,9 @@ impl WorkerProcess {
     }
 }
 
+/// The event loop receives no more.
+struct EventLoopEnded;
+
 /// Receives what one worker sends.
 struct Receiver {
     pid: Pid,
@@ -141,7 +144,7 @@ impl Receiver {
     }
 
     /// Takes one message. Fails when the event loop has ended.
-    fn take(&self, message: Datagram) -> Result<(), mpsc::error::SendError<MonitorEvent>> {
+    fn take(&self, message: Datagram) -> Result<(), EventLoopEnded> {
         let Datagram { bytes, mut files } = message;
         if self.version == 1 && version_1::serve(&self.services, &bytes, &mut files) {
             return Ok(());
@@ -150,7 +153,10 @@ impl Receiver {
             Ok(WorkerMessage::Call(call)) => self.services.serve(call, bytes.len(), files),
             Ok(message) => {
                 let event = MonitorEvent::Message(self.pid, message);
-                return self.events.blocking_send(event);
+                return self
+                    .events
+                    .blocking_send(event)
+                    .map_err(|_event| EventLoopEnded);
             }
             Err(error) => tracing::warn!(%error, "a worker says what nobody understands"),
         }
@@ -175,6 +181,10 @@ mod tests {
 
     /// A process that exits with this code as soon as its standard input ends, and the worker that it
     /// stands for.
+    #[expect(
+        clippy::zombie_processes,
+        reason = "the thread that listens waits for it"
+    )]
     fn listened_to(
         context: &WorkerContext,
         version: u32,

@@ -17,7 +17,7 @@ use crate::model::network;
 /// Connections that may wait for one host.
 const MAX_WAITING: usize = 4096;
 
-/// QueueOwner turn it is.
+/// The owner of a place in a queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum QueueOwner {
     /// A person who has authenticated, by the name of the identity.
@@ -91,7 +91,7 @@ impl<T> TurnQueue<T> {
         self.taken = self.taken.saturating_sub(1);
     }
 
-    /// QueueOwner turn is next, if one is free. That person's other connections go to the end.
+    /// The next that may begin, if a slot is free. Other connections of the same owner go to the end.
     fn next(&mut self) -> Option<T> {
         if self.taken >= self.limit {
             return None;

@@ -204,7 +204,7 @@ impl<T: Tap> Step<'_, T> {
         match reply {
             PendingReply::Own => {}
             PendingReply::Relayed { .. } if success => {
-                self.send(asked, Message::Success { recipient })
+                self.send(asked, Message::Success { recipient });
             }
             PendingReply::Relayed { .. }
             | PendingReply::Bare

@@ -192,7 +192,7 @@ fn module_of(file: &Path) -> Vec<String> {
     let inside = file.strip_prefix("src").unwrap_or(file);
     let is_mod = inside.file_stem().is_some_and(|stem| stem == "mod");
     let path = match is_mod {
-        true => inside.parent().unwrap_or(Path::new("")).to_owned(),
+        true => inside.parent().unwrap_or_else(|| Path::new("")).to_owned(),
         false => inside.with_extension(""),
     };
     match path.to_str() {

@@ -300,7 +300,7 @@ fn test_modules(file: &Path, text: &str) -> Vec<PathBuf> {
 
 /// Where the files of a module's children are.
 pub(crate) fn module_directory(file: &Path) -> PathBuf {
-    let parent = file.parent().unwrap_or(Path::new(""));
+    let parent = file.parent().unwrap_or_else(|| Path::new(""));
     match file.file_stem().and_then(|stem| stem.to_str()) {
         Some("mod" | "lib" | "main") | None => parent.to_owned(),
         Some(stem) => parent.join(stem),

@@ -658,7 +658,7 @@ mod tests {
                     match side.receive(input).expect("it goes on") {
                         TransportEvent::NeedInput => break,
                         TransportEvent::HostKey { .. } => {
-                            side.accept_host_key().expect("it was asked")
+                            side.accept_host_key().expect("it was asked");
                         }
                         _ => {}
                     }

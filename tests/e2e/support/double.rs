@@ -147,7 +147,7 @@ impl<S: Read + Write> Peer<S> {
             match self.event()? {
                 TransportEvent::Packet(packet) => return Some(packet),
                 TransportEvent::HostKey { .. } => {
-                    self.transport.accept_host_key().expect("it was asked")
+                    self.transport.accept_host_key().expect("it was asked");
                 }
                 TransportEvent::Disconnected { .. } => return None,
                 TransportEvent::Established | TransportEvent::NeedInput => {}
@@ -186,7 +186,7 @@ impl<S: Read + Write> Peer<S> {
         loop {
             match self.event().expect("a key exchange") {
                 TransportEvent::HostKey { .. } => {
-                    self.transport.accept_host_key().expect("it was asked")
+                    self.transport.accept_host_key().expect("it was asked");
                 }
                 TransportEvent::Established => return,
                 other => panic!("{other:?} during the key exchange"),

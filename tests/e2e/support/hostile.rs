@@ -83,7 +83,7 @@ pub(crate) fn offer_as(
     loop {
         match line.next() {
             Some(TransportEvent::HostKey { .. }) => {
-                line.transport.accept_host_key().expect("it waits")
+                line.transport.accept_host_key().expect("it waits");
             }
             Some(TransportEvent::Established) if !established => {
                 established = true;
