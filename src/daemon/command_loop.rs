@@ -1,4 +1,4 @@
-//! What the monitor orders, and what signals do.
+//! Carries out the monitor's orders and handles signals.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::stop::Stop;
 use crate::ipc::{MonitorMessage, WorkerMessage};
 use crate::web::PublicKeys;
 
-/// Carries out the messages of the monitor.
+/// Carries out the monitor's orders.
 #[derive(Debug)]
 pub(super) struct CommandLoop {
     pub(super) shared: Shared,

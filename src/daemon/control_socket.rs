@@ -1,18 +1,19 @@
-//! The control socket. A proxy without one serves all the same: its sessions cannot be listed or ended.
+//! The control socket. A proxy without one still serves clients, but its sessions cannot be listed or
+//! ended.
 
 use super::assembly::Shared;
 use crate::config::Config;
 use crate::control;
 use crate::model::chain;
 
-/// Makes the control socket, while this process may. If there can be none, that is logged and the proxy
-/// serves without it.
+/// Creates the control socket, while this process may. A failure is logged, and the proxy serves
+/// clients without it.
 pub(super) fn bind_control(config: &Config) -> Option<control::Server> {
     let bound = control::Server::bind(&config.data_dir.control());
     bound.map_err(no_control).ok()
 }
 
-/// Answers at it.
+/// Serves the control socket.
 pub(super) fn serve_control(
     server: control::Server,
     shared: &Shared,

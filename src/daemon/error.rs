@@ -13,19 +13,19 @@ use crate::sys::fs::FsError;
 use crate::sys::sandbox::SandboxError;
 use crate::web::WebError;
 
-/// Why the proxy does not run.
+/// Why a worker does not run.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// What is revoked cannot be read, or the proxy's host key cannot be made.
+    /// The revocations cannot be read, or the proxy's host key cannot be created.
     #[error("cannot use the CAs")]
     Authorities(#[from] CaError),
     /// The audit log cannot be opened or written.
     #[error("cannot use the audit log")]
     Audit(#[from] AuditError),
-    /// In strict mode, recordings cannot be made.
+    /// In strict mode: recordings cannot be created.
     #[error("cannot use the directory of recordings, and recording.mode is strict")]
     Recordings(#[source] FsError),
-    /// The defaults are no configuration.
+    /// The default configuration is invalid.
     #[error("cannot compare the configuration with the defaults")]
     Defaults(#[from] ConfigError),
     /// The networks of `egress_addrs` cannot stand in a certificate.
@@ -43,13 +43,13 @@ pub enum ServeError {
     /// The system's resolver configuration cannot be read.
     #[error("cannot set up DNS")]
     Dns(#[from] crate::dns::DnsError),
-    /// The process cannot give up what it does not need.
+    /// The process cannot be confined.
     #[error("cannot be confined")]
     Confine(#[from] SandboxError),
     /// This process was not started by `rproxy serve`.
     #[error("this command is for rproxy serve, which starts it")]
     NoMonitor(#[source] io::Error),
-    /// What should be a listener does not listen.
+    /// The file descriptor that was passed is not a listener.
     #[error("cannot use the listener")]
     Listen(#[source] io::Error),
     /// The listener of the web does not work.
@@ -61,7 +61,7 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// What the administrator can do, where there is something.
+    /// What the administrator can do, if there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {

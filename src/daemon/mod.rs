@@ -1,6 +1,7 @@
-//! A worker: build everything, serve, drain. The monitor has started it and gives it the ports.
+//! A worker process: builds everything, serves clients, drains. The monitor starts it and passes
+//! the listeners to it.
 //!
-//! Maps the configuration onto the rooms; decides nothing about SSH itself.
+//! Passes the configuration to the rooms; decides nothing about SSH itself.
 
 mod assembly;
 mod authorities;
@@ -50,19 +51,19 @@ use crate::web::Server;
 
 pub use error::ServeError;
 
-/// How long connections may take to say goodbye when they are ended.
+/// How long connections may take to send a disconnect when they are ended.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Serves the clients of the ports that the monitor gives, until the monitor says that it is enough, and
-/// connections are done or have had their time. The configuration is read again from its source when the
-/// monitor says so.
+/// Serves clients on the listeners that the monitor passes, until the monitor orders it to stop and the
+/// connections have ended or timed out. The configuration is reloaded from `source` when the monitor
+/// orders it.
 ///
 /// # Errors
-/// When it cannot start.
+/// When the worker cannot start.
 pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     let worker = Worker::prepare(config, source)?;
-    // Everything is bound, opened and read for the first time by now, by the only thread that there is.
-    // What comes below has what is open, and what its row in the monitor's table of processes keeps.
+    // Everything above is bound, opened and read for the first time by the only thread. What follows
+    // can use the open files, and what the worker's row in the monitor's table of processes permits.
     let _confinement = process::confine(config)?;
     log::start().map_err(ServeError::Start)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,8 +73,8 @@ pub fn work(config: &Config, source: Source) -> Result<(), ServeError> {
     runtime.block_on(worker.serve(config))
 }
 
-/// Looks whether a worker could start, as far as that can be known without making or changing anything:
-/// whether the kernel confines it, for one, only the worker learns.
+/// Checks whether a worker could start, as far as that is possible without creating or changing
+/// anything. Whether the kernel can confine it, for example, only the worker finds out.
 ///
 /// # Errors
 /// What [`work`] would fail with.
@@ -81,7 +82,7 @@ pub fn rehearse(config: &Config) -> Result<(), ServeError> {
     ground::lay(config, Purpose::Look).map(drop)
 }
 
-/// A worker that has opened and bound everything, and serves nobody yet.
+/// A worker that has opened and bound everything, and does not serve clients yet.
 struct Worker {
     monitor: MonitorClient,
     keys: PublicCaKeys,
@@ -98,7 +99,7 @@ struct Worker {
     recordings: Recordings,
 }
 
-/// What serves beside the clients of SSH, until the worker ends.
+/// The other servers of a worker, which run until it exits.
 struct Beside {
     web: Option<JoinHandle<()>>,
     control: Option<control::ControlHandle>,
@@ -106,8 +107,8 @@ struct Beside {
 }
 
 impl Worker {
-    /// Takes what the monitor gives, and opens and reads what is needed, in the order in which errors are
-    /// told.
+    /// Takes what the monitor passes, and opens and reads what is needed, in the order in which errors
+    /// are reported.
     fn prepare(config: &Config, source: Source) -> Result<Self, ServeError> {
         let (monitor, listeners, keys) = MonitorClient::begin()?;
         process::raise_file_limit();
@@ -164,7 +165,7 @@ impl Worker {
         })
     }
 
-    /// Serves until the monitor or a signal ends it.
+    /// Serves until the monitor or a signal orders the worker to stop.
     async fn serve(self, config: &Config) -> Result<(), ServeError> {
         let signals = Signals::new().map_err(ServeError::Start)?;
         let Assembly {
@@ -230,9 +231,9 @@ impl Worker {
 }
 
 impl Beside {
-    /// Waits until the last connection has ended, then ends the rest.
+    /// Waits until the last connection has ended, then stops the other servers.
     async fn end(self, threads: ServingThreads, recordings: Recordings, stop: &Stop) {
-        // On a thread: timers and tasks of live connections need this one.
+        // On another thread: timers and tasks of live connections need this one.
         let ended = tokio::task::spawn_blocking(move || {
             threads.join();
             recordings.settled(FAREWELL)
@@ -271,7 +272,7 @@ fn listener(given: Option<TcpListener>) -> io::Result<tokio::net::TcpListener> {
     tokio::net::TcpListener::from_std(given)
 }
 
-/// Where this process listens, whatever for.
+/// The addresses of all listeners of this process.
 fn own_listeners(listeners: &Listeners) -> Vec<SocketAddr> {
     let Listeners { ssh, web, metrics } = listeners;
     [ssh, web, metrics]

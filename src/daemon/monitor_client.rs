@@ -1,7 +1,8 @@
-//! The socket to the monitor: what it orders, what it is told, and the services that it answers.
+//! The socket to the monitor: the monitor's orders, the worker's reports, and the services that the
+//! monitor provides.
 //!
-//! When the monitor has exited, in whatever way, nothing holds the ports and nothing tells this process
-//! to stop any more: then it closes its connections, in order, and exits.
+//! If the monitor has exited for any reason, no process holds the listeners or can order this worker to
+//! stop: the worker then closes its connections in order, and exits.
 
 use std::io;
 use std::net::TcpListener;
@@ -17,7 +18,7 @@ use crate::ipc::{
 };
 use crate::monitor;
 
-/// How many of the monitor's messages may wait.
+/// How many of the monitor's messages may be queued.
 const QUEUE: usize = 64;
 
 /// The socket to the monitor. Clones share it.
@@ -36,7 +37,7 @@ pub(super) struct Listeners {
 }
 
 impl MonitorClient {
-    /// Takes the socket, which is standard input, and receives the first message.
+    /// Takes the socket from standard input, and receives the first message.
     ///
     /// # Errors
     /// When this process was not started by a monitor of the same version.
@@ -73,7 +74,7 @@ impl MonitorClient {
         Ok((Self { socket, calls }, given, keys))
     }
 
-    /// Tells the monitor.
+    /// Sends a report to the monitor.
     pub(super) fn report(&self, report: &WorkerMessage) {
         let sent = encode(report).map_err(io::Error::from);
         let sent = sent.and_then(|message| self.socket.send(&message, &[]));
@@ -87,16 +88,16 @@ impl MonitorClient {
         RemoteSigning::new(self.calls.clone())
     }
 
-    /// The files that the monitor opens, because this process cannot once it is confined.
+    /// Files that the monitor opens, because this process cannot open them once it is confined.
     pub(super) fn files(&self, config: &Config, source: &Source) -> RemoteFiles {
         let allowed = monitor::allowed_files(config, source);
         RemoteFiles::new(allowed, self.calls.clone())
     }
 
-    /// The monitor's messages from now on. When the monitor has exited, `gone` is called.
+    /// The monitor's next messages. `gone` is called when the monitor has exited.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When no thread can be created.
     pub(super) fn messages(
         &self,
         gone: impl FnOnce() + Send + 'static,
@@ -206,7 +207,7 @@ mod tests {
         assert!(!stop.over.is_cancelled());
         drop(monitor);
         assert_eq!(messages.blocking_recv(), None);
-        // The channel is closed as the last of it.
+        // The channel is closed after everything else.
         assert!(stop.over.is_cancelled());
         assert_eq!(stop.reason(), "monitor-gone");
     }

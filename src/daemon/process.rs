@@ -1,11 +1,11 @@
-//! What a worker does to its own process: limits, and the sandbox.
+//! What a worker changes about its own process: limits and the sandbox.
 
 use super::error::ServeError;
 use crate::config::Config;
 use crate::monitor::{self, WORKER};
 use crate::sys::sandbox::Confinement;
 
-/// Gives up what the process does not need any more, unless the configuration says otherwise.
+/// Confines the process, unless the configuration turns that off.
 pub(super) fn confine(config: &Config) -> Result<Option<Confinement>, ServeError> {
     if !config.proxy.sandbox {
         tracing::warn!(
@@ -29,8 +29,8 @@ pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Every connection needs a few descriptors. The soft limit is low for programs that use `select`,
-/// which this one does not.
+/// Every connection needs several file descriptors. The soft limit is low for the sake of programs
+/// that use `select`; rproxy does not use it.
 pub(super) fn raise_file_limit() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit {

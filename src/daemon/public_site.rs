@@ -1,4 +1,4 @@
-//! The listener of the web, as the configuration has it.
+//! The web listener.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::sys::files::Files;
 use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
 
-/// The web, where the configuration has it.
+/// The web server, if it is configured.
 pub(super) fn web_server(
     config: &Config,
     listener: Option<TcpListener>,
@@ -24,7 +24,7 @@ pub(super) fn web_server(
     Ok(Some(server))
 }
 
-/// The files of HTTPS, where the configuration has them.
+/// The TLS files of the web server, if they are configured.
 pub(super) fn tls_files(config: &Config) -> Option<TlsFiles> {
     let files = config.proxy.web.as_ref()?.tls.as_ref()?;
     Some(TlsFiles {
@@ -33,7 +33,7 @@ pub(super) fn tls_files(config: &Config) -> Option<TlsFiles> {
     })
 }
 
-/// What the web shows.
+/// What the web server shows.
 pub(super) fn site(
     config: &Config,
     shared: &Shared,

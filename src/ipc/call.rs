@@ -1,8 +1,8 @@
 //! A call: one request to a service, and its answer.
 //!
-//! The request goes to the monitor in [`super::WorkerMessage::Call`], with one end of a socket pair.
-//! The answer comes back on the other end, and nothing else does. When the process that works on the
-//! call exits, or becomes another version of itself, the end of that socket says so.
+//! The request is sent to the monitor in [`super::WorkerMessage::Call`], with one end of a socket
+//! pair. Only the answer is sent on the other end. When the process that handles the call exits, or
+//! replaces itself at an upgrade, the socket is closed.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,21 +11,21 @@ use super::requests::ServiceRequest;
 /// A call, as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceCall {
-    /// Tells the caller's calls apart, in logs and in the answer.
+    /// Distinguishes the caller's calls, in logs and in the answer.
     pub id: u64,
-    /// Until when the caller waits: milliseconds of the machine's monotonic clock.
+    /// How long the caller waits: a time of the machine's monotonic clock, in milliseconds.
     pub deadline_ms: u64,
-    /// What is asked for.
+    /// The request.
     pub request: ServiceRequest,
 }
 
-/// Why a call is not worked on.
+/// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallRefusal {
-    /// The caller has as many calls of this service as it may have.
+    /// The caller has the maximum number of calls of this service.
     Busy,
-    /// The caller may not call this service, or the request is longer than it may be.
+    /// The caller may not call this service, or the request is too long.
     Forbidden,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Response<A> {
     pub(super) outcome: Outcome<A>,
 }
 
-/// What has become of a call.
+/// The result of a call.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome<A> {

@@ -1,4 +1,4 @@
-//! The caller's side of a call. It blocks, for a bounded time.
+//! The caller's side of a call. It blocks for a limited time.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,10 +23,10 @@ pub enum CallError {
     /// The call cannot be sent, or its socket fails.
     #[error("cannot call the other process")]
     Io(#[from] io::Error),
-    /// The answer is none.
+    /// The answer is invalid.
     #[error("the other process gives an answer that makes no sense")]
     Nonsense,
-    /// The other process refuses to work on the call.
+    /// The other process refuses the call.
     #[error("the other process refuses the call")]
     Refused(CallRefusal),
     /// There was no answer in time.
@@ -53,8 +53,8 @@ impl Client {
 
     /// Sends a request and waits for its answer and the file descriptors that come along.
     ///
-    /// A monitor that becomes another version of itself drops the calls that it is working on, so a
-    /// call that ends without an answer is sent once more. Requests must be repeatable.
+    /// A monitor that replaces itself at an upgrade drops the calls in progress, so a call whose
+    /// socket is closed without an answer is sent once more. Requests must be repeatable.
     ///
     /// # Errors
     /// Those of [`CallError`].
@@ -96,14 +96,14 @@ impl Client {
     }
 }
 
-/// Waits for the answer, no longer than the caller does.
+/// Waits for the answer until the call's deadline.
 fn receive<E: Exchange>(socket: &MessageSocket, until: Duration) -> Result<Datagram, CallError> {
     let late = || CallError::Timeout(E::SERVICE.timeout());
     let left = until.saturating_sub(clock::monotonic());
     if left.is_zero() {
         return Err(late());
     }
-    // Less than a microsecond would mean for ever.
+    // A timeout below one microsecond would mean no timeout.
     socket.set_timeout(left.max(Duration::from_millis(1)))?;
     match socket.receive() {
         Ok(Some(answer)) if answer.bytes.len() > E::SERVICE.max_answer() => {

@@ -1,9 +1,9 @@
-//! The service that opens files for a process whose sandbox keeps them out of its reach.
+//! The service that opens files for confined processes.
 //!
-//! A sandbox keeps directories and files as they were when it was applied. A file that is replaced
-//! while the process runs, or that lies beside what must stay out of reach, is opened by the monitor
-//! and comes as a file descriptor. Which files those are is a list that both sides make from the
-//! configuration. The monitor goes by its own copy, and compares paths letter by letter.
+//! A sandbox gives access to directories and files as they were when it was applied. A file that is
+//! replaced while the process runs, or that is beside files that must not be accessible, is opened
+//! by the monitor and passed as a file descriptor. Both sides compute the list of these files from
+//! the configuration. The monitor uses its own copy, and compares paths byte by byte.
 
 use std::fs::File;
 use std::io;
@@ -14,20 +14,20 @@ use super::client::{CallError, Client};
 use super::requests::{FileAnswer, FilePurpose, FileRequest};
 use crate::sys::files::{Direct, Files};
 
-/// The files that are opened for a process, and what for.
+/// The files that are opened for a process, and for which purpose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedFiles {
     files: Vec<(PathBuf, FilePurpose)>,
 }
 
 impl AllowedFiles {
-    /// None.
+    /// An empty list.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One more file.
+    /// Adds a file.
     #[must_use]
     pub fn with(mut self, path: impl Into<PathBuf>, purpose: FilePurpose) -> Self {
         self.files.push((path.into(), purpose));
@@ -41,8 +41,8 @@ impl AllowedFiles {
             .map(|(path, purpose)| (path.as_path(), *purpose))
     }
 
-    /// Whether a file is opened for this purpose. Paths are compared letter by letter: nothing is
-    /// resolved.
+    /// Whether a file is opened for this purpose. Paths are compared byte by byte, without
+    /// resolving anything.
     #[must_use]
     pub fn has(&self, path: &Path, purpose: FilePurpose) -> bool {
         let path = path.as_os_str();
@@ -50,10 +50,10 @@ impl AllowedFiles {
             .any(|(other, for_what)| other.as_os_str() == path && for_what == purpose)
     }
 
-    /// Opens one of these files for the process that asks.
+    /// Opens one of these files for the calling process.
     ///
     /// # Errors
-    /// `PermissionDenied` for any other file, and the operating system's.
+    /// `PermissionDenied` for any other file; errors of the operating system.
     pub fn open(&self, path: &Path, purpose: FilePurpose) -> io::Result<File> {
         if !self.has(path, purpose) {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -69,7 +69,7 @@ fn open(files: &dyn Files, path: &Path, purpose: FilePurpose) -> io::Result<File
     }
 }
 
-/// Has the monitor open the files of the list; opens all others in this process.
+/// Asks the monitor to open the files of the list; opens all other files in this process.
 #[derive(Debug)]
 pub struct RemoteFiles {
     allowed: AllowedFiles,
@@ -77,7 +77,7 @@ pub struct RemoteFiles {
 }
 
 impl RemoteFiles {
-    /// For a process that may have these files opened.
+    /// For a process with this list of files.
     #[must_use]
     pub fn new(allowed: AllowedFiles, client: Client) -> Self {
         Self { allowed, client }

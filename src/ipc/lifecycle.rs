@@ -1,6 +1,6 @@
-//! The messages of a process's life: what the monitor orders, and what the process reports.
+//! The messages of a process's life cycle: the monitor's orders, and the process's reports.
 //!
-//! They are JSON, because at an upgrade two versions of this program talk to each other.
+//! They are JSON, because two versions of this program talk to each other at an upgrade.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +13,9 @@ use super::call::ServiceCall;
 pub enum ListenerKind {
     /// SSH.
     Ssh,
-    /// HTTP, for everybody.
+    /// HTTP, for all clients.
     Web,
-    /// HTTP, for the operator's machines.
+    /// HTTP, for monitoring.
     Metrics,
 }
 
@@ -23,24 +23,26 @@ pub enum ListenerKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MonitorMessage {
-    /// Start with these listeners, whose sockets come along. The first message, and only the first.
+    /// Start with these listeners, whose sockets are attached. Always the first message, and sent
+    /// once.
     Start {
         /// [`super::VERSION`]
         version: u32,
-        /// The kinds of the sockets that come along, in their order.
+        /// The kinds of the attached sockets, in their order.
         listeners: Vec<ListenerKind>,
         /// The CAs' public keys.
         keys: PublicCaKeys,
     },
     /// The CAs' public keys have changed.
     Keys(PublicCaKeys),
-    /// Read the configuration again.
+    /// Reload the configuration.
     Reload,
-    /// Accept no more connections; exit when all are closed or their time is over.
+    /// Accept no more connections; exit when all are closed or have timed out.
     Drain,
-    /// Close the connections that are left.
+    /// Close the remaining connections.
     End,
-    /// Another worker accepts connections from now on; exit when all of this one's are closed.
+    /// Another worker accepts connections from now on; exit when all connections of this worker are
+    /// closed.
     Retire,
     /// Answer with [`WorkerMessage::Alive`].
     Ping,
@@ -52,7 +54,7 @@ pub enum MonitorMessage {
 pub enum WorkerMessage {
     /// Clients are accepted.
     Ready,
-    /// The configuration was read again, with or without success.
+    /// The configuration was reloaded, or that failed.
     Reloaded,
     /// No more clients are accepted; connections may take this long.
     Draining {
@@ -61,7 +63,7 @@ pub enum WorkerMessage {
     },
     /// The answer to [`MonitorMessage::Ping`].
     Alive,
-    /// A call of a service; the socket for the answer comes along.
+    /// A call of a service; the socket for the answer is attached.
     Call(ServiceCall),
 }
 
@@ -76,7 +78,7 @@ pub fn encode(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
 /// Reads a message.
 ///
 /// # Errors
-/// When the bytes are none.
+/// When the bytes are not such a message.
 pub fn decode<'m, M: Deserialize<'m>>(bytes: &'m [u8]) -> serde_json::Result<M> {
     serde_json::from_slice(bytes)
 }
@@ -90,7 +92,7 @@ mod tests {
     use super::*;
     use crate::ipc::{FilePurpose, FileRequest, ServiceRequest, SigningRequest};
 
-    /// An older version reads what a newer one writes, and the other way round: these bytes stay.
+    /// Older and newer versions read each other's messages, so these bytes must not change.
     #[test]
     fn messages_look_the_same_in_every_version() {
         let text =

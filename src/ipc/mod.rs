@@ -1,22 +1,21 @@
-//! What the processes of this program say to each other, and how.
+//! The messages between the processes of this program.
 //!
-//! Every process that the monitor starts has one [`MessageSocket`] to it, its standard input. On it
-//! go the messages of a process's life ([`MonitorMessage`], [`WorkerMessage`]) and *calls*: typed
-//! requests to a [`Service`], each with an id, a deadline, a size limit and file descriptors where
-//! they are needed. A call carries the socket for its own answer, so answers need no order, a slow
-//! answer holds up no other, and the monitor can hand a call on to the process that provides the
-//! service.
+//! Every process that the monitor starts has one [`MessageSocket`] to it, its standard input. It
+//! carries the messages of the process's life cycle ([`MonitorMessage`], [`WorkerMessage`]) and
+//! *calls*: typed requests to a [`Service`], each with an id, a deadline, a size limit and, if
+//! needed, file descriptors. A call carries the socket for its own answer, so answers may arrive in
+//! any order, a slow answer does not delay others, and the monitor can pass a call on to the
+//! process that provides the service.
 //!
 //! - `socket`: the socket
 //! - `version`: which versions of this protocol work together
-//! - `lifecycle`, `ca_keys`: what the monitor orders and a process reports
-//! - `service`, `requests`: the table of services, their limits, what they are asked
+//! - `lifecycle`, `ca_keys`: the monitor's orders and a process's reports
+//! - `service`, `requests`: the table of services, their limits, their requests
 //! - `call`, `client`, `server`: a call, from both sides
 //! - `files`, `signing`: the services, as a caller uses them
 //!
-//! **Invariant**: whoever receives a call believes nothing in it but what it checks against data of
-//! its own. Which process may call which service is not decided here but in the monitor's table of
-//! processes.
+//! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
+//! own data. Which process may call which service is decided in the monitor's table of processes.
 
 mod ca_keys;
 mod call;

@@ -1,4 +1,4 @@
-//! The requests of all services, and their answers, as they are sent.
+//! The requests of all services, and their answers.
 
 use std::ffi::OsString;
 use std::io;
@@ -22,7 +22,7 @@ pub enum ServiceRequest {
 }
 
 impl ServiceRequest {
-    /// The service that is asked.
+    /// The service that handles the request.
     #[must_use]
     pub const fn service(&self) -> Service {
         match self {
@@ -34,9 +34,9 @@ impl ServiceRequest {
 
 /// A type of request, and the type of its answer.
 pub trait Exchange: Clone + Into<ServiceRequest> {
-    /// The service that is asked.
+    /// The service that handles the request.
     const SERVICE: Service;
-    /// What it answers.
+    /// The type of the answer.
     type Answer: Serialize + DeserializeOwned;
 }
 
@@ -68,14 +68,14 @@ impl From<SigningRequest> for ServiceRequest {
 pub enum FilePurpose {
     /// To be read.
     Read,
-    /// To be appended to. It is made, private to its owner, where it is missing.
+    /// To be appended to. A missing file is created, accessible to its owner only.
     Append,
 }
 
-/// Asks for an open file.
+/// Requests an open file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRequest {
-    /// Its path, which has to be one of [`AllowedFiles`]. It need not be UTF-8.
+    /// Its path, which has to be in [`AllowedFiles`]. It need not be UTF-8.
     pub path: OsString,
     /// What it is opened for.
     pub purpose: FilePurpose,
@@ -85,14 +85,14 @@ pub struct FileRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileAnswer {
-    /// The file comes along.
+    /// The file descriptor is attached.
     Opened,
-    /// It was not opened: the number of the operating system's error, errno(3).
+    /// The file was not opened: the number of the operating system's error, errno(3).
     Failed(i32),
 }
 
 impl FileAnswer {
-    /// Why a file was not opened. What is no error of the operating system's is `EACCES`.
+    /// Why a file was not opened. Errors that are not the operating system's are `EACCES`.
     #[must_use]
     pub fn failed(error: &io::Error) -> Self {
         let denied = Errno::ACCESS.raw_os_error();
@@ -100,15 +100,15 @@ impl FileAnswer {
     }
 }
 
-/// Asks for a signature, or whether there could be one.
+/// Requests a signature, or a check whether the key can sign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SigningRequest {
-    /// Which key signs, and whether it can be used now. Nothing is signed.
+    /// Asks which key signs, and whether it can be used now. Nothing is signed.
     Check,
     /// A signature.
     Sign {
-        /// The key that is to sign.
+        /// The key that has to sign.
         #[serde(with = "line")]
         key: PublicKey,
         /// A host certificate without its signature (PROTOCOL.certkeys).
@@ -125,8 +125,8 @@ pub enum SigningAnswer {
     Key(Option<CaKeyLine>),
     /// The signature as RFC 4253 section 6.6 encodes it.
     Signature(#[serde(with = "hexadecimal")] Vec<u8>),
-    /// Not signed. The key that signs, if the CA is open: when it is the one that was asked for, the
-    /// signature was refused.
+    /// The signature was refused. Contains the key that signs, if the CA is open: if it is the
+    /// requested key, the key itself refused to sign.
     Refused(Option<CaKeyLine>),
 }
 

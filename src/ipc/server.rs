@@ -1,4 +1,4 @@
-//! The side of a call that answers it.
+//! The side that answers calls.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::service::Service;
 use super::socket::MessageSocket;
 use crate::sys::clock;
 
-/// A call that was received, and the socket on which its answer goes. Dropped without an answer, it
-/// tells the caller to ask again.
+/// A received call, and the socket for its answer. If it is dropped without an answer, the caller
+/// sends the call again.
 #[derive(Debug)]
 pub struct IncomingCall {
     id: u64,
@@ -22,9 +22,9 @@ pub struct IncomingCall {
 }
 
 impl IncomingCall {
-    /// Takes a call apart: what is asked for, and where the answer goes. `length` is that of the
-    /// message as it was received, and `files` came along with it. `None` for a call without a
-    /// socket: it cannot be answered.
+    /// Takes a received call and the socket for its answer. `length` is that of the received
+    /// message, and `files` are the attached file descriptors. `None` for a call without a socket,
+    /// which cannot be answered.
     #[must_use]
     pub fn new(
         call: ServiceCall,
@@ -50,13 +50,13 @@ impl IncomingCall {
         self.deadline <= clock::monotonic()
     }
 
-    /// Answers, with file descriptors where the answer has some. A caller that has stopped waiting
+    /// Sends the answer, with file descriptors if it has some. A caller that has stopped waiting
     /// does not read it.
     pub fn answer<E: Exchange>(self, answer: &E::Answer, files: &[BorrowedFd<'_>]) {
         self.send(Outcome::Answer(answer), E::SERVICE.max_answer(), files);
     }
 
-    /// Refuses to work on the call.
+    /// Refuses the call.
     pub fn refuse(self, refusal: CallRefusal) {
         self.send(Outcome::<()>::Refused(refusal), usize::MAX, &[]);
     }
@@ -83,25 +83,25 @@ impl IncomingCall {
 }
 
 impl AsFd for IncomingCall {
-    /// The socket on which the answer goes.
+    /// The socket for the answer.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.answers.as_fd()
     }
 }
 
-/// How many calls of a service one process has under way. Clones count together.
+/// The number of calls of a service that one process has in progress. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct Slots {
     limit: usize,
     taken: Arc<AtomicUsize>,
 }
 
-/// One of the calls that are under way, until it is dropped.
+/// One call in progress, until it is dropped.
 #[derive(Debug)]
 pub struct Slot(Arc<AtomicUsize>);
 
 impl Slots {
-    /// As many as the service works on at a time for one process.
+    /// As many slots as the service has for one process.
     #[must_use]
     pub fn of(service: Service) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl Slots {
         }
     }
 
-    /// Takes a slot, if one is left.
+    /// Takes a slot, if one is free.
     #[must_use]
     pub fn take(&self) -> Option<Slot> {
         let slot = Slot(Arc::clone(&self.taken));

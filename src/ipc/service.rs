@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-/// What a process can ask another one for.
+/// A service that one process provides to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Opening files that the caller's sandbox keeps out of its reach.
+    /// Opens files that the caller's sandbox does not permit.
     Files,
-    /// Signatures with the host CA's key.
+    /// Signs with the host CA's key.
     Signing,
 }
 
 impl Service {
-    /// All of them, as the documentation lists them.
+    /// All services, in the order of the documentation.
     pub const ALL: [Self; 2] = [Self::Signing, Self::Files];
 
     /// Its name, in messages and documentation.
@@ -39,7 +39,7 @@ impl Service {
         }
     }
 
-    /// Longest request, in bytes as it is sent.
+    /// Longest encoded request, in bytes.
     #[must_use]
     pub const fn max_request(self) -> usize {
         match self {
@@ -50,7 +50,7 @@ impl Service {
         }
     }
 
-    /// Longest answer, in bytes as it is sent.
+    /// Longest encoded answer, in bytes.
     #[must_use]
     pub const fn max_answer(self) -> usize {
         match self {
@@ -68,7 +68,7 @@ impl Service {
         }
     }
 
-    /// How many calls of one process are worked on at a time. One more is refused.
+    /// How many calls of one process are handled at a time. Further calls are refused.
     #[must_use]
     pub const fn at_once(self) -> usize {
         match self {

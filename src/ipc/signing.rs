@@ -5,21 +5,21 @@ use std::fmt;
 use super::client::{CallError, Client};
 use super::requests::{SigningAnswer, SigningRequest};
 
-/// What signs with the host CA's key.
+/// Signs with the host CA's key.
 pub trait Signing: fmt::Debug + Send + Sync {
-    /// Answers a request. It may wait for another process, for a bounded time.
+    /// Answers a request. It may wait for another process, for a limited time.
     ///
     /// # Errors
     /// When there is no answer.
     fn ask(&self, request: SigningRequest) -> Result<SigningAnswer, CallError>;
 }
 
-/// Has another process sign.
+/// Asks another process to sign.
 #[derive(Clone, Debug)]
 pub struct RemoteSigning(Client);
 
 impl RemoteSigning {
-    /// Through this client.
+    /// Uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self(client)

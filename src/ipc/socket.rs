@@ -1,8 +1,8 @@
 //! The socket between two processes of this program: messages arrive whole, in order, and with the
-//! file descriptors that were sent along.
+//! attached file descriptors.
 //!
-//! A message is one send and one receive. When one process exits, the other one reads the end of
-//! the stream. A send never waits for the receiver. The content of messages is not known here.
+//! A message is one send and one receive. When one process exits, the other reads the end of the
+//! stream. A send never waits for the receiver. The socket does not interpret the messages.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -25,20 +25,20 @@ pub const MAX_FILES: usize = 200;
 #[derive(Debug)]
 pub struct MessageSocket(OwnedFd);
 
-/// A message as it was received.
+/// A received message.
 #[derive(Debug)]
 pub struct Datagram {
     /// The content.
     pub bytes: Vec<u8>,
-    /// The file descriptors that came along. They are closed at an `exec` like all others.
+    /// The attached file descriptors. They are closed at `exec`, as all others.
     pub files: Vec<OwnedFd>,
 }
 
 impl MessageSocket {
-    /// Makes a socket pair and gives both ends.
+    /// Creates a socket pair and returns both ends.
     ///
     /// # Errors
-    /// When the operating system has no more sockets.
+    /// When the operating system cannot create sockets.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = rustix::net::socketpair(
             AddressFamily::UNIX,
@@ -49,7 +49,7 @@ impl MessageSocket {
         Ok((Self(one), Self(other)))
     }
 
-    /// The end that the process which started this one gave it as standard input.
+    /// This process's end of the socket, which its parent passed as standard input.
     ///
     /// # Errors
     /// When standard input is something else.
@@ -69,11 +69,11 @@ impl MessageSocket {
         Self(file)
     }
 
-    /// Limits how long [`Self::receive`] waits; without a limit it waits for ever. When the time is
-    /// over, `receive` fails with `WouldBlock`.
+    /// Limits how long [`Self::receive`] waits. After that, `receive` fails with `WouldBlock`. The
+    /// default is no limit.
     ///
     /// # Errors
-    /// The operating system's.
+    /// Errors of the operating system.
     pub fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         Ok(sockopt::set_socket_timeout(
             &self.0,
@@ -104,8 +104,8 @@ impl MessageSocket {
     /// Waits for the next message; `None` when the other end is closed.
     ///
     /// # Errors
-    /// The operating system's, `WouldBlock` after the timeout, or `InvalidData` when the message is
-    /// longer than [`MAX_MESSAGE`].
+    /// Errors of the operating system, `WouldBlock` after the timeout, or `InvalidData` when the
+    /// message is longer than [`MAX_MESSAGE`].
     pub fn receive(&self) -> io::Result<Option<Datagram>> {
         let mut bytes = vec![0; MAX_MESSAGE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];

@@ -1,17 +1,17 @@
-//! The versions of everything that is said between the processes of this program.
+//! The versions of all messages between the processes of this program.
 //!
-//! At an upgrade two versions meet: the monitor becomes the new program, and the workers of the old
-//! one serve their connections until the last has ended. So a program understands the processes of
-//! earlier versions, back to [`OLDEST`]. It does not have to understand those of later versions: an
-//! upgrade back to an earlier program is refused before anything has changed.
+//! At an upgrade two versions meet: the monitor replaces itself with the new program, and the
+//! workers of the old program serve their connections until the last has ended. So a program
+//! understands the processes of earlier versions, back to [`OLDEST`]. It need not understand those
+//! of later versions: an upgrade to an earlier program is refused before anything has changed.
 //!
 //! | version | what changed |
 //! |---|---|
 //! | 1 | signatures and files were asked for by the messages `sign` and `lend` |
 //! | 2 | signatures and files are services, which are called |
 
-/// The version of this program. Count it up with a change that an earlier program does not
-/// understand, in this room or in what the monitor hands over to its successor.
+/// The version of this program. Increase it with a change that an earlier program does not
+/// understand, in this room or in the state that the monitor hands over to its successor.
 pub const VERSION: u32 = 2;
 
 /// The earliest version whose processes this program can take over.

@@ -1,7 +1,7 @@
-//! The CAs, which this process alone opens, and the rotation of their keys, which it follows:
-//! whoever moves it, and when it is due.
+//! The CAs, which only the monitor opens, and the rotation of their keys. The monitor notices a
+//! rotation's steps, by whichever process they are made, and makes the steps that are due.
 //!
-//! Workers have the public halves, and are told when those change.
+//! Workers have the public keys, and are informed when those change.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::watch::FileWatch;
 
-/// How often the state files are looked at.
+/// How often the state files are checked.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The CAs as they are now; none where they could not be opened. Clones share them.
+/// The CAs as they are now; `None` if they could not be opened. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Current(Arc<RwLock<Option<Arc<Authorities>>>>);
 
@@ -42,15 +42,15 @@ impl Current {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(authorities));
     }
 
-    /// What everybody may know of them.
+    /// The CAs' public keys.
     pub(super) fn keys(&self) -> Option<PublicCaKeys> {
         self.get().map(|authorities| keys(&authorities))
     }
 }
 
-/// Opens the CAs, and makes them at the first start; says so loudly where their keys cannot
-/// sign. Without the host CA's key there is nothing to show to clients; the user CA's key
-/// only has to be there when `auth sign --user` wants it.
+/// Opens the CAs, and creates them at the first start; logs an error if their keys cannot sign.
+/// Without the host CA's key there is no certificate for clients; the user CA's key is needed only
+/// when `auth sign --user` uses it.
 ///
 /// # Errors
 /// When the CAs cannot be opened, or the host CA's key does not sign.
@@ -79,8 +79,8 @@ pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
     Ok(authorities)
 }
 
-/// Looks whether [`open`] could. Agents that have the keys are asked whether they sign, unless a proxy
-/// runs, which has asked them.
+/// Checks whether [`open`] could succeed. Agents that hold the keys are asked whether they sign,
+/// unless a proxy runs, which has asked them.
 ///
 /// # Errors
 /// As [`open`].
@@ -98,7 +98,7 @@ pub(super) fn look(config: &Config, is_running: bool) -> Result<(), CaError> {
     Ok(())
 }
 
-/// Looks whether [`rely_on_revocations`] could.
+/// Checks whether [`rely_on_revocations`] could succeed.
 ///
 /// # Errors
 /// As [`rely_on_revocations`].
@@ -107,21 +107,22 @@ pub(super) fn look_at_revocations(config: &Config) -> Result<(), CaError> {
     log.read().map(drop)
 }
 
-/// Has the ledger know how far the revocations are, which nobody serves without.
+/// Writes the present length of the revocation list to the ledger. The proxy must not serve without
+/// that.
 ///
 /// # Errors
-/// When they are damaged, or older than the ledger knows.
+/// When the list is damaged, or older than the ledger says.
 pub(super) fn rely_on_revocations(config: &Config) -> Result<(), CaError> {
     let log = RevocationLog::new(&config.data_dir, Clock::System);
     log.settle().map(drop)
 }
 
-/// Where the events of the CAs go.
+/// The audit log for events of the CAs.
 fn audit(config: &Config) -> DeferredLog {
     DeferredLog::new(&config.data_dir, &config.cluster_name, Clock::System)
 }
 
-/// Says that a CA was made, also in the audit log.
+/// Logs and audits that a CA was created.
 fn tell(config: &Config, made: &Made) {
     let fingerprint = made.key.fingerprint(HashAlg::Sha256).to_string();
     let data_dir = &config.data_dir;
@@ -146,22 +147,23 @@ fn keys(authorities: &Authorities) -> PublicCaKeys {
     }
 }
 
-/// Moves rotations on when they are due, and opens the CAs again whenever one moves, as long as somebody wants to know. What
-/// cannot be opened leaves everything as it is, and is tried again. On a thread of its own: whoever
-/// holds the lock of the data directory is waited for.
+/// Makes the steps of rotations that are due, and opens the CAs again after each step, until the event loop has
+/// ended. If they cannot be opened, nothing changes, and it tries again. Runs on a thread of its own, because it
+/// waits for the lock of the data directory.
 pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<MonitorEvent>) {
     let installation = config.installation(Clock::System);
     let audit = audit(config);
     let owner = KeyOwner::new(installation, &audit);
     let (mut watch, mut due) = (None, None);
-    // Between opening them and now, somebody may have moved it.
+    // Another process may have moved the rotation after the CAs were opened.
     let mut is_stale = true;
     let mut is_told = false;
     while !events.is_closed() {
         let changed = watch.as_mut().is_some_and(FileWatch::changed);
         let is_due = due.is_some_and(|due| due <= Clock::System.unix_seconds());
         if changed || is_due || is_stale {
-            // The watch first: what is moved in between is read twice, not never.
+            // The watch begins before the files are read: a change in between is read twice instead
+            // of missed.
             let next = current.get().map(|open| FileWatch::new(open.state_files()));
             let opened = owner
                 .tick()

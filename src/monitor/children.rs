@@ -1,5 +1,5 @@
-//! The processes that the monitor starts, kills, asks and becomes: what the event loop does to the
-//! operating system.
+//! The processes that the monitor starts, kills, checks and replaces itself with: the effects of
+//! the event loop on the operating system.
 
 use std::io;
 use std::path::Path;
@@ -17,33 +17,33 @@ use super::worker::{WorkerContext, WorkerProcess, WorkerRole};
 use crate::ipc::{MessageSocket, MonitorMessage, VERSION, encode};
 use crate::sys::fs::FileLock;
 
-/// What the event loop does to processes.
+/// The effects of the event loop on processes.
 pub(super) trait Processes {
     /// Starts a worker with these listeners.
     ///
     /// # Errors
-    /// When there is no process to be had.
+    /// When no process can be created.
     fn start(&self, listeners: &Listeners) -> io::Result<WorkerProcess>;
 
     /// Kills a worker (SIGKILL).
     fn kill(&self, pid: Pid);
 
-    /// Begins to check whether the program that is in this one's place would run. The result arrives
-    /// as [`MonitorEvent::Checked`].
+    /// Starts to check whether the program that is now installed in this one's place would run. The
+    /// result arrives as [`MonitorEvent::Checked`].
     ///
     /// # Errors
-    /// When there is no thread for it.
+    /// When no thread can be created.
     fn check(&self) -> io::Result<()>;
 
-    /// Becomes the program that is in this one's place, and hands everything over to it. Returns only
-    /// where that fails.
+    /// Replaces this process with the program that is now installed, and hands everything over to it.
+    /// Returns only if that fails.
     fn replace<'w>(
         &self,
         listeners: &Listeners,
         workers: impl Iterator<Item = &'w WorkerProcess>,
     ) -> io::Error;
 
-    /// Where the program is.
+    /// The path of the program.
     fn program(&self) -> &Path;
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Children {
     program: Program,
     args: ChildArgs,
     context: WorkerContext,
-    /// Keeps other proxies from serving the data directory.
+    /// Prevents other proxies from serving the data directory.
     lock: FileLock,
 }
 
@@ -90,7 +90,8 @@ impl Processes for Children {
         }
         let args = self.args.of(&WORKER);
         let child = command.args(args).stdin(theirs).spawn()?;
-        // Its exit is waited for by its process id, also by a monitor that has not started it.
+        // The monitor waits for its exit by process id, because after an upgrade the monitor is not
+        // the program that started it.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
         let role = WorkerRole::Starting(Instant::now());
@@ -108,7 +109,7 @@ impl Processes for Children {
         let events = self.context.events.clone();
         let check = move || {
             let checked = program.check(&args);
-            // Without a receiver the event loop has ended.
+            // Without a receiver, the event loop has ended.
             drop(events.blocking_send(MonitorEvent::Checked(checked)));
         };
         std::thread::Builder::new().spawn(check).map(drop)

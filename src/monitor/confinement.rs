@@ -1,12 +1,12 @@
-//! What the process that talks to the network keeps of its rights, from its configuration.
+//! What a worker, the process that talks to the network, may still do once it is confined.
 //!
-//! It keeps new recordings, its control socket, connections to hosts and DNS. It never keeps anything
-//! below `ca/`, and no directory that `ca/` is below: what is kept of the data directory would be kept
-//! of the CAs' keys. So the files that lie beside `ca/`, or anywhere (the configuration, the key of
-//! HTTPS), are not kept; the monitor opens them (`file_service`) at every reload and rotation of logs,
-//! as they are then.
+//! It may create recordings, use its control socket, and connect to hosts and to DNS. It has no access
+//! to `ca/`, or to a directory that contains `ca/`: access to the data directory would be access to
+//! the CAs' keys. So files that are beside `ca/`, or anywhere else (the configuration, the TLS key),
+//! are not accessible; the monitor opens them (`file_service`) at every reload and log rotation, in
+//! their state at that time.
 //!
-//! Nothing here applies what it lists.
+//! This file lists the permissions and does not apply them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::model::chain;
 use crate::sys::fs::private_dir;
 use crate::sys::sandbox::{Bind, Keep, Plan};
 
-/// A place in the file system that is kept.
+/// A place in the file system that stays accessible.
 struct KeptRow {
     keep: Keep,
     path: fn(&Config) -> PathBuf,
@@ -25,17 +25,17 @@ struct KeptRow {
     why: &'static str,
 }
 
-/// The places that a worker keeps.
+/// The places that stay accessible to a worker.
 const KEPT: &[KeptRow] = &[
     KeptRow {
-        // An attacker in the process can neither read the recordings that are there nor remove them.
+        // An attacker in the process can neither read nor remove existing recordings.
         keep: Keep::Make,
         path: |config| config.data_dir.recordings(),
         what: "`recordings/` in the data directory",
         why: "to create files and write to them. It cannot read, list, truncate, rename or remove them",
     },
     KeptRow {
-        // The socket is made before, with its mode, and removed at the end.
+        // The socket is created before, with its mode, and removed at the end.
         keep: Keep::Own,
         path: |config| config.data_dir.control(),
         what: "`control/` in the data directory",
@@ -62,8 +62,8 @@ const ALSO_KEPT: &[(&str, &str)] = &[
     ),
 ];
 
-/// Makes the directories that [`plan`] keeps: those that are made later are out of reach. Where one
-/// cannot be made, what needs it fails by itself later on, as without a sandbox.
+/// Creates the directories of [`plan`]: directories that are created later are not accessible. If
+/// one cannot be created, the code that needs it fails later, as without a sandbox.
 pub fn prepare(config: &Config) {
     let data = &config.data_dir;
     for directory in [data.recordings(), data.control()] {
@@ -75,8 +75,8 @@ pub fn prepare(config: &Config) {
     }
 }
 
-/// What a worker keeps, once everything is bound, opened and read for the first time, and before there
-/// is a second thread.
+/// The sandbox of a worker. It is applied once everything was bound, opened and read for the first
+/// time, and before there is a second thread.
 #[must_use]
 pub(super) fn plan(config: &Config) -> Plan {
     KEPT.iter()
@@ -84,7 +84,7 @@ pub(super) fn plan(config: &Config) -> Plan {
             plan.keep_if_there(row.keep, (row.path)(config))
         })
         .connect_tcp()
-        // An egress address of choice; listeners are bound already.
+        // For a configured egress address; listeners are bound already.
         .bind_tcp(Bind::Ephemeral)
 }
 
@@ -180,7 +180,8 @@ mod tests {
         );
     }
 
-    /// A thread from before, which keeps every file: it stands for the process outside.
+    /// A thread that was created before the sandbox and has access to every file: it stands for the
+    /// monitor.
     #[derive(Clone, Debug)]
     struct Outside {
         allowed: AllowedFiles,

@@ -1,4 +1,4 @@
-//! Why the proxy does not run, or runs no longer.
+//! Why the proxy does not run, or has stopped.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::ca::CaError;
 use crate::model::text;
 use crate::sys::fs::FsError;
 
-/// Why the proxy does not run, or runs no longer.
+/// Why the proxy does not run, or has stopped.
 #[derive(Debug, Error)]
 pub enum MonitorError {
     /// The CAs cannot be opened, or the host CA's key does not sign.
@@ -23,28 +23,28 @@ pub enum MonitorError {
     /// The data directory cannot be used.
     #[error("cannot use the data directory")]
     DataDir(#[from] FsError),
-    /// A port is taken, or may not be used.
+    /// A port is in use, or may not be used.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// The service manager passed a socket that is no listener.
+    /// A socket that the service manager passed is not a listener.
     #[error("cannot use the sockets that the service manager gives")]
     Given(#[source] io::Error),
     /// The operating system refuses a process, a thread, a runtime or a signal handler.
     #[error("cannot start")]
     Start(#[source] io::Error),
-    /// What an earlier version has handed over is unusable.
+    /// The state that an earlier version handed over is unusable.
     #[error("cannot take over from the program that ran here before")]
     Handover(#[source] io::Error),
-    /// The worker exited before it served anybody; it has logged why.
+    /// The worker exited before it accepted clients; its log says why.
     #[error("the worker ended {0} before it served anybody")]
     NotStarted(Exited),
-    /// The worker exited by itself.
+    /// The worker exited without an order.
     #[error("the worker ended {0}, and with it every connection that it had")]
     WorkerEnded(Exited),
 }
 
 impl MonitorError {
-    /// What the administrator can do, where there is something.
+    /// What the administrator can do, if there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {

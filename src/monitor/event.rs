@@ -1,4 +1,4 @@
-//! What the monitor's event loop is told by its threads.
+//! The events that the monitor's threads send to its event loop.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(super) enum MonitorEvent {
     Exited(Pid, Exited),
     /// The CAs' public keys have changed.
     Keys(PublicCaKeys),
-    /// The program that is in this one's place was checked: whether it would run, or why not.
+    /// The program that is now installed was checked: whether it would run, or why not.
     Checked(Result<(), String>),
 }
 

@@ -1,8 +1,8 @@
-//! The service that opens files for processes whose sandbox keeps them out of their reach: the files
-//! that a running proxy reads again, and the audit log.
+//! The service that opens files for confined processes: the files that a running proxy reads again,
+//! and the audit log.
 //!
-//! They are listed here, from the monitor's own configuration. The path that a process sends is
-//! compared with that list, letter by letter, and used for nothing else.
+//! The files are listed here, from the monitor's own configuration. The path that a process sends
+//! is compared with this list byte by byte, and not used for anything else.
 
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
@@ -23,7 +23,8 @@ struct FileRow {
     paths: fn(&Config, &Source) -> Vec<PathBuf>,
 }
 
-/// All of them. They are those of the start: a reload that names other files needs a restart.
+/// All of these files. The list is that of the start: a reload that names other files needs a
+/// restart.
 const FILES: &[FileRow] = &[
     FileRow {
         what: "the audit log",
@@ -111,12 +112,12 @@ pub(super) struct FileService {
 }
 
 impl FileService {
-    /// With this list.
+    /// A service for this list.
     pub(super) fn new(allowed: Arc<AllowedFiles>) -> Self {
         Self { allowed }
     }
 
-    /// Opens a file for the process that asks.
+    /// Opens a file for the calling process.
     ///
     /// # Errors
     /// As [`AllowedFiles::open`].

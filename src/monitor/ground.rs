@@ -1,5 +1,5 @@
-//! What the proxy stands on before it has a worker: one list of preconditions, in the order in which they
-//! are needed. `serve` takes what they are about, `serve --check` only looks whether it could.
+//! The preconditions of the monitor, in one list, in the order in which they are needed. `serve` locks,
+//! creates, opens and binds what they are about; `serve --check` only checks that it could.
 
 use super::authorities;
 use super::error::MonitorError;
@@ -10,16 +10,16 @@ use crate::config::Config;
 use crate::control;
 use crate::sys::fs::FileLock;
 
-/// What is done about the preconditions.
+/// What to do with the preconditions.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// They are fulfilled: locked, made, opened, bound. The ports are those that are held already.
+    /// Lock, create, open and bind what is needed. The listeners are those that are held already.
     Serve(Vec<Listener>),
-    /// Nothing is made or changed.
+    /// Check only: nothing is created or changed.
     Look,
 }
 
-/// What `serve` has then.
+/// The result for `serve`.
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) lock: FileLock,
@@ -27,10 +27,10 @@ pub(super) struct Ground {
     pub(super) listeners: Listeners,
 }
 
-/// Goes through the list; gives the ground where it is to be stood on.
+/// Goes through the list; returns the result with [`Purpose::Serve`].
 ///
 /// # Errors
-/// The first precondition that does not hold.
+/// The first precondition that is not met.
 pub(super) async fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, MonitorError> {
     let is_running = matches!(purpose, Purpose::Look) && is_running(config);
     let lock = match &purpose {
@@ -53,7 +53,7 @@ pub(super) async fn lay(config: &Config, purpose: Purpose) -> Result<Option<Grou
     }
     let listeners = match purpose {
         Purpose::Serve(held) => Some(Listeners::open(config, held).await?),
-        // The ports are its own.
+        // The running proxy holds the ports itself.
         Purpose::Look if is_running => None,
         Purpose::Look => {
             Listeners::look(config)?;
@@ -68,7 +68,7 @@ pub(super) async fn lay(config: &Config, purpose: Purpose) -> Result<Option<Grou
     }))
 }
 
-/// Whether a proxy serves this data directory now, also one of a version that takes no lock.
+/// Whether a proxy serves this data directory now, including one of a version that takes no lock.
 fn is_running(config: &Config) -> bool {
     let sockets = control::processes(&config.data_dir.control());
     lock::is_served(&config.data_dir).unwrap_or(false)

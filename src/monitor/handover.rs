@@ -1,8 +1,10 @@
-//! An upgrade: this process becomes the program that is in its place now, and goes on where it was.
+//! An upgrade: this process replaces itself with the program that is now installed, which continues
+//! its work.
 //!
 //! The listeners and the sockets of the workers are sent to a socket whose other end is the standard
-//! input of the program that comes next; the lock of the data directory follows in a message of its
-//! own. Everything else of this process ends with the `exec`; its children stay its children.
+//! input of the next program; the lock of the data directory follows in a message of its own.
+//! Everything else of this process ends with `exec`; the children remain children of this process
+//! id.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -25,7 +27,8 @@ use crate::sys::log;
 /// The content of the message with the lock.
 const LOCK: &[u8] = b"lock";
 
-/// What is handed over. The file descriptors of the listeners, then those of the workers, come along.
+/// The state that is handed over. The file descriptors of the listeners, then those of the workers,
+/// are attached.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandoverState {
     version: u32,
@@ -34,12 +37,12 @@ struct HandoverState {
     workers: Vec<HandedWorker>,
 }
 
-/// A worker, as it is handed over.
+/// A worker in the state that is handed over.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandedWorker {
     pid: i32,
     is_serving: bool,
-    /// The protocol version that it speaks; version 1 does not say it.
+    /// The protocol version that it speaks; a handover of version 1 does not contain it.
     #[serde(default = "oldest")]
     version: u32,
 }
@@ -48,7 +51,7 @@ const fn oldest() -> u32 {
     OLDEST
 }
 
-/// What this process was before.
+/// The state of this process before the upgrade.
 #[derive(Debug)]
 pub(super) struct Handover {
     /// The lock of the data directory; the first programs of version 1 have none.
@@ -59,10 +62,10 @@ pub(super) struct Handover {
 }
 
 impl Handover {
-    /// What an earlier version of this process has handed over, if there was one.
+    /// The state that an earlier version of this process has handed over, if there was one.
     ///
     /// # Errors
-    /// When it is not what a version that can be followed hands over.
+    /// When the state is not of a version that can be followed.
     pub(super) fn receive() -> Result<Option<Self>, MonitorError> {
         if std::env::var_os(HANDOVER_VARIABLE).is_none() {
             return Ok(None);
@@ -109,10 +112,10 @@ impl Handover {
         })
     }
 
-    /// The workers; what they send is received from now on.
+    /// The workers; their messages are received from now on.
     ///
     /// # Errors
-    /// When there are no threads for it.
+    /// When no threads can be created.
     pub(super) fn workers(
         self,
         context: &WorkerContext,
@@ -128,7 +131,7 @@ fn unusable() -> MonitorError {
     MonitorError::Handover(io::ErrorKind::InvalidData.into())
 }
 
-/// Becomes the program that is in this one's place now. Returns only where that fails.
+/// Replaces this process with the program that is now installed. Returns only if that fails.
 pub(super) fn exec<'w>(
     program: &Program,
     listeners: &Listeners,
@@ -146,14 +149,14 @@ fn try_exec<'w>(
     workers: impl Iterator<Item = &'w WorkerProcess>,
     lock: &FileLock,
 ) -> io::Result<std::convert::Infallible> {
-    // It may have changed since it was checked.
+    // The file may have changed since it was checked.
     program.check_place().map_err(io::Error::other)?;
     let handed = hand_over(program, listeners, workers, lock)?;
     let mut next = program.newest();
     next.args(std::env::args_os().skip(1))
         .env(HANDOVER_VARIABLE, "1")
         .stdin(handed);
-    // The sockets come as all listeners do; their numbers mean something else by then.
+    // The sockets are handed over as all listeners are; their descriptor numbers change.
     for variable in systemd::SOCKETS {
         next.env_remove(variable);
     }
@@ -162,7 +165,7 @@ fn try_exec<'w>(
     Err(next.exec())
 }
 
-/// Sends everything to a socket; gives the end from which the next program receives it.
+/// Sends everything to a socket; returns the end from which the next program receives it.
 fn hand_over<'w>(
     program: &Program,
     listeners: &Listeners,

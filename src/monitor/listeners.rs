@@ -1,7 +1,8 @@
-//! The ports: bound here, or held since before this program ran.
+//! The listeners: bound here, or received from the service manager or an earlier version of this
+//! program.
 //!
-//! Nothing is ever read from them here. A port that came from elsewhere is never closed as long as there
-//! is a use for it, so that no client finds nobody there.
+//! The monitor never reads from them. A received listener stays open as long as it is in use, so that no
+//! client is refused in between.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,28 +17,28 @@ use super::error::MonitorError;
 use crate::config::Config;
 use crate::ipc::ListenerKind;
 
-/// One port.
+/// One listener.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) is: ListenerRecord,
     pub(super) socket: TcpListener,
 }
 
-/// What is known about a port.
+/// What is known about a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ListenerRecord {
     #[serde(rename = "port")]
     pub(super) kind: ListenerKind,
-    /// The configured address that it was bound for; `None` where somebody else has bound it, who
-    /// decides.
+    /// The configured address that it was bound for; `None` if the service manager has bound it and
+    /// so chosen its address.
     pub(super) address: Option<SocketAddr>,
 }
 
-/// The sockets that the service manager has bound, in the order in which it gives them: the first is
-/// SSH's and the second the web's, where their names do not say it (`FileDescriptorName=`).
+/// The sockets that the service manager has bound, in its order: the first is SSH's and the second
+/// the web's, unless their names say otherwise (`FileDescriptorName=`).
 ///
 /// # Errors
-/// When there is something else among them, or too much.
+/// When one of them is not a listener, or there are too many.
 pub(super) fn given() -> io::Result<Vec<Listener>> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
@@ -59,7 +60,7 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
         let Some(socket) = given.take_tcp_listener(index)? else {
             continue;
         };
-        // It is for no other program.
+        // The socket must not be inherited by other programs.
         rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
         socket.set_nonblocking(true)?;
         let is = ListenerRecord {
@@ -71,15 +72,15 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// All ports of a configuration.
+/// All listeners of a configuration.
 #[derive(Debug)]
 pub(super) struct Listeners(Vec<Listener>);
 
 impl Listeners {
-    /// Takes from `held` what the configuration still wants, and binds the rest.
+    /// Takes the configured listeners from `held`, and binds the rest.
     ///
     /// # Errors
-    /// When an address cannot be had.
+    /// When an address cannot be bound.
     pub(super) async fn open(
         config: &Config,
         mut held: Vec<Listener>,
@@ -101,8 +102,8 @@ impl Listeners {
         Ok(Self(listeners))
     }
 
-    /// Looks whether all of them could be bound. Nobody listens meanwhile, so that two that look are
-    /// not in each other's way.
+    /// Checks whether all of them could be bound. They are bound without listening, so that two
+    /// checks at the same time do not disturb each other.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -122,28 +123,28 @@ impl Listeners {
         Ok(())
     }
 
-    /// Lets go of them.
+    /// Closes them.
     pub(super) fn close(&mut self) {
         self.0.clear();
     }
 
-    /// What they are, in the order of [`Self::files`].
+    /// Their descriptions, in the order of [`Self::files`].
     pub(super) fn records(&self) -> Vec<ListenerRecord> {
         self.0.iter().map(|one| one.is).collect()
     }
 
-    /// The same, for a worker.
+    /// Their kinds, for a worker.
     pub(super) fn kinds(&self) -> Vec<ListenerKind> {
         self.0.iter().map(|one| one.is.kind).collect()
     }
 
-    /// Their files.
+    /// Their file descriptors.
     pub(super) fn files(&self) -> Vec<BorrowedFd<'_>> {
         self.0.iter().map(|one| one.socket.as_fd()).collect()
     }
 }
 
-/// Where a configuration listens, and for what.
+/// The addresses in a configuration, with their kinds.
 fn wanted(config: &Config) -> Vec<(ListenerKind, SocketAddr)> {
     let web = config.proxy.web.as_ref().map(|web| web.listen_addr);
     let wanted = [
@@ -157,7 +158,7 @@ fn wanted(config: &Config) -> Vec<(ListenerKind, SocketAddr)> {
         .collect()
 }
 
-/// Whether who listens on one keeps the other from it.
+/// Whether a listener at one address prevents one at the other.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let is_same = one.ip() == other.ip()
         || (one.is_ipv4() == other.is_ipv4()
@@ -165,7 +166,7 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     is_same && one.port() == other.port() && one.port() != 0
 }
 
-/// Whether an address could be listened on.
+/// Whether an address could be bound.
 fn is_free(address: SocketAddr) -> io::Result<()> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,

@@ -1,7 +1,9 @@
-//! One proxy for one data directory: who serves holds a lock on `serve.lock` in it.
+//! Allows only one proxy for one data directory: the running proxy holds a lock on `serve.lock` in
+//! it.
 //!
-//! The monitor holds it, and hands it on to the program that it becomes, so that it is never free in
-//! between. Workers do not: those of a monitor that is gone are about to end.
+//! The monitor holds the lock, and hands it over to the next program at an upgrade, so that it is
+//! never free in between. Workers do not hold it: workers of a monitor that has exited are about to
+//! exit.
 
 use super::error::MonitorError;
 use crate::model::DataDir;
@@ -11,10 +13,10 @@ use crate::sys::fs::{self, FileLock, FsError};
 /// Takes the lock.
 ///
 /// # Errors
-/// [`MonitorError::Busy`] where another process has it; the operating system's.
+/// [`MonitorError::Busy`] if another process has it; errors of the operating system.
 pub(super) fn take(data_dir: &DataDir) -> Result<FileLock, MonitorError> {
     fs::private_dir(data_dir.path()).or_else(|error| match error {
-        // Others may pass through; what they may not, the CAs say.
+        // Other users may have access to the directory; the CAs check what may not be accessible.
         FsError::TooOpen { .. } => Ok(()),
         error => Err(error),
     })?;
@@ -22,7 +24,7 @@ pub(super) fn take(data_dir: &DataDir) -> Result<FileLock, MonitorError> {
     lock.ok_or_else(|| MonitorError::Busy(data_dir.path().to_owned()))
 }
 
-/// Whether it could be taken, if nobody has it. Makes nothing.
+/// Checks whether the lock could be taken if it is free. Creates nothing.
 ///
 /// # Errors
 /// As [`take`], without [`MonitorError::Busy`].
@@ -35,10 +37,10 @@ pub(super) fn look(data_dir: &DataDir) -> Result<(), MonitorError> {
     Ok(())
 }
 
-/// Whether somebody serves this data directory now. Makes nothing.
+/// Whether a proxy serves this data directory now. Creates nothing.
 ///
 /// # Errors
-/// The operating system's.
+/// Errors of the operating system.
 pub(super) fn is_served(data_dir: &DataDir) -> Result<bool, FsError> {
     let path = data_dir.serve_lock();
     if !path.exists() {

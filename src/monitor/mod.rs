@@ -1,22 +1,22 @@
-//! The monitor: the process that is started and stays. It holds the ports and the CAs' keys, and
-//! starts the processes that do all that touches the network.
+//! The monitor: the process that is started first and stays. It holds the listeners and the CAs'
+//! keys, and starts the processes that talk to the network.
 //!
-//! As sshd's monitor, it is there so that a mistake in reading what strangers send costs little: it
-//! never reads a byte from a client or a host (`tests/tidy` keeps the rooms that do out of its
-//! reach). It gets the signals, talks to the service manager, and becomes the new program at an
-//! upgrade. The new program starts a worker of its own, while the old one serves until its last
-//! session ends.
+//! It exists so that a mistake in code that reads hostile input does little harm, as in sshd's
+//! privilege separation: the monitor never reads a byte from a client or a host (`tests/tidy`
+//! forbids it the rooms that do). It receives the signals, talks to the service manager, and
+//! replaces itself with the new program at an upgrade. The new program starts a worker of its own,
+//! while the old worker serves until its last session ends.
 //!
-//! - `ground`: what has to hold before it starts
-//! - `listeners`: the ports
+//! - `ground`: the preconditions of the start
+//! - `listeners`: the listeners
 //! - `lock`: only one proxy serves a data directory
 //! - `authorities`: the CAs
-//! - `processes`, `confinement`: the kinds of processes, what each may do
+//! - `processes`, `confinement`: the kinds of processes, and what each may do
 //! - `services`, `signing_service`, `file_service`: the calls that are answered here
 //! - `version_1`: the same for workers of an earlier version
-//! - `worker`, `children`: a process, and what is done to it
-//! - `event`, `signals`, `event_loop`: what happens, one thing after the other
-//! - `program`, `handover`: how it becomes another version of itself
+//! - `worker`, `children`: a worker process, and the operations on processes
+//! - `event`, `signals`, `event_loop`: events, handled one after the other
+//! - `program`, `handover`: how the monitor replaces itself at an upgrade
 //! - `systemd`: the service manager
 
 mod authorities;
@@ -71,18 +71,18 @@ pub use program::ChildArgs;
 /// How many events may wait for the event loop.
 const QUEUE: usize = 64;
 
-/// Runs the proxy until it is told to stop by SIGTERM or SIGINT, and its connections are closed or
-/// their time is over. At SIGHUP the configuration is read again, at SIGUSR2 the program is upgraded.
+/// Runs the proxy until it is ordered to stop by SIGTERM or SIGINT, and its connections are closed or
+/// have timed out. At SIGHUP the configuration is reloaded, at SIGUSR2 the program is upgraded.
 ///
 /// # Errors
-/// When it cannot start, or its worker exits by itself.
+/// When the proxy cannot start, or its worker exits without an order.
 pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), MonitorError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(MonitorError::Start)?;
     runtime.block_on(async {
-        // First of all: without a handler a signal ends the process.
+        // This comes first: without a handler, a signal ends the process.
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let handover = Handover::receive()?;
@@ -101,15 +101,16 @@ pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), Mo
                 let program = Program::of_this_process();
                 (program, context, Vec::new(), ground.lock, ground.listeners)
             }
-            // Workers with connections keep them: what does not hold any more is logged, and no
-            // reason to exit.
+            // Workers keep their connections: a precondition that no longer holds is logged, and is
+            // no reason to exit.
             Some(mut before) => {
                 let lock = match before.lock.take() {
                     Some(lock) => lock,
                     None => lock::take(&config.data_dir)?,
                 };
                 let context = context(authorities_as_they_are(config));
-                // The new worker logs it, and the earlier ones go on with what they know.
+                // The new worker logs the failure, and the earlier workers continue with the
+                // revocations that they know.
                 drop(authorities::rely_on_revocations(config));
                 let held = std::mem::take(&mut before.listeners);
                 let program = before.program.clone();
@@ -126,10 +127,10 @@ pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), Mo
     })
 }
 
-/// Looks whether [`serve`] could start, as far as that can be known without making or changing anything:
-/// whether the sockets of a service manager are usable, for one, is known to its child alone. Where a
-/// proxy runs on the data directory, its ports are its own, and agents that have the CA keys are asked for
-/// no signature.
+/// Checks whether [`serve`] could start, as far as that is possible without creating or changing anything.
+/// Whether the sockets of a service manager are usable, for example, only its child can find out. If a
+/// proxy runs on the data directory, the ports are its own, and agents that hold the CA keys are not asked
+/// for a signature.
 ///
 /// # Errors
 /// What [`serve`] would fail with.

@@ -1,7 +1,7 @@
-//! The program that runs: where it is, so that it can be run again.
+//! The program that runs: its path, so that it can be run again.
 //!
-//! An upgrade puts another file in its place. So the place is found out at the start, as it was named
-//! then: a name that leads to the newest version leads to the next one too.
+//! An upgrade replaces the file. So the path is determined at the start, by the name of the command:
+//! a symbolic link to the newest version then leads to the next version too.
 
 use std::ffi::OsString;
 use std::io;
@@ -19,28 +19,28 @@ use crate::sys::directory;
 
 /// Set in the environment of a program that takes over.
 pub(super) const HANDOVER_VARIABLE: &str = "RPROXY_HANDOVER";
-/// The running program, whatever becomes of its file.
+/// The running program, even if its file was replaced or removed.
 const RUNNING: &str = "/proc/self/exe";
-/// How long a program may take to say whether it would run.
+/// How long a program may take to answer a check.
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
-/// How often it is looked at meanwhile.
+/// How often the checked program is polled.
 const LOOK: Duration = Duration::from_millis(20);
-/// Most that is told of what it says about that, in bytes.
+/// How much of the checked program's output is shown, in bytes.
 const MAX_SAID: usize = 2_000;
 
 /// The arguments of the programs that the monitor starts.
 #[derive(Clone, Debug)]
 pub struct ChildArgs {
-    /// Of every process of the table, after its command.
+    /// Arguments of every process of the table, after its command.
     pub flags: Vec<OsString>,
-    /// Of a run that only checks the configuration.
+    /// Arguments that only check the configuration.
     pub check: Vec<OsString>,
-    /// Of a run that prints [`VERSION`] if it can take over the processes of a program of it.
+    /// Arguments that print [`VERSION`] if the program can take over the processes of that version.
     pub version: Vec<OsString>,
 }
 
 impl ChildArgs {
-    /// Those of a process of this kind.
+    /// The arguments of a process of this kind.
     pub(super) fn of(&self, kind: &ProcessKind) -> Vec<OsString> {
         let mut args = vec![kind.command.into()];
         args.extend_from_slice(&self.flags);
@@ -48,7 +48,7 @@ impl ChildArgs {
     }
 }
 
-/// Where the program is, and how it was called.
+/// The path of the program, and how it was called.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     path: PathBuf,
@@ -56,7 +56,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Finds out about this process.
+    /// Determines the path of this process's program.
     pub(super) fn of_this_process() -> Self {
         let name = std::env::args_os().next().unwrap_or_default();
         let path = named(Path::new(&name))
@@ -66,7 +66,7 @@ impl Program {
         Self { path, name }
     }
 
-    /// The one that an earlier version of this process has found.
+    /// The path that an earlier version of this process determined.
     pub(super) fn at(path: PathBuf) -> Self {
         let name = std::env::args_os().next().unwrap_or_default();
         Self { path, name }
@@ -76,7 +76,7 @@ impl Program {
         &self.path
     }
 
-    /// What runs, also where another program is in its place by now.
+    /// A command that runs this same program, even if another one is installed now.
     pub(super) fn same(&self) -> Command {
         let path = if is_running(&self.path) {
             &self.path
@@ -86,7 +86,7 @@ impl Program {
         self.command(path)
     }
 
-    /// What is in its place now.
+    /// A command that runs the program that is installed now.
     pub(super) fn newest(&self) -> Command {
         self.command(&self.path)
     }
@@ -97,15 +97,15 @@ impl Program {
         command
     }
 
-    /// Whether what is in its place now would run as this monitor's successor. The reason why not is for
-    /// people. Blocks for as long as that takes.
+    /// Checks whether the program that is installed now would run as this monitor's successor. Blocks
+    /// while the program runs.
     ///
     /// # Errors
-    /// That reason.
+    /// The reason why it would not, for the administrator.
     pub(super) fn check(&self, launch: &ChildArgs) -> Result<(), String> {
         self.check_place()?;
         self.ask(&launch.check)?;
-        // A program that does not know the question is an earlier one.
+        // A program that does not know this command is an earlier version.
         let version = self.ask(&launch.version).unwrap_or_default();
         if version.trim() == VERSION.to_string() {
             return Ok(());
@@ -116,16 +116,16 @@ impl Program {
         ))
     }
 
-    /// Whether nobody but root and this account can have put there what is there now: whoever else could
-    /// would be the proxy next. The reason why not is for people.
+    /// Checks that only root and this account can have written the installed file: any other account
+    /// that could would control the next proxy.
     ///
     /// # Errors
-    /// That reason.
+    /// The reason, for the administrator.
     pub(super) fn check_place(&self) -> Result<(), String> {
         directory::check_program(&self.path).map_err(|error| chain(&error))
     }
 
-    /// Runs it; gives what it prints.
+    /// Runs the program; returns its output.
     fn ask(&self, args: &[OsString]) -> Result<String, String> {
         let shown = self.path.display();
         let mut command = self.newest();
@@ -140,7 +140,7 @@ impl Program {
             .spawn();
         let mut child = child.map_err(|error| format!("cannot run {shown}: {error}"))?;
         let failed = |error: io::Error| format!("cannot wait for {shown}: {error}");
-        // What it prints fits into a pipe, or it waits until its time is over.
+        // Its output fits into the pipe, or it blocks until the time limit.
         let until = Instant::now() + CHECK_LIMIT;
         while child.try_wait().map_err(failed)?.is_none() {
             if Instant::now() >= until {
@@ -159,7 +159,7 @@ impl Program {
     }
 }
 
-/// The file that a command's name means: a path, or the first of this name in the search path.
+/// The file that a command's name means: a path, or the first match in the search path.
 fn named(name: &Path) -> Option<PathBuf> {
     if name.components().count() > 1 || name.is_absolute() {
         return std::path::absolute(name).ok();
@@ -170,7 +170,7 @@ fn named(name: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Whether this file is what runs here.
+/// Whether this file is the running program.
 fn is_running(path: &Path) -> bool {
     let identity = |path: &Path| {
         let metadata = std::fs::metadata(path).ok()?;

@@ -46,7 +46,7 @@ impl Services {
         &self.signing
     }
 
-    /// Lets the process call a service now, or says why not.
+    /// Permits the process to call a service now.
     ///
     /// # Errors
     /// Why the call is refused.
@@ -94,8 +94,8 @@ impl Services {
     }
 }
 
-/// Works on a call. A key may be in a slow agent, and to open a file may take for ever: neither may
-/// hold up what else the process has to say.
+/// Handles a call on its own thread. A key may be in a slow agent, and opening a file may block
+/// forever: neither may delay the process's other messages.
 pub(super) fn on_thread(service: Service, work: impl FnOnce() + Send + 'static) {
     let started: io::Result<_> = std::thread::Builder::new()
         .name(service.name().to_owned())
@@ -128,7 +128,7 @@ mod tests {
         ..WORKER
     };
 
-    /// Calls; gives the socket on which the answer comes.
+    /// Sends a call; returns the socket on which the answer arrives.
     fn call_until(
         services: &Services,
         request: impl Into<ServiceRequest>,
@@ -220,7 +220,7 @@ mod tests {
         services.serve(call, 100, Vec::new());
     }
 
-    /// A pipe opens when somebody writes to it.
+    /// Opening a pipe blocks until another process writes to it.
     #[test]
     fn a_file_that_does_not_open_holds_up_no_other() {
         let cas = OpenCas::new();

@@ -1,23 +1,23 @@
-//! The signals that the monitor is given.
+//! The monitor's signals.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// The request that a signal stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// SIGHUP: read the configuration again.
+    /// SIGHUP: reload the configuration.
     Reload,
     /// SIGTERM or SIGINT: stop.
     Stop,
-    /// SIGUSR2: become the program that is in this one's place.
+    /// SIGUSR2: upgrade to the program that is installed now.
     Upgrade,
 }
 
-/// Where commands come from.
+/// A source of commands.
 pub(super) trait Commands {
-    /// The next one.
+    /// The next command.
     async fn next(&mut self) -> Command;
 }
 

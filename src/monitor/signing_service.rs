@@ -1,8 +1,9 @@
-//! The service that signs with the host CA's key: host certificates as the proxy presents them, and
-//! nothing else.
+//! The service that signs host certificates with the host CA's key, as the proxy presents them, and
+//! signs nothing else.
 //!
-//! An attacker may have taken over the process that asks. It can have nothing signed with the user
-//! CA's key, no certificate that is valid for more than an hour, and nothing that is no certificate.
+//! The calling process may be controlled by an attacker. It cannot get a signature by the user CA's
+//! key, a certificate that is valid for more than an hour, or a signature of anything but a
+//! certificate.
 
 use ssh_encoding::Encode as _;
 use ssh_key::PublicKey;
@@ -20,7 +21,7 @@ pub(super) struct SigningService(Current);
 type SignError = Box<dyn std::error::Error + Send + Sync>;
 
 impl SigningService {
-    /// With these CAs.
+    /// A service for these CAs.
     pub(super) fn new(current: Current) -> Self {
         Self(current)
     }
@@ -36,8 +37,8 @@ impl SigningService {
         Some(host.public_key().clone())
     }
 
-    /// Signs a host certificate; gives the signature as RFC 4253 section 6.6 encodes it. `None` when
-    /// it is not signed; the log says why.
+    /// Signs a host certificate; returns the signature as RFC 4253 section 6.6 encodes it. `None` if
+    /// it is refused; the log says why.
     pub(super) fn sign(&self, key: &[u8], data: &[u8]) -> Option<Vec<u8>> {
         let signed = self.try_sign(key, data);
         signed

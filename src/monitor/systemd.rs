@@ -1,20 +1,21 @@
-//! What the service manager is told (`sd_notify(3)`): ready, reloading, stopping, and a sign of life.
+//! Notifies the service manager (`sd_notify(3)`): ready, reloading, stopping, and the watchdog.
 //!
-//! Without `NOTIFY_SOCKET` in the environment there is nobody to tell, and nothing happens. The
-//! monitor alone speaks: workers do not know of the service manager.
+//! Without `NOTIFY_SOCKET` in the environment, nothing is sent. Only the monitor sends
+//! notifications; workers do not know the service manager.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// What it takes to end the connections that are left, and then the program.
+/// The time that it takes to end the remaining connections and then the program.
 const MARGIN: Duration = Duration::from_secs(15);
 
-/// How often the service manager is told that stopping takes its time. It cannot be told of more than
-/// an hour at once, and a program that hangs should not have an hour.
+/// How often the service manager is asked for more time to stop. A request covers at most an hour,
+/// and a program that hangs must not get an hour.
 pub(super) const AGAIN: Duration = Duration::from_secs(60);
 
-/// The variables by which a service manager speaks to the process that it has started, and to no other.
+/// The variables through which a service manager talks to the process that it has started. They are not
+/// for other processes.
 pub(super) const VARIABLES: [&str; 6] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -24,15 +25,15 @@ pub(super) const VARIABLES: [&str; 6] = [
     "LISTEN_FDNAMES",
 ];
 
-/// Those of them that are about sockets.
+/// The variables that describe sockets.
 pub(super) const SOCKETS: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
-/// Clients are accepted.
+/// Reports that clients are accepted.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// The configuration is being read again; [`ready`] ends it.
+/// Reports that the configuration is being reloaded, until [`ready`] is called.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -40,8 +41,9 @@ pub(super) fn reloading() {
     }
 }
 
-/// No clients are accepted any more. Those who are there have this much time: the manager should not be
-/// less patient. To be told again within [`AGAIN`], as long as it is not over.
+/// Reports that no more clients are accepted, and that the remaining connections may take this long, so
+/// that the service manager does not kill the proxy earlier. Has to be called again within [`AGAIN`]
+/// while the proxy is stopping.
 pub(super) fn stopping(left: Duration) {
     let needed = (left + MARGIN).min(2 * AGAIN).as_micros();
     tell(&[
@@ -50,12 +52,12 @@ pub(super) fn stopping(left: Duration) {
     ]);
 }
 
-/// A sign of life.
+/// Reports that the proxy lives.
 pub(super) fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// How often the service manager wants a sign of life, if it wants any: twice in its limit.
+/// How often to call [`alive`], if the service manager has a watchdog: twice in its time limit.
 pub(super) fn watchdog() -> Option<Duration> {
     let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())?;
     Some((limit / 2).max(Duration::from_millis(1)))

@@ -1,6 +1,6 @@
-//! The messages of workers of protocol version 1, which ask for signatures and files in forms of
-//! their own. They serve their connections until the last has ended, so their requests are answered
-//! by the same services, under the same limits and the same table of processes.
+//! The messages of workers of protocol version 1, which request signatures and files in other
+//! formats. Such workers serve until their last connection has ended, so the same services answer
+//! their requests, with the same limits and the same table of processes.
 //!
 //! `sign` comes with a stream on which the worker speaks the agent protocol
 //! (draft-miller-ssh-agent). `lend` comes with a message socket for one answer: `0` and the open
@@ -20,12 +20,12 @@ use super::signing_service::SigningService;
 use crate::agent::{self, AgentRequest, MAX_REQUEST};
 use crate::ipc::{FileAnswer, FilePurpose, MessageSocket, Service, decode};
 
-/// How long a stream may say nothing, or take nothing.
+/// How long a stream may be idle, in either direction.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests on one stream: the signature, and the list, where that is refused.
 const MAX_REQUESTS: usize = 4;
 
-/// What a worker of version 1 asks for.
+/// The requests of a worker of version 1.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Request1 {
@@ -33,7 +33,8 @@ enum Request1 {
     Lend { path: OsString, to_append: bool },
 }
 
-/// Answers a message, if it is one of those of version 1 that ask for something. `files` came along.
+/// Answers a message if it is a request of version 1. `files` are the file descriptors that were
+/// attached to it.
 pub(super) fn serve(services: &Services, message: &[u8], files: &mut Vec<OwnedFd>) -> bool {
     let Ok(request) = decode::<Request1>(message) else {
         return false;
@@ -55,7 +56,7 @@ pub(super) fn serve(services: &Services, message: &[u8], files: &mut Vec<OwnedFd
     true
 }
 
-/// Opens one file and sends it, or why not. What is refused gets no answer.
+/// Opens one file and sends it, or the error's number. A refused request gets no answer.
 fn lend(services: &Services, path: PathBuf, purpose: FilePurpose, answers: MessageSocket) {
     let Ok(slot) = services.admit(Service::Files) else {
         return;
@@ -80,7 +81,7 @@ fn number(error: &io::Error) -> i32 {
     }
 }
 
-/// Serves a stream. What is refused is closed.
+/// Serves a stream. If the request is refused, the stream is closed.
 fn sign(services: &Services, stream: OwnedFd) {
     let Ok(slot) = services.admit(Service::Signing) else {
         return;
@@ -225,7 +226,7 @@ mod tests {
         }
     }
 
-    /// A pipe opens when somebody writes to it. One file too many gets no answer.
+    /// Opening a pipe blocks until another process writes to it. One file too many gets no answer.
     #[test]
     fn a_file_that_does_not_open_holds_up_no_other() {
         let cas = OpenCas::new();

@@ -1,7 +1,7 @@
-//! One worker process, as the monitor knows it: what it is sent, what it sends, how it exits.
+//! One worker process, as the monitor sees it: the messages to and from it, and its exit.
 //!
-//! A worker lives as long as its end of the socket is open: when the monitor exits, in whatever way,
-//! the worker reads the end of the stream and closes its connections.
+//! A worker runs while its end of the socket is open: if the monitor exits for any reason, the
+//! worker reads the end of the stream and closes its connections.
 
 use std::io;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::ipc::{
     AllowedFiles, Datagram, MessageSocket, MonitorMessage, WorkerMessage, decode, encode,
 };
 
-/// What a worker is there for.
+/// The state of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WorkerRole {
-    /// It is about to accept clients; since when.
+    /// It is starting, since this time.
     Starting(Instant),
     /// It accepts clients.
     Serving,
-    /// It has connections from before an upgrade.
+    /// It serves the connections from before an upgrade, and accepts no more.
     Retired,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum WorkerRole {
 pub(super) struct WorkerContext {
     pub(super) events: mpsc::Sender<MonitorEvent>,
     pub(super) authorities: Current,
-    /// The files that are opened for it.
+    /// The files that are opened for the worker.
     pub(super) files: Arc<AllowedFiles>,
 }
 
@@ -56,9 +56,9 @@ pub(super) struct WorkerProcess {
     pub(super) role: WorkerRole,
     /// The protocol version that it speaks.
     pub(super) version: u32,
-    /// The row of the table of processes that holds for it.
+    /// Its row in the table of processes.
     pub(super) kind: &'static ProcessKind,
-    /// Whether it has answered since it was last pinged.
+    /// Whether it has answered the last ping.
     pub(super) is_alive: bool,
 }
 
@@ -82,10 +82,10 @@ impl WorkerProcess {
         }
     }
 
-    /// Receives what it sends, on a thread that ends with it.
+    /// Receives its messages, on a thread that ends with the worker.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When no thread can be created.
     pub(super) fn listen(self, context: &WorkerContext) -> io::Result<Self> {
         let receiver = Receiver {
             pid: self.pid,
@@ -100,8 +100,8 @@ impl WorkerProcess {
         Ok(self)
     }
 
-    /// Sends it a message. A worker that cannot be sent one is about to exit, or hangs, which is
-    /// noticed otherwise.
+    /// Sends it a message. If that fails, the worker is about to exit or hangs, which is noticed in
+    /// other ways.
     pub(super) fn send(&self, message: &MonitorMessage) {
         let sent = encode(message).map_err(io::Error::from);
         let sent = sent.and_then(|bytes| self.socket.send(&bytes, &[]));
@@ -112,10 +112,10 @@ impl WorkerProcess {
     }
 }
 
-/// The event loop receives no more.
+/// The event loop has ended.
 struct EventLoopEnded;
 
-/// Receives what one worker sends.
+/// Receives the messages of one worker.
 struct Receiver {
     pid: Pid,
     version: u32,
@@ -124,7 +124,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Answers its calls and passes on its other messages, and at last how it has exited.
+    /// Answers its calls and passes on its other messages, and finally its exit.
     fn run(self, socket: &MessageSocket) {
         while let Ok(Some(message)) = socket.receive() {
             if self.take(message).is_err() {
@@ -138,12 +138,12 @@ impl Receiver {
                 Ok(None) | Err(_) => break Exited::Unknown,
             }
         };
-        // Without a receiver the event loop has ended, and the monitor with it.
+        // Without a receiver, the event loop and the monitor have ended.
         let last = MonitorEvent::Exited(self.pid, exited);
         drop(self.events.blocking_send(last));
     }
 
-    /// Takes one message. Fails when the event loop has ended.
+    /// Handles one message. Fails when the event loop has ended.
     fn take(&self, message: Datagram) -> Result<(), EventLoopEnded> {
         let Datagram { bytes, mut files } = message;
         if self.version == 1 && version_1::serve(&self.services, &bytes, &mut files) {
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(far.receive().unwrap().unwrap().bytes, br#""ping""#);
         drop(far);
         assert!(matches!(next(), MonitorEvent::Exited(pid, Exited::Code(3)) if pid == worker.pid));
-        // It cannot be told any more, and that is no error.
+        // The worker is gone; that the message cannot be sent is no error.
         worker.send(&MonitorMessage::Ping);
     }
 
@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    /// A worker of version 1 is answered in its own words, and only such a one.
+    /// A worker of version 1 gets answers in its own format; other workers do not.
     #[test]
     fn version_1_is_spoken_with_workers_of_version_1() {
         let cas = OpenCas::new();

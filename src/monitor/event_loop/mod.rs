@@ -1,7 +1,6 @@
-//! What the monitor does about what happens: signals, messages and exits of workers, time that
-//! passes.
+//! The monitor's reactions to signals, to messages and exits of workers, and to timeouts.
 //!
-//! One thing after the other, on one thread; nothing in here waits for a worker.
+//! Events are handled one after the other on one thread, which never waits for a worker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,20 +24,20 @@ use crate::sys::clock::Clock;
 
 /// How long a worker may take to start at an upgrade before it is killed.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How often limits of time are looked at.
+/// How often time limits are checked.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Where the proxy is between its start and its end.
+/// The phase of the proxy between its start and its exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MonitorPhase {
     Running,
     /// The program of an upgrade is being checked.
     Checking,
-    /// Told to stop; when that is over, and when the service manager was told.
+    /// The proxy is stopping: until when, and when the service manager was informed last.
     Stopping(Instant, Instant),
 }
 
-/// The workers, and what is to become of them.
+/// The workers, and the proxy's phase.
 #[derive(Debug)]
 pub(super) struct Monitor<P> {
     processes: P,
@@ -47,7 +46,8 @@ pub(super) struct Monitor<P> {
     phase: MonitorPhase,
     /// The error to exit with; `None` if the stop was requested.
     failed: Option<MonitorError>,
-    /// How long connections have when the proxy stops, until a worker says what they have now.
+    /// How long connections may continue when the proxy stops. A worker reports the value in force
+    /// when it begins to drain.
     drain_timeout: Duration,
     audit: DeferredLog,
 }
@@ -90,10 +90,10 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    /// Starts a worker, for the first time or beside those of an earlier version.
+    /// Starts a worker, for the first time or in addition to those of an earlier version.
     ///
     /// # Errors
-    /// When there is no worker then.
+    /// When there is no worker after that.
     pub(super) fn begin(&mut self) -> Result<(), MonitorError> {
         match self.processes.start(&self.listeners) {
             Ok(worker) => {
@@ -108,10 +108,10 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    /// Goes on until the last worker has exited.
+    /// Handles events until the last worker has exited.
     ///
     /// # Errors
-    /// Why the proxy has stopped, if nobody asked for it.
+    /// Why the proxy has stopped, unless that was requested.
     pub(super) async fn run(
         mut self,
         mut commands: impl Commands,
@@ -150,7 +150,7 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    /// The first time, connections may finish. The second time they are closed.
+    /// The first stop request drains the connections; the second one closes them.
     fn stop(&mut self) {
         if let MonitorPhase::Stopping(..) = self.phase {
             return self.send_all(&MonitorMessage::End);
@@ -159,7 +159,8 @@ impl<P: Processes> Monitor<P> {
         self.send_all(&MonitorMessage::Drain);
     }
 
-    /// The proxy stops by that time. No client is to find a port at which nobody answers.
+    /// The proxy stops by that time. The listeners are closed, so that clients are refused instead
+    /// of waiting at a port without a worker.
     fn drain(&mut self, until: Instant) {
         self.listeners.close();
         let now = Instant::now();
@@ -195,12 +196,12 @@ impl<P: Processes> Monitor<P> {
                 }
             }
             WorkerMessage::Alive => worker.is_alive = true,
-            // Answered on the thread that received it.
+            // The thread that received the call answers it.
             WorkerMessage::Call(_) => {}
         }
     }
 
-    /// A worker accepts clients, so the others stop accepting.
+    /// A worker accepts clients from now on, so the other workers stop accepting.
     fn take_over(&mut self, pid: i32) {
         let mut others = 0;
         for worker in self.workers.values_mut() {
@@ -278,7 +279,8 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    /// Tells the service manager that the proxy lives, if the worker has answered, and pings it again.
+    /// Reports to the service manager that the proxy lives, if the worker has answered, and pings the
+    /// worker again.
     fn ping(&mut self) {
         let serving = self.workers.values_mut();
         for worker in serving.filter(|one| one.role == WorkerRole::Serving) {
@@ -289,7 +291,8 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    /// Has the program that is there now checked. On a thread: clients and signals do not wait for it.
+    /// Starts to check the program that is now installed. On another thread, so that clients and
+    /// signals need not wait.
     fn begin_upgrade(&mut self) {
         let is_starting = |one: &WorkerProcess| matches!(one.role, WorkerRole::Starting(_));
         if self.phase != MonitorPhase::Running || self.workers.values().any(is_starting) {
@@ -319,7 +322,7 @@ impl<P: Processes> Monitor<P> {
         self.refuse(format!("it cannot be run: {error}"));
     }
 
-    /// There is no upgrade, and nothing else has changed.
+    /// Logs that there is no upgrade. Nothing else has changed.
     fn refuse(&self, message: String) {
         tracing::error!("no upgrade, everything stays as it was: {message}");
         self.emit(&AuditEvent::UpgradeRefused { message });

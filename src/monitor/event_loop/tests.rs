@@ -1,4 +1,4 @@
-//! The event loop with processes that are only written down, and time that stands still.
+//! The event loop with fake processes and a paused clock.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,7 +11,7 @@ use super::*;
 use crate::ipc::{MessageSocket, PublicCaKeys, ServiceCall, SigningRequest, VERSION, decode};
 use crate::monitor::processes::WORKER;
 
-/// What was done to processes.
+/// The operations on processes, as recorded.
 #[derive(Debug, Default)]
 struct Log {
     killed: Vec<i32>,
@@ -23,7 +23,7 @@ struct Log {
     no_thread: bool,
 }
 
-/// Processes that are only written down.
+/// Fake processes, which are only recorded.
 #[derive(Clone, Debug, Default)]
 struct Written(Rc<RefCell<Log>>);
 
@@ -439,7 +439,8 @@ async fn there_is_no_upgrade_while_a_worker_starts_or_the_proxy_stops() {
     assert_eq!((log.checks, log.replacements), (1, 0));
 }
 
-/// A process may be anybody's: what it says about others, or without being asked, changes nothing.
+/// A worker may be controlled by an attacker: what it reports about others, or without being asked,
+/// changes nothing.
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fit_is_passed_over() {
     let mut fixture = Fixture::serving().await;
