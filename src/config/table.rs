@@ -5,7 +5,7 @@
 //! less. Nothing of that can be left out: a row without it does not compile. From the rows come
 //!
 //! - the struct with one field for each row,
-//! - a constant for each [`Key`](super::key::Key), and one for the section with all of its keys, from
+//! - a constant for each [`Key`], and one for the section with all of its keys, from
 //!   which the documentation is printed,
 //! - `read`, which notes all mistakes at once, and `print`, which writes what reads back to the same,
 //! - `keep_until_restart`, which a reload calls, and `weaker`, which an auditor reads.

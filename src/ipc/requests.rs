@@ -75,7 +75,7 @@ pub enum FilePurpose {
 /// Requests an open file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRequest {
-    /// Its path, which has to be in [`AllowedFiles`]. It need not be UTF-8.
+    /// Its path, which has to be in [`AllowedFiles`](super::files::AllowedFiles). It need not be UTF-8.
     pub path: OsString,
     /// What it is opened for.
     pub purpose: FilePurpose,

@@ -62,7 +62,7 @@ const ALSO_KEPT: &[(&str, &str)] = &[
     ),
 ];
 
-/// Creates the directories of [`plan`]: directories that are created later are not accessible. If
+/// Creates the directories of the plan: directories that are created later are not accessible. If
 /// one cannot be created, the code that needs it fails later, as without a sandbox.
 pub fn prepare(config: &Config) {
     let data = &config.data_dir;

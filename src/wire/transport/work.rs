@@ -69,7 +69,7 @@ impl Work {
 
 impl Transport {
     /// From now on, what takes long in a key exchange is left to the driver, which looks for it with
-    /// [`take_work`](Self::take_work) after each [`TransportEvent::NeedInput`](super::Event::NeedInput).
+    /// [`take_work`](Self::take_work) after each [`TransportEvent::NeedInput`](super::TransportEvent::NeedInput).
     pub fn defer_work(&mut self) {
         self.defers = true;
     }
