@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ssh_key::Certificate;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -76,35 +77,49 @@ pub async fn ask(
         let stream = TcpStream::connect(address)
             .await
             .map_err(|error| ProbeError::Connect(address, error))?;
-        let signs_with_sha1 = config.signs_with_sha1;
-        let mut leg = Leg::new(stream, Transport::client(config));
-        identified(&mut leg).await.map_err(|error| match error {
-            NoServer::Leg(error) => ProbeError::Broken(address, error.into()),
-            other => ProbeError::NoServer(address, other.into()),
-        })?;
-        let host_key = host_key(&mut leg, address).await?;
-        let ident = leg.transport.peer_ident().unwrap_or_default();
-        let software = ident.splitn(3, '-').nth(2).unwrap_or_default().to_owned();
-        let accepted = questions(&mut leg, login, certificates, signs_with_sha1)
-            .await
-            .map_err(|error| ProbeError::Broken(address, error));
-        leg.disconnect(DisconnectReason::ByApplication, "rproxy only asks")
-            .await;
-        Ok(Answers {
-            software,
-            host_key,
-            accepted,
-        })
+        ask_over(stream, address, config, login, certificates).await
     };
     timeout(PATIENCE, asking)
         .await
         .unwrap_or(Err(ProbeError::Timeout(address)))
 }
 
-async fn host_key(
-    leg: &mut Leg<TcpStream>,
+/// The same, over a stream that leads to the host, without a limit.
+async fn ask_over<S>(
+    stream: S,
     address: SocketAddr,
-) -> Result<PresentedKey, ProbeError> {
+    config: Arc<ClientConfig>,
+    login: &str,
+    certificates: &[Certificate],
+) -> Result<Answers, ProbeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let signs_with_sha1 = config.signs_with_sha1;
+    let mut leg = Leg::new(stream, Transport::client(config));
+    identified(&mut leg).await.map_err(|error| match error {
+        NoServer::Leg(error) => ProbeError::Broken(address, error.into()),
+        other => ProbeError::NoServer(address, other.into()),
+    })?;
+    let host_key = host_key(&mut leg, address).await?;
+    let ident = leg.transport.peer_ident().unwrap_or_default();
+    let software = ident.splitn(3, '-').nth(2).unwrap_or_default().to_owned();
+    let accepted = questions(&mut leg, login, certificates, signs_with_sha1)
+        .await
+        .map_err(|error| ProbeError::Broken(address, error));
+    leg.disconnect(DisconnectReason::ByApplication, "rproxy only asks")
+        .await;
+    Ok(Answers {
+        software,
+        host_key,
+        accepted,
+    })
+}
+
+async fn host_key<S>(leg: &mut Leg<S>, address: SocketAddr) -> Result<PresentedKey, ProbeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let broken = |error: LegError| match error {
         LegError::Protocol(wire::Error::Mismatch(short @ Mismatch::ShortHostKey(_))) => {
             ProbeError::ShortHostKey(address, short)
@@ -130,12 +145,15 @@ async fn host_key(
 
 /// One question after the other on one connection: the service is asked for once, and the answer
 /// to that begins every question.
-async fn questions(
-    leg: &mut Leg<TcpStream>,
+async fn questions<S>(
+    leg: &mut Leg<S>,
     login: &str,
     certificates: &[Certificate],
     signs_with_sha1: bool,
-) -> Result<Vec<bool>, Box<dyn Error + Send + Sync>> {
+) -> Result<Vec<bool>, Box<dyn Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut accepted = Vec::new();
     let mut service_accepted: Option<Bytes> = None;
     let signature_algorithms = leg.transport.peer_extensions().server_sig_algs.clone();
@@ -176,4 +194,77 @@ async fn questions(
         }
     }
     Ok(accepted)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+    use crate::cert::testing::{CertSpec, ed25519};
+    use crate::ssh::testing::DB1;
+    use crate::ssh::testing::host::{OnKey, TestHost};
+
+    /// What a host that takes keys so says about so many certificates.
+    async fn ask_host(host: TestHost, count: usize) -> Answers {
+        let (near, far) = duplex(1 << 16);
+        let serving = tokio::spawn(host.serve(far));
+        let certificates: Vec<_> = (0..count)
+            .map(|_| CertSpec::user(&ed25519()).sign(&ed25519()))
+            .collect();
+        let answers = ask_over(near, DB1, Arc::default(), "deploy", &certificates).await;
+        let (saw, _) = serving.await.unwrap();
+        assert!(saw.signatures == 0 && !saw.let_in, "nothing is signed");
+        answers.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_shows_its_key_and_says_of_each_certificate_whether_it_would_do() {
+        for (on_key, verdict) in [(OnKey::Accepts, true), (OnKey::Rejects, false)] {
+            let host = TestHost::certified(&ed25519(), |_| {}).on_key(on_key);
+            let key = host.key.public_key().key_data().clone();
+            let answers = ask_host(host, 3).await;
+            assert_eq!(answers.accepted.unwrap(), [verdict; 3]);
+            assert_eq!(*answers.host_key.key_data(), key);
+            assert!(answers.host_key.certificate().is_some());
+            assert!(
+                answers.software.starts_with("OpenSSH_rproxy"),
+                "{}",
+                answers.software
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_hangs_up_is_known_by_its_key_still() {
+        let (near, far) = duplex(1 << 16);
+        let host = TestHost::certified(&ed25519(), |_| {}).on_key(OnKey::IsSilent);
+        let serving = tokio::spawn(host.serve(far));
+        let certificate = CertSpec::user(&ed25519()).sign(&ed25519());
+        let asking = tokio::spawn(async move {
+            ask_over(near, DB1, Arc::default(), "deploy", &[certificate]).await
+        });
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        serving.abort();
+        let answers = asking.await.unwrap().unwrap();
+        assert!(matches!(answers.accepted, Err(ProbeError::Broken(..))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_ssh_server_is_told_from_a_connection_that_breaks() {
+        for (said, is_ssh) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], false),
+            (b"SSH-2.0-host\r\n", true),
+        ] {
+            let (near, mut far) = duplex(1 << 16);
+            far.write_all(said).await.unwrap();
+            drop(far);
+            let failed = ask_over(near, DB1, Arc::default(), "deploy", &[]).await;
+            match failed.unwrap_err() {
+                ProbeError::Broken(..) => assert!(is_ssh),
+                ProbeError::NoServer(_, why) => assert!(!is_ssh, "{why}"),
+                other => panic!("{other}"),
+            }
+        }
+    }
 }
