@@ -10,43 +10,44 @@ use super::forward::{Destination, Listener};
 use super::nested::{Handshakes, NestedSsh};
 use super::tap::{Kind, Pty, RelayedMessage, Start};
 
-/// Requests of one side that may wait for their reply at a time.
+/// How many requests of one side may wait for a reply.
 const MAX_REPLIES: usize = 256;
-/// Environment variables that one session may ask for.
+/// How many environment variables one session may ask for.
 const MAX_ENVIRONMENT: usize = 128;
-/// Other requests before a session begins.
+/// How many other requests are kept before a session begins.
 const MAX_ASKED: usize = 128;
-/// Bytes of all that.
+/// How many bytes these requests may have in all.
 const MAX_ASKED_BYTES: usize = 64 * 1024;
-/// Grants smaller than this are collected, as long as the other side has as much left.
+/// Smaller grants are collected, as long as the other side has that much window left, in bytes.
 const GRANT: u32 = 32 * 1024;
-/// The most that one side is granted at a time: what crosses a link of 1 Gbit/s in an eighth of a second.
+/// The most that is granted at a time, in bytes: a link of 1 Gbit/s carries that in an eighth of a
+/// second.
 const MAX_GRANT: u32 = 16 * 1024 * 1024;
 
-/// What a request of one side waits for. Replies must come in the order of the requests.
+/// How a request of one side is answered. Replies must be sent in the order of the requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PendingReply {
-    /// The other side's answer.
+    /// By the other side's reply.
     Relayed {
-        /// To the request that starts the session.
+        /// The request starts the session.
         start: bool,
     },
-    /// A no, whatever the other side answers: that it answers is all there is to know.
+    /// By a failure, whatever the other side replies: that it replies is the only information.
     Bare,
-    /// The host's answer, which says whether it listens.
+    /// By the host's reply to a request to listen.
     Listen(Listener),
-    /// Ours, once its turn has come.
+    /// By our own failure, in its order.
     Refused,
-    /// The other side's answer to a question of our own, which that side has not asked.
+    /// Not at all: the request was our own, and the other side does not expect a reply.
     Own,
 }
 
-/// Replies owed to one side, oldest first.
+/// The replies that one side waits for, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Replies(VecDeque<PendingReply>);
 
 impl Replies {
-    /// Takes note of a request; `false` when too many wait.
+    /// Adds a request; `false` when too many wait.
     #[must_use]
     pub(super) fn expect(&mut self, reply: PendingReply) -> bool {
         let fits = self.0.len() < MAX_REPLIES;
@@ -56,7 +57,7 @@ impl Replies {
         fits
     }
 
-    /// The other side has answered: which request that was, or `None` when it was not asked.
+    /// The request that the other side has replied to; `None` when there was none.
     pub(super) fn answered(&mut self) -> Option<PendingReply> {
         match self.0.front() {
             Some(
@@ -69,7 +70,7 @@ impl Replies {
         }
     }
 
-    /// The next reply that is ours to give, if it is the next.
+    /// Removes the next reply if it is our own failure, and so can be sent now.
     pub(super) fn next_refusal(&mut self) -> bool {
         let ours = self.0.front() == Some(&PendingReply::Refused);
         if ours {
@@ -82,26 +83,26 @@ impl Replies {
 /// One side's end of a channel.
 #[derive(Debug, Default)]
 pub(super) struct ChannelEnd {
-    /// That side's number for the channel.
+    /// This side's channel number.
     pub(super) number: u32,
-    /// Bytes that may still be sent to that side, as the other one knows.
+    /// How many bytes may still be sent to this side, as the other side knows.
     pub(super) window: u32,
-    /// Bytes that it has granted beyond that, and the other side has not been told of.
+    /// How many more bytes this side has granted, which were not passed on to the other side yet.
     pub(super) untold: u32,
-    /// The most data that side takes in one message.
+    /// The most data that this side accepts in one message.
     pub(super) max_packet: u32,
-    /// Replies owed to that side.
+    /// The replies that this side waits for.
     pub(super) replies: Replies,
-    /// That side has sent EOF.
+    /// This side has sent EOF.
     pub(super) said_eof: bool,
-    /// That side has sent CLOSE.
+    /// This side has sent CLOSE.
     pub(super) said_close: bool,
-    /// That side has been sent CLOSE.
+    /// CLOSE was sent to this side.
     pub(super) told_close: bool,
 }
 
 impl ChannelEnd {
-    /// The end of a side that takes this much.
+    /// The end of a side that grants this window.
     pub(super) fn new(number: u32, window: u32, max_packet: u32) -> Self {
         let mut end = Self {
             number,
@@ -113,12 +114,12 @@ impl ChannelEnd {
         end
     }
 
-    /// Bytes that this side takes, whether the other one knows or not.
+    /// How many bytes this side accepts, including grants that were not passed on.
     pub(super) fn takes(&self) -> u32 {
         self.window.saturating_add(self.untold)
     }
 
-    /// Adds what that side has granted; `false` when it is more than there is.
+    /// Adds a grant of this side; `false` when the sum is too large.
     #[must_use]
     pub(super) fn add(&mut self, bytes: u32) -> bool {
         let sum = self.window.checked_add(self.untold);
@@ -129,10 +130,11 @@ impl ChannelEnd {
         fits
     }
 
-    /// What the other side is to be told of now, which may be nothing.
+    /// How much window to grant to the other side now; zero for nothing.
     ///
-    /// A number of bytes is a number that crosses: so it is a round one, but for a side that has little left.
-    /// And it is bounded, however much is granted.
+    /// The number in a grant is passed on without being recorded, so a side could send data in it. So it is a
+    /// round number, unless the other side has little window left, and it is limited, however much was
+    /// granted.
     pub(super) fn grant(&mut self) -> u32 {
         let most = self.untold.min(MAX_GRANT.saturating_sub(self.window));
         let grant = match most / GRANT {
@@ -145,39 +147,39 @@ impl ChannelEnd {
     }
 }
 
-/// How far a channel is.
+/// The state of a channel.
 #[derive(Debug)]
 pub(super) enum ChannelPhase {
-    /// One side has asked, the other has not answered.
+    /// One side has asked for it, the other has not answered.
     Opening {
-        /// Who asked.
+        /// The side that asked.
         opener: Side,
         /// For a forwarded channel.
         forwarded: bool,
     },
-    /// Open, nothing runs yet.
+    /// Open; no session has begun.
     Setup(Setup),
-    /// A session runs, and is recorded.
+    /// A session runs and is recorded.
     Running(Handshakes),
     /// A forwarded channel, open and recorded.
     Forwarded(NestedSsh),
-    /// Ended by the proxy: what still arrives is dropped until both sides have closed.
+    /// Closed by the proxy: what still arrives is discarded until both sides have closed.
     Ended,
 }
 
-/// What the client asks for before the session starts.
+/// The client's requests before the session starts.
 #[derive(Debug, Default)]
 pub(super) struct Setup {
     pub(super) pty: Option<Pty>,
     pub(super) environment: Vec<(Bytes, Bytes)>,
     pub(super) asked: Vec<RelayedMessage>,
     bytes: usize,
-    /// Data was refused already; once is enough for the audit log.
+    /// Data was refused already; the audit log needs it only once.
     pub(super) data_refused: bool,
 }
 
 impl Setup {
-    /// Notes a variable; `false` when there are too many.
+    /// Adds a variable; `false` when there are too many.
     #[must_use]
     pub(super) fn add_variable(&mut self, name: &Bytes, value: &Bytes) -> bool {
         let fits =
@@ -188,7 +190,7 @@ impl Setup {
         fits
     }
 
-    /// Notes another request; `false` when there are too many.
+    /// Adds another request; `false` when there are too many.
     #[must_use]
     pub(super) fn add(&mut self, mut request: RelayedMessage) -> bool {
         let length = |value: &Value| match value {
@@ -208,7 +210,7 @@ impl Setup {
         fits
     }
 
-    /// How a session begins that was asked for in this way.
+    /// The session that was requested in this way.
     pub(super) fn into_start(self, kind: Kind) -> Start {
         Start {
             kind,
@@ -218,7 +220,7 @@ impl Setup {
         }
     }
 
-    /// Whether anything has crossed.
+    /// Whether no request was passed on.
     pub(super) fn is_empty(&self) -> bool {
         self.pty.is_none() && self.environment.is_empty() && self.asked.is_empty()
     }
@@ -233,7 +235,7 @@ impl Setup {
     }
 }
 
-/// A copy: what is kept for long must not keep the packet that it came in.
+/// A copy: a value that is kept must not keep the memory of its packet.
 pub(super) fn kept(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
@@ -244,7 +246,7 @@ pub(super) struct Channel {
     pub(super) client: ChannelEnd,
     pub(super) host: ChannelEnd,
     pub(super) phase: ChannelPhase,
-    /// Where it leads, if it is a forwarded one.
+    /// Where it leads, if it is a forwarded channel.
     pub(super) destination: Option<Destination>,
 }
 
@@ -256,8 +258,8 @@ impl Channel {
         }
     }
 
-    /// Whether nothing needs to be sent to that side any more: it has closed its end, or the proxy
-    /// has ended the channel.
+    /// Whether nothing has to be sent to this side any more: it has closed its end, or the proxy
+    /// has closed the channel.
     pub(super) fn is_deaf(&mut self, side: Side) -> bool {
         matches!(self.phase, ChannelPhase::Ended) || self.end(side).said_close
     }

@@ -1,7 +1,7 @@
-//! What a message of the table consists of: its fields, read one by one and written anew.
+//! The fields of a message in the table: read one by one, and encoded again.
 //!
-//! Nothing of a message crosses but what one of its fields holds. A field either goes into the
-//! recording, or is written as nothing.
+//! Only the fields' values are passed on. A field is either recorded, or replaced by an empty
+//! value.
 
 use bytes::Bytes;
 
@@ -20,53 +20,53 @@ pub enum Holds {
     Modes,
 }
 
-/// What becomes of a field.
+/// What happens with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It crosses, and is recorded.
+    /// It is passed on and recorded.
     Recorded,
-    /// It is written as an empty string or as zero: nobody reads it.
+    /// It is replaced by an empty string or zero, because no receiver uses it.
     Blank,
 }
 
 /// One field of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// What it is called in recordings.
+    /// Its name in recordings.
     pub name: &'static str,
     /// What it holds.
     pub holds: Holds,
-    /// What becomes of it.
+    /// What happens with it.
     pub fate: Fate,
 }
 
 /// What a field held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// A string that is to be read as text.
+    /// A string that is recorded as text.
     Text(Bytes),
     /// A number.
     Number(u32),
     /// A boolean.
     Flag(bool),
-    /// Bytes that are no text.
+    /// Bytes that are not text.
     Bytes(Bytes),
 }
 
-/// What one message says beside its name.
+/// The content of one message, without its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Content {
     /// The fields that are recorded, in their order.
     pub values: Vec<(&'static str, Value)>,
-    /// All fields as they cross.
+    /// All fields as they are passed on.
     pub(super) data: Bytes,
 }
 
 /// `TTY_OP_END` (RFC 4254, section 8).
 const MODES_END: u8 = 0;
-/// The first opcode whose argument nobody knows the size of: the modes end there.
+/// The first opcode whose argument has an unknown size: the modes end there.
 const MODES_UNKNOWN: u8 = 160;
-/// Modes that one terminal may have. Each opcode is said once by any client that is known.
+/// How many modes a terminal may have. Known clients send each opcode once.
 const MAX_MODES: usize = 256;
 
 impl Content {
@@ -151,7 +151,7 @@ fn blank(holds: Holds) -> Value {
 }
 
 /// The modes up to their end, each an opcode and a number. No modes at all stay none: some clients
-/// leave the end out there.
+/// leave out the end marker then.
 fn written_modes(modes: &Bytes, fields: &Fields) -> Result<Bytes, MalformedMessage> {
     let mut written = Vec::with_capacity(modes.len() + 1);
     let mut rest = modes.as_ref();

@@ -1,4 +1,4 @@
-//! Forwarded channels: where they lead, and which of them were asked for.
+//! Forwarded channels: where they lead, and which of them were requested.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ const MAX_LISTENERS: usize = 128;
 pub enum Destination {
     /// From the client to a port that the host connects to (`direct-tcpip`).
     Tcp {
-        /// The host's name for the other end.
+        /// The address of the other end, as sent to the host.
         host: Bytes,
         /// Its port.
         port: u32,
@@ -69,13 +69,13 @@ impl Destination {
         }
     }
 
-    /// Where it leads, for people: `host:port` or a path; empty for X11 and the agent.
+    /// Where it leads, for texts: `host:port` or a path; empty for X11 and the agent.
     #[must_use]
     pub fn address(&self) -> String {
         text(&self.address_bytes())
     }
 
-    /// The same, byte for byte.
+    /// Where it leads, as the exact bytes.
     #[must_use]
     pub fn address_bytes(&self) -> Bytes {
         match self {
@@ -86,7 +86,7 @@ impl Destination {
     }
 }
 
-/// `host:port`, with brackets around what has colons of its own.
+/// `host:port`, with brackets around a host that contains colons.
 fn endpoint(host: &[u8], port: u32) -> Bytes {
     let port = format!(":{port}");
     let parts: [&[u8]; 4] = match host.contains(&b':') {
@@ -96,12 +96,12 @@ fn endpoint(host: &[u8], port: u32) -> Bytes {
     parts.concat().into()
 }
 
-/// What the policy and people read of a name on the wire. No rule names what is no UTF-8.
+/// A name on the wire, for the policy and for texts. A name that is not UTF-8 matches no rule.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Something that the host listens on for the client.
+/// An address or socket that the host listens on for the client.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Listener {
     Tcp { host: Bytes, port: u32 },
@@ -109,7 +109,7 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// What a global request begins or ends; `None` for those that do neither.
+    /// The listener that a global request opens or closes; `None` for other requests.
     pub(super) fn of(name: &str, content: &Content) -> Option<Self> {
         Some(match name {
             "tcpip-forward" | "cancel-tcpip-forward" => Self::Tcp {
@@ -123,8 +123,8 @@ impl Listener {
         })
     }
 
-    /// Where it listens, for people: `host:port` or a path. The host is empty where it is to listen
-    /// on all addresses.
+    /// Where it listens, for texts: `host:port` or a path. The host is empty if it has to listen on
+    /// all addresses.
     pub(super) fn address(&self) -> String {
         match self {
             Self::Tcp { host, port } => text(&endpoint(host, *port)),
@@ -132,8 +132,8 @@ impl Listener {
         }
     }
 
-    /// The port that the host's success names: where it was to choose one (RFC 4254, 7.1). Some name
-    /// it although there was no choice, which says nothing new and goes no further.
+    /// The port in the host's reply, if the host had to choose one (RFC 4254, 7.1). Some hosts send
+    /// a port although they had no choice; it is not passed on.
     pub(super) fn chosen(&self, reply: &Bytes) -> Result<Option<u32>, MalformedMessage> {
         let mut fields = Fields::of_success(reply);
         if reply.is_empty() {
@@ -153,7 +153,7 @@ impl Listener {
         }
     }
 
-    /// The listener, at the port that was chosen.
+    /// The listener at the port that was chosen.
     pub(super) fn at(self, chosen: Option<u32>) -> Self {
         match (self, chosen) {
             (Self::Tcp { host, .. }, Some(port)) => Self::Tcp { host, port },
@@ -162,7 +162,7 @@ impl Listener {
     }
 }
 
-/// What the client has asked the host to send back to it.
+/// The channels that the client has requested from the host.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     listeners: BTreeSet<Listener>,
@@ -171,7 +171,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// `false` when there are too many.
+    /// Adds a listener; `false` when there are too many.
     #[must_use]
     pub(super) fn listen(&mut self, listener: Listener) -> bool {
         self.listeners.insert(listener);
@@ -182,14 +182,14 @@ impl Expected {
         self.listeners.remove(listener);
     }
 
-    /// Forgets listeners that do not pass; gives them back.
+    /// Removes the listeners that match, and returns them.
     pub(super) fn forget(&mut self, is_bad: impl Fn(&Listener) -> bool) -> Vec<Listener> {
         self.listeners
             .extract_if(.., |listener| is_bad(listener))
             .collect()
     }
 
-    /// Whether the client has asked for any channels of this type.
+    /// Whether the client has requested channels of this type.
     pub(super) fn any(&self, kind: &str) -> bool {
         match kind {
             "x11" => self.x11,
@@ -198,7 +198,7 @@ impl Expected {
         }
     }
 
-    /// Whether the client has asked for channels like this one.
+    /// Whether the client has requested channels like this one.
     pub(super) fn includes(&self, destination: &Destination) -> bool {
         match destination {
             Destination::Tcp { .. } | Destination::Unix(_) => false,

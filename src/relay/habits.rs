@@ -1,29 +1,28 @@
-//! What clients send by habit, and miss nothing by when it is refused: worth a line in the audit
-//! log, once, and no warning.
+//! Requests that clients send routinely, and whose refusal has no effect on them: they are audited
+//! once, without a warning.
 
 use std::collections::BTreeSet;
 
 use super::What;
 
-/// Different ones that one connection may have; all others count as refusals.
+/// How many different ones are remembered for one connection; all others count as refusals.
 const MAX_HABITS: usize = 64;
 
 /// Longest name that may be one, in bytes.
 const MAX_NAME: usize = 64;
 
-/// Requests by name. PuTTY, and what is made of it, says so how it uses a channel, and asks for a
-/// refusal to measure the window with.
+/// Requests by name. PuTTY and its derivatives announce with them how they use a channel, and
+/// measure the window with a request that is refused.
 const REQUESTS: &[&str] = &[
     "simple@putty.projects.tartarus.org",
     "winadj@putty.projects.tartarus.org",
 ];
 
-/// How libraries begin the names of questions whether the other side is still there: any answer is
-/// one, a refusal too.
+/// The beginnings of keepalive requests of libraries: any reply is enough, including a failure.
 const QUESTIONS: &[&str] = &["keepalive@", "keep-alive@"];
 
-/// Variables that clients have in `SendEnv`, or set by themselves, and that change no program's way
-/// of working; a `*` at the end stands for any rest.
+/// Variables that clients have in `SendEnv`, or set themselves, and that do not change how programs
+/// work; a `*` at the end stands for any rest.
 const VARIABLES: &[&str] = &[
     "COLORFGBG",
     "COLORTERM",
@@ -44,25 +43,25 @@ const VARIABLES: &[&str] = &[
     "XMODIFIERS",
 ];
 
-/// What one connection has sent by habit.
+/// The routine requests of one connection so far.
 #[derive(Debug, Default)]
 pub struct Habits {
     told: BTreeSet<String>,
 }
 
-/// What is to be made of something that is refused.
+/// How to treat a refused request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// It is none.
+    /// It is not routine.
     No,
-    /// It is one, for the first time.
+    /// It is routine, and was not seen before.
     First,
-    /// It was told already.
+    /// It is routine, and was audited already.
     Again,
 }
 
 impl Habits {
-    /// Looks at something that is refused. `detail` is the variable that a request is about.
+    /// Classifies a refused request. `detail` is the variable, if the request is about one.
     pub fn look(&mut self, what: What, name: &str, detail: Option<&str>) -> Habit {
         let key = detail.unwrap_or(name);
         if key.len() > MAX_NAME || !is_habit(what, name, detail) {

@@ -1,12 +1,12 @@
-//! The connection layer as a translation: what one side says, told to the other.
+//! The connection layer as a translation: the messages of one side are passed on to the other.
 //!
-//! A pure state machine after the law of OpenSSH's `nchan.c`: events change state and yield actions,
-//! actions never change state. An event is a packet from one side; the actions are the messages for
-//! either side and the calls of the [`Tap`], which sees every byte before the caller may send it on.
+//! A pure state machine, modelled on OpenSSH's `nchan.c`: events change the state and cause actions,
+//! actions never change the state. An event is a packet from one side; the actions are messages for
+//! either side and calls of the [`Tap`], which sees every byte before the caller may send it on.
 //!
-//! Channel numbers are mapped; windows, packet sizes, replies, EOF and CLOSE are passed through, so
-//! that neither side is ever sent more than the other has granted. What crosses is decided by one
-//! table ([`table`]). Knows nothing of sockets, time, files or identities.
+//! Channel numbers are mapped; windows, packet sizes, replies, EOF and CLOSE are passed on, so that
+//! neither side is ever sent more than the other has granted. One table decides what is passed on
+//! ([`table`]). The relay has no sockets, time, files or identities.
 
 mod channel;
 mod content;
@@ -41,7 +41,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// The side that it is not.
+    /// The other side.
     #[must_use]
     pub fn other(self) -> Self {
         match self {

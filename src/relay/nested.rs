@@ -1,44 +1,44 @@
-//! Whether SSH hides inside a forwarded stream, or inside a session.
+//! Detects SSH inside a forwarded stream or inside a session.
 //!
-//! SSH begins with a line `SSH-VERSION-SOFTWARE` from either side. Whoever accepts the connection may
-//! send other lines before it (RFC 4253, 4.2), and clients pass over them: OpenSSH's over 1,024 lines of
-//! at most 8,192 bytes. So each side's lines are looked at until one is an identification, or until it
-//! is certain that none will be:
+//! SSH begins with a line `SSH-VERSION-SOFTWARE` from either side. The server may send other lines
+//! before it (RFC 4253, 4.2), and clients skip them: OpenSSH's client skips up to 1,024 lines of at most
+//! 8,192 bytes. So each side's lines are checked until one is an identification, or until it is certain
+//! that none can follow:
 //!
-//! - Both sides have begun with something else. Only one side of SSH may, so this is another protocol:
-//!   after a request of HTTP its answer may hold whatever it likes.
-//! - A line holds a NUL or is too long, or there were too many lines.
+//! - Both sides have begun with something else. In SSH only the server may, so this is another
+//!   protocol: an HTTP answer, for example, may contain anything.
+//! - A line contains a NUL or is too long, or there were too many lines.
 //!
-//! That other protocol may be one that leads on to SSH: `CONNECT` of HTTP, SOCKS, a command that dials.
-//! And the output of a command may have such lines at any time. So there, and in sessions, an identification
-//! counts together with what follows it in SSH and nowhere else, the first packet of a key exchange
-//! (RFC 4253, 6 and 7.1): wherever in the first MiB of a direction that is, it is SSH.
+//! The other protocol may lead to SSH later: `CONNECT` of HTTP, SOCKS, a command that dials. And the output
+//! of a command may contain such lines at any time. So there, and in sessions, an identification counts only
+//! together with the packet that follows it in SSH and nowhere else, the first packet of a key exchange (RFC
+//! 4253, 6 and 7.1): if that is within the first MiB of a direction, it is SSH.
 //!
-//! Nothing is held back. What crosses before it is recognised is an identification at most.
+//! Nothing is delayed. At most an identification is passed on before SSH is detected.
 //!
-//! What is cut off though it is no SSH: a forward in which one side says nothing, and the other has a line
-//! that begins with `SSH-2.0-` or its like among its first 1,024. What is not recognised: SSH that is
-//! wrapped into something else by programs of the user's own at both ends, or begins after a MiB.
+//! False positive: a forward in which one side sends nothing, and the other sends a line that begins with
+//! `SSH-2.0-` or similar among its first 1,024. Not detected: SSH inside another encoding that the user's
+//! own programs apply at both ends, or SSH that begins after the first MiB.
 
 use super::Side;
 
-/// Lines before the identification; one more than that many is none that OpenSSH would wait for.
+/// How many lines may precede the identification; OpenSSH's client gives up after as many.
 const MAX_LINES: u32 = 1_024;
-/// Bytes of a line.
+/// The longest line, in bytes.
 const MAX_LINE: usize = 8_192;
-/// What identifications begin with.
+/// The beginning of an identification.
 const SSH: &[u8] = b"SSH-";
 
-/// Bytes of one direction that are looked through for a key exchange.
+/// How many bytes of one direction are searched for a key exchange.
 const MAX_PREAMBLE: usize = 1024 * 1024;
 /// The longest rest of an identification line (RFC 4253, 4.2: 255 bytes in all).
 const MAX_IDENTIFICATION: usize = 255;
 /// `SSH_MSG_KEXINIT`
 const KEXINIT: u8 = 20;
-/// Where it stands in a packet: behind the packet's length and the length of its padding.
+/// The offset of the message number in a packet: after the packet length and the padding length.
 const NUMBER_AT: usize = 5;
 
-/// Watches both directions of one forwarded stream.
+/// Checks both directions of one forwarded stream.
 #[derive(Debug, Default)]
 pub(super) struct NestedSsh {
     client: PeerStart,
@@ -47,7 +47,7 @@ pub(super) struct NestedSsh {
 }
 
 impl NestedSsh {
-    /// Takes the next bytes of one direction; `true` once they complete an SSH identification.
+    /// Checks the next bytes of one direction; `true` once they complete an SSH identification.
     pub(super) fn sees_ssh(&mut self, from: Side, data: &[u8]) -> bool {
         let (own, other) = match from {
             Side::Client => (&mut self.client, &self.host),
@@ -57,17 +57,17 @@ impl NestedSsh {
     }
 }
 
-/// Watches both directions of a session, or of a forward that has begun with something else.
+/// Checks both directions of a session, or of a forward that has begun with something else.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     client: Handshake,
     host: Handshake,
-    /// SSH was seen. It may have been permitted then.
+    /// SSH was detected. It may have been permitted at that time.
     pub(super) seen: bool,
 }
 
 impl Handshakes {
-    /// Takes the next bytes of one direction; `true` once they begin a key exchange.
+    /// Checks the next bytes of one direction; `true` once they begin a key exchange.
     pub(super) fn sees_ssh(&mut self, from: Side, data: &[u8]) -> bool {
         let own = match from {
             Side::Client => &mut self.client,
@@ -79,11 +79,11 @@ impl Handshakes {
     }
 }
 
-/// How far one direction is into the beginning of SSH, wherever it begins.
+/// How much of the beginning of SSH one direction has matched, at any position.
 #[derive(Debug, Default)]
 struct Handshake {
     at: At,
-    /// Bytes that were looked through.
+    /// How many bytes were checked.
     looked: usize,
 }
 
@@ -119,7 +119,7 @@ impl Handshake {
 }
 
 impl At {
-    /// Takes a byte; `true` when it is the one that says that a key exchange begins.
+    /// Checks one byte; `true` when it completes the beginning of a key exchange.
     fn takes_last(&mut self, byte: u8) -> bool {
         *self = match *self {
             // The only beginning that is also an end of what was read.
@@ -156,12 +156,12 @@ impl At {
     }
 }
 
-/// What one side has said so far.
+/// What one side has sent so far.
 #[derive(Debug)]
 enum PeerStart {
-    /// Its first line, so far an identification.
+    /// Its first line, which matches an identification so far.
     First(VersionLine),
-    /// It has begun with something else. Another line may follow which is one.
+    /// It has begun with something else. A later line may be an identification.
     Later {
         line: VersionLine,
         /// Lines that have ended.
@@ -169,7 +169,7 @@ enum PeerStart {
         /// Bytes of this one.
         length: usize,
     },
-    /// No SSH will come.
+    /// SSH cannot follow.
     Settled,
 }
 
@@ -180,7 +180,7 @@ impl Default for PeerStart {
 }
 
 impl PeerStart {
-    /// Whether it has begun with something that is no identification.
+    /// Whether it has begun with something that is not an identification.
     fn is_other(&self) -> bool {
         match self {
             Self::First(_) => false,
@@ -243,13 +243,13 @@ impl PeerStart {
 /// A line, compared with `SSH-DIGITS.DIGITS-`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum VersionLine {
-    /// So many bytes of [`SSH`].
+    /// The first bytes of [`SSH`], this many.
     Name(usize),
     /// In the version, before or after its dot, with or without a digit there.
     Version { after_dot: bool, digits: bool },
-    /// It is one.
+    /// It is an identification.
     Identification,
-    /// It is none.
+    /// It is not an identification.
     Other,
 }
 

@@ -1,4 +1,4 @@
-//! Channels: asked for, judged, opened.
+//! Channels: requested, judged, opened.
 
 use bytes::Bytes;
 
@@ -16,10 +16,10 @@ use crate::wire::connection::{Fields, Message, Name, OpenFailure, agent_channel}
 /// Why a channel is not opened.
 type OpenRefusal = (OpenFailure, &'static str);
 
-/// The longest text of an answer that a channel is not opened.
+/// The longest text in a refusal to open a channel, in bytes.
 const MAX_TEXT: usize = 1_024;
 
-/// What the client reads when the host opens no session. With sshd the reason is most often its `MaxSessions`.
+/// The text for the client when the host opens no session. With sshd, the reason is usually its `MaxSessions`.
 const NO_SESSION: &str = "rproxy: host: it opens no session";
 
 const NOT_SERVED: &str = "rproxy: this type of channel is not permitted";
@@ -36,7 +36,7 @@ impl<T: Tap> Step<'_, T> {
         let from = self.from;
         let row = find(from, NameContext::Open, kind.as_str());
         let content = match row {
-            // What nobody has asked for is refused, whatever it holds.
+            // Channels that the client has not requested are refused, whatever they contain.
             Some(row) if row.verdict == Verdict::Expected && !self.relay.expected.any(row.name) => {
                 Content::default()
             }
@@ -101,7 +101,7 @@ impl<T: Tap> Step<'_, T> {
         Ok(())
     }
 
-    /// Notes what crosses of a forward's opening beside where it leads to.
+    /// Records the fields of a forward's opening, other than its destination.
     fn note_origin(&mut self, number: u32, content: &Content, max_packet: u32) {
         let is_told = |name: &str, value: &Value| match value {
             Value::Text(text) => {
@@ -185,7 +185,7 @@ impl<T: Tap> Step<'_, T> {
         max_packet: u32,
         data: &Bytes,
     ) -> Result<(), Breach> {
-        // No type of channel has anything to confirm beside its numbers.
+        // No type of channel has further fields in a confirmation.
         Fields::of_confirmation(data).end()?;
         let (from, opener) = (self.from, self.from.other());
         let (channel, forwarded) = self.opening(number)?;
@@ -202,7 +202,7 @@ impl<T: Tap> Step<'_, T> {
             for (from, name, field) in [(opener, "open", asked), (from, "confirmation", odd)] {
                 if let Some(field) = field {
                     let fields = vec![field];
-                    // Nothing was asked for yet: there is room.
+                    // There was no earlier request, so there is room.
                     let _fits = setup.add(RelayedMessage { from, name, fields });
                 }
             }
@@ -242,7 +242,7 @@ impl<T: Tap> Step<'_, T> {
             self.tap.closed(ChannelKey(number));
             (reason, text)
         } else {
-            // There is no recording that could have the host's own words.
+            // There is no recording that could contain the host's own text.
             self.relay.in_vain += 1;
             let known = OpenFailure::AdministrativelyProhibited as u32
                 ..=OpenFailure::ResourceShortage as u32;
@@ -265,7 +265,7 @@ impl<T: Tap> Step<'_, T> {
         Ok(())
     }
 
-    /// The channel whose opening this side may answer, and whether it is a forwarded one.
+    /// The channel whose opening this side has to answer, and whether it is a forwarded one.
     fn opening(&mut self, number: u32) -> Result<(&mut Channel, bool), Breach> {
         let asked: Side = self.from;
         let channel = self.relay.channels.get_mut(&number).ok_or(Breach::Reply)?;
@@ -278,8 +278,8 @@ impl<T: Tap> Step<'_, T> {
     }
 }
 
-/// The field that has the most data of one message, where it is none of the numbers that are chosen
-/// for that: those say nothing.
+/// The field with the largest packet size, unless it is one of the usual values, which carry no
+/// information.
 fn odd_packet(max_packet: u32) -> Option<(&'static str, Value)> {
     let is_usual = max_packet.is_power_of_two() && max_packet <= 256 * 1024;
     (!is_usual).then_some(("max_packet", Value::Number(max_packet)))

@@ -1,4 +1,4 @@
-//! Other permissions for a connection that is under way: what they do not have ends.
+//! Changes the permissions of a live connection: what is not permitted any more is ended.
 
 use std::sync::Arc;
 
@@ -12,11 +12,12 @@ use crate::access::Permissions;
 use crate::wire::connection::{Head, Message, Name};
 
 impl Relay {
-    /// Puts other permissions in force. Forwarded channels that they do not have are closed on both
-    /// sides, listeners at the host are cancelled. The number of both.
+    /// Replaces the permissions. Forwarded channels that are not permitted any more are closed on
+    /// both sides, listeners at the host are cancelled. Returns how many of both.
     ///
-    /// Nobody has looked at the beginning of a forward for as long as it might be SSH: when it may no
-    /// longer, all forwarded channels end, and the sessions in which it was seen.
+    /// While SSH was permitted inside forwards, their beginnings were not checked: when it is not
+    /// permitted any more, all forwarded channels are closed, and the sessions in which SSH was
+    /// detected.
     pub fn permit(
         &mut self,
         permissions: Arc<Permissions>,
@@ -47,14 +48,15 @@ impl Relay {
         cancelled + ended.count()
     }
 
-    /// Ends everything that is forwarded, for as long as the connection lives. How much that was.
+    /// Closes all forwarded channels and listeners, and permits none in the rest of the connection.
+    /// Returns how many were closed.
     pub fn stop_forwarding(&mut self, tap: &mut impl Tap, out: &mut Vec<Outgoing>) -> usize {
         self.forwards_nothing = true;
         let permissions = Arc::clone(&self.permissions);
         self.permit(permissions, tap, out)
     }
 
-    /// Cancels listeners at the host that are not permitted any more; how many.
+    /// Cancels listeners at the host that are not permitted any more; returns how many.
     pub(super) fn cancel_unpermitted(&mut self, out: &mut Vec<Outgoing>) -> usize {
         let permissions = &self.permissions;
         let gone = self.expected.forget(|listener| match listener {
@@ -65,7 +67,7 @@ impl Relay {
         gone.len()
     }
 
-    /// Whether a forwarded channel may lead there, whoever has asked for it.
+    /// Whether a forwarded channel may lead there, whichever side has opened it.
     pub(super) fn permits(&self, destination: &Destination) -> bool {
         let permissions = &self.permissions;
         match destination {
@@ -78,7 +80,8 @@ impl Relay {
         }
     }
 
-    /// Ends an open forwarded channel if it is not permitted any more; whether it was.
+    /// Closes an open forwarded channel if it is not permitted any more; returns whether it was
+    /// closed.
     pub(super) fn end_unpermitted(
         &mut self,
         number: u32,
@@ -90,7 +93,7 @@ impl Relay {
         destination.is_some_and(|one| !self.permits(one)) && self.end_forwarded(number, tap, out)
     }
 
-    /// Ends a session in which SSH was seen; whether it was one.
+    /// Ends a session in which SSH was detected; returns whether it was one.
     fn end_nested(&mut self, number: u32, tap: &mut impl Tap, out: &mut Vec<Outgoing>) -> bool {
         let Some(channel) = self.channels.get_mut(&number) else {
             return false;
@@ -111,7 +114,7 @@ impl Relay {
         true
     }
 
-    /// Ends an open forwarded channel; whether it was one.
+    /// Closes an open forwarded channel; returns whether it was one.
     fn end_forwarded(&mut self, number: u32, tap: &mut impl Tap, out: &mut Vec<Outgoing>) -> bool {
         let Some(channel) = self.channels.get_mut(&number) else {
             return false;
@@ -135,7 +138,7 @@ impl Relay {
     }
 }
 
-/// Tells the host to listen no more. It has nothing to answer.
+/// A request to the host to stop listening. It needs no reply.
 fn cancel(listener: &Listener) -> Outgoing {
     let (name, data) = match listener {
         Listener::Tcp { host, port } => (

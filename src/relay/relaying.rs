@@ -1,4 +1,4 @@
-//! The relay itself: one packet in, the messages that follow from it out.
+//! The relay itself: takes one packet, returns the messages that result from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::wire::connection::{
     EXIT_REFUSED, Ending, MalformedMessage, Message, STDERR, keep_alive, number,
 };
 
-/// Channels that one connection may have at a time; sshd's own limit is 10 sessions.
+/// How many channels one connection may have; sshd's own limit is 10 sessions.
 const MAX_CHANNELS: usize = 1_000;
-/// What is refused on one connection before it ends.
+/// How many refusals one connection may cause before it is ended.
 const MAX_REFUSED: u32 = 10_000;
 
 /// A message for one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Who gets it.
+    /// The receiver.
     pub to: Side,
-    /// What it says.
+    /// The message.
     pub message: Message,
 }
 
@@ -35,25 +35,25 @@ pub struct Outgoing {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("the {from} broke the protocol: {what}")]
 pub struct Violation {
-    /// Who did.
+    /// The side that broke it.
     pub from: Side,
-    /// How.
+    /// How it was broken.
     pub what: Breach,
 }
 
 /// How a peer can break the connection protocol.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Breach {
-    /// A packet that is no message.
+    /// A packet that is not a message.
     #[error("{0}")]
     Malformed(#[from] MalformedMessage),
-    /// A channel number that was never given out, or is gone.
+    /// A channel number that does not exist, or not any more.
     #[error("a message for channel {0}, which does not exist")]
     NoChannel(u32),
     /// A message that the channel's state does not allow.
     #[error("{0} is out of order")]
     Order(&'static str),
-    /// More data than the other side has granted, or takes in one message.
+    /// More data than the window or the packet size permits.
     #[error("data beyond the window")]
     Overrun,
     /// Grants that add up to more than 2^32 - 1.
@@ -62,31 +62,32 @@ pub enum Breach {
     /// More listeners than one connection may have.
     #[error("too many listeners")]
     TooManyListeners,
-    /// A reply that nobody asked for.
+    /// A reply without a request.
     #[error("a reply to no request")]
     Reply,
-    /// More that is refused than the audit log is to be filled with.
+    /// More refusals than the limit, which protects the audit log.
     #[error("too much that is not permitted")]
     TooMuchRefused,
-    /// More requests than may wait for a reply.
+    /// More requests than may wait for replies.
     #[error("too many requests at once")]
     TooManyRequests,
 }
 
-/// What the two sides are.
+/// The software of the two sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peers {
     /// The client is OpenSSH's.
     pub client_is_openssh: bool,
     /// The host is OpenSSH's.
     pub host_is_openssh: bool,
-    /// The host knows agent forwarding by the names of RFC 9987 (`agent-forward` in its extensions).
+    /// The host supports the names of RFC 9987 for agent forwarding (`agent-forward` in its
+    /// extensions).
     pub host_knows_agent_req: bool,
 }
 
 impl Peers {
-    /// Whether `eow@openssh.com` may be sent to that side. Others than OpenSSH may answer it, though
-    /// it asks for no answer (OpenSSH's PROTOCOL, 2.1).
+    /// Whether `eow@openssh.com` may be sent to this side. Software other than OpenSSH may reply to
+    /// it, although it requests no reply (OpenSSH's PROTOCOL, 2.1).
     pub(super) fn takes_eow(self, side: Side) -> bool {
         match side {
             Side::Client => self.client_is_openssh,
@@ -101,45 +102,47 @@ pub struct Relay {
     pub(super) channels: BTreeMap<u32, Channel>,
     client_replies: Replies,
     host_replies: Replies,
-    /// The client has promised to open no more sessions.
+    /// The client has announced that it opens no more sessions.
     pub(super) last_session: bool,
-    /// How much was refused so far.
+    /// How many messages were refused.
     pub(super) refused: u32,
-    /// What was refused and does not matter.
+    /// The routine requests that were refused.
     pub(super) habits: Habits,
-    /// How much came to nothing: messages that go no further, channels on which nothing began.
+    /// How many messages had no effect: messages that are not passed on, channels without a
+    /// session.
     pub(super) in_vain: u32,
     pub(super) peers: Peers,
     pub(super) permissions: Arc<Permissions>,
-    /// What the client has asked the host to send back.
+    /// The channels that the client has requested from the host.
     pub(super) expected: Expected,
-    /// The client has asked for agent forwarding by the name of RFC 9987, and expects its channels by it.
+    /// The client has requested agent forwarding by the name of RFC 9987, and expects the channels' type
+    /// of RFC 9987.
     pub(super) agent_is_by_rfc: bool,
-    /// SSH was found inside a forwarded channel, which was closed for it.
+    /// A forwarded channel was closed because SSH was detected in it.
     pub(super) closed_nested_ssh: bool,
-    /// Whatever the permissions are or become: nothing is forwarded any more.
+    /// No forwarding any more, whatever the permissions are.
     pub(super) forwards_nothing: bool,
 }
 
 /// A session channel that was opened on both sides before the relay began.
 #[derive(Clone, Copy, Debug)]
 pub struct ExistingChannel {
-    /// The client's number for it.
+    /// The client's channel number.
     pub client_number: u32,
-    /// Bytes that the client takes. The host has been told of [`first_grant`] of them.
+    /// The client's window, in bytes. [`first_grant`] of it was passed on to the host.
     pub client_window: u32,
-    /// The most data that the client takes in one message.
+    /// The most data that the client accepts in one message.
     pub client_max_packet: u32,
-    /// The host's number for it.
+    /// The host's channel number.
     pub host_number: u32,
-    /// Bytes that the host takes. The client has been told of [`first_grant`] of them.
+    /// The host's window, in bytes. [`first_grant`] of it was passed on to the client.
     pub host_window: u32,
-    /// The most data that the host takes in one message.
+    /// The most data that the host accepts in one message.
     pub host_max_packet: u32,
 }
 
-/// What one side is told of a window that the other one opens a channel with: a round number, and
-/// not without bound.
+/// How much of the window in a channel's opening is passed on to the other side: a round number
+/// with an upper limit.
 #[must_use]
 pub fn first_grant(window: u32) -> u32 {
     ChannelEnd::new(0, window, 0).window
@@ -156,7 +159,7 @@ impl Relay {
         }
     }
 
-    /// Takes over a session channel that has number 0 on our side of both connections.
+    /// Takes over a session channel whose number on our side of both connections is 0.
     pub fn adopt(&mut self, adopted: ExistingChannel) {
         let channel = Channel {
             client: ChannelEnd::new(
@@ -175,7 +178,7 @@ impl Relay {
         self.channels.insert(0, channel);
     }
 
-    /// Session channels, opening and closing ones included.
+    /// The number of session channels, including opening and closing ones.
     #[must_use]
     pub fn sessions(&self) -> usize {
         let is_session = |channel: &&Channel| {
@@ -191,17 +194,17 @@ impl Relay {
         self.channels.values().filter(is_session).count()
     }
 
-    /// How many channels there are, opening and closing ones included.
+    /// The number of channels, including opening and closing ones.
     #[must_use]
     pub fn channels(&self) -> usize {
         self.channels.len()
     }
 
-    /// Takes one packet from one side. The tap has seen everything when this returns; `out` is what
-    /// may be sent once the tap has it safely.
+    /// Handles one packet from one side. The tap has seen everything when this returns; `out` gets
+    /// the messages that may be sent once the tap has committed.
     ///
     /// # Errors
-    /// When that side broke the protocol. The relay is then of no further use.
+    /// When that side broke the protocol. The relay must not be used after that.
     pub fn on_packet(
         &mut self,
         from: Side,
@@ -228,15 +231,14 @@ impl Relay {
             .map_err(|what| Violation { from, what })
     }
 
-    /// Whether a forwarded channel was ever closed because SSH was spoken in it. ssh itself tells
-    /// nobody why.
+    /// Whether a forwarded channel was closed because of SSH inside it. ssh itself does not show a
+    /// reason.
     #[must_use]
     pub fn has_closed_nested_ssh(&self) -> bool {
         self.closed_nested_ssh
     }
 
-    /// What is refused is audited, and the audit log is nobody's to fill. What goes no further costs
-    /// time.
+    /// Refusals are audited, so they must not fill the audit log. Messages without effect cost time.
     fn check_refused(&self) -> Result<(), Breach> {
         if self.refused > MAX_REFUSED || self.in_vain > MAX_REFUSED {
             return Err(Breach::TooMuchRefused);
@@ -244,10 +246,10 @@ impl Relay {
         Ok(())
     }
 
-    /// Asks that side whether it is still there. Its answer goes no further, and takes its place among
-    /// the answers to the other side's requests.
+    /// Sends a keepalive to this side. Its reply is not passed on, and keeps its order among the
+    /// replies to the other side's requests.
     pub fn ask(&mut self, to: Side, out: &mut Vec<Outgoing>) {
-        // Where too many answers are owed already, one more question tells nothing new.
+        // If too many replies are pending, another keepalive gives no new information.
         if self.global_replies(to.other()).expect(PendingReply::Own) {
             out.push(Outgoing {
                 to,
@@ -256,7 +258,7 @@ impl Relay {
         }
     }
 
-    /// Shows the tap what has crossed on channels on which no session has begun: it will not begin any more.
+    /// Shows the tap the requests on channels without a session, because no session will begin on them.
     pub fn abandon_all(&mut self, tap: &mut impl Tap) {
         for channel in self.channels.values_mut() {
             abandon(channel, tap);
@@ -270,7 +272,7 @@ impl Relay {
         }
     }
 
-    /// Whether all sessions have been granted room for a text of so many bytes.
+    /// Whether every session has enough window for a text of so many bytes.
     #[must_use]
     pub fn has_room_for(&self, length: usize) -> bool {
         self.channels.values().all(|channel| {
@@ -282,15 +284,15 @@ impl Relay {
         })
     }
 
-    /// Ends one session from our side, as [`Relay::end_all`] does; the others go on. The tap hears no
-    /// more of its channel.
+    /// Ends one session from our side, as [`Relay::end_all`] does; the others continue. The tap gets
+    /// no more events of its channel.
     pub fn end_session(&mut self, key: ChannelKey, text: &str, out: &mut Vec<Outgoing>) {
         if let Some(channel) = self.channels.get_mut(&key.0) {
             end(channel, text, out);
         }
     }
 
-    /// Replies owed to that side's global requests.
+    /// The replies that this side waits for after its global requests.
     pub(super) fn global_replies(&mut self, side: Side) -> &mut Replies {
         match side {
             Side::Client => &mut self.client_replies,
@@ -298,7 +300,7 @@ impl Relay {
         }
     }
 
-    /// A channel number that is not in use, or `None` when there are enough channels.
+    /// A free channel number, or `None` when there are too many channels.
     pub(super) fn free_number(&self) -> Option<u32> {
         if self.channels.len() >= MAX_CHANNELS {
             return None;
@@ -307,7 +309,8 @@ impl Relay {
     }
 }
 
-/// No session begins on this channel any more. Whether none had, and what has crossed is shown.
+/// Marks that no session begins on this channel any more. Returns whether there was none, and the
+/// tap has got its requests.
 pub(super) fn abandon(channel: &mut Channel, tap: &mut impl Tap) -> bool {
     let ChannelPhase::Setup(setup) = &mut channel.phase else {
         return false;
@@ -319,7 +322,7 @@ pub(super) fn abandon(channel: &mut Channel, tap: &mut impl Tap) -> bool {
     true
 }
 
-/// Says why, gives the exit status, closes both ends.
+/// Sends the text and the exit status, and closes both ends.
 pub(super) fn end(channel: &mut Channel, text: &str, out: &mut Vec<Outgoing>) {
     let was_session = match std::mem::replace(&mut channel.phase, ChannelPhase::Ended) {
         opening @ ChannelPhase::Opening { .. } => {

@@ -1,4 +1,4 @@
-//! Requests, of a channel and of the connection, and the replies that they want.
+//! Requests of channels and of the connection, and their replies.
 
 use bytes::Bytes;
 
@@ -13,9 +13,9 @@ use super::table::{Feature, MessageRow, NameContext, Verdict, find};
 use super::tap::{ChannelKey, Exit, Kind, Note, Pty, RelayedMessage, Tap, What};
 use crate::wire::connection::{AGENT_REQ, AGENT_REQ_OPENSSH, Fields, Head, Message, Name};
 
-/// "End of write": the sender takes no more data, so that a command that writes for ever ends.
+/// "End of write": the sender accepts no more data, so that a command that writes endlessly ends.
 const EOW: &str = "eow@openssh.com";
-/// How a host says that a session has ended (RFC 4254, 6.10).
+/// How a host reports the end of a session (RFC 4254, 6.10).
 const ENDINGS: [&str; 2] = ["exit-status", "exit-signal"];
 
 impl<T: Tap> Step<'_, T> {
@@ -36,7 +36,8 @@ impl<T: Tap> Step<'_, T> {
         }
         let content = Content::parse(row.fields, Fields::of_global(data))?;
         let reply = match row.verdict {
-            // Who wants no answer is asked all the same: that there is one is no news to anybody.
+            // The other side is asked for a reply even if the sender wants none: otherwise that flag
+            // would cross without being recorded.
             Verdict::Ask if want_reply => Some(PendingReply::Bare),
             Verdict::Ask => Some(PendingReply::Own),
             Verdict::Relay | Verdict::RelayLastSession => {
@@ -77,7 +78,7 @@ impl<T: Tap> Step<'_, T> {
         Ok(())
     }
 
-    /// Answers what is not relayed, once its turn has come.
+    /// Replies with a failure, in its order, to a request that is not passed on.
     fn refuse_global(&mut self, want_reply: bool) -> Result<(), Breach> {
         if want_reply {
             self.expect_global(PendingReply::Refused)?;
@@ -94,7 +95,8 @@ impl<T: Tap> Step<'_, T> {
         }
     }
 
-    /// What to expect of a request that begins or ends a listener; `None` when it is not permitted.
+    /// The reply to expect for a request that opens or closes a listener; `None` when it is not
+    /// permitted.
     fn judge_listener(
         &mut self,
         feature: Feature,
@@ -138,7 +140,7 @@ impl<T: Tap> Step<'_, T> {
             .answered()
             .ok_or(Breach::Reply)?;
         match (reply, message) {
-            // Nobody on the other side has asked.
+            // The request was our own; the other side expects no reply.
             (PendingReply::Own, _) => {}
             (PendingReply::Listen(listener), Message::RequestSuccess { data }) => {
                 self.granted(listener, &data)?;
@@ -156,7 +158,7 @@ impl<T: Tap> Step<'_, T> {
         Ok(())
     }
 
-    /// The host listens. Where it was to choose a port, it says which.
+    /// The host listens. If it had to choose a port, the reply contains the port.
     fn granted(&mut self, listener: Listener, reply: &Bytes) -> Result<(), Breach> {
         let (from, asked) = (self.from, self.from.other());
         let port = listener.chosen(reply)?;
@@ -179,7 +181,7 @@ impl<T: Tap> Step<'_, T> {
                 data: data.unwrap_or_default(),
             },
         );
-        // The permissions may have changed since it was asked for.
+        // The permissions may have changed since the request.
         self.relay.cancel_unpermitted(self.out);
         Ok(())
     }
@@ -246,8 +248,8 @@ impl<T: Tap> Step<'_, T> {
             ChannelPhase::Running(_) => NameContext::Running,
             ChannelPhase::Forwarded(_) => NameContext::Forwarded,
         };
-        // ssh closes as soon as both streams have ended, sshd once the command has: how it ended is
-        // still heard in between.
+        // ssh closes when both streams have ended, sshd when the command has: in between, the exit
+        // status still has to be passed on.
         let is_ending = from == Side::Host && ENDINGS.contains(&kind.as_str());
         if channel.is_deaf(from.other()) && !is_ending {
             return Ok(());
@@ -260,7 +262,7 @@ impl<T: Tap> Step<'_, T> {
         };
         let content = Content::parse(row.fields, Fields::of_request(data))?;
         let reply = match row.verdict {
-            // As with questions of the connection.
+            // As with keepalives of the connection.
             Verdict::Ask if want_reply => PendingReply::Bare,
             Verdict::Ask => PendingReply::Own,
             Verdict::Relay => {
@@ -306,7 +308,7 @@ impl<T: Tap> Step<'_, T> {
         Ok(())
     }
 
-    /// A request's name as the other side knows it: agent forwarding has two.
+    /// A request's name as the other side knows it: agent forwarding has two names.
     fn known_there(&mut self, kind: &Name) -> Name {
         if !matches!(kind.as_str(), AGENT_REQ | AGENT_REQ_OPENSSH) {
             return kind.clone();
@@ -318,7 +320,7 @@ impl<T: Tap> Step<'_, T> {
         })
     }
 
-    /// Whether the permit has what a request asks for; channels that follow from it are expected then.
+    /// Whether a request is permitted; if so, the channels that follow from it are expected.
     fn permits(&mut self, feature: Feature, content: &Content) -> bool {
         let permissions = &self.relay.permissions;
         match feature {
@@ -364,7 +366,8 @@ impl<T: Tap> Step<'_, T> {
         Ok(())
     }
 
-    /// Begins a session, if the tap takes it. Otherwise the user reads why, as a session that ends.
+    /// Begins a session, if the tap accepts it. Otherwise the user reads the reason, as the output
+    /// of a session that ends.
     fn start(
         &mut self,
         number: u32,
@@ -392,7 +395,7 @@ impl<T: Tap> Step<'_, T> {
                 Ok(true)
             }
             Err(text) => {
-                // OpenSSH shows nothing of a session whose start was answered with a failure.
+                // OpenSSH shows no output of a session whose start was answered with a failure.
                 if want_reply {
                     let message = Message::Success {
                         recipient: channel.client.number,
@@ -408,7 +411,7 @@ impl<T: Tap> Step<'_, T> {
         }
     }
 
-    /// Shows a request that is relayed to the recording; `false` when it goes too far.
+    /// Records a request that is passed on; `false` when there are too many.
     fn observe(
         &mut self,
         number: u32,
@@ -447,7 +450,7 @@ impl<T: Tap> Step<'_, T> {
     }
 }
 
-/// Takes note of a request before the session begins; `false` when there are too many.
+/// Adds a request before the session begins; `false` when there are too many.
 fn prepare(setup: &mut Setup, request: RelayedMessage, content: &Content) -> bool {
     match request.name {
         "env" => {
@@ -471,7 +474,7 @@ fn prepare(setup: &mut Setup, request: RelayedMessage, content: &Content) -> boo
     setup.add(request)
 }
 
-/// A message of the table as the recording sees it.
+/// A message of the table, as it is recorded.
 pub(super) fn request(from: Side, row: &'static MessageRow, content: &Content) -> RelayedMessage {
     RelayedMessage {
         from,
@@ -480,7 +483,7 @@ pub(super) fn request(from: Side, row: &'static MessageRow, content: &Content) -
     }
 }
 
-/// The name of the variable, where a request is about one.
+/// The name of the variable, if the request is about one.
 fn variable(feature: Feature, content: &Content) -> Option<String> {
     let name = content.text("variable");
     (feature == Feature::Environment).then(|| String::from_utf8_lossy(&name).into_owned())

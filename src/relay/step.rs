@@ -1,5 +1,5 @@
-//! One packet's way through the relay: data and the life of a channel. Openings and requests stand in
-//! files of their own.
+//! How one packet is relayed: data and the life of a channel. Openings and requests are in files of
+//! their own.
 
 use bytes::Bytes;
 
@@ -10,11 +10,11 @@ use super::relaying::{Breach, Outgoing, Relay, abandon, end, tell_close};
 use super::tap::{ChannelKey, Note, RefusedMessage, Stream, Tap, What};
 use crate::wire::connection::{Message, STDERR};
 
-/// What the user reads when SSH inside a session is ended. `CR LF` because it may reach a terminal in
-/// raw mode.
+/// The text for the user when a session is ended because of SSH inside it. `CR LF` because it may
+/// reach a terminal in raw mode.
 pub(super) const NESTED_SSH: &str = "\r\nrproxy: proxy: SSH inside a session is not permitted here, it could not be recorded\r\n  hint: go to the other host through the proxy instead\r\n";
 
-/// What one packet may touch.
+/// The state that one packet may change.
 pub(super) struct Step<'a, T> {
     pub(super) relay: &'a mut Relay,
     pub(super) from: Side,
@@ -49,7 +49,7 @@ impl<T: Tap> Step<'_, T> {
                 recipient,
                 reason,
                 text,
-                // A tag that says which language the text is in.
+                // The language tag of the text.
                 language: _,
             } => self.open_failure(recipient, reason, &text),
             Message::WindowAdjust { recipient, bytes } => self.window_adjust(recipient, bytes),
@@ -80,7 +80,7 @@ impl<T: Tap> Step<'_, T> {
         self.refused_exactly(what, name, None, channel);
     }
 
-    /// The same, with what exactly it was.
+    /// As `refused`, with details.
     pub(super) fn refused_exactly(
         &mut self,
         what: What,
@@ -107,7 +107,7 @@ impl<T: Tap> Step<'_, T> {
         });
     }
 
-    /// The channel, if this side may speak on it.
+    /// The channel, if this side may send on it.
     pub(super) fn channel(&mut self, number: u32) -> Result<&mut Channel, Breach> {
         let from = self.from;
         let channel = self
@@ -118,7 +118,7 @@ impl<T: Tap> Step<'_, T> {
         if channel.end(from).said_close {
             return Err(Breach::NoChannel(number));
         }
-        // Whoever opens a channel learns our number only with the confirmation.
+        // The side that opens a channel learns our number only from the confirmation.
         match channel.phase {
             ChannelPhase::Opening { opener, .. } if opener == from => {
                 Err(Breach::NoChannel(number))
@@ -140,7 +140,7 @@ impl<T: Tap> Step<'_, T> {
         self.pass_grant(number, from)
     }
 
-    /// Tells the other side what this one has granted, as far as it is to be told now.
+    /// Passes on this side's grants to the other side, as far as they are due now.
     fn pass_grant(&mut self, number: u32, of: Side) -> Result<(), Breach> {
         let Some(channel) = self.relay.channels.get_mut(&number) else {
             return Err(Breach::NoChannel(number));
@@ -191,7 +191,7 @@ impl<T: Tap> Step<'_, T> {
         Ok(())
     }
 
-    /// Takes data off the window that the other side has granted.
+    /// Subtracts data from the window that the other side has granted.
     fn spend(&mut self, number: u32, length: usize) -> Result<(), Breach> {
         let from = self.from;
         let channel = self.channel(number)?;
@@ -207,13 +207,13 @@ impl<T: Tap> Step<'_, T> {
         self.pass_grant(number, from.other())
     }
 
-    /// Shows data to the tap; the receiver's channel number if it goes on.
+    /// Shows data to the tap; returns the receiver's channel number if the data is passed on.
     fn carry(&mut self, number: u32, stream: Stream, data: &Bytes) -> Result<Option<u32>, Breach> {
         self.spend(number, data.len())?;
         let from = self.from;
         let nested_ssh = self.relay.permissions.nested_ssh;
         let channel = self.channel(number)?;
-        // Nothing is no data, and how often it is said goes nowhere.
+        // Empty data is not passed on.
         if channel.is_deaf(from.other()) || data.is_empty() {
             return Ok(None);
         }
@@ -237,7 +237,7 @@ impl<T: Tap> Step<'_, T> {
                 self.tap.data(ChannelKey(number), stream, data);
                 Ok(Some(recipient))
             }
-            // sshd takes no data before something runs either.
+            // sshd does not accept data before something runs, either.
             ChannelPhase::Setup(setup) => {
                 if !std::mem::replace(&mut setup.data_refused, true) {
                     self.refused(What::Data, "before the session", Some(ChannelKey(number)));
@@ -248,7 +248,7 @@ impl<T: Tap> Step<'_, T> {
         }
     }
 
-    /// SSH inside a channel is a session that nobody could read.
+    /// SSH inside a channel could not be recorded in readable form.
     fn end_nested_ssh(&mut self, number: u32, text: &str) {
         self.relay.closed_nested_ssh |= text.is_empty();
         self.refused(What::Data, "nested SSH", Some(ChannelKey(number)));
@@ -291,8 +291,8 @@ impl<T: Tap> Step<'_, T> {
             return Ok(());
         };
         tell_close(channel.end(from.other()), from.other(), self.out);
-        // The host has said its last word, and hears nothing more: the session is complete before
-        // the client reads that it is.
+        // The host has sent everything, and gets nothing more: the session's recording is complete
+        // before the client reads that the session has ended.
         if from == Side::Host && matches!(channel.phase, ChannelPhase::Running(_)) {
             self.tap.closed(ChannelKey(number));
         }

@@ -1,6 +1,6 @@
-//! The one table: what each side may ask for, and what becomes of it.
+//! The table of messages: what each side may request, and how it is handled.
 //!
-//! Whatever has no row is refused by name.
+//! A message without a row is refused by name.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -11,7 +11,7 @@ use crate::wire::connection::{
     NO_MORE_SESSIONS, SESSION,
 };
 
-/// Where a name stands.
+/// The context of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameContext {
     /// The type of a `CHANNEL_OPEN`.
@@ -26,28 +26,29 @@ pub enum NameContext {
     Global,
 }
 
-/// What becomes of it.
+/// How a message is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Passed on, recorded where it belongs to a session.
+    /// Passed on, and recorded if it belongs to a session.
     Relay,
-    /// Passed on as a question that holds nothing, and answered with a no, which is answer enough.
+    /// Passed on as a request without content, and answered with a failure, which is a sufficient
+    /// reply.
     Ask,
     /// Passed on, and no session channel may be opened afterwards.
     RelayLastSession,
-    /// Passed on once the recording stands.
+    /// Passed on once the recording is stored.
     Start,
-    /// Passed on if the permit has it.
+    /// Passed on if the permit allows it.
     Permit(Feature),
-    /// Passed on if the client has asked for such channels before.
+    /// Passed on if the client has requested such channels before.
     Expected,
-    /// Kept from the other side without a word: part of every connection, and about this proxy's peer only.
+    /// Dropped without a reply: part of every connection, and only for the direct peer.
     Swallow,
     /// Refused and audited.
     Refuse,
 }
 
-/// What the configuration permits or not.
+/// A permission of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
     /// `permit.agent`
@@ -71,15 +72,15 @@ pub enum Feature {
 /// One row.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageRow {
-    /// Who asks.
+    /// The sender.
     pub from: Side,
-    /// Where.
+    /// The context.
     pub place: NameContext,
     /// The name on the wire.
     pub name: &'static str,
-    /// What becomes of it.
+    /// How it is handled.
     pub verdict: Verdict,
-    /// What it consists of beside its name.
+    /// Its fields, without its name.
     pub fields: &'static [Field],
 }
 
@@ -126,9 +127,9 @@ const HOST: usize = 1_025;
 const PATH: usize = 4_096;
 /// The longest name of a terminal, a signal, a variable, a protocol.
 const NAME: usize = 256;
-/// The longest text that a host says beside a signal.
+/// The longest text with a signal.
 const MESSAGE: usize = 4_096;
-/// The longest command, or value of a variable: what a packet has room for (RFC 4253, 6.1, and OpenSSH's own limit).
+/// The longest command or value of a variable: the size of a packet (RFC 4253, 6.1, and OpenSSH's own limit).
 const PACKET: usize = 256 * 1024;
 
 const NOTHING: &[Field] = &[];
@@ -230,7 +231,7 @@ pub const TABLE: &[MessageRow] = &[
     row(Host, Global, "hostkeys-00@openssh.com", Swallow, NOTHING),
 ];
 
-/// Looks a name up; `None` for what has no row.
+/// Finds a row by name; `None` if there is none.
 #[must_use]
 pub fn find(from: Side, place: NameContext, name: &str) -> Option<&'static MessageRow> {
     TABLE
@@ -238,7 +239,7 @@ pub fn find(from: Side, place: NameContext, name: &str) -> Option<&'static Messa
         .find(|row| row.from == from && row.place == place && row.name == name)
 }
 
-/// Looks a name up.
+/// Finds a row by name.
 #[must_use]
 pub fn judge(from: Side, place: NameContext, name: &str) -> Verdict {
     find(from, place, name).map_or(Verdict::Refuse, |row| row.verdict)
@@ -279,7 +280,7 @@ pub fn markdown() -> String {
     text
 }
 
-/// What crosses of a row, for the documentation.
+/// The fields of a row that are passed on, for the documentation.
 fn fields(row: &MessageRow) -> String {
     let crossing = row
         .fields

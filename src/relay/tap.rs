@@ -1,4 +1,4 @@
-//! The witness of everything that crosses: called before the caller may send it on.
+//! The tap sees everything that is relayed, before the caller may send it on.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use super::Side;
 use super::content::Value;
 use super::forward::Destination;
 
-/// A channel of one relay: our own number for it, on both sides.
+/// A channel of one relay: our own number for it, the same on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelKey(pub u32);
 
@@ -43,14 +43,14 @@ pub struct Pty {
     pub rows: u32,
 }
 
-/// A message that crosses, by its name, with everything that crosses of it.
+/// A message that is passed on: its name, and all fields that are passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayedMessage {
-    /// Who sends it.
+    /// The sender.
     pub from: Side,
     /// Its name.
     pub name: &'static str,
-    /// What it says.
+    /// Its fields.
     pub fields: Vec<(&'static str, Value)>,
 }
 
@@ -63,14 +63,14 @@ pub struct Start {
     pub pty: Option<Pty>,
     /// The environment that the client asked for, in its order.
     pub environment: Vec<(Bytes, Bytes)>,
-    /// What else has crossed on its channel before.
+    /// Other requests that were passed on before on its channel.
     pub asked: Vec<RelayedMessage>,
 }
 
-/// What happens on a running session beside its bytes.
+/// An event of a running session, other than its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// One side will send no more.
+    /// One side sends no more.
     Eof(Side),
     /// A request or another message.
     Request(RelayedMessage),
@@ -89,70 +89,72 @@ pub enum Exit {
         name: Bytes,
         /// Whether a core was dumped.
         core_dumped: bool,
-        /// The host's words.
+        /// The host's text.
         message: Bytes,
     },
 }
 
-/// What can be refused.
+/// A kind of refused message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// The opening of a channel.
     Channel,
     /// A request on a channel.
     ChannelRequest,
-    /// Data of a type or at a time at which it has no place.
+    /// Data of a type, or at a time, that is not permitted.
     Data,
     /// A request on the connection.
     GlobalRequest,
 }
 
-/// Something that the table does not let through.
+/// A message that the table does not permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusedMessage<'a> {
-    /// Who asked.
+    /// The sender.
     pub from: Side,
-    /// What it was.
+    /// Its kind.
     pub what: What,
     /// Its name.
     pub name: &'a str,
-    /// What exactly, as far as it matters: where a forward would lead or listen, which variable.
+    /// Details: where a forward would lead or listen, or which variable.
     pub detail: Option<&'a str>,
-    /// On which channel.
+    /// Its channel.
     pub channel: Option<ChannelKey>,
-    /// Clients send it by habit, and miss nothing by the refusal.
+    /// Clients send it routinely, and the refusal has no effect on them.
     pub by_habit: bool,
 }
 
-/// Sees everything, in order, before it is sent on.
+/// Sees everything that is relayed, in order, before it is sent on.
 pub trait Tap {
-    /// A session is about to start. Until this returns `Ok`, the host is not told.
+    /// A session is about to start. The host gets the request only after this returns `Ok`.
     ///
     /// # Errors
     /// The text for the user, who then gets exit status 255 instead of a session.
     fn start(&mut self, channel: ChannelKey, start: &Start) -> Result<(), String>;
-    /// A forwarded channel is about to be opened. Until this returns `Ok`, the other side is not told.
+    /// A forwarded channel is about to be opened. The other side gets the request only after this
+    /// returns `Ok`.
     ///
     /// # Errors
-    /// The text for whoever opens it.
+    /// The text for the side that opens it.
     fn forward(&mut self, channel: ChannelKey, destination: &Destination) -> Result<(), String>;
-    /// A request about listeners is about to be sent, or answered. Until this returns `Ok`, nobody is told.
+    /// A request about listeners, or its reply, is about to be sent. It is sent only after this returns
+    /// `Ok`.
     ///
     /// # Errors
-    /// What is wrong, for whoever asks.
+    /// The text for the side that sent the request.
     fn global(&mut self, request: &RelayedMessage) -> Result<(), String>;
-    /// A channel on which something was asked for ends, and no session has begun on it.
+    /// A channel that had requests and no session has ended.
     fn abandoned(&mut self, asked: &Start);
     /// Bytes of a running session, or of a forwarded channel: [`Stream::Stdin`] is what the client
     /// sends, [`Stream::Stdout`] what the host sends.
     fn data(&mut self, channel: ChannelKey, stream: Stream, bytes: &[u8]);
     /// The terminal's new size in columns and rows.
     fn resize(&mut self, channel: ChannelKey, columns: u32, rows: u32);
-    /// Something beside the bytes.
+    /// A message of a session, other than its bytes.
     fn note(&mut self, channel: ChannelKey, note: &Note);
-    /// The host says how the session ended.
+    /// The host reports how the session ended.
     fn exit(&mut self, channel: ChannelKey, exit: &Exit);
-    /// The channel is gone; nothing more comes for this key until it starts anew.
+    /// The channel is closed; no more events follow for this key until it is used again.
     fn closed(&mut self, channel: ChannelKey);
     /// Something was refused.
     fn refused(&mut self, refused: RefusedMessage<'_>);

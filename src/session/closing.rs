@@ -1,5 +1,4 @@
-//! The end of a session: what is audited of it, once the disk has its recording or has failed to
-//! take it.
+//! The end of a session: audited once the recording is synced to the disk, or the sync has failed.
 
 use std::io;
 
@@ -8,13 +7,13 @@ use crate::audit::{AuditEvent, AuditLog, RecordingState};
 use crate::model::chain;
 use crate::store::Finished;
 
-/// What is to be audited of a session that has ended.
+/// What has to be audited about a session that has ended.
 #[derive(Debug)]
 pub(super) struct Closing {
     pub(super) audit: AuditLog,
-    /// The session's end. Its `recording` is true if the disk takes the recording.
+    /// The event of the session's end. Its `recording` is true if the recording is synced.
     pub(super) end: AuditEvent,
-    /// Dropping it wakes those that wait for the session's end.
+    /// Dropping it wakes the tasks that wait for the session's end.
     pub(super) departed: Departed,
 }
 
@@ -25,7 +24,7 @@ impl Closing {
         drop(self.departed);
     }
 
-    /// Audits the end of a session whose recording the disk has, or has failed to take.
+    /// Audits the end of a session whose recording is synced, or whose sync has failed.
     pub(super) fn after(mut self, finished: Finished) {
         if let Err(error) = finished.synced
             && let Some(failed) = not_synced(&mut self.end, &error)
@@ -42,7 +41,7 @@ impl Closing {
     }
 }
 
-/// The event of a sync that failed. The end then says that the recording may lack something.
+/// The event of a failed sync. The end event then says that the recording may be incomplete.
 fn not_synced(end: &mut AuditEvent, error: &io::Error) -> Option<AuditEvent> {
     let AuditEvent::SessionEnd {
         session,

@@ -1,4 +1,4 @@
-//! What is known of a connection before its sessions are recorded.
+//! What is known about a connection before its sessions are recorded.
 
 use std::net::SocketAddr;
 
@@ -6,34 +6,34 @@ use crate::access::LoginPermit;
 use crate::model::{ClusterName, ConnectionId};
 use crate::wire::auth::{Challenge, ForeignText};
 
-/// Who, where, what: the part of a recording's header that is the same for a whole connection.
+/// The part of a recording's header that is the same for a whole connection.
 #[derive(Clone, Debug)]
 pub struct SessionContext {
     /// The connection.
     pub connection: ConnectionId,
-    /// This installation.
+    /// The cluster of this installation.
     pub cluster: ClusterName,
-    /// Who may log in where.
+    /// The permitted user, login and host.
     pub permit: LoginPermit,
     /// The client's address.
     pub client: SocketAddr,
     /// The address that was dialled.
     pub host_address: SocketAddr,
-    /// The host presented a plain key, and the configuration admits it.
+    /// The host presented a plain key, and the configuration permits that.
     pub insecure_host_key: bool,
-    /// Weak algorithms that the connection to the host began with.
+    /// Weak algorithms that were negotiated with the host.
     pub legacy_algorithms: Vec<&'static str>,
-    /// What was said before; it stands in the recording of the first session.
+    /// The texts before the session; they are written to the recording of the first session.
     pub said: Vec<EarlyText>,
 }
 
-/// What a user read, or was asked, before there was a session.
+/// What a user read, or was asked, before the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EarlyText {
-    /// The operator's own banner.
+    /// The banner of the proxy (`banner_file`).
     Greeting(String),
     /// A banner of the host.
     Banner(ForeignText),
-    /// Questions of the host. Answers are not kept.
+    /// Questions of the host. The answers are not stored.
     Asked(Challenge),
 }

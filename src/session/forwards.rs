@@ -1,7 +1,8 @@
 //! All forwarded channels of a connection, in one recording.
 //!
-//! Channels take turns in it: whenever another one speaks, a note says which, so that every byte
-//! belongs to exactly one channel. Channels are counted from 1 and never share a number.
+//! The channels alternate in it: before the bytes of another channel, a note names that channel, so
+//! that every byte belongs to exactly one channel. Channels are numbered from 1, and numbers are
+//! not reused.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +15,11 @@ use crate::relay::{ChannelKey, Destination, Note, Stream};
 #[derive(Debug)]
 pub(super) struct Forwards {
     pub(super) sitting: RecordedSession,
-    /// Open channels, by the relay's number, with ours.
+    /// Open channels: the relay's key, and the number in the recording.
     open: BTreeMap<ChannelKey, u64>,
-    /// How many there have been.
+    /// How many channels there were so far.
     count: u64,
-    /// Which one speaks.
+    /// The channel of the last bytes.
     speaking: u64,
 }
 
@@ -32,7 +33,7 @@ impl Forwards {
         }
     }
 
-    /// Notes a channel that is about to be opened; its number.
+    /// Records a channel that is about to be opened; returns its number.
     pub(super) fn open(
         &mut self,
         now: Duration,
@@ -57,7 +58,7 @@ impl Forwards {
         self.count
     }
 
-    /// Takes bytes of an open channel; `false` when it is none of ours.
+    /// Records bytes of an open channel; `false` if it is not a forwarded channel.
     pub(super) fn data(
         &mut self,
         now: Duration,
@@ -85,7 +86,7 @@ impl Forwards {
         }
     }
 
-    /// What follows is this channel's.
+    /// The following bytes belong to this channel.
     fn speaks(&mut self, now: Duration, channel: ChannelKey) -> bool {
         let Some(number) = self.open.get(&channel).copied() else {
             return false;

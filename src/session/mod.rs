@@ -1,9 +1,9 @@
-//! The live session: what crosses a relay becomes a recording and audit events.
+//! The live session: what the relay passes on becomes a recording and audit events.
 //!
-//! The [`Recorder`] is the relay's witness. In strict mode nothing starts without a recording, and
-//! the first byte that cannot be recorded ends the connection; in best-effort mode the gap is marked
-//! and audited. The [`Registry`] knows what is live, for commands that list, watch or end it. Knows nothing
-//! of sockets.
+//! The [`Recorder`] is the relay's tap. In strict mode no session starts without a recording, and the first
+//! byte that cannot be recorded ends the connection; in best-effort mode the gap is marked and audited. The
+//! [`Registry`] lists live connections and sessions, for commands that list, watch or end them. This room
+//! has no sockets.
 
 mod closing;
 mod command;
@@ -35,7 +35,7 @@ pub use registry::{LiveConnection, LiveSession, Registration, Registry};
 /// How sessions are recorded.
 #[derive(Clone, Debug)]
 pub struct RecordingSettings {
-    /// Where recordings are kept.
+    /// Where recordings are stored.
     pub store: Recordings,
     /// What happens when one cannot be written.
     pub policy: RecordingPolicy,

@@ -6,14 +6,14 @@ use crate::store::RecordingSink;
 /// A recording that is written.
 pub(super) type Writer = Live<Box<dyn RecordingSink>>;
 
-/// What becomes of what crosses a session.
+/// How a session is recorded.
 #[derive(Debug)]
 pub(super) enum Recorded {
     /// Nothing is recorded, by configuration.
     Off,
     /// It is recorded.
     To(Box<Writer>),
-    /// The recording could not be made, and the session goes on without (best effort).
+    /// The recording could not be created, and the session continues without it (best-effort mode).
     Lost,
 }
 

@@ -27,17 +27,17 @@ pub(super) struct RecordedSession {
     /// Bytes from the host.
     pub(super) bytes_out: u64,
     pub(super) exit: Option<Exit>,
-    /// Something is recorded and not committed.
+    /// Something is recorded and not committed yet.
     pub(super) dirty: bool,
     /// The recording holds its compressor's memory.
     pub(super) warm: bool,
-    /// Part of it could not be recorded.
+    /// A part of it could not be recorded.
     pub(super) incomplete: bool,
-    /// Its place among all that is live.
+    /// Its place in the registry.
     pub(super) seat: SessionRegistration,
-    /// Bytes of the recording that were counted.
+    /// How many bytes of the recording were counted in the metrics.
     counted: u64,
-    /// It is one of the sessions that run, once it does.
+    /// Counts the session as running.
     pub(super) running: Option<GaugeGuard>,
 }
 
@@ -65,24 +65,24 @@ impl RecordedSession {
         }
     }
 
-    /// By how much a recording of this size has grown since it was counted.
+    /// How much a recording of this size has grown since it was last counted.
     pub(super) fn growth(&mut self, size: u64) -> u64 {
         let before = std::mem::replace(&mut self.counted, size);
         size.saturating_sub(before)
     }
 
-    /// By how much the recording has grown since it was counted.
+    /// How much the recording has grown since it was last counted.
     pub(super) fn grown(&mut self) -> u64 {
         let size = self.recorded.writer().map(Live::file_bytes);
         size.map_or(0, |size| self.growth(size))
     }
 
-    /// Memory that its compressor holds, in bytes.
+    /// The memory of its compressor, in bytes.
     pub(super) fn held(&self) -> usize {
         self.recorded.writer().map_or(0, Live::held)
     }
 
-    /// The recording, about to be written to.
+    /// The recording, to write to it.
     fn touch(&mut self) -> Option<&mut Writer> {
         self.dirty = true;
         self.warm = true;
@@ -125,7 +125,7 @@ impl RecordedSession {
         }
     }
 
-    /// Notes what the user read or was asked before.
+    /// Records what the user read or was asked before the session.
     pub(super) fn said(&mut self, now: Duration, said: &EarlyText) {
         let note = match said {
             EarlyText::Greeting(text) => {
@@ -147,7 +147,8 @@ impl RecordedSession {
         self.request(now, &note);
     }
 
-    /// Notes the terminal that the client asked for, where the request itself is not noted. The header has what players understand of it.
+    /// Records the terminal that the client asked for, if the request itself is not recorded. The header has the
+    /// values that players understand.
     pub(super) fn terminal(&mut self, now: Duration, pty: &Pty) {
         self.terminal = true;
         let note = ChannelNote::new(recording::Side::Client, "pty-req")
@@ -157,14 +158,14 @@ impl RecordedSession {
         self.request(now, &note);
     }
 
-    /// Notes what was asked for before the session began.
+    /// Records the requests before the session began.
     pub(super) fn asked(&mut self, now: Duration, requests: &[RelayedMessage]) {
         for request in requests {
             self.request(now, &note_of(request));
         }
     }
 
-    /// Notes the environment that the client asked for.
+    /// Records the environment that the client asked for.
     pub(super) fn environment(
         &mut self,
         now: Duration,
@@ -205,7 +206,7 @@ impl RecordedSession {
         self.recorded.writer_mut().map_or(Ok(()), Live::commit)
     }
 
-    /// Gives memory back that a silent session does not need.
+    /// Frees memory that a silent session does not need.
     pub(super) fn rest(&mut self) -> Result<(), RecordingError> {
         if !std::mem::take(&mut self.warm) {
             return Ok(());
@@ -213,20 +214,20 @@ impl RecordedSession {
         self.recorded.writer_mut().map_or(Ok(()), Live::idle)
     }
 
-    /// Part of it is not in the recording. Whether that is new.
+    /// Notes that a part is missing in the recording. Returns whether it is the first.
     pub(super) fn misses_something(&mut self) -> bool {
         self.seat.misses_something();
         !std::mem::replace(&mut self.incomplete, true)
     }
 
-    /// A label for people.
+    /// Writes a marker for viewers.
     pub(super) fn mark(&mut self, now: Duration, text: &str) {
         if let Some(live) = self.touch() {
             live.marker(now, text);
         }
     }
 
-    /// Marks what the relay could not have recorded any more.
+    /// Marks that the recording ended before the session did.
     pub(super) fn broke_off(&mut self, now: Duration, reason: &str) {
         if let Some(live) = self.touch() {
             live.gap(
@@ -255,7 +256,8 @@ impl RecordedSession {
     }
 }
 
-/// A message with its fields, each as text or as hexadecimal digits: the exact bytes.
+/// A message with its fields, each as text or as hexadecimal digits, so that the exact bytes are
+/// known.
 pub(super) fn note_of(request: &RelayedMessage) -> ChannelNote {
     let note = ChannelNote::new(recorded(request.from), request.name);
     let fields = request.fields.iter();

@@ -1,4 +1,4 @@
-//! The relay's witness: one for each connection, with a recording for each session.
+//! The relay's tap: one for each connection, with a recording for each session.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,18 +25,18 @@ use crate::relay::{
 use crate::store::{StoreError, file_name};
 use crate::sys::clock::Clock;
 
-/// In strict mode: something cannot be recorded, so nothing may be relayed any more.
+/// In strict mode: a session cannot be recorded, so nothing more may be relayed.
 #[derive(Debug, Error)]
 #[error("the recording of session {session} cannot be written")]
 pub struct RecordingLost {
-    /// Whose recording.
+    /// The session.
     pub session: SessionId,
-    /// Why.
+    /// The cause.
     pub source: StoreError,
 }
 
 impl RecordingLost {
-    /// What the user reads.
+    /// The text for the user.
     #[must_use]
     pub fn text(&self) -> String {
         lost_text(self.session, &self.source)
@@ -50,7 +50,7 @@ fn lost_text(session: SessionId, error: &dyn std::error::Error) -> String {
     )
 }
 
-/// The witness of one connection.
+/// The tap of one connection.
 #[derive(Debug)]
 pub struct Recorder {
     pub(super) recording: RecordingSettings,
@@ -59,23 +59,23 @@ pub struct Recorder {
     scene: SessionContext,
     clock: Clock,
     origin: Instant,
-    /// Its place among all that is live.
+    /// Its place in the registry.
     seat: Registration,
     pub(super) sittings: BTreeMap<ChannelKey, RecordedSession>,
-    /// The forwarded channels, once there was one.
+    /// The recording of the forwarded channels, once there was one.
     pub(super) forwards: Option<Forwards>,
-    /// When something was written last, on the recorder's clock.
+    /// When something was last written, on the recorder's clock.
     pub(super) last_write: Duration,
-    /// Memory that the compressors hold, in bytes.
+    /// The memory of the compressors, in bytes.
     pub(super) held: usize,
-    /// Bytes that the metrics have not yet.
+    /// Bytes that are not counted in the metrics yet.
     tally: LocalCounter,
-    /// The end of a session could not be written.
+    /// The end of a session could not be recorded.
     lost: Option<RecordingLost>,
 }
 
 impl Recorder {
-    /// A witness without sessions.
+    /// A tap without sessions.
     #[must_use]
     pub fn new(
         recording: RecordingSettings,
@@ -102,7 +102,7 @@ impl Recorder {
         }
     }
 
-    /// The connection that it watches.
+    /// The id of the connection.
     #[must_use]
     pub fn connection(&self) -> ConnectionId {
         self.scene.connection
@@ -114,7 +114,7 @@ impl Recorder {
         self.sittings.values().any(|sitting| sitting.terminal)
     }
 
-    /// Makes everything seen so far durable. Nothing may be relayed before this returns `Ok`.
+    /// Stores everything that was recorded so far. Nothing may be relayed before this returns `Ok`.
     ///
     /// # Errors
     /// In strict mode, when a recording cannot be written.
@@ -125,7 +125,7 @@ impl Recorder {
         }
     }
 
-    /// The connection is over: ends the sessions that still run.
+    /// Ends the sessions that still run, because the connection has ended.
     pub fn end(&mut self, reason: &'static str) {
         for (_, mut sitting) in std::mem::take(&mut self.sittings) {
             let now = self.now();
@@ -176,7 +176,7 @@ impl Recorder {
                 });
             }
         }
-        // Where nothing was recorded there is nothing to count, and no clock to look at.
+        // If nothing was recorded, neither the metrics nor the clock are needed.
         if grown > 0 {
             self.metrics.recording_written.add(grown);
             self.metrics
@@ -187,7 +187,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Begins a recording and its audit trail.
+    /// Starts a recording and audits the session's start.
     ///
     /// # Errors
     /// In strict mode, the text for the user.
@@ -241,7 +241,7 @@ impl Recorder {
         Ok(sitting)
     }
 
-    /// The recording of what is forwarded; it begins when there is something.
+    /// The recording of the forwarded channels; it is started with the first channel.
     ///
     /// # Errors
     /// As [`Recorder::begin`].
@@ -308,7 +308,7 @@ impl Recorder {
         let now = self.now();
         let mut finished = None;
         let state = match std::mem::replace(&mut sitting.recorded, Recorded::Off) {
-            // Of one that could not be made, `recording.failed` tells.
+            // If the recording could not be created, `recording.failed` was audited.
             Recorded::Off | Recorded::Lost => RecordingState::Off,
             Recorded::To(writer) => match writer.finish(now) {
                 Ok((sink, summary)) => {
@@ -339,7 +339,8 @@ impl Recorder {
             end: self.end_event(&sitting, now, state, reason),
             departed: sitting.seat.leave(),
         };
-        // The kernel has it all. The end is audited when the disk has it too, on another thread.
+        // The kernel has all the data. The end is audited on another thread, once the disk has it
+        // too.
         match finished {
             Some((sink, summary)) => {
                 sink.finish(summary, Box::new(|finished| closing.after(finished)));
@@ -497,7 +498,7 @@ fn failed(
     }
 }
 
-/// Emits an event; when the audit log fails, the program's log has it.
+/// Writes an event; if the audit log fails, the program's log gets it.
 fn tell(audit: &AuditLog, event: &AuditEvent) {
     if let Err(error) = audit.emit(event) {
         tracing::error!(error = %chain(&error), "cannot write the audit log");

@@ -1,10 +1,10 @@
-//! What a session is, before there is one.
+//! A session that is about to be recorded.
 
 use crate::audit::SessionKind;
 use crate::recording::{self, Verbatim};
 use crate::relay::{Kind, Start};
 
-/// What is about to be recorded.
+/// A session that is about to be recorded.
 pub(super) struct RecordingStart {
     pub(super) kind: recording::Kind,
     pub(super) command: Option<Verbatim>,
@@ -12,7 +12,7 @@ pub(super) struct RecordingStart {
 }
 
 impl RecordingStart {
-    /// A session that is asked for.
+    /// A session that a client requests.
     pub(super) fn of(start: &Start) -> Self {
         Self {
             kind: match start.kind {
@@ -29,13 +29,13 @@ impl RecordingStart {
         }
     }
 
-    /// The command for people.
+    /// The command, made safe to print.
     pub(super) fn command_text(&self) -> Option<String> {
         let command = self.command.as_ref();
         command.map(|command| command.text().into_owned())
     }
 
-    /// The audit log's word for it.
+    /// Its kind in the audit log.
     pub(super) fn session_kind(&self) -> SessionKind {
         match self.kind {
             recording::Kind::Shell => SessionKind::Shell,
@@ -45,7 +45,7 @@ impl RecordingStart {
         }
     }
 
-    /// What is forwarded over a connection.
+    /// The forwarded channels of a connection.
     pub(super) fn of_forwards() -> Self {
         Self {
             kind: recording::Kind::Forward,

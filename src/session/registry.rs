@@ -1,7 +1,8 @@
-//! What is live: connections and their sessions, for commands that list, watch or end them.
+//! The live connections and their sessions, for commands that list, watch or end them.
 //!
-//! Recorders write, others read, and neither waits for the other longer than it takes to copy a list
-//! of pointers. It ends nothing itself, it passes orders on; knows no sockets and no files.
+//! Recorders write and commands read; neither waits for the other longer than it takes to copy a
+//! list of pointers. The registry ends nothing itself: it passes commands on to the connections. It
+//! has no sockets and no files.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use super::context::SessionContext;
 use crate::model::{ConnectionId, SessionId};
 use crate::recording::Kind;
 
-/// Orders that a connection has not looked at yet. It looks many times a second.
+/// How many commands may wait at one connection, which checks for them many times a second.
 const MAX_ORDERS: usize = 8;
 
 /// All live connections of this process. Clones share them.
@@ -48,7 +49,7 @@ pub struct LiveConnection {
     gone: CancellationToken,
 }
 
-/// What is known of a session when it begins.
+/// What is known about a session when it begins.
 #[derive(Clone, Debug)]
 pub(super) struct SessionStart {
     pub(super) id: SessionId,
@@ -72,7 +73,7 @@ pub struct LiveSession {
     pub pty: bool,
     /// When it began.
     pub start: DateTime<Utc>,
-    /// The recording; `None` where there is none.
+    /// The path of the recording; `None` if there is none.
     pub file: Option<PathBuf>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
@@ -99,13 +100,13 @@ impl LiveSession {
         self.is_incomplete.load(Ordering::Relaxed)
     }
 
-    /// Rings when it has ended, the disk has its recording, and its end is audited.
+    /// Cancelled when the session has ended, its recording is synced, and its end is audited.
     #[must_use]
     pub fn gone(&self) -> &CancellationToken {
         &self.gone
     }
 
-    /// There is one writer, so storing a total is enough.
+    /// There is only one writer, so the total can simply be stored.
     pub(super) fn carried(&self, bytes_in: u64, bytes_out: u64) {
         self.bytes_in.store(bytes_in, Ordering::Relaxed);
         self.bytes_out.store(bytes_out, Ordering::Relaxed);
@@ -123,13 +124,13 @@ impl LiveConnection {
         lock(&self.sessions).values().cloned().collect()
     }
 
-    /// Rings when it has ended.
+    /// Cancelled when the connection has ended.
     #[must_use]
     pub fn gone(&self) -> &CancellationToken {
         &self.gone
     }
 
-    /// Passes an order on. `false` when it takes none: it is about to end, or has others to obey.
+    /// Passes a command on. `false` if the connection is about to end, or too many commands wait.
     #[must_use]
     pub fn order(&self, order: SessionCommand) -> bool {
         self.orders.try_send(order).is_ok()
@@ -158,7 +159,8 @@ impl Registry {
         })
     }
 
-    /// Lists a connection until its seat is dropped. The other end of its orders comes with it.
+    /// Lists a connection until its registration is dropped. Also returns the receiver of its
+    /// commands.
     #[must_use]
     pub fn enter(
         &self,
@@ -198,7 +200,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Lists a session until it leaves, or what this gives is dropped.
+    /// Lists a session until it leaves, or the registration is dropped.
     pub(super) fn begin(&self, opening: SessionStart) -> SessionRegistration {
         let session = Arc::new(LiveSession {
             id: opening.id,
@@ -221,7 +223,7 @@ impl Registration {
         }
     }
 
-    /// The connection is over, though its two sides may still be told so.
+    /// The connection has ended; disconnects may still be sent to its two sides.
     pub(super) fn leave(&self) {
         lock(&self.registry.0).remove(&self.connection.id);
         self.connection.gone.cancel();
@@ -243,7 +245,8 @@ pub(super) struct SessionRegistration {
 }
 
 impl SessionRegistration {
-    /// The session is live no more. What this gives is dropped when its end is audited.
+    /// Removes the session from the list. The result has to be dropped when the session's end is
+    /// audited.
     pub(super) fn leave(mut self) -> Departed {
         let gone = &self.session.gone;
         self.departed
@@ -252,7 +255,7 @@ impl SessionRegistration {
     }
 }
 
-/// A session that is live no more. Dropping this wakes those that wait for its end.
+/// A session that is not listed any more. Dropping this wakes the tasks that wait for its end.
 #[derive(Debug)]
 pub(super) struct Departed(CancellationToken);
 
@@ -276,7 +279,7 @@ impl Drop for SessionRegistration {
     }
 }
 
-/// Maps are whole between any two statements: a panic elsewhere spoils none.
+/// A panic in another thread cannot leave a map half changed, so a poisoned lock is used as it is.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Memory that recordings hold while their sessions are busy, and give back when those are silent.
+//! Frees the memory that recordings hold, while their sessions are silent.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ impl Recorder {
         self.held
     }
 
-    /// How long until the sessions have been silent for this long, if there is any whose memory
-    /// [`Recorder::rest`] would give back.
+    /// How long until a session has been silent for `after`, if there is one whose memory
+    /// [`Recorder::rest`] would free.
     #[must_use]
     pub fn until_rest(&self, after: Duration) -> Option<Duration> {
         let forwards = self.forwards.iter().map(|forwards| &forwards.sitting);
@@ -25,7 +25,7 @@ impl Recorder {
         warm.then(|| (self.last_write + after).saturating_sub(self.now()))
     }
 
-    /// Gives back memory that silent sessions do not need.
+    /// Frees memory that silent sessions do not need.
     ///
     /// # Errors
     /// As [`Recorder::commit`].

@@ -1,4 +1,4 @@
-//! A recorder as a connection has it, for tests of this room and of what relays.
+//! A recorder for tests of this room and of the relay.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::model::{ClusterName, ConnectionId, DataDir, Target};
 use crate::store::Recordings;
 use crate::sys::clock::Clock;
 
-/// That of alice for `deploy` on `db1`, where everybody may go anywhere.
+/// A permit of alice for `deploy` on `db1`; the policy permits everything.
 pub(crate) fn permit() -> LoginPermit {
     let (authority, key) = (ed25519(), ed25519());
     let trusted = TrustedKeys::from(vec![authority.public_key().clone()]);

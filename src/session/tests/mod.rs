@@ -1,5 +1,4 @@
-//! What is live is in the registry for exactly as long as it is, and one session ends without the
-//! others.
+//! The registry lists exactly what is live, and one session ends without the others.
 
 mod exact;
 
