@@ -156,8 +156,8 @@ pub fn authorize(
     })
 }
 
-/// Decides whether an identity at the address `from` may go to a place, under any login. A person who may
-/// not is not to learn either whether the place exists. `target` is what the user called it.
+/// Decides whether an identity at the address `from` may go to a place, under any login. A user without
+/// permission must not learn whether the place exists. `target` is the target's name as the user gave it.
 ///
 /// # Errors
 /// The most telling of the policy's reasons.

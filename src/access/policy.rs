@@ -1,4 +1,4 @@
-//! The one function that decides who may go where: [`Policy::judge`].
+//! The only function that decides where a user may go: [`Policy::judge`].
 //!
 //! `serve` asks it before anything is looked up or dialled and again about live connections when the
 //! configuration changes, `explain` asks it for people. Pure: no clock, no I/O.
@@ -20,7 +20,7 @@ use crate::model::format_duration;
 /// that does not count as its life.
 const BACKDATING: Duration = Duration::from_secs(5 * 60);
 
-/// Roles, who has them, and what holds without any.
+/// The roles, their members, and the defaults without roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     file: Arc<str>,

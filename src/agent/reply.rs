@@ -21,7 +21,7 @@ const OTHER_FAILURES: [u8; 2] = [30, 102];
 /// What is wrong with an agent.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum AgentError {
-    /// A reply longer than [`MAX_REPLY`], or more of them than anybody asked for.
+    /// A reply longer than [`MAX_REPLY`], or more replies than requests.
     #[error("the agent's reply is too long")]
     TooLong,
     /// More identities than [`MAX_IDENTITIES`].
@@ -164,8 +164,8 @@ impl ReplyDecoder {
     /// Takes bytes as they come. Call [`ReplyDecoder::next_reply`] until it gives `None` after each.
     ///
     /// # Errors
-    /// More bytes than one longest reply are waiting and `bytes` would pile up on them: nobody asked
-    /// for that.
+    /// More bytes than one longest reply are waiting, and `bytes` would be added to them: there are
+    /// more replies than requests.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), AgentError> {
         if self.buffer.len() > LENGTH + MAX_REPLY {
             return Err(AgentError::TooLong);

@@ -1,9 +1,9 @@
 //! What is refused over and over is counted, and told as a sum once a minute: the disk is not a
 //! stranger's to fill.
 //!
-//! Each address, and each person, has a share of the log for every minute. What goes beyond it is
-//! counted by address or person and by reason. A table of bounded size has the counts; those for whom
-//! it has no row share one.
+//! Each address, and each user, has a share of the log for every minute. Events above it are counted
+//! by address or user and by reason. The table of counts has a limited size; causes without a row of
+//! their own share one.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ const MAX_NAME: usize = 256;
 pub(super) enum Cause {
     /// A client that has not authenticated; of IPv6, the /64 network that one machine has to itself.
     Address(IpAddr),
-    /// A person who has authenticated.
+    /// An authenticated user.
     Person(String),
     /// All clients and people without a row of their own.
     Others,

@@ -1,4 +1,4 @@
-//! The audit log: who came, who was refused and why, what was recorded, what was signed.
+//! The audit log: connections, logins, refusals and their reasons, recordings, signatures.
 //!
 //! A closed set of events with stable codes, one JSON object per line in `audit.jsonl`, and the
 //! same on the program's log. What an event must never carry: secrets, and anything typed.

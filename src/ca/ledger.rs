@@ -23,7 +23,7 @@ use crate::sys::clock::Clock;
 use crate::sys::files::Direct;
 use crate::sys::fs::{FileLock, FsError};
 
-/// One line of the ledger: what was signed, for whom, by which key.
+/// One line of the ledger: the signed certificate, its subject, and the key that signed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IssueRecord {
     /// When it was signed (RFC 3339).

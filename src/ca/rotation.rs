@@ -586,7 +586,7 @@ mod tests {
         assert!("".parse::<RotationPhase>().is_err());
     }
 
-    /// What somebody may do to a rotation.
+    /// An operation on a rotation.
     #[derive(Clone, Debug)]
     enum Act {
         Begin(Option<u64>),

@@ -233,7 +233,7 @@ fn the_schedule_is_kept_whenever_somebody_looks() {
     assert_eq!(phase(1000), RotationPhase::Standby);
     assert_eq!(phase(2000), RotationPhase::Standby);
     assert_eq!(scene.files(), usual_files());
-    // Each move is audited once, whoever it was that looked.
+    // Each step is audited once, whichever process made it.
     let audit = std::fs::read_to_string(DataDir::new(scene.directory.path()).audit_log()).unwrap();
     let moves: Vec<_> = audit
         .lines()
@@ -283,7 +283,7 @@ fn a_crash_at_the_end_is_finished_by_whoever_comes_next() {
     }
 }
 
-/// The new key is on disk and the state is not: nobody was told of it.
+/// The new key is on disk and the state is not: no host trusts the key yet.
 #[test]
 fn a_crash_at_the_beginning_leaves_a_key_that_nobody_uses() {
     let scene = RotationFixture::new();
@@ -294,7 +294,7 @@ fn a_crash_at_the_beginning_leaves_a_key_that_nobody_uses() {
     assert_ne!(scene.keys(CaKind::Host).0[1], old[0]);
 }
 
-/// A state from before would have a key sign that nobody trusts any more.
+/// With an old state, a key would sign that no host trusts any more.
 #[test]
 fn a_state_that_is_missing_or_from_before_is_refused() {
     let scene = RotationFixture::new();

@@ -136,7 +136,7 @@ pub(super) fn everything_in(directory: &Path) -> Vec<(PathBuf, Vec<u8>, std::tim
     found
 }
 
-/// Whoever changes the keys of this installation; moves are in its audit log.
+/// Acts as the owner of this installation's keys; rotation steps are in its audit log.
 fn own<T>(
     installation: &Installation<'_>,
     act: impl FnOnce(&KeyOwner<'_>) -> Result<T, CaError>,
@@ -278,7 +278,7 @@ pub(super) struct TestAgent {
 }
 
 impl TestAgent {
-    /// Starts one. Whoever has to confirm in it says no.
+    /// Starts an agent. Every confirmation in it is refused.
     pub(super) fn start(socket: &Path) -> Self {
         let mut child = Command::new("ssh-agent")
             .args(["-D", "-a"])

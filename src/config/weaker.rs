@@ -113,7 +113,7 @@ impl WeakerList {
         }
     }
 
-    /// Without roles everybody may go everywhere, so nothing in roles is weaker than none.
+    /// Without roles, every user may go everywhere, so no role is weaker than none.
     fn roles(&mut self, old: &Config, new: &Config) {
         if old.roles.is_empty() {
             // What connections carry, and how long certificates live, is another matter.

@@ -117,8 +117,8 @@ struct ResolverState {
     servers: Vec<IpAddr>,
 }
 
-/// What asks the name servers of a resolv.conf(5), and who they are. Where it names none, only names
-/// that need no server have an address.
+/// The resolver for the name servers of a resolv.conf(5), and their addresses. If the file has none,
+/// only names that need no server can be resolved.
 fn name_servers(text: &str) -> Result<(TokioResolver, Vec<IpAddr>), DnsError> {
     let (config, mut options) = parse_resolv_conf(text).unwrap_or_else(|error| {
         tracing::debug!(%error, "no name servers");

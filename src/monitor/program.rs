@@ -218,7 +218,7 @@ mod tests {
         assert!(refused.contains("/nowhere"), "{refused}");
     }
 
-    /// Nothing is run that somebody else can have put there, not even to ask it.
+    /// A file that another account could have written is not run, not even for the check.
     #[test]
     fn what_others_may_write_is_not_run() {
         let directory = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 4096;
 /// The owner of a place in a queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum QueueOwner {
-    /// A person who has authenticated, by the name of the identity.
+    /// An authenticated user, by the name of the identity.
     Person(String),
     /// A client that has not authenticated, by network.
     Network(IpAddr),
@@ -40,7 +40,7 @@ struct TurnQueue<T> {
     limit: usize,
     /// Turns taken.
     taken: usize,
-    /// People who wait, the next first; each has an entry below.
+    /// The owners that wait, the next one first; each has an entry below.
     people: VecDeque<QueueOwner>,
     waiting: BTreeMap<QueueOwner, VecDeque<T>>,
 }

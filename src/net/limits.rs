@@ -4,8 +4,8 @@
 //! Counters and guards only. A guard gives back what it holds when it is dropped; one set of counters
 //! is shared by all workers.
 //!
-//! A stranger cannot keep others out: no address has all places of those who have not authenticated,
-//! and when the places run out, the address with the most of them gives one to an address with fewer.
+//! One client cannot keep others out: no address can occupy all slots for unauthenticated clients,
+//! and if all slots are in use, the address with the most of them loses one to an address with fewer.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;

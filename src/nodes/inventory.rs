@@ -166,9 +166,9 @@ impl Inventory {
         self.nodes.get(found.ok()?)
     }
 
-    /// What the policy has to allow for a target: the node that it means, each of the nodes that carry
-    /// the label, or the very name or address. At least one; whether it can be reached, nobody has
-    /// looked.
+    /// The hosts that the policy has to permit for a target: the node that it names, each node that
+    /// has the label, or the name or address itself. At least one. Whether they can be reached is not
+    /// checked.
     #[must_use]
     pub fn places(&self, target: &Target) -> Vec<RequestedHost> {
         let mut places: Vec<RequestedHost> =

@@ -1,4 +1,4 @@
-//! What a session's terminal shows at some moment: for a viewer who begins then.
+//! What a session's terminal shows at a given time: for a viewer that starts at that time.
 
 use super::model::Model;
 

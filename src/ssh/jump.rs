@@ -1,9 +1,9 @@
-//! ProxyJump: the host is reached with the agent of the inner connection.
+//! ProxyJump: the login at the host uses the agent of the inner connection.
 //!
-//! The user's ssh is let in before the host is known to take it, opens its session, and forwards its
-//! agent. Meanwhile nothing of the session crosses: the client is granted no window, and its requests
-//! wait. When the host has opened a session too, the relay takes both over. Until then every refusal
-//! is told as the output of a session that ends.
+//! The user's ssh is accepted before the host is dialled, opens its session, and forwards its agent.
+//! Meanwhile no data of the session is relayed: the client is granted no window, and its requests
+//! wait. When the host has opened a session too, the relay takes over both. Until then, every refusal
+//! is sent as the output of a session that ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,34 +27,34 @@ use crate::wire::connection::{
     agent_channel, number,
 };
 
-/// Our number of the session, on both sides.
+/// Our number of the session's channel, on both sides.
 const SESSION: u32 = 0;
-/// Our number of the agent's channel; out of the way of the relay's.
+/// Our number of the agent's channel; not used by the relay.
 const AGENT: u32 = u32::MAX;
-/// The most data that the client may send in one message: the least that hosts are known to take.
+/// The most data that the client may send in one message: the smallest limit of known hosts.
 const MAX_PACKET: u32 = 16 * 1024;
-/// Bytes of packets that may wait for the host.
+/// How many bytes of packets may wait for the host.
 const MAX_QUEUE: usize = 256 * 1024;
-/// What each of them takes beside its bytes.
+/// How many bytes each packet counts for in addition to its content.
 const OVERHEAD: usize = 128;
-/// Bytes of answers that a client may leave unread: who does is heard no further.
+/// How many bytes of replies a client may leave unread; beyond that, its packets are not read.
 const MAX_UNREAD: usize = 256 * 1024;
-/// Packets, and bytes of them, that the host may say beside that it opens the session.
+/// How many packets, and bytes of them, the host may send beside the answer to the opening.
 const MAX_EARLY: (usize, usize) = (64, 256 * 1024);
-/// Characters that the user reads of why the host opens no session.
+/// How many characters of the host's reason the user reads if the host opens no session.
 const MAX_TEXT: usize = 256;
-/// How long the client may take to ask for its agent to be forwarded, and to open it.
+/// How long the client may take to request agent forwarding, and to open the channel to its agent.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the last messages of a refusal may take.
+/// How long sending a refusal may take.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// How long a client may stay whose session is over: one that is shared by others does.
+/// How long a client may stay connected after its session; a shared connection stays.
 const HANG_UP: Duration = Duration::from_millis(500);
 /// Why there is no session.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// The client is to read why.
+    /// The client gets this refusal.
     Refused(Refusal),
-    /// The client has gone, or broke the protocol.
+    /// The client is gone, or broke the protocol.
     Gone(LegError),
 }
 
@@ -81,13 +81,13 @@ enum AgentChannel {
     Failed,
 }
 
-/// The inner connection while the host is not there yet.
+/// The inner connection until the host is connected.
 #[derive(Debug)]
 pub(crate) struct JumpSetup<'a> {
     leg: &'a mut Leg<ChannelStream>,
     session: Option<Session>,
     agent_asked: bool,
-    /// By the name of RFC 9987.
+    /// Agent forwarding was requested by the name of RFC 9987.
     agent_is_by_rfc: bool,
     agent: AgentChannel,
     started: bool,
@@ -114,10 +114,10 @@ impl<'a> JumpSetup<'a> {
         }
     }
 
-    /// Waits until the client forwards its agent; the channel to it.
+    /// Waits until the client forwards its agent; returns the channel to it.
     ///
     /// # Errors
-    /// When it starts its session without, or is gone.
+    /// When it starts its session without agent forwarding, or is gone.
     pub(crate) async fn agent(&mut self) -> Result<ChannelStream, Ended> {
         match tokio::time::timeout(ASK_TIMEOUT, self.ask()).await {
             Ok(result) => result,
@@ -150,7 +150,7 @@ impl<'a> JumpSetup<'a> {
         }
     }
 
-    /// Serves the agent's channel while `work` is done with it.
+    /// Serves the agent's channel while `work` uses it.
     ///
     /// # Errors
     /// Those of `work`, and when the client is gone.
@@ -178,10 +178,10 @@ impl<'a> JumpSetup<'a> {
         }
     }
 
-    /// Opens the session at the host, and hands over what waits for it.
+    /// Opens the session at the host, and passes the waiting packets on to the relay.
     ///
     /// # Errors
-    /// When the host opens none, or the client is gone.
+    /// When the host opens no session, or the client is gone.
     pub(crate) async fn hand_over<S>(
         &mut self,
         upstream: &mut Upstream<S>,
@@ -216,11 +216,11 @@ impl<'a> JumpSetup<'a> {
         })
     }
 
-    /// Tells the user why there is no session: accepts what was asked for, says it on stderr, ends
-    /// with status 255. OpenSSH shows nothing of a session whose start fails.
+    /// Sends the user the reason why there is no session: accepts the request, writes to stderr,
+    /// and ends with status 255. OpenSSH shows no output of a session whose start fails.
     pub(crate) async fn refuse(&mut self, text: &str) {
-        // Whoever leaves before the end has no interest in it.
-        let _unheard = tokio::time::timeout(FAREWELL, self.tell(text)).await;
+        // A client that leaves early does not read the reason.
+        let _elapsed = tokio::time::timeout(FAREWELL, self.tell(text)).await;
     }
 
     async fn tell(&mut self, text: &str) -> Result<(), Ended> {
@@ -246,8 +246,8 @@ impl<'a> JumpSetup<'a> {
         while let Some(message) = ending.next(recipient, status.take(), true) {
             self.send(&message)?;
         }
-        // The client hangs up when all its channels are closed, the agent's too. What was asked of the
-        // agent is done with; one that is still being opened is closed once it is.
+        // The client disconnects when all its channels are closed, including the agent's. The agent is
+        // not needed any more; a channel that is still being opened is closed once it is open.
         while !self.closed {
             self.pump()?;
             self.next().await?;
@@ -261,11 +261,11 @@ impl<'a> JumpSetup<'a> {
         tokio::time::timeout(HANG_UP, last).await.unwrap_or(Ok(()))
     }
 
-    /// Writes to the session's stderr as far as the client's window goes, and takes it from what the
-    /// host will have. Nothing is said where there is no session.
+    /// Writes to the session's stderr as far as the client's window permits, and subtracts that from
+    /// the window that the host will get. Without a session, nothing is written.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection has ended.
     pub(crate) fn say(&mut self, text: &str) -> Result<(), Ended> {
         let Some(session) = &mut self.session else {
             return Ok(());
@@ -275,7 +275,7 @@ impl<'a> JumpSetup<'a> {
         let text = text.as_bytes();
         let text = text.get(..window).unwrap_or(text);
         session.window -= u32::try_from(text.len()).unwrap_or(session.window);
-        // A client that takes nothing at a time gets nothing.
+        // If the client accepts no data in one message, nothing is sent.
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         for piece in text
             .chunks(most.max(1))
@@ -290,7 +290,8 @@ impl<'a> JumpSetup<'a> {
         Ok(())
     }
 
-    /// Lets go of the agent, and waits until the client has too: the relay knows nothing of it.
+    /// Closes the channel to the agent, and waits until the client has closed it too: the relay
+    /// does not know this channel.
     async fn close_agent(&mut self) -> Result<(), Ended> {
         let closing = async {
             loop {
@@ -456,7 +457,7 @@ impl<'a> JumpSetup<'a> {
     fn request(&mut self, kind: &str, want_reply: bool, payload: Bytes) -> Result<(), Ended> {
         if matches!(kind, AGENT_REQ | AGENT_REQ_OPENSSH) && !self.started {
             self.agent_is_by_rfc = kind == AGENT_REQ;
-            // The agent was asked for by the proxy's sake; the host does not get it.
+            // The agent was requested for the proxy's login; the host does not get it.
             self.agent_asked = true;
             return match self.session.filter(|_| want_reply) {
                 Some(Session { number, .. }) => self.send(&Message::Success { recipient: number }),
@@ -472,13 +473,13 @@ impl<'a> JumpSetup<'a> {
         if self.queued > MAX_QUEUE {
             return Err(Ended::Gone(LegError::Closed));
         }
-        // What waits must not keep the read that it came with.
+        // A copy: a waiting packet must not keep the whole read buffer that it arrived in.
         self.queue.push_back(Bytes::copy_from_slice(&payload));
         Ok(())
     }
 }
 
-/// Opens the client's session at the host; its number there, and what the host takes.
+/// Opens the client's session at the host; returns the host's channel number and limits.
 async fn open_at_host<S>(
     upstream: &mut Upstream<S>,
     session: Session,

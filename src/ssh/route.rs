@@ -311,7 +311,7 @@ nodes:
         assert_eq!(reason(&proxy, "db2:22@elsewhere.test"), "unknown-cluster");
     }
 
-    /// What there is, and what there is not, reads the same for a user who may not go there.
+    /// A user without permission reads the same text for existing and missing targets.
     #[test]
     fn the_policy_says_no_before_the_inventory_says_anything() {
         let proxy = SshFixture::new();

@@ -12,7 +12,7 @@ use crate::model::text::path as shown;
 
 /// Mode of what only the owner may read: private keys, recordings, the audit log.
 pub const PRIVATE_FILE: u32 = 0o600;
-/// Mode of what everybody may read: public keys, certificates.
+/// Mode of files that all users may read: public keys, certificates.
 pub const PUBLIC_FILE: u32 = 0o644;
 /// Mode of directories that hold private files.
 pub const PRIVATE_DIR: u32 = 0o700;
@@ -273,7 +273,7 @@ pub fn append_private(path: &Path) -> Result<File, FsError> {
     open_for_appending(path).map_err(FsError::io("open", path))
 }
 
-/// The same, here and now, whoever opens files for this process.
+/// Opens a file for appending in this process, even if another process opens files for it.
 pub(super) fn open_for_appending(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)

@@ -135,7 +135,7 @@ impl LogQueue {
             };
             drop(state);
             // With standard error closed there is no way to tell.
-            let _nobody_reads = out.write_all(&text);
+            let _closed = out.write_all(&text);
             if dropped > 0 {
                 tracing::warn!(
                     lines = dropped,

@@ -9,9 +9,9 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Keeps the memory of this process from others of its account: no core dump is written, whoever asks
-/// for one, and nobody but root can trace it or read its memory. A program that is run by `exec` has to
-/// say it again.
+/// Protects the memory of this process from other processes of its account: no core dump is written,
+/// and only root can trace it or read its memory. A program that is started by `exec` has to call this
+/// again.
 ///
 /// # Errors
 /// The operating system's.

@@ -66,7 +66,7 @@ impl Wanted {
             .transpose()
             .and_then(|format| Export::new(authority, format, hosts.as_deref()));
         let export = export.map_err(|error| match error {
-            // The pattern itself is not repeated: it came from anybody.
+            // The pattern itself is not repeated: it is the client's input.
             ExportError::Patterns(_) => bad("a pattern of hosts cannot stand in known_hosts"),
             other => bad(&other.to_string()),
         })?;

@@ -1,5 +1,5 @@
-//! HTTP: what everybody may know (the CAs' public keys, and the list of what is revoked), and,
-//! on a listener of its own, what the operator's machines ask: numbers, and whether all is well.
+//! HTTP: public data (the CAs' public keys, the list of revocations) and, on a listener of its own,
+//! metrics and health checks for monitoring.
 //!
 //! It cannot hurt the SSH side: each listener has a thread of its own, few connections, one request on
 //! each, no bodies, and a time for everything. Nothing secret is here, there is no login, and nothing that

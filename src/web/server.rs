@@ -43,7 +43,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes a listener. With files for TLS comes who opens them; without, plain HTTP is spoken.
+    /// Takes a listener. TLS files come together with the [`Files`] that opens them; without them,
+    /// the server speaks plain HTTP.
     ///
     /// # Errors
     /// When the listener is none, or the files are no use.

@@ -1,6 +1,6 @@
-//! Places of a listener of the web. Everybody gets one, and has to give it back when there are too
-//! many: the oldest of the address with the most goes first. A client that is slow, before the question is
-//! whole or while the answer is read, is gone before anybody else is kept out.
+//! The connection slots of a web listener. Every client gets a slot; if there are too many, the oldest
+//! connection of the address with the most of them is closed. A slow client, which sends its request or
+//! reads the answer slowly, is closed before another client is refused.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

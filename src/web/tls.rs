@@ -35,7 +35,7 @@ pub struct TlsFiles {
 /// Why they cannot be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// A file cannot be read, or may be read by everybody.
+    /// A file cannot be read, or is readable by all users.
     #[error(transparent)]
     File(#[from] FsError),
     /// A file without what it should have.
@@ -230,7 +230,8 @@ fn read_both(opened_by: &dyn Files, files: &TlsFiles) -> Result<(Chain, ServerCo
     Ok((chain, config))
 }
 
-/// The private key. A group may read it, as Debian's `ssl-cert` does; everybody may not.
+/// The private key. It may be readable by a group, as with Debian's `ssl-cert`, but not by all
+/// users.
 fn read_key(opened_by: &dyn Files, files: &TlsFiles) -> Result<PrivateKeyDer<'static>, TlsError> {
     let path = &files.key;
     let metadata = std::fs::metadata(path).map_err(FsError::io("inspect", path))?;

@@ -87,7 +87,7 @@ macro_rules! names {
         $(; legacy: $($old:ident = $old_name:literal),+ $(,)?)?
     ) => {
         impl $kind {
-            /// Every one that is offered to everybody, the most preferred first.
+            /// Every one that is offered to all peers, the most preferred first.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// Those that only a host is offered whose configuration names them

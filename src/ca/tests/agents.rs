@@ -399,7 +399,7 @@ fn a_list_may_hold_anything_and_is_shown_harmlessly() {
     assert!(said.ends_with(" and 14 more"), "{said}");
 }
 
-/// Ten seconds, and not one more for whoever asks meanwhile.
+/// Ten seconds, and no more for other requests at the same time.
 #[test]
 fn an_agent_that_hangs_is_waited_for_a_while_only() {
     let key = ed25519();
@@ -413,7 +413,7 @@ fn an_agent_that_hangs_is_waited_for_a_while_only() {
         matches!(&hung, CaError::Agent(error) if matches!(error.fault(), AgentFault::Timeout(_))),
         "{hung}"
     );
-    // Nobody accepts: in the end its queue is full, and connecting would wait forever.
+    // No connection is accepted: in the end the queue is full, and connecting would wait forever.
     let mut waiting = Vec::new();
     rustix::net::listen(&listener, 1).unwrap();
     while let Ok(stream) = agent_key::connect(&home.path("agent")) {

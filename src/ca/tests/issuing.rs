@@ -207,7 +207,7 @@ fn a_ledger_that_cannot_be_written_hands_nothing_out() {
     assert!(fixture.sink.seen.lock().unwrap().is_empty());
 }
 
-/// The ledger has it, so that it can be revoked; it is in nobody's hands.
+/// The certificate is in the ledger, so that it can be revoked; it was not handed out.
 #[test]
 fn an_audit_log_that_cannot_be_written_hands_nothing_out() {
     let mut fixture = IssuerFixture::new();

@@ -162,7 +162,7 @@ fn keys_that_others_can_read_are_refused_with_the_remedy() {
     open(directory.path()).unwrap();
 }
 
-/// Puts something in the place of the user CA's key; nobody may touch it.
+/// Puts a file in the place of the user CA's key, which must not be changed.
 fn refused_key(content: &[u8]) -> CaError {
     let directory = crate::sys::fs::private_tempdir();
     let ca = directory.path().join("ca");
@@ -332,7 +332,7 @@ fn a_line_torn_by_a_crash_stays_alone() {
     assert!(text.starts_with(&whole) && text.ends_with("}\n"));
 }
 
-/// A serial that is lost would be given again, a certificate that is lost is revoked by nobody.
+/// A lost serial would be used again; a lost certificate could not be revoked.
 #[test]
 fn a_damaged_ledger_signs_nothing_and_is_read_by_nobody() {
     let directory = crate::sys::fs::private_tempdir();

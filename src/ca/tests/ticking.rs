@@ -152,7 +152,7 @@ fn the_state_file_is_written_before_a_key_is_deleted() {
     }
 }
 
-/// A schedule was asked for: it is kept although nobody can be told.
+/// The schedule was requested, so it continues although it cannot be audited.
 #[test]
 fn a_rotation_goes_on_where_the_audit_log_cannot_be_written() {
     let (home, keys) = rotating();

@@ -1,6 +1,5 @@
-//! A list out of bytes that anybody may have written: every length is checked, everything that a
-//! list can grow to is bounded, and what is not understood is refused unless it says that it may be
-//! skipped.
+//! Decodes a list from untrusted bytes: every length is checked, the size of every part is limited,
+//! and unknown parts are refused unless they are marked as skippable.
 
 use super::{
     FORMAT_VERSION, KrlError, MAGIC, MAX_KRL, MAX_READ_BITS, RevocationList, RevokedCertificates,

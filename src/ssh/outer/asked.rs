@@ -1,4 +1,4 @@
-//! What the client of an outer connection asks for: a subsystem, or a jump.
+//! The requests of an outer connection's client: a subsystem, or a jump.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::wire::connection::{
 };
 
 impl Endpoint {
-    /// ProxyJump: `direct-tcpip` to `host:port` means what `proxy:host:port` does.
+    /// ProxyJump: `direct-tcpip` to `host:port` has the same meaning as `proxy:host:port`.
     pub(super) fn jump(
         &mut self,
         sender: u32,
@@ -68,7 +68,7 @@ impl Endpoint {
         router.permit(identity, *address, name)
     }
 
-    /// Tells the client of a channel that nothing comes of it, where its ssh reads it.
+    /// Sends the client of a channel the reason why it is refused, where its ssh shows it.
     fn refuse(
         &self,
         refusal: &Refusal,
@@ -84,7 +84,7 @@ impl Endpoint {
             .spawn(async move { early::refuse(stream, shown, has_stderr, &text).await });
     }
 
-    /// What the budget has for one more connection.
+    /// A part of the memory budget for one more connection.
     fn room(&self) -> Result<Share, Refusal> {
         self.account.inner().map_err(BudgetExceeded::refusal)
     }
@@ -158,7 +158,7 @@ impl Endpoint {
                 self.start(stream, name, refusal, (forwards_agent, has_terminal));
                 return Ok(());
             }
-            // The client's ssh sends its own environment and terminal along; neither has a use here.
+            // ssh also requests its own environment and terminal; the proxy uses neither.
             "pty-req" => {
                 *has_terminal = true;
                 false
@@ -186,8 +186,8 @@ impl Endpoint {
         }
     }
 
-    /// Starts the connection that a session asks for, or tells the user why not: what is known already, or
-    /// what is wrong with it.
+    /// Starts the connection that a session requests, or sends the user the reason why not: a reason that
+    /// is known already, or a fault of the request.
     pub(super) fn start(
         &self,
         stream: ChannelStream,
@@ -218,7 +218,8 @@ impl Endpoint {
             Err(refusal) => refusal,
         };
         let target = name.map(|name| name.into_owned());
-        // Whoever sits at a terminal speaks no SSH inside, and need not wait until that is seen.
+        // A client with a terminal speaks no SSH inside the channel, so the user need not wait for
+        // that to be detected.
         if has_terminal && target.is_none() {
             self.services
                 .audit

@@ -1,4 +1,4 @@
-//! What an outer connection consists of: its channels, and the ways in which it ends or refuses.
+//! The channels of an outer connection, and the reasons why it ends or refuses.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::ssh::refusal::Refusal;
 use crate::wire::connection::MalformedMessage;
 
 impl EndpointError {
-    /// What that means for the connections inside.
+    /// The reason for the connections inside.
     pub(super) fn end_reason(&self) -> EndReason {
         match self {
             Self::Lost(silence) => EndReason::OuterLost(*silence),
@@ -32,7 +32,7 @@ pub(super) enum EndpointError {
     Malformed(#[from] MalformedMessage),
     #[error("{0}")]
     Breach(&'static str),
-    /// The client does not answer any more.
+    /// The client does not answer keepalives.
     #[error("the client has not answered for {}", format_duration(*.0))]
     Lost(Duration),
     /// The client has had no channel for this long.
@@ -40,22 +40,22 @@ pub(super) enum EndpointError {
     Idle(Duration),
 }
 
-/// A channel of ours.
+/// A channel that ends in the proxy.
 #[derive(Debug)]
 pub(super) enum Channel {
-    /// A session that has not asked for anything yet.
+    /// A session without a request so far.
     Session {
         port: Port,
         stream: Option<ChannelStream>,
         forwards_agent: bool,
-        /// It has asked for a terminal: a person reads what is said here.
+        /// It has requested a terminal, so a user reads its stderr.
         has_terminal: bool,
-        /// Why nothing comes of what it asks for, if that is known already.
+        /// Why its request will be refused, if that is known already.
         refusal: Option<Refusal>,
     },
     /// A connection by ProxyJump.
     Jump { port: Port },
-    /// The agent, asked for.
+    /// The channel to the agent, not confirmed yet.
     OpeningAgent {
         port: ChannelPort,
         stream: ChannelStream,
@@ -78,7 +78,7 @@ impl Channel {
         matches!(self, Self::OpeningAgent { .. } | Self::Agent { .. })
     }
 
-    /// What the client may send on it before it is read, if it is as much as `most` on a connection.
+    /// How much the client may send before it is read, if the limit of the connection is `most`.
     pub(super) fn window(&self, most: u32) -> u32 {
         match self {
             Self::Session {

@@ -1,4 +1,4 @@
-//! The driver of an authenticated outer connection: channels that end here.
+//! The driver of an authenticated outer connection: its channels end in the proxy.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -32,17 +32,19 @@ use crate::ssh::timers::{KeepAlive, KeepaliveState, Timer};
 use crate::wire::connection::{self, Message, Name, OpenFailure, agent_channel, number};
 use crate::wire::{DisconnectReason, ServerConfig};
 
-/// How long a session that has asked for nothing yet may take to do so when the connection is to end: it
-/// reads why then, where its ssh shows it.
+/// How long sessions without a request may take to make one when the connection is about to end: then
+/// they get the reason where ssh shows it.
 const IDLE_SESSION: Duration = Duration::from_secs(1);
-/// What is refused and audited before the connection ends: the audit log is not the client's to fill.
+/// How many refusals are audited before the connection is ended, so that a client cannot fill the
+/// audit log.
 const MAX_REFUSED: u32 = 1_000;
-/// Output that may wait for the client before channels have to wait, unless the budget is used up.
+/// How many bytes of output may wait for the client before channels have to wait, unless the budget
+/// is used up.
 const BACKLOG: usize = 1024 * 1024;
-/// Bytes after which the connections inside have their turn: what is read is taken on while it is
-/// still in the processor's cache, and does not pile up to the size of a window.
+/// After how many bytes the connections inside are run: what was read is processed while it is in
+/// the processor's cache, and does not pile up to the size of a window.
 const TURN: usize = 64 * 1024;
-/// What sending counts for in a turn.
+/// How many bytes one send counts for.
 const SENT: usize = 4 * 1024;
 /// How long the connections inside may take to end when their user's certificate is revoked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,14 +54,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Endpoint {
     pub(super) services: Arc<OuterServices>,
     pub(super) caller: Caller,
-    /// What this connection's server shows.
+    /// What this connection's server presents.
     pub(super) shown: Arc<ServerConfig>,
-    /// What this connection is called in the audit log.
+    /// The id of this connection in the audit log.
     id: ConnectionId,
     pub(super) leg: Leg<TcpStream>,
-    /// What the client's person may have held.
+    /// The memory account of the user.
     pub(super) account: Account,
-    /// What is held for this connection.
+    /// The connection's part of the memory budget.
     share: Share,
     pub(super) channels: BTreeMap<u32, Channel>,
     pub(super) wake: Arc<Notify>,
@@ -68,20 +70,21 @@ pub(super) struct Endpoint {
     /// The client has asked for agent forwarding by the name of RFC 9987.
     pub(super) agent_is_by_rfc: bool,
     pub(super) refused: u32,
-    /// What was refused and does not matter.
+    /// The routine requests that were refused.
     habits: Habits,
-    /// Why the connection is to end, once it is: its last words, and what new sessions read.
+    /// Why the connection is about to end: the text of the disconnect, and the refusal for new
+    /// sessions.
     pub(super) farewell: Option<(String, Refusal)>,
-    /// Until when sessions may ask for something that have not yet.
+    /// Until when sessions without a request may make one.
     idle_until: Option<Instant>,
     pub(super) shutdown: CancellationToken,
     pub(super) keep_alive: KeepAlive,
     pub(super) alarm: Timer,
-    /// Answers that the client owes to questions of ours.
+    /// How many keepalives the client has not answered.
     pub(super) owed: u32,
     /// Since when there is no channel.
     pub(super) idle_since: Instant,
-    /// The life of this connection, which those inside share.
+    /// The lifetime of this connection, which the connections inside share.
     pub(super) scope: Scope,
     pub(super) tasks: TaskTracker,
 }
@@ -175,12 +178,12 @@ impl Endpoint {
         }
     }
 
-    /// `Ok` when the connection is to end and those inside have ended.
+    /// `Ok` when the connection has to end and the connections inside have ended.
     async fn drive(&mut self, watched: PolicyMonitor) -> Result<(), EndpointError> {
         let id = self.id;
         let mut withdrawn = pin!(watched.withdrawn());
         let mut last_moment = None;
-        // Bytes read since everything else had its turn.
+        // How many bytes were relayed since everything else was last checked.
         let mut since_turn = 0;
         loop {
             let backlog = self.share.room(2 * BACKLOG);
@@ -197,9 +200,10 @@ impl Endpoint {
                 return Ok(());
             }
             self.leg.send_ready().await;
-            // Replies are not bounded by windows: who takes none is heard no further.
+            // Replies are not limited by windows, so a client that does not read its replies is not
+            // read either.
             let read = self.leg.has_room(backlog);
-            // While there are bytes, everything else is looked at once a turn: each look costs.
+            // Under load, everything else is checked once per `TURN`: each check costs time.
             if since_turn < TURN {
                 let moved = poll_fn(|context| Poll::Ready(self.leg.poll_transfer(context, read)));
                 if let Poll::Ready(bytes) = moved.await {
@@ -235,7 +239,7 @@ impl Endpoint {
         }
     }
 
-    /// Looks at the clock: whether the client is still there, and has anything to do here.
+    /// Checks the time limits: whether the client still answers, and still has a channel.
     fn on_time(&mut self) -> Result<(), EndpointError> {
         let now = Instant::now();
         match self.keep_alive.check(now) {
@@ -263,7 +267,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The connection is to end. What comes until then reads why.
+    /// The connection is about to end. Further requests get the reason.
     fn leave(&mut self, farewell: String, why: Refusal) {
         for channel in self.channels.values_mut() {
             if let Channel::Session { refusal, .. } = channel {
@@ -280,7 +284,7 @@ impl Endpoint {
         known.or_else(|| self.shutdown.is_cancelled().then(refusal::shutting_down))
     }
 
-    /// Sends what the channels have, as far as the client takes it.
+    /// Sends the channels' output, as far as the client has granted window.
     fn pump(&mut self) -> Result<(), EndpointError> {
         let mut over = Vec::new();
         let (backlog, output) = (self.share.room(BACKLOG), self.share.room(usize::MAX));
@@ -374,7 +378,7 @@ impl Endpoint {
                     Err(EndpointError::Breach("data beyond the window"))
                 }
             }
-            // ssh sends none, and nothing here would read it.
+            // ssh sends none, and no channel would read it.
             Message::ExtendedData { .. } => Err(EndpointError::Breach("extended data")),
             Message::Eof { recipient } => {
                 self.port(recipient)?.deliver_eof();
@@ -460,7 +464,7 @@ impl Endpoint {
 
     fn open_agent(&mut self, reply: AgentRequest) -> Result<(), EndpointError> {
         let Some(number) = self.agent_number() else {
-            let _nobody_waits = reply.send(Err(NoAgent::Crowded));
+            let _closed = reply.send(Err(NoAgent::Crowded));
             return Ok(());
         };
         let (stream, port) = channel(Arc::clone(&self.wake));
@@ -498,12 +502,12 @@ impl Endpoint {
         };
         let port = Port::new(port, AGENT_WINDOW, (sender, window, max_packet));
         self.channels.insert(number, Channel::Agent { port });
-        // When nobody waits any more, the stream is dropped here, which closes the channel.
-        let _nobody_waits = reply.send(Ok(stream));
+        // If the task does not wait any more, the stream is dropped here, which closes the channel.
+        let _closed = reply.send(Ok(stream));
         Ok(())
     }
 
-    /// Audits what is not served here; not without end.
+    /// Audits a request that is not served. Too many of them end the connection.
     pub(super) fn audit_refused(
         &mut self,
         what: RefusedKind,
@@ -543,7 +547,7 @@ impl Endpoint {
     }
 }
 
-/// Sessions that have asked for nothing yet will get nothing any more.
+/// Sends the reason to sessions without a request, and closes them.
 fn close_idle_sessions(channels: &mut BTreeMap<u32, Channel>, text: &str) {
     for channel in channels.values_mut() {
         if let Channel::Session { stream, .. } = channel

@@ -1,6 +1,6 @@
-//! The outer connection: the client proves who it is, forwards its agent, names a target.
+//! The outer connection: the client authenticates, forwards its agent, and requests a target.
 //!
-//! It carries nothing of the user's session in the clear: that is the inner connection, inside one
+//! It does not carry the user's session in plaintext: that is in the inner connection, inside one
 //! of its channels.
 
 mod asked;
@@ -37,11 +37,11 @@ use crate::net::{
 use crate::wire::auth::Offer;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
-/// What a line about a client that has not authenticated counts for, in bytes.
+/// How many bytes a log line about an unauthenticated client counts for.
 const LINE: usize = 256;
 
-/// Serves one client until it leaves or `shutdown` ends it. Tasks for the connections inside are
-/// started on `tasks`.
+/// Serves one client until it leaves or `shutdown` ends it. The tasks of the connections inside are
+/// spawned on `tasks`.
 pub(crate) async fn serve(
     services: Arc<OuterServices>,
     stream: TcpStream,
@@ -55,7 +55,8 @@ pub(crate) async fn serve(
     let Some(config) = server_config(&services, &stream, address.ip()).await else {
         return;
     };
-    // Keystrokes must not wait for each other; a failure costs speed only.
+    // Keystrokes must not be delayed to be sent together. If the option cannot be set, only latency
+    // suffers.
     let _slower = stream.set_nodelay(true);
     let transport = Transport::server(Arc::clone(&config));
     let mut leg = Leg::with(&services.compute, stream, transport);
@@ -91,7 +92,7 @@ pub(crate) async fn serve(
         let user = Some(identity.name().to_owned());
         let refusal = refused(&services, admission.door(), excess, address, id, user);
         auth.reject(Some(&refusal.text(id)), &mut out);
-        // A client that is gone reads no refusal.
+        // A client that is gone reads no refusal, so the error is ignored.
         leg.send_all(&mut out).ok();
         return say_goodbye(&mut leg, &refusal, id).await;
     }
@@ -122,7 +123,7 @@ pub(crate) async fn serve(
     endpoint.run(watched).await;
 }
 
-/// Audits that a client has proved who it is.
+/// Audits a successful authentication.
 fn tell_success(
     services: &OuterServices,
     identity: &Identity,
@@ -140,7 +141,7 @@ fn tell_success(
     });
 }
 
-/// Tells a client for whom there is no place, if it may be told.
+/// Sends the reason to a client above a limit of the listener, if its connection permits that.
 pub(crate) async fn turn_away(
     services: Arc<OuterServices>,
     stream: TcpStream,
@@ -162,7 +163,7 @@ pub(crate) async fn turn_away(
     say_goodbye(&mut leg, &refusal, id).await;
 }
 
-/// The last words to a client for whom there is no place, as the reason of a disconnect.
+/// Sends the reason to a client above a limit of the listener, as a disconnect.
 async fn say_goodbye(leg: &mut Leg<TcpStream>, refusal: &Refusal, id: ConnectionId) {
     leg.disconnect(
         DisconnectReason::TooManyConnections,
@@ -171,7 +172,7 @@ async fn say_goodbye(leg: &mut Leg<TcpStream>, refusal: &Refusal, id: Connection
     .await;
 }
 
-/// The refusal of a client for whom there is no place; a flood of them is audited once in a while.
+/// The refusal of a client above a limit of the listener; a flood of them is audited in summary.
 fn refused(
     services: &OuterServices,
     door: &ConnectionLimiter,
@@ -197,9 +198,9 @@ fn refused(
     refusal
 }
 
-/// The listener presents itself under its configured names and under the address that the client
-/// has connected to: a client may know no other. Without a certificate there is nothing to say to the
-/// client that it would believe.
+/// The listener presents itself under its configured names and under the address that the client has
+/// connected to, because the client may know only that one. Without a certificate, no text of the
+/// proxy would be trusted by the client, so none is sent.
 async fn server_config(
     services: &OuterServices,
     stream: &TcpStream,
@@ -230,8 +231,8 @@ async fn listener_config(
         .await
 }
 
-/// The user name of the outer connection is the login at the host, where the client was told so
-/// (`%r@PROXY`): a certificate without it is taken only if the client has none with it.
+/// The user name of the outer connection is the login at the host, if the client is configured so
+/// (`%r@PROXY`): a certificate without this login is accepted only if the client has none with it.
 fn judge(
     services: &OuterServices,
     address: SocketAddr,
@@ -255,7 +256,7 @@ fn report(
     failure: &Unauthenticated,
 ) {
     let Some(refusal) = &failure.refusal else {
-        // What a stranger can repeat at will is bounded, on this log too.
+        // Any client can repeat this, so the lines in the program's log are limited too.
         if services.audit.admits_line(address.ip(), LINE) {
             tracing::info!(client = %address, reason = %failure.ended, "left without authenticating");
         }

@@ -1,8 +1,8 @@
-//! The places for channels on an outer connection.
+//! The channel limits of an outer connection.
 //!
-//! A client that opens one session too many is refused it: its ssh then makes a connection of its own, as with
-//! sshd's `MaxSessions`. It does not so for `-W`, and on a connection that is about to end it would lead
-//! nowhere: for these a few more channels are there for the reason alone.
+//! If a client opens one session too many, the session is refused: ssh then makes a connection of its own, as
+//! with sshd's `MaxSessions`. It does not do so for `-W`, and not usefully on a connection that is about to
+//! end: for these, a few more channels can be opened that only carry the reason.
 
 use std::sync::Arc;
 
@@ -13,32 +13,33 @@ use super::endpoint::Endpoint;
 use crate::ssh::channel::{ChannelStream, EARLY_WINDOW, MAX_PACKET, Port, channel};
 use crate::wire::connection::Message;
 
-/// Channels that the client may have open on one outer connection at a time.
+/// How many channels the client may have open on one outer connection.
 const MAX_CHANNELS: usize = 64;
-/// Channels to the client's agent at a time: each of its own channels may need one.
+/// How many channels to the client's agent may be open: each of the client's channels may need one.
 const MAX_AGENTS: usize = 64;
-/// Further channels on which nothing happens but that the client reads why.
+/// How many additional channels may be open that only carry the reason for a refusal.
 const MAX_COURTESIES: usize = 8;
-/// Bytes that the client may send on one of those: how an SSH connection begins.
+/// How many bytes the client may send on an additional channel: enough for the start of an SSH
+/// connection.
 const COURTESY_WINDOW: u32 = 64 * 1024;
 
 impl Endpoint {
-    /// The number for another channel of the client's, if there is a place for it.
+    /// The number for another channel of the client, if the limit permits it.
     pub(super) fn free_number(&self) -> Option<u32> {
         self.number_below(MAX_CHANNELS, false)
     }
 
-    /// The number for another channel to the client's agent, if there is a place for it.
+    /// The number for another channel to the client's agent, if the limit permits it.
     pub(super) fn agent_number(&self) -> Option<u32> {
         self.number_below(MAX_AGENTS, true)
     }
 
-    /// The number for a channel on which the client only reads why nothing comes of it.
+    /// The number for an additional channel that only carries the reason for a refusal.
     pub(super) fn courtesy_number(&self) -> Option<u32> {
         self.number_below(MAX_CHANNELS + MAX_COURTESIES, false)
     }
 
-    /// An unused number, if fewer than `most` channels are the client's own, or lead to its agent.
+    /// An unused number, if there are fewer than `most` channels of the client, or to its agent.
     fn number_below(&self, most: usize, to_agent: bool) -> Option<u32> {
         let alike = |channel: &&Channel| channel.leads_to_agent() == to_agent;
         if self.channels.values().filter(alike).count() >= most {
@@ -47,7 +48,7 @@ impl Endpoint {
         (0..).find(|number| !self.channels.contains_key(number))
     }
 
-    /// Takes in a channel of the client's; a refused one is there for the reason alone.
+    /// Adds a channel of the client; a refused one only carries the reason.
     pub(super) fn admit(
         &mut self,
         number: u32,

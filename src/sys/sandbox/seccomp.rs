@@ -1,11 +1,12 @@
-//! Seccomp: system calls that a network service never makes, refused. The only file that imports its
+//! Seccomp: refuses system calls that a network service never makes. The only file that imports its
 //! crate.
 //!
-//! What is named is what is denied, not what is allowed. A list of what is allowed is a list of what one
-//! version of the C library, the allocator and the runtime happen to call: with the next one, somebody's
-//! session ends in the middle, for a call as harmless as the one that it replaces. What is denied is
-//! what takes a foothold further: other programs, processes and identities, the kernel's seldom used
-//! doors. A refused call fails with EPERM, as for lack of rights, so that a library which only tries goes
+//! The list names denied calls, not permitted ones. A list of permitted calls would depend on one version
+//! of the C library, the allocator and the runtime: with the next version, a harmless new call would end
+//! sessions. Denied are calls that extend an attacker's access: to other programs, processes and
+//! identities, and to seldom used parts of the kernel. A refused call fails with EPERM, so that a library
+//! which only tries it continues. Calls of another architecture, whose numbers have other meanings, kill
+//! the process.
 //! on. Calls of another architecture, whose numbers mean something else, kill the process.
 
 use std::path::Path;
@@ -232,7 +233,8 @@ pub(super) mod filter {
         condition(argument, SeccompCmpOp::Ne, u64::from(value.cast_unsigned()))
     }
 
-    /// The kernel takes these arguments as 32 bits; the rest of the register is anybody's.
+    /// The kernel reads these arguments as 32 bits; the other half of the register may contain
+    /// anything.
     fn condition(
         argument: u8,
         operation: SeccompCmpOp,

@@ -71,13 +71,13 @@ pub enum AuthError {
     /// More questions at a time than [`MAX_PROMPTS`].
     #[error("more than {MAX_PROMPTS} questions were asked at a time")]
     TooManyQuestions,
-    /// More rounds of questions than anybody answers.
+    /// More rounds of questions than the limit.
     #[error("questions are asked without end")]
     EndlessQuestions,
     /// An answer longer than [`MAX_ANSWER`].
     #[error("an answer is longer than {MAX_ANSWER} bytes")]
     AnswerTooLong,
-    /// More banners than anybody reads.
+    /// More banners than the limit.
     #[error("the server sends banners without end")]
     BannerFlood,
     /// The key to present does not decode.

@@ -221,8 +221,8 @@ impl ServerAuth {
         self.greeting = Some(text.to_owned());
     }
 
-    /// The methods that are admitted from now on; public keys alone unless this is called. Whoever
-    /// admits questions answers for it that [`ServerAuth::accept`] is called for right answers only.
+    /// Sets the accepted methods; without this call, only public keys. A caller that accepts
+    /// keyboard-interactive must call [`ServerAuth::accept`] only for correct answers.
     pub fn allow(&mut self, methods: Methods) {
         self.methods = methods;
     }

@@ -60,7 +60,7 @@ fn serve_session<S: Read + Write>(driver: &mut Driver<S>, output: &[u8]) {
     driver.packet(&[97]);
 }
 
-/// Runs ssh against our server, which lets everybody in and sends `output`.
+/// Runs ssh against our server, which accepts every user and sends `output`.
 fn ssh(config: ServerConfig, known_hosts: &str, options: &[String], output: &[u8]) -> Output {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("binds");
     let address = listener.local_addr().expect("bound");

@@ -150,7 +150,7 @@ fn curve_secret(
     peer: &[u8],
     encode: impl FnOnce(&[u8]) -> SharedSecret,
 ) -> Result<SharedSecret, Error> {
-    // Compressed points are legal for the library, not for RFC 5656 as everybody speaks it.
+    // The library accepts compressed points; RFC 5656 as implementations use it does not.
     let compressed = key.algorithm() != &X25519 && peer.first() != Some(&4);
     if compressed {
         return Err(BAD_PUBLIC);

@@ -169,8 +169,8 @@ pub(in crate::wire) fn negotiate(
     }
 }
 
-/// Chooses from list after list, and notes where there is nothing to choose: who has to configure
-/// a peer wants to know all of it at once.
+/// Chooses from one list after the other, and notes lists without a common algorithm: the error has
+/// to name all of them at once.
 struct Chooser {
     peer_is_client: bool,
     lacking: Vec<NoCommonAlgorithm>,

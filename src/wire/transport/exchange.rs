@@ -307,7 +307,7 @@ impl Transport {
         self.on_response(agreed, &client_public, &server_public, &secret)
     }
 
-    /// Server: proves who it is, and takes the new keys into use.
+    /// Server: proves that it holds the host key, and starts to use the new keys.
     fn on_response(
         &mut self,
         agreed: Agreed,
@@ -367,7 +367,7 @@ impl Transport {
         self.on_secret(replied, &secret)
     }
 
-    /// Client: checks that the server is who it says.
+    /// Client: checks the signature by the server's host key.
     fn on_secret(
         &mut self,
         replied: Replied,
