@@ -1,4 +1,4 @@
-//! What an agent that has a CA's key can do wrong, and what to do about each.
+//! Errors of an agent that holds a CA's key, each with a hint.
 
 use std::error::Error;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! A CA's key in an ssh-agent, and behind it perhaps in a token or on another machine.
+//! A CA's key in an ssh-agent, which may use a token or another machine.
 //!
-//! The agent is not trusted: everything it says has bounds in size and time, and no signature leaves
-//! here that was not verified with the key that the configuration names.
+//! The agent is not trusted: its replies are limited in size and time, and no signature is returned
+//! that was not verified with the configured key.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

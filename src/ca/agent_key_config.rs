@@ -1,6 +1,6 @@
-//! CAs' keys that are not in the data directory: which ones, and which agent has them.
+//! CA keys that are not in the data directory: which ones, and which agent holds them.
 //!
-//! The configuration says it; nothing here talks to an agent.
+//! This is configuration only; no agent is contacted here.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! One CA: its keys, where their rotation stands, and what the one that signs signs.
+//! One CA: its keys, the state of their rotation, and what the signing key may sign.
 
 use ssh_key::{Certificate, PublicKey, Signature};
 

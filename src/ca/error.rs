@@ -1,4 +1,4 @@
-//! What can go wrong with a CA, and what to do about each.
+//! Errors of a CA, each with a hint.
 
 use std::path::PathBuf;
 

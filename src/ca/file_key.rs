@@ -1,11 +1,11 @@
-//! A CA's private key in a file: read, made, written, and held in memory. It is the only file that holds
-//! a private key, beside `import.rs`, which holds one on its way in.
+//! A CA's private key in a file: read, created, written, and held in memory. Only this file and
+//! `import.rs` handle a private key.
 //!
-//! It never gives a private key away, never prints one, and never replaces a key file. `ssh_key` wipes
+//! It never returns a private key, never prints one, and never replaces a key file. `ssh_key` wipes
 //! the key from memory when it is dropped; the text read from disk is wiped here.
 //!
-//! A key has two files: the private key, and the public one, which is for people. Of a key that an
-//! agent has there is the public one alone.
+//! A key has two files: the private key and the public key. If an agent holds the key, there is
+//! only the public key's file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

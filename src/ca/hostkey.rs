@@ -1,4 +1,4 @@
-//! Fresh host keys for hosts that have none to be certified: made, handed over, forgotten.
+//! Creates host keys for hosts that have none to be certified. They are handed over and not kept.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Keys that exist elsewhere, on their way to become a CA's: read, unlocked, judged.
+//! Existing keys that are imported as a CA's key: read, unlocked, checked.
 
 use std::fmt;
 use std::path::Path;

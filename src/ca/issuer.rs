@@ -1,10 +1,10 @@
-//! The one place where certificates of people and hosts are signed: every rule, the ledger and the audit
-//! log have their say here, whichever process or command asks.
+//! The only place where certificates of users and hosts are signed: it applies every rule and writes the
+//! ledger and the audit log, for every process and command.
 //!
-//! The order is fixed: what is revoked, how long it may live, the signature, its line in the ledger on
-//! the disk, the audit event; then the certificate is handed out. The other certificates that CAs sign
-//! open nothing: probes, whose private keys are gone before they are signed ([`super::ProbeCertificate`]),
-//! and the proxy's own host certificates, of an hour at most ([`super::Authority::sign_for_proxy`]).
+//! The order is fixed: revocations, lifetime, signature, its line in the ledger on the disk, the audit
+//! event; then the certificate is returned. The other certificates that CAs sign give no access: probes,
+//! whose private keys are deleted before they are signed ([`super::ProbeCertificate`]), and the proxy's
+//! own host certificates, which are valid for at most an hour ([`super::Authority::sign_for_proxy`]).
 
 use std::collections::BTreeMap;
 

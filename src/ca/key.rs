@@ -1,4 +1,4 @@
-//! The key of a CA, wherever it is: everything that a CA signs goes through here.
+//! The key of a CA, in a file or in an agent: everything that a CA signs is signed here.
 
 use std::cell::RefCell;
 

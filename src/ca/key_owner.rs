@@ -1,6 +1,6 @@
-//! What changes the CAs' keys: making them, moving their rotations, taking in others, removing those that
-//! were kept. The process that owns the keys does it, or a command where none runs; the lock of the
-//! directory keeps two from doing it at once.
+//! Changes the CAs' keys: creates them, moves their rotations, imports others, removes replaced ones. The
+//! process that owns the keys does it, or a command if no proxy runs; the lock of the directory prevents
+//! two at once.
 
 use ssh_key::{HashAlg, PublicKey};
 

@@ -1,7 +1,6 @@
-//! The directory with the key files of both CAs: which files there are, read one by one, and written
-//! where there is none.
+//! The directory with the key files of both CAs: lists them, reads them, and writes missing ones.
 //!
-//! What is read is left as it is. Changes are made through [`super::KeyOwner`] alone.
+//! Existing files are not changed. Changes are made only through [`super::KeyOwner`].
 
 use std::path::PathBuf;
 

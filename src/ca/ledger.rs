@@ -1,10 +1,10 @@
-//! The ledger of issued certificates: `issued.jsonl`, one JSON object per line, only ever appended.
+//! The ledger of issued certificates: `issued.jsonl`, one JSON object per line, append-only.
 //!
-//! A line is on disk before its certificate is handed out. Every writer holds an exclusive lock on
-//! the file, so that lines of several processes never mix and no serial is given twice.
+//! A line is on disk before its certificate is returned. Every writer holds an exclusive lock on
+//! the file, so that lines of several processes do not mix and no serial is used twice.
 //!
-//! Beside certificates it has marks: how far the revocations and the rotations had come. A file of
-//! theirs that is missing, or was restored from before, is noticed by them.
+//! Beside certificates it contains marks: the state of the revocations and the rotations. If one of
+//! their files is missing, or an old copy was restored, the marks do not match.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;

@@ -1,9 +1,8 @@
-//! Files of lines that are only ever appended to, by several processes. A process that writes holds a
-//! lock on the file.
+//! Append-only files of lines, written by several processes. A writer holds a lock on the file.
 //!
-//! A crash leaves at most a last line that is not whole: what it was to say was never reported as
-//! done, so it is passed over, and the next writer takes it off. Any other line that says nothing is
-//! damage, and what it said is lost: it is an error.
+//! After a crash, the last line may be incomplete. Its content was never reported as written, so
+//! readers skip it, and the next writer removes it. Any other invalid line is damage, which means
+//! lost content: it is an error.
 
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What is still signed by a key that is about to go, read from the ledger.
+//! Which certificates are still signed by a key that is about to be removed, read from the ledger.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,5 +1,5 @@
-//! Certificates that only probe what a host accepts. Their private keys are dropped before they are
-//! signed, so that no login is possible with one, however long it is valid.
+//! Certificates that only probe what a host accepts. Their private keys are deleted before they are
+//! signed, so that no login is possible with them, however long they are valid.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! The host CA's key in another process of this program, which signs what it thinks right.
+//! The host CA's key in another process of this program, which decides what it signs.
 //!
-//! A process that talks to the network has the public half alone, and this way to ask.
+//! A process that talks to the network has only the public key, and this service.
 
 use std::cell::RefCell;
 use std::fmt;

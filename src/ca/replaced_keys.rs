@@ -1,8 +1,8 @@
-//! Keys that rotations have replaced, or taken back: kept beside the others, no longer trusted, until
-//! an administrator removes them. With the last of them a rollback leads back from standby.
+//! Keys that rotations have replaced or withdrawn: kept beside the others, no longer trusted, until
+//! an administrator removes them. The last of them makes a rollback from standby possible.
 //!
 //! They are called `user_ca_kept_N` and `host_ca_kept_N`, with `.pub` beside each; N is the number of
-//! the move that put it there. Of a key that an agent has, there is the `.pub` file alone.
+//! the rotation's move that put it there. If an agent holds the key, there is only the `.pub` file.
 
 use std::collections::BTreeSet;
 use std::path::Path;

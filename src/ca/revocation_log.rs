@@ -1,9 +1,9 @@
-//! What is revoked, since when, by which account and why: `revoked.jsonl`, one JSON object per line, only
-//! ever appended, as the ledger is.
+//! The file of revocations: what is revoked, since when, by which account and why: `revoked.jsonl`, one
+//! JSON object per line, append-only as the ledger.
 //!
-//! Nothing is ever taken off the file. A revocation that was a mistake is lifted by another line, and
-//! the list of the next version has it no more. The ledger knows how far the file has come, so that one
-//! that is missing, or a copy from before, is noticed.
+//! No line is ever removed. A mistaken revocation is lifted by another line, and the next version of
+//! the list does not contain it. The ledger records the state of the file, so that a missing file or an
+//! old copy is noticed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What is revoked, in memory: the lines of `revoked.jsonl` that are in force, and the
-//! [`RevocationList`] that they become. It decides here as its encoding does in sshd.
+//! The revocations in memory: the lines of `revoked.jsonl` that are in force, and the
+//! [`RevocationList`] made from them. Decisions here are the same as sshd's with the encoded list.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,6 @@
-//! Where the rotation of a CA's key stands, on disk: `user_rotation.json` and `host_rotation.json`. Each
-//! is replaced in one step. The ledger knows how often the rotation has moved, so that a file that is
-//! missing, or a copy from before, is noticed.
+//! The state of the rotation of a CA's key, on disk: `user_rotation.json` and `host_rotation.json`. Each
+//! is replaced atomically. The ledger records how often the rotation has moved, so that a missing file
+//! or an old copy is noticed.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
-//! The steps that a rotation takes on the disk: what is due by its schedule, and every key to its place.
+//! The steps of a rotation on the disk: makes the scheduled moves, and moves every key file to its
+//! place.
 //!
-//! The state file is written before a key is deleted, and after one is created. A crash in between leaves
-//! a state from which the next tick finishes the work; [`super::keyring`] reads the same keys before and
-//! after.
+//! The state file is written before a key is deleted, and after one is created. After a crash in between,
+//! the next tick completes the work; [`super::keyring`] reads the same keys before and after.
 
 use super::error::CaError;
 use super::key::CaKey;

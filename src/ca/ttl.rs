@@ -1,4 +1,4 @@
-//! How long certificates of people may live.
+//! How long certificates of users may be valid.
 
 use std::error::Error;
 use std::fmt;

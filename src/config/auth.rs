@@ -1,4 +1,4 @@
-//! The section `auth_service`: what holds for the whole cluster.
+//! The section `auth_service`: the settings of the whole cluster.
 
 use std::time::Duration;
 

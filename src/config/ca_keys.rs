@@ -1,4 +1,4 @@
-//! `auth_service.ca_keys`: which agents have the CAs' keys.
+//! `auth_service.ca_keys`: which agents hold the CAs' keys.
 
 use ssh_key::{Fingerprint, HashAlg};
 

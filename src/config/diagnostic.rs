@@ -1,4 +1,4 @@
-//! What is wrong or risky in a configuration file, with the line that says so.
+//! Errors and warnings about a configuration file, with their lines.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The configuration in force: the values of the file, with defaults where it says nothing.
+//! The configuration in force: the values of the file, and defaults for the rest.
 
 use std::sync::Arc;
 

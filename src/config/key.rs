@@ -1,5 +1,4 @@
-//! What is known of a key of the file: its name, what may stand after it, what holds without it,
-//! what it means.
+//! The properties of a key of the file: its name, its values, its default, its meaning.
 
 /// One key of the file.
 #[derive(Clone, Copy, Debug)]

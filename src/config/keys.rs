@@ -1,7 +1,7 @@
-//! Every key of the file: the sections, and what is in none.
+//! Every key of the file: the sections, and the keys outside of sections.
 //!
-//! The reader takes names, types and defaults from the rows of the sections, and so does what
-//! documents them.
+//! The reader and the documentation both take names, types and defaults from the rows of the
+//! sections.
 
 use super::auth::AUTH_SERVICE;
 use super::proxy::PROXY_SERVICE;

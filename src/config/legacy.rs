@@ -1,4 +1,4 @@
-//! `nodes[].legacy_algorithms`: weak algorithms that are offered to one node alone.
+//! `nodes[].legacy_algorithms`: weak algorithms that are offered only to one node.
 
 use crate::wire::Legacy;
 

@@ -1,5 +1,5 @@
-//! Reads a configuration: finds the file, checks it as a whole, and adds what only the machine
-//! knows.
+//! Reads a configuration: finds the file, checks it as a whole, and adds the values that depend on
+//! the machine.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! The configuration file: read, checked as a whole, turned into typed values.
+//! The configuration file: read, checked as a whole, converted to typed values.
 //!
-//! No room below this floor imports it: `daemon` hands each room its own part. Every problem of a
-//! file is found in one run, each with its line; nothing is guessed and nothing unknown is passed
-//! over. A section has a file, and in it a row for each of its keys (`table`).
+//! No room below this floor imports it: `daemon` passes its part to each room. Every problem of a
+//! file is found in one run, with its line; nothing is guessed, and unknown keys are errors. A
+//! section has a file, and in it a row for each of its keys (`table`).
 
 mod auth;
 mod ca_keys;

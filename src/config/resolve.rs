@@ -1,4 +1,4 @@
-//! The whole file: from its tree to the values of all sections, every problem noted.
+//! The whole file: from its tree to the values of all sections, with every problem collected.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The types of values that a row of the table may name: how the text of the file becomes a field,
-//! how the field is written, and what to warn about.
+//! The types of values for a row of the table: how to read a text of the file, how to write the
+//! value, and what to warn about.
 //!
 //! [`Scalar`] is one text. [`Scalar::optional`] makes it an `Option`, [`Scalar::list`] a `Vec`. A
-//! [`Composite`] is whatever has a reader and a printer of its own.
+//! [`Composite`] has a reader and a printer of its own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! A section of the file as its table of keys sees it: every value is taken through its key, and
-//! what does not fit is noted, never returned.
+//! A section of the file, read through its table of keys: every value is read through its key, and
+//! problems are collected, not returned.
 
 use super::diagnostic::Diagnostics;
 use super::key::{DefaultValue, Key, ValueType};

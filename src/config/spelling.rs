@@ -1,4 +1,4 @@
-//! The name that was probably meant, where a name is unknown.
+//! Suggests a known name for an unknown one.
 
 /// Length of the longest name of a key, in bytes.
 pub(super) const LONGEST_NAME: usize = "max_connections_per_address".len();

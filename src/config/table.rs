@@ -1,8 +1,8 @@
-//! The table of keys: one row for each key of a section, and everything that is made of it.
+//! The table of keys: one row for each key of a section, and everything that is generated from it.
 //!
-//! `section!` declares a section. A row says what a key is called, what may stand there, what
-//! holds without it, what it means, whether a reload takes it over, and which of two values protects
-//! less. Nothing of that can be left out: a row without it does not compile. From the rows come
+//! `section!` declares a section. A row contains a key's name, its values, its default, its meaning,
+//! whether a reload applies it, and which of two values protects less. None of these can be left
+//! out: an incomplete row does not compile. From the rows are generated
 //!
 //! - the struct with one field for each row,
 //! - a constant for each [`Key`], and one for the section with all of its keys, from

@@ -1,5 +1,5 @@
-//! Warnings of rules that name what is not there: most often a slip, and one that opens a door where
-//! the rule denies.
+//! Warns of rules with names that do not exist: usually a typing error, and dangerous if the rule
+//! denies.
 
 use crate::access::Rule;
 use crate::model::Label;

@@ -1,4 +1,4 @@
-//! The section `users`: which roles the users have.
+//! The section `users`: the roles of the users.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Texts of the file and the values that they stand for, in both directions.
+//! Converts texts of the file to values, and values to texts.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
-//! Which keys protect less in one configuration than in another: what an auditor has to know of a change.
+//! Which keys protect less in one configuration than in another: what an auditor needs to know about a
+//! change.
 //!
-//! Every key is decided about: those that protect what is recorded, the identity of hosts, where
-//! users may go and what a connection carries. Names, addresses and sizes protect nothing. The rows of a
-//! section say it for its keys (`table`); here are the sections whose values are structures.
+//! Every key is classified: keys that protect recordings, the identity of hosts, where users may go, or
+//! what a connection carries. Names, addresses and sizes protect nothing. The rows of a section classify
+//! its keys (`table`); this file handles the sections whose values are structures.
 
 use std::sync::Arc;
 
@@ -113,7 +114,7 @@ impl WeakerList {
         }
     }
 
-    /// Without roles, every user may go everywhere, so no role is weaker than none.
+    /// Without roles, every user may go everywhere, so adding roles never weakens a configuration.
     fn roles(&mut self, old: &Config, new: &Config) {
         if old.roles.is_empty() {
             // What connections carry, and how long certificates live, is another matter.

@@ -1,7 +1,7 @@
-//! YAML as a tree in which every node knows its place. The only file that imports the parser.
+//! YAML as a tree in which every node has its position. The only file that imports the parser.
 //!
 //! Scalars stay text: a node named `no` is a node named `no`, not a boolean. Anchors and aliases
-//! are understood; how much they may unfold is bounded, and so is the depth of the tree.
+//! are supported; their expansion and the depth of the tree are limited.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Which accounts are answered: root and that of the proxy. The kernel names the account of a client.
+//! Which accounts are answered: root and the proxy's account. The kernel reports the account of a
+//! client.
 
 use crate::sys::account;
 

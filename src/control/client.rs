@@ -1,6 +1,6 @@
-//! The end of a command: finds the processes of the proxy, and asks them.
+//! The side of a command: finds the processes of the proxy, and sends requests to them.
 //!
-//! A process that is stopped, or that hangs, costs a few seconds and nothing else.
+//! A process that is stopped or hangs only delays the command by a few seconds.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

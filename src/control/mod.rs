@@ -1,10 +1,11 @@
 //! The control sockets: administrators list live sessions, watch them and end them.
 //!
-//! Each process of the proxy has a Unix socket of its own below the data directory, because an upgrade
-//! leaves older ones with sessions: [`processes`] finds them, [`Process::ask`] asks one. [`Server`] is
-//! the other end. It cannot hurt the SSH side: a thread of its own, few clients, one request on each
-//! connection, a size and a time limit for everything. It answers root and its own account alone, and
-//! carries no byte of a session: a session is watched by reading its recording.
+//! Each process of the proxy has a Unix socket of its own below the data directory, because older
+//! processes still have sessions after an upgrade: [`processes`] finds them, [`Process::ask`] sends a
+//! request to one. [`Server`] is the other side. It cannot disturb the SSH side: a thread of its own,
+//! few clients, one request on each connection, a size and a time limit for everything. It answers
+//! only root and its own account, and carries no data of a session: a session is watched by reading
+//! its recording.
 
 mod account;
 mod client;

@@ -1,5 +1,6 @@
-//! Requests and their answers: a request is one line of JSON, an answer is lines of JSON, of which the
-//! last one says how it went. Additions are new keys, which others pass over: processes of two versions share a directory.
+//! Requests and their answers: a request is one line of JSON, an answer is lines of JSON, of which the last one
+//! contains the result. Additions are new keys, which other versions ignore: processes of two versions share a
+//! directory.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! The control socket of a process of the proxy: made, and served by a thread of its own.
+//! The control socket of a process of the proxy: created, and served by a thread of its own.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;

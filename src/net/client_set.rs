@@ -1,5 +1,5 @@
-//! Clients that a listener waits for, by the network that they come from and in the order in which
-//! they came: which one goes first when there are too many.
+//! The clients of a listener, by network and in order of arrival: which one is disconnected first
+//! when there are too many.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

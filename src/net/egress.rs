@@ -1,7 +1,7 @@
-//! From which of the machine's addresses hosts are dialled.
+//! Chooses the machine's address from which hosts are dialled.
 //!
-//! `egress_addrs` is a promise: user certificates carry it, and sshd refuses them from anywhere else.
-//! On a machine with several addresses the system may choose one that was not promised.
+//! User certificates contain the addresses of `egress_addrs`, and sshd refuses them from other
+//! addresses. On a machine with several addresses, the system might choose one that is not listed.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

@@ -1,10 +1,10 @@
-//! Turns: how many may be at work on one thing at a time, and whose is next.
+//! A fair queue: how many requests may use one thing at a time, and which is next.
 //!
-//! At a host, connections that are not authenticated yet: sshd's `MaxStartups 10:30:100` drops them at
-//! random when many begin at once. At the key of the host CA, signatures. Here they wait instead,
-//! fairly: people take turns, and what one person asks for comes in its order. If too many wait,
-//! the person with the most requests makes room.
-//! [`TurnQueue`] decides and knows nothing of tasks; [`FairQueue`] waits.
+//! At a host: connections that are not authenticated yet, because sshd drops them at random when many
+//! begin at once (`MaxStartups 10:30:100`). At the host CA's key: signatures. Here they wait instead:
+//! users alternate, and the requests of one user keep their order. If too many wait, the user with the
+//! most requests loses one.
+//! [`TurnQueue`] decides and has no tasks; [`FairQueue`] waits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};

@@ -1,8 +1,8 @@
-//! How many clients the listener takes at a time: in all, from one address, of one person, and
-//! without having authenticated.
+//! How many clients a listener accepts at a time: in all, from one address, of one user, and
+//! unauthenticated ones.
 //!
-//! Counters and guards only. A guard gives back what it holds when it is dropped; one set of counters
-//! is shared by all workers.
+//! Counters and guards only. A guard gives its slot back when it is dropped; all worker threads share
+//! one set of counters.
 //!
 //! One client cannot keep others out: no address can occupy all slots for unauthenticated clients,
 //! and if all slots are in use, the address with the most of them loses one to an address with fewer.

@@ -1,9 +1,9 @@
-//! What is about sockets and addresses, whatever is spoken on them: how many clients a listener takes,
-//! which of them makes room for others, which request is next, from which address hosts are dialled, and whether the
-//! threads that serve connections still run.
+//! Sockets and addresses, independent of the protocol: how many clients a listener accepts, which client is
+//! disconnected for another, which request is next, from which address hosts are dialled, and whether the threads
+//! that serve connections still run.
 //!
-//! Counters, guards and queues; the only bytes that move are those of `egress`'s handshakes. Every
-//! listener of the proxy uses these, whatever protocol it speaks.
+//! Counters, guards and queues; the only connections made here are `egress`'s. Every listener of
+//! the proxy uses them.
 
 mod client_set;
 mod egress;

@@ -1,5 +1,5 @@
-//! Which hosts have answered lately. One of them that refuses connections now may be restarting its
-//! sshd, and is worth another try; a host that has never answered is not.
+//! Which hosts have answered recently. If one of them refuses connections, it may be restarting its
+//! sshd, and is dialled again; a host that has never answered is not.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

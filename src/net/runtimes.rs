@@ -1,4 +1,4 @@
-//! Whether the threads that serve connections still run.
+//! Checks whether the threads that serve connections still run.
 
 use std::time::Duration;
 

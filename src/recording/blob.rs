@@ -1,4 +1,4 @@
-//! Blobs: bytes that are no text, in frames of their own (`FORMAT.md`, section 5).
+//! Blobs: bytes that are not text, in frames of their own (`FORMAT.md`, section 5).
 
 use zstd::zstd_safe::{DCtx, DParameter, ResetDirective};
 

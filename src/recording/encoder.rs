@@ -1,5 +1,5 @@
-//! Compression: one zstd context for the data frames and the blobs of a recording, given back
-//! while the session is idle.
+//! Compression: one zstd context for the data frames and the blobs of a recording, freed while the
+//! session is idle.
 
 use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective;
 use zstd::zstd_safe::{self, CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};

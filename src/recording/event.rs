@@ -1,4 +1,4 @@
-//! What a recording tells: output, input, resizes, requests, the end.
+//! The events of a recording: output, input, resizes, requests, the end.
 
 use std::time::Duration;
 

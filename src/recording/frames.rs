@@ -1,5 +1,5 @@
-//! Reads a file frame by frame: decompressed lines, blobs, footer; bounded memory whatever the
-//! file says.
+//! Reads a file frame by frame: decompressed lines, blobs, footer. The memory is limited, whatever
+//! the file contains.
 
 use std::io::{self, Read};
 

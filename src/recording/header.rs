@@ -1,4 +1,4 @@
-//! Who, where, what: the first line of a recording.
+//! The first line of a recording: the user, the login, the host, the session.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
-//! Recordings: the file format (`FORMAT.md`), its writer, its reader, and what is made of them.
+//! Recordings: the file format (`FORMAT.md`), its writer, its reader, and exports.
 //!
 //! A recording decompresses to an asciicast v3 stream with stock `zstd`; bytes that are not text
-//! stand beside it in frames that `zstd` passes over. The writer never shows an event as durable
-//! before the operating system has it; the reader never fails on a file that was merely cut.
+//! are in frames that `zstd` skips. The writer never reports an event as stored before the
+//! operating system has it; the reader does not fail on a file that was only cut off.
 
 mod batch;
 mod blob;

@@ -1,7 +1,7 @@
-//! The terminal model, for output of hosts, which is not to be trusted.
+//! The terminal model, for untrusted output of hosts.
 //!
-//! The model does what it is told, however often. Here nothing that a host sends makes it larger
-//! than a large terminal, and no short sequence does more than a line of text could.
+//! The model carries out every sequence, however often it is sent. This file limits it: no output
+//! makes it larger than a large terminal, and no short sequence costs more than a line of text.
 
 use avt::parser::Function;
 use avt::{InvalidSize, Observer, Parser, ScreenKind, Terminal};

@@ -1,4 +1,4 @@
-//! Splits terminal output into text and what is no text (`FORMAT.md`, section 3).
+//! Splits terminal output into text and bytes that are not text (`FORMAT.md`, section 3).
 
 /// Most bytes in one text event.
 pub(super) const MAX_TEXT: usize = 16 << 10;

@@ -1,4 +1,4 @@
-//! Bytes as text, across the borders of events.
+//! Decodes UTF-8 across the boundaries of events.
 
 /// Decodes UTF-8 piece by piece; what is none becomes U+FFFD.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! What the wire calls a string: bytes that are text most of the time (`FORMAT.md`, section 3).
+//! A string of the wire, which is usually text (`FORMAT.md`, section 3).
 
 use std::borrow::Cow;
 

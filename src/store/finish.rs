@@ -1,4 +1,4 @@
-//! The last step of a recording: the disk has it, or has failed to take it.
+//! The last step of a recording: it is synced to the disk, or the sync fails.
 
 use std::fmt;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! The recordings of a directory: what they are, how they stand, how to find one.
+//! The recordings of a directory: their properties, their state, and how to find one.
 
 use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The lock of a recording's file: its writer holds it for as long as the session goes on.
+//! The lock of a recording's file: its writer holds it until the session has ended.
 
 use std::fs::File;
 use std::path::Path;

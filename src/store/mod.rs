@@ -1,7 +1,8 @@
-//! Recordings as files: created and locked, finished, found and listed, read whole or while they grow.
+//! Recordings as files: created and locked, finished, found and listed, read whole or while they are
+//! written.
 //!
-//! What is in a file is the business of [`crate::recording`]; here stand the directory, the names, the
-//! locks and the disk.
+//! The content of the files belongs to [`crate::recording`]; this room has the directory, the names,
+//! the locks and the disk.
 
 mod error;
 mod file;

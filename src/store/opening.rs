@@ -1,7 +1,7 @@
-//! From a recording's file to its events: the one way for every reader.
+//! Opens a recording's file and returns its events: the only way for every reader.
 //!
-//! Listings, exports, replays and watching come through [`decode`]. What has to be undone before a
-//! recording can be read is undone there.
+//! Listings, exports, replays and watching use [`decode`]. If a recording has to be decoded before
+//! it can be read, that belongs here.
 
 use std::fs::File;
 use std::io::{BufReader, Read};

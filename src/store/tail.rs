@@ -1,7 +1,7 @@
-//! A recording's file that is read while it is written: where it ends for now, its reader waits.
+//! Reads a recording's file while it is written: at the present end of the file, the reader waits.
 //!
-//! It never asks the writer for anything, so however slowly it is read, the writer does not notice. A
-//! [`Reader`](crate::recording::Reader) over it gives no torn event: it waits for the rest.
+//! It does not communicate with the writer, so a slow reader does not slow the writer. A
+//! [`Reader`](crate::recording::Reader) over it returns no partial event: it waits for the rest.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -1,7 +1,7 @@
-//! Accounts of this machine: the one that runs this process, and the name of an account's number.
+//! Accounts of this machine: the one that runs this process, and the name of an account.
 //!
-//! The number is the kernel's word, the name that of the list of accounts. The account that sudo works for is a
-//! variable of the environment: for the record, it proves nothing.
+//! The account's number is reported by the kernel, its name by the user database. The account that runs sudo is
+//! an environment variable: it is recorded, and proves nothing.
 
 use std::path::Path;
 

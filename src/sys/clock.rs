@@ -1,4 +1,4 @@
-//! The clock: the system's, or one that stands still.
+//! The clock: the system's, or a fixed one.
 
 use std::time::{Duration, UNIX_EPOCH};
 

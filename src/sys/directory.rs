@@ -1,10 +1,10 @@
-//! Directories that are reached without following links of other accounts, and what is in them.
+//! Opens directories without following links of other accounts, and lists their content.
 //!
-//! A program that runs as root and follows a path through a user's directory does what the user wants: a
-//! link there leads to any file of the machine, and one that is put there at the right moment does so
-//! after it was looked for. So a path is walked one name at a time, each relative to the directory before
-//! it, which is held open: a link is followed only if it is root's or our own, and what was reached stays
-//! the same, whatever is renamed meanwhile.
+//! A program that runs as root and follows a path through a user's directory can be misled by that user:
+//! a link there can lead to any file of the machine, and can be created after the path was checked. So a
+//! path is opened one name at a time, each relative to the directory before it, which is held open. A
+//! link is followed only if root or our own account owns it, and renaming a directory meanwhile changes
+//! nothing.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};

@@ -1,5 +1,5 @@
-//! Whether something could be made or opened, found out without making or changing anything: for code that
-//! only wants to know whether a program would start.
+//! Checks whether something could be created or opened, without creating or changing anything: for code
+//! that only checks whether a program would start.
 
 use std::fs::OpenOptions;
 use std::io;

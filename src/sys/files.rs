@@ -1,8 +1,7 @@
 //! How a process opens the files that it reads again, or appends to, while it runs.
 //!
-//! A process without a sandbox opens them itself: [`Direct`]. One whose sandbox keeps them out of
-//! its reach has another process open them. The rooms that read such files are given a [`Files`],
-//! and do not know which.
+//! A process without a sandbox opens them itself: [`Direct`]. A confined process asks another
+//! process to open them. The rooms that read such files get a [`Files`], and do not know which.
 
 use std::fmt;
 use std::fs::File;

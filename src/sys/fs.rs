@@ -1,4 +1,4 @@
-//! Files with the right mode from their first byte on, replaced atomically, locked while used.
+//! Creates files with the right mode from the start, replaces them atomically, and locks them.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};

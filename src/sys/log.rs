@@ -1,8 +1,8 @@
-//! The program's log on standard error: code that logs never waits for the process that reads it.
+//! The program's log on standard error: logging never waits for the reader of standard error.
 //!
-//! Lines wait in a queue, and a thread brings them to standard error. When nothing reads there, the
-//! queue fills up; what does not fit is counted, and said as soon as it is read again. The audit
-//! log is a file of its own, and waits for its disk.
+//! Lines wait in a queue, and a thread writes them. If standard error is not read, the queue fills
+//! up; lines that do not fit are counted, and the count is written once there is space. The audit
+//! log is a separate file, and waits for its disk.
 //!
 //! There is one log in a process, as there is one standard error.
 

@@ -1,7 +1,7 @@
-//! The only doors to the clock and to the disk, and the door that closes behind a process.
+//! The only access to the clock and to the disk, and the sandbox.
 //!
-//! Time is a parameter everywhere else, so that tests can stop it; files are made here, so that
-//! none is ever created with wider permissions than it should have.
+//! All other code gets the time as a parameter, so that tests can control it. Files are created
+//! here, so that none has wider permissions than intended, even for a moment.
 
 pub mod account;
 pub mod clock;

@@ -1,5 +1,5 @@
-//! What this process takes from the machine, as the kernel says (what it does not say is `None`), and
-//! how it keeps its memory to itself.
+//! The resources that this process uses, as the kernel reports them (`None` if it does not), and the
+//! protection of its memory.
 
 use std::io;
 use std::path::Path;

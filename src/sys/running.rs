@@ -1,4 +1,4 @@
-//! Other processes: which process started them, and a signal that reaches the one that was meant.
+//! Other processes: which process started them, and a safe way to signal exactly one.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The terminal: its size, and its modes while a replay has it.
+//! The terminal: its size, and its modes during a replay.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,7 +1,8 @@
-//! Notices that a file was replaced, made or removed, by looking at it. It never reads the file.
+//! Notices that a file was replaced, created or removed, from its metadata. It never reads the
+//! file.
 //!
-//! Looking costs one system call, works on every file system, and misses nothing that was put in
-//! place as `sys::fs` does it: a replaced file has another inode.
+//! A check costs one system call, works on every file system, and misses no file that was replaced
+//! as `sys::fs` does it: a replaced file has another inode.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What each request is answered with. Knows no sockets: a client is a stream and the number of its
+//! The answer to each request. It has no sockets: a client is a stream and the number of its
 //! account.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! JSON lines: one object per line, nothing lost.
+//! JSON lines: one object per line, with the complete content.
 //!
 //! The first has `type` `header` and the header's keys; then one per event with `type`, `at`
 //! (seconds since the start) and, where it has bytes, `base64`, and `text` too when they are UTF-8;

@@ -1,7 +1,7 @@
-//! What other programs and people read: asciicast, text, JSON lines, raw bytes.
+//! Exports for other programs and for people: asciicast, text, JSON lines, raw bytes.
 //!
-//! Every export takes events from a [`Reader`] and ends where it ends; [`Reader::state`] then
-//! tells whether that was the recording's end.
+//! Every export takes events from a [`Reader`] until there are no more; [`Reader::state`] then says
+//! whether the recording is complete.
 
 mod asciicast;
 mod error;

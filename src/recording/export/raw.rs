@@ -1,4 +1,4 @@
-//! Bytes as they crossed: of one stream, of the command, of the environment.
+//! The bytes as they were relayed: of one stream, of the command, of the environment.
 
 use std::io::{Read, Write};
 

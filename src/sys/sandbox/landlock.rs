@@ -1,7 +1,8 @@
-//! Landlock: which files, TCP ports and processes stay in reach. The only file that imports its crate.
+//! Landlock: which files, TCP ports and processes stay accessible. The only file that imports its
+//! crate.
 //!
-//! What is confined is named by the version of the interface that this was tried with, not by what the
-//! kernel at hand has: a newer kernel must not take away more than this file has considered.
+//! Rights are named by the interface version that this was tested with, not by the kernel's version: a
+//! newer kernel must not withdraw rights that this file has not considered.
 
 use std::os::fd::AsFd;
 

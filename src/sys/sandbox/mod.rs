@@ -1,10 +1,10 @@
-//! What a process keeps of its rights once it has started: places by Landlock, system calls by
-//! seccomp. What is given up never comes back.
+//! Confines a process once it has started: files and ports by Landlock, system calls by seccomp.
+//! This cannot be undone.
 //!
-//! Both hold for the thread that enters and for what it starts afterwards, so a program enters before
-//! it has a second thread. Where the kernel lacks one of them, the other holds alone and [`Layers`]
-//! says so; a kernel that has it and refuses is an error. Nothing here decides what a program needs:
-//! that is its [`Plan`].
+//! Both apply to the calling thread and to threads and processes that it starts later, so a program
+//! calls this before it has a second thread. If the kernel lacks one of them, only the other applies
+//! and [`Layers`] says so; if the kernel supports it and refuses, that is an error. The [`Plan`] says
+//! what a program needs.
 
 mod landlock;
 mod rights;

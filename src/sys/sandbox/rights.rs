@@ -1,4 +1,4 @@
-//! The rights that a plan speaks of, and what a kernel has to take them away with.
+//! The rights in a sandbox plan, and the kernel's means to withdraw them.
 
 use std::io;
 use std::os::fd::OwnedFd;

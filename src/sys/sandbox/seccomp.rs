@@ -7,7 +7,6 @@
 //! identities, and to seldom used parts of the kernel. A refused call fails with EPERM, so that a library
 //! which only tries it continues. Calls of another architecture, whose numbers have other meanings, kill
 //! the process.
-//! on. Calls of another architecture, whose numbers mean something else, kill the process.
 
 use std::path::Path;
 

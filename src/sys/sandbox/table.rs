@@ -1,7 +1,7 @@
 //! The system calls that are denied, in groups, each with its reason.
 //!
-//! Numbers and reasons only. A group is worth as much as it is whole: a change of one begins with a look at what
-//! the kernel has added to it since.
+//! Numbers and reasons only. A group has to be complete: before changing one, check which calls the kernel has
+//! added since.
 
 use libc::c_long;
 
