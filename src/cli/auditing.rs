@@ -1,4 +1,4 @@
-//! What commands write into the audit log: the account that ran them, and what they did.
+//! The audit events of commands: the account that ran them, and what they did.
 
 use super::{Context, Exit, Failure};
 use crate::audit::{AuditError, AuditEvent, AuditLog};

@@ -1,7 +1,7 @@
-//! `rproxy complete`: what the scripts of `rproxy completions` ask while a user types.
+//! `rproxy complete`: called by the scripts of `rproxy completions` while a user types.
 //!
-//! It runs at a key stroke: it reads little, waits for nothing, writes nothing but candidates, and is
-//! silent about everything that goes wrong.
+//! It runs at every completion: it reads little, waits for nothing, prints only candidates, and
+//! reports no errors.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a command is given beside its own flags.
+//! What a command gets in addition to its own flags.
 
 use std::io;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! `rproxy explain`: what the policy says about a person, a login and a host, and which line
-//! of the configuration decides. It asks the function that the proxy asks, and connects to nothing; names
-//! are looked up as the proxy does it.
+//! `rproxy explain`: what the policy decides about a user, a login and a host, and which line of the
+//! configuration decides. It calls the same function as the proxy, and connects to no host; names are
+//! looked up as the proxy does it.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,6 +1,7 @@
-//! The hosts of the inventory, all asked at once: where each is, what it shows, which people it lets in.
+//! Probes the hosts of the inventory, all at once: their addresses, their host keys, and which users
+//! they accept.
 //!
-//! Judges nothing, logs in nowhere and writes nothing down: that is for the callers.
+//! It judges nothing, logs in to no host and writes nothing: that is for the callers.
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Files that are made here and used on a host: where they go there.
+//! Files that are created here and used on a host: their paths there.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Where log lines go: standard error (`sys::log`), filtered by `RPROXY_LOG`.
+//! The log lines' destination: standard error (`sys::log`), filtered by `RPROXY_LOG`.
 
 use std::io::{self, IsTerminal, Write};
 

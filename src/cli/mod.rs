@@ -1,4 +1,4 @@
-//! The command line: one file per command, one printer, one door for failures.
+//! The command line: one file per command; one place prints, and one handles failures.
 //!
 //! Results go to standard output, everything else to standard error (`ui`).
 

@@ -1,5 +1,5 @@
-//! What `serve --check` looks at beside the configuration: the preconditions that `serve` and its worker go
-//! through when they start, without making or changing anything.
+//! The checks of `serve --check` beyond the configuration: the preconditions of `serve` and its worker,
+//! without creating or changing anything.
 
 use std::error::Error;
 use std::path::Path;

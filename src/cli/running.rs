@@ -1,4 +1,5 @@
-//! `rproxy reload`, `rproxy upgrade`, `rproxy stop`: what signals do, without a process id to look up.
+//! `rproxy reload`, `rproxy upgrade`, `rproxy stop`: send signals, without the need to look up a
+//! process id.
 //!
 //! The proxy that runs on the data directory is found by its control sockets. A worker answers there;
 //! the process that takes signals is the one that started it.

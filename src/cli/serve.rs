@@ -1,4 +1,4 @@
-//! `rproxy serve`: run the proxy, or say whether it would run.
+//! `rproxy serve`: runs the proxy, or checks whether it could run.
 
 use std::ffi::OsString;
 use std::path::Path;

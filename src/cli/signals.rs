@@ -1,4 +1,4 @@
-//! Signals that come while a terminal's modes are changed, and leave it as it was.
+//! Handles signals while a terminal's modes are changed, and restores the modes.
 
 use std::io;
 use std::sync::Arc;

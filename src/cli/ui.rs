@@ -1,5 +1,5 @@
-//! Everything that a command prints goes through here: results to standard output, the rest to
-//! standard error. A reader who closes the pipe early ends the command quietly.
+//! Everything that a command prints is printed here: results to standard output, the rest to
+//! standard error. If the reader closes the pipe early, the command ends without an error.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `rproxy worker`: what `rproxy serve` starts. It is of no other use, so it is not shown.
+//! `rproxy worker`: started by `rproxy serve`. It has no other use, so the help does not list it.
 
 use clap::Parser;
 

@@ -1,4 +1,4 @@
-//! What can go wrong on the wire, by the side that is to blame.
+//! Errors on the wire, by the side that is to blame.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! Host keys: what a server offers and signs with, what a client reads and verifies.
 //!
-//! Whether a key or certificate is the right one is not decided here.
+//! Whether a key or certificate is the expected one is not decided here.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Algorithms of another time, for hosts that cannot be updated: SHA-1 and CBC.
+//! Obsolete algorithms for hosts that cannot be updated: SHA-1 and CBC.
 //!
 //! None of them is ever offered to a client, and none to a host unless its configuration names it
 //! ([`ClientConfig::with_legacy`](super::ClientConfig::with_legacy)).

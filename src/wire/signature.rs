@@ -1,7 +1,7 @@
-//! Signature algorithms: which key makes them, under which name, and how they are verified.
+//! Signature algorithms: their keys, their names, and how signatures are verified.
 //!
-//! An RSA key signs as `rsa-sha2-256` or `rsa-sha2-512` (RFC 8332). `ssh-rsa`, which is SHA-1, is
-//! legacy: it counts only on the way to a host whose configuration names it.
+//! An RSA key signs as `rsa-sha2-256` or `rsa-sha2-512` (RFC 8332). `ssh-rsa`, which uses SHA-1, is
+//! legacy: it is accepted only from a host whose configuration names it.
 
 use std::fmt;
 

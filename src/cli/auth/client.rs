@@ -1,9 +1,9 @@
-//! What the commands ask about the CAs of an installation, and have done to them: the one place that opens
-//! their keys, the ledger, the revocations and the audit log for a command.
+//! What the commands read and change of an installation's CAs: the only place that opens their keys, the
+//! ledger, the revocations and the audit log for a command.
 //!
-//! A command answers these questions itself, from the files of the data directory, also beside a proxy
-//! that runs: locks on the files keep them apart. Each method is one question with its answer and its
-//! audit events, so that a process that owns those files can be asked in its place.
+//! A command does this itself, with the files of the data directory, even if a proxy runs: locks on
+//! the files prevent conflicts. Each method is one request with its answer and its audit events, so
+//! that a process that owns those files can take over later.
 
 use ssh_key::{HashAlg, PublicKey};
 

@@ -1,4 +1,4 @@
-//! The key that `auth sign` certifies, and the names of the files that come of it.
+//! The key that `auth sign` certifies, and the names of the resulting files.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

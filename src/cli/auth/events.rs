@@ -1,4 +1,4 @@
-//! What the audit log is told of commands that change a rotation or a revocation.
+//! The audit events of commands that change a rotation or a revocation.
 
 use crate::audit::AuditEvent;
 use crate::ca::{CaKind, RevocationRecord, Revoked, Rotation, RotationPhase};

@@ -1,4 +1,4 @@
-//! How the commands fail: the errors of the CAs, with what to do about them.
+//! How the commands fail: the errors of the CAs, with hints.
 
 use super::super::{Exit, Failure};
 use crate::ca::{CaError, IssueError};

@@ -1,4 +1,4 @@
-//! `rproxy auth import`: a key that exists elsewhere becomes a CA's.
+//! `rproxy auth import`: imports an existing key as a CA's key.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `rproxy auth krl`: what is revoked, as the file that sshd's `RevokedKeys` names.
+//! `rproxy auth krl`: the revocations, as the file for sshd's `RevokedKeys`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `rproxy auth unrevoke`: a revocation that was a mistake is lifted.
+//! `rproxy auth unrevoke`: lifts a mistaken revocation.
 
 use clap::ArgGroup;
 

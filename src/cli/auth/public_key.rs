@@ -1,4 +1,5 @@
-//! Reads the public key that is to be signed, and says what the file holds instead when it is none.
+//! Reads the public key that has to be signed; if the file contains something else, the error says
+//! what.
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The hosts and people that the next phase of a rotation would cut off: every host of the inventory is
-//! asked, and the ledger is read.
+//! The hosts and users that the next phase of a rotation would lock out: every host of the inventory is
+//! probed, and the ledger is read.
 
 use super::client::AuthClient;
 use super::status::fleet::Fleet;

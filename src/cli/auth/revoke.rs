@@ -1,4 +1,4 @@
-//! `rproxy auth revoke`: certificates and keys that count no longer.
+//! `rproxy auth revoke`: revokes certificates and keys.
 
 use std::path::{Path, PathBuf};
 

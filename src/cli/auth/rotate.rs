@@ -1,4 +1,4 @@
-//! `rproxy auth rotate`: move the rotation of a CA's key, and say what is to be done now.
+//! `rproxy auth rotate`: moves the rotation of a CA's key, and prints the next steps.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! `rproxy auth sign`: host and user certificates, and the files that they go into.
+//! `rproxy auth sign`: host and user certificates, and their files.
 //!
 //! The order matters: flags, then the key that is signed, then whether the files can be written,
 //! and only then the CA. Nothing is signed for a command that cannot finish.

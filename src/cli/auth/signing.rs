@@ -1,4 +1,4 @@
-//! Certificates as the commands have them signed.
+//! Certificates that commands have signed.
 
 use super::super::Failure;
 use super::failure::not_signed;

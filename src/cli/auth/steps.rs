@@ -1,4 +1,4 @@
-//! What people have to do in each phase of a rotation, in words.
+//! What the administrator has to do in each phase of a rotation, in words.
 
 use std::fmt::Write as _;
 

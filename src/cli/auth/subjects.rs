@@ -1,4 +1,5 @@
-//! What `auth revoke` and `auth unrevoke` are given alike: serials, key ids, keys, the reason, the yes.
+//! The common arguments of `auth revoke` and `auth unrevoke`: serials, key ids, keys, the reason, the
+//! confirmation.
 
 use super::{Exit, Failure};
 

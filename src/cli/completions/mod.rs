@@ -1,7 +1,7 @@
-//! `rproxy completions`: what shells complete.
+//! `rproxy completions`: prints completion scripts for shells.
 //!
-//! The scripts are those of clap, with the shell's part of `rproxy complete` put in: names and ids
-//! are not known before the question.
+//! The scripts are those of clap, with a call of `rproxy complete` inserted, because names and ids
+//! are only known when the user types.
 
 use std::fmt::Write as _;
 

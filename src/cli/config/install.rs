@@ -1,7 +1,7 @@
 //! The block as a file below `~/.ssh`, included by `~/.ssh/config`.
 //!
-//! Owned are `rproxy/CLUSTER.config` and `rproxy/CLUSTER.known_hosts`, whole; in `config` one line is,
-//! and no other is touched. A file is replaced in one step, with the mode that it had.
+//! rproxy owns the files `rproxy/CLUSTER.config` and `rproxy/CLUSTER.known_hosts`; in `config` it owns
+//! one line, and changes no other. A file is replaced atomically, with the mode that it had.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! `rproxy config`: what a client's OpenSSH is told, printed or installed.
+//! `rproxy config`: the configuration for a client's OpenSSH, printed or installed.
 
 mod install;
 #[cfg(test)]

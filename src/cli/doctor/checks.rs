@@ -1,5 +1,5 @@
-//! Everything that is looked at: one entry for each check, in the order in which people read of it.
-//! `docs/troubleshooting.md` is printed from it.
+//! All checks: one entry for each, in the order of the report. `docs/troubleshooting.md` is printed
+//! from it.
 
 /// What belongs together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! Other programs, asked for what they know, for as long as they may take and no longer.
+//! Runs other programs to query them, with a time limit.
 
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};

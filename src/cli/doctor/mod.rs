@@ -1,8 +1,8 @@
-//! `rproxy doctor`: looks at everything that has to be right, on the proxy's machine or on a user's, and
-//! says of what is not what to do about it.
+//! `rproxy doctor`: checks everything that has to be right, on the proxy's machine or on a user's, and
+//! says how to fix what is wrong.
 //!
-//! It changes nothing, makes nothing, and logs in to no host. What can be asked elsewhere is asked
-//! there: each rule is the one of the room that it belongs to.
+//! It changes nothing, creates nothing, and logs in to no host. Each rule is checked by calling the
+//! room that the rule belongs to.
 
 mod checks;
 mod child;

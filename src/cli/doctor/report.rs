@@ -1,4 +1,4 @@
-//! What was found: one shape for people and for programs.
+//! The findings: one format for people and one for programs.
 
 use std::fmt::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! `rproxy host`: what a host of the fleet needs.
+//! `rproxy host`: sets up a host of the fleet.
 
 mod setup;
 mod sshd;

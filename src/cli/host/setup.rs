@@ -1,6 +1,6 @@
 //! `rproxy host setup`: a snippet for `sshd_config.d` and the files that it names.
 //!
-//! Nothing that sshd reads is changed: the snippet counts once it is included.
+//! No file that sshd reads is changed: the snippet takes effect once it is included.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

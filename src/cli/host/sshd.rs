@@ -1,4 +1,5 @@
-//! The host's own sshd: what it would make of a configuration. It is only ever asked, never run.
+//! The host's own sshd: how it reads a configuration. It only checks (`sshd -T`, `-t`), and does
+//! not serve.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Pages of commands, from the definition of the command line.
+//! Pages of commands, generated from the definition of the command line.
 
 use clap::{Arg, ArgGroup, Command};
 use roff::{Inline, bold, italic, roman};

@@ -1,4 +1,4 @@
-//! rproxy.yaml(5): every key, with what may stand after it and what holds without it.
+//! rproxy.yaml(5): every key, with its values and its default.
 
 use roff::{bold, italic, roman};
 

@@ -1,6 +1,6 @@
-//! `rproxy man`: the manual pages, made from what the program itself goes by: the command line, the
-//! keys of the configuration, the text of the recording format. They say nothing of their own but
-//! examples.
+//! `rproxy man`: the manual pages, generated from the program's own definitions: the command line,
+//! the keys of the configuration, the text of the recording format. Only the examples are written
+//! for the pages.
 
 mod command;
 mod configuration;

@@ -1,4 +1,4 @@
-//! One page, in the macros of man(7). What words mean to roff is not known anywhere else.
+//! One page, in the macros of man(7). Only this file knows roff.
 
 use roff::{Inline, Roff, bold, italic, roman};
 

@@ -1,6 +1,6 @@
 //! rproxy-recording(5): the normative text of the file format, set as a manual page.
 //!
-//! It reads as much of Markdown as `FORMAT.md` is written in, and changes no word of it.
+//! It supports as much of Markdown as `FORMAT.md` uses, and changes no word of it.
 
 use roff::{Inline, bold, roman};
 

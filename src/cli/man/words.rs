@@ -1,4 +1,4 @@
-//! What the pages say beyond the definitions: examples, files, variables, other pages.
+//! The parts of the pages that are not generated: examples, files, variables, other pages.
 
 use crate::model::DataDir;
 

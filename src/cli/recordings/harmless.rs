@@ -1,4 +1,4 @@
-//! An export on its way to a terminal.
+//! Makes an export safe to print on a terminal.
 
 use std::io::{self, Write};
 

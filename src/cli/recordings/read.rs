@@ -1,4 +1,4 @@
-//! Reading a recording is in the audit log before anything of it is read.
+//! Audits that a recording is read, before it is read.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Asks all processes of the proxy what is live, and finds in it what the user has named.
+//! Asks all processes of the proxy for their live sessions, and finds the one that the user has
+//! named.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `rproxy sessions`: what is live on the running proxy, watched and ended.
+//! `rproxy sessions`: lists, watches and ends the live sessions of the running proxy.
 
 pub(super) mod find;
 mod kill;

@@ -1,4 +1,4 @@
-//! What the running proxy refuses, in words.
+//! The running proxy's refusals of requests, in words.
 
 use crate::cli::{Exit, Failure};
 use crate::control::ControlRefusal;

@@ -1,6 +1,6 @@
 //! `rproxy sessions watch`: a live session on this terminal, read from its recording as it grows.
 //!
-//! Nothing is asked of the session: it does not notice how slowly it is watched, or that it is.
+//! The session is not involved: it is not slowed, and cannot notice that it is watched.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The client's side: one key offered, one signature from outside, and what the server asks after it.
+//! The client's side: one key is offered, one signature comes from outside, and the server may ask
+//! questions after it.
 
 use ssh_encoding::Decode as _;
 use zeroize::Zeroizing;

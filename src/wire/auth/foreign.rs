@@ -1,4 +1,4 @@
-//! A text of the other side: what a person may read of it, and the bytes that were sent.
+//! A text of the other side: a version that is safe to print, and the bytes that were sent.
 
 use super::message::printable;
 

@@ -1,8 +1,8 @@
 //! Questions and answers of keyboard-interactive (RFC 4256), written and read.
 //!
-//! The side that asks is not trusted: the number of questions and every size are bounded, and texts carry
-//! nothing that drives a terminal. Answers are secrets: they are shown by no `Debug`, and overwritten
-//! when they are dropped.
+//! The side that asks is not trusted: the number of questions and every size are limited, and texts
+//! contain no control characters for terminals. Answers are secrets: no `Debug` prints them, and they are
+//! overwritten when they are dropped.
 
 use std::fmt;
 

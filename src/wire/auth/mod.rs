@@ -1,13 +1,13 @@
 //! User authentication with public keys (RFC 4252, RFC 8332), both roles, sans-I/O.
 //!
-//! Upper-layer packets in, packets out. [`ServerAuth`] verifies every signature itself and leaves the
-//! judgement about the key to its caller; [`ClientAuth`] offers exactly one key and takes one
-//! signature from outside. Both speak OpenSSH's host-bound variant (PROTOCOL section 3.1,
+//! Upper-layer packets in, packets out. [`ServerAuth`] verifies every signature itself, and its
+//! caller decides whether the key is accepted; [`ClientAuth`] offers exactly one key and takes one
+//! signature from outside. Both support OpenSSH's host-bound variant (PROTOCOL section 3.1,
 //! `publickey-hostbound-v00@openssh.com`). No passwords, no SHA-1.
 //!
-//! Keyboard-interactive (RFC 4256) is spoken where the caller says so: the server asks what its caller
-//! has to ask and takes the caller's word for the answers, the client passes on what a server asks that
-//! has taken the key and wants more.
+//! Keyboard-interactive (RFC 4256) is used if the caller enables it: the server asks its caller's
+//! questions, and the caller judges the answers; the client passes on the questions of a server that
+//! has accepted the key and requires more.
 
 use crate::model::text::Printable;
 

@@ -1,4 +1,4 @@
-//! The server's side: requests in, offers out to be judged, answers back.
+//! The server's side: requests in, offers to be judged, answers out.
 
 use ssh_key::Signature;
 use ssh_key::public::KeyData;

@@ -1,7 +1,7 @@
-//! AES in cipher block chaining mode (RFC 4253 section 6.3), for hosts that know no better.
+//! AES in cipher block chaining mode (RFC 4253 section 6.3), for hosts that support nothing better.
 //!
-//! The last encrypted block of a packet is the initial vector of the next, so the whole direction is
-//! one chain. The library keeps no chain: it is kept here.
+//! The last encrypted block of a packet is the initial vector of the next, so each direction is one
+//! chain. The library does not store the chain; this file does.
 
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext,

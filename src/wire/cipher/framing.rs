@@ -1,4 +1,4 @@
-//! What all ciphers share: what their keys are made from, and how packets are aligned.
+//! What all ciphers share: their key material, and the alignment of packets.
 
 use crate::wire::algorithm::{Cipher, Mac};
 use crate::wire::error::{Error, Violation};

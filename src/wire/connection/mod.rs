@@ -1,7 +1,8 @@
-//! The connection protocol (RFC 4254): its messages, and the rules that every party to it keeps.
+//! The connection protocol (RFC 4254): its messages, and the rules that apply to every side.
 //!
-//! Grammar and order only: no policy, and no state but how far a channel has ended. The relay
-//! ([`crate::relay`]) and the endpoints in `ssh` build on it, so that no rule is written twice.
+//! Grammar and order only: no policy, and no state except how far a channel has been closed. The
+//! relay ([`crate::relay`]) and the endpoints in `ssh` build on it, so that no rule is written
+//! twice.
 
 mod ending;
 mod fields;

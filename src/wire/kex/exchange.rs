@@ -1,4 +1,4 @@
-//! The two halves of an exchange: public values, and the secret they lead to.
+//! The two halves of an exchange: public values, and the resulting secret.
 //!
 //! X25519 (RFC 8731), the NIST curves (RFC 5656), X25519 with an encapsulated key beside it
 //! ([`kem`](super::kem)), and finite fields ([`group`](super::group)).

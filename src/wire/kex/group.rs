@@ -1,5 +1,5 @@
 //! Diffie-Hellman in finite fields: the 2048 and 4096 bit groups of RFC 3526 with SHA-2 (RFC 8268),
-//! for hosts that know no curves; the smaller one also with SHA-1, for those that are older still.
+//! for hosts without elliptic curves; the smaller one also with SHA-1, for older hosts.
 //!
 //! Public values are kept as the body of an mpint, a leading zero byte included.
 

@@ -1,8 +1,8 @@
-//! The key encapsulation of the hybrids: what stands beside X25519 against quantum computers to come.
+//! The key encapsulation of the hybrids: protects against future quantum computers, in addition to
+//! X25519.
 //!
-//! ML-KEM-768 (draft-ietf-sshm-mlkem-hybrid-kex) and Streamlined NTRU Prime 761
-//! (draft-ietf-sshm-ntruprime-ssh). Neither is ever trusted alone: an attacker that breaks one of them still has to
-//! break X25519.
+//! ML-KEM-768 (draft-ietf-sshm-mlkem-hybrid-kex) and Streamlined NTRU Prime 761 (draft-ietf-sshm-ntruprime-ssh).
+//! Neither is used alone: an attacker that breaks one of them still has to break X25519.
 
 use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
 use zeroize::Zeroizing;

@@ -1,5 +1,5 @@
-//! Key exchange: the proposal and what comes of it ([`init`]), the shared secret ([`exchange`],
-//! [`kem`], [`group`]), and the keys ([`mod@derive`]).
+//! Key exchange: the proposals and the choice between them ([`init`]), the shared secret
+//! ([`exchange`], [`kem`], [`group`]), and the keys ([`mod@derive`]).
 
 pub(super) mod derive;
 pub(super) mod exchange;

@@ -1,4 +1,4 @@
-//! What a key exchange agrees on.
+//! The secret that a key exchange agrees on.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a transport is set up with, and what it can tell.
+//! The settings of a transport, and the values that it reports.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Key exchange as the transport lives it: whose turn it is, and what follows from each message.
+//! Key exchange in the transport: which message is expected, and what follows from it.
 //!
 //! ```text
 //! Idle ── our KEXINIT ──▶ Proposed ── peer's KEXINIT ──▶ AwaitInit (server) / AwaitReply (client)
@@ -7,7 +7,7 @@
 //!   └── peer's NEWKEYS ── AwaitNewKeys ◀── our NEWKEYS ──────┘
 //! ```
 //!
-//! Where what takes long is deferred, `AwaitStart` comes before `AwaitReply`, `AwaitSecret` after it and
+//! If slow steps are deferred, `AwaitStart` comes before `AwaitReply`, `AwaitSecret` after it and
 //! `AwaitResponse` after `AwaitInit`.
 
 use std::mem;

@@ -1,6 +1,6 @@
 //! The transport's state machine: identification, key exchange, packets up and down.
 //!
-//! Never blocks, never looks at a clock, never decides whether a host key is the right one.
+//! Never blocks, never reads a clock, never decides whether a host key is the expected one.
 
 mod config;
 mod exchange;

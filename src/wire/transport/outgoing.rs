@@ -1,5 +1,5 @@
-//! What waits to be sent: payloads held back during a key exchange, and a count of the replies that
-//! a peer has caused and not yet taken.
+//! Output that waits: payloads held back during a key exchange, and the number of replies that a
+//! peer has caused and not read yet.
 
 use std::collections::VecDeque;
 use std::fmt;

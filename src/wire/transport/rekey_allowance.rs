@@ -1,8 +1,8 @@
-//! What a peer may have for nothing: traffic before it is authenticated, and key exchanges after.
+//! Limits what a peer may cause: traffic before it is authenticated, and key exchanges after that.
 //!
-//! A key exchange costs the side that answers far more than the side that asks for it. Before user
-//! authentication there is exactly one. After it a peer may ask for more, as often as real peers do:
-//! `ssh -o RekeyLimit=16K` asks after every 16 KiB.
+//! A key exchange costs the answering side far more than the requesting side. Before user
+//! authentication there is exactly one. After it, a peer may request more, as often as real peers
+//! do: `ssh -o RekeyLimit=16K` requests one after every 16 KiB.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! What of a key exchange takes long: computed at once, or elsewhere by the code that drives the transport.
+//! The slow steps of a key exchange: computed at once, or elsewhere by the code that drives the transport.
 //!
-//! A transport that defers hands out [`Work`] and does nothing else until it has the result: nothing may
-//! cross before that in any case.
+//! A transport that defers them returns [`Work`] and does nothing else until it has the result: no
+//! packets may be exchanged before that anyway.
 
 use std::fmt;
 

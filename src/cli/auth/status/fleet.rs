@@ -1,4 +1,4 @@
-//! Every host of the inventory, asked at once.
+//! Probes every host of the inventory at once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

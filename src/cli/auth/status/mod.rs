@@ -1,4 +1,4 @@
-//! `rproxy auth status`: where the rotations stand, and what every host of the fleet has made of them.
+//! `rproxy auth status`: the state of the rotations, and which CA keys every host uses.
 
 pub(super) mod fleet;
 pub(super) mod report;

@@ -1,4 +1,4 @@
-//! What `auth status` found: one shape for people and for programs.
+//! The results of `auth status`: one format for people and one for programs.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The user's agent: whether it answers, and what it has.
+//! The user's agent: whether it answers, and its keys.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The user's certificate: where it is, and whether it is of use now and for this account.
+//! The user's certificate: its file, and whether it is valid now and for this account.
 
 use std::path::{Path, PathBuf};
 

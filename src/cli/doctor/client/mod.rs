@@ -1,7 +1,7 @@
-//! A user's machine, from ssh's configuration to the door of the proxy.
+//! A user's machine, from ssh's configuration to the login at the proxy.
 //!
-//! What ssh makes of its files is ssh's to say (`ssh -G`, `ssh-keygen -F`); the last word has ssh itself,
-//! which goes as far as authenticating to the proxy.
+//! ssh itself interprets its files (`ssh -G`, `ssh-keygen -F`); the last check runs ssh, up to the
+//! authentication to the proxy.
 
 mod agent;
 mod certificate;

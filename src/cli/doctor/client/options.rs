@@ -1,4 +1,4 @@
-//! Which proxy is examined, from which host and account on.
+//! Which proxy is examined, from which host and account.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The proxy, seen from its client: its name, its port, its key, and its answer to a login.
+//! The proxy, seen from its client: its name, its port, its key, and the result of a login.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

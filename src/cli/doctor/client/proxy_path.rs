@@ -1,4 +1,4 @@
-//! How ssh gets to the proxy: by the ProxyCommand or ProxyJump of a host, or straight.
+//! How ssh connects to the proxy: by the ProxyCommand or ProxyJump of a host, or directly.
 
 use std::ffi::OsStr;
 use std::process::Command;

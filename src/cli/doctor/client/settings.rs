@@ -1,4 +1,4 @@
-//! What ssh's configuration says beside the way: the agent that goes along, host keys, sockets.
+//! Other settings in ssh's configuration: agent forwarding, host keys, sockets.
 
 use super::super::checks::{CONTROL_PATH, FORWARD_AGENT, HOST_KEY_CHECKING};
 use super::super::report::Finding;

@@ -1,4 +1,4 @@
-//! The user's own ssh: which one it is, and what it makes of its configuration.
+//! The user's own ssh: its version, and how it reads its configuration.
 
 use std::io;
 use std::path::PathBuf;

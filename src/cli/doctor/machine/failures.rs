@@ -1,4 +1,4 @@
-//! Recordings that could not be written: the disk may have room again by the time of the look.
+//! Recordings that could not be written: the disk may have free space again when `doctor` runs.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The data directory: what is there, which accounts may get at it, whether it can be written.
+//! The data directory: its files, which accounts can access them, whether it can be written.
 
 use std::path::Path;
 

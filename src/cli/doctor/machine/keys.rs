@@ -1,4 +1,4 @@
-//! The CAs: their keys, their rotations, what is revoked; and the certificate of HTTPS.
+//! The CAs: their keys, their rotations, the revocations; and the TLS certificate.
 
 use crate::cli::ui::time;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The running proxy, if it runs, or the port that it will want.
+//! The running proxy, or, if it does not run, whether its port is free.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};

@@ -1,4 +1,4 @@
-//! The proxy's machine, room by room.
+//! The checks of the proxy's machine, by topic.
 
 mod failures;
 mod files;

@@ -1,7 +1,8 @@
-//! Every node: where it is, what it shows, which people it lets in.
+//! Every node: its address, its host key, and which users it accepts.
 //!
-//! Stock sshd says of a certificate without its private key whether it would do. One that begins later
-//! or has ended tells of its clock; one that is good from the promised addresses only, of what it sees.
+//! Stock sshd reports whether it would accept a certificate, without its private key. A certificate
+//! that is not valid yet or has expired tests the host's clock; one that is bound to the configured
+//! egress addresses tests which address the host sees.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Which sshd a host announces, and what is known against that release.
+//! Which sshd a host announces, and the known vulnerabilities of that release.
 //!
-//! The announcement has two numbers. Of portable releases (`p1`, `p2`) it says nothing, and distributions
-//! mend holes without another number: those that announce their package (Debian, Ubuntu, FreeBSD) are
-//! believed to, for others there is a warning that says so.
+//! The announcement has two numbers. It does not contain portable releases (`p1`, `p2`), and
+//! distributions fix vulnerabilities without a new number: hosts that announce their package (Debian,
+//! Ubuntu, FreeBSD) are believed to be up to date, for others there is a warning that says so.
 
 use super::super::checks::NODE_VERSION;
 use super::super::report::Finding;
