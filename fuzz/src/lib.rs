@@ -262,7 +262,7 @@ pub fn certificate(data: &[u8]) {
     }
 }
 
-/// Signatures: none verifies, as nobody has made one.
+/// Signatures: none verifies, because none was made with a key.
 pub fn signature(data: &[u8]) {
     let Some(signature) = read_signature(data) else {
         return;

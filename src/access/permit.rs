@@ -53,7 +53,7 @@ pub enum Denial {
         /// What the certificate allows.
         principals: Vec<String>,
     },
-    /// The policy says no. The text gives away neither the rule nor whether there is such a host.
+    /// The policy denies it. The text reveals neither the rule nor whether there is such a host.
     #[error("{}", barred_text(host, login.as_deref(), why))]
     Policy {
         /// Where to, in the user's words.

@@ -33,7 +33,7 @@ pub enum AgentError {
     /// A reply of a type that no request here leads to.
     #[error("the agent's reply has the unknown type {0}")]
     UnknownType(u8),
-    /// The agent says no: it lacks the key, is locked, or its owner declined.
+    /// The agent refuses: it does not hold the key, is locked, or its user declined.
     #[error("the agent refused")]
     Refused,
     /// A reply to another question.

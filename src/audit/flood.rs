@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::{AuditEvent, EventKind};
 use crate::model::network;
 
-/// How long a share is for, and how often sums are told.
+/// How long a share is for, and how often sums are written.
 const MINUTE: Duration = Duration::from_secs(60);
 /// What one address that has not authenticated may have written in a minute, in bytes.
 const OF_ADDRESS: usize = 16 * 1024;
@@ -20,9 +20,9 @@ const OF_ADDRESS: usize = 16 * 1024;
 const OF_STRANGERS: usize = 256 * 1024;
 /// What one person may have written of refusals in a minute, in bytes.
 const OF_PERSON: usize = 1024 * 1024;
-/// Addresses and people whose sums are told apart.
+/// How many addresses and users have sums of their own.
 const MAX_ROWS: usize = 256;
-/// Longest name by which a person is told apart, in bytes.
+/// How many bytes of a user's name are compared.
 const MAX_NAME: usize = 256;
 
 /// Who has caused an event of which there may be too many.

@@ -697,7 +697,7 @@ mod tests {
         )
     }
 
-    /// Remembers what it is told.
+    /// Stores the events that it gets.
     #[derive(Debug, Default)]
     struct Emitted(Mutex<Vec<(EventKind, Fate)>>);
 

@@ -87,7 +87,7 @@ pub enum AgentFault {
     /// It has the key, and the key cannot be a CA's.
     #[error("has a key that cannot be a CA's")]
     Key(#[from] RequestError),
-    /// It has the key, and says no.
+    /// It holds the key, and refuses.
     #[error("refused to sign with the key {0}")]
     Refused(Fingerprint),
     /// A key or a signature that cannot be encoded or read.

@@ -166,7 +166,8 @@ impl RevocationLog {
         &self,
         change: impl FnOnce(&mut Revocations, LinesEnd) -> Result<T, CaError>,
     ) -> Result<T, CaError> {
-        // Before the lock, which makes the file: one that is missing is told of as such.
+        // This comes before the lock, which creates the file: a missing file must be reported as
+        // missing.
         let marks = Marks::read(&self.data_dir)?;
         let _lock = self.lock()?;
         let (mut known, end) = self.read_to_end()?;
@@ -394,7 +395,7 @@ mod tests {
         assert_eq!(versions, [1, 2]);
     }
 
-    /// What the line revoked would be let in.
+    /// The revoked certificate would be accepted.
     #[test]
     fn a_damaged_line_in_the_middle_is_refused() {
         for what in ["cut", "another word", "zeros"] {

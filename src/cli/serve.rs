@@ -113,7 +113,7 @@ fn start_log() -> Result<(), Failure> {
     started.map_err(|error| Failure::new(Exit::Internal, "cannot start logging").because(error))
 }
 
-/// What the monitor's children are told: the same configuration, from the same place.
+/// The arguments of the monitor's children: the same configuration, from the same source.
 fn launch(source: &Source, format: LogFormat) -> ChildArgs {
     let mut flags: Vec<OsString> = Vec::new();
     for (flag, value) in [("--config", &source.file), ("--data-dir", &source.data_dir)] {

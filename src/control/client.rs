@@ -39,7 +39,7 @@ pub enum ClientError {
     /// It is there, and says nothing.
     #[error("process {0} does not answer")]
     Silent(u32),
-    /// The process speaks in another way.
+    /// The process uses another protocol.
     #[error("process {0} gives an answer that this version does not understand")]
     Garbled(u32),
     /// The operating system's word.

@@ -10,7 +10,7 @@ pub struct Family {
     name: &'static str,
     /// How it behaves.
     pub kind: MeterKind,
-    /// By what it is told apart.
+    /// The labels of its series.
     pub labels: Vec<Label>,
     /// What it is, in a sentence.
     pub meaning: &'static str,

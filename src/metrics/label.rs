@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::audit::{EventKind, Party, RefusedKind, SessionKind};
 
-/// By what the series of a family are told apart.
+/// The labels of the series of a family.
 #[derive(Clone, Debug)]
 pub struct Label {
     /// Its name.

@@ -52,7 +52,7 @@ pub trait Meter: fmt::Debug + Default {
     /// How it behaves.
     const KIND: MeterKind;
 
-    /// By what its series are told apart.
+    /// The labels of its series.
     #[must_use]
     fn labels() -> Vec<Label> {
         Vec::new()

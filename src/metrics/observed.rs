@@ -1,4 +1,4 @@
-//! What the audit log is told is counted too, so that the two say the same.
+//! Counts the events of the audit log too, so that metrics and audit log agree.
 
 use super::Metrics;
 use crate::audit::{AuditEvent, Fate, Observer};

@@ -17,19 +17,19 @@ use super::client_set::{ClientSet, ClientTicket};
 use crate::metrics;
 use crate::model::network;
 
-/// Clients at a time that are told why they are refused. More than this many are dropped without a
-/// word, or the words would be what the limits are there to prevent.
+/// How many refused clients at a time get the reason. Further ones are disconnected without it,
+/// because sending it would cost what the limits have to prevent.
 const MAX_COURTESIES: usize = 64;
 /// The same, from one address.
 const MAX_COURTESIES_PER_ADDRESS: usize = 16;
 /// How often the clients of one address may begin a key exchange in the long run: each costs the
 /// proxy a millisecond or so. Clients that come faster wait for their turn.
 const TURN: Duration = Duration::from_millis(20);
-/// Addresses whose turns are told apart; the rest share theirs.
+/// How many addresses have queues of their own; all others share one.
 const MAX_TURNS: usize = 4096;
 /// How long the same refusal of the same address is audited only once.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
-/// Addresses whose refusals are told apart in the audit log.
+/// How many addresses have refusals of their own in the audit log; all others share one.
 const MAX_AUDITED: usize = 1024;
 
 /// The configured limits.

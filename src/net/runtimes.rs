@@ -11,7 +11,7 @@ pub struct RuntimeProbe {
     runtimes: Vec<Handle>,
 }
 
-/// What a [`RuntimeProbe`] has felt: how many threads are how.
+/// The result of a [`RuntimeProbe`]: how many threads are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProbeResult {
     /// They turn.
@@ -23,13 +23,13 @@ pub struct ProbeResult {
 }
 
 impl RuntimeProbe {
-    /// Feels the threads of these runtimes.
+    /// Probes the threads of these runtimes.
     #[must_use]
     pub(crate) fn new(runtimes: Vec<Handle>) -> Self {
         Self { runtimes }
     }
 
-    /// Feels the thread of this runtime too.
+    /// Probes the thread of this runtime too.
     #[must_use]
     pub fn and(mut self, runtime: Handle) -> Self {
         self.runtimes.push(runtime);

@@ -1,7 +1,7 @@
 //! One inner connection and its host: from the permit to the relay.
 //!
 //! The inner handshake and the way to the host run side by side. The host's answer to the user's
-//! authentication is known before the user's ssh is told that it is in, so that a failure reads as a
+//! authentication is known before the user's ssh is accepted, so that a failure reads as a
 //! banner with a reason.
 
 use std::net::SocketAddr;

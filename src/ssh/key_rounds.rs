@@ -166,7 +166,7 @@ mod tests {
         DoesNot(&'static str, Worth),
     }
 
-    /// How a login went: which key was taken, and what was told.
+    /// The result of a login: which key was accepted, and which reason was sent.
     #[derive(Debug, Default, PartialEq, Eq)]
     struct LoginOutcome {
         taken: Option<usize>,

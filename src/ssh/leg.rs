@@ -64,7 +64,7 @@ pub(crate) enum LegError {
     /// The transport failed.
     #[error(transparent)]
     Protocol(#[from] wire::Error),
-    /// The client's authentication cannot go on. The client was told why.
+    /// The client's authentication cannot continue. The client has got the reason.
     #[error(transparent)]
     Authentication(#[from] AuthError),
     /// The peer did not answer in time.

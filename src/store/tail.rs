@@ -82,7 +82,8 @@ impl Read for Tail {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.past.saturating_sub(self.at);
         let limit = if left > 0 {
-            // The past is read by itself, so that its end is told when all of it was read.
+            // The finished part is read separately, so that its end is reported when all of it was
+            // read.
             usize::try_from(left).unwrap_or(usize::MAX)
         } else {
             if let Some(tell) = self.on_caught_up.take() {

@@ -15,7 +15,7 @@ use crate::net::{ClientSet, ClientTicket};
 const MAX_CLIENTS: usize = 64;
 /// The same, from one address; of IPv6, from a /64 network.
 const MAX_CLIENTS_PER_ADDRESS: usize = 16;
-/// Clients at a time that are told whether all is well, beside the others.
+/// How many health checks are answered at a time, beside the other clients.
 const MAX_HEALTH: usize = 16;
 /// The same, from one address.
 const MAX_HEALTH_PER_ADDRESS: usize = 8;

@@ -3,7 +3,7 @@
 use super::super::{Exit, Failure};
 use crate::ca::{CaError, IssueError};
 
-/// What is told when nothing is signed.
+/// The text when nothing is signed.
 pub(super) const NOT_SIGNED: &str = "cannot sign the certificate";
 
 /// Why there is no certificate.

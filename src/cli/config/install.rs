@@ -20,7 +20,7 @@ const HOME_SSH: &str = "~/.ssh";
 /// Where the files of one cluster are.
 #[derive(Debug)]
 pub(super) struct InstallPaths {
-    /// The directory as ssh is told it.
+    /// The directory as ssh's configuration names it.
     name: String,
     /// The directory as we write to it; empty where nothing is written.
     directory: PathBuf,
@@ -81,7 +81,7 @@ impl InstallPaths {
         })
     }
 
-    /// The known-hosts file, as ssh is told it.
+    /// The known-hosts file, as ssh's configuration names it.
     pub(super) fn known_hosts_name(&self) -> String {
         format!("{}/rproxy/{}.known_hosts", self.name, self.cluster)
     }

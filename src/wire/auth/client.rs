@@ -80,7 +80,7 @@ enum ClientAuthState {
     Signed,
     /// The key was taken, and the server wants to ask.
     Partial,
-    /// It was told to.
+    /// The server was requested to ask its questions.
     Interacting,
     /// It has asked so many questions.
     Asked(usize),
@@ -201,8 +201,8 @@ impl ClientAuth {
         self.state == ClientAuthState::Partial && self.tries < MAX_TRIES
     }
 
-    /// Has the server ask, by keyboard-interactive (RFC 4256); `false`, and nothing is sent, where
-    /// [`ClientAuth::can_interact`] says no.
+    /// Requests the questions of the server, by keyboard-interactive (RFC 4256). `false`, and
+    /// nothing is sent, if [`ClientAuth::can_interact`] is `false`.
     #[must_use]
     pub fn interact(&mut self, out: &mut Vec<Vec<u8>>) -> bool {
         let can = self.can_interact();

@@ -375,7 +375,7 @@ impl ServerAuth {
         }
     }
 
-    /// Whether no further request will be read: time to say goodbye.
+    /// Whether no further request will be read, so that the connection should be disconnected.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         self.failures >= self.limits.max_attempts || self.requests >= MAX_REQUESTS

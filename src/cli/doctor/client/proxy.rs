@@ -21,7 +21,7 @@ use crate::wire::ClientConfig;
 
 /// How long the machine's resolver may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long ssh may take to be let in, or not.
+/// How long ssh may take to authenticate, or to be refused.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest life of a certificate that tells of the clock, in seconds: the proxy's live an hour.
 const SHORT_LIVED: u64 = 86_400;
@@ -39,7 +39,7 @@ pub(super) struct ProxyTarget<'t> {
 }
 
 impl ProxyTarget<'_> {
-    /// Looks what is there, and whether it speaks SSH.
+    /// Checks whether a server answers there, and whether it is an SSH server.
     pub(super) async fn examine(&self, findings: &mut Vec<Finding>) -> bool {
         let subject = format!("{}:{}", self.host, self.port);
         // The machine's own way of looking up names is ssh's too.
@@ -169,7 +169,7 @@ pub(super) fn log_in(way: &ProxyPath) -> Finding {
     }
 }
 
-/// Why ssh is not let in, in the proxy's words where it has any.
+/// Why ssh is not accepted, in the proxy's words if there are any.
 fn refused(subject: &str, said: &ProgramOutput) -> Finding {
     let check = &PROXY_LOGIN;
     let lines = || said.stderr.lines().map(str::trim);

@@ -9,7 +9,7 @@ use super::super::report::Finding;
 use super::options::Client;
 use super::ssh::{Effective, Names, PATIENCE, Ssh};
 
-/// A host that there is not (RFC 2606): asking for it shows whether the proxy lets one in.
+/// A host that does not exist (RFC 2606): requesting it shows whether the proxy accepts the user.
 const NOWHERE: &str = "rproxy-doctor.invalid";
 /// What a ProxyCommand of one program has no need of. A command with one is not run here.
 const SHELL: &[char] = &['&', ';', '|', '<', '>', '$', '`', '(', ')', '\n'];
