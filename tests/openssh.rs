@@ -1,5 +1,5 @@
 //! `tests/openssh.sh` on machines that are new or lose their network: what is not whole does not count as
-//! done. apt-get is one of the test's own here, and nobody is asked on the network.
+//! done. apt-get is one of the test's own here, and the network is not used.
 
 #[cfg(test)]
 mod openssh {

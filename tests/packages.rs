@@ -1,7 +1,7 @@
 //! What is shipped: packages that leave nothing out, crates from where they should be, under licences
 //! that permit it.
 //!
-//! It reads what cargo itself says about `Cargo.toml` and `Cargo.lock`, and asks nobody on the network.
+//! It reads what cargo itself says about `Cargo.toml` and `Cargo.lock`, and does not use the network.
 
 #![expect(
     clippy::unwrap_used,
@@ -168,7 +168,7 @@ fn packages_have_the_version_of_the_program() {
 
 #[test]
 fn the_packaged_configuration_is_good() {
-    // Whoever runs the tests need not be allowed to make the packaged one.
+    // The account that runs the tests may not be allowed to create the packaged one.
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_rproxy"))
         .args(["serve", "--check", "--config"])

@@ -80,7 +80,7 @@ impl GroupKey {
     }
 
     /// The secret, from the peer's public value `e` with `1 < e < p - 1` (RFC 4253 section 8; the
-    /// two ends are excluded too, because they lead to a secret that anybody can guess).
+    /// two ends are excluded too, because they lead to a secret that can be guessed).
     pub(super) fn secret(&self, peer: &[u8]) -> Result<SharedSecret, Error> {
         let bad = || Error::from(Violation::KeyExchange("bad public value"));
         let peer = Mpint::from_bytes(peer).map_err(|_not_canonical| bad())?;
