@@ -39,8 +39,8 @@ pub mod web;
 
 // floor 7: assembly
 pub mod config;
-pub mod daemon;
 pub mod monitor;
+pub mod worker;
 
 // top: the command line
 pub mod cli;

@@ -9,7 +9,7 @@ use crate::access::Pattern;
 use crate::ca::{CaKind, Ledger};
 use crate::config::Config;
 use crate::model::text::{self, Printable};
-use crate::{daemon, monitor};
+use crate::{monitor, worker};
 
 /// Goes through them.
 ///
@@ -20,7 +20,7 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
         let hint = error.hint();
         cannot_run(Exit::Configuration, error, hint)
     })?;
-    daemon::rehearse(config).map_err(|error| {
+    worker::rehearse(config).map_err(|error| {
         let hint = error.hint();
         cannot_run(Exit::Configuration, error, hint)
     })

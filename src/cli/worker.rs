@@ -5,9 +5,9 @@ use clap::Parser;
 use super::global::Global;
 use super::logging::{self, LogFormat};
 use super::{Exit, Failure, preconditions, ui};
-use crate::daemon;
 use crate::ipc::{OLDEST, can_follow};
 use crate::monitor::WORKER;
+use crate::worker;
 
 /// The first argument.
 pub(super) const NAME: &str = WORKER.command;
@@ -46,7 +46,7 @@ impl Cli {
         let source = self.global.source();
         let loaded = source.load()?;
         logging::start(self.log_format)?;
-        daemon::work(&loaded.config, source).map_err(|error| {
+        worker::work(&loaded.config, source).map_err(|error| {
             let hint = error.hint();
             preconditions::cannot_run(Exit::Failed, error, hint)
         })

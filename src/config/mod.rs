@@ -1,6 +1,6 @@
 //! The configuration file: read, checked as a whole, converted to typed values.
 //!
-//! No room below this floor imports it: `daemon` passes its part to each room. Every problem of a
+//! No room below this floor imports it: `worker` passes its part to each room. Every problem of a
 //! file is found in one run, with its line; nothing is guessed, and unknown keys are errors. A
 //! section has a file, and in it a row for each of its keys (`table`).
 

@@ -28,7 +28,7 @@
 //! beside the reader. A `Composite` names the reader and the printer.
 //!
 //! To add a key takes one row here, and, for a type of value that no other key has, a `Scalar` with a
-//! reader and a printer. What then uses the field is another matter: `daemon::settings` gives it to the
+//! reader and a printer. What then uses the field is another matter: `worker::settings` gives it to the
 //! rooms below. Tests name what is still missing: a line in `contrib/rproxy.example.yaml`
 //! (`tests/config.rs`), the printed table of `docs/configuration.md` (`RPROXY_TEST_BLESS=1 cargo test
 //! --test docs`), and a case in `weaker` for a key that protects something. A new section is a struct

@@ -19,7 +19,7 @@ const WITHOUT_CLOCKS: &[&str] = &[
 ];
 
 /// Rooms that run on a runtime: tests stop its clock, and cannot stop the system's.
-const ON_A_RUNTIME: &[&str] = &["control", "daemon", "dns", "net", "session", "ssh", "web"];
+const ON_A_RUNTIME: &[&str] = &["control", "worker", "dns", "net", "session", "ssh", "web"];
 
 /// Files of those rooms that may measure with `std::time::Instant` after all, and why.
 const MAY_MEASURE: &[(&str, &str)] = &[
@@ -69,23 +69,23 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "a thread that the handle of the server joins, and a bounded set of clients",
     ),
     (
-        "src/daemon/mod.rs",
+        "src/worker/mod.rs",
         "what the worker does as long as it runs",
     ),
     (
-        "src/daemon/monitor_client.rs",
+        "src/worker/monitor_client.rs",
         "reads what the monitor says as long as the process runs",
     ),
     (
-        "src/daemon/reload.rs",
+        "src/worker/reload.rs",
         "reads files off the runtime, and is awaited",
     ),
     (
-        "src/daemon/revocations.rs",
+        "src/worker/revocations.rs",
         "reads files off the runtime, and is awaited",
     ),
     (
-        "src/daemon/stop.rs",
+        "src/worker/stop.rs",
         "ends the process when the time for draining is over",
     ),
     (

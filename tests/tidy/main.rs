@@ -76,7 +76,7 @@ mod tidy {
         room("web", 6, &[]),
         // assembly
         room("config", 7, &[]),
-        room("daemon", 7, &["config", "monitor"]),
+        room("worker", 7, &["config", "monitor"]),
         // It reads nothing that comes from the network.
         Room {
             name: "monitor",
@@ -123,13 +123,13 @@ mod tidy {
         (
             "tokio",
             &[
-                "cli", "control", "daemon", "dns", "monitor", "net", "session", "ssh", "web",
+                "cli", "control", "worker", "dns", "monitor", "net", "session", "ssh", "web",
             ],
         ),
         ("tokio_rustls", &["web"]),
         (
             "tokio_util",
-            &["control", "daemon", "net", "session", "ssh", "web"],
+            &["control", "worker", "net", "session", "ssh", "web"],
         ),
         ("tracing_subscriber", &["cli"]),
         ("unicode_width", &["cli"]),

@@ -1,4 +1,4 @@
-//! A proxy in memory, for tests: its parts as `daemon` puts them together, with real certificates and
+//! A proxy in memory, for tests: its parts as `worker` puts them together, with real certificates and
 //! the real `wire` on both sides, and hosts, agents and clients at the other ends of in-memory streams.
 //!
 //! No socket, no other process, and with a paused clock no waiting.

@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::cert::testing::ed25519;
-    use crate::daemon::stop::Stop;
+    use crate::worker::stop::Stop;
 
     fn keys() -> PublicCaKeys {
         let key = ed25519().public_key().clone();
