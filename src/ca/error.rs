@@ -181,6 +181,12 @@ pub enum CaError {
 }
 
 impl CaError {
+    /// Whether the process with the key has another one by now.
+    #[must_use]
+    pub fn is_of_a_replaced_key(&self) -> bool {
+        matches!(self, Self::Remote(fault) if matches!(**fault, AgentFault::NotHeld { .. }))
+    }
+
     /// What the administrator can do, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

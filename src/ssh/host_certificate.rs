@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::trust::CurrentTrust;
+use super::trust::{CurrentTrust, Trust};
 use crate::ca::{CaError, Cached, HostIdentity};
 use crate::model::{HostPrincipal, NameError, chain};
 use crate::net::{FairQueue, QueueFull, QueueOwner};
@@ -26,6 +26,11 @@ const AT_ONCE: usize = 4;
 const MAX_WAITING: usize = 512;
 /// How long a connection waits for its certificate: in the queue and for the signature together.
 const LIMIT: Duration = Duration::from_secs(15);
+/// How long a connection waits for the keys of a rotation that the process with the CA's key knows of
+/// already. They are on their way then.
+const NEW_KEYS: Duration = Duration::from_secs(2);
+/// How often it looks for them.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why there is no certificate. The sources are for the administrator.
 #[derive(Debug, Error)]
@@ -151,20 +156,38 @@ impl HostCertificates {
         names: Vec<HostPrincipal>,
     ) -> Result<HostIdentity, MintError> {
         let turn = self.queue.0.turn((), whose).await;
-        let turn = turn.map_err(MintError::Busy)?;
-        // The connection that had the slot before may have asked for the same names.
-        if let Some(identity) = self.at_hand(&names) {
-            return Ok(identity);
+        let mut turn = turn.map_err(MintError::Busy)?;
+        loop {
+            // The connection that had the slot before may have asked for the same names.
+            if let Some(identity) = self.at_hand(&names) {
+                return Ok(identity);
+            }
+            let (trust, now) = (self.trust.now(), self.clock.unix_seconds());
+            let asked = (Arc::clone(&trust), names.clone());
+            let minted = tokio::task::spawn_blocking(move || {
+                let (trust, names) = asked;
+                // The slot comes back with the result: if the connection has given up, both are dropped
+                // when the signature is made.
+                (trust.mint.mint(&names, now), turn)
+            });
+            let minted = minted.await.map_err(|_gone| MintError::Stopping)?;
+            match minted.0 {
+                Err(error) if error.is_of_a_replaced_key() && self.has_new_keys(&trust).await => {
+                    turn = minted.1;
+                }
+                minted => return Ok(minted?),
+            }
         }
-        let (trust, clock) = (self.trust.clone(), self.clock);
-        let minted = tokio::task::spawn_blocking(move || {
-            let minted = trust.now().mint.mint(&names, clock.unix_seconds());
-            // The slot is freed when the signature is made, even if its connection has given up.
-            drop(turn);
-            minted
-        });
-        let minted = minted.await.map_err(|_gone| MintError::Stopping)?;
-        Ok(minted?)
+    }
+
+    /// Waits until another host CA key is in force than in `before`; whether one is.
+    async fn has_new_keys(&self, before: &Trust) -> bool {
+        let replaced = async {
+            while self.trust.now().mint.public_key() == before.mint.public_key() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(NEW_KEYS, replaced).await.is_ok()
     }
 }
 
@@ -176,11 +199,15 @@ fn config(identity: HostIdentity) -> Result<Arc<ServerConfig>, MintError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ssh_key::PublicKey;
+
     use super::*;
-    use crate::ca::HostCertIssuer;
+    use crate::ca::{HostCertIssuer, RemoteHostKey, SignsHosts as _};
     use crate::cert::testing::NOW;
+    use crate::ipc::{CaKeyLine, CallError, Signing, SigningAnswer, SigningRequest};
     use crate::ssh::testing::SshFixture;
-    use crate::ssh::trust::Trust;
 
     fn name(text: &str) -> Vec<HostPrincipal> {
         vec![text.parse().unwrap()]
@@ -301,6 +328,70 @@ mod tests {
         assert_eq!(proxy.host_ca.signatures(), AT_ONCE);
     }
 
+    /// The process with the host CA's key, after a rotation that the worker has not heard of.
+    #[derive(Debug)]
+    struct AfterRotation {
+        key: PublicKey,
+        refused: AtomicUsize,
+    }
+
+    impl Signing for AfterRotation {
+        fn ask(&self, _request: SigningRequest) -> Result<SigningAnswer, CallError> {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            Ok(SigningAnswer::Refused(Some(CaKeyLine(self.key.clone()))))
+        }
+    }
+
+    /// A proxy whose host CA's key has been replaced by that of the second one, and is not told yet.
+    fn before_it_is_told() -> (SshFixture, SshFixture, Arc<AfterRotation>) {
+        let (proxy, next) = (SshFixture::new(), SshFixture::new());
+        let signing = Arc::new(AfterRotation {
+            key: next.host_ca.public_key().clone(),
+            refused: AtomicUsize::new(0),
+        });
+        let old = RemoteHostKey::new(proxy.host_ca.public_key().clone(), signing.clone());
+        let mint = proxy.trust.now().mint.under(Arc::new(old));
+        replace(&proxy, mint);
+        (proxy, next, signing)
+    }
+
+    fn replace(proxy: &SshFixture, mint: HostCertIssuer) {
+        let now = proxy.trust.now();
+        proxy.trust.replace(Trust {
+            users: now.users.clone(),
+            hosts: now.hosts.clone(),
+            mint,
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signature_that_is_asked_for_while_the_key_is_replaced_is_asked_for_again() {
+        let (proxy, next, signing) = before_it_is_told();
+        let certificates = proxy.certificates();
+        let asked =
+            tokio::spawn(async move { certificates.server_config(&alice(), name("db1")).await });
+        while signing.refused.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        replace(&proxy, proxy.trust.now().mint.under(next.host_ca.clone()));
+        asked.await.unwrap().unwrap();
+        assert_eq!(signing.refused.load(Ordering::SeqCst), 1);
+        assert_eq!(next.host_ca.signatures(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_another_for_good_does_not_sign() {
+        let (proxy, _, signing) = before_it_is_told();
+        let begun = tokio::time::Instant::now();
+        let failed = proxy
+            .certificates()
+            .server_config(&alice(), name("db1"))
+            .await;
+        assert!(matches!(failed, Err(MintError::Authority(_))), "{failed:?}");
+        assert_eq!(begun.elapsed(), NEW_KEYS);
+        assert_eq!(signing.refused.load(Ordering::SeqCst), 1);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn after_a_rotation_the_new_ca_signs() {
         let (proxy, next) = (SshFixture::new(), SshFixture::new());
@@ -309,13 +400,7 @@ mod tests {
             .server_config(&alice(), name("db1"))
             .await
             .unwrap();
-        let now = proxy.trust.now();
-        let mint: HostCertIssuer = now.mint.under(next.host_ca.clone());
-        proxy.trust.replace(Trust {
-            users: now.users.clone(),
-            hosts: now.hosts.clone(),
-            mint,
-        });
+        replace(&proxy, proxy.trust.now().mint.under(next.host_ca.clone()));
         assert!(certificates.config_at_hand(&name("db1")).is_none());
         certificates
             .server_config(&alice(), name("db1"))

@@ -149,7 +149,7 @@ fn run(world: &World, way: Way, scenario: &Scenario) -> Run {
     match scenario.how {
         How::Piped(bytes, times) => pipe(client, Input::All(bytes.repeat(times)), usize::MAX),
         How::Answered(bytes) => pipe(client, Input::UntilAnswered(bytes), usize::MAX),
-        How::HangUp(after) => pipe(client, Input::All(Vec::new()), after),
+        How::HangUp(after) => pipe(client, Input::UntilHungUp, after),
         How::Requests => {
             let mut run = pipe(client, Input::All(Vec::new()), usize::MAX);
             // When a command ends, sshd says so with or without an end of write, as it comes.
@@ -190,12 +190,16 @@ fn run(world: &World, way: Way, scenario: &Scenario) -> Run {
 enum Input {
     All(Vec<u8>),
     UntilAnswered(&'static [u8]),
+    /// Nothing; it ends after the output was hung up on.
+    UntilHungUp,
 }
 
 /// Runs a client without a terminal; hangs up after so many bytes of output.
 fn pipe(client: ClientCommand<'_>, input: Input, limit: usize) -> Run {
     let mut live = client.start();
+    let is_open = matches!(input, Input::UntilHungUp);
     match input {
+        Input::UntilHungUp => {}
         Input::All(bytes) => live.feed(bytes),
         Input::UntilAnswered(bytes) => {
             let stdin = live.stdin.as_mut().expect("it is piped");
@@ -212,11 +216,14 @@ fn pipe(client: ClientCommand<'_>, input: Input, limit: usize) -> Run {
             break;
         }
         first.get_or_insert_with(Instant::now);
-        live.stdin = None;
+        if !is_open {
+            live.stdin = None;
+        }
         stdout.extend_from_slice(&buffer[..count]);
     }
     stdout.truncate(limit);
     drop(pipe);
+    live.stdin = None;
     let outcome = live.finish();
     Run {
         seen: Seen {
