@@ -1,10 +1,12 @@
 //! A disk that fills: what is left is for the recordings that run.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::metrics;
 use crate::support::hostile::offer;
 use crate::support::recordings::text;
 use crate::support::world::login;
@@ -40,7 +42,10 @@ fn the_last_of_it_is_for_recordings_that_run() {
         skipped::cannot("a disk of its own takes root, and a kernel that allows it");
         return;
     }
-    let world = World::with().disk(DISK).start();
+    let world = World::with()
+        .disk(DISK)
+        .proxy_setting("metrics_listen_addr: 127.0.0.1:0")
+        .start();
     let data = world.data_on_disk();
     let mut session = world.ssh().args(["db1", "cat"]).start();
     let mut said = Vec::new();
@@ -84,21 +89,33 @@ fn the_last_of_it_is_for_recordings_that_run() {
     let certificate = certificate
         .and_then(|one| one.to_bytes())
         .expect("readable");
-    let log_size = || {
-        std::fs::metadata(data.join("audit.jsonl"))
-            .expect("it is there")
-            .len()
+    // Sessions that have begun above may end meanwhile, and that is in the log.
+    let failures = || {
+        let failed = |event: &&Value| event["event"] == "auth.failure";
+        audit(&data).iter().filter(failed).count()
     };
+    // It is decided after the client has gone: the metrics say when.
+    let decided = || {
+        let scrape = metrics::scrape(&world);
+        let refusals = scrape
+            .iter()
+            .filter(|(name, _)| name.starts_with("rproxy_refusals_total{"));
+        refusals.map(|(_, count)| *count).sum::<f64>()
+    };
+    let offers = Cell::new(0);
     let is_counted_only = || {
-        let before = log_size();
+        let (written, before) = (failures(), decided());
         assert!(!offer(world.address(), &login(), &stranger, &certificate).accepted);
-        log_size() == before
+        offers.set(offers.get() + 1);
+        world.eventually("it is decided", || (decided() > before).then_some(()));
+        failures() == written
     };
     // The audit log looks once a second, too.
     world.eventually("strangers have none of what is left", || {
         is_counted_only().then_some(())
     });
     assert!(is_counted_only() && is_counted_only());
+    let written = failures();
 
     // Incompressible, and together a good part of what is left.
     for round in 0..20_u32 {
@@ -150,5 +167,6 @@ fn the_last_of_it_is_for_recordings_that_run() {
                 .collect::<Vec<_>>()
         })
         .sum();
-    assert_eq!(counted, 3, "{sums:#?}");
+    let refused = u64::try_from(offers.get() - written).expect("all were refused");
+    assert_eq!(counted, refused, "{sums:#?}");
 }

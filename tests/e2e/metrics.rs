@@ -15,7 +15,7 @@ use crate::support::world::Builder;
 use crate::support::{ClientOutcome, HostKey, World};
 
 /// Values by series, as in `rproxy_sessions_total{kind="exec"}`.
-type Scrape = BTreeMap<String, f64>;
+pub(crate) type Scrape = BTreeMap<String, f64>;
 
 fn measured() -> Builder {
     World::with().proxy_setting("metrics_listen_addr: 127.0.0.1:0")
@@ -46,7 +46,7 @@ fn asked(world: &World, args: &[&str], path: &str) -> (u32, String) {
     (status.parse().expect("a status"), body.to_owned())
 }
 
-fn scrape(world: &World) -> Scrape {
+pub(crate) fn scrape(world: &World) -> Scrape {
     let (status, text) = asked(world, &[], "/metrics");
     assert_eq!(status, 200, "{text}");
     text.lines()
