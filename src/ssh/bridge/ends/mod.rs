@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use self::peers::{Act, Seen};
-use super::faults::{Faulty, GRACE, recorder, transport};
+use super::faults::{Faulty, GRACE, handshakes, recorder, transport};
 use super::legs::Legs;
 use super::pump::Bridge;
 use crate::audit::AuditLog;
@@ -25,7 +25,7 @@ use crate::relay::Relay;
 use crate::session::{RecordingLost, Registry, SessionCommand};
 use crate::ssh::budget::Share;
 use crate::ssh::end_reason::EndReason;
-use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::leg::Leg;
 use crate::ssh::refusal::testing::origin;
 use crate::ssh::refusal::{self, Refusal};
 use crate::ssh::timers::{ConnectionTimers, TimeLimits};
@@ -119,21 +119,8 @@ async fn proxy(
 ) -> (ConnectionId, Option<SessionId>) {
     let mut client = Leg::new(to_user, transport(true));
     let mut host = Leg::new(to_host, transport(false));
-    let handshakes = async {
-        while !matches!(client.next().await?, LegEvent::Established) {}
-        loop {
-            match host.next().await? {
-                LegEvent::HostKey(_) => host.transport.accept_host_key()?,
-                LegEvent::Established => {}
-                LegEvent::Packet(_success) => break,
-            }
-        }
-        client
-            .transport
-            .send(&[crate::wire::message::USERAUTH_SUCCESS])?;
-        Ok::<_, LegError>(())
-    };
-    timeout(GRACE, handshakes).await.unwrap().unwrap();
+    let established = handshakes(&mut client, &mut host);
+    timeout(GRACE, established).await.unwrap().unwrap();
     let (recorder, registry, commands) = recorder(directory);
     let connection = recorder.connection();
     let timers = ConnectionTimers::new(&cause.limits, cause.valid_before, Clock::Fixed(NOW), None);

@@ -109,25 +109,31 @@ pub(super) fn recorder(
     testing::recorder(directory.path(), permit, RecordingPolicy::Strict)
 }
 
+/// Both handshakes of a proxy; the client is let in once the host has let the proxy in.
+pub(super) async fn handshakes(
+    client: &mut Leg<Faulty>,
+    host: &mut Leg<Faulty>,
+) -> Result<(), LegError> {
+    while !matches!(client.next().await?, LegEvent::Established) {}
+    loop {
+        match host.next().await? {
+            LegEvent::HostKey(_) => host.transport.accept_host_key()?,
+            LegEvent::Established => {}
+            LegEvent::Packet(_success) => break,
+        }
+    }
+    client
+        .transport
+        .send(&[crate::wire::message::USERAUTH_SUCCESS])?;
+    Ok(())
+}
+
 /// The proxy between the two ends: both handshakes, then the bridge as it is.
 async fn proxy(to_user: Faulty, to_host: Faulty, recorder: Recorder, share: Share) {
     let mut client = Leg::new(to_user, transport(true));
     let mut host = Leg::new(to_host, transport(false));
-    let handshakes = async {
-        while !matches!(client.next().await?, LegEvent::Established) {}
-        loop {
-            match host.next().await? {
-                LegEvent::HostKey(_) => host.transport.accept_host_key()?,
-                LegEvent::Established => {}
-                LegEvent::Packet(_success) => break,
-            }
-        }
-        client
-            .transport
-            .send(&[crate::wire::message::USERAUTH_SUCCESS])?;
-        Ok::<_, LegError>(())
-    };
-    if !matches!(timeout(GRACE, handshakes).await, Ok(Ok(()))) {
+    let established = handshakes(&mut client, &mut host);
+    if !matches!(timeout(GRACE, established).await, Ok(Ok(()))) {
         return;
     }
     let timers = ConnectionTimers::new(&LIMITS, u64::MAX, Clock::Fixed(NOW), None);
