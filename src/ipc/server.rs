@@ -1,6 +1,6 @@
 //! The side that answers calls.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -79,13 +79,6 @@ impl IncomingCall {
         if let Err(error) = sent {
             tracing::debug!(%error, call = self.id, "a caller did not wait for its answer");
         }
-    }
-}
-
-impl AsFd for IncomingCall {
-    /// The socket for the answer.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.answers.as_fd()
     }
 }
 
