@@ -1,7 +1,7 @@
 //! How recording is evaded, and what was published about programs of this kind: each ends as recorded
 //! completely, or as refused and audited.
 //!
-//! `docs/THREATS.md` says for each where it stands; the last test here compares the two.
+//! `docs/THREATS.md` has the result of each; the last test here compares the two.
 
 mod advisories;
 mod agents;
