@@ -213,7 +213,7 @@ fn queries_ask_for_what_there_is() {
         assert_eq!(faults(query), Vec::<String>::new(), "{query}");
         asked.push_str(query);
     }
-    // Nothing is counted for nobody.
+    // A query uses every metric.
     for family in Metrics::families() {
         assert!(
             asked.contains(&family.name()),

@@ -203,7 +203,7 @@ fn rpmbuild_makes_a_package() {
         .args(["-bb", "--build-in-place", "--quiet"])
         .args(define("prebuilt", env!("CARGO_BIN_EXE_rproxy")))
         .args(define("_topdir", dir.path().to_str().unwrap()))
-        // Nobody downloads it: as fast as it can be had, and the program as it is.
+        // The package is not published: no compression, and the program is not stripped.
         .args(define("_binary_payload", "w0.gzdio"))
         .args(define("__os_install_post", "%{nil}"))
         .args(define("_build_id_links", "none"))

@@ -59,8 +59,8 @@ fn names_of_the_hosts_own_certificate_hold_once_it_was_seen() {
     by_jump(OWN).success();
     by_jump("db1").success();
 
-    // The next certificate does not have it: whoever relies on it is not let in, and from then on
-    // nobody is told it.
+    // The next certificate does not have this name: a connection that uses it is refused, and later
+    // connections are not shown the name.
     let key = world.dir().join("db1/host_key");
     keys::tool(world.rproxy().args([
         "auth",

@@ -1,5 +1,5 @@
-//! What an auditor asks afterwards: who has read a recording, who had a certificate signed, what was
-//! changed in the configuration.
+//! Questions of an auditor: which account has read a recording, which one had a certificate signed,
+//! what was changed in the configuration.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -78,7 +78,7 @@ fn whoever_reads_a_recording_is_in_the_audit_log() {
     );
 }
 
-/// What cannot be audited is not read. A copy that somebody has taken elsewhere is no recording of this
+/// A recording is not read if that cannot be audited. A copy elsewhere does not belong to this
 /// proxy any more: it is read without a data directory.
 #[test]
 fn a_recording_stays_closed_if_its_reader_cannot_be_audited() {

@@ -1,4 +1,4 @@
-//! What a host, and who runs the proxy, has everybody read who logs in.
+//! Banners of hosts and of the proxy, which users read when they log in.
 
 use std::path::Path;
 

@@ -34,7 +34,7 @@ fn a_hundred_mebibytes_there_and_back() {
     );
 }
 
-/// Bytes that nobody can guess or compress.
+/// Random bytes, which do not compress.
 pub(crate) fn random(count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     std::fs::File::open("/dev/urandom")

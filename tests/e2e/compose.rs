@@ -143,7 +143,8 @@ fn services_fit_together() {
                 continue;
             }
             mounted.insert(volume.to_owned());
-            // A volume begins as the image's directory: whoever may write there may write here.
+            // A new volume has the mode and owner of the image's directory: the same accounts may
+            // write to it.
             let (text, _) = dockerfile(service);
             let made = text.lines().any(|line| {
                 line.starts_with("RUN") && line.contains("install -d") && line.contains(path)
@@ -187,7 +188,8 @@ fn services_fit_together() {
     assert_eq!(texts(&proxy["ports"]), [published]);
 }
 
-/// What nobody has to wait for a second time, and what nobody has to read.
+/// A second build does not compile again if only other files changed, and health checks write no
+/// log lines.
 #[test]
 fn a_change_beside_the_sources_builds_nothing_and_health_is_silent() {
     let services = services();

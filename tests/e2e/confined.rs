@@ -23,7 +23,7 @@ fn confined_by(world: &World) -> String {
     world.logged("confined by ")
 }
 
-/// Somebody removes the directory for recordings. A process that may make directories makes it anew.
+/// Removes the directory for recordings. A process that may create directories creates it again.
 fn lose_recordings(world: &World) {
     let recordings = world.data().join("recordings");
     std::fs::remove_dir_all(recordings).expect("the test's own directory");
@@ -52,7 +52,7 @@ fn the_worker_is_confined() {
     assert!(outcome.stderr.contains("record"), "{}", outcome.stderr);
 }
 
-/// Whoever does not want it says so, and is told what that means.
+/// The configuration can turn it off; the log warns about that.
 #[test]
 fn it_can_be_switched_off() {
     let world = World::with().proxy_setting("sandbox: no").start();

@@ -97,7 +97,7 @@ fn what_is_left_then_is_ended() {
     }
 }
 
-/// SIGTERM while everything is busy: what anybody saw is in a recording, and every session that began
+/// SIGTERM under load: the recordings have everything that users saw, and every session that began
 /// has its end in the audit log.
 #[test]
 fn a_stop_under_load_loses_nothing() {
@@ -111,7 +111,7 @@ fn a_stop_under_load_loses_nothing() {
         .collect();
     let mut seen: Vec<Vec<u8>> = sessions.iter_mut().map(|one| one.read(1000)).collect();
     world.signal_proxy(Signal::TERM);
-    // Everybody reads on to the end, at the same time.
+    // All sessions are read to their end, at the same time.
     let readers: Vec<_> = sessions
         .into_iter()
         .map(|session| std::thread::spawn(move || session.finish()))

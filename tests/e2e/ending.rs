@@ -1,4 +1,4 @@
-//! Host certificates that end soon: somebody is told, once a day.
+//! Host certificates that expire soon: rproxy warns once a day.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ fn status(world: &World, args: &[&str]) -> String {
     keys::tool(world.rproxy().args(["auth", "status"]).args(args))
 }
 
-/// The proxy meets it, again and again, and tells once; `auth status` says it to whoever asks.
+/// The proxy sees such a certificate several times and warns once; `auth status` warns each time.
 #[test]
 fn the_proxy_tells_once() {
     let world = World::with()

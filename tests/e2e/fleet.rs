@@ -140,7 +140,7 @@ impl Fleet {
         numbers.collect()
     }
 
-    /// Who signed the certificate of a host.
+    /// The CA key that signed the certificate of a host.
     fn authority(&self, host: &str) -> String {
         let certificate = self.path(host).join("rproxy/host-cert.pub");
         let shown = keys::tool(

@@ -1,4 +1,4 @@
-//! Where the user's key and certificate are, and who the user is on each leg.
+//! Where the user's key and certificate are, and the user's identity on each leg.
 
 use crate::support::{Holds, World, programs};
 

@@ -420,7 +420,8 @@ fn libssh_host() {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null()),
         );
-        // It serves one connection at a time: nobody dials only to see whether it listens.
+        // It serves one connection at a time, so the test does not connect to find out whether it
+        // listens.
         first_line(running.child.stdout.take().expect("it is piped"));
         running
     };

@@ -251,7 +251,7 @@ pub(crate) fn refused(port: u16, start: &dyn Fn(&World) -> Running) {
     }
 }
 
-/// Waits until somebody listens.
+/// Waits until a program listens at the port.
 pub(crate) fn await_port(world: &World, port: u16) {
     world.eventually("the host listens", || {
         std::net::TcpStream::connect(("127.0.0.1", port))

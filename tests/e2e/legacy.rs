@@ -1,5 +1,5 @@
-//! Hosts that are too old for what everybody is offered: SHA-1 and CBC, where the configuration names
-//! them.
+//! Hosts that are too old for the algorithms that rproxy offers by default: SHA-1 and CBC, if the
+//! configuration names them.
 
 use serde_json::json;
 

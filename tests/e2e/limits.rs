@@ -161,7 +161,8 @@ fn a_client_that_does_not_authenticate_is_told_and_disconnected() {
     assert_eq!(world.node().connections(), 0);
 }
 
-/// A user who never answers inside holds the host's only turn for a while, not for ever.
+/// A client that does not answer on the inner connection holds the only slot of the host's queue
+/// for a limited time.
 #[test]
 fn a_client_that_dawdles_inside_gives_its_turn_back() {
     let world = World::with()

@@ -1,4 +1,4 @@
-//! The program's log: a pipe that nobody reads keeps nobody waiting.
+//! The program's log: if its pipe is not read, sessions do not wait.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use crate::support::double::Peer;
 use crate::support::payload::{GLOBAL_REQUEST, Payload};
 use crate::support::world::login;
 
-/// People who fill it. Each may write a MiB a minute of what is refused, and 4 MiB wait at most.
+/// Users that fill the log. The refusals of each may take a MiB a minute, and 4 MiB wait at most.
 const PEOPLE: usize = 6;
 /// Connections of each, and what each of those asks for.
 const CONNECTIONS: usize = 3;
@@ -15,8 +15,8 @@ const REQUESTS: usize = 950;
 /// What the log says once it is read again.
 const DROPPED: &str = "lines of this log were dropped";
 
-/// While nobody reads the log, sessions go on and begin, and the audit log has what happens; when it is read
-/// again, it says what it has lost.
+/// While the log is not read, sessions go on and begin, and the audit log has all events; when the
+/// log is read again, it says how many lines were dropped.
 #[test]
 fn a_log_that_nobody_reads_stalls_nobody_and_says_what_it_has_lost() {
     let world = World::with().piped_log().start();

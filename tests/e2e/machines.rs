@@ -1,5 +1,5 @@
-//! A network of its own, with names of its own: a host that the inventory has by a DNS name, and the
-//! proxy beside it. What a machine is called changes nothing about who may go there.
+//! A network of its own, with names of its own: a host that the inventory has by a DNS name, and
+//! the proxy beside it. The name of a machine changes nothing about which users may log in to it.
 
 use std::path::{Path, PathBuf};
 
@@ -115,7 +115,7 @@ impl MachinesScene {
         self.dir.path().join(name)
     }
 
-    /// Somebody's ssh on the client's machine, through the proxy to a host at a port.
+    /// A user's `ssh` on the client's machine, through the proxy to a host at a port.
     fn ssh(&self, who: &str, host: &str, port: u16) -> ClientOutcome {
         let outer = self.path("outer").display().to_string();
         let proxy_command = format!(
@@ -260,14 +260,14 @@ fn a_host_that_is_denied_is_denied_however_it_is_called() {
             assert!(rule.starts_with("denied by role tested, "), "{rule}");
         }
         assert_eq!(scene.host.connections(), 0, "{}", scene.host.log());
-        // Whoever may go there comes in by the same names.
+        // A user who is allowed can log in by the same names.
         for host in ["db1", "db1.internal", HOST[0], HOST[1]] {
             scene.ssh("bob", host, 22).success();
         }
     }
 }
 
-/// Whoever is kept to an address or to a short life is so by every name too.
+/// Limits of client addresses and of certificates' lives apply to every name of a host.
 #[test]
 fn what_is_demanded_for_a_host_is_demanded_however_it_is_called() {
     let role = "    allow: [{ labels: { env: prod } }]\n    may_connect_from: [10.99.0.77]\n  \
@@ -296,8 +296,8 @@ fn what_is_demanded_for_a_host_is_demanded_however_it_is_called() {
     assert_eq!(scene.host.connections(), 0);
 }
 
-/// A host is also every node that its certificate names, once that was checked: it is dialled, and
-/// nobody logs in.
+/// A host counts as every node that its certificate names, once the certificate was checked: rproxy
+/// dials the host, and does not log in.
 #[test]
 fn a_host_is_denied_if_its_certificate_names_a_node_that_is() {
     let role = "    allow: [{ nodes: [\"*\"] }]\n    deny: [{ nodes: [db9] }]\n";
@@ -348,7 +348,7 @@ fn names_are_resolved_as_the_machine_does_it_while_the_proxy_runs() {
     };
     let is_found = |scene: &MachinesScene| {
         let found = scene.doctor();
-        // db9 is at a port where nobody is.
+        // No program listens at the port of db9.
         !found.contains(&("node-name".to_owned(), "error".to_owned()))
             && found.contains(&("node-ssh".to_owned(), "ok".to_owned()))
     };

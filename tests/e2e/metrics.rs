@@ -58,7 +58,7 @@ pub(crate) fn scrape(world: &World) -> Scrape {
         .collect()
 }
 
-/// A scrape at a time when nobody is connected any more.
+/// A scrape at a time when no client is connected any more.
 fn settled(world: &World) -> Scrape {
     world.eventually("everybody has left", || {
         let scrape = scrape(world);
@@ -162,7 +162,7 @@ fn numbers_are_what_happened() {
             "rproxy_connections_turned_away_total{limit=\"connections\"}",
             0.0,
         ),
-        // The host that lets nobody in does so before there is anything to sign.
+        // The host that accepts no login refuses before there is anything to sign.
         ("rproxy_agent_seconds_count{task=\"sign\"}", 2.0),
     ] {
         assert_eq!(grown(series), expected, "{series}\n{after:#?}");
@@ -199,7 +199,7 @@ fn numbers_are_what_happened() {
         assert_eq!(after[&series], logged as f64, "{series}");
     }
 
-    // Hosts that were refused have no certificate that anybody has to renew.
+    // Hosts that were refused have no certificate to renew.
     let expiry = |node: &str| {
         let series = format!("rproxy_host_certificate_expiry_timestamp_seconds{{node=\"{node}\"}}");
         after.get(&series).copied()
@@ -248,7 +248,7 @@ fn clients_that_are_turned_away_are_counted() {
     drop(held);
 }
 
-/// Ready is who would serve the next client; alive is who need not be started again.
+/// A proxy is ready if it would serve the next client, and alive if it need not be restarted.
 #[test]
 fn a_proxy_that_cannot_record_is_alive_and_not_ready() {
     let world = measured().start();
@@ -289,7 +289,8 @@ fn a_proxy_that_cannot_record_is_alive_and_not_ready() {
     ready(200, "audit_log: ok: ");
 }
 
-/// While the last sessions end, nobody is sent here any more, and nobody starts it again.
+/// While the last sessions end, the proxy is not ready, so that it gets no new clients, but alive,
+/// so that it is not restarted.
 #[test]
 fn a_proxy_that_stops_is_alive_and_not_ready() {
     let world = measured().start();

@@ -14,7 +14,7 @@ use crate::support::{ClientOutcome, World, programs};
 
 /// Copies one direction to its end.
 fn copy(mut from: &TcpStream, mut to: &TcpStream) {
-    // Whoever hangs up ends both.
+    // When one side closes the connection, the other one is closed too.
     std::io::copy(&mut from, &mut to).unwrap_or_default();
     to.shutdown(Shutdown::Write).unwrap_or_default();
 }

@@ -1,5 +1,5 @@
-//! What somebody has put into `recordings/` that is no recording: it hangs no command, and stands in the
-//! way of no recording.
+//! Files in `recordings/` that are not recordings: no command hangs at them, and they prevent no
+//! recording.
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -88,7 +88,7 @@ fn they_hang_no_command_and_hide_no_recording() {
         for args in [&["play", &path][..], &[&export[..], &[&path]].concat()] {
             let (code, out, told) = rproxy(args);
             if link_to_recording {
-                // Whoever names a link means what it leads to.
+                // A link that is named on the command line stands for its target.
                 assert_eq!((code, &out[..]), (Some(0), &b"seen\n"[..]), "{told}");
             } else {
                 assert_eq!((code, out.len()), (Some(1), 0), "{path}: {told}");

@@ -142,7 +142,7 @@ fn permit_open() {
         format!("[::1]:{none}"),
         format!("127.0.0.1:{any_port}"),
     ];
-    // Whether anybody is there is another question.
+    // It is permitted; whether a program listens there does not matter.
     let of_version_six = format!("[::1]:{any_port}");
     let ports: Vec<u16> = (0..7).map(|_| free_port()).collect();
     let destinations: Vec<&String> = permitted

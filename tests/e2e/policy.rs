@@ -1,5 +1,5 @@
-//! Roles: who may go where, what `rproxy explain` says about it, and what becomes of live sessions when
-//! the configuration is read again.
+//! Roles: which users may log in to which hosts, what `rproxy explain` says about it, and what
+//! happens to live sessions when the configuration is reloaded.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -146,7 +146,7 @@ fn what_explain_says_is_what_happens() {
     );
 }
 
-/// Whoever may not go somewhere does not learn whether it exists, from no way of asking.
+/// A user who may not log in to a host cannot find out whether it exists, in any way of asking.
 #[test]
 fn who_is_not_allowed_cannot_probe() {
     let world = fleet(&alice_has(
@@ -262,8 +262,8 @@ fn the_clients_address_decides() {
     }
 }
 
-/// `auth sign` makes no certificate that lives longer than the roles have it, and the proxy takes none
-/// that somebody else has made.
+/// `auth sign` signs no certificate with a longer life than the roles allow, and the proxy refuses
+/// such a certificate that another program has signed.
 #[test]
 fn certificates_live_as_long_as_roles_have_it() {
     let world = World::with()
@@ -514,8 +514,8 @@ fn a_changed_permit_holds_for_live_connections() {
     ssh.stdin = None;
 }
 
-/// `serve --check` knows who was issued certificates, and warns of rules about others; wildcards that
-/// somebody fits, and what is right, are no matter.
+/// `serve --check` knows the users and accounts of issued certificates, and warns about rules that
+/// name others. It does not warn about wildcards that match one of them.
 #[test]
 fn a_check_warns_of_people_and_logins_that_nobody_has() {
     let account = login();

@@ -24,8 +24,8 @@ fn sockets(pid: u32) -> Vec<String> {
         .collect()
 }
 
-/// SIGKILL for the monitor: nobody could stop the worker any more, so it ends its sessions as at any end,
-/// and itself.
+/// SIGKILL for the monitor: the worker could not be stopped any more, so it closes its sessions in
+/// the usual way, and exits.
 #[test]
 fn the_worker_ends_in_order_when_the_monitor_is_killed() {
     let world = World::new();
@@ -200,7 +200,7 @@ fn memory_is_neither_dumped_nor_swapped() {
     }
 }
 
-/// Somebody types it by hand.
+/// A person starts the worker by hand.
 #[test]
 fn a_worker_without_a_monitor_says_what_it_is_for() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_rproxy"))

@@ -13,7 +13,8 @@ use crate::support::terminal::Terminal;
 use crate::support::world::login;
 use crate::support::{keys, programs};
 
-/// Commands that other things run: `tests/run.sh` the demo, everybody `tests/run.sh` and cargo.
+/// Commands that this test does not run: `tests/run.sh` runs the demo, and developers run
+/// `tests/run.sh` and cargo.
 const RUN_ELSEWHERE: &[&str] = &["contrib/demo.sh", "tests/run.sh", "cargo build --release"];
 
 #[test]
@@ -180,7 +181,7 @@ impl Place {
     /// What a person sends.
     fn write_user_key(&self) {
         keys::generate(&self.dir().join("alice"));
-        // Somebody who has a certificate that is taken back later.
+        // A user whose certificate is revoked later.
         let key = self.dir().join("mallory");
         keys::generate(&key);
         let sign = ["auth", "sign", "--user=mallory", "--logins=deploy"];
@@ -251,7 +252,7 @@ impl Place {
     }
 }
 
-/// The serial of somebody's newest certificate.
+/// The serial of a user's newest certificate.
 pub(crate) fn serial_of(ledger: &str, key_id: &str) -> String {
     let records = ledger
         .lines()

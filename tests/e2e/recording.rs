@@ -74,7 +74,7 @@ fn export_gives_the_streams_back() {
     assert!(world.exported(&recording, "stdout") == outcome.stdout);
 }
 
-/// The listing says who, where, what and how it ended.
+/// The listing has the user, the host, the command and the exit status.
 #[test]
 fn listing_describes_the_session() {
     let world = World::new();

@@ -1,5 +1,5 @@
-//! Recordings that were made to harm whoever looks at them: bounded, harmless on a terminal, and
-//! the terminal is as it was, however a replay ends.
+//! Recordings that were made to harm their viewer: memory is bounded, the terminal is not harmed,
+//! and it is restored however a replay ends.
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -84,7 +84,7 @@ fn an_export_holds_a_screen_whatever_the_host_has_sent() {
     assert!(written.len() < 16 << 20, "{} bytes", written.len());
 }
 
-/// What acts on a terminal, or deceives whoever reads it.
+/// Sequences that act on a terminal or deceive its reader.
 const HOSTILE: &str = "a\u{1b}]52;c;eA==\u{7}\u{1b}[6n\u{9b}6n\u{202e}b\u{200b}c\r\n";
 
 #[test]
@@ -132,7 +132,7 @@ fn an_export_to_a_terminal_is_harmless() {
     assert_eq!(exact, [HOSTILE.as_bytes(), b"\xff\n"].concat());
 }
 
-/// Whoever can make a file there chooses its name.
+/// An account that can create files there chooses their names.
 #[test]
 fn a_file_name_among_the_recordings_is_harmless() {
     let world = World::new();

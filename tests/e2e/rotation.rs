@@ -317,8 +317,8 @@ fn every_phase_is_rolled_back_without_refusing_anybody() {
     sessions.end();
 }
 
-/// Commands given one after the other, as somebody who reads nothing would give them: the host does not
-/// know the new key, and nobody is cut off.
+/// Commands in a row, by an administrator who does not read their output: the host does not know
+/// the new key, and no user is cut off.
 #[test]
 fn going_on_names_who_would_be_cut_off_and_needs_force() {
     let fleet = RotatedFleet::new(1);
@@ -345,7 +345,7 @@ fn going_on_names_who_would_be_cut_off_and_needs_force() {
     }
     fleet.world.run("db1", "true").success();
 
-    // Ready hosts are no reason to stay; people who have the old key's certificates are.
+    // Hosts that are ready do not hold up the rotation; users with certificates of the old key do.
     fleet.update_hosts();
     fleet.rotate("user", "update_clients");
     fleet.rotate("user", "update_servers");

@@ -172,7 +172,8 @@ fn fish_completes_names_and_ids() {
     }
 }
 
-/// Whoever may not read the configuration or the data is told nothing, and least of all a failure.
+/// If the account may not read the configuration or the data, completion prints nothing, and no
+/// error.
 #[test]
 fn what_goes_wrong_is_silent() {
     let machine = ShellMachine::new();

@@ -87,8 +87,9 @@ fn a_service_manager_is_told() {
     assert_eq!(proxy.wait(), Some(0));
 }
 
-/// Socket activation: the service manager has bound the ports, the first for the web, as their names say.
-/// They are its own, so that nobody is refused while the proxy is restarted.
+/// Socket activation: the service manager has bound the ports, the first for the web, as their
+/// names say. The service manager keeps them open, so that no client is refused while the proxy is
+/// restarted.
 #[test]
 fn a_service_manager_gives_the_ports() {
     let children = Children::new(Duration::from_secs(60));
@@ -133,7 +134,7 @@ fn a_service_manager_gives_the_ports() {
 
     kill_process(pid(&proxy), Signal::TERM).expect("it runs");
     assert_eq!(proxy.wait(), Some(0), "{}", proxy.log());
-    // The port is there all the time; who comes now is served by the next one.
+    // The port stays open; a client that connects now is served by the next process.
     let waiting = std::thread::spawn({
         let address = address(&ssh);
         move || {

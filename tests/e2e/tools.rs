@@ -260,7 +260,7 @@ struct Mount<'w> {
 }
 
 impl<'w> Mount<'w> {
-    /// `None`, and a word about it, where this machine lets nobody mount.
+    /// `None`, with a message, if this account may not mount.
     fn new(world: &'w World, sshfs: &Path, there: &Path) -> Option<Self> {
         let at = world.dir().join("mounted");
         std::fs::create_dir(&at).expect("a writable directory");

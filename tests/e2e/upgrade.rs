@@ -1,4 +1,5 @@
-//! The program is replaced while it runs: nobody is dropped, and nobody finds no port.
+//! The program is replaced while it runs: no session is dropped, and the port is open at every
+//! moment.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -48,7 +49,7 @@ fn cat(world: &World) -> Live {
     session
 }
 
-/// How many sockets a process has; none where nobody may look.
+/// How many sockets a process has; zero if this account may not see them.
 fn sockets(pid: u32) -> usize {
     if !may_look_into(pid) {
         return 0;
@@ -125,7 +126,7 @@ fn five_hundred_sessions_survive() {
     );
     assert_eq!(sockets(old), of_old);
     echoes(&mut fresh, b"fresh");
-    // Who is there already may ask for more.
+    // A connection from before may open more sessions.
     let (option, _) = control(0);
     let more = world
         .ssh()

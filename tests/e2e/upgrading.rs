@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::{keys, proxy};
 
-/// Gives the last line of a file a field that nobody has heard of.
+/// Adds an unknown field to the last line of a file.
 fn add_a_field(file: &Path) {
     let text = std::fs::read_to_string(file).expect("it is there");
     let mut lines: Vec<_> = text.lines().collect();

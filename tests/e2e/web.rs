@@ -373,8 +373,8 @@ fn slow_clients_are_bounded() {
     });
 }
 
-/// Half requests from four addresses, more than there are places, opened again when they are lost:
-/// the web, metrics and health answer everybody else at once.
+/// Incomplete requests from four addresses, more than there are slots, sent again when they are
+/// disconnected: the web, metrics and health answer other clients at once.
 #[test]
 fn half_requests_of_others_silence_nobody() {
     let world = plain()
@@ -503,7 +503,7 @@ fn hosts_fetch_the_list() {
     assert_eq!(entries, 2, "the list and its tag");
 }
 
-/// A server that answers everybody with the same bytes, until the test ends.
+/// A server that answers every client with the same bytes, until the test ends.
 fn serve(answer: Vec<u8>) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/krl", listener.local_addr().expect("a port"));

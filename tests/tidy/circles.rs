@@ -55,7 +55,7 @@ fn no_files_of_a_room_use_each_other() {
     complain(&wrong);
 }
 
-/// Who uses whom, within each room.
+/// Which file uses which, within each room.
 struct House<'s> {
     uses: BTreeMap<&'s Path, BTreeSet<&'s Path>>,
 }

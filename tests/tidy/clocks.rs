@@ -1,4 +1,4 @@
-//! Who may read a clock, and who may begin a task or a thread.
+//! The files that may read a clock, and those that may start a task or a thread.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,7 +42,7 @@ const MAY_MEASURE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Files that begin tasks or threads, and who ends them.
+/// Files that start tasks or threads, and what ends them.
 const MAY_SPAWN: &[(&str, &str)] = &[
     (
         "src/cli/doctor/child.rs",

@@ -99,7 +99,8 @@ mod tidy {
         room("cli", 8, &[]),
     ];
 
-    /// Foreign crates that only these rooms may name: whoever replaces one, replaces it there.
+    /// Foreign crates that only these rooms may name: a crate can be replaced by a change of these
+    /// rooms alone.
     const DOORS: &[(&str, &[&str])] = &[
         ("avt", &["recording"]),
         ("aws_lc_rs", &["cert", "config", "wire"]),
@@ -412,7 +413,7 @@ mod tidy {
         complain(&wrong);
     }
 
-    /// A test module that nobody declares is never run, and the compiler does not mind.
+    /// A test module that is not declared is never run, and the compiler does not report it.
     #[test]
     fn no_test_module_is_forgotten() {
         let mut wrong = Vec::new();

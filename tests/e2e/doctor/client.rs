@@ -319,7 +319,7 @@ fn faults_of_known_hosts_and_of_the_way_are_found() {
     let left = fs::read_to_string(world.dir().join("other_hosts")).expect("it is there");
     assert_eq!(left, "", "nothing is learnt");
 
-    // Another CA: somebody else answers, or it has a new key.
+    // Another CA: another server answers, or the proxy has a new CA key.
     let stranger = world.dir().join("stranger");
     keys::generate(&stranger);
     let public = fs::read_to_string(keys::with_suffix(&stranger, ".pub")).expect("it is there");

@@ -35,7 +35,7 @@ fn faults_of_files_limits_names_and_ports_are_found_together() {
     let world = World::new();
     let data = world.data();
     let (cert, key) = https_certificate(&world, "https", 1, -10 * 86_400);
-    // Somebody else's port: it listens, and is silent.
+    // The port of another program, which listens and sends nothing.
     let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = other.local_addr().expect("it is bound").to_string();
     let silent = std::thread::spawn(move || {
@@ -237,7 +237,7 @@ fn a_proxy_that_does_not_run_and_recordings_that_it_cut_are_found() {
     found.error("listener", "203.0.113.10", &["0.0.0.0"]);
 }
 
-/// A file system of a MiB that nobody may write to, in a namespace of its own.
+/// A read-only file system of one MiB, in a mount namespace of its own.
 #[test]
 fn a_full_disk_that_is_read_only_is_found() {
     let unshare = || Command::new(programs::path("unshare"));

@@ -7,7 +7,7 @@ use super::{Findings, doctor};
 use crate::support::service::{host_with_keys_of, that_says};
 use crate::support::{HostKey, World, clock, keys};
 
-/// A port of loopback at which nobody is.
+/// A port of loopback at which no program listens.
 fn nobody() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound").port()
@@ -127,7 +127,7 @@ fn each_fault_of_a_host_is_found_and_its_fix_named() {
     );
 }
 
-/// What user certificates promise, and what the host sees, differ: everybody is locked out.
+/// User certificates have another address than the one that the host sees: every login is refused.
 #[test]
 fn egress_addresses_that_hosts_do_not_see_are_found() {
     let world = World::new();

@@ -116,7 +116,7 @@ fn commands(block: &Block) -> Vec<Typed> {
             Some((prompt, command)) => all.push(Typed {
                 machine: StageMachine::of(prompt)
                     .unwrap_or_else(|| panic!("{line:?}: who is that?")),
-                // Nobody is root on the stage, nor needs to be.
+                // Commands on the stage do not run as root, and do not need to.
                 command: command.replace("sudo -u rproxy ", "").replace("sudo ", ""),
                 shown: Vec::new(),
             }),
@@ -229,7 +229,7 @@ fn other_documents() {
     assert!(count > 5, "the commands have been found");
 }
 
-/// An exception that nobody needs any more goes away, and so does one without a reason.
+/// Every exception is needed, and has a reason.
 #[test]
 fn exceptions_are_needed() {
     let all: Vec<_> = documents()

@@ -234,7 +234,7 @@ impl Stage {
         keys::generate(&self.at("ca"));
     }
 
-    /// Puts a program into everybody's `PATH`.
+    /// Puts a program into the `PATH` of all machines.
     fn program(&self, name: &str, command: &str) {
         let path = self.at("bin").join(name);
         programs::put_script(&format!("#!/bin/sh\nexec {command} \"$@\"\n"), &path);

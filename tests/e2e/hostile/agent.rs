@@ -462,7 +462,7 @@ fn try_all(way: fn(&World, &str, &str) -> Live) {
     expected.sort_unstable();
     assert_eq!(audited, expected);
     assert_eq!(world.recordings().len(), HARMLESS.len());
-    // No connection to the host is left, and nobody has logged in who should not.
+    // No connection to the host is left, and the host has accepted no other logins.
     world.eventually("the host is left alone", || {
         let log = world.node().log();
         let ways = [

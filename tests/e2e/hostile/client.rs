@@ -231,7 +231,7 @@ fn a_breach_after_a_refusal_is_what_log_and_audit_say() {
     world.logged(says);
 }
 
-/// A client that is who it says, and breaks the protocol.
+/// Clients that authenticate correctly and then break the protocol.
 #[test]
 fn clients_that_are_authenticated() {
     let world = World::new();
@@ -444,7 +444,8 @@ fn slow_clients_are_given_up_on() {
             });
         });
     });
-    // Who is told so is listened to for a little longer, lest the words are lost.
+    // After its last message, the proxy reads from the client for a little longer, so that the
+    // message is not lost.
     world.eventually("all six are in the log", || {
         let log = world.proxy_log();
         (log.matches("left without authenticating").count() == 6).then_some(())

@@ -176,7 +176,7 @@ fn computed(pid: u32) -> u64 {
     ticks.sum()
 }
 
-/// Key exchanges that cost those who begin them nothing: sessions go on meanwhile as if nothing were.
+/// Key exchanges that cost the attacker nothing: meanwhile sessions are as fast as without them.
 #[test]
 fn endless_key_exchanges_slow_nobody_down() {
     let world = World::with().alone().start();

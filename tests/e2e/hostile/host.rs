@@ -85,7 +85,7 @@ impl Stage {
         });
     }
 
-    /// A host that misbehaves before it has shown who it is.
+    /// A host that breaks the protocol before it has proved its identity.
     fn refused(&self, name: &str, said: &str, act: impl FnOnce(&mut TcpStream) + Send) {
         attack(&self.world, name, said, || {
             let outcome = self.visit(|mut stream, _key| {

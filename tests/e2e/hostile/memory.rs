@@ -44,7 +44,7 @@ fn a_byte_on_a_channel_without_a_purpose_keeps_nothing_else() {
     }
     client.catch_up();
     assert!(growth(&world, before, "bytes without a purpose") < BOUND);
-    // And no more than a little of it before somebody asks for something.
+    // Before a request, the channel accepts only little data.
     let more = vec![0; 15 * 1024];
     client.send(&Payload::data(channel.recipient, &more));
     let end = client.end();
@@ -81,9 +81,9 @@ fn an_environment_keeps_nothing_else() {
     bystander.unharmed();
 }
 
-/// One person's sessions grant their host all that there is to grant, and read nothing. The proxy may have
-/// 512 MiB, which makes 64 for this person. What is new is refused at last, what is there goes on, and
-/// nobody else notices.
+/// The sessions of one user grant the host the largest window, and read nothing. The proxy may have
+/// 512 MiB, of which this user may have 64 MiB. In the end, new sessions of the user are refused,
+/// existing ones go on, and other users notice nothing.
 #[test]
 fn windows_that_are_never_read() {
     const LIMIT: u32 = 512 * 1024;
@@ -134,7 +134,7 @@ fn windows_that_are_never_read() {
     // The person's own, and half as much again for what buffers have grown by.
     let grown = growth(&world, before, "windows that are never read");
     assert!(grown < PERSON * 3 / 2, "{grown} KiB");
-    // Everybody else has as much as ever.
+    // Other users are not limited.
     let other = world.run("db1", "head -c 5M /dev/zero").success();
     assert_eq!(other.stdout.len(), 5 << 20);
     // And one that reads what it is sent goes on, whatever the others of that person do.

@@ -1,4 +1,4 @@
-//! The client leg: who the user is.
+//! The client leg: refusals about the user's identity.
 
 use crate::support::hostile;
 use crate::support::{Certificate, Holds, Issuer, World, keys};
@@ -288,7 +288,7 @@ fn the_name_told_to_the_proxy_need_not_be_a_login() {
     );
 }
 
-/// The inner connection comes from somebody else than the outer one.
+/// The inner connection authenticates another user than the outer one.
 #[test]
 fn a_different_identity_on_the_inner_leg() {
     let world = World::new();

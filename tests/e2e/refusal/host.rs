@@ -87,7 +87,7 @@ fn a_host_key_of_an_unknown_kind() {
     assert_eq!(text(&refusals[0], "reason"), "no-common-algorithm");
 }
 
-/// What is no SSH server is asked once, and quoted; nobody dials it again and again.
+/// A port at which something other than SSH answers is dialled once, and its first line is quoted.
 #[test]
 fn a_port_that_speaks_something_else() {
     for (words, stays, quoted) in [

@@ -1,4 +1,5 @@
-//! Refusals: the user reads which leg and what to do, the auditor finds one event, nobody a recording.
+//! Refusals: the user reads which leg failed and what to do, the audit log has one event, and there
+//! is no recording.
 
 mod agent;
 mod client;

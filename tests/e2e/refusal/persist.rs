@@ -105,8 +105,8 @@ fn a_jump_to_a_port_that_is_not_the_nodes() {
     refused(&world, &options, &["is not in the inventory, only"]);
 }
 
-/// One connection to the proxy that everybody shares, with so many channels taken. They are forwards to
-/// the host whose users have said no more than that they speak SSH.
+/// One connection to the proxy that all sessions share, with this many channels in use. The
+/// channels are forwards to the host whose clients have sent their SSH identification only.
 struct Shared<'w> {
     world: &'w World,
     socket: String,
@@ -195,11 +195,11 @@ fn the_last_channel_has_its_agent() {
     assert!(audit.is_empty(), "{audit:#?}");
 }
 
-/// Whoever comes over a connection that is about to end.
+/// A new session over a shared connection that is about to end.
 #[test]
 fn a_proxy_that_stops() {
     let world = World::with().proxy_setting("drain_timeout: 0").start();
-    // Somebody who does not hang up keeps the connection for a while.
+    // A client that does not disconnect keeps the connection open for a while.
     let shared = Shared::with(&world, 1);
     world.signal_proxy(Signal::TERM);
     world.eventually("it stops", || {

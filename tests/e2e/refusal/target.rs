@@ -84,8 +84,8 @@ fn an_unknown_node() {
     .check(&world, &outcome);
 }
 
-/// What has no address needs no certificate: nothing is signed for it, and nobody waits for whoever
-/// signs.
+/// A name without an address needs no certificate: nothing is signed for it, and the client does
+/// not wait for the CA's key.
 #[test]
 fn an_unknown_node_costs_no_signature() {
     let world = World::with().ca_keys(in_an_agent).start();
@@ -99,7 +99,7 @@ fn an_unknown_node_costs_no_signature() {
     }
     let log = world.proxy_log();
     assert!(!log.contains("cannot make a host certificate"), "{log}");
-    // Of what can be reached it is told that nobody signs.
+    // For a host that can be reached, the user reads that the certificate cannot be signed.
     let outcome = world.run("db1", "true");
     let says = "cannot make a host certificate";
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);

@@ -45,7 +45,7 @@ fn socket(world: &World) -> PathBuf {
     sockets.remove(0)
 }
 
-/// `rproxy sessions watch`, for whoever wants a terminal or a pipe for it.
+/// `rproxy sessions watch`, with a terminal or a pipe as the caller chooses.
 fn watch<'w>(world: &'w World, args: &[&str]) -> ClientCommand<'w> {
     world
         .program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")))
@@ -303,8 +303,8 @@ fn forwards_are_ended_for_good_and_the_shell_stays() {
     assert_eq!(session.finish().success().text(), "the shell stays");
 }
 
-/// Sessions of all processes are listed, as they are after an upgrade, and one that hangs keeps nobody
-/// from the others.
+/// After an upgrade, sessions of all worker processes are listed, also if one of the processes
+/// hangs.
 #[test]
 fn all_processes_are_asked() {
     let world = World::with().own_program().start();
@@ -373,7 +373,8 @@ fn without_a_proxy_there_is_an_exit_code_for_that() {
     assert_eq!(keys::files(&directory), Vec::<PathBuf>::new());
 }
 
-/// The directory keeps others out; where somebody has opened it, the proxy asks the kernel who they are.
+/// The directory's mode keeps other accounts out. If it was opened to them, the proxy asks the
+/// kernel for the account of a client.
 #[test]
 fn another_account_is_refused() {
     if !rustix::process::geteuid().is_root() {
@@ -427,8 +428,8 @@ fn another_account_is_refused() {
     drop(session);
 }
 
-/// Whoever may ask and asks nonsense, or nothing, or too much, gets an answer or an end; others are
-/// answered meanwhile.
+/// A client that sends an invalid request, none, or one that is too long, gets an error or is
+/// disconnected; other clients are served meanwhile.
 #[test]
 fn nonsense_on_the_socket_hurts_nobody() {
     use std::io::{Read, Write};

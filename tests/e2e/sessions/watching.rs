@@ -53,7 +53,8 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
     };
     let plain = |bytes: &[u8]| -> String {
         let text = String::from_utf8_lossy(bytes).replace("\u{1b}]52;c;eA==\u{7}", "");
-        // Bracketed paste is for the terminal of whoever types; the same can be said in two ways.
+        // Bracketed paste is for the terminal of the user who types; some sequences can be written
+        // in two ways.
         let text = text.replace("\u{1b}[0K", "\u{1b}[K");
         let text = text
             .replace("\u{1b}[?2004h", "")
@@ -96,7 +97,7 @@ fn ctrl_c_ends_the_watching_and_not_the_session() {
     assert_eq!(session.finish().success().text(), "it does");
 }
 
-/// A watcher that is stopped holds nobody up.
+/// A watcher that is stopped does not delay the session.
 #[test]
 fn a_slow_watcher_does_not_slow_the_session() {
     const SIZE: usize = 12 << 20;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::programs;
 
-/// Who signs a user's certificate, and what it says.
+/// The contents of a user's certificate, and the key that signs it.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
     pub(crate) issuer: Issuer,
@@ -13,7 +13,7 @@ pub(crate) struct Certificate {
     pub(crate) principals: Option<String>,
 }
 
-/// Who signs.
+/// The key that signs.
 #[derive(Clone, Debug)]
 pub(crate) enum Issuer {
     /// `rproxy auth sign --user`.

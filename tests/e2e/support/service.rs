@@ -30,8 +30,9 @@ pub(crate) fn on_port() -> u16 {
     port
 }
 
-/// Starts something on a port of loopback that is no SSH server: it says this to whoever has said a
-/// line, and hangs up, or stays. Also how often it was connected to.
+/// Starts a server on a port of loopback that does not speak SSH: it sends these bytes to a client
+/// that has sent data, and then closes the connection or keeps it open. Also returns how often it
+/// was connected to.
 pub(crate) fn that_says(words: &'static [u8], stays: bool) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();

@@ -10,7 +10,7 @@ use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{HostKey, World};
 
-/// A key that was offered, and not the one that was signed with, is nobody's identity.
+/// A key that was offered but did not sign gives no identity.
 #[test]
 fn cve_2024_45337_the_key_that_signs_counts() {
     let world = World::new();
@@ -70,7 +70,7 @@ fn teleport_14_1_2_a_header_of_the_proxy_protocol() {
 #[test]
 fn ghsa_hw4x_mcx5_9q36_addresses_that_are_not_dialled() {
     let world = World::new();
-    // The proxy itself: nobody else is to be had there.
+    // The proxy's own port is the only one that would answer there.
     let port = world.port();
     let hosts = [
         "127.0.0.1",

@@ -96,7 +96,7 @@ fn t10_a_key_that_asks_first() {
     assert_eq!(world.node().log().matches("Accepted publickey").count(), 1);
 }
 
-/// A dozen keys that nobody knows come before the right one: it is found, and the host sees no other.
+/// A dozen unknown keys come before the right one: the proxy finds it, and the host sees no other.
 #[test]
 fn t10_an_agent_with_many_keys() {
     let world = World::new();

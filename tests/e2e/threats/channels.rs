@@ -312,7 +312,7 @@ fn t1_ends_that_cross() {
     peer.send(&close(channel));
     peer.expect(&[CLOSE]);
 
-    // Words after the host's last one: for nobody, but not wrong.
+    // Messages after the host's CLOSE: they are discarded, and are no protocol error.
     let channel = open(peer);
     peer.exec(channel, "true");
     peer.expect(&[CLOSE]);

@@ -164,8 +164,8 @@ fn t2_bytes_are_equal_in_a_terminal() {
     }
 }
 
-/// A proxy that may open a file or two more, or three: whoever gets a session is recorded, whoever
-/// cannot be is refused, and the next one is served as soon as there are files again.
+/// A proxy that may open only a few files more: a session that begins is recorded, one that cannot
+/// be recorded is refused, and the next one is served as soon as more files may be opened.
 #[test]
 fn t4_no_more_files() {
     let world = World::new();
