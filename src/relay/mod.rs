@@ -26,7 +26,7 @@ mod tests;
 pub use content::Value;
 pub use forward::Destination;
 pub use habits::{Habit, Habits};
-pub use relaying::{Breach, ExistingChannel, Outgoing, Peers, Relay, Violation, first_grant};
+pub use relaying::{ExistingChannel, Outgoing, Peers, Relay, Violation, first_grant};
 pub use tap::{
     ChannelKey, Exit, Kind, Note, Pty, RefusedMessage, RelayedMessage, Start, Stream, Tap, What,
 };

@@ -7,11 +7,10 @@ use super::channel::{Channel, ChannelEnd, ChannelPhase, Setup};
 use super::content::{Content, Value};
 use super::forward::{Destination, text};
 use super::nested::NestedSsh;
-use super::relaying::Breach;
 use super::step::Step;
 use super::table::{Feature, NameContext, Verdict, find, judge};
 use super::tap::{ChannelKey, Note, RelayedMessage, Tap, What};
-use crate::wire::connection::{Fields, Message, Name, OpenFailure, agent_channel};
+use crate::wire::connection::{Breach, Fields, Message, Name, OpenFailure, agent_channel};
 
 /// Why a channel is not opened.
 type OpenRefusal = (OpenFailure, &'static str);

@@ -13,9 +13,7 @@ use super::habits::Habits;
 use super::step::Step;
 use super::tap::{ChannelKey, Kind, Tap};
 use crate::access::Permissions;
-use crate::wire::connection::{
-    EXIT_REFUSED, Ending, MalformedMessage, Message, STDERR, keep_alive, number,
-};
+use crate::wire::connection::{Breach, EXIT_REFUSED, Ending, Message, STDERR, keep_alive, number};
 
 /// How many channels one connection may have; sshd's own limit is 10 sessions.
 const MAX_CHANNELS: usize = 1_000;
@@ -39,38 +37,6 @@ pub struct Violation {
     pub from: Side,
     /// How it was broken.
     pub what: Breach,
-}
-
-/// How a peer can break the connection protocol.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum Breach {
-    /// A packet that is not a message.
-    #[error("{0}")]
-    Malformed(#[from] MalformedMessage),
-    /// A channel number that does not exist, or not any more.
-    #[error("a message for channel {0}, which does not exist")]
-    NoChannel(u32),
-    /// A message that the channel's state does not allow.
-    #[error("{0} is out of order")]
-    Order(&'static str),
-    /// More data than the window or the packet size permits.
-    #[error("data beyond the window")]
-    Overrun,
-    /// Grants that add up to more than 2^32 - 1.
-    #[error("a window of more than 4 GiB")]
-    Window,
-    /// More listeners than one connection may have.
-    #[error("too many listeners")]
-    TooManyListeners,
-    /// A reply without a request.
-    #[error("a reply to no request")]
-    Reply,
-    /// More refusals than the limit, which protects the audit log.
-    #[error("too much that is not permitted")]
-    TooMuchRefused,
-    /// More requests than may wait for replies.
-    #[error("too many requests at once")]
-    TooManyRequests,
 }
 
 /// The software of the two sides.

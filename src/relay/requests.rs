@@ -7,11 +7,11 @@ use super::channel::{ChannelPhase, PendingReply, Setup, kept};
 use super::content::{Content, Value};
 use super::forward::{Listener, text};
 use super::nested::Handshakes;
-use super::relaying::{Breach, Outgoing, end};
+use super::relaying::{Outgoing, end};
 use super::step::Step;
 use super::table::{Feature, MessageRow, NameContext, Verdict, find};
 use super::tap::{ChannelKey, Exit, Kind, Note, Pty, RelayedMessage, Tap, What};
-use crate::wire::connection::{AGENT_REQ, AGENT_REQ_OPENSSH, Fields, Head, Message, Name};
+use crate::wire::connection::{AGENT_REQ, AGENT_REQ_OPENSSH, Breach, Fields, Head, Message, Name};
 
 /// "End of write": the sender accepts no more data, so that a command that writes endlessly ends.
 const EOW: &str = "eow@openssh.com";

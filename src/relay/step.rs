@@ -6,9 +6,9 @@ use bytes::Bytes;
 use super::Side;
 use super::channel::{Channel, ChannelPhase};
 use super::habits::Habit;
-use super::relaying::{Breach, Outgoing, Relay, abandon, end, tell_close};
+use super::relaying::{Outgoing, Relay, abandon, end, tell_close};
 use super::tap::{ChannelKey, Note, RefusedMessage, Stream, Tap, What};
-use crate::wire::connection::{Message, STDERR};
+use crate::wire::connection::{Breach, Message, STDERR};
 
 /// The text for the user when a session is ended because of SSH inside it. `CR LF` because it may
 /// reach a terminal in raw mode.

@@ -80,7 +80,7 @@ where
 /// The client's breach of the protocol, if that ended the leg.
 fn breach(ended: &LegError) -> Option<Refusal> {
     let is_breach = match ended {
-        LegError::Protocol(_) => true,
+        LegError::Protocol(_) | LegError::Breach(_) => true,
         LegError::Authentication(error) => error.is_breach(),
         LegError::Io(_)
         | LegError::Closed

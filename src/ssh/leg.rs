@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::compute::ComputeQueue;
 use crate::wire::auth::AuthError;
+use crate::wire::connection::Breach;
 use crate::wire::{self, DisconnectReason, Transport, TransportEvent, Worked};
 
 /// How much is read from a stream at a time, in bytes.
@@ -67,6 +68,9 @@ pub(crate) enum LegError {
     /// The client's authentication cannot continue. The client has got the reason.
     #[error(transparent)]
     Authentication(#[from] AuthError),
+    /// The peer broke the connection protocol.
+    #[error(transparent)]
+    Breach(#[from] Breach),
     /// The peer did not answer in time.
     #[error("no answer within {} seconds", .0.as_secs())]
     Timeout(Duration),
@@ -291,10 +295,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     /// Tells a peer that broke the protocol so. Other peers are gone, or know why the connection ends.
     pub(crate) async fn reproach(&mut self, error: &LegError) {
-        if let LegError::Protocol(error) = error {
-            self.disconnect(error.disconnect_reason(), &format!("rproxy: {error}"))
-                .await;
-        }
+        let reason = match error {
+            LegError::Protocol(error) => error.disconnect_reason(),
+            LegError::Breach(_) => DisconnectReason::ProtocolError,
+            _ => return,
+        };
+        self.disconnect(reason, &format!("rproxy: {error}")).await;
     }
 
     /// Disconnects with a reason, and waits briefly until the message has left.

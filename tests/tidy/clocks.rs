@@ -133,7 +133,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "the serving threads, and one task for each client in a set that is joined",
     ),
     (
-        "src/ssh/outer/asked.rs",
+        "src/ssh/outer/target.rs",
         "the inner connections of a client, in a set that ends with it",
     ),
     (

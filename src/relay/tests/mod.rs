@@ -9,11 +9,11 @@ use proptest::prelude::*;
 
 use super::table::{MessageRow, NameContext, TABLE, Verdict};
 use super::{
-    Breach, ChannelKey, Destination, Exit, Kind, Note, Outgoing, Peers, RefusedMessage, Relay,
+    ChannelKey, Destination, Exit, Kind, Note, Outgoing, Peers, RefusedMessage, Relay,
     RelayedMessage, Side, Start, Stream, Tap, Value,
 };
 use crate::access::{Direction, NamePatterns, Permissions};
-use crate::wire::connection::{Head, KEEP_ALIVE, Message, Name, OpenFailure, STDERR};
+use crate::wire::connection::{Breach, Head, KEEP_ALIVE, Message, Name, OpenFailure, STDERR};
 
 mod channels;
 mod crossing;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::stream::{ChannelPort, Piece};
 use crate::wire::connection::{Ending, Message, STDERR};
 
-/// How many bytes the client may send on a channel before they are read.
+/// Bytes that the peer may send on a channel before they are read.
 pub(crate) const WINDOW: u32 = 2 * 1024 * 1024;
 /// The same before a request says what the channel is for: enough for the start of ssh, which does
 /// not wait for an answer.
@@ -18,89 +18,117 @@ pub(crate) const AGENT_WINDOW: u32 = 64 * 1024;
 /// The most data in one message.
 pub(crate) const MAX_PACKET: u32 = 64 * 1024;
 
-/// The driver's state of one open channel.
+/// What the peer has said about its end of a channel (RFC 4254, 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerEnd {
+    /// Its number for the channel.
+    pub(crate) number: u32,
+    /// Bytes that it still takes.
+    pub(crate) window: u32,
+    /// The most data that it takes in one message.
+    pub(crate) max_packet: u32,
+}
+
+/// What this side takes on a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Bytes that the peer may send at first.
+    pub(crate) window: u32,
+    /// Bytes that it may send before they are read, at any time.
+    pub(crate) max_window: u32,
+    /// The most data that is taken in one message.
+    pub(crate) max_packet: u32,
+}
+
+/// One end of an open channel, for the code that sends and receives its messages.
 #[derive(Debug)]
 pub(crate) struct Port {
     port: ChannelPort,
-    /// The client's channel number.
-    recipient: u32,
-    /// How many bytes may still be sent to the client.
-    send_window: u32,
-    /// The most data that the client accepts in one message.
-    max_packet: u32,
-    /// How many bytes the client may still send.
+    peer: PeerEnd,
+    terms: Terms,
+    /// Bytes that the peer may still send.
     receive_window: u32,
-    /// The highest value of that.
-    most: u32,
-    /// How far our side has closed the channel.
+    /// How far our side has ended it.
     ending: Ending,
-    pub(crate) got_close: bool,
+    /// The peer has closed it.
+    got_close: bool,
 }
 
 impl Port {
-    /// A channel whose client may send `granted` bytes, and grants `window` itself.
-    pub(crate) fn new(
-        port: ChannelPort,
-        granted: u32,
-        (recipient, window, max_packet): (u32, u32, u32),
-    ) -> Self {
+    /// A channel between a peer that takes this much and a side that does on these terms.
+    pub(crate) fn new(port: ChannelPort, peer: PeerEnd, terms: Terms) -> Self {
         Self {
             port,
-            recipient,
-            send_window: window,
-            max_packet,
-            receive_window: granted,
-            most: WINDOW,
+            peer,
+            receive_window: terms.window,
+            terms,
             ending: Ending::default(),
             got_close: false,
         }
     }
 
-    /// The same channel with a lower limit of bytes that the client may send before they are read.
-    pub(crate) fn narrowed(self, most: u32) -> Self {
-        Self { most, ..self }
+    /// The peer's end.
+    pub(crate) fn peer(&self) -> PeerEnd {
+        self.peer
     }
 
-    /// The client's channel number.
-    pub(crate) fn recipient(&self) -> u32 {
-        self.recipient
+    /// Bytes that the peer was granted at first.
+    pub(crate) fn first_window(&self) -> u32 {
+        self.terms.window
     }
 
-    /// Delivers data from the client; `false` when it exceeds the window.
+    /// Data from the peer; `false` when it is more than was granted.
     #[must_use]
-    pub(crate) fn deliver(&mut self, data: Bytes) -> bool {
+    pub(crate) fn deliver(&mut self, data: &Bytes) -> bool {
         let Ok(length) = u32::try_from(data.len()) else {
             return false;
         };
-        let (Some(rest), true) = (
-            self.receive_window.checked_sub(length),
-            length <= MAX_PACKET,
-        ) else {
+        let rest = self.receive_window.checked_sub(length);
+        let Some(rest) = rest.filter(|_| length <= self.terms.max_packet) else {
             return false;
         };
         self.receive_window = rest;
-        self.port.deliver(&data);
+        self.port.deliver(data);
         true
     }
 
+    /// The peer sends no more data.
     pub(crate) fn deliver_eof(&self) {
         self.port.deliver_eof();
     }
 
+    /// The peer has closed the channel: it sends nothing more on it, and reads nothing.
+    pub(crate) fn deliver_close(&mut self) {
+        self.got_close = true;
+        self.port.hang_up();
+    }
+
+    /// The connection is gone.
     pub(crate) fn hang_up(&self) {
         self.port.hang_up();
     }
 
-    /// The client grants more; `false` when the sum is too large.
+    /// The peer takes more; `false` when the sum is too large.
     #[must_use]
     pub(crate) fn grant(&mut self, bytes: u32) -> bool {
-        match self.send_window.checked_add(bytes) {
-            Some(sum) => {
-                self.send_window = sum;
-                true
-            }
-            None => false,
-        }
+        let sum = self.peer.window.checked_add(bytes);
+        self.peer.window = sum.unwrap_or(self.peer.window);
+        sum.is_some()
+    }
+
+    /// Whether the peer may still send on it.
+    pub(crate) fn hears(&self) -> bool {
+        !self.got_close
+    }
+
+    /// Whether anything may still be sent on it.
+    pub(crate) fn speaks(&self) -> bool {
+        !self.ending.has_closed()
+    }
+
+    /// Whether both sides have closed it: then its numbers are free.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.hears() && !self.speaks()
     }
 
     /// The memory of the channel's buffers, in bytes, if at most `limit` bytes of output may wait.
@@ -108,16 +136,16 @@ impl Port {
         self.port.held(limit)
     }
 
-    /// The next message to send on this channel, if any. `window` is how many bytes the client may
-    /// have sent unread: if the client was granted more than that, nothing is granted for now.
+    /// The next message that this channel has to send, if any. The peer is granted no more than
+    /// `window` bytes before they are read, and nothing while it has been granted more already.
     pub(crate) fn next_message(&mut self, window: u32) -> Option<Message> {
-        if self.ending.has_closed() {
+        if !self.speaks() {
             return None;
         }
-        let recipient = self.recipient;
+        let recipient = self.peer.number;
         let pending = self.port.pending();
         let unread = u32::try_from(pending.unread).unwrap_or(u32::MAX);
-        let window = window.min(self.most);
+        let window = window.min(self.terms.max_window);
         let bytes = window
             .saturating_sub(self.receive_window)
             .saturating_sub(unread);
@@ -128,7 +156,7 @@ impl Port {
         if self.got_close {
             return self.ending.close(recipient);
         }
-        let limit = self.send_window.min(self.max_packet) as usize;
+        let limit = self.peer.window.min(self.peer.max_packet) as usize;
         if let Some(piece) = self.port.next_piece(limit) {
             return Some(self.data(piece));
         }
@@ -139,13 +167,8 @@ impl Port {
         self.ending.next(recipient, status, pending.finished)
     }
 
-    /// Whether both sides have closed it.
-    pub(crate) fn is_over(&self) -> bool {
-        self.got_close && self.ending.has_closed()
-    }
-
     fn data(&mut self, piece: Piece) -> Message {
-        let recipient = self.recipient;
+        let recipient = self.peer.number;
         let (message, length) = match piece {
             Piece::Data(data) => {
                 let length = data.len();
@@ -153,19 +176,17 @@ impl Port {
             }
             Piece::Stderr(data) => {
                 let length = data.len();
-                (
-                    Message::ExtendedData {
-                        recipient,
-                        code: STDERR,
-                        data,
-                    },
-                    length,
-                )
+                let code = STDERR;
+                let message = Message::ExtendedData {
+                    recipient,
+                    code,
+                    data,
+                };
+                (message, length)
             }
         };
-        self.send_window = self
-            .send_window
-            .saturating_sub(u32::try_from(length).unwrap_or(u32::MAX));
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        self.peer.window = self.peer.window.saturating_sub(length);
         message
     }
 }
@@ -182,7 +203,17 @@ mod tests {
 
     fn port(granted: u32) -> (ChannelStream, Port) {
         let (stream, port) = channel(Arc::new(Notify::new()));
-        (stream, Port::new(port, granted, (0, 1 << 20, 1 << 15)))
+        let peer = PeerEnd {
+            number: 0,
+            window: 1 << 20,
+            max_packet: 1 << 15,
+        };
+        let terms = Terms {
+            window: granted,
+            max_window: WINDOW,
+            max_packet: MAX_PACKET,
+        };
+        (stream, Port::new(port, peer, terms))
     }
 
     fn granted(port: &mut Port, window: u32) -> u32 {
@@ -198,11 +229,11 @@ mod tests {
         let (_stream, mut port) = port(EARLY_WINDOW);
         assert_eq!(granted(&mut port, EARLY_WINDOW), 0);
         for _ in 0..EARLY_WINDOW {
-            assert!(port.deliver(Bytes::from_static(b"x")));
+            assert!(port.deliver(&Bytes::from_static(b"x")));
         }
-        assert!(!port.deliver(Bytes::from_static(b"x")));
+        assert!(!port.deliver(&Bytes::from_static(b"x")));
         assert!(port.held(usize::MAX) <= 2 * EARLY_WINDOW as usize);
-        // After a request, the data is read, and the window grows.
+        // A request says what the channel is for: then more is granted.
         assert_eq!(granted(&mut port, WINDOW), WINDOW - EARLY_WINDOW);
         assert_eq!(granted(&mut port, WINDOW), 0);
     }
@@ -211,7 +242,7 @@ mod tests {
     async fn what_was_read_is_granted_again_as_far_as_there_is_room() {
         let (mut stream, mut port) = port(WINDOW);
         let mut sent = 0;
-        while port.deliver(vec![7; MAX_PACKET as usize].into()) {
+        while port.deliver(&vec![7; MAX_PACKET as usize].into()) {
             sent += MAX_PACKET;
         }
         assert_eq!(sent, WINDOW);

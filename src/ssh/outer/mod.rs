@@ -3,10 +3,10 @@
 //! It does not carry the user's session in plaintext: that is in the inner connection, inside one
 //! of its channels.
 
-mod asked;
-mod channel;
-mod endpoint;
-mod places;
+mod connection;
+mod front;
+mod serving;
+mod target;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use endpoint::Endpoint;
+use connection::OuterConnection;
 
 use super::authentication::{Unauthenticated, authenticate};
 use super::caller::Caller;
@@ -112,7 +112,7 @@ pub(crate) async fn serve(
     };
     let watched = PolicyMonitor::new(&services.policy, caller.identity.clone(), origin);
     let account = services.budget.account(caller.identity.name());
-    let endpoint = Endpoint::new(
+    let endpoint = OuterConnection::new(
         services,
         (caller, id),
         account,

@@ -168,6 +168,27 @@ impl Message {
         Ok(message)
     }
 
+    /// The receiver's number of the open channel that it is about, if it is about one.
+    #[must_use]
+    pub fn channel(&self) -> Option<u32> {
+        match self {
+            Self::WindowAdjust { recipient, .. }
+            | Self::Data { recipient, .. }
+            | Self::ExtendedData { recipient, .. }
+            | Self::Eof { recipient }
+            | Self::Close { recipient }
+            | Self::Request { recipient, .. }
+            | Self::Success { recipient }
+            | Self::Failure { recipient } => Some(*recipient),
+            Self::GlobalRequest { .. }
+            | Self::RequestSuccess { .. }
+            | Self::RequestFailure
+            | Self::Open { .. }
+            | Self::OpenConfirmation { .. }
+            | Self::OpenFailure { .. } => None,
+        }
+    }
+
     /// The message as two parts that, one after the other, are the packet's payload.
     #[must_use]
     pub fn encode(&self) -> (Vec<u8>, Bytes) {

@@ -4,12 +4,14 @@
 //! relay ([`crate::relay`]) and the endpoints in `ssh` build on it, so that no rule is written
 //! twice.
 
+mod breach;
 mod ending;
 mod fields;
 mod message;
 mod names;
 pub mod number;
 
+pub use breach::Breach;
 pub use ending::{EXIT_REFUSED, Ending, exit_status};
 pub use fields::{Fields, Head, MAX_NAME, MalformedMessage, Name};
 pub use message::{Message, OpenFailure, STDERR};
