@@ -7,4 +7,4 @@ mod stream;
 pub(crate) use port::{AGENT_WINDOW, EARLY_WINDOW, MAX_PACKET, PeerEnd, Port, Terms, WINDOW};
 #[cfg(test)]
 pub(crate) use stream::Piece;
-pub(crate) use stream::{ChannelHandle, ChannelPort, ChannelStream, channel};
+pub(crate) use stream::{ChannelHandle, ChannelPort, ChannelStream, STDERR_LIMIT, channel};

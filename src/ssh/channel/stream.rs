@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 const OUTBOUND_LIMIT: usize = 256 * 1024;
 /// How many bytes of buffer an empty channel keeps.
 const KEPT: usize = 64 * 1024;
-/// How many bytes of stderr text are kept; the rest is cut off.
-const STDERR_LIMIT: usize = 16 * 1024;
+/// How many bytes of stderr text are kept until they are sent; the rest is cut off.
+pub(crate) const STDERR_LIMIT: usize = 16 * 1024;
 
 #[derive(Debug)]
 struct StreamState {

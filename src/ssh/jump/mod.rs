@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use self::client::{JumpClient, NUMBER as SESSION, Step};
 use super::bridge::Handoff;
-use super::channel::{AGENT_WINDOW, ChannelStream, MAX_PACKET, Terms};
+use super::channel::{AGENT_WINDOW, ChannelStream, MAX_PACKET, STDERR_LIMIT, Terms};
 use super::endpoint::{ChannelRoom, Endpoint, KeepLimits, LegOutlet};
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{Refusal, agent_not_forwarded_by_jump};
@@ -232,10 +232,19 @@ impl<'a> JumpSetup<'a> {
     /// # Errors
     /// The connection is over.
     pub(crate) fn say(&mut self, text: &str) -> Result<(), Ended> {
-        if let Some(session) = self.client.session() {
-            session.handle().stderr(text);
+        let window = self.endpoint.peer(SESSION).map_or(0, |peer| peer.window);
+        let window = usize::try_from(window).unwrap_or(usize::MAX);
+        // What has no room now is not kept: the next text must not wait behind it.
+        let (mut rest, _cut) = text.split_at(text.floor_char_boundary(window));
+        while let Some(session) = self.client.session()
+            && !rest.is_empty()
+        {
+            let (piece, after) = rest.split_at(rest.floor_char_boundary(STDERR_LIMIT));
+            session.handle().stderr(piece);
+            rest = after;
+            self.pump()?;
         }
-        self.pump()
+        Ok(())
     }
 
     /// Closes the channel to the agent, and waits until the client has closed it too: the relay
