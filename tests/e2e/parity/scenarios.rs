@@ -97,9 +97,14 @@ pub(super) const TIMING: &[Scenario] = &[
     exec("a listener that hangs up", "yes").how(How::HangUp(1000)),
     exec(
         "a listener that hangs up on little",
-        // One write: after a second one, whether the host has heard of it by then is a race, also without
-        // a proxy.
-        "echo x; cat >/dev/null; printf 'y\\nz\\n'",
+        // The command must not end by itself: whether its exit status or the client's CLOSE comes first
+        // is a race, also without a proxy.
+        "echo x; cat >/dev/null; while printf 'y\\n'; do sleep 0.1; done",
+    )
+    .how(How::HangUp(1)),
+    exec(
+        "a listener that hangs up without an effect",
+        "echo x; cat >/dev/null",
     )
     .how(How::HangUp(1)),
 ];
