@@ -18,13 +18,6 @@ const LONGEST_FUNCTION: usize = 80;
 /// How often a type name may be declared, tests counted: each reader knows one of them.
 const MOST_DECLARATIONS: usize = 3;
 
-/// Functions that may be longer, and why.
-const LONGER_FUNCTIONS: &[(&str, &str, &str)] = &[(
-    "src/ssh/jump.rs",
-    "take",
-    "one arm for each message of a connection that is being set up; it becomes an endpoint",
-)];
-
 #[test]
 fn no_file_is_too_long() {
     let wrong: Vec<_> = product()
@@ -54,14 +47,7 @@ fn no_function_is_too_long() {
     let mut wrong = Vec::new();
     for source in product() {
         for (name, line, lines) in functions(&source.code) {
-            let is_listed = |(file, function, _): &&(&str, &str, &str)| {
-                Path::new(file) == source.path && *function == name
-            };
-            let listed = LONGER_FUNCTIONS.iter().find(is_listed);
-            if listed.is_some() && lines <= LONGEST_FUNCTION {
-                wrong.push(format!("`{name}` needs no exception any more"));
-            }
-            if lines > LONGEST_FUNCTION && listed.is_none() {
+            if lines > LONGEST_FUNCTION {
                 let file = source.path.display();
                 wrong.push(format!(
                     "{file}:{line}: `{name}` has {lines} lines, {LONGEST_FUNCTION} are allowed"
