@@ -2,44 +2,24 @@
 //! certificate is bound to, and revocation.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use ssh_key::Certificate;
-use tokio::sync::watch::Receiver;
 
+use super::criteria::Criteria;
 use super::refusal::{self, Refusal};
 use super::revocation::revoked_user;
-use super::settings::CurrentSettings;
-use super::trust::CurrentTrust;
-use crate::ca::Revocations;
 use crate::cert::{SourceAddresses, VerifiedUserCert, verify_user};
 use crate::net::canonical;
-use crate::sys::clock::Clock;
 
 /// Decides about the certificates of clients, on the outer and on the inner connection.
 #[derive(Clone, Debug)]
-pub(crate) struct FrontAuth {
-    trust: CurrentTrust,
-    revocations: Receiver<Arc<Revocations>>,
-    settings: CurrentSettings,
-    clock: Clock,
-}
+pub(crate) struct FrontAuth(Criteria);
 
 impl FrontAuth {
-    /// Each decision uses the trust and the revocations that are in force at that time.
+    /// Each decision uses what is in force at that time.
     #[must_use]
-    pub(crate) fn new(
-        trust: CurrentTrust,
-        revocations: Receiver<Arc<Revocations>>,
-        settings: CurrentSettings,
-        clock: Clock,
-    ) -> Self {
-        Self {
-            trust,
-            revocations,
-            settings,
-            clock,
-        }
+    pub(crate) fn new(criteria: Criteria) -> Self {
+        Self(criteria)
     }
 
     /// Decides about the certificate of a client at an address: all checks of [`verify_user`], and
@@ -54,12 +34,12 @@ impl FrontAuth {
     ) -> Result<VerifiedUserCert, Refusal> {
         let certificate = verify_user(
             certificate,
-            &self.trust.now().users,
+            &self.0.trust.now().users,
             self.bound_address(certificate, client),
-            self.clock.unix_seconds(),
+            self.0.clock.unix_seconds(),
         )
         .map_err(|error| refusal::bad_certificate(&error))?;
-        match revoked_user(&self.revocations.borrow(), &certificate) {
+        match revoked_user(&self.0.revocations.borrow(), &certificate) {
             Some(refusal) => Err(refusal),
             None => Ok(certificate),
         }
@@ -74,7 +54,7 @@ impl FrontAuth {
             .iter()
             .find(|(name, _)| name.as_str() == "source-address")
             .and_then(|(_, list)| list.parse::<SourceAddresses>().ok());
-        let settings = self.settings.now();
+        let settings = self.0.settings.now();
         let egress = settings.egress.as_ref();
         let is_to_us =
             bound.is_some_and(|bound| egress.is_some_and(|egress| bound.is_within(egress)));

@@ -28,6 +28,7 @@ mod channel;
 mod compute;
 mod connection;
 mod conversation;
+mod criteria;
 mod dial_plan;
 mod early;
 mod end_reason;
@@ -60,6 +61,7 @@ mod upstream;
 
 pub(crate) use budget::Budget;
 pub(crate) use compute::ComputeQueue;
+pub(crate) use criteria::Criteria;
 pub(crate) use expiry_warnings::HostExpiry;
 pub(crate) use front_auth::FrontAuth;
 pub(crate) use host_certificate::HostCertificates;

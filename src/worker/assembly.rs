@@ -17,7 +17,7 @@ use crate::model::chain;
 use crate::net::{ConnectionLimits, HandshakeQueue};
 use crate::session::Registry;
 use crate::ssh::{
-    Attempts, Budget, ComputeQueue, CurrentSettings, CurrentTrust, Dialler, FrontAuth,
+    Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, FrontAuth,
     HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PolicySource, Router,
     Settings, TcpDial, Trust,
 };
@@ -137,10 +137,15 @@ fn inner(
     let compute = ComputeQueue::new(processors());
     let cluster = config.cluster_name.clone();
     let router = Arc::new(Router::new(cluster, settings.clone(), listeners, resolver));
-    let keys = HostKeys::new(trust.clone(), revocations.clone(), settings.clone(), clock);
+    let criteria = Criteria {
+        trust: trust.clone(),
+        revocations: revocations.clone(),
+        settings: settings.clone(),
+        clock,
+    };
     let attempts = Attempts::new(
         TcpDial::new(settings.clone()),
-        keys,
+        HostKeys::new(criteria.clone()),
         settings.clone(),
         compute.clone(),
         Arc::clone(&metrics),
@@ -155,8 +160,8 @@ fn inner(
     );
     InnerServices {
         dialler,
-        certificates: HostCertificates::new(trust.clone(), clock),
-        auth: FrontAuth::new(trust, revocations.clone(), settings.clone(), clock),
+        certificates: HostCertificates::new(trust, clock),
+        auth: FrontAuth::new(criteria),
         policy: PolicySource::new(
             revocations,
             settings.clone(),

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use self::host::MemoryDial;
 use super::channel::{ChannelStream, Piece, channel};
 use super::compute::ComputeQueue;
+use super::criteria::Criteria;
 use super::expiry_warnings::HostExpiry;
 use super::front_auth::FrontAuth;
 use super::host_certificate::HostCertificates;
@@ -167,13 +168,17 @@ impl SshFixture {
         Router::new(cluster(), self.current_settings(), vec![listener], resolver)
     }
 
+    fn criteria(&self) -> Criteria {
+        Criteria {
+            trust: self.trust.clone(),
+            revocations: self.revocations.subscribe(),
+            settings: self.current_settings(),
+            clock: self.clock,
+        }
+    }
+
     pub(crate) fn auth(&self) -> FrontAuth {
-        FrontAuth::new(
-            self.trust.clone(),
-            self.revocations.subscribe(),
-            self.current_settings(),
-            self.clock,
-        )
+        FrontAuth::new(self.criteria())
     }
 
     pub(crate) fn certificates(&self) -> HostCertificates {
@@ -181,12 +186,7 @@ impl SshFixture {
     }
 
     pub(crate) fn host_keys(&self) -> HostKeys {
-        HostKeys::new(
-            self.trust.clone(),
-            self.revocations.subscribe(),
-            self.current_settings(),
-            self.clock,
-        )
+        HostKeys::new(self.criteria())
     }
 
     pub(crate) fn policy(&self) -> PolicySource {

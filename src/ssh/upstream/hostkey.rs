@@ -1,43 +1,21 @@
 //! Judges a host's key: whether this is the host that was asked for.
 
-use std::sync::Arc;
-
-use tokio::sync::watch::Receiver;
-
 use crate::access::Route;
-use crate::ca::Revocations;
 use crate::cert::{HostPolicy, PresentedKey, VerifiedHost, verify_host};
+use crate::ssh::criteria::Criteria;
 use crate::ssh::own_address;
 use crate::ssh::refusal::{self, Refusal};
 use crate::ssh::revocation::revoked_host;
-use crate::ssh::settings::CurrentSettings;
-use crate::ssh::trust::CurrentTrust;
-use crate::sys::clock::Clock;
 
 /// Decides about the keys and certificates of hosts.
 #[derive(Clone, Debug)]
-pub(crate) struct HostKeys {
-    trust: CurrentTrust,
-    revocations: Receiver<Arc<Revocations>>,
-    settings: CurrentSettings,
-    clock: Clock,
-}
+pub(crate) struct HostKeys(Criteria);
 
 impl HostKeys {
-    /// Each decision uses the trust and the revocations that are in force at that time.
+    /// Each decision uses what is in force at that time.
     #[must_use]
-    pub(crate) fn new(
-        trust: CurrentTrust,
-        revocations: Receiver<Arc<Revocations>>,
-        settings: CurrentSettings,
-        clock: Clock,
-    ) -> Self {
-        Self {
-            trust,
-            revocations,
-            settings,
-            clock,
-        }
+    pub(crate) fn new(criteria: Criteria) -> Self {
+        Self(criteria)
     }
 
     /// The only place where a host's key is judged: it must not be this proxy's own, must have a
@@ -46,7 +24,7 @@ impl HostKeys {
     /// # Errors
     /// The refusal for the user.
     pub(super) fn judge(&self, route: &Route, blob: &[u8]) -> Result<VerifiedHost, Refusal> {
-        let (trust, settings) = (self.trust.now(), self.settings.now());
+        let (trust, settings) = (self.0.trust.now(), self.0.settings.now());
         let policy = HostPolicy {
             trusted: &trust.hosts,
             accept_plain_keys: !settings.checks_host_keys,
@@ -54,9 +32,9 @@ impl HostKeys {
         let key = PresentedKey::decode(blob)
             .map_err(|error| refusal::malformed_host_key(&route.target, &error))?;
         own_address::refuse_key(&trust, &settings, route, &key)?;
-        let verified = verify_host(&key, policy, &route.names, self.clock.unix_seconds());
+        let verified = verify_host(&key, policy, &route.names, self.0.clock.unix_seconds());
         let verified = verified.map_err(|error| refusal::bad_host_key(&error))?;
-        match revoked_host(&self.revocations.borrow(), verified.presented()) {
+        match revoked_host(&self.0.revocations.borrow(), verified.presented()) {
             Some(refusal) => Err(refusal),
             None => Ok(verified),
         }
