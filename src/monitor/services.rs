@@ -107,17 +107,14 @@ pub(super) fn on_thread(service: Service, work: impl FnOnce() + Send + 'static) 
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::os::fd::AsFd as _;
     use std::path::Path;
     use std::time::Duration;
 
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
-
     use super::*;
     use crate::ipc::{AllowedFiles, FilePurpose, FileRequest, MessageSocket};
     use crate::monitor::processes::WORKER;
-    use crate::monitor::testing::OpenCas;
+    use crate::monitor::testing::{HangingFiles, OpenCas};
     use crate::sys::clock::monotonic;
     use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
@@ -220,41 +217,17 @@ mod tests {
         services.serve(call, 100, Vec::new());
     }
 
-    /// Opening a pipe blocks until another process writes to it.
     #[test]
     fn a_file_that_does_not_open_holds_up_no_other() {
         let cas = OpenCas::new();
-        let (there, pipe) = (cas.at("there"), cas.at("pipe"));
-        write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
-        let mode = Mode::from_raw_mode(PRIVATE_FILE);
-        mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
-        let files = AllowedFiles::new()
-            .with(&there, FilePurpose::Read)
-            .with(&pipe, FilePurpose::Read);
-        let services = cas.services(files);
-        let at_once = Service::Files.at_once();
-        let mut hanging: Vec<_> = (1..at_once).map(|_| call(&services, read(&pipe))).collect();
-        let (_, count) = answer(&call(&services, read(&there)));
-        assert_eq!(count, 1);
-        // Its thread may need a moment to give its slot back.
-        let one_more = loop {
-            let socket = call(&services, read(&pipe));
-            hanging.push(socket);
-            let one_more = call(&services, read(&there));
-            let (told, count) = answer(&one_more);
-            if count == 0 {
-                break told;
-            }
-        };
-        assert_eq!(one_more, r#"{"id":7,"outcome":{"refused":"busy"}}"#);
+        let hanging = HangingFiles::new(&cas, |services, path| call(services, read(path)));
+        assert_eq!(
+            hanging.one_more.as_ref().unwrap().bytes,
+            br#"{"id":7,"outcome":{"refused":"busy"}}"#
+        );
         // Another service has slots of its own.
-        let (checked, _) = answer(&call(&services, SigningRequest::Check));
+        let (checked, _) = answer(&call(&hanging.services, SigningRequest::Check));
         assert!(checked.contains("answer"), "{checked}");
-        let _writer = File::options().append(true).open(&pipe).unwrap();
-        let opened = hanging
-            .iter()
-            .filter(|socket| answer(socket).1 == 1)
-            .count();
-        assert!(opened >= at_once - 1, "{opened}");
+        hanging.let_open();
     }
 }

@@ -1,7 +1,10 @@
 //! For tests of the monitor's parts: CAs on disk, and the services of one process over them.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use ssh_key::PublicKey;
 use ssh_key::certificate::{Builder, CertType};
 use tokio::sync::mpsc;
@@ -16,8 +19,9 @@ use super::worker::WorkerContext;
 use crate::ca::testing::CaHome;
 use crate::ca::{Authorities, CaKind};
 use crate::cert::testing::ed25519;
-use crate::ipc::AllowedFiles;
+use crate::ipc::{AllowedFiles, Datagram, FilePurpose, MessageSocket, Service};
 use crate::sys::clock::Clock;
+use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
 /// CAs with keys of their own, in a directory that goes with them.
 pub(super) struct OpenCas {
@@ -40,7 +44,7 @@ impl OpenCas {
         }
     }
 
-    pub(super) fn at(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -71,6 +75,64 @@ impl OpenCas {
         };
         (context, events)
     }
+}
+
+/// The service of files when all its slots are taken by a file that does not open: a pipe, which
+/// blocks until another process writes to it.
+pub(super) struct HangingFiles {
+    pub(super) services: Services,
+    pipe: PathBuf,
+    hanging: Vec<MessageSocket>,
+    /// The answer to a request for a file that does open.
+    pub(super) one_more: Option<Datagram>,
+}
+
+impl HangingFiles {
+    /// `ask` asks for a file, and returns the socket on which the answer arrives. Until the last slot
+    /// is taken, a file that does open is opened.
+    pub(super) fn new(cas: &OpenCas, ask: impl Fn(&Services, &Path) -> MessageSocket) -> Self {
+        let (there, pipe) = (cas.at("there"), cas.at("pipe"));
+        write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
+        let mode = Mode::from_raw_mode(PRIVATE_FILE);
+        mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
+        let files = AllowedFiles::new()
+            .with(&there, FilePurpose::Read)
+            .with(&pipe, FilePurpose::Read);
+        let services = cas.services(files);
+        let at_once = Service::Files.at_once();
+        let mut hanging: Vec<_> = (1..at_once).map(|_| ask(&services, &pipe)).collect();
+        let answer = ask(&services, &there).receive().unwrap();
+        assert!(is_opened(answer.as_ref()));
+        // Its thread may need a moment to give its slot back.
+        let one_more = loop {
+            hanging.push(ask(&services, &pipe));
+            let answer = ask(&services, &there).receive().unwrap();
+            if !is_opened(answer.as_ref()) {
+                break answer;
+            }
+        };
+        Self {
+            services,
+            pipe,
+            hanging,
+            one_more,
+        }
+    }
+
+    /// Opens the pipe for writing: whatever had a slot gets its file.
+    pub(super) fn let_open(self) {
+        let _writer = File::options().append(true).open(&self.pipe).unwrap();
+        let opened = self
+            .hanging
+            .iter()
+            .filter(|socket| is_opened(socket.receive().unwrap().as_ref()))
+            .count();
+        assert!(opened >= Service::Files.at_once() - 1, "{opened}");
+    }
+}
+
+fn is_opened(answer: Option<&Datagram>) -> bool {
+    answer.is_some_and(|answer| answer.files.len() == 1)
 }
 
 /// What an attacker in a worker would like to have signed: a certificate of any kind, as its signer

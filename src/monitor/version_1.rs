@@ -149,7 +149,6 @@ fn identities(signing: &SigningService, is_checked: bool) -> Vec<u8> {
 mod tests {
     use std::fs::File;
 
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
     use ssh_key::PublicKey;
     use ssh_key::certificate::CertType;
 
@@ -157,7 +156,7 @@ mod tests {
     use crate::agent::{AgentReply, ReplyDecoder, SignFlags, request_identities, sign_request};
     use crate::ca::CaKind;
     use crate::ipc::{AllowedFiles, Datagram};
-    use crate::monitor::testing::{OpenCas, forbidden, unsigned};
+    use crate::monitor::testing::{HangingFiles, OpenCas, forbidden, unsigned};
     use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
     /// Sends a recorded message of version 1 with this file descriptor.
@@ -226,36 +225,13 @@ mod tests {
         }
     }
 
-    /// Opening a pipe blocks until another process writes to it. One file too many gets no answer.
+    /// One file too many gets no answer.
     #[test]
     fn a_file_that_does_not_open_holds_up_no_other() {
         let cas = OpenCas::new();
-        let (there, pipe) = (cas.at("there"), cas.at("pipe"));
-        write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
-        let mode = Mode::from_raw_mode(PRIVATE_FILE);
-        mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
-        let files = AllowedFiles::new()
-            .with(&there, FilePurpose::Read)
-            .with(&pipe, FilePurpose::Read);
-        let services = cas.services(files);
-        let at_once = Service::Files.at_once();
-        let mut hanging: Vec<_> = (1..at_once).map(|_| ask(&services, &pipe, false)).collect();
-        let answer = ask(&services, &there, false).receive().unwrap();
-        assert_eq!(read(answer.unwrap()), "text");
-        // Its thread may need a moment to give its slot back.
-        loop {
-            hanging.push(ask(&services, &pipe, false));
-            if ask(&services, &there, false).receive().unwrap().is_none() {
-                break;
-            }
-        }
-        let _writer = File::options().append(true).open(&pipe).unwrap();
-        let opened = hanging
-            .iter()
-            .filter_map(|answer| answer.receive().unwrap())
-            .filter(|answer| answer.files.len() == 1)
-            .count();
-        assert!(opened >= at_once - 1, "{opened}");
+        let hanging = HangingFiles::new(&cas, |services, path| ask(services, path, false));
+        assert!(hanging.one_more.is_none());
+        hanging.let_open();
     }
 
     fn connect(services: &Services) -> UnixStream {
