@@ -7,14 +7,10 @@ use bytes::Bytes;
 use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 
-use crate::ssh::bridge::faults::transport;
-use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::bridge::faults::{opening, transport};
+use crate::ssh::leg::{Leg, LegError};
 use crate::wire::DisconnectReason;
-use crate::wire::connection::{Head, Message, Name, OpenFailure, STDERR};
-use crate::wire::message::USERAUTH_SUCCESS;
-
-const WINDOW: u32 = 1 << 20;
-const MAX_PACKET: u32 = 1 << 15;
+use crate::wire::connection::{Message, OpenFailure, STDERR};
 
 /// What a peer does once the session runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,38 +59,19 @@ impl Peer {
     }
 
     fn send(&mut self, message: &Message) {
-        let (head, body) = message.encode();
-        self.leg.transport.send_parts(&head, &body).unwrap();
+        opening::send(&mut self.leg, message);
     }
 
     /// The next message; `None` at the end.
     async fn next(&mut self) -> Option<Message> {
         loop {
-            match self.leg.next().await {
-                Ok(LegEvent::HostKey(_)) => self.leg.transport.accept_host_key().unwrap(),
-                // A host accepts every user, without authentication.
-                Ok(LegEvent::Established) => {
-                    if self.leg.transport.session_binding().is_none() {
-                        self.leg.transport.send(&[USERAUTH_SUCCESS]).unwrap();
+            match opening::next(&mut self.leg).await {
+                Ok(Message::GlobalRequest { want_reply, .. }) => {
+                    if want_reply && !self.is_silent {
+                        self.send(&Message::RequestFailure);
                     }
                 }
-                Ok(LegEvent::Packet(payload)) if payload[0] == USERAUTH_SUCCESS => {
-                    self.send(&Message::Open {
-                        kind: Name::from_static("session"),
-                        sender: 0,
-                        window: WINDOW,
-                        max_packet: MAX_PACKET,
-                        data: Bytes::new(),
-                    });
-                }
-                Ok(LegEvent::Packet(payload)) => match Message::parse(&payload).unwrap() {
-                    Message::GlobalRequest { want_reply, .. } => {
-                        if want_reply && !self.is_silent {
-                            self.send(&Message::RequestFailure);
-                        }
-                    }
-                    message => return Some(message),
-                },
+                Ok(message) => return Some(message),
                 Err(LegError::Disconnected { reason, text }) => {
                     self.seen.goodbye = Some((reason, text));
                     return None;
@@ -145,12 +122,9 @@ pub(super) async fn user(
     let mut peer = Peer::new(stream, false, garbled);
     while let Some(message) = peer.next().await {
         match message {
-            Message::OpenConfirmation { sender, .. } => peer.send(&Message::Request {
-                recipient: sender,
-                kind: Name::from_static("exec"),
-                want_reply: true,
-                data: Head::of_data().string(b"cat").into_bytes(),
-            }),
+            Message::OpenConfirmation { sender, .. } => {
+                peer.send(&opening::exec(sender, true));
+            }
             Message::Success { .. } => {
                 running.notify_one();
                 if !peer.act(act).await {
@@ -190,13 +164,7 @@ pub(super) async fn host(stream: DuplexStream, act: Act, garbled: Arc<AtomicBool
             }
             Message::Open { sender, .. } => {
                 number = sender;
-                peer.send(&Message::OpenConfirmation {
-                    recipient: number,
-                    sender: 0,
-                    window: WINDOW,
-                    max_packet: MAX_PACKET,
-                    data: Bytes::new(),
-                });
+                peer.send(&opening::confirmation(number));
             }
             Message::Request { want_reply, .. } => {
                 if want_reply {

@@ -1,13 +1,11 @@
 //! How much memory is held for a side that reads nothing, and that everything arrives when it reads
 //! again: with a budget of the usual size, and with one that is used up.
 
-use bytes::Bytes;
-
 use super::peers::FaultPeer;
 use super::*;
 use crate::ssh::budget::Budget;
 use crate::wire::DisconnectReason;
-use crate::wire::connection::{Head, Message, Name};
+use crate::wire::connection::Message;
 
 const MIB: usize = 1 << 20;
 /// What the host pours out.
@@ -28,12 +26,7 @@ async fn deaf_user(stream: Faulty, looks: impl FnOnce()) -> Vec<u8> {
                     recipient: sender,
                     bytes: u32::MAX - (1 << 20),
                 });
-                peer.send(&Message::Request {
-                    recipient: sender,
-                    kind: Name::from_static("exec"),
-                    want_reply: false,
-                    data: Head::of_data().string(b"cat").into_bytes(),
-                });
+                peer.send(&opening::exec(sender, false));
                 peer.leg.send_ready().await;
                 tokio::time::sleep(LATER).await;
                 looks.take().expect("one session")();
@@ -64,13 +57,7 @@ async fn pouring_host(stream: Faulty) {
                 ..
             } => {
                 (number, window) = (sender, granted as usize);
-                peer.send(&Message::OpenConfirmation {
-                    recipient: number,
-                    sender: 0,
-                    window: 1 << 20,
-                    max_packet: 1 << 15,
-                    data: Bytes::new(),
-                });
+                peer.send(&opening::confirmation(number));
             }
             Message::Request { .. } => left = SIZE,
             Message::WindowAdjust { bytes, .. } => window += bytes as usize,

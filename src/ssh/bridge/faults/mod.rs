@@ -6,6 +6,7 @@
 //! would ever end shows as one that reaches [`FOREVER`].
 
 mod held;
+pub(super) mod opening;
 mod peers;
 pub(super) mod stream;
 

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::stream::Faulty;
-use super::transport;
-use crate::ssh::leg::{Leg, LegEvent};
+use super::{opening, transport};
+use crate::ssh::leg::Leg;
 use crate::wire::DisconnectReason;
 use crate::wire::connection::{Head, Message, Name, STDERR};
-use crate::wire::message::USERAUTH_SUCCESS;
 
 /// What the user types, piece by piece.
 pub(super) const TYPED: [&[u8]; 6] = [
@@ -28,9 +27,6 @@ pub(super) const STATUS: u32 = 7;
 /// The piece after which a side changes keys.
 const USER_REKEYS: usize = 1;
 const HOST_REKEYS: usize = 3;
-/// More than everything that is said.
-const WINDOW: u32 = 1 << 20;
-const MAX_PACKET: u32 = 1 << 15;
 
 /// So many bytes of one stream were said once so many had left.
 pub(super) type Mark = (usize, usize);
@@ -64,9 +60,7 @@ impl FaultPeer {
     }
 
     pub(super) fn send(&mut self, message: &Message) {
-        let (head, body) = message.encode();
-        let sent = self.leg.transport.send_parts(&head, &body);
-        sent.expect("a message to send");
+        opening::send(&mut self.leg, message);
     }
 
     /// Notes what has been said so far, unless it waits for new keys.
@@ -78,45 +72,18 @@ impl FaultPeer {
         }
     }
 
-    /// The next message; `None` at the end. A user opens a session once it is in.
+    /// The next message; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Message> {
         loop {
-            match self.leg.next().await {
-                Ok(LegEvent::HostKey(_)) => {
-                    let accepted = self.leg.transport.accept_host_key();
-                    accepted.expect("it was asked");
-                }
-                Ok(LegEvent::Established) => self.established(),
-                Ok(LegEvent::Packet(payload)) if payload[0] == USERAUTH_SUCCESS => {
-                    self.send(&Message::Open {
-                        kind: Name::from_static("session"),
-                        sender: 0,
-                        window: WINDOW,
-                        max_packet: MAX_PACKET,
-                        data: Bytes::new(),
-                    });
-                }
-                Ok(LegEvent::Packet(payload)) => {
-                    let message =
-                        Message::parse(&payload).expect("the proxy keeps to the protocol");
-                    if let Message::GlobalRequest { want_reply, .. } = message {
-                        if want_reply {
-                            self.send(&Message::RequestFailure);
-                        }
-                        continue;
+            match opening::next(&mut self.leg).await {
+                Ok(Message::GlobalRequest { want_reply, .. }) => {
+                    if want_reply {
+                        self.send(&Message::RequestFailure);
                     }
-                    return Some(message);
                 }
+                Ok(message) => return Some(message),
                 Err(_end) => return None,
             }
-        }
-    }
-
-    /// A host accepts every user, without authentication.
-    fn established(&mut self) {
-        if self.leg.transport.session_binding().is_none() {
-            let sent = self.leg.transport.send(&[USERAUTH_SUCCESS]);
-            sent.expect("a message to send");
         }
     }
 }
@@ -129,12 +96,7 @@ pub(super) async fn user(stream: Faulty) -> Observed {
         match message {
             Message::OpenConfirmation { sender, .. } => {
                 number = sender;
-                peer.send(&Message::Request {
-                    recipient: number,
-                    kind: Name::from_static("exec"),
-                    want_reply: true,
-                    data: Head::of_data().string(b"cat").into_bytes(),
-                });
+                peer.send(&opening::exec(number, true));
             }
             Message::Success { .. } => type_all(&mut peer, number),
             Message::Data { data, .. } => peer.seen.stdout.extend_from_slice(&data),
@@ -180,13 +142,7 @@ pub(super) async fn host(stream: Faulty) -> Observed {
         match message {
             Message::Open { sender, .. } => {
                 number = sender;
-                peer.send(&Message::OpenConfirmation {
-                    recipient: number,
-                    sender: 0,
-                    window: WINDOW,
-                    max_packet: MAX_PACKET,
-                    data: Bytes::new(),
-                });
+                peer.send(&opening::confirmation(number));
             }
             Message::Request { want_reply, .. } => {
                 if want_reply {
