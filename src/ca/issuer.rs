@@ -28,8 +28,7 @@ use crate::sys::clock::Clock;
 /// A certificate that is asked for.
 #[derive(Clone, Debug)]
 pub enum IssueRequest {
-    /// Of a person. How long it may live at most, the issuer knows; what the request says of it does not
-    /// count.
+    /// Of a person.
     User(UserRequest),
     /// Of a host.
     Host(HostRequest),
@@ -96,8 +95,8 @@ impl IssueRequest {
     ///
     /// # Errors
     /// The first rule that the request breaks.
-    pub fn check(&self, now: u64) -> Result<(), IssueError> {
-        let template = self.template(random_serial(), now);
+    pub fn check(&self, limits: &TtlLimits, now: u64) -> Result<(), IssueError> {
+        let template = self.template(limits, random_serial(), now);
         template
             .map(drop)
             .map_err(|error| CaError::from(error).into())
@@ -140,9 +139,25 @@ impl IssueRequest {
         }
     }
 
-    fn template(&self, serial: Serial, now: u64) -> Result<CertTemplate, RequestError> {
+    /// Refuses a certificate of a person that would live longer than the policy allows.
+    fn refuse_too_long(&self, limits: &TtlLimits) -> Result<(), IssueError> {
+        match self {
+            Self::User(request) => Ok(limits.check(request.identity.as_str(), request.ttl)?),
+            Self::Host(_) => Ok(()),
+        }
+    }
+
+    fn template(
+        &self,
+        limits: &TtlLimits,
+        serial: Serial,
+        now: u64,
+    ) -> Result<CertTemplate, RequestError> {
         match self.clone() {
-            Self::User(request) => request.template(serial, now),
+            Self::User(request) => {
+                let most = limits.of(request.identity.as_str());
+                request.template(serial, now, most)
+            }
             Self::Host(request) => request.template(serial, now),
         }
     }
@@ -202,11 +217,11 @@ impl<'r> Issuer<'r> {
     pub fn issue(&self, request: IssueRequest, actor: &Actor) -> Result<Issued, IssueError> {
         let rules = &self.rules;
         request.refuse_revoked(rules.revocations)?;
-        let request = self.limited(request)?;
+        request.refuse_too_long(rules.limits)?;
         let authority = self.authorities.of(request.kind());
         let now = rules.clock.unix_seconds();
         let (certificate, record) = rules.ledger.issue(|serial| {
-            let template = request.template(serial, now)?;
+            let template = request.template(rules.limits, serial, now)?;
             let certificate = authority.sign(&template, SignTimeout::Person)?;
             let record = self.record(request.kind(), serial, &certificate);
             Ok((certificate, record))
@@ -215,21 +230,6 @@ impl<'r> Issuer<'r> {
         Ok(Issued {
             certificate,
             record,
-        })
-    }
-
-    /// The request, which lives no longer than the policy allows.
-    fn limited(&self, request: IssueRequest) -> Result<IssueRequest, IssueError> {
-        Ok(match request {
-            IssueRequest::User(request) => {
-                let limits = self.rules.limits;
-                limits.check(request.identity.as_str(), request.ttl)?;
-                IssueRequest::User(UserRequest {
-                    max_ttl: limits.of(request.identity.as_str()),
-                    ..request
-                })
-            }
-            host @ IssueRequest::Host(_) => host,
         })
     }
 

@@ -85,11 +85,10 @@ fn signed(
         logins: vec![login.clone()],
         public_key: subject,
         ttl,
-        max_ttl: MAX_USER_TTL,
         source_addresses: networks.to_vec(),
     };
     key.sign(
-        &request.template(random_serial(), made)?,
+        &request.template(random_serial(), made, MAX_USER_TTL)?,
         SignTimeout::Person,
     )
 }

@@ -8,7 +8,7 @@ use ssh_key::{Algorithm, PrivateKey};
 
 use super::testing::everything_in;
 use super::*;
-use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
+use crate::cert::{HostRequest, UserRequest};
 use crate::model::DataDir;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
@@ -485,7 +485,6 @@ fn what_is_signed_by_the_key_that_leaves_is_listed_until_it_is_replaced() {
         logins: vec!["root".parse().unwrap()],
         public_key: key(),
         ttl: Duration::from_secs(seconds),
-        max_ttl: MAX_USER_TTL,
         source_addresses: Vec::new(),
     };
     let host = |name: &str| HostRequest {

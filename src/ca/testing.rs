@@ -258,7 +258,6 @@ pub(super) fn user_request(key: &PublicKey) -> UserRequest {
         logins: vec!["root".parse().unwrap()],
         public_key: key.clone(),
         ttl: Duration::from_secs(60),
-        max_ttl: MAX_USER_TTL,
         source_addresses: Vec::new(),
     }
 }

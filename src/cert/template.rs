@@ -130,24 +130,28 @@ pub struct UserRequest {
     pub logins: Vec<Principal>,
     /// The key to certify.
     pub public_key: PublicKey,
-    /// How long from now; more than zero, at most `max_ttl`.
+    /// How long from now; more than zero.
     pub ttl: Duration,
-    /// What the policy allows: [`MAX_USER_TTL`], unless it says otherwise.
-    pub max_ttl: Duration,
     /// Networks for the `source-address` option; none for no such option.
     pub source_addresses: Vec<String>,
 }
 
 impl UserRequest {
-    /// Applies the rules. `now` is in seconds since the epoch.
+    /// Applies the rules. `now` is in seconds since the epoch. `most` is the longest life that the policy
+    /// allows: [`MAX_USER_TTL`], unless it says otherwise.
     ///
     /// # Errors
     /// The first rule that the request breaks.
-    pub fn template(self, serial: Serial, now: u64) -> Result<CertTemplate, RequestError> {
-        if self.ttl > self.max_ttl {
+    pub fn template(
+        self,
+        serial: Serial,
+        now: u64,
+        most: Duration,
+    ) -> Result<CertTemplate, RequestError> {
+        if self.ttl > most {
             return Err(RequestError::TtlTooLong {
                 ttl: self.ttl,
-                most: self.max_ttl,
+                most,
             });
         }
         let source_address = match self.source_addresses.as_slice() {

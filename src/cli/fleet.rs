@@ -132,10 +132,10 @@ pub(crate) fn control(login: &Principal) -> Result<Certificate, Failure> {
         logins: vec![login.clone()],
         public_key: key()?.public_key().clone(),
         ttl: std::time::Duration::from_secs(60),
-        max_ttl: MAX_USER_TTL,
         source_addresses: Vec::new(),
     };
-    let template = request.template(random_serial(), Clock::System.unix_seconds());
+    let now = Clock::System.unix_seconds();
+    let template = request.template(random_serial(), now, MAX_USER_TTL);
     let template = template.map_err(|error| cannot(error.into()))?;
     template.sign(&key()?).map_err(|error| cannot(error.into()))
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use ssh_key::{Algorithm, PrivateKey, PublicKey};
 
 use super::*;
-use crate::cert::{HostRequest, MAX_USER_TTL, UserRequest};
+use crate::cert::{HostRequest, UserRequest};
 use crate::model::DataDir;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FsError, PRIVATE_FILE, PUBLIC_FILE, Replace, write_whole};
@@ -52,7 +52,6 @@ fn user_request() -> UserRequest {
         logins: vec!["root".parse().unwrap()],
         public_key: some_key(),
         ttl: Duration::from_secs(60),
-        max_ttl: MAX_USER_TTL,
         source_addresses: vec!["203.0.113.10/32".to_owned()],
     }
 }

@@ -18,7 +18,8 @@ fn ssh_keygen_reads_what_a_template_signs() {
         for key in keys() {
             let request = user_request(key.public_key().clone());
             let serial = Serial::new(u64::MAX >> 1).unwrap();
-            let cert = request.template(serial, NOW).unwrap().sign(ca).unwrap();
+            let template = request.template(serial, NOW, MAX_USER_TTL).unwrap();
+            let cert = template.sign(ca).unwrap();
             fs_write(&file, &cert.to_openssh().unwrap());
             let listing = ssh_keygen(dir.path(), &["-L", "-f", "key-cert.pub"]);
             for expected in [
@@ -96,13 +97,15 @@ fn requests_that_break_a_rule_are_refused() {
     for (change, text) in table {
         let mut request = user_request(ed25519().public_key().clone());
         change(&mut request);
-        let error = request.template(serial, NOW).unwrap_err();
+        let error = request.template(serial, NOW, MAX_USER_TTL).unwrap_err();
         assert_eq!(error.to_string(), text);
         assert!(!error.hint().is_empty());
     }
     let certified = PublicKey::from(KeyData::Certificate(Box::new(certified)));
     assert_eq!(
-        user_request(certified).template(serial, NOW).unwrap_err(),
+        user_request(certified)
+            .template(serial, NOW, MAX_USER_TTL)
+            .unwrap_err(),
         RequestError::Certificate
     );
     let for_ever = HostRequest {
@@ -163,7 +166,8 @@ proptest! {
         request.ttl = Duration::from_secs(ttl);
         request.source_addresses.clear();
         let ca = ed25519();
-        let cert = request.template(random_serial(), now).unwrap().sign(&ca).unwrap();
+        let template = request.template(random_serial(), now, MAX_USER_TTL).unwrap();
+        let cert = template.sign(&ca).unwrap();
         prop_assert!(verify_user(&cert, &trust(&ca), None, now).is_ok());
         prop_assert!(verify_user(&cert, &trust(&ca), None, now + ttl).is_err());
     }
@@ -183,7 +187,6 @@ fn user_request(public_key: PublicKey) -> UserRequest {
         logins: principals(&["alice", "deploy"]),
         public_key,
         ttl: Duration::from_secs(12 * 3600),
-        max_ttl: MAX_USER_TTL,
         source_addresses: names(&["203.0.113.10/32", " 10.0.0.0/8 "]),
     }
 }

@@ -98,7 +98,7 @@ impl AuthSignArgs {
         let request = self.request(context, credential.public_key(), ttl)?;
         let client = AuthClient::new(context);
         let now = Clock::System.unix_seconds();
-        request.check(now).map_err(not_signed)?;
+        request.check(&client.limits(), now).map_err(not_signed)?;
         let revocations = client.revocations()?;
         request.refuse_revoked(&revocations).map_err(not_signed)?;
         warn_of_no_role(context, &request);
@@ -239,7 +239,6 @@ impl AuthSignArgs {
                 logins: self.logins.iter().map(name).collect::<Result<_, _>>()?,
                 public_key: key.clone(),
                 ttl,
-                max_ttl: AuthClient::new(context).limits().of(user),
                 source_addresses: context.config.proxy.egress_addrs.clone(),
             })),
             None => Ok(IssueRequest::Host(HostRequest {
