@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::io::{Read, Sink, sink};
 use std::time::Duration;
 
-use rproxy::model::{ConnectionId, SessionId};
-use rproxy::recording::{Header, Kind, Live, Options, Pty, Stream};
+use rproxy::model::{ConnectionId, SessionId, SessionKind};
+use rproxy::recording::{Header, Live, Options, Pty, Stream};
 use rproxy::sys::clock::Clock;
 
 use super::{Result, Work};
@@ -72,7 +72,7 @@ fn start(pty: Option<Pty>) -> Result<Live<Sink>> {
         login: "deploy".to_owned(),
         target: "db1:22".to_owned(),
         pty,
-        ..Header::new(session, connection, Kind::Shell, Clock::System.now())
+        ..Header::new(session, connection, SessionKind::Shell, Clock::System.now())
     };
     Ok(Live::start(
         sink(),

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use crate::model::{ConnectionId, Serial, SessionId};
+use crate::model::{ConnectionId, Serial, SessionId, SessionKind};
 use crate::sys::account::Actor;
 
 use super::EventKind;
@@ -24,20 +24,6 @@ pub enum Party {
     HostCertificate,
     /// The host's verdict on the user.
     HostAuthentication,
-}
-
-/// What a session channel runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SessionKind {
-    /// A login shell.
-    Shell,
-    /// One command.
-    Exec,
-    /// A subsystem, as sftp.
-    Subsystem,
-    /// The forwarded channels of a connection.
-    Forward,
 }
 
 /// What became of a recording.

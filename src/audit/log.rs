@@ -390,10 +390,10 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::audit::{
-        CertificateType, EventKind, ForeignSerial, Party, RecordingState, RefusedKind, SessionKind,
-        UnixSeconds, Weaker,
+        CertificateType, EventKind, ForeignSerial, Party, RecordingState, RefusedKind, UnixSeconds,
+        Weaker,
     };
-    use crate::model::{ConnectionId, Serial, SessionId};
+    use crate::model::{ConnectionId, Serial, SessionId, SessionKind};
     use crate::sys::account::Actor;
 
     use super::*;

@@ -13,7 +13,7 @@ mod sink;
 
 pub use event::{
     AuditEvent, CertificateType, ForeignSerial, NotPassed, Party, RecordingState, RefusedKind,
-    SessionKind, UnixSeconds, Weaker,
+    UnixSeconds, Weaker,
 };
 pub use kind::{EventKind, Severity, table};
 pub use log::{AuditError, AuditLog, Fate, Observer};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::audit::{EventKind, Party, RefusedKind, SessionKind};
+use crate::audit::{EventKind, Party, RefusedKind};
+use crate::model::SessionKind;
 
 /// The labels of the series of a family.
 #[derive(Clone, Debug)]
@@ -115,15 +116,10 @@ closed_sets! {
 
 impl ClosedSet for SessionKind {
     const LABELS: &'static [&'static str] = &["kind"];
-    const ALL: &'static [Self] = &[Self::Shell, Self::Exec, Self::Subsystem, Self::Forward];
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn values(self) -> Vec<&'static str> {
-        vec![match self {
-            Self::Shell => "shell",
-            Self::Exec => "exec",
-            Self::Subsystem => "subsystem",
-            Self::Forward => "forward",
-        }]
+        vec![self.as_str()]
     }
 }
 

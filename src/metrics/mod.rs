@@ -34,9 +34,9 @@ families! {
         "Connections that began, whatever became of them; those that a limit turned away are not among them.";
     turned_away: MeterSet<LimitExceeded, Counter>, "rproxy_connections_turned_away",
         "Clients that were turned away, by the limit that they were beyond. Each of them is here; the audit log has them once a minute.";
-    open_sessions: MeterSet<crate::audit::SessionKind, Gauge>, "rproxy_open_sessions",
+    open_sessions: MeterSet<crate::model::SessionKind, Gauge>, "rproxy_open_sessions",
         "Sessions that run. All forwarded channels of a connection are one session.";
-    sessions: MeterSet<crate::audit::SessionKind, Counter>, "rproxy_sessions",
+    sessions: MeterSet<crate::model::SessionKind, Counter>, "rproxy_sessions",
         "Sessions that began.";
     refusals: Refusals, "rproxy_refusals",
         "Refusals that the audit log has as auth.failure and refusal, by the leg that failed and the reason there.";
@@ -111,7 +111,7 @@ impl Metrics {
 
     /// A session began; it runs for as long as the result lives.
     #[must_use]
-    pub fn session(&self, kind: crate::audit::SessionKind) -> GaugeGuard {
+    pub fn session(&self, kind: crate::model::SessionKind) -> GaugeGuard {
         self.sessions.add(kind, 1);
         self.open_sessions.hold(kind)
     }

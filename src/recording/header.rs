@@ -6,37 +6,10 @@ use serde_json::Value;
 
 use super::error::RecordingError;
 use super::verbatim::Verbatim;
-use crate::model::{ConnectionId, SessionId, text};
+use crate::model::{ConnectionId, SessionId, SessionKind, text};
 
 /// Most that players are shown of a client's string, in bytes.
 const MAX_SHOWN: usize = 4 << 10;
-
-/// What kind of channel was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A login shell.
-    Shell,
-    /// One command.
-    Exec,
-    /// A subsystem, such as sftp.
-    Subsystem,
-    /// Forwarded channels of a connection.
-    Forward,
-}
-
-impl Kind {
-    /// The word in the header and in listings.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Shell => "shell",
-            Self::Exec => "exec",
-            Self::Subsystem => "subsystem",
-            Self::Forward => "forward",
-        }
-    }
-}
 
 /// The terminal as `pty-req` asked for it (RFC 4254, 6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +42,7 @@ pub struct Header {
     /// The address that was dialled.
     pub address: Option<String>,
     /// What kind of channel this is.
-    pub kind: Kind,
+    pub kind: SessionKind,
     /// The command line, or the subsystem's name.
     pub command: Option<Verbatim>,
     /// The client's address.
@@ -90,7 +63,7 @@ impl Header {
     pub fn new(
         session: SessionId,
         connection: ConnectionId,
-        kind: Kind,
+        kind: SessionKind,
         start: DateTime<Utc>,
     ) -> Self {
         Self {
@@ -215,7 +188,7 @@ struct Ours {
     node: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    kind: Kind,
+    kind: SessionKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     command: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -33,7 +33,7 @@ mod tests;
 pub use error::RecordingError;
 pub use event::{ChannelNote, Event, EventKind, ExitNote, ExitSignal, GapNote, Side, Stream};
 pub use footer::{ByteTotals, Footer};
-pub use header::{Header, Kind, Pty};
+pub use header::{Header, Pty};
 pub use live::{Live, Options, Summary};
 pub use reader::{Reader, State};
 pub use screen::Screen;

@@ -2,10 +2,11 @@
 
 use chrono::DateTime;
 
-use super::{Header, Kind, Pty};
+use super::{Header, Pty};
+use crate::model::SessionKind;
 
 /// Alice's session on `db1`; what is not a shell runs a command.
-pub(crate) fn header(kind: Kind, pty: bool) -> Header {
+pub(crate) fn header(kind: SessionKind, pty: bool) -> Header {
     Header {
         session: "01920000-0000-7000-8000-000000000001".parse().unwrap(),
         connection: "01920000-0000-7000-8000-000000000002".parse().unwrap(),
@@ -16,7 +17,7 @@ pub(crate) fn header(kind: Kind, pty: bool) -> Header {
         node: Some("db1".to_owned()),
         address: Some("10.0.0.5:22".to_owned()),
         kind,
-        command: (kind != Kind::Shell).then(|| "cat /etc/motd".into()),
+        command: (kind != SessionKind::Shell).then(|| "cat /etc/motd".into()),
         client: Some("192.0.2.7:50000".to_owned()),
         serial: Some(u64::MAX),
         fingerprint: Some("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".to_owned()),

@@ -237,7 +237,7 @@ impl Recorder {
                 ));
             }
         }
-        sitting.running = Some(self.metrics.session(beginning.session_kind()));
+        sitting.running = Some(self.metrics.session(beginning.kind));
         Ok(sitting)
     }
 
@@ -294,7 +294,7 @@ impl Recorder {
             node: route.node.clone(),
             host_addr: self.scene.host_address,
             client_addr: self.scene.client,
-            kind: beginning.session_kind(),
+            kind: beginning.kind,
             command: beginning.command_text(),
             command_hex: beginning.command.as_ref().and_then(Verbatim::hex),
             recording: sitting.recorded.is_kept().then(|| file_name(sitting.id)),

@@ -1,12 +1,12 @@
 //! A session that is about to be recorded.
 
-use crate::audit::SessionKind;
+use crate::model::SessionKind;
 use crate::recording::{self, Verbatim};
 use crate::relay::{Kind, Start};
 
 /// A session that is about to be recorded.
 pub(super) struct RecordingStart {
-    pub(super) kind: recording::Kind,
+    pub(super) kind: SessionKind,
     pub(super) command: Option<Verbatim>,
     pub(super) pty: Option<recording::Pty>,
 }
@@ -16,9 +16,9 @@ impl RecordingStart {
     pub(super) fn of(start: &Start) -> Self {
         Self {
             kind: match start.kind {
-                Kind::Shell => recording::Kind::Shell,
-                Kind::Exec(_) => recording::Kind::Exec,
-                Kind::Subsystem(_) => recording::Kind::Subsystem,
+                Kind::Shell => SessionKind::Shell,
+                Kind::Exec(_) => SessionKind::Exec,
+                Kind::Subsystem(_) => SessionKind::Subsystem,
             },
             command: command(&start.kind),
             pty: start.pty.as_ref().map(|pty| recording::Pty {
@@ -35,20 +35,10 @@ impl RecordingStart {
         command.map(|command| command.text().into_owned())
     }
 
-    /// Its kind in the audit log.
-    pub(super) fn session_kind(&self) -> SessionKind {
-        match self.kind {
-            recording::Kind::Shell => SessionKind::Shell,
-            recording::Kind::Exec => SessionKind::Exec,
-            recording::Kind::Subsystem => SessionKind::Subsystem,
-            recording::Kind::Forward => SessionKind::Forward,
-        }
-    }
-
     /// The forwarded channels of a connection.
     pub(super) fn of_forwards() -> Self {
         Self {
-            kind: recording::Kind::Forward,
+            kind: SessionKind::Forward,
             command: None,
             pty: None,
         }

@@ -17,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::SessionCommand;
 use super::context::SessionContext;
-use crate::model::{ConnectionId, SessionId};
-use crate::recording::Kind;
+use crate::model::{ConnectionId, SessionId, SessionKind};
 
 /// How many commands may wait at one connection, which checks for them many times a second.
 const MAX_ORDERS: usize = 8;
@@ -53,7 +52,7 @@ pub struct LiveConnection {
 #[derive(Clone, Debug)]
 pub(super) struct SessionStart {
     pub(super) id: SessionId,
-    pub(super) kind: Kind,
+    pub(super) kind: SessionKind,
     pub(super) command: Option<String>,
     pub(super) pty: bool,
     pub(super) start: DateTime<Utc>,
@@ -66,7 +65,7 @@ pub struct LiveSession {
     /// Its id.
     pub id: SessionId,
     /// What kind of channel it is.
-    pub kind: Kind,
+    pub kind: SessionKind,
     /// The command line, or the subsystem's name.
     pub command: Option<String>,
     /// Whether it has a terminal.

@@ -49,8 +49,9 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    use crate::model::SessionKind;
+    use crate::recording::Options;
     use crate::recording::testing::header;
-    use crate::recording::{Kind, Options};
 
     #[test]
     fn a_recording_on_disk_is_private_locked_and_never_replaced() {
@@ -58,7 +59,7 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let recordings = directory.path().join("recordings");
-        let header = header(Kind::Shell, true);
+        let header = header(SessionKind::Shell, true);
         let live = start(&recordings, &header, Options::default(), Duration::ZERO).unwrap();
         let path = recordings.join(file_name(header.session));
         assert_eq!(

@@ -174,14 +174,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::SessionId;
+    use crate::model::{SessionId, SessionKind};
     use crate::recording::testing::header;
-    use crate::recording::{ExitSignal, Kind, Live, Options};
+    use crate::recording::{ExitSignal, Live, Options};
 
     const ORIGIN: Duration = Duration::ZERO;
 
     fn create(directory: &Path, start_plus: i64) -> Live<File> {
-        let mut header = header(Kind::Exec, false);
+        let mut header = header(SessionKind::Exec, false);
         header.session = SessionId::new();
         header.start += chrono::TimeDelta::seconds(start_plus);
         crate::store::file::start(directory, &header, Options::default(), ORIGIN).unwrap()

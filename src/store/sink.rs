@@ -137,15 +137,16 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::model::SessionKind;
     use crate::recording::testing::header;
-    use crate::recording::{Kind, Live, Options};
+    use crate::recording::{Live, Options};
     use crate::store::Finished;
 
     const LONG: Duration = Duration::from_secs(60);
 
     /// What becomes of an empty recording.
     fn finished(recordings: &Recordings) -> Finished {
-        let mut header = header(Kind::Exec, false);
+        let mut header = header(SessionKind::Exec, false);
         header.session = SessionId::new();
         let sink = recordings.create(header.session).unwrap();
         let live = Live::start(sink, &header, Options::default(), Duration::ZERO).unwrap();

@@ -118,11 +118,9 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
-    use crate::model::SessionId;
+    use crate::model::{SessionId, SessionKind};
     use crate::recording::testing::header;
-    use crate::recording::{
-        Event, EventKind, ExitNote, Kind, Live, Options, Reader, State, Stream,
-    };
+    use crate::recording::{Event, EventKind, ExitNote, Live, Options, Reader, State, Stream};
     use crate::store::file::{file_name, start};
 
     const ORIGIN: Duration = Duration::ZERO;
@@ -146,7 +144,7 @@ mod tests {
     /// A recording with `past` in it, and a thread that follows it.
     fn follow(past: &[u8]) -> Followed {
         let directory = tempfile::tempdir().unwrap();
-        let mut header = header(Kind::Exec, false);
+        let mut header = header(SessionKind::Exec, false);
         header.session = SessionId::new();
         let path = directory.path().join("r").join(file_name(header.session));
         let mut live = start(
@@ -240,7 +238,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut live = Live::start(
             Vec::new(),
-            &header(Kind::Shell, true),
+            &header(SessionKind::Shell, true),
             Options::default(),
             ORIGIN,
         )

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rproxy::recording::{Header, Kind, Live, Options, Pty, Stream};
+use rproxy::model::SessionKind;
+use rproxy::recording::{Header, Live, Options, Pty, Stream};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::recordings::text;
@@ -34,7 +35,7 @@ fn recorded(world: &World, (cols, rows): (u32, u32), calls: Recorded<'_>) -> Pat
         ..Header::new(
             session.parse().expect("an id"),
             connection.parse().expect("an id"),
-            Kind::Shell,
+            SessionKind::Shell,
             chrono::DateTime::UNIX_EPOCH,
         )
     };

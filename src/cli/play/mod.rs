@@ -11,7 +11,8 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::{Context, Exit, Failure, recordings, ui};
-use crate::recording::{ExitNote, Kind, State};
+use crate::model::SessionKind;
+use crate::recording::{ExitNote, State};
 use pace::Pace;
 use player::{ReplayEnd, Screen};
 
@@ -59,7 +60,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 impl PlayArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut reader = recordings::open(context, &self.recording, "play")?;
-        if reader.header().kind == Kind::Forward {
+        if reader.header().kind == SessionKind::Forward {
             return Err(nothing_to_play(&reader.header().session.to_string()));
         }
         let played = self.play(&mut reader);

@@ -239,8 +239,9 @@ mod tests {
 
     use super::super::keys::KeyPress;
     use super::*;
+    use crate::model::SessionKind;
     use crate::recording::testing::header;
-    use crate::recording::{Kind, Live, Options, Pty, Stream};
+    use crate::recording::{Live, Options, Pty, Stream};
 
     const UNWATCHED: Screen = Screen {
         size: None,
@@ -259,7 +260,7 @@ mod tests {
         });
         let header = Header {
             pty,
-            ..header(Kind::Shell, false)
+            ..header(SessionKind::Shell, false)
         };
         let mut live =
             Live::start(Vec::new(), &header, Options::default(), Duration::ZERO).unwrap();

@@ -6,8 +6,8 @@ use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::access::Pattern;
-use crate::model::parse_duration;
-use crate::recording::{Kind, Verbatim};
+use crate::model::{SessionKind, parse_duration};
+use crate::recording::Verbatim;
 use crate::store::listing::{Entry, RecordingStatus};
 use crate::sys::clock::Clock;
 
@@ -24,8 +24,8 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "NAME", value_parser = any_case)]
     host: Option<Pattern>,
     /// Only those of this kind
-    #[arg(long, value_name = "KIND", value_parser = named(KINDS, Kind::as_str))]
-    kind: Option<Kind>,
+    #[arg(long, value_name = "KIND", value_parser = named(KINDS, SessionKind::as_str))]
+    kind: Option<SessionKind>,
     /// Only those in this state
     #[arg(long, value_name = "STATE", value_parser = named(STATES, RecordingStatus::as_str))]
     state: Option<RecordingStatus>,
@@ -41,11 +41,11 @@ pub(crate) struct Filter {
 }
 
 /// The kinds, and what each is called on the command line.
-const KINDS: [(Kind, &str); 4] = [
-    (Kind::Shell, "A shell"),
-    (Kind::Exec, "A command"),
-    (Kind::Subsystem, "A subsystem, such as sftp"),
-    (Kind::Forward, "The forwards of a connection"),
+const KINDS: [(SessionKind, &str); 4] = [
+    (SessionKind::Shell, "A shell"),
+    (SessionKind::Exec, "A command"),
+    (SessionKind::Subsystem, "A subsystem, such as sftp"),
+    (SessionKind::Forward, "The forwards of a connection"),
 ];
 
 /// The states, in the same way.

@@ -209,7 +209,8 @@ pub(super) mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::recording::{Header, Kind, Pty};
+    use crate::model::SessionKind;
+    use crate::recording::{Header, Pty};
 
     pub(in crate::cli::recordings) fn entry() -> Entry {
         Entry {
@@ -222,7 +223,7 @@ pub(super) mod tests {
                 target: "[2001:db8::1]:22".to_owned(),
                 node: None,
                 address: None,
-                kind: Kind::Exec,
+                kind: SessionKind::Exec,
                 command: Some("echo \u{1b}[31m\u{9b}".into()),
                 client: None,
                 serial: None,

@@ -260,8 +260,9 @@ mod tests {
 
     use super::*;
     use crate::cli::play::player;
+    use crate::model::SessionKind;
     use crate::recording::testing::header;
-    use crate::recording::{Kind, Pty, Stream};
+    use crate::recording::{Pty, Stream};
 
     fn output(text: &str) -> Feed {
         Feed::Event(Event {
@@ -281,7 +282,7 @@ mod tests {
                 cols: 20,
                 rows: 4,
             }),
-            ..header(Kind::Shell, false)
+            ..header(SessionKind::Shell, false)
         };
         let (sender, feed) = sync_channel(fed.len());
         for one in fed {

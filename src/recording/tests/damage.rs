@@ -94,7 +94,7 @@ fn with_lines(lines: &[u8]) -> Vec<u8> {
 
 fn start() -> Vec<u8> {
     let mut file = Vec::new();
-    let header = header(Kind::Exec, false).to_line().unwrap();
+    let header = header(SessionKind::Exec, false).to_line().unwrap();
     Encoder::default()
         .lines(&mut file, &header, After::Blobs)
         .unwrap();
@@ -189,7 +189,7 @@ fn a_footer_with_wrong_totals_is_damage() {
 
 #[test]
 fn a_newer_format_is_refused_by_number() {
-    let line = header(Kind::Exec, false).to_line().unwrap();
+    let line = header(SessionKind::Exec, false).to_line().unwrap();
     let line = String::from_utf8(line)
         .unwrap()
         .replace("\"format\":1", "\"format\":2");

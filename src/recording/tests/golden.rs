@@ -97,7 +97,7 @@ fn expected_full() -> Vec<Event> {
 fn version_1_full() {
     let file = std::fs::read(data("v1-full.cast.zst")).unwrap();
     let reader = Reader::open(file.as_slice()).unwrap();
-    assert_eq!(reader.header(), &header(Kind::Shell, true));
+    assert_eq!(reader.header(), &header(SessionKind::Shell, true));
     let (events, state) = read(&file);
     assert_eq!(events, expected_full());
     let State::Complete(footer) = state else {
@@ -114,7 +114,7 @@ fn version_1_full() {
 fn version_1_minimal() {
     let file = std::fs::read(data("v1-minimal.cast.zst")).unwrap();
     let reader = Reader::open(file.as_slice()).unwrap();
-    assert_eq!(reader.header(), &header(Kind::Exec, false));
+    assert_eq!(reader.header(), &header(SessionKind::Exec, false));
     let (events, state) = read(&file);
     assert_eq!(events, []);
     assert!(matches!(state, State::Complete(footer) if footer.exit == ExitNote::Unknown));

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::testing::header;
 use super::*;
+use crate::model::SessionKind;
 
 /// One call on a recording.
 #[derive(Clone, Debug)]
@@ -206,7 +207,11 @@ pub(super) fn story(file: &[u8]) -> Story {
 
 /// A finished recording of these calls.
 pub(super) fn recorded(calls: &[Call], pty: bool) -> Vec<u8> {
-    let kind = if pty { Kind::Shell } else { Kind::Exec };
+    let kind = if pty {
+        SessionKind::Shell
+    } else {
+        SessionKind::Exec
+    };
     let now = Duration::from_millis(7_000);
     let options = Options { pty_input: true };
     let mut live = Live::start(Vec::new(), &header(kind, pty), options, now).unwrap();

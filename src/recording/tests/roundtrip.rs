@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn what_is_recorded_is_read(calls in calls(), pty: bool, pty_input: bool) {
-        let header = header(if pty { Kind::Shell } else { Kind::Exec }, pty);
+        let header = header(if pty { SessionKind::Shell } else { SessionKind::Exec }, pty);
         let options = Options { pty_input };
         let origin = Duration::from_millis(7_000);
         let mut live = Live::start(Vec::new(), &header, options, origin).unwrap();
@@ -33,7 +33,7 @@ proptest! {
     #[test]
     fn a_commit_needs_no_later_write(calls in calls(), pty: bool) {
         let disk = Disk::default();
-        let header = header(Kind::Shell, pty);
+        let header = header(SessionKind::Shell, pty);
         let options = Options { pty_input: true };
         let origin = Duration::from_millis(7_000);
         let mut live = Live::start(disk.clone(), &header, options, origin).unwrap();
@@ -180,7 +180,13 @@ fn an_oversized_note_is_replaced() {
 fn typed_bytes_are_counted_and_not_stored() {
     let origin = Duration::ZERO;
     let options = Options { pty_input: false };
-    let mut live = Live::start(Vec::new(), &header(Kind::Shell, true), options, origin).unwrap();
+    let mut live = Live::start(
+        Vec::new(),
+        &header(SessionKind::Shell, true),
+        options,
+        origin,
+    )
+    .unwrap();
     live.input(origin, b"hunter2\r");
     live.input(origin, b"x");
     let (file, summary) = live.finish(origin).unwrap();

@@ -64,7 +64,7 @@ fn a_write_that_fails_half_way_leaves_a_gap_and_a_sound_file() {
     for room in 1..120 {
         let disk = SharedDisk::new(usize::MAX);
         let origin = Duration::ZERO;
-        let header = header(Kind::Shell, true);
+        let header = header(SessionKind::Shell, true);
         let mut live = Live::start(disk.clone(), &header, Options::default(), origin).unwrap();
         disk.0.borrow_mut().room = room;
         let mut relayed = 0;
@@ -104,7 +104,7 @@ fn a_write_that_fails_half_way_leaves_a_gap_and_a_sound_file() {
 fn a_header_that_cannot_be_written_is_an_error() {
     let refused = Live::start(
         SharedDisk::new(20),
-        &header(Kind::Shell, true),
+        &header(SessionKind::Shell, true),
         Options::default(),
         Duration::ZERO,
     );
@@ -115,7 +115,7 @@ fn a_header_that_cannot_be_written_is_an_error() {
 fn an_idle_session_holds_little_memory() {
     let mut live = Live::start(
         io::sink(),
-        &header(Kind::Shell, true),
+        &header(SessionKind::Shell, true),
         Options::default(),
         Duration::ZERO,
     )

@@ -8,8 +8,8 @@ use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
-use crate::model::SessionId;
-use crate::recording::{EventKind, Kind as Recorded, Reader, State};
+use crate::model::{SessionId, SessionKind};
+use crate::recording::{EventKind, Reader, State};
 use crate::relay::{ChannelKey, Destination, Kind, Start, Stream, Tap};
 
 /// A recorder whose connection is in a registry.
@@ -91,7 +91,7 @@ async fn what_is_live_is_listed_for_as_long_as_it_is() {
     let id = house.start(3);
     let (found, session) = house.registry.session(id).unwrap();
     assert_eq!(found.id, connection.id);
-    assert_eq!(session.kind, Recorded::Exec);
+    assert_eq!(session.kind, SessionKind::Exec);
     assert!(session.file.as_ref().unwrap().is_file());
     for (stream, bytes) in [
         (Stream::Stdin, "12"),
@@ -110,7 +110,7 @@ async fn what_is_live_is_listed_for_as_long_as_it_is() {
 
     let destination = Destination::Unix("/run/x".into());
     house.recorder.forward(ChannelKey(4), &destination).unwrap();
-    assert_eq!(connection.sessions()[0].kind, Recorded::Forward);
+    assert_eq!(connection.sessions()[0].kind, SessionKind::Forward);
     let House {
         registry, recorder, ..
     } = house;
