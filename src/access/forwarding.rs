@@ -42,8 +42,19 @@ pub struct Permissions {
     pub max_sessions: u32,
 }
 
+/// The environment variables that pass by default: language, terminal, and the version of git's
+/// protocol.
+pub const DEFAULT_ACCEPT_ENV: [&str; 6] = [
+    "LANG",
+    "LC_*",
+    "TERM",
+    "COLORTERM",
+    "NO_COLOR",
+    "GIT_PROTOCOL",
+];
+
 impl Default for Permissions {
-    /// sshd's defaults; of the environment language, terminal, and the version of git's protocol.
+    /// sshd's defaults, and [`DEFAULT_ACCEPT_ENV`].
     fn default() -> Self {
         Self {
             port_forwarding: Direction::Both,
@@ -54,16 +65,9 @@ impl Default for Permissions {
             streamlocal: Direction::Both,
             nested_ssh: false,
             accept_env: NamePatterns::new(
-                [
-                    "LANG",
-                    "LC_*",
-                    "TERM",
-                    "COLORTERM",
-                    "NO_COLOR",
-                    "GIT_PROTOCOL",
-                ]
-                .map(|name| NamePattern(name.to_owned()))
-                .into(),
+                DEFAULT_ACCEPT_ENV
+                    .map(|name| NamePattern(name.to_owned()))
+                    .into(),
             ),
             max_sessions: 10,
         }

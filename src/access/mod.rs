@@ -17,8 +17,8 @@ mod role;
 mod rule_ref;
 
 pub use forwarding::{
-    Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns, PatternError,
-    Permissions,
+    DEFAULT_ACCEPT_ENV, Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns,
+    PatternError, Permissions,
 };
 pub use identity::Identity;
 pub use pattern::{NotAPattern, Pattern};

@@ -6,8 +6,8 @@ use super::scalar::COUNT;
 use super::section::{Section, quoted};
 use super::value::{count, expected, switch, switch_word, yaml_text};
 use crate::access::{
-    Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns, PatternError,
-    Permissions, PermitKey,
+    DEFAULT_ACCEPT_ENV, Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns,
+    PatternError, Permissions, PermitKey,
 };
 
 /// `permit.port_forwarding`.
@@ -80,14 +80,7 @@ pub(super) const NESTED_SSH: Key = Key {
 pub(super) const ACCEPT_ENV: Key = Key {
     name: "accept_env",
     form: ValueType::Texts("the name of a variable, which may have \"*\" and \"?\" in it"),
-    default: DefaultValue::Values(&[
-        "LANG",
-        "LC_*",
-        "TERM",
-        "COLORTERM",
-        "NO_COLOR",
-        "GIT_PROTOCOL",
-    ]),
+    default: DefaultValue::Values(&DEFAULT_ACCEPT_ENV),
     doc: "Which environment variables pass to the host, as sshd's AcceptEnv. The host's own \
           AcceptEnv still has its say.",
 };
