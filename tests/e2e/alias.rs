@@ -1,5 +1,5 @@
-//! `HostKeyAlias`: the user's ssh goes by another name of the host than the one that it asks the proxy
-//! for. `ssh_config(5)`.
+//! `HostKeyAlias`: the user's `ssh` checks another name of the host than the one that it requests
+//! from the proxy. `ssh_config(5)`.
 
 use crate::jump;
 use crate::support::client::ClientCommand;

@@ -142,7 +142,7 @@ fn a_recording_stays_closed_if_its_reader_cannot_be_audited() {
     }
     assert_eq!(world.events("recording.read").len(), before);
 
-    // On another machine, where there is no proxy.
+    // On another machine, without a proxy.
     let nowhere = world.dir().join("nowhere");
     let elsewhere = Command::new(env!("CARGO_BIN_EXE_rproxy"))
         .args(["--data-dir".as_ref(), nowhere.as_os_str()])
@@ -245,7 +245,7 @@ fn a_configuration_that_protects_less_is_named_with_its_hash() {
     );
     world.logged("recording.mode protects less than before");
 
-    // The same again is no change, and the way back is none for the worse.
+    // The same configuration again changes nothing, and the earlier one protects no less.
     let again = world.reconfigure(str::to_owned);
     assert_eq!(again["weaker"], json!([]), "{again:#}");
     let back =

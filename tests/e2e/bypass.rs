@@ -21,7 +21,7 @@ const PROXY: [&str; 2] = ["10.77.0.3", "fd77::3"];
 const EGRESS: [&str; 2] = ["10.77.0.5", "fd77::5"];
 const HOST: [&str; 2] = ["10.77.0.4", "fd77::4"];
 
-/// Its parts end in the order in which they stand here.
+/// Its fields are dropped in this order.
 struct BypassScene {
     agent: Agent,
     proxy: ProxyProcess,

@@ -1,5 +1,5 @@
-//! Commands that an operator types at a running proxy: it is reloaded, upgraded and stopped without a
-//! process id, recordings are found without a whole id, and help is where people look for it.
+//! Commands for a running proxy: an operator reloads, upgrades and stops it without a process id,
+//! names recordings without a whole id, and finds help in the usual places.
 
 use std::process::{Command, Output};
 
@@ -30,7 +30,7 @@ fn a_proxy_is_reloaded_upgraded_and_stopped_without_a_process_id() {
             .then_some(())
     });
 
-    // A mistake is told here, and the proxy hears nothing of it.
+    // The command reports a mistake, and sends nothing to the proxy.
     world.edit_configuration(|text| format!("{text}\nno_such_key: 1\n"));
     let refused = rproxy(&world, &["reload"]);
     assert_eq!(refused.status.code(), Some(78));

@@ -244,7 +244,7 @@ fn a_change_beside_the_sources_builds_nothing_and_health_is_silent() {
     assert_eq!(texts(&proxy["security_opt"]), ["no-new-privileges:true"]);
 }
 
-/// The containers, as machines on one network. They end in the order in which they stand here.
+/// The containers, as machines on one network. The fields are dropped in this order.
 struct ComposedFleet {
     running: Vec<Running>,
     machines: BTreeMap<&'static str, Machine>,

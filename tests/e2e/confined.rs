@@ -29,8 +29,8 @@ fn lose_recordings(world: &World) {
     std::fs::remove_dir_all(recordings).expect("the test's own directory");
 }
 
-/// The kernel says so. That it also keeps to it shows where the worker cannot do what it did before: make
-/// a directory beside `ca/`.
+/// The kernel reports the confinement. That the confinement works is shown by something that the
+/// worker can no longer do: create a directory beside `ca/`.
 #[test]
 fn the_worker_is_confined() {
     let world = World::new();

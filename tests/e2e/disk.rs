@@ -14,7 +14,7 @@ use crate::support::{World, keys, namespace, skipped};
 
 /// Size of the disk, in MiB. A fiftieth of it is reserved: 655 KiB.
 const DISK: u32 = 32;
-/// What is left once it is filled, in bytes: some of the reserve is gone.
+/// How much is free once the disk is filled, in bytes: less than the reserve.
 const LEFT: u64 = 500 << 10;
 
 fn free(path: &Path) -> u64 {
@@ -94,7 +94,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
         let failed = |event: &&Value| event["event"] == "auth.failure";
         audit(&data).iter().filter(failed).count()
     };
-    // It is decided after the client has gone: the metrics say when.
+    // The proxy decides after the client has disconnected: the metrics show when.
     let decided = || {
         let scrape = metrics::scrape(&world);
         let refusals = scrape
@@ -149,7 +149,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
         world.run("db1", "echo recorded").success().text(),
         "recorded\n"
     );
-    // What was counted is told at the end at the latest.
+    // The sums are written at the proxy's exit at the latest.
     let log = std::fs::File::open(data.join("audit.jsonl")).expect("it is there");
     world.stop_proxy();
     let log = std::io::read_to_string(log).expect("it is still open");

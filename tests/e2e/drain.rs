@@ -1,4 +1,5 @@
-//! The proxy stops: it waits for its sessions, says so, and loses nothing of those that it ends.
+//! The proxy stops: it waits for its sessions, tells their users, and loses no data of those that
+//! it closes.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -77,8 +77,8 @@ fn signal(proxy: &ProxyProcess, signal: Signal) {
     kill_process(pid.expect("it runs"), signal).expect("it runs");
 }
 
-/// The monitor of version 1 becomes this program. Its worker goes on: it is told what workers are
-/// told, and is answered in its own words.
+/// The monitor of version 1 is replaced by this program. Its worker goes on: it gets the monitor's
+/// messages, and answers in the protocol of version 1.
 #[test]
 fn a_program_of_version_1_becomes_this_one() {
     let children = Children::new(Duration::from_secs(60));
@@ -167,8 +167,8 @@ fn the_version_is_one_that_can_be_followed() {
     }
 }
 
-/// Back to a program of version 1: it knows neither the question nor this program's workers. Nothing
-/// happens to sessions.
+/// Back to a program of version 1: it understands neither the question nor this program's workers.
+/// Sessions go on.
 #[test]
 fn an_earlier_program_takes_nothing_over() {
     let world = World::with().own_program().start();

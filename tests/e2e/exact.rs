@@ -1,4 +1,5 @@
-//! What is no text is recorded byte for byte, with stock ssh, stock sshd and the defaults.
+//! Strings that are not UTF-8 are recorded byte for byte, with stock `ssh`, stock `sshd` and the
+//! defaults.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use crate::support::recordings::text;
 use crate::support::{World, keys};
 
-/// A script that is nowhere in the command but as bytes that are no UTF-8: `echo 12345`.
+/// A script that the command contains only as bytes that are not UTF-8: `echo 12345`.
 fn hidden_script() -> Vec<u8> {
     let script: Vec<u8> = (0xa0..=0xa9).collect();
     let decoder = b"' | tr '\\240-\\251' 'echo 12345' | sh";

@@ -1,8 +1,9 @@
 //! An end-to-end case to start from: copy it to a file of its own, and add a `mod` line to `main.rs`.
 //!
-//! A [`World`] is a proxy, hosts with stock sshd and people with agents, in a directory and on ports of
-//! its own. Its methods stand by topic in `support/world`; [`World::with`] changes what it starts with.
-//! All of it ends with the `World`, and what it has logged is printed if the test fails.
+//! A [`World`] is a proxy, hosts with stock `sshd` and users with agents, in a directory and on
+//! ports of its own. The files of `support/world` have its methods, by topic; [`World::with`]
+//! changes what it starts with. When the `World` is dropped, all its processes end, and their logs
+//! are printed if the test fails.
 
 use crate::support::World;
 use crate::support::recordings::text;

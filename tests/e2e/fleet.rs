@@ -22,7 +22,7 @@ struct Fleet {
 const HOSTS: [&str; 2] = ["db1", "web1"];
 
 impl Fleet {
-    /// `None` where there is no Ansible.
+    /// `None` if Ansible is not installed.
     fn new() -> Option<Self> {
         let ansible = others("ansible-playbook")?;
         let dir = tempfile::Builder::new().prefix("rp-").tempdir_in("/tmp");

@@ -212,7 +212,7 @@ fn x11_is_refused_by_default() {
     refused(&world, "channel-request", "x11-req");
 }
 
-/// What a forward leads to may refuse it: the user reads the host's own words.
+/// The destination of a forward may refuse it: the user reads the host's message.
 #[test]
 fn nobody_at_the_other_end() {
     let world = World::new();

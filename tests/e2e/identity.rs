@@ -10,7 +10,7 @@ fn certificate_from_a_file_key_in_the_agent() {
     assert_eq!(outcome.text(), "hello\n");
 }
 
-/// Stock sshd sees the very certificate of the user, so its own log names the person.
+/// Stock `sshd` gets the user's own certificate, so its log names the user.
 #[test]
 fn sshd_logs_the_person() {
     let world = World::new();

@@ -90,8 +90,8 @@ fn openssh_with_each_algorithm_on_both_legs() {
     }
 }
 
-/// OpenSSH that asks for new keys as often as it can be told to, on both sides of the proxy: often is
-/// not endless.
+/// OpenSSH with the smallest `RekeyLimit`, on both sides of the proxy: the proxy accepts that many
+/// key exchanges.
 #[test]
 fn openssh_that_changes_keys_all_the_time() {
     let world = World::with()
@@ -376,7 +376,7 @@ fn clients_without_certificates_speak_with_our_transport() {
     }
 }
 
-/// A server of ours that takes one session, answers in words and ends it with status 7.
+/// A server of ours that accepts one session, answers with text and ends it with status 7.
 fn serve_once<T: Send>(key: &Path, client: impl FnOnce(u16) -> T) -> (T, String) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("a port").port();

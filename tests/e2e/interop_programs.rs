@@ -281,8 +281,9 @@ fn logs_in_with(middleware: &Path, kind: &str, named: &str) {
     assert!(log.contains(named), "{log}");
 }
 
-/// A key that was made to sign without a touch is refused in words of its own, as sshd refuses it, unless
-/// its certificate says that it may; the doctor passes the words on. ssh-keygen(1), `no-touch-required`.
+/// A key that signs without a touch is refused with a message of its own, as `sshd` refuses it,
+/// unless its certificate permits it; `doctor` shows the message. ssh-keygen(1),
+/// `no-touch-required`.
 #[test]
 fn security_keys_that_want_no_touch_need_a_certificate_that_says_so() {
     let world = World::new();

@@ -80,8 +80,8 @@ fn no_agent() {
     assert_eq!(world.node().connections(), 0);
 }
 
-/// The host refuses the login after the agent has signed: ssh is told, and its agent's channel is let
-/// go, so that the terminal comes back at once.
+/// The host refuses the login after the agent has signed: `ssh` gets the refusal, and its agent's
+/// channel is closed, so that `ssh` restores the terminal at once.
 #[test]
 fn a_host_that_refuses_gives_the_terminal_back_at_once() {
     let world = World::with()

@@ -18,7 +18,7 @@ const BURST: usize = 200;
 /// How long the bursts of one test may take: each client is two processes of ssh and two of sshd.
 const BURST_LIMIT: Duration = Duration::from_secs(600);
 
-/// All at once: `true` on the host. The outcomes that are no success.
+/// Runs `true` on the host many times at once. Returns the outcomes that are not a success.
 fn burst(world: &World) -> Vec<ClientOutcome> {
     let clients: Vec<_> = (0..BURST)
         .map(|_| world.ssh().args(["db1", "true"]).start())
@@ -142,7 +142,7 @@ fn said_to_silence(world: &World) -> String {
         .write_all(b"SSH-2.0-test\r\n")
         .expect("the proxy reads");
     let mut said = Vec::new();
-    // It ends with the disconnect; a reset would have lost the words, which the caller sees.
+    // The stream ends with the disconnect; if a reset had lost its text, the caller would notice.
     let _reset_or_end = socket.read_to_end(&mut said);
     String::from_utf8_lossy(&said).into_owned()
 }
@@ -245,7 +245,7 @@ fn a_host_that_drops_every_connection_is_given_up() {
         .start();
     let address = format!("127.0.0.1:{}", world.node().port);
     let _stranger = TcpStream::connect(&address).expect("sshd listens");
-    // The stranger counts once sshd has accepted it.
+    // The unauthenticated client counts once `sshd` has accepted it.
     world.eventually("the host is given up", || {
         let outcome = world.run("db1", "true");
         let given_up = outcome
@@ -274,7 +274,7 @@ fn an_idle_connection_ends() {
     ended(&world, &outcome, says, "client-idle-timeout");
 }
 
-/// Also where there is no session, and nothing but a forwarded port without a connection yet.
+/// Also without a session, with only a forwarded port that has no connection yet.
 #[test]
 fn an_idle_connection_without_a_session_ends() {
     let world = World::with()
@@ -307,7 +307,7 @@ fn a_connection_with_input_is_not_idle() {
     live.finish().success();
 }
 
-/// The host's half of the connection stands still, and does not answer keepalives.
+/// The host's side of the connection stops, and does not answer keepalives.
 #[test]
 fn a_host_that_does_not_answer_any_more() {
     let world = World::with()
@@ -406,7 +406,7 @@ fn a_session_whose_client_is_lost() {
     assert_eq!(world.exported(&recording, "stdout"), b"in\n");
 }
 
-/// A client that leaves in the middle is no shutdown of the proxy.
+/// A client that disconnects in the middle is not audited as a shutdown of the proxy.
 #[test]
 fn a_session_whose_client_leaves() {
     let world = World::new();

@@ -58,7 +58,7 @@ fn a_log_that_nobody_reads_stalls_nobody_and_says_what_it_has_lost() {
     let logged = refused(&world.proxy_log());
     println!("{audited} refusals are audited, {logged} are logged");
     assert!(logged < audited, "{logged} of {audited}");
-    // What comes now is logged as ever.
+    // New events are logged again.
     let mark = world.proxy_log().len();
     world.run("db1", "true").success();
     world.eventually("it is logged", || {

@@ -24,7 +24,7 @@ const HOST_NAMES: &str = "db1,db1.internal,10.99.0.5,fd99::5,db9";
 const NAMES: &str = "127.0.0.1 localhost\n10.99.0.5 db1.internal\nfd99::5 db1.internal\n\
                      10.99.0.3 proxy.internal also.internal\nfd99::3 also.internal\n";
 
-/// Its parts end in the order in which they stand here.
+/// Its fields are dropped in this order.
 struct MachinesScene {
     agents: [(&'static str, Agent); 2],
     proxy: ProxyProcess,

@@ -314,7 +314,7 @@ fn a_proxy_that_stops_is_alive_and_not_ready() {
     assert_eq!(world.proxy_end(), Some(0));
 }
 
-/// The key that signs what clients see is elsewhere, and gone.
+/// The host CA's key is in an agent that has exited.
 #[test]
 fn an_authority_out_of_reach_is_told_of() {
     let world = measured().ca_keys(in_an_agent).start();
@@ -408,7 +408,7 @@ fn slow_clients_hold_nobody_up() {
     let held: Vec<_> = (0..64)
         .map(|_| {
             let mut stream = TcpStream::connect(address).expect("it listens");
-            // One that is turned away may be gone already.
+            // A client that was refused may be disconnected already.
             let _gone = stream.write_all(b"GET /metrics HTTP/1.1\r\nX-Slow: ");
             stream
         })

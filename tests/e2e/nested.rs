@@ -87,7 +87,7 @@ fn it_is_closed_on_every_way() {
         let outcome = nested(&world, way, port);
         assert_eq!(outcome.code(), 255, "{way}: {}", outcome.stderr);
         assert_eq!(outcome.text(), "", "{way}");
-        // The others are told where they hold their forward.
+        // In the other cases, the user reads the message where the forward's client runs.
         let told = outcome
             .stderr
             .contains("SSH inside a forward is not permitted");
@@ -340,7 +340,8 @@ fn lines_before_the_identification_hide_nothing() {
     }
 }
 
-/// What is no SSH may speak about it: a page that lists identifications, one per line.
+/// Data that is not SSH may contain its identification lines: a page that lists identifications,
+/// one per line.
 #[test]
 fn a_page_about_ssh_goes_through() {
     let world = World::new();

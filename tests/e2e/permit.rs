@@ -194,7 +194,7 @@ fn permit_open_any_and_none() {
     }
 }
 
-/// `PermitListen`: names may have wildcards in them, a port alone stands for all hosts, and port 0 is
+/// `PermitListen`: names may have wildcards in them, a port alone means all hosts, and port 0 is
 /// for patterns of all ports only.
 #[test]
 fn permit_listen() {
@@ -443,8 +443,8 @@ fn ignored(world: &World) -> Vec<String> {
 
 /// What PuTTY's own requests end with.
 const PUTTY: &str = "@putty.projects.tartarus.org";
-/// git and PuTTY are no news: what they send passes, or is refused without a warning and without
-/// end.
+/// What git and PuTTY always send passes, or is refused without a warning, and the connection goes
+/// on.
 #[test]
 fn habits_of_clients_are_no_warnings() {
     let world = World::with()

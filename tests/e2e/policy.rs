@@ -211,7 +211,7 @@ fn who_is_not_allowed_cannot_probe() {
     assert!(rules.len() > 5, "{rules:#?}");
 }
 
-/// Without a role there is no way to anywhere, and another person's roles are theirs.
+/// A user without a role may log in nowhere, and does not get the roles of another user.
 #[test]
 fn who_has_no_role_may_go_nowhere() {
     let roles = format!(
@@ -229,7 +229,7 @@ fn who_has_no_role_may_go_nowhere() {
     assert_eq!(world.node().connections(), 0);
 }
 
-/// A name of DNS that leads to a node's address is no way around what is denied for the node.
+/// A DNS name that leads to a node's address does not get around a rule that denies the node.
 #[test]
 fn another_name_for_a_node_is_the_node() {
     let role = format!("{EVERYWHERE}    deny: [{{ nodes: [db1] }}]\n");
@@ -309,7 +309,7 @@ fn certificates_live_as_long_as_roles_have_it() {
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
 }
 
-/// A role's permits stand above the section's, where the role applies.
+/// The permits of a role that applies replace those of the section `permit`.
 #[test]
 fn permits_go_by_role() {
     let world = fleet(
@@ -403,13 +403,14 @@ fn a_live_session_ends_when_its_role_does() {
 fn other_labels_are_judged_too() {
     let world = fleet(&alice_has("    allow: [{ labels: { env: prod } }]\n"));
     let mut terminal = world.shell();
-    // The node stands before the role.
+    // In the file, the node comes before the role.
     world.reconfigure(|config| config.replacen("env: prod", "env: gone", 1));
     terminal.expect("is denied, the policy has changed");
     assert_eq!(terminal.finish().0, Some(255));
 }
 
-/// A configuration with mistakes is refused whole: what was in force stays, and the error is told.
+/// A configuration with mistakes is refused as a whole: the earlier one stays in force, and the
+/// mistake is reported.
 #[test]
 fn a_broken_configuration_changes_nothing() {
     let world = World::with().settings(&alice_has(EVERYWHERE)).start();
@@ -449,7 +450,7 @@ fn a_broken_configuration_changes_nothing() {
     world.run("db1", "true").success();
 }
 
-/// What logrotate does: the file is renamed, then the proxy is told.
+/// What logrotate does: it renames the file, then sends a signal to the proxy.
 #[test]
 fn a_renamed_audit_log_is_followed() {
     let world = World::new();
@@ -473,7 +474,8 @@ fn a_renamed_audit_log_is_followed() {
     assert!(kept.contains("session.end") && !kept.contains("\"at\":\"reload\""));
 }
 
-/// A permit that is taken away closes what goes by it, refuses what would, and leaves the rest.
+/// If a permit is taken away, the proxy closes what uses it, refuses new uses, and leaves the rest
+/// open.
 #[test]
 fn a_changed_permit_holds_for_live_connections() {
     let (with, without) = ("port_forwarding: yes", "port_forwarding: no");

@@ -49,7 +49,8 @@ fn the_worker_ends_in_order_when_the_monitor_is_killed() {
     assert_eq!(stopped.expect("audited")["reason"], "monitor-gone");
 }
 
-/// The worker is killed, or crashes: there is no proxy then, and the service manager learns so.
+/// The worker is killed, or crashes: the monitor exits with a failure, so that the service manager
+/// restarts the proxy.
 #[test]
 fn the_monitor_says_so_when_the_worker_is_killed() {
     let world = World::new();
@@ -120,9 +121,9 @@ fn has_in_memory(pid: u32, wanted: &[u8]) -> bool {
         })
 }
 
-/// A mistake in reading what strangers send does not give the CAs away: the process that reads has
-/// their keys neither in its memory nor open. Sessions work all the same, whose host certificates are signed
-/// by the other process.
+/// A mistake in code that reads hostile input does not reveal the CAs' keys: the process that reads
+/// has them neither in its memory nor open. Sessions work all the same, because the other process
+/// signs the host certificates.
 #[test]
 fn the_worker_has_no_authority() {
     let world = World::new();

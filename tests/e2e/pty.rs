@@ -1,4 +1,4 @@
-//! Interactive sessions: a person, a terminal, a shell.
+//! Interactive sessions: a user, a terminal, a shell.
 
 use crate::support::World;
 use crate::support::recordings::{file, lines, said, text};
@@ -40,7 +40,7 @@ fn ctrl_c_interrupts_the_command_not_the_session() {
     terminal.type_in("echo status=$?\r");
     terminal.expect("status=130");
     terminal.type_in("exit\r");
-    // What a shell that is told nothing exits with is its last command's status.
+    // A shell at the end of its input exits with the status of its last command.
     assert_eq!(terminal.finish().0, Some(0));
 }
 

@@ -1,5 +1,5 @@
-//! The README is true: its commands run in the order in which they stand, its configuration is
-//! accepted. That its tests exist is `documents::every_named_test_exists`.
+//! The README is true: its commands run in their order, and its configuration is accepted. That its
+//! tests exist is `documents::every_named_test_exists`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -178,7 +178,7 @@ impl Place {
         Sshd::start(&self.children, &dir, "db1", &authority, "")
     }
 
-    /// What a person sends.
+    /// The public keys that users send.
     fn write_user_key(&self) {
         keys::generate(&self.dir().join("alice"));
         // A user whose certificate is revoked later.

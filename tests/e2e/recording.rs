@@ -138,7 +138,7 @@ fn sessions_are_audited() {
     assert!(world.refusals_so_far().is_empty(), "{events:#?}");
 }
 
-/// `session_recording: "off"`: sessions run, nothing is stored, and the audit log says so.
+/// `session_recording: "off"`: sessions run, nothing is stored, and the audit log records that.
 #[test]
 fn recording_can_be_off() {
     let world = World::with()

@@ -79,7 +79,8 @@ fn a_revoked_serial_ends_a_live_session() {
     );
 }
 
-/// The same by the certificate's file, for a command without a terminal; other people stay.
+/// The same by the certificate's file, for a command without a terminal; sessions of other users go
+/// on.
 #[test]
 fn only_the_revoked_have_to_go() {
     let world = World::new();
@@ -207,7 +208,7 @@ fn commands_at_once_corrupt_nothing() {
     assert!(listed.status.success(), "{listed:?}");
 }
 
-/// With the line that is lost, the person whom it revoked would be let in again.
+/// Without the lost line, the user whom it revoked could log in again.
 #[test]
 fn damaged_or_missing_revocations_keep_the_proxy_from_starting() {
     let world = World::new();
@@ -258,7 +259,7 @@ fn damaged_or_missing_revocations_keep_the_proxy_from_starting() {
     }
 }
 
-/// Two of them would give the same serials, and each would miss what the other is told.
+/// Two proxies would use the same serials, and each would miss requests that the other gets.
 #[test]
 fn a_second_proxy_on_one_data_directory_says_so_and_stops() {
     let world = World::new();
@@ -277,7 +278,7 @@ fn a_second_proxy_on_one_data_directory_says_so_and_stops() {
     world.run("db1", "true").success();
 }
 
-/// `auth status` asks the hosts, and says of a revoked one that it is revoked, to people and to programs.
+/// `auth status` asks the hosts, and reports a revoked host certificate, in text and in JSON.
 #[test]
 fn a_revoked_host_is_shown_as_revoked() {
     let world = World::with()

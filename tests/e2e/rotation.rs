@@ -109,7 +109,7 @@ impl RotatedFleet {
         }
     }
 
-    /// Opens sessions to all hosts in turn until it is told to stop; writes down how each went.
+    /// Opens sessions to all hosts in turn until it is stopped; keeps the outcome of each.
     fn sessions(&self) -> Sessions<'_> {
         let dir = self.world.dir();
         let names: Vec<_> = self
@@ -141,8 +141,8 @@ impl RotatedFleet {
     }
 }
 
-/// Waits until the running proxy has the keys of the rotation as it stands: it serves those of both CAs, and
-/// shows a host certificate by the key that signs.
+/// Waits until the running proxy has the keys of the rotation's present phase: it serves those of
+/// both CAs, and presents a host certificate signed by the present key.
 fn proxy_follows(world: &World) {
     let auth = |args: &[&str]| keys::tool(world.rproxy().arg("auth").args(args));
     let status = auth(&["status", "--no-connect", "--format=json"]);
@@ -366,7 +366,7 @@ fn going_on_names_who_would_be_cut_off_and_needs_force() {
     fleet.world.run("db1", "true").success();
 }
 
-/// The certificate of the old key counts no more once the rotation is over, and the user is told so.
+/// Once the rotation is over, a certificate of the old key is refused, and the user reads why.
 #[test]
 fn the_old_key_is_refused_afterwards() {
     let fleet = RotatedFleet::new(1);

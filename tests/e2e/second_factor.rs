@@ -105,7 +105,7 @@ fn world() -> (World, Arc<Mutex<Vec<String>>>) {
     (world, heard)
 }
 
-/// What answers the user's ssh, as a person would.
+/// The program that answers the questions of the user's `ssh`.
 fn person(world: &World, password: &str) -> PathBuf {
     let path = world.dir().join("askpass");
     programs::put_script(

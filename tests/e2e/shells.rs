@@ -1,4 +1,4 @@
-//! Completion in real shells: a person types, presses the tabulator key, and reads.
+//! Completion in real shells: a user types, presses the Tab key, and reads.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

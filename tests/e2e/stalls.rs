@@ -161,8 +161,8 @@ fn a_download_through_a_narrow_window() {
     }
 }
 
-/// A hundred channels of one connection pour out what the client has granted and does not take: the
-/// proxy holds no more than a fixed amount, and other connections are as fast as ever.
+/// A hundred channels of one connection send as much as the client's window allows, and the client
+/// does not read: the proxy holds at most a fixed amount, and other connections are not slower.
 #[test]
 fn a_hundred_stalled_channels_are_bounded() {
     const CHANNELS: u32 = 100;

@@ -1,4 +1,4 @@
-//! What keeps `serve` from starting keeps `serve --check` from saying that all is well, in the same words.
+//! If something prevents `serve` from starting, `serve --check` fails with the same message.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -63,7 +63,7 @@ impl StartScene {
         (output.status.code(), told)
     }
 
-    /// Runs `serve` to its end, which has to come by itself.
+    /// Runs `serve` until it exits by itself.
     fn serve(&self) -> (Option<i32>, String) {
         let log = self.dir.path().join("log");
         let errors = fs::File::create(&log).expect("a writable directory");

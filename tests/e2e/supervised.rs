@@ -1,4 +1,4 @@
-//! What a service manager is told, and what it tells.
+//! Messages between the proxy and a service manager.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! What may stand after `proxy:`, and where it leads.
+//! The text after `proxy:`, and the host to which it leads.
 
 use crate::support::{HostKey, World};
 
@@ -10,7 +10,7 @@ fn the_own_cluster_may_be_named() {
     assert_eq!(outcome.success().text(), "here\n");
 }
 
-/// A node's own port stands when the client asks for 22, for 0, or for that very port.
+/// The proxy uses a node's own port if the client asks for 22, for 0, or for that port.
 #[test]
 fn the_nodes_own_port_stands() {
     let world = World::new();

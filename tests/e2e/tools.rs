@@ -220,7 +220,8 @@ fn ansible_with_and_without_pipelining() {
             .iter()
             .filter(|one| one["kind"] == "subsystem")
             .count();
-        // Files of the playbook go by sftp in any case: one to each host, and one back.
+        // Ansible copies the playbook's files with sftp in any case: one to each host, and one
+        // back.
         assert_eq!(copies > 4, pipelining == "False", "{copies} by sftp");
     }
 }

@@ -256,7 +256,7 @@ fn an_etag_saves_the_way() {
     });
 }
 
-/// Refusals are words, and nothing that is sent changes anything.
+/// Refusals have a message, and no request changes anything.
 #[test]
 fn what_there_is_not_is_refused_in_words() {
     let world = plain().start();
@@ -347,7 +347,7 @@ fn slow_clients_are_bounded() {
     let mut held: Vec<TcpStream> = Vec::new();
     for _ in 0..100 {
         let mut stream = TcpStream::connect(address).expect("it listens");
-        // One that is turned away may be gone already.
+        // A client that was refused may be disconnected already.
         let _gone = stream.write_all(b"GET /webapi/auth/krl HTTP/1.1\r\nHost: x\r\nX-Slow: ");
         held.push(stream);
     }
@@ -362,9 +362,10 @@ fn slow_clients_are_bounded() {
         cut_off += usize::from(ended);
     }
     assert!(cut_off >= 100 - 16, "{cut_off} were cut off");
-    // The others are told to hurry up by the end of their time.
+    // The other clients are disconnected when their time limit has passed.
     world.eventually("places are free again", || {
-        // A byte now and then buys a client no time: it would have its place for ever.
+        // A byte now and then does not extend a client's time limit: otherwise it would keep its
+        // slot for ever.
         for stream in &mut held {
             let _gone = stream.write_all(b"x");
         }
@@ -394,7 +395,7 @@ fn half_requests_of_others_silence_nobody() {
                 held.extend((0..20).map(|_| {
                     let mut stream =
                         crate::hostile::connect_from(source, listener).expect("it listens");
-                    // One that has lost its place may be gone already.
+                    // A client that has lost its slot may be disconnected already.
                     let _gone = stream.write_all(b"GET /healthz HTTP/1.1\r\nX-Slow: ");
                     stream
                 }));
@@ -416,7 +417,7 @@ fn owned((one, other): (&str, &str)) -> (String, String) {
     (one.to_owned(), other.to_owned())
 }
 
-/// Bytes that are no HTTP, no TLS, or no end of it.
+/// Bytes that are neither HTTP nor TLS, and requests that do not end.
 #[test]
 fn nonsense_hurts_nobody() {
     let ca = WebCa::new();
@@ -457,7 +458,7 @@ fn fetch(world: &World, url: &str, file: &Path, more: &[&str]) -> ClientOutcome 
         .run()
 }
 
-/// A host fetches the list, and its stock sshd goes by it; nothing bad takes its place.
+/// A host fetches the list, and its stock `sshd` uses it; a damaged list does not replace it.
 #[test]
 fn hosts_fetch_the_list() {
     let ca = WebCa::new();

@@ -23,7 +23,7 @@ pub(super) fn doctor(world: &World) -> ClientCommand<'_> {
 fn to<'w>(world: &'w World, proxy: &str, config: &str) -> ClientCommand<'w> {
     world
         .program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")))
-        // There is no configuration of the proxy here, and a missing one is no hindrance.
+        // There is no configuration of the proxy here, and none is needed.
         .env("RPROXY_CONFIG", "/nonexistent")
         .args(["doctor", "--from-client", proxy, "--host", "db1"])
         .arg("--ssh-config")
@@ -132,8 +132,8 @@ fn keys_of_unknown_kinds_are_found() {
     assert!(found.all.contains(&name), "{}", found.all);
 }
 
-/// As on a desktop: the agent has the key and keeps no certificates, which is a file that ssh is not
-/// told of.
+/// As on a desktop: the agent has the key and keeps no certificates; the certificate is in a file
+/// that `ssh` does not know.
 #[test]
 fn an_agent_that_keeps_no_certificates_is_found() {
     let world = World::with().holds(Holds::NoAgent).start();

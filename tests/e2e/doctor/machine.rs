@@ -162,7 +162,7 @@ fn faults_of_the_authorities_are_found() {
     };
     let as_it_is = |text: String| text;
 
-    // A key that others may read, and a file that is no key.
+    // A key that other accounts may read, and a file that is not a key.
     chmod(&ca("user_ca"), 0o644);
     let whole = fs::read(ca("host_ca")).expect("it is there");
     fs::write(ca("host_ca"), "no key").expect("it is ours");
@@ -201,7 +201,7 @@ fn faults_of_the_authorities_are_found() {
     look(&as_it_is).error("authority", "user", &["restore", "user_rotation.json"]);
     fs::write(&ledger, without_rotation).expect("it is ours");
 
-    // The key went into an agent, which is gone; and a key that went for good.
+    // One key was moved to an agent that has exited; the other key was deleted.
     for kind in ["user", "host"] {
         let private = ca(&format!("{kind}_ca"));
         fs::rename(&private, world.dir().join(format!("{kind}_ca.away"))).expect("it is ours");

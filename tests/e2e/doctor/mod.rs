@@ -36,7 +36,7 @@ impl Findings {
         }
     }
 
-    /// One of them says this about that: every fault has a check, and its hint has these words.
+    /// One of the findings has this status, check and subject, and its hint has these words.
     #[track_caller]
     fn has(&self, status: &str, check: &str, subject: &str, hint: &[&str]) {
         let is_it = |one: &&Value| {

@@ -149,7 +149,7 @@ fn egress_addresses_that_hosts_do_not_see_are_found() {
     found.ok("egress", "127.0.0.1/32");
 }
 
-/// During a rotation, a host that lacks the new key is told of before it matters, and then it matters.
+/// During a rotation, a host that lacks the new key is first a warning, and later an error.
 #[test]
 fn a_host_that_lacks_the_key_of_a_rotation_is_found() {
     let world = World::new();

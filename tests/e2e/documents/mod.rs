@@ -1,5 +1,5 @@
-//! The documents are true: every command that a `console` block of `docs` shows is run, in the order of
-//! the text, on a stage with a proxy, two hosts and a person; every test that is named exists.
+//! The documents are true: every command in a `console` block of `docs` is run, in the order of the
+//! text, on a stage with a proxy, two hosts and a user; every test that is named exists.
 //!
 //! What the text asks a person to do between two commands is `stage::Stage::afterwards`.
 

@@ -1,8 +1,8 @@
 //! Where the commands of documents are run: a proxy, the hosts `db1` and `web1`, and Alice, on loopback,
 //! with files below one directory in place of `/etc`, `/usr`, `/var` and homes.
 //!
-//! Everything is the real thing, except that there is no systemd: `systemctl reload ssh` is the signal
-//! that it would send.
+//! All programs are real, except systemd: `systemctl reload ssh` sends the signal that systemd
+//! would send.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ pub(super) enum StageMachine {
 }
 
 impl StageMachine {
-    /// By what stands before the `$`; nothing is the machine of the proxy.
+    /// By the word before the `$`; without a word, it is the machine of the proxy.
     pub(super) fn of(prompt: &str) -> Option<Self> {
         match prompt {
             "" | "proxy" => Some(Self::Proxy),
@@ -76,7 +76,7 @@ const SOFTHSM: &[&str] = &[
     "/usr/lib64/pkcs11/libsofthsm2.so",
 ];
 
-/// Its parts end in the order in which they stand here.
+/// Its fields are dropped in this order.
 pub(super) struct Stage {
     proxy: Option<ProxyProcess>,
     agents: Vec<Running>,
@@ -188,7 +188,7 @@ impl Stage {
         std::fs::copy(self.at(from), self.at(to)).expect("it is there, and there is room");
     }
 
-    /// What people find on their machines.
+    /// Creates the files that a machine has before the first command.
     fn lay_out(&self) {
         let link = |from: &Path, to: &str| {
             std::os::unix::fs::symlink(from, self.at(to)).expect("a writable directory");

@@ -296,7 +296,7 @@ impl Liar {
         path.display().to_string()
     }
 
-    /// Answers until one side hangs up.
+    /// Answers until one side closes the connection.
     fn serve(&self, mut stream: UnixStream) {
         // ssh binds the agent that it forwards to its own session first, and waits for the answer.
         let mut is_bound = false;
@@ -331,11 +331,11 @@ impl Liar {
         [vec![SIGN_RESPONSE], string(&blob)].concat()
     }
 
-    /// `false` to hang up.
+    /// `false` to close the connection.
     fn misbehave(&self, stream: &mut UnixStream, request: &[u8], honest: &[u8]) -> bool {
         let whole = framed(honest);
         let answer = match self.does {
-            // The proxy hangs up in the end.
+            // In the end the proxy closes the connection.
             Does::Nothing => return read_message(stream).is_some(),
             Does::HangsUp => return false,
             Does::HangsUpInTheMiddle => {

@@ -115,7 +115,8 @@ fn strangers() {
             client.send_raw(&bytes);
             client.transport.output().clear();
             let mut rest = Vec::new();
-            // It hangs up; a reset is as good, for it did not read all of ours.
+            // The proxy closes the connection; a reset is also right, because it did not read all
+            // that we sent.
             let ended = std::io::Read::read_to_end(&mut client.stream, &mut rest);
             if let Err(error) = ended {
                 assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "{name}");
@@ -198,7 +199,8 @@ fn clients_that_do_not_authenticate() {
     bystander.unharmed();
 }
 
-/// A client that breaks the protocol after a refusal: that, and not the refusal, is what is told.
+/// A client that breaks the protocol after a refusal: log and audit have the protocol error, not
+/// the refusal.
 #[test]
 fn a_breach_after_a_refusal_is_what_log_and_audit_say() {
     let world = World::new();
@@ -405,7 +407,7 @@ fn slow_clients_are_given_up_on() {
         let began = Instant::now();
         let mut client = Peer::connect(address);
         act(&mut client);
-        // Bytes that came too late for the transport are no fault of it.
+        // Bytes after the end of the connection are not an error of the transport.
         let mut rest = Vec::new();
         let ended = std::io::Read::read_to_end(&mut client.stream, &mut rest);
         if let Err(error) = ended {

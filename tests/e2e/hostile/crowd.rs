@@ -95,8 +95,8 @@ fn has_ended(mut stream: &TcpStream) -> bool {
     }
 }
 
-/// 2,000 sockets of four addresses, opened again as soon as they are lost: people from elsewhere log
-/// in all the while, at once.
+/// 2,000 sockets of four addresses, opened again as soon as they are closed: meanwhile, users from
+/// other addresses log in without delay.
 #[test]
 fn silent_sockets_lock_nobody_out() {
     raise_file_limit();
@@ -152,7 +152,7 @@ fn opening(kex: Kex, public: &[u8]) -> Vec<u8> {
     said.to_vec()
 }
 
-/// Key exchanges that each stranger has begun and not given up yet.
+/// How many key exchanges each attacker has begun and not abandoned.
 const AT_ONCE: usize = 20;
 /// How long it waits for its turn.
 const ITS_TURN: Duration = Duration::from_millis(500);
@@ -196,7 +196,7 @@ fn endless_key_exchanges_slow_nobody_down() {
     let count = Arc::clone(&begun);
     let before = computed(world.worker_pid());
     let attack = Attack::start(move |source, is_over| {
-        // A client that hangs up before its turn comes has nothing computed.
+        // For a client that disconnects before its turn, nothing is computed.
         let mut held: VecDeque<(Instant, TcpStream)> = VecDeque::new();
         while !is_over.load(Ordering::Relaxed) {
             held.retain(|(opened, _)| opened.elapsed() < ITS_TURN);

@@ -440,7 +440,7 @@ fn banners_without_end() {
     assert_eq!(text(&refusals[0], "leg"), "host-authentication");
 }
 
-/// A host's last words reach the user's terminal, and do nothing to it.
+/// The text of a host's disconnect reaches the user's terminal, and does not act on it.
 #[test]
 fn last_words_that_paint_the_terminal() {
     let stage = Stage::new();

@@ -29,7 +29,7 @@ impl Inner {
         inner
     }
 
-    /// The same as another person; or what the proxy says where it does not begin.
+    /// The same as another user; or the proxy's message if the session does not begin.
     pub(crate) fn log_in_as(world: &World, other: &User, host: &str) -> Result<Self, String> {
         let mut inner = Self::through(world.outer_ssh_as(other), host);
         match inner.peer.event() {

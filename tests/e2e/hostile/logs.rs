@@ -1,5 +1,5 @@
-//! Peers that would fill the disk by what is written about them: it is bounded in bytes, and the rest is
-//! told as a sum.
+//! Peers that try to fill the disk with log lines about them: the lines are bounded in bytes, and
+//! the rest is written as a sum.
 
 use crate::support::hostile::offer;
 use crate::support::payload::{Payload, REQUEST};
@@ -40,8 +40,8 @@ fn refused(world: &World, reason: &str, by: (&str, &str)) -> (u64, u64) {
     (lines, counted)
 }
 
-/// A certificate of the stranger's own CA, whose key id is 4 KiB of control characters, over and over,
-/// from several connections at once.
+/// A certificate of the attacker's own CA with a key id of 4 KiB of control characters, over and
+/// over, from several connections at once.
 #[test]
 fn a_strangers_key_id_does_not_fill_the_disk() {
     const THREADS: u64 = 4;
@@ -111,7 +111,7 @@ fn refused_requests_of_a_person_do_not_fill_the_disk() {
     drop(inner);
     let [audit, log] = growth(&world, before);
     println!("{REQUESTS} requests: {audit} bytes of audit, {log} of log");
-    // Written out they would be 2 KB each, twice. A person has 1 MiB for every minute.
+    // Written out, each would be 2 KB, twice. A user has 1 MiB per minute.
     assert!(audit < 3 << 20, "{audit}");
     assert!(log < 3 << 20, "{log}");
     bystander.unharmed();

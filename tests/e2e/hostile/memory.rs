@@ -131,13 +131,13 @@ fn windows_that_are_never_read() {
             .any(|reason| reason == "too-much-memory-of-user"),
         "{reasons:?}"
     );
-    // The person's own, and half as much again for what buffers have grown by.
+    // The user's budget, and half as much again, because buffers grow by doubling.
     let grown = growth(&world, before, "windows that are never read");
     assert!(grown < PERSON * 3 / 2, "{grown} KiB");
     // Other users are not limited.
     let other = world.run("db1", "head -c 5M /dev/zero").success();
     assert_eq!(other.stdout.len(), 5 << 20);
-    // And one that reads what it is sent goes on, whatever the others of that person do.
+    // A session that reads its data goes on, whatever the user's other sessions do.
     let one = deaf.pop().expect("there are some");
     drop(deaf);
     world.eventually("there is room again", || {

@@ -44,7 +44,7 @@ enum How {
     Terminal(u16, u16, &'static str, &'static [Step]),
 }
 
-/// What a person at a terminal does.
+/// What a user at a terminal does.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Await(&'static str),
@@ -152,7 +152,7 @@ fn run(world: &World, way: Way, scenario: &Scenario) -> Run {
         How::HangUp(after) => pipe(client, Input::UntilHungUp, after),
         How::Requests => {
             let mut run = pipe(client, Input::All(Vec::new()), usize::MAX);
-            // When a command ends, sshd says so with or without an end of write, as it comes.
+            // When a command ends, `sshd` sends or does not send an EOW, depending on the timing.
             let ends = scenario.name.starts_with("exit-");
             let asked = |line: &&str| {
                 line.contains("client_input_channel_req") && !(ends && line.contains("eow@"))
@@ -194,7 +194,7 @@ enum Input {
     UntilHungUp,
 }
 
-/// Runs a client without a terminal; hangs up after so many bytes of output.
+/// Runs a client without a terminal; closes its output after this many bytes.
 fn pipe(client: ClientCommand<'_>, input: Input, limit: usize) -> Run {
     let mut live = client.start();
     let is_open = matches!(input, Input::UntilHungUp);
@@ -239,7 +239,7 @@ fn pipe(client: ClientCommand<'_>, input: Input, limit: usize) -> Run {
 fn difference(world: &World, scenario: &Scenario) -> Option<String> {
     let direct = run(world, Way::Direct, scenario);
     let mut proxied = run(world, Way::Proxied, scenario);
-    // The direct way is told an address, and ssh repeats what it was told.
+    // The direct connection uses an address, which `ssh` repeats in its messages.
     let renamed = |text: &str| text.replace("127.0.0.1", "db1");
     let expected = Seen {
         stderr: renamed(&direct.seen.stderr),

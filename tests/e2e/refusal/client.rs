@@ -126,7 +126,8 @@ fn a_certificate_whose_signature_key_is_a_certificate() {
     assert!(verdict.accepted, "{}", verdict.said);
 }
 
-/// Agents offer plain keys before the certificate, so the reason is told when nothing better follows.
+/// Agents offer plain keys before the certificate, so the user reads the reason only if no accepted
+/// key follows.
 #[test]
 fn a_key_without_a_certificate() {
     let world = World::with().holds(Holds::BareKey).start();
@@ -148,7 +149,7 @@ fn a_key_without_a_certificate() {
     assert!(world.recording_files().is_empty());
 }
 
-/// The same on the inner connection, whose words ssh shows whatever becomes of the ProxyCommand's.
+/// The same on the inner connection, whose messages `ssh` shows whatever the ProxyCommand prints.
 #[test]
 fn a_key_without_a_certificate_on_the_inner_connection() {
     let world = World::new();
@@ -196,7 +197,7 @@ fn keys_that_were_passed_over_are_not_told_of_when_a_login_succeeds() {
     let refused = audit.iter().find(|event| event["event"] == "auth.failure");
     assert!(refused.is_none(), "{refused:#?}");
 
-    // Without the good one, the most telling reason is told, once.
+    // Without the valid certificate, the user reads the most informative reason, once.
     agent.ssh_add(&["-d"], &world.user.key);
     for suffix in ["", ".pub", "-cert.pub"] {
         std::fs::remove_file(keys::with_suffix(&world.user.key, suffix)).expect("it is there");
@@ -261,8 +262,8 @@ fn of_two_certificates_the_one_with_the_login_is_taken() {
     );
 }
 
-/// A certificate without the user name that the proxy is told is taken when no other follows, however
-/// many keys the agent has besides.
+/// A certificate that lacks the user name of the outer connection is accepted if no other follows,
+/// however many other keys the agent has.
 #[test]
 fn the_name_told_to_the_proxy_need_not_be_a_login() {
     let world = World::with().holds(Holds::Nothing).start();

@@ -127,7 +127,8 @@ fn a_port_that_speaks_something_else() {
     }
 }
 
-/// What stands for the proxy shows the proxy's key: it does not connect to itself.
+/// An address that leads to the proxy presents the proxy's key: the proxy does not connect to
+/// itself.
 #[test]
 fn the_proxy_behind_another_port() {
     let address: Arc<OnceLock<SocketAddr>> = Arc::default();

@@ -25,7 +25,7 @@ fn both(world: &World, options: &[&str]) -> [ClientOutcome; 2] {
     })
 }
 
-/// The reason, the hint and the id are told once, and one event is audited, in either case.
+/// In both cases, the user reads the reason, the hint and the id once, and one event is audited.
 fn refused(world: &World, options: &[&str], says: &[&str]) {
     for outcome in both(world, options) {
         let told = &outcome.stderr;
@@ -169,7 +169,7 @@ fn too_many_channels_lead_to_a_connection_of_ones_own() {
     }
 }
 
-/// With `-W`, ssh gives up instead: the reason is told inside.
+/// With `-W`, `ssh` exits instead: the user reads the reason on the inner connection.
 #[test]
 fn too_many_channels_for_a_jump() {
     let says = ["too many channels on one connection", "ControlPath=none"];

@@ -338,7 +338,8 @@ fn all_processes_are_asked() {
     drop(session);
 }
 
-/// A socket that a process has left behind is no proxy, and does not stand in the next one's way.
+/// A socket that a killed process has left does not count as a proxy, and does not prevent the next
+/// one from starting.
 #[test]
 fn without_a_proxy_there_is_an_exit_code_for_that() {
     let world = World::new();

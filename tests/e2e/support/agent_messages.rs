@@ -16,7 +16,7 @@ pub(crate) const SIGN_RESPONSE: u8 = 14;
 pub(crate) const EXTENSION: u8 = 27;
 pub(crate) const EXTENSION_RESPONSE: u8 = 29;
 
-/// The next message of the other side; `None` when it hangs up.
+/// The next message of the other side; `None` if it has closed the connection.
 pub(crate) fn read_message(stream: &mut UnixStream) -> Option<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).ok()?;

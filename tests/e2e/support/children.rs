@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal};
 /// How long a test waits for something that must come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// For how long a count that stands still has not changed.
+/// How long a count must stay the same to be at rest.
 const STILL: Duration = Duration::from_secs(1);
 
 /// The children of one test and the time after which they are killed.
@@ -144,7 +144,7 @@ fn watch(shared: &Shared, deadline: Instant) {
     }
 }
 
-/// Signals the group that a child of ours leads; it may be gone already.
+/// Signals the process group of a child of ours; it may have exited already.
 fn signal_group(leader: u32, signal: Signal) {
     let pid = i32::try_from(leader).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {

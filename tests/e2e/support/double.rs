@@ -118,7 +118,7 @@ impl<S: Read + Write> Peer<S> {
         self.send_raw(&bytes)
     }
 
-    /// The next event; `None` when the other side hangs up.
+    /// The next event; `None` if the other side has closed the connection.
     pub(crate) fn event(&mut self) -> Option<TransportEvent> {
         loop {
             let event = self.transport.receive(&mut self.input);

@@ -179,7 +179,8 @@ impl Line {
         }
     }
 
-    /// The next event that is not a want of input; `None` when the server hangs up.
+    /// The next event other than a request for more input; `None` if the server has closed the
+    /// connection.
     fn next(&mut self) -> Option<TransportEvent> {
         loop {
             let event = self

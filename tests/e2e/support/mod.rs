@@ -1,4 +1,4 @@
-//! The harness: real programs in a directory of their own, on loopback, gone when the test is.
+//! The harness: real programs in a directory of their own, on loopback, which end with the test.
 
 pub(crate) mod agent;
 pub(crate) mod agent_messages;

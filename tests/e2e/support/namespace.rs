@@ -1,8 +1,8 @@
 //! Machines on one network: network namespaces of Linux, joined by a switch.
 //!
-//! They have no names, unless a test gives one of them a hosts file. Each lives as long as its keeper, a process that waits for the end of its
-//! standard input, which is the test's own: however the test ends, its namespaces are gone, and two
-//! tests at once know nothing of each other.
+//! They have no names, unless a test gives one of them a hosts file. Each exists as long as its
+//! keeper, a process that waits for the end of its standard input, which the test holds: however
+//! the test ends, its namespaces are removed. Two tests at the same time do not affect each other.
 
 use std::io::Read;
 use std::path::Path;
@@ -159,7 +159,7 @@ impl Network {
         machine.ip(&["link", "set", "eth0", "up"]);
         for address in addresses {
             let is_v6 = address.contains(':');
-            // Without it, an address of IPv6 is no use for the first second.
+            // Without it, an IPv6 address cannot be used in its first second.
             let at_once: &[&str] = if is_v6 { &["nodad"] } else { &[] };
             machine.ip(&[&["address", "add", address, "dev", "eth0"], at_once].concat());
         }

@@ -1,4 +1,4 @@
-//! Programs of others that are no part of OpenSSH. Where one is not installed, its tests are skipped
+//! Foreign programs other than OpenSSH's. If one is not installed, its tests are skipped
 //! ([`skipped::lacks`]).
 
 use std::path::{Path, PathBuf};

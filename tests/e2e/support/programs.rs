@@ -149,7 +149,7 @@ pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
     found.then_some(python)
 }
 
-/// The path of a program of others that is no part of OpenSSH, if it is there.
+/// The path of a foreign program other than OpenSSH's, if it is installed.
 pub(crate) fn other(name: &str) -> Option<PathBuf> {
     let ours = virtual_environment().join(name);
     ours.is_file().then_some(ours).or_else(|| find(name))

@@ -39,7 +39,7 @@ pub(crate) fn serve<H>(
                 stream.set_nonblocking(true).expect("a socket");
                 let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
                 if let Ok(session) = server::run_stream(Arc::clone(&config), stream, host()).await {
-                    // The proxy hangs up when its client does.
+                    // The proxy disconnects when its client does.
                     let _ended = session.await;
                 }
             }

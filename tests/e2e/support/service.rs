@@ -122,7 +122,7 @@ fn answer(mut from: impl Read, mut to: impl Write) {
             break;
         }
     }
-    // A client that hangs up wants no answer.
+    // A client that has disconnected needs no answer.
     to.write_all(&[ANSWER, &asked].concat()).unwrap_or_default();
 }
 

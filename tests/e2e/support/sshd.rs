@@ -1,4 +1,5 @@
-//! Stock sshd as a host of the fleet: it trusts the user CA and shows what it is told to.
+//! Stock `sshd` as a host of the fleet: it trusts the user CA, and presents the key or certificate
+//! that a test chooses.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, TcpListener};
@@ -46,7 +47,7 @@ pub(crate) struct Sshd {
 /// session. The tests of algorithms ask for it by name.
 pub(crate) const QUICK: &str = "KexAlgorithms -sntrup761*\n";
 
-/// What sshd is told beside its keys and port.
+/// Settings of `sshd` besides its keys and port.
 const SETTINGS: &str = "\
 AuthenticationMethods publickey
 PermitRootLogin yes
@@ -74,7 +75,7 @@ impl Sshd {
         settings: &str,
     ) -> Self {
         prepare(dir, user_authority);
-        // Between choosing a port and binding it another process may take it.
+        // Another process may bind the port before we do.
         for _ in 0..10 {
             let port = free_port();
             let settings = format!("{settings}ListenAddress 127.0.0.1\n");

@@ -1,4 +1,4 @@
-//! A person at a terminal: a real PTY with a real client in it.
+//! A user at a terminal: a real PTY with a real client in it.
 
 use std::io::{Read, Write};
 use std::process::Command;
@@ -11,7 +11,7 @@ use pty_process::blocking::Pty;
 
 use super::children::{Children, Running};
 
-/// How long a person waits for what should appear.
+/// How long the user waits for expected output.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client that is running in a terminal.
@@ -131,7 +131,7 @@ impl Terminal {
     }
 }
 
-/// Collects what the terminal shows. A PTY whose programs are gone reads as an error on Linux.
+/// Collects what the terminal shows. On Linux, reading a PTY fails once its programs have exited.
 fn read(mut pty: &Pty, screen: &Screen) {
     let mut buffer = [0; 4096];
     loop {

@@ -30,7 +30,7 @@ fn cve_2024_45337_the_key_that_signs_counts() {
     assert_eq!(text(&event, "user"), "mallory");
 }
 
-/// An offer is no login (also CVE-2023-43652).
+/// An offered key is not a login (also CVE-2023-43652).
 #[test]
 fn cve_2023_43660_an_offer_is_no_login() {
     let world = World::new();
@@ -121,7 +121,7 @@ fn cve_2019_6111_names_that_nobody_asked_for() {
     assert_eq!(text(&recording, "command"), "scp -f asked");
 }
 
-/// Others' recordings are not to be had from the proxy, nor are its own files.
+/// The proxy serves neither recordings of other users nor files of its own.
 #[test]
 fn ghsa_c9v7_wmwj_vf6x_files_of_the_proxy() {
     let world = World::new();

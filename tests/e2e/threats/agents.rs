@@ -1,4 +1,4 @@
-//! T10: agents as people have them, whose keys are bound to places, ask before they sign, or are many.
+//! T10: agents whose keys are bound to hosts, need a confirmation, or are many.
 
 use std::path::Path;
 

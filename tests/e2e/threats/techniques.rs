@@ -84,7 +84,7 @@ fn a06_a_forward_before_any_session() {
     assert_eq!(world.recordings().len(), 1, "there was no session at all");
 }
 
-/// Of all forwards, the one that is no stream; the others are `forwards`' business.
+/// The only forward that is not a stream; `forwards` tests the others.
 #[test]
 fn a07_a_tunnel_device() {
     let world = World::new();

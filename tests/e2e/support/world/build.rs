@@ -44,7 +44,7 @@ pub(crate) struct Builder {
     alone: bool,
 }
 
-/// Puts the CAs' keys into agents; gives what stands in the configuration under `ca_keys`.
+/// Puts the CAs' keys into agents; returns the configuration's section `ca_keys`.
 pub(crate) type MakeCaKeys = fn(&Children, &Path) -> (Agent, String);
 
 impl Builder {

@@ -9,7 +9,7 @@ use crate::support::programs;
 use crate::support::sshd::QUICK;
 
 impl World {
-    /// The inner connection authenticates as this person, the outer one as the usual one.
+    /// The inner connection authenticates as this user, the outer one as the default user.
     pub(crate) fn inner_user(&self, other: &User) {
         let lines = format!(
             "IdentityAgent {}\n{}",
@@ -25,7 +25,7 @@ impl World {
         self.write_outer(&outer, true);
     }
 
-    /// Both files for this person.
+    /// Both files for this user.
     pub(super) fn write_client_files(&self, user: &User, forward_agent: bool) {
         self.write_outer(&user.client_lines(), forward_agent);
         self.write_inner(&user.client_lines());

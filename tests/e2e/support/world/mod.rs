@@ -24,7 +24,7 @@ use super::{keys, programs};
 pub(crate) use build::Builder;
 pub(crate) use people::{Holds, User};
 
-/// A running world. Its parts end in the order in which they stand here.
+/// A running world. Its fields are dropped in this order.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) user: User,
@@ -74,7 +74,7 @@ impl World {
             .unwrap_or_else(|| panic!("never happened: {what}"))
     }
 
-    /// Waits until a count stands still, and gives it: see [`Children::at_rest`].
+    /// Waits until a count no longer changes, and returns it: see [`Children::at_rest`].
     pub(crate) fn at_rest(&self, what: &str, count: impl Fn() -> u64) -> u64 {
         let rest = self.children.at_rest(count);
         rest.unwrap_or_else(|| panic!("never happened: {what}"))

@@ -1,4 +1,4 @@
-//! The people of a world: their keys, certificates and agents.
+//! The users of a world: their keys, certificates and agents.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::support::children::Children;
 use crate::support::keys::{self, Certificate, Issuer};
 use crate::support::proxy;
 
-/// The kind of key of a person for whom a test names no other, as arguments of ssh-keygen.
+/// The default type of a user's key, as arguments of `ssh-keygen`.
 pub(super) const ED25519: &[&str] = &["-t", "ed25519"];
 
 /// What the user's agent holds.
@@ -27,7 +27,7 @@ pub(crate) enum Holds {
     NoAgent,
 }
 
-/// A person with a key, a certificate and perhaps an agent.
+/// A user with a key, a certificate and perhaps an agent.
 #[derive(Debug)]
 pub(crate) struct User {
     pub(crate) key: PathBuf,
@@ -42,7 +42,7 @@ impl User {
         &agent.expect("this person has an agent").socket
     }
 
-    /// What ssh is told about keys.
+    /// The lines about keys in the configuration of `ssh`.
     pub(super) fn client_lines(&self) -> String {
         match self.holds {
             Holds::Certificate => "IdentityFile none\n".to_owned(),
@@ -55,7 +55,8 @@ impl User {
     }
 }
 
-/// Makes a person with a key of this kind, a certificate and what the agent holds of them.
+/// Creates a user with a key of this type, a certificate, and an agent that holds what the test
+/// chooses of them.
 pub(super) fn make_user(
     children: &Children,
     root: &Path,
@@ -104,7 +105,7 @@ pub(super) fn make_user(
 }
 
 impl World {
-    /// A second person, who may log in to the same account.
+    /// A second user, who may log in to the same account.
     pub(crate) fn another_user(&self, name: &str) -> User {
         let authorities = Authorities::exported(&self.config());
         make_user(

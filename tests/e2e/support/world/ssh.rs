@@ -1,4 +1,4 @@
-//! The programs that a person of the world runs.
+//! The programs that a user of the world runs.
 
 use std::path::Path;
 
