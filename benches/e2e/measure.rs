@@ -71,7 +71,8 @@ pub(crate) struct Transfer {
     pub(crate) cpu_per_gib: Option<f64>,
 }
 
-/// How long the middle may take to write its last words once the client has ended.
+/// How long the proxy or the jump host may take to write its last lines after the client has
+/// exited.
 const AFTERMATH: Duration = Duration::from_millis(50);
 
 /// Moves a file once. The clock runs from the command's start on the host to the end of `ssh`, so
@@ -192,7 +193,7 @@ pub(crate) fn idle_session(
     cipher: &str,
     count: u32,
 ) -> Result<Option<(f64, f64)>> {
-    // What the first session leaves behind is not the price of each.
+    // Memory that the first session allocates once does not count for each session.
     drop(Echo::open(world, way, cipher, false)?);
     std::thread::sleep(IDLE);
     let Some(before) = middle(way)? else {

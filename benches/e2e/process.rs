@@ -41,7 +41,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself: then there is nothing to kill, and the wait returns at once.
+        // It may have exited by itself: then there is nothing to kill, and the wait returns at
+        // once.
         let _gone = self.0.kill();
         let _reaped = self.0.wait();
     }
@@ -74,7 +75,7 @@ pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> Resu
     }
 }
 
-/// What a process and all its descendants have used.
+/// The processor time and memory of a process and all its descendants.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     /// CPU seconds, user and system, of ended and reaped children too.
@@ -88,7 +89,7 @@ pub(crate) struct Usage {
 /// Clock ticks per second in `/proc/PID/stat`: 100 wherever Linux runs.
 const TICKS: f64 = 100.0;
 
-/// What the process and its descendants have used.
+/// The processor time and memory of the process and its descendants.
 pub(crate) fn usage(root: u32) -> Result<Usage> {
     let processes = processes()?;
     let mut family = vec![root];

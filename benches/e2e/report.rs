@@ -1,4 +1,4 @@
-//! Samples, and what is said about them: one table, one JSON document.
+//! Samples, and their two reports: a table and a JSON document.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ impl Samples {
 /// A row's key: what was measured, in which unit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Measure {
-    /// Rows stand in the order of their first sample.
+    /// Rows are in the order of their first sample.
     order: usize,
     name: String,
     unit: &'static str,
@@ -173,7 +173,7 @@ pub(crate) fn percentiles(batch: Vec<f64>) -> (f64, f64) {
     (samples.quantile(0.5), samples.quantile(0.99))
 }
 
-/// What the numbers were measured on.
+/// The machine and the programs that were measured.
 pub(crate) fn machine(directory: &Path) -> Result<Value> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let line = |text: &str, name: &str| {

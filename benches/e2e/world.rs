@@ -21,7 +21,7 @@ pub(crate) struct Way {
     host: &'static str,
     /// The process in the middle, whose cost counts.
     pub(crate) middle: Option<u32>,
-    /// Where the middle keeps recordings.
+    /// The proxy's directory of recordings.
     recordings: Option<PathBuf>,
 }
 
@@ -30,7 +30,7 @@ impl Way {
     pub(crate) fn tidy(&self) {
         let files = self.recordings.iter().flat_map(fs::read_dir).flatten();
         for file in files.flatten() {
-            // What cannot be removed now goes with the directory.
+            // A file that cannot be removed now is removed with the directory.
             let _left = fs::remove_file(file.path());
         }
     }
@@ -47,7 +47,7 @@ pub(crate) struct Binary {
 /// Key exchange on all legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kex {
-    /// What each pair of programs prefers.
+    /// The key exchange that each pair of programs prefers.
     Preferred,
     /// The same everywhere.
     Curve25519,
@@ -57,7 +57,7 @@ impl Kex {
     const ALL: [Self; 2] = [Self::Preferred, Self::Curve25519];
 }
 
-/// A running world. All of it is gone when it is dropped.
+/// A running world. When it is dropped, its processes end and its directory is removed.
 #[derive(Debug)]
 pub(crate) struct World {
     directory: tempfile::TempDir,
@@ -307,7 +307,7 @@ impl Sshd {
             .ok_or("sshd is not installed")?;
         let login = output(Command::new("id").arg("-un"))?.trim().to_owned();
         if login == "root" {
-            // Where a privileged sshd locks its unprivileged part in.
+            // The directory in which a privileged `sshd` confines its unprivileged part.
             fs::create_dir_all("/run/sshd")?;
         }
         Ok(Self { program, login })

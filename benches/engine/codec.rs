@@ -11,7 +11,7 @@ use ssh_key::private::{Ed25519Keypair, PrivateKey};
 
 use super::{Result, Work};
 
-/// As much as OpenSSH puts into a packet.
+/// The data in one of OpenSSH's packets, in bytes.
 const BULK: usize = 32 * 1024;
 /// Packets in one run.
 const PACKETS: usize = 16;
@@ -104,7 +104,7 @@ fn established(cipher: Cipher) -> Result<(Transport, Transport)> {
     }));
     let (mut to_client, mut to_server) = (BytesMut::new(), BytesMut::new());
     for round in 0..9 {
-        // What is sent without authentication is bounded.
+        // The transport bounds the data before authentication.
         if round == 8 {
             server.send(&[message::USERAUTH_SUCCESS])?;
         }

@@ -15,7 +15,7 @@ use clap::Parser;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// One thing to measure, ready to run.
+/// A measurement, ready to run.
 struct Work {
     /// Bytes that one run moves.
     bytes: usize,
@@ -131,7 +131,7 @@ fn instructions(name: &str, operations: usize) -> Result<usize> {
     Ok(difference / (operations * (more - few) as usize))
 }
 
-/// What callgrind counts over a whole process.
+/// The instructions that callgrind counts over a whole process.
 fn collected(name: &str, count: u32) -> Result<usize> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

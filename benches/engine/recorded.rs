@@ -10,7 +10,7 @@ use rproxy::sys::clock::Clock;
 
 use super::{Result, Work};
 
-/// What one read brings when there is much to read.
+/// The data of one read when much is waiting, in bytes.
 const READ: usize = 128 * 1024;
 /// Commits in one run.
 const COMMITS: usize = 16;

@@ -43,7 +43,7 @@ pub(crate) fn listing(blobs: &[&[u8]]) -> Vec<u8> {
     answer
 }
 
-/// What is to be signed.
+/// The data to sign.
 pub(crate) fn signed_data(request: &[u8]) -> Vec<u8> {
     let mut fields = &request[1..];
     let _key = Vec::<u8>::decode(&mut fields).expect("a key");

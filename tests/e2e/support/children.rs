@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 
 use rustix::process::{Pid, Signal};
 
-/// How long a test waits for something that must come.
+/// How long a test waits for an expected event.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a count must stay the same to be at rest.
@@ -123,7 +123,8 @@ impl Drop for Children {
     }
 }
 
-/// Kills what is left when the time is over: a test that waits for a child goes on, and fails.
+/// Kills the remaining children when the time limit has passed: a test that waits for a child goes
+/// on, and fails.
 fn watch(shared: &Shared, deadline: Instant) {
     let mut state = shared.lock();
     while !state.over {
@@ -206,8 +207,8 @@ impl Drop for Running {
     }
 }
 
-/// Whether the memory and the open files of a process of the proxy can be seen: it cannot be dumped, so
-/// that its own account cannot look into it either.
+/// Whether this account may read the memory and the open files of a process of the proxy: the
+/// process cannot be dumped, so its own account may not.
 pub(crate) fn may_look_into(pid: u32) -> bool {
     let may = std::fs::File::open(format!("/proc/{pid}/mem")).is_ok();
     if !may {

@@ -21,7 +21,7 @@ pub(crate) struct ClientCommand<'w> {
     stdin: Vec<u8>,
 }
 
-/// How a client ended and what it said.
+/// The exit status of a client, and its output.
 #[derive(Debug)]
 pub(crate) struct ClientOutcome {
     pub(crate) status: ExitStatus,
@@ -98,7 +98,7 @@ impl<'w> ClientCommand<'w> {
         self
     }
 
-    /// What the client reads; nothing without it.
+    /// The client's standard input; empty by default.
     pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self

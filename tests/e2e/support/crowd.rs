@@ -1,8 +1,8 @@
 //! Which tests run at the same time: a test that needs the whole machine has it for itself.
 //!
-//! Hundreds of processes at once would have every neighbour miss its time limits, and tell nothing
-//! about it. No other test waits for such a test before it has begun: it begins once no other runs, which
-//! may be at the very end.
+//! With hundreds of processes at once, other tests would exceed their time limits without a fault
+//! of their own. Other tests do not wait for such a test before it has begun: it begins when no
+//! other test runs, possibly at the end.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -75,7 +75,7 @@ impl<S: Read + Write> Peer<S> {
         Self::new(stream, Transport::client(Arc::new(ClientConfig::default())))
     }
 
-    /// Sends what is queued; `false` when the other side has hung up or takes no more.
+    /// Sends what is queued; `false` if the other side has closed the connection or reads no more.
     pub(crate) fn flush(&mut self) -> bool {
         let output = self.transport.output();
         let sent = self.stream.write_all(output).is_ok() && self.stream.flush().is_ok();
@@ -201,15 +201,15 @@ impl<S: Read + Write> Peer<S> {
         self.expect(&[USERAUTH_SUCCESS]);
     }
 
-    /// As a client: up to where it has to authenticate.
+    /// As a client: everything before authentication.
     pub(crate) fn ask_for_authentication(&mut self) {
         self.establish();
         self.send(&Payload::new(SERVICE_REQUEST).string("ssh-userauth"));
         self.expect(&[SERVICE_ACCEPT]);
     }
 
-    /// As a client: says which certificate it could authenticate with, without proving it (RFC 4252,
-    /// 7), and waits for the answer that it might.
+    /// As a client: offers a certificate without a signature (RFC 4252, 7), and waits for the
+    /// answer that it is acceptable.
     pub(crate) fn offer(&mut self, login: &str, key: &Path) {
         let query = Payload::new(USERAUTH_REQUEST)
             .string(login)
@@ -240,7 +240,7 @@ impl<S: Read + Write> Peer<S> {
         }
     }
 
-    /// As a client: starts a command, and waits until it has.
+    /// As a client: starts a command, and waits until it has started.
     pub(crate) fn exec(&mut self, channel: Channel, command: &str) {
         let request = Payload::new(REQUEST)
             .u32(channel.recipient)
@@ -251,7 +251,7 @@ impl<S: Read + Write> Peer<S> {
         self.expect(&[SUCCESS]);
     }
 
-    /// As a host: lets the client in, with the first key offered.
+    /// As a host: accepts the login, with the first key that is offered.
     pub(crate) fn welcome(&mut self) {
         self.establish();
         self.accept_service();
@@ -295,7 +295,7 @@ impl<S: Read + Write> Peer<S> {
         self.send(&Payload::new(USERAUTH_SUCCESS));
     }
 
-    /// As a host: takes the opening of a session, our number 0 with this window.
+    /// As a host: accepts the opening of a session, as our channel number 0 with this window.
     pub(crate) fn accept_session(&mut self, window: u32, max_packet: u32) -> Channel {
         let channel = self.queue_session(window, max_packet);
         self.flush();
@@ -317,7 +317,8 @@ impl<S: Read + Write> Peer<S> {
         Channel { recipient }
     }
 
-    /// As a host: says yes until the session has started; the command, if it is one.
+    /// As a host: accepts requests until the session has started. Returns the command, if there is
+    /// one.
     pub(crate) fn accept_start(&mut self, channel: Channel) -> String {
         loop {
             let request = self.expect(&[REQUEST]);

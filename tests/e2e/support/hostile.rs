@@ -20,7 +20,7 @@ use super::payload::{
 
 const ED25519: &str = "ssh-ed25519-cert-v01@openssh.com";
 
-/// What the server made of it.
+/// How the server reacted.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) accepted: bool,

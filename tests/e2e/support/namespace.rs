@@ -24,7 +24,7 @@ pub(crate) struct Network {
     switch: Machine,
 }
 
-/// Whether machines can be made here. It takes root, and a kernel that allows it.
+/// Whether machines can be created here. That needs root, and a kernel that allows it.
 pub(crate) fn are_possible() -> bool {
     rustix::process::geteuid().is_root()
         && Command::new(programs::path("unshare"))
@@ -40,7 +40,8 @@ mount --bind \"$0/hosts\" /etc/hosts && \
 if [ -e /etc/resolv.conf ]; then mount --bind \"$0/resolv.conf\" /etc/resolv.conf; fi && \
 echo ready && exec cat > /dev/null";
 
-/// Whether a process can have file systems of its own here. It takes root, and a kernel that allows it.
+/// Whether a process can have file systems of its own here. That needs root, and a kernel that
+/// allows it.
 pub(crate) fn may_mount() -> bool {
     rustix::process::geteuid().is_root()
         && Command::new(programs::path("unshare"))
@@ -50,8 +51,8 @@ pub(crate) fn may_mount() -> bool {
             .is_ok_and(|status| status.success())
 }
 
-/// The same command with a new disk of so many MiB at a directory, with what is in the directory on it.
-/// Other processes do not see the disk, and it goes away with the last process that does.
+/// The same command with a new disk of this many MiB at a directory, with the directory's contents
+/// on it. Other processes do not see the disk, and it is removed with the last process that does.
 pub(crate) fn with_disk_at(directory: &Path, mib: u32, command: &Command) -> Command {
     let mut shell = Command::new(programs::path("unshare"));
     shell.args(["--mount", "sh", "-e", "-c"]);
@@ -131,8 +132,8 @@ impl Network {
         self.machine_with(children, addresses, None)
     }
 
-    /// The same with names of its own: those of the file `hosts` in a directory, which may change, and
-    /// no others.
+    /// The same with names of its own: only those in the file `hosts` of a directory, which may
+    /// change.
     pub(crate) fn machine_with_names(
         &self,
         children: &Children,

@@ -16,7 +16,7 @@ pub(crate) fn python(module: &str) -> Option<PathBuf> {
     found(module, programs::python_with(module))
 }
 
-/// What was found of a program, which is called this.
+/// Passes on the path of the program of this name; if there is none, the test counts as skipped.
 pub(crate) fn found(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     if path.is_none() {
         skipped::lacks(name);

@@ -54,7 +54,7 @@ impl Payload {
             .u32(max_packet)
     }
 
-    /// Where a connection was made to, and where it comes from (RFC 4254, 7.2).
+    /// The destination and the origin of a connection (RFC 4254, 7.2).
     pub(crate) fn addresses(self) -> Self {
         self.string("localhost")
             .u32(8080)

@@ -40,7 +40,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "zstd"),
 ];
 
-/// Where programs are looked for after `PATH`: ordinary users often lack the `sbin` directories.
+/// Directories that are searched after `PATH`: ordinary users often lack the `sbin` directories.
 const ALSO: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// Names a directory in which `tests/openssh.sh` has unpacked another release of OpenSSH than the
@@ -48,7 +48,7 @@ const ALSO: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin", "/b
 const OPENSSH: &str = "RPROXY_TEST_OPENSSH";
 /// In which role: `client`, `server`, or both where it is not set.
 const OPENSSH_ROLE: &str = "RPROXY_TEST_OPENSSH_ROLE";
-/// What the hosts run; everything else of OpenSSH is the client's.
+/// The programs of hosts; all other programs of OpenSSH are the client's.
 const OF_HOSTS: &[&str] = &["sshd", "sshd-session", "sshd-auth", "sftp-server"];
 
 /// A program of the other release of OpenSSH, where the tests are to run it.
@@ -101,8 +101,8 @@ pub(crate) fn path(name: &str) -> PathBuf {
 
 /// Puts a program in its place, with mode 0755.
 ///
-/// Another process writes it: what a thread of ours starts meanwhile holds what is open for writing here,
-/// and a program that is open for writing cannot be run.
+/// Another process writes it: a child that another thread of ours starts meanwhile would inherit
+/// the open file, and a program that is open for writing cannot be run.
 pub(crate) fn put(program: &Path, place: &Path) {
     let mut install = Command::new(path("install"));
     keys::tool(install.args(["-m", "755"]).arg(program).arg(place));
@@ -131,7 +131,7 @@ pub(crate) fn asciinema() -> PathBuf {
         })
 }
 
-/// Where `tests/run.sh` puts what comes from `PyPI`.
+/// Where `tests/run.sh` installs the packages of `PyPI`.
 fn virtual_environment() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python/bin")
 }

@@ -77,7 +77,7 @@ impl ProxyProcess {
         Self::run(children, &mut serve, log)
     }
 
-    /// The same for a command that lacks `serve` only.
+    /// The same for a command to which only `serve` has to be added.
     pub(crate) fn run(children: &Children, rproxy: &mut Command, log: &Path) -> Self {
         rproxy.stdin(Stdio::null()).stdout(Stdio::null());
         Self::run_with(children, rproxy, log)
@@ -104,7 +104,7 @@ impl ProxyProcess {
         Self::started(children, running, log, Some(tap))
     }
 
-    /// Whether the log is read: only where it is a pipe.
+    /// Starts or stops reading the log, which must be a pipe.
     pub(crate) fn read_log(&self, is_read: bool) {
         self.tap.as_ref().expect("its log is a pipe").set(!is_read);
     }
@@ -159,7 +159,7 @@ impl ProxyProcess {
     pub(crate) fn kill(&mut self) {
         for worker in self.workers() {
             let worker = i32::try_from(worker).ok().and_then(Pid::from_raw);
-            // It may have ended meanwhile.
+            // It may have exited meanwhile.
             kill_process(worker.expect("a process id"), Signal::KILL).unwrap_or_default();
         }
         // The monitor has nothing to do but to bury them: killed too, it would leave that to a process

@@ -1,4 +1,4 @@
-//! What is in a recording.
+//! The contents of a recording.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +31,7 @@ pub(crate) fn lines(file: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// What the events with this code say, in one text.
+/// The data of all events with this code, in one text.
 pub(crate) fn said(lines: &[Value], code: &str) -> String {
     lines
         .iter()

@@ -8,7 +8,7 @@ use russh::server::{self, Handler};
 
 use super::{World, keys};
 
-/// What shows the host certificate of a foreign node.
+/// The configuration of a server with the host certificate of a foreign node.
 pub(crate) fn config(world: &World, name: &str) -> server::Config {
     let key = world.host_key(name);
     let certificate = keys::with_suffix(&key, "-cert.pub");

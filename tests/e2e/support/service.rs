@@ -1,4 +1,4 @@
-//! What forwards lead to: a service that answers once the other side has said everything.
+//! The destination of forwards: a service that answers when the other side has sent all its data.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::hostile::string;
 
-/// What every answer begins with.
+/// The beginning of every answer.
 pub(crate) const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nanswer: ";
 
 /// Bytes that no encoding survives by accident.
@@ -52,8 +52,8 @@ pub(crate) fn that_says(words: &'static [u8], stays: bool) -> (u16, Arc<AtomicUs
     (port, count)
 }
 
-/// What a host says first that has host keys of this kind alone: identification and KEXINIT (RFC 4253,
-/// 4.2 and 7.1).
+/// The first bytes of a host that has host keys of this type only: identification and KEXINIT
+/// (RFC 4253, 4.2 and 7.1).
 pub(crate) fn host_with_keys_of(kind: &str) -> &'static [u8] {
     let (cipher, mac) = ("aes128-gcm@openssh.com", "hmac-sha2-256");
     let lists = [

@@ -10,12 +10,12 @@ use super::children::{Children, Running};
 use super::namespace::Machine;
 use super::{keys, programs};
 
-/// What the host shows when the proxy connects.
+/// The host key or certificate that the host presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostKey {
     /// A certificate for its name, from `rproxy auth sign --host`.
     Certified,
-    /// The same for a key of the kind that these arguments of ssh-keygen say.
+    /// The same for a key of the type that these arguments of `ssh-keygen` choose.
     CertifiedAs(&'static [&'static str]),
     /// A certificate for these names instead.
     Named(&'static str),
@@ -111,7 +111,8 @@ impl Sshd {
         let config = dir.join("sshd_config");
         let key = dir.join("host_key");
         let certificate = keys::with_suffix(&key, "-cert.pub");
-        // Of two lines with MaxStartups sshd takes the last one, of two with one Subsystem none.
+        // If two lines set `MaxStartups`, `sshd` uses the last one; if two set the same
+        // `Subsystem`, it refuses the file.
         let mut usual = SETTINGS.to_owned();
         for (word, line) in [
             ("MaxStartups", "MaxStartups 100\n"),
@@ -134,7 +135,7 @@ impl Sshd {
                 text.push_str(&format!("{keyword} {}\n", program.display()));
             }
         }
-        // What the account has in its startup files is slow, and says what it likes.
+        // The startup files of the account may be slow and print something.
         text.push_str(&format!(
             "SetEnv HISTFILE=/dev/null HOME={}\n",
             dir.display()
@@ -279,7 +280,7 @@ pub(crate) fn certify(
     }
 }
 
-/// What every sshd needs before it starts.
+/// The files that every `sshd` needs before it starts.
 fn prepare(dir: &Path, user_authority: &str) {
     let authority = dir.join("user_ca.pub");
     std::fs::write(authority, user_authority).expect("a writable directory");
@@ -294,15 +295,16 @@ pub(crate) fn free_port() -> u16 {
         .port()
 }
 
-/// Where root's sshd confines its unprivileged half; Debian makes it when the service starts.
+/// The directory in which root's `sshd` confines its unprivileged part; Debian creates it when the
+/// service starts.
 fn make_separation_directory() {
     if rustix::process::geteuid().is_root() {
         std::fs::create_dir_all("/run/sshd").expect("root may make /run/sshd");
     }
 }
 
-/// Whether an ordinary user's sshd would fail to give terminals to the group tty, because they are
-/// not born in it.
+/// Whether an ordinary user's `sshd` would fail to give terminals to the group tty, because new
+/// terminals do not belong to it.
 fn terminals_belong_to_users() -> bool {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
     let group_is_set = mounts

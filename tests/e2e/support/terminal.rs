@@ -19,7 +19,7 @@ pub(crate) struct Terminal {
     running: Running,
     pty: Arc<Pty>,
     screen: Arc<Screen>,
-    /// How much of the screen's text has been looked at.
+    /// How much of the screen's text has been searched.
     looked: usize,
     reader: Option<JoinHandle<()>>,
 }
@@ -93,8 +93,8 @@ impl Terminal {
         }
     }
 
-    /// Answers a question as soon as what is typed is hidden. Programs that hide it only after they
-    /// wrote the question throw away what was typed in between.
+    /// Answers a question as soon as the echo is off. Programs that turn it off only after they
+    /// have printed the question discard what was typed in between.
     pub(crate) fn answer_hidden(&mut self, question: &str, secret: &str) {
         self.expect(question);
         let until = Instant::now() + PATIENCE;

@@ -1,4 +1,4 @@
-//! What the proxy leaves behind: recordings and audit events.
+//! The proxy's recordings and audit events.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ impl World {
         })
     }
 
-    /// All recording files, whatever the listing says.
+    /// All recording files, also those that the listing does not show.
     pub(crate) fn recording_files(&self) -> Vec<PathBuf> {
         keys::files(&self.data())
             .into_iter()

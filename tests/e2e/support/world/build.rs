@@ -1,4 +1,4 @@
-//! How a world is put together.
+//! Builds a world.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ impl Builder {
         self.node(name, shown)
     }
 
-    /// What the configuration names for this host as `legacy_algorithms`.
+    /// Sets `legacy_algorithms` of this host in the configuration.
     pub(crate) fn legacy_algorithms(mut self, name: &str, list: &str) -> Self {
         self.legacy.insert(name.to_owned(), list.to_owned());
         self
@@ -146,7 +146,7 @@ impl Builder {
         self
     }
 
-    /// How long the test may take, where it takes longer than tests may.
+    /// The test's time limit, if it needs more than the default.
     pub(crate) fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self

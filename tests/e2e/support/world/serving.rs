@@ -40,12 +40,12 @@ impl World {
         self.proxy.borrow().workers()
     }
 
-    /// How much memory the proxy has in use, in KiB (`VmRSS`).
+    /// The memory that the proxy uses, in KiB (`VmRSS`).
     pub(crate) fn proxy_memory(&self) -> u64 {
         self.proxy.borrow().memory()
     }
 
-    /// The same as the proxy sees it, where it has a disk of its own.
+    /// The same as the proxy sees it, if it has a disk of its own.
     pub(crate) fn data_on_disk(&self) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.proxy_pid()));
         let data = self.data();
@@ -57,7 +57,7 @@ impl World {
         self.proxy.borrow().log()
     }
 
-    /// Whether the test reads the pipe that the proxy's log is.
+    /// Starts or stops reading the pipe of the proxy's log.
     pub(crate) fn read_log(&self, is_read: bool) {
         self.proxy.borrow().read_log(is_read);
     }
@@ -116,8 +116,7 @@ impl World {
         self.dir.path().join("rproxy.yaml")
     }
 
-    /// Edits the proxy's configuration and has it read again; the audit event that says what came
-    /// of it.
+    /// Edits the proxy's configuration and reloads it. Returns the audit event of the reload.
     pub(crate) fn reconfigure(&self, edit: impl FnOnce(&str) -> String) -> Value {
         let so_far = || {
             let mut events = self.audit();

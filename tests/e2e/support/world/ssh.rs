@@ -28,7 +28,7 @@ impl World {
         self.program("ssh").arg("-F").arg(self.dir().join("inner"))
     }
 
-    /// The same as another person.
+    /// The same as another user.
     pub(crate) fn ssh_as(&self, other: &User) -> ClientCommand<'_> {
         let ssh = self.ssh();
         ssh.env("SSH_AUTH_SOCK", other.socket())
@@ -50,7 +50,7 @@ impl World {
         self.program("ssh").arg("-F").arg(self.dir().join("outer"))
     }
 
-    /// The same as another person.
+    /// The same as another user.
     pub(crate) fn outer_ssh_as(&self, other: &User) -> ClientCommand<'_> {
         let ssh = self.outer_ssh();
         ssh.env("SSH_AUTH_SOCK", other.socket())
