@@ -3,7 +3,7 @@
 use crate::support::client::ClientCommand;
 use crate::support::{ClientOutcome, World, keys};
 
-/// A configuration that only the block is in; `no ~/.ssh` because ssh would look there.
+/// A configuration that has only the block; there is no `~/.ssh`, because `ssh` would read it.
 fn block(world: &World, args: &[&str]) -> String {
     let proxy = format!("--proxy={}", world.address());
     keys::tool(world.rproxy().arg("config").arg(proxy).args(args))

@@ -66,7 +66,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
         free(&data)
     );
 
-    // How much room there is the proxy looks up once a second: sessions may begin until then.
+    // The proxy checks the free space once a second: until then sessions may begin.
     let (refused, begun) = world.eventually("a session is refused", || {
         let before = recordings(&data).len();
         let outcome = world.run("db1", "echo unrecorded");
@@ -110,7 +110,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
         world.eventually("it is decided", || (decided() > before).then_some(()));
         failures() == written
     };
-    // The audit log looks once a second, too.
+    // The audit log checks it once a second, too.
     world.eventually("strangers have none of what is left", || {
         is_counted_only().then_some(())
     });

@@ -187,7 +187,7 @@ fn a_fleet_is_enrolled() {
     }
     assert_eq!(fleet.changed(&["--limit=db1"]), [0], "a second time");
 
-    // sshd would not take a directory with a space: all is as it was, and works.
+    // `sshd` would refuse a directory with a space: the role restores everything, and it works.
     let snippet = web1.join("sshd_config.d/10-rproxy.conf");
     let before = std::fs::read(&snippet).expect("it was written");
     let odd = format!("rproxy_host_directory='{}'", fleet.path("o dd").display());

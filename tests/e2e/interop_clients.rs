@@ -317,7 +317,8 @@ fn trust_in_putty(world: &World) {
     std::fs::write(dir.join("authority"), text).expect("a writable directory");
 }
 
-/// Clients that know no host certificates find no common host key algorithm, and read that.
+/// Clients that do not support host certificates find no common host key algorithm, and report
+/// that.
 #[test]
 fn clients_without_host_certificates_end_cleanly() {
     let world = World::new();

@@ -374,7 +374,8 @@ fn go_host() {
     speaks_and_listens(&world, "go1");
 }
 
-/// node's ssh2 knows no certificates: its host is refused, or refuses.
+/// Node.js's ssh2 supports no certificates: the proxy refuses its host, or the host refuses the
+/// login.
 #[test]
 fn node_ssh2_host() {
     let modules = tool("node/node_modules");

@@ -14,7 +14,7 @@ use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{HostKey, World, keys, programs, sshd};
 
-/// One host for each algorithm, which knows no other.
+/// One host for each algorithm, which supports no other.
 #[test]
 fn sshd_with_each_algorithm() {
     let sets = algorithm_options();
@@ -56,7 +56,7 @@ fn sshd_with_each_kind_of_host_key() {
     }
 }
 
-/// New keys every megabyte, on all legs, at all sides' wish.
+/// New keys every megabyte, on all legs, requested by each side.
 #[test]
 fn keys_change_all_the_time() {
     let limit = "RekeyLimit 1M\n";
@@ -223,8 +223,8 @@ pub(crate) fn speaks_and_listens(world: &World, name: &str) {
     assert_eq!(world.exported(&recording, "stdin"), b"typed\n");
 }
 
-/// A host that knows no certificates: it is refused for its own, and where plain keys are admitted it
-/// refuses the user's.
+/// A host that supports no certificates: the proxy refuses its key, or, if plain keys are accepted,
+/// the host refuses the user's certificate.
 pub(crate) fn refused(port: u16, start: &dyn Fn(&World) -> Running) {
     for checks_host_keys in [true, false] {
         let mut builder = World::with()

@@ -135,7 +135,7 @@ fn refusals_of_one_address_are_audited_once_in_a_while() {
     assert_eq!(world.refusals_so_far().len(), 1);
 }
 
-/// What a client reads that says nothing but its version.
+/// The data that a client reads that sends only its version.
 fn said_to_silence(world: &World) -> String {
     let mut socket = TcpStream::connect(world.address()).expect("the proxy listens");
     socket

@@ -20,7 +20,7 @@ const PROXY: [&str; 2] = ["10.99.0.3", "fd99::3"];
 const HOST: [&str; 2] = ["10.99.0.5", "fd99::5"];
 /// What the host's certificate is for.
 const HOST_NAMES: &str = "db1,db1.internal,10.99.0.5,fd99::5,db9";
-/// What the proxy's machine knows of names.
+/// The hosts file of the proxy's machine.
 const NAMES: &str = "127.0.0.1 localhost\n10.99.0.5 db1.internal\nfd99::5 db1.internal\n\
                      10.99.0.3 proxy.internal also.internal\nfd99::3 also.internal\n";
 
@@ -363,7 +363,7 @@ fn names_are_resolved_as_the_machine_does_it_while_the_proxy_runs() {
             Some(HOST[0]),
         ),
     ] {
-        // In its place: that is where the machine looks.
+        // The same file, because the machine reads this one.
         write(&hosts, &names);
         let outcome = scene.ssh("bob", "db1", 22);
         match reached {

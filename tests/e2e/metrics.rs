@@ -331,8 +331,8 @@ fn an_authority_out_of_reach_is_told_of() {
     assert_eq!(asked(&world, &[], "/healthz").0, 200);
 }
 
-/// Prometheus says which text it wants. Nothing else is on this listener, and nothing of it on the
-/// other.
+/// Prometheus names the text format that it needs. This listener serves nothing else, and the other
+/// listener serves no metrics.
 #[test]
 fn only_what_there_is_can_be_read() {
     let world = measured()
@@ -399,7 +399,7 @@ fn only_what_there_is_can_be_read() {
     assert_eq!(outcome.text(), "404");
 }
 
-/// Clients that never finish asking take the places of others like them, and none of SSH.
+/// Clients that never finish their request displace each other, and do not delay SSH.
 #[test]
 fn slow_clients_hold_nobody_up() {
     let world = measured().start();

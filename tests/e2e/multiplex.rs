@@ -43,8 +43,8 @@ fn two_sessions_at_once_over_one_connection() {
     assert_eq!(text(one, "connection"), text(other, "connection"));
 }
 
-/// Short sessions without input: ssh closes as soon as both streams have ended, and must still hear
-/// how the command did.
+/// Short sessions without input: `ssh` closes the channel as soon as both streams have ended, and
+/// must still get the command's exit status.
 #[test]
 fn every_session_hears_how_it_ended() {
     let world = World::new();

@@ -19,8 +19,8 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     to.shutdown(Shutdown::Write).unwrap_or_default();
 }
 
-/// A port behind which a SOCKS proxy is asked for another port of loopback (RFC 1928): for ssh, which
-/// knows no SOCKS.
+/// A port whose connections go through a SOCKS proxy to another port of loopback (RFC 1928), for
+/// `ssh`, which does not speak SOCKS.
 fn through_socks(socks: u16, destination: u16) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
@@ -243,8 +243,8 @@ fn asked_by_connect(near: &mut TcpStream) -> u16 {
     port.parse().expect("a number")
 }
 
-/// A port behind which an HTTP proxy is asked for another port of loopback: for ssh, which knows no
-/// `CONNECT`.
+/// A port whose connections go through an HTTP proxy to another port of loopback, for `ssh`, which
+/// does not speak `CONNECT`.
 fn through_connect(proxy: u16, destination: u16) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
@@ -292,7 +292,7 @@ fn it_is_closed_behind_a_proxy_at_the_host_too() {
     }
 }
 
-/// A host that says this at once, a byte at a time, and then hears what there is to hear.
+/// A host that sends this at once, a byte at a time, and then reads to the end.
 fn speaker(words: Vec<u8>) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();

@@ -1,5 +1,5 @@
-//! Two processes: the monitor holds the ports, the worker talks to the network. What becomes of one when
-//! the other ends.
+//! Two processes: the monitor holds the ports, the worker talks to the network. What happens to one
+//! of them when the other exits.
 
 use rustix::process::{Pid, Signal, kill_process};
 

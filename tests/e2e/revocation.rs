@@ -1,4 +1,5 @@
-//! Revocation: what is revoked ends within a second, and comes in no more.
+//! Revocation: connections of a revoked certificate are closed within a second, and new ones are
+//! refused.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! A host that takes the key and wants more: its questions reach the user, the answers reach the host.
+//! A host that accepts the key and requires a second factor: its questions reach the user, the
+//! answers reach the host.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, TcpListener};
@@ -85,7 +86,7 @@ impl server::Handler for Host {
     }
 }
 
-/// A world with such a host as `db2`, and what it hears.
+/// A world with such a host as `db2`, and the answers that it gets.
 fn world() -> (World, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("a port").port();
@@ -138,7 +139,7 @@ fn questions_are_asked_on_the_users_own_connection() {
     for said in ["keyboard-interactive", "Password: ", "Code: ", "of db2"] {
         assert!(events.contains(said), "{said} in {events}");
     }
-    // What would have driven the terminal was not shown, and is kept as it was sent.
+    // Control sequences were not shown, and are recorded as they were sent.
     let name: String = b"Two\x1b[2J steps"
         .iter()
         .map(|byte| format!("{byte:02x}"))

@@ -29,8 +29,8 @@ fn command(way: Way, world: &World) -> String {
     }
 }
 
-/// A writer that never ends, and a reader that comes late and leaves early: the pipeline ends, because
-/// the host hears that its output is not read any more (`eow@openssh.com`).
+/// A writer that never ends, and a reader that starts late and exits early: the pipeline ends,
+/// because `eow@openssh.com` tells the host that its output is not read any more.
 #[test]
 fn a_reader_that_leaves_ends_an_endless_writer() {
     let world = World::new();
@@ -80,7 +80,7 @@ fn a_stalled_session_does_not_hold_up_its_neighbours() {
             unread + sent.load(Ordering::Relaxed)
         });
 
-        // One that was held up would never end: the limit of the test ends it.
+        // A transfer that had to wait would never end: the test's time limit ends it.
         let down = client()
             .args(["db1", "head -c 20M /dev/zero"])
             .run()

@@ -165,8 +165,8 @@ const PLAYBOOK: &str = r#"
       failed_when: failed.rc != 3
 "#;
 
-/// Ansible as it comes, which keeps one connection to each host (`ControlPersist`), with modules copied
-/// to the host, and with modules piped into it.
+/// Ansible with its defaults, which keeps one connection to each host (`ControlPersist`), with
+/// modules copied to the host, and with modules piped into it.
 #[test]
 fn ansible_with_and_without_pipelining() {
     let Some(ansible) = others("ansible-playbook") else {

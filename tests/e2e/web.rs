@@ -203,7 +203,7 @@ fn keys_and_list_are_those_of_the_commands() {
     );
 }
 
-/// During a rotation both keys are served, as soon as the proxy knows of it.
+/// During a rotation both keys are served, as soon as the proxy has read its state.
 #[test]
 fn a_rotation_shows() {
     let world = plain().start();
@@ -339,7 +339,8 @@ fn a_new_certificate_needs_no_restart() {
     });
 }
 
-/// Clients that never finish asking take places for a while, and SSH none at all.
+/// Clients that never finish their request hold slots of the web listener for a while, and none of
+/// SSH.
 #[test]
 fn slow_clients_are_bounded() {
     let world = plain().start();

@@ -336,7 +336,8 @@ fn faults_of_known_hosts_and_of_the_way_are_found() {
     let found = Findings::of(to(&world, &world.address().to_string(), config));
     found.error("shown-key", "bastion", &["public_addr"]);
 
-    // Two hours ahead, the certificate that the proxy has just made is over.
+    // For a clock that is two hours ahead, the certificate that the proxy has just made has
+    // expired.
     let library = clock::wrong_by(7_200, world.dir());
     let found = Findings::of(doctor(&world).env("LD_PRELOAD", library));
     found.error("client-clock", "", &["set the clock"]);

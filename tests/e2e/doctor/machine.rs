@@ -215,7 +215,7 @@ fn faults_of_the_authorities_are_found() {
     found.error("authority", "user", &["start the agent"]);
     found.error("authority", "host", &["restore", "host_ca"]);
 
-    // Nothing at all.
+    // A data directory that does not exist.
     let found = look(&|text| text.replace("/data\n", "/empty\n"));
     found.error("data-dir", "empty", &["the proxy makes it"]);
     found.error("authority", "user", &["rproxy serve"]);

@@ -91,7 +91,7 @@ fn doctor<'w>(world: &'w World, edit: impl FnOnce(String) -> String) -> ClientCo
     let config = world.dir().join("doctor.yaml");
     std::fs::write(&config, edit(configuration(world))).expect("a writable directory");
     with_config(world, &config)
-        // An ordinary user's sshd lets in that user alone.
+        // An ordinary user's `sshd` accepts logins of that user only.
         .args(["--login", &crate::support::world::login()])
 }
 

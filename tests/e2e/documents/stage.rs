@@ -348,7 +348,7 @@ impl Stage {
         bash.args(["-o", "pipefail", "-c", &line]);
         let mut terminal = Terminal::start(&self.children, bash, 30, 120);
         let is_asked = |(beginning, _): &&(&str, _)| {
-            // A session with a command asks nothing.
+            // A session with a command asks no question.
             command == *beginning || !beginning.ends_with("@db1") && command.starts_with(beginning)
         };
         for (question, answer) in ANSWERS

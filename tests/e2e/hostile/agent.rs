@@ -262,7 +262,7 @@ const CASES: &[Case] = &[
 const HARMLESS: &[Case] = &[
     case(0, Does::IsHonest, "", ""),
     case(REQUEST_IDENTITIES, Does::ListsMany, "", ""),
-    // An agent that knows no extensions holds no keys that need them.
+    // An agent that supports no extensions holds no keys that need them.
     case(EXTENSION, Does::Refuses, "", ""),
 ];
 

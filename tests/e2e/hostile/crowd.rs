@@ -26,8 +26,8 @@ const STRANGERS: [Ipv4Addr; 4] = [
 ];
 /// Sockets that each of them holds.
 const HELD: usize = 500;
-/// After which time the proxy takes its place from a client that says nothing: a login that had to wait for
-/// one of theirs would take as long, and the usual time besides.
+/// After this time the proxy disconnects a client that sends nothing. A login that had to wait for
+/// the slot of such a client would take that long, in addition to its usual time.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a server, from an address of ours.

@@ -281,7 +281,7 @@ fn hosts_that_break_the_protocol() {
     bystander.unharmed();
 }
 
-/// A host that announces its keys over and over, wants an answer each time, and reads none.
+/// A host that announces its keys over and over, requests an answer each time, and reads none.
 #[test]
 fn host_keys_without_end() {
     let stage = Stage::new();
@@ -335,7 +335,7 @@ fn bytes_of_a_host_keep_nothing_else() {
     bystander.unharmed();
 }
 
-/// What hosts may not open is refused one by one, and audited; the session goes on.
+/// Each channel that a host may not open is refused and audited; the session goes on.
 #[test]
 fn channels_that_nobody_asked_for() {
     let stage = Stage::new();

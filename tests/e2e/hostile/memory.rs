@@ -27,8 +27,7 @@ fn growth(world: &World, before: u64, what: &str) -> u64 {
     grown
 }
 
-/// A channel that is opened and asked for nothing, and gets a byte after very much that is ignored, over
-/// and over.
+/// A channel without a request, which gets a byte after very many ignored messages, over and over.
 #[test]
 fn a_byte_on_a_channel_without_a_purpose_keeps_nothing_else() {
     const BYTES: usize = 1_500;

@@ -66,8 +66,8 @@ fn a_certificate_of_type_host() {
     refused(made(&["-h"]), &["host certificate"]);
 }
 
-/// The login is known when the inner connection authenticates; the host is being dialled by then,
-/// and hears nothing of the user.
+/// The login is known when the inner connection authenticates. The host is being dialled by then,
+/// and the user does not log in to it.
 #[test]
 fn a_certificate_without_the_login_among_its_principals() {
     let world = World::with()
@@ -102,7 +102,8 @@ fn a_certificate_with_an_unknown_critical_option() {
     );
 }
 
-/// PROTOCOL.certkeys: the signature key may not be a certificate. Stock ssh cannot even offer one.
+/// PROTOCOL.certkeys: the signature key may not be a certificate. Stock `ssh` cannot offer such a
+/// certificate.
 #[test]
 fn a_certificate_whose_signature_key_is_a_certificate() {
     let world = World::new();

@@ -10,7 +10,7 @@ mod target;
 use crate::support::recordings::text;
 use crate::support::{ClientOutcome, World};
 
-/// What a refusal must look like.
+/// The expected contents of a refusal.
 struct Refusal<'a> {
     /// The leg, as the audit event names it.
     leg: &'a str,

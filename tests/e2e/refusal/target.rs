@@ -1,4 +1,4 @@
-//! The target: what it may not be.
+//! Targets that are refused.
 
 use crate::ca_keys::in_an_agent;
 use crate::support::{HostKey, World};

@@ -20,7 +20,7 @@ fn live(world: &World) -> Vec<Value> {
     serde_json::from_str(&listing).unwrap_or_else(|error| panic!("{error}\n{listing}"))
 }
 
-/// What is live, as soon as it is so much.
+/// The live sessions, as soon as there are this many.
 fn so_many(world: &World, count: usize) -> Vec<Value> {
     world.eventually("sessions are listed", || {
         let live = live(world);

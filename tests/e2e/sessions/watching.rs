@@ -14,7 +14,7 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
     let mut from_start = watch(&world, &["--from-start", &id]).start();
     somebody_watches(&world);
     let mut from_now = watch(&world, &[&id]).in_terminal(24, 80);
-    // The terminal as it is now, then what comes.
+    // The terminal as it is now, then new output.
     let screen = from_now.expect("before");
     assert!(screen.contains("\u{1b}[2J"), "{screen:?}");
     from_now.expect("ready>");

@@ -60,7 +60,8 @@ fn t1_requests_after_the_start() {
     assert_eq!(recordings.len(), sessions, "{recordings:#?}");
 }
 
-/// Before it has started, what prepares it may be said twice, and data may not be lost unrecorded.
+/// Before a session has started, a client may send its requests twice, and its data must not cross
+/// unrecorded.
 #[test]
 fn t1_requests_and_data_before_the_start() {
     let world = World::new();
