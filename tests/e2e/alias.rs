@@ -18,8 +18,8 @@ fn with_alias<'w>(ssh: ClientCommand<'w>, alias: &str) -> ClientCommand<'w> {
     ssh.args(["-o", &format!("HostKeyAlias={alias}")])
 }
 
-/// What the inventory calls the node holds at once, also with the cluster's name behind it, and however
-/// it was asked for.
+/// The node's name in the inventory works at once, also with the cluster's name behind it, and by
+/// whatever name the host was requested.
 #[test]
 fn the_inventorys_names_hold_however_the_host_is_asked_for() {
     let world = world();
@@ -39,8 +39,8 @@ fn the_inventorys_names_hold_however_the_host_is_asked_for() {
     assert!(other.stderr.contains(says), "{}", other.stderr);
 }
 
-/// The other names of the host's certificate hold once the proxy has seen it, on both ways, for as long
-/// as the certificate has them.
+/// The other names of the host's certificate work once the proxy has seen it, with ProxyCommand and
+/// ProxyJump, for as long as the certificate has them.
 #[test]
 fn names_of_the_hosts_own_certificate_hold_once_it_was_seen() {
     let world = world();

@@ -40,8 +40,8 @@ impl Drop for Banner {
     }
 }
 
-/// Every size arrives, and nothing is added. What a pipe holds is the most here: the ProxyCommand's ssh
-/// makes stderr, which both share, non-blocking.
+/// Banners of every size arrive unchanged. The capacity of a pipe is the limit here: the `ssh` of
+/// the ProxyCommand makes stderr, which both share, non-blocking.
 #[test]
 fn a_hosts_banner_reaches_the_user_whole() {
     let world = world("");
@@ -114,7 +114,7 @@ fn a_banner_is_harmless_and_recorded_as_it_was_read_and_sent() {
     assert!(events.contains(&exact), "{events}");
 }
 
-/// "Sessions here are recorded", on both ways, before the host's.
+/// The proxy's banner, with ProxyCommand and ProxyJump, before the host's.
 #[test]
 fn the_operators_banner_is_read_by_everybody_and_recorded() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -1,6 +1,6 @@
 //! The way around the proxy, on a network of its own: a client, the proxy, a host, one switch, no
-//! address translation. With `egress_addrs`, the certificate that opens the host through the proxy
-//! opens nothing from where its holder is. PROTOCOL.certkeys, `source-address`.
+//! address translation. With `egress_addrs`, the host accepts the certificate through the proxy,
+//! and refuses it from the user's own address. PROTOCOL.certkeys, `source-address`.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,9 +15,9 @@ use crate::support::sshd::Sshd;
 use crate::support::world::login;
 use crate::support::{keys, programs, skipped};
 
-/// The machine's first addresses, which it would connect from by itself.
+/// The machine's first addresses, from which it would connect by default.
 const PROXY: [&str; 2] = ["10.77.0.3", "fd77::3"];
-/// Those that `egress_addrs` promises to the hosts.
+/// The addresses in `egress_addrs`.
 const EGRESS: [&str; 2] = ["10.77.0.5", "fd77::5"];
 const HOST: [&str; 2] = ["10.77.0.4", "fd77::4"];
 
@@ -34,7 +34,7 @@ struct BypassScene {
 }
 
 impl BypassScene {
-    /// `None` where there can be no namespaces.
+    /// `None` if network namespaces cannot be created here.
     fn new() -> Option<Self> {
         if !are_possible() {
             skipped::cannot("a network namespace takes root, and a kernel that allows it");
@@ -163,8 +163,8 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).expect("a writable directory");
 }
 
-/// The same certificate, key and agent: refused on the direct way, accepted through the proxy, which
-/// connects from the address that it has promised, although the machine has another one first.
+/// The same certificate, key and agent: refused on a direct connection, accepted through the proxy,
+/// which connects from the address in `egress_addrs`, although it is not the machine's first one.
 #[test]
 fn a_certificate_opens_the_host_through_the_proxy_only() {
     let Some(scene) = BypassScene::new() else {
@@ -191,8 +191,9 @@ fn a_certificate_opens_the_host_through_the_proxy_only() {
     assert_eq!(log.matches(refused).count(), 2, "{log}");
 }
 
-/// The proxy tells a certificate that is bound to itself from one that is bound to another place: that
-/// one it refuses as sshd does, unless its holder is there.
+/// The proxy distinguishes a certificate that is bound to the proxy's address from one that is
+/// bound to another address: as `sshd` does, it refuses the latter, unless the client has that
+/// address.
 #[test]
 fn a_certificate_bound_elsewhere_is_refused_by_the_proxy() {
     let Some(scene) = BypassScene::new() else {

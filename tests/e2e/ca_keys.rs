@@ -1,5 +1,5 @@
-//! CAs whose keys the proxy never holds: in an agent, in a token behind it; and keys that a
-//! team had before.
+//! CAs whose keys the proxy never holds, in an agent or in a token behind it; and CA keys that
+//! existed before.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +19,7 @@ const SOFTHSM: &[&str] = &[
 ];
 const PIN: &str = "1234";
 
-/// A stock ssh-agent with a key for each CA, and one for each to come.
+/// A stock `ssh-agent` with a key for each CA, and a next one for each.
 pub(crate) fn in_an_agent(children: &Children, root: &Path) -> (Agent, String) {
     let agent = Agent::start(children, &root.join("ca_agent"));
     for name in ["user", "host", "next_user", "next_host"] {
@@ -106,7 +106,7 @@ fn in_a_token(children: &Children, root: &Path) -> (Agent, String) {
     (agent, keys)
 }
 
-/// What `ssh-keygen -L` reads in a certificate.
+/// The output of `ssh-keygen -L` for a certificate.
 fn listed(certificate: &Path) -> String {
     let mut command = Command::new(programs::path("ssh-keygen"));
     keys::tool(command.arg("-Lf").arg(certificate))
@@ -116,9 +116,9 @@ fn certificate_of(key: &Path) -> PathBuf {
     keys::with_suffix(key, "-cert.pub")
 }
 
-/// Nowhere below the data directory is there a private key.
+/// There is no private key below the data directory.
 fn assert_holds_no_private_key(world: &World) {
-    // Sockets hold nothing.
+    // Sockets contain no data.
     let files = keys::files(&world.data()).into_iter();
     for file in files.filter(|file| file.is_file()) {
         let bytes = std::fs::read(&file).unwrap();
@@ -225,7 +225,7 @@ fn an_agent_that_dies_is_missed_where_something_is_signed_and_nowhere_else() {
         status.contains(&shown) && status.contains("host certificate: only key"),
         "{status}"
     );
-    // Beside the proxy that runs, on a copy of its data.
+    // On a copy of the running proxy's data.
     let copy = world.dir().join("copy");
     keys::tool(Command::new("cp").arg("-a").arg(world.data()).arg(&copy));
     let serve = fails(world.rproxy().arg("--data-dir").arg(&copy).arg("serve"));
@@ -254,11 +254,11 @@ fn an_agent_that_hangs_holds_up_only_who_needs_it() {
         .start();
     world.run("db1", "true").success();
     world.ca_agent.borrow().as_ref().unwrap().freeze();
-    // More than are signed for at a time.
+    // More connections than certificates that are signed at a time.
     let waiting: Vec<_> = (0..6)
         .map(|_| world.ssh().args(["db2", "true"]).start())
         .collect();
-    // All of these have ended before the first one that waits is given up.
+    // All of these have ended before the first waiting one times out.
     for _ in 0..3 {
         world.run("db1", "true").success();
     }

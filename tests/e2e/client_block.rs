@@ -32,7 +32,7 @@ fn session(world: &World, file: &str) -> ClientOutcome {
     ssh(world, file).args(["db1", "echo through"]).run()
 }
 
-/// `ssh_config(5)`, `KnownHostsCommand`: no file says whom to trust, the block alone does.
+/// `ssh_config(5)`, `KnownHostsCommand`: no file names the trusted CA, only the block does.
 #[test]
 fn a_session_works_with_the_block_alone() {
     let world = World::new();
@@ -42,7 +42,7 @@ fn a_session_works_with_the_block_alone() {
     assert_eq!(outcome.stderr, "", "nothing was learned or asked");
 }
 
-/// The installed block leans on its known-hosts file, for the proxy and for the host.
+/// The installed block uses its known-hosts file, for the proxy and for the host.
 #[test]
 fn a_session_works_with_the_installed_block() {
     let world = World::new();

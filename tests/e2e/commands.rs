@@ -100,7 +100,7 @@ fn recordings_are_found_by_filters_and_by_the_word_last() {
     }
 }
 
-/// What is seen of a line.
+/// The visible part of a line.
 fn without_colours(line: &str) -> String {
     let mut parts = line.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -163,8 +163,8 @@ fn help_and_version_are_commands_too() {
     assert!(unknown.contains("sing"), "{unknown}");
 }
 
-/// What is printed is right where it is used: paths as they are on the host, and what has to be copied
-/// where.
+/// The printed lines are right for the host: they have the host's paths, and name the files to copy
+/// and their destinations.
 #[test]
 fn what_is_signed_says_what_to_copy_where() {
     let world = World::new();
@@ -189,7 +189,7 @@ fn what_is_signed_says_what_to_copy_where() {
         "{hint}"
     );
 
-    // The host's own key came here under another name.
+    // The host's own key was copied here under another name.
     std::fs::rename(world.dir().join("db7.pub"), world.dir().join("db8.pub")).expect("it is there");
     let (printed, _) = at_home(&["auth", "sign", "--host=db8", "--public-key=db8.pub"]);
     assert_eq!(

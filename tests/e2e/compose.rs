@@ -1,5 +1,5 @@
-//! `docker-compose.yml`: what it says of its containers is so, and their scripts, run on machines of
-//! their own, end in recorded sessions. No Docker is needed, and none is asked.
+//! `docker-compose.yml`: its description of the containers is true, and their scripts, run on
+//! machines of their own, lead to recorded sessions. The tests do not use Docker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn texts(value: &Value) -> Vec<String> {
     items.iter().map(text).collect()
 }
 
-/// A file that an image is built by, and the directory that it sees.
+/// The Dockerfile of an image, and the directory of its build.
 fn dockerfile(service: &Value) -> (String, PathBuf) {
     let build = &service["build"];
     let context = root().join(build["context"].as_str().expect("a context"));
@@ -261,7 +261,7 @@ const ADDRESSES: [(&str, &str); 4] = [
 ];
 
 impl ComposedFleet {
-    /// `None` where there can be no namespaces.
+    /// `None` if network namespaces cannot be created here.
     fn new() -> Option<Self> {
         if !are_possible() {
             skipped::cannot("a network namespace takes root, and a kernel that allows it");
@@ -280,7 +280,7 @@ impl ComposedFleet {
             .replace("proxy.example.com", ADDRESSES[0].1);
         for (name, address) in ADDRESSES {
             config = config.replace(&format!("\"{name}:22\""), &format!("\"{address}:22\""));
-            // What a distribution has there.
+            // The files that the distribution installs.
             let mut sshd = format!("UsePAM {}\nStrictModes no\nPidFile none\n", use_pam());
             if name == "db1" {
                 let etc = dir.path().join(name);
@@ -329,7 +329,8 @@ impl ComposedFleet {
         command
     }
 
-    /// The script of a container. That of web1 in the shell of Alpine, where this machine has it.
+    /// The script of a container. The script of web1 runs in Alpine's shell, if this machine has
+    /// it.
     fn script(&self, name: &str) -> Command {
         let script = root().join("tests/docker").join(script(&services()[name]));
         match programs::other("busybox").filter(|_| name == "web1") {
@@ -387,7 +388,7 @@ impl Drop for ComposedFleet {
     }
 }
 
-/// What `docker compose up` ends in, in the order of `depends_on`.
+/// The result of `docker compose up`, in the order of `depends_on`.
 #[test]
 fn scripts_end_in_recorded_sessions() {
     let Some(mut fleet) = ComposedFleet::new() else {
@@ -417,7 +418,8 @@ fn scripts_end_in_recorded_sessions() {
     }
     assert_eq!(logs(), before);
 
-    // Both ways in of the README, as `docker compose exec client` would have them.
+    // The README's commands with ProxyCommand and ProxyJump, as `docker compose exec client` would
+    // run them.
     let proxy = ADDRESSES[0].1;
     let login = login();
     let config = fleet.path("client/.ssh/config").display().to_string();
@@ -437,7 +439,7 @@ fn scripts_end_in_recorded_sessions() {
     }
     assert_eq!(fleet.recordings().len(), 4);
 
-    // What the README does on the machine of the proxy.
+    // The README's commands on the machine of the proxy.
     let id = recordings[0]["id"].as_str().expect("an id").to_owned();
     let link = fleet.path("proxy/rproxy.yaml");
     std::os::unix::fs::symlink(fleet.path("rproxy.yaml"), link).expect("writable");
@@ -464,7 +466,8 @@ fn scripts_end_in_recorded_sessions() {
     }
     assert!(count > 8, "the commands have been found");
 
-    // A container that is made anew asks anew: docker compose up --force-recreate db1.
+    // A container that is created again asks for a certificate again: docker compose up
+    // --force-recreate db1.
     let before = read(&fleet.path("exchange/db1-cert.pub"));
     for file in ["ssh_host_rproxy_key", "ssh_host_rproxy_key.pub"] {
         std::fs::remove_file(fleet.path("db1").join(file)).expect("it was made");
@@ -472,7 +475,7 @@ fn scripts_end_in_recorded_sessions() {
     drop(fleet.running.remove(1));
     fleet.start("db1");
     assert_ne!(read(&fleet.path("exchange/db1-cert.pub")), before);
-    // Nothing private has crossed.
+    // No private key was exchanged.
     for file in keys::files(&fleet.path("exchange")) {
         assert!(!read(&file).contains("PRIVATE"), "{}", file.display());
     }

@@ -1,5 +1,5 @@
-//! The worker has given up what it does not need, and everything goes on: what these tests do not say
-//! of it, all others do, whose workers are confined as well.
+//! The worker has given up the access that it does not need, and works. The workers of all other
+//! tests are confined as well.
 
 use rustix::process::Signal;
 
@@ -18,7 +18,7 @@ fn status(pid: u32, field: &str) -> u32 {
         .unwrap_or_else(|| panic!("proc(5): {field}"))
 }
 
-/// What the worker has logged about it.
+/// The worker's log line about it.
 fn confined_by(world: &World) -> String {
     world.logged("confined by ")
 }
@@ -64,8 +64,8 @@ fn it_can_be_switched_off() {
     world.run("db1", "true").success();
 }
 
-/// A worker from before an upgrade goes on with the monitor that came after: its log is rotated, and what
-/// is revoked ends its sessions.
+/// A worker from before an upgrade works with the new monitor: its log is rotated, and a revocation
+/// closes its sessions.
 #[test]
 fn files_are_lent_across_an_upgrade() {
     let world = World::with().own_program().start();

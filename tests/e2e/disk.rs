@@ -1,4 +1,4 @@
-//! A disk that fills: what is left is for the recordings that run.
+//! A disk that fills up: the reserve is for live recordings.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -34,8 +34,8 @@ fn recordings(data: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// With less than the reserve left, no recording begins and strangers leave no lines. A session that
-/// runs goes on in strict mode, and its recording is whole.
+/// With less than the reserve free, no recording begins, and unauthenticated clients cause no audit
+/// lines. A live session goes on in strict mode, and its recording is complete.
 #[test]
 fn the_last_of_it_is_for_recordings_that_run() {
     if !namespace::may_mount() {
@@ -89,7 +89,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
     let certificate = certificate
         .and_then(|one| one.to_bytes())
         .expect("readable");
-    // Sessions that have begun above may end meanwhile, and that is in the log.
+    // Sessions that began above may end meanwhile, which adds lines to the log.
     let failures = || {
         let failed = |event: &&Value| event["event"] == "auth.failure";
         audit(&data).iter().filter(failed).count()
@@ -117,7 +117,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
     assert!(is_counted_only() && is_counted_only());
     let written = failures();
 
-    // Incompressible, and together a good part of what is left.
+    // Incompressible, and together a large part of the free space.
     for round in 0..20_u32 {
         let mut bytes = vec![0; 8 << 10];
         rand::fill(&mut bytes[..]);
@@ -143,7 +143,7 @@ fn the_last_of_it_is_for_recordings_that_run() {
     );
     assert!(stored == said, "{} bytes of {}", stored.len(), said.len());
 
-    // There is room again, and everything is as before.
+    // There is free space again, and sessions begin as before.
     std::fs::remove_file(data.join("filler")).expect("our own file");
     assert_eq!(
         world.run("db1", "echo recorded").success().text(),

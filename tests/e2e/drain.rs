@@ -10,9 +10,9 @@ use rustix::process::Signal;
 use crate::support::World;
 use crate::support::recordings::text;
 
-/// What users at a terminal read.
+/// The message to users at a terminal.
 const TOLD: &str = "rproxy: proxy: the proxy stops, this session ends in";
-/// What users read whose sessions are ended.
+/// The message to users whose sessions are closed.
 const ENDED: &str = "rproxy: proxy: shutting down, connect again in a moment";
 
 #[test]
@@ -39,7 +39,7 @@ fn it_waits_for_sessions_and_tells_who_sits_at_a_terminal() {
         refused.stderr
     );
 
-    // Nothing else has changed, and nothing is in a hurry.
+    // Nothing else has changed, and sessions go on.
     terminal.type_in("echo still he''re\r");
     terminal.expect("still here");
     assert_eq!(echo(b"after"), b"after");
@@ -74,7 +74,7 @@ fn a_master_opens_sessions_until_the_end() {
         let outcome = world.ssh().args(["-o", &control, "db1", &command]).run();
         assert_eq!(outcome.success().text(), format!("{round}\n"));
     }
-    // An hour is long: the second signal does not wait for it.
+    // The time limit is an hour: the second signal does not wait for it.
     world.signal_proxy(Signal::INT);
     assert_eq!(world.proxy_end(), Some(0));
     assert_eq!(master.finish().code(), 255);

@@ -1,5 +1,6 @@
-//! An upgrade from a program that speaks protocol version 1, and the way back to it. The earlier
-//! program is what was recorded of it: what it hands over, what its workers send, what it answers.
+//! An upgrade from a program that speaks protocol version 1, and the way back to it. The test
+//! replaces the earlier program by its recorded messages: its handover, the messages of its
+//! workers, its answers.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -41,7 +42,7 @@ impl Worker1 {
             .expect("the monitor runs");
     }
 
-    /// Has a file opened; what is in it, or the number of the error.
+    /// Asks the monitor to open a file. Returns its contents, or the number of the error.
     fn reads(&self, path: &Path) -> Result<String, String> {
         let (ours, theirs) = MessageSocket::pair().expect("sockets");
         ours.set_timeout(Duration::from_secs(20)).expect("a socket");
@@ -121,7 +122,7 @@ fn a_program_of_version_1_becomes_this_one() {
         .stdout(Stdio::null());
     let log = dir.path().join("log");
     let mut proxy = ProxyProcess::run_with(&children, &mut command, &log);
-    // The command keeps the end of the socket that the program received from.
+    // The command holds the end of the socket from which the program has received.
     drop(command);
     assert_eq!(proxy.address, address, "the port was handed over");
     worker.hears(br#""retire""#);
@@ -138,12 +139,12 @@ fn a_program_of_version_1_becomes_this_one() {
     worker.hears(br#""reload""#);
     signal(&proxy, Signal::TERM);
     worker.hears(br#""drain""#);
-    // Its end is the end of the last process of the proxy.
+    // When the worker exits, the last process of the proxy has exited.
     drop(worker);
     assert_eq!(proxy.wait(), Some(0));
 }
 
-/// What an earlier program asks of its successor, and what this one asks of its own.
+/// The question of an earlier program to its successor, and this program's question to its own.
 #[test]
 fn the_version_is_one_that_can_be_followed() {
     let ask = |args: &[&str]| {

@@ -37,7 +37,7 @@ fn the_proxy_tells_once() {
     assert_eq!(warnings(&world).len(), 1);
 }
 
-/// `auth status` meets it first.
+/// `auth status` sees the certificate first.
 #[test]
 fn the_status_tells_too() {
     let world = World::with().node("db1", HostKey::Ending).start();

@@ -54,7 +54,7 @@ fn a_command_that_is_no_text_is_in_the_recording() {
         "people read as much as there is"
     );
 
-    // So does the audit log.
+    // The audit log has the bytes too.
     world.run("db1", "true").success();
     let starts = |event: &Value| event["event"] == "session.start";
     let [odd, plain] = [0, 1].map(|number| {

@@ -13,11 +13,12 @@ fn a_session_is_relayed_recorded_and_audited() {
     // A host `db1`, and alice, whose agent has her certificate.
     let world = World::new();
 
-    // The system's ssh, through the proxy, to its end.
+    // Runs the system's `ssh` through the proxy until it exits.
     let outcome = world.run("db1", "echo hello; exit 3");
     assert_eq!((outcome.code(), outcome.text().as_str()), (3, "hello\n"));
 
-    // The proxy writes these when the user has seen the end: wait for what is to come, never for a time.
+    // The proxy writes these after the user has seen the end: wait for the event, never for a fixed
+    // time.
     let recording = world.finished_recording();
     assert_eq!(world.exported(&recording, "stdout"), b"hello\n");
     let end = world.session_end();

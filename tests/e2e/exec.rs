@@ -1,4 +1,4 @@
-//! `ssh HOST COMMAND`: what arrives is what sshd sent.
+//! `ssh HOST COMMAND`: the client gets exactly what `sshd` sent.
 
 use crate::support::World;
 

@@ -1,5 +1,5 @@
-//! `contrib/ansible`: hosts that the role has enrolled are reached through the proxy; a second run has
-//! nothing to do, a trial run does nothing, and what sshd does not like is put back.
+//! `contrib/ansible`: hosts that the role has enrolled can be reached through the proxy; a second
+//! run changes nothing, a check run changes nothing, and settings that `sshd` refuses are restored.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::support::world::login;
 use crate::support::{ClientOutcome, HostKey, World, keys, programs};
 use crate::web;
 
-/// Hosts that have their own keys and an administrator's, and have never heard of the proxy.
+/// Hosts that have their own keys and an administrator's key, and are not set up for the proxy yet.
 struct Fleet {
     world: World,
     ansible: PathBuf,
@@ -59,7 +59,7 @@ impl Fleet {
         self.dir.path().join(name)
     }
 
-    /// What an administrator writes, and where everything is that is elsewhere on real hosts.
+    /// The administrator's variables, and the paths that are different on real hosts.
     fn write_inventory(&self) {
         let python = programs::other("python3")
             .expect("Ansible has it")
@@ -82,7 +82,7 @@ impl Fleet {
                 "rproxy_host_snippet": etc.join("sshd_config.d/10-rproxy.conf"),
                 "rproxy_host_fetch_krl": etc.join("fetch-krl"),
                 "rproxy_host_cron_file": etc.join("cron"),
-                // One host is enough for the list: it is three tasks more.
+                // One host is enough for the revocation list, which takes three more tasks.
                 "rproxy_host_krl_url": if node.name == "db1" { url.as_str() } else { "" },
                 "rproxy_host_reload_command": format!("kill -HUP $(cat {})", pid.display()),
             });
@@ -153,8 +153,8 @@ impl Fleet {
     }
 }
 
-/// One world for the whole life of a fleet, and single hosts where one will do: Ansible takes seconds of
-/// processor time for each run, which nothing of ours can change.
+/// One world for the whole life of a fleet, and single hosts if one is enough: each run of Ansible
+/// takes seconds of processor time.
 #[test]
 fn a_fleet_is_enrolled() {
     let Some(fleet) = Fleet::new() else { return };
@@ -200,7 +200,8 @@ fn a_fleet_is_enrolled() {
     );
     assert_eq!(std::fs::read(&snippet).expect("it is back"), before);
 
-    // In the middle of a rotation, when clients know both keys, the hosts get the new one's.
+    // In the middle of a rotation, when clients trust both keys, the hosts get certificates of the
+    // new key.
     let old = fleet.authority("db1");
     for phase in ["init", "update_clients", "update_servers"] {
         let phase = format!("--phase={phase}");

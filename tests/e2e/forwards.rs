@@ -17,7 +17,7 @@ pub(crate) fn forwards(world: &World) -> Value {
     })
 }
 
-/// Checks that what one channel carried is what was recorded, and that its opening was audited.
+/// Checks that the recording has the data of one channel, and that its opening was audited.
 pub(crate) fn check(world: &World, kind: &str, sent: &[u8], answered: &[u8]) {
     let recording = forwards(world);
     let (client, host) = match kind {
@@ -50,7 +50,7 @@ pub(crate) fn refused(world: &World, what: &str, name: &str) -> Value {
     })
 }
 
-/// `ssh -N` with a forwarding that must come about.
+/// `ssh -N` with a forwarding that must succeed.
 pub(crate) fn forwarding<'w>(world: &'w World, option: &str, what: &str) -> ClientCommand<'w> {
     world
         .ssh()
@@ -69,7 +69,7 @@ fn a_port_of_the_host() {
     check(&world, "direct-tcpip", &bytes(), &answer);
 }
 
-/// Port 0 leaves the choice to the host, which tells it.
+/// With port 0, the host chooses a port and reports it.
 #[test]
 fn a_port_on_the_host() {
     let world = World::new();
@@ -172,7 +172,7 @@ fn unix_sockets_both_ways() {
     }
 }
 
-/// The second `ForwardAgent`: the host asks the user's agent, and what it asks is recorded.
+/// The second `ForwardAgent`: the host uses the user's agent, and its requests are recorded.
 #[test]
 fn an_agent_on_the_host() {
     let world = World::new();

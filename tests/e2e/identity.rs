@@ -20,7 +20,7 @@ fn sshd_logs_the_person() {
     assert!(log.contains("ID alice"), "{log}");
 }
 
-/// DESIGN 3: the ProxyCommand and the trust exactly as in the README, without any `ssh_config`.
+/// The ProxyCommand and the trusted CA exactly as in the README, without any `ssh_config`.
 #[test]
 fn by_hand_with_stock_tools_only() {
     let world = World::new();
@@ -44,8 +44,8 @@ fn by_hand_with_stock_tools_only() {
     assert_eq!(outcome.text(), "by hand\n");
 }
 
-/// `egress_addrs`: stock sshd accepts the certificate through the proxy, and refuses it from where
-/// the user is. PROTOCOL.certkeys, source-address.
+/// `egress_addrs`: stock sshd accepts the certificate through the proxy, and refuses it from the
+/// user's address. PROTOCOL.certkeys, source-address.
 #[test]
 fn nobody_walks_around_the_proxy() {
     let world = World::with()

@@ -1,4 +1,4 @@
-//! `proxy_checks_host_keys: no`: plain host keys are admitted, loudly.
+//! `proxy_checks_host_keys: no`: plain host keys are accepted, with warnings.
 
 use crate::support::{HostKey, World};
 

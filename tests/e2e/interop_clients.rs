@@ -16,14 +16,14 @@ use crate::support::recordings::text;
 use crate::support::world::login;
 use crate::support::{Holds, HostKey, World, keys, programs};
 
-/// The names of this kind (`kex`, `cipher`, `mac`) that ssh knows too.
+/// The algorithms of this type (`kex`, `cipher`, `mac`) that `ssh` supports too.
 pub(crate) fn known_to_ssh(kind: &str, names: &[&'static str]) -> Vec<&'static str> {
     let known = keys::tool(Command::new(programs::path("ssh")).args(["-Q", kind]));
     let is_known = |name: &&'static str| known.lines().any(|line| line == *name);
     names.iter().copied().filter(is_known).collect()
 }
 
-/// Those that clients are offered.
+/// The algorithms that clients are offered.
 pub(crate) fn key_exchanges() -> Vec<&'static str> {
     let offered = Algorithms::for_clients().kex;
     let names: Vec<_> = offered.into_iter().map(Kex::name).collect();
@@ -126,7 +126,7 @@ fn openssh_with_compression() {
     );
 }
 
-/// Users' keys of each kind, all the way: outer, inner, and signed by the agent for the host.
+/// Users' keys of each type, on all legs: outer, inner, and signed by the agent for the host.
 #[test]
 fn users_with_each_kind_of_key() {
     let kinds: [&'static [&'static str]; 5] = [
@@ -255,7 +255,7 @@ fn plink_on_both_legs() {
     assert_eq!(outcome.text(), "typed\n");
 }
 
-/// Has PuTTY's programs ready: the plink that makes the outer connection, and the options of all.
+/// Prepares PuTTY's programs: the plink that makes the outer connection, and the options of all.
 fn putty(world: &World) -> (String, String) {
     let key = world.dir().join("key.ppk");
     let certificate = keys::with_suffix(&world.user.key, "-cert.pub");
@@ -304,7 +304,7 @@ fn pscp_on_both_legs() {
     }
 }
 
-/// What PuTTY's "trusted host certification CAs" dialogue writes.
+/// The file that PuTTY's "trusted host certification CAs" dialogue writes.
 fn trust_in_putty(world: &World) {
     let line = std::fs::read_to_string(world.dir().join("known_hosts")).expect("known_hosts");
     let blob = line
@@ -346,8 +346,8 @@ fn clients_without_host_certificates_end_cleanly() {
     world.run("db1", "true").success();
 }
 
-/// dropbear's client and libssh2 against our transport with a plain host key, which no listener of ours
-/// shows: that the wire is not what they stumble over.
+/// dropbear's client and libssh2 against our transport with a plain host key, which no listener of
+/// ours presents: this shows that they work with our transport.
 #[test]
 fn clients_without_certificates_speak_with_our_transport() {
     let world = World::new();
@@ -372,7 +372,7 @@ fn clients_without_certificates_speak_with_our_transport() {
         keys::generate_as(&user, &["-t", "rsa", "-b", "2048", "-m", "PEM"]);
         let (outcome, command) = serve_once(&key, |port| curl(&world, port, &user, "/x"));
         assert_eq!(command, "sftp", "{}", outcome.stderr);
-        // Our server speaks no sftp: it ends the session.
+        // Our server does not support sftp: it closes the session.
         assert_ne!(outcome.code(), 0);
     }
 }
@@ -432,7 +432,7 @@ fn curl(world: &World, port: u16, key: &Path, path: &str) -> crate::support::Cli
         .run()
 }
 
-/// The first line that a child says.
+/// The first line that a child prints.
 pub(crate) fn first_line(output: impl Read) -> String {
     let mut line = String::new();
     let read = BufReader::new(output).read_line(&mut line);

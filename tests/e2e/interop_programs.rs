@@ -1,7 +1,7 @@
 //! Programs that run ssh for backups, synchronisation and terminals, security keys without hardware, and
 //! hosts made with libraries.
 //!
-//! What each of them can do is written down in `tests/interop/README.md`.
+//! `tests/interop/README.md` lists what each of them can do.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,7 +25,7 @@ fn command(world: &World) -> String {
     format!("{} -F {}", ssh.display(), config.display())
 }
 
-/// What `tests/run.sh` puts below `target/tools`.
+/// A file that `tests/run.sh` installs below `target/tools`.
 fn tool(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/tools")
@@ -102,7 +102,7 @@ fn unison_synchronises_both_ways() {
 
 #[test]
 fn rclone_copies_by_ssh() {
-    // The option is younger than some distributions' package.
+    // The option is newer than the packages of some distributions.
     let newest = tool("rclone/bin/rclone");
     let Some(rclone) = newest
         .is_file()
@@ -123,7 +123,7 @@ fn rclone_copies_by_ssh() {
     ));
 }
 
-/// mosh starts its server by ssh; what follows is its own affair, over UDP.
+/// mosh starts its server with `ssh`; then it uses UDP without the proxy.
 #[test]
 fn mosh_begins_by_ssh() {
     if others("mosh").is_none() {
@@ -145,7 +145,7 @@ fn mosh_begins_by_ssh() {
     assert!(String::from_utf8_lossy(&said).contains("MOSH CONNECT"));
 }
 
-/// mitogen runs Python on hosts, without files of its own there.
+/// mitogen runs Python on hosts, and installs no files there.
 #[test]
 fn mitogen_calls_functions_on_hosts() {
     let Some(python) = python("mitogen") else {
@@ -164,7 +164,7 @@ fn mitogen_calls_functions_on_hosts() {
     assert_eq!(outcome.text(), "there and back 42\n", "{}", outcome.stderr);
 }
 
-/// git-annex asks for its own program on the host, and speaks with that.
+/// git-annex starts its own program on the host, and communicates with it.
 #[test]
 fn git_annex_copies_by_ssh() {
     if others("git-annex").is_none() {
@@ -185,7 +185,7 @@ fn git_annex_copies_by_ssh() {
     assert!(recordings.iter().any(asked), "{recordings:#?}");
 }
 
-/// A security key in software, ours: Ed25519 alone.
+/// Our own security key in software, for Ed25519 only.
 #[test]
 fn security_keys_log_in() {
     let built = tempfile::tempdir().expect("a temporary directory");
@@ -200,10 +200,10 @@ fn security_keys_log_in() {
     }
 }
 
-/// That of OpenSSH's own tests, of both kinds.
+/// The security key of OpenSSH's own tests, for both types of key.
 #[test]
 fn security_keys_of_openssh_log_in() {
-    // ssh-agent compares with the path behind links.
+    // `ssh-agent` compares the path without symbolic links.
     let Ok(middleware) = tool("sk-dummy/sk-dummy.so").canonicalize() else {
         let what = "sk-dummy of OpenSSH's tests";
         return match programs::other("apt-get") {
@@ -215,13 +215,13 @@ fn security_keys_of_openssh_log_in() {
     logs_in_with(&middleware, "ecdsa-sk", "ECDSA-SK-CERT");
 }
 
-/// What speaks with devices for another release of OpenSSH than the system's.
+/// The helper for security keys of a release of OpenSSH other than the system's.
 fn device_helper() -> Option<(&'static str, PathBuf)> {
     let helper = programs::of_other_openssh("ssh-sk-helper");
     helper.map(|path| ("SSH_SK_HELPER", path))
 }
 
-/// A new key in a device, of this kind, made with these arguments.
+/// Creates a new key of this type in a device, with these arguments.
 fn security_key(world: &World, middleware: &Path, kind: &str, more: &[&str]) -> PathBuf {
     let key = world.dir().join("sk");
     keys::tool(
@@ -246,7 +246,7 @@ fn security_key(world: &World, middleware: &Path, kind: &str, more: &[&str]) -> 
     key
 }
 
-/// An agent of this name that has the key and its certificate.
+/// Starts an agent with this name that has the key and its certificate.
 fn security_agent(world: &World, middleware: &Path, key: &Path, name: &str) -> Agent {
     let socket = world.dir().join(name);
     let agent = Agent::start_with(&world.children, &socket, |agent| {
@@ -337,7 +337,7 @@ fn security_keys_that_want_no_touch_need_a_certificate_that_says_so() {
     assert_eq!(outcome.text(), "in\n");
 }
 
-/// Go's x/crypto/ssh: it shows a certificate and checks ours.
+/// Go's x/crypto/ssh: it presents a certificate and checks ours.
 #[test]
 fn go_host() {
     let Some(go) = others("go") else { return };
@@ -402,7 +402,7 @@ fn node_ssh2_host() {
     refused(port, &start);
 }
 
-/// So does libssh.
+/// The same with libssh.
 #[test]
 fn libssh_host() {
     let program = tempfile::tempdir().expect("a temporary directory");

@@ -10,8 +10,8 @@ use russh::{Channel, ChannelId, Error};
 use crate::support::world::login;
 use crate::support::{HostKey, World, keys, russh_host};
 
-/// Admits the certificates of one CA for one login; every command says its name on both
-/// outputs and sends back what it gets.
+/// Accepts the certificates of one CA for one login; every command prints its name on both outputs
+/// and sends its input back.
 struct Host {
     authority: PublicKey,
     login: String,
@@ -80,7 +80,8 @@ impl server::Handler for Host {
     }
 }
 
-/// It shows a host certificate and checks the user's; its keys change every hundred kilobytes.
+/// It presents a host certificate and checks the user's; its session keys change every hundred
+/// kilobytes.
 #[test]
 fn russh_host() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");

@@ -34,7 +34,7 @@ fn sshd_with_each_algorithm() {
     }
 }
 
-/// Host keys of each kind, with a certificate.
+/// Host keys of each type, with a certificate.
 #[test]
 fn sshd_with_each_kind_of_host_key() {
     let kinds: [(&str, &'static [&'static str]); 5] = [
@@ -76,7 +76,7 @@ fn keys_change_all_the_time() {
     );
 }
 
-/// An `AsyncSSH` host: it shows a certificate and checks ours.
+/// An `AsyncSSH` host: it presents a certificate and checks ours.
 #[test]
 fn asyncssh_host() {
     let Some(python) = python("asyncssh") else {
@@ -91,7 +91,8 @@ fn asyncssh_host() {
     speaks_and_listens(&world, "async1");
 }
 
-/// A host that says that it takes RSA keys with SHA-1 only: they sign so where the configuration has it.
+/// A host that announces that it accepts RSA keys with SHA-1 only: they sign with SHA-1 if the
+/// configuration permits it.
 #[test]
 fn asyncssh_host_that_knows_no_better_than_sha1() {
     let Some(python) = python("asyncssh") else {
@@ -139,8 +140,8 @@ fn start_asyncssh(
     server
 }
 
-/// dropbear has no host certificates: that is what the user reads. Where plain keys are admitted, it
-/// does not take the user's certificate, and the user reads that.
+/// dropbear has no host certificates, and the user reads that. If plain keys are accepted, dropbear
+/// does not accept the user's certificate, and the user reads that.
 #[test]
 fn dropbear_host() {
     let Some(dropbear) = others("dropbear") else {
@@ -184,7 +185,7 @@ fn tinyssh_host() {
         let listener = listener.try_clone().expect("a socket");
         let mut command = Command::new(&tinysshd);
         command.arg(keys_dir);
-        // Ends when its one client does.
+        // Exits when its only client disconnects.
         std::thread::spawn(move || {
             let (stream, _) = listener.accept().expect("the proxy dials");
             let other = stream.try_clone().expect("a socket");
@@ -210,8 +211,8 @@ pub(crate) fn trusted_users(world: &World) -> PathBuf {
     trusted
 }
 
-/// A host that says its command on both outputs, sends back what it gets and ends with 7: all of that
-/// arrives and is recorded.
+/// A host that prints its command on both outputs, sends its input back and exits with 7: all of
+/// that reaches the client and is recorded.
 pub(crate) fn speaks_and_listens(world: &World, name: &str) {
     let outcome = world.ssh().args([name, "anything"]).stdin("typed\n").run();
     assert_eq!(outcome.code(), 7, "{}", outcome.stderr);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::recordings::text;
 use crate::support::{ClientOutcome, HostKey, World};
 
-/// Writes a configuration that jumps, and gives its path.
+/// Writes a configuration with ProxyJump, and returns its path.
 pub(crate) fn config(world: &World) -> String {
     let outer = std::fs::read_to_string(world.dir().join("outer")).expect("the harness wrote it");
     let lines = outer.lines().filter(|line| {
@@ -62,7 +62,7 @@ fn a_terminal() {
     assert_eq!(terminal.finish().0, Some(4));
 }
 
-/// ssh shows nothing of a channel that is refused: the text comes from a session that ends with 255.
+/// `ssh` shows no text of a refused channel, so the text comes from a session that ends with 255.
 #[test]
 fn no_agent() {
     let world = World::new();
@@ -104,7 +104,8 @@ fn a_host_that_refuses_gives_the_terminal_back_at_once() {
         "{}",
         outcome.stderr
     );
-    // Where each waits for the other, it takes ten seconds more than a session, on any machine.
+    // If each side waits for the other, this takes ten seconds longer than a session, on any
+    // machine.
     assert!(
         took < usual + Duration::from_secs(8),
         "{took:?}, not {usual:?}"

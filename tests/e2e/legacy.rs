@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::recordings::text;
 use crate::support::{HostKey, World};
 
-/// What such a host's sshd knows, and nothing else.
+/// The only algorithms of such a host's `sshd`.
 const OLD: &str = "KexAlgorithms diffie-hellman-group14-sha1
 Ciphers aes256-cbc
 MACs hmac-sha1
@@ -108,7 +108,7 @@ fn not_named_it_is_refused_with_what_to_write() {
     let refusals = world.refusals();
     assert_eq!(text(&refusals[0], "reason"), "no-common-algorithm");
 
-    // Nothing to write would help here.
+    // No entry in the configuration would help here.
     let outcome = world.run("older1", "true");
     assert_eq!(outcome.code(), 255, "{}", outcome.stderr);
     assert!(
@@ -119,7 +119,7 @@ fn not_named_it_is_refused_with_what_to_write() {
     );
 }
 
-/// What the configuration names for a host is not for clients.
+/// Clients are not offered the algorithms that the configuration names for a host.
 #[test]
 fn clients_are_never_offered_them() {
     let all = "diffie-hellman-group14-sha1, aes256-cbc, aes192-cbc, aes128-cbc, \

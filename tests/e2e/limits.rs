@@ -1,4 +1,4 @@
-//! Limits: how many clients, how fast they come to a host, how long a connection may live.
+//! Limits: how many clients, how fast they connect to a host, how long a connection may last.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -31,7 +31,7 @@ fn burst(world: &World) -> Vec<ClientOutcome> {
 }
 
 /// sshd drops connections at random when ten are unauthenticated at once. Behind the proxy they
-/// take turns, and all get in; three times in a row.
+/// take turns, and all of them log in, three times in a row.
 #[test]
 fn two_hundred_at_once_to_a_stock_sshd() {
     let world = World::with()
@@ -52,7 +52,7 @@ fn two_hundred_at_once_to_a_stock_sshd() {
     }
 }
 
-/// A client that is one too many reads why, and it is audited.
+/// A client beyond a limit reads why it is refused, and the refusal is audited.
 fn turned_away(world: &World, client: ClientOutcome, says: &str, reason: &str) {
     assert_eq!(client.code(), 255);
     assert!(client.stderr.contains(says), "{}", client.stderr);
@@ -179,10 +179,10 @@ fn a_client_that_dawdles_inside_gives_its_turn_back() {
     assert!(began.elapsed() >= Duration::from_secs(10), "too early");
 }
 
-/// The log of a proxy that tells of each attempt to dial.
+/// The log filter of a proxy that logs each attempt to dial.
 const DIALS: &str = "debug";
 
-/// Waits until the host has turned the proxy away, which will dial it again.
+/// Waits until the host has refused the proxy, which will dial it again.
 fn turned_away_by_the_host(world: &World) {
     world.eventually("the host turns the proxy away", || {
         let log = world.proxy_log();
@@ -190,7 +190,7 @@ fn turned_away_by_the_host(world: &World) {
     });
 }
 
-/// A host that drops a connection before a word is dialled again.
+/// A host that drops a connection before its identification is dialled again.
 #[test]
 fn a_host_that_drops_connections_is_tried_again() {
     let world = World::with()
@@ -198,7 +198,7 @@ fn a_host_that_drops_connections_is_tried_again() {
         .log(DIALS)
         .start();
     let address = format!("127.0.0.1:{}", world.node().port);
-    // A client of its own, past the proxy, uses up what the host takes.
+    // A client that does not use the proxy takes the host's only slot.
     let stranger = TcpStream::connect(&address).expect("sshd listens");
     world.eventually("sshd is full", || {
         let mut probe = TcpStream::connect(&address).expect("sshd listens");
@@ -215,7 +215,8 @@ fn a_host_that_drops_connections_is_tried_again() {
     client.finish().success();
 }
 
-/// A host that has answered before is waited for while its sshd is restarted, and not for ever.
+/// The proxy waits for a host that has answered before while its `sshd` restarts, for a limited
+/// time.
 #[test]
 fn a_host_whose_sshd_is_restarted_is_tried_again() {
     let world = World::with().log(DIALS).start();
@@ -255,7 +256,7 @@ fn a_host_that_drops_every_connection_is_given_up() {
     });
 }
 
-/// The user reads why a session ended, and the audit log says it too.
+/// The user reads why a session ended, and the audit log has the reason.
 fn ended(world: &World, outcome: &ClientOutcome, says: &str, reason: &str) {
     assert_eq!(outcome.code(), 255);
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
@@ -268,7 +269,7 @@ fn an_idle_connection_ends() {
     let world = World::with()
         .proxy_setting("client_idle_timeout: 2s")
         .start();
-    // The command has no end of its own: without the limit, it would outlast the test.
+    // The command does not end by itself: without the limit, it would outlast the test.
     let outcome = world.run("db1", "while :; do echo out; sleep 0.1; done");
     let says = "rproxy: client: idle for 2s, which is the limit here";
     ended(&world, &outcome, says, "client-idle-timeout");
@@ -296,7 +297,7 @@ fn a_connection_with_input_is_not_idle() {
         .proxy_setting("client_idle_timeout: 5s")
         .start();
     let mut live = resident(&world);
-    // Input again and again, for longer than the limit, and never a pause that comes near it.
+    // Input again and again, for longer than the limit, always with pauses much shorter than it.
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(7) {
         let stdin = live.stdin.as_mut().expect("it is open");
@@ -340,7 +341,7 @@ fn keepalives_of_the_proxy_disturb_nobody() {
     assert_eq!(outcome.text(), "done\n");
 }
 
-/// The client's machine sleeps, or the network has lost it.
+/// The client's machine is suspended, or has lost the network.
 #[test]
 fn a_client_that_does_not_answer_any_more() {
     let world = World::with()
@@ -415,7 +416,7 @@ fn a_session_whose_client_leaves() {
     assert_eq!(text(&end, "reason"), "client-left");
 }
 
-/// An outer connection on which nothing is asked for is idle, too.
+/// An outer connection without a request is idle, too.
 #[test]
 fn a_connection_without_a_target_ends() {
     let world = World::with()
@@ -454,7 +455,7 @@ fn a_connection_ends_with_its_certificate_after_a_warning() {
     assert_eq!(code, Some(255));
 }
 
-/// What a program reads is what the host has said: no warning without a terminal.
+/// A program reads only the host's data: without a terminal there is no warning.
 #[test]
 fn without_a_terminal_there_is_no_warning() {
     let world = World::with()
@@ -478,7 +479,7 @@ fn a_connection_outlives_its_certificate_where_nothing_else_is_said() {
 }
 
 /// For the comparison in the README: the same burst through an OpenSSH jump host, with stock limits
-/// on both machines. Counts what fails; asserts nothing.
+/// on both machines. Counts the failures; asserts nothing.
 #[test]
 #[ignore = "a measurement of OpenSSH, not a test"]
 fn two_hundred_at_once_through_a_jump_host() {

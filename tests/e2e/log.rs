@@ -9,10 +9,10 @@ use crate::support::world::login;
 
 /// Users that fill the log. The refusals of each may take a MiB a minute, and 4 MiB wait at most.
 const PEOPLE: usize = 6;
-/// Connections of each, and what each of those asks for.
+/// Connections of each user, and requests of each connection.
 const CONNECTIONS: usize = 3;
 const REQUESTS: usize = 950;
-/// What the log says once it is read again.
+/// The text in the log once it is read again.
 const DROPPED: &str = "lines of this log were dropped";
 
 /// While the log is not read, sessions go on and begin, and the audit log has all events; when the

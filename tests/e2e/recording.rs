@@ -8,7 +8,7 @@ use crate::support::children::Children;
 use crate::support::recordings::{file, lines, said, text};
 use crate::support::{World, keys, programs};
 
-/// DESIGN: `zstd -dc FILE | head -1` is the header of an asciicast v3.
+/// `zstd -dc FILE | head -1` prints the header of an asciicast v3.
 #[test]
 fn stock_zstd_shows_the_asciicast_header() {
     let world = World::new();
@@ -99,7 +99,7 @@ fn listing_describes_the_session() {
     }
 }
 
-/// A death by signal is in the recording as one.
+/// A command that was killed by a signal is recorded with the signal.
 #[test]
 fn exit_signal_is_recorded() {
     let world = World::new();
@@ -159,7 +159,7 @@ fn recording_can_be_off() {
     assert_eq!(in_force["weaker"], off, "{in_force:#}");
 }
 
-/// The user's ssh dies in the middle: the recording is finished all the same.
+/// The user's `ssh` is killed in the middle: the recording is finished all the same.
 #[test]
 fn a_client_that_dies_leaves_a_complete_recording() {
     let world = World::new();

@@ -15,7 +15,7 @@ use crate::support::client::ClientCommand;
 use crate::support::hostile::string;
 use crate::support::{Holds, World, clock, keys};
 
-/// The doctor beside the user, on the way to `db1`, with what ssh reads there.
+/// The doctor on the user's machine, for `db1`, with the files that `ssh` reads there.
 pub(super) fn doctor(world: &World) -> ClientCommand<'_> {
     to(world, &world.address().to_string(), "inner")
 }
@@ -87,7 +87,7 @@ fn faults_of_agents_are_found() {
     );
     found.error("proxy-login", "127.0.0.1", &[]);
 
-    // It is for another key than the agent has.
+    // The certificate is for another key than the agent has.
     let certificate = keys::with_suffix(&world.user.key, "-cert.pub");
     let config = changed(&world, |text| {
         format!("CertificateFile {}\n{text}", certificate.display())
@@ -99,7 +99,7 @@ fn faults_of_agents_are_found() {
     with_agent(&world, &agent).error("agent", "second", &["hangs"]);
 }
 
-/// Kinds of keys that are younger than this program, in the agent and in a file, are named.
+/// Types of keys that are newer than this program, in the agent and in a file, are named.
 #[test]
 fn keys_of_unknown_kinds_are_found() {
     const NEW: &str = "ssh-mldsa44-ed25519";
@@ -275,7 +275,7 @@ fn faults_of_sshs_configuration_are_found() {
     several.warning("host-key-checking", "the proxy", &["remove it"]);
     several.error("control-path", "the host", &["%C"]);
 
-    // By ProxyJump it is the host's connection that brings the agent along.
+    // With ProxyJump, the agent is forwarded on the host's connection.
     let by_jump = |more: &str| {
         let lines = format!(
             "{more}\nHost db1\n ProxyJump 127.0.0.1:{}\nHost *\n BatchMode yes\n IdentityFile none\n \
@@ -361,7 +361,8 @@ fn faults_of_known_hosts_and_of_the_way_are_found() {
     Findings::of(doctor(&world)).error("proxy-port", "127.0.0.1", &["firewall"]);
 }
 
-/// What `rproxy config` prints is looked into as ssh does: its known hosts are in a command.
+/// The doctor reads the block of `rproxy config` as `ssh` does: its known hosts come from a
+/// command.
 #[test]
 fn the_block_that_rproxy_config_prints_is_well() {
     let world = World::new();

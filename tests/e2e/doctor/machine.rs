@@ -29,7 +29,7 @@ fn a_bad_configuration_is_all_that_is_said() {
     Findings::of(missing).error("config", "", &["--config"]);
 }
 
-/// Many at once: none may hide another.
+/// Many faults at once: none may hide another.
 #[test]
 fn faults_of_files_limits_names_and_ports_are_found_together() {
     let world = World::new();
@@ -172,7 +172,7 @@ fn faults_of_the_authorities_are_found() {
     fs::write(ca("host_ca"), whole).expect("it is ours");
     chmod(&ca("user_ca"), 0o600);
 
-    // The public key of another, and a rotation that was forgotten.
+    // The public key of another private key, and a rotation that was not finished.
     let ledger = world.data().join("issued.jsonl");
     let without_rotation = fs::read(&ledger).expect("it is there");
     let public = fs::read(ca("host_ca.pub")).expect("it is there");
@@ -190,7 +190,7 @@ fn faults_of_the_authorities_are_found() {
     found.error("authority", "host", &["remove", "host_ca.pub"]);
     found.warning("rotation", "user", &["--phase=update_clients"]);
     fs::write(ca("host_ca.pub"), public).expect("it is ours");
-    // From here on the phases are the test's alone: the running proxy would move one that is overdue.
+    // From here on only the test changes phases: a running proxy would advance an overdue rotation.
     world.stop_proxy();
     state["schedule"] = serde_json::json!({
         "update_clients": 1_700_000_100, "update_servers": 1_700_000_200, "standby": 1_900_000_000,
@@ -296,7 +296,7 @@ fn an_authoritys_agent_that_hangs_is_found_in_time() {
         .start();
     let agent = world.ca_agent.borrow_mut().take().expect("it has one");
     agent.freeze();
-    // One that waited for the agent would wait for ever.
+    // A check without a time limit would wait for the agent for ever.
     let found = Findings::of(doctor(&world, |text| without_nodes(&text)));
     found.error("authority", "user", &["hangs"]);
 }

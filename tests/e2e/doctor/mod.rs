@@ -1,5 +1,5 @@
-//! `rproxy doctor`: nothing to say about what is well; each fault that is made is found, and its fix is
-//! named.
+//! `rproxy doctor`: it reports no problem if there is none; it finds each fault that a test makes,
+//! and names its fix.
 
 mod client;
 mod machine;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::World;
 use crate::support::client::ClientCommand;
 
-/// What belongs to the machine that the test runs on, and not to the world that it has made.
+/// Checks of the machine that the test runs on, not of the world that the test has made.
 const OF_THIS_MACHINE: &[&str] = &["clock", "disk-space", "file-size-limit", "open-files"];
 
 /// What the doctor found.
@@ -23,7 +23,7 @@ struct Findings {
 }
 
 impl Findings {
-    /// Runs it with these arguments more.
+    /// Runs it with these additional arguments.
     fn of(doctor: ClientCommand<'_>) -> Self {
         let outcome = doctor.args(["--format", "json"]).run();
         let text = outcome.text();
@@ -53,7 +53,7 @@ impl Findings {
         );
     }
 
-    /// An error, which is also what the exit code says.
+    /// An error; the exit code is 1 too.
     #[track_caller]
     fn error(&self, check: &str, subject: &str, hint: &[&str]) {
         assert_eq!(self.code, 1, "{}", self.all);
@@ -70,7 +70,7 @@ impl Findings {
         self.has("ok", check, subject, &[]);
     }
 
-    /// Nothing to complain about, but for the machine that the test runs on.
+    /// No problem, except of the machine that the test runs on.
     #[track_caller]
     fn is_well(&self) {
         let troubles: Vec<_> = self
@@ -85,8 +85,8 @@ impl Findings {
     }
 }
 
-/// The doctor with a configuration of its own: the world's, with the port that its proxy got, and with
-/// what `edit` makes of it.
+/// The doctor with a configuration of its own: the world's, with the port of its proxy, changed by
+/// `edit`.
 fn doctor<'w>(world: &'w World, edit: impl FnOnce(String) -> String) -> ClientCommand<'w> {
     let config = world.dir().join("doctor.yaml");
     std::fs::write(&config, edit(configuration(world))).expect("a writable directory");
@@ -95,7 +95,7 @@ fn doctor<'w>(world: &'w World, edit: impl FnOnce(String) -> String) -> ClientCo
         .args(["--login", &crate::support::world::login()])
 }
 
-/// What the proxy of a world was started with, and the port that it got.
+/// The configuration of a world's proxy, with the port that it has bound.
 fn configuration(world: &World) -> String {
     let text = std::fs::read_to_string(world.dir().join("rproxy.yaml")).expect("it is there");
     let address = world.address().to_string();

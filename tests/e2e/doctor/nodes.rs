@@ -1,4 +1,4 @@
-//! Faults of hosts: one proxy with all of them, asked once.
+//! Faults of hosts: one run of the doctor, with a host for each fault.
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,7 +1,7 @@
 //! The documents are true: every command in a `console` block of `docs` is run, in the order of the
 //! text, on a stage with a proxy, two hosts and a user; every test that is named exists.
 //!
-//! What the text asks a person to do between two commands is `stage::Stage::afterwards`.
+//! `stage::Stage::afterwards` does what the text asks the reader to do between two commands.
 
 mod stage;
 
@@ -103,7 +103,7 @@ fn name(path: &Path) -> String {
 struct Typed {
     machine: StageMachine,
     command: String,
-    /// What the document shows of its output.
+    /// The part of its output that the document shows.
     shown: Vec<String>,
 }
 
@@ -172,7 +172,7 @@ fn run_document(name: &str, stage: impl FnOnce() -> Stage) -> usize {
     run(&blocks.iter().collect::<Vec<_>>(), stage)
 }
 
-/// Documents that begin with less than a cluster that works.
+/// Documents whose commands start without a running cluster.
 const FROM_THE_START: [&str; 4] = [
     "ca-keys.md",
     "getting-started.md",
@@ -195,7 +195,7 @@ fn ca_keys() {
     assert!(run_document("ca-keys.md", Stage::configured) > 5);
 }
 
-/// Each way to come here begins anew.
+/// Each section of the migration starts with a new stage.
 #[test]
 fn migration() {
     let blocks = blocks(&text(&root().join("docs/migration.md")));
@@ -217,7 +217,7 @@ fn migration() {
     assert_eq!(count, all, "a section was left out");
 }
 
-/// All others, each with a cluster that works.
+/// All other documents, each with a running cluster.
 #[test]
 fn other_documents() {
     let mut count = 0;
@@ -245,7 +245,7 @@ fn exceptions_are_needed() {
     }
 }
 
-/// What is fenced as `yaml` is a configuration, or a part of one.
+/// A block of the type `yaml` is a configuration, or a part of one.
 #[test]
 fn every_configuration_is_accepted() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -265,7 +265,8 @@ fn every_configuration_is_accepted() {
     assert!(count > 5, "the configurations have been found");
 }
 
-/// What is fenced as `sh` is a test that the reader may repeat; everything else that is typed is `console`.
+/// A block of the type `sh` is a test that the reader may repeat; all other commands are in
+/// `console` blocks.
 #[test]
 fn tests_to_repeat_exist() {
     let sources: Vec<_> = keys::files(&root().join("tests/e2e"))

@@ -45,7 +45,7 @@ impl StageMachine {
     }
 }
 
-/// What is typed when a command asks: its beginning, then question and answer.
+/// Answers to questions of commands: the beginning of the command, then question and answer.
 const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     (
         "ssh-keygen -t",
@@ -91,7 +91,7 @@ pub(super) struct Stage {
 const HOSTS: [&str; 2] = ["db1", "web1"];
 
 impl Stage {
-    /// Hosts that have never heard of the proxy, and a source tree that was built.
+    /// Hosts that are not set up for the proxy yet, and a source tree that was built.
     pub(super) fn empty() -> Self {
         let children = Children::new(Duration::from_secs(300));
         let dir = tempfile::Builder::new()
@@ -147,7 +147,7 @@ impl Stage {
         stage
     }
 
-    /// The same, with the proxy running; Alice has sent her key, and `db1` its own.
+    /// The same, with the proxy running, and with the public keys of Alice and of `db1`.
     pub(super) fn serving() -> Self {
         let mut stage = Self::configured();
         stage.run(StageMachine::Proxy, "rproxy serve", &[]);
@@ -158,7 +158,7 @@ impl Stage {
         stage
     }
 
-    /// A cluster that works, with a session that was recorded.
+    /// A running cluster with a recorded session.
     pub(super) fn enrolled() -> Self {
         let mut stage = Self::serving();
         for (machine, command) in [
@@ -273,8 +273,8 @@ impl Stage {
         text
     }
 
-    /// A whole configuration takes its place; the first one only. Sections that it lacks are added, unless
-    /// they name a key that only the text has.
+    /// A whole configuration is written to its file; only the first one of a document. Sections
+    /// that it lacks are added, unless they name a key that only the text has.
     pub(super) fn configure(&self, yaml: &str) {
         if yaml.contains("SHA256:") {
             return;
@@ -333,7 +333,7 @@ impl Stage {
         }
         let line = self.here(command);
         if let Some(arguments) = line.strip_prefix("ssh-agent ") {
-            // It stays with the test, not behind it.
+            // It is a child of the test, and ends with it.
             bash.args(["-c", &format!("exec ssh-agent -D {arguments}")])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null());
@@ -383,7 +383,7 @@ impl Stage {
         format!("==== rproxy\n{proxy}\n==== db1\n{}", self.hosts[0].log())
     }
 
-    /// What the text says is done after a command: files are carried, lines put where they belong.
+    /// Does what the text asks for after a command: copies files, adds lines to configurations.
     pub(super) fn afterwards(&self, command: &str) {
         if command.starts_with("rproxy host setup --host=") {
             for host in HOSTS {
@@ -425,7 +425,7 @@ impl Stage {
         write(&path, &format!("{lines}{so_far}"));
     }
 
-    /// A recording, once there is one.
+    /// The id of a recording, as soon as there is one.
     fn recording(&self) -> Option<(String, PathBuf)> {
         let file = keys::files(&self.at("data"))
             .into_iter()

@@ -1,5 +1,5 @@
-//! Hostile and slow agents, forwarded by an honest `ssh` that itself uses another: each ends its own connection in time, with
-//! a sentence for its user, and leaves nothing behind.
+//! Hostile and slow agents, forwarded by an honest `ssh` that itself uses another agent: rproxy
+//! closes the connection of each in time, with a message for its user, and frees its memory.
 
 use std::fs;
 use std::io::Write;
@@ -23,40 +23,41 @@ use crate::support::{World, keys, programs};
 
 use super::Bystander;
 
-/// What the proxy waits for an agent, as these worlds are configured.
+/// How long the proxy waits for an agent in these worlds.
 const GRACE: &str = "login_grace_time: 20s";
 
-/// What an agent does at its moment. At all others it is honest.
+/// What an agent does at one request. It answers all other requests correctly.
 #[derive(Clone, Copy, Debug)]
 enum Does {
     Nothing,
     HangsUp,
-    /// The first half of an honest answer.
+    /// The first half of a correct answer.
     HangsUpInTheMiddle,
-    /// An honest answer, a byte a second.
+    /// A correct answer, one byte per second.
     Dawdles,
     /// These bytes.
     Says(&'static [u8]),
     /// 10,000 identities in one answer.
     ListsACrowd,
-    /// 2,000 identities that it was not asked about, and the right one.
+    /// 2,000 identities that the test does not need, and the right one.
     ListsMany,
     /// Answers without end.
     Floods,
     Refuses,
-    /// Refuses, and says that it knows the extension when it is asked which ones it knows.
+    /// Refuses the extension, although it lists it among the extensions that it supports.
     RefusesToBeBound,
-    /// A good signature, by another key.
+    /// A valid signature by another key.
     SignsWithAnotherKey,
-    /// A good signature, over something else.
+    /// A valid signature over other data.
     SignsSomethingElse,
-    /// A good signature under the name of another algorithm.
+    /// A valid signature with the name of another algorithm.
     NamesAnotherAlgorithm,
-    /// Nothing wrong.
+    /// Answers correctly.
     IsHonest,
 }
 
-/// One agent: when it misbehaves, how, and what its user reads, the audit log has.
+/// One agent: at which request it misbehaves, how, the message to its user, and the reason in the
+/// audit log.
 struct Case {
     at: u8,
     does: Does,
@@ -219,7 +220,7 @@ const CASES: &[Case] = &[
         "refused to sign",
         "agent-refused",
     ),
-    // The extension is known, and failed.
+    // The agent supports the extension, and fails it.
     case(
         EXTENSION,
         Does::Says(b"\0\0\0\x01\x1c"),
@@ -258,7 +259,7 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// What is odd but works.
+/// Unusual answers that work.
 const HARMLESS: &[Case] = &[
     case(0, Does::IsHonest, "", ""),
     case(REQUEST_IDENTITIES, Does::ListsMany, "", ""),
@@ -298,7 +299,8 @@ impl Liar {
 
     /// Answers until one side closes the connection.
     fn serve(&self, mut stream: UnixStream) {
-        // ssh binds the agent that it forwards to its own session first, and waits for the answer.
+        // `ssh` first binds the agent that it forwards to its own session, and waits for the
+        // answer.
         let mut is_bound = false;
         while let Some(request) = read_message(&mut stream) {
             let honest = self.answer(&request);
@@ -386,7 +388,7 @@ impl Liar {
     }
 }
 
-/// By ProxyCommand: the outer ssh forwards the agent.
+/// With ProxyCommand, the outer `ssh` forwards the agent.
 fn by_command(world: &World, name: &str, agent: &str) -> Live {
     let outer = world.dir().join(format!("{name}.outer"));
     let file = |name: &str| fs::read_to_string(world.dir().join(name)).expect("it is there");
@@ -403,7 +405,7 @@ fn by_command(world: &World, name: &str, agent: &str) -> Live {
     ssh.args(["db1", "echo in"]).start()
 }
 
-/// By ProxyJump: the inner ssh does.
+/// With ProxyJump, the inner `ssh` forwards it.
 fn by_jump(world: &World, name: &str, agent: &str) -> Live {
     let usual = fs::read_to_string(jump::config(world)).expect("it is there");
     let config = world.dir().join(format!("{name}.jump"));
@@ -416,7 +418,7 @@ fn by_jump(world: &World, name: &str, agent: &str) -> Live {
     ssh.args(["db1", "echo in"]).start()
 }
 
-/// Runs every case at the same time, and sees how each ends.
+/// Runs all cases at the same time, and checks how each ends.
 fn try_all(way: fn(&World, &str, &str) -> Live) {
     let world = World::with().proxy_setting(GRACE).start();
     let all = CASES.iter().chain(HARMLESS);
@@ -429,7 +431,7 @@ fn try_all(way: fn(&World, &str, &str) -> Live) {
         })
         .collect();
     let mut expected = Vec::new();
-    // What the proxy does not give up lasts as long as the test may.
+    // A connection that the proxy does not time out lasts until the test's time limit.
     for (case, live) in running {
         let what = format!("{} at {}", format_args!("{:?}", case.does), case.at);
         let outcome = live.finish();
@@ -487,7 +489,7 @@ fn agents_forwarded_by_a_jump() {
     try_all(by_jump);
 }
 
-/// A session of another connection goes on meanwhile, and the proxy has its memory back.
+/// A session of another connection goes on meanwhile, and the proxy has freed its memory.
 #[test]
 fn agents_that_flood() {
     let world = World::with().proxy_setting(GRACE).start();

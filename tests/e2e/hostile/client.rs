@@ -16,13 +16,13 @@ use super::{Bystander, attack};
 
 type HostileClient = Peer<std::net::TcpStream>;
 
-/// Attacks without keys: what is sent instead of a key exchange, and what the log says.
+/// Attacks without keys: the data that is sent instead of a key exchange, and the text in the log.
 #[test]
 fn strangers() {
     let world = World::new();
     let bystander = Bystander::start(&world);
     let ident = b"SSH-2.0-Stranger\r\n";
-    // Our own proposal: a good one, with strict key exchange in it.
+    // Our own proposal: a valid one, with strict key exchange.
     let proposal = Peer::connect(world.address()).transport.output().to_vec();
     let after_ident = |bytes: &[u8]| [ident, bytes].concat();
     let after_proposal = |payload: Payload| [proposal.clone(), payload.in_the_clear()].concat();
@@ -351,7 +351,7 @@ fn clients_that_are_authenticated() {
     bystander.unharmed();
 }
 
-/// What a client asks for costs the proxy no memory when the client does not take the answers.
+/// Requests of a client that does not read the answers cost the proxy no memory.
 #[test]
 fn a_client_that_asks_and_never_listens() {
     let world = World::new();
@@ -379,7 +379,7 @@ fn a_client_that_asks_and_never_listens() {
     bystander.unharmed();
 }
 
-/// Channels that clients of others may have are refused one by one; the connection lives on.
+/// Channels that other servers support are each refused; the connection goes on.
 #[test]
 fn channels_that_are_not_served() {
     let world = World::new();
@@ -398,7 +398,7 @@ fn channels_that_are_not_served() {
     client.open_session(4, 1 << 20, 1 << 15);
 }
 
-/// Clients that take their time, at each stage of the way in: each has its grace time, and no more.
+/// Clients that are slow at each stage before the login: each is disconnected after the grace time.
 #[test]
 fn slow_clients_are_given_up_on() {
     let world = World::with().proxy_setting("login_grace_time: 3s").start();

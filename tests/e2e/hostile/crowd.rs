@@ -1,4 +1,4 @@
-//! Strangers in numbers: sockets that are held, and key exchanges that are begun.
+//! Many unauthenticated clients: sockets that are held open, and key exchanges that are begun.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use crate::support::payload::{KEX_INIT, Payload};
 
 use super::Bystander;
 
-/// Addresses of the strangers, none of which is the users'.
+/// Addresses of the attackers; users have other ones.
 const STRANGERS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(127, 0, 0, 2),
     Ipv4Addr::new(127, 0, 0, 3),
@@ -38,7 +38,8 @@ pub(crate) fn connect_from(source: Ipv4Addr, server: SocketAddr) -> std::io::Res
     Ok(TcpStream::from(socket))
 }
 
-/// As many files as this process may have: both ends of thousands of sockets are here and there.
+/// Raises the limit of open files as far as possible: the test and the proxy need thousands of
+/// sockets.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -48,7 +49,7 @@ fn raise_file_limit() {
     setrlimit(Resource::Nofile, raised).expect("up to the hard limit");
 }
 
-/// Strangers at work on threads of their own, until they are dropped.
+/// Attackers on threads of their own, until this value is dropped.
 struct Attack {
     is_over: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -60,8 +61,8 @@ impl Attack {
         let threads = STRANGERS.map(|source| {
             let (is_over, work) = (Arc::clone(&is_over), work.clone());
             std::thread::spawn(move || {
-                // On a machine of their own they would take none of this one's time. Linux takes 0 for
-                // the thread that asks.
+                // Real attackers would not use this machine's processors. For Linux, 0 means the
+                // calling thread.
                 let nice = setpriority_process(None, 19);
                 nice.expect("everybody may step back");
                 work(source, &is_over);
@@ -87,7 +88,7 @@ impl Drop for Attack {
     }
 }
 
-/// Whether the other side has hung up.
+/// Whether the other side has closed the connection.
 fn has_ended(mut stream: &TcpStream) -> bool {
     match stream.read(&mut [0; 4096]) {
         Ok(length) => length == 0,
@@ -139,8 +140,8 @@ fn time(act: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-/// What a client says up to its part of the key exchange, all of it in the clear: it costs nothing to
-/// say it again.
+/// Everything that a client sends up to its part of the key exchange, all of it in the clear: it
+/// costs nothing to send it again.
 fn opening(kex: Kex, public: &[u8]) -> Vec<u8> {
     let config = ClientConfig {
         algorithms: Algorithms::default().only_kex(kex),
@@ -157,8 +158,8 @@ const AT_ONCE: usize = 20;
 /// How long it waits for its turn.
 const ITS_TURN: Duration = Duration::from_millis(500);
 
-/// How many ticks of a processor those threads of a worker process have taken that serve no sessions, and
-/// that its runtimes start for what takes long.
+/// The processor time, in ticks, of those threads of a worker process that its runtimes start for
+/// slow computations and that serve no sessions.
 fn computed(pid: u32) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
     let stats = tasks.flatten().filter_map(|task| {
@@ -187,8 +188,8 @@ fn endless_key_exchanges_slow_nobody_down() {
         times[times.len() / 2]
     };
     let quiet = echo(&mut bystander);
-    // Public values that are as good as any: of finite fields, which clients are not offered, and of what
-    // takes the longest of the others.
+    // Valid public values: of finite fields, which clients are not offered, and of the slowest of
+    // the other algorithms.
     let finite = opening(Kex::DiffieHellmanGroup16Sha512, &[4]);
     let slow = opening(Kex::Sntrup761X25519Sha512Openssh, &[9; 1158 + 32]);
     let address = world.address();

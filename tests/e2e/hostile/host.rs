@@ -44,7 +44,7 @@ impl Stage {
         }
     }
 
-    /// `ssh evil COMMAND`, with this host at the other end.
+    /// Runs `ssh evil COMMAND` with this host.
     fn visit(&self, act: impl FnOnce(TcpStream, &Path) + Send) -> ClientOutcome {
         self.visit_with(Vec::new(), act)
     }
@@ -72,7 +72,7 @@ impl Stage {
         })
     }
 
-    /// A host that takes the session `anything` and then misbehaves.
+    /// A host that accepts the session `anything` and then misbehaves.
     fn ends(&self, name: &str, logged: &str, act: impl FnOnce(&mut Host, Channel) + Send) {
         attack(&self.world, name, logged, || {
             let outcome = self.visit(|stream, key| {
@@ -105,7 +105,7 @@ fn start(host: &mut Host) -> Channel {
     channel
 }
 
-/// Reads until the other side has hung up.
+/// Reads until the other side has closed the connection.
 fn drain(mut stream: TcpStream) {
     let patience = Some(std::time::Duration::from_secs(20));
     stream.set_read_timeout(patience).expect("a socket");
@@ -119,7 +119,7 @@ fn drain(mut stream: TcpStream) {
     }
 }
 
-/// Bytes that may no longer have a reader.
+/// Sends bytes; the other side may have closed the connection.
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
     std::io::Write::write_all(stream, bytes).is_ok()
 }
@@ -187,7 +187,8 @@ fn hosts_that_break_the_protocol() {
         "too much data",
         "data beyond the window",
         |host, channel| {
-            // The client may grant more while it reads: it cannot keep up with all at once.
+            // The client may grant more window while it reads, because it does not read everything
+            // at once.
             for _ in 0..400 {
                 let data = Payload::data(channel.recipient, &[0; 32 * 1024]);
                 host.transport.send(&data.0).expect("a payload");
@@ -311,7 +312,8 @@ fn host_keys_without_end() {
     bystander.unharmed();
 }
 
-/// A host that sends its user as much as it may, with very much between each byte that is ignored.
+/// A host that sends its user as much as the window allows, with very many ignored messages between
+/// the bytes.
 #[test]
 fn bytes_of_a_host_keep_nothing_else() {
     let stage = Stage::new();
@@ -375,7 +377,7 @@ fn channels_that_nobody_asked_for() {
     assert_eq!(stage.world.exported(&recording, "stdout"), b"done\n");
 }
 
-/// Data before anything was started: the client does not get it, nothing breaks.
+/// Data before a command was started: the client does not get it, and the session works.
 #[test]
 fn data_before_the_session() {
     let stage = Stage::new();
@@ -394,7 +396,7 @@ fn data_before_the_session() {
     assert_eq!(stage.world.exported(&recording, "stdout"), b"late\n");
 }
 
-/// What was shown before a violation is in the recording, whatever came after it.
+/// The recording has the data that was shown before a violation, whatever came after it.
 #[test]
 fn nothing_shown_is_lost_when_the_host_misbehaves() {
     let stage = Stage::new();
@@ -403,7 +405,7 @@ fn nothing_shown_is_lost_when_the_host_misbehaves() {
         let channel = start(&mut host);
         host.send(&Payload::data(channel.recipient, b"shown\n"));
         host.catch_up();
-        // In one piece with what the proxy must not have relayed.
+        // In one packet with data that the proxy must not relay.
         let data = Payload::data(channel.recipient, b"with it\n");
         host.transport.send(&data.0).expect("a payload");
         host.send(&Payload::data(99, b"x"));
@@ -469,8 +471,8 @@ fn last_words_that_paint_the_terminal() {
     assert!(!stage.world.proxy_log().contains('\x1b'));
 }
 
-/// A host that begins a key exchange and leaves it unfinished, while the client has very much to send:
-/// the proxy holds back little of it, and loses nothing when the host goes on.
+/// A host that begins a key exchange and leaves it unfinished, while the client has very much to
+/// send: the proxy buffers little of it, and loses nothing when the host goes on.
 #[test]
 fn a_key_exchange_that_takes_its_time() {
     const SIZE: usize = 48 << 20;
@@ -488,7 +490,7 @@ fn a_key_exchange_that_takes_its_time() {
         host.accept_start(channel);
         host.transport.start_rekey().expect("keys are in use");
         host.flush();
-        // Until the client has sent what the proxy takes.
+        // Waits until the client has sent as much as the proxy reads.
         let rest = children.at_rest(|| memory_of(pid));
         assert!(rest.is_some(), "the proxy takes more and more");
         report.send(memory_of(pid)).expect("the test listens");
@@ -512,7 +514,7 @@ fn a_key_exchange_that_takes_its_time() {
     );
 }
 
-/// A host that accepts connections and never says a word.
+/// A host that accepts connections and sends nothing.
 #[test]
 fn a_silent_host() {
     let stage = Stage::with("upstream: { connect_timeout: 4s }");

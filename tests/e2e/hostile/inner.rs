@@ -71,7 +71,7 @@ fn clients_that_relay_to_a_host() {
             inner.peer.end();
         });
     };
-    // sshd grants 2 MiB, and what does not read takes no more.
+    // `sshd` grants 2 MiB, and no more to a command that does not read.
     let sleeping = |peer: &mut Peer<Pipes>| -> Channel {
         let channel = peer.open_session(0, 1 << 20, 1 << 15);
         peer.exec(channel, "exec sleep 60");

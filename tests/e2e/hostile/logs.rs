@@ -24,7 +24,7 @@ fn growth(world: &World, before: [u64; 2]) -> [u64; 2] {
     [audit - before[0], log - before[1]]
 }
 
-/// How often something was refused for this reason: in lines, and in sums that name `by`.
+/// How many refusals with this reason the log has: in lines, and in sums that name `by`.
 fn refused(world: &World, reason: &str, by: (&str, &str)) -> (u64, u64) {
     let (event_name, word) = reason.split_once('/').expect("event and reason");
     let (mut lines, mut counted) = (0, 0);
@@ -90,7 +90,7 @@ fn a_strangers_key_id_does_not_fill_the_disk() {
     assert_eq!(lines + counted, THREADS * OFFERS, "none is lost");
 }
 
-/// Requests that are refused to a client with a certificate, each with a long name of control characters.
+/// Refused requests of a client with a certificate, each with a long name of control characters.
 #[test]
 fn refused_requests_of_a_person_do_not_fill_the_disk() {
     const REQUESTS: u64 = 4_000;
@@ -106,7 +106,7 @@ fn refused_requests_of_a_person_do_not_fill_the_disk() {
             .peer
             .send(&request.flag(false).string(name).string("x"));
     }
-    // The session is as good as any.
+    // The session works.
     inner.peer.exec(channel, "true");
     drop(inner);
     let [audit, log] = growth(&world, before);

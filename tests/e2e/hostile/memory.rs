@@ -1,4 +1,5 @@
-//! What authenticated clients can have the proxy hold: the bounds of ARCHITECTURE.md, measured.
+//! How much memory authenticated clients can make the proxy use: the bounds of ARCHITECTURE.md,
+//! measured.
 
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use crate::support::world::login;
 
 use super::{Bystander, Inner};
 
-/// What is ignored before each thing that is kept.
+/// Ignored messages before each message that is kept.
 const NOISE: usize = 112 * 1024;
-/// How much the proxy may grow by in such an attack, in KiB. Each of them has sent several times as much, and
-/// would hold that if a byte kept the read that it came in.
+/// By how much the proxy may grow in such an attack, in KiB. Each attack sends several times as
+/// much, and the proxy would hold that if a byte kept the buffer of its read.
 const BOUND: u64 = 64 * 1024;
 
 fn noise() -> Payload {
@@ -96,7 +97,7 @@ fn windows_that_are_never_read() {
     let mut bystander = Bystander::start(&world);
     let before = peak_of(world.proxy_pid());
     let mut deaf = Vec::new();
-    // Compressors are given back after a second, so that there may be room once more.
+    // Compressors are freed after a second, so that the budget may have room again.
     let (refused, stock) = loop {
         match Inner::log_in_as(&world, &mallory, "db1") {
             Ok(mut inner) => {

@@ -1,4 +1,5 @@
-//! Hostile peers: each ends its own connection, with a reason in the log, and no other connection is disturbed.
+//! Hostile peers: rproxy closes the connection of each, with a reason in the log, and no other
+//! connection is disturbed.
 
 mod agent;
 mod client;
@@ -18,7 +19,7 @@ use serde_json::Value;
 use crate::support::World;
 use crate::support::client::Live;
 
-/// How much memory the attacks may leave behind in all, in KiB.
+/// How much larger the proxy may be after all attacks, in KiB.
 const MEMORY: u64 = 128 * 1024;
 
 /// An honest session that runs while others misbehave.
@@ -29,7 +30,7 @@ struct Bystander<'w> {
 }
 
 impl<'w> Bystander<'w> {
-    /// Starts it, and sees that it works.
+    /// Starts it, and checks that it works.
     fn start(world: &'w World) -> Self {
         let session = world.ssh().args(["db1", "cat"]).start();
         let mut bystander = Self {
@@ -48,15 +49,15 @@ impl<'w> Bystander<'w> {
         assert_eq!(self.session.read(11), b"still here\n");
     }
 
-    /// It goes on as before, its recording is whole, the proxy takes new sessions and has kept its
-    /// memory.
+    /// Checks that the session goes on, that its recording is complete, that the proxy accepts new
+    /// sessions, and that its memory has not grown.
     fn unharmed(mut self) {
         self.speak();
         let outcome = self.session.finish().success();
         assert_eq!(outcome.text(), "");
         let fresh = self.world.run("db1", "echo alive").success();
         assert_eq!(fresh.text(), "alive\n");
-        // What the sessions of others wrote is sealed when their users have left, not before.
+        // Recordings of other sessions are finished when their users have disconnected.
         let recordings = self.world.eventually("every recording is complete", || {
             let recordings = self.world.recordings();
             let is_complete = |recording: &Value| recording["state"] == "complete";
