@@ -1,6 +1,6 @@
-//! Clients of others, and stock ssh with each algorithm: our server's role on both legs.
+//! Foreign clients, and stock `ssh` with each algorithm: our server's role on both legs.
 //!
-//! What each of them can do is written down in `tests/interop/README.md`.
+//! `tests/interop/README.md` lists what each of them can do.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -1,6 +1,6 @@
-//! Hosts of others, and stock sshd with each algorithm: our client's role.
+//! Foreign hosts, and stock `sshd` with each algorithm: our client's role.
 //!
-//! What each of them can do is written down in `tests/interop/README.md`.
+//! `tests/interop/README.md` lists what each of them can do.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;

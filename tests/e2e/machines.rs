@@ -18,7 +18,7 @@ use crate::support::{ClientOutcome, keys, programs, skipped};
 const CLIENT: &str = "10.99.0.2";
 const PROXY: [&str; 2] = ["10.99.0.3", "fd99::3"];
 const HOST: [&str; 2] = ["10.99.0.5", "fd99::5"];
-/// What the host's certificate is for.
+/// The names in the host's certificate.
 const HOST_NAMES: &str = "db1,db1.internal,10.99.0.5,fd99::5,db9";
 /// The hosts file of the proxy's machine.
 const NAMES: &str = "127.0.0.1 localhost\n10.99.0.5 db1.internal\nfd99::5 db1.internal\n\
@@ -36,8 +36,8 @@ struct MachinesScene {
 }
 
 impl MachinesScene {
-    /// `alice` has the role that these lines describe, `bob` may go everywhere. `None` where there can be
-    /// no namespaces.
+    /// `alice` has the role that these lines describe, `bob` may log in to every host. `None` if
+    /// network namespaces cannot be created here.
     fn new(role: &str, names: &str) -> Option<Self> {
         if !are_possible() {
             skipped::cannot("a network namespace takes root, and a kernel that allows it");
@@ -146,12 +146,12 @@ impl MachinesScene {
             .run()
     }
 
-    /// What `rproxy explain` says about alice.
+    /// The output of `rproxy explain` about alice.
     fn explain(&self, host: &str) -> ClientOutcome {
         self.rproxy(&["explain", &format!("alice@{host}"), "--login", &login()])
     }
 
-    /// What `rproxy doctor` says about the node: the check, and whether all is well.
+    /// The findings of `rproxy doctor` about the node: the check and its status.
     fn doctor(&self) -> Vec<(String, String)> {
         let said = self.rproxy(&["doctor", "--format=json", "--login", &login()]);
         let found: Vec<Value> = serde_json::from_str(&said.text()).expect("JSON");
@@ -215,8 +215,8 @@ fn denied(outcome: &ClientOutcome, host: &str) {
     assert!(outcome.stderr.contains(&says), "{}", outcome.stderr);
 }
 
-/// Denied by its label or by its name, a host is denied by every name and address of it, at every port,
-/// and is not even dialled. `explain` says the same.
+/// A host that is denied by its label or by its name is denied by every name and address, at every
+/// port, and is not dialled. `explain` says the same.
 #[test]
 fn a_host_that_is_denied_is_denied_however_it_is_called() {
     for deny in ["labels: { env: prod }", "nodes: [db1]"] {
@@ -320,7 +320,7 @@ fn a_host_is_denied_if_its_certificate_names_a_node_that_is() {
     scene.ssh("bob", "db1", 22).success();
 }
 
-/// The proxy does not connect to itself, whatever it is called.
+/// The proxy does not connect to itself, by any name.
 #[test]
 fn the_proxy_is_no_target_by_any_of_its_names() {
     let Some(scene) = MachinesScene::new("    allow: [{ nodes: [\"*\"] }]\n", NAMES) else {
@@ -338,8 +338,8 @@ fn the_proxy_is_no_target_by_any_of_its_names() {
     assert!(refusals.iter().all(|(reason, _)| reason == "own-listener"));
 }
 
-/// Names are what the machine says they are, at the time: its hosts file is read again, addresses of
-/// both families count, and one that is dead does not hide the other. `doctor` says the same.
+/// Names resolve as on the machine: its hosts file is read again, addresses of both families are
+/// used, and one that does not answer does not hide the other. `doctor` says the same.
 #[test]
 fn names_are_resolved_as_the_machine_does_it_while_the_proxy_runs() {
     let nothing = "127.0.0.1 localhost\n";

@@ -1,4 +1,4 @@
-//! Metrics and the state of the proxy, asked by stock curl: the numbers are what happened.
+//! Metrics and health of the proxy, read with stock curl: the numbers count what happened.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ fn measured() -> Builder {
     World::with().proxy_setting("metrics_listen_addr: 127.0.0.1:0")
 }
 
-/// Where a path of the listener is.
+/// The URL of a path of the listener.
 pub(crate) fn url(world: &World, path: &str) -> String {
     let rest = world.logged("the metrics are at ");
     let base = rest.split_once("/metrics").expect("a URL").0;
@@ -70,7 +70,7 @@ fn settled(world: &World) -> Scrape {
     })
 }
 
-/// Sessions, refusals of each leg, bytes and files: each exactly once where it belongs.
+/// Sessions, refusals of each leg, bytes and files: each is counted once, with the right labels.
 #[test]
 fn numbers_are_what_happened() {
     let world = measured()
@@ -173,12 +173,12 @@ fn numbers_are_what_happened() {
         .map(|series| grown(series))
         .sum();
     assert_eq!(refused, 4.0, "no refusal is there twice: {after:#?}");
-    // Where the login is wrong, the way to the host may be begun by then.
+    // If the login is wrong, the connection to the host may have begun by then.
     assert!(grown("rproxy_host_connect_seconds_count{step=\"handshake\"}") >= 3.0);
     assert!(grown("rproxy_recording_commit_seconds_count") >= 2.0);
     assert!(grown("rproxy_recording_commit_seconds_sum") > 0.0);
 
-    // What is counted is what is on the disk.
+    // The counters have the sizes of the files on the disk.
     let files = world.recording_files();
     assert_eq!(files.len(), 2);
     let size: u64 = files
@@ -222,7 +222,7 @@ fn numbers_are_what_happened() {
     assert!((after["process_start_time_seconds"] - now).abs() < 600.0);
 }
 
-/// Clients beyond a limit are counted each, though the audit log has them once.
+/// Each client beyond a limit is counted, though the audit log has the refusal once.
 #[test]
 fn clients_that_are_turned_away_are_counted() {
     let world = measured()

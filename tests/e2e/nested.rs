@@ -1,5 +1,5 @@
 //! SSH inside a forwarded channel, by every way that `ssh(1)` has: closed and audited, unless
-//! `permit.nested_ssh` allows it. Other protocols go through, whatever they speak about.
+//! `permit.nested_ssh` allows it. Other protocols pass, whatever data they carry.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -42,8 +42,8 @@ fn through_socks(socks: u16, destination: u16) -> u16 {
     port
 }
 
-/// The ways into a forward. Each gives a port of loopback behind which the host's own sshd is, and
-/// whatever holds it open.
+/// The kinds of forwards. Each gives a port of loopback that leads to the host's own `sshd`, and
+/// the process that keeps the forward open.
 fn ways(world: &World) -> Vec<(&'static str, u16, Option<Live>)> {
     let sshd = world.node().port;
     let (local, remote, dynamic) = (free_port(), free_port(), free_port());
@@ -65,7 +65,7 @@ fn ways(world: &World) -> Vec<(&'static str, u16, Option<Live>)> {
     ways
 }
 
-/// A real ssh by one of these ways.
+/// A real `ssh` through one of these forwards.
 fn nested(world: &World, way: &str, port: u16) -> ClientOutcome {
     let mut ssh = world.outer_ssh().args(["-o", "HostKeyAlias=db1"]);
     if way == "-W" {
@@ -169,11 +169,11 @@ fn it_ends_a_session_without_a_terminal() {
     assert_eq!(text(&event, "user"), "alice");
     let logins = world.node().log().matches("Accepted publickey").count();
     assert_eq!(logins, 1, "the session's own");
-    // What crossed before it was recognised is recorded.
+    // The data that crossed before SSH was recognised is recorded.
     let recording = world.finished_recording();
     let stored = world.exported(&recording, "stdin");
     assert!(stored.len() < 1_000, "{} bytes", stored.len());
-    // Other programs may talk as they like.
+    // Other programs may send any data.
     let echo = world
         .ssh()
         .args(["db1", "cat"])
@@ -197,7 +197,7 @@ fn it_may_be_allowed_in_a_session() {
     }
 }
 
-/// A proxy at the host that is asked for its destination first: by `CONNECT` of HTTP, or by SOCKS.
+/// A proxy at the host that first reads the destination: by `CONNECT` of HTTP, or by SOCKS.
 fn proxy_at_the_host(by_socks: bool) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
@@ -285,7 +285,7 @@ fn it_is_closed_behind_a_proxy_at_the_host_too() {
         let logins = world.node().log().matches("Accepted publickey").count();
         assert_eq!(logins, 1, "the one that holds the forward");
         drop(held);
-        // How it was asked for is recorded, and no key exchange.
+        // The recording has the request to the proxy, and no key exchange.
         let recording = forwards(&world);
         let stored = world.exported(&recording, "stdin");
         assert!(stored.len() > 9 && stored.len() < 2_000, "{}", stored.len());

@@ -32,7 +32,7 @@ fn sigkill_in_the_middle_of_a_stream() {
 #[test]
 fn sigkill_in_a_terminal() {
     let world = World::new();
-    // What either ssh has to say of its own about the lost connection is not the host's.
+    // The messages of both `ssh` programs about the lost connection are not data of the host.
     let ssh = programs::path("ssh").display().to_string();
     let quiet = format!(
         "ProxyCommand={ssh} -F {} %r@127.0.0.1 -s proxy:%h:%p 2>/dev/null",

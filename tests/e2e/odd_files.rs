@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::support::recordings::{file, text};
 use crate::support::{World, keys, programs, skipped};
 
-/// Files whose names come after those of all recordings: a pipe, a socket, a directory, links, and where
-/// this account may make one, a device.
+/// Files whose names come after those of all recordings: a pipe, a socket, a directory, links, and,
+/// if this account may create one, a device.
 fn put_odd_files(world: &World) -> Vec<PathBuf> {
     let path = |number: usize| {
         let name = format!("ffffffff-ffff-7fff-bfff-fffffffffff{number}.cast.zst");
@@ -47,7 +47,7 @@ fn they_hang_no_command_and_hide_no_recording() {
     world.run("db1", "echo seen").success();
     let recording = world.finished_recording();
     let odd = put_odd_files(&world);
-    // Each has its time, and is killed after it.
+    // Each command has a time limit, after which it is killed.
     let rproxy = |args: &[&str]| {
         let mut command = Command::new(programs::path("timeout"));
         command.args(["--kill-after=5", "60"]);

@@ -1,5 +1,5 @@
-//! `permit`, key by key: what it has works and is recorded; what it has not is refused as sshd would,
-//! audited, and disturbs nothing else on the connection.
+//! `permit`, key by key: what it allows works and is recorded; what it does not allow is refused as
+//! `sshd` refuses it, is audited, and disturbs nothing else on the connection.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -36,7 +36,7 @@ fn session(world: &World, options: &[String]) -> Live {
     session
 }
 
-/// Whatever happened beside it, the session goes on. What ssh has said meanwhile.
+/// Checks that the session goes on. Returns the output of `ssh` meanwhile.
 fn goes_on(mut session: Live) -> String {
     let stdin = session.stdin.as_mut().expect("it is open");
     stdin.write_all(b"still here\n").expect("the session runs");
@@ -64,7 +64,7 @@ fn details(world: &World, name: &str) -> Vec<String> {
     events.iter().map(detail).collect()
 }
 
-/// Where forwarded channels were opened to, in their order.
+/// The destinations of forwarded channels, in their order.
 fn opened(world: &World) -> Vec<String> {
     let mut events = world.audit();
     events.retain(|event| event["event"] == "forward.opened");
@@ -249,10 +249,10 @@ fn permit_listen_any_and_none() {
     }
 }
 
-/// What a Unix socket answers; nothing where it closes at once.
+/// The answer of a Unix socket; empty if it closes at once.
 fn ask_socket(path: &Path) -> Vec<u8> {
     let mut stream = UnixStream::connect(path).expect("somebody listens");
-    // A stream that is closed at once is what this is about.
+    // The stream may be closed at once: that is one of the expected results.
     stream.write_all(b"question").unwrap_or_default();
     stream
         .shutdown(std::net::Shutdown::Write)
@@ -311,7 +311,7 @@ fn streamlocal() {
     }
 }
 
-/// `AllowAgentForwarding no`: the session gets none, and goes on.
+/// `AllowAgentForwarding no`: the session gets no agent, and goes on.
 #[test]
 fn agent() {
     let world = world("{ agent: no }");
@@ -324,8 +324,8 @@ fn agent() {
     refused(&world, "channel-request", "auth-agent-req@openssh.com");
 }
 
-/// What every X program begins with: byte order, version 11, the name of the authentication and its
-/// cookie, which ssh replaces by the screen's own.
+/// The first bytes of every X program: byte order, version 11, the name of the authentication and
+/// its cookie, which `ssh` replaces by the display's own cookie.
 const DRAWING: &str = r#"
 number=${DISPLAY##*:}
 number=${number%.*}
@@ -383,7 +383,7 @@ fn x11() {
     assert!(from_host.ends_with(b"drawn") && from_host.len() == 48 + 5);
 }
 
-/// `MaxSessions`: one more is refused, and a place that is free again is taken again.
+/// `MaxSessions`: one more session is refused; after one has ended, another one is accepted.
 #[test]
 fn max_sessions() {
     let world = world("{ max_sessions: 2 }");
@@ -427,7 +427,7 @@ fn accept_env() {
     assert!(recorded, "{header:#?}");
 }
 
-/// What was refused and does not matter.
+/// The names of the ignored requests.
 fn ignored(world: &World) -> Vec<String> {
     let mut events = world.audit();
     events.retain(|event| event["event"] == "request.ignored");
@@ -441,7 +441,7 @@ fn ignored(world: &World) -> Vec<String> {
     names.collect()
 }
 
-/// What PuTTY's own requests end with.
+/// The suffix of PuTTY's own requests.
 const PUTTY: &str = "@putty.projects.tartarus.org";
 /// What git and PuTTY always send passes, or is refused without a warning, and the connection goes
 /// on.
@@ -481,7 +481,7 @@ fn habits_of_clients_are_no_warnings() {
     assert_eq!(warnings.count(), 0);
 }
 
-/// The answer to a forbidden channel is the one of the standard, for every type that there is.
+/// The answer to a forbidden channel is the standard's, for every type of channel.
 #[test]
 fn the_answer_is_the_standards() {
     let world = world("{ port_forwarding: no, streamlocal: no }");

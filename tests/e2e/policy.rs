@@ -40,12 +40,12 @@ fn fleet(settings: &str) -> World {
 /// Everything that the tests' own account may, everywhere.
 const EVERYWHERE: &str = "    allow: [{ nodes: [\"*\"] }]\n";
 
-/// The certificate's last word: this account, that host.
+/// Tries to log in to a host as this account.
 fn log_in(world: &World, host: &str, login: &str) -> ClientOutcome {
     world.ssh().args(["-l", login, host, "echo in"]).run()
 }
 
-/// What `rproxy explain` says about alice, as JSON, and its exit code.
+/// The output of `rproxy explain` about alice, as JSON, and its exit code.
 fn explain(world: &World, host: &str, login: &str, more: &[&str]) -> (Value, Option<i32>) {
     let output = world
         .rproxy()
@@ -81,7 +81,7 @@ fn what_explain_says_is_what_happens() {
          deny:\n      \
            - {{ logins: [\"{OTHER}\"], nodes: [web2] }}\n"
     )));
-    // The account does not exist: where the policy has it, the host has the last word.
+    // The account does not exist: if the policy allows the login, the host refuses it.
     for (host, login, allowed, line) in [
         ("db1", own.as_str(), true, "nodes: [\"db*\"]"),
         ("db1", OTHER, false, ""),
@@ -200,7 +200,7 @@ fn who_is_not_allowed_cannot_probe() {
         "one text, whichever way it is asked: {answers:#?}"
     );
     assert!(world.nodes().iter().all(|node| node.connections() == 0));
-    // The auditor can tell them apart.
+    // The audit log distinguishes them.
     let mut rules: Vec<_> = world
         .refusals()
         .iter()
@@ -358,7 +358,7 @@ fn a_live_session_ends_when_its_role_does() {
         .args(["-l", &login(), "db1", "echo begins; cat"])
         .start();
     assert_eq!(kept.read(7), b"begins\n");
-    // A change that is none of theirs.
+    // A change that does not concern these sessions.
     world.reconfigure(|config| format!("{config}recording: {{ pty_input: no }}\n"));
     terminal.type_in("echo still $((40 + 2))\r");
     terminal.expect("still 42");
@@ -398,7 +398,7 @@ fn a_live_session_ends_when_its_role_does() {
     });
 }
 
-/// What a node's labels are now is what counts.
+/// The present labels of a node count.
 #[test]
 fn other_labels_are_judged_too() {
     let world = fleet(&alice_has("    allow: [{ labels: { env: prod } }]\n"));

@@ -6,14 +6,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::children::may_look_into;
 use crate::support::{World, keys, skipped};
 
-/// Whether there is such a process, and it is not only waiting to be buried.
+/// Whether there is such a process, and it is not a zombie.
 fn lives(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')')
         .is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
-/// The sockets of a process, as the kernel numbers them.
+/// The sockets of a process, by their inode numbers.
 fn sockets(pid: u32) -> Vec<String> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
     let links = entries
@@ -68,7 +68,7 @@ fn the_monitor_says_so_when_the_worker_is_killed() {
     );
 }
 
-/// What strangers send is read by the worker: the monitor has the listener and no connection.
+/// The worker reads what clients send: the monitor has the listener and no connection.
 #[test]
 fn the_monitor_touches_no_connection() {
     let world = World::new();
@@ -145,7 +145,7 @@ fn the_worker_has_no_authority() {
     }
 }
 
-/// During a rotation, too: the key that signs, and not the one beside it.
+/// During a rotation, too: it has the key that signs, and not the other one.
 #[test]
 fn the_monitor_has_the_key_that_signs() {
     let world = World::new();
@@ -168,8 +168,9 @@ fn the_monitor_has_the_key_that_signs() {
     assert!(!has_in_memory(monitor, &old), "the old key does not");
 }
 
-/// Where the service manager or an administrator has switched core dumps on for everything, there is none
-/// of these processes, whose memory holds keys and sessions; and what is in it does not get into swap.
+/// Even if the service manager or an administrator has enabled core dumps for all processes, these
+/// processes write none, because their memory holds keys and sessions; and their memory does not
+/// get into swap.
 #[test]
 fn memory_is_neither_dumped_nor_swapped() {
     let world = World::new();

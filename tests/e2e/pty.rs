@@ -32,7 +32,7 @@ fn window_size_and_its_changes_arrive() {
 fn ctrl_c_interrupts_the_command_not_the_session() {
     let world = World::new();
     let mut terminal = world.shell();
-    // The command itself says that it runs: before that, Ctrl-C is the shell's.
+    // The command prints that it runs: before that, Ctrl-C would interrupt the shell.
     terminal.type_in("sh -c \"echo be'gi'ns; exec sleep 1000\"\r");
     terminal.expect("begins");
     terminal.type_in("\x03");
@@ -65,7 +65,7 @@ fn vim_edits_a_file() {
     assert_eq!(written, "first line\nsecond line, åäö\n");
 }
 
-/// What the terminal showed is what the recording holds, byte for byte.
+/// The recording has what the terminal showed, byte for byte.
 #[test]
 fn recording_holds_what_the_terminal_showed() {
     let world = World::new();
@@ -92,7 +92,8 @@ fn recording_holds_what_the_terminal_showed() {
     assert!(stored == shown);
 }
 
-/// A password that is typed with echo off is nowhere in the recording; that something was typed is.
+/// A password that is typed with echo off is not in the recording; the recording says only that
+/// something was typed.
 #[test]
 fn a_typed_password_is_not_recorded() {
     let world = World::new();

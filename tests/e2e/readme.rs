@@ -91,7 +91,7 @@ fn the_quick_start_works() {
     assert!(agent.is_some() && proxy.is_some());
 }
 
-/// A directory where the README's commands find what they name.
+/// A directory with the files that the README's commands name.
 struct Place {
     children: Children,
     dir: tempfile::TempDir,
@@ -144,7 +144,7 @@ impl Place {
             .replace("proxy.example.com", "127.0.0.1")
     }
 
-    /// The key that the host has, and the half of it that is copied to the proxy.
+    /// The host's key, and its public half, which is copied to the proxy.
     fn write_host_key(&self) {
         let dir = self.dir().join("host");
         std::fs::create_dir(&dir).expect("a writable directory");
@@ -152,7 +152,7 @@ impl Place {
         std::fs::copy(dir.join("host_key.pub"), self.dir().join("db1.pub")).expect("it was made");
     }
 
-    /// What the README copies to this name in `/etc/ssh` of the host.
+    /// The file that the README copies to this name in `/etc/ssh` of the host.
     fn made_as(&self, name: &str) -> PathBuf {
         self.dir().join(match name {
             "ssh_host_ed25519_key-cert.pub" => "db1-cert.pub",
@@ -197,7 +197,7 @@ impl Place {
         ProxyProcess::start(&self.children, &self.config(), &log, None)
     }
 
-    /// Runs one command as its reader would; it must succeed. Gives what it shows.
+    /// Runs one command as its reader would; it must succeed. Returns its output.
     fn run(&self, command: &str, port: Option<u16>) -> String {
         let mut command = command
             .replace("proxy.example.com", "127.0.0.1")
@@ -226,7 +226,7 @@ impl Place {
             .env("TERM", "xterm-256color")
             .env("PATH", format!("{}:{path}", bin.display()))
             .env("SSH_AUTH_SOCK", self.dir().join("agent"));
-        // At a terminal, as its reader is.
+        // At a terminal, as the reader runs it.
         let mut terminal = Terminal::start(&self.children, bash, 30, 120);
         if command.starts_with("ssh ") {
             terminal.type_in("echo lo''gged in; exit\r");
@@ -241,7 +241,7 @@ impl Place {
         shown
     }
 
-    /// The recording, once there is one.
+    /// The recording, as soon as there is one.
     fn recording(&self) -> Option<(String, PathBuf)> {
         let file = keys::files(&self.dir().join("data"))
             .into_iter()

@@ -53,7 +53,7 @@ fn stock_asciinema_plays_it() {
     assert_eq!(code, Some(0), "{}", String::from_utf8_lossy(&shown));
 }
 
-/// `recordings export` gives back every stream byte for byte.
+/// `recordings export` returns every stream byte for byte.
 #[test]
 fn export_gives_the_streams_back() {
     let world = World::new();

@@ -57,7 +57,7 @@ fn output(live: &mut Live<Vec<u8>>, at: u64, text: &[u8]) {
     live.commit().expect("memory takes it");
 }
 
-/// What the host has sent is small, what it asks for is not: an export holds a screen and a line,
+/// The host has sent little data that produces much output: an export holds a screen and a line,
 /// within 96 MiB of data for the whole process.
 #[test]
 fn an_export_holds_a_screen_whatever_the_host_has_sent() {
@@ -173,14 +173,14 @@ fn in_shell(world: &World, args: &[&str], input: &str) -> Terminal {
         .in_terminal(24, 80)
 }
 
-/// Sends a signal to what the shell runs.
+/// Sends a signal to the program that the shell runs.
 fn send(world: &World, signal: Signal) {
     let pid = std::fs::read_to_string(world.dir().join("pid")).expect("it runs");
     let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
     kill_process(pid.expect("a process id"), signal).expect("it runs");
 }
 
-/// Waits for the shell's prompt after this status; gives all that the terminal has shown.
+/// Waits for the shell's prompt after this status. Returns all that the terminal has shown.
 fn leaves_the_modes_as_they_were(world: &World, mut terminal: Terminal, status: u8) -> Vec<u8> {
     terminal.expect(&format!("ended {status}"));
     terminal.expect("$ ");
@@ -193,7 +193,7 @@ fn leaves_the_modes_as_they_were(world: &World, mut terminal: Terminal, status: 
     all
 }
 
-/// Ends the replay once it shows this, and checks what it leaves: the modes, the main screen, the
+/// Ends the replay once it shows this, and checks the terminal: the modes, the main screen, the
 /// cursor, and the prompt below all that was shown.
 fn leaves_the_terminal_as_it_was(world: &World, mut terminal: Terminal, end: &End, shown: &str) {
     terminal.expect(shown);
@@ -279,7 +279,7 @@ fn watching_leaves_the_terminal_as_it_was_however_it_ends() {
     session.finish();
 }
 
-/// A terminal that does not show what is typed must not stay so.
+/// The echo of the terminal must be on again.
 #[test]
 fn a_question_for_a_passphrase_leaves_the_terminal_as_it_was() {
     let world = World::new();

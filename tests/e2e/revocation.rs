@@ -21,7 +21,7 @@ fn issued(world: &World, key_id: &str) -> Value {
     entry.unwrap_or_else(|| panic!("{key_id} is in the inventory"))
 }
 
-/// The refusals of revoked certificates, as soon as there are so many.
+/// The refusals of revoked certificates, as soon as there are this many.
 fn refusals(world: &World, count: usize) -> Vec<Value> {
     world.eventually("refusals in the audit log", || {
         let mut found = world.refusals_so_far();
@@ -34,7 +34,7 @@ fn time(value: &Value) -> DateTime<chrono::FixedOffset> {
     DateTime::parse_from_rfc3339(text(value, "time")).expect("RFC 3339")
 }
 
-/// What was revoked last.
+/// The last revocation.
 fn last_revocation(world: &World) -> Value {
     let lines = std::fs::read_to_string(world.data().join("revoked.jsonl"));
     let lines = lines.expect("something is revoked");
@@ -47,8 +47,8 @@ fn check_refused(outcome: &ClientOutcome, says: &str) {
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
 }
 
-/// A revoked serial ends a live session within a second, with the reason on the user's terminal, and
-/// the certificate opens no other.
+/// A revoked serial ends a live session within a second, with the reason on the user's terminal,
+/// and the certificate is refused for new ones.
 #[test]
 fn a_revoked_serial_ends_a_live_session() {
     let world = World::new();
@@ -98,7 +98,8 @@ fn only_the_revoked_have_to_go() {
     check_refused(&outcome, "rproxy: client: certificate revoked\r\n  hint: ");
 }
 
-/// A host's certificate counts no longer either: its sessions end, and it gets no new ones.
+/// A host certificate can be revoked too: sessions to the host are closed, and new ones are
+/// refused.
 #[test]
 fn a_revoked_host_is_talked_to_no_more() {
     let world = World::new();
@@ -113,7 +114,7 @@ fn a_revoked_host_is_talked_to_no_more() {
     assert!(legs.iter().all(|event| event["leg"] == "host-certificate"));
 }
 
-/// A connection that waits for a session, as that of a control master does, ends as well.
+/// A connection without a session, such as that of a control master, is closed too.
 #[test]
 fn an_idle_connection_ends_too() {
     let world = World::new();

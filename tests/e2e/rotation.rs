@@ -1,7 +1,7 @@
-//! Keys of both CAs are replaced while sessions are opened all the while: none is refused.
+//! The keys of both CAs are replaced while sessions are opened: none is refused.
 //!
-//! The parts of the fleet are brought up to date as the texts of `rproxy auth rotate` ask: exports to
-//! hosts and clients, certificates signed again.
+//! The test updates the fleet as the texts of `rproxy auth rotate` ask: it exports keys to hosts
+//! and clients, and signs certificates again.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -19,7 +19,7 @@ use crate::web::{EXPORT, curl, plain, url};
 
 /// Hosts of the fleet.
 const HOSTS: usize = 20;
-/// Hundreds of sessions take their time on a busy machine.
+/// Hundreds of sessions take long on a busy machine.
 const LIMIT: Duration = Duration::from_secs(900);
 
 struct RotatedFleet {
@@ -164,7 +164,7 @@ fn proxy_follows(world: &World) {
     });
 }
 
-/// The fingerprint of the CA of the host certificate that the proxy shows.
+/// The fingerprint of the CA of the host certificate that the proxy presents.
 fn signed_by(world: &World) -> String {
     let mut client = Peer::connect(world.address());
     loop {
@@ -192,8 +192,8 @@ impl Sessions<'_> {
         std::fs::read_to_string(self.dir.join("refused")).unwrap_or_default()
     }
 
-    /// Waits until a session went well at every host in the phase; not one may be refused. The hosts
-    /// have their turns, and the session that is under way now may have begun before the phase.
+    /// Waits until a session has succeeded at every host in this phase; none may be refused. The
+    /// hosts take turns, and the present session may have begun before the phase.
     fn go_on(&self, fleet: &RotatedFleet, phase: &str) {
         let before = self.count();
         for more in 1..=fleet.world.nodes().len() + 1 {
@@ -221,8 +221,8 @@ fn replace(path: &Path, text: &str) {
     std::fs::rename(beside, path).unwrap();
 }
 
-/// What every host shows and takes, as it says itself: the name of its certificate's CA, and
-/// the answers for each user CA.
+/// The certificate that every host presents and the CAs that it trusts, from `auth status`: the
+/// name of its certificate's CA, and the answers for each user CA.
 fn proofs(status: &serde_json::Value) -> Vec<(String, Vec<bool>)> {
     let nodes = status["nodes"].as_array().unwrap();
     let proof = |node: &serde_json::Value| {
@@ -359,7 +359,7 @@ fn going_on_names_who_would_be_cut_off_and_needs_force() {
     proxy_follows(&fleet.world);
     assert_eq!(fleet.world.run("db1", "true").code(), 255);
 
-    // And back, with the key that was kept.
+    // A rollback to the key that was kept.
     let status = fleet.auth(&["status", "--no-connect"]);
     assert!(status.contains("kept key SHA256:"), "{status}");
     fleet.rotate("user", "rollback");
@@ -382,8 +382,8 @@ fn the_old_key_is_refused_afterwards() {
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
 }
 
-/// A connection sees one host key for as long as it lives, though its keys change all the time and the
-/// CA is replaced meanwhile.
+/// A connection sees one host key for as long as it lasts, though its session keys change all the
+/// time and the CA is replaced meanwhile.
 #[test]
 fn a_live_connection_keeps_its_host_keys_through_a_rotation() {
     let world = plain().start();

@@ -13,12 +13,12 @@ use russh::{Channel, ChannelId, Error, MethodKind, MethodSet};
 use crate::support::recordings::text;
 use crate::support::{ClientOutcome, HostKey, World, keys, programs, russh_host};
 
-/// Never to be found in what the proxy writes.
+/// Must not be in any file that the proxy writes.
 const SECRET: &str = "correct horse battery";
 
-/// Takes every certificate, and then asks for a password and a code.
+/// Accepts every certificate, and then asks for a password and a code.
 struct Host {
-    /// What was answered.
+    /// The answers.
     heard: Arc<Mutex<Vec<String>>>,
 }
 
@@ -158,7 +158,7 @@ fn questions_are_asked_on_the_users_own_connection() {
         (&2.into(), &true.into())
     );
     assert_eq!(text(asked, "user"), "alice");
-    // Nothing of the answers is anywhere.
+    // The answers are in no file.
     for file in keys::files(&world.data()) {
         let bytes = std::fs::read(&file).unwrap_or_default();
         let bytes = String::from_utf8_lossy(&bytes);
@@ -217,7 +217,7 @@ fn by_jump_nobody_can_be_asked_and_that_is_said() {
     }
 }
 
-/// Stock sshd: the key is right, and a password is not the proxy's to ask for.
+/// Stock `sshd`: it accepts the key and requires a password, which the proxy does not ask for.
 #[test]
 fn a_host_that_wants_a_password_is_not_said_to_refuse_the_certificate() {
     let world = World::with()

@@ -9,7 +9,7 @@ use crate::support::others::others;
 use crate::support::programs;
 use crate::support::terminal::Terminal;
 
-/// The recording that is there.
+/// The id of the recording.
 const ID: &str = "01920000-0000-7000-8000-000000000001";
 const CONFIGURATION: &str = "
 nodes:
@@ -73,7 +73,7 @@ fn completions(name: &str) -> PathBuf {
     root().join("completions").join(name)
 }
 
-/// What is typed before the key, and what appears after it.
+/// The text before the Tab key, and the text that appears after it.
 const TYPED: &[(&str, &str)] = &[
     ("rproxy play 0", "1920000-0000-7000-8000-000000000001 "),
     (
@@ -96,7 +96,7 @@ fn completes(mut terminal: Terminal) {
         terminal.type_in(&format!("{typed}\t"));
         terminal.expect(typed);
         terminal.expect(completed);
-        // The line is thrown away.
+        // The line is discarded.
         terminal.type_in("\u{15}");
     }
     terminal.type_in("exit\n");
@@ -128,7 +128,7 @@ fn zsh_completes_names_and_ids() {
         dir.display()
     ));
     terminal.expect("42\r\n");
-    // Several are listed, with what they are.
+    // Several candidates are listed, with their descriptions.
     terminal.type_in("rproxy explain alice@\t");
     terminal.expect("alice@db1");
     terminal.expect("10.0.0.5:22 env=prod");

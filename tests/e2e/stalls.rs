@@ -1,7 +1,7 @@
-//! Stalls: a peer that does not read stops only what it does not read.
+//! Stalls: a peer that does not read a stream stops only that stream.
 //!
-//! The first three are known to hang in relays that grant window on receipt or queue between their two
-//! sides. Each is run on a direct connection too, which must end alike.
+//! The first three are known to hang in relays that grant window on receipt or queue between their
+//! two sides. Each also runs on a direct connection, with the same result.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -16,7 +16,7 @@ use crate::support::payload::{CLOSE, DATA, OPEN_CONFIRMATION, Payload, WINDOW_AD
 
 const MIB: usize = 1 << 20;
 
-/// ssh by this way to the host, as a command of a shell.
+/// `ssh` to the host on this way, as a shell command.
 fn command(way: Way, world: &World) -> String {
     let file = |name: &str| world.dir().join(name).display().to_string();
     match way {
@@ -68,7 +68,7 @@ fn a_stalled_session_does_not_hold_up_its_neighbours() {
         let _master = client().args(["-N", "-M", "db1"]).start();
         world.eventually("the master listens", || socket.exists().then_some(()));
 
-        // The output of the first one is not read; the second reads nothing of what it is sent.
+        // The output of the first session is not read; the second one does not read its input.
         let mut deaf = client().args(["db1", "cat /dev/zero"]).start();
         deaf.read(1);
         let mut fed = client().args(["db1", "echo ready; exec sleep 60"]).start();
@@ -95,7 +95,7 @@ fn a_stalled_session_does_not_hold_up_its_neighbours() {
     }
 }
 
-/// Writes to the standard input of a session until it ends; how many bytes that were so far.
+/// Writes to the standard input of a session until it ends, and counts the bytes.
 fn feed_endlessly(session: &mut Live) -> Arc<AtomicU64> {
     let sent = Arc::new(AtomicU64::new(0));
     let (count, mut stdin) = (Arc::clone(&sent), session.stdin.take().expect("it is open"));
@@ -107,7 +107,7 @@ fn feed_endlessly(session: &mut Live) -> Arc<AtomicU64> {
     sent
 }
 
-/// A plain download into a client with tiny windows and packets, which reads in small sips.
+/// A plain download to a client with tiny windows and packets, which reads little at a time.
 #[test]
 fn a_download_through_a_narrow_window() {
     const SIZE: usize = 200_000;
@@ -192,7 +192,7 @@ fn a_hundred_stalled_channels_are_bounded() {
         ]));
         let (mut stream, _) = source.accept().expect("sshd connects");
         let poured = Arc::clone(&poured);
-        // Ends when the other side does.
+        // Exits when the other side closes the connection.
         std::thread::spawn(move || {
             while let Ok(count) = stream.write(&[0; 64 * 1024]) {
                 poured.fetch_add(count as u64, Ordering::Relaxed);
@@ -204,7 +204,7 @@ fn a_hundred_stalled_channels_are_bounded() {
     }
     peer.flush();
 
-    // The client reads no more: the sources come to a stop, and the proxy with them.
+    // The client reads no more: the sources stop, and so does the proxy.
     let last = world.at_rest("the proxy takes no more", || poured.load(Ordering::Relaxed));
     let held = world.proxy_memory().saturating_sub(before) / 1024;
     println!(

@@ -85,7 +85,7 @@ impl StartScene {
         (status.code(), said())
     }
 
-    /// Both fail, for the same reason, with the same advice; the check makes nothing.
+    /// Both fail, for the same reason, with the same hint; the check creates no files.
     fn fails(&self, what: &str, says: &str) {
         let before = self.listed();
         let (code, checked) = self.check();
@@ -115,7 +115,7 @@ impl StartScene {
     }
 }
 
-/// What a failed command has said.
+/// The error message of a failed command.
 fn reasons(told: &str) -> Vec<&str> {
     let of_failure = |line: &&str| {
         ["rproxy: ", "  caused by: ", "  hint: "]
@@ -238,7 +238,7 @@ fn what_is_written() {
     instead(&scene.data("recordings"), true);
     mode(&scene.data("recordings"), 0o755);
     scene.fails("recordings/ open", "chmod 0700");
-    // Where sessions go on without, the proxy does too.
+    // If sessions go on without recordings, the proxy starts too.
     scene.configure(&format!("{FREE}recording: {{ mode: best_effort }}\n"));
     let (code, told) = scene.check();
     assert_eq!(code, Some(0), "{told}");

@@ -3,7 +3,7 @@
 use crate::support::World;
 use crate::support::recordings::{file, text};
 
-/// The directory for recordings becomes a file under the proxy's feet.
+/// The directory for recordings is replaced by a file while the proxy runs.
 #[test]
 fn no_session_without_a_place_to_record() {
     let world = World::new();
@@ -49,7 +49,8 @@ fn best_effort_goes_on_and_audits_the_gap() {
     );
 }
 
-/// The disk is full in the middle: relaying stops, the user reads why, what was seen is stored.
+/// The disk is full in the middle: relaying stops, the user reads why, and what the user saw is
+/// recorded.
 #[test]
 fn a_full_disk_ends_the_session() {
     let world = World::with().file_size_limit(4096).start();

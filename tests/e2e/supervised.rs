@@ -18,7 +18,7 @@ use crate::support::proxy::{ProxyProcess, rproxy};
 struct Systemd(UnixDatagram);
 
 impl Systemd {
-    /// Waits until a message has this line; gives the message.
+    /// Waits until a message has this line, and returns the message.
     fn hears(&self, line: &str) -> String {
         loop {
             let mut buffer = [0; 4096];

@@ -1,4 +1,4 @@
-//! Programs that run over ssh: what they move arrives, and is recorded.
+//! Programs that run over `ssh`: their data arrives, and is recorded.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ fn git_pushes_and_clones() {
     );
 }
 
-/// What a playbook does: facts of the hosts, files there, commands.
+/// The tasks of a playbook: facts of the hosts, files, commands.
 const PLAYBOOK: &str = r#"
 - hosts: all
   tasks:
@@ -253,7 +253,7 @@ fn lftp_mirrors_both_ways() {
     assert!(recordings.iter().all(|one| one["kind"] == "subsystem"));
 }
 
-/// A mounted file system; it goes away with the test.
+/// A mounted file system, which is unmounted at the end of the test.
 struct Mount<'w> {
     world: &'w World,
     at: PathBuf,
@@ -305,7 +305,7 @@ impl Drop for Mount<'_> {
     }
 }
 
-/// sshfs: what is written to the mounted directory is on the host.
+/// sshfs: files that are written to the mounted directory are on the host.
 #[test]
 fn sshfs_mounts() {
     let Some(sshfs) = others("sshfs") else {

@@ -13,7 +13,7 @@ use crate::support::client::Live;
 use crate::support::recordings::text;
 use crate::support::{ClientOutcome, World};
 
-/// SIGUSR2; the audit event that says what came of it.
+/// Sends SIGUSR2. Returns the audit event of the upgrade or of its refusal.
 fn upgrade(world: &World) -> Value {
     let so_far = || {
         let mut all = world.audit();
@@ -63,8 +63,8 @@ fn sockets(pid: u32) -> usize {
         .count()
 }
 
-/// The number is the promise: 500 sessions of stock clients, most of them over shared connections, which
-/// is what keeps the test in bounds: it takes its time to start 550 times ssh.
+/// 500 sessions of stock clients. Most of them share connections, to keep the test short: starting
+/// `ssh` 550 times takes long.
 #[test]
 fn five_hundred_sessions_survive() {
     const MASTERS: usize = 49;
@@ -83,7 +83,7 @@ fn five_hundred_sessions_survive() {
         let (option, socket) = control(number);
         let master = world.ssh().args(["-N", "-M", "-o", &option, "db1"]).start();
         masters.push((master, socket));
-        // A few at a time.
+        // The sessions are started a few at a time.
         if let Some((_, socket)) = number.checked_sub(7).and_then(|early| masters.get(early)) {
             world.eventually("a master listens", || socket.exists().then_some(()));
         }
@@ -150,8 +150,8 @@ fn five_hundred_sessions_survive() {
     });
 }
 
-/// One after the other, with a session from each time; the ports of SSH and of the web are there at every
-/// moment.
+/// Upgrades in a row, with a session from each program; the ports of SSH and of the web are open at
+/// every moment.
 #[test]
 fn upgrades_in_a_row() {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
@@ -189,7 +189,7 @@ fn upgrades_in_a_row() {
                 echoes(session, b"still here");
             }
         }
-        // The newest goes last: none that is older waits for it.
+        // The newest session ends last: older workers do not wait for it.
         for session in sessions {
             session.finish().success();
         }
@@ -205,8 +205,8 @@ fn upgrades_in_a_row() {
     assert_eq!(world.proxy_end(), Some(0));
 }
 
-/// What is in the program's place does not run, does not like the configuration, or cannot begin to serve:
-/// the one that runs goes on.
+/// The new program does not run, refuses the configuration, or cannot begin to serve: the old one
+/// goes on.
 #[test]
 fn what_would_not_run_takes_nothing_over() {
     let world = World::with().own_program().start();
@@ -218,7 +218,7 @@ fn what_would_not_run_takes_nothing_over() {
     world.replace_program(Some("no program at all"));
     assert!(refused(&world).contains("cannot run"));
 
-    // What others may write is not even asked: they could have put anything there.
+    // A program that other accounts may write is not run: they could have replaced it.
     let place = world.dir().join("rproxy");
     let mode = |path: &std::path::Path, mode| {
         use std::os::unix::fs::PermissionsExt as _;
@@ -264,7 +264,7 @@ fn what_would_not_run_takes_nothing_over() {
     });
 }
 
-/// A stop is one for all workers, also for those from before an upgrade; so is what SIGHUP brings.
+/// A stop applies to all workers, also to those from before an upgrade; so does SIGHUP.
 #[test]
 fn workers_from_before_obey_too() {
     let world = World::with().own_program().start();

@@ -1,5 +1,5 @@
-//! The way back from a later version: what it has left in the data directory is read, and what this
-//! version does not know in it is passed over; what it does not know in the configuration is named.
+//! The way back from a later version: this version reads the data directory and ignores fields that
+//! it does not know; it names settings that it does not know.
 
 use std::io::Write as _;
 use std::path::Path;

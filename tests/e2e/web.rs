@@ -1,4 +1,4 @@
-//! The web, asked by stock curl: what it serves, what it refuses, what it bears.
+//! The web listener, with stock curl: what it serves, what it refuses, and its limits.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -46,7 +46,7 @@ impl WebCa {
         keys::tool(openssl.args(args).current_dir(self.dir.path()));
     }
 
-    /// A certificate for the server, whose subject tells it from others, put where the proxy reads it.
+    /// A certificate for the server, with this subject, in the files that the proxy reads.
     fn issue(&self, name: &str) {
         let subject = format!("/CN={name}");
         fs::write(self.path("names"), "subjectAltName=IP:127.0.0.1\n").expect("writable");
@@ -121,7 +121,7 @@ pub(crate) fn plain() -> Builder {
         .proxy_setting("web_plain_http: yes")
 }
 
-/// Where the web is: `https://127.0.0.1:PORT`.
+/// The base URL: `https://127.0.0.1:PORT`.
 pub(crate) fn url(world: &World, path: &str) -> String {
     let rest = world.logged("the web is at ");
     let base = rest.split_whitespace().next().expect("a URL");
@@ -221,7 +221,7 @@ fn a_rotation_shows() {
     }
 }
 
-/// What the client has is not sent again, until it changes.
+/// A document that the client has is not sent again until it changes.
 #[test]
 fn an_etag_saves_the_way() {
     let world = plain().start();
@@ -309,7 +309,7 @@ fn what_there_is_not_is_refused_in_words() {
     assert!(allowed.contains("allow: GET, HEAD"), "{allowed}");
 }
 
-/// Another certificate is shown as soon as its files are there; one that cannot be used changes
+/// A new certificate is used as soon as its files are there; one that cannot be used changes
 /// nothing.
 #[test]
 fn a_new_certificate_needs_no_restart() {
@@ -353,7 +353,7 @@ fn slow_clients_are_bounded() {
         held.push(stream);
     }
     world.run("db1", "true").success();
-    // The address has all its places taken: the oldest made room for the others.
+    // The address had all its slots in use: the oldest clients were disconnected for the others.
     let mut cut_off = 0;
     for stream in &mut held {
         stream
@@ -476,7 +476,7 @@ fn hosts_fetch_the_list() {
     fetch(&world, &url, &list, &trust).success();
     world.direct_ssh().args(["db1", "true"]).run().success();
 
-    // What the host has is not fetched again.
+    // A list that the host has is not fetched again.
     let before = fs::metadata(&list)
         .expect("there")
         .modified()

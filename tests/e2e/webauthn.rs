@@ -1,5 +1,6 @@
-//! Security keys that sign by way of a browser (`webauthn-sk-ecdsa-sha2-nistp256@openssh.com`), with stock
-//! sshd, which verifies such signatures from 8.4 on. No stock agent makes them: the agent here is ours.
+//! Security keys that sign through a browser (`webauthn-sk-ecdsa-sha2-nistp256@openssh.com`), with
+//! stock `sshd`, which verifies such signatures from 8.4 on. No stock agent makes them, so the
+//! tests have their own agent.
 
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -24,7 +25,7 @@ const WEBAUTHN_CERTIFICATE: &str = "webauthn-sk-ecdsa-sha2-nistp256-cert-v01@ope
 /// An agent with one such key and its certificate.
 struct Authenticator {
     browser: Browser,
-    /// For whom its browser signs; the key signs by itself for others.
+    /// The callers for which its browser signs; for others the key signs by itself.
     signs_for: For,
     certificate: Vec<u8>,
 }
@@ -32,7 +33,7 @@ struct Authenticator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {
     Everybody,
-    /// Only where the agent is forwarded to.
+    /// Only for hosts to which the agent is forwarded.
     Forwarded,
 }
 
@@ -91,7 +92,8 @@ impl Authenticator {
                     };
                     [vec![SIGN_RESPONSE], string(&signature)].concat()
                 }
-                // session-bind@openssh.com ends in whether the connection is forwarded.
+                // The last field of session-bind@openssh.com says whether the connection is
+                // forwarded.
                 EXTENSION => {
                     is_forwarded |= request.last() == Some(&1);
                     vec![SUCCESS]
@@ -117,7 +119,7 @@ fn client_takes_them() -> bool {
     version >= (Some(10), Some(3))
 }
 
-/// The login at the host; where the client is new enough, those at the proxy as well.
+/// The login at the host, and, if the client is new enough, those at the proxy too.
 #[test]
 fn a_browser_signs_for_the_host() {
     let world = World::new();
@@ -139,7 +141,7 @@ fn a_browser_signs_for_the_host() {
     assert!(log.contains("ID alice"), "{log}");
 }
 
-/// Both legs of a client that says the signature's own name, or the key's.
+/// Both legs of a client that names the signature's algorithm, or the key's.
 #[test]
 fn a_browser_signs_for_the_proxy() {
     let world = World::new();
@@ -174,7 +176,7 @@ fn a_browser_signs_for_the_proxy() {
     }
 }
 
-/// What a browser has signed for something else is not passed on: the host never sees it.
+/// A browser's signature of other data is not passed on: the host does not get it.
 #[test]
 fn a_browser_that_signs_something_else_is_not_believed() {
     let world = World::new();

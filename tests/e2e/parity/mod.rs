@@ -13,11 +13,11 @@ use crate::support::client::ClientCommand;
 use crate::support::sshd::HostKey;
 use crate::support::{World, programs};
 
-/// How much longer than the direct way something may take on a busy machine: less than what waits for
-/// something that it should not wait for.
+/// How much longer than a direct connection something may take on a busy machine: less than any
+/// time limit for which it could wait by mistake.
 const SLACK: Duration = Duration::from_secs(12);
 
-/// What a user does.
+/// A user's actions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     name: &'static str,
@@ -31,14 +31,14 @@ pub(crate) struct Scenario {
 
 #[derive(Clone, Copy, Debug)]
 enum How {
-    /// Without a terminal, with this on standard input, so many times.
+    /// Without a terminal, with this on standard input, this many times.
     Piped(&'static [u8], usize),
-    /// The same, but standard input stays open until there is an answer: sftp's server drops what it
-    /// has to say when it reads the end.
+    /// The same, but standard input stays open until there is an answer: at the end of its input,
+    /// sftp's server discards its output.
     Answered(&'static [u8]),
-    /// Standard output is closed after so many bytes.
+    /// Standard output is closed after this many bytes.
     HangUp(usize),
-    /// What the client is asked for on its channels, from its log.
+    /// The requests to the client on its channels, from its log.
     Requests,
     /// In a terminal of these rows and columns, prepared by `stty`.
     Terminal(u16, u16, &'static str, &'static [Step]),
@@ -107,7 +107,7 @@ struct Seen {
     stderr: String,
 }
 
-/// What was seen, and how long it took from the first byte of output to the end.
+/// The user's view, and the time from the first byte of output to the end.
 struct Run {
     seen: Seen,
     took: Duration,
@@ -186,11 +186,11 @@ fn run(world: &World, way: Way, scenario: &Scenario) -> Run {
     }
 }
 
-/// What goes to standard input.
+/// The data for standard input.
 enum Input {
     All(Vec<u8>),
     UntilAnswered(&'static [u8]),
-    /// Nothing; it ends after the output was hung up on.
+    /// No data; standard input ends after the output was closed.
     UntilHungUp,
 }
 
@@ -315,7 +315,7 @@ fn requests() {
     compare(&World::new(), scenarios::REQUESTS);
 }
 
-/// A host that says no: the user reads the same no.
+/// A host that refuses: the user reads the same refusal.
 #[test]
 fn strict_hosts() {
     let settings = "PermitTTY no\nForceCommand echo forced: $SSH_ORIGINAL_COMMAND; cat\n";

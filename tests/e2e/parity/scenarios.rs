@@ -28,7 +28,7 @@ pub(super) const ENDS: &[Scenario] = &[
     exec("a shell that is told nothing", "").shell().stdin(b""),
 ];
 
-/// What goes through the streams.
+/// The data of the streams.
 pub(super) const STREAMS: &[Scenario] = &[
     exec("no newline", "printf 'no newline'"),
     exec("standard error alone", "echo err >&2"),
@@ -60,7 +60,7 @@ pub(super) const STREAMS: &[Scenario] = &[
         .how(How::Piped(b"0123456789abcdef", 10_000)),
 ];
 
-/// In which order and when streams end.
+/// The order and the time in which streams end.
 pub(super) const TIMING: &[Scenario] = &[
     exec("a pause in the output", "echo a; sleep 0.4; echo b"),
     exec(
@@ -109,7 +109,7 @@ pub(super) const TIMING: &[Scenario] = &[
     .how(How::HangUp(1)),
 ];
 
-/// What the command finds around it.
+/// The environment of the command.
 pub(super) const ENVIRONMENT: &[Scenario] = &[
     exec("the whole environment", "env | grep -v '^SSH_' | sort"),
     exec("which variables there are", "env | cut -d= -f1 | sort"),
@@ -190,7 +190,7 @@ pub(super) const TERMINALS: &[Scenario] = &[
         80,
         &[Await("ready\r\n"), Resize(40, 100), Await("40 100\r\n")],
     ),
-    // The terminal's echo of the key and what the trap says race with each other.
+    // The order of the terminal's echo and of the trap's output is a race.
     exec(
         "Ctrl-C",
         "stty -echo; trap 'echo caught; exit 3' INT; echo ready; sleep 30 >/dev/null 2>&1 & wait",
@@ -277,7 +277,7 @@ pub(super) const TERMINALS: &[Scenario] = &[
     exec("asking for one in vain", "test -t 0 || echo none").options(&["-t"]),
 ];
 
-/// Which requests arrive at the client, and what else it asks for.
+/// The requests that arrive at the client, and its own other requests.
 pub(super) const REQUESTS: &[Scenario] = &[
     exec("exit-status", "exit 3").how(How::Requests),
     exec("exit-signal TERM", "kill -TERM $$").how(How::Requests),

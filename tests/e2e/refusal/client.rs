@@ -5,7 +5,7 @@ use crate::support::{Certificate, Holds, Issuer, World, keys};
 
 use super::Refusal;
 
-/// A world whose user has this certificate tries once and is turned away on the client leg.
+/// In a world whose user has this certificate, one login is refused on the client leg.
 fn refused(certificate: Certificate, says: &[&str]) {
     let world = World::with().certificate(certificate).start();
     let outcome = world.run("db1", "true");
@@ -118,8 +118,8 @@ fn a_certificate_whose_signature_key_is_a_certificate() {
     assert_eq!(refusals[0]["leg"], "client", "{refusals:#?}");
     assert_eq!(world.node().connections(), 0);
 
-    // The same bytes with the user's own good certificate are accepted: the refusal is not about
-    // this client's manners.
+    // The same bytes with the user's own valid certificate are accepted: so the refusal has no
+    // other reason.
     let path = keys::with_suffix(key, "-cert.pub");
     let good = ssh_key::Certificate::read_file(&path).expect("a certificate");
     let good = good.to_bytes().expect("a certificate has bytes");
@@ -169,7 +169,7 @@ fn a_key_without_a_certificate_on_the_inner_connection() {
     assert_eq!(world.refusals().len(), 1, "{:#?}", world.refusals());
 }
 
-/// Whatever an agent holds besides.
+/// A login succeeds whatever other keys the agent holds.
 #[test]
 fn keys_that_were_passed_over_are_not_told_of_when_a_login_succeeds() {
     let world = World::with().holds(Holds::Nothing).start();
@@ -211,8 +211,8 @@ fn keys_that_were_passed_over_are_not_told_of_when_a_login_succeeds() {
     assert_eq!(world.refusals().len(), 1, "{:#?}", world.refusals());
 }
 
-/// Two certificates with different key ids in one agent: the one that has the login counts, whichever
-/// comes first, on both ways.
+/// Two certificates with different key ids in one agent: the one that has the login is used,
+/// whichever comes first, with ProxyCommand and ProxyJump.
 #[test]
 fn of_two_certificates_the_one_with_the_login_is_taken() {
     let world = World::with()

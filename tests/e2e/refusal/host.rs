@@ -1,4 +1,4 @@
-//! The host certificate leg: whom the proxy talks to.
+//! The host certificate leg: the identity of the host.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,8 @@ use crate::support::{HostKey, World};
 
 use super::Refusal;
 
-/// A world whose host shows this is refused after dialling, before anything of the user is sent.
+/// If a host presents this, the connection is refused after dialling, before data of the user is
+/// sent.
 fn refused(shown: HostKey, says: &[&str]) {
     let world = World::with().node("db1", shown).start();
     let outcome = world.run("db1", "true");
@@ -63,7 +64,7 @@ fn a_host_key_that_is_too_short() {
     );
 }
 
-/// A kind of host key that is younger than this program.
+/// A type of host key that is newer than this program.
 #[test]
 fn a_host_key_of_an_unknown_kind() {
     const YOUNG: &str = "ssh-mldsa44-ed25519@openssh.com";
@@ -111,7 +112,7 @@ fn a_port_that_speaks_something_else() {
         let world = World::with()
             .node("db1", HostKey::Certified)
             .foreign_node("web1", port)
-            // A proxy that waits for more, or dials again, does so until the test has run out of time.
+            // A proxy that waits for more data, or dials again, exceeds the test's time limit.
             .settings("upstream: { connect_timeout: 10m }")
             .start();
         let outcome = world.run("web1", "true");

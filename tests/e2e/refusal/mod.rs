@@ -14,7 +14,7 @@ use crate::support::{ClientOutcome, World};
 struct Refusal<'a> {
     /// The leg, as the audit event names it.
     leg: &'a str,
-    /// What the user reads, among other things.
+    /// Texts that the user reads.
     says: &'a [&'a str],
     /// Whether the host has been dialled by then.
     dials: bool,
@@ -27,7 +27,7 @@ impl Refusal<'_> {
         self.check_traces(world, outcome);
     }
 
-    /// Checks what every refusal leaves behind, whatever the client's exit code.
+    /// Checks the results of every refusal, whatever the client's exit code.
     fn check_traces(&self, world: &World, outcome: &ClientOutcome) {
         assert_eq!(outcome.text(), "");
         let Some(sentence) = outcome

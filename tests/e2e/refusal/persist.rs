@@ -1,4 +1,5 @@
-//! With `ControlPersist`, ssh throws away what its ProxyCommand says: the user's own connection says it.
+//! With `ControlPersist`, `ssh` discards the output of its ProxyCommand: the user reads refusals on
+//! the inner connection.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +9,8 @@ use rustix::process::Signal;
 use crate::support::client::Live;
 use crate::support::{ClientOutcome, World, programs};
 
-/// `ssh` to `db1` by this ProxyCommand, or by ProxyJump; what it says with and without `ControlPersist`.
+/// Runs `ssh` to `db1` with this ProxyCommand, or with ProxyJump. Returns its outcomes with and
+/// without `ControlPersist`.
 fn both(world: &World, options: &[&str]) -> [ClientOutcome; 2] {
     let path = format!("ControlPath={}/%C", world.dir().display());
     let persist = [
@@ -127,7 +129,7 @@ impl<'w> Shared<'w> {
             .outer_ssh()
             .args(["-N", "-M", "-o", &control, "-L", &forward, "127.0.0.1"])
             .start();
-        // It makes its socket when it listens for forwards already.
+        // It creates its socket after it has begun to listen for forwards.
         let place = std::path::Path::new(&socket);
         world.eventually("the master listens", || place.exists().then_some(()));
         let taken = (0..channels).map(|_| {
@@ -146,7 +148,7 @@ impl<'w> Shared<'w> {
         }
     }
 
-    /// What takes a connection to the host over it.
+    /// The ProxyCommand that uses the shared connection.
     fn command(&self, arguments: &str) -> String {
         format!(
             "ProxyCommand={} -F {} -o ControlPath={} {arguments}",
@@ -157,7 +159,8 @@ impl<'w> Shared<'w> {
     }
 }
 
-/// If all channels of a shared connection are taken, ssh makes one of its own, as with `MaxSessions` of sshd.
+/// If all channels of a shared connection are in use, `ssh` makes a new connection, as with
+/// `MaxSessions` of `sshd`.
 #[test]
 fn too_many_channels_lead_to_a_connection_of_ones_own() {
     let world = World::new();
@@ -180,7 +183,7 @@ fn too_many_channels_for_a_jump() {
     refused(&world, &["-F", &inner, "-A", "-o", &command], &says);
 }
 
-/// Channels to the agent have places of their own: the last session gets one.
+/// Channels to the agent have a limit of their own: the last session gets one.
 #[test]
 fn the_last_channel_has_its_agent() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! `rproxy sessions`: what is live is listed, watched and ended on the running proxy.
+//! `rproxy sessions`: live sessions are listed, watched and killed.
 
 mod watching;
 
@@ -14,7 +14,7 @@ use crate::support::recordings::{file, lines, said, text};
 use crate::support::terminal::find;
 use crate::support::{World, keys, programs, skipped};
 
-/// What is live, as JSON.
+/// The live sessions, as JSON.
 fn live(world: &World) -> Vec<Value> {
     let listing = keys::tool(world.rproxy().args(["sessions", "ls", "--format", "json"]));
     serde_json::from_str(&listing).unwrap_or_else(|error| panic!("{error}\n{listing}"))
@@ -55,7 +55,7 @@ fn watch<'w>(world: &'w World, args: &[&str]) -> ClientCommand<'w> {
         .args(args)
 }
 
-/// SIGSTOP, until it has stopped: each thread does when it is its turn.
+/// Sends SIGSTOP, and waits until the process has stopped: each thread stops when it is scheduled.
 fn stop(world: &World, pid: Pid) {
     kill_process(pid, Signal::STOP).expect("it runs");
     let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
@@ -167,7 +167,7 @@ fn a_killed_user_reads_why_on_the_terminal() {
     ]);
     let killed = kill.output().expect("rproxy starts");
     assert!(killed.status.success(), "{}", stderr(&killed));
-    // It has ended when the command has.
+    // When `kill` exits, the session has ended.
     assert_eq!(live(&world), Vec::<Value>::new());
     terminal
         .expect("rproxy: proxy: an administrator ended this session: maintenance at six\r\n  id: ");
@@ -248,7 +248,7 @@ fn one_of_several_sessions_ends_and_spares_its_siblings() {
     spared.feed(b"still here".to_vec());
     assert_eq!(spared.finish().success().text(), "still here");
 
-    // The connection with whatever runs on it.
+    // The connection with everything on it.
     let mut last = start("echo last; exec cat");
     last.read(5);
     let connection = text(&so_many(&world, 1)[0], "connection").to_owned();
@@ -265,7 +265,8 @@ fn one_of_several_sessions_ends_and_spares_its_siblings() {
     assert_eq!(text(&events[1], "connection"), connection);
 }
 
-/// What is forwarded is one session; once it was ended, its connection forwards nothing any more.
+/// All forwards of a connection are one session; after it was killed, the connection forwards
+/// nothing more.
 #[test]
 fn forwards_are_ended_for_good_and_the_shell_stays() {
     let world = World::new();
@@ -449,7 +450,7 @@ fn nonsense_on_the_socket_hurts_nobody() {
         &long,
     ] {
         let mut stream = connect();
-        // It may close before it has read all.
+        // The proxy may close the connection before it has read everything.
         let _closed = stream.write_all(question);
         let _closed = stream.shutdown(std::net::Shutdown::Write);
         let mut answer = String::new();
@@ -466,7 +467,7 @@ fn nonsense_on_the_socket_hurts_nobody() {
     stream.read_to_string(&mut answer).expect("it answers");
     assert_eq!(answer, "{\"refused\":\"not-live\"}\n");
 
-    // Silent ones can take all places, not for long, and none of SSH's.
+    // Clients that send nothing can take all slots, but only for a short time, and none of SSH.
     world.eventually("all places are taken", || {
         let _silent: Vec<UnixStream> = (0..16).map(|_| connect()).collect();
         let mut answer = String::new();

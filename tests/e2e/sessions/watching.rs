@@ -35,7 +35,8 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
         "what acts on a terminal is left out"
     );
 
-    // From the start, a pipe gets what the terminal has shown, but for what could act on one.
+    // From the start, a pipe gets what the terminal has shown, except sequences that could act on a
+    // terminal.
     let mut seen = Vec::new();
     let mut pipe = from_start.stdout.take().expect("piped");
     std::io::Read::read_to_end(&mut pipe, &mut seen).expect("readable");
@@ -60,7 +61,8 @@ fn a_watcher_sees_what_the_terminal_showed_and_what_it_shows() {
             .replace("\u{1b}[?2004h", "")
             .replace("\u{1b}[?2004l", "");
         let text = text.replace('\r', "");
-        // What is typed before ssh has set the terminal up is echoed twice, by this side too.
+        // Text that is typed before `ssh` has set up the terminal is echoed twice, once by this
+        // side.
         let begins = text.find("ready> ").expect("a prompt");
         text[begins..].to_owned()
     };
@@ -117,13 +119,13 @@ fn a_slow_watcher_does_not_slow_the_session() {
     let pid = pid.expect("it runs");
     stop(&world, pid);
     std::io::Write::write_all(session.stdin.as_mut().expect("open"), b"go\n").expect("it reads");
-    // A session that waited for its watcher would never get on.
+    // A session that waited for its watcher would not go on.
     assert!(session.read(SIZE).iter().all(|byte| *byte == 0));
     assert_eq!(session.read(5), b"done\n");
     kill_process(pid, Signal::CONT).expect("it runs");
     drop(session.stdin.take());
     session.finish().success();
-    // What it has missed was not lost.
+    // The watcher gets the output that it has missed.
     let shown = watch.finish().success().stdout;
     assert_eq!(shown, b"done\n", "zeros are nothing on a terminal");
 }
@@ -151,7 +153,7 @@ fn what_is_not_recorded_is_not_watched() {
     assert_eq!(session.finish().code(), 255);
 }
 
-/// No audit event, no watching. Ending a session does not depend on a disk.
+/// Without an audit event, watching is refused. Killing a session does not need a disk.
 #[test]
 fn nobody_watches_without_being_put_down_for_it() {
     use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! What was published about programs of this kind, by the names of the advisories.
+//! Advisories about programs of this kind, by their names.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -44,8 +44,7 @@ fn cve_2023_43660_an_offer_is_no_login() {
     assert!(!audit.iter().any(is_in), "{audit:#?}");
 }
 
-/// A client may say from where it comes, but not to this proxy; and the proxy says no such thing to
-/// hosts.
+/// The proxy does not accept a client's claim about its address, and sends no such claim to hosts.
 #[test]
 fn teleport_14_1_2_a_header_of_the_proxy_protocol() {
     let world = World::new();
@@ -66,7 +65,8 @@ fn teleport_14_1_2_a_header_of_the_proxy_protocol() {
     assert!(!audit.contains("192.0.2.77"), "{audit}");
 }
 
-/// Outside the inventory, the proxy's own machine and the metadata service are out of reach.
+/// The proxy does not connect to its own machine or to the metadata service, unless the inventory
+/// lists them.
 #[test]
 fn ghsa_hw4x_mcx5_9q36_addresses_that_are_not_dialled() {
     let world = World::new();
@@ -94,8 +94,8 @@ fn ghsa_hw4x_mcx5_9q36_addresses_that_are_not_dialled() {
     assert_eq!(world.node().connections(), 0);
 }
 
-/// A host that sends other files than were asked for: the client's scp refuses them, and what the host
-/// has tried is in the recording.
+/// A host that sends other files than were asked for: the client's `scp` refuses them, and the
+/// recording has the host's attempt.
 #[test]
 fn cve_2019_6111_names_that_nobody_asked_for() {
     const SENT: &str = "C0644 5 planted\nevil\n\0";
@@ -114,7 +114,7 @@ fn cve_2019_6111_names_that_nobody_asked_for() {
     assert_ne!(outcome.code(), 0);
     assert!(!world.dir().join("planted").exists());
     let recording = world.finished_recording();
-    // As far as the host came before scp hung up.
+    // The data that the host sent before `scp` closed the connection.
     let tried = world.exported(&recording, "stdout");
     assert!(tried.starts_with(b"C0644 5 planted\n"), "{tried:?}");
     assert!(SENT.as_bytes().starts_with(&tried), "{tried:?}");

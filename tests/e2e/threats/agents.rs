@@ -15,8 +15,8 @@ fn t10_a_key_for_certain_hosts() {
         .start();
     let agent = Agent::start(&world.children, &world.dir().join("bound"));
     let known_hosts = world.dir().join("known_hosts").display().to_string();
-    // To the proxy, to what the user's ssh takes for the hosts, and from there on to one of them: by
-    // ProxyCommand from the proxy, by ProxyJump from what shows itself as the host.
+    // The destinations: the proxy, the hosts as the user's `ssh` sees them, and one of them as the
+    // next hop: with ProxyCommand from the proxy, with ProxyJump from the host as `ssh` sees it.
     agent.ssh_add(
         &[
             "-H",
@@ -34,7 +34,8 @@ fn t10_a_key_for_certain_hosts() {
         ],
         &world.user.key,
     );
-    // ssh would sign with the bare key, which is not what the request names: the agent refuses that.
+    // `ssh` would sign with the bare key, but the request names the certificate: the agent refuses
+    // that.
     agent.forget_bare(&world.user.key);
     let run = |host: &str| {
         let client = world.ssh().env("SSH_AUTH_SOCK", &agent.socket);
@@ -63,7 +64,7 @@ fn t10_a_key_for_certain_hosts() {
     );
 }
 
-/// `ssh-add -c`: the user is asked once for each of the three logins, and a no is one.
+/// `ssh-add -c`: the user is asked once for each of the three logins, and a denial is a refusal.
 #[test]
 fn t10_a_key_that_asks_first() {
     let world = World::new();

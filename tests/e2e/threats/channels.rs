@@ -85,8 +85,8 @@ fn t1_requests_and_data_before_the_start() {
     recorded(&world, b"after", b"after", b"");
 }
 
-/// Every type of channel and every request that the table knows, and some that it does not, wherever
-/// it has no row for them: refused by name, and audited.
+/// Every type of channel and every request of the table, and some that it does not have, in every
+/// place without a row for them: refused by name, and audited.
 #[test]
 fn t1_whatever_the_table_does_not_have() {
     let world = World::new();
@@ -139,7 +139,7 @@ fn t1_whatever_the_table_does_not_have() {
             refused(&world, "channel-request", name);
         }
     }
-    // All three are as good as before.
+    // All three channels work as before.
     peer.exec(setup, "echo started");
     assert_eq!(peer.expect(&[DATA])[9..], *b"started\n");
     peer.send(&Payload::data(running.recipient, b"echo"));
@@ -220,7 +220,7 @@ fn confirmed(confirmation: &[u8]) -> u32 {
     u32::from_be_bytes(number)
 }
 
-/// More sessions than are permitted, asked for at once and under one number; and again.
+/// More sessions than are permitted, requested at once and under one number; and again.
 #[test]
 fn t1_repeated_opens() {
     let world = World::new();
@@ -267,7 +267,8 @@ fn t1_repeated_opens() {
     all_complete(&world, 30);
 }
 
-/// The ends of a channel in every order: what was started is recorded, and the connection goes on.
+/// The ends of a channel in every order: sessions that started are recorded, and the connection
+/// goes on.
 #[test]
 fn t1_ends_that_cross() {
     let world = World::new();
@@ -284,7 +285,7 @@ fn t1_ends_that_cross() {
     let eof = |channel: Channel| Payload::new(EOF).u32(channel.recipient);
     let open = |peer: &mut Peer<Pipes>| peer.open_session(0, 1 << 20, 1 << 15);
 
-    // Start and end at once, before the host has said a word.
+    // Start and end at once, before the host has answered.
     let channel = open(peer);
     peer.queue(&exec(channel, "cat"));
     peer.queue(&eof(channel));
@@ -306,7 +307,7 @@ fn t1_ends_that_cross() {
     peer.send(&close(channel));
     peer.expect(&[CLOSE]);
 
-    // An end in the middle of what the host says.
+    // An end in the middle of the host's output.
     let channel = open(peer);
     peer.exec(channel, "yes");
     peer.expect(&[DATA]);

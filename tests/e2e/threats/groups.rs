@@ -19,7 +19,7 @@ use crate::support::service::{ANSWER, ask, bytes, listens, on_port};
 use crate::support::sshd::free_port;
 use crate::support::{HostKey, World, programs};
 
-/// What was recorded is what the host's child read and wrote.
+/// The recording has what the host's child process read and wrote.
 #[test]
 fn t2_bytes_are_equal() {
     let sent = random(400_000);
@@ -67,7 +67,7 @@ fn t2_single_bytes() {
     recorded(&world, sent, sent, b"");
 }
 
-/// Packets as large as packets may be, both ways, with hosts and clients that take them.
+/// Packets of the largest size, in both directions, with hosts and clients that accept them.
 #[test]
 fn t2_the_largest_packets() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -157,7 +157,7 @@ fn t2_bytes_are_equal_in_a_terminal() {
         assert!(said(&lines, "i") == typed);
         let output = world.exported(&recording, "stdout");
         assert!(output.starts_with(b"ready\n") && output.ends_with(&shown));
-        // Beside it there is only what the shell of ssh itself shows at its end.
+        // Besides it there is only the last output of the shell.
         assert_eq!(output.len(), b"ready\n".len() + shown.len());
         assert!(seen.starts_with(&output));
         std::fs::remove_file(file(&recording)).expect("it was there");
@@ -223,7 +223,7 @@ fn t4_no_more_files() {
     }
 }
 
-/// Names are the host's: awkward ones arrive unchanged; `tools` has the rest.
+/// Awkward file names of the host arrive unchanged; `tools` tests the rest.
 #[test]
 fn t5_names_that_are_no_text() {
     let world = World::new();
@@ -234,8 +234,8 @@ fn t5_names_that_are_no_text() {
     recorded(&world, b"", listed.as_bytes(), b"");
 }
 
-/// What OpenSSH's sftp has beside the standard: renaming over files, hard links, copies on the host,
-/// free space, names of users. Every byte is what the host's own server read and wrote.
+/// The extensions of OpenSSH's sftp: renaming over files, hard links, copies on the host, free
+/// space, names of users. The recording has every byte that the host's own server read and wrote.
 #[test]
 fn t5_extensions_of_sftp() {
     let server = "PATH=/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh sftp-server";
@@ -450,7 +450,7 @@ fn t7_no_more_sessions() {
     refused(&world, "channel", "session");
 }
 
-/// Not more sessions at once than `permit.max_sessions`, ten if nothing is said.
+/// Not more sessions at once than `permit.max_sessions`, ten by default.
 #[test]
 fn t7_too_many_sessions() {
     let world = World::new();

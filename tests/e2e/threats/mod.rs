@@ -1,5 +1,5 @@
-//! How recording is evaded, and what was published about programs of this kind: each ends as recorded
-//! completely, or as refused and audited.
+//! Techniques to evade recording, and advisories about programs of this kind: each is recorded
+//! completely, or refused and audited.
 //!
 //! `docs/THREATS.md` has the result of each; the last test here compares the two.
 
@@ -33,7 +33,7 @@ fn recorded(world: &World, stdin: &[u8], stdout: &[u8], stderr: &[u8]) -> Value 
     recording
 }
 
-/// So many recordings, all of them complete.
+/// This many recordings, all of them complete.
 fn all_complete(world: &World, count: usize) -> Vec<Value> {
     world.eventually("all recordings are complete", || {
         let recordings = world.recordings();

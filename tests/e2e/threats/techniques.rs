@@ -130,7 +130,8 @@ fn a11_input_without_an_echo() {
     recorded(&world, typed, b"", b"");
 }
 
-/// What a host does with another one is output of the first, and its questions to the agent are kept.
+/// A login from one host to another is output of the first one, and its requests to the agent are
+/// recorded.
 #[test]
 fn a13_from_host_to_host() {
     let world = World::new();
@@ -172,8 +173,9 @@ fn a16_terminal_tricks() {
 #[test]
 fn a17_absurd_windows() {
     let world = World::new();
-    // The host says each size that it sees, so that none is overtaken by the next one. It says other
-    // things all the while: ssh may sleep through a new size until something else wakes it.
+    // The host prints each size that it gets, so that the test sends the next one only after it.
+    // The host also prints other output all the time: `ssh` may not notice a new size until
+    // something else wakes it.
     let command = r#"echo ready; last=
                      until [ "$last" = "24 80" ]; do
                          now=$(stty size); [ "$now" = "$last" ] || echo "size $now."
