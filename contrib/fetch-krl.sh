@@ -4,15 +4,15 @@
 #   fetch-krl.sh URL FILE [CURL OPTION..]
 #   */5 * * * * root fetch-krl.sh https://proxy.example.com:3080/webapi/auth/krl /etc/ssh/rproxy_revoked_keys
 #
-# FILE is what RevokedKeys of sshd_config names; sshd reads it anew for every login. It is replaced in
-# one step, and only by a list that ssh-keygen can read and that is not older: an sshd whose list is
-# broken lets nobody in. Whatever goes wrong, FILE stays as it is, and the status is 1.
+# FILE is the file that RevokedKeys of sshd_config names; sshd reads it again at every login. The
+# script replaces it in one step, and only by a list that ssh-keygen can read and that is not older:
+# an sshd with a broken list refuses every login. If the script fails, it keeps FILE and exits with 1.
 #
 # It needs a POSIX shell, curl, od and ssh-keygen, nothing of rproxy's.
 
 set -eu
 
-# What sshd holds is less; the proxy makes no larger list.
+# The proxy makes no larger list.
 max_bytes=67108864
 
 main() {
@@ -44,7 +44,7 @@ main() {
 # The status; the list is in $work/krl, if there is one.
 fetch() {
     tag=
-    # A tag counts for the very file that it came with.
+    # A tag is valid only for the file that it came with.
     if [ -f "$file" ] && [ -f "$file.etag" ] &&
         [ -z "$(find "$file" -newer "$file.etag")" ]; then
         tag=$(cat "$file.etag")
@@ -61,13 +61,13 @@ fetch() {
 check() {
     [ -s "$work/krl" ] || fail "$url gives an empty list"
     [ "$(wc -c <"$work/krl")" -le "$max_bytes" ] || fail "$url gives a list that is too large"
-    # Asked about a key, ssh-keygen reads the whole list. Versions before 8.6 cannot print one.
+    # To look up a key, ssh-keygen reads the whole list. Versions before 8.6 cannot print a list.
     ssh-keygen -q -t ed25519 -N '' -C '' -f "$work/key"
     ssh-keygen -Q -f "$work/krl" "$work/key.pub" >"$work/verdict" 2>&1 ||
         fail "$url gives no list that ssh-keygen can read: $(tail -n 1 "$work/verdict")"
     [ -s "$file" ] || return 0
     is_list "$file" || fail "$file is no revocation list of OpenSSH's; remove it first"
-    # Of the same length, so that they compare as they count.
+    # Versions have the same number of digits, so that they sort as numbers.
     if [ "$(printf '%s\n%s\n' "$(version "$file")" "$(version "$work/krl")" |
         LC_ALL=C sort | head -n 1)" != "$(version "$file")" ]; then
         fail "$url gives an older list than $file"
@@ -83,7 +83,7 @@ version() {
     od -An -tx1 -j12 -N8 "$1" | tr -d ' \n'
 }
 
-# Without a tag, the next run fetches the list anew.
+# Without a tag, the next run fetches the list again.
 remember() {
     tr -d '\r' <"$work/headers" | sed -n 's/^[Ee][Tt][Aa][Gg]: *//p' | tail -n 1 >"$work/etag"
     mv -f "$work/etag" "$file.etag"
