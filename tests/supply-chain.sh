@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is linked into rproxy, asked of those who keep lists: licences, sources, duplicates, advisories;
-# and a bill of materials. For a release, and for whoever wants to know. See docs/supply-chain.md.
+# Checks the crates that are linked into rproxy: licences, sources, duplicates, advisories; and writes a
+# bill of materials. Run it before a release. See docs/supply-chain.md.
 #
 #   tests/supply-chain.sh [--offline]
 #

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The proxy's container: hands out what is public of the CAs, signs for those that
+# The proxy's container: exports the CAs' public keys, signs keys of the containers that
 # docker-compose.yml names, and serves.
 #
 #   proxy.sh          serves
 #   proxy.sh healthy  whether the proxy serves
 #
-# It signs whatever lies in the exchange under a name that it knows, as nobody should who has hosts
-# that matter: getting-started.md and contrib/ansible are for those.
+# It signs every key in the exchange that has a name that it knows. Do not use it for real hosts:
+# getting-started.md and contrib/ansible are for those.
 
 set -eu
 
@@ -40,7 +40,7 @@ publish() {
     mv -f "$exchange/.$name" "$exchange/$name"
 }
 
-# Answers those who ask: a file NAME.pub becomes a file NAME-cert.pub.
+# Answers requests: a file NAME.pub becomes a file NAME-cert.pub.
 sign() {
     for host in $HOSTS; do
         answer "$host" --host="$host,$host.example.com"
@@ -51,9 +51,9 @@ sign() {
 answer() {
     request=$exchange/$1.pub
     [ -f "$request" ] || return 0
-    # For whoever signs it again by hand, as the README does.
+    # To sign it again by hand, as the README does.
     cp "$request" "$HOME/$1.pub"
-    # The one that asks waits for the certificate: it says what is wrong in its stead.
+    # The requesting container waits for the certificate, so the error is reported here.
     rproxy auth sign "$2" ${3+"$3"} --public-key="$request" --out="$exchange/$1" --overwrite >/dev/null ||
         echo "proxy.sh: no certificate for $1" >&2
     rm -f "$request"
