@@ -696,6 +696,18 @@ mod tests {
             (saw, host.await.unwrap())
         }
 
+        /// Has alice log in at a host that does not answer, and does this meanwhile; what she saw.
+        async fn while_asked(&self, event: impl FnOnce()) -> UserSaw {
+            let _host = self.host(OnKey::IsSilent);
+            let (connection, far) = self.start(Some(self.proxy.alice.clone()));
+            let user = self.alice();
+            let user = tokio::spawn(async move { user.log_in(far).await.0 });
+            sleep(Duration::from_secs(5)).await;
+            event();
+            over(connection).await;
+            user.await.unwrap()
+        }
+
         fn audited(&self) -> Vec<String> {
             self.proxy.audited_briefly()
         }
@@ -831,14 +843,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_user_who_is_revoked_while_the_host_is_asked_is_told_and_ends() {
         let inner = InnerFixture::new();
-        let _host = inner.host(OnKey::IsSilent);
-        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
-        let user = inner.alice();
-        let user = tokio::spawn(async move { user.log_in(far).await.0 });
-        sleep(Duration::from_secs(5)).await;
-        inner.proxy.revoke(Revoked::of_key_id("alice".to_owned()));
-        over(connection).await;
-        let saw = user.await.unwrap();
+        let saw = inner
+            .while_asked(|| inner.proxy.revoke(Revoked::of_key_id("alice".to_owned())))
+            .await;
         assert!(
             saw.text().contains("certificate revoked: stolen"),
             "{saw:?}"
@@ -849,25 +856,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_ends_with_the_one_around_it() {
         let inner = InnerFixture::new();
-        let _host = inner.host(OnKey::IsSilent);
-        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
-        let user = inner.alice();
-        let user = tokio::spawn(async move { user.log_in(far).await.0 });
-        sleep(Duration::from_secs(5)).await;
-        inner.scope.end(EndReason::OuterLeft);
-        over(connection).await;
-        let saw = user.await.unwrap();
+        let saw = inner
+            .while_asked(|| inner.scope.end(EndReason::OuterLeft))
+            .await;
         assert!(saw.ended.is_some() && saw.text().is_empty(), "{saw:?}");
 
         let inner = InnerFixture::new();
-        let _host = inner.host(OnKey::IsSilent);
-        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
-        let user = inner.alice();
-        let user = tokio::spawn(async move { user.log_in(far).await.0 });
-        sleep(Duration::from_secs(5)).await;
-        inner.shutdown.cancel();
-        over(connection).await;
-        let saw = user.await.unwrap();
+        let saw = inner.while_asked(|| inner.shutdown.cancel()).await;
         assert!(
             saw.text()
                 .contains("shutting down, connect again in a moment"),
