@@ -45,13 +45,7 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
     let mut given = ListenFd::from_env();
     let mut listeners: Vec<Listener> = Vec::new();
     for index in 0..given.len() {
-        let kind = match (names.next(), index) {
-            (Some("ssh"), _) => ListenerKind::Ssh,
-            (Some("web"), _) => ListenerKind::Web,
-            (Some("metrics"), _) => ListenerKind::Metrics,
-            (_, 0) => ListenerKind::Ssh,
-            _ => ListenerKind::Web,
-        };
+        let kind = kind_of(names.next(), index);
         if listeners.iter().any(|one| one.is.kind == kind) {
             let what =
                 "one each can be used for SSH, the web and the metrics, named ssh, web and metrics";
@@ -70,6 +64,17 @@ pub(super) fn given() -> io::Result<Vec<Listener>> {
         listeners.push(Listener { is, socket });
     }
     Ok(listeners)
+}
+
+/// The kind of the socket that the service manager passes at this index, under this name.
+fn kind_of(name: Option<&str>, index: usize) -> ListenerKind {
+    match (name, index) {
+        (Some("ssh"), _) => ListenerKind::Ssh,
+        (Some("web"), _) => ListenerKind::Web,
+        (Some("metrics"), _) => ListenerKind::Metrics,
+        (_, 0) => ListenerKind::Ssh,
+        _ => ListenerKind::Web,
+    }
 }
 
 /// All listeners of a configuration.
@@ -189,4 +194,175 @@ async fn bind(kind: ListenerKind, address: SocketAddr) -> Result<Listener, Monit
         },
         socket: socket.into_std().map_err(error)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::path::Path;
+
+    use super::*;
+
+    fn config(ssh: SocketAddr, web: Option<SocketAddr>) -> Config {
+        let mut text = format!("cluster_name: x\nproxy_service:\n  listen_addr: {ssh}\n");
+        if let Some(web) = web {
+            text.push_str(&format!("  metrics_listen_addr: {web}\n"));
+        }
+        let loaded = crate::config::parse(Path::new("f"), &text, Some(Path::new("/data")));
+        loaded.unwrap().config
+    }
+
+    /// A free port of the loopback address.
+    fn any() -> SocketAddr {
+        "127.0.0.1:0".parse().unwrap()
+    }
+
+    /// A listener that was bound before, for this configured address.
+    fn held(kind: ListenerKind, address: Option<SocketAddr>) -> (Listener, SocketAddr) {
+        let socket = TcpListener::bind(any()).unwrap();
+        let at = socket.local_addr().unwrap();
+        let is = ListenerRecord { kind, address };
+        (Listener { is, socket }, at)
+    }
+
+    fn addresses(listeners: &Listeners) -> Vec<SocketAddr> {
+        let sockets = listeners.0.iter();
+        sockets
+            .map(|one| one.socket.local_addr().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_socket_of_the_service_manager_is_what_its_name_says_or_its_place() {
+        use ListenerKind::{Metrics, Ssh, Web};
+        for (name, index, kind) in [
+            (Some("web"), 0, Web),
+            (Some("ssh"), 1, Ssh),
+            (Some("metrics"), 0, Metrics),
+            (Some("rproxy.socket"), 0, Ssh),
+            (Some("rproxy.socket"), 1, Web),
+            (Some(""), 0, Ssh),
+            (None, 0, Ssh),
+            (None, 1, Web),
+        ] {
+            assert_eq!(kind_of(name, index), kind, "{name:?} {index}");
+        }
+    }
+
+    /// The other sockets are closed: no client waits at a port that is not served.
+    #[tokio::test]
+    async fn a_socket_that_fits_stays_and_the_rest_is_bound_or_closed() {
+        let (ssh, web) = (any(), any());
+        let elsewhere = "127.0.0.1:7".parse().unwrap();
+        let (given, given_at) = held(ListenerKind::Ssh, None);
+        let (moved, moved_at) = held(ListenerKind::Metrics, Some(elsewhere));
+        let (unused, unused_at) = held(ListenerKind::Web, None);
+        let config = config(ssh, Some(web));
+        let listeners = Listeners::open(&config, vec![moved, unused, given]).await;
+        let mut listeners = listeners.unwrap();
+        let [first, second] = addresses(&listeners)[..] else {
+            panic!("{listeners:?}")
+        };
+        assert_eq!(
+            first, given_at,
+            "the service manager decides about its address"
+        );
+        assert!(![moved_at, unused_at, given_at].contains(&second));
+        let record = |kind, address| ListenerRecord { kind, address };
+        let expected = [
+            record(ListenerKind::Ssh, None),
+            record(ListenerKind::Metrics, Some(web)),
+        ];
+        assert_eq!(listeners.records(), expected);
+        assert_eq!(
+            listeners.kinds(),
+            [ListenerKind::Ssh, ListenerKind::Metrics]
+        );
+        for (address, is_open) in [
+            (first, true),
+            (second, true),
+            (moved_at, false),
+            (unused_at, false),
+        ] {
+            assert_eq!(TcpStream::connect(address).is_ok(), is_open, "{address}");
+        }
+        listeners.close();
+        assert!(listeners.files().is_empty());
+        assert!(TcpStream::connect(first).is_err() && TcpStream::connect(second).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_bound_for_the_same_address_stays() {
+        let (ssh, web) = (any(), any());
+        let (before, before_at) = held(ListenerKind::Ssh, Some(ssh));
+        // The same address for another purpose is another listener.
+        let (other, other_at) = held(ListenerKind::Web, Some(web));
+        let config = config(ssh, Some(web));
+        let listeners = Listeners::open(&config, vec![other, before]).await;
+        let listeners = addresses(&listeners.unwrap());
+        assert_eq!(listeners.first(), Some(&before_at));
+        assert!(!listeners.contains(&other_at));
+    }
+
+    /// An address that another program has is named, before the start and at it.
+    #[tokio::test]
+    async fn an_address_that_is_in_use_is_an_error() {
+        let (_other, taken) = held(ListenerKind::Ssh, None);
+        let config = config(any(), Some(taken));
+        for result in [
+            Listeners::look(&config),
+            Listeners::open(&config, Vec::new()).await.map(drop),
+        ] {
+            let Err(MonitorError::Listen(address, error)) = result else {
+                panic!("{result:?}")
+            };
+            assert_eq!((address, error.kind()), (taken, io::ErrorKind::AddrInUse));
+        }
+    }
+
+    /// What `look` finds free is as free afterwards, and for two that look at the same time.
+    #[test]
+    fn looking_takes_nothing() {
+        let (listener, address) = held(ListenerKind::Ssh, None);
+        drop(listener);
+        let _looked_at = socket_with(
+            AddressFamily::INET,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map(|socket| {
+            sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+            rustix::net::bind(&socket, &address).unwrap();
+            socket
+        })
+        .unwrap();
+        Listeners::look(&config(address, None)).unwrap();
+        Listeners::look(&config(any(), Some(any()))).unwrap();
+    }
+
+    /// Two of the configuration's own are in each other's way although neither is bound yet.
+    #[test]
+    fn two_listeners_cannot_have_one_address() {
+        for (one, other, do_overlap) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("0.0.0.0:0", "0.0.0.0:0", false),
+        ] {
+            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(overlap(one, other), do_overlap, "{one} {other}");
+        }
+        let (listener, free) = held(ListenerKind::Ssh, None);
+        drop(listener);
+        let looked = Listeners::look(&config(free, Some(free)));
+        assert!(
+            matches!(looked, Err(MonitorError::Listen(address, _)) if address == free),
+            "{looked:?}"
+        );
+    }
 }
