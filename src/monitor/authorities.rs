@@ -192,3 +192,75 @@ pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<M
         std::thread::sleep(INTERVAL);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::ca::RotationPhase;
+
+    /// The CAs of a new installation, as they were opened at the start.
+    fn opened(directory: &Path) -> (Config, Current) {
+        let data = directory.join("data");
+        let text = "cluster_name: example.test\n";
+        let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
+        let config = loaded.unwrap().config;
+        let current = Current::of(open(&config).unwrap());
+        (config, current)
+    }
+
+    /// Moves the rotation of the host CA, as `rproxy auth rotate` does.
+    fn rotate(config: &Config, to: RotationPhase) {
+        let audit = audit(config);
+        let owner = KeyOwner::new(config.installation(Clock::System), &audit);
+        let change =
+            |rotation: &crate::ca::Rotation, kept, now| rotation.go(CaKind::Host, to, kept, now);
+        owner.rotate(CaKind::Host, change).unwrap();
+    }
+
+    /// The keys that the event loop is told of; the thread ends once nothing receives any more.
+    fn told(config: &Config, current: &Current) -> PublicCaKeys {
+        let (sender, mut events) = mpsc::channel(1);
+        let (config, current) = (config.clone(), current.clone());
+        std::thread::spawn(move || follow(&config, &current, &sender));
+        let Some(MonitorEvent::Keys(keys)) = events.blocking_recv() else {
+            panic!("nothing is told")
+        };
+        keys
+    }
+
+    /// A step that another process made after the CAs were opened is noticed at once, and each step
+    /// says which keys are trusted and which one signs.
+    #[test]
+    fn a_step_of_a_rotation_is_told_and_in_force() {
+        let directory = crate::sys::fs::private_tempdir();
+        let (config, current) = opened(directory.path());
+        let before = current.keys().unwrap();
+        assert_eq!((before.user.len(), before.host.len()), (1, 1));
+        rotate(&config, RotationPhase::Init);
+        let init = told(&config, &current);
+        assert_eq!(init.host.len(), 2, "the new key is trusted too");
+        assert!(init.host.contains(&before.signs));
+        assert_eq!((&init.signs, &init.user), (&before.signs, &before.user));
+        assert_eq!(current.keys(), Some(init.clone()));
+        rotate(&config, RotationPhase::UpdateClients);
+        rotate(&config, RotationPhase::UpdateServers);
+        let changed = told(&config, &current);
+        assert_ne!(changed.signs, before.signs);
+        assert!(init.host.contains(&changed.signs));
+        assert_eq!(current.keys(), Some(changed));
+    }
+
+    /// The worker of a proxy that could not open its CAs gets the keys once they are there.
+    #[test]
+    fn cas_that_could_not_be_opened_are_taken_once_they_can() {
+        let directory = crate::sys::fs::private_tempdir();
+        let (config, current) = opened(directory.path());
+        let closed = Current::default();
+        assert_eq!(closed.keys(), None);
+        let keys = told(&config, &closed);
+        assert_eq!(Some(keys), current.keys());
+        assert_eq!(closed.keys(), current.keys());
+    }
+}

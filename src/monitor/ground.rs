@@ -74,3 +74,118 @@ fn is_running(config: &Config) -> bool {
     lock::is_served(&config.data_dir).unwrap_or(false)
         || sockets.is_ok_and(|processes| !processes.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+    use std::path::Path;
+
+    use super::*;
+    use crate::ca::{CaError, CaKind};
+    use crate::sys::fs::{PRIVATE_FILE, Replace, private_dir, write_whole};
+
+    /// A proxy on a data directory that does not exist yet, with a listener at this address.
+    fn configured(directory: &Path, address: SocketAddr) -> Config {
+        let text =
+            format!("cluster_name: example.test\nproxy_service:\n  listen_addr: \"{address}\"\n");
+        let data = directory.join("data");
+        let loaded = crate::config::parse(Path::new("f"), &text, Some(&data));
+        loaded.unwrap().config
+    }
+
+    fn any() -> SocketAddr {
+        "127.0.0.1:0".parse().unwrap()
+    }
+
+    async fn serve(config: &Config) -> Result<Ground, MonitorError> {
+        let ground = lay(config, Purpose::Serve(Vec::new())).await?;
+        Ok(ground.expect("what is needed to serve"))
+    }
+
+    async fn look(config: &Config) -> Result<(), MonitorError> {
+        let nothing = lay(config, Purpose::Look).await?;
+        assert!(nothing.is_none(), "{nothing:?}");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_first_start_makes_what_is_missing_and_tells_of_it() {
+        let directory = crate::sys::fs::private_tempdir();
+        let config = configured(directory.path(), any());
+        let ground = serve(&config).await.unwrap();
+        let made = [CaKind::User, CaKind::Host]
+            .map(|kind| ground.authorities.of(kind).public_key().clone());
+        assert_ne!(made[0], made[1]);
+        let audit = std::fs::read_to_string(config.data_dir.audit_log()).unwrap();
+        assert_eq!(audit.matches("authority.created").count(), 2, "{audit}");
+        drop(ground);
+        // The next start finds it.
+        let again = serve(&config).await.unwrap();
+        let found = [CaKind::User, CaKind::Host]
+            .map(|kind| again.authorities.of(kind).public_key().clone());
+        assert_eq!(found, made);
+        let audit = std::fs::read_to_string(config.data_dir.audit_log()).unwrap();
+        assert_eq!(audit.matches("authority.created").count(), 2, "{audit}");
+    }
+
+    #[tokio::test]
+    async fn looking_makes_nothing() {
+        let directory = crate::sys::fs::private_tempdir();
+        let config = configured(directory.path(), any());
+        look(&config).await.unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    /// The lock comes first: what is there belongs to the proxy that has it.
+    #[tokio::test]
+    async fn a_data_directory_has_one_proxy_and_the_second_touches_nothing() {
+        let directory = crate::sys::fs::private_tempdir();
+        let config = configured(directory.path(), any());
+        let lock = lock::take(&config.data_dir).unwrap();
+        let refused = serve(&config).await;
+        assert!(matches!(refused, Err(MonitorError::Busy(_))), "{refused:?}");
+        assert!(!config.data_dir.ca().exists());
+        assert!(lock::is_served(&config.data_dir).unwrap());
+        drop(lock);
+        assert!(!lock::is_served(&config.data_dir).unwrap());
+        serve(&config).await.unwrap();
+    }
+
+    /// A running proxy holds the address that is looked at.
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_unless_the_proxy_runs() {
+        let directory = crate::sys::fs::private_tempdir();
+        let other = TcpListener::bind(any()).unwrap();
+        let taken = other.local_addr().unwrap();
+        let config = configured(directory.path(), taken);
+        let is_taken = |result: Result<(), MonitorError>| matches!(result, Err(MonitorError::Listen(address, _)) if address == taken);
+        assert!(is_taken(serve(&config).await.map(drop)));
+        assert!(is_taken(look(&config).await));
+        let lock = lock::take(&config.data_dir).unwrap();
+        look(&config).await.unwrap();
+        drop(lock);
+        assert!(is_taken(look(&config).await));
+        // A version that takes no lock is found by its control socket.
+        let sockets = config.data_dir.control();
+        private_dir(&sockets).unwrap();
+        let path = sockets.join("7.sock");
+        let _socket = std::os::unix::net::UnixListener::bind(path).unwrap();
+        look(&config).await.unwrap();
+    }
+
+    /// Nothing is served where it is not known what is revoked.
+    #[tokio::test]
+    async fn a_damaged_list_of_revocations_is_an_error() {
+        let directory = crate::sys::fs::private_tempdir();
+        let config = configured(directory.path(), any());
+        drop(serve(&config).await.unwrap());
+        let list = config.data_dir.revocations();
+        write_whole(&list, b"{}\n{}\n", PRIVATE_FILE, Replace::Allow).unwrap();
+        for refused in [serve(&config).await.map(drop), look(&config).await] {
+            let Err(MonitorError::Authorities(error)) = refused else {
+                panic!("{refused:?}")
+            };
+            assert!(!matches!(error, CaError::None(_)), "{error}");
+        }
+    }
+}
