@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::outer;
+use super::outer::{self, ClientStream};
 use super::services::OuterServices;
 use crate::net::{
     ConnectionGuard, ConnectionLimiter, ConnectionLimits, Rejected, RuntimeProbe, canonical,
@@ -37,8 +37,8 @@ pub struct ServingThreads {
 
 /// A client on its way to a worker thread.
 #[derive(Debug)]
-struct Client {
-    stream: std::net::TcpStream,
+struct Client<A = std::net::TcpStream> {
+    stream: A,
     address: SocketAddr,
     admission: Result<ConnectionGuard, Rejected>,
 }
@@ -73,7 +73,13 @@ impl ServingThreads {
                 .enable_all()
                 .build()?;
             workers.runtimes.push(runtime.handle().clone());
-            let work = work(Arc::clone(services), receiver, shutdown.clone(), grace);
+            let work = work(
+                Arc::clone(services),
+                receiver,
+                TcpStream::from_std,
+                shutdown.clone(),
+                grace,
+            );
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
@@ -137,12 +143,16 @@ impl ServingThreads {
     }
 }
 
-async fn work(
+/// Serves the clients of one worker thread. `open` takes the stream of each to the thread's runtime.
+async fn work<A, S>(
     services: Arc<OuterServices>,
-    mut queue: mpsc::Receiver<Client>,
+    mut queue: mpsc::Receiver<Client<A>>,
+    open: impl Fn(A) -> io::Result<S>,
     shutdown: CancellationToken,
     grace: Duration,
-) {
+) where
+    S: ClientStream,
+{
     let tasks = TaskTracker::new();
     while let Some(client) = queue.recv().await {
         let Client {
@@ -150,7 +160,7 @@ async fn work(
             address,
             admission,
         } = client;
-        let stream = match TcpStream::from_std(stream) {
+        let stream = match open(stream) {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, client = %address, "lost a client");
@@ -177,5 +187,167 @@ async fn work(
     }
     if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
         tracing::warn!("connections were still open after the grace period");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::ssh::refusal::SHUTTING_DOWN;
+    use crate::ssh::testing::client::stay;
+    use crate::ssh::testing::{CLIENT, SshFixture};
+
+    const LIMITS: ConnectionLimits = ConnectionLimits {
+        connections: 2,
+        per_address: 10,
+        per_user: 10,
+        starting: 10,
+    };
+    const GRACE: Duration = Duration::from_millis(50);
+
+    /// The clients of one worker thread, without the thread.
+    struct ThreadFixture {
+        queue: mpsc::Sender<Client<Option<DuplexStream>>>,
+        door: ConnectionLimiter,
+    }
+
+    impl ThreadFixture {
+        /// A client arrives, whose stream can be used, or is lost on its way to the thread.
+        async fn arrives(&self, room: usize, is_lost: bool) -> DuplexStream {
+            let (near, far) = duplex(room);
+            let client = Client {
+                stream: (!is_lost).then_some(near),
+                address: CLIENT,
+                admission: self.door.admit(CLIENT.ip()),
+            };
+            self.queue.send(client).await.unwrap();
+            far
+        }
+    }
+
+    /// Serves clients in memory until the queue is dropped.
+    fn served(
+        proxy: &SshFixture,
+        shutdown: &CancellationToken,
+    ) -> (ThreadFixture, impl Future<Output = ()> + Send + use<>) {
+        let (queue, arriving) = mpsc::channel(8);
+        let open = |stream: Option<DuplexStream>| stream.ok_or_else(|| io::Error::other("lost"));
+        let services = Arc::new(proxy.outer());
+        let work = work(services, arriving, open, shutdown.clone(), GRACE);
+        let door = ConnectionLimiter::new(LIMITS);
+        (ThreadFixture { queue, door }, work)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_lost_takes_no_other_with_it_and_its_place_is_free() {
+        let proxy = SshFixture::new();
+        let (served, work) = served(&proxy, &CancellationToken::new());
+        tokio::spawn(work);
+        let _lost = served.arrives(1 << 20, true).await;
+        let first = proxy
+            .user()
+            .log_in(served.arrives(1 << 20, false).await)
+            .await;
+        let second = proxy
+            .user()
+            .log_in(served.arrives(1 << 20, false).await)
+            .await;
+        assert!(first.0.is_in && second.0.is_in, "{first:?} {second:?}");
+        let third = served.arrives(1 << 20, false).await;
+        let (saw, _) = proxy.user().log_in(third).await;
+        let told = "too many connections: the limit is 2";
+        assert!(!saw.is_in && saw.text().contains(told), "{saw:?}");
+    }
+
+    /// Connections go on when no client is accepted any more, and end with the proxy.
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_serves_until_its_last_connection_ends_or_the_proxy_does() {
+        let proxy = SshFixture::new();
+        for ends_by_itself in [true, false] {
+            let shutdown = CancellationToken::new();
+            let (served, work) = served(&proxy, &shutdown);
+            let work = tokio::spawn(work);
+            let (_, mut leg) = proxy
+                .user()
+                .log_in(served.arrives(1 << 20, false).await)
+                .await;
+            drop(served);
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            assert!(!work.is_finished());
+            if ends_by_itself {
+                drop(leg);
+            } else {
+                shutdown.cancel();
+                assert_eq!(stay(&mut leg).await.as_deref(), Some(SHUTTING_DOWN));
+            }
+            work.await.unwrap();
+        }
+    }
+
+    /// A client that does not read what it is told does not hold up the end of the proxy.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_has_a_grace_period_and_no_more() {
+        let proxy = SshFixture::new();
+        let shutdown = CancellationToken::new();
+        let (served, work) = served(&proxy, &shutdown);
+        let mut work = pin!(work);
+        let _client = served.arrives(8, false).await;
+        drop(served);
+        let day = Duration::from_secs(86_400);
+        let early = tokio::time::timeout(Duration::from_secs(1), &mut work).await;
+        assert!(early.is_err());
+        shutdown.cancel();
+        let began = Instant::now();
+        tokio::time::timeout(day, work).await.expect("it ends");
+        assert_eq!(began.elapsed(), GRACE);
+    }
+
+    /// The same with sockets and threads: every admitted client has a place in a queue.
+    #[tokio::test]
+    async fn clients_are_accepted_until_the_listener_closes() {
+        let proxy = SshFixture::new();
+        let (shutdown, closing) = (CancellationToken::new(), CancellationToken::new());
+        let services = Arc::new(proxy.outer());
+        let threads = ServingThreads::start(&services, LIMITS, 3, &shutdown, GRACE).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients = async {
+            let mut admitted = Vec::new();
+            for _ in 0..2 {
+                let mut client = TcpStream::connect(address).await.unwrap();
+                let mut ident = [0; 8];
+                client.read_exact(&mut ident).await.unwrap();
+                assert_eq!(&ident, b"SSH-2.0-");
+                admitted.push(client);
+            }
+            let mut away = TcpStream::connect(address).await.unwrap();
+            assert!(
+                said(&mut away)
+                    .await
+                    .contains("too many connections: the limit is 2")
+            );
+            closing.cancel();
+            admitted
+        };
+        let ((), admitted) = tokio::join!(threads.accept(&listener, &closing), clients);
+        shutdown.cancel();
+        for mut client in admitted {
+            assert!(said(&mut client).await.contains(SHUTTING_DOWN));
+        }
+        tokio::task::spawn_blocking(move || threads.join())
+            .await
+            .unwrap();
+    }
+
+    /// Everything that a server says to a client that does not speak.
+    async fn said(client: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).await.unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::front::{Front, IDLE_SESSION, MAX_AGENTS};
+use super::stream::ClientStream;
 use crate::model::{ConnectionId, format_duration};
 use crate::relay::Habits;
 use crate::ssh::budget::{Account, Share};
@@ -76,10 +76,10 @@ impl OuterError {
 
 /// An authenticated outer connection.
 #[derive(Debug)]
-pub(super) struct OuterConnection {
+pub(super) struct OuterConnection<S> {
     front: Front,
     endpoint: Endpoint,
-    leg: Leg<TcpStream>,
+    leg: Leg<S>,
     /// What is held for this connection.
     share: Share,
     wake: Arc<Notify>,
@@ -92,12 +92,12 @@ pub(super) struct OuterConnection {
     idle_since: Instant,
 }
 
-impl OuterConnection {
+impl<S: ClientStream> OuterConnection<S> {
     pub(super) fn new(
         services: Arc<OuterServices>,
         (caller, id): (Caller, ConnectionId),
         account: Account,
-        (leg, shown): (Leg<TcpStream>, Arc<ServerConfig>),
+        (leg, shown): (Leg<S>, Arc<ServerConfig>),
         shutdown: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {

@@ -6,17 +6,21 @@
 mod connection;
 mod front;
 mod serving;
+mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use connection::OuterConnection;
+
+pub(crate) use stream::ClientStream;
 
 use super::authentication::{Unauthenticated, authenticate};
 use super::caller::Caller;
@@ -42,9 +46,9 @@ const LINE: usize = 256;
 
 /// Serves one client until it leaves or `shutdown` ends it. The tasks of the connections inside are
 /// spawned on `tasks`.
-pub(crate) async fn serve(
+pub(crate) async fn serve<S: ClientStream>(
     services: Arc<OuterServices>,
-    stream: TcpStream,
+    stream: S,
     address: SocketAddr,
     mut admission: ConnectionGuard,
     shutdown: CancellationToken,
@@ -57,7 +61,7 @@ pub(crate) async fn serve(
     };
     // Keystrokes must not be delayed to be sent together. If the option cannot be set, only latency
     // suffers.
-    let _slower = stream.set_nodelay(true);
+    let _slower = stream.send_at_once();
     let transport = Transport::server(Arc::clone(&config));
     let mut leg = Leg::with(&services.compute, stream, transport);
     let id = ConnectionId::new();
@@ -142,9 +146,9 @@ fn tell_success(
 }
 
 /// Sends the reason to a client above a limit of the listener, if its connection permits that.
-pub(crate) async fn turn_away(
+pub(crate) async fn turn_away<S: ClientStream>(
     services: Arc<OuterServices>,
-    stream: TcpStream,
+    stream: S,
     address: SocketAddr,
     away: Rejected,
 ) {
@@ -164,7 +168,7 @@ pub(crate) async fn turn_away(
 }
 
 /// Sends the reason to a client above a limit of the listener, as a disconnect.
-async fn say_goodbye(leg: &mut Leg<TcpStream>, refusal: &Refusal, id: ConnectionId) {
+async fn say_goodbye<S: ClientStream>(leg: &mut Leg<S>, refusal: &Refusal, id: ConnectionId) {
     leg.disconnect(
         DisconnectReason::TooManyConnections,
         &refusal.disconnect_text(id),
@@ -203,7 +207,7 @@ fn refused(
 /// proxy would be trusted by the client, so none is sent.
 async fn server_config(
     services: &OuterServices,
-    stream: &TcpStream,
+    stream: &impl ClientStream,
     client: IpAddr,
 ) -> Option<Arc<ServerConfig>> {
     match listener_config(services, stream, client).await {
@@ -217,7 +221,7 @@ async fn server_config(
 
 async fn listener_config(
     services: &OuterServices,
-    stream: &TcpStream,
+    stream: &impl ClientStream,
     client: IpAddr,
 ) -> Result<Arc<ServerConfig>, MintError> {
     let mut names = services.settings.now().listener_names.clone();

@@ -4,9 +4,11 @@
 //! No socket, no other process, and with a paused clock no waiting.
 
 pub(crate) mod agent;
+pub(crate) mod client;
 pub(crate) mod host;
 pub(crate) mod user;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,21 +21,23 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, spl
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use self::host::MemoryDial;
+use self::user::TestUser;
+use super::budget::Budget;
 use super::channel::{ChannelStream, Piece, channel};
 use super::compute::ComputeQueue;
 use super::criteria::Criteria;
 use super::expiry_warnings::HostExpiry;
 use super::front_auth::FrontAuth;
 use super::host_certificate::HostCertificates;
+use super::outer::ClientStream;
 use super::policy_monitor::PolicySource;
 use super::refusal::Origin;
 use super::route::Router;
-use super::services::InnerServices;
+use super::services::{InnerServices, OuterServices};
 use super::settings::{CurrentSettings, Settings};
 use super::timers::TimeLimits;
 use super::trust::{CurrentTrust, Trust};
-use super::upstream::{Attempts, Dialler, HostKeys};
+use super::upstream::{Attempts, Dial, Dialler, HostKeys, TcpDial};
 use crate::access::{Identity, LoginPermit, Permissions, Permit, Policy};
 use crate::audit::AuditLog;
 use crate::ca::{CaError, HostCertIssuer, RevocationLog, Revocations, Revoked, SignsHosts};
@@ -58,6 +62,9 @@ pub(crate) const MAX_STARTING: u32 = 8;
 /// The address of the one node, `db1`.
 pub(crate) const DB1: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 5)), 22);
+/// Where clients connect to.
+pub(crate) const LISTENER: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 200)), 3023);
 /// Where the client is.
 pub(crate) const CLIENT: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 40_000);
@@ -163,9 +170,8 @@ impl SshFixture {
     }
 
     pub(crate) fn router(&self) -> Router {
-        let listener = "192.0.2.200:3023".parse().unwrap();
         let resolver = Resolver::from_system().unwrap();
-        Router::new(cluster(), self.current_settings(), vec![listener], resolver)
+        Router::new(cluster(), self.current_settings(), vec![LISTENER], resolver)
     }
 
     fn criteria(&self) -> Criteria {
@@ -199,7 +205,7 @@ impl SshFixture {
         )
     }
 
-    pub(crate) fn attempts(&self, dial: MemoryDial) -> Attempts<MemoryDial> {
+    pub(crate) fn attempts<D: Dial>(&self, dial: D) -> Attempts<D> {
         Attempts::new(
             dial,
             self.host_keys(),
@@ -209,7 +215,7 @@ impl SshFixture {
         )
     }
 
-    pub(crate) fn dialler(&self, dial: MemoryDial) -> Dialler<MemoryDial> {
+    pub(crate) fn dialler<D: Dial>(&self, dial: D) -> Dialler<D> {
         Dialler::new(
             self.attempts(dial),
             Arc::new(self.router()),
@@ -220,7 +226,7 @@ impl SshFixture {
         )
     }
 
-    pub(crate) fn inner(&self, dial: MemoryDial) -> InnerServices<MemoryDial> {
+    pub(crate) fn inner<D: Dial>(&self, dial: D) -> InnerServices<D> {
         InnerServices {
             router: Arc::new(self.router()),
             dialler: self.dialler(dial),
@@ -233,6 +239,32 @@ impl SshFixture {
             metrics: Arc::clone(&self.metrics),
             audit: self.audit.clone(),
             clock: self.clock,
+        }
+    }
+
+    /// What outer connections share. No host is dialled in memory from there.
+    pub(crate) fn outer(&self) -> OuterServices {
+        OuterServices {
+            auth: self.auth(),
+            certificates: self.certificates(),
+            policy: self.policy(),
+            settings: self.current_settings(),
+            budget: Budget::new(None),
+            compute: ComputeQueue::new(1),
+            metrics: Arc::clone(&self.metrics),
+            audit: self.audit.clone(),
+            inner: Arc::new(self.inner(TcpDial::new(self.current_settings()))),
+        }
+    }
+
+    /// Alice, who logs in as `deploy`.
+    pub(crate) fn user(&self) -> TestUser {
+        TestUser {
+            login: "deploy",
+            key: self.alice.clone(),
+            certificate: Some(self.alices(|_| {})),
+            answer: "123456",
+            pause: Duration::ZERO,
         }
     }
 
@@ -266,6 +298,16 @@ impl SshFixture {
         permit
             .for_login(policy, certificate, "deploy".parse().unwrap())
             .unwrap()
+    }
+}
+
+impl ClientStream for DuplexStream {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(LISTENER)
+    }
+
+    fn send_at_once(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 
