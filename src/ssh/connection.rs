@@ -603,6 +603,7 @@ enum SetupFailure {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
     use tokio::io::DuplexStream;
     use tokio::sync::mpsc;
     use tokio::task::JoinHandle;
@@ -613,11 +614,14 @@ mod tests {
     use crate::ca::Revoked;
     use crate::cert::testing::{CertSpec, ed25519};
     use crate::ssh::endpoint::AgentRequest;
+    use crate::ssh::leg::LegEvent;
     use crate::ssh::testing::agent::{self, OnSign};
+    use crate::ssh::testing::client::{SessionSaw, TestRequest, session};
     use crate::ssh::testing::host::{HostSaw, MemoryDial, OnKey, TestHost};
     use crate::ssh::testing::user::{TestUser, UserSaw};
     use crate::ssh::testing::{CLIENT, SshFixture, memory_channel};
     use crate::wire::HostKey;
+    use crate::wire::connection::{Message, exit_status};
 
     /// Alice on her way to `db1`, with an agent on the outer connection.
     struct InnerFixture {
@@ -639,13 +643,7 @@ mod tests {
         }
 
         fn alice(&self) -> TestUser {
-            TestUser {
-                login: "deploy",
-                key: self.proxy.alice.clone(),
-                certificate: Some(self.proxy.alices(|_| {})),
-                answer: "123456",
-                pause: Duration::ZERO,
-            }
+            self.proxy.user()
         }
 
         /// The next connection to the host is served so.
@@ -662,7 +660,7 @@ mod tests {
             })
         }
 
-        /// Begins the connection; the user's end of it.
+        /// Begins the connection, with this key in the agent of the outer one; the user's end of it.
         fn start(&self, key: Option<ssh_key::PrivateKey>) -> (JoinHandle<()>, DuplexStream) {
             let (requests, mut asked) = mpsc::channel::<AgentRequest>(1);
             tokio::spawn(async move {
@@ -672,18 +670,42 @@ mod tests {
                     reply.send(Ok(stream)).unwrap();
                 }
             });
+            self.start_with(Some(AgentOpener { requests }))
+        }
+
+        /// The same by ProxyJump, without an agent on the outer connection.
+        fn start_jump(&self) -> (JoinHandle<()>, DuplexStream) {
+            self.start_with(None)
+        }
+
+        fn start_with(&self, agent: Option<AgentOpener>) -> (JoinHandle<()>, DuplexStream) {
             let outer = HostKey::new(ed25519(), None).unwrap();
             let connection = Connection {
                 services: Arc::new(self.proxy.inner(self.dial.clone())),
                 permit: self.proxy.permit("db1:22"),
                 id: ConnectionId::new(),
                 client: CLIENT,
-                agent: Some(AgentOpener { requests }),
+                agent,
                 shown: Arc::new(ServerConfig::new(vec![outer])),
                 scope: self.scope.clone(),
             };
             let (stream, far) = memory_channel();
             (tokio::spawn(connection.run(stream, Share::alone())), far)
+        }
+
+        /// Jumps, and has a session asked for these things, with this key in the user's agent.
+        async fn jump(
+            &self,
+            requests: &[TestRequest],
+            key: Option<ssh_key::PrivateKey>,
+        ) -> SessionSaw {
+            let (connection, far) = self.start_jump();
+            let (saw, mut leg) = self.alice().log_in(far).await;
+            assert!(saw.is_in, "by ProxyJump the user is let in first: {saw:?}");
+            let saw = session(&mut leg, requests, key).await;
+            drop(leg);
+            over(connection).await;
+            saw
         }
 
         /// Has this user log in and leave; what was seen at both ends.
@@ -901,5 +923,116 @@ mod tests {
         user.abort();
         assert!(!host.await.unwrap().let_in);
         assert_eq!(inner.audited(), ["refusal inner-connection"]);
+    }
+
+    const AGENT_FORWARDING: TestRequest = ("auth-agent-req@openssh.com", None);
+    const EXEC: TestRequest = ("exec", Some("id"));
+
+    /// By ProxyJump, the agent that signs is the one of the inner connection, and the host gets none.
+    #[tokio::test(start_paused = true)]
+    async fn by_proxy_jump_the_session_is_opened_at_the_host_once_the_agent_has_signed() {
+        let inner = InnerFixture::new();
+        let far = inner.dial.next_stream();
+        let host = TestHost::certified(&inner.proxy.host_ca.key, |_| {});
+        let host = tokio::spawn(async move {
+            let (saw, mut leg) = host.serve(far).await;
+            (saw, command(&mut leg).await)
+        });
+        let key = inner.proxy.alice.clone();
+        let saw = inner.jump(&[AGENT_FORWARDING, EXEC], Some(key)).await;
+        assert_eq!((&saw.answers[..], saw.status), (&[true, true][..], Some(7)));
+        assert_eq!((&saw.stdout[..], saw.stderr.as_str()), (&b"uid=0"[..], ""));
+        assert!(saw.opened_agent);
+        let (at_host, requests) = host.await.unwrap();
+        assert!(at_host.let_in);
+        assert_eq!((at_host.signatures, requests), (1, vec!["exec".to_owned()]));
+        let audited = inner.audited();
+        let expected = ["auth.success", "session.start"];
+        for event in expected {
+            assert!(
+                audited.iter().any(|one| one == event),
+                "{event}: {audited:?}"
+            );
+        }
+    }
+
+    /// Runs one command as a host; what its session was asked for.
+    async fn command(leg: &mut Leg<DuplexStream>) -> Vec<String> {
+        let mut requests = Vec::new();
+        let send = |leg: &mut Leg<DuplexStream>, message: &Message| {
+            let (head, body) = message.encode();
+            leg.transport.send_parts(&head, &body).unwrap();
+        };
+        let mut recipient = 0;
+        while let Ok(event) = leg.next().await {
+            let LegEvent::Packet(payload) = event else {
+                continue;
+            };
+            match Message::parse(&payload).unwrap() {
+                Message::Open { sender, .. } => {
+                    recipient = sender;
+                    send(
+                        leg,
+                        &Message::OpenConfirmation {
+                            recipient,
+                            sender: 3,
+                            window: 1 << 20,
+                            max_packet: 1 << 15,
+                            data: Bytes::new(),
+                        },
+                    );
+                }
+                Message::Request { kind, .. } => {
+                    requests.push(kind.as_str().to_owned());
+                    let data = Bytes::from_static(b"uid=0");
+                    send(leg, &Message::Success { recipient });
+                    send(leg, &Message::Data { recipient, data });
+                    send(leg, &exit_status(recipient, 7));
+                    send(leg, &Message::Close { recipient });
+                }
+                _ => {}
+            }
+        }
+        requests
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn by_proxy_jump_a_session_without_agent_forwarding_reads_why_and_nothing_is_dialled() {
+        let inner = InnerFixture::new();
+        let saw = inner.jump(&[EXEC], None).await;
+        assert_eq!((&saw.answers[..], saw.status), (&[true][..], Some(255)));
+        assert!(saw.stderr.contains("-A"), "{saw:?}");
+        assert!(!saw.opened_agent);
+        assert_eq!(inner.audited(), ["refusal agent-forwarding-required"]);
+        assert!(inner.dial.dialled().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn by_proxy_jump_a_refusal_is_told_on_the_sessions_stderr() {
+        // The agent does not hold the key: the host gets no connection.
+        let inner = InnerFixture::new();
+        let saw = inner.jump(&[AGENT_FORWARDING, EXEC], Some(ed25519())).await;
+        assert_eq!(saw.status, Some(255));
+        assert!(saw.stderr.contains("does not hold the key"), "{saw:?}");
+        assert_eq!(inner.audited(), ["refusal agent-without-key"]);
+        assert!(inner.dial.dialled().is_empty());
+
+        let inner = InnerFixture::new();
+        let host = inner.host(OnKey::Rejects);
+        let key = inner.proxy.alice.clone();
+        let saw = inner
+            .jump(&[AGENT_FORWARDING, EXEC], Some(key.clone()))
+            .await;
+        assert_eq!(saw.status, Some(255));
+        assert!(saw.stderr.contains("does not let deploy in"), "{saw:?}");
+        assert!(!host.await.unwrap().let_in);
+        assert_eq!(inner.audited(), ["refusal host-refused"]);
+
+        // By ProxyJump there is nobody to ask yet.
+        let inner = InnerFixture::new();
+        let _host = inner.host(OnKey::Asks("Code: "));
+        let saw = inner.jump(&[AGENT_FORWARDING, EXEC], Some(key)).await;
+        assert_eq!(saw.status, Some(255));
+        assert_eq!(inner.audited().len(), 1, "{:?}", inner.audited());
     }
 }
