@@ -42,6 +42,11 @@ const CASES: [Case; 12] = [
     ("record terminal text", recorded::terminal),
 ];
 
+/// Instructions that are compared: what leads up to the runs varies by less than a 300th of it.
+const ENOUGH: usize = 200_000_000;
+/// The most runs that are added to count them.
+const MOST_ADDED: u32 = 65_536;
+
 /// Options of `cargo bench --bench engine -- ...`.
 #[derive(Debug, Parser)]
 #[command(about = "Measure the codec, the relay and the recording writer in process")]
@@ -124,11 +129,20 @@ fn repeat(name: &str, count: u32) -> Result<()> {
 }
 
 /// Instructions of one operation: the difference between few and more runs, so that what leads up
-/// to them does not count.
+/// to them does not count. That varies from process to process, by the random numbers of a key
+/// exchange; runs are added until the difference is far above it.
 fn instructions(name: &str, operations: usize) -> Result<usize> {
-    let (few, more) = (2, 6);
-    let difference = collected(name, more)?.saturating_sub(collected(name, few)?);
-    Ok(difference / (operations * (more - few) as usize))
+    let few = 2;
+    let before = collected(name, few)?;
+    let mut added = 4;
+    while added <= MOST_ADDED {
+        let difference = collected(name, few + added)?.saturating_sub(before);
+        if difference >= ENOUGH {
+            return Ok(difference / (operations * added as usize));
+        }
+        added *= 4;
+    }
+    Err(format!("{name}: {MOST_ADDED} runs more make no difference").into())
 }
 
 /// The instructions that callgrind counts over a whole process.
