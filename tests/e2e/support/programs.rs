@@ -99,6 +99,12 @@ pub(crate) fn path(name: &str) -> PathBuf {
     })
 }
 
+/// The program that runs before an upgrade: this one, or an earlier one by `RPROXY_TEST_EARLIER`.
+pub(crate) fn first_rproxy() -> PathBuf {
+    let earlier = std::env::var_os("RPROXY_TEST_EARLIER").map(PathBuf::from);
+    earlier.unwrap_or_else(|| env!("CARGO_BIN_EXE_rproxy").into())
+}
+
 /// Puts a program in its place, with mode 0755.
 ///
 /// Another process writes it: a child that another thread of ours starts meanwhile would inherit

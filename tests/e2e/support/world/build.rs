@@ -233,7 +233,7 @@ impl Builder {
         let log = root.join("rproxy.log");
         let proxy = if self.own_program {
             let program = root.join("rproxy");
-            programs::put(Path::new(env!("CARGO_BIN_EXE_rproxy")), &program);
+            programs::put(&programs::first_rproxy(), &program);
             let mut serve = proxy::rproxy_at(&program, &config);
             ProxyProcess::run(&children, &mut serve, &log)
         } else if let Some(mib) = self.disk {
