@@ -325,18 +325,10 @@ mod tests {
     fn looking_takes_nothing() {
         let (listener, address) = held(ListenerKind::Ssh, None);
         drop(listener);
-        let _looked_at = socket_with(
-            AddressFamily::INET,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map(|socket| {
-            sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-            rustix::net::bind(&socket, &address).unwrap();
-            socket
-        })
-        .unwrap();
+        let (family, flags) = (AddressFamily::INET, SocketFlags::CLOEXEC);
+        let other = socket_with(family, SocketType::STREAM, flags, None).unwrap();
+        sockopt::set_socket_reuseaddr(&other, true).unwrap();
+        rustix::net::bind(&other, &address).unwrap();
         Listeners::look(&config(address, None)).unwrap();
         Listeners::look(&config(any(), Some(any()))).unwrap();
     }

@@ -25,7 +25,7 @@ pub(crate) trait ClientStream:
 
 impl ClientStream for TcpStream {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        TcpStream::local_addr(self)
+        Self::local_addr(self)
     }
 
     fn send_at_once(&self) -> io::Result<()> {

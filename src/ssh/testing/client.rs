@@ -123,11 +123,9 @@ impl TestSession<'_> {
 
     async fn on_message(&mut self, message: Message) -> bool {
         match message {
-            Message::GlobalRequest { want_reply, .. } => {
-                if want_reply {
-                    self.send(&Message::RequestFailure);
-                }
-            }
+            Message::GlobalRequest {
+                want_reply: true, ..
+            } => self.send(&Message::RequestFailure),
             Message::OpenConfirmation { sender, .. } => {
                 self.number = sender;
                 self.ask(sender);
