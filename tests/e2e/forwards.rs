@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::support::World;
 use crate::support::client::ClientCommand;
+use crate::support::ports::free_port;
 use crate::support::recordings::text;
 use crate::support::service::{ANSWER, ask, bytes, listens, on_port, on_socket};
-use crate::support::sshd::free_port;
 
 /// The one recording of forwards, once it is complete.
 pub(crate) fn forwards(world: &World) -> Value {

@@ -16,7 +16,7 @@ use crate::support::children::Running;
 use crate::support::others::{compiled, others, python, script};
 use crate::support::recordings::text;
 use crate::support::world::login;
-use crate::support::{HostKey, World, keys, programs, service, skipped, sshd};
+use crate::support::{HostKey, World, keys, ports, programs, service, skipped};
 
 /// ssh as other programs call it.
 fn command(world: &World) -> String {
@@ -341,7 +341,7 @@ fn security_keys_that_want_no_touch_need_a_certificate_that_says_so() {
 #[test]
 fn go_host() {
     let Some(go) = others("go") else { return };
-    let port = sshd::free_port();
+    let port = ports::free_port();
     let world = World::with()
         .node("db1", HostKey::Certified)
         .foreign_node("go1", port)
@@ -382,7 +382,7 @@ fn node_ssh2_host() {
     let Some(node) = others("node").filter(|_| modules.join("ssh2").is_dir()) else {
         return skipped::lacks("ssh2 of node");
     };
-    let port = sshd::free_port();
+    let port = ports::free_port();
     let start = |world: &World| -> Running {
         let key = world.dir().join("ssh2_host_key");
         keys::generate_as(&key, &["-t", "ecdsa", "-b", "256", "-m", "PEM"]);
@@ -410,7 +410,7 @@ fn libssh_host() {
     if !compiled("libssh_server.c", &[], "ssh", &server) {
         return;
     }
-    let port = sshd::free_port();
+    let port = ports::free_port();
     let start = |world: &World| -> Running {
         let key = world.dir().join("libssh_host_key");
         keys::generate(&key);

@@ -12,7 +12,7 @@ use crate::support::children::Running;
 use crate::support::others::{others, python, script};
 use crate::support::recordings::text;
 use crate::support::world::login;
-use crate::support::{HostKey, World, keys, programs, sshd};
+use crate::support::{HostKey, World, keys, ports, programs};
 
 /// One host for each algorithm, which supports no other.
 #[test]
@@ -82,7 +82,7 @@ fn asyncssh_host() {
     let Some(python) = python("asyncssh") else {
         return;
     };
-    let port = sshd::free_port();
+    let port = ports::free_port();
     let world = World::with()
         .node("db1", HostKey::Certified)
         .foreign_node("async1", port)
@@ -98,7 +98,7 @@ fn asyncssh_host_that_knows_no_better_than_sha1() {
     let Some(python) = python("asyncssh") else {
         return;
     };
-    let port = sshd::free_port();
+    let port = ports::free_port();
     let world = World::with()
         .node("db1", HostKey::Certified)
         .user_key(&["-t", "rsa", "-b", "2048"])
@@ -147,7 +147,7 @@ fn dropbear_host() {
     let Some(dropbear) = others("dropbear") else {
         return;
     };
-    let port = sshd::free_port();
+    let port = ports::free_port();
     let start = |world: &World| -> Running {
         let key = world.dir().join("dropbear_host_key");
         keys::tool(

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::ca_keys::in_an_agent;
+use crate::support::ports::free_port;
 use crate::support::service::{ANSWER, ask, bytes, listens, on_port};
-use crate::support::sshd::free_port;
 use crate::support::world::Builder;
 use crate::support::{ClientOutcome, HostKey, World};
 

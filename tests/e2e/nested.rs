@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use crate::forwards::{forwarding, forwards, refused};
 use crate::support::client::Live;
+use crate::support::ports::free_port;
 use crate::support::recordings::text;
 use crate::support::service::{ask, listens};
-use crate::support::sshd::free_port;
 use crate::support::{ClientOutcome, World, programs};
 
 /// Copies one direction to its end.

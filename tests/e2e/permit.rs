@@ -15,9 +15,9 @@ use crate::support::others::others;
 use crate::support::payload::{
     CLOSE, DATA, FAILURE, OPEN_CONFIRMATION, OPEN_FAILURE, Payload, REQUEST,
 };
+use crate::support::ports::free_port;
 use crate::support::recordings::text;
 use crate::support::service::{ANSWER, ask, listens, on_port, on_socket};
-use crate::support::sshd::free_port;
 use crate::support::{HostKey, World};
 
 /// The reason of a refused channel, as RFC 4254, 5.1 has it.

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::forwards::{forwarding, refused};
 use crate::support::keys::{self, Certificate, Issuer};
+use crate::support::ports::free_port;
 use crate::support::recordings::text;
 use crate::support::service::{ANSWER, ask, listens, on_port};
-use crate::support::sshd::free_port;
 use crate::support::world::login;
 use crate::support::{ClientOutcome, HostKey, World};
 

@@ -1,13 +1,14 @@
 //! If something prevents `serve` from starting, `serve --check` fails with the same message.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::children::Children;
+use crate::support::ports::free_port;
 use crate::support::{World, keys, programs, proxy};
 
 const LIMIT: Duration = Duration::from_secs(100);
@@ -259,10 +260,7 @@ fn ports() {
         scene.configure(&lines);
         scene.fails(&lines, "cannot listen on ");
     }
-    let free: SocketAddr = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("it listens")
-    };
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     scene.configure(&format!(
         "  listen_addr: {free}\n  metrics_listen_addr: {free}\n"
     ));

@@ -2,7 +2,7 @@
 //! moment.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::children::may_look_into;
 use crate::support::client::Live;
+use crate::support::ports::free_port;
 use crate::support::recordings::text;
 use crate::support::{ClientOutcome, World};
 
@@ -154,10 +155,7 @@ fn five_hundred_sessions_survive() {
 /// every moment.
 #[test]
 fn upgrades_in_a_row() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr();
-    let web = port.expect("it is bound");
+    let web = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let world = World::with()
         .own_program()
         .proxy_setting(&format!("web_listen_addr: \"{web}\""))

@@ -4,20 +4,15 @@ use std::io::Write;
 use std::net::TcpListener;
 
 use super::{Findings, doctor};
+use crate::support::ports::free_port;
 use crate::support::service::{host_with_keys_of, that_says};
 use crate::support::{HostKey, World, clock, keys};
-
-/// A port of loopback at which no program listens.
-fn nobody() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
-}
 
 #[test]
 fn each_fault_of_a_host_is_found_and_its_fix_named() {
     let web = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let web_port = web.local_addr().expect("it is bound").port();
-    let closed = nobody();
+    let closed = free_port();
     let young_keys = "ssh-mldsa44-ed25519@openssh.com";
     let (young_port, _) = that_says(host_with_keys_of(young_keys), true);
     let world = World::with()

@@ -2,11 +2,12 @@
 //! the inner connection.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use rustix::process::Signal;
 
 use crate::support::client::Live;
+use crate::support::ports::free_port;
 use crate::support::{ClientOutcome, World, programs};
 
 /// Runs `ssh` to `db1` with this ProxyCommand, or with ProxyJump. Returns its outcomes with and
@@ -119,10 +120,7 @@ struct Shared<'w> {
 impl<'w> Shared<'w> {
     fn with(world: &'w World, channels: usize) -> Self {
         let socket = world.dir().join("shared").display().to_string();
-        let local = {
-            let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            free.local_addr().expect("it listens")
-        };
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let control = format!("ControlPath={socket}");
         let forward = format!("{local}:db1:22");
         let master = world

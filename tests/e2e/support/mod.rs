@@ -15,6 +15,7 @@ pub(crate) mod keys;
 pub(crate) mod namespace;
 pub(crate) mod others;
 pub(crate) mod payload;
+pub(crate) mod ports;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod recordings;

@@ -2,12 +2,12 @@
 //! that a test chooses.
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::children::{Children, Running};
 use super::namespace::Machine;
+use super::ports::free_port;
 use super::{keys, programs};
 
 /// The host key or certificate that the host presents.
@@ -285,14 +285,6 @@ fn prepare(dir: &Path, user_authority: &str) {
     let authority = dir.join("user_ca.pub");
     std::fs::write(authority, user_authority).expect("a writable directory");
     make_separation_directory();
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port on loopback")
-        .port()
 }
 
 /// The directory in which root's `sshd` confines its unprivileged part; Debian creates it when the

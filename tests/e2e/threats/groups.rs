@@ -14,9 +14,9 @@ use crate::hostile::Inner;
 use crate::support::children::may_look_into;
 use crate::support::double::Peer;
 use crate::support::payload::{CLOSE, DATA, EOF, GLOBAL_REQUEST, OPEN_FAILURE, Payload};
+use crate::support::ports::free_port;
 use crate::support::recordings::{file, lines, said};
 use crate::support::service::{ANSWER, ask, bytes, listens, on_port};
-use crate::support::sshd::free_port;
 use crate::support::{HostKey, World, programs};
 
 /// The recording has what the host's child process read and wrote.

@@ -9,9 +9,9 @@ use super::{FAILURE, ask_channel, recorded};
 use crate::forwards::{forwarding, refused};
 use crate::hostile::Inner;
 use crate::support::payload::{CLOSE, GLOBAL_REQUEST, OPEN_FAILURE, Payload, REQUEST_FAILURE};
+use crate::support::ports::free_port;
 use crate::support::recordings::{file, text};
 use crate::support::service::{ask, bytes, listens, on_port};
-use crate::support::sshd::free_port;
 use crate::support::world::login;
 use crate::support::{Certificate, HostKey, Issuer, World, keys};
 
