@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::cert::testing::readable;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A transport on a blocking stream.
 struct Driver<S> {
