@@ -19,6 +19,7 @@ pub struct IncomingCall {
     id: u64,
     deadline: Duration,
     answers: MessageSocket,
+    slot: Option<Slot>,
 }
 
 impl IncomingCall {
@@ -36,12 +37,18 @@ impl IncomingCall {
             id: call.id,
             deadline: Duration::from_millis(call.deadline_ms),
             answers: MessageSocket::from_fd(answers),
+            slot: None,
         };
         if length > call.request.service().max_request() {
             incoming.refuse(CallRefusal::Forbidden);
             return None;
         }
         Some((incoming, call.request))
+    }
+
+    /// Counts the call as in progress until it is answered.
+    pub fn hold(&mut self, slot: Slot) {
+        self.slot = Some(slot);
     }
 
     /// Whether the caller has stopped waiting.
@@ -62,7 +69,7 @@ impl IncomingCall {
     }
 
     fn send<A: serde::Serialize>(
-        self,
+        mut self,
         outcome: Outcome<A>,
         limit: usize,
         files: &[BorrowedFd<'_>],
@@ -71,6 +78,8 @@ impl IncomingCall {
             id: self.id,
             outcome,
         };
+        // A caller that has its answer may call again.
+        self.slot = None;
         let sent = match encode(&response) {
             Ok(message) if message.len() > limit => Err(std::io::ErrorKind::InvalidData.into()),
             Ok(message) => self.answers.send(&message, files),

@@ -69,16 +69,15 @@ impl Services {
     /// Answers a call. `length` is that of its message, and `files` came along with it.
     pub(super) fn serve(&self, call: ServiceCall, length: usize, files: Vec<OwnedFd>) {
         let service = call.request.service();
-        let Some((incoming, request)) = IncomingCall::new(call, length, files) else {
+        let Some((mut incoming, request)) = IncomingCall::new(call, length, files) else {
             return tracing::warn!("a {} process calls as no process should", self.kind.name);
         };
-        let slot = match self.admit(service) {
-            Ok(slot) => slot,
+        match self.admit(service) {
+            Ok(slot) => incoming.hold(slot),
             Err(refusal) => return incoming.refuse(refusal),
-        };
+        }
         let (files, signing) = (self.files.clone(), self.signing.clone());
         on_thread(service, move || {
-            let _slot = slot;
             // The caller has stopped waiting, perhaps while this program was replaced.
             if incoming.is_late() {
                 return;
@@ -184,6 +183,24 @@ mod tests {
         }
         let (checked, _) = answer(&call(&services, SigningRequest::Check));
         assert!(checked.contains("ssh-ed25519"), "{checked}");
+    }
+
+    /// A caller that has its answer may call again at once, while the thread that has answered still
+    /// runs.
+    #[test]
+    fn as_many_callers_as_there_are_slots_are_never_refused() {
+        let cas = OpenCas::new();
+        let services = cas.services(AllowedFiles::new());
+        std::thread::scope(|scope| {
+            for _ in 0..Service::Signing.at_once() {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let (checked, _) = answer(&call(&services, SigningRequest::Check));
+                        assert!(checked.contains("ssh-ed25519"), "{checked}");
+                    }
+                });
+            }
+        });
     }
 
     #[test]

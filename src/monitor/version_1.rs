@@ -63,8 +63,10 @@ fn lend(services: &Services, path: PathBuf, purpose: FilePurpose, answers: Messa
     };
     let files = services.files().clone();
     on_thread(Service::Files, move || {
-        let _slot = slot;
-        let sent = match files.open(Path::new(&path), purpose) {
+        let opened = files.open(Path::new(&path), purpose);
+        // A worker that has its answer may ask again.
+        drop(slot);
+        let sent = match opened {
             Ok(file) => answers.send(b"0", &[file.as_fd()]),
             Err(error) => answers.send(number(&error).to_string().as_bytes(), &[]),
         };
@@ -88,18 +90,20 @@ fn sign(services: &Services, stream: OwnedFd) {
     };
     let signing = services.signing().clone();
     on_thread(Service::Signing, move || {
-        let _slot = slot;
-        if let Err(error) = converse(UnixStream::from(stream), &signing) {
+        let mut stream = UnixStream::from(stream);
+        if let Err(error) = converse(&mut stream, &signing) {
             tracing::debug!(%error, "a worker broke off a request for a signature");
         }
+        // A worker whose stream has ended may begin another.
+        drop(slot);
     });
 }
 
-fn converse(mut stream: UnixStream, signing: &SigningService) -> io::Result<()> {
+fn converse(stream: &mut UnixStream, signing: &SigningService) -> io::Result<()> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     for number in 0..MAX_REQUESTS {
-        let Some(message) = read(&mut stream)? else {
+        let Some(message) = read(stream)? else {
             return Ok(());
         };
         // A list request first on a stream is a health check; later it asks why the last signature
@@ -148,6 +152,7 @@ fn identities(signing: &SigningService, is_checked: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::net::Shutdown;
 
     use ssh_key::PublicKey;
     use ssh_key::certificate::CertType;
@@ -247,6 +252,9 @@ mod tests {
         let mut buffer = [0; 4096];
         loop {
             if let Some(reply) = decoder.next_reply().unwrap() {
+                // At the stream's end its slot is free.
+                stream.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(stream.read(&mut buffer).unwrap(), 0);
                 return reply;
             }
             let count = stream.read(&mut buffer).unwrap();
