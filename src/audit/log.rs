@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -354,11 +355,25 @@ impl LineFile {
     }
 }
 
-/// Whether the last line of a file has no end: the machine stopped, or the disk was full.
+/// Whether the last line of a file has no end: the machine stopped, or the disk was full. A line
+/// that another process writes meanwhile is not torn: the file grows.
 fn ends_torn(files: &dyn Files, path: &Path) -> bool {
-    let last = files.open_read(path).and_then(|file| read_end(file, 1));
-    // An empty file has no last byte.
-    last.is_ok_and(|last| last.first().is_some_and(|byte| *byte != b'\n'))
+    let Ok(file) = files.open_read(path) else {
+        return false;
+    };
+    let length = || file.metadata().map(|metadata| metadata.len());
+    length().is_ok_and(|before| {
+        is_torn_at(&file, before) && length().is_ok_and(|after| after == before)
+    })
+}
+
+/// Whether the first bytes of a file, of which there are `length`, end within a line.
+fn is_torn_at(file: &File, length: u64) -> bool {
+    let Some(last) = length.checked_sub(1) else {
+        return false;
+    };
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last).is_ok() && byte != *b"\n"
 }
 
 /// A panic of the thread that held the lock leaves at worst a torn line, which `torn` accounts for.
@@ -395,6 +410,7 @@ mod tests {
     };
     use crate::model::{ConnectionId, Serial, SessionId, SessionKind};
     use crate::sys::account::Actor;
+    use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
     use super::*;
 
@@ -789,6 +805,22 @@ mod tests {
             refused,
             Err(AuditError::Open(FsError::TooOpen { .. }))
         ));
+    }
+
+    /// Two processes that begin a new file at the same time: one sees it empty, and the other's line in
+    /// it when it looks at its last byte.
+    #[test]
+    fn a_line_of_another_process_is_not_torn() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        for (text, is_torn) in [("", false), ("{}\n", false), ("{}\n{", true)] {
+            write_whole(&path, text.as_bytes(), PRIVATE_FILE, Replace::Allow).unwrap();
+            assert_eq!(ends_torn(&Direct, &path), is_torn, "{text:?}");
+        }
+        let file = File::open(&path).unwrap();
+        for (length, is_torn) in [(0, false), (1, true), (2, true), (3, false)] {
+            assert_eq!(is_torn_at(&file, length), is_torn, "{length}");
+        }
     }
 
     #[test]
