@@ -2,6 +2,10 @@
 //! done. apt-get is one of the test's own here, and the network is not used.
 
 #[cfg(test)]
+#[path = "../src/sys/script.rs"]
+mod script;
+
+#[cfg(test)]
 mod openssh {
     #![expect(
         clippy::disallowed_methods,
@@ -9,9 +13,10 @@ mod openssh {
     )]
 
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
     use std::process::{Command, Output};
+
+    use crate::script::put_script;
 
     /// What apt-get answers. It knows its archive only if it was asked to fetch lists, or has some.
     const APT_GET: &str = r#"#!/bin/bash
@@ -45,8 +50,7 @@ esac
                 ("patchelf", "#!/bin/sh\n"),
             ] {
                 let path = machine.path(name);
-                fs::write(&path, script).expect("writable");
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+                put_script(script, &path);
             }
             machine
         }

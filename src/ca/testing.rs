@@ -17,6 +17,7 @@ use crate::model::DataDir;
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
+use crate::sys::script::put_script;
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 
@@ -313,13 +314,7 @@ impl TestAgent {
         change(command.arg("-q"));
         let askpass = self.socket.with_extension("askpass");
         if !askpass.exists() {
-            write_whole(
-                &askpass,
-                b"#!/bin/sh\necho secret\n",
-                0o700,
-                Replace::Refuse,
-            )
-            .unwrap();
+            put_script("#!/bin/sh\necho secret\n", &askpass);
         }
         let output = command
             .env("SSH_AUTH_SOCK", &self.socket)

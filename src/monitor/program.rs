@@ -184,7 +184,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::sys::fs;
+    use crate::sys::script::put_script;
 
     #[test]
     fn a_name_is_a_path_or_is_searched() {
@@ -226,7 +226,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let (place, trace) = (folder.join("rproxy"), directory.path().join("it ran"));
         let script = format!("#!/bin/sh\n: >'{}'\necho {VERSION}\n", trace.display());
-        fs::write_whole(&place, script.as_bytes(), 0o755, fs::Replace::Allow).unwrap();
+        put_script(&script, &place);
         let launch = ChildArgs {
             flags: Vec::new(),
             check: Vec::new(),

@@ -15,6 +15,8 @@ pub mod process;
 pub mod running;
 pub mod sandbox;
 #[cfg(test)]
+pub(crate) mod script;
+#[cfg(test)]
 #[expect(dead_code, reason = "the tests in `tests` need more of it")]
 pub(crate) mod skipped;
 pub mod tty;

@@ -8,6 +8,7 @@ use clap::Parser;
 use super::*;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
+use crate::sys::script::put_script;
 
 #[derive(Debug, Parser)]
 struct HostCli {
@@ -118,7 +119,7 @@ fn value_of<'l>(line: &'l str, keyword: &str) -> Option<&'l str> {
 fn mixed_case_sshd(scene: &HostFixture) -> PathBuf {
     let script = "#!/bin/sh\n/usr/sbin/sshd \"$@\" | sed 's/^hostkey /HostKey /'\n";
     let path = scene.path("sshd");
-    write_whole(&path, script.as_bytes(), 0o755, Replace::Allow).unwrap();
+    put_script(script, &path);
     path
 }
 
