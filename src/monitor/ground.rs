@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::ca::{CaError, CaKind};
-    use crate::sys::fs::{PRIVATE_FILE, Replace, private_dir, write_whole};
+    use crate::sys::fs::{PRIVATE_FILE, Replace, private_dir, until_unlocked, write_whole};
 
     /// A proxy on a data directory that does not exist yet, with a listener at this address.
     fn configured(directory: &Path, address: SocketAddr) -> Config {
@@ -119,6 +119,7 @@ mod tests {
         let audit = std::fs::read_to_string(config.data_dir.audit_log()).unwrap();
         assert_eq!(audit.matches("authority.created").count(), 2, "{audit}");
         drop(ground);
+        until_unlocked(&config.data_dir.serve_lock());
         // The next start finds it.
         let again = serve(&config).await.unwrap();
         let found = [CaKind::User, CaKind::Host]
@@ -147,6 +148,7 @@ mod tests {
         assert!(!config.data_dir.ca().exists());
         assert!(lock::is_served(&config.data_dir).unwrap());
         drop(lock);
+        until_unlocked(&config.data_dir.serve_lock());
         assert!(!lock::is_served(&config.data_dir).unwrap());
         serve(&config).await.unwrap();
     }
@@ -164,6 +166,7 @@ mod tests {
         let lock = lock::take(&config.data_dir).unwrap();
         look(&config).await.unwrap();
         drop(lock);
+        until_unlocked(&config.data_dir.serve_lock());
         assert!(is_taken(look(&config).await));
         // A version that takes no lock is found by its control socket.
         let sockets = config.data_dir.control();
@@ -179,6 +182,7 @@ mod tests {
         let directory = crate::sys::fs::private_tempdir();
         let config = configured(directory.path(), any());
         drop(serve(&config).await.unwrap());
+        until_unlocked(&config.data_dir.serve_lock());
         let list = config.data_dir.revocations();
         write_whole(&list, b"{}\n{}\n", PRIVATE_FILE, Replace::Allow).unwrap();
         for refused in [serve(&config).await.map(drop), look(&config).await] {

@@ -207,6 +207,7 @@ mod tests {
     use super::*;
     use crate::ipc::{ListenerKind, MonitorMessage};
     use crate::monitor::listeners::ListenerRecord;
+    use crate::sys::fs::until_unlocked;
 
     /// What a program of version 1 hands over, as it was recorded: one listener, a worker that
     /// serves, a worker from an upgrade before.
@@ -331,6 +332,7 @@ mod tests {
                 .is_none()
         );
         drop(taken.lock);
+        until_unlocked(&directory.path().join("lock"));
         assert!(
             FileLock::attempt(&directory.path().join("lock"))
                 .unwrap()

@@ -52,6 +52,7 @@ mod tests {
     use crate::model::SessionKind;
     use crate::recording::Options;
     use crate::recording::testing::header;
+    use crate::sys::fs::until_unlocked;
 
     #[test]
     fn a_recording_on_disk_is_private_locked_and_never_replaced() {
@@ -69,19 +70,10 @@ mod tests {
         let again = start(&recordings, &header, Options::default(), Duration::ZERO);
         assert!(matches!(again.unwrap_err(), StoreError::File(_)));
         let other = File::open(&path).unwrap();
-        let lock = || flock(&other, FlockOperation::NonBlockingLockShared);
-        assert!(lock().is_err());
+        assert!(flock(&other, FlockOperation::NonBlockingLockShared).is_err());
         let (file, summary) = live.finish(Duration::from_secs(2)).unwrap();
         drop(file);
-        // A process that another test starts holds what is open here until it becomes its program.
-        let patience = std::time::Instant::now() + Duration::from_secs(10);
-        while lock().is_err() {
-            assert!(
-                std::time::Instant::now() < patience,
-                "the lock outlives the writer"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until_unlocked(&path);
         assert_eq!(summary.footer.duration_ms, 2000);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), summary.file_bytes);
     }

@@ -177,6 +177,7 @@ mod tests {
     use crate::model::{SessionId, SessionKind};
     use crate::recording::testing::header;
     use crate::recording::{ExitSignal, Live, Options};
+    use crate::sys::fs::until_unlocked;
 
     const ORIGIN: Duration = Duration::ZERO;
 
@@ -185,6 +186,17 @@ mod tests {
         header.session = SessionId::new();
         header.start += chrono::TimeDelta::seconds(start_plus);
         crate::store::file::start(directory, &header, Options::default(), ORIGIN).unwrap()
+    }
+
+    /// A recording whose writer is gone.
+    fn abandon(directory: &Path, start_plus: i64) {
+        let before = find(directory, "").unwrap();
+        drop(create(directory, start_plus));
+        for path in find(directory, "").unwrap() {
+            if !before.contains(&path) {
+                until_unlocked(&path);
+            }
+        }
     }
 
     #[test]
@@ -200,7 +212,7 @@ mod tests {
         };
         complete.exit(ORIGIN, &ExitNote::Signal(signal.clone()));
         complete.finish(Duration::from_secs(5)).unwrap();
-        drop(create(&directory, 10));
+        abandon(&directory, 10);
         fs::create_new(&directory.join("x.cast.zst"), 0o600).unwrap();
         fs::create_new(&directory.join("notes.txt"), 0o600).unwrap();
 
@@ -240,7 +252,7 @@ mod tests {
         // A link to a recording is none either: it would be listed twice.
         let elsewhere = tempfile::tempdir().unwrap();
         let elsewhere = elsewhere.path().join("recordings");
-        drop(create(&elsewhere, 0));
+        abandon(&elsewhere, 0);
         let real = find(&elsewhere, "").unwrap().remove(0);
         std::os::unix::fs::symlink(real, path("link")).unwrap();
         assert!(find(directory.path(), "").unwrap().is_empty());
@@ -268,8 +280,8 @@ mod tests {
     fn a_recording_is_found_by_the_beginning_of_its_id() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path().join("recordings");
-        drop(create(&directory, 0));
-        drop(create(&directory, 0));
+        abandon(&directory, 0);
+        abandon(&directory, 0);
         let all = find(&directory, "").unwrap();
         assert_eq!(all.len(), 2);
         let name = all[0].file_name().unwrap().to_str().unwrap();

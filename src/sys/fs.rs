@@ -538,6 +538,27 @@ impl AsFd for FileLock {
     }
 }
 
+/// For tests: waits until no process holds a lock on a file. A child that another thread of the tests
+/// starts holds what is open here, until it becomes its program.
+///
+/// # Panics
+/// If the file is locked for 20 seconds.
+#[cfg(test)]
+pub fn until_unlocked(path: &Path) {
+    use rustix::fs::{FlockOperation, flock};
+    let file = File::open(path).unwrap();
+    let until = super::clock::monotonic() + std::time::Duration::from_secs(20);
+    while flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
+        assert!(
+            super::clock::monotonic() < until,
+            "{} is locked",
+            path.display()
+        );
+        std::thread::yield_now();
+    }
+    flock(&file, FlockOperation::Unlock).unwrap();
+}
+
 /// For tests: a directory that no other account may look into, whatever the umask is.
 #[cfg(test)]
 pub fn private_tempdir() -> tempfile::TempDir {
