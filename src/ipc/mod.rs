@@ -12,16 +12,18 @@
 //! - `lifecycle`, `ca_keys`: the monitor's orders and a process's reports
 //! - `service`, `requests`: the table of services, their limits, their requests
 //! - `call`, `client`, `server`: a call, from both sides
-//! - `files`, `signing`: the services, as a caller uses them
+//! - `files`, `signing`, `people`, `changes`: the services, as a caller uses them
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
 //! own data. Which process may call which service is decided in the monitor's table of processes.
 
 mod ca_keys;
 mod call;
+mod changes;
 mod client;
 mod files;
 mod lifecycle;
+mod people;
 mod requests;
 mod server;
 mod service;
@@ -31,15 +33,20 @@ mod version;
 
 pub use ca_keys::PublicCaKeys;
 pub use call::{CallRefusal, ServiceCall};
+pub use changes::{Changes, ChangesAnswer, ChangesRequest, EndedSignIn, RemoteChanges, SignInEnd};
 pub use client::{CallError, Client};
 pub use files::{AllowedFiles, RemoteFiles};
 pub use lifecycle::{ListenerKind, MonitorMessage, WorkerMessage, decode, encode};
+pub use people::{
+    OwnCommand, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt,
+    Questions, RemotePeople, SecretText, SignedIn, SignedProof,
+};
 pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,
     SigningRequest,
 };
 pub use server::{IncomingCall, Slot, Slots};
-pub use service::Service;
+pub use service::{Provider, Service};
 pub use signing::{RemoteSigning, Signing};
 pub use socket::{Datagram, MAX_FILES, MAX_MESSAGE, MessageSocket};
 pub use version::{OLDEST, VERSION, can_follow};

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
 
 use super::ca_keys::line;
+use super::changes::{ChangesAnswer, ChangesRequest};
+use super::people::{PeopleAnswer, PeopleRequest};
 use super::service::Service;
 
 /// A request to any service.
@@ -19,6 +21,10 @@ pub enum ServiceRequest {
     Files(FileRequest),
     /// To [`Service::Signing`].
     Signing(SigningRequest),
+    /// To [`Service::People`].
+    People(PeopleRequest),
+    /// To [`Service::Changes`].
+    Changes(ChangesRequest),
 }
 
 impl ServiceRequest {
@@ -28,6 +34,8 @@ impl ServiceRequest {
         match self {
             Self::Files(_) => Service::Files,
             Self::Signing(_) => Service::Signing,
+            Self::People(_) => Service::People,
+            Self::Changes(_) => Service::Changes,
         }
     }
 }
@@ -59,6 +67,28 @@ impl Exchange for SigningRequest {
 impl From<SigningRequest> for ServiceRequest {
     fn from(request: SigningRequest) -> Self {
         Self::Signing(request)
+    }
+}
+
+impl Exchange for PeopleRequest {
+    const SERVICE: Service = Service::People;
+    type Answer = PeopleAnswer;
+}
+
+impl From<PeopleRequest> for ServiceRequest {
+    fn from(request: PeopleRequest) -> Self {
+        Self::People(request)
+    }
+}
+
+impl Exchange for ChangesRequest {
+    const SERVICE: Service = Service::Changes;
+    type Answer = ChangesAnswer;
+}
+
+impl From<ChangesRequest> for ServiceRequest {
+    fn from(request: ChangesRequest) -> Self {
+        Self::Changes(request)
     }
 }
 
@@ -136,16 +166,18 @@ pub enum SigningAnswer {
 pub struct CaKeyLine(#[serde(with = "line")] pub PublicKey);
 
 /// Bytes as hexadecimal digits: JSON has no bytes.
-mod hexadecimal {
+pub(super) mod hexadecimal {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     use crate::model::text;
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::ipc) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&text::hex(bytes))
     }
 
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<u8>, D::Error> {
+    pub(in crate::ipc) fn deserialize<'d, D: Deserializer<'d>>(
+        from: D,
+    ) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(from)?;
         let digit = |digit: u8| char::from(digit).to_digit(16);
         let byte = |pair: &[u8]| match *pair {

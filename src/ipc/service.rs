@@ -9,11 +9,24 @@ pub enum Service {
     Files,
     /// Signs with the host CA's key.
     Signing,
+    /// Decides about people and their connections.
+    People,
+    /// Tells what was revoked, and which sign-ins have ended.
+    Changes,
+}
+
+/// The process that provides a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// The process that starts all others.
+    Monitor,
+    /// The process that has the CAs and the state.
+    Auth,
 }
 
 impl Service {
     /// All services, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::Signing, Self::Files];
+    pub const ALL: [Self; 4] = [Self::Signing, Self::Files, Self::People, Self::Changes];
 
     /// Its name, in messages and documentation.
     #[must_use]
@@ -21,6 +34,17 @@ impl Service {
         match self {
             Self::Files => "files",
             Self::Signing => "signing",
+            Self::People => "people",
+            Self::Changes => "changes",
+        }
+    }
+
+    /// The process that answers.
+    #[must_use]
+    pub const fn provider(self) -> Provider {
+        match self {
+            Self::Files => Provider::Monitor,
+            Self::Signing | Self::People | Self::Changes => Provider::Auth,
         }
     }
 
@@ -36,6 +60,12 @@ impl Service {
                 "a host certificate that is valid for an hour at most, signed with the host CA's \
                  key; or whether that key can be used. No user certificate, no other signature"
             }
+            Self::People => {
+                "for a connection whose client has proved itself by a signature and by answers, which \
+                 are verified there: who it is, and user certificates of five minutes for that key. \
+                 No password, no second factor, no invitation"
+            }
+            Self::Changes => "what is revoked, and the numbers of sign-ins that have ended",
         }
     }
 
@@ -47,6 +77,9 @@ impl Service {
             Self::Files => 20 * 1024,
             // A certificate in hexadecimal digits, and a key.
             Self::Signing => 60 * 1024,
+            // Two keys and a signature in hexadecimal digits, or answers of 4 KiB in all.
+            Self::People => 40 * 1024,
+            Self::Changes => 1024,
         }
     }
 
@@ -56,7 +89,8 @@ impl Service {
         match self {
             Self::Files => 1024,
             // An RSA key of 16384 bits has signatures of 2 KiB.
-            Self::Signing => 16 * 1024,
+            Self::Signing | Self::People => 16 * 1024,
+            Self::Changes => 60 * 1024,
         }
     }
 
@@ -64,7 +98,9 @@ impl Service {
     #[must_use]
     pub const fn timeout(self) -> Duration {
         match self {
-            Self::Files | Self::Signing => Duration::from_secs(10),
+            Self::Files | Self::Signing | Self::Changes => Duration::from_secs(10),
+            // Passwords are slow to check by design, and a CA's key may be in a slow agent.
+            Self::People => Duration::from_secs(30),
         }
     }
 
@@ -73,6 +109,8 @@ impl Service {
     pub const fn at_once(self) -> usize {
         match self {
             Self::Files | Self::Signing => 8,
+            Self::People => 16,
+            Self::Changes => 2,
         }
     }
 }

@@ -23,7 +23,7 @@ pub use duration::{
 pub use host_name::HostName;
 pub use id::{ConnectionId, Serial, SessionId};
 pub use label::{Label, LabelError};
-pub use name::{ClusterName, HostPrincipal, Login, NameError, Principal};
+pub use name::{ClusterName, HostPrincipal, Login, NameError, Principal, UserName};
 pub use network::network;
 pub use session_kind::SessionKind;
 pub use target::Target;

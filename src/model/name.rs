@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::host_name::HostName;
@@ -11,6 +11,8 @@ use super::text::is_unsafe;
 
 /// Longest name of any kind, in bytes: what a DNS name may have.
 const MAX_NAME: usize = 255;
+/// Longest name of a person, in bytes.
+const MAX_USER_NAME: usize = 64;
 
 /// Why a text is not a name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -32,6 +34,15 @@ pub enum NameError {
     /// Where a host's name has to be, something else.
     #[error("{0:?} is neither a host name nor an address")]
     NotAHost(String),
+    /// The name of a person is longer than [`UserName::MAX`].
+    #[error("the name is {0} bytes long, at most {MAX_USER_NAME} are allowed")]
+    LongUserName(usize),
+    /// The name of a person begins with a character that is allowed further behind only.
+    #[error("the name {0:?} has to begin with a letter, a digit or \"_\"")]
+    Start(String),
+    /// The proxy uses the name itself.
+    #[error("the name {0:?} has a meaning of its own here")]
+    Reserved(String),
 }
 
 /// A principal of a certificate: one login or one host name, never a list and never a pattern.
@@ -121,8 +132,8 @@ impl fmt::Display for HostPrincipal {
 }
 
 /// The Unix account on the host: the user name of the inner connection.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Login(String);
 
 impl Login {
@@ -142,7 +153,91 @@ impl FromStr for Login {
     }
 }
 
+impl From<Login> for String {
+    fn from(login: Login) -> Self {
+        login.0
+    }
+}
+
+impl TryFrom<String> for Login {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
 impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a person, as the state and the configuration have it. In a certificate it is the key id.
+///
+/// Case does not count when names are compared ([`Self::folded`]): two people cannot differ in case
+/// alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct UserName(String);
+
+impl UserName {
+    /// The longest name, in bytes.
+    pub const MAX: usize = MAX_USER_NAME;
+    /// User names of the listener that have a meaning of their own, so that no person may have them.
+    pub const RESERVED: [&str; 2] = ["signup", "join"];
+
+    /// The name as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name by which two are compared.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl FromStr for UserName {
+    type Err = NameError;
+
+    /// ASCII letters and digits, and `-`, `_`, `.`, `+`, `@`; at most [`Self::MAX`] bytes, none of
+    /// [`Self::RESERVED`], and no `-`, `+`, `.` or `@` in front.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let is_bad =
+            |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '@'));
+        let text = checked(text, is_bad)?;
+        if text.len() > Self::MAX {
+            return Err(NameError::LongUserName(text.len()));
+        }
+        if text.starts_with(['-', '+', '.', '@']) {
+            return Err(NameError::Start(text));
+        }
+        let is_reserved = |name: &&str| text.eq_ignore_ascii_case(name);
+        match Self::RESERVED.iter().any(|name| is_reserved(name)) {
+            true => Err(NameError::Reserved(text)),
+            false => Ok(Self(text)),
+        }
+    }
+}
+
+impl From<UserName> for String {
+    fn from(name: UserName) -> Self {
+        name.0
+    }
+}
+
+impl TryFrom<String> for UserName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -211,6 +306,21 @@ mod tests {
         }
         assert!("x".repeat(256).parse::<Principal>().is_err());
         assert!("x".repeat(255).parse::<Principal>().is_ok());
+    }
+
+    #[test]
+    fn people_have_names_that_ssh_can_name() {
+        for good in ["alice", "Alice.B", "a", "_x", "7", "alice+ops@example.com"] {
+            assert_eq!(good.parse::<UserName>().unwrap().as_str(), good);
+        }
+        let long = "x".repeat(UserName::MAX + 1);
+        for bad in [
+            "", "-a", "@a", ".a", "+a", "a b", "a/b", "signup", "Join", "\u{e4}", &long,
+        ] {
+            assert!(bad.parse::<UserName>().is_err(), "{bad:?} was accepted");
+        }
+        let folded = |name: &str| name.parse::<UserName>().unwrap().folded();
+        assert_eq!(folded("ALICE"), folded("alice"));
     }
 
     #[test]

@@ -59,6 +59,7 @@ impl Services {
         let slots = match service {
             Service::Files => &self.file_slots,
             Service::Signing => &self.signing_slots,
+            Service::People | Service::Changes => return Err(CallRefusal::Forbidden),
         };
         slots.take().ok_or_else(|| {
             tracing::warn!("a {kind} process calls the service {service_name} too often at a time");
@@ -88,6 +89,9 @@ impl Services {
                     Ok(answer) => incoming.answer::<SigningRequest>(&answer, &[]),
                     Err(error) => tracing::warn!(%error, "no answer of the signing service"),
                 },
+                ServiceRequest::People(_) | ServiceRequest::Changes(_) => {
+                    incoming.refuse(CallRefusal::Forbidden);
+                }
             }
         });
     }
