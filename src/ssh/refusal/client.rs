@@ -7,9 +7,8 @@ use super::message::{Refusal, Worth};
 use super::reason::RefusalReason;
 use crate::access::Denial;
 use crate::audit::Party;
-use crate::cert::{CertFault, KeyError, PresentedKey, UserCertError};
+use crate::cert::{CertFault, KeyError, OfferError, PresentedKey, UserCertError};
 use crate::model::{Login, format_duration};
-use crate::wire::auth::OfferError;
 
 /// A plain key where only certificates count.
 pub(crate) fn plain_key(key: &PresentedKey) -> Refusal {

@@ -3,10 +3,9 @@
 use crate::access::Denial;
 #[cfg(test)]
 use crate::audit::Party;
-use crate::cert::{CertFault, HostKeyError, KeyError, UserCertError};
+use crate::cert::{CertFault, HostKeyError, KeyError, OfferError, UserCertError};
 use crate::net::LimitExceeded;
 use crate::nodes::ResolveError;
-use crate::wire::auth::OfferError;
 
 macro_rules! reasons {
     ($($reason:ident $name:literal [$($leg:ident),+])*) => {

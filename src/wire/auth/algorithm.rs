@@ -1,9 +1,8 @@
-//! Public key algorithm names: which key each one wants, and how it signs.
+//! Public key algorithm names: those that are announced, and the one that a certificate is presented under.
 
-use ssh_key::public::KeyData;
-use ssh_key::{Algorithm, Certificate, HashAlg, Signature};
+use ssh_key::{Algorithm, Certificate, HashAlg};
 
-use crate::cert::{PresentedKey, WEBAUTHN, WEBAUTHN_CERTIFICATE, is_made_by, read_signature};
+use crate::cert::{WEBAUTHN, WEBAUTHN_CERTIFICATE};
 use crate::wire::signature::SignatureAlgorithm;
 
 /// The signature algorithms that users' keys may use, for `server-sig-algs` (RFC 8308 section 3.1).
@@ -61,51 +60,10 @@ pub fn certificate_algorithms(
     }
 }
 
-/// How a request's algorithm name signs. The names of browsers' signatures are other names for a security
-/// key's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scheme {
-    /// The algorithm of the signature: for RSA with its hash.
-    signature: Algorithm,
-    is_certificate: bool,
-}
-
-impl Scheme {
-    /// `None` for what is not accepted: SHA-1, DSA, unknown names.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        let (signature, is_certificate) = match Algorithm::new(name) {
-            _ if name == WEBAUTHN => (Algorithm::SkEcdsaSha2NistP256, false),
-            _ if name == WEBAUTHN_CERTIFICATE => (Algorithm::SkEcdsaSha2NistP256, true),
-            Ok(plain) if !matches!(plain, Algorithm::Other(_)) => (plain, false),
-            _ => (Algorithm::new_certificate(name).ok()?, true),
-        };
-        match signature {
-            Algorithm::Dsa | Algorithm::Rsa { hash: None } | Algorithm::Other(_) => None,
-            signature => Some(Self {
-                signature,
-                is_certificate,
-            }),
-        }
-    }
-
-    /// Whether the name announces a key like this one.
-    pub(super) fn fits(&self, key: &PresentedKey) -> bool {
-        let is_same_type = match (&self.signature, key.key_data()) {
-            (Algorithm::Rsa { .. }, KeyData::Rsa(_)) => true,
-            (algorithm, key) => *algorithm == key.algorithm(),
-        };
-        is_same_type && self.is_certificate == key.certificate().is_some()
-    }
-
-    /// Reads a signature blob, which must be of this very algorithm and have nothing after it.
-    pub(super) fn read_signature(&self, blob: &[u8]) -> Option<Signature> {
-        read_signature(blob).filter(|signature| is_made_by(signature, &self.signature))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cert::Scheme;
 
     #[test]
     fn every_announced_algorithm_is_accepted_plain_and_certified() {
@@ -113,21 +71,6 @@ mod tests {
             assert!(Scheme::from_name(name).is_some(), "{name}");
             let certified = Algorithm::new(name).unwrap().to_certificate_type();
             assert!(Scheme::from_name(&certified).is_some(), "{certified}");
-        }
-    }
-
-    #[test]
-    fn weak_and_unknown_algorithms_are_not_accepted() {
-        for name in [
-            "ssh-rsa",
-            "ssh-rsa-cert-v01@openssh.com",
-            "ssh-dss",
-            "ssh-dss-cert-v01@openssh.com",
-            "x@example.com",
-            "x-cert-v01@example.com",
-            "",
-        ] {
-            assert_eq!(Scheme::from_name(name), None, "{name}");
         }
     }
 }

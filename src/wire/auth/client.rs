@@ -4,10 +4,9 @@
 use ssh_encoding::Decode as _;
 use zeroize::Zeroizing;
 
-use super::algorithm::Scheme;
 use super::message;
 use super::{Answers, AuthError, Challenge, ForeignText};
-use crate::cert::{PresentedKey, SignatureError, check_signature};
+use crate::cert::{PresentedKey, Scheme, SignatureError, check_signature};
 use crate::wire::signature::{BadSignature, SignatureAlgorithm};
 
 /// Most banners of one server.

@@ -2,14 +2,14 @@
 
 use ssh_encoding::{Decode, Reader as _};
 
-use super::methods::{KEYBOARD_INTERACTIVE, PUBLICKEY};
+use super::methods::KEYBOARD_INTERACTIVE;
 use super::{AuthError, Methods};
-
+pub(super) use crate::cert::proof::{CONNECTION, REQUEST, public_key_request, signed_data};
+use crate::cert::proof::{HOST_BOUND, PUBLICKEY};
 use crate::model::text::is_unsafe;
 
 pub(super) const SERVICE_REQUEST: u8 = 5;
 pub(super) const SERVICE_ACCEPT: u8 = 6;
-pub(super) const REQUEST: u8 = 50;
 pub(super) const FAILURE: u8 = 51;
 pub(super) const SUCCESS: u8 = 52;
 pub(super) const BANNER: u8 = 53;
@@ -19,9 +19,6 @@ pub(super) const INFO_REQUEST: u8 = 60;
 pub(super) const INFO_RESPONSE: u8 = 61;
 
 pub(super) const USERAUTH: &str = "ssh-userauth";
-pub(super) const CONNECTION: &str = "ssh-connection";
-
-const HOST_BOUND: &str = "publickey-hostbound-v00@openssh.com";
 
 /// Reads `payload` whole: what `read` leaves over makes it malformed.
 pub(super) fn parse<'a, T>(
@@ -109,41 +106,6 @@ impl Method {
             Self::Other
         })
     }
-}
-
-/// The start of a public key request, up to the signature: what is sent in a query (`signed` false),
-/// and what is signed after the session id (`signed` true; RFC 4252 section 7, PROTOCOL section 3.1).
-pub(super) fn public_key_request(
-    user: &str,
-    algorithm: &str,
-    blob: &[u8],
-    host_key: Option<&[u8]>,
-    signed: bool,
-) -> Vec<u8> {
-    let mut out = vec![REQUEST];
-    put_string(&mut out, user.as_bytes());
-    put_string(&mut out, CONNECTION.as_bytes());
-    let method = if host_key.is_some() {
-        HOST_BOUND
-    } else {
-        PUBLICKEY
-    };
-    put_string(&mut out, method.as_bytes());
-    out.push(u8::from(signed));
-    put_string(&mut out, algorithm.as_bytes());
-    put_string(&mut out, blob);
-    if let Some(host_key) = host_key {
-        put_string(&mut out, host_key);
-    }
-    out
-}
-
-/// What a signature covers: the session id, then the request.
-pub(super) fn signed_data(session_id: &[u8], request: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4 + session_id.len() + request.len());
-    put_string(&mut out, session_id);
-    out.extend_from_slice(request);
-    out
 }
 
 pub(super) fn service(number: u8) -> Vec<u8> {

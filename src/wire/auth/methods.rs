@@ -1,7 +1,7 @@
 //! The methods by which a client may authenticate.
 
-/// RFC 4252 section 7.
-pub(super) const PUBLICKEY: &str = "publickey";
+use crate::cert::proof::PUBLICKEY;
+
 /// RFC 4256.
 pub(super) const KEYBOARD_INTERACTIVE: &str = "keyboard-interactive";
 

@@ -28,7 +28,7 @@ pub use client::{ClientAuth, ClientAuthEvent};
 pub use foreign::ForeignText;
 pub use interactive::{Answers, Challenge, MAX_ANSWER, MAX_PROMPTS, Prompt};
 pub use methods::Methods;
-pub use server::{AuthLimits, Offer, OfferError, ServerAuth, ServerAuthEvent};
+pub use server::{AuthLimits, Offer, ServerAuth, ServerAuthEvent};
 
 use super::DisconnectReason;
 use crate::cert::{KeyError, SignatureError};

@@ -7,10 +7,10 @@ use crate::access::{Denial, LoginPermit};
 use crate::audit::Party::{Client, HostCertificate};
 use crate::cert::testing::ed25519;
 use crate::cert::{
-    CertFault, HostKeyError, KeyError, SignatureError, SourceAddressError, UserCertError,
+    CertFault, HostKeyError, KeyError, OfferError, SignatureError, SourceAddressError,
+    UserCertError,
 };
 use crate::ssh::refusal::*;
-use crate::wire::auth::OfferError;
 
 /// The constructors that pass on what another room says: sentence and hint are that room's.
 pub(super) fn foreign_rows(permit: &LoginPermit) -> Vec<Expected> {

@@ -13,12 +13,11 @@ use super::*;
 use crate::access::{Denial, PolicyDenial};
 use crate::audit::Party;
 use crate::cert::testing::{CertSpec, ed25519};
-use crate::cert::{CertFault, HostKeyError, PresentedKey, UserCertError};
+use crate::cert::{CertFault, HostKeyError, OfferError, PresentedKey, UserCertError};
 use crate::model::text::is_printable;
 use crate::model::{Login, Target};
 use crate::net::LimitExceeded;
 use crate::session::testing::permit;
-use crate::wire::auth::OfferError;
 use crate::wire::{Legacy, NoCommonAlgorithm};
 
 /// What a refusal must be.

@@ -12,8 +12,8 @@ use ssh_key::private::KeypairData;
 use ssh_key::{Algorithm, HashAlg, PrivateKey, Signature};
 
 use super::*;
-use crate::cert::PresentedKey;
 use crate::cert::testing::{CertSpec, ed25519, keys, string};
+use crate::cert::{OfferError, PresentedKey};
 
 const SESSION: &[u8] = &[5; 32];
 const HOST_KEY: &[u8] = b"the host key's blob";
