@@ -11,6 +11,7 @@ use ::russh::{ChannelMsg, Names, client};
 use ssh_encoding::Decode;
 
 use super::*;
+use crate::cert::OfferError;
 use crate::wire::auth::{AuthLimits, Offer, ServerAuth, ServerAuthEvent};
 
 /// Takes one key or certificate of the host, and counts key exchanges.
