@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::client::{CallError, Client};
 use super::requests::hexadecimal;
+use crate::cert::proof::SignedRequest;
 use crate::model::{ConnectionId, Login};
 
 /// A request about the person on a connection.
@@ -75,6 +76,33 @@ pub struct SignedProof {
     /// The signature.
     #[serde(with = "hexadecimal")]
     pub signature: Vec<u8>,
+}
+
+impl SignedProof {
+    /// The request as the client sent it, to be verified. `user` is [`PeopleRequest::user`].
+    #[must_use]
+    pub fn request(self, user: &str) -> SignedRequest {
+        SignedRequest {
+            session: self.session,
+            user: user.to_owned(),
+            algorithm: self.algorithm,
+            key: self.key,
+            host_key: (!self.host_key.is_empty()).then_some(self.host_key),
+            signature: self.signature,
+        }
+    }
+}
+
+impl From<&SignedRequest> for SignedProof {
+    fn from(request: &SignedRequest) -> Self {
+        Self {
+            session: request.session.clone(),
+            algorithm: request.algorithm.clone(),
+            key: request.key.clone(),
+            host_key: request.host_key.clone().unwrap_or_default(),
+            signature: request.signature.clone(),
+        }
+    }
 }
 
 /// A command of a person about their own sign-in and credentials. Only a connection that is signed in
@@ -264,6 +292,22 @@ mod secret {
 mod tests {
     use super::*;
     use crate::ipc::{decode, encode};
+
+    #[test]
+    fn a_proof_is_the_request_that_was_signed() {
+        for host_key in [None, Some(vec![9; 51])] {
+            let request = SignedRequest {
+                session: vec![1; 32],
+                user: "deploy".to_owned(),
+                algorithm: "ssh-ed25519".to_owned(),
+                key: vec![2; 51],
+                host_key,
+                signature: vec![3; 83],
+            };
+            let proof = decode::<SignedProof>(&encode(&SignedProof::from(&request)).unwrap());
+            assert_eq!(proof.unwrap().request("deploy"), request);
+        }
+    }
 
     #[test]
     fn a_secret_is_passed_on_and_never_shown() {

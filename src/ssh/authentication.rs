@@ -202,7 +202,7 @@ fn judged<T>(
             Ok((_, fit)) => rounds.good(&offer.blob, fit),
             Err(no) => rounds.bad(&offer.blob, Some(offer.key), no),
         },
-        ServerAuthEvent::Attempt(offer) => match judge(&offer) {
+        ServerAuthEvent::Attempt(offer, _) => match judge(&offer) {
             Ok((verdict, _)) => return Judged::Proven(verdict),
             Err(no) => QueryAnswer::Refuse(rounds.refuse(Some(offer.key), no)),
         },

@@ -177,7 +177,7 @@ impl TestHost {
                         _ => auth.accept_query(&mut out),
                     }
                 }
-                ServerAuthEvent::Attempt(_) => {
+                ServerAuthEvent::Attempt(..) => {
                     saw.signatures += 1;
                     match self.on_key {
                         OnKey::Asks(_) => {

@@ -2,8 +2,8 @@
 
 use super::message::{self, AuthRequest, Method, PublicKeyRequest};
 use super::{Answers, AuthError, Challenge, Methods};
-use crate::cert::proof::check_presence;
-use crate::cert::{OfferError, PresentedKey, Scheme, check_signature, weak_rsa_bits};
+use crate::cert::proof::{SignedRequest, VerifiedRequest, read_offer};
+use crate::cert::{OfferError, PresentedKey};
 
 /// Requests of any kind before the connection ends: accepted queries do not count as failures, so
 /// something else must bound them.
@@ -50,7 +50,7 @@ pub enum ServerAuthEvent {
     Query(Offer),
     /// The signature is verified: with this key, the named algorithm, this session, and our host key
     /// if host-bound. Judge the key, then [`ServerAuth::accept`] or [`ServerAuth::reject`].
-    Attempt(Offer),
+    Attempt(Offer, Box<VerifiedRequest>),
     /// The offer cannot be used: call [`ServerAuth::reject`], with a text or without.
     Refused {
         /// The user name of the request.
@@ -358,17 +358,17 @@ impl ServerAuth {
 
     fn on_public_key(&mut self, user: String, offered: PublicKeyRequest) -> ServerAuthEvent {
         let (blob, signed) = (offered.blob.clone(), offered.signature.is_some());
-        match self.examine(&user, offered) {
-            Ok((offer, IsSigned(false))) => {
+        match self.examine(user.clone(), offered) {
+            Ok((offer, None)) => {
                 self.state = ServerAuthState::Judgement(Pending::Query {
                     algorithm: offer.algorithm.clone(),
                     blob: offer.blob.clone(),
                 });
                 ServerAuthEvent::Query(offer)
             }
-            Ok((offer, IsSigned(true))) => {
+            Ok((offer, Some(proof))) => {
                 self.state = ServerAuthState::Judgement(Pending::Attempt);
-                ServerAuthEvent::Attempt(offer)
+                ServerAuthEvent::Attempt(offer, Box::new(proof))
             }
             Err(reason) => {
                 self.state = ServerAuthState::Judgement(Pending::Refused);
@@ -384,52 +384,38 @@ impl ServerAuth {
 
     fn examine(
         &self,
-        user: &str,
+        user: String,
         offered: PublicKeyRequest,
-    ) -> Result<(Offer, IsSigned), OfferError> {
-        let Some(scheme) = Scheme::from_name(&offered.algorithm) else {
-            return Err(OfferError::Algorithm(offered.algorithm));
-        };
-        let key = PresentedKey::decode(&offered.blob)?;
-        if !scheme.fits(&key) {
-            return Err(OfferError::Mismatch(offered.algorithm));
-        }
-        if offered
-            .host_key
-            .as_ref()
-            .is_some_and(|k| *k != self.host_key_blob)
-        {
+    ) -> Result<(Offer, Option<VerifiedRequest>), OfferError> {
+        let PublicKeyRequest {
+            algorithm,
+            blob,
+            host_key,
+            signature,
+        } = offered;
+        let (_scheme, key) = read_offer(&algorithm, &blob)?;
+        if host_key.as_ref().is_some_and(|k| *k != self.host_key_blob) {
             return Err(OfferError::OtherHostKey);
         }
-        if let Some(blob) = &offered.signature {
-            // It would fit no signature, which says less.
-            if let Some(bits) = weak_rsa_bits(key.key_data()) {
-                return Err(OfferError::ShortKey(bits));
-            }
-            let signature = scheme
-                .read_signature(blob)
-                .ok_or(OfferError::MalformedSignature)?;
-            // Rebuilt from what was parsed: what is judged is what was signed.
-            let request = message::public_key_request(
-                user,
-                &offered.algorithm,
-                &offered.blob,
-                offered.host_key.as_deref(),
-                true,
-            );
-            let data = message::signed_data(&self.session_id, &request);
-            check_signature(key.key_data(), &data, &signature)?;
-            check_presence(&key, &signature)?;
-        }
-        let is_signed = IsSigned(offered.signature.is_some());
         let offer = Offer {
-            user: user.to_owned(),
-            algorithm: offered.algorithm,
-            blob: offered.blob,
+            user,
+            algorithm,
+            blob,
             key,
-            host_bound: offered.host_key.is_some(),
+            host_bound: host_key.is_some(),
         };
-        Ok((offer, is_signed))
+        let Some(signature) = signature else {
+            return Ok((offer, None));
+        };
+        let request = SignedRequest {
+            session: self.session_id.clone(),
+            user: offer.user.clone(),
+            algorithm: offer.algorithm.clone(),
+            key: offer.blob.clone(),
+            host_key,
+            signature,
+        };
+        Ok((offer, Some(request.verify()?)))
     }
 
     fn count_request(&mut self) -> Result<(), AuthError> {
@@ -445,5 +431,3 @@ impl ServerAuth {
         out.push(message::failure(self.methods, false));
     }
 }
-
-struct IsSigned(bool);

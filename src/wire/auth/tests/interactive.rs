@@ -46,7 +46,7 @@ fn half_way() -> (ServerAuth, ClientAuth) {
         let mut back = Vec::new();
         match server.on_packet(&out.remove(0), &mut back).unwrap() {
             ServerAuthEvent::Query(_) => server.accept_query(&mut back),
-            ServerAuthEvent::Attempt(_) => {
+            ServerAuthEvent::Attempt(..) => {
                 assert!(server.require_more(Methods::KEYBOARD_INTERACTIVE, &mut back));
             }
             _ => {}

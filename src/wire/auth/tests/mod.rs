@@ -51,8 +51,9 @@ fn our_client_authenticates_to_our_server() {
                             assert_eq!(query, offer);
                             server.accept_query(&mut to_client);
                         }
-                        ServerAuthEvent::Attempt(attempt) => {
+                        ServerAuthEvent::Attempt(attempt, proof) => {
                             assert_eq!(attempt, offer);
+                            assert_eq!(proof.request().key, blob);
                             server.banner("welcome", &mut to_client);
                             server.accept(&mut to_client);
                         }

@@ -30,7 +30,7 @@ fn judged(
 
 fn reason(event: ServerAuthEvent) -> Option<OfferError> {
     match event {
-        ServerAuthEvent::Attempt(_) => None,
+        ServerAuthEvent::Attempt(..) => None,
         ServerAuthEvent::Refused { reason, .. } => Some(reason),
         other => panic!("{other:?}"),
     }

@@ -80,7 +80,7 @@ fn admit<S: Read + Write>(driver: &mut Driver<S>) -> Result<Offer, OfferError> {
                 auth.accept_query(&mut answers);
                 None
             }
-            ServerAuthEvent::Attempt(offer) => {
+            ServerAuthEvent::Attempt(offer, _) => {
                 auth.accept(&mut answers);
                 Some(Ok(offer))
             }
