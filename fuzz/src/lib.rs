@@ -152,7 +152,7 @@ pub fn server_auth(data: &[u8]) {
         match auth.on_packet(packet, &mut out) {
             Ok(ServerAuthEvent::Nothing) => {}
             Ok(ServerAuthEvent::Query(_)) => auth.accept_query(&mut out),
-            Ok(ServerAuthEvent::Attempt(_)) => unreachable!("nobody signed for this session"),
+            Ok(ServerAuthEvent::Attempt(..)) => unreachable!("nobody signed for this session"),
             Ok(ServerAuthEvent::Refused { .. }) => auth.reject(Some("no"), &mut out),
             Ok(ServerAuthEvent::Interactive { .. } | ServerAuthEvent::Answers(_)) => {
                 unreachable!("public keys alone are admitted")
