@@ -9,7 +9,6 @@ use super::installation::Installation;
 use super::keyring::PrivateKeys;
 use super::keystore::Keystore;
 use super::kind::CaKind;
-use super::ledger::Marks;
 use super::rotation_file;
 
 /// Both CAs, as they were when they were opened.
@@ -44,9 +43,9 @@ impl Authorities {
     }
 
     fn read(installation: &Installation<'_>, private: PrivateKeys) -> Result<Self, CaError> {
-        let keystore = Keystore::read_only(*installation)?;
-        let marks = Marks::read(installation.data_dir)?;
-        let read = |kind| Authority::read(&keystore, kind, &marks, private).map(Arc::new);
+        let keystore = Keystore::read_only(installation.clone())?;
+        let known = installation.records.issued.rotation_moves()?;
+        let read = |kind| Authority::read(&keystore, kind, &known, private).map(Arc::new);
         Ok(Self {
             user: read(CaKind::User)?,
             host: read(CaKind::Host)?,

@@ -6,11 +6,11 @@ use super::agent_key::SignTimeout;
 use super::agent_key_config::AgentSocket;
 use super::error::CaError;
 use super::installation::Installation;
+use super::issue_log::RotationMoves;
 use super::key::CaKey;
 use super::keyring::{Keyring, PrivateKeys};
 use super::keystore::Keystore;
 use super::kind::CaKind;
-use super::ledger::Marks;
 use super::rotation::{Rotation, Which};
 use crate::cert::{CertTemplate, TrustedKeys, UnsignedError, check_proxy_host};
 
@@ -33,19 +33,19 @@ impl Authority {
     /// [`CaError::None`] and [`CaError::NoneOf`] where it was never made. Otherwise as
     /// [`super::Authorities::open`].
     pub fn open(installation: &Installation<'_>, kind: CaKind) -> Result<Self, CaError> {
-        let keystore = Keystore::read_only(*installation)?;
-        let marks = Marks::read(installation.data_dir)?;
-        Self::read(&keystore, kind, &marks, PrivateKeys::All)
+        let keystore = Keystore::read_only(installation.clone())?;
+        let known = installation.records.issued.rotation_moves()?;
+        Self::read(&keystore, kind, &known, PrivateKeys::All)
     }
 
     /// Reads one of the two from the open directory.
     pub(super) fn read(
         keystore: &Keystore<'_>,
         kind: CaKind,
-        marks: &Marks,
+        known: &RotationMoves,
         private: PrivateKeys,
     ) -> Result<Self, CaError> {
-        let keyring = Keyring::read(keystore, kind, marks, private)?;
+        let keyring = Keyring::read(keystore, kind, known, private)?;
         Ok(Self::of(
             kind,
             keyring,

@@ -2,13 +2,12 @@
 
 use super::agent_key_config::{CaKeys, KeysInAgents};
 use super::kind::CaKind;
-use super::ledger::Ledger;
-use super::revocation_log::RevocationLog;
+use super::records::CaRecords;
 use crate::model::{ClusterName, DataDir};
 use crate::sys::clock::Clock;
 
 /// What there is to know about an installation before its CAs can be opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Installation<'c> {
     /// Where its files are.
     pub data_dir: &'c DataDir,
@@ -16,23 +15,13 @@ pub struct Installation<'c> {
     pub cluster: &'c ClusterName,
     /// The CAs' keys that agents have.
     pub ca_keys: &'c CaKeys,
+    /// What its CAs have issued, and what is revoked.
+    pub records: CaRecords,
     /// The time.
     pub clock: Clock,
 }
 
 impl<'c> Installation<'c> {
-    /// The ledger of what its CAs issue.
-    #[must_use]
-    pub fn ledger(&self) -> Ledger {
-        Ledger::of(self.data_dir)
-    }
-
-    /// What is revoked, on disk.
-    #[must_use]
-    pub fn revocation_log(&self) -> RevocationLog {
-        RevocationLog::new(self.data_dir, self.clock)
-    }
-
     /// The comment of a CA's keys.
     pub(super) fn comment(&self, kind: CaKind) -> String {
         format!("rproxy {kind} CA {}", self.cluster)

@@ -14,8 +14,8 @@ use thiserror::Error;
 use super::agent_key::SignTimeout;
 use super::authorities::Authorities;
 use super::error::CaError;
+use super::issue_log::{IssueLog, IssueRecord, issue};
 use super::kind::CaKind;
-use super::ledger::{IssueRecord, Ledger};
 use super::revocation::Revoked;
 use super::revocations::Revocations;
 use super::ttl::{TtlLimits, TtlTooLong};
@@ -180,7 +180,7 @@ pub struct IssuingRules<'r> {
     /// What is revoked.
     pub revocations: &'r Revocations,
     /// Where every certificate is written down.
-    pub ledger: &'r Ledger,
+    pub ledger: &'r dyn IssueLog,
     /// The time.
     pub clock: Clock,
 }
@@ -220,7 +220,7 @@ impl<'r> Issuer<'r> {
         request.refuse_too_long(rules.limits)?;
         let authority = self.authorities.of(request.kind());
         let now = rules.clock.unix_seconds();
-        let (certificate, record) = rules.ledger.issue(|serial| {
+        let (certificate, record) = issue(rules.ledger, |serial| {
             let template = request.template(rules.limits, serial, now)?;
             let certificate = authority.sign(&template, SignTimeout::Person)?;
             let record = self.record(request.kind(), serial, &certificate);

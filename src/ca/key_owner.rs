@@ -11,7 +11,6 @@ use super::import::{ImportMode, ImportedKey};
 use super::installation::Installation;
 use super::keystore::{Halves, Keystore, NewKey};
 use super::kind::CaKind;
-use super::ledger::Marks;
 use super::replaced_keys;
 use super::rotation::{MoveError, Rotation, RotationPhase, Which};
 use super::rotation_file;
@@ -29,7 +28,7 @@ pub struct Made {
 }
 
 /// Changes the keys of an installation. Rotations that move by themselves are written to the audit log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyOwner<'c> {
     installation: Installation<'c>,
     audit: &'c dyn AuditSink,
@@ -53,10 +52,10 @@ impl<'c> KeyOwner<'c> {
     /// [`CaError::None`] where there are no CAs. When the data directory or its `ca` directory may be
     /// read by others, the ledger is damaged or knows of more than there is, or the disk refuses.
     pub fn tick(&self) -> Result<(), CaError> {
-        let keystore = Keystore::open(self.installation)?;
-        let marks = Marks::read(self.installation.data_dir)?;
+        let keystore = Keystore::open(self.installation.clone())?;
+        let known = self.installation.records.issued.rotation_moves()?;
         for kind in [CaKind::User, CaKind::Host] {
-            settle(&keystore, kind, &marks, self.audit)?;
+            settle(&keystore, kind, &known, self.audit)?;
         }
         Ok(())
     }
@@ -68,12 +67,12 @@ impl<'c> KeyOwner<'c> {
     /// As [`Self::tick`], and when a key that is there is broken, or an agent does not have the one that
     /// the configuration names. Nothing that exists is overwritten.
     pub fn make(&self) -> Result<Vec<Made>, CaError> {
-        let keystore = Keystore::make(self.installation)?;
-        let marks = Marks::read(self.installation.data_dir)?;
+        let keystore = Keystore::make(self.installation.clone())?;
+        let known = self.installation.records.issued.rotation_moves()?;
         let mut made = Vec::new();
         for kind in [CaKind::User, CaKind::Host] {
             // What a crash has left comes into its place first.
-            settle(&keystore, kind, &marks, self.audit)?;
+            settle(&keystore, kind, &known, self.audit)?;
             if keystore.read(kind, Which::Old, Halves::Both)?.is_some() {
                 continue;
             }
@@ -116,7 +115,7 @@ impl<'c> KeyOwner<'c> {
         change: impl FnOnce(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError>,
     ) -> Result<(Rotation, Rotation), CaError> {
         let now = self.installation.now();
-        let (keystore, before) = self.settled(kind, Keystore::open(self.installation)?)?;
+        let (keystore, before) = self.settled(kind, Keystore::open(self.installation.clone())?)?;
         let last = replaced_keys::numbers(&keystore, kind)?.last().copied();
         let after = change(&before, last, now)?;
         if let Some(number) = after.bring() {
@@ -151,7 +150,8 @@ impl<'c> KeyOwner<'c> {
         mode: ImportMode,
     ) -> Result<(Option<PublicKey>, Rotation), CaError> {
         let now = self.installation.now();
-        let (keystore, rotation) = self.settled(kind, Keystore::make(self.installation)?)?;
+        let (keystore, rotation) =
+            self.settled(kind, Keystore::make(self.installation.clone())?)?;
         let public = imported.public().clone();
         let old = old_beside(&keystore, kind, &public)?;
         let new = self.imported(kind, imported)?;
@@ -188,7 +188,7 @@ impl<'c> KeyOwner<'c> {
     /// # Errors
     /// When the data directory cannot be used, or the disk refuses.
     pub fn remove_kept(&self, kind: CaKind) -> Result<Vec<PublicKey>, CaError> {
-        replaced_keys::remove(&Keystore::open(self.installation)?, kind)
+        replaced_keys::remove(&Keystore::open(self.installation.clone())?, kind)
     }
 
     /// The rotation of one CA, with what was due already done.
@@ -197,8 +197,8 @@ impl<'c> KeyOwner<'c> {
         kind: CaKind,
         keystore: Keystore<'c>,
     ) -> Result<(Keystore<'c>, Rotation), CaError> {
-        let marks = Marks::read(self.installation.data_dir)?;
-        let rotation = settle(&keystore, kind, &marks, self.audit)?;
+        let known = self.installation.records.issued.rotation_moves()?;
+        let rotation = settle(&keystore, kind, &known, self.audit)?;
         Ok((keystore, rotation))
     }
 

@@ -3,10 +3,10 @@
 use ssh_key::PublicKey;
 
 use super::error::CaError;
+use super::issue_log::RotationMoves;
 use super::key::CaKey;
 use super::keystore::{Halves, Keystore};
 use super::kind::CaKind;
-use super::ledger::Marks;
 use super::replaced_keys;
 use super::rotation::{Rotation, RotationPhase, Which};
 use super::rotation_file;
@@ -47,14 +47,14 @@ pub(super) struct Keyring {
 
 impl Keyring {
     /// Reads the keys of a CA, as the rotation has them that was written down last. Where a crash has
-    /// left a key on its way to its place, it is found there. `marks` is what the ledger knew before.
+    /// left a key on its way to its place, it is found there. `known` is what the ledger knew before.
     pub(super) fn read(
         keystore: &Keystore<'_>,
         kind: CaKind,
-        marks: &Marks,
+        known: &RotationMoves,
         private: PrivateKeys,
     ) -> Result<Self, CaError> {
-        let rotation = rotation_file::read(keystore, kind, marks)?;
+        let rotation = rotation_file::read(keystore, kind, known)?;
         let signs = rotation.signs_with(kind);
         let halves = |which| private.halves(kind, which, signs);
         let new = match rotation.phase() {

@@ -6,7 +6,7 @@
 //! Beside certificates it contains marks: the state of the revocations and the rotations. If one of
 //! their files is missing, or an old copy was restored, the marks do not match.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::CaError;
+use super::issue_log::{IssueLog, IssueRecord, RotationMoves};
 use super::kind::CaKind;
 use super::lines::{self, LinesEnd};
 use crate::cert::random_serial;
@@ -22,33 +23,6 @@ use crate::model::{DataDir, Serial};
 use crate::sys::clock::Clock;
 use crate::sys::files::Direct;
 use crate::sys::fs::{FileLock, FsError};
-
-/// One line of the ledger: the signed certificate, its subject, and the key that signed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct IssueRecord {
-    /// When it was signed (RFC 3339).
-    pub time: DateTime<Utc>,
-    /// The certificate's type, and so the CA's.
-    #[serde(rename = "type")]
-    pub kind: CaKind,
-    /// The serial, which no other line has; a number, as earlier versions read it.
-    #[serde(serialize_with = "Serial::as_number")]
-    pub serial: Serial,
-    /// The key id: the person, or the host's first name.
-    pub key_id: String,
-    /// Logins, or host names.
-    pub principals: Vec<String>,
-    /// Start of validity as the certificate carries it, in seconds since the epoch.
-    pub valid_after: u64,
-    /// End of validity, in seconds since the epoch; the first second that is no longer valid.
-    pub valid_before: u64,
-    /// SHA-256 fingerprint of the certified key, as `ssh-keygen -l` prints it.
-    pub public_key: String,
-    /// SHA-256 fingerprint of the CA's key.
-    pub ca: String,
-    /// Critical options, such as `source-address`.
-    pub critical_options: BTreeMap<String, String>,
-}
 
 /// How far another file had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -131,15 +105,14 @@ impl LineHead {
 pub(super) struct Marks {
     /// Version and lines of the revocations.
     pub(super) revocations: Option<(u64, u64)>,
-    user_moves: u64,
-    host_moves: u64,
+    rotations: RotationMoves,
 }
 
 impl Marks {
     /// Reads them all.
-    pub(super) fn read(data_dir: &DataDir) -> Result<Self, CaError> {
+    pub(super) fn read(ledger: &Path) -> Result<Self, CaError> {
         let mut marks = Self::default();
-        let read = lines::read(&Direct, &data_dir.ledger(), 0, |line| {
+        let read = lines::read(&Direct, ledger, 0, |line| {
             LineHead::parse(line)
                 .map(|line| marks.take(&line))
                 .is_some()
@@ -150,21 +123,13 @@ impl Marks {
         }
     }
 
-    /// How often a rotation had moved.
-    pub(super) fn moves(&self, kind: CaKind) -> u64 {
-        match kind {
-            CaKind::User => self.user_moves,
-            CaKind::Host => self.host_moves,
-        }
-    }
-
     /// Whether nothing of this mark is news.
     fn has(&self, mark: Mark) -> bool {
         match mark {
             Mark::Revocations { version, lines } => self
                 .revocations
                 .is_some_and(|known| known.0 >= version && known.1 >= lines),
-            Mark::Rotation { authority, moves } => self.moves(authority) >= moves,
+            Mark::Rotation { authority, moves } => self.rotations.of(authority) >= moves,
         }
     }
 
@@ -177,8 +142,8 @@ impl Marks {
         }
         let moves = line.moves.unwrap_or_default();
         match line.authority.filter(|_| line.about == About::Rotation) {
-            Some(CaKind::User) => self.user_moves = self.user_moves.max(moves),
-            Some(CaKind::Host) => self.host_moves = self.host_moves.max(moves),
+            Some(CaKind::User) => self.rotations.user = self.rotations.user.max(moves),
+            Some(CaKind::Host) => self.rotations.host = self.rotations.host.max(moves),
             None => {}
         }
     }
@@ -206,48 +171,6 @@ impl Ledger {
         Self {
             path: data_dir.ledger(),
             seen: Mutex::default(),
-        }
-    }
-
-    /// Every certificate that was issued, in the order of issue.
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read, or a line other than a torn last one is damaged.
-    pub fn issued(&self) -> Result<Vec<IssueRecord>, CaError> {
-        let mut records = Vec::new();
-        let read = lines::read(&Direct, &self.path, 0, |line| match LineHead::parse(line) {
-            Some(known) if matches!(known.about, About::User | About::Host) => {
-                let record = serde_json::from_slice::<IssueRecord>(line);
-                record.map(|record| records.push(record)).is_ok()
-            }
-            other => other.is_some(),
-        });
-        match read {
-            Err(CaError::Fs(error)) if error.is_not_found() => Ok(records),
-            read => read.map(|_end| records),
-        }
-    }
-
-    /// Has `sign` make a certificate with a fresh serial, and gives it out once its record is on
-    /// disk. Signing may take long: the file is not locked meanwhile. If another process has
-    /// taken the serial by then, it is signed again with another one.
-    pub(super) fn issue<T>(
-        &self,
-        sign: impl Fn(Serial) -> Result<(T, IssueRecord), CaError>,
-    ) -> Result<(T, IssueRecord), CaError> {
-        loop {
-            let serial = self.locked(|seen, _end| Ok(seen.fresh()))?;
-            let (certificate, record) = sign(serial)?;
-            let is_ours = self.locked(|seen, end| {
-                let is_ours = !seen.serials.contains(&serial);
-                if is_ours {
-                    self.append(&record, end)?;
-                }
-                Ok(is_ours)
-            })?;
-            if is_ours {
-                return Ok((certificate, record));
-            }
         }
     }
 
@@ -281,6 +204,46 @@ impl Ledger {
             &format!("{line}\n"),
             end,
         )?)
+    }
+}
+
+impl IssueLog for Ledger {
+    fn issued(&self) -> Result<Vec<IssueRecord>, CaError> {
+        let mut records = Vec::new();
+        let read = lines::read(&Direct, &self.path, 0, |line| match LineHead::parse(line) {
+            Some(known) if matches!(known.about, About::User | About::Host) => {
+                let record = serde_json::from_slice::<IssueRecord>(line);
+                record.map(|record| records.push(record)).is_ok()
+            }
+            other => other.is_some(),
+        });
+        match read {
+            Err(CaError::Fs(error)) if error.is_not_found() => Ok(records),
+            read => read.map(|_end| records),
+        }
+    }
+
+    fn fresh_serial(&self) -> Result<Serial, CaError> {
+        self.locked(|seen, _end| Ok(seen.fresh()))
+    }
+
+    fn record(&self, record: &IssueRecord) -> Result<bool, CaError> {
+        self.locked(|seen, end| {
+            let is_ours = !seen.serials.contains(&record.serial);
+            if is_ours {
+                self.append(record, end)?;
+            }
+            Ok(is_ours)
+        })
+    }
+
+    fn rotation_moves(&self) -> Result<RotationMoves, CaError> {
+        Ok(Marks::read(&self.path)?.rotations)
+    }
+
+    fn mark_rotation(&self, kind: CaKind, moves: u64, clock: Clock) -> Result<(), CaError> {
+        let authority = kind;
+        self.mark(Mark::Rotation { authority, moves }, clock)
     }
 }
 

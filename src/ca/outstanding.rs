@@ -7,7 +7,7 @@ use ssh_key::{HashAlg, PublicKey};
 
 use super::authority::Authority;
 use super::error::CaError;
-use super::ledger::{IssueRecord, Ledger};
+use super::issue_log::{IssueLog, IssueRecord};
 use crate::model::Serial;
 
 /// A certificate that ends with the key that signed it.
@@ -42,7 +42,7 @@ impl From<IssueRecord> for Outstanding {
 /// When the ledger cannot be read.
 pub fn outstanding(
     authority: &Authority,
-    ledger: &Ledger,
+    ledger: &dyn IssueLog,
     now: u64,
 ) -> Result<Vec<Outstanding>, CaError> {
     let fingerprint = |key: &PublicKey| key.fingerprint(HashAlg::Sha256).to_string();

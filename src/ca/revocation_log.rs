@@ -11,21 +11,13 @@ use std::sync::Arc;
 use super::error::CaError;
 use super::ledger::{Ledger, Mark, Marks};
 use super::lines::{self, LinesEnd};
-use super::revocation::{RevocationRecord, Revoked};
+use super::revocation::RevocationRecord;
+use super::revocation_store::RevocationStore;
 use super::revocations::Revocations;
 use crate::model::DataDir;
 use crate::sys::clock::Clock;
 use crate::sys::files::{Direct, Files};
 use crate::sys::fs::{FileLock, private_dir};
-
-/// What became of a wish to revoke.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RevokeOutcome {
-    /// It is revoked from now on.
-    New(RevocationRecord),
-    /// It was revoked before, by this line.
-    Already(RevocationRecord),
-}
 
 /// The revocations of a data directory, on disk.
 #[derive(Clone, Debug)]
@@ -68,145 +60,6 @@ impl RevocationLog {
     /// When the file is there and cannot be read, or a line other than a torn last one is damaged.
     pub fn follow(&self) -> Result<Revocations, CaError> {
         Ok(self.read_to_end()?.0)
-    }
-
-    /// What is revoked now.
-    ///
-    /// # Errors
-    /// As [`Self::follow`], and when the ledger knows of more than the file has, or cannot be read.
-    pub fn read(&self) -> Result<Revocations, CaError> {
-        // The ledger first: it is always behind.
-        let marks = Marks::read(&self.data_dir)?;
-        let found = self.read_to_end()?.0;
-        self.check(&found, &marks)?;
-        Ok(found)
-    }
-
-    /// The same, and writes to the ledger how far the file is. For a process that relies on it from now
-    /// on.
-    ///
-    /// # Errors
-    /// As [`Self::read`], and when the ledger cannot be written.
-    pub fn settle(&self) -> Result<Revocations, CaError> {
-        if !self.path.exists() {
-            return self.read();
-        }
-        let _lock = self.lock()?;
-        let found = self.read()?;
-        self.mark(&found)?;
-        Ok(found)
-    }
-
-    /// Revokes: all of it is on disk when this returns, or nothing. What is revoked already gets no
-    /// second line.
-    ///
-    /// # Errors
-    /// When the file cannot be read or written.
-    pub fn revoke(
-        &self,
-        wanted: Vec<Revoked>,
-        by: &str,
-        reason: Option<&str>,
-    ) -> Result<Vec<RevokeOutcome>, CaError> {
-        self.change(|known, end| {
-            let mut written = Vec::new();
-            let mut verdicts = Vec::new();
-            for what in wanted {
-                if let Some(record) = known.of_revoked(&what) {
-                    verdicts.push(RevokeOutcome::Already(record.clone()));
-                    continue;
-                }
-                let record = self.record(known, by, reason, what);
-                known.add(record.clone());
-                written.push(record.clone());
-                verdicts.push(RevokeOutcome::New(record));
-            }
-            self.append(known, &written, end)?;
-            Ok(verdicts)
-        })
-    }
-
-    /// Lifts what earlier lines revoke, as they say it; gives the lines that were written. What is not
-    /// revoked gets none.
-    ///
-    /// # Errors
-    /// When the file cannot be read or written.
-    pub fn lift(
-        &self,
-        wanted: Vec<Revoked>,
-        by: &str,
-        reason: Option<&str>,
-    ) -> Result<Vec<RevocationRecord>, CaError> {
-        self.change(|known, end| {
-            let mut written = Vec::new();
-            for lifts in wanted {
-                if !known.in_force().any(|record| record.what == lifts) {
-                    continue;
-                }
-                let lifts = Box::new(lifts);
-                let record = self.record(known, by, reason, Revoked::Lifted { lifts });
-                known.add(record.clone());
-                written.push(record);
-            }
-            self.append(known, &written, end)?;
-            Ok(written)
-        })
-    }
-
-    /// Keeps other commands from revoking until it is dropped.
-    ///
-    /// # Errors
-    /// When the file cannot be made or locked.
-    pub fn lock(&self) -> Result<FileLock, CaError> {
-        private_dir(self.data_dir.path())?;
-        Ok(FileLock::wait(&self.path)?)
-    }
-
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Revocations, LinesEnd) -> Result<T, CaError>,
-    ) -> Result<T, CaError> {
-        // This comes before the lock, which creates the file: a missing file must be reported as
-        // missing.
-        let marks = Marks::read(&self.data_dir)?;
-        let _lock = self.lock()?;
-        let (mut known, end) = self.read_to_end()?;
-        self.check(&known, &marks)?;
-        change(&mut known, end)
-    }
-
-    fn record(
-        &self,
-        known: &Revocations,
-        by: &str,
-        reason: Option<&str>,
-        what: Revoked,
-    ) -> RevocationRecord {
-        RevocationRecord {
-            time: self.clock.now(),
-            version: known.list().version + 1,
-            by: by.to_owned(),
-            reason: reason.map(str::to_owned),
-            what,
-        }
-    }
-
-    fn append(
-        &self,
-        known: &Revocations,
-        records: &[RevocationRecord],
-        end: LinesEnd,
-    ) -> Result<(), CaError> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let mut text = String::new();
-        for record in records {
-            text += &serde_json::to_string(record).map_err(CaError::Record)?;
-            text.push('\n');
-        }
-        lines::append(&*self.files, &self.path, &text, end)?;
-        self.mark(known)
     }
 
     fn read_to_end(&self) -> Result<(Revocations, LinesEnd), CaError> {
@@ -256,6 +109,76 @@ impl RevocationLog {
         };
         Ledger::of(&self.data_dir).mark(mark, self.clock)
     }
+
+    /// What the ledger knows.
+    fn marks(&self) -> Result<Marks, CaError> {
+        Marks::read(&self.data_dir.ledger())
+    }
+}
+
+impl RevocationStore for RevocationLog {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    fn read(&self) -> Result<Revocations, CaError> {
+        // The ledger first: it is always behind.
+        let marks = self.marks()?;
+        let found = self.read_to_end()?.0;
+        self.check(&found, &marks)?;
+        Ok(found)
+    }
+
+    fn settle(&self) -> Result<Revocations, CaError> {
+        if !self.path.exists() {
+            return self.read();
+        }
+        let _lock = self.lock()?;
+        let found = self.read()?;
+        self.mark(&found)?;
+        Ok(found)
+    }
+
+    fn since(&self, known: u64, most: usize) -> Result<Vec<String>, CaError> {
+        let found = self.follow()?;
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        let records = found.records().iter().skip(known).take(most);
+        records.map(line).collect()
+    }
+
+    fn append(&self, after: u64, records: &[RevocationRecord]) -> Result<bool, CaError> {
+        // This comes before the lock, which creates the file: a missing file must be reported as
+        // missing.
+        let marks = self.marks()?;
+        let _lock = self.lock()?;
+        let (mut known, end) = self.read_to_end()?;
+        self.check(&known, &marks)?;
+        if known.list().version != after {
+            return Ok(false);
+        }
+        let mut text = String::new();
+        for record in records {
+            text += &line(record)?;
+            text.push('\n');
+            known.add(record.clone());
+        }
+        lines::append(&*self.files, &self.path, &text, end)?;
+        self.mark(&known)?;
+        Ok(true)
+    }
+
+    fn lock(&self) -> Result<FileLock, CaError> {
+        private_dir(self.data_dir.path())?;
+        Ok(FileLock::wait(&self.path)?)
+    }
+}
+
+fn line(record: &RevocationRecord) -> Result<String, CaError> {
+    serde_json::to_string(record).map_err(CaError::Record)
 }
 
 #[cfg(test)]
@@ -266,7 +189,7 @@ mod tests {
     use ssh_key::{HashAlg, PublicKey};
 
     use super::*;
-    use crate::ca::CaKind;
+    use crate::ca::{CaKind, RevokeOutcome, Revoked};
     use crate::cert::krl::Why;
     use crate::cert::testing::{CertSpec, ed25519};
     use crate::model::Serial;

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use ssh_key::{Certificate, Fingerprint, HashAlg, PublicKey};
 
+use super::issue_log::IssueRecord;
 use super::kind::CaKind;
-use super::ledger::IssueRecord;
 use super::revocation::{RevocationRecord, Revoked};
 use crate::cert::PresentedKey;
 use crate::cert::krl::{RevocationList, Why};

@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 
 use super::error::CaError;
+use super::issue_log::RotationMoves;
 use super::keystore::Keystore;
 use super::kind::CaKind;
-use super::ledger::{Mark, Marks};
 use super::rotation::{Rotation, Which};
 use crate::sys::fs::{self, PRIVATE_FILE, Replace};
 
@@ -23,7 +23,7 @@ fn path(keystore: &Keystore<'_>, kind: CaKind) -> PathBuf {
     keystore.path(&format!("{kind}_rotation.json"))
 }
 
-/// Where the rotation stood when it was last written down. `marks` is what the ledger knew before: it is
+/// Where the rotation stood when it was last written down. `known` is what the ledger knew before: it is
 /// always behind.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ fn path(keystore: &Keystore<'_>, kind: CaKind) -> PathBuf {
 pub(super) fn read(
     keystore: &Keystore<'_>,
     kind: CaKind,
-    marks: &Marks,
+    known: &RotationMoves,
 ) -> Result<Rotation, CaError> {
     let path = path(keystore, kind);
     let rotation = match fs::read_limited(&path, MAX_STATE) {
@@ -45,16 +45,12 @@ pub(super) fn read(
             read.map_err(bad)?
         }
     };
-    let known = marks.moves(kind);
+    let known = known.of(kind);
     if rotation.moves() < known {
-        let at = |moves| Mark::Rotation {
-            authority: kind,
-            moves,
-        };
         return Err(CaError::Older {
             path,
-            has: at(rotation.moves()).to_string(),
-            known: at(known).to_string(),
+            has: format!("step {}", rotation.moves()),
+            known: format!("step {known}"),
         });
     }
     Ok(rotation)
@@ -94,9 +90,6 @@ pub(super) fn store_move(
 ) -> Result<(), CaError> {
     store(keystore, kind, rotation)?;
     let installation = keystore.installation();
-    let mark = Mark::Rotation {
-        authority: kind,
-        moves: rotation.moves(),
-    };
-    installation.ledger().mark(mark, installation.clock)
+    let log = &installation.records.issued;
+    log.mark_rotation(kind, rotation.moves(), installation.clock)
 }

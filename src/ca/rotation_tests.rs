@@ -32,6 +32,7 @@ impl RotationFixture {
             data_dir: &DataDir::new(self.directory.path()),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
+            records: CaRecords::in_files(&DataDir::new(self.directory.path()), Clock::Fixed(now)),
             clock: Clock::Fixed(now),
         });
         made.map(|(authorities, _made)| authorities)
@@ -54,6 +55,7 @@ impl RotationFixture {
             data_dir: &DataDir::new(self.directory.path()),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
+            records: CaRecords::in_files(&DataDir::new(self.directory.path()), Clock::Fixed(NOW)),
             clock: Clock::Fixed(NOW),
         };
         if !self.ca("lock").exists() {
@@ -79,6 +81,10 @@ impl RotationFixture {
                 data_dir: &DataDir::new(self.directory.path()),
                 cluster: &"example.com".parse().unwrap(),
                 ca_keys: &CaKeys::default(),
+                records: CaRecords::in_files(
+                    &DataDir::new(self.directory.path()),
+                    Clock::Fixed(NOW),
+                ),
                 clock: Clock::Fixed(NOW),
             },
             kind,
@@ -356,6 +362,7 @@ fn from_standby_a_rollback_leads_back_to_the_key_that_was_kept() {
             data_dir: &DataDir::new(scene.directory.path()),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
+            records: CaRecords::in_files(&DataDir::new(scene.directory.path()), Clock::Fixed(NOW)),
             clock: Clock::Fixed(NOW),
         };
         let removed = Authorities::remove_kept(&installation, kind).unwrap();
@@ -405,6 +412,7 @@ fn nothing_is_made_that_is_not_there() {
         data_dir: &DataDir::new(&data_dir),
         cluster: &"example.com".parse().unwrap(),
         ca_keys: &CaKeys::default(),
+        records: CaRecords::in_files(&DataDir::new(&data_dir), Clock::Fixed(NOW)),
         clock: Clock::Fixed(NOW),
     };
     let none = Authorities::open(&installation).unwrap_err();
@@ -551,6 +559,7 @@ fn whoever_only_looks_leaves_everything_as_it_is() {
             data_dir: &DataDir::new(scene.directory.path()),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &CaKeys::default(),
+            records: CaRecords::in_files(&DataDir::new(scene.directory.path()), Clock::Fixed(now)),
             clock: Clock::Fixed(now),
         };
         Authority::open(&installation, CaKind::User)

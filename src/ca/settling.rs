@@ -5,10 +5,10 @@
 //! the next tick completes the work; [`super::keyring`] reads the same keys before and after.
 
 use super::error::CaError;
+use super::issue_log::RotationMoves;
 use super::key::CaKey;
 use super::keystore::{Halves, Keystore};
 use super::kind::CaKind;
-use super::ledger::Marks;
 use super::replaced_keys;
 use super::rotation::{Rotation, RotationPhase, Which};
 use super::rotation_file;
@@ -21,10 +21,10 @@ use crate::sys::fs;
 pub(super) fn settle(
     keystore: &Keystore<'_>,
     kind: CaKind,
-    marks: &Marks,
+    known: &RotationMoves,
     audit: &dyn AuditSink,
 ) -> Result<Rotation, CaError> {
-    let stored = rotation_file::read(keystore, kind, marks)?;
+    let stored = rotation_file::read(keystore, kind, known)?;
     let advanced = stored.advanced(keystore.installation().now());
     if advanced != stored {
         rotation_file::store_move(keystore, kind, &advanced)?;

@@ -50,6 +50,7 @@ impl CaHome {
             data_dir: &self.data_dir(),
             cluster: &"example.com".parse().unwrap(),
             ca_keys: &self.ca_keys,
+            records: CaRecords::in_files(&self.data_dir(), clock),
             clock,
         })
     }
@@ -144,7 +145,7 @@ fn own<T>(
 ) -> Result<T, CaError> {
     let (data_dir, cluster) = (installation.data_dir, installation.cluster);
     let audit = DeferredLog::new(data_dir, cluster, installation.clock);
-    act(&KeyOwner::new(*installation, &audit))
+    act(&KeyOwner::new(installation.clone(), &audit))
 }
 
 /// What tests do to the keys of an installation.

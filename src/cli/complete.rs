@@ -10,10 +10,11 @@ use chrono::SecondsFormat;
 use clap::{Arg, Command};
 
 use super::{Exit, Failure, ui};
-use crate::ca::{CaKind, IssueRecord, Ledger};
+use crate::ca::{CaKind, IssueRecord};
 use crate::config::{Config, Source};
 use crate::model::text;
 use crate::store::listing::{self, Entry, RecordingStatus};
+use crate::sys::clock::Clock;
 
 /// Most recordings that are offered, the newest ones.
 const OFFERED: usize = 50;
@@ -168,7 +169,12 @@ fn certificates(config: &Config) -> Vec<IssueRecord> {
     let ledger = config.data_dir.ledger();
     let is_short = std::fs::metadata(ledger).is_ok_and(|file| file.len() <= MAX_LEDGER);
     let mut records = match is_short {
-        true => Ledger::of(&config.data_dir).issued().unwrap_or_default(),
+        true => config
+            .installation(Clock::System)
+            .records
+            .issued
+            .issued()
+            .unwrap_or_default(),
         false => Vec::new(),
     };
     records.reverse();

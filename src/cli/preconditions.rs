@@ -6,9 +6,10 @@ use std::path::Path;
 
 use super::{Exit, Failure};
 use crate::access::Pattern;
-use crate::ca::{CaKind, Ledger};
+use crate::ca::CaKind;
 use crate::config::Config;
 use crate::model::text::{self, Printable};
+use crate::sys::clock::Clock;
 use crate::{monitor, worker};
 
 /// Goes through them.
@@ -29,7 +30,8 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
 /// Warnings of users and logins in the configuration that no certificate issued here has.
 /// None where none was issued: then the people are not known.
 pub(super) fn strangers(config: &Config) -> Vec<String> {
-    let issued = Ledger::of(&config.data_dir).issued().unwrap_or_default();
+    let records = config.installation(Clock::System).records;
+    let issued = records.issued.issued().unwrap_or_default();
     let issued: Vec<_> = issued
         .iter()
         .filter(|one| one.kind == CaKind::User)

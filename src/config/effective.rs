@@ -13,7 +13,7 @@ use super::upstream::Upstream;
 use super::users::print_user;
 use super::value::yaml_text;
 use crate::access::{Permissions, Policy, Role, RoleBinding};
-use crate::ca::Installation;
+use crate::ca::{CaRecords, Installation};
 use crate::model::{ClusterName, DataDir};
 use crate::nodes::Node;
 use crate::sys::clock::Clock;
@@ -55,6 +55,7 @@ impl Config {
             data_dir: &self.data_dir,
             cluster: &self.cluster_name,
             ca_keys: &self.auth.ca_keys,
+            records: CaRecords::in_files(&self.data_dir, clock),
             clock,
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::event::MonitorEvent;
 use crate::audit::{AuditEvent, AuditSink as _, DeferredLog};
-use crate::ca::{Authorities, Authority, CaError, CaKind, KeyOwner, Made, RevocationLog};
+use crate::ca::{Authorities, Authority, CaError, CaKind, KeyOwner, Made};
 use crate::config::Config;
 use crate::ipc::PublicCaKeys;
 use crate::model::chain;
@@ -57,7 +57,7 @@ impl Current {
 pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
     let installation = config.installation(Clock::System);
     let audit = audit(config);
-    let owner = KeyOwner::new(installation, &audit);
+    let owner = KeyOwner::new(installation.clone(), &audit);
     let opened = owner
         .tick()
         .and_then(|()| Authorities::open_for_proxy(&installation));
@@ -87,7 +87,7 @@ pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
 pub(super) fn look(config: &Config, is_running: bool) -> Result<(), CaError> {
     let installation = config.installation(Clock::System);
     let audit = audit(config);
-    let owner = KeyOwner::new(installation, &audit);
+    let owner = KeyOwner::new(installation.clone(), &audit);
     for kind in [CaKind::User, CaKind::Host] {
         match Authority::open(&installation, kind) {
             Ok(authority) if kind == CaKind::Host && !is_running => authority.try_key()?,
@@ -103,8 +103,8 @@ pub(super) fn look(config: &Config, is_running: bool) -> Result<(), CaError> {
 /// # Errors
 /// As [`rely_on_revocations`].
 pub(super) fn look_at_revocations(config: &Config) -> Result<(), CaError> {
-    let log = RevocationLog::new(&config.data_dir, Clock::System);
-    log.read().map(drop)
+    let records = config.installation(Clock::System).records;
+    records.revoked.read().map(drop)
 }
 
 /// Writes the present length of the revocation list to the ledger. The proxy must not serve without
@@ -113,8 +113,8 @@ pub(super) fn look_at_revocations(config: &Config) -> Result<(), CaError> {
 /// # Errors
 /// When the list is damaged, or older than the ledger says.
 pub(super) fn rely_on_revocations(config: &Config) -> Result<(), CaError> {
-    let log = RevocationLog::new(&config.data_dir, Clock::System);
-    log.settle().map(drop)
+    let records = config.installation(Clock::System).records;
+    records.revoked.settle().map(drop)
 }
 
 /// The audit log for events of the CAs.
@@ -153,7 +153,7 @@ fn keys(authorities: &Authorities) -> PublicCaKeys {
 pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<MonitorEvent>) {
     let installation = config.installation(Clock::System);
     let audit = audit(config);
-    let owner = KeyOwner::new(installation, &audit);
+    let owner = KeyOwner::new(installation.clone(), &audit);
     let (mut watch, mut due) = (None, None);
     // Another process may have moved the rotation after the CAs were opened.
     let mut is_stale = true;

@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::audit::{AuditEvent, AuditLog};
-    use crate::ca::{RevocationLog, Revoked};
+    use crate::ca::{RevocationLog, RevocationStore as _, Revoked};
     use crate::config::Source;
     use crate::ipc::{AllowedFiles, FilePurpose};
     use crate::monitor::file_service::allowed_files;

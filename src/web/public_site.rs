@@ -94,7 +94,7 @@ mod tests {
     use hyper::Request;
 
     use super::*;
-    use crate::ca::{RevocationLog, Revoked};
+    use crate::ca::{RevocationLog, RevocationStore as _, Revoked};
     use crate::cert::krl::RevocationList;
     use crate::sys::clock::Clock;
     use crate::web::site::answer;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::ca::{CaError, RevocationLog, Revocations};
+use crate::ca::{CaError, RevocationLog, RevocationStore as _, Revocations};
 
 /// How often the file is checked: a revocation has to be enforced within a second.
 const PERIOD: Duration = Duration::from_millis(200);

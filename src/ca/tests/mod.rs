@@ -28,6 +28,7 @@ fn open(data_dir: &Path) -> Result<Authorities, CaError> {
         data_dir: &DataDir::new(data_dir),
         cluster: &"example.com".parse().unwrap(),
         ca_keys: &CaKeys::default(),
+        records: CaRecords::in_files(&DataDir::new(data_dir), Clock::Fixed(NOW)),
         clock: Clock::Fixed(NOW),
     });
     made.map(|(authorities, _made)| authorities)

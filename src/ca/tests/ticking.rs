@@ -83,7 +83,7 @@ fn phases(home: &CaHome, now: u64) -> [RotationPhase; 2] {
 
 fn tick(home: &CaHome, now: u64, audit: &dyn AuditSink) {
     home.with_clock(Clock::Fixed(now), |installation| {
-        KeyOwner::new(*installation, audit).tick()
+        KeyOwner::new(installation.clone(), audit).tick()
     })
     .unwrap();
 }
@@ -211,7 +211,7 @@ fn where_there_is_nothing_nothing_is_made() {
         is_full: false,
     };
     home.with(|installation| {
-        let none = KeyOwner::new(*installation, &audit).tick();
+        let none = KeyOwner::new(installation.clone(), &audit).tick();
         assert!(matches!(none, Err(CaError::None(_))));
         let none = Authorities::open(installation);
         assert!(matches!(none, Err(CaError::None(_))));

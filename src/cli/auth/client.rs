@@ -5,6 +5,8 @@
 //! the files prevent conflicts. Each method is one request with its answer and its audit events, so
 //! that a process that owns those files can take over later.
 
+use std::sync::Arc;
+
 use ssh_key::{HashAlg, PublicKey};
 
 use super::super::{Context, Exit, Failure, auditing, existing_data_dir};
@@ -22,7 +24,7 @@ use crate::sys::clock::Clock;
 use crate::sys::fs::FileLock;
 
 /// Asks about the CAs, the ledger and the revocations of one installation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::cli) struct AuthClient<'c> {
     context: &'c Context,
     installation: Installation<'c>,
@@ -149,7 +151,7 @@ impl<'c> AuthClient<'c> {
     /// When there is no data directory, or its revocations cannot be read.
     pub(super) fn revocations(&self) -> Result<Revocations, Failure> {
         existing_data_dir(self.context)?;
-        let read = self.installation.revocation_log().read();
+        let read = self.installation.records.revoked.read();
         read.map_err(|error| ca_failure("cannot read the revocations", error))
     }
 
@@ -159,7 +161,7 @@ impl<'c> AuthClient<'c> {
     /// When there is no data directory, or the file cannot be made or locked.
     pub(super) fn lock_revocations(&self) -> Result<FileLock, Failure> {
         existing_data_dir(self.context)?;
-        let locked = self.installation.revocation_log().lock();
+        let locked = self.installation.records.revoked.lock();
         locked.map_err(|error| ca_failure("cannot lock the revocations", error))
     }
 
@@ -174,7 +176,7 @@ impl<'c> AuthClient<'c> {
     ) -> Result<Vec<RevokeOutcome>, Failure> {
         let audit = self.audit()?;
         let actor = Actor::of_this_process();
-        let log = self.installation.revocation_log();
+        let log = &self.installation.records.revoked;
         let outcomes = log
             .revoke(wanted, actor.person(), reason)
             .map_err(|error| ca_failure("cannot revoke", error))?;
@@ -200,7 +202,7 @@ impl<'c> AuthClient<'c> {
     ) -> Result<Vec<RevocationRecord>, Failure> {
         let audit = self.audit()?;
         let actor = Actor::of_this_process();
-        let log = self.installation.revocation_log();
+        let log = &self.installation.records.revoked;
         let written = log
             .lift(wanted, actor.person(), reason)
             .map_err(|error| ca_failure("cannot lift the revocation", error))?;
@@ -218,7 +220,7 @@ impl<'c> AuthClient<'c> {
     /// # Errors
     /// When the ledger cannot be read.
     pub(super) fn issued(&self) -> Result<Vec<IssueRecord>, CaError> {
-        self.installation.ledger().issued()
+        self.installation.records.issued.issued()
     }
 
     /// Certificates that end with the key that leaves in a rotation.
@@ -227,7 +229,7 @@ impl<'c> AuthClient<'c> {
     /// When the ledger cannot be read.
     pub(super) fn outstanding(&self, authority: &Authority) -> Result<Vec<Outstanding>, Failure> {
         let now = self.installation.clock.unix_seconds();
-        outstanding(authority, &self.installation.ledger(), now)
+        outstanding(authority, &*self.installation.records.issued, now)
             .map_err(|error| ca_failure("cannot read what was issued", error))
     }
 
@@ -248,7 +250,7 @@ impl<'c> AuthClient<'c> {
             actor: Actor::of_this_process(),
             revocations: self.revocations()?,
             limits: self.limits(),
-            ledger: self.installation.ledger(),
+            ledger: Arc::clone(&self.installation.records.issued),
             clock: self.installation.clock,
         })
     }
@@ -272,9 +274,9 @@ impl<'c> AuthClient<'c> {
             cluster,
             clock,
             ..
-        } = self.installation;
-        let audit = DeferredLog::new(data_dir, cluster, clock);
-        act(&KeyOwner::new(self.installation, &audit))
+        } = &self.installation;
+        let audit = DeferredLog::new(data_dir, cluster, *clock);
+        act(&KeyOwner::new(self.installation.clone(), &audit))
     }
 }
 

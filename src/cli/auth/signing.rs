@@ -1,10 +1,12 @@
 //! Certificates that commands have signed.
 
+use std::sync::Arc;
+
 use super::super::Failure;
 use super::failure::not_signed;
 use crate::audit::AuditLog;
 use crate::ca::{
-    Authorities, IssueRequest, Issued, Issuer, IssuingRules, Ledger, Revocations, TtlLimits,
+    Authorities, IssueLog, IssueRequest, Issued, Issuer, IssuingRules, Revocations, TtlLimits,
 };
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
@@ -17,7 +19,7 @@ pub(in crate::cli) struct CertSigning {
     pub(super) actor: Actor,
     pub(super) revocations: Revocations,
     pub(super) limits: TtlLimits,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Arc<dyn IssueLog>,
     pub(super) clock: Clock,
 }
 
@@ -43,7 +45,7 @@ impl CertSigning {
         let rules = IssuingRules {
             limits: &self.limits,
             revocations: &self.revocations,
-            ledger: &self.ledger,
+            ledger: &*self.ledger,
             clock: self.clock,
         };
         Issuer::new(&self.authorities, rules, &self.audit)

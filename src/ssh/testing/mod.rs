@@ -40,7 +40,9 @@ use super::trust::{CurrentTrust, Trust};
 use super::upstream::{Attempts, Dial, Dialler, HostKeys, TcpDial};
 use crate::access::{Identity, LoginPermit, Permissions, Permit, Policy};
 use crate::audit::AuditLog;
-use crate::ca::{CaError, HostCertIssuer, RevocationLog, Revocations, Revoked, SignsHosts};
+use crate::ca::{
+    CaError, HostCertIssuer, RevocationLog, RevocationStore as _, Revocations, Revoked, SignsHosts,
+};
 use crate::cert::testing::{CertSpec, NOW, ed25519};
 use crate::cert::{CertTemplate, TrustedKeys, verify_user};
 use crate::dns::Resolver;

@@ -9,6 +9,7 @@ use std::process::{Command as Process, Output, Stdio};
 use clap::Parser;
 
 use super::*;
+use crate::ca::{IssueLog as _, Ledger};
 use crate::cli::table::Surface;
 use crate::config;
 use crate::sys::clock::Clock;
@@ -709,7 +710,7 @@ fn a_list_of_hosts_is_signed_as_a_whole() {
     let issued = scene.read("state/issued.jsonl").lines().count();
     let audit = scene.read("state/audit.jsonl");
     assert_eq!(audit.matches("certificate.issued").count(), issued);
-    let ledger = crate::ca::Ledger::of(&crate::model::DataDir::new(scene.path("state")));
+    let ledger = Ledger::of(&crate::model::DataDir::new(scene.path("state")));
     let issued = || ledger.issued().unwrap().len();
     let before = issued();
     scene.ok(&["revoke", "--yes", "--key-id=db2"]);

@@ -8,7 +8,7 @@ use ssh_key::HashAlg;
 use super::super::checks::{AUTHORITY, HTTPS_CERTIFICATE, REVOCATIONS, ROTATION};
 use super::super::report::{Finding, Status};
 use super::files::remedy;
-use crate::ca::{Authority, CaError, CaKind, RevocationLog, Revocations, Rotation, RotationPhase};
+use crate::ca::{Authority, CaError, CaKind, Revocations, Rotation, RotationPhase};
 use crate::config::Config;
 use crate::model::chain;
 use crate::sys::clock::Clock;
@@ -111,8 +111,8 @@ fn rotation(kind: CaKind, rotation: Rotation, now: u64) -> Finding {
 }
 
 fn revocations(config: &Config, findings: &mut Vec<Finding>) -> Revocations {
-    let log = RevocationLog::new(&config.data_dir, Clock::System);
-    let subject = log.path().display();
+    let log = config.installation(Clock::System).records.revoked;
+    let subject = log.place();
     match log.read() {
         Ok(revocations) => {
             let detail = match revocations.in_force().count() {

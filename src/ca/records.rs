@@ -1,0 +1,30 @@
+//! The records of an installation: what its CAs have issued, and what is revoked.
+
+use std::sync::Arc;
+
+use super::issue_log::IssueLog;
+use super::ledger::Ledger;
+use super::revocation_log::RevocationLog;
+use super::revocation_store::RevocationStore;
+use crate::model::DataDir;
+use crate::sys::clock::Clock;
+
+/// The records of one installation, wherever they are. Clones share them.
+#[derive(Clone, Debug)]
+pub struct CaRecords {
+    /// What was issued.
+    pub issued: Arc<dyn IssueLog>,
+    /// What is revoked.
+    pub revoked: Arc<dyn RevocationStore>,
+}
+
+impl CaRecords {
+    /// Those in the files of a data directory. Nothing is read or made yet.
+    #[must_use]
+    pub fn in_files(data_dir: &DataDir, clock: Clock) -> Self {
+        Self {
+            issued: Arc::new(Ledger::of(data_dir)),
+            revoked: Arc::new(RevocationLog::new(data_dir, clock)),
+        }
+    }
+}
