@@ -154,6 +154,8 @@ fn the_example_is_good_and_shows_every_key() {
             "public_addr",
             "banner_file",
             "egress_addrs",
+            "url:",
+            "password_file",
             "web_listen_addr",
             "metrics_listen_addr",
             "https_",

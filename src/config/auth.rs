@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::authentication::{AUTHENTICATION, Authentication};
 use super::ca_keys::KEYS_IN_AGENTS;
 use super::key::{DefaultValue, Key, ValueType};
 use super::scalar::{DURATION, SWITCH, Scalar};
@@ -51,6 +52,7 @@ section! {
                   The proxy has their public halves only.",
         }
     }
+    sections { AUTHENTICATION => authentication: Authentication, }
 }
 
 /// `auth_service.session_recording`.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::masked::masked;
 use super::yaml::Position;
-
 use crate::model::text::is_unsafe;
 
 /// Most characters of a line that are shown; the rest of it does not help.
@@ -162,7 +162,7 @@ fn excerpt(place: Position, line: &str) -> String {
     } else {
         0
     };
-    let shown: String = line
+    let shown: String = masked(line)
         .chars()
         .skip(skipped)
         .take(MAX_EXCERPT)

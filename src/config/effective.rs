@@ -9,6 +9,7 @@ use super::permit::print_permit;
 use super::proxy::ProxyService;
 use super::recording::RecordingConfig;
 use super::roles::print_role;
+use super::state::StateConfig;
 use super::upstream::Upstream;
 use super::users::print_user;
 use super::value::yaml_text;
@@ -31,6 +32,8 @@ pub struct Config {
     pub data_dir: DataDir,
     /// `auth_service`.
     pub auth: AuthService,
+    /// `state`.
+    pub state: StateConfig,
     /// `proxy_service`.
     pub proxy: ProxyService,
     /// `upstream`.
@@ -78,6 +81,7 @@ impl Config {
             cluster_name,
             data_dir,
             auth,
+            state,
             proxy,
             upstream,
             permit: _,
@@ -96,6 +100,7 @@ impl Config {
             kept.push(keys::DATA_DIR.name.to_owned());
         }
         kept.extend(auth.keep_until_restart(&old.auth));
+        kept.extend(state.keep_until_restart(&old.state));
         kept.extend(proxy.keep_until_restart(&old.proxy));
         kept.extend(upstream.keep_until_restart(&old.upstream));
         kept.extend(recording.keep_until_restart(&old.recording));
@@ -112,6 +117,7 @@ pub fn to_yaml(config: &Config) -> String {
         cluster_name,
         data_dir,
         auth,
+        state,
         proxy,
         upstream,
         permit,
@@ -126,6 +132,7 @@ pub fn to_yaml(config: &Config) -> String {
         line(&keys::DATA_DIR, &data_dir.path().to_string_lossy()),
     ];
     lines.extend(auth.print());
+    lines.extend(state.print());
     lines.extend(proxy.print());
     lines.extend(upstream.print());
     lines.extend(print_permit(permit));

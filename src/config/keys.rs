@@ -7,6 +7,7 @@ use super::auth::AUTH_SERVICE;
 use super::proxy::PROXY_SERVICE;
 use super::recording::RECORDING;
 use super::scalar::PATH;
+use super::state::STATE;
 use super::upstream::UPSTREAM;
 
 pub use super::key::{DefaultValue, Key, ValueType};
@@ -39,6 +40,7 @@ pub const ROOT: &[Key] = &[
     CLUSTER_NAME,
     DATA_DIR,
     AUTH_SERVICE,
+    STATE,
     PROXY_SERVICE,
     UPSTREAM,
     PERMIT,

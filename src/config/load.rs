@@ -131,9 +131,13 @@ fn load(
     })?;
     let mut loaded = parse(path, text, data_dir)?;
     loaded.config.sha256 = sha256;
-    if let Some(open) = open_to_others(path) {
-        loaded.warnings.insert(0, open);
-    }
+    let state = loaded.config.state.database.as_ref();
+    let has_password = state.is_some_and(|state| state.url.password().is_some());
+    let open = [
+        open_to_others(path),
+        has_password.then(|| password_for_others(path)).flatten(),
+    ];
+    loaded.warnings.splice(0..0, open.into_iter().flatten());
     Ok(loaded)
 }
 
@@ -180,6 +184,7 @@ pub fn parse(file: &Path, text: &str, data_dir: Option<&Path>) -> Result<Loaded,
         cluster_name,
         data_dir,
         auth: resolved.auth,
+        state: resolved.state,
         proxy: resolved.proxy,
         upstream: resolved.upstream,
         permit: resolved.permit,
@@ -208,6 +213,21 @@ fn open_to_others(file: &Path) -> Option<Diagnostic> {
     };
     let mut diagnostics = Diagnostics::new(file.display().to_string(), "");
     diagnostics.warning(None, "", message);
+    diagnostics.into_parts().1.pop()
+}
+
+/// Whether others may read the file, which has a password in it.
+fn password_for_others(file: &Path) -> Option<Diagnostic> {
+    let mode = std::fs::metadata(file).ok()?.mode();
+    if mode & 0o004 == 0 {
+        return None;
+    }
+    let message = format!(
+        "others may read this file (mode {:04o}), and the url has a password: use password_file",
+        mode & 0o7777
+    );
+    let mut diagnostics = Diagnostics::new(file.display().to_string(), "");
+    diagnostics.warning(None, "state.url", message);
     diagnostics.into_parts().1.pop()
 }
 

@@ -5,6 +5,7 @@
 //! section has a file, and in it a row for each of its keys (`table`).
 
 mod auth;
+mod authentication;
 mod ca_keys;
 mod diagnostic;
 mod effective;
@@ -12,6 +13,7 @@ mod key;
 pub mod keys;
 mod legacy;
 mod load;
+mod masked;
 mod nodes;
 mod permit;
 mod proxy;
@@ -22,6 +24,7 @@ mod rule;
 mod scalar;
 mod section;
 mod spelling;
+mod state;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,12 +37,14 @@ mod web;
 mod yaml;
 
 pub use auth::{AuthService, SessionRecording};
+pub use authentication::{Authentication, AuthenticationType, SecondFactor};
 pub use diagnostic::{Diagnostic, Severity};
 pub use effective::{Config, to_yaml};
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Source, parse};
 pub use permit::permit_values;
 pub use proxy::ProxyService;
 pub use recording::{RecordingConfig, RecordingMode};
+pub use state::{StateConfig, StateDatabase};
 pub use upstream::Upstream;
 pub use weaker::weaker;
 pub use web::{HttpsFiles, Web};

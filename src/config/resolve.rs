@@ -12,6 +12,7 @@ use super::proxy::{PROXY_SERVICE, ProxyService};
 use super::recording::{RECORDING, RecordingConfig};
 use super::roles::roles;
 use super::section::Section;
+use super::state::{STATE, StateConfig};
 use super::upstream::{UPSTREAM, Upstream};
 use super::users::users;
 use super::value::{absolute, cluster_name};
@@ -26,6 +27,7 @@ pub(super) struct Resolved {
     pub(super) cluster_name: Option<ClusterName>,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) auth: AuthService,
+    pub(super) state: StateConfig,
     pub(super) proxy: ProxyService,
     pub(super) upstream: Upstream,
     pub(super) permit: Permissions,
@@ -45,6 +47,7 @@ pub(super) fn file(
     let cluster_name = root.value(cluster, |text| cluster_name(cluster, text), diagnostics);
     let data_dir = root.value(directory, |text| absolute(directory, text), diagnostics);
     let auth = AuthService::read(&root.section(&AUTH_SERVICE, diagnostics), diagnostics);
+    let state = StateConfig::read(&root.section(&STATE, diagnostics), diagnostics);
     let proxy = ProxyService::read(&root.section(&PROXY_SERVICE, diagnostics), diagnostics);
     let upstream = Upstream::read(&root.section(&UPSTREAM, diagnostics), diagnostics);
     let permit = permit(&root.section(&keys::PERMIT, diagnostics), diagnostics);
@@ -70,6 +73,7 @@ pub(super) fn file(
         cluster_name: cluster_name.map(|name| name.value),
         data_dir: data_dir.map(|path| path.value),
         auth: auth?,
+        state: state?,
         proxy: proxy?,
         upstream: upstream?,
         permit: permit?,

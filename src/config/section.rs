@@ -3,6 +3,7 @@
 
 use super::diagnostic::Diagnostics;
 use super::key::{DefaultValue, Key, ValueType};
+use super::masked::masked;
 use super::spelling;
 use super::yaml::{Content, Node, Position};
 
@@ -179,6 +180,12 @@ impl<'f> Section<'f> {
     pub(super) fn has(&self, key: &Key) -> bool {
         self.entry(key)
             .is_some_and(|(node, _)| !matches!(node.content, Content::Null))
+    }
+
+    /// Whether the file has a list under this key.
+    pub(super) fn is_list(&self, key: &Key) -> bool {
+        self.entry(key)
+            .is_some_and(|(node, _)| matches!(node.content, Content::Sequence(_)))
     }
 
     /// Where it begins; `None` where it is not in the file.
@@ -394,7 +401,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    Printable(text).within(MAX_QUOTED)
+    Printable(&masked(text)).within(MAX_QUOTED)
 }
 
 /// Names that may stand once only.

@@ -25,7 +25,8 @@
 //! ```
 //!
 //! Several keys that make one field are named after the first, with `+`; their rows are constants
-//! beside the reader. A `Composite` names the reader and the printer.
+//! beside the reader. A `Composite` names the reader and the printer. A section within a section is
+//! declared with its whole path, and is named after the rows: `sections { KEY => field: Struct, }`.
 //!
 //! To add a key takes one row here, and, for a type of value that no other key has, a `Scalar` with a
 //! reader and a printer. What then uses the field is another matter: `worker::settings` gives it to the
@@ -81,6 +82,22 @@ pub(super) fn weaker_field<F>(
     })
 }
 
+/// The name of a section within the section that it is in, from its whole path.
+pub(super) const fn last_part(path: &'static str) -> &'static str {
+    let mut name = path;
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        if *first == b'.' {
+            name = match std::str::from_utf8(after) {
+                Ok(name) => name,
+                Err(_) => path,
+            };
+        }
+        rest = after;
+    }
+    name
+}
+
 /// Declares a section of the file; see the head of this file.
 macro_rules! section {
     (
@@ -95,6 +112,7 @@ macro_rules! section {
                 }
             )*
         }
+        $(sections { $($INNER:ident => $inner:ident: $inner_struct:ident,)* })?
     ) => {
         #[doc = concat!("`", $section, "`.")]
         #[derive($($derive,)* Debug, PartialEq, Eq)]
@@ -103,12 +121,19 @@ macro_rules! section {
                 #[doc = concat!("`", $name, "`.")]
                 pub $field: $type,
             )*
+            $($(
+                #[doc = concat!("`", $section, ".", stringify!($inner), "`.")]
+                pub $inner: $inner_struct,
+            )*)?
         }
 
         #[doc = concat!("`", $section, "`.")]
         pub(in $crate::config) const $SECTION: $crate::config::key::Key = $crate::config::key::Key {
-            name: $section,
-            form: $crate::config::key::ValueType::Section(&[$($KEY, $($MORE,)*)*]),
+            name: $crate::config::table::last_part($section),
+            form: $crate::config::key::ValueType::Section(&[
+                $($KEY, $($MORE,)*)*
+                $($($INNER,)*)?
+            ]),
             default: $crate::config::key::DefaultValue::Nothing,
             doc: $about,
         };
@@ -132,17 +157,25 @@ macro_rules! section {
                 use $crate::config::scalar::FieldCodec;
                 // All of them are read before the first that is missing ends it.
                 $(let $field = $codec.read(section, &$KEY, diagnostics);)*
-                Some(Self { $($field: $field?,)* })
+                $($(
+                    let $inner = section.section(&$INNER, diagnostics);
+                    let $inner = $inner_struct::read(&$inner, diagnostics);
+                )*)?
+                Some(Self { $($field: $field?,)* $($($inner: $inner?,)*)? })
             }
 
             /// The section as YAML that reads back to the same.
             pub(in $crate::config) fn print(&self) -> Vec<String> {
                 use $crate::config::scalar::FieldCodec;
-                let mut lines = vec![concat!($section, ":").to_owned()];
+                let mut lines = vec![format!("{}:", $SECTION.name)];
                 $({
                     let printed = $codec.print(&$KEY, &self.$field);
                     lines.extend(printed.iter().map(|line| format!("  {line}")));
                 })*
+                $($({
+                    let printed = self.$inner.print();
+                    lines.extend(printed.iter().map(|line| format!("  {line}")));
+                })*)?
                 lines
             }
 
@@ -158,6 +191,7 @@ macro_rules! section {
                         (&old.$field, &self.$field),
                     ));
                 })*
+                $($(found.extend(self.$inner.weaker(&old.$inner));)*)?
                 found
             }
 
@@ -171,6 +205,7 @@ macro_rules! section {
                         kept.push(concat!($section, ".", $name).to_owned());
                     }
                 )*
+                $($(kept.extend(self.$inner.keep_until_restart(&old.$inner));)*)?
                 kept
             }
 
@@ -184,6 +219,7 @@ macro_rules! section {
                         keys.push(concat!($section, ".", $name));
                     }
                 })*
+                $($(keys.extend($inner_struct::unprotected());)*)?
                 keys
             }
         }
@@ -207,6 +243,18 @@ mod tests {
     use crate::config::yaml;
 
     section! {
+        DOORS = "queues.doors", Doors, "Where clients enter.", [Clone] {
+            WIDTH = "width" => width: u32 {
+                value: COUNT,
+                default: DefaultValue::Value("1"),
+                reload: OnReload::NeedsRestart,
+                protection: Protection::Weaker(|old, new| new > old),
+                doc: "How many clients enter at a time.",
+            }
+        }
+    }
+
+    section! {
         QUEUES = "queues", Queues, "How clients wait.", [Clone] {
             LENGTH = "length" => length: u32 {
                 value: COUNT.risky(|length| (*length > 100).then_some("the queue is long")),
@@ -223,6 +271,7 @@ mod tests {
                 doc: "How long each of them waits.",
             }
         }
+        sections { DOORS => doors: Doors, }
     }
 
     /// The section, its problems and its warnings.
@@ -246,13 +295,25 @@ mod tests {
     fn a_row_has_a_default_and_is_read_and_printed() {
         let defaults = queues("");
         assert_eq!((defaults.length, defaults.patience), (8, None));
-        assert_eq!(defaults.print(), ["queues:", "  length: 8"]);
+        assert_eq!(
+            defaults.print(),
+            ["queues:", "  length: 8", "  doors:", "    width: 1"]
+        );
         let set = queues("queues: { length: 5, patience: 90s }");
         assert_eq!(
             (set.length, set.patience),
             (5, Some(Duration::from_secs(90)))
         );
-        assert_eq!(set.print(), ["queues:", "  length: 5", "  patience: 1m30s"]);
+        assert_eq!(
+            set.print(),
+            [
+                "queues:",
+                "  length: 5",
+                "  patience: 1m30s",
+                "  doors:",
+                "    width: 1"
+            ]
+        );
         assert_eq!(queues(&set.print().join("\n")), set);
         assert_eq!(
             QUEUES
@@ -261,7 +322,27 @@ mod tests {
                 .iter()
                 .map(|key| key.name)
                 .collect::<Vec<_>>(),
-            ["length", "patience"]
+            ["length", "patience", "doors"]
+        );
+    }
+
+    #[test]
+    fn a_section_within_a_section_is_named_by_its_path() {
+        let (old, mut new) = (queues(""), queues("queues: { doors: { width: 2 } }"));
+        assert_eq!(new.doors.width, 2);
+        assert_eq!(queues(&new.print().join("\n")), new);
+        let (from, to) = ("1".to_owned(), "2".to_owned());
+        let key = "queues.doors.width".to_owned();
+        assert_eq!(new.weaker(&old), [Weaker { key, from, to }]);
+        assert_eq!(new.keep_until_restart(&old), ["queues.doors.width"]);
+        assert_eq!(new, old);
+        let (_, problems, _) = read("queues: { doors: { width: 0, patience: 1s } }");
+        assert_eq!(
+            problems,
+            [
+                "f:1:27: queues.doors.width: expected a number from 1 to 1000000, found \"0\"",
+                "f:1:30: queues.doors.patience: unknown key, did you mean width?",
+            ]
         );
     }
 
@@ -275,7 +356,7 @@ mod tests {
                 "f:1:19: queues.length: expected a number from 1 to 1000000, found \"0\"",
                 "f:1:32: queues.patience: expected a duration from 1s to 52w, as in 30s, 10m or \
                  1h30m, found \"soon\"",
-                "f:1:38: queues.more: unknown key, expected one of length, patience",
+                "f:1:38: queues.more: unknown key, expected one of length, patience, doors",
             ]
         );
         let (_, _, warnings) = read("queues: { length: 101 }");

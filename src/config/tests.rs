@@ -7,7 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use ssh_key::Fingerprint;
 
-use super::{Config, HttpsFiles, RecordingMode, SessionRecording, Source, Web, parse, to_yaml};
+use super::{
+    AuthenticationType, Config, HttpsFiles, RecordingMode, SecondFactor, SessionRecording, Source,
+    StateDatabase, Web, parse, to_yaml,
+};
 use crate::access::{Direction, EndpointPattern, EndpointPatterns, NamePatterns, Permissions};
 use crate::ca::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 use crate::model::{DataDir, text};
@@ -34,6 +37,32 @@ fn an_empty_file_means_the_defaults() {
     assert!(!config.recording.pty_input);
     assert_eq!(config.upstream.max_starting_per_host, 8);
     assert_eq!(config.permit, Permissions::default());
+    assert!(!config.auth.authentication.has_local());
+    assert_eq!(config.auth.authentication.second_factor, SecondFactor::Otp);
+    assert_eq!(config.state.database, None);
+    assert_eq!(config.state.max_stale, Duration::from_secs(30));
+}
+
+#[test]
+fn a_type_is_a_word_or_a_list_of_words() {
+    let types = |value: &str| {
+        let text = format!("auth_service: {{ authentication: {{ type: {value} }} }}");
+        parsed(&text).auth.authentication.types
+    };
+    let (certificate, local) = (AuthenticationType::Certificate, AuthenticationType::Local);
+    assert_eq!(types("local"), [local]);
+    assert_eq!(types("[local]"), [local]);
+    assert_eq!(types("[local, certificate]"), [local, certificate]);
+}
+
+#[test]
+fn the_password_of_the_state_is_not_printed() {
+    let config = parsed("state: { url: \"postgresql://u:secret@h/d\" }");
+    let url = &config.state.database.as_ref().unwrap().url;
+    assert_eq!(url.password(), Some("secret"));
+    assert!(!to_yaml(&config).contains("secret"));
+    assert!(!format!("{config:?}").contains("secret"));
+    assert_eq!(parsed("state: { url: \"\" }").state.database, None);
 }
 
 #[test]
@@ -191,6 +220,21 @@ proptest! {
         config.auth.proxy_checks_host_keys = checks;
         config.auth.max_ttl = max_ttl;
         config.auth.ca_keys = ca_keys;
+        let types = [AuthenticationType::Local, AuthenticationType::Certificate];
+        let authentication = &mut config.auth.authentication;
+        authentication.types = types[usize::from(checks)..].to_vec();
+        authentication.second_factor = [
+            SecondFactor::Off,
+            SecondFactor::Any,
+            SecondFactor::Otp,
+            SecondFactor::Webauthn,
+        ][usize::from(off) * 2 + usize::from(best_effort)];
+        authentication.sign_in_ttl = max_ttl;
+        config.state.database = off.then(|| StateDatabase {
+            url: "postgresql://u@h:1/d?sslmode=disable".parse().unwrap(),
+            password_file: checks.then(|| PathBuf::from("/etc/rproxy/password")),
+        });
+        config.state.max_stale = seconds[1];
         let proxy = &mut config.proxy;
         proxy.listen_addr = SocketAddr::new(Ipv4Addr::from(listen.0).into(), listen.1);
         proxy.public_addr = public;
@@ -277,7 +321,9 @@ fn every_key_that_needs_a_restart_is_known() {
            session_recording: off\n  \
            proxy_checks_host_keys: no\n  \
            max_ttl: 1h\n  \
+           authentication: { type: local, second_factor: any, sign_in_ttl: 1h }\n  \
            ca_keys: { host: { agent: /a, key: \"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\" } }\n\
+         state: { url: \"postgresql://h/d\", max_stale: 1s }\n\
          proxy_service:\n  \
            listen_addr: \":1\"\n  \
            public_addr: p\n  \
@@ -309,6 +355,11 @@ fn every_key_that_needs_a_restart_is_known() {
             "cluster_name",
             "data_dir",
             "auth_service.ca_keys",
+            "auth_service.authentication.type",
+            "auth_service.authentication.second_factor",
+            "auth_service.authentication.sign_in_ttl",
+            "state.url",
+            "state.max_stale",
             "proxy_service.listen_addr",
             "proxy_service.banner_file",
             "proxy_service.max_connections",

@@ -35,6 +35,7 @@ pub fn weaker(old: &Config, new: &Config) -> Vec<Weaker> {
         cluster_name: _,
         data_dir: _,
         auth,
+        state,
         proxy,
         upstream,
         permit: _,
@@ -44,6 +45,7 @@ pub fn weaker(old: &Config, new: &Config) -> Vec<Weaker> {
         recording,
     } = new;
     found.0.extend(auth.weaker(&old.auth));
+    found.0.extend(state.weaker(&old.state));
     found.0.extend(proxy.weaker(&old.proxy));
     found.0.extend(upstream.weaker(&old.upstream));
     found.permit(&keys::PERMIT, &old.permit, &new.permit);
@@ -324,7 +326,7 @@ mod tests {
 
     use super::*;
     use crate::config::keys::ValueType;
-    use crate::config::{AuthService, ProxyService, RecordingConfig, Upstream};
+    use crate::config::{AuthService, ProxyService, RecordingConfig, StateConfig, Upstream};
 
     fn config(text: &str) -> Config {
         let data = Some(Path::new("/data"));
@@ -469,6 +471,27 @@ mod tests {
         ("roles[].max_ttl", "", "roles: [{ name: r, max_ttl: 31h }]"),
         ("auth_service.max_ttl", "", "auth_service: { max_ttl: 31h }"),
         (
+            "auth_service.authentication.type",
+            "auth_service: { authentication: { type: certificate } }",
+            "auth_service: { authentication: { type: [certificate, local] } }",
+        ),
+        (
+            "auth_service.authentication.second_factor",
+            "",
+            "auth_service: { authentication: { second_factor: off } }",
+        ),
+        (
+            "auth_service.authentication.second_factor",
+            "auth_service: { authentication: { second_factor: webauthn } }",
+            "auth_service: { authentication: { second_factor: any } }",
+        ),
+        (
+            "auth_service.authentication.sign_in_ttl",
+            "",
+            "auth_service: { authentication: { sign_in_ttl: 13h } }",
+        ),
+        ("state.max_stale", "", "state: { max_stale: 31s }"),
+        (
             "roles[].permit.nested_ssh",
             "",
             "roles: [{ name: r, permit: { nested_ssh: allow } }]",
@@ -495,6 +518,8 @@ mod tests {
         "cluster_name",
         "data_dir",
         "auth_service.ca_keys",
+        "state.url",
+        "state.password_file",
         "proxy_service.listen_addr",
         "proxy_service.public_addr",
         "proxy_service.banner_file",
@@ -608,6 +633,7 @@ mod tests {
         let rows = [
             AuthService::unprotected(),
             ProxyService::unprotected(),
+            StateConfig::unprotected(),
             Upstream::unprotected(),
             RecordingConfig::unprotected(),
         ];

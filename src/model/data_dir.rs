@@ -15,6 +15,8 @@ impl DataDir {
     pub const LEDGER: &str = "issued.jsonl";
     /// The name of the log of revocations.
     pub const REVOCATIONS: &str = "revoked.jsonl";
+    /// The name of the state, a database of SQLite.
+    pub const STATE: &str = "state.db";
 
     /// The directory with this path, whether or not it exists.
     #[must_use]
@@ -44,6 +46,13 @@ impl DataDir {
     #[must_use]
     pub fn revocations(&self) -> PathBuf {
         self.0.join(Self::REVOCATIONS)
+    }
+
+    /// The state, a database of SQLite. SQLite makes files beside it, with `-wal` and `-shm` after
+    /// the name.
+    #[must_use]
+    pub fn state_db(&self) -> PathBuf {
+        self.0.join(Self::STATE)
     }
 
     /// The directory of the CAs' keys.
@@ -89,6 +98,7 @@ mod tests {
             data.audit_log(),
             data.ledger(),
             data.revocations(),
+            data.state_db(),
             data.ca(),
             data.recordings(),
             data.control(),

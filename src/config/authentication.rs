@@ -1,0 +1,156 @@
+//! The section `auth_service.authentication`: how people prove to the proxy who they are.
+
+use std::time::Duration;
+
+use super::key::{DefaultValue, Key, ValueType};
+use super::scalar::{Composite, DURATION, Scalar};
+use super::table::{OnReload, Protection, section};
+use super::value::expected;
+use crate::model::format_in_one_unit;
+
+section! {
+    AUTHENTICATION = "auth_service.authentication", Authentication,
+    "How people prove to the proxy who they are.", [Clone] {
+        AUTHENTICATION_TYPE = "type" => types: Vec<AuthenticationType> {
+            value: TYPES,
+            default: DefaultValue::Value("certificate"),
+            reload: OnReload::NeedsRestart,
+            protection: Protection::Weaker(|old, new| new.iter().any(|one| !old.contains(one))),
+            doc: "\"certificate\": only with certificates of the user CA, as auth sign makes them. \
+                  \"local\": the users of `rproxy users` sign in with their key, a password and a \
+                  second factor; certificates of the user CA are accepted too.",
+        }
+        SECOND_FACTOR = "second_factor" => second_factor: SecondFactor {
+            value: FACTOR,
+            default: DefaultValue::Value("otp"),
+            reload: OnReload::NeedsRestart,
+            protection: Protection::Weaker(|old, new| new < old),
+            doc: "What users of type \"local\" need besides their key and their password. \"otp\": a \
+                  one-time code of an authenticator app. \"webauthn\": a key on a security key that \
+                  has to be touched (ed25519-sk, ecdsa-sk). \"any\": one of the two. \"off\": \
+                  nothing.",
+        }
+        SIGN_IN_TTL = "sign_in_ttl" => sign_in_ttl: Duration {
+            value: DURATION.shown_by(|span| format_in_one_unit(*span)),
+            default: DefaultValue::Value("12h"),
+            reload: OnReload::NeedsRestart,
+            protection: Protection::Weaker(|old, new| new > old),
+            doc: "How long a sign-in of type \"local\" is valid. Until then, the same key needs no \
+                  password and no second factor.",
+        }
+    }
+}
+
+impl Authentication {
+    /// Whether people sign in with a password that the state has.
+    #[must_use]
+    pub fn has_local(&self) -> bool {
+        self.types.contains(&AuthenticationType::Local)
+    }
+}
+
+/// An item of `auth_service.authentication.type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthenticationType {
+    /// With a certificate of the user CA.
+    Certificate,
+    /// With a key, a password and a second factor.
+    Local,
+}
+
+/// `auth_service.authentication.second_factor`; the ones that protect more are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecondFactor {
+    /// None.
+    Off,
+    /// A one-time code, or a key that has to be touched.
+    Any,
+    /// A one-time code.
+    Otp,
+    /// A key that has to be touched.
+    Webauthn,
+}
+
+/// One word, or a list of words.
+const TYPES: Composite<Vec<AuthenticationType>> = Composite {
+    form: ValueType::Text("\"certificate\", \"local\", or a list of them"),
+    read: |section, key, diagnostics| {
+        if section.is_empty(key, diagnostics) {
+            return None;
+        }
+        let read = |text: &str| authentication_type(key, text);
+        let types = if section.is_list(key) {
+            section.texts(key, "\"certificate\" or \"local\"", read, diagnostics)
+        } else {
+            section.value(key, read, diagnostics).into_iter().collect()
+        };
+        let mut distinct = Vec::new();
+        for one in types {
+            if distinct.contains(&one.value) {
+                diagnostics.error(one.place, &section.path_to(key.name), "given twice");
+            }
+            distinct.push(one.value);
+        }
+        (!distinct.is_empty()).then_some(distinct)
+    },
+    print: |key, types| {
+        let words: Vec<&str> = types.iter().map(|one| type_word(*one)).collect();
+        let value = match words.as_slice() {
+            [word] => (*word).to_owned(),
+            words => format!("[{}]", words.join(", ")),
+        };
+        vec![format!("{}: {value}", key.name)]
+    },
+    show: |types| {
+        let words: Vec<&str> = types.iter().map(|one| type_word(*one)).collect();
+        words.join(", ")
+    },
+};
+
+const fn type_word(one: AuthenticationType) -> &'static str {
+    match one {
+        AuthenticationType::Certificate => "certificate",
+        AuthenticationType::Local => "local",
+    }
+}
+
+fn authentication_type(key: &Key, text: &str) -> Result<AuthenticationType, String> {
+    match text {
+        "certificate" => Ok(AuthenticationType::Certificate),
+        "local" => Ok(AuthenticationType::Local),
+        "oidc" => Err(
+            "this version has no sign-in with OpenID Connect, expected \"certificate\" or \"local\""
+                .to_owned(),
+        ),
+        _ => Err(expected(key, text)),
+    }
+}
+
+const FACTOR: Scalar<SecondFactor> = Scalar::new(
+    ValueType::Choice(&["off", "otp", "webauthn", "any"]),
+    second_factor,
+    |factor| {
+        match factor {
+            SecondFactor::Off => "off",
+            SecondFactor::Otp => "otp",
+            SecondFactor::Webauthn => "webauthn",
+            SecondFactor::Any => "any",
+        }
+        .to_owned()
+    },
+)
+.quoted()
+.risky(|factor| {
+    (*factor == SecondFactor::Off)
+        .then_some("users of type \"local\" sign in with a key and a password alone")
+});
+
+fn second_factor(key: &Key, text: &str) -> Result<SecondFactor, String> {
+    match text {
+        "off" => Ok(SecondFactor::Off),
+        "otp" => Ok(SecondFactor::Otp),
+        "webauthn" => Ok(SecondFactor::Webauthn),
+        "any" => Ok(SecondFactor::Any),
+        _ => Err(expected(key, text)),
+    }
+}
