@@ -341,7 +341,7 @@ mod tests {
             problems,
             [
                 "f:1:27: queues.doors.width: expected a number from 1 to 1000000, found \"0\"",
-                "f:1:30: queues.doors.patience: unknown key, did you mean width?",
+                "f:1:30: queues.doors.patience: unknown key here, it belongs in queues",
             ]
         );
     }
