@@ -22,7 +22,7 @@ pub use forwarding::{
 };
 pub use identity::Identity;
 pub use pattern::{NotAPattern, Pattern};
-pub use permit::{Denial, LoginPermit, Permit, Route, authorize, may_enter};
+pub use permit::{Denial, LoginPermit, Permit, Route, authorize, logins_at, may_enter};
 pub use permits::Permits;
 pub use policy::{Constraint, Grant, Policy, PolicyDenial, Question};
 pub use role::{

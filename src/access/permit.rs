@@ -183,6 +183,22 @@ pub fn may_enter(
     })
 }
 
+/// The logins with which the policy lets an identity at the address `from` in at a place.
+#[must_use]
+pub fn logins_at(
+    policy: &Policy,
+    identity: &Identity,
+    place: &RequestedHost,
+    from: IpAddr,
+) -> Vec<String> {
+    let certificate = identity.certificate();
+    let logins = certificate.principals().iter();
+    logins
+        .filter(|login| judge(policy, certificate, place, login, from).is_ok())
+        .cloned()
+        .collect()
+}
+
 fn judge(
     policy: &Policy,
     certificate: &VerifiedUserCert,

@@ -262,6 +262,14 @@ pub enum AuditEvent {
         accepted: bool,
         connection: Option<ConnectionId>,
     },
+    /// See [`EventKind::ProgramRun`].
+    ProgramRun {
+        program: &'static str,
+        user: String,
+        client_addr: SocketAddr,
+        exit_status: Option<u32>,
+        connection: Option<ConnectionId>,
+    },
     /// See [`EventKind::SessionStart`].
     SessionStart {
         session: SessionId,
@@ -508,6 +516,7 @@ impl AuditEvent {
             Self::RefusalsCounted { .. } => EventKind::RefusalsCounted,
             Self::InsecureHostKey { .. } => EventKind::InsecureHostKey,
             Self::SecondFactor { .. } => EventKind::SecondFactor,
+            Self::ProgramRun { .. } => EventKind::ProgramRun,
             Self::SessionStart { .. } => EventKind::SessionStart,
             Self::SessionEnd { .. } => EventKind::SessionEnd,
             Self::ChannelRefused { .. } => EventKind::ChannelRefused,

@@ -57,6 +57,8 @@ kinds! {
         "More was refused to one address or one person than a minute of the log has room for: `counts` says how often, by event and reason. With neither, of many addresses. Of IPv6, `client_ip` is the /64 network."
     SecondFactor "RP1010I" "auth.second_factor"
         "A host took a user's key and asked for more, and the user's answers were passed on; `questions` is how many there were, `accepted` whether the host took the answers. What was answered is nowhere."
+    ProgramRun "RP1030I" "program.run"
+        "A client asked the proxy itself for a program, as in `ssh NAME@PROXY ls`: `program` is its name, `exit_status` is null if the client left before it ended."
     SessionStart "RP2001I" "session.start"
         "A session began; from here on it is recorded, unless `recording` is null. `legacy_algorithms` are the weak ones that the connection to the host began with."
     SessionEnd "RP2002I" "session.end"

@@ -483,6 +483,13 @@ mod tests {
                 accepted: true,
                 connection: Some(connection),
             },
+            AuditEvent::ProgramRun {
+                program: "ls",
+                user: text("alice"),
+                client_addr: addr,
+                exit_status: Some(0),
+                connection: Some(connection),
+            },
             AuditEvent::SessionStart {
                 session,
                 connection,

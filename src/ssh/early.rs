@@ -20,13 +20,24 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How an SSH connection begins (RFC 4253 section 4.2).
 const IDENT: [u8; 4] = *b"SSH-";
 
-/// Tells the client of a channel why it is refused, and closes the channel. Of `config` only the
-/// identification is sent: no keys are exchanged. A channel of ProxyJump has no stderr; there a client
-/// that speaks no SSH reads the text as data.
+/// Tells the client of a channel why it is refused, and closes the channel: [`refuse_with`] the exit status
+/// of refusals, where the channel has one.
 pub(crate) async fn refuse(
-    mut stream: ChannelStream,
+    stream: ChannelStream,
     config: Arc<ServerConfig>,
     has_stderr: bool,
+    text: &str,
+) {
+    refuse_with(stream, config, has_stderr.then_some(EXIT_REFUSED), text).await;
+}
+
+/// Tells the client of a channel why it is refused, and closes the channel. Of `config` only the
+/// identification is sent: no keys are exchanged. A client that speaks no SSH reads the text on stderr and
+/// gets the exit status; a channel of ProxyJump has neither, and there it reads the text as data.
+pub(crate) async fn refuse_with(
+    mut stream: ChannelStream,
+    config: Arc<ServerConfig>,
+    status: Option<u32>,
     text: &str,
 ) {
     if speaks_ssh(&mut stream).await {
@@ -34,17 +45,17 @@ pub(crate) async fn refuse(
         let text = text.trim_end().replace("\r\n", "\n");
         leg.disconnect_once_read(DisconnectReason::ByApplication, &text)
             .await;
-    } else if !has_stderr {
+    } else if let Some(status) = status {
+        let terminal = stream.handle();
+        terminal.stderr(text);
+        terminal.exit_status(status);
+    } else {
         // A client that is gone, or does not read, gets no reason.
         let said = async {
             stream.write_all(text.as_bytes()).await?;
             stream.flush().await
         };
         let _elapsed = tokio::time::timeout(PATIENCE, said).await;
-    } else {
-        let terminal = stream.handle();
-        terminal.stderr(text);
-        terminal.exit_status(EXIT_REFUSED);
     }
 }
 

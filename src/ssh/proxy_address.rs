@@ -37,6 +37,12 @@ impl ProxyAddress {
         format!("ssh -o ForwardAgent=yes -p {port} %r@{host} -s proxy:%h:%p")
     }
 
+    /// `ssh` to the proxy itself, as a command.
+    pub(super) fn ssh(&self) -> String {
+        let Self { host, port } = self;
+        format!("ssh -p {port} {host}")
+    }
+
     /// The value of `ProxyJump` for this login.
     pub(super) fn jump(&self, login: &str) -> String {
         let Self { host, port } = self;
@@ -67,6 +73,7 @@ mod tests {
             named.command(),
             "ssh -o ForwardAgent=yes -p 4022 %r@proxy.example.com -s proxy:%h:%p"
         );
+        assert_eq!(named.ssh(), "ssh -p 4022 proxy.example.com");
         assert_eq!(named.jump("root"), "root@proxy.example.com:4022");
         assert_eq!(at("2001:db8::5").jump("root"), "root@[2001:db8::5]:4022");
         assert_eq!(at("2001:db8::5").destination(), "%r@2001:db8::5");

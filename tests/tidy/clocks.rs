@@ -69,6 +69,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "a thread that the handle of the server joins, and a bounded set of clients",
     ),
     (
+        "src/ssh/outer/programs/mod.rs",
+        "programs, which the connection's tracker waits for; their times are bounded",
+    ),
+    (
         "src/worker/mod.rs",
         "what the worker does as long as it runs",
     ),

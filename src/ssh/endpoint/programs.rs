@@ -57,13 +57,15 @@ pub(crate) fn serve(
             }
             Ok(true)
         }
-        // ssh sends its own environment and terminal along.
+        // The client puts its terminal into raw mode, and shows what it gets.
         "pty-req" => {
-            if let Some(session) = session {
-                session.has_terminal = true;
-            }
-            Ok(false)
+            let Some(session) = session else {
+                return Ok(false);
+            };
+            session.has_terminal = true;
+            Ok(true)
         }
+        // ssh sends its own environment along.
         "env" | "window-change" | KEEP_ALIVE | "eow@openssh.com" => Ok(false),
         other => services.on_unknown_request(other).map(|()| false),
     }

@@ -5,6 +5,7 @@
 
 mod connection;
 mod front;
+mod programs;
 mod serving;
 mod stream;
 mod target;

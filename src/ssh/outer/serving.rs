@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::front::{Front, MAX_CHANNELS, MAX_COURTESIES, terms};
-use super::target;
+use super::{programs, target};
 use crate::audit::RefusedKind;
 use crate::ssh::channel::ChannelStream;
 use crate::ssh::endpoint::{
@@ -59,11 +59,11 @@ impl SessionServices for Front {
     }
 
     fn on_shell(&mut self, session: PendingSession) {
-        target::no_program(self, session);
+        programs::shell(self, session);
     }
 
-    fn on_exec(&mut self, session: PendingSession, _command: &Bytes) {
-        target::no_program(self, session);
+    fn on_exec(&mut self, session: PendingSession, command: &Bytes) {
+        programs::exec(self, session, command);
     }
 
     fn on_subsystem(&mut self, session: PendingSession, name: &Bytes) {

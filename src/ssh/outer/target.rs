@@ -41,7 +41,7 @@ pub(super) fn jump(front: &Front, request: OpenRequest<'_>) -> Result<OpenAnswer
     let (answered, stream) = request.accept(terms(permitted.is_err()));
     match permitted.and_then(|permit| Ok((permit, room(front)?))) {
         Ok(permitted) => connect(front, permitted, id, None, stream),
-        Err(refusal) => refuse(front, &refusal, id, Some(name), (stream, false)),
+        Err(refusal) => refuse(front, &refusal, id, Some(name), (stream, None)),
     }
     Ok(answered)
 }
@@ -66,17 +66,19 @@ pub(super) fn subsystem(front: &Front, session: PendingSession, name: &Bytes) {
         }
         Err(refusal) => {
             let name = Some(name.into_owned());
-            refuse(front, &refusal, id, name, (stream, true));
+            refuse(front, &refusal, id, name, (stream, Some(EXIT_REFUSED)));
         }
     }
 }
 
-/// A shell or a command: there is none here.
-pub(super) fn no_program(front: &Front, session: PendingSession) {
+/// A shell or a command that does not exist here. A client that speaks no SSH inside the channel gets
+/// this exit status.
+pub(super) fn no_program(front: &Front, session: PendingSession, status: u32) {
     let id = ConnectionId::new();
-    let refusal = front
-        .leaving()
-        .unwrap_or_else(|| refusal::no_shell(&front.services.inner.router.reached().command()));
+    let refusal = front.leaving().unwrap_or_else(|| {
+        let reached = front.services.inner.router.reached();
+        refusal::no_shell(&reached.command(), &reached.ssh())
+    });
     // A person at a terminal speaks no SSH inside, and need not wait until that is seen.
     if session.has_terminal {
         front
@@ -85,9 +87,9 @@ pub(super) fn no_program(front: &Front, session: PendingSession) {
             .emit_or_log(&refusal.event(front.origin(id, None)));
         let handle = session.stream.handle();
         handle.stderr(&refusal.text(id));
-        handle.exit_status(EXIT_REFUSED);
+        handle.exit_status(status);
     } else {
-        refuse(front, &refusal, id, None, (session.stream, true));
+        refuse(front, &refusal, id, None, (session.stream, Some(status)));
     }
 }
 
@@ -97,13 +99,14 @@ fn permit(front: &Front, name: &str) -> Result<Permit, Refusal> {
     front.services.inner.router.permit(identity, *address, name)
 }
 
-/// Tells the client of a channel that nothing comes of it, where its ssh reads it.
+/// Tells the client of a channel that nothing comes of it, where its ssh reads it. A session has an exit
+/// status.
 fn refuse(
     front: &Front,
     refusal: &Refusal,
     id: ConnectionId,
     target: Option<String>,
-    (stream, has_stderr): (ChannelStream, bool),
+    (stream, status): (ChannelStream, Option<u32>),
 ) {
     front
         .services
@@ -112,7 +115,7 @@ fn refuse(
     let (shown, text) = (Arc::clone(&front.shown), refusal.text(id));
     front
         .tasks
-        .spawn(async move { early::refuse(stream, shown, has_stderr, &text).await });
+        .spawn(async move { early::refuse_with(stream, shown, status, &text).await });
 }
 
 /// What the budget has for one more connection.

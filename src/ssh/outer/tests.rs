@@ -15,7 +15,7 @@ use crate::ssh::testing::{CLIENT, GRACE, SshFixture};
 
 /// When a connection counts as never ending.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
-const LIMITS: ConnectionLimits = ConnectionLimits {
+pub(super) const LIMITS: ConnectionLimits = ConnectionLimits {
     connections: 10,
     per_address: 10,
     per_user: 10,
@@ -24,8 +24,8 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
 const AGENT: TestRequest = ("auth-agent-req@openssh.com", None);
 
 /// A listener without a socket.
-struct OuterFixture {
-    proxy: SshFixture,
+pub(super) struct OuterFixture {
+    pub(super) proxy: SshFixture,
     services: Arc<OuterServices>,
     door: ConnectionLimiter,
     shutdown: CancellationToken,
@@ -33,7 +33,7 @@ struct OuterFixture {
 }
 
 impl OuterFixture {
-    fn new(limits: ConnectionLimits) -> Self {
+    pub(super) fn new(limits: ConnectionLimits) -> Self {
         let proxy = SshFixture::new();
         Self {
             services: Arc::new(proxy.outer()),
@@ -73,7 +73,7 @@ impl OuterFixture {
     }
 
     /// What alice reads of a session that is asked for these things.
-    async fn session(&self, requests: &[TestRequest]) -> SessionSaw {
+    pub(super) async fn session(&self, requests: &[TestRequest]) -> SessionSaw {
         let mut leg = self.let_in().await;
         session(&mut leg, requests, Some(self.proxy.alice.clone())).await
     }
@@ -361,9 +361,9 @@ async fn without_a_forwarded_agent_there_is_no_connection() {
 #[tokio::test(start_paused = true)]
 async fn there_is_no_shell_and_no_command() {
     let outer = OuterFixture::new(LIMITS);
-    for request in [("shell", None), ("exec", Some("id"))] {
+    for (request, status) in [(("shell", None), 255), (("exec", Some("id")), 127)] {
         let saw = outer.session(&[request]).await;
-        assert_eq!(saw.status, Some(255));
+        assert_eq!(saw.status, Some(status));
         assert!(saw.stderr.contains("there is no shell here"), "{saw:?}");
         let audited = outer.proxy.audited_briefly();
         assert_eq!(audited.last().unwrap(), "refusal no-subsystem");

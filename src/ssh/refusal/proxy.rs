@@ -46,15 +46,16 @@ pub(crate) fn too_much_memory() -> Refusal {
     .hint("try again in a moment")
 }
 
-/// A request for a shell or a command at the proxy. `command` is the right ProxyCommand.
-pub(crate) fn no_shell(command: &str) -> Refusal {
+/// A request for a shell, or for a command that does not exist at the proxy. `command` is the right
+/// ProxyCommand, `ssh` the command that reaches the proxy itself.
+pub(crate) fn no_shell(command: &str, ssh: &str) -> Refusal {
     Refusal::new(
         Party::Proxy,
         RefusalReason::NoSubsystem,
         "there is no shell here, this is a proxy",
     )
     .hint(format!(
-        "on your machine: ssh -o ForwardAgent=yes -o ProxyCommand=\"{command}\" HOST"
+        "on your machine: ssh -o ForwardAgent=yes -o ProxyCommand=\"{command}\" HOST; what the proxy itself can do: {ssh} help"
     ))
 }
 

@@ -145,10 +145,10 @@ pub(super) fn proxy_rows() -> Vec<Expected> {
             format!("the proxy's connections hold as much memory as they may\n{moment}"),
         ),
         row(
-            no_shell("ssh -s PROXY"),
+            no_shell("ssh -s PROXY", "ssh PROXY"),
             Proxy,
             "no-subsystem",
-            "there is no shell here, this is a proxy\non your machine: ssh -o ForwardAgent=yes -o ProxyCommand=\"ssh -s PROXY\" HOST",
+            "there is no shell here, this is a proxy\non your machine: ssh -o ForwardAgent=yes -o ProxyCommand=\"ssh -s PROXY\" HOST; what the proxy itself can do: ssh PROXY help",
         ),
         row(
             host_certificate_not_minted(&"too slow"),

@@ -1,0 +1,32 @@
+//! `help`: who the client is here, what it can ask for, and how it reaches a host.
+
+use super::call::ProgramName;
+use super::context::ProgramContext;
+use crate::model::text::Printable;
+
+/// The text of `help`.
+pub(super) fn text(context: &ProgramContext) -> String {
+    let reached = context.reached();
+    let mut text = format!(
+        "rproxy {}: you are {}\n\n{} COMMAND\n\n",
+        context.cluster(),
+        Printable(context.caller.identity.name()),
+        reached.ssh(),
+    );
+    text.push_str(&commands());
+    text.push_str(&format!(
+        "\nTo log in to a host:\n\nssh -o ForwardAgent=yes -o ProxyCommand=\"{}\" LOGIN@HOST\n",
+        reached.command()
+    ));
+    text
+}
+
+/// A line for each program.
+fn commands() -> String {
+    let programs = ProgramName::ALL.iter();
+    let longest = programs.clone().map(|one| one.usage().len()).max();
+    let width = longest.unwrap_or_default();
+    programs
+        .map(|one| format!("  {:width$}  {}\n", one.usage(), one.about()))
+        .collect()
+}

@@ -1,0 +1,55 @@
+//! `status`: who the client is here, with which key, and until when.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::context::ProgramContext;
+use crate::model::format_duration;
+use crate::model::text::Printable;
+
+/// The text of `status` for a client with a certificate.
+pub(super) fn of_certificate(context: &ProgramContext) -> String {
+    let identity = &context.caller.identity;
+    let certificate = identity.certificate();
+    let logins: Vec<String> = certificate
+        .principals()
+        .iter()
+        .map(|login| Printable(login).to_string())
+        .collect();
+    let name = Printable(identity.name());
+    format!(
+        "{name}, by a certificate\n  logins   {}\n  serial   {}\n  key      {}\n  expires  {}\n  address  {}\n",
+        logins.join(", "),
+        certificate.serial(),
+        certificate.fingerprint(),
+        expiry(certificate.valid_before(), context.now()),
+        context.from(),
+    )
+}
+
+/// A moment in seconds since the epoch, and how long it is until then.
+fn expiry(until: u64, now: u64) -> String {
+    let moment = i64::try_from(until)
+        .ok()
+        .and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
+    match moment {
+        Some(moment) => format!(
+            "{}, in {}",
+            moment.to_rfc3339_opts(SecondsFormat::Secs, true),
+            format_duration(Duration::from_secs(until.saturating_sub(now)))
+        ),
+        None => "never".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_shown_with_the_time_until_then() {
+        assert_eq!(expiry(3600, 0), "1970-01-01T01:00:00Z, in 1h");
+        assert_eq!(expiry(u64::MAX, 0), "never");
+    }
+}
