@@ -1,16 +1,17 @@
-//! Server-side authentication of a leg: certificates only, one judge, and a reason for every
+//! Server-side authentication of a leg: one [`Verifier`] decides, and there is a reason for every
 //! refusal.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::key_rounds::{Fit, KeyRounds, QueryAnswer};
+use super::key_rounds::{KeyRounds, QueryAnswer};
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{self, Refusal};
+use super::verifier::Verifier;
 use crate::cert::PresentedKey;
 use crate::wire::DisconnectReason;
-use crate::wire::auth::{AuthLimits, Offer, ServerAuth, ServerAuthEvent};
+use crate::wire::auth::{AuthLimits, ServerAuth, ServerAuthEvent};
 
 /// Failed attempts after which a leg ends. More than sshd's `MaxAuthTries` because an agent offers
 /// its plain keys first, and each is one attempt.
@@ -34,29 +35,30 @@ pub(crate) struct Unauthenticated {
 /// A leg whose client has proved that it holds a key. The client is not informed yet.
 #[derive(Debug)]
 pub(crate) struct Authenticated<T> {
-    /// What the judge returned.
+    /// What the verifier returned.
     pub(crate) verdict: T,
     /// Accepts the client, or still refuses it.
     pub(crate) auth: ServerAuth,
 }
 
-/// Runs key exchange and authentication until `judge` takes a signed offer, for as long as `grace`.
+/// Runs key exchange and authentication until the verifier accepts the client, for as long as `grace`.
 ///
-/// `judge` also decides about queries, so that no security key asks for a touch in vain. [`KeyRounds`]
+/// The verifier also decides about queries, so that no security key asks for a touch in vain. [`KeyRounds`]
 /// decides which of several keys is taken, and when a banner gives the reason for a refusal. `greeting`
 /// is a banner that every client gets first.
-pub(crate) async fn authenticate<S, T>(
+pub(crate) async fn authenticate<S, V>(
     leg: &mut Leg<S>,
     id: &str,
     grace: Duration,
     greeting: Option<&str>,
-    judge: impl Fn(&Offer) -> Result<(T, Fit), Refusal>,
-) -> Result<Authenticated<T>, Unauthenticated>
+    verifier: &mut V,
+) -> Result<Authenticated<V::Verdict>, Unauthenticated>
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    V: Verifier,
 {
     let mut rounds = None;
-    let attempt = attempt(leg, id, greeting, &judge, &mut rounds);
+    let attempt = attempt(leg, id, greeting, verifier, &mut rounds);
     let attempt = tokio::time::timeout(grace, attempt);
     let ended = match attempt.await {
         Ok(Ok(authenticated)) => return Ok(authenticated),
@@ -112,15 +114,16 @@ where
     Err(LegError::Timeout(IDENTIFICATION))
 }
 
-async fn attempt<S, T>(
+async fn attempt<S, V>(
     leg: &mut Leg<S>,
     id: &str,
     greeting: Option<&str>,
-    judge: &impl Fn(&Offer) -> Result<(T, Fit), Refusal>,
+    verifier: &mut V,
     rounds: &mut Option<KeyRounds>,
-) -> Result<Authenticated<T>, LegError>
+) -> Result<Authenticated<V::Verdict>, LegError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    V: Verifier,
 {
     let mut auth: Option<ServerAuth> = None;
     let mut out = Vec::new();
@@ -143,7 +146,7 @@ where
             continue;
         };
         let judged = match state.on_packet(&payload, &mut out) {
-            Ok(event) => judged(event, judge, rounds),
+            Ok(event) => judged(event, verifier, rounds).await,
             Err(error) => {
                 leg.send_all(&mut out)?;
                 let text = refusal::login_broken(&error);
@@ -188,22 +191,22 @@ enum Judged<T> {
     Answer(QueryAnswer),
 }
 
-fn judged<T>(
+async fn judged<V: Verifier>(
     event: ServerAuthEvent,
-    judge: &impl Fn(&Offer) -> Result<(T, Fit), Refusal>,
+    verifier: &mut V,
     rounds: &mut KeyRounds,
-) -> Judged<T> {
+) -> Judged<V::Verdict> {
     Judged::Answer(match event {
         // No questions are asked on these legs.
         ServerAuthEvent::Nothing
         | ServerAuthEvent::Interactive { .. }
         | ServerAuthEvent::Answers(_) => QueryAnswer::Refuse(None),
-        ServerAuthEvent::Query(offer) => match judge(&offer) {
-            Ok((_, fit)) => rounds.good(&offer.blob, fit),
+        ServerAuthEvent::Query(offer) => match verifier.query(&offer).await {
+            Ok(fit) => rounds.good(&offer.blob, fit),
             Err(no) => rounds.bad(&offer.blob, Some(offer.key), no),
         },
-        ServerAuthEvent::Attempt(offer, _) => match judge(&offer) {
-            Ok((verdict, _)) => return Judged::Proven(verdict),
+        ServerAuthEvent::Attempt(offer, proof) => match verifier.attempt(&offer, &proof).await {
+            Ok(verdict) => return Judged::Proven(verdict),
             Err(no) => QueryAnswer::Refuse(rounds.refuse(Some(offer.key), no)),
         },
         ServerAuthEvent::Refused {
@@ -236,7 +239,10 @@ mod tests {
 
     use super::*;
     use crate::cert::testing::{CertSpec, ed25519};
+    use crate::ssh::key_rounds::Fit;
     use crate::ssh::testing::user::{TestUser, UserSaw};
+    use crate::ssh::verifier::ByKey;
+    use crate::wire::auth::Offer;
     use crate::wire::{HostKey, ServerConfig, Transport};
 
     const GRACE: Duration = Duration::from_secs(120);
@@ -250,7 +256,7 @@ mod tests {
         theirs.write_all(says).await.unwrap();
         let began = Instant::now();
         let refuse = |offer: &Offer| Err::<((), Fit), _>(refusal::plain_key(&offer.key));
-        let failed = authenticate(&mut leg, "id", GRACE, None, refuse).await;
+        let failed = authenticate(&mut leg, "id", GRACE, None, &mut ByKey(refuse)).await;
         let failed = failed.expect_err("nobody authenticates");
         assert!(matches!(failed.ended, LegError::Timeout(_)), "{failed:?}");
         began.elapsed()
@@ -289,7 +295,8 @@ mod tests {
         let mut leg = Leg::new(ours, Transport::server(config));
         let client = async { user.log_in_as(ident, theirs).await.0 };
         let proxy = async {
-            let authenticated = authenticate(&mut leg, "ID", GRACE, Some("hello"), judge).await;
+            let authenticated =
+                authenticate(&mut leg, "ID", GRACE, Some("hello"), &mut ByKey(judge)).await;
             let result = authenticated.map(|Authenticated { verdict, mut auth }| {
                 let mut out = Vec::new();
                 auth.accept(&mut out);

@@ -31,6 +31,7 @@ use super::timers::ConnectionTimers;
 use super::upstream::{
     self, Dial, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
 };
+use super::verifier::ByKey;
 use crate::access::{Denial, LoginPermit, Permit};
 use crate::audit::{AuditEvent, Party};
 use crate::cert::PresentedKey;
@@ -207,7 +208,8 @@ impl<D: Dial> Connection<D> {
         let attempt = {
             let settings = self.services.settings.now();
             let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
-            let inner = authenticate(leg, &id, grace, greeting, |offer| self.judge(offer));
+            let mut verifier = ByKey(|offer: &Offer| self.judge(offer));
+            let inner = authenticate(leg, &id, grace, greeting, &mut verifier);
             tokio::pin!(inner);
             let impatience = tokio::time::sleep(grace);
             tokio::pin!(impatience);
@@ -279,7 +281,8 @@ impl<D: Dial> Connection<D> {
         let id = self.id.to_string();
         let settings = self.services.settings.now();
         let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
-        let attempt = authenticate(leg, &id, grace, greeting, |offer| self.judge(offer)).await;
+        let mut verifier = ByKey(|offer: &Offer| self.judge(offer));
+        let attempt = authenticate(leg, &id, grace, greeting, &mut verifier).await;
         let Authenticated {
             verdict: permit,
             mut auth,

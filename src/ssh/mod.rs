@@ -58,6 +58,7 @@ mod testing;
 mod timers;
 mod trust;
 mod upstream;
+mod verifier;
 
 pub(crate) use budget::Budget;
 pub(crate) use compute::ComputeQueue;

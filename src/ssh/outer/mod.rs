@@ -31,6 +31,7 @@ use super::leg::Leg;
 use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
 use super::services::OuterServices;
+use super::verifier::ByKey;
 use crate::access::Identity;
 use crate::audit::{AuditEvent, ForeignSerial, Party};
 use crate::cert::PresentedKey;
@@ -71,7 +72,8 @@ pub(crate) async fn serve<S: ClientStream>(
     let authenticated = tokio::select! {
         result = async {
             admission.turn().await;
-            authenticate(&mut leg, &name, grace, None, |offer| judge(&services, address, offer)).await
+            let mut verifier = ByKey(|offer: &Offer| judge(&services, address, offer));
+            authenticate(&mut leg, &name, grace, None, &mut verifier).await
         } => result,
         () = admission.displaced() => {
             let Rejected { excess, courtesy, door } = admission.into_turned_away();
