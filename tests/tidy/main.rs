@@ -62,6 +62,7 @@ mod tidy {
         // CAs with durable state: not each other
         room("ca", 3, &[]),
         room("nodes", 3, &[]),
+        room("state", 3, &["ca"]),
         // the live session
         Room {
             name: "session",
@@ -115,7 +116,9 @@ mod tidy {
         ("indicatif", &["cli"]),
         ("landlock", &["sys"]),
         ("libc", &["sys"]),
+        ("postgres", &["state"]),
         ("prometheus_client", &["metrics"]),
+        ("rusqlite", &["state"]),
         ("saphyr_parser", &["config"]),
         ("listenfd", &["monitor"]),
         ("sd_notify", &["monitor"]),

@@ -29,12 +29,12 @@ pub(crate) struct Children {
 
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Watched>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Watched {
     running: BTreeMap<u32, String>,
     over: bool,
     expired: bool,
@@ -42,7 +42,7 @@ struct State {
 
 impl Shared {
     /// The state, also after another thread has panicked: children must be killed all the more then.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Watched> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,318 @@
+//! SQLite: a file with a write-ahead log beside it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection as SqliteConnection, ErrorCode, OpenFlags, Statement};
+
+use super::IfMissing;
+use super::value::{Row, SqlValue, Transaction};
+use crate::model::text::path as shown;
+use crate::state::error::StateError;
+use crate::sys::fs::{PRIVATE_FILE, check_closed, create_new, sync_directory_of};
+
+/// How long a change waits for those of other processes.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many unused connections are kept.
+const MOST_IDLE: usize = 8;
+/// How many pages are copied before others have their turn.
+const PAGES_AT_ONCE: i32 = 256;
+
+/// What each connection is told. A commit is on the disk before it returns (`synchronous=FULL`), also
+/// with a log. What is removed is overwritten: it can be a secret.
+const SETTINGS: &str = "PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; \
+                        PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; \
+                        PRAGMA journal_size_limit=67108864;";
+
+/// A file of SQLite with its connections.
+#[derive(Debug)]
+pub(in crate::state) struct SqliteDatabase {
+    path: PathBuf,
+    place: String,
+    idle: Mutex<Vec<SqliteConnection>>,
+    /// Held by the thread that changes something: the others of this process wait here, in turn, instead
+    /// of asking the file again and again.
+    writer: Mutex<()>,
+}
+
+impl SqliteDatabase {
+    /// Opens a file. One that is made can be read by its owner alone, from its first byte on.
+    pub(super) fn open(path: &Path, if_missing: IfMissing) -> Result<Self, StateError> {
+        let place = shown(path).to_string();
+        if !path.exists() {
+            if if_missing == IfMissing::Refuse {
+                return Err(StateError::Missing { place });
+            }
+            match create_new(path, PRIVATE_FILE) {
+                Ok(_empty) => sync_directory_of(path)?,
+                Err(crate::sys::fs::FsError::Exists(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        check_closed(path)?;
+        let database = Self {
+            path: path.to_owned(),
+            place,
+            idle: Mutex::default(),
+            writer: Mutex::default(),
+        };
+        let connection = database.connect()?;
+        database.keep(connection);
+        Ok(database)
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(super) fn read<T>(
+        &self,
+        read: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        self.transaction("BEGIN", read)
+    }
+
+    pub(super) fn write<T>(
+        &self,
+        write: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let _turn = locked(&self.writer);
+        self.transaction("BEGIN IMMEDIATE", write)
+    }
+
+    pub(super) fn size(&self) -> Result<u64, StateError> {
+        self.read(&mut |transaction| {
+            let pages = transaction.number("SELECT page_count FROM pragma_page_count()", &[])?;
+            let page = transaction.number("SELECT page_size FROM pragma_page_size()", &[])?;
+            Ok(pages.saturating_mul(page))
+        })
+    }
+
+    /// Copies the file to another one.
+    pub(super) fn copy_file(&self, to: &Path) -> Result<(), StateError> {
+        let connection = self.take()?;
+        copy(&connection, to)?;
+        self.keep(connection);
+        Ok(())
+    }
+
+    /// Makes the file one that needs no log beside it.
+    pub(super) fn close_file(self) -> Result<(), StateError> {
+        let connection = self.take()?;
+        // All other connections are closed: they would keep the log open.
+        locked(&self.idle).clear();
+        let mode = connection.query_row("PRAGMA journal_mode=DELETE", [], |row| {
+            row.get::<_, String>(0)
+        });
+        match mode.map_err(|error| failure(&self.place, &error))?.as_str() {
+            "delete" => Ok(()),
+            other => Err(StateError::Busy {
+                place: self.place.clone(),
+                reason: format!("its journal stays {other}: another process uses the file"),
+            }),
+        }
+    }
+
+    /// Carries out a transaction on a connection of its own. After a failure that is not the function's,
+    /// the connection is closed: the next one finds the file as it is then.
+    fn transaction<T>(
+        &self,
+        begin: &str,
+        work: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let connection = self.take()?;
+        let failed = |error| failure(&self.place, &error);
+        connection.execute_batch(begin).map_err(failed)?;
+        let mut transaction = SqliteTransaction {
+            connection: &connection,
+            place: &self.place,
+        };
+        let done = match work(&mut transaction) {
+            Ok(value) => connection
+                .execute_batch("COMMIT")
+                .map_err(failed)
+                .map(|()| value),
+            Err(error) => Err(error),
+        };
+        // A failure can have ended the transaction already.
+        let is_over = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+        if is_over && !done.as_ref().is_err_and(is_of_database) {
+            self.keep(connection);
+        }
+        done
+    }
+
+    fn take(&self) -> Result<SqliteConnection, StateError> {
+        let idle = locked(&self.idle).pop();
+        idle.map_or_else(|| self.connect(), Ok)
+    }
+
+    fn keep(&self, connection: SqliteConnection) {
+        let mut idle = locked(&self.idle);
+        if idle.len() < MOST_IDLE {
+            idle.push(connection);
+        }
+    }
+
+    fn connect(&self) -> Result<SqliteConnection, StateError> {
+        let failed = |error| failure(&self.place, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = SqliteConnection::open_with_flags(&self.path, flags).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        let mode =
+            connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get::<_, String>(0));
+        let mode = mode.map_err(failed)?;
+        if mode != "wal" {
+            return Err(StateError::Refused {
+                place: self.place.clone(),
+                reason: format!(
+                    "its journal stays {mode}: the file has to be on a local file system that \
+                     can be written"
+                ),
+            });
+        }
+        connection.execute_batch(SETTINGS).map_err(failed)?;
+        Ok(connection)
+    }
+}
+
+/// Copies a backup, which is only read, to another file, and looks at all of it.
+pub(in crate::state) fn copy_backup(from: &Path, to: &Path) -> Result<(), StateError> {
+    let place = shown(from).to_string();
+    let failed = |error| failure(&place, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let source = SqliteConnection::open_with_flags(from, flags).map_err(failed)?;
+    copy(&source, to)?;
+    let copied = SqliteConnection::open(to).map_err(failed)?;
+    let check = "PRAGMA quick_check(1)";
+    let verdict = copied.query_row(check, [], |row| row.get::<_, String>(0));
+    match verdict.map_err(failed)?.as_str() {
+        "ok" => Ok(()),
+        reason => Err(StateError::Damaged {
+            place,
+            reason: reason.to_owned(),
+        }),
+    }
+}
+
+/// Copies a file of SQLite, page by page, as it is at one moment.
+fn copy(from: &SqliteConnection, to: &Path) -> Result<(), StateError> {
+    let place = shown(to).to_string();
+    let failed = |error| failure(&place, &error);
+    let mut target = SqliteConnection::open(to).map_err(failed)?;
+    let backup = rusqlite::backup::Backup::new(from, &mut target).map_err(failed)?;
+    let copied = backup.run_to_completion(PAGES_AT_ONCE, Duration::from_millis(1), None);
+    copied.map_err(failed)
+}
+
+struct SqliteTransaction<'c> {
+    connection: &'c SqliteConnection,
+    place: &'c str,
+}
+
+impl SqliteTransaction<'_> {
+    /// A statement with its values. SQLite numbers parameters in the order in which they stand in the
+    /// text; their names say which value each gets.
+    fn prepared(&self, sql: &str, values: &[SqlValue]) -> Result<Statement<'_>, StateError> {
+        let failed = |error| failure(self.place, &error);
+        let mut statement = self.connection.prepare(sql).map_err(failed)?;
+        for parameter in 1..=statement.parameter_count() {
+            let name = statement.parameter_name(parameter).unwrap_or_default();
+            let number = name
+                .strip_prefix('$')
+                .and_then(|number| number.parse().ok());
+            let value = number.and_then(|number: usize| values.get(number.checked_sub(1)?));
+            let bound = match value {
+                Some(SqlValue::Integer(number)) => statement.raw_bind_parameter(parameter, number),
+                Some(SqlValue::Text(text)) => statement.raw_bind_parameter(parameter, text),
+                Some(SqlValue::Null) | None => {
+                    statement.raw_bind_parameter(parameter, rusqlite::types::Null)
+                }
+            };
+            bound.map_err(failed)?;
+        }
+        Ok(statement)
+    }
+}
+
+impl Transaction for SqliteTransaction<'_> {
+    fn execute(&mut self, sql: &str, values: &[SqlValue]) -> Result<u64, StateError> {
+        let changed = self.prepared(sql, values)?.raw_execute();
+        let changed = changed.map_err(|error| failure(self.place, &error))?;
+        Ok(changed as u64)
+    }
+
+    fn each(
+        &mut self,
+        sql: &str,
+        values: &[SqlValue],
+        on_row: &mut dyn FnMut(Row) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let failed = |error| failure(self.place, &error);
+        let mut statement = self.prepared(sql, values)?;
+        let columns = statement.column_count();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let mut found = Vec::with_capacity(columns);
+            for column in 0..columns {
+                found.push(match row.get_ref(column).map_err(failed)? {
+                    ValueRef::Integer(number) => SqlValue::Integer(number),
+                    ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into()),
+                    ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => SqlValue::Null,
+                });
+            }
+            on_row(Row(found))?;
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), StateError> {
+        let done = self.connection.execute_batch(sql);
+        done.map_err(|error| failure(self.place, &error))
+    }
+
+    fn has_table(&mut self, name: &str) -> Result<bool, StateError> {
+        let sql = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1";
+        Ok(self.number(sql, &[SqlValue::from(name)])? > 0)
+    }
+}
+
+/// What SQLite says, as an operator reads it.
+fn failure(place: &str, error: &rusqlite::Error) -> StateError {
+    let (place, reason) = (place.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StateError::Damaged { place, reason }
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            StateError::ReadOnly { place, reason }
+        }
+        Some(ErrorCode::DiskFull) => StateError::Full { place, reason },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            StateError::Busy { place, reason }
+        }
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            StateError::Unreachable { place, reason }
+        }
+        _ => StateError::Refused { place, reason },
+    }
+}
+
+/// Whether it is SQLite that has failed, and not what the function has found.
+fn is_of_database(error: &StateError) -> bool {
+    matches!(
+        error,
+        StateError::Damaged { .. }
+            | StateError::ReadOnly { .. }
+            | StateError::Full { .. }
+            | StateError::Busy { .. }
+            | StateError::Unreachable { .. }
+            | StateError::Refused { .. }
+    )
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

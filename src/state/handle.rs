@@ -1,0 +1,174 @@
+//! The state: a database that is open, with its tables.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempts::FailedAttempts;
+use super::db::{Database, IfMissing};
+use super::error::StateError;
+use super::invitations::Invitations;
+use super::issued::LedgerRows;
+use super::keys::RegisteredKeys;
+use super::meta::Meta;
+use super::place::StatePlace;
+use super::revocations::RevocationRows;
+use super::schema::{self, TABLES};
+use super::sign_ins::SignIns;
+use super::users::Users;
+use crate::sys::clock::{Clock, monotonic};
+
+/// The state: a database that is open. Copies share its connections. Every call blocks its thread, for
+/// half a minute at most.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(super) database: Arc<Database>,
+    clock: Clock,
+}
+
+/// How the state is.
+#[derive(Clone, Debug)]
+pub struct StateStatus {
+    /// `sqlite` or `postgres`.
+    pub backend: &'static str,
+    /// The database, without its password.
+    pub place: String,
+    /// The version of its schema.
+    pub schema: u64,
+    /// How much room it takes up, in bytes.
+    pub bytes: u64,
+    /// How many rows each table has.
+    pub rows: Vec<(&'static str, u64)>,
+    /// How long it took to read one row.
+    pub latency: Duration,
+}
+
+impl State {
+    /// Opens the state, makes a file that is missing, and brings the schema to the latest version.
+    ///
+    /// # Errors
+    /// [`StateError::Newer`] if a later version of rproxy has changed the schema, or those of the database.
+    pub fn open(place: &StatePlace, clock: Clock) -> Result<Self, StateError> {
+        let database = Database::open(place, IfMissing::Make)?;
+        schema::migrate(&database)?;
+        let database = Arc::new(database);
+        Ok(Self { database, clock })
+    }
+
+    /// The same for a state that has to be there already.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`StateError::Missing`].
+    pub fn open_existing(place: &StatePlace, clock: Clock) -> Result<Self, StateError> {
+        let database = Database::open(place, IfMissing::Refuse)?;
+        if database.read(schema::version)? == 0 {
+            return Err(StateError::Missing {
+                place: database.place().to_owned(),
+            });
+        }
+        schema::migrate(&database)?;
+        let database = Arc::new(database);
+        Ok(Self { database, clock })
+    }
+
+    /// The clock that it was opened with.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Now, in seconds since the epoch.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.unix_seconds()
+    }
+
+    /// The users, with their credentials.
+    #[must_use]
+    pub fn users(&self) -> Users<'_> {
+        Users {
+            database: &self.database,
+        }
+    }
+
+    /// The keys that users have registered.
+    #[must_use]
+    pub fn keys(&self) -> RegisteredKeys<'_> {
+        RegisteredKeys {
+            database: &self.database,
+        }
+    }
+
+    /// The sign-ins.
+    #[must_use]
+    pub fn sign_ins(&self) -> SignIns<'_> {
+        SignIns {
+            database: &self.database,
+        }
+    }
+
+    /// The invitations.
+    #[must_use]
+    pub fn invitations(&self) -> Invitations<'_> {
+        Invitations {
+            database: &self.database,
+        }
+    }
+
+    /// The failed attempts to sign in.
+    #[must_use]
+    pub fn attempts(&self) -> FailedAttempts<'_> {
+        FailedAttempts {
+            database: &self.database,
+        }
+    }
+
+    /// The rows of the ledger.
+    #[must_use]
+    pub fn issued(&self) -> LedgerRows<'_> {
+        LedgerRows {
+            database: &self.database,
+        }
+    }
+
+    /// The rows of the revocations, and the marks.
+    #[must_use]
+    pub fn revocations(&self) -> RevocationRows<'_> {
+        RevocationRows {
+            database: &self.database,
+        }
+    }
+
+    /// What the state knows about itself.
+    #[must_use]
+    pub fn meta(&self) -> Meta<'_> {
+        Meta {
+            database: &self.database,
+        }
+    }
+
+    /// How the state is.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn check(&self) -> Result<StateStatus, StateError> {
+        let began = monotonic();
+        let schema = self.database.read(schema::version)?;
+        let latency = monotonic().saturating_sub(began);
+        let rows = self.database.read(|tx| {
+            let mut rows = Vec::new();
+            for (table, _) in TABLES {
+                let sql = format!("SELECT COUNT(*) FROM {table}");
+                rows.push((*table, tx.number(&sql, &[])?));
+            }
+            Ok(rows)
+        })?;
+        Ok(StateStatus {
+            backend: self.database.backend(),
+            place: self.database.place().to_owned(),
+            schema,
+            bytes: self.database.size()?,
+            rows,
+            latency,
+        })
+    }
+}

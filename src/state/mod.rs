@@ -1,0 +1,45 @@
+//! The state: users and their credentials, sign-ins, the ledger and the revocations, in SQLite or
+//! PostgreSQL.
+//!
+//! Invariants:
+//! - what a call has confirmed is on the disk, and stays there also after a loss of power, as far as the
+//!   database keeps its word;
+//! - what may be used once (an invitation, a code, a recovery code) is spent by one statement that
+//!   compares and sets, so that it is used once also by several processes and machines;
+//! - the end of a sign-in is written in the transaction that causes it, and gets the next number of one
+//!   sequence;
+//! - secrets are given out only where they are asked for by their name, and no `Debug` shows them.
+//!
+//! SQL is in this room alone, and each statement is one text for both databases. The schema is in
+//! `migrations/`, whose files never change once they have landed.
+
+mod attempts;
+mod copying;
+mod credentials;
+mod db;
+mod ends;
+mod error;
+mod handle;
+mod invitations;
+mod issued;
+mod keys;
+mod meta;
+mod place;
+mod revocations;
+mod schema;
+mod sign_ins;
+mod users;
+
+pub use attempts::{AttemptsOf, FailedAttempt, FailedAttempts, Failures};
+pub use credentials::{SecondFactor, SignUp, TotpSecret};
+pub use ends::SignInsOf;
+pub use error::StateError;
+pub use handle::{State, StateStatus};
+pub use invitations::{Invitation, Invitations};
+pub use issued::{IssuedCertificate, IssuedFor, LedgerFilter, LedgerRows, PageEnd};
+pub use keys::{RegisteredKey, RegisteredKeys};
+pub use meta::Meta;
+pub use place::{PostgresUrl, StatePlace};
+pub use revocations::{RevocationRow, RevocationRows};
+pub use sign_ins::{NewSignIn, SignIn, SignIns};
+pub use users::{Lock, NewUser, User, Users};

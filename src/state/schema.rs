@@ -1,0 +1,124 @@
+//! The schema, as numbered migrations, and the tables that it has.
+
+use super::db::{Database, Transaction, values};
+use super::error::StateError;
+
+/// The migrations, in order: the first makes version 1 of an empty database, and so on. One that has
+/// landed is never changed.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+
+/// The row of `meta` with the version, which belongs to the database and is not copied.
+pub(super) const OWN_META: &str = "schema";
+
+/// The tables and their columns, each after those that it refers to. `meta` is not among them: the version
+/// in it belongs to the database.
+pub(super) const TABLES: &[(&str, &[&str])] = &[
+    ("counters", &["name", "value"]),
+    (
+        "users",
+        &[
+            "id",
+            "name",
+            "folded",
+            "roles",
+            "logins",
+            "created",
+            "locked",
+            "lock_reason",
+            "locked_by",
+            "password",
+            "totp",
+            "totp_step",
+        ],
+    ),
+    ("recovery_codes", &["user_id", "hash"]),
+    (
+        "registered_keys",
+        &[
+            "fingerprint",
+            "user_id",
+            "line",
+            "comment",
+            "registered",
+            "used",
+        ],
+    ),
+    ("invitations", &["hash", "user_id", "created", "expires"]),
+    (
+        "sign_ins",
+        &[
+            "id",
+            "user_id",
+            "fingerprint",
+            "client",
+            "started",
+            "expires",
+        ],
+    ),
+    ("sign_in_ends", &["number", "sign_in", "reason", "at"]),
+    ("sign_in_sources", &["user_id", "client", "used"]),
+    (
+        "attempts",
+        &["id", "account", "source", "fingerprint", "at"],
+    ),
+    (
+        "issued",
+        &[
+            "serial",
+            "kind",
+            "how",
+            "key_id",
+            "time",
+            "principals",
+            "valid_after",
+            "valid_before",
+            "public_key",
+            "ca",
+            "critical_options",
+        ],
+    ),
+    ("revocations", &["version", "line"]),
+    ("marks", &["kind", "authority", "moves"]),
+];
+
+/// The version that this program uses.
+pub(super) const fn latest() -> u64 {
+    MIGRATIONS.len() as u64
+}
+
+/// The version that a database has; 0 for an empty one.
+pub(super) fn version(transaction: &mut dyn Transaction) -> Result<u64, StateError> {
+    if !transaction.has_table("meta")? {
+        return Ok(0);
+    }
+    let sql = "SELECT value FROM meta WHERE name = $1";
+    let row = transaction.first(sql, values![OWN_META])?;
+    row.map_or(Ok(0), |row| row.parsed(0))
+}
+
+/// Brings a database to the latest version.
+pub(super) fn migrate(database: &Database) -> Result<(), StateError> {
+    let found = database.read(version)?;
+    if found == latest() {
+        return Ok(());
+    }
+    database.change_schema(|transaction| {
+        // Another process can have been first.
+        let found = version(transaction)?;
+        if found > latest() {
+            return Err(StateError::Newer {
+                place: database.place().to_owned(),
+                found,
+                known: latest(),
+            });
+        }
+        let missing = MIGRATIONS.iter().zip(1_u64..);
+        for (migration, number) in missing.filter(|(_, number)| *number > found) {
+            transaction.batch(migration)?;
+            let sql = "INSERT INTO meta (name, value) VALUES ($1, $2)
+                       ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            transaction.execute(sql, values![OWN_META, number.to_string()])?;
+        }
+        Ok(())
+    })
+}
