@@ -26,6 +26,12 @@ impl Methods {
         keyboard_interactive: true,
     };
 
+    /// Public keys, and questions.
+    pub const PUBLIC_KEY_AND_QUESTIONS: Self = Self {
+        public_key: true,
+        keyboard_interactive: true,
+    };
+
     /// The names, separated by commas (RFC 4252 section 5.1).
     pub(super) fn list(self) -> String {
         [

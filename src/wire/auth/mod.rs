@@ -7,7 +7,8 @@
 //!
 //! Keyboard-interactive (RFC 4256) is used if the caller enables it: the server asks its caller's
 //! questions, and the caller judges the answers; the client passes on the questions of a server that
-//! has accepted the key and requires more.
+//! has accepted the key and requires more. A server may ask before or after a key has proved itself, and
+//! never takes answers in place of a key.
 
 use crate::model::text::Printable;
 

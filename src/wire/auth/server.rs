@@ -10,11 +10,17 @@ use crate::cert::{OfferError, PresentedKey};
 const MAX_REQUESTS: u32 = 1024;
 /// Times that a client may be sent round its keys once more.
 const MAX_ROUNDS: u32 = 4;
+/// Proofs that may be right and not enough: two orders of a key and answers, and some more.
+const MAX_STEPS: u32 = 4;
+/// Refused queries until the end, where they are no failures.
+const MAX_QUERIES: u32 = 64;
 
 /// How much a client may try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthLimits {
-    /// Failed requests until the end, as sshd's `MaxAuthTries`. A first `none` is free.
+    /// Failed requests until the end, as sshd's `MaxAuthTries`. A first `none` is free. Where questions are
+    /// possible, so are 64 refused queries in a row: a client comes to the questions only after the
+    /// last of its keys.
     pub max_attempts: u32,
 }
 
@@ -69,7 +75,8 @@ pub enum ServerAuthEvent {
         user: String,
     },
     /// The answers to the latest [`ServerAuth::ask`], one for each question: judge them, for as long as
-    /// that takes, then [`ServerAuth::ask`] again, [`ServerAuth::accept`] or [`ServerAuth::reject`].
+    /// that takes, then [`ServerAuth::ask`] again, [`ServerAuth::require_key`],
+    /// [`ServerAuth::accept`] if a signature came before, or [`ServerAuth::reject`].
     Answers(Answers),
 }
 
@@ -82,11 +89,17 @@ pub struct ServerAuth {
     user: Option<String>,
     requests: u32,
     failures: u32,
+    /// Refused queries that do not count as failures.
+    queries: u32,
     /// The client has been told which methods there are.
     knows_methods: bool,
     /// Times that the client was sent round its keys.
     rounds: u32,
+    /// Times that a proof was right and not enough.
+    steps: u32,
     methods: Methods,
+    /// Questions have been possible at some time.
+    asks: bool,
     /// A signature was verified and is not enough.
     is_proven: bool,
     /// What every client reads before its first request is answered.
@@ -112,7 +125,7 @@ enum ServerAuthState {
 enum Pending {
     Query { algorithm: String, blob: Vec<u8> },
     Attempt,
-    Refused,
+    Refused { signed: bool },
     Interactive,
     Answers,
 }
@@ -129,9 +142,12 @@ impl ServerAuth {
             user: None,
             requests: 0,
             failures: 0,
+            queries: 0,
             knows_methods: false,
             rounds: 0,
+            steps: 0,
             methods: Methods::PUBLIC_KEY,
+            asks: false,
             is_proven: false,
             greeting: None,
             state: ServerAuthState::Service,
@@ -144,10 +160,11 @@ impl ServerAuth {
         self.greeting = Some(text.to_owned());
     }
 
-    /// Sets the accepted methods; without this call, only public keys. A caller that accepts
-    /// keyboard-interactive must call [`ServerAuth::accept`] only for correct answers.
+    /// Sets the methods that are admitted from now on; without this call, only public keys. Answers alone
+    /// never authenticate a client.
     pub fn allow(&mut self, methods: Methods) {
         self.methods = methods;
+        self.asks |= methods.keyboard_interactive;
     }
 
     /// Takes one upper-layer packet; packets to send are pushed on `out`.
@@ -174,8 +191,9 @@ impl ServerAuth {
             (ServerAuthState::Request | ServerAuthState::Asked(_), message::REQUEST) => {
                 self.on_request(body, out)
             }
-            (ServerAuthState::Asked(count), message::INFO_RESPONSE) => {
-                let answers = Answers::parse(body, *count)?;
+            (&ServerAuthState::Asked(count), message::INFO_RESPONSE) => {
+                self.count_request()?;
+                let answers = Answers::parse(body, count)?;
                 self.state = ServerAuthState::Judgement(Pending::Answers);
                 Ok(ServerAuthEvent::Answers(answers))
             }
@@ -193,14 +211,14 @@ impl ServerAuth {
         }
     }
 
-    /// Answers a [`ServerAuthEvent::Attempt`], or [`ServerAuthEvent::Answers`]: the user is
-    /// authenticated. After [`ServerAuth::require_more`], which a signature has come before, also a
-    /// [`ServerAuthEvent::Interactive`]. Anything else that waits for an answer is rejected: only a
-    /// verified signature, or answers that the caller has judged, lead to success.
+    /// Answers a [`ServerAuthEvent::Attempt`]: the user is authenticated. After
+    /// [`ServerAuth::require_more`], which a signature has come before, also
+    /// [`ServerAuthEvent::Answers`] or a [`ServerAuthEvent::Interactive`]. Anything else that waits for an
+    /// answer is rejected: nothing leads to success without a verified signature.
     pub fn accept(&mut self, out: &mut Vec<Vec<u8>>) {
         let may = match &self.state {
-            ServerAuthState::Judgement(Pending::Attempt | Pending::Answers) => true,
-            ServerAuthState::Judgement(Pending::Interactive) => self.is_proven,
+            ServerAuthState::Judgement(Pending::Attempt) => true,
+            ServerAuthState::Judgement(Pending::Answers | Pending::Interactive) => self.is_proven,
             _ => false,
         };
         if may {
@@ -213,14 +231,22 @@ impl ServerAuth {
 
     /// Answers any offer: no. A banner, if given, reaches the user first.
     pub fn reject(&mut self, banner: Option<&str>, out: &mut Vec<Vec<u8>>) {
-        if !matches!(self.state, ServerAuthState::Judgement(_)) {
+        let ServerAuthState::Judgement(pending) = &self.state else {
             return;
-        }
+        };
+        let is_query = matches!(
+            pending,
+            Pending::Query { .. } | Pending::Refused { signed: false }
+        );
         if let Some(text) = banner {
             self.banner(text, out);
         }
         self.state = ServerAuthState::Request;
-        self.fail(out);
+        match is_query && self.asks {
+            true => self.queries += 1,
+            false => self.failures += 1,
+        }
+        out.push(message::failure(self.methods, false));
     }
 
     /// Answers a [`ServerAuthEvent::Query`], or a refused one: not now. Says "partial success", at
@@ -232,32 +258,37 @@ impl ServerAuth {
     pub fn postpone(&mut self, out: &mut Vec<Vec<u8>>) -> bool {
         let waits = matches!(
             self.state,
-            ServerAuthState::Judgement(Pending::Query { .. } | Pending::Refused)
+            ServerAuthState::Judgement(Pending::Query { .. } | Pending::Refused { .. })
         );
         if !waits || self.rounds >= MAX_ROUNDS {
             return false;
         }
         self.rounds += 1;
-        self.failures = 0;
-        self.state = ServerAuthState::Request;
-        out.push(message::failure(self.methods, true));
+        self.begin_again(out);
         true
     }
 
     /// Answers a [`ServerAuthEvent::Attempt`]: the key is right and is not enough. From now on only
     /// these methods are admitted. `false`, and nothing is sent, where no verified signature waits for
-    /// an answer.
+    /// an answer, or after too many proofs that were not enough.
     #[must_use]
     pub fn require_more(&mut self, methods: Methods, out: &mut Vec<Vec<u8>>) -> bool {
-        if !matches!(self.state, ServerAuthState::Judgement(Pending::Attempt)) {
-            return false;
-        }
-        self.methods = methods;
-        self.is_proven = true;
-        self.failures = 0;
-        self.state = ServerAuthState::Request;
-        out.push(message::failure(methods, true));
-        true
+        let waits = matches!(self.state, ServerAuthState::Judgement(Pending::Attempt));
+        let goes_on = waits && self.step(methods, out);
+        self.is_proven |= goes_on;
+        goes_on
+    }
+
+    /// Answers [`ServerAuthEvent::Answers`]: they are right, and a key has to prove itself. From now on
+    /// only public keys are admitted, and only a [`ServerAuthEvent::Attempt`] leads to success. `false`,
+    /// and nothing is sent, where no answers wait to be judged, or after too many proofs that were not
+    /// enough.
+    #[must_use]
+    pub fn require_key(&mut self, out: &mut Vec<Vec<u8>>) -> bool {
+        let waits = matches!(self.state, ServerAuthState::Judgement(Pending::Answers));
+        let goes_on = waits && self.step(Methods::PUBLIC_KEY, out);
+        self.is_proven &= !goes_on;
+        goes_on
     }
 
     /// Answers a [`ServerAuthEvent::Interactive`] or [`ServerAuthEvent::Answers`] with questions, or with
@@ -301,7 +332,27 @@ impl ServerAuth {
     /// Whether no further request will be read, so that the connection should be disconnected.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
-        self.failures >= self.limits.max_attempts || self.requests >= MAX_REQUESTS
+        self.failures >= self.limits.max_attempts
+            || self.queries >= MAX_QUERIES
+            || self.requests >= MAX_REQUESTS
+    }
+
+    /// What was proved is right and not enough.
+    fn step(&mut self, methods: Methods, out: &mut Vec<Vec<u8>>) -> bool {
+        if self.steps >= MAX_STEPS {
+            return false;
+        }
+        self.steps += 1;
+        self.allow(methods);
+        self.begin_again(out);
+        true
+    }
+
+    /// "Partial success", after which the counts begin anew.
+    fn begin_again(&mut self, out: &mut Vec<Vec<u8>>) {
+        (self.failures, self.queries) = (0, 0);
+        self.state = ServerAuthState::Request;
+        out.push(message::failure(self.methods, true));
     }
 
     fn on_service(
@@ -371,7 +422,7 @@ impl ServerAuth {
                 ServerAuthEvent::Attempt(offer, Box::new(proof))
             }
             Err(reason) => {
-                self.state = ServerAuthState::Judgement(Pending::Refused);
+                self.state = ServerAuthState::Judgement(Pending::Refused { signed });
                 ServerAuthEvent::Refused {
                     user,
                     blob,

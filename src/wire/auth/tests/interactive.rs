@@ -3,7 +3,7 @@
 use super::*;
 
 /// A challenge with these questions, none of which may be seen.
-fn challenge(questions: &[&str]) -> Challenge {
+pub(super) fn challenge(questions: &[&str]) -> Challenge {
     Challenge {
         name: "name".into(),
         instruction: "do this\nand that".into(),
@@ -17,19 +17,19 @@ fn challenge(questions: &[&str]) -> Challenge {
     }
 }
 
-fn interactive() -> Vec<u8> {
+pub(super) fn interactive() -> Vec<u8> {
     let none = string(b"");
     let start = request("deploy", "ssh-connection", "keyboard-interactive");
     [start, none.clone(), none].concat()
 }
 
-fn answers(texts: &[&str]) -> Vec<u8> {
+pub(super) fn answers(texts: &[&str]) -> Vec<u8> {
     let count = u32::try_from(texts.len()).unwrap().to_be_bytes();
     let texts = texts.iter().map(|text| string(text.as_bytes()));
     [vec![61], count.to_vec(), texts.collect::<Vec<_>>().concat()].concat()
 }
 
-fn failure(methods: &str, partial: bool) -> Vec<u8> {
+pub(super) fn failure(methods: &str, partial: bool) -> Vec<u8> {
     let partial = vec![u8::from(partial)];
     [vec![51], string(methods.as_bytes()), partial].concat()
 }
@@ -128,10 +128,7 @@ fn nobody_is_asked_who_did_not_admit_it() {
 
     // A request alone is no answer, unless a signature came before it.
     let mut server = started_server();
-    server.allow(Methods {
-        public_key: true,
-        keyboard_interactive: true,
-    });
+    server.allow(Methods::PUBLIC_KEY_AND_QUESTIONS);
     feed(&mut server, &interactive()).0.unwrap();
     let mut out = Vec::new();
     server.accept(&mut out);

@@ -2,6 +2,7 @@
 
 mod client;
 mod interactive;
+mod orders;
 mod server;
 mod webauthn;
 

@@ -352,7 +352,7 @@ proptest! {
 }
 
 /// A public key request with a signature made over whatever `signed` says.
-fn attempt(key: &PrivateKey, change: impl FnOnce(&mut Attempt)) -> Vec<u8> {
+pub(super) fn attempt(key: &PrivateKey, change: impl FnOnce(&mut Attempt)) -> Vec<u8> {
     let mut attempt = Attempt {
         user: "deploy".to_owned(),
         session: SESSION.to_vec(),
@@ -379,8 +379,8 @@ fn attempt(key: &PrivateKey, change: impl FnOnce(&mut Attempt)) -> Vec<u8> {
     request
 }
 
-struct Attempt {
-    user: String,
+pub(super) struct Attempt {
+    pub(super) user: String,
     session: Vec<u8>,
     algorithm: String,
     signed_algorithm: Option<String>,
