@@ -1,33 +1,147 @@
 //! The person behind a connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ssh_key::public::KeyData;
+use ssh_key::{Fingerprint, HashAlg};
+
+use super::{Life, SignIn};
 use crate::cert::VerifiedUserCert;
+use crate::model::Login;
 
-/// A person, as a verified user certificate names them. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    certificate: Arc<VerifiedUserCert>,
+/// What proves who a person is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityProof {
+    /// A certificate that passed every check.
+    Certificate(VerifiedUserCert),
+    /// A sign-in that the process with the state has confirmed.
+    SignIn(SignIn),
 }
 
+impl From<VerifiedUserCert> for IdentityProof {
+    fn from(certificate: VerifiedUserCert) -> Self {
+        Self::Certificate(certificate)
+    }
+}
+
+impl From<SignIn> for IdentityProof {
+    fn from(sign_in: SignIn) -> Self {
+        Self::SignIn(sign_in)
+    }
+}
+
+/// A person, with the key that the person has proved to hold. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Identity(Arc<IdentityProof>);
+
 impl Identity {
-    /// The only way to an identity: a certificate that passed every check.
+    /// The only way to an identity: a proof.
     #[must_use]
-    pub fn new(certificate: VerifiedUserCert) -> Self {
-        Self {
-            certificate: Arc::new(certificate),
+    pub fn new(proof: impl Into<IdentityProof>) -> Self {
+        Self(Arc::new(proof.into()))
+    }
+
+    /// What proves it.
+    #[must_use]
+    pub fn proof(&self) -> &IdentityProof {
+        &self.0
+    }
+
+    /// The certificate, if that is the proof.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&VerifiedUserCert> {
+        match self.proof() {
+            IdentityProof::Certificate(certificate) => Some(certificate),
+            IdentityProof::SignIn(_) => None,
         }
     }
 
-    /// The person's name: the certificate's key id.
+    /// The sign-in, if that is the proof.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.certificate.key_id()
+    pub fn sign_in(&self) -> Option<&SignIn> {
+        match self.proof() {
+            IdentityProof::Certificate(_) => None,
+            IdentityProof::SignIn(sign_in) => Some(sign_in),
+        }
     }
 
-    /// The certificate that proved it.
+    /// The person's name: the certificate's key id, or the name of the user who has signed in.
     #[must_use]
-    pub fn certificate(&self) -> &VerifiedUserCert {
-        &self.certificate
+    pub fn name(&self) -> &str {
+        match self.proof() {
+            IdentityProof::Certificate(certificate) => certificate.key_id(),
+            IdentityProof::SignIn(sign_in) => sign_in.name(),
+        }
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &KeyData {
+        match self.proof() {
+            IdentityProof::Certificate(certificate) => certificate.public_key(),
+            IdentityProof::SignIn(sign_in) => sign_in.key(),
+        }
+    }
+
+    /// SHA-256 of the key.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.key().fingerprint(HashAlg::Sha256)
+    }
+
+    /// The certificate's serial number, 0 if the CA does not number its certificates; `None` for a
+    /// sign-in.
+    #[must_use]
+    pub fn serial(&self) -> Option<u64> {
+        self.certificate().map(VerifiedUserCert::serial)
+    }
+
+    /// When the proof expires, in seconds since the epoch; `u64::MAX` is never.
+    #[must_use]
+    pub fn valid_before(&self) -> u64 {
+        match self.proof() {
+            IdentityProof::Certificate(certificate) => certificate.valid_before(),
+            IdentityProof::SignIn(sign_in) => sign_in.until(),
+        }
+    }
+
+    /// How long the proof is valid in all.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        match self.proof() {
+            IdentityProof::Certificate(certificate) => {
+                Life::Certificate(Duration::from_secs(certificate.lifetime()))
+            }
+            IdentityProof::SignIn(sign_in) => Life::SignIn(sign_in.lifetime()),
+        }
+    }
+
+    /// The roles that the proof brings along, beside those that the configuration gives the name.
+    #[must_use]
+    pub fn roles(&self) -> &[String] {
+        self.sign_in().map_or(&[], SignIn::roles)
+    }
+
+    /// The logins that the proof names; `None` if it names none, and the policy alone decides.
+    #[must_use]
+    pub fn logins(&self) -> Option<Vec<&str>> {
+        match self.proof() {
+            IdentityProof::Certificate(certificate) => {
+                let principals = certificate.principals().iter();
+                Some(principals.map(String::as_str).collect())
+            }
+            IdentityProof::SignIn(sign_in) => {
+                let logins = sign_in.logins()?.iter();
+                Some(logins.map(Login::as_str).collect())
+            }
+        }
+    }
+
+    /// Whether the proof allows the login, letter for letter.
+    #[must_use]
+    pub fn allows_login(&self, login: &Login) -> bool {
+        self.logins()
+            .is_none_or(|logins| logins.contains(&login.as_str()))
     }
 }

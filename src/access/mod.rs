@@ -1,31 +1,43 @@
-//! Who may reach what: the ladder from a verified certificate to the permit for one login, and the
-//! policy that decides on it.
+//! Who may reach what: the ladder from a verified certificate or a sign-in to the permit for one login,
+//! and the policy that decides on it.
 //!
-//! `VerifiedUserCert` → [`Identity`] → [`Permit`] → [`LoginPermit`]. Each rung has private fields and
+//! `VerifiedUserCert` or [`SignIn`] → [`Identity`] → [`Permit`] → [`LoginPermit`]. Each rung has private fields and
 //! one constructor, so that nothing can be dialled or relayed without the checks below it. The policy
 //! is asked on the last two rungs, and gives a [`Grant`]. Pure: no clock, no I/O, no audit.
 
+mod any_login;
+#[cfg(test)]
+mod any_login_tests;
 mod forwarding;
 mod identity;
 mod pattern;
 mod permit;
+#[cfg(test)]
+mod permit_tests;
 mod permits;
 mod policy;
 #[cfg(test)]
 mod policy_tests;
 mod role;
 mod rule_ref;
+mod sign_in;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use forwarding::{
     DEFAULT_ACCEPT_ENV, Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns,
     PatternError, Permissions,
 };
-pub use identity::Identity;
+pub use identity::{Identity, IdentityProof};
 pub use pattern::{NotAPattern, Pattern};
-pub use permit::{Denial, LoginPermit, Permit, Route, authorize, logins_at, may_enter};
+pub use permit::{
+    Denial, InnerProof, LoginPermit, OtherCredential, Permit, Route, authorize, logins_at,
+    may_enter,
+};
 pub use permits::Permits;
-pub use policy::{Constraint, Grant, Policy, PolicyDenial, Question};
+pub use policy::{Constraint, Grant, Life, Policy, PolicyDenial, Question};
 pub use role::{
     LabelPattern, PermitKey, RequestedHost, Role, RoleBinding, RolePermit, Rule, Spanned,
 };
 pub use rule_ref::RuleRef;
+pub use sign_in::{ConfirmedSignIn, SignIn, SignInError};

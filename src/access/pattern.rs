@@ -32,7 +32,66 @@ pub struct Pattern {
     folds_case: bool,
 }
 
+/// How far a pattern has been read together with a name: the places in it at which the rest of the
+/// name may fit, in order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PatternProgress(Vec<usize>);
+
 impl Pattern {
+    /// Before the first character of a name.
+    pub(super) fn begin(&self) -> PatternProgress {
+        self.past_wildcards([0].into_iter())
+    }
+
+    /// After one more character of a name.
+    pub(super) fn advance(&self, progress: &PatternProgress, character: char) -> PatternProgress {
+        let character = match self.folds_case {
+            true => character.to_ascii_lowercase(),
+            false => character,
+        };
+        let next = progress
+            .0
+            .iter()
+            .filter_map(|&place| match *self.characters.get(place)? {
+                '*' => Some(place),
+                '?' => Some(place + 1),
+                wanted => (wanted == character).then_some(place + 1),
+            });
+        self.past_wildcards(next)
+    }
+
+    /// Whether the name that was read fits as a whole.
+    pub(super) fn fits(&self, progress: &PatternProgress) -> bool {
+        progress.0.contains(&self.characters.len())
+    }
+
+    /// A `*` may stand for nothing.
+    fn past_wildcards(&self, places: impl Iterator<Item = usize>) -> PatternProgress {
+        let mut all = Vec::new();
+        for mut place in places {
+            all.push(place);
+            while self.characters.get(place) == Some(&'*') {
+                place += 1;
+                all.push(place);
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        PatternProgress(all)
+    }
+
+    /// The characters that it names.
+    pub(super) fn characters(&self) -> impl Iterator<Item = char> {
+        let named = self.characters.iter().copied();
+        named.filter(|c| !matches!(c, '*' | '?'))
+    }
+
+    /// A short name that fits, with `any` where the pattern takes any character.
+    pub(super) fn example(&self, any: char) -> String {
+        let wanted = self.characters.iter().filter(|c| **c != '*');
+        wanted.map(|c| if *c == '?' { any } else { *c }).collect()
+    }
+
     /// The same pattern, for names that do not distinguish upper and lower case.
     #[must_use]
     pub fn folding_case(self) -> Self {
@@ -149,6 +208,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_name_that_is_read_character_by_character_fits_as_the_whole_does(
+            text in "[ab*?]{1,8}",
+            name in "[abc]{0,8}",
+        ) {
+            let pattern = pattern(&text);
+            let progress = name.chars().fold(pattern.begin(), |at, c| pattern.advance(&at, c));
+            prop_assert_eq!(pattern.fits(&progress), pattern.matches(&name));
+            prop_assert!(pattern.matches(&pattern.example('c')));
+        }
+
         #[test]
         fn patterns_print_as_they_are_read(text in "[^!\\p{Cc}]\\PC{0,20}") {
             prop_assert_eq!(pattern(&text).to_string(), text);

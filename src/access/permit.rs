@@ -3,12 +3,12 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
+use ssh_key::public::KeyData;
 use thiserror::Error;
 
-use super::policy::life;
-use super::{Grant, Identity, Policy, PolicyDenial, Question, RequestedHost};
+use super::{Grant, Identity, IdentityProof, Life, Policy, PolicyDenial, Question, RequestedHost};
 use crate::cert::VerifiedUserCert;
 use crate::model::{Login, Target};
 
@@ -42,9 +42,17 @@ pub enum Denial {
         /// Who tries to authenticate the inner one.
         inner: String,
     },
-    /// The inner connection's certificate is for another key.
+    /// The inner connection's key is another one.
     #[error("the inner connection uses another key than the outer connection")]
     OtherKey,
+    /// One connection uses a certificate and the other one the key of a sign-in.
+    #[error("the inner connection uses {inner}, the outer connection {outer}")]
+    OtherProof {
+        /// What has authenticated the outer connection.
+        outer: &'static str,
+        /// What the inner one uses.
+        inner: &'static str,
+    },
     /// The certificate does not name the login.
     #[error("login {login:?} is not among the certificate's principals ({})", principals.join(", "))]
     Login {
@@ -52,6 +60,14 @@ pub enum Denial {
         login: String,
         /// What the certificate allows.
         principals: Vec<String>,
+    },
+    /// The login is not one of those that the person who has signed in may use.
+    #[error("login {login:?} is not among your logins ({})", logins.join(", "))]
+    LoginOfUser {
+        /// What the user asked for.
+        login: String,
+        /// What the person may use.
+        logins: Vec<String>,
     },
     /// The policy denies it. The text reveals neither the rule nor whether there is such a host.
     #[error("{}", barred_text(host, login.as_deref(), why))]
@@ -75,11 +91,19 @@ fn barred_text(host: &str, login: Option<&str>, why: &PolicyDenial) -> String {
             format!("{what} is denied")
         }
         PolicyDenial::Address { from, .. } => format!("{what} is not allowed from {from}"),
-        PolicyDenial::Lifetime { lifetime, most, .. } => format!(
-            "{what} takes certificates that live at most {}, yours lives {}",
-            life(*most),
-            life(*lifetime)
-        ),
+        PolicyDenial::Lifetime { life, most, .. } => {
+            let most = Life::text(*most);
+            match life {
+                Life::Certificate(lifetime) => format!(
+                    "{what} takes certificates that live at most {most}, yours lives {}",
+                    Life::text(*lifetime)
+                ),
+                Life::SignIn(lifetime) => format!(
+                    "{what} takes sign-ins that last at most {most}, yours lasts {}",
+                    Life::text(*lifetime)
+                ),
+            }
+        }
     }
 }
 
@@ -88,19 +112,31 @@ impl Denial {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::OtherIdentity { .. } | Self::OtherKey => {
+            Self::OtherIdentity { .. } | Self::OtherKey | Self::OtherProof { .. } => {
                 "use the same certificate and key for the proxy and for the host"
             }
             Self::Login { .. } => {
                 "log in under one of these names, or get a certificate for this one; on the proxy: rproxy auth sign --user"
+            }
+            Self::LoginOfUser { .. } => {
+                "log in under one of these names, or ask the people who run this proxy for this one"
             }
             Self::Policy { why, .. } => match **why {
                 PolicyDenial::NoRole(_) | PolicyDenial::NotAllowed(_) | PolicyDenial::Denied(_) => {
                     "check the name; the people who run this proxy can tell by the id which rule it is"
                 }
                 PolicyDenial::Address { .. } => "connect from elsewhere",
-                PolicyDenial::Lifetime { .. } => {
+                PolicyDenial::Lifetime {
+                    life: Life::Certificate(_),
+                    ..
+                } => {
                     "get a certificate that expires sooner; on the proxy: rproxy auth sign --user --ttl"
+                }
+                PolicyDenial::Lifetime {
+                    life: Life::SignIn(_),
+                    ..
+                } => {
+                    "sign in again for a shorter time: ssh NAME@PROXY logout, then login; on the proxy: sign_in_ttl"
                 }
             },
         }
@@ -112,7 +148,9 @@ impl Denial {
         match self {
             Self::OtherIdentity { .. } => "different-identity",
             Self::OtherKey => "different-key",
+            Self::OtherProof { .. } => "different-proof",
             Self::Login { .. } => "login-not-in-principals",
+            Self::LoginOfUser { .. } => "login-not-of-user",
             Self::Policy { .. } => "policy",
         }
     }
@@ -121,7 +159,11 @@ impl Denial {
     #[must_use]
     pub fn rule(&self) -> Option<String> {
         match self {
-            Self::OtherIdentity { .. } | Self::OtherKey | Self::Login { .. } => None,
+            Self::OtherIdentity { .. }
+            | Self::OtherKey
+            | Self::OtherProof { .. }
+            | Self::Login { .. }
+            | Self::LoginOfUser { .. } => None,
             Self::Policy { why, .. } => Some(why.to_string()),
         }
     }
@@ -137,8 +179,8 @@ pub struct Permit {
 }
 
 /// Decides whether an identity at the address `from` may reach a route: whether there is a login among
-/// the certificate's principals with which the policy lets it in. Nothing needs to have been looked
-/// up or dialled for that.
+/// those of its proof with which the policy lets it in. Nothing needs to have been looked up or dialled
+/// for that.
 ///
 /// # Errors
 /// What the policy says.
@@ -168,22 +210,38 @@ pub fn may_enter(
     place: &RequestedHost,
     from: IpAddr,
 ) -> Result<(), Denial> {
+    let judged = match identity.logins() {
+        Some(logins) => one_of(policy, identity, place, &logins, from),
+        None => policy.judge_any_login(&question(identity, place, "", from)),
+    };
+    judged.map_err(|why| Denial::Policy {
+        host: target.host.to_string(),
+        login: None,
+        why: Box::new(why),
+    })
+}
+
+/// Whether the policy allows one of these logins.
+fn one_of(
+    policy: &Policy,
+    identity: &Identity,
+    place: &RequestedHost,
+    logins: &[&str],
+    from: IpAddr,
+) -> Result<(), PolicyDenial> {
     let mut barred = PolicyDenial::NoRole(identity.name().to_owned());
-    for login in identity.certificate().principals() {
-        match judge(policy, identity.certificate(), place, login, from) {
+    for login in logins {
+        match policy.judge(&question(identity, place, login, from)) {
             Ok(_) => return Ok(()),
             Err(why) if why.tells_more_than(&barred) => barred = why,
             Err(_) => {}
         }
     }
-    Err(Denial::Policy {
-        host: target.host.to_string(),
-        login: None,
-        why: Box::new(barred),
-    })
+    Err(barred)
 }
 
-/// The logins with which the policy lets an identity at the address `from` in at a place.
+/// The logins with which the policy lets an identity at the address `from` in at a place. Where the
+/// proof names no logins, they are the patterns of the policy.
 #[must_use]
 pub fn logins_at(
     policy: &Policy,
@@ -191,28 +249,43 @@ pub fn logins_at(
     place: &RequestedHost,
     from: IpAddr,
 ) -> Vec<String> {
-    let certificate = identity.certificate();
-    let logins = certificate.principals().iter();
+    let Some(logins) = identity.logins() else {
+        return policy.logins_allowed(&question(identity, place, "", from));
+    };
     logins
-        .filter(|login| judge(policy, certificate, place, login, from).is_ok())
-        .cloned()
+        .into_iter()
+        .filter(|login| {
+            policy
+                .judge(&question(identity, place, login, from))
+                .is_ok()
+        })
+        .map(str::to_owned)
         .collect()
 }
 
-fn judge(
-    policy: &Policy,
-    certificate: &VerifiedUserCert,
-    place: &RequestedHost,
-    login: &str,
+fn question<'a>(
+    identity: &'a Identity,
+    place: &'a RequestedHost,
+    login: &'a str,
     from: IpAddr,
-) -> Result<Grant, PolicyDenial> {
-    policy.judge(&Question {
-        who: certificate.key_id(),
+) -> Question<'a> {
+    Question {
+        who: identity.name(),
+        roles: identity.roles(),
         place,
         login,
         from: Some(from),
-        lifetime: Some(Duration::from_secs(certificate.lifetime())),
-    })
+        life: Some(identity.life()),
+    }
+}
+
+/// What authenticates an inner connection.
+#[derive(Clone, Debug)]
+pub enum InnerProof {
+    /// A certificate that passed every check.
+    Certificate(VerifiedUserCert),
+    /// A key alone, which the client has proved to hold.
+    Key(KeyData),
 }
 
 impl Permit {
@@ -236,50 +309,91 @@ impl Permit {
         may_enter(policy, &self.identity, &self.route.target, place, self.from)
     }
 
-    /// Decides about one login, given the certificate that authenticates the inner connection: the
-    /// same person, the same key, the login among its principals, and the policy has it.
+    /// Decides about one login, given what authenticates the inner connection: the same person with the
+    /// same key as the outer connection, by the same kind of proof; the login is one that the proof
+    /// allows, and the policy has it.
     ///
     /// # Errors
     /// Says which of these is not so.
     pub fn for_login(
         &self,
         policy: &Policy,
-        inner: VerifiedUserCert,
+        inner: InnerProof,
         login: Login,
     ) -> Result<LoginPermit, Denial> {
-        let outer = self.identity.certificate();
-        if inner.key_id() != outer.key_id() {
-            return Err(Denial::OtherIdentity {
-                outer: outer.key_id().to_owned(),
-                inner: inner.key_id().to_owned(),
-            });
-        }
-        if inner.public_key() != outer.public_key() {
-            return Err(Denial::OtherKey);
-        }
-        if !inner.allows_login(&login) {
-            return Err(Denial::Login {
-                login: login.as_str().to_owned(),
-                principals: inner.principals().to_vec(),
-            });
+        let identity = self.proved_again(inner)?;
+        if !identity.allows_login(&login) {
+            return Err(login_not_named(&identity, &login));
         }
         let (route, from) = (self.route.clone(), self.from);
         let also = &route.also;
-        let judged = judge(policy, &inner, &route.place, login.as_str(), from);
-        let judged = also.iter().try_fold(judged, |grant, place| {
-            let more = judge(policy, &inner, place, login.as_str(), from)?;
+        let judge = |place| policy.judge(&question(&identity, place, login.as_str(), from));
+        let judged = also.iter().try_fold(judge(&route.place), |grant, place| {
+            let more = judge(place)?;
             Ok::<_, PolicyDenial>(grant.map(|grant| grant.and(more)))
         });
         match judged.and_then(|grant| grant) {
             Ok(grant) => Ok(LoginPermit {
                 route,
-                identity: Identity::new(inner),
+                identity,
                 login,
                 from,
                 grant,
+                minted: None,
             }),
             Err(why) => Err(denied(&route, &login, why)),
         }
+    }
+
+    /// The identity of the inner connection. A certificate counts with what it says itself: it need
+    /// not be the one of the outer connection.
+    fn proved_again(&self, inner: InnerProof) -> Result<Identity, Denial> {
+        const CERTIFICATE: &str = "a certificate";
+        const KEY: &str = "a key without a certificate";
+        match (self.identity.proof(), inner) {
+            (IdentityProof::Certificate(outer), InnerProof::Certificate(inner)) => {
+                if inner.key_id() != outer.key_id() {
+                    return Err(Denial::OtherIdentity {
+                        outer: outer.key_id().to_owned(),
+                        inner: inner.key_id().to_owned(),
+                    });
+                }
+                if inner.public_key() != outer.public_key() {
+                    return Err(Denial::OtherKey);
+                }
+                Ok(Identity::new(inner))
+            }
+            (IdentityProof::SignIn(outer), InnerProof::Key(inner)) => {
+                if inner != *outer.key() {
+                    return Err(Denial::OtherKey);
+                }
+                Ok(self.identity.clone())
+            }
+            (IdentityProof::Certificate(_), InnerProof::Key(_)) => Err(Denial::OtherProof {
+                outer: CERTIFICATE,
+                inner: KEY,
+            }),
+            (IdentityProof::SignIn(_), InnerProof::Certificate(_)) => Err(Denial::OtherProof {
+                outer: KEY,
+                inner: CERTIFICATE,
+            }),
+        }
+    }
+}
+
+fn login_not_named(identity: &Identity, login: &Login) -> Denial {
+    let named = identity.logins().unwrap_or_default();
+    let named = named.into_iter().map(str::to_owned).collect();
+    let login = login.to_string();
+    match identity.proof() {
+        IdentityProof::Certificate(_) => Denial::Login {
+            login,
+            principals: named,
+        },
+        IdentityProof::SignIn(_) => Denial::LoginOfUser {
+            login,
+            logins: named,
+        },
     }
 }
 
@@ -300,13 +414,55 @@ pub struct LoginPermit {
     login: Login,
     from: IpAddr,
     grant: Grant,
+    /// A certificate that was made for this login.
+    minted: Option<Arc<VerifiedUserCert>>,
+}
+
+/// Why a certificate was not made for a login.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum OtherCredential {
+    /// It names another person.
+    #[error("it is for {0:?}")]
+    Person(String),
+    /// It is for another key.
+    #[error("it is for another key")]
+    Key,
+    /// Its principals are not the one login.
+    #[error("its principals are {}", .0.join(", "))]
+    Logins(Vec<String>),
 }
 
 impl LoginPermit {
-    /// Who, with the very certificate that is presented to the host.
+    /// Who; with a certificate, the very one that is presented to the host.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The certificate that is presented to the host: the one that was made for this login, or the one
+    /// that proves the identity. `None` for a sign-in for which none was made yet.
+    #[must_use]
+    pub fn credential(&self) -> Option<&VerifiedUserCert> {
+        self.minted.as_deref().or(self.identity.certificate())
+    }
+
+    /// The same permit, with a certificate that was made for this login: for the same person and key,
+    /// with the login as its one principal.
+    ///
+    /// # Errors
+    /// Says which of these is not so.
+    pub fn with_credential(mut self, minted: VerifiedUserCert) -> Result<Self, OtherCredential> {
+        if minted.key_id() != self.identity.name() {
+            return Err(OtherCredential::Person(minted.key_id().to_owned()));
+        }
+        if minted.public_key() != self.identity.key() {
+            return Err(OtherCredential::Key);
+        }
+        if minted.principals() != [self.login.as_str()] {
+            return Err(OtherCredential::Logins(minted.principals().to_vec()));
+        }
+        self.minted = Some(Arc::new(minted));
+        Ok(self)
     }
 
     /// Where to.
@@ -348,8 +504,9 @@ impl LoginPermit {
     /// # Errors
     /// What the policy says now.
     pub fn judge_again(&self, policy: &Policy, place: &RequestedHost) -> Result<Grant, Denial> {
-        let certificate = self.identity.certificate();
-        judge(policy, certificate, place, self.login.as_str(), self.from)
+        let question = question(&self.identity, place, self.login.as_str(), self.from);
+        policy
+            .judge(&question)
             .map_err(|why| denied(&self.route, &self.login, why))
     }
 }

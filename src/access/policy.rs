@@ -5,6 +5,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::permits::Permits;
-use super::{Permissions, RequestedHost, Role, RoleBinding, RuleRef};
+use super::{Pattern, Permissions, RequestedHost, Role, RoleBinding, RuleRef};
 use crate::cert::SourceAddresses;
 use crate::model::format_duration;
 
@@ -32,17 +33,58 @@ pub struct Policy {
 /// What is to be decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// Whose identity: the certificate's key id.
+    /// Whose identity: the certificate's key id, or the name of the user who has signed in.
     pub who: &'a str,
+    /// Roles that the identity has beside those that the configuration gives it. Names that no role
+    /// of the configuration has count for nothing.
+    pub roles: &'a [String],
     /// Where to.
     pub place: &'a RequestedHost,
     /// Under which account.
     pub login: &'a str,
     /// From where; `None` for an address that every role takes.
     pub from: Option<IpAddr>,
-    /// How long the certificate lives in all, from its first second to its last; `None` for a
-    /// certificate that every role takes.
-    pub lifetime: Option<Duration>,
+    /// How long the identity's proof is valid in all; `None` for a proof that every role takes.
+    pub life: Option<Life>,
+}
+
+/// How long the proof of an identity is valid in all, from its first second to its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// The validity of a certificate.
+    Certificate(Duration),
+    /// A sign-in, from its beginning until it expires.
+    SignIn(Duration),
+}
+
+impl Life {
+    /// Whether it is longer than `most`.
+    fn exceeds(self, most: Duration) -> bool {
+        match self {
+            Self::Certificate(lifetime) => lifetime > most.saturating_add(BACKDATING),
+            Self::SignIn(lifetime) => lifetime > most,
+        }
+    }
+
+    /// A life, for people.
+    pub(super) fn text(life: Duration) -> String {
+        if life.as_secs() == u64::MAX {
+            "for ever".to_owned()
+        } else {
+            format_duration(life)
+        }
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(lifetime) => {
+                write!(f, "the certificate lives {}", Self::text(*lifetime))
+            }
+            Self::SignIn(lifetime) => write!(f, "the sign-in lasts {}", Self::text(*lifetime)),
+        }
+    }
 }
 
 /// The policy allows the login. Made by [`Policy::judge`] only.
@@ -66,7 +108,7 @@ pub enum Constraint {
     },
     /// `max_ttl`
     MaxTtl {
-        /// The longest that the certificate may live.
+        /// The longest that the certificate may live, or the sign-in may last.
         most: Duration,
         /// The line that says so.
         rule: RuleRef,
@@ -84,14 +126,12 @@ impl Constraint {
                 }),
                 Some(_) | None => Ok(()),
             },
-            Self::MaxTtl { most, rule } => match question.lifetime {
-                Some(lifetime) if lifetime > most.saturating_add(BACKDATING) => {
-                    Err(PolicyDenial::Lifetime {
-                        lifetime,
-                        most: *most,
-                        rule: rule.clone(),
-                    })
-                }
+            Self::MaxTtl { most, rule } => match question.life {
+                Some(life) if life.exceeds(*most) => Err(PolicyDenial::Lifetime {
+                    life,
+                    most: *most,
+                    rule: rule.clone(),
+                }),
                 Some(_) | None => Ok(()),
             },
         }
@@ -152,11 +192,11 @@ pub enum PolicyDenial {
         /// The line that says so.
         rule: RuleRef,
     },
-    /// It is allowed, and not with a certificate that lives so long.
-    #[error("the certificate lives {}, at most {} are allowed: {rule}", life(*.lifetime), life(*.most))]
+    /// It is allowed, and not with a certificate or a sign-in that lives so long.
+    #[error("{life}, at most {} are allowed: {rule}", Life::text(*.most))]
     Lifetime {
-        /// How long the certificate lives.
-        lifetime: Duration,
+        /// How long it lives.
+        life: Life,
         /// The longest that it may live.
         most: Duration,
         /// The line that says so.
@@ -190,15 +230,6 @@ impl PolicyDenial {
     }
 }
 
-/// How long something lives, for people.
-pub(super) fn life(span: Duration) -> String {
-    if span.as_secs() == u64::MAX {
-        "for ever".to_owned()
-    } else {
-        format_duration(span)
-    }
-}
-
 fn listed(roles: &[RuleRef]) -> String {
     let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();
     roles.join("; ")
@@ -228,24 +259,27 @@ impl Policy {
         !self.roles.is_empty()
     }
 
-    /// The roles that an identity has, each once, in the order of the file.
+    /// The roles that an identity has, each once, in the order of the file: those that the
+    /// configuration gives it, and those of `named` that are in the configuration.
     #[must_use]
-    pub fn roles_of(&self, who: &str) -> Vec<&Role> {
+    pub fn roles_of(&self, who: &str, named: &[String]) -> Vec<&Role> {
         let theirs: Vec<&Arc<Role>> = self
             .members
             .iter()
             .filter(|member| member.name.matches(who))
             .flat_map(|member| &member.roles)
             .collect();
-        let has = |role: &&Arc<Role>| theirs.iter().any(|one| Arc::ptr_eq(one, role));
+        let has = |role: &&Arc<Role>| {
+            theirs.iter().any(|one| Arc::ptr_eq(one, role)) || named.contains(&role.name)
+        };
         self.roles.iter().filter(has).map(|role| &**role).collect()
     }
 
-    /// The strictest `max_ttl` among all roles of an identity: a certificate that lives no longer is
-    /// short enough wherever its roles lead.
+    /// The strictest `max_ttl` among all roles of an identity ([`Self::roles_of`]): a certificate or a
+    /// sign-in that lives no longer is short enough wherever its roles lead.
     #[must_use]
-    pub fn max_ttl(&self, who: &str) -> Option<(Duration, RuleRef)> {
-        self.roles_of(who)
+    pub fn max_ttl(&self, who: &str, named: &[String]) -> Option<(Duration, RuleRef)> {
+        self.roles_of(who, named)
             .into_iter()
             .filter_map(|role| Some((role.max_ttl?.value, self.cite(role, role.max_ttl?.line))))
             .min_by_key(|(most, _)| *most)
@@ -257,7 +291,7 @@ impl Policy {
     /// 2. A deny rule of any of the identity's roles matches: no.
     /// 3. No allow rule of them matches: no.
     /// 4. A role that applies (one of its allow rules matches, or it has none) has a
-    ///    `may_connect_from` without the address, or a `max_ttl` below the certificate's life: no.
+    ///    `may_connect_from` without the address, or a `max_ttl` below the life of the proof: no.
     /// 5. Otherwise yes, with the permits of the roles that apply.
     ///
     /// The order of roles, rules and users in the file changes what is cited, never what is decided.
@@ -277,7 +311,7 @@ impl Policy {
         let Question {
             who, place, login, ..
         } = *question;
-        let roles = self.roles_of(who);
+        let roles = self.roles_of(who, question.roles);
         if roles.is_empty() {
             return Err(PolicyDenial::NoRole(who.to_owned()));
         }
@@ -307,6 +341,16 @@ impl Policy {
             permits,
             demands,
         })
+    }
+
+    /// The patterns for logins in all rules about this identity and this place.
+    pub(super) fn login_patterns(&self, question: &Question<'_>) -> Vec<&Pattern> {
+        let roles = self.roles_of(question.who, question.roles).into_iter();
+        let rules = roles.flat_map(|role| role.allow.iter().flatten().chain(&role.deny));
+        rules
+            .filter(|rule| rule.is_about(question.place))
+            .flat_map(|rule| rule.logins.iter().flatten())
+            .collect()
     }
 
     fn demands(&self, role: &Role) -> impl Iterator<Item = Constraint> {

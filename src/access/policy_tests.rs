@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::Label;
 
-const FILE: &str = "rproxy.yaml";
+pub(super) const FILE: &str = "rproxy.yaml";
 
 fn patterns(words: &[&str]) -> Option<Vec<Pattern>> {
     let parse = |word: &&str| word.parse::<Pattern>().unwrap();
     (!words.is_empty()).then(|| words.iter().map(parse).collect())
 }
 
-fn rule(line: usize, logins: &[&str], nodes: &[&str], labels: &[(&str, &str)]) -> Rule {
+pub(super) fn rule(line: usize, logins: &[&str], nodes: &[&str], labels: &[(&str, &str)]) -> Rule {
     let fold = |several: Vec<Pattern>| several.into_iter().map(Pattern::folding_case).collect();
     Rule {
         line,
@@ -34,7 +34,7 @@ fn rule(line: usize, logins: &[&str], nodes: &[&str], labels: &[(&str, &str)]) -
 }
 
 /// A role without anything, that begins in this line.
-fn role(name: &str, line: usize) -> Role {
+pub(super) fn role(name: &str, line: usize) -> Role {
     Role {
         name: name.to_owned(),
         line,
@@ -54,7 +54,7 @@ fn permit(line: usize, keys: &[PermitKey], values: Permissions) -> RolePermit {
 }
 
 /// These roles, all of them `alice`'s.
-fn policy(roles: Vec<Role>) -> Policy {
+pub(super) fn policy(roles: Vec<Role>) -> Policy {
     let roles: Vec<_> = roles.into_iter().map(Arc::new).collect();
     let alice = RoleBinding {
         name: "alice".parse().unwrap(),
@@ -64,20 +64,21 @@ fn policy(roles: Vec<Role>) -> Policy {
     Policy::new(FILE, Permissions::default(), roles, vec![alice])
 }
 
-fn place(name: &str, labels: &[&str]) -> RequestedHost {
+pub(super) fn place(name: &str, labels: &[&str]) -> RequestedHost {
     RequestedHost {
         name: name.to_owned(),
         labels: labels.iter().map(|label| label.parse().unwrap()).collect(),
     }
 }
 
-fn ask<'a>(place: &'a RequestedHost, login: &'a str) -> Question<'a> {
+pub(super) fn ask<'a>(place: &'a RequestedHost, login: &'a str) -> Question<'a> {
     Question {
         who: "alice",
+        roles: &[],
         place,
         login,
         from: None,
-        lifetime: None,
+        life: None,
     }
 }
 
@@ -166,7 +167,7 @@ fn users_are_patterns_and_roles_add_up() {
     let members = vec![member("*", 0), member("*@dba.example.com", 1)];
     let policy = Policy::new(FILE, Permissions::default(), roles.clone(), members);
     let of = |who| {
-        let roles = policy.roles_of(who);
+        let roles = policy.roles_of(who, &[]);
         roles
             .iter()
             .map(|role| role.name.clone())
@@ -203,7 +204,7 @@ fn demands_hold_where_their_role_applies() {
     let hour = Duration::from_secs(3600);
     let question = |place, from, lifetime| Question {
         from: Some(from),
-        lifetime: Some(lifetime),
+        life: Some(Life::Certificate(lifetime)),
         ..ask(place, "root")
     };
     let (prod1, dev1) = (place("prod1", &[]), place("dev1", &[]));
@@ -251,9 +252,58 @@ fn demands_hold_where_their_role_applies() {
     // The question has no address: the constraints are the answer.
     let grant = free.judge(&ask(&prod1, "root")).unwrap();
     assert_eq!(grant.demands().len(), 2);
-    let (most, rule) = free.max_ttl("alice").unwrap();
+    let (most, rule) = free.max_ttl("alice", &[]).unwrap();
     assert_eq!((most, rule.line()), (hour, 8));
-    assert_eq!(free.max_ttl("bob"), None);
+    assert_eq!(free.max_ttl("bob", &[]), None);
+    // A sign-in begins when it was made.
+    let signed_in = |lifetime| Question {
+        life: Some(Life::SignIn(lifetime)),
+        ..question(&prod1, inside, hour)
+    };
+    assert!(free.judge(&signed_in(hour)).is_ok());
+    assert_eq!(
+        says(&free, &signed_in(hour + Duration::from_secs(60))),
+        "the sign-in lasts 1h1m, at most 1h are allowed: role prod, rproxy.yaml:8"
+    );
+}
+
+#[test]
+fn roles_that_an_identity_brings_along_count_like_the_configurations() {
+    let dba = Role {
+        allow: Some(vec![rule(5, &["postgres"], &["db*"], &[])]),
+        ..role("dba", 3)
+    };
+    let careful = Role {
+        deny: vec![rule(9, &[], &["db2"], &[])],
+        ..role("careful", 8)
+    };
+    let policy = policy(vec![dba, careful]);
+    let (db1, db2) = (place("db1", &[]), place("db2", &[]));
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (one, both) = (names(&["dba", "gone"]), names(&["careful", "dba"]));
+    let bob = |place, roles| Question {
+        who: "bob",
+        roles,
+        ..ask(place, "postgres")
+    };
+    assert!(policy.judge(&bob(&db1, &one)).is_ok());
+    assert!(policy.judge(&bob(&db2, &one)).is_ok());
+    assert!(policy.judge(&bob(&db1, &both)).is_ok());
+    assert_eq!(
+        says(&policy, &bob(&db2, &both)),
+        "denied by role careful, rproxy.yaml:9"
+    );
+    assert_eq!(
+        says(&policy, &bob(&db1, &names(&["gone"]))),
+        "\"bob\" has no role"
+    );
+    // Those that the configuration gives by name stay, and count once.
+    assert_eq!(policy.roles_of("alice", &one).len(), 2);
 }
 
 #[test]
@@ -322,10 +372,11 @@ fn roles_stand_above_the_section_and_restrict_each_other() {
 }
 
 /// A rule over a small world, so that rules meet.
+pub(super) fn words(words: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>> {
+    proptest::collection::vec(proptest::sample::select(words), 0..3)
+}
+
 fn any_rule() -> impl Strategy<Value = Rule> {
-    let words = |words: &'static [&'static str]| {
-        proptest::collection::vec(proptest::sample::select(words), 0..3)
-    };
     let labels: &[(&str, &str)] = &[("env", "prod"), ("env", "*"), ("role", "db")];
     let labels = proptest::collection::vec(proptest::sample::select(labels), 0..2);
     (
@@ -337,7 +388,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         .prop_map(|(logins, nodes, labels, line)| rule(line, &logins, &nodes, &labels))
 }
 
-fn any_role() -> impl Strategy<Value = Role> {
+pub(super) fn any_role() -> impl Strategy<Value = Role> {
     let rules = || proptest::collection::vec(any_rule(), 0..3);
     let networks = proptest::sample::select(&["10.0.0.0/8", "10.1.0.0/16", "::/0"][..]);
     let span = (1u64..4).prop_map(|hours| Duration::from_secs(3600 * hours));
@@ -386,14 +437,14 @@ fn any_place() -> impl Strategy<Value = RequestedHost> {
 }
 
 #[derive(Clone, Debug)]
-struct Asked {
-    place: RequestedHost,
+pub(super) struct Asked {
+    pub(super) place: RequestedHost,
     login: &'static str,
-    from: IpAddr,
-    lifetime: Duration,
+    pub(super) from: IpAddr,
+    pub(super) lifetime: Duration,
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+pub(super) fn asked() -> impl Strategy<Value = Asked> {
     let login = proptest::sample::select(&["root", "alice", "bob"][..]);
     let from = proptest::sample::select(&["10.1.2.3", "10.9.9.9", "192.0.2.1", "::1"][..]);
     (any_place(), login, from, 1u64..5).prop_map(|(place, login, from, hours)| Asked {
@@ -408,7 +459,7 @@ impl Asked {
     fn of(&self, policy: &Policy) -> Result<Grant, PolicyDenial> {
         policy.judge(&Question {
             from: Some(self.from),
-            lifetime: Some(self.lifetime),
+            life: Some(Life::Certificate(self.lifetime)),
             ..ask(&self.place, self.login)
         })
     }

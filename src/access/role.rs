@@ -55,16 +55,19 @@ impl Rule {
     /// Whether it is about this login at this place.
     #[must_use]
     pub fn matches(&self, login: &str, place: &RequestedHost) -> bool {
-        let one_of = |patterns: Option<&Vec<Pattern>>, name: &str| {
-            patterns.is_none_or(|several| several.iter().any(|one| one.matches(name)))
-        };
-        one_of(self.logins.as_ref(), login)
-            && one_of(self.nodes.as_ref(), &place.name)
-            && self
-                .labels
-                .iter()
-                .all(|wanted| wanted.is_among(&place.labels))
+        one_matches(self.logins.as_ref(), login) && self.is_about(place)
     }
+
+    /// Whether it is about this place, with some login.
+    pub(super) fn is_about(&self, place: &RequestedHost) -> bool {
+        let mut labels = self.labels.iter();
+        one_matches(self.nodes.as_ref(), &place.name)
+            && labels.all(|wanted| wanted.is_among(&place.labels))
+    }
+}
+
+fn one_matches(patterns: Option<&Vec<Pattern>>, name: &str) -> bool {
+    patterns.is_none_or(|several| several.iter().any(|one| one.matches(name)))
 }
 
 impl LabelPattern {
@@ -137,7 +140,7 @@ pub struct Role {
     pub deny: Vec<Rule>,
     /// From where its users may connect, to where the role applies.
     pub may_connect_from: Option<Spanned<SourceAddresses>>,
-    /// How long a certificate may live with which its users connect.
+    /// How long a certificate may live, or a sign-in may last, with which its users connect.
     pub max_ttl: Option<Spanned<Duration>>,
     /// What a connection may carry, where the role applies.
     pub permit: RolePermit,

@@ -30,7 +30,7 @@ impl TtlLimits {
 
     /// The same, with the rule of a role that says so.
     fn find(&self, identity: &str) -> (Duration, Option<RuleRef>) {
-        match self.policy.max_ttl(identity.trim()) {
+        match self.policy.max_ttl(identity.trim(), &[]) {
             Some((most, rule)) => (most, Some(rule)),
             None => (self.otherwise, None),
         }

@@ -67,10 +67,11 @@ impl ExplainArgs {
         let judge = |place: &RequestedHost| {
             policy.judge(&Question {
                 who: user,
+                roles: &[],
                 place,
                 login: &self.login,
                 from: self.from.map(|address| address.to_canonical()),
-                lifetime: None,
+                life: None,
             })
         };
         let mut verdict = judge(&place);
@@ -82,7 +83,7 @@ impl ExplainArgs {
                 };
             }
         }
-        let roles = policy.roles_of(user).into_iter();
+        let roles = policy.roles_of(user, &[]).into_iter();
         Ok(Explanation {
             user: user.to_owned(),
             login: self.login.clone(),

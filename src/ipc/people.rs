@@ -178,6 +178,8 @@ pub struct SignedIn {
     pub roles: Vec<String>,
     /// The logins that the person may use; `None` for all that the roles allow.
     pub logins: Option<Vec<Login>>,
+    /// When the sign-in began, in seconds since the epoch.
+    pub since: u64,
     /// When the sign-in ends, in seconds since the epoch.
     pub until: u64,
     /// Whether the person has answered questions on this connection.

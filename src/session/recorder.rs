@@ -16,6 +16,7 @@ use super::refusal::refusal;
 use super::registry::{Registration, SessionStart};
 use super::{RecordingPolicy, RecordingSettings};
 use crate::audit::{AuditEvent, AuditLog, RecordingState};
+use crate::cert::VerifiedUserCert;
 use crate::metrics::{Flow, LocalCounter, Metrics};
 use crate::model::{ConnectionId, SessionId, chain};
 use crate::recording::{Header, Live, RecordingError, Verbatim};
@@ -260,7 +261,6 @@ impl Recorder {
     ) -> Result<Writer, StoreError> {
         let SessionContext { permit, .. } = &self.scene;
         let (identity, route) = (permit.identity(), permit.route());
-        let certificate = identity.certificate();
         let header = Header {
             session: id,
             connection: self.scene.connection,
@@ -273,8 +273,8 @@ impl Recorder {
             kind: beginning.kind,
             command: beginning.command.clone(),
             client: Some(self.scene.client.to_string()),
-            serial: Some(certificate.serial()),
-            fingerprint: Some(certificate.fingerprint().to_string()),
+            serial: permit.credential().map(VerifiedUserCert::serial),
+            fingerprint: Some(identity.fingerprint().to_string()),
             start: self.clock.now(),
             pty: beginning.pty.clone(),
         };

@@ -9,7 +9,9 @@ use tokio::sync::mpsc::Receiver;
 use super::{
     Options, Recorder, RecordingPolicy, RecordingSettings, Registry, SessionCommand, SessionContext,
 };
-use crate::access::{self, Identity, LoginPermit, Permissions, RequestedHost, Route, authorize};
+use crate::access::{
+    self, Identity, InnerProof, LoginPermit, Permissions, RequestedHost, Route, authorize,
+};
 use crate::audit::AuditLog;
 use crate::cert::testing::{CertSpec, NOW, ed25519};
 use crate::cert::{TrustedKeys, verify_user};
@@ -40,7 +42,8 @@ pub(crate) fn permit() -> LoginPermit {
     let from = IpAddr::from([192, 0, 2, 1]);
     let permit = authorize(&policy, &identity, route, from).unwrap();
     let login = "deploy".parse().unwrap();
-    permit.for_login(&policy, verified, login).unwrap()
+    let inner = InnerProof::Certificate(verified);
+    permit.for_login(&policy, inner, login).unwrap()
 }
 
 /// A recorder whose connection is in a registry, with `recordings` and `data` below a directory.

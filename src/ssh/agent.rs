@@ -60,11 +60,11 @@ impl ForwardedAgent {
         }
     }
 
-    /// The blob under which the agent signs for a certificate: the certificate itself, or its bare
-    /// key where the agent holds no certificates (GNOME Keyring, gpg-agent).
+    /// The blob under which the agent signs for the user: the certificate, if there is one, or the
+    /// bare key where the agent holds no certificates (GNOME Keyring, gpg-agent).
     pub(crate) async fn find(
         &mut self,
-        certificate: &[u8],
+        certificate: Option<&[u8]>,
         key: &[u8],
     ) -> Result<Vec<u8>, AgentError> {
         let request = agent::request_identities();
@@ -75,7 +75,8 @@ impl ForwardedAgent {
                 .iter()
                 .any(|identity: &AgentIdentity| identity.blob == blob)
         };
-        match [certificate, key].into_iter().find(|blob| holds(blob)) {
+        let mut wanted = certificate.into_iter().chain([key]);
+        match wanted.find(|blob| holds(blob)) {
             Some(blob) => Ok(blob.to_vec()),
             None => Err(AgentError::NoKey),
         }
@@ -197,13 +198,19 @@ mod tests {
     async fn a_certificate_or_its_bare_key_is_found_and_nothing_else() {
         for held in [CERTIFICATE, KEY] {
             let mut agent = agent(vec![identities_answer(Some((held, "alice")))]);
-            assert_eq!(agent.find(CERTIFICATE, KEY).await.unwrap(), held);
+            assert_eq!(agent.find(Some(CERTIFICATE), KEY).await.unwrap(), held);
         }
+        let held = [CERTIFICATE, KEY].map(|held| identities_answer(Some((held, "alice"))));
+        let [certificate, key] = held.map(|answer| agent(vec![answer]));
+        let (mut certificate, mut key) = (certificate, key);
+        assert_eq!(key.find(None, KEY).await.unwrap(), KEY);
+        let found = certificate.find(None, KEY).await;
+        assert!(matches!(found, Err(AgentError::NoKey)), "{found:?}");
         for answer in [
             identities_answer(Some((b"another", ""))),
             identities_answer(None),
         ] {
-            let found = agent(vec![answer]).find(CERTIFICATE, KEY).await;
+            let found = agent(vec![answer]).find(Some(CERTIFICATE), KEY).await;
             assert!(matches!(found, Err(AgentError::NoKey)), "{found:?}");
         }
     }
@@ -211,13 +218,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_answer_to_the_question_is_an_error() {
         for answer in [failure(), sign_response(b"x"), message(99, None)] {
-            let found = agent(vec![answer]).find(CERTIFICATE, KEY).await;
+            let found = agent(vec![answer]).find(Some(CERTIFICATE), KEY).await;
             assert!(matches!(found, Err(AgentError::Codec(_))), "{found:?}");
         }
         let long = u32::MAX.to_be_bytes().to_vec();
-        let found = agent(vec![long]).find(CERTIFICATE, KEY).await;
+        let found = agent(vec![long]).find(Some(CERTIFICATE), KEY).await;
         assert!(matches!(found, Err(AgentError::Codec(_))), "{found:?}");
-        let found = agent(Vec::new()).find(CERTIFICATE, KEY).await;
+        let found = agent(Vec::new()).find(Some(CERTIFICATE), KEY).await;
         assert!(
             matches!(found, Err(AgentError::Closed | AgentError::Io(_))),
             "{found:?}"

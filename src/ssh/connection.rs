@@ -32,7 +32,7 @@ use super::upstream::{
     self, Dial, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
 };
 use super::verifier::ByKey;
-use crate::access::{Denial, LoginPermit, Permit};
+use crate::access::{Denial, InnerProof, LoginPermit, Permit};
 use crate::audit::{AuditEvent, Party};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
@@ -358,9 +358,11 @@ impl<D: Dial> Connection<D> {
         way: &DialPlan,
     ) -> Result<Ready<D::Stream>, Refusal> {
         let mut agent = ForwardedAgent::new(stream, Arc::clone(&self.services.metrics));
-        let certificate = self.permit.identity().certificate().certificate();
-        let (certificate, key) = (certificate_blob(certificate)?, key_blob(certificate)?);
-        let found = agent.find(&certificate, &key);
+        let identity = self.permit.identity();
+        let certificate = identity.certificate();
+        let certificate = certificate.map(|proof| certificate_blob(proof.certificate()));
+        let (certificate, key) = (certificate.transpose()?, key_blob(identity.key())?);
+        let found = agent.find(certificate.as_deref(), &key);
         let limit = AGENT_LIST_TIMEOUT.min(self.services.settings.now().login_grace);
         let agent_key = tokio::time::timeout(limit, found)
             .await
@@ -439,29 +441,29 @@ impl<D: Dial> Connection<D> {
             user: identity.name().to_owned(),
             login: Some(permit.login().to_string()),
             client_addr: self.client,
-            serial: Serial::new(identity.certificate().serial()),
-            fingerprint: identity.certificate().fingerprint().to_string(),
+            serial: permit.credential().and_then(|it| Serial::new(it.serial())),
+            fingerprint: identity.fingerprint().to_string(),
             connection: Some(self.id),
         });
         Ok(permit.clone())
     }
 
     /// Checks that the offer is by the same user with the same key, for a login that the
-    /// certificate names.
+    /// certificate or the sign-in allows.
     fn judge(&self, offer: &Offer) -> Result<(LoginPermit, Fit), Refusal> {
-        let PresentedKey::Certificate(certificate) = &offer.key else {
-            return Err(refusal::plain_key(&offer.key));
-        };
-        let certificate = self.services.auth.admit(certificate, self.client)?;
+        let inner = self.inner_proof(&offer.key)?;
         let login: Login = offer
             .user
             .parse()
             .map_err(|error| refusal::bad_login(&error))?;
         let settings = self.services.settings.now();
-        let has_login = certificate.allows_login(&login);
+        let has_login = match &inner {
+            InnerProof::Certificate(certificate) => certificate.allows_login(&login),
+            InnerProof::Key(_) => false,
+        };
         let permit = self
             .permit
-            .for_login(&settings.policy, certificate, login.clone());
+            .for_login(&settings.policy, inner, login.clone());
         match permit {
             Ok(permit) => Ok((permit, Fit::Good)),
             Err(denial @ (Denial::OtherIdentity { .. } | Denial::OtherKey)) if has_login => {
@@ -479,6 +481,21 @@ impl<D: Dial> Connection<D> {
         }
     }
 
+    /// What an offered key proves. A key without a certificate counts only if the outer connection
+    /// has signed in with one.
+    fn inner_proof(&self, key: &PresentedKey) -> Result<InnerProof, Refusal> {
+        match key {
+            PresentedKey::Certificate(certificate) => {
+                let certificate = self.services.auth.admit(certificate, self.client)?;
+                Ok(InnerProof::Certificate(certificate))
+            }
+            PresentedKey::Plain(plain) if self.permit.identity().sign_in().is_some() => {
+                Ok(InnerProof::Key(plain.key_data().clone()))
+            }
+            PresentedKey::Plain(_) => Err(refusal::plain_key(key)),
+        }
+    }
+
     async fn relay(
         &self,
         leg: Leg<ChannelStream>,
@@ -492,7 +509,7 @@ impl<D: Dial> Connection<D> {
             prelude,
             said,
         } = established;
-        let valid_before = permit.identity().certificate().valid_before();
+        let valid_before = permit.identity().valid_before();
         let settings = self.services.settings.now();
         let timers =
             ConnectionTimers::new(&settings.time, valid_before, self.services.clock, terminal);

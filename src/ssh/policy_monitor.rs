@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::end_reason::EndReason;
 use super::refusal::{self, Origin, Refusal};
-use super::revocation::{revoked_host, revoked_user};
+use super::revocation::{revoked_host, revoked_identity};
 use super::route::Router;
 use super::settings::{CurrentSettings, Settings};
 use crate::access::{Identity, LoginPermit, Permissions};
@@ -177,7 +177,7 @@ impl PolicyMonitor {
     fn look(&mut self) -> Option<PolicyChange> {
         let revocations = Arc::clone(&self.source.revocations.borrow_and_update());
         let settings = self.source.settings.take();
-        let revoked = revoked_user(&revocations, self.user.certificate()).or_else(|| {
+        let revoked = revoked_identity(&revocations, &self.user).or_else(|| {
             let login = self.login.as_ref()?;
             revoked_host(&revocations, &login.host)
         });

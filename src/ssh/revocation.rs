@@ -1,7 +1,8 @@
 //! Revocation: the one place that asks for it, when a certificate is shown and while it is in use.
 
 use super::refusal::{self, Refusal};
-use crate::ca::Revocations;
+use crate::access::{Identity, IdentityProof};
+use crate::ca::{CaKind, Revocations};
 use crate::cert::{PresentedKey, VerifiedUserCert};
 
 /// What the user reads about a user certificate that is revoked.
@@ -11,6 +12,18 @@ pub(crate) fn revoked_user(
 ) -> Option<Refusal> {
     let (_, reason) = revocations.of_certificate(certificate.certificate())?;
     Some(refusal::revoked_user(reason))
+}
+
+/// What a person reads whose certificate is revoked, or whose name or key is, without a certificate.
+pub(crate) fn revoked_identity(revocations: &Revocations, identity: &Identity) -> Option<Refusal> {
+    match identity.proof() {
+        IdentityProof::Certificate(certificate) => revoked_user(revocations, certificate),
+        IdentityProof::SignIn(sign_in) => {
+            let key = identity.fingerprint();
+            let record = revocations.of_subject(CaKind::User, sign_in.name(), &key)?;
+            Some(refusal::revoked_person(record.reason.as_deref()))
+        }
+    }
 }
 
 /// What the user reads about a host's key or certificate that is revoked.

@@ -267,7 +267,7 @@ fn warn_of_no_role(context: &Context, request: &IssueRequest) {
         return;
     };
     let policy = context.config.policy();
-    if policy.has_roles() && policy.roles_of(identity.as_str()).is_empty() {
+    if policy.has_roles() && policy.roles_of(identity.as_str(), &[]).is_empty() {
         let file = &context.config.file;
         ui::note(&format!(
             "rproxy: warning: {identity} has no role in {file}, so the proxy lets them go nowhere"

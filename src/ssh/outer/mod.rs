@@ -142,8 +142,8 @@ fn tell_success(
         user: identity.name().to_owned(),
         login: None,
         client_addr: client,
-        serial: Serial::new(identity.certificate().serial()),
-        fingerprint: identity.certificate().fingerprint().to_string(),
+        serial: identity.serial().and_then(Serial::new),
+        fingerprint: identity.fingerprint().to_string(),
         connection: Some(id),
     });
 }

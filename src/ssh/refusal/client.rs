@@ -64,6 +64,16 @@ pub(crate) fn revoked_user(reason: Option<&str>) -> Refusal {
         .hint("ask the people who run this proxy about a new one")
 }
 
+/// The name or the key of a person who has signed in is revoked, for this reason where one was given.
+pub(crate) fn revoked_person(reason: Option<&str>) -> Refusal {
+    let text = match reason {
+        Some(reason) => format!("your name or your key is revoked: {reason}"),
+        None => "your name or your key is revoked".to_owned(),
+    };
+    Refusal::new(Party::Client, RefusalReason::Revoked, text)
+        .hint("ask the people who run this proxy")
+}
+
 /// A user name that is no login.
 pub(crate) fn bad_login(error: &dyn Display) -> Refusal {
     let text = format!("bad login: {error}");

@@ -55,12 +55,20 @@ pub(crate) struct Refusal {
 impl From<&Denial> for Refusal {
     fn from(denial: &Denial) -> Self {
         let leg = match denial {
-            Denial::OtherIdentity { .. } | Denial::OtherKey | Denial::Login { .. } => Party::Client,
+            Denial::OtherIdentity { .. }
+            | Denial::OtherKey
+            | Denial::OtherProof { .. }
+            | Denial::Login { .. }
+            | Denial::LoginOfUser { .. } => Party::Client,
             Denial::Policy { .. } => Party::Proxy,
         };
         let worth = match denial {
-            Denial::OtherIdentity { .. } | Denial::OtherKey => Worth::Foreign,
-            Denial::Login { .. } | Denial::Policy { .. } => Worth::Usual,
+            Denial::OtherIdentity { .. } | Denial::OtherKey | Denial::OtherProof { .. } => {
+                Worth::Foreign
+            }
+            Denial::Login { .. } | Denial::LoginOfUser { .. } | Denial::Policy { .. } => {
+                Worth::Usual
+            }
         };
         Self {
             rule: denial.rule(),

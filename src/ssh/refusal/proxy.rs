@@ -69,6 +69,16 @@ pub(crate) fn host_certificate_not_minted(error: &dyn Display) -> Refusal {
     .hint("tell the people who run this proxy; on the proxy, its log says more")
 }
 
+/// The certificate for the login at the host, which a person who has signed in needs, was not made.
+pub(crate) fn certificate_not_minted(error: &dyn Display) -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::NoUserCertificate,
+        format!("cannot make the certificate for this login: {error}"),
+    )
+    .hint("try again in a moment; if it stays so, tell the people who run this proxy")
+}
+
 /// A connection that ends because the proxy shuts down.
 pub(crate) fn shutting_down() -> Refusal {
     Refusal::new(

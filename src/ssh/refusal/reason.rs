@@ -44,7 +44,9 @@ reasons! {
     CorruptCriticalOption "corrupt-critical-option" [Client]
     OtherIdentity "different-identity" [Client]
     OtherKey "different-key" [Client]
+    OtherProof "different-proof" [Client]
     LoginNotGranted "login-not-in-principals" [Client]
+    LoginOfUser "login-not-of-user" [Client]
     BadLogin "bad-login" [Client]
     UnsupportedAlgorithm "unsupported-algorithm" [Client]
     OtherHostKey "other-host-key" [Client]
@@ -114,6 +116,7 @@ reasons! {
     TooMuchMemoryOfUser "too-much-memory-of-user" [Proxy]
     NoSubsystem "no-subsystem" [Proxy]
     NoHostCertificate "host-certificate-not-minted" [Proxy]
+    NoUserCertificate "user-certificate-not-minted" [Proxy]
     ShuttingDown "shutting-down" [Proxy]
     Killed "killed" [Proxy]
     Internal "internal" [Proxy]
@@ -199,7 +202,9 @@ impl From<&Denial> for RefusalReason {
         match denial {
             Denial::OtherIdentity { .. } => Self::OtherIdentity,
             Denial::OtherKey => Self::OtherKey,
+            Denial::OtherProof { .. } => Self::OtherProof,
             Denial::Login { .. } => Self::LoginNotGranted,
+            Denial::LoginOfUser { .. } => Self::LoginOfUser,
             Denial::Policy { .. } => Self::Policy,
         }
     }

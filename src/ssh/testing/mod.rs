@@ -38,7 +38,7 @@ use super::settings::{CurrentSettings, Settings};
 use super::timers::TimeLimits;
 use super::trust::{CurrentTrust, Trust};
 use super::upstream::{Attempts, Dial, Dialler, HostKeys, TcpDial};
-use crate::access::{Identity, LoginPermit, Permissions, Permit, Policy};
+use crate::access::{Identity, InnerProof, LoginPermit, Permissions, Permit, Policy};
 use crate::audit::AuditLog;
 use crate::ca::{
     CaError, HostCertIssuer, RevocationLog, RevocationStore as _, Revocations, Revoked, SignsHosts,
@@ -295,10 +295,14 @@ impl SshFixture {
     /// The same, for the login `deploy`.
     pub(crate) fn login_permit(&self, target: &str) -> LoginPermit {
         let permit = self.permit(target);
-        let certificate = self.verified(permit.identity().certificate().certificate());
+        let certificate = permit.identity().certificate().unwrap().clone();
         let policy = &self.settings.borrow().policy;
         permit
-            .for_login(policy, certificate, "deploy".parse().unwrap())
+            .for_login(
+                policy,
+                InnerProof::Certificate(certificate),
+                "deploy".parse().unwrap(),
+            )
             .unwrap()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use ssh_key::Certificate;
+use ssh_key::public::KeyData;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
@@ -73,7 +74,10 @@ where
 {
     let turn = upstream.turn.take();
     let awaited = Awaited::default();
-    let certificate = permit.identity().certificate().certificate();
+    let certificate = permit.credential();
+    let certificate =
+        certificate.ok_or_else(|| refusal::certificate_not_minted(&"none was asked for"))?;
+    let certificate = certificate.certificate();
     let signs_with_sha1 = upstream.config.signs_with_sha1;
     let Upstream { leg, algorithm, .. } = upstream;
     let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
@@ -84,6 +88,7 @@ where
         auth: ClientAuth::new(session_id, login, &first, blob, host_bound),
         leg,
         permit,
+        certificate,
         signer,
         conversation,
         awaited: &awaited,
@@ -138,6 +143,8 @@ fn offer(
 struct Attempt<'a, 'c, S> {
     leg: &'a mut Leg<S>,
     permit: &'a LoginPermit,
+    /// What the host is shown.
+    certificate: &'a Certificate,
     signer: Signer<'a>,
     conversation: &'a mut Conversation<'c>,
     awaited: &'a Awaited,
@@ -165,9 +172,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
             // The host sends its extensions before any other message, and that is rarely before it
             // is asked something.
             if !mem::replace(&mut knows_extensions, true) {
-                let certificate = self.permit.identity().certificate().certificate();
                 let (algorithm, host_bound) =
-                    offer(&self.leg.transport, certificate, self.signs_with_sha1);
+                    offer(&self.leg.transport, self.certificate, self.signs_with_sha1);
                 self.auth.offer(&algorithm, host_bound);
                 *self.algorithm = algorithm;
             }
@@ -266,9 +272,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
         if partial {
             return refusal::second_factor_wanted(self.permit, methods);
         }
-        let certificate = self.permit.identity().certificate().certificate();
         let extensions = self.leg.transport.peer_extensions();
-        let needs_sha1 = certificate.algorithm().is_rsa()
+        let needs_sha1 = self.certificate.algorithm().is_rsa()
             && !self.signs_with_sha1
             && !extensions.takes_rsa_with_sha2();
         refusal::certificate_refused(self.permit, needs_sha1)
@@ -282,9 +287,9 @@ pub(crate) fn certificate_blob(certificate: &Certificate) -> Result<Vec<u8>, Ref
         .map_err(|error| refusal::not_encoded("the certificate", &error))
 }
 
-/// The certificate's public key in wire format.
-pub(crate) fn key_blob(certificate: &Certificate) -> Result<Vec<u8>, Refusal> {
-    let key = ssh_key::PublicKey::from(certificate.public_key().clone());
+/// A public key in wire format.
+pub(crate) fn key_blob(key: &KeyData) -> Result<Vec<u8>, Refusal> {
+    let key = ssh_key::PublicKey::from(key.clone());
     key.to_bytes()
         .map_err(|error| refusal::not_encoded("the key", &error))
 }

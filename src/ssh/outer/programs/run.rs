@@ -18,7 +18,7 @@ pub(super) async fn run(context: ProgramContext, mut session: ProgramSession, ca
         ProgramCall::Help => session.print(&help::text(&context)).await.map(|()| 0),
         ProgramCall::List { as_json } => list_hosts(&context, &mut session, as_json).await,
         ProgramCall::Status => {
-            let text = status::of_certificate(&context);
+            let text = status::of_identity(&context);
             session.print(&text).await.map(|()| 0)
         }
     };

@@ -8,22 +8,26 @@ use super::context::ProgramContext;
 use crate::model::format_duration;
 use crate::model::text::Printable;
 
-/// The text of `status` for a client with a certificate.
-pub(super) fn of_certificate(context: &ProgramContext) -> String {
+/// The text of `status` as the proof of the client's identity has it.
+pub(super) fn of_identity(context: &ProgramContext) -> String {
     let identity = &context.caller.identity;
-    let certificate = identity.certificate();
-    let logins: Vec<String> = certificate
-        .principals()
-        .iter()
-        .map(|login| Printable(login).to_string())
-        .collect();
+    let how = match identity.sign_in() {
+        Some(_) => "signed in",
+        None => "by a certificate",
+    };
+    let logins = identity.logins().map(|logins| {
+        let logins = logins.into_iter();
+        let logins: Vec<_> = logins.map(|login| Printable(login).to_string()).collect();
+        logins.join(", ")
+    });
+    let logins = logins.unwrap_or_else(|| "all that the roles allow".to_owned());
+    let serial = identity.serial();
+    let serial = serial.map_or_else(String::new, |serial| format!("  serial   {serial}\n"));
     let name = Printable(identity.name());
     format!(
-        "{name}, by a certificate\n  logins   {}\n  serial   {}\n  key      {}\n  expires  {}\n  address  {}\n",
-        logins.join(", "),
-        certificate.serial(),
-        certificate.fingerprint(),
-        expiry(certificate.valid_before(), context.now()),
+        "{name}, {how}\n  logins   {logins}\n{serial}  key      {}\n  expires  {}\n  address  {}\n",
+        identity.fingerprint(),
+        expiry(identity.valid_before(), context.now()),
         context.from(),
     )
 }

@@ -39,6 +39,18 @@ pub(super) fn client_rows() -> Vec<Expected> {
             "certificate revoked: laptop lost\nask the people who run this proxy about a new one",
         ),
         row(
+            revoked_person(None),
+            Client,
+            "certificate-revoked",
+            "your name or your key is revoked\nask the people who run this proxy",
+        ),
+        row(
+            revoked_person(Some("laptop lost")),
+            Client,
+            "certificate-revoked",
+            "your name or your key is revoked: laptop lost\nask the people who run this proxy",
+        ),
+        row(
             bad_login(&"it is empty"),
             Client,
             "bad-login",

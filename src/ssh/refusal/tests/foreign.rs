@@ -90,6 +90,14 @@ pub(super) fn foreign_rows(permit: &LoginPermit) -> Vec<Expected> {
             inner: "bob".to_owned(),
         },
         Denial::OtherKey,
+        Denial::OtherProof {
+            outer: "a certificate",
+            inner: "a key without a certificate",
+        },
+        Denial::LoginOfUser {
+            login: "root".to_owned(),
+            logins: vec!["deploy".to_owned()],
+        },
         Denial::Login {
             login: "root".to_owned(),
             principals: vec!["deploy".to_owned()],

@@ -157,6 +157,12 @@ pub(super) fn proxy_rows() -> Vec<Expected> {
             "cannot make a host certificate: too slow\ntell the people who run this proxy; on the proxy, its log says more",
         ),
         row(
+            certificate_not_minted(&"too slow"),
+            Proxy,
+            "user-certificate-not-minted",
+            "cannot make the certificate for this login: too slow\ntry again in a moment; if it stays so, tell the people who run this proxy",
+        ),
+        row(
             shutting_down(),
             Proxy,
             "shutting-down",

@@ -1,0 +1,30 @@
+//! Sign-ins for tests.
+
+use uuid::Uuid;
+
+use super::{ConfirmedSignIn, SignIn};
+use crate::cert::testing::NOW;
+
+/// A confirmation for this person that began a minute ago and lasts twelve hours, without roles, for
+/// all logins.
+pub(crate) fn confirmed(name: &str) -> ConfirmedSignIn {
+    ConfirmedSignIn {
+        id: Uuid::now_v7(),
+        name: name.to_owned(),
+        roles: Vec::new(),
+        logins: None,
+        since: NOW - 60,
+        until: NOW - 60 + 12 * 3600,
+    }
+}
+
+/// The same, with this key.
+pub(crate) fn sign_in(
+    name: &str,
+    key: &ssh_key::PublicKey,
+    change: impl FnOnce(&mut ConfirmedSignIn),
+) -> SignIn {
+    let mut confirmed = confirmed(name);
+    change(&mut confirmed);
+    SignIn::new(confirmed, key.key_data().clone(), NOW).unwrap()
+}
