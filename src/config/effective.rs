@@ -17,7 +17,9 @@ use crate::access::{Permissions, Policy, Role, RoleBinding};
 use crate::ca::{CaRecords, Installation};
 use crate::model::{ClusterName, DataDir};
 use crate::nodes::Node;
+use crate::state::StatePlace;
 use crate::sys::clock::Clock;
+use crate::sys::fs::FsError;
 
 /// The configuration in force: the file's values, with defaults where it says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,14 @@ impl Config {
             records: CaRecords::in_files(&self.data_dir, clock),
             clock,
         }
+    }
+
+    /// Where the state is. With `state.password_file`, that file is read.
+    ///
+    /// # Errors
+    /// When it cannot be read, or others may read it.
+    pub fn state_place(&self) -> Result<StatePlace, FsError> {
+        self.state.place(&self.data_dir)
     }
 
     /// The policy of `permit`, `roles` and `users`.

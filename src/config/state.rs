@@ -1,13 +1,22 @@
 //! The section `state`: where users, sign-ins, issued certificates and revocations are stored.
 
-use std::path::PathBuf;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::key::{DefaultValue, Key, ValueType};
 use super::scalar::{Composite, DURATION, NONE, PATH};
 use super::table::{OnReload, Protection, section};
-use super::value::yaml_text;
-use crate::model::PostgresUrl;
+use super::value::{absolute, yaml_text};
+use crate::model::{DataDir, PostgresUrl, PostgresUrlError};
+use crate::state::{StateError, StatePlace, check_address};
+use crate::sys::fs::{FsError, read_limited};
+
+/// Longest file with a password, in bytes.
+const MAX_PASSWORD: u64 = 4096;
 
 section! {
     STATE = "state", StateConfig,
@@ -49,20 +58,65 @@ pub struct StateDatabase {
     pub password_file: Option<PathBuf>,
 }
 
-const DATABASE: Composite<Option<StateDatabase>> = Composite {
-    form: ValueType::Text("a URL of PostgreSQL, as in postgresql://rproxy@db.example.com/rproxy"),
-    read: |section, key, diagnostics| {
-        let parse = |text: &str| match text {
-            "" => Ok(None),
-            text => text
-                .parse::<PostgresUrl>()
-                .map(Some)
-                .map_err(|error| error.to_string()),
+impl StateConfig {
+    /// Where the state is, with the password of the database.
+    ///
+    /// # Errors
+    /// When the file of the password cannot be read, or others may read it.
+    pub(super) fn place(&self, data_dir: &DataDir) -> Result<StatePlace, FsError> {
+        let Some(database) = &self.database else {
+            return Ok(StatePlace::Sqlite(data_dir.state_db()));
         };
-        let url = section.value(key, parse, diagnostics);
+        let url = database.url.clone();
+        Ok(StatePlace::Postgres(match &database.password_file {
+            Some(file) => url.with_password(password(file)?),
+            None => url,
+        }))
+    }
+}
+
+/// Reads a password: the file without the end of its line. A group may read the file, others may not.
+fn password(file: &Path) -> Result<Zeroizing<String>, FsError> {
+    let metadata = std::fs::metadata(file).map_err(FsError::io("inspect", file))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o007 != 0 {
+        return Err(FsError::TooOpen {
+            path: file.to_owned(),
+            mode,
+        });
+    }
+    let bytes = Zeroizing::new(read_limited(file, MAX_PASSWORD)?);
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let error = io::Error::new(io::ErrorKind::InvalidData, error);
+        FsError::io("read", file)(error)
+    })?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    Ok(Zeroizing::new(password.to_owned()))
+}
+
+/// The URL of a database; `None` for an empty text.
+fn address(text: &str) -> Result<Option<PostgresUrl>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url: PostgresUrl = text
+        .parse()
+        .map_err(|error: PostgresUrlError| error.to_string())?;
+    match check_address(&url) {
+        Ok(()) => Ok(Some(url)),
+        Err(StateError::Address(why)) => Err(why),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+const DATABASE: Composite<Option<StateDatabase>> = Composite {
+    form: ValueType::Text(
+        "a URL of PostgreSQL, as in postgresql://rproxy@/rproxy?host=/run/postgresql",
+    ),
+    read: |section, key, diagnostics| {
+        let url = section.value(key, address, diagnostics);
         let file = &STATE_PASSWORD_FILE;
-        let password_file =
-            section.value(file, |text| super::value::absolute(file, text), diagnostics);
+        let password_file = section.value(file, |text| absolute(file, text), diagnostics);
         let url = url.and_then(|url| url.value);
         let problem = match (&url, &password_file) {
             (None, Some(_)) => "is of no use without url",
@@ -94,3 +148,61 @@ const DATABASE: Composite<Option<StateDatabase>> = Composite {
             .map_or_else(|| NONE.to_owned(), |database| database.url.to_string())
     },
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+    use crate::sys::fs::{Replace, write_whole};
+
+    fn place(text: &str) -> Result<StatePlace, FsError> {
+        let data = Some(Path::new("/data"));
+        parse(Path::new("f"), text, data)
+            .unwrap()
+            .config
+            .state_place()
+    }
+
+    #[test]
+    fn the_state_is_a_file_unless_a_url_says_otherwise() {
+        let file = StatePlace::Sqlite("/data/state.db".into());
+        assert_eq!(place("").unwrap(), file);
+        assert_eq!(place("state: { url: \"\" }").unwrap(), file);
+        let url = "postgresql://u@localhost/d";
+        let text = format!("state: {{ url: \"{url}\" }}");
+        assert_eq!(
+            place(&text).unwrap(),
+            StatePlace::Postgres(url.parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn the_password_of_a_file_that_others_cannot_read_is_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = |mode: u32, bytes: &[u8]| {
+            let file = directory.path().join("password");
+            write_whole(&file, bytes, mode, Replace::Allow).unwrap();
+            place(&format!(
+                "state: {{ url: \"postgresql://u@localhost/d\", password_file: {} }}",
+                file.display()
+            ))
+        };
+        for (mode, bytes) in [(0o600, &b"s3 cret\n"[..]), (0o640, b"s3 cret")] {
+            let StatePlace::Postgres(url) = read(mode, bytes).unwrap() else {
+                panic!("no PostgreSQL");
+            };
+            assert_eq!(url.password(), Some("s3 cret"));
+        }
+        let open = read(0o644, b"s3 cret").unwrap_err();
+        assert!(matches!(open, FsError::TooOpen { .. }), "{open}");
+        read(0o600, b"\xff").unwrap_err();
+        read(0o600, &[b'x'; 5000]).unwrap_err();
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_a_problem_of_the_file() {
+        let refused = address("postgresql://u:s3cret@db/d").unwrap_err();
+        assert!(refused.contains("sslmode=disable"), "{refused}");
+        assert!(!refused.contains("s3cret"), "{refused}");
+    }
+}

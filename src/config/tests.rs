@@ -57,7 +57,7 @@ fn a_type_is_a_word_or_a_list_of_words() {
 
 #[test]
 fn the_password_of_the_state_is_not_printed() {
-    let config = parsed("state: { url: \"postgresql://u:secret@h/d\" }");
+    let config = parsed("state: { url: \"postgresql://u:secret@localhost/d\" }");
     let url = &config.state.database.as_ref().unwrap().url;
     assert_eq!(url.password(), Some("secret"));
     assert!(!to_yaml(&config).contains("secret"));
@@ -323,7 +323,7 @@ fn every_key_that_needs_a_restart_is_known() {
            max_ttl: 1h\n  \
            authentication: { type: local, second_factor: any, sign_in_ttl: 1h }\n  \
            ca_keys: { host: { agent: /a, key: \"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\" } }\n\
-         state: { url: \"postgresql://h/d\", max_stale: 1s }\n\
+         state: { url: \"postgresql://u@localhost/d\", max_stale: 1s }\n\
          proxy_service:\n  \
            listen_addr: \":1\"\n  \
            public_addr: p\n  \

@@ -39,7 +39,7 @@ pub use invitations::{Invitation, Invitations};
 pub use issued::{IssuedCertificate, IssuedFor, LedgerFilter, LedgerRows, PageEnd};
 pub use keys::{RegisteredKey, RegisteredKeys};
 pub use meta::Meta;
-pub use place::{PostgresUrl, StatePlace};
+pub use place::{StatePlace, check_address};
 pub use revocations::{RevocationRow, RevocationRows};
 pub use sign_ins::{NewSignIn, SignIn, SignIns};
 pub use users::{Lock, NewUser, User, Users};

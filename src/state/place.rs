@@ -1,13 +1,13 @@
 //! Where the state is.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use postgres::config::{Config, Host, SslMode};
-use zeroize::Zeroizing;
 
 use super::error::StateError;
+use crate::model::PostgresUrl;
 use crate::model::text::path as shown;
 
 /// Where the state is.
@@ -29,133 +29,116 @@ impl fmt::Display for StatePlace {
     }
 }
 
-/// The address of a database of PostgreSQL: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, or
-/// `postgres://USER@/DATABASE?host=/DIRECTORY` for a Unix socket. [`fmt::Display`] and [`fmt::Debug`] do
-/// not show the password.
-#[derive(Clone)]
-pub struct PostgresUrl {
-    text: Zeroizing<String>,
-    config: Config,
+/// Whether a database of PostgreSQL can be used under this address. Nothing is connected.
+///
+/// # Errors
+/// [`StateError::Address`], if a part is missing or unknown, if TLS is demanded, or if the server is
+/// on another machine and `sslmode=disable` is not written out: connections are not encrypted, so the
+/// server is to be reached by a Unix socket or over a network that is protected otherwise.
+pub fn check_address(url: &PostgresUrl) -> Result<(), StateError> {
+    let config = connection(url)?;
+    if config.get_ssl_mode() == SslMode::Disable || is_local(&config) {
+        return Ok(());
+    }
+    refused(
+        "connections to PostgreSQL are not encrypted: end it with ?sslmode=disable if the network to \
+         the server is protected, or use a Unix socket (?host=/DIRECTORY)",
+    )
 }
 
-impl PostgresUrl {
-    /// What the crate takes.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+/// What the crate takes, with the password.
+pub(super) fn connection(url: &PostgresUrl) -> Result<Config, StateError> {
+    let Ok(mut config) = url.shown().parse::<Config>() else {
+        return refused(
+            "it has to be postgresql://USER@HOST:PORT/DATABASE, with characters other than letters \
+             and digits written as %XX, and options behind \"?\" that rproxy knows",
+        );
+    };
+    if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
+        return refused(
+            "sslmode demands TLS, which rproxy does not use with PostgreSQL: use a Unix socket \
+             (?host=/DIRECTORY) or a protected network, and sslmode=disable",
+        );
     }
-
-    /// Whether it has a password.
-    #[must_use]
-    pub fn has_password(&self) -> bool {
-        self.config.get_password().is_some()
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return refused("it names no host: for a Unix socket, end it with ?host=/DIRECTORY");
     }
+    if config.get_user().is_none() || config.get_dbname().is_none() {
+        return refused("it has to name a user and a database");
+    }
+    if let Some(password) = url.password() {
+        config.password(password);
+    }
+    Ok(config)
 }
 
-impl FromStr for PostgresUrl {
-    type Err = StateError;
-
-    /// Refuses what demands TLS: connections to PostgreSQL are not encrypted, so the server is to be
-    /// reached by a Unix socket, or over a network that is protected otherwise.
-    fn from_str(text: &str) -> Result<Self, StateError> {
-        let refused = |why: &str| Err(StateError::Address(why.to_owned()));
-        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            return refused("it has to begin with postgres://");
+/// Whether what is sent stays on this machine.
+fn is_local(config: &Config) -> bool {
+    let is_loopback = |host: &Host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
         }
-        // What the parser says can have a part of the text in it, and that can be the password.
-        let Ok(config) = text.parse::<Config>() else {
-            return refused(
-                "it has to be postgres://USER:PASSWORD@HOST:PORT/DATABASE, with characters other than \
-                 letters and digits written as %XX, and options behind \"?\" that rproxy knows",
-            );
-        };
-        if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
-            return refused(
-                "sslmode demands TLS, which rproxy does not use with PostgreSQL: use a Unix socket \
-                 (?host=/DIRECTORY) or a protected network, and sslmode=disable",
-            );
-        }
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return refused("it names no host: for a Unix socket, end it with ?host=/DIRECTORY");
-        }
-        if config.get_user().is_none() || config.get_dbname().is_none() {
-            return refused("it has to name a user and a database");
-        }
-        let text = Zeroizing::new(text.to_owned());
-        Ok(Self { text, config })
-    }
-}
-
-/// Whether they are written in the same way.
-impl PartialEq for PostgresUrl {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+    };
+    match config.get_hostaddrs() {
+        [] => config.get_hosts().iter().all(is_loopback),
+        addresses => addresses.iter().all(IpAddr::is_loopback),
     }
 }
 
-impl Eq for PostgresUrl {}
-
-impl fmt::Display for PostgresUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (user, database) = (self.config.get_user(), self.config.get_dbname());
-        write!(f, "postgres://{}@", user.unwrap_or_default())?;
-        let addresses = self.config.get_hostaddrs();
-        let mut directories = Vec::new();
-        for (place, host) in self.config.get_hosts().iter().enumerate() {
-            match host {
-                Host::Tcp(name) if place > 0 => write!(f, ",{name}")?,
-                Host::Tcp(name) => f.write_str(name)?,
-                Host::Unix(directory) => directories.push(directory),
-            }
-        }
-        if self.config.get_hosts().is_empty() {
-            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            f.write_str(&addresses.join(","))?;
-        }
-        if let [port] = self.config.get_ports() {
-            write!(f, ":{port}")?;
-        }
-        write!(f, "/{}", database.unwrap_or_default())?;
-        match directories.first() {
-            Some(directory) => write!(f, "?host={}", shown(directory)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Debug for PostgresUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgresUrl({self})")
-    }
+fn refused<T>(why: &str) -> Result<T, StateError> {
+    Err(StateError::Address(why.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn url(text: &str) -> PostgresUrl {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn an_address_is_shown_without_its_password() {
-        let shows = |text: &str| text.parse::<PostgresUrl>().unwrap().to_string();
-        let url = "postgres://rproxy:s3cret@db.example.com:5433/rproxy";
-        assert_eq!(shows(url), "postgres://rproxy@db.example.com:5433/rproxy");
-        assert!(!format!("{:?}", url.parse::<PostgresUrl>().unwrap()).contains("s3cret"));
-        let socket = "postgresql://rproxy@/rproxy?host=/run/postgresql&password=s3cret";
+        let place = StatePlace::Postgres(url("postgresql://rproxy:s3cret@localhost:5433/rproxy"));
         assert_eq!(
-            shows(socket),
-            "postgres://rproxy@/rproxy?host=/run/postgresql"
+            place.to_string(),
+            "postgresql://rproxy@localhost:5433/rproxy"
         );
+        assert!(!format!("{place:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_password_reaches_the_connection() {
+        let config = connection(&url("postgresql://rproxy:s3%20cret@localhost/rproxy")).unwrap();
+        assert_eq!(config.get_password(), Some(&b"s3 cret"[..]));
+    }
+
+    #[test]
+    fn an_address_on_this_machine_or_with_a_word_about_tls_is_good() {
+        for text in [
+            "postgresql://rproxy:s3cret@localhost/rproxy",
+            "postgresql://rproxy@127.0.0.1:5432,[::1]/rproxy",
+            "postgresql://rproxy@/rproxy?host=/run/postgresql",
+            "postgresql://rproxy@db.example.com/rproxy?sslmode=disable",
+        ] {
+            let checked = check_address(&url(text));
+            assert!(checked.is_ok(), "{text}: {checked:?}");
+        }
     }
 
     #[test]
     fn an_address_that_cannot_be_used_is_refused_without_its_password() {
         for text in [
-            "mysql://rproxy:s3cret@db/rproxy",
-            "postgres://rproxy:s3cret@db/rproxy?unknown=1",
-            "postgres://rproxy:s3cret@db/rproxy?sslmode=require",
-            "postgres://rproxy:s3cret@db",
-            "postgres://rproxy:s3cret@/rproxy",
-            "postgres://rproxy:s3cret@db:s3cret/rproxy",
+            "postgresql://rproxy:s3cret@db/rproxy?unknown=1",
+            "postgresql://rproxy:s3cret@db/rproxy?sslmode=require",
+            "postgresql://rproxy:s3cret@localhost/rproxy?sslmode=require",
+            "postgresql://rproxy:s3cret@db/rproxy",
+            "postgresql://rproxy:s3cret@localhost,db/rproxy",
+            "postgresql://rproxy:s3cret@localhost",
+            "postgresql://rproxy:s3cret@/rproxy",
         ] {
-            let refused = text.parse::<PostgresUrl>().unwrap_err().to_string();
+            let refused = check_address(&url(text)).unwrap_err().to_string();
             assert!(!refused.contains("s3cret"), "{text}: {refused}");
         }
     }

@@ -12,8 +12,9 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Error, NoTls, Statement};
 
 use super::value::{Row, SqlValue, Transaction};
+use crate::model::PostgresUrl;
 use crate::state::error::StateError;
-use crate::state::place::PostgresUrl;
+use crate::state::place::connection;
 use crate::sys::clock::monotonic;
 
 /// How many connections one process has at most.
@@ -208,7 +209,7 @@ impl PostgresDatabase {
 
     fn connect(&self) -> Result<PostgresConnection, StateError> {
         let failed = |error| failure(&self.place, &error);
-        let mut config = self.url.config().clone();
+        let mut config = connection(&self.url)?;
         config.application_name("rproxy");
         config.connect_timeout(CONNECT_TIMEOUT);
         config.tcp_user_timeout(SEND_TIMEOUT);
