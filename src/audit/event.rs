@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use chrono::{DateTime, SecondsFormat};
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
 use crate::model::{ConnectionId, Serial, SessionId, SessionKind};
 use crate::sys::account::Actor;
@@ -189,7 +190,7 @@ impl NotPassed {
 }
 
 /// Something that an auditor may ask about later. `user` is the identity: the key id of the
-/// certificate. `login` is the Unix account on the host. Fingerprints are `SHA256:...`, as
+/// certificate, or the name of the user who has signed in. `login` is the Unix account on the host. Fingerprints are `SHA256:...`, as
 /// ssh-keygen prints them. A `reason` is a stable word in kebab-case, a `message` is what the user
 /// read. A `rule` is the line of the policy that decides. Who has done something is an [`Actor`]: `by`,
 /// `uid` and `sudo_user`.
@@ -208,6 +209,7 @@ pub enum AuditEvent {
         client_addr: SocketAddr,
         serial: Option<Serial>,
         fingerprint: String,
+        sign_in: Option<Uuid>,
         connection: Option<ConnectionId>,
     },
     /// See [`EventKind::AuthFailure`].
@@ -280,6 +282,9 @@ pub enum AuditEvent {
         node: Option<String>,
         host_addr: SocketAddr,
         client_addr: SocketAddr,
+        serial: Option<Serial>,
+        fingerprint: String,
+        sign_in: Option<Uuid>,
         kind: SessionKind,
         command: Option<String>,
         command_hex: Option<String>,

@@ -46,7 +46,7 @@ macro_rules! kinds {
 
 kinds! {
     AuthSuccess "RP1001I" "auth.success"
-        "A client authenticated on one leg."
+        "A client authenticated on one leg. `sign_in` is the sign-in that counts, null with a certificate; `serial` is the certificate's, which at a host can be one that was made for this login."
     AuthFailure "RP1002W" "auth.failure"
         "A client tried to authenticate on one leg and was refused."
     Refusal "RP1003W" "refusal"
@@ -60,7 +60,7 @@ kinds! {
     ProgramRun "RP1030I" "program.run"
         "A client asked the proxy itself for a program, as in `ssh NAME@PROXY ls`: `program` is its name, `exit_status` is null if the client left before it ended."
     SessionStart "RP2001I" "session.start"
-        "A session began; from here on it is recorded, unless `recording` is null. `legacy_algorithms` are the weak ones that the connection to the host began with."
+        "A session began; from here on it is recorded, unless `recording` is null. `serial` is the certificate's that the host was shown, `fingerprint` the user's key's, `sign_in` the user's sign-in, if there is one. `legacy_algorithms` are the weak ones that the connection to the host began with."
     SessionEnd "RP2002I" "session.end"
         "A session ended."
     ChannelRefused "RP2003W" "channel.refused"

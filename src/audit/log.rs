@@ -434,6 +434,7 @@ mod tests {
                 client_addr: addr,
                 serial: Serial::new(7),
                 fingerprint: text("SHA256:abc"),
+                sign_in: None,
                 connection: Some(connection),
             },
             AuditEvent::AuthFailure {
@@ -499,6 +500,9 @@ mod tests {
                 node: Some(text("db1")),
                 host_addr: addr,
                 client_addr: addr,
+                serial: Serial::new(8),
+                fingerprint: text("SHA256:abc"),
+                sign_in: Some(Uuid::now_v7()),
                 kind: SessionKind::Exec,
                 command: Some(text("uptime")),
                 command_hex: None,

@@ -15,10 +15,11 @@ use super::recording_start::RecordingStart;
 use super::refusal::refusal;
 use super::registry::{Registration, SessionStart};
 use super::{RecordingPolicy, RecordingSettings};
+use crate::access::SignIn;
 use crate::audit::{AuditEvent, AuditLog, RecordingState};
 use crate::cert::VerifiedUserCert;
 use crate::metrics::{Flow, LocalCounter, Metrics};
-use crate::model::{ConnectionId, SessionId, chain};
+use crate::model::{ConnectionId, Serial, SessionId, chain};
 use crate::recording::{Header, Live, RecordingError, Verbatim};
 use crate::relay::{
     ChannelKey, Destination, Exit, Note, RefusedMessage, RelayedMessage, Start, Stream, Tap,
@@ -294,6 +295,9 @@ impl Recorder {
             node: route.node.clone(),
             host_addr: self.scene.host_address,
             client_addr: self.scene.client,
+            serial: permit.credential().and_then(|it| Serial::new(it.serial())),
+            fingerprint: permit.identity().fingerprint().to_string(),
+            sign_in: permit.identity().sign_in().map(SignIn::id),
             kind: beginning.kind,
             command: beginning.command_text(),
             command_hex: beginning.command.as_ref().and_then(Verbatim::hex),

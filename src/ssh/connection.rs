@@ -32,7 +32,7 @@ use super::upstream::{
     self, Dial, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
 };
 use super::verifier::ByKey;
-use crate::access::{Denial, InnerProof, LoginPermit, Permit};
+use crate::access::{Denial, InnerProof, LoginPermit, Permit, SignIn};
 use crate::audit::{AuditEvent, Party};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
@@ -443,6 +443,7 @@ impl<D: Dial> Connection<D> {
             client_addr: self.client,
             serial: permit.credential().and_then(|it| Serial::new(it.serial())),
             fingerprint: identity.fingerprint().to_string(),
+            sign_in: identity.sign_in().map(SignIn::id),
             connection: Some(self.id),
         });
         Ok(permit.clone())
@@ -511,8 +512,11 @@ impl<D: Dial> Connection<D> {
         } = established;
         let valid_before = permit.identity().valid_before();
         let settings = self.services.settings.now();
-        let timers =
+        let mut timers =
             ConnectionTimers::new(&settings.time, valid_before, self.services.clock, terminal);
+        if let Some(sign_in) = permit.identity().sign_in() {
+            timers = timers.with_sign_in(sign_in.until());
+        }
         let policy = PolicyMonitor::logged_in(
             &self.services.policy,
             permit.clone(),

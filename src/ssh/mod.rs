@@ -14,7 +14,7 @@
 //! asks the agent that it forwards on the inner connection, and then dials.
 //!
 //! A certificate that is revoked while it is in use ends its connections (`revocation`), and so does a
-//! policy that no longer permits them (`policy_monitor`). A proxy that stops warns its users first, and
+//! sign-in that ends (`ended_sign_ins`), and a policy that no longer permits them (`policy_monitor`). A proxy that stops warns its users first, and
 //! waits for `drain_timeout`.
 //!
 //! Every refusal results in a text for the user and one audit event (`refusal`).
@@ -32,6 +32,7 @@ mod criteria;
 mod dial_plan;
 mod early;
 mod end_reason;
+mod ended_sign_ins;
 mod endpoint;
 mod expiry_warnings;
 mod front_auth;
@@ -63,6 +64,7 @@ mod verifier;
 pub(crate) use budget::Budget;
 pub(crate) use compute::ComputeQueue;
 pub(crate) use criteria::Criteria;
+pub use ended_sign_ins::EndedSignIns;
 pub(crate) use expiry_warnings::HostExpiry;
 pub(crate) use front_auth::FrontAuth;
 pub(crate) use host_certificate::HostCertificates;

@@ -1,22 +1,29 @@
-//! Watches what may change during a connection: its certificates are revoked, the policy no longer
-//! permits it or permits other things, or the proxy is about to stop.
+//! Watches what may change during a connection: its certificates are revoked, its sign-in ends, the
+//! policy no longer permits it or permits other things, or the proxy is about to stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
 use tokio::sync::watch::error::RecvError;
 use tokio::time::Instant;
 
 use super::end_reason::EndReason;
+use super::ended_sign_ins::EndedSignIns;
 use super::refusal::{self, Origin, Refusal};
-use super::revocation::{revoked_host, revoked_identity};
+use super::revocation::{revoked_host, revoked_identity, revoked_user};
 use super::route::Router;
 use super::settings::{CurrentSettings, Settings};
 use crate::access::{Identity, LoginPermit, Permissions};
 use crate::audit::AuditLog;
 use crate::ca::Revocations;
 use crate::cert::PresentedKey;
+use crate::ipc::SignInEnd;
+use crate::sys::clock::Clock;
+
+/// How often the time of day is read, which an administrator may change at any time.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// What has changed.
 #[derive(Debug)]
@@ -33,35 +40,41 @@ pub(crate) enum PolicyChange {
 #[derive(Clone, Debug)]
 pub(crate) struct PolicySource {
     revocations: Receiver<Arc<Revocations>>,
+    ended_sign_ins: Receiver<EndedSignIns>,
     settings: CurrentSettings,
     stopping: Receiver<Option<Instant>>,
     router: Arc<Router>,
     audit: AuditLog,
+    clock: Clock,
 }
 
 impl PolicySource {
     /// `stopping` is the time at which connections end because the proxy stops, once that is known.
-    /// The end of a connection is written to `audit`.
+    /// The end of a connection is written to `audit`. Sign-ins expire by `clock`.
     #[must_use]
     pub(crate) fn new(
-        revocations: Receiver<Arc<Revocations>>,
+        (revocations, ended_sign_ins): (Receiver<Arc<Revocations>>, Receiver<EndedSignIns>),
         settings: CurrentSettings,
         stopping: Receiver<Option<Instant>>,
         router: Arc<Router>,
         audit: AuditLog,
+        clock: Clock,
     ) -> Self {
         Self {
             revocations,
+            ended_sign_ins,
             settings,
             stopping,
             router,
             audit,
+            clock,
         }
     }
 
     async fn changed(&mut self) -> Result<(), RecvError> {
         tokio::select! {
             changed = self.revocations.changed() => changed,
+            changed = self.ended_sign_ins.changed() => changed,
             changed = self.settings.changed() => changed,
             changed = self.stopping.changed() => changed,
         }
@@ -167,21 +180,28 @@ impl PolicyMonitor {
             if let Some(change) = self.look() {
                 return change;
             }
-            if self.source.changed().await.is_err() {
-                // No further change follows: the proxy is about to exit.
-                std::future::pending::<()>().await;
+            let next_look = self.next_look();
+            tokio::select! {
+                changed = self.source.changed() => if changed.is_err() {
+                    // No further change follows: the proxy is about to exit.
+                    std::future::pending::<()>().await;
+                },
+                () = tokio::time::sleep(next_look.unwrap_or_default()), if next_look.is_some() => {}
             }
         }
     }
 
+    /// In which time the clock has to be read again: a sign-in expires.
+    fn next_look(&self) -> Option<Duration> {
+        let until = self.user.sign_in()?.until();
+        let left = until.saturating_sub(self.source.clock.unix_seconds());
+        Some(Duration::from_secs(left).min(LOOK))
+    }
+
     fn look(&mut self) -> Option<PolicyChange> {
-        let revocations = Arc::clone(&self.source.revocations.borrow_and_update());
         let settings = self.source.settings.take();
-        let revoked = revoked_identity(&revocations, &self.user).or_else(|| {
-            let login = self.login.as_ref()?;
-            revoked_host(&revocations, &login.host)
-        });
-        if let Some(refusal) = revoked {
+        let ended = self.revoked().or_else(|| self.ended_sign_in());
+        if let Some(refusal) = ended {
             return Some(self.withdraw(refusal));
         }
         let stopping = *self.source.stopping.borrow_and_update();
@@ -190,6 +210,28 @@ impl PolicyMonitor {
             return Some(PolicyChange::Stopping(at));
         }
         self.judge_again(&settings)
+    }
+
+    /// Why the connection ends: a certificate or key that it uses is revoked.
+    fn revoked(&mut self) -> Option<Refusal> {
+        let revocations = Arc::clone(&self.source.revocations.borrow_and_update());
+        revoked_identity(&revocations, &self.user).or_else(|| {
+            let login = self.login.as_ref()?;
+            let credential = login.permit.credential();
+            credential
+                .and_then(|credential| revoked_user(&revocations, credential))
+                .or_else(|| revoked_host(&revocations, &login.host))
+        })
+    }
+
+    /// Why the connection ends: its sign-in has ended.
+    fn ended_sign_in(&mut self) -> Option<Refusal> {
+        let announced = self.source.ended_sign_ins.borrow_and_update();
+        let sign_in = self.user.sign_in()?;
+        let is_expired = sign_in.until() <= self.source.clock.unix_seconds();
+        let reason = announced.reason(sign_in.id());
+        let reason = reason.or(is_expired.then_some(SignInEnd::Expired))?;
+        Some(refusal::sign_in_ended(reason))
     }
 
     fn judge_again(&mut self, settings: &Settings) -> Option<PolicyChange> {
@@ -221,6 +263,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::access::InnerProof;
     use crate::ca::Revoked;
     use crate::cert::testing::{CertSpec, ed25519};
     use crate::ssh::testing::{DB1, SshFixture, origin};
@@ -274,6 +317,92 @@ nodes: [{ name: db1, addr: 10.0.0.5 }]
         // One that begins now learns of it at once.
         let late = PolicyMonitor::new(&policy, proxy.identity(), origin());
         assert_eq!(late.withdrawn().await.reason, "certificate-revoked");
+    }
+
+    /// Alice, who has signed in.
+    fn signed_in(proxy: &SshFixture) -> PolicyMonitor {
+        PolicyMonitor::new(&proxy.policy(), proxy.signed_in(|_| {}), origin())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_its_sign_in_and_with_no_other() {
+        let proxy = SshFixture::new();
+        let mut watched = signed_in(&proxy);
+        let certificate = PolicyMonitor::new(&proxy.policy(), proxy.identity(), origin());
+        let id = watched.user.sign_in().unwrap().id();
+        proxy.end_sign_in(uuid::Uuid::now_v7(), SignInEnd::Locked);
+        assert!(change(&mut watched).await.is_none());
+        proxy.end_sign_in(id, SignInEnd::Locked);
+        let refusal = withdrawn(&mut watched).await;
+        assert_eq!(refusal.reason, "sign-in-ended");
+        assert_eq!(
+            refusal.message,
+            "your sign-in has ended: your account here is locked"
+        );
+        assert_eq!(proxy.audited_briefly(), ["refusal sign-in-ended"]);
+        // One that begins now learns of it at once; a certificate has nothing to do with it.
+        let late = PolicyMonitor::new(&proxy.policy(), watched.user.clone(), origin());
+        assert_eq!(late.withdrawn().await.reason, "sign-in-ended");
+        let mut certificate = certificate;
+        assert!(change(&mut certificate).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_in_that_expires_ends_its_connections_also_before_the_login() {
+        let until = signed_in(&SshFixture::new()).user.valid_before();
+        let proxy = SshFixture::at(Clock::Fixed(until));
+        let refusal = withdrawn(&mut signed_in(&proxy)).await;
+        assert_eq!(refusal.message, "your sign-in has ended: it has expired");
+        let proxy = SshFixture::at(Clock::Fixed(until - 90));
+        let watched = signed_in(&proxy);
+        assert_eq!(watched.next_look(), Some(Duration::from_secs(60)));
+        let proxy = SshFixture::at(Clock::Fixed(until - 2));
+        let mut watched = signed_in(&proxy);
+        assert_eq!(watched.next_look(), Some(Duration::from_secs(2)));
+        assert!(change(&mut watched).await.is_none(), "the clock stands");
+        let certificate = PolicyMonitor::new(&proxy.policy(), proxy.identity(), origin());
+        assert_eq!(certificate.next_look(), None);
+    }
+
+    /// A sign-in has no certificate that could be revoked; its key, its name and the certificates that
+    /// were made for it can.
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_in_whose_key_or_name_is_revoked_ends() {
+        for revoked in [
+            |_: &SshFixture| Revoked::of_key_id("alice".to_owned()),
+            |proxy: &SshFixture| {
+                let key = proxy
+                    .alice
+                    .public_key()
+                    .fingerprint(ssh_key::HashAlg::Sha256);
+                Revoked::PublicKey {
+                    public_key: key.to_string(),
+                }
+            },
+        ] {
+            let proxy = SshFixture::new();
+            let mut watched = signed_in(&proxy);
+            proxy.revoke(revoked(&proxy));
+            let refusal = withdrawn(&mut watched).await;
+            assert_eq!(refusal.message, "your name or your key is revoked: stolen");
+        }
+        let proxy = SshFixture::new();
+        let inner = InnerProof::Key(proxy.alice.public_key().key_data().clone());
+        let permit = proxy.permit_of(&proxy.signed_in(|_| {}), "db1:22");
+        let permit = permit.for_login(
+            &proxy.settings.borrow().policy,
+            inner,
+            "deploy".parse().unwrap(),
+        );
+        let minted = proxy.minted("deploy");
+        let serial = minted.serial();
+        let permit = permit.unwrap().with_credential(minted).unwrap();
+        let mut watched =
+            PolicyMonitor::logged_in(&proxy.policy(), permit, (DB1, host(&proxy)), origin());
+        assert!(change(&mut watched).await.is_none());
+        proxy.revoke_serial(serial);
+        let refusal = withdrawn(&mut watched).await;
+        assert_eq!(refusal.message, "certificate revoked: stolen");
     }
 
     #[tokio::test(start_paused = true)]

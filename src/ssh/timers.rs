@@ -1,5 +1,5 @@
 //! The time limits of a live connection: an idle client, a peer that no longer answers, a
-//! certificate that expires, a proxy that stops.
+//! certificate or a sign-in that expires, a proxy that stops.
 //!
 //! Packets only move deadlines further away, so one timer is enough: when it fires, the deadlines are
 //! computed again and it is set to the next one. A packet costs one reading of the clock.
@@ -15,7 +15,7 @@ use super::refusal;
 use crate::sys::clock::Clock;
 use crate::wire::connection::number;
 
-/// How long before a certificate expires its user is warned.
+/// How long before a certificate or a sign-in expires its user is warned.
 const WARNING: Duration = Duration::from_secs(5 * 60);
 /// How often the time of day is read, which an administrator may change at any time.
 const LOOK: Duration = Duration::from_secs(60);
@@ -118,7 +118,8 @@ impl Timer {
 pub(crate) enum Expired {
     /// Send the host a keepalive.
     AskHost,
-    /// Warn the user that the certificate expires in this time; due until [`ConnectionTimers::warn`].
+    /// Warn the user that the certificate or the sign-in expires in this time; due until
+    /// [`ConnectionTimers::warn`].
     Warn(Duration),
     /// Warn the user that the proxy stops in this time; due until [`ConnectionTimers::tell_of_stop`].
     TellOfStop(Duration),
@@ -126,11 +127,20 @@ pub(crate) enum Expired {
     End(EndReason),
 }
 
-/// When the user certificate expires.
+/// What expires, and the connection with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiring {
+    Certificate,
+    /// `PolicyMonitor` ends the connection, as for other ends of a sign-in.
+    SignIn,
+}
+
+/// When the proof of the user's identity expires.
 #[derive(Clone, Copy, Debug)]
-struct Certificate {
+struct Expiry {
+    what: Expiring,
     /// In seconds after the epoch.
-    ends: u64,
+    at: u64,
     warned: bool,
 }
 
@@ -141,7 +151,7 @@ pub(crate) struct ConnectionTimers {
     /// The longest idle time, and when the client was last active.
     idle: Option<Duration>,
     active: Instant,
-    certificate: Option<Certificate>,
+    expiry: Option<Expiry>,
     /// When the proxy stops; `None` if it does not stop, or the user was warned.
     stop: Option<Instant>,
     clock: Clock,
@@ -163,8 +173,9 @@ impl ConnectionTimers {
             host: KeepAlive::new(limits, now),
             idle: (!limits.idle.is_zero()).then_some(limits.idle),
             active: now,
-            certificate: limits.ends_with_certificate.then_some(Certificate {
-                ends: valid_before,
+            expiry: limits.ends_with_certificate.then_some(Expiry {
+                what: Expiring::Certificate,
+                at: valid_before,
                 warned: false,
             }),
             stop: None,
@@ -174,6 +185,17 @@ impl ConnectionTimers {
         };
         timers.set_timer(now);
         timers
+    }
+
+    /// The same for a user who has signed in until then, in seconds after the epoch.
+    pub(crate) fn with_sign_in(mut self, until: u64) -> Self {
+        self.expiry = Some(Expiry {
+            what: Expiring::SignIn,
+            at: until,
+            warned: false,
+        });
+        self.set_timer(Instant::now());
+        self
     }
 
     /// A packet from the client. Only new channels and their data count as activity: programs send
@@ -199,12 +221,17 @@ impl ConnectionTimers {
         }
     }
 
-    /// Warns the user that the certificate expires. The warning is shown once.
+    /// Warns the user that the certificate or the sign-in expires. The warning is shown once.
     pub(crate) fn warn(&mut self, left: Duration) {
-        self.tell(&refusal::certificate_expires(left));
-        if let Some(certificate) = &mut self.certificate {
-            certificate.warned = true;
-        }
+        let Some(expiry) = &mut self.expiry else {
+            return;
+        };
+        expiry.warned = true;
+        let text = match expiry.what {
+            Expiring::Certificate => refusal::certificate_expires(left),
+            Expiring::SignIn => refusal::sign_in_expires(left),
+        };
+        self.tell(&text);
     }
 
     /// Sets the time at which the proxy stops.
@@ -245,30 +272,34 @@ impl ConnectionTimers {
                 return Some(Expired::End(EndReason::HostLost(silence)));
             }
         }
-        let left = self.certificate.map(|certificate| self.left(certificate));
-        if left.is_some_and(|left| left.is_zero()) {
+        let left = self.expiry.map(|expiry| self.left(expiry));
+        let is_expired = left.is_some_and(|left| left.is_zero());
+        let is_certificate = |expiry: Expiry| expiry.what == Expiring::Certificate;
+        if is_expired && self.expiry.is_some_and(is_certificate) {
             return Some(Expired::End(EndReason::CertificateExpired));
         }
         if let Some(at) = self.stop {
             return Some(Expired::TellOfStop(at.saturating_duration_since(now)));
         }
-        let unwarned = self.certificate.filter(|certificate| !certificate.warned);
+        let unwarned = self.expiry.filter(|expiry| !expiry.warned && !is_expired);
         unwarned
             .and(left)
             .filter(|left| *left <= WARNING)
             .map(Expired::Warn)
     }
 
-    fn left(&self, certificate: Certificate) -> Duration {
-        Duration::from_secs(certificate.ends.saturating_sub(self.clock.unix_seconds()))
+    fn left(&self, expiry: Expiry) -> Duration {
+        Duration::from_secs(expiry.at.saturating_sub(self.clock.unix_seconds()))
     }
 
     fn set_timer(&mut self, now: Instant) {
-        let expiry = self.certificate.map(|certificate| {
-            let left = self.left(certificate);
+        let expiry = self.expiry.map(|expiry| {
+            let left = self.left(expiry);
             let step = match left.checked_sub(WARNING) {
+                // Nothing of it is due here any more.
+                None if left.is_zero() && expiry.what == Expiring::SignIn => NEVER,
                 Some(unworried) if !unworried.is_zero() => unworried.min(LOOK),
-                _ if certificate.warned => left.min(LOOK),
+                _ if expiry.warned => left.min(LOOK),
                 _ => left.min(WARN_LOOK),
             };
             now + step
@@ -384,6 +415,28 @@ mod tests {
         }
         let never = ConnectionTimers::new(&limits, u64::MAX, Clock::Fixed(1), None).check(now);
         assert_eq!(never, None);
+    }
+
+    /// Whatever the configuration says about certificates.
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_in_is_warned_about_and_not_ended_here() {
+        let limits = TimeLimits {
+            keep_alive_interval: Duration::ZERO,
+            ..LIMITS
+        };
+        let now = Instant::now();
+        let timers_at = |wall| {
+            ConnectionTimers::new(&limits, 1_000, Clock::Fixed(wall), None).with_sign_in(1_000)
+        };
+        assert_eq!(timers_at(699).check(now), None);
+        let mut near = timers_at(700);
+        assert_eq!(near.check(now), Some(Expired::Warn(seconds(300))));
+        near.warn(seconds(300));
+        assert_eq!(near.check(now), None);
+        let mut over = timers_at(1_000);
+        assert_eq!(over.check(now), None);
+        let nothing = tokio::time::timeout(seconds(3_600), over.due()).await;
+        assert!(nothing.is_err(), "{nothing:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::watch::Receiver;
+use tokio::sync::watch::{Receiver, Sender};
 use tokio::time::Instant;
 
 use super::process::processors;
@@ -17,9 +17,9 @@ use crate::model::chain;
 use crate::net::{ConnectionLimits, HandshakeQueue};
 use crate::session::Registry;
 use crate::ssh::{
-    Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, FrontAuth,
-    HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PolicySource, Router,
-    Settings, TcpDial, Trust,
+    Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, EndedSignIns,
+    FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PolicySource,
+    Router, Settings, TcpDial, Trust,
 };
 use crate::sys::clock::Clock;
 use crate::sys::process;
@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub(super) trust: CurrentTrust,
     /// The revocations.
     pub(super) revocations: Receiver<Arc<Revocations>>,
+    /// The sign-ins that have ended before they expire.
+    pub(super) ended_sign_ins: Sender<EndedSignIns>,
     /// The settings.
     pub(super) settings: CurrentSettings,
     /// The live connections and sessions.
@@ -89,6 +91,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     let shared = Shared {
         trust: CurrentTrust::new(trust),
         revocations,
+        ended_sign_ins: Sender::default(),
         settings: CurrentSettings::new(settings),
         registry: Registry::default(),
         metrics,
@@ -129,6 +132,7 @@ fn inner(
     let Shared {
         trust,
         revocations,
+        ended_sign_ins,
         settings,
         registry,
         metrics,
@@ -163,11 +167,12 @@ fn inner(
         certificates: HostCertificates::new(trust, clock),
         auth: FrontAuth::new(criteria),
         policy: PolicySource::new(
-            revocations,
+            (revocations, ended_sign_ins.subscribe()),
             settings.clone(),
             stopping,
             Arc::clone(&router),
             audit.clone(),
+            clock,
         ),
         router,
         settings,

@@ -62,7 +62,7 @@ pub(crate) enum EndReason {
     /// The user certificate expired, and the configuration ends connections then.
     #[error("the certificate has expired")]
     CertificateExpired,
-    /// A certificate was revoked, or the policy has changed. This is audited where it is noticed.
+    /// A certificate was revoked, the sign-in has ended, or the policy has changed. This is audited where it is noticed.
     #[error("{}", .0.message)]
     Withdrawn(Box<Refusal>),
     /// An administrator ended the connection, or its only session. This is audited where the

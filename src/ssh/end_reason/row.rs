@@ -58,7 +58,7 @@ impl EndRow {
         }
     }
 
-    /// Revocation, the policy or an administrator. The text starts with a line break: in raw mode
+    /// Revocation, the end of a sign-in, the policy or an administrator. The text starts with a line break: in raw mode
     /// the cursor may be anywhere.
     pub(super) fn withdrawn(refusal: &Refusal, id: &dyn Display) -> Self {
         Self::named(refusal.reason)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::*;
+use crate::ipc::SignInEnd;
 use crate::store::StoreError;
 use crate::wire;
 
@@ -251,6 +252,19 @@ fn proxy_rows(id: ConnectionId, session: SessionId) -> Vec<Expected> {
                 format!("rproxy: client: certificate revoked (id {id})"),
                 format!(
                     "\r\nrproxy: client: certificate revoked\r\n  hint: ask the people who run this proxy about a new one\r\n  id: {id}\r\n"
+                ),
+            ),
+        ),
+        own(
+            EndReason::Withdrawn(Box::new(refusal::sign_in_ended(SignInEnd::Locked))),
+            "your sign-in has ended: your account here is locked",
+            "sign-in-ended",
+            (
+                format!(
+                    "rproxy: client: your sign-in has ended: your account here is locked (id {id})"
+                ),
+                format!(
+                    "\r\nrproxy: client: your sign-in has ended: your account here is locked\r\n  hint: ask the people who run this proxy\r\n  id: {id}\r\n"
                 ),
             ),
         ),

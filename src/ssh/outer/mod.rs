@@ -32,7 +32,7 @@ use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
 use super::services::OuterServices;
 use super::verifier::ByKey;
-use crate::access::Identity;
+use crate::access::{Identity, SignIn};
 use crate::audit::{AuditEvent, ForeignSerial, Party};
 use crate::cert::PresentedKey;
 use crate::metrics::Layer;
@@ -144,6 +144,7 @@ fn tell_success(
         client_addr: client,
         serial: identity.serial().and_then(Serial::new),
         fingerprint: identity.fingerprint().to_string(),
+        sign_in: identity.sign_in().map(SignIn::id),
         connection: Some(id),
     });
 }

@@ -8,7 +8,10 @@ use super::reason::RefusalReason;
 use crate::access::Denial;
 use crate::audit::Party;
 use crate::cert::{CertFault, KeyError, OfferError, PresentedKey, UserCertError};
+use crate::ipc::SignInEnd;
 use crate::model::{Login, format_duration};
+
+const ASK_OPERATOR: &str = "ask the people who run this proxy";
 
 /// A plain key where only certificates count.
 pub(crate) fn plain_key(key: &PresentedKey) -> Refusal {
@@ -70,8 +73,7 @@ pub(crate) fn revoked_person(reason: Option<&str>) -> Refusal {
         Some(reason) => format!("your name or your key is revoked: {reason}"),
         None => "your name or your key is revoked".to_owned(),
     };
-    Refusal::new(Party::Client, RefusalReason::Revoked, text)
-        .hint("ask the people who run this proxy")
+    Refusal::new(Party::Client, RefusalReason::Revoked, text).hint(ASK_OPERATOR)
 }
 
 /// A user name that is no login.
@@ -131,6 +133,30 @@ pub(crate) fn client_idle(limit: Duration) -> Refusal {
         format_duration(limit)
     );
     Refusal::new(Party::Client, RefusalReason::ClientIdle, text)
+}
+
+/// The sign-in has ended during the connection.
+pub(crate) fn sign_in_ended(end: SignInEnd) -> Refusal {
+    let (why, hint) = match end {
+        SignInEnd::Expired => ("it has expired", "connect again and sign in"),
+        SignInEnd::Logout => ("you have logged out", "connect again and sign in"),
+        SignInEnd::Locked => ("your account here is locked", ASK_OPERATOR),
+        SignInEnd::Removed => ("your account here was removed", ASK_OPERATOR),
+        SignInEnd::Reset => (
+            "your credentials were reset",
+            "sign up again with a new invitation; the people who run this proxy have it",
+        ),
+        SignInEnd::PasswordChanged => (
+            "your password was changed",
+            "connect again and sign in with the new one",
+        ),
+        SignInEnd::KeyRemoved => (
+            "the key was removed from your account",
+            "connect again with another key",
+        ),
+    };
+    let text = format!("your sign-in has ended: {why}");
+    Refusal::new(Party::Client, RefusalReason::SignInEnded, text).hint(hint)
 }
 
 /// The certificate expired during the connection.

@@ -26,7 +26,7 @@ pub(crate) use agent::{
 pub(crate) use client::{
     another_certificate_first, bad_certificate, bad_login, broke_login_protocol,
     certificate_expired, client_idle, client_lost, inner_connection_ended, nothing_asked_for,
-    plain_key, revoked_person, revoked_user, unusable_key,
+    plain_key, revoked_person, revoked_user, sign_in_ended, unusable_key,
 };
 pub(crate) use host::{
     bad_host_key, host_lost, malformed_host_key, name_lost, no_server, nothing_in_common,
@@ -41,7 +41,9 @@ pub(crate) use lines::{
     not_identified,
 };
 pub(crate) use message::{Origin, Refusal, Worth};
-pub(crate) use notices::{NESTED_SSH, certificate_expires, forwards_ended, proxy_stops};
+pub(crate) use notices::{
+    NESTED_SSH, certificate_expires, forwards_ended, proxy_stops, sign_in_expires,
+};
 pub(crate) use proxy::{
     SHUTTING_DOWN, certificate_not_minted, crowded_out, host_certificate_not_minted, killed,
     no_shell, not_encoded, shutting_down, too_many_channels, too_much_memory,

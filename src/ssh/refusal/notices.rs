@@ -15,11 +15,22 @@ pub(crate) fn forwards_ended(count: usize) -> String {
 
 /// The certificate expires in this time, and the connection ends with it. In minutes.
 pub(crate) fn certificate_expires(left: Duration) -> String {
-    let left = Duration::from_secs(left.as_secs().max(60) / 60 * 60);
     format!(
         "\r\nrproxy: client: your certificate expires in {}, this connection ends with it\r\n  hint: get a new certificate and connect again\r\n",
-        format_duration(left)
+        minutes(left)
     )
+}
+
+/// The sign-in expires in this time, and the connection ends with it. In minutes.
+pub(crate) fn sign_in_expires(left: Duration) -> String {
+    format!(
+        "\r\nrproxy: client: your sign-in expires in {}, this connection ends with it\r\n  hint: finish what you do, then connect again and sign in\r\n",
+        minutes(left)
+    )
+}
+
+fn minutes(left: Duration) -> String {
+    format_duration(Duration::from_secs(left.as_secs().max(60) / 60 * 60))
 }
 
 /// The proxy stops in this time, rounded up to seconds.
@@ -46,6 +57,10 @@ mod tests {
             let told = certificate_expires(Duration::from_secs(left));
             assert!(told.contains(text), "{left}: {told}");
         }
+        assert_eq!(
+            sign_in_expires(Duration::from_secs(299)),
+            "\r\nrproxy: client: your sign-in expires in 4m, this connection ends with it\r\n  hint: finish what you do, then connect again and sign in\r\n"
+        );
         assert_eq!(
             certificate_expires(Duration::from_secs(300)),
             "\r\nrproxy: client: your certificate expires in 5m, this connection ends with it\r\n  hint: get a new certificate and connect again\r\n"

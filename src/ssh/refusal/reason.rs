@@ -71,6 +71,7 @@ reasons! {
     InnerConnection "inner-connection" [Client]
     ClientIdle "client-idle-timeout" [Client]
     ClientLost "client-lost" [Client]
+    SignInEnded "sign-in-ended" [Client]
     // the client's agent
     AgentNotForwarded "agent-forwarding-required" [Client]
     AgentNotOpened "agent-not-opened" [Client]

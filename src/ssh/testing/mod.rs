@@ -20,12 +20,14 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::user::TestUser;
 use super::budget::Budget;
 use super::channel::{ChannelStream, Piece, channel};
 use super::compute::ComputeQueue;
 use super::criteria::Criteria;
+use super::ended_sign_ins::EndedSignIns;
 use super::expiry_warnings::HostExpiry;
 use super::front_auth::FrontAuth;
 use super::host_certificate::HostCertificates;
@@ -38,16 +40,20 @@ use super::settings::{CurrentSettings, Settings};
 use super::timers::TimeLimits;
 use super::trust::{CurrentTrust, Trust};
 use super::upstream::{Attempts, Dial, Dialler, HostKeys, TcpDial};
-use crate::access::{Identity, InnerProof, LoginPermit, Permissions, Permit, Policy};
+use crate::access::testing::sign_in;
+use crate::access::{
+    ConfirmedSignIn, Identity, InnerProof, LoginPermit, Permissions, Permit, Policy,
+};
 use crate::audit::AuditLog;
 use crate::ca::{
     CaError, HostCertIssuer, RevocationLog, RevocationStore as _, Revocations, Revoked, SignsHosts,
 };
 use crate::cert::testing::{CertSpec, NOW, ed25519};
-use crate::cert::{CertTemplate, TrustedKeys, verify_user};
+use crate::cert::{CertTemplate, TrustedKeys, VerifiedUserCert, verify_user};
 use crate::dns::Resolver;
+use crate::ipc::{EndedSignIn, SignInEnd};
 use crate::metrics::Metrics;
-use crate::model::{ClusterName, ConnectionId};
+use crate::model::{ClusterName, ConnectionId, Serial};
 use crate::net::HandshakeQueue;
 use crate::nodes::{Inventory, Node};
 use crate::recording;
@@ -81,6 +87,7 @@ pub(crate) struct SshFixture {
     pub(crate) trust: CurrentTrust,
     pub(crate) settings: watch::Sender<Arc<Settings>>,
     pub(crate) revocations: watch::Sender<Arc<Revocations>>,
+    ended_sign_ins: watch::Sender<EndedSignIns>,
     pub(crate) stopping: watch::Sender<Option<Instant>>,
     pub(crate) audit: AuditLog,
     pub(crate) metrics: Arc<Metrics>,
@@ -111,6 +118,7 @@ impl SshFixture {
             trust: CurrentTrust::new(trust),
             settings: watch::Sender::new(Arc::new(settings(directory.path()))),
             revocations: watch::Sender::default(),
+            ended_sign_ins: watch::Sender::default(),
             stopping: watch::Sender::new(None),
             audit,
             metrics: Arc::default(),
@@ -145,6 +153,25 @@ impl SshFixture {
         );
         log.revoke(vec![what], "root", Some("stolen")).unwrap();
         self.revocations.send_replace(Arc::new(log.read().unwrap()));
+    }
+
+    /// Revokes a certificate of the user CA, for the reason "stolen".
+    pub(crate) fn revoke_serial(&self, serial: u64) {
+        self.revoke(Revoked::Serial {
+            serial: Serial::new(serial).unwrap(),
+            ca_keys: Vec::new(),
+        });
+    }
+
+    /// Announces the end of a sign-in.
+    pub(crate) fn end_sign_in(&self, id: Uuid, reason: SignInEnd) {
+        self.ended_sign_ins.send_modify(|ended| {
+            ended.add([EndedSignIn {
+                number: 1,
+                id,
+                reason,
+            }]);
+        });
     }
 
     /// The events of the audit log, as its lines.
@@ -199,11 +226,15 @@ impl SshFixture {
 
     pub(crate) fn policy(&self) -> PolicySource {
         PolicySource::new(
-            self.revocations.subscribe(),
+            (
+                self.revocations.subscribe(),
+                self.ended_sign_ins.subscribe(),
+            ),
             self.current_settings(),
             self.stopping.subscribe(),
             Arc::new(self.router()),
             self.audit.clone(),
+            self.clock,
         )
     }
 
@@ -280,16 +311,29 @@ impl SshFixture {
         Identity::new(self.verified(&self.alices(|_| {})))
     }
 
-    fn verified(&self, certificate: &Certificate) -> crate::cert::VerifiedUserCert {
+    /// Alice, who has signed in with her key.
+    pub(crate) fn signed_in(&self, change: impl FnOnce(&mut ConfirmedSignIn)) -> Identity {
+        Identity::new(sign_in("alice", self.alice.public_key(), change))
+    }
+
+    /// A certificate for one login, as it is made for a person who has signed in.
+    pub(crate) fn minted(&self, login: &str) -> VerifiedUserCert {
+        self.verified(&self.alices(|spec| spec.principals = vec![login.to_owned()]))
+    }
+
+    fn verified(&self, certificate: &Certificate) -> VerifiedUserCert {
         verify_user(certificate, &self.trust.now().users, None, NOW).unwrap()
     }
 
     /// Alice's permit for a target.
     pub(crate) fn permit(&self, target: &str) -> Permit {
+        self.permit_of(&self.identity(), target)
+    }
+
+    /// The permit of this person.
+    pub(crate) fn permit_of(&self, identity: &Identity, target: &str) -> Permit {
         let name = format!("proxy:{target}");
-        self.router()
-            .permit(&self.identity(), CLIENT, &name)
-            .unwrap()
+        self.router().permit(identity, CLIENT, &name).unwrap()
     }
 
     /// The same, for the login `deploy`.

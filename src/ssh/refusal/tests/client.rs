@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Expected, minutes, plain, row};
 use crate::access::Denial;
 use crate::audit::Party::Client;
+use crate::ipc::SignInEnd::{Expired, KeyRemoved, Locked, Logout, PasswordChanged, Removed, Reset};
 use crate::model::Login;
 use crate::ssh::agent::AgentError;
 use crate::ssh::leg::LegError;
@@ -13,6 +14,10 @@ use crate::wire::auth::AuthError;
 
 /// The constructors whose sentence is their own.
 pub(super) fn client_rows() -> Vec<Expected> {
+    let ended = |end, text: &str| {
+        let text = format!("your sign-in has ended: {text}");
+        row(sign_in_ended(end), Client, "sign-in-ended", text)
+    };
     let key = plain();
     let login: Login = "root".parse().unwrap();
     let jump = |login: &str| format!("{login}@proxy:3023");
@@ -49,6 +54,28 @@ pub(super) fn client_rows() -> Vec<Expected> {
             Client,
             "certificate-revoked",
             "your name or your key is revoked: laptop lost\nask the people who run this proxy",
+        ),
+        ended(Expired, "it has expired\nconnect again and sign in"),
+        ended(Logout, "you have logged out\nconnect again and sign in"),
+        ended(
+            Locked,
+            "your account here is locked\nask the people who run this proxy",
+        ),
+        ended(
+            Removed,
+            "your account here was removed\nask the people who run this proxy",
+        ),
+        ended(
+            Reset,
+            "your credentials were reset\nsign up again with a new invitation; the people who run this proxy have it",
+        ),
+        ended(
+            PasswordChanged,
+            "your password was changed\nconnect again and sign in with the new one",
+        ),
+        ended(
+            KeyRemoved,
+            "the key was removed from your account\nconnect again with another key",
         ),
         row(
             bad_login(&"it is empty"),
