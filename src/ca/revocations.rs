@@ -27,8 +27,7 @@ pub struct Revocations {
 
 impl Revocations {
     /// What these lines revoke together.
-    #[must_use]
-    pub fn of(records: Vec<RevocationRecord>) -> Self {
+    pub(super) fn of(records: Vec<RevocationRecord>) -> Self {
         let mut by_what: HashMap<&Revoked, Vec<usize>> = HashMap::new();
         let mut lifted = HashSet::new();
         for (place, record) in records.iter().enumerate() {
@@ -191,8 +190,7 @@ impl Revocations {
     }
 
     /// A line of the file; `None` where it is none.
-    #[must_use]
-    pub fn parse(line: &[u8]) -> Option<RevocationRecord> {
+    pub(super) fn parse(line: &[u8]) -> Option<RevocationRecord> {
         let mut record = serde_json::from_slice::<RevocationRecord>(line).ok()?;
         record.reason = record.reason.as_deref().map(fit_to_show);
         if let Revoked::PublicKey { public_key } = &record.what {

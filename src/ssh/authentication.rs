@@ -4,14 +4,17 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use zeroize::Zeroize as _;
 
 use super::key_rounds::{KeyRounds, QueryAnswer};
 use super::leg::{Leg, LegError, LegEvent};
 use super::refusal::{self, Refusal};
-use super::verifier::Verifier;
+use super::verifier::{Decision, Questioning, Verifier};
 use crate::cert::PresentedKey;
 use crate::wire::DisconnectReason;
-use crate::wire::auth::{AuthLimits, ServerAuth, ServerAuthEvent};
+use crate::wire::auth::{AuthLimits, Methods, ServerAuth, ServerAuthEvent};
 
 /// Failed attempts after which a leg ends. More than sshd's `MaxAuthTries` because an agent offers
 /// its plain keys first, and each is one attempt.
@@ -19,6 +22,9 @@ const MAX_ATTEMPTS: u32 = 20;
 
 /// How long a client may take to identify itself: it sends one line, and needs no input for it.
 const IDENTIFICATION: Duration = Duration::from_secs(10);
+
+/// How long a client whose person is asked may take in all.
+const WITH_QUESTIONS: Duration = Duration::from_secs(5 * 60);
 
 /// How the authentication of a leg failed.
 #[derive(Debug)]
@@ -41,7 +47,69 @@ pub(crate) struct Authenticated<T> {
     pub(crate) auth: ServerAuth,
 }
 
-/// Runs key exchange and authentication until the verifier accepts the client, for as long as `grace`.
+/// How long a client may take to authenticate. People type slowly: with each question the time begins
+/// anew, up to [`WITH_QUESTIONS`] in all.
+struct TimeAllowed {
+    began: Instant,
+    grace: Duration,
+    until: Instant,
+}
+
+impl TimeAllowed {
+    fn new(grace: Duration) -> Self {
+        let began = Instant::now();
+        let until = began + grace;
+        Self {
+            began,
+            grace,
+            until,
+        }
+    }
+
+    fn asked(&mut self) {
+        let again = Instant::now() + self.grace;
+        self.until = self.until.max(again.min(self.began + WITH_QUESTIONS));
+    }
+
+    /// Ends the leg because the time is over.
+    async fn over<S>(&self, leg: &mut Leg<S>, id: &str) -> LegError
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let limit = self.until - self.began;
+        let text = refusal::not_authenticated(limit, id);
+        leg.disconnect(DisconnectReason::ByApplication, &text).await;
+        LegError::Timeout(limit)
+    }
+}
+
+/// Authentication on a leg whose key exchange is complete.
+struct Started {
+    auth: ServerAuth,
+    rounds: KeyRounds,
+}
+
+impl Started {
+    fn new<S>(leg: &Leg<S>, greeting: Option<&str>, methods: Methods) -> Self {
+        let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
+        let host_key = leg.transport.host_key_blob().unwrap_or_default().to_vec();
+        let limits = AuthLimits {
+            max_attempts: MAX_ATTEMPTS,
+        };
+        let mut auth = ServerAuth::new(session_id, host_key, limits);
+        auth.allow(methods);
+        if let Some(text) = greeting {
+            auth.greet(text);
+        }
+        Self {
+            auth,
+            rounds: KeyRounds::new(leg.transport.peer_ident()),
+        }
+    }
+}
+
+/// Runs key exchange and authentication until the verifier accepts the client, for as long as `grace`;
+/// longer if the client's person is asked.
 ///
 /// The verifier also decides about queries, so that no security key asks for a touch in vain. [`KeyRounds`]
 /// decides which of several keys is taken, and when a banner gives the reason for a refusal. `greeting`
@@ -57,18 +125,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     V: Verifier,
 {
-    let mut rounds = None;
-    let attempt = attempt(leg, id, greeting, verifier, &mut rounds);
-    let attempt = tokio::time::timeout(grace, attempt);
-    let ended = match attempt.await {
-        Ok(Ok(authenticated)) => return Ok(authenticated),
-        Ok(Err(ended)) => ended,
-        Err(_elapsed) => {
-            let text = refusal::not_authenticated(grace, id);
-            leg.disconnect(DisconnectReason::ByApplication, &text).await;
-            LegError::Timeout(grace)
-        }
+    let mut started = None;
+    let attempt = attempt(leg, id, (grace, greeting), verifier, &mut started).await;
+    let (verdict, ended) = match attempt {
+        Ok(verdict) => (Some(verdict), LegError::Closed),
+        Err(ended) => (None, ended),
     };
+    let (auth, rounds) = started.map_or((None, None), |Started { auth, rounds }| {
+        (Some(auth), Some(rounds))
+    });
+    if let (Some(verdict), Some(auth)) = (verdict, auth) {
+        return Ok(Authenticated { verdict, auth });
+    }
     let (refusal, offered) = rounds.map_or((None, None), KeyRounds::into_refusal);
     // The user, the log and the audit log get the error that ended the leg, not an earlier refusal.
     let refusal = refusal.map(|refusal| breach(&ended).unwrap_or(refusal));
@@ -87,6 +155,7 @@ fn breach(ended: &LegError) -> Option<Refusal> {
         LegError::Io(_)
         | LegError::Closed
         | LegError::Disconnected { .. }
+        | LegError::Refused
         | LegError::Timeout(_) => false,
     };
     is_breach.then(|| refusal::broke_login_protocol(ended))
@@ -117,78 +186,113 @@ where
 async fn attempt<S, V>(
     leg: &mut Leg<S>,
     id: &str,
-    greeting: Option<&str>,
+    (grace, greeting): (Duration, Option<&str>),
     verifier: &mut V,
-    rounds: &mut Option<KeyRounds>,
-) -> Result<Authenticated<V::Verdict>, LegError>
+    started: &mut Option<Started>,
+) -> Result<V::Verdict, LegError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     V: Verifier,
 {
-    let mut auth: Option<ServerAuth> = None;
-    let mut out = Vec::new();
-    let mut early = identified(leg, id).await?;
+    let mut time = TimeAllowed::new(grace);
+    let mut early = match timeout_at(time.until, identified(leg, id)).await {
+        Ok(event) => event?,
+        Err(_elapsed) => return Err(time.over(leg, id).await),
+    };
     loop {
-        let event = match early.take() {
-            Some(event) => event,
-            None => leg.next().await?,
-        };
-        let payload = match event {
-            LegEvent::Packet(payload) => payload,
-            LegEvent::Established => {
-                auth = Some(started(leg, greeting));
-                *rounds = Some(KeyRounds::new(leg.transport.peer_ident()));
-                continue;
+        let Some(Started { auth, rounds }) = started else {
+            let established = established(leg, early.take());
+            match timeout_at(time.until, established).await {
+                Ok(established) => established?,
+                Err(_elapsed) => return Err(time.over(leg, id).await),
             }
-            LegEvent::HostKey(_) => continue,
-        };
-        let (Some(state), Some(rounds)) = (auth.as_mut(), rounds.as_mut()) else {
+            *started = Some(Started::new(leg, greeting, verifier.methods()));
             continue;
         };
-        let judged = match state.on_packet(&payload, &mut out) {
-            Ok(event) => judged(event, verifier, rounds).await,
-            Err(error) => {
-                leg.send_all(&mut out)?;
-                let text = refusal::login_broken(&error);
-                leg.disconnect(error.disconnect_reason(), &text).await;
-                return Err(error.into());
-            }
+        let step = step(leg, auth, rounds, verifier);
+        let judged = match timeout_at(time.until, step).await {
+            Ok(judged) => judged?,
+            Err(_elapsed) => return Err(time.over(leg, id).await),
         };
+        let mut out = Vec::new();
         match judged {
-            Judged::Proven(verdict) => {
+            Judged::Decided(Decision::Accept(verdict)) if auth.can_accept() => return Ok(verdict),
+            Judged::Decided(Decision::Ask(questioning)) => {
+                time.asked();
+                ask(auth, &questioning, &mut out);
+            }
+            Judged::Decided(Decision::End(no)) => {
+                auth.reject(Some(&no.text(id)), &mut out);
                 leg.send_all(&mut out)?;
-                if let Some(auth) = auth {
-                    return Ok(Authenticated { verdict, auth });
+                let text = no.disconnect_text(id);
+                let reason = DisconnectReason::NoMoreAuthMethodsAvailable;
+                leg.disconnect(reason, &text).await;
+                return Err(LegError::Refused);
+            }
+            judged => {
+                if !verifier.methods().keyboard_interactive {
+                    auth.allow(Methods::PUBLIC_KEY);
                 }
+                reply(auth, rounds, judged, id, &mut out);
             }
-            Judged::Answer(answer) => {
-                reply(state, answer, id, &mut out);
-                leg.send_all(&mut out)?;
-            }
+        }
+        leg.send_all(&mut out)?;
+    }
+}
+
+/// Waits for the end of the key exchange.
+async fn established<S>(leg: &mut Leg<S>, early: Option<LegEvent>) -> Result<(), LegError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut event = early;
+    loop {
+        match event.take() {
+            Some(LegEvent::Established) => return Ok(()),
+            // No packet of a client comes before it.
+            Some(LegEvent::Packet(_) | LegEvent::HostKey(_)) | None => {}
+        }
+        event = Some(leg.next().await?);
+    }
+}
+
+/// The client's next message, and what is decided about it.
+async fn step<S, V>(
+    leg: &mut Leg<S>,
+    auth: &mut ServerAuth,
+    rounds: &mut KeyRounds,
+    verifier: &mut V,
+) -> Result<Judged<V::Verdict>, LegError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    V: Verifier,
+{
+    // It may contain a password.
+    let mut payload = leg.next_secret().await?;
+    let mut out = Vec::new();
+    let event = auth.on_packet(&payload, &mut out);
+    payload.as_mut().zeroize();
+    leg.send_all(&mut out)?;
+    match event {
+        Ok(event) => Ok(judged(event, verifier, rounds).await),
+        Err(error) => {
+            let text = refusal::login_broken(&error);
+            leg.disconnect(error.disconnect_reason(), &text).await;
+            Err(error.into())
         }
     }
 }
 
-/// Authentication on a leg whose key exchange is complete.
-fn started<S>(leg: &Leg<S>, greeting: Option<&str>) -> ServerAuth {
-    let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
-    let host_key = leg.transport.host_key_blob().unwrap_or_default().to_vec();
-    let limits = AuthLimits {
-        max_attempts: MAX_ATTEMPTS,
-    };
-    let mut auth = ServerAuth::new(session_id, host_key, limits);
-    if let Some(text) = greeting {
-        auth.greet(text);
-    }
-    auth
-}
-
 /// What a client's message results in.
 enum Judged<T> {
-    /// The client signed with a key that is accepted.
-    Proven(T),
-    /// The client gets this answer.
-    Answer(QueryAnswer),
+    /// A query gets this answer.
+    Query(QueryAnswer),
+    /// A query is refused, and questions are what is left. The client reads these first.
+    AskInstead(Vec<Refusal>),
+    /// Refused, for this reason if it is to be sent now. Nothing, if nothing waits for an answer.
+    Refuse(Option<Refusal>),
+    /// Everything else.
+    Decided(Decision<T>),
 }
 
 async fn judged<V: Verifier>(
@@ -196,37 +300,116 @@ async fn judged<V: Verifier>(
     verifier: &mut V,
     rounds: &mut KeyRounds,
 ) -> Judged<V::Verdict> {
-    Judged::Answer(match event {
-        // No questions are asked on these legs.
-        ServerAuthEvent::Nothing
-        | ServerAuthEvent::Interactive { .. }
-        | ServerAuthEvent::Answers(_) => QueryAnswer::Refuse(None),
-        ServerAuthEvent::Query(offer) => match verifier.query(&offer).await {
-            Ok(fit) => rounds.good(&offer.blob, fit),
-            Err(no) => rounds.bad(&offer.blob, Some(offer.key), no),
-        },
-        ServerAuthEvent::Attempt(offer, proof) => match verifier.attempt(&offer, &proof).await {
-            Ok(verdict) => return Judged::Proven(verdict),
-            Err(no) => QueryAnswer::Refuse(rounds.refuse(Some(offer.key), no)),
-        },
+    let (decided, key) = match event {
+        ServerAuthEvent::Nothing => (None, None),
+        ServerAuthEvent::Query(offer) => {
+            let answer = match verifier.query(&offer).await {
+                Ok(fit) => rounds.good(&offer.blob, fit),
+                Err(_) if !rounds.comes_back() && verifier.takes_early(&offer) => QueryAnswer::Take,
+                Err(no) => {
+                    let asks = asks(verifier, rounds);
+                    rounds.bad(&offer.blob, Some(offer.key), no, asks)
+                }
+            };
+            return queried(answer, &offer.user, verifier, rounds);
+        }
+        ServerAuthEvent::Attempt(offer, proof) => {
+            let decided = verifier.attempt(&offer, &proof).await;
+            (Some(decided), Some(offer.key))
+        }
+        ServerAuthEvent::Interactive { user } => (verifier.begin(&user).await, None),
+        ServerAuthEvent::Answers(answers) => (verifier.answer(answers).await, None),
         ServerAuthEvent::Refused {
+            user,
             blob,
             signed: false,
             reason,
-            ..
-        } => rounds.bad(&blob, None, refusal::unusable_key(&reason)),
-        ServerAuthEvent::Refused { reason, .. } => {
-            QueryAnswer::Refuse(rounds.refuse(None, refusal::unusable_key(&reason)))
+        } => {
+            let asks = asks(verifier, rounds);
+            let answer = rounds.bad(&blob, None, refusal::unusable_key(&reason), asks);
+            return queried(answer, &user, verifier, rounds);
         }
-    })
+        ServerAuthEvent::Refused { reason, .. } => {
+            return Judged::Refuse(rounds.refuse(None, refusal::unusable_key(&reason)));
+        }
+    };
+    match decided {
+        None => Judged::Refuse(None),
+        Some(Decision::Refuse(no)) => Judged::Refuse(rounds.refuse(key, no)),
+        Some(Decision::End(no)) => Judged::Decided(Decision::End(rounds.tell_instead(no))),
+        Some(decided) => Judged::Decided(decided),
+    }
 }
 
-fn reply(auth: &mut ServerAuth, answer: QueryAnswer, id: &str, out: &mut Vec<Vec<u8>>) {
+/// Whether a client that has no further key to offer can be asked.
+fn asks(verifier: &impl Verifier, rounds: &KeyRounds) -> bool {
+    verifier.methods().keyboard_interactive && !rounds.is_answered()
+}
+
+fn queried<T>(
+    answer: QueryAnswer,
+    user: &str,
+    verifier: &impl Verifier,
+    rounds: &mut KeyRounds,
+) -> Judged<T> {
     match answer {
-        QueryAnswer::Take => auth.accept_query(out),
-        QueryAnswer::Postpone if auth.postpone(out) => {}
-        QueryAnswer::Postpone => auth.reject(None, out),
-        QueryAnswer::Refuse(why) => auth.reject(why.map(|no| no.text(id)).as_deref(), out),
+        QueryAnswer::Ask(why) => {
+            let announced = verifier.announcement(user);
+            let announced = announced.map(|no| rounds.tell_instead(no));
+            Judged::AskInstead(why.into_iter().chain(announced).collect())
+        }
+        answer => Judged::Query(answer),
+    }
+}
+
+fn ask(auth: &mut ServerAuth, questioning: &Questioning, out: &mut Vec<Vec<u8>>) {
+    if !questioning.banner.is_empty() {
+        auth.banner(&questioning.banner, out);
+    }
+    auth.ask(&questioning.challenge, out);
+}
+
+fn reply<T>(
+    auth: &mut ServerAuth,
+    rounds: &mut KeyRounds,
+    judged: Judged<T>,
+    id: &str,
+    out: &mut Vec<Vec<u8>>,
+) {
+    let goes_on = match judged {
+        Judged::Query(QueryAnswer::Take) => {
+            auth.accept_query(out);
+            return;
+        }
+        Judged::Query(QueryAnswer::Postpone) => auth.postpone(out),
+        Judged::Query(QueryAnswer::Refuse(why) | QueryAnswer::Ask(why)) | Judged::Refuse(why) => {
+            auth.reject(why.map(|no| no.text(id)).as_deref(), out);
+            return;
+        }
+        Judged::AskInstead(announced) => {
+            for no in announced {
+                auth.banner(&no.text(id), out);
+            }
+            auth.allow(Methods::KEYBOARD_INTERACTIVE);
+            false
+        }
+        Judged::Decided(Decision::RequireAnswers(no)) => {
+            auth.banner(&rounds.tell_instead(no).text(id), out);
+            auth.require_more(Methods::KEYBOARD_INTERACTIVE, out)
+        }
+        Judged::Decided(Decision::RequireKey) => {
+            if !(rounds.comes_back() && rounds.has_candidate()) {
+                let no = rounds.tell_instead(refusal::key_required());
+                auth.banner(&no.text(id), out);
+            }
+            rounds.answered();
+            auth.require_key(out)
+        }
+        // Without a signature nothing is accepted, whatever the verifier says.
+        Judged::Decided(_) => false,
+    };
+    if !goes_on {
+        auth.reject(None, out);
     }
 }
 

@@ -8,9 +8,14 @@
 //! other key follows, and the reason is sent. A key that was postponed was not refused, and no key is
 //! accepted that would not have been accepted before. Other clients handle a partial success worse (some
 //! stop), so they are refused at once.
+//!
+//! Where the client can be asked questions, that comes in place of the reason. OpenSSH's client never uses
+//! a method again that it ran out of, and a key may have to prove itself after the answers: so questions
+//! are made the only method while it has a key left to offer. After the answers, the first plain key that
+//! it has offered is the one that is expected.
 
 use super::refusal::{Refusal, Worth};
-use crate::cert::PresentedKey;
+use crate::cert::{PresentedKey, weak_rsa_bits};
 
 /// How well an acceptable key fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,8 @@ pub(super) enum QueryAnswer {
     Postpone,
     /// The key is refused, for this reason if it is to be sent now.
     Refuse(Option<Refusal>),
+    /// All keys are refused, for this reason if it is of use, and questions are what is left.
+    Ask(Option<Refusal>),
 }
 
 /// Which round of offers the client is in.
@@ -50,6 +57,10 @@ pub(super) struct KeyRounds {
     comes_back: bool,
     /// The first key that was not accepted, as it was sent.
     first: Option<Vec<u8>>,
+    /// The first plain key that was not accepted and could be registered.
+    candidate: Option<Vec<u8>>,
+    /// The candidate is expected; others fit less well.
+    is_answered: bool,
     stage: KeyStage,
     has_spare: bool,
     best: Option<(Refusal, Option<PresentedKey>)>,
@@ -62,6 +73,8 @@ impl KeyRounds {
         Self {
             comes_back: ident.is_some_and(|ident| ident.starts_with("SSH-2.0-OpenSSH_")),
             first: None,
+            candidate: None,
+            is_answered: false,
             stage: KeyStage::First,
             has_spare: false,
             best: None,
@@ -69,9 +82,37 @@ impl KeyRounds {
         }
     }
 
+    /// Whether the client offers its keys again after a partial success.
+    pub(super) fn comes_back(&self) -> bool {
+        self.comes_back
+    }
+
+    /// Whether the client has answered its questions.
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
+    /// Whether the client has offered a plain key that could be registered.
+    pub(super) fn has_candidate(&self) -> bool {
+        self.candidate.is_some()
+    }
+
+    /// The client has answered its questions, and offers its keys once more.
+    pub(super) fn answered(&mut self) {
+        self.is_answered = true;
+        self.first = None;
+        self.stage = KeyStage::First;
+        self.has_spare = false;
+    }
+
     /// Answers a query for an acceptable key.
     pub(super) fn good(&mut self, blob: &[u8], fit: Fit) -> QueryAnswer {
         let is_second_time = self.first.as_deref() == Some(blob);
+        let is_expected = self.candidate.as_deref().is_none_or(|key| key == blob);
+        let fit = match self.is_answered && !is_expected {
+            true => Fit::Spare,
+            false => fit,
+        };
         if fit == Fit::Good || !self.comes_back || self.stage != KeyStage::First || is_second_time {
             return QueryAnswer::Take;
         }
@@ -79,18 +120,37 @@ impl KeyRounds {
         self.turn_down(blob)
     }
 
-    /// Answers a query for a key that is not acceptable.
+    /// Answers a query for a key that is not acceptable. `asks`: the client can be asked questions.
     pub(super) fn bad(
         &mut self,
         blob: &[u8],
         key: Option<PresentedKey>,
         no: Refusal,
+        asks: bool,
     ) -> QueryAnswer {
+        if let Some(PresentedKey::Plain(plain)) = &key
+            && self.candidate.is_none()
+            && weak_rsa_bits(plain.key_data()).is_none()
+        {
+            self.candidate = Some(blob.to_vec());
+        }
         if !self.comes_back {
             return QueryAnswer::Refuse(self.refuse(key, no));
         }
         self.remember(key, no);
-        self.turn_down(blob)
+        match self.turn_down(blob) {
+            QueryAnswer::Refuse(why) if asks && self.stage == KeyStage::Last => {
+                QueryAnswer::Ask(why.filter(|no| no.worth > Worth::PlainKey))
+            }
+            answer => answer,
+        }
+    }
+
+    /// Handles what the client has to do besides offering keys, and is told now.
+    pub(super) fn tell_instead(&mut self, no: Refusal) -> Refusal {
+        self.remember(None, no.clone());
+        self.told = true;
+        no
     }
 
     /// Handles a signature by a key that is not acceptable; returns the reason, if it is to be
@@ -188,7 +248,7 @@ mod tests {
             let blob = [u8::try_from(index).unwrap()];
             let answer = match &keys[index] {
                 Key::Counts(fit) => rounds.good(&blob, *fit),
-                Key::DoesNot(reason, worth) => rounds.bad(&blob, None, no(reason, *worth)),
+                Key::DoesNot(reason, worth) => rounds.bad(&blob, None, no(reason, *worth), false),
             };
             match answer {
                 QueryAnswer::Take => {
@@ -196,7 +256,9 @@ mod tests {
                     break;
                 }
                 QueryAnswer::Postpone => tried.fill(false),
-                QueryAnswer::Refuse(why) => login.told.extend(why.map(|no| no.reason)),
+                QueryAnswer::Refuse(why) | QueryAnswer::Ask(why) => {
+                    login.told.extend(why.map(|no| no.reason));
+                }
             }
         }
         login
@@ -260,10 +322,13 @@ mod tests {
         ] {
             let mut rounds = KeyRounds::new(ident);
             let plain = no("plain", Worth::PlainKey);
-            assert_eq!(rounds.bad(b"1", None, plain), QueryAnswer::Refuse(None));
+            assert_eq!(
+                rounds.bad(b"1", None, plain, false),
+                QueryAnswer::Refuse(None)
+            );
             let expired = no("expired", Worth::Usual);
             let told = QueryAnswer::Refuse(Some(expired.clone()));
-            assert_eq!(rounds.bad(b"2", None, expired.clone()), told);
+            assert_eq!(rounds.bad(b"2", None, expired.clone(), false), told);
             assert_eq!(rounds.good(b"3", Fit::Spare), QueryAnswer::Take);
             assert_eq!(rounds.into_refusal().0, Some(expired));
         }

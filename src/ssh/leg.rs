@@ -68,6 +68,9 @@ pub(crate) enum LegError {
     /// The client's authentication cannot continue. The client has got the reason.
     #[error(transparent)]
     Authentication(#[from] AuthError),
+    /// The client was refused for good, and has got the reason.
+    #[error("the client was refused")]
+    Refused,
     /// The peer broke the connection protocol.
     #[error(transparent)]
     Breach(#[from] Breach),

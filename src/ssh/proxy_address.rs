@@ -43,6 +43,12 @@ impl ProxyAddress {
         format!("ssh -p {port} {host}")
     }
 
+    /// `ssh` to the proxy itself under this name, as a command.
+    pub(super) fn ssh_as(&self, user: &str) -> String {
+        let Self { host, port } = self;
+        format!("ssh -p {port} {user}@{host}")
+    }
+
     /// The value of `ProxyJump` for this login.
     pub(super) fn jump(&self, login: &str) -> String {
         let Self { host, port } = self;
@@ -74,6 +80,7 @@ mod tests {
             "ssh -o ForwardAgent=yes -p 4022 %r@proxy.example.com -s proxy:%h:%p"
         );
         assert_eq!(named.ssh(), "ssh -p 4022 proxy.example.com");
+        assert_eq!(named.ssh_as("alice"), "ssh -p 4022 alice@proxy.example.com");
         assert_eq!(named.jump("root"), "root@proxy.example.com:4022");
         assert_eq!(at("2001:db8::5").jump("root"), "root@[2001:db8::5]:4022");
         assert_eq!(at("2001:db8::5").destination(), "%r@2001:db8::5");

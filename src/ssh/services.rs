@@ -6,6 +6,7 @@ use super::budget::Budget;
 use super::compute::ComputeQueue;
 use super::front_auth::FrontAuth;
 use super::host_certificate::HostCertificates;
+use super::people_client::PeopleClient;
 use super::policy_monitor::PolicySource;
 use super::route::Router;
 use super::settings::CurrentSettings;
@@ -20,6 +21,8 @@ use crate::sys::clock::Clock;
 pub(crate) struct OuterServices {
     /// Decides about the clients' certificates.
     pub(crate) auth: FrontAuth,
+    /// Decides about people who sign in; `None` where only certificates count.
+    pub(crate) people: Option<PeopleClient>,
     /// Host certificates for the listener's names.
     pub(crate) certificates: HostCertificates,
     /// Reports when a permission is withdrawn.

@@ -5,22 +5,84 @@ use std::future::{Future, ready};
 use super::key_rounds::Fit;
 use super::refusal::Refusal;
 use crate::cert::proof::VerifiedRequest;
-use crate::wire::auth::Offer;
+use crate::wire::auth::{Answers, Challenge, Methods, Offer};
+
+/// What is decided about a signature or about answers.
+#[derive(Debug)]
+pub(crate) enum Decision<T> {
+    /// The client is authenticated.
+    Accept(T),
+    /// The signature is right, and questions have to be answered too. The client reads why first: it
+    /// may be unable to answer, and then it reads nothing more.
+    RequireAnswers(Refusal),
+    /// The answers are right, and a key has to prove itself.
+    RequireKey,
+    /// The client is asked.
+    Ask(Questioning),
+    /// Refused; the client may try something else.
+    Refuse(Refusal),
+    /// Refused, and the connection ends.
+    End(Refusal),
+}
+
+/// Questions, and a text before them.
+#[derive(Debug)]
+pub(crate) struct Questioning {
+    /// A text of several lines for the terminal; may be empty.
+    pub(crate) banner: String,
+    /// The questions.
+    pub(crate) challenge: Challenge,
+}
 
 /// Decides about one client. It may wait for another process; the caller limits the time.
 pub(crate) trait Verifier {
     /// What it knows of a client that is authenticated.
-    type Verdict;
+    type Verdict: Send;
+
+    /// The methods that a client may begin with now.
+    fn methods(&self) -> Methods {
+        Methods::PUBLIC_KEY
+    }
 
     /// Whether a signature by this key would be of use, and how well the key fits. Nothing is proved.
     fn query(&mut self, offer: &Offer) -> impl Future<Output = Result<Fit, Refusal>> + Send;
+
+    /// Whether a key that was not accepted may sign nevertheless, if its client offers every key once
+    /// only.
+    fn takes_early(&self, _offer: &Offer) -> bool {
+        false
+    }
 
     /// Decides about a signature that verifies.
     fn attempt(
         &mut self,
         offer: &Offer,
         proof: &VerifiedRequest,
-    ) -> impl Future<Output = Result<Self::Verdict, Refusal>> + Send;
+    ) -> impl Future<Output = Decision<Self::Verdict>> + Send;
+
+    /// What a client of this user name reads before it is asked.
+    fn announcement(&self, user: &str) -> Option<Refusal> {
+        let _nothing_is_asked = user;
+        None
+    }
+
+    /// The client wants to be asked. `None` if nothing is asked.
+    fn begin(
+        &mut self,
+        user: &str,
+    ) -> impl Future<Output = Option<Decision<Self::Verdict>>> + Send {
+        let _nothing_is_asked = user;
+        ready(None)
+    }
+
+    /// Decides about answers. `None` if nothing was asked.
+    fn answer(
+        &mut self,
+        answers: Answers,
+    ) -> impl Future<Output = Option<Decision<Self::Verdict>>> + Send {
+        drop(answers);
+        ready(None)
+    }
 }
 
 /// Lets this function decide about keys, which decides alike about queries and signatures. A signature
@@ -42,7 +104,10 @@ where
         &mut self,
         offer: &Offer,
         _proof: &VerifiedRequest,
-    ) -> impl Future<Output = Result<T, Refusal>> + Send {
-        ready((self.0)(offer).map(|(verdict, _)| verdict))
+    ) -> impl Future<Output = Decision<T>> + Send {
+        ready(match (self.0)(offer) {
+            Ok((verdict, _)) => Decision::Accept(verdict),
+            Err(refusal) => Decision::Refuse(refusal),
+        })
     }
 }

@@ -12,14 +12,15 @@ use crate::audit::AuditLog;
 use crate::ca::Revocations;
 use crate::config::Config;
 use crate::dns::Resolver;
+use crate::ipc::People;
 use crate::metrics::Metrics;
 use crate::model::chain;
 use crate::net::{ConnectionLimits, HandshakeQueue};
 use crate::session::Registry;
 use crate::ssh::{
     Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, EndedSignIns,
-    FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PolicySource,
-    Router, Settings, TcpDial, Trust,
+    FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PeopleClient,
+    PolicySource, Router, Settings, TcpDial, Trust,
 };
 use crate::sys::clock::Clock;
 use crate::sys::process;
@@ -38,6 +39,8 @@ pub(super) struct Inputs {
     pub(super) stopping: Receiver<Option<Instant>>,
     /// Addresses and ports of this proxy's own listeners, SSH's first.
     pub(super) listeners: Vec<SocketAddr>,
+    /// Decides about people; `None` where only certificates count.
+    pub(super) people: Option<Arc<dyn People>>,
     /// Where audit events go.
     pub(super) audit: AuditLog,
     /// DNS.
@@ -82,6 +85,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         settings,
         stopping,
         listeners,
+        people,
         audit,
         resolver,
     } = inputs;
@@ -106,6 +110,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     ));
     let outer = OuterServices {
         auth: inner.auth.clone(),
+        people: people.map(PeopleClient::new),
         certificates: inner.certificates.clone(),
         policy: inner.policy.clone(),
         settings: shared.settings.clone(),

@@ -41,7 +41,7 @@ use crate::audit::AuditEvent;
 use crate::ca::RevocationLog;
 use crate::config::{Config, SessionRecording, Source, weaker};
 use crate::control;
-use crate::ipc::{PublicCaKeys, WorkerMessage};
+use crate::ipc::{People, PublicCaKeys, WorkerMessage};
 use crate::ssh::listener::ServingThreads;
 use crate::store::Recordings;
 use crate::sys::clock::Clock;
@@ -137,6 +137,11 @@ impl Worker {
             settings,
             stopping: stop.announced(),
             listeners: own_listeners,
+            people: config
+                .auth
+                .authentication
+                .has_local()
+                .then(|| Arc::new(monitor.people()) as Arc<dyn People>),
             audit,
             resolver,
         };

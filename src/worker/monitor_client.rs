@@ -14,7 +14,7 @@ use super::error::ServeError;
 use crate::config::{Config, Source};
 use crate::ipc::{
     Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, PublicCaKeys, RemoteFiles,
-    RemoteSigning, VERSION, WorkerMessage, decode, encode,
+    RemotePeople, RemoteSigning, VERSION, WorkerMessage, decode, encode,
 };
 use crate::monitor;
 
@@ -86,6 +86,11 @@ impl MonitorClient {
     /// The service that signs host certificates.
     pub(super) fn signing(&self) -> RemoteSigning {
         RemoteSigning::new(self.calls.clone())
+    }
+
+    /// The service that decides about people.
+    pub(super) fn people(&self) -> RemotePeople {
+        RemotePeople::new(self.calls.clone())
     }
 
     /// Files that the monitor opens, because this process cannot open them once it is confined.

@@ -6,8 +6,7 @@ use super::super::Failure;
 use super::failure::not_signed;
 use crate::audit::AuditLog;
 use crate::ca::{
-    Authorities, IssueLog, IssueRequest, Issued, IssuedFor, Issuer, IssuingRules, Revocations,
-    TtlLimits,
+    Authorities, IssueLog, IssueRequest, Issued, Issuer, IssuingRules, Revocations, TtlLimits,
 };
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
@@ -47,7 +46,6 @@ impl CertSigning {
             limits: &self.limits,
             revocations: &self.revocations,
             ledger: &*self.ledger,
-            issued_for: IssuedFor::Signed,
             clock: self.clock,
         };
         Issuer::new(&self.authorities, rules, &self.audit)

@@ -23,14 +23,16 @@ use connection::OuterConnection;
 
 pub(crate) use stream::ClientStream;
 
-use super::authentication::{Unauthenticated, authenticate};
+use super::authentication::{Authenticated, Unauthenticated, authenticate};
 use super::caller::Caller;
 use super::host_certificate::MintError;
 use super::key_rounds::Fit;
 use super::leg::Leg;
+use super::people_client::PersonClient;
 use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
 use super::services::OuterServices;
+use super::sign_in::{PersonVerifier, SignInPlace};
 use super::verifier::ByKey;
 use crate::access::{Identity, SignIn};
 use crate::audit::{AuditEvent, ForeignSerial, Party};
@@ -67,13 +69,10 @@ pub(crate) async fn serve<S: ClientStream>(
     let transport = Transport::server(Arc::clone(&config));
     let mut leg = Leg::with(&services.compute, stream, transport);
     let id = ConnectionId::new();
-    let name = id.to_string();
-    let grace = services.settings.now().login_grace;
     let authenticated = tokio::select! {
         result = async {
             admission.turn().await;
-            let mut verifier = ByKey(|offer: &Offer| judge(&services, address, offer));
-            authenticate(&mut leg, &name, grace, None, &mut verifier).await
+            identify(&services, &mut leg, address, id).await
         } => result,
         () = admission.displaced() => {
             let Rejected { excess, courtesy, door } = admission.into_turned_away();
@@ -85,8 +84,14 @@ pub(crate) async fn serve<S: ClientStream>(
             return leg.disconnect(DisconnectReason::ByApplication, SHUTTING_DOWN).await;
         }
     };
-    let (identity, mut auth) = match authenticated {
-        Ok(authenticated) => (authenticated.verdict, authenticated.auth),
+    let (
+        Authenticated {
+            verdict: identity,
+            mut auth,
+        },
+        person,
+    ) = match authenticated {
+        Ok(authenticated) => authenticated,
         Err(failure) => {
             report(&services, address, id, &failure);
             return leg.reproach(&failure.ended).await;
@@ -109,7 +114,11 @@ pub(crate) async fn serve<S: ClientStream>(
         tracing::debug!(%error, "the client left");
         return;
     }
-    let caller = Caller { identity, address };
+    let caller = Caller {
+        identity,
+        address,
+        person,
+    };
     let origin = Origin {
         client: address,
         connection: id,
@@ -128,6 +137,33 @@ pub(crate) async fn serve<S: ClientStream>(
         tasks,
     );
     endpoint.run(watched).await;
+}
+
+/// Runs the authentication of a client: who it is, and how to ask about the person.
+async fn identify<S: ClientStream>(
+    services: &OuterServices,
+    leg: &mut Leg<S>,
+    address: SocketAddr,
+    id: ConnectionId,
+) -> Result<(Authenticated<Identity>, Option<PersonClient>), Unauthenticated> {
+    let grace = services.settings.now().login_grace;
+    let name = id.to_string();
+    let by_certificate = |offer: &Offer| judge(services, address, offer);
+    let Some(people) = services.people.clone() else {
+        let mut verifier = ByKey(by_certificate);
+        let authenticated = authenticate(leg, &name, grace, None, &mut verifier).await?;
+        return Ok((authenticated, None));
+    };
+    let place = SignInPlace {
+        people,
+        connection: id,
+        client: address,
+        reached: services.inner.router.reached(),
+        clock: services.inner.clock,
+    };
+    let mut verifier = PersonVerifier::new(by_certificate, place);
+    let authenticated = authenticate(leg, &name, grace, None, &mut verifier).await?;
+    Ok((authenticated, verifier.into_person()))
 }
 
 /// Audits a successful authentication.

@@ -95,7 +95,9 @@ pub(super) fn no_program(front: &Front, session: PendingSession, status: u32) {
 
 /// Decides where a name leads for this client.
 fn permit(front: &Front, name: &str) -> Result<Permit, Refusal> {
-    let Caller { identity, address } = &front.caller;
+    let Caller {
+        identity, address, ..
+    } = &front.caller;
     front.services.inner.router.permit(identity, *address, name)
 }
 

@@ -13,6 +13,7 @@ mod message;
 mod notices;
 mod proxy;
 mod reason;
+mod sign_in;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -48,6 +49,10 @@ pub(crate) use proxy::{
     SHUTTING_DOWN, certificate_not_minted, crowded_out, host_certificate_not_minted, killed,
     no_shell, not_encoded, shutting_down, too_many_channels, too_much_memory,
     too_much_memory_of_user,
+};
+pub(crate) use sign_in::{
+    key_not_usable, key_required, not_signed_in, people_unavailable, refused_person,
+    unexpected_answer, unknown_key,
 };
 pub(crate) use target::{
     ambiguous_or_unknown, malformed_target, own_listener, policy_changed, unknown_node,

@@ -34,6 +34,34 @@ macro_rules! reasons {
     };
 }
 
+impl RefusalReason {
+    /// What the process that decides about people can say.
+    pub(super) const OF_PEOPLE: &'static [Self] = &[
+        Self::SignInWrong,
+        Self::SignInThrottled,
+        Self::TooManyTries,
+        Self::CodeSpent,
+        Self::ClockOff,
+        Self::InvitationInvalid,
+        Self::UserLocked,
+        Self::KeyOfAnother,
+        Self::UnfitKey,
+        Self::TooManyKeys,
+        Self::SecurityKeyNeeded,
+        Self::NoSecondFactor,
+        Self::KeyReplayed,
+        Self::StateUnavailable,
+        Self::StateStale,
+    ];
+
+    /// The one of this name; one for all others that another version may have.
+    pub(super) fn of_person(name: &str) -> Self {
+        let mut known = Self::OF_PEOPLE.iter().copied();
+        let known = known.find(|reason| reason.name() == name);
+        known.unwrap_or(Self::SignInRefused)
+    }
+}
+
 reasons! {
     // the client's key and certificate
     PlainKey "not-a-certificate" [Client]
@@ -53,6 +81,28 @@ reasons! {
     BadSignature "bad-signature" [Client]
     NotTouched "security-key-not-touched" [Client]
     NotVerified "security-key-not-verified" [Client]
+    // people who sign in
+    NotSignedIn "not-signed-in" [Client]
+    UnknownKey "unknown-key" [Client]
+    KeyNotUsable "key-not-usable" [Client]
+    KeyRequired "key-required" [Client]
+    SignInWrong "sign-in-wrong" [Client]
+    SignInThrottled "sign-in-throttled" [Client]
+    TooManyTries "too-many-tries" [Client]
+    CodeSpent "code-spent" [Client]
+    ClockOff "clock-off" [Client]
+    InvitationInvalid "invitation-invalid" [Client]
+    UserLocked "user-locked" [Client]
+    KeyOfAnother "key-of-another-user" [Client]
+    UnfitKey "unfit-key" [Client]
+    TooManyKeys "too-many-keys" [Client]
+    SecurityKeyNeeded "security-key-needed" [Client]
+    NoSecondFactor "no-second-factor" [Client]
+    KeyReplayed "key-replayed" [Client]
+    SignInRefused "sign-in-refused" [Client]
+    PeopleUnavailable "people-unavailable" [Proxy]
+    StateUnavailable "state-unavailable" [Proxy]
+    StateStale "state-stale" [Proxy]
     // certificates and keys of either side
     NestedCertificate "nested-certificate" [Client, HostCertificate]
     UnknownAuthority "unknown-authority" [Client, HostCertificate]

@@ -279,6 +279,7 @@ impl SshFixture {
     pub(crate) fn outer(&self) -> OuterServices {
         OuterServices {
             auth: self.auth(),
+            people: None,
             certificates: self.certificates(),
             policy: self.policy(),
             settings: self.current_settings(),

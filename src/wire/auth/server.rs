@@ -216,16 +216,21 @@ impl ServerAuth {
     /// [`ServerAuthEvent::Answers`] or a [`ServerAuthEvent::Interactive`]. Anything else that waits for an
     /// answer is rejected: nothing leads to success without a verified signature.
     pub fn accept(&mut self, out: &mut Vec<Vec<u8>>) {
-        let may = match &self.state {
-            ServerAuthState::Judgement(Pending::Attempt) => true,
-            ServerAuthState::Judgement(Pending::Answers | Pending::Interactive) => self.is_proven,
-            _ => false,
-        };
-        if may {
+        if self.can_accept() {
             self.state = ServerAuthState::Accepted;
             out.push(vec![message::SUCCESS]);
         } else {
             self.reject(None, out);
+        }
+    }
+
+    /// Whether [`ServerAuth::accept`] authenticates the user now.
+    #[must_use]
+    pub fn can_accept(&self) -> bool {
+        match &self.state {
+            ServerAuthState::Judgement(Pending::Attempt) => true,
+            ServerAuthState::Judgement(Pending::Answers | Pending::Interactive) => self.is_proven,
+            _ => false,
         }
     }
 

@@ -4,6 +4,7 @@ mod client;
 mod foreign;
 mod host;
 mod proxy;
+mod sign_in;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -85,6 +86,7 @@ fn all() -> Vec<Expected> {
         host::host_rows(&permit),
         host::host_login_rows(&permit),
         proxy::proxy_rows(),
+        sign_in::sign_in_rows(),
         foreign::foreign_rows(&permit),
     ]
     .into_iter()
