@@ -175,6 +175,9 @@ pub enum CaError {
     /// The CA's key did not sign.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The place where the records are does not do its part, or says what it must not.
+    #[error(transparent)]
+    Records(Box<dyn std::error::Error + Send + Sync>),
     /// A line of the ledger, or of the revocations, could not be encoded.
     #[error("cannot encode the record")]
     Record(#[source] serde_json::Error),
@@ -255,6 +258,7 @@ impl CaError {
             | Self::HostKey(_)
             | Self::Throwaway(_)
             | Self::Sign(_)
+            | Self::Records(_)
             | Self::Record(_) => return None,
             Self::Refused(error) => error.hint(),
         };

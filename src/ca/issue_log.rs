@@ -37,6 +37,35 @@ pub struct IssueRecord {
     pub ca: String,
     /// Critical options, such as `source-address`.
     pub critical_options: BTreeMap<String, String>,
+    /// Why it was issued. Lines that do not say it are of certificates that were requested.
+    #[serde(rename = "how", default, skip_serializing_if = "IssuedFor::is_signed")]
+    pub issued_for: IssuedFor,
+}
+
+/// Why a certificate was issued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IssuedFor {
+    /// This certificate was requested, by a command or by a host that joins.
+    #[default]
+    Signed,
+    /// One connection of a user who is signed in needed it.
+    Connection,
+}
+
+impl IssuedFor {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signed => "signed",
+            Self::Connection => "connection",
+        }
+    }
+
+    fn is_signed(&self) -> bool {
+        *self == Self::Signed
+    }
 }
 
 /// How often the rotations of the CAs' keys had moved when that was last recorded.
@@ -61,11 +90,31 @@ impl RotationMoves {
 
 /// Records certificates and the moves of rotations. What is recorded is never changed or removed.
 pub trait IssueLog: fmt::Debug + Send + Sync {
-    /// Every certificate that was issued, in the order of issue.
+    /// Every certificate that was requested, in the order of issue.
     ///
     /// # Errors
     /// When the records cannot be read, or are damaged.
     fn issued(&self) -> Result<Vec<IssueRecord>, CaError>;
+
+    /// Every certificate that was issued for a connection, in the order of issue. There can be millions.
+    ///
+    /// # Errors
+    /// As [`Self::issued`].
+    fn issued_for_connections(&self) -> Result<Vec<IssueRecord>, CaError>;
+
+    /// How many certificates were issued for connections.
+    ///
+    /// # Errors
+    /// As [`Self::issued`].
+    fn count_for_connections(&self) -> Result<u64, CaError> {
+        Ok(self.issued_for_connections()?.len() as u64)
+    }
+
+    /// The certificate with this serial, whatever it was issued for.
+    ///
+    /// # Errors
+    /// As [`Self::issued`].
+    fn find(&self, serial: Serial) -> Result<Option<IssueRecord>, CaError>;
 
     /// A random serial that no record has.
     ///

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::agent_key::SignTimeout;
 use super::authorities::Authorities;
 use super::error::CaError;
-use super::issue_log::{IssueLog, IssueRecord, issue};
+use super::issue_log::{IssueLog, IssueRecord, IssuedFor, issue};
 use super::kind::CaKind;
 use super::revocation::Revoked;
 use super::revocations::Revocations;
@@ -181,6 +181,8 @@ pub struct IssuingRules<'r> {
     pub revocations: &'r Revocations,
     /// Where every certificate is written down.
     pub ledger: &'r dyn IssueLog,
+    /// What they are issued for.
+    pub issued_for: IssuedFor,
     /// The time.
     pub clock: Clock,
 }
@@ -248,6 +250,7 @@ impl<'r> Issuer<'r> {
             critical_options: options
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect::<BTreeMap<_, _>>(),
+            issued_for: self.rules.issued_for,
         }
     }
 }

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::CaError;
-use super::issue_log::{IssueLog, IssueRecord, RotationMoves};
+use super::issue_log::{IssueLog, IssueRecord, IssuedFor, RotationMoves};
 use super::kind::CaKind;
 use super::lines::{self, LinesEnd};
 use crate::cert::random_serial;
@@ -174,6 +174,27 @@ impl Ledger {
         }
     }
 
+    /// The certificates for which this is true, in the order of issue.
+    fn records(
+        &self,
+        is_wanted: impl Fn(&IssueRecord) -> bool,
+    ) -> Result<Vec<IssueRecord>, CaError> {
+        let mut records = Vec::new();
+        let read = lines::read(&Direct, &self.path, 0, |line| match LineHead::parse(line) {
+            Some(known) if matches!(known.about, About::User | About::Host) => {
+                let record = serde_json::from_slice::<IssueRecord>(line);
+                record
+                    .map(|record| records.extend(is_wanted(&record).then_some(record)))
+                    .is_ok()
+            }
+            other => other.is_some(),
+        });
+        match read {
+            Err(CaError::Fs(error)) if error.is_not_found() => Ok(records),
+            read => read.map(|_end| records),
+        }
+    }
+
     /// Writes down how far another file has come, unless that is known.
     pub(super) fn mark(&self, mark: Mark, clock: Clock) -> Result<(), CaError> {
         self.locked(|seen, end| {
@@ -209,18 +230,15 @@ impl Ledger {
 
 impl IssueLog for Ledger {
     fn issued(&self) -> Result<Vec<IssueRecord>, CaError> {
-        let mut records = Vec::new();
-        let read = lines::read(&Direct, &self.path, 0, |line| match LineHead::parse(line) {
-            Some(known) if matches!(known.about, About::User | About::Host) => {
-                let record = serde_json::from_slice::<IssueRecord>(line);
-                record.map(|record| records.push(record)).is_ok()
-            }
-            other => other.is_some(),
-        });
-        match read {
-            Err(CaError::Fs(error)) if error.is_not_found() => Ok(records),
-            read => read.map(|_end| records),
-        }
+        self.records(|record| record.issued_for == IssuedFor::Signed)
+    }
+
+    fn issued_for_connections(&self) -> Result<Vec<IssueRecord>, CaError> {
+        self.records(|record| record.issued_for == IssuedFor::Connection)
+    }
+
+    fn find(&self, serial: Serial) -> Result<Option<IssueRecord>, CaError> {
+        Ok(self.records(|record| record.serial == serial)?.pop())
     }
 
     fn fresh_serial(&self) -> Result<Serial, CaError> {

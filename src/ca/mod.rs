@@ -69,7 +69,7 @@ pub use error::CaError;
 pub use hostkey::NewHostKey;
 pub use import::{ImportError, ImportMode, ImportedKey, KeyFile, LockedKey};
 pub use installation::Installation;
-pub use issue_log::{IssueLog, IssueRecord, RotationMoves};
+pub use issue_log::{IssueLog, IssueRecord, IssuedFor, RotationMoves};
 pub use issuer::{IssueError, IssueRequest, Issued, Issuer, IssuingRules};
 pub use key_owner::{KeyOwner, Made};
 pub use kind::CaKind;

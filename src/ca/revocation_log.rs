@@ -5,6 +5,7 @@
 //! the list does not contain it. The ledger records the state of the file, so that a missing file or an
 //! old copy is noticed.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,32 @@ impl RevocationLog {
     /// When the file is there and cannot be read, or a line other than a torn last one is damaged.
     pub fn follow(&self) -> Result<Revocations, CaError> {
         Ok(self.read_to_end()?.0)
+    }
+
+    /// Adds the records that the file lacks, for versions that read it. It may have others too.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or is damaged.
+    pub fn complete(&self, records: &[RevocationRecord]) -> Result<(), CaError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        let (mut known, end) = self.read_to_end()?;
+        let there: HashSet<_> = known.records().iter().collect();
+        let missing: Vec<_> = records.iter().filter(|one| !there.contains(one)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        for record in &missing {
+            text += &line(record)?;
+            text.push('\n');
+        }
+        lines::append(&*self.files, &self.path, &text, end)?;
+        let missing: Vec<_> = missing.into_iter().cloned().collect();
+        missing.into_iter().for_each(|record| known.add(record));
+        self.mark(&known)
     }
 
     fn read_to_end(&self) -> Result<(Revocations, LinesEnd), CaError> {

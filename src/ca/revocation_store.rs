@@ -23,6 +23,14 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
     /// Where they are, for messages.
     fn place(&self) -> String;
 
+    /// Whether the copy in files, which earlier versions read, can be continued, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is damaged.
+    fn check_copy(&self) -> Result<(), CaError> {
+        Ok(())
+    }
+
     /// What the clock of new records says.
     fn clock(&self) -> Clock;
 

@@ -27,7 +27,8 @@ pub struct Revocations {
 
 impl Revocations {
     /// What these lines revoke together.
-    pub(super) fn of(records: Vec<RevocationRecord>) -> Self {
+    #[must_use]
+    pub fn of(records: Vec<RevocationRecord>) -> Self {
         let mut by_what: HashMap<&Revoked, Vec<usize>> = HashMap::new();
         let mut lifted = HashSet::new();
         for (place, record) in records.iter().enumerate() {
@@ -190,7 +191,8 @@ impl Revocations {
     }
 
     /// A line of the file; `None` where it is none.
-    pub(super) fn parse(line: &[u8]) -> Option<RevocationRecord> {
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<RevocationRecord> {
         let mut record = serde_json::from_slice::<RevocationRecord>(line).ok()?;
         record.reason = record.reason.as_deref().map(fit_to_show);
         if let Revoked::PublicKey { public_key } = &record.what {

@@ -196,6 +196,7 @@ impl Authorities {
             limits: &no_roles(),
             revocations: &Revocations::default(),
             ledger: &ledger,
+            issued_for: IssuedFor::Signed,
             clock: Clock::Fixed(NOW),
         };
         match Issuer::new(self, rules, &Unaudited).issue(request, &Actor::of_this_process()) {

@@ -506,6 +506,7 @@ users:
             public_key: "SHA256:x".to_owned(),
             ca: "SHA256:y".to_owned(),
             critical_options: std::collections::BTreeMap::new(),
+            issued_for: crate::ca::IssuedFor::Signed,
         };
         let records = [
             record("alice", 17, CaKind::User),

@@ -14,10 +14,10 @@ use super::upstream::Upstream;
 use super::users::print_user;
 use super::value::yaml_text;
 use crate::access::{Permissions, Policy, Role, RoleBinding};
-use crate::ca::{CaRecords, Installation};
+use crate::ca::Installation;
 use crate::model::{ClusterName, DataDir};
 use crate::nodes::Node;
-use crate::state::StatePlace;
+use crate::state::{self, StatePlace};
 use crate::sys::clock::Clock;
 use crate::sys::fs::FsError;
 
@@ -60,7 +60,7 @@ impl Config {
             data_dir: &self.data_dir,
             cluster: &self.cluster_name,
             ca_keys: &self.auth.ca_keys,
-            records: CaRecords::in_files(&self.data_dir, clock),
+            records: state::records(self.state_place(), &self.data_dir, clock),
             clock,
         }
     }

@@ -104,6 +104,7 @@ pub(super) fn look(config: &Config, is_running: bool) -> Result<(), CaError> {
 /// As [`rely_on_revocations`].
 pub(super) fn look_at_revocations(config: &Config) -> Result<(), CaError> {
     let records = config.installation(Clock::System).records;
+    records.revoked.check_copy()?;
     records.revoked.read().map(drop)
 }
 

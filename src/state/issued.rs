@@ -2,39 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::db::{Database, Row, SqlValue, as_json, values};
+use super::db::{Database, Row, SqlValue, Transaction, as_json, values};
 use super::error::StateError;
-use crate::ca::{CaKind, IssueRecord};
+use crate::ca::{CaKind, IssueRecord, IssuedFor};
 use crate::model::Serial;
-
-/// Why a certificate was issued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum IssuedFor {
-    /// A command, or another request for this certificate.
-    Signed,
-    /// One connection of a user who is signed in.
-    Connection,
-}
-
-impl IssuedFor {
-    /// The stable name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Signed => "signed",
-            Self::Connection => "connection",
-        }
-    }
-}
-
-/// A row of the ledger.
-#[derive(Clone, Debug)]
-pub struct IssuedCertificate {
-    /// What was signed.
-    pub record: IssueRecord,
-    /// Why.
-    pub issued_for: IssuedFor,
-}
 
 /// Where a page of the ledger ends: the time of its last row in microseconds, and its serial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +17,10 @@ pub struct PageEnd {
 impl PageEnd {
     /// The end of a page whose last row this is.
     #[must_use]
-    pub fn of(last: &IssuedCertificate) -> Self {
+    pub fn of(last: &IssueRecord) -> Self {
         Self {
-            time: microseconds(last.record.time),
-            serial: last.record.serial.to_string(),
+            time: microseconds(last.time),
+            serial: last.serial.to_string(),
         }
     }
 }
@@ -88,25 +59,8 @@ impl LedgerRows<'_> {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn add(&self, record: &IssueRecord, issued_for: IssuedFor) -> Result<bool, StateError> {
-        let sql = format!(
-            "INSERT INTO issued ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             ON CONFLICT (serial) DO NOTHING"
-        );
-        let row = values![
-            issued_for.name(),
-            record.serial.to_string(),
-            record.kind.to_string(),
-            &record.key_id,
-            microseconds(record.time),
-            as_json(&record.principals)?,
-            record.valid_after,
-            record.valid_before,
-            &record.public_key,
-            &record.ca,
-            as_json(&record.critical_options)?,
-        ];
-        Ok(self.database.write(|tx| tx.execute(&sql, row))? == 1)
+    pub fn add(&self, record: &IssueRecord) -> Result<bool, StateError> {
+        self.database.write(|tx| insert(tx, record))
     }
 
     /// Whether there is a certificate with this serial.
@@ -138,7 +92,7 @@ impl LedgerRows<'_> {
         filter: &LedgerFilter,
         after: Option<&PageEnd>,
         limit: usize,
-    ) -> Result<Vec<IssuedCertificate>, StateError> {
+    ) -> Result<Vec<IssueRecord>, StateError> {
         let (mut condition, mut row) = condition(filter);
         if let Some(after) = after {
             let (time, serial) = (row.len() + 1, row.len() + 2);
@@ -154,6 +108,28 @@ impl LedgerRows<'_> {
         let rows = self.database.read(|tx| tx.query(&sql, &row))?;
         rows.iter().map(read_issued).collect()
     }
+}
+
+/// Adds a row, unless there is one with its serial.
+pub(super) fn insert(tx: &mut dyn Transaction, record: &IssueRecord) -> Result<bool, StateError> {
+    let sql = format!(
+        "INSERT INTO issued ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (serial) DO NOTHING"
+    );
+    let row = values![
+        record.issued_for.name(),
+        record.serial.to_string(),
+        record.kind.to_string(),
+        &record.key_id,
+        microseconds(record.time),
+        as_json(&record.principals)?,
+        record.valid_after,
+        record.valid_before,
+        &record.public_key,
+        &record.ca,
+        as_json(&record.critical_options)?,
+    ];
+    Ok(tx.execute(&sql, row)? == 1)
 }
 
 /// The condition of a filter, and its values.
@@ -182,7 +158,7 @@ fn condition(filter: &LedgerFilter) -> (String, Vec<SqlValue>) {
     (condition, row)
 }
 
-fn read_issued(row: &Row) -> Result<IssuedCertificate, StateError> {
+fn read_issued(row: &Row) -> Result<IssueRecord, StateError> {
     let kind = match row.text(2)? {
         "host" => CaKind::Host,
         _ => CaKind::User,
@@ -193,7 +169,7 @@ fn read_issued(row: &Row) -> Result<IssuedCertificate, StateError> {
     };
     let time = i64::try_from(row.number(4)?).unwrap_or(i64::MAX);
     let serial = Serial::new(row.parsed(1)?);
-    let record = IssueRecord {
+    Ok(IssueRecord {
         time: DateTime::from_timestamp_micros(time).unwrap_or_default(),
         kind,
         serial: serial.ok_or(StateError::Unreadable {
@@ -207,8 +183,8 @@ fn read_issued(row: &Row) -> Result<IssuedCertificate, StateError> {
         public_key: row.text(8)?.to_owned(),
         ca: row.text(9)?.to_owned(),
         critical_options: row.json(10)?,
-    };
-    Ok(IssuedCertificate { record, issued_for })
+        issued_for,
+    })
 }
 
 /// A time of a certificate. The last one that the database can keep stands for "forever", which is

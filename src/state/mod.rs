@@ -25,9 +25,13 @@ mod issued;
 mod keys;
 mod meta;
 mod place;
+mod records;
+#[cfg(test)]
+mod records_tests;
 mod revocations;
 mod schema;
 mod sign_ins;
+mod taking_over;
 mod users;
 
 pub use attempts::{AttemptsOf, FailedAttempt, FailedAttempts, Failures};
@@ -36,10 +40,11 @@ pub use ends::SignInsOf;
 pub use error::StateError;
 pub use handle::{State, StateStatus};
 pub use invitations::{Invitation, Invitations};
-pub use issued::{IssuedCertificate, IssuedFor, LedgerFilter, LedgerRows, PageEnd};
+pub use issued::{LedgerFilter, LedgerRows, PageEnd};
 pub use keys::{RegisteredKey, RegisteredKeys};
 pub use meta::Meta;
 pub use place::{StatePlace, check_address};
+pub use records::{records, records_in};
 pub use revocations::{RevocationRow, RevocationRows};
 pub use sign_ins::{NewSignIn, SignIn, SignIns};
 pub use users::{Lock, NewUser, User, Users};

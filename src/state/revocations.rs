@@ -25,7 +25,6 @@ impl RevocationRows<'_> {
     /// # Errors
     /// Those of the database.
     pub fn append(&self, last: u64, rows: &[RevocationRow]) -> Result<bool, StateError> {
-        let sql = "INSERT INTO revocations (version, line) VALUES ($1, $2)";
         let before = std::iter::once(last).chain(rows.iter().map(|row| row.version));
         if before.zip(rows).any(|(before, row)| row.version <= before) {
             return Ok(false);
@@ -35,7 +34,7 @@ impl RevocationRows<'_> {
                 return Ok(false);
             }
             for row in rows {
-                tx.execute(sql, values![row.version, &row.line])?;
+                insert(tx, row)?;
             }
             Ok(true)
         })
@@ -98,16 +97,34 @@ impl RevocationRows<'_> {
     /// # Errors
     /// Those of the database.
     pub fn set_mark(&self, kind: &str, authority: &str, moves: u64) -> Result<(), StateError> {
-        let sql = "INSERT INTO marks (kind, authority, moves) VALUES ($1, $2, $3)
-                   ON CONFLICT (kind, authority) DO UPDATE SET moves = excluded.moves
-                   WHERE marks.moves < excluded.moves";
-        let row = values![kind, authority, moves];
-        self.database.write(|tx| tx.execute(sql, row))?;
-        Ok(())
+        self.database
+            .write(|tx| set_mark(tx, kind, authority, moves))
     }
 }
 
-fn last_version(tx: &mut dyn Transaction) -> Result<u64, StateError> {
+/// Adds a row.
+pub(super) fn insert(tx: &mut dyn Transaction, row: &RevocationRow) -> Result<(), StateError> {
+    let sql = "INSERT INTO revocations (version, line) VALUES ($1, $2)";
+    tx.execute(sql, values![row.version, &row.line])?;
+    Ok(())
+}
+
+/// Sets a mark, unless it is as far already.
+pub(super) fn set_mark(
+    tx: &mut dyn Transaction,
+    kind: &str,
+    authority: &str,
+    moves: u64,
+) -> Result<(), StateError> {
+    let sql = "INSERT INTO marks (kind, authority, moves) VALUES ($1, $2, $3)
+               ON CONFLICT (kind, authority) DO UPDATE SET moves = excluded.moves
+               WHERE marks.moves < excluded.moves";
+    tx.execute(sql, values![kind, authority, moves])?;
+    Ok(())
+}
+
+/// The version of the last row; 0 if there is none.
+pub(super) fn last_version(tx: &mut dyn Transaction) -> Result<u64, StateError> {
     tx.number("SELECT COALESCE(MAX(version), 0) FROM revocations", &[])
 }
 

@@ -225,6 +225,8 @@ fn damaged_or_missing_revocations_keep_the_proxy_from_starting() {
             .arg("-a")
             .args([world.dir().join("data"), data.clone()]),
     );
+    // As an earlier version leaves it, which has no state.
+    std::fs::remove_file(data.join("state.db")).unwrap();
     std::fs::write(
         &config,
         format!(

@@ -98,12 +98,15 @@ impl StartScene {
         assert_eq!(reasons(&checked), reasons(&served), "{what}");
     }
 
-    /// All files, with their sizes.
+    /// All files, with their sizes, without those that a database removes when it is closed.
     fn listed(&self) -> Vec<(PathBuf, u64)> {
         let mut found = Vec::new();
         let mut directories = vec![self.dir.path().to_owned()];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).expect("it is there").flatten() {
+                if entry.file_name().to_string_lossy().starts_with("state.db-") {
+                    continue;
+                }
                 let (path, metadata) = (entry.path(), entry.metadata().expect("it is there"));
                 if metadata.is_dir() {
                     directories.push(path.clone());

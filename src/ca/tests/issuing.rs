@@ -74,6 +74,7 @@ impl IssuerFixture {
             limits: &self.limits,
             revocations: &log.read().unwrap(),
             ledger: &Ledger::of(&data_dir),
+            issued_for: IssuedFor::Signed,
             clock: Clock::Fixed(NOW),
         };
         let issuer = Issuer::new(&self.authorities, rules, &self.sink);
@@ -195,6 +196,7 @@ fn a_ledger_that_cannot_be_written_hands_nothing_out() {
         limits: &fixture.limits,
         revocations: &Revocations::default(),
         ledger: &Ledger::of(&fixture.home.data_dir()),
+        issued_for: IssuedFor::Signed,
         clock: Clock::Fixed(NOW),
     };
     let issuer = Issuer::new(&fixture.authorities, rules, &fixture.sink);

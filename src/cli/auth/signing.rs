@@ -6,7 +6,8 @@ use super::super::Failure;
 use super::failure::not_signed;
 use crate::audit::AuditLog;
 use crate::ca::{
-    Authorities, IssueLog, IssueRequest, Issued, Issuer, IssuingRules, Revocations, TtlLimits,
+    Authorities, IssueLog, IssueRequest, Issued, IssuedFor, Issuer, IssuingRules, Revocations,
+    TtlLimits,
 };
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
@@ -46,6 +47,7 @@ impl CertSigning {
             limits: &self.limits,
             revocations: &self.revocations,
             ledger: &*self.ledger,
+            issued_for: IssuedFor::Signed,
             clock: self.clock,
         };
         Issuer::new(&self.authorities, rules, &self.audit)

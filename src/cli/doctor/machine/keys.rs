@@ -112,6 +112,14 @@ fn rotation(kind: CaKind, rotation: Rotation, now: u64) -> Finding {
 
 fn revocations(config: &Config, findings: &mut Vec<Finding>) -> Revocations {
     let log = config.installation(Clock::System).records.revoked;
+    if let Err(error) = log.check_copy() {
+        let subject = config.data_dir.revocations();
+        let hint = error.hint().unwrap_or_else(|| {
+            "the proxy does not start: restore the file, or run this as its owner".to_owned()
+        });
+        let subject = subject.display();
+        findings.push(Finding::error(&REVOCATIONS, subject, chain(&error), hint));
+    }
     let subject = log.place();
     match log.read() {
         Ok(revocations) => {
