@@ -12,6 +12,7 @@ use crate::model::{ConnectionId, Serial, SessionId, SessionKind};
 use crate::sys::account::Actor;
 
 use super::EventKind;
+use super::person::PersonEvent;
 
 /// Which part of the way an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -104,7 +105,10 @@ pub struct Weaker {
 }
 
 /// The fields of the account that has done it; `null` each if no account has.
-fn or_nulls<S: Serializer>(actor: &Option<Actor>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn or_nulls<S: Serializer>(
+    actor: &Option<Actor>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match actor {
         Some(actor) => actor.serialize(serializer),
         None => {
@@ -508,6 +512,8 @@ pub enum AuditEvent {
     },
     /// See [`EventKind::ConfigurationRefused`].
     ConfigurationRefused { message: String },
+    /// What people and administrators do about people's credentials and sign-ins.
+    Person(PersonEvent),
 }
 
 impl AuditEvent {
@@ -547,6 +553,7 @@ impl AuditEvent {
             Self::UpgradeRefused { .. } => EventKind::UpgradeRefused,
             Self::ConfigurationReloaded { .. } => EventKind::ConfigurationReloaded,
             Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
+            Self::Person(event) => event.kind(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::{AuditEvent, EventKind};
+use super::{AuditEvent, EventKind, PersonEvent};
 use crate::model::network;
 
 /// How long a share is for, and how often sums are written.
@@ -41,6 +41,11 @@ impl Cause {
     pub(super) fn of(event: &AuditEvent) -> Option<Self> {
         match event {
             AuditEvent::AuthFailure { client_addr, .. }
+            | AuditEvent::Person(
+                PersonEvent::SignInFailed { client_addr, .. }
+                | PersonEvent::SignInThrottled { client_addr, .. }
+                | PersonEvent::PeopleRefused { client_addr, .. },
+            )
             | AuditEvent::Refusal {
                 user: None,
                 client_addr,
@@ -124,6 +129,11 @@ impl Flood {
     pub(super) fn count(&mut self, cause: &Cause, event: &AuditEvent) {
         let reason = match event {
             AuditEvent::AuthFailure { reason, .. }
+            | AuditEvent::Person(
+                PersonEvent::SignInFailed { reason, .. }
+                | PersonEvent::SignInThrottled { reason, .. }
+                | PersonEvent::PeopleRefused { reason, .. },
+            )
             | AuditEvent::Refusal { reason, .. }
             | AuditEvent::ChannelRefused { reason, .. } => reason,
             _ => "",

@@ -763,7 +763,10 @@ mod tests {
     fn every_event_has_its_envelope_and_all_its_fields() {
         let directory = tempfile::tempdir().unwrap();
         let log = open(directory.path());
-        let samples = samples();
+        let mut samples = samples();
+        let addr = "203.0.113.7:50000".parse().unwrap();
+        let people = crate::audit::person::testing::samples(&root(), addr);
+        samples.extend(people.into_iter().map(AuditEvent::from));
         let kinds: BTreeSet<EventKind> = samples.iter().map(AuditEvent::kind).collect();
         assert_eq!(kinds.len(), EventKind::ALL.len(), "a kind has no sample");
         for event in &samples {

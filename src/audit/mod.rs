@@ -9,6 +9,7 @@ mod event;
 mod flood;
 mod kind;
 mod log;
+mod person;
 mod sink;
 
 pub use event::{
@@ -17,4 +18,5 @@ pub use event::{
 };
 pub use kind::{EventKind, Severity, table};
 pub use log::{AuditError, AuditLog, Fate, Observer};
+pub use person::PersonEvent;
 pub use sink::{AuditSink, DeferredLog};

@@ -1,0 +1,274 @@
+//! Events about people: their credentials and sign-ins.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::event::or_nulls;
+use super::{AuditEvent, EventKind, UnixSeconds};
+use crate::model::ConnectionId;
+use crate::sys::account::Actor;
+
+/// Something that people did about their credentials and sign-ins, or an administrator about a person.
+/// `user` is the person's name as the state has it. What was typed is in none of them.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+#[expect(
+    missing_docs,
+    reason = "the fields of a row in the documentation's table"
+)]
+pub enum PersonEvent {
+    /// See [`EventKind::UserAdded`].
+    UserAdded {
+        user: String,
+        roles: Vec<String>,
+        logins: Option<Vec<String>>,
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::UserLocked`].
+    UserLocked {
+        user: String,
+        message: Option<String>,
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::UserUnlocked`].
+    UserUnlocked {
+        user: String,
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::UserReset`].
+    UserReset {
+        user: String,
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::UserRemoved`].
+    UserRemoved {
+        user: String,
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::InvitationCreated`].
+    InvitationCreated {
+        user: String,
+        expires: UnixSeconds,
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::InvitationSpent`].
+    InvitationSpent {
+        user: String,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::SignInBegun`].
+    SignInBegun {
+        user: String,
+        sign_in: Uuid,
+        fingerprint: String,
+        until: UnixSeconds,
+        second_factor: &'static str,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::SignInFailed`].
+    SignInFailed {
+        user: Option<String>,
+        reason: &'static str,
+        message: String,
+        fingerprint: Option<String>,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::SignInThrottled`].
+    SignInThrottled {
+        user: Option<String>,
+        reason: &'static str,
+        seconds: u64,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::SignInEnded`].
+    SignInEnded {
+        user: String,
+        sign_in: Uuid,
+        reason: &'static str,
+        #[serde(flatten, serialize_with = "or_nulls")]
+        actor: Option<Actor>,
+    },
+    /// See [`EventKind::KeyRegistered`].
+    KeyRegistered {
+        user: String,
+        fingerprint: String,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::KeyRemoved`].
+    KeyRemoved {
+        user: String,
+        fingerprint: String,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::PasswordChanged`].
+    PasswordChanged {
+        user: String,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::SecondFactorChanged`].
+    SecondFactorChanged {
+        user: String,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::PeopleRefused`].
+    PeopleRefused {
+        what: &'static str,
+        reason: &'static str,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+}
+
+impl PersonEvent {
+    /// Its kind, which has its code and name.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::UserAdded { .. } => EventKind::UserAdded,
+            Self::UserLocked { .. } => EventKind::UserLocked,
+            Self::UserUnlocked { .. } => EventKind::UserUnlocked,
+            Self::UserReset { .. } => EventKind::UserReset,
+            Self::UserRemoved { .. } => EventKind::UserRemoved,
+            Self::InvitationCreated { .. } => EventKind::InvitationCreated,
+            Self::InvitationSpent { .. } => EventKind::InvitationSpent,
+            Self::SignInBegun { .. } => EventKind::SignInBegun,
+            Self::SignInFailed { .. } => EventKind::SignInFailed,
+            Self::SignInThrottled { .. } => EventKind::SignInThrottled,
+            Self::SignInEnded { .. } => EventKind::SignInEnded,
+            Self::KeyRegistered { .. } => EventKind::KeyRegistered,
+            Self::KeyRemoved { .. } => EventKind::KeyRemoved,
+            Self::PasswordChanged { .. } => EventKind::PasswordChanged,
+            Self::SecondFactorChanged { .. } => EventKind::SecondFactorChanged,
+            Self::PeopleRefused { .. } => EventKind::PeopleRefused,
+        }
+    }
+}
+
+impl From<PersonEvent> for AuditEvent {
+    fn from(event: PersonEvent) -> Self {
+        Self::Person(event)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::model::ConnectionId;
+
+    /// One event of every kind.
+    pub(in crate::audit) fn samples(actor: &Actor, client_addr: SocketAddr) -> Vec<PersonEvent> {
+        let connection = ConnectionId::new();
+        let user = || "alice".to_owned();
+        let fingerprint = || "SHA256:abc".to_owned();
+        let actor = || actor.clone();
+        vec![
+            PersonEvent::UserAdded {
+                user: user(),
+                roles: vec!["dba".to_owned()],
+                logins: None,
+                actor: actor(),
+            },
+            PersonEvent::UserLocked {
+                user: user(),
+                message: None,
+                actor: actor(),
+            },
+            PersonEvent::UserUnlocked {
+                user: user(),
+                actor: actor(),
+            },
+            PersonEvent::UserReset {
+                user: user(),
+                actor: actor(),
+            },
+            PersonEvent::UserRemoved {
+                user: user(),
+                actor: actor(),
+            },
+            PersonEvent::InvitationCreated {
+                user: user(),
+                expires: UnixSeconds(1_800_000_000),
+                actor: actor(),
+            },
+            PersonEvent::InvitationSpent {
+                user: user(),
+                client_addr,
+                connection,
+            },
+            PersonEvent::SignInBegun {
+                user: user(),
+                sign_in: Uuid::nil(),
+                fingerprint: fingerprint(),
+                until: UnixSeconds(1_800_000_000),
+                second_factor: "otp",
+                client_addr,
+                connection,
+            },
+            PersonEvent::SignInFailed {
+                user: None,
+                reason: "wrong-answers",
+                message: "the password or the code is wrong".to_owned(),
+                fingerprint: None,
+                client_addr,
+                connection,
+            },
+            PersonEvent::SignInThrottled {
+                user: None,
+                reason: "source",
+                seconds: 600,
+                client_addr,
+                connection,
+            },
+            PersonEvent::SignInEnded {
+                user: user(),
+                sign_in: Uuid::nil(),
+                reason: "logout",
+                actor: None,
+            },
+            PersonEvent::KeyRegistered {
+                user: user(),
+                fingerprint: fingerprint(),
+                client_addr,
+                connection,
+            },
+            PersonEvent::KeyRemoved {
+                user: user(),
+                fingerprint: fingerprint(),
+                client_addr,
+                connection,
+            },
+            PersonEvent::PasswordChanged {
+                user: user(),
+                client_addr,
+                connection,
+            },
+            PersonEvent::SecondFactorChanged {
+                user: user(),
+                client_addr,
+                connection,
+            },
+            PersonEvent::PeopleRefused {
+                what: "certificate",
+                reason: "not-signed-in",
+                client_addr,
+                connection,
+            },
+        ]
+    }
+}
