@@ -101,6 +101,17 @@ impl Users<'_> {
         })
     }
 
+    /// Writes down another hash of the same password, unless the password was changed meanwhile; whether
+    /// it was written.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn replace_hash(&self, id: Uuid, old: &str, new: &str) -> Result<bool, StateError> {
+        let sql = "UPDATE users SET password = $1 WHERE id = $2 AND password = $3";
+        let row = values![new, id, old];
+        Ok(self.database.write(|tx| tx.execute(sql, row))? == 1)
+    }
+
     /// The hash of a user's password, as a PHC string.
     ///
     /// # Errors
