@@ -28,7 +28,8 @@ pub mod net;
 pub mod nodes;
 pub mod state;
 
-// floor 4: the live session
+// floor 4: the live session, and people
+pub mod people;
 pub mod session;
 
 // floor 5: SSH over sockets

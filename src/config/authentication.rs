@@ -7,6 +7,7 @@ use super::scalar::{Composite, DURATION, Scalar};
 use super::table::{OnReload, Protection, section};
 use super::value::expected;
 use crate::model::format_in_one_unit;
+use crate::people::RequiredFactor;
 
 section! {
     AUTHENTICATION = "auth_service.authentication", Authentication,
@@ -20,7 +21,7 @@ section! {
                   \"local\": the users of `rproxy users` sign in with their key, a password and a \
                   second factor; certificates of the user CA are accepted too.",
         }
-        SECOND_FACTOR = "second_factor" => second_factor: SecondFactor {
+        SECOND_FACTOR = "second_factor" => second_factor: RequiredFactor {
             value: FACTOR,
             default: DefaultValue::Value("otp"),
             reload: OnReload::NeedsRestart,
@@ -56,19 +57,6 @@ pub enum AuthenticationType {
     Certificate,
     /// With a key, a password and a second factor.
     Local,
-}
-
-/// `auth_service.authentication.second_factor`; the ones that protect more are greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SecondFactor {
-    /// None.
-    Off,
-    /// A one-time code, or a key that has to be touched.
-    Any,
-    /// A one-time code.
-    Otp,
-    /// A key that has to be touched.
-    Webauthn,
 }
 
 /// One word, or a list of words.
@@ -126,31 +114,31 @@ fn authentication_type(key: &Key, text: &str) -> Result<AuthenticationType, Stri
     }
 }
 
-const FACTOR: Scalar<SecondFactor> = Scalar::new(
+const FACTOR: Scalar<RequiredFactor> = Scalar::new(
     ValueType::Choice(&["off", "otp", "webauthn", "any"]),
     second_factor,
     |factor| {
         match factor {
-            SecondFactor::Off => "off",
-            SecondFactor::Otp => "otp",
-            SecondFactor::Webauthn => "webauthn",
-            SecondFactor::Any => "any",
+            RequiredFactor::Off => "off",
+            RequiredFactor::Otp => "otp",
+            RequiredFactor::Webauthn => "webauthn",
+            RequiredFactor::Any => "any",
         }
         .to_owned()
     },
 )
 .quoted()
 .risky(|factor| {
-    (*factor == SecondFactor::Off)
+    (*factor == RequiredFactor::Off)
         .then_some("users of type \"local\" sign in with a key and a password alone")
 });
 
-fn second_factor(key: &Key, text: &str) -> Result<SecondFactor, String> {
+fn second_factor(key: &Key, text: &str) -> Result<RequiredFactor, String> {
     match text {
-        "off" => Ok(SecondFactor::Off),
-        "otp" => Ok(SecondFactor::Otp),
-        "webauthn" => Ok(SecondFactor::Webauthn),
-        "any" => Ok(SecondFactor::Any),
+        "off" => Ok(RequiredFactor::Off),
+        "otp" => Ok(RequiredFactor::Otp),
+        "webauthn" => Ok(RequiredFactor::Webauthn),
+        "any" => Ok(RequiredFactor::Any),
         _ => Err(expected(key, text)),
     }
 }

@@ -37,7 +37,7 @@ mod web;
 mod yaml;
 
 pub use auth::{AuthService, SessionRecording};
-pub use authentication::{Authentication, AuthenticationType, SecondFactor};
+pub use authentication::{Authentication, AuthenticationType};
 pub use diagnostic::{Diagnostic, Severity};
 pub use effective::{Config, to_yaml};
 pub use load::{ConfigError, DEFAULT_FILE, Loaded, Source, parse};

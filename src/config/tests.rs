@@ -8,13 +8,14 @@ use proptest::prelude::*;
 use ssh_key::Fingerprint;
 
 use super::{
-    AuthenticationType, Config, HttpsFiles, RecordingMode, SecondFactor, SessionRecording, Source,
-    StateDatabase, Web, parse, to_yaml,
+    AuthenticationType, Config, HttpsFiles, RecordingMode, SessionRecording, Source, StateDatabase,
+    Web, parse, to_yaml,
 };
 use crate::access::{Direction, EndpointPattern, EndpointPatterns, NamePatterns, Permissions};
 use crate::ca::{AgentSocket, CaKeys, KeyInAgent, KeysInAgents};
 use crate::model::{DataDir, text};
 use crate::nodes::Node;
+use crate::people::RequiredFactor;
 
 fn parsed(text: &str) -> Config {
     match parse(Path::new("f"), text, Some(Path::new("/data"))) {
@@ -38,7 +39,10 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(config.upstream.max_starting_per_host, 8);
     assert_eq!(config.permit, Permissions::default());
     assert!(!config.auth.authentication.has_local());
-    assert_eq!(config.auth.authentication.second_factor, SecondFactor::Otp);
+    assert_eq!(
+        config.auth.authentication.second_factor,
+        RequiredFactor::Otp
+    );
     assert_eq!(config.state.database, None);
     assert_eq!(config.state.max_stale, Duration::from_secs(30));
 }
@@ -224,10 +228,10 @@ proptest! {
         let authentication = &mut config.auth.authentication;
         authentication.types = types[usize::from(checks)..].to_vec();
         authentication.second_factor = [
-            SecondFactor::Off,
-            SecondFactor::Any,
-            SecondFactor::Otp,
-            SecondFactor::Webauthn,
+            RequiredFactor::Off,
+            RequiredFactor::Any,
+            RequiredFactor::Otp,
+            RequiredFactor::Webauthn,
         ][usize::from(off) * 2 + usize::from(best_effort)];
         authentication.sign_in_ttl = max_ttl;
         config.state.database = off.then(|| StateDatabase {

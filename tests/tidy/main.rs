@@ -70,6 +70,21 @@ mod tidy {
             beside: &[],
             never: &["ca", "nodes"],
         },
+        // people
+        Room {
+            name: "people",
+            floor: 4,
+            beside: &[],
+            never: &[
+                "dns",
+                "recording",
+                "relay",
+                "session",
+                "ssh",
+                "store",
+                "wire",
+            ],
+        },
         // SSH over sockets
         room("ssh", 5, &[]),
         // what is not SSH
@@ -103,6 +118,7 @@ mod tidy {
     /// Foreign crates that only these rooms may name: a crate can be replaced by a change of these
     /// rooms alone.
     const DOORS: &[(&str, &[&str])] = &[
+        ("argon2", &["people"]),
         ("avt", &["recording"]),
         ("aws_lc_rs", &["cert", "config", "wire"]),
         ("clap", &["cli"]),
@@ -121,6 +137,7 @@ mod tidy {
         ("rusqlite", &["state"]),
         ("saphyr_parser", &["config"]),
         ("listenfd", &["monitor"]),
+        ("qrcode", &["people"]),
         ("sd_notify", &["monitor"]),
         ("seccompiler", &["sys"]),
         ("sntrup761", &["wire"]),
@@ -131,6 +148,7 @@ mod tidy {
             ],
         ),
         ("tokio_rustls", &["web"]),
+        ("totp_rs", &["people"]),
         (
             "tokio_util",
             &["control", "worker", "net", "session", "ssh", "web"],

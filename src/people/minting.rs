@@ -1,0 +1,178 @@
+//! Certificates for people who are signed in.
+
+use std::time::Duration;
+
+use ssh_key::PublicKey;
+
+use super::context::{Context, Unavailable};
+use super::conversation::{Conversation, Present};
+use super::keys::fit;
+use super::refusal::Refused;
+use super::settings::PeopleSettings;
+use crate::access::Policy;
+use crate::audit::PersonEvent;
+use crate::ca::IssuedFor;
+use crate::cert::UserRequest;
+use crate::ipc::PeopleAnswer;
+use crate::model::{Login, Principal, chain};
+use crate::state::{SignIn, User};
+
+/// How long a certificate for one connection is valid.
+pub const CONNECTION_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// The person of a conversation, if the sign-in is in force in the state at this moment.
+pub(super) fn still_signed_in(
+    context: &Context,
+    present: &Present,
+) -> Result<Option<(User, SignIn)>, Unavailable> {
+    let user = context.state.users().of_id(present.person.id)?;
+    let live = context
+        .state
+        .sign_ins()
+        .of_user(present.person.id, context.now())?;
+    let sign_in = live.into_iter().find(|one| one.id == present.sign_in);
+    Ok(user.filter(|user| user.locked.is_none()).zip(sign_in))
+}
+
+/// A certificate for the proved key, to log in at a host under one login.
+pub(super) fn for_connection(
+    context: &Context,
+    conversation: &mut Conversation,
+    login: &Login,
+) -> Result<PeopleAnswer, Unavailable> {
+    let Some(present) = conversation.present() else {
+        return Ok(distrust(
+            context,
+            conversation,
+            "certificate",
+            Refused::not_signed_in(),
+        ));
+    };
+    let Some((user, sign_in)) = still_signed_in(context, present)? else {
+        return Ok(Refused::sign_in_ended().into());
+    };
+    let key = present.key.key.clone();
+    let settings = context.settings();
+    if !may_log_in_as(&settings.policy, &user, login) {
+        let refused = Refused::login_not_allowed(login);
+        return Ok(distrust(context, conversation, "certificate", refused));
+    }
+    let left = Duration::from_secs(sign_in.until.saturating_sub(context.now()));
+    let ttl = CONNECTION_TTL.min(left);
+    let order = Order {
+        logins: vec![login.clone()],
+        key,
+        ttl,
+        issued_for: IssuedFor::Connection,
+    };
+    Ok(order.issue(context, &settings, &user))
+}
+
+/// A certificate for all of the person's logins, as long as the sign-in: for the proved key, or once on
+/// a connection for another one, given by its encoding.
+pub(super) fn for_person(
+    context: &Context,
+    present: &mut Present,
+    user: &User,
+    sign_in: &SignIn,
+    other: Option<&[u8]>,
+) -> PeopleAnswer {
+    let settings = context.settings();
+    let Some(logins) = user.logins.clone().filter(|logins| !logins.is_empty()) else {
+        return Refused::no_logins().into();
+    };
+    let allowed = |login: &Login| may_log_in_as(&settings.policy, user, login);
+    let logins: Vec<Login> = logins.into_iter().filter(allowed).collect();
+    if logins.is_empty() {
+        return Refused::no_logins().into();
+    }
+    let key = match other {
+        None => present.key.key.clone(),
+        Some(_) if present.has_certified => return Refused::one_key().into(),
+        Some(blob) => match fit(blob) {
+            Ok(key) => key,
+            Err(refused) => return refused.into(),
+        },
+    };
+    let order = Order {
+        logins,
+        key,
+        ttl: Duration::from_secs(sign_in.until.saturating_sub(context.now())),
+        issued_for: IssuedFor::Signed,
+    };
+    let answer = order.issue(context, &settings, user);
+    present.has_certified |= other.is_some();
+    answer
+}
+
+/// Whether the policy allows a person this login at any host.
+fn may_log_in_as(policy: &Policy, user: &User, login: &Login) -> bool {
+    let is_named = user.logins.as_ref().map(|logins| logins.contains(login));
+    if !policy.has_roles() {
+        // Without roles nothing but the person's own list allows a login.
+        return is_named == Some(true);
+    }
+    let mut rules = policy
+        .roles_of(user.name.as_str(), &user.roles)
+        .into_iter()
+        .flat_map(|role| role.allow.iter().flatten());
+    is_named != Some(false)
+        && rules.any(|rule| match &rule.logins {
+            Some(patterns) => patterns.iter().any(|one| one.matches(login.as_str())),
+            None => true,
+        })
+}
+
+/// A certificate that the rules allow.
+struct Order {
+    logins: Vec<Login>,
+    key: PublicKey,
+    ttl: Duration,
+    issued_for: IssuedFor,
+}
+
+impl Order {
+    fn issue(self, context: &Context, settings: &PeopleSettings, user: &User) -> PeopleAnswer {
+        let name = |text: &str| text.parse::<Principal>();
+        let logins = self.logins.iter().map(|login| name(login.as_str()));
+        let logins: Result<Vec<_>, _> = logins.collect();
+        let (identity, logins) = match (name(user.name.as_str()), logins) {
+            (Ok(identity), Ok(logins)) => (identity, logins),
+            (Err(error), _) | (_, Err(error)) => return Refused::certificate(error).into(),
+        };
+        let request = UserRequest {
+            identity,
+            logins,
+            public_key: self.key,
+            ttl: self.ttl,
+            source_addresses: settings.source_addresses.clone(),
+        };
+        match context.issuer.issue(request, self.issued_for) {
+            Ok(certificate) => match certificate.to_openssh() {
+                Ok(line) => PeopleAnswer::Certificate(line),
+                Err(error) => Refused::certificate(error).into(),
+            },
+            Err(error) => {
+                let person = &user.name;
+                tracing::error!(error = %chain(&error), "no certificate for {person}");
+                Refused::certificate(error).into()
+            }
+        }
+    }
+}
+
+/// A process has asked for what its connection may not have.
+pub(super) fn distrust(
+    context: &Context,
+    conversation: &Conversation,
+    what: &'static str,
+    refused: Refused,
+) -> PeopleAnswer {
+    context.audit_refusal(PersonEvent::PeopleRefused {
+        what,
+        reason: refused.reason,
+        client_addr: conversation.client,
+        connection: conversation.connection,
+    });
+    refused.into()
+}

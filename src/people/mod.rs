@@ -1,0 +1,52 @@
+//! People: their credentials, and how they sign in.
+//!
+//! Rules over the state, and one conversation for each connection as a state machine
+//! ([`PeopleService`]). Invariants:
+//! - nobody is signed in without right answers and a signature by a registered key, both verified here,
+//!   or a sign-in with that key that is in force in the state;
+//! - a certificate is issued only for a key that has proved itself, while the sign-in is in force in the
+//!   state, and only for logins that the policy allows the person somewhere;
+//! - what is used once (an invitation, a code, a recovery code) is spent in the state before it counts;
+//! - names that nobody has are asked the same and take the same time as others;
+//! - nobody can lock another person out;
+//! - passwords and codes are in no log, and answers are wiped.
+//!
+//! It decides over ssh and uses none: it gets typed questions of other processes, which may be
+//! controlled by an attacker.
+
+mod admin;
+mod changing;
+mod completion;
+mod context;
+mod conversation;
+mod credentials;
+mod invitation;
+mod keys;
+mod minting;
+mod own;
+mod password;
+mod proving;
+mod qr;
+mod questions;
+mod recovery;
+mod refusal;
+mod seen;
+mod service;
+mod settings;
+mod signing_in;
+mod signing_up;
+mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod totp;
+mod typed_code;
+
+pub use admin::{Admin, AdminError, NewInvitation, NewPerson, PersonDetails};
+pub use context::{IssuesForPeople, PeopleParts};
+pub use minting::CONNECTION_TTL;
+pub use password::{HashFailed, MAX_PASSWORD, MIN_PASSWORD};
+pub use service::PeopleService;
+pub use settings::{PeopleSettings, RequiredFactor};

@@ -1,0 +1,177 @@
+//! Commands of people about their own sign-ins and credentials.
+
+use super::changing::{begin_factor, begin_password};
+use super::completion::audit_ends;
+use super::context::{Context, Unavailable};
+use super::conversation::{Conversation, Present, Stage};
+use super::minting::{distrust, for_person, still_signed_in};
+use super::refusal::{Refused, time};
+use crate::audit::PersonEvent;
+use crate::ipc::{OwnCommand, PeopleAnswer, SignInEnd};
+use crate::state::{SignIn, SignInsOf, User};
+
+/// Carries a command out.
+pub(super) fn command(
+    context: &Context,
+    conversation: &mut Conversation,
+    command: &OwnCommand,
+) -> Result<PeopleAnswer, Unavailable> {
+    let stage = std::mem::replace(&mut conversation.stage, Stage::Idle);
+    let Stage::SignedIn(mut present) = stage else {
+        conversation.stage = stage;
+        return Ok(distrust(
+            context,
+            conversation,
+            "own",
+            Refused::not_signed_in(),
+        ));
+    };
+    present.change = None;
+    // What is over is not told of, and not ended once more.
+    let now = context.now();
+    let over = SignInsOf::Before(now);
+    context
+        .state
+        .sign_ins()
+        .end(&over, SignInEnd::Expired, now)?;
+    let Some((user, sign_in)) = still_signed_in(context, &present)? else {
+        return Ok(Refused::sign_in_ended().into());
+    };
+    let answer = match command {
+        OwnCommand::Status => status(context, &user, &sign_in)?,
+        OwnCommand::Logout { everywhere } => {
+            return log_out(context, &user, &present, *everywhere);
+        }
+        OwnCommand::Certificate => for_person(context, &mut present, &user, &sign_in, None),
+        OwnCommand::CertificateFor { key } => {
+            for_person(context, &mut present, &user, &sign_in, Some(key))
+        }
+        OwnCommand::ChangePassword => begin_password(context, &mut present),
+        OwnCommand::ChangeSecondFactor => begin_factor(context, &mut present, &user),
+        OwnCommand::Keys => keys(context, &user, &present)?,
+        OwnCommand::RemoveKey { fingerprint } => {
+            let (answer, is_over) =
+                remove_key(context, conversation, &user, &present, fingerprint)?;
+            if is_over {
+                return Ok(answer);
+            }
+            answer
+        }
+    };
+    conversation.stage = Stage::SignedIn(present);
+    Ok(answer)
+}
+
+fn status(context: &Context, user: &User, current: &SignIn) -> Result<PeopleAnswer, Unavailable> {
+    let name = &user.name;
+    let until = time(current.until);
+    let mut text = format!("{name} is signed in until {until}\n");
+    text.push_str(&format!(
+        "  with the key {}\n  since {} from {}\n",
+        current.fingerprint,
+        time(current.started),
+        current.client
+    ));
+    text.push_str(&format!("roles: {}\n", listed(&user.roles)));
+    let logins = match &user.logins {
+        Some(logins) => {
+            let logins: Vec<_> = logins.iter().map(ToString::to_string).collect();
+            listed(&logins)
+        }
+        None => "all that the roles allow".to_owned(),
+    };
+    text.push_str(&format!("logins: {logins}\n"));
+    if user.totp {
+        let left = context.state.users().recovery_codes_left(user.id)?;
+        text.push_str(&format!("recovery codes left: {left}\n"));
+    }
+    let all = context.state.sign_ins().of_user(user.id, context.now())?;
+    for other in all.iter().filter(|one| one.id != current.id) {
+        text.push_str(&format!(
+            "another sign-in: with the key {}\n  since {} from {}, until {}\n",
+            other.fingerprint,
+            time(other.started),
+            other.client,
+            time(other.until)
+        ));
+    }
+    Ok(PeopleAnswer::Text(text))
+}
+
+fn listed(items: &[String]) -> String {
+    match items {
+        [] => "none".to_owned(),
+        items => items.join(", "),
+    }
+}
+
+fn log_out(
+    context: &Context,
+    user: &User,
+    present: &Present,
+    everywhere: bool,
+) -> Result<PeopleAnswer, Unavailable> {
+    let which = match everywhere {
+        true => SignInsOf::User(user.id),
+        false => SignInsOf::UserWithKey(user.id, present.key.fingerprint.clone()),
+    };
+    let ended = context
+        .state
+        .sign_ins()
+        .end(&which, SignInEnd::Logout, context.now())?;
+    let count = ended.len();
+    audit_ends(context, user, &ended, SignInEnd::Logout)?;
+    let keys = if everywhere { "all keys" } else { "this key" };
+    Ok(PeopleAnswer::Text(format!(
+        "signed out with {keys}: {}\n",
+        counted(count)
+    )))
+}
+
+/// How many sign-ins have ended, in words.
+fn counted(count: usize) -> String {
+    match count {
+        1 => "1 sign-in has ended".to_owned(),
+        count => format!("{count} sign-ins have ended"),
+    }
+}
+
+fn keys(context: &Context, user: &User, present: &Present) -> Result<PeopleAnswer, Unavailable> {
+    let mut text = String::new();
+    for key in context.state.keys().of_user(user.id)? {
+        let kind = key.line.split(' ').next().unwrap_or_default();
+        let is_current = key.fingerprint == present.key.fingerprint;
+        let mark = if is_current { " (this one)" } else { "" };
+        let used = key.used.map_or_else(|| "never".to_owned(), time);
+        text.push_str(&format!(
+            "{} {kind}{mark}\n  registered {}, last used {used}\n",
+            key.fingerprint,
+            time(key.registered)
+        ));
+    }
+    Ok(PeopleAnswer::Text(text))
+}
+
+/// Removes a key; whether this connection's sign-in has ended by it.
+fn remove_key(
+    context: &Context,
+    conversation: &Conversation,
+    user: &User,
+    present: &Present,
+    fingerprint: &str,
+) -> Result<(PeopleAnswer, bool), Unavailable> {
+    let keys = context.state.keys();
+    let Some(ended) = keys.remove(user.id, fingerprint, context.now())? else {
+        return Ok((Refused::no_such_key().into(), false));
+    };
+    context.audit(PersonEvent::KeyRemoved {
+        user: user.name.to_string(),
+        fingerprint: fingerprint.to_owned(),
+        client_addr: conversation.client,
+        connection: conversation.connection,
+    })?;
+    audit_ends(context, user, &ended, SignInEnd::KeyRemoved)?;
+    let text = format!("removed {fingerprint}: {}\n", counted(ended.len()));
+    let is_over = ended.contains(&present.sign_in);
+    Ok((PeopleAnswer::Text(text), is_over))
+}

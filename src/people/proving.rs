@@ -1,0 +1,131 @@
+//! Keys: whether a signature is of use, and what one proves.
+
+use ssh_key::PublicKey;
+use ssh_key::public::KeyData;
+
+use super::completion::{complete, refuse, signed_in};
+use super::context::{Context, Unavailable};
+use super::conversation::{Conversation, Named, ProvedKey, Stage};
+use super::keys::{fingerprint, fit, fit_presented, registered_by};
+use super::minting::distrust;
+use super::refusal::Refused;
+use super::seen::SeenSessions;
+use crate::cert::proof::VerifiedRequest;
+use crate::ipc::{PeopleAnswer, SignedProof};
+
+/// Whether a signature by a key would be of use. `conversation` is `None` for a client that has asked
+/// for nothing yet.
+pub(super) fn query(
+    context: &Context,
+    conversation: Option<&Conversation>,
+    user: &str,
+    blob: &[u8],
+) -> Result<PeopleAnswer, Unavailable> {
+    let Ok(key) = fit(blob) else {
+        return Ok(PeopleAnswer::Useless);
+    };
+    let fingerprint = fingerprint(&key);
+    let registered = context.state.keys().of_fingerprint(&fingerprint)?;
+    let is_usable = match conversation.map(|conversation| &conversation.stage) {
+        Some(Stage::Answered(answered)) => {
+            (is_security_key(&key) || !answered.needs_touch)
+                && registered.is_none_or(|(holder, _)| holder.id == answered.person.id)
+        }
+        // The invitation comes first.
+        _ if is_sign_up(user) => false,
+        _ => registered.is_some_and(|(holder, _)| holder.locked.is_none()),
+    };
+    Ok(match is_usable {
+        true => PeopleAnswer::Usable,
+        false => PeopleAnswer::Useless,
+    })
+}
+
+fn is_security_key(key: &PublicKey) -> bool {
+    matches!(
+        key.key_data(),
+        KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_)
+    )
+}
+
+/// Whether this user name is the one for sign-up.
+pub(super) fn is_sign_up(user: &str) -> bool {
+    user.eq_ignore_ascii_case("signup")
+}
+
+/// A client has signed.
+pub(super) fn prove(
+    context: &Context,
+    seen: &SeenSessions,
+    conversation: &mut Conversation,
+    proof: &SignedProof,
+) -> Result<PeopleAnswer, Unavailable> {
+    let Ok(verified) = proof.clone().request(&conversation.user).verify() else {
+        return Ok(distrust(
+            context,
+            conversation,
+            "prove",
+            Refused::bad_signature(),
+        ));
+    };
+    let session = &verified.request().session;
+    if !seen.is_of(session, conversation.connection) {
+        return Ok(distrust(
+            context,
+            conversation,
+            "prove",
+            Refused::replayed(),
+        ));
+    }
+    let key = match proved(context, &verified)? {
+        Ok(key) => key,
+        Err(refused) => return Ok(refuse(context, conversation, None, refused)),
+    };
+    let stage = std::mem::replace(&mut conversation.stage, Stage::Idle);
+    conversation.proved = Some(key.clone());
+    if let Stage::Answered(answered) = stage {
+        let answer = complete(context, conversation, &answered, key)?;
+        if matches!(&answer, PeopleAnswer::Refused(refusal) if !refusal.is_final) {
+            // Another key may do.
+            conversation.stage = Stage::Answered(answered);
+        }
+        return Ok(answer);
+    }
+    let Some(user) = registered_by(context, &key.fingerprint)? else {
+        // Some clients sign once only: the key is remembered until the answers are right.
+        return Ok(PeopleAnswer::AskFirst);
+    };
+    if is_sign_up(&conversation.user) {
+        return Ok(PeopleAnswer::AskFirst);
+    }
+    let live = context
+        .state
+        .sign_ins()
+        .live(user.id, &key.fingerprint, context.now())?;
+    Ok(match live {
+        Some(sign_in) => signed_in(conversation, &user, &sign_in, key, false),
+        None => PeopleAnswer::AskFirst,
+    })
+}
+
+/// The key of a verified request, if it is fit.
+fn proved(
+    context: &Context,
+    verified: &VerifiedRequest,
+) -> Result<Result<ProvedKey, Refused>, Unavailable> {
+    let key = match fit_presented(verified.key()) {
+        Ok(key) => key,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let fingerprint = fingerprint(&key);
+    let user = registered_by(context, &fingerprint)?;
+    Ok(Ok(ProvedKey {
+        key,
+        fingerprint,
+        is_touched: verified.presence().is_some_and(|it| it.is_touched),
+        person: user.map(|user| Named {
+            id: user.id,
+            name: user.name,
+        }),
+    }))
+}

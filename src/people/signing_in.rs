@@ -1,0 +1,197 @@
+//! The questions of a person who has signed up before: name, password, code.
+
+use super::completion::{complete, refuse, signed_in};
+use super::context::{Context, Unavailable};
+use super::conversation::{Answered, Conversation, Named, Stage};
+use super::credentials::{Credentials, RightAnswers, may_ask, verify};
+use super::proving::is_sign_up;
+use super::refusal::Refused;
+use super::settings::RequiredFactor;
+use crate::ipc::{PeopleAnswer, SecretText};
+
+/// What a person needs besides the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needed {
+    /// Nothing more: the key that has proved itself is a touched security key, or nothing is asked for.
+    Nothing(&'static str),
+    /// A code of the authenticator, or a recovery code.
+    Code,
+    /// A recovery code, and then a touched security key.
+    RecoveryCode,
+    /// Another key than the one that has proved itself.
+    OtherKey,
+}
+
+/// What is needed with the key that has proved itself, which is registered or none.
+fn needed(factor: RequiredFactor, conversation: &Conversation) -> Needed {
+    let registered = conversation.registered().map(|(proved, _)| proved);
+    let is_touched = registered.is_some_and(|proved| proved.is_touched);
+    match factor {
+        RequiredFactor::Off => Needed::Nothing("off"),
+        RequiredFactor::Any | RequiredFactor::Webauthn if is_touched => {
+            Needed::Nothing("security-key")
+        }
+        RequiredFactor::Any | RequiredFactor::Otp => Needed::Code,
+        RequiredFactor::Webauthn if registered.is_some() => Needed::OtherKey,
+        RequiredFactor::Webauthn => Needed::RecoveryCode,
+    }
+}
+
+/// A client is ready for questions.
+pub(super) fn begin(
+    context: &Context,
+    conversation: &mut Conversation,
+) -> Result<PeopleAnswer, Unavailable> {
+    if is_sign_up(&conversation.user) {
+        return ask_invitation(context, conversation);
+    }
+    let Some((_, person)) = conversation.registered() else {
+        conversation.stage = Stage::Name;
+        return Ok(context.settings().ask_name(&conversation.user));
+    };
+    let name = person.name.to_string();
+    ask_credentials(context, conversation, &name)
+}
+
+fn ask_invitation(
+    context: &Context,
+    conversation: &mut Conversation,
+) -> Result<PeopleAnswer, Unavailable> {
+    if let Err(refused) = may_ask(context, conversation, "")? {
+        conversation.stage = Stage::Idle;
+        return Ok(refused.into());
+    }
+    conversation.stage = Stage::Invitation;
+    Ok(context.settings().ask_invitation())
+}
+
+/// Asks for the password and the code of an account, whether there is one or not.
+fn ask_credentials(
+    context: &Context,
+    conversation: &mut Conversation,
+    account: &str,
+) -> Result<PeopleAnswer, Unavailable> {
+    let settings = context.settings();
+    let needed = needed(settings.second_factor, conversation);
+    if needed == Needed::OtherKey {
+        let refused = Refused::security_key_needed();
+        return Ok(refuse(context, conversation, None, refused));
+    }
+    if let Err(refused) = may_ask(context, conversation, account)? {
+        conversation.stage = Stage::Idle;
+        return Ok(refused.into());
+    }
+    let asks_code = !matches!(needed, Needed::Nothing(_));
+    conversation.stage = Stage::Credentials {
+        account: account.to_owned(),
+        asks_code,
+    };
+    Ok(settings.ask_credentials(account, asks_code))
+}
+
+/// The name was answered; an empty one is the user name of the client's requests.
+pub(super) fn name(
+    context: &Context,
+    conversation: &mut Conversation,
+    answers: &[SecretText],
+) -> Result<PeopleAnswer, Unavailable> {
+    let [typed] = answers else {
+        return Ok(Refused::out_of_turn().into());
+    };
+    let account = match typed.expose().trim() {
+        "" => conversation.user.clone(),
+        name => name.to_owned(),
+    };
+    ask_credentials(context, conversation, &account)
+}
+
+/// The password, and perhaps a code, were answered.
+pub(super) fn credentials(
+    context: &Context,
+    conversation: &mut Conversation,
+    account: &str,
+    asks_code: bool,
+    answers: &[SecretText],
+) -> Result<PeopleAnswer, Unavailable> {
+    let needed = needed(context.settings().second_factor, conversation);
+    let (password, code) = match answers {
+        [password, code] if asks_code => (password, Some(code.expose())),
+        [password] if !asks_code => (password, None),
+        _ => return Ok(Refused::out_of_turn().into()),
+    };
+    if asks_code == matches!(needed, Needed::Nothing(_)) {
+        // The configuration has changed since the question.
+        return ask_credentials(context, conversation, account);
+    }
+    let given = Credentials {
+        account,
+        password: password.expose(),
+        code,
+        takes_otp: needed == Needed::Code,
+    };
+    match verify(context, conversation, &given)? {
+        Ok(right) => answered(context, conversation, right, needed),
+        Err(refused) => Ok(refused.into()),
+    }
+}
+
+/// The answers were right.
+fn answered(
+    context: &Context,
+    conversation: &mut Conversation,
+    right: RightAnswers,
+    needed: Needed,
+) -> Result<PeopleAnswer, Unavailable> {
+    let without_code = match needed {
+        Needed::Nothing(factor) => factor,
+        Needed::Code | Needed::RecoveryCode | Needed::OtherKey => "off",
+    };
+    let answered = Answered {
+        person: right.person,
+        factor: right.factor.unwrap_or(without_code),
+        needs_touch: needed == Needed::RecoveryCode,
+        sign_up: None,
+    };
+    proceed(context, conversation, answered)
+}
+
+/// Everything is answered: the key that has proved itself completes it, or else the next one.
+pub(super) fn proceed(
+    context: &Context,
+    conversation: &mut Conversation,
+    answered: Answered,
+) -> Result<PeopleAnswer, Unavailable> {
+    let id = answered.person.id;
+    let is_theirs = |person: &Option<Named>| person.as_ref().is_none_or(|one| one.id == id);
+    let usable = conversation.proved.take_if(|proved| {
+        is_theirs(&proved.person) && (proved.is_touched || !answered.needs_touch)
+    });
+    match usable {
+        Some(proved) => complete(context, conversation, &answered, proved),
+        None => {
+            conversation.stage = Stage::Answered(Box::new(answered));
+            Ok(PeopleAnswer::ProveKey)
+        }
+    }
+}
+
+/// A client asks for questions on a connection that is signed in.
+pub(super) fn again(
+    context: &Context,
+    conversation: &mut Conversation,
+) -> Result<PeopleAnswer, Unavailable> {
+    let Some(present) = conversation.present() else {
+        return begin(context, conversation);
+    };
+    let (person, id, key) = (present.person.id, present.sign_in, present.key.clone());
+    let now = context.now();
+    let live = context.state.sign_ins().of_user(person, now)?;
+    let sign_in = live.into_iter().find(|sign_in| sign_in.id == id);
+    let user = context.state.users().of_id(person)?;
+    match (user, sign_in) {
+        (Some(user), Some(sign_in)) if user.locked.is_none() => {
+            Ok(signed_in(conversation, &user, &sign_in, key, false))
+        }
+        _ => begin(context, conversation),
+    }
+}

@@ -1,0 +1,69 @@
+//! People in a state of their own, for tests.
+
+use std::sync::Mutex;
+
+use ssh_key::Certificate;
+
+use super::context::IssuesForPeople;
+use crate::audit::{AuditError, AuditEvent, AuditSink};
+use crate::ca::{IssueError, IssuedFor};
+use crate::cert::UserRequest;
+use crate::cert::testing::{CertSpec, ed25519};
+use crate::state::{NewUser, State, StatePlace, User};
+use crate::sys::clock::Clock;
+
+/// The time of all tests here.
+pub(crate) const NOW: u64 = 1_800_000_000;
+
+/// A new state that nobody else has.
+pub(crate) fn state() -> State {
+    state_at(&crate::sys::fs::private_tempdir().keep(), NOW)
+}
+
+/// The state in a directory, at a time.
+pub(crate) fn state_at(directory: &std::path::Path, now: u64) -> State {
+    let place = StatePlace::Sqlite(directory.join("state.db"));
+    State::open(&place, Clock::Fixed(now)).unwrap()
+}
+
+/// A person who was added, with the role `dba`.
+pub(crate) fn person(state: &State, name: &str) -> User {
+    let new = NewUser {
+        name: name.parse().unwrap(),
+        roles: vec!["dba".to_owned()],
+        logins: None,
+        created: NOW,
+    };
+    state.users().add(new).unwrap()
+}
+
+/// Keeps what is audited.
+#[derive(Debug, Default)]
+pub(crate) struct Audited(pub(crate) Mutex<Vec<AuditEvent>>);
+
+impl Audited {
+    /// The names of the events, in their order.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let events = self.0.lock().unwrap();
+        events.iter().map(|event| event.kind().name()).collect()
+    }
+}
+
+impl AuditSink for Audited {
+    fn emit(&self, event: &AuditEvent) -> Result<(), AuditError> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+/// A user CA that keeps what it is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Issued(pub(crate) Mutex<Vec<UserRequest>>);
+
+impl IssuesForPeople for Issued {
+    fn issue(&self, request: UserRequest, _: IssuedFor) -> Result<Certificate, IssueError> {
+        let certificate = CertSpec::user(&ed25519()).sign(&ed25519());
+        self.0.lock().unwrap().push(request);
+        Ok(certificate)
+    }
+}

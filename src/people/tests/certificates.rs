@@ -1,0 +1,134 @@
+//! Certificates for people who are signed in.
+
+use std::time::Duration;
+
+use super::house::{Client, House, Key, reason};
+use crate::cert::UserRequest;
+use crate::ipc::{OwnCommand, PeopleAnswer};
+use crate::people::RequiredFactor;
+use crate::people::totp::OtpSecret;
+
+fn alice() -> (House, Key, OtpSecret) {
+    let house = House::new(RequiredFactor::Otp);
+    let (key, secret) = house.signed_up("alice");
+    (house.later(13 * 3_600), key, secret)
+}
+
+fn last(house: &House) -> UserRequest {
+    house.issued.0.lock().unwrap().last().unwrap().clone()
+}
+
+fn is_issued(client: &Client<'_>, login: &str) -> bool {
+    matches!(client.certificate(login), PeopleAnswer::Certificate(_))
+}
+
+#[test]
+fn a_connection_gets_one_login_for_five_minutes_from_the_proxys_addresses() {
+    let (house, key, secret) = alice();
+    let client = house.client_with("postgres", key.clone());
+    client.sign_in(&secret);
+    assert!(is_issued(&client, "postgres"));
+    let request = last(&house);
+    assert_eq!(request.identity.as_str(), "alice");
+    let logins: Vec<_> = request.logins.iter().map(|login| login.as_str()).collect();
+    assert_eq!(logins, ["postgres"]);
+    assert_eq!(request.public_key.key_data(), key.public().key_data());
+    assert_eq!(request.ttl, Duration::from_secs(300));
+    assert_eq!(request.source_addresses, ["192.0.2.1/32"]);
+}
+
+#[test]
+fn a_certificate_does_not_outlive_the_sign_in() {
+    let (house, key, secret) = alice();
+    house.client_with("postgres", key.clone()).sign_in(&secret);
+    let house = house.later(12 * 3_600 - 60);
+    let client = house.client_with("postgres", key);
+    client.prove();
+    assert!(is_issued(&client, "postgres"));
+    assert_eq!(last(&house).ttl, Duration::from_secs(60));
+}
+
+#[test]
+fn only_logins_of_the_person_that_a_role_allows_are_certified() {
+    let (house, key, secret) = alice();
+    let client = house.client_with("postgres", key);
+    client.sign_in(&secret);
+    // The person's, but no role's; a role's, but not the person's; neither.
+    for login in ["root", "app-web", "nobody", "Postgres"] {
+        assert_eq!(
+            reason(client.certificate(login)),
+            "login-not-allowed",
+            "{login}"
+        );
+    }
+    assert!(house.issued.0.lock().unwrap().is_empty());
+    let names = house.audit.names();
+    assert_eq!(names[names.len() - 4..], ["people.refused"; 4]);
+}
+
+#[test]
+fn a_sign_in_that_has_ended_gets_none() {
+    for end in [
+        |house: &House| drop(house.admin().lock("alice", None).unwrap()),
+        |house: &House| drop(house.admin().remove("alice").unwrap()),
+        |house: &House| {
+            drop(
+                house
+                    .admin()
+                    .reset("alice", Duration::from_secs(60))
+                    .unwrap(),
+            )
+        },
+    ] {
+        let (house, key, secret) = alice();
+        let client = house.client_with("postgres", key);
+        client.sign_in(&secret);
+        assert!(is_issued(&client, "postgres"));
+        end(&house);
+        assert_eq!(reason(client.certificate("postgres")), "sign-in-ended");
+        let answer = client.own(OwnCommand::Certificate);
+        assert_eq!(reason(answer), "sign-in-ended");
+    }
+}
+
+#[test]
+fn none_is_issued_before_the_sign_in_or_for_another_connection() {
+    let (house, key, secret) = alice();
+    let client = house.client_with("postgres", key.clone());
+    assert_eq!(reason(client.certificate("postgres")), "not-signed-in");
+    client.prove();
+    assert_eq!(reason(client.certificate("postgres")), "not-signed-in");
+    client.sign_in(&secret);
+    let other = house.client_with("postgres", key.clone());
+    assert_eq!(reason(other.certificate("postgres")), "not-signed-in");
+    let mut other_process = house.client_with("postgres", key);
+    other_process.connection = client.connection;
+    other_process.caller = 2;
+    assert_eq!(
+        reason(other_process.certificate("postgres")),
+        "not-signed-in"
+    );
+    assert!(house.issued.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_person_gets_all_allowed_logins_as_long_as_the_sign_in() {
+    let (house, key, secret) = alice();
+    let client = house.client_with("alice", key);
+    client.sign_in(&secret);
+    let answer = client.own(OwnCommand::Certificate);
+    assert!(matches!(answer, PeopleAnswer::Certificate(_)));
+    let request = last(&house);
+    assert_eq!(request.ttl, Duration::from_secs(12 * 3_600));
+    let logins: Vec<_> = request.logins.iter().map(|login| login.as_str()).collect();
+    assert_eq!(logins, ["postgres"]);
+    // Another key once.
+    let other = house.client("alice").key;
+    let ask = || client.own(OwnCommand::CertificateFor { key: other.blob() });
+    assert!(matches!(ask(), PeopleAnswer::Certificate(_)));
+    assert_eq!(
+        last(&house).public_key.key_data(),
+        other.public().key_data()
+    );
+    assert_eq!(reason(ask()), "one-key");
+}

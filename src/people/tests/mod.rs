@@ -1,0 +1,9 @@
+//! The service as other processes see it.
+
+mod certificates;
+mod house;
+mod own;
+mod sequences;
+mod sign_in;
+mod sign_up;
+mod trust;
