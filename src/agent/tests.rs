@@ -112,6 +112,63 @@ fn write(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
+/// What is added is listed, signs, and is gone when its time is over.
+#[test]
+fn a_real_agent_takes_a_key_and_its_certificate_for_a_time() {
+    let mut agent = LocalAgent::start();
+    let key = ed25519();
+    let pair = key.key_data().ed25519().unwrap().to_bytes();
+    let cert = CertSpec::user(&key).sign(&ed25519());
+    let blobs = [
+        cert.to_bytes().unwrap(),
+        key.public_key().to_bytes().unwrap(),
+    ];
+    for certificate in [Some(blobs[0].as_slice()), None] {
+        let request = add_identity(&pair, certificate, "for a time", 600);
+        // Its first bytes are its length.
+        assert_eq!(
+            request.len(),
+            4 + u32::from_be_bytes(*request.first_chunk().unwrap()) as usize
+        );
+        assert_eq!(expect_success(agent.ask(&request)), Ok(()));
+    }
+    let listed = expect_identities(agent.ask(&request_identities())).unwrap();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|one| (&one.blob, &*one.comment))
+        .collect();
+    assert_eq!(
+        listed,
+        [(&blobs[0], "for a time"), (&blobs[1], "for a time")]
+    );
+    for blob in &blobs {
+        let signed = agent.ask(&sign_request(blob, b"data", SignFlags::NONE));
+        let signed = expect_signature(signed).unwrap();
+        let signature = Signature::try_from(signed.as_slice()).unwrap();
+        key.public_key()
+            .key_data()
+            .verify(b"data", &signature)
+            .unwrap();
+    }
+    // A lifetime is one: this one is over at once.
+    let request = add_identity(
+        &ed25519().key_data().ed25519().unwrap().to_bytes(),
+        None,
+        "",
+        1,
+    );
+    assert_eq!(expect_success(agent.ask(&request)), Ok(()));
+    let begun = Instant::now();
+    while expect_identities(agent.ask(&request_identities()))
+        .unwrap()
+        .len()
+        > 2
+    {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it stays");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_real_agent_lists_and_signs_with_keys_and_certificates() {
     let mut agent = LocalAgent::start();
