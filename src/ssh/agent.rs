@@ -123,6 +123,14 @@ impl ForwardedAgent {
         }
     }
 
+    /// Has the agent hold a key: the request is one of [`agent::add_identity`].
+    pub(crate) async fn add(&mut self, request: &[u8]) -> Result<(), AgentError> {
+        match self.ask(request).await? {
+            AgentReply::Failure | AgentReply::ExtensionFailure => Err(AgentError::Refused),
+            reply => Ok(agent::expect_success(reply)?),
+        }
+    }
+
     async fn ask_timed(
         &mut self,
         task: AgentTask,

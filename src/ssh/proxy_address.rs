@@ -49,6 +49,12 @@ impl ProxyAddress {
         format!("ssh -p {port} {user}@{host}")
     }
 
+    /// The same with an option.
+    pub(super) fn ssh_with(&self, option: &str, user: &str) -> String {
+        let Self { host, port } = self;
+        format!("ssh {option} -p {port} {user}@{host}")
+    }
+
     /// The value of `ProxyJump` for this login.
     pub(super) fn jump(&self, login: &str) -> String {
         let Self { host, port } = self;
@@ -81,6 +87,8 @@ mod tests {
         );
         assert_eq!(named.ssh(), "ssh -p 4022 proxy.example.com");
         assert_eq!(named.ssh_as("alice"), "ssh -p 4022 alice@proxy.example.com");
+        let with_option = named.ssh_with("-t", "alice");
+        assert_eq!(with_option, "ssh -t -p 4022 alice@proxy.example.com");
         assert_eq!(named.jump("root"), "root@proxy.example.com:4022");
         assert_eq!(at("2001:db8::5").jump("root"), "root@[2001:db8::5]:4022");
         assert_eq!(at("2001:db8::5").destination(), "%r@2001:db8::5");

@@ -4,7 +4,7 @@
 const MAX_COMMAND: usize = 1024;
 
 macro_rules! programs {
-    ($($program:ident $name:literal $usage:literal $about:literal)*) => {
+    ($($program:ident $name:literal $usage:literal $for_all:literal $about:literal)*) => {
         /// A program of the outer connection.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum ProgramName {
@@ -25,6 +25,11 @@ macro_rules! programs {
                 match self { $(Self::$program => $usage,)* }
             }
 
+            /// Whether it is for clients with a certificate too.
+            pub(super) const fn is_for_certificates(self) -> bool {
+                match self { $(Self::$program => $for_all,)* }
+            }
+
             /// What it does, in one line.
             pub(super) const fn about(self) -> &'static str {
                 match self { $(Self::$program => $about,)* }
@@ -34,9 +39,24 @@ macro_rules! programs {
 }
 
 programs! {
-    Help "help" "help" "this text"
-    List "ls" "ls [--format json]" "the hosts that you may log in to, and under which logins"
-    Status "status" "status" "who you are here, with which key, and until when"
+    Help "help" "help" true
+        "this text"
+    List "ls" "ls [--format json]" true
+        "the hosts that you may log in to, and under which logins"
+    Status "status" "status" true
+        "who you are here, with which key, and until when"
+    Login "login" "login [--add]" false
+        "signs in ahead of time; --add puts a key with a certificate into your agent (ssh -A)"
+    Logout "logout" "logout [--everywhere]" false
+        "ends the sign-in of this key, or all of yours, and the connections made with it"
+    Certificate "cert" "cert" false
+        "prints a certificate for the key of this connection"
+    Password "passwd" "passwd" false
+        "changes the password (ssh -t)"
+    SecondFactor "mfa" "mfa" false
+        "sets up the one-time codes again (ssh -t)"
+    Keys "keys" "keys [rm FINGERPRINT]" false
+        "your registered keys; rm removes one"
 }
 
 /// A program with its arguments.
@@ -51,6 +71,29 @@ pub(super) enum ProgramCall {
     },
     /// `status`
     Status,
+    /// `login`
+    Login {
+        /// Adds a key and its certificate to the forwarded agent.
+        adds: bool,
+    },
+    /// `logout`
+    Logout {
+        /// All of the person's sign-ins.
+        everywhere: bool,
+    },
+    /// `cert`
+    Certificate,
+    /// `passwd`
+    Password,
+    /// `mfa`
+    SecondFactor,
+    /// `keys`
+    Keys,
+    /// `keys rm`
+    RemoveKey {
+        /// SHA-256, as `ssh-keygen -l` prints it.
+        fingerprint: String,
+    },
 }
 
 /// Why a command line is no [`ProgramCall`].
@@ -86,6 +129,17 @@ impl ProgramCall {
                 Ok(Self::List { as_json: true })
             }
             (ProgramName::Status, []) => Ok(Self::Status),
+            (ProgramName::Login, []) => Ok(Self::Login { adds: false }),
+            (ProgramName::Login, ["--add"]) => Ok(Self::Login { adds: true }),
+            (ProgramName::Logout, []) => Ok(Self::Logout { everywhere: false }),
+            (ProgramName::Logout, ["--everywhere"]) => Ok(Self::Logout { everywhere: true }),
+            (ProgramName::Certificate, []) => Ok(Self::Certificate),
+            (ProgramName::Password, []) => Ok(Self::Password),
+            (ProgramName::SecondFactor, []) => Ok(Self::SecondFactor),
+            (ProgramName::Keys, [] | ["ls"]) => Ok(Self::Keys),
+            (ProgramName::Keys, ["rm", fingerprint]) => Ok(Self::RemoveKey {
+                fingerprint: (*fingerprint).to_owned(),
+            }),
             (name, _) => Err(NotACall::Arguments(*name)),
         }
     }
@@ -96,6 +150,12 @@ impl ProgramCall {
             Self::Help => ProgramName::Help,
             Self::List { .. } => ProgramName::List,
             Self::Status => ProgramName::Status,
+            Self::Login { .. } => ProgramName::Login,
+            Self::Logout { .. } => ProgramName::Logout,
+            Self::Certificate => ProgramName::Certificate,
+            Self::Password => ProgramName::Password,
+            Self::SecondFactor => ProgramName::SecondFactor,
+            Self::Keys | Self::RemoveKey { .. } => ProgramName::Keys,
         }
     }
 }
@@ -114,6 +174,15 @@ mod tests {
             assert_eq!(call(json), Ok(ProgramCall::List { as_json: true }));
         }
         assert_eq!(call("status"), Ok(ProgramCall::Status));
+        assert_eq!(call("login --add"), Ok(ProgramCall::Login { adds: true }));
+        let everywhere = ProgramCall::Logout { everywhere: true };
+        assert_eq!(call("logout --everywhere"), Ok(everywhere));
+        assert_eq!(call("keys ls"), Ok(ProgramCall::Keys));
+        let fingerprint = "SHA256:abc".to_owned();
+        assert_eq!(
+            call("keys rm SHA256:abc"),
+            Ok(ProgramCall::RemoveKey { fingerprint })
+        );
         for unknown in ["", " ", "id", "LS", "help; id", "proxy:db1:22", "ls;id"] {
             assert_eq!(call(unknown), Err(NotACall::Unknown), "{unknown:?}");
         }
@@ -124,6 +193,8 @@ mod tests {
             ("ls db1", ProgramName::List),
             ("ls --format yaml", ProgramName::List),
             ("status -v", ProgramName::Status),
+            ("keys rm", ProgramName::Keys),
+            ("passwd secret", ProgramName::Password),
         ] {
             assert_eq!(call(other), Err(NotACall::Arguments(name)), "{other:?}");
         }
@@ -133,9 +204,8 @@ mod tests {
     fn each_program_is_read_by_its_name() {
         for program in ProgramName::ALL {
             assert!(program.usage().starts_with(program.name()));
-            if let Ok(call) = ProgramCall::parse(program.name().as_bytes()) {
-                assert_eq!(call.name(), *program);
-            }
+            let call = ProgramCall::parse(program.name().as_bytes()).unwrap();
+            assert_eq!(call.name(), *program);
         }
     }
 }

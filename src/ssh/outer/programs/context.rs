@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use crate::audit::AuditEvent;
 use crate::model::ConnectionId;
+use crate::model::text::Printable;
 use crate::net::canonical;
 use crate::ssh::caller::Caller;
+use crate::ssh::endpoint::AgentOpener;
 use crate::ssh::proxy_address::ProxyAddress;
+use crate::ssh::scope::Scope;
 use crate::ssh::services::OuterServices;
 
 use super::call::ProgramName;
@@ -18,6 +21,10 @@ pub(super) struct ProgramContext {
     pub(super) services: Arc<OuterServices>,
     pub(super) caller: Caller,
     pub(super) connection: ConnectionId,
+    /// The life of the connection.
+    pub(super) scope: Scope,
+    /// The client's agent, if it is forwarded.
+    pub(super) agent: Option<AgentOpener>,
 }
 
 impl ProgramContext {
@@ -29,6 +36,12 @@ impl ProgramContext {
     /// How clients reach this proxy.
     pub(super) fn reached(&self) -> ProxyAddress {
         self.services.inner.router.reached()
+    }
+
+    /// `ssh` to the proxy itself as this user, with an option.
+    pub(super) fn command(&self, option: &str) -> String {
+        let name = Printable(self.caller.identity.name()).to_string();
+        self.reached().ssh_with(option, &name)
     }
 
     /// The time, in seconds since the epoch.

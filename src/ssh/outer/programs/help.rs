@@ -13,7 +13,8 @@ pub(super) fn text(context: &ProgramContext) -> String {
         Printable(context.caller.identity.name()),
         reached.ssh(),
     );
-    text.push_str(&commands());
+    let has_certificate = context.caller.identity.certificate().is_some();
+    text.push_str(&commands(has_certificate));
     text.push_str(&format!(
         "\nTo log in to a host:\n\nssh -o ForwardAgent=yes -o ProxyCommand=\"{}\" LOGIN@HOST\n",
         reached.command()
@@ -21,9 +22,10 @@ pub(super) fn text(context: &ProgramContext) -> String {
     text
 }
 
-/// A line for each program.
-fn commands() -> String {
+/// A line for each program that the client can run.
+fn commands(has_certificate: bool) -> String {
     let programs = ProgramName::ALL.iter();
+    let programs = programs.filter(|one| !has_certificate || one.is_for_certificates());
     let longest = programs.clone().map(|one| one.usage().len()).max();
     let width = longest.unwrap_or_default();
     programs

@@ -5,11 +5,17 @@
 
 mod call;
 mod context;
+mod failure;
 mod help;
+mod line;
 mod list;
+mod login;
+mod own;
 mod run;
 mod session;
 mod status;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -42,20 +48,27 @@ pub(super) fn exec(front: &Front, session: PendingSession, command: &Bytes) {
         Ok(call) => start(front, session, call),
         Err(NotACall::Unknown) => target::no_program(front, session, EXIT_UNKNOWN),
         Err(NotACall::Arguments(program)) => {
-            explain(&context(front), ProgramSession::new(session), program);
+            explain(
+                &context(front, false),
+                ProgramSession::new(session),
+                program,
+            );
         }
     }
 }
 
 fn start(front: &Front, session: PendingSession, call: ProgramCall) {
-    let (context, session) = (context(front), ProgramSession::new(session));
+    let context = context(front, session.forwards_agent);
+    let session = ProgramSession::new(session);
     front.tasks.spawn(run(context, session, call));
 }
 
-fn context(front: &Front) -> ProgramContext {
+fn context(front: &Front, forwards_agent: bool) -> ProgramContext {
     ProgramContext {
         services: front.services.clone(),
         caller: front.caller.clone(),
         connection: front.id,
+        scope: front.scope.clone(),
+        agent: forwards_agent.then(|| front.agent_opener.clone()),
     }
 }

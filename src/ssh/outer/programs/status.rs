@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::context::ProgramContext;
+use crate::access::SignIn;
 use crate::model::format_duration;
 use crate::model::text::Printable;
 
@@ -29,6 +30,15 @@ pub(super) fn of_identity(context: &ProgramContext) -> String {
         identity.fingerprint(),
         expiry(identity.valid_before(), context.now()),
         context.from(),
+    )
+}
+
+/// What `login` prints: the sign-in, and until when it lasts.
+pub(super) fn of_sign_in(context: &ProgramContext, sign_in: &SignIn) -> String {
+    format!(
+        "signed in as {} until {}\n",
+        Printable(sign_in.name()),
+        expiry(sign_in.until(), context.now()),
     )
 }
 

@@ -1,0 +1,29 @@
+//! How a program fails.
+
+use std::io;
+
+use crate::ipc::PeopleRefusal;
+use crate::ssh::people_client::PeopleError;
+
+/// Why a program has ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProgramError {
+    /// The client is gone, or does not read.
+    #[error("the client is gone")]
+    Gone(#[from] io::Error),
+    /// The user has interrupted it, or answers no more.
+    #[error("interrupted")]
+    Interrupted,
+    /// The process that decides about people does not answer.
+    #[error("{0}")]
+    Unanswered(#[from] PeopleError),
+    /// Its answer is not one to the question.
+    #[error("the proxy's answer makes no sense")]
+    Nonsense,
+    /// It was refused.
+    #[error("{}", .0.message)]
+    Refused(PeopleRefusal),
+    /// It does not work like this; what the user can do.
+    #[error("{0}")]
+    Unusable(String),
+}
