@@ -20,8 +20,8 @@ use super::early;
 use super::end_reason::EndReason;
 use super::endpoint::{AgentOpener, NoAgent};
 use super::host_certificate::MintError;
+use super::inner_auth;
 use super::jump::{Ended, JumpSetup};
-use super::key_rounds::Fit;
 use super::leg::Leg;
 use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal};
@@ -32,9 +32,8 @@ use super::upstream::{
     self, Dial, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
 };
 use super::verifier::ByKey;
-use crate::access::{Denial, InnerProof, LoginPermit, Permit, SignIn};
+use crate::access::{LoginPermit, Permit, SignIn};
 use crate::audit::{AuditEvent, Party};
-use crate::cert::PresentedKey;
 use crate::metrics::Layer;
 use crate::model::{ConnectionId, HostPrincipal, Login, Serial, chain};
 use crate::net::QueueOwner;
@@ -208,7 +207,9 @@ impl<D: Dial> Connection<D> {
         let attempt = {
             let settings = self.services.settings.now();
             let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
-            let mut verifier = ByKey(|offer: &Offer| self.judge(offer));
+            let mut verifier = ByKey(|offer: &Offer| {
+                inner_auth::judge(&self.services, &self.permit, self.client, offer)
+            });
             let inner = authenticate(leg, &id, grace, greeting, &mut verifier);
             tokio::pin!(inner);
             let impatience = tokio::time::sleep(grace);
@@ -281,7 +282,9 @@ impl<D: Dial> Connection<D> {
         let id = self.id.to_string();
         let settings = self.services.settings.now();
         let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
-        let mut verifier = ByKey(|offer: &Offer| self.judge(offer));
+        let mut verifier = ByKey(|offer: &Offer| {
+            inner_auth::judge(&self.services, &self.permit, self.client, offer)
+        });
         let attempt = authenticate(leg, &id, grace, greeting, &mut verifier).await;
         let Authenticated {
             verdict: permit,
@@ -447,54 +450,6 @@ impl<D: Dial> Connection<D> {
             connection: Some(self.id),
         });
         Ok(permit.clone())
-    }
-
-    /// Checks that the offer is by the same user with the same key, for a login that the
-    /// certificate or the sign-in allows.
-    fn judge(&self, offer: &Offer) -> Result<(LoginPermit, Fit), Refusal> {
-        let inner = self.inner_proof(&offer.key)?;
-        let login: Login = offer
-            .user
-            .parse()
-            .map_err(|error| refusal::bad_login(&error))?;
-        let settings = self.services.settings.now();
-        let has_login = match &inner {
-            InnerProof::Certificate(certificate) => certificate.allows_login(&login),
-            InnerProof::Key(_) => false,
-        };
-        let permit = self
-            .permit
-            .for_login(&settings.policy, inner, login.clone());
-        match permit {
-            Ok(permit) => Ok((permit, Fit::Good)),
-            Err(denial @ (Denial::OtherIdentity { .. } | Denial::OtherKey)) if has_login => {
-                let reached = self.services.router.reached();
-                let jump = |login: &str| reached.jump(login);
-                let destination = reached.destination();
-                Err(refusal::another_certificate_first(
-                    &denial,
-                    &login,
-                    jump,
-                    &destination,
-                ))
-            }
-            Err(denial) => Err(Refusal::from(&denial)),
-        }
-    }
-
-    /// What an offered key proves. A key without a certificate counts only if the outer connection
-    /// has signed in with one.
-    fn inner_proof(&self, key: &PresentedKey) -> Result<InnerProof, Refusal> {
-        match key {
-            PresentedKey::Certificate(certificate) => {
-                let certificate = self.services.auth.admit(certificate, self.client)?;
-                Ok(InnerProof::Certificate(certificate))
-            }
-            PresentedKey::Plain(plain) if self.permit.identity().sign_in().is_some() => {
-                Ok(InnerProof::Key(plain.key_data().clone()))
-            }
-            PresentedKey::Plain(_) => Err(refusal::plain_key(key)),
-        }
     }
 
     async fn relay(

@@ -38,6 +38,7 @@ mod expiry_warnings;
 mod front_auth;
 mod host_certificate;
 mod identify;
+mod inner_auth;
 mod jump;
 mod key_rounds;
 mod known_hosts;
