@@ -23,6 +23,8 @@ use super::host_certificate::MintError;
 use super::inner_auth;
 use super::jump::{Ended, JumpSetup};
 use super::leg::Leg;
+use super::minting;
+use super::people_client::PersonClient;
 use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal};
 use super::scope::Scope;
@@ -55,6 +57,8 @@ pub(crate) struct Connection<D = TcpDial> {
     pub(crate) agent: Option<AgentOpener>,
     /// What the outer connection's server presents.
     pub(crate) shown: Arc<ServerConfig>,
+    /// Makes certificates for a person who has signed in.
+    pub(crate) person: Option<PersonClient>,
     /// The lifetime of the outer connection.
     pub(crate) scope: Scope,
 }
@@ -386,7 +390,8 @@ impl<D: Dial> Connection<D> {
         greeting.chain(conversation.into_said()).collect()
     }
 
-    /// Logs in at the host. The returned permit covers every node that the host turned out to be.
+    /// Logs in at the host, which has proved who it is. The returned permit covers every node that the
+    /// host turned out to be.
     async fn log_in(
         &self,
         permit: &LoginPermit,
@@ -407,6 +412,9 @@ impl<D: Dial> Connection<D> {
         let _still_granted = router
             .judge_login(&settings, permit, address, key)
             .map_err(|denial| Refusal::from(&denial))?;
+        let permit =
+            minting::with_credential(permit.clone(), self.person.as_ref(), &self.services.auth);
+        let permit = &permit.await?;
         let grace = settings.login_grace;
         let signer = Signer {
             agent,
@@ -590,13 +598,17 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::access::Identity;
     use crate::ca::Revoked;
-    use crate::cert::testing::{CertSpec, ed25519};
+    use crate::cert::PresentedKey;
+    use crate::cert::testing::{CertSpec, NOW, ed25519};
+    use crate::ipc::{CallError, PeopleAnswer, PeopleQuestion, PeopleRefusal, SignInEnd};
     use crate::ssh::endpoint::AgentRequest;
     use crate::ssh::leg::LegEvent;
     use crate::ssh::testing::agent::{self, OnSign};
     use crate::ssh::testing::client::{SessionSaw, TestRequest, session};
     use crate::ssh::testing::host::{HostSaw, MemoryDial, OnKey, TestHost};
+    use crate::ssh::testing::people::MintingPeople;
     use crate::ssh::testing::user::{TestUser, UserSaw};
     use crate::ssh::testing::{CLIENT, SshFixture, memory_channel};
     use crate::wire::HostKey;
@@ -606,6 +618,8 @@ mod tests {
     struct InnerFixture {
         proxy: SshFixture,
         dial: MemoryDial,
+        identity: Identity,
+        person: Option<PersonClient>,
         scope: Scope,
         shutdown: CancellationToken,
     }
@@ -613,16 +627,43 @@ mod tests {
     impl InnerFixture {
         fn new() -> Self {
             let shutdown = CancellationToken::new();
+            let proxy = SshFixture::new();
             Self {
-                proxy: SshFixture::new(),
+                identity: proxy.identity(),
+                person: None,
+                proxy,
                 dial: MemoryDial::default(),
                 scope: Scope::within(&shutdown),
                 shutdown,
             }
         }
 
+        /// Alice has signed in with her key, and gets this when a certificate is made for a login.
+        fn signed_in(
+            mint: impl Fn(&Minter, &Login) -> Result<PeopleAnswer, CallError> + Send + Sync + 'static,
+        ) -> (Self, Arc<MintingPeople>) {
+            let inner = Self::new();
+            let minter = Minter {
+                ca: inner.proxy.user_ca.clone(),
+                alice: inner.proxy.alice.clone(),
+            };
+            let people = MintingPeople::new(move |login| mint(&minter, login));
+            let inner = Self {
+                identity: inner.proxy.signed_in(|_| {}),
+                person: Some(people.person()),
+                ..inner
+            };
+            (inner, people)
+        }
+
         fn alice(&self) -> TestUser {
-            self.proxy.user()
+            TestUser {
+                certificate: self
+                    .identity
+                    .certificate()
+                    .map(|_| self.proxy.alices(|_| {})),
+                ..self.proxy.user()
+            }
         }
 
         /// The next connection to the host is served so.
@@ -661,11 +702,12 @@ mod tests {
             let outer = HostKey::new(ed25519(), None).unwrap();
             let connection = Connection {
                 services: Arc::new(self.proxy.inner(self.dial.clone())),
-                permit: self.proxy.permit("db1:22"),
+                permit: self.proxy.permit_of(&self.identity, "db1:22"),
                 id: ConnectionId::new(),
                 client: CLIENT,
                 agent,
                 shown: Arc::new(ServerConfig::new(vec![outer])),
+                person: self.person.clone(),
                 scope: self.scope.clone(),
             };
             let (stream, far) = memory_channel();
@@ -714,6 +756,25 @@ mod tests {
         }
     }
 
+    /// What makes certificates for alice.
+    struct Minter {
+        ca: ssh_key::PrivateKey,
+        alice: ssh_key::PrivateKey,
+    }
+
+    impl Minter {
+        fn certificate(
+            &self,
+            login: &Login,
+            change: impl FnOnce(&mut CertSpec),
+        ) -> Result<PeopleAnswer, CallError> {
+            let spec = CertSpec::user(&self.alice);
+            let spec = spec.with(|spec| spec.principals = vec![login.to_string()]);
+            let certificate = spec.with(change).sign(&self.ca);
+            Ok(PeopleAnswer::Certificate(certificate.to_openssh().unwrap()))
+        }
+    }
+
     async fn over(connection: JoinHandle<()>) {
         let over = timeout(Duration::from_secs(3600), connection).await;
         over.expect("the connection ends").unwrap();
@@ -728,6 +789,152 @@ mod tests {
         assert_eq!(saw.names(), ["db1", "db1.example.test"]);
         assert_eq!(inner.audited(), ["auth.success"]);
         assert_eq!(inner.dial.dialled().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_signed_in_logs_in_with_the_bare_key_and_a_certificate_for_that_login() {
+        let (inner, people) =
+            InnerFixture::signed_in(|minter, login| minter.certificate(login, |_| {}));
+        let (saw, host) = inner.run(inner.alice(), OnKey::Accepts).await;
+        assert!(saw.is_in && host.let_in, "{saw:?}");
+        assert_eq!(
+            (host.login.as_deref(), host.signatures),
+            (Some("deploy"), 1)
+        );
+        let shown = host.key.as_ref().and_then(PresentedKey::certificate);
+        assert_eq!(shown.unwrap().valid_principals(), ["deploy"]);
+        let asked = PeopleQuestion::Certificate {
+            login: "deploy".parse().unwrap(),
+            target: "db1:22".to_owned(),
+        };
+        assert_eq!(people.asked(), [asked]);
+        let audited = inner.proxy.audited();
+        assert_eq!(audited.len(), 1, "{audited:?}");
+        let sign_in = inner.identity.sign_in().unwrap().id().to_string();
+        let fingerprint = inner.identity.fingerprint().to_string();
+        assert_eq!(audited[0]["event"], "auth.success");
+        assert_eq!(audited[0]["sign_in"], sign_in);
+        assert_eq!(audited[0]["serial"], "42");
+        assert_eq!(audited[0]["fingerprint"], fingerprint);
+    }
+
+    /// What is not the certificate that was asked for is not shown to the host, and nothing is signed.
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_is_not_for_this_login_is_not_used() {
+        type Mints = fn(&Minter, &Login) -> Result<PeopleAnswer, CallError>;
+        let other_login: Mints = |minter, _| minter.certificate(&"root".parse().unwrap(), |_| {});
+        let two_logins: Mints = |minter, login| {
+            minter.certificate(login, |spec| spec.principals.push("root".to_owned()))
+        };
+        let other_person: Mints =
+            |minter, login| minter.certificate(login, |spec| spec.key_id = "bob".to_owned());
+        let other_key: Mints = |minter, login| {
+            let key = ed25519().public_key().key_data().clone();
+            minter.certificate(login, |spec| spec.key = key)
+        };
+        let expired: Mints =
+            |minter, login| minter.certificate(login, |spec| spec.validity.1 = NOW);
+        let other_authority: Mints = |minter, login| {
+            let ca = ed25519();
+            let minter = Minter {
+                ca,
+                alice: minter.alice.clone(),
+            };
+            minter.certificate(login, |_| {})
+        };
+        let bare_key: Mints = |minter, _| {
+            let line = minter.alice.public_key().to_openssh().unwrap();
+            Ok(PeopleAnswer::Certificate(line))
+        };
+        let nonsense: Mints = |_, _| Ok(PeopleAnswer::Certificate("ssh-rsa x".to_owned()));
+        let other_answer: Mints = |_, _| Ok(PeopleAnswer::Usable);
+        let no_answer: Mints = |_, _| Err(CallError::HungUp);
+        for mint in [
+            other_login,
+            two_logins,
+            other_person,
+            other_key,
+            expired,
+            other_authority,
+            bare_key,
+            nonsense,
+            other_answer,
+            no_answer,
+        ] {
+            let (inner, people) = InnerFixture::signed_in(mint);
+            let (saw, host) = inner.run(inner.alice(), OnKey::Accepts).await;
+            assert!(!saw.is_in && !host.let_in, "{saw:?}");
+            assert_eq!(host.signatures, 0);
+            assert_eq!(people.asked().len(), 1);
+            assert_eq!(inner.audited(), ["refusal user-certificate-not-minted"]);
+            assert!(
+                saw.text()
+                    .contains("cannot make the certificate for this login"),
+                "{saw:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_certificate_is_made_for_another_key_or_a_host_that_is_not_the_one() {
+        let (inner, people) =
+            InnerFixture::signed_in(|minter, login| minter.certificate(login, |_| {}));
+        let other = TestUser {
+            key: ed25519(),
+            ..inner.alice()
+        };
+        let (saw, host) = inner.run(other, OnKey::Accepts).await;
+        assert!(!saw.is_in && !host.let_in);
+        assert_eq!(inner.audited(), ["refusal different-key"]);
+        let certified = TestUser {
+            certificate: Some(inner.proxy.alices(|_| {})),
+            ..inner.alice()
+        };
+        let (saw, _) = inner.run(certified, OnKey::Accepts).await;
+        assert!(
+            saw.text().contains("a key without a certificate"),
+            "{saw:?}"
+        );
+        let far = inner.dial.next_stream();
+        let host = TestHost::certified(&ed25519(), |_| {});
+        let host = tokio::spawn(async move { host.serve(far).await.0 });
+        let (connection, far) = inner.start(Some(inner.proxy.alice.clone()));
+        let (saw, leg) = inner.alice().log_in(far).await;
+        drop(leg);
+        over(connection).await;
+        assert!(!saw.is_in && !host.await.unwrap().let_in);
+        assert_eq!(inner.audited().last().unwrap(), "refusal unknown-authority");
+        assert!(people.asked().is_empty(), "{:?}", people.asked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_auth_says_against_a_certificate_the_user_reads() {
+        let (inner, _people) = InnerFixture::signed_in(|_, _| {
+            Ok(PeopleAnswer::Refused(PeopleRefusal {
+                reason: "locked".to_owned(),
+                message: "your account here is locked".to_owned(),
+                hint: None,
+                is_final: true,
+            }))
+        });
+        let (saw, host) = inner.run(inner.alice(), OnKey::Accepts).await;
+        assert!(!saw.is_in && host.signatures == 0, "{saw:?}");
+        assert!(
+            saw.text().contains("your account here is locked"),
+            "{saw:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_in_that_ends_before_the_login_ends_the_connection() {
+        let (inner, _people) =
+            InnerFixture::signed_in(|minter, login| minter.certificate(login, |_| {}));
+        let id = inner.identity.sign_in().unwrap().id();
+        let end = || inner.proxy.end_sign_in(id, SignInEnd::Logout);
+        let saw = inner.while_asked(end).await;
+        assert!(!saw.is_in);
+        assert!(saw.text().contains("you have logged out"), "{saw:?}");
+        assert_eq!(inner.audited(), ["refusal sign-in-ended"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -973,6 +1180,36 @@ mod tests {
             }
         }
         requests
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn by_proxy_jump_who_has_signed_in_gets_a_certificate_for_the_login_too() {
+        let (inner, people) =
+            InnerFixture::signed_in(|minter, login| minter.certificate(login, |_| {}));
+        let far = inner.dial.next_stream();
+        let host = TestHost::certified(&inner.proxy.host_ca.key, |_| {});
+        let host = tokio::spawn(async move {
+            let (saw, mut leg) = host.serve(far).await;
+            (saw, command(&mut leg).await)
+        });
+        let key = inner.proxy.alice.clone();
+        let saw = inner.jump(&[AGENT_FORWARDING, EXEC], Some(key)).await;
+        assert_eq!(saw.status, Some(7), "{saw:?}");
+        let (at_host, _) = host.await.unwrap();
+        assert!(at_host.key.unwrap().certificate().is_some());
+        assert_eq!(people.asked().len(), 1);
+        let audited = inner.proxy.audited();
+        let start = audited
+            .iter()
+            .find(|event| event["event"] == "session.start");
+        let start = start.unwrap();
+        let sign_in = inner.identity.sign_in().unwrap().id().to_string();
+        assert_eq!(start["sign_in"], sign_in);
+        assert_eq!(start["serial"], "42");
+        assert_eq!(
+            start["fingerprint"],
+            inner.identity.fingerprint().to_string()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,6 +45,24 @@ impl FrontAuth {
         }
     }
 
+    /// Decides about a certificate that was made for one login at a host: all checks of [`verify_user`]
+    /// but the address, which the host checks, and revocation.
+    ///
+    /// # Errors
+    /// The refusal for the user.
+    pub(crate) fn admit_minted(
+        &self,
+        certificate: &Certificate,
+    ) -> Result<VerifiedUserCert, Refusal> {
+        let users = &self.0.trust.now().users;
+        let certificate = verify_user(certificate, users, None, self.0.clock.unix_seconds())
+            .map_err(|error| refusal::certificate_not_minted(&error))?;
+        match revoked_user(&self.0.revocations.borrow(), &certificate) {
+            Some(refusal) => Err(refusal),
+            None => Ok(certificate),
+        }
+    }
+
     /// The address that a client's certificate must be valid for. `None` for a certificate that is
     /// bound to this proxy: it names only egress addresses, the present ones or those in force when
     /// it was made. Such a certificate cannot be used at hosts past the proxy; the hosts check that.

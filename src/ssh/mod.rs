@@ -44,6 +44,7 @@ mod key_rounds;
 mod known_hosts;
 mod leg;
 pub mod listener;
+mod minting;
 mod outer;
 mod own_address;
 mod people_client;

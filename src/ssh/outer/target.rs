@@ -139,6 +139,7 @@ fn connect(
         client: front.caller.address,
         agent,
         shown: Arc::clone(&front.shown),
+        person: front.caller.person.clone(),
         scope: front.scope.clone(),
     };
     front.tasks.spawn(connection.run(stream, share));

@@ -9,6 +9,7 @@ use ssh_key::{Certificate, PrivateKey};
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::Instant;
 
+use crate::cert::PresentedKey;
 use crate::cert::testing::{CertSpec, ed25519};
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::upstream::Dial;
@@ -109,6 +110,8 @@ pub(crate) struct HostSaw {
     pub(crate) login: Option<String>,
     /// How often a key was offered with a signature.
     pub(crate) signatures: usize,
+    /// The key that was offered last, or its certificate.
+    pub(crate) key: Option<PresentedKey>,
     /// What was answered.
     pub(crate) answers: Vec<Vec<u8>>,
     /// The user is in.
@@ -171,6 +174,7 @@ impl TestHost {
                 ServerAuthEvent::Nothing => {}
                 ServerAuthEvent::Query(offer) => {
                     saw.login = Some(offer.user);
+                    saw.key = Some(offer.key);
                     match self.on_key {
                         OnKey::IsSilent => continue,
                         OnKey::Rejects => auth.reject(None, &mut out),

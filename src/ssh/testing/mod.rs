@@ -6,6 +6,7 @@
 pub(crate) mod agent;
 pub(crate) mod client;
 pub(crate) mod host;
+pub(crate) mod people;
 pub(crate) mod user;
 
 use std::io;
