@@ -13,6 +13,7 @@ use super::{Exit, Failure, ui};
 use crate::ca::{CaKind, IssueRecord};
 use crate::config::{Config, Source};
 use crate::model::text;
+use crate::state::State;
 use crate::store::listing::{self, Entry, RecordingStatus};
 use crate::sys::clock::Clock;
 
@@ -20,6 +21,8 @@ use crate::sys::clock::Clock;
 const OFFERED: usize = 50;
 /// Most recordings that are looked at for those whose sessions go on.
 const LOOKED_AT: usize = 1000;
+/// The argument that names a person of the state.
+const STORED_USER: &str = "person";
 /// Most bytes of the ledger that are read.
 const MAX_LEDGER: u64 = 8 << 20;
 
@@ -96,6 +99,10 @@ pub(super) enum CompletionKind {
     Hosts,
     /// A person.
     Person,
+    /// A person of the state.
+    User,
+    /// Roles, with commas between them.
+    Roles,
     /// The key id of a certificate that was issued.
     KeyId,
     /// The serial of a certificate that was issued.
@@ -109,6 +116,8 @@ impl CompletionKind {
         match (argument.get_long(), name) {
             (None, "ID|FILE") => Some(Self::Recording),
             (None, "ID") => Some(Self::Session),
+            (None, "NAME") if argument.get_id() == STORED_USER => Some(Self::User),
+            (Some("roles"), _) => Some(Self::Roles),
             (None, "USER@HOST[:PORT]") => Some(Self::Subject),
             (Some("host"), _) => Some(Self::Hosts),
             (Some("user"), _) => Some(Self::Person),
@@ -128,6 +137,8 @@ impl CompletionKind {
             Self::Subject => subjects(config, typed),
             Self::Hosts => hosts(config, typed),
             Self::Person => people(config, typed),
+            Self::User => users(config, typed),
+            Self::Roles => roles(config, typed),
             Self::KeyId => key_ids(&certificates(config), typed),
             Self::Serial => serials(&certificates(config), typed),
         }
@@ -201,6 +212,32 @@ fn people(config: &Config, typed: &str) -> Vec<Candidate> {
     candidates
 }
 
+/// People of the state; nobody where it cannot be read.
+fn users(config: &Config, typed: &str) -> Vec<Candidate> {
+    let place = config.state_place().ok();
+    let state = place.and_then(|place| State::look(&place, Clock::System).ok()?);
+    let users = state.and_then(|state| state.users().list().ok());
+    let users = users.unwrap_or_default().into_iter().map(|user| Candidate {
+        help: user.roles.join(","),
+        value: user.name.to_string(),
+    });
+    beginning_with(typed, users)
+        .into_iter()
+        .take(OFFERED)
+        .collect()
+}
+
+/// Roles of the configuration that are not given yet.
+fn roles(config: &Config, typed: &str) -> Vec<Candidate> {
+    one_more(typed, |last| {
+        let roles = config.roles.iter().map(|role| Candidate {
+            value: role.name.clone(),
+            help: "a role".to_owned(),
+        });
+        beginning_with(last, roles)
+    })
+}
+
 /// Each key id once, with the newest of its certificates.
 fn key_ids(certificates: &[IssueRecord], typed: &str) -> Vec<Candidate> {
     let mut seen = BTreeSet::new();
@@ -249,15 +286,20 @@ fn subjects(config: &Config, typed: &str) -> Vec<Candidate> {
 }
 
 fn hosts(config: &Config, typed: &str) -> Vec<Candidate> {
+    one_more(typed, |last| nodes(config, last))
+}
+
+/// What may stand behind the last comma; what stands before it is not offered again.
+fn one_more(typed: &str, beginning: impl FnOnce(&str) -> Vec<Candidate>) -> Vec<Candidate> {
     let (before, last) = match typed.rsplit_once(',') {
         Some((before, last)) => (format!("{before},"), last),
         None => (String::new(), typed),
     };
     let listed: Vec<_> = before.split(',').collect();
-    let mut found = nodes(config, last);
-    found.retain(|node| !listed.contains(&&*node.value));
-    for node in &mut found {
-        node.value.insert_str(0, &before);
+    let mut found = beginning(last);
+    found.retain(|one| !listed.contains(&&*one.value));
+    for one in &mut found {
+        one.value.insert_str(0, &before);
     }
     found
 }
@@ -398,7 +440,7 @@ users:
 
     #[test]
     fn the_word_that_is_typed_is_known_by_what_stands_before_it() {
-        use CompletionKind::{Hosts, KeyId, Person, Recording, Serial, Subject};
+        use CompletionKind::{Hosts, KeyId, Person, Recording, Roles, Serial, Subject, User};
         for (line, expected) in [
             ("rproxy play ", Some((Recording, ""))),
             ("rproxy play --speed 2 01", Some((Recording, "01"))),
@@ -426,6 +468,9 @@ users:
             ("rproxy auth revoke --key-id=al", Some((KeyId, "al"))),
             ("rproxy auth revoke --serial 1", Some((Serial, "1"))),
             ("rproxy recordings ls --user=b", Some((Person, "b"))),
+            ("rproxy users lock al", Some((User, "al"))),
+            ("rproxy users add al", None),
+            ("rproxy users add alice --roles=dba,", Some((Roles, "dba,"))),
             ("rproxy nonsense ", None),
             ("", None),
         ] {
@@ -488,6 +533,9 @@ users:
             values(CompletionKind::Person, ""),
             ["alice@example.com", "bob", "*"].map(str::to_owned)[..2]
         );
+        assert_eq!(values(CompletionKind::Roles, ""), ["all"]);
+        assert_eq!(values(CompletionKind::Roles, "all,"), none);
+        assert_eq!(values(CompletionKind::User, ""), none);
         assert_eq!(values(CompletionKind::KeyId, ""), none);
         assert_eq!(values(CompletionKind::Recording, ""), none);
         assert_eq!(values(CompletionKind::Session, ""), none);

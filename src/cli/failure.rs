@@ -86,6 +86,12 @@ impl Failure {
         self.message.is_empty()
     }
 
+    /// The same with another exit code.
+    #[must_use]
+    pub fn with(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
     /// Adds the error that led to it; its sources are printed too.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

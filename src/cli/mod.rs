@@ -27,8 +27,10 @@ mod running;
 mod serve;
 mod sessions;
 mod signals;
+mod stored;
 mod table;
 mod ui;
+mod users;
 mod worker;
 
 use std::ffi::OsString;
@@ -83,6 +85,8 @@ enum Configured {
     Play(play::PlayArgs),
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
+    #[command(subcommand)]
+    Users(users::UsersCommand),
     Reload(running::Reload),
     Upgrade(running::Upgrade),
     Stop(running::Stop),
@@ -159,6 +163,7 @@ impl Configured {
             Self::Recordings(command) => command.run(context),
             Self::Play(args) => args.run(context),
             Self::Sessions(command) => command.run(context),
+            Self::Users(command) => command.run(context),
             Self::Reload(args) => args.run(context),
             Self::Upgrade(args) => args.run(context),
             Self::Stop(args) => args.run(context),

@@ -4,11 +4,14 @@
 use std::error::Error;
 use std::path::Path;
 
+use super::stored::state_failure;
 use super::{Exit, Failure};
 use crate::access::Pattern;
 use crate::ca::CaKind;
 use crate::config::Config;
+use crate::model::UserName;
 use crate::model::text::{self, Printable};
+use crate::state::State;
 use crate::sys::clock::Clock;
 use crate::{monitor, worker};
 
@@ -25,6 +28,42 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
         let hint = error.hint();
         cannot_run(Exit::Configuration, error, hint)
     })
+}
+
+/// Looks for names that are in the section users and in the state: it would not be clear which of the two
+/// is meant.
+///
+/// # Errors
+/// All of them, or why the state cannot be read.
+pub(super) fn names_in_both(config: &Config) -> Result<(), Failure> {
+    let names: Vec<(usize, UserName)> = config
+        .users
+        .iter()
+        // A pattern is no name.
+        .filter_map(|member| Some((member.line, member.name.to_string().parse().ok()?)))
+        .collect();
+    let cannot = |error| state_failure("the state cannot be read", error).with(Exit::Configuration);
+    let place = config.state_place().map_err(|error| cannot(error.into()))?;
+    let Some(state) = State::look(&place, Clock::System).map_err(cannot)? else {
+        return Ok(());
+    };
+    let mut both = Vec::new();
+    for (line, name) in names {
+        if let Some(user) = state.users().get(name.as_str()).map_err(cannot)? {
+            both.push(format!(
+                "{}:{line}: users: {} is in the state too",
+                text::path(Path::new(&config.file)),
+                user.name
+            ));
+        }
+    }
+    match both.as_slice() {
+        [] => Ok(()),
+        both => Err(Failure::new(Exit::Configuration, both.join("\n")).hint(
+            "a name is in the configuration or in the state: remove its line, or remove it from the \
+             state with `rproxy users rm NAME`",
+        )),
+    }
 }
 
 /// Warnings of users and logins in the configuration that no certificate issued here has.

@@ -47,6 +47,7 @@ impl ServeArgs {
             for warning in preconditions::strangers(&context.config) {
                 ui::note(&warning);
             }
+            preconditions::names_in_both(&context.config)?;
             preconditions::rehearse(&context.config)?;
             ui::note("configuration ok");
             return Ok(());

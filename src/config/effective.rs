@@ -11,11 +11,11 @@ use super::recording::RecordingConfig;
 use super::roles::print_role;
 use super::state::StateConfig;
 use super::upstream::Upstream;
-use super::users::print_user;
+use super::users::{known_role, print_user};
 use super::value::yaml_text;
 use crate::access::{Permissions, Policy, Role, RoleBinding};
 use crate::ca::Installation;
-use crate::model::{ClusterName, DataDir};
+use crate::model::{ClusterName, DataDir, UserName};
 use crate::nodes::Node;
 use crate::state::{self, StatePlace};
 use crate::sys::clock::Clock;
@@ -78,6 +78,24 @@ impl Config {
     pub fn policy(&self) -> Policy {
         let (roles, users) = (self.roles.clone(), self.users.clone());
         Policy::new(&self.file, self.permit.clone(), roles, users)
+    }
+
+    /// A role of this configuration.
+    ///
+    /// # Errors
+    /// There is none of this name; a similar name is named.
+    pub fn role(&self, name: &str) -> Result<Arc<Role>, String> {
+        known_role(name, &self.roles)
+    }
+
+    /// The line of `users` that has this name, and no pattern that matches it. Case does not count.
+    #[must_use]
+    pub fn line_of_user(&self, name: &UserName) -> Option<usize> {
+        let is_it = |member: &&RoleBinding| {
+            let text = member.name.to_string();
+            text.eq_ignore_ascii_case(name.as_str())
+        };
+        self.users.iter().find(is_it).map(|member| member.line)
     }
 
     /// Takes from `old`, the configuration in force, what a running proxy cannot change until it is

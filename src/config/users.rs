@@ -61,7 +61,8 @@ pub(super) fn users(
     members
 }
 
-fn known_role(text: &str, roles: &[Arc<Role>]) -> Result<Arc<Role>, String> {
+/// The role of this name; the message names a similar one.
+pub(super) fn known_role(text: &str, roles: &[Arc<Role>]) -> Result<Arc<Role>, String> {
     if let Some(role) = roles.iter().find(|role| role.name == text) {
         return Ok(Arc::clone(role));
     }

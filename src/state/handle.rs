@@ -70,6 +70,23 @@ impl State {
         Ok(Self { database, clock })
     }
 
+    /// The same, without a change: `None` if there is none, or one whose schema is to be changed at the
+    /// next start.
+    ///
+    /// # Errors
+    /// [`StateError::Newer`] if a later version of rproxy has changed the schema, or those of the database.
+    pub fn look(place: &StatePlace, clock: Clock) -> Result<Option<Self>, StateError> {
+        let database = match Database::open(place, IfMissing::Refuse) {
+            Err(StateError::Missing { .. }) => return Ok(None),
+            opened => opened?,
+        };
+        if !schema::is_latest(&database)? {
+            return Ok(None);
+        }
+        let database = Arc::new(database);
+        Ok(Some(Self { database, clock }))
+    }
+
     /// The clock that it was opened with.
     #[must_use]
     pub fn clock(&self) -> Clock {

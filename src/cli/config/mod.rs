@@ -117,7 +117,6 @@ impl ConfigArgs {
     }
 
     fn proxy(&self, context: &Context) -> Result<(String, u16), Failure> {
-        let service = &context.config.proxy;
         if let Some(text) = &self.proxy {
             return host_and_port(text).ok_or_else(|| {
                 Failure::new(
@@ -127,18 +126,13 @@ impl ConfigArgs {
                 .hint("write it as proxy.example.com:3023, 203.0.113.5:3023 or [2001:db8::5]:3023")
             });
         }
-        if let Some(public) = &service.public_addr {
-            return Ok(public.clone());
-        }
-        let listens = service.listen_addr;
-        if listens.port() != 0 && !listens.ip().is_unspecified() {
-            return Ok((listens.ip().to_string(), listens.port()));
-        }
-        Err(Failure::new(
-            Exit::Failed,
-            "it is not known where clients reach the proxy",
-        )
-        .hint("give --proxy=HOST:PORT, or set proxy_service.public_addr in the configuration"))
+        public_address(context).ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                "it is not known where clients reach the proxy",
+            )
+            .hint("give --proxy=HOST:PORT, or set proxy_service.public_addr in the configuration")
+        })
     }
 
     fn patterns(&self, context: &Context) -> Result<Vec<String>, Failure> {
@@ -192,6 +186,15 @@ fn cannot_write(error: RenderError) -> Failure {
     Failure::new(Exit::Failed, "cannot write the block for ssh_config")
         .because(error)
         .hint("choose paths and a login of letters, digits and / . _ - + ~, without white space")
+}
+
+/// Where clients reach the proxy, as far as the configuration says.
+pub(super) fn public_address(context: &Context) -> Option<(String, u16)> {
+    let service = &context.config.proxy;
+    let listens = service.listen_addr;
+    let is_one = listens.port() != 0 && !listens.ip().is_unspecified();
+    let listener = || is_one.then(|| (listens.ip().to_string(), listens.port()));
+    service.public_addr.clone().or_else(listener)
 }
 
 /// `host`, `host:port`, `address`, `[address]`, `[address]:port`.

@@ -107,6 +107,16 @@ pub(super) const EXAMPLES: &[(&str, &str, &str)] = &[
         "zstd -dc /var/lib/rproxy/recordings/ID.cast.zst | asciinema play -",
     ),
     (
+        "rproxy-users-add",
+        "A person with the role dba, who has until tomorrow to sign up:",
+        "rproxy users add alice --roles=dba --ttl=24h",
+    ),
+    (
+        "rproxy-users-lock",
+        "A laptop is lost, and its owner has not been reached yet:",
+        "rproxy users lock alice --reason='laptop lost'",
+    ),
+    (
         "rproxy-completions",
         "For bash, until its end:",
         "source <(rproxy completions bash)",
@@ -133,6 +143,7 @@ pub(super) const SEE_ALSO: &[(&str, &[&str])] = &[
     ("rproxy-auth-sign", &["ssh-keygen(1)", "sshd_config(5)"]),
     ("rproxy-auth-krl", &["ssh-keygen(1)", "sshd_config(5)"]),
     ("rproxy-host-setup", &["sshd_config(5)"]),
+    ("rproxy-users", &["rproxy.yaml(5)", "ssh(1)"]),
     (
         "rproxy-recordings",
         &["rproxy-play(1)", "rproxy-recording(5)"],
@@ -158,6 +169,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("ca/", "The CA keys. Who can read them can be anybody."),
     (DataDir::LEDGER, "The certificates that were issued."),
     (DataDir::REVOCATIONS, "What is revoked."),
+    (
+        DataDir::STATE,
+        "The state: users and their credentials, sign-ins. Without `state.url`.",
+    ),
     (DataDir::AUDIT_LOG, "The audit log."),
     (
         "recordings/ID.cast.zst",

@@ -1,0 +1,89 @@
+//! `rproxy users add`.
+
+use super::access::UserAccess;
+use super::invited::{self, InvitationTtl};
+use super::{Context, Exit, Failure, failure, ui};
+use crate::cli::format::ReportFormat;
+use crate::model::{Login, UserName};
+use crate::people::NewPerson;
+
+/// Add a person, and print what they have to do
+///
+/// The result is a command that the person pastes, and an invitation, which is valid once and until
+/// the time that is printed. Send it in a way that only this person can read. The person chooses a
+/// password, sets up a second factor, and registers a key.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UsersAddArgs {
+    /// Name of the person: letters, digits and - _ . + @; case does not count
+    name: String,
+    /// Roles of the configuration that the person has
+    #[arg(long, value_name = "ROLE,..", value_delimiter = ',', required = true)]
+    roles: Vec<String>,
+    /// Accounts on the hosts that the person may use [default: all that the roles allow]
+    #[arg(long, value_name = "LOGIN,..", value_delimiter = ',')]
+    logins: Vec<String>,
+    #[command(flatten)]
+    ttl: InvitationTtl,
+    /// As text, or as an object
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
+    format: ReportFormat,
+}
+
+impl UsersAddArgs {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let text = self.add(context)?;
+        invited::warn(context);
+        ui::result(&text)
+    }
+
+    /// Does it, and gives what is printed.
+    pub(super) fn add(&self, context: &Context) -> Result<String, Failure> {
+        let person = self.person(context)?;
+        let ttl = self.ttl.span()?;
+        let invited = UserAccess::to_add(context)?
+            .admin()
+            .add(person, ttl)
+            .map_err(|error| failure::failure(&format!("add {}", self.name), error))?;
+        invited::told(context, &invited, self.format)
+    }
+
+    /// What was given, checked against the configuration.
+    fn person(&self, context: &Context) -> Result<NewPerson, Failure> {
+        let config = &context.config;
+        let cannot = || Failure::new(Exit::Failed, format!("cannot add {:?}", self.name));
+        let name: UserName = self.name.parse().map_err(|error| cannot().because(error))?;
+        if let Some(line) = config.line_of_user(&name) {
+            return Err(cannot()
+                .because(format!(
+                    "{} has the name under users in line {line}",
+                    config.file
+                ))
+                .hint("remove it there first: a name is in the configuration or in the state"));
+        }
+        for role in &self.roles {
+            config.role(role).map_err(|why| cannot().because(why))?;
+        }
+        let logins: Vec<Login> = self
+            .logins
+            .iter()
+            .map(|login| login.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|error| cannot().because(error))?;
+        Ok(NewPerson {
+            name,
+            roles: distinct(&self.roles),
+            logins: (!logins.is_empty()).then(|| distinct(&logins)),
+        })
+    }
+}
+
+/// Each once, in the order in which they were given.
+fn distinct<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
+    let mut kept: Vec<T> = Vec::new();
+    for one in all {
+        if !kept.contains(one) {
+            kept.push(one.clone());
+        }
+    }
+    kept
+}
