@@ -36,6 +36,7 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a h
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "recordings" -d 'List and export recordings'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "play" -d 'Replay a recording'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "sessions" -d 'List, watch and end live sessions'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "users" -d 'Add, list, lock and remove people who sign in with a password'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "reload" -d 'Have the running proxy read its configuration again'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "upgrade" -d 'Have the running proxy replace itself by the program that is installed now'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "stop" -d 'Stop the running proxy'
@@ -264,6 +265,58 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "add" -d 'Add a person, and print what they have to do'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "ls" -d 'List the people of the state, by their names'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "show" -d 'Show a person: roles, keys, and live sign-ins'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "lock" -d 'Lock a person out'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "unlock" -d 'Let a locked person sign in again'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "reset" -d 'Make a new invitation for a person, and remove password, second factor and keys'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "rm" -d 'Remove a person'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l roles -d 'Roles of the configuration that the person has' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l logins -d 'Accounts on the hosts that the person may use [default: all that the roles allow]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l ttl -d 'How long the invitation is valid, as in 30m, 1h, 2d; 30d at most' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
+json\t'An array of objects'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from show" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from show" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from show" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from lock" -l reason -d 'Why, in one line, for the audit log and `rproxy users show`' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from lock" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from lock" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from lock" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from lock" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from unlock" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from unlock" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from unlock" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from unlock" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from reset" -l ttl -d 'How long the invitation is valid, as in 30m, 1h, 2d; 30d at most' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from reset" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from reset" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from reset" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from reset" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from rm" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand reload" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand reload" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -316,5 +369,6 @@ end
 complete -c rproxy -n "__fish_rproxy_values | string length -q" -k -f -a "(__fish_rproxy_values)"
 complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l host -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"
 complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l key-id -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"
+complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l roles -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"
 complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l serial -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"
 complete -c rproxy -n "__fish_rproxy_values >/dev/null" -l user -x -a "(__fish_rproxy_values | string replace -r '^--[^=]*=' '')"

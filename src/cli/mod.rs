@@ -150,8 +150,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 impl Configured {
     /// `source` is for commands that read the configuration again.
     fn run(self, context: &Context, source: Source) -> Result<(), Failure> {
-        if matches!(self, Self::Auth(_) | Self::Host(_)) {
-            // The keys are in memory for a moment. An ordinary user may have no right to it.
+        if matches!(self, Self::Auth(_) | Self::Host(_) | Self::Users(_)) {
+            // Keys and invitations are in memory for a moment. An ordinary user may have no right to it.
             let _unlocked = process::lock_memory();
         }
         match self {
