@@ -5,6 +5,8 @@
 
 mod connection;
 mod front;
+#[cfg(test)]
+mod people_tests;
 mod programs;
 mod serving;
 mod stream;

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::ca::Revoked;
 use crate::net::ConnectionLimits;
+use crate::ssh::people_client::PeopleClient;
 use crate::ssh::testing::client::{SessionSaw, TestRequest, session, stay};
 use crate::ssh::testing::user::{TestUser, UserSaw};
 use crate::ssh::testing::{CLIENT, GRACE, SshFixture};
@@ -44,6 +45,18 @@ impl OuterFixture {
         }
     }
 
+    /// The same, where people sign in.
+    pub(super) fn with_people(self, people: PeopleClient) -> Self {
+        let services = OuterServices {
+            people: Some(people),
+            ..self.proxy.outer()
+        };
+        Self {
+            services: Arc::new(services),
+            ..self
+        }
+    }
+
     /// A client at this address connects; its end of the stream.
     fn connect_from(&self, address: SocketAddr) -> DuplexStream {
         let (near, far) = duplex(1 << 20);
@@ -61,7 +74,7 @@ impl OuterFixture {
         far
     }
 
-    fn connect(&self) -> DuplexStream {
+    pub(super) fn connect(&self) -> DuplexStream {
         self.connect_from(CLIENT)
     }
 

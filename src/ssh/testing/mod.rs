@@ -6,7 +6,9 @@
 pub(crate) mod agent;
 pub(crate) mod client;
 pub(crate) mod host;
+pub(crate) mod keyed_user;
 pub(crate) mod people;
+pub(crate) mod test_people;
 pub(crate) mod user;
 
 use std::io;
