@@ -8,6 +8,8 @@ mod front;
 #[cfg(test)]
 mod people_tests;
 mod programs;
+#[cfg(test)]
+mod real_ssh_tests;
 mod serving;
 mod stream;
 mod target;

@@ -60,6 +60,12 @@ impl OuterFixture {
     /// A client at this address connects; its end of the stream.
     fn connect_from(&self, address: SocketAddr) -> DuplexStream {
         let (near, far) = duplex(1 << 20);
+        self.serve(near, address);
+        far
+    }
+
+    /// The listener takes this client in.
+    pub(super) fn serve<S: ClientStream>(&self, near: S, address: SocketAddr) {
         let services = Arc::clone(&self.services);
         match self.door.admit(address.ip()) {
             Ok(guard) => {
@@ -71,7 +77,6 @@ impl OuterFixture {
                 self.tasks.spawn(turn_away(services, near, address, away));
             }
         }
-        far
     }
 
     pub(super) fn connect(&self) -> DuplexStream {
