@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::cert::testing::ed25519;
 use crate::ssh::people_client::PeopleClient;
-use crate::ssh::testing::people::{RIGHT, TestPeople};
+use crate::ssh::testing::test_people::{RIGHT, TestPeople};
 use crate::sys::fs::private_tempdir;
 use tests::{LIMITS, OuterFixture};
 
