@@ -21,6 +21,7 @@ main() {
     export RPROXY_TEST_SKIPPED
     trap say_what_was_skipped EXIT
     packages "${programs[@]}"
+    database
     others
     command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain, see https://rustup.rs"
     player
@@ -62,6 +63,25 @@ programs=(
     "openssl openssl openssl"
     "ip iproute2 iproute"
 )
+
+# The tests start a server of their own, wherever its programs are: Debian has them in no directory of
+# PATH, and starts a server as it installs them, which no test wants.
+database() {
+    local debian=/usr/lib/postgresql config=/etc/postgresql-common
+    if command -v initdb >/dev/null || compgen -G "$debian/*/bin/initdb" >/dev/null; then
+        return
+    fi
+    if command -v apt-get >/dev/null && [[ ! -e $config/createcluster.conf ]]; then
+        local as_root=()
+        if [[ $EUID -ne 0 ]]; then
+            sudo -n true 2>/dev/null || fail "please install: postgresql"
+            as_root=(sudo -n)
+        fi
+        "${as_root[@]}" mkdir -p "$config"
+        "${as_root[@]}" tee "$config/createcluster.conf" >/dev/null <<<"create_main_cluster = false"
+    fi
+    packages "initdb postgresql postgresql-server"
+}
 
 # Programs of others: where one is missing, its tests are skipped. RPROXY_TEST_INTEROP=all, and CI=true,
 # install them all, and make it a failure that one is missing.

@@ -46,7 +46,7 @@ impl State {
         let staged = Staged::write(&staged, b"", PRIVATE_FILE)?;
         copy_backup(file, staged.temporary())?;
         let place = StatePlace::Sqlite(staged.temporary().to_owned());
-        let backup = Self::open_existing(&place, self.clock())?;
+        let backup = Self::open(&place, self.clock())?;
         backup.copy_to(self)?;
         let Self { database, .. } = backup;
         match std::sync::Arc::into_inner(database) {

@@ -43,6 +43,19 @@ pub enum StateError {
         /// The version that this program has.
         known: u64,
     },
+    /// The proxy has not brought the schema to the version that this program uses.
+    #[error(
+        "the state at {place} has schema {found}, and this version of rproxy needs schema {known}: the \
+         proxy brings it there when it starts"
+    )]
+    Older {
+        /// The database.
+        place: String,
+        /// The version of its schema.
+        found: u64,
+        /// The version that this program has.
+        known: u64,
+    },
     /// The database may not be written.
     #[error(
         "the state at {place} cannot be written: {reason}; check who owns it, and whether its file \
@@ -57,6 +70,17 @@ pub enum StateError {
     /// There is no room for the change.
     #[error("there is no room for the state at {place}: {reason}; make room on its disk")]
     Full {
+        /// The database.
+        place: String,
+        /// What the database says.
+        reason: String,
+    },
+    /// The disk has failed, or a limit of the process or its account was reached.
+    #[error(
+        "the state at {place} cannot be read or written: {reason}; look at its disk, and at the \
+         limits of files (quota, RLIMIT_FSIZE)"
+    )]
+    Disk {
         /// The database.
         place: String,
         /// What the database says.

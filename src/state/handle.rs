@@ -54,18 +54,14 @@ impl State {
         Ok(Self { database, clock })
     }
 
-    /// The same for a state that has to be there already.
+    /// Opens a state that has to be there already, and changes nothing in it: for commands beside a proxy
+    /// that runs.
     ///
     /// # Errors
-    /// As [`Self::open`], and [`StateError::Missing`].
+    /// [`StateError::Missing`], [`StateError::Older`], [`StateError::Newer`], or those of the database.
     pub fn open_existing(place: &StatePlace, clock: Clock) -> Result<Self, StateError> {
         let database = Database::open(place, IfMissing::Refuse)?;
-        if database.read(schema::version)? == 0 {
-            return Err(StateError::Missing {
-                place: database.place().to_owned(),
-            });
-        }
-        schema::migrate(&database)?;
+        schema::require_latest(&database)?;
         let database = Arc::new(database);
         Ok(Self { database, clock })
     }

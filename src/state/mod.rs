@@ -32,6 +32,10 @@ mod revocations;
 mod schema;
 mod sign_ins;
 mod taking_over;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod users;
 
 pub use attempts::{AttemptsOf, FailedAttempt, FailedAttempts, Failures};

@@ -118,11 +118,7 @@ pub(super) fn migrate(database: &Database) -> Result<(), StateError> {
         // Another process can have been first.
         let found = version(transaction)?;
         if found > latest() {
-            return Err(StateError::Newer {
-                place: database.place().to_owned(),
-                found,
-                known: latest(),
-            });
+            return Err(differs(database, found));
         }
         let missing = MIGRATIONS.iter().zip(1_u64..);
         for (migration, number) in missing.filter(|(_, number)| *number > found) {
@@ -133,4 +129,30 @@ pub(super) fn migrate(database: &Database) -> Result<(), StateError> {
         }
         Ok(())
     })
+}
+
+/// Refuses a database that does not have the latest version.
+pub(super) fn require_latest(database: &Database) -> Result<(), StateError> {
+    match database.read(version)? {
+        found if found == latest() => Ok(()),
+        found => Err(differs(database, found)),
+    }
+}
+
+/// The refusal of a database that has another version than the latest.
+fn differs(database: &Database, found: u64) -> StateError {
+    let (place, known) = (database.place().to_owned(), latest());
+    match found {
+        0 => StateError::Missing { place },
+        found if found > known => StateError::Newer {
+            place,
+            found,
+            known,
+        },
+        _ => StateError::Older {
+            place,
+            found,
+            known,
+        },
+    }
 }

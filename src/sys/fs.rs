@@ -265,6 +265,21 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File, FsError> {
     }
 }
 
+/// Gives a new file to the account that the directory of `path` belongs to, if this process is root's:
+/// what an administrator makes there is for that account.
+///
+/// # Errors
+/// The operating system's.
+pub fn give_to_owner_of_directory(file: &File, path: &Path) -> Result<(), FsError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let directory = directory_of(path);
+    let owner = std::fs::metadata(directory).map_err(FsError::io("inspect", directory))?;
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
+        .map_err(FsError::io("give away", path))
+}
+
 /// Opens a private file for appending; makes it where it is missing.
 ///
 /// # Errors

@@ -17,7 +17,6 @@ pub mod sandbox;
 #[cfg(test)]
 pub(crate) mod script;
 #[cfg(test)]
-#[expect(dead_code, reason = "the tests in `tests` need more of it")]
 pub(crate) mod skipped;
 pub mod tty;
 pub mod watch;

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, Error, NoTls, Statement};
+use postgres::{Client, Config, Error, NoTls, Statement};
 
 use super::value::{Row, SqlValue, Transaction};
 use crate::model::PostgresUrl;
@@ -50,7 +50,8 @@ const BEGIN_SCHEMA: &str = "BEGIN; SELECT pg_advisory_xact_lock(8243122744829469
 /// A database of PostgreSQL with its connections.
 #[derive(Debug)]
 pub(in crate::state) struct PostgresDatabase {
-    url: PostgresUrl,
+    /// With the password.
+    config: Config,
     place: String,
     pool: Mutex<PostgresPool>,
     returned: Condvar,
@@ -87,7 +88,7 @@ impl PostgresDatabase {
     /// Makes the first connection.
     pub(super) fn open(url: &PostgresUrl) -> Result<Self, StateError> {
         let database = Self {
-            url: url.clone(),
+            config: connection(url)?,
             place: url.to_string(),
             pool: Mutex::default(),
             returned: Condvar::new(),
@@ -209,7 +210,7 @@ impl PostgresDatabase {
 
     fn connect(&self) -> Result<PostgresConnection, StateError> {
         let failed = |error| failure(&self.place, &error);
-        let mut config = connection(&self.url)?;
+        let mut config = self.config.clone();
         config.application_name("rproxy");
         config.connect_timeout(CONNECT_TIMEOUT);
         config.tcp_user_timeout(SEND_TIMEOUT);

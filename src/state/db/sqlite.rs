@@ -11,7 +11,9 @@ use super::IfMissing;
 use super::value::{Row, SqlValue, Transaction};
 use crate::model::text::path as shown;
 use crate::state::error::StateError;
-use crate::sys::fs::{PRIVATE_FILE, check_closed, create_new, sync_directory_of};
+use crate::sys::fs::{
+    FsError, PRIVATE_FILE, check_closed, create_new, give_to_owner_of_directory, sync_directory_of,
+};
 
 /// How long a change waits for those of other processes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,8 +48,11 @@ impl SqliteDatabase {
                 return Err(StateError::Missing { place });
             }
             match create_new(path, PRIVATE_FILE) {
-                Ok(_empty) => sync_directory_of(path)?,
-                Err(crate::sys::fs::FsError::Exists(_)) => {}
+                Ok(empty) => {
+                    give_to_owner_of_directory(&empty, path)?;
+                    sync_directory_of(path)?;
+                }
+                Err(FsError::Exists(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -294,7 +299,7 @@ fn failure(place: &str, error: &rusqlite::Error) -> StateError {
             StateError::Busy { place, reason }
         }
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
-            StateError::Unreachable { place, reason }
+            StateError::Disk { place, reason }
         }
         _ => StateError::Refused { place, reason },
     }
@@ -308,7 +313,7 @@ fn is_of_database(error: &StateError) -> bool {
             | StateError::ReadOnly { .. }
             | StateError::Full { .. }
             | StateError::Busy { .. }
-            | StateError::Unreachable { .. }
+            | StateError::Disk { .. }
             | StateError::Refused { .. }
     )
 }

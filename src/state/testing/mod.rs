@@ -1,0 +1,35 @@
+//! For tests: states in both databases.
+
+pub(crate) mod server;
+
+use std::sync::OnceLock;
+
+use self::server::PostgresServer;
+use super::{State, StatePlace};
+use crate::sys::clock::Clock;
+use crate::sys::{fs, skipped};
+
+/// The time of the tests, in seconds since the epoch.
+pub(crate) const NOW: u64 = 1_800_000_000;
+
+/// The server that all tests of this process share; `None` if PostgreSQL is not installed.
+fn shared_server() -> Option<&'static PostgresServer> {
+    static SERVER: OnceLock<Option<PostgresServer>> = OnceLock::new();
+    SERVER.get_or_init(PostgresServer::start).as_ref()
+}
+
+/// Runs a test with a place in each database where there is no state yet. If PostgreSQL is not installed,
+/// that half of the test is skipped.
+pub(crate) fn on_both_places(test: impl Fn(&StatePlace)) {
+    let directory = fs::private_tempdir();
+    test(&StatePlace::Sqlite(directory.path().join("state.db")));
+    match shared_server() {
+        Some(server) => test(&StatePlace::Postgres(server.database().parse().unwrap())),
+        None => skipped::lacks("PostgreSQL"),
+    }
+}
+
+/// Runs a test with an empty state in each database.
+pub(crate) fn on_both(test: impl Fn(&State)) {
+    on_both_places(|place| test(&State::open(place, Clock::Fixed(NOW)).unwrap()));
+}

@@ -1,0 +1,180 @@
+//! Many at once: what is used once is used once, and nothing that was confirmed is lost.
+
+use std::sync::Barrier;
+
+use super::{key, user};
+use crate::ipc::SignInEnd;
+use crate::state::testing::{NOW, on_both, on_both_places};
+use crate::state::{
+    AttemptsOf, FailedAttempt, Invitation, NewSignIn, RevocationRow, SecondFactor, SignInsOf,
+    State, TotpSecret,
+};
+use crate::sys::clock::Clock;
+
+const THREADS: usize = 16;
+
+/// Calls a function in all threads at once, on two states of one database in turn; gives what each has
+/// returned.
+fn at_once<T: Send>(states: [&State; 2], call: impl Fn(&State, usize) -> T + Sync) -> Vec<T> {
+    let barrier = Barrier::new(THREADS);
+    let (barrier, call) = (&barrier, &call);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|number| {
+                scope.spawn(move || {
+                    barrier.wait();
+                    call(states[number % 2], number)
+                })
+            })
+            .collect();
+        let all = threads.into_iter().map(|thread| thread.join().unwrap());
+        all.collect()
+    })
+}
+
+/// Runs a test with two states of the same database, as two processes have them.
+fn on_both_twice(test: impl Fn([&State; 2])) {
+    on_both_places(|place| {
+        let open = || State::open(place, Clock::Fixed(NOW)).unwrap();
+        test([&open(), &open()]);
+    });
+}
+
+fn how_many(spent: &[bool]) -> usize {
+    spent.iter().filter(|spent| **spent).count()
+}
+
+#[test]
+fn what_is_used_once_is_used_once_by_sixteen() {
+    on_both_twice(|states| {
+        let state = states[0];
+        let alice = user(state, "alice");
+        let invitation = Invitation {
+            user: alice.id,
+            hash: "i".to_owned(),
+            created: NOW,
+            expires: NOW + 1,
+        };
+        state.invitations().put(&invitation).unwrap();
+        let spent = at_once(states, |state, _| {
+            state.invitations().spend("i", NOW).unwrap()
+        });
+        assert_eq!(how_many(&spent), 1);
+        let factor = SecondFactor {
+            totp: TotpSecret {
+                secret: "SECRET".to_owned().into(),
+                last_step: 1,
+            },
+            recovery: vec!["r".to_owned()],
+        };
+        state
+            .users()
+            .set_second_factor(alice.id, Some(&factor))
+            .unwrap();
+        let spent = at_once(states, |state, _| {
+            state.users().spend_totp_step(alice.id, 2).unwrap()
+        });
+        assert_eq!(how_many(&spent), 1);
+        let spent = at_once(states, |state, _| {
+            state.users().spend_recovery_code(alice.id, "r").unwrap()
+        });
+        assert_eq!(how_many(&spent), 1);
+        let spent = at_once(states, |state, number| {
+            let row = RevocationRow {
+                version: 1,
+                line: number.to_string(),
+            };
+            state.revocations().append(0, &[row]).unwrap()
+        });
+        assert_eq!(how_many(&spent), 1);
+        let settled = at_once(states, |state, number| {
+            state.meta().settle("cluster", &number.to_string()).unwrap()
+        });
+        assert!(
+            settled.iter().all(|name| *name == settled[0]),
+            "{settled:?}"
+        );
+    });
+}
+
+#[test]
+fn all_who_sign_in_at_once_are_signed_in_and_each_end_has_its_number() {
+    on_both_twice(|states| {
+        let users: Vec<_> = (0..THREADS)
+            .map(|number| user(states[0], &format!("user{number}")))
+            .collect();
+        let begun = at_once(states, |state, number| {
+            let user = &users[number];
+            let fingerprint = format!("SHA256:{number}");
+            state.keys().register(&key(user, &fingerprint)).unwrap();
+            let failed = FailedAttempt {
+                account: user.name.as_str(),
+                source: "192.0.2.1",
+                fingerprint: None,
+            };
+            state.attempts().record(&failed, NOW).unwrap();
+            let new = NewSignIn {
+                user: user.id,
+                fingerprint,
+                client: "192.0.2.1".to_owned(),
+                started: NOW,
+                until: NOW + 1,
+            };
+            state.sign_ins().begin(&new).unwrap().unwrap()
+        });
+        for one in &begun {
+            let live = states[1].sign_ins().live(one.user, &one.fingerprint, NOW);
+            assert_eq!(live.unwrap().as_ref(), Some(one));
+        }
+        let failures = states[0]
+            .attempts()
+            .failures(AttemptsOf::Source("192.0.2.1"), 0);
+        assert_eq!(failures.unwrap().count, THREADS as u64);
+        let ended = at_once(states, |state, number| {
+            let which = SignInsOf::Id(begun[number].id);
+            // Who follows the ends misses none, however far others are.
+            let mut known = 0;
+            let ended = state
+                .sign_ins()
+                .end(&which, SignInEnd::Logout, NOW)
+                .unwrap();
+            while known < THREADS as u64 {
+                let ends = state.sign_ins().since(known, 3).unwrap();
+                for end in ends {
+                    assert_eq!(end.number, known + 1);
+                    known = end.number;
+                }
+            }
+            ended.len()
+        });
+        assert_eq!(ended.iter().sum::<usize>(), THREADS);
+    });
+}
+
+#[test]
+fn a_user_who_is_locked_while_signing_in_is_not_signed_in() {
+    on_both(|state| {
+        let alice = user(state, "alice");
+        state.keys().register(&key(&alice, "SHA256:a")).unwrap();
+        at_once([state, state], |state, number| {
+            if number == 7 {
+                let lock = crate::state::Lock {
+                    since: NOW,
+                    reason: String::new(),
+                    by: "root".to_owned(),
+                };
+                state.users().set_locked(alice.id, &lock).unwrap();
+                return;
+            }
+            let new = NewSignIn {
+                user: alice.id,
+                fingerprint: "SHA256:a".to_owned(),
+                client: "192.0.2.1".to_owned(),
+                started: NOW,
+                until: NOW + 1,
+            };
+            state.sign_ins().begin(&new).unwrap();
+        });
+        assert!(state.sign_ins().of_user(alice.id, NOW).unwrap().is_empty());
+    });
+}

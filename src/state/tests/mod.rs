@@ -1,0 +1,34 @@
+//! The state, on both databases.
+
+mod contention;
+mod copies;
+mod faults;
+mod ledger;
+mod people;
+mod schema;
+
+use super::{NewUser, RegisteredKey, State, User};
+use crate::state::testing::NOW;
+
+/// Adds a user.
+fn user(state: &State, name: &str) -> User {
+    let new = NewUser {
+        name: name.parse().unwrap(),
+        roles: vec!["dba".to_owned()],
+        logins: None,
+        created: NOW,
+    };
+    state.users().add(new).unwrap()
+}
+
+/// A key of a user that has this fingerprint.
+fn key(user: &User, fingerprint: &str) -> RegisteredKey {
+    RegisteredKey {
+        user: user.id,
+        fingerprint: fingerprint.to_owned(),
+        line: format!("ssh-ed25519 {fingerprint}"),
+        comment: "laptop".to_owned(),
+        registered: NOW,
+        used: None,
+    }
+}
