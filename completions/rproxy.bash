@@ -662,13 +662,17 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__explain)
-            opts="-h -V --login --from --format --config --data-dir --help --version"
+            opts="-h -V --login --roles --from --format --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --login)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --roles)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

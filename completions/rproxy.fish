@@ -171,6 +171,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand config" -l install -d 'Wri
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand config" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l login -d 'Account on the host' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l roles -d 'Roles that they have beside those of the configuration\'s users, as after `users add`' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l from -d 'Address of the client' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand explain" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
 json\t'For programs'"

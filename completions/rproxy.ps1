@@ -244,6 +244,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
         }
         'rproxy;explain' {
             [CompletionResult]::new('--login', '--login', [CompletionResultType]::ParameterName, 'Account on the host')
+            [CompletionResult]::new('--roles', '--roles', [CompletionResultType]::ParameterName, 'Roles that they have beside those of the configuration''s users, as after `users add`')
             [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'Address of the client')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'As text, or as an object')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')

@@ -259,6 +259,12 @@ impl Policy {
         !self.roles.is_empty()
     }
 
+    /// Whether the configuration has a role of this name.
+    #[must_use]
+    pub fn has_role(&self, name: &str) -> bool {
+        self.roles.iter().any(|role| role.name == name)
+    }
+
     /// The roles that an identity has, each once, in the order of the file: those that the
     /// configuration gives it, and those of `named` that are in the configuration.
     #[must_use]

@@ -30,6 +30,9 @@ pub(crate) struct ExplainArgs {
     /// Account on the host
     #[arg(long, value_name = "LOGIN")]
     login: String,
+    /// Roles that they have beside those of the configuration's users, as after `users add`
+    #[arg(long, value_name = "ROLE,..", value_delimiter = ',')]
+    roles: Vec<String>,
     /// Address of the client
     #[arg(long, value_name = "ADDRESS")]
     from: Option<IpAddr>,
@@ -64,10 +67,15 @@ impl ExplainArgs {
         let (user, target) = self.subject()?;
         let place = place(&inventory, &target)?;
         let policy = config.policy();
+        let unknown = self.roles.iter().find(|role| !policy.has_role(role));
+        if let Some(role) = unknown {
+            let text = format!("there is no role {role:?} in {}", config.file);
+            return Err(Failure::new(Exit::Usage, CANNOT).because(text));
+        }
         let judge = |place: &RequestedHost| {
             policy.judge(&Question {
                 who: user,
-                roles: &[],
+                roles: &self.roles,
                 place,
                 login: &self.login,
                 from: self.from.map(|address| address.to_canonical()),
@@ -83,7 +91,7 @@ impl ExplainArgs {
                 };
             }
         }
-        let roles = policy.roles_of(user, &[]).into_iter();
+        let roles = policy.roles_of(user, &self.roles).into_iter();
         Ok(Explanation {
             user: user.to_owned(),
             login: self.login.clone(),

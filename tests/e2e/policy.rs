@@ -69,6 +69,23 @@ fn time(event: &Value) -> DateTime<chrono::FixedOffset> {
     DateTime::parse_from_rfc3339(text(event, "time")).expect("RFC 3339")
 }
 
+/// Roles that only the state gives are named on the command line.
+#[test]
+fn explain_counts_the_roles_that_it_is_given() {
+    let own = login();
+    let world = fleet(&format!("roles:\n  - name: tested\n{EVERYWHERE}"));
+    let (answer, code) = explain(&world, "db1", &own, &[]);
+    assert_eq!(code, Some(77), "{answer:#}");
+    let (answer, code) = explain(&world, "db1", &own, &["--roles=tested"]);
+    assert_eq!(code, Some(0), "{answer:#}");
+    assert_eq!(answer["roles"][0], "tested");
+    let mut unknown = world.rproxy();
+    unknown.args(["explain", "alice@db1", "--login", &own, "--roles=gone"]);
+    let output = unknown.output().expect("rproxy runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("there is no role \"gone\""), "{said}");
+}
+
 /// By login, node and label: what `explain` says is what happens, and both name the line.
 #[test]
 fn what_explain_says_is_what_happens() {

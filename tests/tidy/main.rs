@@ -410,6 +410,21 @@ mod tidy {
         complain(&wrong);
     }
 
+    /// The file that makes sign-ins: there the answer of the process with the state arrives.
+    const MAKES_SIGN_INS: &str = "src/ssh/sign_in.rs";
+
+    #[test]
+    fn sign_ins_are_made_in_one_place() {
+        let makes = |code: &str| {
+            let mut places = code.match_indices("SignIn::new(");
+            places.any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        let all = product().into_iter();
+        let makers: Vec<_> = all.filter(|source| makes(&source.code)).collect();
+        let files: Vec<_> = makers.iter().map(|source| source.path.as_path()).collect();
+        assert_eq!(files, [Path::new(MAKES_SIGN_INS)]);
+    }
+
     /// What is left to do is not left in the sources.
     #[test]
     fn nothing_is_left_for_later() {
