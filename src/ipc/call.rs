@@ -1,6 +1,6 @@
 //! A call: one request to a service, and its answer.
 //!
-//! The request is sent to the monitor in [`super::WorkerMessage::Call`], with one end of a socket
+//! The request is sent to the monitor in [`super::ProcessMessage::Call`], with one end of a socket
 //! pair. Only the answer is sent on the other end. When the process that handles the call exits, or
 //! replaces itself at an upgrade, the socket is closed.
 

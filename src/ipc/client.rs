@@ -9,7 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::call::{CallRefusal, Outcome, Response, ServiceCall};
-use super::lifecycle::{WorkerMessage, decode, encode};
+use super::lifecycle::{ProcessMessage, decode, encode};
 use super::requests::Exchange;
 use super::socket::{Datagram, MessageSocket};
 use crate::sys::clock;
@@ -74,7 +74,7 @@ impl Client {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let (ours, theirs) = MessageSocket::pair()?;
         let deadline_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-        let call = WorkerMessage::Call(ServiceCall {
+        let call = ProcessMessage::Call(ServiceCall {
             id,
             deadline_ms,
             request: request.clone().into(),

@@ -44,14 +44,14 @@ pub enum MonitorMessage {
     /// Another worker accepts connections from now on; exit when all connections of this worker are
     /// closed.
     Retire,
-    /// Answer with [`WorkerMessage::Alive`].
+    /// Answer with [`ProcessMessage::Alive`].
     Ping,
 }
 
-/// From a worker to the monitor.
+/// From a process to the monitor, which has started it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum WorkerMessage {
+pub enum ProcessMessage {
     /// Clients are accepted.
     Ready,
     /// The configuration was reloaded, or that failed.
@@ -126,7 +126,7 @@ mod tests {
             assert_eq!(decode::<MonitorMessage>(text.as_bytes()).unwrap(), order);
         }
         let call = |request| {
-            WorkerMessage::Call(ServiceCall {
+            ProcessMessage::Call(ServiceCall {
                 id: 7,
                 deadline_ms: 10_000,
                 request,
@@ -144,13 +144,13 @@ mod tests {
             r#"{{"call":{{"id":7,"deadline_ms":10000,"request":{{"signing":{{"sign":{{"key":"{text}","data":"ab01"}}}}}}}}}}"#
         );
         for (report, text) in [
-            (WorkerMessage::Ready, r#""ready""#),
-            (WorkerMessage::Reloaded, r#""reloaded""#),
+            (ProcessMessage::Ready, r#""ready""#),
+            (ProcessMessage::Reloaded, r#""reloaded""#),
             (
-                WorkerMessage::Draining { seconds: 30 },
+                ProcessMessage::Draining { seconds: 30 },
                 r#"{"draining":{"seconds":30}}"#,
             ),
-            (WorkerMessage::Alive, r#""alive""#),
+            (ProcessMessage::Alive, r#""alive""#),
             (
                 call(ServiceRequest::Files(file)),
                 r#"{"call":{"id":7,"deadline_ms":10000,"request":{"files":{"path":{"Unix":[47,102]},"purpose":"append"}}}}"#,
@@ -162,8 +162,8 @@ mod tests {
             (call(ServiceRequest::Signing(sign)), sign_text.as_str()),
         ] {
             assert_eq!(encode(&report).unwrap(), text.as_bytes());
-            assert_eq!(decode::<WorkerMessage>(text.as_bytes()).unwrap(), report);
+            assert_eq!(decode::<ProcessMessage>(text.as_bytes()).unwrap(), report);
         }
-        assert!(decode::<WorkerMessage>(br#""exec""#).is_err());
+        assert!(decode::<ProcessMessage>(br#""exec""#).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! The messages between the processes of this program.
 //!
 //! Every process that the monitor starts has one [`MessageSocket`] to it, its standard input. It
-//! carries the messages of the process's life cycle ([`MonitorMessage`], [`WorkerMessage`]) and
+//! carries the messages of the process's life cycle ([`MonitorMessage`], [`ProcessMessage`]) and
 //! *calls*: typed requests to a [`Service`], each with an id, a deadline, a size limit and, if
 //! needed, file descriptors. A call carries the socket for its own answer, so answers may arrive in
 //! any order, a slow answer does not delay others, and the monitor can pass a call on to the
@@ -36,7 +36,7 @@ pub use call::{CallRefusal, ServiceCall};
 pub use changes::{Changes, ChangesAnswer, ChangesRequest, EndedSignIn, RemoteChanges, SignInEnd};
 pub use client::{CallError, Client};
 pub use files::{AllowedFiles, RemoteFiles};
-pub use lifecycle::{ListenerKind, MonitorMessage, WorkerMessage, decode, encode};
+pub use lifecycle::{ListenerKind, MonitorMessage, ProcessMessage, decode, encode};
 pub use people::{
     OwnCommand, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt,
     Questions, RemotePeople, SecretText, SignedIn, SignedProof,

@@ -20,7 +20,7 @@ fn connected() -> (Client, MessageSocket) {
 
 fn receive(monitor: &MessageSocket) -> (ServiceCall, usize, Vec<OwnedFd>) {
     let Datagram { bytes, files } = monitor.receive().unwrap().unwrap();
-    let Ok(WorkerMessage::Call(call)) = decode(&bytes) else {
+    let Ok(ProcessMessage::Call(call)) = decode(&bytes) else {
         panic!("{}", String::from_utf8_lossy(&bytes));
     };
     (call, bytes.len(), files)
@@ -139,7 +139,7 @@ fn a_request_has_a_longest_size_on_both_sides() {
         deadline_ms: u64::MAX,
         request: long(10_000).into(),
     };
-    let message = encode(&WorkerMessage::Call(call.clone())).unwrap();
+    let message = encode(&ProcessMessage::Call(call.clone())).unwrap();
     let theirs = theirs.as_fd().try_clone_to_owned().unwrap();
     assert!(IncomingCall::new(call.clone(), message.len(), [theirs]).is_none());
     let told = ours.receive().unwrap().unwrap().bytes;

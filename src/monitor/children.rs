@@ -7,13 +7,13 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
+use super::child::{ChildContext, ChildProcess, ChildRole};
 use super::event::MonitorEvent;
 use super::handover;
 use super::listeners::Listeners;
 use super::processes::WORKER;
 use super::program::{ChildArgs, Program};
 use super::systemd;
-use super::worker::{WorkerContext, WorkerProcess, WorkerRole};
 use crate::ipc::{MessageSocket, MonitorMessage, VERSION, encode};
 use crate::sys::fs::FileLock;
 
@@ -23,7 +23,7 @@ pub(super) trait Processes {
     ///
     /// # Errors
     /// When no process can be created.
-    fn start(&self, listeners: &Listeners) -> io::Result<WorkerProcess>;
+    fn start(&self, listeners: &Listeners) -> io::Result<ChildProcess>;
 
     /// Kills a worker (SIGKILL).
     fn kill(&self, pid: Pid);
@@ -40,7 +40,7 @@ pub(super) trait Processes {
     fn replace<'w>(
         &self,
         listeners: &Listeners,
-        workers: impl Iterator<Item = &'w WorkerProcess>,
+        workers: impl Iterator<Item = &'w ChildProcess>,
     ) -> io::Error;
 
     /// The path of the program.
@@ -52,7 +52,7 @@ pub(super) trait Processes {
 pub(super) struct Children {
     program: Program,
     args: ChildArgs,
-    context: WorkerContext,
+    context: ChildContext,
     /// Prevents other proxies from serving the data directory.
     lock: FileLock,
 }
@@ -61,7 +61,7 @@ impl Children {
     pub(super) fn new(
         program: Program,
         args: ChildArgs,
-        context: WorkerContext,
+        context: ChildContext,
         lock: FileLock,
     ) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Children {
 }
 
 impl Processes for Children {
-    fn start(&self, listeners: &Listeners) -> io::Result<WorkerProcess> {
+    fn start(&self, listeners: &Listeners) -> io::Result<ChildProcess> {
         let keys = self.context.authorities.keys();
         let keys = keys.ok_or_else(|| io::Error::other("the CAs cannot be opened"))?;
         let (ours, theirs) = MessageSocket::pair()?;
@@ -94,8 +94,8 @@ impl Processes for Children {
         // the program that started it.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
-        let role = WorkerRole::Starting(Instant::now());
-        WorkerProcess::new(&WORKER, pid, ours, role, VERSION).listen(&self.context)
+        let role = ChildRole::Starting(Instant::now());
+        ChildProcess::new(&WORKER, pid, ours, role, VERSION).listen(&self.context)
     }
 
     fn kill(&self, pid: Pid) {
@@ -118,7 +118,7 @@ impl Processes for Children {
     fn replace<'w>(
         &self,
         listeners: &Listeners,
-        workers: impl Iterator<Item = &'w WorkerProcess>,
+        workers: impl Iterator<Item = &'w ChildProcess>,
     ) -> io::Error {
         handover::exec(&self.program, listeners, workers, &self.lock)
     }

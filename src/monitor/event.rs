@@ -4,13 +4,13 @@ use std::fmt;
 
 use rustix::process::{Pid, WaitStatus};
 
-use crate::ipc::{PublicCaKeys, WorkerMessage};
+use crate::ipc::{ProcessMessage, PublicCaKeys};
 
 /// Something that has happened.
 #[derive(Debug)]
 pub(super) enum MonitorEvent {
     /// A worker has sent a message.
-    Message(Pid, WorkerMessage),
+    Message(Pid, ProcessMessage),
     /// A worker has exited.
     Exited(Pid, Exited),
     /// The CAs' public keys have changed.

@@ -14,12 +14,12 @@ use std::path::PathBuf;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::child::{ChildContext, ChildProcess, ChildRole};
 use super::error::MonitorError;
 use super::listeners::{Listener, ListenerRecord, Listeners};
 use super::processes::WORKER;
 use super::program::{HANDOVER_VARIABLE, Program};
 use super::systemd;
-use super::worker::{WorkerContext, WorkerProcess, WorkerRole};
 use crate::ipc::{MAX_FILES, MessageSocket, OLDEST, VERSION, can_follow, decode, encode};
 use crate::sys::fs::FileLock;
 use crate::sys::log;
@@ -58,7 +58,7 @@ pub(super) struct Handover {
     pub(super) lock: Option<FileLock>,
     pub(super) program: Program,
     pub(super) listeners: Vec<Listener>,
-    pub(super) workers: Vec<WorkerProcess>,
+    pub(super) workers: Vec<ChildProcess>,
 }
 
 impl Handover {
@@ -96,13 +96,13 @@ impl Handover {
         let workers = workers.map(|(handed, file)| {
             let pid = Pid::from_raw(handed.pid).ok_or_else(unusable)?;
             let role = if handed.is_serving {
-                WorkerRole::Serving
+                ChildRole::Serving
             } else {
-                WorkerRole::Retired
+                ChildRole::Retired
             };
             let socket = MessageSocket::from_fd(file);
             let version = handed.version;
-            Ok(WorkerProcess::new(&WORKER, pid, socket, role, version))
+            Ok(ChildProcess::new(&WORKER, pid, socket, role, version))
         });
         Ok(Self {
             lock: lock.map(FileLock::handed_over),
@@ -116,10 +116,7 @@ impl Handover {
     ///
     /// # Errors
     /// When no threads can be created.
-    pub(super) fn workers(
-        self,
-        context: &WorkerContext,
-    ) -> Result<Vec<WorkerProcess>, MonitorError> {
+    pub(super) fn workers(self, context: &ChildContext) -> Result<Vec<ChildProcess>, MonitorError> {
         let workers = self.workers.into_iter();
         workers
             .map(|worker| worker.listen(context).map_err(MonitorError::Start))
@@ -135,7 +132,7 @@ fn unusable() -> MonitorError {
 pub(super) fn exec<'w>(
     program: &Program,
     listeners: &Listeners,
-    workers: impl Iterator<Item = &'w WorkerProcess>,
+    workers: impl Iterator<Item = &'w ChildProcess>,
     lock: &FileLock,
 ) -> io::Error {
     match try_exec(program, listeners, workers, lock) {
@@ -146,7 +143,7 @@ pub(super) fn exec<'w>(
 fn try_exec<'w>(
     program: &Program,
     listeners: &Listeners,
-    workers: impl Iterator<Item = &'w WorkerProcess>,
+    workers: impl Iterator<Item = &'w ChildProcess>,
     lock: &FileLock,
 ) -> io::Result<std::convert::Infallible> {
     // The file may have changed since it was checked.
@@ -169,7 +166,7 @@ fn try_exec<'w>(
 fn hand_over<'w>(
     program: &Program,
     listeners: &Listeners,
-    workers: impl Iterator<Item = &'w WorkerProcess>,
+    workers: impl Iterator<Item = &'w ChildProcess>,
     lock: &FileLock,
 ) -> io::Result<MessageSocket> {
     let mut files = listeners.files();
@@ -178,7 +175,7 @@ fn hand_over<'w>(
         files.push(worker.socket.as_fd());
         handed.push(HandedWorker {
             pid: worker.pid.as_raw_nonzero().get(),
-            is_serving: worker.role != WorkerRole::Retired,
+            is_serving: worker.role != ChildRole::Retired,
             version: worker.version,
         });
     }
@@ -266,10 +263,7 @@ mod tests {
                 .collect();
             assert_eq!(
                 workers,
-                [
-                    (4711, WorkerRole::Serving, 1),
-                    (4712, WorkerRole::Retired, 1)
-                ]
+                [(4711, ChildRole::Serving, 1), (4712, ChildRole::Retired, 1)]
             );
             // The sockets are those of these workers.
             taken.workers[1].send(&MonitorMessage::Ping);
@@ -307,16 +301,16 @@ mod tests {
         let config = crate::config::parse("f".as_ref(), config, data).unwrap();
         let listeners = Listeners::open(&config.config, Vec::new()).await.unwrap();
         let roles = [
-            (1, WorkerRole::Retired, 1),
-            (2, WorkerRole::Serving, VERSION),
-            (3, WorkerRole::Starting(Instant::now()), VERSION),
+            (1, ChildRole::Retired, 1),
+            (2, ChildRole::Serving, VERSION),
+            (3, ChildRole::Starting(Instant::now()), VERSION),
         ];
         let mut ends = Vec::new();
         let workers = roles.map(|(pid, role, version)| {
             let (near, far) = MessageSocket::pair().unwrap();
             ends.push(far);
             let pid = Pid::from_raw(pid).unwrap();
-            WorkerProcess::new(&WORKER, pid, near, role, version)
+            ChildProcess::new(&WORKER, pid, near, role, version)
         });
         let program = Program::at(PathBuf::from("/usr/bin/rproxy"));
         let handed = hand_over(&program, &listeners, workers.iter(), &lock).unwrap();
@@ -347,9 +341,9 @@ mod tests {
         assert_eq!(
             after,
             [
-                (1, WorkerRole::Retired, 1),
-                (2, WorkerRole::Serving, VERSION),
-                (3, WorkerRole::Serving, VERSION),
+                (1, ChildRole::Retired, 1),
+                (2, ChildRole::Serving, VERSION),
+                (3, ChildRole::Serving, VERSION),
             ]
         );
         for (worker, end) in taken.workers.iter().zip(&ends) {

@@ -14,12 +14,13 @@
 //! - `processes`, `confinement`: the kinds of processes, and what each may do
 //! - `services`, `signing_service`, `file_service`: the calls that are answered here
 //! - `version_1`: the same for workers of an earlier version
-//! - `worker`, `children`: a worker process, and the operations on processes
+//! - `child`, `children`: one process, and the operations on all of them
 //! - `event`, `signals`, `event_loop`: events, handled one after the other
 //! - `program`, `handover`: how the monitor replaces itself at an upgrade
 //! - `systemd`: the service manager
 
 mod authorities;
+mod child;
 mod children;
 mod confinement;
 mod error;
@@ -39,7 +40,6 @@ mod systemd;
 #[cfg(test)]
 mod testing;
 mod version_1;
-mod worker;
 
 use std::io;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use authorities::Current;
+use child::ChildContext;
 use children::Children;
 use event_loop::Monitor;
 use ground::Purpose;
@@ -54,7 +55,6 @@ use handover::Handover;
 use listeners::Listeners;
 use program::Program;
 use signals::Signals;
-use worker::WorkerContext;
 
 use crate::config::{Config, Source};
 use crate::model::chain;
@@ -86,7 +86,7 @@ pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), Mo
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let handover = Handover::receive()?;
-        let context = |authorities| WorkerContext {
+        let context = |authorities| ChildContext {
             events: sender,
             authorities,
             files: Arc::new(allowed_files(config, source)),
@@ -156,7 +156,7 @@ fn authorities_as_they_are(config: &Config) -> Current {
 }
 
 /// Follows the rotation of the CAs, on a thread that ends with this process.
-fn follow(config: &Config, context: &WorkerContext) -> io::Result<()> {
+fn follow(config: &Config, context: &ChildContext) -> io::Result<()> {
     let (config, context) = (config.clone(), context.clone());
     std::thread::Builder::new()
         .name("authorities".to_owned())

@@ -10,12 +10,12 @@ use ssh_key::certificate::{Builder, CertType};
 use tokio::sync::mpsc;
 
 use super::authorities::Current;
+use super::child::ChildContext;
 use super::event::MonitorEvent;
 use super::file_service::FileService;
 use super::processes::{ProcessKind, WORKER};
 use super::services::Services;
 use super::signing_service::SigningService;
-use super::worker::WorkerContext;
 use crate::ca::testing::CaHome;
 use crate::ca::{Authorities, CaKind};
 use crate::cert::testing::ed25519;
@@ -66,9 +66,9 @@ impl OpenCas {
     pub(super) fn context(
         &self,
         files: AllowedFiles,
-    ) -> (WorkerContext, mpsc::Receiver<MonitorEvent>) {
+    ) -> (ChildContext, mpsc::Receiver<MonitorEvent>) {
         let (sender, events) = mpsc::channel(64);
-        let context = WorkerContext {
+        let context = ChildContext {
             events: sender,
             authorities: self.current.clone(),
             files: Arc::new(files),

@@ -9,7 +9,7 @@ use super::authorities;
 use super::monitor_client::MonitorClient;
 use super::signals::Signals;
 use super::stop::Stop;
-use crate::ipc::{MonitorMessage, WorkerMessage};
+use crate::ipc::{MonitorMessage, ProcessMessage};
 use crate::web::PublicKeys;
 
 /// Carries out the monitor's orders.
@@ -52,7 +52,7 @@ impl CommandLoop {
                 }
                 MonitorMessage::End => self.stop.end("signal"),
                 MonitorMessage::Retire => self.stop.retire(),
-                MonitorMessage::Ping => self.monitor.report(&WorkerMessage::Alive),
+                MonitorMessage::Ping => self.monitor.report(&ProcessMessage::Alive),
             }
         }
     }

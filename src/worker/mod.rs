@@ -41,7 +41,7 @@ use crate::audit::AuditEvent;
 use crate::ca::RevocationLog;
 use crate::config::{Config, SessionRecording, Source, weaker};
 use crate::control;
-use crate::ipc::{People, PublicCaKeys, WorkerMessage};
+use crate::ipc::{People, ProcessMessage, PublicCaKeys};
 use crate::ssh::listener::ServingThreads;
 use crate::store::Recordings;
 use crate::sys::clock::Clock;
@@ -211,7 +211,7 @@ impl Worker {
         let gone = self.stop.clone();
         let messages = self.monitor.messages(move || gone.end("monitor-gone"));
         let messages = messages.map_err(ServeError::Start)?;
-        self.monitor.report(&WorkerMessage::Ready);
+        self.monitor.report(&ProcessMessage::Ready);
         let commands = CommandLoop {
             shared: shared.clone(),
             stop: self.stop.clone(),

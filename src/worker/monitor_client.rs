@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use super::error::ServeError;
 use crate::config::{Config, Source};
 use crate::ipc::{
-    Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, PublicCaKeys, RemoteFiles,
-    RemotePeople, RemoteSigning, VERSION, WorkerMessage, decode, encode,
+    Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, ProcessMessage, PublicCaKeys,
+    RemoteFiles, RemotePeople, RemoteSigning, VERSION, decode, encode,
 };
 use crate::monitor;
 
@@ -75,7 +75,7 @@ impl MonitorClient {
     }
 
     /// Sends a report to the monitor.
-    pub(super) fn report(&self, report: &WorkerMessage) {
+    pub(super) fn report(&self, report: &ProcessMessage) {
         let sent = encode(report).map_err(io::Error::from);
         let sent = sent.and_then(|message| self.socket.send(&message, &[]));
         if let Err(error) = sent {
@@ -173,7 +173,7 @@ mod tests {
             panic!("{message:?}");
         };
         assert_eq!(given_keys, keys);
-        client.report(&WorkerMessage::Ready);
+        client.report(&ProcessMessage::Ready);
         assert_eq!(monitor.receive().unwrap().unwrap().bytes, br#""ready""#);
     }
 

@@ -13,7 +13,7 @@ use super::monitor_client::MonitorClient;
 use super::settings::settings;
 use crate::audit::{AuditEvent, AuditLog, Weaker};
 use crate::config::{Config, Loaded, Source, weaker};
-use crate::ipc::WorkerMessage;
+use crate::ipc::ProcessMessage;
 use crate::model::chain;
 use crate::ssh::Settings;
 use crate::sys::files::Files;
@@ -49,7 +49,7 @@ impl Reload {
                 self.audit
                     .emit_or_log(&AuditEvent::ConfigurationRefused { message });
             }
-            reporter.report(&WorkerMessage::Reloaded);
+            reporter.report(&ProcessMessage::Reloaded);
         }
         // If the sender was dropped, live connections could not read the settings any more.
         std::future::pending::<()>().await;

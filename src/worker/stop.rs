@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::monitor_client::MonitorClient;
 use crate::audit::{AuditEvent, AuditLog};
-use crate::ipc::WorkerMessage;
+use crate::ipc::ProcessMessage;
 use crate::model::format_duration;
 use crate::ssh::CurrentSettings;
 
@@ -78,7 +78,7 @@ impl Stop {
         self.announced.send_replace(Some(end));
         self.closing.cancel();
         let seconds = limit.as_secs();
-        reporter.report(&WorkerMessage::Draining { seconds });
+        reporter.report(&ProcessMessage::Draining { seconds });
         audit.emit_or_log(&AuditEvent::ServerDraining { seconds });
         let shown = format_duration(limit);
         tracing::info!("stopping: no new connections, those that are open have {shown}");

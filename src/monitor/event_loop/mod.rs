@@ -9,6 +9,7 @@ use rustix::process::Pid;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use super::child::{ChildProcess, ChildRole};
 use super::children::Processes;
 use super::error::MonitorError;
 use super::event::{Exited, MonitorEvent};
@@ -16,10 +17,9 @@ use super::listeners::Listeners;
 use super::processes::{RestartRule, UpgradeRule};
 use super::signals::{Command, Commands};
 use super::systemd;
-use super::worker::{WorkerProcess, WorkerRole};
 use crate::audit::{AuditEvent, AuditSink as _, DeferredLog};
 use crate::config::Config;
-use crate::ipc::{MonitorMessage, WorkerMessage};
+use crate::ipc::{MonitorMessage, ProcessMessage};
 use crate::sys::clock::Clock;
 
 /// How long a worker may take to start at an upgrade before it is killed.
@@ -42,7 +42,7 @@ enum MonitorPhase {
 pub(super) struct Monitor<P> {
     processes: P,
     listeners: Listeners,
-    workers: BTreeMap<i32, WorkerProcess>,
+    workers: BTreeMap<i32, ChildProcess>,
     phase: MonitorPhase,
     /// The error to exit with; `None` if the stop was requested.
     failed: Option<MonitorError>,
@@ -76,7 +76,7 @@ impl<P: Processes> Monitor<P> {
         config: &Config,
         processes: P,
         listeners: Listeners,
-        workers: Vec<WorkerProcess>,
+        workers: Vec<ChildProcess>,
     ) -> Self {
         let workers = workers.into_iter();
         Self {
@@ -177,27 +177,27 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    fn on_message(&mut self, pid: i32, message: &WorkerMessage) {
+    fn on_message(&mut self, pid: i32, message: &ProcessMessage) {
         let Some(worker) = self.workers.get_mut(&pid) else {
             return;
         };
         match message {
-            WorkerMessage::Ready if matches!(worker.role, WorkerRole::Starting(_)) => {
-                worker.role = WorkerRole::Serving;
+            ProcessMessage::Ready if matches!(worker.role, ChildRole::Starting(_)) => {
+                worker.role = ChildRole::Serving;
                 self.take_over(pid);
             }
-            WorkerMessage::Ready => {}
-            WorkerMessage::Reloaded if worker.role == WorkerRole::Serving => systemd::ready(),
-            WorkerMessage::Reloaded => {}
-            WorkerMessage::Draining { seconds } => {
+            ProcessMessage::Ready => {}
+            ProcessMessage::Reloaded if worker.role == ChildRole::Serving => systemd::ready(),
+            ProcessMessage::Reloaded => {}
+            ProcessMessage::Draining { seconds } => {
                 let until = Instant::now() + Duration::from_secs(*seconds);
                 if let MonitorPhase::Stopping(before, _) = self.phase {
                     self.drain(before.max(until));
                 }
             }
-            WorkerMessage::Alive => worker.is_alive = true,
+            ProcessMessage::Alive => worker.is_alive = true,
             // The thread that received the call answers it.
-            WorkerMessage::Call(_) => {}
+            ProcessMessage::Call(_) => {}
         }
     }
 
@@ -205,10 +205,10 @@ impl<P: Processes> Monitor<P> {
     fn take_over(&mut self, pid: i32) {
         let mut others = 0;
         for worker in self.workers.values_mut() {
-            if number(worker.pid) != pid && worker.role == WorkerRole::Serving {
+            if number(worker.pid) != pid && worker.role == ChildRole::Serving {
                 match worker.kind.upgrade {
                     UpgradeRule::Retire => {
-                        worker.role = WorkerRole::Retired;
+                        worker.role = ChildRole::Retired;
                         worker.send(&MonitorMessage::Retire);
                     }
                 }
@@ -232,9 +232,9 @@ impl<P: Processes> Monitor<P> {
         };
         let is_good = exited == Exited::Code(0);
         let is_stopping = matches!(self.phase, MonitorPhase::Stopping(..));
-        let serves = |one: &WorkerProcess| one.role == WorkerRole::Serving;
+        let serves = |one: &ChildProcess| one.role == ChildRole::Serving;
         match worker.role {
-            WorkerRole::Retired => {
+            ChildRole::Retired => {
                 tracing::info!(
                     worker = pid,
                     "a worker from before an upgrade ended {exited}"
@@ -245,11 +245,11 @@ impl<P: Processes> Monitor<P> {
                     self.failed = Some(MonitorError::WorkerEnded(exited));
                 }
             }
-            WorkerRole::Starting(_) if self.workers.values().any(serves) => {
+            ChildRole::Starting(_) if self.workers.values().any(serves) => {
                 self.refuse(format!("the new worker ended {exited}"));
             }
-            WorkerRole::Starting(_) => self.fail(MonitorError::NotStarted(exited)),
-            WorkerRole::Serving => match worker.kind.restart {
+            ChildRole::Starting(_) => self.fail(MonitorError::NotStarted(exited)),
+            ChildRole::Serving => match worker.kind.restart {
                 RestartRule::StopProxy => self.fail(MonitorError::WorkerEnded(exited)),
             },
         }
@@ -265,7 +265,7 @@ impl<P: Processes> Monitor<P> {
     fn on_tick(&mut self) {
         let is_upgrade = self.workers.len() > 1;
         for worker in self.workers.values() {
-            if let WorkerRole::Starting(since) = worker.role
+            if let ChildRole::Starting(since) = worker.role
                 && is_upgrade
                 && since.elapsed() > START_LIMIT
             {
@@ -283,7 +283,7 @@ impl<P: Processes> Monitor<P> {
     /// worker again.
     fn ping(&mut self) {
         let serving = self.workers.values_mut();
-        for worker in serving.filter(|one| one.role == WorkerRole::Serving) {
+        for worker in serving.filter(|one| one.role == ChildRole::Serving) {
             if std::mem::take(&mut worker.is_alive) {
                 systemd::alive();
             }
@@ -294,7 +294,7 @@ impl<P: Processes> Monitor<P> {
     /// Starts to check the program that is now installed. On another thread, so that clients and
     /// signals need not wait.
     fn begin_upgrade(&mut self) {
-        let is_starting = |one: &WorkerProcess| matches!(one.role, WorkerRole::Starting(_));
+        let is_starting = |one: &ChildProcess| matches!(one.role, ChildRole::Starting(_));
         if self.phase != MonitorPhase::Running || self.workers.values().any(is_starting) {
             tracing::warn!("no upgrade now: the proxy starts, stops, or is being upgraded");
             return;

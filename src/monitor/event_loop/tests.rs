@@ -28,7 +28,7 @@ struct Log {
 struct Written(Rc<RefCell<Log>>);
 
 impl Processes for Written {
-    fn start(&self, _listeners: &Listeners) -> io::Result<WorkerProcess> {
+    fn start(&self, _listeners: &Listeners) -> io::Result<ChildProcess> {
         let mut log = self.0.borrow_mut();
         if log.no_process {
             return Err(io::Error::other("no process"));
@@ -36,11 +36,11 @@ impl Processes for Written {
         let pid = 100 + i32::try_from(log.started.len()).unwrap();
         let (near, far) = MessageSocket::pair()?;
         log.started.push((pid, far));
-        Ok(WorkerProcess::new(
+        Ok(ChildProcess::new(
             &WORKER,
             Pid::from_raw(pid).unwrap(),
             near,
-            WorkerRole::Starting(Instant::now()),
+            ChildRole::Starting(Instant::now()),
             VERSION,
         ))
     }
@@ -61,7 +61,7 @@ impl Processes for Written {
     fn replace<'w>(
         &self,
         _listeners: &Listeners,
-        _workers: impl Iterator<Item = &'w WorkerProcess>,
+        _workers: impl Iterator<Item = &'w ChildProcess>,
     ) -> io::Error {
         self.0.borrow_mut().replacements += 1;
         io::Error::other("no program")
@@ -100,11 +100,11 @@ impl Fixture {
     async fn serving() -> Self {
         let mut fixture = Self::empty().await;
         fixture.monitor.begin().unwrap();
-        fixture.says(100, WorkerMessage::Ready);
+        fixture.says(100, ProcessMessage::Ready);
         fixture
     }
 
-    fn says(&mut self, pid: i32, message: WorkerMessage) {
+    fn says(&mut self, pid: i32, message: ProcessMessage) {
         let pid = Pid::from_raw(pid).unwrap();
         self.monitor.on_event(MonitorEvent::Message(pid, message));
     }
@@ -126,7 +126,7 @@ impl Fixture {
         messages
     }
 
-    fn role(&self, pid: i32) -> Option<WorkerRole> {
+    fn role(&self, pid: i32) -> Option<ChildRole> {
         self.monitor.workers.get(&pid).map(|one| one.role)
     }
 
@@ -179,28 +179,28 @@ impl Commands for Given {
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_ready_serves_and_the_one_before_it_retires() {
     let mut fixture = Fixture::serving().await;
-    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+    assert_eq!(fixture.role(100), Some(ChildRole::Serving));
     assert_eq!(fixture.audited(), [], "the first one is no upgrade");
 
     fixture.monitor.begin().unwrap();
-    assert!(matches!(fixture.role(101), Some(WorkerRole::Starting(_))));
-    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
-    fixture.says(101, WorkerMessage::Ready);
-    assert_eq!(fixture.role(100), Some(WorkerRole::Retired));
-    assert_eq!(fixture.role(101), Some(WorkerRole::Serving));
+    assert!(matches!(fixture.role(101), Some(ChildRole::Starting(_))));
+    assert_eq!(fixture.role(100), Some(ChildRole::Serving));
+    fixture.says(101, ProcessMessage::Ready);
+    assert_eq!(fixture.role(100), Some(ChildRole::Retired));
+    assert_eq!(fixture.role(101), Some(ChildRole::Serving));
     assert_eq!(fixture.sent(100), [MonitorMessage::Retire]);
     assert_eq!(fixture.sent(101), []);
     assert_eq!(fixture.audited(), [("server.upgraded".to_owned(), None)]);
 
     // Said twice, it changes nothing; neither does what a retired worker says.
-    fixture.says(101, WorkerMessage::Ready);
-    fixture.says(100, WorkerMessage::Ready);
-    assert_eq!(fixture.role(100), Some(WorkerRole::Retired));
+    fixture.says(101, ProcessMessage::Ready);
+    fixture.says(100, ProcessMessage::Ready);
+    assert_eq!(fixture.role(100), Some(ChildRole::Retired));
     assert_eq!(fixture.audited().len(), 1);
 
     // The end of the retired one is none of the proxy's.
     fixture.exits(100, Exited::Signal(9));
-    assert_eq!(fixture.role(101), Some(WorkerRole::Serving));
+    assert_eq!(fixture.role(101), Some(ChildRole::Serving));
     assert!(fixture.monitor.failed.is_none() && fixture.is_listening());
 }
 
@@ -210,7 +210,7 @@ async fn a_new_worker_that_does_not_start_leaves_everything_as_it_was() {
     fixture.monitor.begin().unwrap();
     fixture.exits(101, Exited::Code(1));
     fixture.refused("the new worker ended with exit code 1");
-    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+    assert_eq!(fixture.role(100), Some(ChildRole::Serving));
     assert_eq!(fixture.sent(100), []);
 
     fixture.processes.0.borrow_mut().no_process = true;
@@ -242,7 +242,7 @@ async fn without_a_first_worker_there_is_no_proxy() {
 async fn the_end_of_the_serving_worker_is_the_proxys() {
     let mut fixture = Fixture::serving().await;
     fixture.monitor.begin().unwrap();
-    fixture.says(101, WorkerMessage::Ready);
+    fixture.says(101, ProcessMessage::Ready);
     fixture.sent(100);
     fixture.exits(101, Exited::Signal(11));
     assert!(!fixture.is_listening());
@@ -259,7 +259,7 @@ async fn the_end_of_the_serving_worker_is_the_proxys() {
 async fn a_stop_is_told_to_all_and_the_second_one_closes_connections() {
     let mut fixture = Fixture::serving().await;
     fixture.monitor.begin().unwrap();
-    fixture.says(101, WorkerMessage::Ready);
+    fixture.says(101, ProcessMessage::Ready);
     fixture.sent(100);
     fixture.monitor.on_command(Command::Stop);
     for pid in [100, 101] {
@@ -298,15 +298,15 @@ async fn stopping_takes_as_long_as_the_most_patient_worker_says() {
         phase => panic!("{phase:?}"),
     };
     // Before a stop it means nothing.
-    fixture.says(100, WorkerMessage::Draining { seconds: 9_000 });
+    fixture.says(100, ProcessMessage::Draining { seconds: 9_000 });
     assert_eq!(fixture.monitor.phase, MonitorPhase::Running);
     let begun = Instant::now();
     fixture.monitor.on_command(Command::Stop);
     let limit = Duration::from_secs(100);
     assert_eq!(until(&fixture), (begun + limit, begun));
-    fixture.says(100, WorkerMessage::Draining { seconds: 7 });
+    fixture.says(100, ProcessMessage::Draining { seconds: 7 });
     assert_eq!(until(&fixture).0, begun + limit, "the longer one holds");
-    fixture.says(100, WorkerMessage::Draining { seconds: 700 });
+    fixture.says(100, ProcessMessage::Draining { seconds: 700 });
     let longer = begun + Duration::from_secs(700);
     assert_eq!(until(&fixture).0, longer);
 
@@ -364,7 +364,7 @@ async fn the_loop_looks_at_the_time_by_itself() {
 async fn reloads_and_new_keys_are_told_to_all() {
     let mut fixture = Fixture::serving().await;
     fixture.monitor.begin().unwrap();
-    fixture.says(101, WorkerMessage::Ready);
+    fixture.says(101, ProcessMessage::Ready);
     fixture.sent(100);
     let key = crate::cert::testing::ed25519().public_key().clone();
     let keys = PublicCaKeys {
@@ -377,7 +377,7 @@ async fn reloads_and_new_keys_are_told_to_all() {
     for pid in [100, 101] {
         let expected = [MonitorMessage::Reload, MonitorMessage::Keys(keys.clone())];
         assert_eq!(fixture.sent(pid), expected, "{pid}");
-        fixture.says(pid, WorkerMessage::Reloaded);
+        fixture.says(pid, ProcessMessage::Reloaded);
     }
 }
 
@@ -390,7 +390,7 @@ async fn the_serving_worker_is_pinged_and_has_to_answer() {
     assert_eq!(fixture.sent(101), [], "it has other things to do");
     let is_alive = |fixture: &Fixture| fixture.monitor.workers[&100].is_alive;
     assert!(!is_alive(&fixture));
-    fixture.says(100, WorkerMessage::Alive);
+    fixture.says(100, ProcessMessage::Alive);
     assert!(is_alive(&fixture));
 }
 
@@ -414,7 +414,7 @@ async fn an_upgrade_is_checked_and_then_done() {
     // It is this program that goes on, so that was in vain.
     fixture.refused("it cannot be run: no program");
     assert_eq!(fixture.monitor.phase, MonitorPhase::Running);
-    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+    assert_eq!(fixture.role(100), Some(ChildRole::Serving));
 
     fixture.processes.0.borrow_mut().no_thread = true;
     fixture.monitor.on_command(Command::Upgrade);
@@ -428,7 +428,7 @@ async fn there_is_no_upgrade_while_a_worker_starts_or_the_proxy_stops() {
     let mut fixture = Fixture::serving().await;
     fixture.monitor.begin().unwrap();
     fixture.monitor.on_command(Command::Upgrade);
-    fixture.says(101, WorkerMessage::Ready);
+    fixture.says(101, ProcessMessage::Ready);
     fixture.monitor.on_command(Command::Upgrade);
     assert_eq!(fixture.processes.0.borrow().checks, 1);
     // What was found out before the stop is not done after it.
@@ -450,9 +450,9 @@ async fn what_does_not_fit_is_passed_over() {
         request: SigningRequest::Check.into(),
     };
     for message in [
-        WorkerMessage::Reloaded,
-        WorkerMessage::Alive,
-        WorkerMessage::Call(call),
+        ProcessMessage::Reloaded,
+        ProcessMessage::Alive,
+        ProcessMessage::Call(call),
     ] {
         fixture.says(100, message.clone());
         fixture.says(999, message);
@@ -460,7 +460,7 @@ async fn what_does_not_fit_is_passed_over() {
     fixture.exits(999, Exited::Signal(9));
     fixture.monitor.on_event(MonitorEvent::Checked(Ok(())));
     assert_eq!(fixture.processes.0.borrow().replacements, 0);
-    assert_eq!(fixture.role(100), Some(WorkerRole::Serving));
+    assert_eq!(fixture.role(100), Some(ChildRole::Serving));
     assert!(fixture.monitor.failed.is_none() && fixture.is_listening());
     assert_eq!(fixture.audited(), []);
 }

@@ -1,4 +1,4 @@
-//! One worker process, as the monitor sees it: the messages to and from it, and its exit.
+//! One process, as the monitor that has started it sees it: the messages to and from it, and its exit.
 //!
 //! A worker runs while its end of the socket is open: if the monitor exits for any reason, the
 //! worker reads the end of the stream and closes its connections.
@@ -18,12 +18,12 @@ use super::services::Services;
 use super::signing_service::SigningService;
 use super::version_1;
 use crate::ipc::{
-    AllowedFiles, Datagram, MessageSocket, MonitorMessage, WorkerMessage, decode, encode,
+    AllowedFiles, Datagram, MessageSocket, MonitorMessage, ProcessMessage, decode, encode,
 };
 
 /// The state of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WorkerRole {
+pub(super) enum ChildRole {
     /// It is starting, since this time.
     Starting(Instant),
     /// It accepts clients.
@@ -34,14 +34,14 @@ pub(super) enum WorkerRole {
 
 /// What the thread that receives from a worker needs.
 #[derive(Clone, Debug)]
-pub(super) struct WorkerContext {
+pub(super) struct ChildContext {
     pub(super) events: mpsc::Sender<MonitorEvent>,
     pub(super) authorities: Current,
     /// The files that are opened for the worker.
     pub(super) files: Arc<AllowedFiles>,
 }
 
-impl WorkerContext {
+impl ChildContext {
     fn services(&self, kind: &'static ProcessKind) -> Services {
         let files = FileService::new(Arc::clone(&self.files));
         Services::new(kind, files, SigningService::new(self.authorities.clone()))
@@ -50,10 +50,10 @@ impl WorkerContext {
 
 /// A worker process.
 #[derive(Debug)]
-pub(super) struct WorkerProcess {
+pub(super) struct ChildProcess {
     pub(super) pid: Pid,
     pub(super) socket: Arc<MessageSocket>,
-    pub(super) role: WorkerRole,
+    pub(super) role: ChildRole,
     /// The protocol version that it speaks.
     pub(super) version: u32,
     /// Its row in the table of processes.
@@ -62,14 +62,14 @@ pub(super) struct WorkerProcess {
     pub(super) is_alive: bool,
 }
 
-impl WorkerProcess {
+impl ChildProcess {
     /// A worker that was started just now, or by an earlier version of this program. Nothing is
     /// received from it before [`Self::listen`].
     pub(super) fn new(
         kind: &'static ProcessKind,
         pid: Pid,
         socket: MessageSocket,
-        role: WorkerRole,
+        role: ChildRole,
         version: u32,
     ) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl WorkerProcess {
     ///
     /// # Errors
     /// When no thread can be created.
-    pub(super) fn listen(self, context: &WorkerContext) -> io::Result<Self> {
+    pub(super) fn listen(self, context: &ChildContext) -> io::Result<Self> {
         let receiver = Receiver {
             pid: self.pid,
             version: self.version,
@@ -150,7 +150,7 @@ impl Receiver {
             return Ok(());
         }
         match decode(&bytes) {
-            Ok(WorkerMessage::Call(call)) => self.services.serve(call, bytes.len(), files),
+            Ok(ProcessMessage::Call(call)) => self.services.serve(call, bytes.len(), files),
             Ok(message) => {
                 let event = MonitorEvent::Message(self.pid, message);
                 return self
@@ -186,18 +186,18 @@ mod tests {
         reason = "the thread that listens waits for it"
     )]
     fn listened_to(
-        context: &WorkerContext,
+        context: &ChildContext,
         version: u32,
         code: u8,
-    ) -> (WorkerProcess, MessageSocket) {
+    ) -> (ChildProcess, MessageSocket) {
         let child = Command::new("sh")
             .args(["-c", &format!("exit {code}")])
             .spawn()
             .unwrap();
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
         let (near, far) = MessageSocket::pair().unwrap();
-        let role = WorkerRole::Starting(Instant::now());
-        let worker = WorkerProcess::new(&WORKER, pid, near, role, version);
+        let role = ChildRole::Starting(Instant::now());
+        let worker = ChildProcess::new(&WORKER, pid, near, role, version);
         (worker.listen(context).unwrap(), far)
     }
 
@@ -215,11 +215,11 @@ mod tests {
             far.send(message, &[]).unwrap();
         }
         let mut next = || events.blocking_recv().unwrap();
-        let MonitorEvent::Message(pid, WorkerMessage::Ready) = next() else {
+        let MonitorEvent::Message(pid, ProcessMessage::Ready) = next() else {
             panic!("not ready");
         };
         assert_eq!(pid, worker.pid);
-        let draining = WorkerMessage::Draining { seconds: 30 };
+        let draining = ProcessMessage::Draining { seconds: 30 };
         assert!(matches!(next(), MonitorEvent::Message(_, message) if message == draining));
         worker.send(&MonitorMessage::Ping);
         assert_eq!(far.receive().unwrap().unwrap().bytes, br#""ping""#);
@@ -270,7 +270,7 @@ mod tests {
             let ready = events.blocking_recv();
             assert!(matches!(
                 ready,
-                Some(MonitorEvent::Message(_, WorkerMessage::Ready))
+                Some(MonitorEvent::Message(_, ProcessMessage::Ready))
             ));
             let request = crate::agent::request_identities();
             let mut stream = ours;
