@@ -399,10 +399,14 @@ impl Staged {
             path: path.to_owned(),
             temporary: directory_of(path).join(format!(".{name}.{unique}.tmp")),
         };
-        let mut file = create_new(&staged.temporary, PRIVATE_FILE)?;
+        let mut file = create_new(&staged.temporary, mode)?;
+        // Without the account's mask; a confined process may not change modes, and has none.
+        let metadata = file.metadata().map_err(FsError::io("inspect", path))?;
+        if metadata.mode() & 0o7777 != mode {
+            file.set_permissions(Permissions::from_mode(mode))
+                .map_err(FsError::io("write", path))?;
+        }
         file.write_all(content)
-            .map_err(FsError::io("write", path))?;
-        file.set_permissions(Permissions::from_mode(mode))
             .map_err(FsError::io("write", path))?;
         file.sync_all().map_err(FsError::io("sync", path))?;
         Ok(staged)

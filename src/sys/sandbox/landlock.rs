@@ -81,6 +81,7 @@ fn found(status: LandlockStatus) -> Landlock {
 fn rights(keep: Keep, is_directory: bool) -> BitFlags<AccessFs> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let rights = match keep {
+        Keep::List => AccessFs::ReadDir.into(),
         Keep::Read => read,
         Keep::Write => read | AccessFs::WriteFile | AccessFs::Truncate,
         Keep::Make => AccessFs::WriteFile | AccessFs::MakeReg,

@@ -37,6 +37,8 @@ pub enum SandboxError {
 /// What is still possible with the files at a place: it and all that is below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
+    /// Directories are listed, and synced to the disk. No file is opened.
+    List,
     /// Files are read and directories listed.
     Read,
     /// Files that are there are read and written, also from the start. None is made or removed.

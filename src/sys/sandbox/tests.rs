@@ -124,13 +124,14 @@ fn files_outside_the_plan_are_out_of_reach() {
     }
     let directory = tempfile::tempdir().unwrap();
     let at = |path: &str| directory.path().join(path);
-    for name in ["read", "write", "make", "own", "ca"] {
+    for name in ["list", "read", "write", "make", "own", "ca"] {
         fs::create_dir(at(name)).unwrap();
         write(&at(name).join("old"), "old");
     }
     write(&at("one"), "one");
     let before = appending(&at("ca/old")).unwrap();
     let held = Plan::new()
+        .keep(Keep::List, at("list"))
         .keep(Keep::Read, at("read"))
         .keep(Keep::Write, at("write"))
         .keep(Keep::Make, at("make"))
@@ -176,6 +177,12 @@ fn files_outside_the_plan_are_out_of_reach() {
         refused(std::os::unix::fs::symlink("/etc", path("link")));
         elsewhere(fs::hard_link(at("ca/old"), path("link")));
     }
+    assert_eq!(fs::read_dir(at("list")).unwrap().count(), 1);
+    File::open(at("list")).unwrap().sync_all().unwrap();
+    refused(read("list/old"));
+    refused(appending(&at("list/old")));
+    refused(appending(&at("list/new")));
+    refused(fs::remove_file(at("list/old")));
     assert_eq!(read("one").unwrap(), "one");
     refused(appending(&at("one")));
     refused(read("ca/old"));
