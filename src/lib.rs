@@ -40,6 +40,7 @@ pub mod control;
 pub mod web;
 
 // floor 7: assembly
+pub mod auth;
 pub mod config;
 pub mod monitor;
 pub mod worker;

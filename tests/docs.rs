@@ -65,7 +65,8 @@ fn everything_that_crosses_is_documented() {
 fn what_each_process_may_do_is_documented() {
     let document = "docs/confinement.md";
     let printed = [
-        ("kept", rproxy::monitor::kept_markdown()),
+        ("kept", rproxy::monitor::kept_by_worker_markdown()),
+        ("kept-by-auth", rproxy::monitor::kept_by_auth_markdown()),
         ("processes", rproxy::monitor::processes_markdown()),
         ("services", rproxy::monitor::services_markdown()),
         ("files", rproxy::monitor::files_markdown()),

@@ -51,6 +51,19 @@ pub enum AuditError {
     Encode(#[from] serde_json::Error),
 }
 
+impl AuditError {
+    /// What the administrator can do, if there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Open(FsError::TooOpen { path, .. }) => {
+                Some(format!("chmod 0600 {}", path.display()))
+            }
+            Self::Open(_) | Self::Write { .. } | Self::Encode(_) => None,
+        }
+    }
+}
+
 /// What has become of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

@@ -4,6 +4,7 @@
 
 mod auditing;
 mod auth;
+mod auth_service;
 mod complete;
 mod completions;
 mod config;
@@ -114,8 +115,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         ));
     }
     // Not for people: neither the help nor the shells know of it.
-    let done = if args.get(1).is_some_and(|first| first == worker::NAME) {
+    let first = args.get(1).map(OsString::as_os_str);
+    let done = if first.is_some_and(|first| first == worker::NAME) {
         worker::Cli::try_parse_from(args.into_iter().skip(1)).map(worker::Cli::run)
+    } else if first.is_some_and(|first| first == auth_service::NAME) {
+        auth_service::Cli::try_parse_from(args.into_iter().skip(1)).map(auth_service::Cli::run)
     } else {
         Cli::try_parse_from(args).map(dispatch)
     };

@@ -13,7 +13,7 @@ use crate::model::UserName;
 use crate::model::text::{self, Printable};
 use crate::state::State;
 use crate::sys::clock::Clock;
-use crate::{monitor, worker};
+use crate::{auth, monitor, worker};
 
 /// Goes through them.
 ///
@@ -21,6 +21,10 @@ use crate::{monitor, worker};
 /// The first that does not hold, in the words of `serve`.
 pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
     monitor::rehearse(config).map_err(|error| {
+        let hint = error.hint();
+        cannot_run(Exit::Configuration, error, hint)
+    })?;
+    auth::rehearse(config).map_err(|error| {
         let hint = error.hint();
         cannot_run(Exit::Configuration, error, hint)
     })?;

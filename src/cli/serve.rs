@@ -77,7 +77,7 @@ impl ServeArgs {
         let launch = launch(&source, self.log_format);
         monitor::serve(&context.config, &source, launch).map_err(|error| match error {
             // It has said it itself.
-            MonitorError::NotStarted(_) => Failure::told(Exit::Failed),
+            MonitorError::NotStarted(..) => Failure::told(Exit::Failed),
             MonitorError::WorkerEnded(_) => {
                 Failure::new(Exit::Failed, "the proxy does not run any more").because(error)
             }

@@ -19,6 +19,24 @@ pub struct ServiceCall {
     pub request: ServiceRequest,
 }
 
+/// A process that calls, as the monitor knows it. The process itself does not say who it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CallerProcess {
+    /// The name of its kind, in the monitor's table of processes.
+    pub kind: String,
+    /// Its process id.
+    pub pid: i32,
+}
+
+/// A call that the monitor passes on to the process that provides the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardedCall {
+    /// The process that has made the call.
+    pub from: CallerProcess,
+    /// The call, as it was made.
+    pub call: ServiceCall,
+}
+
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

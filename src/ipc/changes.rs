@@ -1,11 +1,7 @@
 //! The service that tells a process what has been revoked and which sign-ins have ended.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-use super::client::{CallError, Client};
 
 /// Asks what has changed since the last answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,34 +85,6 @@ impl SignInEnd {
         Self::PasswordChanged,
         Self::KeyRemoved,
     ];
-}
-
-/// Tells what has changed.
-pub trait Changes: fmt::Debug + Send + Sync {
-    /// Answers a request. It may wait for another process, for a limited time.
-    ///
-    /// # Errors
-    /// When there is no answer.
-    fn since(&self, request: ChangesRequest) -> Result<ChangesAnswer, CallError>;
-}
-
-/// Asks another process what has changed.
-#[derive(Clone, Debug)]
-pub struct RemoteChanges(Client);
-
-impl RemoteChanges {
-    /// Uses this client.
-    #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self(client)
-    }
-}
-
-impl Changes for RemoteChanges {
-    fn since(&self, request: ChangesRequest) -> Result<ChangesAnswer, CallError> {
-        let (answer, _no_files) = self.0.call(&request)?;
-        Ok(answer)
-    }
 }
 
 #[cfg(test)]

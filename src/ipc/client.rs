@@ -1,5 +1,6 @@
 //! The caller's side of a call. It blocks for a limited time.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::call::{CallRefusal, Outcome, Response, ServiceCall};
 use super::lifecycle::{ProcessMessage, decode, encode};
@@ -34,27 +36,50 @@ pub enum CallError {
     Timeout(Duration),
 }
 
-/// Calls services through the monitor. Clones share the socket and count their calls together.
+/// Takes calls to where they are answered.
+pub trait CallRoute: fmt::Debug + Send + Sync {
+    /// Sends a call, and the socket for its answer along with it. It does not wait for the answer.
+    ///
+    /// # Errors
+    /// When the call cannot be sent, or is longer than its service permits.
+    fn send(&self, call: ServiceCall, answers: MessageSocket) -> io::Result<()>;
+}
+
+/// From a process to the monitor.
+impl CallRoute for MessageSocket {
+    fn send(&self, call: ServiceCall, answers: MessageSocket) -> io::Result<()> {
+        let limit = call.request.service().max_request();
+        // The call can contain what a person has typed.
+        let message = Zeroizing::new(encode(&ProcessMessage::Call(call))?);
+        if message.len() > limit {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Self::send(self, &message, &[answers.as_fd()])
+    }
+}
+
+/// Calls services. Clones use the same route and count their calls together.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: Arc<MessageSocket>,
+    route: Arc<dyn CallRoute>,
     calls: Arc<AtomicU64>,
 }
 
 impl Client {
-    /// A client on this socket.
+    /// A client whose calls take this route.
     #[must_use]
-    pub fn new(socket: Arc<MessageSocket>) -> Self {
+    pub fn new(route: Arc<dyn CallRoute>) -> Self {
         Self {
-            socket,
+            route,
             calls: Arc::default(),
         }
     }
 
     /// Sends a request and waits for its answer and the file descriptors that come along.
     ///
-    /// A monitor that replaces itself at an upgrade drops the calls in progress, so a call whose
-    /// socket is closed without an answer is sent once more. Requests must be repeatable.
+    /// A monitor that replaces itself at an upgrade, and a process that dies, drop the calls in
+    /// progress, so a call whose socket is closed without an answer is sent once more. Requests must be
+    /// repeatable.
     ///
     /// # Errors
     /// Those of [`CallError`].
@@ -74,17 +99,12 @@ impl Client {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let (ours, theirs) = MessageSocket::pair()?;
         let deadline_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-        let call = ProcessMessage::Call(ServiceCall {
+        let call = ServiceCall {
             id,
             deadline_ms,
             request: request.clone().into(),
-        });
-        let message = encode(&call).map_err(io::Error::from)?;
-        if message.len() > E::SERVICE.max_request() {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
-        }
-        self.socket.send(&message, &[theirs.as_fd()])?;
-        drop(theirs);
+        };
+        self.route.send(call, theirs)?;
         let Datagram { bytes, files } = receive::<E>(&ours, until)?;
         let response: Response<E::Answer> =
             decode(&bytes).map_err(|_malformed| CallError::Nonsense)?;

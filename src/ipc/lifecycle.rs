@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ca_keys::PublicCaKeys;
-use super::call::ServiceCall;
+use super::call::{CallerProcess, ForwardedCall, ServiceCall};
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +23,8 @@ pub enum ListenerKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MonitorMessage {
-    /// Start with these listeners, whose sockets are attached. Always the first message, and sent
-    /// once.
+    /// Start with these listeners, whose sockets are attached. Always the first message to a worker,
+    /// and sent once.
     Start {
         /// [`super::VERSION`]
         version: u32,
@@ -33,6 +33,16 @@ pub enum MonitorMessage {
         /// The CAs' public keys.
         keys: PublicCaKeys,
     },
+    /// Start. Always the first message to the auth process, and sent once.
+    StartAuth {
+        /// [`super::VERSION`]
+        version: u32,
+    },
+    /// A call of another process, which the receiver has to answer; the socket for the answer is
+    /// attached.
+    Call(ForwardedCall),
+    /// A process that may have called has exited: it needs no more answers.
+    Exited(CallerProcess),
     /// The CAs' public keys have changed.
     Keys(PublicCaKeys),
     /// Reload the configuration.
@@ -41,8 +51,9 @@ pub enum MonitorMessage {
     Drain,
     /// Close the remaining connections.
     End,
-    /// Another worker accepts connections from now on; exit when all connections of this worker are
-    /// closed.
+    /// Another process of the same kind has taken over. A worker accepts no more connections and exits
+    /// when all of its connections are closed; the auth process answers the calls that it has, and
+    /// exits.
     Retire,
     /// Answer with [`ProcessMessage::Alive`].
     Ping,
@@ -52,8 +63,11 @@ pub enum MonitorMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessMessage {
-    /// Clients are accepted.
+    /// A worker accepts clients; the auth process answers calls, and has sent its first
+    /// [`Self::Keys`].
     Ready,
+    /// From the auth process: the CAs' public keys, as they are now.
+    Keys(PublicCaKeys),
     /// The configuration was reloaded, or that failed.
     Reloaded,
     /// No more clients are accepted; connections may take this long.
@@ -113,9 +127,33 @@ mod tests {
         let start_text =
             format!(r#"{{"start":{{"version":1,"listeners":["ssh","web"],"keys":{keys_text}}}}}"#);
         let keys_text = format!(r#"{{"keys":{keys_text}}}"#);
+        let from = CallerProcess {
+            kind: "worker".to_owned(),
+            pid: 4711,
+        };
+        let forwarded = ForwardedCall {
+            from: from.clone(),
+            call: ServiceCall {
+                id: 7,
+                deadline_ms: 10_000,
+                request: ServiceRequest::Signing(SigningRequest::Check),
+            },
+        };
         for (order, text) in [
             (start, start_text.as_str()),
-            (MonitorMessage::Keys(keys), keys_text.as_str()),
+            (
+                MonitorMessage::StartAuth { version: 3 },
+                r#"{"start_auth":{"version":3}}"#,
+            ),
+            (
+                MonitorMessage::Call(forwarded),
+                r#"{"call":{"from":{"kind":"worker","pid":4711},"call":{"id":7,"deadline_ms":10000,"request":{"signing":"check"}}}}"#,
+            ),
+            (
+                MonitorMessage::Exited(from),
+                r#"{"exited":{"kind":"worker","pid":4711}}"#,
+            ),
+            (MonitorMessage::Keys(keys.clone()), keys_text.as_str()),
             (MonitorMessage::Reload, r#""reload""#),
             (MonitorMessage::Drain, r#""drain""#),
             (MonitorMessage::End, r#""end""#),
@@ -145,6 +183,7 @@ mod tests {
         );
         for (report, text) in [
             (ProcessMessage::Ready, r#""ready""#),
+            (ProcessMessage::Keys(keys), keys_text.as_str()),
             (ProcessMessage::Reloaded, r#""reloaded""#),
             (
                 ProcessMessage::Draining { seconds: 30 },

@@ -12,7 +12,9 @@
 //! - `lifecycle`, `ca_keys`: the monitor's orders and a process's reports
 //! - `service`, `requests`: the table of services, their limits, their requests
 //! - `call`, `client`, `server`: a call, from both sides
-//! - `files`, `signing`, `people`, `changes`: the services, as a caller uses them
+//! - `forwarding`: a call on its way from one process to another, through the monitor
+//! - `files`, `signing`, `remote`: the services, as a caller uses them
+//! - `people`, `changes`, `hexadecimal`: requests about people, and what they consist of
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
 //! own data. Which process may call which service is decided in the monitor's table of processes.
@@ -22,8 +24,11 @@ mod call;
 mod changes;
 mod client;
 mod files;
+mod forwarding;
+mod hexadecimal;
 mod lifecycle;
 mod people;
+mod remote;
 mod requests;
 mod server;
 mod service;
@@ -32,21 +37,23 @@ mod socket;
 mod version;
 
 pub use ca_keys::PublicCaKeys;
-pub use call::{CallRefusal, ServiceCall};
-pub use changes::{Changes, ChangesAnswer, ChangesRequest, EndedSignIn, RemoteChanges, SignInEnd};
-pub use client::{CallError, Client};
+pub use call::{CallRefusal, CallerProcess, ForwardedCall, ServiceCall};
+pub use changes::{ChangesAnswer, ChangesRequest, EndedSignIn, SignInEnd};
+pub use client::{CallError, CallRoute, Client};
 pub use files::{AllowedFiles, RemoteFiles};
+pub use forwarding::ForwardingCall;
 pub use lifecycle::{ListenerKind, MonitorMessage, ProcessMessage, decode, encode};
 pub use people::{
-    OwnCommand, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt,
-    Questions, RemotePeople, SecretText, SignedIn, SignedProof,
+    OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt, Questions,
+    SecretText, SignedIn, SignedProof,
 };
+pub use remote::{Changes, People, RemoteChanges, RemotePeople};
 pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,
     SigningRequest,
 };
 pub use server::{IncomingCall, Slot, Slots};
-pub use service::{Provider, Service};
+pub use service::{CALL_BURST, Provider, Service};
 pub use signing::{RemoteSigning, Signing};
 pub use socket::{Datagram, MAX_FILES, MAX_MESSAGE, MessageSocket};
 pub use version::{OLDEST, VERSION, can_follow};

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::client::{CallError, Client};
-use super::requests::hexadecimal;
+use super::hexadecimal;
 use crate::cert::proof::SignedRequest;
 use crate::model::{ConnectionId, Login};
 
@@ -240,34 +239,6 @@ impl SecretText {
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretText(..)")
-    }
-}
-
-/// Decides about people.
-pub trait People: fmt::Debug + Send + Sync {
-    /// Answers a request. It may wait for another process, for a limited time.
-    ///
-    /// # Errors
-    /// When there is no answer.
-    fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError>;
-}
-
-/// Asks another process about people.
-#[derive(Clone, Debug)]
-pub struct RemotePeople(Client);
-
-impl RemotePeople {
-    /// Uses this client.
-    #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self(client)
-    }
-}
-
-impl People for RemotePeople {
-    fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError> {
-        let (answer, _no_files) = self.0.call(&request)?;
-        Ok(answer)
     }
 }
 

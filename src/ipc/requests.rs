@@ -10,6 +10,7 @@ use ssh_key::PublicKey;
 
 use super::ca_keys::line;
 use super::changes::{ChangesAnswer, ChangesRequest};
+use super::hexadecimal;
 use super::people::{PeopleAnswer, PeopleRequest};
 use super::service::Service;
 
@@ -164,29 +165,3 @@ pub enum SigningAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CaKeyLine(#[serde(with = "line")] pub PublicKey);
-
-/// Bytes as hexadecimal digits: JSON has no bytes.
-pub(super) mod hexadecimal {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    use crate::model::text;
-
-    pub(in crate::ipc) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&text::hex(bytes))
-    }
-
-    pub(in crate::ipc) fn deserialize<'d, D: Deserializer<'d>>(
-        from: D,
-    ) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(from)?;
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        let byte = |pair: &[u8]| match *pair {
-            [high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
-            _ => None,
-        };
-        let bytes = text.as_bytes().chunks(2).map(byte);
-        bytes
-            .collect::<Option<_>>()
-            .ok_or_else(|| de::Error::custom("not hexadecimal"))
-    }
-}

@@ -46,6 +46,31 @@ impl IncomingCall {
         Some((incoming, call.request))
     }
 
+    /// Takes a call that the monitor has passed on, after it has checked the length. `None` for a call
+    /// without a socket.
+    #[must_use]
+    pub fn forwarded(
+        call: ServiceCall,
+        files: impl IntoIterator<Item = OwnedFd>,
+    ) -> Option<(Self, ServiceRequest)> {
+        Self::new(call, 0, files)
+    }
+
+    /// The call with this request, as it was received.
+    pub(super) fn to_call(&self, request: ServiceRequest) -> ServiceCall {
+        let deadline_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
+        ServiceCall {
+            id: self.id,
+            deadline_ms,
+            request,
+        }
+    }
+
+    /// The socket for the answer.
+    pub(super) fn answers(&self) -> &MessageSocket {
+        &self.answers
+    }
+
     /// Counts the call as in progress until it is answered.
     pub fn hold(&mut self, slot: Slot) {
         self.slot = Some(slot);

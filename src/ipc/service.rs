@@ -24,6 +24,10 @@ pub enum Provider {
     Auth,
 }
 
+/// How many calls of a service a process may make at once, after it has made none for a while; then
+/// [`Service::per_second`] limits them.
+pub const CALL_BURST: u32 = 5_000;
+
 impl Service {
     /// All services, in the order of the documentation.
     pub const ALL: [Self; 4] = [Self::Signing, Self::Files, Self::People, Self::Changes];
@@ -104,13 +108,27 @@ impl Service {
         }
     }
 
-    /// How many calls of one process are handled at a time. Further calls are refused.
+    /// How many calls of one process are handled, or wait, at a time. Further calls are refused.
     #[must_use]
     pub const fn at_once(self) -> usize {
         match self {
             Self::Files | Self::Signing => 8,
             Self::People => 16,
             Self::Changes => 2,
+        }
+    }
+
+    /// How many calls a process may make in a second, on average. Further calls are refused.
+    #[must_use]
+    pub const fn per_second(self) -> u32 {
+        match self {
+            Self::Files => 500,
+            // One for each name that a client asks for, and an hour old.
+            Self::Signing => 1_000,
+            // Several for each client that signs in.
+            Self::People => 1_000,
+            // Five times a second, and more at once for a long list at the start.
+            Self::Changes => 100,
         }
     }
 }

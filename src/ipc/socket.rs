@@ -143,6 +143,12 @@ impl AsFd for MessageSocket {
     }
 }
 
+impl From<MessageSocket> for OwnedFd {
+    fn from(socket: MessageSocket) -> Self {
+        socket.0
+    }
+}
+
 impl From<MessageSocket> for Stdio {
     fn from(socket: MessageSocket) -> Self {
         Self::from(socket.0)

@@ -1,7 +1,7 @@
 //! One process, as the monitor that has started it sees it: the messages to and from it, and its exit.
 //!
-//! A worker runs while its end of the socket is open: if the monitor exits for any reason, the
-//! worker reads the end of the stream and closes its connections.
+//! A process runs while its end of the socket is open: if the monitor exits for any reason, the process
+//! reads the end of the stream, closes what it has, and exits.
 
 use std::io;
 use std::sync::Arc;
@@ -9,46 +9,49 @@ use std::sync::Arc;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use zeroize::Zeroize as _;
 
-use super::authorities::Current;
+use super::auth_gate::AuthGate;
 use super::event::{Exited, MonitorEvent};
-use super::file_service::FileService;
+use super::file_service::{FileService, allowed_files};
 use super::processes::ProcessKind;
 use super::services::Services;
-use super::signing_service::SigningService;
 use super::version_1;
+use crate::config::{Config, Source};
 use crate::ipc::{
-    AllowedFiles, Datagram, MessageSocket, MonitorMessage, ProcessMessage, decode, encode,
+    Datagram, MessageSocket, MonitorMessage, ProcessMessage, Provider, decode, encode,
 };
 
-/// The state of a worker.
+/// The state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChildRole {
     /// It is starting, since this time.
     Starting(Instant),
-    /// It accepts clients.
+    /// It accepts clients, or calls.
     Serving,
-    /// It serves the connections from before an upgrade, and accepts no more.
+    /// It serves the connections, or answers the calls, from before an upgrade, and accepts no more.
     Retired,
 }
 
-/// What the thread that receives from a worker needs.
+/// What the threads that receive from processes need.
 #[derive(Clone, Debug)]
 pub(super) struct ChildContext {
     pub(super) events: mpsc::Sender<MonitorEvent>,
-    pub(super) authorities: Current,
-    /// The files that are opened for the worker.
-    pub(super) files: Arc<AllowedFiles>,
+    /// The way to the auth process.
+    pub(super) gate: AuthGate,
+    /// From these, the files are listed that are opened for each kind of process.
+    pub(super) config: Arc<(Config, Source)>,
 }
 
 impl ChildContext {
-    fn services(&self, kind: &'static ProcessKind) -> Services {
-        let files = FileService::new(Arc::clone(&self.files));
-        Services::new(kind, files, SigningService::new(self.authorities.clone()))
+    fn services(&self, kind: &'static ProcessKind, pid: i32) -> Services {
+        let (config, source) = &*self.config;
+        let files = FileService::new(Arc::new(allowed_files(kind, config, source)));
+        Services::new(kind, pid, files, self.gate.clone())
     }
 }
 
-/// A worker process.
+/// A process that the monitor has started.
 #[derive(Debug)]
 pub(super) struct ChildProcess {
     pub(super) pid: Pid,
@@ -63,7 +66,7 @@ pub(super) struct ChildProcess {
 }
 
 impl ChildProcess {
-    /// A worker that was started just now, or by an earlier version of this program. Nothing is
+    /// A process that was started just now, or by an earlier version of this program. Nothing is
     /// received from it before [`Self::listen`].
     pub(super) fn new(
         kind: &'static ProcessKind,
@@ -82,7 +85,12 @@ impl ChildProcess {
         }
     }
 
-    /// Receives its messages, on a thread that ends with the worker.
+    /// Whether it provides the services of the auth process.
+    pub(super) fn is_auth(&self) -> bool {
+        self.kind.provides == Some(Provider::Auth)
+    }
+
+    /// Receives its messages, on a thread that ends with the process.
     ///
     /// # Errors
     /// When no thread can be created.
@@ -90,7 +98,7 @@ impl ChildProcess {
         let receiver = Receiver {
             pid: self.pid,
             version: self.version,
-            services: context.services(self.kind),
+            services: context.services(self.kind, self.pid.as_raw_nonzero().get()),
             events: context.events.clone(),
         };
         let socket = Arc::clone(&self.socket);
@@ -100,14 +108,14 @@ impl ChildProcess {
         Ok(self)
     }
 
-    /// Sends it a message. If that fails, the worker is about to exit or hangs, which is noticed in
+    /// Sends it a message. If that fails, the process is about to exit or hangs, which is noticed in
     /// other ways.
     pub(super) fn send(&self, message: &MonitorMessage) {
         let sent = encode(message).map_err(io::Error::from);
         let sent = sent.and_then(|bytes| self.socket.send(&bytes, &[]));
         if let Err(error) = sent {
             let pid = self.pid.as_raw_nonzero();
-            tracing::debug!(%error, ?message, "worker {pid} cannot be told");
+            tracing::debug!(%error, ?message, "process {pid} cannot be told");
         }
     }
 }
@@ -115,7 +123,7 @@ impl ChildProcess {
 /// The event loop has ended.
 struct EventLoopEnded;
 
-/// Receives the messages of one worker.
+/// Receives the messages of one process.
 struct Receiver {
     pid: Pid,
     version: u32,
@@ -145,12 +153,19 @@ impl Receiver {
 
     /// Handles one message. Fails when the event loop has ended.
     fn take(&self, message: Datagram) -> Result<(), EventLoopEnded> {
-        let Datagram { bytes, mut files } = message;
+        let Datagram {
+            mut bytes,
+            mut files,
+        } = message;
         if self.version == 1 && version_1::serve(&self.services, &bytes, &mut files) {
             return Ok(());
         }
         match decode(&bytes) {
-            Ok(ProcessMessage::Call(call)) => self.services.serve(call, bytes.len(), files),
+            Ok(ProcessMessage::Call(call)) => {
+                self.services.serve(call, bytes.len(), files);
+                // It can contain what a person has typed.
+                bytes.zeroize();
+            }
             Ok(message) => {
                 let event = MonitorEvent::Message(self.pid, message);
                 return self
@@ -158,7 +173,7 @@ impl Receiver {
                     .blocking_send(event)
                     .map_err(|_event| EventLoopEnded);
             }
-            Err(error) => tracing::warn!(%error, "a worker says what nobody understands"),
+            Err(error) => tracing::warn!(%error, "a process says what nobody understands"),
         }
         Ok(())
     }
@@ -171,11 +186,13 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::ca::CaKind;
-    use crate::ipc::{CaKeyLine, SigningAnswer, SigningRequest};
-    use crate::ipc::{Client, FilePurpose, RemoteFiles, RemoteSigning, Signing as _, VERSION};
+    use crate::cert::testing::ed25519;
+    use crate::ipc::{
+        AllowedFiles, CaKeyLine, Client, FilePurpose, RemoteFiles, RemoteSigning, Signing as _,
+        SigningAnswer, SigningRequest, VERSION,
+    };
     use crate::monitor::processes::WORKER;
-    use crate::monitor::testing::OpenCas;
+    use crate::monitor::testing::ServicesHome;
     use crate::sys::files::{Files as _, read_limited};
     use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
@@ -203,8 +220,8 @@ mod tests {
 
     #[test]
     fn its_messages_arrive_in_order_and_its_exit_last() {
-        let cas = OpenCas::new();
-        let (context, mut events) = cas.context(AllowedFiles::new());
+        let home = ServicesHome::new();
+        let (context, mut events) = home.context();
         let (worker, far) = listened_to(&context, VERSION, 3);
         for message in [
             br#""ready""#.as_slice(),
@@ -231,16 +248,16 @@ mod tests {
 
     #[test]
     fn its_calls_are_answered() {
-        let cas = OpenCas::new();
-        let (listed, secret) = (cas.at("listed"), cas.at("ca/host_ca"));
+        let home = ServicesHome::new();
+        let (listed, secret) = (home.at("revoked.jsonl"), home.at("ca/host_ca"));
         write_whole(&listed, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
-        let files = AllowedFiles::new().with(&listed, FilePurpose::Read);
-        let (context, _events) = cas.context(files);
+        let (context, _events) = home.context();
         let (_worker, far) = listened_to(&context, VERSION, 0);
         let client = Client::new(Arc::new(far));
-        let key = RemoteSigning::new(client.clone()).ask(SigningRequest::Check);
-        let expected = CaKeyLine(cas.key(CaKind::Host).clone());
-        assert_eq!(key.unwrap(), SigningAnswer::Key(Some(expected)));
+        let key = ed25519().public_key().clone();
+        home.auth().signs(&key, |_| None);
+        let signing = RemoteSigning::new(client.clone()).ask(SigningRequest::Check);
+        assert_eq!(signing.unwrap(), SigningAnswer::Key(Some(CaKeyLine(key))));
         // It goes by a list of its own, the monitor by another one.
         let wanted = AllowedFiles::new()
             .with(&listed, FilePurpose::Read)
@@ -259,9 +276,10 @@ mod tests {
     /// A worker of version 1 gets answers in its own format; other workers do not.
     #[test]
     fn version_1_is_spoken_with_workers_of_version_1() {
-        let cas = OpenCas::new();
+        let home = ServicesHome::new();
+        home.auth().signs(ed25519().public_key(), |_| None);
         for version in [1, VERSION] {
-            let (context, mut events) = cas.context(AllowedFiles::new());
+            let (context, mut events) = home.context();
             let (_worker, far) = listened_to(&context, version, 0);
             let (ours, theirs) = UnixStream::pair().unwrap();
             far.send(br#""sign""#, &[theirs.as_fd()]).unwrap();

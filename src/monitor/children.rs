@@ -2,6 +2,7 @@
 //! the event loop on the operating system.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,21 +12,27 @@ use super::child::{ChildContext, ChildProcess, ChildRole};
 use super::event::MonitorEvent;
 use super::handover;
 use super::listeners::Listeners;
-use super::processes::WORKER;
+use super::processes::{AUTH, ProcessKind, WORKER};
 use super::program::{ChildArgs, Program};
 use super::systemd;
-use crate::ipc::{MessageSocket, MonitorMessage, VERSION, encode};
+use crate::ipc::{MessageSocket, MonitorMessage, PublicCaKeys, VERSION, encode};
 use crate::sys::fs::FileLock;
 
 /// The effects of the event loop on processes.
 pub(super) trait Processes {
-    /// Starts a worker with these listeners.
+    /// Starts an auth process.
     ///
     /// # Errors
     /// When no process can be created.
-    fn start(&self, listeners: &Listeners) -> io::Result<ChildProcess>;
+    fn start_auth(&self) -> io::Result<ChildProcess>;
 
-    /// Kills a worker (SIGKILL).
+    /// Starts a worker with these listeners, which trusts these CAs.
+    ///
+    /// # Errors
+    /// When no process can be created.
+    fn start_worker(&self, listeners: &Listeners, keys: PublicCaKeys) -> io::Result<ChildProcess>;
+
+    /// Kills a process (SIGKILL).
     fn kill(&self, pid: Pid);
 
     /// Starts to check whether the program that is now installed in this one's place would run. The
@@ -73,34 +80,49 @@ impl Children {
     }
 }
 
-impl Processes for Children {
-    fn start(&self, listeners: &Listeners) -> io::Result<ChildProcess> {
-        let keys = self.context.authorities.keys();
-        let keys = keys.ok_or_else(|| io::Error::other("the CAs cannot be opened"))?;
+impl Children {
+    /// Starts a process of this kind. `start` is its first message, to which `files` are attached.
+    fn start(
+        &self,
+        kind: &'static ProcessKind,
+        start: &MonitorMessage,
+        files: &[BorrowedFd<'_>],
+    ) -> io::Result<ChildProcess> {
         let (ours, theirs) = MessageSocket::pair()?;
-        let start = MonitorMessage::Start {
-            version: VERSION,
-            listeners: listeners.kinds(),
-            keys,
-        };
-        ours.send(&encode(&start)?, &listeners.files())?;
+        ours.send(&encode(start)?, files)?;
         let mut command = self.program.same();
         for variable in systemd::VARIABLES {
             command.env_remove(variable);
         }
-        let args = self.args.of(&WORKER);
+        let args = self.args.of(kind);
         let child = command.args(args).stdin(theirs).spawn()?;
         // The monitor waits for its exit by process id, because after an upgrade the monitor is not
         // the program that started it.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
         let role = ChildRole::Starting(Instant::now());
-        ChildProcess::new(&WORKER, pid, ours, role, VERSION).listen(&self.context)
+        ChildProcess::new(kind, pid, ours, role, VERSION).listen(&self.context)
+    }
+}
+
+impl Processes for Children {
+    fn start_auth(&self) -> io::Result<ChildProcess> {
+        let start = MonitorMessage::StartAuth { version: VERSION };
+        self.start(&AUTH, &start, &[])
+    }
+
+    fn start_worker(&self, listeners: &Listeners, keys: PublicCaKeys) -> io::Result<ChildProcess> {
+        let start = MonitorMessage::Start {
+            version: VERSION,
+            listeners: listeners.kinds(),
+            keys,
+        };
+        self.start(&WORKER, &start, &listeners.files())
     }
 
     fn kill(&self, pid: Pid) {
         if let Err(error) = kill_process(pid, Signal::KILL) {
-            tracing::debug!(%error, "a worker was gone already");
+            tracing::debug!(%error, "a process was gone already");
         }
     }
 

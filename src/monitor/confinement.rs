@@ -1,12 +1,11 @@
-//! What a worker, the process that talks to the network, may still do once it is confined.
+//! What the processes may still do once they are confined.
 //!
-//! It may create recordings, use its control socket, and connect to hosts and to DNS. It has no access
-//! to `ca/`, or to a directory that contains `ca/`: access to the data directory would be access to
-//! the CAs' keys. So files that are beside `ca/`, or anywhere else (the configuration, the TLS key),
-//! are not accessible; the monitor opens them (`file_service`) at every reload and log rotation, in
-//! their state at that time.
-//!
-//! This file lists the permissions and does not apply them.
+//! A worker, which talks to the network, may create recordings, use its control socket, and connect to
+//! hosts and to DNS. It has no access to `ca/`, or to a directory that contains `ca/`: access to the
+//! data directory would be access to the CAs' keys. The auth process has `ca/` and the files of the
+//! state one by one: access to the data directory would be access to the recordings. So other files,
+//! beside these or anywhere else (the configuration, the TLS key), are not accessible; the monitor
+//! opens them (`file_service`) at every reload and log rotation, in their state at that time.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +25,7 @@ struct KeptRow {
 }
 
 /// The places that stay accessible to a worker.
-const KEPT: &[KeptRow] = &[
+const KEPT_BY_WORKER: &[KeptRow] = &[
     KeptRow {
         // An attacker in the process can neither read nor remove existing recordings.
         keep: Keep::Make,
@@ -49,8 +48,44 @@ const KEPT: &[KeptRow] = &[
     },
 ];
 
-/// What is kept beside places, for the documentation: see [`plan`] and the table of system calls.
-const ALSO_KEPT: &[(&str, &str)] = &[
+/// The places that stay accessible to the auth process.
+const KEPT_BY_AUTH: &[KeptRow] = &[
+    KeptRow {
+        keep: Keep::Own,
+        path: |config| config.data_dir.ca(),
+        what: "`ca/` in the data directory",
+        why: "the CAs' keys, and how far their rotations are",
+    },
+    KeptRow {
+        keep: Keep::Write,
+        path: |config| config.data_dir.ledger(),
+        what: "`issued.jsonl` in the data directory",
+        why: "the ledger of certificates",
+    },
+    KeptRow {
+        keep: Keep::List,
+        path: |config| config.data_dir.path().to_owned(),
+        what: "the data directory",
+        why: "to list it, and to sync it to the disk. It cannot open, create or remove any other file \
+              there, recordings among them",
+    },
+];
+
+/// What the auth process keeps beside places: see [`plan_of_auth`].
+const ALSO_KEPT_BY_AUTH: &[(&str, &str)] = &[
+    (
+        "Unix sockets",
+        "only if `auth_service.ca_keys` names agents: connections to them",
+    ),
+    (
+        "open file descriptors",
+        "the audit log, the socket to the monitor",
+    ),
+];
+
+/// What a worker keeps beside places, for the documentation: see [`plan_of_worker`] and the table of
+/// system calls.
+const ALSO_KEPT_BY_WORKER: &[(&str, &str)] = &[
     (
         "TCP",
         "connections to any address and port; a local port only if the kernel picks it",
@@ -78,22 +113,47 @@ pub fn prepare(config: &Config) {
 /// The sandbox of a worker. It is applied once everything was bound, opened and read for the first
 /// time, and before there is a second thread.
 #[must_use]
-pub(super) fn plan(config: &Config) -> Plan {
-    KEPT.iter()
-        .fold(Plan::new(), |plan, row| {
-            plan.keep_if_there(row.keep, (row.path)(config))
-        })
+pub(super) fn plan_of_worker(config: &Config) -> Plan {
+    places(KEPT_BY_WORKER, config)
         .connect_tcp()
         // For a configured egress address; listeners are bound already.
         .bind_tcp(Bind::Ephemeral)
 }
 
+/// The sandbox of the auth process. It is applied once everything was opened and read for the first
+/// time, and before there is a second thread.
+#[must_use]
+pub(super) fn plan_of_auth(config: &Config) -> Plan {
+    let plan = places(KEPT_BY_AUTH, config);
+    let keys = &config.auth.ca_keys;
+    match keys.user.is_empty() && keys.host.is_empty() {
+        true => plan,
+        false => plan.unix_sockets(),
+    }
+}
+
+fn places(rows: &[KeptRow], config: &Config) -> Plan {
+    rows.iter().fold(Plan::new(), |plan, row| {
+        plan.keep_if_there(row.keep, (row.path)(config))
+    })
+}
+
 /// The table of what a worker keeps, as the documentation has it.
 #[must_use]
-pub fn kept_markdown() -> String {
+pub fn kept_by_worker_markdown() -> String {
+    kept_markdown(KEPT_BY_WORKER, ALSO_KEPT_BY_WORKER)
+}
+
+/// The table of what the auth process keeps, as the documentation has it.
+#[must_use]
+pub fn kept_by_auth_markdown() -> String {
+    kept_markdown(KEPT_BY_AUTH, ALSO_KEPT_BY_AUTH)
+}
+
+fn kept_markdown(places: &[KeptRow], also: &[(&str, &str)]) -> String {
     let mut table = "| what | for what |\n|---|---|\n".to_owned();
-    let places = KEPT.iter().map(|row| (row.what, row.why));
-    for (what, why) in places.chain(ALSO_KEPT.iter().copied()) {
+    let places = places.iter().map(|row| (row.what, row.why));
+    for (what, why) in places.chain(also.iter().copied()) {
         let _infallible = writeln!(table, "| {what} | {why} |");
     }
     table
@@ -115,6 +175,7 @@ mod tests {
     use crate::config::Source;
     use crate::ipc::{AllowedFiles, FilePurpose};
     use crate::monitor::file_service::allowed_files;
+    use crate::monitor::processes::{AUTH, WORKER};
     use crate::sys::clock::Clock;
     use crate::sys::files::{Files, read_limited};
     use crate::sys::fs::{PRIVATE_FILE, Replace, create_new, takes_files, write_whole};
@@ -143,7 +204,7 @@ mod tests {
     fn nothing_that_is_kept_has_the_authorities_below_it() {
         let directory = tempfile::tempdir().unwrap();
         let (config, source) = configured(directory.path());
-        let plan = plan(&config);
+        let plan = plan_of_worker(&config);
         let at = |name: &str| directory.path().join(name);
         let kept: Vec<_> = plan
             .places()
@@ -160,7 +221,7 @@ mod tests {
         );
         let authorities = at("data/ca");
         assert!(!kept.iter().any(|(path, _)| authorities.starts_with(path)));
-        let opened: Vec<_> = allowed_files(&config, &source)
+        let opened: Vec<_> = allowed_files(&WORKER, &config, &source)
             .files()
             .map(|(path, purpose)| (path.to_owned(), purpose))
             .collect();
@@ -178,6 +239,23 @@ mod tests {
                 (PathBuf::from("/etc/resolv.conf"), FilePurpose::Read),
             ]
         );
+    }
+
+    #[test]
+    fn nothing_that_the_auth_process_keeps_has_the_recordings_below_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, source) = configured(directory.path());
+        let recordings = config.data_dir.recordings();
+        for place in plan_of_auth(&config).places() {
+            let is_above = recordings.starts_with(&place.path);
+            assert_eq!(is_above, place.keep == Keep::List, "{place:?}");
+        }
+        let opened = allowed_files(&AUTH, &config, &source);
+        let data = config.data_dir.path();
+        for (path, _) in opened.files() {
+            assert!(path.starts_with(data), "{}", path.display());
+            assert!(!path.starts_with(&recordings));
+        }
     }
 
     /// A thread that was created before the sandbox and has access to every file: it stands for the
@@ -277,12 +355,12 @@ mod tests {
         for file in tls.iter().chain(&secrets).chain([&old_recording]) {
             write_whole(file, b"old", PRIVATE_FILE, Replace::Refuse).unwrap();
         }
-        let outside = Outside::start(allowed_files(&config, &source));
+        let outside = Outside::start(allowed_files(&WORKER, &config, &source));
         let files: Arc<dyn Files> = Arc::new(outside.clone());
         let cluster = config.cluster_name.clone();
         let audit =
             AuditLog::open_with(Arc::clone(&files), &data_dir, cluster, Clock::System).unwrap();
-        let held = plan(&config).confine().unwrap();
+        let held = plan_of_worker(&config).confine().unwrap();
         assert_eq!(held.absent().count(), 0);
 
         // Recordings are made, and those that are there stay unread.

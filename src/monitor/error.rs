@@ -7,16 +7,12 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::event::Exited;
-use crate::ca::CaError;
 use crate::model::text;
 use crate::sys::fs::FsError;
 
 /// Why the proxy does not run, or has stopped.
 #[derive(Debug, Error)]
 pub enum MonitorError {
-    /// The CAs cannot be opened, or the host CA's key does not sign.
-    #[error("cannot use the CAs")]
-    Authorities(#[from] CaError),
     /// Another proxy serves the data directory.
     #[error("another rproxy serve runs on the data directory {}", text::path(.0))]
     Busy(PathBuf),
@@ -35,9 +31,9 @@ pub enum MonitorError {
     /// The state that an earlier version handed over is unusable.
     #[error("cannot take over from the program that ran here before")]
     Handover(#[source] io::Error),
-    /// The worker exited before it accepted clients; its log says why.
-    #[error("the worker ended {0} before it served anybody")]
-    NotStarted(Exited),
+    /// The first process of a kind exited before it was ready; its log says why.
+    #[error("the process {0} ended {1} before it was ready")]
+    NotStarted(&'static str, Exited),
     /// The worker exited without an order.
     #[error("the worker ended {0}, and with it every connection that it had")]
     WorkerEnded(Exited),
@@ -48,7 +44,6 @@ impl MonitorError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Authorities(error) => error.hint(),
             Self::Busy(_) => Some(
                 "stop it first, or give this one a data directory of its own with --data-dir"
                     .to_owned(),

@@ -4,17 +4,15 @@ use std::fmt;
 
 use rustix::process::{Pid, WaitStatus};
 
-use crate::ipc::{ProcessMessage, PublicCaKeys};
+use crate::ipc::ProcessMessage;
 
 /// Something that has happened.
 #[derive(Debug)]
 pub(super) enum MonitorEvent {
-    /// A worker has sent a message.
+    /// A process has sent a message.
     Message(Pid, ProcessMessage),
-    /// A worker has exited.
+    /// A process has exited.
     Exited(Pid, Exited),
-    /// The CAs' public keys have changed.
-    Keys(PublicCaKeys),
     /// The program that is now installed was checked: whether it would run, or why not.
     Checked(Result<(), String>),
 }

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::processes::{AUTH, ProcessKind, WORKER};
 use crate::config::{Config, DEFAULT_FILE, Source};
 use crate::ipc::{AllowedFiles, FileAnswer, FilePurpose, FileRequest, IncomingCall};
 use crate::sys::names;
@@ -20,6 +21,8 @@ struct FileRow {
     /// Why the process needs them while it runs.
     why: &'static str,
     purposes: &'static [FilePurpose],
+    /// The kinds of processes that they are opened for.
+    processes: &'static [&'static ProcessKind],
     paths: fn(&Config, &Source) -> Vec<PathBuf>,
 }
 
@@ -30,18 +33,21 @@ const FILES: &[FileRow] = &[
         what: "the audit log",
         why: "`logrotate` replaces it; warnings of once a day are looked for in it",
         purposes: &[FilePurpose::Append, FilePurpose::Read],
+        processes: &[&WORKER, &AUTH],
         paths: |config, _| vec![config.data_dir.audit_log()],
     },
     FileRow {
         what: "`revoked.jsonl`",
         why: "every revocation replaces it",
         purposes: &[FilePurpose::Read],
+        processes: &[&WORKER, &AUTH],
         paths: |config, _| vec![config.data_dir.revocations()],
     },
     FileRow {
         what: "the configuration",
         why: "a reload reads it. If there is none, the default place is looked at",
         purposes: &[FilePurpose::Read],
+        processes: &[&WORKER],
         paths: |_, source| {
             let file = source.file.as_deref();
             vec![file.unwrap_or_else(|| Path::new(DEFAULT_FILE)).to_owned()]
@@ -51,12 +57,14 @@ const FILES: &[FileRow] = &[
         what: "`banner_file`",
         why: "a reload reads it",
         purposes: &[FilePurpose::Read],
+        processes: &[&WORKER],
         paths: |config, _| config.proxy.banner_file.clone().into_iter().collect(),
     },
     FileRow {
         what: "`https_cert_file`, `https_key_file`",
         why: "a renewed certificate replaces them",
         purposes: &[FilePurpose::Read],
+        processes: &[&WORKER],
         paths: |config, _| {
             let tls = config.proxy.web.as_ref().and_then(|web| web.tls.as_ref());
             tls.map_or_else(Vec::new, |tls| {
@@ -68,15 +76,20 @@ const FILES: &[FileRow] = &[
         what: "`/etc/nsswitch.conf`, `/etc/hosts`, `/etc/resolv.conf`",
         why: "how names are resolved changes while the proxy runs",
         purposes: &[FilePurpose::Read],
+        processes: &[&WORKER],
         paths: |_, _| names::ALL.map(PathBuf::from).to_vec(),
     },
 ];
 
-/// The files that are opened for a worker.
+/// The files that are opened for a process of this kind.
 #[must_use]
-pub fn allowed_files(config: &Config, source: &Source) -> AllowedFiles {
+pub fn allowed_files(kind: &ProcessKind, config: &Config, source: &Source) -> AllowedFiles {
     let mut allowed = AllowedFiles::new();
-    for row in FILES {
+    let rows = FILES.iter().filter(|row| {
+        let mut processes = row.processes.iter();
+        processes.any(|one| one.name == kind.name)
+    });
+    for row in rows {
         for path in (row.paths)(config, source) {
             for purpose in row.purposes {
                 allowed = allowed.with(&path, *purpose);
@@ -89,7 +102,7 @@ pub fn allowed_files(config: &Config, source: &Source) -> AllowedFiles {
 /// The table of these files, as the documentation has it.
 #[must_use]
 pub fn files_markdown() -> String {
-    let mut table = "| file | opened to | why |\n|---|---|---|\n".to_owned();
+    let mut table = "| file | opened for | to | why |\n|---|---|---|---|\n".to_owned();
     for row in FILES {
         let purposes: Vec<_> = row
             .purposes
@@ -100,7 +113,14 @@ pub fn files_markdown() -> String {
             })
             .collect();
         let purposes = purposes.join(", ");
-        let _infallible = writeln!(table, "| {} | {purposes} | {} |", row.what, row.why);
+        let processes: Vec<_> = row
+            .processes
+            .iter()
+            .map(|kind| format!("`{}`", kind.name))
+            .collect();
+        let processes = processes.join(", ");
+        let (what, why) = (row.what, row.why);
+        let _infallible = writeln!(table, "| {what} | {processes} | {purposes} | {why} |");
     }
     table
 }

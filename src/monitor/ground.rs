@@ -1,11 +1,9 @@
 //! The preconditions of the monitor, in one list, in the order in which they are needed. `serve` locks,
 //! creates, opens and binds what they are about; `serve --check` only checks that it could.
 
-use super::authorities;
 use super::error::MonitorError;
 use super::listeners::{Listener, Listeners};
 use super::lock;
-use crate::ca::Authorities;
 use crate::config::Config;
 use crate::control;
 use crate::sys::fs::FileLock;
@@ -23,7 +21,6 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) lock: FileLock,
-    pub(super) authorities: Authorities,
     pub(super) listeners: Listeners,
 }
 
@@ -40,17 +37,6 @@ pub(super) async fn lay(config: &Config, purpose: Purpose) -> Result<Option<Grou
             None
         }
     };
-    let authorities = match &purpose {
-        Purpose::Serve(_) => Some(authorities::open(config)?),
-        Purpose::Look => {
-            authorities::look(config, is_running)?;
-            None
-        }
-    };
-    match &purpose {
-        Purpose::Serve(_) => authorities::rely_on_revocations(config)?,
-        Purpose::Look => authorities::look_at_revocations(config)?,
-    }
     let listeners = match purpose {
         Purpose::Serve(held) => Some(Listeners::open(config, held).await?),
         // The running proxy holds the ports itself.
@@ -60,16 +46,13 @@ pub(super) async fn lay(config: &Config, purpose: Purpose) -> Result<Option<Grou
             None
         }
     };
-    let taken = lock.zip(authorities).zip(listeners);
-    Ok(taken.map(|((lock, authorities), listeners)| Ground {
-        lock,
-        authorities,
-        listeners,
-    }))
+    let taken = lock.zip(listeners);
+    Ok(taken.map(|(lock, listeners)| Ground { lock, listeners }))
 }
 
 /// Whether a proxy serves this data directory now, including one of a version that takes no lock.
-fn is_running(config: &Config) -> bool {
+#[must_use]
+pub fn is_running(config: &Config) -> bool {
     let sockets = control::processes(&config.data_dir.control());
     lock::is_served(&config.data_dir).unwrap_or(false)
         || sockets.is_ok_and(|processes| !processes.is_empty())
@@ -81,8 +64,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::ca::{CaError, CaKind};
-    use crate::sys::fs::{PRIVATE_FILE, Replace, private_dir, until_unlocked, write_whole};
+    use crate::sys::fs::{private_dir, until_unlocked};
 
     /// A proxy on a data directory that does not exist yet, with a listener at this address.
     fn configured(directory: &Path, address: SocketAddr) -> Config {
@@ -109,27 +91,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_first_start_makes_what_is_missing_and_tells_of_it() {
-        let directory = crate::sys::fs::private_tempdir();
-        let config = configured(directory.path(), any());
-        let ground = serve(&config).await.unwrap();
-        let made = [CaKind::User, CaKind::Host]
-            .map(|kind| ground.authorities.of(kind).public_key().clone());
-        assert_ne!(made[0], made[1]);
-        let audit = std::fs::read_to_string(config.data_dir.audit_log()).unwrap();
-        assert_eq!(audit.matches("authority.created").count(), 2, "{audit}");
-        drop(ground);
-        until_unlocked(&config.data_dir.serve_lock());
-        // The next start finds it.
-        let again = serve(&config).await.unwrap();
-        let found = [CaKind::User, CaKind::Host]
-            .map(|kind| again.authorities.of(kind).public_key().clone());
-        assert_eq!(found, made);
-        let audit = std::fs::read_to_string(config.data_dir.audit_log()).unwrap();
-        assert_eq!(audit.matches("authority.created").count(), 2, "{audit}");
-    }
-
-    #[tokio::test]
     async fn looking_makes_nothing() {
         let directory = crate::sys::fs::private_tempdir();
         let config = configured(directory.path(), any());
@@ -145,7 +106,6 @@ mod tests {
         let lock = lock::take(&config.data_dir).unwrap();
         let refused = serve(&config).await;
         assert!(matches!(refused, Err(MonitorError::Busy(_))), "{refused:?}");
-        assert!(!config.data_dir.ca().exists());
         assert!(lock::is_served(&config.data_dir).unwrap());
         drop(lock);
         until_unlocked(&config.data_dir.serve_lock());
@@ -174,22 +134,5 @@ mod tests {
         let path = sockets.join("7.sock");
         let _socket = std::os::unix::net::UnixListener::bind(path).unwrap();
         look(&config).await.unwrap();
-    }
-
-    /// Nothing is served where it is not known what is revoked.
-    #[tokio::test]
-    async fn a_damaged_list_of_revocations_is_an_error() {
-        let directory = crate::sys::fs::private_tempdir();
-        let config = configured(directory.path(), any());
-        drop(serve(&config).await.unwrap());
-        until_unlocked(&config.data_dir.serve_lock());
-        let list = config.data_dir.revocations();
-        write_whole(&list, b"{}\n{}\n", PRIVATE_FILE, Replace::Allow).unwrap();
-        for refused in [serve(&config).await.map(drop), look(&config).await] {
-            let Err(MonitorError::Authorities(error)) = refused else {
-                panic!("{refused:?}")
-            };
-            assert!(!matches!(error, CaError::None(_)), "{error}");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! An upgrade: this process replaces itself with the program that is now installed, which continues
 //! its work.
 //!
-//! The listeners and the sockets of the workers are sent to a socket whose other end is the standard
+//! The listeners and the sockets of the processes are sent to a socket whose other end is the standard
 //! input of the next program; the lock of the data directory follows in a message of its own.
 //! Everything else of this process ends with `exec`; the children remain children of this process
 //! id.
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::child::{ChildContext, ChildProcess, ChildRole};
 use super::error::MonitorError;
 use super::listeners::{Listener, ListenerRecord, Listeners};
-use super::processes::WORKER;
+use super::processes::{KINDS, WORKER};
 use super::program::{HANDOVER_VARIABLE, Program};
 use super::systemd;
 use crate::ipc::{MAX_FILES, MessageSocket, OLDEST, VERSION, can_follow, decode, encode};
@@ -27,24 +27,32 @@ use crate::sys::log;
 /// The content of the message with the lock.
 const LOCK: &[u8] = b"lock";
 
-/// The state that is handed over. The file descriptors of the listeners, then those of the workers,
+/// The state that is handed over. The file descriptors of the listeners, then those of the processes,
 /// are attached.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandoverState {
     version: u32,
     program: PathBuf,
     listeners: Vec<ListenerRecord>,
-    workers: Vec<HandedWorker>,
+    #[serde(rename = "workers")]
+    processes: Vec<HandedProcess>,
 }
 
-/// A worker in the state that is handed over.
+/// A process in the state that is handed over.
 #[derive(Debug, Serialize, Deserialize)]
-struct HandedWorker {
+struct HandedProcess {
     pid: i32,
     is_serving: bool,
     /// The protocol version that it speaks; a handover of version 1 does not contain it.
     #[serde(default = "oldest")]
     version: u32,
+    /// The name of its kind; before version 3 there was only one.
+    #[serde(default = "worker")]
+    kind: String,
+}
+
+fn worker() -> String {
+    WORKER.name.to_owned()
 }
 
 const fn oldest() -> u32 {
@@ -58,7 +66,7 @@ pub(super) struct Handover {
     pub(super) lock: Option<FileLock>,
     pub(super) program: Program,
     pub(super) listeners: Vec<Listener>,
-    pub(super) workers: Vec<ChildProcess>,
+    pub(super) processes: Vec<ChildProcess>,
 }
 
 impl Handover {
@@ -82,7 +90,7 @@ impl Handover {
         let state: HandoverState =
             decode(&message.bytes).map_err(|error| MonitorError::Handover(error.into()))?;
         let mut files = message.files.into_iter();
-        let handed = state.listeners.len() + state.workers.len();
+        let handed = state.listeners.len() + state.processes.len();
         if !can_follow(state.version) || files.len() != handed {
             return Err(unusable());
         }
@@ -92,34 +100,35 @@ impl Handover {
             socket: file.into(),
         });
         let listeners = listeners.collect();
-        let workers = state.workers.into_iter().zip(files);
-        let workers = workers.map(|(handed, file)| {
+        let processes = state.processes.into_iter().zip(files);
+        let processes = processes.map(|(handed, file)| {
             let pid = Pid::from_raw(handed.pid).ok_or_else(unusable)?;
             let role = if handed.is_serving {
                 ChildRole::Serving
             } else {
                 ChildRole::Retired
             };
+            let kind = KINDS.iter().find(|kind| kind.name == handed.kind);
+            let kind = kind.ok_or_else(unusable)?;
             let socket = MessageSocket::from_fd(file);
-            let version = handed.version;
-            Ok(ChildProcess::new(&WORKER, pid, socket, role, version))
+            Ok(ChildProcess::new(kind, pid, socket, role, handed.version))
         });
         Ok(Self {
             lock: lock.map(FileLock::handed_over),
             program: Program::at(state.program),
             listeners,
-            workers: workers.collect::<Result<_, MonitorError>>()?,
+            processes: processes.collect::<Result<_, MonitorError>>()?,
         })
     }
 
-    /// The workers; their messages are received from now on.
+    /// The processes; their messages are received from now on.
     ///
     /// # Errors
     /// When no threads can be created.
-    pub(super) fn workers(self, context: &ChildContext) -> Result<Vec<ChildProcess>, MonitorError> {
-        let workers = self.workers.into_iter();
-        workers
-            .map(|worker| worker.listen(context).map_err(MonitorError::Start))
+    pub(super) fn listen(self, context: &ChildContext) -> Result<Vec<ChildProcess>, MonitorError> {
+        let processes = self.processes.into_iter();
+        processes
+            .map(|process| process.listen(context).map_err(MonitorError::Start))
             .collect()
     }
 }
@@ -132,10 +141,10 @@ fn unusable() -> MonitorError {
 pub(super) fn exec<'w>(
     program: &Program,
     listeners: &Listeners,
-    workers: impl Iterator<Item = &'w ChildProcess>,
+    processes: impl Iterator<Item = &'w ChildProcess>,
     lock: &FileLock,
 ) -> io::Error {
-    match try_exec(program, listeners, workers, lock) {
+    match try_exec(program, listeners, processes, lock) {
         Err(error) => error,
     }
 }
@@ -143,12 +152,12 @@ pub(super) fn exec<'w>(
 fn try_exec<'w>(
     program: &Program,
     listeners: &Listeners,
-    workers: impl Iterator<Item = &'w ChildProcess>,
+    processes: impl Iterator<Item = &'w ChildProcess>,
     lock: &FileLock,
 ) -> io::Result<std::convert::Infallible> {
     // The file may have changed since it was checked.
     program.check_place().map_err(io::Error::other)?;
-    let handed = hand_over(program, listeners, workers, lock)?;
+    let handed = hand_over(program, listeners, processes, lock)?;
     let mut next = program.newest();
     next.args(std::env::args_os().skip(1))
         .env(HANDOVER_VARIABLE, "1")
@@ -166,27 +175,30 @@ fn try_exec<'w>(
 fn hand_over<'w>(
     program: &Program,
     listeners: &Listeners,
-    workers: impl Iterator<Item = &'w ChildProcess>,
+    processes: impl Iterator<Item = &'w ChildProcess>,
     lock: &FileLock,
 ) -> io::Result<MessageSocket> {
     let mut files = listeners.files();
     let mut handed = Vec::new();
-    for worker in workers {
-        files.push(worker.socket.as_fd());
-        handed.push(HandedWorker {
-            pid: worker.pid.as_raw_nonzero().get(),
-            is_serving: worker.role != ChildRole::Retired,
-            version: worker.version,
+    for process in processes {
+        files.push(process.socket.as_fd());
+        handed.push(HandedProcess {
+            pid: process.pid.as_raw_nonzero().get(),
+            is_serving: process.role != ChildRole::Retired,
+            version: process.version,
+            kind: process.kind.name.to_owned(),
         });
     }
     if files.len() > MAX_FILES {
-        return Err(io::Error::other("too many workers are left from upgrades"));
+        return Err(io::Error::other(
+            "too many processes are left from upgrades",
+        ));
     }
     let state = HandoverState {
         version: VERSION,
         program: program.path().to_owned(),
         listeners: listeners.records(),
-        workers: handed,
+        processes: handed,
     };
     let (ours, theirs) = MessageSocket::pair()?;
     ours.send(&encode(&state)?, &files)?;
@@ -204,6 +216,7 @@ mod tests {
     use super::*;
     use crate::ipc::{ListenerKind, MonitorMessage};
     use crate::monitor::listeners::ListenerRecord;
+    use crate::monitor::processes::AUTH;
     use crate::sys::fs::until_unlocked;
 
     /// What a program of version 1 hands over, as it was recorded: one listener, a worker that
@@ -257,7 +270,7 @@ mod tests {
                 port.local_addr().unwrap()
             );
             let workers: Vec<_> = taken
-                .workers
+                .processes
                 .iter()
                 .map(|one| (one.pid.as_raw_nonzero().get(), one.role, one.version))
                 .collect();
@@ -266,7 +279,7 @@ mod tests {
                 [(4711, ChildRole::Serving, 1), (4712, ChildRole::Retired, 1)]
             );
             // The sockets are those of these workers.
-            taken.workers[1].send(&MonitorMessage::Ping);
+            taken.processes[1].send(&MonitorMessage::Ping);
             assert_eq!(retired.1.receive().unwrap().unwrap().bytes, br#""ping""#);
         }
     }
@@ -284,6 +297,10 @@ mod tests {
             ),
             (OF_VERSION_1.replace("\"version\":1", &later), &files[..]),
             (OF_VERSION_1.replace("4712", "0"), &files[..]),
+            (
+                OF_VERSION_1.replace("\"pid\":4712", "\"kind\":\"other\",\"pid\":4712"),
+                &files[..],
+            ),
             (OF_VERSION_1.to_owned(), &files[..2]),
             ("{}".to_owned(), &files[..]),
         ] {
@@ -309,8 +326,9 @@ mod tests {
         let workers = roles.map(|(pid, role, version)| {
             let (near, far) = MessageSocket::pair().unwrap();
             ends.push(far);
+            let kind = if pid == 3 { &AUTH } else { &WORKER };
             let pid = Pid::from_raw(pid).unwrap();
-            ChildProcess::new(&WORKER, pid, near, role, version)
+            ChildProcess::new(kind, pid, near, role, version)
         });
         let program = Program::at(PathBuf::from("/usr/bin/rproxy"));
         let handed = hand_over(&program, &listeners, workers.iter(), &lock).unwrap();
@@ -333,7 +351,7 @@ mod tests {
                 .is_some()
         );
         let after: Vec<_> = taken
-            .workers
+            .processes
             .iter()
             .map(|one| (one.pid.as_raw_nonzero().get(), one.role, one.version))
             .collect();
@@ -346,7 +364,9 @@ mod tests {
                 (3, ChildRole::Serving, VERSION),
             ]
         );
-        for (worker, end) in taken.workers.iter().zip(&ends) {
+        let auths: Vec<_> = taken.processes.iter().map(ChildProcess::is_auth).collect();
+        assert_eq!(auths, [false, false, true]);
+        for (worker, end) in taken.processes.iter().zip(&ends) {
             worker.send(&MonitorMessage::Ping);
             assert_eq!(end.receive().unwrap().unwrap().bytes, br#""ping""#);
         }

@@ -1,5 +1,5 @@
-//! The monitor: the process that is started first and stays. It holds the listeners and the CAs'
-//! keys, and starts the processes that talk to the network.
+//! The monitor: the process that is started first and stays. It holds the listeners, starts the processes
+//! that talk to the network and the one that has the CAs' keys, and passes calls between them.
 //!
 //! It exists so that a mistake in code that reads hostile input does little harm, as in sshd's
 //! privilege separation: the monitor never reads a byte from a client or a host (`tests/tidy`
@@ -10,16 +10,18 @@
 //! - `ground`: the preconditions of the start
 //! - `listeners`: the listeners
 //! - `lock`: only one proxy serves a data directory
-//! - `authorities`: the CAs
 //! - `processes`, `confinement`: the kinds of processes, and what each may do
-//! - `services`, `signing_service`, `file_service`: the calls that are answered here
+//! - `services`, `call_rate`: the calls of a process, and which of them are refused
+//! - `file_service`, `auth_gate`: the calls that are answered here, and those that are passed on
 //! - `version_1`: the same for workers of an earlier version
+//! - `restarts`: when a process that has exited is started again
 //! - `child`, `children`: one process, and the operations on all of them
 //! - `event`, `signals`, `event_loop`: events, handled one after the other
 //! - `program`, `handover`: how the monitor replaces itself at an upgrade
 //! - `systemd`: the service manager
 
-mod authorities;
+mod auth_gate;
+mod call_rate;
 mod child;
 mod children;
 mod confinement;
@@ -33,9 +35,9 @@ mod listeners;
 mod lock;
 mod processes;
 mod program;
+mod restarts;
 mod services;
 mod signals;
-mod signing_service;
 mod systemd;
 #[cfg(test)]
 mod testing;
@@ -46,7 +48,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use authorities::Current;
+use auth_gate::AuthGate;
 use child::ChildContext;
 use children::Children;
 use event_loop::Monitor;
@@ -57,14 +59,15 @@ use program::Program;
 use signals::Signals;
 
 use crate::config::{Config, Source};
-use crate::model::chain;
 
-pub use confinement::{kept_markdown, prepare};
+pub use confinement::{kept_by_auth_markdown, kept_by_worker_markdown, prepare};
 pub use error::MonitorError;
 pub use event::Exited;
 pub use file_service::{allowed_files, files_markdown};
+pub use ground::is_running;
 pub use processes::{
-    KINDS, ProcessKind, RestartRule, UpgradeRule, WORKER, processes_markdown, services_markdown,
+    AUTH, KINDS, ProcessKind, RestartRule, UpgradeRule, WITHOUT_SANDBOX, WORKER,
+    processes_markdown, services_markdown,
 };
 pub use program::ChildArgs;
 
@@ -86,20 +89,19 @@ pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), Mo
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let handover = Handover::receive()?;
-        let context = |authorities| ChildContext {
+        let context = ChildContext {
             events: sender,
-            authorities,
-            files: Arc::new(allowed_files(config, source)),
+            gate: AuthGate::default(),
+            config: Arc::new((config.clone(), source.clone())),
         };
-        let (program, context, workers, lock, listeners) = match handover {
+        let (program, children, lock, listeners) = match handover {
             None => {
                 let given = listeners::given().map_err(MonitorError::Given)?;
                 let Some(ground) = ground::lay(config, Purpose::Serve(given)).await? else {
                     return Err(MonitorError::Start(io::ErrorKind::Other.into()));
                 };
-                let context = context(Current::of(ground.authorities));
                 let program = Program::of_this_process();
-                (program, context, Vec::new(), ground.lock, ground.listeners)
+                (program, Vec::new(), ground.lock, ground.listeners)
             }
             // Workers keep their connections: a precondition that no longer holds is logged, and is
             // no reason to exit.
@@ -108,20 +110,16 @@ pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), Mo
                     Some(lock) => lock,
                     None => lock::take(&config.data_dir)?,
                 };
-                let context = context(authorities_as_they_are(config));
-                // The new worker logs the failure, and the earlier workers continue with the
-                // revocations that they know.
-                drop(authorities::rely_on_revocations(config));
                 let held = std::mem::take(&mut before.listeners);
                 let program = before.program.clone();
-                let workers = before.workers(&context)?;
+                let children = before.listen(&context)?;
                 let listeners = Listeners::open(config, held).await?;
-                (program, context, workers, lock, listeners)
+                (program, children, lock, listeners)
             }
         };
-        follow(config, &context).map_err(MonitorError::Start)?;
-        let children = Children::new(program, args, context, lock);
-        let mut monitor = Monitor::new(config, children, listeners, workers);
+        let gate = context.gate.clone();
+        let processes = Children::new(program, args, context, lock);
+        let mut monitor = Monitor::new(config, processes, listeners, gate, children);
         monitor.begin()?;
         monitor.run(signals, events).await
     })
@@ -142,24 +140,4 @@ pub fn rehearse(config: &Config) -> Result<(), MonitorError> {
     runtime
         .block_on(ground::lay(config, Purpose::Look))
         .map(drop)
-}
-
-/// The CAs after an upgrade, if they can be opened.
-fn authorities_as_they_are(config: &Config) -> Current {
-    match authorities::open(config) {
-        Ok(authorities) => Current::of(authorities),
-        Err(error) => {
-            tracing::error!(error = %chain(&error), "cannot use the CAs");
-            Current::default()
-        }
-    }
-}
-
-/// Follows the rotation of the CAs, on a thread that ends with this process.
-fn follow(config: &Config, context: &ChildContext) -> io::Result<()> {
-    let (config, context) = (config.clone(), context.clone());
-    std::thread::Builder::new()
-        .name("authorities".to_owned())
-        .spawn(move || authorities::follow(&config, &context.authorities, &context.events))?;
-    Ok(())
 }

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use super::confinement;
 use crate::config::Config;
-use crate::ipc::Service;
-use crate::sys::sandbox::Plan;
+use crate::ipc::{CallerProcess, Provider, Service};
+use crate::sys::sandbox::{Confinement, Plan, SandboxError};
 
 /// A kind of process.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct ProcessKind {
     pub sandbox: fn(&Config) -> Plan,
     /// The services that it may call, and no others.
     pub calls: &'static [Service],
+    /// Whose services it provides.
+    pub provides: Option<Provider>,
     /// What happens when one exits that was not told to.
     pub restart: RestartRule,
     /// What happens at an upgrade of the program.
@@ -35,6 +37,9 @@ pub struct ProcessKind {
 pub enum RestartRule {
     /// The proxy stops: the service manager starts it again, with a log that says why.
     StopProxy,
+    /// The monitor starts another one, at once or after some seconds if that happens often. Calls wait
+    /// meanwhile.
+    Restart,
 }
 
 /// What happens to a process at an upgrade of the program.
@@ -43,6 +48,9 @@ pub enum UpgradeRule {
     /// A new one is started beside it. When the new one is ready, the old one accepts no more
     /// connections and exits with its last session.
     Retire,
+    /// A new one is started beside it. When the new one is ready, it gets all new calls; the old one
+    /// answers those that it has, and exits.
+    Replace,
 }
 
 impl ProcessKind {
@@ -51,6 +59,39 @@ impl ProcessKind {
     pub fn may_call(&self, service: Service) -> bool {
         self.calls.contains(&service)
     }
+
+    /// Confines the calling process to the plan of its kind, unless the configuration turns that off.
+    /// Has to be called while the process has one thread.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn confine(&self, config: &Config) -> Result<Option<Confinement>, SandboxError> {
+        let name = self.name;
+        if !config.proxy.sandbox {
+            tracing::warn!(
+                process = name,
+                "proxy_service.sandbox is off: a process that is taken over has the account's files"
+            );
+            return Ok(None);
+        }
+        let confinement = (self.sandbox)(config).apply()?;
+        tracing::info!(process = name, "confined by {}", confinement.layers());
+        let missing = confinement.layers().missing();
+        if !missing.is_empty() {
+            let missing = missing.join("; ");
+            tracing::warn!("this kernel cannot confine it as far as it should be: {missing}");
+        }
+        Ok(Some(confinement))
+    }
+
+    /// The process of this kind with this id, as other processes know it.
+    #[must_use]
+    pub fn caller(&self, pid: i32) -> CallerProcess {
+        CallerProcess {
+            kind: self.name.to_owned(),
+            pid,
+        }
+    }
 }
 
 /// The process that speaks with clients and hosts.
@@ -58,19 +99,42 @@ pub const WORKER: ProcessKind = ProcessKind {
     name: "worker",
     command: "worker",
     purpose: "speaks SSH with clients and hosts, HTTP with everybody and with the metrics' readers",
-    sandbox: confinement::plan,
-    calls: &[Service::Signing, Service::Files],
+    sandbox: confinement::plan_of_worker,
+    calls: &[
+        Service::Signing,
+        Service::Files,
+        Service::People,
+        Service::Changes,
+    ],
+    provides: None,
     restart: RestartRule::StopProxy,
     upgrade: UpgradeRule::Retire,
 };
 
+/// The process that has the CAs' keys and the state.
+pub const AUTH: ProcessKind = ProcessKind {
+    name: "auth",
+    command: "auth-service",
+    purpose: "has the CAs' keys and the state, decides about people and certificates, and reads nothing \
+              that comes from the network",
+    sandbox: confinement::plan_of_auth,
+    calls: &[Service::Files],
+    provides: Some(Provider::Auth),
+    restart: RestartRule::Restart,
+    upgrade: UpgradeRule::Replace,
+};
+
+/// What the administrator can do if a process cannot be confined.
+pub const WITHOUT_SANDBOX: &str = "with `proxy_service.sandbox: no` it runs without, and says so";
+
 /// All kinds.
-pub const KINDS: &[&ProcessKind] = &[&WORKER];
+pub const KINDS: &[&ProcessKind] = &[&WORKER, &AUTH];
 
 impl RestartRule {
     const fn text(self) -> &'static str {
         match self {
             Self::StopProxy => "the proxy stops",
+            Self::Restart => "another one is started; sessions go on, and calls wait",
         }
     }
 }
@@ -80,6 +144,9 @@ impl UpgradeRule {
         match self {
             Self::Retire => {
                 "a new one is started beside it; the old one exits with its last session"
+            }
+            Self::Replace => {
+                "a new one is started beside it; the old one answers the calls that it has, and exits"
             }
         }
     }
@@ -114,8 +181,8 @@ pub fn processes_markdown() -> String {
 /// The table of services, as the documentation has it.
 #[must_use]
 pub fn services_markdown() -> String {
-    let mut table = "| service | who may call it | what a call yields | limits |\n\
-                     |---|---|---|---|\n"
+    let mut table = "| service | who answers | who may call it | what a call yields | limits |\n\
+                     |---|---|---|---|---|\n"
         .to_owned();
     for service in Service::ALL {
         let callers: Vec<_> = KINDS
@@ -125,11 +192,16 @@ pub fn services_markdown() -> String {
             .collect();
         let _infallible = writeln!(
             table,
-            "| `{}` | {} | {} | {} calls of a process at a time, {} KiB, {} seconds |",
+            "| `{}` | {} | {} | {} | {} calls of a process at a time and {} in a second, {} KiB, {} seconds |",
             service.name(),
+            match service.provider() {
+                Provider::Monitor => "the monitor",
+                Provider::Auth => "`auth`",
+            },
             callers.join(", "),
             service.yields(),
             service.at_once(),
+            service.per_second(),
             service.max_request() / 1024,
             service.timeout().as_secs(),
         );

@@ -1,55 +1,49 @@
-//! For tests of the monitor's parts: CAs on disk, and the services of one process over them.
+//! For tests of the monitor's parts: the services of one process, and the auth process that its calls are
+//! passed on to.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use ssh_key::PublicKey;
-use ssh_key::certificate::{Builder, CertType};
 use tokio::sync::mpsc;
 
-use super::authorities::Current;
+use super::auth_gate::AuthGate;
 use super::child::ChildContext;
 use super::event::MonitorEvent;
 use super::file_service::FileService;
 use super::processes::{ProcessKind, WORKER};
 use super::services::Services;
-use super::signing_service::SigningService;
-use crate::ca::testing::CaHome;
-use crate::ca::{Authorities, CaKind};
-use crate::cert::testing::ed25519;
-use crate::ipc::{AllowedFiles, Datagram, FilePurpose, MessageSocket, Service};
-use crate::sys::clock::Clock;
+use crate::config::{Config, Source};
+use crate::ipc::{
+    AllowedFiles, CaKeyLine, CallerProcess, Datagram, FilePurpose, IncomingCall, MessageSocket,
+    MonitorMessage, Service, ServiceRequest, SigningAnswer, SigningRequest, decode,
+};
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
-/// CAs with keys of their own, in a directory that goes with them.
-pub(super) struct OpenCas {
-    _ca: CaHome,
-    /// For files of a test.
+/// The process id that calls come from.
+pub(super) const PID: i32 = 4_711;
+/// How long a test waits for a message.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What services need: a directory for files, and the way to the auth process.
+pub(super) struct ServicesHome {
     directory: tempfile::TempDir,
-    authorities: Arc<Authorities>,
-    pub(super) current: Current,
+    pub(super) gate: AuthGate,
 }
 
-impl OpenCas {
+impl ServicesHome {
     pub(super) fn new() -> Self {
-        let ca = CaHome::new();
-        let current = Current::of(ca.open().unwrap());
         Self {
-            _ca: ca,
             directory: crate::sys::fs::private_tempdir(),
-            authorities: current.get().unwrap(),
-            current,
+            gate: AuthGate::default(),
         }
     }
 
     pub(super) fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
-    }
-
-    pub(super) fn key(&self, kind: CaKind) -> &PublicKey {
-        self.authorities.of(kind).public_key()
     }
 
     /// The services for a worker that may have these files opened.
@@ -59,21 +53,95 @@ impl OpenCas {
 
     pub(super) fn services_of(&self, kind: &'static ProcessKind, files: AllowedFiles) -> Services {
         let files = FileService::new(Arc::new(files));
-        Services::new(kind, files, SigningService::new(self.current.clone()))
+        Services::new(kind, PID, files, self.gate.clone())
     }
 
-    /// What the thread that receives from a worker needs, and where its events arrive.
-    pub(super) fn context(
-        &self,
-        files: AllowedFiles,
-    ) -> (ChildContext, mpsc::Receiver<MonitorEvent>) {
+    /// The configuration of a proxy in the directory.
+    pub(super) fn config(&self) -> Config {
+        let parsed = crate::config::parse(Path::new("f"), "", Some(self.directory.path()));
+        parsed.unwrap().config
+    }
+
+    /// What the thread that receives from a process needs, and where its events arrive.
+    pub(super) fn context(&self) -> (ChildContext, mpsc::Receiver<MonitorEvent>) {
         let (sender, events) = mpsc::channel(64);
+        let source = Source {
+            file: None,
+            data_dir: None,
+        };
         let context = ChildContext {
             events: sender,
-            authorities: self.current.clone(),
-            files: Arc::new(files),
+            gate: self.gate.clone(),
+            config: Arc::new((self.config(), source)),
         };
         (context, events)
+    }
+
+    /// An auth process that is ready.
+    pub(super) fn auth(&self) -> AuthEnd {
+        let (near, far) = MessageSocket::pair().unwrap();
+        far.set_timeout(PATIENCE).unwrap();
+        let near = Arc::new(near);
+        self.gate.open(&near);
+        AuthEnd { near, far }
+    }
+}
+
+/// The auth process, as the monitor's socket to it shows it.
+pub(super) struct AuthEnd {
+    /// The monitor's end.
+    pub(super) near: Arc<MessageSocket>,
+    far: MessageSocket,
+}
+
+impl AuthEnd {
+    /// The next call that is passed on.
+    pub(super) fn takes(&self) -> (CallerProcess, IncomingCall, ServiceRequest) {
+        let Datagram { bytes, files } = self.far.receive().unwrap().unwrap();
+        let Ok(MonitorMessage::Call(forwarded)) = decode(&bytes) else {
+            panic!("{}", String::from_utf8_lossy(&bytes));
+        };
+        let (incoming, request) = IncomingCall::forwarded(forwarded.call, files).unwrap();
+        (forwarded.from, incoming, request)
+    }
+
+    /// Answers on a thread of its own: this key signs, and signs what `sign` has a signature for.
+    pub(super) fn signs(
+        self,
+        key: &PublicKey,
+        sign: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+    ) {
+        let key = CaKeyLine(key.clone());
+        std::thread::spawn(move || {
+            while let Ok(Some(Datagram { bytes, files })) = self.far.receive() {
+                let Ok(MonitorMessage::Call(forwarded)) = decode(&bytes) else {
+                    panic!("{}", String::from_utf8_lossy(&bytes));
+                };
+                let Some((incoming, request)) = IncomingCall::forwarded(forwarded.call, files)
+                else {
+                    panic!("no socket");
+                };
+                let answer = match request {
+                    ServiceRequest::Signing(SigningRequest::Check) => {
+                        SigningAnswer::Key(Some(key.clone()))
+                    }
+                    ServiceRequest::Signing(SigningRequest::Sign { data, .. }) => {
+                        let refused = SigningAnswer::Refused(Some(key.clone()));
+                        sign(&data).map_or(refused, SigningAnswer::Signature)
+                    }
+                    request => panic!("{request:?}"),
+                };
+                incoming.answer::<SigningRequest>(&answer, &[]);
+            }
+        });
+    }
+
+    /// Whether no call was passed on.
+    pub(super) fn has_none(&self) -> bool {
+        self.far.set_timeout(Duration::from_millis(1)).unwrap();
+        let received = self.far.receive();
+        self.far.set_timeout(PATIENCE).unwrap();
+        received.is_err()
     }
 }
 
@@ -90,15 +158,18 @@ pub(super) struct HangingFiles {
 impl HangingFiles {
     /// `ask` asks for a file, and returns the socket on which the answer arrives. Until the last slot
     /// is taken, a file that does open is opened.
-    pub(super) fn new(cas: &OpenCas, ask: impl Fn(&Services, &Path) -> MessageSocket) -> Self {
-        let (there, pipe) = (cas.at("there"), cas.at("pipe"));
+    pub(super) fn new(
+        home: &ServicesHome,
+        ask: impl Fn(&Services, &Path) -> MessageSocket,
+    ) -> Self {
+        let (there, pipe) = (home.at("there"), home.at("pipe"));
         write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
         let mode = Mode::from_raw_mode(PRIVATE_FILE);
         mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
         let files = AllowedFiles::new()
             .with(&there, FilePurpose::Read)
             .with(&pipe, FilePurpose::Read);
-        let services = cas.services(files);
+        let services = home.services(files);
         let at_once = Service::Files.at_once();
         let mut hanging: Vec<_> = (1..at_once).map(|_| ask(&services, &pipe)).collect();
         let answer = ask(&services, &there).receive().unwrap();
@@ -133,52 +204,4 @@ impl HangingFiles {
 
 fn is_opened(answer: Option<&Datagram>) -> bool {
     answer.is_some_and(|answer| answer.files.len() == 1)
-}
-
-/// What an attacker in a worker would like to have signed: a certificate of any kind, as its signer
-/// would see it, for this CA.
-pub(super) fn unsigned(kind: CertType, seconds: u64, authority: &PublicKey) -> Vec<u8> {
-    let now = Clock::System.unix_seconds();
-    let subject = ed25519().public_key().key_data().clone();
-    let mut builder = Builder::new(vec![1; 32], subject, now - 1, now + seconds).unwrap();
-    builder.serial(7).unwrap();
-    builder.cert_type(kind).unwrap();
-    builder.key_id("root").unwrap();
-    builder.valid_principal("root").unwrap();
-    let other = ed25519();
-    let signed = builder.sign(&other).unwrap();
-    // The same with the CA's key in the place of the one that it was made with.
-    let bytes = signed.to_bytes().unwrap();
-    let own = other.public_key().to_bytes().unwrap();
-    let at = bytes.windows(own.len()).rposition(|part| part == own);
-    let mut data = bytes[..at.unwrap() - 4].to_vec();
-    let blob = authority.to_bytes().unwrap();
-    data.extend(u32::try_from(blob.len()).unwrap().to_be_bytes());
-    data.extend(blob);
-    data
-}
-
-/// What an attacker in a worker may not have signed, each with the key that is asked to.
-pub(super) fn forbidden(cas: &OpenCas) -> Vec<(PublicKey, Vec<u8>)> {
-    let (user, host) = (cas.key(CaKind::User), cas.key(CaKind::Host));
-    let wanted = [
-        // Certificates for people, by either key.
-        (user, unsigned(CertType::User, 3_600, user)),
-        (host, unsigned(CertType::User, 3_600, host)),
-        (host, unsigned(CertType::User, 3_600, user)),
-        // Host certificates that outlive the discovery of the attack.
-        (host, unsigned(CertType::Host, 365 * 86_400, host)),
-        (host, unsigned(CertType::Host, u64::from(u32::MAX), host)),
-        // The user CA is asked for a host, or a host certificate claims to be its own.
-        (user, unsigned(CertType::Host, 3_600, user)),
-        (host, unsigned(CertType::Host, 3_600, user)),
-        // Other signatures.
-        (host, b"SSHSIG\0\0\0\x04file".to_vec()),
-        (host, vec![0; 200]),
-        (host, Vec::new()),
-    ];
-    wanted
-        .into_iter()
-        .map(|(key, data)| (key.clone(), data))
-        .collect()
 }

@@ -14,11 +14,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use ssh_key::PublicKey;
 
 use super::services::{Services, on_thread};
-use super::signing_service::SigningService;
 use crate::agent::{self, AgentRequest, MAX_REQUEST};
-use crate::ipc::{FileAnswer, FilePurpose, MessageSocket, Service, decode};
+use crate::ipc::{
+    CaKeyLine, FileAnswer, FilePurpose, MessageSocket, Service, Signing, SigningAnswer,
+    SigningRequest, decode,
+};
 
 /// How long a stream may be idle, in either direction.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,7 +91,7 @@ fn sign(services: &Services, stream: OwnedFd) {
     let Ok(slot) = services.admit(Service::Signing) else {
         return;
     };
-    let signing = services.signing().clone();
+    let signing = services.signing();
     on_thread(Service::Signing, move || {
         let mut stream = UnixStream::from(stream);
         if let Err(error) = converse(&mut stream, &signing) {
@@ -99,17 +102,18 @@ fn sign(services: &Services, stream: OwnedFd) {
     });
 }
 
-fn converse(stream: &mut UnixStream, signing: &SigningService) -> io::Result<()> {
+fn converse(stream: &mut UnixStream, signing: &dyn Signing) -> io::Result<()> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    for number in 0..MAX_REQUESTS {
+    let mut conversation = Conversation {
+        signing,
+        refused_by: None,
+    };
+    for _ in 0..MAX_REQUESTS {
         let Some(message) = read(stream)? else {
             return Ok(());
         };
-        // A list request first on a stream is a health check; later it asks why the last signature
-        // failed.
-        let is_checked = number == 0;
-        stream.write_all(&answer(&message, signing, is_checked))?;
+        stream.write_all(&conversation.answer(&message))?;
     }
     Ok(())
 }
@@ -130,20 +134,55 @@ fn read(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(message))
 }
 
-fn answer(message: &[u8], signing: &SigningService, is_checked: bool) -> Vec<u8> {
-    match AgentRequest::parse(message) {
-        Ok(AgentRequest::Identities) => identities(signing, is_checked),
-        Ok(AgentRequest::Sign { key, data }) => match signing.sign(&key, &data) {
-            Some(signature) => agent::sign_response(&signature),
-            None => agent::failure(),
-        },
-        Ok(AgentRequest::Other) | Err(_) => agent::failure(),
+/// What was asked on one stream.
+struct Conversation<'s> {
+    signing: &'s dyn Signing,
+    /// After a refused signature, the key that signs.
+    refused_by: Option<Option<CaKeyLine>>,
+}
+
+impl Conversation<'_> {
+    fn answer(&mut self, message: &[u8]) -> Vec<u8> {
+        match AgentRequest::parse(message) {
+            Ok(AgentRequest::Identities) => identities(self.key()),
+            Ok(AgentRequest::Sign { key, data }) => match self.sign(&key, data) {
+                Some(signature) => agent::sign_response(&signature),
+                None => agent::failure(),
+            },
+            Ok(AgentRequest::Other) | Err(_) => agent::failure(),
+        }
+    }
+
+    /// A list request first on a stream is a health check; later it asks why the last signature failed.
+    fn key(&self) -> Option<CaKeyLine> {
+        if let Some(key) = &self.refused_by {
+            return key.clone();
+        }
+        match self.signing.ask(SigningRequest::Check) {
+            Ok(SigningAnswer::Key(key)) => key,
+            _ => None,
+        }
+    }
+
+    fn sign(&mut self, key: &[u8], data: Vec<u8>) -> Option<Vec<u8>> {
+        let key = PublicKey::from_bytes(key).ok()?;
+        match self.signing.ask(SigningRequest::Sign { key, data }) {
+            Ok(SigningAnswer::Signature(signature)) => Some(signature),
+            Ok(SigningAnswer::Refused(key)) => {
+                self.refused_by = Some(key);
+                None
+            }
+            Ok(SigningAnswer::Key(_)) => None,
+            Err(error) => {
+                tracing::warn!(%error, "no signature for a worker of an earlier version");
+                None
+            }
+        }
     }
 }
 
-fn identities(signing: &SigningService, is_checked: bool) -> Vec<u8> {
-    let key = signing.key(is_checked);
-    match key.and_then(|key| Some((key.to_bytes().ok()?, key.comment().to_string()))) {
+fn identities(key: Option<CaKeyLine>) -> Vec<u8> {
+    match key.and_then(|CaKeyLine(key)| Some((key.to_bytes().ok()?, key.comment().to_string()))) {
         Some((blob, comment)) => agent::identities_answer(Some((&blob, &comment))),
         None => agent::identities_answer(None),
     }
@@ -154,14 +193,11 @@ mod tests {
     use std::fs::File;
     use std::net::Shutdown;
 
-    use ssh_key::PublicKey;
-    use ssh_key::certificate::CertType;
-
     use super::*;
     use crate::agent::{AgentReply, ReplyDecoder, SignFlags, request_identities, sign_request};
-    use crate::ca::CaKind;
+    use crate::cert::testing::ed25519;
     use crate::ipc::{AllowedFiles, Datagram};
-    use crate::monitor::testing::{HangingFiles, OpenCas, forbidden, unsigned};
+    use crate::monitor::testing::{HangingFiles, ServicesHome};
     use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
     /// Sends a recorded message of version 1 with this file descriptor.
@@ -193,8 +229,8 @@ mod tests {
 
     #[test]
     fn only_what_asks_for_something_is_taken() {
-        let cas = OpenCas::new();
-        let services = cas.services(AllowedFiles::new());
+        let home = ServicesHome::new();
+        let services = home.services(AllowedFiles::new());
         for message in [r#""ready""#, r#"{"draining":{"seconds":30}}"#, "no", "{}"] {
             let (_ours, theirs) = UnixStream::pair().unwrap();
             let mut files = vec![OwnedFd::from(theirs)];
@@ -207,13 +243,13 @@ mod tests {
 
     #[test]
     fn what_is_on_the_list_is_sent_and_why_not_otherwise() {
-        let cas = OpenCas::new();
-        let (there, missing) = (cas.at("there"), cas.at("missing"));
+        let home = ServicesHome::new();
+        let (there, missing) = (home.at("there"), home.at("missing"));
         write_whole(&there, b"text", PRIVATE_FILE, Replace::Refuse).unwrap();
         let files = AllowedFiles::new()
             .with(&there, FilePurpose::Read)
             .with(&missing, FilePurpose::Read);
-        let services = cas.services(files);
+        let services = home.services(files);
         let asked = |path: &Path, to_append| {
             let answer = ask(&services, path, to_append);
             answer.receive().unwrap().unwrap()
@@ -222,7 +258,7 @@ mod tests {
         for (path, to_append, number) in [
             (&missing, false, "2"),
             (&there, true, "13"),
-            (&cas.at("other"), false, "13"),
+            (&home.at("other"), false, "13"),
         ] {
             let answer = asked(path, to_append);
             assert_eq!(answer.bytes, number.as_bytes());
@@ -233,8 +269,8 @@ mod tests {
     /// One file too many gets no answer.
     #[test]
     fn a_file_that_does_not_open_holds_up_no_other() {
-        let cas = OpenCas::new();
-        let hanging = HangingFiles::new(&cas, |services, path| ask(services, path, false));
+        let home = ServicesHome::new();
+        let hanging = HangingFiles::new(&home, |services, path| ask(services, path, false));
         assert!(hanging.one_more.is_none());
         hanging.let_open();
     }
@@ -268,39 +304,71 @@ mod tests {
         reply(services, &sign_request(&key, data, SignFlags::NONE))
     }
 
+    /// The signature that the auth process makes, as RFC 4253 section 6.6 encodes it.
+    fn signature() -> Vec<u8> {
+        let mut blob = vec![0, 0, 0, 11];
+        blob.extend(b"ssh-ed25519");
+        blob.extend([0, 0, 0, 64]);
+        blob.extend([7; 64]);
+        blob
+    }
+
     #[test]
-    fn the_proxys_own_certificates_are_signed() {
-        let cas = OpenCas::new();
-        let services = cas.services(AllowedFiles::new());
-        let key = cas.key(CaKind::Host).clone();
+    fn the_auth_process_signs() {
+        let home = ServicesHome::new();
+        let services = home.services(AllowedFiles::new());
+        let key = ed25519().public_key().clone();
+        home.auth()
+            .signs(&key, |data| (data == b"good").then(signature));
         let AgentReply::Identities(listed) = reply(&services, &request_identities()) else {
             panic!("no list");
         };
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].blob, key.to_bytes().unwrap());
-        assert!(matches!(
-            reply_to(&services, &key, &unsigned(CertType::Host, 3_600, &key)),
-            AgentReply::Signature(_)
-        ));
+        let signed = reply_to(&services, &key, b"good");
+        assert!(matches!(signed, AgentReply::Signature(_)), "{signed:?}");
     }
 
     #[test]
     fn a_worker_that_was_taken_gets_nothing_else() {
-        let cas = OpenCas::new();
-        let services = cas.services(AllowedFiles::new());
-        for (key, data) in forbidden(&cas) {
-            assert_eq!(reply_to(&services, &key, &data), AgentReply::Failure);
-        }
+        let home = ServicesHome::new();
+        let services = home.services(AllowedFiles::new());
+        let key = ed25519().public_key().clone();
+        home.auth().signs(&key, |_| None);
+        assert_eq!(reply_to(&services, &key, b"bad"), AgentReply::Failure);
         // Adding a key, removing all, locking: it is no agent for that.
         for kind in [17, 19, 22, 27] {
             assert_eq!(reply(&services, &[0, 0, 0, 1, kind]), AgentReply::Failure);
         }
     }
 
+    /// After a refused signature, the list says which key signs, even if that key is out of reach.
+    #[test]
+    fn after_a_refusal_the_list_has_the_key_that_refused() {
+        let home = ServicesHome::new();
+        let services = home.services(AllowedFiles::new());
+        let key = ed25519().public_key().clone();
+        home.auth().signs(&key, |_| None);
+        let signing = services.signing();
+        let mut conversation = Conversation {
+            signing: &signing,
+            refused_by: None,
+        };
+        assert!(
+            conversation
+                .sign(&key.to_bytes().unwrap(), b"bad".to_vec())
+                .is_none()
+        );
+        // The next auth process has another key.
+        home.auth().signs(ed25519().public_key(), |_| None);
+        assert_eq!(conversation.key(), Some(CaKeyLine(key)));
+    }
+
     #[test]
     fn nobody_waits_for_who_asks_without_end() {
-        let cas = OpenCas::new();
-        let services = cas.services(AllowedFiles::new());
+        let home = ServicesHome::new();
+        let services = home.services(AllowedFiles::new());
+        home.auth().signs(ed25519().public_key(), |_| None);
         let at_once = Service::Signing.at_once();
         let mut silent: Vec<_> = (0..at_once).map(|_| connect(&services)).collect();
         let mut one_more = connect(&services);

@@ -36,7 +36,12 @@ impl CommandLoop {
                 else => return,
             };
             match message {
-                MonitorMessage::Start { .. } => {}
+                MonitorMessage::Start { .. }
+                | MonitorMessage::StartAuth { .. }
+                | MonitorMessage::Call(_)
+                | MonitorMessage::Exited(_) => {
+                    tracing::warn!("an order that is not for this process");
+                }
                 MonitorMessage::Keys(keys) => {
                     authorities::replace(&keys, &self.monitor, &self.shared.trust, &self.public);
                 }

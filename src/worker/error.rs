@@ -9,6 +9,7 @@ use crate::ca::CaError;
 use crate::cert::SourceAddressError;
 use crate::config::ConfigError;
 use crate::model::NameError;
+use crate::monitor::WITHOUT_SANDBOX;
 use crate::sys::fs::FsError;
 use crate::sys::sandbox::SandboxError;
 use crate::web::WebError;
@@ -66,9 +67,7 @@ impl ServeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Authorities(error) => error.hint(),
-            Self::Audit(AuditError::Open(FsError::TooOpen { path, .. })) => {
-                Some(format!("chmod 0600 {}", path.display()))
-            }
+            Self::Audit(error) => error.hint(),
             Self::Recordings(FsError::TooOpen { path, .. }) => {
                 Some(format!("chmod 0700 {}", path.display()))
             }
@@ -76,9 +75,7 @@ impl ServeError {
                 "have a directory there that the account of the proxy may write to, with mode 0700"
                     .to_owned(),
             ),
-            Self::Confine(_) => {
-                Some("with `proxy_service.sandbox: no` it runs without, and says so".to_owned())
-            }
+            Self::Confine(_) => Some(WITHOUT_SANDBOX.to_owned()),
             _ => None,
         }
     }

@@ -70,7 +70,7 @@ impl MonitorClient {
             *listener = Some(file.into());
         }
         let socket = Arc::new(socket);
-        let calls = Client::new(Arc::clone(&socket));
+        let calls = Client::new(Arc::<MessageSocket>::clone(&socket));
         Ok((Self { socket, calls }, given, keys))
     }
 
@@ -95,7 +95,7 @@ impl MonitorClient {
 
     /// Files that the monitor opens, because this process cannot open them once it is confined.
     pub(super) fn files(&self, config: &Config, source: &Source) -> RemoteFiles {
-        let allowed = monitor::allowed_files(config, source);
+        let allowed = monitor::allowed_files(&monitor::WORKER, config, source);
         RemoteFiles::new(allowed, self.calls.clone())
     }
 

@@ -7,21 +7,10 @@ use crate::sys::sandbox::Confinement;
 
 /// Confines the process, unless the configuration turns that off.
 pub(super) fn confine(config: &Config) -> Result<Option<Confinement>, ServeError> {
-    if !config.proxy.sandbox {
-        tracing::warn!(
-            "proxy_service.sandbox is off: a worker that is taken over has the account's files"
-        );
-        return Ok(None);
+    if config.proxy.sandbox {
+        monitor::prepare(config);
     }
-    monitor::prepare(config);
-    let confinement = (WORKER.sandbox)(config).apply()?;
-    tracing::info!("confined by {}", confinement.layers());
-    let missing = confinement.layers().missing();
-    if !missing.is_empty() {
-        let missing = missing.join("; ");
-        tracing::warn!("this kernel cannot confine it as far as it should be: {missing}");
-    }
-    Ok(Some(confinement))
+    Ok(WORKER.confine(config)?)
 }
 
 /// How many threads can run at once.

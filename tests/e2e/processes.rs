@@ -1,5 +1,5 @@
-//! Two processes: the monitor holds the ports, the worker talks to the network. What happens to one
-//! of them when the other exits.
+//! Three processes: the monitor holds the ports, the worker talks to the network, the auth process has the
+//! CAs' keys. What happens to one of them when another exits.
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -122,32 +122,31 @@ fn has_in_memory(pid: u32, wanted: &[u8]) -> bool {
 }
 
 /// A mistake in code that reads hostile input does not reveal the CAs' keys: the process that reads
-/// has them neither in its memory nor open. Sessions work all the same, because the other process
-/// signs the host certificates.
+/// has them neither in its memory nor open, nor has the process that starts it. Sessions work all the
+/// same, because the auth process signs the host certificates.
 #[test]
 fn the_worker_has_no_authority() {
     let world = World::new();
     world.run("db1", "true").success();
-    let (monitor, worker) = (world.proxy_pid(), world.worker_pid());
+    let (monitor, worker, auth) = (world.proxy_pid(), world.worker_pid(), world.auth_pid());
     if !may_look_into(monitor) {
         return;
     }
     let host = seed(&world, "host_ca");
-    assert!(
-        has_in_memory(monitor, &host),
-        "the test finds what is there"
-    );
-    // The monitor signs with the host CA's key alone.
+    assert!(has_in_memory(auth, &host), "the test finds what is there");
+    // It signs with the host CA's key alone.
     let user = seed(&world, "user_ca");
-    assert!(!has_in_memory(monitor, &user), "user_ca in the monitor");
+    assert!(!has_in_memory(auth, &user), "user_ca in the auth process");
     for (name, seed) in [("user_ca", user), ("host_ca", host)] {
-        assert!(!has_in_memory(worker, &seed), "{name}");
+        for pid in [worker, monitor] {
+            assert!(!has_in_memory(pid, &seed), "{name} in {pid}");
+        }
     }
 }
 
 /// During a rotation, too: it has the key that signs, and not the other one.
 #[test]
-fn the_monitor_has_the_key_that_signs() {
+fn the_auth_process_has_the_key_that_signs() {
     let world = World::new();
     if !may_look_into(world.proxy_pid()) {
         return;
@@ -163,9 +162,9 @@ fn the_monitor_has_the_key_that_signs() {
     }
     let (old, new) = (seed(&world, "host_ca"), seed(&world, "host_ca_new"));
     world.restart_proxy();
-    let monitor = world.proxy_pid();
-    assert!(has_in_memory(monitor, &new), "the new key signs");
-    assert!(!has_in_memory(monitor, &old), "the old key does not");
+    let auth = world.auth_pid();
+    assert!(has_in_memory(auth, &new), "the new key signs");
+    assert!(!has_in_memory(auth, &old), "the old key does not");
 }
 
 /// Even if the service manager or an administrator has enabled core dumps for all processes, these
@@ -175,11 +174,11 @@ fn the_monitor_has_the_key_that_signs() {
 fn memory_is_neither_dumped_nor_swapped() {
     let world = World::new();
     world.run("db1", "true").success();
-    let (monitor, worker) = (world.proxy_pid(), world.worker_pid());
+    let (monitor, worker, auth) = (world.proxy_pid(), world.worker_pid(), world.auth_pid());
     let file = |pid: u32, name: &str| {
         std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("it runs")
     };
-    for pid in [monitor, worker] {
+    for pid in [monitor, worker, auth] {
         let limits = file(pid, "limits");
         let core = limits
             .lines()
@@ -192,11 +191,13 @@ fn memory_is_neither_dumped_nor_swapped() {
         assert_eq!(numbers.len(), 2, "{limits}");
     }
     let log = world.proxy_log();
-    let status = file(monitor, "status");
-    let locked = status.lines().find(|line| line.starts_with("VmLck:"));
-    let is_locked = locked.is_some_and(|line| !line.contains("\t       0 kB"));
     let is_said = log.contains("memory cannot be locked");
-    assert!(is_locked != is_said, "{locked:?}\n{log}");
+    for pid in [monitor, auth] {
+        let status = file(pid, "status");
+        let locked = status.lines().find(|line| line.starts_with("VmLck:"));
+        let is_locked = locked.is_some_and(|line| !line.contains("\t       0 kB"));
+        assert!(is_locked != is_said, "{pid}: {locked:?}\n{log}");
+    }
     if is_said {
         skipped::cannot("memory cannot be locked without a limit here");
     }
@@ -205,17 +206,19 @@ fn memory_is_neither_dumped_nor_swapped() {
 /// A person starts the worker by hand.
 #[test]
 fn a_worker_without_a_monitor_says_what_it_is_for() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rproxy"))
-        .arg("worker")
-        .arg("--data-dir=/nonexistent")
-        .env("RPROXY_CONFIG", "/dev/null")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        said.contains("this command is for rproxy serve, which starts it"),
-        "{said}"
-    );
+    for command in ["worker", "auth-service"] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_rproxy"))
+            .arg(command)
+            .arg("--data-dir=/nonexistent")
+            .env("RPROXY_CONFIG", "/dev/null")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.contains("this command is for rproxy serve, which starts it"),
+            "{said}"
+        );
+    }
 }

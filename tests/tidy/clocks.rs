@@ -57,6 +57,14 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "reads the terminal; the process ends with the replay",
     ),
     (
+        "src/auth/mod.rs",
+        "follows the rotation of the CAs as long as the process runs",
+    ),
+    (
+        "src/auth/thread_pool.rs",
+        "work on calls, how many at once is bounded; joined at the end",
+    ),
+    (
         "src/cli/sessions/watch.rs",
         "reads the control socket; the process ends with the view",
     ),
@@ -101,16 +109,12 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "asks another program whether it would run, for a bounded time",
     ),
     (
-        "src/monitor/mod.rs",
-        "the threads of the monitor, which live as long as it does",
-    ),
-    (
         "src/monitor/services.rs",
         "works on one call; how many at once is bounded",
     ),
     (
-        "src/monitor/worker.rs",
-        "reads what a worker says until it ends",
+        "src/monitor/child.rs",
+        "reads what a process says until it ends",
     ),
     (
         "src/net/runtimes.rs",

@@ -93,6 +93,24 @@ mod tidy {
         // assembly
         room("config", 7, &[]),
         room("worker", 7, &["config", "monitor"]),
+        // It reads nothing that comes from the network either, and has the secrets.
+        Room {
+            name: "auth",
+            floor: 7,
+            beside: &["config", "monitor"],
+            never: &[
+                "dns",
+                "nodes",
+                "openssh",
+                "recording",
+                "relay",
+                "session",
+                "ssh",
+                "store",
+                "web",
+                "wire",
+            ],
+        },
         // It reads nothing that comes from the network.
         Room {
             name: "monitor",
@@ -144,7 +162,8 @@ mod tidy {
         (
             "tokio",
             &[
-                "cli", "control", "worker", "dns", "monitor", "net", "session", "ssh", "web",
+                "auth", "cli", "control", "worker", "dns", "monitor", "net", "session", "ssh",
+                "web",
             ],
         ),
         ("tokio_rustls", &["web"]),

@@ -1,6 +1,8 @@
-//! The monitor's reactions to signals, to messages and exits of workers, and to timeouts.
+//! The monitor's reactions to signals, to messages and exits of processes, and to timeouts.
 //!
-//! Events are handled one after the other on one thread, which never waits for a worker.
+//! Events are handled one after the other on one thread, which never waits for a process. The auth
+//! process is started first, and the worker once the auth process has sent the CAs' keys. The auth
+//! process is started again whenever it exits, as long as there are workers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,20 +11,23 @@ use rustix::process::Pid;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use super::auth_gate::AuthGate;
 use super::child::{ChildProcess, ChildRole};
 use super::children::Processes;
 use super::error::MonitorError;
 use super::event::{Exited, MonitorEvent};
 use super::listeners::Listeners;
-use super::processes::{RestartRule, UpgradeRule};
+use super::processes::RestartRule;
+use super::restarts::Restarts;
 use super::signals::{Command, Commands};
 use super::systemd;
 use crate::audit::{AuditEvent, AuditSink as _, DeferredLog};
 use crate::config::Config;
-use crate::ipc::{MonitorMessage, ProcessMessage};
+use crate::ipc::{MonitorMessage, ProcessMessage, PublicCaKeys};
 use crate::sys::clock::Clock;
 
-/// How long a worker may take to start at an upgrade before it is killed.
+/// How long a process may take to start at an upgrade, or an auth process to finish its calls, before it
+/// is killed.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How often time limits are checked.
 const TICK: Duration = Duration::from_millis(500);
@@ -37,12 +42,21 @@ enum MonitorPhase {
     Stopping(Instant, Instant),
 }
 
-/// The workers, and the proxy's phase.
+/// The processes, and the proxy's phase.
 #[derive(Debug)]
 pub(super) struct Monitor<P> {
     processes: P,
     listeners: Listeners,
-    workers: BTreeMap<i32, ChildProcess>,
+    children: BTreeMap<i32, ChildProcess>,
+    /// The way to the auth process that answers calls.
+    gate: AuthGate,
+    /// The CAs' public keys, once the auth process has sent them.
+    keys: Option<PublicCaKeys>,
+    /// Whether the worker of this program is still to be started.
+    awaits_worker: bool,
+    restarts: Restarts,
+    /// When the auth processes were told to exit.
+    auth_ended: Option<Instant>,
     phase: MonitorPhase,
     /// The error to exit with; `None` if the stop was requested.
     failed: Option<MonitorError>,
@@ -72,17 +86,29 @@ fn number(pid: Pid) -> i32 {
 }
 
 impl<P: Processes> Monitor<P> {
+    /// `children` are the processes of an earlier program, and `gate` is the way that their calls take.
     pub(super) fn new(
         config: &Config,
         processes: P,
         listeners: Listeners,
-        workers: Vec<ChildProcess>,
+        gate: AuthGate,
+        children: Vec<ChildProcess>,
     ) -> Self {
-        let workers = workers.into_iter();
+        for auth in children.iter().filter(|one| one.is_auth()) {
+            if auth.role == ChildRole::Serving {
+                gate.open(&auth.socket);
+            }
+        }
+        let children = children.into_iter();
         Self {
             processes,
             listeners,
-            workers: workers.map(|one| (number(one.pid), one)).collect(),
+            children: children.map(|one| (number(one.pid), one)).collect(),
+            gate,
+            keys: None,
+            awaits_worker: false,
+            restarts: Restarts::default(),
+            auth_ended: None,
             phase: MonitorPhase::Running,
             failed: None,
             drain_timeout: config.proxy.drain_timeout,
@@ -90,25 +116,24 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    /// Starts a worker, for the first time or in addition to those of an earlier version.
+    /// Starts this program's processes, for the first time or in addition to those of an earlier version:
+    /// the auth process, and the worker when that is ready.
     ///
     /// # Errors
-    /// When there is no worker after that.
+    /// When there is no process after that.
     pub(super) fn begin(&mut self) -> Result<(), MonitorError> {
-        match self.processes.start(&self.listeners) {
-            Ok(worker) => {
-                self.workers.insert(number(worker.pid), worker);
-                Ok(())
-            }
-            Err(error) if self.workers.is_empty() => Err(MonitorError::Start(error)),
+        self.awaits_worker = true;
+        match self.start_auth() {
+            Err(error) if self.children.is_empty() => Err(MonitorError::Start(error)),
             Err(error) => {
-                self.refuse(format!("no worker can be started: {error}"));
+                self.give_up_upgrade(format!("no auth process can be started: {error}"));
                 Ok(())
             }
+            Ok(()) => Ok(()),
         }
     }
 
-    /// Handles events until the last worker has exited.
+    /// Handles events until the last process has exited.
     ///
     /// # Errors
     /// Why the proxy has stopped, unless that was requested.
@@ -119,7 +144,7 @@ impl<P: Processes> Monitor<P> {
     ) -> Result<(), MonitorError> {
         let mut ticks = every(TICK);
         let mut pings = systemd::watchdog().map(every);
-        while !self.workers.is_empty() {
+        while !self.children.is_empty() {
             tokio::select! {
                 command = commands.next() => self.on_command(command),
                 Some(event) = events.recv() => self.on_event(event),
@@ -133,17 +158,51 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    fn send_all(&self, message: &MonitorMessage) {
-        for worker in self.workers.values() {
-            worker.send(message);
+    fn start_auth(&mut self) -> std::io::Result<()> {
+        self.restarts.started();
+        let auth = self.processes.start_auth()?;
+        self.children.insert(number(auth.pid), auth);
+        Ok(())
+    }
+
+    fn start_worker(&mut self, keys: PublicCaKeys) {
+        match self.processes.start_worker(&self.listeners, keys) {
+            Ok(worker) => {
+                self.children.insert(number(worker.pid), worker);
+            }
+            Err(error) if self.has_workers() => {
+                self.refuse(format!("no worker can be started: {error}"));
+            }
+            Err(error) => self.fail(MonitorError::Start(error)),
         }
+    }
+
+    fn workers(&self) -> impl Iterator<Item = &ChildProcess> {
+        self.children.values().filter(|one| !one.is_auth())
+    }
+
+    fn has_workers(&self) -> bool {
+        self.workers().next().is_some()
+    }
+
+    fn auths(&self) -> impl Iterator<Item = &ChildProcess> {
+        self.children.values().filter(|one| one.is_auth())
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(self.phase, MonitorPhase::Stopping(..))
+    }
+
+    fn send_workers(&self, message: &MonitorMessage) {
+        self.workers().for_each(|worker| worker.send(message));
     }
 
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Reload => {
                 systemd::reloading();
-                self.send_all(&MonitorMessage::Reload);
+                let children = self.children.values();
+                children.for_each(|one| one.send(&MonitorMessage::Reload));
             }
             Command::Stop => self.stop(),
             Command::Upgrade => self.begin_upgrade(),
@@ -152,11 +211,21 @@ impl<P: Processes> Monitor<P> {
 
     /// The first stop request drains the connections; the second one closes them.
     fn stop(&mut self) {
-        if let MonitorPhase::Stopping(..) = self.phase {
-            return self.send_all(&MonitorMessage::End);
+        if self.is_stopping() {
+            return self.send_workers(&MonitorMessage::End);
         }
         self.drain(Instant::now() + self.drain_timeout);
-        self.send_all(&MonitorMessage::Drain);
+        self.send_workers(&MonitorMessage::Drain);
+        self.end_auth_after_workers();
+    }
+
+    /// Tells the auth processes to exit once no worker is left that could call them.
+    fn end_auth_after_workers(&mut self) {
+        if self.is_stopping() && !self.has_workers() {
+            self.auth_ended.get_or_insert_with(Instant::now);
+            self.auths()
+                .for_each(|auth| auth.send(&MonitorMessage::End));
+        }
     }
 
     /// The proxy stops by that time. The listeners are closed, so that clients are refused instead
@@ -170,48 +239,78 @@ impl<P: Processes> Monitor<P> {
 
     fn on_event(&mut self, event: MonitorEvent) {
         match event {
-            MonitorEvent::Message(pid, message) => self.on_message(number(pid), &message),
+            MonitorEvent::Message(pid, message) => self.on_message(number(pid), message),
             MonitorEvent::Exited(pid, exited) => self.on_exit(number(pid), exited),
-            MonitorEvent::Keys(keys) => self.send_all(&MonitorMessage::Keys(keys)),
             MonitorEvent::Checked(checked) => self.on_checked(checked),
         }
     }
 
-    fn on_message(&mut self, pid: i32, message: &ProcessMessage) {
-        let Some(worker) = self.workers.get_mut(&pid) else {
+    fn on_message(&mut self, pid: i32, message: ProcessMessage) {
+        let Some(process) = self.children.get_mut(&pid) else {
             return;
         };
+        let is_auth = process.is_auth();
         match message {
-            ProcessMessage::Ready if matches!(worker.role, ChildRole::Starting(_)) => {
-                worker.role = ChildRole::Serving;
-                self.take_over(pid);
+            ProcessMessage::Ready if matches!(process.role, ChildRole::Starting(_)) => {
+                process.role = ChildRole::Serving;
+                match is_auth {
+                    true => self.auth_is_ready(pid),
+                    false => self.take_over(pid),
+                }
             }
             ProcessMessage::Ready => {}
-            ProcessMessage::Reloaded if worker.role == ChildRole::Serving => systemd::ready(),
+            ProcessMessage::Keys(keys) => {
+                let is_current = is_auth && process.role != ChildRole::Retired;
+                if is_current && self.keys.as_ref() != Some(&keys) {
+                    self.keys = Some(keys.clone());
+                    self.send_workers(&MonitorMessage::Keys(keys));
+                }
+            }
+            ProcessMessage::Reloaded if !is_auth && process.role == ChildRole::Serving => {
+                systemd::ready();
+            }
             ProcessMessage::Reloaded => {}
             ProcessMessage::Draining { seconds } => {
-                let until = Instant::now() + Duration::from_secs(*seconds);
-                if let MonitorPhase::Stopping(before, _) = self.phase {
+                let until = Instant::now() + Duration::from_secs(seconds);
+                if let MonitorPhase::Stopping(before, _) = self.phase
+                    && !is_auth
+                {
                     self.drain(before.max(until));
                 }
             }
-            ProcessMessage::Alive => worker.is_alive = true,
-            // The thread that received the call answers it.
+            ProcessMessage::Alive => process.is_alive = true,
+            // The thread that received the call handles it.
             ProcessMessage::Call(_) => {}
+        }
+    }
+
+    /// An auth process answers calls from now on, so the others finish what they have.
+    fn auth_is_ready(&mut self, pid: i32) {
+        let is_stopping = self.is_stopping();
+        for auth in self.children.values_mut().filter(|one| one.is_auth()) {
+            if number(auth.pid) == pid {
+                self.gate.open(&auth.socket);
+            } else if auth.role == ChildRole::Serving {
+                auth.role = ChildRole::Retired;
+                auth.send(&MonitorMessage::Retire);
+            }
+        }
+        if std::mem::take(&mut self.awaits_worker) && !is_stopping {
+            match self.keys.clone() {
+                Some(keys) => self.start_worker(keys),
+                None => self.fail(MonitorError::Start(std::io::ErrorKind::InvalidData.into())),
+            }
         }
     }
 
     /// A worker accepts clients from now on, so the other workers stop accepting.
     fn take_over(&mut self, pid: i32) {
         let mut others = 0;
-        for worker in self.workers.values_mut() {
-            if number(worker.pid) != pid && worker.role == ChildRole::Serving {
-                match worker.kind.upgrade {
-                    UpgradeRule::Retire => {
-                        worker.role = ChildRole::Retired;
-                        worker.send(&MonitorMessage::Retire);
-                    }
-                }
+        for worker in self.children.values_mut() {
+            let is_other = !worker.is_auth() && number(worker.pid) != pid;
+            if is_other && worker.role == ChildRole::Serving {
+                worker.role = ChildRole::Retired;
+                worker.send(&MonitorMessage::Retire);
                 others += 1;
             }
         }
@@ -227,31 +326,87 @@ impl<P: Processes> Monitor<P> {
     }
 
     fn on_exit(&mut self, pid: i32, exited: Exited) {
-        let Some(worker) = self.workers.remove(&pid) else {
+        let Some(process) = self.children.remove(&pid) else {
             return;
         };
+        match process.kind.restart {
+            RestartRule::StopProxy => self.on_worker_exit(&process, exited),
+            RestartRule::Restart => self.on_auth_exit(&process, exited),
+        }
+    }
+
+    fn on_worker_exit(&mut self, process: &ChildProcess, exited: Exited) {
+        let pid = number(process.pid);
         let is_good = exited == Exited::Code(0);
-        let is_stopping = matches!(self.phase, MonitorPhase::Stopping(..));
         let serves = |one: &ChildProcess| one.role == ChildRole::Serving;
-        match worker.role {
+        match process.role {
             ChildRole::Retired => {
                 tracing::info!(
                     worker = pid,
                     "a worker from before an upgrade ended {exited}"
                 );
             }
-            _ if is_stopping => {
+            _ if self.is_stopping() => {
                 if !is_good && self.failed.is_none() {
                     self.failed = Some(MonitorError::WorkerEnded(exited));
                 }
             }
-            ChildRole::Starting(_) if self.workers.values().any(serves) => {
+            ChildRole::Starting(_) if self.workers().any(serves) => {
                 self.refuse(format!("the new worker ended {exited}"));
             }
-            ChildRole::Starting(_) => self.fail(MonitorError::NotStarted(exited)),
-            ChildRole::Serving => match worker.kind.restart {
-                RestartRule::StopProxy => self.fail(MonitorError::WorkerEnded(exited)),
-            },
+            ChildRole::Starting(_) => {
+                self.fail(MonitorError::NotStarted(process.kind.name, exited));
+            }
+            ChildRole::Serving => self.fail(MonitorError::WorkerEnded(exited)),
+        }
+        let gone = MonitorMessage::Exited(process.kind.caller(pid));
+        self.auths().for_each(|auth| auth.send(&gone));
+        self.end_auth_after_workers();
+    }
+
+    /// Sessions go on without an auth process, and calls wait for the next one.
+    fn on_auth_exit(&mut self, auth: &ChildProcess, exited: Exited) {
+        self.gate.close(&auth.socket);
+        let has_begun = !matches!(auth.role, ChildRole::Starting(_)) || !self.awaits_worker;
+        match auth.role {
+            ChildRole::Retired => {
+                tracing::info!("the auth process from before an upgrade ended {exited}");
+            }
+            _ if !self.has_workers() && self.is_stopping() => {}
+            _ if !self.has_workers() && !has_begun => {
+                self.fail(MonitorError::NotStarted(auth.kind.name, exited));
+            }
+            _ if !has_begun => {
+                self.give_up_upgrade(format!("the new auth process ended {exited}"));
+            }
+            _ => {
+                tracing::error!("the auth process ended {exited}, another one is started");
+                self.start_auth_again();
+            }
+        }
+    }
+
+    /// This program starts no worker. Its auth process is needed if the one before it does not answer.
+    fn give_up_upgrade(&mut self, message: String) {
+        self.awaits_worker = false;
+        self.refuse(message);
+        if !self.auths().any(|auth| auth.role == ChildRole::Serving) {
+            self.start_auth_again();
+        }
+    }
+
+    /// Starts an auth process, at once or later if the last ones have not lived for long.
+    fn start_auth_again(&mut self) {
+        self.restarts.exited();
+        if self.restarts.is_due() {
+            self.attempt_auth();
+        }
+    }
+
+    fn attempt_auth(&mut self) {
+        if let Err(error) = self.start_auth() {
+            tracing::error!(%error, "no auth process can be started");
+            self.restarts.exited();
         }
     }
 
@@ -259,17 +414,31 @@ impl<P: Processes> Monitor<P> {
     fn fail(&mut self, error: MonitorError) {
         self.failed.get_or_insert(error);
         self.drain(Instant::now());
-        self.send_all(&MonitorMessage::End);
+        self.send_workers(&MonitorMessage::End);
+        self.end_auth_after_workers();
     }
 
     fn on_tick(&mut self) {
-        let is_upgrade = self.workers.len() > 1;
-        for worker in self.workers.values() {
-            if let ChildRole::Starting(since) = worker.role
-                && is_upgrade
-                && since.elapsed() > START_LIMIT
-            {
-                self.processes.kill(worker.pid);
+        self.gate.flush();
+        if self.restarts.is_due() && self.has_workers() {
+            self.attempt_auth();
+        }
+        let workers = self.workers().count();
+        for process in self.children.values() {
+            // The first one of all may take as long as it needs.
+            let is_alone = match process.is_auth() {
+                true => workers == 0,
+                false => workers == 1,
+            };
+            let is_late = match process.role {
+                ChildRole::Starting(since) => !is_alone && since.elapsed() > START_LIMIT,
+                ChildRole::Serving | ChildRole::Retired => {
+                    let ended = self.auth_ended.filter(|_| process.is_auth());
+                    ended.is_some_and(|since| since.elapsed() > START_LIMIT)
+                }
+            };
+            if is_late {
+                self.processes.kill(process.pid);
             }
         }
         if let MonitorPhase::Stopping(until, told) = self.phase
@@ -282,8 +451,8 @@ impl<P: Processes> Monitor<P> {
     /// Reports to the service manager that the proxy lives, if the worker has answered, and pings the
     /// worker again.
     fn ping(&mut self) {
-        let serving = self.workers.values_mut();
-        for worker in serving.filter(|one| one.role == ChildRole::Serving) {
+        let workers = self.children.values_mut().filter(|one| !one.is_auth());
+        for worker in workers.filter(|one| one.role == ChildRole::Serving) {
             if std::mem::take(&mut worker.is_alive) {
                 systemd::alive();
             }
@@ -295,7 +464,7 @@ impl<P: Processes> Monitor<P> {
     /// signals need not wait.
     fn begin_upgrade(&mut self) {
         let is_starting = |one: &ChildProcess| matches!(one.role, ChildRole::Starting(_));
-        if self.phase != MonitorPhase::Running || self.workers.values().any(is_starting) {
+        if self.phase != MonitorPhase::Running || self.children.values().any(is_starting) {
             tracing::warn!("no upgrade now: the proxy starts, stops, or is being upgraded");
             return;
         }
@@ -318,7 +487,7 @@ impl<P: Processes> Monitor<P> {
         tracing::info!("becoming the program that is there now");
         let error = self
             .processes
-            .replace(&self.listeners, self.workers.values());
+            .replace(&self.listeners, self.children.values());
         self.refuse(format!("it cannot be run: {error}"));
     }
 

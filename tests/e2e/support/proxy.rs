@@ -147,7 +147,12 @@ impl ProxyProcess {
 
     /// The process ids of its workers.
     pub(crate) fn workers(&self) -> Vec<u32> {
-        children_of(self.pid())
+        children_that_run(self.pid(), "worker")
+    }
+
+    /// The process ids of its auth processes.
+    pub(crate) fn auths(&self) -> Vec<u32> {
+        children_that_run(self.pid(), "auth-service")
     }
 
     /// Waits for its end; the exit code.
@@ -157,10 +162,10 @@ impl ProxyProcess {
 
     /// SIGKILL for all its processes.
     pub(crate) fn kill(&mut self) {
-        for worker in self.workers() {
-            let worker = i32::try_from(worker).ok().and_then(Pid::from_raw);
+        for child in children_of(self.pid()) {
+            let child = i32::try_from(child).ok().and_then(Pid::from_raw);
             // It may have exited meanwhile.
-            kill_process(worker.expect("a process id"), Signal::KILL).unwrap_or_default();
+            kill_process(child.expect("a process id"), Signal::KILL).unwrap_or_default();
         }
         // The monitor has nothing to do but to bury them: killed too, it would leave that to a process
         // that may not do it.
@@ -188,6 +193,18 @@ fn children_of(parent: u32) -> Vec<u32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut children: Vec<u32> = numbers.filter(is_child).collect();
     children.sort_unstable();
+    children
+}
+
+/// Those that were started with this command.
+fn children_that_run(parent: u32, command: &str) -> Vec<u32> {
+    let mut children = children_of(parent);
+    children.retain(|pid| {
+        // proc(5): the arguments, each with a zero byte at its end.
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let first = arguments.split(|byte| *byte == 0).nth(1);
+        first == Some(command.as_bytes())
+    });
     children
 }
 

@@ -40,6 +40,13 @@ impl World {
         self.proxy.borrow().workers()
     }
 
+    /// The process id of the one auth process that the proxy has.
+    pub(crate) fn auth_pid(&self) -> u32 {
+        let auths = self.proxy.borrow().auths();
+        assert_eq!(auths.len(), 1, "one auth process, not {auths:?}");
+        auths[0]
+    }
+
     /// The memory that the proxy uses, in KiB (`VmRSS`).
     pub(crate) fn proxy_memory(&self) -> u64 {
         self.proxy.borrow().memory()

@@ -1,50 +1,48 @@
-//! The CAs, which only the monitor opens, and the rotation of their keys. The monitor notices a
-//! rotation's steps, by whichever process they are made, and makes the steps that are due.
+//! The CAs, which only this process opens, and the rotation of their keys. A rotation's steps are
+//! noticed, by whichever process they are made, and the steps that are due are made here.
 //!
 //! Workers have the public keys, and are informed when those change.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ssh_key::HashAlg;
-use tokio::sync::mpsc;
 
-use super::event::MonitorEvent;
-use crate::audit::{AuditEvent, AuditSink as _, DeferredLog};
+use crate::audit::{AuditEvent, AuditSink};
 use crate::ca::{Authorities, Authority, CaError, CaKind, KeyOwner, Made};
 use crate::config::Config;
 use crate::ipc::PublicCaKeys;
 use crate::model::chain;
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
+use crate::sys::fs::append_private;
 use crate::sys::watch::FileWatch;
 
 /// How often the state files are checked.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The CAs as they are now; `None` if they could not be opened. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Current(Arc<RwLock<Option<Arc<Authorities>>>>);
+/// The CAs as they are now. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct CurrentAuthorities(Arc<RwLock<Arc<Authorities>>>);
 
-impl Current {
-    pub(super) fn of(authorities: Authorities) -> Self {
-        Self(Arc::new(RwLock::new(Some(Arc::new(authorities)))))
+impl CurrentAuthorities {
+    pub(super) fn new(authorities: Authorities) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(authorities))))
     }
 
-    pub(super) fn get(&self) -> Option<Arc<Authorities>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// The CAs, as they were opened last.
+    pub(super) fn now(&self) -> Arc<Authorities> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn replace(&self, authorities: Authorities) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(authorities));
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authorities);
     }
 
     /// The CAs' public keys.
-    pub(super) fn keys(&self) -> Option<PublicCaKeys> {
-        self.get().map(|authorities| keys(&authorities))
+    pub(super) fn keys(&self) -> PublicCaKeys {
+        keys(&self.now())
     }
 }
 
@@ -54,17 +52,16 @@ impl Current {
 ///
 /// # Errors
 /// When the CAs cannot be opened, or the host CA's key does not sign.
-pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
+pub(super) fn open(config: &Config, audit: &dyn AuditSink) -> Result<Authorities, CaError> {
     let installation = config.installation(Clock::System);
-    let audit = audit(config);
-    let owner = KeyOwner::new(installation.clone(), &audit);
+    let owner = KeyOwner::new(installation.clone(), audit);
     let opened = owner
         .tick()
         .and_then(|()| Authorities::open_for_proxy(&installation));
     let authorities = match opened {
         Err(CaError::None(_) | CaError::NoneOf { .. }) => {
             let made = owner.make()?;
-            made.iter().for_each(|one| tell(config, one));
+            made.iter().for_each(|one| tell(config, audit, one));
             Authorities::open_for_proxy(&installation)?
         }
         opened => opened?,
@@ -84,10 +81,13 @@ pub(super) fn open(config: &Config) -> Result<Authorities, CaError> {
 ///
 /// # Errors
 /// As [`open`].
-pub(super) fn look(config: &Config, is_running: bool) -> Result<(), CaError> {
+pub(super) fn look(
+    config: &Config,
+    audit: &dyn AuditSink,
+    is_running: bool,
+) -> Result<(), CaError> {
     let installation = config.installation(Clock::System);
-    let audit = audit(config);
-    let owner = KeyOwner::new(installation.clone(), &audit);
+    let owner = KeyOwner::new(installation.clone(), audit);
     for kind in [CaKind::User, CaKind::Host] {
         match Authority::open(&installation, kind) {
             Ok(authority) if kind == CaKind::Host && !is_running => authority.try_key()?,
@@ -118,13 +118,8 @@ pub(super) fn rely_on_revocations(config: &Config) -> Result<(), CaError> {
     records.revoked.settle().map(drop)
 }
 
-/// The audit log for events of the CAs.
-fn audit(config: &Config) -> DeferredLog {
-    DeferredLog::new(&config.data_dir, &config.cluster_name, Clock::System)
-}
-
 /// Logs and audits that a CA was created.
-fn tell(config: &Config, made: &Made) {
+fn tell(config: &Config, audit: &dyn AuditSink, made: &Made) {
     let fingerprint = made.key.fingerprint(HashAlg::Sha256).to_string();
     let data_dir = &config.data_dir;
     tracing::info!("made the {} CA in {data_dir}: {fingerprint}", made.kind);
@@ -134,9 +129,18 @@ fn tell(config: &Config, made: &Made) {
         how: "serve",
         actor: Actor::of_this_process(),
     };
-    if let Err(error) = audit(config).emit(&event) {
+    if let Err(error) = audit.emit(&event) {
         tracing::error!(error = %chain(&error), "cannot write the audit log");
     }
+}
+
+/// Makes the file of the ledger if it is missing: a confined process can write to it, and cannot make it.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn make_ledger(config: &Config) -> Result<(), CaError> {
+    append_private(&config.data_dir.ledger())?;
+    Ok(())
 }
 
 fn keys(authorities: &Authorities) -> PublicCaKeys {
@@ -148,37 +152,40 @@ fn keys(authorities: &Authorities) -> PublicCaKeys {
     }
 }
 
-/// Makes the steps of rotations that are due, and opens the CAs again after each step, until the event loop has
-/// ended. If they cannot be opened, nothing changes, and it tries again. Runs on a thread of its own, because it
-/// waits for the lock of the data directory.
-pub(super) fn follow(config: &Config, current: &Current, events: &mpsc::Sender<MonitorEvent>) {
+/// Makes the steps of rotations that are due, and opens the CAs again after each step, until `tell` says
+/// that it is enough; it is given the keys whenever they have changed. If the CAs cannot be opened,
+/// nothing changes, and it tries again. Runs on a thread of its own, because it waits for the lock of
+/// the data directory.
+pub(super) fn follow(
+    config: &Config,
+    current: &CurrentAuthorities,
+    audit: &dyn AuditSink,
+    mut tell: impl FnMut(PublicCaKeys) -> ControlFlow<()>,
+) {
     let installation = config.installation(Clock::System);
-    let audit = audit(config);
-    let owner = KeyOwner::new(installation.clone(), &audit);
+    let owner = KeyOwner::new(installation.clone(), audit);
     let (mut watch, mut due) = (None, None);
     // Another process may have moved the rotation after the CAs were opened.
     let mut is_stale = true;
     let mut is_told = false;
-    while !events.is_closed() {
+    loop {
         let changed = watch.as_mut().is_some_and(FileWatch::changed);
         let is_due = due.is_some_and(|due| due <= Clock::System.unix_seconds());
         if changed || is_due || is_stale {
             // The watch begins before the files are read: a change in between is read twice instead
             // of missed.
-            let next = current.get().map(|open| FileWatch::new(open.state_files()));
+            let next = FileWatch::new(current.now().state_files());
             let opened = owner
                 .tick()
                 .and_then(|()| Authorities::open_for_proxy(&installation));
             match opened {
                 Ok(authorities) => {
                     due = authorities.due();
-                    watch = next.or_else(|| Some(FileWatch::new(authorities.state_files())));
+                    watch = Some(next);
                     (is_stale, is_told) = (false, false);
                     let (before, after) = (current.keys(), keys(&authorities));
                     current.replace(authorities);
-                    if before.as_ref() != Some(&after)
-                        && events.blocking_send(MonitorEvent::Keys(after)).is_err()
-                    {
+                    if before != after && tell(after).is_break() {
                         return;
                     }
                 }
@@ -199,16 +206,21 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::audit::DeferredLog;
     use crate::ca::RotationPhase;
 
     /// The CAs of a new installation, as they were opened at the start.
-    fn opened(directory: &Path) -> (Config, Current) {
+    fn opened(directory: &Path) -> (Config, CurrentAuthorities) {
         let data = directory.join("data");
         let text = "cluster_name: example.test\n";
         let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
         let config = loaded.unwrap().config;
-        let current = Current::of(open(&config).unwrap());
-        (config, current)
+        let authorities = open(&config, &audit(&config)).unwrap();
+        (config, CurrentAuthorities::new(authorities))
+    }
+
+    fn audit(config: &Config) -> DeferredLog {
+        DeferredLog::new(&config.data_dir, &config.cluster_name, Clock::System)
     }
 
     /// Moves the rotation of the host CA, as `rproxy auth rotate` does.
@@ -220,15 +232,14 @@ mod tests {
         owner.rotate(CaKind::Host, change).unwrap();
     }
 
-    /// The keys that the event loop is told of; the thread ends once nothing receives any more.
-    fn told(config: &Config, current: &Current) -> PublicCaKeys {
-        let (sender, mut events) = mpsc::channel(1);
-        let (config, current) = (config.clone(), current.clone());
-        std::thread::spawn(move || follow(&config, &current, &sender));
-        let Some(MonitorEvent::Keys(keys)) = events.blocking_recv() else {
-            panic!("nothing is told")
-        };
-        keys
+    /// The first keys that are told.
+    fn told(config: &Config, current: &CurrentAuthorities) -> PublicCaKeys {
+        let mut told = None;
+        follow(config, current, &audit(config), |keys| {
+            told = Some(keys);
+            ControlFlow::Break(())
+        });
+        told.unwrap()
     }
 
     /// A step that another process made after the CAs were opened is noticed at once, and each step
@@ -237,31 +248,19 @@ mod tests {
     fn a_step_of_a_rotation_is_told_and_in_force() {
         let directory = crate::sys::fs::private_tempdir();
         let (config, current) = opened(directory.path());
-        let before = current.keys().unwrap();
+        let before = current.keys();
         assert_eq!((before.user.len(), before.host.len()), (1, 1));
         rotate(&config, RotationPhase::Init);
         let init = told(&config, &current);
         assert_eq!(init.host.len(), 2, "the new key is trusted too");
         assert!(init.host.contains(&before.signs));
         assert_eq!((&init.signs, &init.user), (&before.signs, &before.user));
-        assert_eq!(current.keys(), Some(init.clone()));
+        assert_eq!(current.keys(), init);
         rotate(&config, RotationPhase::UpdateClients);
         rotate(&config, RotationPhase::UpdateServers);
         let changed = told(&config, &current);
         assert_ne!(changed.signs, before.signs);
         assert!(init.host.contains(&changed.signs));
-        assert_eq!(current.keys(), Some(changed));
-    }
-
-    /// The worker of a proxy that could not open its CAs gets the keys once they are there.
-    #[test]
-    fn cas_that_could_not_be_opened_are_taken_once_they_can() {
-        let directory = crate::sys::fs::private_tempdir();
-        let (config, current) = opened(directory.path());
-        let closed = Current::default();
-        assert_eq!(closed.keys(), None);
-        let keys = told(&config, &closed);
-        assert_eq!(Some(keys), current.keys());
-        assert_eq!(closed.keys(), current.keys());
+        assert_eq!(current.keys(), changed);
     }
 }

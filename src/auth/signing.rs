@@ -8,27 +8,27 @@
 use ssh_encoding::Encode as _;
 use ssh_key::PublicKey;
 
-use super::authorities::Current;
+use super::authorities::CurrentAuthorities;
 use crate::ca::{CaError, CaKind};
 use crate::ipc::{CaKeyLine, CallError, Signing, SigningAnswer, SigningRequest};
 use crate::model::chain;
 use crate::sys::clock::Clock;
 
-/// Signs with the key of the CA that is open now. Clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct SigningService(Current);
+/// Signs with the key of the CA that is open now.
+#[derive(Debug)]
+pub(super) struct SigningService(CurrentAuthorities);
 
 type SignError = Box<dyn std::error::Error + Send + Sync>;
 
 impl SigningService {
     /// A service for these CAs.
-    pub(super) fn new(current: Current) -> Self {
+    pub(super) fn new(current: CurrentAuthorities) -> Self {
         Self(current)
     }
 
     /// The key that signs; with `is_checked` only if it can be used now.
-    pub(super) fn key(&self, is_checked: bool) -> Option<PublicKey> {
-        let authorities = self.0.get()?;
+    fn key(&self, is_checked: bool) -> Option<PublicKey> {
+        let authorities = self.0.now();
         let host = authorities.of(CaKind::Host);
         if is_checked && let Err(error) = host.check_key() {
             tracing::warn!(error = %chain(&error), "the host CA's key is out of reach");
@@ -39,7 +39,7 @@ impl SigningService {
 
     /// Signs a host certificate; returns the signature as RFC 4253 section 6.6 encodes it. `None` if
     /// it is refused; the log says why.
-    pub(super) fn sign(&self, key: &[u8], data: &[u8]) -> Option<Vec<u8>> {
+    fn sign(&self, key: &[u8], data: &[u8]) -> Option<Vec<u8>> {
         let signed = self.try_sign(key, data);
         signed
             .map_err(|refused| {
@@ -49,7 +49,7 @@ impl SigningService {
     }
 
     fn try_sign(&self, key: &[u8], data: &[u8]) -> Result<Vec<u8>, SignError> {
-        let authorities = self.0.get().ok_or("the CAs are not open")?;
+        let authorities = self.0.now();
         let host = authorities.of(CaKind::Host);
         if host.public_key().to_bytes()? != key {
             return Err("it is not with the host CA's key".into());
@@ -86,8 +86,8 @@ mod tests {
     use ssh_key::certificate::CertType;
 
     use super::*;
+    use crate::auth::testing::{OpenCas, forbidden, unsigned};
     use crate::ca::{HostCertIssuer, RemoteHostKey, SignsHosts as _};
-    use crate::monitor::testing::{OpenCas, forbidden, unsigned};
 
     fn service(cas: &OpenCas) -> SigningService {
         SigningService::new(cas.current.clone())
@@ -120,17 +120,5 @@ mod tests {
             let answer = service(&cas).ask(SigningRequest::Sign { key, data });
             assert_eq!(answer.unwrap(), SigningAnswer::Refused(Some(host.clone())));
         }
-    }
-
-    #[test]
-    fn without_open_cas_there_is_no_key() {
-        let cas = OpenCas::new();
-        let closed = SigningService::new(Current::default());
-        let answer = closed.ask(SigningRequest::Check).unwrap();
-        assert_eq!(answer, SigningAnswer::Key(None));
-        let key = cas.key(CaKind::Host).clone();
-        let data = unsigned(CertType::Host, 3_600, &key);
-        let answer = closed.ask(SigningRequest::Sign { key, data }).unwrap();
-        assert_eq!(answer, SigningAnswer::Refused(None));
     }
 }

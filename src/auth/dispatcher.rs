@@ -1,0 +1,124 @@
+//! Answers the calls that the monitor passes on, each on a thread of its service.
+//!
+//! The monitor has checked that the caller may call the service, and how often. What a caller has in
+//! progress is counted here, because only this process knows when a call is answered.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::signing::SigningService;
+use super::thread_pool::ThreadPool;
+use crate::ipc::{
+    CallRefusal, CallerProcess, ForwardedCall, IncomingCall, Service, ServiceRequest, Signing,
+    SigningRequest, Slots,
+};
+
+/// Most processes that call. After upgrades, several workers do.
+const MAX_CALLERS: usize = 200;
+
+/// The services of this process.
+#[derive(Clone, Debug)]
+pub(super) struct Providers {
+    pub(super) signing: Arc<SigningService>,
+}
+
+/// Answers calls.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    providers: Providers,
+    pools: Vec<(Service, ThreadPool)>,
+    /// What each caller has in progress.
+    callers: BTreeMap<CallerProcess, Vec<(Service, Slots)>>,
+}
+
+impl Dispatcher {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When the operating system refuses one.
+    pub(super) fn start(providers: Providers) -> io::Result<Self> {
+        let pool = |service: Service| {
+            let pool = ThreadPool::start(service.name(), service.at_once())?;
+            Ok((service, pool))
+        };
+        let pools = [Service::Signing].map(pool);
+        Ok(Self {
+            providers,
+            pools: pools.into_iter().collect::<io::Result<_>>()?,
+            callers: BTreeMap::new(),
+        })
+    }
+
+    /// Answers a call; `files` came along with it.
+    pub(super) fn serve(&mut self, forwarded: ForwardedCall, files: Vec<OwnedFd>) {
+        let ForwardedCall { from, call } = forwarded;
+        let Some((mut incoming, request)) = IncomingCall::forwarded(call, files) else {
+            return tracing::warn!("a call without a socket for its answer");
+        };
+        let service = request.service();
+        let Some((_, pool)) = self.pools.iter().find(|(one, _)| *one == service) else {
+            return incoming.refuse(CallRefusal::Forbidden);
+        };
+        let slots = slots(&mut self.callers, &from, service);
+        match slots.and_then(|slots| slots.take()) {
+            Some(slot) => incoming.hold(slot),
+            None => return incoming.refuse(CallRefusal::Busy),
+        }
+        let providers = self.providers.clone();
+        let is_taken = pool.run(move || {
+            // The caller has stopped waiting, perhaps before this process was started.
+            if !incoming.is_late() {
+                providers.answer(request, incoming);
+            }
+        });
+        if !is_taken {
+            tracing::warn!("too many calls of the service {} wait", service.name());
+        }
+    }
+
+    /// Forgets a process that has exited.
+    pub(super) fn forget(&mut self, caller: &CallerProcess) {
+        self.callers.remove(caller);
+    }
+
+    /// Answers the calls that it has, for as long as this, and takes no more.
+    pub(super) fn finish(self, limit: Duration) {
+        for (_, pool) in self.pools {
+            pool.finish(limit);
+        }
+    }
+}
+
+/// The slots of a caller; `None` if there are too many callers.
+fn slots<'c>(
+    callers: &'c mut BTreeMap<CallerProcess, Vec<(Service, Slots)>>,
+    caller: &CallerProcess,
+    service: Service,
+) -> Option<&'c Slots> {
+    if callers.len() >= MAX_CALLERS && !callers.contains_key(caller) {
+        return None;
+    }
+    let slots = callers.entry(caller.clone()).or_insert_with(|| {
+        let each = Service::ALL.map(|service| (service, Slots::of(service)));
+        each.into()
+    });
+    let found = slots.iter().find(|(one, _)| *one == service);
+    found.map(|(_, slots)| slots)
+}
+
+impl Providers {
+    fn answer(&self, request: ServiceRequest, incoming: IncomingCall) {
+        match request {
+            ServiceRequest::Signing(request) => match self.signing.ask(request) {
+                Ok(answer) => incoming.answer::<SigningRequest>(&answer, &[]),
+                Err(error) => tracing::warn!(%error, "no answer of the signing service"),
+            },
+            ServiceRequest::Files(_) | ServiceRequest::People(_) | ServiceRequest::Changes(_) => {
+                incoming.refuse(CallRefusal::Forbidden);
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Why the auth process does not run.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::audit::AuditError;
+use crate::ca::CaError;
+use crate::monitor::WITHOUT_SANDBOX;
+use crate::sys::sandbox::SandboxError;
+
+/// Why the auth process does not run.
+#[derive(Debug, Error)]
+pub enum AuthProcessError {
+    /// The CAs cannot be opened, the host CA's key does not sign, or the revocations cannot be read.
+    #[error("cannot use the CAs")]
+    Authorities(#[from] CaError),
+    /// The audit log cannot be opened.
+    #[error("cannot use the audit log")]
+    Audit(#[from] AuditError),
+    /// The process cannot be confined.
+    #[error("cannot be confined")]
+    Confine(#[from] SandboxError),
+    /// This process was not started by `rproxy serve`.
+    #[error("this command is for rproxy serve, which starts it")]
+    NoMonitor(#[source] io::Error),
+    /// The operating system refuses a thread or a signal handler.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+}
+
+impl AuthProcessError {
+    /// What the administrator can do, if there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Authorities(error) => error.hint(),
+            Self::Audit(error) => error.hint(),
+            Self::Confine(_) => Some(WITHOUT_SANDBOX.to_owned()),
+            Self::NoMonitor(_) | Self::Start(_) => None,
+        }
+    }
+}

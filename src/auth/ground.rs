@@ -1,0 +1,131 @@
+//! The preconditions of the auth process, in one list, in the order in which they are needed. The process
+//! creates and opens what they are about; `serve --check` only checks that it could.
+
+use std::sync::Arc;
+
+use super::authorities::{self, CurrentAuthorities};
+use super::error::AuthProcessError;
+use crate::audit::{AuditLog, DeferredLog};
+use crate::config::Config;
+use crate::monitor;
+use crate::sys::clock::Clock;
+use crate::sys::files::Files;
+
+/// What to do with the preconditions.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// Create and open what is needed; the audit log is opened through [`Files`].
+    Serve(Arc<dyn Files>),
+    /// Check only: nothing is created or changed.
+    Look,
+}
+
+/// What the process has then.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) authorities: CurrentAuthorities,
+    pub(super) audit: AuditLog,
+}
+
+/// Goes through the list; returns the result with [`Purpose::Serve`].
+///
+/// # Errors
+/// The first precondition that is not met.
+pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, AuthProcessError> {
+    let (data_dir, cluster) = (&config.data_dir, &config.cluster_name);
+    // The CAs come first; the audit log is made for their first event.
+    let deferred = DeferredLog::new(data_dir, cluster, Clock::System);
+    let Purpose::Serve(files) = purpose else {
+        authorities::look(config, &deferred, monitor::is_running(config))?;
+        authorities::look_at_revocations(config)?;
+        AuditLog::look(data_dir)?;
+        return Ok(None);
+    };
+    let opened = authorities::open(config, &deferred)?;
+    authorities::rely_on_revocations(config)?;
+    authorities::make_ledger(config)?;
+    let audit = AuditLog::open_with(files, data_dir, cluster.clone(), Clock::System)?;
+    Ok(Some(Ground {
+        authorities: CurrentAuthorities::new(opened),
+        audit,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::ca::{CaError, CaKind};
+    use crate::sys::files::Direct;
+    use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
+
+    /// A data directory that does not exist yet.
+    fn configured(directory: &Path) -> Config {
+        let text = "cluster_name: example.test\n";
+        let data = directory.join("data");
+        let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
+        loaded.unwrap().config
+    }
+
+    fn serve(config: &Config) -> Result<Ground, AuthProcessError> {
+        let ground = lay(config, Purpose::Serve(Arc::new(Direct)))?;
+        Ok(ground.expect("what is needed to serve"))
+    }
+
+    fn look(config: &Config) -> Result<(), AuthProcessError> {
+        let nothing = lay(config, Purpose::Look)?;
+        assert!(nothing.is_none(), "{nothing:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_first_start_makes_what_is_missing_and_tells_of_it() {
+        let directory = crate::sys::fs::private_tempdir();
+        let config = configured(directory.path());
+        let keys = |ground: &Ground| {
+            let authorities = ground.authorities.now();
+            [CaKind::User, CaKind::Host].map(|kind| authorities.of(kind).public_key().clone())
+        };
+        let made = keys(&serve(&config).unwrap());
+        assert_ne!(made[0], made[1]);
+        let audit = || std::fs::read_to_string(config.data_dir.audit_log()).unwrap();
+        assert_eq!(
+            audit().matches("authority.created").count(),
+            2,
+            "{}",
+            audit()
+        );
+        // The next start finds it.
+        assert_eq!(keys(&serve(&config).unwrap()), made);
+        assert_eq!(
+            audit().matches("authority.created").count(),
+            2,
+            "{}",
+            audit()
+        );
+    }
+
+    #[test]
+    fn looking_makes_nothing() {
+        let directory = crate::sys::fs::private_tempdir();
+        look(&configured(directory.path())).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    /// Nothing is served where it is not known what is revoked.
+    #[test]
+    fn a_damaged_list_of_revocations_is_an_error() {
+        let directory = crate::sys::fs::private_tempdir();
+        let config = configured(directory.path());
+        drop(serve(&config).unwrap());
+        let list = config.data_dir.revocations();
+        write_whole(&list, b"{}\n{}\n", PRIVATE_FILE, Replace::Allow).unwrap();
+        for refused in [serve(&config).map(drop), look(&config)] {
+            let Err(AuthProcessError::Authorities(error)) = refused else {
+                panic!("{refused:?}")
+            };
+            assert!(!matches!(error, CaError::None(_)), "{error}");
+        }
+    }
+}

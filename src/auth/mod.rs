@@ -1,0 +1,164 @@
+//! The auth process: it alone has the CAs' keys, and decides what they sign. The monitor starts it before
+//! the workers, starts it again when it dies, and passes the workers' calls on to it.
+//!
+//! It reads nothing that comes from the network: `tests/tidy` forbids it the rooms that do. What a worker
+//! asks is checked here against what this process knows, because a worker may be controlled by an
+//! attacker.
+//!
+//! - `ground`: the preconditions of the start
+//! - `authorities`: the CAs, and the rotation of their keys
+//! - `monitor_link`, `signals`: the monitor's messages, and nothing else that it obeys
+//! - `dispatcher`, `thread_pool`: the calls, and the threads that work on them
+//! - `signing`: the service that signs host certificates
+
+mod authorities;
+mod dispatcher;
+mod error;
+mod ground;
+mod monitor_link;
+mod signals;
+mod signing;
+#[cfg(test)]
+mod testing;
+mod thread_pool;
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::Mode;
+use zeroize::Zeroize as _;
+
+use authorities::CurrentAuthorities;
+use dispatcher::{Dispatcher, Providers};
+use ground::{Ground, Purpose};
+use monitor_link::MonitorLink;
+use signals::IgnoredSignals;
+use signing::SigningService;
+
+use crate::audit::AuditLog;
+use crate::config::{Config, Source};
+use crate::ipc::{Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
+use crate::model::chain;
+use crate::monitor::AUTH;
+use crate::sys::{log, process};
+
+pub use error::AuthProcessError;
+
+/// How long the calls in progress may take when another auth process has taken over. No call waits for
+/// longer than that.
+const LAST_ANSWERS: Duration = Duration::from_secs(40);
+/// The same when the proxy has stopped, and no process is left that could read an answer.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+/// How long to wait until the monitor has read earlier messages.
+const MONITOR_READS: Duration = Duration::from_millis(50);
+/// The mode of new files is the one that they are created with: a confined process cannot change it.
+const UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
+
+/// Answers calls until the monitor orders the process to exit, or has exited itself.
+///
+/// # Errors
+/// When the process cannot start.
+pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
+    let monitor = MonitorLink::begin()?;
+    let _ignored = IgnoredSignals::new().map_err(AuthProcessError::Start)?;
+    if let Err(error) = process::lock_memory() {
+        // The monitor has the same limit, and has logged what that means.
+        tracing::debug!(%error, "memory cannot be locked");
+    }
+    rustix::process::umask(UMASK);
+    let files = Arc::new(monitor.files(config, source));
+    let Some(ground) = ground::lay(config, Purpose::Serve(files))? else {
+        return Err(AuthProcessError::Start(io::ErrorKind::Other.into()));
+    };
+    let Ground { authorities, audit } = ground;
+    // Everything is opened, by the only thread.
+    let _confinement = AUTH.confine(config)?;
+    log::start().map_err(AuthProcessError::Start)?;
+    let signing = Arc::new(SigningService::new(authorities.clone()));
+    let dispatcher = Dispatcher::start(Providers { signing }).map_err(AuthProcessError::Start)?;
+    let ready = monitor
+        .report(&ProcessMessage::Keys(authorities.keys()))
+        .and_then(|()| monitor.report(&ProcessMessage::Ready));
+    ready.map_err(AuthProcessError::NoMonitor)?;
+    follow_rotations(config, authorities, audit.clone(), monitor.clone())
+        .map_err(AuthProcessError::Start)?;
+    obey(&monitor, dispatcher, &audit);
+    Ok(())
+}
+
+/// Checks whether the process could start, as far as that is possible without creating or changing anything.
+///
+/// # Errors
+/// What [`work`] would fail with.
+pub fn rehearse(config: &Config) -> Result<(), AuthProcessError> {
+    ground::lay(config, Purpose::Look).map(drop)
+}
+
+/// Handles the monitor's messages until one of them is the last.
+fn obey(monitor: &MonitorLink, mut dispatcher: Dispatcher, audit: &AuditLog) {
+    let limit = loop {
+        let Some(Datagram { mut bytes, files }) = monitor.receive() else {
+            break LAST_WRITES;
+        };
+        let message = decode(&bytes);
+        // It can contain what a person has typed.
+        bytes.zeroize();
+        match message {
+            Ok(MonitorMessage::Call(call)) => dispatcher.serve(call, files),
+            Ok(MonitorMessage::Exited(caller)) => dispatcher.forget(&caller),
+            Ok(MonitorMessage::Reload) => {
+                if let Err(error) = audit.reopen() {
+                    let error = chain(&error);
+                    tracing::error!(%error, "cannot open the audit log anew, the old file stays");
+                }
+                tell(monitor, &ProcessMessage::Reloaded);
+            }
+            Ok(MonitorMessage::Ping) => tell(monitor, &ProcessMessage::Alive),
+            Ok(MonitorMessage::Retire) => break LAST_ANSWERS,
+            Ok(MonitorMessage::End) => break LAST_WRITES,
+            // As long as workers drain, they call.
+            Ok(MonitorMessage::Drain) => {}
+            Ok(
+                MonitorMessage::Start { .. }
+                | MonitorMessage::StartAuth { .. }
+                | MonitorMessage::Keys(_),
+            ) => tracing::warn!("an order that is not for this process"),
+            Err(error) => tracing::warn!(%error, "an order that nobody understands"),
+        }
+    };
+    dispatcher.finish(limit);
+}
+
+fn tell(monitor: &MonitorLink, report: &ProcessMessage) {
+    if let Err(error) = monitor.report(report) {
+        tracing::debug!(%error, "the monitor cannot be told");
+    }
+}
+
+/// Follows the rotation of the CAs, on a thread that ends with this process.
+fn follow_rotations(
+    config: &Config,
+    authorities: CurrentAuthorities,
+    audit: AuditLog,
+    monitor: MonitorLink,
+) -> io::Result<()> {
+    let config = config.clone();
+    let tell = move |keys: PublicCaKeys| {
+        let report = ProcessMessage::Keys(keys);
+        loop {
+            match monitor.report(&report) {
+                Ok(()) => return ControlFlow::Continue(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(MONITOR_READS);
+                }
+                Err(_) => return ControlFlow::Break(()),
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("authorities".to_owned())
+        .spawn(move || authorities::follow(&config, &authorities, &audit, tell))?;
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! The services of the auth process about people, as a caller uses them.
+
+use std::fmt;
+
+use super::changes::{ChangesAnswer, ChangesRequest};
+use super::client::{CallError, Client};
+use super::people::{PeopleAnswer, PeopleRequest};
+
+/// Decides about people.
+pub trait People: fmt::Debug + Send + Sync {
+    /// Answers a request. It may wait for another process, for a limited time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError>;
+}
+
+/// Asks another process about people.
+#[derive(Clone, Debug)]
+pub struct RemotePeople(Client);
+
+impl RemotePeople {
+    /// Uses this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl People for RemotePeople {
+    fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+}
+
+/// Tells what has changed.
+pub trait Changes: fmt::Debug + Send + Sync {
+    /// Answers a request. It may wait for another process, for a limited time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn since(&self, request: ChangesRequest) -> Result<ChangesAnswer, CallError>;
+}
+
+/// Asks another process what has changed.
+#[derive(Clone, Debug)]
+pub struct RemoteChanges(Client);
+
+impl RemoteChanges {
+    /// Uses this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl Changes for RemoteChanges {
+    fn since(&self, request: ChangesRequest) -> Result<ChangesAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+}
