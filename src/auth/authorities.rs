@@ -10,7 +10,7 @@ use std::time::Duration;
 use ssh_key::HashAlg;
 
 use crate::audit::{AuditEvent, AuditSink};
-use crate::ca::{Authorities, Authority, CaError, CaKind, KeyOwner, Made};
+use crate::ca::{Authorities, Authority, CaError, CaKind, CaRecords, Installation, KeyOwner, Made};
 use crate::config::Config;
 use crate::ipc::PublicCaKeys;
 use crate::model::chain;
@@ -52,8 +52,12 @@ impl CurrentAuthorities {
 ///
 /// # Errors
 /// When the CAs cannot be opened, or the host CA's key does not sign.
-pub(super) fn open(config: &Config, audit: &dyn AuditSink) -> Result<Authorities, CaError> {
-    let installation = config.installation(Clock::System);
+pub(super) fn open(
+    config: &Config,
+    records: &CaRecords,
+    audit: &dyn AuditSink,
+) -> Result<Authorities, CaError> {
+    let installation = installation(config, records);
     let owner = KeyOwner::new(installation.clone(), audit);
     let opened = owner
         .tick()
@@ -98,24 +102,12 @@ pub(super) fn look(
     Ok(())
 }
 
-/// Checks whether [`rely_on_revocations`] could succeed.
-///
-/// # Errors
-/// As [`rely_on_revocations`].
-pub(super) fn look_at_revocations(config: &Config) -> Result<(), CaError> {
-    let records = config.installation(Clock::System).records;
-    records.revoked.check_copy()?;
-    records.revoked.read().map(drop)
-}
-
-/// Writes the present length of the revocation list to the ledger. The proxy must not serve without
-/// that.
-///
-/// # Errors
-/// When the list is damaged, or older than the ledger says.
-pub(super) fn rely_on_revocations(config: &Config) -> Result<(), CaError> {
-    let records = config.installation(Clock::System).records;
-    records.revoked.settle().map(drop)
+/// What is known of the installation, with its records.
+fn installation<'c>(config: &'c Config, records: &CaRecords) -> Installation<'c> {
+    Installation {
+        records: records.clone(),
+        ..config.installation(Clock::System)
+    }
 }
 
 /// Logs and audits that a CA was created.
@@ -158,11 +150,12 @@ fn keys(authorities: &Authorities) -> PublicCaKeys {
 /// the data directory.
 pub(super) fn follow(
     config: &Config,
+    records: &CaRecords,
     current: &CurrentAuthorities,
     audit: &dyn AuditSink,
     mut tell: impl FnMut(PublicCaKeys) -> ControlFlow<()>,
 ) {
-    let installation = config.installation(Clock::System);
+    let installation = installation(config, records);
     let owner = KeyOwner::new(installation.clone(), audit);
     let (mut watch, mut due) = (None, None);
     // Another process may have moved the rotation after the CAs were opened.
@@ -215,8 +208,12 @@ mod tests {
         let text = "cluster_name: example.test\n";
         let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
         let config = loaded.unwrap().config;
-        let authorities = open(&config, &audit(&config)).unwrap();
+        let authorities = open(&config, &records(&config), &audit(&config)).unwrap();
         (config, CurrentAuthorities::new(authorities))
+    }
+
+    fn records(config: &Config) -> CaRecords {
+        config.installation(Clock::System).records
     }
 
     fn audit(config: &Config) -> DeferredLog {
@@ -235,7 +232,7 @@ mod tests {
     /// The first keys that are told.
     fn told(config: &Config, current: &CurrentAuthorities) -> PublicCaKeys {
         let mut told = None;
-        follow(config, current, &audit(config), |keys| {
+        follow(config, &records(config), current, &audit(config), |keys| {
             told = Some(keys);
             ControlFlow::Break(())
         });

@@ -7,6 +7,8 @@ use thiserror::Error;
 use crate::audit::AuditError;
 use crate::ca::CaError;
 use crate::monitor::WITHOUT_SANDBOX;
+use crate::state::StateError;
+use crate::sys::fs::FsError;
 use crate::sys::sandbox::SandboxError;
 
 /// Why the auth process does not run.
@@ -15,6 +17,12 @@ pub enum AuthProcessError {
     /// The CAs cannot be opened, the host CA's key does not sign, or the revocations cannot be read.
     #[error("cannot use the CAs")]
     Authorities(#[from] CaError),
+    /// The state cannot be opened.
+    #[error("cannot use the state")]
+    State(#[from] StateError),
+    /// The file of `state.password_file` cannot be read.
+    #[error("cannot read the password of the state's database")]
+    Password(#[source] FsError),
     /// The audit log cannot be opened.
     #[error("cannot use the audit log")]
     Audit(#[from] AuditError),
@@ -37,7 +45,10 @@ impl AuthProcessError {
             Self::Authorities(error) => error.hint(),
             Self::Audit(error) => error.hint(),
             Self::Confine(_) => Some(WITHOUT_SANDBOX.to_owned()),
-            Self::NoMonitor(_) | Self::Start(_) => None,
+            Self::Password(FsError::TooOpen { path, .. }) => {
+                Some(format!("chmod 0600 {}", path.display()))
+            }
+            Self::State(_) | Self::Password(_) | Self::NoMonitor(_) | Self::Start(_) => None,
         }
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::authorities::{self, CurrentAuthorities};
 use super::error::AuthProcessError;
 use crate::audit::{AuditLog, DeferredLog};
+use crate::ca::CaRecords;
 use crate::config::Config;
 use crate::monitor;
+use crate::state::{self, State, StateError};
 use crate::sys::clock::Clock;
 use crate::sys::files::Files;
 
@@ -23,6 +25,9 @@ pub(super) enum Purpose {
 /// What the process has then.
 #[derive(Debug)]
 pub(super) struct Ground {
+    pub(super) state: State,
+    /// What the CAs have issued, and what is revoked: in the state.
+    pub(super) records: CaRecords,
     pub(super) authorities: CurrentAuthorities,
     pub(super) audit: AuditLog,
 }
@@ -33,19 +38,31 @@ pub(super) struct Ground {
 /// The first precondition that is not met.
 pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, AuthProcessError> {
     let (data_dir, cluster) = (&config.data_dir, &config.cluster_name);
-    // The CAs come first; the audit log is made for their first event.
+    let place = config.state_place().map_err(AuthProcessError::Password)?;
+    // The audit log is made for the first event of the CAs.
     let deferred = DeferredLog::new(data_dir, cluster, Clock::System);
     let Purpose::Serve(files) = purpose else {
+        match State::open_existing(&place, Clock::System) {
+            Ok(_) | Err(StateError::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         authorities::look(config, &deferred, monitor::is_running(config))?;
-        authorities::look_at_revocations(config)?;
+        let revoked = config.installation(Clock::System).records.revoked;
+        revoked.check_copy()?;
+        revoked.read()?;
         AuditLog::look(data_dir)?;
         return Ok(None);
     };
-    let opened = authorities::open(config, &deferred)?;
-    authorities::rely_on_revocations(config)?;
+    let state = State::open(&place, Clock::System)?;
+    let records = state::records_in(&state, place, data_dir);
+    let opened = authorities::open(config, &records, &deferred)?;
+    // Nothing is served where it is not known what is revoked.
+    records.revoked.settle()?;
     authorities::make_ledger(config)?;
     let audit = AuditLog::open_with(files, data_dir, cluster.clone(), Clock::System)?;
     Ok(Some(Ground {
+        state,
+        records,
         authorities: CurrentAuthorities::new(opened),
         audit,
     }))

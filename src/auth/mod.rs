@@ -38,6 +38,7 @@ use signals::IgnoredSignals;
 use signing::SigningService;
 
 use crate::audit::AuditLog;
+use crate::ca::CaRecords;
 use crate::config::{Config, Source};
 use crate::ipc::{Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
 use crate::model::chain;
@@ -72,7 +73,12 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let Some(ground) = ground::lay(config, Purpose::Serve(files))? else {
         return Err(AuthProcessError::Start(io::ErrorKind::Other.into()));
     };
-    let Ground { authorities, audit } = ground;
+    let Ground {
+        state: _state,
+        records,
+        authorities,
+        audit,
+    } = ground;
     // Everything is opened, by the only thread.
     let _confinement = AUTH.confine(config)?;
     log::start().map_err(AuthProcessError::Start)?;
@@ -82,7 +88,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         .report(&ProcessMessage::Keys(authorities.keys()))
         .and_then(|()| monitor.report(&ProcessMessage::Ready));
     ready.map_err(AuthProcessError::NoMonitor)?;
-    follow_rotations(config, authorities, audit.clone(), monitor.clone())
+    follow_rotations(config, records, authorities, audit.clone(), monitor.clone())
         .map_err(AuthProcessError::Start)?;
     obey(&monitor, dispatcher, &audit);
     Ok(())
@@ -140,6 +146,7 @@ fn tell(monitor: &MonitorLink, report: &ProcessMessage) {
 /// Follows the rotation of the CAs, on a thread that ends with this process.
 fn follow_rotations(
     config: &Config,
+    records: CaRecords,
     authorities: CurrentAuthorities,
     audit: AuditLog,
     monitor: MonitorLink,
@@ -159,6 +166,6 @@ fn follow_rotations(
     };
     std::thread::Builder::new()
         .name("authorities".to_owned())
-        .spawn(move || authorities::follow(&config, &authorities, &audit, tell))?;
+        .spawn(move || authorities::follow(&config, &records, &authorities, &audit, tell))?;
     Ok(())
 }

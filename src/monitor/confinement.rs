@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::model::chain;
 use crate::sys::fs::private_dir;
+use crate::sys::names;
 use crate::sys::sandbox::{Bind, Keep, Plan};
 
 /// A place in the file system that stays accessible.
@@ -63,6 +64,25 @@ const KEPT_BY_AUTH: &[KeptRow] = &[
         why: "the ledger of certificates",
     },
     KeptRow {
+        keep: Keep::Write,
+        path: |config| config.data_dir.state_db(),
+        what: "`state.db` in the data directory",
+        why: "the state, unless `state.url` names a database of PostgreSQL",
+    },
+    KeptRow {
+        // Both are there as long as a connection is open.
+        keep: Keep::Write,
+        path: |config| beside_state(config, "-wal"),
+        what: "`state.db-wal` in the data directory",
+        why: "its log",
+    },
+    KeptRow {
+        keep: Keep::Write,
+        path: |config| beside_state(config, "-shm"),
+        what: "`state.db-shm` in the data directory",
+        why: "the index of its log",
+    },
+    KeptRow {
         keep: Keep::List,
         path: |config| config.data_dir.path().to_owned(),
         what: "the data directory",
@@ -75,7 +95,12 @@ const KEPT_BY_AUTH: &[KeptRow] = &[
 const ALSO_KEPT_BY_AUTH: &[(&str, &str)] = &[
     (
         "Unix sockets",
-        "only if `auth_service.ca_keys` names agents: connections to them",
+        "only if `auth_service.ca_keys` names agents, or `state.url` a database of PostgreSQL: \
+         connections to them",
+    ),
+    (
+        "TCP, UDP",
+        "only if `state.url` names a database of PostgreSQL: connections to it, and DNS",
     ),
     (
         "open file descriptors",
@@ -126,10 +151,23 @@ pub(super) fn plan_of_worker(config: &Config) -> Plan {
 pub(super) fn plan_of_auth(config: &Config) -> Plan {
     let plan = places(KEPT_BY_AUTH, config);
     let keys = &config.auth.ca_keys;
-    match keys.user.is_empty() && keys.host.is_empty() {
-        true => plan,
-        false => plan.unix_sockets(),
+    let has_agents = !keys.user.is_empty() || !keys.host.is_empty();
+    if config.state.database.is_some() {
+        let resolving = names::ALL.iter();
+        let plan = resolving.fold(plan, |plan, path| plan.keep_if_there(Keep::Read, path));
+        return plan.connect_tcp().unix_sockets();
     }
+    match has_agents {
+        true => plan.unix_sockets(),
+        false => plan,
+    }
+}
+
+/// A file that SQLite has beside the state.
+fn beside_state(config: &Config, ending: &str) -> PathBuf {
+    let mut path = config.data_dir.state_db().into_os_string();
+    path.push(ending);
+    path.into()
 }
 
 fn places(rows: &[KeptRow], config: &Config) -> Plan {
