@@ -4,6 +4,7 @@
 //! Workers have the public keys, and are informed when those change.
 
 use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -144,15 +145,16 @@ fn keys(authorities: &Authorities) -> PublicCaKeys {
     }
 }
 
-/// Makes the steps of rotations that are due, and opens the CAs again after each step, until `tell` says
-/// that it is enough; it is given the keys whenever they have changed. If the CAs cannot be opened,
-/// nothing changes, and it tries again. Runs on a thread of its own, because it waits for the lock of
-/// the data directory.
+/// Makes the steps of rotations that are due, and opens the CAs again after each step, until the sender of
+/// `stop` is dropped, or `tell` says that it is enough; it is given the keys whenever they have
+/// changed. If the CAs cannot be opened, nothing changes, and it tries again. Runs on a thread of its
+/// own, because it waits for the lock of the data directory.
 pub(super) fn follow(
     config: &Config,
     records: &CaRecords,
     current: &CurrentAuthorities,
     audit: &dyn AuditSink,
+    stop: &Receiver<()>,
     mut tell: impl FnMut(PublicCaKeys) -> ControlFlow<()>,
 ) {
     let installation = installation(config, records);
@@ -190,7 +192,9 @@ pub(super) fn follow(
                 }
             }
         }
-        std::thread::sleep(INTERVAL);
+        if stop.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
     }
 }
 
@@ -232,10 +236,18 @@ mod tests {
     /// The first keys that are told.
     fn told(config: &Config, current: &CurrentAuthorities) -> PublicCaKeys {
         let mut told = None;
-        follow(config, &records(config), current, &audit(config), |keys| {
-            told = Some(keys);
-            ControlFlow::Break(())
-        });
+        let (_going_on, stop) = std::sync::mpsc::channel();
+        follow(
+            config,
+            &records(config),
+            current,
+            &audit(config),
+            &stop,
+            |keys| {
+                told = Some(keys);
+                ControlFlow::Break(())
+            },
+        );
         told.unwrap()
     }
 

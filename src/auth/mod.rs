@@ -25,6 +25,8 @@ mod thread_pool;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::fs::Mode;
@@ -88,9 +90,12 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         .report(&ProcessMessage::Keys(authorities.keys()))
         .and_then(|()| monitor.report(&ProcessMessage::Ready));
     ready.map_err(AuthProcessError::NoMonitor)?;
-    follow_rotations(config, records, authorities, audit.clone(), monitor.clone())
-        .map_err(AuthProcessError::Start)?;
+    let rotations = follow_rotations(config, records, authorities, audit.clone(), monitor.clone());
+    let (going_on, rotations) = rotations.map_err(AuthProcessError::Start)?;
     obey(&monitor, dispatcher, &audit);
+    drop(going_on);
+    // Nothing uses the state any more then, and it is closed in order.
+    thread_pool::join([rotations], LAST_WRITES);
     Ok(())
 }
 
@@ -143,14 +148,15 @@ fn tell(monitor: &MonitorLink, report: &ProcessMessage) {
     }
 }
 
-/// Follows the rotation of the CAs, on a thread that ends with this process.
+/// Follows the rotation of the CAs on a thread, until the sender is dropped.
 fn follow_rotations(
     config: &Config,
     records: CaRecords,
     authorities: CurrentAuthorities,
     audit: AuditLog,
     monitor: MonitorLink,
-) -> io::Result<()> {
+) -> io::Result<(Sender<()>, JoinHandle<()>)> {
+    let (going_on, stop) = channel();
     let config = config.clone();
     let tell = move |keys: PublicCaKeys| {
         let report = ProcessMessage::Keys(keys);
@@ -164,8 +170,8 @@ fn follow_rotations(
             }
         }
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("authorities".to_owned())
-        .spawn(move || authorities::follow(&config, &records, &authorities, &audit, tell))?;
-    Ok(())
+        .spawn(move || authorities::follow(&config, &records, &authorities, &audit, &stop, tell))?;
+    Ok((going_on, thread))
 }

@@ -49,8 +49,15 @@ impl ThreadPool {
     /// Waits until all jobs are done, those that wait included, but not for longer than this.
     pub(super) fn finish(self, limit: Duration) {
         drop(self.jobs);
-        let until = Instant::now() + limit;
-        while !self.threads.iter().all(JoinHandle::is_finished) && Instant::now() < until {
+        join(self.threads, limit);
+    }
+}
+
+/// Waits until threads have ended, but not for longer than this.
+pub(super) fn join(threads: impl IntoIterator<Item = JoinHandle<()>>, limit: Duration) {
+    let until = Instant::now() + limit;
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < until {
             std::thread::sleep(LOOK);
         }
     }
