@@ -19,6 +19,7 @@ use crate::ca::{
     KeyOwner, Made, MoveError, Outstanding, RevocationRecord, Revocations, RevokeOutcome, Revoked,
     Rotation, RotationPhase, TtlLimits, outstanding,
 };
+use crate::model::Serial;
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::fs::FileLock;
@@ -221,6 +222,30 @@ impl<'c> AuthClient<'c> {
     /// When the ledger cannot be read.
     pub(super) fn issued(&self) -> Result<Vec<IssueRecord>, CaError> {
         self.installation.records.issued.issued()
+    }
+
+    /// Every certificate that was issued for a connection, oldest first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub(super) fn issued_for_connections(&self) -> Result<Vec<IssueRecord>, CaError> {
+        self.installation.records.issued.issued_for_connections()
+    }
+
+    /// How many certificates were issued for connections.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub(super) fn count_for_connections(&self) -> Result<u64, CaError> {
+        self.installation.records.issued.count_for_connections()
+    }
+
+    /// The certificate with this serial, whatever it was issued for.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub(super) fn find(&self, serial: Serial) -> Result<Option<IssueRecord>, CaError> {
+        self.installation.records.issued.find(serial)
     }
 
     /// Certificates that end with the key that leaves in a rotation.

@@ -56,7 +56,11 @@ impl AuthLiftArgs {
             let is = |what: &Revoked| matches!(what, Revoked::PublicKey { public_key } if *public_key == wanted);
             lifted.extend(matching(&all, &format!("the key {wanted}"), is)?);
         }
-        let hits = Hits::read(&client)?;
+        let serials = lifted.iter().filter_map(|record| match &record.what {
+            Revoked::Serial { serial, .. } => Some(*serial),
+            _ => None,
+        });
+        let hits = Hits::read(&client, &serials.collect::<Vec<_>>())?;
         for record in &lifted {
             ui::note(&format!(
                 "version {}, by {}: {}",

@@ -33,6 +33,9 @@ pub(crate) struct AuthLsArgs {
     /// Only revoked certificates
     #[arg(long, conflicts_with = "expiring")]
     revoked: bool,
+    /// Also certificates that were issued for single connections of signed-in users
+    #[arg(long)]
+    connections: bool,
 }
 
 /// What a certificate is good for now.
@@ -103,9 +106,15 @@ impl AuthLsArgs {
         let within = self.expiring.as_deref().map(within).transpose()?;
         existing_data_dir(context)?;
         let client = AuthClient::new(context);
-        let ledger = client
-            .issued()
-            .map_err(|error| ca_failure("cannot read the ledger", error))?;
+        let failed = |error| ca_failure("cannot read the ledger", error);
+        let mut ledger = client.issued().map_err(failed)?;
+        let mut left_out = 0;
+        if self.connections {
+            ledger.extend(client.issued_for_connections().map_err(failed)?);
+            ledger.sort_by_key(|record| record.time);
+        } else if within.is_none() && !self.revoked {
+            left_out = client.count_for_connections().map_err(failed)?;
+        }
         let revocations = client.revocations()?;
         let mut rows = rows(&ledger, &revocations, now);
         rows.retain(|row| {
@@ -116,7 +125,11 @@ impl AuthLsArgs {
             ends_soon && (!self.revoked || row.revoked.is_some())
         });
         match self.format {
-            ListFormat::Text => Ok(table(&rows).render(surface)),
+            ListFormat::Text if left_out == 0 => Ok(table(&rows).render(surface)),
+            ListFormat::Text => Ok(format!(
+                "{}and {left_out} for connections of signed-in users: --connections lists them\n",
+                table(&rows).render(surface)
+            )),
             ListFormat::Json => json(&rows),
         }
     }

@@ -69,9 +69,12 @@ impl AuthRevokeArgs {
         let certificates: Vec<_> = self.certificate.iter().map(|f| certificate(f)).collect();
         let certificates = certificates.into_iter().collect::<Result<Vec<_>, _>>()?;
         let client = AuthClient::new(context);
+        let given: Vec<_> = certificates.iter().map(Certificate::serial).collect();
+        let given = given.into_iter().filter_map(Serial::new);
+        let given: Vec<_> = serials.iter().copied().chain(given).collect();
         let authorities = client.authorities()?;
         let known = KnownCertificates {
-            hits: Hits::read(&client)?,
+            hits: Hits::read(&client, &given)?,
             authorities: &authorities,
         };
         let mut wanted = Vec::new();
@@ -229,11 +232,16 @@ pub(super) struct Hits {
 }
 
 impl Hits {
-    /// Reads the ledger.
-    pub(super) fn read(client: &AuthClient<'_>) -> Result<Self, Failure> {
-        let issued = client
-            .issued()
-            .map_err(|error| ca_failure("cannot read the ledger", error))?;
+    /// Reads the ledger: certificates that were requested, and of those for connections the ones with
+    /// these serials.
+    pub(super) fn read(client: &AuthClient<'_>, serials: &[Serial]) -> Result<Self, Failure> {
+        let failed = |error| ca_failure("cannot read the ledger", error);
+        let mut issued = client.issued().map_err(failed)?;
+        for serial in serials {
+            if !issued.iter().any(|record| record.serial == *serial) {
+                issued.extend(client.find(*serial).map_err(failed)?);
+            }
+        }
         let now = Clock::System.unix_seconds();
         Ok(Self { issued, now })
     }

@@ -4,8 +4,10 @@
 use serde_json::Value;
 
 use super::*;
+use crate::ca::IssuedFor;
 use crate::cert::krl::{RevocationList, Why};
 use crate::cli::table::Surface;
+use crate::model::Serial;
 
 /// A scene with a user certificate `alice-cert.pub` and a host certificate `db1-cert.pub`.
 fn scene() -> AuthFixture {
@@ -104,6 +106,33 @@ fn what_ends_soon_is_told_apart() {
     assert_eq!(list(&["--expiring=53w"], ends), ["valid"]);
     scene.fails(&["ls", "--expiring=soon"], Exit::Usage);
     scene.fails(&["ls", "--expiring=1h", "--revoked"], Exit::Usage);
+}
+
+/// There are thousands of them where people sign in.
+#[test]
+fn certificates_of_connections_are_counted_and_listed_only_on_demand() {
+    let scene = scene();
+    let before = scene.ok(&["ls"]);
+    let records = scene.context.config.installation(Clock::System).records;
+    for number in [7, 8] {
+        let mut record = records.issued.issued().unwrap().remove(0);
+        record.serial = Serial::new(number).unwrap();
+        record.issued_for = IssuedFor::Connection;
+        assert!(records.issued.record(&record).unwrap());
+    }
+    let said = scene.ok(&["ls"]);
+    let more = said.strip_prefix(&before).unwrap();
+    assert!(more.starts_with("and 2 for connections "), "{more}");
+    assert_eq!(listed(&scene, &[]).len(), 2);
+    assert_eq!(listed(&scene, &["--expiring=53w"]).len(), 2);
+    let all = listed(&scene, &["--connections"]);
+    let count = |how: &str| all.iter().filter(|one| one["how"] == how).count();
+    assert_eq!((all.len(), count("connection")), (4, 2));
+    assert!(!scene.read("state/issued.jsonl").contains("connection"));
+    // One of them can be revoked as any other.
+    let said = scene.ok(&["revoke", "--yes", "--serial=7"]);
+    assert!(said.contains("the user certificate of alice"), "{said}");
+    scene.ok(&["unrevoke", "--yes", "--serial=7"]);
 }
 
 #[test]
@@ -474,7 +503,7 @@ fn revoking_shows_what_is_hit_and_asks() {
         "{asked}"
     );
     assert!(!scene.exists("state/revoked.jsonl"));
-    let hits = revoke::Hits::read(&client::AuthClient::new(&scene.context)).unwrap();
+    let hits = revoke::Hits::read(&client::AuthClient::new(&scene.context), &[]).unwrap();
     let shown = hits.of(&crate::ca::Revoked::of_key_id("alice".to_owned()));
     for part in [
         "which 1 certificate in the ledger has",
