@@ -36,6 +36,7 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a h
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "recordings" -d 'List and export recordings'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "play" -d 'Replay a recording'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "sessions" -d 'List, watch and end live sessions'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "state" -d 'Look at the state, back it up, restore it, move it to another database'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "users" -d 'Add, list, lock and remove people who sign in with a password'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "reload" -d 'Have the running proxy read its configuration again'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "upgrade" -d 'Have the running proxy replace itself by the program that is installed now'
@@ -101,6 +102,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l revoked -d 'Only revoked certificates'
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -l connections -d 'Also certificates that were issued for single connections of signed-in users'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from revoke" -l serial -d 'The certificate with this serial' -r
@@ -266,6 +268,34 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and not __fish_seen_subcommand_from status backup restore migrate" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and not __fish_seen_subcommand_from status backup restore migrate" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and not __fish_seen_subcommand_from status backup restore migrate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and not __fish_seen_subcommand_from status backup restore migrate" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and not __fish_seen_subcommand_from status backup restore migrate" -f -a "status" -d 'Show where the state is, its size, and how fast it answers'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and not __fish_seen_subcommand_from status backup restore migrate" -f -a "backup" -d 'Write a backup of the state'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and not __fish_seen_subcommand_from status backup restore migrate" -f -a "restore" -d 'Replace the state by a backup'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and not __fish_seen_subcommand_from status backup restore migrate" -f -a "migrate" -d 'Copy the state to another database'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from status" -l format -d 'How to print it' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from status" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from status" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from backup" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from backup" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from backup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from backup" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from restore" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from restore" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from restore" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l to -d 'A PostgreSQL database, as postgresql://USER@HOST/DATABASE, or `sqlite`: state.db in the data directory' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l password-file -d 'The file with the password of the PostgreSQL database, in one line' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -28,6 +28,7 @@ mod running;
 mod serve;
 mod sessions;
 mod signals;
+mod state;
 mod stored;
 mod table;
 mod ui;
@@ -86,6 +87,8 @@ enum Configured {
     Play(play::PlayArgs),
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
+    #[command(subcommand)]
+    State(state::StateCommand),
     #[command(subcommand)]
     Users(users::UsersCommand),
     Reload(running::Reload),
@@ -154,7 +157,10 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 impl Configured {
     /// `source` is for commands that read the configuration again.
     fn run(self, context: &Context, source: Source) -> Result<(), Failure> {
-        if matches!(self, Self::Auth(_) | Self::Host(_) | Self::Users(_)) {
+        if matches!(
+            self,
+            Self::Auth(_) | Self::Host(_) | Self::State(_) | Self::Users(_)
+        ) {
             // Keys and invitations are in memory for a moment. An ordinary user may have no right to it.
             let _unlocked = process::lock_memory();
         }
@@ -170,6 +176,7 @@ impl Configured {
             Self::Users(command) => command.run(context),
             Self::Reload(args) => args.run(context),
             Self::Upgrade(args) => args.run(context),
+            Self::State(command) => command.run(context),
             Self::Stop(args) => args.run(context),
         }
     }

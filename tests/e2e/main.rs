@@ -117,6 +117,7 @@ mod shells;
 mod stalls;
 #[cfg(test)]
 mod starting;
+mod state;
 #[cfg(test)]
 mod strict_mode;
 #[cfg(test)]

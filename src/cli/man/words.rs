@@ -117,6 +117,16 @@ pub(super) const EXAMPLES: &[(&str, &str, &str)] = &[
         "rproxy users lock alice --reason='laptop lost'",
     ),
     (
+        "rproxy-state-backup",
+        "Before an upgrade, beside the proxy that runs:",
+        "rproxy state backup /var/backups/rproxy.db",
+    ),
+    (
+        "rproxy-state-migrate",
+        "To a PostgreSQL server on this machine:",
+        "rproxy state migrate --to='postgresql://rproxy@/rproxy?host=/run/postgresql'",
+    ),
+    (
         "rproxy-completions",
         "For bash, until its end:",
         "source <(rproxy completions bash)",
@@ -167,11 +177,18 @@ pub(super) const FILES: &[(&str, &str)] = &[
          `~/.local/state/rproxy`. What follows is below it.",
     ),
     ("ca/", "The CA keys. Who can read them can be anybody."),
-    (DataDir::LEDGER, "The certificates that were issued."),
-    (DataDir::REVOCATIONS, "What is revoked."),
     (
         DataDir::STATE,
-        "The state: users and their credentials, sign-ins. Without `state.url`.",
+        "The state, if `state.url` names no database: users, sign-ins, certificates that were issued, \
+         what is revoked.",
+    ),
+    (
+        DataDir::LEDGER,
+        "A copy of the certificates that were requested, for earlier versions of rproxy.",
+    ),
+    (
+        DataDir::REVOCATIONS,
+        "A copy of what is revoked, for earlier versions of rproxy.",
     ),
     (DataDir::AUDIT_LOG, "The audit log."),
     (

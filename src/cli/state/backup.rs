@@ -1,0 +1,28 @@
+//! `rproxy state backup`.
+
+use std::path::PathBuf;
+
+use super::{Context, Failure, check, open, state_failure, ui};
+
+/// Write a backup of the state
+///
+/// The proxy can run meanwhile: the backup has the state of one moment. It is a file of SQLite, whichever
+/// database the state is in. It contains secrets: password hashes, and the secrets of second factors.
+/// Only its owner can read it. The CA keys and the recordings are not in it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StateBackupArgs {
+    /// The file, which must not exist yet
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl StateBackupArgs {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let state = open(context)?;
+        let file = self.file.display();
+        let failed = |error| state_failure(&format!("cannot write the backup {file}"), error);
+        state.backup(&self.file).map_err(failed)?;
+        let status = check(&state)?;
+        ui::result(&format!("Wrote {file}: {}\n", super::summary(&status)))
+    }
+}
