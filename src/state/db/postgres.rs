@@ -380,7 +380,7 @@ fn values_of(row: &postgres::Row, types: &[Type]) -> Result<Row, Error> {
             return Ok(number.map_or(SqlValue::Null, SqlValue::Integer));
         }
         let text: Option<String> = row.try_get(column)?;
-        Ok(text.map_or(SqlValue::Null, SqlValue::Text))
+        Ok(SqlValue::from(text))
     };
     let values: Result<_, Error> = types.iter().enumerate().map(column).collect();
     Ok(Row(values?))
@@ -395,7 +395,7 @@ impl ToSql for SqlValue {
         match self {
             Self::Null => Ok(IsNull::Yes),
             Self::Integer(number) => number.to_sql(kind, out),
-            Self::Text(text) => text.to_sql(kind, out),
+            Self::Text(text) => text.as_str().to_sql(kind, out),
         }
     }
 

@@ -1,7 +1,7 @@
 //! SQLite: a file with a write-ahead log beside it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
@@ -11,6 +11,7 @@ use super::IfMissing;
 use super::value::{Row, SqlValue, Transaction};
 use crate::model::text::path as shown;
 use crate::state::error::StateError;
+use crate::sys::clock::monotonic;
 use crate::sys::fs::{
     FsError, PRIVATE_FILE, check_closed, create_new, give_to_owner_of_directory, sync_directory_of,
 };
@@ -19,8 +20,9 @@ use crate::sys::fs::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many unused connections are kept.
 const MOST_IDLE: usize = 8;
-/// How many pages are copied before others have their turn.
-const PAGES_AT_ONCE: i32 = 256;
+
+/// For the number of pages that are copied at once.
+const ALL_PAGES: i32 = i32::MAX;
 
 /// What each connection is told. A commit is on the disk before it returns (`synchronous=FULL`), also
 /// with a log. What is removed is overwritten: it can be a secret.
@@ -34,9 +36,10 @@ pub(in crate::state) struct SqliteDatabase {
     path: PathBuf,
     place: String,
     idle: Mutex<Vec<SqliteConnection>>,
-    /// Held by the thread that changes something: the others of this process wait here, in turn, instead
-    /// of asking the file again and again.
-    writer: Mutex<()>,
+    /// Whether a thread of this process changes something. The others wait for it here, instead of asking
+    /// the file again and again.
+    is_writing: Mutex<bool>,
+    written: Condvar,
 }
 
 impl SqliteDatabase {
@@ -61,7 +64,8 @@ impl SqliteDatabase {
             path: path.to_owned(),
             place,
             idle: Mutex::default(),
-            writer: Mutex::default(),
+            is_writing: Mutex::default(),
+            written: Condvar::new(),
         };
         let connection = database.connect()?;
         database.keep(connection);
@@ -83,7 +87,22 @@ impl SqliteDatabase {
         &self,
         write: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        let _turn = locked(&self.writer);
+        let mut is_writing = locked(&self.is_writing);
+        let until = monotonic() + PATIENCE;
+        while *is_writing {
+            let left = until.saturating_sub(monotonic());
+            if left.is_zero() {
+                return Err(StateError::Busy {
+                    place: self.place.clone(),
+                    reason: "other changes are in progress".to_owned(),
+                });
+            }
+            let waited = self.written.wait_timeout(is_writing, left);
+            is_writing = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *is_writing = true;
+        drop(is_writing);
+        let _turn = WriteTurn(self);
         self.transaction("BEGIN IMMEDIATE", write)
     }
 
@@ -202,14 +221,28 @@ pub(in crate::state) fn copy_backup(from: &Path, to: &Path) -> Result<(), StateE
     }
 }
 
-/// Copies a file of SQLite, page by page, as it is at one moment.
+/// Copies a file of SQLite as it is at one moment. Others may read and change it meanwhile: what is open
+/// here is a snapshot.
 fn copy(from: &SqliteConnection, to: &Path) -> Result<(), StateError> {
     let place = shown(to).to_string();
     let failed = |error| failure(&place, &error);
     let mut target = SqliteConnection::open(to).map_err(failed)?;
-    let backup = rusqlite::backup::Backup::new(from, &mut target).map_err(failed)?;
-    let copied = backup.run_to_completion(PAGES_AT_ONCE, Duration::from_millis(1), None);
-    copied.map_err(failed)
+    let of_source = "BEGIN; SELECT COUNT(*) FROM sqlite_master";
+    from.execute_batch(of_source).map_err(failed)?;
+    let copied = rusqlite::backup::Backup::new(from, &mut target)
+        .and_then(|backup| backup.run_to_completion(ALL_PAGES, Duration::ZERO, None));
+    let ended = from.execute_batch("ROLLBACK");
+    copied.and(ended).map_err(failed)
+}
+
+/// The right of one thread to change something. It is given back also if the thread panics.
+struct WriteTurn<'d>(&'d SqliteDatabase);
+
+impl Drop for WriteTurn<'_> {
+    fn drop(&mut self) {
+        *locked(&self.0.is_writing) = false;
+        self.0.written.notify_one();
+    }
 }
 
 struct SqliteTransaction<'c> {
@@ -231,7 +264,7 @@ impl SqliteTransaction<'_> {
             let value = number.and_then(|number: usize| values.get(number.checked_sub(1)?));
             let bound = match value {
                 Some(SqlValue::Integer(number)) => statement.raw_bind_parameter(parameter, number),
-                Some(SqlValue::Text(text)) => statement.raw_bind_parameter(parameter, text),
+                Some(SqlValue::Text(text)) => statement.raw_bind_parameter(parameter, &**text),
                 Some(SqlValue::Null) | None => {
                     statement.raw_bind_parameter(parameter, rusqlite::types::Null)
                 }
@@ -264,7 +297,9 @@ impl Transaction for SqliteTransaction<'_> {
             for column in 0..columns {
                 found.push(match row.get_ref(column).map_err(failed)? {
                     ValueRef::Integer(number) => SqlValue::Integer(number),
-                    ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into()),
+                    ValueRef::Text(text) => {
+                        SqlValue::from(String::from_utf8_lossy(text).into_owned())
+                    }
                     ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => SqlValue::Null,
                 });
             }

@@ -1,16 +1,28 @@
 //! What goes into a statement and what comes out of it, and the transaction that carries it.
 
+use zeroize::Zeroizing;
+
 use crate::state::error::StateError;
 
-/// A value of a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value of a column. Texts can be secrets: they are wiped when they are dropped, and not shown.
+#[derive(Clone, PartialEq, Eq)]
 pub(in crate::state) enum SqlValue {
     /// NULL.
     Null,
     /// BIGINT.
     Integer(i64),
     /// TEXT.
-    Text(String),
+    Text(Zeroizing<String>),
+}
+
+impl std::fmt::Debug for SqlValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => f.write_str("Null"),
+            Self::Integer(number) => number.fmt(f),
+            Self::Text(_) => f.write_str("Text(..)"),
+        }
+    }
 }
 
 impl From<i64> for SqlValue {
@@ -34,25 +46,25 @@ impl From<usize> for SqlValue {
 
 impl From<&str> for SqlValue {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::from(text.to_owned())
     }
 }
 
 impl From<&String> for SqlValue {
     fn from(text: &String) -> Self {
-        Self::Text(text.clone())
+        Self::from(text.clone())
     }
 }
 
 impl From<String> for SqlValue {
     fn from(text: String) -> Self {
-        Self::Text(text)
+        Self::Text(Zeroizing::new(text))
     }
 }
 
 impl From<uuid::Uuid> for SqlValue {
     fn from(id: uuid::Uuid) -> Self {
-        Self::Text(id.hyphenated().to_string())
+        Self::from(id.hyphenated().to_string())
     }
 }
 

@@ -83,7 +83,7 @@ impl PostgresServer {
         command.arg(&directory).arg(programs).arg(USER);
         command.current_dir("/").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("setsid and sh");
+        let mut child = command.spawn().expect("setpriv and sh");
         let input = child.stdin.take().expect("a pipe");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let guardian = Mutex::new(Guardian {

@@ -1,7 +1,7 @@
 //! Databases that fail: each says why, and the state goes on by itself as soon as the database does.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -52,6 +52,25 @@ fn what_is_no_state_or_is_open_to_others_is_refused() {
         matches!(&refused, StateError::Fs(error) if error.is_not_found()),
         "{refused}"
     );
+}
+
+#[test]
+fn what_root_makes_belongs_to_the_owner_of_the_directory() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped::cannot("only root can make files for other accounts");
+    }
+    let directory = private_tempdir();
+    std::os::unix::fs::chown(directory.path(), Some(65534), Some(65534)).unwrap();
+    let state = open(&directory.path().join("state.db")).unwrap();
+    user(&state, "alice");
+    let mut files: Vec<_> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), entry.metadata().unwrap().uid()))
+        .collect();
+    files.sort();
+    let expected = ["state.db", "state.db-shm", "state.db-wal"];
+    assert_eq!(files, expected.map(|name| (name.into(), 65534)));
 }
 
 #[test]
