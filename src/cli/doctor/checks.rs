@@ -8,6 +8,8 @@ pub(crate) enum CheckGroup {
     Configuration,
     /// The data directory.
     Files,
+    /// The state and its people.
+    State,
     /// The CAs.
     Keys,
     /// Time, disk and limits of the machine.
@@ -32,6 +34,7 @@ impl CheckGroup {
         match self {
             Self::Configuration => "configuration",
             Self::Files => "data directory",
+            Self::State => "state",
             Self::Keys => "CAs",
             Self::Machine => "machine",
             Self::Names => "names and addresses",
@@ -48,6 +51,7 @@ impl CheckGroup {
         match self {
             Self::Configuration => "Configuration",
             Self::Files => "Data directory",
+            Self::State => "State and people",
             Self::Keys => "CAs",
             Self::Machine => "Machine",
             Self::Names => "Names and addresses",
@@ -100,10 +104,16 @@ checks! {
             => "`chmod 0700 DIR`; `chown`, or run the doctor as the user that the proxy runs as";
         RECORDINGS_DIR "recordings-dir": "where recordings are written: mode, owner, whether a file can be made"
             => "`chmod 0700 DIR`, `chown`, mount it for writing. In strict mode there are no sessions until then";
-        STATE_FILES "state-files": "`audit.jsonl`, `issued.jsonl`, `revoked.jsonl`: mode, owner, whether they can be written"
+        STATE_FILES "state-files": "`audit.jsonl`, `state.db`, `issued.jsonl`, `revoked.jsonl`: mode, owner, whether they can be written"
             => "`chmod 0600 FILE`, `chown`, mount it for writing";
         CUT_RECORDINGS "cut-recordings": "recordings of the last seven days without an end"
             => "the proxy was killed or the machine crashed; they are readable up to there. See the program's log of that time";
+    }
+    State {
+        STATE "state": "the state: whether it can be read, of which version it is, how long a read takes; `state.password_file`"
+            => "what the hint says: `chmod`, start the database, correct `state.url`, restore a backup";
+        PEOPLE "people": "with `authentication.type: local`: whether there are users, whether they can sign in, whether the configuration has their roles and does not name them too"
+            => "`rproxy users add`; add the missing role to the configuration; remove a name from the configuration or from the state";
     }
     Keys {
         AUTHORITY "authority": "the keys of the user and the host CA: there, readable by nobody else, whole, signing; if an agent has one, whether it signs"
@@ -117,7 +127,7 @@ checks! {
     }
     Machine {
         CLOCK "clock": "whether the clock stands before what this machine has written already, and whether somebody sets it"
-            => "set the clock, and have it kept: `timedatectl set-ntp true`, chrony. Certificates begin a minute before they are made";
+            => "set the clock, and have it kept: `timedatectl set-ntp true`, chrony. Certificates begin a minute before they are made, one-time codes are those of half a minute";
         DISK_SPACE "disk-space": "free space and free inodes for recordings"
             => "make room: move recordings away, or give them a larger disk. In strict mode a full disk ends every session";
         RECORDING_FAILURES "recording-failures": "recordings of the last seven days that could not be written, and whether the disk was full"

@@ -98,6 +98,45 @@ fn faults_of_files_limits_names_and_ports_are_found_together() {
     found.warning("open-files", "", &["LimitNOFILE="]);
 }
 
+/// People of the state: those who cannot sign in, those whose role is gone, those who are in the
+/// configuration too.
+#[test]
+fn people_who_cannot_sign_in_are_told_of() {
+    let world = World::new();
+    let config = world.dir().join("doctor.yaml");
+    let write = |more: &str| {
+        let text = format!("{}{more}\n", without_nodes(&configuration(&world)));
+        fs::write(&config, text).expect("a writable directory");
+    };
+    let users = |args: &[&str]| {
+        let rproxy = world.program_at(Path::new(env!("CARGO_BIN_EXE_rproxy")));
+        let rproxy = rproxy.arg("--config").arg(&config).arg("users").args(args);
+        rproxy.run().success()
+    };
+    let look = || Findings::of(super::with_config(&world, &config));
+    let local = "auth_service: { authentication: { type: local } }";
+    let roles = "roles: [{ name: dba, allow: [{ nodes: [\"*\"] }] }]";
+
+    write(&format!("{local}\n{roles}"));
+    look().warning("people", "", &["rproxy users add"]);
+    for name in ["alice", "bob"] {
+        users(&["add", name, "--roles=dba"]);
+    }
+    look().ok("people", "");
+    look().ok("state", "state.db");
+
+    let other = roles.replace("dba", "web");
+    write(&format!("{local}\n{other}\nusers: [{{ name: bob, roles: [web] }}]"));
+    let found = look();
+    found.error("people", "bob", &["rproxy users rm bob"]);
+    found.warning("people", "alice", &["add the role"]);
+
+    write(roles);
+    look().warning("people", "", &["authentication.type"]);
+    chmod(&world.data().join("state.db"), 0o644);
+    look().error("state", "state.db", &["chmod 0600"]);
+}
+
 /// A certificate of HTTPS and its key, made so many seconds from now.
 fn https_certificate(world: &World, name: &str, days: u32, seconds: i64) -> (String, String) {
     let pem = |end: &str| {

@@ -40,7 +40,12 @@ pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) {
         findings.push(Finding::ok(&RECORDINGS_DIR, recordings.display(), detail));
     }
     // These are only ever appended to.
-    for file in [data.audit_log(), data.ledger(), data.revocations()] {
+    for file in [
+        data.audit_log(),
+        data.state_db(),
+        data.ledger(),
+        data.revocations(),
+    ] {
         if file.exists() {
             let found = private(&STATE_FILES, &file).or_else(|| writable(&STATE_FILES, &file));
             let well = || Finding::ok(&STATE_FILES, file.display(), "private, and can be written");
