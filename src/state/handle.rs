@@ -66,21 +66,16 @@ impl State {
         Ok(Self { database, clock })
     }
 
-    /// The same, without a change: `None` if there is none, or one whose schema is to be changed at the
-    /// next start.
+    /// The same; `None` if there is none yet, or one whose schema the proxy changes when it starts.
     ///
     /// # Errors
-    /// [`StateError::Newer`] if a later version of rproxy has changed the schema, or those of the database.
+    /// [`StateError::Newer`], or those of the database.
     pub fn look(place: &StatePlace, clock: Clock) -> Result<Option<Self>, StateError> {
-        let database = match Database::open(place, IfMissing::Refuse) {
-            Err(StateError::Missing { .. }) => return Ok(None),
-            opened => opened?,
-        };
-        if !schema::is_latest(&database)? {
-            return Ok(None);
+        match Self::open_existing(place, clock) {
+            Ok(state) => Ok(Some(state)),
+            Err(StateError::Missing { .. } | StateError::Older { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
-        let database = Arc::new(database);
-        Ok(Some(Self { database, clock }))
     }
 
     /// The clock that it was opened with.

@@ -96,18 +96,6 @@ pub(super) fn version(transaction: &mut dyn Transaction) -> Result<u64, StateErr
     row.map_or(Ok(0), |row| row.parsed(0))
 }
 
-/// Whether a database has the latest version; an earlier one is not an error.
-pub(super) fn is_latest(database: &Database) -> Result<bool, StateError> {
-    match database.read(version)? {
-        found if found > latest() => Err(StateError::Newer {
-            place: database.place().to_owned(),
-            found,
-            known: latest(),
-        }),
-        found => Ok(found == latest()),
-    }
-}
-
 /// Brings a database to the latest version.
 pub(super) fn migrate(database: &Database) -> Result<(), StateError> {
     let found = database.read(version)?;

@@ -126,7 +126,9 @@ fn people_who_cannot_sign_in_are_told_of() {
     look().ok("state", "state.db");
 
     let other = roles.replace("dba", "web");
-    write(&format!("{local}\n{other}\nusers: [{{ name: bob, roles: [web] }}]"));
+    write(&format!(
+        "{local}\n{other}\nusers: [{{ name: bob, roles: [web] }}]"
+    ));
     let found = look();
     found.error("people", "bob", &["rproxy users rm bob"]);
     found.warning("people", "alice", &["add the role"]);
