@@ -212,7 +212,8 @@ pub fn may_enter(
 ) -> Result<(), Denial> {
     let judged = match identity.logins() {
         Some(logins) => one_of(policy, identity, place, &logins, from),
-        None => policy.judge_any_login(&question(identity, place, "", from)),
+        None => has_logins(policy, identity)
+            .and_then(|()| policy.judge_any_login(&question(identity, place, "", from))),
     };
     judged.map_err(|why| Denial::Policy {
         host: target.host.to_string(),
@@ -231,7 +232,7 @@ fn one_of(
 ) -> Result<(), PolicyDenial> {
     let mut barred = PolicyDenial::NoRole(identity.name().to_owned());
     for login in logins {
-        match policy.judge(&question(identity, place, login, from)) {
+        match judge(policy, identity, place, login, from) {
             Ok(_) => return Ok(()),
             Err(why) if why.tells_more_than(&barred) => barred = why,
             Err(_) => {}
@@ -250,17 +251,35 @@ pub fn logins_at(
     from: IpAddr,
 ) -> Vec<String> {
     let Some(logins) = identity.logins() else {
-        return policy.logins_allowed(&question(identity, place, "", from));
+        return match has_logins(policy, identity) {
+            Ok(()) => policy.logins_allowed(&question(identity, place, "", from)),
+            Err(_) => Vec::new(),
+        };
     };
     logins
         .into_iter()
-        .filter(|login| {
-            policy
-                .judge(&question(identity, place, login, from))
-                .is_ok()
-        })
+        .filter(|login| judge(policy, identity, place, login, from).is_ok())
         .map(str::to_owned)
         .collect()
+}
+
+fn judge(
+    policy: &Policy,
+    identity: &Identity,
+    place: &RequestedHost,
+    login: &str,
+    from: IpAddr,
+) -> Result<Grant, PolicyDenial> {
+    has_logins(policy, identity)?;
+    policy.judge(&question(identity, place, login, from))
+}
+
+/// A proof that names no logins has those that roles allow: without any roles, none.
+fn has_logins(policy: &Policy, identity: &Identity) -> Result<(), PolicyDenial> {
+    match identity.logins() {
+        None if !policy.has_roles() => Err(PolicyDenial::NoRole(identity.name().to_owned())),
+        None | Some(_) => Ok(()),
+    }
 }
 
 fn question<'a>(
@@ -327,7 +346,7 @@ impl Permit {
         }
         let (route, from) = (self.route.clone(), self.from);
         let also = &route.also;
-        let judge = |place| policy.judge(&question(&identity, place, login.as_str(), from));
+        let judge = |place| judge(policy, &identity, place, login.as_str(), from);
         let judged = also.iter().try_fold(judge(&route.place), |grant, place| {
             let more = judge(place)?;
             Ok::<_, PolicyDenial>(grant.map(|grant| grant.and(more)))
@@ -504,9 +523,13 @@ impl LoginPermit {
     /// # Errors
     /// What the policy says now.
     pub fn judge_again(&self, policy: &Policy, place: &RequestedHost) -> Result<Grant, Denial> {
-        let question = question(&self.identity, place, self.login.as_str(), self.from);
-        policy
-            .judge(&question)
-            .map_err(|why| denied(&self.route, &self.login, why))
+        judge(
+            policy,
+            &self.identity,
+            place,
+            self.login.as_str(),
+            self.from,
+        )
+        .map_err(|why| denied(&self.route, &self.login, why))
     }
 }

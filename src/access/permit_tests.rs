@@ -64,10 +64,7 @@ fn key_of(key: &PrivateKey) -> InnerProof {
 fn an_identity_says_the_same_things_with_either_proof() {
     let (authority, key) = (Authority(ed25519()), ed25519());
     let by_certificate = Identity::new(authority.certifies(&key, |_| {}));
-    let by_sign_in = signed_in(&key, |answer| {
-        answer.logins = Some(vec![login("alice"), login("deploy")]);
-        answer.roles = vec!["dba".to_owned()];
-    });
+    let by_sign_in = signed_in(&key, |answer| answer.roles = vec!["dba".to_owned()]);
     for identity in [&by_certificate, &by_sign_in] {
         assert_eq!(identity.name(), "alice");
         assert_eq!(identity.key(), key.public_key().key_data());
@@ -138,7 +135,15 @@ fn the_logins_of_a_user_count_and_without_any_the_policy_decides() {
     assert_eq!(judge(&listed, "deploy"), Ok(()));
     let refused = "login \"root\" is not among your logins (deploy)".to_owned();
     assert_eq!(judge(&listed, "root"), Err(refused));
-    assert_eq!(judge(&signed_in(&key, |_| {}), "root"), Ok(()));
+    // Without a list the roles decide, and without roles nothing allows a login.
+    let unlisted = signed_in(&key, |answer| answer.logins = None);
+    let denied = authorize(&free(), &unlisted, route(), CLIENT).unwrap_err();
+    assert_eq!(denied.rule().unwrap(), "\"alice\" has no role");
+    assert!(logins_at(&free(), &unlisted, &route().place, CLIENT).is_empty());
+    assert_eq!(
+        logins_at(&free(), &listed, &route().place, CLIENT),
+        ["deploy"]
+    );
 }
 
 /// What a policy of one role makes of a sign-in that brings the role along.
@@ -164,7 +169,10 @@ fn a_place_may_be_entered_if_some_login_is_allowed_there() {
     let policy = |role| Policy::new("f", Permissions::default(), vec![role], Vec::new());
     let postgres = policy(role("post*", None));
     let key = ed25519();
-    let has_role = |answer: &mut ConfirmedSignIn| answer.roles = vec!["dba".to_owned()];
+    let has_role = |answer: &mut ConfirmedSignIn| {
+        answer.roles = vec!["dba".to_owned()];
+        answer.logins = None;
+    };
     let enters = |policy: &Policy, identity: &Identity| {
         authorize(policy, identity, route(), CLIENT)
             .map(|_| ())

@@ -6,13 +6,13 @@ use super::{ConfirmedSignIn, SignIn};
 use crate::cert::testing::NOW;
 
 /// A confirmation for this person that began a minute ago and lasts twelve hours, without roles, for
-/// all logins.
+/// the logins `alice` and `deploy`.
 pub(crate) fn confirmed(name: &str) -> ConfirmedSignIn {
     ConfirmedSignIn {
         id: Uuid::now_v7(),
         name: name.to_owned(),
         roles: Vec::new(),
-        logins: None,
+        logins: Some(["alice", "deploy"].map(|name| name.parse().unwrap()).into()),
         since: NOW - 60,
         until: NOW - 60 + 12 * 3600,
     }

@@ -7,8 +7,10 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::cert::testing::ed25519;
+use crate::ipc::SignInEnd;
 use crate::ssh::people_client::PeopleClient;
 use crate::ssh::testing::GRACE;
+use crate::ssh::testing::client::stay;
 use crate::ssh::testing::keyed_user::{KeyedUser, Program, SILENT};
 use crate::ssh::testing::test_people::{RIGHT, TestPeople};
 use crate::ssh::testing::user::UserSaw;
@@ -95,6 +97,24 @@ async fn with_an_agent_of_unknown_keys_the_questions_come_first_and_the_first_ke
         assert!(saw.is_in && saw.questions.is_empty(), "{saw:?}");
         assert_eq!(signed, [0]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_that_ends_ends_the_connection_with_the_reason() {
+    let fixture = PeopleFixture::new(1);
+    let user = fixture.user(Program::OpenSsh);
+    let (saw, _, mut leg) = user.log_in(fixture.outer.connect()).await;
+    assert!(saw.is_in, "{saw:?}");
+    let proxy = &fixture.outer.proxy;
+    let audited = proxy.audited();
+    let id = audited[0]["sign_in"].as_str().unwrap().parse().unwrap();
+    proxy.end_sign_in(id, SignInEnd::Locked);
+    let goodbye = stay(&mut leg).await.unwrap();
+    assert!(
+        goodbye.contains("your sign-in has ended: your account here is locked"),
+        "{goodbye}"
+    );
+    assert_eq!(fixture.last_audited(), "refusal sign-in-ended");
 }
 
 #[tokio::test(start_paused = true)]
