@@ -1,5 +1,7 @@
 //! The last step of every way to sign in: right answers and a proved key become a sign-in.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::context::{Context, Unavailable};
@@ -9,6 +11,7 @@ use super::conversation::{
 use super::credentials::audit_failure;
 use super::keys::{register, registration};
 use super::refusal::Refused;
+use super::settings::PeopleSettings;
 use super::totp::OtpSecret;
 use crate::audit::{PersonEvent, UnixSeconds};
 use crate::ipc::{PeopleAnswer, SignInEnd, SignedIn};
@@ -133,13 +136,8 @@ fn begin(
     factor: &'static str,
     proved: ProvedKey,
 ) -> Result<PeopleAnswer, Unavailable> {
-    let settings = context.settings();
     let now = context.now();
-    let name = user.name.as_str();
-    let ttl = match settings.policy.max_ttl(name, &user.roles) {
-        Some((most, _)) => settings.sign_in_ttl.min(most),
-        None => settings.sign_in_ttl,
-    };
+    let ttl = time_to_live(&context.settings(), user);
     let new = NewSignIn {
         user: user.id,
         fingerprint: proved.fingerprint.clone(),
@@ -169,6 +167,21 @@ fn begin(
         return Err(unavailable);
     }
     Ok(signed_in(conversation, user, &sign_in, proved, true))
+}
+
+/// How long a sign-in of this person lasts: no role would accept a longer one.
+fn time_to_live(settings: &PeopleSettings, user: &User) -> Duration {
+    let name = user.name.as_str();
+    let known = settings.policy.roles_of(name, &user.roles);
+    for role in &user.roles {
+        if !known.iter().any(|one| one.name == *role) {
+            tracing::warn!("{name} has the role {role:?}, which the configuration does not have");
+        }
+    }
+    match settings.policy.max_ttl(name, &user.roles) {
+        Some((most, _)) => settings.sign_in_ttl.min(most),
+        None => settings.sign_in_ttl,
+    }
 }
 
 /// The person is signed in on this connection from now on.

@@ -62,9 +62,9 @@ pub(super) fn verify(
         .verify(given.password, as_str(hash.as_ref()));
     let secret = otp.and_then(|otp| OtpSecret::from_base32(&otp.secret));
     let code = check_code(context, given, secret);
-    let Some(user) = user.filter(|_| verdict.is_right()) else {
-        let user = state.users().get(given.account)?;
-        return refuse(user.as_ref(), wrong(given));
+    let user = match user {
+        Some(user) if verdict.is_right() => user,
+        user => return refuse(user.as_ref(), wrong(given)),
     };
     if user.locked.is_some() {
         return refuse(Some(&user), Refused::locked());

@@ -11,14 +11,14 @@ const GROUPS: usize = 7;
 
 /// A new invitation, for the person. The state has only its hash.
 #[must_use]
-pub fn new_invitation() -> Zeroizing<String> {
+pub(super) fn new_invitation() -> Zeroizing<String> {
     typed_code::random(GROUPS)
 }
 
 /// The hash under which the state has an invitation: SHA-256, in hexadecimal digits. It needs no salt:
 /// the invitation is random. `None` for a text that is no invitation.
 #[must_use]
-pub fn invitation_hash(typed: &str) -> Option<String> {
+pub(super) fn invitation_hash(typed: &str) -> Option<String> {
     let code = typed_code::canonical(typed, GROUPS)?;
     Some(hex(&HashAlg::Sha256.digest(code.as_bytes())))
 }

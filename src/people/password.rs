@@ -29,7 +29,7 @@ const SALT: usize = 16;
 
 /// Why a text cannot be a new password.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum PasswordError {
+pub(super) enum PasswordError {
     /// Fewer characters than [`MIN_PASSWORD`].
     #[error("a password has at least {MIN_PASSWORD} characters, this one has {0}")]
     Short(usize),
@@ -47,7 +47,7 @@ pub struct HashFailed;
 ///
 /// # Errors
 /// Which bound it breaks.
-pub fn check_new(password: &str) -> Result<(), PasswordError> {
+pub(super) fn check_new(password: &str) -> Result<(), PasswordError> {
     if password.len() > MAX_PASSWORD {
         return Err(PasswordError::Long);
     }
@@ -59,7 +59,7 @@ pub fn check_new(password: &str) -> Result<(), PasswordError> {
 
 /// What [`Passwords::verify`] has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// The password is right.
     Right,
     /// It is right, and its hash was made with other parameters than today's.
@@ -71,14 +71,14 @@ pub enum Verdict {
 impl Verdict {
     /// Whether the password is right.
     #[must_use]
-    pub fn is_right(self) -> bool {
+    pub(super) fn is_right(self) -> bool {
         self != Self::Wrong
     }
 }
 
 /// Makes and verifies hashes, no more at a time than there are processors, which bounds their memory
 /// too.
-pub struct Passwords {
+pub(super) struct Passwords {
     argon2: Argon2<'static>,
     /// A hash of today's parameters that no password has, for accounts that do not exist.
     nobody: Zeroizing<String>,
@@ -97,7 +97,7 @@ impl Passwords {
     ///
     /// # Errors
     /// When there is no memory for a hash.
-    pub fn new() -> Result<Self, HashFailed> {
+    pub(super) fn new() -> Result<Self, HashFailed> {
         Self::with_cost(COST)
     }
 
@@ -132,7 +132,7 @@ impl Passwords {
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn hash(&self, password: &str) -> Result<Zeroizing<String>, HashFailed> {
+    pub(super) fn hash(&self, password: &str) -> Result<Zeroizing<String>, HashFailed> {
         self.hash_bytes(password.as_bytes())
     }
 
@@ -148,7 +148,7 @@ impl Passwords {
     /// Compares a password with a hash; with `None`, for an account that does not exist or has no
     /// password, it takes as long and is wrong.
     #[must_use]
-    pub fn verify(&self, password: &str, hash: Option<&str>) -> Verdict {
+    pub(super) fn verify(&self, password: &str, hash: Option<&str>) -> Verdict {
         let is_long = password.len() > MAX_PASSWORD;
         let parsed = hash.and_then(|text| PasswordHash::new(text).ok());
         let password = if is_long { "" } else { password };

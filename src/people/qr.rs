@@ -13,7 +13,7 @@ const QUIET_ZONE: usize = 4;
 /// Light squares are drawn and dark ones left out, as it has to be where text is lighter than its
 /// background. `None` if the text is too long for [`COLUMNS`] columns.
 #[must_use]
-pub fn qr_code(text: &str) -> Option<Zeroizing<String>> {
+pub(super) fn qr_code(text: &str) -> Option<Zeroizing<String>> {
     // The lowest level of correction: a screen has no scratches, and the code stays small.
     let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
     if code.width() + 2 * QUIET_ZONE > COLUMNS {

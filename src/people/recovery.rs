@@ -8,13 +8,13 @@ use super::typed_code;
 use crate::model::text::hex;
 
 /// How many a person gets.
-pub const RECOVERY_CODES: usize = 10;
+pub(super) const RECOVERY_CODES: usize = 10;
 /// Groups of a code, which has 80 bits.
 const GROUPS: usize = 4;
 
 /// New codes, for the person. The state has only their hashes.
 #[must_use]
-pub fn new_recovery_codes() -> Vec<Zeroizing<String>> {
+pub(super) fn new_recovery_codes() -> Vec<Zeroizing<String>> {
     (0..RECOVERY_CODES)
         .map(|_| typed_code::random(GROUPS))
         .collect()
@@ -23,7 +23,7 @@ pub fn new_recovery_codes() -> Vec<Zeroizing<String>> {
 /// The hash under which the state has a code of this person: SHA-256, in hexadecimal digits. `None` for
 /// a text that is no recovery code, such as a code of six digits.
 #[must_use]
-pub fn recovery_hash(person: Uuid, typed: &str) -> Option<String> {
+pub(super) fn recovery_hash(person: Uuid, typed: &str) -> Option<String> {
     let code = typed_code::canonical(typed, GROUPS)?;
     let salted = Zeroizing::new([person.as_bytes().as_slice(), code.as_bytes()].concat());
     Some(hex(&HashAlg::Sha256.digest(&salted)))

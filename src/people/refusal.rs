@@ -38,10 +38,6 @@ impl Refused {
         self
     }
 
-    pub(super) fn unknown_key() -> Self {
-        Self::new("unknown-key", "this key is not registered")
-    }
-
     pub(super) fn key_of_another() -> Self {
         Self::new(
             "key-of-another-user",

@@ -9,9 +9,12 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use ssh_key::HashAlg;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::model::network;
+use crate::model::text::hex;
 use crate::state::{AttemptsOf, FailedAttempt, Failures, State, StateError};
 
 /// Wrong answers of one pair that cost no time.
@@ -28,6 +31,8 @@ const WINDOW: u64 = 10 * 60;
 const OF_SOURCE: u64 = 50;
 /// Wrong answers for one account within [`WINDOW`], above which new sources are delayed.
 const OF_ACCOUNT: u64 = 30;
+/// Digits of an account's name in the counters: enough that no two accounts share one.
+const COUNTER: usize = 20;
 /// For how long an address counts as one that the person signs in from, in seconds.
 const FAMILIAR: u64 = 90 * 24 * 60 * 60;
 
@@ -42,6 +47,20 @@ pub(super) struct Attempt<'a> {
     pub(super) client: IpAddr,
     /// The person's registered key that has proved itself on the connection.
     pub(super) key: Option<&'a str>,
+}
+
+impl Attempt<'_> {
+    /// The name under which the account is counted. It is not what was typed, which can be a password by
+    /// mistake. Case does not count.
+    fn counter(&self) -> String {
+        if self.account.is_empty() {
+            return String::new();
+        }
+        let folded = Zeroizing::new(self.account.to_ascii_lowercase());
+        let mut counter = hex(&HashAlg::Sha256.digest(folded.as_bytes()));
+        counter.truncate(COUNTER);
+        counter
+    }
 }
 
 /// An attempt has to wait.
@@ -73,7 +92,7 @@ impl Throttle {
         if wait.is_none() {
             let source = network(attempt.client).to_string();
             let failed = FailedAttempt {
-                account: attempt.account,
+                account: &attempt.counter(),
                 source: &source,
                 fingerprint: attempt.key,
             };
@@ -89,7 +108,8 @@ impl Throttle {
         now: u64,
     ) -> Result<Option<Wait>, StateError> {
         let attempts = state.attempts();
-        let account = attempt.account;
+        let account = attempt.counter();
+        let account = account.as_str();
         let since = now.saturating_sub(PAIR_WINDOW);
         if let Some(fingerprint) = attempt.key {
             let with_key = AttemptsOf::AccountWithKey {
@@ -116,7 +136,7 @@ impl Throttle {
             return Ok(None);
         }
         let person = attempt.person.unwrap_or_default();
-        let client = attempt.client.to_string();
+        let client = attempt.client.to_canonical().to_string();
         let familiar = now.saturating_sub(FAMILIAR);
         let is_familiar = state.sign_ins().was_from(person, &client, familiar)?;
         Ok((!is_familiar).then(|| window_after(everywhere, "everywhere")))
@@ -125,7 +145,8 @@ impl Throttle {
     /// The answers were right: what was wrong before counts no longer against this pair, or this key.
     pub(super) fn succeeded(state: &State, attempt: &Attempt<'_>) -> Result<(), StateError> {
         let source = network(attempt.client).to_string();
-        let account = attempt.account;
+        let account = attempt.counter();
+        let account = account.as_str();
         state.attempts().reset(match attempt.key {
             Some(fingerprint) => AttemptsOf::AccountWithKey {
                 account,

@@ -19,7 +19,7 @@ const RECOGNISED: u64 = 10;
 
 /// What a code is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CodeVerdict {
+pub(super) enum CodeVerdict {
     /// It is right, if its step was not used before.
     Right {
         /// The step, as RFC 6238 section 4.2 counts them.
@@ -37,7 +37,7 @@ pub enum CodeVerdict {
 
 /// A secret that an authenticator and the state share.
 #[derive(Clone)]
-pub struct OtpSecret(Zeroizing<[u8; SECRET]>);
+pub(super) struct OtpSecret(Zeroizing<[u8; SECRET]>);
 
 impl fmt::Debug for OtpSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +48,7 @@ impl fmt::Debug for OtpSecret {
 impl OtpSecret {
     /// A random one.
     #[must_use]
-    pub fn random() -> Self {
+    pub(super) fn random() -> Self {
         let mut secret = Zeroizing::new([0; SECRET]);
         rand::rng().fill(&mut *secret);
         Self(secret)
@@ -56,7 +56,7 @@ impl OtpSecret {
 
     /// Reads what [`Self::to_base32`] wrote.
     #[must_use]
-    pub fn from_base32(text: &str) -> Option<Self> {
+    pub(super) fn from_base32(text: &str) -> Option<Self> {
         let secret = Secret::try_from_base32(text).ok()?;
         let bytes: [u8; SECRET] = secret.as_bytes().try_into().ok()?;
         Some(Self(Zeroizing::new(bytes)))
@@ -64,14 +64,14 @@ impl OtpSecret {
 
     /// In the alphabet of RFC 4648 section 6, without padding.
     #[must_use]
-    pub fn to_base32(&self) -> Zeroizing<String> {
+    pub(super) fn to_base32(&self) -> Zeroizing<String> {
         Zeroizing::new(Secret::new_stack(*self.0).to_base32())
     }
 
     /// The URI that sets up an authenticator, with the cluster as the issuer. What it leaves out is
     /// what every authenticator takes for granted.
     #[must_use]
-    pub fn uri(&self, cluster: &ClusterName, name: &UserName) -> Zeroizing<String> {
+    pub(super) fn uri(&self, cluster: &ClusterName, name: &UserName) -> Zeroizing<String> {
         let label = name.as_str().replace('+', "%2B").replace('@', "%40");
         let secret = self.to_base32();
         let secret = secret.as_str();
@@ -82,7 +82,7 @@ impl OtpSecret {
 
     /// What a code is worth at `now`, in seconds since the epoch. It always takes the same time.
     #[must_use]
-    pub fn check(&self, typed: &str, now: u64) -> CodeVerdict {
+    pub(super) fn check(&self, typed: &str, now: u64) -> CodeVerdict {
         let totp = self.totp();
         let code: Zeroizing<String> =
             Zeroizing::new(typed.chars().filter(|c| !matches!(c, ' ' | '-')).collect());

@@ -68,18 +68,20 @@ fn only_logins_of_the_person_that_a_role_allows_are_certified() {
 
 #[test]
 fn a_sign_in_that_has_ended_gets_none() {
-    for end in [
-        |house: &House| drop(house.admin().lock("alice", None).unwrap()),
-        |house: &House| drop(house.admin().remove("alice").unwrap()),
-        |house: &House| {
-            drop(
-                house
-                    .admin()
-                    .reset("alice", Duration::from_secs(60))
-                    .unwrap(),
-            )
+    type End = fn(&House);
+    let ends: [End; 3] = [
+        |house| {
+            house.admin().lock("alice", None).unwrap();
         },
-    ] {
+        |house| {
+            house.admin().remove("alice").unwrap();
+        },
+        |house| {
+            let ttl = Duration::from_secs(60);
+            house.admin().reset("alice", ttl).unwrap();
+        },
+    ];
+    for end in ends {
         let (house, key, secret) = alice();
         let client = house.client_with("postgres", key);
         client.sign_in(&secret);
