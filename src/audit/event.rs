@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use chrono::{DateTime, SecondsFormat};
-use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -12,6 +10,7 @@ use crate::model::{ConnectionId, Serial, SessionId, SessionKind};
 use crate::sys::account::Actor;
 
 use super::EventKind;
+use super::fields::{UnixSeconds, or_nulls};
 use super::person::PersonEvent;
 
 /// Which part of the way an event is about.
@@ -64,25 +63,6 @@ pub enum CertificateType {
     Host,
 }
 
-/// A moment as certificates have it: seconds after the epoch, `u64::MAX` for "forever". Written as
-/// RFC 3339.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnixSeconds(pub u64);
-
-impl Serialize for UnixSeconds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let time = i64::try_from(self.0)
-            .ok()
-            .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-        match time {
-            Some(time) => {
-                serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true))
-            }
-            None => serializer.serialize_str("forever"),
-        }
-    }
-}
-
 /// A serial as a foreign certificate carries it, 0 too. A string in JSON, as [`Serial`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForeignSerial(pub u64);
@@ -102,23 +82,6 @@ pub struct Weaker {
     pub from: String,
     /// The value now.
     pub to: String,
-}
-
-/// The fields of the account that has done it; `null` each if no account has.
-pub(super) fn or_nulls<S: Serializer>(
-    actor: &Option<Actor>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match actor {
-        Some(actor) => actor.serialize(serializer),
-        None => {
-            let mut fields = serializer.serialize_struct("Actor", 3)?;
-            for name in ["by", "uid", "sudo_user"] {
-                fields.serialize_field(name, &None::<()>)?;
-            }
-            fields.end()
-        }
-    }
 }
 
 /// Something on a connection that does not pass.
@@ -555,5 +518,11 @@ impl AuditEvent {
             Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
             Self::Person(event) => event.kind(),
         }
+    }
+}
+
+impl From<PersonEvent> for AuditEvent {
+    fn from(event: PersonEvent) -> Self {
+        Self::Person(event)
     }
 }

@@ -6,6 +6,7 @@
 mod bound;
 mod daily;
 mod event;
+mod fields;
 mod flood;
 mod kind;
 mod log;
@@ -14,8 +15,9 @@ mod sink;
 
 pub use event::{
     AuditEvent, CertificateType, ForeignSerial, NotPassed, Party, RecordingState, RefusedKind,
-    UnixSeconds, Weaker,
+    Weaker,
 };
+pub use fields::UnixSeconds;
 pub use kind::{EventKind, Severity, table};
 pub use log::{AuditError, AuditLog, Fate, Observer};
 pub use person::PersonEvent;

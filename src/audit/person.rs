@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::event::or_nulls;
-use super::{AuditEvent, EventKind, UnixSeconds};
+use super::EventKind;
+use super::fields::{UnixSeconds, or_nulls};
 use crate::model::ConnectionId;
 use crate::sys::account::Actor;
 
@@ -157,12 +157,6 @@ impl PersonEvent {
             Self::SecondFactorChanged { .. } => EventKind::SecondFactorChanged,
             Self::PeopleRefused { .. } => EventKind::PeopleRefused,
         }
-    }
-}
-
-impl From<PersonEvent> for AuditEvent {
-    fn from(event: PersonEvent) -> Self {
-        Self::Person(event)
     }
 }
 
