@@ -217,6 +217,13 @@ pub struct PeopleRefusal {
     pub is_final: bool,
 }
 
+impl PeopleRefusal {
+    /// The reason where the connection is not signed in, as far as the service remembers. After a
+    /// restart it remembers nothing, and another [`PeopleQuestion::Prove`] with the proof of before
+    /// helps.
+    pub const NOT_SIGNED_IN: &str = "not-signed-in";
+}
+
 /// An answer that a person has typed. It is wiped when it is dropped, and never shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -144,7 +144,7 @@ impl Refused {
 
     pub(super) fn not_signed_in() -> Self {
         Self::new(
-            "not-signed-in",
+            PeopleRefusal::NOT_SIGNED_IN,
             "this connection is not signed in, or the proxy has restarted",
         )
         .hint("connect again")

@@ -3,15 +3,18 @@
 //! No more questions are asked at a time than that process answers, and a bounded number waits.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::ipc::{CallError, People, PeopleAnswer, PeopleQuestion, PeopleRequest, Service};
+use crate::ipc::{
+    CallError, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Service,
+    SignedProof,
+};
 use crate::model::ConnectionId;
 
 /// How many questions of this process are asked at a time.
@@ -67,6 +70,7 @@ impl PeopleClient {
             client,
             user,
             is_known: AtomicBool::new(false),
+            proof: Mutex::default(),
         }))
     }
 
@@ -101,6 +105,8 @@ struct Person {
     user: String,
     /// The other process may remember something about the connection.
     is_known: AtomicBool,
+    /// What the client has proved last.
+    proof: Mutex<Option<SignedProof>>,
 }
 
 impl PersonClient {
@@ -111,7 +117,18 @@ impl PersonClient {
     pub(crate) async fn ask(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
         let Self(person) = self;
         person.is_known.store(true, Ordering::Relaxed);
-        person.people.ask(person.request(ask)).await
+        match &ask {
+            PeopleQuestion::Prove(proof) => person.keep(proof.clone()),
+            // They are for connections that are signed in.
+            PeopleQuestion::Certificate { .. } | PeopleQuestion::Own(_) => {
+                return person.ask_again(ask).await;
+            }
+            PeopleQuestion::Key { .. }
+            | PeopleQuestion::Begin
+            | PeopleQuestion::Answer(_)
+            | PeopleQuestion::Close => {}
+        }
+        person.ask(ask).await
     }
 
     /// The user name of the client's requests.
@@ -121,6 +138,36 @@ impl PersonClient {
 }
 
 impl Person {
+    async fn ask(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
+        self.people.ask(self.request(ask)).await
+    }
+
+    /// Asks. If the other process does not know any more that the connection is signed in, because it was
+    /// restarted, the client's proof is passed on to it again.
+    async fn ask_again(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
+        let answer = self.ask(ask.clone()).await?;
+        let is_unknown = matches!(
+            &answer,
+            PeopleAnswer::Refused(refusal) if refusal.reason == PeopleRefusal::NOT_SIGNED_IN
+        );
+        let proof = self.proof().clone();
+        let Some(proof) = proof.filter(|_| is_unknown) else {
+            return Ok(answer);
+        };
+        match self.ask(PeopleQuestion::Prove(proof)).await? {
+            PeopleAnswer::SignedIn(_) => self.ask(ask).await,
+            _ => Ok(answer),
+        }
+    }
+
+    fn keep(&self, proof: SignedProof) {
+        *self.proof() = Some(proof);
+    }
+
+    fn proof(&self) -> MutexGuard<'_, Option<SignedProof>> {
+        self.proof.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn request(&self, ask: PeopleQuestion) -> PeopleRequest {
         PeopleRequest {
             connection: self.connection,
@@ -145,5 +192,82 @@ impl Drop for Person {
                 }
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ipc::{OwnCommand, SignedIn};
+    use crate::ssh::testing::CLIENT;
+
+    /// A process that remembers who has proved what until it is restarted.
+    #[derive(Debug, Default)]
+    struct Forgetful {
+        is_proved: AtomicBool,
+        asked: Mutex<Vec<PeopleQuestion>>,
+    }
+
+    fn not_signed_in() -> PeopleAnswer {
+        PeopleAnswer::Refused(PeopleRefusal {
+            reason: PeopleRefusal::NOT_SIGNED_IN.to_owned(),
+            message: String::new(),
+            hint: None,
+            is_final: false,
+        })
+    }
+
+    impl People for Forgetful {
+        fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError> {
+            self.asked.lock().unwrap().push(request.ask.clone());
+            Ok(match request.ask {
+                PeopleQuestion::Prove(_) => {
+                    self.is_proved.store(true, Ordering::Relaxed);
+                    PeopleAnswer::SignedIn(SignedIn {
+                        id: Uuid::nil(),
+                        name: "alice".to_owned(),
+                        roles: Vec::new(),
+                        logins: None,
+                        since: 0,
+                        until: 1,
+                        was_asked: false,
+                    })
+                }
+                PeopleQuestion::Close => PeopleAnswer::Closed,
+                _ if self.is_proved.load(Ordering::Relaxed) => {
+                    PeopleAnswer::Text("signed in".to_owned())
+                }
+                _ => not_signed_in(),
+            })
+        }
+    }
+
+    fn proof() -> PeopleQuestion {
+        PeopleQuestion::Prove(SignedProof {
+            session: vec![1],
+            algorithm: "ssh-ed25519".to_owned(),
+            key: vec![2],
+            host_key: Vec::new(),
+            signature: vec![3],
+        })
+    }
+
+    #[tokio::test]
+    async fn a_restart_of_the_other_process_is_not_noticed() {
+        let people = Arc::<Forgetful>::default();
+        let client = PeopleClient::new(Arc::<Forgetful>::clone(&people));
+        let person = client.person(ConnectionId::new(), CLIENT, "alice".to_owned());
+        let status = PeopleQuestion::Own(OwnCommand::Status);
+        // Nothing was proved that could be proved again.
+        assert_eq!(person.ask(status.clone()).await.unwrap(), not_signed_in());
+        person.ask(proof()).await.unwrap();
+        people.is_proved.store(false, Ordering::Relaxed);
+        let text = PeopleAnswer::Text("signed in".to_owned());
+        assert_eq!(person.ask(status.clone()).await.unwrap(), text);
+        let asked = people.asked.lock().unwrap().clone();
+        let again = [status.clone(), proof(), status.clone(), proof(), status];
+        assert_eq!(asked, again);
     }
 }
