@@ -1,5 +1,8 @@
 //! Answers the requests about people. This is the only way in from other processes.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use super::changing;
 use super::context::{Context, PeopleParts, Unavailable};
 use super::conversation::{Conversation, Stage};
@@ -12,7 +15,8 @@ use super::seen::SeenSessions;
 use super::settings::PeopleSettings;
 use super::table::ConversationTable;
 use super::{signing_in, signing_up};
-use crate::ipc::{PeopleAnswer, PeopleQuestion, PeopleRequest, SecretText};
+use crate::ipc::{PeopleAnswer, PeopleQuestion, PeopleRequest, SecretText, SignInEnd};
+use crate::state::SignInsOf;
 use crate::sys::clock::monotonic;
 
 /// Decides about people. All requests of all processes are answered by one.
@@ -21,7 +25,15 @@ pub struct PeopleService {
     context: Context,
     seen: SeenSessions,
     table: ConversationTable,
+    /// When what is over was last removed, by the monotonic clock.
+    swept: Mutex<Duration>,
 }
+
+/// How often what is over is removed. It counts for nothing before that.
+const SWEEP: Duration = Duration::from_secs(60);
+/// For how long the ends of sign-ins, and the addresses that people have signed in from, are remembered,
+/// in seconds.
+const REMEMBERED: u64 = 90 * 24 * 60 * 60;
 
 impl PeopleService {
     /// A service with these parts.
@@ -37,6 +49,7 @@ impl PeopleService {
             context: Context::new(parts, passwords),
             seen: SeenSessions::default(),
             table: ConversationTable::default(),
+            swept: Mutex::new(monotonic()),
         }
     }
 
@@ -44,6 +57,9 @@ impl PeopleService {
     /// its own. `caller` is the number of the process, which no other process has while it runs.
     #[must_use]
     pub fn answer(&self, caller: u64, request: &PeopleRequest) -> PeopleAnswer {
+        if let Err(unavailable) = self.sweep(monotonic()) {
+            tracing::error!("cannot remove what is over from the state: {unavailable}");
+        }
         match self.decide(caller, request) {
             Ok(answer) => answer,
             Err(unavailable) => {
@@ -61,6 +77,22 @@ impl PeopleService {
     /// The process has exited: what is known about its connections is wiped.
     pub fn forget_caller(&self, caller: u64) {
         self.table.forget_caller(caller);
+    }
+
+    /// Removes what is over, once a minute.
+    fn sweep(&self, now: Duration) -> Result<(), Unavailable> {
+        {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            if now.saturating_sub(*swept) < SWEEP {
+                return Ok(());
+            }
+            *swept = now;
+        }
+        self.table.sweep(now);
+        let (sign_ins, now) = (self.context.state.sign_ins(), self.context.now());
+        sign_ins.end(&SignInsOf::Before(now), SignInEnd::Expired, now)?;
+        sign_ins.forget_before(now.saturating_sub(REMEMBERED))?;
+        Ok(())
     }
 
     fn decide(&self, caller: u64, request: &PeopleRequest) -> Result<PeopleAnswer, Unavailable> {
@@ -151,6 +183,43 @@ impl PeopleService {
                     Refused::out_of_turn(),
                 ))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::people::testing::{NOW, parts, person, state};
+    use crate::state::{NewSignIn, RegisteredKey};
+
+    #[test]
+    fn what_is_over_is_removed_once_a_minute() {
+        let state = state();
+        let alice = person(&state, "alice");
+        let key = RegisteredKey {
+            user: alice.id,
+            fingerprint: "SHA256:abc".to_owned(),
+            line: "ssh-ed25519 AAAA".to_owned(),
+            comment: String::new(),
+            registered: NOW,
+            used: None,
+        };
+        state.keys().register(&key).unwrap();
+        let sign_in = || NewSignIn {
+            user: alice.id,
+            fingerprint: key.fingerprint.clone(),
+            client: "203.0.113.7".to_owned(),
+            started: NOW - 60,
+            until: NOW,
+        };
+        let service = PeopleService::with_passwords(parts(&state), Passwords::fast());
+        let began = *service.swept.lock().unwrap();
+        for (seconds, ends) in [(59, 0), (60, 2), (119, 2), (120, 4)] {
+            state.sign_ins().begin(&sign_in()).unwrap().unwrap();
+            service.sweep(began + Duration::from_secs(seconds)).unwrap();
+            let ended = state.sign_ins().since(0, 100).unwrap().len();
+            assert_eq!(ended, ends, "after {seconds} s");
         }
     }
 }

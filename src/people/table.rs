@@ -97,6 +97,13 @@ impl ConversationTable {
         Some(slot)
     }
 
+    /// Wipes what is known about clients that have not signed in in time.
+    pub(super) fn sweep(&self, now: Duration) {
+        for of_caller in self.lock().values_mut() {
+            of_caller.retain(|_, slot| !slot.is_over(now));
+        }
+    }
+
     /// The connection has ended.
     pub(super) fn end(&self, caller: u64, connection: ConnectionId) {
         if let Some(of_caller) = self.lock().get_mut(&caller) {
@@ -138,6 +145,8 @@ mod tests {
         // A person who is signed in stays.
         slot.is_present.store(true, Ordering::Relaxed);
         assert!(table.find(1, connection, at(300_000)).is_some());
+        table.sweep(at(300_000));
+        assert!(table.find(1, connection, at(300_000)).is_some());
         table.end(1, connection);
         assert!(table.find(1, connection, at(0)).is_none());
         table.find_or_begin(1, &request, at(0)).unwrap();
@@ -157,5 +166,7 @@ mod tests {
         // Those that are over make room.
         assert!(table.find_or_begin(1, &request(), at(300)).is_some());
         assert_eq!(table.lock()[&1].len(), 1);
+        table.sweep(at(600));
+        assert_eq!(table.lock()[&1].len(), 0);
     }
 }

@@ -1,10 +1,13 @@
 //! People in a state of their own, for tests.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ssh_key::Certificate;
 
-use super::context::IssuesForPeople;
+use super::context::{IssuesForPeople, PeopleParts};
+use super::settings::{PeopleSettings, RequiredFactor};
+use crate::access::{Permissions, Policy};
 use crate::audit::{AuditError, AuditEvent, AuditSink};
 use crate::ca::{IssueError, IssuedFor};
 use crate::cert::UserRequest;
@@ -35,6 +38,23 @@ pub(crate) fn person(state: &State, name: &str) -> User {
         created: NOW,
     };
     state.users().add(new).unwrap()
+}
+
+/// The parts of a service with this state, where nothing is required and no role exists.
+pub(crate) fn parts(state: &State) -> PeopleParts {
+    let policy = Policy::new("f", Permissions::default(), Vec::new(), Vec::new());
+    PeopleParts {
+        state: state.clone(),
+        audit: Arc::<Audited>::default(),
+        issuer: Arc::<Issued>::default(),
+        settings: PeopleSettings {
+            cluster: "example.com".parse().unwrap(),
+            second_factor: RequiredFactor::Off,
+            sign_in_ttl: Duration::from_secs(60),
+            source_addresses: Vec::new(),
+            policy: Arc::new(policy),
+        },
+    }
 }
 
 /// Keeps what is audited.

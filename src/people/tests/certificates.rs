@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::house::{Client, House, Key, reason};
+use super::house::{House, HouseClient, HouseKey, reason};
 use crate::cert::UserRequest;
 use crate::ipc::{OwnCommand, PeopleAnswer};
 use crate::people::RequiredFactor;
 use crate::people::totp::OtpSecret;
 
-fn alice() -> (House, Key, OtpSecret) {
+fn alice() -> (House, HouseKey, OtpSecret) {
     let house = House::new(RequiredFactor::Otp);
     let (key, secret) = house.signed_up("alice");
     (house.later(13 * 3_600), key, secret)
@@ -18,7 +18,7 @@ fn last(house: &House) -> UserRequest {
     house.issued.0.lock().unwrap().last().unwrap().clone()
 }
 
-fn is_issued(client: &Client<'_>, login: &str) -> bool {
+fn is_issued(client: &HouseClient<'_>, login: &str) -> bool {
     matches!(client.certificate(login), PeopleAnswer::Certificate(_))
 }
 

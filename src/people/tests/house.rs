@@ -100,13 +100,13 @@ impl House {
     }
 
     /// A client with a key of its own.
-    pub(super) fn client(&self, user: &str) -> Client<'_> {
-        self.client_with(user, Key::Plain(ed25519()))
+    pub(super) fn client(&self, user: &str) -> HouseClient<'_> {
+        self.client_with(user, HouseKey::Plain(ed25519()))
     }
 
-    pub(super) fn client_with(&self, user: &str, key: Key) -> Client<'_> {
+    pub(super) fn client_with(&self, user: &str, key: HouseKey) -> HouseClient<'_> {
         let connection = ConnectionId::new();
-        Client {
+        HouseClient {
             house: self,
             caller: 1,
             connection,
@@ -118,7 +118,7 @@ impl House {
     }
 
     /// Adds a person and signs up; gives the person with the key, and the authenticator.
-    pub(super) fn signed_up(&self, name: &str) -> (Key, OtpSecret) {
+    pub(super) fn signed_up(&self, name: &str) -> (HouseKey, OtpSecret) {
         let invitation = self.invite(name);
         let client = self.client("signup");
         let secret = client.sign_up(&invitation);
@@ -160,13 +160,13 @@ fn settings(factor: RequiredFactor) -> PeopleSettings {
 
 /// A client's key.
 #[derive(Clone)]
-pub(super) enum Key {
+pub(super) enum HouseKey {
     Plain(PrivateKey),
     /// A security key.
     Security(Browser),
 }
 
-impl Key {
+impl HouseKey {
     pub(super) fn security() -> Self {
         Self::Security(Browser::new())
     }
@@ -195,17 +195,17 @@ impl Key {
 }
 
 /// A client on a connection of its own.
-pub(super) struct Client<'h> {
+pub(super) struct HouseClient<'h> {
     house: &'h House,
     pub(super) caller: u64,
     pub(super) connection: ConnectionId,
     pub(super) address: SocketAddr,
     pub(super) user: String,
     pub(super) session: Vec<u8>,
-    pub(super) key: Key,
+    pub(super) key: HouseKey,
 }
 
-impl Client<'_> {
+impl HouseClient<'_> {
     pub(super) fn ask(&self, question: PeopleQuestion) -> PeopleAnswer {
         let request = PeopleRequest {
             connection: self.connection,

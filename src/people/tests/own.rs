@@ -1,7 +1,8 @@
 //! Commands of people about their own sign-ins and credentials.
 
 use super::house::{
-    Client, House, Key, PASSWORD, authenticator, prompts, questions, reason, signed_in, text,
+    House, HouseClient, HouseKey, PASSWORD, authenticator, prompts, questions, reason, signed_in,
+    text,
 };
 use crate::ipc::{OwnCommand, PeopleAnswer, PeopleQuestion};
 use crate::people::RequiredFactor;
@@ -10,13 +11,13 @@ use crate::people::totp::OtpSecret;
 const NEW_PASSWORD: &str = "another horse battery";
 
 /// Alice's house on the next day.
-fn next_day() -> (House, Key, OtpSecret) {
+fn next_day() -> (House, HouseKey, OtpSecret) {
     let house = House::new(RequiredFactor::Otp);
     let (key, secret) = house.signed_up("alice");
     (house.later(13 * 3_600), key, secret)
 }
 
-fn signed_in_client<'h>(house: &'h House, key: &Key, secret: &OtpSecret) -> Client<'h> {
+fn signed_in_client<'h>(house: &'h House, key: &HouseKey, secret: &OtpSecret) -> HouseClient<'h> {
     let client = house.client_with("alice", key.clone());
     client.sign_in(secret);
     client

@@ -3,14 +3,14 @@
 
 use proptest::prelude::*;
 
-use super::house::{Client, House, Key, PASSWORD};
+use super::house::{House, HouseClient, HouseKey, PASSWORD};
 use crate::cert::testing::ed25519;
 use crate::ipc::{OwnCommand, PeopleAnswer, PeopleQuestion};
 use crate::people::RequiredFactor;
 
 /// What a client, or the process between, does next.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum SequenceStep {
     Offer,
     /// A valid signature by this key of the client.
     Prove(usize),
@@ -24,16 +24,16 @@ enum Step {
     Close,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = SequenceStep> {
     prop_oneof![
-        1 => Just(Step::Offer),
-        1 => (0..2_usize).prop_map(Step::Prove),
-        1 => (0..2_usize).prop_map(Step::ProveWrongly),
-        3 => Just(Step::Begin),
-        4 => (0..4_usize, any::<bool>()).prop_map(|(count, right)| Step::Answer(count, right)),
-        2 => Just(Step::Certificate),
-        1 => (0..4_usize).prop_map(Step::Own),
-        1 => Just(Step::Close),
+        1 => Just(SequenceStep::Offer),
+        1 => (0..2_usize).prop_map(SequenceStep::Prove),
+        1 => (0..2_usize).prop_map(SequenceStep::ProveWrongly),
+        3 => Just(SequenceStep::Begin),
+        4 => (0..4_usize, any::<bool>()).prop_map(|(count, right)| SequenceStep::Answer(count, right)),
+        2 => Just(SequenceStep::Certificate),
+        1 => (0..4_usize).prop_map(SequenceStep::Own),
+        1 => Just(SequenceStep::Close),
     ]
 }
 
@@ -56,27 +56,27 @@ fn own(number: usize) -> OwnCommand {
     }
 }
 
-fn take(client: &mut Client<'_>, keys: &[Key], step: Step) -> PeopleAnswer {
+fn take(client: &mut HouseClient<'_>, keys: &[HouseKey], step: SequenceStep) -> PeopleAnswer {
     match step {
-        Step::Offer => client.offer(),
-        Step::Prove(key) => {
+        SequenceStep::Offer => client.offer(),
+        SequenceStep::Prove(key) => {
             client.key = keys[key].clone();
             client.prove()
         }
-        Step::ProveWrongly(key) => {
+        SequenceStep::ProveWrongly(key) => {
             client.key = keys[key].clone();
             let mut proof = client.proof();
             proof.session.reverse();
             client.ask(PeopleQuestion::Prove(proof))
         }
-        Step::Begin => client.begin(),
-        Step::Answer(count, is_right) => {
+        SequenceStep::Begin => client.begin(),
+        SequenceStep::Answer(count, is_right) => {
             let answer = if is_right { PASSWORD } else { "wrong password" };
             client.answer(&vec![answer; count])
         }
-        Step::Certificate => client.certificate("postgres"),
-        Step::Own(number) => client.own(own(number)),
-        Step::Close => client.ask(PeopleQuestion::Close),
+        SequenceStep::Certificate => client.certificate("postgres"),
+        SequenceStep::Own(number) => client.own(own(number)),
+        SequenceStep::Close => client.ask(PeopleQuestion::Close),
     }
 }
 
@@ -93,15 +93,15 @@ proptest! {
         first.answer(&[PASSWORD, PASSWORD]);
         first.prove();
         first.own(OwnCommand::Logout { everywhere: true });
-        let keys = [first.key, Key::Plain(ed25519())];
+        let keys = [first.key, HouseKey::Plain(ed25519())];
         let mut client = house.client("alice");
         let mut model = Model::default();
         for step in steps {
             let answer = take(&mut client, &keys, step);
             match step {
-                Step::Prove(_) => model.has_proved = true,
-                Step::Answer(_, true) => model.has_answered = true,
-                Step::Close => model = Model::default(),
+                SequenceStep::Prove(_) => model.has_proved = true,
+                SequenceStep::Answer(_, true) => model.has_answered = true,
+                SequenceStep::Close => model = Model::default(),
                 _ => {}
             }
             match answer {

@@ -1,13 +1,13 @@
 //! Sign-in of people who have signed up.
 
-use super::house::{House, Key, PASSWORD, prompts, questions, reason, refusal, signed_in};
+use super::house::{House, HouseKey, PASSWORD, prompts, questions, reason, refusal, signed_in};
 use crate::cert::testing::ed25519;
 use crate::ipc::PeopleAnswer;
 use crate::people::RequiredFactor;
 use crate::people::totp::OtpSecret;
 
 /// Alice, signed up and with no sign-in any more: it is the next day.
-fn alice(factor: RequiredFactor) -> (House, Key, OtpSecret) {
+fn alice(factor: RequiredFactor) -> (House, HouseKey, OtpSecret) {
     let house = House::new(RequiredFactor::Otp);
     let (key, secret) = house.signed_up("alice");
     let house = house.with_factor(factor).later(13 * 3_600);
@@ -253,7 +253,7 @@ fn a_locked_person_is_refused_and_the_key_is_of_no_use() {
 #[test]
 fn a_touched_security_key_is_a_second_factor_where_it_counts() {
     let house = House::new(RequiredFactor::Any);
-    let client = house.client_with("signup", Key::security());
+    let client = house.client_with("signup", HouseKey::security());
     client.begin();
     client.answer(&[&house.invite("alice")]);
     client.answer(&[PASSWORD, PASSWORD]);
@@ -285,7 +285,7 @@ fn where_only_security_keys_count_another_key_is_not_enough() {
     assert_eq!(client.prove(), PeopleAnswer::AskFirst);
     assert_eq!(reason(client.begin()), "security-key-needed");
     // The password alone registers no new one, and codes of an authenticator do not count.
-    let client = house.client_with("alice", Key::security());
+    let client = house.client_with("alice", HouseKey::security());
     client.begin();
     client.answer(&["alice"]);
     let answer = client.answer(&[PASSWORD, &secret.code(house.now())]);

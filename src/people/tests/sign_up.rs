@@ -1,6 +1,8 @@
 //! Sign-up.
 
-use super::house::{House, Key, PASSWORD, authenticator, prompts, questions, reason, signed_in};
+use super::house::{
+    House, HouseKey, PASSWORD, authenticator, prompts, questions, reason, signed_in,
+};
 use crate::ipc::PeopleAnswer;
 use crate::people::RequiredFactor;
 use crate::state::StateError;
@@ -254,7 +256,7 @@ fn where_security_keys_count_only_a_touched_one_completes_it() {
     assert_eq!(reason(plain.prove()), "security-key-needed");
     // Another key of the same client.
     let mut touched = plain;
-    touched.key = Key::security();
+    touched.key = HouseKey::security();
     assert_eq!(touched.offer(), PeopleAnswer::Usable);
     signed_in(touched.prove());
 }
@@ -263,7 +265,7 @@ fn where_security_keys_count_only_a_touched_one_completes_it() {
 fn with_any_factor_an_empty_code_needs_a_security_key() {
     let house = House::new(RequiredFactor::Any);
     let invitation = house.invite("alice");
-    for (key, is_enough) in [(house.client("x").key, false), (Key::security(), true)] {
+    for (key, is_enough) in [(house.client("x").key, false), (HouseKey::security(), true)] {
         let client = house.client_with("signup", key);
         client.begin();
         client.answer(&[&invitation]);

@@ -1,11 +1,11 @@
 //! What a process that is controlled by an attacker can ask.
 
-use super::house::{House, Key, PASSWORD, questions, reason, signed_in};
+use super::house::{House, HouseKey, PASSWORD, questions, reason, signed_in};
 use crate::cert::testing::ed25519;
 use crate::ipc::{PeopleAnswer, PeopleQuestion};
 use crate::people::RequiredFactor;
 
-fn house() -> (House, Key) {
+fn house() -> (House, HouseKey) {
     let house = House::new(RequiredFactor::Off);
     let client = house.client("signup");
     client.begin();
@@ -61,8 +61,10 @@ fn a_signature_counts_for_one_connection() {
 fn the_user_name_and_the_address_of_a_connection_stay() {
     let (house, key) = house();
     for change in [
-        |client: &mut super::house::Client<'_>| client.user = "other".to_owned(),
-        |client: &mut super::house::Client<'_>| client.address = "192.0.2.9:9".parse().unwrap(),
+        |client: &mut super::house::HouseClient<'_>| client.user = "other".to_owned(),
+        |client: &mut super::house::HouseClient<'_>| {
+            client.address = "192.0.2.9:9".parse().unwrap()
+        },
     ] {
         let mut client = house.client_with("root", key.clone());
         signed_in(client.prove());
