@@ -60,14 +60,12 @@ pub(super) fn open(
 ) -> Result<Authorities, CaError> {
     let installation = installation(config, records);
     let owner = KeyOwner::new(installation.clone(), audit);
-    let opened = owner
-        .tick()
-        .and_then(|()| Authorities::open_for_proxy(&installation));
+    let opened = owner.tick().and_then(|()| open_keys(config, &installation));
     let authorities = match opened {
         Err(CaError::None(_) | CaError::NoneOf { .. }) => {
             let made = owner.make()?;
             made.iter().for_each(|one| tell(config, audit, one));
-            Authorities::open_for_proxy(&installation)?
+            open_keys(config, &installation)?
         }
         opened => opened?,
     };
@@ -79,6 +77,14 @@ pub(super) fn open(
         );
     }
     Ok(authorities)
+}
+
+/// Opens the CAs with the keys that this process signs with: the user CA's only where people sign in.
+fn open_keys(config: &Config, installation: &Installation<'_>) -> Result<Authorities, CaError> {
+    match config.auth.authentication.has_local() {
+        true => Authorities::open_for_people(installation),
+        false => Authorities::open_for_proxy(installation),
+    }
 }
 
 /// Checks whether [`open`] could succeed. Agents that hold the keys are asked whether they sign,
@@ -170,9 +176,7 @@ pub(super) fn follow(
             // The watch begins before the files are read: a change in between is read twice instead
             // of missed.
             let next = FileWatch::new(current.now().state_files());
-            let opened = owner
-                .tick()
-                .and_then(|()| Authorities::open_for_proxy(&installation));
+            let opened = owner.tick().and_then(|()| open_keys(config, &installation));
             match opened {
                 Ok(authorities) => {
                     due = authorities.due();

@@ -9,11 +9,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::people::PeopleProvider;
 use super::signing::SigningService;
 use super::thread_pool::ThreadPool;
 use crate::ipc::{
-    CallRefusal, CallerProcess, ForwardedCall, IncomingCall, Service, ServiceRequest, Signing,
-    SigningRequest, Slots,
+    CallRefusal, CallerProcess, ForwardedCall, IncomingCall, PeopleRequest, Service,
+    ServiceRequest, Signing, SigningRequest, Slots,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -23,6 +24,8 @@ const MAX_CALLERS: usize = 200;
 #[derive(Clone, Debug)]
 pub(super) struct Providers {
     pub(super) signing: Arc<SigningService>,
+    /// `None` if people do not sign in here.
+    pub(super) people: Option<Arc<PeopleProvider>>,
 }
 
 /// Answers calls.
@@ -44,7 +47,7 @@ impl Dispatcher {
             let pool = ThreadPool::start(service.name(), service.at_once())?;
             Ok((service, pool))
         };
-        let pools = [Service::Signing].map(pool);
+        let pools = [Service::Signing, Service::People].map(pool);
         Ok(Self {
             providers,
             pools: pools.into_iter().collect::<io::Result<_>>()?,
@@ -71,7 +74,7 @@ impl Dispatcher {
         let is_taken = pool.run(move || {
             // The caller has stopped waiting, perhaps before this process was started.
             if !incoming.is_late() {
-                providers.answer(request, incoming);
+                providers.answer(&from, request, incoming);
             }
         });
         if !is_taken {
@@ -82,6 +85,9 @@ impl Dispatcher {
     /// Forgets a process that has exited.
     pub(super) fn forget(&mut self, caller: &CallerProcess) {
         self.callers.remove(caller);
+        if let Some(people) = &self.providers.people {
+            people.forget(caller);
+        }
     }
 
     /// Answers the calls that it has, for as long as this, and takes no more.
@@ -110,13 +116,20 @@ fn slots<'c>(
 }
 
 impl Providers {
-    fn answer(&self, request: ServiceRequest, incoming: IncomingCall) {
+    fn answer(&self, from: &CallerProcess, request: ServiceRequest, incoming: IncomingCall) {
         match request {
+            ServiceRequest::People(request) => match &self.people {
+                Some(people) => {
+                    let answer = people.answer(from, &request);
+                    incoming.answer::<PeopleRequest>(&answer, &[]);
+                }
+                None => incoming.refuse(CallRefusal::Forbidden),
+            },
             ServiceRequest::Signing(request) => match self.signing.ask(request) {
                 Ok(answer) => incoming.answer::<SigningRequest>(&answer, &[]),
                 Err(error) => tracing::warn!(%error, "no answer of the signing service"),
             },
-            ServiceRequest::Files(_) | ServiceRequest::People(_) | ServiceRequest::Changes(_) => {
+            ServiceRequest::Files(_) | ServiceRequest::Changes(_) => {
                 incoming.refuse(CallRefusal::Forbidden);
             }
         }

@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::audit::AuditError;
 use crate::ca::CaError;
 use crate::monitor::WITHOUT_SANDBOX;
+use crate::people::HashFailed;
 use crate::state::StateError;
 use crate::sys::fs::FsError;
 use crate::sys::sandbox::SandboxError;
@@ -23,6 +24,9 @@ pub enum AuthProcessError {
     /// The file of `state.password_file` cannot be read.
     #[error("cannot read the password of the state's database")]
     Password(#[source] FsError),
+    /// There is no memory for the hash of a password.
+    #[error("cannot check passwords")]
+    Passwords(#[from] HashFailed),
     /// The audit log cannot be opened.
     #[error("cannot use the audit log")]
     Audit(#[from] AuditError),
@@ -48,7 +52,11 @@ impl AuthProcessError {
             Self::Password(FsError::TooOpen { path, .. }) => {
                 Some(format!("chmod 0600 {}", path.display()))
             }
-            Self::State(_) | Self::Password(_) | Self::NoMonitor(_) | Self::Start(_) => None,
+            Self::State(_)
+            | Self::Password(_)
+            | Self::Passwords(_)
+            | Self::NoMonitor(_)
+            | Self::Start(_) => None,
         }
     }
 }

@@ -10,12 +10,14 @@
 //! - `monitor_link`, `signals`: the monitor's messages, and nothing else that it obeys
 //! - `dispatcher`, `thread_pool`: the calls, and the threads that work on them
 //! - `signing`: the service that signs host certificates
+//! - `people`: the service that decides about people
 
 mod authorities;
 mod dispatcher;
 mod error;
 mod ground;
 mod monitor_link;
+mod people;
 mod signals;
 mod signing;
 #[cfg(test)]
@@ -36,6 +38,7 @@ use authorities::CurrentAuthorities;
 use dispatcher::{Dispatcher, Providers};
 use ground::{Ground, Purpose};
 use monitor_link::MonitorLink;
+use people::{PeopleGround, PeopleProvider};
 use signals::IgnoredSignals;
 use signing::SigningService;
 
@@ -45,6 +48,7 @@ use crate::config::{Config, Source};
 use crate::ipc::{Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
 use crate::model::chain;
 use crate::monitor::AUTH;
+use crate::sys::files::Files;
 use crate::sys::{log, process};
 
 pub use error::AuthProcessError;
@@ -71,12 +75,12 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         tracing::debug!(%error, "memory cannot be locked");
     }
     rustix::process::umask(UMASK);
-    let files = Arc::new(monitor.files(config, source));
-    let Some(ground) = ground::lay(config, Purpose::Serve(files))? else {
+    let files: Arc<dyn Files> = Arc::new(monitor.files(config, source));
+    let Some(ground) = ground::lay(config, Purpose::Serve(Arc::clone(&files)))? else {
         return Err(AuthProcessError::Start(io::ErrorKind::Other.into()));
     };
     let Ground {
-        state: _state,
+        state,
         records,
         authorities,
         audit,
@@ -85,15 +89,29 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let _confinement = AUTH.confine(config)?;
     log::start().map_err(AuthProcessError::Start)?;
     let signing = Arc::new(SigningService::new(authorities.clone()));
-    let dispatcher = Dispatcher::start(Providers { signing }).map_err(AuthProcessError::Start)?;
+    let ground = PeopleGround {
+        state,
+        records: records.clone(),
+        authorities: authorities.clone(),
+        audit: audit.clone(),
+    };
+    let people = PeopleProvider::new(config, ground)?.map(Arc::new);
+    let reload = AuthReload {
+        source: source.clone(),
+        files,
+        audit: audit.clone(),
+        people: people.clone(),
+    };
+    let providers = Providers { signing, people };
+    let dispatcher = Dispatcher::start(providers).map_err(AuthProcessError::Start)?;
     let ready = monitor
         .report(&ProcessMessage::Keys(authorities.keys()))
         .and_then(|()| monitor.report(&ProcessMessage::Ready));
     ready.map_err(AuthProcessError::NoMonitor)?;
     let rotations = follow_rotations(config, records, authorities, audit.clone(), monitor.clone());
     let (going_on, rotations) = rotations.map_err(AuthProcessError::Start)?;
-    obey(&monitor, dispatcher, &audit);
-    drop(going_on);
+    obey(&monitor, dispatcher, &reload);
+    drop((going_on, reload));
     // Nothing uses the state any more then, and it is closed in order.
     thread_pool::join([rotations], LAST_WRITES);
     Ok(())
@@ -108,7 +126,7 @@ pub fn rehearse(config: &Config) -> Result<(), AuthProcessError> {
 }
 
 /// Handles the monitor's messages until one of them is the last.
-fn obey(monitor: &MonitorLink, mut dispatcher: Dispatcher, audit: &AuditLog) {
+fn obey(monitor: &MonitorLink, mut dispatcher: Dispatcher, reload: &AuthReload) {
     let limit = loop {
         let Some(Datagram { mut bytes, files }) = monitor.receive() else {
             break LAST_WRITES;
@@ -120,10 +138,7 @@ fn obey(monitor: &MonitorLink, mut dispatcher: Dispatcher, audit: &AuditLog) {
             Ok(MonitorMessage::Call(call)) => dispatcher.serve(call, files),
             Ok(MonitorMessage::Exited(caller)) => dispatcher.forget(&caller),
             Ok(MonitorMessage::Reload) => {
-                if let Err(error) = audit.reopen() {
-                    let error = chain(&error);
-                    tracing::error!(%error, "cannot open the audit log anew, the old file stays");
-                }
+                reload.run();
                 tell(monitor, &ProcessMessage::Reloaded);
             }
             Ok(MonitorMessage::Ping) => tell(monitor, &ProcessMessage::Alive),
@@ -140,6 +155,31 @@ fn obey(monitor: &MonitorLink, mut dispatcher: Dispatcher, audit: &AuditLog) {
         }
     };
     dispatcher.finish(limit);
+}
+
+/// What the process does anew when the proxy reloads its configuration.
+#[derive(Debug)]
+struct AuthReload {
+    /// Where the configuration comes from.
+    source: Source,
+    files: Arc<dyn Files>,
+    audit: AuditLog,
+    people: Option<Arc<PeopleProvider>>,
+}
+
+impl AuthReload {
+    fn run(&self) {
+        if let Err(error) = self.audit.reopen() {
+            let error = chain(&error);
+            tracing::error!(%error, "cannot open the audit log anew, the old file stays");
+        }
+        if let Some(people) = &self.people
+            && let Err(error) = people.reload(&self.source, &*self.files)
+        {
+            let error = chain(&error);
+            tracing::error!(%error, "cannot take over the configuration, the one before stays");
+        }
+    }
 }
 
 fn tell(monitor: &MonitorLink, report: &ProcessMessage) {

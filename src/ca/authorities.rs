@@ -42,6 +42,15 @@ impl Authorities {
         Self::read(installation, PrivateKeys::ForProxy)
     }
 
+    /// The same for the running proxy where people sign in: the user CA's key that signs now is read
+    /// too.
+    ///
+    /// # Errors
+    /// As [`Self::open_for_proxy`].
+    pub fn open_for_people(installation: &Installation<'_>) -> Result<Self, CaError> {
+        Self::read(installation, PrivateKeys::ForPeople)
+    }
+
     fn read(installation: &Installation<'_>, private: PrivateKeys) -> Result<Self, CaError> {
         let keystore = Keystore::read_only(installation.clone())?;
         let known = installation.records.issued.rotation_moves()?;

@@ -19,6 +19,8 @@ pub(super) enum PrivateKeys {
     /// What the running proxy signs with: the host CA's key, during a rotation the one of both
     /// that signs.
     ForProxy,
+    /// What the running proxy signs with where people sign in: of each CA the key that signs.
+    ForPeople,
 }
 
 impl PrivateKeys {
@@ -27,7 +29,8 @@ impl PrivateKeys {
         match self {
             Self::All => Halves::Both,
             Self::ForProxy if kind == CaKind::Host && which == signs => Halves::Both,
-            Self::ForProxy => Halves::Public,
+            Self::ForPeople if which == signs => Halves::Both,
+            Self::ForProxy | Self::ForPeople => Halves::Public,
         }
     }
 }

@@ -1,0 +1,261 @@
+//! The service that decides about people: the room `people`, with what it needs of this process.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use ssh_key::Certificate;
+
+use super::authorities::CurrentAuthorities;
+use super::error::AuthProcessError;
+use crate::audit::AuditLog;
+use crate::ca::{CaRecords, IssueError, IssueRequest, IssuedFor, Issuer, IssuingRules, TtlLimits};
+use crate::cert::UserRequest;
+use crate::config::{Config, ConfigError, Loaded, Source};
+use crate::ipc::{CallerProcess, PeopleAnswer, PeopleRequest};
+use crate::people::{IssuesForPeople, PeopleParts, PeopleService, PeopleSettings};
+use crate::state::State;
+use crate::sys::account::Actor;
+use crate::sys::clock::Clock;
+use crate::sys::files::Files;
+
+/// What of this process the service uses.
+#[derive(Debug)]
+pub(super) struct PeopleGround {
+    /// The state.
+    pub(super) state: State,
+    /// What the CAs have issued, and what is revoked.
+    pub(super) records: CaRecords,
+    /// The CAs.
+    pub(super) authorities: CurrentAuthorities,
+    /// Where every decision is written down.
+    pub(super) audit: AuditLog,
+}
+
+/// Decides about people, by the configuration in force.
+#[derive(Debug)]
+pub(super) struct PeopleProvider {
+    service: PeopleService,
+    user_ca: Arc<UserCa>,
+    /// The configuration in force.
+    config: Mutex<Config>,
+}
+
+impl PeopleProvider {
+    /// The service; `None` if people do not sign in here.
+    ///
+    /// # Errors
+    /// When there is no memory to hash a password.
+    pub(super) fn new(
+        config: &Config,
+        ground: PeopleGround,
+    ) -> Result<Option<Self>, AuthProcessError> {
+        if !config.auth.authentication.has_local() {
+            return Ok(None);
+        }
+        let user_ca = Arc::new(UserCa {
+            authorities: ground.authorities,
+            records: ground.records,
+            audit: ground.audit.clone(),
+            limits: RwLock::new(limits(config)),
+            clock: ground.state.clock(),
+        });
+        let parts = PeopleParts {
+            state: ground.state,
+            audit: Arc::new(ground.audit),
+            issuer: Arc::<UserCa>::clone(&user_ca),
+            settings: settings(config),
+        };
+        Ok(Some(Self {
+            service: PeopleService::new(parts)?,
+            user_ca,
+            config: Mutex::new(config.clone()),
+        }))
+    }
+
+    /// Answers a request of a process.
+    pub(super) fn answer(&self, caller: &CallerProcess, request: &PeopleRequest) -> PeopleAnswer {
+        self.service.answer(number(caller), request)
+    }
+
+    /// Forgets a process that has exited.
+    pub(super) fn forget(&self, caller: &CallerProcess) {
+        self.service.forget_caller(number(caller));
+    }
+
+    /// Reads the configuration again, and takes what can change while the proxy runs.
+    ///
+    /// # Errors
+    /// When it has mistakes: then the one before stays in force. A worker tells of them.
+    pub(super) fn reload(&self, source: &Source, files: &dyn Files) -> Result<(), ConfigError> {
+        let Loaded { mut config, .. } = source.load_with(files)?;
+        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        // A worker logs what needs a restart.
+        let _needs_restart = config.keep_until_restart(&current);
+        self.service.replace_settings(settings(&config));
+        self.user_ca.replace_limits(limits(&config));
+        *current = config;
+        Ok(())
+    }
+}
+
+/// The process id: no other process has it while this one runs.
+fn number(caller: &CallerProcess) -> u64 {
+    u64::from(caller.pid.unsigned_abs())
+}
+
+/// What the configuration says about people.
+fn settings(config: &Config) -> PeopleSettings {
+    let authentication = &config.auth.authentication;
+    PeopleSettings {
+        cluster: config.cluster_name.clone(),
+        second_factor: authentication.second_factor,
+        sign_in_ttl: authentication.sign_in_ttl,
+        source_addresses: config.proxy.egress_addrs.clone(),
+        policy: Arc::new(config.policy()),
+    }
+}
+
+/// How long certificates of people may live.
+fn limits(config: &Config) -> Arc<TtlLimits> {
+    Arc::new(TtlLimits::new(config.policy(), config.auth.max_ttl))
+}
+
+/// The user CA, for people who have signed in.
+#[derive(Debug)]
+struct UserCa {
+    authorities: CurrentAuthorities,
+    records: CaRecords,
+    audit: AuditLog,
+    limits: RwLock<Arc<TtlLimits>>,
+    clock: Clock,
+}
+
+impl UserCa {
+    fn limits(&self) -> Arc<TtlLimits> {
+        let limits = self.limits.read();
+        Arc::clone(&limits.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace_limits(&self, limits: Arc<TtlLimits>) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+}
+
+impl IssuesForPeople for UserCa {
+    fn issue(
+        &self,
+        request: UserRequest,
+        issued_for: IssuedFor,
+    ) -> Result<Certificate, IssueError> {
+        let revocations = self.records.revoked.read()?;
+        let (authorities, limits) = (self.authorities.now(), self.limits());
+        let rules = IssuingRules {
+            limits: &limits,
+            revocations: &revocations,
+            ledger: &*self.records.issued,
+            issued_for,
+            clock: self.clock,
+        };
+        let issuer = Issuer::new(&authorities, rules, &self.audit);
+        let issued = issuer.issue(IssueRequest::User(request), &Actor::of_this_process())?;
+        Ok(issued.certificate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::super::ground::{self, Ground, Purpose};
+    use super::*;
+    use crate::ca::CaKind;
+    use crate::cert::testing::ed25519;
+    use crate::ipc::PeopleQuestion;
+    use crate::model::ConnectionId;
+    use crate::sys::files::Direct;
+
+    const LOCAL: &str = "cluster_name: example.test\n\
+        auth_service: { authentication: { type: local } }\n";
+
+    /// The provider of a new installation, and its CAs.
+    fn provider(directory: &Path, text: &str) -> (Option<PeopleProvider>, CurrentAuthorities) {
+        let data = directory.join("data");
+        let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
+        let config = loaded.unwrap().config;
+        let ground = ground::lay(&config, Purpose::Serve(Arc::new(Direct))).unwrap();
+        let Ground {
+            state,
+            records,
+            authorities,
+            audit,
+        } = ground.unwrap();
+        let current = authorities.clone();
+        let ground = PeopleGround {
+            state,
+            records,
+            authorities,
+            audit,
+        };
+        (PeopleProvider::new(&config, ground).unwrap(), current)
+    }
+
+    fn worker(pid: i32) -> CallerProcess {
+        CallerProcess {
+            kind: "worker".to_owned(),
+            pid,
+        }
+    }
+
+    #[test]
+    fn where_only_certificates_count_there_is_no_service() {
+        let directory = crate::sys::fs::private_tempdir();
+        let (provider, _) = provider(directory.path(), "cluster_name: example.test\n");
+        assert!(provider.is_none());
+    }
+
+    #[test]
+    fn a_process_is_answered_about_its_own_connections() {
+        let directory = crate::sys::fs::private_tempdir();
+        let (provider, _) = provider(directory.path(), LOCAL);
+        let provider = provider.unwrap();
+        let mut request = PeopleRequest {
+            connection: ConnectionId::new(),
+            client: "203.0.113.7:50000".parse().unwrap(),
+            user: "alice".to_owned(),
+            ask: PeopleQuestion::Begin,
+        };
+        let answer = provider.answer(&worker(7), &request);
+        assert!(matches!(answer, PeopleAnswer::Questions(_)), "{answer:?}");
+        request.ask = PeopleQuestion::Answer(vec![crate::ipc::SecretText::new(String::new())]);
+        let answer = provider.answer(&worker(8), &request);
+        assert!(matches!(answer, PeopleAnswer::Refused(_)), "{answer:?}");
+        provider.forget(&worker(7));
+        let answer = provider.answer(&worker(7), &request);
+        assert!(matches!(answer, PeopleAnswer::Refused(_)), "{answer:?}");
+    }
+
+    #[test]
+    fn certificates_are_the_user_cas_and_in_the_ledger() {
+        let directory = crate::sys::fs::private_tempdir();
+        let (provider, authorities) = provider(directory.path(), LOCAL);
+        let user_ca = provider.unwrap().user_ca;
+        let request = UserRequest {
+            identity: "alice".parse().unwrap(),
+            logins: vec!["deploy".parse().unwrap()],
+            public_key: ed25519().public_key().clone(),
+            ttl: Duration::from_secs(300),
+            source_addresses: vec!["192.0.2.1/32".to_owned()],
+        };
+        let issued = user_ca.issue(request, IssuedFor::Connection).unwrap();
+        let authorities = authorities.now();
+        let key = authorities.of(CaKind::User).public_key();
+        assert_eq!(issued.signature_key(), key.key_data());
+        assert_eq!(issued.valid_principals(), ["deploy"]);
+        let ledger = user_ca.records.issued.issued().unwrap();
+        let [record] = ledger.as_slice() else {
+            panic!("{ledger:?}")
+        };
+        assert_eq!(record.serial.number(), issued.serial());
+        assert_eq!(record.issued_for, IssuedFor::Connection);
+    }
+}
