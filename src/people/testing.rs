@@ -1,9 +1,11 @@
 //! People in a state of their own, for tests.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ssh_key::Certificate;
+use tempfile::TempDir;
 
 use super::context::{IssuesForPeople, PeopleParts};
 use super::settings::{PeopleSettings, RequiredFactor};
@@ -18,9 +20,27 @@ use crate::sys::clock::Clock;
 /// The time of all tests here.
 pub(crate) const NOW: u64 = 1_800_000_000;
 
+/// A new state that nobody else has, in a directory that goes away with it.
+pub(crate) struct OwnState {
+    state: State,
+    _directory: TempDir,
+}
+
+impl Deref for OwnState {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
 /// A new state that nobody else has.
-pub(crate) fn state() -> State {
-    state_at(&crate::sys::fs::private_tempdir().keep(), NOW)
+pub(crate) fn state() -> OwnState {
+    let directory = crate::sys::fs::private_tempdir();
+    OwnState {
+        state: state_at(directory.path(), NOW),
+        _directory: directory,
+    }
 }
 
 /// The state in a directory, at a time.

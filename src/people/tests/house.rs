@@ -1,13 +1,13 @@
 //! A service with a state of its own, and clients of it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::signature::Signer as _;
 use ssh_encoding::Encode as _;
 use ssh_key::{PrivateKey, PublicKey};
+use tempfile::TempDir;
 
 use crate::access::{Permissions, Policy, Role, RolePermit, Rule};
 use crate::cert::proof::{public_key_request, signed_data};
@@ -30,7 +30,7 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A service with a state of its own.
 pub(super) struct House {
-    directory: PathBuf,
+    directory: Arc<TempDir>,
     factor: RequiredFactor,
     pub(super) state: State,
     pub(super) audit: Arc<Audited>,
@@ -41,8 +41,8 @@ pub(super) struct House {
 
 impl House {
     pub(super) fn new(factor: RequiredFactor) -> Self {
-        let directory = crate::sys::fs::private_tempdir().keep();
-        Self::in_directory(directory, factor, NOW)
+        let directory = crate::sys::fs::private_tempdir();
+        Self::in_directory(Arc::new(directory), factor, NOW)
     }
 
     /// The same state, so many seconds later, after a restart.
@@ -56,11 +56,11 @@ impl House {
     }
 
     fn changed(&self, factor: RequiredFactor, now: u64) -> Self {
-        Self::in_directory(self.directory.clone(), factor, now)
+        Self::in_directory(Arc::clone(&self.directory), factor, now)
     }
 
-    fn in_directory(directory: PathBuf, factor: RequiredFactor, now: u64) -> Self {
-        let state = state_at(&directory, now);
+    fn in_directory(directory: Arc<TempDir>, factor: RequiredFactor, now: u64) -> Self {
+        let state = state_at(directory.path(), now);
         let (audit, issued) = (Arc::<Audited>::default(), Arc::<Issued>::default());
         let parts = PeopleParts {
             state: state.clone(),
