@@ -33,14 +33,12 @@ use super::timers::ConnectionTimers;
 use super::upstream::{
     self, Dial, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
 };
-use super::verifier::ByKey;
 use crate::access::{LoginPermit, Permit, SignIn};
 use crate::audit::{AuditEvent, Party};
 use crate::metrics::Layer;
 use crate::model::{ConnectionId, HostPrincipal, Login, Serial, chain};
 use crate::net::QueueOwner;
 use crate::session::{EarlyText, Recorder, SessionContext};
-use crate::wire::auth::Offer;
 use crate::wire::connection::EXIT_REFUSED;
 use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
@@ -211,9 +209,7 @@ impl<D: Dial> Connection<D> {
         let attempt = {
             let settings = self.services.settings.now();
             let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
-            let mut verifier = ByKey(|offer: &Offer| {
-                inner_auth::judge(&self.services, &self.permit, self.client, offer)
-            });
+            let mut verifier = inner_auth::verifier(&self.services, &self.permit, self.client);
             let inner = authenticate(leg, &id, grace, greeting, &mut verifier);
             tokio::pin!(inner);
             let impatience = tokio::time::sleep(grace);
@@ -286,9 +282,7 @@ impl<D: Dial> Connection<D> {
         let id = self.id.to_string();
         let settings = self.services.settings.now();
         let (grace, greeting) = (settings.login_grace, settings.greeting.as_deref());
-        let mut verifier = ByKey(|offer: &Offer| {
-            inner_auth::judge(&self.services, &self.permit, self.client, offer)
-        });
+        let mut verifier = inner_auth::verifier(&self.services, &self.permit, self.client);
         let attempt = authenticate(leg, &id, grace, greeting, &mut verifier).await;
         let Authenticated {
             verdict: permit,

@@ -5,17 +5,30 @@ use std::net::SocketAddr;
 use super::key_rounds::Fit;
 use super::refusal::{self, Refusal};
 use super::services::InnerServices;
+use super::verifier::ByKey;
 use crate::access::{Denial, InnerProof, LoginPermit, Permit};
 use crate::cert::PresentedKey;
 use crate::model::Login;
 use crate::wire::auth::Offer;
+
+/// Decides about the client of an inner connection. With a sign-in one key alone is the right one, and the
+/// client may offer many before it.
+pub(crate) fn verifier<D>(
+    services: &InnerServices<D>,
+    outer: &Permit,
+    client: SocketAddr,
+) -> ByKey<impl Fn(&Offer) -> Result<(LoginPermit, Fit), Refusal>> {
+    let is_signed_in = outer.identity().sign_in().is_some();
+    ByKey::new(move |offer: &Offer| judge(services, outer, client, offer))
+        .forgiving_queries(is_signed_in)
+}
 
 /// Checks that the offer is by the user of the outer connection with the same key, for a login that the
 /// certificate or the sign-in allows.
 ///
 /// # Errors
 /// The refusal for the user.
-pub(crate) fn judge<D>(
+fn judge<D>(
     services: &InnerServices<D>,
     outer: &Permit,
     client: SocketAddr,

@@ -44,6 +44,12 @@ pub(crate) trait Verifier {
         Methods::PUBLIC_KEY
     }
 
+    /// Whether refused queries use up no attempts: the client may have more keys than attempts, and only
+    /// one of them can be the right one.
+    fn forgives_queries(&self) -> bool {
+        false
+    }
+
     /// Whether a signature by this key would be of use, and how well the key fits. Nothing is proved.
     fn query(&mut self, offer: &Offer) -> impl Future<Output = Result<Fit, Refusal>> + Send;
 
@@ -87,7 +93,28 @@ pub(crate) trait Verifier {
 
 /// Lets this function decide about keys, which decides alike about queries and signatures. A signature
 /// is enough.
-pub(crate) struct ByKey<F>(pub(crate) F);
+pub(crate) struct ByKey<F> {
+    judge: F,
+    forgives_queries: bool,
+}
+
+impl<F> ByKey<F> {
+    /// Refused queries are attempts.
+    pub(crate) fn new(judge: F) -> Self {
+        Self {
+            judge,
+            forgives_queries: false,
+        }
+    }
+
+    /// The same; refused queries are no attempts where `forgives`.
+    pub(crate) fn forgiving_queries(self, forgives: bool) -> Self {
+        Self {
+            forgives_queries: forgives,
+            ..self
+        }
+    }
+}
 
 impl<T, F> Verifier for ByKey<F>
 where
@@ -96,8 +123,12 @@ where
 {
     type Verdict = T;
 
+    fn forgives_queries(&self) -> bool {
+        self.forgives_queries
+    }
+
     fn query(&mut self, offer: &Offer) -> impl Future<Output = Result<Fit, Refusal>> + Send {
-        ready((self.0)(offer).map(|(_, fit)| fit))
+        ready((self.judge)(offer).map(|(_, fit)| fit))
     }
 
     fn attempt(
@@ -105,7 +136,7 @@ where
         offer: &Offer,
         _proof: &VerifiedRequest,
     ) -> impl Future<Output = Decision<T>> + Send {
-        ready(match (self.0)(offer) {
+        ready(match (self.judge)(offer) {
             Ok((verdict, _)) => Decision::Accept(verdict),
             Err(refusal) => Decision::Refuse(refusal),
         })

@@ -57,14 +57,17 @@ struct Started {
 }
 
 impl Started {
-    fn new<S>(leg: &Leg<S>, greeting: Option<&str>, methods: Methods) -> Self {
+    fn new<S>(leg: &Leg<S>, greeting: Option<&str>, verifier: &impl Verifier) -> Self {
         let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
         let host_key = leg.transport.host_key_blob().unwrap_or_default().to_vec();
         let limits = AuthLimits {
             max_attempts: MAX_ATTEMPTS,
         };
         let mut auth = ServerAuth::new(session_id, host_key, limits);
-        auth.allow(methods);
+        auth.allow(verifier.methods());
+        if verifier.forgives_queries() {
+            auth.forgive_queries();
+        }
         if let Some(text) = greeting {
             auth.greet(text);
         }
@@ -173,7 +176,7 @@ where
                 Ok(established) => established?,
                 Err(_elapsed) => return Err(time.over(leg, id).await),
             }
-            *started = Some(Started::new(leg, greeting, verifier.methods()));
+            *started = Some(Started::new(leg, greeting, verifier));
             continue;
         };
         let step = step(leg, auth, rounds, verifier);

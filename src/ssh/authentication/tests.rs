@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::cert::testing::{CertSpec, ed25519};
 use crate::ssh::key_rounds::Fit;
+use crate::ssh::testing::keyed_user::{KeyedUser, Program};
 use crate::ssh::testing::user::{TestUser, UserSaw};
 use crate::ssh::verifier::ByKey;
 use crate::wire::auth::Offer;
@@ -24,7 +25,7 @@ async fn given_up_after(says: &[u8]) -> Duration {
     theirs.write_all(says).await.unwrap();
     let began = Instant::now();
     let refuse = |offer: &Offer| Err::<((), Fit), _>(refusal::plain_key(&offer.key));
-    let failed = authenticate(&mut leg, "id", GRACE, None, &mut ByKey(refuse)).await;
+    let failed = authenticate(&mut leg, "id", GRACE, None, &mut ByKey::new(refuse)).await;
     let failed = failed.expect_err("nobody authenticates");
     assert!(matches!(failed.ended, LegError::Timeout(_)), "{failed:?}");
     began.elapsed()
@@ -64,7 +65,7 @@ async fn log_in(
     let client = async { user.log_in_as(ident, theirs).await.0 };
     let proxy = async {
         let authenticated =
-            authenticate(&mut leg, "ID", GRACE, Some("hello"), &mut ByKey(judge)).await;
+            authenticate(&mut leg, "ID", GRACE, Some("hello"), &mut ByKey::new(judge)).await;
         let result = authenticated.map(|Authenticated { verdict, mut auth }| {
             let mut out = Vec::new();
             auth.accept(&mut out);
@@ -153,4 +154,36 @@ async fn a_key_that_is_revoked_between_query_and_signature_is_refused() {
         "certificate-revoked"
     );
     assert!(saw.text().contains("certificate revoked"), "{saw:?}");
+}
+
+/// An agent with more keys than a client has attempts, the last of which is the right one.
+#[tokio::test(start_paused = true)]
+async fn many_keys_use_up_the_attempts_unless_refused_queries_are_forgiven() {
+    for forgives in [false, true] {
+        let user = KeyedUser {
+            program: Program::OpenSsh,
+            name: "deploy",
+            keys: (0..30).map(|_| ed25519()).collect(),
+            answer: None,
+        };
+        let right = user.keys.last().unwrap().public_key().to_bytes().unwrap();
+        let judge = |offer: &Offer| match offer.blob == right {
+            true => Ok((7, Fit::Good)),
+            false => Err(refusal::plain_key(&offer.key)),
+        };
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let host_key = HostKey::new(ed25519(), None).unwrap();
+        let config = Arc::new(ServerConfig::new(vec![host_key]));
+        let mut leg = Leg::new(ours, Transport::server(config));
+        let mut verifier = ByKey::new(judge).forgiving_queries(forgives);
+        let proxy = async {
+            let authenticated = authenticate(&mut leg, "ID", GRACE, None, &mut verifier).await;
+            drop(leg);
+            authenticated
+        };
+        let client = async { user.log_in(theirs).await.1 };
+        let (authenticated, _signed) = tokio::join!(proxy, client);
+        let verdict = authenticated.map(|authenticated| authenticated.verdict);
+        assert_eq!(verdict.is_ok(), forgives, "{verdict:?}");
+    }
 }

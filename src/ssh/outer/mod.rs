@@ -154,7 +154,7 @@ async fn identify<S: ClientStream>(
     let name = id.to_string();
     let by_certificate = |offer: &Offer| judge(services, address, offer);
     let Some(people) = services.people.clone() else {
-        let mut verifier = ByKey(by_certificate);
+        let mut verifier = ByKey::new(by_certificate);
         let authenticated = authenticate(leg, &name, grace, None, &mut verifier).await?;
         return Ok((authenticated, None));
     };

@@ -98,8 +98,8 @@ pub struct ServerAuth {
     /// Times that a proof was right and not enough.
     steps: u32,
     methods: Methods,
-    /// Questions have been possible at some time.
-    asks: bool,
+    /// Refused queries are no failures.
+    forgives_queries: bool,
     /// A signature was verified and is not enough.
     is_proven: bool,
     /// What every client reads before its first request is answered.
@@ -147,7 +147,7 @@ impl ServerAuth {
             rounds: 0,
             steps: 0,
             methods: Methods::PUBLIC_KEY,
-            asks: false,
+            forgives_queries: false,
             is_proven: false,
             greeting: None,
             state: ServerAuthState::Service,
@@ -164,7 +164,12 @@ impl ServerAuth {
     /// never authenticate a client.
     pub fn allow(&mut self, methods: Methods) {
         self.methods = methods;
-        self.asks |= methods.keyboard_interactive;
+        self.forgives_queries |= methods.keyboard_interactive;
+    }
+
+    /// From now on refused queries are no failures: the client has more keys than attempts.
+    pub fn forgive_queries(&mut self) {
+        self.forgives_queries = true;
     }
 
     /// Takes one upper-layer packet; packets to send are pushed on `out`.
@@ -247,7 +252,7 @@ impl ServerAuth {
             self.banner(text, out);
         }
         self.state = ServerAuthState::Request;
-        match is_query && self.asks {
+        match is_query && self.forgives_queries {
             true => self.queries += 1,
             false => self.failures += 1,
         }
