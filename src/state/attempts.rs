@@ -93,11 +93,12 @@ impl FailedAttempts<'_> {
             row.len()
         );
         let found = self.database.read(|tx| tx.first(&sql, &row))?;
-        found.map_or(Ok(Failures::default()), |found| {
-            Ok(Failures {
-                count: found.number(0)?,
-                last: found.number(1)?,
-            })
+        let Some(found) = found else {
+            return Ok(Failures::default());
+        };
+        Ok(Failures {
+            count: found.number(0)?,
+            last: found.number(1)?,
         })
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::db::{Database, IfMissing, SqlValue, Transaction, copy_backup, values};
+use super::db::{Database, SqlValue, Transaction, copy_backup, values};
 use super::error::StateError;
 use super::handle::State;
-use super::place::StatePlace;
+use super::place::{IfMissing, StatePlace};
 use super::schema::{OWN_META, TABLES};
 use crate::model::text::path as shown;
 use crate::sys::fs::{PRIVATE_FILE, Replace, Staged};

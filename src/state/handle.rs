@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempts::FailedAttempts;
-use super::db::{Database, IfMissing};
+use super::db::Database;
 use super::error::StateError;
 use super::invitations::Invitations;
 use super::issued::LedgerRows;
 use super::keys::RegisteredKeys;
 use super::meta::Meta;
-use super::place::StatePlace;
+use super::place::{IfMissing, StatePlace};
 use super::revocations::RevocationRows;
 use super::schema::{self, TABLES};
 use super::sign_ins::SignIns;

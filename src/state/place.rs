@@ -29,6 +29,15 @@ impl fmt::Display for StatePlace {
     }
 }
 
+/// Whether a database is made if there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfMissing {
+    /// A file is made.
+    Make,
+    /// That is an error.
+    Refuse,
+}
+
 /// Whether a database of PostgreSQL can be used under this address. Nothing is connected.
 ///
 /// # Errors

@@ -17,16 +17,7 @@ pub(super) use value::{Row, SqlValue, Transaction, as_json, values};
 use self::postgres::PostgresDatabase;
 use self::sqlite::SqliteDatabase;
 use super::error::StateError;
-use super::place::StatePlace;
-
-/// Whether a database is made if there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IfMissing {
-    /// A file is made.
-    Make,
-    /// That is an error.
-    Refuse,
-}
+use super::place::{IfMissing, StatePlace};
 
 /// A database with its connections.
 #[derive(Debug)]
@@ -34,7 +25,7 @@ pub(super) enum Database {
     /// A file of SQLite.
     Sqlite(SqliteDatabase),
     /// A database of PostgreSQL.
-    Postgres(PostgresDatabase),
+    Postgres(Box<PostgresDatabase>),
 }
 
 impl Database {
@@ -42,7 +33,7 @@ impl Database {
     pub(super) fn open(place: &StatePlace, if_missing: IfMissing) -> Result<Self, StateError> {
         Ok(match place {
             StatePlace::Sqlite(path) => Self::Sqlite(SqliteDatabase::open(path, if_missing)?),
-            StatePlace::Postgres(url) => Self::Postgres(PostgresDatabase::open(url)?),
+            StatePlace::Postgres(url) => Self::Postgres(Box::new(PostgresDatabase::open(url)?)),
         })
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection as SqliteConnection, ErrorCode, OpenFlags, Statement};
 
-use super::IfMissing;
 use super::value::{Row, SqlValue, Transaction};
 use crate::model::text::path as shown;
 use crate::state::error::StateError;
+use crate::state::place::IfMissing;
 use crate::sys::clock::monotonic;
 use crate::sys::fs::{
     FsError, PRIVATE_FILE, check_closed, create_new, give_to_owner_of_directory, sync_directory_of,

@@ -62,7 +62,8 @@ fn what_every_earlier_version_has_written_can_be_read() {
         let written = directory.join(format!("{version}.sql"));
         let written = std::fs::read_to_string(written).unwrap();
         on_both_places(|place| {
-            use crate::state::db::{Database, IfMissing};
+            use crate::state::db::Database;
+            use crate::state::place::IfMissing;
             let database = Database::open(place, IfMissing::Make).unwrap();
             database.change_schema(|tx| tx.batch(&written)).unwrap();
             drop(database);
