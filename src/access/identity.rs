@@ -14,20 +14,20 @@ use crate::model::Login;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityProof {
     /// A certificate that passed every check.
-    Certificate(VerifiedUserCert),
+    Certificate(Box<VerifiedUserCert>),
     /// A sign-in that the process with the state has confirmed.
-    SignIn(SignIn),
+    SignIn(Box<SignIn>),
 }
 
 impl From<VerifiedUserCert> for IdentityProof {
     fn from(certificate: VerifiedUserCert) -> Self {
-        Self::Certificate(certificate)
+        Self::Certificate(Box::new(certificate))
     }
 }
 
 impl From<SignIn> for IdentityProof {
     fn from(sign_in: SignIn) -> Self {
-        Self::SignIn(sign_in)
+        Self::SignIn(Box::new(sign_in))
     }
 }
 

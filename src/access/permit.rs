@@ -302,7 +302,7 @@ fn question<'a>(
 #[derive(Clone, Debug)]
 pub enum InnerProof {
     /// A certificate that passed every check.
-    Certificate(VerifiedUserCert),
+    Certificate(Box<VerifiedUserCert>),
     /// A key alone, which the client has proved to hold.
     Key(KeyData),
 }
@@ -380,7 +380,7 @@ impl Permit {
                 if inner.public_key() != outer.public_key() {
                     return Err(Denial::OtherKey);
                 }
-                Ok(Identity::new(inner))
+                Ok(Identity::new(*inner))
             }
             (IdentityProof::SignIn(outer), InnerProof::Key(inner)) => {
                 if inner != *outer.key() {
@@ -462,7 +462,10 @@ impl LoginPermit {
     /// that proves the identity. `None` for a sign-in for which none was made yet.
     #[must_use]
     pub fn credential(&self) -> Option<&VerifiedUserCert> {
-        self.minted.as_deref().or(self.identity.certificate())
+        match &self.minted {
+            Some(minted) => Some(minted),
+            None => self.identity.certificate(),
+        }
     }
 
     /// The same permit, with a certificate that was made for this login: for the same person and key,

@@ -91,7 +91,7 @@ fn an_identity_says_the_same_things_with_either_proof() {
 #[test]
 fn the_inner_connection_proves_the_same_in_the_same_way() {
     let (authority, key, other) = (Authority(ed25519()), ed25519(), ed25519());
-    let certificate = |key| InnerProof::Certificate(authority.certifies(key, |_| {}));
+    let certificate = |key| InnerProof::Certificate(Box::new(authority.certifies(key, |_| {})));
     let outer_certificate = Identity::new(authority.certifies(&key, |_| {}));
     let outer_sign_in = signed_in(&key, |_| {});
     let bobs = authority.certifies(&key, |spec| spec.key_id = "bob".to_owned());
@@ -105,7 +105,7 @@ fn the_inner_connection_proves_the_same_in_the_same_way() {
         (&outer_certificate, key_of(&key), Some("different-proof")),
         (
             &outer_certificate,
-            InnerProof::Certificate(bobs),
+            InnerProof::Certificate(Box::new(bobs)),
             Some("different-identity"),
         ),
         (&outer_sign_in, key_of(&key), None),

@@ -42,7 +42,7 @@ pub(crate) fn permit() -> LoginPermit {
     let from = IpAddr::from([192, 0, 2, 1]);
     let permit = authorize(&policy, &identity, route, from).unwrap();
     let login = "deploy".parse().unwrap();
-    let inner = InnerProof::Certificate(verified);
+    let inner = InnerProof::Certificate(Box::new(verified));
     permit.for_login(&policy, inner, login).unwrap()
 }
 

@@ -72,7 +72,7 @@ fn proof<D>(
     match key {
         PresentedKey::Certificate(certificate) => {
             let certificate = services.auth.admit(certificate, client)?;
-            Ok(InnerProof::Certificate(certificate))
+            Ok(InnerProof::Certificate(Box::new(certificate)))
         }
         PresentedKey::Plain(plain) if outer.identity().sign_in().is_some() => {
             Ok(InnerProof::Key(plain.key_data().clone()))

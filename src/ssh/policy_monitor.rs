@@ -230,7 +230,7 @@ impl PolicyMonitor {
         let sign_in = self.user.sign_in()?;
         let is_expired = sign_in.until() <= self.source.clock.unix_seconds();
         let reason = announced.reason(sign_in.id());
-        let reason = reason.or(is_expired.then_some(SignInEnd::Expired))?;
+        let reason = reason.or_else(|| is_expired.then_some(SignInEnd::Expired))?;
         Some(refusal::sign_in_ended(reason))
     }
 

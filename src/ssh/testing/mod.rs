@@ -348,7 +348,7 @@ impl SshFixture {
         permit
             .for_login(
                 policy,
-                InnerProof::Certificate(certificate),
+                InnerProof::Certificate(Box::new(certificate)),
                 "deploy".parse().unwrap(),
             )
             .unwrap()

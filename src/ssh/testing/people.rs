@@ -8,9 +8,12 @@ use crate::ipc::{CallError, People, PeopleAnswer, PeopleQuestion, PeopleRequest}
 use crate::model::{ConnectionId, Login};
 use crate::ssh::people_client::{PeopleClient, PersonClient};
 
+/// Makes certificates for a login.
+type Mint = dyn Fn(&Login) -> Result<PeopleAnswer, CallError> + Send + Sync;
+
 /// Answers questions about alice's connections: for certificates by a function, and no others.
 pub(crate) struct MintingPeople {
-    mint: Box<dyn Fn(&Login) -> Result<PeopleAnswer, CallError> + Send + Sync>,
+    mint: Box<Mint>,
     asked: Mutex<Vec<PeopleQuestion>>,
 }
 
