@@ -87,19 +87,35 @@ impl StateRecords {
         }
     }
 
-    fn place(&self) -> Result<&StatePlace, CaError> {
+    fn place(&self) -> Result<&StatePlace, StateError> {
         let place = self.place.as_ref();
-        place.map_err(|why| CaError::Records(why.clone().into()))
+        place.map_err(|why| StateError::Address(why.clone()))
     }
 
-    /// The state, if it is what counts; else the files are.
+    /// The state, if there is one. One with an older schema is an error.
+    fn existing(&self) -> Result<Option<&State>, StateError> {
+        if let Some(state) = self.state.get() {
+            return Ok(Some(state));
+        }
+        match State::open_existing(self.place()?, self.clock) {
+            Err(StateError::Missing { .. }) => Ok(None),
+            opened => opened.map(|state| Some(self.keep(state))),
+        }
+    }
+
+    /// The state, which is made if it is missing, and whose schema is brought to the latest version.
+    fn made(&self) -> Result<&State, StateError> {
+        let made = State::open(self.place()?, self.clock)?;
+        Ok(self.keep(made))
+    }
+
+    /// The state, if it is what counts; else the files are. Before the proxy has brought an older schema
+    /// to the latest one, the copy in the files is read.
     fn in_force(&self) -> Result<Option<&State>, CaError> {
-        let state = match self.state.get() {
-            Some(state) => state,
-            None => match State::open_existing(self.place()?, self.clock) {
-                Err(StateError::Missing { .. }) => return Ok(None),
-                opened => self.keep(opened.map_err(failed)?),
-            },
+        let state = match self.existing() {
+            Ok(Some(state)) => state,
+            Ok(None) | Err(StateError::Older { .. }) => return Ok(None),
+            Err(error) => return Err(failed(error)),
         };
         if self.in_force.get().is_none() {
             if !state.has_taken_over().map_err(failed)? {
@@ -112,16 +128,26 @@ impl StateRecords {
 
     /// The state, for a change: it is made, and takes over the files, if that has not happened.
     fn for_change(&self) -> Result<&State, CaError> {
-        if let Some(state) = self.in_force()? {
-            return Ok(state);
+        // Only the process that settles brings a schema up.
+        self.existing().map_err(failed)?;
+        match self.in_force()? {
+            Some(state) => Ok(state),
+            None => self.take_over(),
         }
-        self.take_over()
     }
 
     /// Makes the state if it is missing, and takes over what the files have.
     fn take_over(&self) -> Result<&State, CaError> {
         private_dir(self.data_dir.path())?;
-        let is_new = self.in_force()?.is_none();
+        let existing = match self.existing() {
+            Err(StateError::Older { .. }) => self.made().map(Some),
+            existing => existing,
+        };
+        let existing = existing.map_err(failed)?;
+        let is_new = match existing {
+            Some(state) => !state.has_taken_over().map_err(failed)?,
+            None => true,
+        };
         // Writers of earlier versions lock the files in this order.
         let locks = [self.data_dir.revocations(), self.data_dir.ledger()];
         let locks = locks.iter().filter(|path| path.is_file());
@@ -138,9 +164,9 @@ impl StateRecords {
             issued: self.ledger.issued()?,
             moves: self.ledger.rotation_moves()?,
         };
-        let state = match self.state.get() {
+        let state = match existing {
             Some(state) => state,
-            None => self.keep(State::open(self.place()?, self.clock).map_err(failed)?),
+            None => self.made().map_err(failed)?,
         };
         state.take_over(&files).map_err(failed)?;
         self.in_force.get_or_init(|| ());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ssh_key::PublicKey;
 
+use super::testing::{NOW, on_both_places};
 use super::{State, StateError, StatePlace, records};
 use crate::ca::{
     CaError, CaKind, CaRecords, IssueLog as _, IssueRecord, IssuedFor, Ledger, RevocationLog,
@@ -14,13 +15,7 @@ use crate::model::{DataDir, Serial};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, private_tempdir, write_whole};
 
-const NOW: u64 = 1_800_000_000;
 const CLOCK: Clock = Clock::Fixed(NOW);
-
-fn on_both_places(test: impl Fn(&StatePlace)) {
-    let directory = private_tempdir();
-    test(&StatePlace::Sqlite(directory.path().join("state.db")));
-}
 
 /// A data directory, and the place of its state.
 struct RecordsFixture {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Context, Failure, check, open, state_failure, ui};
+use super::{Context, Failure, check, open, state_failure};
 
 /// Write a backup of the state
 ///
@@ -17,12 +17,12 @@ pub(crate) struct StateBackupArgs {
 }
 
 impl StateBackupArgs {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(super) fn write(&self, context: &Context) -> Result<String, Failure> {
         let state = open(context)?;
         let file = self.file.display();
         let failed = |error| state_failure(&format!("cannot write the backup {file}"), error);
         state.backup(&self.file).map_err(failed)?;
         let status = check(&state)?;
-        ui::result(&format!("Wrote {file}: {}\n", super::summary(&status)))
+        Ok(format!("Wrote {file}: {}\n", super::summary(&status)))
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct StateMigrateArgs {
 }
 
 impl StateMigrateArgs {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(super) fn copy(&self, context: &Context) -> Result<String, Failure> {
         let failed = |error: StateError| state_failure("cannot copy the state", error);
         let database = self.database()?;
         if let Some(database) = &database {
@@ -58,7 +58,7 @@ impl StateMigrateArgs {
             context.config.file
         ));
         let lines = lines(database.as_ref());
-        ui::result(&format!("Copied to {place}: {summary}\n\n{lines}"))
+        Ok(format!("Copied to {place}: {summary}\n\n{lines}"))
     }
 
     /// The database of PostgreSQL that `--to` names; `None` for the file.

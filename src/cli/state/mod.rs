@@ -4,6 +4,8 @@ mod backup;
 mod migrate;
 mod restore;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use super::stored::{self, state_failure};
 use super::{Context, Exit, Failure, ui};
@@ -24,11 +26,16 @@ pub(crate) enum StateCommand {
 
 impl StateCommand {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        ui::result(&self.done(context)?)
+    }
+
+    /// Does it all and gives what is printed.
+    fn done(self, context: &Context) -> Result<String, Failure> {
         match self {
-            Self::Status(args) => args.run(context),
-            Self::Backup(args) => args.run(context),
-            Self::Restore(args) => args.run(context),
-            Self::Migrate(args) => args.run(context),
+            Self::Status(args) => args.show(context),
+            Self::Backup(args) => args.write(context),
+            Self::Restore(args) => args.restore(context),
+            Self::Migrate(args) => args.copy(context),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct StateRestoreArgs {
 }
 
 impl StateRestoreArgs {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(super) fn restore(&self, context: &Context) -> Result<String, Failure> {
         let data_dir = existing_data_dir(context)?;
         let failed = |error: StateError| {
             let file = self.file.display();
@@ -51,7 +51,7 @@ impl StateRestoreArgs {
         }
         let state = State::open_existing(&place, Clock::System).map_err(failed)?;
         let status = check(&state)?;
-        ui::result(&format!("Restored {place}: {}\n", super::summary(&status)))
+        Ok(format!("Restored {place}: {}\n", super::summary(&status)))
     }
 
     /// Fills an empty database.

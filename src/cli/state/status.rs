@@ -28,11 +28,11 @@ struct StatusReport<'s> {
 }
 
 impl StateStatusArgs {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(super) fn show(&self, context: &Context) -> Result<String, Failure> {
         let status = check(&open(context)?)?;
         match self.format {
-            ReportFormat::Text => ui::result(&text(&status)),
-            ReportFormat::Json => ui::result(&json(&status)?),
+            ReportFormat::Text => Ok(text(&status)),
+            ReportFormat::Json => json(&status),
         }
     }
 }
