@@ -135,6 +135,8 @@ mod upgrade;
 #[cfg(test)]
 mod upgrading;
 #[cfg(test)]
+mod users;
+#[cfg(test)]
 mod web;
 #[cfg(test)]
 mod webauthn;
