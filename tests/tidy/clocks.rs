@@ -81,6 +81,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "programs, which the connection's tracker waits for; their times are bounded",
     ),
     (
+        "src/ssh/people_client.rs",
+        "one message at the end of a connection, with the time limit of a call",
+    ),
+    (
         "src/worker/mod.rs",
         "what the worker does as long as it runs",
     ),

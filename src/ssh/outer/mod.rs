@@ -88,19 +88,17 @@ pub(crate) async fn serve<S: ClientStream>(
             return leg.disconnect(DisconnectReason::ByApplication, SHUTTING_DOWN).await;
         }
     };
-    let (
-        Authenticated {
-            verdict: identity,
-            mut auth,
-        },
-        person,
-    ) = match authenticated {
+    let (authenticated, person) = match authenticated {
         Ok(authenticated) => authenticated,
         Err(failure) => {
             report(&services, address, id, &failure);
             return leg.reproach(&failure.ended).await;
         }
     };
+    let Authenticated {
+        verdict: identity,
+        mut auth,
+    } = authenticated;
     let metrics = &services.metrics;
     metrics.client_authentication.observe(began.elapsed());
     let mut out = Vec::new();
@@ -123,14 +121,7 @@ pub(crate) async fn serve<S: ClientStream>(
         address,
         person,
     };
-    let origin = Origin {
-        client: address,
-        connection: id,
-        user: Some(caller.identity.name().to_owned()),
-        login: None,
-        target: None,
-    };
-    let watched = PolicyMonitor::new(&services.policy, caller.identity.clone(), origin);
+    let watched = watch(&services, &caller, id);
     let account = services.budget.account(caller.identity.name());
     let endpoint = OuterConnection::new(
         services,
@@ -141,6 +132,18 @@ pub(crate) async fn serve<S: ClientStream>(
         tasks,
     );
     endpoint.run(watched).await;
+}
+
+/// Watches whether the client may stay.
+fn watch(services: &OuterServices, caller: &Caller, id: ConnectionId) -> PolicyMonitor {
+    let origin = Origin {
+        client: caller.address,
+        connection: id,
+        user: Some(caller.identity.name().to_owned()),
+        login: None,
+        target: None,
+    };
+    PolicyMonitor::new(&services.policy, caller.identity.clone(), origin)
 }
 
 /// Runs the authentication of a client: who it is, and how to ask about the person.
