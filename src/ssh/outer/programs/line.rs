@@ -22,7 +22,7 @@ const RUB_OUT: &[u8] = b"\x08 \x08";
 
 /// What a typed byte has led to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Typed {
+pub(super) enum LineProgress {
     /// The line goes on.
     Unfinished,
     /// The line is finished.
@@ -74,7 +74,7 @@ impl LineEditor {
     }
 
     /// Takes one typed byte, and adds what the terminal has to show to `screen`.
-    pub(super) fn on_byte(&mut self, byte: u8, screen: &mut Vec<u8>) -> Typed {
+    pub(super) fn on_byte(&mut self, byte: u8, screen: &mut Vec<u8>) -> LineProgress {
         let after_return = std::mem::replace(&mut self.after_return, byte == b'\r');
         match (self.sequence, byte) {
             (Sequence::Begun, b'[' | b'O') => self.sequence = Sequence::Control,
@@ -85,15 +85,15 @@ impl LineEditor {
             (_, ESCAPE) => self.sequence = Sequence::Begun,
             (_, b'\n') if after_return => {}
             (_, b'\r' | b'\n') => return self.finish(screen),
-            (_, INTERRUPT) => return Typed::Interrupted,
-            (_, END_OF_INPUT) if self.line.is_empty() => return Typed::Interrupted,
+            (_, INTERRUPT) => return LineProgress::Interrupted,
+            (_, END_OF_INPUT) if self.line.is_empty() => return LineProgress::Interrupted,
             (_, BACKSPACE | DELETE) => self.rub_out(screen),
             (_, KILL_LINE) => while self.rub_out_one(screen) {},
             (_, KILL_WORD) => self.rub_out_word(screen),
             (_, 0x00..=0x1f) => self.sequence = Sequence::None,
             (_, other) => self.add(other, screen),
         }
-        Typed::Unfinished
+        LineProgress::Unfinished
     }
 
     fn add(&mut self, byte: u8, screen: &mut Vec<u8>) {
@@ -146,11 +146,11 @@ impl LineEditor {
         while !is_blank(&self.line) && self.rub_out_one(screen) {}
     }
 
-    fn finish(&mut self, screen: &mut Vec<u8>) -> Typed {
+    fn finish(&mut self, screen: &mut Vec<u8>) -> LineProgress {
         screen.extend_from_slice(b"\r\n");
         let typed = match std::str::from_utf8(&self.line) {
-            Ok(text) if !self.is_too_long => Typed::Line(SecretText::new(text.to_owned())),
-            _ => Typed::Unusable,
+            Ok(text) if !self.is_too_long => LineProgress::Line(SecretText::new(text.to_owned())),
+            _ => LineProgress::Unusable,
         };
         self.begin(self.shows);
         typed
@@ -164,20 +164,20 @@ mod tests {
     use super::*;
 
     /// What comes of these keys, and what the terminal shows.
-    fn typed(keys: &[u8], shows: bool) -> (Vec<Typed>, String) {
+    fn typed(keys: &[u8], shows: bool) -> (Vec<LineProgress>, String) {
         let mut editor = LineEditor::new();
         editor.begin(shows);
         let mut screen = Vec::new();
         let typed = keys
             .iter()
             .map(|key| editor.on_byte(*key, &mut screen))
-            .filter(|typed| *typed != Typed::Unfinished)
+            .filter(|typed| *typed != LineProgress::Unfinished)
             .collect();
         (typed, String::from_utf8(screen).unwrap())
     }
 
-    fn line(text: &str) -> Typed {
-        Typed::Line(SecretText::new(text.to_owned()))
+    fn line(text: &str) -> LineProgress {
+        LineProgress::Line(SecretText::new(text.to_owned()))
     }
 
     #[test]
@@ -227,8 +227,8 @@ mod tests {
 
     #[test]
     fn a_user_can_leave() {
-        assert_eq!(typed(b"abc\x03", true).0, [Typed::Interrupted]);
-        assert_eq!(typed(b"\x04", true).0, [Typed::Interrupted]);
+        assert_eq!(typed(b"abc\x03", true).0, [LineProgress::Interrupted]);
+        assert_eq!(typed(b"\x04", true).0, [LineProgress::Interrupted]);
         assert_eq!(
             typed(b"a\x04b\r", true).0,
             [line("ab")],
@@ -243,8 +243,8 @@ mod tests {
         assert_eq!(typed(&keys, false).0, [line(&"x".repeat(MAX_LINE))]);
         keys.insert(0, b'x');
         keys.extend(b"ok\r");
-        assert_eq!(typed(&keys, false).0, [Typed::Unusable, line("ok")]);
-        assert_eq!(typed(b"\xff\r", true).0, [Typed::Unusable]);
+        assert_eq!(typed(&keys, false).0, [LineProgress::Unusable, line("ok")]);
+        assert_eq!(typed(b"\xff\r", true).0, [LineProgress::Unusable]);
     }
 
     proptest! {

@@ -58,7 +58,7 @@ fn tell(session: &ProgramSession, name: ProgramName, error: &ProgramError) {
             }
         }
         ProgramError::Unanswered(_) | ProgramError::Nonsense | ProgramError::Unusable(_) => {
-            session.complain(&format!("{}: {error}\n", name.name()))
+            session.complain(&format!("{}: {error}\n", name.name()));
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::failure::ProgramError;
-use super::line::{LineEditor, MAX_LINE, Typed};
+use super::line::{LineEditor, LineProgress, MAX_LINE};
 use crate::ipc::{Prompt, SecretText};
 use crate::model::text::{Lines, Printable};
 use crate::ssh::channel::{ChannelHandle, ChannelStream};
@@ -97,10 +97,10 @@ impl ProgramSession {
             self.write(&screen).await?;
             screen.clear();
             match typed {
-                Typed::Unfinished => {}
-                Typed::Line(line) => return Ok(Some(line)),
-                Typed::Unusable => return Ok(None),
-                Typed::Interrupted => return Err(ProgramError::Interrupted),
+                LineProgress::Unfinished => {}
+                LineProgress::Line(line) => return Ok(Some(line)),
+                LineProgress::Unusable => return Ok(None),
+                LineProgress::Interrupted => return Err(ProgramError::Interrupted),
             }
         }
     }
