@@ -40,8 +40,21 @@ main() {
     # Many tests wait for time limits: more of them run at once than there are processors.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
     step cargo test --locked --no-fail-fast
+    # The core again, with a user who signs in where the user otherwise has a certificate.
+    RPROXY_TEST_SIGNED_IN=1 step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}" "${with_certificates[@]}"
     releases
 }
+
+# The tests that run with a user who signs in too.
+signed_in=(exec:: forwards:: jump:: multiplex:: permit:: pty:: sftp:: threats::)
+# Those of them that look for the user's certificate themselves, or for no login at all.
+with_certificates=(
+    --skip exec::outcomes_are_those_of_a_direct_connection
+    --skip forwards::an_agent_on_the_host
+    --skip threats::advisories::cve_2023_43660_an_offer_is_no_login
+    --skip threats::agents::t10_a_key_for_certain_hosts
+    --skip threats::techniques::a13_from_host_to_host
+)
 
 # --- what must be there ---------------------------------------------------------------------------
 
@@ -91,8 +104,12 @@ interop_programs=(
     "busybox busybox busybox"
     "fish fish fish"
     "fusermount3 fuse3 fuse3"
+    "dbus-run-session dbus dbus-daemon"
     "git-annex git-annex git-annex"
+    "gnome-keyring-daemon gnome-keyring gnome-keyring"
     "go golang-go golang"
+    "gpg gpg gnupg2"
+    "gpg-agent gpg-agent gnupg2"
     "lftp lftp lftp"
     "mandoc mandoc mandoc"
     "mosh mosh mosh"

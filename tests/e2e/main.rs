@@ -86,6 +86,8 @@ mod odd_files;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod permit;
 #[cfg(test)]
 mod policy;

@@ -27,8 +27,17 @@ impl Agent {
         change: impl FnOnce(&mut Command) -> &mut Command,
     ) -> Self {
         let mut command = Command::new(programs::path("ssh-agent"));
+        Self::of(
+            children,
+            socket,
+            change(command.args(["-D", "-a"]).arg(socket)),
+        )
+    }
+
+    /// Starts another program that is an agent at this socket.
+    pub(crate) fn of(children: &Children, socket: &Path, command: &mut Command) -> Self {
         let running = children.spawn(
-            change(command.args(["-D", "-a"]).arg(socket))
+            command
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),

@@ -194,7 +194,7 @@ impl<S: Read + Write> Peer<S> {
         }
     }
 
-    /// As a client: authenticates with a key and the certificate beside it.
+    /// As a client: authenticates with a key, and the certificate beside it if there is one.
     pub(crate) fn log_in(&mut self, login: &str, key: &Path) {
         self.ask_for_authentication();
         self.prove(login, key);
@@ -216,8 +216,8 @@ impl<S: Read + Write> Peer<S> {
             .string("ssh-connection")
             .string("publickey")
             .flag(false)
-            .string("ssh-ed25519-cert-v01@openssh.com")
-            .string(certificate_beside(key));
+            .string(presented(key).0)
+            .string(presented(key).1);
         self.send(&query);
         self.expect(&[USERAUTH_PK_OK]);
     }
@@ -226,7 +226,8 @@ impl<S: Read + Write> Peer<S> {
     pub(crate) fn prove(&mut self, login: &str, key: &Path) {
         let signer = PrivateKey::read_openssh_file(key).expect("a private key");
         let session = self.transport.session_id().expect("keys are in use");
-        let request = hostile::request(session, login, &signer, &certificate_beside(key));
+        let (algorithm, blob) = presented(key);
+        let request = hostile::request(session, login, &signer, (algorithm, &blob));
         self.send(&Payload(request));
     }
 
@@ -346,11 +347,17 @@ impl<S: Read + Write> Peer<S> {
     }
 }
 
-/// The certificate beside a key, as it goes over the wire.
-fn certificate_beside(key: &Path) -> Vec<u8> {
+/// What is presented of a key, and its algorithm: the certificate beside it, or the public key where
+/// the user of the key has signed in.
+fn presented(key: &Path) -> (&'static str, Vec<u8>) {
     let path = super::keys::with_suffix(key, "-cert.pub");
-    let certificate = Certificate::read_file(&path).expect("a certificate");
-    certificate.to_bytes().expect("a certificate has bytes")
+    if let Ok(certificate) = Certificate::read_file(&path) {
+        let blob = certificate.to_bytes().expect("a certificate has bytes");
+        return ("ssh-ed25519-cert-v01@openssh.com", blob);
+    }
+    let key = PrivateKey::read_openssh_file(key).expect("a private key");
+    let blob = key.public_key().to_bytes().expect("a key has bytes");
+    ("ssh-ed25519", blob)
 }
 
 /// A child's standard input and output as one stream.

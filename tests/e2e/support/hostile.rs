@@ -122,11 +122,9 @@ pub(super) fn request(
     session: &[u8],
     login: &str,
     signer: &PrivateKey,
-    certificate: &[u8],
+    (algorithm, key): (&str, &[u8]),
 ) -> Vec<u8> {
-    request_as(session, login, ED25519, certificate, |data| {
-        sign(signer, data)
-    })
+    request_as(session, login, algorithm, key, |data| sign(signer, data))
 }
 
 fn request_as(

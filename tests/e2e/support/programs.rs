@@ -16,6 +16,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dropbear", "dropbear-bin (Fedora: dropbear)"),
     ("dropbearkey", "dropbear-bin (Fedora: dropbear)"),
     ("pkcs11-tool", "opensc"),
+    ("gpgconf", "gpgconf (Fedora: gnupg2)"),
     ("install", "coreutils"),
     ("ip", "iproute2 (Fedora: iproute)"),
     ("nsenter", "util-linux"),

@@ -9,10 +9,11 @@ use super::World;
 use super::ca::{Authorities, certify_host, sign_host};
 use super::files::{make_dir, write};
 use super::people::{ED25519, Holds, make_user};
+use super::sign_in::SIGNED_IN;
 use crate::support::agent::Agent;
 use crate::support::children::Children;
 use crate::support::crowd::Place;
-use crate::support::keys::{self, Certificate};
+use crate::support::keys::{self, Certificate, Issuer};
 use crate::support::proxy::{self, ProxyProcess};
 use crate::support::sshd::{self, HostKey, Sshd};
 use crate::support::{namespace, programs};
@@ -30,6 +31,9 @@ pub(crate) struct Builder {
     user_key: &'static [&'static str],
     certificate: Certificate,
     holds: Holds,
+    /// The second factor of people who sign in, as the configuration has it.
+    people: Option<&'static str>,
+    signs_up: bool,
     forward_agent: bool,
     settings: String,
     auth_settings: String,
@@ -58,6 +62,8 @@ impl Builder {
             user_key: ED25519,
             certificate: Certificate::default(),
             holds: Holds::Certificate,
+            people: None,
+            signs_up: false,
             forward_agent: true,
             settings: String::new(),
             auth_settings: String::new(),
@@ -119,6 +125,23 @@ impl Builder {
     pub(crate) fn holds(mut self, holds: Holds) -> Self {
         self.holds = holds;
         self
+    }
+
+    /// People sign in, with one-time codes. The user has a key, and no account yet.
+    pub(crate) fn people(self) -> Self {
+        self.people_with("otp")
+    }
+
+    fn people_with(mut self, second_factor: &'static str) -> Self {
+        self.people = Some(second_factor);
+        self.holds = Holds::KeyAlone;
+        self
+    }
+
+    /// The same without a second factor, and the user has signed in.
+    pub(crate) fn signed_in(mut self) -> Self {
+        self.signs_up = true;
+        self.people_with("off")
     }
 
     /// The outer ssh does not forward the agent.
@@ -206,6 +229,21 @@ impl Builder {
         if self.nodes.is_empty() {
             self = self.node("db1", HostKey::Certified);
         }
+        let is_usual = self.people.is_none()
+            && self.holds == Holds::Certificate
+            && matches!(self.certificate.issuer, Issuer::Rproxy)
+            && self.certificate.principals.is_none();
+        // Roles of a test's own name the user, and a name is in the configuration or in the state.
+        if is_usual && std::env::var_os(SIGNED_IN).is_some() && !self.settings.contains("roles:") {
+            self = self.signed_in();
+        }
+        if let Some(factor) = self.people {
+            self = self
+                .auth_setting(&format!(
+                    "authentication: {{ type: [certificate, local], second_factor: {factor} }}"
+                ))
+                .settings("roles: [{ name: everywhere, allow: [{ nodes: ['*'] }] }]");
+        }
         let place = match self.alone {
             true => Place::alone(),
             false => Place::among_others(),
@@ -257,8 +295,9 @@ impl Builder {
             self.holds,
             &authorities,
         );
-        let world = World {
+        let mut world = World {
             user,
+            account: None,
             ca_agent: RefCell::new(ca_agent),
             proxy: RefCell::new(proxy),
             nodes,
@@ -267,6 +306,9 @@ impl Builder {
             _place: place,
         };
         world.write_client_files(&world.user, self.forward_agent);
+        if self.signs_up {
+            world.account = Some(world.sign_up_silently(&world.user, "alice"));
+        }
         world
     }
 

@@ -26,7 +26,7 @@ impl World {
     }
 
     /// Both files for this user.
-    pub(super) fn write_client_files(&self, user: &User, forward_agent: bool) {
+    pub(crate) fn write_client_files(&self, user: &User, forward_agent: bool) {
         self.write_outer(&user.client_lines(), forward_agent);
         self.write_inner(&user.client_lines());
     }

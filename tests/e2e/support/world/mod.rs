@@ -6,6 +6,7 @@ mod ca;
 mod files;
 mod people;
 mod serving;
+mod sign_in;
 mod ssh;
 
 use std::cell::RefCell;
@@ -23,11 +24,14 @@ use super::{keys, programs};
 
 pub(crate) use build::Builder;
 pub(crate) use people::{Holds, User};
+pub(crate) use sign_in::PersonAnswers;
 
 /// A running world. Its fields are dropped in this order.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) user: User,
+    /// What the user signs in with, if the user does.
+    account: Option<PersonAnswers>,
     pub(crate) ca_agent: RefCell<Option<Agent>>,
     proxy: RefCell<ProxyProcess>,
     nodes: Vec<Sshd>,

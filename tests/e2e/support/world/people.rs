@@ -21,6 +21,8 @@ pub(crate) enum Holds {
     Certificate,
     /// The key alone, as GNOME Keyring and gpg-agent: the certificate is a file.
     BareKey,
+    /// The key alone, and there is no certificate: the user signs in.
+    KeyAlone,
     /// Nothing: key and certificate are files.
     Nothing,
     /// There is no agent.
@@ -45,7 +47,7 @@ impl User {
     /// The lines about keys in the configuration of `ssh`.
     pub(super) fn client_lines(&self) -> String {
         match self.holds {
-            Holds::Certificate => "IdentityFile none\n".to_owned(),
+            Holds::Certificate | Holds::KeyAlone => "IdentityFile none\n".to_owned(),
             Holds::BareKey => format!(
                 "IdentityFile none\nCertificateFile {}\n",
                 keys::with_suffix(&self.key, "-cert.pub").display()
@@ -72,6 +74,7 @@ pub(super) fn make_user(
     keys::generate_as(&key, kind);
     let principals = certificate.principals.clone().unwrap_or_else(login);
     match certificate.issuer {
+        _ if holds == Holds::KeyAlone => {}
         Issuer::Rproxy => {
             keys::tool(proxy::rproxy(&root.join("rproxy.yaml")).args([
                 "auth",
@@ -96,7 +99,7 @@ pub(super) fn make_user(
         let agent = Agent::start(children, &dir.join("agent"));
         match holds {
             Holds::Certificate => agent.add(&key),
-            Holds::BareKey => agent.add_bare(&key),
+            Holds::BareKey | Holds::KeyAlone => agent.add_bare(&key),
             Holds::Nothing | Holds::NoAgent => {}
         }
         agent
@@ -107,6 +110,19 @@ pub(super) fn make_user(
 impl World {
     /// A second user, who may log in to the same account.
     pub(crate) fn another_user(&self, name: &str) -> User {
+        let holds = match self.account {
+            Some(_) => Holds::KeyAlone,
+            None => Holds::Certificate,
+        };
+        let user = self.user_who_holds(name, holds);
+        if self.account.is_some() {
+            self.sign_up_silently(&user, name);
+        }
+        user
+    }
+
+    /// Another user, whose agent holds this.
+    pub(crate) fn user_who_holds(&self, name: &str, holds: Holds) -> User {
         let authorities = Authorities::exported(&self.config());
         make_user(
             &self.children,
@@ -114,7 +130,7 @@ impl World {
             name,
             ED25519,
             &Certificate::default(),
-            Holds::Certificate,
+            holds,
             &authorities,
         )
     }

@@ -1,0 +1,10 @@
+//! People sign in with plain `ssh`: a key, a password and a one-time code, and nothing that is stored
+//! on their machines.
+
+mod agents;
+mod certificates;
+mod ends;
+mod programs;
+mod refused;
+mod sign_up;
+mod signed_in;
