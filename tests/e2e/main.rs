@@ -119,6 +119,7 @@ mod shells;
 mod stalls;
 #[cfg(test)]
 mod starting;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod strict_mode;
