@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Context, Failure, check, open, state_failure};
+use super::opening::{check, open, summary};
+use super::stored::state_failure;
+use super::{Context, Failure};
 
 /// Write a backup of the state
 ///
@@ -23,6 +25,6 @@ impl StateBackupArgs {
         let failed = |error| state_failure(&format!("cannot write the backup {file}"), error);
         state.backup(&self.file).map_err(failed)?;
         let status = check(&state)?;
-        Ok(format!("Wrote {file}: {}\n", super::summary(&status)))
+        Ok(format!("Wrote {file}: {}\n", summary(&status)))
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Context, Exit, Failure, check, open, state_failure, stop_others, ui};
+use super::opening::{check, open, stop_others, summary};
+use super::stored::state_failure;
+use super::{Context, Exit, Failure, ui};
 use crate::config::{Config, StateDatabase};
 use crate::model::PostgresUrl;
 use crate::state::{State, StateError, check_address};
@@ -52,7 +54,7 @@ impl StateMigrateArgs {
             error => failed(error),
         })?;
         let status = check(&to)?;
-        let summary = super::summary(&status);
+        let summary = summary(&status);
         ui::note(&format!(
             "hint: put this into {}, and start the proxy",
             context.config.file

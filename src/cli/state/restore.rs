@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Context, Exit, Failure, check, state_failure, stop_others, stored, ui};
+use super::opening::{check, stop_others, summary};
+use super::stored::{self, state_failure};
+use super::{Context, Exit, Failure, ui};
 use crate::cli::existing_data_dir;
 use crate::state::{State, StateError, StatePlace};
 use crate::sys::clock::Clock;
@@ -51,7 +53,7 @@ impl StateRestoreArgs {
         }
         let state = State::open_existing(&place, Clock::System).map_err(failed)?;
         let status = check(&state)?;
-        Ok(format!("Restored {place}: {}\n", super::summary(&status)))
+        Ok(format!("Restored {place}: {}\n", summary(&status)))
     }
 
     /// Fills an empty database.

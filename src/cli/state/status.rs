@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Context, Exit, Failure, check, open, ui};
+use super::opening::{check, open};
+use super::{Context, Exit, Failure, ui};
 use crate::cli::format::ReportFormat;
 use crate::model::text;
 use crate::state::StateStatus;

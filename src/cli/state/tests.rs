@@ -9,6 +9,7 @@ use crate::config;
 use crate::state::StatePlace;
 use crate::state::testing::on_both_places;
 use crate::sys::clock::Clock;
+use crate::sys::fs::FileLock;
 
 #[derive(Debug, Parser)]
 struct StateCli {
