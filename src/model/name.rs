@@ -215,8 +215,8 @@ impl FromStr for UserName {
         if text.starts_with(['-', '+', '.', '@']) {
             return Err(NameError::Start(text));
         }
-        let is_reserved = |name: &&str| text.eq_ignore_ascii_case(name);
-        match Self::RESERVED.iter().any(|name| is_reserved(name)) {
+        let mut reserved = Self::RESERVED.iter();
+        match reserved.any(|name| text.eq_ignore_ascii_case(name)) {
             true => Err(NameError::Reserved(text)),
             false => Ok(Self(text)),
         }

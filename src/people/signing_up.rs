@@ -64,10 +64,8 @@ pub(super) fn invitation(
     }
     Throttle::succeeded(state, &attempt)?;
     let name = &user.name;
-    let banner = format!(
-        "Welcome, {name}. Choose a password of at least {} characters.",
-        MIN_PASSWORD
-    );
+    let banner =
+        format!("Welcome, {name}. Choose a password of at least {MIN_PASSWORD} characters.");
     conversation.stage = Stage::NewPassword(Invited {
         person: Named {
             id: user.id,

@@ -21,7 +21,7 @@ const FILE: &str = "sqlite";
 /// The configuration says which one is used: this command prints the lines for it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StateMigrateArgs {
-    /// A PostgreSQL database, as postgresql://USER@HOST/DATABASE, or `sqlite`: state.db in the data
+    /// A PostgreSQL database, as `postgresql://USER@HOST/DATABASE`, or `sqlite`: state.db in the data
     /// directory
     #[arg(long, value_name = "URL")]
     to: String,

@@ -63,7 +63,7 @@ fn the_user_name_and_the_address_of_a_connection_stay() {
     for change in [
         |client: &mut super::house::HouseClient<'_>| client.user = "other".to_owned(),
         |client: &mut super::house::HouseClient<'_>| {
-            client.address = "192.0.2.9:9".parse().unwrap()
+            client.address = "192.0.2.9:9".parse().unwrap();
         },
     ] {
         let mut client = house.client_with("root", key.clone());
