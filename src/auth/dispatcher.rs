@@ -9,12 +9,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changes::ChangesService;
 use super::people::PeopleProvider;
 use super::signing::SigningService;
 use super::thread_pool::ThreadPool;
 use crate::ipc::{
-    CallRefusal, CallerProcess, ForwardedCall, IncomingCall, PeopleRequest, Service,
-    ServiceRequest, Signing, SigningRequest, Slots,
+    CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall, PeopleRequest,
+    Service, ServiceRequest, Signing, SigningRequest, Slots,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -26,6 +27,7 @@ pub(super) struct Providers {
     pub(super) signing: Arc<SigningService>,
     /// `None` if people do not sign in here.
     pub(super) people: Option<Arc<PeopleProvider>>,
+    pub(super) changes: Arc<ChangesService>,
 }
 
 /// Answers calls.
@@ -47,7 +49,7 @@ impl Dispatcher {
             let pool = ThreadPool::start(service.name(), service.at_once())?;
             Ok((service, pool))
         };
-        let pools = [Service::Signing, Service::People].map(pool);
+        let pools = [Service::Signing, Service::People, Service::Changes].map(pool);
         Ok(Self {
             providers,
             pools: pools.into_iter().collect::<io::Result<_>>()?,
@@ -129,7 +131,11 @@ impl Providers {
                 Ok(answer) => incoming.answer::<SigningRequest>(&answer, &[]),
                 Err(error) => tracing::warn!(%error, "no answer of the signing service"),
             },
-            ServiceRequest::Files(_) | ServiceRequest::Changes(_) => {
+            ServiceRequest::Changes(request) => match self.changes.since(request) {
+                Ok(answer) => incoming.answer::<ChangesRequest>(&answer, &[]),
+                Err(error) => tracing::warn!(%error, "no answer of the service changes"),
+            },
+            ServiceRequest::Files(_) => {
                 incoming.refuse(CallRefusal::Forbidden);
             }
         }

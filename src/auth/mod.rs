@@ -11,8 +11,10 @@
 //! - `dispatcher`, `thread_pool`: the calls, and the threads that work on them
 //! - `signing`: the service that signs host certificates
 //! - `people`: the service that decides about people
+//! - `changes`: the service that tells what was revoked, and which sign-ins have ended
 
 mod authorities;
+mod changes;
 mod dispatcher;
 mod error;
 mod ground;
@@ -35,6 +37,7 @@ use rustix::fs::Mode;
 use zeroize::Zeroize as _;
 
 use authorities::CurrentAuthorities;
+use changes::ChangesService;
 use dispatcher::{Dispatcher, Providers};
 use ground::{Ground, Purpose};
 use monitor_link::MonitorLink;
@@ -89,6 +92,10 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let _confinement = AUTH.confine(config)?;
     log::start().map_err(AuthProcessError::Start)?;
     let signing = Arc::new(SigningService::new(authorities.clone()));
+    let changes = Arc::new(ChangesService::new(state.clone(), records.clone())?);
+    let (reading_on, stop) = channel();
+    let reader = Arc::clone(&changes).follow(stop);
+    let reader = reader.map_err(AuthProcessError::Start)?;
     let ground = PeopleGround {
         state,
         records: records.clone(),
@@ -102,7 +109,11 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         audit: audit.clone(),
         people: people.clone(),
     };
-    let providers = Providers { signing, people };
+    let providers = Providers {
+        signing,
+        people,
+        changes,
+    };
     let dispatcher = Dispatcher::start(providers).map_err(AuthProcessError::Start)?;
     let ready = monitor
         .report(&ProcessMessage::Keys(authorities.keys()))
@@ -111,9 +122,9 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let rotations = follow_rotations(config, records, authorities, audit.clone(), monitor.clone());
     let (going_on, rotations) = rotations.map_err(AuthProcessError::Start)?;
     obey(&monitor, dispatcher, &reload);
-    drop((going_on, reload));
+    drop((going_on, reading_on, reload));
     // Nothing uses the state any more then, and it is closed in order.
-    thread_pool::join([rotations], LAST_WRITES);
+    thread_pool::join([rotations, reader], LAST_WRITES);
     Ok(())
 }
 

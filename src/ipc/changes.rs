@@ -18,6 +18,8 @@ pub struct ChangesRequest {
 pub struct ChangesAnswer {
     /// The next lines of the revocations, each a JSON object as in `revoked.jsonl`.
     pub revocations: Vec<String>,
+    /// How many lines there are in all. A caller that has more knows another state, and asks for all.
+    pub revocations_in_all: u64,
     /// The sign-ins that have ended, in the order of their numbers.
     pub sign_ins: Vec<EndedSignIn>,
     /// The number of the last end of a sign-in that this answer covers.

@@ -38,9 +38,9 @@ const FILES: &[FileRow] = &[
     },
     FileRow {
         what: "`revoked.jsonl`",
-        why: "every revocation replaces it",
+        why: "workers of earlier versions, from before an upgrade, follow it",
         purposes: &[FilePurpose::Read],
-        processes: &[&WORKER, &AUTH],
+        processes: &[&WORKER],
         paths: |config, _| vec![config.data_dir.revocations()],
     },
     FileRow {

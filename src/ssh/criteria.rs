@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 
+use super::freshness::Freshness;
 use super::settings::CurrentSettings;
 use super::trust::CurrentTrust;
 use crate::ca::Revocations;
@@ -16,6 +17,8 @@ pub(crate) struct Criteria {
     pub(crate) trust: CurrentTrust,
     /// What is revoked.
     pub(crate) revocations: Receiver<Arc<Revocations>>,
+    /// How old the knowledge is of what is revoked.
+    pub(crate) freshness: Freshness,
     /// The rest of the configuration.
     pub(crate) settings: CurrentSettings,
     /// The clock, for the validity of certificates.

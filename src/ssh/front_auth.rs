@@ -23,7 +23,7 @@ impl FrontAuth {
     }
 
     /// Decides about the certificate of a client at an address: all checks of [`verify_user`], and
-    /// revocation.
+    /// revocation, as long as it is known well enough what is revoked.
     ///
     /// # Errors
     /// The refusal for the user.
@@ -39,6 +39,9 @@ impl FrontAuth {
             self.0.clock.unix_seconds(),
         )
         .map_err(|error| refusal::bad_certificate(&error))?;
+        if self.0.freshness.is_stale() {
+            return Err(refusal::state_stale(self.0.freshness.age()));
+        }
         match revoked_user(&self.0.revocations.borrow(), &certificate) {
             Some(refusal) => Err(refusal),
             None => Ok(certificate),

@@ -19,8 +19,8 @@ use crate::net::{ConnectionLimits, HandshakeQueue};
 use crate::session::Registry;
 use crate::ssh::{
     Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, EndedSignIns,
-    FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PeopleClient,
-    PolicySource, Router, Settings, TcpDial, Trust,
+    Freshness, FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices,
+    PeopleClient, PolicySource, Router, Settings, TcpDial, Trust,
 };
 use crate::sys::clock::Clock;
 use crate::sys::process;
@@ -33,6 +33,8 @@ pub(super) struct Inputs {
     pub(super) trust: Trust,
     /// The revocations; updated when they change.
     pub(super) revocations: Receiver<Arc<Revocations>>,
+    /// How old they are.
+    pub(super) freshness: Freshness,
     /// The settings; updated when they change.
     pub(super) settings: Receiver<Arc<Settings>>,
     /// The time at which connections end because the proxy stops, once that is known.
@@ -82,6 +84,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     let Inputs {
         trust,
         revocations,
+        freshness,
         settings,
         stopping,
         listeners,
@@ -105,6 +108,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         config,
         &shared,
         stopping,
+        freshness,
         (listeners, resolver),
         clock,
     ));
@@ -131,6 +135,7 @@ fn inner(
     config: &Config,
     shared: &Shared,
     stopping: Receiver<Option<Instant>>,
+    freshness: Freshness,
     (listeners, resolver): (Vec<SocketAddr>, Resolver),
     clock: Clock,
 ) -> InnerServices {
@@ -147,6 +152,7 @@ fn inner(
     let cluster = config.cluster_name.clone();
     let router = Arc::new(Router::new(cluster, settings.clone(), listeners, resolver));
     let criteria = Criteria {
+        freshness,
         trust: trust.clone(),
         revocations: revocations.clone(),
         settings: settings.clone(),

@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::revocations::FollowError;
 use crate::audit::AuditError;
 use crate::ca::CaError;
 use crate::cert::SourceAddressError;
@@ -17,7 +18,10 @@ use crate::web::WebError;
 /// Why a worker does not run.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The revocations cannot be read, or the proxy's host key cannot be created.
+    /// It cannot be asked what is revoked.
+    #[error("cannot use the revocations")]
+    Revocations(#[from] FollowError),
+    /// The proxy's host key cannot be created.
     #[error("cannot use the CAs")]
     Authorities(#[from] CaError),
     /// The audit log cannot be opened or written.

@@ -38,13 +38,12 @@ use stop::Stop;
 use telemetry::Serving;
 
 use crate::audit::AuditEvent;
-use crate::ca::RevocationLog;
 use crate::config::{Config, SessionRecording, Source, weaker};
 use crate::control;
-use crate::ipc::{People, ProcessMessage, PublicCaKeys};
+use crate::ipc::{Changes, People, ProcessMessage, PublicCaKeys};
+use crate::ssh::Freshness;
 use crate::ssh::listener::ServingThreads;
 use crate::store::Recordings;
-use crate::sys::clock::Clock;
 use crate::sys::files::Files;
 use crate::sys::log;
 use crate::web::Server;
@@ -115,8 +114,9 @@ impl Worker {
         let file = source.file.as_ref();
         let configuration = file.map(|file| file.display().to_string());
         let files: Arc<dyn Files> = Arc::new(monitor.files(config, &source));
-        let log = RevocationLog::new(&config.data_dir, Clock::System).opened_by(Arc::clone(&files));
-        let (watcher, revocations) = Watcher::start(log)?;
+        let freshness = Freshness::new(config.state.max_stale);
+        let changes: Arc<dyn Changes> = Arc::new(monitor.changes());
+        let (watcher, revocations) = Watcher::start(changes, freshness.clone())?;
         let own_listeners = own_listeners(&listeners);
         let Listeners { ssh, web, metrics } = listeners;
         let Some(ground) = ground::lay(config, Purpose::Serve(web, Arc::clone(&files)))? else {
@@ -134,6 +134,7 @@ impl Worker {
         let inputs = Inputs {
             trust: authorities::trust(&keys, &monitor)?,
             revocations,
+            freshness,
             settings,
             stopping: stop.announced(),
             listeners: own_listeners,
@@ -197,7 +198,7 @@ impl Worker {
             &threads,
             &self.stop,
         )?;
-        tokio::spawn(self.watcher.run());
+        tokio::spawn(self.watcher.run(shared.ended_sign_ins.clone()));
         tokio::spawn(telemetry::tell_sums(shared.audit.clone()));
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(self.reload.run(requests, self.monitor.clone()));

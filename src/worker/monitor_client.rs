@@ -14,7 +14,7 @@ use super::error::ServeError;
 use crate::config::{Config, Source};
 use crate::ipc::{
     Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, ProcessMessage, PublicCaKeys,
-    RemoteFiles, RemotePeople, RemoteSigning, VERSION, decode, encode,
+    RemoteChanges, RemoteFiles, RemotePeople, RemoteSigning, VERSION, decode, encode,
 };
 use crate::monitor;
 
@@ -91,6 +91,11 @@ impl MonitorClient {
     /// The service that decides about people.
     pub(super) fn people(&self) -> RemotePeople {
         RemotePeople::new(self.calls.clone())
+    }
+
+    /// The service that tells what was revoked, and which sign-ins have ended.
+    pub(super) fn changes(&self) -> RemoteChanges {
+        RemoteChanges::new(self.calls.clone())
     }
 
     /// Files that the monitor opens, because this process cannot open them once it is confined.

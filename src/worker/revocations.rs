@@ -1,159 +1,300 @@
-//! Keeps the worker's revocations up to date with the file that `rproxy auth revoke` writes.
+//! Keeps the worker's revocations, and the ends of sign-ins, up to date with the state, which the auth
+//! process reads.
 //!
-//! The file is checked several times a second: that works on every file system and misses no change.
-//! A revocation stays in force until a line lifts it, even if the file is damaged or removed.
+//! A revocation stays in force until a line lifts it, whatever becomes of the state or of the auth
+//! process.
 
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::ca::{CaError, RevocationLog, RevocationStore as _, Revocations};
+use crate::ca::{RevocationRecord, Revocations};
+use crate::ipc::{CallError, Changes, ChangesAnswer, ChangesRequest};
+use crate::ssh::{EndedSignIns, Freshness};
+use crate::sys::clock;
 
-/// How often the file is checked: a revocation has to be enforced within a second.
+/// How often to ask: a revocation has to be enforced within a second.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// Distinguishes states of the file; every revocation makes the file longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    length: u64,
-    inode: u64,
-    modified: (i64, i64),
+/// Why it is not known what is revoked.
+#[derive(Debug, Error)]
+pub enum FollowError {
+    /// There is no answer.
+    #[error("cannot ask what is revoked")]
+    Call(#[from] CallError),
+    /// An answer contains a line that revokes nothing.
+    #[error("a line of the revocations makes no sense")]
+    Line,
 }
 
-impl Stamp {
-    /// `None` if there is no file.
-    fn of(log: &RevocationLog) -> Option<Self> {
-        let metadata = std::fs::metadata(log.path()).ok()?;
-        Some(Self {
-            length: metadata.len(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        })
-    }
-}
-
-/// Watches the file.
+/// Follows what is revoked.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    log: RevocationLog,
-    stamp: Option<Stamp>,
+    changes: Arc<dyn Changes>,
+    /// What is known, for the next request.
+    known: ChangesRequest,
     sender: watch::Sender<Arc<Revocations>>,
+    freshness: Freshness,
+}
+
+/// What one or several answers have brought.
+#[derive(Debug, Default)]
+struct Brought {
+    records: Vec<RevocationRecord>,
+    ended: Vec<crate::ipc::EndedSignIn>,
 }
 
 impl Watcher {
-    /// Reads the file; the receiver gets the revocations now and after each change.
+    /// Asks for all revocations; the receiver gets them now and after each change. How old they are is
+    /// noted in `freshness`.
     ///
     /// # Errors
-    /// When the file cannot be read, is damaged, or has fewer revocations than the ledger records: the
-    /// proxy must not start if it would accept revoked certificates.
+    /// When there is no answer: the worker must not start if it would accept revoked certificates.
     pub(super) fn start(
-        log: RevocationLog,
-    ) -> Result<(Self, watch::Receiver<Arc<Revocations>>), CaError> {
-        // The stamp is taken first: a change in between is read twice instead of missed.
-        let stamp = Stamp::of(&log);
-        let found = log.read()?;
-        let (sender, receiver) = watch::channel(Arc::new(found));
-        let watcher = Self { log, stamp, sender };
+        changes: Arc<dyn Changes>,
+        freshness: Freshness,
+    ) -> Result<(Self, watch::Receiver<Arc<Revocations>>), FollowError> {
+        let (sender, receiver) = watch::channel(Arc::default());
+        let mut watcher = Self {
+            changes,
+            known: ChangesRequest::default(),
+            sender,
+            freshness,
+        };
+        let (known, brought) = ask(&*watcher.changes, watcher.known, &watcher.freshness)?;
+        watcher.known = known;
+        let all = Revocations::of(brought.records);
+        watcher.sender.send_replace(Arc::new(all));
         Ok((watcher, receiver))
     }
 
-    /// Watches the file until all receivers are dropped.
-    pub(super) async fn run(mut self) {
+    /// Asks again and again, until all receivers are dropped.
+    pub(super) async fn run(mut self, ended: watch::Sender<EndedSignIns>) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_told = false;
         while !self.sender.is_closed() {
             ticks.tick().await;
-            let stamp = Stamp::of(&self.log);
-            if stamp != self.stamp {
-                self.stamp = stamp;
-                self.read().await;
+            let (changes, known) = (Arc::clone(&self.changes), self.known);
+            let freshness = self.freshness.clone();
+            // On another thread: a call waits for its answer, and clients wait to be accepted.
+            let asked = tokio::task::spawn_blocking(move || ask(&*changes, known, &freshness));
+            match asked.await {
+                Ok(Ok((known, brought))) => {
+                    is_told = false;
+                    self.known = known;
+                    self.take(brought, &ended);
+                }
+                Ok(Err(error)) if !is_told => {
+                    is_told = true;
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "cannot ask what is revoked; what is known stands");
+                }
+                Ok(Err(_)) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot ask what is revoked; what is known stands");
+                }
             }
         }
     }
 
-    async fn read(&self) {
-        let log = self.log.clone();
-        // On another thread: reading a long file takes time, and clients wait to be accepted.
-        let found = match tokio::task::spawn_blocking(move || log.follow()).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
-                let error = &error as &dyn std::error::Error;
-                return tracing::error!(error, "cannot read the revocations; those known stand");
-            }
-            Err(error) => {
-                return tracing::error!(%error, "cannot read the revocations; those known stand");
-            }
-        };
-        let mut known = Revocations::clone(&self.sender.borrow());
-        let (before, version) = (known.list().version, found.list().version);
-        if version < before {
-            tracing::warn!(
-                before,
-                version,
-                "revocations were removed; those known stand"
-            );
+    fn take(&self, brought: Brought, ended: &watch::Sender<EndedSignIns>) {
+        let Brought {
+            records,
+            ended: more,
+        } = brought;
+        ended.send_if_modified(|ended| ended.add(more));
+        if records.is_empty() {
+            return;
         }
-        if known.adopt(&found) {
+        let mut known = Revocations::clone(&self.sender.borrow());
+        if known.adopt(&Revocations::of(records)) {
+            let version = known.list().version;
             tracing::info!(version, "the revocations have changed");
             self.sender.send_replace(Arc::new(known));
         }
     }
 }
 
+/// Asks until there is no more. Returns what is known then, for the next request, and what is new.
+fn ask(
+    changes: &dyn Changes,
+    known: ChangesRequest,
+    freshness: &Freshness,
+) -> Result<(ChangesRequest, Brought), FollowError> {
+    let mut known = known;
+    let mut brought = Brought::default();
+    loop {
+        let asked = clock::monotonic();
+        let ChangesAnswer {
+            revocations,
+            revocations_in_all,
+            sign_ins,
+            sign_ins_until,
+            has_more,
+            age_ms,
+        } = changes.since(known)?;
+        for line in &revocations {
+            let record = Revocations::parse(line.as_bytes()).ok_or(FollowError::Line)?;
+            brought.records.push(record);
+        }
+        brought.ended.extend(sign_ins);
+        known.sign_ins = Some(sign_ins_until);
+        known.revocations += revocations.len() as u64;
+        if revocations_in_all < known.revocations {
+            // Another state than before, which has less. What is known stands, and all of it is read.
+            tracing::warn!("revocations were removed; those known stand");
+            known.revocations = 0;
+        } else if !has_more {
+            freshness.note(asked.saturating_sub(Duration::from_millis(age_ms)));
+            return Ok((known, brought));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::ca::Revoked;
-    use crate::sys::clock::Clock;
+    use std::sync::{Mutex, PoisonError};
 
-    fn revoke(log: &RevocationLog, key_id: &str) {
-        let key_id = key_id.to_owned();
-        log.revoke(vec![Revoked::of_key_id(key_id)], "root", None)
-            .unwrap();
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ipc::{EndedSignIn, SignInEnd};
+
+    /// A service with these lines, of which each answer has one.
+    #[derive(Debug, Default)]
+    struct Written(Mutex<WrittenState>);
+
+    #[derive(Debug, Default)]
+    struct WrittenState {
+        lines: Vec<String>,
+        ends: Vec<EndedSignIn>,
+        is_down: bool,
+        age_ms: u64,
+    }
+
+    impl Written {
+        fn change(&self, change: impl FnOnce(&mut WrittenState)) {
+            change(&mut self.0.lock().unwrap());
+        }
+
+        fn revoke(&self, key_id: &str) {
+            self.change(|state| {
+                let version = state.lines.len() + 1;
+                state.lines.push(format!(
+                    r#"{{"time":"2027-01-15T08:00:00Z","version":{version},"by":"root","reason":null,"key_id":"{key_id}"}}"#
+                ));
+            });
+        }
+    }
+
+    impl Changes for Written {
+        fn since(&self, request: ChangesRequest) -> Result<ChangesAnswer, CallError> {
+            let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.is_down {
+                return Err(CallError::HungUp);
+            }
+            let skipped = usize::try_from(request.revocations).unwrap();
+            let revocations: Vec<_> = state.lines.iter().skip(skipped).take(1).cloned().collect();
+            let ends = state.ends.iter();
+            Ok(ChangesAnswer {
+                has_more: skipped + revocations.len() < state.lines.len(),
+                revocations,
+                revocations_in_all: state.lines.len() as u64,
+                sign_ins: ends
+                    .filter(|end| request.sign_ins.is_some_and(|known| end.number > known))
+                    .cloned()
+                    .collect(),
+                sign_ins_until: state.ends.last().map_or(0, |end| end.number),
+                age_ms: state.age_ms,
+            })
+        }
+    }
+
+    fn count(receiver: &mut watch::Receiver<Arc<Revocations>>) -> usize {
+        receiver.borrow_and_update().records().len()
     }
 
     #[tokio::test(start_paused = true)]
     async fn revocations_arrive_soon_and_stay() {
         const { assert!(PERIOD.as_millis() <= 200, "a second is the promise") };
-        let directory = tempfile::tempdir().unwrap();
-        let log = RevocationLog::new(
-            &crate::model::DataDir::new(directory.path().join("state")),
-            Clock::System,
-        );
-        let (watcher, mut receiver) = Watcher::start(log.clone()).unwrap();
-        let watching = tokio::spawn(watcher.run());
-        for (count, key_id) in [(1, "alice"), (2, "bob"), (3, "carol")] {
-            if key_id == "carol" {
-                std::fs::remove_file(log.path()).unwrap();
-                tokio::time::sleep(2 * PERIOD).await;
-                // A file that has less than the ledger knows of is none that is added to.
-                let other = RevocationLog::new(
-                    &crate::model::DataDir::new(directory.path().join("other")),
-                    Clock::System,
-                );
-                revoke(&other, key_id);
-                std::fs::rename(other.path(), log.path()).unwrap();
-            } else {
-                revoke(&log, key_id);
-            }
-            tokio::time::timeout(Duration::from_secs(1), receiver.changed())
-                .await
-                .expect("it is looked for again and again")
-                .unwrap();
-            assert_eq!(receiver.borrow_and_update().records().len(), count);
-        }
+        let written = Arc::new(Written::default());
+        written.revoke("alice");
+        written.revoke("bob");
+        let changes: Arc<dyn Changes> = Arc::<Written>::clone(&written);
+        let freshness = Freshness::default();
+        let (watcher, mut receiver) = Watcher::start(changes, freshness).unwrap();
+        assert_eq!(count(&mut receiver), 2, "all of them from the start on");
+        let watching = tokio::spawn(watcher.run(watch::Sender::default()));
+        written.revoke("carol");
+        receiver.changed().await.unwrap();
+        assert_eq!(count(&mut receiver), 3);
+        // While there is no answer, what is known stands.
+        written.change(|state| state.is_down = true);
+        tokio::time::sleep(10 * PERIOD).await;
+        assert_eq!(count(&mut receiver), 3);
+        // A state that has less takes nothing back, and what is added to it counts.
+        written.change(|state| {
+            state.is_down = false;
+            state.lines.clear();
+        });
+        written.revoke("dave");
+        receiver.changed().await.unwrap();
+        assert_eq!(count(&mut receiver), 4);
+        written.revoke("erin");
+        receiver.changed().await.unwrap();
+        assert_eq!(count(&mut receiver), 5);
+        drop(receiver);
+        watching.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_of_sign_ins_arrive_and_those_from_before_do_not() {
+        let written = Arc::new(Written::default());
+        let end = |number| EndedSignIn {
+            number,
+            id: Uuid::now_v7(),
+            reason: SignInEnd::Locked,
+        };
+        let (old, new) = (end(1), end(2));
+        written.change(|state| state.ends.push(old.clone()));
+        let changes: Arc<dyn Changes> = Arc::<Written>::clone(&written);
+        let (watcher, receiver) = Watcher::start(changes, Freshness::default()).unwrap();
+        let sender = watch::Sender::<EndedSignIns>::default();
+        let mut ended = sender.subscribe();
+        let watching = tokio::spawn(watcher.run(sender));
+        written.change(|state| state.ends.push(new.clone()));
+        ended.changed().await.unwrap();
+        assert_eq!(ended.borrow().reason(new.id), Some(SignInEnd::Locked));
+        assert_eq!(ended.borrow().reason(old.id), None);
         drop(receiver);
         watching.await.unwrap();
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_keeps_the_proxy_from_starting() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join("revoked.jsonl")).unwrap();
-        let log = RevocationLog::new(&crate::model::DataDir::new(directory.path()), Clock::System);
-        assert!(Watcher::start(log).is_err());
+    fn what_cannot_be_asked_or_understood_keeps_the_worker_from_starting() {
+        let written = Arc::new(Written::default());
+        let start = || {
+            let changes: Arc<dyn Changes> = Arc::<Written>::clone(&written);
+            Watcher::start(changes, Freshness::default()).map(drop)
+        };
+        start().unwrap();
+        written.change(|state| state.lines.push("{}".to_owned()));
+        assert!(matches!(start(), Err(FollowError::Line)));
+        written.change(|state| state.is_down = true);
+        assert!(matches!(start(), Err(FollowError::Call(_))));
+    }
+
+    #[test]
+    fn how_old_the_knowledge_is_is_noted() {
+        let written = Arc::new(Written::default());
+        written.change(|state| state.age_ms = 50_000);
+        let freshness = Freshness::default();
+        let changes: Arc<dyn Changes> = Arc::<Written>::clone(&written);
+        Watcher::start(changes, freshness.clone()).unwrap();
+        assert!(freshness.age() >= Duration::from_secs(50));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) use proxy::{
     too_much_memory_of_user,
 };
 pub(crate) use sign_in::{
-    key_not_usable, key_required, not_signed_in, people_unavailable, refused_person,
+    key_not_usable, key_required, not_signed_in, people_unavailable, refused_person, state_stale,
     unexpected_answer, unknown_key,
 };
 pub(crate) use target::{

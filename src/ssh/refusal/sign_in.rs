@@ -2,12 +2,14 @@
 //! people says.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use super::message::{Refusal, Worth};
 use super::reason::RefusalReason;
 use crate::audit::Party;
 use crate::cert::PresentedKey;
 use crate::ipc::PeopleRefusal;
+use crate::model::format_duration;
 
 /// The client has to answer questions, or it is refused for that. `command` signs in ahead of time.
 pub(crate) fn not_signed_in(command: &str) -> Refusal {
@@ -56,6 +58,16 @@ pub(crate) fn key_required() -> Refusal {
 pub(crate) fn people_unavailable(error: &dyn Display) -> Refusal {
     let text = format!("the auth process cannot say who you are: {error}");
     Refusal::new(Party::Proxy, RefusalReason::PeopleUnavailable, text)
+        .hint("try again in a moment; if it goes on, tell the people who run this proxy")
+}
+
+/// It has not been known for this long what was revoked since.
+pub(crate) fn state_stale(age: Duration) -> Refusal {
+    let text = format!(
+        "for {} the state cannot be read, so nobody new is let in",
+        format_duration(Duration::from_secs(age.as_secs()))
+    );
+    Refusal::new(Party::Proxy, RefusalReason::StateStale, text)
         .hint("try again in a moment; if it goes on, tell the people who run this proxy")
 }
 

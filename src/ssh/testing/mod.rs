@@ -208,6 +208,7 @@ impl SshFixture {
 
     fn criteria(&self) -> Criteria {
         Criteria {
+            freshness: crate::ssh::Freshness::default(),
             trust: self.trust.clone(),
             revocations: self.revocations.subscribe(),
             settings: self.current_settings(),
