@@ -57,6 +57,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "reads the terminal; the process ends with the replay",
     ),
     (
+        "src/auth/changes.rs",
+        "reads the state as long as the process runs; joined at the end",
+    ),
+    (
         "src/auth/mod.rs",
         "follows the rotation of the CAs as long as the process runs",
     ),
