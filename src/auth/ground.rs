@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::authorities::{self, CurrentAuthorities};
 use super::error::AuthProcessError;
 use crate::audit::{AuditLog, DeferredLog};
-use crate::ca::CaRecords;
+use crate::ca::{CaError, CaRecords};
 use crate::config::Config;
 use crate::monitor;
 use crate::state::{self, State, StateError};
 use crate::sys::clock::Clock;
 use crate::sys::files::Files;
+use crate::sys::fs::private_dir;
 
 /// What to do with the preconditions.
 #[derive(Debug)]
@@ -53,6 +54,9 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, A
         AuditLog::look(data_dir)?;
         return Ok(None);
     };
+    if !data_dir.path().is_dir() {
+        private_dir(data_dir.path()).map_err(CaError::from)?;
+    }
     let state = State::open(&place, Clock::System)?;
     let records = state::records_in(&state, place, data_dir);
     let opened = authorities::open(config, &records, &deferred)?;
@@ -73,7 +77,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::ca::{CaError, CaKind};
+    use crate::ca::CaKind;
     use crate::sys::files::Direct;
     use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
