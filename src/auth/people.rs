@@ -251,7 +251,7 @@ mod tests {
         let key = authorities.of(CaKind::User).public_key();
         assert_eq!(issued.signature_key(), key.key_data());
         assert_eq!(issued.valid_principals(), ["deploy"]);
-        let ledger = user_ca.records.issued.issued().unwrap();
+        let ledger = user_ca.records.issued.issued_for_connections().unwrap();
         let [record] = ledger.as_slice() else {
             panic!("{ledger:?}")
         };
