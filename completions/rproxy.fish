@@ -290,7 +290,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_sub
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from restore" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from restore" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l to -d 'A PostgreSQL database, as postgresql://USER@HOST/DATABASE, or `sqlite`: state.db in the data directory' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l to -d 'A PostgreSQL database, as `postgresql://USER@HOST/DATABASE`, or `sqlite`: state.db in the data directory' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l password-file -d 'The file with the password of the PostgreSQL database, in one line' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F

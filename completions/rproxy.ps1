@@ -422,7 +422,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             break
         }
         'rproxy;state;migrate' {
-            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'A PostgreSQL database, as postgresql://USER@HOST/DATABASE, or `sqlite`: state.db in the data directory')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'A PostgreSQL database, as `postgresql://USER@HOST/DATABASE`, or `sqlite`: state.db in the data directory')
             [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'The file with the password of the PostgreSQL database, in one line')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
