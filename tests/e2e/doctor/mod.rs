@@ -115,7 +115,9 @@ fn with_config<'w>(world: &'w World, config: &Path) -> ClientCommand<'w> {
 fn a_world_that_is_well_is_said_to_be_well_on_both_sides() {
     let world = World::new();
     let files = || {
-        let files = crate::support::keys::files(&world.data());
+        let mut files = crate::support::keys::files(&world.data());
+        // Which part of the state's log is read is in the index beside it, also for those that only read.
+        files.retain(|path| !path.ends_with("state.db-shm"));
         let read = |path: std::path::PathBuf| (path.clone(), std::fs::read(path).ok());
         let mut files: Vec<_> = files.into_iter().map(read).collect();
         files.sort();

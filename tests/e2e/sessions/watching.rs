@@ -158,7 +158,9 @@ fn what_is_not_recorded_is_not_watched() {
 fn nobody_watches_without_being_put_down_for_it() {
     use std::io::{Read, Write};
 
-    let world = World::with().file_size_limit(16).start();
+    /// In KiB: the state has to fit.
+    const LIMIT: u32 = 1024;
+    let world = World::with().file_size_limit(LIMIT).start();
     let mut session = world.ssh().args(["db1", "echo here; exec cat"]).start();
     session.read(5);
     let id = text(&so_many(&world, 1)[0], "id").to_owned();
@@ -173,8 +175,18 @@ fn nobody_watches_without_being_put_down_for_it() {
         stream.read_to_string(&mut answer).expect("it answers");
         answer
     };
-    // Each fills the log a little, until no more fits. The program's own log, a file here, is full
-    // before that, and nothing depends on it.
+    // The audit log is nearly as long as a file may be; each question fills it a little, until no more
+    // fits.
+    let log = world.data().join("audit.jsonl");
+    let length = std::fs::metadata(&log).expect("a log").len();
+    let missing = u64::from(LIMIT - 8) * 1024 - length;
+    let padding = " ".repeat(usize::try_from(missing).expect("a short log")) + "\n";
+    let mut log = std::fs::OpenOptions::new()
+        .append(true)
+        .open(log)
+        .expect("a log");
+    log.write_all(padding.as_bytes())
+        .expect("this process has no limit");
     let refused = (0..200)
         .map(|_| ask())
         .find(|answer| answer != "{\"done\":{}}\n");
