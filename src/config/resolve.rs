@@ -64,6 +64,8 @@ pub(super) fn file(
     );
     if let (true, Some(place)) = (users.is_empty(), root.place_of(&keys::ROLES))
         && !roles.is_empty()
+        // Users of the state have roles that are in no file.
+        && !auth.as_ref().is_some_and(|auth| auth.authentication.has_local())
     {
         let message = "nobody has a role, so nobody may go anywhere";
         diagnostics.warning(Some(place), keys::ROLES.name, message);

@@ -220,7 +220,9 @@ where
         let signed = PeopleQuestion::Prove(SignedProof::from(proof.request()));
         match self.ask(&offer.user, signed).await {
             Ok(answer) => {
-                self.proved = Some(key.key_data().clone());
+                if !matches!(answer, PeopleAnswer::Refused(_)) {
+                    self.proved = Some(key.key_data().clone());
+                }
                 self.decide(answer, &offer.user)
             }
             Err(refusal) => Decision::Refuse(refusal),
@@ -228,7 +230,8 @@ where
     }
 
     fn announcement(&self, user: &str) -> Option<Refusal> {
-        Some(self.not_signed_in(user))
+        // A user who signs up is told what to do by the questions.
+        (!is_sign_up(user)).then(|| self.not_signed_in(user))
     }
 
     async fn begin(&mut self, user: &str) -> Option<Decision<Identity>> {

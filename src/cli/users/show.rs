@@ -155,12 +155,14 @@ fn told(report: &PersonDetails) -> String {
             None => String::new(),
         };
         let registered = ui::time(key.registered);
+        let comment = match key.comment.is_empty() {
+            true => String::new(),
+            false => format!(" {}", key.comment),
+        };
+        let fingerprint = &key.fingerprint;
         line(
             "key",
-            &format!(
-                "{} {}, registered {registered}{used}",
-                key.fingerprint, key.comment
-            ),
+            &format!("{fingerprint}{comment}, registered {registered}{used}"),
         );
     }
     for sign_in in &report.sign_ins {

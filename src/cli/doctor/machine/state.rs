@@ -33,10 +33,10 @@ pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) {
         Ok(Some((status, users))) => {
             let took = status.latency.as_millis();
             let detail = format!(
-                "{}, schema {}, {} users, read in {took} ms",
+                "{}, schema {}, {}, read in {took} ms",
                 status.backend,
                 status.schema,
-                users.len()
+                counted(users.len())
             );
             findings.push(if status.latency > SLOW {
                 let hint = "look at the load of the disk or of the database";
@@ -68,6 +68,13 @@ fn unreadable(place: &StatePlace, error: &StateError) -> Finding {
     Finding::error(&STATE, place, chain(error), hint)
 }
 
+fn counted(users: usize) -> String {
+    match users {
+        1 => "1 user".to_owned(),
+        count => format!("{count} users"),
+    }
+}
+
 /// What keeps people from signing in, or from going anywhere.
 fn people(config: &Config, users: &[User], findings: &mut Vec<Finding>) {
     let has_local = config.auth.authentication.has_local();
@@ -83,7 +90,7 @@ fn people(config: &Config, users: &[User], findings: &mut Vec<Finding>) {
             findings.push(Finding::warning(&PEOPLE, "", detail, hint));
         }
         (true, count) => {
-            findings.push(Finding::ok(&PEOPLE, "", format!("{count} users")));
+            findings.push(Finding::ok(&PEOPLE, "", counted(count)));
         }
         (false, 0) => {}
     }
