@@ -2,6 +2,7 @@
 //! on their machines.
 
 mod agents;
+mod auth_killed;
 mod certificates;
 mod ends;
 mod programs;

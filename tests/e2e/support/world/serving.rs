@@ -47,6 +47,17 @@ impl World {
         auths[0]
     }
 
+    /// Kills the auth process (SIGKILL), as soon as there is one.
+    pub(crate) fn kill_auth(&self) {
+        let running = || self.proxy.borrow().auths().first().copied();
+        let pid = self.eventually("an auth process", running);
+        let pid = i32::try_from(pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let pid = pid.expect("the number of a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    }
+
     /// The memory that the proxy uses, in KiB (`VmRSS`).
     pub(crate) fn proxy_memory(&self) -> u64 {
         self.proxy.borrow().memory()
