@@ -226,7 +226,7 @@ impl Refused {
     pub(super) fn unavailable() -> Self {
         Self::new(
             "state-unavailable",
-            "the proxy cannot look up who you are at the moment",
+            "the state of the proxy cannot be read, so it cannot tell who you are",
         )
         .hint("try again; if it goes on, tell an administrator")
         .and_end()

@@ -21,7 +21,7 @@ const GUARDIAN: &str = r#"
 directory=$1 programs=$2
 server() {
     "$programs/postgres" -D "$directory/data" -k "$directory" -c listen_addresses= -c fsync=off \
-        -c full_page_writes=off -c max_connections=200 -c shared_buffers=32MB \
+        -c full_page_writes=off -c max_connections=500 -c shared_buffers=32MB \
         </dev/null >>"$directory/log" 2>&1 &
     pid=$!
 }

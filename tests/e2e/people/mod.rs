@@ -5,6 +5,7 @@ mod agents;
 mod auth_killed;
 mod certificates;
 mod ends;
+mod postgres;
 mod programs;
 mod refused;
 mod sign_up;

@@ -17,6 +17,7 @@ pub(crate) mod one_time;
 pub(crate) mod others;
 pub(crate) mod payload;
 pub(crate) mod ports;
+pub(crate) mod postgres;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod recordings;

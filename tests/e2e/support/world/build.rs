@@ -16,7 +16,7 @@ use crate::support::crowd::Place;
 use crate::support::keys::{self, Certificate, Issuer};
 use crate::support::proxy::{self, ProxyProcess};
 use crate::support::sshd::{self, HostKey, Sshd};
-use crate::support::{namespace, programs};
+use crate::support::{namespace, postgres, programs};
 
 /// How long a test may take unless [`Builder::time_limit`] says otherwise.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -243,6 +243,13 @@ impl Builder {
                     "authentication: {{ type: [certificate, local], second_factor: {factor} }}"
                 ))
                 .settings("roles: [{ name: everywhere, allow: [{ nodes: ['*'] }] }]");
+            let has_state = self.settings.contains("state:");
+            if std::env::var_os(postgres::IN_POSTGRES).is_some()
+                && !has_state
+                && let Some(url) = postgres::database()
+            {
+                self = self.settings(&postgres::section(&url));
+            }
         }
         let place = match self.alone {
             true => Place::alone(),

@@ -51,11 +51,9 @@ impl World {
     pub(crate) fn kill_auth(&self) {
         let running = || self.proxy.borrow().auths().first().copied();
         let pid = self.eventually("an auth process", running);
-        let pid = i32::try_from(pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.expect("the number of a process");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+        kill_process(pid, Signal::KILL).expect("it runs");
     }
 
     /// The memory that the proxy uses, in KiB (`VmRSS`).
@@ -123,6 +121,32 @@ impl World {
         let log = self.dir().join("rproxy.log");
         let proxy = ProxyProcess::start(&self.children, &self.config(), &log, None);
         self.proxy.replace(proxy);
+    }
+
+    /// Starts another proxy, with the same configuration and CAs and a data directory of its own. From
+    /// now on it is the one that `ssh` goes through and that commands are about; returns the one before.
+    pub(crate) fn go_through_another_proxy(&self) -> ProxyProcess {
+        let other = self.dir().join("other");
+        std::fs::create_dir(&other).expect("a writable directory");
+        let mut copy = Command::new("cp");
+        let copied = copy.arg("-a").arg(self.data()).arg(&other).status();
+        assert!(copied.expect("cp").success());
+        for name in ["serve.lock", "control", "recordings", "audit.jsonl"] {
+            let path = other.join("data").join(name);
+            match path.is_dir() {
+                true => std::fs::remove_dir_all(path).expect("a copy"),
+                false => std::fs::remove_file(path).expect("a copy"),
+            }
+        }
+        self.edit_configuration(|text| {
+            let (before, after) = (self.data(), other.join("data"));
+            text.replace(&before.display().to_string(), &after.display().to_string())
+        });
+        let log = self.dir().join("other.log");
+        let proxy = ProxyProcess::start(&self.children, &self.config(), &log, None);
+        let before = self.proxy.replace(proxy);
+        self.write_client_files(&self.user, true);
+        before
     }
 
     /// `rproxy`, on this world's configuration.
