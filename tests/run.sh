@@ -41,7 +41,11 @@ main() {
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
     step cargo test --locked --no-fail-fast
     # The core again, with a user who signs in where the user otherwise has a certificate.
-    RPROXY_TEST_SIGNED_IN=1 step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}" "${with_certificates[@]}"
+    export RPROXY_TEST_SIGNED_IN=1
+    step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}" "${with_certificates[@]}"
+    # Once more, with the state in PostgreSQL.
+    RPROXY_TEST_POSTGRES=1 step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}" "${with_certificates[@]}"
+    unset RPROXY_TEST_SIGNED_IN
     releases
 }
 
