@@ -216,16 +216,20 @@ fn open_to_others(file: &Path) -> Option<Diagnostic> {
     diagnostics.into_parts().1.pop()
 }
 
-/// Whether others may read the file, which has a password in it.
+/// Who may read the file, which has a password in it, and should not.
 fn password_for_others(file: &Path) -> Option<Diagnostic> {
     let mode = std::fs::metadata(file).ok()?.mode();
-    if mode & 0o004 == 0 {
-        return None;
-    }
-    let message = format!(
-        "others may read this file (mode {:04o}), and the url has a password: use password_file",
-        mode & 0o7777
-    );
+    let message = match mode & 0o004 {
+        0 => {
+            "the process that speaks with clients reads this file, and the url has a password: use \
+              password_file"
+                .to_owned()
+        }
+        _ => format!(
+            "others may read this file (mode {:04o}), and the url has a password: use password_file",
+            mode & 0o7777
+        ),
+    };
     let mut diagnostics = Diagnostics::new(file.display().to_string(), "");
     diagnostics.warning(None, "state.url", message);
     diagnostics.into_parts().1.pop()

@@ -66,8 +66,9 @@ impl Service {
             }
             Self::People => {
                 "for a connection whose client has proved itself by a signature and by answers, which \
-                 are verified there: who it is, and user certificates of five minutes for that key. \
-                 No password, no second factor, no invitation"
+                 are verified there: who it is; user certificates of five minutes for that key; as \
+                 long as the sign-in, one for that key and one for another key, if the user has a \
+                 list of logins. No password, no second factor, no invitation"
             }
             Self::Changes => "what is revoked, and the numbers of sign-ins that have ended",
         }
