@@ -9,7 +9,7 @@ use crate::audit::{AuditLog, DeferredLog};
 use crate::ca::{CaError, CaRecords};
 use crate::config::Config;
 use crate::monitor;
-use crate::state::{self, State, StateError};
+use crate::state::{self, State};
 use crate::sys::clock::Clock;
 use crate::sys::files::Files;
 use crate::sys::fs::private_dir;
@@ -43,10 +43,8 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, A
     // The audit log is made for the first event of the CAs.
     let deferred = DeferredLog::new(data_dir, cluster, Clock::System);
     let Purpose::Serve(files) = purpose else {
-        match State::open_existing(&place, Clock::System) {
-            Ok(_) | Err(StateError::Missing { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        // None, and one with an older schema, are made and brought up to date when the process starts.
+        drop(State::look(&place, Clock::System)?);
         authorities::look(config, &deferred, monitor::is_running(config))?;
         let revoked = config.installation(Clock::System).records.revoked;
         revoked.check_copy()?;
