@@ -185,7 +185,15 @@ impl UserName {
     /// The longest name, in bytes.
     pub const MAX: usize = MAX_USER_NAME;
     /// User names of the listener that have a meaning of their own, so that no person may have them.
-    pub const RESERVED: [&str; 2] = ["signup", "join"];
+    pub const RESERVED: [&str; 2] = [Self::SIGN_UP, "join"];
+    /// The user name under which a person signs up.
+    pub const SIGN_UP: &str = "signup";
+
+    /// Whether this is [`Self::SIGN_UP`]; case does not count.
+    #[must_use]
+    pub fn is_sign_up(user: &str) -> bool {
+        user.eq_ignore_ascii_case(Self::SIGN_UP)
+    }
 
     /// The name as it was given.
     #[must_use]

@@ -12,6 +12,7 @@ use super::refusal::Refused;
 use super::seen::SeenSessions;
 use crate::cert::proof::VerifiedRequest;
 use crate::ipc::{PeopleAnswer, SignedProof};
+use crate::model::UserName;
 
 /// Whether a signature by a key would be of use. `conversation` is `None` for a client that has asked
 /// for nothing yet.
@@ -32,7 +33,7 @@ pub(super) fn query(
                 && registered.is_none_or(|(holder, _)| holder.id == answered.person.id)
         }
         // The invitation comes first.
-        _ if is_sign_up(user) => false,
+        _ if UserName::is_sign_up(user) => false,
         _ => registered.is_some_and(|(holder, _)| holder.locked.is_none()),
     };
     Ok(match is_usable {
@@ -46,11 +47,6 @@ fn is_security_key(key: &PublicKey) -> bool {
         key.key_data(),
         KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_)
     )
-}
-
-/// Whether this user name is the one for sign-up.
-pub(super) fn is_sign_up(user: &str) -> bool {
-    user.eq_ignore_ascii_case("signup")
 }
 
 /// A client has signed.
@@ -95,7 +91,7 @@ pub(super) fn prove(
         // Some clients sign once only: the key is remembered until the answers are right.
         return Ok(PeopleAnswer::AskFirst);
     };
-    if is_sign_up(&conversation.user) {
+    if UserName::is_sign_up(&conversation.user) {
         return Ok(PeopleAnswer::AskFirst);
     }
     let live = context

@@ -4,10 +4,10 @@ use super::completion::{complete, refuse, signed_in};
 use super::context::{Context, Unavailable};
 use super::conversation::{Answered, Conversation, Named, Stage};
 use super::credentials::{Credentials, RightAnswers, may_ask, verify};
-use super::proving::is_sign_up;
 use super::refusal::Refused;
 use super::settings::RequiredFactor;
 use crate::ipc::{PeopleAnswer, SecretText};
+use crate::model::UserName;
 
 /// What a person needs besides the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) fn begin(
     context: &Context,
     conversation: &mut Conversation,
 ) -> Result<PeopleAnswer, Unavailable> {
-    if is_sign_up(&conversation.user) {
+    if UserName::is_sign_up(&conversation.user) {
         return ask_invitation(context, conversation);
     }
     let Some((_, person)) = conversation.registered() else {

@@ -19,12 +19,10 @@ use crate::cert::proof::VerifiedRequest;
 use crate::ipc::{
     self, PeopleAnswer, PeopleQuestion, Questions, SecretText, SignedIn, SignedProof,
 };
-use crate::model::ConnectionId;
+use crate::model::{ConnectionId, UserName};
 use crate::sys::clock::Clock;
 use crate::wire::auth::{Answers, Challenge, ForeignText, MAX_PROMPTS, Methods, Offer, Prompt};
 
-/// The user name under which people sign up. An invitation comes before every key there.
-const SIGN_UP: &str = "signup";
 /// Longest user name that a command in a hint repeats, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -160,8 +158,8 @@ where
 
     /// What signs in ahead of time.
     fn command(&self, user: &str) -> String {
-        if is_sign_up(user) {
-            return self.place.reached.ssh_as(SIGN_UP);
+        if UserName::is_sign_up(user) {
+            return self.place.reached.ssh_as(UserName::SIGN_UP);
         }
         // It is there to be typed: a name that a shell would read differently is left out.
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -204,7 +202,7 @@ where
     }
 
     fn takes_early(&self, offer: &Offer) -> bool {
-        is_sign_up(&offer.user)
+        UserName::is_sign_up(&offer.user)
             && offer.key.certificate().is_none()
             && !self.is_answered
             && self.failed.is_none()
@@ -231,7 +229,7 @@ where
 
     fn announcement(&self, user: &str) -> Option<Refusal> {
         // A user who signs up is told what to do by the questions.
-        (!is_sign_up(user)).then(|| self.not_signed_in(user))
+        (!UserName::is_sign_up(user)).then(|| self.not_signed_in(user))
     }
 
     async fn begin(&mut self, user: &str) -> Option<Decision<Identity>> {
@@ -252,10 +250,6 @@ where
             },
         )
     }
-}
-
-fn is_sign_up(user: &str) -> bool {
-    user.eq_ignore_ascii_case(SIGN_UP)
 }
 
 /// An answer as text: what is no UTF-8 is no right answer.
