@@ -49,7 +49,13 @@ impl Dispatcher {
             let pool = ThreadPool::start(service.name(), service.at_once())?;
             Ok((service, pool))
         };
-        let pools = [Service::Signing, Service::People, Service::Changes].map(pool);
+        let pools = [
+            Service::Signing,
+            Service::People,
+            Service::Browser,
+            Service::Changes,
+        ];
+        let pools = pools.map(pool);
         Ok(Self {
             providers,
             pools: pools.into_iter().collect::<io::Result<_>>()?,
@@ -135,7 +141,8 @@ impl Providers {
                 Ok(answer) => incoming.answer::<ChangesRequest>(&answer, &[]),
                 Err(error) => tracing::warn!(%error, "no answer of the service changes"),
             },
-            ServiceRequest::Files(_) => {
+            // There is no identity provider here.
+            ServiceRequest::Browser(_) | ServiceRequest::Files(_) => {
                 incoming.refuse(CallRefusal::Forbidden);
             }
         }

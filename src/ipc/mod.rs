@@ -14,11 +14,12 @@
 //! - `call`, `client`, `server`: a call, from both sides
 //! - `forwarding`: a call on its way from one process to another, through the monitor
 //! - `files`, `signing`, `remote`: the services, as a caller uses them
-//! - `people`, `changes`, `hexadecimal`: requests about people, and what they consist of
+//! - `people`, `browser`, `changes`, `hexadecimal`: requests about people, and what they consist of
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
 //! own data. Which process may call which service is decided in the monitor's table of processes.
 
+mod browser;
 mod ca_keys;
 mod call;
 mod changes;
@@ -36,6 +37,7 @@ mod signing;
 mod socket;
 mod version;
 
+pub use browser::{BrowserAnswer, BrowserQuestion, BrowserRefusal, BrowserRequest};
 pub use ca_keys::PublicCaKeys;
 pub use call::{CallRefusal, CallerProcess, ForwardedCall, ServiceCall};
 pub use changes::{ChangesAnswer, ChangesRequest, EndedSignIn, SignInEnd};
@@ -47,7 +49,7 @@ pub use people::{
     OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt, Questions,
     SecretText, SignedIn, SignedProof,
 };
-pub use remote::{Changes, People, RemoteChanges, RemotePeople};
+pub use remote::{Browser, Changes, People, RemoteBrowser, RemoteChanges, RemotePeople};
 pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,
     SigningRequest,

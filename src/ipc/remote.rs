@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::browser::{BrowserAnswer, BrowserRequest};
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::client::{CallError, Client};
 use super::people::{PeopleAnswer, PeopleRequest};
@@ -29,6 +30,34 @@ impl RemotePeople {
 
 impl People for RemotePeople {
     fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+}
+
+/// Answers browsers.
+pub trait Browser: fmt::Debug + Send + Sync {
+    /// Answers a request. It may wait for another process, for a limited time.
+    ///
+    /// # Errors
+    /// When there is no answer. [`CallError::Refused`] where there is no identity provider.
+    fn ask(&self, request: BrowserRequest) -> Result<BrowserAnswer, CallError>;
+}
+
+/// Asks another process for a browser.
+#[derive(Clone, Debug)]
+pub struct RemoteBrowser(Client);
+
+impl RemoteBrowser {
+    /// Uses this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl Browser for RemoteBrowser {
+    fn ask(&self, request: BrowserRequest) -> Result<BrowserAnswer, CallError> {
         let (answer, _no_files) = self.0.call(&request)?;
         Ok(answer)
     }

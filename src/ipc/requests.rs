@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
 
+use super::browser::{BrowserAnswer, BrowserRequest};
 use super::ca_keys::line;
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::hexadecimal;
@@ -24,6 +25,8 @@ pub enum ServiceRequest {
     Signing(SigningRequest),
     /// To [`Service::People`].
     People(PeopleRequest),
+    /// To [`Service::Browser`].
+    Browser(BrowserRequest),
     /// To [`Service::Changes`].
     Changes(ChangesRequest),
 }
@@ -36,6 +39,7 @@ impl ServiceRequest {
             Self::Files(_) => Service::Files,
             Self::Signing(_) => Service::Signing,
             Self::People(_) => Service::People,
+            Self::Browser(_) => Service::Browser,
             Self::Changes(_) => Service::Changes,
         }
     }
@@ -79,6 +83,17 @@ impl Exchange for PeopleRequest {
 impl From<PeopleRequest> for ServiceRequest {
     fn from(request: PeopleRequest) -> Self {
         Self::People(request)
+    }
+}
+
+impl Exchange for BrowserRequest {
+    const SERVICE: Service = Service::Browser;
+    type Answer = BrowserAnswer;
+}
+
+impl From<BrowserRequest> for ServiceRequest {
+    fn from(request: BrowserRequest) -> Self {
+        Self::Browser(request)
     }
 }
 

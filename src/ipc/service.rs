@@ -11,6 +11,8 @@ pub enum Service {
     Signing,
     /// Decides about people and their connections.
     People,
+    /// Tells browsers where people sign in, and which code to type.
+    Browser,
     /// Tells what was revoked, and which sign-ins have ended.
     Changes,
 }
@@ -30,7 +32,13 @@ pub const CALL_BURST: u32 = 5_000;
 
 impl Service {
     /// All services, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Signing, Self::Files, Self::People, Self::Changes];
+    pub const ALL: [Self; 5] = [
+        Self::Signing,
+        Self::Files,
+        Self::People,
+        Self::Browser,
+        Self::Changes,
+    ];
 
     /// Its name, in messages and documentation.
     #[must_use]
@@ -39,6 +47,7 @@ impl Service {
             Self::Files => "files",
             Self::Signing => "signing",
             Self::People => "people",
+            Self::Browser => "browser",
             Self::Changes => "changes",
         }
     }
@@ -48,7 +57,7 @@ impl Service {
     pub const fn provider(self) -> Provider {
         match self {
             Self::Files => Provider::Monitor,
-            Self::Signing | Self::People | Self::Changes => Provider::Auth,
+            Self::Signing | Self::People | Self::Browser | Self::Changes => Provider::Auth,
         }
     }
 
@@ -70,6 +79,11 @@ impl Service {
                  long as the sign-in, one for that key and one for another key, if the user has a \
                  list of logins. No password, no second factor, no invitation"
             }
+            Self::Browser => {
+                "for a link that a waiting terminal shows: the page of the identity provider; for what \
+                 the provider has answered there, which is verified: the code that the terminal \
+                 waits for, once. No token of the provider, and no sign-in"
+            }
             Self::Changes => "what is revoked, and the numbers of sign-ins that have ended",
         }
     }
@@ -84,6 +98,8 @@ impl Service {
             Self::Signing => 60 * 1024,
             // Two keys and a signature in hexadecimal digits, or answers of 4 KiB in all.
             Self::People => 40 * 1024,
+            // An authorization code, of 4 KiB at most.
+            Self::Browser => 8 * 1024,
             Self::Changes => 1024,
         }
     }
@@ -95,6 +111,8 @@ impl Service {
             Self::Files => 1024,
             // An RSA key of 16384 bits has signatures of 2 KiB.
             Self::Signing | Self::People => 16 * 1024,
+            // A page's address.
+            Self::Browser => 8 * 1024,
             Self::Changes => 60 * 1024,
         }
     }
@@ -106,6 +124,8 @@ impl Service {
             Self::Files | Self::Signing | Self::Changes => Duration::from_secs(10),
             // Passwords are slow to check by design, and a CA's key may be in a slow agent.
             Self::People => Duration::from_secs(30),
+            // The identity provider is asked up to three times, for ten seconds each.
+            Self::Browser => Duration::from_secs(30),
         }
     }
 
@@ -114,7 +134,7 @@ impl Service {
     pub const fn at_once(self) -> usize {
         match self {
             Self::Files | Self::Signing => 8,
-            Self::People => 16,
+            Self::People | Self::Browser => 16,
             Self::Changes => 2,
         }
     }
@@ -128,6 +148,8 @@ impl Service {
             Self::Signing => 1_000,
             // Several for each client that signs in.
             Self::People => 1_000,
+            // Two for each person who signs in with a browser.
+            Self::Browser => 200,
             // Five times a second, and more at once for a long list at the start.
             Self::Changes => 100,
         }

@@ -104,6 +104,7 @@ pub const WORKER: ProcessKind = ProcessKind {
         Service::Signing,
         Service::Files,
         Service::People,
+        Service::Browser,
         Service::Changes,
     ],
     provides: None,
