@@ -26,6 +26,7 @@ pub mod store;
 pub mod ca;
 pub mod net;
 pub mod nodes;
+pub mod oidc;
 pub mod state;
 
 // floor 4: the live session, and people

@@ -62,6 +62,27 @@ mod tidy {
         // CAs with durable state: not each other
         room("ca", 3, &[]),
         room("nodes", 3, &[]),
+        // It speaks with strangers over HTTP: nothing but what it is told.
+        Room {
+            name: "oidc",
+            floor: 3,
+            beside: &[],
+            never: &[
+                "access",
+                "agent",
+                "audit",
+                "cert",
+                "dns",
+                "ipc",
+                "metrics",
+                "net",
+                "openssh",
+                "recording",
+                "relay",
+                "store",
+                "wire",
+            ],
+        },
         room("state", 3, &["ca"]),
         // the live session
         Room {
@@ -150,9 +171,12 @@ mod tidy {
         ("indicatif", &["cli"]),
         ("landlock", &["sys"]),
         ("libc", &["sys"]),
+        ("openidconnect", &["oidc"]),
         ("postgres", &["state"]),
         ("prometheus_client", &["metrics"]),
         ("rusqlite", &["state"]),
+        ("rustls", &["oidc"]),
+        ("rustls_native_certs", &["oidc"]),
         ("saphyr_parser", &["config"]),
         ("listenfd", &["monitor"]),
         ("qrcode", &["people"]),
@@ -173,6 +197,7 @@ mod tidy {
             &["control", "worker", "net", "session", "ssh", "web"],
         ),
         ("tracing_subscriber", &["cli"]),
+        ("ureq", &["oidc"]),
         ("unicode_width", &["cli"]),
         ("vte", &["recording"]),
         ("zstd", &["recording"]),
