@@ -90,8 +90,9 @@ fn copy_tables(from: &mut dyn Transaction, to: &mut dyn Transaction) -> Result<(
     }
     let sql = "INSERT INTO meta (name, value) VALUES ($1, $2)
                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    let select = "SELECT name, value FROM meta WHERE name <> $1";
-    from.each(select, values![OWN_META], &mut |row| {
+    let select = "SELECT name, value FROM meta WHERE name <> $1 AND name <> $2";
+    let [schema, made_by] = OWN_META;
+    from.each(select, values![schema, made_by], &mut |row| {
         to.execute(sql, &row.into_values()).map(|_one| ())
     })
 }

@@ -32,8 +32,9 @@ pub enum StateError {
     },
     /// A later version of rproxy has changed the schema.
     #[error(
-        "the state at {place} has schema {found}, and this version of rproxy knows schemas up to \
-         {known}: use the version that made it, or a later one"
+        "the state at {place} has schema {found}, and this version of rproxy ({}) knows schemas up \
+         to {known}: use {reader}",
+        env!("CARGO_PKG_VERSION")
     )]
     Newer {
         /// The database.
@@ -42,6 +43,8 @@ pub enum StateError {
         found: u64,
         /// The version that this program has.
         known: u64,
+        /// Which program can read it.
+        reader: String,
     },
     /// The proxy has not brought the schema to the version that this program uses.
     #[error(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempts::FailedAttempts;
+use super::authorizations::Authorizations;
 use super::db::Database;
 use super::error::StateError;
 use super::invitations::Invitations;
@@ -118,6 +119,14 @@ impl State {
     #[must_use]
     pub fn invitations(&self) -> Invitations<'_> {
         Invitations {
+            database: &self.database,
+        }
+    }
+
+    /// The authorizations at the identity provider.
+    #[must_use]
+    pub fn authorizations(&self) -> Authorizations<'_> {
+        Authorizations {
             database: &self.database,
         }
     }

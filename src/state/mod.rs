@@ -4,7 +4,7 @@
 //! Invariants:
 //! - what a call has confirmed is on the disk, and stays there also after a loss of power, as far as the
 //!   database keeps its word;
-//! - what may be used once (an invitation, a code, a recovery code) is spent by one statement that
+//! - what may be used once (an invitation, a code, a browser's way back) is spent by one statement that
 //!   compares and sets, so that it is used once also by several processes and machines;
 //! - the end of a sign-in is written in the transaction that causes it, and gets the next number of one
 //!   sequence;
@@ -14,6 +14,7 @@
 //! `migrations/`, whose files never change once they have landed.
 
 mod attempts;
+mod authorizations;
 mod copying;
 mod credentials;
 mod db;
@@ -31,6 +32,7 @@ mod records_tests;
 mod revocations;
 mod schema;
 mod sign_ins;
+mod subjects;
 mod taking_over;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -39,6 +41,10 @@ mod tests;
 mod users;
 
 pub use attempts::{AttemptsOf, FailedAttempt, FailedAttempts, Failures};
+pub use authorizations::{
+    AuthorizationLimits, AuthorizationProgress, Authorizations, NewAuthorization,
+    PendingAuthorization, VouchedSubject,
+};
 pub use credentials::{SecondFactor, SignUp, TotpSecret};
 pub use ends::SignInsOf;
 pub use error::StateError;
@@ -51,4 +57,5 @@ pub use place::{StatePlace, check_address};
 pub use records::{records, records_in};
 pub use revocations::{RevocationRow, RevocationRows};
 pub use sign_ins::{NewSignIn, SignIn, SignIns};
+pub use subjects::ProviderSubject;
 pub use users::{Lock, NewUser, User, Users};

@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
-use super::db::{Database, Row, Transaction, as_json, values};
+use super::db::{Database, Row, SqlValue, Transaction, as_json, values};
 use super::ends::{SignInsOf, end_sign_ins};
 use super::error::StateError;
+use super::subjects::ProviderSubject;
 use crate::ipc::SignInEnd;
 use crate::model::{Login, UserName};
 
@@ -27,6 +28,8 @@ pub struct User {
     pub password: bool,
     /// Whether there is a secret for one-time codes.
     pub totp: bool,
+    /// Who vouches for the user; `None` for one with a password, or an invitation to choose one.
+    pub provider: Option<ProviderSubject>,
 }
 
 /// Why a user may not sign in.
@@ -63,10 +66,10 @@ pub struct Users<'s> {
 pub(super) const USER_COLUMNS: &str = "users.id, users.name, users.roles, users.logins, \
      users.created, users.locked, users.lock_reason, users.locked_by, \
      CASE WHEN users.password IS NULL THEN 'no' ELSE 'yes' END, \
-     CASE WHEN users.totp IS NULL THEN 'no' ELSE 'yes' END";
+     CASE WHEN users.totp IS NULL THEN 'no' ELSE 'yes' END, users.issuer, users.subject";
 
 /// How many columns these are.
-pub(super) const USER_WIDTH: usize = 10;
+pub(super) const USER_WIDTH: usize = 12;
 
 impl Users<'_> {
     /// Adds a user.
@@ -74,6 +77,14 @@ impl Users<'_> {
     /// # Errors
     /// [`StateError::NameTaken`] if a user has the name, or one that differs from it in case alone.
     pub fn add(&self, new: NewUser) -> Result<User, StateError> {
+        self.insert(new, None)
+    }
+
+    pub(super) fn insert(
+        &self,
+        new: NewUser,
+        provider: Option<ProviderSubject>,
+    ) -> Result<User, StateError> {
         let user = User {
             id: Uuid::now_v7(),
             name: new.name,
@@ -83,13 +94,20 @@ impl Users<'_> {
             locked: None,
             password: false,
             totp: false,
+            provider,
         };
         let roles = as_json(&user.roles)?;
         let logins = user.logins.as_ref().map(as_json).transpose()?;
-        let sql = "INSERT INTO users (id, name, folded, roles, logins, created, totp_step)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (folded) DO NOTHING";
-        let (name, folded) = (user.name.as_str(), user.name.folded());
-        let row = values![user.id, name, folded, roles, logins, user.created, 0_u64];
+        let provider = user.provider.as_ref();
+        let issuer = provider.map(|provider| provider.issuer.as_str());
+        let subject = provider.map(|provider| provider.subject.as_str());
+        let sql = "INSERT INTO users (id, name, folded, roles, logins, created, totp_step, issuer,
+                                      subject)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+        let (name, folded, created) = (user.name.as_str(), user.name.folded(), user.created);
+        let row = values![
+            user.id, name, folded, roles, logins, created, 0_u64, issuer, subject
+        ];
         match self.database.write(|tx| tx.execute(sql, row))? {
             0 => Err(StateError::NameTaken(user.name.to_string())),
             _ => Ok(user),
@@ -105,7 +123,7 @@ impl Users<'_> {
         let Ok(name) = name.parse::<UserName>() else {
             return Ok(None);
         };
-        self.find("folded", &name.folded())
+        self.find("users.folded = $1", values![name.folded()])
     }
 
     /// The user of an id.
@@ -113,7 +131,7 @@ impl Users<'_> {
     /// # Errors
     /// Those of the database.
     pub fn of_id(&self, id: Uuid) -> Result<Option<User>, StateError> {
-        self.find("id", &id.hyphenated().to_string())
+        self.find("users.id = $1", values![id])
     }
 
     /// All users, by their names.
@@ -184,9 +202,13 @@ impl Users<'_> {
         })
     }
 
-    fn find(&self, column: &str, value: &str) -> Result<Option<User>, StateError> {
-        let sql = format!("SELECT {USER_COLUMNS} FROM users WHERE users.{column} = $1");
-        let row = self.database.read(|tx| tx.first(&sql, values![value]))?;
+    pub(super) fn find(
+        &self,
+        condition: &str,
+        values: &[SqlValue],
+    ) -> Result<Option<User>, StateError> {
+        let sql = format!("SELECT {USER_COLUMNS} FROM users WHERE {condition}");
+        let row = self.database.read(|tx| tx.first(&sql, values))?;
         row.as_ref().map(read_user).transpose()
     }
 }
@@ -205,6 +227,13 @@ pub(super) fn read_user(row: &Row) -> Result<User, StateError> {
         Some(_) => Some(row.json(3)?),
         None => None,
     };
+    let provider = match (row.optional_text(10)?, row.optional_text(11)?) {
+        (Some(issuer), Some(subject)) => Some(ProviderSubject {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+        }),
+        _ => None,
+    };
     Ok(User {
         id: row.parsed(0)?,
         name: row.parsed(1)?,
@@ -214,6 +243,7 @@ pub(super) fn read_user(row: &Row) -> Result<User, StateError> {
         locked,
         password: row.text(8)? == "yes",
         totp: row.text(9)? == "yes",
+        provider,
     })
 }
 

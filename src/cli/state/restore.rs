@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::opening::{check, stop_others, summary};
-use super::stored::{self, state_failure};
-use super::{Context, Exit, Failure, ui};
+use super::stored::state_failure;
+use super::{Context, Failure, ui};
 use crate::cli::existing_data_dir;
 use crate::state::{State, StateError, StatePlace};
 use crate::sys::clock::Clock;
@@ -41,7 +41,7 @@ impl StateRestoreArgs {
         let kept = match &place {
             StatePlace::Sqlite(path) => self.replace(path).map_err(failed)?,
             StatePlace::Postgres(_) => {
-                self.fill(context)?;
+                self.fill(&place)?;
                 None
             }
         };
@@ -57,11 +57,12 @@ impl StateRestoreArgs {
     }
 
     /// Fills an empty database.
-    fn fill(&self, context: &Context) -> Result<(), Failure> {
-        let state = stored::made(context)?;
-        state.restore(&self.file).map_err(|error| {
+    fn fill(&self, place: &StatePlace) -> Result<(), Failure> {
+        let restored = State::open(place, Clock::System);
+        let restored = restored.and_then(|state| state.restore(&self.file));
+        restored.map_err(|error| {
             let is_full = matches!(error, StateError::NotEmpty { .. });
-            let failure = Failure::new(Exit::Failed, "cannot restore the state").because(error);
+            let failure = state_failure("cannot restore the state", error);
             match is_full {
                 true => failure.hint(
                     "make a new database (createdb), and name it in state.url; the one that is \

@@ -2,9 +2,12 @@
 
 pub(crate) mod server;
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use self::server::PostgresServer;
+use super::db::Database;
+use super::place::IfMissing;
 use super::{State, StatePlace};
 use crate::sys::clock::Clock;
 use crate::sys::{fs, skipped};
@@ -32,4 +35,13 @@ pub(crate) fn on_both_places(test: impl Fn(&StatePlace)) {
 /// Runs a test with an empty state in each database.
 pub(crate) fn on_both(test: impl Fn(&State)) {
     on_both_places(|place| test(&State::open(place, Clock::Fixed(NOW)).unwrap()));
+}
+
+/// Makes what a version of the schema has left in a database: `tests/data/state` has it as SQL.
+pub(crate) fn write_as(version: u64, place: &StatePlace) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/state");
+    let written = directory.join(format!("{version}.sql"));
+    let written = std::fs::read_to_string(written).unwrap();
+    let database = Database::open(place, IfMissing::Make).unwrap();
+    database.change_schema(|tx| tx.batch(&written)).unwrap();
 }

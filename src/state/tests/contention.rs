@@ -2,12 +2,13 @@
 
 use std::sync::Barrier;
 
+use super::authorizations::{LIMITS, authorization, vouched};
 use super::{key, user};
 use crate::ipc::SignInEnd;
 use crate::state::testing::{NOW, on_both, on_both_places};
 use crate::state::{
-    AttemptsOf, FailedAttempt, Invitation, NewSignIn, RevocationRow, SecondFactor, SignInsOf,
-    State, TotpSecret,
+    AttemptsOf, FailedAttempt, Invitation, NewSignIn, NewUser, RevocationRow, SecondFactor,
+    SignInsOf, State, StateError, TotpSecret,
 };
 use crate::sys::clock::Clock;
 
@@ -42,6 +43,58 @@ fn on_both_twice(test: impl Fn([&State; 2])) {
 
 fn how_many(spent: &[bool]) -> usize {
     spent.iter().filter(|spent| **spent).count()
+}
+
+#[test]
+fn a_browser_comes_back_once_and_its_code_is_used_once_by_sixteen() {
+    on_both_twice(|states| {
+        let authorizations = states[0].authorizations();
+        let id = authorizations
+            .begin(&authorization("a", "192.0.2.7/32"), LIMITS)
+            .unwrap()
+            .unwrap();
+        let taken = at_once(states, |state, _| {
+            let taken = state.authorizations().take_returned("state-a", NOW);
+            taken.unwrap().is_some()
+        });
+        assert_eq!(how_many(&taken), 1);
+        let answered = at_once(states, |state, number| {
+            let code = number.to_string();
+            let answered = state.authorizations().answer(id, &code, &vouched(), NOW);
+            answered.unwrap().then_some(code)
+        });
+        let codes: Vec<_> = answered.into_iter().flatten().collect();
+        let [code] = &codes[..] else {
+            panic!("{codes:?}")
+        };
+        let spent = at_once(states, |state, _| {
+            let spent = state.authorizations().spend(id, code, NOW);
+            spent.unwrap().is_some()
+        });
+        assert_eq!(how_many(&spent), 1);
+    });
+}
+
+/// A user of the provider who signs in twice at once is added once.
+#[test]
+fn a_subject_is_one_user_by_sixteen() {
+    on_both_twice(|states| {
+        let added = at_once(states, |state, number| {
+            let new = NewUser {
+                name: format!("dora{number}").parse().unwrap(),
+                roles: Vec::new(),
+                logins: None,
+                created: NOW,
+            };
+            let added = state.users().add_of_subject(new, &vouched().subject);
+            match added {
+                Ok(_) => true,
+                Err(StateError::NameTaken(_)) => false,
+                Err(error) => panic!("{error}"),
+            }
+        });
+        assert_eq!(how_many(&added), 1);
+    });
 }
 
 #[test]

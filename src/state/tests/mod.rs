@@ -1,5 +1,6 @@
 //! The state, on both databases.
 
+mod authorizations;
 mod contention;
 mod copies;
 mod faults;

@@ -1,14 +1,14 @@
 //! The schema: made once, brought up from every earlier version, and never used when it is newer.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::user;
 use crate::state::db::values;
-use crate::state::schema::{OWN_META, TABLES, latest};
-use crate::state::testing::{NOW, on_both, on_both_places};
-use crate::state::{State, StateError};
+use crate::state::schema::{MADE_BY, SCHEMA, TABLES, latest};
+use crate::state::testing::{NOW, on_both, on_both_places, write_as};
+use crate::state::{AuthorizationProgress, ProviderSubject, State, StateError, StatePlace};
 use crate::sys::clock::Clock;
+use crate::sys::fs::private_tempdir;
 
 const CLOCK: Clock = Clock::Fixed(NOW);
 
@@ -36,7 +36,10 @@ fn a_state_is_made_once_and_found_again() {
 fn a_newer_schema_is_refused_with_its_version() {
     on_both_places(|place| {
         let state = State::open(place, CLOCK).unwrap();
-        state.meta().set(OWN_META, "77").unwrap();
+        let made_by = state.meta().get(MADE_BY).unwrap();
+        assert_eq!(made_by.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        state.meta().set(SCHEMA, "77").unwrap();
+        state.meta().set(MADE_BY, "9.8.7").unwrap();
         for refused in [
             State::open(place, CLOCK),
             State::open_existing(place, CLOCK),
@@ -46,56 +49,94 @@ fn a_newer_schema_is_refused_with_its_version() {
                 matches!(refused, StateError::Newer { found: 77, .. }),
                 "{refused}"
             );
-            assert!(refused.to_string().contains("schema 77"), "{refused}");
+            let text = refused.to_string();
+            assert!(text.contains("schema 77"), "{refused}");
+            let reader = "use rproxy 9.8.7 or a later version";
+            assert!(text.ends_with(reader), "{refused}");
         }
-        state.meta().set(OWN_META, "0").unwrap();
+        state.meta().set(SCHEMA, "0").unwrap();
         let refused = State::open_existing(place, CLOCK).unwrap_err();
         assert!(matches!(refused, StateError::Missing { .. }), "{refused}");
     });
 }
 
-/// `tests/data/state` has what each version has left in a database, as SQL.
+/// Checks that everything is there that a version has written.
+fn assert_whole(state: &State, version: u64) {
+    assert_eq!(state.check().unwrap().schema, latest());
+    let made_by = state.meta().get(MADE_BY).unwrap();
+    assert!(made_by.is_some());
+    let alice = state.users().get("ALICE").unwrap().unwrap();
+    assert!(alice.password && alice.totp, "{alice:?}");
+    assert_eq!(alice.provider, None);
+    let keys = state.keys().of_user(alice.id).unwrap();
+    let [key] = &keys[..] else { panic!("{keys:?}") };
+    let live = state.sign_ins().live(alice.id, &key.fingerprint, NOW);
+    assert!(live.unwrap().is_some());
+    assert_eq!(state.sign_ins().since(0, 9).unwrap().len(), 1);
+    let bob = state.users().get("bob").unwrap().unwrap();
+    assert_eq!(bob.locked.unwrap().reason, "left");
+    assert_eq!(state.invitations().of_user(bob.id).unwrap().len(), 1);
+    let issued = state.issued().page(&Default::default(), None, 9).unwrap();
+    assert_eq!(issued.len(), 2);
+    assert_eq!(state.revocations().page(0, 9).unwrap().len(), 2);
+    assert_eq!(state.revocations().mark("rotation", "user").unwrap(), 3);
+    let cluster = state.meta().get("cluster").unwrap();
+    assert_eq!(cluster.as_deref(), Some("example.com"));
+    if version >= 2 {
+        let subject = ProviderSubject {
+            issuer: "https://id.example.com".to_owned(),
+            subject: "248289761001".to_owned(),
+        };
+        let dora = state.users().of_subject(&subject).unwrap().unwrap();
+        assert_eq!((dora.name.as_str(), dora.password), ("dora", false));
+        let waiting = state.authorizations().of_ticket("tt", NOW).unwrap();
+        assert_eq!(*waiting.unwrap().nonce, "nn");
+        let answered = "0196a3b0-0000-7000-8000-000000000032".parse().unwrap();
+        let progress = state.authorizations().progress(answered, NOW).unwrap();
+        assert_eq!(progress, Some(AuthorizationProgress::Answered));
+    }
+    // The rest of the state can be changed.
+    user(state, "carol");
+}
+
 #[test]
 fn what_every_earlier_version_has_written_can_be_read() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/state");
     for version in 1..=latest() {
-        let written = directory.join(format!("{version}.sql"));
-        let written = std::fs::read_to_string(written).unwrap();
         on_both_places(|place| {
-            use crate::state::db::Database;
-            use crate::state::place::IfMissing;
-            let database = Database::open(place, IfMissing::Make).unwrap();
-            database.change_schema(|tx| tx.batch(&written)).unwrap();
-            drop(database);
-            let state = State::open(place, CLOCK).unwrap();
-            assert_eq!(state.check().unwrap().schema, latest());
-            let alice = state.users().get("ALICE").unwrap().unwrap();
-            assert!(alice.password && alice.totp, "{alice:?}");
-            let keys = state.keys().of_user(alice.id).unwrap();
-            let [key] = &keys[..] else { panic!("{keys:?}") };
-            let live = state.sign_ins().live(alice.id, &key.fingerprint, NOW);
-            assert!(live.unwrap().is_some());
-            assert_eq!(state.sign_ins().since(0, 9).unwrap().len(), 1);
-            let bob = state.users().get("bob").unwrap().unwrap();
-            assert_eq!(bob.locked.unwrap().reason, "left");
-            assert_eq!(state.invitations().of_user(bob.id).unwrap().len(), 1);
-            assert_eq!(
-                state
-                    .issued()
-                    .page(&Default::default(), None, 9)
-                    .unwrap()
-                    .len(),
-                2
-            );
-            assert_eq!(state.revocations().page(0, 9).unwrap().len(), 2);
-            assert_eq!(state.revocations().mark("rotation", "user").unwrap(), 3);
-            assert_eq!(
-                state.meta().get("cluster").unwrap().as_deref(),
-                Some("example.com")
-            );
-            // The rest of the state can be changed.
-            user(&state, "carol");
+            write_as(version, place);
+            let looked = State::look(place, CLOCK).unwrap();
+            assert_eq!(looked.is_some(), version == latest());
+            if version < latest() {
+                let refused = State::open_existing(place, CLOCK).unwrap_err();
+                assert!(matches!(refused, StateError::Older { .. }), "{refused}");
+            }
+            assert_whole(&State::open(place, CLOCK).unwrap(), version);
+            // It is brought up once.
+            drop(State::open_existing(place, CLOCK).unwrap());
         });
+    }
+}
+
+#[test]
+fn a_backup_of_every_earlier_version_fills_either_database() {
+    let directory = private_tempdir();
+    for version in 1..=latest() {
+        let file = directory.path().join(format!("{version}.db"));
+        write_as(version, &StatePlace::Sqlite(file.clone()));
+        let before = std::fs::read(&file).unwrap();
+        on_both_places(|place| {
+            let state = State::open(place, CLOCK).unwrap();
+            state.restore(&file).unwrap();
+            assert_whole(&state, version);
+            let backup = directory.path().join("again.db");
+            state.backup(&backup).unwrap();
+            on_both(|target| {
+                target.restore(&backup).unwrap();
+                assert_eq!(target.check().unwrap().rows, state.check().unwrap().rows);
+            });
+            std::fs::remove_file(&backup).unwrap();
+        });
+        assert_eq!(std::fs::read(&file).unwrap(), before, "{version}");
     }
 }
 
