@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::key::{DefaultValue, Key, ValueType};
+use super::oidc::{self, Oidc};
 use super::scalar::{Composite, DURATION, Scalar};
 use super::table::{OnReload, Protection, section};
 use super::value::expected;
@@ -19,7 +20,9 @@ section! {
             protection: Protection::Weaker(|old, new| new.iter().any(|one| !old.contains(one))),
             doc: "\"certificate\": only with certificates of the user CA, as auth sign makes them. \
                   \"local\": the users of `rproxy users` sign in with their key, a password and a \
-                  second factor; certificates of the user CA are accepted too.",
+                  second factor. \"oidc\": users sign in with their key and, in a browser, at an \
+                  OpenID Connect provider. With both, certificates of the user CA are accepted \
+                  too.",
         }
         SECOND_FACTOR = "second_factor" => second_factor: RequiredFactor {
             value: FACTOR,
@@ -36,8 +39,16 @@ section! {
             default: DefaultValue::Value("12h"),
             reload: OnReload::NeedsRestart,
             protection: Protection::Weaker(|old, new| new > old),
-            doc: "How long a sign-in of type \"local\" is valid. Until then, the same key needs no \
-                  password and no second factor.",
+            doc: "How long a sign-in is valid. Until then, the same key needs no password, no second \
+                  factor and no browser.",
+        }
+        OIDC = "oidc" => oidc: Option<Oidc> {
+            value: oidc::PROVIDER,
+            default: DefaultValue::Nothing,
+            reload: OnReload::NeedsRestart,
+            protection: Protection::Weaker(oidc::admits_more),
+            doc: "The OpenID Connect provider of type \"oidc\". The redirect URL to register there is \
+                  https://HOST:PORT/webapi/oidc/callback, with proxy_service.web_public_addr.",
         }
     }
 }
@@ -48,6 +59,18 @@ impl Authentication {
     pub fn has_local(&self) -> bool {
         self.types.contains(&AuthenticationType::Local)
     }
+
+    /// Whether people sign in at a provider of OpenID Connect. Then there is `oidc`.
+    #[must_use]
+    pub fn has_oidc(&self) -> bool {
+        self.types.contains(&AuthenticationType::Oidc)
+    }
+
+    /// Whether people sign in, in one way or another.
+    #[must_use]
+    pub fn has_sign_in(&self) -> bool {
+        self.has_local() || self.has_oidc()
+    }
 }
 
 /// An item of `auth_service.authentication.type`.
@@ -57,18 +80,25 @@ pub enum AuthenticationType {
     Certificate,
     /// With a key, a password and a second factor.
     Local,
+    /// With a key, and in a browser at a provider of OpenID Connect.
+    Oidc,
 }
 
 /// One word, or a list of words.
-const TYPES: Composite<Vec<AuthenticationType>> = Composite {
-    form: ValueType::Text("\"certificate\", \"local\", or a list of them"),
+pub(super) const TYPES: Composite<Vec<AuthenticationType>> = Composite {
+    form: ValueType::Text("\"certificate\", \"local\", \"oidc\", or a list of them"),
     read: |section, key, diagnostics| {
         if section.is_empty(key, diagnostics) {
             return None;
         }
         let read = |text: &str| authentication_type(key, text);
         let types = if section.is_list(key) {
-            section.texts(key, "\"certificate\" or \"local\"", read, diagnostics)
+            section.texts(
+                key,
+                "\"certificate\", \"local\" or \"oidc\"",
+                read,
+                diagnostics,
+            )
         } else {
             section.value(key, read, diagnostics).into_iter().collect()
         };
@@ -99,6 +129,7 @@ const fn type_word(one: AuthenticationType) -> &'static str {
     match one {
         AuthenticationType::Certificate => "certificate",
         AuthenticationType::Local => "local",
+        AuthenticationType::Oidc => "oidc",
     }
 }
 
@@ -106,10 +137,7 @@ fn authentication_type(key: &Key, text: &str) -> Result<AuthenticationType, Stri
     match text {
         "certificate" => Ok(AuthenticationType::Certificate),
         "local" => Ok(AuthenticationType::Local),
-        "oidc" => Err(
-            "this version has no sign-in with OpenID Connect, expected \"certificate\" or \"local\""
-                .to_owned(),
-        ),
+        "oidc" => Ok(AuthenticationType::Oidc),
         _ => Err(expected(key, text)),
     }
 }

@@ -2,8 +2,8 @@
 
 /// What stands before the user name and the password of a URL.
 const BEFORE: &str = "://";
-/// What stands before a password that is a parameter of a URL, or the value of an unknown key.
-const NAMES: [&str; 2] = ["password=", "password: "];
+/// What stands before a secret that is a parameter of a URL, or the value of an unknown key.
+const NAMES: [&str; 3] = ["password=", "password: ", "secret: "];
 
 /// The line with each character of a password replaced by `*`. It is as long as before, in
 /// characters. What could be a password is hidden too: the line may be no valid URL.
@@ -53,7 +53,9 @@ mod tests {
                 "postgresql://u@h/d?password=******",
             ),
             ("  password: secret", "  password: ******"),
+            ("  client_secret: s3cret", "  client_secret: ******"),
             ("password_file: /x", "password_file: /x"),
+            ("client_secret_file: /x", "client_secret_file: /x"),
             ("https://example.com:3080/x", "https://example.com:3080/x"),
             ("postgresql://u@h:5432/d", "postgresql://u@h:5432/d"),
             ("# a: b@c", "# a: b@c"),

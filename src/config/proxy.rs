@@ -12,7 +12,7 @@ use super::scalar::{
 use super::section::Section;
 use super::table::{OnReload, Protection, section};
 use super::value::{self, yaml_text};
-use super::web::{self, HTTPS_CERT_FILE, HTTPS_KEY_FILE, WEB_PLAIN_HTTP, Web};
+use super::web::{self, HTTPS_CERT_FILE, HTTPS_KEY_FILE, WEB_PLAIN_HTTP, WEB_PORT, Web};
 use crate::cert::SourceAddresses;
 
 /// The port of the listener where none is given.
@@ -161,6 +161,17 @@ section! {
             doc: "Where HTTPS is served: the CAs' public keys and the list of what is revoked. \
                   Without it, nowhere. An address alone means port 3080.",
         }
+        WEB_PUBLIC_ADDR = "web_public_addr" => web_public_addr: Option<(String, u16)> {
+            value: WEB_PUBLIC,
+            default: DefaultValue::Derived(
+                "the host of public_addr, with the port of web_listen_addr",
+            ),
+            reload: OnReload::NeedsRestart,
+            protection: Protection::Unaffected,
+            doc: "Under which name browsers reach the web, over HTTPS: the links to sign in with \
+                  OpenID Connect have it, and the provider sends browsers back to it. Without a \
+                  port, that of web_listen_addr.",
+        }
         METRICS_LISTEN_ADDR = "metrics_listen_addr" => metrics_listen_addr: Option<SocketAddr> {
             value: listener::<METRICS_PORT>(
                 "an address with a port, as in 127.0.0.1:3081, [::1]:3081 or :3081",
@@ -174,38 +185,78 @@ section! {
     }
 }
 
+impl ProxyService {
+    /// The web as browsers reach it, as in `https://proxy.example.com:3080`; `None` without a web,
+    /// and where neither `web_public_addr` nor `public_addr` names a host. A URL without TLS is never
+    /// made: with `web_plain_http`, a reverse proxy speaks HTTPS with the browsers.
+    #[must_use]
+    pub fn web_origin(&self) -> Option<String> {
+        let web = self.web.as_ref()?;
+        let (host, port) = match (&self.web_public_addr, &self.public_addr) {
+            (Some((host, port)), _) => (host, *port),
+            (None, Some((host, _))) => (host, web.listen_addr.port()),
+            (None, None) => return None,
+        };
+        let address = value::format_host_and_port(host, port);
+        if port == 0 {
+            return None;
+        }
+        // Browsers leave out the default port, and providers compare redirect URLs as texts.
+        let address = address.strip_suffix(":443").unwrap_or(&address);
+        Some(format!("https://{address}"))
+    }
+}
+
 /// A host and a port, which is the listener's where none is given.
 const PUBLIC: Composite<Option<(String, u16)>> = Composite {
     form: ValueType::Text("a host name or address with a port, as in proxy.example.com:3023"),
-    read: read_public,
-    print: |key, public| {
-        let print = |(host, port): &(String, u16)| {
-            let address = value::format_host_and_port(host, *port);
-            format!("{}: {}", key.name, yaml_text(&address))
-        };
-        public.iter().map(print).collect()
+    read: |section, key, diagnostics| {
+        let port = port(section, &LISTEN_ADDR, LISTEN_PORT);
+        Some(read_public(section, key, port, diagnostics))
     },
-    show: |public| {
-        let show = |(host, port): &(String, u16)| value::format_host_and_port(host, *port);
-        public.as_ref().map_or_else(|| NONE.to_owned(), show)
-    },
+    print: print_public,
+    show: show_public,
 };
+
+/// The same for the web's listener.
+const WEB_PUBLIC: Composite<Option<(String, u16)>> = Composite {
+    form: ValueType::Text("a host name or address with a port, as in proxy.example.com:3080"),
+    read: |section, key, diagnostics| {
+        let port = port(section, &WEB_LISTEN_ADDR, WEB_PORT);
+        Some(read_public(section, key, port, diagnostics))
+    },
+    print: print_public,
+    show: show_public,
+};
+
+/// The port of a listener.
+fn port(section: &Section<'_>, listener: &Key, default: u16) -> u16 {
+    let address = section.peek(listener, |text| value::listener(listener, default, text));
+    address.map_or(default, |address| address.port())
+}
 
 fn read_public(
     section: &Section<'_>,
     key: &Key,
+    default: u16,
     diagnostics: &mut Diagnostics<'_>,
-) -> Option<Option<(String, u16)>> {
-    let public = section.value(key, value::host_and_port, diagnostics);
-    let listener = section.peek(&LISTEN_ADDR, |text| {
-        value::listener(&LISTEN_ADDR, LISTEN_PORT, text)
-    });
-    let default = listener.map_or(LISTEN_PORT, |address| address.port());
-    Some(
-        public
-            .map(|public| public.value)
-            .map(|(host, port)| (host, port.unwrap_or(default))),
-    )
+) -> Option<(String, u16)> {
+    let public = section.value(key, value::host_and_port, diagnostics)?;
+    let (host, port) = public.value;
+    Some((host, port.unwrap_or(default)))
+}
+
+fn print_public(key: &Key, public: &Option<(String, u16)>) -> Vec<String> {
+    let print = |(host, port): &(String, u16)| {
+        let address = value::format_host_and_port(host, *port);
+        format!("{}: {}", key.name, yaml_text(&address))
+    };
+    public.iter().map(print).collect()
+}
+
+fn show_public(public: &Option<(String, u16)>) -> String {
+    let show = |(host, port): &(String, u16)| value::format_host_and_port(host, *port);
+    public.as_ref().map_or_else(|| NONE.to_owned(), show)
 }
 
 /// Whether certificates are good from more addresses than before. An empty list is no limit.

@@ -7,6 +7,7 @@ use super::auth::{AUTH_SERVICE, AuthService};
 use super::diagnostic::Diagnostics;
 use super::keys;
 use super::nodes::nodes;
+use super::oidc;
 use super::permit::permit;
 use super::proxy::{PROXY_SERVICE, ProxyService};
 use super::recording::{RECORDING, RecordingConfig};
@@ -62,10 +63,13 @@ pub(super) fn file(
         &roles,
         diagnostics,
     );
+    if let (Some(auth), Some(proxy)) = (&auth, &proxy) {
+        oidc::check(&root, (auth, proxy), &roles, diagnostics);
+    }
     if let (true, Some(place)) = (users.is_empty(), root.place_of(&keys::ROLES))
         && !roles.is_empty()
-        // Users of the state have roles that are in no file.
-        && !auth.as_ref().is_some_and(|auth| auth.authentication.has_local())
+        // Users who sign in have roles by the state, or by a provider.
+        && !auth.as_ref().is_some_and(|auth| auth.authentication.has_sign_in())
     {
         let message = "nobody has a role, so nobody may go anywhere";
         diagnostics.warning(Some(place), keys::ROLES.name, message);

@@ -1,22 +1,16 @@
 //! The section `state`: where users, sign-ins, issued certificates and revocations are stored.
 
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::key::{DefaultValue, Key, ValueType};
 use super::scalar::{Composite, DURATION, NONE, PATH};
+use super::secret_file;
 use super::table::{OnReload, Protection, section};
 use super::value::{absolute, yaml_text};
 use crate::model::{DataDir, PostgresUrl, PostgresUrlError};
 use crate::state::{StateError, StatePlace, check_address};
-use crate::sys::fs::{FsError, read_limited};
-
-/// Longest file with a password, in bytes.
-const MAX_PASSWORD: u64 = 4096;
+use crate::sys::fs::FsError;
 
 section! {
     STATE = "state", StateConfig,
@@ -69,29 +63,10 @@ impl StateConfig {
         };
         let url = database.url.clone();
         Ok(StatePlace::Postgres(match &database.password_file {
-            Some(file) => url.with_password(password(file)?),
+            Some(file) => url.with_password(secret_file::read(file)?),
             None => url,
         }))
     }
-}
-
-/// Reads a password: the file without the end of its line. A group may read the file, others may not.
-fn password(file: &Path) -> Result<Zeroizing<String>, FsError> {
-    let metadata = std::fs::metadata(file).map_err(FsError::io("inspect", file))?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o007 != 0 {
-        return Err(FsError::TooOpen {
-            path: file.to_owned(),
-            mode,
-        });
-    }
-    let bytes = Zeroizing::new(read_limited(file, MAX_PASSWORD)?);
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let error = io::Error::new(io::ErrorKind::InvalidData, error);
-        FsError::io("read", file)(error)
-    })?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    Ok(Zeroizing::new(password.to_owned()))
 }
 
 /// The URL of a database; `None` for an empty text.
@@ -151,6 +126,8 @@ const DATABASE: Composite<Option<StateDatabase>> = Composite {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::parse;
     use crate::sys::fs::{Replace, write_whole};
@@ -195,6 +172,9 @@ mod tests {
         }
         let open = read(0o644, b"s3 cret").unwrap_err();
         assert!(matches!(open, FsError::TooOpen { .. }), "{open}");
+        for empty in [&b""[..], b"\n"] {
+            read(0o600, empty).unwrap_err();
+        }
         read(0o600, b"\xff").unwrap_err();
         read(0o600, &[b'x'; 5000]).unwrap_err();
     }

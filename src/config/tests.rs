@@ -38,7 +38,8 @@ fn an_empty_file_means_the_defaults() {
     assert!(!config.recording.pty_input);
     assert_eq!(config.upstream.max_starting_per_host, 8);
     assert_eq!(config.permit, Permissions::default());
-    assert!(!config.auth.authentication.has_local());
+    assert!(!config.auth.authentication.has_sign_in());
+    assert_eq!(config.auth.authentication.oidc, None);
     assert_eq!(
         config.auth.authentication.second_factor,
         RequiredFactor::Otp
@@ -54,9 +55,109 @@ fn a_type_is_a_word_or_a_list_of_words() {
         parsed(&text).auth.authentication.types
     };
     let (certificate, local) = (AuthenticationType::Certificate, AuthenticationType::Local);
+    assert_eq!(
+        parsed(&with_provider("", PROXY)).auth.authentication.types,
+        [local, AuthenticationType::Oidc]
+    );
     assert_eq!(types("local"), [local]);
     assert_eq!(types("[local]"), [local]);
     assert_eq!(types("[local, certificate]"), [local, certificate]);
+}
+
+/// A file with a provider; `more` is in its section, and `proxy` in that of the proxy.
+fn with_provider(more: &str, proxy: &str) -> String {
+    format!(
+        "auth_service:\n  authentication:\n    type: [local, oidc]\n    oidc:\n      \
+           issuer: https://id.example.com/realms/one\n      \
+           client_id: 'rproxy \"1\"'\n      \
+           claims_to_roles:\n        \
+             - {{ claim: \"https://example.com/groups\", value: \"a: b, c\", roles: [r, s] }}\n        \
+             - {{ claim: admin, value: true, roles: [s] }}\n      {more}\n\
+         roles: [{{ name: r }}, {{ name: s }}]\n\
+         proxy_service: {{ web_plain_http: yes, {proxy} }}\n"
+    )
+}
+
+const PROXY: &str = "public_addr: \"p:22\", web_listen_addr: \"127.0.0.1:3080\"";
+
+#[test]
+fn a_provider_is_read_and_printed() {
+    let oidc = |text: &str| parsed(text).auth.authentication.oidc.unwrap();
+    let plain = oidc(&with_provider("", PROXY));
+    assert_eq!(plain.issuer.as_str(), "https://id.example.com/realms/one");
+    assert_eq!(plain.client_id, "rproxy \"1\"");
+    assert_eq!(plain.name_claim, "preferred_username");
+    assert_eq!(plain.scopes, ["openid", "profile", "email"]);
+    assert_eq!((&plain.client_secret_file, &plain.ca_file), (&None, &None));
+    let [first, second] = plain.claims_to_roles.as_slice() else {
+        panic!("{plain:?}");
+    };
+    assert_eq!(first.claim, "https://example.com/groups");
+    assert_eq!(first.value, "a: b, c");
+    assert_eq!(first.roles, ["r", "s"]);
+    assert_eq!((&*second.claim, &*second.value), ("admin", "true"));
+    let all = "name_claim: email\n      scopes: [openid, groups]\n      ca_file: /ca.pem\n      \
+               client_secret_file: /secret";
+    for more in ["", all] {
+        let config = parsed(&with_provider(more, PROXY));
+        let again = parsed(&to_yaml(&config));
+        assert_eq!(again.auth, config.auth);
+        assert_eq!(again.proxy, config.proxy);
+    }
+    let all = oidc(&with_provider(all, PROXY));
+    assert_eq!(all.name_claim, "email");
+    assert_eq!(all.ca_file, Some(PathBuf::from("/ca.pem")));
+    assert_eq!(all.client_secret_file, Some(PathBuf::from("/secret")));
+}
+
+#[test]
+fn browsers_come_to_the_public_name_with_the_port_of_the_web() {
+    let origin = |proxy: &str| {
+        parsed(&format!("proxy_service: {{ {proxy} }}"))
+            .proxy
+            .web_origin()
+    };
+    let web = |more: &str| {
+        origin(&format!(
+            "web_plain_http: yes, web_listen_addr: \":3081\", {more}"
+        ))
+    };
+    assert_eq!(origin("public_addr: \"p:22\""), None);
+    assert_eq!(web(""), None);
+    for (more, expected) in [
+        (
+            "public_addr: \"p.example.com:22\"",
+            "https://p.example.com:3081",
+        ),
+        ("public_addr: \"[::1]:22\"", "https://[::1]:3081"),
+        ("public_addr: p, web_public_addr: w", "https://w:3081"),
+        ("web_public_addr: \"w:443\"", "https://w"),
+        ("web_public_addr: \"w:8443\"", "https://w:8443"),
+    ] {
+        assert_eq!(web(more).as_deref(), Some(expected), "{more}");
+    }
+}
+
+#[test]
+fn the_client_secret_is_read_from_a_file_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret");
+    let secret = |mode: u32, bytes: &[u8]| {
+        use crate::sys::fs::{Replace, write_whole};
+        write_whole(&file, bytes, mode, Replace::Allow).unwrap();
+        let more = format!("client_secret_file: {}", file.display());
+        let config = parsed(&with_provider(&more, PROXY));
+        assert!(!to_yaml(&config).contains("s3cret"));
+        config.auth.authentication.oidc.unwrap().client_secret()
+    };
+    assert_eq!(
+        secret(0o600, b"s3cret\n").unwrap().unwrap().as_str(),
+        "s3cret"
+    );
+    secret(0o604, b"s3cret\n").unwrap_err();
+    secret(0o600, b"\n").unwrap_err();
+    let public = parsed(&with_provider("", PROXY)).auth.authentication.oidc;
+    assert_eq!(public.unwrap().client_secret().unwrap(), None);
 }
 
 #[test]
@@ -262,6 +363,7 @@ proptest! {
                 key_file: PathBuf::from(&path),
             }),
         });
+        proxy.web_public_addr = off.then(|| ("web.example.com".to_owned(), listen.1.max(1)));
         proxy.metrics_listen_addr = checks.then_some(proxy.listen_addr);
         config.upstream.max_starting_per_host = counts[5];
         config.upstream.connect_timeout = seconds[3];
@@ -325,7 +427,11 @@ fn every_key_that_needs_a_restart_is_known() {
            session_recording: off\n  \
            proxy_checks_host_keys: no\n  \
            max_ttl: 1h\n  \
-           authentication: { type: local, second_factor: any, sign_in_ttl: 1h }\n  \
+           authentication:\n    \
+             type: [local, oidc]\n    \
+             second_factor: any\n    \
+             sign_in_ttl: 1h\n    \
+             oidc: { issuer: \"https://id.example.com\", client_id: c, claims_to_roles: [{ claim: g, value: v, roles: [r] }] }\n  \
            ca_keys: { host: { agent: /a, key: \"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\" } }\n\
          state: { url: \"postgresql://u@localhost/d\", max_stale: 1s }\n\
          proxy_service:\n  \
@@ -346,7 +452,9 @@ fn every_key_that_needs_a_restart_is_known() {
            sandbox: no\n  \
            web_listen_addr: \"127.0.0.1:1\"\n  \
            web_plain_http: yes\n  \
+           web_public_addr: w\n  \
            metrics_listen_addr: \"127.0.0.1:2\"\n\
+         roles: [{ name: r }]\n\
          upstream: { max_starting_per_host: 1, connect_timeout: 1s }\n\
          recording: { mode: best_effort, pty_input: yes }\n",
     );
@@ -362,6 +470,7 @@ fn every_key_that_needs_a_restart_is_known() {
             "auth_service.authentication.type",
             "auth_service.authentication.second_factor",
             "auth_service.authentication.sign_in_ttl",
+            "auth_service.authentication.oidc",
             "state.url",
             "state.max_stale",
             "proxy_service.listen_addr",
@@ -372,6 +481,7 @@ fn every_key_that_needs_a_restart_is_known() {
             "proxy_service.max_starting",
             "proxy_service.sandbox",
             "proxy_service.web_listen_addr",
+            "proxy_service.web_public_addr",
             "proxy_service.metrics_listen_addr",
             "upstream.max_starting_per_host",
         ]

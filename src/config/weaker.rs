@@ -490,6 +490,16 @@ mod tests {
             "",
             "auth_service: { authentication: { sign_in_ttl: 13h } }",
         ),
+        (
+            "auth_service.authentication.oidc",
+            PROVIDER,
+            PROVIDER_WITH_MORE_ROLES,
+        ),
+        (
+            "auth_service.authentication.oidc",
+            PROVIDER,
+            PROVIDER_WITH_CA_FILE,
+        ),
         ("state.max_stale", "", "state: { max_stale: 31s }"),
         (
             "roles[].permit.nested_ssh",
@@ -513,6 +523,21 @@ mod tests {
         ),
     ];
 
+    /// A provider of OpenID Connect, and two changes of it.
+    const PROVIDER: &str = "roles: [{ name: r }, { name: s }]\n\
+        auth_service: { authentication: { oidc: { issuer: \"https://id.example.com\", client_id: c,\n  \
+        claims_to_roles: [{ claim: g, value: v, roles: [r] }] } } }";
+    const PROVIDER_WITH_MORE_ROLES: &str = "roles: [{ name: r }, { name: s }]\n\
+        auth_service: { authentication: { oidc: { issuer: \"https://id.example.com\", client_id: c,\n  \
+        claims_to_roles: [{ claim: g, value: v, roles: [r, s] }] } } }";
+    const PROVIDER_WITH_CA_FILE: &str = "roles: [{ name: r }, { name: s }]\n\
+        auth_service: { authentication: { oidc: { issuer: \"https://id.example.com\", client_id: c,\n  \
+        ca_file: /ca.pem, claims_to_roles: [{ claim: g, value: v, roles: [r] }] } } }";
+
+    /// Sections whose keys are decided about together.
+    const SECTIONS_OF_ONE_ROW: &[&str] =
+        &["auth_service.ca_keys", "auth_service.authentication.oidc"];
+
     /// Keys of which no value protects less than another: names, places, sizes, and files.
     const NEUTRAL: &[&str] = &[
         "cluster_name",
@@ -532,6 +557,7 @@ mod tests {
         "proxy_service.keep_alive_count_max",
         "proxy_service.drain_timeout",
         "proxy_service.web_listen_addr",
+        "proxy_service.web_public_addr",
         "proxy_service.https_cert_file",
         "proxy_service.https_key_file",
         "upstream.max_starting_per_host",
@@ -614,7 +640,7 @@ mod tests {
                 let is_whole = ["roles[].allow", "roles[].deny", "roles[].permit"];
                 let is_whole = is_whole.contains(&path.as_str());
                 match key.form {
-                    _ if is_whole || path == "auth_service.ca_keys" => {
+                    _ if is_whole || SECTIONS_OF_ONE_ROW.contains(&path.as_str()) => {
                         all.insert(path);
                     }
                     ValueType::Section(keys) => walk(&format!("{path}."), keys, all),

@@ -10,7 +10,7 @@ use super::section::Section;
 use super::value::{self, switch_word, yaml_text};
 
 /// The port of the web where none is given.
-const WEB_PORT: u16 = 3080;
+pub(super) const WEB_PORT: u16 = 3080;
 
 /// What `proxy_service` says about the web.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -141,7 +141,7 @@ impl Worker {
             people: config
                 .auth
                 .authentication
-                .has_local()
+                .has_sign_in()
                 .then(|| Arc::new(monitor.people()) as Arc<dyn People>),
             audit,
             resolver,
