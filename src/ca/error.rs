@@ -29,6 +29,20 @@ pub enum CaError {
         /// The data directory.
         data_dir: PathBuf,
     },
+    /// The CA is on another machine that shares the state.
+    #[error(
+        "there is no {kind} CA in the data directory {}, and other machines that share the state sign \
+         with {ca}: a second CA is not made",
+        text::path(data_dir)
+    )]
+    OfOtherMachines {
+        /// Which CA.
+        kind: CaKind,
+        /// The data directory.
+        data_dir: PathBuf,
+        /// The fingerprint of the CA's key.
+        ca: String,
+    },
     /// A line that says nothing, in a file of which every line counts.
     #[error("line {line} of {} is damaged", text::path(path))]
     Damaged {
@@ -199,6 +213,11 @@ impl CaError {
                 "name the proxy's data directory with --data-dir or --config and run this as the \
                  account that the proxy runs as; on a new proxy, `rproxy auth init` makes them, and \
                  so does `rproxy serve`"
+                    .to_owned()
+            }
+            Self::OfOtherMachines { .. } => {
+                "copy the directory ca of the other proxy's data directory to this one, or name the \
+                 agents with its keys in auth_service.ca_keys"
                     .to_owned()
             }
             Self::Damaged { path, .. } | Self::Older { path, .. } => format!(

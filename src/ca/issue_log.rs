@@ -116,6 +116,15 @@ pub trait IssueLog: fmt::Debug + Send + Sync {
     /// As [`Self::issued`].
     fn find(&self, serial: Serial) -> Result<Option<IssueRecord>, CaError>;
 
+    /// The fingerprint of the CA that has issued the last certificate of this kind, if other machines
+    /// share these records: then a machine without a CA lacks that one, and must not make another.
+    ///
+    /// # Errors
+    /// As [`Self::issued`].
+    fn ca_of_other_machines(&self, _kind: CaKind) -> Result<Option<String>, CaError> {
+        Ok(None)
+    }
+
     /// A random serial that no record has.
     ///
     /// # Errors

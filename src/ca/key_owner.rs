@@ -78,7 +78,10 @@ impl<'c> KeyOwner<'c> {
             }
             let new = match &self.installation.in_agents(kind).current {
                 Some(one) => NewKey::InAgent(one),
-                None => NewKey::Made,
+                None => {
+                    self.check_first(kind)?;
+                    NewKey::Made
+                }
             };
             let key = keystore.put(kind, Which::Old, new)?;
             made.push(Made {
@@ -96,10 +99,23 @@ impl<'c> KeyOwner<'c> {
     /// What is wrong with the agent, or with the directory.
     pub fn could_make(&self, kind: CaKind) -> Result<(), CaError> {
         feasible::make_in(&self.installation.data_dir.ca())?;
-        if let Some(key) = &self.installation.in_agents(kind).current {
-            AgentKey::find(key, SignTimeout::Connection)?;
-        }
+        let Some(key) = &self.installation.in_agents(kind).current else {
+            return self.check_first(kind);
+        };
+        AgentKey::find(key, SignTimeout::Connection)?;
         Ok(())
+    }
+
+    /// Refuses a second CA beside one of another machine.
+    fn check_first(&self, kind: CaKind) -> Result<(), CaError> {
+        match self.installation.records.issued.ca_of_other_machines(kind)? {
+            None => Ok(()),
+            Some(ca) => Err(CaError::OfOtherMachines {
+                kind,
+                data_dir: self.installation.data_dir.path().to_owned(),
+                ca,
+            }),
+        }
     }
 
     /// Moves the rotation of one CA; gives where it stood and where it stands. `change` is given the

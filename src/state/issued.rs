@@ -73,6 +73,17 @@ impl LedgerRows<'_> {
         Ok(self.database.read(|tx| tx.number(sql, values![&serial]))? > 0)
     }
 
+    /// The fingerprint of the CA that has issued the last certificate of this kind.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn last_ca(&self, kind: CaKind) -> Result<Option<String>, StateError> {
+        let sql = "SELECT ca FROM issued WHERE kind = $1 ORDER BY time DESC, serial DESC LIMIT 1";
+        let kind = kind.to_string();
+        let row = self.database.read(|tx| tx.first(sql, values![&kind]))?;
+        row.map(|row| row.text(0).map(str::to_owned)).transpose()
+    }
+
     /// How many rows there are.
     ///
     /// # Errors

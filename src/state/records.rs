@@ -261,6 +261,16 @@ impl IssueLog for StateRecords {
         found.map(|mut found| found.pop()).map_err(failed)
     }
 
+    fn ca_of_other_machines(&self, kind: CaKind) -> Result<Option<String>, CaError> {
+        if !matches!(self.place, Ok(StatePlace::Postgres(_))) {
+            return Ok(None);
+        }
+        match self.in_force()? {
+            Some(state) => state.issued().last_ca(kind).map_err(failed),
+            None => Ok(None),
+        }
+    }
+
     fn fresh_serial(&self) -> Result<Serial, CaError> {
         let state = self.for_change()?;
         loop {

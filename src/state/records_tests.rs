@@ -7,7 +7,7 @@ use ssh_key::PublicKey;
 use super::testing::{NOW, on_both_places};
 use super::{State, StateError, StatePlace, records};
 use crate::ca::{
-    CaError, CaKind, CaRecords, IssueLog as _, IssueRecord, IssuedFor, Ledger, RevocationLog,
+    Authorities, CaError, CaKeys, CaKind, CaRecords, Installation, IssueLog as _, IssueRecord, IssuedFor, Ledger, RevocationLog,
     RevocationStore as _, RevokeOutcome, Revoked,
 };
 use crate::cert::testing::ed25519;
@@ -345,5 +345,32 @@ fn several_writers_revoke_each_with_a_version_of_its_own() {
         let versions: Vec<_> = found.records().iter().map(|one| one.version).collect();
         assert_eq!(versions, (1..=2 + 3 * EACH).collect::<Vec<_>>());
         assert_eq!(scene.log().read().unwrap().records(), found.records());
+    });
+}
+
+/// Certificates of another CA would be refused by the hosts that trust the first one.
+#[test]
+fn a_machine_without_cas_makes_none_beside_those_of_another_machine() {
+    on_both_places(|place| {
+        let issued = certificate(1, IssuedFor::Connection);
+        let first = RecordsFixture::new(place).records();
+        assert!(first.issued.record(&issued).unwrap());
+        let second = RecordsFixture::new(place);
+        let made = Authorities::make(&Installation {
+            data_dir: &second.data_dir(),
+            cluster: &"example.com".parse().unwrap(),
+            ca_keys: &CaKeys::default(),
+            records: second.records(),
+            clock: CLOCK,
+        });
+        match (place, made) {
+            // A file is one machine's.
+            (StatePlace::Sqlite(_), made) => assert_eq!(made.unwrap().1.len(), 2),
+            (StatePlace::Postgres(_), Err(CaError::OfOtherMachines { kind, ca, .. })) => {
+                assert_eq!((kind, ca), (CaKind::User, issued.ca));
+                assert!(!second.data_dir().ca().join("user_ca").exists());
+            }
+            (StatePlace::Postgres(_), made) => panic!("{made:?}"),
+        }
     });
 }
