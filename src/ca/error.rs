@@ -53,7 +53,7 @@ pub enum CaError {
     },
     /// A file that is missing, or one from before.
     #[error(
-        "{} is missing or an old copy: it has {has}, the ledger issued.jsonl knows of {known}",
+        "{} is missing or an old copy: it has {has}, the ledger knows of {known}",
         text::path(path)
     )]
     Older {
@@ -221,7 +221,8 @@ impl CaError {
                     .to_owned()
             }
             Self::Damaged { path, .. } | Self::Older { path, .. } => format!(
-                "restore {} from a backup; until then nothing is served, signed or published",
+                "restore {} from a backup, or copy it from the proxy that shares the state; until then \
+                 nothing is served, signed or published",
                 path.display()
             ),
             Self::NotAKey { path, .. } => format!(

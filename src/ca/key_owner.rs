@@ -108,7 +108,12 @@ impl<'c> KeyOwner<'c> {
 
     /// Refuses a second CA beside one of another machine.
     fn check_first(&self, kind: CaKind) -> Result<(), CaError> {
-        match self.installation.records.issued.ca_of_other_machines(kind)? {
+        match self
+            .installation
+            .records
+            .issued
+            .ca_of_other_machines(kind)?
+        {
             None => Ok(()),
             Some(ca) => Err(CaError::OfOtherMachines {
                 kind,

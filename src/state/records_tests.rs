@@ -7,8 +7,8 @@ use ssh_key::PublicKey;
 use super::testing::{NOW, on_both_places};
 use super::{State, StateError, StatePlace, records};
 use crate::ca::{
-    Authorities, CaError, CaKeys, CaKind, CaRecords, Installation, IssueLog as _, IssueRecord, IssuedFor, Ledger, RevocationLog,
-    RevocationStore as _, RevokeOutcome, Revoked,
+    Authorities, CaError, CaKeys, CaKind, CaRecords, Installation, IssueLog as _, IssueRecord,
+    IssuedFor, Ledger, RevocationLog, RevocationStore as _, RevokeOutcome, Revoked,
 };
 use crate::cert::testing::ed25519;
 use crate::model::{DataDir, Serial};
