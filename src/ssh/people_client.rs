@@ -1,6 +1,8 @@
 //! Asks the process that decides about people, without blocking the thread of a connection.
 //!
-//! No more questions are asked at a time than that process answers, and a bounded number waits.
+//! No more questions are asked at a time than that process answers, and a bounded number waits. Answers
+//! wait in a line of their own, because each can take a processor for as long as a password is hashed: a
+//! thousand people who sign in at the same time hold up none who has signed in.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ipc::{
     CallError, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Service,
@@ -19,9 +21,12 @@ use crate::model::ConnectionId;
 
 /// How many questions of this process are asked at a time.
 const AT_ONCE: usize = Service::People.at_once();
-/// How many may wait for their turn.
+/// How many of them are answers at most.
+const MOST_ANSWERS: usize = AT_ONCE / 2;
+/// How many may wait in each line.
 const MAX_WAITING: usize = 4096;
-/// How long one may wait for its turn.
+/// How long a question may wait for its turn. An answer waits for as long as its client may take to
+/// authenticate.
 const TURN: Duration = Service::People.timeout();
 
 /// Why a question about a person has no answer.
@@ -38,22 +43,51 @@ pub(crate) enum PeopleError {
     Call(#[from] CallError),
 }
 
-/// Asks about people, for all connections of this process. Clones share the queue.
+/// Questions that wait for their turns, the first that came first.
+#[derive(Clone, Debug)]
+struct WaitingLine {
+    turns: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+}
+
+impl WaitingLine {
+    /// With so many turns at a time.
+    fn new(turns: usize) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(turns)),
+            places: Arc::new(Semaphore::new(turns + MAX_WAITING)),
+        }
+    }
+
+    /// Waits for a turn.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, PeopleError> {
+        let place = self.places.try_acquire();
+        let _place = place.map_err(|_full| PeopleError::Crowded)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        // The semaphore is never closed.
+        turn.map_err(|_closed| PeopleError::Crowded)
+    }
+}
+
+/// Asks about people, for all connections of this process. Clones share the lines.
 #[derive(Clone, Debug)]
 pub(crate) struct PeopleClient {
     people: Arc<dyn People>,
-    turns: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    answers: WaitingLine,
+    others: WaitingLine,
 }
 
 impl PeopleClient {
     /// Asks this service.
     #[must_use]
     pub(crate) fn new(people: Arc<dyn People>) -> Self {
+        // While one password is hashed, what comes before and after it is done for another one.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let answers = (2 * processors).min(MOST_ANSWERS);
         Self {
             people,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            places: Arc::new(Semaphore::new(AT_ONCE + MAX_WAITING)),
+            answers: WaitingLine::new(answers),
+            others: WaitingLine::new(AT_ONCE - answers),
         }
     }
 
@@ -74,14 +108,21 @@ impl PeopleClient {
         }))
     }
 
-    /// Cancel-safe: a question that was asked is answered, and the answer is dropped.
+    /// Cancel-safe: a question that was asked is answered, and the answer is dropped. The time for the
+    /// answer begins with the turn.
     async fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, PeopleError> {
-        let place = self.places.try_acquire();
-        let _place = place.map_err(|_full| PeopleError::Crowded)?;
-        let turn = tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned());
-        let turn = turn.await.map_err(|_elapsed| PeopleError::Late)?;
-        // The semaphore is never closed.
-        let turn = turn.map_err(|_closed| PeopleError::Crowded)?;
+        let turn = match &request.ask {
+            PeopleQuestion::Answer(_) => self.answers.turn().await?,
+            PeopleQuestion::Key { .. }
+            | PeopleQuestion::Prove(_)
+            | PeopleQuestion::Begin
+            | PeopleQuestion::Certificate { .. }
+            | PeopleQuestion::Own(_)
+            | PeopleQuestion::Close => {
+                let turn = tokio::time::timeout(TURN, self.others.turn());
+                turn.await.map_err(|_elapsed| PeopleError::Late)??
+            }
+        };
         let people = Arc::clone(&self.people);
         let asked = tokio::task::spawn_blocking(move || {
             let answer = people.ask(request);
@@ -197,6 +238,9 @@ impl Drop for Person {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Condvar;
+
+    use tokio::task::JoinSet;
     use uuid::Uuid;
 
     use super::*;
@@ -269,5 +313,108 @@ mod tests {
         let asked = people.asked.lock().unwrap().clone();
         let again = [status.clone(), proof(), status.clone(), proof(), status];
         assert_eq!(asked, again);
+    }
+
+    /// A process that hashes: an answer takes its time, in which it can do nothing else with the thread.
+    #[derive(Debug)]
+    struct Hashing {
+        /// How many answers are looked at, and how many were at most at a time.
+        at_once: Mutex<(usize, usize)>,
+        /// The connections that have answered, in their order.
+        answered: Mutex<Vec<ConnectionId>>,
+        /// Answers wait here until they may go on.
+        held: Mutex<bool>,
+        freed: Condvar,
+    }
+
+    impl Hashing {
+        fn new(is_held: bool) -> Arc<Self> {
+            Arc::new(Self {
+                at_once: Mutex::default(),
+                answered: Mutex::default(),
+                held: Mutex::new(is_held),
+                freed: Condvar::new(),
+            })
+        }
+
+        fn release(&self) {
+            *self.held.lock().unwrap() = false;
+            self.freed.notify_all();
+        }
+    }
+
+    impl People for Hashing {
+        fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError> {
+            if !matches!(request.ask, PeopleQuestion::Answer(_)) {
+                return Ok(PeopleAnswer::Closed);
+            }
+            {
+                let mut at_once = self.at_once.lock().unwrap();
+                at_once.0 += 1;
+                at_once.1 = at_once.1.max(at_once.0);
+            }
+            self.answered.lock().unwrap().push(request.connection);
+            let held = self.held.lock().unwrap();
+            drop(self.freed.wait_while(held, |held| *held).unwrap());
+            self.at_once.lock().unwrap().0 -= 1;
+            Ok(PeopleAnswer::ProveKey)
+        }
+    }
+
+    fn answer() -> PeopleQuestion {
+        PeopleQuestion::Answer(Vec::new())
+    }
+
+    fn persons(client: &PeopleClient, count: usize) -> Vec<PersonClient> {
+        let person = |_| client.person(ConnectionId::new(), CLIENT, "alice".to_owned());
+        (0..count).map(person).collect()
+    }
+
+    /// People who have signed in do not wait for those who sign in.
+    #[tokio::test]
+    async fn while_answers_wait_other_questions_are_answered() {
+        let hashing = Hashing::new(true);
+        let client = PeopleClient::new(Arc::<Hashing>::clone(&hashing));
+        let mut answers = JoinSet::new();
+        for person in persons(&client, 100) {
+            answers.spawn(async move { person.ask(answer()).await });
+        }
+        // As many as have a turn are at work, and the others wait.
+        while hashing.at_once.lock().unwrap().0 == 0 {
+            tokio::task::yield_now().await;
+        }
+        for person in persons(&client, 100) {
+            let status = PeopleQuestion::Own(OwnCommand::Status);
+            assert_eq!(person.ask(status).await.unwrap(), PeopleAnswer::Closed);
+        }
+        hashing.release();
+        while let Some(answered) = answers.join_next().await {
+            assert_eq!(answered.unwrap().unwrap(), PeopleAnswer::ProveKey);
+        }
+        let (_, most) = *hashing.at_once.lock().unwrap();
+        assert!((1..=MOST_ANSWERS).contains(&most), "{most}");
+    }
+
+    /// None fails, however long it waits, and the order is that of their coming.
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_answers_have_their_turns_in_their_order() {
+        let hashing = Hashing::new(true);
+        let mut client = PeopleClient::new(Arc::<Hashing>::clone(&hashing));
+        client.answers = WaitingLine::new(1);
+        let persons = persons(&client, 1_000);
+        let order: Vec<_> = persons.iter().map(|person| person.0.connection).collect();
+        let mut asked = JoinSet::new();
+        for person in persons {
+            asked.spawn(async move { person.ask(answer()).await });
+        }
+        // All of them stand in line.
+        tokio::task::yield_now().await;
+        // Long after a call would have been given up.
+        tokio::time::advance(4 * TURN).await;
+        hashing.release();
+        while let Some(answered) = asked.join_next().await {
+            assert_eq!(answered.unwrap().unwrap(), PeopleAnswer::ProveKey);
+        }
+        assert_eq!(*hashing.answered.lock().unwrap(), order);
     }
 }

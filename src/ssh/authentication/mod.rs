@@ -9,9 +9,9 @@ mod time_allowed;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
-use step::{Judged, ask, reply, step};
+use step::{Judged, ask, judged, message, reply};
 use time_allowed::TimeAllowed;
 
 use super::key_rounds::KeyRounds;
@@ -79,7 +79,7 @@ impl Started {
 }
 
 /// Runs key exchange and authentication until the verifier accepts the client, for as long as `grace`;
-/// longer if the client's person is asked.
+/// longer if the client's person is asked, or the verifier takes its time.
 ///
 /// The verifier also decides about queries, so that no security key asks for a touch in vain. [`KeyRounds`]
 /// decides which of several keys is taken, and when a banner gives the reason for a refusal. `greeting`
@@ -179,10 +179,16 @@ where
             *started = Some(Started::new(leg, greeting, verifier));
             continue;
         };
-        let step = step(leg, auth, rounds, verifier);
-        let judged = match timeout_at(time.until, step).await {
-            Ok(judged) => judged?,
+        let event = match timeout_at(time.until, message(leg, auth)).await {
+            Ok(event) => event?,
             Err(_elapsed) => return Err(time.over(leg, id).await),
+        };
+        let since = Instant::now();
+        let judged = judged(event, verifier, rounds);
+        let judged = timeout_at(time.at_most(), judged).await;
+        time.waited(since);
+        let Ok(judged) = judged else {
+            return Err(time.over(leg, id).await);
         };
         let mut out = Vec::new();
         match judged {

@@ -9,16 +9,13 @@ use crate::ssh::refusal::{self, Refusal};
 use crate::ssh::verifier::{Decision, Questioning, Verifier};
 use crate::wire::auth::{Methods, ServerAuth, ServerAuthEvent};
 
-/// The client's next message, and what is decided about it.
-pub(super) async fn step<S, V>(
+/// The client's next message.
+pub(super) async fn message<S>(
     leg: &mut Leg<S>,
     auth: &mut ServerAuth,
-    rounds: &mut KeyRounds,
-    verifier: &mut V,
-) -> Result<Judged<V::Verdict>, LegError>
+) -> Result<ServerAuthEvent, LegError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    V: Verifier,
 {
     // It may contain a password.
     let mut payload = leg.next_secret().await?;
@@ -27,7 +24,7 @@ where
     payload.as_mut().zeroize();
     leg.send_all(&mut out)?;
     match event {
-        Ok(event) => Ok(judged(event, verifier, rounds).await),
+        Ok(event) => Ok(event),
         Err(error) => {
             let text = refusal::login_broken(&error);
             leg.disconnect(error.disconnect_reason(), &text).await;
@@ -48,7 +45,8 @@ pub(super) enum Judged<T> {
     Decided(Decision<T>),
 }
 
-async fn judged<V: Verifier>(
+/// What is decided about a message.
+pub(super) async fn judged<V: Verifier>(
     event: ServerAuthEvent,
     verifier: &mut V,
     rounds: &mut KeyRounds,

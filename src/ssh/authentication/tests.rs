@@ -6,11 +6,12 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 use super::*;
+use crate::cert::proof::VerifiedRequest;
 use crate::cert::testing::{CertSpec, ed25519};
 use crate::ssh::key_rounds::Fit;
 use crate::ssh::testing::keyed_user::{KeyedUser, Program};
 use crate::ssh::testing::user::{TestUser, UserSaw};
-use crate::ssh::verifier::ByKey;
+use crate::ssh::verifier::{ByKey, Decision};
 use crate::wire::auth::Offer;
 use crate::wire::{HostKey, ServerConfig, Transport};
 
@@ -186,4 +187,50 @@ async fn many_keys_use_up_the_attempts_unless_refused_queries_are_forgiven() {
         let verdict = authenticated.map(|authenticated| authenticated.verdict);
         assert_eq!(verdict.is_ok(), forgives, "{verdict:?}");
     }
+}
+
+/// Decides slowly, as a process does that many clients wait for.
+struct Slow(Duration);
+
+impl Verifier for Slow {
+    type Verdict = u8;
+
+    async fn query(&mut self, _offer: &Offer) -> Result<Fit, Refusal> {
+        tokio::time::sleep(self.0).await;
+        Ok(Fit::Good)
+    }
+
+    async fn attempt(&mut self, _offer: &Offer, _proof: &VerifiedRequest) -> Decision<u8> {
+        tokio::time::sleep(self.0).await;
+        Decision::Accept(7)
+    }
+}
+
+/// Whether a client is let in where each decision takes so long, and when it is decided.
+async fn decided_in(each: Duration) -> (Result<u8, Unauthenticated>, Duration) {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let host_key = HostKey::new(ed25519(), None).unwrap();
+    let config = Arc::new(ServerConfig::new(vec![host_key]));
+    let mut leg = Leg::new(ours, Transport::server(config));
+    let began = Instant::now();
+    let client = async { alice(true).log_in_as(OPENSSH, theirs).await.0 };
+    let proxy = async {
+        let authenticated = authenticate(&mut leg, "ID", GRACE, None, &mut Slow(each)).await;
+        drop(leg);
+        authenticated.map(|authenticated| authenticated.verdict)
+    };
+    let (verdict, _saw) = tokio::join!(proxy, client);
+    (verdict, began.elapsed())
+}
+
+/// A client that waits for its turn does not run out of time, but it does not wait for ever.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_client_does_not_pass_while_it_waits_for_a_decision() {
+    let (verdict, took) = decided_in(GRACE * 3 / 4).await;
+    assert_eq!(verdict.unwrap(), 7);
+    assert!(took > GRACE, "{took:?}");
+    let (verdict, took) = decided_in(GRACE * 2).await;
+    let failed = verdict.unwrap_err();
+    assert!(matches!(failed.ended, LegError::Timeout(_)), "{failed:?}");
+    assert_eq!(took, Duration::from_secs(5 * 60));
 }

@@ -9,11 +9,12 @@ use crate::ssh::leg::{Leg, LegError};
 use crate::ssh::refusal;
 use crate::wire::DisconnectReason;
 
-/// How long a client whose person is asked may take in all.
+/// How long a client whose person is asked may take in all, with the time in which it waits for a decision.
 const WITH_QUESTIONS: Duration = Duration::from_secs(5 * 60);
 
 /// How long a client may take to authenticate. People type slowly: with each question the time begins
-/// anew, up to [`WITH_QUESTIONS`] in all.
+/// anew, up to [`WITH_QUESTIONS`] in all. Time in which the client waits for a decision is not the
+/// client's: when a thousand people sign in at once, most of them wait for their turn.
 pub(super) struct TimeAllowed {
     began: Instant,
     grace: Duration,
@@ -31,10 +32,20 @@ impl TimeAllowed {
         }
     }
 
+    /// The end of all, whatever the client waits for.
+    pub(super) fn at_most(&self) -> Instant {
+        self.began + self.grace.max(WITH_QUESTIONS)
+    }
+
     /// The client is asked something.
     pub(super) fn asked(&mut self) {
         let again = Instant::now() + self.grace;
-        self.until = self.until.max(again.min(self.began + WITH_QUESTIONS));
+        self.until = self.until.max(again.min(self.at_most()));
+    }
+
+    /// The client has waited for a decision since then.
+    pub(super) fn waited(&mut self, since: Instant) {
+        self.until = (self.until + since.elapsed()).min(self.at_most());
     }
 
     /// Ends the leg because the time is over.
