@@ -21,7 +21,9 @@ section! {
             reload: OnReload::NeedsRestart,
             protection: Protection::Unaffected,
             doc: "A PostgreSQL database. Without it, or with \"\", the state is the file state.db \
-                  in data_dir.",
+                  in data_dir. Connections to another machine are encrypted, and the server's \
+                  certificate is verified, as with sslmode=verify-full; sslrootcert=FILE names the \
+                  CA if it is not one of the system's.",
         }
         MAX_STALE = "max_stale" => max_stale: Duration {
             value: DURATION,
@@ -78,7 +80,7 @@ fn address(text: &str) -> Result<Option<PostgresUrl>, String> {
         .parse()
         .map_err(|error: PostgresUrlError| error.to_string())?;
     match check_address(&url) {
-        Ok(()) => Ok(Some(url)),
+        Ok(_weakness) => Ok(Some(url)),
         Err(StateError::Address(why)) => Err(why),
         Err(error) => Err(error.to_string()),
     }
@@ -92,7 +94,12 @@ const DATABASE: Composite<Option<StateDatabase>> = Composite {
         let url = section.value(key, address, diagnostics);
         let file = &STATE_PASSWORD_FILE;
         let password_file = section.value(file, |text| absolute(file, text), diagnostics);
+        let place = url.as_ref().and_then(|url| url.place);
         let url = url.and_then(|url| url.value);
+        let weakness = url.as_ref().map(check_address);
+        if let Some(Ok(Some(weakness))) = weakness {
+            diagnostics.warning(place, &section.path_to(key.name), weakness);
+        }
         let problem = match (&url, &password_file) {
             (None, Some(_)) => "is of no use without url",
             (Some(url), Some(_)) if url.password().is_some() => "the url has a password already",
@@ -181,8 +188,26 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_used_is_a_problem_of_the_file() {
-        let refused = address("postgresql://u:s3cret@db/d").unwrap_err();
-        assert!(refused.contains("sslmode=disable"), "{refused}");
+        let refused = address("postgresql://u:s3cret@db/d?sslmode=allow").unwrap_err();
+        assert!(refused.contains("sslmode"), "{refused}");
         assert!(!refused.contains("s3cret"), "{refused}");
+    }
+
+    #[test]
+    fn less_than_a_verified_server_is_told() {
+        let warnings = |url: &str| {
+            let text = format!("state: {{ url: \"{url}\" }}");
+            let loaded = parse(Path::new("f"), &text, Some(Path::new("/data"))).unwrap();
+            let warnings = loaded.warnings.iter().map(ToString::to_string);
+            warnings
+                .filter(|warning| warning.contains("state.url"))
+                .collect::<Vec<_>>()
+        };
+        let told = warnings("postgresql://u@db/d?sslmode=require");
+        let [told] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        assert!(told.contains("verify-full"), "{told}");
+        assert_eq!(warnings("postgresql://u@db/d?sslmode=verify-full"), [""; 0]);
     }
 }

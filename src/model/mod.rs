@@ -26,7 +26,7 @@ pub use id::{ConnectionId, Serial, SessionId};
 pub use label::{Label, LabelError};
 pub use name::{ClusterName, HostPrincipal, Login, NameError, Principal, UserName};
 pub use network::network;
-pub use postgres_url::{PostgresUrl, PostgresUrlError};
+pub use postgres_url::{PostgresUrl, PostgresUrlError, percent_decoded};
 pub use session_kind::SessionKind;
 pub use target::Target;
 pub use target_error::TargetError;

@@ -125,8 +125,14 @@ fn has_good_port(host: &str) -> bool {
     }
 }
 
-/// The text with its percent signs resolved (RFC 3986 section 2.1).
 fn decoded(text: &str) -> Result<Zeroizing<String>, PostgresUrlError> {
+    percent_decoded(text).ok_or(PostgresUrlError::Escape)
+}
+
+/// The text with its percent signs resolved (RFC 3986 section 2.1); `None` if one has no two digits behind
+/// it, or the result is no text. It can be a password.
+#[must_use]
+pub fn percent_decoded(text: &str) -> Option<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -136,11 +142,10 @@ fn decoded(text: &str) -> Result<Zeroizing<String>, PostgresUrlError> {
         }
         let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
         let both = digit().zip(digit()).map(|(high, low)| high * 16 + low);
-        let byte = both.and_then(|byte| u8::try_from(byte).ok());
-        bytes.push(byte.ok_or(PostgresUrlError::Escape)?);
+        bytes.push(both.and_then(|byte| u8::try_from(byte).ok())?);
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_utf8_error| PostgresUrlError::Escape)?;
-    Ok(Zeroizing::new(text.to_owned()))
+    let text = std::str::from_utf8(&bytes).ok()?;
+    Some(Zeroizing::new(text.to_owned()))
 }
 
 #[cfg(test)]

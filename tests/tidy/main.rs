@@ -175,8 +175,8 @@ mod tidy {
         ("postgres", &["state"]),
         ("prometheus_client", &["metrics"]),
         ("rusqlite", &["state"]),
-        ("rustls", &["oidc"]),
-        ("rustls_native_certs", &["oidc"]),
+        ("rustls", &["oidc", "state"]),
+        ("rustls_native_certs", &["oidc", "state"]),
         ("saphyr_parser", &["config"]),
         ("listenfd", &["monitor"]),
         ("qrcode", &["people"]),
@@ -187,10 +187,10 @@ mod tidy {
             "tokio",
             &[
                 "auth", "cli", "control", "worker", "dns", "monitor", "net", "session", "ssh",
-                "web",
+                "state", "web",
             ],
         ),
-        ("tokio_rustls", &["web"]),
+        ("tokio_rustls", &["state", "web"]),
         ("totp_rs", &["people"]),
         (
             "tokio_util",

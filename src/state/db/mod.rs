@@ -7,6 +7,7 @@
 
 mod postgres;
 mod sqlite;
+mod tls;
 mod value;
 
 use std::path::Path;

@@ -11,10 +11,11 @@ use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, Error, NoTls, Statement};
 
+use super::tls::PostgresTls;
 use super::value::{Row, SqlValue, Transaction};
 use crate::model::PostgresUrl;
 use crate::state::error::StateError;
-use crate::state::place::connection;
+use crate::state::place::PostgresAddress;
 use crate::sys::clock::monotonic;
 
 /// How many connections one process has at most.
@@ -52,6 +53,7 @@ const BEGIN_SCHEMA: &str = "BEGIN; SELECT pg_advisory_xact_lock(8243122744829469
 pub(in crate::state) struct PostgresDatabase {
     /// With the password.
     config: Config,
+    tls: Option<PostgresTls>,
     place: String,
     pool: Mutex<PostgresPool>,
     returned: Condvar,
@@ -87,8 +89,10 @@ enum Failed {
 impl PostgresDatabase {
     /// Makes the first connection.
     pub(super) fn open(url: &PostgresUrl) -> Result<Self, StateError> {
+        let PostgresAddress { config, tls, roots } = PostgresAddress::of(url)?;
         let database = Self {
-            config: connection(url)?,
+            config,
+            tls: PostgresTls::new(tls, roots.as_deref())?,
             place: url.to_string(),
             pool: Mutex::default(),
             returned: Condvar::new(),
@@ -215,7 +219,11 @@ impl PostgresDatabase {
         config.connect_timeout(CONNECT_TIMEOUT);
         config.tcp_user_timeout(SEND_TIMEOUT);
         config.keepalives_idle(KEEPALIVE);
-        let mut client = config.connect(NoTls).map_err(|error| {
+        let connected = match &self.tls {
+            Some(tls) => config.connect(tls.clone()),
+            None => config.connect(NoTls),
+        };
+        let mut client = connected.map_err(|error| {
             // Also what the server refuses at this point can be over soon: it starts, or it stops.
             StateError::Unreachable {
                 place: self.place.clone(),

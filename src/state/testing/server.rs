@@ -9,6 +9,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
+
 /// The account that the server runs as if the tests are root's, which it refuses: `nobody`.
 const NOBODY: u32 = 65534;
 /// The user of the server, who may do everything.
@@ -18,13 +20,14 @@ const USER: &str = "rproxy";
 /// of the input, also when the process at its other end was killed, it ends the server and removes the
 /// directory.
 const GUARDIAN: &str = r#"
-directory=$1 programs=$2
+directory=$1 programs=$2 port=$4
 server() {
     "$programs/postgres" -D "$directory/data" -k "$directory" -c listen_addresses= -c fsync=off \
-        -c full_page_writes=off -c max_connections=500 -c shared_buffers=32MB \
-        </dev/null >>"$directory/log" 2>&1 &
+        -c full_page_writes=off -c max_connections=500 -c shared_buffers=32MB -c port="$port" \
+        $(cat "$directory/options") </dev/null >>"$directory/log" 2>&1 &
     pid=$!
 }
+: >"$directory/options"
 "$programs/initdb" -D "$directory/data" -U "$3" -A trust -E UTF8 --locale=C --no-sync \
     </dev/null >"$directory/log" 2>&1 || { cat "$directory/log" >&2; rm -rf "$directory"; exit 1; }
 server
@@ -46,6 +49,7 @@ rm -rf "$directory"
 #[derive(Debug)]
 pub(crate) struct PostgresServer {
     directory: PathBuf,
+    port: u16,
     guardian: Mutex<Guardian>,
     databases: AtomicU32,
 }
@@ -63,6 +67,15 @@ impl PostgresServer {
     /// # Panics
     /// If it cannot be started.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_at(5432)
+    }
+
+    /// The same, with this port in the name of its socket, and for connections over TCP if the options say
+    /// that there are some.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub(crate) fn start_at(port: u16) -> Option<Self> {
         let programs = programs()?;
         let directory = tempfile::Builder::new()
             .prefix("rproxy-postgres-")
@@ -81,6 +94,7 @@ impl PostgresServer {
         }
         command.args(["sh", "-c", GUARDIAN, "guardian"]);
         command.arg(&directory).arg(programs).arg(USER);
+        command.arg(port.to_string());
         command.current_dir("/").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("setpriv and sh");
@@ -93,6 +107,7 @@ impl PostgresServer {
         });
         let server = Self {
             directory,
+            port,
             guardian,
             databases: AtomicU32::new(0),
         };
@@ -127,9 +142,33 @@ impl PostgresServer {
         }
     }
 
+    /// Has the server start again with these options on its command line.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub(crate) fn start_again_with(&self, options: &str) {
+        std::fs::write(self.directory.join("options"), options).expect("options");
+        self.tell("stop");
+        self.tell("start");
+    }
+
+    /// Writes a file that the server can read and others cannot; gives its path.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub(crate) fn give(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.directory.join(name);
+        let _before = std::fs::remove_file(&path);
+        write_whole(&path, bytes, PRIVATE_FILE, Replace::Allow).expect("a file");
+        if is_root() {
+            chown(&path, Some(NOBODY), Some(NOBODY)).expect("a file of nobody's");
+        }
+        path
+    }
+
     fn url(&self, database: &str) -> String {
-        let directory = self.directory.display();
-        format!("postgresql://{USER}@/{database}?host={directory}")
+        let (directory, port) = (self.directory.display(), self.port);
+        format!("postgresql://{USER}@/{database}?host={directory}&port={port}")
     }
 
     fn connect(&self) -> Result<postgres::Client, postgres::Error> {

@@ -3,6 +3,7 @@
 mod authorizations;
 mod contention;
 mod copies;
+mod encrypted;
 mod faults;
 mod ledger;
 mod people;
