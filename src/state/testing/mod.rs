@@ -2,14 +2,17 @@
 
 pub(crate) mod server;
 
+use std::os::unix::fs::chown;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use self::server::PostgresServer;
+use self::server::{NOBODY, PostgresServer, is_root};
 use super::db::Database;
 use super::place::IfMissing;
 use super::{State, StatePlace};
 use crate::sys::clock::Clock;
+use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 use crate::sys::{fs, skipped};
 
 /// The time of the tests, in seconds since the epoch.
@@ -44,4 +47,23 @@ pub(crate) fn write_as(version: u64, place: &StatePlace) {
     let written = std::fs::read_to_string(written).unwrap();
     let database = Database::open(place, IfMissing::Make).unwrap();
     database.change_schema(|tx| tx.batch(&written)).unwrap();
+}
+
+impl PostgresServer {
+    /// Has the server start again with these options on its command line.
+    pub(crate) fn start_again_with(&self, options: &str) {
+        self.give("options", options.as_bytes());
+        self.tell("stop");
+        self.tell("start");
+    }
+
+    /// Writes a file that the server can read and others cannot; gives its path.
+    pub(crate) fn give(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.directory.join(name);
+        write_whole(&path, bytes, PRIVATE_FILE, Replace::Allow).unwrap();
+        if is_root() {
+            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        path
+    }
 }

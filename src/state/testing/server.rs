@@ -9,10 +9,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
-
 /// The account that the server runs as if the tests are root's, which it refuses: `nobody`.
-const NOBODY: u32 = 65534;
+pub(super) const NOBODY: u32 = 65534;
 /// The user of the server, who may do everything.
 const USER: &str = "rproxy";
 
@@ -48,7 +46,7 @@ rm -rf "$directory"
 /// A server that runs.
 #[derive(Debug)]
 pub(crate) struct PostgresServer {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     port: u16,
     guardian: Mutex<Guardian>,
     databases: AtomicU32,
@@ -70,8 +68,8 @@ impl PostgresServer {
         Self::start_at(5432)
     }
 
-    /// The same, with this port in the name of its socket, and for connections over TCP if the options say
-    /// that there are some.
+    /// The same, with this port in the name of its socket, and for connections over TCP if the file
+    /// `options` in its directory says that there are some.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -142,30 +140,6 @@ impl PostgresServer {
         }
     }
 
-    /// Has the server start again with these options on its command line.
-    ///
-    /// # Panics
-    /// If it does not.
-    pub(crate) fn start_again_with(&self, options: &str) {
-        std::fs::write(self.directory.join("options"), options).expect("options");
-        self.tell("stop");
-        self.tell("start");
-    }
-
-    /// Writes a file that the server can read and others cannot; gives its path.
-    ///
-    /// # Panics
-    /// If it cannot be written.
-    pub(crate) fn give(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.directory.join(name);
-        let _before = std::fs::remove_file(&path);
-        write_whole(&path, bytes, PRIVATE_FILE, Replace::Allow).expect("a file");
-        if is_root() {
-            chown(&path, Some(NOBODY), Some(NOBODY)).expect("a file of nobody's");
-        }
-        path
-    }
-
     fn url(&self, database: &str) -> String {
         let (directory, port) = (self.directory.display(), self.port);
         format!("postgresql://{USER}@/{database}?host={directory}&port={port}")
@@ -213,7 +187,7 @@ fn programs() -> Option<PathBuf> {
     all.find(has_both)
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     Path::new("/proc/self")
         .metadata()
         .is_ok_and(|own| own.uid() == 0)
