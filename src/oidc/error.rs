@@ -3,6 +3,10 @@
 use thiserror::Error;
 
 use crate::model::format_duration;
+use crate::model::text::Printable;
+
+/// Longest text of a provider in an error, in bytes.
+const MAX_SHOWN: usize = 200;
 
 /// Why a provider could not be used. The text is for the log; [`Self::message`] and [`Self::hint`] are
 /// for the person who signs in. What the provider has sent is in it as one bounded line, and no secret.
@@ -137,6 +141,15 @@ pub enum TokenFault {
 }
 
 impl ProviderError {
+    /// A refusal as the provider has worded it, in an answer or through the browser.
+    #[must_use]
+    pub fn refused(error: &str, description: Option<&str>) -> Self {
+        Self::Refused {
+            error: shown(error),
+            description: description.map(shown),
+        }
+    }
+
     /// What the person reads: one sentence without names of claims and protocols.
     #[must_use]
     pub fn message(&self) -> String {
@@ -199,6 +212,11 @@ impl ProviderError {
             }
         }
     }
+}
+
+/// A text of the provider, or about it, as one bounded line.
+pub(super) fn shown(text: &str) -> String {
+    Printable(text).within(MAX_SHOWN)
 }
 
 fn described(description: Option<&String>) -> String {

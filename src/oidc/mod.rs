@@ -12,8 +12,15 @@
 //! Spec: OpenID Connect Core 1.0 and Discovery 1.0, RFC 6749, RFC 7636, RFC 9207, RFC 9700.
 
 mod authorization;
+mod claims;
+mod discovery;
 mod error;
+mod http;
+mod id_token;
 mod issuer;
+mod keys;
+mod messages;
+mod provider;
 mod roots;
 mod secret;
 mod settings;
@@ -22,6 +29,7 @@ mod subject;
 pub use authorization::Authorization;
 pub use error::{ProviderError, TokenFault};
 pub use issuer::{IssuerUrl, IssuerUrlError};
+pub use provider::{Provider, ProviderStatus};
 pub use roots::{Roots, RootsError};
 pub use secret::{ClientSecret, ClientSecretError};
 pub use settings::{ClaimToRoles, ProviderSettings};
