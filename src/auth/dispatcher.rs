@@ -12,10 +12,11 @@ use std::time::Duration;
 use super::changes::ChangesService;
 use super::people::PeopleProvider;
 use super::signing::SigningService;
+use super::telemetry::TelemetryService;
 use super::thread_pool::ThreadPool;
 use crate::ipc::{
     CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall, PeopleRequest,
-    Service, ServiceRequest, Signing, SigningRequest, Slots,
+    Service, ServiceRequest, Signing, SigningRequest, Slots, TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -28,6 +29,7 @@ pub(super) struct Providers {
     /// `None` if people do not sign in here.
     pub(super) people: Option<Arc<PeopleProvider>>,
     pub(super) changes: Arc<ChangesService>,
+    pub(super) telemetry: Arc<TelemetryService>,
 }
 
 /// Answers calls.
@@ -54,6 +56,7 @@ impl Dispatcher {
             Service::People,
             Service::Browser,
             Service::Changes,
+            Service::Telemetry,
         ];
         let pools = pools.map(pool);
         Ok(Self {
@@ -141,6 +144,9 @@ impl Providers {
                 Ok(answer) => incoming.answer::<ChangesRequest>(&answer, &[]),
                 Err(error) => tracing::warn!(%error, "no answer of the service changes"),
             },
+            ServiceRequest::Telemetry(_) => {
+                incoming.answer::<TelemetryRequest>(&self.telemetry.answer(), &[]);
+            }
             // There is no identity provider here.
             ServiceRequest::Browser(_) | ServiceRequest::Files(_) => {
                 incoming.refuse(CallRefusal::Forbidden);

@@ -12,6 +12,7 @@
 //! - `signing`: the service that signs host certificates
 //! - `people`: the service that decides about people
 //! - `changes`: the service that tells what was revoked, and which sign-ins have ended
+//! - `telemetry`: the service that says what was counted
 
 mod authorities;
 mod changes;
@@ -22,6 +23,7 @@ mod monitor_link;
 mod people;
 mod signals;
 mod signing;
+mod telemetry;
 #[cfg(test)]
 mod testing;
 mod thread_pool;
@@ -44,11 +46,13 @@ use monitor_link::MonitorLink;
 use people::{PeopleGround, PeopleProvider};
 use signals::IgnoredSignals;
 use signing::SigningService;
+use telemetry::TelemetryService;
 
 use crate::audit::AuditLog;
 use crate::ca::CaRecords;
 use crate::config::{Config, Source};
 use crate::ipc::{Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
+use crate::metrics::AuthMeters;
 use crate::model::chain;
 use crate::monitor::AUTH;
 use crate::sys::files::Files;
@@ -71,7 +75,7 @@ const UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
 /// # Errors
 /// When the process cannot start.
 pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
-    let monitor = MonitorLink::begin()?;
+    let (monitor, restarts) = MonitorLink::begin()?;
     let _ignored = IgnoredSignals::new().map_err(AuthProcessError::Start)?;
     if let Err(error) = process::lock_memory() {
         // The monitor has the same limit, and has logged what that means.
@@ -88,6 +92,8 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         authorities,
         audit,
     } = ground;
+    let meters = Arc::<AuthMeters>::default();
+    let audit = audit.observed_by(Arc::<AuthMeters>::clone(&meters));
     // Everything is opened, by the only thread.
     let _confinement = AUTH.confine(config)?;
     log::start().map_err(AuthProcessError::Start)?;
@@ -96,11 +102,17 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let (reading_on, stop) = channel();
     let reader = Arc::clone(&changes).follow(stop);
     let reader = reader.map_err(AuthProcessError::Start)?;
+    let telemetry = TelemetryService::new(state.clone(), Arc::clone(&meters), restarts);
+    let telemetry = Arc::new(telemetry);
+    let (looking_on, stop) = channel();
+    let looker = Arc::clone(&telemetry).follow(stop);
+    let looker = looker.map_err(AuthProcessError::Start)?;
     let ground = PeopleGround {
         state,
         records: records.clone(),
         authorities: authorities.clone(),
         audit: audit.clone(),
+        meters,
     };
     let people = PeopleProvider::new(config, ground)?.map(Arc::new);
     let reload = AuthReload {
@@ -113,6 +125,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         signing,
         people,
         changes,
+        telemetry,
     };
     let dispatcher = Dispatcher::start(providers).map_err(AuthProcessError::Start)?;
     let ready = monitor
@@ -122,9 +135,9 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let rotations = follow_rotations(config, records, authorities, audit.clone(), monitor.clone());
     let (going_on, rotations) = rotations.map_err(AuthProcessError::Start)?;
     obey(&monitor, dispatcher, &reload);
-    drop((going_on, reading_on, reload));
+    drop((going_on, reading_on, looking_on, reload));
     // Nothing uses the state any more then, and it is closed in order.
-    thread_pool::join([rotations, reader], LAST_WRITES);
+    thread_pool::join([rotations, reader, looker], LAST_WRITES);
     Ok(())
 }
 

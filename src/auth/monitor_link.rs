@@ -22,25 +22,29 @@ pub(super) struct MonitorLink {
 }
 
 impl MonitorLink {
-    /// Takes the socket from standard input, and receives the first message.
+    /// Takes the socket from standard input, and receives the first message: it says how often an auth
+    /// process was started again.
     ///
     /// # Errors
     /// When this process was not started by a monitor of the same version.
-    pub(super) fn begin() -> Result<Self, AuthProcessError> {
+    pub(super) fn begin() -> Result<(Self, u64), AuthProcessError> {
         let socket = MessageSocket::from_stdin().map_err(AuthProcessError::NoMonitor)?;
         Self::begin_on(socket).map_err(AuthProcessError::NoMonitor)
     }
 
-    fn begin_on(socket: MessageSocket) -> io::Result<Self> {
+    fn begin_on(socket: MessageSocket) -> io::Result<(Self, u64)> {
         let unusable = || io::Error::from(io::ErrorKind::InvalidData);
         let first = socket.receive()?.ok_or_else(unusable)?;
-        match decode(&first.bytes) {
-            Ok(MonitorMessage::StartAuth { version: VERSION }) => {}
-            Ok(_) | Err(_) => return Err(unusable()),
-        }
+        let Ok(MonitorMessage::StartAuth {
+            version: VERSION,
+            restarts,
+        }) = decode(&first.bytes)
+        else {
+            return Err(unusable());
+        };
         let socket = Arc::new(socket);
         let calls = Client::new(Arc::<MessageSocket>::clone(&socket));
-        Ok(Self { socket, calls })
+        Ok((Self { socket, calls }, restarts))
     }
 
     /// Files that the monitor opens, because this process cannot open them once it is confined.
@@ -69,27 +73,22 @@ mod tests {
 
     #[test]
     fn only_a_monitor_of_this_version_starts_it() {
+        let start = |version| MonitorMessage::StartAuth {
+            version,
+            restarts: 7,
+        };
         for (message, is_good) in [
-            (MonitorMessage::StartAuth { version: VERSION }, true),
-            (
-                MonitorMessage::StartAuth {
-                    version: VERSION + 1,
-                },
-                false,
-            ),
-            (
-                MonitorMessage::StartAuth {
-                    version: VERSION - 1,
-                },
-                false,
-            ),
+            (start(VERSION), true),
+            (start(VERSION + 1), false),
+            (start(VERSION - 1), false),
             (MonitorMessage::Ping, false),
         ] {
             let (monitor, auth) = MessageSocket::pair().unwrap();
             monitor.send(&encode(&message).unwrap(), &[]).unwrap();
             let begun = MonitorLink::begin_on(auth);
             assert_eq!(begun.is_ok(), is_good, "{message:?}");
-            if let Ok(link) = begun {
+            if let Ok((link, restarts)) = begun {
+                assert_eq!(restarts, 7);
                 link.report(&ProcessMessage::Ready).unwrap();
                 assert_eq!(monitor.receive().unwrap().unwrap().bytes, br#""ready""#);
                 drop(monitor);

@@ -11,6 +11,7 @@ use crate::ca::{CaRecords, IssueError, IssueRequest, IssuedFor, Issuer, IssuingR
 use crate::cert::UserRequest;
 use crate::config::{Config, ConfigError, Loaded, Source};
 use crate::ipc::{CallerProcess, PeopleAnswer, PeopleRequest};
+use crate::metrics::AuthMeters;
 use crate::people::{IssuesForPeople, PeopleParts, PeopleService, PeopleSettings};
 use crate::state::State;
 use crate::sys::account::Actor;
@@ -28,6 +29,8 @@ pub(super) struct PeopleGround {
     pub(super) authorities: CurrentAuthorities,
     /// Where every decision is written down.
     pub(super) audit: AuditLog,
+    /// Where decisions are counted.
+    pub(super) meters: Arc<AuthMeters>,
 }
 
 /// Decides about people, by the configuration in force.
@@ -63,6 +66,7 @@ impl PeopleProvider {
             audit: Arc::new(ground.audit),
             issuer: Arc::<UserCa>::clone(&user_ca),
             settings: settings(config),
+            meters: ground.meters,
         };
         Ok(Some(Self {
             service: PeopleService::new(parts)?,
@@ -195,6 +199,7 @@ mod tests {
             records,
             authorities,
             audit,
+            meters: Arc::default(),
         };
         (PeopleProvider::new(&config, ground).unwrap(), current)
     }

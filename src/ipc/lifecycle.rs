@@ -37,6 +37,9 @@ pub enum MonitorMessage {
     StartAuth {
         /// [`super::VERSION`]
         version: u32,
+        /// How often an auth process was started again because one had ended by itself.
+        #[serde(default)]
+        restarts: u64,
     },
     /// A call of another process, which the receiver has to answer; the socket for the answer is
     /// attached.
@@ -142,8 +145,11 @@ mod tests {
         for (order, text) in [
             (start, start_text.as_str()),
             (
-                MonitorMessage::StartAuth { version: 3 },
-                r#"{"start_auth":{"version":3}}"#,
+                MonitorMessage::StartAuth {
+                    version: 3,
+                    restarts: 2,
+                },
+                r#"{"start_auth":{"version":3,"restarts":2}}"#,
             ),
             (
                 MonitorMessage::Call(forwarded),

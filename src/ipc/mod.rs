@@ -15,6 +15,7 @@
 //! - `forwarding`: a call on its way from one process to another, through the monitor
 //! - `files`, `signing`, `remote`: the services, as a caller uses them
 //! - `people`, `browser`, `changes`, `hexadecimal`: requests about people, and what they consist of
+//! - `telemetry`: what the auth process has counted
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
 //! own data. Which process may call which service is decided in the monitor's table of processes.
@@ -35,6 +36,7 @@ mod server;
 mod service;
 mod signing;
 mod socket;
+mod telemetry;
 mod version;
 
 pub use browser::{BrowserAnswer, BrowserQuestion, BrowserRefusal, BrowserRequest};
@@ -49,7 +51,9 @@ pub use people::{
     OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt, Questions,
     SecretText, SignedIn, SignedProof,
 };
-pub use remote::{Browser, Changes, People, RemoteBrowser, RemoteChanges, RemotePeople};
+pub use remote::{
+    Browser, Changes, People, RemoteBrowser, RemoteChanges, RemotePeople, RemoteTelemetry,
+};
 pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,
     SigningRequest,
@@ -58,6 +62,7 @@ pub use server::{IncomingCall, Slot, Slots};
 pub use service::{CALL_BURST, Provider, Service};
 pub use signing::{RemoteSigning, Signing};
 pub use socket::{Datagram, MAX_FILES, MAX_MESSAGE, MessageSocket};
+pub use telemetry::{Durations, StateTelemetry, TelemetryAnswer, TelemetryRequest};
 pub use version::{OLDEST, VERSION, can_follow};
 
 #[cfg(test)]

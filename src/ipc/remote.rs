@@ -6,6 +6,7 @@ use super::browser::{BrowserAnswer, BrowserRequest};
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::client::{CallError, Client};
 use super::people::{PeopleAnswer, PeopleRequest};
+use super::telemetry::{TelemetryAnswer, TelemetryRequest};
 
 /// Decides about people.
 pub trait People: fmt::Debug + Send + Sync {
@@ -87,6 +88,27 @@ impl RemoteChanges {
 impl Changes for RemoteChanges {
     fn since(&self, request: ChangesRequest) -> Result<ChangesAnswer, CallError> {
         let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+}
+
+/// Asks another process what it has counted.
+#[derive(Clone, Debug)]
+pub struct RemoteTelemetry(Client);
+
+impl RemoteTelemetry {
+    /// Uses this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+
+    /// What was counted. Waits for a second at most.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn ask(&self) -> Result<TelemetryAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&TelemetryRequest {})?;
         Ok(answer)
     }
 }

@@ -14,6 +14,7 @@ use super::changes::{ChangesAnswer, ChangesRequest};
 use super::hexadecimal;
 use super::people::{PeopleAnswer, PeopleRequest};
 use super::service::Service;
+use super::telemetry::{TelemetryAnswer, TelemetryRequest};
 
 /// A request to any service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub enum ServiceRequest {
     Browser(BrowserRequest),
     /// To [`Service::Changes`].
     Changes(ChangesRequest),
+    /// To [`Service::Telemetry`].
+    Telemetry(TelemetryRequest),
 }
 
 impl ServiceRequest {
@@ -41,6 +44,7 @@ impl ServiceRequest {
             Self::People(_) => Service::People,
             Self::Browser(_) => Service::Browser,
             Self::Changes(_) => Service::Changes,
+            Self::Telemetry(_) => Service::Telemetry,
         }
     }
 }
@@ -105,6 +109,17 @@ impl Exchange for ChangesRequest {
 impl From<ChangesRequest> for ServiceRequest {
     fn from(request: ChangesRequest) -> Self {
         Self::Changes(request)
+    }
+}
+
+impl Exchange for TelemetryRequest {
+    const SERVICE: Service = Service::Telemetry;
+    type Answer = TelemetryAnswer;
+}
+
+impl From<TelemetryRequest> for ServiceRequest {
+    fn from(request: TelemetryRequest) -> Self {
+        Self::Telemetry(request)
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Service {
     Browser,
     /// Tells what was revoked, and which sign-ins have ended.
     Changes,
+    /// Says what was counted.
+    Telemetry,
 }
 
 /// The process that provides a service.
@@ -32,12 +34,13 @@ pub const CALL_BURST: u32 = 5_000;
 
 impl Service {
     /// All services, in the order of the documentation.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Signing,
         Self::Files,
         Self::People,
         Self::Browser,
         Self::Changes,
+        Self::Telemetry,
     ];
 
     /// Its name, in messages and documentation.
@@ -49,6 +52,7 @@ impl Service {
             Self::People => "people",
             Self::Browser => "browser",
             Self::Changes => "changes",
+            Self::Telemetry => "telemetry",
         }
     }
 
@@ -57,7 +61,9 @@ impl Service {
     pub const fn provider(self) -> Provider {
         match self {
             Self::Files => Provider::Monitor,
-            Self::Signing | Self::People | Self::Browser | Self::Changes => Provider::Auth,
+            Self::Signing | Self::People | Self::Browser | Self::Changes | Self::Telemetry => {
+                Provider::Auth
+            }
         }
     }
 
@@ -85,6 +91,10 @@ impl Service {
                  waits for, once. No token of the provider, and no sign-in"
             }
             Self::Changes => "what is revoked, and the numbers of sign-ins that have ended",
+            Self::Telemetry => {
+                "numbers for the metrics: how often what happened, how long the state takes and how \
+                 large it is. No name, no address"
+            }
         }
     }
 
@@ -100,7 +110,7 @@ impl Service {
             Self::People => 40 * 1024,
             // An authorization code, of 4 KiB at most.
             Self::Browser => 8 * 1024,
-            Self::Changes => 1024,
+            Self::Changes | Self::Telemetry => 1024,
         }
     }
 
@@ -111,8 +121,8 @@ impl Service {
             Self::Files => 1024,
             // An RSA key of 16384 bits has signatures of 2 KiB.
             Self::Signing | Self::People => 16 * 1024,
-            // A page's address.
-            Self::Browser => 8 * 1024,
+            // A page's address; some hundred numbers with their names.
+            Self::Browser | Self::Telemetry => 8 * 1024,
             Self::Changes => 60 * 1024,
         }
     }
@@ -124,6 +134,8 @@ impl Service {
             Self::Files | Self::Signing | Self::Changes => Duration::from_secs(10),
             // Passwords are slow to check by design, and a CA's key may be in a slow agent.
             Self::People => Duration::from_secs(30),
+            // A scrape of the metrics waits for it.
+            Self::Telemetry => Duration::from_secs(1),
             // The identity provider is asked up to three times, for ten seconds each.
             Self::Browser => Duration::from_secs(30),
         }
@@ -135,7 +147,7 @@ impl Service {
         match self {
             Self::Files | Self::Signing => 8,
             Self::People | Self::Browser => 16,
-            Self::Changes => 2,
+            Self::Changes | Self::Telemetry => 2,
         }
     }
 
@@ -152,6 +164,8 @@ impl Service {
             Self::Browser => 200,
             // Five times a second, and more at once for a long list at the start.
             Self::Changes => 100,
+            // Once for each scrape, and those are answered from one result for a second.
+            Self::Telemetry => 20,
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | 1 | signatures and files were asked for by the messages `sign` and `lend` |
 //! | 2 | signatures and files are services, which are called |
 //! | 3 | an auth process has the CAs, and the monitor passes calls on to it; it is handed over too |
-//! | 4 | workers call the auth process for browsers |
+//! | 4 | workers call the auth process for browsers, and for what it has counted |
 
 /// The version of this program. Increase it with a change that an earlier program does not
 /// understand, in this room or in the state that the monitor hands over to its successor.

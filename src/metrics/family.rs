@@ -89,7 +89,10 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use super::super::{Authority, ClosedSet as _, Metrics, TextFormat, Values};
+    use super::super::{
+        AuthMeters, Authority, ClosedSet as _, Histogram, Metrics, StateMeters, StateTask,
+        TextFormat, Values,
+    };
     use super::*;
 
     fn is_name(text: &str) -> bool {
@@ -155,9 +158,37 @@ mod tests {
             &metrics.process_resident,
             &metrics.process_open_fds,
             &metrics.process_max_fds,
+            &metrics.live_sign_ins,
+            &metrics.state_size,
+            &metrics.state_age,
+            &metrics.auth_up,
+            &metrics.auth_start,
         ];
         readings.iter().for_each(|reading| reading.set(Some(1.5)));
-        metrics.process_cpu.set(Some(0.25));
+        let totals = [
+            &metrics.process_cpu,
+            &metrics.state_errors,
+            &metrics.auth_restarts,
+            &metrics.auth_audit_failures,
+        ];
+        totals.iter().for_each(|total| total.set(Some(0.25)));
+        let counted = AuthMeters::default();
+        metrics.sign_ins.take(&counted.sign_ins.readings());
+        metrics.sign_in_refusals.take(&counted.refusals.readings());
+        metrics.throttled.take(&counted.throttled.readings());
+        metrics
+            .user_certificates
+            .take(&counted.certificates.readings());
+        metrics
+            .auth_audit_events
+            .take(&counted.audit_events.readings());
+        for task in StateTask::ALL {
+            let counted = StateMeters::default();
+            let reading = counted.time.with(*task, Histogram::reading);
+            metrics
+                .state
+                .with(*task, |histogram| histogram.set(reading));
+        }
         for kind in Authority::ALL {
             metrics
                 .authority_keys

@@ -112,6 +112,35 @@ closed_sets! {
         User "user" "Those that users' certificates are signed with."
         Host "host" "Those that hosts' certificates are signed with."
     }
+    SignInMethod "method" "How a client was signed in." {
+        Local "local" "A password, and a second factor where one is needed."
+        Oidc "oidc" "The identity provider."
+        Key "key" "A registered key whose sign-in goes on: nothing was asked."
+    }
+    SignInRefusal "reason" "The class of reasons for which a client was not signed in." {
+        Answers "answers" "A wrong password or code."
+        Invitation "invitation" "An invitation that is not valid."
+        Account "account" "The account is locked, or may not sign in like this."
+        Key "key" "The key cannot be used, or is another user's."
+        Provider "provider" "The identity provider cannot be reached, or what it says is not true."
+        Forbidden "forbidden" "A process has asked for what its connection may not have."
+        Unavailable "unavailable" "The state or the audit log cannot be used."
+        Other "other" "Any other reason."
+    }
+    ThrottleCounter "counter" "Which wrong answers a client has to wait for." {
+        Account "account" "Those for the account from the address."
+        Source "source" "All from the address."
+        Everywhere "everywhere" "Those for the account from all addresses."
+        Key "key" "Those with the user's key."
+    }
+    CertificateUse "purpose" "What a certificate was made for." {
+        Connection "connection" "One connection to a host."
+        User "user" "A user who has asked for it."
+    }
+    StateTask "task" "What is done with the state." {
+        Read "read" "It is read."
+        Write "write" "It is changed: the change is on the disk then."
+    }
 }
 
 impl ClosedSet for SessionKind {
@@ -228,6 +257,11 @@ mod tests {
         check::<AgentTask>();
         check::<Step>();
         check::<Authority>();
+        check::<SignInMethod>();
+        check::<SignInRefusal>();
+        check::<ThrottleCounter>();
+        check::<CertificateUse>();
+        check::<StateTask>();
         check::<SessionKind>();
         check::<RefusedKind>();
         check::<Party>();

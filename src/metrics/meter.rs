@@ -160,6 +160,31 @@ impl<S: ClosedSet> MeterSet<S, Counter> {
     }
 }
 
+impl<S: ClosedSet> MeterSet<S, Counter> {
+    /// What was counted, by the value of the first label; without the members of which there was nothing.
+    #[must_use]
+    pub fn readings(&self) -> BTreeMap<String, u64> {
+        let counted = self.0.iter().filter(|(_, counter)| counter.value() > 0);
+        let named = counted.filter_map(|(member, counter)| {
+            let name = member.values().into_iter().next()?;
+            Some((name.to_owned(), counter.value()))
+        });
+        named.collect()
+    }
+}
+
+impl<S: ClosedSet> MeterSet<S, Total> {
+    /// Takes over what another process has counted, as its [`MeterSet::readings`] has it. Names that are
+    /// not in the set are passed over.
+    pub fn take(&self, readings: &BTreeMap<String, u64>) {
+        for (member, total) in &self.0 {
+            let values = member.values();
+            let count = values.first().and_then(|name| readings.get(*name));
+            total.set(Some(count.map_or(0.0, |count| *count as f64)));
+        }
+    }
+}
+
 impl<S: ClosedSet> MeterSet<S, Gauge> {
     /// One more of this kind, for as long as the result lives.
     #[must_use]
@@ -338,6 +363,26 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::super::Layer;
     use super::*;
+
+    #[test]
+    fn readings_of_another_process_replace_those_before() {
+        let counted = MeterSet::<Layer, Counter>::default();
+        assert_eq!(counted.readings(), BTreeMap::new());
+        counted.add(Layer::Outer, 3);
+        let shown = MeterSet::<Layer, Total>::default();
+        let value = |member| shown.with(member, |total| *locked(&total.0)).unwrap();
+        assert_eq!(value(Layer::Outer), None, "nothing is known");
+        let mut readings = counted.readings();
+        readings.insert("of-a-later-version".to_owned(), 9);
+        shown.take(&readings);
+        assert_eq!(
+            (value(Layer::Outer), value(Layer::Inner)),
+            (Some(3.0), Some(0.0))
+        );
+        // That process was started again.
+        shown.take(&BTreeMap::new());
+        assert_eq!(value(Layer::Outer), Some(0.0));
+    }
 
     #[test]
     fn a_gauge_goes_down_when_its_holder_ends() {

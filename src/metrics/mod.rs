@@ -5,6 +5,7 @@
 //! ([`Values`]), and no name that a client made up is ever one of them. Knows neither HTTP nor where
 //! the numbers come from.
 
+mod auth;
 mod family;
 mod histogram;
 mod label;
@@ -15,9 +16,13 @@ mod text;
 
 use family::families;
 
+pub use auth::{AuthMeters, StateMeters};
 pub use family::Family;
-pub use histogram::{Bounds, Histogram, Network, Storage};
-pub use label::{AgentTask, Authority, ClosedSet, Flow, Label, Layer, LimitExceeded, Step, Values};
+pub use histogram::{Bounds, Histogram, HistogramReading, Network, SampledHistogram, Storage};
+pub use label::{
+    AgentTask, Authority, CertificateUse, ClosedSet, Flow, Label, Layer, LimitExceeded,
+    SignInMethod, SignInRefusal, StateTask, Step, ThrottleCounter, Values,
+};
 pub use local_counter::LocalCounter;
 pub use meter::{
     Build, Counter, Gauge, GaugeGuard, Meter, MeterKind, MeterSet, NodeTimes, Refusals,
@@ -72,6 +77,34 @@ families! {
         "Events of the running proxy for the audit log, by their name there.";
     audit_failures: Counter, "rproxy_audit_failures",
         "Events that the file of the audit log did not take.";
+    sign_ins: MeterSet<SignInMethod, Total>, "rproxy_sign_ins",
+        "Clients that were signed in: by answers that began a sign-in, or by a registered key whose sign-in goes on.";
+    sign_in_refusals: MeterSet<SignInRefusal, Total>, "rproxy_sign_in_refusals",
+        "Clients that were not signed in, by the class of the reason; the audit log has the reason. Those that have to wait are not among them.";
+    throttled: MeterSet<ThrottleCounter, Total>, "rproxy_sign_ins_throttled",
+        "Clients whose answers were not looked at, because too many were wrong before.";
+    live_sign_ins: SampledGauge, "rproxy_live_sign_ins",
+        "Sign-ins in the state that are not over. Several proxies with one state have the same number.";
+    user_certificates: MeterSet<CertificateUse, Total>, "rproxy_user_certificates",
+        "Certificates that were made for users who are signed in.";
+    state: MeterSet<StateTask, SampledHistogram<Storage>>, "rproxy_state_seconds",
+        "How long the state took for what succeeded: waiting, reading or changing, and the disk.";
+    state_errors: Total, "rproxy_state_errors",
+        "Uses of the state that failed, because the database could not be used.";
+    state_size: SampledGauge, "rproxy_state_size_bytes",
+        "How much room the state takes up.";
+    state_age: SampledGauge, "rproxy_state_age_seconds",
+        "How old the knowledge is of what was revoked and which sign-ins have ended. Beyond the limit of the configuration, new logins are refused.";
+    auth_up: SampledGauge, "rproxy_auth_up",
+        "Whether the auth process has answered: 1 or 0. While it does not, what it has counted stays as it was.";
+    auth_start: SampledGauge, "rproxy_auth_start_time_seconds",
+        "When the auth process started, in seconds since the epoch: then what it counts began at zero.";
+    auth_restarts: Total, "rproxy_auth_restarts",
+        "How often the auth process was started again because it had ended by itself, since the proxy's start or upgrade.";
+    auth_audit_events: MeterSet<crate::audit::EventKind, Total>, "rproxy_auth_audit_events",
+        "Events of the auth process for the audit log, by their name there. The other processes' events are not among them.";
+    auth_audit_failures: Total, "rproxy_auth_audit_failures",
+        "Events of the auth process that the file of the audit log did not take.";
     process_start: SampledGauge, "process_start_time_seconds",
         "When the process that serves SSH started, in seconds since the epoch.";
     process_cpu: Total, "process_cpu_seconds",

@@ -24,7 +24,7 @@ pub(super) trait Processes {
     ///
     /// # Errors
     /// When no process can be created.
-    fn start_auth(&self) -> io::Result<ChildProcess>;
+    fn start_auth(&self, restarts: u64) -> io::Result<ChildProcess>;
 
     /// Starts a worker with these listeners, which trusts these CAs.
     ///
@@ -106,8 +106,11 @@ impl Children {
 }
 
 impl Processes for Children {
-    fn start_auth(&self) -> io::Result<ChildProcess> {
-        let start = MonitorMessage::StartAuth { version: VERSION };
+    fn start_auth(&self, restarts: u64) -> io::Result<ChildProcess> {
+        let start = MonitorMessage::StartAuth {
+            version: VERSION,
+            restarts,
+        };
         self.start(&AUTH, &start, &[])
     }
 

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use super::confinement;
 use crate::config::Config;
 use crate::ipc::{CallerProcess, Provider, Service};
+use crate::model::format_duration;
 use crate::sys::sandbox::{Confinement, Plan, SandboxError};
 
 /// A kind of process.
@@ -106,6 +107,7 @@ pub const WORKER: ProcessKind = ProcessKind {
         Service::People,
         Service::Browser,
         Service::Changes,
+        Service::Telemetry,
     ],
     provides: None,
     restart: RestartRule::StopProxy,
@@ -193,7 +195,7 @@ pub fn services_markdown() -> String {
             .collect();
         let _infallible = writeln!(
             table,
-            "| `{}` | {} | {} | {} | {} calls of a process at a time and {} in a second, {} KiB, {} seconds |",
+            "| `{}` | {} | {} | {} | {} calls of a process at a time and {} in a second, {} KiB, {} |",
             service.name(),
             match service.provider() {
                 Provider::Monitor => "the monitor",
@@ -204,7 +206,7 @@ pub fn services_markdown() -> String {
             service.at_once(),
             service.per_second(),
             service.max_request() / 1024,
-            service.timeout().as_secs(),
+            format_duration(service.timeout()),
         );
     }
     table

@@ -19,13 +19,21 @@ pub(super) struct Restarts {
     started: Option<Instant>,
     wait: Duration,
     due: Option<Instant>,
+    count: u64,
 }
 
 impl Restarts {
     /// The process was started, or that failed.
     pub(super) fn started(&mut self) {
         self.started = Some(Instant::now());
-        self.due = None;
+        if self.due.take().is_some() {
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// How many attempts there were after the first.
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 
     /// The process has exited, or could not be started. Says how long to wait before the next attempt.
@@ -64,7 +72,9 @@ mod tests {
             assert!(restarts.is_due());
         }
         assert_eq!(waits, [0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        assert_eq!(restarts.count(), 8);
         restarts.started();
+        assert_eq!(restarts.count(), 9);
         assert!(!restarts.is_due());
         tokio::time::advance(CALM).await;
         assert_eq!(restarts.exited(), Duration::ZERO);

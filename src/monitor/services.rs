@@ -116,7 +116,8 @@ impl Services {
             ServiceRequest::Signing(_)
             | ServiceRequest::People(_)
             | ServiceRequest::Browser(_)
-            | ServiceRequest::Changes(_) => {
+            | ServiceRequest::Changes(_)
+            | ServiceRequest::Telemetry(_) => {
                 match ForwardingCall::new(incoming, request, self.caller.clone()) {
                     Ok(call) => self.gate.pass(call),
                     Err(error) => tracing::warn!(%error, "a call cannot be passed on"),

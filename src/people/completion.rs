@@ -153,6 +153,7 @@ fn begin(
         sign_in: sign_in.id,
         fingerprint: proved.fingerprint.clone(),
         until: UnixSeconds(sign_in.until),
+        method: "local",
         second_factor: factor,
         client_addr: conversation.client,
         connection: conversation.connection,

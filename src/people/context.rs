@@ -5,12 +5,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ssh_key::Certificate;
 
+use super::counting;
 use super::password::{HashFailed, Passwords};
 use super::settings::PeopleSettings;
 use super::throttle::Throttle;
 use crate::audit::{AuditError, AuditEvent, AuditSink, PersonEvent};
 use crate::ca::{IssueError, IssuedFor};
 use crate::cert::UserRequest;
+use crate::metrics::AuthMeters;
 use crate::model::chain;
 use crate::state::{State, StateError};
 
@@ -35,6 +37,8 @@ pub struct PeopleParts {
     pub issuer: Arc<dyn IssuesForPeople>,
     /// What the configuration says.
     pub settings: PeopleSettings,
+    /// Where decisions are counted.
+    pub meters: Arc<AuthMeters>,
 }
 
 /// The same, shared by all conversations.
@@ -44,6 +48,7 @@ pub(super) struct Context {
     pub(super) passwords: Passwords,
     pub(super) throttle: Throttle,
     pub(super) issuer: Arc<dyn IssuesForPeople>,
+    pub(super) meters: Arc<AuthMeters>,
     audit: Arc<dyn AuditSink>,
     settings: RwLock<Arc<PeopleSettings>>,
 }
@@ -55,6 +60,7 @@ impl Context {
             passwords,
             throttle: Throttle::default(),
             issuer: parts.issuer,
+            meters: parts.meters,
             audit: parts.audit,
             settings: RwLock::new(Arc::new(parts.settings)),
         }
@@ -77,14 +83,18 @@ impl Context {
         *current = Arc::new(settings);
     }
 
-    /// Writes an event down that something depends on.
+    /// Writes an event down that something depends on. It counts only if it is written.
     pub(super) fn audit(&self, event: PersonEvent) -> Result<(), Unavailable> {
-        Ok(self.audit.emit(&AuditEvent::from(event))?)
+        self.audit.emit(&AuditEvent::from(event.clone()))?;
+        counting::count(&self.meters, &event);
+        Ok(())
     }
 
-    /// Writes down that something was refused: it is refused in any case.
+    /// Writes down that something was refused: it is refused, and counted, in any case.
     pub(super) fn audit_refusal(&self, event: PersonEvent) {
-        if let Err(error) = self.audit(event) {
+        counting::count(&self.meters, &event);
+        if let Err(error) = self.audit.emit(&AuditEvent::from(event)) {
+            let error = chain(&error);
             tracing::error!("cannot write the audit log: {error}");
         }
     }

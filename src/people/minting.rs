@@ -14,6 +14,7 @@ use crate::audit::PersonEvent;
 use crate::ca::IssuedFor;
 use crate::cert::UserRequest;
 use crate::ipc::PeopleAnswer;
+use crate::metrics::CertificateUse;
 use crate::model::{Login, Principal, chain};
 use crate::state::{SignIn, User};
 
@@ -133,6 +134,10 @@ struct Order {
 
 impl Order {
     fn issue(self, context: &Context, settings: &PeopleSettings, user: &User) -> PeopleAnswer {
+        let purpose = match self.issued_for {
+            IssuedFor::Connection => CertificateUse::Connection,
+            IssuedFor::Signed => CertificateUse::User,
+        };
         let name = |text: &str| text.parse::<Principal>();
         let logins = self.logins.iter().map(|login| name(login.as_str()));
         let logins: Result<Vec<_>, _> = logins.collect();
@@ -148,10 +153,13 @@ impl Order {
             source_addresses: settings.source_addresses.clone(),
         };
         match context.issuer.issue(request, self.issued_for) {
-            Ok(certificate) => match certificate.to_openssh() {
-                Ok(line) => PeopleAnswer::Certificate(line),
-                Err(error) => Refused::certificate(error).into(),
-            },
+            Ok(certificate) => {
+                context.meters.certificates.add(purpose, 1);
+                match certificate.to_openssh() {
+                    Ok(line) => PeopleAnswer::Certificate(line),
+                    Err(error) => Refused::certificate(error).into(),
+                }
+            }
             Err(error) => {
                 let person = &user.name;
                 tracing::error!(error = %chain(&error), "no certificate for {person}");

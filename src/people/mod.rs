@@ -19,6 +19,7 @@ mod changing;
 mod completion;
 mod context;
 mod conversation;
+mod counting;
 mod credentials;
 mod invitation;
 mod keys;

@@ -12,6 +12,7 @@ use super::refusal::Refused;
 use super::seen::SeenSessions;
 use crate::cert::proof::VerifiedRequest;
 use crate::ipc::{PeopleAnswer, SignedProof};
+use crate::metrics::SignInMethod;
 use crate::model::UserName;
 
 /// Whether a signature by a key would be of use. `conversation` is `None` for a client that has asked
@@ -99,7 +100,10 @@ pub(super) fn prove(
         .sign_ins()
         .live(user.id, &key.fingerprint, context.now())?;
     Ok(match live {
-        Some(sign_in) => signed_in(conversation, &user, &sign_in, key, false),
+        Some(sign_in) => {
+            context.meters.sign_ins.add(SignInMethod::Key, 1);
+            signed_in(conversation, &user, &sign_in, key, false)
+        }
         None => PeopleAnswer::AskFirst,
     })
 }

@@ -16,6 +16,7 @@ use super::settings::PeopleSettings;
 use super::table::ConversationTable;
 use super::{signing_in, signing_up};
 use crate::ipc::{PeopleAnswer, PeopleQuestion, PeopleRequest, SecretText, SignInEnd};
+use crate::metrics::SignInRefusal;
 use crate::state::SignInsOf;
 use crate::sys::clock::monotonic;
 
@@ -64,6 +65,8 @@ impl PeopleService {
             Ok(answer) => answer,
             Err(unavailable) => {
                 tracing::error!("cannot decide about a person: {unavailable}");
+                let refusals = &self.context.meters.refusals;
+                refusals.add(SignInRefusal::Unavailable, 1);
                 Refused::unavailable().into()
             }
         }

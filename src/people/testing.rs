@@ -74,6 +74,7 @@ pub(crate) fn parts(state: &State) -> PeopleParts {
             source_addresses: Vec::new(),
             policy: Arc::new(policy),
         },
+        meters: Arc::default(),
     }
 }
 

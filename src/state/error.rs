@@ -166,6 +166,22 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Whether the database could not be used. Otherwise it has answered, and the answer is a refusal, as
+    /// of a name that is taken.
+    #[must_use]
+    pub fn is_of_database(&self) -> bool {
+        !matches!(
+            self,
+            Self::NameTaken(_)
+                | Self::NoSuchUser
+                | Self::KeyTaken(_)
+                | Self::NotEmpty { .. }
+                | Self::Older { .. }
+                | Self::Newer { .. }
+                | Self::Missing { .. }
+        )
+    }
+
     /// Whether the same may work later, without a change by the operator: the database was busy or could
     /// not be reached.
     #[must_use]

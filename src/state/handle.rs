@@ -16,6 +16,7 @@ use super::revocations::RevocationRows;
 use super::schema::{self, TABLES};
 use super::sign_ins::SignIns;
 use super::users::Users;
+use crate::metrics::StateMeters;
 use crate::sys::clock::{Clock, monotonic};
 
 /// The state: a database that is open. Copies share its connections. Every call blocks its thread, for
@@ -89,6 +90,20 @@ impl State {
     #[must_use]
     pub fn now(&self) -> u64 {
         self.clock.unix_seconds()
+    }
+
+    /// What was counted about its use by this process.
+    #[must_use]
+    pub fn meters(&self) -> &StateMeters {
+        self.database.meters()
+    }
+
+    /// How much room it takes up, in bytes.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn size(&self) -> Result<u64, StateError> {
+        self.database.size()
     }
 
     /// The users, with their credentials.

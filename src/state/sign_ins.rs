@@ -118,6 +118,15 @@ impl SignIns<'_> {
         rows.iter().map(read_sign_in).collect()
     }
 
+    /// How many sign-ins of all users are not over at `now`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn count(&self, now: u64) -> Result<u64, StateError> {
+        let sql = "SELECT COUNT(*) FROM sign_ins WHERE expires > $1";
+        self.database.read(|tx| tx.number(sql, values![now]))
+    }
+
     /// Ends sign-ins; gives those that have ended. Each is ended once, whichever process is first.
     ///
     /// # Errors

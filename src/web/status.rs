@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::ipc::TelemetryAnswer;
 use crate::session::RecordingPolicy;
 
 /// How things are at the moment.
@@ -26,12 +28,18 @@ pub struct Status {
     pub recordings: PathBuf,
     /// The file of the audit log.
     pub audit_log: PathBuf,
+    /// How old the knowledge is of what was revoked and which sign-ins have ended.
+    pub state_age: Duration,
 }
 
 /// What knows it.
 pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
     /// How things are now. Does not block.
     fn status(&self) -> Status;
+
+    /// What the process that has the state has counted; `None` if it does not answer. Blocks for a second
+    /// at most.
+    fn telemetry(&self) -> Option<TelemetryAnswer>;
 
     /// Whether the key that signs host certificates is within reach. Blocks for ten seconds at most.
     ///

@@ -16,7 +16,8 @@ use super::probe::Probe;
 use super::server::Server;
 use super::site::{Question, Site};
 use super::status::{Status, StatusSource};
-use crate::metrics::{Authority, ClosedSet as _, Metrics, TextFormat};
+use crate::ipc::TelemetryAnswer;
+use crate::metrics::{Authority, ClosedSet as _, HistogramReading, Metrics, StateTask, TextFormat};
 use crate::sys::fs::{self, Space};
 use crate::sys::process::{self, Usage};
 
@@ -38,6 +39,7 @@ pub struct Telemetry {
     metrics: Arc<Metrics>,
     health: Health,
     machine: Probe<Machine>,
+    counted: Probe<Option<TelemetryAnswer>>,
 }
 
 /// What the machine says.
@@ -56,6 +58,7 @@ impl Telemetry {
             metrics,
             health,
             machine: Probe::default(),
+            counted: Probe::default(),
         }
     }
 
@@ -79,8 +82,11 @@ impl Telemetry {
                 .find(|path| path.exists())
                 .and_then(|path| fs::space(path).ok()),
         };
-        let machine = self.machine.result(look).await;
+        let source = Arc::clone(&self.source);
+        let ask = move || source.telemetry();
+        let (machine, counted) = tokio::join!(self.machine.result(look), self.counted.result(ask));
         self.take(&status, machine);
+        self.take_counted(counted.flatten());
         let form = TextFormat::for_client(accepts);
         match self.metrics.text(form) {
             Ok(text) => Ok(report(StatusCode::OK, form.content_type(), text)),
@@ -102,6 +108,7 @@ impl Telemetry {
                 .with(*authority, |reading| reading.set(count(keys)));
         }
         metrics.revocations.set(count(status.revocations));
+        metrics.state_age.set(Some(status.state_age.as_secs_f64()));
         let is_listed = |node: &str| status.nodes.contains(node);
         metrics.host_certificates.retain(is_listed);
         let (usage, space) = match machine {
@@ -120,6 +127,44 @@ impl Telemetry {
         metrics
             .recordings_size
             .set(space.map(|space| float(space.size)));
+    }
+
+    /// Takes over what another process has counted. While it does not answer, its counters stay: they
+    /// begin anew when it has started again.
+    fn take_counted(&self, counted: Option<TelemetryAnswer>) {
+        let metrics: &Metrics = &self.metrics;
+        let is_up = if counted.is_some() { 1.0 } else { 0.0 };
+        metrics.auth_up.set(Some(is_up));
+        let Some(counted) = counted else {
+            metrics.live_sign_ins.set(None);
+            metrics.state_size.set(None);
+            return;
+        };
+        metrics.auth_start.set(Some(float(counted.started)));
+        metrics.auth_restarts.set(Some(float(counted.restarts)));
+        metrics.sign_ins.take(&counted.sign_ins);
+        metrics.sign_in_refusals.take(&counted.refusals);
+        metrics.throttled.take(&counted.throttled);
+        metrics.user_certificates.take(&counted.certificates);
+        metrics.auth_audit_events.take(&counted.audit_events);
+        let failures = float(counted.audit_failures);
+        metrics.auth_audit_failures.set(Some(failures));
+        let state = counted.state;
+        for (task, durations) in [
+            (StateTask::Read, state.read),
+            (StateTask::Write, state.write),
+        ] {
+            let reading = HistogramReading {
+                counts: durations.counts,
+                nanoseconds: durations.nanoseconds,
+            };
+            metrics
+                .state
+                .with(task, |histogram| histogram.set(Some(reading)));
+        }
+        metrics.state_errors.set(Some(float(state.errors)));
+        metrics.state_size.set(state.bytes.map(float));
+        metrics.live_sign_ins.set(state.sign_ins.map(float));
     }
 }
 

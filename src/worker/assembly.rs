@@ -12,7 +12,7 @@ use crate::audit::AuditLog;
 use crate::ca::Revocations;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::ipc::People;
+use crate::ipc::{People, RemoteTelemetry, TelemetryAnswer};
 use crate::metrics::Metrics;
 use crate::model::chain;
 use crate::net::{ConnectionLimits, HandshakeQueue};
@@ -43,6 +43,8 @@ pub(super) struct Inputs {
     pub(super) listeners: Vec<SocketAddr>,
     /// Decides about people; `None` where only certificates count.
     pub(super) people: Option<Arc<dyn People>>,
+    /// What the auth process has counted.
+    pub(super) telemetry: RemoteTelemetry,
     /// Where audit events go.
     pub(super) audit: AuditLog,
     /// DNS.
@@ -75,6 +77,10 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     /// The counters.
     pub(super) metrics: Arc<Metrics>,
+    /// What the auth process has counted.
+    pub(super) telemetry: RemoteTelemetry,
+    /// How old the knowledge is of what was revoked.
+    pub(super) freshness: Freshness,
     /// Where audit events go; events are counted.
     pub(super) audit: AuditLog,
 }
@@ -89,6 +95,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         stopping,
         listeners,
         people,
+        telemetry: counted,
         audit,
         resolver,
     } = inputs;
@@ -102,16 +109,12 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         settings: CurrentSettings::new(settings),
         registry: Registry::default(),
         metrics,
+        telemetry: counted,
+        freshness,
         audit: audit.observed_by(observer),
     };
-    let inner = Arc::new(inner(
-        config,
-        &shared,
-        stopping,
-        freshness,
-        (listeners, resolver),
-        clock,
-    ));
+    let found = (listeners, resolver);
+    let inner = Arc::new(inner(config, &shared, stopping, found, clock));
     let outer = OuterServices {
         auth: inner.auth.clone(),
         people: people.map(PeopleClient::new),
@@ -135,7 +138,6 @@ fn inner(
     config: &Config,
     shared: &Shared,
     stopping: Receiver<Option<Instant>>,
-    freshness: Freshness,
     (listeners, resolver): (Vec<SocketAddr>, Resolver),
     clock: Clock,
 ) -> InnerServices {
@@ -146,6 +148,8 @@ fn inner(
         settings,
         registry,
         metrics,
+        telemetry: _,
+        freshness,
         audit,
     } = shared.clone();
     let compute = ComputeQueue::new(processors());
@@ -228,6 +232,17 @@ impl StatusSource for Shared {
             recording: settings.recording.policy,
             recordings: settings.recording.store.directory().to_owned(),
             audit_log: self.audit.path().to_owned(),
+            state_age: self.freshness.age(),
+        }
+    }
+
+    fn telemetry(&self) -> Option<TelemetryAnswer> {
+        match self.telemetry.ask() {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                tracing::debug!(%error, "the metrics have nothing new of the auth process");
+                None
+            }
         }
     }
 

@@ -143,6 +143,7 @@ impl Worker {
                 .authentication
                 .has_sign_in()
                 .then(|| Arc::new(monitor.people()) as Arc<dyn People>),
+            telemetry: monitor.telemetry(),
             audit,
             resolver,
         };

@@ -14,7 +14,8 @@ use super::error::ServeError;
 use crate::config::{Config, Source};
 use crate::ipc::{
     Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, ProcessMessage, PublicCaKeys,
-    RemoteChanges, RemoteFiles, RemotePeople, RemoteSigning, VERSION, decode, encode,
+    RemoteChanges, RemoteFiles, RemotePeople, RemoteSigning, RemoteTelemetry, VERSION, decode,
+    encode,
 };
 use crate::monitor;
 
@@ -96,6 +97,11 @@ impl MonitorClient {
     /// The service that tells what was revoked, and which sign-ins have ended.
     pub(super) fn changes(&self) -> RemoteChanges {
         RemoteChanges::new(self.calls.clone())
+    }
+
+    /// The service that says what the auth process has counted.
+    pub(super) fn telemetry(&self) -> RemoteTelemetry {
+        RemoteTelemetry::new(self.calls.clone())
     }
 
     /// Files that the monitor opens, because this process cannot open them once it is confined.

@@ -61,6 +61,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "reads the state as long as the process runs; joined at the end",
     ),
     (
+        "src/auth/telemetry.rs",
+        "looks at the state as long as the process runs; joined at the end",
+    ),
+    (
         "src/auth/mod.rs",
         "follows the rotation of the CAs as long as the process runs",
     ),

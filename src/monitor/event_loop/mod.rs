@@ -160,7 +160,7 @@ impl<P: Processes> Monitor<P> {
 
     fn start_auth(&mut self) -> std::io::Result<()> {
         self.restarts.started();
-        let auth = self.processes.start_auth()?;
+        let auth = self.processes.start_auth(self.restarts.count())?;
         self.children.insert(number(auth.pid), auth);
         Ok(())
     }

@@ -20,6 +20,8 @@ struct Log {
     /// The far ends of the sockets of the processes that were started, in their order. Workers are
     /// numbered from 100 on, auth processes from 900 on.
     started: Vec<(i32, MessageSocket)>,
+    /// What each auth process was told about how many there were before it.
+    restarts: Vec<u64>,
     no_auth: bool,
     no_worker: bool,
     no_thread: bool,
@@ -50,7 +52,8 @@ impl Written {
 }
 
 impl Processes for Written {
-    fn start_auth(&self) -> io::Result<ChildProcess> {
+    fn start_auth(&self, restarts: u64) -> io::Result<ChildProcess> {
+        self.0.borrow_mut().restarts.push(restarts);
         if self.0.borrow().no_auth {
             return Err(io::Error::other("no process"));
         }
@@ -606,6 +609,7 @@ async fn an_auth_process_that_ends_is_started_again_and_sessions_go_on() {
         fixture.monitor.on_tick();
         assert_eq!(fixture.processes.auths(), usize::try_from(count).unwrap());
     }
+    assert_eq!(fixture.processes.0.borrow().restarts, [0, 1, 2, 3, 4]);
     fixture.auth_is_ready();
     assert_eq!(fixture.role(904), Some(ChildRole::Serving));
     assert_eq!(fixture.role(100), Some(ChildRole::Serving));

@@ -16,6 +16,7 @@ use crate::ipc::{
     OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Questions, SecretText,
     SignedIn, SignedProof,
 };
+use crate::metrics::AuthMeters;
 use crate::model::ConnectionId;
 use crate::people::context::PeopleParts;
 use crate::people::password::Passwords;
@@ -35,6 +36,7 @@ pub(super) struct House {
     pub(super) state: State,
     pub(super) audit: Arc<Audited>,
     pub(super) issued: Arc<Issued>,
+    pub(super) meters: Arc<AuthMeters>,
     pub(super) service: PeopleService,
     now: u64,
 }
@@ -62,11 +64,13 @@ impl House {
     fn in_directory(directory: Arc<TempDir>, factor: RequiredFactor, now: u64) -> Self {
         let state = state_at(directory.path(), now);
         let (audit, issued) = (Arc::<Audited>::default(), Arc::<Issued>::default());
+        let meters = Arc::<AuthMeters>::default();
         let parts = PeopleParts {
             state: state.clone(),
             audit: Arc::<Audited>::clone(&audit),
             issuer: Arc::<Issued>::clone(&issued),
             settings: settings(factor),
+            meters: Arc::<AuthMeters>::clone(&meters),
         };
         Self {
             directory,
@@ -74,6 +78,7 @@ impl House {
             state,
             audit,
             issued,
+            meters,
             service: PeopleService::with_passwords(parts, Passwords::fast()),
             now,
         }

@@ -1,6 +1,7 @@
 //! The service as other processes see it.
 
 mod certificates;
+mod counting;
 mod house;
 mod own;
 mod sequences;

@@ -19,10 +19,19 @@ use self::postgres::PostgresDatabase;
 use self::sqlite::SqliteDatabase;
 use super::error::StateError;
 use super::place::{IfMissing, StatePlace};
+use crate::metrics::{StateMeters, StateTask};
+use crate::sys::clock::monotonic;
 
 /// A database with its connections.
 #[derive(Debug)]
-pub(super) enum Database {
+pub(super) struct Database {
+    engine: Engine,
+    meters: StateMeters,
+}
+
+/// The kinds of databases.
+#[derive(Debug)]
+enum Engine {
     /// A file of SQLite.
     Sqlite(SqliteDatabase),
     /// A database of PostgreSQL.
@@ -32,25 +41,51 @@ pub(super) enum Database {
 impl Database {
     /// Opens the first connection.
     pub(super) fn open(place: &StatePlace, if_missing: IfMissing) -> Result<Self, StateError> {
-        Ok(match place {
-            StatePlace::Sqlite(path) => Self::Sqlite(SqliteDatabase::open(path, if_missing)?),
-            StatePlace::Postgres(url) => Self::Postgres(Box::new(PostgresDatabase::open(url)?)),
-        })
+        let engine = match place {
+            StatePlace::Sqlite(path) => Engine::Sqlite(SqliteDatabase::open(path, if_missing)?),
+            StatePlace::Postgres(url) => Engine::Postgres(Box::new(PostgresDatabase::open(url)?)),
+        };
+        let meters = StateMeters::default();
+        Ok(Self { engine, meters })
+    }
+
+    /// What was counted.
+    pub(super) fn meters(&self) -> &StateMeters {
+        &self.meters
+    }
+
+    /// Does something with the database; how long it takes is counted, or that it fails.
+    fn measured<T>(
+        &self,
+        task: StateTask,
+        work: impl FnOnce() -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let began = monotonic();
+        let done = work();
+        match &done {
+            Err(error) if error.is_of_database() => self.meters.errors.add(1),
+            // A refusal, as of a name that is taken, is an answer too.
+            Ok(_) | Err(_) => {
+                let took = monotonic().saturating_sub(began);
+                self.meters.time.observe(task, took);
+            }
+        }
+        done
     }
 
     /// The database as it is shown, without its password.
     pub(super) fn place(&self) -> &str {
-        match self {
-            Self::Sqlite(database) => database.place(),
-            Self::Postgres(database) => database.place(),
+        match &self.engine {
+            Engine::Sqlite(database) => database.place(),
+            Engine::Postgres(database) => database.place(),
         }
     }
 
     /// The name of the kind of database.
     pub(super) fn backend(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => "sqlite",
-            Self::Postgres(_) => "postgres",
+        match &self.engine {
+            Engine::Sqlite(_) => "sqlite",
+            Engine::Postgres(_) => "postgres",
         }
     }
 
@@ -59,10 +94,10 @@ impl Database {
         &self,
         mut read: impl FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        match self {
-            Self::Sqlite(database) => database.read(&mut read),
-            Self::Postgres(database) => database.read(&mut read),
-        }
+        self.measured(StateTask::Read, || match &self.engine {
+            Engine::Sqlite(database) => database.read(&mut read),
+            Engine::Postgres(database) => database.read(&mut read),
+        })
     }
 
     /// Changes. All of it is durable when this returns, or nothing has changed; with
@@ -71,10 +106,10 @@ impl Database {
         &self,
         mut write: impl FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        match self {
-            Self::Sqlite(database) => database.write(&mut write),
-            Self::Postgres(database) => database.write(&mut write),
-        }
+        self.measured(StateTask::Write, || match &self.engine {
+            Engine::Sqlite(database) => database.write(&mut write),
+            Engine::Postgres(database) => database.write(&mut write),
+        })
     }
 
     /// Changes the schema, while no other process does.
@@ -82,34 +117,34 @@ impl Database {
         &self,
         mut change: impl FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        match self {
-            Self::Sqlite(database) => database.write(&mut change),
-            Self::Postgres(database) => database.change_schema(&mut change),
+        match &self.engine {
+            Engine::Sqlite(database) => database.write(&mut change),
+            Engine::Postgres(database) => database.change_schema(&mut change),
         }
     }
 
     /// How much room the database takes up, in bytes.
     pub(super) fn size(&self) -> Result<u64, StateError> {
-        match self {
-            Self::Sqlite(database) => database.size(),
-            Self::Postgres(database) => database.size(),
+        match &self.engine {
+            Engine::Sqlite(database) => database.size(),
+            Engine::Postgres(database) => database.size(),
         }
     }
 
     /// Copies a file of SQLite, while others may use it, to another one, page by page; `None` if this is
     /// no file of SQLite.
     pub(super) fn copy_file(&self, to: &Path) -> Option<Result<(), StateError>> {
-        match self {
-            Self::Sqlite(database) => Some(database.copy_file(to)),
-            Self::Postgres(_) => None,
+        match &self.engine {
+            Engine::Sqlite(database) => Some(database.copy_file(to)),
+            Engine::Postgres(_) => None,
         }
     }
 
     /// Makes a file of SQLite one file, without the log beside it, as soon as nothing else uses it.
     pub(super) fn close_file(self) -> Result<(), StateError> {
-        match self {
-            Self::Sqlite(database) => database.close_file(),
-            Self::Postgres(_) => Ok(()),
+        match self.engine {
+            Engine::Sqlite(database) => database.close_file(),
+            Engine::Postgres(_) => Ok(()),
         }
     }
 }

@@ -275,6 +275,7 @@ fn a_server_that_goes_away_and_comes_back_is_used_again() {
         assert!(gone.is_transient());
         let gone = state.users().add(new_user("nobody")).unwrap_err();
         assert!(matches!(gone, StateError::Unreachable { .. }), "{gone}");
+        assert_eq!(state.meters().errors.value(), 2 * (number as u64 + 1));
         server.tell("start");
         user(&state, &format!("after{number}"));
         assert_eq!(state.users().list().unwrap().len(), 2 * (number + 1));

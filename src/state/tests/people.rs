@@ -296,6 +296,8 @@ fn a_sign_in_ends_by_itself_and_is_ended_once() {
         state.keys().register(&key(&alice, "SHA256:a")).unwrap();
         let begun = sign_in(state, &alice, "SHA256:a").unwrap();
         let live = |now| state.sign_ins().live(alice.id, "SHA256:a", now).unwrap();
+        let count = |now| state.sign_ins().count(now).unwrap();
+        assert_eq!((count(NOW + DAY - 1), count(NOW + DAY)), (1, 0));
         assert_eq!(live(NOW + DAY - 1), Some(begun.clone()));
         assert_eq!(live(NOW + DAY), None);
         let end = |which, now| {

@@ -4,6 +4,7 @@
 mod agents;
 mod auth_killed;
 mod certificates;
+mod counted;
 mod ends;
 mod postgres;
 mod programs;
