@@ -85,7 +85,7 @@ pub enum AuthenticationType {
 }
 
 /// One word, or a list of words.
-pub(super) const TYPES: Composite<Vec<AuthenticationType>> = Composite {
+const TYPES: Composite<Vec<AuthenticationType>> = Composite {
     form: ValueType::Text("\"certificate\", \"local\", \"oidc\", or a list of them"),
     read: |section, key, diagnostics| {
         if section.is_empty(key, diagnostics) {

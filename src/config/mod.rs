@@ -16,6 +16,7 @@ mod load;
 mod masked;
 mod nodes;
 mod oidc;
+mod oidc_check;
 mod permit;
 mod proxy;
 mod recording;

@@ -1,21 +1,15 @@
 //! The section `auth_service.authentication.oidc`: the OpenID Connect provider at which people sign in.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::auth::{AUTH_SERVICE, AuthService};
-use super::authentication::{AUTHENTICATION, AUTHENTICATION_TYPE, AuthenticationType, TYPES};
 use super::diagnostic::Diagnostics;
 use super::key::{DefaultValue, Key, ValueType};
-use super::proxy::ProxyService;
-use super::scalar::{Composite, FieldCodec as _, NONE, PATH};
+use super::scalar::{Composite, NONE, PATH};
 use super::secret_file;
 use super::section::{Section, quoted};
-use super::users::known_role;
 use super::value::{absolute, expected, yaml_text};
-use crate::access::Role;
 use crate::model::text::is_printable;
 use crate::oidc::{ClaimToRoles, IssuerUrl, IssuerUrlError};
 use crate::sys::fs::FsError;
@@ -82,11 +76,11 @@ const CLIENT_SECRET_FILE: Key = Key {
 };
 
 /// `auth_service.authentication.oidc.claims_to_roles`.
-const CLAIMS_TO_ROLES: Key = Key {
+pub(super) const CLAIMS_TO_ROLES: Key = Key {
     name: "claims_to_roles",
     form: ValueType::Sections(&[CLAIM, CLAIM_VALUE, CLAIM_ROLES]),
     default: DefaultValue::Required,
-    doc: "Which roles users have by the claims of their ID token. A user has the roles of all items \
+    doc: "Which roles users have by their claims. A user has the roles of all items \
           that match, and is refused if none matches. The roles are set again at each sign-in.",
 };
 
@@ -95,7 +89,7 @@ const CLAIM: Key = Key {
     name: "claim",
     form: ValueType::Text("the name of a claim, as in groups"),
     default: DefaultValue::Required,
-    doc: "The claim of the ID token.",
+    doc: "The claim: in the ID token, or else at the provider's userinfo endpoint.",
 };
 
 /// `auth_service.authentication.oidc.claims_to_roles[].value`.
@@ -108,7 +102,7 @@ const CLAIM_VALUE: Key = Key {
 };
 
 /// `auth_service.authentication.oidc.claims_to_roles[].roles`.
-const CLAIM_ROLES: Key = Key {
+pub(super) const CLAIM_ROLES: Key = Key {
     name: "roles",
     form: ValueType::Texts("the name of a role"),
     default: DefaultValue::Required,
@@ -120,7 +114,7 @@ const NAME_CLAIM: Key = Key {
     name: "name_claim",
     form: ValueType::Text("the name of a claim, as in preferred_username"),
     default: DefaultValue::Value("preferred_username"),
-    doc: "The claim of the ID token that has the user's name, as the audit log and the recordings \
+    doc: "The claim that has the user's name, as the audit log and the recordings \
           show it. A user is identified by the claim sub, not by this name. The claim email is \
           accepted only with email_verified: true.",
 };
@@ -142,7 +136,7 @@ const CA_FILE: Key = Key {
           system.",
 };
 
-/// The whole section. It is there if and only if `type` has `oidc`, or if it is given in advance.
+/// The whole section. `oidc_check` says whether it is needed, and what it needs.
 pub(super) const PROVIDER: Composite<Option<Oidc>> = Composite {
     form: ValueType::Section(&[
         ISSUER,
@@ -182,21 +176,8 @@ fn read(
     key: &Key,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Option<Oidc>> {
-    let is_wanted = is_wanted(section);
-    let path = section.path_to(key.name);
     if !section.has(key) {
-        if !is_wanted {
-            return Some(None);
-        }
-        let place = section.place_of(&AUTHENTICATION_TYPE);
-        let message = "missing, type \"oidc\" needs a section with the keys issuer, client_id, \
-                       claims_to_roles";
-        diagnostics.error(place, &path, message);
-        return None;
-    }
-    if !is_wanted {
-        let message = "is not used: auth_service.authentication.type does not have \"oidc\"";
-        diagnostics.warning(section.place_of(key), &path, message);
+        return Some(None);
     }
     let section = section.section(key, diagnostics);
     let word = |key: &'static Key| move |text: &str| word(key, text);
@@ -235,14 +216,6 @@ fn read(
         scopes,
         ca_file: ca_file.map(|file| file.value),
     }))
-}
-
-/// Whether `type`, in the section around, has "oidc". Its own row says what is wrong with it.
-fn is_wanted(authentication: &Section<'_>) -> bool {
-    let mut unheard = Diagnostics::new("", "");
-    TYPES
-        .read(authentication, &AUTHENTICATION_TYPE, &mut unheard)
-        .is_some_and(|types| types.contains(&AuthenticationType::Oidc))
 }
 
 fn claims_to_roles(section: &Section<'_>, diagnostics: &mut Diagnostics<'_>) -> Vec<ClaimToRoles> {
@@ -286,47 +259,6 @@ fn scope(text: &str) -> Result<String, String> {
             SCOPES.form.item(),
             quoted(text)
         )),
-    }
-}
-
-/// Checks what the section needs of others: a web for browsers, and the roles that it names.
-pub(super) fn check(
-    root: &Section<'_>,
-    (auth, proxy): (&AuthService, &ProxyService),
-    roles: &[Arc<Role>],
-    diagnostics: &mut Diagnostics<'_>,
-) {
-    let authentication = &auth.authentication;
-    let Some(oidc) = &authentication.oidc else {
-        return;
-    };
-    // What is wrong in these sections was noted when they were read.
-    let mut noted = Diagnostics::new("", "");
-    let service = root.section(&AUTH_SERVICE, &mut noted);
-    let inside = service.section(&AUTHENTICATION, &mut noted);
-    let section = inside.section(&super::authentication::OIDC, &mut noted);
-    if authentication.has_oidc() {
-        let path = inside.path_to(AUTHENTICATION_TYPE.name);
-        let place = inside.place_of(&AUTHENTICATION_TYPE);
-        if proxy.web.is_none() {
-            let message = "\"oidc\" needs proxy_service.web_listen_addr: the browser comes back \
-                           from the provider to this proxy";
-            diagnostics.error(place, &path, message);
-        } else if proxy.web_origin().is_none() {
-            let message = "\"oidc\" needs proxy_service.web_public_addr or public_addr: under this \
-                           name, the browser comes back from the provider to this proxy";
-            diagnostics.error(place, &path, message);
-        }
-    }
-    let items = section.sections(&CLAIMS_TO_ROLES, &mut noted);
-    for (item, section) in oidc.claims_to_roles.iter().zip(&items) {
-        let places = section.places(&CLAIM_ROLES);
-        for (index, role) in item.roles.iter().enumerate() {
-            if let Err(message) = known_role(role, roles) {
-                let path = format!("{}[{index}]", section.path_to(CLAIM_ROLES.name));
-                diagnostics.error(places.get(index).copied(), &path, message);
-            }
-        }
     }
 }
 

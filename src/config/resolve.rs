@@ -7,7 +7,7 @@ use super::auth::{AUTH_SERVICE, AuthService};
 use super::diagnostic::Diagnostics;
 use super::keys;
 use super::nodes::nodes;
-use super::oidc;
+use super::oidc_check;
 use super::permit::permit;
 use super::proxy::{PROXY_SERVICE, ProxyService};
 use super::recording::{RECORDING, RecordingConfig};
@@ -64,7 +64,7 @@ pub(super) fn file(
         diagnostics,
     );
     if let (Some(auth), Some(proxy)) = (&auth, &proxy) {
-        oidc::check(&root, (auth, proxy), &roles, diagnostics);
+        oidc_check::check(&root, (auth, proxy), &roles, diagnostics);
     }
     if let (true, Some(place)) = (users.is_empty(), root.place_of(&keys::ROLES))
         && !roles.is_empty()

@@ -1,17 +1,22 @@
-//! HTTP: public data (the CAs' public keys, the list of revocations) and, on a listener of its own,
-//! metrics and health checks for monitoring.
+//! HTTP: public data (the CAs' public keys, the list of revocations), the pages with which people sign in
+//! at an identity provider and, on a listener of its own, metrics and health checks for monitoring.
 //!
 //! It cannot hurt the SSH side: each listener has a thread of its own, few connections, one request on
-//! each, no bodies, and a time for everything. Nothing secret is here, there is no login, and nothing that
-//! is asked changes anything. `Site` is what there is; a page more is a row in its table.
+//! each, no bodies, and a time for everything. It has no secrets and decides about no person: what browsers
+//! bring is passed on to the process that has the state. `Site` is what there is; a page more is a row in
+//! its table.
 
+mod browser_cookie;
+mod callback;
 mod health;
+mod html;
 mod keys;
 mod krl;
 mod page;
 mod probe;
 mod public_site;
 mod server;
+mod sign_in;
 mod site;
 mod slots;
 mod status;

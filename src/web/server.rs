@@ -1,7 +1,7 @@
 //! The listener of the web: a thread, its clients, and how long each may take.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -130,7 +130,7 @@ impl Server {
             let (site, acceptor) = (Arc::clone(&site), tls.as_ref().map(Tls::acceptor));
             tokio::spawn(async move {
                 tokio::select! {
-                    served = timeout(LONGEST, client(stream, acceptor, site, &seat)) => {
+                    served = timeout(LONGEST, client(stream, address.ip(), acceptor, site, &seat)) => {
                         if served.is_err() {
                             tracing::debug!(client = %address, "a client of the web took too long");
                         }
@@ -147,15 +147,16 @@ impl Server {
 /// One client, from its first byte to its last. Its failure concerns no other client.
 async fn client(
     stream: TcpStream,
+    address: IpAddr,
     acceptor: Option<TlsAcceptor>,
     site: Arc<impl Site>,
     seat: &ClientSlot,
 ) {
     match acceptor {
-        None => request(stream, site, seat).await,
+        None => request(stream, address, site, seat).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
-                request(stream, site, seat).await;
+                request(stream, address, site, seat).await;
             }
         }
     }
@@ -164,13 +165,15 @@ async fn client(
 /// One request and its answer.
 async fn request<S: Site>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: IpAddr,
     site: Arc<S>,
     seat: &ClientSlot,
 ) {
     let service = service_fn(|request| async {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        seat.asked(site::is_about_health::<S>(&path));
-        let answer = site::answer(&*site, request).await;
+        let method = request.method().clone();
+        let path = site::logged_path::<S>(request.uri().path());
+        seat.asked(site::purpose::<S>(request.uri().path()));
+        let answer = site::answer(&*site, address, request).await;
         tracing::debug!(%method, path, status = answer.status().as_u16(), "asked");
         Ok::<_, std::convert::Infallible>(answer)
     });

@@ -1,10 +1,11 @@
 //! What a listener serves: paths, and what is at each.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use hyper::body::Body;
 use hyper::header::HeaderMap;
-use hyper::{Method, Request, StatusCode, header};
+use hyper::{Request, StatusCode, header};
 
 use super::page::{ErrorPage, HttpResponse, set};
 
@@ -13,12 +14,17 @@ pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
     /// A place on it.
     type Resource: Copy + Send + Sync;
 
-    /// The places and their paths.
+    /// The places and their paths. A path that ends in `*` has a variable part in its place.
     const RESOURCES: &'static [(&'static str, Self::Resource)];
 
-    /// Whether this place says if all is well: such a request never waits for others.
-    fn is_about_health(_place: Self::Resource) -> bool {
-        false
+    /// Whether this site has the place.
+    fn has(&self, _place: Self::Resource) -> bool {
+        true
+    }
+
+    /// What a request for this place is for.
+    fn purpose(_place: Self::Resource) -> RequestPurpose {
+        RequestPurpose::Reading
     }
 
     /// What is there for a question without mistakes.
@@ -29,39 +35,97 @@ pub(super) trait Site: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<HttpResponse, ErrorPage>> + Send;
 }
 
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestPurpose {
+    /// To read something, which changes nothing.
+    Reading,
+    /// To learn whether all is well: such a request never waits for others.
+    Health,
+    /// To sign in: each request is of use once, so it is made with GET, and one that only looks (HEAD)
+    /// is refused.
+    SignIn,
+}
+
+impl RequestPurpose {
+    /// The methods of HTTP, as `Allow` lists them.
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Reading | Self::Health => "GET, HEAD",
+            Self::SignIn => "GET",
+        }
+    }
+}
+
 /// A request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'q> {
+    /// The variable part of the path; empty where it has none.
+    pub(super) part: &'q str,
     pub(super) query: &'q str,
     pub(super) headers: &'q HeaderMap,
+    /// Where the request comes from.
+    pub(super) client: IpAddr,
 }
+
+/// Longest variable part of a path, in bytes.
+const MAX_PART: usize = 64;
+
+/// A path of the table, the place there, and the variable part of the path that was asked for.
+type Found<'p, R> = (&'static str, R, &'p str);
 
 /// The place at a path.
-fn place_at<S: Site>(path: &str) -> Option<S::Resource> {
-    let mut places = S::RESOURCES.iter();
-    places
-        .find(|(known, _)| *known == path)
-        .map(|(_, place)| *place)
+fn place_at<'p, S: Site>(path: &'p str) -> Option<Found<'p, S::Resource>> {
+    S::RESOURCES.iter().find_map(|(known, place)| {
+        let part = match known.strip_suffix('*') {
+            Some(before) => path.strip_prefix(before).filter(|part| is_part(part)),
+            None => (*known == path).then_some(""),
+        };
+        part.map(|part| (*known, *place, part))
+    })
 }
 
-/// Whether this path is asked for to learn if all is well.
-pub(super) fn is_about_health<S: Site>(path: &str) -> bool {
-    place_at::<S>(path).is_some_and(S::is_about_health)
+/// Whether this can stand in the place of a `*`: letters, digits and dashes, so nothing that is
+/// encoded, and no further part of a path.
+fn is_part(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=MAX_PART).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// What a request for this path is for.
+pub(super) fn purpose<S: Site>(path: &str) -> RequestPurpose {
+    place_at::<S>(path).map_or(RequestPurpose::Reading, |(_, place, _)| S::purpose(place))
+}
+
+/// The path for logs. The variable part of a path can be a secret, and so can a path that is mistyped.
+pub(super) fn logged_path<S: Site>(path: &str) -> &'static str {
+    place_at::<S>(path).map_or("unknown", |(known, _, _)| known)
 }
 
 /// Answers a request, whatever it is.
-pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> HttpResponse {
-    let Some(place) = place_at::<S>(request.uri().path()) else {
-        let known: Vec<_> = S::RESOURCES.iter().map(|(path, _)| *path).collect();
+pub(super) async fn answer<S: Site>(
+    site: &S,
+    client: IpAddr,
+    request: Request<impl Body>,
+) -> HttpResponse {
+    let place = place_at::<S>(request.uri().path());
+    let Some((_, place, part)) = place.filter(|(_, place, _)| site.has(*place)) else {
+        let here = S::RESOURCES.iter().filter(|(_, place)| site.has(*place));
+        let known: Vec<_> = here.map(|(path, _)| *path).collect();
         let hint = format!("there is {}", known.join(" and "));
         let message = "there is nothing at this path";
         return ErrorPage::new(StatusCode::NOT_FOUND, message, hint).answer();
     };
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let (message, hint) = ("this can only be read", "ask with GET or HEAD");
+    let methods = S::purpose(place).methods();
+    if !methods
+        .split(", ")
+        .any(|one| one == request.method().as_str())
+    {
+        let hint = format!("ask with {}", methods.replace(", ", " or "));
+        let message = "this can only be read";
         let refusal = ErrorPage::new(StatusCode::METHOD_NOT_ALLOWED, message, hint);
         let mut answer = refusal.answer();
-        set(&mut answer, header::ALLOW, "GET, HEAD");
+        set(&mut answer, header::ALLOW, methods);
         return answer;
     }
     if has_body(&request) {
@@ -70,10 +134,11 @@ pub(super) async fn answer<S: Site>(site: &S, request: Request<impl Body>) -> Ht
         return ErrorPage::new(StatusCode::BAD_REQUEST, message, hint).answer();
     }
     // Of the request only this goes on: its body is not read.
-    let (parts, _body) = request.into_parts();
     let question = Question {
-        query: parts.uri.query().unwrap_or_default(),
-        headers: &parts.headers,
+        part,
+        query: request.uri().query().unwrap_or_default(),
+        headers: request.headers(),
+        client,
     };
     match site.at(place, question).await {
         Ok(answer) => answer,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::site::RequestPurpose;
 use crate::model::network;
 use crate::net::{ClientSet, ClientTicket};
 
@@ -20,12 +21,19 @@ const MAX_HEALTH: usize = 16;
 /// The same, from one address.
 const MAX_HEALTH_PER_ADDRESS: usize = 8;
 
+/// How many browsers that sign in are answered at a time, beside the other clients: they wait for the
+/// identity provider, and a request that is cut off cannot be made again.
+const MAX_SIGN_INS: usize = 256;
+/// The same, from one address, behind which an office can be.
+const MAX_SIGN_INS_PER_ADDRESS: usize = 64;
+
 /// The places of one listener. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     asking: Pool,
     answered: Pool,
     health: Pool,
+    sign_ins: Pool,
 }
 
 impl Places {
@@ -34,6 +42,7 @@ impl Places {
             asking: Pool::new(MAX_CLIENTS, MAX_CLIENTS_PER_ADDRESS),
             answered: Pool::new(MAX_CLIENTS, MAX_CLIENTS_PER_ADDRESS),
             health: Pool::new(MAX_HEALTH, MAX_HEALTH_PER_ADDRESS),
+            sign_ins: Pool::new(MAX_SIGN_INS, MAX_SIGN_INS_PER_ADDRESS),
         }
     }
 
@@ -59,12 +68,12 @@ pub(super) struct ClientSlot {
 }
 
 impl ClientSlot {
-    /// The client has asked, and is going to be answered: about the health of the proxy, or
-    /// something else.
-    pub(super) fn asked(&self, is_about_health: bool) {
-        let pool = match is_about_health {
-            true => &self.places.health,
-            false => &self.places.answered,
+    /// The client has asked, and is going to be answered.
+    pub(super) fn asked(&self, purpose: RequestPurpose) {
+        let pool = match purpose {
+            RequestPurpose::Reading => &self.places.answered,
+            RequestPurpose::Health => &self.places.health,
+            RequestPurpose::SignIn => &self.places.sign_ins,
         };
         let place = pool.enter(self.network);
         *self.lock() = place;
@@ -169,17 +178,34 @@ mod tests {
         assert_eq!(places.asking.lock().len(), 0);
     }
 
+    #[test]
+    fn browsers_that_sign_in_have_places_of_their_own() {
+        let places = Places::new();
+        let enter = |last: usize, purpose: RequestPurpose| {
+            let seat = places.enter(there(last));
+            seat.asked(purpose);
+            seat
+        };
+        let office: Vec<ClientSlot> = (0..64).map(|_| enter(1, RequestPurpose::SignIn)).collect();
+        let _readers: Vec<ClientSlot> = (0..200)
+            .map(|n| enter(n, RequestPurpose::Reading))
+            .collect();
+        assert!(!office.iter().any(is_displaced));
+        let _one_more = enter(1, RequestPurpose::SignIn);
+        assert_eq!(office.iter().filter(|seat| is_displaced(seat)).count(), 1);
+    }
+
     #[tokio::test]
     async fn health_has_places_of_its_own() {
         let places = Places::new();
         let readers: Vec<ClientSlot> = (0..200).map(|n| places.enter(there(n))).collect();
         for seat in &readers {
-            seat.asked(false);
+            seat.asked(RequestPurpose::Reading);
         }
         let probe = places.enter(there(201));
-        probe.asked(true);
+        probe.asked(RequestPurpose::Health);
         for seat in &readers {
-            seat.asked(false);
+            seat.asked(RequestPurpose::Reading);
         }
         assert!(!is_displaced(&probe));
         assert_eq!(places.answered.lock().len(), 64);
@@ -188,7 +214,7 @@ mod tests {
         let learns = probe.displaced();
         let more = (0..8).map(|_| {
             let seat = places.enter(there(201));
-            seat.asked(true);
+            seat.asked(RequestPurpose::Health);
             seat
         });
         let more: Vec<ClientSlot> = more.collect();

@@ -14,7 +14,7 @@ use super::health::{Health, HealthReport};
 use super::page::{ErrorPage, HttpResponse, report};
 use super::probe::Probe;
 use super::server::Server;
-use super::site::{Question, Site};
+use super::site::{Question, RequestPurpose, Site};
 use super::status::{Status, StatusSource};
 use crate::ipc::TelemetryAnswer;
 use crate::metrics::{Authority, ClosedSet as _, HistogramReading, Metrics, StateTask, TextFormat};
@@ -182,8 +182,11 @@ impl Site for Telemetry {
         ("/readyz", Resource::Readiness),
     ];
 
-    fn is_about_health(place: Resource) -> bool {
-        matches!(place, Resource::Liveness | Resource::Readiness)
+    fn purpose(place: Resource) -> RequestPurpose {
+        match place {
+            Resource::Metrics => RequestPurpose::Reading,
+            Resource::Liveness | Resource::Readiness => RequestPurpose::Health,
+        }
     }
 
     /// What is asked beyond the path is passed over: probes add parameters of their own.

@@ -183,7 +183,7 @@ impl Worker {
         let listener = listener(self.ssh).map_err(ServeError::Listen)?;
         let bound = listener.local_addr().map_err(ServeError::Listen)?;
         let public = watch::Sender::new(Arc::new(authorities::public_keys(&self.keys)));
-        let site = || public_site::site(config, &shared, &public);
+        let site = || public_site::site(config, &shared, &public, self.monitor.browser());
         let web = self.web.map(|web| site().serve(web, self.stop.web.clone()));
         let web = web.transpose()?;
         let control = self.control;

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::assembly::Shared;
 use crate::config::Config;
+use crate::ipc::Browser;
 use crate::sys::files::Files;
 use crate::web::{PublicKeys, PublicSite, Server, TlsFiles, WebError};
 
@@ -33,15 +34,18 @@ pub(super) fn tls_files(config: &Config) -> Option<TlsFiles> {
     })
 }
 
-/// What the web server shows.
+/// What the web server shows. `browser` answers people who sign in at an identity provider.
 pub(super) fn site(
     config: &Config,
     shared: &Shared,
     public: &watch::Sender<Arc<PublicKeys>>,
+    browser: impl Browser + 'static,
 ) -> PublicSite {
+    let has_provider = config.auth.authentication.has_oidc();
     PublicSite::new(
         config.cluster_name.clone(),
         public.subscribe(),
         shared.revocations.clone(),
+        has_provider.then(|| Arc::new(browser) as Arc<dyn Browser>),
     )
 }

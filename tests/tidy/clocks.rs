@@ -165,6 +165,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "tries a restriction on a thread of its own, joined at once",
     ),
     (
+        "src/web/sign_in.rs",
+        "asks the process that has the state, a few at a time; it waits for a limited time",
+    ),
+    (
         "src/web/krl.rs",
         "makes the list off the runtime, and is awaited",
     ),

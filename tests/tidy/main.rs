@@ -159,7 +159,7 @@ mod tidy {
     const DOORS: &[(&str, &[&str])] = &[
         ("argon2", &["people"]),
         ("avt", &["recording"]),
-        ("aws_lc_rs", &["cert", "config", "wire"]),
+        ("aws_lc_rs", &["cert", "config", "web", "wire"]),
         ("clap", &["cli"]),
         ("crypto_bigint", &["wire"]),
         ("dialoguer", &["cli"]),
