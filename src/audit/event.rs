@@ -464,6 +464,14 @@ pub enum AuditEvent {
     },
     /// See [`EventKind::UpgradeRefused`].
     UpgradeRefused { message: String },
+    /// See [`EventKind::CallRefused`].
+    CallRefused {
+        process: String,
+        pid: i32,
+        service: Option<&'static str>,
+        reason: &'static str,
+        count: u64,
+    },
     /// See [`EventKind::ConfigurationReloaded`].
     ConfigurationReloaded {
         at: &'static str,
@@ -514,6 +522,7 @@ impl AuditEvent {
             Self::ServerDraining { .. } => EventKind::ServerDraining,
             Self::ServerUpgraded { .. } => EventKind::ServerUpgraded,
             Self::UpgradeRefused { .. } => EventKind::UpgradeRefused,
+            Self::CallRefused { .. } => EventKind::CallRefused,
             Self::ConfigurationReloaded { .. } => EventKind::ConfigurationReloaded,
             Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
             Self::Person(event) => event.kind(),

@@ -109,6 +109,8 @@ kinds! {
         "The program was replaced while it ran: a new worker accepts connections, the old one has those from before."
     UpgradeRefused "RP4012W" "server.upgrade_refused"
         "The program was to be replaced while it ran, and could not be; everything goes on as before."
+    CallRefused "RP4020W" "call.refused"
+        "A process of the proxy asked another one for something that it does not get: `process` and `pid` are the one that asked, `service` is what it called, null for a message that is no call. `reason` is `not-allowed` (the service, or a file, is not for this process), `not-signed` (what a CA's key was to sign), `too-often`, `too-many-at-once`, `malformed` or `too-long`. The first is told at once, and how many followed after a minute: `count`. This can be a mistake in rproxy, or an attacker who controls that process."
     UserAdded "RP5001I" "user.added"
         "An administrator added a person. `logins` is `null` for all that the roles allow."
     UserLocked "RP5002I" "user.locked"

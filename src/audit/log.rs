@@ -693,6 +693,13 @@ mod tests {
             AuditEvent::UpgradeRefused {
                 message: text("exit status: 78"),
             },
+            AuditEvent::CallRefused {
+                process: text("worker"),
+                pid: 7,
+                service: Some("signing"),
+                reason: "not-signed",
+                count: 1,
+            },
             AuditEvent::ConfigurationReloaded {
                 at: "reload",
                 file: Some(text("rproxy.yaml")),

@@ -11,6 +11,7 @@ mod flood;
 mod kind;
 mod log;
 mod person;
+mod refused_calls;
 mod sink;
 
 pub use event::{
@@ -21,4 +22,5 @@ pub use fields::UnixSeconds;
 pub use kind::{EventKind, Severity, table};
 pub use log::{AuditError, AuditLog, Fate, Observer};
 pub use person::PersonEvent;
+pub use refused_calls::{RefusedCall, RefusedCalls};
 pub use sink::{AuditSink, DeferredLog};

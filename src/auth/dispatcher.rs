@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use super::changes::ChangesService;
 use super::people::PeopleProvider;
-use super::signing::SigningService;
+use super::signing::{Signed, SigningService};
 use super::telemetry::TelemetryService;
 use super::thread_pool::ThreadPool;
+use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
     CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall, PeopleRequest,
-    Service, ServiceRequest, Signing, SigningRequest, Slots, TelemetryRequest,
+    Service, ServiceRequest, SigningRequest, Slots, TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -30,6 +31,8 @@ pub(super) struct Providers {
     pub(super) people: Option<Arc<PeopleProvider>>,
     pub(super) changes: Arc<ChangesService>,
     pub(super) telemetry: Arc<TelemetryService>,
+    /// Where refused calls are written down.
+    pub(super) refused: RefusedCalls,
 }
 
 /// Answers calls.
@@ -74,12 +77,16 @@ impl Dispatcher {
         };
         let service = request.service();
         let Some((_, pool)) = self.pools.iter().find(|(one, _)| *one == service) else {
+            self.providers.note(&from, service, "not-allowed");
             return incoming.refuse(CallRefusal::Forbidden);
         };
         let slots = slots(&mut self.callers, &from, service);
         match slots.and_then(|slots| slots.take()) {
             Some(slot) => incoming.hold(slot),
-            None => return incoming.refuse(CallRefusal::Busy),
+            None => {
+                self.providers.note(&from, service, "too-many-at-once");
+                return incoming.refuse(CallRefusal::Busy);
+            }
         }
         let providers = self.providers.clone();
         let is_taken = pool.run(move || {
@@ -127,19 +134,37 @@ fn slots<'c>(
 }
 
 impl Providers {
+    /// Writes down that a call was refused.
+    fn note(&self, from: &CallerProcess, service: Service, reason: &'static str) {
+        let CallerProcess { kind, pid } = from.clone();
+        self.refused.note(RefusedCall {
+            process: kind,
+            pid,
+            service: Some(service.name()),
+            reason,
+        });
+    }
+
     fn answer(&self, from: &CallerProcess, request: ServiceRequest, incoming: IncomingCall) {
+        let service = request.service();
         match request {
             ServiceRequest::People(request) => match &self.people {
                 Some(people) => {
                     let answer = people.answer(from, &request);
                     incoming.answer::<PeopleRequest>(&answer, &[]);
                 }
-                None => incoming.refuse(CallRefusal::Forbidden),
+                None => {
+                    self.note(from, service, "not-allowed");
+                    incoming.refuse(CallRefusal::Forbidden);
+                }
             },
-            ServiceRequest::Signing(request) => match self.signing.ask(request) {
-                Ok(answer) => incoming.answer::<SigningRequest>(&answer, &[]),
-                Err(error) => tracing::warn!(%error, "no answer of the signing service"),
-            },
+            ServiceRequest::Signing(request) => {
+                let Signed { answer, is_permitted } = self.signing.answer(request);
+                if !is_permitted {
+                    self.note(from, service, "not-signed");
+                }
+                incoming.answer::<SigningRequest>(&answer, &[]);
+            }
             ServiceRequest::Changes(request) => match self.changes.since(request) {
                 Ok(answer) => incoming.answer::<ChangesRequest>(&answer, &[]),
                 Err(error) => tracing::warn!(%error, "no answer of the service changes"),
@@ -149,6 +174,7 @@ impl Providers {
             }
             // There is no identity provider here.
             ServiceRequest::Browser(_) | ServiceRequest::Files(_) => {
+                self.note(from, service, "not-allowed");
                 incoming.refuse(CallRefusal::Forbidden);
             }
         }

@@ -31,7 +31,7 @@ mod thread_pool;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ use signals::IgnoredSignals;
 use signing::SigningService;
 use telemetry::TelemetryService;
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, RefusedCalls};
 use crate::ca::CaRecords;
 use crate::config::{Config, Source};
 use crate::ipc::{Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
@@ -65,6 +65,8 @@ pub use error::AuthProcessError;
 const LAST_ANSWERS: Duration = Duration::from_secs(40);
 /// The same when the proxy has stopped, and no process is left that could read an answer.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+/// How often it is looked whether there are sums of refusals to write down.
+const LOOK_FOR_SUMS: Duration = Duration::from_secs(10);
 /// How long to wait until the monitor has read earlier messages.
 const MONITOR_READS: Duration = Duration::from_millis(50);
 /// The mode of new files is the one that they are created with: a confined process cannot change it.
@@ -121,11 +123,16 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         audit: audit.clone(),
         people: people.clone(),
     };
+    let refused = RefusedCalls::new(Arc::new(audit.clone()));
+    let (telling, told) = channel();
+    let teller = follow_refusals(audit.clone(), refused.clone(), told);
+    let teller = teller.map_err(AuthProcessError::Start)?;
     let providers = Providers {
         signing,
         people,
         changes,
         telemetry,
+        refused,
     };
     let dispatcher = Dispatcher::start(providers).map_err(AuthProcessError::Start)?;
     let ready = monitor
@@ -135,9 +142,9 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let rotations = follow_rotations(config, records, authorities, audit.clone(), monitor.clone());
     let (going_on, rotations) = rotations.map_err(AuthProcessError::Start)?;
     obey(&monitor, dispatcher, &reload);
-    drop((going_on, reading_on, looking_on, reload));
+    drop((going_on, reading_on, looking_on, telling, reload));
     // Nothing uses the state any more then, and it is closed in order.
-    thread_pool::join([rotations, reader, looker], LAST_WRITES);
+    thread_pool::join([rotations, reader, looker, teller], LAST_WRITES);
     Ok(())
 }
 
@@ -210,6 +217,29 @@ fn tell(monitor: &MonitorLink, report: &ProcessMessage) {
     if let Err(error) = monitor.report(report) {
         tracing::debug!(%error, "the monitor cannot be told");
     }
+}
+
+/// Writes down on a thread what was refused too often for lines of its own, until the sender of `stop` is
+/// dropped, and then once more.
+fn follow_refusals(
+    audit: AuditLog,
+    refused: RefusedCalls,
+    stop: Receiver<()>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("refusals".to_owned())
+        .spawn(move || {
+            loop {
+                let is_end =
+                    stop.recv_timeout(LOOK_FOR_SUMS) != Err(RecvTimeoutError::Timeout);
+                // If an event cannot be written, the program's log has it.
+                let _told_already = audit.tell_sums(is_end);
+                refused.tell_sums(is_end);
+                if is_end {
+                    return;
+                }
+            }
+        })
 }
 
 /// Follows the rotation of the CAs on a thread, until the sender is dropped.

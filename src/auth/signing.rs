@@ -7,6 +7,7 @@
 
 use ssh_encoding::Encode as _;
 use ssh_key::PublicKey;
+use thiserror::Error;
 
 use super::authorities::CurrentAuthorities;
 use crate::ca::{CaError, CaKind};
@@ -18,7 +19,30 @@ use crate::sys::clock::Clock;
 #[derive(Debug)]
 pub(super) struct SigningService(CurrentAuthorities);
 
-type SignError = Box<dyn std::error::Error + Send + Sync>;
+/// Why there is no signature.
+#[derive(Debug, Error)]
+enum SignError {
+    /// A caller may not ask for it.
+    #[error("it may not be signed")]
+    Forbidden(#[source] BoxedError),
+    /// The key does not sign.
+    #[error("it could not be signed")]
+    Failed(#[source] BoxedError),
+}
+
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+impl From<ssh_key::Error> for SignError {
+    fn from(error: ssh_key::Error) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+impl From<ssh_encoding::Error> for SignError {
+    fn from(error: ssh_encoding::Error) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
 
 impl SigningService {
     /// A service for these CAs.
@@ -37,44 +61,63 @@ impl SigningService {
         Some(host.public_key().clone())
     }
 
-    /// Signs a host certificate; returns the signature as RFC 4253 section 6.6 encodes it. `None` if
-    /// it is refused; the log says why.
-    fn sign(&self, key: &[u8], data: &[u8]) -> Option<Vec<u8>> {
-        let signed = self.try_sign(key, data);
-        signed
-            .map_err(|refused| {
-                tracing::warn!(reason = %chain(&*refused), "a worker asked for a signature that it does not get");
-            })
-            .ok()
-    }
-
-    fn try_sign(&self, key: &[u8], data: &[u8]) -> Result<Vec<u8>, SignError> {
+    /// Signs a host certificate; returns the signature as RFC 4253 section 6.6 encodes it.
+    fn sign(&self, key: &[u8], data: &[u8]) -> Result<Vec<u8>, SignError> {
         let authorities = self.0.now();
         let host = authorities.of(CaKind::Host);
         if host.public_key().to_bytes()? != key {
-            return Err("it is not with the host CA's key".into());
+            // A process may not know yet that a rotation has come to its next phase.
+            let is_other = |one: &PublicKey| one.to_bytes().is_ok_and(|bytes| bytes == key);
+            return Err(match host.public_keys().iter().any(is_other) {
+                true => SignError::Failed("it is with another key of the host CA".into()),
+                false => SignError::Forbidden("it is not with the host CA's key".into()),
+            });
         }
-        let signature = host
-            .sign_for_proxy(data, Clock::System.unix_seconds())
-            .map_err(|error: CaError| Box::new(error))?;
+        let signature = host.sign_for_proxy(data, Clock::System.unix_seconds());
+        let signature = signature.map_err(|error| match error {
+            CaError::NotForProxy(_) => SignError::Forbidden(Box::new(error)),
+            _ => SignError::Failed(Box::new(error)),
+        })?;
         let mut blob = Vec::new();
         signature.encode(&mut blob)?;
         Ok(blob)
     }
-}
 
-impl Signing for SigningService {
-    fn ask(&self, request: SigningRequest) -> Result<SigningAnswer, CallError> {
-        Ok(match request {
+    /// Answers a request; the log says why one is refused.
+    pub(super) fn answer(&self, request: SigningRequest) -> Signed {
+        let mut is_permitted = true;
+        let answer = match request {
             SigningRequest::Check => SigningAnswer::Key(self.key(true).map(CaKeyLine)),
             SigningRequest::Sign { key, data } => {
                 let key = key.to_bytes().unwrap_or_default();
                 match self.sign(&key, &data) {
-                    Some(signature) => SigningAnswer::Signature(signature),
-                    None => SigningAnswer::Refused(self.key(false).map(CaKeyLine)),
+                    Ok(signature) => SigningAnswer::Signature(signature),
+                    Err(error) => {
+                        is_permitted = matches!(error, SignError::Failed(_));
+                        tracing::warn!(reason = %chain(&error), "a worker gets no signature");
+                        SigningAnswer::Refused(self.key(false).map(CaKeyLine))
+                    }
                 }
             }
-        })
+        };
+        Signed {
+            answer,
+            is_permitted,
+        }
+    }
+}
+
+/// The answer to a request for a signature.
+#[derive(Debug)]
+pub(super) struct Signed {
+    pub(super) answer: SigningAnswer,
+    /// Whether a caller may ask this. If so, a refusal is that of the key.
+    pub(super) is_permitted: bool,
+}
+
+impl Signing for SigningService {
+    fn ask(&self, request: SigningRequest) -> Result<SigningAnswer, CallError> {
+        Ok(self.answer(request).answer)
     }
 }
 
@@ -117,8 +160,9 @@ mod tests {
         let cas = OpenCas::new();
         let host = CaKeyLine(cas.key(CaKind::Host).clone());
         for (key, data) in forbidden(&cas) {
-            let answer = service(&cas).ask(SigningRequest::Sign { key, data });
-            assert_eq!(answer.unwrap(), SigningAnswer::Refused(Some(host.clone())));
+            let signed = service(&cas).answer(SigningRequest::Sign { key, data });
+            assert_eq!(signed.answer, SigningAnswer::Refused(Some(host.clone())));
+            assert!(!signed.is_permitted, "it is written down");
         }
     }
 }

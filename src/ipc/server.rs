@@ -24,19 +24,19 @@ pub struct IncomingCall {
 
 impl IncomingCall {
     /// Takes a received call and the socket for its answer. `length` is that of the received
-    /// message, and `files` are the attached file descriptors. `None` for a call without a socket,
-    /// which cannot be answered.
+    /// message, and `files` are the attached file descriptors. `None` for a call without a
+    /// [`MessageSocket`], which cannot be answered.
     #[must_use]
     pub fn new(
         call: ServiceCall,
         length: usize,
         files: impl IntoIterator<Item = OwnedFd>,
     ) -> Option<(Self, ServiceRequest)> {
-        let answers = files.into_iter().next()?;
+        let answers = MessageSocket::from_fd(files.into_iter().next()?).ok()?;
         let incoming = Self {
             id: call.id,
             deadline: Duration::from_millis(call.deadline_ms),
-            answers: MessageSocket::from_fd(answers),
+            answers,
             slot: None,
         };
         if length > call.request.service().max_request() {

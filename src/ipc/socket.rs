@@ -64,9 +64,16 @@ impl MessageSocket {
     }
 
     /// An end that was received as a file descriptor.
-    #[must_use]
-    pub fn from_fd(file: OwnedFd) -> Self {
-        Self(file)
+    ///
+    /// # Errors
+    /// When it is something else. To answer on it could block, as closing a TCP socket can.
+    pub fn from_fd(file: OwnedFd) -> io::Result<Self> {
+        let is_ours = sockopt::socket_domain(&file)? == AddressFamily::UNIX
+            && sockopt::socket_type(&file)? == SocketType::SEQPACKET;
+        match is_ours {
+            true => Ok(Self(file)),
+            false => Err(io::ErrorKind::InvalidInput.into()),
+        }
     }
 
     /// Limits how long [`Self::receive`] waits. After that, `receive` fails with `WouldBlock`. The

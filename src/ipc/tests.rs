@@ -101,7 +101,7 @@ fn an_answer_that_makes_no_sense_is_none() {
         let caller = calling(&client);
         let (call, _, files) = receive(&monitor);
         let [socket] = <[OwnedFd; 1]>::try_from(files).unwrap();
-        let socket = MessageSocket::from_fd(socket);
+        let socket = MessageSocket::from_fd(socket).unwrap();
         socket.send(&bytes(call.id), &[]).unwrap();
         caller.join().unwrap()
     };

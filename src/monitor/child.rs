@@ -17,6 +17,7 @@ use super::file_service::{FileService, allowed_files};
 use super::processes::ProcessKind;
 use super::services::Services;
 use super::version_1;
+use crate::audit::RefusedCalls;
 use crate::config::{Config, Source};
 use crate::ipc::{
     Datagram, MessageSocket, MonitorMessage, ProcessMessage, Provider, decode, encode,
@@ -39,6 +40,8 @@ pub(super) struct ChildContext {
     pub(super) events: mpsc::Sender<MonitorEvent>,
     /// The way to the auth process.
     pub(super) gate: AuthGate,
+    /// Where refused calls are written down.
+    pub(super) refused: RefusedCalls,
     /// From these, the files are listed that are opened for each kind of process.
     pub(super) config: Arc<(Config, Source)>,
 }
@@ -47,7 +50,8 @@ impl ChildContext {
     fn services(&self, kind: &'static ProcessKind, pid: i32) -> Services {
         let (config, source) = &*self.config;
         let files = FileService::new(Arc::new(allowed_files(kind, config, source)));
-        Services::new(kind, pid, files, self.gate.clone())
+        let (gate, refused) = (self.gate.clone(), self.refused.clone());
+        Services::new(kind, pid, files, gate, refused)
     }
 }
 
@@ -97,6 +101,7 @@ impl ChildProcess {
     pub(super) fn listen(self, context: &ChildContext) -> io::Result<Self> {
         let receiver = Receiver {
             pid: self.pid,
+            is_auth: self.is_auth(),
             version: self.version,
             services: context.services(self.kind, self.pid.as_raw_nonzero().get()),
             events: context.events.clone(),
@@ -126,6 +131,7 @@ struct EventLoopEnded;
 /// Receives the messages of one process.
 struct Receiver {
     pid: Pid,
+    is_auth: bool,
     version: u32,
     services: Services,
     events: mpsc::Sender<MonitorEvent>,
@@ -134,9 +140,18 @@ struct Receiver {
 impl Receiver {
     /// Answers its calls and passes on its other messages, and finally its exit.
     fn run(self, socket: &MessageSocket) {
-        while let Ok(Some(message)) = socket.receive() {
-            if self.take(message).is_err() {
-                return;
+        loop {
+            match socket.receive() {
+                Ok(Some(message)) => {
+                    if self.take(message).is_err() {
+                        return;
+                    }
+                }
+                // None of ours is as long, or has as many files. The next one can be read all the same.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.services.note(None, "too-long");
+                }
+                Ok(None) | Err(_) => break,
             }
         }
         let exited = loop {
@@ -166,6 +181,10 @@ impl Receiver {
                 // It can contain what a person has typed.
                 bytes.zeroize();
             }
+            // Workers are told which CAs they trust.
+            Ok(ProcessMessage::Keys(_)) if !self.is_auth => {
+                self.services.note(None, "not-allowed");
+            }
             Ok(message) => {
                 let event = MonitorEvent::Message(self.pid, message);
                 return self
@@ -173,7 +192,10 @@ impl Receiver {
                     .blocking_send(event)
                     .map_err(|_event| EventLoopEnded);
             }
-            Err(error) => tracing::warn!(%error, "a process says what nobody understands"),
+            Err(error) => {
+                tracing::debug!(%error, "a process says what nobody understands");
+                self.services.note(None, "malformed");
+            }
         }
         Ok(())
     }
@@ -244,6 +266,47 @@ mod tests {
         assert!(matches!(next(), MonitorEvent::Exited(pid, Exited::Code(3)) if pid == worker.pid));
         // The worker is gone; that the message cannot be sent is no error.
         worker.send(&MonitorMessage::Ping);
+    }
+
+    /// What a worker may not say is dropped and written down, and what follows is heard.
+    #[test]
+    fn what_it_may_not_say_is_refused() {
+        let home = ServicesHome::new();
+        let (context, mut events) = home.context();
+        let (_worker, far) = listened_to(&context, VERSION, 0);
+        let key = ed25519().public_key().clone();
+        let keys = ProcessMessage::Keys(crate::ipc::PublicCaKeys {
+            user: vec![key.clone()],
+            host: vec![key.clone()],
+            signs: key,
+        });
+        far.send(&encode(&keys).unwrap(), &[]).unwrap();
+        far.send(b"{\"retire\":null}", &[]).unwrap();
+        let long = vec![b' '; crate::ipc::MAX_MESSAGE + 1];
+        rustix::net::send(&far, &long, rustix::net::SendFlags::empty()).unwrap();
+        // A call whose answer could not be waited for.
+        let call = br#"{"call":{"id":1,"deadline_ms":0,"request":{"signing":"check"}}}"#;
+        let (stream, _other) = UnixStream::pair().unwrap();
+        far.send(call, &[stream.as_fd()]).unwrap();
+        far.send(call, &[]).unwrap();
+        far.send(br#""ready""#, &[]).unwrap();
+        let next = events.blocking_recv();
+        assert!(matches!(
+            next,
+            Some(MonitorEvent::Message(_, ProcessMessage::Ready))
+        ));
+        let refused = home.refused();
+        let refused: Vec<_> = refused.iter().map(|(one, why)| (&**one, &**why)).collect();
+        // Of two that are the same, the second is counted.
+        assert_eq!(
+            refused,
+            [
+                ("", "not-allowed"),
+                ("", "malformed"),
+                ("", "too-long"),
+                ("signing", "malformed")
+            ]
+        );
     }
 
     #[test]

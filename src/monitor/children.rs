@@ -145,6 +145,8 @@ impl Processes for Children {
         listeners: &Listeners,
         workers: impl Iterator<Item = &'w ChildProcess>,
     ) -> io::Error {
+        // The next program counts anew.
+        self.context.refused.tell_sums(true);
         handover::exec(&self.program, listeners, workers, &self.lock)
     }
 

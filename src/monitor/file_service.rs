@@ -137,6 +137,11 @@ impl FileService {
         Self { allowed }
     }
 
+    /// Whether a file is opened for the calling process for this purpose.
+    pub(super) fn has(&self, path: &Path, purpose: FilePurpose) -> bool {
+        self.allowed.has(path, purpose)
+    }
+
     /// Opens a file for the calling process.
     ///
     /// # Errors

@@ -110,7 +110,7 @@ impl Handover {
             };
             let kind = KINDS.iter().find(|kind| kind.name == handed.kind);
             let kind = kind.ok_or_else(unusable)?;
-            let socket = MessageSocket::from_fd(file);
+            let socket = MessageSocket::from_fd(file).map_err(|_other| unusable())?;
             Ok(ChildProcess::new(kind, pid, socket, role, handed.version))
         });
         Ok(Self {

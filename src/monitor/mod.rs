@@ -45,6 +45,7 @@ mod version_1;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -58,7 +59,9 @@ use listeners::Listeners;
 use program::Program;
 use signals::Signals;
 
+use crate::audit::{DeferredLog, RefusedCalls};
 use crate::config::{Config, Source};
+use crate::sys::clock::Clock;
 
 pub use confinement::{kept_by_auth_markdown, kept_by_worker_markdown, prepare};
 pub use error::MonitorError;
@@ -73,6 +76,8 @@ pub use program::ChildArgs;
 
 /// How many events may wait for the event loop.
 const QUEUE: usize = 64;
+/// How often it is looked whether there are sums of refused calls to write down.
+const LOOK_FOR_SUMS: Duration = Duration::from_secs(10);
 
 /// Runs the proxy until it is ordered to stop by SIGTERM or SIGINT, and its connections are closed or
 /// have timed out. At SIGHUP the configuration is reloaded, at SIGUSR2 the program is upgraded.
@@ -89,9 +94,13 @@ pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), Mo
         let signals = Signals::new().map_err(MonitorError::Start)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let handover = Handover::receive()?;
+        let (data_dir, cluster) = (&config.data_dir, &config.cluster_name);
+        let log = DeferredLog::new(data_dir, cluster, Clock::System);
+        let refused = RefusedCalls::new(Arc::new(log));
         let context = ChildContext {
             events: sender,
             gate: AuthGate::default(),
+            refused: refused.clone(),
             config: Arc::new((config.clone(), source.clone())),
         };
         let (program, children, lock, listeners) = match handover {
@@ -121,8 +130,20 @@ pub fn serve(config: &Config, source: &Source, args: ChildArgs) -> Result<(), Mo
         let processes = Children::new(program, args, context, lock);
         let mut monitor = Monitor::new(config, processes, listeners, gate, children);
         monitor.begin()?;
-        monitor.run(signals, events).await
+        tokio::spawn(tell_sums(refused.clone()));
+        let ended = monitor.run(signals, events).await;
+        refused.tell_sums(true);
+        ended
     })
+}
+
+/// Writes down regularly how many calls were refused.
+async fn tell_sums(refused: RefusedCalls) {
+    let mut time = tokio::time::interval(LOOK_FOR_SUMS);
+    loop {
+        time.tick().await;
+        refused.tell_sums(false);
+    }
 }
 
 /// Checks whether [`serve`] could start, as far as that is possible without creating or changing anything.

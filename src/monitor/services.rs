@@ -4,12 +4,14 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::auth_gate::{AuthGate, CallsFor};
 use super::call_rate::CallRate;
 use super::file_service::FileService;
 use super::processes::ProcessKind;
+use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
     CallRefusal, CallerProcess, Client, ForwardingCall, IncomingCall, RemoteSigning, Service,
     ServiceCall, ServiceRequest, Slot, Slots,
@@ -23,6 +25,7 @@ pub(super) struct Services {
     caller: CallerProcess,
     files: FileService,
     gate: AuthGate,
+    refused: RefusedCalls,
     limits: [(Service, Limits); Service::ALL.len()],
 }
 
@@ -40,6 +43,7 @@ impl Services {
         pid: i32,
         files: FileService,
         gate: AuthGate,
+        refused: RefusedCalls,
     ) -> Self {
         let now = clock::monotonic();
         let limits = |service| Limits {
@@ -51,6 +55,7 @@ impl Services {
             caller: kind.caller(pid),
             files,
             gate,
+            refused,
             limits: Service::ALL.map(|service| (service, limits(service))),
         }
     }
@@ -68,35 +73,45 @@ impl Services {
         RemoteSigning::new(Client::new(Arc::new(route)))
     }
 
+    /// Writes down that a call was refused, or a message that is no call.
+    pub(super) fn note(&self, service: Option<Service>, reason: &'static str) {
+        let CallerProcess { kind, pid } = self.caller.clone();
+        self.refused.note(RefusedCall {
+            process: kind,
+            pid,
+            service: service.map(Service::name),
+            reason,
+        });
+    }
+
     /// Permits the process to call a service now.
     ///
     /// # Errors
     /// Why the call is refused.
     pub(super) fn admit(&self, service: Service) -> Result<Slot, CallRefusal> {
-        let (kind, name) = (self.kind.name, service.name());
+        let refuse = |reason, refusal| {
+            self.note(Some(service), reason);
+            refusal
+        };
         if !self.kind.may_call(service) {
-            tracing::warn!("a {kind} process calls the service {name}, and may not");
-            return Err(CallRefusal::Forbidden);
+            return Err(refuse("not-allowed", CallRefusal::Forbidden));
         }
         let mut limits = self.limits.iter();
         let (_, limits) = limits
             .find(|(one, _)| *one == service)
             .ok_or(CallRefusal::Forbidden)?;
         if !limits.rate.take(clock::monotonic()) {
-            tracing::warn!("a {kind} process calls the service {name} too often");
-            return Err(CallRefusal::Busy);
+            return Err(refuse("too-often", CallRefusal::Busy));
         }
-        limits.slots.take().ok_or_else(|| {
-            tracing::warn!("a {kind} process calls the service {name} too often at a time");
-            CallRefusal::Busy
-        })
+        let slot = limits.slots.take();
+        slot.ok_or_else(|| refuse("too-many-at-once", CallRefusal::Busy))
     }
 
     /// Takes a call. `length` is that of its message, and `files` came along with it.
     pub(super) fn serve(&self, call: ServiceCall, length: usize, files: Vec<OwnedFd>) {
         let service = call.request.service();
         let Some((mut incoming, request)) = IncomingCall::new(call, length, files) else {
-            return tracing::warn!("a {} process calls as no process should", self.kind.name);
+            return self.note(Some(service), "malformed");
         };
         match self.admit(service) {
             // As long as the call is in this process. The process that it is passed on to counts too.
@@ -106,6 +121,9 @@ impl Services {
         match request {
             ServiceRequest::Files(request) => {
                 let files = self.files.clone();
+                if !files.has(Path::new(&request.path), request.purpose) {
+                    self.note(Some(service), "not-allowed");
+                }
                 on_thread(service, move || {
                     // The caller has stopped waiting, perhaps while this program was replaced.
                     if !incoming.is_late() {

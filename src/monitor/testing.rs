@@ -16,11 +16,14 @@ use super::event::MonitorEvent;
 use super::file_service::FileService;
 use super::processes::{ProcessKind, WORKER};
 use super::services::Services;
+use crate::audit::{DeferredLog, RefusedCalls};
 use crate::config::{Config, Source};
 use crate::ipc::{
     AllowedFiles, CaKeyLine, CallerProcess, Datagram, FilePurpose, IncomingCall, MessageSocket,
     MonitorMessage, Service, ServiceRequest, SigningAnswer, SigningRequest, decode,
 };
+use crate::model::DataDir;
+use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
 /// The process id that calls come from.
@@ -32,14 +35,35 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct ServicesHome {
     directory: tempfile::TempDir,
     pub(super) gate: AuthGate,
+    /// Where refused calls are written down.
+    refused: RefusedCalls,
 }
 
 impl ServicesHome {
     pub(super) fn new() -> Self {
+        let directory = crate::sys::fs::private_tempdir();
+        let data_dir = DataDir::new(directory.path());
+        let cluster = "example.test".parse().unwrap();
+        let log = DeferredLog::new(&data_dir, &cluster, Clock::System);
         Self {
-            directory: crate::sys::fs::private_tempdir(),
+            directory,
             gate: AuthGate::default(),
+            refused: RefusedCalls::new(Arc::new(log)),
         }
+    }
+
+    /// The service and the reason of each refused call that was written down, in their order.
+    pub(super) fn refused(&self) -> Vec<(String, String)> {
+        let log = DataDir::new(self.directory.path()).audit_log();
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let refused = text.lines().map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(event["event"], "call.refused");
+            assert_eq!(event["process"], "worker");
+            let field = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+            (field("service"), field("reason"))
+        });
+        refused.collect()
     }
 
     pub(super) fn at(&self, name: &str) -> PathBuf {
@@ -53,7 +77,8 @@ impl ServicesHome {
 
     pub(super) fn services_of(&self, kind: &'static ProcessKind, files: AllowedFiles) -> Services {
         let files = FileService::new(Arc::new(files));
-        Services::new(kind, PID, files, self.gate.clone())
+        let (gate, refused) = (self.gate.clone(), self.refused.clone());
+        Services::new(kind, PID, files, gate, refused)
     }
 
     /// The configuration of a proxy in the directory.
@@ -72,6 +97,7 @@ impl ServicesHome {
         let context = ChildContext {
             events: sender,
             gate: self.gate.clone(),
+            refused: self.refused.clone(),
             config: Arc::new((self.config(), source)),
         };
         (context, events)

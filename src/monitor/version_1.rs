@@ -53,7 +53,10 @@ pub(super) fn serve(services: &Services, message: &[u8], files: &mut Vec<OwnedFd
             } else {
                 FilePurpose::Read
             };
-            lend(services, path.into(), purpose, MessageSocket::from_fd(file));
+            match MessageSocket::from_fd(file) {
+                Ok(answers) => lend(services, path.into(), purpose, answers),
+                Err(_) => services.note(Some(Service::Files), "malformed"),
+            }
         }
     }
     true
@@ -65,6 +68,9 @@ fn lend(services: &Services, path: PathBuf, purpose: FilePurpose, answers: Messa
         return;
     };
     let files = services.files().clone();
+    if !files.has(&path, purpose) {
+        services.note(Some(Service::Files), "not-allowed");
+    }
     on_thread(Service::Files, move || {
         let opened = files.open(Path::new(&path), purpose);
         // A worker that has its answer may ask again.
