@@ -222,6 +222,10 @@ impl PeopleRefusal {
     /// restart it remembers nothing, and another [`PeopleQuestion::Prove`] with the proof of before
     /// helps.
     pub const NOT_SIGNED_IN: &str = "not-signed-in";
+    /// The reason where answers came for a conversation that the service does not remember. After a
+    /// restart it remembers nothing, and the questions have to be asked anew, beginning with
+    /// [`PeopleQuestion::Begin`] or the command that they came of.
+    pub const FORGOTTEN: &str = "questions-forgotten";
 }
 
 /// An answer that a person has typed. It is wiped when it is dropped, and never shown.

@@ -5,8 +5,8 @@
 use super::completion::{audit_ends, factor_of};
 use super::context::{Context, Unavailable};
 use super::conversation::{Change, Conversation, Present, Stage};
-use super::credentials::{Credentials, verify};
-use super::minting::still_signed_in;
+use super::credentials::{Credentials, audit_failure, verify};
+use super::minting::{distrust, out_of_turn, still_signed_in};
 use super::password::MIN_PASSWORD;
 use super::questions::recovery_codes;
 use super::recovery::{new_recovery_codes, recovery_hash};
@@ -25,14 +25,18 @@ pub(super) fn begin_password(context: &Context, present: &mut Present) -> People
 }
 
 /// Asks for the password, and for a code if there is an authenticator.
-pub(super) fn begin_factor(context: &Context, present: &mut Present, user: &User) -> PeopleAnswer {
+pub(super) fn begin_factor(
+    context: &Context,
+    present: &mut Present,
+    user: &User,
+) -> Result<PeopleAnswer, Refused> {
     let settings = context.settings();
     if !settings.second_factor.has_codes() {
-        return Refused::not_used().into();
+        return Err(Refused::not_used());
     }
     let asks_code = user.totp;
     present.change = Some(Change::Factor { asks_code });
-    settings.ask_credentials(present.person.name.as_str(), asks_code)
+    Ok(settings.ask_credentials(present.person.name.as_str(), asks_code))
 }
 
 /// The answers to the last questions of a change.
@@ -44,10 +48,11 @@ pub(super) fn answer(
     let stage = std::mem::replace(&mut conversation.stage, Stage::Idle);
     let Stage::SignedIn(mut present) = stage else {
         conversation.stage = stage;
-        return Ok(Refused::out_of_turn().into());
+        return Ok(out_of_turn(context, conversation));
     };
     let Some((user, _)) = still_signed_in(context, &present)? else {
-        return Ok(Refused::sign_in_ended().into());
+        let refused = Refused::sign_in_ended();
+        return Ok(distrust(context, conversation, "answer", refused));
     };
     let answer = match present.change.take() {
         Some(Change::Password { tries }) => {
@@ -69,10 +74,16 @@ pub(super) fn answer(
             (secret, tries),
             answers,
         )?,
-        None => Refused::out_of_turn().into(),
+        None => out_of_turn(context, conversation),
     };
     conversation.stage = Stage::SignedIn(present);
     Ok(answer)
+}
+
+fn gave_up(context: &Context, conversation: &Conversation, user: &User) -> PeopleAnswer {
+    let refused = Refused::gave_up();
+    audit_failure(context, conversation, Some(user), &refused);
+    refused.into()
 }
 
 fn password(
@@ -84,11 +95,11 @@ fn password(
     answers: &[SecretText],
 ) -> Result<PeopleAnswer, Unavailable> {
     let [old, first, again] = answers else {
-        return Ok(Refused::out_of_turn().into());
+        return Ok(out_of_turn(context, conversation));
     };
     let new = match chosen(first, again) {
         Ok(new) => new,
-        Err(_) if tries + 1 >= MAX_TRIES => return Ok(Refused::gave_up().into()),
+        Err(_) if tries + 1 >= MAX_TRIES => return Ok(gave_up(context, conversation, user)),
         Err(why) => {
             present.change = Some(Change::Password { tries: tries + 1 });
             return Ok(context.settings().ask_change(&user.name, &why));
@@ -133,7 +144,7 @@ fn factor(
     let (password, code) = match answers {
         [password, code] if asks_code => (password, Some(code.expose())),
         [password] if !asks_code => (password, None),
-        _ => return Ok(Refused::out_of_turn().into()),
+        _ => return Ok(out_of_turn(context, conversation)),
     };
     let given = Credentials {
         account: user.name.as_str(),
@@ -159,11 +170,11 @@ fn first_code(
     answers: &[SecretText],
 ) -> Result<PeopleAnswer, Unavailable> {
     let [code] = answers else {
-        return Ok(Refused::out_of_turn().into());
+        return Ok(out_of_turn(context, conversation));
     };
     let step = match secret.check(code.expose(), context.now()) {
         CodeVerdict::Right { step } => step,
-        _ if tries + 1 >= MAX_TRIES => return Ok(Refused::gave_up().into()),
+        _ if tries + 1 >= MAX_TRIES => return Ok(gave_up(context, conversation, user)),
         verdict => {
             let note = why_not(verdict);
             let questions = context

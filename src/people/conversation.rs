@@ -6,6 +6,7 @@ use ssh_key::PublicKey;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::seen::SessionDigest;
 use super::totp::OtpSecret;
 use crate::ipc::PeopleRequest;
 use crate::model::{ConnectionId, UserName};
@@ -143,21 +144,27 @@ pub(super) enum Change {
 /// What is known about the client of one connection.
 #[derive(Debug)]
 pub(super) struct Conversation {
+    /// The number of the process whose connection it is.
+    pub(super) caller: u64,
     pub(super) connection: ConnectionId,
     pub(super) client: SocketAddr,
     /// The user name of the client's requests (RFC 4252 section 5).
     pub(super) user: String,
+    /// The session of the transport that the first proof was made for (RFC 4253 section 7.2).
+    pub(super) session: Option<SessionDigest>,
     /// The key that has proved itself last.
     pub(super) proved: Option<ProvedKey>,
     pub(super) stage: Stage,
 }
 
 impl Conversation {
-    pub(super) fn new(request: &PeopleRequest) -> Self {
+    pub(super) fn new(caller: u64, request: &PeopleRequest) -> Self {
         Self {
+            caller,
             connection: request.connection,
             client: request.client,
             user: request.user.clone(),
+            session: None,
             proved: None,
             stage: Stage::Idle,
         }

@@ -6,7 +6,7 @@ use ssh_key::PublicKey;
 
 use super::context::{Context, Unavailable};
 use super::conversation::{Conversation, Present};
-use super::keys::fit;
+use super::keys::{fingerprint, fit};
 use super::refusal::Refused;
 use super::settings::PeopleSettings;
 use crate::access::Policy;
@@ -49,10 +49,11 @@ pub(super) fn for_connection(
             Refused::not_signed_in(),
         ));
     };
-    let Some((user, sign_in)) = still_signed_in(context, present)? else {
-        return Ok(Refused::sign_in_ended().into());
-    };
     let key = present.key.key.clone();
+    let Some((user, sign_in)) = still_signed_in(context, present)? else {
+        let refused = Refused::sign_in_ended();
+        return Ok(distrust(context, conversation, "certificate", refused));
+    };
     let settings = context.settings();
     if !may_log_in_as(&settings.policy, &user, login) {
         let refused = Refused::login_not_allowed(login);
@@ -66,7 +67,8 @@ pub(super) fn for_connection(
         ttl,
         issued_for: IssuedFor::Connection,
     };
-    Ok(order.issue(context, &settings, &user))
+    let issued = order.issue(context, &settings, &user);
+    Ok(issued.unwrap_or_else(|refused| distrust(context, conversation, "certificate", refused)))
 }
 
 /// A certificate for all of the person's logins, as long as the sign-in: for the proved key, or once on
@@ -77,22 +79,22 @@ pub(super) fn for_person(
     user: &User,
     sign_in: &SignIn,
     other: Option<&[u8]>,
-) -> PeopleAnswer {
+) -> Result<Result<PeopleAnswer, Refused>, Unavailable> {
     let settings = context.settings();
     let Some(logins) = user.logins.clone().filter(|logins| !logins.is_empty()) else {
-        return Refused::no_logins().into();
+        return Ok(Err(Refused::no_logins()));
     };
     let allowed = |login: &Login| may_log_in_as(&settings.policy, user, login);
     let logins: Vec<Login> = logins.into_iter().filter(allowed).collect();
     if logins.is_empty() {
-        return Refused::no_logins().into();
+        return Ok(Err(Refused::no_logins()));
     }
     let key = match other {
         None => present.key.key.clone(),
-        Some(_) if present.has_certified => return Refused::one_key().into(),
-        Some(blob) => match fit(blob) {
+        Some(_) if present.has_certified => return Ok(Err(Refused::one_key())),
+        Some(blob) => match other_key(context, user, blob)? {
             Ok(key) => key,
-            Err(refused) => return refused.into(),
+            Err(refused) => return Ok(Err(refused)),
         },
     };
     let order = Order {
@@ -101,9 +103,27 @@ pub(super) fn for_person(
         ttl: Duration::from_secs(sign_in.until.saturating_sub(context.now())),
         issued_for: IssuedFor::Signed,
     };
-    let answer = order.issue(context, &settings, user);
+    let issued = order.issue(context, &settings, user);
     present.has_certified |= other.is_some();
-    answer
+    Ok(issued)
+}
+
+/// A key that has not proved itself, given by its encoding: it may not be another person's.
+fn other_key(
+    context: &Context,
+    user: &User,
+    blob: &[u8],
+) -> Result<Result<PublicKey, Refused>, Unavailable> {
+    let key = match fit(blob) {
+        Ok(key) => key,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let holder = context.state.keys().of_fingerprint(&fingerprint(&key))?;
+    let is_others = holder.is_some_and(|(holder, _)| holder.id != user.id);
+    Ok(match is_others {
+        true => Err(Refused::key_of_another()),
+        false => Ok(key),
+    })
 }
 
 /// Whether the policy allows a person this login at any host.
@@ -133,7 +153,12 @@ struct Order {
 }
 
 impl Order {
-    fn issue(self, context: &Context, settings: &PeopleSettings, user: &User) -> PeopleAnswer {
+    fn issue(
+        self,
+        context: &Context,
+        settings: &PeopleSettings,
+        user: &User,
+    ) -> Result<PeopleAnswer, Refused> {
         let purpose = match self.issued_for {
             IssuedFor::Connection => CertificateUse::Connection,
             IssuedFor::Signed => CertificateUse::User,
@@ -143,7 +168,7 @@ impl Order {
         let logins: Result<Vec<_>, _> = logins.collect();
         let (identity, logins) = match (name(user.name.as_str()), logins) {
             (Ok(identity), Ok(logins)) => (identity, logins),
-            (Err(error), _) | (_, Err(error)) => return Refused::certificate(error).into(),
+            (Err(error), _) | (_, Err(error)) => return Err(Refused::certificate(error)),
         };
         let request = UserRequest {
             identity,
@@ -156,14 +181,14 @@ impl Order {
             Ok(certificate) => {
                 context.meters.certificates.add(purpose, 1);
                 match certificate.to_openssh() {
-                    Ok(line) => PeopleAnswer::Certificate(line),
-                    Err(error) => Refused::certificate(error).into(),
+                    Ok(line) => Ok(PeopleAnswer::Certificate(line)),
+                    Err(error) => Err(Refused::certificate(error)),
                 }
             }
             Err(error) => {
                 let person = &user.name;
                 tracing::error!(error = %chain(&error), "no certificate for {person}");
-                Refused::certificate(error).into()
+                Err(Refused::certificate(error))
             }
         }
     }
@@ -183,4 +208,9 @@ pub(super) fn distrust(
         connection: conversation.connection,
     });
     refused.into()
+}
+
+/// Answers arrived that belong to no question.
+pub(super) fn out_of_turn(context: &Context, conversation: &Conversation) -> PeopleAnswer {
+    distrust(context, conversation, "answer", Refused::out_of_turn())
 }

@@ -35,29 +35,30 @@ pub(super) fn command(
         .sign_ins()
         .end(&over, SignInEnd::Expired, now)?;
     let Some((user, sign_in)) = still_signed_in(context, &present)? else {
-        return Ok(Refused::sign_in_ended().into());
+        let refused = Refused::sign_in_ended();
+        return Ok(distrust(context, conversation, "own", refused));
     };
     let answer = match command {
-        OwnCommand::Status => status(context, &user, &sign_in)?,
+        OwnCommand::Status => Ok(status(context, &user, &sign_in)?),
         OwnCommand::Logout { everywhere } => {
             return log_out(context, &user, &present, *everywhere);
         }
-        OwnCommand::Certificate => for_person(context, &mut present, &user, &sign_in, None),
+        OwnCommand::Certificate => for_person(context, &mut present, &user, &sign_in, None)?,
         OwnCommand::CertificateFor { key } => {
-            for_person(context, &mut present, &user, &sign_in, Some(key))
+            for_person(context, &mut present, &user, &sign_in, Some(key))?
         }
-        OwnCommand::ChangePassword => begin_password(context, &mut present),
+        OwnCommand::ChangePassword => Ok(begin_password(context, &mut present)),
         OwnCommand::ChangeSecondFactor => begin_factor(context, &mut present, &user),
-        OwnCommand::Keys => keys(context, &user, &present)?,
+        OwnCommand::Keys => Ok(keys(context, &user, &present)?),
         OwnCommand::RemoveKey { fingerprint } => {
-            let (answer, is_over) =
-                remove_key(context, conversation, &user, &present, fingerprint)?;
-            if is_over {
+            let removed = remove_key(context, conversation, &user, &present, fingerprint)?;
+            if let Ok((answer, true)) = removed {
                 return Ok(answer);
             }
-            answer
+            removed.map(|(answer, _)| answer)
         }
     };
+    let answer = answer.unwrap_or_else(|refused| distrust(context, conversation, "own", refused));
     conversation.stage = Stage::SignedIn(present);
     Ok(answer)
 }
@@ -159,10 +160,10 @@ fn remove_key(
     user: &User,
     present: &Present,
     fingerprint: &str,
-) -> Result<(PeopleAnswer, bool), Unavailable> {
+) -> Result<Result<(PeopleAnswer, bool), Refused>, Unavailable> {
     let keys = context.state.keys();
     let Some(ended) = keys.remove(user.id, fingerprint, context.now())? else {
-        return Ok((Refused::no_such_key().into(), false));
+        return Ok(Err(Refused::no_such_key()));
     };
     context.audit(PersonEvent::KeyRemoved {
         user: user.name.to_string(),
@@ -173,5 +174,5 @@ fn remove_key(
     audit_ends(context, user, &ended, SignInEnd::KeyRemoved)?;
     let text = format!("removed {fingerprint}: {}\n", counted(ended.len()));
     let is_over = ended.contains(&present.sign_in);
-    Ok((PeopleAnswer::Text(text), is_over))
+    Ok(Ok((PeopleAnswer::Text(text), is_over)))
 }

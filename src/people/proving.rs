@@ -9,7 +9,7 @@ use super::conversation::{Conversation, Named, ProvedKey, Stage};
 use super::keys::{fingerprint, fit, fit_presented, registered_by};
 use super::minting::distrust;
 use super::refusal::Refused;
-use super::seen::SeenSessions;
+use super::seen::{SeenSessions, SessionDigest, SessionOwner};
 use crate::cert::proof::VerifiedRequest;
 use crate::ipc::{PeopleAnswer, SignedProof};
 use crate::metrics::SignInMethod;
@@ -65,8 +65,13 @@ pub(super) fn prove(
             Refused::bad_signature(),
         ));
     };
-    let session = &verified.request().session;
-    if !seen.is_of(session, conversation.connection) {
+    let session = SessionDigest::of(&verified.request().session);
+    let owner = SessionOwner {
+        caller: conversation.caller,
+        connection: conversation.connection,
+    };
+    let is_another = conversation.session.as_ref().is_some_and(|first| *first != session);
+    if is_another || !seen.is_of(&session, owner) {
         return Ok(distrust(
             context,
             conversation,
@@ -74,6 +79,7 @@ pub(super) fn prove(
             Refused::replayed(),
         ));
     }
+    conversation.session = Some(session);
     let key = match proved(context, &verified)? {
         Ok(key) => key,
         Err(refused) => return Ok(refuse(context, conversation, None, refused)),

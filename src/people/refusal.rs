@@ -217,6 +217,18 @@ impl Refused {
         Self::new("out-of-turn", "there is no such question to answer").and_end()
     }
 
+    pub(super) fn forgotten() -> Self {
+        Self::new(
+            PeopleRefusal::FORGOTTEN,
+            "the proxy does not know any more what it has asked",
+        )
+        .hint("connect again")
+    }
+
+    pub(super) fn long_name() -> Self {
+        Self::new("long-name", "the user name is too long").and_end()
+    }
+
     pub(super) fn busy() -> Self {
         Self::new("busy", "too many clients sign in at this moment")
             .hint("try again in a minute")

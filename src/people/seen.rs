@@ -1,8 +1,8 @@
 //! Which connection a session id was first used for. A signature covers its session id, so one that
-//! was passed on for one connection is of no use for another.
+//! was passed on for one connection is of no use for another, and of none once that one has ended.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ssh_key::HashAlg;
@@ -15,34 +15,63 @@ const KEPT: Duration = Duration::from_secs(60 * 60);
 /// Most session ids that are remembered.
 const MAX_SESSIONS: usize = 65_536;
 
+/// The hash of a session id. Session ids are as long as their hash; others would be an attempt to fill
+/// memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionDigest(Vec<u8>);
+
+impl SessionDigest {
+    pub(super) fn of(session: &[u8]) -> Self {
+        Self(HashAlg::Sha256.digest(session))
+    }
+}
+
+/// A connection of a process: processes number theirs by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SessionOwner {
+    /// The number of the process.
+    pub(super) caller: u64,
+    pub(super) connection: ConnectionId,
+}
+
 /// The session ids of the last hour. Only those with a verified signature are remembered.
 #[derive(Debug, Default)]
 pub(super) struct SeenSessions(Mutex<Sessions>);
 
 #[derive(Debug, Default)]
 struct Sessions {
-    of: HashMap<Vec<u8>, ConnectionId>,
+    /// The connection; `None` once it has ended.
+    of: HashMap<SessionDigest, Option<SessionOwner>>,
     /// The oldest first.
-    order: VecDeque<(Duration, Vec<u8>)>,
+    order: VecDeque<(Duration, SessionDigest)>,
 }
 
 impl SeenSessions {
-    /// Whether this session id is the connection's. It becomes so if it is new.
-    pub(super) fn is_of(&self, session: &[u8], connection: ConnectionId) -> bool {
-        self.is_of_at(session, connection, monotonic())
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_of_at(&self, session: &[u8], connection: ConnectionId, now: Duration) -> bool {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether this session is the connection's. It becomes so if it is new.
+    pub(super) fn is_of(&self, session: &SessionDigest, owner: SessionOwner) -> bool {
+        self.is_of_at(session, owner, monotonic())
+    }
+
+    fn is_of_at(&self, session: &SessionDigest, owner: SessionOwner, now: Duration) -> bool {
+        let mut sessions = self.lock();
         sessions.forget(now);
-        // Session ids are as long as their hash; others would be somebody's attempt to fill memory.
-        let id = HashAlg::Sha256.digest(session);
-        if let Some(first) = sessions.of.get(&id) {
-            return *first == connection;
+        if let Some(first) = sessions.of.get(session) {
+            return *first == Some(owner);
         }
-        sessions.order.push_back((now, id.clone()));
-        sessions.of.insert(id, connection);
+        sessions.order.push_back((now, session.clone()));
+        sessions.of.insert(session.clone(), Some(owner));
         true
+    }
+
+    /// The connection of this session has ended: its signatures count no longer.
+    pub(super) fn end(&self, session: &SessionDigest) {
+        if let Some(owner) = self.lock().of.get_mut(session) {
+            *owner = None;
+        }
     }
 }
 
@@ -62,25 +91,57 @@ impl Sessions {
 mod tests {
     use super::*;
 
+    fn owner() -> SessionOwner {
+        SessionOwner {
+            caller: 1,
+            connection: ConnectionId::new(),
+        }
+    }
+
     #[test]
     fn a_session_is_of_one_connection_for_an_hour() {
         let seen = SeenSessions::default();
-        let (first, second) = (ConnectionId::new(), ConnectionId::new());
-        let at = |seconds: u64| Duration::from_secs(1_000 + seconds);
-        assert!(seen.is_of_at(b"session", first, at(0)));
-        assert!(seen.is_of_at(b"session", first, at(3_600)));
-        assert!(!seen.is_of_at(b"session", second, at(3_600)));
-        assert!(seen.is_of_at(b"another", second, at(3_600)));
-        assert!(seen.is_of_at(b"session", second, at(3_601)));
+        let (first, second) = (owner(), owner());
+        let is_of = |session: &[u8], owner, seconds: u64| {
+            let at = Duration::from_secs(1_000 + seconds);
+            seen.is_of_at(&SessionDigest::of(session), owner, at)
+        };
+        assert!(is_of(b"session", first, 0));
+        assert!(is_of(b"session", first, 3_600));
+        assert!(!is_of(b"session", second, 3_600));
+        assert!(is_of(b"another", second, 3_600));
+        assert!(is_of(b"session", second, 3_601));
+    }
+
+    /// Another process may number its connections in the same way.
+    #[test]
+    fn a_session_is_of_one_process() {
+        let seen = SeenSessions::default();
+        let first = owner();
+        let other = SessionOwner { caller: 2, ..first };
+        let session = SessionDigest::of(b"session");
+        assert!(seen.is_of(&session, first));
+        assert!(!seen.is_of(&session, other));
+    }
+
+    #[test]
+    fn a_session_ends_with_its_connection() {
+        let seen = SeenSessions::default();
+        let (first, session) = (owner(), SessionDigest::of(b"session"));
+        assert!(seen.is_of(&session, first));
+        seen.end(&session);
+        assert!(!seen.is_of(&session, first));
+        assert!(!seen.is_of(&session, owner()));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let seen = SeenSessions::default();
         for number in 0..=MAX_SESSIONS {
-            assert!(seen.is_of_at(&number.to_be_bytes(), ConnectionId::new(), Duration::ZERO));
+            let session = SessionDigest::of(&number.to_be_bytes());
+            assert!(seen.is_of_at(&session, owner(), Duration::ZERO));
         }
-        let sessions = seen.0.lock().unwrap();
+        let sessions = seen.lock();
         assert_eq!(sessions.of.len(), MAX_SESSIONS);
         assert_eq!(sessions.order.len(), MAX_SESSIONS);
     }

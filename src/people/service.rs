@@ -17,6 +17,7 @@ use super::table::ConversationTable;
 use super::{signing_in, signing_up};
 use crate::ipc::{PeopleAnswer, PeopleQuestion, PeopleRequest, SecretText, SignInEnd};
 use crate::metrics::SignInRefusal;
+use crate::model::ConnectionId;
 use crate::state::SignInsOf;
 use crate::sys::clock::monotonic;
 
@@ -30,6 +31,8 @@ pub struct PeopleService {
     swept: Mutex<Duration>,
 }
 
+/// Longest user name of a client's requests, in bytes: longer ones are those of no account.
+const MAX_NAME: usize = 1_024;
 /// How often what is over is removed. It counts for nothing before that.
 const SWEEP: Duration = Duration::from_secs(60);
 /// For how long the ends of sign-ins, and the addresses that people have signed in from, are remembered,
@@ -100,9 +103,17 @@ impl PeopleService {
 
     fn decide(&self, caller: u64, request: &PeopleRequest) -> Result<PeopleAnswer, Unavailable> {
         let (connection, now) = (request.connection, monotonic());
+        let refuse = |what, refused| {
+            let unknown = Conversation::new(caller, request);
+            Ok(minting::distrust(&self.context, &unknown, what, refused))
+        };
+        let is_unknown = || self.table.find(caller, connection, now).is_none();
+        if request.user.len() > MAX_NAME {
+            return refuse("connection", Refused::long_name());
+        }
         match &request.ask {
             PeopleQuestion::Close => {
-                self.table.end(caller, connection);
+                self.end(caller, connection);
                 return Ok(PeopleAnswer::Closed);
             }
             PeopleQuestion::Key { key } => {
@@ -111,6 +122,15 @@ impl PeopleService {
                 let conversation = conversation.as_deref();
                 return query(&self.context, conversation, &request.user, key);
             }
+            PeopleQuestion::Answer(_) if is_unknown() => {
+                return refuse("answer", Refused::forgotten());
+            }
+            PeopleQuestion::Certificate { .. } if is_unknown() => {
+                return refuse("certificate", Refused::not_signed_in());
+            }
+            PeopleQuestion::Own(_) if is_unknown() => {
+                return refuse("own", Refused::not_signed_in());
+            }
             PeopleQuestion::Prove(_)
             | PeopleQuestion::Begin
             | PeopleQuestion::Answer(_)
@@ -118,11 +138,14 @@ impl PeopleService {
             | PeopleQuestion::Own(_) => {}
         }
         let Some(slot) = self.table.find_or_begin(caller, request, now) else {
-            return Ok(Refused::busy().into());
+            return refuse("connection", Refused::busy());
         };
         let mut conversation = slot.lock();
         if conversation.user != request.user || conversation.client != request.client {
-            self.table.end(caller, connection);
+            drop(self.table.end(caller, connection));
+            if let Some(session) = conversation.session.take() {
+                self.seen.end(&session);
+            }
             let refused = Refused::user_changed();
             return Ok(minting::distrust(
                 &self.context,
@@ -134,6 +157,14 @@ impl PeopleService {
         let answer = self.converse(&mut conversation, &request.ask);
         slot.note(&conversation);
         answer
+    }
+
+    /// A connection has ended: what was known about it is wiped, and its signatures count no longer.
+    fn end(&self, caller: u64, connection: ConnectionId) {
+        let slot = self.table.end(caller, connection);
+        if let Some(session) = slot.and_then(|slot| slot.lock().session.take()) {
+            self.seen.end(&session);
+        }
     }
 
     fn converse(
@@ -179,12 +210,7 @@ impl PeopleService {
             Stage::Stored(answered) => signing_in::proceed(context, conversation, *answered),
             stage @ (Stage::Idle | Stage::Answered(_) | Stage::SignedIn(_)) => {
                 conversation.stage = stage;
-                Ok(minting::distrust(
-                    context,
-                    conversation,
-                    "answer",
-                    Refused::out_of_turn(),
-                ))
+                Ok(minting::out_of_turn(context, conversation))
             }
         }
     }

@@ -4,6 +4,7 @@ use super::completion::{complete, refuse, signed_in};
 use super::context::{Context, Unavailable};
 use super::conversation::{Answered, Conversation, Named, Stage};
 use super::credentials::{Credentials, RightAnswers, may_ask, verify};
+use super::minting::out_of_turn;
 use super::refusal::Refused;
 use super::settings::RequiredFactor;
 use crate::ipc::{PeopleAnswer, SecretText};
@@ -96,7 +97,7 @@ pub(super) fn name(
     answers: &[SecretText],
 ) -> Result<PeopleAnswer, Unavailable> {
     let [typed] = answers else {
-        return Ok(Refused::out_of_turn().into());
+        return Ok(out_of_turn(context, conversation));
     };
     let account = match typed.expose().trim() {
         "" => conversation.user.clone(),
@@ -117,7 +118,7 @@ pub(super) fn credentials(
     let (password, code) = match answers {
         [password, code] if asks_code => (password, Some(code.expose())),
         [password] if !asks_code => (password, None),
-        _ => return Ok(Refused::out_of_turn().into()),
+        _ => return Ok(out_of_turn(context, conversation)),
     };
     if asks_code == matches!(needed, Needed::Nothing(_)) {
         // The configuration has changed since the question.

@@ -10,6 +10,7 @@ use super::conversation::{
 };
 use super::credentials::throttled;
 use super::invitation::invitation_hash;
+use super::minting::out_of_turn;
 use super::password::{MIN_PASSWORD, check_new};
 use super::recovery::{new_recovery_codes, recovery_hash};
 use super::refusal::Refused;
@@ -29,7 +30,7 @@ pub(super) fn invitation(
     answers: &[SecretText],
 ) -> Result<PeopleAnswer, Unavailable> {
     let [typed] = answers else {
-        return Ok(Refused::out_of_turn().into());
+        return Ok(out_of_turn(context, conversation));
     };
     let state = &context.state;
     let now = context.now();
@@ -94,12 +95,14 @@ pub(super) fn first_password(
     answers: &[SecretText],
 ) -> Result<PeopleAnswer, Unavailable> {
     let [first, again] = answers else {
-        return Ok(Refused::out_of_turn().into());
+        return Ok(out_of_turn(context, conversation));
     };
     let settings = context.settings();
     let password = match chosen(first, again) {
         Ok(password) => context.passwords.hash(password)?,
-        Err(_) if invited.tries + 1 >= MAX_TRIES => return Ok(Refused::gave_up().into()),
+        Err(_) if invited.tries + 1 >= MAX_TRIES => {
+            return Ok(refuse(context, conversation, None, Refused::gave_up()));
+        }
         Err(why) => {
             invited.tries += 1;
             conversation.stage = Stage::NewPassword(invited);
@@ -146,7 +149,7 @@ pub(super) fn first_code(
     answers: &[SecretText],
 ) -> Result<PeopleAnswer, Unavailable> {
     let [code] = answers else {
-        return Ok(Refused::out_of_turn().into());
+        return Ok(out_of_turn(context, conversation));
     };
     let settings = context.settings();
     let is_skipped =
@@ -154,7 +157,9 @@ pub(super) fn first_code(
     let step = match set_up.secret.check(code.expose(), context.now()) {
         CodeVerdict::Right { step } => Some(step),
         CodeVerdict::ClockOff { .. } | CodeVerdict::Wrong if is_skipped => None,
-        _ if set_up.invited.tries + 1 >= MAX_TRIES => return Ok(Refused::gave_up().into()),
+        _ if set_up.invited.tries + 1 >= MAX_TRIES => {
+            return Ok(refuse(context, conversation, None, Refused::gave_up()));
+        }
         verdict => {
             set_up.invited.tries += 1;
             let name = &set_up.invited.person.name;

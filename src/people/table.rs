@@ -91,7 +91,7 @@ impl ConversationTable {
         let slot = Arc::new(Slot {
             began: now,
             is_present: AtomicBool::new(false),
-            conversation: Mutex::new(Conversation::new(request)),
+            conversation: Mutex::new(Conversation::new(caller, request)),
         });
         of_caller.insert(request.connection, Arc::clone(&slot));
         Some(slot)
@@ -104,11 +104,9 @@ impl ConversationTable {
         }
     }
 
-    /// The connection has ended.
-    pub(super) fn end(&self, caller: u64, connection: ConnectionId) {
-        if let Some(of_caller) = self.lock().get_mut(&caller) {
-            of_caller.remove(&connection);
-        }
+    /// The connection has ended; what was known about it.
+    pub(super) fn end(&self, caller: u64, connection: ConnectionId) -> Option<Arc<Slot>> {
+        self.lock().get_mut(&caller)?.remove(&connection)
     }
 
     /// The process has exited.

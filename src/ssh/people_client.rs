@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ipc::{
-    CallError, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Service,
-    SignedProof,
+    CallError, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Questions,
+    Service, SignedProof,
 };
 use crate::model::ConnectionId;
 
@@ -28,6 +28,9 @@ const MAX_WAITING: usize = 4096;
 /// How long a question may wait for its turn. An answer waits for as long as its client may take to
 /// authenticate.
 const TURN: Duration = Service::People.timeout();
+
+/// What a client reads that is asked anew.
+const ASKED_ANEW: &str = "The proxy was restarted meanwhile: please answer once more.";
 
 /// Why a question about a person has no answer.
 #[derive(Debug, Error)]
@@ -105,6 +108,7 @@ impl PeopleClient {
             user,
             is_known: AtomicBool::new(false),
             proof: Mutex::default(),
+            opening: Mutex::default(),
         }))
     }
 
@@ -148,6 +152,8 @@ struct Person {
     is_known: AtomicBool,
     /// What the client has proved last.
     proof: Mutex<Option<SignedProof>>,
+    /// What the last questions came of.
+    opening: Mutex<Option<PeopleQuestion>>,
 }
 
 impl PersonClient {
@@ -159,15 +165,16 @@ impl PersonClient {
         let Self(person) = self;
         person.is_known.store(true, Ordering::Relaxed);
         match &ask {
-            PeopleQuestion::Prove(proof) => person.keep(proof.clone()),
+            PeopleQuestion::Prove(proof) => *person.proof() = Some(proof.clone()),
+            PeopleQuestion::Begin => *person.opening() = Some(ask.clone()),
             // They are for connections that are signed in.
-            PeopleQuestion::Certificate { .. } | PeopleQuestion::Own(_) => {
+            PeopleQuestion::Own(_) => {
+                *person.opening() = Some(ask.clone());
                 return person.ask_again(ask).await;
             }
-            PeopleQuestion::Key { .. }
-            | PeopleQuestion::Begin
-            | PeopleQuestion::Answer(_)
-            | PeopleQuestion::Close => {}
+            PeopleQuestion::Certificate { .. } => return person.ask_again(ask).await,
+            PeopleQuestion::Answer(_) => return person.answer(ask).await,
+            PeopleQuestion::Key { .. } | PeopleQuestion::Close => {}
         }
         person.ask(ask).await
     }
@@ -187,10 +194,7 @@ impl Person {
     /// restarted, the client's proof is passed on to it again.
     async fn ask_again(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
         let answer = self.ask(ask.clone()).await?;
-        let is_unknown = matches!(
-            &answer,
-            PeopleAnswer::Refused(refusal) if refusal.reason == PeopleRefusal::NOT_SIGNED_IN
-        );
+        let is_unknown = is_refused(&answer, PeopleRefusal::NOT_SIGNED_IN);
         let proof = self.proof().clone();
         let Some(proof) = proof.filter(|_| is_unknown) else {
             return Ok(answer);
@@ -201,12 +205,41 @@ impl Person {
         }
     }
 
-    fn keep(&self, proof: SignedProof) {
-        *self.proof() = Some(proof);
+    /// Answers questions. If the other process does not know any more what it has asked, because it was
+    /// restarted or replaced, the client is asked anew.
+    async fn answer(&self, answers: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
+        let answer = self.ask(answers).await?;
+        let opening = self.opening().clone();
+        let is_forgotten = is_refused(&answer, PeopleRefusal::FORGOTTEN);
+        let Some(opening) = opening.filter(|_| is_forgotten) else {
+            return Ok(answer);
+        };
+        let proof = self.proof().clone();
+        if let Some(proof) = proof {
+            let proved = self.ask(PeopleQuestion::Prove(proof)).await?;
+            let is_begin = opening == PeopleQuestion::Begin;
+            match proved {
+                // The answers had counted before the restart.
+                PeopleAnswer::SignedIn(_) if is_begin => return Ok(proved),
+                PeopleAnswer::SignedIn(_) | PeopleAnswer::AskFirst => {}
+                _ => return Ok(proved),
+            }
+        }
+        Ok(match self.ask(opening).await? {
+            PeopleAnswer::Questions(questions) => PeopleAnswer::Questions(Questions {
+                banner: format!("{ASKED_ANEW}\n\n{}", questions.banner),
+                prompts: questions.prompts,
+            }),
+            other => other,
+        })
     }
 
     fn proof(&self) -> MutexGuard<'_, Option<SignedProof>> {
         self.proof.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opening(&self) -> MutexGuard<'_, Option<PeopleQuestion>> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn request(&self, ask: PeopleQuestion) -> PeopleRequest {
@@ -217,6 +250,10 @@ impl Person {
             ask,
         }
     }
+}
+
+fn is_refused(answer: &PeopleAnswer, reason: &str) -> bool {
+    matches!(answer, PeopleAnswer::Refused(refusal) if refusal.reason == reason)
 }
 
 impl Drop for Person {
@@ -247,16 +284,37 @@ mod tests {
     use crate::ipc::{OwnCommand, SignedIn};
     use crate::ssh::testing::CLIENT;
 
-    /// A process that remembers who has proved what until it is restarted.
+    /// A process that remembers who has proved what, and what it has asked, until it is restarted.
     #[derive(Debug, Default)]
     struct Forgetful {
         is_proved: AtomicBool,
+        has_asked: AtomicBool,
+        /// A proof is enough: there is a sign-in with the key.
+        is_signed_in: AtomicBool,
         asked: Mutex<Vec<PeopleQuestion>>,
     }
 
+    impl Forgetful {
+        fn restart(&self) {
+            self.is_proved.store(false, Ordering::Relaxed);
+            self.has_asked.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn questions(banner: &str) -> PeopleAnswer {
+        PeopleAnswer::Questions(Questions {
+            banner: banner.to_owned(),
+            prompts: Vec::new(),
+        })
+    }
+
     fn not_signed_in() -> PeopleAnswer {
+        refused(PeopleRefusal::NOT_SIGNED_IN)
+    }
+
+    fn refused(reason: &str) -> PeopleAnswer {
         PeopleAnswer::Refused(PeopleRefusal {
-            reason: PeopleRefusal::NOT_SIGNED_IN.to_owned(),
+            reason: reason.to_owned(),
             message: String::new(),
             hint: None,
             is_final: false,
@@ -267,6 +325,17 @@ mod tests {
         fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError> {
             self.asked.lock().unwrap().push(request.ask.clone());
             Ok(match request.ask {
+                PeopleQuestion::Prove(_) if !self.is_signed_in.load(Ordering::Relaxed) => {
+                    PeopleAnswer::AskFirst
+                }
+                PeopleQuestion::Begin => {
+                    self.has_asked.store(true, Ordering::Relaxed);
+                    questions("")
+                }
+                PeopleQuestion::Answer(_) if self.has_asked.load(Ordering::Relaxed) => {
+                    PeopleAnswer::ProveKey
+                }
+                PeopleQuestion::Answer(_) => refused(PeopleRefusal::FORGOTTEN),
                 PeopleQuestion::Prove(_) => {
                     self.is_proved.store(true, Ordering::Relaxed);
                     PeopleAnswer::SignedIn(SignedIn {
@@ -300,14 +369,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_restart_of_the_other_process_is_not_noticed() {
-        let people = Arc::<Forgetful>::default();
-        let client = PeopleClient::new(Arc::<Forgetful>::clone(&people));
-        let person = client.person(ConnectionId::new(), CLIENT, "alice".to_owned());
+        let (people, person) = forgetful();
+        people.is_signed_in.store(true, Ordering::Relaxed);
         let status = PeopleQuestion::Own(OwnCommand::Status);
         // Nothing was proved that could be proved again.
         assert_eq!(person.ask(status.clone()).await.unwrap(), not_signed_in());
         person.ask(proof()).await.unwrap();
-        people.is_proved.store(false, Ordering::Relaxed);
+        people.restart();
         let text = PeopleAnswer::Text("signed in".to_owned());
         assert_eq!(person.ask(status.clone()).await.unwrap(), text);
         let asked = people.asked.lock().unwrap().clone();
@@ -416,5 +484,56 @@ mod tests {
             assert_eq!(answered.unwrap().unwrap(), PeopleAnswer::ProveKey);
         }
         assert_eq!(*hashing.answered.lock().unwrap(), order);
+    }
+
+    fn forgetful() -> (Arc<Forgetful>, PersonClient) {
+        let people = Arc::<Forgetful>::default();
+        let client = PeopleClient::new(Arc::<Forgetful>::clone(&people));
+        let person = client.person(ConnectionId::new(), CLIENT, "alice".to_owned());
+        (people, person)
+    }
+
+    #[tokio::test]
+    async fn who_was_asked_before_a_restart_is_asked_anew() {
+        let (people, person) = forgetful();
+        let answers = PeopleQuestion::Answer(Vec::new());
+        // Nothing was asked that could be asked again.
+        let forgotten = refused(PeopleRefusal::FORGOTTEN);
+        assert_eq!(person.ask(answers.clone()).await.unwrap(), forgotten);
+        let first = person.ask(PeopleQuestion::Begin).await.unwrap();
+        assert_eq!(first, questions(""));
+        people.restart();
+        let anew = questions(&format!("{ASKED_ANEW}\n\n"));
+        assert_eq!(person.ask(answers.clone()).await.unwrap(), anew);
+        let answer = person.ask(answers.clone()).await.unwrap();
+        assert_eq!(answer, PeopleAnswer::ProveKey);
+        // With a proof, that is passed on first.
+        person.ask(proof()).await.unwrap();
+        people.restart();
+        people.asked.lock().unwrap().clear();
+        assert_eq!(person.ask(answers.clone()).await.unwrap(), anew);
+        let asked = people.asked.lock().unwrap().clone();
+        assert_eq!(asked, [answers.clone(), proof(), PeopleQuestion::Begin]);
+        // The answers had counted, and the proof is enough.
+        people.restart();
+        people.is_signed_in.store(true, Ordering::Relaxed);
+        let answer = person.ask(answers).await.unwrap();
+        assert!(matches!(answer, PeopleAnswer::SignedIn(_)), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_asks_is_begun_anew() {
+        let (people, person) = forgetful();
+        people.is_signed_in.store(true, Ordering::Relaxed);
+        person.ask(proof()).await.unwrap();
+        let change = PeopleQuestion::Own(OwnCommand::ChangePassword);
+        person.ask(change.clone()).await.unwrap();
+        people.restart();
+        people.asked.lock().unwrap().clear();
+        let answers = PeopleQuestion::Answer(Vec::new());
+        let answer = person.ask(answers.clone()).await.unwrap();
+        assert_eq!(answer, PeopleAnswer::Text("signed in".to_owned()));
+        let asked = people.asked.lock().unwrap().clone();
+        assert_eq!(asked, [answers, proof(), change]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::house::{House, HouseKey, PASSWORD, questions, reason, signed_in};
 use crate::cert::testing::ed25519;
-use crate::ipc::{PeopleAnswer, PeopleQuestion};
+use crate::ipc::{OwnCommand, PeopleAnswer, PeopleQuestion};
 use crate::people::RequiredFactor;
 
 fn house() -> (House, HouseKey) {
@@ -80,6 +80,10 @@ fn answers_without_questions_count_for_nothing() {
     let (house, key) = house();
     let client = house.client_with("root", key);
     for answers in [&[][..], &[PASSWORD], &[PASSWORD, PASSWORD]] {
+        assert_eq!(reason(client.answer(answers)), "questions-forgotten");
+    }
+    signed_in(client.prove());
+    for answers in [&[][..], &[PASSWORD], &[PASSWORD, PASSWORD]] {
         assert_eq!(reason(client.answer(answers)), "out-of-turn");
     }
     let client = house.client("alice");
@@ -95,9 +99,103 @@ fn a_connection_that_was_closed_is_forgotten() {
     signed_in(client.prove());
     assert_eq!(client.ask(PeopleQuestion::Close), PeopleAnswer::Closed);
     assert_eq!(reason(client.certificate("postgres")), "not-signed-in");
-    signed_in(client.prove());
+    // Its signature counts no longer, on no connection.
+    assert_eq!(reason(client.prove()), "key-replayed");
+    let again = house.client_with("root", client.key);
+    signed_in(again.prove());
     house.service.forget_caller(1);
+    assert_eq!(reason(again.certificate("postgres")), "not-signed-in");
+}
+
+#[test]
+fn a_connection_has_one_session() {
+    let (house, key) = house();
+    let mut client = house.client_with("root", key);
+    signed_in(client.prove());
+    client.session = b"another".to_vec();
+    assert_eq!(reason(client.prove()), "key-replayed");
+    // Another process that numbers a connection in the same way is not this one.
+    client.session = client.connection.to_string().into_bytes();
+    client.caller = 2;
+    assert_eq!(reason(client.prove()), "key-replayed");
     assert_eq!(reason(client.certificate("postgres")), "not-signed-in");
+}
+
+#[test]
+fn a_name_that_is_too_long_is_not_kept() {
+    let (house, _) = house();
+    let client = house.client(&"x".repeat(1_025));
+    assert_eq!(reason(client.begin()), "long-name");
+    questions(house.client(&"x".repeat(1_024)).begin());
+}
+
+/// What was asked is forgotten at a restart: the process between is told, and asks anew.
+#[test]
+fn answers_to_forgotten_questions_are_told_from_others() {
+    let (house, _) = house();
+    let client = house.client("alice");
+    assert_eq!(reason(client.answer(&["alice"])), "questions-forgotten");
+    client.begin();
+    questions(client.answer(&[""]));
+    let later = house.later(1);
+    let mut again = later.client("alice");
+    again.connection = client.connection;
+    let forgotten = super::house::refusal(again.answer(&[PASSWORD]));
+    assert_eq!(forgotten.reason, "questions-forgotten");
+    assert!(!forgotten.is_final);
+    assert_eq!(later.audit.names(), ["people.refused"]);
+}
+
+/// Everything that a process is refused is written down.
+#[test]
+fn every_refusal_is_audited() {
+    let (house, key) = house();
+    let client = house.client_with("root", key);
+    signed_in(client.prove());
+    let other = OwnCommand::CertificateFor {
+        key: ed25519().public_key().to_bytes().unwrap(),
+    };
+    assert!(matches!(
+        client.own(other.clone()),
+        PeopleAnswer::Certificate(_)
+    ));
+    let fresh = house.client_with("root", client.key.clone());
+    signed_in(fresh.prove());
+    let bob = house.client("signup");
+    bob.begin();
+    bob.answer(&[&house.invite("bob")]);
+    bob.answer(&[PASSWORD, PASSWORD]);
+    signed_in(bob.prove());
+    let of_bob = OwnCommand::CertificateFor {
+        key: bob.key.blob(),
+    };
+    let remove = OwnCommand::RemoveKey {
+        fingerprint: bob.key.fingerprint(),
+    };
+    let asks: [(&str, &dyn Fn() -> PeopleAnswer); 7] = [
+        ("one-key", &|| client.own(other.clone())),
+        ("key-of-another-user", &|| fresh.own(of_bob.clone())),
+        ("no-such-key", &|| client.own(remove.clone())),
+        ("not-used", &|| {
+            client.own(OwnCommand::ChangeSecondFactor)
+        }),
+        ("out-of-turn", &|| client.answer(&[PASSWORD])),
+        ("login-not-allowed", &|| client.certificate("root")),
+        ("sign-in-ended", &|| {
+            house.admin().lock("alice", None).unwrap();
+            client.certificate("postgres")
+        }),
+    ];
+    for (why, ask) in asks {
+        let before = house.audit.names().len();
+        assert_eq!(reason(ask()), why);
+        let after = house.audit.names();
+        assert!(
+            after[before..].contains(&"people.refused"),
+            "{why}: {:?}",
+            &after[before..]
+        );
+    }
 }
 
 #[test]
