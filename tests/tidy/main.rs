@@ -89,7 +89,7 @@ mod tidy {
             name: "session",
             floor: 4,
             beside: &[],
-            never: &["ca", "nodes"],
+            never: &["ca", "nodes", "oidc", "state"],
         },
         // people
         Room {
@@ -106,14 +106,29 @@ mod tidy {
                 "wire",
             ],
         },
-        // SSH over sockets
-        room("ssh", 5, &[]),
+        // SSH over sockets: it asks the process that has the credentials
+        Room {
+            name: "ssh",
+            floor: 5,
+            beside: &[],
+            never: &["oidc", "people", "state"],
+        },
         // what is not SSH
         room("control", 6, &[]),
-        room("web", 6, &[]),
+        Room {
+            name: "web",
+            floor: 6,
+            beside: &[],
+            never: &["oidc", "people", "state"],
+        },
         // assembly
         room("config", 7, &[]),
-        room("worker", 7, &["config", "monitor"]),
+        Room {
+            name: "worker",
+            floor: 7,
+            beside: &["config", "monitor"],
+            never: &["oidc", "people", "state"],
+        },
         // It reads nothing that comes from the network either, and has the secrets.
         Room {
             name: "auth",
@@ -203,6 +218,40 @@ mod tidy {
         ("zstd", &["recording"]),
     ];
 
+    /// Rooms that parse what comes from the network, and the one that assembles them.
+    const READERS: &[&str] = &[
+        "dns",
+        "nodes",
+        "recording",
+        "relay",
+        "session",
+        "ssh",
+        "store",
+        "web",
+        "wire",
+        "worker",
+    ];
+
+    /// Rooms that have credentials, or decide about them.
+    const KEEPERS: &[&str] = &["auth", "oidc", "people", "state"];
+
+    /// Crates that parse what comes from the network.
+    const PARSERS: &[&str] = &["hickory_resolver", "http_body_util", "hyper", "hyper_util"];
+
+    /// What has the CAs' private keys, or signs with them: not for [`READERS`].
+    const KEY_HOLDERS: &[&str] = &[
+        "Authorities",
+        "Authority",
+        "CaRecords",
+        "ImportedKey",
+        "Installation",
+        "Issuer",
+        "IssuingRules",
+        "KeyFile",
+        "KeyOwner",
+        "LockedKey",
+    ];
+
     /// File names that forbid nothing and so collect everything.
     const DRAWERS: &[&str] = &["common", "helper", "helpers", "misc", "util", "utils"];
 
@@ -226,6 +275,43 @@ mod tidy {
                         room.beside,
                     ));
                 }
+            }
+        }
+        complain(&wrong);
+    }
+
+    /// What parses SSH or HTTP does not reach credentials, and the other way round: a mistake in the one
+    /// yields nothing of the other.
+    #[test]
+    fn the_network_and_the_credentials_are_apart() {
+        let room = |name: &str| {
+            let found = ROOMS.iter().find(|room| room.name == name);
+            found.unwrap_or_else(|| panic!("no room {name}"))
+        };
+        let mut wrong = Vec::new();
+        for reader in READERS.iter().map(|name| room(name)) {
+            for keeper in KEEPERS.iter().map(|name| room(name)) {
+                let pairs = [(reader, keeper), (keeper, reader)];
+                let allowed = pairs.iter().filter(|(one, other)| may_use(one, other.name));
+                wrong.extend(allowed.map(|(one, other)| {
+                    format!("{} may use {}, and must not", one.name, other.name)
+                }));
+            }
+        }
+        for (krate, doors) in DOORS.iter().filter(|(krate, _)| PARSERS.contains(krate)) {
+            let keepers = doors.iter().filter(|door| KEEPERS.contains(door));
+            wrong.extend(keepers.map(|door| format!("{door} may use the crate {krate}")));
+        }
+        for source in product() {
+            let Some(room) = room_of(&source.path) else {
+                continue;
+            };
+            let taken = names_of("ca", &source.code);
+            let held = taken.iter().filter(|name| KEY_HOLDERS.contains(&&***name));
+            if READERS.contains(&room.name) {
+                wrong.extend(held.map(|name| {
+                    format!("{}: ca::{name} has the CAs' keys", source.path.display())
+                }));
             }
         }
         complain(&wrong);
@@ -596,6 +682,31 @@ mod tidy {
             || (other.floor < room.floor && !room.never.contains(&other.name))
     }
 
+    /// A file that names what its room must not is found.
+    #[test]
+    fn a_wall_that_is_broken_is_noticed() {
+        let breaks = |file: &str, code: &str| {
+            let room = room_of(Path::new(file)).expect("a room");
+            rooms_used(code).iter().any(|used| !may_use(room, used))
+        };
+        for reader in READERS {
+            let file = format!("src/{reader}/new.rs");
+            for keeper in KEEPERS {
+                let code = format!("use crate::{keeper}::Secret;");
+                assert!(breaks(&file, &code), "{file}: {code}");
+            }
+        }
+        for keeper in KEEPERS {
+            let file = format!("src/{keeper}/new.rs");
+            for reader in READERS {
+                let code = format!("fn f() {{ crate::{{model, {reader}::Parser}} }}");
+                assert!(breaks(&file, &code), "{file}: {code}");
+            }
+        }
+        assert!(!breaks("src/ssh/new.rs", "use crate::ipc::People;"));
+        assert!(!breaks("src/auth/new.rs", "use crate::state::State;"));
+    }
+
     /// The rooms behind `crate::room` and `crate::{room, ..}`.
     fn rooms_used(code: &str) -> BTreeSet<String> {
         let mut used = BTreeSet::new();
@@ -607,6 +718,24 @@ mod tidy {
             }
         }
         used
+    }
+
+    /// What code names of a room: `room::name` and `room::{name, ..}`.
+    fn names_of(room: &str, code: &str) -> BTreeSet<String> {
+        let path = format!("{room}::");
+        let mut names = BTreeSet::new();
+        for (at, _) in code.match_indices(&path) {
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') {
+                continue;
+            }
+            let rest = &code[at + path.len()..];
+            match rest.strip_prefix('{') {
+                None => names.extend(word(rest)),
+                Some(group) => names.extend(top_level(group).into_iter().filter_map(word)),
+            }
+        }
+        names
     }
 
     /// The first word of a path.
@@ -658,5 +787,9 @@ mod tidy {
         assert!(names_crate("use zstd::Encoder;", "zstd"));
         assert!(!names_crate("use crate::zstd::x; my_zstd::y()", "zstd"));
         assert!(!may_use(&ROOMS[0], "cli"));
+        assert_eq!(
+            names_of("ca", "use crate::{ca::{A, B}, sys};\nca::C::x(); my_ca::D"),
+            ["A", "B", "C"].map(str::to_owned).into()
+        );
     }
 }
