@@ -26,6 +26,7 @@ pub(crate) mod service;
 #[path = "../../../src/sys/skipped.rs"]
 pub(crate) mod skipped;
 pub(crate) mod sshd;
+pub(crate) mod taken_worker;
 pub(crate) mod terminal;
 pub(crate) mod world;
 

@@ -1,0 +1,165 @@
+//! Signatures that are none, or are not for this connection.
+
+use rproxy::ipc::{PeopleAnswer, PeopleQuestion, SignedProof};
+use ssh_key::certificate::{Builder, CertType};
+
+use super::scene::{WorkerAttack, KnownPerson, Scene};
+use crate::support::taken_worker::{ClaimedConnection, refused};
+
+/// What a proof that does not verify leaves.
+const BAD: (&str, &str) = ("people.refused", "bad-signature");
+/// What one leaves that was made for another connection.
+const REPLAYED: (&str, &str) = ("people.refused", "key-replayed");
+
+pub(super) const ATTACKS: &[WorkerAttack] = &[
+    WorkerAttack {
+        tries: "a public key without a signature",
+        prepare: |scene| wrong(scene, |_, proof| proof.signature.clear()),
+        leaves: BAD,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "a signature by a key of the attacker",
+        prepare: |scene| {
+            wrong(scene, |client, proof| {
+                let own = ClaimedConnection {
+                    key: crate::support::taken_worker::new_key(),
+                    ..client.clone()
+                };
+                proof.signature = own.proof().signature;
+            })
+        },
+        leaves: BAD,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "a signature for another session",
+        prepare: |scene| wrong(scene, |_, proof| proof.session.reverse()),
+        leaves: BAD,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "a signature for another user name",
+        prepare: |scene| {
+            wrong(scene, |client, proof| {
+                let other = ClaimedConnection {
+                    user: "root".to_owned(),
+                    ..client.clone()
+                };
+                *proof = other.proof();
+            })
+        },
+        leaves: BAD,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "a signature that is bound to another host key",
+        prepare: |scene| wrong(scene, |_, proof| proof.host_key = vec![1; 51]),
+        leaves: BAD,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "an algorithm with SHA-1",
+        prepare: |scene| wrong(scene, |_, proof| proof.algorithm = "ssh-rsa".to_owned()),
+        leaves: BAD,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "a DSA key",
+        prepare: |scene| {
+            wrong(scene, |_, proof| {
+                proof.algorithm = "ssh-dss".to_owned();
+                proof.key = [&[0, 0, 0, 7][..], b"ssh-dss", &[0; 64]].concat();
+            })
+        },
+        leaves: BAD,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "a certificate for the name of another person, signed by the attacker",
+        prepare: |scene| {
+            let person = scene.person();
+            Box::new(move |scene| {
+                let client = scene.client(&person.name);
+                let answer = client.ask(PeopleQuestion::Prove(with_certificate(&client, &person)));
+                assert_eq!(refused(answer).reason, "unfit-key");
+            })
+        },
+        leaves: ("sign_in.failed", "unfit-key"),
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "a signature that was made for another connection",
+        prepare: |scene| {
+            let person = scene.person();
+            let first = scene.signed_in(&person);
+            Box::new(move |scene| {
+                let second = scene.client_of(&person);
+                let answer = second.ask(PeopleQuestion::Prove(first.proof()));
+                assert_eq!(refused(answer).reason, "key-replayed");
+                refused(second.certificate("root"));
+            })
+        },
+        leaves: REPLAYED,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "a signature of a connection that has ended",
+        prepare: |scene| {
+            let person = scene.person();
+            let client = scene.signed_in(&person);
+            client.close();
+            Box::new(move |_| {
+                assert_eq!(refused(client.prove()).reason, "key-replayed");
+                refused(client.certificate("root"));
+            })
+        },
+        leaves: REPLAYED,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "two sessions on one connection",
+        prepare: |scene| {
+            let person = scene.person();
+            let mut client = scene.client("root");
+            assert_eq!(client.prove(), PeopleAnswer::AskFirst);
+            client.key = person.key;
+            client.session = b"that of another connection".to_vec();
+            Box::new(move |_| assert_eq!(refused(client.prove()).reason, "key-replayed"))
+        },
+        leaves: REPLAYED,
+        gains: &[],
+    },
+];
+
+/// A proof of a signed-in person's key that was changed like this.
+fn wrong(
+    scene: &Scene,
+    change: fn(&ClaimedConnection, &mut SignedProof),
+) -> Box<dyn FnOnce(&Scene)> {
+    let client = scene.client_of(&scene.person());
+    let mut proof = client.proof();
+    change(&client, &mut proof);
+    Box::new(move |_| {
+        let answer = client.ask(PeopleQuestion::Prove(proof));
+        assert_eq!(refused(answer).reason, "bad-signature");
+        refused(client.certificate("root"));
+    })
+}
+
+/// A proof by a certificate, which the client's own key has signed, for a person's name.
+fn with_certificate(client: &ClaimedConnection, person: &KnownPerson) -> SignedProof {
+    let public = client.key.public_key().key_data().clone();
+    let mut builder = Builder::new(vec![1; 32], public, 0, u64::MAX - 1).expect("times");
+    builder.cert_type(CertType::User).expect("a kind");
+    builder.key_id(&person.name).expect("a key id");
+    builder.valid_principal("root").expect("a principal");
+    let certificate = builder.sign(&client.key).expect("a key that can sign");
+    let blob = certificate.to_bytes().expect("a certificate has bytes");
+    client.proof_with("ssh-ed25519-cert-v01@openssh.com", blob)
+}
+
+#[test]
+fn a_signature_counts_for_what_it_was_made_for() {
+    super::withstands(ATTACKS);
+}
