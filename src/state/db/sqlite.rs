@@ -35,6 +35,10 @@ const SETTINGS: &str = "PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL; PRAGMA 
 pub(in crate::state) struct SqliteDatabase {
     path: PathBuf,
     place: String,
+    /// A connection that is never used, and so is never closed after a failure. As long as there is one,
+    /// the last command that closes the file does not remove its log: a confined process could not make
+    /// another.
+    anchor: Mutex<SqliteConnection>,
     idle: Mutex<Vec<SqliteConnection>>,
     /// Whether a thread of this process changes something. The others wait for it here, instead of asking
     /// the file again and again.
@@ -60,16 +64,14 @@ impl SqliteDatabase {
             }
         }
         check_closed(path)?;
-        let database = Self {
+        Ok(Self {
+            anchor: Mutex::new(connect(path, &place)?),
             path: path.to_owned(),
             place,
             idle: Mutex::default(),
             is_writing: Mutex::default(),
             written: Condvar::new(),
-        };
-        let connection = database.connect()?;
-        database.keep(connection);
-        Ok(database)
+        })
     }
 
     pub(super) fn place(&self) -> &str {
@@ -125,15 +127,21 @@ impl SqliteDatabase {
     /// Makes the file one that needs no log beside it.
     pub(super) fn close_file(self) -> Result<(), StateError> {
         let connection = self.take()?;
+        let Self {
+            anchor,
+            idle,
+            place,
+            ..
+        } = self;
         // All other connections are closed: they would keep the log open.
-        locked(&self.idle).clear();
+        drop((anchor, idle));
         let mode = connection.query_row("PRAGMA journal_mode=DELETE", [], |row| {
             row.get::<_, String>(0)
         });
-        match mode.map_err(|error| failure(&self.place, &error))?.as_str() {
+        match mode.map_err(|error| failure(&place, &error))?.as_str() {
             "delete" => Ok(()),
             other => Err(StateError::Busy {
-                place: self.place.clone(),
+                place,
                 reason: format!("its journal stays {other}: another process uses the file"),
             }),
         }
@@ -181,25 +189,28 @@ impl SqliteDatabase {
     }
 
     fn connect(&self) -> Result<SqliteConnection, StateError> {
-        let failed = |error| failure(&self.place, &error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = SqliteConnection::open_with_flags(&self.path, flags).map_err(failed)?;
-        connection.busy_timeout(PATIENCE).map_err(failed)?;
-        let mode =
-            connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get::<_, String>(0));
-        let mode = mode.map_err(failed)?;
-        if mode != "wal" {
-            return Err(StateError::Refused {
-                place: self.place.clone(),
-                reason: format!(
-                    "its journal stays {mode}: the file has to be on a local file system that \
-                     can be written"
-                ),
-            });
-        }
-        connection.execute_batch(SETTINGS).map_err(failed)?;
-        Ok(connection)
+        connect(&self.path, &self.place)
     }
+}
+
+fn connect(path: &Path, place: &str) -> Result<SqliteConnection, StateError> {
+    let failed = |error| failure(place, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = SqliteConnection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    let mode = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get::<_, String>(0));
+    let mode = mode.map_err(failed)?;
+    if mode != "wal" {
+        return Err(StateError::Refused {
+            place: place.to_owned(),
+            reason: format!(
+                "its journal stays {mode}: the file has to be on a local file system that can be \
+                 written"
+            ),
+        });
+    }
+    connection.execute_batch(SETTINGS).map_err(failed)?;
+    Ok(connection)
 }
 
 /// Copies a backup, which is only read, to another file, and looks at all of it.
@@ -355,4 +366,37 @@ fn is_of_database(error: &StateError) -> bool {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fs::private_tempdir;
+
+    /// A process that has closed its connections after a failure finds the log again, whatever commands of
+    /// others have opened and closed the file meanwhile.
+    #[test]
+    fn the_log_stays_as_long_as_a_process_has_the_file() {
+        let directory = private_tempdir();
+        let path = directory.path().join("state.db");
+        let log = directory.path().join("state.db-wal");
+        let database = SqliteDatabase::open(&path, IfMissing::Make).unwrap();
+        let write = |database: &SqliteDatabase, sql: &str| {
+            database.write(&mut |transaction| transaction.batch(sql))
+        };
+        write(&database, "CREATE TABLE t (a INTEGER)").unwrap();
+        let identity = || {
+            use std::os::unix::fs::MetadataExt as _;
+            std::fs::metadata(&log).unwrap().ino()
+        };
+        let before = identity();
+        locked(&database.idle).clear();
+        let command = SqliteDatabase::open(&path, IfMissing::Refuse).unwrap();
+        write(&command, "INSERT INTO t VALUES (1)").unwrap();
+        drop(command);
+        assert_eq!(identity(), before);
+        write(&database, "INSERT INTO t VALUES (2)").unwrap();
+        database.close_file().unwrap();
+        assert!(!log.exists());
+    }
 }
