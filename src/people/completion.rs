@@ -207,7 +207,6 @@ pub(super) fn signed_in(
         sign_in: sign_in.id,
         key,
         change: None,
-        has_certified: false,
     }));
     PeopleAnswer::SignedIn(SignedIn {
         id: sign_in.id,

@@ -119,8 +119,6 @@ pub(super) struct Present {
     pub(super) key: ProvedKey,
     /// What the person changes at this moment.
     pub(super) change: Option<Change>,
-    /// Whether a certificate for another key was issued on this connection.
-    pub(super) has_certified: bool,
 }
 
 /// What a person who is signed in changes.
@@ -154,6 +152,8 @@ pub(super) struct Conversation {
     pub(super) session: Option<SessionDigest>,
     /// The key that has proved itself last.
     pub(super) proved: Option<ProvedKey>,
+    /// Whether a certificate for another key was issued on this connection.
+    pub(super) has_certified: bool,
     pub(super) stage: Stage,
 }
 
@@ -166,6 +166,7 @@ impl Conversation {
             user: request.user.clone(),
             session: None,
             proved: None,
+            has_certified: false,
             stage: Stage::Idle,
         }
     }

@@ -71,11 +71,11 @@ pub(super) fn for_connection(
     Ok(issued.unwrap_or_else(|refused| distrust(context, conversation, "certificate", refused)))
 }
 
-/// A certificate for all of the person's logins, as long as the sign-in: for the proved key, or once on
-/// a connection for another one, given by its encoding.
+/// A certificate for all of the person's logins, as long as the sign-in: for the proved key, or for another
+/// one, given by its encoding.
 pub(super) fn for_person(
     context: &Context,
-    present: &mut Present,
+    present: &Present,
     user: &User,
     sign_in: &SignIn,
     other: Option<&[u8]>,
@@ -91,7 +91,6 @@ pub(super) fn for_person(
     }
     let key = match other {
         None => present.key.key.clone(),
-        Some(_) if present.has_certified => return Ok(Err(Refused::one_key())),
         Some(blob) => match other_key(context, user, blob)? {
             Ok(key) => key,
             Err(refused) => return Ok(Err(refused)),
@@ -103,9 +102,7 @@ pub(super) fn for_person(
         ttl: Duration::from_secs(sign_in.until.saturating_sub(context.now())),
         issued_for: IssuedFor::Signed,
     };
-    let issued = order.issue(context, &settings, user);
-    present.has_certified |= other.is_some();
-    Ok(issued)
+    Ok(order.issue(context, &settings, user))
 }
 
 /// A key that has not proved itself, given by its encoding: it may not be another person's.

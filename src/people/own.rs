@@ -43,9 +43,13 @@ pub(super) fn command(
         OwnCommand::Logout { everywhere } => {
             return log_out(context, &user, &present, *everywhere);
         }
-        OwnCommand::Certificate => for_person(context, &mut present, &user, &sign_in, None)?,
+        OwnCommand::Certificate => for_person(context, &present, &user, &sign_in, None)?,
+        // Once on a connection, however often it proves its key.
+        OwnCommand::CertificateFor { .. } if conversation.has_certified => Err(Refused::one_key()),
         OwnCommand::CertificateFor { key } => {
-            for_person(context, &mut present, &user, &sign_in, Some(key))?
+            let issued = for_person(context, &present, &user, &sign_in, Some(key))?;
+            conversation.has_certified |= issued.is_ok();
+            issued
         }
         OwnCommand::ChangePassword => Ok(begin_password(context, &mut present)),
         OwnCommand::ChangeSecondFactor => begin_factor(context, &mut present, &user),

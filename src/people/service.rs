@@ -35,6 +35,9 @@ pub struct PeopleService {
 const MAX_NAME: usize = 1_024;
 /// How often what is over is removed. It counts for nothing before that.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How many wrong answers are remembered: more are those of an attacker who would fill the disk. Delays end
+/// long before so many have come.
+const MOST_ATTEMPTS: u64 = 1_000_000;
 /// For how long the ends of sign-ins, and the addresses that people have signed in from, are remembered,
 /// in seconds.
 const REMEMBERED: u64 = 90 * 24 * 60 * 60;
@@ -98,6 +101,7 @@ impl PeopleService {
         let (sign_ins, now) = (self.context.state.sign_ins(), self.context.now());
         sign_ins.end(&SignInsOf::Before(now), SignInEnd::Expired, now)?;
         sign_ins.forget_before(now.saturating_sub(REMEMBERED))?;
+        self.context.state.attempts().keep(MOST_ATTEMPTS)?;
         Ok(())
     }
 

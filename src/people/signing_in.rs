@@ -10,6 +10,9 @@ use super::settings::RequiredFactor;
 use crate::ipc::{PeopleAnswer, SecretText};
 use crate::model::UserName;
 
+/// How much of a name that was typed is looked at, in bytes: no account has a longer one.
+const MAX_NAME: usize = 256;
+
 /// What a person needs besides the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Needed {
@@ -101,7 +104,10 @@ pub(super) fn name(
     };
     let account = match typed.expose().trim() {
         "" => conversation.user.clone(),
-        name => name.to_owned(),
+        name => name
+            .get(..name.floor_char_boundary(MAX_NAME))
+            .unwrap_or_default()
+            .to_owned(),
     };
     ask_credentials(context, conversation, &account)
 }

@@ -80,6 +80,18 @@ impl FailedAttempts<'_> {
         })
     }
 
+    /// Forgets the oldest attempts where there are more than so many. Of those of one moment, all are kept or
+    /// none.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn keep(&self, most: u64) -> Result<(), StateError> {
+        let sql = "DELETE FROM attempts WHERE at <
+                   (SELECT at FROM attempts ORDER BY at DESC LIMIT 1 OFFSET $1)";
+        self.database.write(|tx| tx.execute(sql, values![most.saturating_sub(1)]))?;
+        Ok(())
+    }
+
     /// How many attempts have failed since this moment, in seconds since the epoch, and when the last one
     /// did.
     ///

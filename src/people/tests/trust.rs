@@ -173,7 +173,12 @@ fn every_refusal_is_audited() {
         fingerprint: bob.key.fingerprint(),
     };
     let asks: [(&str, &dyn Fn() -> PeopleAnswer); 7] = [
-        ("one-key", &|| client.own(other.clone())),
+        ("one-key", &|| {
+            // Another proof, or the questions anew, are no other connection.
+            signed_in(client.prove());
+            signed_in(client.begin());
+            client.own(other.clone())
+        }),
         ("key-of-another-user", &|| fresh.own(of_bob.clone())),
         ("no-such-key", &|| client.own(remove.clone())),
         ("not-used", &|| {

@@ -330,6 +330,29 @@ fn a_sign_in_ends_by_itself_and_is_ended_once() {
 }
 
 #[test]
+fn the_newest_failed_attempts_are_kept() {
+    on_both(|state| {
+        let attempts = state.attempts();
+        for second in 0..10 {
+            let failed = FailedAttempt {
+                account: "alice",
+                source: "203.0.113.7",
+                fingerprint: None,
+            };
+            attempts.record(&failed, NOW + second).unwrap();
+        }
+        let count = |since| {
+            let of = AttemptsOf::Account("alice");
+            attempts.failures(of, NOW + since).unwrap().count
+        };
+        attempts.keep(20).unwrap();
+        assert_eq!(count(0), 10);
+        attempts.keep(4).unwrap();
+        assert_eq!((count(0), count(6)), (4, 4));
+    });
+}
+
+#[test]
 fn failed_attempts_are_counted_by_account_source_and_key() {
     on_both(|state| {
         let attempts = state.attempts();
