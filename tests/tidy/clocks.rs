@@ -66,7 +66,11 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     ),
     (
         "src/auth/mod.rs",
-        "follows the rotation of the CAs as long as the process runs",
+        "follow the rotation of the CAs and write sums as long as the process runs; joined at the end",
+    ),
+    (
+        "src/monitor/mod.rs",
+        "writes sums as long as the event loop runs, on whose runtime it is",
     ),
     (
         "src/auth/thread_pool.rs",

@@ -83,7 +83,12 @@ mod tidy {
                 "wire",
             ],
         },
-        room("state", 3, &["ca"]),
+        Room {
+            name: "state",
+            floor: 3,
+            beside: &["ca"],
+            never: &["dns", "recording", "relay", "store", "wire"],
+        },
         // the live session
         Room {
             name: "session",
@@ -96,15 +101,7 @@ mod tidy {
             name: "people",
             floor: 4,
             beside: &[],
-            never: &[
-                "dns",
-                "recording",
-                "relay",
-                "session",
-                "ssh",
-                "store",
-                "wire",
-            ],
+            never: &["dns", "nodes", "recording", "relay", "store", "wire"],
         },
         // SSH over sockets: it asks the process that has the credentials
         Room {
