@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rproxy::cert::proof::{public_key_request, signed_data};
 use rproxy::ipc::{
-    CallError, Client, Exchange, MessageSocket, OwnCommand, PeopleAnswer, PeopleQuestion,
+    CallError, CallRefusal, Client, Exchange, MessageSocket, OwnCommand, PeopleAnswer, PeopleQuestion,
     PeopleRefusal, PeopleRequest, Questions, SecretText, SignedProof,
 };
 use rproxy::model::ConnectionId;
@@ -19,6 +19,8 @@ use ssh_key::PrivateKey;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait after too many questions.
+const AGAIN: Duration = Duration::from_millis(50);
 /// The descriptor of a worker that leads to the monitor: its standard input.
 const TO_MONITOR: i32 = 0;
 
@@ -42,6 +44,12 @@ impl TakenWorker {
         let socket = Arc::new(MessageSocket::from_fd(socket).expect("the socket to the monitor"));
         let client = Client::new(Arc::<MessageSocket>::clone(&socket));
         Some(Self { socket, client })
+    }
+
+    /// Gives the socket back, once the worker has ended: the monitor reads its end then.
+    pub(crate) fn let_go(&self) {
+        let ended = rustix::net::shutdown(&*self.socket, rustix::net::Shutdown::Both);
+        ended.expect("the socket is open");
     }
 
     /// A call, and its answer.
@@ -117,12 +125,20 @@ pub(crate) struct ClaimedConnection {
 }
 
 impl ClaimedConnection {
+    /// The same connection, as another worker claims to have it.
+    pub(crate) fn claimed_by(&self, worker: &TakenWorker) -> Self {
+        Self {
+            worker: worker.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Asks about the person on the connection.
     pub(crate) fn ask(&self, ask: PeopleQuestion) -> PeopleAnswer {
         self.try_ask(ask).expect("the auth process answers")
     }
 
-    /// The same of an auth process that may die meanwhile.
+    /// The same of an auth process that may die meanwhile. More questions than it takes are asked later.
     pub(crate) fn try_ask(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, CallError> {
         let request = PeopleRequest {
             connection: self.id,
@@ -130,7 +146,15 @@ impl ClaimedConnection {
             user: self.user.clone(),
             ask,
         };
-        self.worker.call(&request).map(|(answer, _)| answer)
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.worker.call(&request) {
+                Err(CallError::Refused(CallRefusal::Busy)) if Instant::now() < until => {
+                    std::thread::sleep(AGAIN);
+                }
+                answered => return answered.map(|(answer, _)| answer),
+            }
+        }
     }
 
     /// The public key, encoded.

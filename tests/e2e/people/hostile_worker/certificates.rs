@@ -114,8 +114,13 @@ pub(super) const ATTACKS: &[WorkerAttack] = &[
             let first = client.own(certificate_for_new_key());
             assert!(matches!(first, PeopleAnswer::Certificate(_)), "{first:?}");
             Box::new(move |_| {
-                let second = client.own(certificate_for_new_key());
-                assert_eq!(refused(second).reason, "one-key");
+                for _ in 0..2 {
+                    let second = client.own(certificate_for_new_key());
+                    assert_eq!(refused(second).reason, "one-key");
+                    // The same connection proves its key once more, and is asked once more.
+                    assert!(matches!(client.prove(), PeopleAnswer::SignedIn(_)));
+                    assert!(matches!(client.begin(), PeopleAnswer::SignedIn(_)));
+                }
             })
         },
         leaves: ("people.refused", "one-key"),

@@ -17,12 +17,6 @@ fn count(events: &[Value], name: &str, field: &str, is: &str) -> u64 {
     found.map(|event| event["count"].as_u64().unwrap_or(1)).sum()
 }
 
-/// Everything that was audited, after the proxy has ended in order: sums are told then.
-fn audited_in_the_end(scene: &Scene) -> Vec<Value> {
-    scene.world.stop_proxy();
-    scene.world.audit()
-}
-
 /// More calls than the rate: what is beyond is refused, and told as a sum.
 #[test]
 fn calls_are_limited_and_counted() {
@@ -45,7 +39,7 @@ fn calls_are_limited_and_counted() {
     // Another service is not affected, nor a user who logs in.
     let person = scene.person();
     scene.signed_in(&person);
-    let events = audited_in_the_end(&scene);
+    let events = scene.audited_in_the_end();
     let told = events.iter().filter(|event| event["event"] == "call.refused");
     let told: Vec<_> = told.collect();
     let counted: u64 = told.iter().filter_map(|event| event["count"].as_u64()).sum();
@@ -83,7 +77,7 @@ fn conversations_are_limited() {
 fn refusals_are_counted_when_they_are_too_many() {
     let Some(scene) = Scene::new() else { return };
     let before = scene.world.audit().len();
-    let attempts = 3_000_u64;
+    let attempts = 6_000_u64;
     for number in 0..attempts {
         let [_, _, high, low] = u32::try_from(number % 500).expect("small").to_be_bytes();
         let address = std::net::SocketAddr::from(([10, 0, high, low], 50_000));
@@ -96,8 +90,8 @@ fn refusals_are_counted_when_they_are_too_many() {
     }
     let log = scene.world.data().join("audit.jsonl");
     let length = std::fs::metadata(log).expect("it is there").len();
-    assert!(length < 700 << 10, "{length} bytes");
-    let events = audited_in_the_end(&scene);
+    assert!(length < 1_200 << 10, "{length} bytes");
+    let events = scene.audited_in_the_end();
     let written = count(&events[before..], "people.refused", "reason", "bad-signature");
     let sums = events[before..]
         .iter()
@@ -124,8 +118,9 @@ fn people_sign_in_meanwhile() {
                 while !is_over.load(relaxed) {
                     let client = scene.connection("mallory", address);
                     questions(client.begin());
-                    questions(client.answer(&[""]));
-                    refused(client.answer(&["not this one at all", "000000"]));
+                    if let PeopleAnswer::Questions(_) = client.answer(&[""]) {
+                        refused(client.answer(&["not this one at all", "000000"]));
+                    }
                     client.close();
                     std::thread::sleep(Duration::from_millis(1));
                 }

@@ -29,7 +29,7 @@ fn there_are_more_than_thirty_attacks() {
         guesses::ATTACKS,
         messages::ATTACKS,
     ];
-    let names: Vec<_> = all.concat().iter().map(|attack| attack.tries).collect();
+    let names: Vec<_> = all.iter().copied().flatten().map(|one| one.tries).collect();
     let distinct: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(distinct.len(), names.len());
     assert!(names.len() > 30, "{}", names.len());

@@ -4,7 +4,8 @@ use rproxy::ipc::{PeopleAnswer, PeopleQuestion, SignedProof};
 use ssh_key::certificate::{Builder, CertType};
 
 use super::scene::{WorkerAttack, KnownPerson, Scene};
-use crate::support::taken_worker::{ClaimedConnection, refused};
+use crate::support::World;
+use crate::support::taken_worker::{ClaimedConnection, TakenWorker, refused};
 
 /// What a proof that does not verify leaves.
 const BAD: (&str, &str) = ("people.refused", "bad-signature");
@@ -22,10 +23,8 @@ pub(super) const ATTACKS: &[WorkerAttack] = &[
         tries: "a signature by a key of the attacker",
         prepare: |scene| {
             wrong(scene, |client, proof| {
-                let own = ClaimedConnection {
-                    key: crate::support::taken_worker::new_key(),
-                    ..client.clone()
-                };
+                let mut own = client.clone();
+                own.key = crate::support::taken_worker::new_key();
                 proof.signature = own.proof().signature;
             })
         },
@@ -42,10 +41,8 @@ pub(super) const ATTACKS: &[WorkerAttack] = &[
         tries: "a signature for another user name",
         prepare: |scene| {
             wrong(scene, |client, proof| {
-                let other = ClaimedConnection {
-                    user: "root".to_owned(),
-                    ..client.clone()
-                };
+                let mut other = client.clone();
+                other.user = "root".to_owned();
                 *proof = other.proof();
             })
         },
@@ -150,7 +147,7 @@ fn wrong(
 /// A proof by a certificate, which the client's own key has signed, for a person's name.
 fn with_certificate(client: &ClaimedConnection, person: &KnownPerson) -> SignedProof {
     let public = client.key.public_key().key_data().clone();
-    let mut builder = Builder::new(vec![1; 32], public, 0, u64::MAX - 1).expect("times");
+    let mut builder = Builder::new(vec![1; 32], public, 0, 4_000_000_000).expect("times");
     builder.cert_type(CertType::User).expect("a kind");
     builder.key_id(&person.name).expect("a key id");
     builder.valid_principal("root").expect("a principal");
@@ -162,4 +159,34 @@ fn with_certificate(client: &ClaimedConnection, person: &KnownPerson) -> SignedP
 #[test]
 fn a_signature_counts_for_what_it_was_made_for() {
     super::withstands(ATTACKS);
+}
+
+/// After an upgrade two workers run. One that is taken over cannot go on with what the other one's clients
+/// have proved, also if it knows everything about them.
+#[test]
+fn a_worker_cannot_use_the_connections_of_another() {
+    let world = World::with().people().own_program().start();
+    world.sign_up("alice", &world.invite("alice"));
+    // It keeps the first worker alive.
+    let _session = world.shell();
+    let Some(scene) = Scene::of(world) else { return };
+    let old = scene.world.worker_pid();
+    scene.world.signal_proxy(rustix::process::Signal::USR2);
+    let new = scene.world.eventually("a second worker", || {
+        let upgraded = !scene.world.events("server.upgraded").is_empty();
+        let mut workers = scene.world.workers().into_iter();
+        workers.find(|pid| *pid != old).filter(|_| upgraded)
+    });
+    let other = TakenWorker::of(new).expect("the first one was taken too");
+    let client = scene.signed_in(&scene.person());
+    let stolen = client.claimed_by(&other);
+    assert_eq!(refused(stolen.certificate("root")).reason, "not-signed-in");
+    assert_eq!(refused(stolen.prove()).reason, "key-replayed");
+    stolen.close();
+    // The connection is the first worker's as before.
+    let answer = client.certificate("root");
+    assert!(matches!(answer, PeopleAnswer::Certificate(_)), "{answer:?}");
+    let events = scene.world.events("people.refused");
+    let reasons: Vec<_> = events.iter().map(|event| event["reason"].clone()).collect();
+    assert_eq!(reasons, ["not-signed-in", "key-replayed"]);
 }

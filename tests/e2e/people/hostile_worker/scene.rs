@@ -57,7 +57,11 @@ pub(super) struct KnownPerson {
 impl Scene {
     /// A proxy with people who sign in with codes; `None` where this account cannot take a worker over.
     pub(super) fn new() -> Option<Self> {
-        let world = World::with().people().start();
+        Self::of(World::with().people().start())
+    }
+
+    /// The same in this world.
+    pub(super) fn of(world: World) -> Option<Self> {
         let worker = TakenWorker::of(world.worker_pid())?;
         Some(Self {
             world,
@@ -149,6 +153,21 @@ impl Scene {
         GAINS.map(gained).into()
     }
 
+    /// Everything that was audited, after the proxy has ended in order: sums are told then.
+    pub(super) fn audited_in_the_end(&self) -> Vec<Value> {
+        let worker = self.world.worker_pid();
+        self.world.signal_proxy(rustix::process::Signal::TERM);
+        self.world.eventually("the worker has ended", || {
+            let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+            let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().to_owned());
+            state.is_none_or(|state| state.starts_with('Z')).then_some(())
+        });
+        // Until now the socket is open here, as if the worker lived.
+        self.worker.let_go();
+        assert_eq!(self.world.proxy_end(), Some(0));
+        self.world.audit()
+    }
+
     /// How often this event with this reason is among these.
     fn count(events: &[Value], (name, reason): (&str, &str)) -> u64 {
         let found = events
@@ -180,8 +199,7 @@ impl Scene {
                     (Self::count(&events[since..], attack.leaves) > 0).then_some(())
                 });
         }
-        self.world.stop_proxy();
-        let events = self.world.audit();
+        let events = self.audited_in_the_end();
         for attack in attacks {
             let alike = attacks.iter().filter(|one| one.leaves == attack.leaves);
             let told = Self::count(&events, attack.leaves);
