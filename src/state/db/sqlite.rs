@@ -64,8 +64,12 @@ impl SqliteDatabase {
             }
         }
         check_closed(path)?;
+        let anchor = connect(path, &place)?;
+        // From the first reading on, a connection has a lock that says that the log is in use.
+        let read = anchor.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(()));
+        read.map_err(|error| failure(&place, &error))?;
         Ok(Self {
-            anchor: Mutex::new(connect(path, &place)?),
+            anchor: Mutex::new(anchor),
             path: path.to_owned(),
             place,
             idle: Mutex::default(),
