@@ -171,9 +171,6 @@ mod tests {
         assert!(tally.take(&call("too-often")));
         assert!(!tally.take(&call("too-often")));
         assert_eq!(tally.sums(now + MINUTE / 2, false), []);
-        assert_eq!(
-            tally.sums(now + MINUTE, false),
-            [(call("too-often"), 1)]
-        );
+        assert_eq!(tally.sums(now + MINUTE, false), [(call("too-often"), 1)]);
     }
 }

@@ -159,7 +159,10 @@ impl Providers {
                 }
             },
             ServiceRequest::Signing(request) => {
-                let Signed { answer, is_permitted } = self.signing.answer(request);
+                let Signed {
+                    answer,
+                    is_permitted,
+                } = self.signing.answer(request);
                 if !is_permitted {
                     self.note(from, service, "not-signed");
                 }

@@ -230,8 +230,7 @@ fn follow_refusals(
         .name("refusals".to_owned())
         .spawn(move || {
             loop {
-                let is_end =
-                    stop.recv_timeout(LOOK_FOR_SUMS) != Err(RecvTimeoutError::Timeout);
+                let is_end = stop.recv_timeout(LOOK_FOR_SUMS) != Err(RecvTimeoutError::Timeout);
                 // If an event cannot be written, the program's log has it.
                 let _told_already = audit.tell_sums(is_end);
                 refused.tell_sums(is_end);

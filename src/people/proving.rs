@@ -70,7 +70,10 @@ pub(super) fn prove(
         caller: conversation.caller,
         connection: conversation.connection,
     };
-    let is_another = conversation.session.as_ref().is_some_and(|first| *first != session);
+    let is_another = conversation
+        .session
+        .as_ref()
+        .is_some_and(|first| *first != session);
     if is_another || !seen.is_of(&session, owner) {
         return Ok(distrust(
             context,

@@ -88,7 +88,8 @@ impl FailedAttempts<'_> {
     pub fn keep(&self, most: u64) -> Result<(), StateError> {
         let sql = "DELETE FROM attempts WHERE at <
                    (SELECT at FROM attempts ORDER BY at DESC LIMIT 1 OFFSET $1)";
-        self.database.write(|tx| tx.execute(sql, values![most.saturating_sub(1)]))?;
+        self.database
+            .write(|tx| tx.execute(sql, values![most.saturating_sub(1)]))?;
         Ok(())
     }
 

@@ -181,9 +181,7 @@ fn every_refusal_is_audited() {
         }),
         ("key-of-another-user", &|| fresh.own(of_bob.clone())),
         ("no-such-key", &|| client.own(remove.clone())),
-        ("not-used", &|| {
-            client.own(OwnCommand::ChangeSecondFactor)
-        }),
+        ("not-used", &|| client.own(OwnCommand::ChangeSecondFactor)),
         ("out-of-turn", &|| client.answer(&[PASSWORD])),
         ("login-not-allowed", &|| client.certificate("root")),
         ("sign-in-ended", &|| {

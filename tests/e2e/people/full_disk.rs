@@ -18,10 +18,7 @@ fn limit(world: &World, most: Option<u64>) {
 /// Users are refused with a sentence, live sessions go on, and with room there is everything as before.
 #[test]
 fn users_are_refused_until_there_is_room() {
-    let world = World::with()
-        .signed_in()
-        .file_size_limit(1 << 20)
-        .start();
+    let world = World::with().signed_in().file_size_limit(1 << 20).start();
     let mut session = world.shell();
     let auth = world.auth_pid();
     limit(&world, Some(0));

@@ -13,9 +13,7 @@ use serde_json::Value;
 
 use crate::support::one_time::CodeGenerator;
 use crate::support::recordings::text;
-use crate::support::taken_worker::{
-    ClaimedConnection, TakenWorker, answers_of, certificate_for,
-};
+use crate::support::taken_worker::{ClaimedConnection, TakenWorker, answers_of, certificate_for};
 use crate::support::{World, keys};
 
 const PASSWORD: &str = "a long and dull password";
@@ -49,12 +47,18 @@ fn sign_up(client: &ClaimedConnection, invitation: &str) -> Option<Vec<String>> 
     let PeopleAnswer::Questions(shown) = ask(client, answers_of(&[PASSWORD, PASSWORD]))? else {
         return None;
     };
-    let uri = shown.banner.lines().find(|line| line.starts_with("otpauth://"))?;
+    let uri = shown
+        .banner
+        .lines()
+        .find(|line| line.starts_with("otpauth://"))?;
     let code = CodeGenerator::scan(uri).code();
     let PeopleAnswer::Questions(shown) = ask(client, answers_of(&[&code]))? else {
         return None;
     };
-    let codes = shown.banner.lines().filter_map(|line| line.strip_prefix("  "));
+    let codes = shown
+        .banner
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "));
     let codes = codes.map(str::to_owned).collect();
     ask(client, answers_of(&[""]))?;
     let proved = ask(client, PeopleQuestion::Prove(client.proof()))?;
@@ -151,13 +155,11 @@ fn what_was_confirmed_is_there_and_nothing_was_spent_twice() {
             std::thread::sleep(Duration::from_millis(millis));
             // What others write at the same moment is not lost either.
             let key_id = format!("--key-id=gone{number}");
-            keys::tool(world.rproxy().args([
-                "auth",
-                "revoke",
-                "--yes",
-                "--unknown",
-                &key_id,
-            ]));
+            keys::tool(
+                world
+                    .rproxy()
+                    .args(["auth", "revoke", "--yes", "--unknown", &key_id]),
+            );
             revoked.push(format!("gone{number}"));
             world.kill_auth();
         }
@@ -180,7 +182,11 @@ fn is_consistent(world: &World, worker: &TakenWorker, confirmed: &Confirmed) {
     };
     // Each invitation was spent by one connection at most.
     assert!(!confirmed.signed_up.is_empty(), "nobody got in");
-    let numbers: BTreeSet<_> = confirmed.signed_up.iter().map(|(number, _)| number).collect();
+    let numbers: BTreeSet<_> = confirmed
+        .signed_up
+        .iter()
+        .map(|(number, _)| number)
+        .collect();
     assert_eq!(numbers.len(), confirmed.signed_up.len(), "spent twice");
     let spent: Vec<_> = of("invitation.spent")
         .iter()
@@ -192,7 +198,11 @@ fn is_consistent(world: &World, worker: &TakenWorker, confirmed: &Confirmed) {
         assert!(spent.contains(&format!("person{number}")), "{number}");
     }
     let codes: BTreeSet<_> = confirmed.recovered.iter().collect();
-    assert_eq!(codes.len(), confirmed.recovered.len(), "a code was spent twice");
+    assert_eq!(
+        codes.len(),
+        confirmed.recovered.len(),
+        "a code was spent twice"
+    );
     // Who was told to be signed in is: with the key alone, on a new connection.
     for (_, client) in &confirmed.signed_up {
         let again = worker.connection_with("root", client.client, client.key.clone());

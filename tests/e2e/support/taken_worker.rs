@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rproxy::cert::proof::{public_key_request, signed_data};
 use rproxy::ipc::{
-    CallError, CallRefusal, Client, Exchange, MessageSocket, OwnCommand, PeopleAnswer, PeopleQuestion,
-    PeopleRefusal, PeopleRequest, Questions, SecretText, SignedProof,
+    CallError, CallRefusal, Client, Exchange, MessageSocket, OwnCommand, PeopleAnswer,
+    PeopleQuestion, PeopleRefusal, PeopleRequest, Questions, SecretText, SignedProof,
 };
 use rproxy::model::ConnectionId;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -75,7 +75,10 @@ impl TakenWorker {
     pub(crate) fn ask(&self, message: &str) -> String {
         let (ours, theirs) = MessageSocket::pair().expect("sockets");
         ours.set_timeout(PATIENCE).expect("a socket");
-        assert!(self.say(message.as_bytes(), &[theirs.as_fd()]), "it is sent");
+        assert!(
+            self.say(message.as_bytes(), &[theirs.as_fd()]),
+            "it is sent"
+        );
         drop(theirs);
         let answer = ours.receive().expect("an answer, or its end in time");
         let bytes = answer.map(|answer| answer.bytes).unwrap_or_default();

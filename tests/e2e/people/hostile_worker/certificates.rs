@@ -2,7 +2,7 @@
 
 use rproxy::ipc::{OwnCommand, PeopleAnswer};
 
-use super::scene::{WorkerAttack, Scene};
+use super::scene::{Scene, WorkerAttack};
 use crate::support::taken_worker::{new_key, refused};
 
 const NOT_SIGNED_IN: (&str, &str) = ("people.refused", "not-signed-in");
@@ -226,5 +226,8 @@ fn what_a_worker_gets_is_in_the_ledger() {
     assert!(seconds <= 600, "{seconds}");
     let ledger = ["auth", "ls", "--format=json", "--connections"];
     let ledger = crate::support::keys::tool(scene.world.rproxy().args(ledger));
-    assert!(ledger.contains(&certificate.serial().to_string()), "{ledger}");
+    assert!(
+        ledger.contains(&certificate.serial().to_string()),
+        "{ledger}"
+    );
 }

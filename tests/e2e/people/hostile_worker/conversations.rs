@@ -2,7 +2,7 @@
 
 use rproxy::ipc::{OwnCommand, PeopleAnswer};
 
-use super::scene::{WorkerAttack, PASSWORD};
+use super::scene::{PASSWORD, WorkerAttack};
 use crate::support::taken_worker::{questions, refused};
 
 const FORGOTTEN: (&str, &str) = ("people.refused", "questions-forgotten");
@@ -122,7 +122,10 @@ pub(super) const ATTACKS: &[WorkerAttack] = &[
             let client = scene.client("signup");
             questions(client.begin());
             Box::new(move |_| {
-                assert_eq!(refused(client.answer(&[PASSWORD])).reason, "invitation-invalid");
+                assert_eq!(
+                    refused(client.answer(&[PASSWORD])).reason,
+                    "invitation-invalid"
+                );
             })
         },
         leaves: ("sign_in.failed", "invitation-invalid"),

@@ -14,7 +14,9 @@ fn count(events: &[Value], name: &str, field: &str, is: &str) -> u64 {
     let found = events
         .iter()
         .filter(|event| event["event"] == name && event[field] == is);
-    found.map(|event| event["count"].as_u64().unwrap_or(1)).sum()
+    found
+        .map(|event| event["count"].as_u64().unwrap_or(1))
+        .sum()
 }
 
 /// More calls than the rate: what is beyond is refused, and told as a sum.
@@ -34,15 +36,23 @@ fn calls_are_limited_and_counted() {
                 })
             })
             .collect();
-        threads.into_iter().map(|one| one.join().expect("calls")).sum()
+        threads
+            .into_iter()
+            .map(|one| one.join().expect("calls"))
+            .sum()
     });
     // Another service is not affected, nor a user who logs in.
     let person = scene.person();
     scene.signed_in(&person);
     let events = scene.audited_in_the_end();
-    let told = events.iter().filter(|event| event["event"] == "call.refused");
+    let told = events
+        .iter()
+        .filter(|event| event["event"] == "call.refused");
     let told: Vec<_> = told.collect();
-    let counted: u64 = told.iter().filter_map(|event| event["count"].as_u64()).sum();
+    let counted: u64 = told
+        .iter()
+        .filter_map(|event| event["count"].as_u64())
+        .sum();
     assert_eq!(counted, refusals, "{told:#?}");
     assert!(told.len() < 20, "{}", told.len());
 }
@@ -92,7 +102,12 @@ fn refusals_are_counted_when_they_are_too_many() {
     let length = std::fs::metadata(log).expect("it is there").len();
     assert!(length < 1_200 << 10, "{length} bytes");
     let events = scene.audited_in_the_end();
-    let written = count(&events[before..], "people.refused", "reason", "bad-signature");
+    let written = count(
+        &events[before..],
+        "people.refused",
+        "reason",
+        "bad-signature",
+    );
     let sums = events[before..]
         .iter()
         .filter(|event| event["event"] == "refusals.counted");

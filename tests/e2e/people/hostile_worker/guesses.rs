@@ -2,7 +2,7 @@
 
 use rproxy::ipc::PeopleAnswer;
 
-use super::scene::{WorkerAttack, PASSWORD, KnownPerson, Scene};
+use super::scene::{KnownPerson, PASSWORD, Scene, WorkerAttack};
 use crate::support::taken_worker::{ClaimedConnection, questions, refused};
 
 /// How many clients try at the same time: as many calls as the auth process works on.
@@ -105,9 +105,10 @@ pub(super) const ATTACKS: &[WorkerAttack] = &[
             let person = scene.signed_out();
             Box::new(move |scene| {
                 let looked_at = (0..50).filter(|number| {
-                    let client = scene
-                        .worker
-                        .connection_with("root", scene.address(), person.key.clone());
+                    let client =
+                        scene
+                            .worker
+                            .connection_with("root", scene.address(), person.key.clone());
                     assert_eq!(client.prove(), PeopleAnswer::AskFirst);
                     let PeopleAnswer::Questions(_) = client.begin() else {
                         return false;
@@ -149,9 +150,8 @@ pub(super) const ATTACKS: &[WorkerAttack] = &[
                 .collect();
             Box::new(move |scene| {
                 let before = scene.world.events("sign_in.failed").len();
-                let guess = |client: &ClaimedConnection| {
-                    client.answer(&["not this one at all", "000000"])
-                };
+                let guess =
+                    |client: &ClaimedConnection| client.answer(&["not this one at all", "000000"]);
                 assert_eq!(at_once(&clients, guess), 0);
                 let failed = scene.world.events("sign_in.failed").len() - before;
                 assert_eq!(failed, 5, "the others were not looked at");
@@ -228,7 +228,9 @@ fn at_once(
                 })
             })
             .collect();
-        let answers = threads.into_iter().map(|one| one.join().expect("an answer"));
+        let answers = threads
+            .into_iter()
+            .map(|one| one.join().expect("an answer"));
         let is_in = |answer: &PeopleAnswer| match answer {
             PeopleAnswer::SignedIn(_) => true,
             PeopleAnswer::Refused(_) => false,

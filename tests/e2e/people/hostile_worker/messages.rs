@@ -9,7 +9,7 @@ use rproxy::ipc::{
 use ssh_key::PublicKey;
 use ssh_key::certificate::{Builder, CertType};
 
-use super::scene::{WorkerAttack, Scene};
+use super::scene::{Scene, WorkerAttack};
 use crate::support::taken_worker::{TakenWorker, new_key, refused};
 use crate::support::{keys, programs};
 
@@ -66,7 +66,13 @@ pub(super) const ATTACKS: &[WorkerAttack] = &[
             Box::new(|scene| {
                 let data = scene.world.data();
                 let crooked = data.join("recordings/../audit.jsonl");
-                let files = ["state.db", "state.db-wal", "issued.jsonl", "ca/user_ca", "ca/host_ca"];
+                let files = [
+                    "state.db",
+                    "state.db-wal",
+                    "issued.jsonl",
+                    "ca/user_ca",
+                    "ca/host_ca",
+                ];
                 let files = files.map(|name| data.join(name)).into_iter();
                 let others = ["/etc/shadow", "/proc/self/mem", "/proc/1/environ", ""];
                 let files = files.chain([crooked]).chain(others.map(Into::into));
@@ -244,7 +250,10 @@ fn unsigned(kind: CertType, seconds: u64, authority: &PublicKey) -> Vec<u8> {
     builder.key_id("root").expect("a key id");
     builder.valid_principal("root").expect("a principal");
     let other = new_key();
-    let bytes = builder.sign(&other).expect("a key that can sign").to_bytes();
+    let bytes = builder
+        .sign(&other)
+        .expect("a key that can sign")
+        .to_bytes();
     let bytes = bytes.expect("a certificate has bytes");
     let own = other.public_key().to_bytes().expect("a key has bytes");
     let at = bytes.windows(own.len()).rposition(|part| part == own);
@@ -266,7 +275,11 @@ fn is_not_opened(worker: &TakenWorker, file: &Path, purpose: FilePurpose) {
     let (answer, files) = worker
         .call(&FileRequest { path, purpose })
         .expect("an answer");
-    assert!(matches!(answer, FileAnswer::Failed(_)), "{}", file.display());
+    assert!(
+        matches!(answer, FileAnswer::Failed(_)),
+        "{}",
+        file.display()
+    );
     assert!(files.is_empty(), "{}", file.display());
 }
 
@@ -301,7 +314,13 @@ fn the_auth_process_cannot_be_read() {
         let file = format!("/proc/{auth}/{what}");
         let mut read = std::process::Command::new(programs::path("setpriv"));
         let read = read
-            .args(["--bounding-set=-all", "--inh-caps=-all", "dd", "count=1", "of=/dev/null"])
+            .args([
+                "--bounding-set=-all",
+                "--inh-caps=-all",
+                "dd",
+                "count=1",
+                "of=/dev/null",
+            ])
             .arg(format!("if={file}"))
             .output()
             .expect("setpriv runs");

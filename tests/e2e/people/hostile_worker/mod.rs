@@ -10,7 +10,7 @@ mod messages;
 mod proofs;
 mod scene;
 
-use scene::{WorkerAttack, Scene};
+use scene::{Scene, WorkerAttack};
 
 /// Tries these attacks in a world of their own.
 fn withstands(attacks: &[WorkerAttack]) {

@@ -3,7 +3,7 @@
 use rproxy::ipc::{PeopleAnswer, PeopleQuestion, SignedProof};
 use ssh_key::certificate::{Builder, CertType};
 
-use super::scene::{WorkerAttack, KnownPerson, Scene};
+use super::scene::{KnownPerson, Scene, WorkerAttack};
 use crate::support::World;
 use crate::support::taken_worker::{ClaimedConnection, TakenWorker, refused};
 
@@ -169,7 +169,9 @@ fn a_worker_cannot_use_the_connections_of_another() {
     world.sign_up("alice", &world.invite("alice"));
     // It keeps the first worker alive.
     let _session = world.shell();
-    let Some(scene) = Scene::of(world) else { return };
+    let Some(scene) = Scene::of(world) else {
+        return;
+    };
     let old = scene.world.worker_pid();
     scene.world.signal_proxy(rustix::process::Signal::USR2);
     let new = scene.world.eventually("a second worker", || {

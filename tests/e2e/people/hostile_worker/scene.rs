@@ -159,8 +159,12 @@ impl Scene {
         self.world.signal_proxy(rustix::process::Signal::TERM);
         self.world.eventually("the worker has ended", || {
             let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
-            let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().to_owned());
-            state.is_none_or(|state| state.starts_with('Z')).then_some(())
+            let state = stat
+                .rsplit_once(')')
+                .map(|(_, rest)| rest.trim_start().to_owned());
+            state
+                .is_none_or(|state| state.starts_with('Z'))
+                .then_some(())
         });
         // Until now the socket is open here, as if the worker lived.
         self.worker.let_go();
@@ -173,7 +177,9 @@ impl Scene {
         let found = events
             .iter()
             .filter(|event| event["event"] == name && event["reason"] == reason);
-        found.map(|event| event["count"].as_u64().unwrap_or(1)).sum()
+        found
+            .map(|event| event["count"].as_u64().unwrap_or(1))
+            .sum()
     }
 
     /// Tries attacks, one after the other: each gains nothing, and is audited. Of refused calls of the same
