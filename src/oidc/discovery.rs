@@ -9,7 +9,7 @@ use openidconnect::url::Url;
 use openidconnect::{DiscoveryError, IssuerUrl};
 
 use super::error::{ProviderError, shown};
-use super::http::Http;
+use super::http::Errand;
 use super::keys;
 use super::messages::Metadata;
 
@@ -56,7 +56,7 @@ impl Discovery {
     }
 
     /// What is known, fetched if it is older than ten minutes. Callers that come meanwhile wait.
-    pub(super) fn known(&self, http: &Http) -> Result<Arc<KnownProvider>, ProviderError> {
+    pub(super) fn known(&self, http: &Errand<'_>) -> Result<Arc<KnownProvider>, ProviderError> {
         let mut kept = self.kept();
         let now = (self.elapsed)();
         if let Some((known, at)) = &kept.known
@@ -73,7 +73,7 @@ impl Discovery {
     }
 
     /// What the provider says now.
-    pub(super) fn fetched(&self, http: &Http) -> Result<Arc<KnownProvider>, ProviderError> {
+    pub(super) fn fetched(&self, http: &Errand<'_>) -> Result<Arc<KnownProvider>, ProviderError> {
         self.fetch(&mut self.kept(), http)
     }
 
@@ -82,7 +82,7 @@ impl Discovery {
     pub(super) fn with_newer_keys(
         &self,
         used: &Arc<KnownProvider>,
-        http: &Http,
+        http: &Errand<'_>,
     ) -> Result<Option<Arc<KnownProvider>>, ProviderError> {
         let mut kept = self.kept();
         if let Some((known, _)) = &kept.known
@@ -110,7 +110,7 @@ impl Discovery {
     fn fetch(
         &self,
         kept: &mut KeptDiscovery,
-        http: &Http,
+        http: &Errand<'_>,
     ) -> Result<Arc<KnownProvider>, ProviderError> {
         let fetched = self.discover(http).map(Arc::new);
         let now = (self.elapsed)();
@@ -125,7 +125,7 @@ impl Discovery {
         fetched
     }
 
-    fn discover(&self, http: &Http) -> Result<KnownProvider, ProviderError> {
+    fn discover(&self, http: &Errand<'_>) -> Result<KnownProvider, ProviderError> {
         let metadata = Metadata::discover(&self.issuer, http);
         let metadata = metadata.map_err(|error| unusable("metadata", error))?;
         let Some(token) = metadata.token_endpoint() else {
@@ -161,7 +161,7 @@ impl fmt::Debug for Discovery {
     }
 }
 
-fn may_be_asked(url: &Url, http: &Http) -> bool {
+fn may_be_asked(url: &Url, http: &Errand<'_>) -> bool {
     http.may_ask(url) && url.username().is_empty() && url.fragment().is_none()
 }
 

@@ -17,7 +17,7 @@ use ureq::{Agent, Error};
 use super::error::{ProviderError, shown};
 use super::issuer::{IssuerUrl, is_protected};
 use super::roots::Roots;
-use crate::sys::clock::Clock;
+use crate::sys::clock::{Clock, monotonic};
 
 /// Largest answer, in bytes, and what of it may be its header.
 const MAX_ANSWER: u64 = 256 * 1024;
@@ -32,6 +32,8 @@ pub(super) struct Patience {
     pub(super) whole: Duration,
     /// The lookup, and again the connection.
     pub(super) connect: Duration,
+    /// All requests that one answer needs: who asks waits no longer.
+    pub(super) together: Duration,
 }
 
 impl Default for Patience {
@@ -39,8 +41,17 @@ impl Default for Patience {
         Self {
             whole: Duration::from_secs(10),
             connect: Duration::from_secs(5),
+            together: Duration::from_secs(25),
         }
     }
+}
+
+/// The requests that one answer needs.
+#[derive(Debug)]
+pub(super) struct Errand<'a> {
+    http: &'a Http,
+    /// When it has to be done, by the monotonic clock.
+    until: Duration,
 }
 
 /// The HTTP client of one provider.
@@ -86,15 +97,18 @@ impl Http {
         }
     }
 
+    /// The requests for one answer, from now on.
+    pub(super) fn errand(&self) -> Errand<'_> {
+        Errand {
+            http: self,
+            until: monotonic() + self.patience.together,
+        }
+    }
+
     /// By how many seconds the provider's clock was ahead of this machine's at its last answer, if that
     /// has said.
     pub(super) fn ahead(&self) -> Option<i64> {
         Some(self.ahead.load(Ordering::Relaxed)).filter(|ahead| *ahead != UNKNOWN)
-    }
-
-    /// Whether a browser or this program may send something to a URL that the provider has named.
-    pub(super) fn may_ask(&self, url: &Url) -> bool {
-        url.scheme() == "https" || (self.plain && is_protected(url))
     }
 
     fn note_clock(&self, headers: &HeaderMap) {
@@ -135,7 +149,14 @@ impl Http {
     }
 }
 
-impl SyncHttpClient for Http {
+impl Errand<'_> {
+    /// Whether a browser or this program may send something to a URL that the provider has named.
+    pub(super) fn may_ask(&self, url: &Url) -> bool {
+        url.scheme() == "https" || (self.http.plain && is_protected(url))
+    }
+}
+
+impl SyncHttpClient for Errand<'_> {
     type Error = ProviderError;
 
     fn call(&self, request: HttpRequest) -> Result<HttpResponse, Self::Error> {
@@ -146,18 +167,19 @@ impl SyncHttpClient for Http {
                 what: "it names a URL that is not https".to_owned(),
             });
         };
-        let host = host_of(&url);
-        let answer = self.agent.run(request);
-        let mut answer = answer.map_err(|error| self.fault(host.clone(), error))?;
-        self.note_clock(answer.headers());
+        let (http, host) = (self.http, host_of(&url));
+        let left = self.until.saturating_sub(monotonic());
+        let request = http.agent.configure_request(request);
+        // Zero would be no limit.
+        let left = left.clamp(Duration::from_millis(1), http.patience.whole);
+        let answer = http.agent.run(request.timeout_global(Some(left)).build());
+        let mut answer = answer.map_err(|error| http.fault(host.clone(), error))?;
+        http.note_clock(answer.headers());
         let status = answer.status();
         if status.is_redirection() {
             return Err(ProviderError::BadAnswer {
                 of: "answer",
-                what: format!(
-                    "{} redirects to somewhere else, which is not followed",
-                    host
-                ),
+                what: format!("{host} redirects to somewhere else, which is not followed"),
             });
         }
         if status.is_server_error() {
@@ -171,14 +193,14 @@ impl SyncHttpClient for Http {
             .with_config()
             .limit(MAX_ANSWER)
             .read_to_vec();
-        let body = body.map_err(|error| self.fault(host, error))?;
+        let body = body.map_err(|error| http.fault(host, error))?;
         let (parts, _read) = answer.into_parts();
         Ok(Response::from_parts(parts, body))
     }
 }
 
 /// The host and the port of a URL, for people.
-pub(super) fn host_of(url: &Url) -> String {
+fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
         Some(port) => shown(&format!("{host}:{port}")),

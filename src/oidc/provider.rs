@@ -14,7 +14,7 @@ use super::authorization::Authorization;
 use super::claims::{self, Claims};
 use super::discovery::{Discovery, KnownProvider};
 use super::error::{ProviderError, TokenFault, shown};
-use super::http::{Http, Patience};
+use super::http::{Errand, Http, Patience};
 use super::id_token::{ExpectedToken, TOLERANCE};
 use super::messages::{IdToken, ProviderClient, TokenAnswer, TokenRefusal, UserInfo};
 use super::settings::ProviderSettings;
@@ -72,10 +72,12 @@ impl Provider {
         if settings.name_claim.is_empty() {
             return Err(wrong("name_claim is empty"));
         }
-        let issuer = IssuerUrl::new(settings.issuer.as_str().to_owned());
-        let issuer = issuer.or(Err(wrong("issuer is no URL")))?;
-        let redirect_url = RedirectUrl::new(settings.redirect_url.clone());
-        let redirect_url = redirect_url.or(Err(wrong("the address to come back to is no URL")))?;
+        let Ok(issuer) = IssuerUrl::new(settings.issuer.as_str().to_owned()) else {
+            return Err(wrong("issuer is no URL"));
+        };
+        let Ok(redirect_url) = RedirectUrl::new(settings.redirect_url.clone()) else {
+            return Err(wrong("the address to come back to is no URL"));
+        };
         Ok(Self {
             http: Http::new(&settings.issuer, &settings.roots, clock, patience),
             discovery: Discovery::new(issuer.clone(), elapsed),
@@ -92,7 +94,7 @@ impl Provider {
     /// # Errors
     /// If the provider cannot be used.
     pub fn authorization(&self) -> Result<Authorization, ProviderError> {
-        self.discovery.known(&self.http)?;
+        self.discovery.known(&self.http.errand())?;
         Ok(Authorization::random())
     }
 
@@ -101,7 +103,7 @@ impl Provider {
     /// # Errors
     /// If the provider cannot be used.
     pub fn url_of(&self, pending: &Authorization) -> Result<String, ProviderError> {
-        let known = self.discovery.known(&self.http)?;
+        let known = self.discovery.known(&self.http.errand())?;
         let client = self.client(&known)?;
         let verifier = PkceCodeVerifier::new(pending.verifier.to_string());
         let scopes = self.settings.scopes.iter();
@@ -131,22 +133,25 @@ impl Provider {
         code: &str,
         iss: Option<&str>,
     ) -> Result<VerifiedSubject, ProviderError> {
-        let known = self.discovery.known(&self.http)?;
+        let errand = self.http.errand();
+        let known = self.discovery.known(&errand)?;
         self.check_issuer(&known, iss)?;
         if code.is_empty() || code.len() > MAX_CODE || !is_printable(code) {
             return Err(bad("answer in the browser", "it has no usable code"));
         }
-        let answer = self.exchange(&known, pending, code)?;
+        let answer = self.exchange(&errand, &known, pending, code)?;
         let Some(token) = answer.id_token() else {
             return Err(bad("token answer", "there is no ID token in it"));
         };
-        let mut claims = self.check_token(&known, pending, token, answer.access_token())?;
+        let checked = self.check_token(&errand, &known, pending, token, answer.access_token());
+        let mut claims = checked?;
         let subject = claims::subject(&claims).map_err(ProviderError::Token)?;
         let (name_claim, table) = (&self.settings.name_claim, &self.settings.claims_to_roles);
         if claims::lacks_any(&claims, name_claim, table)
             && let Some(endpoint) = known.metadata.userinfo_endpoint()
         {
-            let more = self.user_info(&known, endpoint, answer.access_token(), &subject)?;
+            let more =
+                self.user_info(&errand, &known, endpoint, answer.access_token(), &subject)?;
             for (claim, value) in more {
                 claims.entry(claim).or_insert(value);
             }
@@ -162,7 +167,7 @@ impl Provider {
     /// # Errors
     /// If the provider cannot be used.
     pub fn check(&self) -> Result<ProviderStatus, ProviderError> {
-        let known = self.discovery.fetched(&self.http)?;
+        let known = self.discovery.fetched(&self.http.errand())?;
         Ok(ProviderStatus {
             keys: known.keys.keys().len(),
             ahead: self.http.ahead(),
@@ -213,6 +218,7 @@ impl Provider {
 
     fn exchange(
         &self,
+        errand: &Errand<'_>,
         known: &KnownProvider,
         pending: &Authorization,
         code: &str,
@@ -221,7 +227,7 @@ impl Provider {
         let answer = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier.to_string()))
-            .request(&self.http);
+            .request(errand);
         let secret = self.settings.client_secret.as_ref();
         let secret = secret.map_or("", |secret| secret.expose());
         let secrets = [secret, code, &pending.verifier, &pending.nonce];
@@ -231,6 +237,7 @@ impl Provider {
     /// Checks the token; if it fits no key, with newer keys once more.
     fn check_token(
         &self,
+        errand: &Errand<'_>,
         known: &Arc<KnownProvider>,
         pending: &Authorization,
         token: &IdToken,
@@ -250,7 +257,7 @@ impl Provider {
         let checked = match check(known) {
             Err(
                 fault @ (TokenFault::UnknownKey | TokenFault::AmbiguousKey | TokenFault::Signature),
-            ) => match self.discovery.with_newer_keys(known, &self.http)? {
+            ) => match self.discovery.with_newer_keys(known, errand)? {
                 Some(newer) => check(&newer),
                 None => Err(fault),
             },
@@ -281,6 +288,7 @@ impl Provider {
     /// The claims of the userinfo endpoint, of this person (OpenID Connect Core 1.0, section 5.3).
     fn user_info(
         &self,
+        errand: &Errand<'_>,
         known: &KnownProvider,
         endpoint: &UserInfoUrl,
         token: &AccessToken,
@@ -295,7 +303,7 @@ impl Provider {
         let subject = SubjectIdentifier::new(subject.to_owned());
         let answer: Result<UserInfo, _> = client
             .user_info(token.clone(), Some(subject))
-            .request(&self.http);
+            .request(errand);
         let of_nothing = |_: serde_json::Error| bad("userinfo", "it is no JSON object");
         let answer = answer.map_err(not_told)?;
         let mut claims = serde_json::to_value(answer.standard_claims()).map_err(of_nothing)?;
