@@ -16,6 +16,7 @@
 
 mod admin;
 mod changing;
+mod common_passwords;
 mod completion;
 mod context;
 mod conversation;

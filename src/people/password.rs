@@ -12,6 +12,8 @@ use rand::RngExt as _;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::common_passwords::is_common;
+
 /// Fewest characters of a new password.
 pub const MIN_PASSWORD: usize = 12;
 /// Most bytes of a password: what is longer is refused before it is hashed.
@@ -36,6 +38,9 @@ pub(super) enum PasswordError {
     /// More bytes than [`MAX_PASSWORD`].
     #[error("a password has at most {MAX_PASSWORD} bytes")]
     Long,
+    /// It is in the list of common passwords.
+    #[error("this password is common, and attackers try common passwords first")]
+    Common,
 }
 
 /// The hash could not be made: the machine has no memory left.
@@ -43,17 +48,18 @@ pub(super) enum PasswordError {
 #[error("the password could not be hashed: not enough memory")]
 pub struct HashFailed;
 
-/// Refuses texts that are too short or too long. There is no other rule.
+/// Refuses texts that are too short, too long or common. There is no other rule.
 ///
 /// # Errors
-/// Which bound it breaks.
+/// Which rule it breaks.
 pub(super) fn check_new(password: &str) -> Result<(), PasswordError> {
     if password.len() > MAX_PASSWORD {
         return Err(PasswordError::Long);
     }
     match password.chars().count() {
-        enough if enough >= MIN_PASSWORD => Ok(()),
-        few => Err(PasswordError::Short(few)),
+        few if few < MIN_PASSWORD => Err(PasswordError::Short(few)),
+        _ if is_common(password) => Err(PasswordError::Common),
+        _ => Ok(()),
     }
 }
 
@@ -228,6 +234,13 @@ mod tests {
             check_new(&"x".repeat(MAX_PASSWORD + 1)),
             Err(PasswordError::Long)
         );
+    }
+
+    #[test]
+    fn a_common_password_is_refused() {
+        assert_eq!(check_new("1QAZ2wsx3edc"), Err(PasswordError::Common));
+        assert_eq!(check_new("1qaz2wsx3ed"), Err(PasswordError::Short(11)));
+        assert_eq!(check_new("1qaz2wsx3edc."), Ok(()));
     }
 
     #[test]

@@ -295,3 +295,20 @@ fn a_locked_person_cannot_sign_up() -> Result<(), StateError> {
     assert_eq!(reason(client.answer(&[&invitation])), "user-locked");
     Ok(())
 }
+
+#[test]
+fn a_common_password_is_refused_and_another_one_is_asked_for() {
+    let house = House::new(RequiredFactor::Off);
+    let invitation = house.invite("alice");
+    let client = house.client("signup");
+    client.begin();
+    client.answer(&[&invitation]);
+    let asked = questions(client.answer(&["1Qaz2wsx3edc", "1Qaz2wsx3edc"]));
+    assert!(
+        asked.banner.contains("this password is common"),
+        "{}",
+        asked.banner
+    );
+    assert_eq!(client.answer(&[PASSWORD, PASSWORD]), PeopleAnswer::ProveKey);
+    signed_in(client.prove());
+}
