@@ -90,7 +90,7 @@ kinds! {
     AuthorityImported "RP3005I" "authority.imported"
         "A key that existed elsewhere became a CA's; `replaced` is the key that went at once for it."
     AuthorityCreated "RP3006I" "authority.created"
-        "A CA was made: `how` is `auth init`, or `serve` at its first start."
+        "A CA was made: `how` is `init` or `auth init`, or `serve` at its first start."
     RevocationLifted "RP3007W" "revocation.lifted"
         "A revocation was lifted: the list of this version no longer has it, and what it revoked counts again."
     AuthorityKeyRemoved "RP3008I" "authority.key_removed"

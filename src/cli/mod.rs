@@ -18,6 +18,7 @@ mod global;
 mod help;
 mod host;
 mod host_files;
+mod init;
 mod logging;
 mod man;
 mod passphrase;
@@ -104,6 +105,7 @@ enum Alone {
     Complete(complete::CompleteArgs),
     Doctor(doctor::DoctorArgs),
     Help(help::HelpArgs),
+    Init(init::InitArgs),
     Man(man::ManArgs),
     Version(help::Version),
 }
@@ -149,6 +151,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Alone(Alone::Complete(args)) => args.run(Cli::command(), source),
         Command::Alone(Alone::Doctor(args)) => args.run(&source),
         Command::Alone(Alone::Help(args)) => args.run(Cli::command()),
+        Command::Alone(Alone::Init(args)) => args.run(&source),
         Command::Alone(Alone::Man(args)) => args.run(Cli::command()),
         Command::Alone(Alone::Version(version)) => version.run(&Cli::command()),
     }

@@ -91,6 +91,34 @@ impl Drop for Progress {
     }
 }
 
+/// Whether there is a terminal to ask at.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for a line on the terminal, until `read` accepts it; the user reads why it was not accepted. An
+/// empty line is `proposed`, if something is.
+///
+/// # Errors
+/// When the user interrupts, or the terminal goes away.
+pub(crate) fn ask<T>(
+    question: &str,
+    proposed: Option<String>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, Failure> {
+    loop {
+        let mut input = dialoguer::Input::<String>::new().with_prompt(Lines(question).to_string());
+        if let Some(proposed) = &proposed {
+            input = input.default(proposed.clone());
+        }
+        let line = input.interact_text().map_err(not_asked)?;
+        match read(&line) {
+            Ok(answer) => return Ok(answer),
+            Err(why) => note(&why),
+        }
+    }
+}
+
 /// Asks a question on the terminal; without a terminal the answer is no.
 ///
 /// The answer is a line, not a key: the prompt for keys hides the cursor, and Ctrl-C, which ends
@@ -99,7 +127,7 @@ impl Drop for Progress {
 /// # Errors
 /// When the terminal goes away.
 pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !can_ask() {
         return Ok(false);
     }
     let asked = dialoguer::Input::<String>::new()
@@ -111,12 +139,15 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
             answer.trim().to_ascii_lowercase().as_str(),
             "y" | "yes"
         )),
-        Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
-            Err(Failure::new(Exit::Interrupted, "interrupted"))
-        }
-        Err(dialoguer::Error::IO(error)) => {
-            Err(Failure::new(Exit::Failed, "cannot ask on the terminal").because(error))
-        }
+        Err(error) => Err(not_asked(error)),
+    }
+}
+
+/// Why there is no answer.
+fn not_asked(dialoguer::Error::IO(error): dialoguer::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Failure::new(Exit::Interrupted, "interrupted"),
+        _ => Failure::new(Exit::Failed, "cannot ask on the terminal").because(error),
     }
 }
 

@@ -236,7 +236,10 @@ fn password_for_others(file: &Path) -> Option<Diagnostic> {
 }
 
 /// The machine's host name, without the characters that a cluster's name cannot have.
-fn machine_name() -> Result<ClusterName, ConfigError> {
+///
+/// # Errors
+/// When nothing is left of it.
+pub fn machine_name() -> Result<ClusterName, ConfigError> {
     let uname = rustix::system::uname();
     uname
         .nodename()
@@ -250,7 +253,10 @@ fn machine_name() -> Result<ClusterName, ConfigError> {
 
 /// The data directory if neither a flag nor the file names one. A relative `XDG_STATE_HOME` is ignored, as its
 /// specification asks for.
-fn default_data_dir() -> Result<PathBuf, ConfigError> {
+///
+/// # Errors
+/// [`ConfigError::NoDataDir`].
+pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/rproxy"));
     }

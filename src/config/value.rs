@@ -162,7 +162,7 @@ pub(super) fn switch_word(value: bool) -> &'static str {
 }
 
 /// The inverse of [`host_and_port`].
-pub(super) fn format_host_and_port(host: &str, port: u16) -> String {
+pub fn format_host_and_port(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {
@@ -171,7 +171,7 @@ pub(super) fn format_host_and_port(host: &str, port: u16) -> String {
 }
 
 /// A scalar of YAML in double quotes, so that no reader takes it for anything but a text.
-pub(super) fn yaml_text(value: &str) -> String {
+pub fn yaml_text(value: &str) -> String {
     let mut quoted = String::from("\"");
     for c in value.chars() {
         match c {

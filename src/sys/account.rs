@@ -3,8 +3,12 @@
 //! The account's number is reported by the kernel, its name by the user database. The account that runs sudo is
 //! an environment variable: it is recorded, and proves nothing.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use serde::Serialize;
 
 use super::fs::read_limited;
@@ -50,6 +54,51 @@ impl Actor {
     #[must_use]
     pub fn person(&self) -> &str {
         self.sudo_user.as_deref().unwrap_or(&self.by)
+    }
+}
+
+/// An account of this machine, with the group that its files have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemAccount {
+    /// Its number.
+    pub uid: u32,
+    /// The number of the group.
+    pub gid: u32,
+    /// Its name, `uid N` for one without an entry in `/etc/passwd`.
+    pub name: String,
+}
+
+impl SystemAccount {
+    /// The account that a file or directory belongs to; `None` if it is not there.
+    #[must_use]
+    pub fn owner_of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self {
+            uid: found.uid(),
+            gid: found.gid(),
+            name: name(found.uid()),
+        })
+    }
+
+    /// Does something as this account, without supplementary groups, on a thread of its own: the rest of
+    /// the process goes on as it is. What root does in a directory of another account that way, that
+    /// account could have done itself, so links in it lead nowhere that it may not go.
+    ///
+    /// # Errors
+    /// The operating system's, if this process may not; then nothing was done.
+    pub fn act<T: Send>(&self, act: impl FnOnce() -> T + Send) -> io::Result<T> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        std::thread::scope(|scope| {
+            let acting = scope.spawn(move || {
+                set_thread_groups(&[])?;
+                set_thread_res_gid(gid, gid, gid)?;
+                set_thread_res_uid(uid, uid, uid)?;
+                Ok(act())
+            });
+            acting
+                .join()
+                .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
+        })
     }
 }
 

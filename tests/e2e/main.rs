@@ -54,6 +54,8 @@ mod hostile;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod insecure;
 #[cfg(test)]
 mod interop_clients;

@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::documents::{self, Block, root};
 use crate::support::agent::Agent;
 use crate::support::children::Children;
+use crate::support::one_time::CodeGenerator;
 use crate::support::proxy::{ProxyProcess, rproxy};
 use crate::support::sshd::Sshd;
 use crate::support::terminal::Terminal;
@@ -47,14 +48,12 @@ fn the_quick_start_works() {
     let place = Place::new();
     let mut proxy = None;
     let mut host = None;
-    let mut agent = None;
     let mut shown = String::new();
     for block in blocks() {
         match block.kind.as_str() {
-            "yaml" if !place.config().exists() => {
+            "yaml" if host.is_none() => {
                 place.write_host_key();
-                std::fs::write(place.config(), place.on_this_machine(&block.text))
-                    .expect("a writable directory");
+                place.configure(&block.text);
             }
             "sshd_config" => {
                 for word in block.text.split_whitespace() {
@@ -63,8 +62,6 @@ fn the_quick_start_works() {
                     }
                 }
                 host = Some(place.start_host(&block.text));
-                place.write_user_key();
-                agent = Some(Agent::start(&place.children, &place.dir().join("agent")));
             }
             "console" => {
                 for command in commands(&block) {
@@ -88,14 +85,28 @@ fn the_quick_start_works() {
         }
     }
     assert!(shown.contains("logged in"), "the last replay: {shown}");
-    assert!(agent.is_some() && proxy.is_some());
+    assert!(proxy.is_some());
 }
 
 /// A directory with the files that the README's commands name.
 struct Place {
+    /// Alice's, with her key in it.
+    agent: Agent,
     children: Children,
     dir: tempfile::TempDir,
 }
+
+/// What the reader answers to the questions of `rproxy init`; `DATA` is the data directory.
+const ANSWERS: [(&str, &str); 6] = [
+    ("Name of the cluster", "example.com"),
+    ("Public address of the proxy", "127.0.0.1:3023"),
+    ("Directory", "DATA"),
+    ("local or certificate", ""),
+    ("first administrator", "carol"),
+    ("Go on", ""),
+];
+/// Alice's password.
+const PASSWORD: &str = "a long and dull password";
 
 impl Place {
     fn new() -> Self {
@@ -103,17 +114,14 @@ impl Place {
             .prefix("rp-")
             .tempdir_in("/tmp")
             .expect("a directory in /tmp");
+        let children = Children::new(std::time::Duration::from_secs(120));
         let place = Self {
-            children: Children::new(std::time::Duration::from_secs(120)),
+            agent: Agent::start(&children, &dir.path().join("agent")),
+            children,
             dir,
         };
-        // `ssh` as the reader has it, but with a configuration of its own instead of ~/.ssh.
-        let ssh_config = format!(
-            "BatchMode yes\nIdentityFile none\nStrictHostKeyChecking yes\nUserKnownHostsFile {}\n\
-             GlobalKnownHostsFile /dev/null\n",
-            place.dir().join("known_hosts").display()
-        );
-        std::fs::write(place.dir().join("ssh_config"), ssh_config).expect("a writable directory");
+        place.write_user_keys();
+        place.write_ssh_config("");
         std::fs::create_dir(place.dir().join("bin")).expect("a writable directory");
         let config = place.dir().join("ssh_config");
         let ssh = programs::path("ssh");
@@ -137,11 +145,24 @@ impl Place {
         programs::put_script(&format!("#!/bin/sh\nexec {command} \"$@\"\n"), &path);
     }
 
-    fn on_this_machine(&self, yaml: &str) -> String {
-        let data = self.dir().join("data");
-        format!("data_dir: {}\n{yaml}", data.display())
-            .replace("0.0.0.0:3023", "127.0.0.1:0")
-            .replace("proxy.example.com", "127.0.0.1")
+    /// `ssh` as the reader has it, but with a configuration of its own instead of `~/.ssh`, at the top
+    /// of which is this block.
+    fn write_ssh_config(&self, block: &str) {
+        let text = format!(
+            "{block}\nHost *\n    IdentityFile none\n    StrictHostKeyChecking yes\n    \
+             UserKnownHostsFile /dev/null\n    GlobalKnownHostsFile /dev/null\n"
+        );
+        std::fs::write(self.dir().join("ssh_config"), text).expect("a writable directory");
+    }
+
+    /// Puts the README's sections into the file that `rproxy init` has written, which has them at its
+    /// end: mostly as comments.
+    fn configure(&self, yaml: &str) {
+        let made = std::fs::read_to_string(self.config()).expect("`rproxy init` has written it");
+        let (before, _) = made.split_once("# The hosts.").expect("the sections");
+        let yaml = yaml.replace("deploy", &login());
+        let text = format!("{before}{yaml}").replace("0.0.0.0:3023", "127.0.0.1:0");
+        std::fs::write(self.config(), text).expect("a writable directory");
     }
 
     /// The host's key, and its public half, which is copied to the proxy.
@@ -178,15 +199,12 @@ impl Place {
         Sshd::start(&self.children, &dir, "db1", &authority, "")
     }
 
-    /// The public keys that users send.
-    fn write_user_key(&self) {
-        keys::generate(&self.dir().join("alice"));
-        // A user whose certificate is revoked later.
-        let key = self.dir().join("mallory");
-        keys::generate(&key);
-        let sign = ["auth", "sign", "--user=mallory", "--logins=deploy"];
-        let key = format!("--public-key={}.pub", key.display());
-        keys::tool(rproxy(&self.config()).args(sign).arg(key));
+    /// The users' keys. Alice's is in her agent; Bob sends the public half of his.
+    fn write_user_keys(&self) {
+        for user in ["alice", "bob"] {
+            keys::generate(&self.dir().join(user));
+        }
+        self.agent.add(&self.dir().join("alice"));
     }
 
     fn start_proxy(&self, host: &Sshd) -> ProxyProcess {
@@ -212,7 +230,7 @@ impl Place {
         }
         if command.contains("SERIAL") {
             let issued = std::fs::read_to_string(self.dir().join("data/issued.jsonl"));
-            command = command.replace("SERIAL", &serial_of(&issued.expect("a ledger"), "alice"));
+            command = command.replace("SERIAL", &serial_of(&issued.expect("a ledger"), "bob"));
         }
         let path = std::env::var("PATH").unwrap_or_default();
         let bin = self.dir().join("bin");
@@ -225,10 +243,14 @@ impl Place {
             .env("RPROXY_CONFIG", self.config())
             .env("TERM", "xterm-256color")
             .env("PATH", format!("{}:{path}", bin.display()))
-            .env("SSH_AUTH_SOCK", self.dir().join("agent"));
+            .env("SSH_AUTH_SOCK", &self.agent.socket);
         // At a terminal, as the reader runs it.
-        let mut terminal = Terminal::start(&self.children, bash, 30, 120);
-        if command.starts_with("ssh ") {
+        let mut terminal = Terminal::start(&self.children, bash, 60, 120);
+        if command == "rproxy init" {
+            self.answer(&mut terminal);
+        } else if command.contains(" signup@") {
+            self.sign_up(&mut terminal);
+        } else if command.starts_with("ssh ") {
             terminal.type_in("echo lo''gged in; exit\r");
         }
         if command.contains(" auth revoke ") && !command.contains(" --yes") {
@@ -238,7 +260,41 @@ impl Place {
         let (code, shown) = terminal.finish();
         let shown = String::from_utf8_lossy(&shown).into_owned();
         assert_eq!(code, Some(0), "{command}: {shown}");
+        // Alice gets what these print.
+        if command.starts_with("rproxy users add ") {
+            let invitation = shown.lines().rfind(|line| !line.trim().is_empty());
+            let invitation = invitation.expect("an invitation").trim();
+            std::fs::write(self.dir().join("invitation"), invitation).expect("a writable place");
+        } else if command == "rproxy config" {
+            let port = port.expect("the proxy runs");
+            let block = shown.replace("\r\n", "\n");
+            self.write_ssh_config(&block.replace("-p 3023", &format!("-p {port}")));
+        }
         shown
+    }
+
+    fn answer(&self, terminal: &mut Terminal) {
+        let data = self.dir().join("data").display().to_string();
+        for (question, answer) in ANSWERS {
+            terminal.expect(question);
+            terminal.type_in(&format!("{}\r", answer.replace("DATA", &data)));
+        }
+    }
+
+    fn sign_up(&self, terminal: &mut Terminal) {
+        let invitation = std::fs::read_to_string(self.dir().join("invitation"));
+        terminal.expect("rproxy example.com: invitation: ");
+        terminal.type_in(&format!("{}\r", invitation.expect("it was sent")));
+        for question in ["new password: ", "the same again: "] {
+            terminal.answer_hidden(question, &format!("{PASSWORD}\r"));
+        }
+        terminal.expect("otpauth://");
+        let authenticator = CodeGenerator::scan(&terminal.expect("\r\n"));
+        terminal.expect("code for alice: ");
+        terminal.type_in(&format!("{}\r", authenticator.code()));
+        terminal.expect("press Enter when you have stored them: ");
+        terminal.type_in("\r");
+        terminal.expect("you are alice");
     }
 
     /// The recording, as soon as there is one.

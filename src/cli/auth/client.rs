@@ -61,11 +61,15 @@ impl<'c> AuthClient<'c> {
         }
     }
 
-    /// Makes the CAs that are missing; gives them all, and which were made.
+    /// Makes the CAs that are missing; gives them all, and which were made. `how` is the command, for the
+    /// audit log.
     ///
     /// # Errors
     /// When they cannot be made or opened, or the audit log cannot be written.
-    pub(super) fn make(&self) -> Result<(Authorities, Vec<Made>), Failure> {
+    pub(in crate::cli) fn make(
+        &self,
+        how: &'static str,
+    ) -> Result<(Authorities, Vec<Made>), Failure> {
         let made = self.own(|owner| owner.make()).and_then(|made| {
             let authorities = Authorities::open(&self.installation)?;
             Ok((authorities, made))
@@ -75,7 +79,7 @@ impl<'c> AuthClient<'c> {
             self.tell(&AuditEvent::AuthorityCreated {
                 kind: one.kind.into(),
                 fingerprint: fingerprint(&one.key),
-                how: "auth init",
+                how,
                 actor: Actor::of_this_process(),
             })?;
         }

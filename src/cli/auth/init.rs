@@ -22,7 +22,7 @@ impl AuthInitArgs {
 
     /// Makes what is missing and gives what is printed.
     pub(super) fn make(&self, context: &Context) -> Result<String, Failure> {
-        let (authorities, made) = AuthClient::new(context).make()?;
+        let (authorities, made) = AuthClient::new(context).make("auth init")?;
         let mut text = String::new();
         for kind in [CaKind::User, CaKind::Host] {
             let is_new = made.iter().any(|one| one.kind == kind);

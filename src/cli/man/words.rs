@@ -6,15 +6,22 @@ use crate::model::DataDir;
 pub(super) const EXAMPLES: &[(&str, &str, &str)] = &[
     (
         "rproxy",
-        "Prepare a host, certify a person, and run the proxy:",
-        "rproxy host setup --host=db1,db1.example.com --out-dir=/root/db1\n\
-         rproxy auth sign --user=alice --logins=deploy --public-key=alice.pub\n\
-         rproxy serve",
+        "Set up a proxy, prepare a host, run the proxy, and invite a user:",
+        "rproxy init\n\
+         rproxy host setup --host=db1,db1.example.com --out-dir=/root/db1\n\
+         rproxy serve\n\
+         rproxy users add alice --roles=dba",
     ),
     (
         "rproxy",
         "What was recorded, and one session of it:",
         "rproxy recordings ls\nrproxy play 0192",
+    ),
+    (
+        "rproxy-init",
+        "Without questions, for a script:",
+        "rproxy init --yes --cluster-name=example.com \\\n    \
+         --public-addr=proxy.example.com --administrator=carol --format=json",
     ),
     (
         "rproxy-serve",
@@ -146,6 +153,7 @@ pub(super) const SEE_ALSO: &[(&str, &[&str])] = &[
             "sshd_config(5)",
         ],
     ),
+    ("rproxy-init", &["rproxy.yaml(5)", "rproxy-users(1)"]),
     ("rproxy-serve", &["rproxy.yaml(5)", "systemd.service(5)"]),
     ("rproxy-explain", &["rproxy.yaml(5)"]),
     ("rproxy-config", &["ssh_config(5)"]),

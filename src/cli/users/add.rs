@@ -1,11 +1,13 @@
 //! `rproxy users add`.
 
+use std::time::Duration;
+
 use super::access::UserAccess;
-use super::invited::{self, InvitationTtl};
+use super::invited::{self, DEFAULT_TTL, InvitationTtl};
 use super::{Context, Exit, Failure, failure, ui};
 use crate::cli::format::ReportFormat;
 use crate::model::{Login, UserName};
-use crate::people::NewPerson;
+use crate::people::{NewInvitation, NewPerson};
 
 /// Add a person, and print what they have to do
 ///
@@ -39,11 +41,7 @@ impl UsersAddArgs {
     /// Does it, and gives what is printed.
     pub(super) fn add(&self, context: &Context) -> Result<String, Failure> {
         let person = self.person(context)?;
-        let ttl = self.ttl.span()?;
-        let invited = UserAccess::to_add(context)?
-            .admin()
-            .add(person, ttl)
-            .map_err(|error| failure::failure(&format!("add {}", self.name), error))?;
+        let invited = add(context, person, self.ttl.span()?)?;
         invited::told(context, &invited, self.format)
     }
 
@@ -75,6 +73,25 @@ impl UsersAddArgs {
             logins: (!logins.is_empty()).then(|| distinct(&logins)),
         })
     }
+}
+
+/// Adds a person, with an invitation for an hour.
+///
+/// # Errors
+/// When the state or the audit log cannot be written, or has the name already.
+pub(in crate::cli) fn invite(
+    context: &Context,
+    person: NewPerson,
+) -> Result<NewInvitation, Failure> {
+    add(context, person, DEFAULT_TTL)
+}
+
+fn add(context: &Context, person: NewPerson, ttl: Duration) -> Result<NewInvitation, Failure> {
+    let name = person.name.clone();
+    UserAccess::to_add(context)?
+        .admin()
+        .add(person, ttl)
+        .map_err(|error| failure::failure(&format!("add {name}"), error))
 }
 
 /// Each once, in the order in which they were given.

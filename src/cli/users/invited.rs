@@ -14,6 +14,8 @@ use crate::people::NewInvitation;
 const SSH_PORT: u16 = 22;
 /// What stands for the proxy's name where the configuration has none.
 const UNKNOWN_PROXY: &str = "PROXY";
+/// How long an invitation is valid unless a flag says otherwise.
+pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(3_600);
 /// The longest time that an invitation is valid: 30 days.
 const MAX_TTL: Duration = Duration::from_secs(30 * 86_400);
 
@@ -53,7 +55,7 @@ struct Object<'a> {
 }
 
 /// What is printed.
-pub(super) fn told(
+pub(in crate::cli) fn told(
     context: &Context,
     invited: &NewInvitation,
     format: ReportFormat,
@@ -85,7 +87,7 @@ pub(super) fn told(
 }
 
 /// The command with which a person signs up.
-fn command(context: &Context) -> String {
+pub(in crate::cli) fn command(context: &Context) -> String {
     let listener = context.config.proxy.listen_addr.port();
     let (host, port) =
         public_address(context).unwrap_or_else(|| (UNKNOWN_PROXY.to_owned(), listener));

@@ -3,7 +3,7 @@
 mod access;
 mod add;
 mod failure;
-mod invited;
+pub(super) mod invited;
 mod lock;
 mod ls;
 mod reset;
@@ -14,6 +14,8 @@ mod standing;
 mod tests;
 
 use super::{Context, Exit, Failure, auditing, stored, ui};
+
+pub(super) use add::invite;
 
 /// Add, list, lock and remove people who sign in with a password
 ///

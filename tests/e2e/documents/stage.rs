@@ -49,6 +49,17 @@ impl StageMachine {
 /// Answers to questions of commands: the beginning of the command, then question and answer.
 const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     (
+        "rproxy init",
+        &[
+            ("Name of the cluster", "example.com\r"),
+            ("Public address of the proxy", "proxy.example.com:3023\r"),
+            ("Directory", "/var/lib/rproxy\r"),
+            ("local or certificate", "\r"),
+            ("first administrator", "carol\r"),
+            ("Go on", "\r"),
+        ],
+    ),
+    (
         "ssh-keygen -t",
         &[("Enter passphrase", "\r"), ("same passphrase", "\r")],
     ),
@@ -364,7 +375,7 @@ impl Stage {
             if !question.is_empty() {
                 terminal.expect(question);
             }
-            terminal.type_in(answer);
+            terminal.type_in(&self.here(answer));
         }
         let (code, shown) = terminal.finish();
         let shown = String::from_utf8_lossy(&shown).into_owned();
