@@ -78,7 +78,7 @@ fn answers_at_a_terminal_make_a_proxy_that_starts() {
         ("Name of the cluster [", "example.com"),
         ("Public address of the proxy [", "127.0.0.1:3023"),
         ("Directory", &machine.at("data").display().to_string()),
-        ("local or certificate [local]", ""),
+        ("local, oidc or certificate [local]", ""),
         ("first administrator [", "carol"),
         ("Go on [yes]", ""),
     ] {
@@ -111,7 +111,7 @@ fn an_interrupt_at_any_question_leaves_nothing() {
         "Name of the cluster [",
         "Public address of the proxy [",
         "Directory",
-        "local or certificate [local]",
+        "local, oidc or certificate [local]",
         "first administrator [",
         "Go on [yes]",
     ];

@@ -101,7 +101,7 @@ const ANSWERS: [(&str, &str); 6] = [
     ("Name of the cluster", "example.com"),
     ("Public address of the proxy", "127.0.0.1:3023"),
     ("Directory", "DATA"),
-    ("local or certificate", ""),
+    ("local, oidc or certificate", ""),
     ("first administrator", "carol"),
     ("Go on", ""),
 ];

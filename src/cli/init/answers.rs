@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::provider::{InitProvider, ProviderFlags};
 use super::{Exit, Failure};
 use crate::cli::config::host_and_port;
 use crate::config::{self, DEFAULT_FILE, Source};
@@ -16,6 +17,8 @@ use crate::sys::account::Actor;
 pub(super) enum SignInType {
     /// They sign in with their key, a password and a one-time code
     Local,
+    /// They sign in with their key and, in a browser, at an OpenID Connect provider
+    Oidc,
     /// They have certificates that an administrator signs
     Certificate,
 }
@@ -25,6 +28,7 @@ impl SignInType {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Oidc => "oidc",
             Self::Certificate => "certificate",
         }
     }
@@ -48,9 +52,29 @@ pub(super) struct InitAnswers {
     /// Where users reach the proxy: a host and a port.
     pub(super) public: (String, u16),
     /// How users prove who they are.
-    pub(super) sign_in: SignInType,
-    /// The first administrator.
-    pub(super) administrator: UserName,
+    pub(super) sign_in: SignInWay,
+}
+
+/// How users prove who they are, with who the first administrator is.
+#[derive(Clone, Debug)]
+pub(super) enum SignInWay {
+    /// With a password of the state; this is the first administrator.
+    Local(UserName),
+    /// At this provider, which says who is an administrator.
+    Oidc(InitProvider),
+    /// With certificates; this is the first administrator.
+    Certificate(UserName),
+}
+
+impl SignInWay {
+    /// The word of the configuration.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Local(_) => SignInType::Local.as_str(),
+            Self::Oidc(_) => SignInType::Oidc.as_str(),
+            Self::Certificate(_) => SignInType::Certificate.as_str(),
+        }
+    }
 }
 
 /// The same, as far as flags have said it.
@@ -62,6 +86,7 @@ pub(super) struct InitRequest {
     pub(super) public: Option<(String, u16)>,
     pub(super) sign_in: Option<SignInType>,
     pub(super) administrator: Option<UserName>,
+    pub(super) provider: ProviderFlags,
 }
 
 impl InitRequest {
@@ -76,18 +101,27 @@ impl InitRequest {
         };
         let cluster = self.cluster.or_else(proposed_cluster);
         let public = self.public.or_else(proposed_public);
+        let config = self.file.clone();
         Ok(InitAnswers {
             file: self.file,
             data_dir,
             cluster: cluster.ok_or_else(|| missing("--cluster-name"))?,
             public: public.ok_or_else(|| missing("--public-addr"))?,
-            sign_in: self.sign_in.unwrap_or(SignInType::Local),
-            administrator: match self.administrator {
-                Some(name) => name,
-                None => proposed_administrator().ok_or_else(|| missing("--administrator"))?,
+            sign_in: match self.sign_in.unwrap_or(SignInType::Local) {
+                SignInType::Oidc => SignInWay::Oidc(self.provider.completed(&config)?),
+                SignInType::Local => SignInWay::Local(administrator(self.administrator)?),
+                SignInType::Certificate => {
+                    SignInWay::Certificate(administrator(self.administrator)?)
+                }
             },
         })
     }
+}
+
+fn administrator(given: Option<UserName>) -> Result<UserName, Failure> {
+    given
+        .or_else(proposed_administrator)
+        .ok_or_else(|| missing("--administrator"))
 }
 
 fn missing(flag: &str) -> Failure {

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
-use super::answers::{InitAnswers, SignInType};
+use super::answers::{InitAnswers, SignInWay};
 use super::configuration::{self, ADMIN_ROLE};
 use super::undo::Undo;
 use super::{Context, Exit, Failure, existing};
@@ -18,7 +18,7 @@ use crate::ca::Made;
 use crate::cli::auth::client::AuthClient;
 use crate::cli::users;
 use crate::config::Loaded;
-use crate::model::text;
+use crate::model::{UserName, text};
 use crate::people::{NewInvitation, NewPerson};
 use crate::sys::account::SystemAccount;
 use crate::sys::fs::{
@@ -37,7 +37,7 @@ pub(super) struct Done {
     pub(super) context: Context,
     /// The keys of the CAs.
     pub(super) made: Vec<Made>,
-    /// The invitation of the administrator, if administrators sign in.
+    /// The invitation of the administrator, if administrators have passwords.
     pub(super) invited: Option<NewInvitation>,
     /// The account that the data directory belongs to, if it is not this one.
     pub(super) account: Option<SystemAccount>,
@@ -117,9 +117,9 @@ pub(super) fn fill(answers: &InitAnswers, text: &str) -> Result<Filled, Failure>
     let (made, invited) = {
         let context = context(configuration::read(answers, text, &staging)?);
         let (_authorities, made) = AuthClient::new(&context).make("init")?;
-        let invited = match answers.sign_in {
-            SignInType::Local => Some(users::invite(&context, administrator(answers))?),
-            SignInType::Certificate => None,
+        let invited = match &answers.sign_in {
+            SignInWay::Local(name) => Some(users::invite(&context, administrator(name))?),
+            SignInWay::Oidc(_) | SignInWay::Certificate(_) => None,
         };
         (made, invited)
     };
@@ -131,9 +131,9 @@ pub(super) fn fill(answers: &InitAnswers, text: &str) -> Result<Filled, Failure>
     })
 }
 
-fn administrator(answers: &InitAnswers) -> NewPerson {
+fn administrator(name: &UserName) -> NewPerson {
     NewPerson {
-        name: answers.administrator.clone(),
+        name: name.clone(),
         roles: vec![ADMIN_ROLE.to_owned()],
         logins: None,
     }

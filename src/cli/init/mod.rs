@@ -7,6 +7,7 @@ mod answers;
 mod configuration;
 mod existing;
 mod making;
+mod provider;
 mod questions;
 mod report;
 #[cfg(test)]
@@ -51,6 +52,8 @@ pub(crate) struct InitArgs {
     /// Name of the first administrator [default: the account that runs this, or "admin" instead of root]
     #[arg(long, value_name = "NAME")]
     administrator: Option<UserName>,
+    #[command(flatten)]
+    provider: provider::ProviderFlags,
     /// As text, or as an object
     #[arg(long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
     format: ReportFormat,
@@ -68,6 +71,13 @@ impl InitArgs {
 
     /// What the flags say.
     fn wanted(&self, source: &Source) -> Result<InitRequest, Failure> {
+        let is_other = self.authentication != Some(SignInType::Oidc);
+        if is_other && !self.provider.are_absent() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "the flags of a provider and of HTTPS are for --authentication=oidc",
+            ));
+        }
         Ok(InitRequest {
             file: answers::file(source)?,
             data_dir: source.data_dir.clone(),
@@ -80,6 +90,7 @@ impl InitArgs {
                 .map_err(|why| Failure::new(Exit::Usage, format!("--public-addr: {why}")))?,
             sign_in: self.authentication,
             administrator: self.administrator.clone(),
+            provider: self.provider.clone(),
         })
     }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use clap::ValueEnum as _;
 
-use super::answers::{self, InitAnswers, InitRequest, SignInType};
+use super::answers::{self, InitAnswers, InitRequest, SignInType, SignInWay};
 use super::{Exit, Failure, existing, ui};
 use crate::config::format_host_and_port;
-use crate::model::text;
+use crate::model::{UserName, text};
 
 /// Asks for everything that no flag has said.
 ///
@@ -61,23 +61,20 @@ pub(super) fn ask(wanted: InitRequest) -> Result<InitAnswers, Failure> {
             "How users prove who they are:\n\
              \x20 local        their key, a password and a one-time code, asked for by plain ssh at most\n\
              \x20              once in 12 hours; `rproxy users add` invites them\n\
+             \x20 oidc         their key and, in a browser, an OpenID Connect provider\n\
              \x20 certificate  certificates that you sign with `rproxy auth sign`",
-            "local or certificate",
+            "local, oidc or certificate",
             Some(SignInType::Local.to_string()),
             |typed| {
-                SignInType::from_str(typed, true).map_err(|_| "local or certificate".to_owned())
+                SignInType::from_str(typed, true)
+                    .map_err(|_other| "local, oidc or certificate".to_owned())
             },
         )?,
     };
-    let administrator = match wanted.administrator {
-        Some(name) => name,
-        None => ask_one(
-            "The first administrator may log in to every host under every account. Others get less:\n\
-             their roles are in the configuration.",
-            "User name of the first administrator",
-            answers::proposed_administrator().map(|name| name.to_string()),
-            |typed| typed.parse().map_err(said),
-        )?,
+    let sign_in = match sign_in {
+        SignInType::Oidc => SignInWay::Oidc(wanted.provider.ask(&wanted.file)?),
+        SignInType::Local => SignInWay::Local(administrator(wanted.administrator)?),
+        SignInType::Certificate => SignInWay::Certificate(administrator(wanted.administrator)?),
     };
     let answers = InitAnswers {
         file: wanted.file,
@@ -85,10 +82,22 @@ pub(super) fn ask(wanted: InitRequest) -> Result<InitAnswers, Failure> {
         cluster,
         public,
         sign_in,
-        administrator,
     };
     confirm(&answers)?;
     Ok(answers)
+}
+
+fn administrator(given: Option<UserName>) -> Result<UserName, Failure> {
+    match given {
+        Some(name) => Ok(name),
+        None => ask_one(
+            "The first administrator may log in to every host under every account. Others get less:\n\
+             their roles are in the configuration.",
+            "User name of the first administrator",
+            answers::proposed_administrator().map(|name| name.to_string()),
+            |typed| typed.parse().map_err(said),
+        ),
+    }
 }
 
 /// The last question.
@@ -114,7 +123,11 @@ fn confirm(answers: &InitAnswers) -> Result<(), Failure> {
     }
 }
 
-fn ask_one<T>(
+/// Asks one question.
+///
+/// # Errors
+/// When the terminal goes away, or the user interrupts.
+pub(super) fn ask_one<T>(
     explanation: &str,
     question: &str,
     proposed: Option<String>,
@@ -124,6 +137,7 @@ fn ask_one<T>(
     ui::ask(question, proposed, |typed| read(typed.trim()))
 }
 
-fn said(error: impl ToString) -> String {
+/// What an error says.
+pub(super) fn said(error: impl ToString) -> String {
     error.to_string()
 }

@@ -6,13 +6,16 @@ use std::path::Path;
 use serde::Serialize;
 use ssh_key::HashAlg;
 
-use super::answers::{InitAnswers, SignInType};
+use super::answers::{InitAnswers, SignInWay};
 use super::making::Done;
 use super::{Exit, Failure, ReportFormat, ui};
 use crate::ca::CaKind;
 use crate::cli::users::invited;
 use crate::config::DEFAULT_FILE;
 use crate::model::text;
+
+/// The path that the provider sends the browser to.
+const CALLBACK: &str = "/webapi/oidc/callback";
 
 /// One object of `--format json`; the keys are fixed.
 #[derive(Serialize)]
@@ -21,9 +24,10 @@ struct InitReport<'a> {
     data_dir: String,
     user_ca: Option<String>,
     host_ca: Option<String>,
-    administrator: &'a str,
+    administrator: String,
     invitation: Option<&'a str>,
     expires: Option<String>,
+    redirect_url: Option<String>,
     command: String,
     next: [String; 2],
 }
@@ -52,18 +56,8 @@ fn told(answers: &InitAnswers, done: &Done) -> Result<String, Failure> {
     for (kind, fingerprint) in fingerprints(done) {
         let _infallible = writeln!(told, "{kind} CA:        made, {fingerprint}");
     }
-    let name = &answers.administrator;
-    let _infallible = writeln!(told, "\nThe first administrator is {name}.");
-    match &done.invited {
-        Some(new) => told.push_str(&invited::told(&done.context, new, ReportFormat::Text)?),
-        None => {
-            let command = sign(answers, done);
-            let _infallible = writeln!(
-                told,
-                "Sign {name}'s public key, for the accounts on hosts that {name} may use:\n\n    {command}"
-            );
-        }
-    }
+    told.push('\n');
+    told.push_str(&first(answers, done)?);
     let [start, host] = next(answers, done);
     let _infallible = writeln!(
         told,
@@ -71,6 +65,60 @@ fn told(answers: &InitAnswers, done: &Done) -> Result<String, Failure> {
          {start}\n    {host}"
     );
     Ok(told)
+}
+
+/// Who the first administrator is, and what this person has to do.
+fn first(answers: &InitAnswers, done: &Done) -> Result<String, Failure> {
+    let command = command_of_administrator(answers, done);
+    Ok(match &answers.sign_in {
+        SignInWay::Local(name) => {
+            let invited = match &done.invited {
+                Some(new) => invited::told(&done.context, new, ReportFormat::Text)?,
+                None => String::new(),
+            };
+            format!("The first administrator is {name}.\n{invited}")
+        }
+        SignInWay::Certificate(name) => format!(
+            "The first administrator is {name}. Sign {name}'s public key, for the accounts on hosts \
+             that {name} may use:\n\n    {command}\n"
+        ),
+        SignInWay::Oidc(provider) => {
+            let redirect = redirect_url(done).unwrap_or_default();
+            format!(
+                "Administrators are users with the claim {}. Register this redirect URL at the \
+                 provider:\n\n    {redirect}\n\nThen an administrator signs in with this command:\n\n    \
+                 {command}\n",
+                provider.admin
+            )
+        }
+    })
+}
+
+/// Where the provider sends the browser to.
+fn redirect_url(done: &Done) -> Option<String> {
+    let config = &done.context.config;
+    if !config.auth.authentication.has_oidc() {
+        return None;
+    }
+    config
+        .proxy
+        .web_origin()
+        .map(|origin| format!("{origin}{CALLBACK}"))
+}
+
+/// How the administrator gets to a sign-in or a certificate.
+fn command_of_administrator(answers: &InitAnswers, done: &Done) -> String {
+    match &answers.sign_in {
+        SignInWay::Local(_) => invited::command(&done.context),
+        SignInWay::Certificate(name) => {
+            let rest = format!("auth sign --user={name} --logins=root --public-key={name}.pub");
+            command(answers, done, &rest)
+        }
+        SignInWay::Oidc(_) => {
+            let (host, port) = &answers.public;
+            format!("ssh -p {port} {host} login")
+        }
+    }
 }
 
 fn object(answers: &InitAnswers, done: &Done) -> Result<String, Failure> {
@@ -84,13 +132,14 @@ fn object(answers: &InitAnswers, done: &Done) -> Result<String, Failure> {
         data_dir: text::path(&answers.data_dir).to_string(),
         user_ca: of(CaKind::User),
         host_ca: of(CaKind::Host),
-        administrator: answers.administrator.as_str(),
+        administrator: match &answers.sign_in {
+            SignInWay::Local(name) | SignInWay::Certificate(name) => name.to_string(),
+            SignInWay::Oidc(provider) => provider.admin.to_string(),
+        },
         invitation: invitation.map(|new| new.invitation.as_str()),
         expires: invitation.map(|new| ui::time(new.expires)),
-        command: match answers.sign_in {
-            SignInType::Local => invited::command(&done.context),
-            SignInType::Certificate => sign(answers, done),
-        },
+        redirect_url: redirect_url(done),
+        command: command_of_administrator(answers, done),
         next: next(answers, done),
     };
     serde_json::to_string(&object)
@@ -101,13 +150,6 @@ fn object(answers: &InitAnswers, done: &Done) -> Result<String, Failure> {
 fn fingerprints(done: &Done) -> impl Iterator<Item = (CaKind, String)> {
     let made = done.made.iter();
     made.map(|one| (one.kind, one.key.fingerprint(HashAlg::Sha256).to_string()))
-}
-
-/// How the administrator gets a certificate.
-fn sign(answers: &InitAnswers, done: &Done) -> String {
-    let name = &answers.administrator;
-    let rest = format!("auth sign --user={name} --logins=root --public-key={name}.pub");
-    command(answers, done, &rest)
 }
 
 fn next(answers: &InitAnswers, done: &Done) -> [String; 2] {

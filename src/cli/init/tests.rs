@@ -114,6 +114,7 @@ fn the_administrator_is_invited_and_may_go_everywhere() {
             "host_ca",
             "invitation",
             "next",
+            "redirect_url",
             "user_ca"
         ]
     );
@@ -177,6 +178,61 @@ fn with_certificates_the_administrator_has_a_role_and_a_command() {
     );
     assert_eq!(config.users.len(), 1);
     assert!(!config.data_dir.state_db().exists());
+}
+
+#[test]
+fn with_a_provider_a_claim_makes_administrators() {
+    let fixture = InitFixture::new();
+    let args = [
+        "--cluster-name=example.com",
+        "--public-addr=proxy.example.com:2022",
+        "--authentication=oidc",
+        "--oidc-issuer=https://id.example.com",
+        "--oidc-admin-claim=groups=ops",
+        "--https-key-file=/etc/ssl/web.key",
+    ];
+    let text = fixture.init(&args).unwrap();
+    for part in [
+        "\n    https://proxy.example.com:3080/webapi/oidc/callback\n",
+        "\n    ssh -p 2022 proxy.example.com login\n",
+        "users with the claim groups=ops",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let config = fixture.context().config;
+    let authentication = &config.auth.authentication;
+    assert_eq!(authentication.types, [AuthenticationType::Oidc]);
+    let provider = authentication.oidc.as_ref().unwrap();
+    assert_eq!(provider.issuer.to_string(), "https://id.example.com");
+    assert_eq!(provider.client_id, "rproxy");
+    assert_eq!(
+        provider.client_secret_file,
+        Some(fixture.at("etc/oidc.secret"))
+    );
+    let claim = provider.claims_to_roles.first().unwrap();
+    assert_eq!((&*claim.claim, &*claim.value), ("groups", "ops"));
+    assert_eq!(claim.roles, [configuration::ADMIN_ROLE]);
+    let tls = config.proxy.web.unwrap().tls.unwrap();
+    assert_eq!(tls.cert_file, fixture.at("etc/web.pem"));
+    assert_eq!(tls.key_file, Path::new("/etc/ssl/web.key"));
+    for (without, told) in [
+        (&args[..3], "--oidc-issuer"),
+        (&[args[2], "--oidc-admin-claim=x"], "write it as in"),
+    ] {
+        let failure = InitFixture::new().init(without).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert!(failure.to_string().contains(told), "{failure}");
+    }
+    let long = format!("--oidc-client-id={}", "x".repeat(300));
+    let fixture = InitFixture::new();
+    let failure = fixture.init(&[&args[..], &[long.as_str()]].concat()).unwrap_err();
+    assert!(failure.to_string().contains("client_id"), "{failure}");
+    assert!(fixture.everything().is_empty());
+    let public = InitFixture::new();
+    public
+        .init(&[&args[..5], &["--oidc-secret-file=none"]].concat())
+        .unwrap();
+    assert!(!public.configuration().contains("secret"));
 }
 
 #[test]

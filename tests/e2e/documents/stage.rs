@@ -54,7 +54,7 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
             ("Name of the cluster", "example.com\r"),
             ("Public address of the proxy", "proxy.example.com:3023\r"),
             ("Directory", "/var/lib/rproxy\r"),
-            ("local or certificate", "\r"),
+            ("local, oidc or certificate", "\r"),
             ("first administrator", "carol\r"),
             ("Go on", "\r"),
         ],
