@@ -43,6 +43,7 @@ main() {
     start_host
     start_agent
     start_proxy
+    sign_up
     record
     replay
     [[ $once == yes ]] || leave_running
@@ -88,10 +89,8 @@ PrintLastLog no"
 }
 
 start_agent() {
-    say "You: a key, a certificate for it, and an agent that holds both"
+    say "You: a key, and an agent that holds it"
     run ssh-keygen -q -t ed25519 -N '' -C demo -f "$dir/id"
-    run "$rproxy" --config "$dir/auth.yaml" auth sign --user="demo" --logins="$login" \
-        --public-key="$dir/id.pub" --out="$dir/id-cert.pub"
     start "$dir/agent.log" ssh-agent -D -a "$dir/agent"
     export SSH_AUTH_SOCK="$dir/agent"
     wait_for_agent
@@ -102,11 +101,16 @@ start_proxy() {
     say "The proxy"
     write "$dir/rproxy.yaml" "cluster_name: demo.test
 data_dir: $dir/data
+auth_service:
+  # a demo has no phone for one-time codes
+  authentication: { type: local, second_factor: \"off\" }
 proxy_service:
   listen_addr: 127.0.0.1:0
   public_addr: 127.0.0.1:3023
 nodes:
-  - { name: $host, addr: \"127.0.0.1:$host_port\", labels: { env: demo } }"
+  - { name: $host, addr: \"127.0.0.1:$host_port\", labels: { env: demo } }
+roles:
+  - { name: everywhere, allow: [{ nodes: [\"*\"] }] }"
     start "$dir/rproxy.log" "$rproxy" --config "$dir/rproxy.yaml" serve
     if ! wait_for "$dir/rproxy.log" "listening on 127.0.0.1:" "$last_pid"; then
         cat "$dir/rproxy.log" >&2
@@ -121,6 +125,23 @@ nodes:
         -o GlobalKnownHostsFile=/dev/null)
     through="ssh ${trust[*]} -o ForwardAgent=yes -p $proxy_port %r@127.0.0.1 -s proxy:%h:%p"
     ssh=(ssh "${trust[@]}" -o ForwardAgent=yes -o ProxyCommand="$through")
+}
+
+# Once; from then on the proxy knows the key. The answers are typed by a program here.
+sign_up() {
+    say "You sign up with an invitation, and choose a password"
+    run_to "$dir/invited" "$rproxy" --config "$dir/rproxy.yaml" users add demo --roles=everywhere \
+        --logins="$login" --format=json
+    local invitation
+    invitation=$(sed -n 's/.*"invitation":"\([^"]*\)".*/\1/p' "$dir/invited")
+    write "$dir/answers" "#!/bin/sh
+case \$1 in
+*invitation*) echo '$invitation' ;;
+*) echo 'a password for this demo' ;;
+esac"
+    chmod +x "$dir/answers"
+    run env SSH_ASKPASS="$dir/answers" SSH_ASKPASS_REQUIRE=force \
+        ssh "${trust[@]}" -p "$proxy_port" signup@127.0.0.1 status
 }
 
 record() {
