@@ -8,7 +8,9 @@ use std::sync::Arc;
 use ssh_key::public::KeyData;
 use thiserror::Error;
 
-use super::{Grant, Identity, IdentityProof, Life, Policy, PolicyDenial, Question, RequestedHost};
+use super::{
+    Grant, Identity, IdentityProof, Life, Policy, PolicyDenial, Question, RequestedHost, SignIn,
+};
 use crate::cert::VerifiedUserCert;
 use crate::model::{Login, Target};
 
@@ -466,6 +468,16 @@ impl LoginPermit {
             Some(minted) => Some(minted),
             None => self.identity.certificate(),
         }
+    }
+
+    /// The same permit, of a user whom the state has given other roles or logins meanwhile: to be judged
+    /// again. A certificate says itself what it allows, and stays what it is.
+    #[must_use]
+    pub fn with_sign_in(mut self, sign_in: SignIn) -> Self {
+        if self.identity.sign_in().map(SignIn::id) == Some(sign_in.id()) {
+            self.identity = Identity::new(sign_in);
+        }
+        self
     }
 
     /// The same permit, with a certificate that was made for this login: for the same person and key,

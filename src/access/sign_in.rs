@@ -74,6 +74,15 @@ impl SignIn {
         Ok(Self { confirmed, key })
     }
 
+    /// The same sign-in, of a user whom the state has given these roles and logins meanwhile.
+    #[must_use]
+    pub fn with_access(&self, roles: Vec<String>, logins: Option<Vec<Login>>) -> Self {
+        let mut changed = self.clone();
+        changed.confirmed.roles = roles;
+        changed.confirmed.logins = logins;
+        changed
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> Uuid {

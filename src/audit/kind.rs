@@ -123,6 +123,8 @@ kinds! {
         "An administrator removed a person. The person's sign-ins have ended."
     InvitationCreated "RP5006I" "invitation.created"
         "An administrator got an invitation for a person, valid until `expires`. The invitation itself is in no log."
+    UserChanged "RP5008I" "user.changed"
+        "An administrator gave a person other roles or logins, which are these now. Live sessions that they do not allow are closed. `logins` is `null` for all that the roles allow."
     InvitationSpent "RP5007I" "invitation.spent"
         "A person signed up with an invitation: it cannot be used again."
     SignInBegun "RP5010I" "sign_in.begun"

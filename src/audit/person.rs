@@ -27,6 +27,14 @@ pub enum PersonEvent {
         #[serde(flatten)]
         actor: Actor,
     },
+    /// See [`EventKind::UserChanged`].
+    UserChanged {
+        user: String,
+        roles: Vec<String>,
+        logins: Option<Vec<String>>,
+        #[serde(flatten)]
+        actor: Actor,
+    },
     /// See [`EventKind::UserLocked`].
     UserLocked {
         user: String,
@@ -142,6 +150,7 @@ impl PersonEvent {
     pub fn kind(&self) -> EventKind {
         match self {
             Self::UserAdded { .. } => EventKind::UserAdded,
+            Self::UserChanged { .. } => EventKind::UserChanged,
             Self::UserLocked { .. } => EventKind::UserLocked,
             Self::UserUnlocked { .. } => EventKind::UserUnlocked,
             Self::UserReset { .. } => EventKind::UserReset,
@@ -174,6 +183,12 @@ pub(super) mod testing {
         let actor = || actor.clone();
         vec![
             PersonEvent::UserAdded {
+                user: user(),
+                roles: vec!["dba".to_owned()],
+                logins: None,
+                actor: actor(),
+            },
+            PersonEvent::UserChanged {
                 user: user(),
                 roles: vec!["dba".to_owned()],
                 logins: None,

@@ -1,4 +1,4 @@
-//! The service that tells what was revoked, and which sign-ins have ended. A thread reads the state several
+//! The service that tells what was revoked, and what has become of sign-ins. A thread reads the state several
 //! times a second; answers are made from what it has read.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::error::AuthProcessError;
 use crate::ca::CaRecords;
-use crate::ipc::{ChangesAnswer, ChangesRequest, EndedSignIn};
+use crate::ipc::{ChangesAnswer, ChangesRequest, SignInChange, SignInNews};
 use crate::model::chain;
 use crate::state::{State, StateError};
 use crate::sys::clock;
@@ -21,10 +21,12 @@ const PERIOD: Duration = Duration::from_millis(200);
 const PAGE: usize = 1_000;
 /// How many bytes of revocations are in one answer, as they are sent; at least one line is.
 const MAX_BYTES: usize = 40 * 1024;
-/// How many ends of sign-ins are in one answer.
-const MAX_ENDS: usize = 100;
-/// How many ends of sign-ins are kept in memory. Older ones are read when a caller asks for them.
-const KEPT_ENDS: usize = 10_000;
+/// How many changes of sign-ins are in one answer.
+const MAX_CHANGES: usize = 100;
+/// How many bytes of them are in one answer, without what JSON adds; at least one is.
+const MAX_CHANGES_BYTES: usize = 16 * 1024;
+/// How many changes of sign-ins are kept in memory. Older ones are read when a caller asks for them.
+const KEPT_CHANGES: usize = 10_000;
 
 /// Tells what has changed.
 #[derive(Debug)]
@@ -39,9 +41,9 @@ pub(super) struct ChangesService {
 struct Known {
     /// The lines of the revocations.
     revocations: Vec<String>,
-    /// The last ends of sign-ins; all of those after `ends_after`.
-    ends: VecDeque<EndedSignIn>,
-    ends_after: u64,
+    /// The last changes of sign-ins; all of those after `changes_after`.
+    changes: VecDeque<SignInChange>,
+    changes_after: u64,
     /// When the last successful reading began, as a time of the machine's monotonic clock.
     read_at: Duration,
 }
@@ -54,8 +56,8 @@ impl ChangesService {
     pub(super) fn new(state: State, records: CaRecords) -> Result<Self, AuthProcessError> {
         let known = Known {
             revocations: Vec::new(),
-            ends: VecDeque::new(),
-            ends_after: state.sign_ins().last_end()?,
+            changes: VecDeque::new(),
+            changes_after: state.sign_ins().last_end()?,
             read_at: clock::monotonic(),
         };
         let service = Self {
@@ -112,10 +114,10 @@ impl ChangesService {
             }
         }
         loop {
-            let last = self.known().last_end();
+            let last = self.known().last_change();
             let more = self.state.sign_ins().since(last, PAGE)?;
             let is_last = more.len() < PAGE;
-            self.known().add_ends(more);
+            self.known().add_changes(more);
             if is_last {
                 break;
             }
@@ -127,18 +129,19 @@ impl ChangesService {
     /// Answers a request.
     ///
     /// # Errors
-    /// When the caller asks for ends that have to be read from the state, and that fails.
+    /// When the caller asks for changes that have to be read from the state, and that fails.
     pub(super) fn since(&self, request: ChangesRequest) -> Result<ChangesAnswer, StateError> {
         let mut answer = self.known().answer(request);
         if let Some(known) = request.sign_ins
-            && known < self.known().ends_after
+            && known < self.known().changes_after
         {
-            answer.sign_ins = self.state.sign_ins().since(known, MAX_ENDS)?;
-            answer.sign_ins_until = answer.sign_ins.last().map_or(known, |end| end.number);
-            answer.has_more |= answer.sign_ins.len() >= MAX_ENDS;
+            let older = self.state.sign_ins().since(known, MAX_CHANGES)?;
+            answer.sign_ins = that_fit(older.iter());
+            answer.sign_ins_until = answer.sign_ins.last().map_or(known, |last| last.number);
+            answer.has_more |= older.len() >= MAX_CHANGES || answer.sign_ins.len() < older.len();
             // None of them is in the state any more.
             if answer.sign_ins.is_empty() {
-                answer.sign_ins_until = self.known().ends_after;
+                answer.sign_ins_until = self.known().changes_after;
                 answer.has_more = true;
             }
         }
@@ -147,16 +150,18 @@ impl ChangesService {
 }
 
 impl Known {
-    fn last_end(&self) -> u64 {
-        self.ends.back().map_or(self.ends_after, |end| end.number)
+    fn last_change(&self) -> u64 {
+        self.changes
+            .back()
+            .map_or(self.changes_after, |end| end.number)
     }
 
-    fn add_ends(&mut self, more: Vec<EndedSignIn>) {
-        self.ends.extend(more);
-        while self.ends.len() > KEPT_ENDS
-            && let Some(oldest) = self.ends.pop_front()
+    fn add_changes(&mut self, more: Vec<SignInChange>) {
+        self.changes.extend(more);
+        while self.changes.len() > KEPT_CHANGES
+            && let Some(oldest) = self.changes.pop_front()
         {
-            self.ends_after = oldest.number;
+            self.changes_after = oldest.number;
         }
     }
 
@@ -171,21 +176,19 @@ impl Known {
             is_first || bytes <= MAX_BYTES
         });
         let revocations: Vec<String> = lines.cloned().collect();
-        let ends = self.ends.iter();
-        let sign_ins: Vec<EndedSignIn> = match request.sign_ins {
-            Some(known) => ends
-                .filter(|end| end.number > known)
-                .take(MAX_ENDS)
-                .cloned()
-                .collect(),
+        let sign_ins = match request.sign_ins {
+            Some(known) => {
+                let changes = self.changes.iter();
+                that_fit(changes.filter(|change| change.number > known))
+            }
             None => Vec::new(),
         };
-        let sign_ins_until = match sign_ins.last() {
-            Some(last) if sign_ins.len() == MAX_ENDS => last.number,
-            _ => self.last_end(),
+        let sign_ins_until = match (request.sign_ins, sign_ins.last()) {
+            (Some(_), Some(last)) => last.number,
+            _ => self.last_change(),
         };
         let has_more = skipped.saturating_add(revocations.len()) < self.revocations.len()
-            || sign_ins_until < self.last_end();
+            || sign_ins_until < self.last_change();
         let age = clock::monotonic().saturating_sub(self.read_at);
         ChangesAnswer {
             revocations,
@@ -198,13 +201,40 @@ impl Known {
     }
 }
 
+/// As many changes as one answer can have; at least one if there is one.
+fn that_fit<'c>(changes: impl Iterator<Item = &'c SignInChange>) -> Vec<SignInChange> {
+    let mut bytes = 0;
+    changes
+        .take(MAX_CHANGES)
+        .take_while(|change| {
+            let is_first = bytes == 0;
+            bytes += size(change);
+            is_first || bytes <= MAX_CHANGES_BYTES
+        })
+        .cloned()
+        .collect()
+}
+
+/// Bytes of a change, without what JSON adds.
+fn size(change: &SignInChange) -> usize {
+    let access = match &change.what {
+        SignInNews::Ended(_) => 0,
+        SignInNews::Access(access) => {
+            let roles = access.roles.iter().map(String::len);
+            let logins = access.logins.iter().flatten();
+            roles.chain(logins.map(|login| login.as_str().len())).sum()
+        }
+    };
+    access.saturating_add(size_of::<uuid::Uuid>())
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
 
     use super::*;
     use crate::ca::Revoked;
-    use crate::ipc::{Service, SignInEnd, encode};
+    use crate::ipc::{Service, SignInEnd, UserAccess, encode};
     use crate::model::DataDir;
     use crate::state::{self, StatePlace};
     use crate::sys::clock::Clock;
@@ -241,11 +271,11 @@ mod tests {
         }
     }
 
-    fn ends(numbers: std::ops::RangeInclusive<u64>) -> Vec<EndedSignIn> {
-        let end = |number| EndedSignIn {
+    fn ends(numbers: std::ops::RangeInclusive<u64>) -> Vec<SignInChange> {
+        let end = |number| SignInChange {
             number,
             id: Uuid::now_v7(),
-            reason: SignInEnd::Logout,
+            what: SignInNews::Ended(SignInEnd::Logout),
         };
         numbers.map(end).collect()
     }
@@ -287,7 +317,7 @@ mod tests {
     #[test]
     fn ends_are_told_in_their_order_to_those_who_do_not_know_them() {
         let home = Home::new();
-        home.service.known().add_ends(ends(1..=250));
+        home.service.known().add_changes(ends(1..=250));
         let none = home.since(0, None);
         assert_eq!((none.sign_ins.len(), none.sign_ins_until), (0, 250));
         let mut known = 30;
@@ -307,14 +337,41 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_older_ends_are_looked_for_in_the_state() {
         let home = Home::new();
-        let count = KEPT_ENDS as u64 + 5;
-        home.service.known().add_ends(ends(1..=count));
-        assert_eq!(home.service.known().ends.len(), KEPT_ENDS);
+        let count = KEPT_CHANGES as u64 + 5;
+        home.service.known().add_changes(ends(1..=count));
+        assert_eq!(home.service.known().changes.len(), KEPT_CHANGES);
         // The state of this test has none of them.
         let answer = home.since(0, Some(2));
         assert_eq!((answer.sign_ins.len(), answer.sign_ins_until), (0, 5));
         assert!(answer.has_more);
         assert_eq!(home.since(0, Some(5)).sign_ins[0].number, 6);
+    }
+
+    #[test]
+    fn many_roles_come_in_several_answers_that_fit() {
+        let home = Home::new();
+        let role = "r".repeat(1_000);
+        let changes = (1..=60).map(|number| SignInChange {
+            number,
+            id: Uuid::now_v7(),
+            what: SignInNews::Access(UserAccess {
+                roles: vec![role.clone(); 5],
+                logins: Some(vec!["deploy".parse().unwrap()]),
+            }),
+        });
+        home.service.known().add_changes(changes.collect());
+        let (mut known, mut told) = (0, 0);
+        loop {
+            let answer = home.since(0, Some(known));
+            assert!(encode(&answer).unwrap().len() < Service::Changes.max_answer());
+            assert!(!answer.sign_ins.is_empty());
+            told += answer.sign_ins.len();
+            known = answer.sign_ins_until;
+            if !answer.has_more {
+                break;
+            }
+        }
+        assert_eq!((known, told), (60, 60));
     }
 
     #[test]

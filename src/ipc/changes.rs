@@ -1,15 +1,18 @@
-//! The service that tells a process what has been revoked and which sign-ins have ended.
+//! The service that tells a process what has been revoked, which sign-ins have ended, and what the users of
+//! others may do now.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::model::Login;
 
 /// Asks what has changed since the last answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangesRequest {
     /// How many lines of the revocations the caller has.
     pub revocations: u64,
-    /// The number of the last end of a sign-in that the caller knows of; `None` for a caller that knows
-    /// of none, and wants no earlier ones.
+    /// The number of the last change of a sign-in that the caller knows of; `None` for a caller that
+    /// knows of none, and wants no earlier ones.
     pub sign_ins: Option<u64>,
 }
 
@@ -20,9 +23,9 @@ pub struct ChangesAnswer {
     pub revocations: Vec<String>,
     /// How many lines there are in all. A caller that has more knows another state, and asks for all.
     pub revocations_in_all: u64,
-    /// The sign-ins that have ended, in the order of their numbers.
-    pub sign_ins: Vec<EndedSignIn>,
-    /// The number of the last end of a sign-in that this answer covers.
+    /// What has become of sign-ins, in the order of the numbers.
+    pub sign_ins: Vec<SignInChange>,
+    /// The number of the last change of a sign-in that this answer covers.
     pub sign_ins_until: u64,
     /// Whether there is more.
     pub has_more: bool,
@@ -31,15 +34,34 @@ pub struct ChangesAnswer {
     pub age_ms: u64,
 }
 
-/// A sign-in that has ended before its time.
+/// What has become of a sign-in before its time is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndedSignIn {
-    /// Its end's number; later ends have greater numbers.
+pub struct SignInChange {
+    /// The change's number; later changes have greater numbers.
     pub number: u64,
     /// The sign-in.
     pub id: Uuid,
-    /// Why it has ended.
-    pub reason: SignInEnd,
+    /// What has changed.
+    pub what: SignInNews,
+}
+
+/// A change of a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignInNews {
+    /// It has ended, for this reason.
+    Ended(SignInEnd),
+    /// An administrator has given the user other roles or logins, which are these now.
+    Access(UserAccess),
+}
+
+/// What the state lets a user do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserAccess {
+    /// The roles, by their names in the configuration.
+    pub roles: Vec<String>,
+    /// The logins that the user may use; `None` for all that the roles allow.
+    pub logins: Option<Vec<Login>>,
 }
 
 /// Why a sign-in has ended.

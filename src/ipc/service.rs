@@ -13,7 +13,7 @@ pub enum Service {
     People,
     /// Tells browsers where people sign in, and which code to type.
     Browser,
-    /// Tells what was revoked, and which sign-ins have ended.
+    /// Tells what was revoked, which sign-ins have ended, and what users may do when that changes.
     Changes,
     /// Says what was counted.
     Telemetry,
@@ -90,7 +90,10 @@ impl Service {
                  the provider has answered there, which is verified: the code that the terminal \
                  waits for, once. No token of the provider, and no sign-in"
             }
-            Self::Changes => "what is revoked, and the numbers of sign-ins that have ended",
+            Self::Changes => {
+                "what is revoked, which sign-ins have ended, and the roles and logins of users who \
+                 have signed in, when these change"
+            }
             Self::Telemetry => {
                 "numbers for the metrics: how often what happened, how long the state takes and how \
                  large it is. No name, no address"

@@ -25,6 +25,9 @@ pub enum AdminError {
     /// The person is not locked.
     #[error("the user {0} is not locked")]
     NotLocked(UserName),
+    /// The identity provider says which roles the person has.
+    #[error("the roles of {0} come from the identity provider, and are set again at each sign-in")]
+    RolesOfProvider(UserName),
     /// The state could not be read or changed.
     #[error(transparent)]
     State(StateError),
@@ -48,6 +51,10 @@ impl AdminError {
             Self::NameTaken(_) => {
                 Some("for a new invitation: rproxy users reset NAME; or choose another name")
             }
+            Self::RolesOfProvider(_) => Some(
+                "change the groups of this person at the provider, or claims_to_roles in the \
+                 configuration",
+            ),
             Self::NotLocked(_) | Self::State(_) | Self::Audit(_) => None,
         }
     }
@@ -62,6 +69,15 @@ pub struct NewPerson {
     pub roles: Vec<String>,
     /// The logins; `None` for all that the roles allow.
     pub logins: Option<Vec<Login>>,
+}
+
+/// What of a person's access is to change.
+#[derive(Clone, Debug, Default)]
+pub struct AccessChange {
+    /// The roles, by their names in the configuration. Whether they exist is for the caller.
+    pub roles: Option<Vec<String>>,
+    /// The logins; within, `None` for all that the roles allow.
+    pub logins: Option<Option<Vec<Login>>>,
 }
 
 /// An invitation, to be given to the person. It is shown once: the state has only its hash.
@@ -133,17 +149,41 @@ impl<'a> Admin<'a> {
             StateError::NameTaken(_) => AdminError::NameTaken(name),
             other => AdminError::State(other),
         })?;
-        let logins = user.logins.as_ref();
         self.emit(PersonEvent::UserAdded {
             user: user.name.to_string(),
             roles: user.roles.clone(),
-            logins: logins.map(|logins| logins.iter().map(ToString::to_string).collect()),
+            logins: names(user.logins.as_deref()),
             actor: self.actor.clone(),
         })?;
         let (text, invitation) = self.new_invitation(&user, ttl);
         let put = self.state.invitations().put(&invitation);
         put.map_err(|error| gone(error, &user))?;
         self.invited(user, text, &invitation)
+    }
+
+    /// Gives a person other roles, other logins, or both; what is not given stays. Live connections are
+    /// judged again.
+    ///
+    /// # Errors
+    /// [`AdminError::NoSuchUser`], [`AdminError::RolesOfProvider`], or when the state or the audit log cannot be written.
+    pub fn set_access(&self, name: &str, change: AccessChange) -> Result<User, AdminError> {
+        let mut user = self.find(name)?;
+        if change.roles.is_some() && user.provider.is_some() {
+            return Err(AdminError::RolesOfProvider(user.name));
+        }
+        user.roles = change.roles.unwrap_or(user.roles);
+        user.logins = change.logins.unwrap_or(user.logins);
+        let (users, now) = (self.state.users(), self.state.now());
+        if !users.set_access(user.id, &user.roles, user.logins.as_deref(), now)? {
+            return Err(AdminError::NoSuchUser(user.name.to_string()));
+        }
+        self.emit(PersonEvent::UserChanged {
+            user: user.name.to_string(),
+            roles: user.roles.clone(),
+            logins: names(user.logins.as_deref()),
+            actor: self.actor.clone(),
+        })?;
+        Ok(user)
     }
 
     /// All people, by their names.
@@ -305,6 +345,10 @@ impl<'a> Admin<'a> {
     }
 }
 
+fn names(logins: Option<&[Login]>) -> Option<Vec<String>> {
+    logins.map(|logins| logins.iter().map(ToString::to_string).collect())
+}
+
 /// The person was removed meanwhile.
 fn gone(error: StateError, user: &User) -> AdminError {
     match error {
@@ -316,6 +360,7 @@ fn gone(error: StateError, user: &User) -> AdminError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::{SignInNews, UserAccess};
     use crate::people::testing::{Audited, NOW, state};
     use crate::state::NewSignIn;
 
@@ -409,6 +454,60 @@ mod tests {
             "user.unlocked",
         ];
         assert_eq!(names[2..], expected);
+    }
+
+    #[test]
+    fn roles_and_logins_change_apart_and_sign_ins_go_on() {
+        let (state, audit) = (state(), Audited::default());
+        let admin = Admin::new(&state, &audit, root());
+        let user = admin.add(new("alice"), HOUR).unwrap().user;
+        sign_in(&state, &user);
+        let roles = AccessChange {
+            roles: Some(vec!["web".to_owned()]),
+            logins: None,
+        };
+        let changed = admin.set_access("ALICE", roles).unwrap();
+        assert_eq!(
+            (&*changed.roles, &changed.logins),
+            (&["web".to_owned()][..], &user.logins)
+        );
+        let all = AccessChange {
+            roles: None,
+            logins: Some(None),
+        };
+        admin.set_access("alice", all).unwrap();
+        let shown = admin.show("alice").unwrap();
+        assert_eq!(
+            (shown.user.roles, shown.user.logins),
+            (vec!["web".to_owned()], None)
+        );
+        assert_eq!(shown.sign_ins.len(), 1);
+        assert_eq!(audit.names()[2..], ["user.changed", "user.changed"]);
+        let announced = state.sign_ins().since(0, 10).unwrap();
+        let access = UserAccess {
+            roles: vec!["web".to_owned()],
+            logins: None,
+        };
+        let news: Vec<_> = announced.into_iter().map(|change| change.what).collect();
+        // Each tells how it is now.
+        assert_eq!(
+            news,
+            [
+                SignInNews::Access(access.clone()),
+                SignInNews::Access(access)
+            ]
+        );
+        admin.lock("alice", None).unwrap();
+        let announced = state.sign_ins().since(0, 10).unwrap();
+        assert_eq!(
+            announced.len(),
+            1,
+            "what may be done without a sign-in is of no interest"
+        );
+        let nobody = admin
+            .set_access("bob", AccessChange::default())
+            .unwrap_err();
+        assert!(matches!(nobody, AdminError::NoSuchUser(_)), "{nobody:?}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ mod throttle;
 mod totp;
 mod typed_code;
 
-pub use admin::{Admin, AdminError, NewInvitation, NewPerson, PersonDetails};
+pub use admin::{AccessChange, Admin, AdminError, NewInvitation, NewPerson, PersonDetails};
 pub use context::{IssuesForPeople, PeopleParts};
 pub use minting::CONNECTION_TTL;
 pub use password::{HashFailed, MAX_PASSWORD, MIN_PASSWORD};

@@ -14,7 +14,7 @@
 //! asks the agent that it forwards on the inner connection, and then dials.
 //!
 //! A certificate that is revoked while it is in use ends its connections (`revocation`), and so does a
-//! sign-in that ends (`ended_sign_ins`), and a policy that no longer permits them (`policy_monitor`). A proxy that stops warns its users first, and
+//! sign-in that ends (`sign_in_changes`), and a policy that no longer permits them (`policy_monitor`). A proxy that stops warns its users first, and
 //! waits for `drain_timeout`.
 //!
 //! Every refusal results in a text for the user and one audit event (`refusal`).
@@ -32,7 +32,6 @@ mod criteria;
 mod dial_plan;
 mod early;
 mod end_reason;
-mod ended_sign_ins;
 mod endpoint;
 mod expiry_warnings;
 mod freshness;
@@ -59,6 +58,7 @@ mod scope;
 mod services;
 mod settings;
 mod sign_in;
+mod sign_in_changes;
 #[cfg(test)]
 mod testing;
 mod timers;
@@ -69,7 +69,6 @@ mod verifier;
 pub(crate) use budget::Budget;
 pub(crate) use compute::ComputeQueue;
 pub(crate) use criteria::Criteria;
-pub use ended_sign_ins::EndedSignIns;
 pub(crate) use expiry_warnings::HostExpiry;
 pub use freshness::Freshness;
 pub(crate) use front_auth::FrontAuth;
@@ -79,6 +78,7 @@ pub(crate) use policy_monitor::PolicySource;
 pub(crate) use route::Router;
 pub(crate) use services::{InnerServices, OuterServices};
 pub use settings::{CurrentSettings, Settings};
+pub use sign_in_changes::SignInChanges;
 pub use timers::TimeLimits;
 pub use trust::{CurrentTrust, Trust};
 pub(crate) use upstream::{Attempts, Dialler, HostKeys, TcpDial};

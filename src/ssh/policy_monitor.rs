@@ -10,11 +10,11 @@ use tokio::sync::watch::error::RecvError;
 use tokio::time::Instant;
 
 use super::end_reason::EndReason;
-use super::ended_sign_ins::EndedSignIns;
 use super::refusal::{self, Origin, Refusal};
 use super::revocation::{revoked_host, revoked_identity, revoked_user};
 use super::route::Router;
 use super::settings::{CurrentSettings, Settings};
+use super::sign_in_changes::SignInChanges;
 use crate::access::{Identity, LoginPermit, Permissions};
 use crate::audit::AuditLog;
 use crate::ca::Revocations;
@@ -40,7 +40,7 @@ pub(crate) enum PolicyChange {
 #[derive(Clone, Debug)]
 pub(crate) struct PolicySource {
     revocations: Receiver<Arc<Revocations>>,
-    ended_sign_ins: Receiver<EndedSignIns>,
+    sign_in_changes: Receiver<SignInChanges>,
     settings: CurrentSettings,
     stopping: Receiver<Option<Instant>>,
     router: Arc<Router>,
@@ -53,7 +53,7 @@ impl PolicySource {
     /// The end of a connection is written to `audit`. Sign-ins expire by `clock`.
     #[must_use]
     pub(crate) fn new(
-        (revocations, ended_sign_ins): (Receiver<Arc<Revocations>>, Receiver<EndedSignIns>),
+        (revocations, sign_in_changes): (Receiver<Arc<Revocations>>, Receiver<SignInChanges>),
         settings: CurrentSettings,
         stopping: Receiver<Option<Instant>>,
         router: Arc<Router>,
@@ -62,7 +62,7 @@ impl PolicySource {
     ) -> Self {
         Self {
             revocations,
-            ended_sign_ins,
+            sign_in_changes,
             settings,
             stopping,
             router,
@@ -74,7 +74,7 @@ impl PolicySource {
     async fn changed(&mut self) -> Result<(), RecvError> {
         tokio::select! {
             changed = self.revocations.changed() => changed,
-            changed = self.ended_sign_ins.changed() => changed,
+            changed = self.sign_in_changes.changed() => changed,
             changed = self.settings.changed() => changed,
             changed = self.stopping.changed() => changed,
         }
@@ -209,7 +209,27 @@ impl PolicyMonitor {
             self.told_of_stop = true;
             return Some(PolicyChange::Stopping(at));
         }
+        self.take_access();
         self.judge_again(&settings)
+    }
+
+    /// Takes over the roles and logins that the user has now.
+    fn take_access(&mut self) {
+        let Some(sign_in) = self.user.sign_in() else {
+            return;
+        };
+        let access = self.source.sign_in_changes.borrow().access(sign_in.id());
+        let Some(access) = access else {
+            return;
+        };
+        if sign_in.roles() == access.roles && sign_in.logins() == access.logins.as_deref() {
+            return;
+        }
+        let sign_in = sign_in.with_access(access.roles.clone(), access.logins.clone());
+        if let Some(login) = &mut self.login {
+            login.permit = login.permit.clone().with_sign_in(sign_in.clone());
+        }
+        self.user = Identity::new(sign_in);
     }
 
     /// Why the connection ends: a certificate or key that it uses is revoked.
@@ -226,7 +246,7 @@ impl PolicyMonitor {
 
     /// Why the connection ends: its sign-in has ended.
     fn ended_sign_in(&mut self) -> Option<Refusal> {
-        let announced = self.source.ended_sign_ins.borrow_and_update();
+        let announced = self.source.sign_in_changes.borrow_and_update();
         let sign_in = self.user.sign_in()?;
         let is_expired = sign_in.until() <= self.source.clock.unix_seconds();
         let reason = announced.reason(sign_in.id());
@@ -266,6 +286,7 @@ mod tests {
     use crate::access::InnerProof;
     use crate::ca::Revoked;
     use crate::cert::testing::{CertSpec, ed25519};
+    use crate::ipc::UserAccess;
     use crate::ssh::testing::{DB1, SshFixture, origin};
 
     /// What changes within a day.
@@ -432,6 +453,53 @@ nodes: [{ name: db1, addr: 10.0.0.5 }]
             audited[0]["rule"].as_str().unwrap().contains("ops"),
             "{audited:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_judged_again_when_its_user_has_other_roles_or_logins() {
+        let access = |roles: &[&str], logins: Option<&[&str]>| UserAccess {
+            roles: roles.iter().map(ToString::to_string).collect(),
+            logins: logins.map(|all| all.iter().map(|one| one.parse().unwrap()).collect()),
+        };
+        for (changed, lives_on) in [
+            (access(&["ops"], None), true),
+            (access(&["ops", "more"], Some(&["deploy"])), true),
+            (access(&[], None), false),
+            (access(&["more"], Some(&["deploy"])), false),
+            (access(&["ops"], Some(&["root"])), false),
+        ] {
+            let proxy = SshFixture::new();
+            proxy.configure(&OPS_MAY.replace("name: alice", "name: nobody"));
+            let user = proxy.signed_in(|answer| answer.roles = vec!["ops".to_owned()]);
+            let id = user.sign_in().unwrap().id();
+            let inner = InnerProof::Key(proxy.alice.public_key().key_data().clone());
+            let permit = proxy.permit_of(&user, "db1:22").for_login(
+                &proxy.settings.borrow().policy,
+                inner,
+                "deploy".parse().unwrap(),
+            );
+            let permit = permit.unwrap();
+            let begin = || {
+                let (permit, host) = (permit.clone(), host(&proxy));
+                PolicyMonitor::logged_in(&proxy.policy(), permit, (DB1, host), origin())
+            };
+            let mut watched = begin();
+            assert!(change(&mut watched).await.is_none());
+            proxy.change_access(uuid::Uuid::now_v7(), access(&[], None));
+            assert!(change(&mut watched).await.is_none(), "of another sign-in");
+            proxy.change_access(id, changed.clone());
+            if lives_on {
+                assert!(change(&mut watched).await.is_none(), "{changed:?}");
+                continue;
+            }
+            assert_eq!(
+                withdrawn(&mut watched).await.reason,
+                "policy",
+                "{changed:?}"
+            );
+            // One that begins now, by what was true before, learns of it at once.
+            assert_eq!(begin().withdrawn().await.reason, "policy");
+        }
     }
 
     #[tokio::test(start_paused = true)]

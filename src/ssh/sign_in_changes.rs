@@ -1,47 +1,77 @@
-//! The sign-ins that have ended before they expire: connections that were made with them end too.
+//! What has become of sign-ins before they expire. If one has ended, connections that were made with it end
+//! too; if its user has other roles or logins, these connections are judged again.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::ipc::{EndedSignIn, SignInEnd};
+use crate::ipc::{SignInChange, SignInEnd, SignInNews, UserAccess};
 
-/// How many are remembered. A connection that lives reads each end when it is announced; an older end
-/// matters only to a connection that began while it was announced.
-const MAX_ENDED: usize = 65_536;
+/// How many sign-ins are remembered. A connection that lives reads each change when it is announced; an
+/// older change matters only to a connection that began while it was announced.
+const MAX_CHANGED: usize = 65_536;
 
-/// The sign-ins that have ended, the latest of them.
+/// The sign-ins that have changed, the latest of them.
 #[derive(Clone, Debug, Default)]
-pub struct EndedSignIns {
-    reasons: HashMap<Uuid, SignInEnd>,
-    /// In the order of their ends.
+pub struct SignInChanges {
+    changed: HashMap<Uuid, Changed>,
+    /// In the order of their first changes.
     order: VecDeque<Uuid>,
 }
 
-impl EndedSignIns {
-    /// Adds these. The first reason that was given for an end stays. Returns whether any is new.
-    pub fn add(&mut self, ended: impl IntoIterator<Item = EndedSignIn>) -> bool {
+/// What has become of one sign-in.
+#[derive(Clone, Debug, Default)]
+struct Changed {
+    ended: Option<SignInEnd>,
+    access: Option<Arc<UserAccess>>,
+}
+
+impl SignInChanges {
+    /// Adds these. The first reason that was given for an end stays, and the last access. Returns whether
+    /// any is new.
+    pub fn add(&mut self, changes: impl IntoIterator<Item = SignInChange>) -> bool {
         let mut has_more = false;
-        for EndedSignIn { id, reason, .. } in ended {
-            if self.reasons.contains_key(&id) {
-                continue;
+        for SignInChange { id, what, .. } in changes {
+            if !self.changed.contains_key(&id) {
+                self.make_room();
+                self.order.push_back(id);
             }
-            if self.order.len() >= MAX_ENDED
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.reasons.remove(&oldest);
-            }
-            self.reasons.insert(id, reason);
-            self.order.push_back(id);
-            has_more = true;
+            let changed = self.changed.entry(id).or_default();
+            has_more |= match what {
+                SignInNews::Ended(reason) => {
+                    let is_new = changed.ended.is_none();
+                    changed.ended.get_or_insert(reason);
+                    is_new
+                }
+                SignInNews::Access(access) => {
+                    let is_new = changed.access.as_deref() != Some(&access);
+                    changed.access = Some(Arc::new(access));
+                    is_new
+                }
+            };
         }
         has_more
+    }
+
+    fn make_room(&mut self) {
+        if self.order.len() >= MAX_CHANGED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.changed.remove(&oldest);
+        }
     }
 
     /// Why a sign-in has ended; `None` if that is not known.
     #[must_use]
     pub fn reason(&self, id: Uuid) -> Option<SignInEnd> {
-        self.reasons.get(&id).copied()
+        self.changed.get(&id)?.ended
+    }
+
+    /// What the user of a sign-in may do, if that has changed.
+    #[must_use]
+    pub fn access(&self, id: Uuid) -> Option<Arc<UserAccess>> {
+        self.changed.get(&id)?.access.clone()
     }
 }
 
@@ -49,18 +79,42 @@ impl EndedSignIns {
 mod tests {
     use super::*;
 
-    fn end(id: Uuid, reason: SignInEnd) -> EndedSignIn {
-        EndedSignIn {
+    fn end(id: Uuid, reason: SignInEnd) -> SignInChange {
+        SignInChange {
             number: 1,
             id,
-            reason,
+            what: SignInNews::Ended(reason),
         }
+    }
+
+    fn access(id: Uuid, role: &str) -> SignInChange {
+        let access = UserAccess {
+            roles: vec![role.to_owned()],
+            logins: None,
+        };
+        SignInChange {
+            number: 1,
+            id,
+            what: SignInNews::Access(access),
+        }
+    }
+
+    #[test]
+    fn the_last_access_counts_and_is_no_end() {
+        let id = Uuid::now_v7();
+        let mut changes = SignInChanges::default();
+        assert!(changes.add([access(id, "dba"), access(id, "web")]));
+        assert!(!changes.add([access(id, "web")]));
+        assert_eq!(changes.access(id).unwrap().roles, ["web"]);
+        assert_eq!(changes.reason(id), None);
+        assert!(changes.add([end(id, SignInEnd::Logout)]));
+        assert_eq!(changes.reason(id), Some(SignInEnd::Logout));
     }
 
     #[test]
     fn the_first_reason_stays() {
         let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
-        let mut ended = EndedSignIns::default();
+        let mut ended = SignInChanges::default();
         assert!(ended.add([end(one, SignInEnd::Locked)]));
         assert!(!ended.add([end(one, SignInEnd::Logout)]));
         assert_eq!(ended.reason(one), Some(SignInEnd::Locked));
@@ -69,10 +123,10 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_latest_are_known() {
-        let mut ended = EndedSignIns::default();
-        let ids: Vec<_> = (0..MAX_ENDED + 10).map(|_| Uuid::now_v7()).collect();
+        let mut ended = SignInChanges::default();
+        let ids: Vec<_> = (0..MAX_CHANGED + 10).map(|_| Uuid::now_v7()).collect();
         assert!(ended.add(ids.iter().map(|id| end(*id, SignInEnd::Removed))));
-        assert_eq!(ended.reasons.len(), MAX_ENDED);
+        assert_eq!(ended.changed.len(), MAX_CHANGED);
         assert_eq!(ended.reason(ids[9]), None);
         assert_eq!(ended.reason(ids[10]), Some(SignInEnd::Removed));
     }

@@ -1,6 +1,7 @@
-//! How sign-ins end before their time. Each end gets the next number of one sequence, in the transaction
-//! that ends the sign-in: ends become visible in the order of their numbers, so that a reader that asks
-//! for those after the last number it knows misses none.
+//! How sign-ins end before their time, and how it is announced that their users may do other things. Each
+//! change gets the next number of one sequence, in the transaction that makes it: changes become visible
+//! in the order of their numbers, so that a reader that asks for those after the last number it knows
+//! misses none.
 
 use uuid::Uuid;
 
@@ -46,17 +47,45 @@ pub(super) fn end_sign_ins(
         .iter()
         .map(|row| row.parsed(0))
         .collect::<Result<_, _>>()?;
-    if ended.is_empty() {
-        return Ok(ended);
-    }
     // The oldest first: the ids sort by time.
     ended.sort_unstable();
-    let sql = "UPDATE counters SET value = value + $1 WHERE name = 'sign-in-end' RETURNING value";
-    let last = tx.number(sql, values![ended.len()])?;
-    let first = last.saturating_sub(ended.len() as u64) + 1;
-    let sql = "INSERT INTO sign_in_ends (number, sign_in, reason, at) VALUES ($1, $2, $3, $4)";
-    for (id, number) in ended.iter().zip(first..) {
-        tx.execute(sql, values![number, *id, reason.name(), now])?;
-    }
+    announce(tx, &ended, reason.name(), now)?;
     Ok(ended)
+}
+
+/// What stands in place of a reason where a sign-in goes on, and its user has other roles or logins.
+pub(super) const ACCESS_CHANGED: &str = "access-changed";
+
+/// Announces that a user has other roles or logins, for each sign-in of the user.
+pub(super) fn announce_access(
+    tx: &mut dyn Transaction,
+    user: Uuid,
+    now: u64,
+) -> Result<(), StateError> {
+    let sql = "SELECT id FROM sign_ins WHERE user_id = $1 ORDER BY id";
+    let rows = tx.query(sql, values![user])?;
+    let live: Vec<Uuid> = rows
+        .iter()
+        .map(|row| row.parsed(0))
+        .collect::<Result<_, _>>()?;
+    announce(tx, &live, ACCESS_CHANGED, now)
+}
+
+fn announce(
+    tx: &mut dyn Transaction,
+    sign_ins: &[Uuid],
+    what: &str,
+    now: u64,
+) -> Result<(), StateError> {
+    if sign_ins.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE counters SET value = value + $1 WHERE name = 'sign-in-end' RETURNING value";
+    let last = tx.number(sql, values![sign_ins.len()])?;
+    let first = last.saturating_sub(sign_ins.len() as u64) + 1;
+    let sql = "INSERT INTO sign_in_ends (number, sign_in, reason, at) VALUES ($1, $2, $3, $4)";
+    for (id, number) in sign_ins.iter().zip(first..) {
+        tx.execute(sql, values![number, *id, what, now])?;
+    }
+    Ok(())
 }

@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::db::{Database, Row, values};
-use super::ends::{SignInsOf, end_sign_ins};
+use super::ends::{ACCESS_CHANGED, SignInsOf, end_sign_ins};
 use super::error::StateError;
 use super::users::may_sign_in;
-use crate::ipc::{EndedSignIn, SignInEnd};
+use crate::ipc::{SignInChange, SignInEnd, SignInNews, UserAccess};
 
 /// A sign-in that has not ended before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,20 +141,26 @@ impl SignIns<'_> {
             .write(|tx| end_sign_ins(tx, which, reason, now))
     }
 
-    /// The ends after the one with this number, at most `limit`, in the order of their numbers.
+    /// The changes after the one with this number, at most `limit`, in the order of their numbers. What a
+    /// user may do is told as it is now, and no longer if the sign-in is over.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn since(&self, number: u64, limit: usize) -> Result<Vec<EndedSignIn>, StateError> {
-        let sql = "SELECT number, sign_in, reason FROM sign_in_ends WHERE number > $1
-                   ORDER BY number LIMIT $2";
-        let rows = self
-            .database
-            .read(|tx| tx.query(sql, values![number, limit]))?;
-        rows.iter().map(read_end).collect()
+    pub fn since(&self, number: u64, limit: usize) -> Result<Vec<SignInChange>, StateError> {
+        let sql = "SELECT sign_in_ends.number, sign_in_ends.sign_in, sign_in_ends.reason,
+                          users.roles, users.logins
+                   FROM sign_in_ends
+                   LEFT JOIN sign_ins ON sign_ins.id = sign_in_ends.sign_in
+                   LEFT JOIN users ON users.id = sign_ins.user_id
+                   WHERE sign_in_ends.number > $1
+                     AND (sign_in_ends.reason <> $3 OR users.id IS NOT NULL)
+                   ORDER BY sign_in_ends.number LIMIT $2";
+        let row = values![number, limit, ACCESS_CHANGED];
+        let rows = self.database.read(|tx| tx.query(sql, row))?;
+        rows.iter().map(read_change).collect()
     }
 
-    /// The number of the last end; 0 if there was none.
+    /// The number of the last change; 0 if there was none.
     ///
     /// # Errors
     /// Those of the database.
@@ -202,13 +208,25 @@ fn read_sign_in(row: &Row) -> Result<SignIn, StateError> {
     })
 }
 
-fn read_end(row: &Row) -> Result<EndedSignIn, StateError> {
+fn read_change(row: &Row) -> Result<SignInChange, StateError> {
     let name = row.text(2)?;
-    let reason = SignInEnd::ALL.into_iter().find(|end| end.name() == name);
-    Ok(EndedSignIn {
+    let what = match name == ACCESS_CHANGED {
+        true => SignInNews::Access(UserAccess {
+            roles: row.json(3)?,
+            logins: match row.optional_text(4)? {
+                Some(_) => Some(row.json(4)?),
+                None => None,
+            },
+        }),
+        false => {
+            let reason = SignInEnd::ALL.into_iter().find(|end| end.name() == name);
+            // One of a later version: the sign-in is over all the same.
+            SignInNews::Ended(reason.unwrap_or(SignInEnd::Logout))
+        }
+    };
+    Ok(SignInChange {
         number: row.number(0)?,
         id: row.parsed(1)?,
-        // One of a later version: the sign-in is over all the same.
-        reason: reason.unwrap_or(SignInEnd::Logout),
+        what,
     })
 }

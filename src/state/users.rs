@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::db::{Database, Row, SqlValue, Transaction, as_json, values};
-use super::ends::{SignInsOf, end_sign_ins};
+use super::ends::{SignInsOf, announce_access, end_sign_ins};
 use super::error::StateError;
 use super::subjects::ProviderSubject;
 use crate::ipc::SignInEnd;
@@ -144,7 +144,8 @@ impl Users<'_> {
         rows.iter().map(read_user).collect()
     }
 
-    /// Gives a user other roles and logins; `false` if there is no such user.
+    /// Gives a user other roles and logins, and announces that for the user's sign-ins; `false` if there
+    /// is no such user.
     ///
     /// # Errors
     /// Those of the database.
@@ -153,12 +154,17 @@ impl Users<'_> {
         id: Uuid,
         roles: &[String],
         logins: Option<&[Login]>,
+        now: u64,
     ) -> Result<bool, StateError> {
         let roles = as_json(&roles)?;
         let logins = logins.map(|logins| as_json(&logins)).transpose()?;
         let sql = "UPDATE users SET roles = $1, logins = $2 WHERE id = $3";
         let row = values![roles, logins, id];
-        Ok(self.database.write(|tx| tx.execute(sql, row))? == 1)
+        self.database.write(|tx| {
+            let is_there = tx.execute(sql, row)? == 1;
+            announce_access(tx, id, now)?;
+            Ok(is_there)
+        })
     }
 
     /// Locks a user, and ends the user's sign-ins; gives those that have ended. The reason of an earlier

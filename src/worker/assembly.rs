@@ -18,9 +18,9 @@ use crate::model::chain;
 use crate::net::{ConnectionLimits, HandshakeQueue};
 use crate::session::Registry;
 use crate::ssh::{
-    Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, EndedSignIns,
-    Freshness, FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices,
-    PeopleClient, PolicySource, Router, Settings, TcpDial, Trust,
+    Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, Freshness,
+    FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PeopleClient,
+    PolicySource, Router, Settings, SignInChanges, TcpDial, Trust,
 };
 use crate::sys::clock::Clock;
 use crate::sys::process;
@@ -70,7 +70,7 @@ pub(super) struct Shared {
     /// The revocations.
     pub(super) revocations: Receiver<Arc<Revocations>>,
     /// The sign-ins that have ended before they expire.
-    pub(super) ended_sign_ins: Sender<EndedSignIns>,
+    pub(super) sign_in_changes: Sender<SignInChanges>,
     /// The settings.
     pub(super) settings: CurrentSettings,
     /// The live connections and sessions.
@@ -105,7 +105,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     let shared = Shared {
         trust: CurrentTrust::new(trust),
         revocations,
-        ended_sign_ins: Sender::default(),
+        sign_in_changes: Sender::default(),
         settings: CurrentSettings::new(settings),
         registry: Registry::default(),
         metrics,
@@ -144,7 +144,7 @@ fn inner(
     let Shared {
         trust,
         revocations,
-        ended_sign_ins,
+        sign_in_changes,
         settings,
         registry,
         metrics,
@@ -182,7 +182,7 @@ fn inner(
         certificates: HostCertificates::new(trust, clock),
         auth: FrontAuth::new(criteria),
         policy: PolicySource::new(
-            (revocations, ended_sign_ins.subscribe()),
+            (revocations, sign_in_changes.subscribe()),
             settings.clone(),
             stopping,
             Arc::clone(&router),

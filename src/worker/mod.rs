@@ -199,7 +199,7 @@ impl Worker {
             &threads,
             &self.stop,
         )?;
-        tokio::spawn(self.watcher.run(shared.ended_sign_ins.clone()));
+        tokio::spawn(self.watcher.run(shared.sign_in_changes.clone()));
         tokio::spawn(telemetry::tell_sums(shared.audit.clone()));
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(self.reload.run(requests, self.monitor.clone()));

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::ca::{RevocationRecord, Revocations};
 use crate::ipc::{CallError, Changes, ChangesAnswer, ChangesRequest};
-use crate::ssh::{EndedSignIns, Freshness};
+use crate::ssh::{Freshness, SignInChanges};
 use crate::sys::clock;
 
 /// How often to ask: a revocation has to be enforced within a second.
@@ -44,7 +44,7 @@ pub(super) struct Watcher {
 #[derive(Debug, Default)]
 struct Brought {
     records: Vec<RevocationRecord>,
-    ended: Vec<crate::ipc::EndedSignIn>,
+    ended: Vec<crate::ipc::SignInChange>,
 }
 
 impl Watcher {
@@ -72,7 +72,7 @@ impl Watcher {
     }
 
     /// Asks again and again, until all receivers are dropped.
-    pub(super) async fn run(mut self, ended: watch::Sender<EndedSignIns>) {
+    pub(super) async fn run(mut self, ended: watch::Sender<SignInChanges>) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_told = false;
@@ -101,7 +101,7 @@ impl Watcher {
         }
     }
 
-    fn take(&self, brought: Brought, ended: &watch::Sender<EndedSignIns>) {
+    fn take(&self, brought: Brought, ended: &watch::Sender<SignInChanges>) {
         let Brought {
             records,
             ended: more,
@@ -162,7 +162,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::ipc::{EndedSignIn, SignInEnd};
+    use crate::ipc::{SignInChange, SignInEnd, SignInNews};
 
     /// A service with these lines, of which each answer has one.
     #[derive(Debug, Default)]
@@ -171,7 +171,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct WrittenState {
         lines: Vec<String>,
-        ends: Vec<EndedSignIn>,
+        ends: Vec<SignInChange>,
         is_down: bool,
         age_ms: u64,
     }
@@ -254,16 +254,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn ends_of_sign_ins_arrive_and_those_from_before_do_not() {
         let written = Arc::new(Written::default());
-        let end = |number| EndedSignIn {
+        let end = |number| SignInChange {
             number,
             id: Uuid::now_v7(),
-            reason: SignInEnd::Locked,
+            what: SignInNews::Ended(SignInEnd::Locked),
         };
         let (old, new) = (end(1), end(2));
         written.change(|state| state.ends.push(old.clone()));
         let changes: Arc<dyn Changes> = Arc::<Written>::clone(&written);
         let (watcher, receiver) = Watcher::start(changes, Freshness::default()).unwrap();
-        let sender = watch::Sender::<EndedSignIns>::default();
+        let sender = watch::Sender::<SignInChanges>::default();
         let mut ended = sender.subscribe();
         let watching = tokio::spawn(watcher.run(sender));
         written.change(|state| state.ends.push(new.clone()));

@@ -119,6 +119,11 @@ pub(super) const EXAMPLES: &[(&str, &str, &str)] = &[
         "rproxy users add alice --roles=dba --ttl=24h",
     ),
     (
+        "rproxy-users-set",
+        "A person changes teams, and may use one account only:",
+        "rproxy users set alice --roles=web --logins=deploy",
+    ),
+    (
         "rproxy-users-lock",
         "A laptop is lost, and its owner has not been reached yet:",
         "rproxy users lock alice --reason='laptop lost'",

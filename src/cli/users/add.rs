@@ -6,7 +6,7 @@ use super::access::UserAccess;
 use super::invited::{self, DEFAULT_TTL, InvitationTtl};
 use super::{Context, Exit, Failure, failure, ui};
 use crate::cli::format::ReportFormat;
-use crate::model::{Login, UserName};
+use crate::model::{Login, NameError, UserName};
 use crate::people::{NewInvitation, NewPerson};
 
 /// Add a person, and print what they have to do
@@ -58,18 +58,11 @@ impl UsersAddArgs {
                 ))
                 .hint("remove it there first: a name is in the configuration or in the state"));
         }
-        for role in &self.roles {
-            config.role(role).map_err(|why| cannot().because(why))?;
-        }
-        let logins: Vec<Login> = self
-            .logins
-            .iter()
-            .map(|login| login.parse())
-            .collect::<Result<_, _>>()
-            .map_err(|error| cannot().because(error))?;
+        let roles = read_roles(context, &self.roles).map_err(|why| cannot().because(why))?;
+        let logins = read_logins(&self.logins).map_err(|error| cannot().because(error))?;
         Ok(NewPerson {
             name,
-            roles: distinct(&self.roles),
+            roles,
             logins: (!logins.is_empty()).then(|| distinct(&logins)),
         })
     }
@@ -94,8 +87,25 @@ fn add(context: &Context, person: NewPerson, ttl: Duration) -> Result<NewInvitat
         .map_err(|error| failure::failure(&format!("add {name}"), error))
 }
 
+/// Roles that the configuration has, each once.
+///
+/// # Errors
+/// It has none of that name; a similar name is named.
+pub(super) fn read_roles(context: &Context, roles: &[String]) -> Result<Vec<String>, String> {
+    for role in roles {
+        context.config.role(role)?;
+    }
+    Ok(distinct(roles))
+}
+
+/// # Errors
+/// A name that no account can have.
+pub(super) fn read_logins(logins: &[String]) -> Result<Vec<Login>, NameError> {
+    logins.iter().map(|login| login.parse()).collect()
+}
+
 /// Each once, in the order in which they were given.
-fn distinct<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
+pub(super) fn distinct<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
     let mut kept: Vec<T> = Vec::new();
     for one in all {
         if !kept.contains(one) {

@@ -8,6 +8,7 @@ mod lock;
 mod ls;
 mod reset;
 mod rm;
+mod set;
 mod show;
 mod standing;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) enum UsersCommand {
     Add(add::UsersAddArgs),
     Ls(ls::UsersLsArgs),
     Show(show::UsersShowArgs),
+    Set(set::UsersSetArgs),
     Lock(lock::UsersLockArgs),
     Unlock(lock::UsersUnlockArgs),
     Reset(reset::UsersResetArgs),
@@ -39,6 +41,7 @@ impl UsersCommand {
             Self::Add(args) => args.run(context),
             Self::Ls(args) => args.run(context),
             Self::Show(args) => args.run(context),
+            Self::Set(args) => args.run(context),
             Self::Lock(args) => args.run(context),
             Self::Unlock(args) => args.run(context),
             Self::Reset(args) => args.run(context),

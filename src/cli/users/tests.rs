@@ -61,6 +61,7 @@ impl UsersFixture {
             UsersCommand::Add(args) => args.add(context),
             UsersCommand::Ls(args) => args.list(context, Surface::default()),
             UsersCommand::Show(args) => args.show(context),
+            UsersCommand::Set(args) => args.set(context),
             UsersCommand::Lock(args) => args.lock(context),
             UsersCommand::Unlock(args) => args.unlock(context),
             UsersCommand::Reset(args) => args.reset(context),
@@ -269,6 +270,45 @@ fn the_list_and_the_report_have_fixed_keys() {
     assert!(text.contains("state:         locked\n"), "{text}");
     assert!(text.contains(": on leave\n"), "{text}");
     assert!(text.contains("invitation:    valid until 20"), "{text}");
+}
+
+#[test]
+fn roles_and_logins_are_set() {
+    let fixture = UsersFixture::new();
+    fixture.ok(&["add", "alice", "--roles=dba", "--logins=postgres"]);
+    assert_eq!(
+        fixture.ok(&["set", "ALICE", "--roles=web,dba,web"]),
+        "Changed alice: roles web, dba; logins postgres\n"
+    );
+    assert_eq!(
+        fixture.ok(&["set", "alice", "--all-logins"]),
+        "Changed alice: roles web, dba; logins all\n"
+    );
+    assert_eq!(
+        fixture.ok(&["set", "alice", "--roles=web", "--logins=deploy,root"]),
+        "Changed alice: roles web; logins deploy,root\n"
+    );
+    assert_eq!(fixture.audited()[2..], ["user.changed"; 3]);
+    let told = fixture.fails(&["set", "alice", "--roles=webb"]);
+    assert!(told.contains("did you mean web?"), "{told}");
+    let told = fixture.fails(&["set", "alice", "--logins=a,,b"]);
+    assert!(told.contains("a name is empty"), "{told}");
+    let told = fixture.fails(&["set", "carol", "--roles=web"]);
+    assert!(
+        told.contains("there is no user \"carol\" in the state"),
+        "{told}"
+    );
+    for args in [
+        &["set", "alice"][..],
+        &["set", "alice", "--logins=root", "--all-logins"],
+    ] {
+        assert_eq!(
+            fixture.run(args).unwrap_err().exit(),
+            Exit::Usage,
+            "{args:?}"
+        );
+    }
+    assert_eq!(fixture.audited().len(), 5);
 }
 
 #[test]

@@ -30,7 +30,6 @@ use super::budget::Budget;
 use super::channel::{ChannelStream, Piece, channel};
 use super::compute::ComputeQueue;
 use super::criteria::Criteria;
-use super::ended_sign_ins::EndedSignIns;
 use super::expiry_warnings::HostExpiry;
 use super::front_auth::FrontAuth;
 use super::host_certificate::HostCertificates;
@@ -40,6 +39,7 @@ use super::refusal::Origin;
 use super::route::Router;
 use super::services::{InnerServices, OuterServices};
 use super::settings::{CurrentSettings, Settings};
+use super::sign_in_changes::SignInChanges;
 use super::timers::TimeLimits;
 use super::trust::{CurrentTrust, Trust};
 use super::upstream::{Attempts, Dial, Dialler, HostKeys, TcpDial};
@@ -54,7 +54,7 @@ use crate::ca::{
 use crate::cert::testing::{CertSpec, NOW, ed25519};
 use crate::cert::{CertTemplate, TrustedKeys, VerifiedUserCert, verify_user};
 use crate::dns::Resolver;
-use crate::ipc::{EndedSignIn, SignInEnd};
+use crate::ipc::{SignInChange, SignInEnd, SignInNews, UserAccess};
 use crate::metrics::Metrics;
 use crate::model::{ClusterName, ConnectionId, Serial};
 use crate::net::HandshakeQueue;
@@ -90,7 +90,7 @@ pub(crate) struct SshFixture {
     pub(crate) trust: CurrentTrust,
     pub(crate) settings: watch::Sender<Arc<Settings>>,
     pub(crate) revocations: watch::Sender<Arc<Revocations>>,
-    ended_sign_ins: watch::Sender<EndedSignIns>,
+    sign_in_changes: watch::Sender<SignInChanges>,
     pub(crate) stopping: watch::Sender<Option<Instant>>,
     pub(crate) audit: AuditLog,
     pub(crate) metrics: Arc<Metrics>,
@@ -121,7 +121,7 @@ impl SshFixture {
             trust: CurrentTrust::new(trust),
             settings: watch::Sender::new(Arc::new(settings(directory.path()))),
             revocations: watch::Sender::default(),
-            ended_sign_ins: watch::Sender::default(),
+            sign_in_changes: watch::Sender::default(),
             stopping: watch::Sender::new(None),
             audit,
             metrics: Arc::default(),
@@ -168,12 +168,22 @@ impl SshFixture {
 
     /// Announces the end of a sign-in.
     pub(crate) fn end_sign_in(&self, id: Uuid, reason: SignInEnd) {
-        self.ended_sign_ins.send_modify(|ended| {
-            ended.add([EndedSignIn {
-                number: 1,
-                id,
-                reason,
-            }]);
+        self.change_sign_in(id, SignInNews::Ended(reason));
+    }
+
+    /// Announces that the user of a sign-in has these roles and logins.
+    pub(crate) fn change_access(&self, id: Uuid, access: UserAccess) {
+        self.change_sign_in(id, SignInNews::Access(access));
+    }
+
+    fn change_sign_in(&self, id: Uuid, what: SignInNews) {
+        let change = SignInChange {
+            number: 1,
+            id,
+            what,
+        };
+        self.sign_in_changes.send_modify(|changes| {
+            changes.add([change]);
         });
     }
 
@@ -232,7 +242,7 @@ impl SshFixture {
         PolicySource::new(
             (
                 self.revocations.subscribe(),
-                self.ended_sign_ins.subscribe(),
+                self.sign_in_changes.subscribe(),
             ),
             self.current_settings(),
             self.stopping.subscribe(),

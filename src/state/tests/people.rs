@@ -4,7 +4,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{key, user};
-use crate::ipc::SignInEnd;
+use crate::ipc::{SignInEnd, SignInNews, UserAccess};
+use crate::model::Login;
 use crate::state::testing::{NOW, on_both};
 use crate::state::{
     AttemptsOf, FailedAttempt, Failures, Invitation, Lock, NewSignIn, NewUser, SecondFactor,
@@ -47,8 +48,53 @@ fn second_factor(secret: &str, last_step: u64) -> SecondFactor {
 /// The ends that were written, as the sign-in and its reason.
 fn ends(state: &State, after: u64) -> Vec<(u64, Uuid, SignInEnd)> {
     let ends = state.sign_ins().since(after, 100).unwrap();
-    let all = ends.into_iter().map(|end| (end.number, end.id, end.reason));
+    let all = ends.into_iter().map(|end| match end.what {
+        SignInNews::Ended(reason) => (end.number, end.id, reason),
+        other => panic!("{other:?}"),
+    });
     all.collect()
+}
+
+#[test]
+fn other_roles_are_announced_for_live_sign_ins_in_one_order_with_ends() {
+    on_both(|state| {
+        let (alice, bob) = (user(state, "alice"), user(state, "bob"));
+        state.keys().register(&key(&alice, "SHA256:a")).unwrap();
+        state.keys().register(&key(&bob, "SHA256:b")).unwrap();
+        let first = sign_in(state, &alice, "SHA256:a").unwrap();
+        let second = sign_in(state, &alice, "SHA256:a").unwrap();
+        let of_bob = sign_in(state, &bob, "SHA256:b").unwrap();
+        let users = state.users();
+        assert!(
+            users
+                .set_access(alice.id, &["dba".to_owned()], None, NOW)
+                .unwrap()
+        );
+        let logins = ["root".parse().unwrap()];
+        assert!(users.set_access(bob.id, &[], Some(&logins), NOW).unwrap());
+        assert!(!users.set_access(Uuid::nil(), &[], None, NOW).unwrap());
+        let end = SignInsOf::Id(first.id);
+        state.sign_ins().end(&end, SignInEnd::Logout, NOW).unwrap();
+        let told = state.sign_ins().since(0, 100).unwrap();
+        let told: Vec<_> = told
+            .into_iter()
+            .map(|change| (change.number, change.id, change.what))
+            .collect();
+        let access = |roles: &[&str], logins: Option<&[Login]>| {
+            SignInNews::Access(UserAccess {
+                roles: roles.iter().map(ToString::to_string).collect(),
+                logins: logins.map(<[Login]>::to_vec),
+            })
+        };
+        // What the user of the one that is over may do is of no interest.
+        let expected = [
+            (2, second.id, access(&["dba"], None)),
+            (3, of_bob.id, access(&[], Some(&logins))),
+            (4, first.id, SignInNews::Ended(SignInEnd::Logout)),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(state.sign_ins().since(2, 1).unwrap().len(), 1);
+    });
 }
 
 #[test]
@@ -79,7 +125,7 @@ fn a_user_is_found_whatever_the_case_of_the_name() {
         assert!(
             state
                 .users()
-                .set_access(added.id, &roles, Some(&logins))
+                .set_access(added.id, &roles, Some(&logins), NOW)
                 .unwrap()
         );
         let found = state.users().of_id(added.id).unwrap().unwrap();

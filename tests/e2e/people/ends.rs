@@ -35,6 +35,23 @@ fn a_lock_ends_a_live_session_and_keeps_the_user_out() {
 }
 
 #[test]
+fn other_logins_end_a_live_session_and_the_sign_in_goes_on() {
+    let world = World::with().signed_in().start();
+    let mut terminal = world.shell();
+    world.users_do(&["set", "alice", "--logins=another"]);
+    terminal.expect("rproxy: ");
+    let read = terminal.expect("\r\n");
+    assert!(read.contains("is denied, the policy has changed"), "{read}");
+    assert_eq!(terminal.finish().0, Some(255), "{read}");
+    assert_eq!(world.run("db1", "true").code(), 255);
+    world.users_do(&["set", "alice", "--all-logins"]);
+    // Without a question.
+    world.run("db1", "true").success();
+    assert_eq!(world.events("user.changed").len(), 2);
+    assert!(world.events("sign_in.ended").is_empty());
+}
+
+#[test]
 fn a_logout_ends_a_live_session() {
     let world = World::with().signed_in().start();
     let read = ended_by(&world, || {
