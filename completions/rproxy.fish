@@ -44,6 +44,7 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "stop" -d 'Stop the ru
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "completions" -d 'Print a script that completes this command line in a shell'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "doctor" -d 'Look for what is wrong, and say what to do about it'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "help" -d 'Print help for a command'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "init" -d 'Set up a proxy: the configuration, the CAs and the first administrator'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "man" -d 'Print the manual page of rproxy, or write those of all commands'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "version" -d 'Print the version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand serve" -l log-format -d 'How log lines look on standard error' -r -f -a "text\t'For people'
@@ -296,17 +297,18 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_sub
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -s V -l version -d 'Print version'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "add" -d 'Add a person, and print what they have to do'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "ls" -d 'List the people of the state, by their names'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "show" -d 'Show a person: roles, keys, and live sign-ins'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "lock" -d 'Lock a person out'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "unlock" -d 'Let a locked person sign in again'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "reset" -d 'Make a new invitation for a person, and remove password, second factor and keys'
-complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show lock unlock reset rm" -f -a "rm" -d 'Remove a person'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -f -a "add" -d 'Add a person, and print what they have to do'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -f -a "ls" -d 'List the people of the state, by their names'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -f -a "show" -d 'Show a person: roles, keys, and live sign-ins'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -f -a "set" -d 'Give a person other roles or logins'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -f -a "lock" -d 'Lock a person out'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -f -a "unlock" -d 'Let a locked person sign in again'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -f -a "reset" -d 'Make a new invitation for a person, and remove password, second factor and keys'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -f -a "rm" -d 'Remove a person'
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l roles -d 'Roles of the configuration that the person has' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l logins -d 'Accounts on the hosts that the person may use [default: all that the roles allow]' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -l ttl -d 'How long the invitation is valid, as in 30m, 1h, 2d; 30d at most' -r
@@ -328,6 +330,13 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_sub
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from show" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from set" -l roles -d 'Roles of the configuration that the person has from now on' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from set" -l logins -d 'Accounts on the hosts that the person may use from now on' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from set" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from set" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from set" -l all-logins -d 'The person may use all accounts that the roles allow'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from set" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from lock" -l reason -d 'Why, in one line, for the audit log and `rproxy users show`' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from lock" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from lock" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
@@ -380,6 +389,25 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand help" -l config -d 'Config
 complete -c rproxy -n "__fish_rproxy_using_subcommand help" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand help" -s h -l help -d 'Print help'
 complete -c rproxy -n "__fish_rproxy_using_subcommand help" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l cluster-name -d 'Name of the cluster [default: the machine\'s name]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l public-addr -d 'Where users reach the proxy; without a port, 3023 [default: the machine\'s name]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l authentication -d 'How users prove who they are [default: local]' -r -f -a "local\t'They sign in with their key, a password and a one-time code'
+oidc\t'They sign in with their key and, in a browser, at an OpenID Connect provider'
+certificate\t'They have certificates that an administrator signs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l administrator -d 'Name of the first administrator [default: the account that runs this, or "admin" instead of root]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l oidc-issuer -d 'Issuer of the OpenID Connect provider, with --authentication=oidc' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l oidc-client-id -d 'Client id of the proxy at the provider [default: rproxy]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l oidc-secret-file -d 'File with the client secret; "none" for a public client [default: oidc.secret beside the configuration]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l oidc-admin-claim -d 'Claim of the ID token that makes an administrator [default: groups=rproxy-admins]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l https-cert-file -d 'Certificate of HTTPS in PEM, for the browser [default: web.pem beside the configuration]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l https-key-file -d 'Key of this certificate in PEM [default: web.key beside the configuration]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -l yes -d 'Do not ask: use the flags, and what the questions propose for the rest'
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand init" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l out-dir -d 'Write every page into this directory instead: rproxy.1, one for each command, rproxy.yaml.5, rproxy-recording.5' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand man" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F

@@ -58,6 +58,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a script that completes this command line in a shell')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what is wrong, and say what to do about it')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print help for a command')
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Set up a proxy: the configuration, the CAs and the first administrator')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Print the manual page of rproxy, or write those of all commands')
             [CompletionResult]::new('version', 'version', [CompletionResultType]::ParameterValue, 'Print the version')
             break
@@ -442,6 +443,7 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('add', 'add', [CompletionResultType]::ParameterValue, 'Add a person, and print what they have to do')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List the people of the state, by their names')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a person: roles, keys, and live sign-ins')
+            [CompletionResult]::new('set', 'set', [CompletionResultType]::ParameterValue, 'Give a person other roles or logins')
             [CompletionResult]::new('lock', 'lock', [CompletionResultType]::ParameterValue, 'Lock a person out')
             [CompletionResult]::new('unlock', 'unlock', [CompletionResultType]::ParameterValue, 'Let a locked person sign in again')
             [CompletionResult]::new('reset', 'reset', [CompletionResultType]::ParameterValue, 'Make a new invitation for a person, and remove password, second factor and keys')
@@ -475,6 +477,18 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'As text, or as an object')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'rproxy;users;set' {
+            [CompletionResult]::new('--roles', '--roles', [CompletionResultType]::ParameterName, 'Roles of the configuration that the person has from now on')
+            [CompletionResult]::new('--logins', '--logins', [CompletionResultType]::ParameterName, 'Accounts on the hosts that the person may use from now on')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
+            [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('--all-logins', '--all-logins', [CompletionResultType]::ParameterName, 'The person may use all accounts that the roles allow')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
@@ -578,6 +592,27 @@ Register-ArgumentCompleter -Native -CommandName 'rproxy' -ScriptBlock {
             [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'rproxy;init' {
+            [CompletionResult]::new('--cluster-name', '--cluster-name', [CompletionResultType]::ParameterName, 'Name of the cluster [default: the machine''s name]')
+            [CompletionResult]::new('--public-addr', '--public-addr', [CompletionResultType]::ParameterName, 'Where users reach the proxy; without a port, 3023 [default: the machine''s name]')
+            [CompletionResult]::new('--authentication', '--authentication', [CompletionResultType]::ParameterName, 'How users prove who they are [default: local]')
+            [CompletionResult]::new('--administrator', '--administrator', [CompletionResultType]::ParameterName, 'Name of the first administrator [default: the account that runs this, or "admin" instead of root]')
+            [CompletionResult]::new('--oidc-issuer', '--oidc-issuer', [CompletionResultType]::ParameterName, 'Issuer of the OpenID Connect provider, with --authentication=oidc')
+            [CompletionResult]::new('--oidc-client-id', '--oidc-client-id', [CompletionResultType]::ParameterName, 'Client id of the proxy at the provider [default: rproxy]')
+            [CompletionResult]::new('--oidc-secret-file', '--oidc-secret-file', [CompletionResultType]::ParameterName, 'File with the client secret; "none" for a public client [default: oidc.secret beside the configuration]')
+            [CompletionResult]::new('--oidc-admin-claim', '--oidc-admin-claim', [CompletionResultType]::ParameterName, 'Claim of the ID token that makes an administrator [default: groups=rproxy-admins]')
+            [CompletionResult]::new('--https-cert-file', '--https-cert-file', [CompletionResultType]::ParameterName, 'Certificate of HTTPS in PEM, for the browser [default: web.pem beside the configuration]')
+            [CompletionResult]::new('--https-key-file', '--https-key-file', [CompletionResultType]::ParameterName, 'Key of this certificate in PEM [default: web.key beside the configuration]')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'As text, or as an object')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]')
+            [CompletionResult]::new('--data-dir', '--data-dir', [CompletionResultType]::ParameterName, 'Directory for keys, recordings and logs; overrides the configuration''s `data_dir`')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Do not ask: use the flags, and what the questions propose for the rest')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break

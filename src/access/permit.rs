@@ -538,6 +538,9 @@ impl LoginPermit {
     /// # Errors
     /// What the policy says now.
     pub fn judge_again(&self, policy: &Policy, place: &RequestedHost) -> Result<Grant, Denial> {
+        if !self.identity.allows_login(&self.login) {
+            return Err(login_not_named(&self.identity, &self.login));
+        }
         judge(
             policy,
             &self.identity,

@@ -184,6 +184,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "src/web/server.rs",
         "one task for each client; how many is bounded",
     ),
+    (
+        "src/sys/account.rs",
+        "acts as another account, joined before it returns",
+    ),
 ];
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::asking::absolute;
 use super::provider::{InitProvider, ProviderFlags};
 use super::{Exit, Failure};
 use crate::cli::config::host_and_port;
@@ -135,16 +136,6 @@ fn missing(flag: &str) -> Failure {
 /// When a relative path is relative to nothing.
 pub(super) fn file(source: &Source) -> Result<PathBuf, Failure> {
     absolute(source.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE)))
-}
-
-/// A path that means the same wherever the proxy is started.
-///
-/// # Errors
-/// When there is no current directory, or the path is empty.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot use {}", path.display())).because(error)
-    })
 }
 
 /// `HOST[:PORT]` of `proxy_service.public_addr`.

@@ -4,6 +4,7 @@
 //! already is never touched.
 
 mod answers;
+mod asking;
 mod configuration;
 mod existing;
 mod making;

@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::answers::absolute;
-use super::questions::{ask_one, said};
+use super::asking::{absolute, ask_one, said};
 use super::{Exit, Failure};
 use crate::oidc::IssuerUrl;
 use crate::sys::fs::directory_of;

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::ValueEnum as _;
 
 use super::answers::{self, InitAnswers, InitRequest, SignInType, SignInWay};
+use super::asking::{absolute, ask_one, said};
 use super::{Exit, Failure, existing, ui};
 use crate::config::format_host_and_port;
 use crate::model::{UserName, text};
@@ -42,14 +43,14 @@ pub(super) fn ask(wanted: InitRequest) -> Result<InitAnswers, Failure> {
         )?,
     };
     let data_dir = match wanted.data_dir {
-        Some(directory) => answers::absolute(&directory)?,
+        Some(directory) => absolute(&directory)?,
         None => ask_one(
             "Recordings go into this directory, with the keys of the CAs, the users and the audit log.\n\
              Only the account that runs rproxy can read it. An hour at a terminal is some megabytes.",
             "Directory",
             answers::proposed_data_dir().map(|path| path.display().to_string()),
             |typed| {
-                let directory = answers::absolute(Path::new(typed)).map_err(said)?;
+                let directory = absolute(Path::new(typed)).map_err(said)?;
                 existing::check_data_dir(&directory).map_err(said)?;
                 Ok(directory)
             },
@@ -121,23 +122,4 @@ fn confirm(answers: &InitAnswers) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::new(Exit::Interrupted, "nothing was written")),
     }
-}
-
-/// Asks one question.
-///
-/// # Errors
-/// When the terminal goes away, or the user interrupts.
-pub(super) fn ask_one<T>(
-    explanation: &str,
-    question: &str,
-    proposed: Option<String>,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Result<T, Failure> {
-    ui::note(&format!("\n{explanation}"));
-    ui::ask(question, proposed, |typed| read(typed.trim()))
-}
-
-/// What an error says.
-pub(super) fn said(error: impl ToString) -> String {
-    error.to_string()
 }

@@ -225,7 +225,9 @@ fn with_a_provider_a_claim_makes_administrators() {
     }
     let long = format!("--oidc-client-id={}", "x".repeat(300));
     let fixture = InitFixture::new();
-    let failure = fixture.init(&[&args[..], &[long.as_str()]].concat()).unwrap_err();
+    let failure = fixture
+        .init(&[&args[..], &[long.as_str()]].concat())
+        .unwrap_err();
     assert!(failure.to_string().contains("client_id"), "{failure}");
     assert!(fixture.everything().is_empty());
     let public = InitFixture::new();
