@@ -55,6 +55,7 @@ pub(super) fn count(meters: &AuthMeters, event: &PersonEvent) {
         PersonEvent::SignInThrottled { reason, .. } => meters.throttled.add(counter(reason), 1),
         PersonEvent::PeopleRefused { .. } => meters.refusals.add(SignInRefusal::Forbidden, 1),
         PersonEvent::UserAdded { .. }
+        | PersonEvent::UserChanged { .. }
         | PersonEvent::UserLocked { .. }
         | PersonEvent::UserUnlocked { .. }
         | PersonEvent::UserReset { .. }
