@@ -25,6 +25,10 @@ mod roots;
 mod secret;
 mod settings;
 mod subject;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use authorization::Authorization;
 pub use error::{ProviderError, TokenFault};
