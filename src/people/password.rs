@@ -90,6 +90,9 @@ pub(super) struct Passwords {
     nobody: Zeroizing<String>,
     free: Mutex<usize>,
     freed: Condvar,
+    /// How many hashes were made.
+    #[cfg(test)]
+    made: std::sync::atomic::AtomicUsize,
 }
 
 impl fmt::Debug for Passwords {
@@ -113,6 +116,12 @@ impl Passwords {
         Self::with_cost((16, 1, 1)).unwrap()
     }
 
+    /// How many hashes were made so far.
+    #[cfg(test)]
+    pub(crate) fn made(&self) -> usize {
+        self.made.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// The same, with other parameters.
     #[cfg(test)]
     pub(crate) fn fast_and_old() -> Self {
@@ -127,6 +136,8 @@ impl Passwords {
             nobody: Zeroizing::default(),
             free: Mutex::new(processors),
             freed: Condvar::new(),
+            #[cfg(test)]
+            made: std::sync::atomic::AtomicUsize::new(0),
         };
         let mut unknown = Zeroizing::new([0_u8; 32]);
         rand::rng().fill(&mut *unknown);
@@ -194,6 +205,8 @@ impl Passwords {
 
     /// Waits for a processor. The callers are few: their number is bounded by the service.
     fn turn(&self) -> Turn<'_> {
+        #[cfg(test)]
+        self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = self
             .freed

@@ -60,6 +60,12 @@ impl PeopleService {
         }
     }
 
+    /// How many passwords were hashed so far.
+    #[cfg(test)]
+    pub(super) fn hashes(&self) -> usize {
+        self.context.passwords.made()
+    }
+
     /// Answers a request of a process. It waits for the state and for a processor, so it has a thread of
     /// its own. `caller` is the number of the process, which no other process has while it runs.
     #[must_use]

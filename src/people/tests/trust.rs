@@ -212,3 +212,23 @@ fn right_answers_of_one_connection_are_of_no_use_to_another() {
     assert_eq!(second.prove(), PeopleAnswer::AskFirst);
     assert_eq!(house.fingerprints_of("alice").len(), 1);
 }
+
+/// How long an answer takes does not tell whether there is such an account: one password is hashed, also
+/// for accounts that have none.
+#[test]
+fn every_account_costs_one_hash() {
+    let house = House::new(RequiredFactor::Otp);
+    house.signed_up("alice");
+    house.invite("bob");
+    house.signed_up("carol");
+    house.admin().lock("carol", None).unwrap();
+    for account in ["alice", "bob", "carol", "nobody", ""] {
+        let client = house.client(account);
+        client.begin();
+        questions(client.answer(&[""]));
+        let before = house.service.hashes();
+        let wrong = client.answer(&["not this one at all", "000000"]);
+        assert_eq!(reason(wrong), "sign-in-wrong", "{account:?}");
+        assert_eq!(house.service.hashes() - before, 1, "{account:?}");
+    }
+}

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use rproxy::ipc::{
-    FileAnswer, FilePurpose, FileRequest, MAX_MESSAGE, MessageSocket, SigningAnswer, SigningRequest,
+    BrowserQuestion, BrowserRequest, CallError, CallRefusal, FileAnswer, FilePurpose, FileRequest,
+    MAX_MESSAGE, MessageSocket, SecretText, SigningAnswer, SigningRequest,
 };
 use ssh_key::PublicKey;
 use ssh_key::certificate::{Builder, CertType};
@@ -82,6 +83,33 @@ pub(super) const ATTACKS: &[WorkerAttack] = &[
                 }
                 let config = scene.world.dir().join("rproxy.yaml");
                 is_not_opened(&scene.worker, &config, FilePurpose::Append);
+            })
+        },
+        leaves: NOT_ALLOWED,
+        gains: &[],
+    },
+    WorkerAttack {
+        tries: "the link of a browser, where there is no identity provider",
+        prepare: |_| {
+            Box::new(|scene| {
+                let returned = BrowserQuestion::Returned {
+                    state: SecretText::new("state".to_owned()),
+                    code: Some(SecretText::new("code".to_owned())),
+                    error: None,
+                    iss: None,
+                };
+                let opened = BrowserQuestion::Open {
+                    ticket: SecretText::new("ticket".to_owned()),
+                };
+                for ask in [opened, returned] {
+                    let client = scene.address().ip();
+                    let answer = scene.worker.call(&BrowserRequest { client, ask });
+                    let forbidden = CallRefusal::Forbidden;
+                    assert!(
+                        matches!(&answer, Err(CallError::Refused(why)) if *why == forbidden),
+                        "{answer:?}"
+                    );
+                }
             })
         },
         leaves: NOT_ALLOWED,
