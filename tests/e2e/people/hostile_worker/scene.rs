@@ -25,13 +25,16 @@ const GAINS: [&str; 6] = [
     "second_factor.changed",
 ];
 
+/// An attack that is prepared.
+pub(super) type Act<'s> = Box<dyn FnOnce(&Scene) + 's>;
+
 /// A way to get what a worker may not have.
 pub(super) struct WorkerAttack {
     /// What is tried, in words.
     pub(super) tries: &'static str,
     /// Prepares it, as people do who have done nothing wrong; returns the attack itself, which panics if
     /// it gets an answer that it must not get.
-    pub(super) prepare: fn(&Scene) -> Box<dyn FnOnce(&Scene) + '_>,
+    pub(super) prepare: fn(&Scene) -> Act<'_>,
     /// The event that is in the audit log then, and its reason.
     pub(super) leaves: (&'static str, &'static str),
     /// What it may gain all the same: one of many at once is the rightful one.
