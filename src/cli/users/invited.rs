@@ -100,12 +100,19 @@ pub(in crate::cli) fn command(context: &Context) -> String {
 /// Says on standard error what keeps the person from signing up.
 pub(super) fn warn(context: &Context) {
     let config = &context.config;
-    if !config.auth.authentication.has_local() {
-        ui::note(
-            "rproxy: warning: auth_service.authentication.type has no \"local\", so the proxy lets \
-             nobody sign up or sign in with a password\n  \
-             hint: set auth_service.authentication.type to local and restart the proxy",
-        );
+    let authentication = &config.auth.authentication;
+    if !authentication.has_local() {
+        let hint = match authentication.has_oidc() {
+            true => {
+                "users of the identity provider need no invitation; for others, add \"local\" to \
+                 auth_service.authentication.type and restart the proxy"
+            }
+            false => "set auth_service.authentication.type to local and restart the proxy",
+        };
+        ui::note(&format!(
+            "rproxy: warning: auth_service.authentication.type has no \"local\", so users cannot sign \
+             up or sign in with a password\n  hint: {hint}"
+        ));
     }
     if public_address(context).is_none() {
         ui::note(&format!(

@@ -57,6 +57,14 @@ pub(super) struct UserObject<'a> {
     locked: Option<LockObject<'a>>,
     password: bool,
     otp: bool,
+    provider: Option<ProviderObject<'a>>,
+}
+
+/// The account at the identity provider.
+#[derive(Serialize)]
+struct ProviderObject<'a> {
+    issuer: &'a str,
+    subject: &'a str,
 }
 
 #[derive(Serialize)]
@@ -84,6 +92,10 @@ impl<'a> UserObject<'a> {
             }),
             password: user.password,
             otp: user.totp,
+            provider: user.provider.as_ref().map(|provider| ProviderObject {
+                issuer: &provider.issuer,
+                subject: &provider.subject,
+            }),
         }
     }
 }

@@ -137,18 +137,23 @@ fn told(report: &PersonDetails) -> String {
     }
     if let Some(until) = invited_until(report) {
         line("invitation", &format!("valid until {}", ui::time(until)));
-    } else if !user.password {
+    } else if !user.password && user.provider.is_none() {
         line("invitation", "expired, or reset");
     }
     line("roles", &user.roles.join(", "));
     line("logins", &logins(user));
     line("added", &ui::time(user.created));
-    line("password", if user.password { "set" } else { "none" });
-    let otp = match user.totp {
-        true => format!("set up, {} recovery codes left", report.recovery_codes),
-        false => "none".to_owned(),
-    };
-    line("one-time codes", &otp);
+    if let Some(provider) = &user.provider {
+        let (issuer, subject) = (&provider.issuer, &provider.subject);
+        line("provider", &format!("{issuer}, subject {subject}"));
+    } else {
+        line("password", if user.password { "set" } else { "none" });
+        let otp = match user.totp {
+            true => format!("set up, {} recovery codes left", report.recovery_codes),
+            false => "none".to_owned(),
+        };
+        line("one-time codes", &otp);
+    }
     for key in &report.keys {
         let used = match key.used {
             Some(used) => format!(", last sign-in {}", ui::time(used)),

@@ -9,7 +9,7 @@ use crate::state::User;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum UserStanding {
-    /// The person has a password.
+    /// The person has a password, or signs in at the identity provider.
     Active,
     /// The person has not signed up yet.
     Invited,
@@ -21,7 +21,7 @@ impl UserStanding {
     pub(super) fn of(user: &User) -> Self {
         if user.locked.is_some() {
             Self::Locked
-        } else if user.password {
+        } else if user.password || user.provider.is_some() {
             Self::Active
         } else {
             Self::Invited

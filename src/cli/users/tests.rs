@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::cli::table::Surface;
 use crate::config;
-use crate::state::State;
+use crate::state::{NewUser, ProviderSubject, State};
 use crate::sys::clock::Clock;
 
 /// A proxy with two roles, and a user of the file.
@@ -233,7 +233,7 @@ fn the_list_and_the_report_have_fixed_keys() {
     let created = rows[0]["created"].clone();
     let alice = serde_json::json!({
         "name": "alice", "state": "invited", "roles": ["dba"], "logins": null,
-        "created": created, "locked": null, "password": false, "otp": false,
+        "created": created, "locked": null, "password": false, "otp": false, "provider": null,
     });
     assert_eq!(rows[0], alice);
     assert_eq!(rows[1]["state"], "locked");
@@ -260,6 +260,7 @@ fn the_list_and_the_report_have_fixed_keys() {
             "name",
             "otp",
             "password",
+            "provider",
             "recovery_codes",
             "roles",
             "sign_ins",
@@ -309,6 +310,42 @@ fn roles_and_logins_are_set() {
         );
     }
     assert_eq!(fixture.audited().len(), 5);
+}
+
+#[test]
+fn a_user_of_the_provider_is_active_and_has_roles_from_there() {
+    let fixture = UsersFixture::new();
+    fixture.ok(&["add", "carol", "--roles=dba"]);
+    let subject = ProviderSubject {
+        issuer: "https://id.example.com".to_owned(),
+        subject: "248289761001".to_owned(),
+    };
+    let new = NewUser {
+        name: "alice".parse().unwrap(),
+        roles: vec!["web".to_owned()],
+        logins: None,
+        created: Clock::System.unix_seconds(),
+    };
+    fixture
+        .state()
+        .users()
+        .add_of_subject(new, &subject)
+        .unwrap();
+    let shown = fixture.json(&["show", "alice", "--format=json"]);
+    assert_eq!(shown["state"], "active");
+    assert_eq!(shown["provider"]["subject"], "248289761001");
+    let text = fixture.ok(&["show", "alice"]);
+    assert!(
+        text.contains("provider:      https://id.example.com, subject 248289761001\n"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("invitation") && !text.contains("password"),
+        "{text}"
+    );
+    let told = fixture.fails(&["set", "alice", "--roles=dba"]);
+    assert!(told.contains("come from the identity provider"), "{told}");
+    fixture.ok(&["set", "alice", "--logins=deploy"]);
 }
 
 #[test]
