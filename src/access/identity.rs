@@ -17,6 +17,8 @@ pub enum IdentityProof {
     Certificate(Box<VerifiedUserCert>),
     /// A sign-in that the process with the state has confirmed.
     SignIn(Box<SignIn>),
+    /// A certificate that was made for a sign-in, which the process with the state has confirmed.
+    CertifiedSignIn(Box<VerifiedUserCert>, Box<SignIn>),
 }
 
 impl From<VerifiedUserCert> for IdentityProof {
@@ -35,6 +37,12 @@ impl From<SignIn> for IdentityProof {
 #[derive(Clone, Debug)]
 pub struct Identity(Arc<IdentityProof>);
 
+impl From<(VerifiedUserCert, SignIn)> for IdentityProof {
+    fn from((certificate, sign_in): (VerifiedUserCert, SignIn)) -> Self {
+        Self::CertifiedSignIn(Box::new(certificate), Box::new(sign_in))
+    }
+}
+
 impl Identity {
     /// The only way to an identity: a proof.
     #[must_use]
@@ -52,7 +60,8 @@ impl Identity {
     #[must_use]
     pub fn certificate(&self) -> Option<&VerifiedUserCert> {
         match self.proof() {
-            IdentityProof::Certificate(certificate) => Some(certificate),
+            IdentityProof::Certificate(certificate)
+            | IdentityProof::CertifiedSignIn(certificate, _) => Some(certificate),
             IdentityProof::SignIn(_) => None,
         }
     }
@@ -62,7 +71,9 @@ impl Identity {
     pub fn sign_in(&self) -> Option<&SignIn> {
         match self.proof() {
             IdentityProof::Certificate(_) => None,
-            IdentityProof::SignIn(sign_in) => Some(sign_in),
+            IdentityProof::SignIn(sign_in) | IdentityProof::CertifiedSignIn(_, sign_in) => {
+                Some(sign_in)
+            }
         }
     }
 
@@ -71,7 +82,9 @@ impl Identity {
     pub fn name(&self) -> &str {
         match self.proof() {
             IdentityProof::Certificate(certificate) => certificate.key_id(),
-            IdentityProof::SignIn(sign_in) => sign_in.name(),
+            IdentityProof::SignIn(sign_in) | IdentityProof::CertifiedSignIn(_, sign_in) => {
+                sign_in.name()
+            }
         }
     }
 
@@ -80,7 +93,9 @@ impl Identity {
     pub fn key(&self) -> &KeyData {
         match self.proof() {
             IdentityProof::Certificate(certificate) => certificate.public_key(),
-            IdentityProof::SignIn(sign_in) => sign_in.key(),
+            IdentityProof::SignIn(sign_in) | IdentityProof::CertifiedSignIn(_, sign_in) => {
+                sign_in.key()
+            }
         }
     }
 
@@ -103,6 +118,9 @@ impl Identity {
         match self.proof() {
             IdentityProof::Certificate(certificate) => certificate.valid_before(),
             IdentityProof::SignIn(sign_in) => sign_in.until(),
+            IdentityProof::CertifiedSignIn(certificate, sign_in) => {
+                certificate.valid_before().min(sign_in.until())
+            }
         }
     }
 
@@ -110,7 +128,8 @@ impl Identity {
     #[must_use]
     pub fn life(&self) -> Life {
         match self.proof() {
-            IdentityProof::Certificate(certificate) => {
+            IdentityProof::Certificate(certificate)
+            | IdentityProof::CertifiedSignIn(certificate, _) => {
                 Life::Certificate(Duration::from_secs(certificate.lifetime()))
             }
             IdentityProof::SignIn(sign_in) => Life::SignIn(sign_in.lifetime()),
@@ -127,7 +146,8 @@ impl Identity {
     #[must_use]
     pub fn logins(&self) -> Option<Vec<&str>> {
         match self.proof() {
-            IdentityProof::Certificate(certificate) => {
+            IdentityProof::Certificate(certificate)
+            | IdentityProof::CertifiedSignIn(certificate, _) => {
                 let principals = certificate.principals().iter();
                 Some(principals.map(String::as_str).collect())
             }

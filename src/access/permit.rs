@@ -371,8 +371,12 @@ impl Permit {
     fn proved_again(&self, inner: InnerProof) -> Result<Identity, Denial> {
         const CERTIFICATE: &str = "a certificate";
         const KEY: &str = "a key without a certificate";
+        const OTHER_SIGN_IN: &str = "a certificate of another sign-in";
         match (self.identity.proof(), inner) {
-            (IdentityProof::Certificate(outer), InnerProof::Certificate(inner)) => {
+            (
+                IdentityProof::Certificate(outer) | IdentityProof::CertifiedSignIn(outer, _),
+                InnerProof::Certificate(inner),
+            ) => {
                 if inner.key_id() != outer.key_id() {
                     return Err(Denial::OtherIdentity {
                         outer: outer.key_id().to_owned(),
@@ -382,13 +386,29 @@ impl Permit {
                 if inner.public_key() != outer.public_key() {
                     return Err(Denial::OtherKey);
                 }
-                Ok(Identity::new(*inner))
+                let sign_in = self.identity.sign_in();
+                // It ends with its own sign-in, which only the outer connection has had confirmed.
+                if inner
+                    .sign_in()
+                    .is_some_and(|id| Some(id) != sign_in.map(SignIn::id))
+                {
+                    return Err(Denial::OtherProof {
+                        outer: CERTIFICATE,
+                        inner: OTHER_SIGN_IN,
+                    });
+                }
+                Ok(match sign_in {
+                    Some(sign_in) => Identity::new((*inner, sign_in.clone())),
+                    None => Identity::new(*inner),
+                })
             }
-            (IdentityProof::SignIn(outer), InnerProof::Key(inner)) => {
+            (IdentityProof::SignIn(outer), InnerProof::Key(inner))
+            | (IdentityProof::CertifiedSignIn(_, outer), InnerProof::Key(inner)) => {
                 if inner != *outer.key() {
                     return Err(Denial::OtherKey);
                 }
-                Ok(self.identity.clone())
+                // The host gets a certificate for one login.
+                Ok(Identity::new(SignIn::clone(outer)))
             }
             (IdentityProof::Certificate(_), InnerProof::Key(_)) => Err(Denial::OtherProof {
                 outer: CERTIFICATE,
@@ -407,7 +427,7 @@ fn login_not_named(identity: &Identity, login: &Login) -> Denial {
     let named = named.into_iter().map(str::to_owned).collect();
     let login = login.to_string();
     match identity.proof() {
-        IdentityProof::Certificate(_) => Denial::Login {
+        IdentityProof::Certificate(_) | IdentityProof::CertifiedSignIn(..) => Denial::Login {
             login,
             principals: named,
         },

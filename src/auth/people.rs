@@ -7,8 +7,10 @@ use ssh_key::Certificate;
 use super::authorities::CurrentAuthorities;
 use super::error::AuthProcessError;
 use crate::audit::AuditLog;
-use crate::ca::{CaRecords, IssueError, IssueRequest, IssuedFor, Issuer, IssuingRules, TtlLimits};
-use crate::cert::UserRequest;
+use crate::ca::{
+    CaKind, CaRecords, IssueError, IssueRequest, IssuedFor, Issuer, IssuingRules, TtlLimits,
+};
+use crate::cert::{UserRequest, VerifiedUserCert, verify_user};
 use crate::config::{Config, ConfigError, Loaded, Source};
 use crate::ipc::{CallerProcess, PeopleAnswer, PeopleRequest};
 use crate::metrics::AuthMeters;
@@ -163,6 +165,14 @@ impl IssuesForPeople for UserCa {
         let issued = issuer.issue(IssueRequest::User(request), &Actor::of_this_process())?;
         Ok(issued.certificate)
     }
+
+    fn verify(&self, certificate: &Certificate) -> Option<VerifiedUserCert> {
+        let trusted = self.authorities.now().of(CaKind::User).trusted();
+        let verified = verify_user(certificate, &trusted, None, self.clock.unix_seconds()).ok()?;
+        let revocations = self.records.revoked.read().ok()?;
+        let is_revoked = revocations.of_certificate(certificate).is_some();
+        (!is_revoked).then_some(verified)
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +182,6 @@ mod tests {
 
     use super::super::ground::{self, Ground, Purpose};
     use super::*;
-    use crate::ca::CaKind;
     use crate::cert::testing::ed25519;
     use crate::ipc::PeopleQuestion;
     use crate::model::ConnectionId;
@@ -250,6 +259,7 @@ mod tests {
             public_key: ed25519().public_key().clone(),
             ttl: Duration::from_secs(300),
             source_addresses: vec!["192.0.2.1/32".to_owned()],
+            sign_in: None,
         };
         let issued = user_ca.issue(request, IssuedFor::Connection).unwrap();
         let authorities = authorities.now();

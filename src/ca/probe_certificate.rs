@@ -86,6 +86,7 @@ fn signed(
         public_key: subject,
         ttl,
         source_addresses: networks.to_vec(),
+        sign_in: None,
     };
     key.sign(
         &request.template(random_serial(), made, MAX_USER_TTL)?,

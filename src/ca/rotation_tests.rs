@@ -494,6 +494,7 @@ fn what_is_signed_by_the_key_that_leaves_is_listed_until_it_is_replaced() {
         public_key: key(),
         ttl: Duration::from_secs(seconds),
         source_addresses: Vec::new(),
+        sign_in: None,
     };
     let host = |name: &str| HostRequest {
         names: vec![name.parse().unwrap()],

@@ -262,6 +262,7 @@ pub(super) fn user_request(key: &PublicKey) -> UserRequest {
         public_key: key.clone(),
         ttl: Duration::from_secs(60),
         source_addresses: Vec::new(),
+        sign_in: None,
     }
 }
 

@@ -7,6 +7,7 @@ use ssh_key::certificate::{Builder, CertType};
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PublicKey, SigningKey};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::signature::check_signature;
 use super::signature_error::SignatureError;
@@ -33,6 +34,10 @@ const USER_EXTENSIONS: [&str; 5] = [
     "permit-pty",
     "permit-user-rc",
 ];
+
+/// The extension with the id of the sign-in that a user certificate was made for. Hosts do not know it: what
+/// is unknown counts for them as an extension (OpenSSH's PROTOCOL.certkeys).
+pub(super) const SIGN_IN_EXTENSION: &str = "sign-in@rproxy";
 
 /// Why no certificate is made.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -134,6 +139,9 @@ pub struct UserRequest {
     pub ttl: Duration,
     /// Networks for the `source-address` option; none for no such option.
     pub source_addresses: Vec<String>,
+    /// The sign-in that it was made for, with which it ends at the proxy; `None` for one that was signed by
+    /// an administrator, and for one that only a host is shown.
+    pub sign_in: Option<Uuid>,
 }
 
 impl UserRequest {
@@ -169,6 +177,7 @@ impl UserRequest {
             public_key: fit_to_sign(self.public_key)?,
             validity: Validity::from_now(now, self.ttl)?,
             source_address,
+            sign_in: self.sign_in,
         })
     }
 }
@@ -203,6 +212,7 @@ impl HostRequest {
             public_key: fit_to_sign(self.public_key)?,
             validity: Validity::from_now(now, self.ttl)?,
             source_address: None,
+            sign_in: None,
         })
     }
 }
@@ -217,6 +227,7 @@ pub struct CertTemplate {
     public_key: PublicKey,
     validity: Validity,
     source_address: Option<SourceAddresses>,
+    sign_in: Option<Uuid>,
 }
 
 impl CertTemplate {
@@ -298,6 +309,9 @@ impl CertTemplate {
             for extension in USER_EXTENSIONS {
                 builder.extension(extension, "")?;
             }
+        }
+        if let Some(sign_in) = self.sign_in {
+            builder.extension(SIGN_IN_EXTENSION, sign_in.to_string())?;
         }
         Ok(builder)
     }

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, Fingerprint, HashAlg};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::fault::{check_authority, check_validity};
+use super::template::SIGN_IN_EXTENSION;
 use super::{CertFault, SourceAddressError, SourceAddresses, TrustedKeys, shown};
 use crate::model::Login;
 
@@ -137,6 +139,15 @@ impl VerifiedUserCert {
             u64::MAX => u64::MAX,
             before => before.saturating_sub(self.certificate.valid_after()),
         }
+    }
+
+    /// The id of the sign-in that it was made for, if there is one. An id that is malformed reads as one that
+    /// no sign-in has.
+    #[must_use]
+    pub fn sign_in(&self) -> Option<Uuid> {
+        let mut extensions = self.certificate.extensions().iter();
+        let (_, id) = extensions.find(|(name, _)| name.as_str() == SIGN_IN_EXTENSION)?;
+        Some(id.parse().unwrap_or(Uuid::nil()))
     }
 
     /// Whether the login is among the principals, letter for letter.

@@ -133,6 +133,7 @@ pub(crate) fn control(login: &Principal) -> Result<Certificate, Failure> {
         public_key: key()?.public_key().clone(),
         ttl: std::time::Duration::from_secs(60),
         source_addresses: Vec::new(),
+        sign_in: None,
     };
     let now = Clock::System.unix_seconds();
     let template = request.template(random_serial(), now, MAX_USER_TTL);

@@ -11,7 +11,7 @@ use super::settings::PeopleSettings;
 use super::throttle::Throttle;
 use crate::audit::{AuditError, AuditEvent, AuditSink, PersonEvent};
 use crate::ca::{IssueError, IssuedFor};
-use crate::cert::UserRequest;
+use crate::cert::{UserRequest, VerifiedUserCert};
 use crate::metrics::AuthMeters;
 use crate::model::chain;
 use crate::state::{State, StateError};
@@ -24,6 +24,10 @@ pub trait IssuesForPeople: fmt::Debug + Send + Sync {
     /// When a rule refuses it, the key does not sign, or it cannot be recorded.
     fn issue(&self, request: UserRequest, issued_for: IssuedFor)
     -> Result<Certificate, IssueError>;
+
+    /// Verifies a certificate that a client has shown: `None` if the user CA has not signed it, if it is not
+    /// valid now, or if it is revoked. The client's address is for the worker to check.
+    fn verify(&self, certificate: &Certificate) -> Option<VerifiedUserCert>;
 }
 
 /// What decisions about people are made with.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ssh_key::PublicKey;
+use uuid::Uuid;
 
 use super::context::{Context, Unavailable};
 use super::conversation::{Conversation, Present};
@@ -66,6 +67,7 @@ pub(super) fn for_connection(
         key,
         ttl,
         issued_for: IssuedFor::Connection,
+        sign_in: None,
     };
     let issued = order.issue(context, &settings, &user);
     Ok(issued.unwrap_or_else(|refused| distrust(context, conversation, "certificate", refused)))
@@ -101,6 +103,7 @@ pub(super) fn for_person(
         key,
         ttl: Duration::from_secs(sign_in.until.saturating_sub(context.now())),
         issued_for: IssuedFor::Signed,
+        sign_in: Some(sign_in.id),
     };
     Ok(order.issue(context, &settings, user))
 }
@@ -147,6 +150,8 @@ struct Order {
     key: PublicKey,
     ttl: Duration,
     issued_for: IssuedFor,
+    /// The sign-in with which it ends.
+    sign_in: Option<Uuid>,
 }
 
 impl Order {
@@ -173,6 +178,7 @@ impl Order {
             public_key: self.key,
             ttl: self.ttl,
             source_addresses: settings.source_addresses.clone(),
+            sign_in: self.sign_in,
         };
         match context.issuer.issue(request, self.issued_for) {
             Ok(certificate) => {

@@ -1,7 +1,7 @@
 //! Keys: whether a signature is of use, and what one proves.
 
-use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
+use ssh_key::{Certificate, PublicKey};
 
 use super::completion::{complete, refuse, signed_in};
 use super::context::{Context, Unavailable};
@@ -10,6 +10,7 @@ use super::keys::{fingerprint, fit, fit_presented, registered_by};
 use super::minting::distrust;
 use super::refusal::Refused;
 use super::seen::{SeenSessions, SessionDigest, SessionOwner};
+use crate::cert::PresentedKey;
 use crate::cert::proof::VerifiedRequest;
 use crate::ipc::{PeopleAnswer, SignedProof};
 use crate::metrics::SignInMethod;
@@ -29,9 +30,11 @@ pub(super) fn query(
     let fingerprint = fingerprint(&key);
     let registered = context.state.keys().of_fingerprint(&fingerprint)?;
     let is_usable = match conversation.map(|conversation| &conversation.stage) {
+        Some(Stage::Answered(answered)) if answered.needs_touch && !is_security_key(&key) => {
+            return Ok(Refused::security_key_needed().into());
+        }
         Some(Stage::Answered(answered)) => {
-            (is_security_key(&key) || !answered.needs_touch)
-                && registered.is_none_or(|(holder, _)| holder.id == answered.person.id)
+            registered.is_none_or(|(holder, _)| holder.id == answered.person.id)
         }
         // The invitation comes first.
         _ if UserName::is_sign_up(user) => false,
@@ -83,6 +86,10 @@ pub(super) fn prove(
         ));
     }
     conversation.session = Some(session);
+    if let PresentedKey::Certificate(certificate) = verified.key() {
+        let is_touched = verified.presence().is_some_and(|it| it.is_touched);
+        return certified(context, conversation, certificate, is_touched);
+    }
     let key = match proved(context, &verified)? {
         Ok(key) => key,
         Err(refused) => return Ok(refuse(context, conversation, None, refused)),
@@ -115,6 +122,44 @@ pub(super) fn prove(
         }
         None => PeopleAnswer::AskFirst,
     })
+}
+
+/// A client has signed with a certificate that was made for a sign-in: it is worth what the sign-in is worth.
+fn certified(
+    context: &Context,
+    conversation: &mut Conversation,
+    certificate: &Certificate,
+    is_touched: bool,
+) -> Result<PeopleAnswer, Unavailable> {
+    let verified = context.issuer.verify(certificate);
+    let Some((name, id)) = verified
+        .as_ref()
+        .and_then(|verified| Some((verified.key_id(), verified.sign_in()?)))
+    else {
+        let refused = Refused::unfit_key("it is a certificate");
+        return Ok(distrust(context, conversation, "prove", refused));
+    };
+    let user = context.state.users().get(name)?;
+    let live = match &user {
+        Some(user) if user.locked.is_none() => {
+            let sign_ins = context.state.sign_ins();
+            sign_ins.of_user(user.id, context.now())?
+        }
+        _ => Vec::new(),
+    };
+    let sign_in = live.into_iter().find(|one| one.id == id);
+    let (Some(user), Some(sign_in)) = (&user, sign_in) else {
+        let refused = Refused::certificate_over();
+        return Ok(refuse(context, conversation, user.as_ref(), refused));
+    };
+    let key = PublicKey::from(certificate.public_key().clone());
+    let key = ProvedKey {
+        fingerprint: fingerprint(&key),
+        key,
+        is_touched,
+        person: None,
+    };
+    Ok(signed_in(conversation, user, &sign_in, key, false))
 }
 
 /// The key of a verified request, if it is fit.

@@ -142,6 +142,15 @@ impl Refused {
             .and_end()
     }
 
+    /// The sign-in that a certificate was made for: another key may do.
+    pub(super) fn certificate_over() -> Self {
+        Self::new(
+            "sign-in-ended",
+            "the sign-in that this certificate was made for has ended",
+        )
+        .hint("sign in again, and get another one: ssh NAME@PROXY cert")
+    }
+
     pub(super) fn not_signed_in() -> Self {
         Self::new(
             PeopleRefusal::NOT_SIGNED_IN,

@@ -17,7 +17,8 @@ pub(crate) fn revoked_user(
 /// What a person reads whose certificate is revoked, or whose name or key is, without a certificate.
 pub(crate) fn revoked_identity(revocations: &Revocations, identity: &Identity) -> Option<Refusal> {
     match identity.proof() {
-        IdentityProof::Certificate(certificate) => revoked_user(revocations, certificate),
+        IdentityProof::Certificate(certificate)
+        | IdentityProof::CertifiedSignIn(certificate, _) => revoked_user(revocations, certificate),
         IdentityProof::SignIn(sign_in) => {
             let key = identity.fingerprint();
             let record = revocations.of_subject(CaKind::User, sign_in.name(), &key)?;

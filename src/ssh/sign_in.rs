@@ -14,8 +14,8 @@ use super::proxy_address::ProxyAddress;
 use super::refusal::{self, Refusal};
 use super::verifier::{Decision, Questioning, Verifier};
 use crate::access::{ConfirmedSignIn, Identity, SignIn};
-use crate::cert::PresentedKey;
 use crate::cert::proof::VerifiedRequest;
+use crate::cert::{PresentedKey, VerifiedUserCert};
 use crate::ipc::{
     self, PeopleAnswer, PeopleQuestion, Questions, SecretText, SignedIn, SignedProof,
 };
@@ -209,21 +209,29 @@ where
     }
 
     async fn attempt(&mut self, offer: &Offer, proof: &VerifiedRequest) -> Decision<Identity> {
-        let PresentedKey::Plain(key) = proof.key() else {
-            return match (self.by_certificate)(offer) {
-                Ok((identity, _)) => Decision::Accept(identity),
-                Err(refusal) => Decision::Refuse(refusal),
-            };
+        let certificate = match proof.key() {
+            PresentedKey::Plain(_) => None,
+            PresentedKey::Certificate(_) => match (self.by_certificate)(offer) {
+                Ok((identity, _)) => match made_for_sign_in(&identity) {
+                    Some(certificate) => Some(certificate),
+                    None => return Decision::Accept(identity),
+                },
+                Err(refusal) => return Decision::Refuse(refusal),
+            },
         };
         let signed = PeopleQuestion::Prove(SignedProof::from(proof.request()));
-        match self.ask(&offer.user, signed).await {
+        let decision = match self.ask(&offer.user, signed).await {
             Ok(answer) => {
                 if !matches!(answer, PeopleAnswer::Refused(_)) {
-                    self.proved = Some(key.key_data().clone());
+                    self.proved = Some(proof.key().key_data().clone());
                 }
                 self.decide(answer, &offer.user)
             }
             Err(refusal) => Decision::Refuse(refusal),
+        };
+        match (decision, certificate) {
+            (Decision::Accept(identity), Some(certificate)) => certified(&identity, certificate),
+            (decision, _) => decision,
         }
     }
 
@@ -249,6 +257,22 @@ where
                 Err(refusal) => Decision::Refuse(refusal),
             },
         )
+    }
+}
+
+/// The certificate of an identity, if it was made for a sign-in.
+fn made_for_sign_in(identity: &Identity) -> Option<VerifiedUserCert> {
+    let certificate = identity.certificate()?;
+    certificate.sign_in().map(|_| certificate.clone())
+}
+
+/// The identity of a sign-in, with a certificate that was made for it and has proved itself.
+fn certified(identity: &Identity, certificate: VerifiedUserCert) -> Decision<Identity> {
+    match identity.sign_in() {
+        Some(sign_in) if certificate.sign_in() == Some(sign_in.id()) => {
+            Decision::Accept(Identity::new((certificate, sign_in.clone())))
+        }
+        _ => Decision::Refuse(refusal::unexpected_answer()),
     }
 }
 

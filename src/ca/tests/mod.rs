@@ -54,6 +54,7 @@ fn user_request() -> UserRequest {
         public_key: some_key(),
         ttl: Duration::from_secs(60),
         source_addresses: vec!["203.0.113.10/32".to_owned()],
+        sign_in: None,
     }
 }
 

@@ -188,5 +188,6 @@ fn user_request(public_key: PublicKey) -> UserRequest {
         public_key,
         ttl: Duration::from_secs(12 * 3600),
         source_addresses: names(&["203.0.113.10/32", " 10.0.0.0/8 "]),
+        sign_in: None,
     }
 }

@@ -240,6 +240,7 @@ impl AuthSignArgs {
                 public_key: key.clone(),
                 ttl,
                 source_addresses: context.config.proxy.egress_addrs.clone(),
+                sign_in: None,
             })),
             None => Ok(IssueRequest::Host(HostRequest {
                 names: self.names().iter().map(host).collect::<Result<_, _>>()?,

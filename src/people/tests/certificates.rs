@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::house::{House, HouseClient, HouseKey, reason};
-use crate::cert::UserRequest;
+use ssh_key::Certificate;
+
+use super::house::{House, HouseClient, HouseKey, reason, refusal, signed_in};
+use crate::cert::testing::ed25519;
+use crate::cert::{MAX_USER_TTL, UserRequest, random_serial};
 use crate::ipc::{OwnCommand, PeopleAnswer};
 use crate::people::RequiredFactor;
 use crate::people::totp::OtpSecret;
@@ -133,4 +136,62 @@ fn a_person_gets_all_allowed_logins_as_long_as_the_sign_in() {
         other.public().key_data()
     );
     assert_eq!(reason(ask()), "one-key");
+}
+
+/// The certificate of the last request, as the user CA makes it.
+fn made(house: &House) -> Certificate {
+    let template = last(house).template(random_serial(), house.now(), MAX_USER_TTL);
+    template.unwrap().sign(&ed25519()).unwrap()
+}
+
+#[test]
+fn a_certificate_that_a_person_keeps_is_worth_its_sign_in() {
+    let (house, key, secret) = alice();
+    let client = house.client_with("alice", key.clone());
+    let sign_in = client.sign_in(&secret);
+    client.own(OwnCommand::Certificate);
+    let certificate = made(&house);
+    let shown = || {
+        house
+            .client_with("postgres", key.clone())
+            .prove_with(&certificate)
+    };
+    let again = signed_in(shown());
+    assert_eq!(
+        (again.id, again.roles),
+        (sign_in.id, vec!["dba".to_owned()])
+    );
+    // It is for a key that is registered nowhere, too.
+    let other = house.client("alice").key;
+    client.own(OwnCommand::CertificateFor { key: other.blob() });
+    let others = made(&house);
+    let with_other = house.client_with("postgres", other);
+    assert_eq!(signed_in(with_other.prove_with(&others)).id, sign_in.id);
+    // What is made for a host alone names no sign-in.
+    assert!(is_issued(&client, "postgres"));
+    let for_host = made(&house);
+    let answer = house
+        .client_with("postgres", key.clone())
+        .prove_with(&for_host);
+    assert_eq!(reason(answer), "unfit-key");
+
+    client.own(OwnCommand::Logout { everywhere: false });
+    let refused = refusal(shown());
+    assert_eq!(
+        (refused.reason.as_str(), refused.is_final),
+        ("sign-in-ended", false)
+    );
+    // Another sign-in of the same key is another one.
+    let later = house.later(60);
+    let client = later.client_with("alice", key.clone());
+    client.sign_in(&secret);
+    let answer = later
+        .client_with("postgres", key.clone())
+        .prove_with(&certificate);
+    assert_eq!(reason(answer), "sign-in-ended");
+    client.own(OwnCommand::Certificate);
+    let certificate = made(&later);
+    later.admin().lock("alice", None).unwrap();
+    let answer = later.client_with("postgres", key).prove_with(&certificate);
+    assert_eq!(reason(answer), "sign-in-ended");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::signature::Signer as _;
 use ssh_encoding::Encode as _;
-use ssh_key::{PrivateKey, PublicKey};
+use ssh_key::{Certificate, PrivateKey, PublicKey};
 use tempfile::TempDir;
 
 use crate::access::{Permissions, Policy, Role, RolePermit, Rule};
@@ -237,6 +237,22 @@ impl HouseClient<'_> {
             key,
             host_key: Vec::new(),
         }
+    }
+
+    /// Proves the key with a certificate for it.
+    pub(super) fn prove_with(&self, certificate: &Certificate) -> PeopleAnswer {
+        let (key, algorithm) = (
+            certificate.to_bytes().unwrap(),
+            "ssh-ed25519-cert-v01@openssh.com",
+        );
+        let request = public_key_request(&self.user, algorithm, &key, None, true);
+        self.ask(PeopleQuestion::Prove(SignedProof {
+            session: self.session.clone(),
+            algorithm: algorithm.to_owned(),
+            signature: self.key.sign(&signed_data(&self.session, &request)),
+            key,
+            host_key: Vec::new(),
+        }))
     }
 
     pub(super) fn prove(&self) -> PeopleAnswer {

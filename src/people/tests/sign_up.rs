@@ -252,7 +252,7 @@ fn where_security_keys_count_only_a_touched_one_completes_it() {
     let shown = questions(plain.answer(&[PASSWORD, PASSWORD]));
     assert!(!shown.banner.contains("otpauth"), "{}", shown.banner);
     assert_eq!(plain.answer(&[""]), PeopleAnswer::ProveKey);
-    assert_eq!(plain.offer(), PeopleAnswer::Useless);
+    assert_eq!(reason(plain.offer()), "security-key-needed");
     assert_eq!(reason(plain.prove()), "security-key-needed");
     // Another key of the same client.
     let mut touched = plain;

@@ -58,6 +58,15 @@ pub(crate) fn agent_failed(error: &AgentError) -> Refusal {
     Refusal::new(Party::Client, reason, with_source(error)).hint(hint)
 }
 
+/// An agent that does not sign with the bare key of a user who has signed in, for a certificate that only the
+/// host is shown.
+pub(crate) fn agent_refused_bare_key() -> Refusal {
+    let text = AgentError::Refused.to_string();
+    Refusal::new(Party::Client, RefusalReason::AgentRefused, text).hint(
+        "was it asked to confirm? a key for certain hosts (ssh-add -h) needs its certificate in the agent: ssh -T NAME@PROXY cert > KEY-cert.pub, then ssh-add -h again",
+    )
+}
+
 /// An agent that does not answer in time.
 pub(crate) fn agent_silent(limit: Duration) -> Refusal {
     let limit = format_duration(limit);

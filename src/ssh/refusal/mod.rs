@@ -22,7 +22,7 @@ mod tests;
 
 pub(crate) use agent::{
     agent_failed, agent_late, agent_lied, agent_not_forwarded, agent_not_forwarded_by_jump,
-    agent_not_opened, agent_silent,
+    agent_not_opened, agent_refused_bare_key, agent_silent,
 };
 pub(crate) use client::{
     another_certificate_first, bad_certificate, bad_login, broke_login_protocol,

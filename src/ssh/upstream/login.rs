@@ -16,7 +16,7 @@ use crate::access::LoginPermit;
 use crate::agent::SignFlags;
 use crate::cert;
 use crate::net::QueueSlot;
-use crate::ssh::agent::ForwardedAgent;
+use crate::ssh::agent::{AgentError, ForwardedAgent};
 use crate::ssh::conversation::Conversation;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::refusal::{self, Refusal};
@@ -216,7 +216,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attempt<'_, '_, S> {
         self.awaited.set(Awaited::AGENT);
         let Signer { agent, key } = &mut self.signer;
         let signature = agent.sign(key, data, flags).await;
-        let signature = signature.map_err(|error| refusal::agent_failed(&error))?;
+        let is_bare = self.permit.identity().certificate().is_none();
+        let signature = signature.map_err(|error| match error {
+            AgentError::Refused if is_bare => refusal::agent_refused_bare_key(),
+            error => refusal::agent_failed(&error),
+        })?;
         self.awaited.set(Awaited::HOST);
         self.auth
             .signed(&signature, &mut self.out)

@@ -9,9 +9,9 @@ pub(super) fn text(context: &ProgramContext) -> String {
     let reached = context.reached();
     let identity = &context.caller.identity;
     // With a certificate, every user name is as good.
-    let ssh = match identity.certificate() {
-        Some(_) => reached.ssh(),
-        None => reached.ssh_as(identity.name()),
+    let ssh = match identity.sign_in() {
+        None => reached.ssh(),
+        Some(_) => reached.ssh_as(identity.name()),
     };
     let mut text = format!(
         "rproxy {}: you are {}\n\n{} COMMAND\n\n",
@@ -19,7 +19,7 @@ pub(super) fn text(context: &ProgramContext) -> String {
         Printable(identity.name()),
         ssh,
     );
-    let has_certificate = identity.certificate().is_some();
+    let has_certificate = identity.sign_in().is_none();
     text.push_str(&commands(has_certificate));
     text.push_str(&format!(
         "\nTo log in to a host:\n\nssh -o ForwardAgent=yes -o ProxyCommand=\"{}\" LOGIN@HOST\n",

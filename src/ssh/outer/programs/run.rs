@@ -72,7 +72,7 @@ async fn program(
     match call {
         ProgramCall::Help => session.print(&help::text(context)).await?,
         ProgramCall::List { as_json } => return Ok(list_hosts(context, session, as_json).await?),
-        ProgramCall::Status if context.caller.identity.certificate().is_some() => {
+        ProgramCall::Status if context.caller.identity.sign_in().is_none() => {
             session.print(&status::of_identity(context)).await?;
         }
         own => {

@@ -162,6 +162,12 @@ pub(super) fn agent_rows() -> Vec<Expected> {
             "the forwarded agent refused to sign\nwas it asked to confirm, or constrained to other hosts?",
         ),
         row(
+            agent_refused_bare_key(),
+            Client,
+            "agent-refused",
+            "the forwarded agent refused to sign\nwas it asked to confirm? a key for certain hosts (ssh-add -h) needs its certificate in the agent: ssh -T NAME@PROXY cert > KEY-cert.pub, then ssh-add -h again",
+        ),
+        row(
             agent_failed(&AgentError::Unbound),
             Client,
             "agent-unbound",
