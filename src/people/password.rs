@@ -41,6 +41,9 @@ pub(super) enum PasswordError {
     /// It is in the list of common passwords.
     #[error("this password is common, and attackers try common passwords first")]
     Common,
+    /// Bytes that are no UTF-8 stand in it: they arrive as U+FFFD, so different ones would be the same.
+    #[error("this password is not UTF-8, which your terminal has to send")]
+    NotText,
 }
 
 /// The hash could not be made: the machine has no memory left.
@@ -55,6 +58,9 @@ pub struct HashFailed;
 pub(super) fn check_new(password: &str) -> Result<(), PasswordError> {
     if password.len() > MAX_PASSWORD {
         return Err(PasswordError::Long);
+    }
+    if password.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(PasswordError::NotText);
     }
     match password.chars().count() {
         few if few < MIN_PASSWORD => Err(PasswordError::Short(few)),
@@ -247,6 +253,9 @@ mod tests {
             check_new(&"x".repeat(MAX_PASSWORD + 1)),
             Err(PasswordError::Long)
         );
+        // What a terminal sends that is not set to UTF-8, as it arrives.
+        let lossy = String::from_utf8_lossy(b"\xd0\xc1\xd2\xcf\xcc\xd8 \xd0\xc1\xd2\xcf\xcc\xd8");
+        assert_eq!(check_new(&lossy), Err(PasswordError::NotText));
     }
 
     #[test]

@@ -82,8 +82,11 @@ impl PeopleSettings {
         let uri = secret.uri(&self.cluster, name);
         let picture = qr_code(&uri).unwrap_or_default();
         let (uri, picture) = (uri.as_str(), picture.as_str());
+        let width = picture.lines().map(|line| line.chars().count()).max();
+        let width = width.unwrap_or_default();
         let banner = Zeroizing::new(format!(
-            "{note}Scan this with an authenticator app, or give it the URI below:\n\n{picture}\n\n{uri}\n"
+            "{note}Scan this with an authenticator app ({width} columns wide), or give it the URI \
+             below:\n\n{picture}\n\n{uri}\n"
         ));
         ask(&banner, vec![self.code_prompt(name.as_str())])
     }

@@ -87,6 +87,11 @@ impl KeyRounds {
         self.comes_back
     }
 
+    /// Whether it is OpenSSH's client, the only one that comes back.
+    pub(super) fn is_openssh(&self) -> bool {
+        self.comes_back
+    }
+
     /// Whether the client has answered its questions.
     pub(super) fn is_answered(&self) -> bool {
         self.is_answered

@@ -195,7 +195,7 @@ where
             Judged::Decided(Decision::Accept(verdict)) if auth.can_accept() => return Ok(verdict),
             Judged::Decided(Decision::Ask(questioning)) => {
                 time.asked();
-                ask(auth, &questioning, &mut out);
+                ask(auth, rounds, questioning, &mut out);
             }
             Judged::Decided(Decision::End(no)) => {
                 auth.reject(Some(&no.text(id)), &mut out);

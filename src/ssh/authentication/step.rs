@@ -7,7 +7,7 @@ use crate::ssh::key_rounds::{KeyRounds, QueryAnswer};
 use crate::ssh::leg::{Leg, LegError};
 use crate::ssh::refusal::{self, Refusal};
 use crate::ssh::verifier::{Decision, Questioning, Verifier};
-use crate::wire::auth::{Methods, ServerAuth, ServerAuthEvent};
+use crate::wire::auth::{ForeignText, Methods, ServerAuth, ServerAuthEvent};
 
 /// The client's next message.
 pub(super) async fn message<S>(
@@ -113,12 +113,24 @@ fn queried<T>(
     }
 }
 
-/// Puts questions to the client.
-pub(super) fn ask(auth: &mut ServerAuth, questioning: &Questioning, out: &mut Vec<Vec<u8>>) {
-    if !questioning.banner.is_empty() {
-        auth.banner(&questioning.banner, out);
+/// Puts questions to the client. OpenSSH's shows a banner at once, and an instruction with everything
+/// escaped that is not ASCII; others, such as PuTTY, show banners when all questions are answered.
+pub(super) fn ask(
+    auth: &mut ServerAuth,
+    rounds: &KeyRounds,
+    questioning: Questioning,
+    out: &mut Vec<Vec<u8>>,
+) {
+    let Questioning {
+        banner,
+        mut challenge,
+    } = questioning;
+    match rounds.is_openssh() {
+        true if banner.is_empty() => {}
+        true => auth.banner(&banner, out),
+        false => challenge.instruction = ForeignText::from(banner.as_str()),
     }
-    auth.ask(&questioning.challenge, out);
+    auth.ask(&challenge, out);
 }
 
 /// Answers everything that neither authenticates the client nor asks it nor ends the connection.

@@ -211,9 +211,8 @@ impl Trying<'_> {
     }
 
     fn answer(&self, mut body: &[u8], saw: &mut UserSaw) -> Vec<u8> {
-        for _name_instruction_language in 0..3 {
-            text(&mut body);
-        }
+        let [_name, instruction, _language] = [(); 3].map(|()| text(&mut body));
+        saw.instructions.push(instruction);
         let count: [u8; 4] = body[..4].try_into().unwrap();
         body = &body[4..];
         let mut packet = [vec![61], count.to_vec()].concat();

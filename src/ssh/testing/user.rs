@@ -32,6 +32,8 @@ pub(crate) struct UserSaw {
     pub(crate) host_key: Option<PresentedKey>,
     pub(crate) banners: Vec<String>,
     pub(crate) questions: Vec<String>,
+    /// What stood before questions.
+    pub(crate) instructions: Vec<String>,
     /// How often its key was refused, or was not enough.
     pub(crate) failures: usize,
     /// How often it was told that it was not enough.
