@@ -42,23 +42,15 @@ main() {
     step cargo test --locked --no-fail-fast
     # The core again, with a user who signs in where the user otherwise has a certificate.
     export RPROXY_TEST_SIGNED_IN=1
-    step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}" "${with_certificates[@]}"
+    step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}"
     # Once more, with the state in PostgreSQL.
-    RPROXY_TEST_POSTGRES=1 step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}" "${with_certificates[@]}"
+    RPROXY_TEST_POSTGRES=1 step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}"
     unset RPROXY_TEST_SIGNED_IN
     releases
 }
 
 # The tests that run with a user who signs in too.
 signed_in=(exec:: forwards:: jump:: multiplex:: permit:: pty:: sftp:: threats::)
-# Those of them that look for the user's certificate themselves, or for no login at all.
-with_certificates=(
-    --skip exec::outcomes_are_those_of_a_direct_connection
-    --skip forwards::an_agent_on_the_host
-    --skip threats::advisories::cve_2023_43660_an_offer_is_no_login
-    --skip threats::agents::t10_a_key_for_certain_hosts
-    --skip threats::techniques::a13_from_host_to_host
-)
 
 # --- what must be there ---------------------------------------------------------------------------
 

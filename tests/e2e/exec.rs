@@ -23,6 +23,7 @@ fn death_by_signal_is_no_exit_code() {
 #[test]
 fn outcomes_are_those_of_a_direct_connection() {
     let world = World::new();
+    let certificate = format!("CertificateFile={}", world.certificate_file().display());
     for command in [
         "true",
         "exit 255",
@@ -37,7 +38,7 @@ fn outcomes_are_those_of_a_direct_connection() {
         let proxied = world.ssh().args(["db1", command]).stdin("typed in").run();
         let direct = world
             .direct_ssh()
-            .args(["db1", command])
+            .args(["-o", &certificate, "db1", command])
             .stdin("typed in")
             .run();
         assert_eq!(proxied.code(), direct.code(), "{command}");

@@ -176,6 +176,7 @@ fn unix_sockets_both_ways() {
 #[test]
 fn an_agent_on_the_host() {
     let world = World::new();
+    world.put_certificate_into_agent();
     let outcome = world
         .ssh()
         .args(["-A", "db1", "ssh-add -l"])

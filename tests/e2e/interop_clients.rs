@@ -305,7 +305,7 @@ fn pscp_on_both_legs() {
 }
 
 /// The file that PuTTY's "trusted host certification CAs" dialogue writes.
-fn trust_in_putty(world: &World) {
+pub(crate) fn trust_in_putty(world: &World) {
     let line = std::fs::read_to_string(world.dir().join("known_hosts")).expect("known_hosts");
     let blob = line
         .split_whitespace()

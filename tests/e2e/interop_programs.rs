@@ -16,7 +16,7 @@ use crate::support::children::Running;
 use crate::support::others::{compiled, others, python, script};
 use crate::support::recordings::text;
 use crate::support::world::login;
-use crate::support::{HostKey, World, keys, ports, programs, service, skipped};
+use crate::support::{HostKey, World, keys, ports, programs, security_keys, service, skipped};
 
 /// ssh as other programs call it.
 fn command(world: &World) -> String {
@@ -189,51 +189,24 @@ fn git_annex_copies_by_ssh() {
 #[test]
 fn security_keys_log_in() {
     let built = tempfile::tempdir().expect("a temporary directory");
-    let middleware = built.path().join("sk.so");
-    if compiled(
-        "sk_middleware.c",
-        &["-shared", "-fPIC"],
-        "crypto",
-        &middleware,
-    ) {
-        logs_in_with(&middleware, "ed25519-sk", "ED25519-SK-CERT");
+    if let Some(device) = security_keys::own_device(built.path()) {
+        logs_in_with(&device, "ed25519-sk", "ED25519-SK-CERT");
     }
 }
 
 /// The security key of OpenSSH's own tests, for both types of key.
 #[test]
 fn security_keys_of_openssh_log_in() {
-    // `ssh-agent` compares the path without symbolic links.
-    let Ok(middleware) = tool("sk-dummy/sk-dummy.so").canonicalize() else {
-        let what = "sk-dummy of OpenSSH's tests";
-        return match programs::other("apt-get") {
-            Some(_) => skipped::lacks(what),
-            None => skipped::cannot(&format!("{what} comes from packages of Debian")),
-        };
-    };
-    logs_in_with(&middleware, "ed25519-sk", "ED25519-SK-CERT");
-    logs_in_with(&middleware, "ecdsa-sk", "ECDSA-SK-CERT");
+    if let Some(device) = security_keys::device_of_openssh() {
+        logs_in_with(&device, "ed25519-sk", "ED25519-SK-CERT");
+        logs_in_with(&device, "ecdsa-sk", "ECDSA-SK-CERT");
+    }
 }
 
-/// The helper for security keys of a release of OpenSSH other than the system's.
-fn device_helper() -> Option<(&'static str, PathBuf)> {
-    let helper = programs::of_other_openssh("ssh-sk-helper");
-    helper.map(|path| ("SSH_SK_HELPER", path))
-}
-
-/// Creates a new key of this type in a device, with these arguments.
-fn security_key(world: &World, middleware: &Path, kind: &str, more: &[&str]) -> PathBuf {
+/// Creates a new key of this type in a device, with these arguments, and a certificate for it.
+fn security_key(world: &World, device: &Path, kind: &str, more: &[&str]) -> PathBuf {
     let key = world.dir().join("sk");
-    keys::tool(
-        Command::new(programs::path("ssh-keygen"))
-            .args(["-q", "-t", kind, "-N", "", "-C", "", "-w"])
-            .arg(middleware)
-            .args(more)
-            .arg("-f")
-            .arg(&key)
-            .envs(device_helper())
-            .stdin(Stdio::null()),
-    );
+    security_keys::generate(&key, device, kind, more);
     keys::tool(
         world
             .rproxy()
@@ -247,21 +220,8 @@ fn security_key(world: &World, middleware: &Path, kind: &str, more: &[&str]) -> 
 }
 
 /// Starts an agent with this name that has the key and its certificate.
-fn security_agent(world: &World, middleware: &Path, key: &Path, name: &str) -> Agent {
-    let socket = world.dir().join(name);
-    let agent = Agent::start_with(&world.children, &socket, |agent| {
-        agent.arg("-P").arg(middleware).envs(device_helper())
-    });
-    keys::tool(
-        Command::new(programs::path("ssh-add"))
-            .arg("-q")
-            .arg("-S")
-            .arg(middleware)
-            .arg(key)
-            .env("SSH_AUTH_SOCK", &agent.socket)
-            .stdin(Stdio::null()),
-    );
-    agent
+fn security_agent(world: &World, device: &Path, key: &Path, name: &str) -> Agent {
+    security_keys::agent(&world.children, &world.dir().join(name), device, key)
 }
 
 /// A key whose private half is in a device, here one in software: login at the proxy and at the host, with
@@ -287,15 +247,9 @@ fn logs_in_with(middleware: &Path, kind: &str, named: &str) {
 #[test]
 fn security_keys_that_want_no_touch_need_a_certificate_that_says_so() {
     let world = World::new();
-    let middleware = world.dir().join("sk.so");
-    if !compiled(
-        "sk_middleware.c",
-        &["-shared", "-fPIC"],
-        "crypto",
-        &middleware,
-    ) {
+    let Some(middleware) = security_keys::own_device(world.dir()) else {
         return;
-    }
+    };
     let untouched = ["-O", "no-touch-required"];
     let key = security_key(&world, &middleware, "ed25519-sk", &untouched);
     let agent = security_agent(&world, &middleware, &key, "sk-agent");

@@ -22,12 +22,7 @@ fn sign_up_with(world: &World, socket: &Path) {
 #[test]
 fn an_agent_with_twenty_keys() {
     let world = World::with().people().start();
-    let agent = Agent::start(&world.children, &world.dir().join("many"));
-    for number in 0..19 {
-        let key = world.dir().join(format!("other{number}"));
-        keys::generate(&key);
-        agent.add_bare(&key);
-    }
+    let agent = crowded(&world);
     world.sign_up("alice", &world.invite("alice"));
     agent.add_bare(&world.user.key);
     let outcome = world
@@ -38,12 +33,31 @@ fn an_agent_with_twenty_keys() {
     assert_eq!(outcome.success().text(), "in\n");
 }
 
-/// `IdentitiesOnly` with a key file, and no certificate anywhere.
+/// The first one that `ssh` signs with is registered, and no other.
+#[test]
+fn a_sign_up_with_twenty_keys() {
+    let world = World::with().people().start();
+    let agent = crowded(&world);
+    agent.add_bare(&world.user.key);
+    sign_up_with(&world, &agent.socket);
+    assert_eq!(world.events("key.registered").len(), 1);
+}
+
+/// An agent with nineteen keys that are not the user's.
+fn crowded(world: &World) -> Agent {
+    let agent = Agent::start(&world.children, &world.dir().join("many"));
+    for number in 0..19 {
+        let key = world.dir().join(format!("other{number}"));
+        keys::generate(&key);
+        agent.add_bare(&key);
+    }
+    agent
+}
+
+/// `IdentitiesOnly` with a key file, and no certificate anywhere: sign-up, sign-in, and a host.
 #[test]
 fn a_key_file_and_identities_only() {
     let world = World::with().people().start();
-    let account = world.sign_up("alice", &world.invite("alice"));
-    world.asking_ssh("alice").arg("logout").run().success();
     let key = world.user.key.display().to_string();
     let file = [
         "-o",
@@ -53,9 +67,16 @@ fn a_key_file_and_identities_only() {
         "-i",
         &key,
     ];
+    let invitation = world.invite("alice");
+    // No agent has a part in it before the host is asked.
+    let ssh = world.asking_ssh("signup").args(file);
+    let terminal = ssh.env("SSH_AUTH_SOCK", "").in_terminal(60, 120);
+    let account = World::sign_up_at(terminal, "alice", &invitation);
+    world.asking_ssh("alice").arg("logout").run().success();
     let mut terminal = world
         .asking_ssh("alice")
         .args(file)
+        .env("SSH_AUTH_SOCK", "")
         .arg("login")
         .in_terminal(24, 80);
     account.answer(&mut terminal);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{HostKey, World, keys, programs};
+use crate::support::{HostKey, World, clock, keys, programs};
 
 /// A world whose hosts know the proxy's address, and tell a session what has authenticated it.
 fn world() -> World {
@@ -106,14 +106,20 @@ fn it_opens_the_host_from_nowhere_else_and_under_no_other_login() {
     assert_eq!(outcome.code(), 255, "{}", outcome.text());
 }
 
-/// The host's clock cannot be set here: this certificate differs by its time alone.
+/// The same certificate, at a host whose clock is six minutes ahead: the five minutes are over there.
 #[test]
 fn when_its_time_is_over_it_opens_nothing() {
     let world = world();
-    let login = crate::support::world::login();
-    for (validity, code) in [("-5m:+5m", 0), ("-10m:-5m", 255)] {
-        let file = world.certificate_for_the_users_key("alice", &login, &["-V", validity]);
+    let certificate = seen(&world);
+    let file = world.dir().join("seen-cert.pub");
+    std::fs::write(&file, certificate).expect("a writable directory");
+    for (seconds, code) in [(240, 0), (360, 255)] {
+        let library = clock::wrong_by(seconds, world.dir());
+        let host = world.node();
+        host.stop();
+        host.start_again_with(&world.children, |sshd| sshd.env(clock::PRELOAD, &library));
         let outcome = direct(&world, &file, &[]);
-        assert_eq!(outcome.code(), code, "{validity}: {}", outcome.stderr);
+        assert_eq!(outcome.code(), code, "{seconds}: {}", outcome.stderr);
     }
+    assert!(world.node().log().contains("Certificate invalid: expired"));
 }

@@ -96,7 +96,6 @@ fn a_certificate_can_be_put_into_the_agent() {
         "{listed}"
     );
     assert_eq!(listed.lines().count(), 3, "{listed}");
-    // The certificate opens the way too.
     world.run("db1", "true").success();
 }
 

@@ -48,29 +48,6 @@ fn two_commands_lead_from_an_invitation_to_a_recorded_session() {
     }
 }
 
-/// In the home of a person who has used `ssh` for nothing else there is the proxy's and the hosts'
-/// line of `known_hosts`, and nothing else.
-#[test]
-fn nothing_is_stored_on_the_persons_machine() {
-    let world = World::with().people().start();
-    let home = world.dir().join("home");
-    std::fs::create_dir(&home).expect("a writable directory");
-    let known_hosts = std::fs::read_to_string(world.dir().join("known_hosts"));
-    std::fs::write(home.join("known_hosts"), known_hosts.expect("it is there"))
-        .expect("a writable directory");
-    world.sign_up("alice", &world.invite("alice"));
-    world.run("db1", "true").success();
-    let files: Vec<_> = std::fs::read_dir(&home)
-        .expect("a readable directory")
-        .map(|entry| entry.expect("an entry").file_name())
-        .collect();
-    assert_eq!(files, ["known_hosts"]);
-    // The agent holds what it held before: one plain key.
-    let listed = world.program("ssh-add").arg("-l").run().success().text();
-    assert_eq!(listed.lines().count(), 1, "{listed}");
-    assert!(!listed.contains("CERT"), "{listed}");
-}
-
 #[test]
 fn an_invitation_works_once() {
     let world = World::with().people().start();

@@ -22,6 +22,7 @@ pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod recordings;
 pub(crate) mod russh_host;
+pub(crate) mod security_keys;
 pub(crate) mod service;
 #[path = "../../../src/sys/skipped.rs"]
 pub(crate) mod skipped;
@@ -33,4 +34,4 @@ pub(crate) mod world;
 pub(crate) use client::ClientOutcome;
 pub(crate) use keys::{Certificate, Issuer};
 pub(crate) use sshd::HostKey;
-pub(crate) use world::{Holds, PersonAnswers, World};
+pub(crate) use world::{Holds, PersonAnswers, SignUp, World};

@@ -74,6 +74,46 @@ pub(crate) fn with_disk_at(directory: &Path, mib: u32, command: &Command) -> Com
     shell
 }
 
+/// The arguments of `unshare` for a process that mounts; an ordinary user needs a kernel that lets it be
+/// root in a namespace. `None` where that is not allowed.
+fn unshare_mounts() -> Option<&'static [&'static str]> {
+    let ways: &[&[&str]] = &[
+        &["--mount"],
+        &["--user", "--map-current-user", "--keep-caps", "--mount"],
+    ];
+    let may = |way: &&&[&str]| {
+        Command::new(programs::path("unshare"))
+            .args(**way)
+            .args(["mount", "--bind", "/etc/passwd", "/etc/passwd"])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    ways.iter().find(may).copied()
+}
+
+/// A program whose account has its home in this directory, as `/etc/passwd` says: `ssh` looks for the
+/// files of a user there, whatever `HOME` says. `None` where no process may mount.
+pub(crate) fn at_home(home: &Path, program: &Path) -> Option<Command> {
+    let way = unshare_mounts()?;
+    let uid = rustix::process::geteuid().as_raw();
+    let entry = keys::tool(Command::new("getent").arg("passwd").arg(uid.to_string()));
+    let mut fields: Vec<&str> = entry.trim().split(':').collect();
+    let place = home.display().to_string();
+    *fields.get_mut(5).expect("passwd(5): the sixth field") = &place;
+    let accounts = keys::with_suffix(home, ".passwd");
+    let others = std::fs::read_to_string("/etc/passwd").expect("a readable file");
+    let text = format!("{}\n{others}", fields.join(":"));
+    std::fs::write(&accounts, text).expect("a writable directory");
+    let mut command = Command::new(programs::path("unshare"));
+    command
+        .args(way)
+        .args(["sh", "-ec", "mount --bind \"$0\" /etc/passwd; exec \"$@\""])
+        .arg(accounts)
+        .arg(program);
+    Some(command)
+}
+
 impl Machine {
     fn new(children: &Children, names: Option<&Path>) -> Self {
         let mut unshare = Command::new(programs::path("unshare"));

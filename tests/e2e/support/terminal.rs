@@ -62,8 +62,13 @@ impl Terminal {
 
     /// Types.
     pub(crate) fn type_in(&self, text: &str) {
+        self.type_bytes(text.as_bytes());
+    }
+
+    /// Types at a terminal of another encoding than UTF-8.
+    pub(crate) fn type_bytes(&self, bytes: &[u8]) {
         (&*self.pty)
-            .write_all(text.as_bytes())
+            .write_all(bytes)
             .expect("the terminal takes input");
     }
 

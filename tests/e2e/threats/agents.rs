@@ -13,6 +13,8 @@ fn t10_a_key_for_certain_hosts() {
         .node("db1", HostKey::Certified)
         .node("db2", HostKey::Certified)
         .start();
+    // `ssh-add` adds the certificate beside the key.
+    world.certificate_file();
     let agent = Agent::start(&world.children, &world.dir().join("bound"));
     let known_hosts = world.dir().join("known_hosts").display().to_string();
     // The destinations: the proxy, the hosts as the user's `ssh` sees them, and one of them as the

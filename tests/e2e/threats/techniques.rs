@@ -135,6 +135,7 @@ fn a11_input_without_an_echo() {
 #[test]
 fn a13_from_host_to_host() {
     let world = World::new();
+    world.put_certificate_into_agent();
     let command = format!(
         "ssh -A -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
          -o LogLevel=ERROR -p {} {}@127.0.0.1 'echo nested'",

@@ -12,6 +12,7 @@ use super::people::{ED25519, Holds, make_user};
 use super::sign_in::SIGNED_IN;
 use crate::support::agent::Agent;
 use crate::support::children::Children;
+use crate::support::clock::{MovingClock, PRELOAD};
 use crate::support::crowd::Place;
 use crate::support::keys::{self, Certificate, Issuer};
 use crate::support::proxy::{self, ProxyProcess};
@@ -45,6 +46,7 @@ pub(crate) struct Builder {
     piped_log: bool,
     disk: Option<u32>,
     own_program: bool,
+    moving_clock: bool,
     alone: bool,
 }
 
@@ -75,6 +77,7 @@ impl Builder {
             piped_log: false,
             disk: None,
             own_program: false,
+            moving_clock: false,
             alone: false,
         }
     }
@@ -132,7 +135,8 @@ impl Builder {
         self.people_with("otp")
     }
 
-    fn people_with(mut self, second_factor: &'static str) -> Self {
+    /// The same with another second factor of the configuration.
+    pub(crate) fn people_with(mut self, second_factor: &'static str) -> Self {
         self.people = Some(second_factor);
         self.holds = Holds::KeyAlone;
         self
@@ -190,6 +194,12 @@ impl Builder {
     /// The proxy runs from a file of its own, which [`World::replace_program`] can replace.
     pub(crate) fn own_program(mut self) -> Self {
         self.own_program = true;
+        self
+    }
+
+    /// The test moves the clock of the proxy, the hosts and the users' programs ([`World::set_clock`]).
+    pub(crate) fn moving_clock(mut self) -> Self {
+        self.moving_clock = true;
         self
     }
 
@@ -276,7 +286,15 @@ impl Builder {
         let nodes = self.start_nodes(&children, root, &config, &authorities);
         write(&config, &self.config(root, &nodes));
         let log = root.join("rproxy.log");
-        let proxy = if self.own_program {
+        let clock = self.moving_clock.then(|| MovingClock::new(root));
+        let proxy = if let Some(clock) = &clock {
+            for node in &nodes {
+                node.stop();
+                node.start_again_with(&children, |sshd| sshd.env(PRELOAD, &clock.library));
+            }
+            let mut serve = proxy::rproxy(&config);
+            ProxyProcess::run(&children, serve.env(PRELOAD, &clock.library), &log)
+        } else if self.own_program {
             let program = root.join("rproxy");
             programs::put(&programs::first_rproxy(), &program);
             let mut serve = proxy::rproxy_at(&program, &config);
@@ -305,6 +323,7 @@ impl Builder {
         let mut world = World {
             user,
             account: None,
+            clock,
             ca_agent: RefCell::new(ca_agent),
             proxy: RefCell::new(proxy),
             nodes,

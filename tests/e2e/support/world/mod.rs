@@ -7,6 +7,7 @@ mod files;
 mod people;
 mod serving;
 mod sign_in;
+mod sign_up;
 mod ssh;
 
 use std::cell::RefCell;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 use super::agent::Agent;
 use super::children::Children;
+use super::clock::MovingClock;
 use super::crowd::Place;
 use super::proxy::ProxyProcess;
 use super::sshd::Sshd;
@@ -25,6 +27,7 @@ use super::{keys, programs};
 pub(crate) use build::Builder;
 pub(crate) use people::{Holds, User};
 pub(crate) use sign_in::PersonAnswers;
+pub(crate) use sign_up::SignUp;
 
 /// A running world. Its fields are dropped in this order.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct World {
     pub(crate) user: User,
     /// What the user signs in with, if the user does.
     account: Option<PersonAnswers>,
+    /// The clock of everything in the world, if the test moves it.
+    clock: Option<MovingClock>,
     pub(crate) ca_agent: RefCell<Option<Agent>>,
     proxy: RefCell<ProxyProcess>,
     nodes: Vec<Sshd>,
@@ -69,6 +74,12 @@ impl World {
     /// All hosts.
     pub(crate) fn nodes(&self) -> &[Sshd] {
         &self.nodes
+    }
+
+    /// Moves the clock of the world, in seconds after the epoch; gives how far ahead it is then.
+    pub(crate) fn set_clock(&self, time: u64) -> u64 {
+        let clock = self.clock.as_ref();
+        clock.expect("a world whose clock moves").set(time)
     }
 
     /// Waits until something is there; fails when it never comes.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use super::ca::Authorities;
 use super::people::User;
 use super::{World, login};
 use crate::support::client::ClientCommand;
@@ -14,7 +13,7 @@ use crate::support::{keys, programs};
 /// With this variable, users of usual worlds sign in instead of holding certificates.
 pub(super) const SIGNED_IN: &str = "RPROXY_TEST_SIGNED_IN";
 /// The password of every account that signs up.
-const PASSWORD: &str = "a long and dull password";
+pub(super) const PASSWORD: &str = "a long and dull password";
 
 /// What a person knows and has, to sign in with.
 #[derive(Debug)]
@@ -22,9 +21,21 @@ pub(crate) struct PersonAnswers {
     pub(crate) name: String,
     pub(crate) password: String,
     pub(crate) authenticator: Option<CodeGenerator>,
+    /// The recovery codes that were shown.
+    pub(crate) recovery: Vec<String>,
 }
 
 impl PersonAnswers {
+    /// Those of a person whose second factor is not an authenticator.
+    pub(crate) fn without_authenticator(name: &str, recovery: Vec<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            password: PASSWORD.to_owned(),
+            authenticator: None,
+            recovery,
+        }
+    }
+
     /// Answers the questions for the password, and for a code if one is asked for.
     pub(crate) fn answer(&self, terminal: &mut Terminal) {
         let Self { name, password, .. } = self;
@@ -47,19 +58,22 @@ impl World {
             .expect("the user of this world signs in")
     }
 
-    /// A certificate of the user CA for the user's own key, as `ssh-keygen` makes it with these arguments.
-    pub(crate) fn certificate_for_the_users_key(
-        &self,
-        name: &str,
-        logins: &str,
-        more: &[&str],
-    ) -> PathBuf {
-        let authorities = Authorities::exported(&self.config());
-        let key = keys::with_suffix(&self.user.key, ".certified");
-        let public = |key: &Path| keys::with_suffix(key, ".pub");
-        std::fs::copy(public(&self.user.key), public(&key)).expect("a readable key");
-        keys::sign(&authorities.user_key(self.dir()), name, logins, more, &key);
-        keys::with_suffix(&key, "-cert.pub")
+    /// The user's certificate, in the file beside the key. A user who signs in gets it by the program `cert`.
+    pub(crate) fn certificate_file(&self) -> PathBuf {
+        let file = keys::with_suffix(&self.user.key, "-cert.pub");
+        if let Some(account) = &self.account {
+            let printed = self.asking_ssh(&account.name).arg("cert").run().success();
+            std::fs::write(&file, printed.stdout).expect("a writable directory");
+        }
+        file
+    }
+
+    /// From now on the user's agent holds a certificate: a user who signs in runs `login --add`.
+    pub(crate) fn put_certificate_into_agent(&self) {
+        if let Some(account) = &self.account {
+            let ssh = self.asking_ssh(&account.name);
+            ssh.args(["-A", "login", "--add"]).run().success();
+        }
     }
 
     /// `rproxy users` with these arguments.
@@ -119,30 +133,7 @@ impl World {
         socket: &Path,
     ) -> PersonAnswers {
         let ssh = self.asking_ssh("signup").env("SSH_AUTH_SOCK", socket);
-        let mut terminal = ssh.in_terminal(60, 120);
-        terminal.expect("rproxy example.test: invitation: ");
-        terminal.type_in(&format!("{invitation}\r"));
-        for question in ["new password: ", "the same again: "] {
-            terminal.answer_hidden(
-                &format!("rproxy example.test: {question}"),
-                &format!("{PASSWORD}\r"),
-            );
-        }
-        terminal.expect("otpauth://");
-        let uri = terminal.expect("\r\n");
-        let authenticator = CodeGenerator::scan(&uri);
-        terminal.expect(&format!("code for {name}: "));
-        terminal.type_in(&format!("{}\r", authenticator.code()));
-        terminal.expect("press Enter when you have stored them: ");
-        terminal.type_in("\r");
-        terminal.expect(&format!("you are {name}"));
-        let (code, shown) = terminal.finish();
-        assert_eq!(code, Some(0), "{}", String::from_utf8_lossy(&shown));
-        PersonAnswers {
-            name: name.to_owned(),
-            password: PASSWORD.to_owned(),
-            authenticator: Some(authenticator),
-        }
+        Self::sign_up_at(ssh.in_terminal(60, 120), name, invitation)
     }
 
     /// Adds this user and signs up without a terminal. No second factor is asked for.
@@ -169,11 +160,7 @@ impl World {
             .env("SSH_ASKPASS_REQUIRE", "force")
             .run()
             .success();
-        PersonAnswers {
-            name: name.to_owned(),
-            password: PASSWORD.to_owned(),
-            authenticator: None,
-        }
+        PersonAnswers::without_authenticator(name, Vec::new())
     }
 }
 

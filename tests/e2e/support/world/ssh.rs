@@ -5,6 +5,7 @@ use std::path::Path;
 use super::World;
 use super::people::User;
 use crate::support::client::ClientCommand;
+use crate::support::clock::PRELOAD;
 use crate::support::terminal::Terminal;
 use crate::support::{ClientOutcome, programs};
 
@@ -16,7 +17,15 @@ impl World {
 
     /// The program at this path, in the user's environment.
     pub(crate) fn program_at(&self, path: &Path) -> ClientCommand<'_> {
-        let client = ClientCommand::new(&self.children, path, self.dir());
+        self.in_environment(ClientCommand::new(&self.children, path, self.dir()))
+    }
+
+    /// A program with the user's agent, and the clock of the world.
+    pub(crate) fn in_environment<'w>(&self, client: ClientCommand<'w>) -> ClientCommand<'w> {
+        let client = match &self.clock {
+            Some(clock) => client.env(PRELOAD, &clock.library),
+            None => client,
+        };
         match &self.user.agent {
             Some(agent) => client.env("SSH_AUTH_SOCK", &agent.socket),
             None => client,
