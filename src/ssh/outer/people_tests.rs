@@ -137,7 +137,7 @@ async fn a_client_that_offers_each_key_once_signs_up_with_the_first() {
     let (saw, signed) = fixture.log_in(&sign_up).await;
     assert!(saw.is_in, "{saw:?}");
     assert_eq!(signed, [0]);
-    let shown = "\u{2588}\u{2580}\notpauth://totp/x\n";
+    let shown = "\u{2588}\u{2580}\notpauth://totp/x";
     assert!(saw.instructions.concat().contains(shown), "{saw:?}");
     assert!(!saw.text().contains(shown), "it would show that too late");
 

@@ -70,13 +70,12 @@ fn what_is_broken_off_does_not_count() {
     let (world, account) = signed_out();
     for _ in 0..2 {
         let mut terminal = asks(&world);
-        terminal.answer_hidden("password for alice: ", "\u{3}");
-        assert_ne!(terminal.finish().0, Some(0));
+        terminal.expect("password for alice: ");
+        assert_ne!(terminal.interrupt().0, Some(0));
         let mut terminal = asks(&world);
         terminal.answer_hidden("password for alice: ", "not this one at all\r");
         terminal.expect("code for alice: ");
-        terminal.type_in("\u{3}");
-        assert_ne!(terminal.finish().0, Some(0));
+        assert_ne!(terminal.interrupt().0, Some(0));
         // The connection breaks between the two answers.
         let mut terminal = asks(&world);
         terminal.answer_hidden("password for alice: ", "not this one at all\r");
@@ -96,8 +95,7 @@ fn a_sign_up_that_is_broken_off_begins_anew() {
     drop(SignUp::begin(at_terminal(), "alice", &invitation));
     let mut sign_up = SignUp::begin(at_terminal(), "alice", &invitation);
     let first = sign_up.set_up();
-    sign_up.terminal.type_in("\u{3}");
-    assert_ne!(sign_up.terminal.finish().0, Some(0));
+    assert_ne!(sign_up.terminal.interrupt().0, Some(0));
     let account = World::sign_up_at(at_terminal(), "alice", &invitation);
     assert_eq!(world.events("invitation.spent").len(), 1);
     // What was shown first is worth nothing.

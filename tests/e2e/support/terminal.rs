@@ -125,6 +125,17 @@ impl Terminal {
             .expect("a PTY has a size");
     }
 
+    /// Presses Ctrl-C until the client has ended: `ssh` does not notice a signal that comes between its
+    /// question and its reading of the answer.
+    pub(crate) fn interrupt(mut self) -> (Option<i32>, Vec<u8>) {
+        while self.running.ended().is_none() {
+            // It may end at this moment.
+            (&*self.pty).write_all(b"\x03").unwrap_or_default();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.finish()
+    }
+
     /// Waits for the client's end; gives its exit code and all that the terminal showed.
     pub(crate) fn finish(mut self) -> (Option<i32>, Vec<u8>) {
         let status = self.running.wait();
