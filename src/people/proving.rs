@@ -6,6 +6,7 @@ use ssh_key::{Certificate, PublicKey};
 use super::completion::{complete, refuse, signed_in};
 use super::context::{Context, Unavailable};
 use super::conversation::{Conversation, Named, ProvedKey, Stage};
+use super::credentials::audit_failure;
 use super::keys::{fingerprint, fit, fit_presented, registered_by};
 use super::minting::distrust;
 use super::refusal::Refused;
@@ -149,8 +150,10 @@ fn certified(
     };
     let sign_in = live.into_iter().find(|one| one.id == id);
     let (Some(user), Some(sign_in)) = (&user, sign_in) else {
+        // Answers that were right stay so: another key may do.
         let refused = Refused::certificate_over();
-        return Ok(refuse(context, conversation, user.as_ref(), refused));
+        audit_failure(context, conversation, user.as_ref(), &refused);
+        return Ok(refused.into());
     };
     let key = PublicKey::from(certificate.public_key().clone());
     let key = ProvedKey {
@@ -159,6 +162,7 @@ fn certified(
         is_touched,
         person: None,
     };
+    context.meters.sign_ins.add(SignInMethod::Key, 1);
     Ok(signed_in(conversation, user, &sign_in, key, false))
 }
 
