@@ -198,9 +198,7 @@ fn a_secret_that_the_provider_repeats_is_not_shown() {
             });
         });
         let (pending, back) = stage.at_provider().unwrap();
-        let error = stage
-            .client
-            .redeem(&pending, &back.code, None.or(Some(&back.iss)));
+        let error = stage.client.redeem(&pending, &back.code, Some(&back.iss));
         let shown = format!("{error:?} {}", error.as_ref().unwrap_err());
         for secret in [CLIENT_SECRET, &back.code, &pending.verifier, &pending.nonce] {
             assert!(!shown.contains(secret), "{shown}");
