@@ -44,6 +44,7 @@ impl Cause {
             | AuditEvent::Person(
                 PersonEvent::SignInFailed { client_addr, .. }
                 | PersonEvent::SignInThrottled { client_addr, .. }
+                | PersonEvent::AuthorizationBegun { client_addr, .. }
                 | PersonEvent::PeopleRefused { client_addr, .. },
             )
             | AuditEvent::Refusal {
@@ -51,6 +52,10 @@ impl Cause {
                 client_addr,
                 ..
             } => Some(Self::address(client_addr.ip())),
+            AuditEvent::Person(
+                PersonEvent::AuthorizationOpened { browser_addr, .. }
+                | PersonEvent::AuthorizationRefused { browser_addr, .. },
+            ) => Some(Self::address(*browser_addr)),
             AuditEvent::Refusal {
                 user: Some(user), ..
             }
@@ -132,6 +137,7 @@ impl Flood {
             | AuditEvent::Person(
                 PersonEvent::SignInFailed { reason, .. }
                 | PersonEvent::SignInThrottled { reason, .. }
+                | PersonEvent::AuthorizationRefused { reason, .. }
                 | PersonEvent::PeopleRefused { reason, .. },
             )
             | AuditEvent::Refusal { reason, .. }

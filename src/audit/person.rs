@@ -1,6 +1,6 @@
 //! Events about people: their credentials and sign-ins.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -72,6 +72,45 @@ pub enum PersonEvent {
         user: String,
         client_addr: SocketAddr,
         connection: ConnectionId,
+    },
+    /// See [`EventKind::UserProvided`].
+    UserProvided {
+        user: String,
+        previous_user: Option<String>,
+        roles: Vec<String>,
+        issuer: String,
+        subject: String,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::AuthorizationBegun`].
+    AuthorizationBegun {
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::AuthorizationOpened`].
+    AuthorizationOpened {
+        browser_addr: IpAddr,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::AuthorizationAnswered`].
+    AuthorizationAnswered {
+        name: String,
+        issuer: String,
+        subject: String,
+        roles: Vec<String>,
+        browser_addr: IpAddr,
+        client_addr: SocketAddr,
+        connection: ConnectionId,
+    },
+    /// See [`EventKind::AuthorizationRefused`].
+    AuthorizationRefused {
+        reason: &'static str,
+        message: String,
+        browser_addr: IpAddr,
+        client_addr: Option<SocketAddr>,
+        connection: Option<ConnectionId>,
     },
     /// See [`EventKind::SignInBegun`].
     SignInBegun {
@@ -157,6 +196,11 @@ impl PersonEvent {
             Self::UserRemoved { .. } => EventKind::UserRemoved,
             Self::InvitationCreated { .. } => EventKind::InvitationCreated,
             Self::InvitationSpent { .. } => EventKind::InvitationSpent,
+            Self::UserProvided { .. } => EventKind::UserProvided,
+            Self::AuthorizationBegun { .. } => EventKind::AuthorizationBegun,
+            Self::AuthorizationOpened { .. } => EventKind::AuthorizationOpened,
+            Self::AuthorizationAnswered { .. } => EventKind::AuthorizationAnswered,
+            Self::AuthorizationRefused { .. } => EventKind::AuthorizationRefused,
             Self::SignInBegun { .. } => EventKind::SignInBegun,
             Self::SignInFailed { .. } => EventKind::SignInFailed,
             Self::SignInThrottled { .. } => EventKind::SignInThrottled,
@@ -180,6 +224,9 @@ pub(super) mod testing {
         let connection = ConnectionId::new();
         let user = || "alice".to_owned();
         let fingerprint = || "SHA256:abc".to_owned();
+        let issuer = || "https://id.example.com".to_owned();
+        let subject = || "248289761001".to_owned();
+        let browser_addr = client_addr.ip();
         let actor = || actor.clone();
         vec![
             PersonEvent::UserAdded {
@@ -220,6 +267,40 @@ pub(super) mod testing {
                 user: user(),
                 client_addr,
                 connection,
+            },
+            PersonEvent::UserProvided {
+                user: user(),
+                previous_user: None,
+                roles: vec!["dba".to_owned()],
+                issuer: issuer(),
+                subject: subject(),
+                client_addr,
+                connection,
+            },
+            PersonEvent::AuthorizationBegun {
+                client_addr,
+                connection,
+            },
+            PersonEvent::AuthorizationOpened {
+                browser_addr,
+                client_addr,
+                connection,
+            },
+            PersonEvent::AuthorizationAnswered {
+                name: user(),
+                issuer: issuer(),
+                subject: subject(),
+                roles: vec!["dba".to_owned()],
+                browser_addr,
+                client_addr,
+                connection,
+            },
+            PersonEvent::AuthorizationRefused {
+                reason: "link-over",
+                message: "this link is not valid".to_owned(),
+                browser_addr,
+                client_addr: None,
+                connection: None,
             },
             PersonEvent::SignInBegun {
                 user: user(),

@@ -67,6 +67,7 @@ impl PeopleProvider {
             state: ground.state,
             audit: Arc::new(ground.audit),
             issuer: Arc::<UserCa>::clone(&user_ca),
+            browser: None,
             settings: settings(config),
             meters: ground.meters,
         };
@@ -113,6 +114,7 @@ fn settings(config: &Config) -> PeopleSettings {
     let authentication = &config.auth.authentication;
     PeopleSettings {
         cluster: config.cluster_name.clone(),
+        has_local: authentication.has_local(),
         second_factor: authentication.second_factor,
         sign_in_ttl: authentication.sign_in_ttl,
         source_addresses: config.proxy.egress_addrs.clone(),

@@ -28,6 +28,9 @@ pub enum AdminError {
     /// The identity provider says which roles the person has.
     #[error("the roles of {0} come from the identity provider, and are set again at each sign-in")]
     RolesOfProvider(UserName),
+    /// The person has no password here.
+    #[error("the user {0} signs in at the identity provider, and has no password to reset")]
+    OfProvider(UserName),
     /// The state could not be read or changed.
     #[error(transparent)]
     State(StateError),
@@ -54,6 +57,10 @@ impl AdminError {
             Self::RolesOfProvider(_) => Some(
                 "change the groups of this person at the provider, or claims_to_roles in the \
                  configuration",
+            ),
+            Self::OfProvider(_) => Some(
+                "`rproxy users lock NAME` keeps the person out; `rproxy users rm NAME` takes the keys, and the \
+                 person is a new user at the next sign-in",
             ),
             Self::NotLocked(_) | Self::State(_) | Self::Audit(_) => None,
         }
@@ -255,9 +262,13 @@ impl<'a> Admin<'a> {
     /// invitation. Earlier invitations are of no use any more.
     ///
     /// # Errors
-    /// [`AdminError::NoSuchUser`], or when the state or the audit log cannot be written.
+    /// [`AdminError::NoSuchUser`], [`AdminError::OfProvider`], or when the state or the audit log cannot be
+    /// written.
     pub fn reset(&self, name: &str, ttl: Duration) -> Result<NewInvitation, AdminError> {
         let user = self.find(name)?;
+        if user.provider.is_some() {
+            return Err(AdminError::OfProvider(user.name));
+        }
         let (text, invitation) = self.new_invitation(&user, ttl);
         let ended = self.state.users().reset(&invitation);
         let ended = ended.map_err(|error| gone(error, &user))?;

@@ -7,6 +7,7 @@ use ssh_key::Certificate;
 
 use super::counting;
 use super::password::{HashFailed, Passwords};
+use super::provider::BrowserSignIn;
 use super::settings::PeopleSettings;
 use super::throttle::Throttle;
 use crate::audit::{AuditError, AuditEvent, AuditSink, PersonEvent};
@@ -39,6 +40,8 @@ pub struct PeopleParts {
     pub audit: Arc<dyn AuditSink>,
     /// The user CA.
     pub issuer: Arc<dyn IssuesForPeople>,
+    /// How people sign in with a browser; `None` where they do not.
+    pub browser: Option<BrowserSignIn>,
     /// What the configuration says.
     pub settings: PeopleSettings,
     /// Where decisions are counted.
@@ -54,6 +57,7 @@ pub(super) struct Context {
     pub(super) issuer: Arc<dyn IssuesForPeople>,
     pub(super) meters: Arc<AuthMeters>,
     audit: Arc<dyn AuditSink>,
+    browser: Option<BrowserSignIn>,
     settings: RwLock<Arc<PeopleSettings>>,
 }
 
@@ -66,12 +70,18 @@ impl Context {
             issuer: parts.issuer,
             meters: parts.meters,
             audit: parts.audit,
+            browser: parts.browser,
             settings: RwLock::new(Arc::new(parts.settings)),
         }
     }
 
     pub(super) fn now(&self) -> u64 {
         self.state.now()
+    }
+
+    /// How people sign in with a browser; `None` where they do not.
+    pub(super) fn browser(&self) -> Option<&BrowserSignIn> {
+        self.browser.as_ref()
     }
 
     pub(super) fn settings(&self) -> Arc<PeopleSettings> {
@@ -107,6 +117,12 @@ impl Context {
 /// A decision could not be made: the state or the audit log is out of reach, or there is no memory.
 #[derive(Debug)]
 pub(super) struct Unavailable(String);
+
+impl Unavailable {
+    pub(super) fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

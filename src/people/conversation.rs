@@ -44,6 +44,13 @@ pub(super) enum Stage {
         account: String,
         asks_code: bool,
     },
+    /// The code that a browser shows after the identity provider has agreed.
+    Browser {
+        /// The authorization that the link leads to.
+        authorization: Uuid,
+        /// How many codes were wrong.
+        tries: u8,
+    },
     /// The invitation.
     Invitation,
     /// The first password, twice.
@@ -76,6 +83,9 @@ pub(super) struct SetUp {
     pub(super) password: Zeroizing<String>,
     pub(super) secret: OtpSecret,
 }
+
+/// [`Answered::factor`] where the identity provider has vouched for the person: it asks for what it wants.
+pub(super) const BY_PROVIDER: &str = "provider";
 
 /// A person whose answers were right.
 #[derive(Debug)]

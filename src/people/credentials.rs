@@ -66,9 +66,6 @@ pub(super) fn verify(
         Some(user) if verdict.is_right() => user,
         user => return refuse(user.as_ref(), wrong(given)),
     };
-    if user.locked.is_some() {
-        return refuse(Some(&user), Refused::locked());
-    }
     let factor = match given.code {
         Some(typed) => match spend(context, &user, typed, given.takes_otp, code)? {
             Ok(factor) => Some(factor),
@@ -76,6 +73,10 @@ pub(super) fn verify(
         },
         None => None,
     };
+    // After the code: whether a password is right is told to none who lacks the second factor.
+    if user.locked.is_some() {
+        return refuse(Some(&user), Refused::locked());
+    }
     if let (Verdict::RightRehash, Some(old)) = (verdict, &hash) {
         let new = context.passwords.hash(given.password)?;
         state.users().replace_hash(user.id, old, &new)?;

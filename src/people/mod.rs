@@ -4,6 +4,8 @@
 //! ([`PeopleService`]). Invariants:
 //! - nobody is signed in without right answers and a signature by a registered key, both verified here,
 //!   or a sign-in with that key that is in force in the state;
+//! - a browser that comes back from an identity provider is not signed in by that: the terminal is that
+//!   has shown the link, when the code is typed there and a key has proved itself;
 //! - a certificate is issued only for a key that has proved itself, while the sign-in is in force in the
 //!   state, and only for logins that the policy allows the person somewhere;
 //! - what is used once (an invitation, a code, a recovery code) is spent in the state before it counts;
@@ -15,6 +17,9 @@
 //! controlled by an attacker.
 
 mod admin;
+mod browser;
+mod browser_refusal;
+mod browser_secrets;
 mod changing;
 mod common_passwords;
 mod completion;
@@ -27,6 +32,7 @@ mod keys;
 mod minting;
 mod own;
 mod password;
+mod provider;
 mod proving;
 mod qr;
 mod questions;
@@ -36,6 +42,7 @@ mod seen;
 mod service;
 mod settings;
 mod signing_in;
+mod signing_in_by_browser;
 mod signing_up;
 mod table;
 #[cfg(test)]
@@ -45,10 +52,12 @@ mod tests;
 mod throttle;
 mod totp;
 mod typed_code;
+mod vouched;
 
 pub use admin::{AccessChange, Admin, AdminError, NewInvitation, NewPerson, PersonDetails};
 pub use context::{IssuesForPeople, PeopleParts};
 pub use minting::CONNECTION_TTL;
 pub use password::{HashFailed, MAX_PASSWORD, MIN_PASSWORD};
+pub use provider::{BrowserSignIn, IdentityProvider};
 pub use service::PeopleService;
 pub use settings::{PeopleSettings, RequiredFactor};

@@ -38,7 +38,11 @@ pub(super) fn command(
         let refused = Refused::sign_in_ended();
         return Ok(distrust(context, conversation, "own", refused));
     };
+    let is_of_provider = user.provider.is_some();
     let answer = match command {
+        OwnCommand::ChangePassword | OwnCommand::ChangeSecondFactor if is_of_provider => {
+            Err(Refused::account_of_provider())
+        }
         OwnCommand::Status => Ok(status(context, &user, &sign_in)?),
         OwnCommand::Logout { everywhere } => {
             return log_out(context, &user, &present, *everywhere);

@@ -11,6 +11,8 @@ use crate::model::text::Printable;
 
 /// Longest name in a question, in bytes: it can be one that was typed.
 const MAX_SHOWN: usize = 64;
+/// The answer to the question for the name that asks for a link.
+pub(super) const BROWSER: &str = "browser";
 
 impl PeopleSettings {
     fn prompt(&self, what: &str, echo: bool) -> Prompt {
@@ -42,6 +44,24 @@ impl PeopleSettings {
         let user = Printable(user).within(MAX_SHOWN);
         let prompt = self.prompt(&format!("your name [{user}]"), true);
         ask("", vec![prompt])
+    }
+
+    /// The same, where people also sign in with a browser.
+    pub(super) fn ask_name_or_browser(&self, user: &str) -> PeopleAnswer {
+        let user = Printable(user).within(MAX_SHOWN);
+        let what = format!("your name [{user}], or \"{BROWSER}\" to sign in there");
+        ask("", vec![self.prompt(&what, true)])
+    }
+
+    /// The code that the browser shows which has opened this link.
+    pub(super) fn ask_browser_code(&self, link: &str) -> PeopleAnswer {
+        let banner = format!("Open this link in a browser and sign in:\n\n  {link}\n");
+        self.ask_browser_code_again(&banner)
+    }
+
+    /// The same, after a sentence on what is wrong with the last one.
+    pub(super) fn ask_browser_code_again(&self, banner: &str) -> PeopleAnswer {
+        ask(banner, vec![self.prompt("code from the browser", true)])
     }
 
     /// The password, and a code.

@@ -18,7 +18,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn new(reason: &'static str, message: impl Display) -> Self {
+    pub(super) fn new(reason: &'static str, message: impl Display) -> Self {
         Self {
             reason,
             message: message.to_string(),
@@ -27,7 +27,7 @@ impl Refused {
         }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

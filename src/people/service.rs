@@ -14,8 +14,11 @@ use super::refusal::Refused;
 use super::seen::SeenSessions;
 use super::settings::PeopleSettings;
 use super::table::ConversationTable;
-use super::{signing_in, signing_up};
-use crate::ipc::{PeopleAnswer, PeopleQuestion, PeopleRequest, SecretText, SignInEnd};
+use super::{browser, signing_in, signing_in_by_browser, signing_up};
+use crate::ipc::{
+    BrowserAnswer, BrowserRequest, PeopleAnswer, PeopleQuestion, PeopleRequest, SecretText,
+    SignInEnd,
+};
 use crate::metrics::SignInRefusal;
 use crate::model::ConnectionId;
 use crate::state::SignInsOf;
@@ -84,6 +87,19 @@ impl PeopleService {
         }
     }
 
+    /// Answers a browser. It waits for the state and for the identity provider, so it has a thread of its
+    /// own.
+    #[must_use]
+    pub fn answer_browser(&self, request: &BrowserRequest) -> BrowserAnswer {
+        match browser::answer(&self.context, request) {
+            Ok(answer) => answer,
+            Err(unavailable) => {
+                tracing::error!("cannot answer a browser: {unavailable}");
+                Refused::unavailable().into()
+            }
+        }
+    }
+
     /// Takes other settings from now on.
     pub fn replace_settings(&self, settings: PeopleSettings) {
         self.context.replace_settings(settings);
@@ -105,6 +121,7 @@ impl PeopleService {
         }
         self.table.sweep(now);
         let (sign_ins, now) = (self.context.state.sign_ins(), self.context.now());
+        self.context.state.authorizations().sweep(now)?;
         sign_ins.end(&SignInsOf::Before(now), SignInEnd::Expired, now)?;
         sign_ins.forget_before(now.saturating_sub(REMEMBERED))?;
         self.context.state.attempts().keep(MOST_ATTEMPTS)?;
@@ -209,6 +226,12 @@ impl PeopleService {
             Stage::Name => signing_in::name(context, conversation, answers),
             Stage::Credentials { account, asks_code } => {
                 signing_in::credentials(context, conversation, &account, asks_code, answers)
+            }
+            Stage::Browser {
+                authorization,
+                tries,
+            } => {
+                signing_in_by_browser::code(context, conversation, (authorization, tries), answers)
             }
             Stage::Invitation => signing_up::invitation(context, conversation, answers),
             Stage::NewPassword(invited) => {

@@ -38,6 +38,8 @@ impl RequiredFactor {
 pub struct PeopleSettings {
     /// The cluster's name, which every question begins with.
     pub cluster: ClusterName,
+    /// Whether people sign in with a password that the state has.
+    pub has_local: bool,
     /// What people need besides their key and their password.
     pub second_factor: RequiredFactor,
     /// How long a sign-in lasts.

@@ -1,12 +1,14 @@
-//! The questions of a person who has signed up before: name, password, code.
+//! The questions of a person who has an account: name, password, code; or a browser takes their place.
 
 use super::completion::{complete, refuse, signed_in};
 use super::context::{Context, Unavailable};
 use super::conversation::{Answered, Conversation, Named, Stage};
 use super::credentials::{Credentials, RightAnswers, may_ask, verify};
 use super::minting::out_of_turn;
+use super::questions::BROWSER;
 use super::refusal::Refused;
 use super::settings::RequiredFactor;
+use super::signing_in_by_browser;
 use crate::ipc::{PeopleAnswer, SecretText};
 use crate::model::UserName;
 
@@ -46,15 +48,38 @@ pub(super) fn begin(
     context: &Context,
     conversation: &mut Conversation,
 ) -> Result<PeopleAnswer, Unavailable> {
+    let settings = context.settings();
     if UserName::is_sign_up(&conversation.user) {
-        return ask_invitation(context, conversation);
+        return match settings.has_local {
+            true => ask_invitation(context, conversation),
+            false => Ok(refuse(context, conversation, None, Refused::no_sign_up())),
+        };
     }
+    let browser = context.browser();
     let Some((_, person)) = conversation.registered() else {
+        let question = match browser {
+            Some(browser) if !settings.has_local => {
+                return signing_in_by_browser::begin(context, browser, conversation);
+            }
+            Some(_) => settings.ask_name_or_browser(&conversation.user),
+            None => settings.ask_name(&conversation.user),
+        };
         conversation.stage = Stage::Name;
-        return Ok(context.settings().ask_name(&conversation.user));
+        return Ok(question);
     };
     let name = person.name.to_string();
-    ask_credentials(context, conversation, &name)
+    let user = context.state.users().of_id(person.id)?;
+    let is_of_provider = user.as_ref().is_some_and(|user| user.provider.is_some());
+    match browser {
+        Some(browser) if is_of_provider || !settings.has_local => {
+            signing_in_by_browser::begin(context, browser, conversation)
+        }
+        None if is_of_provider => {
+            let refused = Refused::no_provider();
+            Ok(refuse(context, conversation, user.as_ref(), refused))
+        }
+        _ => ask_credentials(context, conversation, &name),
+    }
 }
 
 fn ask_invitation(
@@ -102,7 +127,13 @@ pub(super) fn name(
     let [typed] = answers else {
         return Ok(out_of_turn(context, conversation));
     };
-    let account = match typed.expose().trim() {
+    let typed = typed.expose().trim();
+    if let Some(browser) = context.browser()
+        && typed.eq_ignore_ascii_case(BROWSER)
+    {
+        return signing_in_by_browser::begin(context, browser, conversation);
+    }
+    let account = match typed {
         "" => conversation.user.clone(),
         name => name
             .get(..name.floor_char_boundary(MAX_NAME))

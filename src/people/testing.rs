@@ -67,8 +67,10 @@ pub(crate) fn parts(state: &State) -> PeopleParts {
         state: state.clone(),
         audit: Arc::<Audited>::default(),
         issuer: Arc::<Issued>::default(),
+        browser: None,
         settings: PeopleSettings {
             cluster: "example.com".parse().unwrap(),
+            has_local: true,
             second_factor: RequiredFactor::Off,
             sign_in_ttl: Duration::from_secs(60),
             source_addresses: Vec::new(),
