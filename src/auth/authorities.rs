@@ -81,7 +81,7 @@ pub(super) fn open(
 
 /// Opens the CAs with the keys that this process signs with: the user CA's only where people sign in.
 fn open_keys(config: &Config, installation: &Installation<'_>) -> Result<Authorities, CaError> {
-    match config.auth.authentication.has_local() {
+    match config.auth.authentication.has_sign_in() {
         true => Authorities::open_for_people(installation),
         false => Authorities::open_for_proxy(installation),
     }

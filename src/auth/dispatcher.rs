@@ -16,8 +16,8 @@ use super::telemetry::TelemetryService;
 use super::thread_pool::ThreadPool;
 use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
-    CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall, PeopleRequest,
-    Service, ServiceRequest, SigningRequest, Slots, TelemetryRequest,
+    BrowserRequest, CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall,
+    PeopleRequest, Service, ServiceRequest, SigningRequest, Slots, TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -175,8 +175,17 @@ impl Providers {
             ServiceRequest::Telemetry(_) => {
                 incoming.answer::<TelemetryRequest>(&self.telemetry.answer(), &[]);
             }
-            // There is no identity provider here.
-            ServiceRequest::Browser(_) | ServiceRequest::Files(_) => {
+            ServiceRequest::Browser(request) => {
+                let people = self.people.as_ref();
+                match people.and_then(|people| people.answer_browser(&request)) {
+                    Some(answer) => incoming.answer::<BrowserRequest>(&answer, &[]),
+                    None => {
+                        self.note(from, service, "not-allowed");
+                        incoming.refuse(CallRefusal::Forbidden);
+                    }
+                }
+            }
+            ServiceRequest::Files(_) => {
                 self.note(from, service, "not-allowed");
                 incoming.refuse(CallRefusal::Forbidden);
             }

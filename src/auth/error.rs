@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::identity_provider::IdentityProviderError;
 use crate::audit::AuditError;
 use crate::ca::CaError;
 use crate::monitor::WITHOUT_SANDBOX;
@@ -30,6 +31,9 @@ pub enum AuthProcessError {
     /// The audit log cannot be opened.
     #[error("cannot use the audit log")]
     Audit(#[from] AuditError),
+    /// The identity provider of the configuration cannot be used.
+    #[error("cannot use the identity provider of auth_service.authentication.oidc")]
+    IdentityProvider(#[from] IdentityProviderError),
     /// The process cannot be confined.
     #[error("cannot be confined")]
     Confine(#[from] SandboxError),
@@ -48,6 +52,7 @@ impl AuthProcessError {
         match self {
             Self::Authorities(error) => error.hint(),
             Self::Audit(error) => error.hint(),
+            Self::IdentityProvider(error) => error.hint(),
             Self::Confine(_) => Some(WITHOUT_SANDBOX.to_owned()),
             Self::Password(FsError::TooOpen { path, .. }) => {
                 Some(format!("chmod 0600 {}", path.display()))

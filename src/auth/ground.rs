@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::authorities::{self, CurrentAuthorities};
 use super::error::AuthProcessError;
+use super::identity_provider::{self, ReadProvider};
 use crate::audit::{AuditLog, DeferredLog};
 use crate::ca::{CaError, CaRecords};
 use crate::config::Config;
@@ -31,6 +32,8 @@ pub(super) struct Ground {
     pub(super) records: CaRecords,
     pub(super) authorities: CurrentAuthorities,
     pub(super) audit: AuditLog,
+    /// The identity provider; `None` where people do not sign in with a browser.
+    pub(super) provider: Option<ReadProvider>,
 }
 
 /// Goes through the list; returns the result with [`Purpose::Serve`].
@@ -40,6 +43,7 @@ pub(super) struct Ground {
 pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, AuthProcessError> {
     let (data_dir, cluster) = (&config.data_dir, &config.cluster_name);
     let place = config.state_place().map_err(AuthProcessError::Password)?;
+    let provider = identity_provider::read(config)?;
     // The audit log is made for the first event of the CAs.
     let deferred = DeferredLog::new(data_dir, cluster, Clock::System);
     let Purpose::Serve(files) = purpose else {
@@ -67,6 +71,7 @@ pub(super) fn lay(config: &Config, purpose: Purpose) -> Result<Option<Ground>, A
         records,
         authorities: CurrentAuthorities::new(opened),
         audit,
+        provider,
     }))
 }
 

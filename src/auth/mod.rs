@@ -1,7 +1,8 @@
 //! The auth process: it alone has the CAs' keys, and decides what they sign. The monitor starts it before
 //! the workers, starts it again when it dies, and passes the workers' calls on to it.
 //!
-//! It reads nothing that comes from the network: `tests/tidy` forbids it the rooms that do. What a worker
+//! It speaks neither SSH nor HTTP with clients or hosts: `tests/tidy` forbids it the rooms that do. Of the
+//! network it knows the database of the state, and the identity provider, if the configuration has them. What a worker
 //! asks is checked here against what this process knows, because a worker may be controlled by an
 //! attacker.
 //!
@@ -10,7 +11,8 @@
 //! - `monitor_link`, `signals`: the monitor's messages, and nothing else that it obeys
 //! - `dispatcher`, `thread_pool`: the calls, and the threads that work on them
 //! - `signing`: the service that signs host certificates
-//! - `people`: the service that decides about people
+//! - `people`: the services that decide about people, and answer browsers
+//! - `identity_provider`: the identity provider, where people sign in with a browser
 //! - `changes`: the service that tells what was revoked, and which sign-ins have ended
 //! - `telemetry`: the service that says what was counted
 
@@ -19,6 +21,7 @@ mod changes;
 mod dispatcher;
 mod error;
 mod ground;
+mod identity_provider;
 mod monitor_link;
 mod people;
 mod signals;
@@ -59,6 +62,7 @@ use crate::sys::files::Files;
 use crate::sys::{log, process};
 
 pub use error::AuthProcessError;
+pub use identity_provider::IdentityProviderError;
 
 /// How long the calls in progress may take when another auth process has taken over. No call waits for
 /// longer than that.
@@ -93,6 +97,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         records,
         authorities,
         audit,
+        provider,
     } = ground;
     let meters = Arc::<AuthMeters>::default();
     let audit = audit.observed_by(Arc::<AuthMeters>::clone(&meters));
@@ -115,6 +120,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         authorities: authorities.clone(),
         audit: audit.clone(),
         meters,
+        provider,
     };
     let people = PeopleProvider::new(config, ground)?.map(Arc::new);
     let reload = AuthReload {

@@ -6,13 +6,14 @@ use ssh_key::Certificate;
 
 use super::authorities::CurrentAuthorities;
 use super::error::AuthProcessError;
+use super::identity_provider::ReadProvider;
 use crate::audit::AuditLog;
 use crate::ca::{
     CaKind, CaRecords, IssueError, IssueRequest, IssuedFor, Issuer, IssuingRules, TtlLimits,
 };
 use crate::cert::{UserRequest, VerifiedUserCert, verify_user};
 use crate::config::{Config, ConfigError, Loaded, Source};
-use crate::ipc::{CallerProcess, PeopleAnswer, PeopleRequest};
+use crate::ipc::{BrowserAnswer, BrowserRequest, CallerProcess, PeopleAnswer, PeopleRequest};
 use crate::metrics::AuthMeters;
 use crate::people::{IssuesForPeople, PeopleParts, PeopleService, PeopleSettings};
 use crate::state::State;
@@ -33,12 +34,16 @@ pub(super) struct PeopleGround {
     pub(super) audit: AuditLog,
     /// Where decisions are counted.
     pub(super) meters: Arc<AuthMeters>,
+    /// The identity provider; `None` where people do not sign in with a browser.
+    pub(super) provider: Option<ReadProvider>,
 }
 
 /// Decides about people, by the configuration in force.
 #[derive(Debug)]
 pub(super) struct PeopleProvider {
     service: PeopleService,
+    /// Whether people sign in with a browser.
+    has_browsers: bool,
     user_ca: Arc<UserCa>,
     /// The configuration in force.
     config: Mutex<Config>,
@@ -48,12 +53,12 @@ impl PeopleProvider {
     /// The service; `None` if people do not sign in here.
     ///
     /// # Errors
-    /// When there is no memory to hash a password.
+    /// When there is no memory to hash a password, or no thread.
     pub(super) fn new(
         config: &Config,
         ground: PeopleGround,
     ) -> Result<Option<Self>, AuthProcessError> {
-        if !config.auth.authentication.has_local() {
+        if !config.auth.authentication.has_sign_in() {
             return Ok(None);
         }
         let user_ca = Arc::new(UserCa {
@@ -63,16 +68,20 @@ impl PeopleProvider {
             limits: RwLock::new(limits(config)),
             clock: ground.state.clock(),
         });
+        let browser = ground.provider.map(ReadProvider::follow).transpose();
+        let browser = browser.map_err(AuthProcessError::Start)?;
+        let has_browsers = browser.is_some();
         let parts = PeopleParts {
             state: ground.state,
             audit: Arc::new(ground.audit),
             issuer: Arc::<UserCa>::clone(&user_ca),
-            browser: None,
+            browser,
             settings: settings(config),
             meters: ground.meters,
         };
         Ok(Some(Self {
             service: PeopleService::new(parts)?,
+            has_browsers,
             user_ca,
             config: Mutex::new(config.clone()),
         }))
@@ -81,6 +90,12 @@ impl PeopleProvider {
     /// Answers a request of a process.
     pub(super) fn answer(&self, caller: &CallerProcess, request: &PeopleRequest) -> PeopleAnswer {
         self.service.answer(number(caller), request)
+    }
+
+    /// Answers a browser; `None` where people do not sign in with one.
+    pub(super) fn answer_browser(&self, request: &BrowserRequest) -> Option<BrowserAnswer> {
+        self.has_browsers
+            .then(|| self.service.answer_browser(request))
     }
 
     /// Forgets a process that has exited.
@@ -203,6 +218,7 @@ mod tests {
             records,
             authorities,
             audit,
+            provider,
         } = ground.unwrap();
         let current = authorities.clone();
         let ground = PeopleGround {
@@ -211,6 +227,7 @@ mod tests {
             authorities,
             audit,
             meters: Arc::default(),
+            provider,
         };
         (PeopleProvider::new(&config, ground).unwrap(), current)
     }

@@ -100,7 +100,12 @@ const ALSO_KEPT_BY_AUTH: &[(&str, &str)] = &[
     ),
     (
         "TCP, UDP",
-        "only if `state.url` names a database of PostgreSQL: connections to it, and DNS",
+        "only if `state.url` names a database of PostgreSQL, or people sign in at an identity provider: \
+         connections to them, and DNS",
+    ),
+    (
+        "`/etc/nsswitch.conf`, `/etc/hosts`, `/etc/resolv.conf`",
+        "only if TCP is kept: to find addresses by names",
     ),
     (
         "open file descriptors",
@@ -152,12 +157,16 @@ pub(super) fn plan_of_auth(config: &Config) -> Plan {
     let plan = places(KEPT_BY_AUTH, config);
     let keys = &config.auth.ca_keys;
     let has_agents = !keys.user.is_empty() || !keys.host.is_empty();
-    if config.state.database.is_some() {
-        let resolving = names::ALL.iter();
-        let plan = resolving.fold(plan, |plan, path| plan.keep_if_there(Keep::Read, path));
-        return plan.connect_tcp().unix_sockets();
-    }
-    match has_agents {
+    let has_database = config.state.database.is_some();
+    let plan = match has_database || config.auth.authentication.has_oidc() {
+        true => {
+            let resolving = names::ALL.iter();
+            let plan = resolving.fold(plan, |plan, path| plan.keep_if_there(Keep::Read, path));
+            plan.connect_tcp()
+        }
+        false => plan,
+    };
+    match has_agents || has_database {
         true => plan.unix_sockets(),
         false => plan,
     }
@@ -201,6 +210,7 @@ fn kept_markdown(places: &[KeptRow], also: &[(&str, &str)]) -> String {
 mod tests {
     use std::fs::File;
     use std::io::{self, Write as _};
+    use std::net::{TcpListener, TcpStream};
     use std::process::Command;
     use std::sync::Arc;
     use std::sync::mpsc;
@@ -210,7 +220,7 @@ mod tests {
     use super::*;
     use crate::audit::{AuditEvent, AuditLog};
     use crate::ca::{RevocationLog, RevocationStore as _, Revoked};
-    use crate::config::Source;
+    use crate::config::{AuthenticationType, Source};
     use crate::ipc::{AllowedFiles, FilePurpose};
     use crate::monitor::file_service::allowed_files;
     use crate::monitor::processes::{AUTH, WORKER};
@@ -358,8 +368,46 @@ mod tests {
         if std::env::var_os(MARK).is_some() {
             return confined();
         }
+        in_a_process("what_the_proxy_does_works_and_the_authorities_are_out_of_reach");
+    }
+
+    /// Names are found and connections made where people sign in at an identity provider, and nowhere else.
+    #[test]
+    fn the_auth_process_reaches_a_provider_if_there_is_one() {
+        if std::env::var_os(MARK).is_none() {
+            return in_a_process("the_auth_process_reaches_a_provider_if_there_is_one");
+        }
+        let Landlock::Abi(_) = Layers::offered().landlock else {
+            return crate::sys::skipped::cannot("there is no Landlock");
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (with, without) = {
+            let directory = tempfile::tempdir().unwrap();
+            let (without, _) = configured(directory.path());
+            let mut with = without.clone();
+            with.auth.authentication.types = vec![AuthenticationType::Oidc];
+            (plan_of_auth(&with), plan_of_auth(&without))
+        };
+        let reach = move || TcpStream::connect(("localhost", port)).map(drop);
+        // Each on a thread of its own: what a thread has given up is not given up by others.
+        let reached = thread::spawn(move || {
+            with.confine().unwrap();
+            let reached = reach();
+            File::open("/etc/passwd").unwrap_err();
+            reached
+        });
+        reached.join().unwrap().unwrap();
+        let refused = thread::spawn(move || {
+            without.confine().unwrap();
+            reach()
+        });
+        refused.join().unwrap().unwrap_err();
+    }
+
+    /// Runs a test in a process of its own.
+    fn in_a_process(test: &str) {
         let (_crate, module) = module_path!().split_once("::").unwrap();
-        let test = "what_the_proxy_does_works_and_the_authorities_are_out_of_reach";
         // What it makes, it may not remove any more.
         let directory = tempfile::tempdir().unwrap();
         let output = Command::new(std::env::current_exe().unwrap())

@@ -23,8 +23,9 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// A new one.
-    pub(super) fn random() -> Self {
+    /// A new one. Nothing is asked of the provider.
+    #[must_use]
+    pub fn random() -> Self {
         Self {
             state: random(),
             nonce: random(),

@@ -21,6 +21,17 @@ impl VerifiedSubject {
         }
     }
 
+    /// One for the tests of other rooms.
+    #[cfg(test)]
+    pub(crate) fn for_test(issuer: &str, subject: &str, name: &str, roles: &[String]) -> Self {
+        Self::new(
+            issuer.to_owned(),
+            subject.to_owned(),
+            name.to_owned(),
+            roles.to_vec(),
+        )
+    }
+
     /// The provider, as the configuration and the ID token have it.
     #[must_use]
     pub fn issuer(&self) -> &str {

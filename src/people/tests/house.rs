@@ -9,7 +9,8 @@ use ssh_encoding::Encode as _;
 use ssh_key::{Certificate, PrivateKey, PublicKey};
 use tempfile::TempDir;
 
-use crate::access::{Permissions, Policy, Role, RolePermit, Rule};
+use super::provider::{FakeProvider, ORIGIN};
+use crate::access::{Permissions, Policy, Role, RoleBinding, RolePermit, Rule};
 use crate::cert::proof::{public_key_request, signed_data};
 use crate::cert::testing::{Browser, ed25519};
 use crate::ipc::{
@@ -22,7 +23,9 @@ use crate::people::context::PeopleParts;
 use crate::people::password::Passwords;
 use crate::people::testing::{Audited, Issued, NOW, state_at};
 use crate::people::totp::OtpSecret;
-use crate::people::{Admin, NewPerson, PeopleService, PeopleSettings, RequiredFactor};
+use crate::people::{
+    Admin, BrowserSignIn, NewPerson, PeopleService, PeopleSettings, RequiredFactor,
+};
 use crate::state::State;
 use crate::sys::account::Actor;
 
@@ -33,6 +36,9 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 pub(super) struct House {
     directory: Arc<TempDir>,
     factor: RequiredFactor,
+    /// Whether people have passwords here.
+    has_local: bool,
+    pub(super) provider: Option<Arc<FakeProvider>>,
     pub(super) state: State,
     pub(super) audit: Arc<Audited>,
     pub(super) issued: Arc<Issued>,
@@ -44,7 +50,21 @@ pub(super) struct House {
 impl House {
     pub(super) fn new(factor: RequiredFactor) -> Self {
         let directory = crate::sys::fs::private_tempdir();
-        Self::in_directory(Arc::new(directory), factor, NOW)
+        Self::in_directory(Arc::new(directory), (factor, true, None), NOW)
+    }
+
+    /// One where people sign in with a browser, alone or beside passwords without a second factor.
+    pub(super) fn with_provider(has_local: bool) -> Self {
+        let directory = crate::sys::fs::private_tempdir();
+        let provider = Some(Arc::default());
+        let factor = RequiredFactor::Off;
+        Self::in_directory(Arc::new(directory), (factor, has_local, provider), NOW)
+    }
+
+    /// The same state, where people do not sign in with a browser any more.
+    pub(super) fn without_provider(&self) -> Self {
+        let directory = Arc::clone(&self.directory);
+        Self::in_directory(directory, (self.factor, true, None), self.now)
     }
 
     /// The same state, so many seconds later, after a restart.
@@ -58,10 +78,15 @@ impl House {
     }
 
     fn changed(&self, factor: RequiredFactor, now: u64) -> Self {
-        Self::in_directory(Arc::clone(&self.directory), factor, now)
+        let ways = (factor, self.has_local, self.provider.clone());
+        Self::in_directory(Arc::clone(&self.directory), ways, now)
     }
 
-    fn in_directory(directory: Arc<TempDir>, factor: RequiredFactor, now: u64) -> Self {
+    fn in_directory(
+        directory: Arc<TempDir>,
+        (factor, has_local, provider): (RequiredFactor, bool, Option<Arc<FakeProvider>>),
+        now: u64,
+    ) -> Self {
         let state = state_at(directory.path(), now);
         let (audit, issued) = (Arc::<Audited>::default(), Arc::<Issued>::default());
         let meters = Arc::<AuthMeters>::default();
@@ -69,12 +94,18 @@ impl House {
             state: state.clone(),
             audit: Arc::<Audited>::clone(&audit),
             issuer: Arc::<Issued>::clone(&issued),
-            settings: settings(factor),
+            browser: provider.clone().map(|provider| BrowserSignIn {
+                provider,
+                origin: ORIGIN.to_owned(),
+            }),
+            settings: settings(factor, has_local),
             meters: Arc::<AuthMeters>::clone(&meters),
         };
         Self {
             directory,
             factor,
+            has_local,
+            provider,
             state,
             audit,
             issued,
@@ -137,7 +168,7 @@ impl House {
 }
 
 /// Everybody may log in as `postgres` at hosts whose name begins with `db`.
-fn settings(factor: RequiredFactor) -> PeopleSettings {
+fn settings(factor: RequiredFactor, has_local: bool) -> PeopleSettings {
     let rule = Rule {
         line: 2,
         logins: Some(vec!["postgres".parse().unwrap(), "app-*".parse().unwrap()]),
@@ -153,9 +184,17 @@ fn settings(factor: RequiredFactor) -> PeopleSettings {
         max_ttl: None,
         permit: RolePermit::default(),
     };
-    let policy = Policy::new("f", Permissions::default(), vec![Arc::new(dba)], Vec::new());
+    let dba = Arc::new(dba);
+    // The configuration gives a role to one name.
+    let configured = RoleBinding {
+        line: 9,
+        name: "configured".parse().unwrap(),
+        roles: vec![Arc::clone(&dba)],
+    };
+    let policy = Policy::new("f", Permissions::default(), vec![dba], vec![configured]);
     PeopleSettings {
         cluster: "example.com".parse().unwrap(),
+        has_local,
         second_factor: factor,
         sign_in_ttl: Duration::from_secs(12 * 3_600),
         source_addresses: vec!["192.0.2.1/32".to_owned()],

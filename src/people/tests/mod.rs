@@ -1,9 +1,11 @@
 //! The service as other processes see it.
 
+mod browser;
 mod certificates;
 mod counting;
 mod house;
 mod own;
+mod provider;
 mod sequences;
 mod sign_in;
 mod sign_up;

@@ -4,8 +4,9 @@
 use proptest::prelude::*;
 
 use super::house::{House, HouseClient, HouseKey, PASSWORD};
+use super::provider::{ALICE, BrowserThere, MALLORY, ORIGIN, ticket};
 use crate::cert::testing::ed25519;
-use crate::ipc::{OwnCommand, PeopleAnswer, PeopleQuestion};
+use crate::ipc::{BrowserAnswer, OwnCommand, PeopleAnswer, PeopleQuestion};
 use crate::people::RequiredFactor;
 
 /// What a client, or the process between, does next.
@@ -22,6 +23,12 @@ enum SequenceStep {
     Certificate,
     Own(usize),
     Close,
+    /// A browser opens the last link of this client, or of another one.
+    Open(bool),
+    /// The browser that has opened a link comes back, as this person.
+    ComeBack(usize),
+    /// The last code that a browser has shown is typed, or a code of another terminal.
+    TypeCode(bool),
 }
 
 fn step() -> impl Strategy<Value = SequenceStep> {
@@ -34,6 +41,9 @@ fn step() -> impl Strategy<Value = SequenceStep> {
         2 => Just(SequenceStep::Certificate),
         1 => (0..4_usize).prop_map(SequenceStep::Own),
         1 => Just(SequenceStep::Close),
+        2 => any::<bool>().prop_map(SequenceStep::Open),
+        2 => (0..2_usize).prop_map(SequenceStep::ComeBack),
+        2 => any::<bool>().prop_map(SequenceStep::TypeCode),
     ]
 }
 
@@ -77,6 +87,122 @@ fn take(client: &mut HouseClient<'_>, keys: &[HouseKey], step: SequenceStep) -> 
         SequenceStep::Certificate => client.certificate("postgres"),
         SequenceStep::Own(number) => client.own(own(number)),
         SequenceStep::Close => client.ask(PeopleQuestion::Close),
+        SequenceStep::Open(_) | SequenceStep::ComeBack(_) | SequenceStep::TypeCode(_) => {
+            unreachable!("a step of browsers")
+        }
+    }
+}
+
+/// The browsers beside a client: one with the client's links, one with those of another terminal.
+#[derive(Default)]
+struct BrowsersBeside {
+    /// The last link that the client was shown.
+    link: Option<String>,
+    /// The browser that is at the provider, and whether it has the client's link.
+    there: Option<(BrowserThere, bool)>,
+    /// The last code of the client's link.
+    own: Option<String>,
+    /// The last code of another link.
+    foreign: Option<String>,
+}
+
+impl BrowsersBeside {
+    /// Notes the link that a client was shown.
+    fn see(&mut self, answer: &PeopleAnswer) {
+        if let PeopleAnswer::Questions(questions) = answer
+            && questions.banner.contains(ORIGIN)
+        {
+            self.link = Some(ticket(&questions.banner));
+            // What was shown for the link before is not of use for this one.
+            self.foreign = self.own.take().or(self.foreign.take());
+            self.there = self.there.take().map(|(there, _)| (there, false));
+        }
+    }
+
+    fn open(&mut self, house: &House, other: &str, is_own: bool) {
+        let link = match (is_own, &self.link) {
+            (true, Some(link)) => link,
+            _ => other,
+        };
+        let is_own = Some(link.to_owned()) == self.link;
+        if let BrowserAnswer::Redirect { .. } = house.open(link) {
+            self.there = Some((house.follow(link), is_own));
+        }
+    }
+
+    fn come_back(&mut self, house: &House, person: usize) {
+        let Some((there, is_own)) = &self.there else {
+            return;
+        };
+        let person = [ALICE, MALLORY][person];
+        if let BrowserAnswer::Code { code, .. } = house.browse(there.signed_in(person)) {
+            let code = Some(code.expose().to_owned());
+            match is_own {
+                true => self.own = code,
+                false => self.foreign = code,
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Without the code of its own link and a key, no client is signed in, whatever browsers do.
+    #[test]
+    fn no_sequence_with_browsers_signs_in_without_the_code_and_the_key(
+        has_local in any::<bool>(),
+        steps in prop::collection::vec(step(), 1..32),
+    ) {
+        let house = House::with_provider(has_local);
+        let keys = [HouseKey::Plain(ed25519()), HouseKey::Plain(ed25519())];
+        let other = house.client("other");
+        let asked = other.begin();
+        let asked = if has_local { other.answer(&["browser"]) } else { asked };
+        let PeopleAnswer::Questions(asked) = asked else { panic!("{asked:?}") };
+        let other_link = ticket(&asked.banner);
+        let mut client = house.client("browser");
+        let mut browsers = BrowsersBeside::default();
+        let mut model = Model::default();
+        for step in steps {
+            let answer = match step {
+                SequenceStep::Open(is_own) => {
+                    browsers.open(&house, &other_link, is_own);
+                    continue;
+                }
+                SequenceStep::ComeBack(person) => {
+                    browsers.come_back(&house, person);
+                    continue;
+                }
+                SequenceStep::TypeCode(is_own) => {
+                    let code = if is_own { &browsers.own } else { &browsers.foreign };
+                    let answer = client.answer(&[code.as_deref().unwrap_or("2222-2222")]);
+                    model.has_answered |= is_own && browsers.own.is_some();
+                    answer
+                }
+                // The name that asks for a link.
+                SequenceStep::Answer(1, true) => client.answer(&["browser"]),
+                step => take(&mut client, &keys, step),
+            };
+            browsers.see(&answer);
+            match step {
+                SequenceStep::Prove(_) => model.has_proved = true,
+                SequenceStep::Close => model = Model::default(),
+                _ => {}
+            }
+            if let PeopleAnswer::SignedIn(_) = &answer {
+                prop_assert!(model.has_proved, "{step:?}");
+                let users = house.admin().list().unwrap();
+                let is_live = users.iter().any(|user| {
+                    !house.admin().show(user.name.as_str()).unwrap().sign_ins.is_empty()
+                });
+                prop_assert!(model.has_answered || is_live, "{step:?}");
+                model.is_signed_in = true;
+            }
+            if let PeopleAnswer::Certificate(_) | PeopleAnswer::Text(_) = &answer {
+                prop_assert!(model.is_signed_in, "{step:?}");
+            }
+        }
     }
 }
 
