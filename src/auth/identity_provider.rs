@@ -43,7 +43,9 @@ pub enum IdentityProviderError {
     #[error(transparent)]
     Settings(#[from] ProviderError),
     /// Browsers do not find the proxy.
-    #[error("proxy_service.web_listen_addr and a public address are needed: browsers come back there")]
+    #[error(
+        "proxy_service.web_listen_addr and a public address are needed: browsers come back there"
+    )]
     NoOrigin,
 }
 
@@ -67,7 +69,11 @@ impl IdentityProviderError {
 /// What is wrong with the configuration or its files.
 pub(super) fn read(config: &Config) -> Result<Option<ReadProvider>, IdentityProviderError> {
     let authentication = &config.auth.authentication;
-    let Some(oidc) = authentication.oidc.as_ref().filter(|_| authentication.has_oidc()) else {
+    let Some(oidc) = authentication
+        .oidc
+        .as_ref()
+        .filter(|_| authentication.has_oidc())
+    else {
         return Ok(None);
     };
     let origin = config.proxy.web_origin();
@@ -349,20 +355,24 @@ mod tests {
         let directory = crate::sys::fs::private_tempdir();
         let pem = "ca_file: FILE";
         let secret = "client_secret_file: FILE";
-        for (key, content, said) in [
+        let cases = [
             (secret, None, "client_secret_file"),
             (secret, Some(" \n"), "client_secret_file"),
             (secret, Some("a\nb\n"), "client_secret_file"),
             (pem, None, "certificate"),
             (pem, Some("nothing"), "certificate"),
-        ] {
-            let file = directory.path().join(key);
+        ];
+        for (number, (key, content, said)) in cases.into_iter().enumerate() {
+            let file = directory.path().join(number.to_string());
             if let Some(content) = content {
                 write_whole(&file, content.as_bytes(), PRIVATE_FILE, Replace::Allow).unwrap();
             }
             let rest = key.replace("FILE", &file.display().to_string());
             let error = read(&configured(directory.path(), &rest)).unwrap_err();
-            assert!(error.to_string().contains(said), "{key} {content:?}: {error}");
+            assert!(
+                error.to_string().contains(said),
+                "{key} {content:?}: {error}"
+            );
         }
         let without = "cluster_name: example.test\n";
         let loaded = crate::config::parse(Path::new("f"), without, Some(directory.path()));

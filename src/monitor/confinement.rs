@@ -392,14 +392,14 @@ mod tests {
         let reach = move || TcpStream::connect(("localhost", port)).map(drop);
         // Each on a thread of its own: what a thread has given up is not given up by others.
         let reached = thread::spawn(move || {
-            with.confine().unwrap();
+            let _held = with.confine().unwrap();
             let reached = reach();
             File::open("/etc/passwd").unwrap_err();
             reached
         });
         reached.join().unwrap().unwrap();
         let refused = thread::spawn(move || {
-            without.confine().unwrap();
+            let _held = without.confine().unwrap();
             reach()
         });
         refused.join().unwrap().unwrap_err();

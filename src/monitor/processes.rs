@@ -118,8 +118,8 @@ pub const WORKER: ProcessKind = ProcessKind {
 pub const AUTH: ProcessKind = ProcessKind {
     name: "auth",
     command: "auth-service",
-    purpose: "has the CAs' keys and the state, decides about people and certificates, and reads nothing \
-              that comes from the network",
+    purpose: "has the CAs' keys and the state, decides about people and certificates, and speaks with no \
+              client and no host",
     sandbox: confinement::plan_of_auth,
     calls: &[Service::Files],
     provides: Some(Provider::Auth),

@@ -198,7 +198,7 @@ fn a_browser_comes_back_once_with_its_own_state() {
     let other_there = house.follow(&other_link);
     assert_ne!(there.state, other_there.state);
     // What the provider has given for one authorization is of no use for another.
-    let crossed = there.with_state_of(&other_there).signed_in(ALICE);
+    let crossed = there.with_state_of(&other_there).signed_in(MALLORY);
     let told = refused(house.browse(crossed));
     assert!(told.message.contains("nonce"), "{told:?}");
     refused(house.browse(other_there.signed_in(ALICE)));
