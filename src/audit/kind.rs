@@ -127,7 +127,7 @@ kinds! {
         "An administrator gave a person other roles or logins, which are these now. Live sessions that they do not allow are closed. `logins` is `null` for all that the roles allow."
     InvitationSpent "RP5007I" "invitation.spent"
         "A person signed up with an invitation: it cannot be used again."
-    UserProvided "RP5008I" "user.provided"
+    UserProvided "RP5009I" "user.provided"
         "The identity provider vouched for a person who is new here, or has another name (`previous_user`) or other roles than before. `issuer` and `subject` are who it is for the provider."
     SignInBegun "RP5010I" "sign_in.begun"
         "A person signed in with the key `fingerprint`, until `until`. `second_factor` is `otp`, `recovery-code`, `security-key`, `set-up` at sign-up, `provider` where the identity provider has vouched for the person, or `off`."

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::config::{Config, Oidc};
 use crate::oidc::{
     Authorization, ClientSecret, ClientSecretError, Provider, ProviderError, ProviderSettings,
-    Roots, RootsError, VerifiedSubject,
+    ProviderStatus, Roots, RootsError, VerifiedSubject,
 };
 use crate::people::{BrowserSignIn, IdentityProvider};
 use crate::sys::clock::{Clock, monotonic};
@@ -39,7 +39,7 @@ pub enum IdentityProviderError {
     /// There are no authorities that could vouch for its certificate.
     #[error("cannot verify its certificate")]
     Roots(#[from] RootsError),
-    /// A setting cannot be used.
+    /// A setting cannot be used, or the provider cannot when it was asked.
     #[error(transparent)]
     Settings(#[from] ProviderError),
     /// Browsers do not find the proxy.
@@ -52,11 +52,12 @@ pub enum IdentityProviderError {
 impl IdentityProviderError {
     /// What the administrator can do, if there is something.
     #[must_use]
-    pub(super) fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::SecretFile(FsError::TooOpen { path, .. }) => {
                 Some(format!("chmod 0600 {}", path.display()))
             }
+            Self::Settings(error) => Some(error.hint().to_owned()),
             _ => None,
         }
     }
@@ -80,6 +81,15 @@ pub(super) fn read(config: &Config) -> Result<Option<ReadProvider>, IdentityProv
     let origin = origin.ok_or(IdentityProviderError::NoOrigin)?;
     let provider = Provider::new(settings(oidc, &origin)?, Clock::System)?;
     Ok(Some(ReadProvider { provider, origin }))
+}
+
+/// Asks the provider of the configuration how it is; `None` where people do not sign in with a browser.
+///
+/// # Errors
+/// What is wrong with the configuration or its files, or why the provider cannot be used.
+pub fn check_provider(config: &Config) -> Result<Option<ProviderStatus>, IdentityProviderError> {
+    let read = read(config)?;
+    Ok(read.map(|read| read.provider.check()).transpose()?)
 }
 
 /// A provider that was read, and nothing was asked of yet.

@@ -62,7 +62,7 @@ use crate::sys::files::Files;
 use crate::sys::{log, process};
 
 pub use error::AuthProcessError;
-pub use identity_provider::IdentityProviderError;
+pub use identity_provider::{IdentityProviderError, check_provider};
 
 /// How long the calls in progress may take when another auth process has taken over. No call waits for
 /// longer than that.

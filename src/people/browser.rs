@@ -13,13 +13,9 @@ use super::refusal::Refused;
 use super::vouched::candidate;
 use crate::audit::PersonEvent;
 use crate::ipc::{BrowserAnswer, BrowserQuestion, BrowserRequest, SecretText};
-use crate::model::text::Printable;
 use crate::model::{ConnectionId, chain};
 use crate::oidc::{Authorization, ProviderError};
 use crate::state::{PendingAuthorization, ProviderSubject, VouchedSubject};
-
-/// Longest error code of the provider that is shown, in bytes.
-const MAX_ERROR: usize = 64;
 
 /// Answers a browser.
 pub(super) fn answer(
@@ -158,10 +154,7 @@ impl Browsing<'_> {
         returned: &ReturnedWith<'_>,
     ) -> Result<VouchedSubject, ProviderError> {
         if let Some(error) = returned.error {
-            return Err(ProviderError::Refused {
-                error: Printable(error).within(MAX_ERROR),
-                description: None,
-            });
+            return Err(ProviderError::refused(error, None));
         }
         let Some(code) = returned.code else {
             return Err(ProviderError::BadAnswer {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::context::{Context, Unavailable};
 use super::conversation::{
-    Answered, Conversation, Named, NewCredentials, Present, ProvedKey, Stage,
+    Answered, BY_PROVIDER, Conversation, Named, NewCredentials, Present, ProvedKey, Stage,
 };
 use super::credentials::audit_failure;
 use super::keys::{register, registration};
@@ -153,7 +153,10 @@ fn begin(
         sign_in: sign_in.id,
         fingerprint: proved.fingerprint.clone(),
         until: UnixSeconds(sign_in.until),
-        method: "local",
+        method: match factor {
+            BY_PROVIDER => "oidc",
+            _ => "local",
+        },
         second_factor: factor,
         client_addr: conversation.client,
         connection: conversation.connection,

@@ -7,12 +7,30 @@ use crate::metrics::{AuthMeters, SignInMethod, SignInRefusal, ThrottleCounter};
 const CLASSES: &[(SignInRefusal, &[&str])] = &[
     (
         SignInRefusal::Answers,
-        &["sign-in-wrong", "code-spent", "clock-off", "too-many-tries"],
+        &[
+            "sign-in-wrong",
+            "code-spent",
+            "clock-off",
+            "too-many-tries",
+            "browser-code-wrong",
+            "link-over",
+            "too-many-links",
+        ],
     ),
     (SignInRefusal::Invitation, &["invitation-invalid"]),
     (
         SignInRefusal::Account,
-        &["user-locked", "no-second-factor", "sign-in-ended"],
+        &[
+            "user-locked",
+            "no-second-factor",
+            "sign-in-ended",
+            "no-role",
+            "name-unfit",
+            "name-taken",
+            "other-account",
+            "no-sign-up",
+            "no-provider",
+        ],
     ),
     (
         SignInRefusal::Key,
@@ -21,6 +39,19 @@ const CLASSES: &[(SignInRefusal, &[&str])] = &[
             "unfit-key",
             "too-many-keys",
             "security-key-needed",
+        ],
+    ),
+    (
+        SignInRefusal::Provider,
+        &[
+            "provider-settings",
+            "provider-unreachable",
+            "provider-untrusted",
+            "provider-refused",
+            "provider-answer",
+            "provider-token",
+            "provider-clock",
+            "provider-name",
         ],
     ),
 ];
@@ -51,7 +82,8 @@ fn counter(name: &str) -> ThrottleCounter {
 pub(super) fn count(meters: &AuthMeters, event: &PersonEvent) {
     match event {
         PersonEvent::SignInBegun { method: name, .. } => meters.sign_ins.add(method(name), 1),
-        PersonEvent::SignInFailed { reason, .. } => meters.refusals.add(class(reason), 1),
+        PersonEvent::SignInFailed { reason, .. }
+        | PersonEvent::AuthorizationRefused { reason, .. } => meters.refusals.add(class(reason), 1),
         PersonEvent::SignInThrottled { reason, .. } => meters.throttled.add(counter(reason), 1),
         PersonEvent::PeopleRefused { .. } => meters.refusals.add(SignInRefusal::Forbidden, 1),
         PersonEvent::UserAdded { .. }
@@ -60,6 +92,10 @@ pub(super) fn count(meters: &AuthMeters, event: &PersonEvent) {
         | PersonEvent::UserUnlocked { .. }
         | PersonEvent::UserReset { .. }
         | PersonEvent::UserRemoved { .. }
+        | PersonEvent::UserProvided { .. }
+        | PersonEvent::AuthorizationBegun { .. }
+        | PersonEvent::AuthorizationOpened { .. }
+        | PersonEvent::AuthorizationAnswered { .. }
         | PersonEvent::InvitationCreated { .. }
         | PersonEvent::InvitationSpent { .. }
         | PersonEvent::SignInEnded { .. }
@@ -74,6 +110,7 @@ pub(super) fn count(meters: &AuthMeters, event: &PersonEvent) {
 mod tests {
     use super::super::refusal::Refused;
     use super::*;
+    use crate::oidc::ProviderError;
 
     #[test]
     fn every_reason_for_which_a_client_is_not_signed_in_has_a_class() {
@@ -91,6 +128,20 @@ mod tests {
             (Refused::unfit_key("why"), SignInRefusal::Key),
             (Refused::too_many_keys(20), SignInRefusal::Key),
             (Refused::security_key_needed(), SignInRefusal::Key),
+            (Refused::wrong_browser_code(), SignInRefusal::Answers),
+            (Refused::link_over(), SignInRefusal::Answers),
+            (Refused::too_many_links(), SignInRefusal::Answers),
+            (Refused::no_role("alice"), SignInRefusal::Account),
+            (Refused::unfit_name("why"), SignInRefusal::Account),
+            (Refused::name_taken("alice"), SignInRefusal::Account),
+            (Refused::other_account("alice"), SignInRefusal::Account),
+            (Refused::no_sign_up(), SignInRefusal::Account),
+            (Refused::no_provider(), SignInRefusal::Account),
+            (Refused::no_browsers(), SignInRefusal::Account),
+            (
+                Refused::provider(&ProviderError::Clock { seconds: 130 }),
+                SignInRefusal::Provider,
+            ),
         ] {
             assert_eq!(class(refused.reason), expected, "{refused:?}");
         }
