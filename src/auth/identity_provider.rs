@@ -349,8 +349,8 @@ mod tests {
 
     fn configured(directory: &Path, rest: &str) -> Config {
         let text = format!(
-            "cluster_name: example.test\nroles: {{ dba: {{ allow: [{{ logins: [x] }}] }} }}\n\
-             proxy_service: {{ web_listen_addr: \"127.0.0.1:3080\", \
+            "cluster_name: example.test\nroles: [{{ name: dba, allow: [{{ logins: [x] }}] }}]\n\
+             proxy_service: {{ web_listen_addr: \"127.0.0.1:3080\", web_plain_http: yes, \
              public_addr: \"proxy.example.test:3022\" }}\n\
              auth_service: {{ authentication: {{ type: oidc, oidc: {{ \
              issuer: \"https://id.example.com\", client_id: rproxy, \
