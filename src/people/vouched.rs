@@ -103,7 +103,7 @@ fn follow(
         return Ok(Ok(user.clone()));
     }
     let users = context.state.users();
-    let followed = users.follow_provider(user.id, name.as_ref(), &vouched.roles)?;
+    let followed = users.follow_provider(user.id, name.as_ref(), &vouched.roles, context.now())?;
     let Some(followed) = followed else {
         return Ok(Err(Refused::locked()));
     };

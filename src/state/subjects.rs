@@ -4,6 +4,7 @@
 use uuid::Uuid;
 
 use super::db::{as_json, values};
+use super::ends::announce_access;
 use super::error::StateError;
 use super::users::{NewUser, User, Users};
 use crate::model::UserName;
@@ -41,7 +42,8 @@ impl Users<'_> {
     }
 
     /// Gives a user of a provider the roles and, if no other user has it, the name that the provider has
-    /// for them; gives the user as it is then, or `None` if there is no such user.
+    /// for them, and announces other roles for the user's sign-ins; gives the user as it is then, or
+    /// `None` if there is no such user.
     ///
     /// # Errors
     /// Those of the database.
@@ -50,12 +52,17 @@ impl Users<'_> {
         id: Uuid,
         name: Option<&UserName>,
         roles: &[String],
+        now: u64,
     ) -> Result<Option<User>, StateError> {
         let roles = as_json(&roles)?;
         self.database.write(|tx| {
-            let sql = "UPDATE users SET roles = $1 WHERE id = $2 AND subject IS NOT NULL";
-            if tx.execute(sql, values![&roles, id])? == 0 {
+            let sql = "SELECT COUNT(*) FROM users WHERE id = $1 AND subject IS NOT NULL";
+            if tx.number(sql, values![id])? == 0 {
                 return Ok(());
+            }
+            let sql = "UPDATE users SET roles = $1 WHERE id = $2 AND roles <> $1";
+            if tx.execute(sql, values![&roles, id])? == 1 {
+                announce_access(tx, id, now)?;
             }
             if let Some(name) = name {
                 let sql = "UPDATE users SET name = $1, folded = $2

@@ -163,7 +163,7 @@ fn a_subject_stays_one_user_whatever_its_name() {
         let follow = |name: &str, roles: &[&str]| {
             let roles: Vec<_> = roles.iter().map(|role| (*role).to_owned()).collect();
             let name = name.parse().unwrap();
-            let followed = users.follow_provider(dora.id, Some(&name), &roles);
+            let followed = users.follow_provider(dora.id, Some(&name), &roles, NOW);
             let followed = followed.unwrap().unwrap();
             (followed.name.to_string(), followed.roles)
         };
@@ -174,12 +174,17 @@ fn a_subject_stays_one_user_whatever_its_name() {
         assert_eq!(follow("Alice", &["dba"]), ("Dora.D".to_owned(), dba()));
         // A user with a password follows no provider.
         let alice = users.get("alice").unwrap().unwrap();
-        let followed = users.follow_provider(alice.id, None, &[]).unwrap();
+        let followed = users.follow_provider(alice.id, None, &[], NOW).unwrap();
         assert_eq!(followed.unwrap().roles, dba());
         // Removed and back is a new user.
         users.remove(dora.id, NOW).unwrap();
         let again = users.add_of_subject(new("dora"), &subject).unwrap();
         assert_ne!(again.id, dora.id);
-        assert!(users.follow_provider(dora.id, None, &[]).unwrap().is_none());
+        assert!(
+            users
+                .follow_provider(dora.id, None, &[], NOW)
+                .unwrap()
+                .is_none()
+        );
     });
 }
