@@ -98,7 +98,8 @@ section! {
             default: DefaultValue::Value("2m"),
             reload: OnReload::Applied,
             protection: Protection::Unaffected,
-            doc: "How long a client may take to authenticate, at the proxy and again inside.",
+            doc: "How long a client may take to authenticate, at the proxy and again inside. With \
+                  authentication.type \"oidc\", at least five minutes, the time of a link.",
         }
         CLIENT_IDLE_TIMEOUT = "client_idle_timeout" => client_idle_timeout: Duration {
             value: DURATION_OR_ZERO,

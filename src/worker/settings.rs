@@ -1,5 +1,7 @@
 //! Converts the configuration to the types of the other rooms.
 
+use std::time::Duration;
+
 use super::error::ServeError;
 use crate::cert::{SourceAddressError, SourceAddresses};
 use crate::config::{Config, RecordingMode, SessionRecording};
@@ -13,6 +15,8 @@ use crate::sys::files::{Files, read_limited};
 
 /// Longest banner (`banner_file`), in bytes.
 const MAX_BANNER: u64 = 64 * 1024;
+/// How long the link of a sign-in with a browser is of use.
+const LINK_LIFE: Duration = Duration::from_mins(5);
 
 /// The settings that a running proxy can take over from a configuration. The directory of recordings
 /// does not change.
@@ -44,7 +48,7 @@ pub(super) fn settings(
         listener_names: listener_names(config)?,
         egress: egress(config)?,
         greeting: greeting(config, files)?,
-        login_grace: config.proxy.login_grace_time,
+        login_grace: login_grace(config),
         connect_timeout: config.upstream.connect_timeout,
         time: TimeLimits {
             idle: config.proxy.client_idle_timeout,
@@ -54,6 +58,16 @@ pub(super) fn settings(
         },
         drain: config.proxy.drain_timeout,
     })
+}
+
+/// How long a client may take to authenticate: with an identity provider at least as long as a link is
+/// of use, because its terminal waits for a person who signs in with a browser.
+fn login_grace(config: &Config) -> Duration {
+    let configured = config.proxy.login_grace_time;
+    match config.auth.authentication.has_oidc() {
+        true => configured.max(LINK_LIFE),
+        false => configured,
+    }
 }
 
 /// The text of `banner_file`; `None` without the key.
