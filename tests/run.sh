@@ -136,6 +136,10 @@ others() {
     if [[ ! -d target/tools/node/node_modules/ssh2 ]]; then
         step npm install --silent --no-audit --no-fund --ignore-scripts --omit=optional --prefix target/tools/node ssh2
     fi
+    # The identity provider of the tests.
+    if [[ ! -d target/tools/oidc-provider/node_modules/oidc-provider ]]; then
+        step npm install --silent --no-audit --no-fund --ignore-scripts --omit=optional --prefix target/tools/oidc-provider oidc-provider
+    fi
     # Younger than the package of some distributions: --sftp-ssh.
     if ! rclone help flags 2>/dev/null | grep -q sftp-ssh; then
         step tests/openssh.sh sid target/tools/rclone rclone

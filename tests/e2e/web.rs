@@ -11,12 +11,12 @@ use crate::support::world::Builder;
 use crate::support::{ClientOutcome, HostKey, World, keys, programs};
 
 /// A CA and certificates for 127.0.0.1, made by openssl in a directory of their own.
-struct WebCa {
+pub(crate) struct WebCa {
     dir: tempfile::TempDir,
 }
 
 impl WebCa {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ca = Self {
             dir: tempfile::tempdir().expect("a temporary directory"),
         };
@@ -41,7 +41,7 @@ impl WebCa {
         ca
     }
 
-    fn openssl(&self, args: &[&str]) {
+    pub(crate) fn openssl(&self, args: &[&str]) {
         let mut openssl = Command::new(programs::path("openssl"));
         keys::tool(openssl.args(args).current_dir(self.dir.path()));
     }
@@ -86,14 +86,19 @@ impl WebCa {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// A world whose proxy serves HTTPS with the certificate of this CA.
     fn world(&self) -> Builder {
+        self.world_at(0)
+    }
+
+    /// The same at this port.
+    pub(crate) fn world_at(&self, port: u16) -> Builder {
         World::with()
-            .proxy_setting("web_listen_addr: 127.0.0.1:0")
+            .proxy_setting(&format!("web_listen_addr: 127.0.0.1:{port}"))
             .proxy_setting(&format!(
                 "https_cert_file: {}",
                 self.path("server.pem").display()

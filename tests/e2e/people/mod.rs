@@ -14,6 +14,7 @@ mod hostile_worker;
 mod interrupted;
 mod kept;
 mod killed_under_load;
+mod oidc;
 mod postgres;
 mod programs;
 mod refused;
