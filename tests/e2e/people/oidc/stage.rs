@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::children::Running;
+use crate::support::children::{Children, Running};
 use crate::support::terminal::Terminal;
 use crate::support::world::{Holds, User, login};
 use crate::support::{World, clock, ports, programs, skipped};
@@ -16,6 +18,8 @@ use crate::web::{WebCa, curl};
 
 /// How the client proves itself to the provider.
 const SECRET: &str = "a-secret-of-the-client";
+/// How long the provider may run.
+const LIMIT: Duration = Duration::from_secs(300);
 /// Most redirects and forms between a link and the page with the code.
 const MOST_STEPS: usize = 20;
 
@@ -43,13 +47,11 @@ impl Default for Plan {
 
 /// Everything that a test needs. The fields are dropped in this order.
 pub(super) struct ProviderStage {
-    provider: RefCell<Option<Running>>,
+    provider: ProviderProcess,
     pub(super) world: World,
     ca: WebCa,
-    pub(super) issuer: String,
     /// The port of the proxy's web.
     pub(super) web: u16,
-    https: bool,
 }
 
 impl ProviderStage {
@@ -79,6 +81,15 @@ impl ProviderStage {
         let role = |value: &str, roles: &str| {
             format!("{{ claim: groups, value: {value}, roles: [{roles}] }}")
         };
+        // The proxy looks at its start whether the provider can be used.
+        let provider = ProviderProcess {
+            running: RefCell::new(None),
+            children: Children::new(LIMIT),
+            settings: provider_settings(&ca, &issuer, web, plan.https),
+            port,
+            dir: ca.path(""),
+        };
+        provider.start(json!({}), &mut Command::new(programs::path("node")));
         let world = ca
             .world_at(web)
             .holds(Holds::KeyAlone)
@@ -98,77 +109,31 @@ impl ProviderStage {
             ))
             .settings(&plan.settings)
             .start();
-        let stage = Self {
-            provider: RefCell::new(None),
+        Some(Self {
+            provider,
             world,
             ca,
-            issuer,
             web,
-            https: plan.https,
-        };
-        stage.start_provider(json!({}));
-        Some(stage)
+        })
     }
 
-    /// Starts the provider, with the same key as before. `more` is added to its settings.
+    /// Starts the provider again, with the same key as before. `more` is added to its settings.
     pub(super) fn start_provider(&self, more: Value) {
-        self.start_provider_by(more, &mut Command::new(programs::path("node")));
+        let mut node = Command::new(programs::path("node"));
+        self.provider.start(more, &mut node);
     }
 
     /// The same, with a clock that is wrong by so many seconds.
     pub(super) fn start_provider_wrong_by(&self, seconds: i64) {
-        let library = clock::wrong_by(seconds, self.world.dir());
+        let library = clock::wrong_by(seconds, &self.provider.dir);
         let mut node = Command::new(programs::path("node"));
-        self.start_provider_by(json!({}), node.env("LD_PRELOAD", library));
-    }
-
-    fn start_provider_by(&self, more: Value, node: &mut Command) {
-        self.stop_provider();
-        let mut settings = json!({
-            "issuer": self.issuer,
-            "redirect_uris": [self.at_web("/webapi/oidc/callback")],
-            "secret": SECRET,
-            "signing_key": self.ca.path("ca.signing"),
-            "people": {
-                "alice": { "groups": ["staff", "dba"] },
-                "bob": { "groups": ["dba"] },
-                "carol": { "groups": ["idle"] },
-                "mallory": { "groups": [] },
-            },
-        });
-        if self.https {
-            settings["key"] = json!(self.ca.path("server.key"));
-            settings["cert"] = json!(self.ca.path("server.pem"));
-        }
-        if let (Value::Object(all), Value::Object(more)) = (&mut settings, more) {
-            all.extend(more);
-        }
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/support/oidc_provider.mjs");
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.world.dir().join("provider.log"))
-            .expect("writable");
-        let running = self.world.children.spawn(
-            node.arg(script)
-                .arg(modules())
-                .arg(settings.to_string())
-                .stdin(Stdio::null())
-                .stdout(log.try_clone().expect("a file"))
-                .stderr(log),
-        );
-        self.provider.replace(Some(running));
-        let metadata = format!("{}/.well-known/openid-configuration", self.issuer);
-        let browser = self.browser("prober");
-        self.world.eventually("the provider answers", || {
-            (browser.try_get(&metadata)?.status == 200).then_some(())
-        });
+        self.provider
+            .start(json!({}), node.env("LD_PRELOAD", library));
     }
 
     /// Kills the provider.
     pub(super) fn stop_provider(&self) {
-        drop(self.provider.take());
+        self.provider.stop();
     }
 
     /// A URL of the proxy's web.
@@ -210,6 +175,69 @@ impl ProviderStage {
         let logout = self.world.asking_ssh(name).arg("logout");
         logout.run().success();
     }
+}
+
+/// The provider, which runs or does not.
+struct ProviderProcess {
+    running: RefCell<Option<Running>>,
+    children: Children,
+    settings: Value,
+    port: u16,
+    /// For its log, and for libraries.
+    dir: PathBuf,
+}
+
+impl ProviderProcess {
+    fn start(&self, more: Value, node: &mut Command) {
+        self.stop();
+        let mut settings = self.settings.clone();
+        if let (Value::Object(all), Value::Object(more)) = (&mut settings, more) {
+            all.extend(more);
+        }
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/support/oidc_provider.mjs");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("provider.log"))
+            .expect("writable");
+        let running = self.children.spawn(
+            node.arg(script)
+                .arg(modules())
+                .arg(settings.to_string())
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().expect("a file"))
+                .stderr(log),
+        );
+        self.running.replace(Some(running));
+        let connects = || TcpStream::connect(("127.0.0.1", self.port)).ok();
+        let connected = self.children.eventually(connects);
+        connected.expect("the provider listens");
+    }
+
+    fn stop(&self) {
+        drop(self.running.take());
+    }
+}
+
+fn provider_settings(ca: &WebCa, issuer: &str, web: u16, https: bool) -> Value {
+    let mut settings = json!({
+        "issuer": issuer,
+        "redirect_uris": [format!("https://127.0.0.1:{web}/webapi/oidc/callback")],
+        "secret": SECRET,
+        "signing_key": ca.path("ca.signing"),
+        "people": {
+            "alice": { "groups": ["staff", "dba"] },
+            "bob": { "groups": ["dba"] },
+            "carol": { "groups": ["idle"] },
+            "mallory": { "groups": [] },
+        },
+    });
+    if https {
+        settings["key"] = json!(ca.path("server.key"));
+        settings["cert"] = json!(ca.path("server.pem"));
+    }
+    settings
 }
 
 /// Where `tests/run.sh` installs oidc-provider.
@@ -288,12 +316,8 @@ impl Shown {
 impl Browser<'_> {
     /// Opens a page without following redirects.
     pub(super) fn get(&self, url: &str) -> Shown {
-        self.try_get(url)
-            .unwrap_or_else(|| panic!("no answer of {url}"))
-    }
-
-    fn try_get(&self, url: &str) -> Option<Shown> {
         self.ask(&[url])
+            .unwrap_or_else(|| panic!("no answer of {url}"))
     }
 
     fn ask(&self, args: &[&str]) -> Option<Shown> {
