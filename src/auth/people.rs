@@ -255,6 +255,7 @@ mod tests {
             connection: ConnectionId::new(),
             client: "203.0.113.7:50000".parse().unwrap(),
             user: "alice".to_owned(),
+            waited: 0,
             ask: PeopleQuestion::Begin,
         };
         let answer = provider.answer(&worker(7), &request);

@@ -24,6 +24,10 @@ pub struct PeopleRequest {
     pub client: SocketAddr,
     /// The user name of the client's requests (RFC 4252 section 5).
     pub user: String,
+    /// How many seconds it has waited in the calling process for its turn. An answer counts for the moment
+    /// at which it was given.
+    #[serde(default)]
+    pub waited: u64,
     /// What is asked.
     pub ask: PeopleQuestion,
 }

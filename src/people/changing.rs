@@ -172,7 +172,7 @@ fn first_code(
     let [code] = answers else {
         return Ok(out_of_turn(context, conversation));
     };
-    let step = match secret.check(code.expose(), context.now()) {
+    let step = match secret.check(code.expose(), conversation.given(context.now())) {
         CodeVerdict::Right { step } => step,
         _ if tries + 1 >= MAX_TRIES => return Ok(gave_up(context, conversation, user)),
         verdict => {

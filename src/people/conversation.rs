@@ -11,6 +11,9 @@ use super::totp::OtpSecret;
 use crate::ipc::PeopleRequest;
 use crate::model::{ConnectionId, UserName};
 
+/// The longest wait that a process is believed, in seconds: a client may take no longer in all.
+const LONGEST_WAIT: u64 = 5 * 60;
+
 /// A person, by the identity that stays and the name that is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
@@ -160,6 +163,8 @@ pub(super) struct Conversation {
     pub(super) user: String,
     /// The session of the transport that the first proof was made for (RFC 4253 section 7.2).
     pub(super) session: Option<SessionDigest>,
+    /// How long the last request has waited for its turn, in seconds.
+    waited: u64,
     /// The key that has proved itself last.
     pub(super) proved: Option<ProvedKey>,
     /// Whether a certificate for another key was issued on this connection.
@@ -175,10 +180,22 @@ impl Conversation {
             client: request.client,
             user: request.user.clone(),
             session: None,
+            waited: 0,
             proved: None,
             has_certified: false,
             stage: Stage::Idle,
         }
+    }
+
+    /// Takes the next request.
+    pub(super) fn next(&mut self, request: &PeopleRequest) {
+        self.waited = request.waited.min(LONGEST_WAIT);
+    }
+
+    /// When the last answers were given, if it is `now`. When many people sign in at once, a code can have
+    /// become old by the time that it is looked at.
+    pub(super) fn given(&self, now: u64) -> u64 {
+        now.saturating_sub(self.waited)
     }
 
     /// The person who is signed in.

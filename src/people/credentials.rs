@@ -50,6 +50,8 @@ pub(super) fn verify(
     if given.password.is_empty() {
         return refuse(user.as_ref(), wrong(given));
     }
+    // A hash takes its time, in which a code grows old.
+    let at = conversation.given(context.now());
     let attempt = attempt(conversation, given.account, user.as_ref());
     if let Some(wait) = context.throttle.begin(state, &attempt, context.now())? {
         return Ok(Err(throttled(context, conversation, user.as_ref(), wait)));
@@ -61,7 +63,7 @@ pub(super) fn verify(
         .passwords
         .verify(given.password, as_str(hash.as_ref()));
     let secret = otp.and_then(|otp| OtpSecret::from_base32(&otp.secret));
-    let code = check_code(context, given, secret);
+    let code = check_code(given, secret, at);
     let user = match user {
         Some(user) if verdict.is_right() => user,
         user => return refuse(user.as_ref(), wrong(given)),
@@ -170,15 +172,12 @@ fn attempt<'a>(
     }
 }
 
-/// What a code is worth; `None` for an account that has none. It takes the same time.
-fn check_code(
-    context: &Context,
-    given: &Credentials<'_>,
-    secret: Option<OtpSecret>,
-) -> Option<CodeVerdict> {
+/// What a code was worth at a moment, in seconds since the epoch; `None` for an account that has none. It
+/// takes the same time.
+fn check_code(given: &Credentials<'_>, secret: Option<OtpSecret>, at: u64) -> Option<CodeVerdict> {
     let is_some = secret.is_some();
     let secret = secret.unwrap_or_else(OtpSecret::random);
-    let verdict = secret.check(given.code.unwrap_or_default(), context.now());
+    let verdict = secret.check(given.code.unwrap_or_default(), at);
     is_some.then_some(verdict)
 }
 

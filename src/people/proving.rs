@@ -16,6 +16,7 @@ use crate::cert::proof::VerifiedRequest;
 use crate::ipc::{PeopleAnswer, SignedProof};
 use crate::metrics::SignInMethod;
 use crate::model::UserName;
+use crate::state::User;
 
 /// Whether a signature by a key would be of use. `conversation` is `None` for a client that has asked
 /// for nothing yet.
@@ -91,8 +92,8 @@ pub(super) fn prove(
         let is_touched = verified.presence().is_some_and(|it| it.is_touched);
         return certified(context, conversation, certificate, is_touched);
     }
-    let key = match proved(context, &verified)? {
-        Ok(key) => key,
+    let (key, user) = match proved(context, &verified)? {
+        Ok(proved) => proved,
         Err(refused) => return Ok(refuse(context, conversation, None, refused)),
     };
     let stage = std::mem::replace(&mut conversation.stage, Stage::Idle);
@@ -105,7 +106,7 @@ pub(super) fn prove(
         }
         return Ok(answer);
     }
-    let Some(user) = registered_by(context, &key.fingerprint)? else {
+    let Some(user) = user else {
         // Some clients sign once only: the key is remembered until the answers are right.
         return Ok(PeopleAnswer::AskFirst);
     };
@@ -166,24 +167,26 @@ fn certified(
     Ok(signed_in(conversation, user, &sign_in, key, false))
 }
 
-/// The key of a verified request, if it is fit.
+/// The key of a verified request, if it is fit, and the user who has registered it.
 fn proved(
     context: &Context,
     verified: &VerifiedRequest,
-) -> Result<Result<ProvedKey, Refused>, Unavailable> {
+) -> Result<Result<(ProvedKey, Option<User>), Refused>, Unavailable> {
     let key = match fit_presented(verified.key()) {
         Ok(key) => key,
         Err(refused) => return Ok(Err(refused)),
     };
     let fingerprint = fingerprint(&key);
     let user = registered_by(context, &fingerprint)?;
-    Ok(Ok(ProvedKey {
+    let person = user.as_ref().map(|user| Named {
+        id: user.id,
+        name: user.name.clone(),
+    });
+    let key = ProvedKey {
         key,
         fingerprint,
         is_touched: verified.presence().is_some_and(|it| it.is_touched),
-        person: user.map(|user| Named {
-            id: user.id,
-            name: user.name,
-        }),
-    }))
+        person,
+    };
+    Ok(Ok((key, user)))
 }

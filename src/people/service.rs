@@ -181,6 +181,7 @@ impl PeopleService {
                 refused,
             ));
         }
+        conversation.next(request);
         let answer = self.converse(&mut conversation, &request.ask);
         slot.note(&conversation);
         answer

@@ -154,7 +154,8 @@ pub(super) fn first_code(
     let settings = context.settings();
     let is_skipped =
         code.expose().trim().is_empty() && settings.second_factor == RequiredFactor::Any;
-    let step = match set_up.secret.check(code.expose(), context.now()) {
+    let given = conversation.given(context.now());
+    let step = match set_up.secret.check(code.expose(), given) {
         CodeVerdict::Right { step } => Some(step),
         CodeVerdict::ClockOff { .. } | CodeVerdict::Wrong if is_skipped => None,
         _ if set_up.invited.tries + 1 >= MAX_TRIES => {

@@ -125,6 +125,7 @@ mod tests {
             connection: ConnectionId::new(),
             client: "203.0.113.7:50000".parse().unwrap(),
             user: "alice".to_owned(),
+            waited: 0,
             ask: PeopleQuestion::Begin,
         }
     }

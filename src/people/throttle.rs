@@ -124,6 +124,10 @@ impl Throttle {
         if of_source.count >= OF_SOURCE {
             return Ok(Some(window_after(of_source, "source")));
         }
+        if account.is_empty() {
+            // An invitation: all of an address have this one account. None can be guessed.
+            return Ok(None);
+        }
         let pair = AttemptsOf::Pair {
             account,
             source: &source,
@@ -132,7 +136,7 @@ impl Throttle {
             return Ok(Some(wait));
         }
         let everywhere = attempts.failures(AttemptsOf::Account(account), recent)?;
-        if account.is_empty() || everywhere.count < OF_ACCOUNT {
+        if everywhere.count < OF_ACCOUNT {
             return Ok(None);
         }
         let person = attempt.person.unwrap_or_default();

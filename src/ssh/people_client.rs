@@ -12,6 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::ipc::{
     CallError, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Questions,
@@ -114,7 +115,8 @@ impl PeopleClient {
 
     /// Cancel-safe: a question that was asked is answered, and the answer is dropped. The time for the
     /// answer begins with the turn.
-    async fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, PeopleError> {
+    async fn ask(&self, mut request: PeopleRequest) -> Result<PeopleAnswer, PeopleError> {
+        let since = Instant::now();
         let turn = match &request.ask {
             PeopleQuestion::Answer(_) => self.answers.turn().await?,
             PeopleQuestion::Key { .. }
@@ -127,6 +129,7 @@ impl PeopleClient {
                 turn.await.map_err(|_elapsed| PeopleError::Late)??
             }
         };
+        request.waited = since.elapsed().as_secs();
         let people = Arc::clone(&self.people);
         let asked = tokio::task::spawn_blocking(move || {
             let answer = people.ask(request);
@@ -247,6 +250,7 @@ impl Person {
             connection: self.connection,
             client: self.client,
             user: self.user.clone(),
+            waited: 0,
             ask,
         }
     }
@@ -390,6 +394,8 @@ mod tests {
         at_once: Mutex<(usize, usize)>,
         /// The connections that have answered, in their order.
         answered: Mutex<Vec<ConnectionId>>,
+        /// How long the last one had waited, in seconds.
+        waited: Mutex<u64>,
         /// Answers wait here until they may go on.
         held: Mutex<bool>,
         freed: Condvar,
@@ -400,6 +406,7 @@ mod tests {
             Arc::new(Self {
                 at_once: Mutex::default(),
                 answered: Mutex::default(),
+                waited: Mutex::default(),
                 held: Mutex::new(is_held),
                 freed: Condvar::new(),
             })
@@ -422,6 +429,7 @@ mod tests {
                 at_once.1 = at_once.1.max(at_once.0);
             }
             self.answered.lock().unwrap().push(request.connection);
+            *self.waited.lock().unwrap() = request.waited;
             let held = self.held.lock().unwrap();
             drop(self.freed.wait_while(held, |held| *held).unwrap());
             self.at_once.lock().unwrap().0 -= 1;
@@ -484,6 +492,8 @@ mod tests {
             assert_eq!(answered.unwrap().unwrap(), PeopleAnswer::ProveKey);
         }
         assert_eq!(*hashing.answered.lock().unwrap(), order);
+        // Their codes count for the moment at which they were given.
+        assert_eq!(*hashing.waited.lock().unwrap(), 4 * TURN.as_secs());
     }
 
     fn forgetful() -> (Arc<Forgetful>, PersonClient) {

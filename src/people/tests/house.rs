@@ -251,10 +251,16 @@ pub(super) struct HouseClient<'h> {
 
 impl HouseClient<'_> {
     pub(super) fn ask(&self, question: PeopleQuestion) -> PeopleAnswer {
+        self.ask_after(0, question)
+    }
+
+    /// The same for a question that has waited so many seconds in its process.
+    pub(super) fn ask_after(&self, waited: u64, question: PeopleQuestion) -> PeopleAnswer {
         let request = PeopleRequest {
             connection: self.connection,
             client: self.address,
             user: self.user.clone(),
+            waited,
             ask: question,
         };
         self.house.service.answer(self.caller, &request)

@@ -2,7 +2,7 @@
 
 use super::house::{House, HouseKey, PASSWORD, prompts, questions, reason, refusal, signed_in};
 use crate::cert::testing::ed25519;
-use crate::ipc::PeopleAnswer;
+use crate::ipc::{PeopleAnswer, PeopleQuestion, SecretText};
 use crate::people::RequiredFactor;
 use crate::people::totp::OtpSecret;
 
@@ -318,7 +318,85 @@ fn a_key_that_is_weak_or_no_plain_key_is_of_no_use() {
         b"ssh-dss".to_vec(),
         certificate.to_bytes().unwrap(),
     ] {
-        let answer = client.ask(crate::ipc::PeopleQuestion::Key { key });
+        let answer = client.ask(PeopleQuestion::Key { key });
         assert_eq!(answer, PeopleAnswer::Useless);
     }
+}
+
+/// When many people sign in at once, answers wait for their turn, and codes count for the moment at which
+/// they were given. No process is believed that they waited for longer than a client may take.
+#[test]
+fn a_code_counts_for_the_moment_at_which_it_was_given() {
+    let (house, key, secret) = alice(RequiredFactor::Otp);
+    let house = house.later(3_600);
+    for (age, waited, expected) in [
+        (200, 0, "clock-off"),
+        (200, 200, ""),
+        (400, 400, "clock-off"),
+    ] {
+        let person = house.admin().show("alice").unwrap().user.id;
+        let (which, logout) = (
+            crate::state::SignInsOf::User(person),
+            crate::ipc::SignInEnd::Logout,
+        );
+        house
+            .state
+            .sign_ins()
+            .end(&which, logout, house.now())
+            .unwrap();
+        let client = house.client_with("root", key.clone());
+        client.prove();
+        client.begin();
+        let code = secret.code(house.now() - age);
+        let answers = [PASSWORD, &code].map(|text| SecretText::new(text.to_owned()));
+        let answer = client.ask_after(waited, PeopleQuestion::Answer(answers.into()));
+        match expected {
+            "" => drop(signed_in(answer)),
+            refused => assert!(reason(answer).contains(refused), "{age} {waited}"),
+        }
+    }
+}
+
+/// People who share an address hold none of them up: those with a registered key are counted by it, and
+/// invitations are counted by the address, as far as they were wrong.
+#[test]
+fn many_people_behind_one_address_sign_up_and_sign_in() {
+    let house = House::new(RequiredFactor::Otp);
+    let names: Vec<_> = (0..40).map(|number| format!("user{number}")).collect();
+    let invitations: Vec<_> = names.iter().map(|name| house.invite(name)).collect();
+    // Some mistype theirs.
+    for _ in 0..10 {
+        let client = house.client("signup");
+        client.begin();
+        assert_eq!(reason(client.answer(&["mistyped"])), "invitation-invalid");
+    }
+    let signed_up: Vec<_> = std::thread::scope(|scope| {
+        let sign_up = |invitation: &String| {
+            let client = house.client("signup");
+            let secret = client.sign_up(invitation);
+            (client.key, secret)
+        };
+        let threads: Vec<_> = invitations
+            .iter()
+            .map(|invitation| scope.spawn(move || sign_up(invitation)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let house = house.later(13 * 3_600);
+    // Somebody there guesses at many accounts, until the address has to wait.
+    for number in 0..60 {
+        let client = house.client(&format!("guess{number}"));
+        client.begin();
+        client.answer(&[""]);
+        client.answer(&["wrong password", "000000"]);
+    }
+    std::thread::scope(|scope| {
+        for (key, secret) in &signed_up {
+            let house = &house;
+            scope.spawn(move || house.client_with("root", key.clone()).sign_in(secret));
+        }
+    });
 }

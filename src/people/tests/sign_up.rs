@@ -113,7 +113,7 @@ fn an_invitation_that_is_wrong_or_has_expired_is_refused() {
 fn invitations_cannot_be_guessed_without_end() {
     let house = House::new(RequiredFactor::Otp);
     let client = house.client("signup");
-    for _ in 0..5 {
+    for _ in 0..50 {
         client.begin();
         assert_eq!(reason(client.answer(&["AAAA"])), "invitation-invalid");
     }
