@@ -169,7 +169,7 @@ impl IssuesForPeople for UserCa {
         request: UserRequest,
         issued_for: IssuedFor,
     ) -> Result<Certificate, IssueError> {
-        let revocations = self.records.revoked.read()?;
+        let revocations = self.records.revoked.shared()?;
         let (authorities, limits) = (self.authorities.now(), self.limits());
         let rules = IssuingRules {
             limits: &limits,

@@ -2,6 +2,7 @@
 //! by another record.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::error::CaError;
 use super::revocation::{RevocationRecord, Revoked};
@@ -39,6 +40,14 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it cannot be read, is damaged, or less is there than is known to have been.
     fn read(&self) -> Result<Revocations, CaError>;
+
+    /// The same, for a process that asks again and again: what has not changed is not made again.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn shared(&self) -> Result<Arc<Revocations>, CaError> {
+        self.read().map(Arc::new)
+    }
 
     /// The same, for a process that relies on it from now on: what is there now cannot go unnoticed
     /// later.

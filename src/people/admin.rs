@@ -201,6 +201,21 @@ impl<'a> Admin<'a> {
         Ok(self.state.users().list()?)
     }
 
+    /// The people whose names come after this one, at most `limit`, and how many come after them.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn page(&self, after: &str, limit: usize) -> Result<(Vec<User>, u64), AdminError> {
+        let users = self.state.users().page(after, limit)?;
+        let left = match users.last() {
+            Some(last) if users.len() == limit => {
+                self.state.users().count_after(last.name.as_str())?
+            }
+            _ => 0,
+        };
+        Ok((users, left))
+    }
+
     /// Everything about a person.
     ///
     /// # Errors

@@ -394,7 +394,7 @@ mod tests {
         at_once: Mutex<(usize, usize)>,
         /// The connections that have answered, in their order.
         answered: Mutex<Vec<ConnectionId>>,
-        /// How long the last one had waited, in seconds.
+        /// How long one of them had waited at most, in seconds.
         waited: Mutex<u64>,
         /// Answers wait here until they may go on.
         held: Mutex<bool>,
@@ -429,7 +429,9 @@ mod tests {
                 at_once.1 = at_once.1.max(at_once.0);
             }
             self.answered.lock().unwrap().push(request.connection);
-            *self.waited.lock().unwrap() = request.waited;
+            let mut waited = self.waited.lock().unwrap();
+            *waited = request.waited.max(*waited);
+            drop(waited);
             let held = self.held.lock().unwrap();
             drop(self.freed.wait_while(held, |held| *held).unwrap());
             self.at_once.lock().unwrap().0 -= 1;

@@ -32,7 +32,7 @@ pub enum AttemptsOf<'a> {
         /// The address of the client.
         source: &'a str,
     },
-    /// All from a source.
+    /// All from a source, without a key that has proved itself.
     Source(&'a str),
     /// All for an account, without a key that has proved itself.
     Account(&'a str),
@@ -105,7 +105,7 @@ impl FailedAttempts<'_> {
             "SELECT COUNT(*), COALESCE(MAX(at), 0) FROM attempts WHERE {condition} AND at >= ${}",
             row.len()
         );
-        let found = self.database.read(|tx| tx.first(&sql, &row))?;
+        let found = self.database.first(&sql, &row)?;
         let Some(found) = found else {
             return Ok(Failures::default());
         };
@@ -133,7 +133,9 @@ fn condition(of: AttemptsOf<'_>) -> (&'static str, Vec<SqlValue>) {
             "account = $1 AND source = $2 AND fingerprint = ''",
             values![folded(account), bounded(source)],
         ),
-        AttemptsOf::Source(source) => ("source = $1", values![bounded(source)]),
+        AttemptsOf::Source(source) => {
+            ("source = $1 AND fingerprint = ''", values![bounded(source)])
+        }
         AttemptsOf::Account(account) => (
             "account = $1 AND fingerprint = ''",
             values![folded(account)],

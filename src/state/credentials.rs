@@ -118,7 +118,7 @@ impl Users<'_> {
     /// Those of the database.
     pub fn password_hash(&self, id: Uuid) -> Result<Option<Zeroizing<String>>, StateError> {
         let sql = "SELECT password FROM users WHERE id = $1 AND password IS NOT NULL";
-        let row = self.database.read(|tx| tx.first(sql, values![id]))?;
+        let row = self.database.first(sql, values![id])?;
         row.map(|row| Ok(Zeroizing::new(row.text(0)?.to_owned())))
             .transpose()
     }
@@ -141,7 +141,7 @@ impl Users<'_> {
     /// Those of the database.
     pub fn totp(&self, id: Uuid) -> Result<Option<TotpSecret>, StateError> {
         let sql = "SELECT totp, totp_step FROM users WHERE id = $1 AND totp IS NOT NULL";
-        let row = self.database.read(|tx| tx.first(sql, values![id]))?;
+        let row = self.database.first(sql, values![id])?;
         let read = |row: Row| {
             Ok(TotpSecret {
                 secret: Zeroizing::new(row.text(0)?.to_owned()),
@@ -178,7 +178,7 @@ impl Users<'_> {
     /// Those of the database.
     pub fn recovery_codes_left(&self, id: Uuid) -> Result<u64, StateError> {
         let sql = "SELECT COUNT(*) FROM recovery_codes WHERE user_id = $1";
-        self.database.read(|tx| tx.number(sql, values![id]))
+        self.database.number(sql, values![id])
     }
 
     /// Takes password, second factor, registered keys and earlier invitations from the user of an

@@ -41,9 +41,7 @@ impl Invitations<'_> {
     /// Those of the database.
     pub fn find(&self, hash: &str, now: u64) -> Result<Option<Invitation>, StateError> {
         let sql = format!("SELECT {COLUMNS} FROM invitations WHERE hash = $1 AND expires > $2");
-        let row = self
-            .database
-            .read(|tx| tx.first(&sql, values![hash, now]))?;
+        let row = self.database.first(&sql, values![hash, now])?;
         row.as_ref().map(read_invitation).transpose()
     }
 
@@ -62,7 +60,7 @@ impl Invitations<'_> {
     /// Those of the database.
     pub fn of_user(&self, user: Uuid) -> Result<Vec<Invitation>, StateError> {
         let sql = format!("SELECT {COLUMNS} FROM invitations WHERE user_id = $1 ORDER BY created");
-        let rows = self.database.read(|tx| tx.query(&sql, values![user]))?;
+        let rows = self.database.query(&sql, values![user])?;
         rows.iter().map(read_invitation).collect()
     }
 

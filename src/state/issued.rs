@@ -70,7 +70,7 @@ impl LedgerRows<'_> {
     pub fn has(&self, serial: Serial) -> Result<bool, StateError> {
         let sql = "SELECT COUNT(*) FROM issued WHERE serial = $1";
         let serial = serial.to_string();
-        Ok(self.database.read(|tx| tx.number(sql, values![&serial]))? > 0)
+        Ok(self.database.number(sql, values![&serial])? > 0)
     }
 
     /// The fingerprint of the CA that has issued the last certificate of this kind.
@@ -80,7 +80,7 @@ impl LedgerRows<'_> {
     pub fn last_ca(&self, kind: CaKind) -> Result<Option<String>, StateError> {
         let sql = "SELECT ca FROM issued WHERE kind = $1 ORDER BY time DESC, serial DESC LIMIT 1";
         let kind = kind.to_string();
-        let row = self.database.read(|tx| tx.first(sql, values![&kind]))?;
+        let row = self.database.first(sql, values![&kind])?;
         row.map(|row| row.text(0).map(str::to_owned)).transpose()
     }
 
@@ -91,7 +91,7 @@ impl LedgerRows<'_> {
     pub fn count(&self, filter: &LedgerFilter) -> Result<u64, StateError> {
         let (condition, row) = condition(filter);
         let sql = format!("SELECT COUNT(*) FROM issued WHERE {condition}");
-        self.database.read(|tx| tx.number(&sql, &row))
+        self.database.number(&sql, &row)
     }
 
     /// The next rows after the end of a page, at most `limit`, in the order of issue.
@@ -116,7 +116,7 @@ impl LedgerRows<'_> {
             "SELECT {COLUMNS} FROM issued WHERE {condition} ORDER BY time, serial LIMIT ${}",
             row.len()
         );
-        let rows = self.database.read(|tx| tx.query(&sql, &row))?;
+        let rows = self.database.query(&sql, &row)?;
         rows.iter().map(read_issued).collect()
     }
 }

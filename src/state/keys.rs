@@ -58,9 +58,7 @@ impl RegisteredKeys<'_> {
              JOIN users ON users.id = registered_keys.user_id
              WHERE registered_keys.fingerprint = $1"
         );
-        let row = self
-            .database
-            .read(|tx| tx.first(&sql, values![fingerprint]))?;
+        let row = self.database.first(&sql, values![fingerprint])?;
         let read = |row: Row| Ok((read_user(&row)?, read_key(&row, USER_WIDTH)?));
         row.map(read).transpose()
     }
@@ -74,7 +72,7 @@ impl RegisteredKeys<'_> {
             "SELECT {KEY_COLUMNS} FROM registered_keys WHERE user_id = $1
              ORDER BY registered, fingerprint"
         );
-        let rows = self.database.read(|tx| tx.query(&sql, values![user]))?;
+        let rows = self.database.query(&sql, values![user])?;
         rows.iter().map(|row| read_key(row, 0)).collect()
     }
 

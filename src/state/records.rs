@@ -66,6 +66,8 @@ struct StateRecords {
     clock: Clock,
     /// The revocations that were read so far.
     known: Mutex<Vec<RevocationRecord>>,
+    /// The same, as decisions are made with it.
+    shared: Mutex<Arc<Revocations>>,
 }
 
 impl StateRecords {
@@ -84,6 +86,7 @@ impl StateRecords {
             log: RevocationLog::new(data_dir, clock),
             clock,
             known: Mutex::default(),
+            shared: Mutex::default(),
         }
     }
 
@@ -332,6 +335,19 @@ impl RevocationStore for StateRecords {
             Some(state) => Ok(Revocations::of(self.known(state)?.clone())),
             None => self.log.read(),
         }
+    }
+
+    fn shared(&self) -> Result<Arc<Revocations>, CaError> {
+        let Some(state) = self.in_force()? else {
+            return self.log.read().map(Arc::new);
+        };
+        let known = self.known(state)?;
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing is ever removed from it.
+        if shared.records().len() != known.len() {
+            *shared = Arc::new(Revocations::of(known.clone()));
+        }
+        Ok(Arc::clone(&shared))
     }
 
     fn settle(&self) -> Result<Revocations, CaError> {

@@ -46,9 +46,7 @@ impl RevocationRows<'_> {
     /// Those of the database.
     pub fn page(&self, skipped: u64, limit: usize) -> Result<Vec<RevocationRow>, StateError> {
         let sql = "SELECT version, line FROM revocations ORDER BY version LIMIT $1 OFFSET $2";
-        let rows = self
-            .database
-            .read(|tx| tx.query(sql, values![limit, skipped]))?;
+        let rows = self.database.query(sql, values![limit, skipped])?;
         rows.iter().map(read_row).collect()
     }
 
@@ -59,9 +57,7 @@ impl RevocationRows<'_> {
     pub fn after(&self, version: u64, limit: usize) -> Result<Vec<RevocationRow>, StateError> {
         let sql = "SELECT version, line FROM revocations WHERE version > $1
                    ORDER BY version LIMIT $2";
-        let rows = self
-            .database
-            .read(|tx| tx.query(sql, values![version, limit]))?;
+        let rows = self.database.query(sql, values![version, limit])?;
         rows.iter().map(read_row).collect()
     }
 
@@ -79,7 +75,7 @@ impl RevocationRows<'_> {
     /// Those of the database.
     pub fn count(&self) -> Result<u64, StateError> {
         let sql = "SELECT COUNT(*) FROM revocations";
-        self.database.read(|tx| tx.number(sql, &[]))
+        self.database.number(sql, &[])
     }
 
     /// How far another file had come: the mark of this kind and authority; 0 if there is none.
@@ -88,8 +84,7 @@ impl RevocationRows<'_> {
     /// Those of the database.
     pub fn mark(&self, kind: &str, authority: &str) -> Result<u64, StateError> {
         let sql = "SELECT moves FROM marks WHERE kind = $1 AND authority = $2";
-        self.database
-            .read(|tx| tx.number(sql, values![kind, authority]))
+        self.database.number(sql, values![kind, authority])
     }
 
     /// Writes down how far another file has come, unless a mark is as far already.

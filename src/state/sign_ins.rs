@@ -99,7 +99,7 @@ impl SignIns<'_> {
              WHERE user_id = $1 AND fingerprint = $2 AND expires > $3 ORDER BY expires DESC LIMIT 1"
         );
         let row = values![user, fingerprint, now];
-        let row = self.database.read(|tx| tx.first(&sql, row))?;
+        let row = self.database.first(&sql, row)?;
         row.as_ref().map(read_sign_in).transpose()
     }
 
@@ -112,9 +112,7 @@ impl SignIns<'_> {
             "SELECT {SIGN_IN_COLUMNS} FROM sign_ins WHERE user_id = $1 AND expires > $2
              ORDER BY started, id"
         );
-        let rows = self
-            .database
-            .read(|tx| tx.query(&sql, values![user, now]))?;
+        let rows = self.database.query(&sql, values![user, now])?;
         rows.iter().map(read_sign_in).collect()
     }
 
@@ -156,7 +154,7 @@ impl SignIns<'_> {
                      AND (sign_in_ends.reason <> $3 OR users.id IS NOT NULL)
                    ORDER BY sign_in_ends.number LIMIT $2";
         let row = values![number, limit, ACCESS_CHANGED];
-        let rows = self.database.read(|tx| tx.query(sql, row))?;
+        let rows = self.database.query(sql, row)?;
         rows.iter().map(read_change).collect()
     }
 
@@ -166,7 +164,7 @@ impl SignIns<'_> {
     /// Those of the database.
     pub fn last_end(&self) -> Result<u64, StateError> {
         let sql = "SELECT value FROM counters WHERE name = 'sign-in-end'";
-        self.database.read(|tx| tx.number(sql, &[]))
+        self.database.number(sql, &[])
     }
 
     /// Whether a user has signed in from an address after `since`, in seconds since the epoch.
@@ -177,7 +175,7 @@ impl SignIns<'_> {
         let sql = "SELECT COUNT(*) FROM sign_in_sources
                    WHERE user_id = $1 AND client = $2 AND used > $3";
         let row = values![user, client, since];
-        Ok(self.database.read(|tx| tx.number(sql, row))? > 0)
+        Ok(self.database.number(sql, row)? > 0)
     }
 
     /// Forgets ends that were written, and addresses that were used, before `moment`, in seconds since the

@@ -140,8 +140,32 @@ impl Users<'_> {
     /// Those of the database.
     pub fn list(&self) -> Result<Vec<User>, StateError> {
         let sql = format!("SELECT {USER_COLUMNS} FROM users ORDER BY users.folded");
-        let rows = self.database.read(|tx| tx.query(&sql, &[]))?;
+        let rows = self.database.query(&sql, &[])?;
         rows.iter().map(read_user).collect()
+    }
+
+    /// The users whose names come after this one, whatever its case, at most `limit`, by their names.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn page(&self, after: &str, limit: usize) -> Result<Vec<User>, StateError> {
+        let sql = format!(
+            "SELECT {USER_COLUMNS} FROM users WHERE users.folded > $1
+             ORDER BY users.folded LIMIT $2"
+        );
+        let after = after.to_ascii_lowercase();
+        let rows = self.database.query(&sql, values![after, limit])?;
+        rows.iter().map(read_user).collect()
+    }
+
+    /// How many users have names that come after this one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn count_after(&self, after: &str) -> Result<u64, StateError> {
+        let sql = "SELECT COUNT(*) FROM users WHERE users.folded > $1";
+        self.database
+            .number(sql, values![after.to_ascii_lowercase()])
     }
 
     /// Gives a user other roles and logins, and announces that for the user's sign-ins; `false` if there
@@ -214,7 +238,7 @@ impl Users<'_> {
         values: &[SqlValue],
     ) -> Result<Option<User>, StateError> {
         let sql = format!("SELECT {USER_COLUMNS} FROM users WHERE {condition}");
-        let row = self.database.read(|tx| tx.first(&sql, values))?;
+        let row = self.database.first(&sql, values)?;
         row.as_ref().map(read_user).transpose()
     }
 }

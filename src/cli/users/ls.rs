@@ -14,15 +14,31 @@ const YIELDING: &[usize] = &[3, 2, 0];
 /// Columns that a narrow terminal does without: when the person was added.
 const OPTIONAL: &[usize] = &[4];
 
+/// How many people a table has, if nothing is said: a list that is longer is not read as a whole.
+const PAGE: usize = 200;
+
 /// List the people of the state, by their names
 ///
-/// The state is active, invited (the person has not signed up yet) or locked. People who are in the
+/// A table has 200 of them at most, and says how many come after these. The state is active, invited (the person has not signed up yet) or locked. People who are in the
 /// configuration alone are not listed: they log in with certificates.
 #[derive(Debug, clap::Args)]
 pub(crate) struct UsersLsArgs {
     /// How to print the list
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]
     format: ListFormat,
+    /// Only people whose names come after this one
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    after: String,
+    /// How many at most
+    ///
+    /// 0 means all of them, which is what JSON has if nothing is said.
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
 }
 
 impl UsersLsArgs {
@@ -32,15 +48,26 @@ impl UsersLsArgs {
 
     /// What is printed on this surface.
     pub(super) fn list(&self, context: &Context, surface: Surface) -> Result<String, Failure> {
-        let users = match UserAccess::to_read(context)? {
+        let limit = match (self.limit, self.format) {
+            (Some(0), _) | (None, ListFormat::Json) => usize::MAX,
+            (Some(limit), _) => limit,
+            (None, ListFormat::Text) => PAGE,
+        };
+        let (users, left) = match UserAccess::to_read(context)? {
             Some(access) => access
                 .admin()
-                .list()
+                .page(&self.after, limit)
                 .map_err(|error| failure::failure("list the users", error))?,
-            None => Vec::new(),
+            None => (Vec::new(), 0),
         };
         Ok(match self.format {
-            ListFormat::Text => table(&users).render(surface),
+            ListFormat::Text => {
+                let rest = users.last().filter(|_| left > 0).map(|last| {
+                    let name = &last.name;
+                    format!("and {left} more: --after={name} lists the next ones, --limit=0 all\n")
+                });
+                table(&users).render(surface) + &rest.unwrap_or_default()
+            }
             ListFormat::Json => json_list(users.iter().map(UserObject::new)),
         })
     }

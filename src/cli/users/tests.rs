@@ -375,3 +375,38 @@ fn a_reset_gives_another_invitation_and_a_removal_none() {
     let told = fixture.fails(&["rm", "alice"]);
     assert!(told.contains("rproxy users ls"), "{told}");
 }
+
+#[test]
+fn a_long_list_is_printed_in_pages() {
+    let users = UsersFixture::new();
+    for name in ["carol", "Alice", "dave"] {
+        users.run(&["add", name, "--roles=dba"]).unwrap();
+    }
+    let names = |args: &[&str]| {
+        let list = users.run(&[&["ls"], args].concat()).unwrap();
+        let lines = list.lines().skip(1);
+        let first = |line: &str| {
+            line.split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        (lines.map(first).collect::<Vec<_>>(), list)
+    };
+    assert_eq!(names(&[]).0, ["Alice", "carol", "dave"]);
+    let (some, text) = names(&["--limit=2"]);
+    assert_eq!(some, ["Alice", "carol", "and"]);
+    let more = "and 1 more: --after=carol lists the next ones, --limit=0 all\n";
+    assert!(text.ends_with(more), "{text}");
+    assert_eq!(names(&["--limit=2", "--after=Carol"]).0, ["dave"]);
+    assert_eq!(names(&["--limit=0"]).0.len(), 3);
+    let json = users.run(&["ls", "--format=json", "--limit=1"]).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&json)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}

@@ -5,6 +5,7 @@ use crate::cert::testing::ed25519;
 use crate::ipc::{PeopleAnswer, PeopleQuestion, SecretText};
 use crate::people::RequiredFactor;
 use crate::people::totp::OtpSecret;
+use crate::state::testing::statements;
 
 /// Alice, signed up and with no sign-in any more: it is the next day.
 fn alice(factor: RequiredFactor) -> (House, HouseKey, OtpSecret) {
@@ -399,4 +400,24 @@ fn many_people_behind_one_address_sign_up_and_sign_in() {
             scope.spawn(move || house.client_with("root", key.clone()).sign_in(secret));
         }
     });
+}
+
+/// What a sign-in and what a login of a user who is signed in cost the state: statements, and changes, each
+/// of which waits for the disk. `benches/README.md` has the numbers too.
+#[test]
+fn a_login_of_a_user_who_is_signed_in_changes_nothing_in_the_state() {
+    let (house, key, secret) = alice(RequiredFactor::Otp);
+    let client = house.client_with("root", key.clone());
+    let (_, statements, changes) = statements::count(|| {
+        client.offer();
+        client.sign_in(&secret)
+    });
+    assert_eq!((statements, changes), (20, 4));
+    let client = house.client_with("root", key);
+    let (_, statements, changes) = statements::count(|| {
+        client.offer();
+        signed_in(client.prove());
+        client.certificate("postgres")
+    });
+    assert_eq!((statements, changes), (5, 0));
 }

@@ -100,6 +100,27 @@ impl Database {
         })
     }
 
+    /// All rows of one statement that reads. It needs no transaction around it: with PostgreSQL, each is a
+    /// question and an answer less at its beginning and at its end.
+    pub(super) fn query(&self, sql: &str, values: &[SqlValue]) -> Result<Vec<Row>, StateError> {
+        let mut ask = |tx: &mut dyn Transaction| tx.query(sql, values);
+        self.measured(StateTask::Read, || match &self.engine {
+            Engine::Sqlite(database) => database.statement(&mut ask),
+            Engine::Postgres(database) => database.statement(&mut ask),
+        })
+    }
+
+    /// The same; its first row.
+    pub(super) fn first(&self, sql: &str, values: &[SqlValue]) -> Result<Option<Row>, StateError> {
+        Ok(self.query(sql, values)?.into_iter().next())
+    }
+
+    /// The same; the number that it gives.
+    pub(super) fn number(&self, sql: &str, values: &[SqlValue]) -> Result<u64, StateError> {
+        let row = self.first(sql, values)?;
+        row.map_or(Ok(0), |row| row.number(0))
+    }
+
     /// Changes. All of it is durable when this returns, or nothing has changed; with
     /// [`StateError::Unconfirmed`], one of the two.
     pub(super) fn write<T>(

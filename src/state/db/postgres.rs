@@ -110,7 +110,15 @@ impl PostgresDatabase {
         &self,
         read: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        self.retry(|_attempt| BEGIN_READ, read)
+        self.retry(|_attempt| Some(BEGIN_READ), read)
+    }
+
+    /// Carries out one statement that reads.
+    pub(super) fn statement<T>(
+        &self,
+        ask: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        self.retry(|_attempt| None, ask)
     }
 
     pub(super) fn write<T>(
@@ -118,8 +126,8 @@ impl PostgresDatabase {
         write: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let begin = |attempt| match attempt {
-            ..ALONE_FROM => BEGIN_WRITE,
-            _ => BEGIN_ALONE,
+            ..ALONE_FROM => Some(BEGIN_WRITE),
+            _ => Some(BEGIN_ALONE),
         };
         self.retry(begin, write)
     }
@@ -128,7 +136,7 @@ impl PostgresDatabase {
         &self,
         change: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        self.retry(|_attempt| BEGIN_SCHEMA, change)
+        self.retry(|_attempt| Some(BEGIN_SCHEMA), change)
     }
 
     pub(super) fn size(&self) -> Result<u64, StateError> {
@@ -140,7 +148,7 @@ impl PostgresDatabase {
     /// was kept turns out to be broken.
     fn retry<T>(
         &self,
-        begin: impl Fn(u32) -> &'static str,
+        begin: impl Fn(u32) -> Option<&'static str>,
         work: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let mut attempt = 0;
@@ -247,11 +255,12 @@ impl PostgresDatabase {
 }
 
 impl PostgresConnection {
-    /// Carries out one transaction. It is over when this returns, or the connection is closed.
+    /// Carries out one transaction, or one statement without a beginning. It is over when this returns, or
+    /// the connection is closed.
     fn transaction<T>(
         &mut self,
         place: &str,
-        begin: &str,
+        begin: Option<&str>,
         work: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
     ) -> Result<T, Failed> {
         let mut transaction = PostgresTransaction {
@@ -259,7 +268,7 @@ impl PostgresConnection {
             place,
             failure: None,
         };
-        let done = transaction.batch(begin);
+        let done = begin.map_or(Ok(()), |begin| transaction.batch(begin));
         let done = done.and_then(|()| work(&mut transaction));
         let done = done.and_then(|value| match transaction.failure {
             // The server would take the confirmation of a failed transaction for its end.
@@ -269,8 +278,11 @@ impl PostgresConnection {
             }),
             None => Ok(value),
         });
-        let is_confirming = done.is_ok();
-        let done = done.and_then(|value| transaction.batch("COMMIT").map(|()| value));
+        let is_confirming = done.is_ok() && begin.is_some();
+        let done = match is_confirming {
+            true => done.and_then(|value| transaction.batch("COMMIT").map(|()| value)),
+            false => done,
+        };
         let cause = transaction.failure;
         let error = match done {
             Ok(value) => return Ok(value),
@@ -282,7 +294,7 @@ impl PostgresConnection {
                 false => Failed::Broken(error),
             });
         }
-        // A failed COMMIT has ended the transaction; ROLLBACK is a warning then.
+        // A failed COMMIT has ended the transaction, and one statement has none; ROLLBACK is a warning then.
         if self.client.batch_execute("ROLLBACK").is_err() && !is_confirming {
             return Err(Failed::Broken(error));
         }
@@ -329,6 +341,8 @@ impl PostgresTransaction<'_> {
 
 impl Transaction for PostgresTransaction<'_> {
     fn execute(&mut self, sql: &str, values: &[SqlValue]) -> Result<u64, StateError> {
+        #[cfg(test)]
+        crate::state::testing::statements::note(sql, values);
         let statement = match self.connection.prepared(sql) {
             Ok(statement) => statement,
             Err(error) => return Err(self.failed(&error)),
@@ -344,6 +358,8 @@ impl Transaction for PostgresTransaction<'_> {
         values: &[SqlValue],
         on_row: &mut dyn FnMut(Row) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
+        #[cfg(test)]
+        crate::state::testing::statements::note(sql, values);
         let statement = match self.connection.prepared(sql) {
             Ok(statement) => statement,
             Err(error) => return Err(self.failed(&error)),

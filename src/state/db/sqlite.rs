@@ -151,8 +151,21 @@ impl SqliteDatabase {
         }
     }
 
-    /// Carries out a transaction on a connection of its own. After a failure that is not the function's,
-    /// the connection is closed: the next one finds the file as it is then.
+    /// Carries out one statement that reads.
+    pub(super) fn statement<T>(
+        &self,
+        ask: &mut dyn FnMut(&mut dyn Transaction) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let connection = self.take()?;
+        let answer = ask(&mut SqliteTransaction {
+            connection: &connection,
+            place: &self.place,
+        });
+        self.keep_after(connection, &answer);
+        answer
+    }
+
+    /// Carries out a transaction on a connection of its own.
     fn transaction<T>(
         &self,
         begin: &str,
@@ -160,6 +173,8 @@ impl SqliteDatabase {
     ) -> Result<T, StateError> {
         let connection = self.take()?;
         let failed = |error| failure(&self.place, &error);
+        #[cfg(test)]
+        crate::state::testing::statements::note(begin, &[]);
         connection.execute_batch(begin).map_err(failed)?;
         let mut transaction = SqliteTransaction {
             connection: &connection,
@@ -174,10 +189,18 @@ impl SqliteDatabase {
         };
         // A failure can have ended the transaction already.
         let is_over = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
-        if is_over && !done.as_ref().is_err_and(is_of_database) {
-            self.keep(connection);
+        if is_over {
+            self.keep_after(connection, &done);
         }
         done
+    }
+
+    /// After a failure that is not the function's, the connection is closed: the next one finds the file as
+    /// it is then.
+    fn keep_after<T>(&self, connection: SqliteConnection, done: &Result<T, StateError>) {
+        if !done.as_ref().is_err_and(is_of_database) {
+            self.keep(connection);
+        }
     }
 
     fn take(&self) -> Result<SqliteConnection, StateError> {
@@ -270,6 +293,8 @@ impl SqliteTransaction<'_> {
     /// text; their names say which value each gets.
     fn prepared(&self, sql: &str, values: &[SqlValue]) -> Result<Statement<'_>, StateError> {
         let failed = |error| failure(self.place, &error);
+        #[cfg(test)]
+        crate::state::testing::statements::note(sql, values);
         let mut statement = self.connection.prepare(sql).map_err(failed)?;
         for parameter in 1..=statement.parameter_count() {
             let name = statement.parameter_name(parameter).unwrap_or_default();

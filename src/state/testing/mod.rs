@@ -1,6 +1,7 @@
 //! For tests: states in both databases.
 
 pub(crate) mod server;
+pub(crate) mod statements;
 
 use std::os::unix::fs::chown;
 use std::path::Path;

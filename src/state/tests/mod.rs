@@ -7,6 +7,7 @@ mod encrypted;
 mod faults;
 mod ledger;
 mod people;
+mod plans;
 mod schema;
 
 use super::{NewUser, RegisteredKey, State, User};

@@ -431,7 +431,7 @@ fn failed_attempts_are_counted_by_account_source_and_key() {
         assert_eq!(count(pair, 0), (2, 1));
         assert_eq!(count(pair, NOW + 1), (1, 1));
         assert_eq!(count(pair, NOW + 2), (0, 0));
-        assert_eq!(count(AttemptsOf::Source(source), 0), (4, 4));
+        assert_eq!(count(AttemptsOf::Source(source), 0), (3, 4));
         assert_eq!(count(AttemptsOf::Account(account), 0), (3, 2));
         assert_eq!(count(with_key, 0), (1, 3));
         assert_eq!(count(AttemptsOf::Account("bob\0\u{202e}"), 0), (1, 4));

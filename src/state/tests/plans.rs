@@ -1,0 +1,137 @@
+//! Every statement of a login and of a sign-in finds its rows by an index, on both databases: it takes as
+//! long with a hundred thousand users as with a hundred.
+
+use uuid::Uuid;
+
+use super::{key, user};
+use crate::ca::IssuedFor;
+use crate::ipc::SignInEnd;
+use crate::model::Serial;
+use crate::state::db::values;
+use crate::state::testing::statements::{self, NotedStatement};
+use crate::state::testing::{NOW, on_both};
+use crate::state::{AttemptsOf, FailedAttempt, LedgerFilter, NewSignIn, SignInsOf, State};
+
+const FINGERPRINT: &str = "SHA256:alice";
+
+/// What happens when a user signs in, logs in, and ends the sign-in; and what the proxy does every second
+/// and every minute.
+fn life(state: &State) {
+    let users = state.users();
+    let alice = users.get("alice").unwrap().unwrap();
+    users.of_id(alice.id).unwrap();
+    users.password_hash(alice.id).unwrap();
+    users.totp(alice.id).unwrap();
+    users.spend_totp_step(alice.id, 1).unwrap();
+    users.spend_recovery_code(alice.id, "none").unwrap();
+    users.replace_hash(alice.id, "old", "new").unwrap();
+    let keys = state.keys();
+    keys.of_fingerprint(FINGERPRINT).unwrap().unwrap();
+    keys.of_user(alice.id).unwrap();
+    keys.register(&key(&alice, FINGERPRINT)).unwrap();
+    let failed = FailedAttempt {
+        account: "alice",
+        source: "203.0.113.7",
+        fingerprint: None,
+    };
+    let (account, source) = ("alice", "203.0.113.7");
+    let fingerprint = FINGERPRINT;
+    state.attempts().record(&failed, NOW).unwrap();
+    for of in [
+        AttemptsOf::Pair { account, source },
+        AttemptsOf::Source(source),
+        AttemptsOf::Account(account),
+        AttemptsOf::AccountWithKey {
+            account,
+            fingerprint,
+        },
+    ] {
+        state.attempts().failures(of, NOW - 60).unwrap();
+        state.attempts().reset(of).unwrap();
+    }
+    let sign_ins = state.sign_ins();
+    let new = NewSignIn {
+        user: alice.id,
+        fingerprint: fingerprint.to_owned(),
+        client: source.to_owned(),
+        started: NOW,
+        until: NOW + 60,
+    };
+    let begun = sign_ins.begin(&new).unwrap().unwrap();
+    sign_ins.live(alice.id, fingerprint, NOW).unwrap().unwrap();
+    sign_ins.of_user(alice.id, NOW).unwrap();
+    sign_ins.was_from(alice.id, source, NOW - 60).unwrap();
+    sign_ins.since(0, 100).unwrap();
+    let end = SignInEnd::Logout;
+    sign_ins.end(&SignInsOf::Id(begun.id), end, NOW).unwrap();
+    sign_ins.end(&SignInsOf::User(alice.id), end, NOW).unwrap();
+    sign_ins.end(&SignInsOf::Before(NOW), end, NOW).unwrap();
+    sign_ins.forget_before(NOW - 60).unwrap();
+    state.revocations().after(0, 100).unwrap();
+    state.invitations().find("none", NOW).unwrap();
+    state.invitations().of_user(alice.id).unwrap();
+    users.page("", 100).unwrap();
+    let issued = LedgerFilter {
+        issued_for: Some(IssuedFor::Signed),
+        ..LedgerFilter::default()
+    };
+    state.issued().page(&issued, None, 100).unwrap();
+    state.issued().has(Serial::new(7).unwrap()).unwrap();
+}
+
+/// What the database says of how it carries out a statement.
+fn plan(state: &State, (sql, values): &NotedStatement) -> String {
+    let is_sqlite = state.check().unwrap().backend == "sqlite";
+    let explain = if is_sqlite {
+        format!("EXPLAIN QUERY PLAN {sql}")
+    } else {
+        format!("EXPLAIN {sql}")
+    };
+    let rows = state.database.read(|tx| {
+        if !is_sqlite {
+            // Where there is an index, it is used then, also for a table of one row.
+            tx.batch("SET LOCAL enable_seqscan = off")?;
+        }
+        tx.query(&explain, values)
+    });
+    let column = if is_sqlite { 3 } else { 0 };
+    let lines: Vec<_> = rows
+        .unwrap()
+        .iter()
+        .map(|row| row.text(column).unwrap().to_owned())
+        .collect();
+    lines.join("\n")
+}
+
+#[test]
+fn every_statement_of_a_sign_in_uses_an_index() {
+    on_both(|state| {
+        let alice = user(state, "alice");
+        state.keys().register(&key(&alice, FINGERPRINT)).unwrap();
+        let ((), noted) = statements::of(|| life(state));
+        let noted: Vec<_> = noted
+            .into_iter()
+            .filter(|(sql, _)| !sql.starts_with("BEGIN"))
+            .collect();
+        assert!(noted.len() > 40, "{}", noted.len());
+        for statement in &noted {
+            let plan = plan(state, statement);
+            let reads_all = plan.contains("Seq Scan")
+                || plan
+                    .lines()
+                    .any(|line| line.starts_with("SCAN ") && !line.contains("CONSTANT ROW"));
+            assert!(!reads_all, "{}:\n{plan}", statement.0);
+        }
+    });
+}
+
+/// A statement that needs no transaction has none: with PostgreSQL, that is a third of the questions.
+#[test]
+fn what_is_read_by_one_statement_is_one_statement() {
+    on_both(|state| {
+        let (_, noted) = statements::of(|| state.users().of_id(Uuid::nil()).unwrap());
+        assert_eq!(noted.len(), 1, "{noted:?}");
+        let sql = "SELECT COUNT(*) FROM users WHERE id = $1";
+        state.database.number(sql, values![Uuid::nil()]).unwrap();
+    });
+}
