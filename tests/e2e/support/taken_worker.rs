@@ -147,6 +147,7 @@ impl ClaimedConnection {
             connection: self.id,
             client: self.client,
             user: self.user.clone(),
+            waited: 0,
             ask,
         };
         let until = Instant::now() + PATIENCE;
