@@ -320,6 +320,8 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_sub
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
 json\t'An array of objects'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -l after -d 'Only people whose names come after this one' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -l limit -d 'How many at most' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -18,7 +18,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 /// Options of `cargo bench --bench people -- ...`.
 #[derive(Debug, Parser)]
 #[command(about = "Measure users who sign in")]
-struct Options {
+struct PeopleOptions {
     /// How many users sign in at once
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     crowd: usize,
@@ -43,7 +43,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    match run(&PeopleOptions::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _nobody_reads = writeln!(std::io::stderr(), "failed: {error}");
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<()> {
+fn run(options: &PeopleOptions) -> Result<()> {
     let built = PathBuf::from(env!("CARGO_BIN_EXE_rproxy"));
     let rproxy = options.rproxy.clone().unwrap_or(built);
     let is_wanted = |what: &str| options.only.as_deref().is_none_or(|only| only == what);

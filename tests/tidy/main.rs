@@ -171,7 +171,7 @@ mod tidy {
     const DOORS: &[(&str, &[&str])] = &[
         ("argon2", &["people"]),
         ("avt", &["recording"]),
-        ("aws_lc_rs", &["cert", "config", "web", "wire"]),
+        ("aws_lc_rs", &["cert", "config", "state", "web", "wire"]),
         ("clap", &["cli"]),
         ("crypto_bigint", &["wire"]),
         ("dialoguer", &["cli"]),
