@@ -41,7 +41,7 @@ pub(super) type IdToken = openidconnect::IdToken<
 >;
 
 /// The claims of the userinfo endpoint.
-pub(super) type UserInfo = openidconnect::UserInfoClaims<OtherClaims, CoreGenderClaim>;
+pub(super) type UserClaims = openidconnect::UserInfoClaims<OtherClaims, CoreGenderClaim>;
 
 /// The answer to a token request.
 pub(super) type TokenAnswer = StandardTokenResponse<

@@ -16,7 +16,7 @@ use super::discovery::{Discovery, KnownProvider};
 use super::error::{ProviderError, TokenFault, shown};
 use super::http::{Errand, Http, Patience};
 use super::id_token::{ExpectedToken, TOLERANCE};
-use super::messages::{IdToken, ProviderClient, TokenAnswer, TokenRefusal, UserInfo};
+use super::messages::{IdToken, ProviderClient, TokenAnswer, TokenRefusal, UserClaims};
 use super::settings::ProviderSettings;
 use super::subject::VerifiedSubject;
 use crate::model::text::is_printable;
@@ -301,7 +301,7 @@ impl Provider {
         }
         let client = self.client(known)?.set_user_info_url(endpoint.clone());
         let subject = SubjectIdentifier::new(subject.to_owned());
-        let answer: Result<UserInfo, _> = client
+        let answer: Result<UserClaims, _> = client
             .user_info(token.clone(), Some(subject))
             .request(errand);
         let of_nothing = |_: serde_json::Error| bad("userinfo", "it is no JSON object");

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::db::{Database, Row, Transaction, as_json, values};
 use super::error::StateError;
-use super::subjects::ProviderSubject;
+use super::users::ProviderSubject;
 
 /// An authorization that begins.
 #[derive(Clone)]

@@ -57,5 +57,4 @@ pub use place::{StatePlace, check_address};
 pub use records::{records, records_in};
 pub use revocations::{RevocationRow, RevocationRows};
 pub use sign_ins::{NewSignIn, SignIn, SignIns};
-pub use subjects::ProviderSubject;
-pub use users::{Lock, NewUser, User, Users};
+pub use users::{Lock, NewUser, ProviderSubject, User, Users};

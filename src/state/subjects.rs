@@ -6,17 +6,8 @@ use uuid::Uuid;
 use super::db::{as_json, values};
 use super::ends::announce_access;
 use super::error::StateError;
-use super::users::{NewUser, User, Users};
+use super::users::{NewUser, ProviderSubject, User, Users};
 use crate::model::UserName;
-
-/// A user, as an identity provider knows them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProviderSubject {
-    /// The provider.
-    pub issuer: String,
-    /// The provider's name for the user, which never changes and is no other's.
-    pub subject: String,
-}
 
 impl Users<'_> {
     /// The user whom a provider knows under this name.

@@ -5,9 +5,17 @@ use uuid::Uuid;
 use super::db::{Database, Row, SqlValue, Transaction, as_json, values};
 use super::ends::{SignInsOf, announce_access, end_sign_ins};
 use super::error::StateError;
-use super::subjects::ProviderSubject;
 use crate::ipc::SignInEnd;
 use crate::model::{Login, UserName};
+
+/// A user, as an identity provider knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderSubject {
+    /// The provider.
+    pub issuer: String,
+    /// The provider's name for the user, which never changes and is no other's.
+    pub subject: String,
+}
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
