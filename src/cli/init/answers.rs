@@ -135,7 +135,12 @@ fn missing(flag: &str) -> Failure {
 /// # Errors
 /// When a relative path is relative to nothing.
 pub(super) fn file(source: &Source) -> Result<PathBuf, Failure> {
-    absolute(source.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE)))
+    absolute(
+        source
+            .file
+            .as_deref()
+            .unwrap_or_else(|| Path::new(DEFAULT_FILE)),
+    )
 }
 
 /// `HOST[:PORT]` of `proxy_service.public_addr`.
