@@ -139,7 +139,7 @@ fn certified(
         .and_then(|verified| Some((verified.key_id(), verified.sign_in()?)))
     else {
         let refused = Refused::unfit_key("it is a certificate");
-        return Ok(distrust(context, conversation, "prove", refused));
+        return Ok(refuse(context, conversation, None, refused));
     };
     let user = context.state.users().get(name)?;
     let live = match &user {

@@ -71,11 +71,7 @@ fn what_is_broken_off_does_not_count() {
     for _ in 0..2 {
         let mut terminal = asks(&world);
         terminal.expect("password for alice: ");
-        assert_ne!(terminal.interrupt().0, Some(0));
-        let mut terminal = asks(&world);
-        terminal.answer_hidden("password for alice: ", "not this one at all\r");
-        terminal.expect("code for alice: ");
-        assert_ne!(terminal.interrupt().0, Some(0));
+        drop(terminal);
         // The connection breaks between the two answers.
         let mut terminal = asks(&world);
         terminal.answer_hidden("password for alice: ", "not this one at all\r");
