@@ -19,6 +19,26 @@ use crate::state::{
     NewSignIn, SecondFactor, SignIn, SignInsOf, SignUp, StateError, TotpSecret, User,
 };
 
+/// Everything is answered: the key that has proved itself completes it, or else the next one.
+pub(super) fn proceed(
+    context: &Context,
+    conversation: &mut Conversation,
+    answered: Answered,
+) -> Result<PeopleAnswer, Unavailable> {
+    let id = answered.person.id;
+    let is_theirs = |person: &Option<Named>| person.as_ref().is_none_or(|one| one.id == id);
+    let usable = conversation.proved.take_if(|proved| {
+        is_theirs(&proved.person) && (proved.is_touched || !answered.needs_touch)
+    });
+    match usable {
+        Some(proved) => complete(context, conversation, &answered, proved),
+        None => {
+            conversation.stage = Stage::Answered(Box::new(answered));
+            Ok(PeopleAnswer::ProveKey)
+        }
+    }
+}
+
 /// Signs the person in with the key, which is registered if it is new.
 pub(super) fn complete(
     context: &Context,

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::changing;
+use super::completion::proceed;
 use super::context::{Context, PeopleParts, Unavailable};
 use super::conversation::{Conversation, Stage};
 use super::minting;
@@ -241,7 +242,7 @@ impl PeopleService {
             Stage::FirstCode(set_up) => {
                 signing_up::first_code(context, conversation, *set_up, answers)
             }
-            Stage::Stored(answered) => signing_in::proceed(context, conversation, *answered),
+            Stage::Stored(answered) => proceed(context, conversation, *answered),
             stage @ (Stage::Idle | Stage::Answered(_) | Stage::SignedIn(_)) => {
                 conversation.stage = stage;
                 Ok(minting::out_of_turn(context, conversation))

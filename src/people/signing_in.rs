@@ -1,8 +1,8 @@
 //! The questions of a person who has an account: name, password, code; or a browser takes their place.
 
-use super::completion::{complete, refuse, signed_in};
+use super::completion::{proceed, refuse, signed_in};
 use super::context::{Context, Unavailable};
-use super::conversation::{Answered, Conversation, Named, Stage};
+use super::conversation::{Answered, Conversation, Stage};
 use super::credentials::{Credentials, RightAnswers, may_ask, verify};
 use super::minting::out_of_turn;
 use super::questions::BROWSER;
@@ -191,26 +191,6 @@ fn answered(
         sign_up: None,
     };
     proceed(context, conversation, answered)
-}
-
-/// Everything is answered: the key that has proved itself completes it, or else the next one.
-pub(super) fn proceed(
-    context: &Context,
-    conversation: &mut Conversation,
-    answered: Answered,
-) -> Result<PeopleAnswer, Unavailable> {
-    let id = answered.person.id;
-    let is_theirs = |person: &Option<Named>| person.as_ref().is_none_or(|one| one.id == id);
-    let usable = conversation.proved.take_if(|proved| {
-        is_theirs(&proved.person) && (proved.is_touched || !answered.needs_touch)
-    });
-    match usable {
-        Some(proved) => complete(context, conversation, &answered, proved),
-        None => {
-            conversation.stage = Stage::Answered(Box::new(answered));
-            Ok(PeopleAnswer::ProveKey)
-        }
-    }
 }
 
 /// A client asks for questions on a connection that is signed in.

@@ -6,13 +6,12 @@ use uuid::Uuid;
 
 use super::browser::failed;
 use super::browser_secrets::{Ticket, browser_code_hash, provider_state_hash};
-use super::completion::refuse;
+use super::completion::{proceed, refuse};
 use super::context::{Context, Unavailable};
 use super::conversation::{Answered, BY_PROVIDER, Conversation, Stage};
 use super::credentials::{audit_failure, throttled};
 use super::provider::BrowserSignIn;
 use super::refusal::Refused;
-use super::signing_in::proceed;
 use super::signing_up::MAX_TRIES;
 use super::throttle::{Attempt, Throttle};
 use super::vouched::settle;

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use super::completion::refuse;
+use super::completion::{proceed, refuse};
 use super::context::{Context, Unavailable};
 use super::conversation::{
     Answered, Conversation, Invited, Named, NewCredentials, NewFactor, SetUp, Stage,
@@ -15,7 +15,6 @@ use super::password::{MIN_PASSWORD, check_new};
 use super::recovery::{new_recovery_codes, recovery_hash};
 use super::refusal::Refused;
 use super::settings::RequiredFactor;
-use super::signing_in::proceed;
 use super::throttle::{Attempt, Throttle};
 use super::totp::{CodeVerdict, OtpSecret};
 use crate::ipc::{PeopleAnswer, SecretText};

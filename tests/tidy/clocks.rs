@@ -61,6 +61,10 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "reads the state as long as the process runs; joined at the end",
     ),
     (
+        "src/auth/identity_provider.rs",
+        "looks whether the provider can be used, when that is asked for, as long as the process runs",
+    ),
+    (
         "src/auth/telemetry.rs",
         "looks at the state as long as the process runs; joined at the end",
     ),

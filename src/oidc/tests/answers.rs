@@ -8,15 +8,15 @@ use super::*;
 const PATHS: [&str; 3] = ["/.well-known/openid-configuration", "/keys", "/token"];
 
 /// A stage whose provider answers in its own way at one path.
-fn at(path: &'static str, answer: impl Fn() -> ProviderAnswer + Send + 'static) -> Stage {
-    replaced(Stage::new(), path, answer)
+fn at(path: &'static str, answer: impl Fn() -> ProviderAnswer + Send + 'static) -> OidcFixture {
+    replaced(OidcFixture::new(), path, answer)
 }
 
 fn replaced(
-    stage: Stage,
+    stage: OidcFixture,
     path: &'static str,
     answer: impl Fn() -> ProviderAnswer + Send + 'static,
-) -> Stage {
+) -> OidcFixture {
     stage.when(|provider| {
         provider.page =
             Box::new(move |request: &ProviderRequest| (request.path == path).then(&answer));
@@ -24,7 +24,7 @@ fn replaced(
 }
 
 /// What the log has of the failure.
-fn said(stage: &Stage) -> String {
+fn said(stage: &OidcFixture) -> String {
     let error = stage.sign_in().unwrap_err();
     assert!(!error.message().is_empty() && !error.hint().is_empty());
     error.to_string()
@@ -61,7 +61,7 @@ fn a_huge_answer_is_cut_short() {
 
 #[test]
 fn a_subject_of_a_megabyte_is_no_subject() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         provider.claims = Box::new(|claims| claims["sub"] = json!("a".repeat(1 << 20)));
     });
     assert!(said(&stage).contains("larger than 256 KiB"));
@@ -75,7 +75,7 @@ fn a_slow_answer_is_not_waited_for() {
             answer.endless = Some((b" ".to_vec(), Duration::from_millis(20)));
             answer
         };
-        let error = replaced(Stage::impatient(), path, slow)
+        let error = replaced(OidcFixture::impatient(), path, slow)
             .sign_in()
             .unwrap_err();
         assert!(
@@ -87,7 +87,7 @@ fn a_slow_answer_is_not_waited_for() {
             answer.endless = Some((Vec::new(), Duration::from_millis(20)));
             answer
         };
-        let error = replaced(Stage::impatient(), path, silent)
+        let error = replaced(OidcFixture::impatient(), path, silent)
             .sign_in()
             .unwrap_err();
         assert!(
@@ -184,7 +184,7 @@ fn hostile_text_is_shown_as_one_bounded_line() {
 #[test]
 fn a_secret_that_the_provider_repeats_is_not_shown() {
     for status in [400, 200] {
-        let stage = Stage::new().when(|provider| {
+        let stage = OidcFixture::new().when(|provider| {
             provider.page = Box::new(move |request| {
                 let asked = format!("{} {:?}", request.body, request.header("authorization"));
                 let refusal = json!({
@@ -208,7 +208,7 @@ fn a_secret_that_the_provider_repeats_is_not_shown() {
 
 #[test]
 fn a_token_answer_without_an_id_token_is_refused() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         provider.token_answer = Box::new(|answer| answer["id_token"] = json!(null));
     });
     assert!(said(&stage).contains("no ID token"));
@@ -216,7 +216,7 @@ fn a_token_answer_without_an_id_token_is_refused() {
 
 #[test]
 fn a_code_that_cannot_be_one_is_not_sent() {
-    let stage = Stage::new();
+    let stage = OidcFixture::new();
     let (pending, back) = stage.at_provider().unwrap();
     for code in ["", "a\nb", "\u{202e}", &"a".repeat(4097)] {
         let error = stage

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::super::testing::SigningKey;
 use super::*;
 
-fn with_metadata(change: impl Fn(&mut Value) + Send + 'static) -> Stage {
-    Stage::new().when(|provider| provider.metadata = Box::new(change))
+fn with_metadata(change: impl Fn(&mut Value) + Send + 'static) -> OidcFixture {
+    OidcFixture::new().when(|provider| provider.metadata = Box::new(change))
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_provider_without_a_usable_key_is_told_so() {
         vec![encrypts],
         vec![SigningKey::secret("s", b"x")],
     ] {
-        let stage = Stage::new().when(|provider| provider.keys = keys);
+        let stage = OidcFixture::new().when(|provider| provider.keys = keys);
         let said = stage.client.check().unwrap_err().to_string();
         assert!(said.contains("RSA of at least 2048 bits"), "{said}");
     }
@@ -78,7 +78,7 @@ fn a_provider_without_a_usable_key_is_told_so() {
 
 #[test]
 fn keys_that_are_not_understood_are_left_out() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         let mut strange = SigningKey::p256("strange");
         strange.public = json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA", "kid": "strange" });
         let mut odd = SigningKey::p256("odd");
@@ -92,7 +92,7 @@ fn keys_that_are_not_understood_are_left_out() {
 #[test]
 fn metadata_are_kept_for_ten_minutes() {
     const PATH: &str = "/.well-known/openid-configuration";
-    let stage = Stage::new();
+    let stage = OidcFixture::new();
     for (passed, asked) in [(0, 1), (599, 1), (1, 2), (599, 2)] {
         stage.pass(passed);
         assert!(stage.sign_in().is_ok());
@@ -104,7 +104,7 @@ fn metadata_are_kept_for_ten_minutes() {
 
 #[test]
 fn a_provider_that_is_down_is_told_at_once_and_used_again_when_it_is_back() {
-    let stage = Stage::new();
+    let stage = OidcFixture::new();
     stage.provider.go_down();
     let error = stage.client.authorization().unwrap_err();
     assert!(
@@ -129,7 +129,7 @@ fn a_provider_that_is_down_is_told_at_once_and_used_again_when_it_is_back() {
 
 #[test]
 fn a_browser_that_comes_back_from_elsewhere_is_refused() {
-    let stage = Stage::new();
+    let stage = OidcFixture::new();
     let (pending, back) = stage.at_provider().unwrap();
     let with_slash = format!("{}/", back.iss);
     for iss in [

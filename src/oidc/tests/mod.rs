@@ -23,14 +23,14 @@ const NOW: u64 = 1_800_000_000;
 const BACK: &str = "https://proxy.example.com:3080/webapi/oidc/callback";
 
 /// A provider and its client.
-struct Stage {
+struct OidcFixture {
     provider: HostileProvider,
     client: Provider,
     /// The seconds that have passed for what the client keeps.
     passed: Arc<AtomicU64>,
 }
 
-impl Stage {
+impl OidcFixture {
     fn new() -> Self {
         Self::with(|_| ())
     }

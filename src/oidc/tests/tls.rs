@@ -44,9 +44,9 @@ impl OwnCertificate {
         })
     }
 
-    fn stage(&self, roots: Roots) -> Stage {
+    fn stage(&self, roots: Roots) -> OidcFixture {
         let provider = HostileProvider::start_with_tls(now, self.der.clone(), self.key.clone());
-        Stage::of(provider, Patience::default(), |settings| {
+        OidcFixture::of(provider, Patience::default(), |settings| {
             settings.roots = roots
         })
     }
@@ -129,7 +129,7 @@ fn a_provider_with_tls_cannot_send_anything_to_one_without() {
 fn a_server_that_speaks_no_tls_is_refused() {
     let plain = HostileProvider::start(now);
     let issuer = plain.issuer().replace("http:", "https:");
-    let stage = Stage::of(plain, Patience::default(), |settings| {
+    let stage = OidcFixture::of(plain, Patience::default(), |settings| {
         settings.issuer = issuer.parse().unwrap();
     });
     let error = stage.client.authorization().unwrap_err();

@@ -7,13 +7,13 @@ use super::super::testing::{SigningKey, base64url, unsigned_token};
 use super::*;
 
 /// A stage whose provider changes the claims of its tokens.
-fn with_claims(change: impl Fn(&mut Value) + Send + 'static) -> Stage {
-    Stage::new().when(|provider| provider.claims = Box::new(change))
+fn with_claims(change: impl Fn(&mut Value) + Send + 'static) -> OidcFixture {
+    OidcFixture::new().when(|provider| provider.claims = Box::new(change))
 }
 
 /// A stage whose provider makes its tokens in another way.
-fn with_token(make: impl Fn(&Value, &[SigningKey]) -> String + Send + 'static) -> Stage {
-    Stage::new().when(|provider| provider.token = Box::new(make))
+fn with_token(make: impl Fn(&Value, &[SigningKey]) -> String + Send + 'static) -> OidcFixture {
+    OidcFixture::new().when(|provider| provider.token = Box::new(make))
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn times_have_a_minute_of_tolerance() {
 #[test]
 fn a_clock_that_is_off_is_told_with_its_seconds() {
     for (ahead, said) in [(150, "2m30s behind"), (-400, "6m40s ahead of")] {
-        let stage = Stage::new().when(|provider| provider.ahead = ahead);
+        let stage = OidcFixture::new().when(|provider| provider.ahead = ahead);
         let error = stage.sign_in().unwrap_err();
         assert_eq!(error, ProviderError::Clock { seconds: ahead });
         assert!(error.message().contains(said), "{}", error.message());
@@ -143,7 +143,7 @@ fn a_public_key_is_no_secret_to_sign_with() {
         assert_eq!(stage.fault(), TokenFault::Algorithm);
     }
     // Nor is a secret that the provider publishes as a key.
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         let secret = SigningKey::secret("secret", b"published");
         provider.keys = vec![secret, SigningKey::p256("key-1")];
     });
@@ -169,7 +169,7 @@ fn a_key_of_another_kind_than_the_algorithm_is_not_used() {
         keys[0].token_with(&json!({ "alg": "ES384", "kid": "key-1" }), claims)
     });
     assert!(matches!(stage.fault(), TokenFault::UnfitKey(_)));
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         let mut key = SigningKey::rsa("key-1");
         key.public["alg"] = json!("PS256");
         provider.keys = vec![key];
@@ -205,7 +205,7 @@ fn a_header_cannot_name_keys_or_ask_for_more_than_is_understood() {
 
 #[test]
 fn a_token_without_a_key_id_is_taken_only_if_there_is_no_choice() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         provider.keys = vec![SigningKey::p256("a").without_id(), SigningKey::p256("b")];
     });
     assert_eq!(stage.fault(), TokenFault::AmbiguousKey);
@@ -241,7 +241,7 @@ fn deep_and_broken_claims_are_refused() {
 
 #[test]
 fn a_rotated_key_is_fetched_once_and_an_unknown_one_not_again_and_again() {
-    let stage = Stage::new();
+    let stage = OidcFixture::new();
     assert!(stage.sign_in().is_ok());
     stage.pass(31);
     let stage = stage.when(|provider| provider.keys = vec![SigningKey::p256("key-2")]);
@@ -262,7 +262,7 @@ fn a_rotated_key_is_fetched_once_and_an_unknown_one_not_again_and_again() {
 
 #[test]
 fn a_key_that_was_replaced_under_its_id_is_fetched_too() {
-    let stage = Stage::new();
+    let stage = OidcFixture::new();
     assert!(stage.sign_in().is_ok());
     stage.pass(31);
     let stage = stage.when(|provider| provider.keys = vec![SigningKey::p256("key-1")]);

@@ -7,7 +7,7 @@ use super::*;
 
 #[test]
 fn a_person_whom_the_provider_vouches_for_is_known_by_issuer_and_subject() {
-    let stage = Stage::new();
+    let stage = OidcFixture::new();
     let person = stage.sign_in().unwrap();
     assert_eq!(person.issuer(), stage.provider.issuer());
     assert_eq!((person.subject(), person.name()), (SUBJECT, "ada"));
@@ -17,7 +17,7 @@ fn a_person_whom_the_provider_vouches_for_is_known_by_issuer_and_subject() {
 
 #[test]
 fn the_link_has_what_the_flow_needs_and_no_secret() {
-    let stage = Stage::with(|settings| {
+    let stage = OidcFixture::with(|settings| {
         settings.scopes = ["openid", "groups", "openid"].map(str::to_owned).to_vec();
     });
     let pending = stage.client.authorization().unwrap();
@@ -49,7 +49,7 @@ fn every_algorithm_with_a_public_key_is_taken() {
         SigningKey::p256("k").without_id(),
     ] {
         let algorithm = key.algorithm.clone();
-        let stage = Stage::new().when(|provider| {
+        let stage = OidcFixture::new().when(|provider| {
             provider.keys = vec![key];
             // Made for SHA-256 alone.
             provider.claims =
@@ -61,7 +61,7 @@ fn every_algorithm_with_a_public_key_is_taken() {
 
 #[test]
 fn a_client_may_have_to_send_its_secret_in_the_body() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         provider.metadata = Box::new(|metadata| {
             metadata["token_endpoint_auth_methods_supported"] = json!(["client_secret_post"]);
         });
@@ -71,7 +71,7 @@ fn a_client_may_have_to_send_its_secret_in_the_body() {
 
 #[test]
 fn a_claim_that_is_not_in_the_token_is_asked_for() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         with_userinfo(
             provider,
             json!({ "groups": ["ops"], "preferred_username": "lovelace" }),
@@ -87,7 +87,7 @@ fn a_claim_that_is_not_in_the_token_is_asked_for() {
 
 #[test]
 fn what_is_signed_counts_more_than_what_is_told() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         with_userinfo(
             provider,
             json!({ "groups": ["ops"], "preferred_username": "eve" }),
@@ -103,7 +103,7 @@ fn what_is_signed_counts_more_than_what_is_told() {
 
 #[test]
 fn what_is_told_about_another_person_is_refused() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         with_userinfo(
             provider,
             json!({ "sub": "someone-else", "groups": ["dba"] }),
@@ -119,7 +119,7 @@ fn what_is_told_about_another_person_is_refused() {
 
 #[test]
 fn an_access_token_that_fits_in_no_header_is_refused() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         with_userinfo(provider, json!({}));
         provider.claims = without(&["groups", "at_hash"]);
         provider.token_answer = Box::new(|answer| answer["access_token"] = json!("a\r\nX: y"));
@@ -134,7 +134,7 @@ fn an_access_token_that_fits_in_no_header_is_refused() {
 
 #[test]
 fn a_person_without_a_name_is_refused() {
-    let stage = Stage::with(|settings| settings.name_claim = "nickname".to_owned());
+    let stage = OidcFixture::with(|settings| settings.name_claim = "nickname".to_owned());
     let error = stage.sign_in().unwrap_err();
     assert!(matches!(&error, ProviderError::NoName { claim } if claim == "nickname"));
     assert!(error.to_string().contains("name_claim") && error.message().contains("nickname"));
@@ -149,7 +149,7 @@ fn an_address_of_mail_is_a_name_only_if_it_was_verified() {
         (json!(false), false),
         (json!(null), false),
     ] {
-        let stage = Stage::with(|settings| settings.name_claim = "email".to_owned());
+        let stage = OidcFixture::with(|settings| settings.name_claim = "email".to_owned());
         let shown = verified.clone();
         let stage = stage.when(|provider| {
             provider.claims = Box::new(move |claims| {
@@ -166,7 +166,7 @@ fn an_address_of_mail_is_a_name_only_if_it_was_verified() {
 
 #[test]
 fn a_person_may_have_no_role() {
-    let stage = Stage::new().when(|provider| {
+    let stage = OidcFixture::new().when(|provider| {
         provider.claims = Box::new(|claims| claims["groups"] = json!(["staff"]));
     });
     assert!(stage.sign_in().unwrap().roles().is_empty());
@@ -174,7 +174,7 @@ fn a_person_may_have_no_role() {
 
 #[test]
 fn a_code_is_redeemed_with_the_verifier_of_its_authorization() {
-    let stage = Stage::new();
+    let stage = OidcFixture::new();
     let (mine, back) = stage.at_provider().unwrap();
     let other = stage.client.authorization().unwrap();
     let error = stage.client.redeem(&other, &back.code, Some(&back.iss));
@@ -187,7 +187,7 @@ fn a_code_is_redeemed_with_the_verifier_of_its_authorization() {
 #[test]
 fn a_wrong_secret_is_told_to_the_log_and_not_repeated() {
     let secret = "not-the-one-that-was-registered";
-    let stage = Stage::with(|settings| {
+    let stage = OidcFixture::with(|settings| {
         settings.client_secret = Some(ClientSecret::parse(secret).unwrap());
     });
     let error = stage.sign_in().unwrap_err();
@@ -198,7 +198,7 @@ fn a_wrong_secret_is_told_to_the_log_and_not_repeated() {
 
 #[test]
 fn a_provider_is_checked_with_its_clock() {
-    let stage = Stage::new().when(|provider| provider.ahead = 7);
+    let stage = OidcFixture::new().when(|provider| provider.ahead = 7);
     let status = stage.client.check().unwrap();
     assert_eq!((status.keys, status.ahead), (1, Some(7)));
     let stage = stage.when(|provider| provider.tells_time = false);
