@@ -472,6 +472,24 @@ pub enum AuditEvent {
         reason: &'static str,
         count: u64,
     },
+    /// See [`EventKind::StateRead`].
+    StateRead {
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::StateCopied`].
+    StateCopied {
+        how: &'static str,
+        to: String,
+        #[serde(flatten)]
+        actor: Actor,
+    },
+    /// See [`EventKind::StateRestored`].
+    StateRestored {
+        from: String,
+        #[serde(flatten)]
+        actor: Actor,
+    },
     /// See [`EventKind::ConfigurationReloaded`].
     ConfigurationReloaded {
         at: &'static str,
@@ -523,6 +541,9 @@ impl AuditEvent {
             Self::ServerUpgraded { .. } => EventKind::ServerUpgraded,
             Self::UpgradeRefused { .. } => EventKind::UpgradeRefused,
             Self::CallRefused { .. } => EventKind::CallRefused,
+            Self::StateRead { .. } => EventKind::StateRead,
+            Self::StateCopied { .. } => EventKind::StateCopied,
+            Self::StateRestored { .. } => EventKind::StateRestored,
             Self::ConfigurationReloaded { .. } => EventKind::ConfigurationReloaded,
             Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
             Self::Person(event) => event.kind(),

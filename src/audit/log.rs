@@ -690,6 +690,16 @@ mod tests {
                 version: "0.1.0",
                 program: text("/usr/bin/rproxy"),
             },
+            AuditEvent::StateRead { actor: root() },
+            AuditEvent::StateCopied {
+                how: "backup",
+                to: text("/backup/state.db"),
+                actor: root(),
+            },
+            AuditEvent::StateRestored {
+                from: text("/backup/state.db"),
+                actor: root(),
+            },
             AuditEvent::UpgradeRefused {
                 message: text("exit status: 78"),
             },

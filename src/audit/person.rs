@@ -112,6 +112,13 @@ pub enum PersonEvent {
         client_addr: Option<SocketAddr>,
         connection: Option<ConnectionId>,
     },
+    /// See [`EventKind::UsersRead`].
+    UsersRead {
+        how: &'static str,
+        user: Option<String>,
+        #[serde(flatten)]
+        actor: Actor,
+    },
     /// See [`EventKind::SignInBegun`].
     SignInBegun {
         user: String,
@@ -145,6 +152,8 @@ pub enum PersonEvent {
         user: String,
         sign_in: Uuid,
         reason: &'static str,
+        client_addr: Option<SocketAddr>,
+        connection: Option<ConnectionId>,
         #[serde(flatten, serialize_with = "or_nulls")]
         actor: Option<Actor>,
     },
@@ -158,6 +167,7 @@ pub enum PersonEvent {
     /// See [`EventKind::KeyRemoved`].
     KeyRemoved {
         user: String,
+        sign_in: Uuid,
         fingerprint: String,
         client_addr: SocketAddr,
         connection: ConnectionId,
@@ -165,12 +175,14 @@ pub enum PersonEvent {
     /// See [`EventKind::PasswordChanged`].
     PasswordChanged {
         user: String,
+        sign_in: Uuid,
         client_addr: SocketAddr,
         connection: ConnectionId,
     },
     /// See [`EventKind::SecondFactorChanged`].
     SecondFactorChanged {
         user: String,
+        sign_in: Uuid,
         client_addr: SocketAddr,
         connection: ConnectionId,
     },
@@ -201,6 +213,7 @@ impl PersonEvent {
             Self::AuthorizationOpened { .. } => EventKind::AuthorizationOpened,
             Self::AuthorizationAnswered { .. } => EventKind::AuthorizationAnswered,
             Self::AuthorizationRefused { .. } => EventKind::AuthorizationRefused,
+            Self::UsersRead { .. } => EventKind::UsersRead,
             Self::SignInBegun { .. } => EventKind::SignInBegun,
             Self::SignInFailed { .. } => EventKind::SignInFailed,
             Self::SignInThrottled { .. } => EventKind::SignInThrottled,
@@ -302,6 +315,11 @@ pub(super) mod testing {
                 client_addr: None,
                 connection: None,
             },
+            PersonEvent::UsersRead {
+                how: "show",
+                user: Some(user()),
+                actor: actor(),
+            },
             PersonEvent::SignInBegun {
                 user: user(),
                 sign_in: Uuid::nil(),
@@ -331,6 +349,8 @@ pub(super) mod testing {
                 user: user(),
                 sign_in: Uuid::nil(),
                 reason: "logout",
+                client_addr: Some(client_addr),
+                connection: Some(connection),
                 actor: None,
             },
             PersonEvent::KeyRegistered {
@@ -341,17 +361,20 @@ pub(super) mod testing {
             },
             PersonEvent::KeyRemoved {
                 user: user(),
+                sign_in: Uuid::nil(),
                 fingerprint: fingerprint(),
                 client_addr,
                 connection,
             },
             PersonEvent::PasswordChanged {
                 user: user(),
+                sign_in: Uuid::nil(),
                 client_addr,
                 connection,
             },
             PersonEvent::SecondFactorChanged {
                 user: user(),
+                sign_in: Uuid::nil(),
                 client_addr,
                 connection,
             },

@@ -44,6 +44,20 @@ pub(super) fn tell(context: &Context, event: &AuditEvent) -> Result<(), Failure>
     })
 }
 
+/// Writes down what is about to be read or copied. `nothing` says that it is not, and why.
+///
+/// # Errors
+/// When it cannot be written: then nothing may be read.
+pub(super) fn before(context: &Context, nothing: &str, event: &AuditEvent) -> Result<(), Failure> {
+    let told = open(context).and_then(|log| log.emit(event));
+    told.map_err(|error| {
+        let hint = hint(&error);
+        Failure::new(Exit::Failed, nothing)
+            .because(error)
+            .hint(hint)
+    })
+}
+
 /// What to do about a log that cannot be written.
 pub(super) fn hint(error: &AuditError) -> String {
     match error {

@@ -360,6 +360,8 @@ impl<'a> Admin<'a> {
                 user: user.name.to_string(),
                 sign_in: *sign_in,
                 reason: reason.name(),
+                client_addr: None,
+                connection: None,
                 actor: Some(self.actor.clone()),
             })?;
         }

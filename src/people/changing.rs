@@ -119,10 +119,12 @@ fn password(
     let ended = users.set_password(user.id, &hash, Some(present.sign_in), context.now())?;
     context.audit(PersonEvent::PasswordChanged {
         user: user.name.to_string(),
+        sign_in: present.sign_in,
         client_addr: conversation.client,
         connection: conversation.connection,
     })?;
-    audit_ends(context, user, &ended, SignInEnd::PasswordChanged)?;
+    let ends = (ended.as_slice(), SignInEnd::PasswordChanged);
+    audit_ends(context, conversation, user, ends)?;
     let others = match ended.len() {
         0 => "you had no other sign-ins".to_owned(),
         1 => "your other sign-in has ended".to_owned(),
@@ -192,6 +194,7 @@ fn first_code(
     users.set_second_factor(user.id, Some(&factor))?;
     context.audit(PersonEvent::SecondFactorChanged {
         user: user.name.to_string(),
+        sign_in: present.sign_in,
         client_addr: conversation.client,
         connection: conversation.connection,
     })?;

@@ -130,18 +130,20 @@ pub(super) fn factor_of(secret: &OtpSecret, step: u64, recovery: Vec<String>) ->
     }
 }
 
-/// Writes down that sign-ins have ended by the person's own act.
+/// Writes down that sign-ins have ended by the person's own act on this connection.
 pub(super) fn audit_ends(
     context: &Context,
+    conversation: &Conversation,
     user: &User,
-    ended: &[Uuid],
-    reason: SignInEnd,
+    (ended, reason): (&[Uuid], SignInEnd),
 ) -> Result<(), Unavailable> {
     for sign_in in ended {
         context.audit(PersonEvent::SignInEnded {
             user: user.name.to_string(),
             sign_in: *sign_in,
             reason: reason.name(),
+            client_addr: Some(conversation.client),
+            connection: Some(conversation.connection),
             actor: None,
         })?;
     }

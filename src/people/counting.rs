@@ -98,6 +98,7 @@ pub(super) fn count(meters: &AuthMeters, event: &PersonEvent) {
         | PersonEvent::AuthorizationAnswered { .. }
         | PersonEvent::InvitationCreated { .. }
         | PersonEvent::InvitationSpent { .. }
+        | PersonEvent::UsersRead { .. }
         | PersonEvent::SignInEnded { .. }
         | PersonEvent::KeyRegistered { .. }
         | PersonEvent::KeyRemoved { .. }

@@ -45,7 +45,7 @@ pub(super) fn command(
         }
         OwnCommand::Status => Ok(status(context, &user, &sign_in)?),
         OwnCommand::Logout { everywhere } => {
-            return log_out(context, &user, &present, *everywhere);
+            return log_out(context, conversation, &user, &present, *everywhere);
         }
         OwnCommand::Certificate => for_person(context, &present, &user, &sign_in, None)?,
         // Once on a connection, however often it proves its key.
@@ -116,6 +116,7 @@ fn listed(items: &[String]) -> String {
 
 fn log_out(
     context: &Context,
+    conversation: &Conversation,
     user: &User,
     present: &Present,
     everywhere: bool,
@@ -129,7 +130,8 @@ fn log_out(
         .sign_ins()
         .end(&which, SignInEnd::Logout, context.now())?;
     let count = ended.len();
-    audit_ends(context, user, &ended, SignInEnd::Logout)?;
+    let ends = (ended.as_slice(), SignInEnd::Logout);
+    audit_ends(context, conversation, user, ends)?;
     let keys = if everywhere { "all keys" } else { "this key" };
     Ok(PeopleAnswer::Text(format!(
         "signed out with {keys}: {}\n",
@@ -175,11 +177,13 @@ fn remove_key(
     };
     context.audit(PersonEvent::KeyRemoved {
         user: user.name.to_string(),
+        sign_in: present.sign_in,
         fingerprint: fingerprint.to_owned(),
         client_addr: conversation.client,
         connection: conversation.connection,
     })?;
-    audit_ends(context, user, &ended, SignInEnd::KeyRemoved)?;
+    let ends = (ended.as_slice(), SignInEnd::KeyRemoved);
+    audit_ends(context, conversation, user, ends)?;
     let text = format!("removed {fingerprint}: {}\n", counted(ended.len()));
     let is_over = ended.contains(&present.sign_in);
     Ok(Ok((PeopleAnswer::Text(text), is_over)))

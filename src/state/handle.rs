@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::attempts::FailedAttempts;
 use super::authorizations::Authorizations;
-use super::db::Database;
+use super::db::{Database, Row};
 use super::error::StateError;
 use super::invitations::Invitations;
 use super::issued::LedgerRows;
@@ -42,6 +42,17 @@ pub struct StateStatus {
     pub rows: Vec<(&'static str, u64)>,
     /// How long it took to read one row.
     pub latency: Duration,
+    /// What a database on a server says; `None` of a file.
+    pub server: Option<StateServer>,
+}
+
+/// What the server of a database says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateServer {
+    /// Its clock, in seconds since the epoch.
+    pub clock: u64,
+    /// `synchronous_commit` in force.
+    pub synchronous_commit: String,
 }
 
 impl State {
@@ -201,6 +212,24 @@ impl State {
             bytes: self.database.size()?,
             rows,
             latency,
+            server: self.server()?,
         })
+    }
+
+    /// What the server of the database says; `None` of a file.
+    fn server(&self) -> Result<Option<StateServer>, StateError> {
+        if self.database.backend() != "postgres" {
+            return Ok(None);
+        }
+        let sql = "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp())) AS BIGINT), \
+                   current_setting('synchronous_commit')";
+        let row = self.database.read(|tx| tx.first(sql, &[]))?;
+        let read = |row: &Row| {
+            Ok(StateServer {
+                clock: row.number(0)?,
+                synchronous_commit: row.text(1)?.to_owned(),
+            })
+        };
+        row.as_ref().map(read).transpose()
     }
 }

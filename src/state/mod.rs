@@ -48,7 +48,7 @@ pub use authorizations::{
 pub use credentials::{SecondFactor, SignUp, TotpSecret};
 pub use ends::SignInsOf;
 pub use error::StateError;
-pub use handle::{State, StateStatus};
+pub use handle::{State, StateServer, StateStatus};
 pub use invitations::{Invitation, Invitations};
 pub use issued::{LedgerFilter, LedgerRows, PageEnd};
 pub use keys::{RegisteredKey, RegisteredKeys};

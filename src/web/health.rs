@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::probe::{PATIENCE, Probe};
 use super::status::{Status, StatusSource};
-use crate::model::chain;
+use crate::model::{chain, format_duration};
 use crate::net::RuntimeProbe;
 use crate::session::RecordingPolicy;
 use crate::sys::files::{self, Files};
@@ -160,8 +160,11 @@ fn state(source: &dyn StatusSource, files: &dyn Files) -> Vec<Check> {
         recording,
         recordings,
         audit_log,
+        state_age,
+        is_stale,
         ..
     } = source.status();
+    let state = known(state_age, is_stale);
     let is_strict = recording == RecordingPolicy::Strict;
     let recordings = match recording {
         RecordingPolicy::Off => Ok("nothing is recorded, as configured".to_owned()),
@@ -171,7 +174,19 @@ fn state(source: &dyn StatusSource, files: &dyn Files) -> Vec<Check> {
         Check::of("host_authority", authority, true),
         Check::of("recordings", recordings, is_strict),
         Check::of("audit_log", takes_events(files, &audit_log), is_strict),
+        Check::of("state", state, true),
     ]
+}
+
+/// Whether it is known what is revoked and which sign-ins have ended.
+fn known(age: Duration, is_stale: bool) -> Result<String, String> {
+    let age = format_duration(age);
+    match is_stale {
+        false => Ok(format!("what is revoked was read {age} ago")),
+        true => Err(format!(
+            "what is revoked was last read {age} ago: new logins are refused"
+        )),
+    }
 }
 
 /// Whether a recording can be made here, as a session would make it.
@@ -214,6 +229,17 @@ mod tests {
         HealthReport {
             checks: verdicts.iter().map(check).collect(),
         }
+    }
+
+    #[test]
+    fn without_fresh_knowledge_of_the_state_a_proxy_is_not_ready() {
+        let fresh = known(Duration::from_millis(200), false);
+        assert_eq!(fresh.unwrap(), "what is revoked was read 0s ago");
+        let stale = known(Duration::from_secs(90), true).unwrap_err();
+        assert!(
+            stale.contains("1m30s ago: new logins are refused"),
+            "{stale}"
+        );
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Status {
     pub audit_log: PathBuf,
     /// How old the knowledge is of what was revoked and which sign-ins have ended.
     pub state_age: Duration,
+    /// Whether that is too old for a new client to be judged by it.
+    pub is_stale: bool,
 }
 
 /// What knows it.

@@ -233,6 +233,7 @@ impl StatusSource for Shared {
             recordings: settings.recording.store.directory().to_owned(),
             audit_log: self.audit.path().to_owned(),
             state_age: self.freshness.age(),
+            is_stale: self.freshness.is_stale(),
         }
     }
 

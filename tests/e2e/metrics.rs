@@ -260,7 +260,12 @@ fn a_proxy_that_cannot_record_is_alive_and_not_ready() {
         })
     };
     let text = ready(200, "recordings: ok: ");
-    for line in ["listener: ok: ", "host_authority: ok: ", "audit_log: ok: "] {
+    for line in [
+        "listener: ok: ",
+        "host_authority: ok: ",
+        "audit_log: ok: ",
+        "state: ok: ",
+    ] {
         assert!(text.contains(line), "{text}");
     }
 

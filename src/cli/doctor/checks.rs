@@ -110,8 +110,14 @@ checks! {
             => "the proxy was killed or the machine crashed; they are readable up to there. See the program's log of that time";
     }
     State {
-        STATE "state": "the state: whether it can be read, of which version it is, how long a read takes; `state.password_file`"
+        STATE "state": "the state: whether it can be read, of which version it is, how large it is, how long a read takes; `state.password_file`"
             => "what the hint says: `chmod`, start the database, correct `state.url`, restore a backup";
+        STATE_SPACE "state-space": "free space and free inodes for `state.db`"
+            => "make room, or give it a larger disk: without room users cannot sign in, and nothing can be revoked";
+        STATE_PROMISE "state-promise": "PostgreSQL: whether `synchronous_commit` keeps what was confirmed"
+            => "`ALTER ROLE .. SET synchronous_commit = on`";
+        STATE_CLOCK "state-clock": "PostgreSQL: the server's clock, against this machine's"
+            => "have both clocks kept, as by chrony";
         PEOPLE "people": "with `authentication.type: local`: whether there are users, whether they can sign in, whether the configuration has their roles and does not name them too"
             => "`rproxy users add`; add the missing role to the configuration; remove a name from the configuration or from the state";
     }
@@ -182,6 +188,8 @@ checks! {
             => "`ForwardAgent=yes` in the ProxyCommand (with ProxyJump: for the host)";
         HOST_KEY_CHECKING "host-key-checking": "`StrictHostKeyChecking`"
             => "remove `StrictHostKeyChecking no`: anybody could be the proxy";
+        QUESTIONS "questions": "with `--signs-in`: whether ssh offers keys to the proxy and passes its questions on: `BatchMode`, `KbdInteractiveAuthentication`, `NumberOfPasswordPrompts`, `PubkeyAuthentication`, `PreferredAuthentications`"
+            => "remove the setting for the proxy";
         CONTROL_PATH "control-path": "the length of `ControlPath`"
             => "a shorter one, such as `~/.ssh/%C`";
         KNOWN_HOSTS "known-hosts": "`@cert-authority` lines for the proxy and the host, in the files and the command that ssh reads"
@@ -192,7 +200,7 @@ checks! {
             => "start one, `eval $(ssh-agent)`, and add the key";
         AGENT_KEYS "agent-keys": "whether it has keys"
             => "`ssh-add`, or `ssh-add -X` if it is locked";
-        CERTIFICATE "certificate": "a user certificate, in the agent or in a file that ssh reads, for a key that the agent has"
+        CERTIFICATE "certificate": "a user certificate, in the agent or in a file that ssh reads, for a key that the agent has; with `--signs-in`, a bare key"
             => "get one (on the proxy: `rproxy auth sign --user`), then on your machine `ssh-add KEY`; agents that keep no certificates (GNOME Keyring, gpg-agent): `CertificateFile` in ssh_config";
         CERTIFICATE_TIME "certificate-time": "whether it is good now"
             => "get a new one; for one that is not good yet, look at the clock";
@@ -212,7 +220,7 @@ checks! {
             => "not the proxy that known_hosts means: do not log in before it is known why";
         CLIENT_CLOCK "client-clock": "the clock, against the proxy's certificate, which is never older than an hour"
             => "set the clock";
-        PROXY_LOGIN "proxy-login": "a connection to the proxy by ssh itself, as far as its authentication"
+        PROXY_LOGIN "proxy-login": "a connection to the proxy by ssh itself, as far as its authentication; with `--signs-in`, as far as the proxy's questions"
             => "what the proxy says; on the proxy, the audit log has the event under the same id";
     }
 }

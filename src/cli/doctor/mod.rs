@@ -44,6 +44,9 @@ pub(crate) struct DoctorArgs {
     /// With --from-client: what ssh reads in place of ~/.ssh/config, as its -F
     #[arg(long, value_name = "FILE", requires = "from_client")]
     ssh_config: Option<PathBuf>,
+    /// With --from-client: the user signs in with a password or a browser, and has no certificate
+    #[arg(long, requires = "from_client")]
+    signs_in: bool,
     /// Leave out what is well
     #[arg(long, short)]
     quiet: bool,
@@ -102,6 +105,7 @@ impl DoctorArgs {
             host: self.host.clone(),
             login: self.login.clone(),
             ssh_config: self.ssh_config.clone(),
+            signs_in: self.signs_in,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::audit::AuditEvent;
-use crate::cli::{Context, Exit, Failure, auditing};
+use crate::cli::{Context, Failure, auditing};
 use crate::recording::Header;
 use crate::sys::account::Actor;
 
@@ -42,12 +42,9 @@ pub(super) fn list(filter: BTreeMap<&'static str, String>, found: usize) -> Audi
 /// # Errors
 /// When it cannot be written: then nothing may be read.
 pub(super) fn tell(context: &Context, event: &AuditEvent) -> Result<(), Failure> {
-    let told = auditing::open(context).and_then(|log| log.emit(event));
-    told.map_err(|error| {
-        let hint = auditing::hint(&error);
-        let message = "no recording is read: the audit log cannot say who reads it";
-        Failure::new(Exit::Failed, message)
-            .because(error)
-            .hint(hint)
-    })
+    auditing::before(
+        context,
+        "no recording is read: the audit log cannot say who reads it",
+        event,
+    )
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::opening::{check, open, summary};
 use super::stored::state_failure;
-use super::{Context, Failure};
+use super::{Context, Failure, auditing};
+use crate::audit::AuditEvent;
+use crate::sys::account::Actor;
 
 /// Write a backup of the state
 ///
@@ -23,6 +25,16 @@ impl StateBackupArgs {
         let state = open(context)?;
         let file = self.file.display();
         let failed = |error| state_failure(&format!("cannot write the backup {file}"), error);
+        let event = AuditEvent::StateCopied {
+            how: "backup",
+            to: file.to_string(),
+            actor: Actor::of_this_process(),
+        };
+        auditing::before(
+            context,
+            "no backup is written: the audit log cannot say who has it",
+            &event,
+        )?;
         state.backup(&self.file).map_err(failed)?;
         let status = check(&state)?;
         Ok(format!("Wrote {file}: {}\n", summary(&status)))

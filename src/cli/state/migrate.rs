@@ -6,10 +6,12 @@ use serde_json::Value;
 
 use super::opening::{check, open, stop_others, summary};
 use super::stored::state_failure;
-use super::{Context, Exit, Failure, ui};
+use super::{Context, Exit, Failure, auditing, ui};
+use crate::audit::AuditEvent;
 use crate::config::{Config, StateDatabase};
 use crate::model::PostgresUrl;
 use crate::state::{State, StateError, check_address};
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
 /// What `--to` says for the file in the data directory.
@@ -48,6 +50,16 @@ impl StateMigrateArgs {
         }
         let _lock = stop_others(context, "copy")?;
         let to = State::open(&place, Clock::System).map_err(failed)?;
+        let event = AuditEvent::StateCopied {
+            how: "migrate",
+            to: place.to_string(),
+            actor: Actor::of_this_process(),
+        };
+        auditing::before(
+            context,
+            "nothing is copied: the audit log cannot say who did it",
+            &event,
+        )?;
         from.copy_to(&to).map_err(|error| match error {
             StateError::NotEmpty { .. } => failed(error)
                 .hint("make a new database (createdb), or remove the file if nothing uses it"),

@@ -8,7 +8,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use super::{Context, Exit, Failure, stored, ui};
+use super::{Context, Exit, Failure, auditing, stored, ui};
 
 /// Look at the state, back it up, restore it, move it to another database
 ///

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::opening::{check, stop_others, summary};
 use super::stored::state_failure;
-use super::{Context, Failure, ui};
+use super::{Context, Failure, auditing, ui};
+use crate::audit::AuditEvent;
 use crate::cli::existing_data_dir;
 use crate::state::{State, StateError, StatePlace};
+use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 use crate::sys::fs::{self, FsError, PRIVATE_FILE, Replace, Staged};
 
@@ -38,6 +40,12 @@ impl StateRestoreArgs {
         let _lock = stop_others(context, "restore")?;
         let place = context.config.state_place();
         let place = place.map_err(|error| failed(error.into()))?;
+        let event = AuditEvent::StateRestored {
+            from: self.file.display().to_string(),
+            actor: Actor::of_this_process(),
+        };
+        // What cannot be audited is not begun.
+        drop(auditing::log(context)?);
         let kept = match &place {
             StatePlace::Sqlite(path) => self.replace(path).map_err(failed)?,
             StatePlace::Postgres(_) => {
@@ -53,6 +61,7 @@ impl StateRestoreArgs {
         }
         let state = State::open_existing(&place, Clock::System).map_err(failed)?;
         let status = check(&state)?;
+        auditing::tell(context, &event)?;
         Ok(format!("Restored {place}: {}\n", summary(&status)))
     }
 

@@ -4,10 +4,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::opening::{check, open};
-use super::{Context, Exit, Failure, ui};
+use super::{Context, Exit, Failure, auditing, ui};
+use crate::audit::AuditEvent;
 use crate::cli::format::ReportFormat;
 use crate::model::text;
 use crate::state::StateStatus;
+use crate::sys::account::Actor;
 
 /// Show where the state is, its size, and how fast it answers
 #[derive(Debug, clap::Args)]
@@ -30,7 +32,16 @@ struct StatusReport<'s> {
 
 impl StateStatusArgs {
     pub(super) fn show(&self, context: &Context) -> Result<String, Failure> {
-        let status = check(&open(context)?)?;
+        let state = open(context)?;
+        let event = AuditEvent::StateRead {
+            actor: Actor::of_this_process(),
+        };
+        auditing::before(
+            context,
+            "the state is not read: the audit log cannot say who reads it",
+            &event,
+        )?;
+        let status = check(&state)?;
         match self.format {
             ReportFormat::Text => Ok(text(&status)),
             ReportFormat::Json => json(&status),

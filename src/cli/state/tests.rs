@@ -52,6 +52,16 @@ impl StateFixture {
         line.unwrap().command.done(&self.context)
     }
 
+    /// The names of the audit log's events about the state.
+    fn audited(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.context.config.data_dir.audit_log());
+        let log = log.unwrap_or_default();
+        let lines = log.lines();
+        let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let names = lines.filter_map(|line| line["event"].as_str().map(str::to_owned));
+        names.filter(|name| name.starts_with("state.")).collect()
+    }
+
     /// Revokes something; gives how many revocations there are then.
     fn revoke(&self, key_id: &str) -> usize {
         let records = self.context.config.installation(Clock::System).records;
@@ -109,6 +119,15 @@ fn a_state_is_shown_and_backed_up_and_the_backup_restored() {
                 "{said}"
             );
         }
+        let read = ["state.read"; 2];
+        let copied = ["state.copied"; 2];
+        let restored = ["state.restored"].into_iter().filter(|_| is_file);
+        let expected = read.into_iter().chain(copied).chain(restored);
+        assert!(
+            scene.audited().into_iter().eq(expected),
+            "{:?}",
+            scene.audited()
+        );
     });
 }
 

@@ -1,11 +1,10 @@
 //! The state and the audit log, as the commands about people use them.
 
 use super::{Context, Failure, auditing, failure, stored};
-use crate::audit::{AuditSink, DeferredLog};
+use crate::audit::{AuditSink, PersonEvent};
 use crate::people::Admin;
 use crate::state::State;
 use crate::sys::account::Actor;
-use crate::sys::clock::Clock;
 
 /// The state and the audit log.
 #[derive(Debug)]
@@ -29,15 +28,28 @@ impl UserAccess {
         Ok(Self { state, audit })
     }
 
-    /// To read; `None` if there is no state yet. The audit log is not touched.
-    pub(super) fn to_read(context: &Context) -> Result<Option<Self>, Failure> {
-        let config = &context.config;
-        let log = DeferredLog::new(&config.data_dir, &config.cluster_name, Clock::System);
-        let state = stored::existing(context)?;
-        Ok(state.map(|state| Self {
-            state,
-            audit: Box::new(log),
-        }))
+    /// To read, which is audited before; `None` if there is no state yet. `how` is the command, and `user`
+    /// who is asked for.
+    pub(super) fn to_read(
+        context: &Context,
+        how: &'static str,
+        user: Option<&str>,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(state) = stored::existing(context)? else {
+            return Ok(None);
+        };
+        let event = PersonEvent::UsersRead {
+            how,
+            user: user.map(str::to_owned),
+            actor: Actor::of_this_process(),
+        };
+        auditing::before(
+            context,
+            "nothing is read about users: the audit log cannot say who reads it",
+            &event.into(),
+        )?;
+        let audit = Box::new(auditing::log(context)?);
+        Ok(Some(Self { state, audit }))
     }
 
     /// The functions of an administrator, for the account that runs this process.

@@ -53,7 +53,7 @@ impl UsersLsArgs {
             (Some(limit), _) => limit,
             (None, ListFormat::Text) => PAGE,
         };
-        let (users, left) = match UserAccess::to_read(context)? {
+        let (users, left) = match UserAccess::to_read(context, "ls", None)? {
             Some(access) => access
                 .admin()
                 .page(&self.after, limit)

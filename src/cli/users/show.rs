@@ -31,7 +31,7 @@ impl UsersShowArgs {
 
     /// What is printed.
     pub(super) fn show(&self, context: &Context) -> Result<String, Failure> {
-        let report = UserAccess::to_read(context)?
+        let report = UserAccess::to_read(context, "show", Some(&self.person))?
             .ok_or_else(|| failure::no_such(&self.person))?
             .admin()
             .show(&self.person)

@@ -271,6 +271,37 @@ fn the_list_and_the_report_have_fixed_keys() {
     assert!(text.contains("state:         locked\n"), "{text}");
     assert!(text.contains(": on leave\n"), "{text}");
     assert!(text.contains("invitation:    valid until 20"), "{text}");
+    // Each look is audited, with who was asked for.
+    let log = std::fs::read_to_string(fixture.context.config.data_dir.audit_log()).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let mut reads: Vec<Value> = lines.collect();
+    reads.retain(|line| line["event"] == "users.read");
+    let asked: Vec<_> = reads
+        .iter()
+        .map(|line| (&line["how"], &line["user"]))
+        .collect();
+    let (ls, show) = (serde_json::json!("ls"), serde_json::json!("show"));
+    let (all, alice, zoe) = (
+        Value::Null,
+        serde_json::json!("ALICE"),
+        serde_json::json!("zoe"),
+    );
+    let expected = [(&ls, &all), (&ls, &all), (&show, &alice), (&show, &zoe)];
+    assert_eq!(asked, expected);
+    assert!(reads.iter().all(|line| line["by"].is_string()), "{reads:?}");
+}
+
+#[test]
+fn what_cannot_be_audited_is_not_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fixture = UsersFixture::new();
+    fixture.ok(&["add", "alice", "--roles=dba"]);
+    let log = fixture.context.config.data_dir.audit_log();
+    std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for args in [&["ls"][..], &["show", "alice"]] {
+        let told = fixture.fails(args);
+        assert!(told.contains("cannot say who reads it"), "{told}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::house::{
     House, HouseClient, HouseKey, PASSWORD, authenticator, prompts, questions, reason, signed_in,
     text,
 };
+use crate::audit::{AuditEvent, PersonEvent};
 use crate::ipc::{OwnCommand, PeopleAnswer, PeopleQuestion};
 use crate::people::RequiredFactor;
 use crate::people::totp::OtpSecret;
@@ -57,8 +58,18 @@ fn a_logout_ends_the_sign_in() {
         house.client_with("root", key).prove(),
         PeopleAnswer::AskFirst
     );
-    let names = house.audit.names();
-    assert!(names.contains(&"sign_in.ended"), "{names:?}");
+    let events = house.audit.0.lock().unwrap();
+    let mut ends = events.iter().filter_map(|event| match event {
+        AuditEvent::Person(PersonEvent::SignInEnded {
+            reason,
+            connection,
+            client_addr,
+            actor: None,
+            ..
+        }) => Some((*reason, *connection, client_addr.is_some())),
+        _ => None,
+    });
+    assert_eq!(ends.next(), Some(("logout", Some(client.connection), true)));
 }
 
 #[test]

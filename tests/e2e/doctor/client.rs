@@ -99,6 +99,28 @@ fn faults_of_agents_are_found() {
     with_agent(&world, &agent).error("agent", "second", &["hangs"]);
 }
 
+/// A user who signs in has a key and no certificate, and `ssh` has to pass on the proxy's questions.
+#[test]
+fn users_who_sign_in_need_a_key_and_have_to_be_asked() {
+    let world = World::with().people().start();
+    world.sign_up("alice", &world.invite("alice"));
+    let address = world.address().to_string();
+    let look = |config: &str| Findings::of(to(&world, &address, config).arg("--signs-in"));
+    // `ssh` of the tests never asks.
+    let found = look("inner");
+    found.error("questions", "", &["remove BatchMode"]);
+    found.ok("certificate", "");
+    found.ok("proxy-login", "127.0.0.1");
+    let config = changed(&world, |text| text.replace("BatchMode yes", "BatchMode no"));
+    look(config).is_well();
+    world.asking_ssh("alice").arg("logout").run().success();
+    let found = look(config);
+    found.is_well();
+    assert!(found.all.contains("to sign in now: ssh "), "{}", found.all);
+    let found = Findings::of(to(&world, &address, config));
+    found.error("certificate", "", &["rproxy auth sign --user"]);
+}
+
 /// Types of keys that are newer than this program, in the agent and in a file, are named.
 #[test]
 fn keys_of_unknown_kinds_are_found() {

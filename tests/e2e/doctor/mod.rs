@@ -13,7 +13,13 @@ use crate::support::World;
 use crate::support::client::ClientCommand;
 
 /// Checks of the machine that the test runs on, not of the world that the test has made.
-const OF_THIS_MACHINE: &[&str] = &["clock", "disk-space", "file-size-limit", "open-files"];
+const OF_THIS_MACHINE: &[&str] = &[
+    "clock",
+    "disk-space",
+    "state-space",
+    "file-size-limit",
+    "open-files",
+];
 
 /// What the doctor found.
 struct Findings {

@@ -10,6 +10,7 @@ mod options;
 mod proxy;
 mod proxy_path;
 mod settings;
+mod signing_in;
 mod ssh;
 
 use super::report::Finding;
@@ -48,7 +49,11 @@ impl Client {
         let way = found.as_ref().ok();
         let socket = agent::socket(outer);
         let held = runtime.block_on(agent::examine(socket.as_deref(), &mut findings));
-        if let AgentContents::Keys(held) = &held {
+        if let AgentContents::Keys(held) = &held
+            && self.signs_in
+        {
+            findings.push(signing_in::keys(held));
+        } else if let AgentContents::Keys(held) = &held {
             let holdings = Holdings::find(held, outer);
             holdings.examine(
                 (
@@ -63,6 +68,9 @@ impl Client {
         }
         let trusted = way.map(|way| {
             settings::examine(way, &mut findings);
+            if self.signs_in {
+                findings.extend(signing_in::examine(&way.outer));
+            }
             known_hosts::examine(way, &mut findings)
         });
         let target = proxy::ProxyTarget {
@@ -76,7 +84,7 @@ impl Client {
         // ssh would wait for an agent that says nothing.
         let is_answered = !matches!(held, AgentContents::Silence);
         if let Some(way) = way.filter(|_| is_there && is_answered) {
-            findings.push(proxy::log_in(way));
+            findings.push(proxy::log_in(way, self.signs_in));
         }
         Ok(findings)
     }

@@ -15,4 +15,6 @@ pub(in crate::cli::doctor) struct Client {
     pub(in crate::cli::doctor) login: Option<String>,
     /// What ssh reads in place of `~/.ssh/config`.
     pub(in crate::cli::doctor) ssh_config: Option<PathBuf>,
+    /// Whether the user signs in with a password or a browser, and has no certificate.
+    pub(in crate::cli::doctor) signs_in: bool,
 }

@@ -157,16 +157,29 @@ fn silent(subject: &str, error: &ProbeError) -> Finding {
 }
 
 /// Has ssh itself connect, as far as the proxy's yes or no.
-pub(super) fn log_in(way: &ProxyPath) -> Finding {
+pub(super) fn log_in(way: &ProxyPath, signs_in: bool) -> Finding {
     let subject = way.names_of_proxy().certified;
     match child::run(&mut way.log_in(), "", LOGIN_PATIENCE) {
         Ok(said) if said.stderr.contains(IN) => Finding::ok(&PROXY_LOGIN, subject, "ssh is let in"),
-        Ok(said) => refused(&subject, &said),
+        Ok(said) => match sign_in_first(&said).filter(|_| signs_in) {
+            Some(command) => {
+                let detail = format!("the proxy asks for the sign-in; to sign in now: {command}");
+                Finding::ok(&PROXY_LOGIN, subject, detail)
+            }
+            None => refused(&subject, &said),
+        },
         Err(error) => {
             let hint = "see whether ssh can be started from here";
             Finding::error(&PROXY_LOGIN, subject, error, hint)
         }
     }
+}
+
+/// The command that the proxy names to users who have to sign in: it could not ask here.
+fn sign_in_first(said: &ProgramOutput) -> Option<&str> {
+    let mut lines = said.stderr.lines().map(str::trim);
+    let line = lines.find(|line| line.ends_with(" login"))?;
+    line.find("ssh ").and_then(|start| line.get(start..))
 }
 
 /// Why ssh is not accepted, in the proxy's words if there are any.

@@ -122,7 +122,7 @@ impl Effective {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let words = text.lines().filter_map(|line| line.split_once(' '));
         let lines =
             words.map(|(keyword, value)| (keyword.to_ascii_lowercase(), value.trim().to_owned()));

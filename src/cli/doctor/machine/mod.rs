@@ -29,7 +29,7 @@ pub(super) fn examine(source: &Source, login: &str) -> Result<Vec<Finding>, Fail
     };
     let now = Clock::System.unix_seconds();
     files::examine(&config, now, &mut findings);
-    state::examine(&config, &mut findings);
+    state::examine(&config, now, &mut findings);
     let keys = keys::examine(&config, now, &mut findings);
     system::examine(&config, now, &mut findings);
     failures::examine(&config.data_dir, now, &mut findings);

@@ -2,21 +2,25 @@
 
 use std::time::Duration;
 
-use super::super::checks::{PEOPLE, STATE};
+use super::super::checks::{PEOPLE, STATE, STATE_CLOCK, STATE_PROMISE, STATE_SPACE};
 use super::super::report::Finding;
 use super::files::remedy;
+use super::system::disk;
+use crate::cli::ui;
 use crate::config::Config;
-use crate::model::chain;
-use crate::state::{State, StateError, StatePlace, User};
+use crate::model::{chain, format_duration};
+use crate::state::{State, StateError, StatePlace, StateServer, User};
 use crate::sys::clock::Clock;
 use crate::sys::fs::FsError;
 
 /// A read that takes longer is told: each sign-in reads several times.
 const SLOW: Duration = Duration::from_millis(200);
+/// By how many seconds a server's clock may differ: the question takes time too.
+const TOLERANCE: u64 = 5;
 /// Most people whose roles are told.
 const MAX_SHOWN: usize = 10;
 
-pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) {
+pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) {
     let place = match config.state_place() {
         Ok(place) => place,
         Err(error) => {
@@ -33,9 +37,10 @@ pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) {
         Ok(Some((status, users))) => {
             let took = status.latency.as_millis();
             let detail = format!(
-                "{}, schema {}, {}, read in {took} ms",
+                "{}, schema {}, {}, {}, read in {took} ms",
                 status.backend,
                 status.schema,
+                ui::size(status.bytes),
                 counted(users.len())
             );
             findings.push(if status.latency > SLOW {
@@ -44,6 +49,16 @@ pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) {
             } else {
                 Finding::ok(&STATE, &place, detail)
             });
+            findings.extend(status.server.as_ref().map(|server| promise(&place, server)));
+            findings.extend(
+                status
+                    .server
+                    .as_ref()
+                    .map(|server| clock(&place, server, now)),
+            );
+            if let StatePlace::Sqlite(file) = &place {
+                findings.extend(disk(&STATE_SPACE, file));
+            }
             people(config, &users, findings);
         }
         Ok(None) => {
@@ -54,6 +69,41 @@ pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Whether what the server has confirmed survives its crash.
+fn promise(place: &StatePlace, server: &StateServer) -> Finding {
+    let setting = &server.synchronous_commit;
+    let detail = format!("synchronous_commit is {setting}");
+    match setting.as_str() {
+        "on" | "remote_apply" | "remote_write" => Finding::ok(&STATE_PROMISE, place, detail),
+        _ => {
+            let detail = format!(
+                "{detail}: a standby that takes over can lack what was revoked or spent last"
+            );
+            let hint = "if there is a standby: ALTER ROLE .. SET synchronous_commit = on";
+            Finding::warning(&STATE_PROMISE, place, detail, hint)
+        }
+    }
+}
+
+/// Whether this machine and the server agree on the time.
+fn clock(place: &StatePlace, server: &StateServer, now: u64) -> Finding {
+    let apart = server.clock.abs_diff(now);
+    if apart <= TOLERANCE {
+        let detail = format!("{apart} s from this machine's");
+        return Finding::ok(&STATE_CLOCK, place, detail);
+    }
+    let direction = if server.clock > now {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    let apart = format_duration(Duration::from_secs(apart));
+    let detail = format!("the server's clock is {apart} {direction} this machine's");
+    let hint = "have both clocks kept: each proxy judges codes, invitations and sign-ins by its own \
+                clock";
+    Finding::warning(&STATE_CLOCK, place, detail, hint)
+}
+
 fn unreadable(place: &StatePlace, error: &StateError) -> Finding {
     let hint = match error {
         StateError::Fs(fault @ (FsError::TooOpen { .. } | FsError::Owner { .. })) => remedy(fault),
@@ -62,6 +112,9 @@ fn unreadable(place: &StatePlace, error: &StateError) -> Finding {
             "start the database, or correct state.url; without it nobody can log in".to_owned()
         }
         StateError::Damaged { .. } => "restore a backup: rproxy state restore FILE".to_owned(),
+        StateError::Unsafe { .. } => {
+            "ALTER ROLE .. SET synchronous_commit = on, for the role in state.url".to_owned()
+        }
         StateError::Newer { .. } => "run the newer version of rproxy".to_owned(),
         _ => "the message says what is missing".to_owned(),
     };
@@ -112,5 +165,42 @@ fn people(config: &Config, users: &[User], findings: &mut Vec<Finding>) {
         let detail = format!("has the role {role:?}, which the configuration does not have");
         let hint = "add the role to the configuration, or remove the user and add them again";
         findings.push(Finding::warning(&PEOPLE, &user.name, detail, hint));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::report::Status;
+    use super::*;
+
+    #[test]
+    fn a_server_is_judged_by_its_clock_and_its_promise() {
+        let place = StatePlace::Sqlite("state.db".into());
+        let server = |clock, setting: &str| StateServer {
+            clock,
+            synchronous_commit: setting.to_owned(),
+        };
+        let now = 1_800_000_000_u64;
+        for (apart, status) in [
+            (0, Status::Ok),
+            (5, Status::Ok),
+            (-5, Status::Ok),
+            (6, Status::Warning),
+            (-90, Status::Warning),
+        ] {
+            let server = server(now.saturating_add_signed(apart), "on");
+            let finding = clock(&place, &server, now);
+            assert_eq!(finding.status, status, "{finding}");
+        }
+        let finding = clock(&place, &server(now - 90, "on"), now).to_string();
+        assert!(finding.contains("1m30s behind"), "{finding}");
+        for (setting, status) in [
+            ("on", Status::Ok),
+            ("remote_apply", Status::Ok),
+            ("local", Status::Warning),
+        ] {
+            let finding = promise(&place, &server(now, setting));
+            assert_eq!(finding.status, status, "{finding}");
+        }
     }
 }

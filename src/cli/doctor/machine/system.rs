@@ -8,12 +8,12 @@ use std::time::Duration;
 use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 
-use super::super::checks::{CLOCK, DISK_SPACE, FILE_SIZE_LIMIT, OPEN_FILES};
+use super::super::checks::{CLOCK, Check, DISK_SPACE, FILE_SIZE_LIMIT, OPEN_FILES};
 use super::super::child;
 use super::super::report::Finding;
 use crate::cli::ui::time;
 use crate::config::Config;
-use crate::model::{DataDir, format_duration};
+use crate::model::format_duration;
 
 /// What a file may be younger than the clock says, in seconds.
 const TOLERANCE: u64 = 5;
@@ -34,13 +34,16 @@ const FILES_PER_CLIENT: u64 = 4;
 const FILES_ANYWAY: u64 = 64;
 
 pub(super) fn examine(config: &Config, now: u64, findings: &mut Vec<Finding>) {
-    findings.push(clock(config.data_dir.path(), now));
-    findings.extend(disk(&config.data_dir));
+    let asks_codes = config.auth.authentication.has_local()
+        && config.auth.authentication.second_factor.has_codes();
+    findings.push(clock(config.data_dir.path(), now, asks_codes));
+    let recordings = config.data_dir.recordings();
+    findings.extend(disk(&DISK_SPACE, &recordings));
     findings.push(file_size());
     findings.push(open_files(config.proxy.max_connections));
 }
 
-fn clock(data_dir: &Path, now: u64) -> Finding {
+fn clock(data_dir: &Path, now: u64, asks_codes: bool) -> Finding {
     let hint = "set the clock, and have it kept: `timedatectl set-ntp true`, or chrony";
     if let Some((path, at)) = newest(data_dir)
         && at > now.saturating_add(TOLERANCE)
@@ -57,7 +60,11 @@ fn clock(data_dir: &Path, now: u64) -> Finding {
         Some(true) => Finding::ok(&CLOCK, "", format!("{}, synchronised", time(now))),
         None => Finding::ok(&CLOCK, "", time(now)),
         Some(false) => {
-            let detail = format!("{}, and nobody keeps it", time(now));
+            let why = match asks_codes {
+                true => ": once it is off by more than half a minute, one-time codes are refused",
+                false => "",
+            };
+            let detail = format!("{}, and no program keeps it{why}", time(now));
             Finding::warning(&CLOCK, "", detail, hint)
         }
     }
@@ -90,13 +97,11 @@ fn is_kept() -> Option<bool> {
     }
 }
 
-/// The disk that recordings go to: that of the first directory above them that is there.
-fn disk(data_dir: &DataDir) -> Option<Finding> {
-    let recordings = data_dir.recordings();
-    let there = recordings.ancestors().find(|path| path.is_dir())?;
+/// The disk that a path is on: that of the first directory above it that is there.
+pub(super) fn disk(check: &'static Check, path: &Path) -> Option<Finding> {
+    let there = path.ancestors().find(|path| path.is_dir())?;
     let subject = there.display();
     let hint = "make room, move recordings away, or give them a larger disk";
-    let check = &DISK_SPACE;
     let found = match statvfs(there) {
         Ok(found) => found,
         Err(errno) => {
