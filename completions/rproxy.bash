@@ -641,7 +641,7 @@ _rproxy() {
             return 0
             ;;
         rproxy__subcmd__doctor)
-            opts="-q -h -V --from-client --host --login --ssh-config --quiet --format --config --data-dir --help --version"
+            opts="-q -h -V --from-client --host --login --ssh-config --signs-in --quiet --format --config --data-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -384,6 +384,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l format -d 'As t
 json\t'For programs'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -l signs-in -d 'With --from-client: the user signs in with a password or a browser, and has no certificate'
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s q -l quiet -d 'Leave out what is well'
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand doctor" -s V -l version -d 'Print version'
