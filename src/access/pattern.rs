@@ -101,6 +101,12 @@ impl Pattern {
         }
     }
 
+    /// Whether every name fits, because the pattern says nothing about it.
+    #[must_use]
+    pub fn is_for_all(&self) -> bool {
+        !self.characters.is_empty() && self.characters.iter().all(|c| *c == '*')
+    }
+
     /// Whether the whole name fits.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {

@@ -281,6 +281,16 @@ impl Policy {
         self.roles.iter().filter(has).map(|role| &**role).collect()
     }
 
+    /// Whether the configuration gives an identity roles for its name, and not only those that everyone
+    /// has.
+    #[must_use]
+    pub fn has_roles_for(&self, who: &str) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| {
+            !member.roles.is_empty() && !member.name.is_for_all() && member.name.matches(who)
+        })
+    }
+
     /// The strictest `max_ttl` among all roles of an identity ([`Self::roles_of`]): a certificate or a
     /// sign-in that lives no longer is short enough wherever its roles lead.
     #[must_use]

@@ -176,6 +176,9 @@ fn users_are_patterns_and_roles_add_up() {
     assert_eq!(of("bob"), ["web"]);
     assert_eq!(of("alice@dba.example.com"), ["web", "db"]);
     assert_eq!(of("alice@DBA.example.com"), ["web"]);
+    // What everyone has is not for a name.
+    assert!(!policy.has_roles_for("bob"));
+    assert!(policy.has_roles_for("alice@dba.example.com"));
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Refused {
         )
         .hint(format!(
             "ask an administrator: `rproxy users rm {name}` removes the other user, and in the \
-             configuration no item of `users` may match the name"
+             configuration no item of `users` may match the name, apart from \"*\""
         ))
         .and_end()
     }

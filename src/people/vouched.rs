@@ -13,7 +13,7 @@ use crate::state::{NewUser, StateError, User, VouchedSubject};
 pub(super) enum Candidate {
     /// A user of the provider who was here before, and the name that the provider has for them now, if
     /// it can be a user's.
-    Known(User, Option<UserName>),
+    Known(Box<User>, Option<UserName>),
     /// One who was not.
     New(UserName),
 }
@@ -37,7 +37,7 @@ pub(super) fn candidate(
         }
         let name = vouched.name.parse().ok();
         let name = name.filter(|name| !has_configured_roles(context, name));
-        return Ok(Ok(Candidate::Known(user, name)));
+        return Ok(Ok(Candidate::Known(Box::new(user), name)));
     }
     let name: UserName = match vouched.name.parse() {
         Ok(name) => name,
@@ -56,8 +56,7 @@ pub(super) fn candidate(
 /// Whether the configuration gives roles to a name: they are another's, because a name that the provider
 /// has for a person proves nothing here.
 fn has_configured_roles(context: &Context, name: &UserName) -> bool {
-    let settings = context.settings();
-    !settings.policy.roles_of(name.as_str(), &[]).is_empty()
+    context.settings().policy.has_roles_for(name.as_str())
 }
 
 /// The user whom the provider has vouched for, who is added if they are new, and has the name and the

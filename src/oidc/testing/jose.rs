@@ -72,7 +72,7 @@ impl SigningKey {
         Self::new(KeyMaterial::Ec(pair), algorithm, id, public)
     }
 
-    /// Ed25519, EdDSA.
+    /// Ed25519, `EdDSA`.
     pub(crate) fn ed25519(id: &str) -> Self {
         let pair = Ed25519KeyPair::generate().unwrap();
         let x = base64url(pair.public_key().as_ref());

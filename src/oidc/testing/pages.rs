@@ -145,7 +145,7 @@ fn base64(text: &str) -> String {
     let mut encoded = base64url(text.as_bytes())
         .replace('-', "+")
         .replace('_', "/");
-    while encoded.len() % 4 != 0 {
+    while !encoded.len().is_multiple_of(4) {
         encoded.push('=');
     }
     encoded

@@ -47,7 +47,7 @@ impl OwnCertificate {
     fn stage(&self, roots: Roots) -> OidcFixture {
         let provider = HostileProvider::start_with_tls(now, self.der.clone(), self.key.clone());
         OidcFixture::of(provider, Patience::default(), |settings| {
-            settings.roots = roots
+            settings.roots = roots;
         })
     }
 }

@@ -84,13 +84,11 @@ fn a_known_key_is_followed_by_a_link_and_the_provider_says_which_roles() {
     let provided = house.audit.names().into_iter();
     assert_eq!(provided.filter(|name| *name == "user.provided").count(), 2);
     // As long as the sign-in is live, the key alone is enough.
-    assert_eq!(house.client_with("root", key).prove(), {
-        let again = PeopleAnswer::SignedIn(crate::ipc::SignedIn {
-            was_asked: false,
-            ..present
-        });
-        again
+    let again = PeopleAnswer::SignedIn(crate::ipc::SignedIn {
+        was_asked: false,
+        ..present
     });
+    assert_eq!(house.client_with("root", key).prove(), again);
 }
 
 /// Who sends the link of their own terminal to another person, and who opens the link of another.

@@ -121,7 +121,7 @@ impl BrowsersBeside {
         {
             self.link = Some(ticket(&questions.banner));
             // What was shown for the link before is not of use for this one.
-            self.foreign = self.own.take().or(self.foreign.take());
+            self.foreign = self.own.take().or_else(|| self.foreign.take());
             self.there = self.there.take().map(|(there, _)| (there, false));
         }
     }

@@ -10,7 +10,8 @@ use crate::state::testing::NOW;
 use crate::state::testing::server::PostgresServer;
 use crate::state::{State, StateError, StatePlace};
 use crate::sys::clock::Clock;
-use crate::sys::{fs, skipped};
+use crate::sys::fs::{self, PRIVATE_FILE, Replace, write_whole};
+use crate::sys::skipped;
 
 /// A server with TLS, and a CA.
 struct Encrypted {
@@ -74,7 +75,9 @@ impl Encrypted {
     /// on, or was.
     fn shows(&self, host: &str, days: i32) {
         let read = |name: &str| std::fs::read(self.ca(name)).unwrap();
-        std::fs::write(self.ca("names"), format!("subjectAltName=DNS:{host}\n")).unwrap();
+        let names = format!("subjectAltName=DNS:{host}\n");
+        let file = self.ca("names");
+        write_whole(&file, names.as_bytes(), PRIVATE_FILE, Replace::Allow).unwrap();
         self.openssl(
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server \
              -keyout server.key -out server.csr",
@@ -190,7 +193,7 @@ fn a_file_without_certificates_is_named() {
     };
     assert!(open().contains("ca.pem"), "{}", open());
     for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nx\n"] {
-        std::fs::write(&file, text).unwrap();
+        write_whole(&file, text.as_bytes(), PRIVATE_FILE, Replace::Allow).unwrap();
         assert!(open().contains("ca.pem"), "{}", open());
     }
 }

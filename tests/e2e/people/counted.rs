@@ -15,12 +15,11 @@ fn measured() -> World {
 
 fn counted(world: &World, expected: &[(&str, f64)]) -> Scrape {
     let mut last = Scrape::new();
-    let found = world.eventually(&format!("{expected:?}"), || {
+    world.eventually(&format!("{expected:?}"), || {
         last = scrape(world);
         let is_there = |(series, value): &(&str, f64)| last.get(*series) == Some(value);
         expected.iter().all(is_there).then(|| last.clone())
-    });
-    found
+    })
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn an_address_at_the_provider_is_of_no_use_in_another_browser() {
     assert_eq!(opened.status, 303, "{}", opened.html);
     let victim = stage.browser("alice");
     let page = victim.sign_in(&opened.redirect, "alice");
-    page.is_refused("in another browser");
+    page.reads_the_refusal("in another browser");
     // Nothing was spent by that: the attacker can go on, as themselves.
     let page = stage.browser("mallory").sign_in(&opened.redirect, "bob");
     waiting.type_code(&page.code());
@@ -98,13 +98,13 @@ fn links_answers_and_codes_are_of_use_once() {
     assert_ne!(browser.get(&callback).status, 200, "twice");
     waiting.type_code(&code);
     waiting.says_hello();
-    browser.get(&link).is_refused("this link is not valid");
+    browser.get(&link).reads_the_refusal("this link is not valid");
     for path in ["login/AAAA-BBBB-CCCC-DDDD", "login/0"] {
         let page = browser.get(&stage.at_web(&format!("/webapi/oidc/{path}")));
-        page.is_refused("this link is not valid");
+        page.reads_the_refusal("this link is not valid");
     }
     let page = browser.get(&stage.at_web("/webapi/oidc/callback?code=x&state=y"));
-    page.is_refused("in another browser");
+    page.reads_the_refusal("in another browser");
 }
 
 /// The person says no at the provider, which tells the browser so.

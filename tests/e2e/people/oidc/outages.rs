@@ -71,7 +71,7 @@ fn a_provider_that_is_away_when_the_browser_comes_back_is_told_of() {
     let browser = stage.browser("alice");
     let callback = browser.callback(&waiting.link(), "alice");
     stage.stop_provider();
-    browser.get(&callback).is_refused("cannot be reached");
+    browser.get(&callback).reads_the_refusal("cannot be reached");
     waiting.type_code("0000-0000");
     waiting.0.expect("The browser shows no code");
 }
@@ -84,7 +84,7 @@ fn a_provider_with_another_time_is_told_of_with_the_difference() {
     stage.start_provider_wrong_by(300);
     let mut waiting = stage.ssh();
     let page = stage.browser("alice").sign_in(&waiting.link(), "alice");
-    page.is_refused("clock is ");
+    page.reads_the_refusal("clock is ");
     let page = page.html.replace("&#39;", "'");
     let is_told = ["5m", "4m59s", "5m1s"].iter().any(|time| {
         page.contains(&format!(
@@ -111,5 +111,5 @@ fn a_provider_on_https_is_trusted_by_ca_file_alone() {
     };
     stage
         .ssh()
-        .is_refused("does not trust the certificate of the identity provider");
+        .reads_the_refusal("does not trust the certificate of the identity provider");
 }

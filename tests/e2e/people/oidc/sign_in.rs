@@ -73,7 +73,7 @@ fn claims_give_roles_and_without_a_role_a_person_is_refused() {
     };
     let browser = stage.browser("mallory");
     let page = browser.sign_in(&stage.ssh().link(), "mallory");
-    page.is_refused("gives you no role here");
+    page.reads_the_refusal("gives you no role here");
     // A role that leads nowhere.
     let mut waiting = stage.ssh();
     let page = stage.browser("carol").sign_in(&waiting.link(), "carol");
@@ -102,7 +102,7 @@ fn a_registered_key_is_for_one_person() {
     let mut waiting = stage.ssh();
     let page = stage.browser("bob").sign_in(&waiting.link(), "bob");
     waiting.type_code(&page.code());
-    waiting.is_refused("your key is registered for alice");
+    waiting.reads_the_refusal("your key is registered for alice");
     // With a key of their own, they can.
     let bob = stage.world.user_who_holds("bob", Holds::KeyAlone);
     let mut waiting = stage.ssh_as(&bob);
@@ -126,7 +126,7 @@ fn a_locked_person_of_the_provider_stays_out() {
     let another = world.user_who_holds("another", Holds::KeyAlone);
     let mut waiting = stage.ssh_as(&another);
     let page = stage.browser("alice").sign_in(&waiting.link(), "alice");
-    page.is_refused("locked");
+    page.reads_the_refusal("locked");
     world.users_do(&["unlock", "alice"]);
     stage.sign_in("alice");
 }

@@ -259,7 +259,7 @@ impl Waiting {
         format!("https://{}", rest.trim())
     }
 
-    pub(super) fn type_code(&mut self, code: &str) {
+    pub(super) fn type_code(&self, code: &str) {
         self.0.type_in(&format!("{code}\r"));
     }
 
@@ -270,7 +270,7 @@ impl Waiting {
     }
 
     /// It is refused with these words.
-    pub(super) fn is_refused(mut self, words: &str) {
+    pub(super) fn reads_the_refusal(mut self, words: &str) {
         self.0.expect(words);
         assert_eq!(self.0.finish().0, Some(255));
     }
@@ -306,7 +306,7 @@ impl Shown {
     }
 
     /// The page is a refusal with these words.
-    pub(super) fn is_refused(&self, words: &str) {
+    pub(super) fn reads_the_refusal(&self, words: &str) {
         assert_eq!(self.status, 403, "{}", self.html);
         assert!(self.html.contains(words), "{words:?}: {}", self.html);
         assert!(!self.html.contains("<code>"), "{}", self.html);
