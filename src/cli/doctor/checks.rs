@@ -120,6 +120,10 @@ checks! {
             => "have both clocks kept, as by chrony";
         PEOPLE "people": "with `authentication.type: local`: whether there are users, whether they can sign in, whether the configuration has their roles and does not name them too"
             => "`rproxy users add`; add the missing role to the configuration; remove a name from the configuration or from the state";
+        PROVIDER "provider": "with `authentication.type: oidc`: whether the identity provider answers, and has keys that can be used"
+            => "what the hint says; users who are signed in stay so meanwhile";
+        PROVIDER_CLOCK "provider-clock": "the identity provider's clock, against this machine's"
+            => "have the clock kept of the machine that is wrong: an ID token that is more than a minute off is refused";
     }
     Keys {
         AUTHORITY "authority": "the keys of the user and the host CA: there, readable by nobody else, whole, signing; if an agent has one, whether it signs"

@@ -6,6 +6,7 @@ mod keys;
 mod listener;
 mod names;
 mod nodes;
+mod provider;
 mod release;
 mod state;
 mod system;
@@ -30,6 +31,7 @@ pub(super) fn examine(source: &Source, login: &str) -> Result<Vec<Finding>, Fail
     let now = Clock::System.unix_seconds();
     files::examine(&config, now, &mut findings);
     state::examine(&config, now, &mut findings);
+    provider::examine(&config, &mut findings);
     let keys = keys::examine(&config, now, &mut findings);
     system::examine(&config, now, &mut findings);
     failures::examine(&config.data_dir, now, &mut findings);
