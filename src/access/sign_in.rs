@@ -23,6 +23,9 @@ pub struct ConfirmedSignIn {
     pub since: u64,
     /// When it expires, in seconds since the epoch.
     pub until: u64,
+    /// The number of a change of sign-ins that had been announced before this was confirmed: the
+    /// confirmation includes it, and all before it.
+    pub known_changes: u64,
 }
 
 /// Why a confirmation is no sign-in.
@@ -81,6 +84,12 @@ impl SignIn {
         changed.confirmed.roles = roles;
         changed.confirmed.logins = logins;
         changed
+    }
+
+    /// Changes up to this number are included in its roles and logins.
+    #[must_use]
+    pub fn known_changes(&self) -> u64 {
+        self.confirmed.known_changes
     }
 
     /// Its id.

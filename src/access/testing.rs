@@ -15,6 +15,7 @@ pub(crate) fn confirmed(name: &str) -> ConfirmedSignIn {
         logins: Some(["alice", "deploy"].map(|name| name.parse().unwrap()).into()),
         since: NOW - 60,
         until: NOW - 60 + 12 * 3600,
+        known_changes: 0,
     }
 }
 

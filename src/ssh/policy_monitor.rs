@@ -71,6 +71,11 @@ impl PolicySource {
         }
     }
 
+    /// The number of the latest change of a sign-in that is known.
+    pub(super) fn known_changes(&self) -> u64 {
+        self.sign_in_changes.borrow().last()
+    }
+
     async fn changed(&mut self) -> Result<(), RecvError> {
         tokio::select! {
             changed = self.revocations.changed() => changed,
@@ -218,7 +223,9 @@ impl PolicyMonitor {
         let Some(sign_in) = self.user.sign_in() else {
             return;
         };
-        let access = self.source.sign_in_changes.borrow().access(sign_in.id());
+        let changes = self.source.sign_in_changes.borrow();
+        let access = changes.access(sign_in.id(), sign_in.known_changes());
+        drop(changes);
         let Some(access) = access else {
             return;
         };

@@ -10,6 +10,7 @@ use ssh_key::public::KeyData;
 
 use super::key_rounds::Fit;
 use super::people_client::{PeopleClient, PersonClient};
+use super::policy_monitor::PolicySource;
 use super::proxy_address::ProxyAddress;
 use super::refusal::{self, Refusal};
 use super::verifier::{Decision, Questioning, Verifier};
@@ -34,6 +35,7 @@ pub(super) struct SignInPlace {
     pub(super) client: SocketAddr,
     /// How clients reach this proxy, for hints.
     pub(super) reached: ProxyAddress,
+    pub(super) policy: PolicySource,
     pub(super) clock: Clock,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct PersonVerifier<F> {
     person: Option<PersonClient>,
     /// The plain key that has signed last.
     proved: Option<KeyData>,
+    /// The number of the latest change of a sign-in that was known before the last question.
+    known_changes: u64,
     /// Right answers were given, and a key has to prove itself.
     is_answered: bool,
     /// Why the other process is not asked any more on this connection.
@@ -60,6 +64,7 @@ where
             place,
             person: None,
             proved: None,
+            known_changes: 0,
             is_answered: false,
             failed: None,
         }
@@ -74,6 +79,7 @@ where
         if let Some(refusal) = &self.failed {
             return Err(refusal.clone());
         }
+        self.known_changes = self.place.policy.known_changes();
         let SignInPlace {
             people,
             connection,
@@ -146,6 +152,7 @@ where
             logins,
             since,
             until,
+            known_changes: self.known_changes,
         };
         let sign_in = SignIn::new(confirmed, key, self.place.clock.unix_seconds());
         let sign_in = sign_in.map_err(|error| refusal::people_unavailable(&error))?;

@@ -18,13 +18,16 @@ pub struct SignInChanges {
     changed: HashMap<Uuid, Changed>,
     /// In the order of their first changes.
     order: VecDeque<Uuid>,
+    /// The number of the latest change.
+    last: u64,
 }
 
 /// What has become of one sign-in.
 #[derive(Clone, Debug, Default)]
 struct Changed {
     ended: Option<SignInEnd>,
-    access: Option<Arc<UserAccess>>,
+    /// The last one, with its number.
+    access: Option<(u64, Arc<UserAccess>)>,
 }
 
 impl SignInChanges {
@@ -32,7 +35,8 @@ impl SignInChanges {
     /// any is new.
     pub fn add(&mut self, changes: impl IntoIterator<Item = SignInChange>) -> bool {
         let mut has_more = false;
-        for SignInChange { id, what, .. } in changes {
+        for SignInChange { number, id, what } in changes {
+            self.last = self.last.max(number);
             if !self.changed.contains_key(&id) {
                 self.make_room();
                 self.order.push_back(id);
@@ -45,8 +49,9 @@ impl SignInChanges {
                     is_new
                 }
                 SignInNews::Access(access) => {
-                    let is_new = changed.access.as_deref() != Some(&access);
-                    changed.access = Some(Arc::new(access));
+                    let known = changed.access.as_ref().map(|(_, access)| &**access);
+                    let is_new = known != Some(&access);
+                    changed.access = Some((number, Arc::new(access)));
                     is_new
                 }
             };
@@ -68,10 +73,17 @@ impl SignInChanges {
         self.changed.get(&id)?.ended
     }
 
-    /// What the user of a sign-in may do, if that has changed.
+    /// The number of the latest change that is known. What the state says later includes it.
     #[must_use]
-    pub fn access(&self, id: Uuid) -> Option<Arc<UserAccess>> {
-        self.changed.get(&id)?.access.clone()
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// What the user of a sign-in may do, if that has changed after the change of this number.
+    #[must_use]
+    pub fn access(&self, id: Uuid, after: u64) -> Option<Arc<UserAccess>> {
+        let (number, access) = self.changed.get(&id)?.access.as_ref()?;
+        (*number > after).then(|| Arc::clone(access))
     }
 }
 
@@ -105,7 +117,9 @@ mod tests {
         let mut changes = SignInChanges::default();
         assert!(changes.add([access(id, "dba"), access(id, "web")]));
         assert!(!changes.add([access(id, "web")]));
-        assert_eq!(changes.access(id).unwrap().roles, ["web"]);
+        assert_eq!(changes.access(id, 0).unwrap().roles, ["web"]);
+        // Who has signed in since then has been told so by the state.
+        assert_eq!(changes.access(id, changes.last()), None);
         assert_eq!(changes.reason(id), None);
         assert!(changes.add([end(id, SignInEnd::Logout)]));
         assert_eq!(changes.reason(id), Some(SignInEnd::Logout));

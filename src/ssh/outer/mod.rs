@@ -166,6 +166,7 @@ async fn identify<S: ClientStream>(
         connection: id,
         client: address,
         reached: services.inner.router.reached(),
+        policy: services.inner.policy.clone(),
         clock: services.inner.clock,
     };
     let mut verifier = PersonVerifier::new(by_certificate, place);

@@ -98,7 +98,9 @@ fn links_answers_and_codes_are_of_use_once() {
     assert_ne!(browser.get(&callback).status, 200, "twice");
     waiting.type_code(&code);
     waiting.says_hello();
-    browser.get(&link).reads_the_refusal("this link is not valid");
+    browser
+        .get(&link)
+        .reads_the_refusal("this link is not valid");
     for path in ["login/AAAA-BBBB-CCCC-DDDD", "login/0"] {
         let page = browser.get(&stage.at_web(&format!("/webapi/oidc/{path}")));
         page.reads_the_refusal("this link is not valid");

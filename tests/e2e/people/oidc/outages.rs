@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::stage::{Plan, ProviderStage};
 use crate::support::world::Holds;
@@ -71,7 +71,9 @@ fn a_provider_that_is_away_when_the_browser_comes_back_is_told_of() {
     let browser = stage.browser("alice");
     let callback = browser.callback(&waiting.link(), "alice");
     stage.stop_provider();
-    browser.get(&callback).reads_the_refusal("cannot be reached");
+    browser
+        .get(&callback)
+        .reads_the_refusal("cannot be reached");
     waiting.type_code("0000-0000");
     waiting.0.expect("The browser shows no code");
 }
@@ -112,4 +114,30 @@ fn a_provider_on_https_is_trusted_by_ca_file_alone() {
     stage
         .ssh()
         .reads_the_refusal("does not trust the certificate of the identity provider");
+}
+
+/// The doctor asks the provider in the same way as the auth process does.
+#[test]
+fn the_doctor_tells_how_the_provider_is() {
+    let Some(stage) = ProviderStage::new() else {
+        return;
+    };
+    let found = || {
+        let mut doctor = stage.world.rproxy();
+        let output = doctor
+            .args(["doctor", "--format", "json"])
+            .output()
+            .unwrap();
+        let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        ["provider", "provider-clock"].map(|check| {
+            let finding = all.iter().find(|one| one["check"] == check)?;
+            Some(finding["status"].as_str().unwrap().to_owned())
+        })
+    };
+    let is = |status: &str| Some(status.to_owned());
+    assert_eq!(found(), [is("ok"), is("ok")]);
+    stage.start_provider_wrong_by(-300);
+    assert_eq!(found(), [is("ok"), is("error")]);
+    stage.stop_provider();
+    assert_eq!(found(), [is("error"), None]);
 }
