@@ -14,7 +14,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 /// The secret of every user's one-time codes, in base32.
 pub(crate) const SECRET: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 /// How many statements of a kind a thousand users with keys of their own are made with.
-const KEYED: usize = 1_000;
+const KEYED: usize = 1_001;
 
 /// The key of the user of this number.
 pub(crate) fn key(number: usize) -> PrivateKey {
