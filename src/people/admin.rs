@@ -201,19 +201,16 @@ impl<'a> Admin<'a> {
         Ok(self.state.users().list()?)
     }
 
-    /// The people whose names come after this one, at most `limit`, and how many come after them.
+    /// The people whose names come after this one, at most `limit`, and whether there are more. They are
+    /// not counted: that would take longer the more people there are.
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub fn page(&self, after: &str, limit: usize) -> Result<(Vec<User>, u64), AdminError> {
-        let users = self.state.users().page(after, limit)?;
-        let left = match users.last() {
-            Some(last) if users.len() == limit => {
-                self.state.users().count_after(last.name.as_str())?
-            }
-            _ => 0,
-        };
-        Ok((users, left))
+    pub fn page(&self, after: &str, limit: usize) -> Result<(Vec<User>, bool), AdminError> {
+        let mut users = self.state.users().page(after, limit.saturating_add(1))?;
+        let has_more = users.len() > limit;
+        users.truncate(limit);
+        Ok((users, has_more))
     }
 
     /// Everything about a person.

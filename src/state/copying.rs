@@ -61,6 +61,8 @@ impl State {
     /// [`StateError::NotEmpty`], or those of the databases. Nothing has changed then.
     pub fn copy_to(&self, target: &Self) -> Result<(), StateError> {
         target.database.write(|to| {
+            // A table with millions of rows is one statement, which lasts as long as its rows are written.
+            to.lift_time_limits()?;
             for (table, _) in TABLES.iter().filter(|(table, _)| *table != "counters") {
                 let sql = format!("SELECT COUNT(*) FROM {table}");
                 if to.number(&sql, &[])? > 0 {
@@ -69,7 +71,10 @@ impl State {
                 }
             }
             to.execute("DELETE FROM counters", &[])?;
-            self.database.read(|from| copy_tables(from, to))
+            self.database.read(|from| {
+                from.lift_time_limits()?;
+                copy_tables(from, to)
+            })
         })
     }
 }

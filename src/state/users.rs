@@ -166,16 +166,6 @@ impl Users<'_> {
         rows.iter().map(read_user).collect()
     }
 
-    /// How many users have names that come after this one.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub fn count_after(&self, after: &str) -> Result<u64, StateError> {
-        let sql = "SELECT COUNT(*) FROM users WHERE users.folded > $1";
-        self.database
-            .number(sql, values![after.to_ascii_lowercase()])
-    }
-
     /// Gives a user other roles and logins, and announces that for the user's sign-ins; `false` if there
     /// is no such user.
     ///

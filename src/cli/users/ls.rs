@@ -19,8 +19,9 @@ const PAGE: usize = 200;
 
 /// List the people of the state, by their names
 ///
-/// A table has 200 of them at most, and says how many come after these. The state is active, invited (the person has not signed up yet) or locked. People who are in the
-/// configuration alone are not listed: they log in with certificates.
+/// A table has 200 of them at most, and says whether more come after these. The state is active, invited
+/// (the person has not signed up yet) or locked. People who are in the configuration alone are not
+/// listed: they log in with certificates.
 #[derive(Debug, clap::Args)]
 pub(crate) struct UsersLsArgs {
     /// How to print the list
@@ -53,18 +54,18 @@ impl UsersLsArgs {
             (Some(limit), _) => limit,
             (None, ListFormat::Text) => PAGE,
         };
-        let (users, left) = match UserAccess::to_read(context, "ls", None)? {
+        let (users, has_more) = match UserAccess::to_read(context, "ls", None)? {
             Some(access) => access
                 .admin()
                 .page(&self.after, limit)
                 .map_err(|error| failure::failure("list the users", error))?,
-            None => (Vec::new(), 0),
+            None => (Vec::new(), false),
         };
         Ok(match self.format {
             ListFormat::Text => {
-                let rest = users.last().filter(|_| left > 0).map(|last| {
+                let rest = users.last().filter(|_| has_more).map(|last| {
                     let name = &last.name;
-                    format!("and {left} more: --after={name} lists the next ones, --limit=0 all\n")
+                    format!("and more: --after={name} lists the next ones, --limit=0 all\n")
                 });
                 table(&users).render(surface) + &rest.unwrap_or_default()
             }

@@ -352,6 +352,12 @@ impl Transaction for PostgresTransaction<'_> {
         done.map_err(|error| self.failed(&error))
     }
 
+    fn lift_time_limits(&mut self) -> Result<(), StateError> {
+        self.batch(
+            "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
+        )
+    }
+
     fn each(
         &mut self,
         sql: &str,

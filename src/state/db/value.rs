@@ -175,6 +175,9 @@ pub(in crate::state) trait Transaction {
     /// Carries out several statements without values.
     fn batch(&mut self, sql: &str) -> Result<(), StateError>;
 
+    /// From now on, the statements of this transaction may take as long as they need.
+    fn lift_time_limits(&mut self) -> Result<(), StateError>;
+
     /// Whether there is a table of this name.
     fn has_table(&mut self, name: &str) -> Result<bool, StateError>;
 

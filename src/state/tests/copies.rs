@@ -167,3 +167,27 @@ fn a_backup_is_of_one_moment() {
         });
     });
 }
+
+/// A large table is one statement, for as long as its rows are written elsewhere.
+#[test]
+fn a_copy_has_no_time_limit_and_the_next_statement_has_one() {
+    on_both_places(|place| {
+        let state = State::open(place, CLOCK).unwrap();
+        let limit = |is_lifted: bool| {
+            let read = state.database.read(|tx| {
+                if is_lifted {
+                    tx.lift_time_limits()?;
+                }
+                match place {
+                    StatePlace::Sqlite(_) => Ok(None),
+                    StatePlace::Postgres(_) => tx.first("SHOW statement_timeout", &[]),
+                }
+            });
+            let row = read.unwrap();
+            row.map(|row| row.text(0).unwrap().to_owned())
+        };
+        let is_postgres = matches!(place, StatePlace::Postgres(_));
+        assert_eq!(limit(true), is_postgres.then(|| "0".to_owned()));
+        assert_eq!(limit(false), is_postgres.then(|| "15s".to_owned()));
+    });
+}
