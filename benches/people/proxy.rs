@@ -1,6 +1,7 @@
 //! A proxy in a directory of its own, at which users sign in.
 
 use std::fs::OpenOptions;
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -91,7 +92,7 @@ impl Home {
         command
     }
 
-    /// Starts the proxy; gives it, and how long it took until it has accepted a client.
+    /// Starts the proxy; gives it, and how long it took until it has spoken to a client.
     pub(crate) fn serve(&self) -> Result<(Proxy, Duration)> {
         let mut log = OpenOptions::new();
         let log = log.append(true).create(true).mode(0o600);
@@ -99,7 +100,7 @@ impl Home {
         let began = Instant::now();
         let mut command = self.command(&["serve"]);
         let proxy = Proxy(command.stderr(log).stdout(Stdio::null()).spawn()?);
-        while TcpStream::connect(self.address).is_err() {
+        while self.greeting().is_err() {
             if began.elapsed() > Duration::from_secs(60) {
                 let log = std::fs::read_to_string(self.file("log"))?;
                 return Err(format!("the proxy does not start:\n{log}").into());
@@ -107,6 +108,14 @@ impl Home {
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok((proxy, began.elapsed()))
+    }
+
+    /// Waits for the first byte of the proxy's identification: the port is bound long before a worker
+    /// reads it.
+    fn greeting(&self) -> std::io::Result<()> {
+        let mut client = TcpStream::connect(self.address)?;
+        client.set_read_timeout(Some(Duration::from_secs(60)))?;
+        client.read_exact(&mut [0])
     }
 }
 
