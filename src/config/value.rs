@@ -161,7 +161,7 @@ pub(super) fn switch_word(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 
-/// The inverse of [`host_and_port`].
+/// A host and a port as one text, as the configuration has them; an IPv6 address is in brackets.
 pub fn format_host_and_port(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
