@@ -50,6 +50,21 @@ impl Identity {
         Self(Arc::new(proof.into()))
     }
 
+    /// The same person, to whom the state has given other roles or logins meanwhile: `sign_in` stands in
+    /// the place of the same sign-in. A certificate says itself what it allows, and stays.
+    #[must_use]
+    pub fn with_sign_in(&self, sign_in: SignIn) -> Self {
+        match self.proof() {
+            IdentityProof::SignIn(old) if old.id() == sign_in.id() => Self::new(sign_in),
+            IdentityProof::CertifiedSignIn(certificate, old) if old.id() == sign_in.id() => {
+                Self::new((VerifiedUserCert::clone(certificate), sign_in))
+            }
+            IdentityProof::Certificate(_)
+            | IdentityProof::SignIn(_)
+            | IdentityProof::CertifiedSignIn(..) => self.clone(),
+        }
+    }
+
     /// What proves it.
     #[must_use]
     pub fn proof(&self) -> &IdentityProof {

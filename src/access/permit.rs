@@ -490,12 +490,10 @@ impl LoginPermit {
         }
     }
 
-    /// The same permit, of a user whom the state has given other roles or logins meanwhile: to be judged
-    /// again. A certificate says itself what it allows, and stays what it is.
+    /// The same permit, of a user whom the state has given other roles or logins meanwhile, as
+    /// [`Identity::with_sign_in`]: to be judged again.
     pub fn with_sign_in(mut self, sign_in: SignIn) -> Self {
-        if self.identity.sign_in().map(SignIn::id) == Some(sign_in.id()) {
-            self.identity = Identity::new(sign_in);
-        }
+        self.identity = self.identity.with_sign_in(sign_in);
         self
     }
 

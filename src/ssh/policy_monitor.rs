@@ -236,7 +236,7 @@ impl PolicyMonitor {
         if let Some(login) = &mut self.login {
             login.permit = login.permit.clone().with_sign_in(sign_in.clone());
         }
-        self.user = Identity::new(sign_in);
+        self.user = self.user.with_sign_in(sign_in);
     }
 
     /// Why the connection ends: a certificate or key that it uses is revoked.
@@ -503,6 +503,28 @@ nodes: [{ name: db1, addr: 10.0.0.5 }]
             // One that begins now, by what was true before, learns of it at once.
             assert_eq!(begin().withdrawn().await.reason, reason);
         }
+    }
+
+    /// Its revocation still ends the connection.
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_was_made_for_a_sign_in_stays_when_the_user_has_other_roles() {
+        let proxy = SshFixture::new();
+        let certificate = proxy.minted("deploy");
+        let serial = certificate.serial();
+        let sign_in = proxy.signed_in(|_| {}).sign_in().unwrap().clone();
+        let id = sign_in.id();
+        let user = Identity::new((certificate, sign_in));
+        let mut watched = PolicyMonitor::new(&proxy.policy(), user, origin());
+        let access = UserAccess {
+            roles: vec!["more".to_owned()],
+            logins: None,
+        };
+        proxy.change_access(id, access);
+        assert!(change(&mut watched).await.is_none());
+        assert_eq!(watched.user.roles(), ["more"]);
+        proxy.revoke_serial(serial);
+        let refusal = withdrawn(&mut watched).await;
+        assert_eq!(refusal.message, "certificate revoked: stolen");
     }
 
     #[tokio::test(start_paused = true)]
