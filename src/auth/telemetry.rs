@@ -119,8 +119,8 @@ mod tests {
     use crate::audit::AuditLog;
     use crate::metrics::SignInMethod;
     use crate::model::DataDir;
-    use crate::people::testing::{NOW, person, state_at};
-    use crate::state::{NewSignIn, RegisteredKey};
+    use crate::people::testing::{NOW, person, registered_key, state_at};
+    use crate::state::NewSignIn;
     use crate::sys::clock::Clock;
 
     #[test]
@@ -128,15 +128,7 @@ mod tests {
         let directory = crate::sys::fs::private_tempdir();
         let state = state_at(directory.path(), NOW);
         let alice = person(&state, "alice");
-        let key = RegisteredKey {
-            user: alice.id,
-            fingerprint: "SHA256:abc".to_owned(),
-            line: "ssh-ed25519 AAAA".to_owned(),
-            comment: String::new(),
-            registered: NOW,
-            used: None,
-        };
-        state.keys().register(&key).unwrap();
+        let key = registered_key(&state, &alice);
         let meters = Arc::<AuthMeters>::default();
         let service = Arc::new(TelemetryService::new(state.clone(), Arc::clone(&meters), 3));
         let before = service.answer();

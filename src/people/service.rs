@@ -254,22 +254,14 @@ impl PeopleService {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::testing::{NOW, parts, person, state};
-    use crate::state::{NewSignIn, RegisteredKey};
+    use crate::people::testing::{NOW, parts, person, registered_key, state};
+    use crate::state::NewSignIn;
 
     #[test]
     fn what_is_over_is_removed_once_a_minute() {
         let state = state();
         let alice = person(&state, "alice");
-        let key = RegisteredKey {
-            user: alice.id,
-            fingerprint: "SHA256:abc".to_owned(),
-            line: "ssh-ed25519 AAAA".to_owned(),
-            comment: String::new(),
-            registered: NOW,
-            used: None,
-        };
-        state.keys().register(&key).unwrap();
+        let key = registered_key(&state, &alice);
         let sign_in = || NewSignIn {
             user: alice.id,
             fingerprint: key.fingerprint.clone(),

@@ -14,7 +14,7 @@ use crate::audit::{AuditError, AuditEvent, AuditSink};
 use crate::ca::{IssueError, IssuedFor};
 use crate::cert::testing::{CertSpec, ed25519};
 use crate::cert::{UserRequest, VerifiedUserCert, verify_user};
-use crate::state::{NewUser, State, StatePlace, User};
+use crate::state::{NewUser, RegisteredKey, State, StatePlace, User};
 use crate::sys::clock::Clock;
 
 /// The time of all tests here.
@@ -58,6 +58,20 @@ pub(crate) fn person(state: &State, name: &str) -> User {
         created: NOW,
     };
     state.users().add(new).unwrap()
+}
+
+/// A key that the user has registered.
+pub(crate) fn registered_key(state: &State, user: &User) -> RegisteredKey {
+    let key = RegisteredKey {
+        user: user.id,
+        fingerprint: "SHA256:abc".to_owned(),
+        line: "ssh-ed25519 AAAA".to_owned(),
+        comment: String::new(),
+        registered: NOW,
+        used: None,
+    };
+    state.keys().register(&key).unwrap();
+    key
 }
 
 /// The parts of a service with this state, where nothing is required and no role exists.

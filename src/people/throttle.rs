@@ -191,8 +191,8 @@ fn window_after(failures: Failures, because: &'static str) -> Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::testing::{NOW, state};
-    use crate::state::{NewSignIn, RegisteredKey};
+    use crate::people::testing::{NOW, person, registered_key, state};
+    use crate::state::NewSignIn;
 
     fn client(last: u8) -> IpAddr {
         IpAddr::from([203, 0, 113, last])
@@ -283,17 +283,8 @@ mod tests {
     fn nobody_is_locked_out_by_others() {
         let state = state();
         let throttle = Throttle::default();
-        let alice = crate::people::testing::person(&state, "alice");
-        let fingerprint = "SHA256:abc".to_owned();
-        let key = RegisteredKey {
-            user: alice.id,
-            fingerprint: fingerprint.clone(),
-            line: "ssh-ed25519 AAAA".to_owned(),
-            comment: String::new(),
-            registered: NOW,
-            used: None,
-        };
-        state.keys().register(&key).unwrap();
+        let alice = person(&state, "alice");
+        let fingerprint = registered_key(&state, &alice).fingerprint;
         let new = NewSignIn {
             user: alice.id,
             fingerprint: fingerprint.clone(),
