@@ -303,24 +303,29 @@ impl<P: Processes> Monitor<P> {
         }
     }
 
-    /// A worker accepts clients from now on, so the other workers stop accepting.
+    /// A worker accepts clients from now on, so the other workers stop accepting. Before they learn it,
+    /// it is in the audit log.
     fn take_over(&mut self, pid: i32) {
-        let mut others = 0;
-        for worker in self.children.values_mut() {
-            let is_other = !worker.is_auth() && number(worker.pid) != pid;
-            if is_other && worker.role == ChildRole::Serving {
-                worker.role = ChildRole::Retired;
-                worker.send(&MonitorMessage::Retire);
-                others += 1;
-            }
-        }
-        if others > 0 {
+        let others: Vec<i32> = self
+            .children
+            .values()
+            .filter(|one| !one.is_auth() && one.role == ChildRole::Serving)
+            .map(|one| number(one.pid))
+            .filter(|other| *other != pid)
+            .collect();
+        if !others.is_empty() {
             let version = env!("CARGO_PKG_VERSION");
             tracing::info!(version, worker = pid, "upgraded: another worker serves now");
             self.emit(&AuditEvent::ServerUpgraded {
                 version,
                 program: self.processes.program().display().to_string(),
             });
+        }
+        for other in others {
+            if let Some(worker) = self.children.get_mut(&other) {
+                worker.role = ChildRole::Retired;
+                worker.send(&MonitorMessage::Retire);
+            }
         }
         systemd::ready();
     }
