@@ -185,7 +185,7 @@ impl Providers {
                     }
                 }
             }
-            ServiceRequest::Files(_) => {
+            ServiceRequest::Files(_) | ServiceRequest::Nodes(_) => {
                 self.note(from, service, "not-allowed");
                 incoming.refuse(CallRefusal::Forbidden);
             }

@@ -15,6 +15,7 @@
 //! - `forwarding`: a call on its way from one process to another, through the monitor
 //! - `files`, `signing`, `remote`: the services, as a caller uses them
 //! - `people`, `browser`, `changes`, `hexadecimal`: requests about people, and what they consist of
+//! - `nodes`: requests about hosts that join
 //! - `telemetry`: what the auth process has counted
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
@@ -29,6 +30,7 @@ mod files;
 mod forwarding;
 mod hexadecimal;
 mod lifecycle;
+mod nodes;
 mod people;
 mod remote;
 mod requests;
@@ -47,12 +49,16 @@ pub use client::{CallError, CallRoute, Client};
 pub use files::{AllowedFiles, RemoteFiles};
 pub use forwarding::ForwardingCall;
 pub use lifecycle::{ListenerKind, MonitorMessage, ProcessMessage, decode, encode};
+pub use nodes::{
+    KnownNode, NodeInstallation, NodeRefusal, NodeReport, NodesAnswer, NodesQuestion, NodesRequest,
+};
 pub use people::{
     OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt, Questions,
     SecretText, SignedIn, SignedProof,
 };
 pub use remote::{
-    Browser, Changes, People, RemoteBrowser, RemoteChanges, RemotePeople, RemoteTelemetry,
+    Browser, Changes, Nodes, People, RemoteBrowser, RemoteChanges, RemoteNodes, RemotePeople,
+    RemoteTelemetry,
 };
 pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,

@@ -1,10 +1,11 @@
-//! The services of the auth process about people, as a caller uses them.
+//! The services of the auth process about people and nodes, as a caller uses them.
 
 use std::fmt;
 
 use super::browser::{BrowserAnswer, BrowserRequest};
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::client::{CallError, Client};
+use super::nodes::{NodesAnswer, NodesRequest};
 use super::people::{PeopleAnswer, PeopleRequest};
 use super::telemetry::{TelemetryAnswer, TelemetryRequest};
 
@@ -31,6 +32,34 @@ impl RemotePeople {
 
 impl People for RemotePeople {
     fn ask(&self, request: PeopleRequest) -> Result<PeopleAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+}
+
+/// Decides about nodes.
+pub trait Nodes: fmt::Debug + Send + Sync {
+    /// Answers a request. It may wait for another process, for a limited time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn ask(&self, request: NodesRequest) -> Result<NodesAnswer, CallError>;
+}
+
+/// Asks another process about nodes.
+#[derive(Clone, Debug)]
+pub struct RemoteNodes(Client);
+
+impl RemoteNodes {
+    /// Uses this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl Nodes for RemoteNodes {
+    fn ask(&self, request: NodesRequest) -> Result<NodesAnswer, CallError> {
         let (answer, _no_files) = self.0.call(&request)?;
         Ok(answer)
     }

@@ -12,6 +12,7 @@ use super::browser::{BrowserAnswer, BrowserRequest};
 use super::ca_keys::line;
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::hexadecimal;
+use super::nodes::{NodesAnswer, NodesRequest};
 use super::people::{PeopleAnswer, PeopleRequest};
 use super::service::Service;
 use super::telemetry::{TelemetryAnswer, TelemetryRequest};
@@ -28,6 +29,8 @@ pub enum ServiceRequest {
     People(PeopleRequest),
     /// To [`Service::Browser`].
     Browser(BrowserRequest),
+    /// To [`Service::Nodes`].
+    Nodes(NodesRequest),
     /// To [`Service::Changes`].
     Changes(ChangesRequest),
     /// To [`Service::Telemetry`].
@@ -43,6 +46,7 @@ impl ServiceRequest {
             Self::Signing(_) => Service::Signing,
             Self::People(_) => Service::People,
             Self::Browser(_) => Service::Browser,
+            Self::Nodes(_) => Service::Nodes,
             Self::Changes(_) => Service::Changes,
             Self::Telemetry(_) => Service::Telemetry,
         }
@@ -98,6 +102,17 @@ impl Exchange for BrowserRequest {
 impl From<BrowserRequest> for ServiceRequest {
     fn from(request: BrowserRequest) -> Self {
         Self::Browser(request)
+    }
+}
+
+impl Exchange for NodesRequest {
+    const SERVICE: Service = Service::Nodes;
+    type Answer = NodesAnswer;
+}
+
+impl From<NodesRequest> for ServiceRequest {
+    fn from(request: NodesRequest) -> Self {
+        Self::Nodes(request)
     }
 }
 

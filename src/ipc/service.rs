@@ -11,6 +11,8 @@ pub enum Service {
     Signing,
     /// Decides about people and their connections.
     People,
+    /// Decides about hosts that join, and about their reports.
+    Nodes,
     /// Tells browsers where people sign in, and which code to type.
     Browser,
     /// Tells what was revoked, which sign-ins have ended, and what users may do when that changes.
@@ -34,11 +36,12 @@ pub const CALL_BURST: u32 = 5_000;
 
 impl Service {
     /// All services, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Signing,
         Self::Files,
         Self::People,
         Self::Browser,
+        Self::Nodes,
         Self::Changes,
         Self::Telemetry,
     ];
@@ -51,6 +54,7 @@ impl Service {
             Self::Signing => "signing",
             Self::People => "people",
             Self::Browser => "browser",
+            Self::Nodes => "nodes",
             Self::Changes => "changes",
             Self::Telemetry => "telemetry",
         }
@@ -61,9 +65,12 @@ impl Service {
     pub const fn provider(self) -> Provider {
         match self {
             Self::Files => Provider::Monitor,
-            Self::Signing | Self::People | Self::Browser | Self::Changes | Self::Telemetry => {
-                Provider::Auth
-            }
+            Self::Signing
+            | Self::People
+            | Self::Browser
+            | Self::Nodes
+            | Self::Changes
+            | Self::Telemetry => Provider::Auth,
         }
     }
 
@@ -90,6 +97,12 @@ impl Service {
                  the provider has answered there, which is verified: the code that the terminal \
                  waits for, once. No token of the provider, and no sign-in"
             }
+            Self::Nodes => {
+                "for a connection whose client has proved a host key, which is verified there: with a \
+                 token that is not spent, a host certificate for that key under the names that the \
+                 token allows; for a node that has joined, a new one under its names. No token, and \
+                 nothing about other nodes"
+            }
             Self::Changes => {
                 "what is revoked, which sign-ins have ended, and the roles and logins of users who \
                  have signed in, when these change"
@@ -111,6 +124,8 @@ impl Service {
             Self::Signing => 60 * 1024,
             // Two keys and a signature in hexadecimal digits, or answers of 4 KiB in all.
             Self::People => 40 * 1024,
+            // Names and labels of a host.
+            Self::Nodes => 40 * 1024,
             // An authorization code, of 4 KiB at most.
             Self::Browser => 8 * 1024,
             Self::Changes | Self::Telemetry => 1024,
@@ -126,7 +141,8 @@ impl Service {
             Self::Signing | Self::People => 16 * 1024,
             // A page's address; some hundred numbers with their names.
             Self::Browser | Self::Telemetry => 8 * 1024,
-            Self::Changes => 60 * 1024,
+            // Certificates and keys, of RSA too.
+            Self::Changes | Self::Nodes => 60 * 1024,
         }
     }
 
@@ -136,7 +152,7 @@ impl Service {
         match self {
             Self::Files | Self::Signing | Self::Changes => Duration::from_secs(10),
             // Passwords are slow to check by design, and a CA's key may be in a slow agent.
-            Self::People => Duration::from_secs(30),
+            Self::People | Self::Nodes => Duration::from_secs(30),
             // A scrape of the metrics waits for it.
             Self::Telemetry => Duration::from_secs(1),
             // The identity provider is asked up to three times, for ten seconds each.
@@ -149,7 +165,7 @@ impl Service {
     pub const fn at_once(self) -> usize {
         match self {
             Self::Files | Self::Signing => 8,
-            Self::People | Self::Browser => 16,
+            Self::People | Self::Browser | Self::Nodes => 16,
             Self::Changes | Self::Telemetry => 2,
         }
     }
@@ -163,6 +179,8 @@ impl Service {
             Self::Signing => 1_000,
             // Several for each client that signs in.
             Self::People => 1_000,
+            // Three for each heartbeat, once a minute, and for each tunnel.
+            Self::Nodes => 500,
             // Two for each person who signs in with a browser.
             Self::Browser => 200,
             // Five times a second, and more at once for a long list at the start.

@@ -74,6 +74,51 @@ impl FromStr for ConnectionId {
     }
 }
 
+/// The id of a node that has joined: a `UUIDv7`. It stays when the node gets another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(Uuid);
+
+impl NodeId {
+    /// A fresh id for now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// As the state stores it.
+    #[must_use]
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for NodeId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl Default for NodeId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self)
+    }
+}
+
 /// A certificate's serial number. Never zero: a KRL cannot name serial 0 (PROTOCOL.krl).
 ///
 /// In JSON it is a decimal string: many readers keep numbers as floating point, and round what has

@@ -5,6 +5,7 @@
 mod chain;
 mod data_dir;
 mod duration;
+mod host_address;
 mod host_name;
 mod id;
 mod label;
@@ -15,14 +16,16 @@ mod session_kind;
 mod target;
 mod target_error;
 pub mod text;
+mod tunnel_rule;
 
 pub use chain::chain;
 pub use data_dir::DataDir;
 pub use duration::{
     DurationError, format_duration, format_in_one_unit, parse_duration, parse_duration_with_units,
 };
+pub use host_address::HostAddress;
 pub use host_name::HostName;
-pub use id::{ConnectionId, Serial, SessionId};
+pub use id::{ConnectionId, NodeId, Serial, SessionId};
 pub use label::{Label, LabelError};
 pub use name::{ClusterName, HostPrincipal, Login, NameError, Principal, UserName};
 pub use network::network;
@@ -30,3 +33,4 @@ pub use postgres_url::{PostgresUrl, PostgresUrlError, percent_decoded};
 pub use session_kind::SessionKind;
 pub use target::Target;
 pub use target_error::TargetError;
+pub use tunnel_rule::{TunnelRule, TunnelRuleError};

@@ -185,9 +185,11 @@ impl UserName {
     /// The longest name, in bytes.
     pub const MAX: usize = MAX_USER_NAME;
     /// User names of the listener that have a meaning of their own, so that no person may have them.
-    pub const RESERVED: [&str; 2] = [Self::SIGN_UP, "join"];
+    pub const RESERVED: [&str; 2] = [Self::SIGN_UP, Self::JOIN];
     /// The user name under which a person signs up.
     pub const SIGN_UP: &str = "signup";
+    /// The user name under which a host joins, and reports how it is.
+    pub const JOIN: &str = "join";
 
     /// Whether this is [`Self::SIGN_UP`]; case does not count.
     #[must_use]

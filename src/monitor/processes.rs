@@ -106,6 +106,7 @@ pub const WORKER: ProcessKind = ProcessKind {
         Service::Files,
         Service::People,
         Service::Browser,
+        Service::Nodes,
         Service::Changes,
         Service::Telemetry,
     ],

@@ -134,6 +134,7 @@ impl Services {
             ServiceRequest::Signing(_)
             | ServiceRequest::People(_)
             | ServiceRequest::Browser(_)
+            | ServiceRequest::Nodes(_)
             | ServiceRequest::Changes(_)
             | ServiceRequest::Telemetry(_) => {
                 match ForwardingCall::new(incoming, request, self.caller.clone()) {
