@@ -1,13 +1,12 @@
 //! Warnings that stay true for weeks: one event a day for each thing that they are about.
 
-use std::net::SocketAddr;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg};
 
 use super::{AuditError, AuditEvent, AuditLog, ForeignSerial, UnixSeconds};
+use crate::model::HostAddress;
 
 /// How long one event stands for those that would follow it.
 const DAY: TimeDelta = TimeDelta::days(1);
@@ -24,7 +23,7 @@ impl AuditLog {
     pub fn warn_of_ending(
         &self,
         host: &str,
-        host_addr: SocketAddr,
+        host_addr: HostAddress,
         certificate: &Certificate,
         seen_by: &'static str,
     ) -> Result<bool, AuditError> {
@@ -88,7 +87,7 @@ mod tests {
     fn the_same_is_told_once_a_day() {
         let directory = tempfile::tempdir().unwrap();
         let certificate = CertSpec::host(&ed25519()).sign(&ed25519());
-        let address = "127.0.0.1:22".parse().unwrap();
+        let address: std::net::SocketAddr = "127.0.0.1:22".parse().unwrap();
         let tell = |at: u64, host: &str| {
             // Each time another process, as a command beside the running proxy.
             let cluster = "example.com".parse().unwrap();
@@ -100,7 +99,7 @@ mod tests {
             .unwrap();
             log.emit(&AuditEvent::ServerStopped { reason: "db1" })
                 .unwrap();
-            let told = log.warn_of_ending(host, address, &certificate, "proxy");
+            let told = log.warn_of_ending(host, address.into(), &certificate, "proxy");
             told.unwrap()
         };
         assert!(tell(NOW, "db1"));

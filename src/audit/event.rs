@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::model::{ConnectionId, Serial, SessionId, SessionKind};
+use crate::model::{ConnectionId, HostAddress, Serial, SessionId, SessionKind};
 use crate::sys::account::Actor;
 
 use super::EventKind;
@@ -216,7 +216,7 @@ pub enum AuditEvent {
         user: String,
         login: Option<String>,
         target: String,
-        host_addr: SocketAddr,
+        host_addr: HostAddress,
         fingerprint: String,
         connection: Option<ConnectionId>,
     },
@@ -225,7 +225,7 @@ pub enum AuditEvent {
         user: String,
         login: String,
         target: String,
-        host_addr: SocketAddr,
+        host_addr: HostAddress,
         client_addr: SocketAddr,
         questions: usize,
         accepted: bool,
@@ -247,7 +247,7 @@ pub enum AuditEvent {
         login: String,
         target: String,
         node: Option<String>,
-        host_addr: SocketAddr,
+        host_addr: HostAddress,
         client_addr: SocketAddr,
         serial: Option<Serial>,
         fingerprint: String,
@@ -391,7 +391,7 @@ pub enum AuditEvent {
     /// See [`EventKind::HostCertificateExpiring`].
     HostCertificateExpiring {
         host: String,
-        host_addr: SocketAddr,
+        host_addr: HostAddress,
         serial: ForeignSerial,
         key_id: String,
         principals: Vec<String>,

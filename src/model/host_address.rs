@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use serde::{Serialize, Serializer};
+
 use super::NodeId;
 
 /// Where a host was reached: what its queue, its known names and the audit log go by.
@@ -41,6 +43,13 @@ impl fmt::Display for HostAddress {
     }
 }
 
+/// As [`fmt::Display`] writes it.
+impl Serialize for HostAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +61,8 @@ mod tests {
         let node: NodeId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
         let tunnel = HostAddress::Tunnel(node);
         assert_eq!(tunnel.to_string(), format!("tunnel:{node}"));
+        let json = serde_json::to_string(&[tcp, tunnel]).unwrap();
+        assert_eq!(json, format!(r#"["10.0.0.5:22","tunnel:{node}"]"#));
         assert_eq!((tunnel.socket(), tcp.socket().is_some()), (None, true));
     }
 }

@@ -7,12 +7,12 @@
 //! [`TurnQueue`] decides and has no tasks; [`FairQueue`] waits.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::model::network;
+use crate::model::{HostAddress, network};
 
 /// Connections that may wait for one host.
 const MAX_WAITING: usize = 4096;
@@ -138,7 +138,7 @@ pub(crate) struct FairQueue<K: Copy + Ord> {
 }
 
 /// Turns at hosts.
-pub(crate) type HandshakeQueue = FairQueue<SocketAddr>;
+pub(crate) type HandshakeQueue = FairQueue<HostAddress>;
 
 /// Too many wait already: how many may.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -276,13 +276,17 @@ impl<K: Copy + Ord> Drop for QueueSlot<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    const HOST: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 22);
+    const HOST: HostAddress = HostAddress::Tcp(SocketAddr::new(
+        IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        22,
+    ));
 
     fn person(name: &str) -> QueueOwner {
         QueueOwner::Person(name.to_owned())
@@ -387,6 +391,7 @@ mod tests {
     async fn hosts_do_not_wait_for_each_other() {
         let startups = HandshakeQueue::at_hosts(1);
         let other: SocketAddr = "127.0.0.1:2222".parse().unwrap();
+        let other = HostAddress::from(other);
         let _here = startups.turn(HOST, &person("alice")).await.unwrap();
         let _there = startups.turn(other, &person("alice")).await.unwrap();
         let alice = person("alice");

@@ -2,11 +2,12 @@
 //! sshd, and is dialled again; a host that has never answered is not.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::model::HostAddress;
 
 /// How long sshd may take to listen again.
 const RESTART: Duration = Duration::from_secs(5);
@@ -26,12 +27,12 @@ struct HostState {
 /// What is known of all hosts, shared by all workers. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecentlyReachable {
-    hosts: Arc<Mutex<BTreeMap<SocketAddr, HostState>>>,
+    hosts: Arc<Mutex<BTreeMap<HostAddress, HostState>>>,
 }
 
 impl RecentlyReachable {
     /// A host has said something.
-    pub(crate) fn note(&self, host: SocketAddr, now: Instant) {
+    pub(crate) fn note(&self, host: HostAddress, now: Instant) {
         let mut hosts = self.lock();
         if hosts.len() >= MAX_HOSTS {
             hosts.retain(|_, host| now < host.answered + LATELY);
@@ -47,7 +48,7 @@ impl RecentlyReachable {
 
     /// A host has refused a connection; whether it is worth another try. The time for that begins
     /// with the first refusal.
-    pub(crate) fn may_be_restarting(&self, host: SocketAddr, now: Instant) -> bool {
+    pub(crate) fn may_be_restarting(&self, host: HostAddress, now: Instant) -> bool {
         let mut hosts = self.lock();
         let Some(known) = hosts.get_mut(&host) else {
             return false;
@@ -61,21 +62,23 @@ impl RecentlyReachable {
     }
 
     /// A panic elsewhere cannot leave the map half changed: no method calls out while it has it.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, HostState>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<HostAddress, HostState>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
     }
 
-    fn host(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
+    fn host(port: u16) -> HostAddress {
+        SocketAddr::from(([192, 0, 2, 1], port)).into()
     }
 
     #[test]
@@ -109,7 +112,7 @@ mod tests {
         let (answered, start) = (RecentlyReachable::default(), Instant::now());
         for number in (0..).take(MAX_HOSTS + 1) {
             let address = std::net::Ipv4Addr::from_bits(number);
-            answered.note(SocketAddr::from((address, 22)), start);
+            answered.note(SocketAddr::from((address, 22)).into(), start);
         }
         assert_eq!(answered.lock().len(), MAX_HOSTS);
         answered.note(host(1), start + LATELY);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::access::LoginPermit;
-use crate::model::{ClusterName, ConnectionId};
+use crate::model::{ClusterName, ConnectionId, HostAddress};
 use crate::wire::auth::{Challenge, ForeignText};
 
 /// The part of a recording's header that is the same for a whole connection.
@@ -17,8 +17,8 @@ pub struct SessionContext {
     pub permit: LoginPermit,
     /// The client's address.
     pub client: SocketAddr,
-    /// The address that was dialled.
-    pub host_address: SocketAddr,
+    /// Where the host was reached.
+    pub host_address: HostAddress,
     /// The host presented a plain key, and the configuration permits that.
     pub insecure_host_key: bool,
     /// Weak algorithms that were negotiated with the host.

@@ -60,7 +60,7 @@ pub(crate) fn recorder(
         cluster: cluster.clone(),
         permit,
         client: anywhere,
-        host_address: anywhere,
+        host_address: anywhere.into(),
         insecure_host_key: false,
         legacy_algorithms: Vec::new(),
         said: Vec::new(),

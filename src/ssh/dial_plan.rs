@@ -2,21 +2,20 @@
 //! dialled, so a target that leads nowhere, or where the user may not go, costs no signature of the
 //! host CA.
 
-use std::net::SocketAddr;
-
 use super::known_hosts::KnownHostKeys;
 use super::refusal::{self, Refusal};
 use super::route::Router;
 use super::settings::CurrentSettings;
 use crate::access::Permit;
 use crate::cert::VerifiedHost;
-use crate::model::HostPrincipal;
+use crate::model::{HostAddress, HostPrincipal};
+use crate::nodes::DEFAULT_PORT;
 
 /// What is known about a host before it is dialled.
 #[derive(Debug)]
 pub(crate) struct DialPlan {
     /// What to dial, in order of preference; at least one.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) addresses: Vec<HostAddress>,
     /// Names from the host's own certificate, as it was seen last.
     pub(super) remembered: Vec<HostPrincipal>,
 }
@@ -39,7 +38,10 @@ pub(crate) async fn find(
         router.may_dial(&settings, permit, *first)?;
         remembered = known.names_at(*first);
         let named = names(&remembered);
-        let places = settings.inventory.places_named_by(&named, first.port());
+        let port = first
+            .socket()
+            .map_or(DEFAULT_PORT, |address| address.port());
+        let places = settings.inventory.places_named_by(&named, port);
         let mut places = places.iter();
         // If the user is going to be refused, the other names of the host are not revealed.
         if places.any(|place| permit.may_enter_too(&settings.policy, place).is_err()) {

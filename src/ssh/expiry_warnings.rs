@@ -2,7 +2,6 @@
 //! them in time.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ssh_key::Certificate;
@@ -11,6 +10,7 @@ use crate::access::Route;
 use crate::audit::AuditLog;
 use crate::cert::VerifiedHost;
 use crate::metrics::Metrics;
+use crate::model::HostAddress;
 use crate::sys::clock::Clock;
 
 /// How long no further warning is written for the same host, in seconds: a day.
@@ -64,7 +64,7 @@ impl HostExpiry {
     }
 
     /// Checks what a host has presented. The connection does not wait for the audit log.
-    pub(crate) fn look(&self, route: &Route, address: SocketAddr, host: &VerifiedHost) {
+    pub(crate) fn look(&self, route: &Route, address: HostAddress, host: &VerifiedHost) {
         let now = self.clock.unix_seconds();
         if let Some(node) = &route.node {
             let end = host.certificate().map(Certificate::valid_before);

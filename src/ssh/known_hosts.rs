@@ -5,13 +5,12 @@
 //! with the certificate that the host presents this time.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ssh_key::public::KeyData;
 
 use crate::cert::VerifiedHost;
-use crate::model::HostPrincipal;
+use crate::model::{HostAddress, HostPrincipal};
 
 /// How many hosts are remembered; the one that was seen least recently is dropped first.
 const MAX_HOSTS: usize = 4096;
@@ -24,7 +23,7 @@ pub(crate) struct KnownHostKeys(Mutex<Hosts>);
 
 #[derive(Debug, Default)]
 struct Hosts {
-    hosts: BTreeMap<SocketAddr, RememberedHost>,
+    hosts: BTreeMap<HostAddress, RememberedHost>,
     seen: u64,
 }
 
@@ -39,14 +38,14 @@ struct RememberedHost {
 
 impl KnownHostKeys {
     /// The names of the host at an address.
-    pub(crate) fn names_at(&self, address: SocketAddr) -> Vec<HostPrincipal> {
+    pub(crate) fn names_at(&self, address: HostAddress) -> Vec<HostPrincipal> {
         let known = self.lock();
         let host = known.hosts.get(&address);
         host.map(|host| host.names.clone()).unwrap_or_default()
     }
 
     /// Remembers the names of a host that presented a verified key.
-    pub(crate) fn note(&self, address: SocketAddr, host: &VerifiedHost) {
+    pub(crate) fn note(&self, address: HostAddress, host: &VerifiedHost) {
         match host.certificate() {
             Some(certificate) => {
                 let principals = certificate.valid_principals();
@@ -58,7 +57,7 @@ impl KnownHostKeys {
     }
 
     /// Forgets the host at this address.
-    pub(crate) fn forget(&self, address: SocketAddr) {
+    pub(crate) fn forget(&self, address: HostAddress) {
         self.lock().hosts.remove(&address);
     }
 
@@ -70,7 +69,7 @@ impl KnownHostKeys {
 }
 
 impl Hosts {
-    fn note(&mut self, address: SocketAddr, key: &KeyData, principals: &[String]) {
+    fn note(&mut self, address: HostAddress, key: &KeyData, principals: &[String]) {
         self.seen += 1;
         let mut names: Vec<HostPrincipal> = principals
             .iter()
@@ -100,6 +99,8 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use ssh_key::public::Ed25519PublicKey;
 
     use super::*;
@@ -108,8 +109,8 @@ mod tests {
         KeyData::Ed25519(Ed25519PublicKey([number; 32]))
     }
 
-    fn at(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
+    fn at(port: u16) -> HostAddress {
+        SocketAddr::from(([192, 0, 2, 1], port)).into()
     }
 
     fn seen(known: &KnownHostKeys, port: u16, number: u8, names: &[&str]) -> Vec<String> {

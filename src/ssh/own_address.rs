@@ -8,6 +8,7 @@ use super::settings::Settings;
 use super::trust::Trust;
 use crate::access::Route;
 use crate::cert::PresentedKey;
+use crate::model::HostAddress;
 use crate::nodes::plain;
 
 /// Refuses an address that leads to a listener of this proxy: an address of this machine with a
@@ -19,9 +20,10 @@ pub(super) fn refuse_address(
     listeners: &[SocketAddr],
     settings: &Settings,
     route: &Route,
-    address: SocketAddr,
+    address: HostAddress,
 ) -> Result<(), Refusal> {
-    if is_public(settings, route) || is_listener(listeners, address, is_local) {
+    let is_own = |address| is_listener(listeners, address, is_local);
+    if is_public(settings, route) || address.socket().is_some_and(is_own) {
         return Err(refusal::own_listener(&route.target));
     }
     Ok(())

@@ -1,7 +1,6 @@
 //! Watches what may change during a connection: its certificates are revoked, its sign-in ends, the
 //! policy no longer permits it or permits other things, or the proxy is about to stop.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use crate::audit::AuditLog;
 use crate::ca::Revocations;
 use crate::cert::PresentedKey;
 use crate::ipc::SignInEnd;
+use crate::model::HostAddress;
 use crate::sys::clock::Clock;
 
 /// How often the time of day is read, which an administrator may change at any time.
@@ -102,7 +102,7 @@ pub(crate) struct PolicyMonitor {
 struct HostLogin {
     permit: LoginPermit,
     host: PresentedKey,
-    address: SocketAddr,
+    address: HostAddress,
     permissions: Arc<Permissions>,
 }
 
@@ -136,7 +136,7 @@ impl PolicyMonitor {
     pub(crate) fn logged_in(
         source: &PolicySource,
         permit: LoginPermit,
-        (address, host): (SocketAddr, PresentedKey),
+        (address, host): (HostAddress, PresentedKey),
         origin: Origin,
     ) -> Self {
         let permissions = Arc::new(permit.grant().permits().permissions().clone());

@@ -202,7 +202,7 @@ mod tests {
 
     use super::*;
     use crate::cert::testing::{CertSpec, ed25519};
-    use crate::ssh::testing::DB1;
+    use crate::ssh::testing::DB1_SOCKET;
     use crate::ssh::testing::host::{OnKey, TestHost};
 
     /// What a host that takes keys so says about so many certificates.
@@ -212,7 +212,7 @@ mod tests {
         let certificates: Vec<_> = (0..count)
             .map(|_| CertSpec::user(&ed25519()).sign(&ed25519()))
             .collect();
-        let answers = ask_over(near, DB1, Arc::default(), "deploy", &certificates).await;
+        let answers = ask_over(near, DB1_SOCKET, Arc::default(), "deploy", &certificates).await;
         let (saw, _) = serving.await.unwrap();
         assert!(saw.signatures == 0 && !saw.let_in, "nothing is signed");
         answers.unwrap()
@@ -242,7 +242,7 @@ mod tests {
         let serving = tokio::spawn(host.serve(far));
         let certificate = CertSpec::user(&ed25519()).sign(&ed25519());
         let asking = tokio::spawn(async move {
-            ask_over(near, DB1, Arc::default(), "deploy", &[certificate]).await
+            ask_over(near, DB1_SOCKET, Arc::default(), "deploy", &[certificate]).await
         });
         tokio::time::sleep(Duration::from_secs(5)).await;
         serving.abort();
@@ -259,7 +259,7 @@ mod tests {
             let (near, mut far) = duplex(1 << 16);
             far.write_all(said).await.unwrap();
             drop(far);
-            let failed = ask_over(near, DB1, Arc::default(), "deploy", &[]).await;
+            let failed = ask_over(near, DB1_SOCKET, Arc::default(), "deploy", &[]).await;
             match failed.unwrap_err() {
                 ProbeError::Broken(..) => assert!(is_ssh),
                 ProbeError::NoServer(_, why) => assert!(!is_ssh, "{why}"),

@@ -11,9 +11,11 @@ use super::settings::{CurrentSettings, Settings};
 use crate::access::{self, Denial, Grant, Identity, LoginPermit, Permit, RequestedHost, Route};
 use crate::cert::PresentedKey;
 use crate::dns::Resolver;
-use crate::model::{ClusterName, HostName, Target};
+use crate::model::{ClusterName, HostAddress, HostName, Target};
 use crate::net::canonical;
-use crate::nodes::{self, Inventory, Match, ResolveError, Whereabouts, may_dial, place};
+use crate::nodes::{
+    self, DEFAULT_PORT, Inventory, Match, ResolveError, Whereabouts, may_dial, place,
+};
 
 /// Decides where clients may go, from the name that they request to the addresses that are dialled,
 /// and which nodes a host is.
@@ -131,7 +133,7 @@ impl Router {
         &self,
         settings: &Settings,
         permit: &LoginPermit,
-        address: SocketAddr,
+        address: HostAddress,
         key: &PresentedKey,
     ) -> Result<Grant, Denial> {
         let inventory = &settings.inventory;
@@ -153,14 +155,16 @@ impl Router {
     pub(crate) fn places_of(
         &self,
         settings: &Settings,
-        address: SocketAddr,
+        address: HostAddress,
         key: Option<&PresentedKey>,
     ) -> Vec<RequestedHost> {
         let inventory = &settings.inventory;
-        let nodes = self.whereabouts.nodes_at(inventory, address);
-        let mut places: Vec<RequestedHost> = nodes.into_iter().map(place).collect();
+        let socket = address.socket();
+        let nodes = socket.map(|socket| self.whereabouts.nodes_at(inventory, socket));
+        let mut places: Vec<RequestedHost> = nodes.into_iter().flatten().map(place).collect();
         if let Some(certificate) = key.and_then(PresentedKey::certificate) {
-            let named = inventory.places_named_by(certificate.valid_principals(), address.port());
+            let port = socket.map_or(DEFAULT_PORT, |socket| socket.port());
+            let named = inventory.places_named_by(certificate.valid_principals(), port);
             places.extend(named);
         }
         places
@@ -170,11 +174,11 @@ impl Router {
     ///
     /// # Errors
     /// The refusal for the user: the name has no address, or none that may be dialled.
-    pub(crate) async fn addresses(&self, route: &Route) -> Result<Vec<SocketAddr>, Refusal> {
+    pub(crate) async fn addresses(&self, route: &Route) -> Result<Vec<HostAddress>, Refusal> {
         let is_listed = route.node.is_some();
-        nodes::addresses(&route.host, route.port, is_listed, &self.resolver)
-            .await
-            .map_err(|error| refusal::unknown_node(&route.target, error))
+        let addresses = nodes::addresses(&route.host, route.port, is_listed, &self.resolver).await;
+        let addresses = addresses.map_err(|error| refusal::unknown_node(&route.target, error))?;
+        Ok(addresses.into_iter().map(HostAddress::from).collect())
     }
 
     /// Looks up the addresses of nodes that are listed by name, if a decision depends on them.
@@ -196,7 +200,7 @@ impl Router {
         &self,
         settings: &Settings,
         permit: &Permit,
-        address: SocketAddr,
+        address: HostAddress,
     ) -> Result<(), Refusal> {
         self.may_enter(settings, permit, address, None)?;
         own_address::refuse_address(&self.listeners, settings, permit.route(), address)
@@ -211,7 +215,7 @@ impl Router {
         &self,
         settings: &Settings,
         permit: &Permit,
-        address: SocketAddr,
+        address: HostAddress,
         key: Option<&PresentedKey>,
     ) -> Result<(), Refusal> {
         for place in self.places_of(settings, address, key) {
@@ -383,7 +387,7 @@ nodes:
         let addresses = router.addresses(permit.route()).await.unwrap();
         assert_eq!(addresses, [DB1]);
         router.may_dial(&settings, &permit, DB1).unwrap();
-        let own = "192.0.2.200:3023".parse().unwrap();
+        let own = HostAddress::Tcp("192.0.2.200:3023".parse().unwrap());
         let refused = router.may_dial(&settings, &permit, own).unwrap_err();
         assert_eq!(refused.reason, "own-listener");
     }
@@ -401,7 +405,7 @@ nodes:
             PresentedKey::decode(&spec.sign(&proxy.host_ca.key).to_bytes().unwrap()).unwrap()
         };
         let judge = |address: &str, names: &[&str]| {
-            let (address, key) = (address.parse().unwrap(), key(names));
+            let (address, key) = (HostAddress::Tcp(address.parse().unwrap()), key(names));
             router
                 .judge_login(&settings, &permit, address, &key)
                 .map(drop)

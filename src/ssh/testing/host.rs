@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use ssh_key::{Certificate, PrivateKey};
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::cert::PresentedKey;
 use crate::cert::testing::{CertSpec, ed25519};
+use crate::model::HostAddress;
 use crate::ssh::leg::{Leg, LegError, LegEvent};
 use crate::ssh::upstream::Dial;
 use crate::wire::auth::{
@@ -30,7 +30,7 @@ pub(crate) enum Dialled {
 #[derive(Debug, Default)]
 struct Script {
     answers: VecDeque<Dialled>,
-    dialled: Vec<(SocketAddr, Instant)>,
+    dialled: Vec<(HostAddress, Instant)>,
 }
 
 /// Dials what a test has prepared, in its order. Clones share it.
@@ -51,7 +51,7 @@ impl MemoryDial {
     }
 
     /// What was dialled, and when.
-    pub(crate) fn dialled(&self) -> Vec<(SocketAddr, Instant)> {
+    pub(crate) fn dialled(&self) -> Vec<(HostAddress, Instant)> {
         self.0.lock().unwrap().dialled.clone()
     }
 }
@@ -59,7 +59,11 @@ impl MemoryDial {
 impl Dial for MemoryDial {
     type Stream = DuplexStream;
 
-    async fn dial(&self, address: SocketAddr, deadline: Instant) -> Result<DuplexStream, LegError> {
+    async fn dial(
+        &self,
+        address: HostAddress,
+        deadline: Instant,
+    ) -> Result<DuplexStream, LegError> {
         let answer = {
             let mut script = self.0.lock().unwrap();
             script.dialled.push((address, Instant::now()));

@@ -56,7 +56,7 @@ use crate::cert::{CertTemplate, TrustedKeys, VerifiedUserCert, verify_user};
 use crate::dns::Resolver;
 use crate::ipc::{SignInChange, SignInEnd, SignInNews, UserAccess};
 use crate::metrics::Metrics;
-use crate::model::{ClusterName, ConnectionId, Serial};
+use crate::model::{ClusterName, ConnectionId, HostAddress, Serial};
 use crate::net::HandshakeQueue;
 use crate::nodes::{Inventory, Node};
 use crate::recording;
@@ -71,7 +71,9 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that a host may have unauthenticated.
 pub(crate) const MAX_STARTING: u32 = 8;
 /// The address of the one node, `db1`.
-pub(crate) const DB1: SocketAddr =
+pub(crate) const DB1: HostAddress = HostAddress::Tcp(DB1_SOCKET);
+/// The same, for what knows only TCP.
+pub(crate) const DB1_SOCKET: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 5)), 22);
 /// Where clients connect to.
 pub(crate) const LISTENER: SocketAddr =
@@ -394,8 +396,8 @@ fn cluster() -> ClusterName {
 fn settings(directory: &Path) -> Settings {
     let db1 = Node {
         name: "db1".to_owned(),
-        host: DB1.ip().to_string(),
-        port: DB1.port(),
+        host: DB1_SOCKET.ip().to_string(),
+        port: DB1_SOCKET.port(),
         labels: vec!["env=prod".parse().unwrap()],
         legacy: Vec::new(),
     };

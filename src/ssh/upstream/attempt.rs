@@ -1,6 +1,5 @@
 //! One attempt at an address: dial, wait for an SSH server, exchange keys, judge the host's key.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -11,6 +10,7 @@ use super::hostkey::HostKeys;
 use crate::access::Route;
 use crate::cert::VerifiedHost;
 use crate::metrics::{Metrics, Step};
+use crate::model::HostAddress;
 use crate::net::RecentlyReachable;
 use crate::ssh::compute::ComputeQueue;
 use crate::ssh::identify::{NoServer, identified};
@@ -68,7 +68,7 @@ impl<D: Dial> Attempts<D> {
         &self,
         route: &Route,
         config: &Arc<ClientConfig>,
-        address: SocketAddr,
+        address: HostAddress,
         deadline: Instant,
     ) -> Result<(Leg<D::Stream>, VerifiedHost), UpstreamFailure> {
         let began = Instant::now();
@@ -108,7 +108,7 @@ impl<D: Dial> Attempts<D> {
 
     /// Whether a host that refuses connections may be restarting its sshd. The time limit for that
     /// begins with the first refusal.
-    pub(super) fn may_be_restarting(&self, address: SocketAddr) -> bool {
+    pub(super) fn may_be_restarting(&self, address: HostAddress) -> bool {
         self.reachable.may_be_restarting(address, Instant::now())
     }
 

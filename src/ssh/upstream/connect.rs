@@ -164,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::cert::testing::ed25519;
+    use crate::model::HostAddress;
     use crate::ssh::leg::Leg;
     use crate::ssh::testing::host::{Dialled, MemoryDial, TestHost};
     use crate::ssh::testing::{CONNECT_TIMEOUT, DB1, MAX_STARTING, SshFixture};
@@ -302,7 +303,7 @@ mod tests {
         let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
         let dialler = proxy.dialler(dial.clone());
         let permit = proxy.permit("db1:22");
-        let second = "10.0.0.6:22".parse().unwrap();
+        let second = HostAddress::Tcp("10.0.0.6:22".parse().unwrap());
         let way = DialPlan {
             addresses: vec![DB1, second],
             remembered: Vec::new(),

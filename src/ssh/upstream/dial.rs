@@ -4,13 +4,14 @@
 //! it keeps open, needs another [`Dial`] here, and its own kind of address as the key in the queue and
 //! in the known hosts.
 
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::model::HostAddress;
 use crate::net;
 use crate::ssh::leg::LegError;
 use crate::ssh::settings::CurrentSettings;
@@ -26,7 +27,7 @@ pub(crate) trait Dial: std::fmt::Debug + Send + Sync + 'static {
     /// Dials an address, at most until the deadline.
     fn dial(
         &self,
-        address: SocketAddr,
+        address: HostAddress,
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Stream, LegError>> + Send;
 }
@@ -48,7 +49,10 @@ impl TcpDial {
 impl Dial for TcpDial {
     type Stream = TcpStream;
 
-    async fn dial(&self, address: SocketAddr, deadline: Instant) -> Result<TcpStream, LegError> {
+    async fn dial(&self, address: HostAddress, deadline: Instant) -> Result<TcpStream, LegError> {
+        // No route leads through a tunnel to a dialler that has none.
+        let address = address.socket();
+        let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
         let deadline = deadline.min(Instant::now() + DIAL_TIMEOUT);
         let settings = self.settings.now();
         let promised = settings.egress.as_ref();

@@ -1,11 +1,11 @@
 //! A connection to a host that was verified.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
 use crate::cert::VerifiedHost;
+use crate::model::HostAddress;
 use crate::net::QueueSlot;
 use crate::ssh::leg::Leg;
 use crate::wire::signature::SignatureAlgorithm;
@@ -16,13 +16,13 @@ use crate::wire::{ClientConfig, Legacy, Negotiated};
 pub(crate) struct Upstream<S = TcpStream> {
     pub(crate) leg: Leg<S>,
     pub(crate) host: VerifiedHost,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: HostAddress,
     pub(super) config: Arc<ClientConfig>,
     /// The signature algorithm of the user's key.
     pub(super) algorithm: String,
     /// The slot in the host's queue of unauthenticated connections; it is freed after the
     /// authentication.
-    pub(super) turn: Option<QueueSlot<SocketAddr>>,
+    pub(super) turn: Option<QueueSlot<HostAddress>>,
 }
 
 impl<S> Upstream<S> {

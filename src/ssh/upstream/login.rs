@@ -2,7 +2,6 @@
 //! signed by the user's agent, and the host's further questions.
 
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::established::Upstream;
 use crate::access::LoginPermit;
 use crate::agent::SignFlags;
 use crate::cert;
+use crate::model::HostAddress;
 use crate::net::QueueSlot;
 use crate::ssh::agent::{AgentError, ForwardedAgent};
 use crate::ssh::conversation::Conversation;
@@ -115,7 +115,7 @@ where
 
 /// Ends when a slot has been held for too long and others wait for it. Users get more time to
 /// answer than an agent to sign.
-async fn overdue(turn: Option<&QueueSlot<SocketAddr>>, awaited: &Awaited) {
+async fn overdue(turn: Option<&QueueSlot<HostAddress>>, awaited: &Awaited) {
     let began = Instant::now();
     tokio::time::sleep(TURN_LIMIT).await;
     while turn.is_none_or(|turn| !turn.is_awaited())

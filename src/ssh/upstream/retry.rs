@@ -1,7 +1,6 @@
 //! Whether an address is dialled again, and after what pause.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::attempt::{Attempts, UpstreamFailure};
 use super::dial::Dial;
 use crate::access::Route;
 use crate::cert::VerifiedHost;
+use crate::model::HostAddress;
 use crate::ssh::identify::NoServer;
 use crate::ssh::leg::{Leg, LegError};
 use crate::wire::ClientConfig;
@@ -25,7 +25,7 @@ pub(super) async fn begin<D: Dial>(
     attempts: &Attempts<D>,
     route: &Route,
     config: &Arc<ClientConfig>,
-    address: SocketAddr,
+    address: HostAddress,
     deadline: Instant,
 ) -> Result<(Leg<D::Stream>, VerifiedHost), UpstreamFailure> {
     let mut pauses = Pauses::default();

@@ -169,9 +169,9 @@ impl Fleet {
     }
 
     fn warn_of(&self, node: &Node, address: SocketAddr, certificate: &Certificate) {
-        let warned = self
-            .audit
-            .warn_of_ending(&node.name, address, certificate, "auth status");
+        let warned =
+            self.audit
+                .warn_of_ending(&node.name, address.into(), certificate, "auth status");
         if let Err(error) = warned {
             ui::note(&format!("rproxy: {}", chain(&error)));
         }
