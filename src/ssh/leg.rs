@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::compute::ComputeQueue;
+use super::tunnels::TunnelError;
 use crate::wire::auth::AuthError;
 use crate::wire::connection::Breach;
 use crate::wire::{self, DisconnectReason, Transport, TransportEvent, Worked};
@@ -77,6 +78,9 @@ pub(crate) enum LegError {
     /// The peer did not answer in time.
     #[error("no answer within {} seconds", .0.as_secs())]
     Timeout(Duration),
+    /// The tunnel of a node has opened no stream.
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
 }
 
 /// What the bytes from a peer amount to.

@@ -63,6 +63,7 @@ mod sign_in_changes;
 mod testing;
 mod timers;
 mod trust;
+mod tunnels;
 mod upstream;
 mod verifier;
 

@@ -126,7 +126,8 @@ fn breach(ended: &LegError) -> Option<Refusal> {
         | LegError::Closed
         | LegError::Disconnected { .. }
         | LegError::Refused
-        | LegError::Timeout(_) => false,
+        | LegError::Timeout(_)
+        | LegError::Tunnel(_) => false,
     };
     is_breach.then(|| refusal::broke_login_protocol(ended))
 }
