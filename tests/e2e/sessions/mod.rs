@@ -55,21 +55,6 @@ fn watch<'w>(world: &'w World, args: &[&str]) -> ClientCommand<'w> {
         .args(args)
 }
 
-/// Sends SIGSTOP, and waits until the process has stopped: each thread stops when it is scheduled.
-fn stop(world: &World, pid: Pid) {
-    kill_process(pid, Signal::STOP).expect("it runs");
-    let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
-    let is_stopped = |stat: &PathBuf| {
-        let stat = std::fs::read_to_string(stat.join("stat"));
-        stat.is_ok_and(|stat| stat.contains(") T "))
-    };
-    world.eventually("all its threads have stopped", || {
-        let tasks = std::fs::read_dir(&tasks).expect("it runs");
-        let mut tasks = tasks.map(|task| task.expect("readable").path());
-        tasks.all(|task| is_stopped(&task)).then_some(())
-    });
-}
-
 /// Waits for the first watcher: from then on the session may end.
 fn somebody_watches(world: &World) {
     world.eventually("somebody watches", || {
@@ -327,7 +312,7 @@ fn all_processes_are_asked() {
         .file_stem()
         .and_then(|stem| stem.to_str()?.parse().ok());
     let pid = pid.and_then(Pid::from_raw).expect("a process");
-    stop(&world, pid);
+    world.pause(pid);
     let output = sessions(&world, &["ls", "--format=json"]);
     kill_process(pid, Signal::CONT).expect("it runs");
     assert!(output.status.success(), "{}", stderr(&output));

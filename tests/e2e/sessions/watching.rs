@@ -117,7 +117,7 @@ fn a_slow_watcher_does_not_slow_the_session() {
     assert_eq!(watch.read(3), b"go\n");
     let pid = i32::try_from(watch.pid()).ok().and_then(Pid::from_raw);
     let pid = pid.expect("it runs");
-    stop(&world, pid);
+    world.pause(pid);
     std::io::Write::write_all(session.stdin.as_mut().expect("open"), b"go\n").expect("it reads");
     // A session that waited for its watcher would not go on.
     assert!(session.read(SIZE).iter().all(|byte| *byte == 0));

@@ -95,6 +95,21 @@ impl World {
         kill_process(pid.expect("it runs"), signal).expect("it runs");
     }
 
+    /// Sends SIGSTOP to a process, and waits until it has stopped: each thread stops when it is scheduled.
+    pub(crate) fn pause(&self, pid: Pid) {
+        kill_process(pid, Signal::STOP).expect("it runs");
+        let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+        let is_stopped = |task: &Path| {
+            let stat = std::fs::read_to_string(task.join("stat"));
+            stat.is_ok_and(|stat| stat.contains(") T "))
+        };
+        self.eventually("all its threads have stopped", || {
+            let tasks = std::fs::read_dir(&tasks).expect("it runs");
+            let mut tasks = tasks.map(|task| task.expect("readable").path());
+            tasks.all(|task| is_stopped(&task)).then_some(())
+        });
+    }
+
     /// Waits for the proxy's end; its exit code.
     pub(crate) fn proxy_end(&self) -> Option<i32> {
         self.proxy.borrow_mut().wait()
