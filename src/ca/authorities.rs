@@ -10,6 +10,7 @@ use super::keyring::PrivateKeys;
 use super::keystore::Keystore;
 use super::kind::CaKind;
 use super::rotation_file;
+use super::successors;
 
 /// Both CAs, as they were when they were opened.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Authorities {
     user: Arc<Authority>,
     host: Arc<Authority>,
     state_files: [PathBuf; 2],
+    successors: Vec<String>,
 }
 
 impl Authorities {
@@ -59,7 +61,16 @@ impl Authorities {
             user: read(CaKind::User)?,
             host: read(CaKind::Host)?,
             state_files: rotation_file::paths(&keystore),
+            successors: successors::lines(&keystore)?,
         })
+    }
+
+    /// Certificates in which each key of the host CA names the one that followed it, the oldest first, each in
+    /// one line: a host that trusts an earlier key finds today's with them. At most 32, of 48 KiB
+    /// together. Public.
+    #[must_use]
+    pub fn successors(&self) -> &[String] {
+        &self.successors
     }
 
     /// The files that change when a rotation moves; they may not be there.

@@ -15,6 +15,7 @@ use super::replaced_keys;
 use super::rotation::{MoveError, Rotation, RotationPhase, Which};
 use super::rotation_file;
 use super::settling::{finish, settle};
+use super::successors;
 use crate::audit::AuditSink;
 use crate::sys::feasible;
 
@@ -149,13 +150,16 @@ impl<'c> KeyOwner<'c> {
             let old = old.ok_or_else(|| keystore.none(kind))?;
             let new = self.next_key(kind, old.public())?;
             put_new(&keystore, kind, new)?;
+            successors::announce(&keystore, kind)?;
         }
         if after.keep() == Some(Which::New) {
             // The old key goes for good: the new one must not be a memory.
             keystore.new_key(kind)?.check(SignTimeout::Person)?;
         }
         rotation_file::store_move(&keystore, kind, &after)?;
-        Ok((before, finish(&keystore, kind, after)?))
+        let after = finish(&keystore, kind, after)?;
+        successors::settle(&keystore, kind, &after);
+        Ok((before, after))
     }
 
     /// Takes in a key that exists elsewhere; gives the key that the CA had, if it had one, and where its
@@ -200,8 +204,15 @@ impl<'c> KeyOwner<'c> {
             }
         };
         put_new(&keystore, kind, new)?;
+        match mode {
+            // The old key may be the reason, and not sign any more.
+            ImportMode::Overwrite => successors::announce_if_possible(&keystore, kind),
+            ImportMode::First | ImportMode::Rotate => successors::announce(&keystore, kind)?,
+        }
         rotation_file::store_move(&keystore, kind, &after)?;
-        Ok((Some(old), finish(&keystore, kind, after)?))
+        let after = finish(&keystore, kind, after)?;
+        successors::settle(&keystore, kind, &after);
+        Ok((Some(old), after))
     }
 
     /// Removes the keys that rotations have left, for good; gives what they were.

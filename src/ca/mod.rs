@@ -8,7 +8,8 @@
 //! - no certificate of a person or a host is signed but by [`Issuer`], and none is handed out before its
 //!   line in the ledger is on the disk. The proxy's own short-lived host certificates,
 //!   [`HostCertIssuer`], are not in the ledger: they live in memory for an hour, and
-//!   [`Authority::sign_for_proxy`] checks that they are nothing else.
+//!   [`Authority::sign_for_proxy`] checks that they are nothing else. What a key of the host CA signs for
+//!   its successor is neither: it is of no use to a host.
 //!
 //! What is in the data directory:
 //! - `ca/` (0700), with `user_ca`, `host_ca` (0600, OpenSSH private key files), `user_ca.pub`,
@@ -17,6 +18,7 @@
 //! - during a rotation also `user_ca_new` or `host_ca_new`, and `user_rotation.json`,
 //!   `host_rotation.json`, which say where it stands; after one `user_ca_kept_N` or `host_ca_kept_N`,
 //!   the keys that were replaced, no longer trusted;
+//! - `host_ca_successors` (0644) after the first rotation of the host CA: see `successors.rs`;
 //! - `issued.jsonl` (0600), the ledger: see [`IssueRecord`]; it also has how far the two others were;
 //! - `revoked.jsonl` (0600), what is revoked and why: see [`RevocationRecord`].
 
@@ -54,6 +56,7 @@ mod rotation_file;
 #[cfg(test)]
 mod rotation_tests;
 mod settling;
+mod successors;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

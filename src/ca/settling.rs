@@ -12,6 +12,7 @@ use super::kind::CaKind;
 use super::replaced_keys;
 use super::rotation::{Rotation, RotationPhase, Which};
 use super::rotation_file;
+use super::successors;
 use crate::audit::{AuditEvent, AuditSink};
 use crate::sys::fs;
 
@@ -24,9 +25,12 @@ pub(super) fn settle(
     known: &RotationMoves,
     audit: &dyn AuditSink,
 ) -> Result<Rotation, CaError> {
-    let stored = rotation_file::read(keystore, kind, known)?;
+    let stored = finish(keystore, kind, rotation_file::read(keystore, kind, known)?)?;
+    // An earlier version has begun the rotation, or a crash came in between.
+    successors::settle(keystore, kind, &stored);
     let advanced = stored.advanced(keystore.installation().now());
-    if advanced != stored {
+    let has_moved = advanced != stored;
+    if has_moved {
         rotation_file::store_move(keystore, kind, &advanced)?;
         let event = AuditEvent::AuthorityRotated {
             kind: kind.into(),
@@ -40,6 +44,9 @@ pub(super) fn settle(
         }
     }
     let rotation = finish(keystore, kind, advanced)?;
+    if has_moved {
+        successors::settle(keystore, kind, &rotation);
+    }
     keystore.complete(kind, Which::Old)?;
     if rotation.phase() != RotationPhase::Standby {
         keystore.complete(kind, Which::New)?;

@@ -97,6 +97,7 @@ impl CaHome {
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| name.contains("_ca") && !name.contains("_kept_"))
+            .filter(|name| name != "host_ca_successors")
             .collect();
         names.sort();
         names

@@ -16,6 +16,7 @@ mod shown;
 mod signature;
 mod signature_error;
 mod source_address;
+mod successor;
 mod template;
 mod trust;
 mod unsigned;
@@ -31,6 +32,7 @@ pub use scheme::Scheme;
 pub use signature::{check_signature, is_made_by, read_signature, security_key_flags};
 pub use signature_error::SignatureError;
 pub use source_address::{SourceAddressError, SourceAddresses};
+pub use successor::{SUCCESSOR_OPTION, SuccessorError, check_successor, successor_template};
 pub use template::{
     CertTemplate, HostRequest, MAX_USER_TTL, RequestError, SignError, UserRequest, fit_to_sign,
     parse_public_key, random_serial,

@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use super::signature::check_signature;
 use super::signature_error::SignatureError;
+use super::successor::{SUCCESSOR_NAME, SUCCESSOR_OPTION};
 use super::{KeyError, SourceAddressError, SourceAddresses, key, shown};
-use crate::model::{HostPrincipal, Principal, Serial, format_duration};
+use crate::model::{HostPrincipal, NameError, Principal, Serial, format_duration};
 
 /// Longest life of a user certificate, unless the policy says otherwise.
 pub const MAX_USER_TTL: Duration = Duration::from_secs(30 * 60 * 60);
@@ -83,6 +84,9 @@ pub enum RequestError {
     /// A bad network for the `source-address` option.
     #[error(transparent)]
     SourceAddress(#[from] SourceAddressError),
+    /// A name of the cluster that leaves no room for what stands before it.
+    #[error("the name of the cluster does not fit into a certificate")]
+    Cluster(#[source] NameError),
 }
 
 impl RequestError {
@@ -111,6 +115,7 @@ impl RequestError {
             Self::SourceAddress(_) => {
                 "write networks as ADDRESS/LENGTH, such as 203.0.113.10/32".to_owned()
             }
+            Self::Cluster(_) => "choose a shorter cluster_name, of 200 bytes at most".to_owned(),
         }
     }
 }
@@ -178,6 +183,7 @@ impl UserRequest {
             validity: Validity::from_now(now, self.ttl)?,
             source_address,
             sign_in: self.sign_in,
+            is_successor: false,
         })
     }
 }
@@ -213,6 +219,7 @@ impl HostRequest {
             validity: Validity::from_now(now, self.ttl)?,
             source_address: None,
             sign_in: None,
+            is_successor: false,
         })
     }
 }
@@ -228,9 +235,34 @@ pub struct CertTemplate {
     validity: Validity,
     source_address: Option<SourceAddresses>,
     sign_in: Option<Uuid>,
+    /// Whether it names the next key of the host CA.
+    is_successor: bool,
 }
 
 impl CertTemplate {
+    /// The certificate that names this key as the next one of the host CA. It never expires, because
+    /// nobody knows for how long a host may be off.
+    pub(super) fn of_successor(
+        serial: Serial,
+        principal: Principal,
+        public_key: PublicKey,
+    ) -> Self {
+        Self {
+            kind: CertType::Host,
+            serial,
+            key_id: SUCCESSOR_NAME.to_owned(),
+            principals: vec![principal],
+            public_key,
+            validity: Validity {
+                after: 0,
+                before: LAST_SECOND,
+            },
+            source_address: None,
+            sign_in: None,
+            is_successor: true,
+        }
+    }
+
     /// User or host.
     #[must_use]
     pub fn kind(&self) -> CertType {
@@ -304,6 +336,9 @@ impl CertTemplate {
         }
         if let Some(networks) = &self.source_address {
             builder.critical_option("source-address", networks.to_string())?;
+        }
+        if self.is_successor {
+            builder.critical_option(SUCCESSOR_OPTION, "")?;
         }
         if self.kind.is_user() {
             for extension in USER_EXTENSIONS {

@@ -3,6 +3,7 @@
 mod agents;
 mod imports;
 mod issuing;
+mod successors;
 mod ticking;
 
 use std::collections::HashSet;

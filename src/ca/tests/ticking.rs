@@ -30,6 +30,7 @@ impl CaDirectory {
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names
             .filter(|name| name.starts_with(&kind.to_string()))
+            .filter(|name| name != "host_ca_successors")
             .collect();
         names.sort();
         names

@@ -2,6 +2,7 @@
 
 mod decide;
 mod issue;
+mod successor;
 mod webauthn;
 
 use std::fs;

@@ -1,0 +1,99 @@
+//! The certificate by which a key of the host CA names the key that follows it.
+//!
+//! It has the form of a host certificate, because that is what every OpenSSH can verify: `ssh-keygen -L`
+//! refuses one whose signature is wrong. It is of no use as a certificate of a host:
+//!
+//! - its only principal is `host-ca-successor@CLUSTER`, and no name and no address of a host has an `@`
+//!   ([`HostPrincipal`](crate::model::HostPrincipal));
+//! - it has a critical option. OpenSSH's clients and [`verify_host`](super::verify_host) refuse every host
+//!   certificate that has one;
+//! - its subject is a key of the CA, which no host has.
+//!
+//! A host's certificate cannot pass for one either: no CA of ours signs an option or such a name for a host,
+//! and [`check_proxy_host`](super::check_proxy_host) refuses both.
+
+use ssh_key::certificate::CertType;
+use ssh_key::public::KeyData;
+use ssh_key::{Certificate, PublicKey};
+use thiserror::Error;
+
+use super::template::{CertTemplate, RequestError, fit_to_sign};
+use super::{CertFault, check_ca_signature, random_serial, shown};
+use crate::model::{ClusterName, NameError, Principal};
+
+/// The critical option that such a certificate has, and no other one.
+pub const SUCCESSOR_OPTION: &str = "host-ca-successor@rproxy";
+
+/// Its key id, and its principal up to the `@`.
+pub(super) const SUCCESSOR_NAME: &str = "host-ca-successor";
+
+/// Why a certificate names no successor.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum SuccessorError {
+    /// A user certificate.
+    #[error("it is a user certificate")]
+    NotAHost,
+    /// Another name, more names, or none.
+    #[error("it is for {}", shown::list(.0.iter().map(String::as_str)))]
+    Names(Vec<String>),
+    /// It lacks the option, or has others.
+    #[error("it does not have the critical option {SUCCESSOR_OPTION} alone")]
+    Options,
+    /// A key that cannot sign certificates.
+    #[error("its key cannot be that of a CA")]
+    Subject(#[source] RequestError),
+    /// Its signature, or the size of a key.
+    #[error("it {0}")]
+    Fault(#[source] CertFault),
+}
+
+/// What the key of a CA signs to name its successor, in this cluster. The comment of the certificate is
+/// the successor's plain key, so that a shell script finds it.
+///
+/// # Errors
+/// When the key cannot be that of a CA, or the name of the cluster is too long for a principal.
+pub fn successor_template(
+    cluster: &ClusterName,
+    successor: &PublicKey,
+) -> Result<CertTemplate, RequestError> {
+    let key = fit_to_sign(successor.clone())?;
+    let plain = PublicKey::new(key.key_data().clone(), "");
+    let comment = plain.to_openssh().map_err(|_| RequestError::NotAKey)?;
+    let key = PublicKey::new(key.key_data().clone(), comment);
+    let principal = principal(cluster).map_err(RequestError::Cluster)?;
+    Ok(CertTemplate::of_successor(random_serial(), principal, key))
+}
+
+/// Whether a certificate names a successor in this cluster, and carries a valid signature of the key that
+/// it says has signed it; not whether that key is trusted.
+///
+/// # Errors
+/// The first thing that is otherwise.
+pub fn check_successor(
+    certificate: &Certificate,
+    cluster: &ClusterName,
+) -> Result<(), SuccessorError> {
+    if certificate.cert_type() != CertType::Host {
+        return Err(SuccessorError::NotAHost);
+    }
+    let has = certificate.valid_principals();
+    if !principal(cluster).is_ok_and(|wanted| has == [wanted.as_str()]) {
+        return Err(SuccessorError::Names(has.to_vec()));
+    }
+    let mut options = certificate.critical_options().keys();
+    let is_alone = options.next().map(String::as_str) == Some(SUCCESSOR_OPTION);
+    if !is_alone || options.next().is_some() || !certificate.extensions().is_empty() {
+        return Err(SuccessorError::Options);
+    }
+    let subject: &KeyData = certificate.public_key();
+    fit_to_sign(PublicKey::from(subject.clone())).map_err(SuccessorError::Subject)?;
+    check_ca_signature(certificate).map_err(SuccessorError::Fault)
+}
+
+/// The only principal of a certificate that names a successor: no host can have it.
+///
+/// # Errors
+/// When the name of the cluster is too long.
+fn principal(cluster: &ClusterName) -> Result<Principal, NameError> {
+    format!("{SUCCESSOR_NAME}@{cluster}").parse()
+}
