@@ -195,6 +195,8 @@ impl Known {
             revocations_in_all: self.revocations.len() as u64,
             sign_ins,
             sign_ins_until,
+            nodes: Vec::new(),
+            nodes_anew: false,
             has_more,
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
         }
@@ -266,6 +268,7 @@ mod tests {
             let request = ChangesRequest {
                 revocations,
                 sign_ins,
+                nodes_after: None,
             };
             self.service.since(request).unwrap()
         }

@@ -1,10 +1,10 @@
-//! The service that tells a process what has been revoked, which sign-ins have ended, and what the users of
-//! others may do now.
+//! The service that tells a process what has been revoked, which sign-ins have ended, what the users of
+//! others may do now, and which nodes have joined.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::model::Login;
+use crate::model::{Login, NodeId, TunnelRule};
 
 /// Asks what has changed since the last answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,10 @@ pub struct ChangesRequest {
     /// The number of the last change of a sign-in that the caller knows of; `None` for a caller that
     /// knows of none, and wants no earlier ones.
     pub sign_ins: Option<u64>,
+    /// The number of the last change of a node that the caller knows of, 0 for a caller that wants all
+    /// nodes; `None` for one that wants none, as those of earlier versions.
+    #[serde(default)]
+    pub nodes_after: Option<u64>,
 }
 
 /// The answer to [`ChangesRequest`]. If there is more, the caller asks again at once.
@@ -27,11 +31,51 @@ pub struct ChangesAnswer {
     pub sign_ins: Vec<SignInChange>,
     /// The number of the last change of a sign-in that this answer covers.
     pub sign_ins_until: u64,
+    /// What has become of nodes, in the order of the numbers. The last of them has the number for the next
+    /// request.
+    #[serde(default)]
+    pub nodes: Vec<NodeNews>,
+    /// Whether the caller has to forget the nodes that it knows before it takes these: it knows another
+    /// state, or was away for too long, and is told of all nodes again.
+    #[serde(default)]
+    pub nodes_anew: bool,
     /// Whether there is more.
     pub has_more: bool,
     /// How old the knowledge is that the answer was made from, in milliseconds: the time since the
     /// state was read successfully.
     pub age_ms: u64,
+}
+
+/// What has become of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeNews {
+    /// The change's number; later changes have greater numbers.
+    pub number: u64,
+    /// The node.
+    pub id: NodeId,
+    /// How it is now; `None` if it was removed.
+    pub now: Option<ListedNode>,
+}
+
+/// A host that has joined, as others have to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedNode {
+    /// The name.
+    pub name: String,
+    /// All names, the one above first.
+    pub names: Vec<String>,
+    /// The labels, as `key=value`.
+    pub labels: Vec<String>,
+    /// The IP address by which it is dialled.
+    pub address: String,
+    /// The port of its sshd.
+    pub port: u16,
+    /// Whether it may, or has to, keep a tunnel.
+    pub tunnel: TunnelRule,
+    /// Whether it is locked: it is used for nothing.
+    pub is_locked: bool,
+    /// The SHA-256 of its host key, as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
 }
 
 /// What has become of a sign-in before its time is over.

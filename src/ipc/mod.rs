@@ -44,7 +44,10 @@ mod version;
 pub use browser::{BrowserAnswer, BrowserQuestion, BrowserRefusal, BrowserRequest};
 pub use ca_keys::PublicCaKeys;
 pub use call::{CallRefusal, CallerProcess, ForwardedCall, ServiceCall};
-pub use changes::{ChangesAnswer, ChangesRequest, SignInChange, SignInEnd, SignInNews, UserAccess};
+pub use changes::{
+    ChangesAnswer, ChangesRequest, ListedNode, NodeNews, SignInChange, SignInEnd, SignInNews,
+    UserAccess,
+};
 pub use client::{CallError, CallRoute, Client};
 pub use files::{AllowedFiles, RemoteFiles};
 pub use forwarding::ForwardingCall;

@@ -152,6 +152,9 @@ pub enum StateError {
     /// The user was removed.
     #[error("there is no such user any more")]
     NoSuchUser,
+    /// The node was removed.
+    #[error("there is no such node any more")]
+    NoSuchNode,
     /// Another user has registered the key.
     #[error("the key {0} is registered for another user")]
     KeyTaken(String),
@@ -174,6 +177,7 @@ impl StateError {
             self,
             Self::NameTaken(_)
                 | Self::NoSuchUser
+                | Self::NoSuchNode
                 | Self::KeyTaken(_)
                 | Self::NotEmpty { .. }
                 | Self::Older { .. }

@@ -11,10 +11,13 @@ use super::invitations::Invitations;
 use super::issued::LedgerRows;
 use super::keys::RegisteredKeys;
 use super::meta::Meta;
+use super::nodes::Nodes;
 use super::place::{IfMissing, StatePlace};
+use super::proxies::Proxies;
 use super::revocations::RevocationRows;
 use super::schema::{self, TABLES};
 use super::sign_ins::SignIns;
+use super::tokens::Tokens;
 use super::users::Users;
 use crate::metrics::StateMeters;
 use crate::sys::clock::{Clock, monotonic};
@@ -153,6 +156,31 @@ impl State {
     #[must_use]
     pub fn authorizations(&self) -> Authorizations<'_> {
         Authorizations {
+            database: &self.database,
+        }
+    }
+
+    /// The tokens with which hosts join.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens {
+            database: &self.database,
+        }
+    }
+
+    /// The hosts that have joined, and their tunnels.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes<'_> {
+        Nodes {
+            database: &self.database,
+            clock: self.clock,
+        }
+    }
+
+    /// The proxies that share this state.
+    #[must_use]
+    pub fn proxies(&self) -> Proxies<'_> {
+        Proxies {
             database: &self.database,
         }
     }

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
 ];
 
 /// The row of `meta` with the version.
@@ -110,6 +111,51 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
     ),
     ("revocations", &["version", "line"]),
     ("marks", &["kind", "authority", "moves"]),
+    (
+        "tokens",
+        &[
+            "id",
+            "hash",
+            "names",
+            "labels",
+            "tunnel",
+            "uses",
+            "created",
+            "expires",
+            "created_by",
+        ],
+    ),
+    (
+        "nodes",
+        &[
+            "id",
+            "name",
+            "names",
+            "host_key",
+            "fingerprint",
+            "token",
+            "forced_labels",
+            "labels",
+            "tunnel",
+            "address",
+            "port",
+            "joined",
+            "certificate",
+            "certificate_begins",
+            "certificate_expires",
+            "certificate_ca",
+            "locked",
+            "lock_reason",
+            "locked_by",
+            "heartbeat",
+            "report",
+            "change",
+        ],
+    ),
+    ("node_names", &["name", "node"]),
+    ("node_removals", &["number", "node", "at"]),
+    ("tunnels", &["generation", "node", "proxy", "since"]),
+    ("proxies", &["id", "address", "proxy_key", "seen"]),
 ];
 
 /// The version that this program uses.

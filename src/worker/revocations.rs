@@ -136,6 +136,8 @@ fn ask(
             sign_ins_until,
             has_more,
             age_ms,
+            nodes: _,
+            nodes_anew: _,
         } = changes.since(known)?;
         for line in &revocations {
             let record = Revocations::parse(line.as_bytes()).ok_or(FollowError::Line)?;
@@ -201,6 +203,8 @@ mod tests {
             let revocations: Vec<_> = state.lines.iter().skip(skipped).take(1).cloned().collect();
             let ends = state.ends.iter();
             Ok(ChangesAnswer {
+                nodes: Vec::new(),
+                nodes_anew: false,
                 has_more: skipped + revocations.len() < state.lines.len(),
                 revocations,
                 revocations_in_all: state.lines.len() as u64,

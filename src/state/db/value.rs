@@ -149,8 +149,8 @@ impl Row {
         self.0
     }
 
-    /// What is in the column is not said: it may be a secret.
-    fn wrong(&self, column: usize) -> StateError {
+    /// The error of a column that cannot be read. What is in it is not said: it may be a secret.
+    pub(in crate::state) fn wrong(&self, column: usize) -> StateError {
         StateError::Unreadable {
             columns: self.0.len(),
             column: column + 1,

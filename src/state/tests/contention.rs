@@ -3,12 +3,12 @@
 use std::sync::Barrier;
 
 use super::authorizations::{LIMITS, authorization, vouched};
-use super::{key, user};
+use super::{key, node, token, user};
 use crate::ipc::SignInEnd;
 use crate::state::testing::{NOW, on_both, on_both_places};
 use crate::state::{
-    AttemptsOf, FailedAttempt, Invitation, NewSignIn, NewUser, RevocationRow, SecondFactor,
-    SignInsOf, State, StateError, TotpSecret,
+    AttemptsOf, FailedAttempt, Invitation, JoinedNode, Joining, NewSignIn, NewUser, RevocationRow,
+    SecondFactor, SignInsOf, State, StateError, TotpSecret,
 };
 use crate::sys::clock::Clock;
 
@@ -229,5 +229,88 @@ fn a_user_who_is_locked_while_signing_in_is_not_signed_in() {
             state.sign_ins().begin(&new).unwrap();
         });
         assert!(state.sign_ins().of_user(alice.id, NOW).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_token_lets_as_many_hosts_join_as_it_has_uses() {
+    on_both_twice(|states| {
+        for (uses, hash) in [(1, "one"), (3, "three")] {
+            states[0].tokens().put(&token(hash, uses)).unwrap();
+            let joined = at_once(states, |state, number| {
+                let node = node(&format!("{hash}-{number}"));
+                let joining = state.nodes().join(&node, hash, NOW).unwrap();
+                match joining {
+                    Joining::Joined(id) => {
+                        assert_eq!(id, node.id);
+                        true
+                    }
+                    Joining::TokenSpent => false,
+                    Joining::Returned(_) | Joining::NameTaken(_) => panic!("{joining:?}"),
+                }
+            });
+            assert_eq!(how_many(&joined) as u64, uses);
+            let token = states[1].tokens().by_hash_any(hash).unwrap().unwrap();
+            assert_eq!(token.uses, 0);
+        }
+        assert_eq!(states[1].nodes().list().unwrap().len(), 4);
+    });
+}
+
+#[test]
+fn a_name_is_given_once_and_a_host_key_is_one_node_by_sixteen() {
+    on_both_twice(|states| {
+        states[0].tokens().put(&token("t", 100)).unwrap();
+        let joined = at_once(states, |state, _| {
+            let joining = state.nodes().join(&node("db1"), "t", NOW).unwrap();
+            match joining {
+                Joining::Joined(_) => true,
+                Joining::NameTaken(name) => {
+                    assert_eq!(name, "db1");
+                    false
+                }
+                Joining::Returned(_) | Joining::TokenSpent => panic!("{joining:?}"),
+            }
+        });
+        assert_eq!(how_many(&joined), 1);
+        let token = states[0].tokens().find("t", NOW).unwrap().unwrap();
+        assert_eq!(token.uses, 99, "a refusal costs nothing");
+        let joined = at_once(states, |state, _| {
+            let same = JoinedNode {
+                fingerprint: "SHA256:same".to_owned(),
+                ..node("web1")
+            };
+            let joining = state.nodes().join(&same, "t", NOW).unwrap();
+            match joining {
+                Joining::Joined(id) => (true, id),
+                Joining::Returned(id) => (false, id),
+                Joining::NameTaken(_) | Joining::TokenSpent => panic!("{joining:?}"),
+            }
+        });
+        let (is_first, ids): (Vec<_>, Vec<_>) = joined.into_iter().unzip();
+        assert_eq!(how_many(&is_first), 1);
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    });
+}
+
+#[test]
+fn who_follows_the_changes_of_nodes_misses_none() {
+    on_both_twice(|states| {
+        states[0].tokens().put(&token("t", 100)).unwrap();
+        let seen = at_once(states, |state, number| {
+            let joined = node(&format!("db{number}"));
+            state.nodes().join(&joined, "t", NOW).unwrap();
+            let mut known = 0;
+            let mut seen = std::collections::BTreeSet::new();
+            while known < THREADS as u64 {
+                for change in state.nodes().changes_since(known, 3).unwrap() {
+                    assert!(change.number > known);
+                    known = change.number;
+                    seen.insert(change.id);
+                }
+            }
+            seen.len()
+        });
+        assert_eq!(seen, [THREADS; THREADS]);
     });
 }

@@ -3,9 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::{key, ledger, user};
+use super::{key, ledger, node, token, user};
 use crate::state::testing::{NOW, on_both, on_both_places};
-use crate::state::{RevocationRow, State, StateError, StatePlace};
+use crate::state::{
+    NodeCertificate, NodeLock, ProxyRow, RevocationRow, State, StateError, StatePlace,
+};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{FsError, PRIVATE_FILE, Replace, private_tempdir, write_whole};
 
@@ -25,6 +27,38 @@ fn fill(state: &State) {
         line: "{}".to_owned(),
     };
     assert!(state.revocations().append(0, &[row]).unwrap());
+    fill_with_nodes(state);
+}
+
+fn fill_with_nodes(state: &State) {
+    let nodes = state.nodes();
+    state.tokens().put(&token("t", 9)).unwrap();
+    for name in ["db1", "web1", "gone"] {
+        nodes.join(&node(name), "t", NOW).unwrap();
+    }
+    nodes.remove("gone").unwrap().unwrap();
+    let lock = NodeLock {
+        at: NOW,
+        by: "root".to_owned(),
+        reason: Some("stolen".to_owned()),
+    };
+    nodes.lock("web1", &lock).unwrap().unwrap();
+    let id = nodes.by_name("db1").unwrap().unwrap().id;
+    let certificate = NodeCertificate {
+        serial: u64::MAX,
+        begins: NOW,
+        expires: NOW + 9,
+        authority: "SHA256:ca".to_owned(),
+    };
+    assert!(nodes.set_certificate(id, &certificate).unwrap());
+    let proxy = ProxyRow {
+        id: uuid::Uuid::now_v7(),
+        address: "10.0.0.1:3022".to_owned(),
+        key: "ssh-ed25519 AAAA".to_owned(),
+        seen: NOW,
+    };
+    state.proxies().announce(&proxy).unwrap();
+    nodes.open_tunnel(id, proxy.id, NOW).unwrap();
 }
 
 fn assert_same(one: &State, other: &State) {
@@ -38,6 +72,17 @@ fn assert_same(one: &State, other: &State) {
         format!("{page:?}")
     };
     assert_eq!(page(one), page(other));
+    assert_eq!(one.tokens().list().unwrap(), other.tokens().list().unwrap());
+    let (nodes, others) = (one.nodes(), other.nodes());
+    assert_eq!(
+        nodes.changes_since(0, 99).unwrap(),
+        others.changes_since(0, 99).unwrap()
+    );
+    assert_eq!(nodes.tunnels().unwrap(), others.tunnels().unwrap());
+    assert_eq!(
+        one.proxies().list().unwrap(),
+        other.proxies().list().unwrap()
+    );
     assert_eq!(
         other.meta().get("cluster").unwrap().as_deref(),
         Some("example.com")

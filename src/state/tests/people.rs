@@ -189,7 +189,7 @@ fn what_belongs_to_a_removed_user_goes_too_and_the_ends_stay() {
         assert_eq!(ends(state, 0), [(1, begun.id, SignInEnd::Removed)]);
         let rows = state.check().unwrap().rows;
         let left: Vec<_> = rows.iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(left, [&("counters", 1), &("sign_in_ends", 1)]);
+        assert_eq!(left, [&("counters", 3), &("sign_in_ends", 1)]);
         let refused = state.users().remove(alice.id, NOW);
         assert!(matches!(refused, Err(StateError::NoSuchUser)));
         let refused = state.invitations().put(&invitation(&alice, "i"));

@@ -1,16 +1,19 @@
 //! Every statement of a login and of a sign-in finds its rows by an index, on both databases: it takes as
-//! long with a hundred thousand users as with a hundred.
+//! long with a hundred thousand users as with a hundred. So does every statement of a node.
 
 use uuid::Uuid;
 
-use super::{key, user};
+use super::{key, node, token, user};
 use crate::ca::IssuedFor;
 use crate::ipc::SignInEnd;
 use crate::model::Serial;
 use crate::state::db::values;
 use crate::state::testing::statements::{self, NotedStatement};
 use crate::state::testing::{NOW, on_both};
-use crate::state::{AttemptsOf, FailedAttempt, LedgerFilter, NewSignIn, SignInsOf, State};
+use crate::state::{
+    AttemptsOf, FailedAttempt, Heartbeat, JoinedNode, LedgerFilter, NewSignIn, NodeCertificate,
+    NodeLock, ProxyRow, SignInsOf, State,
+};
 
 const FINGERPRINT: &str = "SHA256:alice";
 
@@ -79,6 +82,57 @@ fn life(state: &State) {
     state.issued().has(Serial::new(7).unwrap()).unwrap();
 }
 
+/// What happens when a host joins, reports, opens a tunnel, and is locked; and what the proxies do all the
+/// time.
+fn life_of_a_node(state: &State, known: &JoinedNode) {
+    let (nodes, tokens, proxies) = (state.nodes(), state.tokens(), state.proxies());
+    tokens.find("t", NOW).unwrap().unwrap();
+    nodes.join(&node("db1"), "t", NOW).unwrap();
+    nodes.join(known, "t", NOW).unwrap();
+    nodes.by_fingerprint(&known.fingerprint).unwrap().unwrap();
+    nodes.by_name("db1").unwrap().unwrap();
+    nodes.of_id(known.id).unwrap().unwrap();
+    let report = Heartbeat::default();
+    for labels in [&known.labels[..], &[]] {
+        assert!(
+            nodes
+                .heartbeat(known.id, &report, labels, "10.0.0.5", 22)
+                .unwrap()
+        );
+    }
+    let certificate = NodeCertificate {
+        serial: 7,
+        begins: NOW,
+        expires: NOW + 60,
+        authority: "SHA256:ca".to_owned(),
+    };
+    assert!(nodes.set_certificate(known.id, &certificate).unwrap());
+    let proxy = ProxyRow {
+        id: Uuid::now_v7(),
+        address: "10.0.0.1:3022".to_owned(),
+        key: "ssh-ed25519 AAAA".to_owned(),
+        seen: NOW,
+    };
+    proxies.announce(&proxy).unwrap();
+    let generation = nodes.open_tunnel(known.id, proxy.id, NOW).unwrap();
+    nodes.tunnel_of(known.id).unwrap().unwrap();
+    nodes.close_tunnel(known.id, generation).unwrap();
+    nodes.close_tunnels_of(proxy.id).unwrap();
+    assert_eq!(nodes.changes_since(0, 100).unwrap().len(), 2);
+    let lock = NodeLock {
+        at: NOW,
+        by: "root".to_owned(),
+        reason: None,
+    };
+    nodes.lock("db1", &lock).unwrap().unwrap();
+    nodes.unlock("db1").unwrap().unwrap();
+    nodes.remove("db1").unwrap().unwrap();
+    nodes.forget_removals_before(NOW).unwrap();
+    tokens.forget_before(NOW).unwrap();
+    proxies.forget_before(NOW).unwrap();
+    proxies.remove(proxy.id).unwrap();
+}
+
 /// What the database says of how it carries out a statement.
 fn plan(state: &State, (sql, values): &NotedStatement) -> String {
     let is_sqlite = state.check().unwrap().backend == "sqlite";
@@ -103,25 +157,40 @@ fn plan(state: &State, (sql, values): &NotedStatement) -> String {
     lines.join("\n")
 }
 
+fn assert_use_indexes(state: &State, noted: Vec<NotedStatement>) {
+    for statement in noted {
+        if statement.0.starts_with("BEGIN") {
+            continue;
+        }
+        let plan = plan(state, &statement);
+        let reads_all = plan.contains("Seq Scan")
+            || plan
+                .lines()
+                .any(|line| line.starts_with("SCAN ") && !line.contains("CONSTANT ROW"));
+        assert!(!reads_all, "{}:\n{plan}", statement.0);
+    }
+}
+
 #[test]
 fn every_statement_of_a_sign_in_uses_an_index() {
     on_both(|state| {
         let alice = user(state, "alice");
         state.keys().register(&key(&alice, FINGERPRINT)).unwrap();
         let ((), noted) = statements::of(|| life(state));
-        let noted: Vec<_> = noted
-            .into_iter()
-            .filter(|(sql, _)| !sql.starts_with("BEGIN"))
-            .collect();
         assert!(noted.len() > 40, "{}", noted.len());
-        for statement in &noted {
-            let plan = plan(state, statement);
-            let reads_all = plan.contains("Seq Scan")
-                || plan
-                    .lines()
-                    .any(|line| line.starts_with("SCAN ") && !line.contains("CONSTANT ROW"));
-            assert!(!reads_all, "{}:\n{plan}", statement.0);
-        }
+        assert_use_indexes(state, noted);
+    });
+}
+
+#[test]
+fn every_statement_of_a_node_uses_an_index() {
+    on_both(|state| {
+        let known = node("web1");
+        state.tokens().put(&token("t", 100)).unwrap();
+        state.nodes().join(&known, "t", NOW).unwrap();
+        let ((), noted) = statements::of(|| life_of_a_node(state, &known));
+        assert!(noted.len() > 45, "{}", noted.len());
+        assert_use_indexes(state, noted);
     });
 }
 

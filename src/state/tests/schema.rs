@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::user;
+use crate::model::TunnelRule;
 use crate::state::db::values;
 use crate::state::schema::{MADE_BY, SCHEMA, TABLES, latest};
 use crate::state::testing::{NOW, on_both, on_both_places, write_as};
@@ -95,8 +96,31 @@ fn assert_whole(state: &State, version: u64) {
         let progress = state.authorizations().progress(answered, NOW).unwrap();
         assert_eq!(progress, Some(AuthorizationProgress::Answered));
     }
+    if version >= 4 {
+        assert_has_nodes(state);
+    }
     // The rest of the state can be changed.
     user(state, "carol");
+}
+
+/// Checks the nodes that the fourth version has written, and all that belongs to them.
+fn assert_has_nodes(state: &State) {
+    let token = state.tokens().find("th", NOW).unwrap().unwrap();
+    assert_eq!((token.uses, token.tunnel), (2, TunnelRule::Required));
+    let nodes = state.nodes();
+    let db = nodes.by_name("db1.internal").unwrap().unwrap();
+    assert_eq!(db.certificate.as_ref().unwrap().serial, u64::MAX - 1);
+    assert_eq!(db.lock.as_ref().unwrap().by, "root");
+    assert_eq!(db.heartbeat.as_ref().unwrap().clock_ahead, -3);
+    assert_eq!(nodes.by_fingerprint("SHA256:n").unwrap().unwrap(), db);
+    let changes = nodes.changes_since(0, 9).unwrap();
+    assert!(changes[0].now.is_none(), "{changes:?}");
+    assert_eq!(changes[1].now.as_ref(), Some(&db));
+    let tunnel = nodes.tunnel_of(db.id).unwrap().unwrap();
+    let [proxy] = &state.proxies().list().unwrap()[..] else {
+        panic!("one proxy")
+    };
+    assert_eq!((tunnel.proxy, tunnel.generation), (proxy.id, 5));
 }
 
 #[test]
