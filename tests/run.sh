@@ -67,6 +67,7 @@ programs=(
     "rsync rsync rsync"
     "git git git"
     "curl curl curl"
+    "jq jq jq"
     "softhsm2-util softhsm2 softhsm"
     "pkcs11-tool opensc opensc"
     "openssl openssl openssl"

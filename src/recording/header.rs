@@ -41,13 +41,16 @@ pub struct Header {
     pub node: Option<String>,
     /// The address that was dialled.
     pub address: Option<String>,
+    /// The proxy's end of the connection to the host: the address and port that sshd logs. Not known
+    /// through a tunnel, and in recordings of earlier versions.
+    pub egress_addr: Option<String>,
     /// What kind of channel this is.
     pub kind: SessionKind,
     /// The command line, or the subsystem's name.
     pub command: Option<Verbatim>,
     /// The client's address.
     pub client: Option<String>,
-    /// The user certificate's serial number.
+    /// The serial number of the certificate that the host was shown.
     pub serial: Option<u64>,
     /// SHA-256 fingerprint of the user's key, as `ssh-keygen -l` prints it.
     pub fingerprint: Option<String>,
@@ -75,6 +78,7 @@ impl Header {
             target: String::new(),
             node: None,
             address: None,
+            egress_addr: None,
             kind,
             command: None,
             client: None,
@@ -188,6 +192,8 @@ struct Ours {
     node: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    egress_addr: Option<String>,
     kind: SessionKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     command: Option<String>,
@@ -243,6 +249,7 @@ impl From<&Header> for HeaderLine {
                 target: header.target.clone(),
                 node: header.node.clone(),
                 address: header.address.clone(),
+                egress_addr: header.egress_addr.clone(),
                 kind: header.kind,
                 command: command.map(|command| command.text().into_owned()),
                 command_hex: command.and_then(Verbatim::hex),
@@ -299,6 +306,7 @@ impl Header {
             target: ours.target,
             node: ours.node,
             address: ours.address,
+            egress_addr: ours.egress_addr,
             kind: ours.kind,
             command,
             client: ours.client,

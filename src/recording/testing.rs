@@ -16,6 +16,7 @@ pub(crate) fn header(kind: SessionKind, pty: bool) -> Header {
         target: "db1:22".to_owned(),
         node: Some("db1".to_owned()),
         address: Some("10.0.0.5:22".to_owned()),
+        egress_addr: None,
         kind,
         command: (kind != SessionKind::Shell).then(|| "cat /etc/motd".into()),
         client: Some("192.0.2.7:50000".to_owned()),

@@ -19,6 +19,9 @@ pub struct SessionContext {
     pub client: SocketAddr,
     /// Where the host was reached.
     pub host_address: HostAddress,
+    /// The proxy's end of the connection to the host, which sshd logs as its client's address and
+    /// port; `None` through a tunnel.
+    pub egress: Option<SocketAddr>,
     /// The host presented a plain key, and the configuration permits that.
     pub insecure_host_key: bool,
     /// Weak algorithms that were negotiated with the host.

@@ -15,11 +15,11 @@ use super::recording_start::RecordingStart;
 use super::refusal::refusal;
 use super::registry::{Registration, SessionStart};
 use super::{RecordingPolicy, RecordingSettings};
-use crate::access::SignIn;
-use crate::audit::{AuditEvent, AuditLog, RecordingState};
+use crate::access::{LoginPermit, SignIn};
+use crate::audit::{AuditEvent, AuditLog, ForeignSerial, RecordingState};
 use crate::cert::VerifiedUserCert;
 use crate::metrics::{Flow, LocalCounter, Metrics};
-use crate::model::{ConnectionId, Serial, SessionId, chain};
+use crate::model::{ConnectionId, SessionId, chain};
 use crate::recording::{Header, Live, RecordingError, Verbatim};
 use crate::relay::{
     ChannelKey, Destination, Exit, Note, RefusedMessage, RelayedMessage, Start, Stream, Tap,
@@ -271,6 +271,7 @@ impl Recorder {
             target: route.target.to_string(),
             node: route.node.clone(),
             address: Some(self.scene.host_address.to_string()),
+            egress_addr: self.scene.egress.as_ref().map(ToString::to_string),
             kind: beginning.kind,
             command: beginning.command.clone(),
             client: Some(self.scene.client.to_string()),
@@ -294,8 +295,9 @@ impl Recorder {
             target: route.target.to_string(),
             node: route.node.clone(),
             host_addr: self.scene.host_address,
+            egress_addr: self.scene.egress,
             client_addr: self.scene.client,
-            serial: permit.credential().and_then(|it| Serial::new(it.serial())),
+            serial: shown_serial(permit),
             fingerprint: permit.identity().fingerprint().to_string(),
             sign_in: permit.identity().sign_in().map(SignIn::id),
             kind: beginning.kind,
@@ -367,6 +369,8 @@ impl Recorder {
             user: permit.identity().name().to_owned(),
             login: permit.login().to_string(),
             target: permit.route().target.to_string(),
+            egress_addr: self.scene.egress,
+            serial: shown_serial(permit),
             exit_status: sitting.exit_status(),
             exit_signal: signal.as_ref().map(|name| name.text().into_owned()),
             exit_signal_hex: signal.as_ref().and_then(Verbatim::hex),
@@ -485,6 +489,12 @@ impl Tap for Recorder {
             .map(|sitting| sitting.id);
         tell(&self.audit, &refusal(&self.scene, &refused, session));
     }
+}
+
+/// The serial of the certificate that the host was shown, 0 too: sshd logs it as it is.
+fn shown_serial(permit: &LoginPermit) -> Option<ForeignSerial> {
+    let credential = permit.credential();
+    credential.map(|certificate| ForeignSerial(certificate.serial()))
 }
 
 fn failed(

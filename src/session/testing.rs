@@ -61,6 +61,7 @@ pub(crate) fn recorder(
         permit,
         client: anywhere,
         host_address: anywhere.into(),
+        egress: Some(anywhere),
         insecure_host_key: false,
         legacy_algorithms: Vec::new(),
         said: Vec::new(),

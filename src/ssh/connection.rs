@@ -486,6 +486,7 @@ impl<D: Dial> Connection<D> {
             permit,
             client: self.client,
             host_address: upstream.address,
+            egress: upstream.egress,
             insecure_host_key: !upstream.host.is_checked(),
             legacy_algorithms: upstream.legacy_algorithms(),
             said,
@@ -601,7 +602,7 @@ mod tests {
     use crate::ssh::leg::LegEvent;
     use crate::ssh::testing::agent::{self, OnSign};
     use crate::ssh::testing::client::{SessionSaw, TestRequest, session};
-    use crate::ssh::testing::host::{HostSaw, MemoryDial, OnKey, TestHost};
+    use crate::ssh::testing::host::{EGRESS, HostSaw, MemoryDial, OnKey, TestHost};
     use crate::ssh::testing::people::MintingPeople;
     use crate::ssh::testing::user::{TestUser, UserSaw};
     use crate::ssh::testing::{CLIENT, SshFixture, memory_channel};
@@ -1200,6 +1201,7 @@ mod tests {
         let sign_in = inner.identity.sign_in().unwrap().id().to_string();
         assert_eq!(start["sign_in"], sign_in);
         assert_eq!(start["serial"], "42");
+        assert_eq!(start["egress_addr"], EGRESS.to_string());
         assert_eq!(
             start["fingerprint"],
             inner.identity.fingerprint().to_string()

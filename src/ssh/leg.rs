@@ -132,6 +132,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         }
     }
 
+    /// The stream that it speaks on.
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
     /// The next event; sends queued output meanwhile. Cancel-safe: may be dropped and called again.
     pub(crate) async fn next(&mut self) -> Result<LegEvent, LegError> {
         loop {

@@ -50,6 +50,8 @@ mod fleet;
 #[cfg(test)]
 mod forwards;
 #[cfg(test)]
+mod host_audit;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod identity;

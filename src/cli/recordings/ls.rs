@@ -223,6 +223,7 @@ pub(super) mod tests {
                 target: "[2001:db8::1]:22".to_owned(),
                 node: None,
                 address: None,
+                egress_addr: None,
                 kind: SessionKind::Exec,
                 command: Some("echo \u{1b}[31m\u{9b}".into()),
                 client: None,

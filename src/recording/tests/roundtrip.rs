@@ -162,6 +162,24 @@ fn a_character_split_across_commits_survives() {
     }
 }
 
+/// What joins a recording with the log of the host's sshd.
+#[test]
+fn the_header_keeps_the_proxys_end_of_the_connection_to_the_host() {
+    let known = Header {
+        egress_addr: Some("10.0.0.2:40112".to_owned()),
+        serial: Some(u64::MAX),
+        ..header(SessionKind::Exec, false)
+    };
+    let live = Live::start(Vec::new(), &known, Options::default(), Duration::ZERO).unwrap();
+    let (bytes, _) = live.finish(Duration::ZERO).unwrap();
+    let reader = Reader::open(bytes.as_slice()).unwrap();
+    assert_eq!(reader.header(), &known);
+
+    let line = header(SessionKind::Exec, false).to_line().unwrap();
+    let line = String::from_utf8(line).unwrap();
+    assert!(!line.contains("egress_addr"), "{line}");
+}
+
 #[test]
 fn an_oversized_note_is_replaced() {
     let calls = [

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use ssh_key::{Certificate, PrivateKey};
@@ -17,6 +18,10 @@ use crate::wire::auth::{
     AuthLimits, Challenge, ForeignText, Methods, Prompt, ServerAuth, ServerAuthEvent,
 };
 use crate::wire::{HostKey, ServerConfig, Transport};
+
+/// The proxy's end of each connection to a host.
+pub(crate) const EGRESS: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 40_112);
 
 /// What comes of dialling once.
 #[derive(Debug)]
@@ -79,6 +84,10 @@ impl Dial for MemoryDial {
                 Err(LegError::Timeout(left))
             }
         }
+    }
+
+    fn egress(_stream: &DuplexStream) -> Option<SocketAddr> {
+        Some(EGRESS)
     }
 }
 

@@ -101,6 +101,7 @@ impl<D: Dial> Dialler<D> {
                     way.is_as_shown(&host)?;
                     self.expiry.look(route, address, &host);
                     return Ok(Upstream {
+                        egress: D::egress(leg.stream()),
                         leg,
                         host,
                         address,

@@ -5,6 +5,7 @@
 //! in the known hosts.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,6 +31,10 @@ pub(crate) trait Dial: std::fmt::Debug + Send + Sync + 'static {
         address: HostAddress,
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Stream, LegError>> + Send;
+
+    /// The address and port that the host's sshd sees as its client's; `None` if the proxy does not
+    /// know them, as through a tunnel.
+    fn egress(stream: &Self::Stream) -> Option<SocketAddr>;
 }
 
 /// Dials by TCP, from the addresses in `egress_addrs`.
@@ -63,5 +68,9 @@ impl Dial for TcpDial {
         // latency suffers.
         stream.set_nodelay(true).ok();
         Ok(stream)
+    }
+
+    fn egress(stream: &TcpStream) -> Option<SocketAddr> {
+        stream.local_addr().ok()
     }
 }

@@ -1,5 +1,6 @@
 //! A connection to a host that was verified.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -17,6 +18,8 @@ pub(crate) struct Upstream<S = TcpStream> {
     pub(crate) leg: Leg<S>,
     pub(crate) host: VerifiedHost,
     pub(crate) address: HostAddress,
+    /// Its own end: the address and port that the host's sshd sees, where there are some.
+    pub(crate) egress: Option<SocketAddr>,
     pub(super) config: Arc<ClientConfig>,
     /// The signature algorithm of the user's key.
     pub(super) algorithm: String,

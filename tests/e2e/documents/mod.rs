@@ -25,6 +25,11 @@ const CANNOT_RUN: &[(&str, &str)] = &[
         "changes this machine; `tests/docs.rs` has systemd check the unit, `supervised` runs as under it",
     ),
     ("systemctl status rproxy", "no unit was started"),
+    ("augenrules", "changes the kernel of this machine"),
+    (
+        "ausearch",
+        "the kernel's audit is one for the whole machine; `host_audit` has records of its form",
+    ),
     (
         "systemd-sysusers",
         "changes this machine; `tests/docs.rs` runs it with a root of its own",

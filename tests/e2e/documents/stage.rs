@@ -2,7 +2,7 @@
 //! with files below one directory in place of `/etc`, `/usr`, `/var` and homes.
 //!
 //! All programs are real, except systemd: `systemctl reload ssh` sends the signal that systemd
-//! would send.
+//! would send, and `journalctl` prints the log of sshd.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -232,6 +232,14 @@ impl Stage {
             "systemctl",
             &format!("sh -c '{}' sh", script.replace('\'', "'\\''")),
         );
+        // The journal of `db1` has what its sshd has logged.
+        let log = self.at("db1/sshd.log");
+        let entry = "{MESSAGE: ., _PID: \"1\", _UID: \"0\", __REALTIME_TIMESTAMP: (now * 1000000 | floor | tostring)}";
+        let script = format!("jq -Rc '{entry}' {}; :", log.display());
+        self.program(
+            "journalctl",
+            &format!("sh -c '{}' sh", script.replace('\'', "'\\''")),
+        );
         let text = format!(
             "Include {}\nBatchMode yes\nIdentityFile none\nStrictHostKeyChecking yes\n\
              UserKnownHostsFile /dev/null\nGlobalKnownHostsFile /dev/null\n",
@@ -418,6 +426,8 @@ impl Stage {
                 &self.here("HostCertificate /etc/ssh/db1-cert.pub\nTrustedUserCAKeys /etc/ssh/user_cas.pub\n"),
             );
             self.hosts[0].reload(&self.children);
+        } else if command.starts_with("journalctl -o json") {
+            self.copy("db1/sshd.json", "proxy/sshd.json");
         } else if command.starts_with("sshd -t && systemctl reload") {
             // The same is done on the other host.
             self.hosts[1].reload(&self.children);
