@@ -28,7 +28,7 @@ main() {
 
     step cargo fmt --check
     if command -v shellcheck >/dev/null; then
-        step shellcheck contrib/*.sh tests/*.sh tests/docker/*.sh .ci/run
+        step shellcheck contrib/*.sh src/cli/nodes/join.sh tests/*.sh tests/docker/*.sh .ci/run
     else
         echo "shellcheck: it is not installed" >>"$RPROXY_TEST_SKIPPED"
     fi
@@ -99,6 +99,7 @@ interop_programs=(
     "dbclient dropbear-bin dropbear"
     "borg borgbackup borgbackup"
     "busybox busybox busybox"
+    "dash dash dash"
     "fish fish fish"
     "fusermount3 fuse3 fuse3"
     "dbus-run-session dbus dbus-daemon"

@@ -1,0 +1,244 @@
+//! The proxy's side: an `sshd` whose forced command notes what it was asked and answers from files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::script::put_script;
+
+/// The cluster's name.
+pub(crate) const CLUSTER: &str = "demo";
+/// The name and the port by which hosts know the proxy. It is reached without the network.
+pub(crate) const NAME: &str = "proxy.example.com";
+pub(crate) const PORT: u16 = 3023;
+
+/// Runs at the proxy for each program that a host asks for.
+const FORCED: &str = r#"#!/bin/sh
+here=${0%/*}
+program=$SSH_ORIGINAL_COMMAND
+number=$(ls "$here/asked" | wc -l)
+cat >"$here/asked/$(printf '%04d' "$number").$program"
+if [ -e "$here/$program.refusal" ]; then
+    cat "$here/$program.refusal" >&2
+    exit 1
+fi
+exec cat "$here/$program.answer"
+"#;
+
+/// A proxy, with its CAs.
+pub(crate) struct ProxyDouble {
+    dir: tempfile::TempDir,
+}
+
+/// One request that reached the proxy.
+pub(crate) struct Asked {
+    pub(crate) program: String,
+    pub(crate) text: String,
+}
+
+impl Asked {
+    /// The values of one name.
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+        let begins = format!("{name} ");
+        let values = self
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix(&begins));
+        values.collect()
+    }
+}
+
+impl ProxyDouble {
+    pub(crate) fn new() -> Self {
+        let proxy = Self {
+            dir: tempfile::Builder::new()
+                .prefix("rp-")
+                .tempdir_in("/tmp")
+                .unwrap(),
+        };
+        for key in ["host_ca", "user_ca", "key"] {
+            generate(&proxy.path(key));
+        }
+        fs::create_dir(proxy.path("asked")).unwrap();
+        proxy.present("host_ca");
+        put_script(FORCED, &proxy.path("forced"));
+        let pam = if is_locked() { "yes" } else { "no" };
+        let text = format!(
+            "HostKey {0}/key\nHostCertificate {0}/key-cert.pub\nAuthorizedKeysFile {0}/hosts\n\
+             AuthenticationMethods publickey\nPermitRootLogin yes\nStrictModes no\nUsePAM {pam}\n\
+             KexAlgorithms curve25519-sha256\nPidFile none\nPrintMotd no\nForceCommand {0}/forced\n",
+            proxy.dir.path().display()
+        );
+        fs::write(proxy.path("sshd_config"), text).unwrap();
+        // Where sshd runs without its package's unit.
+        if rustix::process::geteuid().is_root() {
+            fs::create_dir_all("/run/sshd").unwrap();
+        }
+        proxy.revoke(1);
+        proxy.answer("successors", "end\n");
+        proxy
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Shows a certificate of this key from now on.
+    pub(crate) fn present(&self, authority: &str) {
+        self.sign(authority, &self.path("key"), &["-n", NAME]);
+    }
+
+    /// Knows a host from now on.
+    pub(crate) fn know(&self, host_key: &Path) {
+        fs::copy(with(host_key, ".pub"), self.path("hosts")).unwrap();
+    }
+
+    /// A host certificate, beside the key.
+    pub(crate) fn sign(&self, authority: &str, key: &Path, arguments: &[&str]) {
+        run(Command::new("ssh-keygen")
+            .args(["-q", "-h", "-I", "host", "-s"])
+            .arg(self.path(authority))
+            .args(arguments)
+            .arg(with(key, ".pub")));
+    }
+
+    /// The certificate of a host's key, as a line without a comment.
+    pub(crate) fn certify(&self, authority: &str, host_key: &Path, serial: u32) -> String {
+        let copy = self.path("certified");
+        fs::copy(with(host_key, ".pub"), with(&copy, ".pub")).unwrap();
+        self.sign(authority, &copy, &["-n", "db1", "-z", &serial.to_string()]);
+        line(&with(&copy, "-cert.pub"))
+    }
+
+    /// A public key of a CA, as a line without a comment.
+    pub(crate) fn public(&self, authority: &str) -> String {
+        line(&with(&self.path(authority), ".pub"))
+    }
+
+    /// Makes the revocation list of this number.
+    pub(crate) fn revoke(&self, number: u32) {
+        fs::write(self.path("nothing"), "").unwrap();
+        run(Command::new("ssh-keygen")
+            .args(["-q", "-k", "-z", &number.to_string(), "-f"])
+            .args([self.path("revocations.answer"), self.path("nothing")]));
+    }
+
+    /// Answers a program from now on.
+    pub(crate) fn answer(&self, program: &str, text: &str) {
+        let refusal = self.path(&format!("{program}.refusal"));
+        if refusal.exists() {
+            fs::remove_file(refusal).unwrap();
+        }
+        fs::write(self.path(&format!("{program}.answer")), text).unwrap();
+    }
+
+    /// Refuses a program from now on.
+    pub(crate) fn refuse(&self, program: &str, text: &str) {
+        fs::write(self.path(&format!("{program}.refusal")), text).unwrap();
+    }
+
+    /// What was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        let entries = fs::read_dir(self.path("asked")).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let asked = paths.iter().map(|path| Asked {
+            program: path.extension().unwrap().to_str().unwrap().to_owned(),
+            text: fs::read_to_string(path).unwrap(),
+        });
+        asked.collect()
+    }
+
+    pub(crate) fn programs(&self) -> Vec<String> {
+        self.asked()
+            .into_iter()
+            .map(|asked| asked.program)
+            .collect()
+    }
+
+    pub(crate) fn last(&self, program: &str) -> Asked {
+        let asked = self.asked().into_iter();
+        asked
+            .filter(|asked| asked.program == program)
+            .next_back()
+            .unwrap()
+    }
+}
+
+/// The answer that a node gets.
+pub(crate) struct Answer {
+    pub(crate) certificate: Option<String>,
+    pub(crate) user_cas: Vec<String>,
+    pub(crate) host_cas: Vec<String>,
+    pub(crate) revocations: u32,
+    pub(crate) tunnel: &'static str,
+    pub(crate) warnings: Vec<&'static str>,
+}
+
+impl Answer {
+    pub(crate) fn new(proxy: &ProxyDouble) -> Self {
+        Self {
+            certificate: None,
+            user_cas: vec![proxy.public("user_ca")],
+            host_cas: vec![proxy.public("host_ca")],
+            revocations: 1,
+            tunnel: "no",
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!(
+            "rproxy-node 1\nid 0198a7c4-0000-7000-8000-000000000001\nname db1\ntunnel {}\n",
+            self.tunnel
+        );
+        let mut add = |name: &str, value: &str| text.push_str(&format!("{name} {value}\n"));
+        if let Some(line) = &self.certificate {
+            add("certificate", line);
+        }
+        for line in &self.user_cas {
+            add("user-ca", line);
+        }
+        for line in &self.host_cas {
+            add("host-ca", line);
+        }
+        add("revocations", &self.revocations.to_string());
+        for line in &self.warnings {
+            add("warning", line);
+        }
+        text + "end\n"
+    }
+}
+
+pub(crate) fn generate(path: &Path) {
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
+        .arg(path));
+}
+
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub(crate) fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Type and key of a public key or a certificate.
+fn line(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Whether sshd refuses the account of the tests unless PAM decides.
+fn is_locked() -> bool {
+    let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
+    rustix::process::geteuid().is_root() && shadow.lines().any(|line| line.starts_with("root:!"))
+}

@@ -1,0 +1,119 @@
+//! Labels by file and by program: only what is a label gets into the report, and no program holds it up.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::host::{Host, each_shell, found, one_shell};
+use crate::script::put_script;
+
+fn joined(shell: &'static str) -> Host {
+    let host = Host::new(shell);
+    host.joined(&[]);
+    host
+}
+
+fn program(host: &Host, name: &str, text: &str) {
+    put_script(
+        &format!("#!/bin/sh\n{text}\n"),
+        &host.ours("labels.d").join(name),
+    );
+}
+
+fn reported(host: &Host) -> Vec<String> {
+    let report = host.proxy.last("heartbeat");
+    report
+        .values("label")
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn files_and_programs_have_labels() {
+    each_shell(|shell| {
+        let host = joined(shell);
+        // The last line lacks its end.
+        fs::write(host.ours("labels"), "# of the host\nenv=prod\n\nrack=a b=c").unwrap();
+        program(&host, "kernel", "uname -s; echo more");
+        program(&host, "umlaut", "printf 'K\\303\\266ln\\n'");
+        fs::write(host.ours("labels.d/notes"), "is no program").unwrap();
+        host.heartbeat().success();
+        assert_eq!(
+            reported(&host),
+            ["env=prod", "rack=a b=c", "kernel=Linux", "umlaut=K\u{f6}ln"]
+        );
+        assert_eq!(
+            host.proxy.last("heartbeat").values("problem"),
+            Vec::<&str>::new()
+        );
+    });
+}
+
+#[test]
+fn junk_is_no_label() {
+    each_shell(|shell| {
+        let host = joined(shell);
+        fs::write(
+            host.ours("labels"),
+            "no value\n=x\na b=c\nenv=prod\nx=\u{1b}[31m\n",
+        )
+        .unwrap();
+        program(&host, "colours", "printf '\\033[31mred\\n'");
+        program(&host, "fails", "echo value; exit 3");
+        program(&host, "long", "head -c 1000 /dev/zero | tr '\\0' x");
+        program(&host, "endless", "cat /dev/zero | tr '\\0' x");
+        program(&host, "ok", "echo fine");
+        program(&host, "two", "printf 'a\\nlabel env=test\\nend\\n'");
+        host.heartbeat().success();
+        assert_eq!(reported(&host), ["env=prod", "ok=fine", "two=a"]);
+        let report = host.proxy.last("heartbeat");
+        assert_eq!(report.values("problem").len(), 1);
+        assert_eq!(report.text.lines().filter(|line| *line == "end").count(), 1);
+    });
+}
+
+#[test]
+fn a_program_that_hangs_is_ended() {
+    each_shell(|shell| {
+        let host = joined(shell);
+        let marker = host.at("run/marker");
+        // A child of it would go on after it.
+        let sleep = found("sleep");
+        let text = format!(
+            "echo $$ >{}\n{} 1000 &\nwait",
+            marker.display(),
+            sleep.display()
+        );
+        program(&host, "hangs", &text);
+        program(&host, "ok", "echo fine");
+        let said = host.heartbeat().text();
+        assert!(said.contains("five seconds"), "{said}");
+        assert_eq!(reported(&host), ["ok=fine"]);
+        let group = fs::read_to_string(marker).unwrap();
+        let left = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let stat = fs::read_to_string(entry.unwrap().path().join("stat")).ok()?;
+            // State, parent, and process group come after the name.
+            let (_, rest) = stat.rsplit_once(") ")?;
+            let mut words = rest.split(' ');
+            (words.next()? != "Z" && words.nth(1)? == group.trim()).then_some(())
+        });
+        assert_eq!(left.count(), 0, "its child goes on");
+    });
+}
+
+/// They are run as root.
+#[test]
+fn what_others_can_write_is_not_run() {
+    one_shell(|shell| {
+        let host = joined(shell);
+        program(&host, "open", "echo value");
+        fs::set_permissions(
+            host.ours("labels.d/open"),
+            fs::Permissions::from_mode(0o777),
+        )
+        .unwrap();
+        let said = host.heartbeat().text();
+        assert!(said.contains("others can write it"), "{said}");
+        assert_eq!(reported(&host), Vec::<String>::new());
+    });
+}

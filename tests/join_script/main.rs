@@ -1,0 +1,29 @@
+//! `src/cli/nodes/join.sh`, the script by which hosts join: run by each shell that hosts have, below a
+//! directory that stands for the root of a host.
+//!
+//! `ssh`, `ssh-keygen` and `sshd` are real; the proxy is a real `sshd` too, with answers of a test. The
+//! programs of systemd and OpenRC only note how they were called. `tests/e2e/nodes` has the real proxy.
+
+#[cfg(test)]
+#[path = "../../src/sys/script.rs"]
+mod script;
+#[cfg(test)]
+#[path = "../../src/sys/skipped.rs"]
+mod skipped;
+
+#[cfg(test)]
+mod double;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod joining;
+#[cfg(test)]
+mod keeping;
+#[cfg(test)]
+mod labels;
+#[cfg(test)]
+mod leaving;
+#[cfg(test)]
+mod places;
+#[cfg(test)]
+mod trust;

@@ -1,0 +1,148 @@
+//! What starts the heartbeat and the tunnel: systemd, OpenRC with cron, or cron alone.
+
+use crate::double::Answer;
+use crate::host::{Host, Manager, one_shell, text, until};
+
+/// A host whose token has a tunnel rule.
+fn with_tunnel(shell: &'static str, manager: Manager, rule: &'static str) -> Host {
+    let host = Host::managed(shell, manager);
+    let mut answer = Answer::new(&host.proxy);
+    answer.tunnel = rule;
+    host.proxy.answer("heartbeat", &answer.text());
+    answer.certificate = Some(host.proxy.certify("host_ca", &host.key(), 1));
+    host.proxy.answer("join", &answer.text());
+    host
+}
+
+#[test]
+fn systemd_keeps_heartbeat_and_tunnel() {
+    one_shell(|shell| {
+        let host = with_tunnel(shell, Manager::Systemd, "required");
+        host.joined(&[]);
+        let calls = host.calls("systemctl");
+        for unit in ["rproxy-heartbeat.timer", "rproxy-tunnel.service"] {
+            assert!(calls.contains(&format!("enable --now {unit}")), "{calls:?}");
+        }
+        let units = host.at("etc/systemd/system");
+        let heartbeat = text(&units.join("rproxy-heartbeat.service"));
+        assert!(heartbeat.contains("/node.sh heartbeat\n"), "{heartbeat}");
+        assert!(text(&units.join("rproxy-tunnel.service")).contains("Restart=always"));
+        assert_eq!(host.proxy.last("heartbeat").values("tunnel"), ["yes"]);
+        host.leave().success();
+        let calls = host.calls("systemctl");
+        for unit in ["rproxy-heartbeat.timer", "rproxy-tunnel.service"] {
+            assert!(
+                calls.contains(&format!("disable --now {unit}")),
+                "{calls:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn openrc_has_a_service_and_a_line_of_cron() {
+    one_shell(|shell| {
+        let host = with_tunnel(shell, Manager::OpenRc, "allowed");
+        host.joined(&["--tunnel"]);
+        assert!(
+            host.calls("rc-update")
+                .contains(&"add rproxy-tunnel default".to_owned())
+        );
+        assert!(host.calls("rc-service").contains(&"sshd reload".to_owned()));
+        assert!(text(&host.at("etc/init.d/rproxy-tunnel")).starts_with("#!/sbin/openrc-run\n"));
+        let crontab = text(&host.at("etc/crontabs/root"));
+        assert!(crontab.contains("* * * * * /bin/sh "), "{crontab}");
+        assert_eq!(
+            crontab.matches("node.sh ").count(),
+            2,
+            "the line, and how to remove it: {crontab}"
+        );
+        host.leave().success();
+        assert!(
+            host.calls("rc-update")
+                .contains(&"del rproxy-tunnel default".to_owned())
+        );
+    });
+}
+
+#[test]
+fn cron_alone_starts_both() {
+    one_shell(|shell| {
+        let host = with_tunnel(shell, Manager::Cron, "required");
+        host.joined(&[]);
+        let lines = text(&host.at("etc/cron.d/rproxy"));
+        assert!(
+            lines.contains("* * * * * root /bin/sh ") && lines.contains("/node.sh tunnel "),
+            "{lines}"
+        );
+        assert_eq!(lines.lines().count(), 2);
+    });
+}
+
+#[test]
+fn where_nothing_starts_it_the_administrator_reads_so() {
+    one_shell(|shell| {
+        let host = Host::managed(shell, Manager::Nothing);
+        let said = host.join(&[]).success();
+        assert!(said.contains("once a minute"), "{said}");
+        assert!(host.is_in_force());
+    });
+}
+
+#[test]
+fn a_tunnel_needs_a_token_that_allows_it() {
+    one_shell(|shell| {
+        let host = with_tunnel(shell, Manager::Systemd, "no");
+        let said = host.join(&["--tunnel"]).failure();
+        assert!(said.contains("does not allow a tunnel"), "{said}");
+        assert!(!host.ours("").exists());
+
+        // A tunnel leads to sshd on the loopback address.
+        let host = with_tunnel(shell, Manager::Systemd, "required");
+        host.configure("ListenAddress 192.0.2.7\n");
+        let said = host.join(&[]).failure();
+        assert!(said.contains("ListenAddress 127.0.0.1"), "{said}");
+        assert!(!host.ours("").exists());
+    });
+}
+
+#[test]
+fn the_tunnel_is_that_of_stock_ssh() {
+    one_shell(|shell| {
+        let host = with_tunnel(shell, Manager::Systemd, "required");
+        host.joined(&[]);
+        let mut tunnel = host
+            .command(&host.ours("node.sh"), &["tunnel"])
+            .spawn()
+            .unwrap();
+        let call = || {
+            host.calls("ssh")
+                .into_iter()
+                .find(|call| call.contains(" -N "))
+        };
+        until("ssh is started", || call().is_some());
+        let call = call().unwrap();
+        for part in [
+            "-R 22:127.0.0.1:2222 ",
+            "ExitOnForwardFailure=yes",
+            "ServerAliveInterval=15",
+            "StrictHostKeyChecking=yes",
+            "-l join",
+            "-p 3023",
+        ] {
+            assert!(call.contains(part), "{part}: {call}");
+        }
+        // A second one does not run beside it.
+        host.run_with(&host.ours("node.sh"), &["tunnel"], "")
+            .success();
+        assert_eq!(
+            host.calls("ssh")
+                .iter()
+                .filter(|call| call.contains(" -N "))
+                .count(),
+            1
+        );
+        host.leave().success();
+        tunnel.wait().unwrap();
+    });
+}
