@@ -9,7 +9,12 @@
 #
 #   tests/openssh.sh --sk-dummy SUITE DIRECTORY
 #
-# DIRECTORY then has `sk-dummy.so`. What is there already stays as it is.
+# DIRECTORY then has `sk-dummy.so`. Or a whole host, a small Debian with OpenSSH's server in it, which only
+# root can unpack:
+#
+#   tests/openssh.sh --host SUITE DIRECTORY
+#
+# What is there already stays as it is.
 #
 # For Debian and what has its packages. The packages come from where this machine has its own, are
 # checked as apt-get checks them, and nothing of the system is touched. What was interrupted leaves
@@ -19,8 +24,11 @@ set -euo pipefail
 
 main() {
     local what=programs suite to
-    if [[ $1 == --sk-dummy ]]; then
-        what=sk_dummy
+    case $1 in
+    --sk-dummy) what=sk_dummy ;;
+    --host) what=host ;;
+    esac
+    if [[ $1 == --* ]]; then
         shift
     fi
     suite=$1 to=$2
@@ -78,6 +86,27 @@ sk_dummy() {
     rm -rf -- "$to"
     mv -T -- "$work/made" "$to"
     echo "openssh.sh: sk-dummy.so in $to"
+}
+
+# The root of a host.
+host() {
+    local suite=$1 to=$2
+    if [[ -f $to/etc/ssh/sshd_config ]]; then
+        return
+    fi
+    needs apt-get debootstrap
+    [[ $EUID -eq 0 ]] || fail "only root can unpack a host"
+    sources "$suite" deb
+    local from
+    from=$(sed 's/.*] \([^ ]*\) .*/\1/' "$apt/sources.list")
+    debootstrap --variant=minbase --include=openssh-server,openssh-client,cron \
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+        "$suite" "$work/host" "$from" >"$work/log" 2>&1 ||
+        fail "debootstrap cannot make a host of $suite: $(tail -n 5 "$work/log")"
+    rm -rf -- "$work"/host/var/cache/apt/archives/*.deb "$work"/host/var/lib/apt/lists/*
+    rm -rf -- "$to"
+    mv -T -- "$work/host" "$to"
+    echo "openssh.sh: a host of $suite in $to"
 }
 
 needs() {

@@ -100,6 +100,7 @@ interop_programs=(
     "borg borgbackup borgbackup"
     "busybox busybox busybox"
     "dash dash dash"
+    "debootstrap debootstrap debootstrap"
     "fish fish fish"
     "fusermount3 fuse3 fuse3"
     "dbus-run-session dbus dbus-daemon"
@@ -149,6 +150,12 @@ others() {
     # Its security key in software; others than Debian's do without.
     if command -v apt-get >/dev/null && ! tests/openssh.sh --sk-dummy trixie target/tools/sk-dummy; then
         fail "no sk-dummy of OpenSSH"
+    fi
+    # Whole hosts; others than root do without.
+    if command -v apt-get >/dev/null && [[ $EUID -eq 0 ]]; then
+        for suite in bookworm sid; do
+            step tests/openssh.sh --host "$suite" "target/tools/hosts/$suite"
+        done
     fi
     if [[ ! -x target/tools/python/bin/ansible-playbook ]] ||
         ! target/tools/python/bin/python -c 'import mitogen' 2>/dev/null; then
