@@ -1,5 +1,5 @@
-//! The service that tells what was revoked, and what has become of sign-ins. A thread reads the state several
-//! times a second; answers are made from what it has read.
+//! The service that tells what was revoked, and what has become of sign-ins and nodes. A thread reads the state
+//! several times a second; answers are made from what it has read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::AuthProcessError;
+use super::node_changes::KnownNodes;
 use crate::ca::CaRecords;
-use crate::ipc::{ChangesAnswer, ChangesRequest, SignInChange, SignInNews};
+use crate::ipc::{ChangesAnswer, ChangesRequest, Service, SignInChange, SignInNews, encode};
 use crate::model::chain;
 use crate::state::{State, StateError};
 use crate::sys::clock;
@@ -25,6 +26,8 @@ const MAX_BYTES: usize = 40 * 1024;
 const MAX_CHANGES: usize = 100;
 /// How many bytes of them are in one answer, without what JSON adds; at least one is.
 const MAX_CHANGES_BYTES: usize = 16 * 1024;
+/// How many bytes of an answer are left over, for what JSON adds.
+const MARGIN: usize = 1024;
 /// How many changes of sign-ins are kept in memory. Older ones are read when a caller asks for them.
 const KEPT_CHANGES: usize = 10_000;
 
@@ -44,6 +47,7 @@ struct Known {
     /// The last changes of sign-ins; all of those after `changes_after`.
     changes: VecDeque<SignInChange>,
     changes_after: u64,
+    nodes: KnownNodes,
     /// When the last successful reading began, as a time of the machine's monotonic clock.
     read_at: Duration,
 }
@@ -58,6 +62,7 @@ impl ChangesService {
             revocations: Vec::new(),
             changes: VecDeque::new(),
             changes_after: state.sign_ins().last_end()?,
+            nodes: KnownNodes::default(),
             read_at: clock::monotonic(),
         };
         let service = Self {
@@ -122,6 +127,15 @@ impl ChangesService {
                 break;
             }
         }
+        loop {
+            let last = self.known().nodes.last();
+            let more = self.state.nodes().changes_since(last, PAGE)?;
+            let is_last = more.len() < PAGE;
+            self.known().nodes.add(more);
+            if is_last {
+                break;
+            }
+        }
         self.known().read_at = began;
         Ok(())
     }
@@ -145,11 +159,27 @@ impl ChangesService {
                 answer.has_more = true;
             }
         }
+        if let Some(known) = request.nodes_after {
+            self.known().add_nodes(known, &mut answer);
+        }
         Ok(answer)
     }
 }
 
 impl Known {
+    /// Adds the changes of nodes after the one with this number, as far as they fit beside the rest.
+    fn add_nodes(&self, number: u64, answer: &mut ChangesAnswer) {
+        if self.nodes.last() == number {
+            return;
+        }
+        let most = Service::Changes.max_answer().saturating_sub(MARGIN);
+        let used = encode(answer).map_or(most, |bytes| bytes.len());
+        let page = self.nodes.after(number, most.saturating_sub(used));
+        answer.nodes = page.nodes;
+        answer.nodes_anew = page.is_anew;
+        answer.has_more |= page.has_more;
+    }
+
     fn last_change(&self) -> u64 {
         self.changes
             .back()
@@ -272,6 +302,26 @@ mod tests {
             };
             self.service.since(request).unwrap()
         }
+
+        fn nodes_after(&self, number: u64) -> ChangesAnswer {
+            let request = ChangesRequest {
+                nodes_after: Some(number),
+                ..ChangesRequest::default()
+            };
+            self.service.since(request).unwrap()
+        }
+    }
+
+    /// Has hosts join with these numbers.
+    fn join(home: &Home, numbers: std::ops::RangeInclusive<u64>) {
+        let state = &home.service.state;
+        let token = state::testing::token("t", 1_000, state.now() + 60);
+        state.tokens().put(&token).unwrap();
+        for number in numbers {
+            let mut node = state::testing::node(&format!("db{number}"));
+            node.labels = vec![format!("what={}", "x".repeat(200)).parse().unwrap()];
+            state.nodes().join(&node, "t", state.now()).unwrap();
+        }
     }
 
     fn ends(numbers: std::ops::RangeInclusive<u64>) -> Vec<SignInChange> {
@@ -375,6 +425,48 @@ mod tests {
             }
         }
         assert_eq!((known, told), (60, 60));
+    }
+
+    #[test]
+    fn nodes_are_told_to_those_who_ask_as_soon_as_they_were_read() {
+        let home = Home::new();
+        join(&home, 1..=300);
+        assert_eq!(home.nodes_after(0).nodes, []);
+        home.service.read().unwrap();
+        assert_eq!(home.since(0, None).nodes, [], "not asked for");
+        // Beside as much else as there can be.
+        home.revoke((0..500).map(|number| format!("user {number} {}", "x".repeat(200))));
+        home.service.known().add_changes(ends(1..=250));
+        home.service.read().unwrap();
+        let mut known = ChangesRequest {
+            revocations: 0,
+            sign_ins: Some(0),
+            nodes_after: Some(0),
+        };
+        let mut names = std::collections::BTreeSet::new();
+        loop {
+            let answer = home.service.since(known).unwrap();
+            assert!(encode(&answer).unwrap().len() <= Service::Changes.max_answer());
+            assert!(!answer.nodes_anew);
+            known.revocations += answer.revocations.len() as u64;
+            known.sign_ins = Some(answer.sign_ins_until);
+            known.nodes_after = answer
+                .nodes
+                .last()
+                .map_or(known.nodes_after, |last| Some(last.number));
+            names.extend(answer.nodes.into_iter().map(|news| news.now.unwrap().name));
+            if !answer.has_more {
+                break;
+            }
+        }
+        assert_eq!((names.len(), known.nodes_after), (300, Some(300)));
+        assert_eq!((known.revocations, known.sign_ins), (500, Some(250)));
+        home.service.state.nodes().remove("db7").unwrap().unwrap();
+        home.service.read().unwrap();
+        let answer = home.nodes_after(300);
+        assert_eq!((answer.nodes[0].number, &answer.nodes[0].now), (301, &None));
+        let anew = home.nodes_after(400);
+        assert!(anew.nodes_anew && anew.has_more, "{anew:?}");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod error;
 mod ground;
 mod identity_provider;
 mod monitor_link;
+mod node_changes;
 mod people;
 mod signals;
 mod signing;

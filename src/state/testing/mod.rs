@@ -8,10 +8,13 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use uuid::Uuid;
+
 use self::server::{NOBODY, PostgresServer, is_root};
 use super::db::Database;
 use super::place::IfMissing;
-use super::{State, StatePlace};
+use super::{Heartbeat, JoinedNode, State, StatePlace, Token};
+use crate::model::{NodeId, TunnelRule};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 use crate::sys::{fs, skipped};
@@ -48,6 +51,46 @@ pub(crate) fn write_as(version: u64, place: &StatePlace) {
     let written = std::fs::read_to_string(written).unwrap();
     let database = Database::open(place, IfMissing::Make).unwrap();
     database.change_schema(|tx| tx.batch(&written)).unwrap();
+}
+
+/// A token for any names.
+pub(crate) fn token(hash: &str, uses: u64, expires: u64) -> Token {
+    Token {
+        id: Uuid::now_v7(),
+        hash: hash.to_owned(),
+        names: Vec::new(),
+        labels: vec!["env=prod".parse().unwrap()],
+        tunnel: TunnelRule::Allowed,
+        uses,
+        created: NOW,
+        expires,
+        created_by: "root".to_owned(),
+    }
+}
+
+/// A host that joins under this name, with a key of its own.
+pub(crate) fn node(name: &str) -> JoinedNode {
+    let id = NodeId::new();
+    JoinedNode {
+        id,
+        name: name.to_owned(),
+        names: vec![name.to_owned()],
+        key: format!("ssh-ed25519 {id}"),
+        fingerprint: format!("SHA256:{id}"),
+        token: Uuid::nil(),
+        forced_labels: vec!["env=prod".parse().unwrap()],
+        labels: vec!["env=prod".parse().unwrap(), "role=db".parse().unwrap()],
+        tunnel: TunnelRule::Allowed,
+        address: "10.0.0.5".to_owned(),
+        port: 22,
+        joined: NOW,
+        certificate: None,
+        lock: None,
+        heartbeat: Some(Heartbeat {
+            at: NOW,
+            ..Heartbeat::default()
+        }),
+    }
 }
 
 impl PostgresServer {
