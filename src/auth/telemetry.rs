@@ -1,6 +1,7 @@
 //! The service that says what this process has counted, for the metrics that a worker serves. Answers are
 //! made from memory; a thread looks up now and then what only the state knows.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +9,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::ipc::{Durations, StateTelemetry, TelemetryAnswer};
-use crate::metrics::{AuthMeters, Histogram, HistogramReading, StateTask};
+use crate::metrics::{
+    AuthMeters, ClosedSet as _, Histogram, HistogramReading, NodeStanding, StateTask,
+};
 use crate::model::chain;
-use crate::state::{State, StateError};
+use crate::state::{NodeCounts, State, StateError};
 
 /// How often to look at the state.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -31,6 +34,8 @@ pub(super) struct TelemetryService {
 struct StateFigures {
     bytes: Option<u64>,
     sign_ins: Option<u64>,
+    nodes: Option<NodeCounts>,
+    tunnelled_nodes: Option<u64>,
 }
 
 impl TelemetryService {
@@ -70,9 +75,12 @@ impl TelemetryService {
     }
 
     fn seen_now(&self) -> Result<StateFigures, StateError> {
+        let (now, nodes) = (self.state.now(), self.state.nodes());
         Ok(StateFigures {
             bytes: Some(self.state.size()?),
-            sign_ins: Some(self.state.sign_ins().count(self.state.now())?),
+            sign_ins: Some(self.state.sign_ins().count(now)?),
+            nodes: Some(nodes.count(now)?),
+            tunnelled_nodes: Some(nodes.count_tunnelled()?),
         })
     }
 
@@ -98,6 +106,8 @@ impl TelemetryService {
             refusals: meters.refusals.readings(),
             throttled: meters.throttled.readings(),
             certificates: meters.certificates.readings(),
+            node_heartbeats: meters.node_heartbeats.value(),
+            node_refusals: meters.node_refusals.value(),
             audit_events: meters.audit_events.readings(),
             audit_failures: meters.audit_failures.value(),
             state: StateTelemetry {
@@ -106,9 +116,25 @@ impl TelemetryService {
                 errors: state.errors.value(),
                 bytes: seen.bytes,
                 sign_ins: seen.sign_ins,
+                nodes: seen.nodes.map(by_standing).unwrap_or_default(),
+                tunnelled_nodes: seen.tunnelled_nodes,
             },
         }
     }
+}
+
+/// The counts, by the values of the label.
+fn by_standing(counts: NodeCounts) -> BTreeMap<String, u64> {
+    let standings = NodeStanding::ALL.iter().flat_map(|standing| {
+        let count = match standing {
+            NodeStanding::Online => counts.online,
+            NodeStanding::Offline => counts.offline,
+            NodeStanding::Locked => counts.locked,
+        };
+        let names = standing.values().into_iter();
+        names.map(move |name| (name.to_owned(), count))
+    });
+    standings.collect()
 }
 
 #[cfg(test)]
@@ -123,17 +149,42 @@ mod tests {
     use crate::state::NewSignIn;
     use crate::sys::clock::Clock;
 
+    /// Has two hosts join, one of them locked and the other one with two tunnels.
+    fn nodes_in(state: &State) {
+        let token = crate::state::testing::token("t", 2, NOW + 60);
+        state.tokens().put(&token).unwrap();
+        let nodes = state.nodes();
+        for name in ["db1", "web1"] {
+            let mut node = crate::state::testing::node(name);
+            let heartbeat = node.heartbeat.as_mut().unwrap();
+            heartbeat.at = NOW;
+            nodes.join(&node, "t", NOW).unwrap();
+        }
+        let db = nodes.by_name("db1").unwrap().unwrap();
+        for _ in 0..2 {
+            nodes.open_tunnel(db.id, uuid::Uuid::nil(), NOW).unwrap();
+        }
+        let lock = crate::state::NodeLock {
+            at: NOW,
+            by: "root".to_owned(),
+            reason: None,
+        };
+        nodes.lock("web1", &lock).unwrap().unwrap();
+    }
+
     #[test]
     fn what_was_counted_is_said_with_what_the_state_has() {
         let directory = crate::sys::fs::private_tempdir();
         let state = state_at(directory.path(), NOW);
         let alice = person(&state, "alice");
         let key = registered_key(&state, &alice);
+        nodes_in(&state);
         let meters = Arc::<AuthMeters>::default();
         let service = Arc::new(TelemetryService::new(state.clone(), Arc::clone(&meters), 3));
         let before = service.answer();
         assert_eq!((before.started, before.restarts), (NOW, 3));
         assert_eq!((before.state.bytes, before.state.sign_ins), (None, None));
+        assert!(before.state.nodes.is_empty(), "{before:?}");
         for until in [NOW, NOW + 1] {
             let new = NewSignIn {
                 user: alice.id,
@@ -145,6 +196,8 @@ mod tests {
             state.sign_ins().begin(&new).unwrap().unwrap();
         }
         meters.sign_ins.add(SignInMethod::Local, 2);
+        meters.node_heartbeats.add(7);
+        meters.node_refusals.add(3);
         let cluster = "example.com".parse().unwrap();
         let data = DataDir::new(directory.path());
         let audit = AuditLog::open(&data, cluster, Clock::Fixed(NOW)).unwrap();
@@ -155,6 +208,15 @@ mod tests {
         audit.emit(&event).unwrap();
         service.look();
         let after = service.answer();
+        assert_eq!((after.node_heartbeats, after.node_refusals), (7, 3));
+        let nodes: Vec<_> = after
+            .state
+            .nodes
+            .iter()
+            .map(|(name, count)| (&name[..], *count))
+            .collect();
+        assert_eq!(nodes, [("locked", 1), ("offline", 0), ("online", 1)]);
+        assert_eq!(after.state.tunnelled_nodes, Some(1));
         assert_eq!(after.sign_ins["local"], 2);
         assert_eq!(after.audit_events["server.upgrade_refused"], 1);
         assert_eq!(after.audit_failures, 0);

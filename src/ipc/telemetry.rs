@@ -28,6 +28,10 @@ pub struct TelemetryAnswer {
     pub throttled: BTreeMap<String, u64>,
     /// Certificates for users, by their purpose.
     pub certificates: BTreeMap<String, u64>,
+    /// Heartbeats of nodes that were answered.
+    pub node_heartbeats: u64,
+    /// Hosts that were refused when they wanted to join, or when they sent a heartbeat.
+    pub node_refusals: u64,
     /// Events for the audit log, by their names.
     pub audit_events: BTreeMap<String, u64>,
     /// Events that the audit log did not take.
@@ -50,6 +54,10 @@ pub struct StateTelemetry {
     pub bytes: Option<u64>,
     /// How many sign-ins are not over; `None` if that could not be found out lately.
     pub sign_ins: Option<u64>,
+    /// How many nodes have joined, by how they are; empty if that could not be found out lately.
+    pub nodes: BTreeMap<String, u64>,
+    /// How many nodes have an open tunnel; `None` if that could not be found out lately.
+    pub tunnelled_nodes: Option<u64>,
 }
 
 /// Durations, counted by upper bounds.
@@ -96,6 +104,8 @@ mod tests {
             refusals: most(16),
             throttled: most(8),
             certificates: most(8),
+            node_heartbeats: u64::MAX,
+            node_refusals: u64::MAX,
             audit_events: most(64),
             audit_failures: u64::MAX,
             state: StateTelemetry {
@@ -104,6 +114,8 @@ mod tests {
                 errors: u64::MAX,
                 bytes: Some(u64::MAX),
                 sign_ins: Some(u64::MAX),
+                nodes: most(8),
+                tunnelled_nodes: Some(u64::MAX),
             },
         };
         let length = encode(&answer).unwrap().len();

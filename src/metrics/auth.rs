@@ -6,7 +6,7 @@ use super::label::{CertificateUse, SignInMethod, SignInRefusal, StateTask, Throt
 use super::meter::{Counter, MeterSet};
 use crate::audit::{AuditEvent, EventKind, Fate, Observer};
 
-/// What is counted about users and their sign-ins, and about the audit log.
+/// What is counted about users and their sign-ins, about nodes, and about the audit log.
 #[derive(Debug, Default)]
 pub struct AuthMeters {
     /// Clients that were signed in.
@@ -17,6 +17,10 @@ pub struct AuthMeters {
     pub throttled: MeterSet<ThrottleCounter, Counter>,
     /// Certificates for users who are signed in.
     pub certificates: MeterSet<CertificateUse, Counter>,
+    /// Heartbeats of nodes that were answered.
+    pub node_heartbeats: Counter,
+    /// Hosts that were refused.
+    pub node_refusals: Counter,
     /// Events for the audit log.
     pub audit_events: MeterSet<EventKind, Counter>,
     /// Events that the audit log did not take.

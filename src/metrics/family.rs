@@ -90,8 +90,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::{
-        AuthMeters, Authority, ClosedSet as _, Histogram, Metrics, StateMeters, StateTask,
-        TextFormat, Values,
+        AuthMeters, Authority, ClosedSet as _, Histogram, Metrics, NodeStanding, StateMeters,
+        StateTask, TextFormat, Values,
     };
     use super::*;
 
@@ -159,6 +159,7 @@ mod tests {
             &metrics.process_open_fds,
             &metrics.process_max_fds,
             &metrics.live_sign_ins,
+            &metrics.tunnelled_nodes,
             &metrics.state_size,
             &metrics.state_age,
             &metrics.auth_up,
@@ -170,6 +171,8 @@ mod tests {
             &metrics.state_errors,
             &metrics.auth_restarts,
             &metrics.auth_audit_failures,
+            &metrics.node_heartbeats,
+            &metrics.node_refusals,
         ];
         totals.iter().for_each(|total| total.set(Some(0.25)));
         let counted = AuthMeters::default();
@@ -188,6 +191,9 @@ mod tests {
             metrics
                 .state
                 .with(*task, |histogram| histogram.set(reading));
+        }
+        for standing in NodeStanding::ALL {
+            metrics.nodes.with(*standing, |nodes| nodes.set(Some(2.0)));
         }
         for kind in Authority::ALL {
             metrics

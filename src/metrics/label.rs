@@ -137,6 +137,11 @@ closed_sets! {
         Connection "connection" "One connection to a host."
         User "user" "A user who has asked for it."
     }
+    NodeStanding "state" "How a node is that has joined." {
+        Online "online" "Its heartbeats come."
+        Offline "offline" "Three heartbeats or more are missing."
+        Locked "locked" "An administrator has locked it."
+    }
     StateTask "task" "What is done with the state." {
         Read "read" "It is read."
         Write "write" "It is changed: the change is on the disk then."

@@ -21,7 +21,7 @@ pub use family::Family;
 pub use histogram::{Bounds, Histogram, HistogramReading, Network, SampledHistogram, Storage};
 pub use label::{
     AgentTask, Authority, CertificateUse, ClosedSet, Flow, Label, Layer, LimitExceeded,
-    SignInMethod, SignInRefusal, StateTask, Step, ThrottleCounter, Values,
+    NodeStanding, SignInMethod, SignInRefusal, StateTask, Step, ThrottleCounter, Values,
 };
 pub use local_counter::LocalCounter;
 pub use meter::{
@@ -87,6 +87,14 @@ families! {
         "Sign-ins in the state that are not over. Several proxies with one state have the same number.";
     user_certificates: MeterSet<CertificateUse, Total>, "rproxy_user_certificates",
         "Certificates that were made for users who are signed in.";
+    nodes: MeterSet<NodeStanding, SampledGauge>, "rproxy_nodes",
+        "Nodes that have joined, by how they are. Several proxies with one state have the same number.";
+    tunnelled_nodes: SampledGauge, "rproxy_tunnelled_nodes",
+        "Nodes with an open tunnel. Several proxies with one state have the same number.";
+    node_heartbeats: Total, "rproxy_node_heartbeats",
+        "Heartbeats of nodes that were answered.";
+    node_refusals: Total, "rproxy_node_refusals",
+        "Hosts that were refused when they wanted to join, or when they sent a heartbeat; the audit log has the reason.";
     state: MeterSet<StateTask, SampledHistogram<Storage>>, "rproxy_state_seconds",
         "How long the state took for what succeeded: waiting, reading or changing, and the disk.";
     state_errors: Total, "rproxy_state_errors",

@@ -16,8 +16,10 @@ use super::probe::Probe;
 use super::server::Server;
 use super::site::{Question, RequestPurpose, Site};
 use super::status::{Status, StatusSource};
-use crate::ipc::TelemetryAnswer;
-use crate::metrics::{Authority, ClosedSet as _, HistogramReading, Metrics, StateTask, TextFormat};
+use crate::ipc::{StateTelemetry, TelemetryAnswer};
+use crate::metrics::{
+    Authority, ClosedSet as _, HistogramReading, Metrics, NodeStanding, StateTask, TextFormat,
+};
 use crate::sys::fs::{self, Space};
 use crate::sys::process::{self, Usage};
 
@@ -138,6 +140,7 @@ impl Telemetry {
         let Some(counted) = counted else {
             metrics.live_sign_ins.set(None);
             metrics.state_size.set(None);
+            take_nodes(metrics, &StateTelemetry::default());
             return;
         };
         metrics.auth_start.set(Some(float(counted.started)));
@@ -146,6 +149,11 @@ impl Telemetry {
         metrics.sign_in_refusals.take(&counted.refusals);
         metrics.throttled.take(&counted.throttled);
         metrics.user_certificates.take(&counted.certificates);
+        let heartbeats = float(counted.node_heartbeats);
+        metrics.node_heartbeats.set(Some(heartbeats));
+        let refusals = float(counted.node_refusals);
+        metrics.node_refusals.set(Some(refusals));
+        take_nodes(metrics, &counted.state);
         metrics.auth_audit_events.take(&counted.audit_events);
         let failures = float(counted.audit_failures);
         metrics.auth_audit_failures.set(Some(failures));
@@ -166,6 +174,18 @@ impl Telemetry {
         metrics.state_size.set(state.bytes.map(float));
         metrics.live_sign_ins.set(state.sign_ins.map(float));
     }
+}
+
+/// Takes over how many nodes there are.
+fn take_nodes(metrics: &Metrics, state: &StateTelemetry) {
+    for standing in NodeStanding::ALL {
+        let names = standing.values();
+        let count = names.first().and_then(|name| state.nodes.get(*name));
+        let count = count.copied().map(float);
+        metrics.nodes.with(*standing, |nodes| nodes.set(count));
+    }
+    let tunnelled = state.tunnelled_nodes.map(float);
+    metrics.tunnelled_nodes.set(tunnelled);
 }
 
 /// As Prometheus has all numbers. Of more than 8 PiB, a few bytes are lost.
