@@ -137,6 +137,19 @@ pub struct NodeRefusal {
     pub hint: Option<String>,
 }
 
+impl NodeRefusal {
+    /// The reason where the connection has not proved a host key, as far as the service remembers. After a
+    /// restart it remembers nothing, and another [`NodesQuestion::Prove`] with the proof of before helps; a
+    /// tunnel is to be reported again then, too.
+    pub const NOT_PROVED: &str = "not-proved";
+    /// The reason where no node has the host key.
+    pub const NOT_JOINED: &str = "not-joined";
+    /// The reason where the node is locked.
+    pub const NODE_LOCKED: &str = "node-locked";
+    /// The reason where the state or the audit log could not be used: the same question may be answered later.
+    pub const UNAVAILABLE: &str = "state-unavailable";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,8 @@ pub(crate) const FLOOR: usize = 64 * 1024;
 
 /// The fixed part of an outer connection, in bytes.
 const OUTER: usize = 128 * 1024;
+/// The fixed part of the connection of a host: a tunnel that is idle has small buffers.
+const NODE: usize = 32 * 1024;
 /// The fixed part of an inner connection and its connection to the host: the buffers of both, and what
 /// may wait in them when the budget is used up.
 const INNER: usize = 512 * 1024;
@@ -159,6 +161,13 @@ impl Account {
         self.all.change(0, OUTER);
         self.person.change(0, OUTER);
         self.share(OUTER)
+    }
+
+    /// The share of the connection of a host, whose number is limited otherwise.
+    pub(crate) fn node(&self) -> Share {
+        self.all.change(0, NODE);
+        self.person.change(0, NODE);
+        self.share(NODE)
     }
 
     /// The share of an inner connection.

@@ -6,6 +6,7 @@ use super::budget::Budget;
 use super::compute::ComputeQueue;
 use super::front_auth::FrontAuth;
 use super::host_certificate::HostCertificates;
+use super::node::NodeServices;
 use super::people_client::PeopleClient;
 use super::policy_monitor::PolicySource;
 use super::route::Router;
@@ -23,6 +24,8 @@ pub(crate) struct OuterServices {
     pub(crate) auth: FrontAuth,
     /// Decides about people who sign in; `None` where only certificates count.
     pub(crate) people: Option<PeopleClient>,
+    /// What the connections of hosts share; `None` where no hosts join.
+    pub(crate) nodes: Option<Arc<NodeServices>>,
     /// Host certificates for the listener's names.
     pub(crate) certificates: HostCertificates,
     /// Reports when a permission is withdrawn.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::process::processors;
 use super::telemetry;
@@ -12,15 +13,16 @@ use crate::audit::AuditLog;
 use crate::ca::Revocations;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::ipc::{People, RemoteTelemetry, TelemetryAnswer};
+use crate::ipc::{Nodes, People, RemoteTelemetry, TelemetryAnswer};
 use crate::metrics::Metrics;
 use crate::model::chain;
 use crate::net::{ConnectionLimits, HandshakeQueue};
 use crate::session::Registry;
 use crate::ssh::{
     Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, Freshness,
-    FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, OuterServices, PeopleClient,
-    PolicySource, Router, Settings, SignInChanges, TcpDial, Trust,
+    FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, NodeServices, NodesClient,
+    OuterServices, PeopleClient, PolicySource, RevocationFile, Router, Settings, SignInChanges,
+    TcpDial, Trust, Tunnels,
 };
 use crate::sys::clock::Clock;
 use crate::sys::process;
@@ -43,6 +45,10 @@ pub(super) struct Inputs {
     pub(super) listeners: Vec<SocketAddr>,
     /// Decides about people; `None` where only certificates count.
     pub(super) people: Option<Arc<dyn People>>,
+    /// Decides about nodes.
+    pub(super) nodes: Arc<dyn Nodes>,
+    /// Cancelled when no client is accepted any more.
+    pub(super) closing: CancellationToken,
     /// What the auth process has counted.
     pub(super) telemetry: RemoteTelemetry,
     /// Where audit events go.
@@ -95,6 +101,8 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         stopping,
         listeners,
         people,
+        nodes,
+        closing,
         telemetry: counted,
         audit,
         resolver,
@@ -115,9 +123,16 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     };
     let found = (listeners, resolver);
     let inner = Arc::new(inner(config, &shared, stopping, found, clock));
+    let nodes = NodeServices {
+        client: NodesClient::new(nodes),
+        tunnels: Tunnels::default(),
+        revocations: RevocationFile::new(config.cluster_name.clone(), shared.revocations.clone()),
+        closing,
+    };
     let outer = OuterServices {
         auth: inner.auth.clone(),
         people: people.map(PeopleClient::new),
+        nodes: Some(Arc::new(nodes)),
         certificates: inner.certificates.clone(),
         policy: inner.policy.clone(),
         settings: shared.settings.clone(),

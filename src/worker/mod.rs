@@ -143,6 +143,8 @@ impl Worker {
                 .authentication
                 .has_sign_in()
                 .then(|| Arc::new(monitor.people()) as Arc<dyn People>),
+            nodes: Arc::new(monitor.nodes()),
+            closing: stop.closing.clone(),
             telemetry: monitor.telemetry(),
             audit,
             resolver,

@@ -250,22 +250,27 @@ impl Endpoint {
 
     /// Asks the peer for a channel, under a number that is free.
     pub(crate) fn open(&mut self, number: u32, kind: &'static str, terms: Terms) {
-        self.open_as(number, kind, terms, Role::Stream);
+        self.open_with(number, kind, Bytes::new(), terms);
+    }
+
+    /// The same for a channel of a type that has data of its own.
+    pub(crate) fn open_with(&mut self, number: u32, kind: &'static str, data: Bytes, terms: Terms) {
+        self.open_as(number, kind, data, terms, Role::Stream);
     }
 
     /// The same for a channel that a relay will take over: what the peer says on it is kept.
     pub(crate) fn open_kept(&mut self, number: u32, kind: &'static str, terms: Terms) {
-        self.open_as(number, kind, terms, Role::Kept);
+        self.open_as(number, kind, Bytes::new(), terms, Role::Kept);
     }
 
-    fn open_as(&mut self, number: u32, kind: &'static str, terms: Terms, role: Role) {
+    fn open_as(&mut self, number: u32, kind: &'static str, data: Bytes, terms: Terms, role: Role) {
         self.channels.open(number, terms, role);
         self.out.push(Message::Open {
             kind: Name::from_static(kind),
             sender: number,
             window: terms.window,
             max_packet: terms.max_packet,
-            data: Bytes::new(),
+            data,
         });
     }
 

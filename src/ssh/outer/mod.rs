@@ -32,6 +32,7 @@ use super::caller::Caller;
 use super::host_certificate::MintError;
 use super::key_rounds::Fit;
 use super::leg::Leg;
+use super::node::{self, Authenticator, HostCaller, NodeVerifier};
 use super::people_client::PersonClient;
 use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
@@ -95,15 +96,16 @@ pub(crate) async fn serve<S: ClientStream>(
             return leg.reproach(&failure.ended).await;
         }
     };
-    let Authenticated {
-        verdict: identity,
-        mut auth,
-    } = authenticated;
+    let Authenticated { verdict, mut auth } = authenticated;
     let metrics = &services.metrics;
     metrics.client_authentication.observe(began.elapsed());
+    let name = match &verdict {
+        Authenticator::Person(identity) => identity.name().to_owned(),
+        Authenticator::Host(host) => host.name(),
+    };
     let mut out = Vec::new();
-    if let Err(excess) = admission.authenticated(identity.name()) {
-        let user = Some(identity.name().to_owned());
+    if let Err(excess) = admission.authenticated(&name) {
+        let user = Some(name);
         let refusal = refused(&services, admission.door(), excess, address, id, user);
         auth.reject(Some(&refusal.text(id)), &mut out);
         // A client that is gone reads no refusal, so the error is ignored.
@@ -111,11 +113,26 @@ pub(crate) async fn serve<S: ClientStream>(
         return say_goodbye(&mut leg, &refusal, id).await;
     }
     auth.accept(&mut out);
-    tell_success(&services, &identity, address, id);
+    if let Authenticator::Person(identity) = &verdict {
+        tell_success(&services, identity, address, id);
+    }
     if let Err(error) = leg.send_all(&mut out) {
         tracing::debug!(%error, "the client left");
         return;
     }
+    let identity = match (verdict, services.nodes.clone()) {
+        (Authenticator::Person(identity), _) => *identity,
+        (Authenticator::Host(host), Some(nodes)) => {
+            let caller = HostCaller {
+                host: *host,
+                address,
+                connection: id,
+            };
+            return node::serve(services, nodes, caller, leg, shutdown, tasks).await;
+        }
+        // No host is asked about without them.
+        (Authenticator::Host(_), None) => return,
+    };
     let caller = Caller {
         identity,
         address,
@@ -152,12 +169,13 @@ async fn identify<S: ClientStream>(
     leg: &mut Leg<S>,
     address: SocketAddr,
     id: ConnectionId,
-) -> Result<(Authenticated<Identity>, Option<PersonClient>), Unauthenticated> {
+) -> Result<(Authenticated<Authenticator>, Option<PersonClient>), Unauthenticated> {
     let grace = services.settings.now().login_grace;
     let name = id.to_string();
     let by_certificate = |offer: &Offer| judge(services, address, offer);
+    let nodes = services.nodes.as_ref().map(|nodes| &nodes.client);
     let Some(people) = services.people.clone() else {
-        let mut verifier = ByKey::new(by_certificate);
+        let mut verifier = NodeVerifier::new(ByKey::new(by_certificate), nodes, id, address);
         let authenticated = authenticate(leg, &name, grace, None, &mut verifier).await?;
         return Ok((authenticated, None));
     };
@@ -169,9 +187,10 @@ async fn identify<S: ClientStream>(
         policy: services.inner.policy.clone(),
         clock: services.inner.clock,
     };
-    let mut verifier = PersonVerifier::new(by_certificate, place);
+    let verifier = PersonVerifier::new(by_certificate, place);
+    let mut verifier = NodeVerifier::new(verifier, nodes, id, address);
     let authenticated = authenticate(leg, &name, grace, None, &mut verifier).await?;
-    Ok((authenticated, verifier.into_person()))
+    Ok((authenticated, verifier.into_people().into_person()))
 }
 
 /// Audits a successful authentication.

@@ -8,6 +8,9 @@ use crate::model::format_duration;
 /// A channel type that the outer connection does not serve.
 pub(crate) const ONLY_TARGETS: &str =
     "rproxy: only the subsystem proxy:host:port and ProxyJump are served here";
+/// A channel type that the connection of a host does not serve.
+pub(crate) const ONLY_NODE_PROGRAMS: &str =
+    "rproxy: a host can join, report and keep one tunnel, and nothing else";
 /// A session channel above the limit of an outer connection.
 pub(crate) const TOO_MANY_CHANNELS: &str = "rproxy: too many channels";
 /// A channel of a client with ProxyJump that has no session yet.

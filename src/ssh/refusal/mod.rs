@@ -10,6 +10,7 @@ mod host;
 mod host_login;
 mod lines;
 mod message;
+mod node;
 mod notices;
 mod proxy;
 mod reason;
@@ -38,10 +39,11 @@ pub(crate) use host_login::{
     host_login_timed_out, no_host_session, second_factor_unanswered, second_factor_wanted,
 };
 pub(crate) use lines::{
-    FORWARDS_NEED_SESSION, ONLY_TARGETS, TOO_MANY_CHANNELS, login_broken, not_authenticated,
-    not_identified,
+    FORWARDS_NEED_SESSION, ONLY_NODE_PROGRAMS, ONLY_TARGETS, TOO_MANY_CHANNELS, login_broken,
+    not_authenticated, not_identified,
 };
 pub(crate) use message::{Origin, Refusal, Worth};
+pub(crate) use node::{nodes_unavailable, refused_node};
 pub(crate) use notices::{
     NESTED_SSH, certificate_expires, forwards_ended, proxy_stops, sign_in_expires,
 };

@@ -60,6 +60,20 @@ impl RefusalReason {
         let known = known.find(|reason| reason.name() == name);
         known.unwrap_or(Self::SignInRefused)
     }
+
+    /// The one of this name that the process that decides about nodes can say while a host proves its key; one
+    /// for all others.
+    pub(super) fn of_node(name: &str) -> Self {
+        const KNOWN: [RefusalReason; 5] = [
+            RefusalReason::NodeLocked,
+            RefusalReason::Revoked,
+            RefusalReason::UnfitKey,
+            RefusalReason::KeyReplayed,
+            RefusalReason::StateUnavailable,
+        ];
+        let known = KNOWN.into_iter().find(|reason| reason.name() == name);
+        known.unwrap_or(Self::NodeRefused)
+    }
 }
 
 reasons! {
@@ -101,6 +115,10 @@ reasons! {
     KeyReplayed "key-replayed" [Client]
     SignInRefused "sign-in-refused" [Client]
     PeopleUnavailable "people-unavailable" [Proxy]
+    // hosts
+    NodeLocked "node-locked" [Client]
+    NodeRefused "node-refused" [Client]
+    NodesUnavailable "nodes-unavailable" [Proxy]
     StateUnavailable "state-unavailable" [Proxy]
     StateStale "state-stale" [Proxy]
     // certificates and keys of either side

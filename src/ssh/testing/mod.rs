@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod host;
 pub(crate) mod keyed_user;
 pub(crate) mod people;
+pub(crate) mod test_nodes;
 pub(crate) mod test_people;
 pub(crate) mod user;
 
@@ -296,6 +297,7 @@ impl SshFixture {
         OuterServices {
             auth: self.auth(),
             people: None,
+            nodes: None,
             certificates: self.certificates(),
             policy: self.policy(),
             settings: self.current_settings(),

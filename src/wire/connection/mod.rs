@@ -16,6 +16,6 @@ pub use ending::{EXIT_REFUSED, Ending, exit_status};
 pub use fields::{Fields, Head, MAX_NAME, MalformedMessage, Name};
 pub use message::{Message, OpenFailure, STDERR};
 pub use names::{
-    AGENT_CONNECT, AGENT_CONNECT_OPENSSH, AGENT_REQ, AGENT_REQ_OPENSSH, DIRECT_TCPIP, KEEP_ALIVE,
-    NO_MORE_SESSIONS, SESSION, agent_channel, keep_alive,
+    AGENT_CONNECT, AGENT_CONNECT_OPENSSH, AGENT_REQ, AGENT_REQ_OPENSSH, DIRECT_TCPIP,
+    FORWARDED_TCPIP, KEEP_ALIVE, NO_MORE_SESSIONS, SESSION, agent_channel, keep_alive,
 };

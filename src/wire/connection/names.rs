@@ -9,6 +9,8 @@ use super::message::Message;
 pub const SESSION: &str = "session";
 /// The type of a channel to a TCP address that the client names (RFC 4254, 7.2).
 pub const DIRECT_TCPIP: &str = "direct-tcpip";
+/// The type of a channel from a port that the peer has asked to forward (RFC 4254, 7.2).
+pub const FORWARDED_TCPIP: &str = "forwarded-tcpip";
 /// The question whether the peer is still there. A peer need not know it to answer.
 pub const KEEP_ALIVE: &str = "keepalive@openssh.com";
 /// The client promises to open no more sessions (OpenSSH's PROTOCOL, 2.2).

@@ -3,6 +3,7 @@
 mod client;
 mod foreign;
 mod host;
+mod node;
 mod proxy;
 mod sign_in;
 
@@ -87,6 +88,7 @@ fn all() -> Vec<Expected> {
         host::host_login_rows(&permit),
         proxy::proxy_rows(),
         sign_in::sign_in_rows(),
+        node::node_rows(),
         foreign::foreign_rows(&permit),
     ]
     .into_iter()

@@ -1,0 +1,33 @@
+//! The host on a connection.
+
+use super::client::HostClient;
+use crate::ipc::KnownNode;
+
+/// A host that has proved its host key.
+#[derive(Debug)]
+pub(crate) struct ProvedHost {
+    /// Asks about it.
+    pub(super) client: HostClient,
+    /// The node that it is, if it has joined.
+    pub(super) node: Option<KnownNode>,
+    fingerprint: String,
+}
+
+impl ProvedHost {
+    pub(super) fn new(client: HostClient, node: Option<KnownNode>, fingerprint: String) -> Self {
+        Self {
+            client,
+            node,
+            fingerprint,
+        }
+    }
+
+    /// What its connections are counted and audited under: `node:NAME`, or by its key before it has joined.
+    /// No user is called so.
+    pub(crate) fn name(&self) -> String {
+        match &self.node {
+            Some(node) => format!("node:{}", node.name),
+            None => format!("node:{}", self.fingerprint),
+        }
+    }
+}
