@@ -138,6 +138,7 @@ impl HostCertIssuer {
             public_key: self.key.public_key().clone(),
             names: names.to_vec(),
             ttl: VALIDITY,
+            extensions: None,
         };
         // Signed outside the lock: threads may sign for the same name.
         let template = request.template(random_serial(), now)?;

@@ -501,6 +501,7 @@ fn what_is_signed_by_the_key_that_leaves_is_listed_until_it_is_replaced() {
         names: vec![name.parse().unwrap()],
         public_key: key(),
         ttl: Duration::from_secs(600),
+        extensions: None,
     };
     let authorities = scene.open();
     authorities.issue_user(user("alice", 100)).unwrap();

@@ -272,6 +272,7 @@ pub(super) fn host_request(key: &PublicKey) -> HostRequest {
         names: vec!["db1".parse().unwrap()],
         public_key: key.clone(),
         ttl: Duration::from_secs(60),
+        extensions: None,
     }
 }
 

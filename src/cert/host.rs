@@ -2,9 +2,12 @@
 
 use ssh_key::{Certificate, Fingerprint};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::fault::{check_authority, check_validity};
+use super::host_extensions::NODE_ID;
 use super::{CertFault, PresentedKey, TrustedKeys, shown};
+use crate::model::NodeId;
 
 /// What a host may present.
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +164,15 @@ impl VerifiedHost {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.presented.fingerprint()
+    }
+
+    /// The node that the certificate was made for, which has joined; `None` if it names none, as those of
+    /// hosts that were set up by hand. An id that cannot be read is the nil id, which no node has.
+    #[must_use]
+    pub fn node_id(&self) -> Option<NodeId> {
+        let extensions = self.certificate()?.extensions();
+        let (_, id) = extensions.iter().find(|(name, _)| *name == NODE_ID)?;
+        Some(id.parse().unwrap_or_else(|_| NodeId::from(Uuid::nil())))
     }
 
     /// The certificate, if it is to be renewed: at `now` it has less than 30 days left, or of a

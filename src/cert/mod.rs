@@ -6,6 +6,7 @@
 
 mod fault;
 mod host;
+mod host_extensions;
 mod ip_network;
 mod key;
 pub mod krl;
@@ -25,6 +26,7 @@ mod webauthn;
 
 pub use fault::{CertFault, check_ca_signature};
 pub use host::{HostKeyError, HostPolicy, VerifiedHost, short_host_key_hint, verify_host};
+pub use host_extensions::HostExtensions;
 pub use ip_network::{IpNetwork, IpNetworkError};
 pub use key::{KeyError, MIN_RSA_BITS, PresentedKey, certificate_blob, rsa_bits, weak_rsa_bits};
 pub use offer_error::OfferError;

@@ -9,6 +9,7 @@ use ssh_key::{Certificate, PublicKey, SigningKey};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::host_extensions::HostExtensions;
 use super::signature::check_signature;
 use super::signature_error::SignatureError;
 use super::successor::{SUCCESSOR_NAME, SUCCESSOR_OPTION};
@@ -184,6 +185,7 @@ impl UserRequest {
             source_address,
             sign_in: self.sign_in,
             is_successor: false,
+            host: None,
         })
     }
 }
@@ -197,6 +199,8 @@ pub struct HostRequest {
     pub public_key: PublicKey,
     /// How long from now; more than zero.
     pub ttl: Duration,
+    /// What it says about a node that has joined; `None` for other hosts.
+    pub extensions: Option<HostExtensions>,
 }
 
 impl HostRequest {
@@ -220,6 +224,7 @@ impl HostRequest {
             source_address: None,
             sign_in: None,
             is_successor: false,
+            host: self.extensions,
         })
     }
 }
@@ -237,6 +242,7 @@ pub struct CertTemplate {
     sign_in: Option<Uuid>,
     /// Whether it names the next key of the host CA.
     is_successor: bool,
+    host: Option<HostExtensions>,
 }
 
 impl CertTemplate {
@@ -260,6 +266,7 @@ impl CertTemplate {
             source_address: None,
             sign_in: None,
             is_successor: true,
+            host: None,
         }
     }
 
@@ -347,6 +354,10 @@ impl CertTemplate {
         }
         if let Some(sign_in) = self.sign_in {
             builder.extension(SIGN_IN_EXTENSION, sign_in.to_string())?;
+        }
+        let about_host = self.host.iter().flat_map(HostExtensions::entries);
+        for (name, value) in about_host {
+            builder.extension(name, value)?;
         }
         Ok(builder)
     }

@@ -45,6 +45,7 @@ fn host_request() -> HostRequest {
         names: vec!["db1".parse().unwrap(), "10.0.0.5".parse().unwrap()],
         public_key: some_key(),
         ttl: Duration::from_secs(3_600),
+        extensions: None,
     }
 }
 

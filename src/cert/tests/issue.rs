@@ -5,10 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
+use uuid::Uuid;
 
 use super::*;
 use crate::cert::testing::{CertSpec, NOW, ed25519, keys, ssh_keygen};
-use crate::model::{HostPrincipal, Principal, Serial};
+use crate::model::{HostPrincipal, NodeId, Principal, Serial};
 
 #[test]
 fn ssh_keygen_reads_what_a_template_signs() {
@@ -45,6 +46,7 @@ fn ssh_keygen_reads_what_a_template_signs() {
         names: hosts(&["db1", "10.0.0.5"]),
         public_key: ed25519().public_key().clone(),
         ttl: Duration::from_secs(365 * 86400),
+        extensions: None,
     };
     let ca = &keys()[0];
     let cert = request
@@ -61,6 +63,60 @@ fn ssh_keygen_reads_what_a_template_signs() {
         );
     }
     assert_eq!(check_host(&certificate(cert), ca, "10.0.0.5"), Ok(()));
+}
+
+/// ssh-keygen shows what it does not know, and a host with such a certificate is verified as any other.
+#[test]
+fn the_certificate_of_a_node_says_which_node_it_is() {
+    let node_id = NodeId::new();
+    let extensions = HostExtensions {
+        node_id,
+        node_name: "db1".parse().unwrap(),
+        cluster: "example.com".parse().unwrap(),
+    };
+    let request = HostRequest {
+        names: hosts(&["db1", "db1.example.com"]),
+        public_key: ed25519().public_key().clone(),
+        ttl: Duration::from_secs(30 * 86400),
+        extensions: Some(extensions),
+    };
+    let ca = &keys()[0];
+    let cert = request
+        .template(random_serial(), NOW)
+        .unwrap()
+        .sign(ca)
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs_write(
+        &dir.path().join("key-cert.pub"),
+        &cert.to_openssh().unwrap(),
+    );
+    let listing = ssh_keygen(dir.path(), &["-L", "-f", "key-cert.pub"]);
+    for (name, value) in [
+        ("cluster@rproxy", "example.com".to_owned()),
+        ("node-id@rproxy", node_id.to_string()),
+        ("node-name@rproxy", "db1".to_owned()),
+        ("role@rproxy", "node".to_owned()),
+    ] {
+        assert!(listing.contains(name), "{name:?} is not in {listing}");
+        assert_eq!(cert.extensions().get(name), Some(&value));
+    }
+    let verified = |cert| {
+        let presented = certificate(cert);
+        let policy = HostPolicy {
+            trusted: &trust(ca),
+            accept_plain_keys: false,
+        };
+        verify_host(&presented, policy, &names(&["db1"]), NOW).unwrap()
+    };
+    assert_eq!(verified(cert).node_id(), Some(node_id));
+    let by_hand = CertSpec::host(&ed25519());
+    assert_eq!(verified(by_hand.sign(ca)).node_id(), None);
+    // What is no id is that of no node.
+    let broken = CertSpec::host(&ed25519());
+    let broken = broken.with(|spec| spec.extensions = vec!["node-id@rproxy".to_owned()]);
+    let id = verified(broken.sign(ca)).node_id();
+    assert_eq!(id, Some(NodeId::from(Uuid::nil())));
 }
 
 #[test]
@@ -112,6 +168,7 @@ fn requests_that_break_a_rule_are_refused() {
         names: hosts(&["db1"]),
         public_key: ed25519().public_key().clone(),
         ttl: Duration::MAX,
+        extensions: None,
     };
     assert_eq!(
         for_ever.template(serial, NOW).unwrap_err(),

@@ -42,6 +42,7 @@ impl BatchHost {
             names: self.names.clone(),
             public_key: self.public_key.clone(),
             ttl,
+            extensions: None,
         }
     }
 

@@ -246,6 +246,7 @@ impl AuthSignArgs {
                 names: self.names().iter().map(host).collect::<Result<_, _>>()?,
                 public_key: key.clone(),
                 ttl,
+                extensions: None,
             })),
         }
     }

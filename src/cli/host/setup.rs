@@ -100,6 +100,7 @@ impl HostSetupArgs {
             names: names.clone(),
             public_key: credential.public_key().clone(),
             ttl,
+            extensions: None,
         }))?;
         let mut outputs = credential.outputs(&issued.certificate)?;
         outputs.push(public(&layout.user_ca, user_ca(signing.authorities())?));
