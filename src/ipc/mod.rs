@@ -16,6 +16,7 @@
 //! - `files`, `signing`, `remote`: the services, as a caller uses them
 //! - `people`, `browser`, `changes`, `hexadecimal`: requests about people, and what they consist of
 //! - `nodes`: requests about hosts that join
+//! - `seen`: which connection a signature was made for, as the services about people and nodes remember it
 //! - `telemetry`: what the auth process has counted
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
@@ -34,6 +35,7 @@ mod nodes;
 mod people;
 mod remote;
 mod requests;
+mod seen;
 mod server;
 mod service;
 mod signing;
@@ -67,6 +69,7 @@ pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,
     SigningRequest,
 };
+pub use seen::{SeenSessions, SessionDigest, SessionOwner};
 pub use server::{IncomingCall, Slot, Slots};
 pub use service::{CALL_BURST, Provider, Service};
 pub use signing::{RemoteSigning, Signing};

@@ -18,25 +18,28 @@ const MAX_SESSIONS: usize = 65_536;
 /// The hash of a session id. Session ids are as long as their hash; others would be an attempt to fill
 /// memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct SessionDigest(Vec<u8>);
+pub struct SessionDigest(Vec<u8>);
 
 impl SessionDigest {
-    pub(super) fn of(session: &[u8]) -> Self {
+    /// The hash of this session id.
+    #[must_use]
+    pub fn of(session: &[u8]) -> Self {
         Self(HashAlg::Sha256.digest(session))
     }
 }
 
 /// A connection of a process: processes number theirs by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SessionOwner {
+pub struct SessionOwner {
     /// The number of the process.
-    pub(super) caller: u64,
-    pub(super) connection: ConnectionId,
+    pub caller: u64,
+    /// The connection, as the process numbers it.
+    pub connection: ConnectionId,
 }
 
 /// The session ids of the last hour. Only those with a verified signature are remembered.
 #[derive(Debug, Default)]
-pub(super) struct SeenSessions(Mutex<Sessions>);
+pub struct SeenSessions(Mutex<Sessions>);
 
 #[derive(Debug, Default)]
 struct Sessions {
@@ -52,7 +55,8 @@ impl SeenSessions {
     }
 
     /// Whether this session is the connection's. It becomes so if it is new.
-    pub(super) fn is_of(&self, session: &SessionDigest, owner: SessionOwner) -> bool {
+    #[must_use]
+    pub fn is_of(&self, session: &SessionDigest, owner: SessionOwner) -> bool {
         self.is_of_at(session, owner, monotonic())
     }
 
@@ -68,7 +72,7 @@ impl SeenSessions {
     }
 
     /// The connection of this session has ended: its signatures count no longer.
-    pub(super) fn end(&self, session: &SessionDigest) {
+    pub fn end(&self, session: &SessionDigest) {
         if let Some(owner) = self.lock().of.get_mut(session) {
             *owner = None;
         }

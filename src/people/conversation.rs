@@ -6,9 +6,8 @@ use ssh_key::PublicKey;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::seen::SessionDigest;
 use super::totp::OtpSecret;
-use crate::ipc::PeopleRequest;
+use crate::ipc::{PeopleRequest, SessionDigest};
 use crate::model::{ConnectionId, UserName};
 
 /// The longest wait that a process is believed, in seconds: a client may take no longer in all.

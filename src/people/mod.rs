@@ -38,7 +38,6 @@ mod qr;
 mod questions;
 mod recovery;
 mod refusal;
-mod seen;
 mod service;
 mod settings;
 mod signing_in;

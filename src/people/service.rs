@@ -12,13 +12,12 @@ use super::own;
 use super::password::{HashFailed, Passwords};
 use super::proving::{prove, query};
 use super::refusal::Refused;
-use super::seen::SeenSessions;
 use super::settings::PeopleSettings;
 use super::table::ConversationTable;
 use super::{browser, signing_in, signing_in_by_browser, signing_up};
 use crate::ipc::{
     BrowserAnswer, BrowserRequest, PeopleAnswer, PeopleQuestion, PeopleRequest, SecretText,
-    SignInEnd,
+    SeenSessions, SignInEnd,
 };
 use crate::metrics::SignInRefusal;
 use crate::model::ConnectionId;
