@@ -5,6 +5,7 @@
 //! one constructor, so that nothing can be dialled or relayed without the checks below it. The policy
 //! is asked on the last two rungs, and gives a [`Grant`]. Pure: no clock, no I/O, no audit.
 
+mod address;
 mod any_login;
 #[cfg(test)]
 mod any_login_tests;
@@ -24,6 +25,7 @@ mod sign_in;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use address::{Forbidden, may_dial, plain};
 pub use forwarding::{
     DEFAULT_ACCEPT_ENV, Direction, EndpointPattern, EndpointPatterns, NamePattern, NamePatterns,
     PatternError, Permissions,

@@ -10,7 +10,8 @@ mod whereabouts;
 use crate::model::Label;
 use crate::wire::Legacy;
 
-pub use address::{AddressError, Forbidden, addresses, may_dial, plain};
+pub use crate::access::{Forbidden, may_dial, plain};
+pub use address::{AddressError, addresses};
 pub use inventory::{Inventory, InventoryError, Match, ResolveError, place};
 pub use whereabouts::Whereabouts;
 
