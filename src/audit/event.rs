@@ -11,6 +11,7 @@ use crate::sys::account::Actor;
 
 use super::EventKind;
 use super::fields::{UnixSeconds, or_nulls};
+use super::node::NodeEvent;
 use super::person::PersonEvent;
 
 /// Which part of the way an event is about.
@@ -506,6 +507,8 @@ pub enum AuditEvent {
     ConfigurationRefused { message: String },
     /// What people and administrators do about people's credentials and sign-ins.
     Person(PersonEvent),
+    /// What hosts do to become and stay nodes, and administrators about them.
+    Node(NodeEvent),
 }
 
 impl AuditEvent {
@@ -550,6 +553,7 @@ impl AuditEvent {
             Self::ConfigurationReloaded { .. } => EventKind::ConfigurationReloaded,
             Self::ConfigurationRefused { .. } => EventKind::ConfigurationRefused,
             Self::Person(event) => event.kind(),
+            Self::Node(event) => event.kind(),
         }
     }
 }
@@ -557,5 +561,11 @@ impl AuditEvent {
 impl From<PersonEvent> for AuditEvent {
     fn from(event: PersonEvent) -> Self {
         Self::Person(event)
+    }
+}
+
+impl From<NodeEvent> for AuditEvent {
+    fn from(event: NodeEvent) -> Self {
+        Self::Node(event)
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::{AuditEvent, EventKind, PersonEvent};
+use super::{AuditEvent, EventKind, NodeEvent, PersonEvent};
 use crate::model::network;
 
 /// How long a share is for, and how often sums are written.
@@ -47,6 +47,7 @@ impl Cause {
                 | PersonEvent::AuthorizationBegun { client_addr, .. }
                 | PersonEvent::PeopleRefused { client_addr, .. },
             )
+            | AuditEvent::Node(NodeEvent::NodeRefused { client_addr, .. })
             | AuditEvent::Refusal {
                 user: None,
                 client_addr,
@@ -140,6 +141,7 @@ impl Flood {
                 | PersonEvent::AuthorizationRefused { reason, .. }
                 | PersonEvent::PeopleRefused { reason, .. },
             )
+            | AuditEvent::Node(NodeEvent::NodeRefused { reason, .. })
             | AuditEvent::Refusal { reason, .. }
             | AuditEvent::ChannelRefused { reason, .. } => reason,
             _ => "",

@@ -800,6 +800,8 @@ mod tests {
         let addr = "203.0.113.7:50000".parse().unwrap();
         let people = crate::audit::person::testing::samples(&root(), addr);
         samples.extend(people.into_iter().map(AuditEvent::from));
+        let nodes = crate::audit::node::testing::samples(&root(), addr);
+        samples.extend(nodes.into_iter().map(AuditEvent::from));
         let kinds: BTreeSet<EventKind> = samples.iter().map(AuditEvent::kind).collect();
         assert_eq!(kinds.len(), EventKind::ALL.len(), "a kind has no sample");
         for event in &samples {

@@ -10,6 +10,7 @@ mod fields;
 mod flood;
 mod kind;
 mod log;
+mod node;
 mod person;
 mod refused_calls;
 mod sink;
@@ -21,6 +22,7 @@ pub use event::{
 pub use fields::UnixSeconds;
 pub use kind::{EventKind, Severity, table};
 pub use log::{AuditError, AuditLog, Fate, Observer};
+pub use node::{JoinedEvent, NodeEvent};
 pub use person::PersonEvent;
 pub use refused_calls::{RefusedCall, RefusedCalls};
 pub use sink::{AuditSink, DeferredLog};
