@@ -42,6 +42,15 @@ section! {
             doc: "How long the certificates of people may live that auth sign makes, if none of \
                   their roles has a max_ttl; what a role says counts in place of this.",
         }
+        NODE_TTL = "node_ttl" => node_ttl: Duration {
+            value: DURATION.shown_by(|span| format_in_one_unit(*span)),
+            default: DefaultValue::Value("30d"),
+            reload: OnReload::Applied,
+            protection: Protection::Weaker(|old, new| new > old),
+            doc: "How long the host certificates of hosts that have joined are valid. They are renewed \
+                  by themselves when half of that time is over; a host that was off for longer gets a new \
+                  one when it is back.",
+        }
         // The same guard, in a file or in an agent.
         CA_KEYS = "ca_keys" => ca_keys: CaKeys {
             value: KEYS_IN_AGENTS,

@@ -12,6 +12,7 @@ mod effective;
 mod key;
 pub mod keys;
 mod legacy;
+mod listener_names;
 mod load;
 mod masked;
 mod nodes;

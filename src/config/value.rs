@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::key::Key;
 use super::section::quoted;
 use crate::cert::{IpNetwork, IpNetworkError};
-use crate::model::text::{is_printable, is_unsafe};
-use crate::model::{ClusterName, HostName, parse_duration};
+use crate::model::text::is_unsafe;
+use crate::model::{ClusterName, HostName, Label, parse_duration};
 
 /// Largest count.
 const MAX_COUNT: u32 = 1_000_000;
@@ -135,8 +135,7 @@ pub(super) fn node_name(key: &Key, text: &str) -> Result<String, String> {
 
 /// The key of a label: what a target can name before its first `=`.
 pub(super) fn label_key(text: &str) -> Result<String, String> {
-    let is_bad = |c: char| is_unsafe(c) || c.is_whitespace() || c == '=';
-    if text.is_empty() || text.contains(is_bad) {
+    if !Label::is_key(text) {
         let message = "expected a label's name without white space and '='";
         return Err(format!("{message}, found {}", quoted(text)));
     }
@@ -144,7 +143,7 @@ pub(super) fn label_key(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn label_value(text: &str) -> Result<String, String> {
-    if !is_printable(text) {
+    if !Label::is_value(text) {
         let message = "expected a label's value without control or invisible characters";
         return Err(format!("{message}, found {}", quoted(text)));
     }

@@ -471,6 +471,11 @@ mod tests {
         ("roles[].max_ttl", "", "roles: [{ name: r, max_ttl: 31h }]"),
         ("auth_service.max_ttl", "", "auth_service: { max_ttl: 31h }"),
         (
+            "auth_service.node_ttl",
+            "",
+            "auth_service: { node_ttl: 31d }",
+        ),
+        (
             "auth_service.authentication.type",
             "auth_service: { authentication: { type: certificate } }",
             "auth_service: { authentication: { type: [certificate, local] } }",

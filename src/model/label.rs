@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::text::{is_printable, is_unsafe};
+
 /// Why a text is not a label.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0:?} is not a label: expected key=value")]
@@ -18,6 +20,22 @@ pub struct Label {
     pub key: String,
     /// What stands after it; may be empty.
     pub value: String,
+}
+
+impl Label {
+    /// Whether a node's label can have this key: what a target can name before its first `=`. Not empty, and
+    /// without white space, `=`, control and invisible characters.
+    #[must_use]
+    pub fn is_key(text: &str) -> bool {
+        let is_bad = |c: char| is_unsafe(c) || c.is_whitespace() || c == '=';
+        !text.is_empty() && !text.contains(is_bad)
+    }
+
+    /// Whether a node's label can have this value: without control and invisible characters.
+    #[must_use]
+    pub fn is_value(text: &str) -> bool {
+        is_printable(text)
+    }
 }
 
 impl FromStr for Label {
@@ -37,5 +55,22 @@ impl FromStr for Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.key, self.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values_show_what_they_are() {
+        for key in ["env", "a.b/c", "Größe"] {
+            assert!(Label::is_key(key), "{key:?}");
+        }
+        for key in ["", "a b", "a=b", "a\n", "a\u{202e}", "\u{200b}"] {
+            assert!(!Label::is_key(key), "{key:?}");
+        }
+        assert!(Label::is_value("") && Label::is_value("a = b"));
+        assert!(!Label::is_value("a\tb") && !Label::is_value("\u{feff}"));
     }
 }

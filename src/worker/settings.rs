@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::error::ServeError;
 use crate::cert::{SourceAddressError, SourceAddresses};
 use crate::config::{Config, RecordingMode, SessionRecording};
-use crate::model::{HostPrincipal, NameError};
 use crate::nodes::Inventory;
 use crate::recording::Options;
 use crate::session::{RecordingPolicy, RecordingSettings};
@@ -45,7 +44,7 @@ pub(super) fn settings(
         },
         checks_host_keys: config.auth.proxy_checks_host_keys,
         public_addr: config.proxy.public_addr.clone(),
-        listener_names: listener_names(config)?,
+        listener_names: config.listener_names()?,
         egress: egress(config)?,
         greeting: greeting(config, files)?,
         login_grace: login_grace(config),
@@ -85,24 +84,4 @@ fn egress(config: &Config) -> Result<Option<SourceAddresses>, SourceAddressError
     (!networks.is_empty())
         .then(|| networks.join(",").parse())
         .transpose()
-}
-
-/// The host of `public_addr`, the cluster's name, and the machine's name.
-fn listener_names(config: &Config) -> Result<Vec<HostPrincipal>, NameError> {
-    // A cluster's name need not be a valid host name; then it is left out.
-    let mut names: Vec<HostPrincipal> = config.cluster_name.as_str().parse().into_iter().collect();
-    if let Some((host, _port)) = &config.proxy.public_addr {
-        names.push(host.parse()?);
-    }
-    let uname = rustix::system::uname();
-    // A machine without a usable name is reached under the other names.
-    names.extend(
-        uname
-            .nodename()
-            .to_str()
-            .ok()
-            .and_then(|name| name.parse().ok()),
-    );
-    names.push("localhost".parse()?);
-    Ok(names)
 }
