@@ -29,7 +29,8 @@ pub mod nodes;
 pub mod oidc;
 pub mod state;
 
-// floor 4: the live session, and people
+// floor 4: the live session, people, and hosts that join
+pub mod enrolment;
 pub mod people;
 pub mod session;
 

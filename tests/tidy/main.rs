@@ -103,12 +103,28 @@ mod tidy {
             beside: &[],
             never: &["dns", "nodes", "recording", "relay", "store", "wire"],
         },
+        // hosts that join
+        Room {
+            name: "enrolment",
+            floor: 4,
+            beside: &[],
+            never: &[
+                "dns",
+                "nodes",
+                "oidc",
+                "openssh",
+                "recording",
+                "relay",
+                "store",
+                "wire",
+            ],
+        },
         // SSH over sockets: it asks the process that has the credentials
         Room {
             name: "ssh",
             floor: 5,
             beside: &[],
-            never: &["oidc", "people", "state"],
+            never: &["enrolment", "oidc", "people", "state"],
         },
         // what is not SSH
         room("control", 6, &[]),
@@ -116,7 +132,7 @@ mod tidy {
             name: "web",
             floor: 6,
             beside: &[],
-            never: &["oidc", "people", "state"],
+            never: &["enrolment", "oidc", "people", "state"],
         },
         // assembly
         room("config", 7, &[]),
@@ -124,7 +140,7 @@ mod tidy {
             name: "worker",
             floor: 7,
             beside: &["config", "monitor"],
-            never: &["oidc", "people", "state"],
+            never: &["enrolment", "oidc", "people", "state"],
         },
         // It reads nothing that comes from the network either, and has the secrets.
         Room {
@@ -230,7 +246,7 @@ mod tidy {
     ];
 
     /// Rooms that have credentials, or decide about them.
-    const KEEPERS: &[&str] = &["auth", "oidc", "people", "state"];
+    const KEEPERS: &[&str] = &["auth", "enrolment", "oidc", "people", "state"];
 
     /// Crates that parse what comes from the network.
     const PARSERS: &[&str] = &["hickory_resolver", "http_body_util", "hyper", "hyper_util"];

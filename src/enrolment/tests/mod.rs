@@ -1,0 +1,7 @@
+//! The service as other processes see it.
+
+mod heartbeats;
+mod house;
+mod joining;
+mod trust;
+mod tunnels;

@@ -1,0 +1,72 @@
+//! Tunnels, as the state has them.
+
+use super::house::{House, HouseHost, installed, named, reason};
+use crate::ipc::{NodesAnswer, NodesQuestion};
+use crate::model::TunnelRule;
+
+fn tunnelled<'h>(house: &'h House, name: &str) -> HouseHost<'h> {
+    let token = house.token_with(|new| new.tunnel = TunnelRule::Required);
+    let host = house.host();
+    host.proved();
+    installed(host.join(&token, &named(name)));
+    host
+}
+
+fn open(host: &HouseHost<'_>) {
+    assert_eq!(host.ask(NodesQuestion::Tunnel(true)), NodesAnswer::Noted);
+}
+
+#[test]
+fn a_tunnel_is_known_as_long_as_it_is_open() {
+    let house = House::new();
+    let host = tunnelled(&house, "db1");
+    let id = house.node("db1").id;
+    let tunnels = || house.state.nodes().tunnels().unwrap();
+    open(&host);
+    open(&host);
+    assert_eq!(tunnels().len(), 1, "one for a connection");
+    let tunnel = house.state.nodes().tunnel_of(id).unwrap().unwrap();
+    assert_eq!(tunnel.proxy, house.service.proxy_of(1));
+    let proxies = house.state.proxies().list().unwrap();
+    assert_eq!(proxies[0].id, tunnel.proxy);
+    // Another connection of the host: the newest counts.
+    let second = house.host_with(host.key.clone());
+    second.proved();
+    open(&second);
+    let newest = house.state.nodes().tunnel_of(id).unwrap().unwrap();
+    assert!(newest.generation > tunnel.generation);
+    assert_eq!(host.ask(NodesQuestion::Tunnel(false)), NodesAnswer::Noted);
+    assert_eq!(tunnels(), [newest]);
+    assert_eq!(second.ask(NodesQuestion::Close), NodesAnswer::Noted);
+    assert!(tunnels().is_empty());
+}
+
+#[test]
+fn a_node_without_the_right_has_no_tunnel() {
+    let house = House::new();
+    let host = house.joined("db1");
+    let answer = host.ask(NodesQuestion::Tunnel(true));
+    assert_eq!(reason(answer), "tunnel-not-allowed");
+    let stranger = house.host();
+    stranger.proved();
+    let answer = stranger.ask(NodesQuestion::Tunnel(true));
+    assert_eq!(reason(answer), "not-joined");
+    assert!(house.state.nodes().tunnels().unwrap().is_empty());
+}
+
+#[test]
+fn the_tunnels_of_a_process_end_with_it() {
+    let house = House::new();
+    let (first, mut second) = (tunnelled(&house, "db1"), house.host());
+    let token = house.token_with(|new| new.tunnel = TunnelRule::Allowed);
+    second.caller = 2;
+    second.proved();
+    installed(second.join(&token, &named("db2")));
+    open(&first);
+    open(&second);
+    house.service.forget(1);
+    let tunnels = house.state.nodes().tunnels().unwrap();
+    assert_eq!(tunnels.len(), 1);
+    assert_eq!(tunnels[0].node, house.node("db2").id);
+    assert_eq!(house.state.proxies().list().unwrap().len(), 1);
+}

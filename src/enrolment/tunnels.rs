@@ -1,0 +1,132 @@
+//! Which nodes have a tunnel, and to which process: other processes and proxies read it in the state.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use super::context::{Context, Unavailable};
+use super::proving::admitted;
+use super::refusal::Refused;
+use super::table::{HostConnection, ProvedHostKey};
+use crate::ipc::NodesAnswer;
+use crate::model::{NodeId, TunnelRule};
+use crate::state::{ProxyRow, StateError};
+
+/// After how many seconds a process that has not announced itself is no proxy any more. It is announced
+/// once a minute at least.
+const STALE: u64 = 180;
+
+/// A tunnel that is written down.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RegisteredTunnel {
+    pub(super) node: NodeId,
+    generation: u64,
+}
+
+/// The ids under which the calling processes have their tunnels in the state.
+#[derive(Debug, Default)]
+pub(super) struct TunnelOwners(Mutex<HashMap<u64, Uuid>>);
+
+impl TunnelOwners {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Uuid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id of a calling process; it is a new one if the process had none.
+    pub(super) fn of(&self, caller: u64) -> Uuid {
+        *self.lock().entry(caller).or_insert_with(Uuid::now_v7)
+    }
+
+    /// The process has exited: its tunnels have ended.
+    pub(super) fn forget(&self, context: &Context, caller: u64) -> Result<(), Unavailable> {
+        let id = self.lock().remove(&caller);
+        match id {
+            Some(id) => Ok(context.state.proxies().remove(id)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Announces the processes that nobody else announces, and removes those that have ended without a word,
+    /// with their tunnels.
+    pub(super) fn sweep(&self, context: &Context) -> Result<(), Unavailable> {
+        let proxies = context.state.proxies();
+        let (now, known) = (context.now(), proxies.list()?);
+        let own: Vec<Uuid> = self.lock().values().copied().collect();
+        for id in own {
+            let row = known.iter().find(|one| one.id == id);
+            let address = row.map_or("", |row| row.address.as_str());
+            if address.is_empty() {
+                announce(context, id, now)?;
+            }
+        }
+        Ok(proxies.forget_before(now.saturating_sub(STALE))?)
+    }
+}
+
+/// Writes down that a process without an address of its own is there.
+fn announce(context: &Context, id: Uuid, now: u64) -> Result<(), StateError> {
+    context.state.proxies().announce(&ProxyRow {
+        id,
+        address: String::new(),
+        key: String::new(),
+        seen: now,
+    })
+}
+
+/// A node has opened its tunnel.
+pub(super) fn open(
+    context: &Context,
+    owners: &TunnelOwners,
+    host: &mut HostConnection,
+    key: &ProvedHostKey,
+) -> Result<NodesAnswer, Unavailable> {
+    let node = match admitted(context, key)? {
+        Ok(Some(node)) => node,
+        Ok(None) => return Ok(context.refuse(host, "tunnel", Refused::not_joined())),
+        Err(refused) => return Ok(context.refuse(host, "tunnel", refused)),
+    };
+    if node.tunnel == TunnelRule::No {
+        let refused = Refused::no_tunnel(&node.name).of(Some(&node.name));
+        return Ok(context.refuse(host, "tunnel", refused));
+    }
+    if host.tunnel.is_some_and(|open| open.node == node.id) {
+        return Ok(NodesAnswer::Noted);
+    }
+    close(context, host)?;
+    let proxy = owners.of(host.caller);
+    let known = context.state.proxies().list()?;
+    if !known.iter().any(|one| one.id == proxy) {
+        announce(context, proxy, context.now())?;
+    }
+    match context
+        .state
+        .nodes()
+        .open_tunnel(node.id, proxy, context.now())
+    {
+        Ok(generation) => {
+            host.is_node = true;
+            host.tunnel = Some(RegisteredTunnel {
+                node: node.id,
+                generation,
+            });
+            Ok(NodesAnswer::Noted)
+        }
+        Err(StateError::NoSuchNode) => {
+            let refused = Refused::not_joined().of(Some(&node.name));
+            Ok(context.refuse(host, "tunnel", refused))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The tunnel of a connection has ended, if it had one.
+pub(super) fn close(context: &Context, host: &mut HostConnection) -> Result<(), Unavailable> {
+    match host.tunnel.take() {
+        Some(open) => {
+            let nodes = context.state.nodes();
+            Ok(nodes.close_tunnel(open.node, open.generation)?)
+        }
+        None => Ok(()),
+    }
+}
