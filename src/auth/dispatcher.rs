@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::ChangesService;
+use super::nodes::NodesProvider;
 use super::people::PeopleProvider;
 use super::signing::{Signed, SigningService};
 use super::telemetry::TelemetryService;
@@ -17,7 +18,7 @@ use super::thread_pool::ThreadPool;
 use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
     BrowserRequest, CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall,
-    PeopleRequest, Service, ServiceRequest, SigningRequest, Slots, TelemetryRequest,
+    NodesRequest, PeopleRequest, Service, ServiceRequest, SigningRequest, Slots, TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -29,6 +30,7 @@ pub(super) struct Providers {
     pub(super) signing: Arc<SigningService>,
     /// `None` if people do not sign in here.
     pub(super) people: Option<Arc<PeopleProvider>>,
+    pub(super) nodes: Arc<NodesProvider>,
     pub(super) changes: Arc<ChangesService>,
     pub(super) telemetry: Arc<TelemetryService>,
     /// Where refused calls are written down.
@@ -58,6 +60,7 @@ impl Dispatcher {
             Service::Signing,
             Service::People,
             Service::Browser,
+            Service::Nodes,
             Service::Changes,
             Service::Telemetry,
         ];
@@ -106,6 +109,7 @@ impl Dispatcher {
         if let Some(people) = &self.providers.people {
             people.forget(caller);
         }
+        self.providers.nodes.forget(caller);
     }
 
     /// Answers the calls that it has, for as long as this, and takes no more.
@@ -185,7 +189,11 @@ impl Providers {
                     }
                 }
             }
-            ServiceRequest::Files(_) | ServiceRequest::Nodes(_) => {
+            ServiceRequest::Nodes(request) => {
+                let answer = self.nodes.answer(from, &request);
+                incoming.answer::<NodesRequest>(&answer, &[]);
+            }
+            ServiceRequest::Files(_) => {
                 self.note(from, service, "not-allowed");
                 incoming.refuse(CallRefusal::Forbidden);
             }

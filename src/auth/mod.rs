@@ -12,6 +12,7 @@
 //! - `dispatcher`, `thread_pool`: the calls, and the threads that work on them
 //! - `signing`: the service that signs host certificates
 //! - `people`: the services that decide about people, and answer browsers
+//! - `nodes`: the service that decides about hosts that join
 //! - `identity_provider`: the identity provider, where people sign in with a browser
 //! - `changes`: the service that tells what was revoked, and which sign-ins have ended
 //! - `telemetry`: the service that says what was counted
@@ -24,6 +25,7 @@ mod ground;
 mod identity_provider;
 mod monitor_link;
 mod node_changes;
+mod nodes;
 mod people;
 mod signals;
 mod signing;
@@ -34,8 +36,8 @@ mod thread_pool;
 
 use std::io;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -47,6 +49,7 @@ use changes::ChangesService;
 use dispatcher::{Dispatcher, Providers};
 use ground::{Ground, Purpose};
 use monitor_link::MonitorLink;
+use nodes::NodesProvider;
 use people::{PeopleGround, PeopleProvider};
 use signals::IgnoredSignals;
 use signing::SigningService;
@@ -54,8 +57,8 @@ use telemetry::TelemetryService;
 
 use crate::audit::{AuditLog, RefusedCalls};
 use crate::ca::CaRecords;
-use crate::config::{Config, Source};
-use crate::ipc::{Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
+use crate::config::{Config, ConfigError, Loaded, Source};
+use crate::ipc::{CallerProcess, Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
 use crate::metrics::AuthMeters;
 use crate::model::chain;
 use crate::monitor::AUTH;
@@ -123,12 +126,15 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         meters,
         provider,
     };
+    let nodes = Arc::new(NodesProvider::new(config, &ground));
     let people = PeopleProvider::new(config, ground)?.map(Arc::new);
     let reload = AuthReload {
         source: source.clone(),
         files,
         audit: audit.clone(),
+        config: Mutex::new(config.clone()),
         people: people.clone(),
+        nodes: Arc::clone(&nodes),
     };
     let refused = RefusedCalls::new(Arc::new(audit.clone()));
     let (telling, told) = channel();
@@ -137,6 +143,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let providers = Providers {
         signing,
         people,
+        nodes,
         changes,
         telemetry,
         refused,
@@ -202,7 +209,10 @@ struct AuthReload {
     source: Source,
     files: Arc<dyn Files>,
     audit: AuditLog,
+    /// The configuration in force.
+    config: Mutex<Config>,
     people: Option<Arc<PeopleProvider>>,
+    nodes: Arc<NodesProvider>,
 }
 
 impl AuthReload {
@@ -211,13 +221,33 @@ impl AuthReload {
             let error = chain(&error);
             tracing::error!(%error, "cannot open the audit log anew, the old file stays");
         }
-        if let Some(people) = &self.people
-            && let Err(error) = people.reload(&self.source, &*self.files)
-        {
+        if let Err(error) = self.take_over() {
             let error = chain(&error);
             tracing::error!(%error, "cannot take over the configuration, the one before stays");
         }
     }
+
+    /// Reads the configuration again, and takes what can change while the proxy runs.
+    ///
+    /// # Errors
+    /// When it has mistakes: then the one before stays in force. A worker tells of them.
+    fn take_over(&self) -> Result<(), ConfigError> {
+        let Loaded { mut config, .. } = self.source.load_with(&*self.files)?;
+        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        // A worker logs what needs a restart.
+        let _needs_restart = config.keep_until_restart(&current);
+        if let Some(people) = &self.people {
+            people.apply(&config);
+        }
+        self.nodes.apply(&config);
+        *current = config;
+        Ok(())
+    }
+}
+
+/// The process id of a caller: no other process has it while this one runs.
+fn caller_number(caller: &CallerProcess) -> u64 {
+    u64::from(caller.pid.unsigned_abs())
 }
 
 fn tell(monitor: &MonitorLink, report: &ProcessMessage) {

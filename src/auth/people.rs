@@ -1,10 +1,11 @@
 //! The service that decides about people: the room `people`, with what it needs of this process.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ssh_key::Certificate;
 
 use super::authorities::CurrentAuthorities;
+use super::caller_number;
 use super::error::AuthProcessError;
 use super::identity_provider::ReadProvider;
 use crate::audit::AuditLog;
@@ -12,16 +13,15 @@ use crate::ca::{
     CaKind, CaRecords, IssueError, IssueRequest, IssuedFor, Issuer, IssuingRules, TtlLimits,
 };
 use crate::cert::{UserRequest, VerifiedUserCert, verify_user};
-use crate::config::{Config, ConfigError, Loaded, Source};
+use crate::config::Config;
 use crate::ipc::{BrowserAnswer, BrowserRequest, CallerProcess, PeopleAnswer, PeopleRequest};
 use crate::metrics::AuthMeters;
 use crate::people::{IssuesForPeople, PeopleParts, PeopleService, PeopleSettings};
 use crate::state::State;
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
-use crate::sys::files::Files;
 
-/// What of this process the service uses.
+/// What of this process the services about people and hosts use.
 #[derive(Debug)]
 pub(super) struct PeopleGround {
     /// The state.
@@ -45,8 +45,6 @@ pub(super) struct PeopleProvider {
     /// Whether people sign in with a browser.
     has_browsers: bool,
     user_ca: Arc<UserCa>,
-    /// The configuration in force.
-    config: Mutex<Config>,
 }
 
 impl PeopleProvider {
@@ -83,13 +81,12 @@ impl PeopleProvider {
             service: PeopleService::new(parts)?,
             has_browsers,
             user_ca,
-            config: Mutex::new(config.clone()),
         }))
     }
 
     /// Answers a request of a process.
     pub(super) fn answer(&self, caller: &CallerProcess, request: &PeopleRequest) -> PeopleAnswer {
-        self.service.answer(number(caller), request)
+        self.service.answer(caller_number(caller), request)
     }
 
     /// Answers a browser; `None` where people do not sign in with one.
@@ -100,28 +97,14 @@ impl PeopleProvider {
 
     /// Forgets a process that has exited.
     pub(super) fn forget(&self, caller: &CallerProcess) {
-        self.service.forget_caller(number(caller));
+        self.service.forget_caller(caller_number(caller));
     }
 
-    /// Reads the configuration again, and takes what can change while the proxy runs.
-    ///
-    /// # Errors
-    /// When it has mistakes: then the one before stays in force. A worker tells of them.
-    pub(super) fn reload(&self, source: &Source, files: &dyn Files) -> Result<(), ConfigError> {
-        let Loaded { mut config, .. } = source.load_with(files)?;
-        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        // A worker logs what needs a restart.
-        let _needs_restart = config.keep_until_restart(&current);
-        self.service.replace_settings(settings(&config));
-        self.user_ca.replace_limits(limits(&config));
-        *current = config;
-        Ok(())
+    /// Takes what can change while the proxy runs.
+    pub(super) fn apply(&self, config: &Config) {
+        self.service.replace_settings(settings(config));
+        self.user_ca.replace_limits(limits(config));
     }
-}
-
-/// The process id: no other process has it while this one runs.
-fn number(caller: &CallerProcess) -> u64 {
-    u64::from(caller.pid.unsigned_abs())
 }
 
 /// What the configuration says about people.
