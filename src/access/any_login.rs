@@ -27,7 +27,7 @@ impl Policy {
         let mut search = LoginSearch::new(patterns);
         let mut barred = PolicyDenial::NoRole(question.who.to_owned());
         let mut is_allowed = |login: &str| {
-            let verdict = self.judge(&Question { login, ..*question });
+            let verdict = self.judge_rules(&Question { login, ..*question });
             match verdict {
                 Ok(_) => return true,
                 Err(why) if why.tells_more_than(&barred) => barred = why,
@@ -36,13 +36,14 @@ impl Policy {
             false
         };
         // What a pattern names is allowed more often than not, and found at once.
-        if search.examples().iter().any(|login| is_allowed(login)) {
-            return Ok(());
+        let is_allowed = search.examples().iter().any(|login| is_allowed(login))
+            || search.any(|login| is_allowed(&login))
+            || search.steps_left == 0;
+        match is_allowed {
+            true if question.place.is_locked => Err(PolicyDenial::Locked),
+            true => Ok(()),
+            false => Err(barred),
         }
-        if search.any(|login| is_allowed(&login)) || search.steps_left == 0 {
-            return Ok(());
-        }
-        Err(barred)
     }
 }
 
@@ -51,6 +52,9 @@ impl Policy {
     /// for a rule without any, and without roles. The login of the question does not count.
     #[must_use]
     pub fn logins_allowed(&self, question: &Question<'_>) -> Vec<String> {
+        if question.place.is_locked {
+            return Vec::new();
+        }
         if !self.has_roles() {
             return vec!["*".to_owned()];
         }

@@ -33,7 +33,7 @@ pub use forwarding::{
 pub use identity::{Identity, IdentityProof};
 pub use pattern::{NotAPattern, Pattern};
 pub use permit::{
-    Denial, InnerProof, LoginPermit, OtherCredential, Permit, Route, authorize, logins_at,
+    Denial, InnerProof, LoginPermit, OtherCredential, Permit, Route, Way, authorize, logins_at,
     may_enter,
 };
 pub use permits::Permits;

@@ -12,7 +12,18 @@ use super::{
     Grant, Identity, IdentityProof, Life, Policy, PolicyDenial, Question, RequestedHost, SignIn,
 };
 use crate::cert::VerifiedUserCert;
-use crate::model::{Login, Target};
+use crate::model::{Login, NodeId, Target};
+
+/// How a host is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// At its address.
+    Direct,
+    /// Through the tunnel that this node keeps open, and in no other way.
+    Tunnel(NodeId),
+    /// Through the tunnel of this node while it has one, else at its address.
+    TunnelOrDirect(NodeId),
+}
 
 /// Where a target leads: resolved once, and never looked up again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +42,24 @@ pub struct Route {
     pub port: u16,
     /// Names of which the host's certificate must carry one.
     pub names: Vec<String>,
+    /// The id of the node, if it is a host that has joined: a certificate that says another one is
+    /// another host's.
+    pub joined: Option<NodeId>,
+    /// How the host is reached.
+    pub way: Way,
+}
+
+impl Route {
+    /// Where the host is reached, for people.
+    #[must_use]
+    pub fn reached(&self) -> String {
+        let Self { host, port, .. } = self;
+        match self.way {
+            Way::Direct => format!("{host}:{port}"),
+            Way::Tunnel(_) => "through its tunnel".to_owned(),
+            Way::TunnelOrDirect(_) => format!("through its tunnel, or at {host}:{port}"),
+        }
+    }
 }
 
 /// Why an identity is refused.
@@ -92,6 +121,7 @@ fn barred_text(host: &str, login: Option<&str>, why: &PolicyDenial) -> String {
         PolicyDenial::NoRole(_) | PolicyDenial::NotAllowed(_) | PolicyDenial::Denied(_) => {
             format!("{what} is denied")
         }
+        PolicyDenial::Locked => format!("{host} is locked"),
         PolicyDenial::Address { from, .. } => format!("{what} is not allowed from {from}"),
         PolicyDenial::Lifetime { life, most, .. } => {
             let most = Life::text(*most);
@@ -127,6 +157,9 @@ impl Denial {
                 PolicyDenial::NoRole(_) | PolicyDenial::NotAllowed(_) | PolicyDenial::Denied(_) => {
                     "check the name; the people who run this proxy can tell by the id which rule it is"
                 }
+                PolicyDenial::Locked => {
+                    "the people who run this proxy have locked it; they can unlock it, on the proxy: rproxy nodes unlock"
+                }
                 PolicyDenial::Address { .. } => "connect from elsewhere",
                 PolicyDenial::Lifetime {
                     life: Life::Certificate(_),
@@ -153,8 +186,15 @@ impl Denial {
             Self::OtherProof { .. } => "different-proof",
             Self::Login { .. } => "login-not-in-principals",
             Self::LoginOfUser { .. } => "login-not-of-user",
+            Self::Policy { .. } if self.is_of_lock() => "node-locked",
             Self::Policy { .. } => "policy",
         }
+    }
+
+    /// Whether it is because an administrator has locked the node.
+    #[must_use]
+    pub fn is_of_lock(&self) -> bool {
+        matches!(self, Self::Policy { why, .. } if **why == PolicyDenial::Locked)
     }
 
     /// What the policy says about it, for the audit log.

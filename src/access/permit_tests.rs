@@ -19,11 +19,14 @@ fn route() -> Route {
         place: RequestedHost {
             name: "db1".to_owned(),
             labels: Vec::new(),
+            is_locked: false,
         },
         also: Vec::new(),
         host: "db1".to_owned(),
         port: 22,
         names: vec!["db1".to_owned()],
+        joined: None,
+        way: Way::Direct,
     }
 }
 

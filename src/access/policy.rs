@@ -192,6 +192,9 @@ pub enum PolicyDenial {
         /// The line that says so.
         rule: RuleRef,
     },
+    /// It is allowed, and an administrator has locked the node.
+    #[error("the node is locked")]
+    Locked,
     /// It is allowed, and not with a certificate or a sign-in that lives so long.
     #[error("{life}, at most {} are allowed: {rule}", Life::text(*.most))]
     Lifetime {
@@ -209,7 +212,7 @@ impl PolicyDenial {
     #[must_use]
     pub fn rule(&self) -> Option<&RuleRef> {
         match self {
-            Self::NoRole(_) | Self::NotAllowed(_) => None,
+            Self::NoRole(_) | Self::NotAllowed(_) | Self::Locked => None,
             Self::Denied(rule) | Self::Address { rule, .. } | Self::Lifetime { rule, .. } => {
                 Some(rule)
             }
@@ -225,6 +228,7 @@ impl PolicyDenial {
             Self::Denied(_) => 2,
             Self::Lifetime { .. } => 3,
             Self::Address { .. } => 4,
+            Self::Locked => 5,
         };
         weight(self) > weight(other)
     }
@@ -303,18 +307,28 @@ impl Policy {
 
     /// Decides.
     ///
-    /// 1. Without any roles: yes.
+    /// 1. Without any roles: yes, but for 5.
     /// 2. A deny rule of any of the identity's roles matches: no.
     /// 3. No allow rule of them matches: no.
     /// 4. A role that applies (one of its allow rules matches, or it has none) has a
     ///    `may_connect_from` without the address, or a `max_ttl` below the life of the proof: no.
-    /// 5. Otherwise yes, with the permits of the roles that apply.
+    /// 5. The node is locked: no. Only an identity that may go there otherwise reads so.
+    /// 6. Otherwise yes, with the permits of the roles that apply.
     ///
     /// The order of roles, rules and users in the file changes what is cited, never what is decided.
     ///
     /// # Errors
     /// Why not.
     pub fn judge(&self, question: &Question<'_>) -> Result<Grant, PolicyDenial> {
+        let grant = self.judge_rules(question)?;
+        match question.place.is_locked {
+            true => Err(PolicyDenial::Locked),
+            false => Ok(grant),
+        }
+    }
+
+    /// What the roles say, whether the node is locked or not.
+    pub(super) fn judge_rules(&self, question: &Question<'_>) -> Result<Grant, PolicyDenial> {
         let mut permits = Permits::new(&self.permit);
         let mut demands = Vec::new();
         if !self.has_roles() {

@@ -68,6 +68,7 @@ pub(super) fn place(name: &str, labels: &[&str]) -> RequestedHost {
     RequestedHost {
         name: name.to_owned(),
         labels: labels.iter().map(|label| label.parse().unwrap()).collect(),
+        is_locked: false,
     }
 }
 
@@ -561,7 +562,47 @@ fn labels_of_a_node_are_what_the_inventory_has() {
     let prod = RequestedHost {
         name: "db1".to_owned(),
         labels: vec![label],
+        is_locked: false,
     };
     assert!(rule(1, &[], &[], &[("env", "p*")]).matches("root", &prod));
     assert!(!rule(1, &[], &[], &[("env", "p*"), ("role", "*")]).matches("root", &prod));
+}
+
+/// Only who may go there otherwise reads that it is locked, whatever else stands in the way.
+#[test]
+fn a_locked_node_is_denied_to_all_and_only_those_who_may_go_there_read_so() {
+    let locked = |name: &str| RequestedHost {
+        is_locked: true,
+        ..place(name, &[])
+    };
+    let free = Policy::new(FILE, Permissions::default(), Vec::new(), Vec::new());
+    let (db1, vault) = (locked("db1"), locked("vault"));
+    assert_eq!(free.judge(&ask(&db1, "root")), Err(PolicyDenial::Locked));
+    assert_eq!(
+        free.judge_any_login(&ask(&db1, "")),
+        Err(PolicyDenial::Locked)
+    );
+    assert!(free.logins_allowed(&ask(&db1, "")).is_empty());
+    let policy = policy(vec![Role {
+        allow: Some(vec![rule(1, &["deploy"], &["db1"], &[])]),
+        ..role("ops", 1)
+    }]);
+    assert_eq!(
+        policy.judge(&ask(&db1, "deploy")),
+        Err(PolicyDenial::Locked)
+    );
+    assert_eq!(
+        policy.judge_any_login(&ask(&db1, "")),
+        Err(PolicyDenial::Locked)
+    );
+    assert!(policy.logins_allowed(&ask(&db1, "")).is_empty());
+    for denied in [
+        policy.judge(&ask(&db1, "root")).unwrap_err(),
+        policy.judge(&ask(&vault, "deploy")).unwrap_err(),
+        policy.judge_any_login(&ask(&vault, "")).unwrap_err(),
+    ] {
+        assert!(matches!(denied, PolicyDenial::NotAllowed(_)), "{denied}");
+    }
+    let open = place("db1", &[]);
+    let _grant = policy.judge(&ask(&open, "deploy")).unwrap();
 }

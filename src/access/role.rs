@@ -27,6 +27,8 @@ pub struct RequestedHost {
     pub name: String,
     /// The node's labels; none outside the inventory.
     pub labels: Vec<Label>,
+    /// An administrator has locked the node: it is denied to everyone.
+    pub is_locked: bool,
 }
 
 /// One rule: it matches where everything that it names does.

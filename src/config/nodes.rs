@@ -77,6 +77,7 @@ pub(super) fn nodes(sections: Vec<Section<'_>>, diagnostics: &mut Diagnostics<'_
             port: port.unwrap_or(DEFAULT_PORT),
             labels,
             legacy,
+            ..Node::default()
         }));
         seen.push(name);
     }

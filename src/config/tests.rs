@@ -377,6 +377,7 @@ proptest! {
                 .map(|(key, value)| crate::model::Label { key, value })
                 .collect(),
             legacy: crate::wire::Legacy::all().take(usize::from(port) % 8).collect(),
+            ..Node::default()
         }).collect();
         let mode = if best_effort { RecordingMode::BestEffort } else { RecordingMode::Strict };
         config.recording.mode = mode;

@@ -1,11 +1,12 @@
-//! The static inventory: by name, then by label, and never a guess between two.
+//! The inventory: by name, then by label, and never a guess between two.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use thiserror::Error;
 
 use crate::access::RequestedHost;
-use crate::model::{ClusterName, HostName, Label, Target};
+use crate::model::{ClusterName, HostName, Label, NodeId, Target};
 
 use super::{DEFAULT_PORT, Node, plain};
 
@@ -77,11 +78,17 @@ impl Match {
     }
 }
 
-/// All nodes that the configuration lists.
+/// All nodes: those that the configuration lists, and those that have joined
+/// ([`Inventory::with_joined`]).
 #[derive(Clone, Debug)]
 pub struct Inventory {
-    cluster: ClusterName,
-    nodes: Vec<Node>,
+    pub(super) cluster: ClusterName,
+    /// Sorted by name.
+    pub(super) nodes: Vec<Node>,
+    /// The names of nodes that have more than one, and the name by which the node is sorted.
+    pub(super) aliases: BTreeMap<String, String>,
+    /// The hosts that have joined, also those that are no nodes because their names are taken.
+    pub(super) joined: BTreeSet<NodeId>,
 }
 
 impl Inventory {
@@ -100,7 +107,12 @@ impl Inventory {
         });
         match twice {
             Some(name) => Err(InventoryError::Duplicate(name)),
-            None => Ok(Self { cluster, nodes }),
+            None => Ok(Self {
+                cluster,
+                nodes,
+                aliases: BTreeMap::new(),
+                joined: BTreeSet::new(),
+            }),
         }
     }
 
@@ -166,6 +178,18 @@ impl Inventory {
         self.nodes.get(found.ok()?)
     }
 
+    /// The node with this id.
+    #[must_use]
+    pub fn node_of(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == Some(id))
+    }
+
+    /// Whether the host with this id is one of those that have joined.
+    #[must_use]
+    pub fn has_joined(&self, id: NodeId) -> bool {
+        self.joined.contains(&id)
+    }
+
     /// The hosts that the policy has to permit for a target: the node that it names, each node that
     /// has the label, or the name or address itself. At least one. Whether they can be reached is not
     /// checked.
@@ -196,6 +220,7 @@ impl Inventory {
             None => RequestedHost {
                 name: name.to_owned(),
                 labels: Vec::new(),
+                is_locked: false,
             },
         }
     }
@@ -204,7 +229,16 @@ impl Inventory {
     /// all that are there at any port. Nothing is looked up.
     #[must_use]
     pub fn places_by_text(&self, host: &str, port: u16) -> Vec<RequestedHost> {
-        let nodes = self.nodes.iter().filter(|node| is_same_host(node, host));
+        let is_there = |node: &&Node| node.has_address() && is_same_host(node, host);
+        let nodes = self.nodes.iter().filter(is_there);
+        exact_or_all(nodes, port).into_iter().map(place).collect()
+    }
+
+    /// The same for the nodes of the configuration alone: an address that a host has reported itself
+    /// says nothing about the host that has it in its certificate.
+    fn listed_places_by_text(&self, host: &str, port: u16) -> Vec<RequestedHost> {
+        let is_there = |node: &&Node| node.id.is_none() && is_same_host(node, host);
+        let nodes = self.nodes.iter().filter(is_there);
         exact_or_all(nodes, port).into_iter().map(place).collect()
     }
 
@@ -216,7 +250,7 @@ impl Inventory {
         for principal in principals {
             let principal = principal.to_ascii_lowercase();
             let named = self.by_own_name(&principal).map(place);
-            let dialled = self.places_by_text(&principal, port);
+            let dialled = self.listed_places_by_text(&principal, port);
             for one in named.into_iter().chain(dialled) {
                 if !places.contains(&one) {
                     places.push(one);
@@ -246,25 +280,39 @@ impl Inventory {
 
     fn by_name(&self, name: &str, port: Option<u16>) -> Option<&Node> {
         let port = port.unwrap_or(DEFAULT_PORT);
-        let is_dialled = |node: &&Node| node.host == name && node.port == port;
         self.by_own_name(name)
-            .or_else(|| self.nodes.iter().find(is_dialled))
+            .or_else(|| self.dialled_at(name, port))
     }
 
     fn by_own_name(&self, name: &str) -> Option<&Node> {
-        let cluster = self.cluster.as_str().to_ascii_lowercase();
-        self.node(name)
-            .or_else(|| self.node(name.strip_suffix(&cluster)?.strip_suffix('.')?))
+        let called = |name: &str| {
+            self.node(name)
+                .or_else(|| self.node(self.aliases.get(name)?))
+        };
+        called(name).or_else(|| called(without_cluster(name, &self.cluster)?))
+    }
+
+    /// The node that is dialled at this host and port. A node of the configuration comes first.
+    fn dialled_at(&self, host: &str, port: u16) -> Option<&Node> {
+        let is_dialled =
+            |node: &&Node| node.host == host && node.port == port && node.is_found_by_address();
+        let all = || self.nodes.iter().filter(is_dialled);
+        all()
+            .find(|node| node.id.is_none())
+            .or_else(|| all().next())
     }
 
     /// The node that is dialled at exactly this address and port: several may share an address.
     fn by_address(&self, address: IpAddr, port: Option<u16>) -> Option<&Node> {
         let address = address.to_canonical().to_string();
-        let port = port.unwrap_or(DEFAULT_PORT);
-        self.nodes
-            .iter()
-            .find(|node| node.host == address && node.port == port)
+        self.dialled_at(&address, port.unwrap_or(DEFAULT_PORT))
     }
+}
+
+/// The name before the cluster's, for a name in lower case that has it.
+pub(super) fn without_cluster<'n>(name: &'n str, cluster: &ClusterName) -> Option<&'n str> {
+    let cluster = cluster.as_str().to_ascii_lowercase();
+    name.strip_suffix(&cluster)?.strip_suffix('.')
 }
 
 /// Whether a target's label is a node's: ssh folds the case of the host that it hands to a
@@ -287,6 +335,7 @@ pub fn place(node: &Node) -> RequestedHost {
     RequestedHost {
         name: node.name.clone(),
         labels: node.labels.clone(),
+        is_locked: node.is_locked,
     }
 }
 
@@ -300,17 +349,22 @@ fn unlisted(target: &Target) -> RequestedHost {
     RequestedHost {
         name: name.to_ascii_lowercase(),
         labels: Vec::new(),
+        is_locked: false,
     }
 }
 
-/// The nodes with this port; all of them where none has.
+/// The nodes with this port; all of them where none has. Where the configuration has one with this port,
+/// the hosts that have joined and report the same address do not count.
 pub(super) fn exact_or_all<'i>(nodes: impl Iterator<Item = &'i Node>, port: u16) -> Vec<&'i Node> {
     let all: Vec<&Node> = nodes.collect();
-    let exact: Vec<&Node> = all
+    let mut exact: Vec<&Node> = all
         .iter()
         .copied()
         .filter(|node| node.port == port)
         .collect();
+    if exact.iter().any(|node| node.id.is_none()) {
+        exact.retain(|node| node.id.is_none());
+    }
     if exact.is_empty() { all } else { exact }
 }
 
@@ -324,7 +378,7 @@ mod tests {
             host: host.to_owned(),
             port,
             labels: labels.iter().map(|label| label.parse().unwrap()).collect(),
-            legacy: Vec::new(),
+            ..Node::default()
         }
     }
 

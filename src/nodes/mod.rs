@@ -5,25 +5,31 @@
 
 mod address;
 mod inventory;
+mod joined;
 mod whereabouts;
 
-use crate::model::Label;
+use crate::access::Way;
+use crate::model::{Label, NodeId, TunnelRule};
 use crate::wire::Legacy;
 
 pub use crate::access::{Forbidden, may_dial, plain};
 pub use address::{AddressError, addresses};
 pub use inventory::{Inventory, InventoryError, Match, ResolveError, place};
+pub use joined::NameClash;
 pub use whereabouts::Whereabouts;
 
 /// The port of sshd.
 pub const DEFAULT_PORT: u16 = 22;
 
-/// One host of the static inventory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One host of the inventory: from the configuration, or one that has joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// The name that users ask for, in lower case.
+    /// The name that users ask for, in lower case. The policy goes by it.
     pub name: String,
-    /// The host part of `addr`: an address or a DNS name.
+    /// More names that users may ask for, in lower case. Only a host that has joined has some.
+    pub also_named: Vec<String>,
+    /// The host part of `addr`, an address or a DNS name. Of a host that has joined its address, which
+    /// it has reported itself.
     pub host: String,
     /// The port part of `addr`; 22 where it has none.
     pub port: u16,
@@ -31,4 +37,33 @@ pub struct Node {
     pub labels: Vec<Label>,
     /// Weak algorithms that it is offered, because it has no better ones.
     pub legacy: Vec<Legacy>,
+    /// The id of a host that has joined; `None` for a node of the configuration.
+    pub id: Option<NodeId>,
+    /// Whether it is reached through a tunnel that it keeps open.
+    pub tunnel: TunnelRule,
+    /// An administrator has locked it: nobody may connect to it.
+    pub is_locked: bool,
+}
+
+impl Node {
+    /// How it is reached.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        match (self.id, self.tunnel) {
+            (None, _) | (_, TunnelRule::No) => Way::Direct,
+            (Some(id), TunnelRule::Allowed) => Way::TunnelOrDirect(id),
+            (Some(id), TunnelRule::Required) => Way::Tunnel(id),
+        }
+    }
+
+    /// Whether it may be at its address: what has a tunnel only is at no address of the proxy's network.
+    pub(crate) fn has_address(&self) -> bool {
+        !matches!(self.way(), Way::Tunnel(_))
+    }
+
+    /// Whether a host that is asked for by its address is this one. An address that a host has reported
+    /// itself must not lead into its tunnel.
+    fn is_found_by_address(&self) -> bool {
+        self.way() == Way::Direct
+    }
 }

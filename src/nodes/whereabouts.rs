@@ -88,7 +88,7 @@ impl Whereabouts {
         let at = plain(address.ip());
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_there = |node: &&Node| match node.host.parse::<IpAddr>() {
-            Ok(own) => plain(own) == at,
+            Ok(own) => node.has_address() && plain(own) == at,
             Err(_) => known
                 .get(&node.host)
                 .is_some_and(|seen| seen.addresses.iter().any(|own| plain(*own) == at)),
@@ -121,8 +121,7 @@ mod tests {
                 false => address(host).to_string(),
             },
             port,
-            labels: Vec::new(),
-            legacy: Vec::new(),
+            ..Node::default()
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     Options, Recorder, RecordingPolicy, RecordingSettings, Registry, SessionCommand, SessionContext,
 };
 use crate::access::{
-    self, Identity, InnerProof, LoginPermit, Permissions, RequestedHost, Route, authorize,
+    self, Identity, InnerProof, LoginPermit, Permissions, RequestedHost, Route, Way, authorize,
 };
 use crate::audit::AuditLog;
 use crate::cert::testing::{CertSpec, NOW, ed25519};
@@ -31,11 +31,14 @@ pub(crate) fn permit() -> LoginPermit {
         place: RequestedHost {
             name: "db1".to_owned(),
             labels: Vec::new(),
+            is_locked: false,
         },
         also: Vec::new(),
         host: "db1".to_owned(),
         port: 22,
         names: vec!["db1".to_owned()],
+        joined: None,
+        way: Way::Direct,
     };
     let policy = access::Policy::new("", Permissions::default(), Vec::new(), Vec::new());
     let identity = Identity::new(verified.clone());

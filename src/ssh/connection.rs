@@ -31,7 +31,7 @@ use super::scope::Scope;
 use super::services::InnerServices;
 use super::timers::ConnectionTimers;
 use super::upstream::{
-    self, Dial, Signer, TURN_LIMIT, TcpDial, Upstream, certificate_blob, key_blob,
+    self, Dial, HostDial, Signer, TURN_LIMIT, Upstream, certificate_blob, key_blob,
 };
 use crate::access::{LoginPermit, Permit, SignIn};
 use crate::audit::{AuditEvent, Party};
@@ -44,7 +44,7 @@ use crate::wire::{DisconnectReason, ServerConfig, Transport};
 
 /// A connection that is permitted and not established yet.
 #[derive(Debug)]
-pub(crate) struct Connection<D = TcpDial> {
+pub(crate) struct Connection<D = HostDial> {
     pub(crate) services: Arc<InnerServices<D>>,
     pub(crate) permit: Permit,
     pub(crate) id: ConnectionId,
@@ -400,7 +400,7 @@ impl<D: Dial> Connection<D> {
         let settings = self.services.settings.now();
         let (address, key) = (upstream.address, upstream.host.presented());
         let router = &self.services.router;
-        let places = router.places_of(&settings, address, Some(key));
+        let places = router.places_of(&settings, permit.route(), address, Some(key));
         let permit = permit.clone().also_at(&settings.policy, places);
         let permit = &permit.map_err(|denial| Refusal::from(&denial))?;
         let _still_granted = router

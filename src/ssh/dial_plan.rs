@@ -9,7 +9,6 @@ use super::settings::CurrentSettings;
 use crate::access::Permit;
 use crate::cert::VerifiedHost;
 use crate::model::{HostAddress, HostPrincipal};
-use crate::nodes::DEFAULT_PORT;
 
 /// What is known about a host before it is dialled.
 #[derive(Debug)]
@@ -38,9 +37,7 @@ pub(crate) async fn find(
         router.may_dial(&settings, permit, *first)?;
         remembered = known.names_at(*first);
         let named = names(&remembered);
-        let port = first
-            .socket()
-            .map_or(DEFAULT_PORT, |address| address.port());
+        let port = permit.route().port;
         let places = settings.inventory.places_named_by(&named, port);
         let mut places = places.iter();
         // If the user is going to be refused, the other names of the host are not revealed.

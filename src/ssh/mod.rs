@@ -61,7 +61,7 @@ mod settings;
 mod sign_in;
 mod sign_in_changes;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod timers;
 mod trust;
 mod tunnels;
@@ -85,4 +85,4 @@ pub use sign_in_changes::SignInChanges;
 pub use timers::TimeLimits;
 pub use trust::{CurrentTrust, Trust};
 pub(crate) use tunnels::Tunnels;
-pub(crate) use upstream::{Attempts, Dialler, HostKeys, TcpDial};
+pub(crate) use upstream::{Attempts, Dialler, HostDial, HostKeys};

@@ -22,8 +22,9 @@ pub(super) fn refuse_address(
     route: &Route,
     address: HostAddress,
 ) -> Result<(), Refusal> {
-    let is_own = |address| is_listener(listeners, address, is_local);
-    if is_public(settings, route) || address.socket().is_some_and(is_own) {
+    // A tunnel leads to the sshd of its node, whatever address the node has.
+    let is_own = |address| is_public(settings, route) || is_listener(listeners, address, is_local);
+    if address.socket().is_some_and(is_own) {
         return Err(refusal::own_listener(&route.target));
     }
     Ok(())

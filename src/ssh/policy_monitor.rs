@@ -1,5 +1,6 @@
 //! Watches what may change during a connection: its certificates are revoked, its sign-in ends, the
-//! policy no longer permits it or permits other things, or the proxy is about to stop.
+//! policy no longer permits it or permits other things, its host is locked or removed, or the proxy is
+//! about to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use super::end_reason::EndReason;
 use super::refusal::{self, Origin, Refusal};
 use super::revocation::{revoked_host, revoked_identity, revoked_user};
-use super::route::Router;
+use super::route::{Router, has_left};
 use super::settings::{CurrentSettings, Settings};
 use super::sign_in_changes::SignInChanges;
 use crate::access::{Identity, LoginPermit, Permissions};
@@ -263,6 +264,10 @@ impl PolicyMonitor {
 
     fn judge_again(&mut self, settings: &Settings) -> Option<PolicyChange> {
         let login = self.login.as_mut()?;
+        if has_left(settings, login.permit.route()) {
+            let refusal = refusal::node_removed(&login.permit.route().target);
+            return Some(self.withdraw(refusal));
+        }
         let judged =
             self.source
                 .router
@@ -294,7 +299,9 @@ mod tests {
     use crate::ca::Revoked;
     use crate::cert::testing::{CertSpec, ed25519};
     use crate::ipc::UserAccess;
-    use crate::ssh::testing::{DB1, SshFixture, origin};
+    use crate::model::TunnelRule;
+    use crate::nodes::Node;
+    use crate::ssh::testing::{DB1, SshFixture, app, origin};
 
     /// What changes within a day.
     async fn change(watched: &mut PolicyMonitor) -> Option<PolicyChange> {
@@ -555,6 +562,49 @@ nodes: [{ name: db1, addr: 10.0.0.5 }]
         let another = "nodes: [{ name: db1, addr: 10.0.0.5 }, { name: vault, addr: 10.0.0.5 }]";
         proxy.configure(&OPS_MAY.replace("nodes: [{ name: db1, addr: 10.0.0.5 }]", another));
         assert_eq!(withdrawn(&mut watched).await.reason, "policy");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_when_its_node_is_locked_or_removed() {
+        let proxy = SshFixture::new();
+        let node = app(TunnelRule::No);
+        let begin = || {
+            let permit = proxy.login_permit("app:22");
+            let at = HostAddress::Tcp("10.0.0.8:22".parse().unwrap());
+            PolicyMonitor::logged_in(&proxy.policy(), permit, (at, host(&proxy)), origin())
+        };
+        proxy.join(vec![node.clone()]);
+        let (mut watched, mut other) = (begin(), begin());
+        let mut elsewhere = logged_in(&proxy, &host(&proxy));
+        let moved = Node {
+            host: "10.0.0.9".to_owned(),
+            ..node.clone()
+        };
+        proxy.join(vec![moved]);
+        assert!(
+            change(&mut watched).await.is_none(),
+            "it has another address"
+        );
+        let locked = Node {
+            is_locked: true,
+            ..node
+        };
+        proxy.join(vec![locked]);
+        let refusal = withdrawn(&mut watched).await;
+        assert_eq!(
+            (refusal.reason, &*refusal.message),
+            ("node-locked", "app is locked")
+        );
+        proxy.join(Vec::new());
+        let refusal = withdrawn(&mut other).await;
+        assert_eq!(refusal.reason, "node-removed");
+        let row = EndReason::Withdrawn(Box::new(refusal)).row(origin().connection);
+        assert_eq!(row.name, "node-removed");
+        assert!(change(&mut elsewhere).await.is_none());
+        assert_eq!(
+            proxy.audited_briefly(),
+            ["refusal node-locked", "refusal node-removed"]
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,14 +8,15 @@ use super::own_address;
 use super::proxy_address::ProxyAddress;
 use super::refusal::{self, Refusal};
 use super::settings::{CurrentSettings, Settings};
-use crate::access::{self, Denial, Grant, Identity, LoginPermit, Permit, RequestedHost, Route};
+use super::tunnels::Tunnels;
+use crate::access::{
+    self, Denial, Grant, Identity, LoginPermit, Permit, RequestedHost, Route, Way,
+};
 use crate::cert::PresentedKey;
 use crate::dns::Resolver;
 use crate::model::{ClusterName, HostAddress, HostName, Target};
 use crate::net::canonical;
-use crate::nodes::{
-    self, DEFAULT_PORT, Inventory, Match, ResolveError, Whereabouts, may_dial, place,
-};
+use crate::nodes::{self, Inventory, Match, Node, ResolveError, Whereabouts, may_dial, place};
 
 /// Decides where clients may go, from the name that they request to the addresses that are dialled,
 /// and which nodes a host is.
@@ -30,6 +31,8 @@ pub(crate) struct Router {
     whereabouts: Whereabouts,
     /// Held by the one connection that looks these addresses up.
     learning: Mutex<()>,
+    /// The tunnels that nodes keep open.
+    tunnels: Tunnels,
 }
 
 impl Router {
@@ -39,7 +42,7 @@ impl Router {
         cluster: ClusterName,
         settings: CurrentSettings,
         listeners: Vec<SocketAddr>,
-        resolver: Resolver,
+        (resolver, tunnels): (Resolver, Tunnels),
     ) -> Self {
         Self {
             cluster,
@@ -48,6 +51,7 @@ impl Router {
             resolver,
             whereabouts: Whereabouts::default(),
             learning: Mutex::default(),
+            tunnels,
         }
     }
 
@@ -97,7 +101,12 @@ impl Router {
             names,
         } = found;
         let place = inventory.place(&target);
-        let mut also = inventory.places_by_text(&host, port);
+        let joined = node.as_ref().and_then(|node| node.id);
+        // Where a host that has joined is, is found out when it is dialled.
+        let mut also = match joined {
+            None => inventory.places_by_text(&host, port),
+            Some(_) => Vec::new(),
+        };
         also.retain(|other| *other != place);
         for other in &also {
             access::may_enter(policy, identity, &target, other, from)
@@ -107,10 +116,12 @@ impl Router {
             place,
             also,
             target,
+            way: node.as_ref().map_or(Way::Direct, Node::way),
             node: node.map(|node| node.name),
             host,
             port,
             names,
+            joined,
         };
         access::authorize(policy, identity, route, from).map_err(|denial| Refusal::from(&denial))
     }
@@ -142,7 +153,7 @@ impl Router {
         let mut grant = permit.judge_again(&settings.policy, &named)?;
         let known = route.also.iter();
         let known = known.map(|place| inventory.place_named(&place.name));
-        for place in known.chain(self.places_of(settings, address, Some(key))) {
+        for place in known.chain(self.places_of(settings, route, address, Some(key))) {
             if place != named {
                 grant = grant.and(permit.judge_again(&settings.policy, &place)?);
             }
@@ -150,35 +161,60 @@ impl Router {
         Ok(grant)
     }
 
-    /// The nodes that a host is: by its address, and, once it was verified, by the principals of its
-    /// certificate.
+    /// The nodes that the host of a route is: by its address, and, once it was verified, by the principals
+    /// of its certificate.
     pub(crate) fn places_of(
         &self,
         settings: &Settings,
+        route: &Route,
         address: HostAddress,
         key: Option<&PresentedKey>,
     ) -> Vec<RequestedHost> {
         let inventory = &settings.inventory;
-        let socket = address.socket();
-        let nodes = socket.map(|socket| self.whereabouts.nodes_at(inventory, socket));
-        let mut places: Vec<RequestedHost> = nodes.into_iter().flatten().map(place).collect();
+        let mut places: Vec<RequestedHost> = match address {
+            HostAddress::Tcp(socket) => {
+                let mut nodes = self.whereabouts.nodes_at(inventory, socket);
+                // Hosts that have joined report their addresses themselves: none of them can block the way
+                // to another one. Its certificate says which of them a host is.
+                if route.joined.is_some() && settings.checks_host_keys {
+                    nodes.retain(|node| node.id.is_none() || node.id == route.joined);
+                }
+                nodes.into_iter().map(place).collect()
+            }
+            HostAddress::Tunnel(id) => inventory.node_of(id).map(place).into_iter().collect(),
+        };
         if let Some(certificate) = key.and_then(PresentedKey::certificate) {
-            let port = socket.map_or(DEFAULT_PORT, |socket| socket.port());
+            let port = address.socket().map_or(route.port, |socket| socket.port());
             let named = inventory.places_named_by(certificate.valid_principals(), port);
             places.extend(named);
         }
         places
     }
 
-    /// The addresses of a route, in order of preference; at least one.
+    /// Where the host of a route is, in order of preference; at least one.
     ///
     /// # Errors
     /// The refusal for the user: the name has no address, or none that may be dialled.
     pub(crate) async fn addresses(&self, route: &Route) -> Result<Vec<HostAddress>, Refusal> {
+        let tunnel = match route.way {
+            Way::Tunnel(id) => return Ok(vec![HostAddress::Tunnel(id)]),
+            Way::TunnelOrDirect(id) => self.tunnels.is_open(id).then_some(HostAddress::Tunnel(id)),
+            Way::Direct => None,
+        };
         let is_listed = route.node.is_some();
         let addresses = nodes::addresses(&route.host, route.port, is_listed, &self.resolver).await;
         let addresses = addresses.map_err(|error| refusal::unknown_node(&route.target, error))?;
-        Ok(addresses.into_iter().map(HostAddress::from).collect())
+        let addresses = addresses.into_iter().map(HostAddress::from);
+        Ok(tunnel.into_iter().chain(addresses).collect())
+    }
+
+    /// Whether it makes sense to dial this address of a route: a tunnel that has ended meanwhile is not
+    /// waited for where the host has an address too.
+    pub(crate) fn is_worth_dialling(&self, route: &Route, address: HostAddress) -> bool {
+        match (route.way, address) {
+            (Way::TunnelOrDirect(_), HostAddress::Tunnel(id)) => self.tunnels.is_open(id),
+            (Way::Direct | Way::Tunnel(_) | Way::TunnelOrDirect(_), _) => true,
+        }
     }
 
     /// Looks up the addresses of nodes that are listed by name, if a decision depends on them.
@@ -202,6 +238,9 @@ impl Router {
         permit: &Permit,
         address: HostAddress,
     ) -> Result<(), Refusal> {
+        if has_left(settings, permit.route()) {
+            return Err(refusal::node_removed(&permit.route().target));
+        }
         self.may_enter(settings, permit, address, None)?;
         own_address::refuse_address(&self.listeners, settings, permit.route(), address)
     }
@@ -218,13 +257,20 @@ impl Router {
         address: HostAddress,
         key: Option<&PresentedKey>,
     ) -> Result<(), Refusal> {
-        for place in self.places_of(settings, address, key) {
+        for place in self.places_of(settings, permit.route(), address, key) {
             permit
                 .may_enter_too(&settings.policy, &place)
                 .map_err(|denial| Refusal::from(&denial))?;
         }
         Ok(())
     }
+}
+
+/// Whether a route leads to a host that had joined, and has been removed since.
+pub(super) fn has_left(settings: &Settings, route: &Route) -> bool {
+    route
+        .joined
+        .is_some_and(|id| !settings.inventory.has_joined(id))
 }
 
 /// The places that may be entered.
@@ -274,7 +320,8 @@ mod tests {
     use super::*;
     use crate::audit::AuditEvent;
     use crate::cert::testing::{CertSpec, ed25519};
-    use crate::ssh::testing::{CLIENT, DB1, SshFixture, origin};
+    use crate::model::TunnelRule;
+    use crate::ssh::testing::{CLIENT, DB1, SshFixture, app, origin};
 
     const NODES: &str = "
 roles:
@@ -390,6 +437,93 @@ nodes:
         let own = HostAddress::Tcp("192.0.2.200:3023".parse().unwrap());
         let refused = router.may_dial(&settings, &permit, own).unwrap_err();
         assert_eq!(refused.reason, "own-listener");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_has_joined_is_reached_as_its_rule_says() {
+        let proxy = SshFixture::new();
+        let router = proxy.router();
+        let direct = HostAddress::Tcp("10.0.0.8:22".parse().unwrap());
+        for tunnel in TunnelRule::ALL {
+            let node = app(tunnel);
+            let id = node.id.unwrap();
+            proxy.join(vec![node]);
+            let permit = proxy.permit("app:22");
+            let route = permit.route();
+            assert_eq!(
+                (route.joined, route.node.as_deref()),
+                (Some(id), Some("app"))
+            );
+            let without = router.addresses(route).await.unwrap();
+            let _guard = proxy.open_tunnel(id);
+            let with = router.addresses(route).await.unwrap();
+            let through = HostAddress::Tunnel(id);
+            let expected = match tunnel {
+                TunnelRule::No => (vec![direct], vec![direct]),
+                TunnelRule::Allowed => (vec![direct], vec![through, direct]),
+                TunnelRule::Required => (vec![through], vec![through]),
+            };
+            assert_eq!((without, with), expected);
+        }
+    }
+
+    #[test]
+    fn a_host_that_has_joined_is_not_dialled_when_it_is_locked_or_gone() {
+        let proxy = SshFixture::new();
+        let router = proxy.router();
+        let node = app(TunnelRule::Required);
+        let through = HostAddress::Tunnel(node.id.unwrap());
+        proxy.join(vec![node.clone()]);
+        let permit = proxy.permit("app:22");
+        let may_dial = |address| {
+            let settings = router.settings.now();
+            let may = router.may_dial(&settings, &permit, address);
+            may.map_err(|refusal| refusal.reason)
+        };
+        may_dial(through).unwrap();
+        let locked = Node {
+            is_locked: true,
+            ..node
+        };
+        proxy.join(vec![locked]);
+        assert_eq!(may_dial(through), Err("node-locked"));
+        assert_eq!(reason(&proxy, "app:22"), "node-locked");
+        proxy.join(Vec::new());
+        assert_eq!(may_dial(through), Err("node-removed"));
+    }
+
+    /// A host reports its address itself: with that of another one, it must not keep users away from it.
+    /// Without certificates, there is no telling which of them a host is.
+    #[test]
+    fn a_host_that_reports_the_address_of_another_does_not_block_the_way_to_it() {
+        let proxy = SshFixture::new();
+        proxy.configure(
+            "
+roles: [{ name: ops, allow: [{ logins: [deploy], nodes: [db1, app] }] }]
+users: [{ name: alice, roles: [ops] }]
+nodes: [{ name: db1, addr: 10.0.0.5 }]
+",
+        );
+        let evil = |host: &str| Node {
+            name: "evil".to_owned(),
+            host: host.to_owned(),
+            ..app(TunnelRule::No)
+        };
+        let at = |text: &str| HostAddress::Tcp(text.parse().unwrap());
+        let may_dial = |permit: &Permit, address| {
+            let (router, settings) = (proxy.router(), proxy.settings.borrow().clone());
+            let may = router.may_dial(&settings, permit, address);
+            may.map_err(|refusal| refusal.reason)
+        };
+        proxy.join(vec![app(TunnelRule::No), evil("10.0.0.5")]);
+        may_dial(&proxy.permit("db1:22"), DB1).unwrap();
+        proxy.join(vec![app(TunnelRule::No), evil("10.0.0.8")]);
+        let permit = proxy.permit("app:22");
+        may_dial(&permit, at("10.0.0.8:22")).unwrap();
+        proxy.change(|settings| settings.checks_host_keys = false);
+        assert_eq!(may_dial(&permit, at("10.0.0.8:22")), Err("policy"));
+        let by_address = proxy.permit("10.0.0.8:22");
+        assert_eq!(may_dial(&by_address, at("10.0.0.8:22")), Err("policy"));
     }
 
     /// By its address, and by the names in its certificate.

@@ -11,7 +11,7 @@ use super::people_client::PeopleClient;
 use super::policy_monitor::PolicySource;
 use super::route::Router;
 use super::settings::CurrentSettings;
-use super::upstream::{Dialler, TcpDial};
+use super::upstream::{Dialler, HostDial};
 use crate::audit::AuditLog;
 use crate::metrics::Metrics;
 use crate::session::Registry;
@@ -46,7 +46,7 @@ pub(crate) struct OuterServices {
 
 /// What the inner connections of a proxy share.
 #[derive(Debug)]
-pub(crate) struct InnerServices<D = TcpDial> {
+pub(crate) struct InnerServices<D = HostDial> {
     /// Decides where a target leads, and which nodes a host is.
     pub(crate) router: Arc<Router>,
     /// Connects to hosts.

@@ -20,9 +20,9 @@ use crate::net::{ConnectionLimits, HandshakeQueue};
 use crate::session::Registry;
 use crate::ssh::{
     Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, Freshness,
-    FrontAuth, HostCertificates, HostExpiry, HostKeys, InnerServices, NodeServices, NodesClient,
-    OuterServices, PeopleClient, PolicySource, RevocationFile, Router, Settings, SignInChanges,
-    TcpDial, Trust, Tunnels,
+    FrontAuth, HostCertificates, HostDial, HostExpiry, HostKeys, InnerServices, NodeServices,
+    NodesClient, OuterServices, PeopleClient, PolicySource, RevocationFile, Router, Settings,
+    SignInChanges, Trust, Tunnels,
 };
 use crate::sys::clock::Clock;
 use crate::sys::process;
@@ -79,6 +79,8 @@ pub(super) struct Shared {
     pub(super) sign_in_changes: Sender<SignInChanges>,
     /// The settings.
     pub(super) settings: CurrentSettings,
+    /// The tunnels that nodes keep open to this process.
+    pub(super) tunnels: Tunnels,
     /// The live connections and sessions.
     pub(super) registry: Registry,
     /// The counters.
@@ -115,6 +117,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         revocations,
         sign_in_changes: Sender::default(),
         settings: CurrentSettings::new(settings),
+        tunnels: Tunnels::default(),
         registry: Registry::default(),
         metrics,
         telemetry: counted,
@@ -125,7 +128,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     let inner = Arc::new(inner(config, &shared, stopping, found, clock));
     let nodes = NodeServices {
         client: NodesClient::new(nodes),
-        tunnels: Tunnels::default(),
+        tunnels: shared.tunnels.clone(),
         revocations: RevocationFile::new(config.cluster_name.clone(), shared.revocations.clone()),
         closing,
     };
@@ -161,6 +164,7 @@ fn inner(
         revocations,
         sign_in_changes,
         settings,
+        tunnels,
         registry,
         metrics,
         telemetry: _,
@@ -169,6 +173,7 @@ fn inner(
     } = shared.clone();
     let compute = ComputeQueue::new(processors());
     let cluster = config.cluster_name.clone();
+    let resolver = (resolver, tunnels.clone());
     let router = Arc::new(Router::new(cluster, settings.clone(), listeners, resolver));
     let criteria = Criteria {
         freshness,
@@ -178,7 +183,7 @@ fn inner(
         clock,
     };
     let attempts = Attempts::new(
-        TcpDial::new(settings.clone()),
+        HostDial::new(settings.clone(), tunnels),
         HostKeys::new(criteria.clone()),
         settings.clone(),
         compute.clone(),

@@ -10,6 +10,7 @@ mod control_socket;
 mod error;
 mod ground;
 mod monitor_client;
+mod nodes;
 mod process;
 mod public_site;
 mod reload;
@@ -31,6 +32,7 @@ use assembly::{Assembly, Inputs};
 use command_loop::CommandLoop;
 use ground::{Ground, Purpose};
 use monitor_client::{Listeners, MonitorClient};
+use nodes::NodeDirectory;
 use reload::{Reload, in_force};
 use revocations::Watcher;
 use signals::Signals;
@@ -92,6 +94,7 @@ struct Worker {
     web: Option<Server>,
     control: Option<control::Server>,
     watcher: Watcher,
+    nodes: NodeDirectory,
     reload: Reload,
     stop: Stop,
     assembly: Assembly,
@@ -116,7 +119,7 @@ impl Worker {
         let files: Arc<dyn Files> = Arc::new(monitor.files(config, &source));
         let freshness = Freshness::new(config.state.max_stale);
         let changes: Arc<dyn Changes> = Arc::new(monitor.changes());
-        let (watcher, revocations) = Watcher::start(changes, freshness.clone())?;
+        let (watcher, revocations, joined) = Watcher::start(changes, freshness.clone())?;
         let own_listeners = own_listeners(&listeners);
         let Listeners { ssh, web, metrics } = listeners;
         let Some(ground) = ground::lay(config, Purpose::Serve(web, Arc::clone(&files)))? else {
@@ -150,10 +153,12 @@ impl Worker {
             resolver,
         };
         let assembly = assembly::assemble(config, inputs);
+        let nodes = NodeDirectory::new(sender, assembly.shared.tunnels.clone());
+        nodes.take(joined);
         let reload = Reload {
             source,
             config: config.clone(),
-            settings: sender,
+            nodes: nodes.clone(),
             files: Arc::clone(&files),
             audit: assembly.shared.audit.clone(),
         };
@@ -167,6 +172,7 @@ impl Worker {
             web,
             control: control_socket::bind_control(config),
             watcher,
+            nodes,
             reload,
             stop,
             assembly,
@@ -201,7 +207,8 @@ impl Worker {
             &threads,
             &self.stop,
         )?;
-        tokio::spawn(self.watcher.run(shared.sign_in_changes.clone()));
+        let followed = (shared.sign_in_changes.clone(), self.nodes);
+        tokio::spawn(self.watcher.run(followed));
         tokio::spawn(telemetry::tell_sums(shared.audit.clone()));
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(self.reload.run(requests, self.monitor.clone()));

@@ -7,15 +7,15 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::monitor_client::MonitorClient;
+use super::nodes::NodeDirectory;
 use super::settings::settings;
 use crate::audit::{AuditEvent, AuditLog, Weaker};
 use crate::config::{Config, Loaded, Source, weaker};
 use crate::ipc::ProcessMessage;
 use crate::model::chain;
-use crate::ssh::Settings;
 use crate::sys::files::Files;
 
 /// Reloads the configuration at each request.
@@ -25,8 +25,8 @@ pub(super) struct Reload {
     pub(super) source: Source,
     /// The configuration in force.
     pub(super) config: Config,
-    /// Where new settings are sent.
-    pub(super) settings: watch::Sender<Arc<Settings>>,
+    /// Puts new settings in force, with the hosts that have joined.
+    pub(super) nodes: NodeDirectory,
     /// Opens the files of the configuration.
     pub(super) files: Arc<dyn Files>,
     /// Where reloads are audited.
@@ -51,7 +51,7 @@ impl Reload {
             }
             reporter.report(&ProcessMessage::Reloaded);
         }
-        // If the sender was dropped, live connections could not read the settings any more.
+        // If the settings' sender was dropped, live connections could not read them any more.
         std::future::pending::<()>().await;
     }
 
@@ -69,7 +69,7 @@ impl Reload {
             warnings,
         } = tokio::task::spawn_blocking(move || source.load_with(&*files)).await??;
         let needs_restart = config.keep_until_restart(&self.config);
-        let store = self.settings.borrow().recording.store.clone();
+        let store = self.nodes.now().recording.store.clone();
         let settings = settings(&config, &*self.files, store)?;
         for warning in &warnings {
             tracing::warn!(target: "config", "{}", warning.headline());
@@ -94,7 +94,7 @@ impl Reload {
         self.audit
             .emit_or_log(&in_force("reload", &config, needs_restart, weaker));
         self.config = config;
-        self.settings.send_replace(Arc::new(settings));
+        self.nodes.replace(settings);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Keeps the worker's revocations, and the ends of sign-ins, up to date with the state, which the auth
-//! process reads.
+//! Keeps the worker's revocations, the ends of sign-ins and the hosts that have joined up to date with
+//! the state, which the auth process reads.
 //!
 //! A revocation stays in force until a line lifts it, whatever becomes of the state or of the auth
 //! process.
@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::nodes::{NodeDirectory, NodeUpdates};
 use crate::ca::{RevocationRecord, Revocations};
 use crate::ipc::{CallError, Changes, ChangesAnswer, ChangesRequest};
 use crate::ssh::{Freshness, SignInChanges};
@@ -45,22 +46,26 @@ pub(super) struct Watcher {
 struct Brought {
     records: Vec<RevocationRecord>,
     ended: Vec<crate::ipc::SignInChange>,
+    nodes: NodeUpdates,
 }
 
 impl Watcher {
     /// Asks for all revocations; the receiver gets them now and after each change. How old they are is
-    /// noted in `freshness`.
+    /// noted in `freshness`. The hosts that have joined until now are returned too.
     ///
     /// # Errors
     /// When there is no answer: the worker must not start if it would accept revoked certificates.
     pub(super) fn start(
         changes: Arc<dyn Changes>,
         freshness: Freshness,
-    ) -> Result<(Self, watch::Receiver<Arc<Revocations>>), FollowError> {
+    ) -> Result<(Self, watch::Receiver<Arc<Revocations>>, NodeUpdates), FollowError> {
         let (sender, receiver) = watch::channel(Arc::default());
         let mut watcher = Self {
             changes,
-            known: ChangesRequest::default(),
+            known: ChangesRequest {
+                nodes_after: Some(0),
+                ..ChangesRequest::default()
+            },
             sender,
             freshness,
         };
@@ -68,11 +73,14 @@ impl Watcher {
         watcher.known = known;
         let all = Revocations::of(brought.records);
         watcher.sender.send_replace(Arc::new(all));
-        Ok((watcher, receiver))
+        Ok((watcher, receiver, brought.nodes))
     }
 
     /// Asks again and again, until all receivers are dropped.
-    pub(super) async fn run(mut self, ended: watch::Sender<SignInChanges>) {
+    pub(super) async fn run(
+        mut self,
+        (ended, nodes): (watch::Sender<SignInChanges>, NodeDirectory),
+    ) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_told = false;
@@ -86,7 +94,7 @@ impl Watcher {
                 Ok(Ok((known, brought))) => {
                     is_told = false;
                     self.known = known;
-                    self.take(brought, &ended);
+                    self.take(brought, &ended, &nodes);
                 }
                 Ok(Err(error)) if !is_told => {
                     is_told = true;
@@ -101,12 +109,14 @@ impl Watcher {
         }
     }
 
-    fn take(&self, brought: Brought, ended: &watch::Sender<SignInChanges>) {
+    fn take(&self, brought: Brought, ended: &watch::Sender<SignInChanges>, nodes: &NodeDirectory) {
         let Brought {
             records,
             ended: more,
+            nodes: joined,
         } = brought;
         ended.send_if_modified(|ended| ended.add(more));
+        nodes.take(joined);
         if records.is_empty() {
             return;
         }
@@ -136,14 +146,20 @@ fn ask(
             sign_ins_until,
             has_more,
             age_ms,
-            nodes: _,
-            nodes_anew: _,
+            nodes,
+            nodes_anew,
         } = changes.since(known)?;
         for line in &revocations {
             let record = Revocations::parse(line.as_bytes()).ok_or(FollowError::Line)?;
             brought.records.push(record);
         }
         brought.ended.extend(sign_ins);
+        if let Some(last) = nodes.last() {
+            known.nodes_after = Some(last.number);
+        } else if nodes_anew {
+            known.nodes_after = Some(0);
+        }
+        brought.nodes.add(nodes_anew, nodes);
         known.sign_ins = Some(sign_ins_until);
         known.revocations += revocations.len() as u64;
         if revocations_in_all < known.revocations {
@@ -164,7 +180,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::ipc::{SignInChange, SignInEnd, SignInNews};
+    use crate::ipc::{NodeNews, SignInChange, SignInEnd, SignInNews};
+    use crate::worker::nodes::tests::{directory, names, news};
 
     /// A service with these lines, of which each answer has one.
     #[derive(Debug, Default)]
@@ -174,6 +191,8 @@ mod tests {
     struct WrittenState {
         lines: Vec<String>,
         ends: Vec<SignInChange>,
+        nodes: Vec<NodeNews>,
+        nodes_anew: bool,
         is_down: bool,
         age_ms: u64,
     }
@@ -202,12 +221,19 @@ mod tests {
             let skipped = usize::try_from(request.revocations).unwrap();
             let revocations: Vec<_> = state.lines.iter().skip(skipped).take(1).cloned().collect();
             let ends = state.ends.iter();
+            let later = state.nodes.iter().filter(|one| {
+                let after = request.nodes_after.expect("the worker wants all nodes");
+                one.number > after
+            });
+            let is_up_to_date = later.clone().next().is_none();
+            let nodes: Vec<NodeNews> = later.clone().take(1).cloned().collect();
             Ok(ChangesAnswer {
-                nodes: Vec::new(),
-                nodes_anew: false,
-                has_more: skipped + revocations.len() < state.lines.len(),
+                has_more: skipped + revocations.len() < state.lines.len()
+                    || later.clone().count() > nodes.len(),
                 revocations,
                 revocations_in_all: state.lines.len() as u64,
+                nodes,
+                nodes_anew: state.nodes_anew && !is_up_to_date,
                 sign_ins: ends
                     .filter(|end| request.sign_ins.is_some_and(|known| end.number > known))
                     .cloned()
@@ -230,9 +256,9 @@ mod tests {
         written.revoke("bob");
         let changes: Arc<dyn Changes> = Arc::<Written>::clone(&written);
         let freshness = Freshness::default();
-        let (watcher, mut receiver) = Watcher::start(changes, freshness).unwrap();
+        let (watcher, mut receiver, _) = Watcher::start(changes, freshness).unwrap();
         assert_eq!(count(&mut receiver), 2, "all of them from the start on");
-        let watching = tokio::spawn(watcher.run(watch::Sender::default()));
+        let watching = tokio::spawn(watcher.run((watch::Sender::default(), directory().0)));
         written.revoke("carol");
         receiver.changed().await.unwrap();
         assert_eq!(count(&mut receiver), 3);
@@ -266,14 +292,42 @@ mod tests {
         let (old, new) = (end(1), end(2));
         written.change(|state| state.ends.push(old.clone()));
         let changes: Arc<dyn Changes> = Arc::<Written>::clone(&written);
-        let (watcher, receiver) = Watcher::start(changes, Freshness::default()).unwrap();
+        let (watcher, receiver, _) = Watcher::start(changes, Freshness::default()).unwrap();
         let sender = watch::Sender::<SignInChanges>::default();
         let mut ended = sender.subscribe();
-        let watching = tokio::spawn(watcher.run(sender));
+        let watching = tokio::spawn(watcher.run((sender, directory().0)));
         written.change(|state| state.ends.push(new.clone()));
         ended.changed().await.unwrap();
         assert_eq!(ended.borrow().reason(new.id), Some(SignInEnd::Locked));
         assert_eq!(ended.borrow().reason(old.id), None);
+        drop(receiver);
+        watching.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hosts_that_join_are_nodes_soon_and_the_earlier_ones_from_the_start_on() {
+        let written = Arc::new(Written::default());
+        written.change(|state| {
+            state.nodes = vec![news(1, "a"), news(2, "b")];
+        });
+        let changes: Arc<dyn Changes> = Arc::<Written>::clone(&written);
+        let (watcher, receiver, joined) = Watcher::start(changes, Freshness::default()).unwrap();
+        let (nodes, mut settings) = directory();
+        nodes.take(joined);
+        assert_eq!(names(&settings.borrow_and_update()), ["a", "b", "db1"]);
+        let watching = tokio::spawn(watcher.run((watch::Sender::default(), nodes)));
+        written.change(|state| {
+            state.nodes.push(news(3, "c"));
+        });
+        settings.changed().await.unwrap();
+        assert_eq!(names(&settings.borrow_and_update()), ["a", "b", "c", "db1"]);
+        // Another state than before.
+        written.change(|state| {
+            state.nodes_anew = true;
+            state.nodes = vec![news(4, "d")];
+        });
+        settings.changed().await.unwrap();
+        assert_eq!(names(&settings.borrow_and_update()), ["d", "db1"]);
         drop(receiver);
         watching.await.unwrap();
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::message::{Refusal, Worth};
 use super::reason::RefusalReason;
-use crate::access::Denial;
+use crate::access::{Denial, Route};
 use crate::audit::Party;
-use crate::cert::{CertFault, KeyError, OfferError, PresentedKey, UserCertError};
+use crate::cert::{CertFault, KeyError, OfferError, PresentedKey, SourceAddresses, UserCertError};
 use crate::ipc::SignInEnd;
 use crate::model::{Login, format_duration};
 
@@ -55,6 +55,17 @@ pub(crate) fn unusable_key(error: &OfferError) -> Refusal {
     Refusal::new(Party::Client, error.into(), error.to_string())
         .hint(hint)
         .worth(worth)
+}
+
+/// The host is reached through its tunnel, and the user certificate counts from these networks only.
+pub(crate) fn not_for_tunnels(route: &Route, bound: &SourceAddresses) -> Refusal {
+    let host = &route.target.host;
+    Refusal::new(
+        Party::Client,
+        RefusalReason::NotForTunnels,
+        format!("your certificate counts from {bound} only, and {host} is reached through its own tunnel: its sshd sees you come from 127.0.0.1"),
+    )
+    .hint("sign in to this proxy, which makes a certificate for each login then; or get one that counts from 127.0.0.1: on the proxy, in its configuration, egress_addrs with 127.0.0.1/32 and ::1/128 beside the others, then rproxy auth sign --user (docs/nodes.md)")
 }
 
 /// The user certificate is revoked, for this reason where one was given.

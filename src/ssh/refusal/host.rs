@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::message::Refusal;
 use super::reason::RefusalReason;
-use crate::access::Route;
+use crate::access::{Route, Way};
 use crate::audit::Party;
 use crate::cert::{HostKeyError, KeyError, PresentedKey, short_host_key_hint};
 use crate::model::{Target, format_duration};
@@ -16,24 +16,37 @@ use crate::wire::{Mismatch, NoCommonAlgorithm};
 /// The host accepts no connection, or its key exchange failed.
 pub(crate) fn unreachable(route: &Route, error: &dyn Error) -> Refusal {
     let mut text = format!(
-        "cannot reach {} ({}:{}): {error}",
-        route.target.host, route.host, route.port
+        "cannot reach {} ({}): {error}",
+        route.target.host,
+        route.reached()
     );
     if let Some(source) = error.source() {
         text.push_str(&format!(": {source}"));
     }
-    Refusal::new(Party::Proxy, RefusalReason::Unreachable, text).hint(format!(
-        "check that sshd runs on {} and that the proxy can reach its port",
-        route.target.host
+    let host = &route.target.host;
+    Refusal::new(Party::Proxy, RefusalReason::Unreachable, text).hint(match route.way {
+        Way::Direct => format!("check that sshd runs on {host} and that the proxy can reach its port"),
+        Way::Tunnel(_) | Way::TunnelOrDirect(_) => {
+            format!("check that sshd and the tunnel run on {host}: systemctl status rproxy-tunnel (docs/nodes.md)")
+        }
+    })
+}
+
+/// The host is reached through its tunnel only, and has had none open for this long.
+pub(crate) fn no_tunnel(route: &Route, waited: Duration) -> Refusal {
+    let host = &route.target.host;
+    let text = format!(
+        "cannot reach {host}: it is reached through its tunnel only, and has had none open for {}",
+        format_duration(waited)
+    );
+    Refusal::new(Party::Proxy, RefusalReason::NoTunnel, text).hint(format!(
+        "check that {host} is up and can reach this proxy; on {host}: systemctl status rproxy-tunnel (docs/nodes.md)"
     ))
 }
 
 /// What accepts connections there does not identify itself as an SSH server.
 pub(crate) fn no_server(route: &Route, error: &NoServer) -> Refusal {
-    let what = format!(
-        "{} ({}:{}) {error}",
-        route.target.host, route.host, route.port
-    );
+    let what = format!("{} ({}) {error}", route.target.host, route.reached());
     match error {
         NoServer::Other(_) => Refusal::new(Party::Proxy, RefusalReason::NotSsh, what)
             .hint("correct the port: the one that was asked for, or that of `addr` in the proxy's nodes"),
@@ -61,9 +74,8 @@ pub(crate) fn nothing_in_common(route: &Route, lacking: &[NoCommonAlgorithm]) ->
     let host = &route.target.host;
     let lists: Vec<String> = lacking.iter().map(NoCommonAlgorithm::to_string).collect();
     let text = format!(
-        "cannot speak with {host} ({}:{}): {}",
-        route.host,
-        route.port,
+        "cannot speak with {host} ({}): {}",
+        route.reached(),
         lists.join("; ")
     );
     Refusal::new(Party::Proxy, RefusalReason::NoCommonAlgorithm, text)
@@ -103,6 +115,19 @@ pub(crate) fn malformed_host_key(target: &Target, error: &KeyError) -> Refusal {
 /// A host key or certificate that is not the one that it should be.
 pub(crate) fn bad_host_key(error: &HostKeyError) -> Refusal {
     Refusal::new(Party::HostCertificate, error.into(), error.to_string()).hint(error.hint())
+}
+
+/// The host's certificate was made for another node than the one that was asked for.
+pub(crate) fn other_node(route: &Route) -> Refusal {
+    let host = &route.target.host;
+    Refusal::new(
+        Party::HostCertificate,
+        RefusalReason::OtherNode,
+        format!("remote host's certificate was made for another node than {host}, which has joined with another key or was removed since"),
+    )
+    .hint(format!(
+        "find out which machine answers there before you trust it; on {host}: its next heartbeat brings its own certificate; on the proxy: rproxy nodes show {host}"
+    ))
 }
 
 /// The host's key or certificate is revoked, for this reason where one was given.

@@ -27,12 +27,12 @@ pub(crate) use agent::{
 };
 pub(crate) use client::{
     another_certificate_first, bad_certificate, bad_login, broke_login_protocol,
-    certificate_expired, client_idle, client_lost, inner_connection_ended, nothing_asked_for,
-    plain_key, revoked_person, revoked_user, sign_in_ended, unusable_key,
+    certificate_expired, client_idle, client_lost, inner_connection_ended, not_for_tunnels,
+    nothing_asked_for, plain_key, revoked_person, revoked_user, sign_in_ended, unusable_key,
 };
 pub(crate) use host::{
-    bad_host_key, host_lost, malformed_host_key, name_lost, no_server, nothing_in_common,
-    revoked_host, short_host_key, unreachable,
+    bad_host_key, host_lost, malformed_host_key, name_lost, no_server, no_tunnel,
+    nothing_in_common, other_node, revoked_host, short_host_key, unreachable,
 };
 pub(crate) use host_login::{
     answered_too_late, answers_refused, certificate_refused, host_login_failed,
@@ -57,5 +57,6 @@ pub(crate) use sign_in::{
     unexpected_answer, unknown_key,
 };
 pub(crate) use target::{
-    ambiguous_or_unknown, malformed_target, own_listener, policy_changed, unknown_node,
+    ambiguous_or_unknown, malformed_target, node_removed, own_listener, policy_changed,
+    unknown_node,
 };

@@ -83,6 +83,7 @@ reasons! {
     NoKeyId "no-key-id" [Client]
     SourceAddress "source-address" [Client]
     MalformedSourceAddress "malformed-source-address" [Client]
+    NotForTunnels "certificate-not-for-tunnels" [Client]
     CorruptCriticalOption "corrupt-critical-option" [Client]
     OtherIdentity "different-identity" [Client]
     OtherKey "different-key" [Client]
@@ -116,7 +117,7 @@ reasons! {
     SignInRefused "sign-in-refused" [Client]
     PeopleUnavailable "people-unavailable" [Proxy]
     // hosts
-    NodeLocked "node-locked" [Client]
+    NodeLocked "node-locked" [Client, Proxy]
     NodeRefused "node-refused" [Client]
     NodesUnavailable "nodes-unavailable" [Proxy]
     StateUnavailable "state-unavailable" [Proxy]
@@ -156,8 +157,10 @@ reasons! {
     PortNotInInventory "port-not-in-inventory" [Proxy]
     UnknownCluster "unknown-cluster" [Proxy]
     OwnListener "own-listener" [Proxy]
+    NodeRemoved "node-removed" [Proxy]
     // the way to the host
     Unreachable "unreachable" [Proxy]
+    NoTunnel "no-tunnel" [Proxy]
     NotSsh "not-ssh" [Proxy]
     HostDropped "host-dropped" [Proxy]
     NoCommonAlgorithm "no-common-algorithm" [Proxy]
@@ -167,6 +170,7 @@ reasons! {
     HostCertificateOfTypeUser "host-certificate-of-type-user" [HostCertificate]
     WrongHostName "name-not-in-principals" [HostCertificate]
     HostNameLost "name-lost" [HostCertificate]
+    OtherNode "other-node" [HostCertificate]
     // the login at the host
     HostAuthentication "host-authentication" [HostAuthentication]
     HostAuthenticationTimeout "host-authentication-timeout" [HostAuthentication]
@@ -274,6 +278,7 @@ impl From<&Denial> for RefusalReason {
             Denial::OtherProof { .. } => Self::OtherProof,
             Denial::Login { .. } => Self::LoginNotGranted,
             Denial::LoginOfUser { .. } => Self::LoginOfUser,
+            Denial::Policy { .. } if denial.is_of_lock() => Self::NodeLocked,
             Denial::Policy { .. } => Self::Policy,
         }
     }

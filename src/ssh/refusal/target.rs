@@ -54,9 +54,21 @@ pub(crate) fn own_listener(target: &Target) -> Refusal {
         .hint("name the host that you want to go to: one hop through the proxy is enough")
 }
 
-/// The policy no longer permits a connection that it permitted before.
+/// The policy no longer permits a connection that it permitted before, or its node was locked.
 pub(crate) fn policy_changed(denial: &Denial) -> Refusal {
     let mut refusal = Refusal::from(denial);
-    refusal.message.push_str(", the policy has changed");
+    if !denial.is_of_lock() {
+        refusal.message.push_str(", the policy has changed");
+    }
     refusal
+}
+
+/// The host had joined, and an administrator has removed it.
+pub(crate) fn node_removed(target: &Target) -> Refusal {
+    Refusal::new(
+        Party::Proxy,
+        RefusalReason::NodeRemoved,
+        format!("{} was removed from this proxy's nodes", target.host),
+    )
+    .hint("ask the people who run this proxy; to let it join again, on the proxy: rproxy tokens add --type=node")
 }

@@ -30,6 +30,8 @@ pub(crate) enum Dialled {
     Stream(DuplexStream),
     /// The port is closed.
     Refused,
+    /// This happens.
+    Failed(LegError),
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +79,7 @@ impl Dial for MemoryDial {
         match answer {
             Some(Dialled::Stream(stream)) => Ok(stream),
             Some(Dialled::Refused) => Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()),
+            Some(Dialled::Failed(error)) => Err(error),
             // Nothing comes back.
             None => {
                 let left = deadline - Instant::now();

@@ -43,7 +43,8 @@ use super::settings::{CurrentSettings, Settings};
 use super::sign_in_changes::SignInChanges;
 use super::timers::TimeLimits;
 use super::trust::{CurrentTrust, Trust};
-use super::upstream::{Attempts, Dial, Dialler, HostKeys, TcpDial};
+use super::tunnels::{TunnelGuard, TunnelOpener, Tunnels};
+use super::upstream::{Attempts, Dial, Dialler, HostDial, HostKeys};
 use crate::access::testing::sign_in;
 use crate::access::{
     ConfirmedSignIn, Identity, InnerProof, LoginPermit, Permissions, Permit, Policy,
@@ -57,7 +58,7 @@ use crate::cert::{CertTemplate, TrustedKeys, VerifiedUserCert, verify_user};
 use crate::dns::Resolver;
 use crate::ipc::{SignInChange, SignInEnd, SignInNews, UserAccess};
 use crate::metrics::Metrics;
-use crate::model::{ClusterName, ConnectionId, HostAddress, Serial};
+use crate::model::{ClusterName, ConnectionId, HostAddress, NodeId, Serial, TunnelRule};
 use crate::net::HandshakeQueue;
 use crate::nodes::{Inventory, Node};
 use crate::recording;
@@ -95,6 +96,7 @@ pub(crate) struct SshFixture {
     pub(crate) revocations: watch::Sender<Arc<Revocations>>,
     sign_in_changes: watch::Sender<SignInChanges>,
     pub(crate) stopping: watch::Sender<Option<Instant>>,
+    pub(crate) tunnels: Tunnels,
     pub(crate) audit: AuditLog,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
@@ -126,6 +128,7 @@ impl SshFixture {
             revocations: watch::Sender::default(),
             sign_in_changes: watch::Sender::default(),
             stopping: watch::Sender::new(None),
+            tunnels: Tunnels::default(),
             audit,
             metrics: Arc::default(),
             clock,
@@ -149,6 +152,20 @@ impl SshFixture {
             settings.policy = config.policy();
             settings.inventory = Inventory::new(cluster(), config.nodes.clone()).unwrap();
         });
+    }
+
+    /// Lets these hosts join, instead of those that joined before.
+    pub(crate) fn join(&self, joined: Vec<Node>) {
+        self.change(|settings| {
+            let (inventory, clashes) = settings.inventory.with_joined(joined);
+            assert!(clashes.is_empty(), "{clashes:?}");
+            settings.inventory = inventory;
+        });
+    }
+
+    /// The node opens a tunnel, which opens no stream.
+    pub(crate) fn open_tunnel(&self, node: NodeId) -> TunnelGuard {
+        self.tunnels.open(node, TunnelOpener::new().0)
     }
 
     /// Revokes this, for the reason "stolen".
@@ -216,6 +233,7 @@ impl SshFixture {
 
     pub(crate) fn router(&self) -> Router {
         let resolver = Resolver::from_system().unwrap();
+        let resolver = (resolver, self.tunnels.clone());
         Router::new(cluster(), self.current_settings(), vec![LISTENER], resolver)
     }
 
@@ -305,7 +323,9 @@ impl SshFixture {
             compute: ComputeQueue::new(1),
             metrics: Arc::clone(&self.metrics),
             audit: self.audit.clone(),
-            inner: Arc::new(self.inner(TcpDial::new(self.current_settings()))),
+            inner: Arc::new(
+                self.inner(HostDial::new(self.current_settings(), self.tunnels.clone())),
+            ),
         }
     }
 
@@ -380,6 +400,18 @@ impl ClientStream for DuplexStream {
     }
 }
 
+/// A host that has joined as `app`, with this rule for tunnels. It reports the address 10.0.0.8.
+pub(crate) fn app(tunnel: TunnelRule) -> Node {
+    Node {
+        name: "app".to_owned(),
+        host: "10.0.0.8".to_owned(),
+        port: 22,
+        id: Some(NodeId::new()),
+        tunnel,
+        ..Node::default()
+    }
+}
+
 /// Where a refusal of alice comes from.
 pub(crate) fn origin() -> Origin {
     Origin {
@@ -401,7 +433,7 @@ fn settings(directory: &Path) -> Settings {
         host: DB1_SOCKET.ip().to_string(),
         port: DB1_SOCKET.port(),
         labels: vec!["env=prod".parse().unwrap()],
-        legacy: Vec::new(),
+        ..Node::default()
     };
     Settings {
         policy: Policy::new("", Permissions::default(), Vec::new(), Vec::new()),

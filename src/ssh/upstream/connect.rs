@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::attempt::{Attempts, UpstreamFailure};
-use super::dial::{Dial, TcpDial};
+use super::dial::{Dial, HostDial};
 use super::established::Upstream;
 use super::retry::begin;
 use crate::access::{Permit, Route};
@@ -19,11 +19,12 @@ use crate::ssh::leg::LegError;
 use crate::ssh::refusal::{self, Refusal};
 use crate::ssh::route::Router;
 use crate::ssh::settings::CurrentSettings;
+use crate::ssh::tunnels::TunnelError;
 use crate::wire::{self, ClientConfig, Mismatch};
 
 /// Connects to hosts, once for each permit.
 #[derive(Debug)]
-pub(crate) struct Dialler<D = TcpDial> {
+pub(crate) struct Dialler<D = HostDial> {
     attempts: Attempts<D>,
     router: Arc<Router>,
     settings: CurrentSettings,
@@ -82,6 +83,9 @@ impl<D: Dial> Dialler<D> {
         let mut left = settings.connect_timeout;
         let mut last = LegError::Closed;
         for address in way.addresses.iter().copied() {
+            if !self.router.is_worth_dialling(route, address) {
+                continue;
+            }
             self.router.may_dial(&settings, permit, address)?;
             let person = QueueOwner::Person(permit.identity().name().to_owned());
             let asked = Instant::now();
@@ -123,7 +127,12 @@ impl<D: Dial> Dialler<D> {
                 break;
             }
         }
-        Err(refusal::unreachable(route, &last))
+        Err(match last {
+            LegError::Tunnel(TunnelError::None) => {
+                refusal::no_tunnel(route, settings.connect_timeout)
+            }
+            last => refusal::unreachable(route, &last),
+        })
     }
 
     /// The algorithms that the host is offered; more of them if its node has `legacy_algorithms`.
@@ -165,10 +174,13 @@ mod tests {
 
     use super::*;
     use crate::cert::testing::ed25519;
-    use crate::model::HostAddress;
+    use crate::model::{HostAddress, TunnelRule};
     use crate::ssh::leg::Leg;
     use crate::ssh::testing::host::{Dialled, MemoryDial, TestHost};
-    use crate::ssh::testing::{CONNECT_TIMEOUT, DB1, MAX_STARTING, SshFixture};
+    use crate::ssh::testing::{
+        CONNECT_TIMEOUT, DB1, MAX_STARTING, SshFixture, app, memory_channel,
+    };
+    use crate::ssh::tunnels::TunnelOpener;
     use crate::wire::{ClientConfig, Transport};
 
     /// A connection to `db1`, or the reason why there is none.
@@ -323,6 +335,92 @@ mod tests {
             "the first one took all of it"
         );
         assert_eq!(dial.dialled().len(), 3);
+    }
+
+    /// As long as connecting may take, for a host that was restarted opens its tunnel soon.
+    #[tokio::test(start_paused = true)]
+    async fn a_host_with_a_tunnel_only_is_waited_for_and_then_refused() {
+        let proxy = SshFixture::new();
+        let node = app(TunnelRule::Required);
+        let id = node.id.unwrap();
+        proxy.join(vec![node]);
+        let dial = HostDial::new(proxy.current_settings(), proxy.tunnels.clone());
+        let dialler = Arc::new(proxy.dialler(dial));
+        let permit = proxy.permit("app:22");
+        let way = dialler.find(&permit).await.unwrap();
+        let began = Instant::now();
+        let refused = dialler.connect(&permit, &way).await.unwrap_err();
+        assert_eq!(refused.reason, "no-tunnel");
+        assert_eq!(began.elapsed(), CONNECT_TIMEOUT);
+
+        let connecting = {
+            let (dialler, permit) = (Arc::clone(&dialler), permit.clone());
+            tokio::spawn(async move { dialler.connect(&permit, &way).await })
+        };
+        sleep(CONNECT_TIMEOUT / 2).await;
+        let (opener, mut requests) = TunnelOpener::new();
+        let _guard = proxy.tunnels.open(id, opener);
+        let names = vec!["app".to_owned()];
+        let host = TestHost::certified(&proxy.host_ca.key, |spec| spec.principals = names);
+        let (stream, far) = memory_channel();
+        tokio::spawn(host.serve(far));
+        let request = requests.recv().await.unwrap();
+        request.send(Ok(stream)).unwrap();
+        let upstream = connecting.await.unwrap().unwrap();
+        assert_eq!(upstream.address, HostAddress::Tunnel(id));
+
+        let again = dialler.find(&permit).await.unwrap();
+        assert_eq!(again.remembered.len(), 1, "what it is called is remembered");
+    }
+
+    /// Its sshd restarts: the ssh that keeps the tunnel says so, as a closed port does.
+    #[tokio::test(start_paused = true)]
+    async fn a_host_whose_sshd_is_down_behind_its_tunnel_is_tried_again_if_it_has_answered() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let node = app(TunnelRule::Required);
+        let id = node.id.unwrap();
+        proxy.join(vec![node]);
+        let dialler = proxy.dialler(dial.clone());
+        let permit = proxy.permit("app:22");
+        let names = vec!["app".to_owned()];
+        let host = TestHost::certified(&proxy.host_ca.key, |spec| spec.principals = names);
+        let down = || Dialled::Failed(TunnelError::Refused("Connection refused".to_owned()).into());
+        dial.next(down());
+        let refused = connect(&dialler, &permit).await.unwrap_err();
+        assert_eq!(refused.reason, "unreachable");
+        assert!(refused.message.contains("its sshd"), "{refused:?}");
+        serve(&dial, &host);
+        connect(&dialler, &permit).await.unwrap();
+        dial.next(down());
+        dial.next(down());
+        serve(&dial, &host);
+        connect(&dialler, &permit).await.unwrap();
+        assert_eq!(dial.dialled().len(), 1 + 1 + 3);
+        let through = HostAddress::Tunnel(id);
+        assert!(dial.dialled().iter().all(|(at, _)| *at == through));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_may_have_a_tunnel_is_dialled_at_its_address_without_one() {
+        let (proxy, dial) = (SshFixture::new(), MemoryDial::default());
+        let node = app(TunnelRule::Allowed);
+        let id = node.id.unwrap();
+        proxy.join(vec![node]);
+        let dialler = proxy.dialler(dial.clone());
+        let permit = proxy.permit("app:22");
+        let guard = proxy.open_tunnel(id);
+        let way = dialler.find(&permit).await.unwrap();
+        // The tunnel ends before it is dialled, and the next one has no sshd behind it.
+        drop(guard);
+        dial.next(Dialled::Refused);
+        dialler.connect(&permit, &way).await.unwrap_err();
+        let _guard = proxy.open_tunnel(id);
+        dial.next(Dialled::Failed(TunnelError::Silent.into()));
+        dial.next(Dialled::Refused);
+        dialler.connect(&permit, &way).await.unwrap_err();
+        let direct = HostAddress::Tcp("10.0.0.8:22".parse().unwrap());
+        let dialled: Vec<_> = dial.dialled().into_iter().map(|(at, _)| at).collect();
+        assert_eq!(dialled, [direct, HostAddress::Tunnel(id), direct]);
     }
 
     #[tokio::test(start_paused = true)]

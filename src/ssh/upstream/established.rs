@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-
+use super::dial::HostStream;
 use crate::cert::VerifiedHost;
 use crate::model::HostAddress;
 use crate::net::QueueSlot;
@@ -14,7 +13,7 @@ use crate::wire::{ClientConfig, Legacy, Negotiated};
 
 /// A connection to a host that was verified. `S` is the stream that was dialled.
 #[derive(Debug)]
-pub(crate) struct Upstream<S = TcpStream> {
+pub(crate) struct Upstream<S = HostStream> {
     pub(crate) leg: Leg<S>,
     pub(crate) host: VerifiedHost,
     pub(crate) address: HostAddress,

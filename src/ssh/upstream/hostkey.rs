@@ -19,7 +19,8 @@ impl HostKeys {
     }
 
     /// The only place where a host's key is judged: it must not be this proxy's own, must have a
-    /// valid host certificate for the names of the route, and must not be revoked.
+    /// valid host certificate for the names of the route, and must not be revoked. If it names a node
+    /// that has joined, that is the node of the route.
     ///
     /// # Errors
     /// The refusal for the user.
@@ -34,6 +35,11 @@ impl HostKeys {
         own_address::refuse_key(&trust, &settings, route, &key)?;
         let verified = verify_host(&key, policy, &route.names, self.0.clock.unix_seconds());
         let verified = verified.map_err(|error| refusal::bad_host_key(&error))?;
+        if let (Some(joined), Some(named)) = (route.joined, verified.node_id())
+            && joined != named
+        {
+            return Err(refusal::other_node(route));
+        }
         match revoked_host(&self.0.revocations.borrow(), verified.presented()) {
             Some(refusal) => Err(refusal),
             None => Ok(verified),

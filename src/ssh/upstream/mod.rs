@@ -3,7 +3,7 @@
 //! - `connect`: waits in the host's queue, then tries its addresses in order;
 //! - `retry`: whether an address is dialled again;
 //! - `attempt`: dial, identification, key exchange;
-//! - `dial`: which stream leads to a host; other ways than TCP belong there;
+//! - `dial`: which stream leads to a host: TCP, or the tunnel that it keeps open;
 //! - `hostkey`: judges the host's key;
 //! - `login`: the authentication at the host, signed by the user's agent.
 //!
@@ -19,7 +19,7 @@ mod retry;
 
 pub(crate) use attempt::Attempts;
 pub(crate) use connect::Dialler;
-pub(crate) use dial::{Dial, TcpDial};
+pub(crate) use dial::{Dial, HostDial};
 pub(crate) use established::Upstream;
 pub(crate) use hostkey::HostKeys;
 pub(crate) use login::{Signer, TURN_LIMIT, authenticate, certificate_blob, key_blob};

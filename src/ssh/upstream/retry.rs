@@ -13,6 +13,7 @@ use crate::cert::VerifiedHost;
 use crate::model::HostAddress;
 use crate::ssh::identify::NoServer;
 use crate::ssh::leg::{Leg, LegError};
+use crate::ssh::tunnels::TunnelError;
 use crate::wire::ClientConfig;
 
 /// The longest first pause before a host is dialled again.
@@ -50,9 +51,13 @@ pub(super) async fn begin<D: Dial>(
     }
 }
 
-/// Whether the port is closed.
+/// Whether the port is closed, or the host's ssh that keeps its tunnel cannot connect to its sshd.
 fn is_refused(error: &LegError) -> bool {
-    matches!(error, LegError::Io(error) if error.kind() == ErrorKind::ConnectionRefused)
+    match error {
+        LegError::Io(error) => error.kind() == ErrorKind::ConnectionRefused,
+        LegError::Tunnel(error) => matches!(error, TunnelError::Refused(_)),
+        _ => false,
+    }
 }
 
 /// How long to wait before a host is dialled again: longer each time, and randomised, so that

@@ -1,6 +1,9 @@
 //! Programs over in-memory connections, as ssh asks for them.
 
+use crate::model::TunnelRule;
+use crate::nodes::Node;
 use crate::ssh::outer::tests::{LIMITS, OuterFixture};
+use crate::ssh::testing::app;
 use crate::ssh::testing::client::{SessionSaw, TestRequest};
 
 const TERMINAL: TestRequest = ("pty-req", Some("xterm"));
@@ -93,6 +96,28 @@ async fn ls_has_the_hosts_that_the_policy_permits_and_no_other() {
     );
     let (json, saw) = output(&outer, &[("exec", Some("ls --format json"))]).await;
     assert_eq!((json.as_str(), saw.status), ("[]\n", Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ls_has_hosts_that_have_joined_where_the_policy_permits_them_and_none_that_is_locked() {
+    let outer = with_roles();
+    let joined = |name: &str, is_locked| Node {
+        name: name.to_owned(),
+        labels: vec!["env=test".parse().unwrap()],
+        is_locked,
+        ..app(TunnelRule::Required)
+    };
+    let hosts = [("web3", false), ("web4", true), ("vault", false)];
+    let hosts = hosts.map(|(name, is_locked)| joined(name, is_locked));
+    outer.proxy.join(hosts.to_vec());
+    let (text, _) = output(&outer, &[("exec", Some("ls"))]).await;
+    assert_eq!(
+        text,
+        "HOST  LOGINS        LABELS\n\
+         db1   deploy        env=prod tier=db\n\
+         web1  alice,deploy\n\
+         web3  alice,deploy  env=test\n"
+    );
 }
 
 #[tokio::test(start_paused = true)]

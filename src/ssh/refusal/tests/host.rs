@@ -1,15 +1,29 @@
 //! What refusals of the host and of the login there say.
 
+use std::time::Duration;
+
 use super::{Expected, certificate, lacking, minutes, plain, row};
-use crate::access::LoginPermit;
+use crate::access::{LoginPermit, Route, Way};
 use crate::audit::Party::{Client, HostAuthentication, HostCertificate, Proxy};
+use crate::model::NodeId;
 use crate::ssh::identify::NoServer;
 use crate::ssh::leg::LegError;
 use crate::ssh::refusal::*;
+use crate::ssh::tunnels::TunnelError;
 use crate::wire::NoCommonAlgorithm;
 
 pub(super) fn host_rows(permit: &LoginPermit) -> Vec<Expected> {
     let route = permit.route();
+    let node = NodeId::new();
+    let tunnelled = Route {
+        joined: Some(node),
+        way: Way::Tunnel(node),
+        ..route.clone()
+    };
+    let either = Route {
+        way: Way::TunnelOrDirect(node),
+        ..tunnelled.clone()
+    };
     let at = "db1.example.com (db1:22)";
     let new_key = "tell the people who run this proxy: the host needs a new key, and a certificate for it; on the proxy: rproxy host setup";
     let reachable = "check that sshd runs on db1.example.com and that the proxy can reach its port";
@@ -34,6 +48,36 @@ pub(super) fn host_rows(permit: &LoginPermit) -> Vec<Expected> {
             Proxy,
             "unreachable",
             format!("cannot reach {at}: the connection was closed\n{reachable}"),
+        ),
+        row(
+            unreachable(&tunnelled, &LegError::Tunnel(TunnelError::Crowded)),
+            Proxy,
+            "unreachable",
+            "cannot reach db1.example.com (through its tunnel): the host's tunnel has as many streams as it may have\ncheck that sshd and the tunnel run on db1.example.com: systemctl status rproxy-tunnel (docs/nodes.md)",
+        ),
+        row(
+            unreachable(&either, &LegError::Closed),
+            Proxy,
+            "unreachable",
+            "cannot reach db1.example.com (through its tunnel, or at db1:22): the connection was closed\ncheck that sshd and the tunnel run on db1.example.com: systemctl status rproxy-tunnel (docs/nodes.md)",
+        ),
+        row(
+            no_tunnel(&tunnelled, Duration::from_secs(30)),
+            Proxy,
+            "no-tunnel",
+            "cannot reach db1.example.com: it is reached through its tunnel only, and has had none open for 30s\ncheck that db1.example.com is up and can reach this proxy; on db1.example.com: systemctl status rproxy-tunnel (docs/nodes.md)",
+        ),
+        row(
+            not_for_tunnels(&tunnelled, &"203.0.113.10/32".parse().unwrap()),
+            Client,
+            "certificate-not-for-tunnels",
+            "your certificate counts from 203.0.113.10/32 only, and db1.example.com is reached through its own tunnel: its sshd sees you come from 127.0.0.1\nsign in to this proxy, which makes a certificate for each login then; or get one that counts from 127.0.0.1: on the proxy, in its configuration, egress_addrs with 127.0.0.1/32 and ::1/128 beside the others, then rproxy auth sign --user (docs/nodes.md)",
+        ),
+        row(
+            other_node(&tunnelled),
+            HostCertificate,
+            "other-node",
+            "remote host's certificate was made for another node than db1.example.com, which has joined with another key or was removed since\nfind out which machine answers there before you trust it; on db1.example.com: its next heartbeat brings its own certificate; on the proxy: rproxy nodes show db1.example.com",
         ),
         row(
             no_server(route, &NoServer::Other("220 mail".to_owned())),

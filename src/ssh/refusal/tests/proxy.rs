@@ -23,8 +23,32 @@ pub(super) fn target_rows() -> Vec<Expected> {
         login: Some("root".to_owned()),
         why: Box::new(PolicyDenial::NoRole("alice".to_owned())),
     };
+    let locked = Denial::Policy {
+        host: "db1".to_owned(),
+        login: Some("root".to_owned()),
+        why: Box::new(PolicyDenial::Locked),
+    };
+    let unlock = "the people who run this proxy have locked it; they can unlock it, on the proxy: rproxy nodes unlock";
     let check = "check the name; the people who run this proxy can tell by the id which rule it is";
     vec![
+        row(
+            Refusal::from(&locked),
+            Proxy,
+            "node-locked",
+            format!("db1 is locked\n{unlock}"),
+        ),
+        row(
+            policy_changed(&locked),
+            Proxy,
+            "node-locked",
+            format!("db1 is locked\n{unlock}"),
+        ),
+        row(
+            node_removed(&target()),
+            Proxy,
+            "node-removed",
+            "db1.example.com was removed from this proxy's nodes\nask the people who run this proxy; to let it join again, on the proxy: rproxy tokens add --type=node",
+        ),
         row(
             malformed_target(&"no port", "ssh -s PROXY"),
             Proxy,
