@@ -150,6 +150,14 @@ impl VerifiedUserCert {
         Some(id.parse().unwrap_or(Uuid::nil()))
     }
 
+    /// The networks that it may be used from (`source-address`); `None` if it may be used from anywhere.
+    #[must_use]
+    pub fn source_addresses(&self) -> Option<SourceAddresses> {
+        let mut options = self.certificate.critical_options().iter();
+        let (_, list) = options.find(|(name, _)| name.as_str() == "source-address")?;
+        list.parse().ok()
+    }
+
     /// Whether the login is among the principals, letter for letter.
     #[must_use]
     pub fn allows_login(&self, login: &Login) -> bool {

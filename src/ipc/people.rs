@@ -54,6 +54,10 @@ pub enum PeopleQuestion {
         login: Login,
         /// The host, as the user has named it; for the ledger and the audit log.
         target: String,
+        /// The host is reached through a tunnel that it keeps open, so that its sshd sees a connection of
+        /// its own machine.
+        #[serde(default)]
+        through_tunnel: bool,
     },
     /// A command of the person about their own sign-in and credentials.
     Own(OwnCommand),

@@ -9,7 +9,6 @@ use super::context::{Context, Unavailable};
 use super::conversation::{Conversation, Present};
 use super::keys::{fingerprint, fit};
 use super::refusal::Refused;
-use super::settings::PeopleSettings;
 use crate::access::Policy;
 use crate::audit::PersonEvent;
 use crate::ca::IssuedFor;
@@ -21,6 +20,9 @@ use crate::state::{SignIn, User};
 
 /// How long a certificate for one connection is valid.
 pub const CONNECTION_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// What the sshd of a host sees that is reached through its own tunnel.
+const LOOPBACK: [&str; 2] = ["127.0.0.1/32", "::1/128"];
 
 /// The person of a conversation, if the sign-in is in force in the state at this moment.
 pub(super) fn still_signed_in(
@@ -36,11 +38,14 @@ pub(super) fn still_signed_in(
     Ok(user.filter(|user| user.locked.is_none()).zip(sign_in))
 }
 
-/// A certificate for the proved key, to log in at a host under one login.
+/// A certificate for the proved key, to log in at a host under one login. The sshd of a host that is
+/// reached `through_tunnel` sees the connection come from its own machine: the certificate counts there
+/// and nowhere else, also if it is not known from which addresses the proxy connects to other hosts.
 pub(super) fn for_connection(
     context: &Context,
     conversation: &mut Conversation,
     login: &Login,
+    through_tunnel: bool,
 ) -> Result<PeopleAnswer, Unavailable> {
     let Some(present) = conversation.present() else {
         return Ok(distrust(
@@ -68,8 +73,12 @@ pub(super) fn for_connection(
         ttl,
         issued_for: IssuedFor::Connection,
         sign_in: None,
+        source_addresses: match through_tunnel {
+            true => LOOPBACK.map(str::to_owned).to_vec(),
+            false => settings.source_addresses.clone(),
+        },
     };
-    let issued = order.issue(context, &settings, &user);
+    let issued = order.issue(context, &user);
     Ok(issued.unwrap_or_else(|refused| distrust(context, conversation, "certificate", refused)))
 }
 
@@ -104,8 +113,9 @@ pub(super) fn for_person(
         ttl: Duration::from_secs(sign_in.until.saturating_sub(context.now())),
         issued_for: IssuedFor::Signed,
         sign_in: Some(sign_in.id),
+        source_addresses: settings.source_addresses.clone(),
     };
-    Ok(order.issue(context, &settings, user))
+    Ok(order.issue(context, user))
 }
 
 /// A key that has not proved itself, given by its encoding: it may not be another person's.
@@ -152,15 +162,12 @@ struct Order {
     issued_for: IssuedFor,
     /// The sign-in with which it ends.
     sign_in: Option<Uuid>,
+    /// The networks that it may be used from; none for all.
+    source_addresses: Vec<String>,
 }
 
 impl Order {
-    fn issue(
-        self,
-        context: &Context,
-        settings: &PeopleSettings,
-        user: &User,
-    ) -> Result<PeopleAnswer, Refused> {
+    fn issue(self, context: &Context, user: &User) -> Result<PeopleAnswer, Refused> {
         let purpose = match self.issued_for {
             IssuedFor::Connection => CertificateUse::Connection,
             IssuedFor::Signed => CertificateUse::User,
@@ -177,7 +184,7 @@ impl Order {
             logins,
             public_key: self.key,
             ttl: self.ttl,
-            source_addresses: settings.source_addresses.clone(),
+            source_addresses: self.source_addresses,
             sign_in: self.sign_in,
         };
         match context.issuer.issue(request, self.issued_for) {

@@ -205,9 +205,11 @@ impl PeopleService {
             PeopleQuestion::Prove(proof) => prove(context, &self.seen, conversation, proof),
             PeopleQuestion::Begin => signing_in::again(context, conversation),
             PeopleQuestion::Answer(answers) => self.answers(conversation, answers),
-            PeopleQuestion::Certificate { login, target: _ } => {
-                minting::for_connection(context, conversation, login)
-            }
+            PeopleQuestion::Certificate {
+                login,
+                target: _,
+                through_tunnel,
+            } => minting::for_connection(context, conversation, login, *through_tunnel),
             PeopleQuestion::Own(command) => own::command(context, conversation, command),
             // They are answered without a conversation.
             PeopleQuestion::Key { .. } | PeopleQuestion::Close => Ok(Refused::out_of_turn().into()),

@@ -406,8 +406,8 @@ impl<D: Dial> Connection<D> {
         let _still_granted = router
             .judge_login(&settings, permit, address, key)
             .map_err(|denial| Refusal::from(&denial))?;
-        let permit =
-            minting::with_credential(permit.clone(), self.person.as_ref(), &self.services.auth);
+        let (person, auth) = (self.person.as_ref(), &self.services.auth);
+        let permit = minting::with_credential(permit.clone(), address, person, auth);
         let permit = &permit.await?;
         let grace = settings.login_grace;
         let signer = Signer {
@@ -801,6 +801,7 @@ mod tests {
         let asked = PeopleQuestion::Certificate {
             login: "deploy".parse().unwrap(),
             target: "db1:22".to_owned(),
+            through_tunnel: false,
         };
         assert_eq!(people.asked(), [asked]);
         let audited = inner.proxy.audited();

@@ -7,7 +7,7 @@ use ssh_key::Certificate;
 use super::house::{House, HouseClient, HouseKey, reason, refusal, signed_in};
 use crate::cert::testing::ed25519;
 use crate::cert::{MAX_USER_TTL, UserRequest, random_serial};
-use crate::ipc::{OwnCommand, PeopleAnswer};
+use crate::ipc::{OwnCommand, PeopleAnswer, PeopleQuestion};
 use crate::people::RequiredFactor;
 use crate::people::totp::OtpSecret;
 
@@ -38,6 +38,24 @@ fn a_connection_gets_one_login_for_five_minutes_from_the_proxys_addresses() {
     assert_eq!(request.public_key.key_data(), key.public().key_data());
     assert_eq!(request.ttl, Duration::from_secs(300));
     assert_eq!(request.source_addresses, ["192.0.2.1/32"]);
+}
+
+/// Its sshd sees a connection of its own machine.
+#[test]
+fn for_a_host_behind_its_tunnel_the_certificate_counts_on_that_machine_alone() {
+    let (house, key, secret) = alice();
+    let client = house.client_with("postgres", key);
+    client.sign_in(&secret);
+    let answer = client.ask(PeopleQuestion::Certificate {
+        login: "postgres".parse().unwrap(),
+        target: "db1".to_owned(),
+        through_tunnel: true,
+    });
+    assert!(matches!(answer, PeopleAnswer::Certificate(_)));
+    let request = last(&house);
+    assert_eq!(request.source_addresses, ["127.0.0.1/32", "::1/128"]);
+    assert_eq!(request.ttl, Duration::from_secs(300));
+    assert_eq!(request.sign_in, None);
 }
 
 #[test]

@@ -322,6 +322,7 @@ impl HouseClient<'_> {
         self.ask(PeopleQuestion::Certificate {
             login: login.parse().unwrap(),
             target: "db1".to_owned(),
+            through_tunnel: false,
         })
     }
 

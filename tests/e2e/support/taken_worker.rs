@@ -232,6 +232,7 @@ pub(crate) fn certificate_for(login: &str) -> PeopleQuestion {
     PeopleQuestion::Certificate {
         login: login.parse().expect("a login"),
         target: "db1".to_owned(),
+        through_tunnel: false,
     }
 }
 
