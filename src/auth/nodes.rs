@@ -41,6 +41,7 @@ impl NodesProvider {
             audit: Arc::new(ground.audit.clone()),
             issuer: Arc::new(host_ca),
             settings: settings(config),
+            meters: Arc::clone(&ground.meters),
         };
         Self {
             service: EnrolmentService::new(parts),

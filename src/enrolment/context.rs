@@ -12,6 +12,7 @@ use crate::audit::{AuditError, AuditEvent, AuditSink, NodeEvent};
 use crate::ca::{CaError, IssueError};
 use crate::cert::HostRequest;
 use crate::ipc::{NodesAnswer, PublicCaKeys};
+use crate::metrics::AuthMeters;
 use crate::model::chain;
 use crate::state::{State, StateError};
 
@@ -48,6 +49,8 @@ pub struct EnrolmentParts {
     pub issuer: Arc<dyn IssuesForHosts>,
     /// What the configuration says.
     pub settings: EnrolmentSettings,
+    /// Where decisions are counted.
+    pub meters: Arc<AuthMeters>,
 }
 
 /// The same, shared by all connections.
@@ -55,6 +58,7 @@ pub struct EnrolmentParts {
 pub(super) struct Context {
     pub(super) state: State,
     pub(super) issuer: Arc<dyn IssuesForHosts>,
+    pub(super) meters: Arc<AuthMeters>,
     audit: Arc<dyn AuditSink>,
     settings: RwLock<Arc<EnrolmentSettings>>,
 }
@@ -64,6 +68,7 @@ impl Context {
         Self {
             state: parts.state,
             issuer: parts.issuer,
+            meters: parts.meters,
             audit: parts.audit,
             settings: RwLock::new(Arc::new(parts.settings)),
         }

@@ -59,13 +59,21 @@ impl EnrolmentService {
         if let Err(unavailable) = self.sweep(now) {
             tracing::error!("cannot remove what is over from the state: {unavailable}");
         }
-        match self.decide(caller, request, now) {
-            Ok(answer) => answer,
-            Err(unavailable) => {
+        let answer = self
+            .decide(caller, request, now)
+            .unwrap_or_else(|unavailable| {
                 tracing::error!("cannot decide about a host: {unavailable}");
                 Refused::unavailable().into()
+            });
+        let meters = &self.context.meters;
+        match (&answer, &request.ask) {
+            (NodesAnswer::Refused(_), _) => meters.node_refusals.add(1),
+            (NodesAnswer::Installation(_), NodesQuestion::Heartbeat(_)) => {
+                meters.node_heartbeats.add(1);
             }
+            _ => {}
         }
+        answer
     }
 
     /// Takes other settings from now on.

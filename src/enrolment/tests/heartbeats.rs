@@ -200,4 +200,7 @@ fn heartbeats_of_one_node_are_bounded() {
     let refused = answers.into_iter().skip(60).map(reason);
     assert!(refused.into_iter().all(|reason| reason == "too-often"));
     installed(other.heartbeat(&report()));
+    let meters = &house.meters;
+    assert_eq!(meters.node_heartbeats.value(), 61);
+    assert_eq!(meters.node_refusals.value(), 40);
 }

@@ -23,6 +23,7 @@ use crate::ipc::{
     KnownNode, NodeInstallation, NodeRefusal, NodeReport, NodesAnswer, NodesQuestion, NodesRequest,
     PublicCaKeys, SecretText, SignedProof,
 };
+use crate::metrics::AuthMeters;
 use crate::model::{ConnectionId, TunnelRule, UserName};
 use crate::state::{JoinedNode, State};
 
@@ -103,6 +104,7 @@ pub(super) struct House {
     directory: Arc<TempDir>,
     pub(super) state: State,
     pub(super) audit: Arc<Audited>,
+    pub(super) meters: Arc<AuthMeters>,
     pub(super) cas: Arc<FakeCas>,
     pub(super) service: EnrolmentService,
     pub(super) now: u64,
@@ -123,7 +125,7 @@ impl House {
     fn in_directory(directory: Arc<TempDir>, cas: Arc<FakeCas>, now: u64) -> Self {
         let state = state_at(directory.path(), now);
         *cas.now.lock().unwrap() = now;
-        let audit = Arc::<Audited>::default();
+        let (audit, meters) = (Arc::<Audited>::default(), Arc::<AuthMeters>::default());
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let parts = EnrolmentParts {
             state: state.clone(),
@@ -135,11 +137,13 @@ impl House {
                 proxy_names: names(&["example.com", "proxy.example.com", "localhost"]),
                 file_names: names(&["static", "10.0.0.9", "static.internal"]),
             },
+            meters: Arc::<AuthMeters>::clone(&meters),
         };
         Self {
             directory,
             state,
             audit,
+            meters,
             cas,
             service: EnrolmentService::new(parts),
             now,
