@@ -39,4 +39,4 @@ mod tunnels;
 pub use admin::{EnrolmentError, IssuedToken, NewToken, NodeAdmin, TokenAdmin};
 pub use context::{EnrolmentParts, IssuesForHosts};
 pub use service::EnrolmentService;
-pub use settings::{EnrolmentSettings, OFFLINE_AFTER};
+pub use settings::EnrolmentSettings;

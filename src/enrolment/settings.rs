@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use crate::model::ClusterName;
 
-/// After how many seconds without a heartbeat a node counts as offline: three are missing then.
-pub const OFFLINE_AFTER: u64 = 180;
-
 /// What the configuration says about hosts that join.
 #[derive(Clone, Debug)]
 pub struct EnrolmentSettings {
