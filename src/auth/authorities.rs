@@ -22,6 +22,8 @@ use crate::sys::watch::FileWatch;
 
 /// How often the state files are checked.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// How often a step that is due, and waits for nodes, is tried again, in seconds.
+const RETRY: u64 = 5;
 
 /// The CAs as they are now. Clones share them.
 #[derive(Clone, Debug)]
@@ -179,7 +181,8 @@ pub(super) fn follow(
             let opened = owner.tick().and_then(|()| open_keys(config, &installation));
             match opened {
                 Ok(authorities) => {
-                    due = authorities.due();
+                    let soon = Clock::System.unix_seconds().saturating_add(RETRY);
+                    due = authorities.due().map(|due| due.max(soon));
                     watch = Some(next);
                     (is_stale, is_told) = (false, false);
                     let (before, after) = (current.keys(), keys(&authorities));

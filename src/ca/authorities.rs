@@ -80,7 +80,7 @@ impl Authorities {
     }
 
     /// When a rotation next moves by itself, in seconds since the epoch: then it is time for
-    /// [`super::KeyOwner::tick`], and to open the CAs again.
+    /// [`super::KeyOwner::tick`], and to open the CAs again. In the past if the rotation waits for nodes.
     #[must_use]
     pub fn due(&self) -> Option<u64> {
         let both = [&self.user, &self.host].into_iter();

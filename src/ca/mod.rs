@@ -62,6 +62,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod ttl;
+mod waiting;
 
 pub use agent_error::{AgentFault, AgentKeyError, ListedKeys};
 pub use agent_key::SignTimeout;
@@ -88,3 +89,4 @@ pub use revocation_store::{RevocationStore, RevokeOutcome};
 pub use revocations::Revocations;
 pub use rotation::{MoveError, Rotation, RotationPhase, Schedule, Which};
 pub use ttl::{TtlLimits, TtlTooLong};
+pub use waiting::{Lack, Lacking, NodeKeys, NodeReports, lacking};

@@ -1,4 +1,5 @@
-//! The records of an installation: what its CAs have issued, and what is revoked.
+//! The records of an installation: what its CAs have issued, what is revoked, and which keys of the CAs the
+//! nodes have.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use super::issue_log::IssueLog;
 use super::ledger::Ledger;
 use super::revocation_log::RevocationLog;
 use super::revocation_store::RevocationStore;
+use super::waiting::{NoNodes, NodeReports};
 use crate::model::DataDir;
 use crate::sys::clock::Clock;
 
@@ -16,6 +18,8 @@ pub struct CaRecords {
     pub issued: Arc<dyn IssueLog>,
     /// What is revoked.
     pub revoked: Arc<dyn RevocationStore>,
+    /// What the nodes that have joined have of the CAs' keys.
+    pub nodes: Arc<dyn NodeReports>,
 }
 
 impl CaRecords {
@@ -25,6 +29,7 @@ impl CaRecords {
         Self {
             issued: Arc::new(Ledger::of(data_dir)),
             revoked: Arc::new(RevocationLog::new(data_dir, clock)),
+            nodes: Arc::new(NoNodes),
         }
     }
 }

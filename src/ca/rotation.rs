@@ -411,11 +411,22 @@ impl Rotation {
         }
     }
 
-    /// Moves by itself, as far as the schedule says by now.
+    /// When it moves by itself at the latest, though nodes lack what the phase brings: a third of the grace
+    /// period after the time that was planned for it.
     #[must_use]
-    pub fn advanced(&self, now: u64) -> Self {
+    pub fn latest(&self) -> Option<u64> {
+        let schedule = self.schedule?;
+        let third = schedule
+            .update_servers
+            .saturating_sub(schedule.update_clients);
+        self.due().map(|(at, _)| at.saturating_add(third))
+    }
+
+    /// Moves by itself, as far as the schedule says by now, and each time `may_move` agrees.
+    #[must_use]
+    pub(super) fn advanced(&self, now: u64, may_move: impl Fn(&Self) -> bool) -> Self {
         let mut rotation = *self;
-        while let Some((_, to)) = rotation.overdue(now) {
+        while let Some((_, to)) = rotation.overdue(now).filter(|_| may_move(&rotation)) {
             rotation = rotation.moved(to, now);
         }
         rotation
@@ -445,6 +456,11 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
     const DAY: Duration = Duration::from_secs(86_400);
+
+    /// No node is waited for.
+    fn at_once(_: &Rotation) -> bool {
+        true
+    }
 
     /// A rotation by hand in the given phase.
     fn at(phase: RotationPhase) -> Rotation {
@@ -545,7 +561,7 @@ mod tests {
         let begun = Rotation::default()
             .begin(CaKind::User, Some(3 * DAY), NOW)
             .unwrap();
-        let at = |days: u64| begun.advanced(NOW + days * 86_400).phase();
+        let at = |days: u64| begun.advanced(NOW + days * 86_400, at_once).phase();
         assert_eq!(
             [at(0), at(1), at(2), at(3), at(400)],
             [
@@ -556,8 +572,8 @@ mod tests {
                 RotationPhase::Standby
             ]
         );
-        assert_eq!(begun.advanced(u64::MAX).keep(), Some(Which::New));
-        assert_eq!(begun.advanced(u64::MAX).schedule(), None);
+        assert_eq!(begun.advanced(u64::MAX, at_once).keep(), Some(Which::New));
+        assert_eq!(begun.advanced(u64::MAX, at_once).schedule(), None);
         let by_hand = begun.go(CaKind::User, RotationPhase::UpdateClients, None, NOW);
         assert_eq!(
             by_hand,
@@ -567,7 +583,7 @@ mod tests {
             .go(CaKind::User, RotationPhase::Rollback, None, NOW)
             .unwrap();
         assert_eq!(
-            back.advanced(u64::MAX),
+            back.advanced(u64::MAX, at_once),
             back,
             "a rollback waits for its people"
         );
@@ -575,6 +591,28 @@ mod tests {
             let refused = Rotation::default().begin(CaKind::User, Some(bad), NOW);
             assert_eq!(refused, Err(MoveError::Grace(bad)));
         }
+    }
+
+    /// Nodes that lack a key hold a move up, for a third of the grace period and no longer.
+    #[test]
+    fn a_move_that_waits_is_made_after_a_third_at_the_latest() {
+        let begun = Rotation::default()
+            .begin(CaKind::Host, Some(3 * DAY), NOW)
+            .unwrap();
+        let day = |days: u64| NOW + days * 86_400;
+        assert_eq!(
+            (begun.due().unwrap().0, begun.latest()),
+            (day(1), Some(day(2)))
+        );
+        assert_eq!(begun.advanced(day(1), |_| false), begun);
+        // What was held up goes on at once, as far as the schedule is by then.
+        let late = begun.advanced(day(2), |rotation| rotation.phase() == RotationPhase::Init);
+        assert_eq!(late.phase(), RotationPhase::UpdateClients);
+        assert_eq!(
+            (late.due().unwrap().0, late.latest()),
+            (day(2), Some(day(3)))
+        );
+        assert_eq!(at(RotationPhase::Init).latest(), None);
     }
 
     #[test]
@@ -621,7 +659,7 @@ mod tests {
                         Ok(before)
                     }
                 };
-                rotation = after.unwrap_or(before).advanced(now);
+                rotation = after.unwrap_or(before).advanced(now, at_once);
                 if before.phase() == RotationPhase::Standby && rotation.phase() == RotationPhase::Init {
                     visited.clear();
                 }

@@ -13,11 +13,12 @@ use super::replaced_keys;
 use super::rotation::{Rotation, RotationPhase, Which};
 use super::rotation_file;
 use super::successors;
+use super::waiting;
 use crate::audit::{AuditEvent, AuditSink};
 use crate::sys::fs;
 
-/// Moves a rotation on as far as its schedule says by now, finishes what a crash has left, and writes
-/// public key files that are missing; gives where the rotation stands then. A move is written to the audit log before its keys are touched. If that fails,
+/// Moves a rotation on as far as its schedule says by now and nodes are ready, finishes what a crash has
+/// left, and writes public key files that are missing; gives where the rotation stands then. A move is written to the audit log before its keys are touched. If that fails,
 /// the rotation goes on all the same: the schedule is what was asked for.
 pub(super) fn settle(
     keystore: &Keystore<'_>,
@@ -28,7 +29,9 @@ pub(super) fn settle(
     let stored = finish(keystore, kind, rotation_file::read(keystore, kind, known)?)?;
     // An earlier version has begun the rotation, or a crash came in between.
     successors::settle(keystore, kind, &stored);
-    let advanced = stored.advanced(keystore.installation().now());
+    let now = keystore.installation().now();
+    let may_move = |rotation: &Rotation| waiting::may_move(keystore, kind, rotation, now);
+    let advanced = stored.advanced(now, may_move);
     let has_moved = advanced != stored;
     if has_moved {
         rotation_file::store_move(keystore, kind, &advanced)?;

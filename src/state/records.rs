@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::error::StateError;
 use super::handle::State;
 use super::issued::{LedgerFilter, PageEnd};
+use super::node_rows::JoinedNode;
 use super::place::StatePlace;
 use super::revocations::RevocationRow;
 use super::taking_over::FileRecords;
 use crate::ca::{
-    CaError, CaKind, CaRecords, IssueLog, IssueRecord, IssuedFor, Ledger, RevocationLog,
-    RevocationRecord, RevocationStore, Revocations, RotationMoves,
+    CaError, CaKind, CaRecords, IssueLog, IssueRecord, IssuedFor, Ledger, NodeKeys, NodeReports,
+    RevocationLog, RevocationRecord, RevocationStore, Revocations, RotationMoves,
 };
 use crate::cert::random_serial;
 use crate::model::{DataDir, Serial, chain};
@@ -49,7 +50,8 @@ fn shared(records: StateRecords) -> CaRecords {
     let records = Arc::new(records);
     CaRecords {
         issued: Arc::clone(&records) as Arc<dyn IssueLog>,
-        revoked: records,
+        revoked: Arc::clone(&records) as Arc<dyn RevocationStore>,
+        nodes: records,
     }
 }
 
@@ -387,6 +389,40 @@ impl RevocationStore for StateRecords {
 
     fn lock(&self) -> Result<FileLock, CaError> {
         self.log.lock()
+    }
+}
+
+impl NodeReports for StateRecords {
+    fn node_keys(&self) -> Result<Vec<NodeKeys>, CaError> {
+        let state = match self.existing() {
+            Ok(Some(state)) => state,
+            // Hosts join only at a proxy that has brought the state up.
+            Ok(None) | Err(StateError::Older { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let now = state.now();
+        let nodes = state.nodes().list().map_err(failed)?.into_iter();
+        Ok(nodes.map(|node| keys_of(node, now)).collect())
+    }
+}
+
+/// What a node has of the CAs' keys, as far as it has said so.
+fn keys_of(node: JoinedNode, now: u64) -> NodeKeys {
+    let is_online = node.is_online(now);
+    let heartbeat = node.heartbeat.unwrap_or_default();
+    // Of a certificate that was not issued last, it is not known here which key has signed it.
+    let installed = node
+        .certificate
+        .filter(|one| heartbeat.certificate == Some(one.serial));
+    let heard = heartbeat.at.max(node.joined);
+    NodeKeys {
+        name: node.name,
+        heard,
+        is_online,
+        is_locked: node.lock.is_some(),
+        user_cas: heartbeat.user_cas,
+        host_cas: heartbeat.host_cas,
+        certificate: installed.map(|one| one.authority),
     }
 }
 

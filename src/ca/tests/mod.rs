@@ -5,6 +5,7 @@ mod imports;
 mod issuing;
 mod successors;
 mod ticking;
+mod waiting;
 
 use std::collections::HashSet;
 use std::fs::Permissions;

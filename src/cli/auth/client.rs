@@ -16,8 +16,8 @@ use super::signing::CertSigning;
 use crate::audit::{AuditEvent, AuditLog, DeferredLog};
 use crate::ca::{
     Authorities, Authority, CaError, CaKind, ImportMode, ImportedKey, Installation, IssueRecord,
-    KeyOwner, Made, MoveError, Outstanding, RevocationRecord, Revocations, RevokeOutcome, Revoked,
-    Rotation, RotationPhase, TtlLimits, outstanding,
+    KeyOwner, Made, MoveError, NodeKeys, Outstanding, RevocationRecord, Revocations, RevokeOutcome,
+    Revoked, Rotation, RotationPhase, TtlLimits, outstanding,
 };
 use crate::model::Serial;
 use crate::sys::account::Actor;
@@ -260,6 +260,15 @@ impl<'c> AuthClient<'c> {
         let now = self.installation.clock.unix_seconds();
         outstanding(authority, &*self.installation.records.issued, now)
             .map_err(|error| ca_failure("cannot read what was issued", error))
+    }
+
+    /// What the nodes that have joined have of the CAs' keys.
+    ///
+    /// # Errors
+    /// When the state is there and cannot be read.
+    pub(super) fn node_keys(&self) -> Result<Vec<NodeKeys>, Failure> {
+        let read = self.installation.records.nodes.node_keys();
+        read.map_err(|error| ca_failure("cannot read what nodes have reported", error))
     }
 
     /// How long certificates of people may live.

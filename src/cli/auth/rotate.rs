@@ -1,16 +1,20 @@
 //! `rproxy auth rotate`: moves the rotation of a CA's key, and prints the next steps.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use super::client::AuthClient;
 use super::export::ExportType;
 use super::failure::ca_failure;
 use super::readiness::{self, Move};
 use super::steps::told;
-use super::{Context, Exit, Failure, ui};
+use super::{Context, Exit, Failure, status, ui};
 use crate::ca::{Authority, CaError, CaKind, MoveError, Rotation, RotationPhase};
 use crate::model::{Principal, parse_duration_with_units};
 use crate::sys::clock::Clock;
+
+/// How long --wait waits before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Replace a CA's key, phase by phase, while sessions go on
 ///
@@ -19,15 +23,18 @@ use crate::sys::clock::Clock;
 /// by itself. What there is to do in a phase goes to standard output; `auth status` shows what is left.
 /// Where the configuration keeps the key in an agent, the new one is `next` of `auth_service.ca_keys`.
 ///
-/// Before the rotation goes on, every host of the inventory is asked whether it is ready. If somebody
-/// would be cut off, they are named and nothing is done, unless --force says so. With --grace-period
-/// nobody is asked. The key that was replaced is kept, trusted no more, until --remove-kept: as long as
-/// it is there, --rollback leads back to it.
+/// Before the rotation goes on, every host of the inventory is asked whether it is ready, and those that
+/// have joined also say so in their reports. If somebody would be cut off, they are named and nothing is done,
+/// unless --force says so; --wait waits until nobody would be. Hosts that have joined and are offline are
+/// named, and not waited for: they take the keys when they are back. With --grace-period nobody is asked;
+/// each phase waits for the reports for up to a third of the time longer. The key that was replaced is
+/// kept, trusted no more, until --remove-kept: as long as it is there, --rollback leads back to it. Without
+/// any flag the command shows how the rotations stand.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AuthRotateArgs {
     /// Which CA
     #[arg(long = "type", value_name = "TYPE")]
-    kind: ExportType,
+    kind: Option<ExportType>,
     /// Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`
     #[arg(long, value_name = "PHASE")]
     phase: Option<String>,
@@ -40,11 +47,21 @@ pub(crate) struct AuthRotateArgs {
     /// Go on although hosts or people would be cut off
     #[arg(long)]
     force: bool,
+    /// Wait until no host and nobody would be cut off, for this time at most, and go on then
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        conflicts_with_all = ["force", "rollback", "grace_period"]
+    )]
+    wait: Option<String>,
     /// Account that the hosts are asked about
     #[arg(long, value_name = "LOGIN", default_value = "root")]
     login: String,
     /// Remove the keys that were kept for a way back, for good
-    #[arg(long, conflicts_with_all = ["phase", "rollback", "grace_period"])]
+    #[arg(long, conflicts_with_all = ["phase", "rollback", "grace_period", "wait"])]
     remove_kept: bool,
 }
 
@@ -55,7 +72,9 @@ impl AuthRotateArgs {
 
     /// Moves the rotation; gives what is printed.
     pub(super) fn rotate(&self, context: &Context) -> Result<String, Failure> {
-        let kind = CaKind::from(self.kind);
+        let Some(kind) = self.kind.map(CaKind::from) else {
+            return self.show(context);
+        };
         let phase = self.phase()?;
         let grace = self
             .grace_period
@@ -75,7 +94,7 @@ impl AuthRotateArgs {
             (None, None) => rotation.go(kind, rotation.phase().next(), kept, now),
         };
         let client = AuthClient::new(context);
-        let seen = self.look_ahead(context, kind, change)?;
+        let seen = self.wait_until_ready(context, kind, change)?;
         let (before, after) = client.rotate(kind, |rotation, kept, now| {
             if rotation.phase() != seen {
                 return Err(MoveError::Overtaken(rotation.phase()));
@@ -85,6 +104,55 @@ impl AuthRotateArgs {
         Ok(told(kind, before.phase(), &after))
     }
 
+    /// How the rotations stand, for a command without flags.
+    fn show(&self, context: &Context) -> Result<String, Failure> {
+        let is_bare = self.phase.is_none() && self.grace_period.is_none() && self.wait.is_none();
+        if !is_bare || self.rollback || self.force || self.remove_kept {
+            return Err(Failure::new(Exit::Usage, "--type is missing")
+                .hint("say which CA: --type=user or --type=host"));
+        }
+        let authorities = AuthClient::new(context).authorities()?;
+        Ok(status::rotations(context, &authorities)?.to_string())
+    }
+
+    /// Looks until nothing stands in the way of a move, as long as --wait says. Gives the phase that the
+    /// rotation is in.
+    fn wait_until_ready(
+        &self,
+        context: &Context,
+        kind: CaKind,
+        change: impl Fn(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError> + Copy,
+    ) -> Result<RotationPhase, Failure> {
+        let limit = match self.wait.as_deref() {
+            None | Some("") => None,
+            Some(time) => {
+                let time = parse_duration_with_units(time);
+                Some(time.map_err(|error| {
+                    Failure::new(Exit::Usage, "cannot use the value of --wait").because(error)
+                })?)
+            }
+        };
+        let started = Instant::now();
+        let mut told = String::new();
+        loop {
+            let (seen, refused) = self.look_ahead(context, kind, change)?;
+            let Some(Refused { list, failure }) = refused else {
+                return Ok(seen);
+            };
+            let is_over = limit.is_some_and(|limit| started.elapsed() >= limit);
+            if self.wait.is_none() || is_over {
+                return Err(failure);
+            }
+            if list != told {
+                ui::note(&format!(
+                    "rproxy: the rotation stays in {seen} until these are ready:\n  {list}"
+                ));
+                told = list;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
     /// Finds the hosts and people that would be cut off, and refuses unless that is meant. Gives the
     /// phase that the rotation is in.
     fn look_ahead(
@@ -92,7 +160,7 @@ impl AuthRotateArgs {
         context: &Context,
         kind: CaKind,
         change: impl Fn(&Rotation, Option<u64>, u64) -> Result<Rotation, MoveError>,
-    ) -> Result<RotationPhase, Failure> {
+    ) -> Result<(RotationPhase, Option<Refused>), Failure> {
         let login: Principal = self.login.parse().map_err(|error| {
             Failure::new(Exit::Usage, "--login is no account's name").because(error)
         })?;
@@ -108,31 +176,29 @@ impl AuthRotateArgs {
         let seen = client.authority(kind).map_err(failed)?;
         if let Some(seen) = seen.filter(|one| one.rotation().phase() == RotationPhase::Standby) {
             // There is no second key to ask about.
-            return Ok(look(&seen).map_err(failed)?.0);
+            return Ok((look(&seen).map_err(failed)?.0, None));
         }
         let authorities = client.authorities()?;
         let (from, to) = look(authorities.of(kind)).map_err(failed)?;
         let wanted = Move { kind, from, to };
-        let cut = readiness::cut_off(context, &authorities, wanted, login)?;
-        if cut.is_empty() {
-            return Ok(from);
-        }
-        let list = cut.join("\n  ");
+        let found = readiness::look(context, &authorities, wanted, login)?;
+        let list = found.cut.join("\n  ");
         let what = format!("with the {kind} CA in {to} these may be cut off");
         // A rollback is for when something is wrong: it is not refused.
-        if self.force || to == RotationPhase::Rollback {
-            ui::note(&format!("rproxy: {what}:\n  {list}"));
-            return Ok(from);
+        let is_meant = self.force || to == RotationPhase::Rollback;
+        if !found.cut.is_empty() && !is_meant {
+            return Ok((from, Some(Refused::new(kind, from, what, list))));
         }
-        Err(Failure::new(
-            Exit::Failed,
-            format!("the rotation stays in {from}: {what}"),
-        )
-        .because(list)
-        .hint(format!(
-            "`rproxy auth status` says the same; once they are ready, give the command again, \
-                 or cut them off with --force; back: rproxy auth rotate --type={kind} --rollback"
-        )))
+        if !found.cut.is_empty() {
+            ui::note(&format!("rproxy: {what}:\n  {list}"));
+        }
+        if !found.offline.is_empty() {
+            let list = found.offline.join("\n  ");
+            ui::note(&format!(
+                "rproxy: these are offline, and take the keys when they are back:\n  {list}"
+            ));
+        }
+        Ok((from, None))
     }
 
     fn phase(&self) -> Result<Option<RotationPhase>, Failure> {
@@ -148,6 +214,29 @@ impl AuthRotateArgs {
             let hint = error.hint();
             Failure::new(Exit::Usage, error.to_string()).hint(hint)
         })
+    }
+}
+
+/// Why a rotation does not go on.
+struct Refused {
+    /// Who would be cut off, a line for each.
+    list: String,
+    failure: Failure,
+}
+
+impl Refused {
+    fn new(kind: CaKind, from: RotationPhase, what: String, list: String) -> Self {
+        let failure = Failure::new(
+            Exit::Failed,
+            format!("the rotation stays in {from}: {what}"),
+        )
+        .because(list.clone())
+        .hint(format!(
+            "`rproxy auth status` says the same; once they are ready, give the command again, \
+             let it wait with --wait, or cut them off with --force; back: \
+             rproxy auth rotate --type={kind} --rollback"
+        ));
+        Self { list, failure }
     }
 }
 

@@ -3,12 +3,14 @@
 use uuid::Uuid;
 
 use super::{node, token};
-use crate::model::{Label, NodeId, TunnelRule};
-use crate::state::testing::{NOW, on_both};
+use crate::ca::NodeKeys;
+use crate::model::{DataDir, Label, NodeId, TunnelRule};
+use crate::state::testing::{NOW, on_both, on_both_places};
 use crate::state::{
     Heartbeat, JoinedNode, Joining, NODE_OFFLINE_AFTER, NodeCertificate, NodeChange, NodeCounts,
-    NodeLock, ProxyRow, State, StateError,
+    NodeLock, ProxyRow, State, StateError, records,
 };
+use crate::sys::clock::Clock;
 
 /// Has a host join that nothing stands in the way of.
 fn joined(state: &State, name: &str) -> JoinedNode {
@@ -384,5 +386,64 @@ fn a_proxy_that_is_gone_takes_its_tunnels_with_it() {
         assert_eq!(proxies.list().unwrap(), [first.clone()]);
         proxies.remove(first.id).unwrap();
         assert_eq!((left(), proxies.list().unwrap()), (vec![], vec![]));
+    });
+}
+
+/// What rotations of the CAs' keys wait for.
+#[test]
+fn what_nodes_have_of_the_cas_keys_is_what_they_have_reported() {
+    on_both_places(|place| {
+        let directory = crate::sys::fs::private_tempdir();
+        let data_dir = DataDir::new(directory.path());
+        let seen_at = |now| {
+            let records = records(Ok(place.clone()), &data_dir, Clock::Fixed(now));
+            records.nodes.node_keys().unwrap()
+        };
+        assert_eq!(seen_at(NOW), [], "there is no state");
+        let state = State::open(place, Clock::Fixed(NOW)).unwrap();
+        assert_eq!(seen_at(NOW), []);
+        let node = joined(&state, "db1");
+        let report = |serial| {
+            let heartbeat = Heartbeat {
+                at: NOW + 60,
+                user_cas: vec!["SHA256:u".to_owned()],
+                host_cas: vec!["SHA256:h".to_owned(), "SHA256:i".to_owned()],
+                certificate: Some(serial),
+                ..Heartbeat::default()
+            };
+            let nodes = state.nodes();
+            assert!(
+                nodes
+                    .heartbeat(node.id, &heartbeat, &[], "10.0.0.5", 22)
+                    .unwrap()
+            );
+        };
+        let certificate = NodeCertificate {
+            serial: 7,
+            begins: NOW,
+            expires: NOW + 60,
+            authority: "SHA256:h".to_owned(),
+        };
+        state
+            .nodes()
+            .set_certificate(node.id, &certificate)
+            .unwrap();
+        report(7);
+        let expected = NodeKeys {
+            name: "db1".to_owned(),
+            heard: NOW + 60,
+            is_online: true,
+            is_locked: false,
+            user_cas: vec!["SHA256:u".to_owned()],
+            host_cas: vec!["SHA256:h".to_owned(), "SHA256:i".to_owned()],
+            certificate: Some("SHA256:h".to_owned()),
+        };
+        assert_eq!(seen_at(NOW + 61), [expected]);
+        // The host has not installed the last certificate.
+        report(6);
+        state.nodes().lock("db1", &lock(None)).unwrap();
+        let later = &seen_at(NOW + 60 + NODE_OFFLINE_AFTER)[0];
+        assert_eq!(later.certificate, None);
+        assert_eq!((later.is_online, later.is_locked), (false, true));
     });
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::super::steps::to_do;
+use super::joined::JoinedStatus;
 use crate::audit::ForeignSerial;
 use crate::ca::{CaKind, Outstanding, Rotation, RotationPhase};
 use crate::cli::fleet;
@@ -35,6 +36,8 @@ pub(in crate::cli::auth) struct AuthorityStatus {
     /// Keys that rotations have replaced, no longer trusted.
     kept_keys: Vec<String>,
     signed_by_leaving_key: Vec<Outstanding>,
+    /// The nodes that have joined, during a rotation.
+    joined_nodes: Option<JoinedStatus>,
 }
 
 /// One key of a CA.
@@ -94,6 +97,7 @@ impl AuthorityStatus {
         keys: Vec<KeyStatus>,
         kept_keys: Vec<String>,
         outstanding: Vec<Outstanding>,
+        joined_nodes: Option<JoinedStatus>,
     ) -> Self {
         Self {
             kind,
@@ -104,6 +108,7 @@ impl AuthorityStatus {
             keys,
             kept_keys,
             signed_by_leaving_key: outstanding,
+            joined_nodes,
         }
     }
 }
@@ -171,6 +176,9 @@ impl fmt::Display for AuthorityStatus {
             for line in to_do(self.kind, self.phase) {
                 writeln!(f, "  {line}")?;
             }
+        }
+        if let Some(joined) = &self.joined_nodes {
+            joined.show(f, self.kind)?;
         }
         let left = &self.signed_by_leaving_key;
         if !left.is_empty() {

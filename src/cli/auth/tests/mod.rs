@@ -1,6 +1,7 @@
 //! `auth export` and `auth sign` from their flags to their files, judged by ssh-keygen, sshd and ssh.
 
 mod revocation;
+mod rotation;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

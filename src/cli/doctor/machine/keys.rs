@@ -89,7 +89,9 @@ fn signing(kind: CaKind, authority: &Authority) -> Finding {
 
 fn rotation(kind: CaKind, rotation: Rotation, now: u64) -> Finding {
     let phase = rotation.phase();
-    if let Some((at, to)) = rotation.overdue(now) {
+    // It waits for nodes until then.
+    let is_late = rotation.latest().is_some_and(|latest| latest <= now);
+    if let Some((at, to)) = rotation.overdue(now).filter(|_| is_late) {
         let detail = format!("should have gone from {phase} to {to} at {}", time(at));
         let hint = "the running proxy moves it, or else `rproxy auth status`; see that every host \
                     and client has the keys of that phase";
