@@ -158,10 +158,7 @@ impl ProxyDouble {
 
     pub(crate) fn last(&self, program: &str) -> Asked {
         let asked = self.asked().into_iter();
-        asked
-            .filter(|asked| asked.program == program)
-            .next_back()
-            .unwrap()
+        asked.rev().find(|asked| asked.program == program).unwrap()
     }
 }
 

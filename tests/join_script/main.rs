@@ -2,7 +2,12 @@
 //! directory that stands for the root of a host.
 //!
 //! `ssh`, `ssh-keygen` and `sshd` are real; the proxy is a real `sshd` too, with answers of a test. The
-//! programs of systemd and OpenRC only note how they were called. `tests/e2e/nodes` has the real proxy.
+//! programs of systemd and of `OpenRC` only note how they were called. `tests/e2e/nodes` has the real proxy.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests' own files need no particular mode"
+)]
 
 #[cfg(test)]
 #[path = "../../src/sys/script.rs"]

@@ -1,7 +1,10 @@
-//! What starts the heartbeat and the tunnel: systemd, OpenRC with cron, or cron alone.
+//! What starts the heartbeat and the tunnel: systemd, `OpenRC` with cron, or cron alone.
+
+use std::process::Command;
 
 use crate::double::Answer;
 use crate::host::{Host, Manager, one_shell, text, until};
+use crate::skipped;
 
 /// A host whose token has a tunnel rule.
 fn with_tunnel(shell: &'static str, manager: Manager, rule: &'static str) -> Host {
@@ -36,6 +39,35 @@ fn systemd_keeps_heartbeat_and_tunnel() {
                 "{calls:?}"
             );
         }
+    });
+}
+
+/// systemd itself reads the units.
+#[test]
+fn systemd_takes_the_units() {
+    one_shell(|shell| {
+        let host = with_tunnel(shell, Manager::Systemd, "required");
+        host.joined(&[]);
+        let units = host.at("etc/systemd/system");
+        let names = [
+            "rproxy-heartbeat.service",
+            "rproxy-heartbeat.timer",
+            "rproxy-tunnel.service",
+        ];
+        let mut analyze = Command::new("systemd-analyze");
+        analyze
+            .args(["verify", "--man=no"])
+            .args(names.map(|name| units.join(name)));
+        let Ok(output) = analyze.output() else {
+            skipped::lacks("systemd-analyze");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        let about_ours: Vec<_> = said
+            .lines()
+            .filter(|line| line.contains("rproxy-"))
+            .collect();
+        assert!(output.status.success() && about_ours.is_empty(), "{said}");
     });
 }
 
