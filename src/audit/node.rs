@@ -83,6 +83,13 @@ pub enum NodeEvent {
         #[serde(flatten)]
         actor: Actor,
     },
+    /// See [`EventKind::NodesRead`].
+    NodesRead {
+        how: &'static str,
+        name: Option<String>,
+        #[serde(flatten)]
+        actor: Actor,
+    },
 }
 
 /// The fields of [`EventKind::NodeJoined`] and [`EventKind::NodeReturned`].
@@ -118,6 +125,7 @@ impl NodeEvent {
             Self::NodeLocked { .. } => EventKind::NodeLocked,
             Self::NodeUnlocked { .. } => EventKind::NodeUnlocked,
             Self::NodeRemoved { .. } => EventKind::NodeRemoved,
+            Self::NodesRead { .. } => EventKind::NodesRead,
         }
     }
 }
@@ -192,6 +200,11 @@ pub(super) mod testing {
             NodeEvent::NodeRemoved {
                 node,
                 name: name(),
+                actor: actor(),
+            },
+            NodeEvent::NodesRead {
+                how: "nodes show",
+                name: Some(name()),
                 actor: actor(),
             },
         ]

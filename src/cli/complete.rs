@@ -12,7 +12,7 @@ use clap::{Arg, Command};
 use super::{Exit, Failure, ui};
 use crate::ca::{CaKind, IssueRecord};
 use crate::config::{Config, Source};
-use crate::model::text;
+use crate::model::{Label, text};
 use crate::state::State;
 use crate::store::listing::{self, Entry, RecordingStatus};
 use crate::sys::clock::Clock;
@@ -23,6 +23,10 @@ const OFFERED: usize = 50;
 const LOOKED_AT: usize = 1000;
 /// The argument that names a person of the state.
 const STORED_USER: &str = "person";
+/// The argument that names a host of the inventory.
+const NODE: &str = "node";
+/// The argument that names a host that has joined.
+const JOINED_NODE: &str = "joined";
 /// Most bytes of the ledger that are read.
 const MAX_LEDGER: u64 = 8 << 20;
 
@@ -97,6 +101,12 @@ pub(super) enum CompletionKind {
     Subject,
     /// Hosts, with commas between them.
     Hosts,
+    /// A host.
+    Node,
+    /// A host that has joined.
+    JoinedNode,
+    /// A token of the state, by its id.
+    Token,
     /// A person.
     Person,
     /// A person of the state.
@@ -117,6 +127,9 @@ impl CompletionKind {
             (None, "ID|FILE") => Some(Self::Recording),
             (None, "ID") => Some(Self::Session),
             (None, "NAME") if argument.get_id() == STORED_USER => Some(Self::User),
+            (None, "NAME") if argument.get_id() == NODE => Some(Self::Node),
+            (None, "NAME") if argument.get_id() == JOINED_NODE => Some(Self::JoinedNode),
+            (None, "TOKEN-ID") => Some(Self::Token),
             (Some("roles"), _) => Some(Self::Roles),
             (None, "USER@HOST[:PORT]") => Some(Self::Subject),
             (Some("host"), _) => Some(Self::Hosts),
@@ -136,6 +149,9 @@ impl CompletionKind {
             }),
             Self::Subject => subjects(config, typed),
             Self::Hosts => hosts(config, typed),
+            Self::Node => nodes(config, typed),
+            Self::JoinedNode => joined_nodes(config, typed),
+            Self::Token => tokens(config, typed),
             Self::Person => people(config, typed),
             Self::User => users(config, typed),
             Self::Roles => roles(config, typed),
@@ -214,9 +230,7 @@ fn people(config: &Config, typed: &str) -> Vec<Candidate> {
 
 /// People of the state; nobody where it cannot be read.
 fn users(config: &Config, typed: &str) -> Vec<Candidate> {
-    let place = config.state_place().ok();
-    let state = place.and_then(|place| State::look(&place, Clock::System).ok()?);
-    let users = state.and_then(|state| state.users().list().ok());
+    let users = state(config).and_then(|state| state.users().list().ok());
     let users = users.unwrap_or_default().into_iter().map(|user| Candidate {
         help: user.roles.join(","),
         value: user.name.to_string(),
@@ -304,19 +318,54 @@ fn one_more(typed: &str, beginning: impl FnOnce(&str) -> Vec<Candidate>) -> Vec<
     found
 }
 
+/// Hosts of the configuration, then those that have joined, as far as the state can be read.
 fn nodes(config: &Config, typed: &str) -> Vec<Candidate> {
-    let nodes = config.nodes.iter().map(|node| {
-        let labels: String = node
-            .labels
-            .iter()
-            .map(|label| format!(" {label}"))
-            .collect();
-        Candidate {
-            value: node.name.clone(),
-            help: format!("{}:{}{labels}", node.host, node.port),
+    let listed = config
+        .nodes
+        .iter()
+        .map(|node| host(&node.name, &node.host, node.port, &node.labels));
+    let mut candidates = beginning_with(typed, listed);
+    for joined in joined_nodes(config, typed) {
+        if !candidates.iter().any(|known| known.value == joined.value) {
+            candidates.push(joined);
         }
-    });
+    }
+    candidates
+}
+
+fn joined_nodes(config: &Config, typed: &str) -> Vec<Candidate> {
+    let nodes = state(config).and_then(|state| state.nodes().list().ok());
+    let nodes = nodes.unwrap_or_default().into_iter();
+    let nodes = nodes.map(|node| host(&node.name, &node.address, node.port, &node.labels));
     beginning_with(typed, nodes)
+}
+
+fn host(name: &str, address: &str, port: u16, labels: &[Label]) -> Candidate {
+    let labels: String = labels.iter().map(|label| format!(" {label}")).collect();
+    Candidate {
+        value: name.to_owned(),
+        help: format!("{address}:{port}{labels}"),
+    }
+}
+
+/// Tokens that are remembered.
+fn tokens(config: &Config, typed: &str) -> Vec<Candidate> {
+    let tokens = state(config).and_then(|state| state.tokens().list().ok());
+    let tokens = tokens.unwrap_or_default().into_iter();
+    let tokens = tokens.map(|token| Candidate {
+        value: token.id.to_string(),
+        help: match token.names.is_empty() {
+            true => "for any name".to_owned(),
+            false => format!("for {}", token.names.join(",")),
+        },
+    });
+    beginning_with(typed, tokens)
+}
+
+/// The state, if there is one that this account may read.
+fn state(config: &Config) -> Option<State> {
+    let place = config.state_place().ok()?;
+    State::look(&place, Clock::System).ok()?
 }
 
 fn beginning_with(typed: &str, all: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
@@ -406,6 +455,7 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+    use crate::cli::nodes::testing::{HostsFixture, node};
 
     fn sought(line: &str) -> Option<(CompletionKind, String)> {
         let mut cli = Cli::command();
@@ -440,7 +490,9 @@ users:
 
     #[test]
     fn the_word_that_is_typed_is_known_by_what_stands_before_it() {
-        use CompletionKind::{Hosts, KeyId, Person, Recording, Roles, Serial, Subject, User};
+        use CompletionKind::{
+            Hosts, JoinedNode, KeyId, Node, Person, Recording, Roles, Serial, Subject, Token, User,
+        };
         for (line, expected) in [
             ("rproxy play ", Some((Recording, ""))),
             ("rproxy play --speed 2 01", Some((Recording, "01"))),
@@ -470,6 +522,13 @@ users:
             ("rproxy recordings ls --user=b", Some((Person, "b"))),
             ("rproxy users lock al", Some((User, "al"))),
             ("rproxy users add al", None),
+            ("rproxy nodes show d", Some((Node, "d"))),
+            ("rproxy nodes lock --reason x d", Some((JoinedNode, "d"))),
+            ("rproxy nodes unlock d", Some((JoinedNode, "d"))),
+            ("rproxy nodes rm d", Some((JoinedNode, "d"))),
+            ("rproxy nodes ls ", None),
+            ("rproxy tokens rm 01", Some((Token, "01"))),
+            ("rproxy tokens add --names=d", None),
             ("rproxy users add alice --roles=dba,", Some((Roles, "dba,"))),
             ("rproxy nonsense ", None),
             ("", None),
@@ -582,5 +641,27 @@ users:
         for odd in ["a b", "$(id)", "a;b", "-x", "a'b", "a*"] {
             assert!(!is_plain(odd), "{odd}");
         }
+    }
+
+    #[test]
+    fn hosts_that_have_joined_and_tokens_come_from_the_state() {
+        let fixture = HostsFixture::new();
+        fixture.join(&node("db1", &["env=prod"]));
+        let config = &fixture.context.config;
+        let found = |kind: CompletionKind, typed: &str| -> Vec<Candidate> {
+            kind.candidates(config, typed)
+        };
+        let values = |kind, typed| -> Vec<String> {
+            let found = found(kind, typed).into_iter();
+            found.map(|candidate| candidate.value).collect()
+        };
+        assert_eq!(values(CompletionKind::Node, ""), ["web1", "db1"]);
+        assert_eq!(values(CompletionKind::JoinedNode, ""), ["db1"]);
+        assert_eq!(values(CompletionKind::Hosts, "web1,"), ["web1,db1"]);
+        assert_eq!(values(CompletionKind::Subject, "alice@d"), ["alice@db1"]);
+        let help = &found(CompletionKind::Node, "db")[0].help;
+        assert_eq!(help, "10.0.0.5:2222 env=prod");
+        let token = fixture.state().tokens().list().unwrap()[0].id.to_string();
+        assert_eq!(values(CompletionKind::Token, &token[..8]), [token]);
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use super::inventory::HostList;
 use super::table::{Surface, Table};
 use super::{Context, Exit, Failure, ui};
 use crate::access::{Constraint, Grant, PolicyDenial, Question, RequestedHost, RuleRef};
@@ -62,8 +63,7 @@ impl ExplainArgs {
 
     fn explain(&self, context: &Context) -> Result<Explanation, Failure> {
         let config = &context.config;
-        let inventory = Inventory::new(config.cluster_name.clone(), config.nodes.clone())
-            .map_err(|error| Failure::new(Exit::Configuration, CANNOT).because(error))?;
+        let inventory = HostList::readable(config).inventory(config)?;
         let (user, target) = self.subject()?;
         let place = place(&inventory, &target)?;
         let policy = config.policy();
@@ -300,6 +300,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::cli::nodes::testing::{HostsFixture, node};
 
     #[derive(Debug, Parser)]
     struct ExplainCli {
@@ -425,5 +426,29 @@ max_ttl           1h30m                                                         
             let answer = explain(two, &[subject, "--login=root"]).unwrap();
             assert_eq!(answer.host, host, "{subject}");
         }
+    }
+
+    #[test]
+    fn a_host_that_has_joined_is_judged_by_its_name_and_labels() {
+        let config = "
+roles: [{ name: dba, allow: [{ labels: { env: prod } }] }]
+users: [{ name: alice, roles: [dba] }]
+";
+        let fixture = HostsFixture::of(&format!("cluster_name: example.com{config}"));
+        fixture.join(&node("db1", &["env=prod"]));
+        fixture.join(&node("db2", &["env=test"]));
+        let explain = |subject: &str| {
+            let line = ExplainCli::try_parse_from(["explain", subject, "--login=root"]);
+            line.unwrap().args.explain(&fixture.context).unwrap()
+        };
+        for subject in ["alice@db1", "alice@db1.example.com", "alice@env=prod"] {
+            let answer = explain(subject);
+            assert!(answer.allowed, "{subject}: {}", answer.reason);
+            assert_eq!(
+                (answer.host.as_str(), answer.labels.as_slice()),
+                ("db1", &["env=prod".to_owned()][..])
+            );
+        }
+        assert!(!explain("alice@db2").allowed);
     }
 }

@@ -19,8 +19,10 @@ mod help;
 mod host;
 mod host_files;
 mod init;
+mod inventory;
 mod logging;
 mod man;
+mod nodes;
 mod passphrase;
 mod play;
 mod preconditions;
@@ -32,6 +34,7 @@ mod signals;
 mod state;
 mod stored;
 mod table;
+mod tokens;
 mod ui;
 mod users;
 mod worker;
@@ -84,12 +87,16 @@ enum Configured {
     #[command(subcommand)]
     Host(host::HostCommand),
     #[command(subcommand)]
+    Nodes(nodes::NodesCommand),
+    #[command(subcommand)]
     Recordings(recordings::RecordingsCommand),
     Play(play::PlayArgs),
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
     #[command(subcommand)]
     State(state::StateCommand),
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     #[command(subcommand)]
     Users(users::UsersCommand),
     Reload(running::Reload),
@@ -162,9 +169,9 @@ impl Configured {
     fn run(self, context: &Context, source: Source) -> Result<(), Failure> {
         if matches!(
             self,
-            Self::Auth(_) | Self::Host(_) | Self::State(_) | Self::Users(_)
+            Self::Auth(_) | Self::Host(_) | Self::State(_) | Self::Tokens(_) | Self::Users(_)
         ) {
-            // Keys and invitations are in memory for a moment. An ordinary user may have no right to it.
+            // Keys, invitations and tokens are in memory for a moment. An ordinary user may have no right to it.
             let _unlocked = process::lock_memory();
         }
         match self {
@@ -176,6 +183,8 @@ impl Configured {
             Self::Recordings(command) => command.run(context),
             Self::Play(args) => args.run(context),
             Self::Sessions(command) => command.run(context),
+            Self::Nodes(command) => command.run(context),
+            Self::Tokens(command) => command.run(context),
             Self::Users(command) => command.run(context),
             Self::Reload(args) => args.run(context),
             Self::Upgrade(args) => args.run(context),

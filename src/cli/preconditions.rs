@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::path::Path;
 
+use super::inventory::HostList;
 use super::stored::state_failure;
 use super::{Exit, Failure};
 use crate::access::Pattern;
@@ -11,7 +12,7 @@ use crate::ca::CaKind;
 use crate::config::Config;
 use crate::model::UserName;
 use crate::model::text::{self, Printable};
-use crate::state::State;
+use crate::state::{State, StateError};
 use crate::sys::clock::Clock;
 use crate::{auth, monitor, worker};
 
@@ -34,40 +35,62 @@ pub(super) fn rehearse(config: &Config) -> Result<(), Failure> {
     })
 }
 
-/// Looks for names that are in the section users and in the state: it would not be clear which of the two
-/// is meant.
+/// Looks for names that the configuration and the state both have, of users and of hosts: it would not be
+/// clear which of the two is meant.
 ///
 /// # Errors
 /// All of them, or why the state cannot be read.
 pub(super) fn names_in_both(config: &Config) -> Result<(), Failure> {
-    let names: Vec<(usize, UserName)> = config
-        .users
-        .iter()
-        // A pattern is no name.
-        .filter_map(|member| Some((member.line, member.name.to_string().parse().ok()?)))
-        .collect();
     let cannot = |error| state_failure("the state cannot be read", error).with(Exit::Configuration);
     let place = config.state_place().map_err(|error| cannot(error.into()))?;
     let Some(state) = State::look(&place, Clock::System).map_err(cannot)? else {
         return Ok(());
     };
+    let users = users_in_both(config, &state).map_err(cannot)?;
+    let hosts = HostList::of(config, &state).map_err(cannot)?;
+    let file = text::path(Path::new(&config.file));
+    let nodes = hosts.names_in_both().into_iter();
+    let nodes: Vec<String> = nodes
+        .map(|name| format!("{file}: nodes: {name} has joined too, and is in the state"))
+        .collect();
+    let all = [users.clone(), nodes.clone()].concat();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::Configuration, all.join("\n"));
+    if !users.is_empty() {
+        failure = failure.hint(
+            "a name is in the configuration or in the state: remove its line, or remove it from the \
+             state with `rproxy users rm NAME`",
+        );
+    }
+    if !nodes.is_empty() {
+        failure = failure.hint(
+            "a host is in the configuration or has joined: remove its line, or remove it from the \
+             state with `rproxy nodes rm NAME`",
+        );
+    }
+    Err(failure)
+}
+
+/// A line for each user that both have.
+fn users_in_both(config: &Config, state: &State) -> Result<Vec<String>, StateError> {
     let mut both = Vec::new();
-    for (line, name) in names {
-        if let Some(user) = state.users().get(name.as_str()).map_err(cannot)? {
+    for member in &config.users {
+        // A pattern is no name.
+        let Ok(name) = member.name.to_string().parse::<UserName>() else {
+            continue;
+        };
+        if let Some(user) = state.users().get(name.as_str())? {
             both.push(format!(
-                "{}:{line}: users: {} is in the state too",
+                "{}:{}: users: {} is in the state too",
                 text::path(Path::new(&config.file)),
+                member.line,
                 user.name
             ));
         }
     }
-    match both.as_slice() {
-        [] => Ok(()),
-        both => Err(Failure::new(Exit::Configuration, both.join("\n")).hint(
-            "a name is in the configuration or in the state: remove its line, or remove it from the \
-             state with `rproxy users rm NAME`",
-        )),
-    }
+    Ok(both)
 }
 
 /// Warnings of users and logins in the configuration that no certificate issued here has.

@@ -84,6 +84,8 @@ mod multiplex;
 #[cfg(test)]
 mod nested;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod nothing_lost;
 #[cfg(test)]
 mod odd_files;

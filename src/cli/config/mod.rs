@@ -7,6 +7,7 @@ mod tests;
 use std::path::PathBuf;
 
 use super::auth::client::AuthClient;
+use super::inventory::HostList;
 use super::{Context, Exit, Failure, ui};
 use crate::ca::{Authority, CaKind};
 use crate::model::HostName;
@@ -89,7 +90,7 @@ impl ConfigArgs {
         trust: Trust,
     ) -> Result<String, Failure> {
         let config = &context.config;
-        let (proxy_host, proxy_port) = self.proxy(context)?;
+        let (proxy_host, proxy_port) = proxy_address(context, self.proxy.as_deref())?;
         let hosts = self.patterns(context)?;
         let identity = self.identity.as_deref().map(written).transpose()?;
         let certificate = self.certificate.as_deref().map(written).transpose()?;
@@ -116,30 +117,11 @@ impl ConfigArgs {
         .map_err(cannot_write)
     }
 
-    fn proxy(&self, context: &Context) -> Result<(String, u16), Failure> {
-        if let Some(text) = &self.proxy {
-            return host_and_port(text).ok_or_else(|| {
-                Failure::new(
-                    Exit::Usage,
-                    format!("--proxy={text} is no host with a port"),
-                )
-                .hint("write it as proxy.example.com:3023, 203.0.113.5:3023 or [2001:db8::5]:3023")
-            });
-        }
-        public_address(context).ok_or_else(|| {
-            Failure::new(
-                Exit::Failed,
-                "it is not known where clients reach the proxy",
-            )
-            .hint("give --proxy=HOST:PORT, or set proxy_service.public_addr in the configuration")
-        })
-    }
-
     fn patterns(&self, context: &Context) -> Result<Vec<String>, Failure> {
         let config = &context.config;
         if self.hosts.is_empty() {
             let all = format!("*.{}", config.cluster_name);
-            let names = config.nodes.iter().map(|node| node.name.clone());
+            let names = HostList::readable(config).names();
             return Ok(std::iter::once(all).chain(names).collect());
         }
         let patterns = self.hosts.iter().map(|host| openssh::host_pattern(host));
@@ -186,6 +168,29 @@ fn cannot_write(error: RenderError) -> Failure {
     Failure::new(Exit::Failed, "cannot write the block for ssh_config")
         .because(error)
         .hint("choose paths and a login of letters, digits and / . _ - + ~, without white space")
+}
+
+/// Where clients and hosts reach the proxy: what `--proxy` says, or the configuration.
+///
+/// # Errors
+/// When that is no host with a port, or neither says it.
+pub(super) fn proxy_address(
+    context: &Context,
+    flag: Option<&str>,
+) -> Result<(String, u16), Failure> {
+    if let Some(text) = flag {
+        return host_and_port(text).ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                format!("--proxy={text} is no host with a port"),
+            )
+            .hint("write it as proxy.example.com:3023, 203.0.113.5:3023 or [2001:db8::5]:3023")
+        });
+    }
+    public_address(context).ok_or_else(|| {
+        Failure::new(Exit::Failed, "it is not known where the proxy is reached")
+            .hint("give --proxy=HOST:PORT, or set proxy_service.public_addr in the configuration")
+    })
 }
 
 /// Where clients reach the proxy, as far as the configuration says.

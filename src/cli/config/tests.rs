@@ -7,6 +7,7 @@ use std::process::Command;
 use clap::Parser;
 
 use super::*;
+use crate::cli::nodes::testing::{HostsFixture, node};
 use crate::sys::clock::Clock;
 use crate::sys::fs::{PUBLIC_FILE, Replace, write_whole};
 
@@ -114,6 +115,18 @@ fn the_configuration_says_who_is_behind_which_proxy() {
     assert!(command("web.example.com").unwrap().ends_with(ends));
     assert_eq!(command("proxy.example.com"), None);
     assert_eq!(command("github.com"), None);
+}
+
+#[test]
+fn hosts_that_have_joined_are_behind_the_proxy_by_all_their_names() {
+    let fixture = HostsFixture::new();
+    let installation = fixture.context.config.installation(Clock::System);
+    crate::ca::Authorities::make(&installation).unwrap();
+    fixture.join(&node("db1", &[]));
+    let args = ConfigCli::try_parse_from(["config", "--ssh-dir=/tmp"]);
+    let block = args.unwrap().args.printed(&fixture.context).unwrap();
+    let hosts = "\nHost *.example.com web1 db1 db1-alias *.EXAMPLE.COM";
+    assert!(block.contains(hosts), "{block}");
 }
 
 #[test]

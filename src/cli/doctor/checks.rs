@@ -176,8 +176,18 @@ checks! {
             => "copy the host's public key to the proxy; on the proxy: `rproxy auth sign --host=NAME --public-key=FILE`; copy the certificate to the host; on the host: `HostCertificate` in sshd_config, `systemctl reload ssh`";
         NODE_USER_CA "node-user-ca": "whether the host takes certificates of the user CA, asked without logging in"
             => "on the host: `TrustedUserCAKeys`, as `rproxy host setup` on the proxy writes it; `--login` for an account that exists there";
-        NODE_CLOCK "node-clock": "if it takes none: whether it takes those of another time"
+        NODE_CLOCK "node-clock": "if it takes none: whether it takes those of another time; of a host that has joined, the clock that it reports"
             => "on the host: set the clock";
+        NODE_TWICE "node-twice": "whether a host that has joined has the name of a node of the configuration"
+            => "remove the line of the configuration, or the host: `rproxy nodes rm NAME`";
+        NODE_REPORT "node-report": "whether a host that has joined reports; it is offline if three reports are missing, which come once a minute"
+            => "on the host: `systemctl status rproxy-heartbeat.timer`, or the cron line, and whether it reaches the proxy; for a host that is gone: `rproxy nodes rm NAME`";
+        NODE_CERTIFICATE "node-certificate": "whether the certificate of a host that has joined is renewed, which is due when half of its life is over"
+            => "on the host: `journalctl -u rproxy-heartbeat`; on the proxy: `rproxy nodes show NAME`";
+        NODE_PROBLEM "node-problem": "what a host that has joined could not do, such as install what it got"
+            => "correct it on the host: sshd there goes on with what it had before";
+        NODE_TUNNEL "node-tunnel": "whether the tunnel of a host that has joined is open, if it has to keep one; such a host is not dialled"
+            => "on the host: `systemctl status rproxy-tunnel`";
         NODE_EGRESS "node-egress": "with `egress_addrs`: whether it takes certificates that are good from there only"
             => "the host sees the proxy under another address: correct `egress_addrs`, or the translation of addresses";
     }

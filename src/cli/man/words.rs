@@ -6,10 +6,11 @@ use crate::model::DataDir;
 pub(super) const EXAMPLES: &[(&str, &str, &str)] = &[
     (
         "rproxy",
-        "Set up a proxy, prepare a host, run the proxy, and invite a user:",
+        "Set up a proxy and run it, let a host join, and invite a user:",
         "rproxy init\n\
-         rproxy host setup --host=db1,db1.example.com --out-dir=/root/db1\n\
          rproxy serve\n\
+         rproxy tokens add --type=node --names=db1\n\
+         rproxy nodes script > join.sh\n\
          rproxy users add alice --roles=dba",
     ),
     (
@@ -129,6 +130,32 @@ pub(super) const EXAMPLES: &[(&str, &str, &str)] = &[
         "rproxy users lock alice --reason='laptop lost'",
     ),
     (
+        "rproxy-tokens-add",
+        "A host that is to be called db1, with labels that it cannot change itself:",
+        "rproxy tokens add --type=node --names=db1 --labels=env=prod,role=db",
+    ),
+    (
+        "rproxy-tokens-add",
+        "Twenty hosts behind NAT, which have to keep a tunnel, until tomorrow:",
+        "rproxy tokens add --type=node --uses=20 --tunnel=required --ttl=24h",
+    ),
+    (
+        "rproxy-nodes-script",
+        "The script, to be run on each host as root:",
+        "rproxy nodes script > join.sh",
+    ),
+    (
+        "rproxy-nodes-ls",
+        "The names of production's hosts that do not report, with jq(1):",
+        "rproxy nodes ls --labels=env=prod --format=json |\n    \
+         jq -r '.[] | select(.state == \"offline\") | .name'",
+    ),
+    (
+        "rproxy-nodes-lock",
+        "A host that may have been broken into:",
+        "rproxy nodes lock db1 --reason='being looked at'",
+    ),
+    (
         "rproxy-state-backup",
         "Before an upgrade, beside the proxy that runs:",
         "rproxy state backup /var/backups/rproxy.db",
@@ -167,6 +194,11 @@ pub(super) const SEE_ALSO: &[(&str, &[&str])] = &[
     ("rproxy-auth-krl", &["ssh-keygen(1)", "sshd_config(5)"]),
     ("rproxy-host-setup", &["sshd_config(5)"]),
     ("rproxy-users", &["rproxy.yaml(5)", "ssh(1)"]),
+    ("rproxy-tokens", &["rproxy-nodes(1)"]),
+    (
+        "rproxy-nodes",
+        &["rproxy-tokens(1)", "rproxy.yaml(5)", "sshd_config(5)"],
+    ),
     (
         "rproxy-recordings",
         &["rproxy-play(1)", "rproxy-recording(5)"],
@@ -192,8 +224,8 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("ca/", "The CA keys. Who can read them can be anybody."),
     (
         DataDir::STATE,
-        "The state, if `state.url` names no database: users, sign-ins, certificates that were issued, \
-         what is revoked.",
+        "The state, if `state.url` names no database: users, sign-ins, hosts that have joined, tokens, \
+         certificates that were issued, what is revoked.",
     ),
     (
         DataDir::LEDGER,

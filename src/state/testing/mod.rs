@@ -44,46 +44,6 @@ pub(crate) fn on_both(test: impl Fn(&State)) {
     on_both_places(|place| test(&State::open(place, Clock::Fixed(NOW)).unwrap()));
 }
 
-/// A token that is new, for any names.
-pub(crate) fn token(hash: &str, uses: u64) -> Token {
-    Token {
-        id: Uuid::now_v7(),
-        hash: hash.to_owned(),
-        names: Vec::new(),
-        labels: vec!["env=prod".parse().unwrap()],
-        tunnel: TunnelRule::Allowed,
-        uses,
-        created: NOW,
-        expires: NOW + 60,
-        created_by: "root".to_owned(),
-    }
-}
-
-/// A host that joins under this name, with a key of its own.
-pub(crate) fn node(name: &str) -> JoinedNode {
-    let id = NodeId::new();
-    JoinedNode {
-        id,
-        name: name.to_owned(),
-        names: vec![name.to_owned()],
-        key: format!("ssh-ed25519 {id}"),
-        fingerprint: format!("SHA256:{id}"),
-        token: Uuid::nil(),
-        forced_labels: vec!["env=prod".parse().unwrap()],
-        labels: vec!["env=prod".parse().unwrap(), "role=db".parse().unwrap()],
-        tunnel: TunnelRule::Allowed,
-        address: "10.0.0.5".to_owned(),
-        port: 22,
-        joined: NOW,
-        certificate: None,
-        lock: None,
-        heartbeat: Some(Heartbeat {
-            at: NOW,
-            ..Heartbeat::default()
-        }),
-    }
-}
-
 /// Makes what a version of the schema has left in a database: `tests/data/state` has it as SQL.
 pub(crate) fn write_as(version: u64, place: &StatePlace) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/state");

@@ -11,13 +11,8 @@ mod people;
 mod plans;
 mod schema;
 
-<<<<<<< HEAD
 use super::{NewUser, RegisteredKey, State, Token, User};
 use crate::state::testing::{self, NOW, node};
-=======
-use super::{NewUser, RegisteredKey, State, User};
-use crate::state::testing::{NOW, node, token};
->>>>>>> 7cbe2b3 (ca, auth: rotations wait for the nodes that have joined)
 
 /// Adds a user.
 fn user(state: &State, name: &str) -> User {
@@ -41,11 +36,8 @@ fn key(user: &User, fingerprint: &str) -> RegisteredKey {
         used: None,
     }
 }
-<<<<<<< HEAD
 
 /// A token that is new, for any names.
 fn token(hash: &str, uses: u64) -> Token {
     testing::token(hash, uses, NOW + 60)
 }
-=======
->>>>>>> 7cbe2b3 (ca, auth: rotations wait for the nodes that have joined)

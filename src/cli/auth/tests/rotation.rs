@@ -13,7 +13,7 @@ fn joined(names: &[&str]) -> (AuthFixture, State, Vec<JoinedNode>) {
     let state = State::open(&scene.context.config.state_place().unwrap(), Clock::System).unwrap();
     let nodes: Vec<_> = names.iter().map(|name| node(name)).collect();
     for node in &nodes {
-        let mut token = token(&node.name, 1);
+        let mut token = token(&node.name, 1, crate::state::testing::NOW + 60);
         token.expires = state.now() + 60;
         state.tokens().put(&token).unwrap();
         state.nodes().join(node, &token.hash, state.now()).unwrap();

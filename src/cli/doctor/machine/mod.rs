@@ -2,6 +2,7 @@
 
 mod failures;
 mod files;
+mod joined;
 mod keys;
 mod listener;
 mod names;
@@ -13,6 +14,7 @@ mod system;
 
 use super::checks::{CONFIG, CONFIG_MODE};
 use super::report::Finding;
+use crate::cli::inventory::HostList;
 use crate::cli::{Exit, Failure};
 use crate::config::{Config, ConfigError, Diagnostic, Source};
 use crate::dns::Resolver;
@@ -55,7 +57,11 @@ pub(super) fn examine(source: &Source, login: &str) -> Result<Vec<Finding>, Fail
         place.examine(runs, &mut findings).await;
         Ok::<_, Failure>(())
     })?;
-    nodes::examine(&config, &keys, &login, now, &mut findings)?;
+    // A state that cannot be read is a finding already.
+    let hosts = HostList::read(&config).unwrap_or_else(|_told| HostList::without_state(&config));
+    joined::examine(&config, &hosts, now, &mut findings);
+    let hosts = hosts.dialled();
+    nodes::examine(&config, &hosts, &keys, &login, now, &mut findings)?;
     Ok(findings)
 }
 

@@ -59,14 +59,16 @@ struct Taken {
     control: bool,
 }
 
+/// `hosts` are those of the inventory that are dialled.
 pub(super) fn examine(
     config: &Config,
+    hosts: &[Node],
     keys: &CheckKeys,
     login: &Principal,
     now: u64,
     findings: &mut Vec<Finding>,
 ) -> Result<(), Failure> {
-    if config.nodes.is_empty() {
+    if hosts.is_empty() {
         return Ok(());
     }
     let user = keys.user.as_deref();
@@ -79,7 +81,7 @@ pub(super) fn examine(
         revocations: keys.revocations.clone(),
         user: user.transpose()?,
     });
-    let found = fleet::each(&config.nodes, |node, resolver| {
+    let found = fleet::each(hosts, |node, resolver| {
         let questions = Arc::clone(&questions);
         async move { questions.examine(&node, &resolver).await }
     })?;

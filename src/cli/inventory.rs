@@ -1,0 +1,168 @@
+//! The inventory, for commands: the hosts of the configuration, and those that have joined.
+
+use super::{Exit, Failure, ui};
+use crate::config::Config;
+use crate::model::{TunnelRule, chain};
+use crate::nodes::{Inventory, Node};
+use crate::state::{JoinedNode, OpenTunnel, ProxyRow, State, StateError};
+use crate::sys::clock::Clock;
+
+/// The hosts of the inventory. Of a name that is in the configuration and has joined, the configuration
+/// counts.
+#[derive(Debug)]
+pub(crate) struct HostList {
+    listed: Vec<Node>,
+    joined: Vec<JoinedNode>,
+    tunnels: Vec<OpenTunnel>,
+    proxies: Vec<ProxyRow>,
+    now: u64,
+}
+
+impl HostList {
+    /// Reads the state, if there is one: nothing is made or changed.
+    ///
+    /// # Errors
+    /// When the state is there and cannot be read.
+    pub(crate) fn read(config: &Config) -> Result<Self, StateError> {
+        match State::look(&config.state_place()?, Clock::System)? {
+            Some(state) => Self::of(config, &state),
+            None => Ok(Self::without_state(config)),
+        }
+    }
+
+    /// The same, of a state that is open.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub(crate) fn of(config: &Config, state: &State) -> Result<Self, StateError> {
+        Ok(Self {
+            joined: state.nodes().list()?,
+            tunnels: state.nodes().tunnels()?,
+            proxies: state.proxies().list()?,
+            now: state.now(),
+            ..Self::without_state(config)
+        })
+    }
+
+    /// The hosts of the configuration.
+    pub(crate) fn without_state(config: &Config) -> Self {
+        Self {
+            listed: config.nodes.clone(),
+            joined: Vec::new(),
+            tunnels: Vec::new(),
+            proxies: Vec::new(),
+            now: 0,
+        }
+    }
+
+    /// All of them, for commands that can do without the hosts that have joined: on a machine without the
+    /// state, or as an account that may not read it. The user is told.
+    pub(crate) fn readable(config: &Config) -> Self {
+        Self::read(config).unwrap_or_else(|error| {
+            ui::note(&format!(
+                "rproxy: warning: hosts that have joined are not known, the state cannot be read: {}",
+                chain(&error)
+            ));
+            Self::without_state(config)
+        })
+    }
+
+    /// The hosts of the configuration.
+    pub(crate) fn listed(&self) -> &[Node] {
+        &self.listed
+    }
+
+    /// The hosts that have joined and are not in the configuration.
+    pub(crate) fn joined(&self) -> impl Iterator<Item = &JoinedNode> {
+        let is_listed = |name: &str| self.listed.iter().any(|node| node.name == name);
+        let joined = self.joined.iter();
+        joined.filter(move |node| !is_listed(&node.name))
+    }
+
+    /// The names of the configuration that a host has joined with, too.
+    pub(crate) fn names_in_both(&self) -> Vec<&str> {
+        let has_joined = |name: &&str| self.joined.iter().any(|node| has_name(node, name));
+        let names = self.listed.iter().map(|node| node.name.as_str());
+        names.filter(has_joined).collect()
+    }
+
+    /// The names of all hosts: those of the configuration in its order, then all names of those that have
+    /// joined.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let listed = self.listed.iter().map(|node| node.name.clone());
+        let joined = self.joined().flat_map(|node| node.names.clone());
+        listed.chain(joined).collect()
+    }
+
+    /// The inventory as the proxy has it.
+    ///
+    /// # Errors
+    /// As [`Inventory::new`].
+    pub(crate) fn inventory(&self, config: &Config) -> Result<Inventory, Failure> {
+        let joined = self.joined().map(as_node);
+        let nodes = self.listed.iter().cloned().chain(joined).collect();
+        Inventory::new(config.cluster_name.clone(), nodes).map_err(|error| {
+            Failure::new(Exit::Configuration, "cannot make the inventory").because(error)
+        })
+    }
+
+    /// The hosts that are dialled at an address: not those behind tunnels, and none that is locked.
+    pub(crate) fn dialled(&self) -> Vec<Node> {
+        let joined = self.joined();
+        let joined = joined.filter(|node| node.lock.is_none() && !self.is_tunnelled(node));
+        let listed = self.listed.iter().cloned();
+        listed.chain(joined.map(as_node)).collect()
+    }
+
+    /// The tunnel that a host keeps open.
+    pub(crate) fn tunnel_of(&self, node: &JoinedNode) -> Option<&OpenTunnel> {
+        self.tunnels.iter().find(|tunnel| tunnel.node == node.id)
+    }
+
+    /// Where other proxies reach the proxy at which a tunnel ends, if it has said so.
+    pub(crate) fn proxy_of(&self, tunnel: &OpenTunnel) -> Option<&str> {
+        let proxy = self.proxies.iter().find(|proxy| proxy.id == tunnel.proxy);
+        proxy.map(|proxy| proxy.address.as_str())
+    }
+
+    /// Whether a host that has joined is reached through its tunnel, and not at its address.
+    pub(crate) fn is_tunnelled(&self, node: &JoinedNode) -> bool {
+        match node.tunnel {
+            TunnelRule::No => false,
+            TunnelRule::Allowed => self.tunnel_of(node).is_some(),
+            TunnelRule::Required => true,
+        }
+    }
+
+    /// Whether a host that has joined reports.
+    pub(crate) fn is_online(&self, node: &JoinedNode) -> bool {
+        node.is_online(self.now)
+    }
+}
+
+/// A host that has joined, as the inventory has it.
+fn as_node(node: &JoinedNode) -> Node {
+    Node {
+        name: node.name.clone(),
+        also_named: node.names.clone(),
+        host: node.address.clone(),
+        port: node.port,
+        labels: node.labels.clone(),
+        legacy: Vec::new(),
+        id: Some(node.id),
+        tunnel: node.tunnel,
+        is_locked: node.lock.is_some(),
+    }
+}
+
+/// When a host that has joined has last reported, in seconds since the epoch.
+pub(crate) fn last_seen(node: &JoinedNode) -> u64 {
+    let heartbeat = node.heartbeat.as_ref();
+    heartbeat.map_or(node.joined, |heartbeat| heartbeat.at)
+}
+
+/// Whether this is one of the names of a host that has joined.
+pub(crate) fn has_name(node: &JoinedNode, name: &str) -> bool {
+    let mut names = node.names.iter().chain([&node.name]);
+    names.any(|own| own.eq_ignore_ascii_case(name))
+}

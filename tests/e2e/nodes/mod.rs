@@ -1,0 +1,3 @@
+//! Hosts that join by themselves.
+
+mod commands;
