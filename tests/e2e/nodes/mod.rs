@@ -1,3 +1,24 @@
 //! Hosts that join by themselves.
 
 mod commands;
+mod inventory;
+mod stolen_token;
+mod taken_host;
+
+use serde_json::Value;
+
+use crate::support::recordings::text;
+use crate::support::{ClientOutcome, World};
+
+/// Checks that a host reads why it is refused, and nothing else; gives the audit event.
+fn assert_refused(world: &World, outcome: &ClientOutcome, reason: &str, said: &str) -> Value {
+    assert_eq!(outcome.code(), 1, "{}{}", outcome.text(), outcome.stderr);
+    assert_eq!(outcome.text(), "");
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(reason), "{}", outcome.stderr);
+    world.eventually(&format!("{reason} is audited"), || {
+        let mut refused = world.events("node.refused");
+        refused.retain(|event| text(event, "reason") == reason);
+        refused.pop()
+    })
+}

@@ -214,6 +214,15 @@ impl Sshd {
             .expect("sshd listens again");
     }
 
+    /// Adds a line to its configuration, unless it has it. It counts once it is read again.
+    pub(crate) fn set_line(&self, line: &str) {
+        let text = std::fs::read_to_string(&self.config).expect("its own file");
+        if text.lines().all(|known| known != line) {
+            let text = format!("{text}{line}\n");
+            std::fs::write(&self.config, text).expect("a writable directory");
+        }
+    }
+
     /// Everything that it has logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

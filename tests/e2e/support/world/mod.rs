@@ -4,6 +4,7 @@ mod audit;
 mod build;
 mod ca;
 mod files;
+mod nodes;
 mod people;
 mod serving;
 mod sign_in;
@@ -25,6 +26,7 @@ use super::sshd::Sshd;
 use super::{keys, programs};
 
 pub(crate) use build::Builder;
+pub(crate) use nodes::{HostReport, JoiningHost};
 pub(crate) use people::{Holds, User};
 pub(crate) use sign_in::PersonAnswers;
 pub(crate) use sign_up::SignUp;

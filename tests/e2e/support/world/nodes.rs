@@ -1,0 +1,270 @@
+//! Hosts that join by themselves, with nothing but stock `ssh` and `sshd`: the test does what the script on
+//! a host does.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::World;
+use super::files::{make_dir, write};
+use crate::support::client::{ClientCommand, Live};
+use crate::support::clock::PRELOAD;
+use crate::support::keys;
+use crate::support::recordings::text;
+use crate::support::sshd::Sshd;
+use crate::support::{ClientOutcome, programs};
+
+/// A host with a host key and an `sshd` of its own, which trusts nobody until the host has joined.
+#[derive(Debug)]
+pub(crate) struct JoiningHost {
+    /// The name that it wants.
+    pub(crate) name: String,
+    pub(crate) sshd: Sshd,
+    dir: PathBuf,
+}
+
+/// What a host says of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HostReport {
+    /// The names that it wants.
+    pub(crate) names: Vec<String>,
+    /// The labels, as `key=value`.
+    pub(crate) labels: Vec<String>,
+    /// Where its sshd listens.
+    pub(crate) port: u16,
+    /// How far its clock is ahead, in seconds.
+    pub(crate) clock_ahead: i64,
+    /// Further lines.
+    pub(crate) more: Vec<String>,
+}
+
+impl HostReport {
+    /// The lines that the program of the proxy reads.
+    pub(crate) fn lines(&self, token: Option<&str>) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.as_ref().map_or(0, Duration::as_secs);
+        let mut lines = vec!["rproxy-report 1".to_owned()];
+        let token = token.iter().map(|token| format!("token {token}"));
+        let names = self.names.iter().map(|name| format!("name {name}"));
+        let labels = self.labels.iter().map(|label| format!("label {label}"));
+        lines.extend(token.chain(names).chain(labels));
+        lines.extend([
+            "address 127.0.0.1".to_owned(),
+            format!("port {}", self.port),
+            "sshd OpenSSH_9.2p1 Debian-2".to_owned(),
+            "uptime 12345".to_owned(),
+            format!("clock {}", now.saturating_add_signed(self.clock_ahead)),
+        ]);
+        lines.extend(self.more.iter().cloned());
+        lines.push("end\n".to_owned());
+        lines.join("\n")
+    }
+}
+
+impl JoiningHost {
+    /// Its host key, which is also its key as a client of the proxy.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.dir.join("host_key")
+    }
+
+    /// What it says of itself.
+    pub(crate) fn report(&self) -> HostReport {
+        HostReport {
+            names: vec![self.name.clone()],
+            labels: Vec::new(),
+            port: self.sshd.port,
+            clock_ahead: 0,
+            more: self.installed(),
+        }
+    }
+
+    /// The lines about what is installed.
+    fn installed(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (word, file) in [("user-ca", "user_ca.pub"), ("host-ca", "host_ca.pub")] {
+            let path = self.dir.join(file);
+            if std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
+                let listed = keygen(&["-l", "-f"], &path);
+                let fingerprints = listed.lines().filter_map(|line| line.split(' ').nth(1));
+                lines.extend(fingerprints.map(|found| format!("{word} {found}")));
+            }
+        }
+        lines.extend(self.serial().map(|serial| format!("certificate {serial}")));
+        lines
+    }
+
+    /// The serial number of its host certificate.
+    pub(crate) fn serial(&self) -> Option<String> {
+        let serial = field(&self.certificate()?, "Serial: ");
+        Some(serial.expect("a certificate has a number"))
+    }
+
+    /// Its host certificate, as `ssh-keygen -L` shows it.
+    pub(crate) fn certificate(&self) -> Option<String> {
+        let path = keys::with_suffix(&self.key(), "-cert.pub");
+        path.exists().then(|| keygen(&["-L", "-f"], &path))
+    }
+
+    /// Installs what the proxy has answered; its `sshd` reads it if it is new.
+    pub(crate) fn install(&self, world: &World, answer: &str) {
+        assert!(answer.starts_with("rproxy-node 1\n"), "{answer}");
+        assert!(answer.ends_with("\nend\n"), "{answer}");
+        let all = |word: &str| {
+            let lines = answer.lines().filter_map(|line| line.strip_prefix(word));
+            let lines: Vec<_> = lines.map(|line| format!("{line}\n")).collect();
+            lines.concat()
+        };
+        let mut is_new = false;
+        let certificate = keys::with_suffix(&self.key(), "-cert.pub");
+        for (word, path) in [
+            ("user-ca ", self.dir.join("user_ca.pub")),
+            ("host-ca ", self.dir.join("host_ca.pub")),
+            ("certificate ", certificate.clone()),
+        ] {
+            let new = all(word);
+            let old = std::fs::read_to_string(&path).unwrap_or_default();
+            if !new.is_empty() && new != old {
+                write(&path, &new);
+                is_new = true;
+            }
+        }
+        if is_new {
+            let line = format!("HostCertificate {}", certificate.display());
+            self.sshd.set_line(&line);
+            self.sshd.reload(&world.children);
+        }
+    }
+}
+
+impl World {
+    /// A new token, from the command of administrators, with these further arguments.
+    pub(crate) fn node_token(&self, more: &[&str]) -> String {
+        let mut add = self.in_clock(self.rproxy());
+        add.args(["tokens", "add", "--type=node", "--format=json"]);
+        let added = keys::tool(add.args(more));
+        let added: Value = serde_json::from_str(&added).expect("JSON");
+        text(&added, "token").to_owned()
+    }
+
+    /// A host that has not joined yet.
+    pub(crate) fn new_host(&self, name: &str) -> JoiningHost {
+        let dir = self.dir().join(name);
+        make_dir(&dir);
+        keys::generate(&dir.join("host_key"));
+        let sshd = Sshd::start(&self.children, &dir, name, "", "");
+        JoiningHost {
+            name: name.to_owned(),
+            sshd,
+            dir,
+        }
+    }
+
+    /// `ssh` of a host to the proxy, as whoever has the host key.
+    pub(crate) fn host_ssh(&self, key: &Path) -> ClientCommand<'_> {
+        self.host_ssh_as("join", key)
+    }
+
+    /// The same under another user name.
+    pub(crate) fn host_ssh_as(&self, user: &str, key: &Path) -> ClientCommand<'_> {
+        let ssh = ClientCommand::new(&self.children, &programs::path("ssh"), self.dir());
+        let ssh = match &self.clock {
+            Some(clock) => ssh.env(PRELOAD, &clock.library),
+            None => ssh,
+        };
+        let known_hosts = self.dir().join("known_hosts");
+        ssh.args(["-F", "none", "-T", "-o", "BatchMode=yes"])
+            .args(["-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes"])
+            .args(["-o", "StrictHostKeyChecking=yes"])
+            .args(["-o", "GlobalKnownHostsFile=/dev/null"])
+            .args(["-o", "KexAlgorithms=-sntrup761*"])
+            .arg("-o")
+            .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
+            .arg("-i")
+            .arg(key)
+            .args(["-p", &self.port().to_string()])
+            .arg(format!("{user}@127.0.0.1"))
+    }
+
+    /// The host wants to join, and says this of itself.
+    pub(crate) fn join_as(
+        &self,
+        host: &JoiningHost,
+        token: &str,
+        report: &HostReport,
+    ) -> ClientOutcome {
+        let join = self.host_ssh(&host.key()).arg("join");
+        join.stdin(report.lines(Some(token))).run()
+    }
+
+    /// A host that has joined with a token of its own, and has installed what the proxy has answered.
+    pub(crate) fn joined_host(&self, name: &str, token: &[&str]) -> JoiningHost {
+        let host = self.new_host(name);
+        let token = self.node_token(token);
+        let joined = self.join_as(&host, &token, &host.report()).success();
+        host.install(self, &joined.text());
+        host
+    }
+
+    /// The host sends a heartbeat with this report.
+    pub(crate) fn heartbeat_as(&self, host: &JoiningHost, report: &HostReport) -> ClientOutcome {
+        let heartbeat = self.host_ssh(&host.key()).arg("heartbeat");
+        heartbeat.stdin(report.lines(None)).run()
+    }
+
+    /// The host sends a heartbeat, and installs what is new.
+    pub(crate) fn heartbeat(&self, host: &JoiningHost) {
+        let answer = self.heartbeat_as(host, &host.report()).success();
+        host.install(self, &answer.text());
+    }
+
+    /// The tunnel that a host keeps open, until it is dropped.
+    pub(crate) fn tunnel(&self, host: &JoiningHost) -> Live {
+        self.tunnel_at(host, 22)
+    }
+
+    /// The same, with another port for the end at the proxy.
+    pub(crate) fn tunnel_at(&self, host: &JoiningHost, port: u16) -> Live {
+        let tunnel = self.host_ssh(&host.key()).args(["-N", "-R"]);
+        let tunnel = tunnel.arg(format!("{port}:127.0.0.1:{}", host.sshd.port));
+        let tunnel = tunnel.args(["-o", "ExitOnForwardFailure=yes"]);
+        tunnel.start()
+    }
+
+    /// What `nodes ls` says of a node, if it lists it.
+    pub(crate) fn listed_node(&self, name: &str) -> Option<Value> {
+        let mut ls = self.in_clock(self.rproxy());
+        let listed = keys::tool(ls.args(["nodes", "ls", "--format=json"]));
+        let listed: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+        listed.into_iter().find(|node| node["name"] == name)
+    }
+
+    /// Runs a command of administrators about nodes, which must succeed.
+    pub(crate) fn about_nodes(&self, args: &[&str]) -> String {
+        keys::tool(self.in_clock(self.rproxy()).arg("nodes").args(args))
+    }
+
+    /// A command, with the clock of the world.
+    fn in_clock(&self, mut command: Command) -> Command {
+        if let Some(clock) = &self.clock {
+            command.env(PRELOAD, &clock.library);
+        }
+        command
+    }
+}
+
+fn keygen(args: &[&str], path: &Path) -> String {
+    keys::tool(
+        Command::new(programs::path("ssh-keygen"))
+            .args(args)
+            .arg(path),
+    )
+}
+
+/// What follows a word in what `ssh-keygen -L` shows.
+fn field(shown: &str, word: &str) -> Option<String> {
+    let mut lines = shown.lines().map(str::trim);
+    let found = lines.find_map(|line| line.strip_prefix(word))?;
+    Some(found.to_owned())
+}
