@@ -16,7 +16,10 @@ use crate::ca::{
 use crate::cert::HostRequest;
 use crate::config::Config;
 use crate::enrolment::{EnrolmentParts, EnrolmentService, EnrolmentSettings, IssuesForHosts};
-use crate::ipc::{CallerProcess, NodesAnswer, NodesRequest, PublicCaKeys};
+use crate::ipc::{
+    CallerProcess, NodeRefusal, NodesAnswer, NodesQuestion, NodesRequest, PublicCaKeys,
+};
+use crate::metrics::AuthMeters;
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
@@ -24,6 +27,7 @@ use crate::sys::clock::Clock;
 #[derive(Debug)]
 pub(super) struct NodesProvider {
     service: EnrolmentService,
+    meters: Arc<AuthMeters>,
 }
 
 impl NodesProvider {
@@ -45,12 +49,15 @@ impl NodesProvider {
         };
         Self {
             service: EnrolmentService::new(parts),
+            meters: Arc::clone(&ground.meters),
         }
     }
 
     /// Answers a request of a process.
     pub(super) fn answer(&self, caller: &CallerProcess, request: &NodesRequest) -> NodesAnswer {
-        self.service.answer(caller_number(caller), request)
+        let answer = self.service.answer(caller_number(caller), request);
+        count(&self.meters, &request.ask, &answer);
+        answer
     }
 
     /// Forgets a process that has exited.
@@ -61,6 +68,25 @@ impl NodesProvider {
     /// Takes what can change while the proxy runs.
     pub(super) fn apply(&self, config: &Config) {
         self.service.replace_settings(settings(config));
+    }
+}
+
+/// Counts heartbeats and refusals. What a worker asks too early or too often is no refusal of a host.
+fn count(meters: &AuthMeters, asked: &NodesQuestion, answer: &NodesAnswer) {
+    let is_of_host = match asked {
+        NodesQuestion::Prove(_) | NodesQuestion::Join { .. } | NodesQuestion::Heartbeat(_) => true,
+        NodesQuestion::Tunnel(_) | NodesQuestion::Successors | NodesQuestion::Close => false,
+    };
+    match (asked, answer) {
+        (_, NodesAnswer::Refused(refusal))
+            if is_of_host && refusal.reason != NodeRefusal::NOT_PROVED =>
+        {
+            meters.node_refusals.add(1);
+        }
+        (NodesQuestion::Heartbeat(_), NodesAnswer::Installation(_)) => {
+            meters.node_heartbeats.add(1);
+        }
+        _ => {}
     }
 }
 

@@ -12,7 +12,10 @@ fn a_node_is_online_until_three_heartbeats_are_missing() {
     let host = world.joined_host("web1", &["--labels=env=prod"]);
     let node = world.listed_node("web1").expect("it has joined");
     assert_eq!(text(&node, "state"), "online");
-    assert!(node["last_seen"].is_string() || node["last_seen"].is_number(), "{node}");
+    assert!(
+        node["last_seen"].is_string() || node["last_seen"].is_number(),
+        "{node}"
+    );
     assert_eq!(
         text(&node, "address"),
         format!("127.0.0.1:{}", host.sshd.port)

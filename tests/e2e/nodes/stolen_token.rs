@@ -67,7 +67,9 @@ fn it_gives_no_name_that_another_host_has() {
     }
     assert_eq!(world.listed_node("good"), None);
     let refused = world.events("node.refused");
-    let taken = refused.iter().filter(|event| event["reason"] == "name-taken");
+    let taken = refused
+        .iter()
+        .filter(|event| event["reason"] == "name-taken");
     assert!(taken.count() >= 2, "{refused:?}");
 }
 
@@ -82,7 +84,12 @@ fn it_is_used_once_and_a_made_up_one_never() {
     let said = "this token was used as often as it is valid for";
     assert_refused(&world, &outcome, "token-spent", said);
     let other = format!("{}x", &token[..token.len() - 1]);
-    for wrong in [other.as_str(), "rpt_", "x", token.trim_start_matches("rpt_")] {
+    for wrong in [
+        other.as_str(),
+        "rpt_",
+        "x",
+        token.trim_start_matches("rpt_"),
+    ] {
         let outcome = world.join_as(&thief, wrong, &thief.report());
         let said = "there is no such token";
         let event = assert_refused(&world, &outcome, "token-unknown", said);

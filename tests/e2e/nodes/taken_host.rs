@@ -17,7 +17,10 @@ fn it_cannot_become_another_node() {
     assert!(answer.contains("\nname web1\n"), "{answer}");
     assert!(!answer.contains("web2"), "{answer}");
     let warning = answer.lines().find(|line| line.starts_with("warning "));
-    assert!(warning.is_some_and(|line| line.contains("env=prod")), "{answer}");
+    assert!(
+        warning.is_some_and(|line| line.contains("env=prod")),
+        "{answer}"
+    );
     let node = world.listed_node("web1").expect("it is there");
     assert_eq!(node["labels"], serde_json::json!(["env=prod", "role=web"]));
     assert_eq!(world.listed_node("web2"), None);
@@ -47,10 +50,17 @@ fn it_reads_no_inventory_and_reaches_no_host() {
         assert_ne!(outcome.code(), 0, "{subsystem}: {}", outcome.text());
     }
     // As with -J, to a host behind the proxy, and to a port of the proxy's machine.
-    for place in ["db1:22".to_owned(), format!("127.0.0.1:{}", world.node().port)] {
+    for place in [
+        "db1:22".to_owned(),
+        format!("127.0.0.1:{}", world.node().port),
+    ] {
         let outcome = world.host_ssh(&key).args(["-W", &place]).run();
         assert_ne!(outcome.code(), 0, "{place}: {}", outcome.text());
-        assert!(!outcome.text().contains("SSH-2.0"), "{place}: {}", outcome.text());
+        assert!(
+            !outcome.text().contains("SSH-2.0"),
+            "{place}: {}",
+            outcome.text()
+        );
     }
     // Nor under the name of a user.
     for command in ["ls", "status"] {
@@ -81,7 +91,10 @@ fn it_opens_no_tunnel_but_its_own() {
     });
     // The proxy has bound nothing for it.
     let bound = std::net::TcpStream::connect(("127.0.0.1", port));
-    assert_eq!(bound.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(
+        bound.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionRefused
+    );
     drop(tunnel);
     world.eventually("the tunnel is closed", || {
         let node = world.listed_node("web2")?;
