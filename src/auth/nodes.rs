@@ -152,3 +152,46 @@ impl IssuesForHosts for HostCa {
         self.authorities.now().successors().to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::{NodeInstallation, NodeReport};
+    use crate::model::{NodeId, TunnelRule};
+
+    #[test]
+    fn answered_heartbeats_and_refused_hosts_are_counted() {
+        let meters = AuthMeters::default();
+        let heartbeat = || NodesQuestion::Heartbeat(NodeReport::default());
+        let installation = NodesAnswer::Installation(NodeInstallation {
+            id: NodeId::new(),
+            name: "db1".to_owned(),
+            tunnel: TunnelRule::No,
+            certificate: None,
+            user_cas: Vec::new(),
+            host_cas: Vec::new(),
+            warnings: Vec::new(),
+        });
+        let refused = |reason: &str| {
+            NodesAnswer::Refused(NodeRefusal {
+                reason: reason.to_owned(),
+                message: String::new(),
+                hint: None,
+            })
+        };
+        let counted = |asked: NodesQuestion, answer: NodesAnswer| {
+            count(&meters, &asked, &answer);
+            (meters.node_heartbeats.value(), meters.node_refusals.value())
+        };
+        assert_eq!(counted(heartbeat(), installation), (1, 0));
+        let locked = NodeRefusal::NODE_LOCKED;
+        assert_eq!(counted(heartbeat(), refused(locked)), (1, 1));
+        let restarted = NodeRefusal::NOT_PROVED;
+        assert_eq!(counted(heartbeat(), refused(restarted)), (1, 1));
+        assert_eq!(
+            counted(NodesQuestion::Tunnel(true), refused(locked)),
+            (1, 1)
+        );
+        assert_eq!(counted(NodesQuestion::Close, NodesAnswer::Noted), (1, 1));
+    }
+}
