@@ -206,5 +206,19 @@ mod fuzz {
         fn targets_of_any_kind(text in "(proxy:)?[a-z0-9.:@\\[\\]=%-]{0,40}|\\PC{0,40}") {
             targets::target(text.as_bytes());
         }
+
+        #[test]
+        fn reports_of_any_kind(
+            begins in any::<bool>(),
+            lines in vec(
+                "(name|label|address|port|sshd|clock|tunnel|token|problem|end|x) ?\\PC{0,30}",
+                0..30,
+            ),
+            more in vec(any::<u8>(), 0..200),
+        ) {
+            let header = if begins { "rproxy-report 1\n" } else { "" };
+            let text = format!("{header}{}\n", lines.join("\n"));
+            targets::report(&[text.as_bytes(), &more].concat());
+        }
     }
 }

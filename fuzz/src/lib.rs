@@ -17,6 +17,7 @@ use rproxy::relay::{
     ChannelKey, Destination, Exit, Note, Peers, RefusedMessage, Relay, RelayedMessage, Side, Start,
     Stream, Tap,
 };
+use rproxy::ssh::{HostReport, ReportError, ReportReader};
 use rproxy::wire::auth::{AuthLimits, ClientAuth, ClientAuthEvent, ServerAuth, ServerAuthEvent};
 use rproxy::wire::{ClientConfig, HostKey, ServerConfig, Transport, TransportEvent};
 use ssh_key::PrivateKey;
@@ -253,6 +254,32 @@ pub fn target(data: &[u8]) {
             Some(target.to_string())
         );
     }
+}
+
+/// What hosts report: pieces of any size say the same as the whole, and no text drives a terminal.
+pub fn report(data: &[u8]) {
+    let whole = read_report(data, data.len().max(1));
+    for size in [1, 7] {
+        assert_eq!(read_report(data, size), whole);
+    }
+    let Ok(HostReport { report, .. }) = whole else {
+        return;
+    };
+    let texts = [&report.names, &report.labels, &report.addresses];
+    let texts = texts.into_iter().flatten().chain([&report.sshd]);
+    for text in texts.chain(&report.problem) {
+        assert!(rproxy::model::text::is_printable(text), "{text:?}");
+    }
+}
+
+fn read_report(data: &[u8], size: usize) -> Result<HostReport, ReportError> {
+    let mut reader = ReportReader::new();
+    for piece in data.chunks(size) {
+        if reader.take(piece)? {
+            break;
+        }
+    }
+    reader.finish()
 }
 
 /// Keys and certificates: what is accepted has only this one encoding.

@@ -20,7 +20,7 @@ pub(crate) const FLOOR: usize = 64 * 1024;
 /// The fixed part of an outer connection, in bytes.
 const OUTER: usize = 128 * 1024;
 /// The fixed part of the connection of a host: a tunnel that is idle has small buffers.
-const NODE: usize = 32 * 1024;
+const NODE: usize = 64 * 1024;
 /// The fixed part of an inner connection and its connection to the host: the buffers of both, and what
 /// may wait in them when the budget is used up.
 const INNER: usize = 512 * 1024;

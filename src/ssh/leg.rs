@@ -22,6 +22,8 @@ use crate::wire::{self, DisconnectReason, Transport, TransportEvent, Worked};
 
 /// How much is read from a stream at a time, in bytes.
 const READ_SIZE: usize = 128 * 1024;
+/// The same on a leg that rests, where little comes.
+const RESTING_READ: usize = 4 * 1024;
 /// How long the last message may take to be sent before the stream is dropped.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How many bytes of the peer are read and discarded during that time: more than can be in flight.
@@ -103,6 +105,10 @@ pub(crate) struct Leg<S> {
     /// The largest output size since the output was last empty, in bytes: that much memory is held
     /// until then.
     most: usize,
+    /// How much is read at a time, in bytes.
+    read_size: usize,
+    /// Whether the leg has small buffers while little is sent on it.
+    rests: bool,
     /// Where slow key exchanges are computed.
     workshop: Option<ComputeQueue>,
     /// The computation in progress. No input is processed meanwhile.
@@ -117,6 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             stream,
             input: BytesMut::new(),
             most: 0,
+            read_size: READ_SIZE,
+            rests: false,
             workshop: None,
             work: None,
             started: Instant::now(),
@@ -135,6 +143,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     /// The stream that it speaks on.
     pub(crate) fn stream(&self) -> &S {
         &self.stream
+    }
+
+    /// Has small buffers from now on while little is sent: for connections that are many, and mostly idle.
+    pub(crate) fn rest(&mut self) {
+        self.rests = true;
+        self.read_size = RESTING_READ;
     }
 
     /// The next event; sends queued output meanwhile. Cancel-safe: may be dropped and called again.
@@ -244,12 +258,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, LegError>> {
-        if self.input.capacity() - self.input.len() < READ_SIZE / 2 {
-            self.input.reserve(READ_SIZE);
+        if self.input.capacity() - self.input.len() < self.read_size / 2 {
+            self.input.reserve(self.read_size);
         }
-        match pin!(self.stream.read_buf(&mut self.input)).poll(context)? {
+        let read = match pin!(self.stream.read_buf(&mut self.input)).poll(context)? {
             Poll::Ready(0) => Poll::Ready(Err(LegError::Closed)),
             other => other.map(Ok),
+        };
+        if self.rests {
+            self.fit_buffers(&read);
+        }
+        read
+    }
+
+    /// Reads more at a time as long as much comes, and less after that. While nothing comes, nothing is kept.
+    fn fit_buffers(&mut self, read: &Poll<Result<usize, LegError>>) {
+        match read {
+            Poll::Ready(Ok(read)) if *read >= self.read_size / 2 => {
+                self.read_size = (self.read_size * 2).min(READ_SIZE);
+            }
+            Poll::Ready(Ok(read)) if *read < self.read_size / 8 => {
+                self.read_size = (self.read_size / 2).max(RESTING_READ);
+            }
+            Poll::Pending if self.read_size == RESTING_READ => {
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                }
+                let output = self.transport.output();
+                if output.is_empty() {
+                    *output = BytesMut::new();
+                }
+            }
+            Poll::Ready(_) | Poll::Pending => {}
         }
     }
 
@@ -277,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     pub(crate) fn held(&mut self) -> usize {
         self.most.max(self.transport.output().len())
             + self.transport.held_back()
-            + self.input.len().max(READ_SIZE)
+            + self.input.len().max(self.read_size)
     }
 
     /// Queues packets.

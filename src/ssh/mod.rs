@@ -75,6 +75,7 @@ pub(crate) use expiry_warnings::HostExpiry;
 pub use freshness::Freshness;
 pub(crate) use front_auth::FrontAuth;
 pub(crate) use host_certificate::HostCertificates;
+pub use node::{HostReport, ReportError, ReportReader};
 pub(crate) use node::{NodeServices, NodesClient, RevocationFile};
 pub(crate) use people_client::PeopleClient;
 pub(crate) use policy_monitor::PolicySource;

@@ -97,6 +97,18 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "programs, which the connection's tracker waits for; their times are bounded",
     ),
     (
+        "src/ssh/node/client.rs",
+        "questions off the runtime, which are awaited; one message at the end of a connection",
+    ),
+    (
+        "src/ssh/node/front.rs",
+        "programs and the report of a tunnel, which the connection's tracker waits for; their times are bounded",
+    ),
+    (
+        "src/ssh/node/revocation_file.rs",
+        "makes the list off the runtime, and is awaited",
+    ),
+    (
         "src/ssh/people_client.rs",
         "one message at the end of a connection, with the time limit of a call",
     ),

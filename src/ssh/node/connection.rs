@@ -107,10 +107,12 @@ impl<S: ClientStream> NodeConnection<S> {
         services: Arc<OuterServices>,
         nodes: Arc<NodeServices>,
         caller: HostCaller,
-        leg: Leg<S>,
+        mut leg: Leg<S>,
         shutdown: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
+        // A tunnel is idle most of the time.
+        leg.rest();
         let now = Instant::now();
         let wake = Arc::new(Notify::new());
         let share = services.budget.account(&caller.host.name()).node();

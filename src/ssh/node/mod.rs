@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use client::NodesClient;
 pub(crate) use host::ProvedHost;
+pub use report::{HostReport, ReportError, ReportReader};
 pub(crate) use revocation_file::RevocationFile;
 pub(crate) use verifier::{Authenticator, NodeVerifier};
 

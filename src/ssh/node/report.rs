@@ -11,9 +11,9 @@ use crate::ipc::{NodeReport, SecretText, Service};
 use crate::model::text::{MAX_REASON, Printable};
 
 /// Longest report, in bytes.
-pub(crate) const MAX_REPORT: usize = 32 * 1024;
+pub(super) const MAX_REPORT: usize = 32 * 1024;
 /// Longest line, without its end, in bytes.
-pub(crate) const MAX_LINE: usize = 4 * 1024;
+pub(super) const MAX_LINE: usize = 4 * 1024;
 /// Most labels.
 const MAX_LABELS: usize = 64;
 /// Most names.
@@ -34,7 +34,7 @@ const END: &str = "end";
 
 /// Why a report is not used.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub(crate) enum ReportError {
+pub enum ReportError {
     /// It is longer than a report may be.
     #[error("it is longer than {} KiB", MAX_REPORT / 1024)]
     TooLong,
@@ -54,16 +54,16 @@ pub(crate) enum ReportError {
 
 /// A report and the token that came with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HostReport {
+pub struct HostReport {
     /// The token.
-    pub(crate) token: Option<SecretText>,
+    pub token: Option<SecretText>,
     /// The rest.
-    pub(crate) report: NodeReport,
+    pub report: NodeReport,
 }
 
 /// A report that arrives in pieces.
 #[derive(Debug)]
-pub(crate) struct ReportReader {
+pub struct ReportReader {
     /// The line that is not finished. It can be that of the token.
     line: Zeroizing<Vec<u8>>,
     /// Bytes so far.
@@ -72,9 +72,16 @@ pub(crate) struct ReportReader {
     read: HostReport,
 }
 
+impl Default for ReportReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ReportReader {
     /// Nothing has arrived.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             // As long as it can become: a longer buffer would leave copies of a secret behind.
             line: Zeroizing::new(Vec::with_capacity(MAX_LINE)),
@@ -88,7 +95,7 @@ impl ReportReader {
     ///
     /// # Errors
     /// It is no report.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<bool, ReportError> {
+    pub fn take(&mut self, bytes: &[u8]) -> Result<bool, ReportError> {
         for byte in bytes {
             self.length += 1;
             if self.length > MAX_REPORT {
@@ -111,7 +118,7 @@ impl ReportReader {
     ///
     /// # Errors
     /// It is no report.
-    pub(crate) fn finish(mut self) -> Result<HostReport, ReportError> {
+    pub fn finish(mut self) -> Result<HostReport, ReportError> {
         if !self.line.is_empty() {
             self.finish_line()?;
         }

@@ -583,6 +583,9 @@ async fn much_data_is_not_lost_and_waits_for_whoever_reads_slowly() {
     let fixture = NodeFixture::joined();
     let mut host = fixture.tunnelled().await;
     let (mut stream, number) = fixture.dial(&mut host).await;
+    // What an idle tunnel counts for, and what it counts for while something waits.
+    let idle = fixture.services.budget.held();
+    assert!(idle <= 64 * 1024, "{idle}");
     let sent: Vec<u8> = (0..2 * 1024 * 1024_u32).map(|byte| byte as u8).collect();
     let sending = sent.clone();
     let host = tokio::spawn(async move {
@@ -595,9 +598,14 @@ async fn much_data_is_not_lost_and_waits_for_whoever_reads_slowly() {
     });
     // The window is used up: nothing is granted before something is read.
     tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(fixture.services.budget.held() >= sent.len());
     let mut read = Vec::new();
     stream.read_to_end(&mut read).await.unwrap();
     assert!(read == sent, "{} bytes", read.len());
+    drop(stream);
+    // Questions whether the host is there are all that is sent.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(fixture.services.budget.held(), idle);
     fixture.shutdown.cancel();
     assert_eq!(host.await.unwrap(), refusal_text());
 }
