@@ -26,7 +26,7 @@ use super::sshd::Sshd;
 use super::{keys, programs};
 
 pub(crate) use build::Builder;
-pub(crate) use nodes::{HostReport, JoiningHost};
+pub(crate) use nodes::HostReport;
 pub(crate) use people::{Holds, User};
 pub(crate) use sign_in::PersonAnswers;
 pub(crate) use sign_up::SignUp;
