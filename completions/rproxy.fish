@@ -33,10 +33,12 @@ complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "auth" -d 'Make, expor
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "config" -d 'Print the block that sends OpenSSH clients through the proxy'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "explain" -d 'Say whether somebody may log in somewhere, and which line of the configuration decides'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "host" -d 'Prepare a host for the proxy'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "nodes" -d 'Print the script with which hosts join; list, lock and remove hosts'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "recordings" -d 'List and export recordings'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "play" -d 'Replay a recording'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "sessions" -d 'List, watch and end live sessions'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "state" -d 'Look at the state, back it up, restore it, move it to another database'
+complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "tokens" -d 'Add, list and remove tokens, with which hosts join'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "users" -d 'Add, list, lock and remove people who sign in with a password'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "reload" -d 'Have the running proxy read its configuration again'
 complete -c rproxy -n "__fish_rproxy_needs_command" -f -a "upgrade" -d 'Have the running proxy replace itself by the program that is installed now'
@@ -135,6 +137,7 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subc
 host\t'The CA that clients and the proxy trust for hosts'"
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l phase -d 'Phase to go to: `init`, `update_clients`, `update_servers`, `standby`, or `rollback`' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l grace-period -d 'Begin, and go through all phases in this time without further commands' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l wait -d 'Wait until no host and nobody would be cut off, for this time at most, and go on then' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l login -d 'Account that the hosts are asked about' -r
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand auth; and __fish_seen_subcommand_from rotate" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
@@ -199,6 +202,47 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subc
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -l overwrite -d 'Replace existing files'
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand host; and __fish_seen_subcommand_from setup" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -f -a "script" -d 'Print the script with which hosts join'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -f -a "ls" -d 'List the hosts of the inventory, by their names'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -f -a "show" -d 'Show a host: its certificate, what it has reported, its tunnel'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -f -a "lock" -d 'Lock a host that has joined'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -f -a "unlock" -d 'Let users log in to a locked host again'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and not __fish_seen_subcommand_from script ls show lock unlock rm" -f -a "rm" -d 'Remove a host that has joined'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from script" -l proxy -d 'Where hosts reach the proxy [default: the configuration\'s `public_addr`]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from script" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from script" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from script" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from script" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from ls" -l labels -d 'Only hosts that have all of these labels' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
+json\t'An array of objects'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from show" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from show" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from show" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -l reason -d 'Why, in one line, for the audit log, users and `rproxy nodes show`' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from lock" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from unlock" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from unlock" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from unlock" -s h -l help -d 'Print help'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from unlock" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand nodes; and __fish_seen_subcommand_from rm" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand recordings; and not __fish_seen_subcommand_from ls export" -s h -l help -d 'Print help'
@@ -297,6 +341,35 @@ complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_sub
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rproxy -n "__fish_rproxy_using_subcommand state; and __fish_seen_subcommand_from migrate" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and not __fish_seen_subcommand_from add ls rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and not __fish_seen_subcommand_from add ls rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and not __fish_seen_subcommand_from add ls rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and not __fish_seen_subcommand_from add ls rm" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and not __fish_seen_subcommand_from add ls rm" -f -a "add" -d 'Add a token, and print it with what has to be done on the host'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and not __fish_seen_subcommand_from add ls rm" -f -a "ls" -d 'List the tokens'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and not __fish_seen_subcommand_from add ls rm" -f -a "rm" -d 'Remove a token'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l type -d 'Who joins with it' -r -f -a "node\t'A host'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l names -d 'Names that hosts can have which join with it [default: any that is free]' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l labels -d 'Labels that these hosts have, whatever they say themselves' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l tunnel -d 'Whether these hosts may, or have to, be reached through a tunnel that they keep open: no, allowed or required' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l uses -d 'How many hosts can join with it' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l ttl -d 'How long it is valid, as in 30m, 1h, 2d; 30d at most' -r
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l format -d 'As text, or as an object' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from ls" -l format -d 'How to print the list' -r -f -a "text\t'A table'
+json\t'An array of objects'"
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from ls" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from ls" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rproxy -n "__fish_rproxy_using_subcommand tokens; and __fish_seen_subcommand_from rm" -s V -l version -d 'Print version'
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -l config -d 'Configuration file [default: /etc/rproxy/rproxy.yaml if it is there]' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -l data-dir -d 'Directory for keys, recordings and logs; overrides the configuration\'s `data_dir`' -r -F
 complete -c rproxy -n "__fish_rproxy_using_subcommand users; and not __fish_seen_subcommand_from add ls show set lock unlock reset rm" -s h -l help -d 'Print help (see more with \'--help\')'
