@@ -16,10 +16,7 @@ use crate::ca::{
 use crate::cert::HostRequest;
 use crate::config::Config;
 use crate::enrolment::{EnrolmentParts, EnrolmentService, EnrolmentSettings, IssuesForHosts};
-use crate::ipc::{
-    CallerProcess, NodeRefusal, NodesAnswer, NodesQuestion, NodesRequest, PublicCaKeys,
-};
-use crate::metrics::AuthMeters;
+use crate::ipc::{CallerProcess, NodesAnswer, NodesRequest, PublicCaKeys};
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
@@ -27,7 +24,6 @@ use crate::sys::clock::Clock;
 #[derive(Debug)]
 pub(super) struct NodesProvider {
     service: EnrolmentService,
-    meters: Arc<AuthMeters>,
 }
 
 impl NodesProvider {
@@ -49,15 +45,12 @@ impl NodesProvider {
         };
         Self {
             service: EnrolmentService::new(parts),
-            meters: Arc::clone(&ground.meters),
         }
     }
 
     /// Answers a request of a process.
     pub(super) fn answer(&self, caller: &CallerProcess, request: &NodesRequest) -> NodesAnswer {
-        let answer = self.service.answer(caller_number(caller), request);
-        count(&self.meters, &request.ask, &answer);
-        answer
+        self.service.answer(caller_number(caller), request)
     }
 
     /// Forgets a process that has exited.
@@ -68,25 +61,6 @@ impl NodesProvider {
     /// Takes what can change while the proxy runs.
     pub(super) fn apply(&self, config: &Config) {
         self.service.replace_settings(settings(config));
-    }
-}
-
-/// Counts heartbeats and refusals. What a worker asks too early or too often is no refusal of a host.
-fn count(meters: &AuthMeters, asked: &NodesQuestion, answer: &NodesAnswer) {
-    let is_of_host = match asked {
-        NodesQuestion::Prove(_) | NodesQuestion::Join { .. } | NodesQuestion::Heartbeat(_) => true,
-        NodesQuestion::Tunnel(_) | NodesQuestion::Successors | NodesQuestion::Close => false,
-    };
-    match (asked, answer) {
-        (_, NodesAnswer::Refused(refusal))
-            if is_of_host && refusal.reason != NodeRefusal::NOT_PROVED =>
-        {
-            meters.node_refusals.add(1);
-        }
-        (NodesQuestion::Heartbeat(_), NodesAnswer::Installation(_)) => {
-            meters.node_heartbeats.add(1);
-        }
-        _ => {}
     }
 }
 
@@ -150,48 +124,5 @@ impl IssuesForHosts for HostCa {
 
     fn successors(&self) -> Vec<String> {
         self.authorities.now().successors().to_vec()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ipc::{NodeInstallation, NodeReport};
-    use crate::model::{NodeId, TunnelRule};
-
-    #[test]
-    fn answered_heartbeats_and_refused_hosts_are_counted() {
-        let meters = AuthMeters::default();
-        let heartbeat = || NodesQuestion::Heartbeat(NodeReport::default());
-        let installation = NodesAnswer::Installation(NodeInstallation {
-            id: NodeId::new(),
-            name: "db1".to_owned(),
-            tunnel: TunnelRule::No,
-            certificate: None,
-            user_cas: Vec::new(),
-            host_cas: Vec::new(),
-            warnings: Vec::new(),
-        });
-        let refused = |reason: &str| {
-            NodesAnswer::Refused(NodeRefusal {
-                reason: reason.to_owned(),
-                message: String::new(),
-                hint: None,
-            })
-        };
-        let counted = |asked: NodesQuestion, answer: NodesAnswer| {
-            count(&meters, &asked, &answer);
-            (meters.node_heartbeats.value(), meters.node_refusals.value())
-        };
-        assert_eq!(counted(heartbeat(), installation), (1, 0));
-        let locked = NodeRefusal::NODE_LOCKED;
-        assert_eq!(counted(heartbeat(), refused(locked)), (1, 1));
-        let restarted = NodeRefusal::NOT_PROVED;
-        assert_eq!(counted(heartbeat(), refused(restarted)), (1, 1));
-        assert_eq!(
-            counted(NodesQuestion::Tunnel(true), refused(locked)),
-            (1, 1)
-        );
-        assert_eq!(counted(NodesQuestion::Close, NodesAnswer::Noted), (1, 1));
     }
 }
