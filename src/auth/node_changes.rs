@@ -8,17 +8,17 @@ use crate::state::{JoinedNode, NodeChange};
 
 /// How many bytes one node may have, as it is sent: more than all names and labels that a node may have.
 const MAX_NODE_BYTES: usize = 40 * 1024;
-/// How many removals are kept in memory.
-const KEPT_REMOVALS: usize = 10_000;
+/// How many removals are kept in memory. A caller asks several times a second until there is no more: none is
+/// so many behind.
+const KEPT_REMOVALS: usize = 100_000;
 
 /// The nodes, by the numbers of their last changes.
 #[derive(Debug, Default)]
 pub(super) struct KnownNodes {
     changes: BTreeMap<u64, SizedNews>,
     numbers: HashMap<NodeId, u64>,
-    /// The numbers of the removals that are kept, and that of the last one that is not.
+    /// The numbers of the removals that are kept.
     removals: VecDeque<u64>,
-    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -65,14 +65,12 @@ impl KnownNodes {
         {
             // The last change of all stays: its number says how far this is.
             self.changes.remove(&oldest);
-            self.forgotten = oldest;
         }
     }
 
     /// The changes after the one with this number, as many as there is room for, in bytes.
     pub(super) fn after(&self, number: u64, room: usize) -> NodesPage {
-        let knows_other = number > self.last();
-        let is_anew = knows_other || (number > 0 && number < self.forgotten);
+        let is_anew = number > self.last();
         let number = if is_anew { 0 } else { number };
         let next = number.saturating_add(1);
         let mut page = NodesPage {
@@ -245,27 +243,40 @@ mod tests {
     }
 
     #[test]
-    fn who_knows_another_state_or_was_away_for_too_long_begins_anew() {
+    fn who_knows_another_state_begins_anew() {
         let mut known = KnownNodes::default();
         let db = node("db1");
         known.add(vec![change(1, &db)]);
         let page = known.after(7, ROOM);
         assert_eq!((numbers(&page), page.is_anew), (vec![1], true));
-        let many = KEPT_REMOVALS as u64 + 5;
-        known.add(
-            (2..2 + many)
-                .map(|number| removal(number, NodeId::new()))
-                .collect(),
-        );
+    }
+
+    #[test]
+    fn removals_are_bounded_and_pages_go_on_beyond_those_that_are_forgotten() {
+        let mut known = KnownNodes::default();
+        let nodes: Vec<_> = (1..=50)
+            .map(|number| node(&format!("db{number}")))
+            .collect();
+        let changes = (1..).zip(&nodes);
+        known.add(changes.map(|(number, node)| change(number, node)).collect());
+        let many = 51..=KEPT_REMOVALS as u64 + 55;
+        let removals = many.map(|number| removal(number, NodeId::new()));
+        known.add(removals.collect());
         assert_eq!(known.removals.len(), KEPT_REMOVALS);
-        assert_eq!(known.changes.len(), KEPT_REMOVALS + 1);
-        assert_eq!(known.numbers.len(), 1);
-        // Five are forgotten: those from 2 to 6.
-        assert!(known.after(5, ROOM).is_anew);
-        let page = known.after(6, ROOM);
-        assert_eq!((page.nodes[0].number, page.is_anew), (7, false));
-        let page = known.after(0, ROOM);
-        assert_eq!((page.nodes[0].number, page.is_anew), (1, false));
+        assert_eq!(known.changes.len(), KEPT_REMOVALS + nodes.len());
+        assert_eq!(known.numbers.len(), nodes.len());
+        // A caller that begins reads all nodes, page by page, and is told once where it is.
+        let (mut told, mut last) = (0, 0);
+        loop {
+            let page = known.after(last, 64 * ROOM);
+            assert!(!page.is_anew);
+            told += page.nodes.iter().filter(|news| news.now.is_some()).count();
+            last = page.nodes.last().unwrap().number;
+            if !page.has_more {
+                break;
+            }
+        }
+        assert_eq!((told, last), (nodes.len(), known.last()));
     }
 
     #[test]

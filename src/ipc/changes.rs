@@ -36,7 +36,7 @@ pub struct ChangesAnswer {
     #[serde(default)]
     pub nodes: Vec<NodeNews>,
     /// Whether the caller has to forget the nodes that it knows before it takes these: it knows another
-    /// state, or was away for too long, and is told of all nodes again.
+    /// state, and is told of all nodes again.
     #[serde(default)]
     pub nodes_anew: bool,
     /// Whether there is more.
