@@ -34,6 +34,9 @@ pub struct EnrolmentService {
 const SWEEP: Duration = Duration::from_secs(60);
 /// For how long a token is remembered after its time, in seconds, so that a host is told that it has expired.
 const REMEMBERED: u64 = 7 * 24 * 60 * 60;
+/// For how long it is remembered that a node was removed, in seconds: no process that asks for changes is away
+/// for as long.
+const REMOVAL_REMEMBERED: u64 = 30 * 24 * 60 * 60;
 /// How many wrong tokens and passwords are remembered: more are those of an attacker who would fill the disk.
 const MOST_ATTEMPTS: u64 = 1_000_000;
 
@@ -109,6 +112,8 @@ impl EnrolmentService {
         let forgotten = self.context.now().saturating_sub(REMEMBERED);
         state.tokens().forget_before(forgotten)?;
         state.attempts().keep(MOST_ATTEMPTS)?;
+        let forgotten = self.context.now().saturating_sub(REMOVAL_REMEMBERED);
+        state.nodes().forget_removals_before(forgotten)?;
         self.owners.sweep(&self.context)
     }
 
