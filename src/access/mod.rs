@@ -20,6 +20,7 @@ mod policy;
 #[cfg(test)]
 mod policy_tests;
 mod role;
+mod route;
 mod rule_ref;
 mod sign_in;
 #[cfg(test)]
@@ -33,13 +34,13 @@ pub use forwarding::{
 pub use identity::{Identity, IdentityProof};
 pub use pattern::{NotAPattern, Pattern};
 pub use permit::{
-    Denial, InnerProof, LoginPermit, OtherCredential, Permit, Route, Way, authorize, logins_at,
-    may_enter,
+    Denial, InnerProof, LoginPermit, OtherCredential, Permit, authorize, logins_at, may_enter,
 };
 pub use permits::Permits;
 pub use policy::{Constraint, Grant, Life, Policy, PolicyDenial, Question};
 pub use role::{
     LabelPattern, PermitKey, RequestedHost, Role, RoleBinding, RolePermit, Rule, Spanned,
 };
+pub use route::{HostWay, Route};
 pub use rule_ref::RuleRef;
 pub use sign_in::{ConfirmedSignIn, SignIn, SignInError};

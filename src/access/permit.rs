@@ -9,58 +9,11 @@ use ssh_key::public::KeyData;
 use thiserror::Error;
 
 use super::{
-    Grant, Identity, IdentityProof, Life, Policy, PolicyDenial, Question, RequestedHost, SignIn,
+    Grant, Identity, IdentityProof, Life, Policy, PolicyDenial, Question, RequestedHost, Route,
+    SignIn,
 };
 use crate::cert::VerifiedUserCert;
-use crate::model::{Login, NodeId, Target};
-
-/// How a host is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// At its address.
-    Direct,
-    /// Through the tunnel that this node keeps open, and in no other way.
-    Tunnel(NodeId),
-    /// Through the tunnel of this node while it has one, else at its address.
-    TunnelOrDirect(NodeId),
-}
-
-/// Where a target leads: resolved once, and never looked up again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// What the user asked for.
-    pub target: Target,
-    /// The inventory's name for it, where it is in the inventory.
-    pub node: Option<String>,
-    /// What the policy goes by.
-    pub place: RequestedHost,
-    /// Other places that this turns out to be too. The policy must allow all of them.
-    pub also: Vec<RequestedHost>,
-    /// What is dialled: an address or a DNS name.
-    pub host: String,
-    /// The port that is dialled.
-    pub port: u16,
-    /// Names of which the host's certificate must carry one.
-    pub names: Vec<String>,
-    /// The id of the node, if it is a host that has joined: a certificate that says another one is
-    /// another host's.
-    pub joined: Option<NodeId>,
-    /// How the host is reached.
-    pub way: Way,
-}
-
-impl Route {
-    /// Where the host is reached, for people.
-    #[must_use]
-    pub fn reached(&self) -> String {
-        let Self { host, port, .. } = self;
-        match self.way {
-            Way::Direct => format!("{host}:{port}"),
-            Way::Tunnel(_) => "through its tunnel".to_owned(),
-            Way::TunnelOrDirect(_) => format!("through its tunnel, or at {host}:{port}"),
-        }
-    }
-}
+use crate::model::{Login, Target};
 
 /// Why an identity is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -26,7 +26,7 @@ fn route() -> Route {
         port: 22,
         names: vec!["db1".to_owned()],
         joined: None,
-        way: Way::Direct,
+        way: HostWay::Direct,
     }
 }
 

@@ -153,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::access::Way;
+    use crate::access::HostWay;
     use crate::model::{Target, TunnelRule};
     use crate::nodes::{DEFAULT_PORT, Match, ResolveError};
 
@@ -259,7 +259,7 @@ mod tests {
             assert_eq!(places.len(), 1, "{tunnel:?}");
             let (alone, _) = inventory(Vec::new()).with_joined([evil(tunnel)]);
             let found = node(&alone, "10.0.0.1:22").map(|node| node.way());
-            let direct = (tunnel == TunnelRule::No).then_some(Way::Direct);
+            let direct = (tunnel == TunnelRule::No).then_some(HostWay::Direct);
             assert_eq!(found, direct, "{tunnel:?}");
             // The policy goes by every node that may be there.
             let places = alone.places_by_text("10.0.0.1", 22).len();
@@ -278,14 +278,17 @@ mod tests {
     #[test]
     fn the_rule_for_tunnels_says_how_a_node_is_reached() {
         let way = |tunnel| joined(&["a"], "10.0.0.1", tunnel).way();
-        assert_eq!(way(TunnelRule::No), Way::Direct);
-        assert!(matches!(way(TunnelRule::Allowed), Way::TunnelOrDirect(_)));
-        assert!(matches!(way(TunnelRule::Required), Way::Tunnel(_)));
+        assert_eq!(way(TunnelRule::No), HostWay::Direct);
+        assert!(matches!(
+            way(TunnelRule::Allowed),
+            HostWay::TunnelOrDirect(_)
+        ));
+        assert!(matches!(way(TunnelRule::Required), HostWay::Tunnel(_)));
         let by_hand = Node {
             tunnel: TunnelRule::Required,
             ..listed("a", "10.0.0.1")
         };
-        assert_eq!(by_hand.way(), Way::Direct);
+        assert_eq!(by_hand.way(), HostWay::Direct);
     }
 
     const NAMES: [&str; 8] = [

@@ -8,7 +8,7 @@ mod inventory;
 mod joined;
 mod whereabouts;
 
-use crate::access::Way;
+use crate::access::HostWay;
 use crate::model::{Label, NodeId, TunnelRule};
 use crate::wire::Legacy;
 
@@ -48,22 +48,22 @@ pub struct Node {
 impl Node {
     /// How it is reached.
     #[must_use]
-    pub fn way(&self) -> Way {
+    pub fn way(&self) -> HostWay {
         match (self.id, self.tunnel) {
-            (None, _) | (_, TunnelRule::No) => Way::Direct,
-            (Some(id), TunnelRule::Allowed) => Way::TunnelOrDirect(id),
-            (Some(id), TunnelRule::Required) => Way::Tunnel(id),
+            (None, _) | (_, TunnelRule::No) => HostWay::Direct,
+            (Some(id), TunnelRule::Allowed) => HostWay::TunnelOrDirect(id),
+            (Some(id), TunnelRule::Required) => HostWay::Tunnel(id),
         }
     }
 
     /// Whether it may be at its address: what has a tunnel only is at no address of the proxy's network.
     pub(crate) fn has_address(&self) -> bool {
-        !matches!(self.way(), Way::Tunnel(_))
+        !matches!(self.way(), HostWay::Tunnel(_))
     }
 
     /// Whether a host that is asked for by its address is this one. An address that a host has reported
     /// itself must not lead into its tunnel.
     fn is_found_by_address(&self) -> bool {
-        self.way() == Way::Direct
+        self.way() == HostWay::Direct
     }
 }

@@ -10,7 +10,7 @@ use super::{
     Options, Recorder, RecordingPolicy, RecordingSettings, Registry, SessionCommand, SessionContext,
 };
 use crate::access::{
-    self, Identity, InnerProof, LoginPermit, Permissions, RequestedHost, Route, Way, authorize,
+    self, HostWay, Identity, InnerProof, LoginPermit, Permissions, RequestedHost, Route, authorize,
 };
 use crate::audit::AuditLog;
 use crate::cert::testing::{CertSpec, NOW, ed25519};
@@ -38,7 +38,7 @@ pub(crate) fn permit() -> LoginPermit {
         port: 22,
         names: vec!["db1".to_owned()],
         joined: None,
-        way: Way::Direct,
+        way: HostWay::Direct,
     };
     let policy = access::Policy::new("", Permissions::default(), Vec::new(), Vec::new());
     let identity = Identity::new(verified.clone());

@@ -10,7 +10,7 @@ use super::refusal::{self, Refusal};
 use super::settings::{CurrentSettings, Settings};
 use super::tunnels::Tunnels;
 use crate::access::{
-    self, Denial, Grant, Identity, LoginPermit, Permit, RequestedHost, Route, Way,
+    self, Denial, Grant, HostWay, Identity, LoginPermit, Permit, RequestedHost, Route,
 };
 use crate::cert::PresentedKey;
 use crate::dns::Resolver;
@@ -116,7 +116,7 @@ impl Router {
             place,
             also,
             target,
-            way: node.as_ref().map_or(Way::Direct, Node::way),
+            way: node.as_ref().map_or(HostWay::Direct, Node::way),
             node: node.map(|node| node.name),
             host,
             port,
@@ -197,9 +197,11 @@ impl Router {
     /// The refusal for the user: the name has no address, or none that may be dialled.
     pub(crate) async fn addresses(&self, route: &Route) -> Result<Vec<HostAddress>, Refusal> {
         let tunnel = match route.way {
-            Way::Tunnel(id) => return Ok(vec![HostAddress::Tunnel(id)]),
-            Way::TunnelOrDirect(id) => self.tunnels.is_open(id).then_some(HostAddress::Tunnel(id)),
-            Way::Direct => None,
+            HostWay::Tunnel(id) => return Ok(vec![HostAddress::Tunnel(id)]),
+            HostWay::TunnelOrDirect(id) => {
+                self.tunnels.is_open(id).then_some(HostAddress::Tunnel(id))
+            }
+            HostWay::Direct => None,
         };
         let is_listed = route.node.is_some();
         let addresses = nodes::addresses(&route.host, route.port, is_listed, &self.resolver).await;
@@ -212,8 +214,8 @@ impl Router {
     /// waited for where the host has an address too.
     pub(crate) fn is_worth_dialling(&self, route: &Route, address: HostAddress) -> bool {
         match (route.way, address) {
-            (Way::TunnelOrDirect(_), HostAddress::Tunnel(id)) => self.tunnels.is_open(id),
-            (Way::Direct | Way::Tunnel(_) | Way::TunnelOrDirect(_), _) => true,
+            (HostWay::TunnelOrDirect(_), HostAddress::Tunnel(id)) => self.tunnels.is_open(id),
+            (HostWay::Direct | HostWay::Tunnel(_) | HostWay::TunnelOrDirect(_), _) => true,
         }
     }
 

@@ -16,10 +16,10 @@ use crate::ssh::{Settings, Tunnels};
 
 /// Keeps the inventory of the settings. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct NodeDirectory(Arc<Shared>);
+pub(super) struct NodeDirectory(Arc<DirectoryState>);
 
 #[derive(Debug)]
-struct Shared {
+struct DirectoryState {
     settings: watch::Sender<Arc<Settings>>,
     tunnels: Tunnels,
     known: Mutex<Known>,
@@ -56,7 +56,7 @@ impl NodeDirectory {
     /// The inventory of these settings gets the hosts that join. The tunnels of those that are locked or
     /// removed are closed.
     pub(super) fn new(settings: watch::Sender<Arc<Settings>>, tunnels: Tunnels) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(DirectoryState {
             settings,
             tunnels,
             known: Mutex::default(),

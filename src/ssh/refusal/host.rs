@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::message::Refusal;
 use super::reason::RefusalReason;
-use crate::access::{Route, Way};
+use crate::access::{HostWay, Route};
 use crate::audit::Party;
 use crate::cert::{HostKeyError, KeyError, PresentedKey, short_host_key_hint};
 use crate::model::{Target, format_duration};
@@ -25,8 +25,8 @@ pub(crate) fn unreachable(route: &Route, error: &dyn Error) -> Refusal {
     }
     let host = &route.target.host;
     Refusal::new(Party::Proxy, RefusalReason::Unreachable, text).hint(match route.way {
-        Way::Direct => format!("check that sshd runs on {host} and that the proxy can reach its port"),
-        Way::Tunnel(_) | Way::TunnelOrDirect(_) => {
+        HostWay::Direct => format!("check that sshd runs on {host} and that the proxy can reach its port"),
+        HostWay::Tunnel(_) | HostWay::TunnelOrDirect(_) => {
             format!("check that sshd and the tunnel run on {host}: systemctl status rproxy-tunnel (docs/nodes.md)")
         }
     })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Expected, certificate, lacking, minutes, plain, row};
-use crate::access::{LoginPermit, Route, Way};
+use crate::access::{HostWay, LoginPermit, Route};
 use crate::audit::Party::{Client, HostAuthentication, HostCertificate, Proxy};
 use crate::model::NodeId;
 use crate::ssh::identify::NoServer;
@@ -17,11 +17,11 @@ pub(super) fn host_rows(permit: &LoginPermit) -> Vec<Expected> {
     let node = NodeId::new();
     let tunnelled = Route {
         joined: Some(node),
-        way: Way::Tunnel(node),
+        way: HostWay::Tunnel(node),
         ..route.clone()
     };
     let either = Route {
-        way: Way::TunnelOrDirect(node),
+        way: HostWay::TunnelOrDirect(node),
         ..tunnelled.clone()
     };
     let at = "db1.example.com (db1:22)";
