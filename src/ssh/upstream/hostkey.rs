@@ -49,12 +49,16 @@ impl HostKeys {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use ssh_key::{Certificate, PrivateKey};
 
     use super::*;
     use crate::ca::Revoked;
     use crate::cert::testing::{CertSpec, NOW, ed25519};
-    use crate::ssh::testing::SshFixture;
+    use crate::cert::{HostExtensions, HostRequest, random_serial};
+    use crate::model::{NodeId, TunnelRule};
+    use crate::ssh::testing::{SshFixture, app};
 
     /// The verdict on a host that was asked for as `db1`.
     fn judge(proxy: &SshFixture, blob: &[u8]) -> Result<VerifiedHost, &'static str> {
@@ -144,5 +148,52 @@ mod tests {
             settings.listener_names = vec!["Proxy.example.com".parse().unwrap()];
         });
         assert_eq!(judge(&proxy, &shown).unwrap_err(), "own-listener");
+    }
+
+    /// A certificate of a host that has joined says which one it is. One that was made by hand says
+    /// nothing, and counts by its names.
+    #[test]
+    fn a_host_that_has_joined_is_known_by_the_id_in_its_certificate() {
+        let proxy = SshFixture::new();
+        let node = app(TunnelRule::Required);
+        let id = node.id.unwrap();
+        proxy.join(vec![node]);
+        let judge = |target: &str, blob: &[u8]| {
+            let permit = proxy.permit(target);
+            let verdict = proxy.host_keys().judge(permit.route(), blob);
+            verdict.map(drop).map_err(|refusal| refusal.reason)
+        };
+        let made_for = |name: &str, node_id: NodeId| {
+            let request = HostRequest {
+                names: vec![name.parse().unwrap()],
+                public_key: ed25519().public_key().clone(),
+                ttl: Duration::from_secs(3600),
+                extensions: Some(HostExtensions {
+                    node_id,
+                    node_name: name.parse().unwrap(),
+                    cluster: "example.test".parse().unwrap(),
+                }),
+            };
+            let template = request.template(random_serial(), NOW).unwrap();
+            template
+                .sign(&proxy.host_ca.key)
+                .unwrap()
+                .to_bytes()
+                .unwrap()
+        };
+        let by_hand = |name: &str, extensions: Vec<String>| {
+            certificate(&proxy, |spec| {
+                spec.principals = vec![name.to_owned()];
+                spec.extensions = extensions;
+            })
+        };
+        assert_eq!(judge("app:22", &made_for("app", id)), Ok(()));
+        assert_eq!(judge("app:22", &by_hand("app", Vec::new())), Ok(()));
+        let other = made_for("app", NodeId::new());
+        assert_eq!(judge("app:22", &other), Err("other-node"));
+        let broken = by_hand("app", vec!["node-id@rproxy".to_owned()]);
+        assert_eq!(judge("app:22", &broken), Err("other-node"));
+        // A node of the configuration has no id.
+        assert_eq!(judge("db1:22", &made_for("db1", id)), Ok(()));
     }
 }
