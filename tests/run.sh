@@ -46,11 +46,15 @@ main() {
     # Once more, with the state in PostgreSQL.
     RPROXY_TEST_POSTGRES=1 step cargo test --locked --no-fail-fast --test e2e -- "${signed_in[@]}"
     unset RPROXY_TEST_SIGNED_IN
+    # The core with hosts that have joined, and are reached through tunnels.
+    RPROXY_TEST_TUNNELLED=1 step cargo test --locked --no-fail-fast --test e2e -- "${tunnelled[@]}"
     releases
 }
 
 # The tests that run with a user who signs in too.
 signed_in=(exec:: forwards:: jump:: multiplex:: permit:: pty:: sftp:: threats::)
+# Those that run with hosts behind tunnels too.
+tunnelled=(exact:: exec:: forwards:: jump:: nothing_lost:: pty:: sftp:: stalls::)
 
 # --- what must be there ---------------------------------------------------------------------------
 

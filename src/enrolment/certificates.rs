@@ -158,12 +158,14 @@ pub(super) fn installation(
     node: &JoinedNode,
     certificate: Option<String>,
     warnings: Vec<String>,
+    has_tunnel: bool,
 ) -> NodeInstallation {
     let keys = context.issuer.keys();
     NodeInstallation {
         id: node.id,
         name: node.name.clone(),
         tunnel: node.tunnel,
+        has_tunnel,
         certificate,
         user_cas: lines(&keys.user),
         host_cas: lines(&keys.host),

@@ -48,7 +48,9 @@ pub(super) fn answer(
     }
     let certificate = renewed(context, host, (&node, key), report, &mut warnings)?;
     warnings.truncate(MAX_WARNINGS);
-    let installation = certificates::installation(context, &node, certificate, warnings);
+    let has_tunnel = context.state.nodes().tunnel_of(node.id)?.is_some();
+    let installation =
+        certificates::installation(context, &node, certificate, warnings, has_tunnel);
     Ok(NodesAnswer::Installation(installation))
 }
 

@@ -73,7 +73,9 @@ pub(super) fn join(
     };
     let warnings = report::clock_warning(report, context.now());
     let warnings = warnings.into_iter().collect();
-    let installation = certificates::installation(context, &node, Some(certificate), warnings);
+    let has_tunnel = context.state.nodes().tunnel_of(node.id)?.is_some();
+    let installation =
+        certificates::installation(context, &node, Some(certificate), warnings, has_tunnel);
     Ok(NodesAnswer::Installation(installation))
 }
 

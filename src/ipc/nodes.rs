@@ -116,6 +116,9 @@ pub struct NodeInstallation {
     pub name: String,
     /// Whether it may, or has to, keep a tunnel.
     pub tunnel: TunnelRule,
+    /// Whether it has a tunnel that is open for new sessions, to some proxy.
+    #[serde(default)]
+    pub has_tunnel: bool,
     /// A new host certificate, in one line; `None` if the one that it has will do.
     pub certificate: Option<String>,
     /// The public keys of the user CA, each in one line: what `TrustedUserCAKeys` has to name.

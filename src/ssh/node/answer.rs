@@ -3,6 +3,7 @@
 //! The last line is `end`: an answer without it was cut on its way.
 
 use crate::ipc::NodeInstallation;
+use crate::model::TunnelRule;
 use crate::model::text::Printable;
 
 /// The answer to `join` and `heartbeat`. `revocations` is the number of the present revocation list.
@@ -11,6 +12,7 @@ pub(crate) fn installation(node: &NodeInstallation, revocations: u64) -> String 
         id,
         name,
         tunnel,
+        has_tunnel,
         certificate,
         user_cas,
         host_cas,
@@ -23,6 +25,11 @@ pub(crate) fn installation(node: &NodeInstallation, revocations: u64) -> String 
     line("id", &id.to_string());
     line("name", name);
     line("tunnel", tunnel.name());
+    if *tunnel != TunnelRule::No {
+        // A host whose tunnel stays with a process that retires opens another one.
+        let is_open = if *has_tunnel { "yes" } else { "no" };
+        line("tunnel-open", is_open);
+    }
     if let Some(certificate) = certificate {
         line("certificate", certificate);
     }
@@ -55,13 +62,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{NodeId, TunnelRule};
+    use crate::model::NodeId;
 
     fn node() -> NodeInstallation {
         NodeInstallation {
             id: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
             name: "db1".to_owned(),
             tunnel: TunnelRule::Required,
+            has_tunnel: true,
             certificate: Some("ssh-ed25519-cert-v01@openssh.com AAAA".to_owned()),
             user_cas: vec!["ssh-ed25519 U1".to_owned(), "ssh-ed25519 U2".to_owned()],
             host_cas: vec!["ssh-ed25519 H1".to_owned()],
@@ -73,17 +81,27 @@ mod tests {
     fn an_answer_is_lines_that_a_shell_can_read() {
         assert_eq!(
             installation(&node(), 18),
-            "rproxy-node 1\nid 01890a5d-ac96-774b-bcce-b302099a8057\nname db1\ntunnel required\n\
+            "rproxy-node 1\nid 01890a5d-ac96-774b-bcce-b302099a8057\nname db1\ntunnel required\ntunnel-open yes\n\
              certificate ssh-ed25519-cert-v01@openssh.com AAAA\nuser-ca ssh-ed25519 U1\n\
              user-ca ssh-ed25519 U2\nhost-ca ssh-ed25519 H1\nrevocations 18\n\
              warning the clock of the host is 90s ahead\nend\n"
         );
+        let closed = NodeInstallation {
+            has_tunnel: false,
+            ..node()
+        };
+        assert!(installation(&closed, 18).contains("\ntunnel-open no\n"));
         let same = NodeInstallation {
+            tunnel: TunnelRule::No,
             certificate: None,
             warnings: Vec::new(),
             ..node()
         };
-        assert!(!installation(&same, 18).contains("certificate"));
+        let text = installation(&same, 18);
+        assert!(
+            !text.contains("certificate") && !text.contains("tunnel-open"),
+            "{text}"
+        );
         assert_eq!(successors(&[]), "end\n");
         let lines = ["ssh-a A k A".to_owned(), "ssh-b B k B".to_owned()];
         assert_eq!(successors(&lines), "ssh-a A k A\nssh-b B k B\nend\n");
@@ -106,6 +124,7 @@ mod tests {
                 host_cas: keys,
                 warnings,
                 tunnel: TunnelRule::No,
+                has_tunnel: false,
             };
             let text = installation(&node, 1);
             let lines: Vec<&str> = text.split('\n').collect();

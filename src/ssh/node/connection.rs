@@ -241,6 +241,9 @@ impl<S: ClientStream> NodeConnection<S> {
             TunnelEvent::Closed => Err(NodeConnectionError::Closed),
             TunnelEvent::Overtaken => {
                 self.leaving = Some(Leaving::Replaced);
+                if let Some(tunnel) = &mut self.front.tunnel {
+                    tunnel.end_report();
+                }
                 Ok(())
             }
             TunnelEvent::Wanted(request) => {

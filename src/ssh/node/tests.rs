@@ -416,7 +416,7 @@ async fn a_host_joins_with_a_token_and_reads_what_to_install() {
     assert_eq!(
         joined.text(),
         format!(
-            "rproxy-node 1\nid {id}\nname db1\ntunnel required\nuser-ca ssh-ed25519 USERS\n\
+            "rproxy-node 1\nid {id}\nname db1\ntunnel required\ntunnel-open no\nuser-ca ssh-ed25519 USERS\n\
              host-ca ssh-ed25519 HOSTS\nrevocations 0\nend\n"
         )
     );
@@ -889,6 +889,12 @@ async fn a_tunnel_that_cannot_be_noted_is_used_and_reported_again() {
     tokio::select! {
         text = host.stay() => panic!("{text}"),
         () = fixture.asked("tunnel open", 2) => {}
+    }
+    // A process that was restarted has forgotten it, and is told without a question of the host's.
+    fixture.nodes.restart();
+    tokio::select! {
+        text = host.stay() => panic!("{text}"),
+        () = fixture.asked("prove", 2) => {}
     }
 }
 

@@ -28,8 +28,12 @@ const UNANSWERED: Duration = Duration::from_secs(60);
 const MAX_ADDRESS: usize = 255;
 /// Longest text of a node about a channel that it does not open, in bytes.
 const MAX_TEXT: usize = 200;
-/// The pause after which the other process is told of a tunnel again.
+/// The pause after which the other process is told of a tunnel again that it could not note.
 const TELL_AGAIN: Duration = Duration::from_secs(15);
+/// The same for a tunnel that it has noted: it may have been restarted, and remembers nothing then.
+const CONFIRM: Duration = Duration::from_secs(60);
+/// Reasons for which a tunnel cannot be noted now, and is not refused.
+const NOT_NOW: [&str; 3] = [NodeRefusal::UNAVAILABLE, "too-often", "busy"];
 
 /// The address and port of a `tcpip-forward` request. Nothing is bound for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,15 +187,18 @@ impl Tunnel {
     }
 }
 
-/// Has the other process told that the tunnel is open, again if it could not note it; and that it has ended.
+/// Has the other process told that the tunnel is open, again and again; and that it has ended.
 async fn report(client: HostClient, node: NodeId, tunnels: Tunnels, ended: CancellationToken) {
     let opened = async {
         loop {
             match client.ask(NodesQuestion::Tunnel(true)).await {
-                Ok(NodesAnswer::Noted) => return,
+                Ok(NodesAnswer::Noted) => {
+                    tokio::time::sleep(CONFIRM).await;
+                    continue;
+                }
                 Ok(NodesAnswer::Refused(NodeRefusal {
                     reason, message, ..
-                })) if reason == NodeRefusal::NODE_LOCKED || reason == NodeRefusal::NOT_JOINED => {
+                })) if !NOT_NOW.contains(&reason.as_str()) => {
                     tracing::info!(%node, reason, message, "ended the tunnel of a node");
                     return tunnels.close(node);
                 }

@@ -112,6 +112,7 @@ impl NodesRecord {
             id: node.id,
             name: node.name,
             tunnel: node.tunnel,
+            has_tunnel: false,
             certificate: None,
             user_cas: vec!["ssh-ed25519 USERS".to_owned()],
             host_cas: vec!["ssh-ed25519 HOSTS".to_owned()],

@@ -4,6 +4,7 @@ mod commands;
 mod inventory;
 mod stolen_token;
 mod taken_host;
+mod tunnels;
 
 use serde_json::Value;
 

@@ -34,4 +34,4 @@ pub(crate) mod world;
 pub(crate) use client::ClientOutcome;
 pub(crate) use keys::{Certificate, Issuer};
 pub(crate) use sshd::HostKey;
-pub(crate) use world::{Holds, HostReport, PersonAnswers, SignUp, World};
+pub(crate) use world::{Holds, HostReport, JoiningHost, PersonAnswers, SignUp, World};

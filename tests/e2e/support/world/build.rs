@@ -10,6 +10,7 @@ use super::ca::{Authorities, certify_host, sign_host};
 use super::files::{make_dir, write};
 use super::people::{ED25519, Holds, make_user};
 use super::sign_in::SIGNED_IN;
+use super::tunnelled::TUNNELLED;
 use crate::support::agent::Agent;
 use crate::support::children::Children;
 use crate::support::clock::{MovingClock, PRELOAD};
@@ -48,6 +49,8 @@ pub(crate) struct Builder {
     own_program: bool,
     moving_clock: bool,
     alone: bool,
+    /// The hosts that join, and are reached through tunnels.
+    tunnelled: Vec<String>,
 }
 
 /// Puts the CAs' keys into agents; returns the configuration's section `ca_keys`.
@@ -79,6 +82,7 @@ impl Builder {
             own_program: false,
             moving_clock: false,
             alone: false,
+            tunnelled: Vec::new(),
         }
     }
 
@@ -261,6 +265,11 @@ impl Builder {
                 self = self.settings(&postgres::section(&url));
             }
         }
+        let has_usual_log = self.log.is_none() && !self.piped_log && self.disk.is_none();
+        if is_usual && std::env::var_os(TUNNELLED).is_some() && has_usual_log && !self.moving_clock
+        {
+            self.tunnelled = self.hosts_that_can_join();
+        }
         let place = match self.alone {
             true => Place::alone(),
             false => Place::among_others(),
@@ -327,6 +336,7 @@ impl Builder {
             ca_agent: RefCell::new(ca_agent),
             proxy: RefCell::new(proxy),
             nodes,
+            tunnels: Vec::new(),
             children,
             dir,
             _place: place,
@@ -335,7 +345,18 @@ impl Builder {
         if self.signs_up {
             world.account = Some(world.sign_up_silently(&world.user, "alice"));
         }
+        if !self.tunnelled.is_empty() {
+            world.tunnels = world.reach_through_tunnels(&self.tunnelled);
+        }
         world
+    }
+
+    /// The hosts that the configuration says nothing about which hosts cannot say.
+    fn hosts_that_can_join(&self) -> Vec<String> {
+        let usual = self.nodes.iter().filter(|(name, shown, labels)| {
+            *shown == HostKey::Certified && labels == "{}" && !self.legacy.contains_key(name)
+        });
+        usual.map(|(name, _, _)| name.clone()).collect()
     }
 
     fn config(&self, root: &Path, nodes: &[Sshd]) -> String {
@@ -349,7 +370,8 @@ impl Builder {
         if !self.auth_settings.is_empty() {
             text.push_str(&format!("auth_service:\n{}", self.auth_settings));
         }
-        if !nodes.is_empty() || !self.foreign_nodes.is_empty() {
+        let is_listed = |node: &&Sshd| !self.tunnelled.contains(&node.name);
+        if nodes.iter().any(|node| is_listed(&node)) || !self.foreign_nodes.is_empty() {
             text.push_str("nodes:\n");
         }
         for (name, port) in &self.foreign_nodes {
@@ -359,6 +381,9 @@ impl Builder {
             ));
         }
         for (node, (_, _, labels)) in nodes.iter().zip(&self.nodes) {
+            if !is_listed(&node) {
+                continue;
+            }
             text.push_str(&format!(
                 "  - {{ name: {}, addr: \"127.0.0.1:{}\", labels: {labels}, legacy_algorithms: [{}] }}\n",
                 node.name,

@@ -10,6 +10,7 @@ mod serving;
 mod sign_in;
 mod sign_up;
 mod ssh;
+mod tunnelled;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 
 use super::agent::Agent;
 use super::children::Children;
+use super::client::Live;
 use super::clock::MovingClock;
 use super::crowd::Place;
 use super::proxy::ProxyProcess;
@@ -26,7 +28,7 @@ use super::sshd::Sshd;
 use super::{keys, programs};
 
 pub(crate) use build::Builder;
-pub(crate) use nodes::HostReport;
+pub(crate) use nodes::{HostReport, JoiningHost};
 pub(crate) use people::{Holds, User};
 pub(crate) use sign_in::PersonAnswers;
 pub(crate) use sign_up::SignUp;
@@ -42,6 +44,8 @@ pub(crate) struct World {
     pub(crate) ca_agent: RefCell<Option<Agent>>,
     proxy: RefCell<ProxyProcess>,
     nodes: Vec<Sshd>,
+    /// The tunnels of hosts that are reached through them.
+    tunnels: Vec<Live>,
     pub(crate) children: Children,
     dir: TempDir,
     _place: Place,
