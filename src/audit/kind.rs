@@ -181,7 +181,7 @@ kinds! {
         "An administrator unlocked a node."
     NodeRemoved "RP7022I" "node.removed"
         "An administrator removed a node. To be one again, the host has to join with a token."
-    NodesRead "RP7023I" "nodes.read"
+    NodesRead "RP7030I" "nodes.read"
         "An administrator read about nodes or tokens: `how` is the command, `name` the node that was asked for."
 }
 

@@ -301,6 +301,7 @@ mod tests {
 
     use super::*;
     use crate::cli::nodes::testing::{HostsFixture, node};
+    use crate::state::NodeLock;
 
     #[derive(Debug, Parser)]
     struct ExplainCli {
@@ -449,6 +450,19 @@ users: [{ name: alice, roles: [dba] }]
                 ("db1", &["env=prod".to_owned()][..])
             );
         }
+        assert!(explain("alice@db1-alias").allowed);
         assert!(!explain("alice@db2").allowed);
+        let lock = NodeLock {
+            at: 1,
+            by: "root".to_owned(),
+            reason: None,
+        };
+        fixture.state().nodes().lock("db1", &lock).unwrap().unwrap();
+        let answer = explain("alice@db1");
+        assert!(
+            !answer.allowed && answer.reason.contains("locked"),
+            "{}",
+            answer.reason
+        );
     }
 }

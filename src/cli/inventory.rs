@@ -99,11 +99,13 @@ impl HostList {
     /// # Errors
     /// As [`Inventory::new`].
     pub(crate) fn inventory(&self, config: &Config) -> Result<Inventory, Failure> {
-        let joined = self.joined().map(as_node);
-        let nodes = self.listed.iter().cloned().chain(joined).collect();
-        Inventory::new(config.cluster_name.clone(), nodes).map_err(|error| {
+        let listed = Inventory::new(config.cluster_name.clone(), self.listed.clone());
+        let listed = listed.map_err(|error| {
             Failure::new(Exit::Configuration, "cannot make the inventory").because(error)
-        })
+        })?;
+        // Clashes of names are the proxy's to tell, and `serve --check`'s.
+        let (inventory, _clashes) = listed.with_joined(self.joined.iter().map(as_node));
+        Ok(inventory)
     }
 
     /// The hosts that are dialled at an address: not those behind tunnels, and none that is locked.
@@ -142,9 +144,10 @@ impl HostList {
 
 /// A host that has joined, as the inventory has it.
 fn as_node(node: &JoinedNode) -> Node {
+    let others = node.names.iter().filter(|other| **other != node.name);
     Node {
         name: node.name.clone(),
-        also_named: node.names.clone(),
+        also_named: others.cloned().collect(),
         host: node.address.clone(),
         port: node.port,
         labels: node.labels.clone(),
