@@ -288,7 +288,7 @@ fn a_host_can_join_twice_with_the_token_that_it_has_used() {
     again.proved();
     let third = installed(again.join(&token, &report()));
     certificate(&third);
-    assert_eq!(reason(again.join(&token, &named("db2"))), "token-expired");
+    assert_eq!(reason(again.join(&token, &named("db2"))), "token-spent");
 }
 
 #[test]
