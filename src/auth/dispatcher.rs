@@ -109,7 +109,12 @@ impl Dispatcher {
         if let Some(people) = &self.providers.people {
             people.forget(caller);
         }
-        self.providers.nodes.forget(caller);
+        // It waits for the state, which this thread does not.
+        let (nodes, of) = (Arc::clone(&self.providers.nodes), caller.clone());
+        let pool = self.pools.iter().find(|(one, _)| *one == Service::Nodes);
+        if !pool.is_some_and(|(_, pool)| pool.run(move || nodes.forget(&of))) {
+            tracing::warn!("too many calls of the service nodes wait");
+        }
     }
 
     /// Answers the calls that it has, for as long as this, and takes no more.

@@ -18,6 +18,7 @@
 //! - `telemetry`: the service that says what was counted
 
 mod authorities;
+mod caller;
 mod changes;
 mod dispatcher;
 mod error;
@@ -58,7 +59,7 @@ use telemetry::TelemetryService;
 use crate::audit::{AuditLog, RefusedCalls};
 use crate::ca::CaRecords;
 use crate::config::{Config, ConfigError, Loaded, Source};
-use crate::ipc::{CallerProcess, Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
+use crate::ipc::{Datagram, MonitorMessage, ProcessMessage, PublicCaKeys, decode};
 use crate::metrics::AuthMeters;
 use crate::model::chain;
 use crate::monitor::AUTH;
@@ -243,11 +244,6 @@ impl AuthReload {
         *current = config;
         Ok(())
     }
-}
-
-/// The process id of a caller: no other process has it while this one runs.
-fn caller_number(caller: &CallerProcess) -> u64 {
-    u64::from(caller.pid.unsigned_abs())
 }
 
 fn tell(monitor: &MonitorLink, report: &ProcessMessage) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ssh_key::{Certificate, Fingerprint};
 
 use super::authorities::CurrentAuthorities;
-use super::caller_number;
+use super::caller::caller_number;
 use super::people::PeopleGround;
 use crate::access::Policy;
 use crate::audit::AuditLog;
@@ -124,5 +124,190 @@ impl IssuesForHosts for HostCa {
 
     fn successors(&self) -> Vec<String> {
         self.authorities.now().successors().to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use ssh_key::{HashAlg, PrivateKey};
+
+    use super::super::ground::{self, Ground, Purpose};
+    use super::*;
+    use crate::audit::DeferredLog;
+    use crate::cert::PresentedKey;
+    use crate::cert::testing::ed25519;
+    use crate::enrolment::testing::host_proof;
+    use crate::enrolment::{NewToken, TokenAdmin};
+    use crate::ipc::{NodeReport, NodesQuestion, SecretText};
+    use crate::model::{ConnectionId, TunnelRule};
+    use crate::state::State;
+    use crate::sys::files::Direct;
+
+    const CONFIG: &str = "cluster_name: example.test\n\
+        auth_service: { node_ttl: 10d }\n\
+        proxy_service: { public_addr: \"proxy.example.test:3022\" }\n\
+        nodes: [{ name: db1, addr: \"db1.internal:22\" }]\n";
+
+    /// The service of a new installation, where nobody signs in.
+    struct Provided {
+        config: Config,
+        nodes: NodesProvider,
+        state: State,
+        records: CaRecords,
+        authorities: CurrentAuthorities,
+    }
+
+    fn parsed(directory: &Path, text: &str) -> Config {
+        let data = directory.join("data");
+        let loaded = crate::config::parse(Path::new("f"), text, Some(&data));
+        loaded.unwrap().config
+    }
+
+    fn provided(directory: &Path) -> Provided {
+        let config = parsed(directory, CONFIG);
+        let ground = ground::lay(&config, Purpose::Serve(Arc::new(Direct))).unwrap();
+        let Ground {
+            state,
+            records,
+            authorities,
+            audit,
+            provider,
+        } = ground.unwrap();
+        let ground = PeopleGround {
+            state: state.clone(),
+            records: records.clone(),
+            authorities: authorities.clone(),
+            audit,
+            meters: Arc::default(),
+            provider,
+        };
+        Provided {
+            nodes: NodesProvider::new(&config, &ground),
+            config,
+            state,
+            records,
+            authorities,
+        }
+    }
+
+    impl Provided {
+        fn token(&self) -> SecretText {
+            let (data_dir, cluster) = (&self.config.data_dir, &self.config.cluster_name);
+            let audit = DeferredLog::new(data_dir, cluster, Clock::System);
+            let new = NewToken {
+                names: Vec::new(),
+                labels: Vec::new(),
+                tunnel: TunnelRule::No,
+                uses: 1,
+                ttl: Duration::from_secs(600),
+            };
+            let admin = TokenAdmin::new(&self.state, &audit, Actor::of_this_process());
+            let issued = admin.add(new, cluster).unwrap();
+            SecretText::new(issued.token.to_string())
+        }
+
+        /// A host with this key joins under this name, on a connection of its own.
+        fn join(&self, key: &PrivateKey, name: &str) -> NodesAnswer {
+            let caller = CallerProcess {
+                kind: "worker".to_owned(),
+                pid: 7,
+            };
+            let connection = ConnectionId::new();
+            let session = connection.to_string().into_bytes();
+            let ask = |ask| {
+                let client = "10.0.0.5:50000".parse().unwrap();
+                let request = NodesRequest {
+                    connection,
+                    client,
+                    ask,
+                };
+                self.nodes.answer(&caller, &request)
+            };
+            let proved = ask(NodesQuestion::Prove(host_proof(key, &session, "join")));
+            assert!(matches!(proved, NodesAnswer::Proved(_)), "{proved:?}");
+            ask(NodesQuestion::Join {
+                token: self.token(),
+                report: NodeReport {
+                    names: vec![name.to_owned()],
+                    ..NodeReport::default()
+                },
+            })
+        }
+    }
+
+    fn certificate(answer: NodesAnswer) -> Certificate {
+        let NodesAnswer::Installation(installation) = answer else {
+            panic!("{answer:?}");
+        };
+        match PresentedKey::from_line(&installation.certificate.unwrap()).unwrap() {
+            PresentedKey::Certificate(certificate) => *certificate,
+            PresentedKey::Plain(key) => panic!("{key:?}"),
+        }
+    }
+
+    #[test]
+    fn certificates_are_the_host_cas_and_in_the_ledger_and_the_audit_log() {
+        let directory = crate::sys::fs::private_tempdir();
+        let provided = provided(directory.path());
+        let key = ed25519();
+        let issued = certificate(provided.join(&key, "web1"));
+        let authorities = provided.authorities.now();
+        let host_ca = authorities.of(CaKind::Host).public_key();
+        assert_eq!(issued.signature_key(), host_ca.key_data());
+        let days = (issued.valid_before() - issued.valid_after()) / 86_400;
+        assert_eq!(days, 10);
+        let log = std::fs::read_to_string(provided.config.data_dir.audit_log()).unwrap();
+        for event in ["certificate.issued", "node.joined", "node.certificate"] {
+            let line = log.lines().find(|line| line.contains(event));
+            assert!(line.unwrap().contains("web1"), "{log}");
+        }
+        assert!(log.contains(&issued.serial().to_string()), "{log}");
+        // It can be revoked by what the ledger has, and then it is.
+        let fingerprint = key.fingerprint(HashAlg::Sha256);
+        let ledger = std::fs::read_to_string(provided.config.data_dir.ledger()).unwrap();
+        assert!(ledger.contains(&fingerprint.to_string()), "{ledger}");
+        let ca = HostCa {
+            authorities: provided.authorities.clone(),
+            records: provided.records.clone(),
+            audit: AuditLog::open(
+                &provided.config.data_dir,
+                provided.config.cluster_name.clone(),
+                Clock::System,
+            )
+            .unwrap(),
+            limits: TtlLimits::new(nobody(), Duration::from_secs(1)),
+            clock: Clock::System,
+        };
+        assert!(!ca.is_revoked("web1", &fingerprint).unwrap());
+        assert!(ca.successors().is_empty());
+        assert_eq!(ca.keys(), provided.authorities.keys());
+    }
+
+    #[test]
+    fn names_of_the_proxy_and_of_the_file_are_taken_and_a_reload_changes_that() {
+        let directory = crate::sys::fs::private_tempdir();
+        let provided = provided(directory.path());
+        let reason = |name: &str| match provided.join(&ed25519(), name) {
+            NodesAnswer::Refused(refusal) => refusal.reason,
+            other => panic!("{other:?}"),
+        };
+        for name in [
+            "db1",
+            "db1.example.test",
+            "db1.internal",
+            "proxy",
+            "proxy.example.test",
+            "example.test",
+            "localhost",
+        ] {
+            assert_eq!(reason(name), "name-taken", "{name}");
+        }
+        let text = "cluster_name: example.test\nauth_service: { node_ttl: 1d }\n";
+        provided.nodes.apply(&parsed(directory.path(), text));
+        let issued = certificate(provided.join(&ed25519(), "db1"));
+        assert_eq!((issued.valid_before() - issued.valid_after()) / 86_400, 1);
     }
 }

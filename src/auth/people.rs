@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ssh_key::Certificate;
 
 use super::authorities::CurrentAuthorities;
-use super::caller_number;
+use super::caller::caller_number;
 use super::error::AuthProcessError;
 use super::identity_provider::ReadProvider;
 use crate::audit::AuditLog;

@@ -39,7 +39,7 @@ pub(super) fn join(
         Ok(asked) => asked,
         Err(refused) => return Ok(context.refuse(host, "join", refused.of(name.as_deref()))),
     };
-    let Asked::Joins { token, hash, names } = asked else {
+    let JoinRequest::Joins { token, hash, names } = asked else {
         // The host has joined with this token before: the answer may have been lost.
         return heartbeat::answer(context, host, key, report);
     };
@@ -80,7 +80,7 @@ pub(super) fn join(
 }
 
 /// What a host with a token wants, which the token allows.
-enum Asked {
+enum JoinRequest {
     /// To join, under all of one of these lists of names.
     Joins {
         token: Token,
@@ -97,7 +97,7 @@ fn asked(
     host: &HostConnection,
     known: Option<&JoinedNode>,
     (secret, report): (&SecretText, &NodeReport),
-) -> Result<Result<Asked, Refused>, Unavailable> {
+) -> Result<Result<JoinRequest, Refused>, Unavailable> {
     let (now, settings) = (context.now(), context.settings());
     let hash = token_hash(secret.expose());
     let found = match &hash {
@@ -114,7 +114,7 @@ fn asked(
     let is_again = known
         .is_some_and(|node| node.token == token.id && (wanted.is_empty() || wanted == node.names));
     if is_again {
-        return Ok(Ok(Asked::Again));
+        return Ok(Ok(JoinRequest::Again));
     }
     if token.expires <= now {
         return Ok(Err(Refused::token_expired()));
@@ -142,7 +142,7 @@ fn asked(
     free.retain(|names| is_reserved(names).is_none());
     match names.iter().find_map(is_reserved) {
         Some(refused) if free.is_empty() => Ok(Err(refused)),
-        _ => Ok(Ok(Asked::Joins {
+        _ => Ok(Ok(JoinRequest::Joins {
             token,
             hash,
             names: free,

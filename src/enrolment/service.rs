@@ -90,7 +90,8 @@ impl EnrolmentService {
         self.owners.of(caller)
     }
 
-    /// The process has exited: what is known about its connections is forgotten, and its tunnels have ended.
+    /// The process has exited: what is known about its connections is forgotten, and its tunnels have ended. It
+    /// waits for the state, as [`Self::answer`] does.
     pub fn forget(&self, caller: u64) {
         self.table.forget_caller(caller);
         if let Err(unavailable) = self.owners.forget(&self.context, caller) {

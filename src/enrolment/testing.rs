@@ -3,11 +3,16 @@
 use std::ops::Deref;
 use std::sync::Mutex;
 
+use ::signature::Signer as _;
+use ssh_encoding::Encode as _;
+use ssh_key::{Algorithm, PrivateKey};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::audit::{AuditError, AuditEvent, AuditSink};
+use crate::cert::proof::{public_key_request, signed_data};
 use crate::cert::testing::ed25519;
+use crate::ipc::SignedProof;
 use crate::model::{NodeId, TunnelRule};
 use crate::state::{JoinedNode, State, StatePlace};
 use crate::sys::account::Actor;
@@ -48,6 +53,24 @@ pub(crate) fn state_at(directory: &std::path::Path, now: u64) -> State {
 /// An administrator.
 pub(crate) fn root() -> Actor {
     Actor::new("root".to_owned(), 0, None)
+}
+
+/// What a host with this key signs to prove it, for a session and a user name.
+pub(crate) fn host_proof(key: &PrivateKey, session: &[u8], user: &str) -> SignedProof {
+    let blob = key.public_key().to_bytes().unwrap();
+    let algorithm = match key.algorithm() {
+        Algorithm::Rsa { .. } => "rsa-sha2-512".to_owned(),
+        other => other.to_string(),
+    };
+    let request = public_key_request(user, &algorithm, &blob, None, true);
+    let signature = key.key_data().try_sign(&signed_data(session, &request));
+    SignedProof {
+        session: session.to_vec(),
+        algorithm,
+        signature: signature.unwrap().encode_vec().unwrap(),
+        key: blob,
+        host_key: Vec::new(),
+    }
 }
 
 /// A node with a key of its own.

@@ -54,9 +54,9 @@ impl TunnelOwners {
         let (now, known) = (context.now(), proxies.list()?);
         let own: Vec<Uuid> = self.lock().values().copied().collect();
         for id in own {
-            let row = known.iter().find(|one| one.id == id);
-            let address = row.map_or("", |row| row.address.as_str());
-            if address.is_empty() {
+            // Processes with a key announce themselves, and more often.
+            let is_announced = known.iter().any(|one| one.id == id && !one.key.is_empty());
+            if !is_announced {
                 announce(context, id, now)?;
             }
         }
@@ -64,7 +64,7 @@ impl TunnelOwners {
     }
 }
 
-/// Writes down that a process without an address of its own is there.
+/// Writes down that a process without a key of its own is there.
 fn announce(context: &Context, id: Uuid, now: u64) -> Result<(), StateError> {
     context.state.proxies().announce(&ProxyRow {
         id,

@@ -1,12 +1,12 @@
 //! Nodes that report how they are.
 
-use super::house::{House, TTL, certificate, installed, named, reason, report};
+use super::house::{NodeHouse, TTL, certificate, installed, named, reason, report};
 use crate::enrolment::labels;
 use crate::enrolment::testing::NOW;
 use crate::ipc::{NodeReport, NodesQuestion};
 
 /// A report of a node whose certificate is the last one.
-fn current(house: &House, name: &str) -> NodeReport {
+fn current(house: &NodeHouse, name: &str) -> NodeReport {
     NodeReport {
         certificate: house.node(name).certificate.map(|one| one.serial),
         clock: house.now,
@@ -16,7 +16,7 @@ fn current(house: &House, name: &str) -> NodeReport {
 
 #[test]
 fn a_heartbeat_is_stored_and_brings_nothing_when_nothing_is_new() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     let answer = installed(host.heartbeat(&NodeReport {
         addresses: vec!["10.0.0.6".to_owned()],
@@ -42,7 +42,7 @@ fn a_heartbeat_is_stored_and_brings_nothing_when_nothing_is_new() {
 
 #[test]
 fn a_certificate_is_renewed_at_half_its_life() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let key = house.joined("db1").key;
     let half = TTL / 2;
     for (later, is_renewed) in [(half - 61, false), (half, true)] {
@@ -66,7 +66,7 @@ fn a_certificate_is_renewed_at_half_its_life() {
 /// It was off for twice the life of its certificate, and its clock was as well.
 #[test]
 fn a_host_that_was_off_for_60_days_comes_back_by_its_key() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let key = house.joined("db1").key;
     let report_of_then = current(&house, "db1");
     house.cas.rotate();
@@ -83,7 +83,7 @@ fn a_host_that_was_off_for_60_days_comes_back_by_its_key() {
 
 #[test]
 fn another_key_of_the_host_ca_brings_a_certificate_at_once() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     let before = house.node("db1").certificate.unwrap().authority;
     house.cas.rotate();
@@ -96,7 +96,7 @@ fn another_key_of_the_host_ca_brings_a_certificate_at_once() {
 
 #[test]
 fn a_node_that_has_lost_its_certificate_gets_one_every_ten_minutes() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let key = house.joined("db1").key;
     for (later, issued) in [(0, 1), (539, 1), (540, 2), (541, 2), (1_200, 3)] {
         let house = house.later(later);
@@ -114,7 +114,7 @@ fn a_node_that_has_lost_its_certificate_gets_one_every_ten_minutes() {
 
 #[test]
 fn without_the_cas_key_a_node_is_told_and_stays() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     house.cas.rotate();
     *house.cas.is_away.lock().unwrap() = true;
@@ -128,7 +128,7 @@ fn without_the_cas_key_a_node_is_told_and_stays() {
 
 #[test]
 fn a_wrong_clock_is_told_and_changes_nothing() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     for (clock, ahead) in [
         (NOW + 3_600, 3_600),
@@ -148,7 +148,7 @@ fn a_wrong_clock_is_told_and_changes_nothing() {
 
 #[test]
 fn labels_of_the_token_stay_and_the_node_is_told() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let token = house.token_with(|new| new.labels = vec!["env=test".parse().unwrap()]);
     let host = house.host();
     host.proved();
@@ -172,7 +172,7 @@ fn labels_of_the_token_stay_and_the_node_is_told() {
 
 #[test]
 fn a_locked_or_removed_node_gets_nothing() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     house.admin().lock("db1", Some("stolen")).unwrap();
     for question in [
@@ -193,7 +193,7 @@ fn a_locked_or_removed_node_gets_nothing() {
 
 #[test]
 fn heartbeats_of_one_node_are_bounded() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     let other = house.joined("db2");
     let answers: Vec<_> = (0..100).map(|_| host.heartbeat(&report())).collect();

@@ -5,16 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ::signature::Signer as _;
-use ssh_encoding::Encode as _;
 use ssh_key::{Certificate, Fingerprint, HashAlg, PrivateKey, PublicKey};
 use tempfile::TempDir;
 
 use crate::ca::{CaError, IssueError};
-use crate::cert::proof::{public_key_request, signed_data};
 use crate::cert::testing::ed25519;
 use crate::cert::{HostRequest, PresentedKey, random_serial};
-use crate::enrolment::testing::{Audited, NOW, root, state_at};
+use crate::enrolment::testing::{Audited, NOW, host_proof, root, state_at};
 use crate::enrolment::{
     EnrolmentParts, EnrolmentService, EnrolmentSettings, IssuesForHosts, NewToken, NodeAdmin,
     TokenAdmin,
@@ -100,7 +97,7 @@ impl IssuesForHosts for FakeCas {
 }
 
 /// A service with a state of its own.
-pub(super) struct House {
+pub(super) struct NodeHouse {
     directory: Arc<TempDir>,
     pub(super) state: State,
     pub(super) audit: Arc<Audited>,
@@ -110,7 +107,7 @@ pub(super) struct House {
     pub(super) now: u64,
 }
 
-impl House {
+impl NodeHouse {
     pub(super) fn new() -> Self {
         let directory = crate::sys::fs::private_tempdir();
         Self::in_directory(Arc::new(directory), Arc::new(FakeCas::new()), NOW)
@@ -218,7 +215,7 @@ impl House {
 
 /// A host on a connection of its own.
 pub(super) struct HouseHost<'h> {
-    pub(super) house: &'h House,
+    pub(super) house: &'h NodeHouse,
     pub(super) caller: u64,
     pub(super) connection: ConnectionId,
     pub(super) address: SocketAddr,
@@ -246,21 +243,7 @@ impl HouseHost<'_> {
 
     /// A proof for this user name.
     pub(super) fn proof_as(&self, user: &str) -> SignedProof {
-        let key = self.key.public_key().to_bytes().unwrap();
-        let algorithm = match self.key.algorithm() {
-            ssh_key::Algorithm::Rsa { .. } => "rsa-sha2-512".to_owned(),
-            other => other.to_string(),
-        };
-        let request = public_key_request(user, &algorithm, &key, None, true);
-        let data = signed_data(&self.session, &request);
-        let signature = self.key.key_data().try_sign(&data).unwrap();
-        SignedProof {
-            session: self.session.clone(),
-            algorithm,
-            signature: signature.encode_vec().unwrap(),
-            key,
-            host_key: Vec::new(),
-        }
+        host_proof(&self.key, &self.session, user)
     }
 
     pub(super) fn prove(&self) -> NodesAnswer {

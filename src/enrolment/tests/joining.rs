@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::house::{House, certificate, installed, line, named, reason, refusal, report};
+use super::house::{NodeHouse, certificate, installed, line, named, reason, refusal, report};
 use crate::cert::testing::{ed25519, keys, ssh_keygen};
 use crate::enrolment::IssuesForHosts as _;
 use crate::ipc::{NodeReport, NodesAnswer, NodesQuestion};
@@ -11,7 +11,7 @@ use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
 #[test]
 fn a_host_joins_and_gets_what_it_needs() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let token = house.token_with(|new| {
         new.labels = vec!["env=prod".parse().unwrap()];
         new.tunnel = TunnelRule::Allowed;
@@ -76,7 +76,7 @@ fn a_host_joins_and_gets_what_it_needs() {
 
 #[test]
 fn every_kind_of_host_key_joins() {
-    let house = House::new();
+    let house = NodeHouse::new();
     for (number, key) in keys().iter().enumerate() {
         let host = house.host_with(key.clone());
         host.proved();
@@ -89,7 +89,7 @@ fn every_kind_of_host_key_joins() {
 
 #[test]
 fn a_token_that_is_not_right_is_refused_in_words() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.host();
     host.proved();
     let unknown = format!("rpt_{}", "0".repeat(40));
@@ -115,7 +115,7 @@ fn a_token_that_is_not_right_is_refused_in_words() {
 #[test]
 fn of_many_at_once_as_many_join_as_the_token_has_uses() {
     for (uses, joined) in [(1, 1), (5, 5)] {
-        let house = House::new();
+        let house = NodeHouse::new();
         let token = house.token_with(|new| new.uses = uses);
         let answers: Vec<NodesAnswer> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..16)
@@ -147,7 +147,7 @@ fn of_many_at_once_as_many_join_as_the_token_has_uses() {
 
 #[test]
 fn wrong_tokens_are_counted_by_address_and_right_ones_are_never_delayed() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.host();
     host.proved();
     let wrong = format!("rpt_{}", "1".repeat(40));
@@ -171,7 +171,7 @@ fn wrong_tokens_are_counted_by_address_and_right_ones_are_never_delayed() {
 
 #[test]
 fn a_token_gives_only_its_names() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let token = house.token_with(|new| {
         new.names = vec!["db1".to_owned(), "db2".to_owned()];
         new.uses = 3;
@@ -197,7 +197,7 @@ fn a_token_gives_only_its_names() {
 
 #[test]
 fn names_of_others_are_refused() {
-    let house = House::new();
+    let house = NodeHouse::new();
     house.joined("db1");
     let token = house.token();
     let host = house.host();
@@ -247,7 +247,7 @@ fn names_of_others_are_refused() {
 
 #[test]
 fn labels_of_the_token_cannot_be_overridden() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let token = house.token_with(|new| new.labels = vec!["env=test".parse().unwrap()]);
     let host = house.host();
     host.proved();
@@ -272,7 +272,7 @@ fn labels_of_the_token_cannot_be_overridden() {
 /// The answer may have been lost: the host joins again with the same token.
 #[test]
 fn a_host_can_join_twice_with_the_token_that_it_has_used() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let token = house.token();
     let host = house.host();
     host.proved();
@@ -293,7 +293,7 @@ fn a_host_can_join_twice_with_the_token_that_it_has_used() {
 
 #[test]
 fn the_same_key_returns_as_the_same_node() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let first = house.joined("db1");
     let id = house.node("db1").id;
     house.admin().lock("db1", None).unwrap();
@@ -319,7 +319,7 @@ fn the_same_key_returns_as_the_same_node() {
 
 #[test]
 fn what_is_revoked_does_not_join() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.host();
     host.proved();
     let revoke = |what: String| house.cas.revoked.lock().unwrap().insert(what);
@@ -338,7 +338,7 @@ fn what_is_revoked_does_not_join() {
 
 #[test]
 fn a_ca_that_does_not_sign_costs_no_token() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let token = house.token();
     let host = house.host();
     host.proved();

@@ -1,13 +1,13 @@
 //! What a process that is controlled by an attacker can ask, and a host that lies.
 
-use super::house::{House, installed, named, reason, report};
+use super::house::{NodeHouse, installed, named, reason, report};
 use crate::cert::testing::{CertSpec, ed25519};
 use crate::ipc::{NodesAnswer, NodesQuestion, SignedProof};
 use crate::model::ConnectionId;
 
 #[test]
 fn a_signature_counts_for_its_session_user_and_key_only() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.host();
     let right = host.proof();
     let other = ed25519().public_key().to_bytes().unwrap();
@@ -34,7 +34,7 @@ fn a_signature_counts_for_its_session_user_and_key_only() {
 
 #[test]
 fn a_signature_counts_for_one_connection() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let first = house.joined("db1");
     let mut second = house.host_with(first.key.clone());
     second.session.clone_from(&first.session);
@@ -53,7 +53,7 @@ fn a_signature_counts_for_one_connection() {
 
 #[test]
 fn nothing_is_answered_about_a_connection_that_has_proved_nothing() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let token = house.token();
     let node = house.joined("db1");
     let mut host = house.host();
@@ -84,7 +84,7 @@ fn nothing_is_answered_about_a_connection_that_has_proved_nothing() {
 
 #[test]
 fn a_connection_has_one_client() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let mut host = house.joined("db1");
     host.address = "10.0.0.99:1".parse().unwrap();
     assert_eq!(reason(host.heartbeat(&report())), "key-replayed");
@@ -94,7 +94,7 @@ fn a_connection_has_one_client() {
 
 #[test]
 fn a_host_cannot_become_another_node() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let victim = house.joined("db1");
     let host = house.joined("web1");
     // It reports the victim's name and address.
@@ -118,7 +118,7 @@ fn a_host_cannot_become_another_node() {
 
 #[test]
 fn a_certificate_is_no_host_key_here() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.host();
     let certificate = CertSpec::host(&host.key).sign(&ed25519());
     let (key, algorithm) = (
@@ -140,7 +140,7 @@ fn a_certificate_is_no_host_key_here() {
 
 #[test]
 fn after_a_restart_the_same_proof_counts_again() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     let restarted = house.later(1);
     let mut again = restarted.host_with(host.key.clone());
@@ -153,7 +153,7 @@ fn after_a_restart_the_same_proof_counts_again() {
 
 #[test]
 fn a_process_that_has_exited_leaves_nothing() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     house.service.forget(1);
     assert_eq!(reason(host.heartbeat(&report())), "not-proved");
@@ -161,7 +161,7 @@ fn a_process_that_has_exited_leaves_nothing() {
 
 #[test]
 fn successors_are_for_any_host_that_has_proved_a_key() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.host();
     host.proved();
     let answer = host.ask(NodesQuestion::Successors);

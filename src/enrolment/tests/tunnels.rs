@@ -1,10 +1,10 @@
 //! Tunnels, as the state has them.
 
-use super::house::{House, HouseHost, installed, named, reason};
+use super::house::{HouseHost, NodeHouse, installed, named, reason};
 use crate::ipc::{NodesAnswer, NodesQuestion};
 use crate::model::TunnelRule;
 
-fn tunnelled<'h>(house: &'h House, name: &str) -> HouseHost<'h> {
+fn tunnelled<'h>(house: &'h NodeHouse, name: &str) -> HouseHost<'h> {
     let token = house.token_with(|new| new.tunnel = TunnelRule::Required);
     let host = house.host();
     host.proved();
@@ -18,7 +18,7 @@ fn open(host: &HouseHost<'_>) {
 
 #[test]
 fn a_tunnel_is_known_as_long_as_it_is_open() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = tunnelled(&house, "db1");
     let id = house.node("db1").id;
     let tunnels = || house.state.nodes().tunnels().unwrap();
@@ -43,7 +43,7 @@ fn a_tunnel_is_known_as_long_as_it_is_open() {
 
 #[test]
 fn a_node_without_the_right_has_no_tunnel() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let host = house.joined("db1");
     let answer = host.ask(NodesQuestion::Tunnel(true));
     assert_eq!(reason(answer), "tunnel-not-allowed");
@@ -56,7 +56,7 @@ fn a_node_without_the_right_has_no_tunnel() {
 
 #[test]
 fn the_tunnels_of_a_process_end_with_it() {
-    let house = House::new();
+    let house = NodeHouse::new();
     let (first, mut second) = (tunnelled(&house, "db1"), house.host());
     let token = house.token_with(|new| new.tunnel = TunnelRule::Allowed);
     second.caller = 2;
