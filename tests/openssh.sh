@@ -99,7 +99,7 @@ host() {
     sources "$suite" deb
     local from
     from=$(sed 's/.*] \([^ ]*\) .*/\1/' "$apt/sources.list")
-    debootstrap --variant=minbase --include=openssh-server,openssh-client,cron \
+    debootstrap --variant=minbase --include=openssh-server,openssh-client \
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
         "$suite" "$work/host" "$from" >"$work/log" 2>&1 ||
         fail "debootstrap cannot make a host of $suite: $(tail -n 5 "$work/log")"

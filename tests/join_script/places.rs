@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::double::Answer;
-use crate::host::{Host, Manager, one_shell, text, until};
+use crate::host::{Host, Manager, each_shell, one_shell, text, until};
 use crate::skipped;
 
 /// A host whose token has a tunnel rule.
@@ -176,5 +176,39 @@ fn the_tunnel_is_that_of_stock_ssh() {
         );
         host.leave().success();
         tunnel.wait().unwrap();
+    });
+}
+
+/// An upgraded proxy leaves the tunnel to the process that has its sessions, and wants another one.
+#[test]
+fn another_tunnel_is_opened_beside() {
+    each_shell(|shell| {
+        let host = with_tunnel(shell, Manager::Systemd, "required");
+        host.joined(&[]);
+        let mut tunnel = host
+            .command(&host.ours("node.sh"), &["tunnel"])
+            .spawn()
+            .unwrap();
+        let count = || {
+            let calls = host.calls("ssh");
+            calls.iter().filter(|call| call.contains(" -N ")).count()
+        };
+        until("ssh is started", || count() == 1);
+        host.heartbeat().success();
+        let mut answer = Answer::new(&host.proxy);
+        answer.tunnel = "required";
+        let text = answer.text().replace("\nend\n", "\ntunnel-open no\nend\n");
+        host.proxy.answer("heartbeat", &text);
+        host.heartbeat().success();
+        until("another ssh is started", || count() == 2);
+        let children = || {
+            let path = format!("/proc/{0}/task/{0}/children", tunnel.id());
+            let text = std::fs::read_to_string(path).unwrap();
+            text.split_whitespace().count()
+        };
+        assert_eq!(children(), 2, "the first goes on");
+        host.leave().success();
+        tunnel.wait().unwrap();
+        assert_eq!(count(), 2);
     });
 }

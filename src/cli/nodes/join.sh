@@ -43,7 +43,7 @@ main() {
     LC_ALL=C
     export PATH LC_ALL
     unset SSH_AUTH_SOCK SSH_ASKPASS
-    work='' agent_pid='' ssh_pid='' lock='' echo_is_off='' token='' problem=''
+    work='' agent_pid='' ssh_pid='' older='' lock='' echo_is_off='' token='' problem=''
     trap clean_up EXIT
     trap 'exit 130' HUP INT TERM
 
@@ -1378,6 +1378,7 @@ beat() {
     fi
     remember_problem
     reload_if_due
+    renew_tunnel
     [ -z "$problem" ]
 }
 
@@ -1444,24 +1445,60 @@ remember_problem() {
 # Keeps the tunnel open. Reconnects after up to 15 seconds: after a restart of the proxy all hosts come back.
 run_tunnel() {
     load_settings
+    another=''
+    trap 'another=yes' USR1
     lock_name=tunnel.lock
     take_lock || exit 0
     make_work
     strictly=yes
     while :; do
         make_identity
-        # Heartbeats may have learned of new host CAs meanwhile.
+        another=''
         port_there=$(setting sshd-port)
+        # Heartbeats may have learned of new host CAs meanwhile.
         ssh_to_proxy "$home/known_hosts" -N -o ExitOnForwardFailure=yes \
-            -R "22:$loopback:${port_there:-22}" "$host" </dev/null >/dev/null 2>"$work/ssh.err" &
+            -R "22:$loopback:${port_there:-22}" "$host" </dev/null >/dev/null 2>"$work/tunnel.err" &
         ssh_pid=$!
-        wait "$ssh_pid"
-        ssh_pid=
-        plain <"$work/ssh.err" | head -c 2000 >&2
+        while kill -0 "$ssh_pid" 2>/dev/null && [ -z "$another" ]; do
+            wait "$ssh_pid"
+        done
+        if [ -n "$another" ] && kill -0 "$ssh_pid" 2>/dev/null; then
+            keep_beside
+            continue
+        fi
+        ssh_pid=''
+        plain <"$work/tunnel.err" | head -c 2000 >&2
         pause=1
-        ! is_refused_for 'node-locked|not-joined' || pause=60
+        ! grep -Eq 'node-locked|not-joined' "$work/tunnel.err" || pause=60
         sleep $((pause + $(random) % 15))
     done
+}
+
+# Another connection is wanted: an upgraded proxy leaves this one with the process that has its sessions, and
+# it ends with the last of them. Eight at most.
+keep_beside() {
+    kept=''
+    count=0
+    for one in $older; do
+        if kill -0 "$one" 2>/dev/null; then
+            kept="$kept $one"
+            count=$((count + 1))
+        fi
+    done
+    older=$kept
+    if [ "$count" -ge 8 ]; then
+        another=''
+        wait "$ssh_pid"
+    else
+        older="$older $ssh_pid"
+    fi
+}
+
+# The process that keeps the tunnel opens another connection, if the proxy has none for new sessions.
+renew_tunnel() {
+    [ "$(answer tunnel-open | head -n 1)" = no ] && [ "$(setting tunnel)" = yes ] || return 0
+    holder=$(readlink "$run/tunnel.lock" 2>/dev/null)
+    ! is_alive "$holder" || kill -USR1 "${holder%%:*}"
 }
 
 random() {
@@ -1597,7 +1634,9 @@ clean_up() {
     status=$?
     trap - EXIT
     [ -z "$echo_is_off" ] || stty echo
-    [ -z "$ssh_pid" ] || kill "$ssh_pid" 2>/dev/null
+    for one in $older $ssh_pid; do
+        kill "$one" 2>/dev/null
+    done
     [ -z "$agent_pid" ] || kill "$agent_pid" 2>/dev/null
     if [ -n "$work" ] && [ -s "$work/journal" ]; then
         undo
