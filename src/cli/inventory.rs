@@ -124,7 +124,8 @@ impl HostList {
     /// Where other proxies reach the proxy at which a tunnel ends, if it has said so.
     pub(crate) fn proxy_of(&self, tunnel: &OpenTunnel) -> Option<&str> {
         let proxy = self.proxies.iter().find(|proxy| proxy.id == tunnel.proxy);
-        proxy.map(|proxy| proxy.address.as_str())
+        let address = proxy.map(|proxy| proxy.address.as_str());
+        address.filter(|address| !address.is_empty())
     }
 
     /// Whether a host that has joined is reached through its tunnel, and not at its address.

@@ -23,7 +23,12 @@ pub(crate) struct NodesScriptArgs {
 
 impl NodesScriptArgs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        ui::result(&self.script(context)?)
+        ui::result(&self.script(context)?)?;
+        ui::note(
+            "rproxy: run it on the host as root: sh join.sh\n  \
+             hint: it asks for a token: rproxy tokens add --type=node --names=NAME",
+        );
+        Ok(())
     }
 
     /// What is printed.

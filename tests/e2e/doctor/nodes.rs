@@ -163,3 +163,36 @@ fn a_host_that_lacks_the_key_of_a_rotation_is_found() {
     let found = Findings::of(doctor(&world, |text| text));
     found.error("node-user-ca", "db1", &["TrustedUserCAKeys"]);
 }
+
+/// Of a host that has joined, the doctor says what the proxy knows of it. Behind a tunnel, it is not dialled.
+#[test]
+fn hosts_that_have_joined_are_judged_by_what_they_report() {
+    let world = World::new();
+    let _near = world.joined_host("near", &[]);
+    let far = world.joined_host("far", &["--tunnel=required"]);
+    let found = Findings::of(doctor(&world, |text| text));
+    for check in [
+        "node-report",
+        "node-certificate",
+        "node-ssh",
+        "node-host-key",
+        "node-user-ca",
+    ] {
+        found.ok(check, "near");
+    }
+    found.error("node-tunnel", "far", &["rproxy-tunnel"]);
+    let _tunnel = world.tunnel(&far);
+    world.tunnels_opened(1);
+    let mut report = far.report();
+    report.clock_ahead = -4_000;
+    report.more.push("problem sshd -t: bad line 7".to_owned());
+    world.heartbeat_as(&far, &report).success();
+    let found = Findings::of(doctor(&world, |text| text));
+    found.ok("node-tunnel", "far");
+    found.warning("node-clock", "far", &["set the clock"]);
+    found.warning("node-problem", "far", &["correct that on far"]);
+    let is_dialled =
+        |one: &serde_json::Value| one["check"] == "node-ssh" && one["subject"] == "far";
+    assert!(!found.list.iter().any(is_dialled), "{}", found.all);
+    assert_eq!(far.sshd.connections(), 0, "nobody has asked it");
+}

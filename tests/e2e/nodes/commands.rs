@@ -182,3 +182,83 @@ fn without_joined_hosts_the_configurations_are_listed() {
         .filter(|event| event["event"] == "nodes.read");
     assert_eq!(reads.count(), 3, "each list that read the state");
 }
+
+/// The commands that know the hosts of the configuration know a host that has joined.
+#[test]
+fn a_host_that_has_joined_is_known_to_every_command() {
+    let world = World::new();
+    let host = world.joined_host("web1", &["--labels=env=prod"]);
+    let port = host.sshd.port;
+    let completed = |before: &[&str], word: &str| {
+        let word = format!("--word={word}");
+        let mut complete = world.rproxy();
+        complete.args(["complete", &word, "--", "rproxy"]);
+        crate::support::keys::tool(complete.args(before))
+    };
+    let offered = format!("web1\t127.0.0.1:{port} env=prod\n");
+    for command in ["show", "lock", "unlock", "rm"] {
+        assert_eq!(completed(&["nodes", command], "w"), offered, "{command}");
+    }
+    assert_eq!(
+        completed(&["explain"], "alice@w"),
+        format!("alice@{offered}")
+    );
+    assert_eq!(completed(&["nodes", "rm"], "db"), "", "db1 has not joined");
+
+    let roles = "roles: [{ name: dba, allow: [{ labels: { env: prod } }] }]\n\
+                 users: [{ name: alice, roles: [dba] }]\n";
+    let explain = |who: &str| rproxy(&world, roles, &["explain", who, "--login=root"]);
+    let answer = explain("alice@web1");
+    assert!(
+        told(&answer.stdout).contains("labels: env=prod"),
+        "{answer:?}"
+    );
+    assert!(answer.status.success());
+    assert_eq!(explain("alice@web2").status.code(), Some(77));
+    world.about_nodes(&["lock", "web1"]);
+    let answer = explain("alice@web1");
+    assert_eq!(answer.status.code(), Some(77));
+    assert!(told(&answer.stdout).contains("locked"), "{answer:?}");
+    world.about_nodes(&["unlock", "web1"]);
+
+    let block = printed(&world, "", &["config"]);
+    let hosts = block.lines().find(|line| line.starts_with("Host "));
+    let hosts: Vec<&str> = hosts.expect("a line").split(' ').collect();
+    assert!(hosts.contains(&"web1"), "{block}");
+
+    let checked = rproxy(&world, NODES, &["serve", "--check"]);
+    assert_eq!(checked.status.code(), Some(78));
+    let problem = told(&checked.stderr);
+    assert!(
+        problem.contains("nodes.yaml: nodes: web1 has joined too"),
+        "{problem}"
+    );
+    assert!(problem.contains("rproxy nodes rm NAME"), "{problem}");
+}
+
+/// A lock ends what is live at a host, and the user reads why; what is new is refused.
+#[test]
+fn a_lock_ends_live_sessions_at_the_host() {
+    let world = World::new();
+    let _host = world.joined_host("web1", &[]);
+    world.eventually("a session at the node", || {
+        (world.run("web1", "true").code() == 0).then_some(())
+    });
+    let mut session = world.ssh().args(["web1", "echo begun; cat"]).start();
+    assert_eq!(session.read(6), b"begun\n");
+    world.about_nodes(&["lock", "web1", "--reason=broken into"]);
+    world.eventually("the session ends", || session.has_ended().then_some(()));
+    let stderr = session.finish().stderr;
+    assert!(stderr.contains("locked"), "{stderr}");
+    let refused = world.run("web1", "true");
+    assert_eq!(refused.code(), 255);
+    assert!(refused.stderr.contains("locked"), "{}", refused.stderr);
+    let shown: Value =
+        serde_json::from_str(&world.about_nodes(&["show", "web1", "--format=json"])).expect("JSON");
+    assert_eq!(shown["locked"]["reason"], "broken into");
+    assert_eq!(shown["state"], "online");
+    world.about_nodes(&["unlock", "web1"]);
+    world.eventually("a session at the node", || {
+        (world.run("web1", "true").code() == 0).then_some(())
+    });
+}

@@ -159,7 +159,7 @@ impl Questions {
         let mut findings = vec![
             Finding::ok(&NODE_SSH, name, format!("answers at {address}")),
             release::judge(name, &answers.software),
-            self.host_key(name, &answers.host_key),
+            self.host_key(node, &answers.host_key),
         ];
         if let Some(user) = &self.user {
             let found = self.user_ca(user, node, resolver, answers).await;
@@ -168,8 +168,8 @@ impl Questions {
         findings
     }
 
-    fn host_key(&self, name: &str, presented: &PresentedKey) -> Finding {
-        let check = &NODE_HOST_KEY;
+    fn host_key(&self, node: &Node, presented: &PresentedKey) -> Finding {
+        let (check, name) = (&NODE_HOST_KEY, node.name.as_str());
         if let Some((_, reason)) = self.revocations.of_key(presented) {
             let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
             let detail = format!("is revoked{reason}");
@@ -191,8 +191,7 @@ impl Questions {
             Ok(host) => match (host.certificate(), host.ending(self.now)) {
                 (_, Some(ending)) => {
                     let detail = format!("expires at {}", time(ending.valid_before()));
-                    let hint = fleet::renewing(name);
-                    Finding::warning(check, name, detail, hint)
+                    Finding::warning(check, name, detail, renewing(node))
                 }
                 (Some(certificate), None) => {
                     let detail = format!("good until {}", time(certificate.valid_before()));
@@ -200,10 +199,8 @@ impl Questions {
                 }
                 (None, _) => {
                     let detail = "a plain key, which proxy_checks_host_keys lets pass unchecked";
-                    let hint = format!(
-                        "{}; then set proxy_checks_host_keys to yes",
-                        fleet::renewing(name)
-                    );
+                    let hint =
+                        format!("{}; then set proxy_checks_host_keys to yes", renewing(node));
                     Finding::warning(check, name, detail, hint)
                 }
             },
@@ -299,6 +296,14 @@ impl Questions {
             Some([false, true]) => clock("ahead"),
             _ => {
                 let detail = format!("takes no certificate of the user CA for {login}");
+                if node.id.is_some() {
+                    let hint = format!(
+                        "{}; if the account is closed or does not exist there, ask about another with \
+                         --login",
+                        reporting(name)
+                    );
+                    return Finding::error(&NODE_USER_CA, name, detail, hint);
+                }
                 let hint = format!(
                     "on the proxy: rproxy auth export --type=user > user_ca.pub; copy user_ca.pub to \
                      {name}; on {name}: name the file with TrustedUserCAKeys in sshd_config (or use \
@@ -309,6 +314,22 @@ impl Questions {
             }
         }
     }
+}
+
+/// How a host gets a new certificate.
+fn renewing(node: &Node) -> String {
+    match node.id {
+        Some(_) => reporting(&node.name),
+        None => fleet::renewing(&node.name),
+    }
+}
+
+/// How a host that has joined gets what it lacks: with its next report.
+fn reporting(name: &str) -> String {
+    format!(
+        "the host gets it with its reports; on {name}: `sh /etc/ssh/rproxy/node.sh heartbeat` says what keeps \
+         it from that"
+    )
 }
 
 /// Why there are no answers.
