@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::issue_log::IssueLog;
 use super::ledger::Ledger;
+use super::node_keys::{NoNodes, NodeReports};
 use super::revocation_log::RevocationLog;
 use super::revocation_store::RevocationStore;
-use super::waiting::{NoNodes, NodeReports};
 use crate::model::DataDir;
 use crate::sys::clock::Clock;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ssh_key::{Certificate, HashAlg};
 
 use super::super::super::fleet;
+use super::super::super::inventory::HostList;
 use super::super::client::AuthClient;
 use super::super::failure::ca_failure;
 use super::super::{Context, Failure, ui};
@@ -76,7 +77,7 @@ impl Fleet {
         };
         let keys = host.public_keys().iter().map(fingerprint);
         Ok(Self {
-            nodes: context.config.nodes.clone(),
+            nodes: HostList::readable(&context.config).dialled(),
             login,
             certificates,
             user_authorities,
