@@ -152,6 +152,7 @@ fn the_example_is_good_and_shows_every_key() {
     let is_own = |line: &&str| {
         [
             "public_addr",
+            "peer_addr",
             "banner_file",
             "egress_addrs",
             "url:",

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::changes::ChangesService;
 use super::nodes::NodesProvider;
+use super::peers::PeersService;
 use super::people::PeopleProvider;
 use super::signing::{Signed, SigningService};
 use super::telemetry::TelemetryService;
@@ -18,7 +19,8 @@ use super::thread_pool::ThreadPool;
 use crate::audit::{RefusedCall, RefusedCalls};
 use crate::ipc::{
     BrowserRequest, CallRefusal, CallerProcess, ChangesRequest, ForwardedCall, IncomingCall,
-    NodesRequest, PeopleRequest, Service, ServiceRequest, SigningRequest, Slots, TelemetryRequest,
+    NodesRequest, PeersRequest, PeopleRequest, Service, ServiceRequest, SigningRequest, Slots,
+    TelemetryRequest,
 };
 
 /// Most processes that call. After upgrades, several workers do.
@@ -31,6 +33,7 @@ pub(super) struct Providers {
     /// `None` if people do not sign in here.
     pub(super) people: Option<Arc<PeopleProvider>>,
     pub(super) nodes: Arc<NodesProvider>,
+    pub(super) peers: Arc<PeersService>,
     pub(super) changes: Arc<ChangesService>,
     pub(super) telemetry: Arc<TelemetryService>,
     /// Where refused calls are written down.
@@ -61,6 +64,7 @@ impl Dispatcher {
             Service::People,
             Service::Browser,
             Service::Nodes,
+            Service::Peers,
             Service::Changes,
             Service::Telemetry,
         ];
@@ -115,6 +119,7 @@ impl Dispatcher {
         if !pool.is_some_and(|(_, pool)| pool.run(move || nodes.forget(&of))) {
             tracing::warn!("too many calls of the service nodes wait");
         }
+        self.providers.peers.forget(caller);
     }
 
     /// Answers the calls that it has, for as long as this, and takes no more.
@@ -176,6 +181,11 @@ impl Providers {
                     self.note(from, service, "not-signed");
                 }
                 incoming.answer::<SigningRequest>(&answer, &[]);
+            }
+            ServiceRequest::Peers(request) => {
+                let id = self.nodes.proxy_of(from);
+                let answer = self.peers.answer((from, id), request);
+                incoming.answer::<PeersRequest>(&answer, &[]);
             }
             ServiceRequest::Changes(request) => match self.changes.since(request) {
                 Ok(answer) => incoming.answer::<ChangesRequest>(&answer, &[]),

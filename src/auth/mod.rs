@@ -14,6 +14,7 @@
 //! - `people`: the services that decide about people, and answer browsers
 //! - `nodes`: the service that decides about hosts that join
 //! - `identity_provider`: the identity provider, where people sign in with a browser
+//! - `peers`: the service for the proxies that share the state
 //! - `changes`: the service that tells what was revoked, and which sign-ins have ended
 //! - `telemetry`: the service that says what was counted
 
@@ -27,6 +28,7 @@ mod identity_provider;
 mod monitor_link;
 mod node_changes;
 mod nodes;
+mod peers;
 mod people;
 mod signals;
 mod signing;
@@ -51,6 +53,7 @@ use dispatcher::{Dispatcher, Providers};
 use ground::{Ground, Purpose};
 use monitor_link::MonitorLink;
 use nodes::NodesProvider;
+use peers::PeersService;
 use people::{PeopleGround, PeopleProvider};
 use signals::IgnoredSignals;
 use signing::SigningService;
@@ -114,6 +117,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let (reading_on, stop) = channel();
     let reader = Arc::clone(&changes).follow(stop);
     let reader = reader.map_err(AuthProcessError::Start)?;
+    let peers = Arc::new(PeersService::new(state.clone()));
     let telemetry = TelemetryService::new(state.clone(), Arc::clone(&meters), restarts);
     let telemetry = Arc::new(telemetry);
     let (looking_on, stop) = channel();
@@ -145,6 +149,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
         signing,
         people,
         nodes,
+        peers,
         changes,
         telemetry,
         refused,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ssh_key::{Certificate, Fingerprint};
+use uuid::Uuid;
 
 use super::authorities::CurrentAuthorities;
 use super::caller::caller_number;
@@ -51,6 +52,11 @@ impl NodesProvider {
     /// Answers a request of a process.
     pub(super) fn answer(&self, caller: &CallerProcess, request: &NodesRequest) -> NodesAnswer {
         self.service.answer(caller_number(caller), request)
+    }
+
+    /// The id under which the tunnels to a process are in the state.
+    pub(super) fn proxy_of(&self, caller: &CallerProcess) -> Uuid {
+        self.service.proxy_of(caller_number(caller))
     }
 
     /// Forgets a process that has exited.

@@ -40,6 +40,15 @@ section! {
             doc: "Under which name clients reach the listener. The proxy's own host certificate is \
                   made out to it. Without a port, the listener's.",
         }
+        PEER_ADDR = "peer_addr" => peer_addr: Option<(String, u16)> {
+            value: PUBLIC,
+            default: DefaultValue::Nothing,
+            reload: OnReload::NeedsRestart,
+            protection: Protection::Unaffected,
+            doc: "Where other proxies on the same PostgreSQL reach the listener: the clients of all \
+                  proxies then reach the hosts that have a tunnel open to this one. Without it, only \
+                  this proxy's clients do. Without a port, the listener's.",
+        }
         EGRESS_ADDRS = "egress_addrs" => egress_addrs: Vec<String> {
             value: NETWORK.risky(|network| network.ends_with("/0").then_some(
                 "every address is in it, so certificates are good from everywhere",
@@ -186,7 +195,28 @@ section! {
     }
 }
 
+/// Notes that other proxies never come: they do not share the state.
+pub(super) fn peers_need_a_database(root: &Section<'_>, diagnostics: &mut Diagnostics<'_>) {
+    // What is wrong in this section was noted when it was read.
+    let mut noted = Diagnostics::new("", "");
+    let section = root.section(&PROXY_SERVICE, &mut noted);
+    let message =
+        "is not used: proxies find each other in a PostgreSQL database, which state.url names";
+    diagnostics.warning(
+        section.place_of(&PEER_ADDR),
+        &section.path_to(PEER_ADDR.name),
+        message,
+    );
+}
+
 impl ProxyService {
+    /// Where other proxies reach this one, as `host:port`.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<String> {
+        let (host, port) = self.peer_addr.as_ref()?;
+        Some(value::format_host_and_port(host, *port))
+    }
+
     /// The web as browsers reach it, as in `https://proxy.example.com:3080`; `None` without a web,
     /// and where neither `web_public_addr` nor `public_addr` names a host. A URL without TLS is never
     /// made: with `web_plain_http`, a reverse proxy speaks HTTPS with the browsers.

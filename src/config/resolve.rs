@@ -9,7 +9,7 @@ use super::keys;
 use super::nodes::nodes;
 use super::oidc_check;
 use super::permit::permit;
-use super::proxy::{PROXY_SERVICE, ProxyService};
+use super::proxy::{PROXY_SERVICE, ProxyService, peers_need_a_database};
 use super::recording::{RECORDING, RecordingConfig};
 use super::roles::roles;
 use super::section::Section;
@@ -65,6 +65,12 @@ pub(super) fn file(
     );
     if let (Some(auth), Some(proxy)) = (&auth, &proxy) {
         oidc_check::check(&root, (auth, proxy), &roles, diagnostics);
+    }
+    if let (Some(proxy), Some(state)) = (&proxy, &state)
+        && proxy.peer_addr.is_some()
+        && state.database.is_none()
+    {
+        peers_need_a_database(&root, diagnostics);
     }
     if let (true, Some(place)) = (users.is_empty(), root.place_of(&keys::ROLES))
         && !roles.is_empty()

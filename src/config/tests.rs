@@ -342,6 +342,7 @@ proptest! {
         config.state.max_stale = seconds[1];
         let proxy = &mut config.proxy;
         proxy.listen_addr = SocketAddr::new(Ipv4Addr::from(listen.0).into(), listen.1);
+        proxy.peer_addr = off.then(|| ("10.0.0.2".to_owned(), listen.1.max(1)));
         proxy.public_addr = public;
         proxy.egress_addrs = vec!["10.0.0.0/8".to_owned(), "2001:db8::/32".to_owned()];
         proxy.banner_file = Some(PathBuf::from("/etc/rproxy/banner"));
@@ -438,6 +439,7 @@ fn every_key_that_needs_a_restart_is_known() {
          proxy_service:\n  \
            listen_addr: \":1\"\n  \
            public_addr: p\n  \
+           peer_addr: q\n  \
            egress_addrs: [10.0.0.1]\n  \
            banner_file: /b\n  \
            max_connections: 1\n  \
@@ -475,6 +477,7 @@ fn every_key_that_needs_a_restart_is_known() {
             "state.url",
             "state.max_stale",
             "proxy_service.listen_addr",
+            "proxy_service.peer_addr",
             "proxy_service.banner_file",
             "proxy_service.max_connections",
             "proxy_service.max_connections_per_address",

@@ -552,6 +552,7 @@ mod tests {
         "state.password_file",
         "proxy_service.listen_addr",
         "proxy_service.public_addr",
+        "proxy_service.peer_addr",
         "proxy_service.banner_file",
         "proxy_service.max_connections",
         "proxy_service.max_connections_per_address",

@@ -15,8 +15,8 @@
 //! - `forwarding`: a call on its way from one process to another, through the monitor
 //! - `files`, `signing`, `remote`: the services, as a caller uses them
 //! - `people`, `browser`, `changes`, `hexadecimal`: requests about people, and what they consist of
-//! - `nodes`: requests about hosts that join
 //! - `seen`: which connection a signature was made for, as the services about people and nodes remember it
+//! - `nodes`, `peers`: requests about hosts that join, and about other proxies on the same state
 //! - `telemetry`: what the auth process has counted
 //!
 //! **Invariant**: the receiver of a call trusts nothing in it that it has not checked against its
@@ -32,6 +32,7 @@ mod forwarding;
 mod hexadecimal;
 mod lifecycle;
 mod nodes;
+mod peers;
 mod people;
 mod remote;
 mod requests;
@@ -57,13 +58,14 @@ pub use lifecycle::{ListenerKind, MonitorMessage, ProcessMessage, decode, encode
 pub use nodes::{
     KnownNode, NodeInstallation, NodeRefusal, NodeReport, NodesAnswer, NodesQuestion, NodesRequest,
 };
+pub use peers::{Announcement, PeerProxy, PeersAnswer, PeersRequest};
 pub use people::{
     OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Prompt, Questions,
     SecretText, SignedIn, SignedProof,
 };
 pub use remote::{
-    Browser, Changes, Nodes, People, RemoteBrowser, RemoteChanges, RemoteNodes, RemotePeople,
-    RemoteTelemetry,
+    Browser, Changes, Nodes, Peers, People, RemoteBrowser, RemoteChanges, RemoteNodes, RemotePeers,
+    RemotePeople, RemoteTelemetry,
 };
 pub use requests::{
     CaKeyLine, Exchange, FileAnswer, FilePurpose, FileRequest, ServiceRequest, SigningAnswer,

@@ -6,6 +6,7 @@ use super::browser::{BrowserAnswer, BrowserRequest};
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::client::{CallError, Client};
 use super::nodes::{NodesAnswer, NodesRequest};
+use super::peers::{PeersAnswer, PeersRequest};
 use super::people::{PeopleAnswer, PeopleRequest};
 use super::telemetry::{TelemetryAnswer, TelemetryRequest};
 
@@ -60,6 +61,34 @@ impl RemoteNodes {
 
 impl Nodes for RemoteNodes {
     fn ask(&self, request: NodesRequest) -> Result<NodesAnswer, CallError> {
+        let (answer, _no_files) = self.0.call(&request)?;
+        Ok(answer)
+    }
+}
+
+/// Tells proxies that share a state of each other.
+pub trait Peers: fmt::Debug + Send + Sync {
+    /// Answers a request. It may wait for another process, for a limited time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn ask(&self, request: PeersRequest) -> Result<PeersAnswer, CallError>;
+}
+
+/// Asks another process about other proxies.
+#[derive(Clone, Debug)]
+pub struct RemotePeers(Client);
+
+impl RemotePeers {
+    /// Uses this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl Peers for RemotePeers {
+    fn ask(&self, request: PeersRequest) -> Result<PeersAnswer, CallError> {
         let (answer, _no_files) = self.0.call(&request)?;
         Ok(answer)
     }

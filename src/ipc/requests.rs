@@ -13,6 +13,7 @@ use super::ca_keys::line;
 use super::changes::{ChangesAnswer, ChangesRequest};
 use super::hexadecimal;
 use super::nodes::{NodesAnswer, NodesRequest};
+use super::peers::{PeersAnswer, PeersRequest};
 use super::people::{PeopleAnswer, PeopleRequest};
 use super::service::Service;
 use super::telemetry::{TelemetryAnswer, TelemetryRequest};
@@ -31,6 +32,8 @@ pub enum ServiceRequest {
     Browser(BrowserRequest),
     /// To [`Service::Nodes`].
     Nodes(NodesRequest),
+    /// To [`Service::Peers`].
+    Peers(PeersRequest),
     /// To [`Service::Changes`].
     Changes(ChangesRequest),
     /// To [`Service::Telemetry`].
@@ -47,6 +50,7 @@ impl ServiceRequest {
             Self::People(_) => Service::People,
             Self::Browser(_) => Service::Browser,
             Self::Nodes(_) => Service::Nodes,
+            Self::Peers(_) => Service::Peers,
             Self::Changes(_) => Service::Changes,
             Self::Telemetry(_) => Service::Telemetry,
         }
@@ -113,6 +117,17 @@ impl Exchange for NodesRequest {
 impl From<NodesRequest> for ServiceRequest {
     fn from(request: NodesRequest) -> Self {
         Self::Nodes(request)
+    }
+}
+
+impl Exchange for PeersRequest {
+    const SERVICE: Service = Service::Peers;
+    type Answer = PeersAnswer;
+}
+
+impl From<PeersRequest> for ServiceRequest {
+    fn from(request: PeersRequest) -> Self {
+        Self::Peers(request)
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Service {
     People,
     /// Decides about hosts that join, and about their reports.
     Nodes,
+    /// Tells proxies that share a state where the others are.
+    Peers,
     /// Tells browsers where people sign in, and which code to type.
     Browser,
     /// Tells what was revoked, which sign-ins have ended, and what users may do when that changes.
@@ -36,12 +38,13 @@ pub const CALL_BURST: u32 = 5_000;
 
 impl Service {
     /// All services, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Signing,
         Self::Files,
         Self::People,
         Self::Browser,
         Self::Nodes,
+        Self::Peers,
         Self::Changes,
         Self::Telemetry,
     ];
@@ -55,6 +58,7 @@ impl Service {
             Self::People => "people",
             Self::Browser => "browser",
             Self::Nodes => "nodes",
+            Self::Peers => "peers",
             Self::Changes => "changes",
             Self::Telemetry => "telemetry",
         }
@@ -69,6 +73,7 @@ impl Service {
             | Self::People
             | Self::Browser
             | Self::Nodes
+            | Self::Peers
             | Self::Changes
             | Self::Telemetry => Provider::Auth,
         }
@@ -103,6 +108,11 @@ impl Service {
                  token allows; for a node that has joined, a new one under its names. No token, and \
                  nothing about other nodes"
             }
+            Self::Peers => {
+                "for a node: at which other proxy on the same state its tunnel is, with that proxy's \
+                 address and host key; whether another proxy has a host key. It also says where this \
+                 proxy is, under an id that it cannot choose"
+            }
             Self::Changes => {
                 "what is revoked, which sign-ins have ended, and the roles and logins of users who \
                  have signed in, when these change"
@@ -128,6 +138,8 @@ impl Service {
             Self::Nodes => 40 * 1024,
             // An authorization code, of 4 KiB at most.
             Self::Browser => 8 * 1024,
+            // An address and a key.
+            Self::Peers => 4 * 1024,
             Self::Changes | Self::Telemetry => 1024,
         }
     }
@@ -137,6 +149,7 @@ impl Service {
     pub const fn max_answer(self) -> usize {
         match self {
             Self::Files => 1024,
+            Self::Peers => 4 * 1024,
             // An RSA key of 16384 bits has signatures of 2 KiB.
             Self::Signing | Self::People => 16 * 1024,
             // A page's address; some hundred numbers with their names.
@@ -150,7 +163,7 @@ impl Service {
     #[must_use]
     pub const fn timeout(self) -> Duration {
         match self {
-            Self::Files | Self::Signing | Self::Changes => Duration::from_secs(10),
+            Self::Files | Self::Signing | Self::Peers | Self::Changes => Duration::from_secs(10),
             // Passwords are slow to check by design, and a CA's key may be in a slow agent.
             Self::People | Self::Nodes => Duration::from_secs(30),
             // A scrape of the metrics waits for it.
@@ -164,7 +177,7 @@ impl Service {
     #[must_use]
     pub const fn at_once(self) -> usize {
         match self {
-            Self::Files | Self::Signing => 8,
+            Self::Files | Self::Signing | Self::Peers => 8,
             Self::People | Self::Browser | Self::Nodes => 16,
             Self::Changes | Self::Telemetry => 2,
         }
@@ -181,6 +194,8 @@ impl Service {
             Self::People => 1_000,
             // Three for each heartbeat, once a minute, and for each tunnel.
             Self::Nodes => 500,
+            // One for each connection to a node whose tunnel is elsewhere, and for each of other proxies.
+            Self::Peers => 500,
             // Two for each person who signs in with a browser.
             Self::Browser => 200,
             // Five times a second, and more at once for a long list at the start.

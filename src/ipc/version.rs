@@ -11,7 +11,7 @@
 //! | 2 | signatures and files are services, which are called |
 //! | 3 | an auth process has the CAs, and the monitor passes calls on to it; it is handed over too |
 //! | 4 | workers call the auth process for browsers, and for what it has counted |
-//! | 5 | workers call the auth process for hosts that join |
+//! | 5 | workers call the auth process for hosts that join, and for other proxies |
 
 /// The version of this program. Increase it with a change that an earlier program does not
 /// understand, in this room or in the state that the monitor hands over to its successor.

@@ -185,11 +185,13 @@ impl UserName {
     /// The longest name, in bytes.
     pub const MAX: usize = MAX_USER_NAME;
     /// User names of the listener that have a meaning of their own, so that no person may have them.
-    pub const RESERVED: [&str; 2] = [Self::SIGN_UP, Self::JOIN];
+    pub const RESERVED: [&str; 3] = [Self::SIGN_UP, Self::JOIN, Self::PEER];
     /// The user name under which a person signs up.
     pub const SIGN_UP: &str = "signup";
     /// The user name under which a host joins, and reports how it is.
     pub const JOIN: &str = "join";
+    /// The user name of other proxies on the same state.
+    pub const PEER: &str = "peer";
 
     /// Whether this is [`Self::SIGN_UP`]; case does not count.
     #[must_use]

@@ -107,6 +107,7 @@ pub const WORKER: ProcessKind = ProcessKind {
         Service::People,
         Service::Browser,
         Service::Nodes,
+        Service::Peers,
         Service::Changes,
         Service::Telemetry,
     ],

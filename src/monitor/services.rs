@@ -135,6 +135,7 @@ impl Services {
             | ServiceRequest::People(_)
             | ServiceRequest::Browser(_)
             | ServiceRequest::Nodes(_)
+            | ServiceRequest::Peers(_)
             | ServiceRequest::Changes(_)
             | ServiceRequest::Telemetry(_) => {
                 match ForwardingCall::new(incoming, request, self.caller.clone()) {
