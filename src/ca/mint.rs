@@ -9,7 +9,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ssh_key::{Algorithm, Certificate, PrivateKey, PublicKey};
+use signature::Signer as _;
+use ssh_encoding::Encode as _;
+use ssh_key::{Algorithm, Certificate, PrivateKey, PublicKey, Signature};
 
 use super::error::CaError;
 use super::remote::SignsHosts;
@@ -88,6 +90,18 @@ impl HostCertIssuer {
     #[must_use]
     pub fn host_key(&self) -> &PublicKey {
         self.key.public_key()
+    }
+
+    /// Signs with the host key what a client of another proxy signs to authenticate (RFC 4252, section 7); the
+    /// signature is encoded as there.
+    ///
+    /// # Errors
+    /// When the key library cannot sign.
+    pub fn sign_as_client(&self, request: &[u8]) -> Result<Vec<u8>, CaError> {
+        let signed: Result<Signature, _> = self.key.try_sign(request);
+        let signed = signed.map_err(ssh_key::Error::from);
+        let encoded = signed.and_then(|signature| Ok(signature.encode_vec()?));
+        encoded.map_err(CaError::HostKey)
     }
 
     /// The CA's key that signs.

@@ -199,7 +199,8 @@ impl Router {
         let tunnel = match route.way {
             HostWay::Tunnel(id) => return Ok(vec![HostAddress::Tunnel(id)]),
             HostWay::TunnelOrDirect(id) => {
-                self.tunnels.is_open(id).then_some(HostAddress::Tunnel(id))
+                let is_open = self.tunnels.is_open_anywhere(id).await;
+                is_open.then_some(HostAddress::Tunnel(id))
             }
             HostWay::Direct => None,
         };
@@ -212,9 +213,11 @@ impl Router {
 
     /// Whether it makes sense to dial this address of a route: a tunnel that has ended meanwhile is not
     /// waited for where the host has an address too.
-    pub(crate) fn is_worth_dialling(&self, route: &Route, address: HostAddress) -> bool {
+    pub(crate) async fn is_worth_dialling(&self, route: &Route, address: HostAddress) -> bool {
         match (route.way, address) {
-            (HostWay::TunnelOrDirect(_), HostAddress::Tunnel(id)) => self.tunnels.is_open(id),
+            (HostWay::TunnelOrDirect(_), HostAddress::Tunnel(id)) => {
+                self.tunnels.is_open_anywhere(id).await
+            }
             (HostWay::Direct | HostWay::Tunnel(_) | HostWay::TunnelOrDirect(_), _) => true,
         }
     }

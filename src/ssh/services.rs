@@ -7,6 +7,7 @@ use super::compute::ComputeQueue;
 use super::front_auth::FrontAuth;
 use super::host_certificate::HostCertificates;
 use super::node::NodeServices;
+use super::peers::PeerParts;
 use super::people_client::PeopleClient;
 use super::policy_monitor::PolicySource;
 use super::route::Router;
@@ -26,6 +27,8 @@ pub(crate) struct OuterServices {
     pub(crate) people: Option<PeopleClient>,
     /// What the connections of hosts share; `None` where no hosts join.
     pub(crate) nodes: Option<Arc<NodeServices>>,
+    /// The other proxies on the same state; `None` where it is not shared.
+    pub(crate) peers: Option<PeerParts>,
     /// Host certificates for the listener's names.
     pub(crate) certificates: HostCertificates,
     /// Reports when a permission is withdrawn.

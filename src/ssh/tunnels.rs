@@ -2,9 +2,11 @@
 //!
 //! A tunnel is the connection of a node's own `ssh -N -R`. Its connection takes requests for streams
 //! ([`TunnelOpener`]) and holds a [`TunnelGuard`]; whoever dials a node finds its newest tunnel here, and
-//! waits for one if there is none.
+//! waits for one if there is none. If proxies share a state, the tunnel can be at another one (`peers`).
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +42,9 @@ pub(crate) enum TunnelError {
     /// The tunnel has ended meanwhile.
     #[error("the host's tunnel has ended")]
     Ended,
+    /// The node has no tunnel here, and another proxy gives no stream either, for this reason.
+    #[error("{0}")]
+    Elsewhere(String),
 }
 
 /// Where the result of one request for a stream is sent.
@@ -105,16 +110,37 @@ impl Shared {
     }
 }
 
+/// An answer that takes a while.
+pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The tunnels that nodes keep open to other proxies.
+pub(crate) trait OtherTunnels: fmt::Debug + Send + Sync {
+    /// Opens a stream to the sshd of a node through its tunnel elsewhere, and waits for one until the deadline.
+    /// Cancel-safe. The error is [`TunnelError::None`] if the node has no tunnel anywhere.
+    fn dial(
+        &self,
+        node: NodeId,
+        deadline: Instant,
+    ) -> Later<'_, Result<ChannelStream, TunnelError>>;
+
+    /// Whether the node has a tunnel elsewhere, as far as that is known.
+    fn has(&self, node: NodeId) -> Later<'_, bool>;
+}
+
 /// The tunnels of all nodes. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tunnels(Arc<Shared>);
+pub(crate) struct Tunnels {
+    shared: Arc<Shared>,
+    /// Those to other proxies.
+    others: Option<Arc<dyn OtherTunnels>>,
+}
 
 impl Tunnels {
     /// The node has opened a tunnel, which counts until the guard is dropped. Streams are opened through
     /// the newest tunnel of a node.
     pub(crate) fn open(&self, node: NodeId, opener: TunnelOpener) -> TunnelGuard {
         let (overtaken, closed) = (CancellationToken::new(), CancellationToken::new());
-        let mut live = self.0.lock();
+        let mut live = self.shared.lock();
         live.generations += 1;
         let generation = live.generations;
         let tunnels = live.tunnels.entry(node).or_default();
@@ -128,7 +154,7 @@ impl Tunnels {
             closed: closed.clone(),
         });
         drop(live);
-        self.0.changed.send_replace(());
+        self.shared.changed.send_replace(());
         TunnelGuard {
             tunnels: self.clone(),
             node,
@@ -138,8 +164,17 @@ impl Tunnels {
         }
     }
 
-    /// Opens a stream to the sshd of a node through its newest tunnel, and waits for a tunnel if it has
-    /// none. Cancel-safe.
+    /// None, and tunnels to other proxies count too.
+    #[must_use]
+    pub(crate) fn with_others(others: Option<Arc<dyn OtherTunnels>>) -> Self {
+        Self {
+            shared: Arc::default(),
+            others,
+        }
+    }
+
+    /// Opens a stream to the sshd of a node through its newest tunnel, at this proxy or at another one, and
+    /// waits for a tunnel if it has none. Cancel-safe.
     ///
     /// # Errors
     /// [`LegError::Tunnel`]: there was no tunnel until the deadline, or it has opened no stream.
@@ -148,7 +183,44 @@ impl Tunnels {
         node: NodeId,
         deadline: Instant,
     ) -> Result<ChannelStream, LegError> {
-        let mut changed = self.0.changed.subscribe();
+        let Some(others) = &self.others else {
+            return self.dial_here(node, deadline).await;
+        };
+        if self.is_open(node) {
+            match self.dial_here(node, deadline).await {
+                // The node may have a newer tunnel elsewhere.
+                Err(LegError::Tunnel(TunnelError::Silent | TunnelError::None)) => {}
+                dialled => return dialled,
+            }
+        }
+        let here = self.dial_here(node, deadline);
+        let mut there = others.dial(node, deadline);
+        tokio::pin!(here);
+        tokio::select! {
+            biased;
+            dialled = &mut there => match dialled {
+                Ok(stream) => Ok(stream),
+                Err(error) => match here.await {
+                    Err(LegError::Tunnel(TunnelError::None)) => {
+                        Err(error.into())
+                    }
+                    dialled => dialled,
+                },
+            },
+            dialled = &mut here => dialled,
+        }
+    }
+
+    /// The same, through a tunnel at this proxy only.
+    ///
+    /// # Errors
+    /// As [`Tunnels::dial`].
+    pub(crate) async fn dial_here(
+        &self,
+        node: NodeId,
+        deadline: Instant,
+    ) -> Result<ChannelStream, LegError> {
+        let mut changed = self.shared.changed.subscribe();
         loop {
             // Marks what is known as seen before the tunnel is looked up, so that no change is missed.
             changed.borrow_and_update();
@@ -184,23 +256,32 @@ impl Tunnels {
     }
 
     fn newest(&self, node: NodeId) -> Option<(u64, TunnelOpener)> {
-        let live = self.0.lock();
+        let live = self.shared.lock();
         let newest = live.tunnels.get(&node)?.last()?;
         Some((newest.generation, newest.opener.clone()))
     }
 
     /// Whether the node has a tunnel.
     pub(crate) fn is_open(&self, node: NodeId) -> bool {
-        self.0.lock().tunnels.contains_key(&node)
+        self.shared.lock().tunnels.contains_key(&node)
+    }
+
+    /// Whether the node has a tunnel, at this proxy or at another one.
+    pub(crate) async fn is_open_anywhere(&self, node: NodeId) -> bool {
+        match &self.others {
+            _ if self.is_open(node) => true,
+            Some(others) => others.has(node).await,
+            None => false,
+        }
     }
 
     /// Ends all tunnels of a node, and what runs through them: it was locked or removed.
     pub(crate) fn close(&self, node: NodeId) {
-        let ended = self.0.lock().tunnels.remove(&node);
+        let ended = self.shared.lock().tunnels.remove(&node);
         for tunnel in ended.into_iter().flatten() {
             tunnel.closed.cancel();
         }
-        self.0.changed.send_replace(());
+        self.shared.changed.send_replace(());
     }
 }
 
@@ -228,7 +309,7 @@ impl TunnelGuard {
 
 impl Drop for TunnelGuard {
     fn drop(&mut self) {
-        let mut live = self.tunnels.0.lock();
+        let mut live = self.tunnels.shared.lock();
         if let Some(tunnels) = live.tunnels.get_mut(&self.node) {
             tunnels.retain(|tunnel| tunnel.generation != self.generation);
             if tunnels.is_empty() {
@@ -236,7 +317,7 @@ impl Drop for TunnelGuard {
             }
         }
         drop(live);
-        self.tunnels.0.changed.send_replace(());
+        self.tunnels.shared.changed.send_replace(());
     }
 }
 
@@ -397,6 +478,6 @@ mod tests {
         let closed = tokio::time::timeout(Duration::from_secs(9), guards[2].closed());
         assert!(closed.await.is_err(), "the other node keeps its tunnel");
         drop(guards);
-        assert!(tunnels.0.lock().tunnels.is_empty());
+        assert!(tunnels.shared.lock().tunnels.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use crate::audit::AuditLog;
 use crate::ca::Revocations;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::ipc::{Nodes, People, RemoteTelemetry, TelemetryAnswer};
+use crate::ipc::{self, Nodes, People, RemoteTelemetry, TelemetryAnswer};
 use crate::metrics::Metrics;
 use crate::model::chain;
 use crate::net::{ConnectionLimits, HandshakeQueue};
@@ -21,8 +21,8 @@ use crate::session::Registry;
 use crate::ssh::{
     Attempts, Budget, ComputeQueue, Criteria, CurrentSettings, CurrentTrust, Dialler, Freshness,
     FrontAuth, HostCertificates, HostDial, HostExpiry, HostKeys, InnerServices, NodeServices,
-    NodesClient, OuterServices, PeopleClient, PolicySource, RevocationFile, Router, Settings,
-    SignInChanges, Trust, Tunnels,
+    NodesClient, OtherTunnels, OuterServices, PeerParts, Peers, PeopleClient, PolicySource,
+    RevocationFile, Router, Settings, SignInChanges, Trust, Tunnels,
 };
 use crate::sys::clock::Clock;
 use crate::sys::process;
@@ -49,6 +49,8 @@ pub(super) struct Inputs {
     pub(super) nodes: Arc<dyn Nodes>,
     /// Cancelled when no client is accepted any more.
     pub(super) closing: CancellationToken,
+    /// Knows the other proxies; `None` where the state is not shared.
+    pub(super) peers: Option<Arc<dyn ipc::Peers>>,
     /// What the auth process has counted.
     pub(super) telemetry: RemoteTelemetry,
     /// Where audit events go.
@@ -105,6 +107,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         people,
         nodes,
         closing,
+        peers,
         telemetry: counted,
         audit,
         resolver,
@@ -112,12 +115,22 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     let clock = Clock::System;
     let metrics = telemetry::metrics(clock);
     let observer: Arc<Metrics> = Arc::clone(&metrics);
+    let trust = CurrentTrust::new(trust);
+    let compute = ComputeQueue::new(processors());
+    let peers = peers.map(|service| {
+        let address = config.proxy.peer_address();
+        let (trust, resolver) = (trust.clone(), resolver.clone());
+        Peers::new(service, address, trust, resolver, compute.clone())
+    });
+    let others = peers
+        .clone()
+        .map(|peers| Arc::new(peers) as Arc<dyn OtherTunnels>);
     let shared = Shared {
-        trust: CurrentTrust::new(trust),
+        trust,
         revocations,
         sign_in_changes: Sender::default(),
         settings: CurrentSettings::new(settings),
-        tunnels: Tunnels::default(),
+        tunnels: Tunnels::with_others(others),
         registry: Registry::default(),
         metrics,
         telemetry: counted,
@@ -125,7 +138,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         audit: audit.observed_by(observer),
     };
     let found = (listeners, resolver);
-    let inner = Arc::new(inner(config, &shared, stopping, found, clock));
+    let inner = Arc::new(inner(config, &shared, stopping, found, (compute, clock)));
     let nodes = NodeServices {
         client: NodesClient::new(nodes),
         tunnels: shared.tunnels.clone(),
@@ -136,6 +149,10 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
         auth: inner.auth.clone(),
         people: people.map(PeopleClient::new),
         nodes: Some(Arc::new(nodes)),
+        peers: peers.map(|peers| PeerParts {
+            peers,
+            tunnels: shared.tunnels.clone(),
+        }),
         certificates: inner.certificates.clone(),
         policy: inner.policy.clone(),
         settings: shared.settings.clone(),
@@ -157,7 +174,7 @@ fn inner(
     shared: &Shared,
     stopping: Receiver<Option<Instant>>,
     (listeners, resolver): (Vec<SocketAddr>, Resolver),
-    clock: Clock,
+    (compute, clock): (ComputeQueue, Clock),
 ) -> InnerServices {
     let Shared {
         trust,
@@ -171,7 +188,6 @@ fn inner(
         freshness,
         audit,
     } = shared.clone();
-    let compute = ComputeQueue::new(processors());
     let cluster = config.cluster_name.clone();
     let resolver = (resolver, tunnels.clone());
     let router = Arc::new(Router::new(cluster, settings.clone(), listeners, resolver));

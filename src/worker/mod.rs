@@ -42,7 +42,7 @@ use telemetry::Serving;
 use crate::audit::AuditEvent;
 use crate::config::{Config, SessionRecording, Source, weaker};
 use crate::control;
-use crate::ipc::{Changes, People, ProcessMessage, PublicCaKeys};
+use crate::ipc::{self, Changes, People, ProcessMessage, PublicCaKeys};
 use crate::ssh::Freshness;
 use crate::ssh::listener::ServingThreads;
 use crate::store::Recordings;
@@ -148,6 +148,11 @@ impl Worker {
                 .then(|| Arc::new(monitor.people()) as Arc<dyn People>),
             nodes: Arc::new(monitor.nodes()),
             closing: stop.closing.clone(),
+            peers: config
+                .state
+                .database
+                .is_some()
+                .then(|| Arc::new(monitor.peers()) as Arc<dyn ipc::Peers>),
             telemetry: monitor.telemetry(),
             audit,
             resolver,
@@ -209,6 +214,11 @@ impl Worker {
         )?;
         let followed = (shared.sign_in_changes.clone(), self.nodes);
         tokio::spawn(self.watcher.run(followed));
+        if let Some(parts) = &outer.peers {
+            let peers = parts.peers.clone();
+            let closing = self.stop.closing.clone();
+            tokio::spawn(async move { peers.announce(closing).await });
+        }
         tokio::spawn(telemetry::tell_sums(shared.audit.clone()));
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(self.reload.run(requests, self.monitor.clone()));

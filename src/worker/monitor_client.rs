@@ -14,8 +14,8 @@ use super::error::ServeError;
 use crate::config::{Config, Source};
 use crate::ipc::{
     Client, Datagram, ListenerKind, MessageSocket, MonitorMessage, ProcessMessage, PublicCaKeys,
-    RemoteBrowser, RemoteChanges, RemoteFiles, RemoteNodes, RemotePeople, RemoteSigning,
-    RemoteTelemetry, VERSION, decode, encode,
+    RemoteBrowser, RemoteChanges, RemoteFiles, RemoteNodes, RemotePeers, RemotePeople,
+    RemoteSigning, RemoteTelemetry, VERSION, decode, encode,
 };
 use crate::monitor;
 
@@ -97,6 +97,11 @@ impl MonitorClient {
     /// The service that decides about nodes.
     pub(super) fn nodes(&self) -> RemoteNodes {
         RemoteNodes::new(self.calls.clone())
+    }
+
+    /// The service that knows the other proxies on the same state.
+    pub(super) fn peers(&self) -> RemotePeers {
+        RemotePeers::new(self.calls.clone())
     }
 
     /// The service that answers browsers.

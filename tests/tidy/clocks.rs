@@ -109,6 +109,18 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "makes the list off the runtime, and is awaited",
     ),
     (
+        "src/ssh/peers/client.rs",
+        "carries one stream to another proxy, and ends with it",
+    ),
+    (
+        "src/ssh/peers/directory.rs",
+        "calls another process, whose answer it waits for",
+    ),
+    (
+        "src/ssh/peers/server.rs",
+        "carries one stream of another proxy, and ends with its connection",
+    ),
+    (
         "src/ssh/people_client.rs",
         "one message at the end of a connection, with the time limit of a call",
     ),

@@ -1,6 +1,6 @@
 //! Who the client of an outer connection is where hosts join: under the user name `join`, a plain key is
-//! the host key of a host, and the process that decides about nodes is asked about it. All else is as it
-//! is for people.
+//! the host key of a host, and the process that decides about nodes is asked about it; under the user name
+//! `peer`, it is the host key of another proxy. All else is as it is for people.
 
 use std::net::SocketAddr;
 
@@ -12,6 +12,7 @@ use crate::cert::proof::VerifiedRequest;
 use crate::ipc::{NodesAnswer, NodesQuestion, SignedProof};
 use crate::model::{ConnectionId, UserName};
 use crate::ssh::key_rounds::Fit;
+use crate::ssh::peers::{Peers, ProvedPeer};
 use crate::ssh::refusal::{self, Refusal};
 use crate::ssh::verifier::{Decision, Verifier};
 use crate::wire::auth::{Answers, Methods, Offer};
@@ -23,6 +24,8 @@ pub(crate) enum Authenticator {
     Person(Box<Identity>),
     /// A host.
     Host(Box<ProvedHost>),
+    /// Another proxy on the same state.
+    Peer(ProvedPeer),
 }
 
 /// Decides about the client of one outer connection. `V` decides about people.
@@ -30,19 +33,22 @@ pub(crate) struct NodeVerifier<V> {
     people: V,
     /// Asks about the host. `None` where no hosts join.
     host: Option<HostClient>,
+    /// Knows other proxies. `None` where the state is not shared.
+    peers: Option<Peers>,
 }
 
 impl<V> NodeVerifier<V> {
     /// For this connection.
     pub(crate) fn new(
         people: V,
-        nodes: Option<&NodesClient>,
+        (nodes, peers): (Option<&NodesClient>, Option<Peers>),
         connection: ConnectionId,
         client: SocketAddr,
     ) -> Self {
         Self {
             people,
             host: nodes.map(|nodes| nodes.host(connection, client)),
+            peers,
         }
     }
 
@@ -58,6 +64,12 @@ impl<V> NodeVerifier<V> {
 
     fn is_joining(&self, user: &str) -> bool {
         self.host.is_some() && user == UserName::JOIN
+    }
+
+    /// The same for another proxy.
+    fn peers_of(&self, offer: &Offer) -> Option<&Peers> {
+        let is_peer = offer.user == UserName::PEER && matches!(offer.key, PresentedKey::Plain(_));
+        self.peers.as_ref().filter(|_| is_peer)
     }
 }
 
@@ -95,7 +107,7 @@ impl<V: Verifier<Verdict = Identity> + Send + Sync> Verifier for NodeVerifier<V>
     }
 
     async fn query(&mut self, offer: &Offer) -> Result<Fit, Refusal> {
-        match self.is_host(offer) {
+        match self.is_host(offer) || self.peers_of(offer).is_some() {
             // Only what was proved is asked about.
             true => Ok(Fit::Good),
             false => self.people.query(offer).await,
@@ -103,10 +115,16 @@ impl<V: Verifier<Verdict = Identity> + Send + Sync> Verifier for NodeVerifier<V>
     }
 
     fn takes_early(&self, offer: &Offer) -> bool {
-        !self.is_host(offer) && self.people.takes_early(offer)
+        !self.is_host(offer) && self.peers_of(offer).is_none() && self.people.takes_early(offer)
     }
 
     async fn attempt(&mut self, offer: &Offer, proof: &VerifiedRequest) -> Decision<Authenticator> {
+        if let Some(peers) = self.peers_of(offer) {
+            return match peers.admit(proof.key()).await {
+                Ok(peer) => Decision::Accept(Authenticator::Peer(peer)),
+                Err(refusal) => Decision::End(refusal),
+            };
+        }
         match self.is_host(offer) {
             true => self.prove(offer, proof).await,
             false => person(self.people.attempt(offer, proof).await),

@@ -6,6 +6,8 @@
 mod connection;
 mod front;
 #[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
 mod people_tests;
 mod programs;
 #[cfg(test)]
@@ -33,6 +35,7 @@ use super::host_certificate::MintError;
 use super::key_rounds::Fit;
 use super::leg::Leg;
 use super::node::{self, Authenticator, HostCaller, NodeVerifier};
+use super::peers;
 use super::people_client::PersonClient;
 use super::policy_monitor::PolicyMonitor;
 use super::refusal::{self, Origin, Refusal, SHUTTING_DOWN};
@@ -102,6 +105,7 @@ pub(crate) async fn serve<S: ClientStream>(
     let name = match &verdict {
         Authenticator::Person(identity) => identity.name().to_owned(),
         Authenticator::Host(host) => host.name(),
+        Authenticator::Peer(peer) => peer.name(),
     };
     let mut out = Vec::new();
     if let Err(excess) = admission.authenticated(&name) {
@@ -120,6 +124,9 @@ pub(crate) async fn serve<S: ClientStream>(
         tracing::debug!(%error, "the client left");
         return;
     }
+    if let Authenticator::Peer(peer) = verdict {
+        return peers::serve(services, peer, (address, id), leg, shutdown, tasks).await;
+    }
     let identity = match (verdict, services.nodes.clone()) {
         (Authenticator::Person(identity), _) => *identity,
         (Authenticator::Host(host), Some(nodes)) => {
@@ -131,7 +138,7 @@ pub(crate) async fn serve<S: ClientStream>(
             return node::serve(services, nodes, caller, leg, shutdown, tasks).await;
         }
         // No host is asked about without them.
-        (Authenticator::Host(_), None) => return,
+        (Authenticator::Host(_) | Authenticator::Peer(_), _) => return,
     };
     let caller = Caller {
         identity,
@@ -174,8 +181,10 @@ async fn identify<S: ClientStream>(
     let name = id.to_string();
     let by_certificate = |offer: &Offer| judge(services, address, offer);
     let nodes = services.nodes.as_ref().map(|nodes| &nodes.client);
+    let peers = services.peers.as_ref().map(|parts| parts.peers.clone());
+    let others = (nodes, peers);
     let Some(people) = services.people.clone() else {
-        let mut verifier = NodeVerifier::new(ByKey::new(by_certificate), nodes, id, address);
+        let mut verifier = NodeVerifier::new(ByKey::new(by_certificate), others, id, address);
         let authenticated = authenticate(leg, &name, grace, None, &mut verifier).await?;
         return Ok((authenticated, None));
     };
@@ -188,7 +197,7 @@ async fn identify<S: ClientStream>(
         clock: services.inner.clock,
     };
     let verifier = PersonVerifier::new(by_certificate, place);
-    let mut verifier = NodeVerifier::new(verifier, nodes, id, address);
+    let mut verifier = NodeVerifier::new(verifier, others, id, address);
     let authenticated = authenticate(leg, &name, grace, None, &mut verifier).await?;
     Ok((authenticated, verifier.into_people().into_person()))
 }

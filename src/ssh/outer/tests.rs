@@ -9,10 +9,12 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::ca::Revoked;
 use crate::net::ConnectionLimits;
+use crate::ssh::peers::{PeerParts, Peers};
 use crate::ssh::people_client::PeopleClient;
 use crate::ssh::testing::client::{SessionSaw, TestRequest, session, stay};
 use crate::ssh::testing::user::{TestUser, UserSaw};
 use crate::ssh::testing::{CLIENT, GRACE, SshFixture};
+use crate::ssh::tunnels::Tunnels;
 
 /// When a connection counts as never ending.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
@@ -55,6 +57,23 @@ impl OuterFixture {
             services: Arc::new(services),
             ..self
         }
+    }
+
+    /// The same, where other proxies share the state.
+    pub(super) fn with_peers(self, peers: Peers, tunnels: Tunnels) -> Self {
+        let services = OuterServices {
+            peers: Some(PeerParts { peers, tunnels }),
+            ..self.proxy.outer()
+        };
+        Self {
+            services: Arc::new(services),
+            ..self
+        }
+    }
+
+    /// The proxy exits.
+    pub(super) fn shut_down(&self) {
+        self.shutdown.cancel();
     }
 
     /// A client at this address connects; its end of the stream.

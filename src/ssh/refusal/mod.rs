@@ -12,6 +12,7 @@ mod lines;
 mod message;
 mod node;
 mod notices;
+mod peers;
 mod proxy;
 mod reason;
 mod sign_in;
@@ -47,6 +48,7 @@ pub(crate) use node::{nodes_unavailable, refused_node};
 pub(crate) use notices::{
     NESTED_SSH, certificate_expires, forwards_ended, proxy_stops, sign_in_expires,
 };
+pub(crate) use peers::{peers_unavailable, unknown_peer};
 pub(crate) use proxy::{
     SHUTTING_DOWN, certificate_not_minted, crowded_out, host_certificate_not_minted, killed,
     no_shell, not_encoded, shutting_down, too_many_channels, too_much_memory,

@@ -122,6 +122,9 @@ reasons! {
     NodesUnavailable "nodes-unavailable" [Proxy]
     StateUnavailable "state-unavailable" [Proxy]
     StateStale "state-stale" [Proxy]
+    // other proxies
+    UnknownPeer "unknown-peer" [Client]
+    PeersUnavailable "peers-unavailable" [Proxy]
     // certificates and keys of either side
     NestedCertificate "nested-certificate" [Client, HostCertificate]
     UnknownAuthority "unknown-authority" [Client, HostCertificate]

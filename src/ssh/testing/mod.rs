@@ -316,6 +316,7 @@ impl SshFixture {
             auth: self.auth(),
             people: None,
             nodes: None,
+            peers: None,
             certificates: self.certificates(),
             policy: self.policy(),
             settings: self.current_settings(),

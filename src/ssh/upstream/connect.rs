@@ -83,7 +83,7 @@ impl<D: Dial> Dialler<D> {
         let mut left = settings.connect_timeout;
         let mut last = LegError::Closed;
         for address in way.addresses.iter().copied() {
-            if !self.router.is_worth_dialling(route, address) {
+            if !self.router.is_worth_dialling(route, address).await {
                 continue;
             }
             self.router.may_dial(&settings, permit, address)?;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod inventory;
+mod peers;
 mod stolen_token;
 mod taken_host;
 mod tunnels;

@@ -4,6 +4,7 @@ mod client;
 mod foreign;
 mod host;
 mod node;
+mod peers;
 mod proxy;
 mod sign_in;
 
@@ -89,6 +90,7 @@ fn all() -> Vec<Expected> {
         proxy::proxy_rows(),
         sign_in::sign_in_rows(),
         node::node_rows(),
+        peers::peer_rows(),
         foreign::foreign_rows(&permit),
     ]
     .into_iter()

@@ -40,6 +40,8 @@ pub(crate) struct Builder {
     settings: String,
     auth_settings: String,
     proxy_settings: String,
+    /// Where the proxy listens.
+    port: u16,
     ca_keys: Option<MakeCaKeys>,
     time_limit: Duration,
     limit: Option<String>,
@@ -74,6 +76,7 @@ impl Builder {
             auth_settings: String::new(),
             ca_keys: None,
             proxy_settings: String::new(),
+            port: 0,
             time_limit: LIMIT,
             limit: None,
             log: None,
@@ -192,6 +195,12 @@ impl Builder {
     /// A further line of the section `proxy_service`.
     pub(crate) fn proxy_setting(mut self, yaml: &str) -> Self {
         self.proxy_settings.push_str(&format!("  {yaml}\n"));
+        self
+    }
+
+    /// The proxy listens on this port, instead of a free one.
+    pub(crate) fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -363,8 +372,9 @@ impl Builder {
         let mut text = format!(
             "cluster_name: example.test\n\
              data_dir: {}\n\
-             proxy_service:\n  listen_addr: 127.0.0.1:0\n  public_addr: 127.0.0.1:3023\n{}",
+             proxy_service:\n  listen_addr: 127.0.0.1:{}\n  public_addr: 127.0.0.1:3023\n{}",
             root.join("data").display(),
+            self.port,
             self.proxy_settings,
         );
         if !self.auth_settings.is_empty() {

@@ -1,0 +1,260 @@
+//! The side of the client: connects to the proxy at which a node has its tunnel, and opens the channel that
+//! leads there.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::directory::{PeerError, Peers, TERMS, TUNNEL, too_late, unreachable};
+use super::link::Link;
+use super::status::StreamStatus;
+use crate::cert::PresentedKey;
+use crate::ipc::PeerProxy;
+use crate::model::{NodeId, UserName, chain};
+use crate::net;
+use crate::ssh::channel::ChannelStream;
+use crate::ssh::endpoint::{Answer, OpenAnswered, OpenRequest, PendingSession, Services};
+use crate::ssh::identify::identified;
+use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::tunnels::OPEN_TIMEOUT;
+use crate::wire::auth::{ClientAuth, ClientAuthEvent};
+use crate::wire::connection::{Breach, Head, OpenFailure};
+use crate::wire::{ClientConfig, DisconnectReason, Transport};
+
+/// How long the other proxy may take to be found, to prove itself and to accept this one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to open the stream: it waits for the node's ssh.
+const STREAM_TIMEOUT: Duration = OPEN_TIMEOUT.saturating_add(Duration::from_secs(5));
+/// What this side says when it leaves.
+const DONE: &str = "the stream is over";
+
+/// Opens a stream to the sshd of a node that has its tunnel at this proxy. The connection ends with the
+/// stream; `permit` is given back then.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn open(
+    peers: &Peers,
+    peer: PeerProxy,
+    node: NodeId,
+    deadline: Instant,
+    permit: OwnedSemaphorePermit,
+) -> Result<ChannelStream, PeerError> {
+    let address = &peer.address;
+    let leg = connected(peers, &peer, deadline).await?;
+    let data = Head::of_data().string(node.to_string().as_bytes());
+    let (opened, answer) = oneshot::channel();
+    let mut link = Link::new(leg, None);
+    let number = link.endpoint.free_number();
+    link.endpoint
+        .open_with(number, TUNNEL, data.into_bytes(), TERMS);
+    carry(link, opened, permit, peer.address.clone());
+    let until = deadline.min(Instant::now() + STREAM_TIMEOUT);
+    let stream = async {
+        let refused = |why| PeerError::Refused(address.clone(), why);
+        let answer = answer.await;
+        let mut stream = answer
+            .map_err(|_gone| unreachable(address, LegError::Closed))?
+            .map_err(refused)?;
+        let status = StreamStatus::read(&mut stream).await;
+        match status.map_err(|error| unreachable(address, error))? {
+            StreamStatus::Open => Ok(stream),
+            StreamStatus::Failed(why) => Err(refused(why)),
+        }
+    };
+    let stream = timeout_at(until, stream).await;
+    stream.unwrap_or_else(|_elapsed| Err(too_late(address, STREAM_TIMEOUT)))
+}
+
+/// Connects to a proxy, which proves itself and accepts this one.
+async fn connected(
+    peers: &Peers,
+    peer: &PeerProxy,
+    deadline: Instant,
+) -> Result<Leg<TcpStream>, PeerError> {
+    let PeerProxy { address, key } = peer;
+    let until = deadline.min(Instant::now() + CONNECT_TIMEOUT);
+    let connected = async {
+        let stream = connect(peers, address).await?;
+        // Keystrokes must not be delayed to be sent together. If the option cannot be set, only latency
+        // suffers.
+        stream.set_nodelay(true).ok();
+        let transport = Transport::client(Arc::<ClientConfig>::default());
+        let mut leg = Leg::with(&peers.0.compute, stream, transport);
+        match authenticate(peers, &mut leg, address, key).await {
+            Ok(()) => Ok(leg),
+            Err(error) => {
+                let text = error.to_string();
+                leg.disconnect(DisconnectReason::ByApplication, &text).await;
+                Err(error)
+            }
+        }
+    };
+    let connected = timeout_at(until, connected).await;
+    connected.unwrap_or_else(|_elapsed| Err(too_late(address, CONNECT_TIMEOUT)))
+}
+
+/// Dials the addresses of a proxy, in their order.
+async fn connect(peers: &Peers, address: &str) -> Result<TcpStream, PeerError> {
+    let no_address = || unreachable(address, "its address has no port");
+    let (host, port) = address.rsplit_once(':').ok_or_else(no_address)?;
+    let port: u16 = port.parse().map_err(|_no_port| no_address())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found = peers.0.resolver.resolve(host).await;
+    let found = found.map_err(|error| unreachable(address, error))?;
+    let mut last = LegError::Closed;
+    for ip in found {
+        // Hosts see no connection of this one, so it may come from any address.
+        match net::connect(SocketAddr::new(ip, port), None).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(unreachable(address, last))
+}
+
+/// Lets the other proxy prove that it has this host key, and proves this proxy's to it.
+async fn authenticate(
+    peers: &Peers,
+    leg: &mut Leg<TcpStream>,
+    address: &str,
+    key: &ssh_key::PublicKey,
+) -> Result<(), PeerError> {
+    let broken = |error: LegError| unreachable(address, error);
+    let identified = identified(leg).await;
+    identified.map_err(|error| unreachable(address, error))?;
+    loop {
+        match leg.next().await.map_err(broken)? {
+            LegEvent::HostKey(blob) => {
+                let shown = PresentedKey::decode(&blob);
+                // A certificate for that key does as well: the key proves itself.
+                if shown.is_ok_and(|shown| shown.key_data() == key.key_data()) {
+                    let accepted = leg.transport.accept_host_key();
+                    accepted.map_err(|error| broken(error.into()))?;
+                } else {
+                    return Err(PeerError::Impostor(address.to_owned()));
+                }
+            }
+            LegEvent::Established => break,
+            LegEvent::Packet(_) => return Err(broken(LegError::Closed)),
+        }
+    }
+    let mint = || peers.0.trust.now();
+    let own = mint().mint.host_key().to_bytes();
+    let own = own.map_err(|error| unreachable(address, error))?;
+    let session_id = leg.transport.session_id().unwrap_or_default().to_vec();
+    let mut auth = ClientAuth::new(session_id, UserName::PEER, "ssh-ed25519", own, None);
+    let mut out = Vec::new();
+    auth.start(&mut out);
+    loop {
+        leg.send_all(&mut out).map_err(broken)?;
+        let payload = match leg.next().await.map_err(broken)? {
+            LegEvent::Packet(payload) => payload,
+            LegEvent::HostKey(_) | LegEvent::Established => continue,
+        };
+        let event = auth.on_packet(&payload, &mut out);
+        match event.map_err(|error| broken(error.into()))? {
+            ClientAuthEvent::Nothing | ClientAuthEvent::Banner(_) => {}
+            ClientAuthEvent::Sign { data } => {
+                let signature = mint().mint.sign_as_client(&data);
+                let signature = signature.map_err(|error| unreachable(address, error))?;
+                let signed = auth.signed(&signature, &mut out);
+                signed.map_err(|error| unreachable(address, error))?;
+            }
+            ClientAuthEvent::Success => return Ok(()),
+            ClientAuthEvent::Questions(_) | ClientAuthEvent::Failure { .. } => {
+                return Err(PeerError::Unwelcome(address.to_owned()));
+            }
+        }
+    }
+}
+
+/// Carries the channel on a task of its own until one side is done with it.
+fn carry(
+    mut link: Link<TcpStream>,
+    opened: oneshot::Sender<Result<ChannelStream, String>>,
+    permit: OwnedSemaphorePermit,
+    address: String,
+) {
+    let mut services = ClientServices {
+        opened: Some(opened),
+    };
+    tokio::spawn(async move {
+        let ended = link.run(&mut services).await;
+        if let Err(error) = &ended {
+            let error = chain(error);
+            tracing::warn!(%error, proxy = %address, "the connection to the proxy of a host's tunnel ended");
+        }
+        let leg = link.hang_up();
+        leg.disconnect(DisconnectReason::ByApplication, DONE).await;
+        drop(permit);
+    });
+}
+
+#[cfg(test)]
+impl Peers {
+    /// Asks another proxy for any channel, as a worker would that was taken over.
+    pub(crate) async fn open_channel(
+        &self,
+        peer: &PeerProxy,
+        kind: &'static str,
+        id: &[u8],
+    ) -> Result<ChannelStream, String> {
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let leg = connected(self, peer, deadline).await;
+        let mut link = Link::new(leg.map_err(|error| chain(&error))?, None);
+        let data = Head::of_data().string(id).into_bytes();
+        link.endpoint.open_with(0, kind, data, TERMS);
+        let (opened, answer) = oneshot::channel();
+        let opened = Some(opened);
+        let mut services = ClientServices { opened };
+        let _ended = link.run(&mut services).await;
+        answer.await.unwrap()
+    }
+}
+
+/// Nothing is served to the proxy that was connected to.
+#[derive(Debug)]
+struct ClientServices {
+    /// Who waits for the channel.
+    opened: Option<oneshot::Sender<Result<ChannelStream, String>>>,
+}
+
+impl Services for ClientServices {
+    fn open(&mut self, request: OpenRequest<'_>) -> Result<OpenAnswered, Breach> {
+        let reason = OpenFailure::AdministrativelyProhibited;
+        Ok(request.refuse(reason, "nothing is served here"))
+    }
+
+    fn on_request(
+        &mut self,
+        _session: &mut Option<PendingSession>,
+        _kind: &str,
+        _data: &Bytes,
+    ) -> Result<Answer, Breach> {
+        Ok(Answer::Failure)
+    }
+
+    fn on_global_request(&mut self, _name: &str, _data: &Bytes) -> Result<Answer, Breach> {
+        Ok(Answer::Failure)
+    }
+
+    fn on_opened(&mut self, _number: u32, stream: ChannelStream) {
+        if let Some(opened) = self.opened.take() {
+            // Nobody may wait any more: then the channel is closed.
+            let _closed = opened.send(Ok(stream));
+        }
+    }
+
+    fn on_not_opened(&mut self, _number: u32, text: &Bytes) {
+        if let Some(opened) = self.opened.take() {
+            let why = String::from_utf8_lossy(text).into_owned();
+            let _gone = opened.send(Err(why));
+        }
+    }
+}
