@@ -124,38 +124,77 @@ pub(crate) async fn serve<S: ClientStream>(
         tracing::debug!(%error, "the client left");
         return;
     }
-    if let Authenticator::Peer(peer) = verdict {
-        return peers::serve(services, peer, (address, id), leg, shutdown, tasks).await;
-    }
-    let identity = match (verdict, services.nodes.clone()) {
-        (Authenticator::Person(identity), _) => *identity,
-        (Authenticator::Host(host), Some(nodes)) => {
-            let caller = HostCaller {
-                host: *host,
-                address,
-                connection: id,
-            };
-            return node::serve(services, nodes, caller, leg, shutdown, tasks).await;
-        }
-        // No host is asked about without them.
-        (Authenticator::Host(_) | Authenticator::Peer(_), _) => return,
-    };
-    let caller = Caller {
-        identity,
-        address,
+    let client = AuthenticatedClient {
+        verdict,
         person,
+        leg,
+        config,
+        address,
+        id,
     };
-    let watched = watch(&services, &caller, id);
-    let account = services.budget.account(caller.identity.name());
-    let endpoint = OuterConnection::new(
-        services,
-        (caller, id),
-        account,
-        (leg, config),
-        shutdown,
-        tasks,
-    );
-    endpoint.run(watched).await;
+    client.serve(services, shutdown, tasks).await;
+}
+
+/// A client that has authenticated, and knows it.
+struct AuthenticatedClient<S> {
+    verdict: Authenticator,
+    /// How to ask about the person, if it is one.
+    person: Option<PersonClient>,
+    leg: Leg<S>,
+    config: Arc<ServerConfig>,
+    address: SocketAddr,
+    id: ConnectionId,
+}
+
+impl<S: ClientStream> AuthenticatedClient<S> {
+    /// Serves a person, a host or another proxy until it leaves or `shutdown` ends it.
+    async fn serve(
+        self,
+        services: Arc<OuterServices>,
+        shutdown: CancellationToken,
+        tasks: TaskTracker,
+    ) {
+        let Self {
+            verdict,
+            person,
+            leg,
+            config,
+            address,
+            id,
+        } = self;
+        let identity = match (verdict, services.nodes.clone()) {
+            (Authenticator::Person(identity), _) => *identity,
+            (Authenticator::Peer(peer), _) => {
+                return peers::serve(services, peer, (address, id), leg, shutdown, tasks).await;
+            }
+            (Authenticator::Host(host), Some(nodes)) => {
+                let caller = HostCaller {
+                    host: *host,
+                    address,
+                    connection: id,
+                };
+                return node::serve(services, nodes, caller, leg, shutdown, tasks).await;
+            }
+            // No host is asked about without them.
+            (Authenticator::Host(_), None) => return,
+        };
+        let caller = Caller {
+            identity,
+            address,
+            person,
+        };
+        let watched = watch(&services, &caller, id);
+        let account = services.budget.account(caller.identity.name());
+        let endpoint = OuterConnection::new(
+            services,
+            (caller, id),
+            account,
+            (leg, config),
+            shutdown,
+            tasks,
+        );
+        endpoint.run(watched).await;
+    }
 }
 
 /// Watches whether the client may stay.
