@@ -148,7 +148,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let providers = Providers {
         signing,
         people,
-        nodes,
+        nodes: Arc::clone(&nodes),
         peers,
         changes,
         telemetry,
@@ -162,6 +162,7 @@ pub fn work(config: &Config, source: &Source) -> Result<(), AuthProcessError> {
     let rotations = follow_rotations(config, records, authorities, audit.clone(), monitor.clone());
     let (going_on, rotations) = rotations.map_err(AuthProcessError::Start)?;
     obey(&monitor, dispatcher, &reload);
+    nodes.hand_over();
     drop((going_on, reading_on, looking_on, telling, reload));
     // Nothing uses the state any more then, and it is closed in order.
     thread_pool::join([rotations, reader, looker, teller], LAST_WRITES);

@@ -64,6 +64,11 @@ impl NodesProvider {
         self.service.forget(caller_number(caller));
     }
 
+    /// Another process answers from now on.
+    pub(super) fn hand_over(&self) {
+        self.service.hand_over();
+    }
+
     /// Takes what can change while the proxy runs.
     pub(super) fn apply(&self, config: &Config) {
         self.service.replace_settings(settings(config));

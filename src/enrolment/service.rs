@@ -99,6 +99,14 @@ impl EnrolmentService {
         }
     }
 
+    /// Another process answers from now on: the tunnels are reported to that one, under other ids. It waits for
+    /// the state.
+    pub fn hand_over(&self) {
+        if let Err(unavailable) = self.owners.forget_all(&self.context) {
+            tracing::error!("cannot write down that tunnels are reported elsewhere: {unavailable}");
+        }
+    }
+
     /// Removes what is over, once a minute.
     fn sweep(&self, now: Duration) -> Result<(), Unavailable> {
         {

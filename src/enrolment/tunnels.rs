@@ -47,6 +47,15 @@ impl TunnelOwners {
         }
     }
 
+    /// No process reports its tunnels to this one any more: those that it has written down are none.
+    pub(super) fn forget_all(&self, context: &Context) -> Result<(), Unavailable> {
+        let ids: Vec<Uuid> = self.lock().drain().map(|(_, id)| id).collect();
+        for id in ids {
+            context.state.proxies().remove(id)?;
+        }
+        Ok(())
+    }
+
     /// Announces the processes that nobody else announces, and removes those that have ended without a word,
     /// with their tunnels.
     pub(super) fn sweep(&self, context: &Context) -> Result<(), Unavailable> {
