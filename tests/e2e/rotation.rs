@@ -109,26 +109,10 @@ impl RotatedFleet {
         }
     }
 
-    /// Opens sessions to all hosts in turn until it is stopped; keeps the outcome of each.
     fn sessions(&self) -> Sessions<'_> {
-        let dir = self.world.dir();
-        let names: Vec<_> = self
-            .world
-            .nodes()
-            .iter()
-            .map(|node| node.name.clone())
-            .collect();
-        let script = format!(
-            "while :; do for host in {}; do \
-               test -e stop && exit 0; \
-               if flock -s gate ssh -F inner $host true 2> last.err < /dev/null; \
-               then echo ok >> sessions; else cat last.err >> refused; fi; \
-             done; done",
-            names.join(" ")
-        );
-        File::create(dir.join("gate")).unwrap();
-        let loops = self.world.program("bash").args(["-c", &script]).start();
-        Sessions { dir, loops }
+        let nodes = self.world.nodes().iter();
+        let names: Vec<_> = nodes.map(|node| node.name.clone()).collect();
+        Sessions::begin(&self.world, &names)
     }
 
     fn status(&self) -> serde_json::Value {
@@ -143,7 +127,7 @@ impl RotatedFleet {
 
 /// Waits until the running proxy has the keys of the rotation's present phase: it serves those of
 /// both CAs, and presents a host certificate signed by the present key.
-fn proxy_follows(world: &World) {
+pub(crate) fn proxy_follows(world: &World) {
     let auth = |args: &[&str]| keys::tool(world.rproxy().arg("auth").args(args));
     let status = auth(&["status", "--no-connect", "--format=json"]);
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
@@ -177,27 +161,49 @@ fn signed_by(world: &World) -> String {
     }
 }
 
-struct Sessions<'w> {
-    dir: &'w Path,
+/// Sessions that are opened one after the other.
+pub(crate) struct Sessions<'w> {
+    world: &'w World,
+    hosts: usize,
     loops: Live,
 }
 
-impl Sessions<'_> {
+impl<'w> Sessions<'w> {
+    /// Opens sessions to these hosts in turn until it is stopped; keeps the outcome of each.
+    pub(crate) fn begin(world: &'w World, names: &[String]) -> Self {
+        let script = format!(
+            "while :; do for host in {}; do \
+               test -e stop && exit 0; \
+               if flock -s gate ssh -F inner $host true 2> last.err < /dev/null; \
+               then echo ok >> sessions; else cat last.err >> refused; fi; \
+             done; done",
+            names.join(" ")
+        );
+        File::create(world.dir().join("gate")).unwrap();
+        let loops = world.program("bash").args(["-c", &script]).start();
+        let hosts = names.len();
+        Self {
+            world,
+            hosts,
+            loops,
+        }
+    }
+
     fn count(&self) -> usize {
-        let text = std::fs::read_to_string(self.dir.join("sessions")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.world.dir().join("sessions")).unwrap_or_default();
         text.lines().count()
     }
 
     fn refused(&self) -> String {
-        std::fs::read_to_string(self.dir.join("refused")).unwrap_or_default()
+        std::fs::read_to_string(self.world.dir().join("refused")).unwrap_or_default()
     }
 
     /// Waits until a session has succeeded at every host in this phase; none may be refused. The
     /// hosts take turns, and the present session may have begun before the phase.
-    fn go_on(&self, fleet: &RotatedFleet, phase: &str) {
+    pub(crate) fn go_on(&self, phase: &str) {
         let before = self.count();
-        for more in 1..=fleet.world.nodes().len() + 1 {
-            fleet.world.eventually(&format!("sessions in {phase}"), || {
+        for more in 1..=self.hosts + 1 {
+            self.world.eventually(&format!("sessions in {phase}"), || {
                 let refused = self.refused();
                 assert!(refused.is_empty(), "in {phase}: {refused}");
                 (self.count() >= before + more).then_some(())
@@ -205,17 +211,17 @@ impl Sessions<'_> {
         }
     }
 
-    fn end(self) {
-        File::create(self.dir.join("stop")).unwrap();
+    pub(crate) fn end(self) {
+        File::create(self.world.dir().join("stop")).unwrap();
         let refused = self.refused();
         self.loops.finish();
         assert!(refused.is_empty(), "{refused}");
-        std::fs::remove_file(self.dir.join("stop")).unwrap();
+        std::fs::remove_file(self.world.dir().join("stop")).unwrap();
     }
 }
 
 /// In one step, as a configuration tool does it.
-fn replace(path: &Path, text: &str) {
+pub(crate) fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("next");
     std::fs::write(&beside, text).unwrap();
     std::fs::rename(beside, path).unwrap();
@@ -247,42 +253,42 @@ fn a_full_rotation_of_both_authorities_refuses_nobody() {
     let fleet = RotatedFleet::new(HOSTS);
     assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true]));
     let sessions = fleet.sessions();
-    sessions.go_on(&fleet, "standby");
+    sessions.go_on("standby");
 
     fleet.rotate("user", "init");
     assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true, false]));
-    sessions.go_on(&fleet, "user init");
+    sessions.go_on("user init");
     fleet.update_hosts();
     assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true, true]));
     fleet.rotate("user", "update_clients");
     let left = &fleet.status()["authorities"][0]["signed_by_leaving_key"];
     assert_eq!(left[0]["key_id"], "alice", "{left}");
-    sessions.go_on(&fleet, "user update_clients, old certificate");
+    sessions.go_on("user update_clients, old certificate");
     fleet.sign_user();
     let left = &fleet.status()["authorities"][0]["signed_by_leaving_key"];
     assert_eq!(left.as_array().unwrap().len(), 0, "{left}");
-    sessions.go_on(&fleet, "user update_clients, new certificate");
+    sessions.go_on("user update_clients, new certificate");
     fleet.rotate("user", "update_servers");
-    sessions.go_on(&fleet, "user update_servers");
+    sessions.go_on("user update_servers");
     fleet.rotate("user", "standby");
-    sessions.go_on(&fleet, "user standby");
+    sessions.go_on("user standby");
     fleet.update_hosts();
     assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true]));
 
     fleet.rotate("host", "init");
-    sessions.go_on(&fleet, "host init");
+    sessions.go_on("host init");
     fleet.update_clients();
     fleet.rotate("host", "update_clients");
-    sessions.go_on(&fleet, "host update_clients");
+    sessions.go_on("host update_clients");
     fleet.rotate("host", "update_servers");
-    sessions.go_on(&fleet, "host update_servers, old certificates");
+    sessions.go_on("host update_servers, old certificates");
     assert_eq!(proofs(&fleet.status()), all(HOSTS, "old", &[true]));
     fleet.sign_hosts();
     assert_eq!(proofs(&fleet.status()), all(HOSTS, "new", &[true]));
-    sessions.go_on(&fleet, "host update_servers, new certificates");
+    sessions.go_on("host update_servers, new certificates");
     fleet.rotate("host", "standby");
     fleet.update_clients();
-    sessions.go_on(&fleet, "host standby");
+    sessions.go_on("host standby");
     assert_eq!(proofs(&fleet.status()), all(HOSTS, "only", &[true]));
     sessions.end();
 }
@@ -303,13 +309,13 @@ fn every_phase_is_rolled_back_without_refusing_anybody() {
             }
             fleet.sign_user();
             fleet.sign_hosts();
-            sessions.go_on(&fleet, &format!("{kind} {last}"));
+            sessions.go_on(&format!("{kind} {last}"));
             fleet.rotate(kind, "rollback");
-            sessions.go_on(&fleet, &format!("{kind} {last}, rolled back"));
+            sessions.go_on(&format!("{kind} {last}, rolled back"));
             fleet.sign_user();
             fleet.sign_hosts();
             fleet.rotate(kind, "standby");
-            sessions.go_on(&fleet, &format!("{kind} standby after {last}"));
+            sessions.go_on(&format!("{kind} standby after {last}"));
             fleet.update_hosts();
             fleet.update_clients();
         }

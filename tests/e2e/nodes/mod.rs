@@ -3,6 +3,7 @@
 mod commands;
 mod inventory;
 mod peers;
+mod rotation;
 mod stolen_token;
 mod taken_host;
 mod tunnels;

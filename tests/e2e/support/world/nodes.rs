@@ -69,6 +69,56 @@ impl JoiningHost {
         self.dir.join("host_key")
     }
 
+    /// The keys by which it knows the proxy, once it has joined.
+    fn known_hosts(&self) -> PathBuf {
+        self.dir.join("known_hosts")
+    }
+
+    /// It knows the proxy by these keys of the host CA, a line for each.
+    fn know(&self, keys: &str) {
+        let lines = keys.lines().map(|key| format!("@cert-authority * {key}\n"));
+        write(&self.known_hosts(), &lines.collect::<String>());
+    }
+
+    /// It does not know the proxy any more: it asks whoever answers for the successors of the host CA's
+    /// keys, and goes from a key that it trusts to those of today. Each certificate is verified by
+    /// `ssh-keygen`.
+    pub(crate) fn follow_successors(&self, world: &World) {
+        let ssh = world.host_ssh_knowing("join", &self.key(), None);
+        let ssh = ssh
+            .arg("successors")
+            .stdin("rproxy-report 1\nend\n".to_owned());
+        let answer = ssh.run().success().text();
+        let lines = answer.strip_suffix("end\n").expect("a whole answer");
+        let trusted = std::fs::read_to_string(self.dir.join("host_ca.pub"));
+        let mut trusted = trusted.expect("it has joined");
+        for line in lines.lines() {
+            let (certificate, key) = (self.dir.join("link"), self.dir.join("link.key"));
+            let words: Vec<_> = line.split(' ').collect();
+            let [kind, blob, key_kind, key_blob] = words[..] else {
+                panic!("{line}");
+            };
+            write(&certificate, &format!("{kind} {blob}\n"));
+            write(&key, &format!("{key_kind} {key_blob}\n"));
+            let shown = keygen(&["-L", "-f"], &certificate);
+            assert!(
+                shown.contains("\n                host-ca-successor@"),
+                "{shown}"
+            );
+            let signer = field(&shown, "Signing CA: ").expect("a certificate is signed");
+            let is_trusted = fingerprints(&self.dir, &trusted)
+                .iter()
+                .any(|known| signer.contains(known.as_str()));
+            let subject = fingerprints(&self.dir, &format!("{key_kind} {key_blob}\n"));
+            let public = field(&shown, "Public key: ").expect("a certificate has a key");
+            assert!(public.contains(&subject[0]), "{shown}");
+            if is_trusted {
+                trusted += &format!("{key_kind} {key_blob}\n");
+            }
+        }
+        self.know(&trusted);
+    }
+
     /// What it says of itself.
     pub(crate) fn report(&self) -> HostReport {
         HostReport {
@@ -130,6 +180,7 @@ impl JoiningHost {
                 is_new = true;
             }
         }
+        self.know(&all("host-ca "));
         if is_new {
             let line = format!("HostCertificate {}", certificate.display());
             self.sshd.set_line(&line);
@@ -168,15 +219,29 @@ impl World {
 
     /// The same under another user name.
     pub(crate) fn host_ssh_as(&self, user: &str, key: &Path) -> ClientCommand<'_> {
+        self.host_ssh_knowing(user, key, Some(&self.dir().join("known_hosts")))
+    }
+
+    /// The same of a host that knows the proxy by this file, or takes whoever answers.
+    fn host_ssh_knowing(
+        &self,
+        user: &str,
+        key: &Path,
+        known_hosts: Option<&Path>,
+    ) -> ClientCommand<'_> {
         let ssh = ClientCommand::new(&self.children, &programs::path("ssh"), self.dir());
         let ssh = match &self.clock {
             Some(clock) => ssh.env(PRELOAD, &clock.library),
             None => ssh,
         };
-        let known_hosts = self.dir().join("known_hosts");
+        let (known_hosts, strict) = match known_hosts {
+            Some(file) => (file, "yes"),
+            None => (Path::new("/dev/null"), "no"),
+        };
         ssh.args(["-F", "none", "-T", "-o", "BatchMode=yes"])
             .args(["-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes"])
-            .args(["-o", "StrictHostKeyChecking=yes"])
+            .arg("-o")
+            .arg(format!("StrictHostKeyChecking={strict}"))
             .args(["-o", "GlobalKnownHostsFile=/dev/null"])
             .args(["-o", "KexAlgorithms=-sntrup761*"])
             .arg("-o")
@@ -209,7 +274,12 @@ impl World {
 
     /// The host sends a heartbeat with this report.
     pub(crate) fn heartbeat_as(&self, host: &JoiningHost, report: &HostReport) -> ClientOutcome {
-        let heartbeat = self.host_ssh(&host.key()).arg("heartbeat");
+        let own = host.known_hosts();
+        let heartbeat = match own.exists() {
+            true => self.host_ssh_knowing("join", &host.key(), Some(&own)),
+            false => self.host_ssh(&host.key()),
+        };
+        let heartbeat = heartbeat.arg("heartbeat");
         heartbeat.stdin(report.lines(None)).run()
     }
 
@@ -252,6 +322,15 @@ impl World {
         }
         command
     }
+}
+
+/// The fingerprints of keys, a line for each, with the help of a file in this directory.
+fn fingerprints(dir: &Path, keys: &str) -> Vec<String> {
+    let file = dir.join("keys");
+    write(&file, keys);
+    let listed = keygen(&["-l", "-f"], &file);
+    let found = listed.lines().filter_map(|line| line.split(' ').nth(1));
+    found.map(str::to_owned).collect()
 }
 
 fn keygen(args: &[&str], path: &Path) -> String {
