@@ -31,12 +31,12 @@ pub(crate) struct ProxyDouble {
 }
 
 /// One request that reached the proxy.
-pub(crate) struct Asked {
+pub(crate) struct AskedProgram {
     pub(crate) program: String,
     pub(crate) text: String,
 }
 
-impl Asked {
+impl AskedProgram {
     /// The values of one name.
     pub(crate) fn values(&self, name: &str) -> Vec<&str> {
         let begins = format!("{name} ");
@@ -138,11 +138,11 @@ impl ProxyDouble {
     }
 
     /// What was asked so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<AskedProgram> {
         let entries = fs::read_dir(self.path("asked")).unwrap();
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
         paths.sort();
-        let asked = paths.iter().map(|path| Asked {
+        let asked = paths.iter().map(|path| AskedProgram {
             program: path.extension().unwrap().to_str().unwrap().to_owned(),
             text: fs::read_to_string(path).unwrap(),
         });
@@ -156,7 +156,7 @@ impl ProxyDouble {
             .collect()
     }
 
-    pub(crate) fn last(&self, program: &str) -> Asked {
+    pub(crate) fn last(&self, program: &str) -> AskedProgram {
         let asked = self.asked().into_iter();
         asked.rev().find(|asked| asked.program == program).unwrap()
     }

@@ -62,7 +62,7 @@ pub(crate) enum Manager {
     Nothing,
 }
 
-pub(crate) struct Host {
+pub(crate) struct ScratchHost {
     dir: tempfile::TempDir,
     shell: &'static str,
     pub(crate) proxy: ProxyDouble,
@@ -71,7 +71,7 @@ pub(crate) struct Host {
 /// Every file and directory, with its mode and content.
 pub(crate) type Tree = BTreeMap<String, (u32, Vec<u8>)>;
 
-impl Host {
+impl ScratchHost {
     /// A host with systemd, whose `sshd_config` includes a directory, as Debian's.
     pub(crate) fn new(shell: &'static str) -> Self {
         Self::managed(shell, Manager::Systemd)
@@ -241,15 +241,15 @@ impl Host {
     }
 
     /// A process that looks like a run of the script, until it is dropped.
-    pub(crate) fn another_run(&self) -> Holder {
+    pub(crate) fn another_run(&self) -> OtherRun {
         let script = self.dir.path().join("holder.sh");
         fs::write(&script, "read -r line\n").unwrap();
         let mut shell = Command::new(found("sh"));
-        Holder(shell.arg(script).stdin(Stdio::piped()).spawn().unwrap())
+        OtherRun(shell.arg(script).stdin(Stdio::piped()).spawn().unwrap())
     }
 
     /// Runs a script with something on its standard input.
-    pub(crate) fn run_with(&self, script: &Path, arguments: &[&str], input: &str) -> Outcome {
+    pub(crate) fn run_with(&self, script: &Path, arguments: &[&str], input: &str) -> ScriptOutcome {
         let mut child = self.command(script, arguments).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         // A script that does not read it may have ended.
@@ -257,7 +257,7 @@ impl Host {
             assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
         }
         drop(stdin);
-        let outcome = Outcome(child.wait_with_output().unwrap());
+        let outcome = ScriptOutcome(child.wait_with_output().unwrap());
         println!("{arguments:?}: {}", outcome.text());
         assert_eq!(
             self.calls("leaks"),
@@ -268,7 +268,7 @@ impl Host {
     }
 
     /// Joins, with the token on standard input.
-    pub(crate) fn join(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn join(&self, arguments: &[&str]) -> ScriptOutcome {
         let arguments = [&["--yes"], arguments].concat();
         self.run_with(&self.script(), &arguments, &format!("{TOKEN}\n"))
     }
@@ -278,11 +278,11 @@ impl Host {
         self.join(arguments).success();
     }
 
-    pub(crate) fn heartbeat(&self) -> Outcome {
+    pub(crate) fn heartbeat(&self) -> ScriptOutcome {
         self.run_with(&self.ours("node.sh"), &["heartbeat"], "")
     }
 
-    pub(crate) fn leave(&self) -> Outcome {
+    pub(crate) fn leave(&self) -> ScriptOutcome {
         self.run_with(&self.ours("node.sh"), &["--leave", "--yes"], "")
     }
 
@@ -330,16 +330,16 @@ impl Host {
     }
 }
 
-/// See [`Host::another_run`].
-pub(crate) struct Holder(Child);
+/// See [`ScratchHost::another_run`].
+pub(crate) struct OtherRun(Child);
 
-impl Holder {
+impl OtherRun {
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 }
 
-impl Drop for Holder {
+impl Drop for OtherRun {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -347,9 +347,9 @@ impl Drop for Holder {
 }
 
 /// How a script has ended.
-pub(crate) struct Outcome(Output);
+pub(crate) struct ScriptOutcome(Output);
 
-impl Outcome {
+impl ScriptOutcome {
     pub(crate) fn text(&self) -> String {
         let stdout = String::from_utf8_lossy(&self.0.stdout);
         format!("{stdout}{}", String::from_utf8_lossy(&self.0.stderr))

@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::double::{Answer, generate, run};
-use crate::host::{Host, TOKEN, each_shell, found, list_number, one_shell, text};
+use crate::host::{ScratchHost, TOKEN, each_shell, found, list_number, one_shell, text};
 
 #[test]
 fn one_command_joins() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         let said = host.join(&["--name", "DB1", "--label=env=prod"]).success();
         assert!(said.contains("is the node db1 of demo"), "{said}");
         assert!(host.is_in_force(), "{}", host.effective());
@@ -63,7 +63,7 @@ fn one_command_joins() {
 #[test]
 fn a_second_run_changes_nothing() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.joined(&["--label", "env=prod"]);
         let (before, calls) = (host.stamped(), host.calls("systemctl"));
         let said = host.run_with(&host.script(), &[], "").success();
@@ -79,7 +79,7 @@ fn a_second_run_changes_nothing() {
 #[test]
 fn a_later_run_takes_new_labels() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.joined(&["--label", "env=prod", "--label", "role=web"]);
         let said = host.join(&["--label", "env=test"]).success();
         assert!(
@@ -102,7 +102,7 @@ fn a_later_run_takes_new_labels() {
 #[test]
 fn a_dry_run_says_what_would_change() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         let before = host.tree();
         let said = host.run_with(&host.script(), &["--dry-run"], "").success();
         for part in [
@@ -121,7 +121,7 @@ fn a_dry_run_says_what_would_change() {
 #[test]
 fn without_a_terminal_it_does_not_go_on_by_itself() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         let before = host.tree();
         let said = host
             .run_with(&host.script(), &[], &format!("{TOKEN}\n"))
@@ -133,7 +133,7 @@ fn without_a_terminal_it_does_not_go_on_by_itself() {
 }
 
 /// Joins in vain: the host is as it was, but for an empty directory of this boot.
-fn nothing_remains(host: &Host, arguments: &[&str]) -> String {
+fn nothing_remains(host: &ScratchHost, arguments: &[&str]) -> String {
     let tree = || {
         let mut tree = host.tree();
         tree.remove(&host.at("run/rproxy-node").display().to_string());
@@ -149,7 +149,7 @@ fn nothing_remains(host: &Host, arguments: &[&str]) -> String {
 #[test]
 fn a_refused_token_changes_nothing() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.proxy.refuse(
             "join",
             "rproxy: the token is not known (token-unknown)\n  ask for another\n",
@@ -166,7 +166,7 @@ fn a_refused_token_changes_nothing() {
 #[test]
 fn what_is_no_token_is_not_sent() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         for (input, word) in [
             ("\n", "no token"),
             ("", "no token"),
@@ -183,11 +183,11 @@ fn what_is_no_token_is_not_sent() {
 #[test]
 fn a_name_is_given_only_where_the_token_has_none() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.joined(&[]);
         assert_eq!(host.proxy.last("join").values("name"), Vec::<&str>::new());
 
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.proxy
             .refuse("join", "rproxy: no name is wanted (name-missing)\n");
         let said = nothing_remains(&host, &[]);
@@ -203,7 +203,7 @@ fn a_name_is_given_only_where_the_token_has_none() {
 #[test]
 fn a_spent_token_is_enough_for_the_host_that_has_spent_it() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.proxy
             .refuse("join", "rproxy: the token was used (token-spent)\n");
         let mut answer = Answer::new(&host.proxy);
@@ -212,7 +212,7 @@ fn a_spent_token_is_enough_for_the_host_that_has_spent_it() {
         host.joined(&[]);
         assert!(host.is_in_force());
 
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.proxy
             .refuse("join", "rproxy: the token was used (token-spent)\n");
         host.proxy
@@ -225,7 +225,7 @@ fn a_spent_token_is_enough_for_the_host_that_has_spent_it() {
 #[test]
 fn an_answer_that_is_cut_or_wrong_is_not_used() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         let good = || {
             let mut answer = Answer::new(&host.proxy);
             answer.certificate = Some(host.proxy.certify("host_ca", &host.key(), 1));
@@ -268,7 +268,7 @@ fn an_answer_that_is_cut_or_wrong_is_not_used() {
 #[test]
 fn a_damaged_list_is_not_used() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         let path = host.proxy.path("revocations.answer");
         let list = fs::read(&path).unwrap();
         for damaged in [
@@ -288,7 +288,7 @@ fn a_damaged_list_is_not_used() {
 fn what_sshd_refuses_is_taken_back() {
     each_shell(|shell| {
         for flag in ["-t", "-T"] {
-            let host = Host::new(shell);
+            let host = ScratchHost::new(shell);
             let sshd = format!(
                 "#!/bin/sh\ncase $1 in\n{flag}) if [ -e {}/etc/ssh/rproxy/node.sh ]; then\n\
                  echo 'line 7: I do not like it' >&2\nexit 255\nfi ;;\nesac\nexec {} \"$@\"\n",
@@ -306,7 +306,7 @@ fn what_sshd_refuses_is_taken_back() {
 #[test]
 fn a_broken_configuration_is_repaired_first() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.append("NoSuchKeyword yes\n");
         let said = nothing_remains(&host, &[]);
         assert!(said.contains("NoSuchKeyword"), "{said}");
@@ -318,7 +318,7 @@ fn a_broken_configuration_is_repaired_first() {
 #[test]
 fn a_key_that_a_group_can_read_is_used_as_it_is() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         fs::set_permissions(host.key(), fs::Permissions::from_mode(0o640)).unwrap();
         // sshd would refuse it too, where it is not Red Hat's.
         let sshd = format!(
@@ -341,7 +341,7 @@ fn a_key_that_a_group_can_read_is_used_as_it_is() {
 #[test]
 fn settings_of_the_administrator_stay() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         generate(&host.at("etc/ssh/their_ca"));
         let theirs = host.at("etc/ssh/their_ca.pub");
         host.append(&format!("TrustedUserCAKeys {}\n", theirs.display()));
@@ -354,7 +354,7 @@ fn settings_of_the_administrator_stay() {
         assert!(host.is_in_force());
 
         // Another certificate for the same key would take the place of ours, or ours of it.
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.proxy.sign("host_ca", &host.key(), &["-n", "db1"]);
         let certificate = host.at("etc/ssh/ssh_host_ed25519_key-cert.pub");
         host.append(&format!("HostCertificate {}\n", certificate.display()));
@@ -367,7 +367,7 @@ fn settings_of_the_administrator_stay() {
 #[test]
 fn a_list_of_the_administrator_stays_in_force() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         let theirs = host.at("etc/ssh/their_list");
         fs::write(&theirs, "").unwrap();
         host.append(&format!("RevokedKeys {}\n", theirs.display()));
@@ -385,7 +385,7 @@ fn a_list_of_the_administrator_stays_in_force() {
 #[test]
 fn one_run_at_a_time() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.joined(&[]);
         let count = host.proxy.programs().len();
         // A process with the name of the script: a heartbeat, while another run is going on.
@@ -407,7 +407,7 @@ fn one_run_at_a_time() {
 #[test]
 fn wrong_arguments_are_refused() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         for arguments in [
             &["--frob"][..],
             &["--name"],

@@ -6,24 +6,24 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::double::{Answer, generate, run};
-use crate::host::{Host, each_shell, found, list_number, one_shell, text};
+use crate::host::{ScratchHost, each_shell, found, list_number, one_shell, text};
 use crate::skipped;
 
 /// A host that has joined.
-fn joined(shell: &'static str) -> Host {
-    let host = Host::new(shell);
+fn joined(shell: &'static str) -> ScratchHost {
+    let host = ScratchHost::new(shell);
     host.joined(&[]);
     host
 }
 
 /// The answer with a certificate of this serial number.
-fn renewed(host: &Host, serial: u32) -> Answer {
+fn renewed(host: &ScratchHost, serial: u32) -> Answer {
     let mut answer = Answer::new(&host.proxy);
     answer.certificate = Some(host.proxy.certify("host_ca", &host.key(), serial));
     answer
 }
 
-fn answer(host: &Host, answer: &Answer) {
+fn answer(host: &ScratchHost, answer: &Answer) {
     host.proxy.answer("heartbeat", &answer.text());
 }
 

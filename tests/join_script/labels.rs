@@ -3,23 +3,23 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::host::{Host, each_shell, found, one_shell};
+use crate::host::{ScratchHost, each_shell, found, one_shell};
 use crate::script::put_script;
 
-fn joined(shell: &'static str) -> Host {
-    let host = Host::new(shell);
+fn joined(shell: &'static str) -> ScratchHost {
+    let host = ScratchHost::new(shell);
     host.joined(&[]);
     host
 }
 
-fn program(host: &Host, name: &str, text: &str) {
+fn program(host: &ScratchHost, name: &str, text: &str) {
     put_script(
         &format!("#!/bin/sh\n{text}\n"),
         &host.ours("labels.d").join(name),
     );
 }
 
-fn reported(host: &Host) -> Vec<String> {
+fn reported(host: &ScratchHost) -> Vec<String> {
     let report = host.proxy.last("heartbeat");
     report
         .values("label")

@@ -3,10 +3,10 @@
 use std::fs;
 
 use crate::double::{Answer, generate};
-use crate::host::{Host, Manager, Tree, each_shell, found, one_shell, text};
+use crate::host::{Manager, ScratchHost, Tree, each_shell, found, one_shell, text};
 
 /// What is not below `run`, which is empty after a restart.
-fn kept(host: &Host) -> Tree {
+fn kept(host: &ScratchHost) -> Tree {
     let mut tree = host.tree();
     let run = host.at("run").display().to_string();
     tree.retain(|path, _| !path.starts_with(&run));
@@ -14,7 +14,7 @@ fn kept(host: &Host) -> Tree {
 }
 
 /// Joins a host, reports, and leaves.
-fn there_and_back(host: &Host, arguments: &[&str]) {
+fn there_and_back(host: &ScratchHost, arguments: &[&str]) {
     let before = kept(host);
     let config = text(&host.at("etc/ssh/sshd_config"));
     host.joined(arguments);
@@ -35,7 +35,7 @@ fn every_kind_of_host_is_as_it_was() {
             Manager::Cron,
             Manager::Nothing,
         ] {
-            let host = Host::managed(shell, manager);
+            let host = ScratchHost::managed(shell, manager);
             if manager == Manager::OpenRc {
                 fs::write(
                     host.at("etc/crontabs/root"),
@@ -59,14 +59,14 @@ fn every_sshd_config_is_as_it_was() {
             "\n\n\n",
             "# rproxy: begin is what others write too\n",
         ] {
-            let host = Host::new(shell);
+            let host = ScratchHost::new(shell);
             host.configure("");
             host.append(end);
             there_and_back(&host, &[]);
         }
         // Settings of the first lines count, and the directory is read too late, or for some users only.
         for first in ["TrustedUserCAKeys", "Match User nobody\nInclude"] {
-            let host = Host::new(shell);
+            let host = ScratchHost::new(shell);
             generate(&host.at("etc/ssh/their_ca"));
             let include = format!("{}/*.conf", host.at("etc/ssh/sshd_config.d").display());
             let config = if first.starts_with("Match") {
@@ -84,11 +84,11 @@ fn every_sshd_config_is_as_it_was() {
             there_and_back(&host, &[]);
         }
         // Old hosts have no such directory.
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.configure("");
         fs::remove_dir(host.at("etc/ssh/sshd_config.d")).unwrap();
         there_and_back(&host, &[]);
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         fs::remove_dir(host.at("etc/ssh/sshd_config.d")).unwrap();
         there_and_back(&host, &[]);
     });
@@ -98,7 +98,7 @@ fn every_sshd_config_is_as_it_was() {
 #[test]
 fn files_that_were_there_come_back() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         fs::create_dir(host.ours("")).unwrap();
         for name in ["user_ca.pub", "mine"] {
             fs::write(host.ours(name), "of the administrator\n").unwrap();
@@ -112,7 +112,7 @@ fn files_that_were_there_come_back() {
 #[test]
 fn changes_of_the_administrator_stay() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.configure("");
         host.joined(&[]);
         let after_joining = text(&host.at("etc/ssh/sshd_config"));
@@ -140,7 +140,7 @@ fn changes_of_the_administrator_stay() {
 #[test]
 fn a_broken_configuration_does_not_hold_a_host() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.joined(&[]);
         host.append("NoSuchKeyword yes\n");
         let said = host.leave().success();
@@ -154,7 +154,7 @@ fn a_broken_configuration_does_not_hold_a_host() {
 #[test]
 fn leaving_is_taken_back_too() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.joined(&[]);
         let snippet = host.at("etc/ssh/sshd_config.d/00-rproxy.conf");
         let sshd = format!(
@@ -174,7 +174,7 @@ fn leaving_is_taken_back_too() {
 #[test]
 fn only_a_node_can_leave() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         let before = host.tree();
         let said = host
             .run_with(&host.script(), &["--leave", "--yes"], "")
@@ -188,7 +188,7 @@ fn only_a_node_can_leave() {
 #[test]
 fn the_tunnel_ends() {
     each_shell(|shell| {
-        let host = Host::managed(shell, Manager::Cron);
+        let host = ScratchHost::managed(shell, Manager::Cron);
         let mut answer = Answer::new(&host.proxy);
         answer.tunnel = "required";
         host.proxy.answer("heartbeat", &answer.text());

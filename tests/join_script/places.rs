@@ -3,12 +3,12 @@
 use std::process::Command;
 
 use crate::double::Answer;
-use crate::host::{Host, Manager, each_shell, one_shell, text, until};
+use crate::host::{Manager, ScratchHost, each_shell, one_shell, text, until};
 use crate::skipped;
 
 /// A host whose token has a tunnel rule.
-fn with_tunnel(shell: &'static str, manager: Manager, rule: &'static str) -> Host {
-    let host = Host::managed(shell, manager);
+fn with_tunnel(shell: &'static str, manager: Manager, rule: &'static str) -> ScratchHost {
+    let host = ScratchHost::managed(shell, manager);
     let mut answer = Answer::new(&host.proxy);
     answer.tunnel = rule;
     host.proxy.answer("heartbeat", &answer.text());
@@ -114,7 +114,7 @@ fn cron_alone_starts_both() {
 #[test]
 fn where_nothing_starts_it_the_administrator_reads_so() {
     one_shell(|shell| {
-        let host = Host::managed(shell, Manager::Nothing);
+        let host = ScratchHost::managed(shell, Manager::Nothing);
         let said = host.join(&[]).success();
         assert!(said.contains("once a minute"), "{said}");
         assert!(host.is_in_force());

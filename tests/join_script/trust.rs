@@ -3,14 +3,14 @@
 use std::fs;
 
 use crate::double::{Answer, CLUSTER, ProxyDouble, generate};
-use crate::host::{Host, each_shell, one_shell, public, text};
+use crate::host::{ScratchHost, each_shell, one_shell, public, text};
 
 const OPTION: &str = "critical:host-ca-successor@rproxy";
 
 #[test]
 fn nothing_is_sent_to_a_stranger() {
     each_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         generate(&host.proxy.path("stranger"));
         host.proxy.present("stranger");
         let before = host.tree();
@@ -29,7 +29,7 @@ fn nothing_is_sent_to_a_stranger() {
 #[test]
 fn only_a_certificate_of_the_proxy_counts() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         host.proxy
             .sign("host_ca", &host.proxy.path("key"), &["-n", "db1"]);
         host.join(&[]).failure();
@@ -60,8 +60,8 @@ fn principal() -> String {
 }
 
 /// A host that has been off while the host CA was rotated twice.
-fn long_absent(shell: &'static str) -> Host {
-    let host = Host::new(shell);
+fn long_absent(shell: &'static str) -> ScratchHost {
+    let host = ScratchHost::new(shell);
     host.joined(&[]);
     for key in ["second_ca", "third_ca"] {
         generate(&host.proxy.path(key));
@@ -116,7 +116,7 @@ fn a_host_that_was_off_comes_back_by_itself() {
 #[test]
 fn a_script_from_before_the_rotation_joins() {
     one_shell(|shell| {
-        let host = Host::new(shell);
+        let host = ScratchHost::new(shell);
         for key in ["second_ca", "third_ca"] {
             generate(&host.proxy.path(key));
         }
