@@ -4,6 +4,7 @@ mod commands;
 mod inventory;
 mod peers;
 mod rotation;
+mod script;
 mod stolen_token;
 mod taken_host;
 mod tunnels;
