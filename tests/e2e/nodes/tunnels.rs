@@ -49,7 +49,7 @@ fn signal(client: &Live, signal: Signal) {
 #[test]
 fn a_host_that_nobody_can_reach_is_used_through_its_tunnel() {
     let world = World::new();
-    let (host, _tunnel) = tunnelled(&world);
+    let (_host, _tunnel) = tunnelled(&world);
     let outcome = world
         .ssh()
         .args([NAME, "cat; echo $SSH_CONNECTION >&2; exit 7"])
