@@ -74,7 +74,7 @@ fn with_cluster(name: &str, cluster: &ClusterName) -> Result<HostPrincipal, Refu
     let whole = format!("{name}.{}", cluster.as_str());
     whole
         .parse()
-        .map_err(|_| Refused::name_invalid(name, "it is no host name"))
+        .map_err(|_no_name| Refused::name_invalid(name, "it is no host name"))
 }
 
 /// Refuses a name that the proxy or a host of the configuration file has. Those of other nodes are refused by

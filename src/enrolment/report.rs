@@ -52,7 +52,7 @@ pub(super) fn heartbeat(report: &NodeReport, client: IpAddr, now: u64) -> Heartb
 pub(super) fn address(report: &NodeReport, client: IpAddr) -> String {
     let mut reported = addresses(report).take(MAX_ADDRESSES);
     let found = reported.find(|address| may_dial(*address).is_ok());
-    found.unwrap_or(client.to_canonical()).to_string()
+    found.unwrap_or_else(|| client.to_canonical()).to_string()
 }
 
 /// The port of its sshd.

@@ -76,7 +76,8 @@ fn filled(template: &str, values: &[(&str, String)]) -> Result<String, Failure> 
         let found = values
             .iter()
             .find_map(|(name, value)| Some((value.as_str(), from.strip_prefix(name)?)));
-        let (put, behind) = found.unwrap_or(("@", from.strip_prefix('@').unwrap_or_default()));
+        let other = || ("@", from.strip_prefix('@').unwrap_or_default());
+        let (put, behind) = found.unwrap_or_else(other);
         script.push_str(put);
         rest = behind;
     }

@@ -167,7 +167,7 @@ mod tests {
             host("over", |node, _| expires_in(node, 0)),
             host("fast", |_, heartbeat| heartbeat.clock_ahead = 3_700),
             host("full", |_, heartbeat| {
-                heartbeat.problem = Some("the disk is full".to_owned())
+                heartbeat.problem = Some("the disk is full".to_owned());
             }),
             host("closed", |node, _| node.tunnel = TunnelRule::Required),
             host("slack", |node, heartbeat| {
