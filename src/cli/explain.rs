@@ -301,7 +301,7 @@ mod tests {
 
     use super::*;
     use crate::cli::nodes::testing::{HostsFixture, node};
-    use crate::state::NodeLock;
+    use crate::state::{JoinedNode, NodeLock};
 
     #[derive(Debug, Parser)]
     struct ExplainCli {
@@ -437,7 +437,11 @@ users: [{ name: alice, roles: [dba] }]
 ";
         let fixture = HostsFixture::of(&format!("cluster_name: example.com{config}"));
         fixture.join(&node("db1", &["env=prod"]));
-        fixture.join(&node("db2", &["env=test"]));
+        // At an address of its own: a rule about one host of an address holds for all of them.
+        fixture.join(&JoinedNode {
+            address: "10.0.0.6".to_owned(),
+            ..node("db2", &["env=test"])
+        });
         let explain = |subject: &str| {
             let line = ExplainCli::try_parse_from(["explain", subject, "--login=root"]);
             line.unwrap().args.explain(&fixture.context).unwrap()

@@ -11,8 +11,8 @@ use crate::cli::format::ReportFormat;
 use crate::cli::nodes;
 use crate::enrolment::{IssuedToken, NewToken};
 use crate::model::{
-    DurationError, HostPrincipal, Label, TunnelRule, TunnelRuleError, parse_duration_with_units,
-    text,
+    DurationError, HostName, HostPrincipal, Label, TunnelRule, TunnelRuleError,
+    parse_duration_with_units, text,
 };
 
 /// The longest time that a token is valid: 30 days.
@@ -110,6 +110,9 @@ impl TokensAddArgs {
         let own = own.map_err(|error| cannot().because(error))?;
         let behind = format!(".{}", config.cluster_name).to_ascii_lowercase();
         for given in &self.names {
+            if !matches!(given.parse(), Ok(HostName::Name(_))) {
+                return Err(cannot().because(format!("{given:?} is no name of a host")));
+            }
             let whole = given.to_ascii_lowercase();
             let name = whole.strip_suffix(&behind).unwrap_or(&whole);
             if config.nodes.iter().any(|node| node.name == name) {
