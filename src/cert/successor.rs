@@ -58,7 +58,9 @@ pub fn successor_template(
 ) -> Result<CertTemplate, RequestError> {
     let key = fit_to_sign(successor.clone())?;
     let plain = PublicKey::new(key.key_data().clone(), "");
-    let comment = plain.to_openssh().map_err(|_unwritable| RequestError::NotAKey)?;
+    let comment = plain
+        .to_openssh()
+        .map_err(|_unwritable| RequestError::NotAKey)?;
     let key = PublicKey::new(key.key_data().clone(), comment);
     let principal = principal(cluster).map_err(RequestError::Cluster)?;
     Ok(CertTemplate::of_successor(random_serial(), principal, key))

@@ -31,7 +31,7 @@ pub enum ServiceRequest {
     /// To [`Service::Browser`].
     Browser(BrowserRequest),
     /// To [`Service::Nodes`].
-    Nodes(NodesRequest),
+    Nodes(Box<NodesRequest>),
     /// To [`Service::Peers`].
     Peers(PeersRequest),
     /// To [`Service::Changes`].
@@ -116,7 +116,7 @@ impl Exchange for NodesRequest {
 
 impl From<NodesRequest> for ServiceRequest {
     fn from(request: NodesRequest) -> Self {
-        Self::Nodes(request)
+        Self::Nodes(Box::new(request))
     }
 }
 

@@ -89,23 +89,23 @@ struct LiveTunnel {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct TunnelTable {
     /// The live tunnels of each node, the newest last.
-    live: Mutex<Live>,
+    live: Mutex<OpenTunnels>,
     /// Changes with each tunnel that opens or ends.
     changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
-struct Live {
+struct OpenTunnels {
     tunnels: BTreeMap<NodeId, Vec<LiveTunnel>>,
     generations: u64,
 }
 
-impl Shared {
+impl TunnelTable {
     /// A panic in another thread cannot leave the map half changed: no method calls other code while it
     /// holds the lock.
-    fn lock(&self) -> MutexGuard<'_, Live> {
+    fn lock(&self) -> MutexGuard<'_, OpenTunnels> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,7 +130,7 @@ pub(crate) trait OtherTunnels: fmt::Debug + Send + Sync {
 /// The tunnels of all nodes. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tunnels {
-    shared: Arc<Shared>,
+    shared: Arc<TunnelTable>,
     /// Those to other proxies.
     others: Option<Arc<dyn OtherTunnels>>,
 }

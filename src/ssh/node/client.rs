@@ -58,7 +58,7 @@ impl NodesClient {
 
     /// Asks about the host on this connection.
     pub(crate) fn host(&self, connection: ConnectionId, client: SocketAddr) -> HostClient {
-        HostClient(Arc::new(Host {
+        HostClient(Arc::new(HostConnection {
             nodes: self.clone(),
             connection,
             client,
@@ -91,10 +91,10 @@ impl NodesClient {
 /// Asks about the host on one connection. Clones share it; when the last one is dropped, the other process
 /// is told that the connection has ended.
 #[derive(Clone, Debug)]
-pub(crate) struct HostClient(Arc<Host>);
+pub(crate) struct HostClient(Arc<HostConnection>);
 
 #[derive(Debug)]
-struct Host {
+struct HostConnection {
     nodes: NodesClient,
     connection: ConnectionId,
     client: SocketAddr,
@@ -142,7 +142,7 @@ impl HostClient {
     }
 }
 
-impl Host {
+impl HostConnection {
     async fn ask(&self, ask: NodesQuestion) -> Result<NodesAnswer, NodesError> {
         self.nodes.ask(self.request(ask)).await
     }
@@ -164,7 +164,7 @@ fn is_forgotten(answer: &NodesAnswer) -> bool {
     matches!(answer, NodesAnswer::Refused(refusal) if refusal.reason == NodeRefusal::NOT_PROVED)
 }
 
-impl Drop for Host {
+impl Drop for HostConnection {
     fn drop(&mut self) {
         if !self.is_known.load(Ordering::Relaxed) {
             return;

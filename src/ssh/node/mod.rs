@@ -63,12 +63,15 @@ pub(crate) struct HostCaller {
 /// Serves a host until it leaves or `shutdown` ends it.
 pub(crate) async fn serve<S: ClientStream>(
     services: Arc<OuterServices>,
-    nodes: Arc<NodeServices>,
     caller: HostCaller,
     leg: Leg<S>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 ) {
+    // No host has proved its key without them.
+    let Some(nodes) = services.nodes.clone() else {
+        return;
+    };
     NodeConnection::new(services, nodes, caller, leg, shutdown, tasks)
         .run()
         .await;

@@ -586,7 +586,9 @@ async fn much_data_is_not_lost_and_waits_for_whoever_reads_slowly() {
     // What an idle tunnel counts for, and what it counts for while something waits.
     let idle = fixture.services.budget.held();
     assert!(idle <= 64 * 1024, "{idle}");
-    let sent: Vec<u8> = (0..2 * 1024 * 1024_u32).map(|byte| (byte % 251) as u8).collect();
+    let sent: Vec<u8> = (0..2 * 1024 * 1024_u32)
+        .map(|byte| (byte % 251) as u8)
+        .collect();
     let sending = sent.clone();
     let host = tokio::spawn(async move {
         for piece in sending.chunks(32 * 1024) {

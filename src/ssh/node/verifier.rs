@@ -28,6 +28,17 @@ pub(crate) enum Authenticator {
     Peer(ProvedPeer),
 }
 
+impl Authenticator {
+    /// What its connections are counted under.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Person(identity) => identity.name().to_owned(),
+            Self::Host(host) => host.name(),
+            Self::Peer(peer) => peer.name(),
+        }
+    }
+}
+
 /// Decides about the client of one outer connection. `V` decides about people.
 pub(crate) struct NodeVerifier<V> {
     people: V,

@@ -102,11 +102,7 @@ pub(crate) async fn serve<S: ClientStream>(
     let Authenticated { verdict, mut auth } = authenticated;
     let metrics = &services.metrics;
     metrics.client_authentication.observe(began.elapsed());
-    let name = match &verdict {
-        Authenticator::Person(identity) => identity.name().to_owned(),
-        Authenticator::Host(host) => host.name(),
-        Authenticator::Peer(peer) => peer.name(),
-    };
+    let name = verdict.name();
     let mut out = Vec::new();
     if let Err(excess) = admission.authenticated(&name) {
         let user = Some(name);
@@ -124,77 +120,42 @@ pub(crate) async fn serve<S: ClientStream>(
         tracing::debug!(%error, "the client left");
         return;
     }
-    let client = AuthenticatedClient {
-        verdict,
-        person,
-        leg,
-        config,
-        address,
-        id,
-    };
-    client.serve(services, shutdown, tasks).await;
-}
-
-/// A client that has authenticated, and knows it.
-struct AuthenticatedClient<S> {
-    verdict: Authenticator,
-    /// How to ask about the person, if it is one.
-    person: Option<PersonClient>,
-    leg: Leg<S>,
-    config: Arc<ServerConfig>,
-    address: SocketAddr,
-    id: ConnectionId,
-}
-
-impl<S: ClientStream> AuthenticatedClient<S> {
-    /// Serves a person, a host or another proxy until it leaves or `shutdown` ends it.
-    async fn serve(
-        self,
-        services: Arc<OuterServices>,
-        shutdown: CancellationToken,
-        tasks: TaskTracker,
-    ) {
-        let Self {
-            verdict,
-            person,
-            leg,
-            config,
-            address,
-            id,
-        } = self;
-        let identity = match (verdict, services.nodes.clone()) {
-            (Authenticator::Person(identity), _) => *identity,
-            (Authenticator::Peer(peer), _) => {
-                return peers::serve(services, peer, (address, id), leg, shutdown, tasks).await;
-            }
-            (Authenticator::Host(host), Some(nodes)) => {
-                let caller = HostCaller {
-                    host: *host,
-                    address,
-                    connection: id,
-                };
-                return node::serve(services, nodes, caller, leg, shutdown, tasks).await;
-            }
-            // No host is asked about without them.
-            (Authenticator::Host(_), None) => return,
-        };
-        let caller = Caller {
-            identity,
-            address,
-            person,
-        };
-        let watched = watch(&services, &caller, id);
-        let account = services.budget.account(caller.identity.name());
-        let endpoint = OuterConnection::new(
-            services,
-            (caller, id),
-            account,
-            (leg, config),
-            shutdown,
-            tasks,
-        );
-        endpoint.run(watched).await;
+    match verdict {
+        Authenticator::Person(identity) => {
+            let caller = Caller {
+                identity: *identity,
+                address,
+                person,
+            };
+            serve_person(services, (caller, id), (leg, config), shutdown, tasks).await;
+        }
+        Authenticator::Host(host) => {
+            let caller = HostCaller {
+                host: *host,
+                address,
+                connection: id,
+            };
+            node::serve(services, caller, leg, shutdown, tasks).await;
+        }
+        Authenticator::Peer(peer) => {
+            peers::serve(services, peer, (address, id), leg, shutdown, tasks).await;
+        }
     }
+}
+
+/// Serves a person who has authenticated.
+async fn serve_person<S: ClientStream>(
+    services: Arc<OuterServices>,
+    (caller, id): (Caller, ConnectionId),
+    shown: (Leg<S>, Arc<ServerConfig>),
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let watched = watch(&services, &caller, id);
+    let account = services.budget.account(caller.identity.name());
+    OuterConnection::new(services, (caller, id), account, shown, shutdown, tasks)
+        .run(watched)
+        .await;
 }
 
 /// Watches whether the client may stay.

@@ -97,15 +97,16 @@ fn a_terminal_and_a_file_and_a_forward_go_through_a_tunnel() {
     let fetched = std::fs::read(dir.join("fetched")).expect("sftp has written it");
     assert!(fetched == sent, "the file has changed on its way");
 
+    // A forward to a port of the host's machine.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let place = listener.local_addr().expect("a port").to_string();
+    let place = listener.local_addr().expect("it listens").to_string();
     let server = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("the host connects");
-        stream.write_all(b"from the host").expect("it reads");
+        let (mut client, _) = listener.accept().expect("the host connects");
+        client.write_all(b"hello").expect("it reads");
     });
-    let forwarded = world.ssh().args(["-W", &place, NAME]).run().success();
-    assert_eq!(forwarded.text(), "from the host");
-    server.join().expect("it has answered");
+    let forwarded = world.ssh().args(["-W", &place, NAME]).run();
+    server.join().expect("the server does not panic");
+    assert_eq!(forwarded.text(), "hello", "{}", forwarded.stderr);
 }
 
 #[test]
