@@ -17,15 +17,9 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PublicKey};
 use thiserror::Error;
 
-use super::template::{CertTemplate, RequestError, fit_to_sign};
+use super::template::{CertTemplate, RequestError, SUCCESSOR_NAME, SUCCESSOR_OPTION, fit_to_sign};
 use super::{CertFault, check_ca_signature, random_serial, shown};
 use crate::model::{ClusterName, NameError, Principal};
-
-/// The critical option that such a certificate has, and no other one.
-pub const SUCCESSOR_OPTION: &str = "host-ca-successor@rproxy";
-
-/// Its key id, and its principal up to the `@`.
-pub(super) const SUCCESSOR_NAME: &str = "host-ca-successor";
 
 /// Why a certificate names no successor.
 #[derive(Debug, Error, PartialEq, Eq)]

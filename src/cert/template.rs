@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::host_extensions::HostExtensions;
 use super::signature::check_signature;
 use super::signature_error::SignatureError;
-use super::successor::{SUCCESSOR_NAME, SUCCESSOR_OPTION};
 use super::{KeyError, SourceAddressError, SourceAddresses, key, shown};
 use crate::model::{HostPrincipal, NameError, Principal, Serial, format_duration};
 
@@ -40,6 +39,12 @@ const USER_EXTENSIONS: [&str; 5] = [
 /// The extension with the id of the sign-in that a user certificate was made for. Hosts do not know it: what
 /// is unknown counts for them as an extension (OpenSSH's PROTOCOL.certkeys).
 pub(super) const SIGN_IN_EXTENSION: &str = "sign-in@rproxy";
+
+/// The critical option of a certificate by which a key of the host CA names its successor, and of no other one.
+pub const SUCCESSOR_OPTION: &str = "host-ca-successor@rproxy";
+
+/// The key id of such a certificate, and its principal up to the `@`.
+pub(super) const SUCCESSOR_NAME: &str = "host-ca-successor";
 
 /// Why no certificate is made.
 #[derive(Debug, Error, PartialEq, Eq)]

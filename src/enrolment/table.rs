@@ -9,9 +9,15 @@ use std::time::Duration;
 
 use ssh_key::{Fingerprint, PublicKey};
 
-use super::tunnels::RegisteredTunnel;
 use crate::ipc::{NodesRequest, SessionDigest};
-use crate::model::ConnectionId;
+use crate::model::{ConnectionId, NodeId};
+
+/// A tunnel that is written down.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RegisteredTunnel {
+    pub(super) node: NodeId,
+    pub(super) generation: u64,
+}
 
 /// Most connections of one calling process whose host is no node.
 const MAX_STRANGERS: usize = 4_096;

@@ -8,21 +8,14 @@ use uuid::Uuid;
 use super::context::{Context, Unavailable};
 use super::proving::admitted;
 use super::refusal::Refused;
-use super::table::{HostConnection, ProvedHostKey};
+use super::table::{HostConnection, ProvedHostKey, RegisteredTunnel};
 use crate::ipc::NodesAnswer;
-use crate::model::{NodeId, TunnelRule};
+use crate::model::TunnelRule;
 use crate::state::{ProxyRow, StateError};
 
 /// After how many seconds a process that has not announced itself is no proxy any more. It is announced
 /// once a minute at least.
 const STALE: u64 = 180;
-
-/// A tunnel that is written down.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RegisteredTunnel {
-    pub(super) node: NodeId,
-    generation: u64,
-}
 
 /// The ids under which the calling processes have their tunnels in the state.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::compute::ComputeQueue;
-use super::tunnels::TunnelError;
+use super::tunnel_error::TunnelError;
 use crate::wire::auth::AuthError;
 use crate::wire::connection::Breach;
 use crate::wire::{self, DisconnectReason, Transport, TransportEvent, Worked};

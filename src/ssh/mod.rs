@@ -65,6 +65,7 @@ mod sign_in_changes;
 pub(crate) mod testing;
 mod timers;
 mod trust;
+mod tunnel_error;
 mod tunnels;
 mod upstream;
 mod verifier;

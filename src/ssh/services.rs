@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::compute::ComputeQueue;
 use super::front_auth::FrontAuth;
 use super::host_certificate::HostCertificates;
-use super::node::NodeServices;
+use super::node::services::NodeServices;
 use super::peers::PeerParts;
 use super::people_client::PeopleClient;
 use super::policy_monitor::PolicySource;

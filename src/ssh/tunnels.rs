@@ -10,42 +10,19 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::channel::ChannelStream;
 use super::leg::LegError;
+pub(crate) use super::tunnel_error::{OPEN_TIMEOUT, TunnelError};
 use crate::model::NodeId;
 
-/// How long a node may take to open a stream: its ssh connects to its own sshd.
-pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the tunnels of a node that was locked or removed stay, for what is told to users through them.
+const CLOSING: Duration = Duration::from_secs(1);
 /// Requests for streams that may wait until the connection of the tunnel takes them.
 const WAITING: usize = 16;
-
-/// Why there is no stream through a tunnel.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub(crate) enum TunnelError {
-    /// The node has no tunnel to this process.
-    #[error("the host has no tunnel open to this proxy")]
-    None,
-    /// The node's ssh has refused the channel, with this text: its sshd does not accept connections.
-    #[error("the host's ssh could not connect to its sshd: {0}")]
-    Refused(String),
-    /// There are as many streams as a tunnel may have, or as many that the node has not opened yet.
-    #[error("the host's tunnel has as many streams as it may have")]
-    Crowded,
-    /// The node has neither opened nor refused the channel in time.
-    #[error("the host's ssh opened nothing within {} seconds", OPEN_TIMEOUT.as_secs())]
-    Silent,
-    /// The tunnel has ended meanwhile.
-    #[error("the host's tunnel has ended")]
-    Ended,
-    /// The node has no tunnel here, and another proxy gives no stream either, for this reason.
-    #[error("{0}")]
-    Elsewhere(String),
-}
 
 /// Where the result of one request for a stream is sent.
 pub(crate) type TunnelRequest = oneshot::Sender<Result<ChannelStream, TunnelError>>;
@@ -85,7 +62,8 @@ struct LiveTunnel {
     /// A newer tunnel of the node has been opened.
     overtaken: CancellationToken,
     /// The tunnel is to end.
-    closed: CancellationToken,
+    /// When it is to end, once it is known.
+    closed: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -139,7 +117,7 @@ impl Tunnels {
     /// The node has opened a tunnel, which counts until the guard is dropped. Streams are opened through
     /// the newest tunnel of a node.
     pub(crate) fn open(&self, node: NodeId, opener: TunnelOpener) -> TunnelGuard {
-        let (overtaken, closed) = (CancellationToken::new(), CancellationToken::new());
+        let (overtaken, closed) = (CancellationToken::new(), watch::Sender::new(None));
         let mut live = self.shared.lock();
         live.generations += 1;
         let generation = live.generations;
@@ -275,11 +253,14 @@ impl Tunnels {
         }
     }
 
-    /// Ends all tunnels of a node, and what runs through them: it was locked or removed.
+    /// Ends all tunnels of a node, and what runs through them: it was locked or removed. No stream is opened any
+    /// more; the tunnels end in [`CLOSING`], so that users who are connected through them are told first, also
+    /// those of other proxies.
     pub(crate) fn close(&self, node: NodeId) {
         let ended = self.shared.lock().tunnels.remove(&node);
+        let at = Instant::now() + CLOSING;
         for tunnel in ended.into_iter().flatten() {
-            tunnel.closed.cancel();
+            tunnel.closed.send_replace(Some(at));
         }
         self.shared.changed.send_replace(());
     }
@@ -292,7 +273,8 @@ pub(crate) struct TunnelGuard {
     node: NodeId,
     generation: u64,
     overtaken: CancellationToken,
-    closed: CancellationToken,
+    /// When it is to end, once it is known.
+    closed: watch::Sender<Option<Instant>>,
 }
 
 impl TunnelGuard {
@@ -303,7 +285,11 @@ impl TunnelGuard {
 
     /// Waits until the tunnel is to end at once.
     pub(crate) async fn closed(&self) {
-        self.closed.cancelled().await;
+        let mut closed = self.closed.subscribe();
+        // The sender is here.
+        if let Ok(at) = closed.wait_for(Option::is_some).await.map(|at| *at) {
+            sleep_until(at.unwrap_or_else(Instant::now)).await;
+        }
     }
 }
 

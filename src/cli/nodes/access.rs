@@ -1,8 +1,8 @@
 //! The state and the audit log, as the commands about nodes and tokens use them.
 
-use super::{Context, Failure, auditing, stored};
 use crate::audit::{AuditSink, NodeEvent};
 use crate::cli::inventory::HostList;
+use crate::cli::{Context, Failure, auditing, stored};
 use crate::enrolment::{NodeAdmin, TokenAdmin};
 use crate::state::{State, StateError};
 use crate::sys::account::Actor;

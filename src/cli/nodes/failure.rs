@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::stored::state_failure;
-use super::{Context, Exit, Failure};
+use crate::cli::stored::state_failure;
+use crate::cli::{Context, Exit, Failure};
 use crate::enrolment::EnrolmentError;
 
 /// The failure of a command. `doing` is what it was to do, as in "add the token".

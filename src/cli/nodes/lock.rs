@@ -1,6 +1,8 @@
 //! `rproxy nodes lock` and `rproxy nodes unlock`.
 
-use super::{Context, Failure, NodeAccess, failure, ui};
+use super::access::NodeAccess;
+use super::failure;
+use crate::cli::{Context, Failure, ui};
 use crate::session::Reason;
 
 /// Lock a host that has joined

@@ -1,9 +1,10 @@
 //! `rproxy nodes ls`.
 
 use super::overview::{HostObject, HostOverview, texts};
-use super::{Context, Failure, labels, read_hosts, ui};
+use super::reading::{labels, read_hosts};
 use crate::cli::format::{ListFormat, json_list};
 use crate::cli::table::{Surface, Table};
+use crate::cli::{Context, Failure, ui};
 
 /// Columns that are cut at a narrow terminal: the labels, sshd's version, the address, the name.
 const YIELDING: &[usize] = &[4, 6, 3, 0];

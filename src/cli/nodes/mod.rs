@@ -5,6 +5,7 @@ pub(super) mod failure;
 mod lock;
 mod ls;
 mod overview;
+mod reading;
 mod rm;
 mod script;
 mod show;
@@ -13,11 +14,10 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 
-use super::inventory::HostList;
-use super::{Context, Exit, Failure, auditing, stored, ui};
-use crate::model::{Label, LabelError};
+use super::{Context, Failure};
 
 pub(super) use access::NodeAccess;
+pub(super) use reading::labels;
 
 /// Print the script with which hosts join; list, lock and remove hosts
 ///
@@ -45,31 +45,5 @@ impl NodesCommand {
             Self::Unlock(args) => args.run(context),
             Self::Rm(args) => args.run(context),
         }
-    }
-}
-
-/// The values of `--labels`.
-///
-/// # Errors
-/// One that is no `key=value`.
-pub(super) fn labels(given: &[String]) -> Result<Vec<Label>, Failure> {
-    let labels = given.iter().map(|label| label.parse());
-    labels.collect::<Result<_, LabelError>>().map_err(|error| {
-        Failure::new(Exit::Usage, "cannot use the value of --labels").because(error)
-    })
-}
-
-/// The hosts of the inventory. That they are read is audited before, if there is a state. `how` is the
-/// command, and `node` the name that is asked for.
-fn read_hosts(
-    context: &Context,
-    how: &'static str,
-    node: Option<&str>,
-) -> Result<HostList, Failure> {
-    match NodeAccess::to_read(context, how, node)? {
-        Some(access) => access
-            .hosts(context)
-            .map_err(|error| stored::state_failure("cannot read the nodes", error)),
-        None => Ok(HostList::without_state(&context.config)),
     }
 }

@@ -1,6 +1,8 @@
 //! `rproxy nodes rm`.
 
-use super::{Context, Failure, NodeAccess, failure, ui};
+use super::access::NodeAccess;
+use super::failure;
+use crate::cli::{Context, Failure, ui};
 
 /// Remove a host that has joined
 ///

@@ -1,9 +1,9 @@
 //! `rproxy nodes script`.
 
-use super::{Context, Exit, Failure, ui};
 use crate::ca::CaKind;
 use crate::cli::auth::client::AuthClient;
 use crate::cli::config::proxy_address;
+use crate::cli::{Context, Exit, Failure, ui};
 use crate::openssh;
 
 /// The script, with placeholders for what belongs to this cluster. They stand in single quotes.

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::failure;
 use super::overview::{HostObject, HostOverview, texts};
-use super::{Context, Exit, Failure, failure, read_hosts, ui};
+use super::reading::read_hosts;
 use crate::cli::format::ReportFormat;
 use crate::cli::inventory::has_name;
+use crate::cli::{Context, Exit, Failure, ui};
 use crate::model::{format_duration, text};
 use crate::state::{Heartbeat, JoinedNode, NodeCertificate};
 

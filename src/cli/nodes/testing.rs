@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Context, Exit, Failure};
 use crate::cli::stored;
+use crate::cli::{Context, Exit, Failure};
 use crate::config;
 use crate::model::{Label, NodeId, TunnelRule};
 use crate::state::{Heartbeat, JoinedNode, Joining, NodeCertificate, State, Token};

@@ -8,6 +8,7 @@ use super::testing::{HostsFixture, node, refused};
 use super::*;
 use crate::cli::preconditions;
 use crate::cli::table::Surface;
+use crate::cli::{Exit, ui};
 use crate::model::TunnelRule;
 use crate::state::{Heartbeat, JoinedNode, ProxyRow};
 use crate::sys::clock::Clock;

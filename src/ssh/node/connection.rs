@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::front::NodeFront;
+use super::host::HostCaller;
+use super::services::NodeServices;
 use super::tunnel::{Tunnel, TunnelEvent};
-use super::{HostCaller, NodeServices};
 use crate::model::format_duration;
 use crate::ssh::budget::Share;
 use crate::ssh::channel::WINDOW;

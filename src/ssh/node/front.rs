@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
+use super::host::HostCaller;
 use super::programs::{self, NodeProgram, ProgramPlace};
+use super::services::NodeServices;
 use super::tunnel::{ForwardedPort, Tunnel};
-use super::{HostCaller, NodeServices};
 use crate::audit::{NotPassed, RefusedKind};
 use crate::model::TunnelRule;
 use crate::relay::{Habit, Habits, What};

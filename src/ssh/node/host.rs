@@ -1,7 +1,10 @@
 //! The host on a connection.
 
+use std::net::SocketAddr;
+
 use super::client::HostClient;
 use crate::ipc::KnownNode;
+use crate::model::ConnectionId;
 
 /// A host that has proved its host key.
 #[derive(Debug)]
@@ -28,6 +31,26 @@ impl ProvedHost {
         match &self.node {
             Some(node) => format!("node:{}", node.name),
             None => format!("node:{}", self.fingerprint),
+        }
+    }
+}
+
+/// The connection of a host that has proved its key.
+#[derive(Debug)]
+pub(crate) struct HostCaller {
+    pub(crate) host: ProvedHost,
+    pub(crate) address: SocketAddr,
+    /// What the connection is called in the audit log.
+    pub(crate) connection: ConnectionId,
+}
+
+impl HostCaller {
+    /// The host that has proved its key on this connection.
+    pub(crate) fn new(host: ProvedHost, address: SocketAddr, connection: ConnectionId) -> Self {
+        Self {
+            host,
+            address,
+            connection,
         }
     }
 }

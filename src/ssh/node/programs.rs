@@ -8,9 +8,11 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::answer;
 use super::client::{HostClient, NodesError};
+use super::host::HostCaller;
 use super::report::{HostReport, ReportError, ReportReader};
-use super::{HostCaller, NodeServices, answer};
+use super::services::NodeServices;
 use crate::ipc::{NodeRefusal, NodesAnswer, NodesQuestion};
 use crate::model::text::{Lines, Printable};
 use crate::model::{ConnectionId, format_duration};

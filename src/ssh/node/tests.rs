@@ -21,6 +21,7 @@ use crate::ssh::testing::test_nodes::{TOKEN, TestNodes, known};
 use crate::ssh::testing::user::{TestUser, UserSaw};
 use crate::ssh::testing::{CLIENT, SshFixture};
 use crate::ssh::tunnels::TunnelError;
+use crate::ssh::tunnels::Tunnels;
 use crate::wire::connection::{Head, Message, Name, OpenFailure, STDERR};
 
 const FOREVER: Duration = Duration::from_secs(24 * 3600);

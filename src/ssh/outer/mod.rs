@@ -130,11 +130,7 @@ pub(crate) async fn serve<S: ClientStream>(
             serve_person(services, (caller, id), (leg, config), shutdown, tasks).await;
         }
         Authenticator::Host(host) => {
-            let caller = HostCaller {
-                host: *host,
-                address,
-                connection: id,
-            };
+            let caller = HostCaller::new(*host, address, id);
             node::serve(services, caller, leg, shutdown, tasks).await;
         }
         Authenticator::Peer(peer) => {
