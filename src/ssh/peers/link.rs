@@ -144,3 +144,116 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+
+    use super::*;
+    use crate::cert::testing::ed25519;
+    use crate::ssh::channel::ChannelStream;
+    use crate::ssh::endpoint::{Answer, OpenAnswered, OpenRequest, PendingSession};
+    use crate::ssh::peers::directory::{TERMS, TUNNEL};
+    use crate::wire::connection::OpenFailure;
+    use crate::wire::{ClientConfig, HostKey, ServerConfig, Transport};
+
+    /// Takes the streams that the other side opens, and opens none.
+    #[derive(Default)]
+    struct Taken {
+        streams: Vec<ChannelStream>,
+        opened: Vec<ChannelStream>,
+    }
+
+    impl Services for Taken {
+        fn open(&mut self, request: OpenRequest<'_>) -> Result<OpenAnswered, Breach> {
+            if request.channels_of_peer() > 0 {
+                return Ok(request.refuse(OpenFailure::ResourceShortage, "one"));
+            }
+            let (answered, stream) = request.accept(TERMS);
+            self.streams.push(stream);
+            Ok(answered)
+        }
+
+        fn on_request(
+            &mut self,
+            _session: &mut Option<PendingSession>,
+            _kind: &str,
+            _data: &Bytes,
+        ) -> Result<Answer, Breach> {
+            Ok(Answer::Failure)
+        }
+
+        fn on_global_request(&mut self, _name: &str, _data: &Bytes) -> Result<Answer, Breach> {
+            Ok(Answer::Failure)
+        }
+
+        fn on_opened(&mut self, _number: u32, stream: ChannelStream) {
+            self.opened.push(stream);
+        }
+
+        fn on_not_opened(&mut self, _number: u32, _text: &Bytes) {}
+    }
+
+    async fn established(mut leg: Leg<DuplexStream>) -> Leg<DuplexStream> {
+        loop {
+            match leg.next().await.unwrap() {
+                LegEvent::HostKey(_) => leg.transport.accept_host_key().unwrap(),
+                LegEvent::Established => return leg,
+                LegEvent::Packet(_) => {}
+            }
+        }
+    }
+
+    /// Both sides of a connection whose keys are exchanged.
+    async fn legs() -> (Leg<DuplexStream>, Leg<DuplexStream>) {
+        let (near, far) = duplex(1 << 20);
+        let key = HostKey::new(ed25519(), None).unwrap();
+        let server = Transport::server(Arc::new(ServerConfig::new(vec![key])));
+        let client = Transport::client(Arc::<ClientConfig>::default());
+        tokio::join!(
+            established(Leg::new(near, client)),
+            established(Leg::new(far, server))
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_proxy_that_falls_silent_is_given_up_and_its_streams_end() {
+        let (client, server) = legs().await;
+        let mut link = Link::new(client, None);
+        link.endpoint.open_with(0, TUNNEL, Bytes::new(), TERMS);
+        let mut taken = Taken::default();
+        let ended = link.run(&mut taken).await;
+        assert!(matches!(ended, Err(LinkError::Lost(_))), "{ended:?}");
+        // Its machine is gone, and nothing says so.
+        drop(server);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_channel_ends() {
+        let (client, server) = legs().await;
+        let mut link = Link::new(server, None);
+        let ended = link.run(&mut Taken::default()).await;
+        assert!(matches!(ended, Err(LinkError::Idle)), "{ended:?}");
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_connection_is_the_end_of_its_streams() {
+        let (client, server) = legs().await;
+        let (mut near, mut far) = (Link::new(client, None), Link::new(server, None));
+        near.endpoint.open_with(0, TUNNEL, Bytes::new(), TERMS);
+        let (mut opens, mut takes) = (Taken::default(), Taken::default());
+        let opening = tokio::time::timeout(Duration::from_secs(1), async {
+            tokio::join!(near.run(&mut opens), far.run(&mut takes))
+        });
+        assert!(opening.await.is_err(), "both wait for what comes next");
+        let mut stream = opens.opened.pop().unwrap();
+        let _taken = takes.streams.pop().unwrap();
+        drop(far);
+        let ended = near.run(&mut opens).await;
+        assert!(matches!(ended, Err(LinkError::Leg(_))), "{ended:?}");
+        near.hang_up();
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
+    }
+}

@@ -106,7 +106,14 @@ fn a_client_at_one_proxy_reaches_a_host_whose_tunnel_is_at_another() {
     let start = Proxies::events(&proxies.data_of_a(), "session.start").remove(0);
     assert_eq!(start["node"], NODE);
     assert!(text(&start, "host_addr").starts_with("tunnel:"), "{start}");
+    // sshd sees an address of the host's own; the serial joins the session with its line.
     assert!(start["egress_addr"].is_null(), "{start}");
+    let (serial, log) = (text(&start, "serial"), proxies.host.sshd.log());
+    let mut lines = log.lines();
+    let line = lines.find(|line| line.starts_with("Accepted publickey "));
+    let line = line.expect("a login");
+    assert!(line.contains(" from 127.0.0.1 port "), "{line}");
+    assert!(line.contains(&format!("(serial {serial})")), "{line}");
 
     let mut shell = proxies.shell();
     shell.type_in("echo at $((40 + 2)) $(tty)\r");
