@@ -201,13 +201,19 @@ fn a_session_survives_an_upgrade_and_the_host_is_reached_by_both_workers() {
         (!world.events("server.upgraded").is_empty()).then_some(())
     });
     echoes(&mut session, b"survived");
-    world.eventually("the host is told that it needs another tunnel", || {
-        let answer = world.heartbeat_as(&host, &host.report()).success().text();
-        answer.contains("\ntunnel-open no\n").then_some(())
+    world.eventually("the tunnel is for no new session", || {
+        let node = world.listed_node(NAME)?;
+        (node["tunnel"] != "open").then_some(())
     });
+    let answer = world.heartbeat_as(&host, &host.report()).success().text();
+    assert!(answer.contains("\ntunnel-open no\n"), "{answer}");
     let _second = world.tunnel(&host);
     world.tunnels_opened(2);
     assert_eq!(world.run(NAME, "echo new").success().text(), "new\n");
+    world.eventually("the tunnel is written down", || {
+        let node = world.listed_node(NAME)?;
+        (node["tunnel"] == "open").then_some(())
+    });
     let answer = world.heartbeat_as(&host, &host.report()).success().text();
     assert!(answer.contains("\ntunnel-open yes\n"), "{answer}");
     echoes(&mut session, b"still");
