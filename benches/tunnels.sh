@@ -68,8 +68,8 @@ proxy_service:
   listen_addr: 127.0.0.1:$proxy_port
   public_addr: 127.0.0.1:$proxy_port
   max_connections_per_address: $((nodes * 2 + 100))
-  max_unauthenticated_per_address: $((nodes + 100))
-  max_unauthenticated: $((nodes + 100))
+  max_connections: 2000
+  max_starting: 400
 EOF
     run "$rproxy" --config "$dir/rproxy.yaml" serve --check
 }
