@@ -28,7 +28,7 @@ main() {
 
     step cargo fmt --check
     if command -v shellcheck >/dev/null; then
-        step shellcheck contrib/*.sh src/cli/nodes/join.sh tests/*.sh tests/docker/*.sh .ci/run
+        step shellcheck benches/*.sh contrib/*.sh src/cli/nodes/join.sh tests/*.sh tests/docker/*.sh .ci/run
     else
         echo "shellcheck: it is not installed" >>"$RPROXY_TEST_SKIPPED"
     fi
