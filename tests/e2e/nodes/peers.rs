@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::tunnels::echoes;
 use crate::support::client::Live;
 use crate::support::ports::free_port;
 use crate::support::proxy::ProxyProcess;
@@ -171,4 +172,25 @@ fn sessions_through_a_proxy_that_dies_end_and_new_ones_find_another_way() {
             let ends = Proxies::events(&proxies.data_of_a(), "session.end");
             (ends.len() == 2).then_some(())
         });
+}
+
+/// A session through a tunnel of proxy A, while B and the tunnels that it has are gone.
+#[test]
+fn a_proxy_that_dies_costs_no_session_at_the_other() {
+    let Some(mut proxies) = Proxies::start() else {
+        return;
+    };
+    let world = &proxies.world;
+    let host = world.joined_host("inner2", &["--tunnel=required"]);
+    let _tunnel = world.tunnel(&host);
+    let mut session = world.ssh().args(["inner2", "cat"]).start();
+    echoes(&mut session, b"before");
+    proxies.b.kill();
+    let tunnel = &mut proxies.tunnel;
+    world.eventually("the ssh of B's node ends", || {
+        tunnel.has_ended().then_some(())
+    });
+    echoes(&mut session, b"after");
+    session.finish().success();
+    assert_eq!(world.run("inner2", "echo new").success().text(), "new\n");
 }

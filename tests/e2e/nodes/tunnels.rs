@@ -21,7 +21,8 @@ fn tunnelled(world: &World) -> (JoiningHost, Live) {
     (host, tunnel)
 }
 
-fn echoes(session: &mut Live, said: &[u8]) {
+/// What is said to a session that runs `cat` comes back.
+pub(super) fn echoes(session: &mut Live, said: &[u8]) {
     let stdin = session.stdin.as_mut().expect("a pipe");
     stdin.write_all(said).expect("it reads");
     assert_eq!(session.read(said.len()), said);
