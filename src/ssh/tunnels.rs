@@ -61,7 +61,6 @@ struct LiveTunnel {
     opener: TunnelOpener,
     /// A newer tunnel of the node has been opened.
     overtaken: CancellationToken,
-    /// The tunnel is to end.
     /// When it is to end, once it is known.
     closed: watch::Sender<Option<Instant>>,
 }
