@@ -102,7 +102,7 @@ pub(super) fn issue(
     };
     let stored = stored(&certificate);
     if !context.state.nodes().set_certificate(node.id, &stored)? {
-        return Ok(Err("the node was removed".to_owned()));
+        return Ok(Err("the node was locked or removed meanwhile".to_owned()));
     }
     let (Some(serial), Ok(line)) = (Serial::new(stored.serial), certificate.to_openssh()) else {
         return Ok(Err("the certificate cannot be written".to_owned()));

@@ -170,7 +170,7 @@ impl Nodes<'_> {
         })
     }
 
-    /// Writes down which certificate a node was given; `false` if it was removed.
+    /// Writes down which certificate a node is given; `false` if it was removed or locked, and is to get none.
     ///
     /// # Errors
     /// Those of the database.
@@ -180,7 +180,8 @@ impl Nodes<'_> {
         certificate: &NodeCertificate,
     ) -> Result<bool, StateError> {
         let sql = "UPDATE nodes SET certificate = $1, certificate_begins = $2,
-                                    certificate_expires = $3, certificate_ca = $4 WHERE id = $5";
+                                    certificate_expires = $3, certificate_ca = $4
+                   WHERE id = $5 AND locked IS NULL";
         let serial = certificate.serial.to_string();
         let (begins, expires) = (certificate.begins, certificate.expires);
         let row = values![serial, begins, expires, &certificate.authority, id.uuid()];

@@ -3,7 +3,8 @@
 use super::house::{NodeHouse, TTL, certificate, installed, named, reason, report};
 use crate::enrolment::labels;
 use crate::enrolment::testing::NOW;
-use crate::ipc::{NodeReport, NodesQuestion};
+use crate::ipc::{NodeReport, NodesAnswer, NodesQuestion};
+use crate::state::{NodeLock, State};
 
 /// A report of a node whose certificate is the last one.
 fn current(house: &NodeHouse, name: &str) -> NodeReport {
@@ -189,6 +190,37 @@ fn a_locked_or_removed_node_gets_nothing() {
     assert_eq!(reason(host.heartbeat(&report())), "not-joined");
     assert_eq!(reason(host.ask(NodesQuestion::Tunnel(true))), "not-joined");
     assert_eq!(house.cas.issued(), 1);
+}
+
+/// An administrator locks or removes a node while the CA signs for it: the certificate goes nowhere.
+#[test]
+fn a_node_that_is_locked_or_removed_meanwhile_gets_no_certificate() {
+    let locks: fn(&State) = |state| {
+        let lock = NodeLock {
+            at: NOW,
+            by: "root".to_owned(),
+            reason: None,
+        };
+        state.nodes().lock("db1", &lock).unwrap().unwrap();
+    };
+    let removes: fn(&State) = |state| {
+        state.nodes().remove("db1").unwrap().unwrap();
+    };
+    for meanwhile in [locks, removes] {
+        let house = NodeHouse::new();
+        let key = house.joined("db1").key;
+        let house = house.later(TTL / 2);
+        let host = house.host_with(key);
+        host.proved();
+        *house.cas.meanwhile.lock().unwrap() = Some((house.state.clone(), meanwhile));
+        let answer = installed(host.heartbeat(&report()));
+        assert_eq!(house.cas.issued(), 2);
+        assert_eq!(answer.certificate, None);
+        let warning = &answer.warnings.join("\n");
+        assert!(warning.contains("locked or removed"), "{warning}");
+        assert!(!house.audit.names().contains(&"node.certificate"));
+        assert!(matches!(host.heartbeat(&report()), NodesAnswer::Refused(_)));
+    }
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) struct FakeCas {
     /// Whether the key does not sign.
     pub(super) is_away: Mutex<bool>,
     pub(super) now: Mutex<u64>,
+    /// What an administrator does while the key signs.
+    pub(super) meanwhile: Mutex<Option<(State, fn(&State))>>,
 }
 
 impl FakeCas {
@@ -50,6 +52,7 @@ impl FakeCas {
             issued: Mutex::default(),
             is_away: Mutex::default(),
             now: Mutex::new(NOW),
+            meanwhile: Mutex::default(),
         }
     }
 
@@ -72,6 +75,9 @@ impl IssuesForHosts for FakeCas {
         }
         self.issued.lock().unwrap().push(request.clone());
         let template = request.template(random_serial(), *self.now.lock().unwrap());
+        if let Some((state, act)) = self.meanwhile.lock().unwrap().take() {
+            act(&state);
+        }
         let host = self.host.lock().unwrap();
         Ok(template.unwrap().sign(host.last().unwrap()).unwrap())
     }

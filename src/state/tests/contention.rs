@@ -2,13 +2,16 @@
 
 use std::sync::Barrier;
 
+use uuid::Uuid;
+
 use super::authorizations::{LIMITS, authorization, vouched};
 use super::{key, node, token, user};
 use crate::ipc::SignInEnd;
 use crate::state::testing::{NOW, on_both, on_both_places};
 use crate::state::{
-    AttemptsOf, FailedAttempt, Invitation, JoinedNode, Joining, NewSignIn, NewUser, RevocationRow,
-    SecondFactor, SignInsOf, State, StateError, TotpSecret,
+    AttemptsOf, FailedAttempt, Heartbeat, Invitation, JoinedNode, Joining, NewSignIn, NewUser,
+    NodeCertificate, NodeLock, RevocationRow, SecondFactor, SignInsOf, State, StateError,
+    TotpSecret,
 };
 use crate::sys::clock::Clock;
 
@@ -313,4 +316,118 @@ fn who_follows_the_changes_of_nodes_misses_none() {
         });
         assert_eq!(seen, [THREADS; THREADS]);
     });
+}
+
+/// Administrators lock and remove a node while it reports, opens tunnels and is given certificates.
+#[test]
+fn a_node_is_removed_once_and_nothing_of_it_is_left() {
+    on_both_twice(|states| {
+        states[0].tokens().put(&token("t", 100)).unwrap();
+        let db = node("db1");
+        states[0].nodes().join(&db, "t", NOW).unwrap();
+        let lock = |number: usize| NodeLock {
+            at: NOW,
+            by: format!("admin{number}"),
+            reason: None,
+        };
+        let locked = at_once(states, |state, number| {
+            let nodes = state.nodes();
+            match number % 4 {
+                0 => nodes.lock("db1", &lock(number)).unwrap().is_some(),
+                1 => nodes
+                    .heartbeat(db.id, &report(number), &[], "10.0.0.6", 22)
+                    .unwrap(),
+                2 => nodes
+                    .set_certificate(db.id, &certificate(number))
+                    .map(|_given| true)
+                    .unwrap(),
+                _ => match nodes.open_tunnel(db.id, Uuid::nil(), NOW) {
+                    Ok(_) | Err(StateError::NoSuchNode) => true,
+                    Err(error) => panic!("{error}"),
+                },
+            }
+        });
+        assert_eq!(locked, [true; THREADS]);
+        let found = states[1].nodes().of_id(db.id).unwrap().unwrap();
+        assert!(found.lock.is_some_and(|lock| lock.by.starts_with("admin")));
+        assert_eq!(found.address, "10.0.0.6");
+
+        let before = states[0].nodes().last_change().unwrap();
+        let removed = at_once(states, |state, number| {
+            let nodes = state.nodes();
+            match number % 3 {
+                0 => nodes.remove("db1").unwrap().is_some(),
+                1 => {
+                    nodes.lock("db1", &lock(number)).unwrap();
+                    nodes.unlock("db1").unwrap();
+                    false
+                }
+                _ => {
+                    let address = format!("10.0.1.{number}");
+                    nodes
+                        .heartbeat(db.id, &report(number), &[], &address, 22)
+                        .unwrap();
+                    false
+                }
+            }
+        });
+        assert_eq!(how_many(&removed), 1);
+        let nodes = states[1].nodes();
+        assert_eq!(nodes.list().unwrap(), []);
+        assert_eq!(nodes.tunnels().unwrap(), []);
+        assert_eq!(nodes.by_name("db1").unwrap(), None);
+        let told = nodes.changes_since(before, 100).unwrap();
+        let told: Vec<_> = told.iter().map(|one| (one.id, one.now.is_some())).collect();
+        assert_eq!(told, [(db.id, false)]);
+        // The name is free.
+        let joining = nodes.join(&node("db1"), "t", NOW).unwrap();
+        assert!(matches!(joining, Joining::Joined(_)), "{joining:?}");
+    });
+}
+
+/// A token that is removed while hosts join with it: each host that is in has taken a use of it, and it is
+/// removed once.
+#[test]
+fn a_token_that_is_removed_lets_nobody_in_afterwards() {
+    on_both_twice(|states| {
+        let many = token("many", 100);
+        states[0].tokens().put(&many).unwrap();
+        let done = at_once(states, |state, number| {
+            if number % 4 == 3 {
+                return (state.tokens().remove(many.id).unwrap(), false);
+            }
+            let joining = state
+                .nodes()
+                .join(&node(&format!("db{number}")), "many", NOW);
+            match joining.unwrap() {
+                Joining::Joined(_) => (false, true),
+                Joining::TokenSpent => (false, false),
+                other => panic!("{other:?}"),
+            }
+        });
+        let (removed, joined): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+        assert_eq!(how_many(&removed), 1);
+        let list = states[1].nodes().list().unwrap();
+        assert_eq!(list.len(), how_many(&joined));
+        assert!(list.iter().all(|node| node.token == many.id));
+        assert_eq!(states[1].tokens().list().unwrap(), []);
+        let late = states[0].nodes().join(&node("late"), "many", NOW).unwrap();
+        assert_eq!(late, Joining::TokenSpent);
+    });
+}
+
+fn report(number: usize) -> Heartbeat {
+    Heartbeat {
+        at: NOW + number as u64,
+        ..Heartbeat::default()
+    }
+}
+
+fn certificate(number: usize) -> NodeCertificate {
+    NodeCertificate {
+        serial: number as u64,
+        begins: NOW,
+        expires: NOW + 60,
+        authority: "SHA256:ca".to_owned(),
+    }
 }

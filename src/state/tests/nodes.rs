@@ -235,6 +235,14 @@ fn a_node_is_locked_unlocked_and_removed_by_any_of_its_names() {
         }
         let refused = nodes.open_tunnel(db.id, proxy, NOW).unwrap_err();
         assert!(matches!(refused, StateError::NoSuchNode), "{refused}");
+        // A certificate that was asked for before it was locked.
+        let certificate = NodeCertificate {
+            serial: 1,
+            begins: NOW,
+            expires: NOW + 60,
+            authority: "SHA256:ca".to_owned(),
+        };
+        assert!(!nodes.set_certificate(db.id, &certificate).unwrap());
         let number = nodes.last_change().unwrap();
         assert_eq!(changes(state, 0, 9), [(number, Some("db1".to_owned()))]);
         for _ in 0..2 {
