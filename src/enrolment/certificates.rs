@@ -16,6 +16,10 @@ use crate::state::{JoinedNode, NodeCertificate};
 /// it may not have installed that one yet.
 const INSTALLING: u64 = 10 * 60;
 
+/// The same for a host that joins once more and reports none, because the answer was lost: somebody waits there.
+/// Certificates begin a minute before they are signed.
+const JOINING: u64 = 60 + 10;
+
 /// Why a node gets a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Renewal {
@@ -44,10 +48,11 @@ impl Renewal {
     }
 }
 
-/// Whether a node that reports the certificate with this serial number is due for another one.
+/// Whether a node that reports the certificate with this serial number, or that it has none when it `joins`
+/// once more, is due for another one.
 pub(super) fn due(
     node: &JoinedNode,
-    reported: Option<u64>,
+    (reported, joins): (Option<u64>, bool),
     signs: &str,
     now: u64,
 ) -> Option<Renewal> {
@@ -65,7 +70,11 @@ pub(super) fn due(
         return Some(Renewal::HalfLife);
     }
     let is_installed = reported == Some(certificate.serial);
-    let may_be_installing = now < begins.saturating_add(INSTALLING);
+    let installing = match reported {
+        None if joins => JOINING,
+        _ => INSTALLING,
+    };
+    let may_be_installing = now < begins.saturating_add(installing);
     (!is_installed && !may_be_installing).then_some(Renewal::Lost)
 }
 
@@ -210,7 +219,7 @@ mod tests {
         };
         let whole = has(&|_| {});
         let due_at = |node: &JoinedNode, reported, seconds: u64| {
-            due(node, reported, "SHA256:now", NOW - 60 + seconds)
+            due(node, (reported, false), "SHA256:now", NOW - 60 + seconds)
         };
         assert_eq!(due_at(&whole, Some(7), 0), None);
         assert_eq!(due_at(&whole, Some(7), MONTH / 2 - 1), None);
@@ -222,6 +231,12 @@ mod tests {
             let lost = Some(Renewal::Lost);
             assert_eq!(due_at(&whole, reported, INSTALLING), lost);
         }
+        let joins_at = |reported, seconds: u64| {
+            due(&whole, (reported, true), "SHA256:now", NOW - 60 + seconds)
+        };
+        assert_eq!(joins_at(None, JOINING - 1), None);
+        assert_eq!(joins_at(None, JOINING), Some(Renewal::Lost));
+        assert_eq!(joins_at(Some(8), INSTALLING - 1), None);
         let of_other = has(&|one| one.authority = "SHA256:before".to_owned());
         assert_eq!(due_at(&of_other, Some(7), 0), Some(Renewal::Authority));
         let renamed = has(&|one| *one = outdated(one.clone()));

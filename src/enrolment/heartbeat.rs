@@ -15,12 +15,13 @@ use crate::state::JoinedNode;
 /// Most warnings in one answer.
 const MAX_WARNINGS: usize = 8;
 
-/// Stores a report, and answers with what the node has to have.
+/// Stores a report, and answers with what the node has to have. `joins` says whether the host joins once more,
+/// with the token that it has joined with.
 pub(super) fn answer(
     context: &Context,
     host: &mut HostConnection,
     key: &ProvedHostKey,
-    report: &NodeReport,
+    (report, joins): (&NodeReport, bool),
 ) -> Result<NodesAnswer, Unavailable> {
     let node = match admitted(context, key)? {
         Ok(Some(node)) => node,
@@ -46,7 +47,8 @@ pub(super) fn answer(
         host.is_node = false;
         return Ok(context.refuse(host, "heartbeat", Refused::not_joined()));
     }
-    let certificate = renewed(context, host, (&node, key), report, &mut warnings)?;
+    let reported = (report.certificate, joins);
+    let certificate = renewed(context, host, (&node, key), reported, &mut warnings)?;
     warnings.truncate(MAX_WARNINGS);
     let has_tunnel = context.state.nodes().tunnel_of(node.id)?.is_some();
     let installation =
@@ -59,13 +61,13 @@ fn renewed(
     context: &Context,
     host: &HostConnection,
     (node, key): (&JoinedNode, &ProvedHostKey),
-    report: &NodeReport,
+    reported: (Option<u64>, bool),
     warnings: &mut Vec<String>,
 ) -> Result<Option<String>, Unavailable> {
     let signs = context.issuer.keys().signs;
     let signs = signs.fingerprint(HashAlg::Sha256).to_string();
     let now = context.now();
-    let Some(renewal) = certificates::due(node, report.certificate, &signs, now) else {
+    let Some(renewal) = certificates::due(node, reported, &signs, now) else {
         return Ok(None);
     };
     match certificates::issue(context, host, (node, &key.key), renewal)? {

@@ -40,8 +40,12 @@ pub(super) fn join(
         Err(refused) => return Ok(context.refuse(host, "join", refused.of(name.as_deref()))),
     };
     let JoinRequest::Joins { token, hash, names } = asked else {
-        // The host has joined with this token before: the answer may have been lost.
-        return heartbeat::answer(context, host, key, report);
+        // The host has joined with this token before: the answer may have been lost. Certificates are issued
+        // after the event; without one, the process may have ended before it.
+        if let Some(node) = known.filter(|node| node.certificate.is_none()) {
+            context.audit(NodeEvent::NodeReturned(joined_event(host, &node)))?;
+        }
+        return heartbeat::answer(context, host, key, (report, true));
     };
     let merged = labels::merged(&token.labels, &report.labels);
     if let Some(refused) = merged.refused.into_iter().next() {

@@ -188,7 +188,9 @@ impl EnrolmentService {
             NodesQuestion::Join { token, report } => {
                 joining::join(context, host, &key, (token, report))
             }
-            NodesQuestion::Heartbeat(report) => heartbeat::answer(context, host, &key, report),
+            NodesQuestion::Heartbeat(report) => {
+                heartbeat::answer(context, host, &key, (report, false))
+            }
             NodesQuestion::Tunnel(true) => tunnels::open(context, &self.owners, host, &key),
             NodesQuestion::Tunnel(false) => {
                 tunnels::close(context, host)?;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::house::{NodeHouse, certificate, installed, line, named, reason, refusal, report};
 use crate::cert::testing::{ed25519, keys, ssh_keygen};
 use crate::enrolment::IssuesForHosts as _;
+use crate::enrolment::testing::node;
 use crate::ipc::{NodeReport, NodesAnswer, NodesQuestion};
 use crate::model::TunnelRule;
+use crate::state::{JoinedNode, Joining};
 use crate::sys::fs::{PRIVATE_FILE, Replace, write_whole};
 
 #[test]
@@ -281,14 +283,41 @@ fn a_host_can_join_twice_with_the_token_that_it_has_used() {
     again.proved();
     let second = installed(again.join(&token, &named("db1")));
     assert_eq!((second.id, second.name.as_str()), (first.id, "db1"));
-    assert_eq!(second.certificate, None, "the first may be installed");
-    // It says that it has none, when there was time to install one.
-    let house = house.later(600);
+    assert_eq!(second.certificate, None, "the first may be on its way");
+    // It says that it has none, when there was time for an answer; in a heartbeat, time to install one.
+    let house = house.later(10);
     let again = house.host_with(host.key.clone());
     again.proved();
+    assert_eq!(installed(again.heartbeat(&report())).certificate, None);
     let third = installed(again.join(&token, &report()));
     certificate(&third);
     assert_eq!(reason(again.join(&token, &named("db2"))), "token-spent");
+}
+
+/// The process ended when the host was in the state, and nothing else was done.
+#[test]
+fn a_join_that_was_cut_is_audited_and_completed_by_the_next_one() {
+    let house = NodeHouse::new();
+    let token = house.token();
+    let host = house.host();
+    let hash = house.state.tokens().list().unwrap()[0].hash.clone();
+    let cut = JoinedNode {
+        key: line(host.key.public_key()),
+        fingerprint: host.fingerprint(),
+        ..node("db1")
+    };
+    let joining = house.state.nodes().join(&cut, &hash, house.now).unwrap();
+    assert_eq!(joining, Joining::Joined(cut.id));
+    host.proved();
+    let installation = installed(host.join(&token, &named("db1")));
+    assert_eq!(installation.id, cut.id);
+    certificate(&installation);
+    assert_eq!(
+        house.audit.names(),
+        ["token.added", "node.returned", "node.certificate"]
+    );
+    host.join(&token, &named("db1"));
+    assert_eq!(house.audit.names().len(), 3);
 }
 
 #[test]
