@@ -15,8 +15,8 @@ const OPTIONAL: &[usize] = &[7];
 
 /// List the tokens
 ///
-/// The tokens themselves are not known: what is listed are their ids, and what they allow. A token that was
-/// spent or has expired is listed for a week.
+/// The tokens themselves are not known: what is listed are their ids, and what they allow. A token, also one
+/// that was spent, is listed until a week after it has expired.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TokensLsArgs {
     /// How to print the list
