@@ -1,8 +1,10 @@
 //! The inventory, for commands: the hosts of the configuration, and those that have joined.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{Exit, Failure, ui};
 use crate::config::Config;
-use crate::model::{TunnelRule, chain};
+use crate::model::{NodeId, TunnelRule, chain};
 use crate::nodes::{Inventory, Node};
 use crate::state::{JoinedNode, OpenTunnel, ProxyRow, State, StateError};
 use crate::sys::clock::Clock;
@@ -13,7 +15,8 @@ use crate::sys::clock::Clock;
 pub(crate) struct HostList {
     listed: Vec<Node>,
     joined: Vec<JoinedNode>,
-    tunnels: Vec<OpenTunnel>,
+    /// The newest tunnel of each node that has one.
+    tunnels: HashMap<NodeId, OpenTunnel>,
     proxies: Vec<ProxyRow>,
     now: u64,
 }
@@ -35,9 +38,13 @@ impl HostList {
     /// # Errors
     /// When the state cannot be read.
     pub(crate) fn of(config: &Config, state: &State) -> Result<Self, StateError> {
+        let mut tunnels = HashMap::new();
+        for tunnel in state.nodes().tunnels()? {
+            tunnels.entry(tunnel.node).or_insert(tunnel);
+        }
         Ok(Self {
             joined: state.nodes().list()?,
-            tunnels: state.nodes().tunnels()?,
+            tunnels,
             proxies: state.proxies().list()?,
             now: state.now(),
             ..Self::without_state(config)
@@ -49,7 +56,7 @@ impl HostList {
         Self {
             listed: config.nodes.clone(),
             joined: Vec::new(),
-            tunnels: Vec::new(),
+            tunnels: HashMap::new(),
             proxies: Vec::new(),
             now: 0,
         }
@@ -74,9 +81,13 @@ impl HostList {
 
     /// The hosts that have joined and are not in the configuration.
     pub(crate) fn joined(&self) -> impl Iterator<Item = &JoinedNode> {
-        let is_listed = |name: &str| self.listed.iter().any(|node| node.name == name);
+        let listed = self
+            .listed
+            .iter()
+            .map(|node| node.name.to_ascii_lowercase());
+        let listed: HashSet<String> = listed.collect();
         let joined = self.joined.iter();
-        joined.filter(move |node| !is_listed(&node.name))
+        joined.filter(move |node| !listed.contains(node.name.as_str()))
     }
 
     /// The names of the configuration that a host has joined with, too.
@@ -118,7 +129,7 @@ impl HostList {
 
     /// The tunnel that a host keeps open.
     pub(crate) fn tunnel_of(&self, node: &JoinedNode) -> Option<&OpenTunnel> {
-        self.tunnels.iter().find(|tunnel| tunnel.node == node.id)
+        self.tunnels.get(&node.id)
     }
 
     /// Where other proxies reach the proxy at which a tunnel ends, if it has said so.
