@@ -13,8 +13,10 @@ use crate::ca::{Authority, CaError, CaKind, MoveError, Rotation, RotationPhase};
 use crate::model::{Principal, parse_duration_with_units};
 use crate::sys::clock::Clock;
 
-/// How long --wait waits before it looks again.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The shortest time that --wait waits before it looks again.
+const MIN_PAUSE: Duration = Duration::from_secs(2);
+/// The longest.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Replace a CA's key, phase by phase, while sessions go on
 ///
@@ -135,6 +137,7 @@ impl AuthRotateArgs {
         let started = Instant::now();
         let mut told = String::new();
         loop {
+            let looked = Instant::now();
             let (seen, refused) = self.look_ahead(context, kind, change)?;
             let Some(Refused { list, failure }) = refused else {
                 return Ok(seen);
@@ -149,7 +152,7 @@ impl AuthRotateArgs {
                 ));
                 told = list;
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(pause(looked.elapsed()));
         }
     }
 
@@ -250,4 +253,24 @@ fn remove_kept(context: &Context, kind: CaKind) -> Result<String, Failure> {
         text += "There is none.\n";
     }
     Ok(text)
+}
+
+/// How long to wait after a look that took so long: looking connects to every host, which is work for the
+/// hosts, and a line in the log of each.
+fn pause(took: Duration) -> Duration {
+    took.saturating_mul(3).clamp(MIN_PAUSE, MAX_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_fleet_is_asked_less_often() {
+        for (took, waits) in [(0, 2_000), (500, 2_000), (4_000, 12_000), (60_000, 30_000)] {
+            let pause = pause(Duration::from_millis(took));
+            assert_eq!(pause, Duration::from_millis(waits), "{took}");
+        }
+        assert_eq!(pause(Duration::MAX), MAX_PAUSE);
+    }
 }
