@@ -18,6 +18,7 @@ use crate::cert::HostRequest;
 use crate::config::Config;
 use crate::enrolment::{EnrolmentParts, EnrolmentService, EnrolmentSettings, IssuesForHosts};
 use crate::ipc::{CallerProcess, NodesAnswer, NodesRequest, PublicCaKeys};
+use crate::model::ClusterName;
 use crate::sys::account::Actor;
 use crate::sys::clock::Clock;
 
@@ -35,6 +36,7 @@ impl NodesProvider {
             records: ground.records.clone(),
             audit: ground.audit.clone(),
             limits: TtlLimits::new(nobody(), config.auth.max_ttl),
+            cluster: config.cluster_name.clone(),
             clock: ground.state.clock(),
         };
         let parts = EnrolmentParts {
@@ -105,6 +107,7 @@ struct HostCa {
     records: CaRecords,
     audit: AuditLog,
     limits: TtlLimits,
+    cluster: ClusterName,
     clock: Clock,
 }
 
@@ -136,6 +139,10 @@ impl IssuesForHosts for HostCa {
     fn successors(&self) -> Vec<String> {
         self.authorities.now().successors().to_vec()
     }
+
+    fn user_ca_proofs(&self) -> Result<Vec<String>, CaError> {
+        self.authorities.now().user_ca_proofs(&self.cluster)
+    }
 }
 
 #[cfg(test)]
@@ -148,8 +155,8 @@ mod tests {
     use super::super::ground::{self, Ground, Purpose};
     use super::*;
     use crate::audit::DeferredLog;
-    use crate::cert::PresentedKey;
     use crate::cert::testing::ed25519;
+    use crate::cert::{PresentedKey, check_ca_signature};
     use crate::enrolment::testing::host_proof;
     use crate::enrolment::{NewToken, TokenAdmin};
     use crate::ipc::{NodeReport, NodesQuestion, SecretText};
@@ -290,10 +297,22 @@ mod tests {
             )
             .unwrap(),
             limits: TtlLimits::new(nobody(), Duration::from_secs(1)),
+            cluster: provided.config.cluster_name.clone(),
             clock: Clock::System,
         };
         assert!(!ca.is_revoked("web1", &fingerprint).unwrap());
         assert!(ca.successors().is_empty());
+        // One for each key of the user CA, made once.
+        let proofs = ca.user_ca_proofs().unwrap();
+        assert_eq!(proofs.len(), ca.keys().user.len());
+        let PresentedKey::Certificate(proof) = PresentedKey::from_line(&proofs[0]).unwrap() else {
+            panic!("{proofs:?}");
+        };
+        check_ca_signature(&proof).unwrap();
+        assert_eq!(proof.signature_key(), ca.keys().signs.key_data());
+        assert_eq!(proof.public_key(), ca.keys().user[0].key_data());
+        assert_eq!(proof.valid_principals(), ["user-ca@example.test"]);
+        assert_eq!(ca.user_ca_proofs().unwrap(), proofs);
         assert_eq!(ca.keys(), provided.authorities.keys());
     }
 

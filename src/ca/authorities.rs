@@ -1,8 +1,9 @@
 //! The two CAs of an installation, read from its data directory.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::agent_key::SignTimeout;
 use super::authority::Authority;
 use super::error::CaError;
 use super::installation::Installation;
@@ -11,6 +12,8 @@ use super::keystore::Keystore;
 use super::kind::CaKind;
 use super::rotation_file;
 use super::successors;
+use crate::cert::{SignError, user_ca_template};
+use crate::model::ClusterName;
 
 /// Both CAs, as they were when they were opened.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct Authorities {
     host: Arc<Authority>,
     state_files: [PathBuf; 2],
     successors: Vec<String>,
+    /// Certificates of the host CA for the user CA's keys, once they were asked for.
+    user_ca_proofs: OnceLock<Vec<String>>,
 }
 
 impl Authorities {
@@ -62,6 +67,7 @@ impl Authorities {
             host: read(CaKind::Host)?,
             state_files: rotation_file::paths(&keystore),
             successors: successors::lines(&keystore)?,
+            user_ca_proofs: OnceLock::new(),
         })
     }
 
@@ -71,6 +77,26 @@ impl Authorities {
     #[must_use]
     pub fn successors(&self) -> &[String] {
         &self.successors
+    }
+
+    /// Certificates in which the host CA's key that signs now names each key of the user CA of this cluster,
+    /// each in one line: with them a host knows that the keys come from here. They are made once. Public.
+    /// Blocks for as long as the key takes, ten seconds for each at most.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn user_ca_proofs(&self, cluster: &ClusterName) -> Result<Vec<String>, CaError> {
+        if let Some(made) = self.user_ca_proofs.get() {
+            return Ok(made.clone());
+        }
+        let mut lines = Vec::new();
+        for key in self.user.public_keys() {
+            let template = user_ca_template(cluster, key)?;
+            let signer = self.host.signer();
+            let certificate = signer.sign(&template, SignTimeout::Connection)?;
+            lines.push(certificate.to_openssh().map_err(SignError::Key)?);
+        }
+        Ok(self.user_ca_proofs.get_or_init(|| lines).clone())
     }
 
     /// The files that change when a rotation moves; they may not be there.

@@ -34,10 +34,10 @@ pub use scheme::Scheme;
 pub use signature::{check_signature, is_made_by, read_signature, security_key_flags};
 pub use signature_error::SignatureError;
 pub use source_address::{SourceAddressError, SourceAddresses};
-pub use successor::{SuccessorError, check_successor, successor_template};
+pub use successor::{SuccessorError, check_successor, successor_template, user_ca_template};
 pub use template::{
     CertTemplate, HostRequest, MAX_USER_TTL, RequestError, SUCCESSOR_OPTION, SignError,
-    UserRequest, fit_to_sign, parse_public_key, random_serial,
+    USER_CA_OPTION, UserRequest, fit_to_sign, parse_public_key, random_serial,
 };
 pub use trust::TrustedKeys;
 pub use unsigned::{MAX_PROXY_HOST_TTL, UnsignedError, check_proxy_host};

@@ -1,13 +1,15 @@
-//! The certificate by which a key of the host CA names the key that follows it.
+//! The certificates by which a key of the host CA names the key that follows it, and the keys of the user CA.
+//! With them a host knows where the keys come from that it is to trust, whoever has passed them on: the
+//! process that speaks with hosts may be an attacker's.
 //!
-//! It has the form of a host certificate, because that is what every OpenSSH can verify: `ssh-keygen -L`
-//! refuses one whose signature is wrong. It is of no use as a certificate of a host:
+//! They have the form of a host certificate, because that is what every OpenSSH can verify: `ssh-keygen -L`
+//! refuses one whose signature is wrong. They are of no use as a certificate of a host:
 //!
-//! - its only principal is `host-ca-successor@CLUSTER`, and no name and no address of a host has an `@`
-//!   ([`HostPrincipal`](crate::model::HostPrincipal));
-//! - it has a critical option. OpenSSH's clients and [`verify_host`](super::verify_host) refuse every host
+//! - the only principal is `host-ca-successor@CLUSTER` or `user-ca@CLUSTER`, and no name and no address of a
+//!   host has an `@` ([`HostPrincipal`](crate::model::HostPrincipal));
+//! - they have a critical option, each its own. OpenSSH's clients and [`verify_host`](super::verify_host) refuse every host
 //!   certificate that has one;
-//! - its subject is a key of the CA, which no host has.
+//! - the subject is a key of a CA, which no host has.
 //!
 //! A host's certificate cannot pass for one either: no CA of ours signs an option or such a name for a host,
 //! and [`check_proxy_host`](super::check_proxy_host) refuses both.
@@ -17,7 +19,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PublicKey};
 use thiserror::Error;
 
-use super::template::{CertTemplate, RequestError, SUCCESSOR_NAME, SUCCESSOR_OPTION, fit_to_sign};
+use super::template::{CertTemplate, NamedKey, RequestError, SUCCESSOR_OPTION, fit_to_sign};
 use super::{CertFault, check_ca_signature, random_serial, shown};
 use crate::model::{ClusterName, NameError, Principal};
 
@@ -50,14 +52,35 @@ pub fn successor_template(
     cluster: &ClusterName,
     successor: &PublicKey,
 ) -> Result<CertTemplate, RequestError> {
-    let key = fit_to_sign(successor.clone())?;
+    template(NamedKey::HostCaSuccessor, cluster, successor)
+}
+
+/// What the host CA signs to name a key of the user CA of this cluster. The comment of the certificate is
+/// that key, as for a successor.
+///
+/// # Errors
+/// When the key cannot be that of a CA, or the name of the cluster is too long for a principal.
+pub fn user_ca_template(
+    cluster: &ClusterName,
+    key: &PublicKey,
+) -> Result<CertTemplate, RequestError> {
+    template(NamedKey::UserCa, cluster, key)
+}
+
+fn template(
+    named: NamedKey,
+    cluster: &ClusterName,
+    key: &PublicKey,
+) -> Result<CertTemplate, RequestError> {
+    let key = fit_to_sign(key.clone())?;
     let plain = PublicKey::new(key.key_data().clone(), "");
     let comment = plain
         .to_openssh()
         .map_err(|_unwritable| RequestError::NotAKey)?;
     let key = PublicKey::new(key.key_data().clone(), comment);
-    let principal = principal(cluster).map_err(RequestError::Cluster)?;
-    Ok(CertTemplate::of_successor(random_serial(), principal, key))
+    let principal = principal(named, cluster).map_err(RequestError::Cluster)?;
+    let serial = random_serial();
+    Ok(CertTemplate::of_ca_key(named, serial, principal, key))
 }
 
 /// Whether a certificate names a successor in this cluster, and carries a valid signature of the key that
@@ -73,7 +96,7 @@ pub fn check_successor(
         return Err(SuccessorError::NotAHost);
     }
     let has = certificate.valid_principals();
-    if !principal(cluster).is_ok_and(|wanted| has == [wanted.as_str()]) {
+    if !principal(NamedKey::HostCaSuccessor, cluster).is_ok_and(|wanted| has == [wanted.as_str()]) {
         return Err(SuccessorError::Names(has.to_vec()));
     }
     let mut options = certificate.critical_options().keys();
@@ -86,10 +109,10 @@ pub fn check_successor(
     check_ca_signature(certificate).map_err(SuccessorError::Fault)
 }
 
-/// The only principal of a certificate that names a successor: no host can have it.
+/// The only principal of a certificate that names a key of a CA: no host can have it.
 ///
 /// # Errors
 /// When the name of the cluster is too long.
-fn principal(cluster: &ClusterName) -> Result<Principal, NameError> {
-    format!("{SUCCESSOR_NAME}@{cluster}").parse()
+fn principal(named: NamedKey, cluster: &ClusterName) -> Result<Principal, NameError> {
+    format!("{}@{cluster}", named.name()).parse()
 }

@@ -43,8 +43,35 @@ pub(super) const SIGN_IN_EXTENSION: &str = "sign-in@rproxy";
 /// The critical option of a certificate by which a key of the host CA names its successor, and of no other one.
 pub const SUCCESSOR_OPTION: &str = "host-ca-successor@rproxy";
 
-/// The key id of such a certificate, and its principal up to the `@`.
-pub(super) const SUCCESSOR_NAME: &str = "host-ca-successor";
+/// The critical option of a certificate by which the host CA names a key of the user CA, and of no other one.
+pub const USER_CA_OPTION: &str = "user-ca@rproxy";
+
+/// Which key of a CA a certificate of the host CA names. No host can use such a certificate as its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedKey {
+    /// The key that follows the one that signs.
+    HostCaSuccessor,
+    /// A key of the user CA.
+    UserCa,
+}
+
+impl NamedKey {
+    /// The critical option of such a certificate, and of no other one.
+    const fn option(self) -> &'static str {
+        match self {
+            Self::HostCaSuccessor => SUCCESSOR_OPTION,
+            Self::UserCa => USER_CA_OPTION,
+        }
+    }
+
+    /// The key id of such a certificate, and its principal up to the `@`.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::HostCaSuccessor => "host-ca-successor",
+            Self::UserCa => "user-ca",
+        }
+    }
+}
 
 /// Why no certificate is made.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -189,7 +216,7 @@ impl UserRequest {
             validity: Validity::from_now(now, self.ttl)?,
             source_address,
             sign_in: self.sign_in,
-            is_successor: false,
+            named_key: None,
             host: None,
         })
     }
@@ -228,7 +255,7 @@ impl HostRequest {
             validity: Validity::from_now(now, self.ttl)?,
             source_address: None,
             sign_in: None,
-            is_successor: false,
+            named_key: None,
             host: self.extensions,
         })
     }
@@ -245,15 +272,16 @@ pub struct CertTemplate {
     validity: Validity,
     source_address: Option<SourceAddresses>,
     sign_in: Option<Uuid>,
-    /// Whether it names the next key of the host CA.
-    is_successor: bool,
+    /// The key of a CA that it names.
+    named_key: Option<NamedKey>,
     host: Option<HostExtensions>,
 }
 
 impl CertTemplate {
-    /// The certificate that names this key as the next one of the host CA. It never expires, because
-    /// nobody knows for how long a host may be off.
-    pub(super) fn of_successor(
+    /// The certificate that names this key of a CA. It never expires, because nobody knows for how long a
+    /// host may be off.
+    pub(super) fn of_ca_key(
+        named: NamedKey,
         serial: Serial,
         principal: Principal,
         public_key: PublicKey,
@@ -261,7 +289,7 @@ impl CertTemplate {
         Self {
             kind: CertType::Host,
             serial,
-            key_id: SUCCESSOR_NAME.to_owned(),
+            key_id: named.name().to_owned(),
             principals: vec![principal],
             public_key,
             validity: Validity {
@@ -270,7 +298,7 @@ impl CertTemplate {
             },
             source_address: None,
             sign_in: None,
-            is_successor: true,
+            named_key: Some(named),
             host: None,
         }
     }
@@ -349,8 +377,8 @@ impl CertTemplate {
         if let Some(networks) = &self.source_address {
             builder.critical_option("source-address", networks.to_string())?;
         }
-        if self.is_successor {
-            builder.critical_option(SUCCESSOR_OPTION, "")?;
+        if let Some(named) = self.named_key {
+            builder.critical_option(named.option(), "")?;
         }
         if self.kind.is_user() {
             for extension in USER_EXTENSIONS {

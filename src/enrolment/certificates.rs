@@ -8,7 +8,7 @@ use super::settings::EnrolmentSettings;
 use super::table::HostConnection;
 use crate::audit::{NodeEvent, UnixSeconds};
 use crate::cert::{HostExtensions, HostRequest};
-use crate::ipc::NodeInstallation;
+use crate::ipc::{NodeInstallation, NodeReport};
 use crate::model::{Serial, chain};
 use crate::state::{JoinedNode, NodeCertificate};
 
@@ -161,25 +161,52 @@ fn stored(certificate: &Certificate) -> NodeCertificate {
     }
 }
 
-/// What a node has to have.
+/// What a node has to have. New to it are those keys that it has not reported.
 pub(super) fn installation(
     context: &Context,
     node: &JoinedNode,
+    reported: &NodeReport,
     certificate: Option<String>,
     warnings: Vec<String>,
     has_tunnel: bool,
 ) -> NodeInstallation {
     let keys = context.issuer.keys();
+    let proofs = context.issuer.user_ca_proofs();
+    let proofs = proofs.unwrap_or_else(|error| {
+        tracing::error!(error = %chain(&error), "hosts cannot be told new keys of the user CA");
+        Vec::new()
+    });
+    let new = |keys: &[PublicKey], reported: &[String]| {
+        let is_new = |key: &&PublicKey| {
+            let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+            !reported.contains(&fingerprint)
+        };
+        keys.iter().filter(is_new).map(line).collect::<Vec<_>>()
+    };
     NodeInstallation {
         id: node.id,
         name: node.name.clone(),
         tunnel: node.tunnel,
         has_tunnel,
         certificate,
+        user_ca_proofs: about(proofs, &new(&keys.user, &reported.user_cas)),
+        successors: about(
+            context.issuer.successors(),
+            &new(&keys.host, &reported.host_cas),
+        ),
         user_cas: lines(&keys.user),
         host_cas: lines(&keys.host),
         warnings,
     }
+}
+
+/// Of these certificates those of one of these keys, which stands behind them.
+fn about(mut certificates: Vec<String>, keys: &[String]) -> Vec<String> {
+    certificates.retain(|certificate| {
+        let key = certificate.splitn(3, ' ').nth(2);
+        key.is_some_and(|key| keys.iter().any(|one| one == key))
+    });
+    certificates
 }
 
 /// Type and key of each.

@@ -36,6 +36,13 @@ pub trait IssuesForHosts: fmt::Debug + Send + Sync {
     /// The certificates that lead from earlier keys of the host CA to the one of today, the oldest first, each
     /// in one line.
     fn successors(&self) -> Vec<String>;
+
+    /// The certificates in which the host CA's key of today names each key of the user CA, each in one line,
+    /// with that key behind it.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    fn user_ca_proofs(&self) -> Result<Vec<String>, CaError>;
 }
 
 /// What decisions about hosts are made with.

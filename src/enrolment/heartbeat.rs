@@ -52,7 +52,7 @@ pub(super) fn answer(
     warnings.truncate(MAX_WARNINGS);
     let has_tunnel = context.state.nodes().tunnel_of(node.id)?.is_some();
     let installation =
-        certificates::installation(context, &node, certificate, warnings, has_tunnel);
+        certificates::installation(context, &node, report, certificate, warnings, has_tunnel);
     Ok(NodesAnswer::Installation(installation))
 }
 

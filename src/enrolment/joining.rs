@@ -78,8 +78,11 @@ pub(super) fn join(
     let warnings = report::clock_warning(report, context.now());
     let warnings = warnings.into_iter().collect();
     let has_tunnel = context.state.nodes().tunnel_of(node.id)?.is_some();
+    // Whatever is installed there: it has nothing of this proxy yet.
+    let nothing = NodeReport::default();
+    let certificate = Some(certificate);
     let installation =
-        certificates::installation(context, &node, Some(certificate), warnings, has_tunnel);
+        certificates::installation(context, &node, &nothing, certificate, warnings, has_tunnel);
     Ok(NodesAnswer::Installation(installation))
 }
 

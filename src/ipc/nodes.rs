@@ -125,6 +125,14 @@ pub struct NodeInstallation {
     pub user_cas: Vec<String>,
     /// The public keys of the host CA, by which the node knows the proxy.
     pub host_cas: Vec<String>,
+    /// Certificates in which the host CA names keys of the user CA that the node has not reported, each in one
+    /// line with that key behind it. The node trusts no new key without one, because it cannot know who
+    /// answers it.
+    #[serde(default)]
+    pub user_ca_proofs: Vec<String>,
+    /// The same for keys of the host CA: one that the node may not know yet, named by the one before it.
+    #[serde(default)]
+    pub successors: Vec<String>,
     /// What the administrator of the host should know, such as a clock that is wrong.
     pub warnings: Vec<String>,
 }

@@ -164,6 +164,9 @@ impl ProxyDouble {
 
 /// The answer that a node gets.
 pub(crate) struct Answer {
+    dir: PathBuf,
+    /// The key that names those of the user CA, and further ones of the host CA. Nobody does if it is empty.
+    pub(crate) signer: &'static str,
     pub(crate) certificate: Option<String>,
     pub(crate) user_cas: Vec<String>,
     pub(crate) host_cas: Vec<String>,
@@ -175,6 +178,8 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn new(proxy: &ProxyDouble) -> Self {
         Self {
+            dir: proxy.path(""),
+            signer: "host_ca",
             certificate: None,
             user_cas: vec![proxy.public("user_ca")],
             host_cas: vec![proxy.public("host_ca")],
@@ -199,11 +204,47 @@ impl Answer {
         for line in &self.host_cas {
             add("host-ca", line);
         }
+        for line in &self.user_cas {
+            self.name("user-ca", line, &mut |named| add("user-ca-proof", named));
+        }
+        for line in &self.host_cas {
+            self.name("host-ca-successor", line, &mut |named| {
+                add("successor", named);
+            });
+        }
         add("revocations", &self.revocations.to_string());
         for line in &self.warnings {
             add("warning", line);
         }
         text + "end\n"
+    }
+
+    /// The certificate by which the signer names a key, with that key behind it.
+    fn name(&self, kind: &str, key: &str, add: &mut dyn FnMut(&str)) {
+        let named = self.dir.join("named");
+        fs::write(with(&named, ".pub"), format!("{key}\n")).unwrap();
+        // A key that is none has no certificate.
+        let is_key = Command::new("ssh-keygen")
+            .arg("-lf")
+            .arg(with(&named, ".pub"))
+            .output()
+            .unwrap();
+        if self.signer.is_empty() || !is_key.status.success() {
+            return;
+        }
+        run(Command::new("ssh-keygen")
+            .args([
+                "-q",
+                "-h",
+                "-I",
+                kind,
+                "-n",
+                &format!("{kind}@{CLUSTER}"),
+                "-O",
+            ])
+            .args([&format!("critical:{kind}@rproxy"), "-s"])
+            .args([self.dir.join(self.signer), with(&named, ".pub")]));
+        add(&format!("{} {key}", line(&with(&named, "-cert.pub"))));
     }
 }
 

@@ -69,6 +69,7 @@ fn long_absent(shell: &'static str) -> ScratchHost {
     host.proxy.present("third_ca");
     let mut answer = Answer::new(&host.proxy);
     answer.host_cas = vec![host.proxy.public("third_ca")];
+    answer.signer = "third_ca";
     answer.certificate = Some(host.proxy.certify("third_ca", &host.key(), 9));
     host.proxy.answer("heartbeat", &answer.text());
     host
@@ -125,6 +126,7 @@ fn a_script_from_before_the_rotation_joins() {
             .answer("successors", &format!("{}end\n", chain(&host.proxy)));
         let mut answer = Answer::new(&host.proxy);
         answer.host_cas = vec![host.proxy.public("third_ca")];
+        answer.signer = "third_ca";
         answer.certificate = Some(host.proxy.certify("third_ca", &host.key(), 1));
         host.proxy.answer("join", &answer.text());
         answer.certificate = None;
@@ -221,5 +223,114 @@ fn forged_chains_lead_nowhere() {
         proxy.answer("successors", &user);
         host.heartbeat().failure();
         assert_eq!(host.stamped(), before);
+    });
+}
+
+/// A line by which a key names one of the user CA.
+fn proof(proxy: &ProxyDouble, signer: &str, key: &str, principal: &str, more: &[&str]) -> String {
+    let link = link(proxy, signer, key, principal, more);
+    format!("user-ca-proof {link}")
+}
+
+/// The proxy's process that speaks with hosts is an attacker's: it has a certificate of the proxy, and nothing
+/// that a key of the host CA has signed for a key of its own.
+#[test]
+fn keys_of_an_attacker_in_the_proxy_are_not_trusted() {
+    const USER_CA: &str = "critical:user-ca@rproxy";
+    one_shell(|shell| {
+        let host = ScratchHost::new(shell);
+        host.joined(&[]);
+        let proxy = &host.proxy;
+        for key in ["evil", "other"] {
+            generate(&proxy.path(key));
+        }
+        let before = host.stamped();
+        let named = format!("user-ca@{CLUSTER}");
+        let forged = [
+            ("nothing", String::new()),
+            (
+                "its own signature",
+                proof(proxy, "evil", "evil", &named, &["-O", USER_CA]),
+            ),
+            // What it gets of the service for certificates of the proxy, and a host that it has taken.
+            (
+                "a host's certificate",
+                proof(proxy, "host_ca", "evil", "db1", &[]),
+            ),
+            (
+                "without the option",
+                proof(proxy, "host_ca", "evil", &named, &[]),
+            ),
+            (
+                "of another cluster",
+                proof(proxy, "host_ca", "evil", "user-ca@other", &["-O", USER_CA]),
+            ),
+            (
+                "a successor's",
+                proof(proxy, "host_ca", "evil", &principal(), &["-O", OPTION]),
+            ),
+            ("another key's", {
+                let line = proof(proxy, "host_ca", "other", &named, &["-O", USER_CA]);
+                line.replace(&proxy.public("other"), &proxy.public("evil"))
+            }),
+            ("the right key's, beside it", {
+                proof(proxy, "host_ca", "user_ca", &named, &["-O", USER_CA])
+            }),
+        ];
+        for (name, lines) in forged {
+            println!("{name}");
+            let mut answer = Answer::new(proxy);
+            answer.user_cas.push(proxy.public("evil"));
+            answer.signer = "";
+            let text = answer.text().replace("\nend\n", &format!("\n{lines}end\n"));
+            proxy.answer("heartbeat", &text);
+            let said = host.heartbeat().failure();
+            assert!(said.contains("key of the user CA"), "{name}: {said}");
+            assert_eq!(host.stamped(), before, "{name}");
+        }
+        // The host has said so.
+        let told = proxy.last("heartbeat").values("problem").join("");
+        assert!(told.contains("was left out"), "{told}");
+        // Nor a key of its own for the next connection, nor a certificate of that.
+        for signer in ["", "evil"] {
+            let mut answer = Answer::new(proxy);
+            answer.host_cas.push(proxy.public("evil"));
+            answer.signer = signer;
+            proxy.answer("heartbeat", &answer.text());
+            let said = host.heartbeat().failure();
+            assert!(said.contains("key of the host CA"), "{said}");
+            answer.certificate = Some(proxy.certify("evil", &host.key(), 9));
+            proxy.answer("heartbeat", &answer.text());
+            let said = host.heartbeat().failure();
+            assert!(said.contains("not for this host"), "{said}");
+            answer.host_cas = vec![proxy.public("evil")];
+            answer.certificate = None;
+            proxy.answer("heartbeat", &answer.text());
+            let said = host.heartbeat().failure();
+            assert!(said.contains("no key of the host CA"), "{said}");
+        }
+        assert_eq!(host.stamped(), before);
+    });
+}
+
+/// The same when it joins: nothing remains.
+#[test]
+fn a_host_does_not_join_with_the_keys_of_an_attacker() {
+    one_shell(|shell| {
+        let host = ScratchHost::new(shell);
+        generate(&host.proxy.path("evil"));
+        let mut answer = Answer::new(&host.proxy);
+        answer.certificate = Some(host.proxy.certify("host_ca", &host.key(), 1));
+        answer.user_cas = vec![host.proxy.public("evil")];
+        answer.signer = "evil";
+        host.proxy.answer("join", &answer.text());
+        let said = host.join(&[]).failure();
+        assert!(said.contains("no key of the user CA"), "{said}");
+        assert!(!host.ours("user_ca.pub").exists());
+        // With the right ones it joins.
+        answer.user_cas = vec![host.proxy.public("user_ca")];
+        answer.signer = "host_ca";
+        host.proxy.answer("join", &answer.text());
+        host.join(&[]).success();
     });
 }

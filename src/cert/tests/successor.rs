@@ -60,6 +60,27 @@ fn it_is_no_hosts_certificate() {
     verify_user(&certificate, &trusted, None, NOW).unwrap_err();
 }
 
+/// A host looks for the option and the name of the one that it needs: neither passes for the other.
+#[test]
+fn a_key_of_the_user_ca_is_named_likewise_and_is_no_successor() {
+    let key = ed25519();
+    let template = user_ca_template(&cluster(), key.public_key()).unwrap();
+    let certificate = template.sign(&keys()[0]).unwrap();
+    assert_eq!(certificate.valid_principals(), ["user-ca@example.com"]);
+    let options: Vec<_> = certificate.critical_options().keys().collect();
+    assert_eq!(options, [USER_CA_OPTION]);
+    assert_eq!(certificate.public_key(), key.public_key().key_data());
+    assert!(matches!(
+        check_successor(&certificate, &cluster()),
+        Err(SuccessorError::Names(_))
+    ));
+    let presented = PresentedKey::Certificate(Box::new(certificate));
+    for name in ["db1", "example.com", "user-ca", "user-ca@example.com"] {
+        check_host(&presented, &keys()[0], name).unwrap_err();
+    }
+    assert!("user-ca@example.com".parse::<HostPrincipal>().is_err());
+}
+
 /// A worker that was taken gets no key of its own named.
 #[test]
 fn the_proxys_own_certificates_cannot_be_one() {
@@ -67,16 +88,33 @@ fn the_proxys_own_certificates_cannot_be_one() {
         let signed = key::signed_part(certificate).unwrap();
         check_proxy_host(&signed, keys()[0].public_key(), NOW)
     };
-    let of_host = CertSpec::host(&ed25519()).with(|spec| {
-        spec.principals = vec![PRINCIPAL.to_owned()];
-        spec.key_id = PRINCIPAL.to_owned();
-        spec.validity = (NOW - 60, NOW + 600);
-    });
-    assert_eq!(
-        unsigned(&of_host.sign(&keys()[0])),
-        Err(UnsignedError::Names)
-    );
+    for name in [PRINCIPAL, "user-ca@example.com"] {
+        let of_host = CertSpec::host(&ed25519()).with(|spec| {
+            spec.principals = vec![name.to_owned()];
+            spec.key_id = name.to_owned();
+            spec.validity = (NOW - 60, NOW + 600);
+        });
+        assert_eq!(
+            unsigned(&of_host.sign(&keys()[0])),
+            Err(UnsignedError::Names)
+        );
+    }
     unsigned(&successor(&ed25519())).unwrap_err();
+    let of_users = user_ca_template(&cluster(), ed25519().public_key()).unwrap();
+    unsigned(&of_users.sign(&keys()[0]).unwrap()).unwrap_err();
+    // Nor with an option under a host's name.
+    for option in [SUCCESSOR_OPTION, USER_CA_OPTION] {
+        let of_host = CertSpec::host(&ed25519()).with(|spec| {
+            spec.principals = vec!["proxy.example.com".to_owned()];
+            spec.key_id = "proxy.example.com".to_owned();
+            spec.validity = (NOW - 60, NOW + 600);
+            spec.critical = vec![(option.to_owned(), String::new())];
+        });
+        assert_eq!(
+            unsigned(&of_host.sign(&keys()[0])),
+            Err(UnsignedError::Options)
+        );
+    }
 }
 
 #[test]

@@ -559,27 +559,33 @@ follow_successors() {
     [ "$status" -eq 0 ] && [ "$(tail -n 1 "$work/successors")" = end ] || return 1
     [ "$(wc -l <"$work/successors")" -le 64 ] || return 1
     awk '{ print $3, $4 }' "$work/known_hosts" >"$work/cas"
-    found=
     sed '$d' "$work/successors" >"$work/links"
-    while read -r type blob key_type key_blob rest; do
-        printf '%s %s\n' "$type" "$blob" >"$work/link"
-        printf '%s %s\n' "$key_type" "$key_blob" >"$work/link.key"
-        if [ -z "$rest" ] && is_successor; then
-            cat "$work/link.key" >>"$work/cas"
-            found=yes
-        fi
-    done <"$work/links"
+    found=
+    follow_links
     [ -n "$found" ] || return 1
     known_hosts_lines <"$work/cas" >"$work/known_hosts"
 }
 
-# Whether $work/link, whose signature ssh-keygen verifies, makes $work/link.key a key of the host CA.
-is_successor() {
+# Adds to the trusted keys of the host CA, in $work/cas, those that one of them names in $work/links.
+follow_links() {
+    while read -r type blob key_type key_blob rest; do
+        printf '%s %s\n' "$type" "$blob" >"$work/link"
+        printf '%s %s\n' "$key_type" "$key_blob" >"$work/link.key"
+        if [ -z "$rest" ] && names_key host-ca-successor; then
+            cat "$work/link.key" >>"$work/cas"
+            found=yes
+        fi
+    done <"$work/links"
+}
+
+# Whether $work/link, whose signature ssh-keygen verifies, is a certificate by which a trusted key of the host CA
+# names $work/link.key, as a `host-ca-successor` or a `user-ca`.
+names_key() {
     ssh-keygen -L -f "$work/link" >"$work/link.text" 2>/dev/null || return 1
     grep -q '^ *Type: .* host certificate$' "$work/link.text" || return 1
-    [ "$(section Principals)" = "host-ca-successor@$cluster" ] || return 1
+    [ "$(section Principals)" = "$1@$cluster" ] || return 1
     case $(section 'Critical Options') in
-        host-ca-successor@rproxy | 'host-ca-successor@rproxy '*) ;;
+        "$1@rproxy" | "$1@rproxy "*) ;;
         *) return 1 ;;
     esac
     signer=$(sed -n 's/^ *Signing CA: .*\(SHA256:[^ ]*\).*/\1/p' "$work/link.text")
@@ -604,9 +610,10 @@ answer() {
     sed -n "s/^$1 //p" "$work/answer"
 }
 
-# Checks the answer, and puts what is to be installed into $work/new. `refused` says what is wrong with it.
+# Checks the answer, and puts what is to be installed into $work/new. `refused` says what is wrong with it, and
+# `strangers` what was left out of it.
 read_answer() {
-    refused=
+    refused='' strangers=''
     mkdir -p "$work/new"
     answer user-ca >"$work/user_cas"
     answer host-ca >"$work/host_cas"
@@ -618,6 +625,7 @@ read_answer() {
             return 1
         fi
     done
+    keep_host_cas && keep_user_cas || return 1
     known_hosts_lines <"$work/host_cas" >"$work/new/known_hosts"
     merge_user_cas || return 1
     answer certificate >"$work/new/host-cert.pub"
@@ -627,6 +635,57 @@ read_answer() {
         rm -f "$work/new/host-cert.pub"
     fi
     fetch_revoked
+}
+
+# The answer has come through a process that speaks with the network, and that an attacker may have taken over.
+# What it cannot do is to sign as the host CA: so a key is trusted only if it was before, or if a key of the host
+# CA that is trusted here names it.
+
+# Leaves the keys of the host CA in $work/host_cas that are to be trusted.
+keep_host_cas() {
+    awk '{ print $3, $4 }' "$work/known_hosts" >"$work/cas"
+    answer successor | head -n 64 >"$work/links"
+    follow_links
+    grep -Fx -f "$work/cas" "$work/host_cas" >"$work/host_cas.kept"
+    note_strangers host_cas 'the host CA'
+}
+
+# The same for the user CA.
+keep_user_cas() {
+    : >"$work/user_cas.kept"
+    answer user-ca-proof | head -n 64 >"$work/links"
+    while read -r line; do
+        if is_installed "$line" || is_proved "$line"; then
+            printf '%s\n' "$line" >>"$work/user_cas.kept"
+        fi
+    done <"$work/user_cas"
+    note_strangers user_cas 'the user CA'
+}
+
+is_installed() {
+    [ -f "$home/user_ca.pub" ] && grep -Fqx -- "$1" "$home/user_ca.pub"
+}
+
+# Whether one of $work/links names this key of the user CA.
+is_proved() {
+    printf '%s\n' "$1" >"$work/link.key"
+    while read -r type blob key_type key_blob rest; do
+        [ "$key_type $key_blob$rest" = "$1" ] || continue
+        printf '%s %s\n' "$type" "$blob" >"$work/link"
+        ! names_key user-ca || return 0
+    done <"$work/links"
+    return 1
+}
+
+# Goes on with the keys of a list that are kept, if there are any. `strangers` says so if others were left out.
+note_strangers() {
+    if ! cmp -s "$work/$1" "$work/$1.kept"; then
+        strangers="the proxy sends a key of $2 that no known key of the host CA has signed: it was left out"
+    fi
+    mv "$work/$1.kept" "$work/$1"
+    refused="the proxy sends no key of $2 that a known key of the host CA has signed"
+    [ -s "$work/$1" ] || return 1
+    refused=
 }
 
 # sshd reads one file of user CAs: those that the administrator has named stay trusted.
@@ -647,7 +706,7 @@ check_certificate() {
     grep -q '^ *Type: .* host certificate$' "$work/link.text" || return 1
     [ "$(sed -n 's/^ *Public key: .*\(SHA256:[^ ]*\).*/\1/p' "$work/link.text")" = "$(fingerprints "$key.pub")" ] ||
         return 1
-    fingerprints "$work/host_cas" |
+    fingerprints "$work/cas" |
         grep -Fqx -- "$(sed -n 's/^ *Signing CA: .*\(SHA256:[^ ]*\).*/\1/p' "$work/link.text")" || return 1
     refused=
 }
@@ -1216,6 +1275,7 @@ refresh() {
 # Installs everything, or leaves everything as it was.
 install_all() {
     read_answer || fail "$refused; nothing was changed"
+    [ -z "$strangers" ] || warn "$strangers"
     if [ ! -f "$work/new/host-cert.pub" ] && [ ! -f "$home/host-cert.pub" ]; then
         fail 'the proxy sends no host certificate; nothing was changed'
     fi
@@ -1374,6 +1434,7 @@ beat() {
     else
         answer warning | while read -r line; do warn "$line"; done
         problem=
+        [ -z "$strangers" ] || note_problem "$strangers"
         install_news
     fi
     remember_problem

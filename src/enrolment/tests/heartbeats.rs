@@ -1,8 +1,11 @@
 //! Nodes that report how they are.
 
-use super::house::{NodeHouse, TTL, certificate, installed, named, reason, report};
-use crate::enrolment::labels;
+use ssh_key::HashAlg;
+
+use super::house::{NodeHouse, TTL, certificate, installed, line, named, reason, report};
+use crate::cert::{PresentedKey, check_ca_signature, check_successor};
 use crate::enrolment::testing::NOW;
+use crate::enrolment::{IssuesForHosts as _, labels};
 use crate::ipc::{NodeReport, NodesAnswer, NodesQuestion};
 use crate::state::{NodeLock, State};
 
@@ -93,6 +96,54 @@ fn another_key_of_the_host_ca_brings_a_certificate_at_once() {
     assert_ne!(house.node("db1").certificate.unwrap().authority, before);
     let again = installed(host.heartbeat(&current(&house, "db1")));
     assert_eq!(again.certificate, None);
+}
+
+/// Whoever passes the answer on cannot add a key: the host trusts those alone that a key of the host CA names
+/// which it trusts already. So a key that it has not reported comes with such a certificate.
+#[test]
+fn keys_that_are_new_to_a_node_come_with_a_certificate_of_the_host_ca() {
+    let house = NodeHouse::new();
+    let host = house.joined("db1");
+    let keys = house.cas.keys();
+    let has = |report: NodeReport| {
+        let answer = installed(host.heartbeat(&report));
+        (answer.user_ca_proofs, answer.successors)
+    };
+    let fingerprint = |key: &ssh_key::PublicKey| key.fingerprint(HashAlg::Sha256).to_string();
+    let (proofs, successors) = has(current(&house, "db1"));
+    let [proof] = &proofs[..] else {
+        panic!("{proofs:?}");
+    };
+    assert!(proof.ends_with(&line(&keys.user[0])), "{proof}");
+    let PresentedKey::Certificate(proof) = PresentedKey::from_line(proof).unwrap() else {
+        panic!("{proof}");
+    };
+    check_ca_signature(&proof).unwrap();
+    assert_eq!(proof.signature_key(), keys.signs.key_data());
+    assert_eq!(proof.public_key(), keys.user[0].key_data());
+    assert_eq!(proof.valid_principals(), ["user-ca@example.com"]);
+    assert_eq!(successors, [""; 0], "no key follows another one");
+    let knows = NodeReport {
+        user_cas: vec![fingerprint(&keys.user[0])],
+        host_cas: vec![fingerprint(&keys.signs)],
+        ..current(&house, "db1")
+    };
+    assert_eq!(has(knows.clone()), (Vec::new(), Vec::new()));
+    house.cas.rotate();
+    let (proofs, successors) = has(knows);
+    assert_eq!((proofs.len(), successors.len()), (0, 1));
+    let check = |line: &str| match PresentedKey::from_line(line).unwrap() {
+        PresentedKey::Certificate(one) => check_successor(&one, &"example.com".parse().unwrap()),
+        PresentedKey::Plain(key) => panic!("{key:?}"),
+    };
+    check(&successors[0]).unwrap();
+    // A key that does not sign is no reason to refuse a node.
+    *house.cas.is_away.lock().unwrap() = true;
+    let report = NodeReport {
+        host_cas: vec![fingerprint(&house.cas.keys().signs)],
+        ..current(&house, "db1")
+    };
+    assert_eq!(has(report), (Vec::new(), Vec::new()));
 }
 
 #[test]

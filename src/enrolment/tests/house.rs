@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::ca::{CaError, IssueError};
 use crate::cert::testing::ed25519;
-use crate::cert::{HostRequest, PresentedKey, random_serial};
+use crate::cert::{HostRequest, PresentedKey, random_serial, successor_template, user_ca_template};
 use crate::enrolment::testing::{Audited, NOW, host_proof, root, state_at};
 use crate::enrolment::{
     EnrolmentParts, EnrolmentService, EnrolmentSettings, IssuesForHosts, NewToken, NodeAdmin,
@@ -21,7 +22,7 @@ use crate::ipc::{
     PublicCaKeys, SecretText, SignedProof,
 };
 use crate::metrics::AuthMeters;
-use crate::model::{ConnectionId, TunnelRule, UserName};
+use crate::model::{ClusterName, ConnectionId, TunnelRule, UserName};
 use crate::state::{JoinedNode, State};
 
 /// How long certificates are valid here.
@@ -41,6 +42,10 @@ pub(super) struct FakeCas {
     pub(super) now: Mutex<u64>,
     /// What an administrator does while the key signs.
     pub(super) meanwhile: Mutex<Option<(State, fn(&State))>>,
+}
+
+fn cluster() -> ClusterName {
+    "example.com".parse().unwrap()
 }
 
 impl FakeCas {
@@ -98,7 +103,27 @@ impl IssuesForHosts for FakeCas {
     }
 
     fn successors(&self) -> Vec<String> {
-        vec!["ssh-ed25519-cert-v01@openssh.com AAAA".to_owned()]
+        let host = self.host.lock().unwrap();
+        let named = |pair: &[PrivateKey]| {
+            let template = successor_template(&cluster(), pair[1].public_key());
+            template
+                .unwrap()
+                .sign(&pair[0])
+                .unwrap()
+                .to_openssh()
+                .unwrap()
+        };
+        host.windows(2).map(named).collect()
+    }
+
+    fn user_ca_proofs(&self) -> Result<Vec<String>, CaError> {
+        if *self.is_away.lock().unwrap() {
+            return Err(CaError::None(PathBuf::new()));
+        }
+        let host = self.host.lock().unwrap();
+        let template = user_ca_template(&cluster(), self.user.public_key()).unwrap();
+        let proof = template.sign(host.last().unwrap()).unwrap();
+        Ok(vec![proof.to_openssh().unwrap()])
     }
 }
 
@@ -135,7 +160,7 @@ impl NodeHouse {
             audit: Arc::<Audited>::clone(&audit),
             issuer: Arc::<FakeCas>::clone(&cas),
             settings: EnrolmentSettings {
-                cluster: "example.com".parse().unwrap(),
+                cluster: cluster(),
                 node_ttl: Duration::from_secs(TTL),
                 proxy_names: names(&["example.com", "proxy.example.com", "localhost"]),
                 file_names: names(&["static", "10.0.0.9", "static.internal"]),
@@ -172,7 +197,7 @@ impl NodeHouse {
         };
         change(&mut new);
         let admin = TokenAdmin::new(&self.state, &*self.audit, root());
-        let issued = admin.add(new, &"example.com".parse().unwrap());
+        let issued = admin.add(new, &cluster());
         issued.unwrap().token.to_string()
     }
 

@@ -162,6 +162,7 @@ fn a_process_that_has_exited_leaves_nothing() {
 #[test]
 fn successors_are_for_any_host_that_has_proved_a_key() {
     let house = NodeHouse::new();
+    house.cas.rotate();
     let host = house.host();
     host.proved();
     let answer = host.ask(NodesQuestion::Successors);

@@ -16,6 +16,8 @@ pub(crate) fn installation(node: &NodeInstallation, revocations: u64) -> String 
         certificate,
         user_cas,
         host_cas,
+        user_ca_proofs,
+        successors,
         warnings,
     } = node;
     let mut text = String::from("rproxy-node 1\n");
@@ -38,6 +40,12 @@ pub(crate) fn installation(node: &NodeInstallation, revocations: u64) -> String 
     }
     for key in host_cas {
         line("host-ca", key);
+    }
+    for certificate in user_ca_proofs {
+        line("user-ca-proof", certificate);
+    }
+    for certificate in successors {
+        line("successor", certificate);
     }
     line("revocations", &revocations.to_string());
     for warning in warnings {
@@ -73,6 +81,8 @@ mod tests {
             certificate: Some("ssh-ed25519-cert-v01@openssh.com AAAA".to_owned()),
             user_cas: vec!["ssh-ed25519 U1".to_owned(), "ssh-ed25519 U2".to_owned()],
             host_cas: vec!["ssh-ed25519 H1".to_owned()],
+            user_ca_proofs: vec!["ssh-a-cert P ssh-ed25519 U2".to_owned()],
+            successors: vec!["ssh-a-cert S ssh-ed25519 H1".to_owned()],
             warnings: vec!["the clock of the host is 90s ahead".to_owned()],
         }
     }
@@ -83,7 +93,8 @@ mod tests {
             installation(&node(), 18),
             "rproxy-node 1\nid 01890a5d-ac96-774b-bcce-b302099a8057\nname db1\ntunnel required\ntunnel-open yes\n\
              certificate ssh-ed25519-cert-v01@openssh.com AAAA\nuser-ca ssh-ed25519 U1\n\
-             user-ca ssh-ed25519 U2\nhost-ca ssh-ed25519 H1\nrevocations 18\n\
+             user-ca ssh-ed25519 U2\nhost-ca ssh-ed25519 H1\n\
+             user-ca-proof ssh-a-cert P ssh-ed25519 U2\nsuccessor ssh-a-cert S ssh-ed25519 H1\nrevocations 18\n\
              warning the clock of the host is 90s ahead\nend\n"
         );
         let closed = NodeInstallation {
@@ -94,6 +105,8 @@ mod tests {
         let same = NodeInstallation {
             tunnel: TunnelRule::No,
             certificate: None,
+            user_ca_proofs: Vec::new(),
+            successors: Vec::new(),
             warnings: Vec::new(),
             ..node()
         };
@@ -121,7 +134,9 @@ mod tests {
                 name,
                 certificate,
                 user_cas: keys.clone(),
-                host_cas: keys,
+                host_cas: keys.clone(),
+                user_ca_proofs: keys.clone(),
+                successors: keys,
                 warnings,
                 tunnel: TunnelRule::No,
                 has_tunnel: false,
@@ -132,6 +147,8 @@ mod tests {
                 + usize::from(node.certificate.is_some())
                 + node.user_cas.len()
                 + node.host_cas.len()
+                + node.user_ca_proofs.len()
+                + node.successors.len()
                 + node.warnings.len();
             prop_assert_eq!(lines.len(), values + 2);
             prop_assert_eq!(lines.iter().filter(|line| **line == "end").count(), 1);

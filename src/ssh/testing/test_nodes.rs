@@ -116,6 +116,8 @@ impl NodesRecord {
             certificate: None,
             user_cas: vec!["ssh-ed25519 USERS".to_owned()],
             host_cas: vec!["ssh-ed25519 HOSTS".to_owned()],
+            user_ca_proofs: Vec::new(),
+            successors: Vec::new(),
             warnings: Vec::new(),
         })
     }

@@ -166,6 +166,10 @@ impl JoiningHost {
             let lines: Vec<_> = lines.map(|line| format!("{line}\n")).collect();
             lines.concat()
         };
+        self.assert_named(&all("user-ca "), "user_ca.pub", "user-ca-proof ", answer);
+        if self.known_hosts().exists() {
+            self.assert_named(&all("host-ca "), "host_ca.pub", "successor ", answer);
+        }
         let mut is_new = false;
         let certificate = keys::with_suffix(&self.key(), "-cert.pub");
         for (word, path) in [
@@ -185,6 +189,43 @@ impl JoiningHost {
             let line = format!("HostCertificate {}", certificate.display());
             self.sshd.set_line(&line);
             self.sshd.reload(&world.children);
+        }
+    }
+
+    /// Each of these keys is in the file already, or a key of the host CA that the host knows names it, as the
+    /// script on a host looks at it. A host that joins knows the keys that are in its script.
+    fn assert_named(&self, keys: &str, file: &str, word: &str, answer: &str) {
+        let known = std::fs::read_to_string(self.known_hosts()).unwrap_or_default();
+        let known = known
+            .lines()
+            .filter_map(|line| line.strip_prefix("@cert-authority * "));
+        let mut trusted: String = known.map(|key| format!("{key}\n")).collect();
+        if trusted.is_empty() {
+            let in_script = answer
+                .lines()
+                .filter_map(|line| line.strip_prefix("host-ca "));
+            trusted = in_script.map(|key| format!("{key}\n")).collect();
+        }
+        let installed = std::fs::read_to_string(self.dir.join(file)).unwrap_or_default();
+        let is_installed = |key: &&str| installed.lines().any(|line| line == *key);
+        for key in keys
+            .lines()
+            .filter(|key| !is_installed(key) && !trusted.contains(*key))
+        {
+            let mut lines = answer.lines().filter_map(|line| line.strip_prefix(word));
+            let behind = format!(" {key}");
+            let named = lines.find_map(|line| line.strip_suffix(behind.as_str()));
+            let named = named.unwrap_or_else(|| panic!("nobody names {key}: {answer}"));
+            let link = self.dir.join("link");
+            write(&link, &format!("{named}\n"));
+            let shown = keygen(&["-L", "-f"], &link);
+            let signer = field(&shown, "Signing CA: ").expect("a certificate is signed");
+            let mut trusted = fingerprints(&self.dir, &trusted).into_iter();
+            assert!(trusted.any(|one| signer.contains(&one)), "{shown}");
+            let public = field(&shown, "Public key: ").expect("a certificate has a key");
+            let subject = fingerprints(&self.dir, &format!("{key}\n"));
+            assert!(public.contains(&subject[0]), "{shown}");
+            assert!(shown.contains("-ca-successor@rproxy") || shown.contains("user-ca@rproxy"));
         }
     }
 }
