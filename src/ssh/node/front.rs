@@ -21,6 +21,9 @@ use crate::wire::connection::{Breach, Fields, KEEP_ALIVE, NO_MORE_SESSIONS, Open
 
 /// Sessions that a host may have open at a time.
 const MAX_SESSIONS: usize = 4;
+/// Programs that a host may run on one connection. Each is a question to the process that decides about nodes,
+/// which has a limit for all of them together; a host needs three.
+const MAX_PROGRAMS: u32 = 16;
 /// What is refused and audited before the connection ends.
 const MAX_REFUSED: u32 = 100;
 /// Bytes of a report that a host may send before they are read.
@@ -35,6 +38,8 @@ pub(super) struct NodeFront {
     pub(super) nodes: Arc<NodeServices>,
     pub(super) caller: HostCaller,
     pub(super) tunnel: Option<Tunnel>,
+    /// How many programs were run so far.
+    programs: u32,
     /// How much was refused so far.
     refused: u32,
     /// What was refused and does not matter.
@@ -54,6 +59,7 @@ impl NodeFront {
             nodes,
             caller,
             tunnel: None,
+            programs: 0,
             refused: 0,
             habits: Habits::default(),
             tasks,
@@ -149,9 +155,15 @@ impl NodeFront {
         data: &Bytes,
     ) -> Result<Answer, Breach> {
         let command = Fields::of_request(data).string()?;
+        if self.programs >= MAX_PROGRAMS {
+            let why = "too many programs on one connection".to_owned();
+            self.audit_refused(RefusedKind::ChannelRequest, kind, Some(why))?;
+            return Ok(Answer::Failure);
+        }
         let Some(session) = session.take() else {
             return Ok(Answer::Failure);
         };
+        self.programs += 1;
         let program = command.get(..MAX_COMMAND.min(command.len()));
         let Some(program) = program.and_then(NodeProgram::of_command) else {
             self.audit_refused(RefusedKind::ChannelRequest, kind, None)?;

@@ -1,6 +1,8 @@
 //! Connections of hosts over in-memory streams: what they can ask for, what comes of it, and what a host
 //! that is controlled by an attacker cannot do.
 
+mod hostile;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -697,6 +699,32 @@ async fn a_host_that_tries_again_and_again_is_disconnected() {
     assert!(text.contains("too much that is not permitted"), "{text}");
     fixture.over().await;
     assert!(fixture.refused().len() <= 100);
+}
+
+/// All hosts share the calls that this process may make, so a stranger with any key must not use them up.
+#[tokio::test(start_paused = true)]
+async fn programs_of_a_connection_are_bounded() {
+    let fixture = NodeFixture::joined();
+    let mut host = fixture.host().await;
+    for _ in 0..16 {
+        assert_eq!(host.run("successors", "").await.status, Some(0));
+    }
+    let asked = fixture.nodes.asked().len();
+    for number in 0..4 {
+        let session = host.open("session").await.unwrap();
+        assert!(
+            !host.request(session, "exec", "successors").await,
+            "{number}"
+        );
+        host.send(&Message::Close { recipient: session });
+        assert!(matches!(host.next().await, Some(Message::Close { .. })));
+    }
+    assert_eq!(fixture.nodes.asked().len(), asked);
+    assert!(!fixture.refused().is_empty());
+    // A new connection costs a key exchange and a signature, and counts for the limits of its address.
+    drop(host);
+    let mut host = fixture.host().await;
+    assert_eq!(host.run("successors", "").await.status, Some(0));
 }
 
 #[tokio::test(start_paused = true)]
