@@ -362,7 +362,7 @@ async fn another_proxy_is_served_nothing_but_streams_to_nodes() {
     let refused = audited
         .iter()
         .filter(|one| *one == "channel.refused not-permitted");
-    assert_eq!(refused.count(), 4, "{audited:?}");
+    assert_eq!(refused.count(), 8, "{audited:?}");
 }
 
 #[tokio::test]

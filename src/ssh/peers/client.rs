@@ -1,7 +1,7 @@
 //! The side of the client: connects to the proxy at which a node has its tunnel, and opens the channel that
 //! leads there.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::directory::{PeerError, Peers, TERMS, TUNNEL, too_late, unreachable};
 use super::link::Link;
 use super::status::StreamStatus;
+use crate::access::{Forbidden, may_dial};
 use crate::cert::PresentedKey;
 use crate::ipc::PeerProxy;
 use crate::model::{NodeId, UserName, chain};
@@ -107,15 +108,37 @@ async fn connect(peers: &Peers, address: &str) -> Result<TcpStream, PeerError> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found = peers.0.resolver.resolve(host).await;
     let found = found.map_err(|error| unreachable(address, error))?;
-    let mut last = LegError::Closed;
+    let mut last: Box<dyn std::error::Error + Send + Sync> = LegError::Closed.into();
     for ip in found {
+        if let Err(forbidden) = may_connect(peers.0.address.as_deref(), ip) {
+            last = forbidden.into();
+            continue;
+        }
         // Hosts see no connection of this one, so it may come from any address.
         match net::connect(SocketAddr::new(ip, port), None).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = error.into(),
+            Err(error) => last = LegError::from(error).into(),
         }
     }
     Err(unreachable(address, last))
+}
+
+/// Whether this proxy connects to another one at this address. Each says itself where it is, so one that an
+/// attacker controls could lead the others to services that are meant for their machines alone. Proxies of
+/// one machine, which reach each other by its loopback addresses, are reached there.
+fn may_connect(own: Option<&str>, ip: IpAddr) -> Result<(), Forbidden> {
+    let is_on_loopback = || {
+        let host = own
+            .and_then(|own| own.rsplit_once(':'))
+            .map(|(host, _)| host);
+        let host = host.unwrap_or_default();
+        let ip: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+    };
+    match may_dial(ip) {
+        Err(Forbidden::Loopback(_)) if is_on_loopback() => Ok(()),
+        judged => judged,
+    }
 }
 
 /// Lets the other proxy prove that it has this host key, and proves this proxy's to it.
@@ -255,6 +278,32 @@ impl Services for ClientServices {
         if let Some(opened) = self.opened.take() {
             let why = String::from_utf8_lossy(text).into_owned();
             let _gone = opened.send(Err(why));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_leads_no_other_one_to_its_own_machine_or_to_metadata() {
+        let may = |own, ip: &str| may_connect(own, ip.parse().unwrap()).is_ok();
+        for own in [None, Some("10.0.0.1:3023"), Some("[2001:db8::1]:3023")] {
+            for ip in [
+                "127.0.0.1",
+                "::1",
+                "::ffff:127.0.0.1",
+                "169.254.169.254",
+                "0.0.0.0",
+            ] {
+                assert!(!may(own, ip), "{ip}");
+            }
+            assert!(may(own, "10.0.0.2") && may(own, "fd00::2"));
+        }
+        for own in ["127.0.0.1:3023", "[::1]:3023", "localhost:3023"] {
+            assert!(may(Some(own), "127.0.0.1") && may(Some(own), "10.0.0.2"));
+            assert!(!may(Some(own), "169.254.169.254"));
         }
     }
 }

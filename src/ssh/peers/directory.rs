@@ -96,7 +96,7 @@ pub(super) struct PeerKnowledge {
     pub(super) resolver: Resolver,
     pub(super) compute: ComputeQueue,
     /// Where the others reach this proxy.
-    address: Option<String>,
+    pub(super) address: Option<String>,
     /// Streams that lead to other proxies.
     pub(super) leading_out: Arc<Semaphore>,
     /// Streams that come from other proxies.

@@ -204,6 +204,7 @@ impl Services for PeerFront {
             return Ok(request.refuse(reason, "only streams to nodes are served to other proxies"));
         }
         let Some(node) = node(request.data()) else {
+            self.audit_refused(RefusedKind::Channel, TUNNEL)?;
             return Ok(request.refuse(OpenFailure::ConnectFailed, "that is no id of a node"));
         };
         let permit = Arc::clone(&self.peers.0.coming_in).try_acquire_owned();
