@@ -1,6 +1,6 @@
 //! From the name of a subsystem to a permit: parsed, resolved, authorised, before anything is dialled.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::sync::Mutex;
 
@@ -204,11 +204,22 @@ impl Router {
             }
             HostWay::Direct => None,
         };
-        let is_listed = route.node.is_some();
+        let is_listed = match route.joined {
+            None => route.node.is_some(),
+            Some(_) => self.is_vouched_for(&route.host),
+        };
         let addresses = nodes::addresses(&route.host, route.port, is_listed, &self.resolver).await;
         let addresses = addresses.map_err(|error| refusal::unknown_node(&route.target, error))?;
         let addresses = addresses.into_iter().map(HostAddress::from);
         Ok(tunnel.into_iter().chain(addresses).collect())
+    }
+
+    /// Whether the address of a host that has joined may be any: nobody vouches for what it reports, or for
+    /// where its reports seem to come from. One that has come from the machine of a proxy without others is on
+    /// that machine.
+    fn is_vouched_for(&self, address: &str) -> bool {
+        let is_loopback = address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        is_loopback && !self.tunnels.is_shared()
     }
 
     /// Whether it makes sense to dial this address of a route: a tunnel that has ended meanwhile is not
@@ -325,8 +336,14 @@ mod tests {
     use super::*;
     use crate::audit::AuditEvent;
     use crate::cert::testing::{CertSpec, ed25519};
-    use crate::model::TunnelRule;
+    use std::sync::Arc;
+
+    use tokio::time::Instant;
+
+    use crate::model::{NodeId, TunnelRule};
+    use crate::ssh::channel::ChannelStream;
     use crate::ssh::testing::{CLIENT, DB1, SshFixture, app, origin};
+    use crate::ssh::tunnels::{Later, OtherTunnels, TunnelError};
 
     const NODES: &str = "
 roles:
@@ -469,6 +486,52 @@ nodes:
                 TunnelRule::Required => (vec![through], vec![through]),
             };
             assert_eq!((without, with), expected);
+        }
+    }
+
+    /// Other proxies, which have no tunnels.
+    #[derive(Debug)]
+    struct OtherProxies;
+
+    impl OtherTunnels for OtherProxies {
+        fn dial(
+            &self,
+            _node: NodeId,
+            _deadline: Instant,
+        ) -> Later<'_, Result<ChannelStream, TunnelError>> {
+            Box::pin(std::future::ready(Err(TunnelError::None)))
+        }
+
+        fn has(&self, _node: NodeId) -> Later<'_, bool> {
+            Box::pin(std::future::ready(false))
+        }
+    }
+
+    /// An attacker in one proxy can write any address down for a host: no other proxy connects to services of
+    /// its own machine, or of its cloud, for that.
+    #[tokio::test]
+    async fn a_host_that_has_joined_does_not_lead_to_the_proxys_own_machine() {
+        let alone = SshFixture::new();
+        let mut shared = SshFixture::new();
+        shared.tunnels = Tunnels::with_others(Some(Arc::new(OtherProxies)));
+        for (proxy, host, is_dialled) in [
+            (&alone, "127.0.0.1", true),
+            (&shared, "127.0.0.1", false),
+            (&shared, "::1", false),
+            (&alone, "169.254.169.254", false),
+            (&shared, "169.254.169.254", false),
+            (&alone, "0.0.0.0", false),
+            (&shared, "10.0.0.8", true),
+        ] {
+            let host = host.to_owned();
+            proxy.join(vec![Node {
+                host,
+                ..app(TunnelRule::No)
+            }]);
+            let permit = proxy.permit("app:22");
+            let route = permit.route();
+            let dialled = proxy.router().addresses(route).await;
+            assert_eq!(dialled.is_ok(), is_dialled, "{dialled:?}");
         }
     }
 

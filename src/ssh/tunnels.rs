@@ -150,6 +150,11 @@ impl Tunnels {
         }
     }
 
+    /// Whether there are other proxies on the same state.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.others.is_some()
+    }
+
     /// Opens a stream to the sshd of a node through its newest tunnel, at this proxy or at another one, and
     /// waits for a tunnel if it has none. Cancel-safe.
     ///
