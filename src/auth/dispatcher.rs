@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::changes::ChangesService;
 use super::nodes::NodesProvider;
-use super::peers::PeersService;
+use super::peers::{PeersDecision, PeersService};
 use super::people::PeopleProvider;
 use super::signing::{Signed, SigningService};
 use super::telemetry::TelemetryService;
@@ -184,8 +184,15 @@ impl Providers {
             }
             ServiceRequest::Peers(request) => {
                 let id = self.nodes.proxy_of(from);
-                let answer = self.peers.answer((from, id), request);
-                incoming.answer::<PeersRequest>(&answer, &[]);
+                match self.peers.answer((from, id), request) {
+                    PeersDecision::Answered(answer) => {
+                        incoming.answer::<PeersRequest>(&answer, &[]);
+                    }
+                    PeersDecision::Refused(reason, refusal) => {
+                        self.note(from, service, reason);
+                        incoming.refuse(refusal);
+                    }
+                }
             }
             ServiceRequest::Changes(request) => match self.changes.since(request) {
                 Ok(answer) => incoming.answer::<ChangesRequest>(&answer, &[]),

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ssh_key::PublicKey;
 use uuid::Uuid;
 
-use crate::ipc::{Announcement, CallerProcess, PeerProxy, PeersAnswer, PeersRequest};
+use crate::ipc::{Announcement, CallRefusal, CallerProcess, PeerProxy, PeersAnswer, PeersRequest};
 use crate::model::{NodeId, chain};
 use crate::state::{ProxyRow, State, StateError};
+use crate::sys::clock::monotonic;
 
 /// After how many seconds a proxy that has announced nothing is no longer believed to be there: it says so
 /// every ten seconds.
@@ -17,13 +19,43 @@ const STALE: u64 = 30;
 /// Longest address, in bytes: a host name, a colon and a port.
 const MAX_ADDRESS: usize = 300;
 
+/// How often a process may announce itself within [`ANNOUNCED_FOR`]: it does so every ten seconds, and when it
+/// closes.
+const MOST_ANNOUNCED: u32 = 30;
+/// For how long announcements are counted.
+const ANNOUNCED_FOR: Duration = Duration::from_secs(60);
+
+/// What comes of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PeersDecision {
+    /// This is answered.
+    Answered(PeersAnswer),
+    /// The caller does not get it, for this reason: an attacker may have taken it over.
+    Refused(&'static str, CallRefusal),
+}
+
+impl From<PeersAnswer> for PeersDecision {
+    fn from(answer: PeersAnswer) -> Self {
+        Self::Answered(answer)
+    }
+}
+
+/// What a process of this proxy has announced.
+#[derive(Debug)]
+struct OwnProcess {
+    key: String,
+    /// How often, since when by the monotonic clock.
+    announced: u32,
+    since: Duration,
+}
+
 /// Answers what proxies ask about each other. Each serving process is one of them; its tunnels are written
 /// down under the same id.
 #[derive(Debug)]
 pub(super) struct PeersService {
     state: State,
-    /// The keys that the processes of this proxy have announced.
-    own: Mutex<BTreeMap<CallerProcess, String>>,
+    /// The processes of this proxy.
+    own: Mutex<BTreeMap<CallerProcess, OwnProcess>>,
 }
 
 impl PeersService {
@@ -35,7 +67,7 @@ impl PeersService {
         }
     }
 
-    fn own(&self) -> MutexGuard<'_, BTreeMap<CallerProcess, String>> {
+    fn own(&self) -> MutexGuard<'_, BTreeMap<CallerProcess, OwnProcess>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -44,16 +76,18 @@ impl PeersService {
         &self,
         (caller, id): (&CallerProcess, Uuid),
         request: PeersRequest,
-    ) -> PeersAnswer {
-        let answer = match request {
+    ) -> PeersDecision {
+        let decided = match request {
             PeersRequest::Announce(announcement) => self.announce((caller, id), announcement),
-            PeersRequest::Find(node) => self.find(id, node).map(PeersAnswer::Found),
-            PeersRequest::Knows(key) => self.knows(id, &key).map(PeersAnswer::Known),
+            PeersRequest::Find(node) => self.find(id, node).map(|at| PeersAnswer::Found(at).into()),
+            PeersRequest::Knows(key) => self
+                .knows(id, &key)
+                .map(|is_known| PeersAnswer::Known(is_known).into()),
         };
-        answer.unwrap_or_else(|error| {
+        decided.unwrap_or_else(|error| {
             let error = chain(&error);
             tracing::warn!(%error, "no answer about other proxies");
-            PeersAnswer::Unavailable
+            PeersAnswer::Unavailable.into()
         })
     }
 
@@ -66,18 +100,66 @@ impl PeersService {
         &self,
         (caller, id): (&CallerProcess, Uuid),
         announcement: Announcement,
-    ) -> Result<PeersAnswer, StateError> {
+    ) -> Result<PeersDecision, StateError> {
         let Announcement { address, key } = announcement;
-        let address = address.filter(|address| address.len() <= MAX_ADDRESS);
+        if address
+            .as_deref()
+            .is_some_and(|address| !is_address(address))
+        {
+            return Ok(PeersDecision::Refused("malformed", CallRefusal::Forbidden));
+        }
+        let address = address.unwrap_or_default();
         let key = line(&key);
-        self.own().insert(caller.clone(), key.clone());
+        if !self.note(caller, &key) {
+            return Ok(PeersDecision::Refused("too-often", CallRefusal::Busy));
+        }
+        if !address.is_empty() && self.is_anothers(id, &address, &key)? {
+            return Ok(PeersDecision::Refused(
+                "not-allowed",
+                CallRefusal::Forbidden,
+            ));
+        }
         self.state.proxies().announce(&ProxyRow {
             id,
-            address: address.unwrap_or_default(),
+            address,
             key,
             seen: self.state.now(),
         })?;
-        Ok(PeersAnswer::Noted)
+        Ok(PeersAnswer::Noted.into())
+    }
+
+    /// Counts an announcement; `false` if it is one too many. The key counts as one of this proxy from now on.
+    fn note(&self, caller: &CallerProcess, key: &str) -> bool {
+        let now = monotonic();
+        let mut own = self.own();
+        let process = own.entry(caller.clone()).or_insert_with(|| OwnProcess {
+            key: String::new(),
+            announced: 0,
+            since: now,
+        });
+        if now.saturating_sub(process.since) >= ANNOUNCED_FOR {
+            (process.announced, process.since) = (0, now);
+        }
+        process.announced = process.announced.saturating_add(1);
+        if process.announced > MOST_ANNOUNCED {
+            return false;
+        }
+        key.clone_into(&mut process.key);
+        true
+    }
+
+    /// Whether another proxy that is alive has announced this key for another address. Under another id and the
+    /// same address, it is this one: an auth process of before has given the id.
+    fn is_anothers(&self, id: Uuid, address: &str, key: &str) -> Result<bool, StateError> {
+        let since = self.alive_since();
+        Ok(self.state.proxies().list()?.iter().any(|proxy| {
+            let is_elsewhere = !proxy.address.is_empty() && proxy.address != address;
+            proxy.id != id && proxy.key == key && is_elsewhere && proxy.seen >= since
+        }))
+    }
+
+    fn alive_since(&self) -> u64 {
+        self.state.now().saturating_sub(STALE)
     }
 
     /// The other proxy with the newest tunnel of a node, if that is alive and has an address.
@@ -105,15 +187,25 @@ impl PeersService {
     /// The proxies that are alive, other than the one with this id. Not those with a key of this proxy: under an
     /// id that an auth process of before has given, it is no other one.
     fn others(&self, id: Uuid) -> Result<Vec<ProxyRow>, StateError> {
-        let since = self.state.now().saturating_sub(STALE);
+        let since = self.alive_since();
         let mut all = self.state.proxies().list()?;
         let own = self.own();
         all.retain(|proxy| {
-            let is_own = own.values().any(|key| *key == proxy.key);
+            let is_own = own.values().any(|process| process.key == proxy.key);
             proxy.id != id && proxy.seen >= since && !is_own
         });
         Ok(all)
     }
+}
+
+/// Whether this is `host:port`, and not longer than a host name with a port.
+fn is_address(text: &str) -> bool {
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    let is_graphic = text.bytes().all(|byte| byte.is_ascii_graphic());
+    text.len() <= MAX_ADDRESS
+        && is_graphic
+        && !text.starts_with(':')
+        && matches!(port, Some(Ok(port)) if port != 0)
 }
 
 /// Type and key, without a comment.
@@ -138,6 +230,13 @@ mod tests {
         }
     }
 
+    fn answered(decision: PeersDecision) -> PeersAnswer {
+        match decision {
+            PeersDecision::Answered(answer) => answer,
+            refused => panic!("{refused:?}"),
+        }
+    }
+
     /// A proxy on the state of the others.
     struct TestProxy {
         service: PeersService,
@@ -157,7 +256,19 @@ mod tests {
         }
 
         fn ask(&self, request: PeersRequest) -> PeersAnswer {
-            self.service.answer((&worker(1), self.id), request)
+            answered(self.service.answer((&worker(1), self.id), request))
+        }
+
+        /// Announces this key and address; the reason, if it is refused.
+        fn announces(&self, key: &PublicKey, address: Option<&str>) -> Option<&'static str> {
+            let announcement = PeersRequest::Announce(Announcement {
+                address: address.map(str::to_owned),
+                key: key.clone(),
+            });
+            match self.service.answer((&worker(1), self.id), announcement) {
+                PeersDecision::Answered(_) => None,
+                PeersDecision::Refused(reason, _) => Some(reason),
+            }
         }
 
         fn announce(&self) {
@@ -353,26 +464,54 @@ mod tests {
                 key: ed25519().public_key().clone(),
             });
             let id = Uuid::now_v7();
-            drains.service.answer((&worker(2), id), new);
+            let ask = |request| answered(drains.service.answer((&worker(2), id), request));
+            assert_eq!(ask(new), PeersAnswer::Noted);
             let knows = PeersRequest::Knows(drains.key.clone());
-            let answer = drains.service.answer((&worker(2), id), knows.clone());
-            assert_eq!(answer, PeersAnswer::Known(false));
+            assert_eq!(ask(knows.clone()), PeersAnswer::Known(false));
             drains.service.forget(&worker(1));
-            let answer = drains.service.answer((&worker(2), id), knows);
-            assert_eq!(answer, PeersAnswer::Known(true), "until it is stale");
+            assert_eq!(ask(knows), PeersAnswer::Known(true), "until it is stale");
         });
     }
 
     #[test]
     fn what_a_worker_announces_is_bounded() {
         on_both(|state| {
+            let proxy = TestProxy::new(state, Some("a:1"));
             let long = "x".repeat(MAX_ADDRESS) + ":22";
-            let proxy = TestProxy::new(state, Some(&long));
-            proxy.announce();
-            let all = state.proxies().list().unwrap();
-            assert_eq!((all.len(), all[0].address.as_str()), (1, ""));
-            proxy.announce();
+            let strange = [
+                "", ":22", "a", "a:", "a:0", "a:65536", "a:22x", "a b:22", "a\n:22",
+            ];
+            for address in strange.into_iter().chain([long.as_str()]) {
+                let refused = proxy.announces(&proxy.key, Some(address));
+                assert_eq!(refused, Some("malformed"), "{address:?}");
+            }
+            assert!(state.proxies().list().unwrap().is_empty());
+            for _ in 0..MOST_ANNOUNCED {
+                proxy.announce();
+            }
             assert_eq!(state.proxies().list().unwrap().len(), 1);
+            assert_eq!(proxy.announces(&proxy.key, None), Some("too-often"));
+        });
+    }
+
+    /// A worker that was taken over: the key of another proxy for its own address.
+    #[test]
+    fn a_worker_does_not_announce_the_key_of_another_proxy() {
+        on_both(|state| {
+            let (a, b) = (
+                TestProxy::new(state, Some("a:1")),
+                TestProxy::new(state, Some("b:1")),
+            );
+            b.announce();
+            assert_eq!(a.announces(&b.key, Some("a:1")), Some("not-allowed"));
+            let all = state.proxies().list().unwrap();
+            assert_eq!((all.len(), all[0].id), (1, b.id));
+            // Nobody is reached at an address that is none, and this one alone takes the key for its own then.
+            assert_eq!(a.announces(&b.key, None), None);
+            let c = TestProxy::new(state, None);
+            assert!(c.knows(&b));
+            b.is_silent_for(STALE + 1);
+            assert_eq!(a.announces(&b.key, Some("a:1")), None);
         });
     }
 }
