@@ -102,6 +102,49 @@ fn it_opens_no_tunnel_but_its_own() {
     });
 }
 
+/// It has its tunnel lead to the sshd of another host, which shows that host's certificate: no user is let in
+/// there who has asked for this one, and none of them is shown anything by it.
+#[test]
+fn its_tunnel_leads_no_user_to_another_host() {
+    let world = World::new();
+    let victim = world.joined_host("web1", &[]);
+    let host = world.joined_host("web2", &["--tunnel=required"]);
+    world.logged("the hosts that have joined have changed");
+    let service = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let speaks = service.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for stream in service.incoming().flatten() {
+            // Whoever waits reads it, or is gone.
+            let _told = std::io::Write::write_all(&mut &stream, b"220 mail\r\n+OK\r\n");
+        }
+    });
+    for port in [victim.sshd.port, world.node().port, speaks] {
+        let tunnel = world.host_ssh(&host.key()).args(["-N", "-R"]);
+        let tunnel = tunnel.arg(format!("22:127.0.0.1:{port}"));
+        let tunnel = tunnel.args(["-o", "ExitOnForwardFailure=yes"]).start();
+        world.eventually("the tunnel is open", || {
+            let node = world.listed_node("web2")?;
+            (node["tunnel"] == "open").then_some(())
+        });
+        let outcome = world.run("web2", "echo reached");
+        assert_eq!(outcome.code(), 255, "{port}: {}", outcome.text());
+        assert!(!outcome.text().contains("reached"), "{}", outcome.text());
+        assert!(!outcome.stderr.contains("220 mail"), "{}", outcome.stderr);
+        drop(tunnel);
+        world.eventually("the tunnel is closed", || {
+            let node = world.listed_node("web2")?;
+            (node["tunnel"] == "closed").then_some(())
+        });
+    }
+    assert!(world.events("session.start").is_empty());
+    // With its own it is reached again.
+    let _tunnel = world.tunnel(&host);
+    world.eventually("a session through the tunnel", || {
+        let outcome = world.run("web2", "true");
+        (outcome.code() == 0).then_some(())
+    });
+}
+
 /// From the moment of the lock: no report, no certificate, no tunnel, no session.
 #[test]
 fn it_gets_nothing_after_a_lock() {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use rproxy::cert::proof::{public_key_request, signed_data};
 use rproxy::ipc::{
-    CallError, CallRefusal, Client, Exchange, MessageSocket, OwnCommand, PeopleAnswer,
-    PeopleQuestion, PeopleRefusal, PeopleRequest, Questions, SecretText, SignedProof,
+    CallError, CallRefusal, Client, Exchange, MessageSocket, NodeRefusal, NodesAnswer,
+    NodesQuestion, NodesRequest, OwnCommand, PeopleAnswer, PeopleQuestion, PeopleRefusal,
+    PeopleRequest, Questions, SecretText, SignedProof,
 };
 use rproxy::model::ConnectionId;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -58,6 +59,19 @@ impl TakenWorker {
         request: &E,
     ) -> Result<(E::Answer, Vec<OwnedFd>), CallError> {
         self.client.call(request)
+    }
+
+    /// The same; a call that is one too many at this moment is made later.
+    fn call_later<E: Exchange>(&self, request: &E) -> Result<E::Answer, CallError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.call(request) {
+                Err(CallError::Refused(CallRefusal::Busy)) if Instant::now() < until => {
+                    std::thread::sleep(AGAIN);
+                }
+                answered => return answered.map(|(answer, _)| answer),
+            }
+        }
     }
 
     /// Sends a message with these files; whether it was sent.
@@ -150,15 +164,23 @@ impl ClaimedConnection {
             waited: 0,
             ask,
         };
-        let until = Instant::now() + PATIENCE;
-        loop {
-            match self.worker.call(&request) {
-                Err(CallError::Refused(CallRefusal::Busy)) if Instant::now() < until => {
-                    std::thread::sleep(AGAIN);
-                }
-                answered => return answered.map(|(answer, _)| answer),
-            }
-        }
+        self.worker.call_later(&request)
+    }
+
+    /// Asks about the host on the connection.
+    pub(crate) fn ask_node(&self, ask: NodesQuestion) -> NodesAnswer {
+        let request = NodesRequest {
+            connection: self.id,
+            client: self.client,
+            ask,
+        };
+        let answer = self.worker.call_later(&request);
+        answer.expect("the auth process answers")
+    }
+
+    /// A right proof of the host key, and what comes of it.
+    pub(crate) fn prove_host(&self) -> NodesAnswer {
+        self.ask_node(NodesQuestion::Prove(self.proof()))
     }
 
     /// The public key, encoded.
@@ -240,6 +262,14 @@ pub(crate) fn certificate_for(login: &str) -> PeopleQuestion {
 pub(crate) fn questions(answer: PeopleAnswer) -> Questions {
     match answer {
         PeopleAnswer::Questions(questions) => questions,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The same of a host.
+pub(crate) fn refused_node(answer: NodesAnswer) -> NodeRefusal {
+    match answer {
+        NodesAnswer::Refused(refusal) => refusal,
         other => panic!("{other:?}"),
     }
 }

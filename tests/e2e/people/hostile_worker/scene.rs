@@ -16,13 +16,18 @@ use crate::support::taken_worker::{ClaimedConnection, TakenWorker, questions};
 pub(super) const PASSWORD: &str = "a long and dull password";
 
 /// What may be gained: the events that tell of it.
-const GAINS: [&str; 6] = [
+const GAINS: [&str; 11] = [
     "sign_in.begun",
     "key.registered",
     "invitation.spent",
     "certificate.issued",
     "password.changed",
     "second_factor.changed",
+    "node.joined",
+    "node.returned",
+    "node.certificate",
+    "node.unlocked",
+    "token.added",
 ];
 
 /// An attack that is prepared.
