@@ -171,11 +171,6 @@ pub(super) fn installation(
     has_tunnel: bool,
 ) -> NodeInstallation {
     let keys = context.issuer.keys();
-    let proofs = context.issuer.user_ca_proofs();
-    let proofs = proofs.unwrap_or_else(|error| {
-        tracing::error!(error = %chain(&error), "hosts cannot be told new keys of the user CA");
-        Vec::new()
-    });
     let new = |keys: &[PublicKey], reported: &[String]| {
         let is_new = |key: &&PublicKey| {
             let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
@@ -183,17 +178,27 @@ pub(super) fn installation(
         };
         keys.iter().filter(is_new).map(line).collect::<Vec<_>>()
     };
+    let (new_user_cas, new_host_cas) = (
+        new(&keys.user, &reported.user_cas),
+        new(&keys.host, &reported.host_cas),
+    );
+    // The host CA's key may be in an agent that does not answer: it is asked only for a reason.
+    let proofs = match new_user_cas.is_empty() {
+        true => Ok(Vec::new()),
+        false => context.issuer.user_ca_proofs(),
+    };
+    let proofs = proofs.unwrap_or_else(|error| {
+        tracing::error!(error = %chain(&error), "hosts cannot be told new keys of the user CA");
+        Vec::new()
+    });
     NodeInstallation {
         id: node.id,
         name: node.name.clone(),
         tunnel: node.tunnel,
         has_tunnel,
         certificate,
-        user_ca_proofs: about(proofs, &new(&keys.user, &reported.user_cas)),
-        successors: about(
-            context.issuer.successors(),
-            &new(&keys.host, &reported.host_cas),
-        ),
+        user_ca_proofs: about(proofs, &new_user_cas),
+        successors: about(context.issuer.successors(), &new_host_cas),
         user_cas: lines(&keys.user),
         host_cas: lines(&keys.host),
         warnings,
