@@ -105,7 +105,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "programs and the report of a tunnel, which the connection's tracker waits for; their times are bounded",
     ),
     (
-        "src/ssh/node/revocation_file.rs",
+        "src/ssh/revocation_file.rs",
         "makes the list off the runtime, and is awaited",
     ),
     (

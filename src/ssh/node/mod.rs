@@ -13,7 +13,6 @@ mod front;
 mod host;
 mod programs;
 mod report;
-mod revocation_file;
 pub(super) mod services;
 #[cfg(test)]
 mod tests;
@@ -28,7 +27,6 @@ use tokio_util::task::TaskTracker;
 pub(crate) use client::NodesClient;
 pub(crate) use host::HostCaller;
 pub use report::{HostReport, ReportError, ReportReader};
-pub(crate) use revocation_file::RevocationFile;
 pub(crate) use services::NodeServices;
 pub(crate) use verifier::{Authenticator, NodeVerifier};
 

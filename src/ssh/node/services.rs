@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::client::NodesClient;
-use super::revocation_file::RevocationFile;
+use crate::ssh::revocation_file::RevocationFile;
 use crate::ssh::tunnels::Tunnels;
 
 /// What the connections of hosts share.

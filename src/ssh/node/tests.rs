@@ -19,6 +19,7 @@ use crate::net::{ConnectionLimiter, ConnectionLimits};
 use crate::ssh::channel::ChannelStream;
 use crate::ssh::leg::{LegError, LegEvent};
 use crate::ssh::outer;
+use crate::ssh::revocation_file::RevocationFile;
 use crate::ssh::testing::test_nodes::{TOKEN, TestNodes, known};
 use crate::ssh::testing::user::{TestUser, UserSaw};
 use crate::ssh::testing::{CLIENT, SshFixture};
