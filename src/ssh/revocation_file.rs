@@ -1,23 +1,47 @@
-//! The revocation list as the file that sshd's `RevokedKeys` names.
+//! The revocation list as the file that sshd's `RevokedKeys` names, for hosts that have joined and for the
+//! web.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use thiserror::Error;
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinError;
 
 use crate::ca::Revocations;
-use crate::model::{ClusterName, chain};
+use crate::cert::krl::KrlError;
+use crate::model::ClusterName;
 
-/// The list that is in force. It is made once for each change of it.
+/// Why there is no file.
+#[derive(Debug, Error)]
+pub(crate) enum ListError {
+    /// The list cannot be written as a KRL.
+    #[error(transparent)]
+    Encode(#[from] KrlError),
+    /// The thread that makes it has not ended as it should.
+    #[error("the thread that makes it has failed")]
+    Thread(#[from] JoinError),
+}
+
+/// The list that is in force, as a file.
+#[derive(Clone, Debug)]
+pub(crate) struct PublishedList {
+    /// The file: a KRL (OpenSSH PROTOCOL.krl).
+    pub(crate) bytes: Bytes,
+    /// When the list was last changed, in seconds since the epoch; 0 if nothing was ever revoked.
+    pub(crate) changed: u64,
+}
+
+/// The list that is in force in the running proxy. It is made once for each change of it, for all who ask.
 #[derive(Debug)]
 pub(crate) struct RevocationFile {
     cluster: ClusterName,
     revocations: watch::Receiver<Arc<Revocations>>,
-    made: Mutex<Option<(Arc<Revocations>, Bytes)>>,
+    made: Mutex<Option<(Arc<Revocations>, PublishedList)>>,
 }
 
 impl RevocationFile {
-    /// For the hosts of a cluster.
+    /// For the hosts of a cluster. It follows the sender of the revocations.
     pub(crate) fn new(
         cluster: ClusterName,
         revocations: watch::Receiver<Arc<Revocations>>,
@@ -34,26 +58,62 @@ impl RevocationFile {
         self.revocations.borrow().list().version
     }
 
-    /// The file.
+    /// The list as it is now. Cancel-safe.
     ///
     /// # Errors
-    /// It cannot be made; the text says why.
-    pub(crate) async fn bytes(&self) -> Result<Bytes, String> {
-        // Held while the list is made: hosts that ask meanwhile wait for the same one.
+    /// It cannot be made.
+    pub(crate) async fn list(&self) -> Result<PublishedList, ListError> {
+        // Held while the list is made: whoever asks meanwhile waits for the same one.
         let mut made = self.made.lock().await;
         let now = Arc::clone(&self.revocations.borrow());
-        if let Some((_, bytes)) = made.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &now)) {
-            return Ok(bytes.clone());
+        if let Some((_, list)) = made.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &now)) {
+            return Ok(list.clone());
         }
         let (cluster, of) = (self.cluster.clone(), Arc::clone(&now));
         // A long list takes its time.
-        let encoded = tokio::task::spawn_blocking(move || of.published(&cluster).encode());
-        let bytes = match encoded.await {
-            Ok(Ok(bytes)) => Bytes::from(bytes),
-            Ok(Err(error)) => return Err(chain(&error)),
-            Err(error) => return Err(chain(&error)),
-        };
-        *made = Some((now, bytes.clone()));
-        Ok(bytes)
+        let encoded = tokio::task::spawn_blocking(move || {
+            let list = of.published(&cluster);
+            let bytes = Bytes::from(list.encode()?);
+            let changed = list.generated;
+            Ok::<_, KrlError>(PublishedList { bytes, changed })
+        });
+        let list = encoded.await??;
+        *made = Some((now, list.clone()));
+        Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> (RevocationFile, watch::Sender<Arc<Revocations>>) {
+        let (sender, receiver) = watch::channel(Arc::<Revocations>::default());
+        let file = RevocationFile::new("example.test".parse().unwrap(), receiver);
+        (file, sender)
+    }
+
+    #[tokio::test]
+    async fn the_list_is_made_once_for_each_change() {
+        let (file, sender) = file();
+        let (first, same) = tokio::join!(file.list(), file.list());
+        let (first, same) = (first.unwrap().bytes, same.unwrap().bytes);
+        assert_eq!(first.as_ptr(), same.as_ptr());
+        sender.send_replace(Arc::default());
+        let next = file.list().await.unwrap().bytes;
+        assert_ne!(next.as_ptr(), first.as_ptr());
+        assert_eq!(next, first, "the same revocations make the same list");
+    }
+
+    /// Whoever is first may go away.
+    #[tokio::test]
+    async fn another_one_makes_the_list_of_whoever_has_left() {
+        let (file, _sender) = file();
+        tokio::select! {
+            biased;
+            _list = file.list() => {}
+            () = std::future::ready(()) => {}
+        }
+        assert!(!file.list().await.unwrap().bytes.is_empty());
     }
 }

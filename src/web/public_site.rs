@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::WebError;
 use super::keys::PublicKeys;
-use super::krl::Krl;
+use super::krl;
 use super::page::{ErrorPage, HttpResponse};
 use super::server::Server;
 use super::sign_in::SignInPages;
 use super::site::{Question, RequestPurpose, Site};
-use crate::ca::Revocations;
 use crate::ipc::Browser;
 use crate::model::ClusterName;
+use crate::ssh::RevocationFile;
 
 /// What is at its paths.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub(super) enum Resource {
 #[derive(Debug)]
 pub struct PublicSite {
     keys: watch::Receiver<Arc<PublicKeys>>,
-    krl: Krl,
+    revocations: Arc<RevocationFile>,
     /// `None` if there is no identity provider.
     sign_in: Option<SignInPages>,
 }
@@ -42,15 +42,15 @@ pub struct PublicSite {
 impl PublicSite {
     /// What is served follows the senders. With `browser`, people sign in at an identity provider.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         cluster: ClusterName,
         keys: watch::Receiver<Arc<PublicKeys>>,
-        revocations: watch::Receiver<Arc<Revocations>>,
+        revocations: Arc<RevocationFile>,
         browser: Option<Arc<dyn Browser>>,
     ) -> Self {
         Self {
             keys,
-            krl: Krl::new(cluster.clone(), revocations),
+            revocations,
             sign_in: browser.map(|browser| SignInPages::new(cluster, browser)),
         }
     }
@@ -115,7 +115,7 @@ impl Site for PublicSite {
                 let keys = Arc::clone(&self.keys.borrow());
                 keys.page(query)?
             }
-            (Resource::Krl, _) if query.is_empty() => self.krl.page().await?,
+            (Resource::Krl, _) if query.is_empty() => krl::page(&self.revocations).await?,
             (Resource::Krl, _) => {
                 return Err(ErrorPage::new(
                     StatusCode::BAD_REQUEST,
@@ -137,7 +137,7 @@ mod tests {
     use hyper::Request;
 
     use super::*;
-    use crate::ca::{RevocationLog, RevocationStore as _, Revoked};
+    use crate::ca::{RevocationLog, RevocationStore as _, Revocations, Revoked};
     use crate::cert::krl::RevocationList;
     use crate::ipc::{BrowserAnswer, BrowserRefusal, BrowserRequest, CallError};
     use crate::sys::clock::Clock;
@@ -170,7 +170,9 @@ mod tests {
         };
         let (_, keys) = watch::channel(Arc::new(none));
         let (sender, revocations) = watch::channel(Arc::default());
-        let site = PublicSite::new("example.com".parse().unwrap(), keys, revocations, browser);
+        let cluster: ClusterName = "example.com".parse().unwrap();
+        let revocations = Arc::new(RevocationFile::new(cluster.clone(), revocations));
+        let site = PublicSite::new(cluster, keys, revocations, browser);
         (site, sender)
     }
 

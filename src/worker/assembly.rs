@@ -77,6 +77,8 @@ pub(super) struct Shared {
     pub(super) trust: CurrentTrust,
     /// The revocations.
     pub(super) revocations: Receiver<Arc<Revocations>>,
+    /// The same as a file for hosts.
+    pub(super) revocation_file: Arc<RevocationFile>,
     /// The sign-ins that have ended before they expire.
     pub(super) sign_in_changes: Sender<SignInChanges>,
     /// The settings.
@@ -125,9 +127,11 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     let others = peers
         .clone()
         .map(|peers| Arc::new(peers) as Arc<dyn OtherTunnels>);
+    let file = RevocationFile::new(config.cluster_name.clone(), revocations.clone());
     let shared = Shared {
         trust,
         revocations,
+        revocation_file: Arc::new(file),
         sign_in_changes: Sender::default(),
         settings: CurrentSettings::new(settings),
         tunnels: Tunnels::with_others(others),
@@ -142,7 +146,7 @@ pub(super) fn assemble(config: &Config, inputs: Inputs) -> Assembly {
     let nodes = NodeServices {
         client: NodesClient::new(nodes),
         tunnels: shared.tunnels.clone(),
-        revocations: RevocationFile::new(config.cluster_name.clone(), shared.revocations.clone()),
+        revocations: Arc::clone(&shared.revocation_file),
         closing,
     };
     let outer = OuterServices {
@@ -179,6 +183,7 @@ fn inner(
     let Shared {
         trust,
         revocations,
+        revocation_file: _,
         sign_in_changes,
         settings,
         tunnels,

@@ -45,7 +45,7 @@ pub(super) fn site(
     PublicSite::new(
         config.cluster_name.clone(),
         public.subscribe(),
-        shared.revocations.clone(),
+        Arc::clone(&shared.revocation_file),
         has_provider.then(|| Arc::new(browser) as Arc<dyn Browser>),
     )
 }

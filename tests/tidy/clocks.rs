@@ -201,10 +201,6 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "asks the process that has the state, a few at a time; it waits for a limited time",
     ),
     (
-        "src/web/krl.rs",
-        "makes the list off the runtime, and is awaited",
-    ),
-    (
         "src/web/probe.rs",
         "looks at files off the runtime; one look at a time",
     ),

@@ -15,9 +15,10 @@ use super::report::{HostReport, ReportError, ReportReader};
 use super::services::NodeServices;
 use crate::ipc::{NodeRefusal, NodesAnswer, NodesQuestion};
 use crate::model::text::{Lines, Printable};
-use crate::model::{ConnectionId, format_duration};
+use crate::model::{ConnectionId, chain, format_duration};
 use crate::ssh::channel::ChannelStream;
 use crate::ssh::endpoint::PendingSession;
+use crate::ssh::revocation_file::ListError;
 
 /// How long a host may take to send its report.
 const REPORT_TIME: Duration = Duration::from_secs(30);
@@ -116,8 +117,8 @@ enum NodeProgramError {
     #[error("the auth process cannot answer: its answer does not fit the question")]
     Nonsense,
     /// The revocation list cannot be made.
-    #[error("the revocation list cannot be made: {0}")]
-    NoList(String),
+    #[error("the revocation list cannot be made: {}", chain(.0))]
+    NoList(#[from] ListError),
 }
 
 impl NodeProgramError {
@@ -223,8 +224,7 @@ async fn revocations(place: &ProgramPlace) -> Result<Vec<u8>, NodeProgramError> 
             hint: Some("join first, with a token of: rproxy tokens add --type=node".to_owned()),
         }));
     }
-    let list = place.nodes.revocations.bytes().await;
-    Ok(list.map_err(NodeProgramError::NoList)?.to_vec())
+    Ok(place.nodes.revocations.list().await?.bytes.to_vec())
 }
 
 /// The report on the host's standard input.

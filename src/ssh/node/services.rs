@@ -1,5 +1,7 @@
 //! What the connections of hosts share.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use super::client::NodesClient;
@@ -14,7 +16,7 @@ pub(crate) struct NodeServices {
     /// The tunnels that they keep.
     pub(crate) tunnels: Tunnels,
     /// What is revoked, as a file for them.
-    pub(crate) revocations: RevocationFile,
+    pub(crate) revocations: Arc<RevocationFile>,
     /// Cancelled when this process accepts no client any more: its tunnels end as soon as nobody uses them.
     pub(crate) closing: CancellationToken,
 }

@@ -53,10 +53,10 @@ impl NodeFixture {
         let shared = NodeServices {
             client: NodesClient::new(nodes.clone()),
             tunnels: Tunnels::default(),
-            revocations: RevocationFile::new(
+            revocations: Arc::new(RevocationFile::new(
                 "example.test".parse().unwrap(),
                 proxy.revocations.subscribe(),
-            ),
+            )),
             closing: CancellationToken::new(),
         };
         let services = OuterServices {
