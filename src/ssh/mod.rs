@@ -20,6 +20,7 @@
 //! Every refusal results in a text for the user and one audit event (`refusal`).
 
 mod agent;
+mod asked_connection;
 mod authentication;
 mod bridge;
 mod budget;
@@ -70,6 +71,7 @@ mod tunnel_error;
 mod tunnels;
 mod upstream;
 mod verifier;
+mod waiting_line;
 
 pub(crate) use budget::Budget;
 pub(crate) use compute::ComputeQueue;

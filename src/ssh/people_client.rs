@@ -1,22 +1,18 @@
 //! Asks the process that decides about people, without blocking the thread of a connection.
 //!
-//! No more questions are asked at a time than that process answers, and a bounded number waits. Answers
-//! wait in a line of their own, because each can take a processor for as long as a password is hashed: a
+//! Answers wait in a line of their own, because each can take a processor for as long as a password is hashed: a
 //! thousand people who sign in at the same time hold up none who has signed in.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use thiserror::Error;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::asked_connection::AskedConnection;
+use super::waiting_line::{AskError, WaitingLine};
 use crate::ipc::{
-    CallError, People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Questions,
-    Service, SignedProof,
+    People, PeopleAnswer, PeopleQuestion, PeopleRefusal, PeopleRequest, Questions, Service,
 };
 use crate::model::ConnectionId;
 
@@ -24,54 +20,14 @@ use crate::model::ConnectionId;
 const AT_ONCE: usize = Service::People.at_once();
 /// How many of them are answers at most.
 const MOST_ANSWERS: usize = AT_ONCE / 2;
-/// How many may wait in each line.
-const MAX_WAITING: usize = 4096;
+/// Who waits in the lines, as an error says it.
+const WHO: &str = "clients sign in";
 /// How long a question may wait for its turn. An answer waits for as long as its client may take to
 /// authenticate.
 const TURN: Duration = Service::People.timeout();
 
 /// What a client reads that is asked anew.
 const ASKED_ANEW: &str = "The proxy was restarted meanwhile: please answer once more.";
-
-/// Why a question about a person has no answer.
-#[derive(Debug, Error)]
-pub(crate) enum PeopleError {
-    /// Too many wait.
-    #[error("too many clients sign in at this moment")]
-    Crowded,
-    /// It had no turn in time.
-    #[error("too many clients sign in at this moment, and none was done within {} seconds", TURN.as_secs())]
-    Late,
-    /// The other process does not answer.
-    #[error(transparent)]
-    Call(#[from] CallError),
-}
-
-/// Questions that wait for their turns, the first that came first.
-#[derive(Clone, Debug)]
-struct WaitingLine {
-    turns: Arc<Semaphore>,
-    places: Arc<Semaphore>,
-}
-
-impl WaitingLine {
-    /// With so many turns at a time.
-    fn new(turns: usize) -> Self {
-        Self {
-            turns: Arc::new(Semaphore::new(turns)),
-            places: Arc::new(Semaphore::new(turns + MAX_WAITING)),
-        }
-    }
-
-    /// Waits for a turn.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, PeopleError> {
-        let place = self.places.try_acquire();
-        let _place = place.map_err(|_full| PeopleError::Crowded)?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        // The semaphore is never closed.
-        turn.map_err(|_closed| PeopleError::Crowded)
-    }
-}
 
 /// Asks about people, for all connections of this process. Clones share the lines.
 #[derive(Clone, Debug)]
@@ -90,8 +46,8 @@ impl PeopleClient {
         let answers = (2 * processors).min(MOST_ANSWERS);
         Self {
             people,
-            answers: WaitingLine::new(answers),
-            others: WaitingLine::new(AT_ONCE - answers),
+            answers: WaitingLine::new(WHO, answers),
+            others: WaitingLine::new(WHO, AT_ONCE - answers),
         }
     }
 
@@ -107,15 +63,14 @@ impl PeopleClient {
             connection,
             client,
             user,
-            is_known: AtomicBool::new(false),
-            proof: Mutex::default(),
+            asked: AskedConnection::default(),
             opening: Mutex::default(),
         }))
     }
 
     /// Cancel-safe: a question that was asked is answered, and the answer is dropped. The time for the
     /// answer begins with the turn.
-    async fn ask(&self, mut request: PeopleRequest) -> Result<PeopleAnswer, PeopleError> {
+    async fn ask(&self, mut request: PeopleRequest) -> Result<PeopleAnswer, AskError> {
         let since = Instant::now();
         let turn = match &request.ask {
             PeopleQuestion::Answer(_) => self.answers.turn().await?,
@@ -124,19 +79,11 @@ impl PeopleClient {
             | PeopleQuestion::Begin
             | PeopleQuestion::Certificate { .. }
             | PeopleQuestion::Own(_)
-            | PeopleQuestion::Close => {
-                let turn = tokio::time::timeout(TURN, self.others.turn());
-                turn.await.map_err(|_elapsed| PeopleError::Late)??
-            }
+            | PeopleQuestion::Close => self.others.turn_within(TURN).await?,
         };
         request.waited = since.elapsed().as_secs();
         let people = Arc::clone(&self.people);
-        let asked = tokio::task::spawn_blocking(move || {
-            let answer = people.ask(request);
-            drop(turn);
-            answer
-        });
-        Ok(asked.await.unwrap_or(Err(CallError::HungUp))?)
+        turn.ask(move || people.ask(request)).await
     }
 }
 
@@ -151,10 +98,7 @@ struct Person {
     connection: ConnectionId,
     client: SocketAddr,
     user: String,
-    /// The other process may remember something about the connection.
-    is_known: AtomicBool,
-    /// What the client has proved last.
-    proof: Mutex<Option<SignedProof>>,
+    asked: AskedConnection,
     /// What the last questions came of.
     opening: Mutex<Option<PeopleQuestion>>,
 }
@@ -164,11 +108,11 @@ impl PersonClient {
     ///
     /// # Errors
     /// There is no answer.
-    pub(crate) async fn ask(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
+    pub(crate) async fn ask(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, AskError> {
         let Self(person) = self;
-        person.is_known.store(true, Ordering::Relaxed);
+        person.asked.asks();
         match &ask {
-            PeopleQuestion::Prove(proof) => *person.proof() = Some(proof.clone()),
+            PeopleQuestion::Prove(proof) => person.asked.proves(proof),
             PeopleQuestion::Begin => *person.opening() = Some(ask.clone()),
             // They are for connections that are signed in.
             PeopleQuestion::Own(_) => {
@@ -189,17 +133,16 @@ impl PersonClient {
 }
 
 impl Person {
-    async fn ask(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
+    async fn ask(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, AskError> {
         self.people.ask(self.request(ask)).await
     }
 
     /// Asks. If the other process does not know any more that the connection is signed in, because it was
     /// restarted, the client's proof is passed on to it again.
-    async fn ask_again(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
+    async fn ask_again(&self, ask: PeopleQuestion) -> Result<PeopleAnswer, AskError> {
         let answer = self.ask(ask.clone()).await?;
         let is_unknown = is_refused(&answer, PeopleRefusal::NOT_SIGNED_IN);
-        let proof = self.proof().clone();
-        let Some(proof) = proof.filter(|_| is_unknown) else {
+        let Some(proof) = self.asked.proof().filter(|_| is_unknown) else {
             return Ok(answer);
         };
         match self.ask(PeopleQuestion::Prove(proof)).await? {
@@ -210,15 +153,14 @@ impl Person {
 
     /// Answers questions. If the other process does not know any more what it has asked, because it was
     /// restarted or replaced, the client is asked anew.
-    async fn answer(&self, answers: PeopleQuestion) -> Result<PeopleAnswer, PeopleError> {
+    async fn answer(&self, answers: PeopleQuestion) -> Result<PeopleAnswer, AskError> {
         let answer = self.ask(answers).await?;
         let opening = self.opening().clone();
         let is_forgotten = is_refused(&answer, PeopleRefusal::FORGOTTEN);
         let Some(opening) = opening.filter(|_| is_forgotten) else {
             return Ok(answer);
         };
-        let proof = self.proof().clone();
-        if let Some(proof) = proof {
+        if let Some(proof) = self.asked.proof() {
             let proved = self.ask(PeopleQuestion::Prove(proof)).await?;
             let is_begin = opening == PeopleQuestion::Begin;
             match proved {
@@ -235,10 +177,6 @@ impl Person {
             }),
             other => other,
         })
-    }
-
-    fn proof(&self) -> MutexGuard<'_, Option<SignedProof>> {
-        self.proof.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn opening(&self) -> MutexGuard<'_, Option<PeopleQuestion>> {
@@ -262,30 +200,21 @@ fn is_refused(answer: &PeopleAnswer, reason: &str) -> bool {
 
 impl Drop for Person {
     fn drop(&mut self) {
-        if !self.is_known.load(Ordering::Relaxed) {
-            return;
-        }
         let (people, request) = (self.people.clone(), self.request(PeopleQuestion::Close));
-        // A process that exits need not tell: the other one sees it.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = people.ask(request).await {
-                    tracing::debug!(%error, "cannot tell that a connection has ended");
-                }
-            });
-        }
+        self.asked.end(async move { people.ask(request).await });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Condvar;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use tokio::task::JoinSet;
     use uuid::Uuid;
 
     use super::*;
-    use crate::ipc::{OwnCommand, SignedIn};
+    use crate::ipc::{CallError, OwnCommand, SignedIn, SignedProof};
     use crate::ssh::testing::CLIENT;
 
     /// A process that remembers who has proved what, and what it has asked, until it is restarted.
@@ -478,7 +407,7 @@ mod tests {
     async fn a_thousand_answers_have_their_turns_in_their_order() {
         let hashing = Hashing::new(true);
         let mut client = PeopleClient::new(Arc::<Hashing>::clone(&hashing));
-        client.answers = WaitingLine::new(1);
+        client.answers = WaitingLine::new(WHO, 1);
         let persons = persons(&client, 1_000);
         let order: Vec<_> = persons.iter().map(|person| person.0.connection).collect();
         let mut asked = JoinSet::new();

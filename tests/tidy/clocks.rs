@@ -97,8 +97,8 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "programs, which the connection's tracker waits for; their times are bounded",
     ),
     (
-        "src/ssh/node/client.rs",
-        "questions off the runtime, which are awaited; one message at the end of a connection",
+        "src/ssh/waiting_line.rs",
+        "questions off the runtime, a bounded number at a time, with the time limit of a call",
     ),
     (
         "src/ssh/node/front.rs",
@@ -121,7 +121,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "carries one stream of another proxy, and ends with its connection",
     ),
     (
-        "src/ssh/people_client.rs",
+        "src/ssh/asked_connection.rs",
         "one message at the end of a connection, with the time limit of a call",
     ),
     (

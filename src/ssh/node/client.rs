@@ -1,48 +1,19 @@
 //! Asks the process that decides about nodes, without blocking the thread of a connection.
-//!
-//! No more questions are asked at a time than that process answers, and a bounded number waits.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use thiserror::Error;
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-
-use crate::ipc::{
-    CallError, NodeRefusal, Nodes, NodesAnswer, NodesQuestion, NodesRequest, Service, SignedProof,
-};
+use crate::ipc::{NodeRefusal, Nodes, NodesAnswer, NodesQuestion, NodesRequest, Service};
 use crate::model::ConnectionId;
-
-/// How many questions of this process are asked at a time.
-const AT_ONCE: usize = Service::Nodes.at_once();
-/// How many may wait: all hosts may come at the same time, after a restart.
-const MAX_WAITING: usize = 4096;
-/// How long a question may wait for its turn.
-const TURN: Duration = Service::Nodes.timeout();
-
-/// Why a question about a host has no answer.
-#[derive(Debug, Error)]
-pub(crate) enum NodesError {
-    /// Too many wait.
-    #[error("too many hosts report at this moment")]
-    Crowded,
-    /// It had no turn in time.
-    #[error("too many hosts report at this moment, and none was done within {} seconds", TURN.as_secs())]
-    Late,
-    /// The other process does not answer.
-    #[error(transparent)]
-    Call(#[from] CallError),
-}
+use crate::ssh::asked_connection::AskedConnection;
+use crate::ssh::waiting_line::{AskError, WaitingLine};
 
 /// Asks about hosts, for all connections of this process. Clones share the line.
 #[derive(Clone, Debug)]
 pub(crate) struct NodesClient {
     nodes: Arc<dyn Nodes>,
-    turns: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    line: WaitingLine,
 }
 
 impl NodesClient {
@@ -51,8 +22,7 @@ impl NodesClient {
     pub(crate) fn new(nodes: Arc<dyn Nodes>) -> Self {
         Self {
             nodes,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            places: Arc::new(Semaphore::new(AT_ONCE + MAX_WAITING)),
+            line: WaitingLine::new("hosts report", Service::Nodes.at_once()),
         }
     }
 
@@ -62,29 +32,16 @@ impl NodesClient {
             nodes: self.clone(),
             connection,
             client,
-            is_known: AtomicBool::new(false),
-            proof: Mutex::default(),
+            asked: AskedConnection::default(),
             has_tunnel: AtomicBool::new(false),
         }))
     }
 
     /// Cancel-safe: a question that was asked is answered, and the answer is dropped.
-    async fn ask(&self, request: NodesRequest) -> Result<NodesAnswer, NodesError> {
-        let place = self.places.try_acquire();
-        let _place = place.map_err(|_full| NodesError::Crowded)?;
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        let turn = tokio::time::timeout(TURN, turn).await;
-        // The semaphore is never closed.
-        let turn = turn
-            .map_err(|_elapsed| NodesError::Late)?
-            .map_err(|_closed| NodesError::Crowded)?;
+    async fn ask(&self, request: NodesRequest) -> Result<NodesAnswer, AskError> {
+        let turn = self.line.turn_within(Service::Nodes.timeout()).await?;
         let nodes = Arc::clone(&self.nodes);
-        let asked = tokio::task::spawn_blocking(move || {
-            let answer = nodes.ask(request);
-            drop(turn);
-            answer
-        });
-        Ok(asked.await.unwrap_or(Err(CallError::HungUp))?)
+        turn.ask(move || nodes.ask(request)).await
     }
 }
 
@@ -98,10 +55,7 @@ struct HostConnection {
     nodes: NodesClient,
     connection: ConnectionId,
     client: SocketAddr,
-    /// The other process may remember something about the connection.
-    is_known: AtomicBool,
-    /// What the host has proved.
-    proof: Mutex<Option<SignedProof>>,
+    asked: AskedConnection,
     /// The last report of a tunnel was that it is open.
     has_tunnel: AtomicBool,
 }
@@ -113,16 +67,15 @@ impl HostClient {
     ///
     /// # Errors
     /// There is no answer.
-    pub(crate) async fn ask(&self, ask: NodesQuestion) -> Result<NodesAnswer, NodesError> {
+    pub(crate) async fn ask(&self, ask: NodesQuestion) -> Result<NodesAnswer, AskError> {
         let Self(host) = self;
-        host.is_known.store(true, Ordering::Relaxed);
+        host.asked.asks();
         if let NodesQuestion::Prove(proof) = &ask {
-            *host.proof() = Some(proof.clone());
+            host.asked.proves(proof);
             return host.ask(ask).await;
         }
         let answer = host.ask(ask.clone()).await?;
-        let proof = host.proof().clone();
-        let answer = match (is_forgotten(&answer), proof) {
+        let answer = match (is_forgotten(&answer), host.asked.proof()) {
             (true, Some(proof)) => match host.ask(NodesQuestion::Prove(proof)).await? {
                 NodesAnswer::Proved(_) => {
                     let is_about_tunnel = matches!(ask, NodesQuestion::Tunnel(_));
@@ -143,12 +96,8 @@ impl HostClient {
 }
 
 impl HostConnection {
-    async fn ask(&self, ask: NodesQuestion) -> Result<NodesAnswer, NodesError> {
+    async fn ask(&self, ask: NodesQuestion) -> Result<NodesAnswer, AskError> {
         self.nodes.ask(self.request(ask)).await
-    }
-
-    fn proof(&self) -> MutexGuard<'_, Option<SignedProof>> {
-        self.proof.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn request(&self, ask: NodesQuestion) -> NodesRequest {
@@ -166,24 +115,15 @@ fn is_forgotten(answer: &NodesAnswer) -> bool {
 
 impl Drop for HostConnection {
     fn drop(&mut self) {
-        if !self.is_known.load(Ordering::Relaxed) {
-            return;
-        }
         let (nodes, request) = (self.nodes.clone(), self.request(NodesQuestion::Close));
-        // A process that exits need not tell: the other one sees it.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = nodes.ask(request).await {
-                    tracing::debug!(%error, "cannot tell that the connection of a host has ended");
-                }
-            });
-        }
+        self.asked.end(async move { nodes.ask(request).await });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::SignedProof;
     use crate::ssh::testing::CLIENT;
     use crate::ssh::testing::test_nodes::{TestNodes, known};
 

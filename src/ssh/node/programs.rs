@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::answer;
-use super::client::{HostClient, NodesError};
+use super::client::HostClient;
 use super::host::HostCaller;
 use super::report::{HostReport, ReportError, ReportReader};
 use super::services::NodeServices;
@@ -19,6 +19,7 @@ use crate::model::{ConnectionId, chain, format_duration};
 use crate::ssh::channel::ChannelStream;
 use crate::ssh::endpoint::PendingSession;
 use crate::ssh::revocation_file::ListError;
+use crate::ssh::waiting_line::AskError;
 
 /// How long a host may take to send its report.
 const REPORT_TIME: Duration = Duration::from_secs(30);
@@ -112,7 +113,7 @@ enum NodeProgramError {
     Refused(NodeRefusal),
     /// There is no answer.
     #[error("the auth process cannot answer: {0}")]
-    Unanswered(#[from] NodesError),
+    Unanswered(#[from] AskError),
     /// The answer does not fit the question.
     #[error("the auth process cannot answer: its answer does not fit the question")]
     Nonsense,

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::ipc::PeopleRefusal;
-use crate::ssh::people_client::PeopleError;
+use crate::ssh::waiting_line::AskError;
 
 /// Why a program has ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub(super) enum ProgramError {
     Interrupted,
     /// The process that decides about people does not answer.
     #[error("{0}")]
-    Unanswered(#[from] PeopleError),
+    Unanswered(#[from] AskError),
     /// Its answer is not one to the question.
     #[error("the proxy's answer makes no sense")]
     Nonsense,
