@@ -78,8 +78,9 @@ impl PeopleClient {
             | PeopleQuestion::Prove(_)
             | PeopleQuestion::Begin
             | PeopleQuestion::Certificate { .. }
-            | PeopleQuestion::Own(_)
-            | PeopleQuestion::Close => self.others.turn_within(TURN).await?,
+            | PeopleQuestion::Own(_) => self.others.turn_within(TURN).await?,
+            // Each connection asks so once.
+            PeopleQuestion::Close => self.others.sure_turn().await?,
         };
         request.waited = since.elapsed().as_secs();
         let people = Arc::clone(&self.people);

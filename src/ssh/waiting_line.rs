@@ -58,6 +58,15 @@ impl WaitingLine {
     pub(crate) async fn turn(&self) -> Result<Turn, AskError> {
         let place = self.places.try_acquire();
         let _place = place.map_err(|_full| AskError::Crowded(self.who))?;
+        self.sure_turn().await
+    }
+
+    /// The same, however many wait: for those whose number is bounded otherwise, and whose question must not
+    /// be lost. Cancel-safe.
+    ///
+    /// # Errors
+    /// None, as long as the line is there.
+    pub(crate) async fn sure_turn(&self) -> Result<Turn, AskError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         // The semaphore is never closed.
         turn.map(|permit| Turn { _permit: permit })
@@ -122,6 +131,9 @@ mod tests {
         tokio::task::yield_now().await;
         let crowded = line.turn().await.unwrap_err().to_string();
         assert_eq!(crowded, "too many hosts report at this moment");
+        let sure = line.sure_turn();
+        let sure = tokio::time::timeout(10 * LIMIT, sure).await;
+        assert!(sure.is_err(), "it waits like the others, and for longer");
         // Those who leave make room, and the turn of one who is done is for the next.
         waiting.shutdown().await;
         drop(held);

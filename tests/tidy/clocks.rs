@@ -113,10 +113,6 @@ const MAY_SPAWN: &[(&str, &str)] = &[
         "carries one stream to another proxy, and ends with it",
     ),
     (
-        "src/ssh/peers/directory.rs",
-        "calls another process, whose answer it waits for",
-    ),
-    (
         "src/ssh/peers/server.rs",
         "carries one stream of another proxy, and ends with its connection",
     ),

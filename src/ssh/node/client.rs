@@ -39,7 +39,15 @@ impl NodesClient {
 
     /// Cancel-safe: a question that was asked is answered, and the answer is dropped.
     async fn ask(&self, request: NodesRequest) -> Result<NodesAnswer, AskError> {
-        let turn = self.line.turn_within(Service::Nodes.timeout()).await?;
+        let turn = match &request.ask {
+            // Each connection asks so once. Lost, the other process would take the tunnel for open.
+            NodesQuestion::Tunnel(false) | NodesQuestion::Close => self.line.sure_turn().await?,
+            NodesQuestion::Prove(_)
+            | NodesQuestion::Join { .. }
+            | NodesQuestion::Heartbeat(_)
+            | NodesQuestion::Tunnel(true)
+            | NodesQuestion::Successors => self.line.turn_within(Service::Nodes.timeout()).await?,
+        };
         let nodes = Arc::clone(&self.nodes);
         turn.ask(move || nodes.ask(request)).await
     }
@@ -122,6 +130,10 @@ impl Drop for HostConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::task::JoinSet;
+
     use super::*;
     use crate::ipc::SignedProof;
     use crate::ssh::testing::CLIENT;
@@ -179,6 +191,38 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!(nodes.asked(), ["prove"]);
         drop(clone);
+        while nodes.asked().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(nodes.asked(), ["prove", "close"]);
+    }
+
+    /// The other process would take its tunnel for open.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_connection_is_not_lost_in_a_crowd() {
+        let nodes = TestNodes::with(known());
+        let client = NodesClient::new(nodes.clone());
+        let host = client.host(ConnectionId::new(), CLIENT);
+        host.ask(proof()).await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..Service::Nodes.at_once() {
+            held.push(client.line.sure_turn().await.unwrap());
+        }
+        let mut crowd = JoinSet::new();
+        let now = Duration::ZERO;
+        while !matches!(
+            client.line.turn_within(now).await,
+            Err(AskError::Crowded(_))
+        ) {
+            let line = client.line.clone();
+            crowd.spawn(async move { line.turn().await });
+            tokio::task::yield_now().await;
+        }
+        let report = NodesQuestion::Heartbeat(crate::ipc::NodeReport::default());
+        assert!(matches!(host.ask(report).await, Err(AskError::Crowded(_))));
+        drop(host);
+        tokio::task::yield_now().await;
+        drop(held);
         while nodes.asked().len() < 2 {
             tokio::task::yield_now().await;
         }

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns::Resolver;
-use crate::ipc::{self, Announcement, CallError, PeerProxy, PeersAnswer, PeersRequest, Service};
+use crate::ipc::{self, Announcement, PeerProxy, PeersAnswer, PeersRequest, Service};
 use crate::model::NodeId;
 use crate::ssh::channel::{MAX_PACKET, Terms};
 use crate::ssh::compute::ComputeQueue;
@@ -19,6 +19,7 @@ use crate::ssh::leg::LegError;
 use crate::ssh::timers::TimeLimits;
 use crate::ssh::trust::CurrentTrust;
 use crate::ssh::tunnels::Tunnels;
+use crate::ssh::waiting_line::{AskError, WaitingLine};
 
 /// The type of the channel that leads into a node's tunnel. Its data is the node's id, as a string.
 pub(super) const TUNNEL: &str = "tunnel@rproxy";
@@ -48,7 +49,7 @@ pub(super) const LIMITS: TimeLimits = TimeLimits {
 pub(crate) enum PeerError {
     /// Where the node is cannot be asked.
     #[error("cannot ask at which proxy the host's tunnel is")]
-    Ask(#[from] CallError),
+    Ask(#[from] AskError),
     /// The process that has the state cannot read it.
     #[error(
         "the state of the proxy cannot be read, which says at which proxy the host's tunnel is"
@@ -91,7 +92,7 @@ pub(crate) struct Peers(pub(super) Arc<PeerKnowledge>);
 pub(super) struct PeerKnowledge {
     service: Arc<dyn ipc::Peers>,
     /// Calls of the service at a time.
-    calls: Semaphore,
+    calls: WaitingLine,
     pub(super) trust: CurrentTrust,
     pub(super) resolver: Resolver,
     pub(super) compute: ComputeQueue,
@@ -124,7 +125,7 @@ impl Peers {
     ) -> Self {
         Self(Arc::new(PeerKnowledge {
             service,
-            calls: Semaphore::new(Service::Peers.at_once()),
+            calls: WaitingLine::new("users connect to hosts", Service::Peers.at_once()),
             trust,
             resolver,
             compute,
@@ -184,12 +185,10 @@ impl Peers {
         }
     }
 
-    async fn ask(&self, request: PeersRequest) -> Result<PeersAnswer, CallError> {
-        // The semaphore is never closed.
-        let _turn = self.0.calls.acquire().await;
+    async fn ask(&self, request: PeersRequest) -> Result<PeersAnswer, AskError> {
+        let turn = self.0.calls.sure_turn().await?;
         let service = Arc::clone(&self.0.service);
-        let asked = tokio::task::spawn_blocking(move || service.ask(request));
-        asked.await.unwrap_or(Err(CallError::HungUp))
+        turn.ask(move || service.ask(request)).await
     }
 }
 
