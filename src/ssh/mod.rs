@@ -59,6 +59,7 @@ mod revocation;
 mod revocation_file;
 mod route;
 mod scope;
+mod served_leg;
 mod services;
 mod settings;
 mod sign_in;

@@ -1,11 +1,8 @@
 //! The driver of a host's connection: the leg, the time, and the end.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,23 +12,15 @@ use super::host::HostCaller;
 use super::services::NodeServices;
 use super::tunnel::{Tunnel, TunnelEvent};
 use crate::model::format_duration;
-use crate::ssh::budget::Share;
-use crate::ssh::channel::WINDOW;
-use crate::ssh::endpoint::{ChannelRoom, Endpoint, KeepLimits, LegOutlet};
-use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::leg::{Leg, LegError};
 use crate::ssh::outer::ClientStream;
 use crate::ssh::refusal::{self, SHUTTING_DOWN};
+use crate::ssh::served_leg::{Awaited, ServedLeg};
 use crate::ssh::services::OuterServices;
-use crate::ssh::timers::{KeepAlive, KeepaliveState, TimeLimits, Timer};
+use crate::ssh::timers::TimeLimits;
 use crate::wire::DisconnectReason;
 use crate::wire::connection::Breach;
 
-/// Output that may wait for the host before channels have to wait, unless the budget is used up.
-const BACKLOG: usize = 1024 * 1024;
-/// Bytes after which those who use the tunnel have their turn.
-const TURN: usize = 64 * 1024;
-/// What sending counts for in a turn.
-const SENT: usize = 4 * 1024;
 /// How long a host may be connected without a channel and without a tunnel.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a host may be connected without a tunnel.
@@ -83,19 +72,21 @@ impl Leaving {
     }
 }
 
+/// What the connection of a host waits for, other than the host.
+#[derive(Debug)]
+enum NodeEvent {
+    Tunnel(TunnelEvent),
+    /// No client is accepted any more.
+    Closing,
+    /// The proxy shuts down.
+    Shutdown,
+}
+
 /// The connection of a host that has proved its key.
 #[derive(Debug)]
 pub(super) struct NodeConnection<S> {
     front: NodeFront,
-    endpoint: Endpoint,
-    leg: Leg<S>,
-    /// What is held for this connection.
-    share: Share,
-    wake: Arc<Notify>,
-    keep_alive: KeepAlive,
-    timer: Timer,
-    /// Since when there is no channel.
-    idle_since: Instant,
+    served: ServedLeg<S>,
     began: Instant,
     /// It has had a tunnel.
     is_tunnel: bool,
@@ -114,18 +105,10 @@ impl<S: ClientStream> NodeConnection<S> {
     ) -> Self {
         // A tunnel is idle most of the time.
         leg.rest();
-        let now = Instant::now();
-        let wake = Arc::new(Notify::new());
         let share = services.budget.account(&caller.host.name()).node();
         Self {
-            endpoint: Endpoint::new(Arc::clone(&wake), KeepLimits::NOTHING),
-            leg,
-            share,
-            wake,
-            keep_alive: KeepAlive::new(&TIME, now),
-            timer: Timer::new(Some(now)),
-            idle_since: now,
-            began: now,
+            served: ServedLeg::new(leg, share, &TIME),
+            began: Instant::now(),
             is_tunnel: false,
             leaving: None,
             shutdown,
@@ -138,17 +121,18 @@ impl<S: ClientStream> NodeConnection<S> {
         let ended = self.drive().await;
         // Whoever dials is told, and streams end.
         self.front.tunnel = None;
-        self.endpoint.hang_up();
+        let ServedLeg { leg, endpoint, .. } = &mut self.served;
+        endpoint.hang_up();
         let (node, client) = (self.front.caller.host.name(), self.front.caller.address);
         match ended {
             Ok(()) => {
                 let text = self.leaving.map_or(SHUTTING_DOWN, Leaving::text);
                 let by = DisconnectReason::ByApplication;
-                self.leg.disconnect(by, text).await;
+                leg.disconnect(by, text).await;
             }
             Err(NodeConnectionError::Leg(error @ LegError::Protocol(_))) => {
                 tracing::info!(%client, node, %error, "protocol error on the connection of a host");
-                self.leg.reproach(&error).await;
+                leg.reproach(&error).await;
             }
             Err(NodeConnectionError::Leg(error)) => {
                 tracing::debug!(%client, node, %error, "the connection of a host ended");
@@ -157,102 +141,80 @@ impl<S: ClientStream> NodeConnection<S> {
                 tracing::info!(%client, node, %error, "protocol error on the connection of a host");
                 let text = refusal::login_broken(&error);
                 let by = DisconnectReason::ProtocolError;
-                self.leg.disconnect(by, &text).await;
+                leg.disconnect(by, &text).await;
             }
             Err(error) => {
                 tracing::info!(%client, node, %error, "ended the connection of a host");
                 let by = DisconnectReason::ByApplication;
-                self.leg.disconnect(by, &format!("rproxy: {error}")).await;
+                leg.disconnect(by, &format!("rproxy: {error}")).await;
             }
         }
     }
 
     /// `Ok` when the connection has to end and nothing uses it any more.
     async fn drive(&mut self) -> Result<(), NodeConnectionError> {
-        // Bytes read since everything else had its turn.
-        let mut since_turn = 0;
         loop {
-            let backlog = self.share.room(2 * BACKLOG);
-            self.take_packets(backlog)?;
-            self.pump()?;
-            if self.leaving.is_some() && self.endpoint.is_empty() {
+            self.served
+                .advance::<NodeConnectionError>(&mut self.front)
+                .await?;
+            self.look_at_tunnel();
+            if self.leaving.is_some() && self.served.endpoint.is_empty() {
                 return Ok(());
             }
-            self.leg.send_ready().await;
-            // Replies are not limited by windows, so a host that does not read its replies is not read
-            // either.
-            let read = self.leg.has_room(backlog);
-            // Under load, everything else is checked once per `TURN`: each check costs time.
-            if since_turn < TURN {
-                let moved = poll_fn(|context| Poll::Ready(self.leg.poll_transfer(context, read)));
-                if let Poll::Ready(bytes) = moved.await {
-                    since_turn += bytes?.max(SENT);
-                    continue;
-                }
-            } else {
-                tokio::task::yield_now().await;
-                self.pump()?;
-            }
-            since_turn = 0;
-            let nodes = Arc::clone(&self.front.nodes);
-            let is_leaving = self.leaving.is_some();
-            tokio::select! {
-                biased;
-                () = self.wake.notified() => {}
-                () = self.timer.ring() => self.on_time()?,
-                event = next_event(self.front.tunnel.as_mut(), is_leaving) => {
-                    self.on_tunnel(event)?;
-                }
-                () = nodes.closing.cancelled(), if self.is_tunnel && !is_leaving => {
-                    self.leaving = Some(Leaving::Closing);
-                    if let Some(tunnel) = &mut self.front.tunnel {
-                        tunnel.end_report();
+            let NodeFront { nodes, tunnel, .. } = &mut self.front;
+            let (is_tunnel, is_leaving) = (self.is_tunnel, self.leaving.is_some());
+            let shutdown = &self.shutdown;
+            let event = async {
+                tokio::select! {
+                    biased;
+                    event = next_event(tunnel.as_mut(), is_leaving) => NodeEvent::Tunnel(event),
+                    () = nodes.closing.cancelled(), if is_tunnel && !is_leaving => {
+                        NodeEvent::Closing
                     }
+                    () = shutdown.cancelled() => NodeEvent::Shutdown,
                 }
-                () = self.shutdown.cancelled() => return Ok(()),
-                bytes = self.leg.transfer(read) => since_turn = bytes?,
+            };
+            match self.served.wait(event).await? {
+                Awaited::Bytes => {}
+                Awaited::Time => self.on_time()?,
+                Awaited::Other(NodeEvent::Tunnel(event)) => self.on_tunnel(event)?,
+                Awaited::Other(NodeEvent::Closing) => self.leave(Leaving::Closing),
+                Awaited::Other(NodeEvent::Shutdown) => return Ok(()),
             }
         }
     }
 
-    /// Takes what was read.
-    fn take_packets(&mut self, backlog: usize) -> Result<(), NodeConnectionError> {
-        while self.leg.has_room(backlog)
-            && let Some(event) = self.leg.poll_event()?
-        {
-            if let LegEvent::Packet(payload) = event {
-                self.keep_alive.heard(Instant::now());
-                self.endpoint.on_packet(&payload, &mut self.front)?;
-                self.send_answers()?;
-            }
-        }
+    /// Whether the host has opened its tunnel, or closed it.
+    fn look_at_tunnel(&mut self) {
         match &self.front.tunnel {
             Some(_) => self.is_tunnel = true,
             // The node has closed it.
-            None if self.is_tunnel && self.leaving.is_none() => {
-                self.leaving = Some(Leaving::Replaced);
-            }
+            None if self.is_tunnel && self.leaving.is_none() => self.leave(Leaving::Replaced),
             None => {}
         }
-        Ok(())
+    }
+
+    /// The connection ends with its last stream.
+    fn leave(&mut self, why: Leaving) {
+        self.leaving = Some(why);
+        if let Some(tunnel) = &mut self.front.tunnel {
+            tunnel.end_report();
+        }
     }
 
     fn on_tunnel(&mut self, event: TunnelEvent) -> Result<(), NodeConnectionError> {
         match event {
             TunnelEvent::Closed => Err(NodeConnectionError::Closed),
             TunnelEvent::Overtaken => {
-                self.leaving = Some(Leaving::Replaced);
-                if let Some(tunnel) = &mut self.front.tunnel {
-                    tunnel.end_report();
-                }
+                self.leave(Leaving::Replaced);
                 Ok(())
             }
             TunnelEvent::Wanted(request) => {
-                let window = self.window();
+                let window = self.served.window();
                 if let Some(tunnel) = &mut self.front.tunnel {
-                    tunnel.open_stream(&mut self.endpoint, request, window);
+                    tunnel.open_stream(&mut self.served.endpoint, request, window);
                 }
-                self.send_answers()
+                Ok(self.served.send_answers()?)
             }
         }
     }
@@ -260,56 +222,22 @@ impl<S: ClientStream> NodeConnection<S> {
     /// Looks at the clock: whether the host is still there, and has anything to do here.
     fn on_time(&mut self) -> Result<(), NodeConnectionError> {
         let now = Instant::now();
-        match self.keep_alive.check(now) {
-            KeepaliveState::Beats => {}
-            KeepaliveState::Ask => {
-                self.endpoint.ask();
-                self.send_answers()?;
-            }
-            KeepaliveState::Lost(silence) => return Err(NodeConnectionError::Lost(silence)),
+        if let Some(silence) = self.served.check_peer(now)? {
+            return Err(NodeConnectionError::Lost(silence));
         }
         let unanswered = self.front.tunnel.as_ref().and_then(Tunnel::due);
         if unanswered.is_some_and(|due| due <= now) {
             return Err(NodeConnectionError::Stuck);
         }
-        if !self.endpoint.is_empty() {
-            self.idle_since = now;
-        }
-        let (idle, most) = (self.idle_since + IDLE, self.began + WITHOUT_TUNNEL);
+        let idle = self.served.idle_since(now) + IDLE;
+        let most = self.began + WITHOUT_TUNNEL;
         let without_tunnel = match self.is_tunnel {
             true => None,
             false if idle <= now => return Err(NodeConnectionError::Idle(IDLE)),
             false if most <= now => return Err(NodeConnectionError::Idle(WITHOUT_TUNNEL)),
             false => Some(idle.min(most)),
         };
-        let due = [self.keep_alive.due(), unanswered, without_tunnel];
-        self.timer.set(due.into_iter().flatten().min());
-        Ok(())
-    }
-
-    fn send_answers(&mut self) -> Result<(), NodeConnectionError> {
-        let mut outlet = LegOutlet::new(&mut self.leg, usize::MAX);
-        Ok(self.endpoint.send_answers(&mut outlet)?)
-    }
-
-    /// What the host may send on a channel before it is read, in bytes.
-    fn window(&self) -> u32 {
-        let window = self.share.room(WINDOW as usize);
-        u32::try_from(window).unwrap_or(WINDOW)
-    }
-
-    /// Sends what the channels have, as far as the host takes it.
-    fn pump(&mut self) -> Result<(), NodeConnectionError> {
-        let room = ChannelRoom {
-            window: self.window(),
-            output: self.share.room(usize::MAX),
-        };
-        let mut outlet = LegOutlet::new(&mut self.leg, self.share.room(BACKLOG));
-        let pumped = self.endpoint.pump(&mut outlet, room)?;
-        self.share.hold(pumped.held + self.leg.held());
-        if pumped.closed > 0 {
-            self.idle_since = Instant::now();
-        }
+        self.served.look_again([unanswered, without_tunnel]);
         Ok(())
     }
 }

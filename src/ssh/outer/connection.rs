@@ -1,13 +1,11 @@
 //! The driver of an authenticated outer connection: the leg, the time, and the end.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,29 +14,20 @@ use super::front::{Front, IDLE_SESSION, MAX_AGENTS};
 use super::stream::ClientStream;
 use crate::model::{ConnectionId, format_duration};
 use crate::relay::Habits;
-use crate::ssh::budget::{Account, Share};
+use crate::ssh::budget::Account;
 use crate::ssh::caller::Caller;
-use crate::ssh::channel::{AGENT_WINDOW, MAX_PACKET, Terms, WINDOW};
+use crate::ssh::channel::{AGENT_WINDOW, MAX_PACKET, Terms};
 use crate::ssh::end_reason::EndReason;
-use crate::ssh::endpoint::{
-    AgentOpener, AgentRequest, ChannelRoom, Endpoint, KeepLimits, LegOutlet, NoAgent,
-};
-use crate::ssh::leg::{Leg, LegError, LegEvent};
+use crate::ssh::endpoint::{AgentOpener, AgentRequest, NoAgent};
+use crate::ssh::leg::{Leg, LegError};
 use crate::ssh::policy_monitor::PolicyMonitor;
 use crate::ssh::refusal::{self, Refusal, SHUTTING_DOWN};
 use crate::ssh::scope::Scope;
+use crate::ssh::served_leg::{Awaited, ServedLeg};
 use crate::ssh::services::OuterServices;
-use crate::ssh::timers::{KeepAlive, KeepaliveState, Timer};
 use crate::wire::connection::{Breach, agent_channel};
 use crate::wire::{DisconnectReason, ServerConfig};
 
-/// Output that may wait for the client before channels have to wait, unless the budget is used up.
-const BACKLOG: usize = 1024 * 1024;
-/// Bytes after which the connections inside have their turn: what is read is taken on while it is
-/// still in the processor's cache, and does not pile up to the size of a window.
-const TURN: usize = 64 * 1024;
-/// What sending counts for in a turn.
-const SENT: usize = 4 * 1024;
 /// How long the connections inside may take to end when their user's certificate is revoked.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What is taken on a channel to the agent.
@@ -74,22 +63,29 @@ impl OuterError {
     }
 }
 
+/// What an outer connection waits for, other than its client.
+#[derive(Debug)]
+enum OuterEvent {
+    /// A connection inside asks for a channel to the agent.
+    Agent(AgentRequest),
+    /// The proxy shuts down.
+    Shutdown,
+    /// The client may not stay.
+    Withdrawn(Refusal),
+    /// The connections inside have had their time to end.
+    LastMoment,
+    /// Sessions that have asked for nothing have had their time.
+    IdleSessions,
+}
+
 /// An authenticated outer connection.
 #[derive(Debug)]
 pub(super) struct OuterConnection<S> {
     front: Front,
-    endpoint: Endpoint,
-    leg: Leg<S>,
-    /// What is held for this connection.
-    share: Share,
-    wake: Arc<Notify>,
+    served: ServedLeg<S>,
     agent_requests: mpsc::Receiver<AgentRequest>,
     /// Until when sessions may ask for something that have not yet.
     idle_until: Option<Instant>,
-    keep_alive: KeepAlive,
-    timer: Timer,
-    /// Since when there is no channel.
-    idle_since: Instant,
 }
 
 impl<S: ClientStream> OuterConnection<S> {
@@ -102,18 +98,11 @@ impl<S: ClientStream> OuterConnection<S> {
         tasks: TaskTracker,
     ) -> Self {
         let (requests, agent_requests) = mpsc::channel(4);
-        let now = Instant::now();
-        let wake = Arc::new(Notify::new());
+        let limits = services.settings.now().time;
         Self {
-            endpoint: Endpoint::new(Arc::clone(&wake), KeepLimits::NOTHING),
-            leg,
-            share: account.outer(),
-            wake,
+            served: ServedLeg::new(leg, account.outer(), &limits),
             agent_requests,
             idle_until: None,
-            keep_alive: KeepAlive::new(&services.settings.now().time, now),
-            timer: Timer::new(Some(now)),
-            idle_since: now,
             front: Front {
                 services,
                 caller,
@@ -142,18 +131,17 @@ impl<S: ClientStream> OuterConnection<S> {
             Ok(()) => EndReason::Shutdown,
             Err(error) => error.end_reason(),
         });
-        self.endpoint.hang_up();
+        let ServedLeg { leg, endpoint, .. } = &mut self.served;
+        endpoint.hang_up();
         match ended {
             Ok(()) => {
                 let farewell = self.front.farewell.as_ref();
                 let text = farewell.map_or(SHUTTING_DOWN, |(text, _)| text);
-                self.leg
-                    .disconnect(DisconnectReason::ByApplication, text)
-                    .await;
+                leg.disconnect(DisconnectReason::ByApplication, text).await;
             }
             Err(OuterError::Leg(error @ LegError::Protocol(_))) => {
                 tracing::info!(client = %self.front.caller.address, %error, "protocol error on the outer connection");
-                self.leg.reproach(&error).await;
+                leg.reproach(&error).await;
             }
             Err(OuterError::Leg(error)) => {
                 tracing::debug!(client = %self.front.caller.address, %error, "the outer connection ended");
@@ -168,16 +156,13 @@ impl<S: ClientStream> OuterConnection<S> {
                     .services
                     .audit
                     .emit_or_log(&refusal.event(self.front.origin(id, None)));
-                self.leg
-                    .disconnect(DisconnectReason::ByApplication, &refusal.line(id))
+                leg.disconnect(DisconnectReason::ByApplication, &refusal.line(id))
                     .await;
             }
             Err(error) => {
                 tracing::info!(client = %self.front.caller.address, %error, "protocol error on the outer connection");
                 let text = refusal::login_broken(&error);
-                self.leg
-                    .disconnect(DisconnectReason::ProtocolError, &text)
-                    .await;
+                leg.disconnect(DisconnectReason::ProtocolError, &text).await;
             }
         }
     }
@@ -187,57 +172,48 @@ impl<S: ClientStream> OuterConnection<S> {
         let id = self.front.id;
         let mut withdrawn = pin!(watched.withdrawn());
         let mut last_moment = None;
-        // Bytes read since everything else had its turn.
-        let mut since_turn = 0;
         loop {
-            let backlog = self.share.room(2 * BACKLOG);
-            while self.leg.has_room(backlog)
-                && let Some(event) = self.leg.poll_event()?
-            {
-                if let LegEvent::Packet(payload) = event {
-                    self.keep_alive.heard(Instant::now());
-                    self.endpoint.on_packet(&payload, &mut self.front)?;
-                    self.send_answers()?;
-                }
-            }
-            self.pump()?;
-            if self.front.farewell.is_some() && self.endpoint.is_empty() {
+            self.served.advance::<OuterError>(&mut self.front).await?;
+            if self.front.farewell.is_some() && self.served.endpoint.is_empty() {
                 return Ok(());
             }
-            self.leg.send_ready().await;
-            // Replies are not limited by windows, so a client that does not read its replies is not
-            // read either.
-            let read = self.leg.has_room(backlog);
-            // Under load, everything else is checked once per `TURN`: each check costs time.
-            if since_turn < TURN {
-                let moved = poll_fn(|context| Poll::Ready(self.leg.poll_transfer(context, read)));
-                if let Poll::Ready(bytes) = moved.await {
-                    since_turn += bytes?.max(SENT);
-                    continue;
+            let (front, agents, idle_until) =
+                (&self.front, &mut self.agent_requests, self.idle_until);
+            let event = async {
+                tokio::select! {
+                    biased;
+                    Some(reply) = agents.recv() => OuterEvent::Agent(reply),
+                    () = front.shutdown.cancelled(), if front.farewell.is_none() => {
+                        OuterEvent::Shutdown
+                    }
+                    refusal = &mut withdrawn, if front.farewell.is_none() => {
+                        OuterEvent::Withdrawn(refusal)
+                    }
+                    () = sleep_until(last_moment), if last_moment.is_some() => {
+                        OuterEvent::LastMoment
+                    }
+                    () = sleep_until(idle_until), if idle_until.is_some() => {
+                        OuterEvent::IdleSessions
+                    }
+                    else => std::future::pending().await,
                 }
-            } else {
-                tokio::task::yield_now().await;
-                self.pump()?;
-            }
-            since_turn = 0;
-            tokio::select! {
-                biased;
-                () = self.wake.notified() => {}
-                () = self.timer.ring() => self.on_time()?,
-                Some(reply) = self.agent_requests.recv() => self.open_agent(reply)?,
-                () = self.front.shutdown.cancelled(), if self.front.farewell.is_none() => {
+            };
+            match self.served.wait(event).await? {
+                Awaited::Bytes => {}
+                Awaited::Time => self.on_time()?,
+                Awaited::Other(OuterEvent::Agent(reply)) => self.open_agent(reply)?,
+                Awaited::Other(OuterEvent::Shutdown) => {
                     self.leave(SHUTTING_DOWN.to_owned(), refusal::shutting_down());
                 }
-                refusal = &mut withdrawn, if self.front.farewell.is_none() => {
+                Awaited::Other(OuterEvent::Withdrawn(refusal)) => {
                     self.leave(refusal.line(id), refusal);
                     last_moment = Some(Instant::now() + PATIENCE);
                 }
-                () = sleep_until(last_moment), if last_moment.is_some() => return Ok(()),
-                () = sleep_until(self.idle_until), if self.idle_until.is_some() => {
+                Awaited::Other(OuterEvent::LastMoment) => return Ok(()),
+                Awaited::Other(OuterEvent::IdleSessions) => {
                     self.idle_until = None;
                     self.close_idle_sessions();
                 }
-                bytes = self.leg.transfer(read) => since_turn = bytes?,
             }
         }
     }
@@ -245,24 +221,16 @@ impl<S: ClientStream> OuterConnection<S> {
     /// Looks at the clock: whether the client is still there, and has anything to do here.
     fn on_time(&mut self) -> Result<(), OuterError> {
         let now = Instant::now();
-        match self.keep_alive.check(now) {
-            KeepaliveState::Beats => {}
-            KeepaliveState::Ask => {
-                self.endpoint.ask();
-                self.send_answers()?;
-            }
-            KeepaliveState::Lost(silence) => return Err(OuterError::Lost(silence)),
+        if let Some(silence) = self.served.check_peer(now)? {
+            return Err(OuterError::Lost(silence));
         }
         let limit = self.front.services.settings.now().time.idle;
-        if !self.endpoint.is_empty() {
-            self.idle_since = now;
-        }
-        let idle_until = (!limit.is_zero()).then(|| self.idle_since + limit);
+        let idle_since = self.served.idle_since(now);
+        let idle_until = (!limit.is_zero()).then(|| idle_since + limit);
         if idle_until.is_some_and(|until| until <= now) {
             return Err(OuterError::Idle(limit));
         }
-        let due = [self.keep_alive.due(), idle_until];
-        self.timer.set(due.into_iter().flatten().min());
+        self.served.look_again([idle_until]);
         Ok(())
     }
 
@@ -277,44 +245,24 @@ impl<S: ClientStream> OuterConnection<S> {
         let Some((farewell, _)) = &self.front.farewell else {
             return;
         };
-        for session in self.endpoint.take_pending_sessions() {
+        for session in self.served.endpoint.take_pending_sessions() {
             session.stream.handle().stderr(&format!("{farewell}\r\n"));
         }
     }
 
     /// Asks the client for a channel to its agent.
     fn open_agent(&mut self, reply: AgentRequest) -> Result<(), OuterError> {
-        if self.endpoint.channels_of_ours() >= MAX_AGENTS {
+        let endpoint = &mut self.served.endpoint;
+        if endpoint.channels_of_ours() >= MAX_AGENTS {
             // The connection inside may be gone.
             let _closed = reply.send(Err(NoAgent::Crowded));
             return Ok(());
         }
-        let number = self.endpoint.free_number();
+        let number = endpoint.free_number();
         let kind = agent_channel(self.front.agent_is_by_rfc);
-        self.endpoint.open(number, kind, AGENT_TERMS);
+        endpoint.open(number, kind, AGENT_TERMS);
         self.front.agents.insert(number, reply);
-        self.send_answers()
-    }
-
-    fn send_answers(&mut self) -> Result<(), OuterError> {
-        let mut outlet = LegOutlet::new(&mut self.leg, usize::MAX);
-        Ok(self.endpoint.send_answers(&mut outlet)?)
-    }
-
-    /// Sends what the channels have, as far as the client takes it.
-    fn pump(&mut self) -> Result<(), OuterError> {
-        let window = self.share.room(WINDOW as usize);
-        let room = ChannelRoom {
-            window: u32::try_from(window).unwrap_or(WINDOW),
-            output: self.share.room(usize::MAX),
-        };
-        let mut outlet = LegOutlet::new(&mut self.leg, self.share.room(BACKLOG));
-        let pumped = self.endpoint.pump(&mut outlet, room)?;
-        self.share.hold(pumped.held + self.leg.held());
-        if pumped.closed > 0 {
-            self.idle_since = Instant::now();
-        }
-        Ok(())
+        Ok(self.served.send_answers()?)
     }
 }
 
